@@ -1,0 +1,90 @@
+"""Files that are whole or absent: atomic writing, and one safetensors container with a typed, versioned header.
+
+Every tensor file of the pack carries in its safetensors metadata `talking_heads.kind`, `talking_heads.version` and
+`talking_heads.config` (JSON). No pickle is read anywhere at run time.
+"""
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator, Mapping
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .errors import FileFormatError
+
+_PREFIX = "talking_heads."
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a temporary name beside `path`; renames it to `path` when the block ends well, removes it when it does not.
+
+    Raises:
+        OSError: as the file system reports it (a full disk, say); `path` then still holds what it held before.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=f".part{target.suffix}", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], *, kind: str, version: int,
+                 config: Mapping[str, Any]) -> Path:
+    """Writes `tensors` and `config` as one safetensors file, atomically.
+
+    Args:
+        path: the file; its folder is made when absent.
+        tensors: name -> tensor of any dtype and device.
+        kind: what the file is ("avatar", "speech", ...); checked on loading.
+        version: format version of this kind, a positive integer.
+        config: JSON-serialisable description that rebuilds the object around the tensors.
+    """
+    header = {_PREFIX + "kind": kind, _PREFIX + "version": str(version), _PREFIX + "config": json.dumps(config)}
+    plain = {k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(plain, temporary, metadata=header)
+    return Path(path)
+
+
+def load_tensors(path: str | os.PathLike, *, kind: str, version: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Reads a file of `save_tensors`: (tensors on the CPU, config).
+
+    Raises:
+        FileFormatError: absent, truncated, not safetensors, not ours, of another kind, or newer than `version`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"The {kind} file must exist", f"no file at {path}", "Check the name and the folder")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as f:
+            config = _checked_header(f.metadata() or {}, path, kind, version)
+            return {name: f.get_tensor(name) for name in f.keys()}, config
+    except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"The {kind} file must be a whole safetensors file", f"{path.name} cannot be read ({error})",
+                              "It may be truncated or of another format: copy or make it again") from error
+
+
+def _checked_header(header: Mapping[str, str], path: Path, kind: str, version: int) -> dict[str, Any]:
+    came = header.get(_PREFIX + "kind")
+    if came is None:
+        raise FileFormatError(f"The file must be a {kind} made by Talking Heads", f"{path.name} carries no Talking Heads header",
+                              "Choose a file this pack saved, or import the checkpoint first")
+    if came != kind:
+        raise FileFormatError(f"The file must be of kind '{kind}'", f"{path.name} is of kind '{came}'", f"Choose a {kind} file")
+    number = int(header.get(_PREFIX + "version", "0"))
+    if not 1 <= number <= version:
+        raise FileFormatError(f"The {kind} file's format must be version {version} or older", f"{path.name} is version {number}",
+                              "Update Talking Heads, or save the file with this version")
+    return json.loads(header[_PREFIX + "config"])
