@@ -1,0 +1,230 @@
+"""Sound: one immutable waveform, how it comes in (ComfyUI, files), leaves (ComfyUI, WAV), is resampled, and where it is silent.
+
+Nothing here changes a sample unasked: no loudness correction, no clipping. Only `mono()` resamples, and only into a copy.
+"""
+from __future__ import annotations
+
+import math
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+import torch
+
+from .errors import FileFormatError, TalkingHeadsError
+from .files import atomic_path
+
+FPS = 25.0  # both papers' film rate, frames per second
+_HIGHEST_PEAK = 64.0  # floats beyond this are integers that nobody scaled
+
+# Silence gate: levels are RMS over 40 ms in dB re full scale.
+GATE_WINDOW = 0.040  # s
+GATE_FLOOR_DB = -60.0  # below this everything is silence, however quiet the loudest part
+GATE_BELOW_LOUD_DB = 30.0  # speech is what comes within this of the loud level (95th percentile)
+GATE_ABOVE_NOISE_DB = 6.0  # with audible background noise (5th percentile), speech must rise this far above it ...
+GATE_NOISE_CAP_DB = 20.0  # ... but the threshold never comes nearer than this to the loud level
+GATE_ATTACK = 0.060  # s the gate opens ahead of speech: lips part before they sound
+GATE_RELEASE = 0.160  # s it stays open after speech
+
+
+def frame_count(duration: float, fps: float = FPS) -> int:
+    """Film frames for `duration` seconds of sound: floor(duration * fps + 1/2), at least 1 (design.md 5.3)."""
+    return max(1, math.floor(duration * fps + 0.5 + 1e-9))
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A piece of sound, checked once when it is made: at least one channel and one sample, every sample finite."""
+
+    waveform: np.ndarray  # float32 [C, N], full scale -1..1 (a little beyond is kept as it is)
+    sample_rate: int  # Hz
+
+    def __post_init__(self) -> None:
+        _check(self.waveform, self.sample_rate)
+
+    @property
+    def channels(self) -> int:
+        return self.waveform.shape[0]
+
+    @property
+    def samples(self) -> int:
+        return self.waveform.shape[1]
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.samples / self.sample_rate
+
+    @classmethod
+    def from_comfy(cls, audio: Mapping[str, Any]) -> Sound:
+        """ComfyUI's AUDIO, {"waveform": float [B, C, N], "sample_rate": Hz}; the first item of a batch.
+
+        Raises:
+            TalkingHeadsError: not such a dictionary, empty, not finite, or not floating point.
+        """
+        if not isinstance(audio, Mapping) or "waveform" not in audio or "sample_rate" not in audio:
+            came = f"keys {sorted(map(str, audio))}" if isinstance(audio, Mapping) else type(audio).__name__
+            raise TalkingHeadsError("The sound must be an AUDIO with 'waveform' and 'sample_rate'", came,
+                                    "Connect an AUDIO output, such as Load Audio's")
+        waveform = torch.as_tensor(audio["waveform"])
+        if waveform.ndim != 3 or waveform.shape[0] == 0 or not waveform.is_floating_point():
+            raise TalkingHeadsError("The sound's waveform must be floats [batch, channels, samples] with at least one item",
+                                    f"{waveform.dtype} {list(waveform.shape)}", "Connect an AUDIO output, such as Load Audio's")
+        first = waveform[0].detach().to("cpu", torch.float32).numpy()
+        return cls(np.ascontiguousarray(first), _whole_rate(audio["sample_rate"]))
+
+    def to_comfy(self) -> dict[str, Any]:
+        """ComfyUI's AUDIO with a batch of one; the samples are copied, so that a later node cannot change this sound."""
+        return {"waveform": torch.from_numpy(self.waveform.copy())[None], "sample_rate": self.sample_rate}
+
+    def mono(self, rate: int) -> np.ndarray:  # float32 [ceil(N * rate / sample_rate)]
+        """Channel mean at `rate` Hz: soxr HQ by the exact ratio, the length librosa gives. Sample k stands at k / rate s."""
+        mean = self.waveform[0] if self.channels == 1 else self.waveform.mean(axis=0, dtype=np.float32)
+        if rate == self.sample_rate:
+            return np.ascontiguousarray(mean)
+        import soxr
+
+        wanted = -(-self.samples * rate // self.sample_rate)
+        resampled = soxr.resample(mean, self.sample_rate, rate, quality="HQ")
+        return fitted(resampled.astype(np.float32, copy=False), wanted)
+
+    def cut(self, start: float, stop: float) -> Sound:
+        """The part from `start` to `stop` seconds (clamped to the sound, at least one sample)."""
+        first = min(max(0, round(start * self.sample_rate)), self.samples - 1)
+        last = min(max(first + 1, round(stop * self.sample_rate)), self.samples)
+        return Sound(self.waveform[:, first:last], self.sample_rate)
+
+    def lasting(self, samples: int) -> Sound:
+        """The same sound cut, or followed by silence, to exactly `samples` samples."""
+        return Sound(fitted(self.waveform, samples), self.sample_rate)
+
+
+def fitted(x: np.ndarray, length: int) -> np.ndarray:  # [..., N] -> [..., length]
+    """`x` cut, or padded with zeros behind, to `length` along its last axis; `x` itself when it fits."""
+    if x.shape[-1] >= length:
+        return x[..., :length]
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, length - x.shape[-1])])
+
+
+def load_sound(path: str | os.PathLike) -> Sound:
+    """The first sound track of any file FFmpeg reads, at its own rate and channels.
+
+    A track that starts after the file does (a film whose sound comes late) gets that much silence in front.
+
+    Raises:
+        FileFormatError: no such file, not a media file, or no sound in it.
+    """
+    import av
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError("The sound file must exist", f"no file at {path}", "Check the name and the folder")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise FileFormatError("The file must hold a sound track", f"{path.name} has none", "Choose a file with sound")
+            blocks, rate = _decoded(container)
+    except av.error.FFmpegError as error:
+        raise FileFormatError("The sound file must be one FFmpeg can read", f"{path.name} cannot be decoded ({error})",
+                              "Export it again as WAV, FLAC or MP3") from error
+    if not blocks:
+        raise FileFormatError("The sound track must hold samples", f"the track of {path.name} is empty", "Choose a file with sound")
+    return Sound(np.concatenate(blocks, axis=1), rate)
+
+
+def save_wav(path: str | os.PathLike, sound: Sound) -> Path:
+    """Writes 32-bit float WAV, atomically: every sample as it is, equal sounds as equal bytes.
+
+    Raises:
+        TalkingHeadsError: the data exceed what WAV can hold (4 GB).
+    """
+    frame = 4 * sound.channels
+    size = frame * sound.samples
+    if size > 2**32 - 64:
+        raise TalkingHeadsError("A WAV file holds less than 4 GB", f"{size / 2**30:.1f} GB of samples", "Save the sound in parts")
+    head = struct.pack("<4sI4s", b"RIFF", 50 + size, b"WAVE")
+    rate = sound.sample_rate
+    head += struct.pack("<4sIHHIIHHH", b"fmt ", 18, 3, sound.channels, rate, rate * frame, frame, 32, 0)  # 3: IEEE float
+    head += struct.pack("<4sII", b"fact", 4, sound.samples) + struct.pack("<4sI", b"data", size)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.write(head)
+        for start in range(0, sound.samples, 1 << 20):
+            file.write(sound.waveform[:, start:start + (1 << 20)].T.astype("<f4").tobytes())
+    return Path(path)
+
+
+def silence_gate(mono: np.ndarray, sample_rate: int, rate: float, rows: int, *, floor_db: float = GATE_FLOOR_DB,
+                 attack: float = GATE_ATTACK, release: float = GATE_RELEASE) -> np.ndarray:  # [N] -> bool [rows]
+    """True where nobody speaks, for feature rows at times k / rate seconds.
+
+    Energy gate on the RMS of 40 ms around each row. Threshold in dB: the highest of `floor_db` (-60 re full scale), 30
+    below the loud level (95th percentile), and 6 above the background noise (5th percentile; never nearer than 20 to the loud
+    level). The gate opens `attack` seconds (60 ms) ahead of what passes the threshold and closes `release` seconds (160 ms)
+    after it. A silent sound is True throughout.
+    """
+    level = _levels(mono, sample_rate, rate, rows)
+    quiet, loud = np.percentile(level, (5, 95))
+    threshold = max(floor_db, loud - GATE_BELOW_LOUD_DB, min(quiet + GATE_ABOVE_NOISE_DB, loud - GATE_NOISE_CAP_DB))
+    passed = np.concatenate([[0], np.cumsum(level > threshold)])  # passed[b] - passed[a] = rows of [a, b) that speak
+    row = np.arange(rows)
+    before = np.maximum(row - round(release * rate), 0)
+    after = np.minimum(row + round(attack * rate) + 1, rows)
+    return passed[after] == passed[before]
+
+
+def _levels(mono: np.ndarray, sample_rate: int, rate: float, rows: int) -> np.ndarray:  # dB [rows]
+    """RMS level in dB re full scale over GATE_WINDOW around each row's time; -120 where there is nothing."""
+    energy = np.concatenate([[0.0], np.cumsum(np.square(mono, dtype=np.float64))])
+    centre = np.arange(rows) * (sample_rate / rate)
+    half = 0.5 * GATE_WINDOW * sample_rate
+    first = np.clip(np.floor(centre - half), 0, mono.size).astype(np.int64)
+    last = np.clip(np.floor(centre + half) + 1, 0, mono.size).astype(np.int64)
+    mean = (energy[last] - energy[first]) / np.maximum(last - first, 1)
+    return 10.0 * np.log10(np.maximum(mean, 1e-12))
+
+
+def _decoded(container: Any) -> tuple[list[np.ndarray], int]:  # blocks float32 [C, n], Hz
+    """Every sample of the first sound track as planar floats, preceded by silence for a late start."""
+    import av
+
+    stream = container.streams.audio[0]
+    resampler = av.AudioResampler(format="fltp", layout=stream.layout.name if stream.layout.name else None, rate=stream.rate)
+    blocks: list[np.ndarray] = []
+    for frame in container.decode(stream):
+        if not blocks and frame.time is not None and container.start_time is not None:
+            late = round((frame.time - container.start_time / 1e6) * stream.rate)
+            if late > stream.rate // 100:
+                blocks.append(np.zeros((frame.layout.nb_channels, late), np.float32))
+        blocks += [part.to_ndarray() for part in resampler.resample(frame)]
+    if blocks:
+        blocks += [part.to_ndarray() for part in resampler.resample(None)]
+    return [block for block in blocks if block.size], stream.rate
+
+
+def _whole_rate(rate: Any) -> int:
+    """The rate as int; what is no whole number becomes 0, which `_check` refuses with a proper message."""
+    return int(rate) if isinstance(rate, (int, float, np.integer, np.floating)) and float(rate).is_integer() else 0
+
+
+def _check(waveform: np.ndarray, sample_rate: int) -> None:
+    if not isinstance(sample_rate, int) or not 1 <= sample_rate <= 1_000_000:
+        raise TalkingHeadsError("The sound's sample rate must be a whole number of Hz, 1 to 1000000", f"{sample_rate!r}",
+                                "Load the sound again, or resample it")
+    if not isinstance(waveform, np.ndarray) or waveform.dtype != np.float32 or waveform.ndim != 2:
+        came = f"{waveform.dtype} {list(waveform.shape)}" if isinstance(waveform, np.ndarray) else type(waveform).__name__
+        raise TalkingHeadsError("A sound must be a float32 array [channels, samples]", came, "Use Sound.from_comfy or load_sound")
+    if waveform.size == 0:
+        raise TalkingHeadsError("The sound must hold at least one sample",
+                                f"{waveform.shape[0]} channel(s) of {waveform.shape[1]} samples",
+                                "Check the file that was loaded, and the trimming in front of this node")
+    peak = float(np.max(np.abs(waveform)))
+    if not math.isfinite(peak):
+        bad = int(np.size(waveform) - np.count_nonzero(np.isfinite(waveform)))
+        raise TalkingHeadsError("Every sample of the sound must be a finite number", f"{bad} of {waveform.size} are NaN or infinite",
+                                "Look for the node in front that divides by zero (normalising silence, say)")
+    if peak > _HIGHEST_PEAK:
+        raise TalkingHeadsError("The sound's samples must be floats of full scale -1..1", f"a peak of {peak:g}",
+                                "Divide integer samples by their full scale first (16 bit: 32768)")
