@@ -1,0 +1,68 @@
+"""The log-mel spectrogram of the AVE encoder (spec/hmtalker.md 3.2), usable as it stands: language independent, no weights.
+
+Pre-emphasis .97, magnitude STFT (n_fft 800, hop 200, Hann, centred, zero padding), 80 Slaney mel bands from 55 to 7600 Hz, dB,
+normalised to -4..4. The STFT runs in torch, a slice of rows at a time, so that ten minutes need no more memory than one.
+"""
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from ..progress import Report, silent
+from .encoder import SAMPLE_RATE, SpeechEncoder
+
+N_FFT = 800  # samples, also the window
+HOP = 200  # samples
+BANDS = 80
+LOWEST, HIGHEST = 55.0, 7600.0  # Hz
+PRE_EMPHASIS = 0.97
+REFERENCE_DB = 20.0  # dB taken off
+RANGE_DB = 100.0  # dB under the reference mapped onto -LIMIT..LIMIT
+LIMIT = 4.0
+ROWS = 4096  # rows a slice, 51 s
+
+
+def mel_spectrogram(mono: np.ndarray, report: Report = silent, rows: int = ROWS) -> np.ndarray:  # float32 [N] -> [N // 200 + 1, 80]
+    """Normalised log-mel rows at 80 Hz; row k is centred on sample 200 k.
+
+    Args:
+        mono: float32 at 16 kHz, N >= 1.
+        report: called after each slice; may cancel.
+        rows: rows computed at once; changes memory, not values.
+    """
+    total = mono.size // HOP + 1
+    out = np.empty((total, BANDS), np.float32)
+    for start in range(0, total, rows):
+        stop = min(start + rows, total)
+        out[start:stop] = _rows(_emphasised(mono, start * HOP - N_FFT // 2, (stop - 1) * HOP + N_FFT // 2))
+        report(stop, total, {}, None)
+    return out
+
+
+def _emphasised(mono: np.ndarray, first: int, last: int) -> torch.Tensor:  # [last - first]
+    """Samples [first, last) of x[n] - .97 x[n-1], zeros outside the sound."""
+    begin, end = max(first, 0), min(last, mono.size)
+    previous = mono[max(begin - 1, 0):end - 1] if begin else np.concatenate([np.zeros(1, np.float32), mono[:end - 1]])
+    piece = mono[begin:end] - np.float32(PRE_EMPHASIS) * previous
+    return torch.from_numpy(np.pad(piece, (begin - first, last - end)))
+
+
+def _rows(samples: torch.Tensor) -> np.ndarray:  # [(n - 1) * 200 + 800] -> [n, 80]
+    spectrum = torch.stft(samples, N_FFT, HOP, window=torch.hann_window(N_FFT), center=False, return_complex=True)
+    mel = torch.from_numpy(mel_basis()) @ spectrum.abs()
+    level = 20.0 * torch.log10(mel.clamp_min(1e-5)) - REFERENCE_DB
+    return (2 * LIMIT * (level + RANGE_DB) / RANGE_DB - LIMIT).clamp(-LIMIT, LIMIT).T.numpy()
+
+
+@lru_cache(maxsize=1)
+def mel_basis() -> np.ndarray:  # float32 [80, 401]
+    """Slaney filters, Slaney norm: librosa's defaults."""
+    from librosa.filters import mel
+
+    return mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=BANDS, fmin=LOWEST, fmax=HIGHEST)
+
+
+ENCODER = SpeechEncoder(id="mel", dim=BANDS, rate=SAMPLE_RATE / HOP, window=16, silence=-LIMIT,
+                        description="Log-mel spectrogram, 80 bands at 80 Hz; no weights, any language", encode=mel_spectrogram)
