@@ -1,0 +1,137 @@
+"""Draw 3D Gaussians: one function, `rasterization`, with gsplat's argument names, and the back ends behind it.
+
+    reference      float64, every Gaussian against every pixel, torch autograd: an oracle for tests, on any device
+    cpu            numba on tiles; with gradients `cpu.py`, without gradients the faster `cpu_fused.py`
+    cuda_gsplat    gsplat on an NVIDIA card, where a tiny test render succeeded
+
+All follow gsplat 1.5.3's "classic" mode (spec/hmtalker.md 4.1).
+"""
+from __future__ import annotations
+
+import functools
+import logging
+
+import torch
+from torch import Tensor
+
+from ...media_core.errors import TalkingHeadsError
+from .arguments import Scene, checked
+from .projection import Projected, project, sh_colors
+
+log = logging.getLogger(__name__)
+
+BACKENDS = ("reference", "cpu", "cuda_gsplat")
+
+
+def rasterization(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, viewmats: Tensor, Ks: Tensor,
+                  width: int, height: int, *, near_plane: float = 0.01, far_plane: float = 1e10, eps2d: float = 0.3,
+                  sh_degree: int | None = None, backgrounds: Tensor | None = None, render_mode: str = "RGB",
+                  backend: str = "auto") -> tuple[Tensor, Tensor, dict]:
+    """Render Gaussians into C cameras; differentiable in everything but `Ks`, `width` and `height`.
+
+    Leading dimensions `...` of all arguments broadcast: Gaussians shared by all frames [N, 3] go with per-frame means [B, N, 3]
+    and cameras [B, 1, 4, 4]. Nothing is copied per frame on the way.
+
+    Args:
+        means: [..., N, 3] centres in the world. quats: [..., N, 4] wxyz, any length. scales: [..., N, 3] standard deviations > 0.
+        opacities: [..., N] 0..1. colors: [..., N, D], or with `sh_degree` spherical harmonics [..., N, K, 3], constant term first.
+        viewmats: [..., C, 4, 4] world to camera, OpenCV axes (x right, y down, z forward). Ks: [..., C, 3, 3] pinhole, pixels.
+        width, height: pixels. near_plane, far_plane: z range drawn. eps2d: blur added to each 2D covariance, px^2.
+        backgrounds: [..., C, D] colour behind everything; None leaves black with the colours weighted by alpha.
+        render_mode: "RGB", or "RGB+D" for one more channel, the sum of weight x z (not divided by alpha).
+        backend: one of BACKENDS, or "auto" (see `choose_backend`).
+
+    Returns:
+        render [..., C, H, W, D (+1)], alphas [..., C, H, W, 1] 0..1, meta: means2d [..., C, N, 2] pixels (in the graph:
+        call retain_grad on it to get gradients in pixels), radii int32 [..., C, N, 2] (0 = not drawn), depths [..., C, N], backend.
+
+    Raises: TalkingHeadsError for shapes that do not fit, NaN or infinity, devices that differ, or a back end that is not there.
+    """
+    scene = checked(means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree, backgrounds, render_mode)
+    name, _ = choose_backend(scene.means.device, backend)
+    if name == "cuda_gsplat":
+        from . import cuda_gsplat
+        return cuda_gsplat.render(scene, near_plane, far_plane, eps2d)
+    if name == "cpu" and scene.means.device.type != "cpu":
+        return _through_the_cpu(scene, near_plane, far_plane, eps2d)
+    return _projected_by_torch(scene, name, near_plane, far_plane, eps2d)
+
+
+def _projected_by_torch(scene: Scene, name: str, near_plane: float, far_plane: float, eps2d: float) -> tuple[Tensor, Tensor, dict]:
+    """Project with torch, blend with the named back end ("reference" or "cpu")."""
+    dtype = scene.means.dtype
+    wide = torch.float64 if name == "reference" else dtype
+    means, quats, scales, opacities = (value.to(wide).unsqueeze(axis) for value, axis in (
+        (scene.means, -3), (scene.quats, -3), (scene.scales, -3), (scene.opacities, -2)))
+    viewmats, intrinsics = scene.viewmats.to(wide)[..., None, :, :], scene.intrinsics.detach().to(wide)[..., None, :, :]
+    splats = project(means, quats, scales, opacities, viewmats, intrinsics, scene.width, scene.height, near_plane, far_plane, eps2d)
+    if scene.sh_degree is None:
+        colors = scene.colors.to(wide).unsqueeze(-3)
+    else:
+        colors = sh_colors(scene.colors.to(wide).unsqueeze(-4), means, viewmats, scene.sh_degree)
+    lead = (*scene.batch, scene.cameras, scene.points)
+    if scene.with_depth:
+        colors = torch.cat([colors.expand(*lead, -1), splats.depths[..., None].expand(*lead, 1)], -1)
+    splats = Projected(*(field.expand(*lead, *field.shape[field.dim() - tail:]) for field, tail in zip(splats, (1, 1, 0, 1))))
+    flat = Projected(*(field.reshape(-1, *field.shape[len(lead) - 1:]) for field in splats))
+    flat_colors = colors.expand(*lead, -1).reshape(-1, scene.points, colors.shape[-1])
+    flat_opacities = opacities.expand(lead).reshape(-1, scene.points)
+    image, alpha = _blender(name)(flat, flat_colors, flat_opacities, scene.width, scene.height)
+    image, alpha = (value.view(*lead[:-1], *value.shape[1:]) for value in (image, alpha))
+    meta = {"means2d": splats.means2d, "radii": splats.radii, "depths": splats.depths, "backend": name}
+    return on_background(image, alpha, scene).to(dtype), alpha.to(dtype), meta
+
+
+def _blender(name: str):
+    """The back end's `render` function; numba is imported only when it is needed."""
+    if name == "reference":
+        from .reference import render
+    else:
+        from .cpu import render
+    return render
+
+
+def on_background(image: Tensor, alpha: Tensor, scene: Scene) -> Tensor:
+    """Add the background behind the colours [..., C, H, W, D (+1)]; depth, if there is any, has none."""
+    if scene.backgrounds is None:
+        return image
+    behind = scene.backgrounds.to(image.dtype)[..., None, None, :] * (1.0 - alpha)
+    if scene.with_depth:
+        behind = torch.cat([behind, torch.zeros_like(behind[..., :1])], -1)
+    return image + behind
+
+
+def _through_the_cpu(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> tuple[Tensor, Tensor, dict]:
+    """The cpu back end for tensors that live elsewhere: copied there and back, gradients too."""
+    device = scene.means.device
+    moved = scene._replace(**{name: value.cpu() for name, value in scene._asdict().items() if isinstance(value, Tensor)})
+    image, alpha, meta = _projected_by_torch(moved, "cpu", near_plane, far_plane, eps2d)
+    return image.to(device), alpha.to(device), {k: v.to(device) if isinstance(v, Tensor) else v for k, v in meta.items()}
+
+
+@functools.lru_cache(maxsize=32)
+def _chosen(device: torch.device, wanted: str) -> tuple[str, str]:
+    """The choice, made and logged once a process for each device and wish (a failed probe costs seconds)."""
+    from . import cuda_gsplat
+    missing = cuda_gsplat.why_not(device)
+    if wanted == "auto":
+        name = "cpu" if missing else "cuda_gsplat"
+        why = f"cuda_gsplat is not used: {missing}" if missing else f"a test render with gsplat succeeded on {device}"
+    else:
+        name, why = wanted, "asked for by name"
+        if wanted == "cuda_gsplat" and missing:
+            raise TalkingHeadsError("The back end cuda_gsplat needs an NVIDIA card and a working gsplat", missing,
+                                    'Use backend="auto" or "cpu", or install gsplat with a CUDA compiler')
+    log.info("Rasteriser back end for %s: %s (%s)", device, name, why)
+    return name, why
+
+
+def choose_backend(device: torch.device | str, wanted: str = "auto") -> tuple[str, str]:
+    """The back end that draws tensors on `device`, and why in a sentence.
+
+    "auto": gsplat where it works, otherwise the cpu kernels (tensors of another device are copied to memory and back).
+    Raises: TalkingHeadsError for a name that is not in BACKENDS or a back end that does not work here.
+    """
+    if wanted != "auto" and wanted not in BACKENDS:
+        raise TalkingHeadsError(f"The rasteriser's back end must be auto or one of {', '.join(BACKENDS)}", repr(wanted), "Choose one of them")
+    return _chosen(torch.device(device), wanted)

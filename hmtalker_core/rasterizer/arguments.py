@@ -1,0 +1,126 @@
+"""What `rasterization` was given, checked and brought to one shape."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...media_core.errors import TalkingHeadsError
+from .projection import MAX_SH_DEGREE
+
+RENDER_MODES = ("RGB", "RGB+D")
+
+
+class Scene(NamedTuple):
+    """Checked arguments with their own leading dimensions (each broadcasts to `batch`); one dtype, one device."""
+
+    means: Tensor               # [..., N, 3]
+    quats: Tensor               # [..., N, 4] wxyz, any length
+    scales: Tensor              # [..., N, 3] standard deviations
+    opacities: Tensor           # [..., N] 0..1
+    colors: Tensor              # [..., N, D], or [..., N, K, 3] spherical harmonics when sh_degree is set
+    viewmats: Tensor            # [..., C, 4, 4] world to camera, OpenCV axes
+    intrinsics: Tensor          # [..., C, 3, 3] pinhole, pixels
+    backgrounds: Tensor | None  # [..., C, D]
+    batch: tuple[int, ...]      # broadcast leading dimensions
+    width: int                  # pixels
+    height: int                 # pixels
+    sh_degree: int | None       # None: colors are colours
+    with_depth: bool            # the sum of weight x depth follows the colours as one more channel
+
+    @property
+    def cameras(self) -> int:
+        return self.viewmats.shape[-3]
+
+    @property
+    def points(self) -> int:
+        return self.means.shape[-2]
+
+    @property
+    def channels(self) -> int:
+        """Colour channels D, depth not counted."""
+        return 3 if self.sh_degree is not None else self.colors.shape[-1]
+
+
+def checked(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, viewmats: Tensor, Ks: Tensor,
+            width: int, height: int, sh_degree: int | None, backgrounds: Tensor | None, render_mode: str) -> Scene:
+    """A Scene, or a TalkingHeadsError that names the first argument that does not fit."""
+    if render_mode not in RENDER_MODES:
+        raise TalkingHeadsError(f"`render_mode` must be one of {', '.join(RENDER_MODES)}", repr(render_mode), "Ask for one of them")
+    if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
+        raise TalkingHeadsError("`width` and `height` must be whole numbers above 0", f"{width!r} x {height!r}", "Give the image size in pixels")
+    if sh_degree is not None and not 0 <= sh_degree <= MAX_SH_DEGREE:
+        raise TalkingHeadsError(f"`sh_degree` must be 0..{MAX_SH_DEGREE} or None", repr(sh_degree), "Lower the degree")
+    tensors = {"means": means, "quats": quats, "scales": scales, "opacities": opacities, "colors": colors,
+               "viewmats": viewmats, "Ks": Ks}
+    if backgrounds is not None:
+        tensors["backgrounds"] = backgrounds
+    _check_shapes(tensors, sh_degree)
+    dtype = means.dtype if means.dtype in (torch.float32, torch.float64) else torch.float32
+    _check_devices(tensors)
+    tensors = {name: value.to(dtype) for name, value in tensors.items()}
+    _check_finite(tensors)
+    leading = [value.shape[:-_own_dims(name, sh_degree)] for name, value in tensors.items()]
+    try:
+        batch = torch.broadcast_shapes(*leading)
+    except RuntimeError as reason:
+        shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in tensors.items())
+        raise TalkingHeadsError("The leading (batch) dimensions of all arguments must broadcast", shapes,
+                                "Give every argument the same leading dimensions, or none") from reason
+    t = tensors
+    return Scene(t["means"], t["quats"], t["scales"], t["opacities"], t["colors"], t["viewmats"], t["Ks"], t.get("backgrounds"),
+                 tuple(batch), width, height, sh_degree, render_mode == "RGB+D")
+
+
+def _own_dims(name: str, sh_degree: int | None) -> int:
+    """How many trailing dimensions of an argument are not leading dimensions."""
+    if name == "colors":
+        return 2 if sh_degree is None else 3
+    return {"means": 2, "quats": 2, "scales": 2, "opacities": 1, "viewmats": 3, "Ks": 3, "backgrounds": 2}[name]
+
+
+def _check_shapes(tensors: dict[str, Tensor], sh_degree: int | None) -> None:
+    """Trailing dimensions, one by one; None in a pattern is any size above zero."""
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            raise TalkingHeadsError(f"`{name}` must be a tensor of floating-point numbers", f"{getattr(value, 'dtype', type(value).__name__)}",
+                                    "Convert it with torch.as_tensor(..., dtype=torch.float32)")
+    if tensors["means"].dim() < 2:
+        raise TalkingHeadsError("`means` must have shape [..., N, 3]", str(list(tensors["means"].shape)), "Give one row for each Gaussian")
+    n = tensors["means"].shape[-2]
+    if tensors["viewmats"].dim() < 3:
+        raise TalkingHeadsError("`viewmats` must have shape [..., C, 4, 4]", str(list(tensors["viewmats"].shape)),
+                                "Add a camera dimension: viewmats[None]")
+    c = tensors["viewmats"].shape[-3]
+    channels = (n, None) if sh_degree is None else (n, None, 3)
+    d = 3 if sh_degree is not None else tensors["colors"].shape[-1]
+    patterns = {"means": (n, 3), "quats": (n, 4), "scales": (n, 3), "opacities": (n,), "colors": channels, "viewmats": (c, 4, 4),
+                "Ks": (c, 3, 3), "backgrounds": (c, d)}
+    for name, value in tensors.items():
+        pattern = patterns[name]
+        tail = tuple(value.shape[-len(pattern):])
+        fits = len(tail) == len(pattern) and all(want is None and got > 0 or want == got for want, got in zip(pattern, tail))
+        if not fits:
+            wanted = ", ".join("*" if size is None else str(size) for size in pattern)
+            raise TalkingHeadsError(f"`{name}` must have shape [..., {wanted}] for {n} Gaussians and {c} cameras", str(list(value.shape)),
+                                    "Give one row for each Gaussian or camera")
+    if sh_degree is not None and tensors["colors"].shape[-2] < (sh_degree + 1) ** 2:
+        raise TalkingHeadsError(f"`colors` must hold at least {(sh_degree + 1) ** 2} spherical harmonics for `sh_degree` {sh_degree}",
+                                f"{tensors['colors'].shape[-2]}", "Lower `sh_degree`")
+
+
+def _check_devices(tensors: dict[str, Tensor]) -> None:
+    for name, value in tensors.items():
+        if value.device != tensors["means"].device:
+            raise TalkingHeadsError(f"`{name}` must be on the device of `means`, {tensors['means'].device}", str(value.device),
+                                    "Move it with .to(means.device)")
+
+
+def _check_finite(tensors: dict[str, Tensor]) -> None:
+    """One synchronisation for all arguments."""
+    finite = torch.stack([value.detach().isfinite().all() for value in tensors.values()]).tolist()
+    for name, good in zip(tensors, finite):
+        if not good:
+            raise TalkingHeadsError(f"`{name}` must hold finite numbers only", "NaN or infinity",
+                                    "Look for the step that made them: a division by zero, or a training that diverged")

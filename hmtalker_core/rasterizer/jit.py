@@ -1,0 +1,57 @@
+"""numba's compiler with the options every kernel here wants, and the threads that run the kernels."""
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from numba import njit
+
+log = logging.getLogger(__name__)
+
+
+def compiled(function: Callable | None = None, **options) -> Callable:
+    """`numba.njit` for kernels: without the GIL, kept on disk where that is possible.
+
+    numba refuses to decorate with `cache=True` when it finds no folder to write to (a read-only installation);
+    the kernel is then compiled again in each process, which costs seconds and nothing else.
+    """
+    if function is None:
+        return functools.partial(compiled, **options)
+    options = {"nogil": True, "error_model": "numpy", **options}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError as reason:
+        if "cache" not in str(reason):
+            raise
+        say_uncached(str(reason))
+        return njit(**options)(function)
+
+
+@functools.lru_cache(maxsize=1)
+def say_uncached(reason: str) -> None:
+    """One log line a process."""
+    log.warning("The rasteriser's compiled kernels cannot be kept on disk and are compiled again at each start: %s", reason)
+
+
+def run_all(function: Callable, jobs: Iterable[tuple], workers: int) -> None:
+    """Call `function(*job)` for every job on `workers` threads; the first exception is raised again here.
+
+    Own threads over nogil kernels, not numba's parallel=True: its default layer on macOS and in pip installations (workqueue)
+    aborts the whole process when two Python threads meet in it, and ComfyUI runs nodes in threads.
+    """
+    jobs = list(jobs)
+    if workers <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            function(*job)
+        return
+    for future in [thread_pool(os.getpid(), workers).submit(function, *job) for job in jobs]:
+        future.result()
+
+
+@functools.lru_cache(maxsize=4)
+def thread_pool(process: int, workers: int) -> ThreadPoolExecutor:
+    """The threads, made at first use and kept (making them costs more than a frame). A forked child makes its own: `process`."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="rasterizer")
