@@ -1,0 +1,51 @@
+"""A path from a user never leaves its folder."""
+from __future__ import annotations
+
+import pytest
+
+from talking_heads.media_core.errors import TalkingHeadsError
+from talking_heads.media_core.paths import contained, file_stem
+
+
+@pytest.mark.parametrize("name", ["a", "a/b.png", "a\\b.png", "./a", "a/../b", ""])
+def test_paths_inside_are_resolved(tmp_path, name):
+    found = contained(tmp_path, name)
+    assert found == tmp_path.resolve() or tmp_path.resolve() in found.parents
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "a/../../x", "/etc/passwd", "\\\\host\\x", "..\\x", "C:\\x", "c:x", "a\0b"])
+def test_paths_outside_are_refused(tmp_path, name):
+    with pytest.raises(TalkingHeadsError, match="inside the folder"):
+        contained(tmp_path / "base", name)
+
+
+def test_a_sibling_with_the_same_beginning_is_outside(tmp_path):
+    (tmp_path / "base2").mkdir()
+    with pytest.raises(TalkingHeadsError):
+        contained(tmp_path / "base", "../base2/x")
+
+
+def test_a_link_that_leads_out_is_refused(tmp_path):
+    base, other = tmp_path / "base", tmp_path / "other"
+    base.mkdir()
+    other.mkdir()
+    (base / "link").symlink_to(other)
+    with pytest.raises(TalkingHeadsError):
+        contained(base, "link/file")
+
+
+def test_a_linked_base_is_no_obstacle(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "base").symlink_to(tmp_path / "real")
+    assert contained(tmp_path / "base", "x") == (tmp_path / "real" / "x").resolve()
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a\\b", "..", ".hidden", "x.", " x", "con", "NUL.txt", "a:b", "a\nb", "x" * 101])
+def test_bad_file_names_are_refused(name):
+    with pytest.raises(TalkingHeadsError, match="file name"):
+        file_stem(name)
+
+
+@pytest.mark.parametrize("name", ["my_avatar", "Ada 2", "über-me", "v1.2"])
+def test_good_file_names_stay(name):
+    assert file_stem(name) == name
