@@ -1,0 +1,25 @@
+"""A talking person who does not exist, with exact ground truth: film, masks, landmarks, action units, poses and sound.
+
+    subject = Subject(size=256)                       # identity 3: an invented face
+    performance = perform(seconds=4.0, seed=0)        # words, voice, and one parameter vector a frame
+    frame = subject.render(performance.params[0], subject.pose(performance.euler[0], performance.translation[0]), performance.sway[0])
+    export_dataset("folder", seconds=60, seed=0)      # the same as a training data set
+
+Nothing heavy is imported until one of these names is used. Source of the recipe: spec/capture.md 8.
+"""
+from __future__ import annotations
+
+from importlib import import_module
+
+CREDIT = ("Made from the portrait of astronaut Eileen Collins (NASA, public domain, distributed with scikit-image), warped and "
+          "recoloured into an invented person. Eileen Collins never said these words.")
+
+_HOME = {"Subject": "render", "SubjectFrame": "render", "perform": "performance", "Performance": "performance",
+         "export_dataset": "export", "verify_dataset": "export", "PARAMS": "parameters", "AU_NAMES": "parameters"}
+__all__ = ["CREDIT", *_HOME]
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

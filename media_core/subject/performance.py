@@ -1,0 +1,229 @@
+"""Words -> a performance: the sound, and for every frame the face parameters, the head's turn and the shoulders' sway.
+
+Lips, jaw and tongue follow the sound. Blinks, smiles, frowns, gaze and head sway are drawn from the seed and know nothing of it;
+nods and brow raises follow the stressed vowels. A model that has learnt the subject should find exactly that.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import numpy as np
+
+from ..audio import Sound, frame_count
+from ..errors import TalkingHeadsError
+from . import articulation, espeak, formant, letters, text as script_text
+from .articulation import Phoneme
+from .curves import bump, low_pass, unit, wander
+from .parameters import INDEX, PARAMS, action_units
+
+_LEAD_IN, _LEAD_OUT = 0.4, 0.4       # s of silence around given text
+_RATE, _PITCH = 158, 58              # espeak's words a minute and pitch
+_MIN_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What the subject does and says. T frames at `fps`; frame i stands for the time (i + 0.5) / fps."""
+    sound: Sound                       # mono
+    phonemes: tuple[Phoneme, ...]      # (espeak mnemonic, start s, end s); "_" is silence
+    text: tuple[str, ...]              # the lines, in order
+    params: np.ndarray                 # float64 [T, 22], order of PARAMS
+    au: np.ndarray                     # float64 [T, 17] 0..5, order of AU_NAMES
+    euler: np.ndarray                  # float64 [T, 3] yaw, pitch, roll in radians, relative to the portrait's own
+    translation: np.ndarray            # float64 [T, 3] photo pixels (1 px is 1.48 mm): right, down, away
+    sway: np.ndarray                   # float64 [T, 2] photo pixels: right, down, of the shoulders
+    fps: float
+    engine: str                        # "espeak" or "formant"
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    def phoneme_at(self, frame: int) -> str:
+        """The phoneme sounding at the middle of a frame."""
+        now = (frame + .5) / self.fps
+        return next((name for name, start, end in self.phonemes if start <= now < end), "_")
+
+
+def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str = "en-us+f3", engine: str = "auto",
+            text: str | Sequence[str] | None = None, script: str = "grammar") -> Performance:
+    """Makes a performance; the same arguments give the same bits.
+
+    Args:
+        seconds: length; None (with `text`) means as long as the text needs. Longer text is cut, shorter is followed by silence.
+        seed: draws the script, the expressions and the head's motion.
+        voice: an espeak-ng voice; the formant voice has one only.
+        engine: "espeak", "formant", or "auto" (espeak where the library is found).
+        text: what to say, one line or several; None draws a script.
+        script: "grammar" (endless) or "lines" (twelve fixed lines, shuffled and repeated).
+    Raises:
+        TalkingHeadsError: a length, engine or script that cannot be; the engine "espeak" without its library.
+    """
+    _check(seconds, fps, text, script)
+    engine = _choose(engine)
+    wave, rate, phonemes, lines = _speak(seconds, seed, voice, engine, _given(text), script)
+    length = len(wave) / rate
+    frames = frame_count(length, fps)
+    phonemes = articulation.with_silences(phonemes, length)
+    rng = np.random.default_rng([seed, 1])
+    params = np.zeros((frames, len(PARAMS)))
+    mouth = articulation.coarticulate(articulation.anchors(phonemes), frames, fps)
+    for i, curve in enumerate(articulation.CURVES):
+        params[:, INDEX[curve]] = mouth[:, i]
+    nods, brows = _prosody(phonemes, frames, fps, rng)
+    _express(params, brows, fps, rng)
+    _blink(params, length, fps, rng)
+    euler, translation, sway = _head(nods, frames, fps, rng)
+    _gaze(params, euler, fps, rng)
+    return Performance(Sound(wave[None], rate), tuple(phonemes), lines, params, action_units(params), euler, translation, sway,
+                       float(fps), engine)
+
+
+# ---------------------------------------------------------------------------------------------------------------- speech
+
+def _check(seconds, fps, text, script) -> None:
+    if seconds is None and text is None:
+        raise TalkingHeadsError("A performance needs a length or a text", "neither", "Give seconds, or text, or both")
+    if seconds is not None and not _MIN_SECONDS <= seconds <= 4 * 3600:
+        raise TalkingHeadsError(f"A performance must last between {_MIN_SECONDS} s and 4 h", f"{seconds} s", "Choose another length")
+    if not 5 <= fps <= 240:
+        raise TalkingHeadsError("The frame rate must lie between 5 and 240", f"{fps}", "Take 25")
+    if script not in ("grammar", "lines"):
+        raise TalkingHeadsError("The script must be 'grammar' or 'lines'", f"'{script}'", "Choose one of the two, or give a text")
+
+
+def _choose(engine: str) -> str:
+    if engine not in ("auto", "espeak", "formant"):
+        raise TalkingHeadsError("The engine must be 'auto', 'espeak' or 'formant'", f"'{engine}'", "Choose one of the three")
+    if engine == "auto":
+        return "espeak" if espeak.find_library() else "formant"
+    return engine
+
+
+def _given(text: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    lines = tuple(line.strip() for line in ([text] if isinstance(text, str) else text))
+    lines = tuple(line for line in lines if line)
+    if not any(letter.isalnum() for line in lines for letter in line):
+        raise TalkingHeadsError("The text must have words in it", f"{text!r}", "Write something to say, or leave the text away")
+    return lines
+
+
+def _speak(seconds, seed, voice, engine, given, script):
+    """-> (float32 [N], Hz, phonemes, lines), exactly `seconds` long, or as long as the given text needs."""
+    rng = np.random.default_rng(seed)
+    lines, gaps = _script(seconds, rng, given, script)
+    spoken = _with_espeak(lines, voice, rng) if engine == "espeak" else _with_formants(lines, seed)
+    rate = spoken[0].rate
+    wanted = None if seconds is None else int(round(seconds * rate))
+    pieces, phonemes, said, at = [], [], [], 0
+    for line, words, gap in zip(lines, spoken, gaps):
+        if wanted is not None and at >= wanted:
+            break
+        at += int(rate * gap)
+        pieces += [np.zeros(int(rate * gap), np.float32), words.samples]
+        phonemes += [(name, start + at / rate, end + at / rate) for name, start, end in words.phonemes]
+        at += len(words.samples)
+        said.append(line)
+    total = at + int(rate * _LEAD_OUT) if wanted is None else wanted
+    wave = np.concatenate(pieces + [np.zeros(max(0, total - at), np.float32)])[:total]
+    end = total / rate
+    return wave, rate, [(name, a, min(b, end)) for name, a, b in phonemes if a < end], tuple(said)
+
+
+def _script(seconds, rng, given, script) -> tuple[list[str], list[float]]:
+    if given is not None:
+        return list(given), [_LEAD_IN] + [.18 + .3 * rng.random() for _ in given[1:]]
+    lines, gaps, guess = [], [], 0.0
+    order = rng.permutation(len(script_text.LINES))
+    while guess < seconds + 2:                                        # a line lasts about 52 ms a letter
+        line = script_text.sentence(rng) if script == "grammar" else script_text.LINES[order[len(lines) % len(order)]]
+        lines.append(line)
+        gaps.append(_LEAD_IN if len(lines) == 1 else .18 + .3 * rng.random())
+        guess += .35 + len(line) * .045
+    return lines, gaps
+
+
+def _with_espeak(lines, voice, rng) -> list[espeak.Spoken]:
+    return espeak.speak([espeak.Utterance(line, voice, _RATE + int(rng.integers(-8, 9)), _PITCH + int(rng.integers(-4, 5)))
+                         for line in lines])
+
+
+def _with_formants(lines, seed) -> list[espeak.Spoken]:
+    out = []
+    for i, line in enumerate(lines):
+        rng = np.random.default_rng([seed, 5, i])
+        phonemes = letters.read_aloud(line, rng)
+        seconds = phonemes[-1][2] + .1 if phonemes else .3
+        out.append(espeak.Spoken(formant.sing(phonemes, seconds, rng), formant.RATE, tuple(phonemes)))
+    return out
+
+
+# ------------------------------------------------------------------------------------------------------------ face, head
+
+def _prosody(phonemes, frames, fps, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Nods and brow raises on some of the stressed vowels: two curves [T]."""
+    time = (np.arange(frames) + .5) / fps
+    nods, brows = np.zeros(frames), np.zeros(frames)
+    for name, start, _ in phonemes:
+        if not articulation.is_stressed(name):
+            continue
+        near = np.abs(time - start) < 1.5
+        if rng.random() < .5:
+            nods[near] += rng.uniform(.4, 1.0) * bump(time[near], start + .08, .11)
+        if rng.random() < .22:
+            brows[near] += rng.uniform(.3, .9) * bump(time[near], start + .10, .20)
+    return nods, brows
+
+
+def _express(params, brows, fps, rng) -> None:
+    """Smile, frown, dimple, brows, nose, lids and cheeks, written into `params`."""
+    frames = len(params)
+
+    def noise(time_constant, spread):
+        return wander(frames, fps, time_constant, spread, rng)
+
+    smile = unit(.18 + noise(2.2, .26))
+    low = unit(noise(1.6, .30) - .22)
+    brow = unit(brows) * (1 - low)
+    nose = unit(.55 * low + noise(.8, .10) - .06)
+    layer = {"smile": smile * .8, "cheek": unit(.65 * smile + noise(1.5, .08)), "frown": unit(noise(1.8, .22) - .12) * (1 - smile),
+             "dimple": unit(noise(1.0, .22) - .1), "browlow": low, "nose": nose,
+             "lidtight": unit(.3 * low + .25 * smile + noise(1.2, .10)), "upraise": unit(params[:, INDEX["upraise"]] + .35 * nose),
+             "browin": unit(brow * .9 + noise(1.5, .06)), "browout": unit(brow * .75 + noise(1.5, .06)), "lidraise": unit(.5 * brow)}
+    for name, curve in layer.items():
+        params[:, INDEX[name]] = curve
+
+
+def _blink(params, length, fps, rng) -> None:
+    """Blinks of about 0.3 s, one every 3.4 s on average."""
+    time = (np.arange(len(params)) + .5) / fps
+    blink = np.zeros(len(params))
+    start = .4 + rng.exponential(1.6)
+    while start < length:
+        slowness = rng.uniform(.9, 1.25)
+        blink = np.maximum(blink, np.interp((time - start) / slowness, [-.08, 0, .05, .22], [0, 1, 1, 0], left=0, right=0))
+        start += .6 + rng.exponential(2.8)
+    params[:, INDEX["blink"]] = blink
+
+
+def _head(nods, frames, fps, rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """-> euler [T, 3] rad, translation [T, 3] px, sway [T, 2] px."""
+    yaw = wander(frames, fps, 1.6, .105, rng, .9)
+    pitch = wander(frames, fps, 1.4, .05, rng, .9) + .035 * nods
+    roll = wander(frames, fps, 1.8, .045, rng, .8)
+    move = np.stack([wander(frames, fps, 2.0, 1.8, rng, .7), wander(frames, fps, 2.0, 1.2, rng, .7),
+                     wander(frames, fps, 2.5, 6.0, rng, .6)], 1)
+    breath = .35 * np.sin(2 * np.pi * (np.arange(frames) + .5) / fps * .27)
+    sway = np.stack([.35 * move[:, 0] + 2 * yaw, .30 * move[:, 1] + breath], 1)
+    return np.stack([yaw, pitch, roll], 1), move, sway
+
+
+def _gaze(params, euler, fps, rng) -> None:
+    """The eyes hold still while the head turns, with small jumps between."""
+    frames = len(params)
+    hold = int(fps / 1.2) + 1
+    jumps = np.repeat(rng.normal(0, .28, frames // hold + 1), hold)[:frames]
+    params[:, INDEX["gazex"]] = np.clip(-2 * euler[:, 0] + low_pass(jumps, fps, min(6, fps / 3)), -1, 1)
+    params[:, INDEX["gazey"]] = np.clip(-2 * euler[:, 1], -1, 1)
