@@ -131,7 +131,7 @@ def load_sound(path: str | os.PathLike) -> Sound:
         raise FileFormatError("The sound file must be one FFmpeg can read", f"{path.name} cannot be decoded ({error})",
                               "Export it again as WAV, FLAC or MP3") from error
     if not blocks:
-        raise FileFormatError("The sound track must hold samples", f"the track of {path.name} is empty", "Choose a file with sound")
+        raise FileFormatError("The sound track must hold samples", f"that of {path.name} is empty", "Choose a file with sound")
     return Sound(np.concatenate(blocks, axis=1), rate)
 
 
@@ -223,7 +223,7 @@ def _check(waveform: np.ndarray, sample_rate: int) -> None:
     peak = float(np.max(np.abs(waveform)))
     if not math.isfinite(peak):
         bad = int(np.size(waveform) - np.count_nonzero(np.isfinite(waveform)))
-        raise TalkingHeadsError("Every sample of the sound must be a finite number", f"{bad} of {waveform.size} are NaN or infinite",
+        raise TalkingHeadsError("Every sample of the sound must be finite", f"{bad} of {waveform.size} are NaN or infinite",
                                 "Look for the node in front that divides by zero (normalising silence, say)")
     if peak > _HIGHEST_PEAK:
         raise TalkingHeadsError("The sound's samples must be floats of full scale -1..1", f"a peak of {peak:g}",

@@ -89,7 +89,8 @@ class Speech:
     def save(self, path: str | os.PathLike) -> Path:
         """Writes one safetensors file of kind "speech"."""
         config = {"rate": self.rate, "encoder": self.encoder, "duration": self.duration}
-        return save_tensors(path, {"features": self.features, "silence": self.silence}, kind="speech", version=VERSION, config=config)
+        tensors = {"features": self.features, "silence": self.silence}
+        return save_tensors(path, tensors, kind="speech", version=VERSION, config=config)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Speech:

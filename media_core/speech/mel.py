@@ -24,7 +24,7 @@ LIMIT = 4.0
 ROWS = 4096  # rows a slice, 51 s
 
 
-def mel_spectrogram(mono: np.ndarray, report: Report = silent, rows: int = ROWS) -> np.ndarray:  # float32 [N] -> [N // 200 + 1, 80]
+def mel_spectrogram(mono: np.ndarray, report: Report = silent, rows: int = ROWS) -> np.ndarray:  # [N] -> [N // 200 + 1, 80]
     """Normalised log-mel rows at 80 Hz; row k is centred on sample 200 k.
 
     Args:

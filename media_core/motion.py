@@ -1,0 +1,334 @@
+"""Motion as tracks one can look at, edit, save and replace: landmarks, expression (action units) and pose, one row a film frame.
+
+Frame i stands for the time (i + 1/2) / fps. Tracks are immutable; every edit makes a new one.
+"""
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Mapping, Sequence, TypeVar
+
+import numpy as np
+import torch
+
+from .audio import FPS, frame_count
+from .errors import TalkingHeadsError
+from .files import load_tensors, save_tensors
+
+AU_NAMES = ("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU09", "AU10", "AU12", "AU14", "AU15", "AU17", "AU20", "AU23",
+            "AU25", "AU26", "AU45")  # OpenFace's intensities, the papers' order
+UPPER_AUS = ("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU45")  # HM-Talker's split: AU09 counts as lower
+LOWER_AUS = ("AU09", "AU10", "AU12", "AU14", "AU15", "AU17", "AU20", "AU23", "AU25", "AU26")
+UPPER_INDEX = tuple(AU_NAMES.index(name) for name in UPPER_AUS)  # columns of an [T, 17] track
+LOWER_INDEX = tuple(AU_NAMES.index(name) for name in LOWER_AUS)
+AU_MAX = 5.0  # OpenFace intensity range 0..5
+
+AnyTrack = TypeVar("AnyTrack", bound="Track")
+
+
+@dataclass(frozen=True)
+class Track:
+    """What the three tracks share. Subclasses name their tensor field `DATA` and their file kind `KIND`."""
+
+    DATA: ClassVar[str] = ""
+    KIND: ClassVar[str] = ""
+    VERSION: ClassVar[int] = 1
+
+    @property
+    def data(self) -> torch.Tensor:  # [T, ...]
+        return getattr(self, self.DATA)
+
+    @property
+    def version(self) -> int:
+        return self.VERSION
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self) / self.fps
+
+    def __len__(self) -> int:
+        return self.data.shape[0]
+
+    def with_data(self: AnyTrack, data: torch.Tensor, **changes: Any) -> AnyTrack:
+        """The same track around other rows (checked anew)."""
+        return replace(self, **{self.DATA: data}, **changes)
+
+    def slice(self: AnyTrack, start: int, stop: int) -> AnyTrack:
+        """Frames `start` to `stop` (exclusive).
+
+        Raises:
+            TalkingHeadsError: no such frames.
+        """
+        if not 0 <= start < stop <= len(self):
+            raise TalkingHeadsError(f"The cut must lie within the track's {len(self)} frames", f"frames {start} to {stop}",
+                                    "Choose 0 <= start < stop <= length")
+        return self.with_data(self.data[start:stop].clone())
+
+    def selected(self: AnyTrack, indices: torch.Tensor | Sequence[int]) -> AnyTrack:
+        """The frames named by `indices`, in that order (see `ping_pong`)."""
+        return self.with_data(self.data[torch.as_tensor(indices, dtype=torch.long)])
+
+    def resampled(self: AnyTrack, fps: float) -> AnyTrack:
+        """The same motion at another rate: frame_count(duration, fps) frames, interpolated between frame middles, ends held."""
+        if fps == self.fps:
+            return self
+        count = frame_count(self.duration, fps)
+        position = ((torch.arange(count, dtype=torch.float64) + 0.5) * (self.fps / fps) - 0.5).clamp(0, len(self) - 1)
+        return self.with_data(self._at(position), fps=fps)
+
+    def smoothed(self: AnyTrack, cutoff: float) -> AnyTrack:
+        """Low-passed with zero delay (see `low_pass`), `cutoff` Hz the -3 dB point; 0 changes nothing."""
+        return self.with_data(self._low_passed(cutoff)) if cutoff > 0 else self
+
+    def _at(self, position: torch.Tensor) -> torch.Tensor:  # float64 [n] -> [n, ...]
+        return _linear(self.data, position)
+
+    def _low_passed(self, cutoff: float) -> torch.Tensor:
+        return low_pass(self.data, self.fps, cutoff)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Writes one safetensors file of kind `KIND`."""
+        config = {f.name: getattr(self, f.name) for f in fields(self) if f.name != self.DATA}
+        return save_tensors(path, {self.DATA: self.data}, kind=self.KIND, version=self.VERSION, config=config)
+
+    @classmethod
+    def load(cls: type[AnyTrack], path: str | os.PathLike) -> AnyTrack:
+        """Reads a file of `save`.
+
+        Raises:
+            FileFormatError: absent, truncated, of another kind, or newer.
+        """
+        tensors, config = load_tensors(path, kind=cls.KIND, version=cls.VERSION)
+        return cls(**{cls.DATA: tensors[cls.DATA]}, **{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+
+
+@dataclass(frozen=True)
+class LandmarkTrack(Track):
+    """68 face points a frame, in 3-D."""
+
+    DATA: ClassVar[str] = "points"
+    KIND: ClassVar[str] = "landmarks"
+
+    points: torch.Tensor  # float32 [T, 68, 3]; canonical: decimetres, x right, y up, z to the camera; pixels: x right, y down
+    fps: float = FPS  # frames a second
+    space: str = "canonical"  # "canonical" or "pixels"
+    image_size: tuple[int, int] | None = None  # (H, W) in px, needed in space "pixels"
+
+    def __post_init__(self) -> None:
+        _check_rows(self, (68, 3))
+        _check_finite(self)
+        if self.space not in ("canonical", "pixels") or (self.space == "pixels" and self.image_size is None):
+            raise TalkingHeadsError("Landmarks must be in space 'canonical', or 'pixels' with an image size",
+                                    f"space '{self.space}', image size {self.image_size}", "Give both")
+
+
+@dataclass(frozen=True)
+class ExpressionTrack(Track):
+    """17 action units a frame."""
+
+    DATA: ClassVar[str] = "au"
+    KIND: ClassVar[str] = "expression"
+
+    au: torch.Tensor  # float32 [T, 17] in AU_NAMES' order, OpenFace intensity 0..5; NaN: not known
+    fps: float = FPS  # frames a second
+    source: str = "unknown"  # what measured or made it
+
+    def __post_init__(self) -> None:
+        _check_rows(self, (len(AU_NAMES),))
+        if torch.isinf(self.au).any():
+            raise TalkingHeadsError("Action units must be finite, or NaN where unknown", "infinite values",
+                                    "Measure the track again")
+
+    def column(self, name: str) -> torch.Tensor:  # [T]
+        """The curve of one action unit ("AU45")."""
+        return self.au[:, au_index(name)]
+
+    def scaled(self, gains: Mapping[str, float]) -> ExpressionTrack:
+        """Named action units times a factor, kept within 0..5; every other column stays bit for bit."""
+        au = self.au.clone()
+        for name, gain in gains.items():
+            au[:, au_index(name)] = (au[:, au_index(name)] * gain).clamp(0, AU_MAX)
+        return self.with_data(au)
+
+    def replaced(self, curves: Mapping[str, torch.Tensor | float]) -> ExpressionTrack:
+        """Named action units replaced by a curve [T] or one value; every other column stays bit for bit."""
+        au = self.au.clone()
+        for name, curve in curves.items():
+            au[:, au_index(name)] = torch.as_tensor(curve, dtype=torch.float32)
+        return self.with_data(au)
+
+    def blended(self, other: ExpressionTrack, weight: float) -> ExpressionTrack:
+        """(1 - weight) of this plus `weight` of the other, of equal length and rate."""
+        if len(other) != len(self) or other.fps != self.fps:
+            raise TalkingHeadsError("Blended tracks must have equal length and rate",
+                                    f"{len(self)} frames at {self.fps:g} and {len(other)} at {other.fps:g}",
+                                    "Resample and cut one of them")
+        return self.with_data(torch.lerp(self.au, other.au, weight))
+
+
+@dataclass(frozen=True)
+class PoseTrack(Track):
+    """Where the camera stands, seen from the head: the head is the world and the camera moves."""
+
+    DATA: ClassVar[str] = "camera_to_head"
+    KIND: ClassVar[str] = "pose"
+
+    camera_to_head: torch.Tensor  # float32 [T, 4, 4], OpenGL camera (x right, y up, z back) to head, metres
+    focal: float  # px at `image_size`; the principal point is the image's middle
+    image_size: tuple[int, int]  # (H, W) px
+    fps: float = FPS  # frames a second
+
+    def __post_init__(self) -> None:
+        _check_rows(self, (4, 4))
+        _check_finite(self)
+        rotation, last = self.data[:, :3, :3], self.data.new_tensor([0, 0, 0, 1.0])
+        off = (rotation @ rotation.transpose(1, 2) - torch.eye(3)).abs().amax(dim=(1, 2))
+        wrong = (off > 1e-2) | (torch.linalg.det(rotation) < 0) | (self.data[:, 3] != last).any(dim=1)
+        bad = torch.nonzero(wrong).flatten().tolist()
+        if bad:
+            raise TalkingHeadsError("Every pose must be a rotation and a translation", f"other matrices in frames {_listed(bad)}",
+                                    "Measure these frames again")
+        if not self.focal > 0 or min(self.image_size) < 1:
+            raise TalkingHeadsError("A pose track needs a focal length and an image size in px above 0",
+                                    f"focal {self.focal}, size {self.image_size}", "Give the film's own")
+
+    def _at(self, position: torch.Tensor) -> torch.Tensor:
+        low = position.floor().long().clamp(max=max(len(self) - 2, 0))
+        high = (low + 1).clamp(max=len(self) - 1)
+        q = _quaternions(self.data)
+        rotation = _slerp(q[low], q[high], position - low)
+        return _poses(rotation, _linear(self.data[:, :3, 3], position))
+
+    def _low_passed(self, cutoff: float) -> torch.Tensor:
+        q = low_pass(_quaternions(self.data), self.fps, cutoff)
+        return _poses(q / q.norm(dim=1, keepdim=True), low_pass(self.data[:, :3, 3], self.fps, cutoff))
+
+
+def concatenated(tracks: Sequence[AnyTrack]) -> AnyTrack:
+    """Tracks of one kind behind one another; rate, space, camera must be equal.
+
+    Raises:
+        TalkingHeadsError: no track, or tracks that do not fit together.
+    """
+    if not tracks:
+        raise TalkingHeadsError("There must be at least one track", "none", "Connect a track")
+    first = tracks[0]
+    for track in tracks[1:]:
+        differing = [f.name for f in fields(first) if f.name not in (first.DATA, "source")
+                     and (type(track) is not type(first) or getattr(track, f.name) != getattr(first, f.name))]
+        if differing:
+            raise TalkingHeadsError("Joined tracks must be of one kind and agree in everything but their frames",
+                                    f"{type(first).__name__} and {type(track).__name__} that differ in {', '.join(differing)}",
+                                    "Resample or convert one of them")
+    return first.with_data(torch.cat([track.data for track in tracks]))
+
+
+def ping_pong(n_source: int, n_wanted: int, start: int = 0) -> torch.Tensor:  # int64 [n_wanted]
+    """Indices that walk to and fro over a source, ends not repeated: 0 1 2 1 0 1 ... for three. `start` may exceed the source.
+
+    Raises:
+        TalkingHeadsError: an empty source.
+    """
+    if n_source < 1:
+        raise TalkingHeadsError("A loop needs at least one source frame", f"{n_source}", "Give a track with frames")
+    step = torch.arange(start, start + n_wanted, dtype=torch.long) % max(2 * (n_source - 1), 1)
+    return torch.minimum(step, (2 * (n_source - 1) - step).abs())
+
+
+def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  # float32 [n]
+    """A made-up AU45 curve, 0 with pulses of 1.7 to 2.0 that last 0.24 to 0.36 s and begin 2 to 6 s after one another.
+
+    The same seed gives the same blinks at any length and rate. Lids fall in a third of the time that they take to rise.
+    """
+    random = np.random.default_rng(seed)
+    time = (np.arange(n) + 0.5) / fps
+    curve = np.zeros(n)
+    begin = random.uniform(0.5, 3.0)
+    while begin < n / fps:
+        length, peak, pause = random.uniform(0.24, 0.36), random.uniform(1.7, 2.0), random.uniform(2.0, 6.0)
+        lid = np.interp((time - begin) / length, [0.0, 0.2, 0.4, 1.0], [0.0, 1.0, 1.0, 0.0])
+        curve = np.maximum(curve, peak * lid * lid * (3 - 2 * lid))
+        begin += pause
+    return torch.from_numpy(curve.astype(np.float32))
+
+
+def low_pass(x: torch.Tensor, fps: float, cutoff: float) -> torch.Tensor:  # [T, ...] -> [T, ...]
+    """Gaussian low-pass along time, -3 dB at `cutoff` Hz, zero delay; weights renormalised at the ends and around NaN."""
+    sigma = np.sqrt(np.log(2)) / (2 * np.pi * cutoff) * fps  # frames
+    reach = max(1, int(np.ceil(4 * sigma)))
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)[None, None]
+    flat = x.reshape(x.shape[0], -1).T[:, None].double()  # [K, 1, T]
+    known = ~torch.isnan(flat)
+    total = torch.nn.functional.conv1d(flat.nan_to_num(0.0), kernel, padding=reach)
+    weight = torch.nn.functional.conv1d(known.double(), kernel, padding=reach)
+    smooth = torch.where(known, total / weight, torch.nan)
+    return smooth[:, 0].T.reshape(x.shape).to(x.dtype)
+
+
+def au_index(name: str) -> int:
+    """Column of an action unit.
+
+    Raises:
+        TalkingHeadsError: not one of the 17.
+    """
+    if name not in AU_NAMES:
+        raise TalkingHeadsError(f"An action unit must be one of {', '.join(AU_NAMES)}", f"'{name}'", "Choose one of those")
+    return AU_NAMES.index(name)
+
+
+def _linear(x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:  # [T, ...], float64 [n] -> [n, ...]
+    """Values between frames; beside a NaN the known neighbour."""
+    low = position.floor().long()
+    high = (low + 1).clamp(max=len(x) - 1)
+    weight = (position - low).reshape(-1, *[1] * (x.ndim - 1)).to(x.dtype)
+    a, b = x[low], x[high]
+    mixed = torch.where(torch.isnan(b) | (weight == 0), a, a + (b - a) * weight)
+    return torch.where(torch.isnan(a) & (weight > 0), b, mixed)
+
+
+def _quaternions(poses: torch.Tensor) -> torch.Tensor:  # [T, 4, 4] -> float64 [T, 4] xyzw, no sign jumps
+    from scipy.spatial.transform import Rotation
+
+    q = Rotation.from_matrix(poses[:, :3, :3].double().numpy()).as_quat()
+    flips = np.cumprod(np.concatenate([[1.0], np.where(np.sum(q[1:] * q[:-1], axis=1) < 0, -1.0, 1.0)]))
+    return torch.from_numpy(q * flips[:, None])
+
+
+def _slerp(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:  # [n, 4], [n, 4], [n] -> [n, 4]
+    angle = torch.acos((a * b).sum(dim=1).clamp(-1, 1))[:, None]
+    w, small = weight[:, None], angle < 1e-6
+    sine = torch.where(small, 1.0, torch.sin(angle))
+    return torch.where(small, a + (b - a) * w, (torch.sin((1 - w) * angle) * a + torch.sin(w * angle) * b) / sine)
+
+
+def _poses(q: torch.Tensor, translation: torch.Tensor) -> torch.Tensor:  # [n, 4], [n, 3] -> float32 [n, 4, 4]
+    from scipy.spatial.transform import Rotation
+
+    poses = torch.eye(4).repeat(len(q), 1, 1)
+    poses[:, :3, :3] = torch.from_numpy(Rotation.from_quat(q.numpy()).as_matrix()).float()
+    poses[:, :3, 3] = translation
+    return poses
+
+
+def _check_rows(track: Track, shape: tuple[int, ...]) -> None:
+    data = track.data
+    if not isinstance(data, torch.Tensor) or data.dtype != torch.float32 or tuple(data.shape[1:]) != shape or data.numel() == 0:
+        came = f"{data.dtype} {list(data.shape)}" if isinstance(data, torch.Tensor) else type(data).__name__
+        wanted = f"float32 tensor [T, {', '.join(map(str, shape))}]"
+        raise TalkingHeadsError(f"{type(track).__name__} needs a {wanted} with T >= 1", came, "Give one row a film frame")
+    if not track.fps > 0:
+        raise TalkingHeadsError("A track's rate must be above 0 frames a second", f"{track.fps}", "Give the film's rate")
+
+
+def _check_finite(track: Track) -> None:
+    bad = torch.nonzero(~torch.isfinite(track.data).flatten(1).all(dim=1)).flatten().tolist()
+    if bad:
+        raise TalkingHeadsError(f"Every number of a {track.KIND} track must be finite", f"NaN or inf in frames {_listed(bad)}",
+                                "Measure these frames again, or interpolate them first")
+
+
+def _listed(frames: Sequence[int]) -> str:
+    """The first frames by number, and how many more."""
+    return ", ".join(map(str, frames[:8])) + (f" and {len(frames) - 8} more" if len(frames) > 8 else "")
