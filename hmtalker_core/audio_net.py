@@ -5,6 +5,8 @@ vector a frame; `AudioAttNet` weighs the eight frames. Names follow the publishe
 """
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +34,7 @@ class AudioNet(nn.Module):
         self.dim, self.window = dim, window
         widths = (dim, 32, 32, 64, 64)
         layers: list[nn.Module] = []
-        for narrow, wide in zip(widths, widths[1:]):
+        for narrow, wide in pairwise(widths):
             layers += [nn.Conv1d(narrow, wide, kernel_size=3, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         self.encoder_conv = nn.Sequential(*layers)
         self.encoder_fc1 = nn.Sequential(nn.Linear(64, 64), nn.LeakyReLU(SLOPE), nn.Linear(64, code))
@@ -73,7 +75,7 @@ class AudioAttNet(nn.Module):
         super().__init__()
         widths = (code, 16, 8, 4, 2, 1)
         layers: list[nn.Module] = []
-        for wide, narrow in zip(widths, widths[1:]):
+        for wide, narrow in pairwise(widths):
             layers += [nn.Conv1d(wide, narrow, kernel_size=3, padding=1), nn.LeakyReLU(SLOPE)]
         self.attentionConvNet = nn.Sequential(*layers)
         self.attentionNet = nn.Sequential(nn.Linear(frames, frames), nn.Softmax(dim=-1))

@@ -1,6 +1,7 @@
 """The small multi-layer perceptrons of the motion nets, and reading their sizes back from a state dict."""
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Mapping
 
 import torch
@@ -22,7 +23,7 @@ class MLP(nn.Module):
     def __init__(self, dim_in: int, dim_out: int, hidden: int, layers: int, *, zero_last: bool = False):
         super().__init__()
         widths = [dim_in] + [hidden] * (layers - 1) + [dim_out]
-        self.net = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in zip(widths, widths[1:]))
+        self.net = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(widths))
         if zero_last:
             nn.init.zeros_(self.net[-1].weight)
 
@@ -38,6 +39,7 @@ class MLP(nn.Module):
 
 def mlp_sizes(state: Mapping[str, Tensor], prefix: str = "") -> tuple[int, int, int, int]:
     """(dim_in, dim_out, hidden, layers) of the MLP stored under `prefix` in `state`."""
-    names = sorted((k for k in state if k.startswith(prefix + "net.") and k.endswith(".weight")), key=lambda k: int(k.split(".")[-2]))
+    names = [k for k in state if k.startswith(prefix + "net.") and k.endswith(".weight")]
+    names.sort(key=lambda k: int(k.split(".")[-2]))
     first, last = state[names[0]], state[names[-1]]
     return first.shape[1], last.shape[0], first.shape[0], len(names)

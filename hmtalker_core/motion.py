@@ -126,7 +126,8 @@ class FaceMotionNet(SpeechMotionNet):
         self.dims = dims
         self.au_enc = MLP(dims.lower, code - dims.lower, dims.au_hidden, 2)
         self.a2am = nn.Sequential(nn.Linear(code, dims.a2am_hidden), nn.ReLU(), nn.Linear(dims.a2am_hidden, code), nn.ReLU())
-        self.gate = nn.Sequential(nn.Linear(2 * code, dims.gate_hidden), nn.ReLU(), nn.Linear(dims.gate_hidden, code), nn.Sigmoid())
+        self.gate = nn.Sequential(nn.Linear(2 * code, dims.gate_hidden), nn.ReLU(), nn.Linear(dims.gate_hidden, code),
+                                  nn.Sigmoid())
         self.att_lower = MLP(width, code, att_hidden, 2)
         self.att_upper = MLP(width, dims.upper, dims.upper_hidden, 2)
         self.deform = MLP(width + dims.upper + code, FACE_OUTPUTS, hidden, dims.deform_layers, zero_last=True)
@@ -176,8 +177,8 @@ class FaceMotionNet(SpeechMotionNet):
         features = self.encode_position(xyz)
         att_lower, att_upper = self._attention(features)
         frames, c_fused = len(windows), codes["c_fused"]
-        entering = torch.cat([features.expand(frames, -1, -1), au_upper[:, None] * att_upper, c_fused[:, None] * att_lower], dim=-1)
-        h = self.deform(entering)
+        entering = [features.expand(frames, -1, -1), au_upper[:, None] * att_upper, c_fused[:, None] * att_lower]
+        h = self.deform(torch.cat(entering, dim=-1))
         return MotionOutput(
             d_xyz=DISPLACEMENT * h[..., :3], d_rot=h[..., 3:7], d_opacity=h[..., 7:8], d_scale=h[..., 8:11],
             att_lower=att_lower, att_upper=att_upper,
@@ -224,8 +225,8 @@ class MouthMotionNet(SpeechMotionNet):
         grid: layout of the tri-plane; by default TalkingGaussian's mouth settings at `bound`.
     """
 
-    def __init__(self, audio_dim: int = 80, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15, hidden: int = 32,
-                 *, code: int = 32, layers: int = 3, att_hidden: Optional[int] = None, grid: Optional[GridConfig] = None):
+    def __init__(self, audio_dim: int = 80, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15,
+                 hidden: int = 32, *, code: int = 32, layers: int = 3, att_hidden: Optional[int] = None, grid: Optional[GridConfig] = None):
         super().__init__(grid or GridConfig.mouth(bound), audio_kind, audio_dim, audio_window, code)
         self.sigma_net = MLP(self.position_width + code, 3, hidden, layers, zero_last=True)
         if att_hidden is not None:
@@ -256,6 +257,7 @@ def _check_path(path: str, au_lower: Optional[Tensor], mask: Optional[Tensor]) -
     if path not in ("audio", "masked", "vanilla"):
         raise TalkingHeadsError("The path must be 'audio', 'masked' or 'vanilla'", repr(path), "Use 'audio' outside training")
     if path != "audio" and au_lower is None:
-        raise TalkingHeadsError(f"The {path} path needs measured lower-face action units", "none", "Pass `au_lower`, or use path 'audio'")
+        raise TalkingHeadsError(f"The {path} path needs measured lower-face action units", "none",
+                                "Pass `au_lower`, or use path 'audio'")
     if path == "masked" and mask is None:
         raise TalkingHeadsError("The masked path needs a mask", "none", "Draw one with `schedules.draw_mask`")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..media_core.errors import FileFormatError
 from .layers import DISPLACEMENT, MLP, mlp_sizes
-from .motion import FaceDims, FaceMotionNet, FACE_OUTPUTS, MouthMotionNet, SpeechMotionNet
+from .motion import FACE_OUTPUTS, FaceDims, FaceMotionNet, MouthMotionNet, SpeechMotionNet
 from .triplane import GridConfig
 
 
@@ -40,8 +40,8 @@ class TalkingGaussianFaceNet(SpeechMotionNet):
         grid: layout of the tri-plane; by default the published face settings at `bound`.
     """
 
-    def __init__(self, audio_dim: int = 29, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15, hidden: int = 64,
-                 *, layers: int = 3, expressions: int = 6, code: int = 32, att_hidden: int = 32, eye_hidden: int = 16,
+    def __init__(self, audio_dim: int = 29, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15,
+                 hidden: int = 64, *, layers: int = 3, expressions: int = 6, code: int = 32, att_hidden: int = 32, eye_hidden: int = 16,
                  expression_hidden: int = 16, grid: Optional[GridConfig] = None):
         super().__init__(grid or GridConfig.face(bound), audio_kind, audio_dim, audio_window, code)
         width = self.position_width
@@ -78,7 +78,8 @@ def audio_arguments(state: Mapping[str, Tensor], window: Optional[int] = None, p
     """
     fc = sorted(k for k in state if k.startswith(prefix + "encoder_fc1.") and k.endswith(".weight"))
     if not fc:
-        raise FileFormatError("The motion net must hold a speech branch", f"no '{prefix}encoder_fc1'", "Choose a motion checkpoint")
+        raise FileFormatError("The motion net must hold a speech branch", f"no '{prefix}encoder_fc1'",
+                              "Choose a motion checkpoint")
     convolution = state.get(prefix + "encoder_conv.0.weight")
     code = state[fc[-1]].shape[0]
     if convolution is not None:
@@ -117,7 +118,8 @@ def build_motion_net(state: Mapping[str, Tensor], *, bound: float = 0.15, window
     elif "sigma_net.net.0.weight" in state:
         net = _mouth(state, audio, grid_of_state(state, GridConfig.mouth(bound), **grid))
     else:
-        raise FileFormatError("The state dict must be a motion net's", f"names such as {sorted(state)[:3]}", "Choose a motion checkpoint")
+        raise FileFormatError("The state dict must be a motion net's", f"names such as {sorted(state)[:3]}",
+                              "Choose a motion checkpoint")
     try:
         net.load_state_dict(dict(state))
     except RuntimeError as error:

@@ -138,7 +138,8 @@ def encode_planes(planes: Sequence[GridPlane], x: Tensor) -> Tensor:  # P planes
     first = planes[0]
     if not all(plane.flat and plane.config == first.config for plane in planes):
         raise TalkingHeadsError("Planes read together must be two-dimensional, dense and of one layout",
-                                f"{[plane.config for plane in planes]}", "Lower `finest`, raise `log2_size`, or use GridPlane.gather")
+                                f"{[plane.config for plane in planes]}",
+                                "Lower `finest`, raise `log2_size`, or use GridPlane.gather")
     u, inside = _unit(x, first.config.bound)
     tables = torch.stack([plane.embeddings for plane in planes])  # [P, rows, F]
     features = []
@@ -173,4 +174,4 @@ class TriPlane(nn.Module):
         coordinates = [xyz[:, list(axes)] for axes in _PLANE_AXES]
         if self.encoder_xy.flat:
             return encode_planes(self.planes, torch.stack(coordinates))
-        return torch.cat([plane.gather(x) for plane, x in zip(self.planes, coordinates)], -1)
+        return torch.cat([plane.gather(x) for plane, x in zip(self.planes, coordinates, strict=True)], -1)
