@@ -11,45 +11,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, overload
 
 from .jit import compiled
-from .projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
+from .lanes import WIDTH
+from .rows import BACKWARD_FIELDS, FORWARD_FIELDS, GEOMETRY, blend_row, blend_row_backward
 
-TILE = 16              # pixels a side
-GEOMETRY = 6           # gradient columns before the channels
-
-
-@intrinsic
-def _bits_to_float(typing_context, bits):
-    """Reinterpret an int32 as a float32."""
-    return types.float32(types.int32), lambda context, builder, signature, args: builder.bitcast(args[0], ir.FloatType())
-
-
-def exponential(x):
-    """e**x for x <= 0; in float32 a branch-free polynomial, about 2 units in the last place."""
-    raise NotImplementedError("numba replaces this function at compile time")
-
-
-@overload(exponential, inline="always")
-def _exponential(x):
-    if x != types.float32:
-        return lambda x: math.exp(x)
-
-    def exp32(x):
-        x = max(x, np.float32(-80.0)) * np.float32(1.4426950408889634)
-        i = np.int32(x - np.float32(0.5))
-        f = x - np.float32(i)
-        p = np.float32(0.0013333558146428443)
-        p = p * f + np.float32(0.009618129107628477)
-        p = p * f + np.float32(0.05550410866482158)
-        p = p * f + np.float32(0.2402265069591007)
-        p = p * f + np.float32(0.6931471805599453)
-        p = p * f + np.float32(1.0)
-        return p * _bits_to_float(np.int32((i + np.int32(127)) << np.int32(23)))
-    return exp32
+TILE = WIDTH           # pixels a side
+CHECK_EVERY = 32       # Gaussians drawn between two looks at whether a tile is finished
 
 
 @compiled
@@ -90,14 +58,6 @@ def _rows(my, half, y_lo, y_hi):
     return max(y_lo, int(math.ceil(my - half))), min(y_hi, int(math.floor(my + half)) + 1)
 
 
-@compiled(inline="always", fastmath=True)
-def _columns(mx, dy, a, b, c, limit, x_lo, x_hi):
-    """Columns [first, last) of [x_lo, x_hi) with 2 sigma <= limit on the row at distance dy from the centre."""
-    half = math.sqrt(max(a * limit - (a * c - b * b) * dy * dy, a * 0)) / a
-    middle = mx - b * dy / a
-    return max(x_lo, int(math.ceil(middle - half))), min(x_hi, int(math.floor(middle + half)) + 1)
-
-
 @compiled(fastmath=True)
 def blend(lane, lanes, splat, color, start, ids, width, height, tiles_x, channels, image, left, last):
     """Front-to-back blending of tiles lane, lane + lanes, ...
@@ -107,49 +67,52 @@ def blend(lane, lanes, splat, color, start, ids, width, height, tiles_x, channel
     """
     flt = splat.dtype.type
     d = len(channels)
-    light, count, sums = np.empty(TILE * TILE, splat.dtype), np.empty(TILE * TILE, np.int32), np.empty((TILE * TILE, d), splat.dtype)
+    stride = (FORWARD_FIELDS + d) * TILE
+    flat = color.reshape(-1)
+    state = np.empty(TILE * stride, splat.dtype)
     for t in range(lane, start.shape[0] - 1, lanes):
         x_lo, y_lo = (t % tiles_x) * TILE, (t // tiles_x) * TILE
         x_hi, y_hi = min(x_lo + TILE, width), min(y_lo + TILE, height)
-        light[:], count[:], sums[:] = 1, 0, 0
-        alive = (x_hi - x_lo) * (y_hi - y_lo)
+        _clear(state, stride, x_hi - x_lo, y_hi - y_lo)
         for s in range(start[t], start[t + 1]):
             g = ids[s]
-            mx, my, a, b, c = splat[g, 0] - flt(0.5), splat[g, 1] - flt(0.5), splat[g, 2], splat[g, 3], splat[g, 4]
-            opacity, limit = splat[g, 5], splat[g, 6]
-            rank = np.int32(s - start[t] + 1)
-            y0, y1 = _rows(my, splat[g, 7], y_lo, y_hi)
-            for y in range(y0, y1):
-                dy = flt(y) - my
-                x0, x1 = _columns(mx, dy, a, b, c, limit, x_lo, x_hi)
-                for x in range(x0, x1):
-                    i = np.uintp((y - y_lo) * TILE + x - x_lo)
-                    if count[i] < 0:
-                        continue
-                    dx = flt(x) - mx
-                    sigma = flt(0.5) * (a * dx * dx + c * dy * dy) + b * dx * dy
-                    alpha = min(opacity * exponential(-sigma), flt(ALPHA_MAX))
-                    if sigma < flt(0) or alpha < flt(ALPHA_MIN):
-                        continue
-                    remaining = light[i] * (flt(1) - alpha)
-                    if remaining <= flt(TRANSMITTANCE_MIN):
-                        count[i] = ~count[i]                      # the sign marks a finished pixel; ~ restores the count
-                        alive -= 1
-                        continue
-                    weight = alpha * light[i]
-                    for k in range(d):
-                        sums[i, k] += weight * color[g, k]
-                    light[i] = remaining
-                    count[i] = rank
-            if alive == 0:
+            mx, my = splat[g, 0] - flt(x_lo) - flt(0.5), splat[g, 1] - flt(0.5)
+            rank = flt(s - start[t] + 1)
+            first, end = _rows(my, splat[g, 7], y_lo, y_hi)
+            for y in range(first, end):
+                blend_row(state, (y - y_lo) * stride, mx, flt(y) - my, splat[g, 2], splat[g, 3], splat[g, 4], splat[g, 5], rank,
+                          flat, g * d, channels)
+            if (s - start[t]) % CHECK_EVERY == CHECK_EVERY - 1 and _finished(state, stride):
                 break
         for y in range(y_lo, y_hi):
             for x in range(x_lo, x_hi):
-                i = (y - y_lo) * TILE + x - x_lo
-                left[y, x] = light[i]
-                last[y, x] = max(count[i], ~count[i])
+                i = (y - y_lo) * stride + x - x_lo
+                left[y, x] = state[i]
+                count = state[i + TILE]
+                last[y, x] = np.int32(count if count >= 0 else -1 - count)
                 for k in range(d):
-                    image[y, x, k] = sums[i, k]
+                    image[y, x, k] = state[i + (FORWARD_FIELDS + k) * TILE]
+
+
+@compiled
+def _clear(state, stride, columns, rows):
+    """An empty tile; pixels outside of the image count as finished."""
+    state[:] = 0
+    for y in range(TILE):
+        for x in range(TILE):
+            state[y * stride + x] = 1
+            if x >= columns or y >= rows:
+                state[y * stride + TILE + x] = -1
+
+
+@compiled
+def _finished(state, stride):
+    """Whether no pixel of the tile takes any more."""
+    for y in range(TILE):
+        for x in range(TILE):
+            if state[y * stride + TILE + x] >= 0:
+                return False
+    return True
 
 
 @compiled(fastmath=True)
@@ -160,63 +123,42 @@ def blend_backward(lane, lanes, splat, color, start, ids, width, height, tiles_x
     """
     flt = splat.dtype.type
     d = len(channels)
-    behind, light, count = np.empty(TILE * TILE, splat.dtype), np.empty(TILE * TILE, splat.dtype), np.empty(TILE * TILE, np.int32)
-    gi, ga = np.empty((TILE * TILE, d), splat.dtype), np.empty(TILE * TILE, splat.dtype)
-    g_color = np.empty(d, splat.dtype)
+    stride = (BACKWARD_FIELDS + d) * TILE
+    flat = color.reshape(-1)
+    state, sums = np.empty(TILE * stride, splat.dtype), np.empty((GEOMETRY + d) * TILE, splat.dtype)
     for t in range(lane, start.shape[0] - 1, lanes):
         x_lo, y_lo = (t % tiles_x) * TILE, (t // tiles_x) * TILE
         x_hi, y_hi = min(x_lo + TILE, width), min(y_lo + TILE, height)
-        behind[:] = 0                                             # sum over the Gaussians behind of weight x (g_image . color + g_alpha)
-        top = 0
-        for y in range(y_lo, y_hi):
-            for x in range(x_lo, x_hi):
-                i = (y - y_lo) * TILE + x - x_lo
-                light[i], count[i], ga[i] = left[y, x], last[y, x], -g_left[y, x]
-                top = max(top, count[i])
-                for k in range(d):
-                    gi[i, k] = g_image[y, x, k]
-        for s in range(start[t] + top - 1, start[t] - 1, -1):
+        _clear(state, stride, x_hi - x_lo, y_hi - y_lo)
+        deepest = _load(state, stride, x_lo, y_lo, x_hi, y_hi, left, last, g_image, g_left)
+        for s in range(start[t] + deepest - 1, start[t] - 1, -1):
             g = ids[s]
-            rank = s - start[t]
-            mx, my, a, b, c = splat[g, 0] - flt(0.5), splat[g, 1] - flt(0.5), splat[g, 2], splat[g, 3], splat[g, 4]
-            opacity, limit = splat[g, 5], splat[g, 6]
-            s_x = s_y = s_a = s_b = s_c = s_o = flt(0)
-            g_color[:] = 0
-            y0, y1 = _rows(my, splat[g, 7], y_lo, y_hi)
-            for y in range(y0, y1):
-                dy = flt(y) - my
-                x0, x1 = _columns(mx, dy, a, b, c, limit, x_lo, x_hi)
-                for x in range(x0, x1):
-                    i = np.uintp((y - y_lo) * TILE + x - x_lo)
-                    if count[i] <= rank:
-                        continue
-                    dx = flt(x) - mx
-                    sigma = flt(0.5) * (a * dx * dx + c * dy * dy) + b * dx * dy
-                    e = exponential(-sigma)
-                    alpha = min(opacity * e, flt(ALPHA_MAX))
-                    if sigma < flt(0) or alpha < flt(ALPHA_MIN):
-                        continue
-                    ratio = flt(1) / (flt(1) - alpha)
-                    before = light[i] * ratio
-                    light[i] = before
-                    weight = alpha * before
-                    u = ga[i]
-                    for k in range(d):
-                        u += color[g, k] * gi[i, k]
-                        g_color[k] += weight * gi[i, k]
-                    g_alpha = before * u - behind[i] * ratio
-                    behind[i] += weight * u
-                    if opacity * e <= flt(ALPHA_MAX):
-                        g_sigma = -opacity * e * g_alpha
-                        s_o += e * g_alpha
-                        s_x -= g_sigma * (a * dx + b * dy)
-                        s_y -= g_sigma * (b * dx + c * dy)
-                        s_a += flt(0.5) * g_sigma * dx * dx
-                        s_b += g_sigma * dx * dy
-                        s_c += flt(0.5) * g_sigma * dy * dy
-            slots[s, 0], slots[s, 1], slots[s, 2], slots[s, 3], slots[s, 4], slots[s, 5] = s_x, s_y, s_a, s_b, s_c, s_o
-            for k in range(d):
-                slots[s, GEOMETRY + k] = g_color[k]
+            mx, my = splat[g, 0] - flt(x_lo) - flt(0.5), splat[g, 1] - flt(0.5)
+            rank = flt(s - start[t] + 1)
+            sums[:] = 0
+            first, end = _rows(my, splat[g, 7], y_lo, y_hi)
+            for y in range(first, end):
+                blend_row_backward(state, (y - y_lo) * stride, mx, flt(y) - my, splat[g, 2], splat[g, 3], splat[g, 4], splat[g, 5], rank,
+                                   flat, g * d, sums, channels)
+            for k in range(GEOMETRY + d):
+                total = flt(0)
+                for x in range(TILE):
+                    total += sums[k * TILE + x]
+                slots[s, k] = total
+
+
+@compiled
+def _load(state, stride, x_lo, y_lo, x_hi, y_hi, left, last, g_image, g_left):
+    """Fill a tile's backward state from the images; returns the largest `last` of the tile."""
+    deepest = 0
+    for y in range(y_lo, y_hi):
+        for x in range(x_lo, x_hi):
+            i = (y - y_lo) * stride + x - x_lo
+            state[i], state[i + TILE], state[i + 3 * TILE] = left[y, x], last[y, x], -g_left[y, x]
+            deepest = max(deepest, last[y, x])
+            for k in range(g_image.shape[2]):
+                state[i + (BACKWARD_FIELDS + k) * TILE] = g_image[y, x, k]
+    return deepest
 
 
 @compiled
