@@ -112,7 +112,8 @@ def fitted(x: np.ndarray, length: int) -> np.ndarray:  # [..., N] -> [..., lengt
 def load_sound(path: str | os.PathLike) -> Sound:
     """The first sound track of any file FFmpeg reads, at its own rate and channels.
 
-    A track that starts after the file does (a film whose sound comes late) gets that much silence in front.
+    A track that starts after the file does (a film whose sound comes late) gets that much silence in front; what an mp4 holds
+    behind the track's stated length (the rest of AAC's last block) is cut.
 
     Raises:
         FileFormatError: no such file, not a media file, or no sound in it.
@@ -126,13 +127,13 @@ def load_sound(path: str | os.PathLike) -> Sound:
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise FileFormatError("The file must hold a sound track", f"{path.name} has none", "Choose a file with sound")
-            blocks, rate = _decoded(container)
+            waveform, rate = _decoded(container)
     except av.error.FFmpegError as error:
         raise FileFormatError("The sound file must be one FFmpeg can read", f"{path.name} cannot be decoded ({error})",
                               "Export it again as WAV, FLAC or MP3") from error
-    if not blocks:
+    if not waveform.size:
         raise FileFormatError("The sound track must hold samples", f"that of {path.name} is empty", "Choose a file with sound")
-    return Sound(np.concatenate(blocks, axis=1), rate)
+    return Sound(waveform, rate)
 
 
 def save_wav(path: str | os.PathLike, sound: Sound) -> Path:
@@ -186,22 +187,31 @@ def _levels(mono: np.ndarray, sample_rate: int, rate: float, rows: int) -> np.nd
     return 10.0 * np.log10(np.maximum(mean, 1e-12))
 
 
-def _decoded(container: Any) -> tuple[list[np.ndarray], int]:  # blocks float32 [C, n], Hz
-    """Every sample of the first sound track as planar floats, preceded by silence for a late start."""
+def _decoded(container: Any) -> tuple[np.ndarray, int]:  # float32 [C, N], Hz
+    """The first sound track as planar floats, preceded by silence for a late start."""
     import av
 
     stream = container.streams.audio[0]
-    resampler = av.AudioResampler(format="fltp", layout=stream.layout.name if stream.layout.name else None, rate=stream.rate)
+    resampler = av.AudioResampler(format="fltp", layout=stream.layout.name, rate=stream.rate)
     blocks: list[np.ndarray] = []
     for frame in container.decode(stream):
-        if not blocks and frame.time is not None and container.start_time is not None:
-            late = round((frame.time - container.start_time / 1e6) * stream.rate)
-            if late > stream.rate // 100:
-                blocks.append(np.zeros((frame.layout.nb_channels, late), np.float32))
+        if not blocks:
+            blocks.append(np.zeros((frame.layout.nb_channels, _late(frame, container.start_time, stream.rate)), np.float32))
         blocks += [part.to_ndarray() for part in resampler.resample(frame)]
-    if blocks:
-        blocks += [part.to_ndarray() for part in resampler.resample(None)]
-    return [block for block in blocks if block.size], stream.rate
+    if not blocks:
+        return np.zeros((1, 0), np.float32), stream.rate
+    blocks += [part.to_ndarray() for part in resampler.resample(None)]
+    waveform = np.concatenate(blocks, axis=1)
+    if stream.duration and "mp4" in container.format.name:
+        stated = blocks[0].shape[1] + round(stream.duration * stream.time_base * stream.rate)
+        waveform = waveform[:, :max(1, stated)]
+    return waveform, stream.rate
+
+
+def _late(frame: Any, start: int | None, rate: int) -> int:
+    """Samples by which a track's first frame comes after the file's start (us); below 10 ms it is codec delay: 0."""
+    late = 0 if frame.time is None or start is None else round((frame.time - start / 1e6) * rate)
+    return late if late > rate // 100 else 0
 
 
 def _whole_rate(rate: Any) -> int:
