@@ -54,7 +54,8 @@ class DensityControl:
         max_points: growth stops here: only the candidates of the largest gradient grow. None: no limit.
     """
 
-    def __init__(self, field: GaussianField, optimizer: Optimizer, percent_dense: float = 0.005, max_points: Optional[int] = None):
+    def __init__(self, field: GaussianField, optimizer: Optimizer, percent_dense: float = 0.005,
+                 max_points: Optional[int] = None):
         self.field, self.optimizer, self.percent_dense, self.max_points = field, optimizer, percent_dense, max_points
         self.reset()
 

@@ -46,7 +46,7 @@ def patchify(image: Tensor, size: int) -> Tensor:  # [C, H, W] or [B, C, H, W] -
     """Cuts an image into squares side by side, row by row; what is left at the right and at the bottom is dropped."""
     image = image.view(-1, *image.shape[-3:])
     rows, columns = image.shape[-2] // size, image.shape[-1] // size
-    cut = image[..., :rows * size, :columns * size].unflatten(-2, (rows, size)).unflatten(-1, (columns, size))  # [B, C, r, s, c, s]
+    cut = image[..., :rows * size, :columns * size].unflatten(-2, (rows, size)).unflatten(-1, (columns, size))
     return cut.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
 

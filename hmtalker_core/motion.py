@@ -226,7 +226,8 @@ class MouthMotionNet(SpeechMotionNet):
     """
 
     def __init__(self, audio_dim: int = 80, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15,
-                 hidden: int = 32, *, code: int = 32, layers: int = 3, att_hidden: Optional[int] = None, grid: Optional[GridConfig] = None):
+                 hidden: int = 32, *, code: int = 32, layers: int = 3, att_hidden: Optional[int] = None,
+                 grid: Optional[GridConfig] = None):
         super().__init__(grid or GridConfig.mouth(bound), audio_kind, audio_dim, audio_window, code)
         self.sigma_net = MLP(self.position_width + code, 3, hidden, layers, zero_last=True)
         if att_hidden is not None:

@@ -41,8 +41,8 @@ class TalkingGaussianFaceNet(SpeechMotionNet):
     """
 
     def __init__(self, audio_dim: int = 29, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15,
-                 hidden: int = 64, *, layers: int = 3, expressions: int = 6, code: int = 32, att_hidden: int = 32, eye_hidden: int = 16,
-                 expression_hidden: int = 16, grid: Optional[GridConfig] = None):
+                 hidden: int = 64, *, layers: int = 3, expressions: int = 6, code: int = 32, att_hidden: int = 32,
+                 eye_hidden: int = 16, expression_hidden: int = 16, grid: Optional[GridConfig] = None):
         super().__init__(grid or GridConfig.face(bound), audio_kind, audio_dim, audio_window, code)
         width = self.position_width
         self.exp_encode_net = MLP(expressions - 1, expressions - 1, expression_hidden, 2)
