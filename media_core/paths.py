@@ -10,21 +10,23 @@ from .errors import TalkingHeadsError
 _DEVICE_NAMES = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))}
 
 
-def contained(folder: str | os.PathLike, name: str) -> Path:
+def contained(folder: str | os.PathLike, name: str, *, links_may_leave: bool = False) -> Path:
     """`name` below `folder`, links resolved on both sides; `folder` itself for an empty name or ".".
 
     Args:
         folder: where the file or folder has to lie.
         name: relative path with / or \\, as a user or a workflow file gives it. It need not exist.
+        links_may_leave: for folders the user fills (models on another disk): only the name itself must not lead out.
 
     Raises:
         TalkingHeadsError: the name is absolute, holds a NUL, or leads out of `folder` (by "..", by a drive, by a link).
     """
-    base = Path(os.path.realpath(folder))
+    resolved = os.path.abspath if links_may_leave else os.path.realpath
+    base = Path(resolved(folder))
     parts = name.replace("\\", "/")
     if "\0" in parts or parts.startswith("/") or re.match(r"[A-Za-z]:", parts):
         raise _outside(base, name)
-    target = Path(os.path.realpath(base / parts))
+    target = Path(resolved(base / parts))
     if target != base and base not in target.parents:
         raise _outside(base, name)
     return target

@@ -34,6 +34,16 @@ def test_a_link_that_leads_out_is_refused(tmp_path):
         contained(base, "link/file")
 
 
+def test_a_link_may_leave_a_folder_the_user_fills_but_a_name_may_not(tmp_path):
+    base, other = tmp_path / "base", tmp_path / "other"
+    base.mkdir()
+    other.write_text("")
+    (base / "link").symlink_to(other)
+    assert contained(base, "link", links_may_leave=True) == base / "link"
+    with pytest.raises(TalkingHeadsError):
+        contained(base, "../other", links_may_leave=True)
+
+
 def test_a_linked_base_is_no_obstacle(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "base").symlink_to(tmp_path / "real")

@@ -1,0 +1,1 @@
+"""The graph blocks: glue between ComfyUI and the cores. Start at extension.py."""

@@ -1,0 +1,99 @@
+"""A trained avatar: load it, and drive it with speech."""
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from . import bridge, sockets
+
+
+class LoadAvatar(io.ComfyNode):
+    """An avatar file to TH_AVATAR."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HMTalker_LoadAvatar",
+            display_name="Load Avatar",
+            category="Talking Heads/HM-Talker",
+            description="Loads a trained avatar from models/talking_heads, or the demo avatar that comes with the pack.",
+            search_aliases=["talking head model", "gaussian avatar", "hm-talker"],
+            inputs=[
+                io.Combo.Input("avatar_name", options=bridge.avatar_files(),
+                               tooltip="An avatar file (.safetensors) from models/talking_heads, or one shipped with the pack."),
+            ],
+            outputs=[
+                sockets.Avatar.Output("avatar", display_name="avatar", tooltip="The avatar, ready to be driven and rendered."),
+                io.String.Output("about", display_name="about",
+                                 tooltip="What the file says of itself: size, frame rate, speech encoder, licence of the "
+                                         "likeness."),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, avatar_name: str) -> str:
+        return bridge.stamp(bridge.avatar_path(avatar_name))
+
+    @classmethod
+    def execute(cls, avatar_name: str) -> io.NodeOutput:
+        from ..hmtalker_core.checkpoints import load_avatar
+
+        path = bridge.avatar_path(avatar_name)
+        avatar = load_avatar(path)
+        height, width = avatar.size
+        about = (f"{path.name}\n{width} x {height} pixels, {avatar.fps:g} frames/s, speech encoder {avatar.encoder}\n"
+                 f"{avatar.licence}")
+        return io.NodeOutput(bridge.wrapped(avatar, path.stem), about)
+
+
+class DriveAvatar(io.ComfyNode):
+    """Speech, and if wanted expression and pose, to TH_AVATAR_MOTION."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HMTalker_DriveAvatar",
+            display_name="Drive Avatar",
+            category="Talking Heads/HM-Talker",
+            description="Moves an avatar with speech. Head pose and upper face come from the avatar's own recording, played to "
+                        "and fro "
+                        "for as long as the speech lasts, unless you connect your own.",
+            search_aliases=["lip sync", "audio to motion", "talking head drive"],
+            inputs=[
+                sockets.Avatar.Input("avatar", tooltip="The avatar to move (Load Avatar or Train Avatar)."),
+                sockets.Speech.Input("speech",
+                                     tooltip="Encoded speech; its encoder must be the one the avatar was trained with."),
+                io.Combo.Input("blinks", options=["track", "generated", "none"], default="track",
+                               tooltip="track: as in the expression or the avatar's recording; generated: new ones from the "
+                                       "seed; none."),
+                io.Float.Input("smoothing", default=0.0, min=0.0, max=1.0, step=0.05,
+                               tooltip="Smooths lip motion over time: 0 follows every sound, 1 mumbles."),
+                io.Float.Input("lip_gain", default=1.0, min=0.0, max=2.0, step=0.05,
+                               tooltip="How far the lips move: 1 as learned, 0 still, above 1 exaggerated."),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                             tooltip="Decides the generated blinks; the lips do not depend on it."),
+                sockets.Expression.Input("expression", optional=True,
+                                         tooltip="Your own action units for brows, eyes and blinks. Unknown (NaN) values keep "
+                                                 "the avatar's."),
+                sockets.Pose.Input("pose", optional=True,
+                                   tooltip="Your own head pose, frame by frame; played to and fro if too short."),
+            ],
+            outputs=[
+                sockets.AvatarMotion.Output("motion", display_name="motion",
+                                            tooltip="Motion for this avatar, one row a film frame."),
+                sockets.Expression.Output("used_expression", display_name="expression",
+                                          tooltip="The 17 action units of that motion: what the lips do, and the upper face as "
+                                                  "used."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, avatar: sockets.LoadedAvatar, speech: Any, blinks: str, smoothing: float, lip_gain: float, seed: int,
+                expression: Any = None, pose: Any = None) -> io.NodeOutput:
+        motion = bridge.on_device(avatar).drive(speech, expression=expression, pose=pose, blinks=blinks, smoothing=smoothing,
+                                                lip_gain=lip_gain, seed=seed)
+        return io.NodeOutput(motion, motion.expression)
+
+
+NODES = (LoadAvatar, DriveAvatar)

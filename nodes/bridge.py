@@ -1,0 +1,112 @@
+"""Between the cores and ComfyUI: progress with previews and cancelling, devices, folders.
+
+The cores know none of this: they take a `Report`, a device and paths.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any, Mapping
+
+import comfy.model_management as mm
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+
+from ..media_core.errors import FileFormatError
+from ..media_core.paths import contained
+from .sockets import LoadedAvatar
+
+MODELS = "talking_heads"  # the model folder's name
+DATASETS = "talking_heads/datasets"  # below ComfyUI's output folder
+PACK_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+log = logging.getLogger("talking_heads")
+
+_PREVIEW_EVERY = 0.5  # s
+_LOG_EVERY = 10.0  # s
+_PREVIEW_SIDE = 512  # px
+
+
+class NodeReport:
+    """A core `Report` that drives the node's progress bar, shows a captioned preview, and stops when the user interrupts."""
+
+    def __init__(self) -> None:
+        self._bar: comfy.utils.ProgressBar | None = None
+        self._previewed = self._logged = float("-inf")
+
+    def __call__(self, done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
+        mm.throw_exception_if_processing_interrupted()
+        if self._bar is None:
+            self._bar = comfy.utils.ProgressBar(total)
+        now, picture = time.monotonic(), None
+        if preview is not None and now - self._previewed >= _PREVIEW_EVERY:
+            self._previewed, picture = now, ("JPEG", captioned(preview, caption(info)), _PREVIEW_SIDE)
+        if info and now - self._logged >= _LOG_EVERY:
+            self._logged = now
+            log.info("%d/%d  %s", done, total, caption(info))
+        self._bar.update_absolute(done, total, picture)
+
+
+def caption(info: Mapping[str, Any]) -> str:
+    """The figures of a report in one line: "stage face  loss 0.0312  psnr 27.9"."""
+    return "  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in info.items())
+
+
+def captioned(image: Any, text: str) -> Any:  # uint8 [H, W, 3] -> PIL image
+    """`image` with `text` in a strip below it."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.fromarray(image)
+    if not text:
+        return picture
+    sheet = Image.new("RGB", (picture.width, picture.height + 14))
+    sheet.paste(picture)
+    ImageDraw.Draw(sheet).text((3, picture.height + 1), text, fill=(230, 230, 230))
+    return sheet
+
+
+def wrapped(avatar: Any, name: str) -> LoadedAvatar:
+    """The avatar in a model patcher, so that ComfyUI can move it between devices under memory pressure."""
+    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    return LoadedAvatar(avatar, patcher(avatar, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device()), name)
+
+
+def on_device(loaded: LoadedAvatar) -> Any:
+    """The avatar with its weights where ComfyUI wants them for work."""
+    mm.load_models_gpu([loaded.patcher])
+    return loaded.avatar
+
+
+def register_model_folder() -> None:
+    """Makes `models/talking_heads` (and the pack's own `weights`) a model folder of ComfyUI."""
+    for folder in (os.path.join(folder_paths.models_dir, MODELS), str(PACK_WEIGHTS)):
+        folder_paths.add_model_folder_path(MODELS, folder)
+    folder_paths.folder_names_and_paths[MODELS][1].add(".safetensors")
+
+
+def avatar_files() -> list[str]:
+    """The avatars to choose from: the user's, then those shipped with the pack."""
+    return folder_paths.get_filename_list(MODELS)
+
+
+def avatar_path(name: str) -> Path:
+    """The file of a chosen avatar, in the first model folder that has it."""
+    for folder in folder_paths.get_folder_paths(MODELS):
+        path = contained(folder, name, links_may_leave=True)
+        if path.is_file():
+            return path
+    raise FileFormatError("The avatar must be a file in models/talking_heads", repr(name), "Choose another, or press R to read "
+                                                                                           "the folder again")
+
+
+def new_avatar_path(stem: str) -> Path:
+    """Where an avatar called `stem` is saved: the user's model folder."""
+    return contained(folder_paths.get_folder_paths(MODELS)[0], f"{stem}.safetensors")
+
+
+def stamp(path: Path) -> str:
+    """What changes when the file does: modification time and size."""
+    status = path.stat()
+    return f"{status.st_mtime_ns}-{status.st_size}"

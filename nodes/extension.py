@@ -1,0 +1,29 @@
+"""What the pack registers with ComfyUI: the model folder and the list of nodes."""
+from __future__ import annotations
+
+from comfy_api.latest import ComfyAPI, ComfyExtension, io
+
+from . import avatar, bridge, render, speech, subject, training
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    *speech.NODES,
+    *subject.NODES,
+    *training.NODES,
+    *avatar.NODES,
+    *render.NODES,
+)
+
+# io.NodeReplace(...) of every node that was renamed or removed, so that old workflows load. Ids are forever: normally empty.
+REPLACEMENTS: tuple = ()
+
+
+class TalkingHeadsExtension(ComfyExtension):
+    """The pack as ComfyUI sees it."""
+
+    async def on_load(self) -> None:
+        bridge.register_model_folder()
+        for replacement in REPLACEMENTS:
+            await ComfyAPI().node_replacement.register(replacement)
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return list(NODES)

@@ -1,0 +1,154 @@
+"""An avatar's motion to frames, to a film, or to one frame of Gaussians."""
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management as mm
+import folder_paths
+from comfy_api.latest import InputImpl, io
+
+from ..media_core.errors import TalkingHeadsError
+from . import bridge, sockets
+
+BACKENDS = ["auto", "cpu", "cuda_gsplat", "reference"]
+BACKGROUNDS = ["plate", "black", "white", "green"]
+_COLOURS = {"white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
+_BACKEND_TIP = ("auto: gsplat on CUDA where it works, else this pack's CPU rasteriser. reference: exact and very slow, for "
+                "comparison.")
+_BACKGROUND_TIP = "What stands behind the head: the recording's own background plate, or one colour."
+
+
+class RenderAvatarVideo(io.ComfyNode):
+    """Motion to a file-backed VIDEO, frame by frame: memory does not grow with its length."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HMTalker_RenderAvatarVideo",
+            display_name="Render Avatar Video",
+            category="Talking Heads/HM-Talker",
+            description="Renders motion straight into a video file (H.264, with your sound). For speech of any length; save it "
+                        "with Save Video.",
+            search_aliases=["talking head video", "avatar to video", "render talking head"],
+            inputs=[
+                sockets.Avatar.Input("avatar", tooltip="The avatar the motion was made for."),
+                sockets.AvatarMotion.Input("motion", tooltip="Motion from Drive Avatar."),
+                io.Combo.Input("background", options=BACKGROUNDS, default="plate", tooltip=_BACKGROUND_TIP),
+                io.Combo.Input("backend", options=BACKENDS, default="auto", tooltip=_BACKEND_TIP, advanced=True),
+                io.Int.Input("crf", default=18, min=0, max=40, advanced=True,
+                             tooltip="Quality of the film's pictures: 0 lossless, 18 hardly visible loss, 40 small and poor."),
+                io.Audio.Input("audio", optional=True,
+                               tooltip="The sound of the film, normally the speech itself. Without it the film is silent."),
+            ],
+            outputs=[io.Video.Output("video", display_name="video", tooltip="The film, as a file in ComfyUI's temp folder.")],
+        )
+
+    @classmethod
+    def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, backend: str, crf: int,
+                audio: dict | None = None) -> io.NodeOutput:
+        from ..hmtalker_core.streaming import render_video
+        from ..media_core.audio import Sound
+
+        sound = None if audio is None else Sound.from_comfy(audio)
+        path = Path(folder_paths.get_temp_directory()) / f"talking_heads_{uuid.uuid4().hex}.mp4"
+        render_video(bridge.on_device(avatar), motion, path, sound, background=_COLOURS.get(background, background),
+                     backend=backend, crf=crf, report=bridge.NodeReport())
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
+
+
+class RenderAvatar(io.ComfyNode):
+    """Motion to IMAGE and MASK frames in memory."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HMTalker_RenderAvatar",
+            display_name="Render Avatar (frames)",
+            category="Talking Heads/HM-Talker",
+            description="Renders motion to images and masks for other nodes. All frames are held in memory: for long speech, "
+                        "render parts or use "
+                        "Render Avatar Video.",
+            search_aliases=["avatar frames", "talking head images", "avatar mask"],
+            inputs=[
+                sockets.Avatar.Input("avatar", tooltip="The avatar the motion was made for."),
+                sockets.AvatarMotion.Input("motion", tooltip="Motion from Drive Avatar."),
+                io.Combo.Input("background", options=BACKGROUNDS, default="plate", tooltip=_BACKGROUND_TIP),
+                io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first film frame to render, from 0."),
+                io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
+                             tooltip="How many frames to render; 0 for all that follow."),
+                io.Combo.Input("backend", options=BACKENDS, default="auto", tooltip=_BACKEND_TIP, advanced=True),
+            ],
+            outputs=[
+                io.Image.Output("images", display_name="images", tooltip="The frames, one image each."),
+                io.Mask.Output("masks", display_name="masks", tooltip="How much of each pixel the head's Gaussians cover, 0..1."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, start_frame: int, frame_count: int,
+                backend: str) -> io.NodeOutput:
+        stop = _checked_stop(len(motion), start_frame, frame_count)
+        images, masks = _empty_frames(stop - start_frame, *avatar.avatar.size)
+        frames = bridge.on_device(avatar).render(motion, start_frame, stop, backend=backend, report=bridge.NodeReport(),
+                                                 background=_COLOURS.get(background, background))
+        at = 0
+        for rgb, alpha in frames:
+            images[at:at + len(rgb)], masks[at:at + len(rgb)] = rgb, alpha
+            at += len(rgb)
+        return io.NodeOutput(images, masks)
+
+
+class AvatarFrameToSplat(io.ComfyNode):
+    """One frame of an avatar's motion as core's SPLAT."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HMTalker_AvatarFrameToSplat",
+            display_name="Avatar Frame to Splat",
+            category="Talking Heads/HM-Talker",
+            description="One frame of the avatar as Gaussians, for ComfyUI's own splat nodes (preview, render, save as PLY). "
+                        "The head stands still at "
+                        "the origin; torso and background are pictures and not part of it.",
+            search_aliases=["gaussian splat", "avatar ply", "3dgs"],
+            inputs=[
+                sockets.Avatar.Input("avatar", tooltip="The avatar the motion was made for."),
+                sockets.AvatarMotion.Input("motion", tooltip="Motion from Drive Avatar."),
+                io.Int.Input("frame", default=0, min=0, max=10_000_000, tooltip="Which film frame, from 0."),
+            ],
+            outputs=[sockets.Splat.Output("splat", display_name="splat", tooltip="The head's Gaussians at that frame, in "
+                                                                                 "metres.")],
+        )
+
+    @classmethod
+    def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, frame: int) -> io.NodeOutput:
+        from .splat import to_core
+
+        _checked_stop(len(motion), frame, 1)
+        return io.NodeOutput(to_core(bridge.on_device(avatar).splat(motion, frame)))
+
+
+def _checked_stop(total: int, start: int, count: int) -> int:
+    """The frame to stop before; refuses a start behind the end."""
+    if start >= total:
+        raise TalkingHeadsError(f"The frame must be one of the motion's {total} (0 to {total - 1})", str(start), "Choose an "
+                                f"earlier frame")
+    return total if count == 0 else min(total, start + count)
+
+
+def _empty_frames(count: int, height: int, width: int) -> tuple[Any, Any]:  # float32 [T, H, W, 3], [T, H, W]
+    """Room for the frames; refuses more than two thirds of the free memory."""
+    import torch
+
+    device = mm.intermediate_device()
+    need, free = count * height * width * 4 * 4, mm.get_free_memory(device)
+    if need > free * 2 / 3:
+        raise TalkingHeadsError("The frames must fit into memory",
+                                f"{count} frames need {need / 2**30:.1f} GB of {free / 2**30:.1f} GB free",
+                                "Use Render Avatar Video, which writes frame by frame, or set frame_count")
+    return torch.empty(count, height, width, 3, device=device), torch.empty(count, height, width, device=device)
+
+
+NODES = (RenderAvatarVideo, RenderAvatar, AvatarFrameToSplat)

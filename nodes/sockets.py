@@ -1,0 +1,60 @@
+"""Every socket type of the pack, and what travels through it.
+
+Core's types are used as they are: IMAGE, MASK, AUDIO, VIDEO, SPLAT. The pack's own carry frozen dataclasses of plain tensors
+with a `version`; they are never changed in place.
+
+| socket             | object                          | content                                                            |
+|--------------------|---------------------------------|--------------------------------------------------------------------|
+| TH_SPEECH          | media_core.speech.Speech        | features float32 [T, C] at `rate` Hz, encoder id, duration s       |
+| TH_EXPRESSION      | media_core.motion.ExpressionTrack | action units [T, 17], OpenFace intensity 0..5, NaN = unknown, fps |
+| TH_POSE            | media_core.motion.PoseTrack     | camera-to-head [T, 4, 4] (OpenGL, metres), focal px, (H, W), fps   |
+| TH_DATASET         | DatasetFolder                   | a training dataset: a folder on disk                               |
+| TH_AVATAR          | LoadedAvatar                    | a trained avatar, its model patcher, its licence note              |
+| TH_AVATAR_MOTION   | hmtalker_core.avatar.AvatarMotion | per-frame mouth and lip codes, action units, poses, fps          |
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_api.latest import io
+
+Speech = io.Custom("TH_SPEECH")
+Expression = io.Custom("TH_EXPRESSION")
+Pose = io.Custom("TH_POSE")
+Dataset = io.Custom("TH_DATASET")
+Avatar = io.Custom("TH_AVATAR")
+AvatarMotion = io.Custom("TH_AVATAR_MOTION")
+Splat = io.Custom("SPLAT")  # core's own, by its name: the class is newer than the oldest ComfyUI this pack runs on
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """A training dataset on disk, in the TalkingGaussian layout."""
+
+    folder: str  # absolute path
+    frames: int  # film frames in it
+    fps: float  # frames a second
+    version: int = 1  # of this object's layout
+
+
+@dataclass(frozen=True)
+class LoadedAvatar:
+    """An avatar and the patcher through which ComfyUI moves its weights between devices."""
+
+    avatar: Any  # hmtalker_core.avatar.Avatar
+    patcher: Any  # comfy.model_patcher.ModelPatcher around the avatar's networks and fields
+    name: str  # file name without its ending
+    version: int = 1  # of this object's layout
+
+
+@dataclass(frozen=True)
+class SplatBatch:
+    """Core's SPLAT attributes, for the versions of ComfyUI that have no class for them."""
+
+    positions: Any  # float32 [B, N, 3], Y down, Z forward
+    scales: Any  # float32 [B, N, 3], linear standard deviations
+    rotations: Any  # float32 [B, N, 4], unit quaternions wxyz
+    opacities: Any  # float32 [B, N, 1], 0..1
+    sh: Any  # float32 [B, N, K, 3], spherical harmonics, K = (degree + 1) ** 2
+    counts: Any = None  # [B] true lengths, or None when every row is full

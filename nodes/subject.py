@@ -1,0 +1,133 @@
+"""Training datasets: made by the synthetic subject, or read from a folder."""
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.paths import contained, file_stem
+from . import bridge, sockets
+
+_OUTPUTS = {
+    "dataset": "The dataset's folder, for Train Avatar.",
+    "preview": "Up to four frames of the recording.",
+    "sound": "The recording's sound.",
+    "expression": "The recording's 17 action units, frame by frame.",
+    "pose": "The recording's head pose, frame by frame.",
+}
+
+
+def _outputs() -> list:
+    kinds = {"dataset": sockets.Dataset, "preview": io.Image, "sound": io.Audio, "expression": sockets.Expression,
+             "pose": sockets.Pose}
+    return [kind.Output(name, display_name=name, tooltip=_OUTPUTS[name]) for name, kind in kinds.items()]
+
+
+class SyntheticSubject(io.ComfyNode):
+    """A talking person who does not exist, written as a dataset."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_SyntheticSubject",
+            display_name="Synthetic Subject",
+            category="Talking Heads/Dataset",
+            description="Films an invented person saying invented sentences, with exact ground truth, as a training dataset in "
+                        "output/talking_heads/datasets. Made from a warped NASA portrait (public domain); the person shown "
+                        "never said this.",
+            search_aliases=["test dataset", "talking head dataset", "fake speaker"],
+            inputs=[
+                io.Float.Input("seconds", default=20.0, min=1.0, max=600.0, step=0.5,
+                               tooltip="Length of the recording; with a text, the text's."),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
+                             tooltip="Decides the sentences, head movement and blinks."),
+                io.Int.Input("size", default=256, min=64, max=1024, step=32, tooltip="Width and height of the frames in pixels."),
+                io.Int.Input("identity", default=3, min=1, max=9999, tooltip="Which invented face."),
+                io.Combo.Input("voice", options=["auto", "espeak", "formant"], default="auto",
+                               tooltip="Who speaks: espeak-ng where it is installed, the built-in formant voice, or auto for "
+                                       "the first that works."),
+                io.String.Input("name", default="subject",
+                                tooltip="The dataset's folder is called this, with a code for these settings behind."),
+                io.String.Input("text", default="", multiline=True, optional=True,
+                                tooltip="What is said, in English, one sentence a line. Empty: invented sentences until the "
+                                        "length is reached."),
+            ],
+            outputs=_outputs(),
+        )
+
+    @classmethod
+    def execute(cls, seconds: float, seed: int, size: int, identity: int, voice: str, name: str, text: str = "") -> io.NodeOutput:
+        from ..media_core.subject import export_dataset
+
+        lines = [line.strip() for line in text.splitlines() if line.strip()] or None
+        settings = {"seconds": None if lines else seconds, "seed": seed, "size": size, "identity": identity, "engine": voice,
+                    "text": lines}
+        code = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+        folder = contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{file_stem(name)}_{code}")
+        return io.NodeOutput(*_opened(export_dataset(folder, **settings, report=bridge.NodeReport())))
+
+
+class LoadDataset(io.ComfyNode):
+    """A dataset folder below ComfyUI's input or output folder."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_LoadDataset",
+            display_name="Load Dataset",
+            category="Talking Heads/Dataset",
+            description="Opens a training dataset (TalkingGaussian layout: transforms_train.json, au.csv, ori_imgs, parsing, "
+                        "...) from a folder.",
+            search_aliases=["talking head dataset", "talkinggaussian dataset"],
+            inputs=[
+                io.Combo.Input("place", options=["input", "output"], default="input",
+                               tooltip="In which of ComfyUI's folders the dataset lies."),
+                io.String.Input("folder", default="",
+                                tooltip="The dataset's folder, relative to that place, such as talking_heads/datasets/subject."),
+            ],
+            outputs=_outputs(),
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, place: str, folder: str) -> str:
+        index = _located(place, folder) / "transforms_train.json"
+        return bridge.stamp(index) if index.is_file() else "absent"
+
+    @classmethod
+    def execute(cls, place: str, folder: str) -> io.NodeOutput:
+        return io.NodeOutput(*_opened(_located(place, folder)))
+
+
+def _located(place: str, folder: str) -> Path:
+    """The folder, inside ComfyUI's input or output."""
+    if not folder.strip():
+        raise TalkingHeadsError("The dataset's folder must be named", "an empty name", f"Give its path relative to ComfyUI's "
+                                                                                       f"{place} folder")
+    base = folder_paths.get_input_directory() if place == "input" else folder_paths.get_output_directory()
+    return contained(base, folder.strip())
+
+
+def _opened(folder: Path) -> tuple[Any, ...]:
+    """The five outputs of a dataset: folder, preview, sound, expression, pose."""
+    import torch
+
+    from ..hmtalker_core.dataset import AvatarDataset
+    from ..media_core.audio import load_sound
+    from ..media_core.motion import ExpressionTrack, PoseTrack
+
+    data = AvatarDataset.open(folder)
+    count = len(data)
+    shown = sorted({round(i * (count - 1) / 3) for i in range(4)})
+    preview = torch.stack([torch.as_tensor(data.frame(i).image, dtype=torch.float32) / 255.0 for i in shown])
+    expression = ExpressionTrack(torch.as_tensor(data.au, dtype=torch.float32), data.fps, source="dataset")
+    pose = PoseTrack(torch.as_tensor(data.poses, dtype=torch.float32), data.focal, data.size, data.fps)
+    dataset = sockets.DatasetFolder(str(folder), count, data.fps)
+    return dataset, preview, load_sound(data.audio_path).to_comfy(), expression, pose
+
+
+NODES = (SyntheticSubject, LoadDataset)
