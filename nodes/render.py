@@ -133,8 +133,8 @@ class AvatarFrameToSplat(io.ComfyNode):
 def _checked_stop(total: int, start: int, count: int) -> int:
     """The frame to stop before; refuses a start behind the end."""
     if start >= total:
-        raise TalkingHeadsError(f"The frame must be one of the motion's {total} (0 to {total - 1})", str(start), "Choose an "
-                                f"earlier frame")
+        raise TalkingHeadsError(f"The frame must be one of the motion's {total} (0 to {total - 1})", str(start),
+                                "Choose an earlier frame")
     return total if count == 0 else min(total, start + count)
 
 
