@@ -1,0 +1,111 @@
+"""`comfy.model_management`: which device, which precision, and the stop button. Without ComfyUI's memory juggling: a model is moved, not
+shared out."""
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from .context import (  # noqa: F401
+    InterruptProcessingException,
+    interrupt_current_processing,
+    processing_interrupted,
+    throw_exception_if_processing_interrupted,
+)
+
+
+def get_torch_device() -> Any:
+    """The accelerator torch reports, else the CPU."""
+    import torch
+
+    found = torch.accelerator.current_accelerator(check_available=True) if hasattr(torch, "accelerator") else None
+    if found is None:
+        return torch.device("cpu")
+    return torch.device(found.type, torch.accelerator.current_device_index())
+
+
+def _cpu() -> Any:
+    import torch
+
+    return torch.device("cpu")
+
+
+def unet_offload_device() -> Any:
+    return _cpu()
+
+
+def text_encoder_device() -> Any:
+    return get_torch_device()
+
+
+def text_encoder_offload_device() -> Any:
+    return _cpu()
+
+
+def vae_device() -> Any:
+    return get_torch_device()
+
+
+def vae_offload_device() -> Any:
+    return _cpu()
+
+
+def intermediate_device() -> Any:
+    """Where IMAGE and AUDIO tensors live between nodes."""
+    return _cpu()
+
+
+def intermediate_dtype() -> Any:
+    import torch
+
+    return torch.float32
+
+
+def is_device_cpu(device: Any) -> bool:
+    return getattr(device, "type", None) == "cpu"
+
+
+def should_use_fp16(device: Any = None, **_: Any) -> bool:
+    return not is_device_cpu(device or get_torch_device())
+
+
+def should_use_bf16(device: Any = None, **_: Any) -> bool:
+    return not is_device_cpu(device or get_torch_device())
+
+
+def unet_dtype(device: Any = None, model_params: int = 0, supported_dtypes: Sequence[Any] | None = None, weight_dtype: Any = None) -> Any:
+    """float32 on the CPU, else the first supported half precision."""
+    import torch
+
+    supported = list(supported_dtypes or (torch.float16, torch.bfloat16, torch.float32))
+    if not is_device_cpu(device or get_torch_device()):
+        for kind in (torch.float16, torch.bfloat16):
+            if kind in supported:
+                return kind
+    return torch.float32
+
+
+def load_models_gpu(models: Sequence[Any], memory_required: int = 0, **_: Any) -> None:
+    """Moves each patcher's model to its load device."""
+    for patcher in models:
+        patcher.model.to(patcher.load_device)
+
+
+def load_model_gpu(model: Any) -> None:
+    load_models_gpu([model])
+
+
+def soft_empty_cache(force: bool = False) -> None:
+    """Nothing is held here."""
+
+
+def get_free_memory(dev: Any = None, torch_free_too: bool = False) -> Any:
+    """Bytes free on a device."""
+    import torch
+
+    dev = dev or get_torch_device()
+    if is_device_cpu(dev):
+        import os
+
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+    else:
+        free = torch.accelerator.get_memory_info(dev)[0]
+    return (free, free) if torch_free_too else free

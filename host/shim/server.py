@@ -1,0 +1,53 @@
+"""`server`: a PromptServer that remembers what it was told. Routes are collected, not served; messages go to the host's event hook."""
+from __future__ import annotations
+
+from typing import Any, Callable
+
+
+class Routes:
+    """aiohttp's decorators, collecting."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str, Callable]] = []  # (method, path, handler)
+
+    def _add(self, method: str, path: str) -> Callable:
+        def adopt(handler: Callable) -> Callable:
+            self.found.append((method, path, handler))
+            return handler
+        return adopt
+
+    def get(self, path: str, **_: Any) -> Callable:
+        return self._add("GET", path)
+
+    def post(self, path: str, **_: Any) -> Callable:
+        return self._add("POST", path)
+
+
+class NodeReplacements:
+    """What `ComfyAPI.node_replacement.register` fills."""
+
+    def __init__(self) -> None:
+        self.found: list[Any] = []
+
+    def register(self, replacement: Any) -> None:
+        self.found.append(replacement)
+
+
+class PromptServer:
+    """The one server object packs reach for."""
+
+    instance: "PromptServer"
+
+    def __init__(self) -> None:
+        self.routes = Routes()
+        self.node_replace_manager = NodeReplacements()
+        self.client_id: str | None = None
+        self.last_node_id: str | None = None
+        self.on_message: Callable[[str, Any], None] | None = None  # set by the host
+
+    def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
+        if self.on_message is not None:
+            self.on_message(event, data)
+
+
+PromptServer.instance = PromptServer()

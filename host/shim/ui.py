@@ -1,0 +1,191 @@
+"""`comfy_api.latest.ui`: files for the page, saved with the workflow inside, and the small dictionaries that name them."""
+from __future__ import annotations
+
+import json
+import os
+import random
+from typing import Any
+
+from . import folder_paths
+from .cli_args import args
+from .io_base import FolderType
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+class SavedResult(dict):
+    """One file: {"filename", "subfolder", "type"}."""
+
+    def __init__(self, filename: str, subfolder: str, type: FolderType):
+        super().__init__(filename=filename, subfolder=subfolder, type=type.value)
+
+    @property
+    def filename(self) -> str:
+        return self["filename"]
+
+    @property
+    def subfolder(self) -> str:
+        return self["subfolder"]
+
+    @property
+    def type(self) -> FolderType:
+        return FolderType(self["type"])
+
+
+class UIOutput:
+    """What NodeOutput(ui=...) takes; a plain dict of lists does as well."""
+
+    def as_dict(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class SavedImages(UIOutput):
+    def __init__(self, results: list[SavedResult], is_animated: bool = False):
+        self.results, self.is_animated = results, is_animated
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"images": self.results, **({"animated": (True,)} if self.is_animated else {})}
+
+
+class SavedAudios(UIOutput):
+    def __init__(self, results: list[SavedResult]):
+        self.results = results
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"audio": self.results}
+
+
+def workflow_tags(cls: Any) -> dict[str, str]:
+    """The prompt and the page's workflow as JSON texts, {} where the node has none."""
+    hidden = None if args.disable_metadata else getattr(cls, "hidden", None)
+    tags = {} if hidden is None or hidden.prompt is None else {"prompt": json.dumps(hidden.prompt)}
+    extra = (hidden.extra_pnginfo if hidden is not None else None) or {}
+    return {**tags, **{key: json.dumps(value) for key, value in extra.items()}}
+
+
+class ImageSaveHelper:
+    """Saves IMAGE batches."""
+
+    @staticmethod
+    def save_images(images: Any, filename_prefix: str, folder_type: FolderType, cls: Any, compress_level: int = 4) -> list[SavedResult]:
+        """images [B, H, W, C] 0..1 as one PNG each, numbered on from what is there."""
+        import numpy as np
+        from PIL import Image
+        from PIL.PngImagePlugin import PngInfo
+
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            filename_prefix, folder_paths.get_directory_by_type(folder_type.value), images[0].shape[1], images[0].shape[0])
+        info = PngInfo()
+        for key, text in workflow_tags(cls).items():
+            info.add_text(key, text)
+        results = []
+        for index, image in enumerate(images):
+            pixels = np.clip(255.0 * image.cpu().numpy(), 0, 255).astype(np.uint8)
+            file = f"{name.replace('%batch_num%', str(index))}_{counter + index:05}_.png"
+            Image.fromarray(pixels).save(os.path.join(folder, file), pnginfo=info, compress_level=compress_level)
+            results.append(SavedResult(file, subfolder, folder_type))
+        return results
+
+    @staticmethod
+    def get_save_images_ui(images: Any, filename_prefix: str, cls: Any, compress_level: int = 4) -> SavedImages:
+        return SavedImages(ImageSaveHelper.save_images(images, filename_prefix, FolderType.output, cls, compress_level))
+
+
+class AudioSaveHelper:
+    """Saves AUDIO batches as FLAC or MP3 (Opus is ComfyUI's alone: it resamples)."""
+
+    @staticmethod
+    def save_audio(audio: dict, filename_prefix: str, folder_type: FolderType, cls: Any, format: str = "flac",
+                   quality: str = "128k") -> list[SavedResult]:
+        """audio {"waveform" [B, C, N], "sample_rate"} as one file a batch item.
+
+        Raises:
+            ValueError: for a format other than flac and mp3.
+        """
+        if format not in ("flac", "mp3"):
+            raise ValueError(f"Unsupported audio format: {format!r}")
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            filename_prefix, folder_paths.get_directory_by_type(folder_type.value))
+        results = []
+        for index, waveform in enumerate(audio["waveform"].cpu()):
+            file = f"{name.replace('%batch_num%', str(index))}_{counter + index:05}.{format}"
+            _write_sound(os.path.join(folder, file), waveform, audio["sample_rate"], format, quality, workflow_tags(cls))
+            results.append(SavedResult(file, subfolder, folder_type))
+        return results
+
+    @staticmethod
+    def get_save_audio_ui(audio: dict, filename_prefix: str, cls: Any, format: str = "flac", quality: str = "128k") -> SavedAudios:
+        return SavedAudios(AudioSaveHelper.save_audio(audio, filename_prefix, FolderType.output, cls, format, quality))
+
+
+def _write_sound(path: str, waveform: Any, rate: int, format: str, quality: str, tags: dict[str, str]) -> None:
+    """waveform [C, N] float -1..1 to one file."""
+    import av
+
+    layout = "mono" if waveform.shape[0] == 1 else "stereo"
+    with av.open(path, mode="w", format=format) as output:
+        for key, text in tags.items():
+            output.metadata[key] = text
+        stream = output.add_stream("libmp3lame" if format == "mp3" else "flac", rate=rate, layout=layout)
+        if format == "mp3" and quality.endswith("k"):
+            stream.bit_rate = int(quality[:-1]) * 1000
+        elif format == "mp3":
+            stream.codec_context.qscale = 1
+        interleaved = waveform.movedim(0, 1).reshape(1, -1).float().numpy()
+        frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=layout)
+        frame.sample_rate, frame.pts = rate, 0
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+def _temp_prefix() -> str:
+    return "ComfyUI_temp_" + "".join(random.choice(_LETTERS) for _ in range(5))
+
+
+class PreviewImage(UIOutput):
+    """Pictures for the page only, in temp/."""
+
+    def __init__(self, image: Any, animated: bool = False, cls: Any = None, **_: Any):
+        self.values = ImageSaveHelper.save_images(image, _temp_prefix(), FolderType.temp, cls, compress_level=1)
+        self.animated = animated
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"images": self.values, "animated": (self.animated,)}
+
+
+class PreviewMask(PreviewImage):
+    """A mask [B, H, W] shown as grey."""
+
+    def __init__(self, mask: Any, animated: bool = False, cls: Any = None, **_: Any):
+        grey = mask.reshape((-1, mask.shape[-2], mask.shape[-1], 1)).expand(-1, -1, -1, 3)
+        super().__init__(grey, animated, cls)
+
+
+class PreviewAudio(UIOutput):
+    """Sound for the page only, in temp/."""
+
+    def __init__(self, audio: dict, cls: Any = None, **_: Any):
+        self.values = AudioSaveHelper.save_audio(audio, _temp_prefix(), FolderType.temp, cls)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"audio": self.values}
+
+
+class PreviewVideo(UIOutput):
+    """Films already saved."""
+
+    def __init__(self, values: list, **_: Any):
+        self.values = values
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"images": self.values, "animated": (True,)}
+
+
+class PreviewText(UIOutput):
+    """A line of text under the node."""
+
+    def __init__(self, value: str, **_: Any):
+        self.value = value
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"text": (self.value,)}

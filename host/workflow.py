@@ -1,0 +1,165 @@
+"""Workflow files: the API form runs as it is, the form the page saves is converted with the nodes' own definitions.
+
+Conversion follows what the page does (frontend 1.41-1.58): widget values stand by position, a seed is followed by its
+control_after_generate, muted nodes vanish, bypassed ones pass links through by type, notes and reroutes are not nodes.
+"""
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Mapping
+
+from .nodecall import Prompt
+
+_WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "COMFY_DYNAMICCOMBO_V3"}
+_NOT_NODES = {"Note", "MarkdownNote", "Reroute", "PrimitiveNode"}
+_MUTED, _BYPASSED = 2, 4
+
+
+class WorkflowError(Exception):
+    """A workflow file cannot be used; the message says why and what to do."""
+
+
+def load_workflow(path: str, info: Mapping[str, Any]) -> tuple[Prompt, dict | None]:
+    """Reads a workflow of either form.
+
+    Args:
+        info: /object_info of the nodes there are.
+
+    Returns:
+        (prompt, the page's workflow where the file held one: it belongs into extra_pnginfo).
+
+    Raises:
+        WorkflowError: no such file, no JSON, no workflow, unknown nodes.
+    """
+    if not os.path.isfile(path):
+        raise WorkflowError(f"There is no workflow file {path}. Check the path.")
+    with open(path, encoding="utf-8") as file:
+        try:
+            data = json.load(file)
+        except json.JSONDecodeError as error:
+            raise WorkflowError(f"{path} is not JSON ({error}). Save the workflow again.") from error
+    if isinstance(data, dict) and isinstance(data.get("nodes"), list):
+        return to_prompt(data, info), data
+    if isinstance(data, dict) and data and all(isinstance(node, dict) and "class_type" in node for node in data.values()):
+        return {str(key): {**node, "inputs": node.get("inputs", {})} for key, node in data.items()}, None
+    raise WorkflowError(f"{path} is neither a saved workflow nor an API-format one. Use Save or Export (API) in ComfyUI.")
+
+
+def to_prompt(workflow: Mapping[str, Any], info: Mapping[str, Any]) -> Prompt:
+    """The page's form to the API form."""
+    graph = _Graph(workflow, info)
+    prompt: Prompt = {}
+    for node in graph.nodes.values():
+        if node["type"] in _NOT_NODES or node.get("mode", 0) in (_MUTED, _BYPASSED):
+            continue
+        if node["type"] not in info:
+            subgraph = " (a subgraph: unpack it, or export the API form)" if graph.is_subgraph(node["type"]) else ""
+            raise WorkflowError(f"Node '{node.get('title') or node['type']}' not found{subgraph}. The custom node may not be installed.")
+        title = node.get("title") or info[node["type"]]["display_name"] or node["type"]
+        prompt[str(node["id"])] = {"inputs": graph.inputs(node), "class_type": node["type"], "_meta": {"title": title}}
+    return prompt
+
+
+class _Graph:
+    """A saved workflow, looked up by id."""
+
+    def __init__(self, workflow: Mapping[str, Any], info: Mapping[str, Any]):
+        self.info = info
+        self.nodes = {node["id"]: node for node in workflow["nodes"]}
+        self.links = {link[0] if isinstance(link, list) else link["id"]: link for link in workflow.get("links", [])}
+        self._subgraphs = {item["id"] for item in workflow.get("definitions", {}).get("subgraphs", [])}
+
+    def is_subgraph(self, kind: str) -> bool:
+        return kind in self._subgraphs
+
+    def inputs(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        """Widget values, then links over them."""
+        found = widget_values(node, self.info[node["type"]])
+        for socket in node.get("inputs", []):
+            if socket.get("link") is None:
+                continue
+            value = self.follow(socket["link"])
+            if isinstance(value, list) or value is not None:
+                found[socket["name"]] = value
+            elif "widget" not in socket:
+                found.pop(socket["name"], None)
+        return found
+
+    def follow(self, link_id: Any) -> Any:
+        """What a link ends in: ["id", socket], a primitive's value, or None where the source is muted."""
+        link = self.links.get(link_id)
+        if link is None:
+            return None
+        source_id, socket, kind = (link[1], link[2], link[5]) if isinstance(link, list) else (link["origin_id"], link["origin_slot"], link["type"])
+        source = self.nodes.get(source_id)
+        if source is None or source.get("mode", 0) == _MUTED:
+            return None
+        if source["type"] == "PrimitiveNode":
+            return (source.get("widgets_values") or [None])[0]
+        if source["type"] == "Reroute":
+            return self.follow(source["inputs"][0].get("link"))
+        if source.get("mode", 0) == _BYPASSED:
+            return self._through(source, socket, kind)
+        return [str(source_id), socket]
+
+    def _through(self, node: Mapping[str, Any], socket: int, kind: str) -> Any:
+        """A bypassed node hands on its input of the output's type: the one at the same place if it fits, else the first."""
+        inputs = node.get("inputs", [])
+        order = inputs[socket:socket + 1] + inputs
+        for item in order:
+            if item.get("type") in (kind, "*") and item.get("link") is not None:
+                return self.follow(item["link"])
+        return None
+
+
+def widget_values(node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved node's widget values by name."""
+    named = node.get("widgets_values_named")
+    values = node.get("widgets_values") or []
+    if isinstance(values, dict):
+        named = values
+    if isinstance(named, dict):
+        return {name: value for name, value in named.items() if value is not None}
+    rest = list(values)
+    return _take(info["input"], rest, "")
+
+
+def _take(table: Mapping[str, Any], rest: list[Any], prefix: str) -> dict[str, Any]:
+    """Consumes values in the order of the definition; a DynamicCombo's own inputs follow its value."""
+    found: dict[str, Any] = {}
+    for category in ("required", "optional"):
+        for name, entry in table.get(category, {}).items():
+            kind, options = entry[0], entry[1] if len(entry) > 1 else {}
+            if not has_widget(kind, options) or not rest:
+                continue
+            value = rest.pop(0)
+            found[prefix + name] = value
+            if kind == "COMFY_DYNAMICCOMBO_V3":
+                chosen = [option for option in options["options"] if option["key"] == value]
+                found.update(_take(chosen[0]["inputs"], rest, f"{prefix}{name}.") if chosen else {})
+            for _ in range(extra_slots(name, kind, options)):
+                rest[:1] = []
+    return {name: _boxed(value) for name, value in found.items()}
+
+
+def _boxed(value: Any) -> Any:
+    """A list that is a value, not a link."""
+    return {"__value__": value} if isinstance(value, list) else value
+
+
+def has_widget(kind: Any, options: Mapping[str, Any]) -> bool:
+    """Whether the page draws a widget for an input and thus saves a value for it."""
+    if options.get("forceInput"):
+        return False
+    return isinstance(kind, list) or options.get("widgetType", kind) in _WIDGETS
+
+
+def extra_slots(name: str, kind: Any, options: Mapping[str, Any]) -> int:
+    """Values the page saves after a widget's own: control_after_generate, and for a Combo its filter."""
+    controlled = options.get("control_after_generate")
+    if controlled is None and kind == "INT":
+        controlled = name in ("seed", "noise_seed")
+    if not controlled:
+        return 0
+    return 2 if kind == "COMBO" else 1
