@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -47,48 +48,61 @@ def rasterization(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tenso
 
     Raises: TalkingHeadsError for shapes that do not fit, NaN or infinity, devices that differ, or a back end that is not there.
     """
-    scene = checked(means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree, backgrounds, render_mode)
+    scene = checked(means, quats, scales, opacities, colors, viewmats, Ks, width, height, near_plane, far_plane, sh_degree, backgrounds, render_mode)
     name, _ = choose_backend(scene.means.device, backend)
     if name == "cuda_gsplat":
         from . import cuda_gsplat
         return cuda_gsplat.render(scene, near_plane, far_plane, eps2d)
-    if name == "cpu" and scene.means.device.type != "cpu":
-        return _through_the_cpu(scene, near_plane, far_plane, eps2d)
-    return _projected_by_torch(scene, name, near_plane, far_plane, eps2d)
+    return (_cpu if name == "cpu" else _reference)(scene, near_plane, far_plane, eps2d)
 
 
-def _projected_by_torch(scene: Scene, name: str, near_plane: float, far_plane: float, eps2d: float) -> tuple[Tensor, Tensor, dict]:
-    """Project with torch, blend with the named back end ("reference" or "cpu")."""
-    dtype = scene.means.dtype
-    wide = torch.float64 if name == "reference" else dtype
-    means, quats, scales, opacities = (value.to(wide).unsqueeze(axis) for value, axis in (
+def _reference(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> tuple[Tensor, Tensor, dict]:
+    """Everything in float64 torch."""
+    from .reference import render
+    wide = scene._replace(**{name: value.double() for name, value in scene._asdict().items() if isinstance(value, Tensor)})
+    splats, colors = project_by_torch(wide, near_plane, far_plane, eps2d)
+    image, alpha, meta = _blended(wide, splats, colors, render, "reference")
+    return image.to(scene.means.dtype), alpha.to(scene.means.dtype), meta
+
+
+def _cpu(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> tuple[Tensor, Tensor, dict]:
+    """numba; tensors of another device are copied there and back, gradients too. numba is imported here, at first use."""
+    from . import cpu
+    device = scene.means.device
+    scene = scene._replace(**{name: value.cpu() for name, value in scene._asdict().items() if isinstance(value, Tensor)})
+    splats, colors = cpu.project(scene, near_plane, far_plane, eps2d)
+    image, alpha, meta = _blended(scene, splats, colors, cpu.blend, "cpu")
+    return image.to(device), alpha.to(device), {k: v.to(device) if isinstance(v, Tensor) else v for k, v in meta.items()}
+
+
+def project_by_torch(scene: Scene, near_plane: float = 0.01, far_plane: float = 1e10, eps2d: float = 0.3) -> tuple[Projected, Tensor]:
+    """Splats with fields [M, N, ...] and colours [M, N, D] of all M = B x C frames, by `projection.py`."""
+    means, quats, scales, opacities = (value.unsqueeze(axis) for value, axis in (
         (scene.means, -3), (scene.quats, -3), (scene.scales, -3), (scene.opacities, -2)))
-    viewmats, intrinsics = scene.viewmats.to(wide)[..., None, :, :], scene.intrinsics.detach().to(wide)[..., None, :, :]
+    viewmats, intrinsics = scene.viewmats[..., None, :, :], scene.intrinsics.detach()[..., None, :, :]
     splats = project(means, quats, scales, opacities, viewmats, intrinsics, scene.width, scene.height, near_plane, far_plane, eps2d)
     if scene.sh_degree is None:
-        colors = scene.colors.to(wide).unsqueeze(-3)
+        colors = scene.colors.unsqueeze(-3)
     else:
-        colors = sh_colors(scene.colors.to(wide).unsqueeze(-4), means, viewmats, scene.sh_degree)
+        colors = sh_colors(scene.colors.unsqueeze(-4), means, viewmats, scene.sh_degree)
     lead = (*scene.batch, scene.cameras, scene.points)
+    splats = Projected(*(field.expand(*lead, *tail).reshape(-1, scene.points, *tail)
+                         for field, tail in zip(splats, ((2,), (3,), (), (2,)))))
+    return splats, colors.expand(*lead, colors.shape[-1]).reshape(-1, scene.points, colors.shape[-1])
+
+
+def _blended(scene: Scene, splats: Projected, colors: Tensor, blend: Callable, name: str) -> tuple[Tensor, Tensor, dict]:
+    """Blend splats [M, N, ...] and give the results their leading dimensions; meta's tensors stay in the graph."""
+    lead = (*scene.batch, scene.cameras)
+    means2d, depths = (value.reshape(*lead, *value.shape[1:]) for value in (splats.means2d, splats.depths))
+    splats = splats._replace(means2d=means2d.reshape(-1, scene.points, 2), depths=depths.reshape(-1, scene.points))
     if scene.with_depth:
-        colors = torch.cat([colors.expand(*lead, -1), splats.depths[..., None].expand(*lead, 1)], -1)
-    splats = Projected(*(field.expand(*lead, *field.shape[field.dim() - tail:]) for field, tail in zip(splats, (1, 1, 0, 1))))
-    flat = Projected(*(field.reshape(-1, *field.shape[len(lead) - 1:]) for field in splats))
-    flat_colors = colors.expand(*lead, -1).reshape(-1, scene.points, colors.shape[-1])
-    flat_opacities = opacities.expand(lead).reshape(-1, scene.points)
-    image, alpha = _blender(name)(flat, flat_colors, flat_opacities, scene.width, scene.height)
-    image, alpha = (value.view(*lead[:-1], *value.shape[1:]) for value in (image, alpha))
-    meta = {"means2d": splats.means2d, "radii": splats.radii, "depths": splats.depths, "backend": name}
-    return on_background(image, alpha, scene).to(dtype), alpha.to(dtype), meta
-
-
-def _blender(name: str):
-    """The back end's `render` function; numba is imported only when it is needed."""
-    if name == "reference":
-        from .reference import render
-    else:
-        from .cpu import render
-    return render
+        colors = torch.cat([colors, splats.depths[..., None]], -1)
+    opacities = scene.opacities.unsqueeze(-2).expand(*lead, scene.points).reshape(-1, scene.points)
+    image, alpha = blend(splats, colors, opacities, scene.width, scene.height)
+    image, alpha = (value.reshape(*lead, *value.shape[1:]) for value in (image, alpha))
+    meta = {"means2d": means2d, "radii": splats.radii.reshape(*lead, scene.points, 2), "depths": depths, "backend": name}
+    return on_background(image, alpha, scene), alpha, meta
 
 
 def on_background(image: Tensor, alpha: Tensor, scene: Scene) -> Tensor:
@@ -99,14 +113,6 @@ def on_background(image: Tensor, alpha: Tensor, scene: Scene) -> Tensor:
     if scene.with_depth:
         behind = torch.cat([behind, torch.zeros_like(behind[..., :1])], -1)
     return image + behind
-
-
-def _through_the_cpu(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> tuple[Tensor, Tensor, dict]:
-    """The cpu back end for tensors that live elsewhere: copied there and back, gradients too."""
-    device = scene.means.device
-    moved = scene._replace(**{name: value.cpu() for name, value in scene._asdict().items() if isinstance(value, Tensor)})
-    image, alpha, meta = _projected_by_torch(moved, "cpu", near_plane, far_plane, eps2d)
-    return image.to(device), alpha.to(device), {k: v.to(device) if isinstance(v, Tensor) else v for k, v in meta.items()}
 
 
 @functools.lru_cache(maxsize=32)

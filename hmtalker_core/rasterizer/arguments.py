@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,7 +45,7 @@ class Scene(NamedTuple):
 
 
 def checked(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, viewmats: Tensor, Ks: Tensor,
-            width: int, height: int, sh_degree: int | None, backgrounds: Tensor | None, render_mode: str) -> Scene:
+            width: int, height: int, near_plane: float, far_plane: float, sh_degree: int | None, backgrounds: Tensor | None, render_mode: str) -> Scene:
     """A Scene, or a TalkingHeadsError that names the first argument that does not fit."""
     if render_mode not in RENDER_MODES:
         raise TalkingHeadsError(f"`render_mode` must be one of {', '.join(RENDER_MODES)}", repr(render_mode), "Ask for one of them")
@@ -52,6 +53,8 @@ def checked(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, col
         raise TalkingHeadsError("`width` and `height` must be whole numbers above 0", f"{width!r} x {height!r}", "Give the image size in pixels")
     if sh_degree is not None and not 0 <= sh_degree <= MAX_SH_DEGREE:
         raise TalkingHeadsError(f"`sh_degree` must be 0..{MAX_SH_DEGREE} or None", repr(sh_degree), "Lower the degree")
+    if not 0 <= near_plane < far_plane:
+        raise TalkingHeadsError("`near_plane` must be at least 0 and below `far_plane`", f"{near_plane} and {far_plane}", "Swap them")
     tensors = {"means": means, "quats": quats, "scales": scales, "opacities": opacities, "colors": colors,
                "viewmats": viewmats, "Ks": Ks}
     if backgrounds is not None:
@@ -118,8 +121,12 @@ def _check_devices(tensors: dict[str, Tensor]) -> None:
 
 
 def _check_finite(tensors: dict[str, Tensor]) -> None:
-    """One synchronisation for all arguments."""
-    finite = torch.stack([value.detach().isfinite().all() for value in tensors.values()]).tolist()
+    """On the CPU by numpy (torch would wake its threads for it), elsewhere with one synchronisation for all arguments."""
+    values = [value.detach() for value in tensors.values()]
+    if values[0].device.type == "cpu":
+        finite = [np.isfinite(value.numpy()).all() for value in values]
+    else:
+        finite = torch.stack([value.isfinite().all() for value in values]).tolist()
     for name, good in zip(tensors, finite):
         if not good:
             raise TalkingHeadsError(f"`{name}` must hold finite numbers only", "NaN or infinity",

@@ -3,7 +3,8 @@
 A Gaussian touches exactly the pixels where its alpha is at least 1/255, so no result depends on the tile size. Tiles are
 dealt to `lanes`; every tile is computed by one thread in one order, so no result depends on the number of threads either.
 
-Row layout of the arrays `splat` [N, 8]: x, y, conic xx, xy, yy, opacity, 2 ln(255 opacity), half height of the ellipse.
+Row layout of the arrays `splat` [N, 8]: x, y, conic xx, xy, yy, opacity, half width, half height
+(of the ellipse where alpha is 1/255).
 Row layout of a gradient: x, y, conic xx, xy, yy, opacity, then one number a channel.
 """
 from __future__ import annotations
@@ -21,25 +22,67 @@ CHECK_EVERY = 32       # Gaussians drawn between two looks at whether a tile is 
 
 
 @compiled
-def tile_lists(means2d, radii, order, tiles_x, tiles_y):
+def pack(mean2d, conic, opacity, splat):
+    """Fill splat [N, 8] from mean2d [N, 2], conic [N, 3], opacity [N]."""
+    flt = splat.dtype.type
+    for n in range(splat.shape[0]):
+        a, b, c = conic[n, 0], conic[n, 1], conic[n, 2]
+        limit = flt(2) * math.log(max(flt(255) * opacity[n], flt(1))) / max(a * c - b * b, flt(1e-30))
+        splat[n, 0], splat[n, 1], splat[n, 2], splat[n, 3], splat[n, 4], splat[n, 5] = mean2d[n, 0], mean2d[n, 1], a, b, c, opacity[n]
+        splat[n, 6], splat[n, 7] = math.sqrt(max(limit * c, flt(0))), math.sqrt(max(limit * a, flt(0)))
+
+
+@compiled
+def depth_order(bits, radius):
+    """Indices int32 of the drawn Gaussians (both radii > 0), near to far, equal depths in their own order.
+
+    Args: bits [N], the depths float32 (or float64) seen as int32 (or int64); radius [N, 2].
+    Depths are above zero, and the bits of such floats have the order of the floats: a stable sort by 11 bits at a time.
+    """
+    n = 0
+    values, keys = np.empty(bits.shape[0], np.int32), np.empty(bits.shape[0], bits.dtype)
+    for i in range(bits.shape[0]):
+        if radius[i, 0] > 0 and radius[i, 1] > 0:
+            values[n], keys[n] = i, bits[i]
+            n += 1
+    values, keys, next_values, next_keys = values[:n], keys[:n], np.empty(n, np.int32), np.empty(n, bits.dtype)
+    for shift in range(0, 8 * bits.itemsize, 11):
+        start = np.zeros(2049, np.int64)
+        for i in range(n):
+            start[((keys[i] >> shift) & 2047) + 1] += 1
+        for i in range(2048):
+            start[i + 1] += start[i]
+        for i in range(n):
+            digit = (keys[i] >> shift) & 2047
+            next_keys[start[digit]], next_values[start[digit]] = keys[i], values[i]
+            start[digit] += 1
+        values, keys, next_values, next_keys = next_values, next_keys, values, keys
+    return values
+
+
+@compiled(inline="always")
+def _tiles(centre, half, tiles):
+    """Tiles [first, last) that hold a pixel centre within `half` of `centre` (pixels), a little more than exactly."""
+    first, last = math.ceil(centre - half - 0.501), math.floor(centre + half - 0.499)
+    return min(max(first // TILE, 0), tiles), min(max(last // TILE + 1, 0), tiles)
+
+
+@compiled
+def tile_lists(splat, order, tiles_x, tiles_y):
     """Which Gaussians touch which tile: `ids[start[t]:start[t + 1]]` of tile t, in the order of `order` (a counting sort).
 
-    Args: means2d [N, 2], radii [N, 2], order [N] indices by depth. Returns: start int64 [tiles + 1], ids int32 [total].
+    Args: splat [N, 8]; order [V] indices of the drawn ones by depth. Returns: start int64 [tiles + 1], ids int32 [total].
     """
     n, tiles = order.shape[0], tiles_x * tiles_y
     box = np.zeros((n, 4), np.int32)
     start = np.zeros(tiles + 1, np.int64)
     for s in range(n):
         g = order[s]
-        rx, ry = radii[g, 0], radii[g, 1]
-        if rx > 0 and ry > 0:
-            box[s, 0] = min(max(math.floor((means2d[g, 0] - rx) / TILE), 0), tiles_x)
-            box[s, 1] = min(max(math.ceil((means2d[g, 0] + rx) / TILE), 0), tiles_x)
-            box[s, 2] = min(max(math.floor((means2d[g, 1] - ry) / TILE), 0), tiles_y)
-            box[s, 3] = min(max(math.ceil((means2d[g, 1] + ry) / TILE), 0), tiles_y)
-            for ty in range(box[s, 2], box[s, 3]):
-                for tx in range(box[s, 0], box[s, 1]):
-                    start[ty * tiles_x + tx + 1] += 1
+        box[s, 0], box[s, 1] = _tiles(splat[g, 0], splat[g, 6], tiles_x)
+        box[s, 2], box[s, 3] = _tiles(splat[g, 1], splat[g, 7], tiles_y)
+        for ty in range(box[s, 2], box[s, 3]):
+            for tx in range(box[s, 0], box[s, 1]):
+                start[ty * tiles_x + tx + 1] += 1
     for t in range(tiles):
         start[t + 1] += start[t]
     position = start[:-1].copy()
@@ -54,8 +97,8 @@ def tile_lists(means2d, radii, order, tiles_x, tiles_y):
 
 @compiled(inline="always", fastmath=True)
 def _rows(my, half, y_lo, y_hi):
-    """Rows [first, last) of [y_lo, y_hi) within `half` of `my`."""
-    return max(y_lo, int(math.ceil(my - half))), min(y_hi, int(math.floor(my + half)) + 1)
+    """Rows [first, last) of [y_lo, y_hi) within `half` of `my`, a little more than exactly: the pixels' alpha decides."""
+    return max(y_lo, int(math.ceil(my - half - 0.001))), min(y_hi, int(math.floor(my + half + 0.001)) + 1)
 
 
 @compiled(fastmath=True)
