@@ -192,18 +192,21 @@ def _decoded(container: Any) -> tuple[np.ndarray, int]:  # float32 [C, N], Hz
     import av
 
     stream = container.streams.audio[0]
-    resampler = av.AudioResampler(format="fltp", layout=stream.layout.name, rate=stream.rate)
-    blocks: list[np.ndarray] = []
+    # Packed, not planar: PyAV 18's planes of eight and more channels point nowhere.
+    resampler = av.AudioResampler(format="flt", layout=stream.layout.name, rate=stream.rate)
+    blocks: list[np.ndarray] = []  # [1, n * C]
+    channels = 1
     for frame in container.decode(stream):
         if not blocks:
-            blocks.append(np.zeros((frame.layout.nb_channels, _late(frame, container.start_time, stream.rate)), np.float32))
+            channels = frame.layout.nb_channels
+            blocks.append(np.zeros((1, channels * _late(frame, container.start_time, stream.rate)), np.float32))
         blocks += [part.to_ndarray() for part in resampler.resample(frame)]
     if not blocks:
         return np.zeros((1, 0), np.float32), stream.rate
     blocks += [part.to_ndarray() for part in resampler.resample(None)]
-    waveform = np.concatenate(blocks, axis=1)
+    waveform = np.ascontiguousarray(np.concatenate(blocks, axis=1).reshape(-1, channels).T)
     if stream.duration and "mp4" in container.format.name:
-        stated = blocks[0].shape[1] + round(stream.duration * stream.time_base * stream.rate)
+        stated = blocks[0].size // channels + round(stream.duration * stream.time_base * stream.rate)
         waveform = waveform[:, :max(1, stated)]
     return waveform, stream.rate
 
