@@ -23,6 +23,7 @@ MODELS = "talking_heads"  # the model folder's name
 DATASETS = "talking_heads/datasets"  # below ComfyUI's output folder
 PACK_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 log = logging.getLogger("talking_heads")
+UNFINISHED = ".training.safetensors"  # how hmtalker_core.training names the state of an unfinished run
 
 _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
@@ -68,15 +69,19 @@ def captioned(image: Any, text: str) -> Any:  # uint8 [H, W, 3] -> PIL image
 
 
 def wrapped(avatar: Any, name: str) -> LoadedAvatar:
-    """The avatar in a model patcher, so that ComfyUI can move it between devices under memory pressure."""
-    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    return LoadedAvatar(avatar, patcher(avatar, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device()), name)
+    """The avatar, its weights in a model patcher, so that ComfyUI can move them between devices under memory pressure."""
+    from torch.nn import ModuleList
+
+    kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    avatar = avatar.to("cpu")
+    patcher = kind(ModuleList(avatar.modules), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
+    return LoadedAvatar(avatar, patcher, name)
 
 
 def on_device(loaded: LoadedAvatar) -> Any:
-    """The avatar with its weights where ComfyUI wants them for work."""
+    """The avatar ready for work: its weights where ComfyUI put them, the small rest (torso, plate, caches) made beside them."""
     mm.load_models_gpu([loaded.patcher])
-    return loaded.avatar
+    return loaded.avatar.to(mm.get_torch_device())
 
 
 def register_model_folder() -> None:
@@ -88,7 +93,7 @@ def register_model_folder() -> None:
 
 def avatar_files() -> list[str]:
     """The avatars to choose from: the user's, then those shipped with the pack."""
-    return folder_paths.get_filename_list(MODELS)
+    return [name for name in folder_paths.get_filename_list(MODELS) if not name.endswith(UNFINISHED)]
 
 
 def avatar_path(name: str) -> Path:

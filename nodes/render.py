@@ -7,7 +7,7 @@ from typing import Any
 
 import comfy.model_management as mm
 import folder_paths
-from comfy_api.latest import InputImpl, io
+from comfy_api.latest import InputImpl, Types, io
 
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, sockets
@@ -124,10 +124,9 @@ class AvatarFrameToSplat(io.ComfyNode):
 
     @classmethod
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, frame: int) -> io.NodeOutput:
-        from .splat import to_core
-
-        _checked_stop(len(motion), frame, 1)
-        return io.NodeOutput(to_core(bridge.on_device(avatar).splat(motion, frame)))
+        values = bridge.on_device(avatar).splat(motion, frame)
+        kind = getattr(Types, "SPLAT", sockets.SplatBatch)
+        return io.NodeOutput(kind(**{name: tensor.cpu() for name, tensor in values.items()}))
 
 
 def _checked_stop(total: int, start: int, count: int) -> int:

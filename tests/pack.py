@@ -1,0 +1,45 @@
+"""The pack as ComfyUI loads it, through the small host: for tests and for the scripts beside them."""
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from talking_heads.host.graph import Host
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def make_host(base: Path, **folders: Any) -> Host:
+    """A host with its models/, input/, output/, temp/ below `base`; the pack's demo files stand in input/."""
+    for name in ("models", "input", "output", "temp"):
+        (base / name).mkdir(parents=True, exist_ok=True)
+    return Host(str(base), packs=(str(ROOT),), **folders)
+
+
+def own_object_info(host: Host) -> dict[str, Any]:
+    """`/object_info` of the pack's nodes, with what depends on the machine (found files) left out."""
+    infos = host.object_info(sorted(host.packs[0].nodes))
+    infos["HMTalker_LoadAvatar"]["input"]["required"]["avatar_name"][1]["options"] = []
+    return infos
+
+
+def english(infos: dict[str, Any]) -> dict[str, Any]:
+    """The English texts of `/object_info` in the layout of a nodeDefs.json."""
+    return {name: _entry(info) for name, info in sorted(infos.items())}
+
+
+def _entry(info: dict[str, Any]) -> dict[str, Any]:
+    inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+    return {
+        "display_name": info["display_name"],
+        "description": info["description"],
+        "inputs": {name: {"name": name.replace("_", " "), "tooltip": spec[1]["tooltip"]} for name, spec in inputs.items()},
+        "outputs": {str(i): {"name": name, "tooltip": tip}
+                    for i, (name, tip) in enumerate(zip(info["output_name"], info["output_tooltips"]))},
+    }
+
+
+def temporary_host() -> Host:
+    """A host in a new folder, for scripts."""
+    return make_host(Path(tempfile.mkdtemp(prefix="talking_heads_")))
