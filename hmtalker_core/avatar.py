@@ -1,0 +1,316 @@
+"""An avatar: two Gaussian fields, two motion nets, the poses and the body they were filmed with. Start reading here.
+
+    speech -> windows -> c_l^i (AudioNet, AudioAttNet)            drive()
+           -> c_l^a = A2AM(c_l^i) -> c_f = gate(c_l^i, c_l^a)
+    mu -> H(mu), att_f, att_u              constant: cached       render()
+    deform(H, c_u * att_u, c_f * att_f) -> face over mouth over torso over background
+
+(HM-Talker, Figure 2; spec/hmtalker.md 1.1, 2.14.)
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Iterator, Literal, Mapping, Optional, Sequence
+
+import torch
+from torch import Tensor
+
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
+from ..media_core.progress import Report, silent
+from ..media_core.speech import Speech
+from .audio_net import HALF, audio_windows
+from .camera import intrinsics, opengl_c2w_to_viewmat
+from .compose import compose, coverage
+from .gaussians import GaussianField
+from .motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
+from .rasterizer import rasterization
+from .torso import TorsoModel
+
+BLINK = AU_NAMES.index("AU45")
+# Signs of the real spherical harmonics, degrees 0 to 3 in 3D Gaussian Splatting's order, when (x, y, z) becomes (x, -y, -z).
+_SH_TURN = (1, -1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1)
+DRIVE_CHUNK = 128  # frames whose speech windows are held at once
+SOURCE = "HM-Talker A2AM"  # what an expression track made by `drive` calls itself
+Background = Literal["plate", "black"] | Sequence[float]
+
+
+@dataclass(frozen=True)
+class AvatarMotion:
+    """What an avatar does in T frames; cheap, and everything that `render` needs besides the avatar."""
+
+    codes: Tensor  # float32 [T, 32] fused lower-face codes c_f
+    mouth_codes: Tensor  # float32 [T, 32] codes of the inside-mouth net
+    au: Tensor  # float32 [T, 17] intensities 0..5: the upper ones act, the lower ones are what the speech predicts
+    poses: PoseTrack  # T camera-to-head poses
+    torso_index: Tensor  # int64 [T] state of the torso model
+    encoder: str  # speech encoder the codes come from
+    version: int = 1
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def fps(self) -> float:
+        return self.poses.fps
+
+    @property
+    def expression(self) -> ExpressionTrack:
+        """The action units as a track to look at, edit, and give back to `drive`."""
+        return ExpressionTrack(self.au, self.fps, SOURCE)
+
+
+class Avatar:
+    """A trained avatar.
+
+    Args:
+        face, mouth: canonical fields (metres, head frame).
+        face_net, mouth_net: their motion nets.
+        poses: the track the avatar moves along by default.
+        upper_au: [P, 17] action units of the track; the upper-face ones are used.
+        torso: states of the body, one a pose of the track.
+        background: uint8 [H, W, 3] plate behind everything.
+        config: everything else, JSON-serialisable (see `checkpoints`).
+    """
+
+    def __init__(self, face: GaussianField, mouth: GaussianField, face_net: FaceMotionNet, mouth_net: MouthMotionNet,
+                 poses: PoseTrack, upper_au: Tensor, torso: TorsoModel, background: Tensor, config: Mapping[str, Any]):
+        self.face, self.mouth, self.face_net, self.mouth_net = face, mouth, face_net, mouth_net
+        self.poses, self.upper_au, self.torso, self.background, self.config = poses, upper_au, torso, background, dict(config)
+        for module in self.modules:
+            module.requires_grad_(False).eval()
+
+    @property
+    def modules(self) -> tuple:
+        return self.face, self.mouth, self.face_net, self.mouth_net
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) px the avatar was trained at."""
+        return tuple(self.poses.image_size)
+
+    @property
+    def fps(self) -> float:
+        return self.poses.fps
+
+    @property
+    def encoder(self) -> str:
+        """Id of the speech encoder the avatar understands."""
+        return self.config["encoder"]
+
+    @property
+    def licence(self) -> str:
+        return self.config.get("licence", "")
+
+    @property
+    def device(self) -> torch.device:
+        return self.face.xyz.device
+
+    def to(self, device: str | torch.device) -> "Avatar":
+        """The same avatar on another device (modules move, tensors are copied, caches are made anew)."""
+        return Avatar(*(m.to(device) for m in self.modules), self.poses, self.upper_au, self.torso.to(device),
+                      self.background.to(device), self.config)
+
+    def with_config(self, **changes: Any) -> "Avatar":
+        return Avatar(*self.modules, self.poses, self.upper_au, self.torso, self.background, self.config | changes)
+
+    # driving --------------------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def drive(self, speech: Speech, *, expression: Optional[ExpressionTrack] = None, pose: Optional[PoseTrack] = None,
+              blinks: Literal["track", "generated", "none"] = "track", smoothing: float = 0.0, lip_gain: float = 1.0,
+              start: int = 0, seed: int = 0) -> AvatarMotion:
+        """Speech to motion, one frame for each 1/fps of sound.
+
+        Args:
+            speech: features of the avatar's encoder.
+            expression: action units that replace the avatar's own wherever they are not NaN: upper ones those of its track, lower
+                ones those predicted from speech. Shorter tracks loop forth and back.
+            pose: camera track instead of the avatar's; it loops likewise.
+            blinks: AU45 of the track, drawn anew from `seed`, or none. An `expression` with AU45 wins.
+            smoothing: standard deviation in frames of a zero-delay Gaussian over the codes; 0 for none.
+            lip_gain: stretches the codes away from those of silence; 1 leaves them.
+            start: frame of the avatar's track to begin with.
+            seed: of generated blinks.
+        Raises:
+            TalkingHeadsError: the speech comes from another encoder, or a track from another frame rate.
+        """
+        if speech.encoder != self.encoder:
+            raise TalkingHeadsError(f"This avatar understands speech encoded by '{self.encoder}'", f"'{speech.encoder}'",
+                                    f"Choose encoder '{self.encoder}' in Encode Speech")
+        self._check_rates(expression, pose)
+        frames = speech.frame_count(self.fps)
+        track = ping_pong(len(self.poses), frames, start)
+        au = self.upper_au[track].clone()
+        au[:, BLINK] = {"track": lambda: au[:, BLINK], "none": lambda: torch.zeros(frames),
+                        "generated": lambda: generated_blinks(frames, self.fps, seed)}[blinks]()
+        au[:, list(LOWER_INDEX)] = torch.nan
+        if expression is not None:
+            given = expression.au[ping_pong(len(expression), frames)]
+            au = torch.where(given.isnan(), au, given)
+        au[:, BLINK] = au[:, BLINK].clamp(0, self.config["blink_ceiling"])
+        codes, mouth_codes, au = self._codes(speech, frames, au)
+        codes, mouth_codes = (self._shaped(c, smoothing, lip_gain, i) for i, c in enumerate((codes, mouth_codes)))
+        poses = self.poses.selected(track) if pose is None else pose.selected(ping_pong(len(pose), frames))
+        torso = track if pose is None else self._nearest_pose(poses)
+        return AvatarMotion(codes.cpu(), mouth_codes.cpu(), au, poses, torso, self.encoder)
+
+    def _check_rates(self, *tracks: ExpressionTrack | PoseTrack | None) -> None:
+        for track in tracks:
+            if track is not None and abs(track.fps - self.fps) > 1e-6:
+                raise TalkingHeadsError(f"Tracks must run at the avatar's {self.fps:g} frames a second", f"{track.fps:g}",
+                                        "Resample the track first")
+
+    def _codes(self, speech: Speech, frames: int, au: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(c_f [T, 32], mouth code [T, 32], au [T, 17] with the lower ones filled in), a chunk at a time."""
+        out = []
+        lower = list(LOWER_INDEX)
+        for begin in range(0, frames, DRIVE_CHUNK):
+            end = min(begin + DRIVE_CHUNK, frames)
+            low, high = max(begin - HALF, 0), min(end + HALF, frames)
+            features = speech.frame_windows(self.fps, low, high).to(self.device)
+            windows = audio_windows(features, torch.arange(begin - low, end - low, device=self.device))
+            c_implicit = self.face_net.encode_audio(windows)
+            c_explicit = self.face_net.a2am(c_implicit)
+            wanted = au[begin:end, lower].to(self.device)
+            given = ~wanted.isnan()
+            units = torch.where(given, wanted, c_explicit[:, -len(lower):])
+            c_explicit = torch.where(given.any(-1, keepdim=True), self.face_net.encode_au(units), c_explicit)
+            out.append((self.face_net.fuse(c_implicit, c_explicit)[0], self.mouth_net.encode_audio(windows), units.cpu()))
+        codes, mouth_codes, units = (torch.cat(parts) for parts in zip(*out))
+        full = au.clone()
+        full[:, lower] = units.clamp(0, 5)
+        return codes, mouth_codes, full
+
+    def _shaped(self, codes: Tensor, smoothing: float, gain: float, branch: int) -> Tensor:
+        if gain != 1.0:
+            rest = self._rest_codes[branch]
+            codes = rest + gain * (codes - rest)
+        return smooth_in_time(codes, smoothing) if smoothing > 0 else codes
+
+    @cached_property
+    def _rest_codes(self) -> tuple[Tensor, Tensor]:
+        """(c_f, mouth code) of silence, [1, 32] each."""
+        from ..media_core.speech import get_encoder
+
+        net = self.config["audio"]
+        quiet = torch.full((1, 2 * HALF, net["audio_dim"], net["audio_window"]), float(get_encoder(self.encoder).silence),
+                           device=self.device)
+        return self.face_net.codes(quiet)["c_fused"], self.mouth_net.encode_audio(quiet)
+
+    def _nearest_pose(self, poses: PoseTrack) -> Tensor:
+        """For foreign poses: the state of the torso filmed nearest to each."""
+        flat = lambda p: torch.cat([p.camera_to_head[:, :3, :3].flatten(1), 4 * p.camera_to_head[:, :3, 3]], dim=-1)
+        return torch.cdist(flat(poses), flat(self.poses)).argmin(-1)
+
+    # rendering ------------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _caches(self) -> tuple[FaceCache, MouthCache]:
+        """H(mu), both attention maps and their share of the first layer: the same in every frame (spec fact 3)."""
+        with torch.inference_mode():
+            return self.face_net.cache(self.face.xyz), self.mouth_net.cache(self.mouth.xyz)
+
+    def offsets(self, motion: AvatarMotion, start: int, stop: int) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        """((d_xyz, d_rot, d_scale) of the face [B, N, .], d_xyz of the mouth) for frames start..stop."""
+        face_cache, mouth_cache = self._caches
+        upper = motion.au[start:stop][:, list(UPPER_INDEX)].to(self.device)
+        face = self.face_net.deform_cached(face_cache, motion.codes[start:stop].to(self.device), upper)
+        return face, self.mouth_net.deform_cached(mouth_cache, motion.mouth_codes[start:stop].to(self.device))
+
+    @torch.inference_mode()
+    def render(self, motion: AvatarMotion, start: int = 0, stop: Optional[int] = None, *, chunk: int = 8, backend: str = "auto",
+               background: Background = "plate", size: Optional[tuple[int, int]] = None, torso: bool = True,
+               report: Report = silent) -> Iterator[tuple[Tensor, Tensor]]:
+        """Frames as they are made.
+
+        Args:
+            motion: of `drive`.
+            start, stop: frames to render.
+            chunk: frames a call of the rasteriser; any number gives the same pictures.
+            backend: rasteriser, see `rasterizer.choose_backend`.
+            background: the plate the avatar was filmed before, black, or an RGB colour in 0..1.
+            size: (H, W) px; None is the avatar's own.
+            torso: draw the body; without it head and neck edge stand alone.
+            report: called once a chunk.
+        Yields:
+            rgb float32 [B, H, W, 3] in 0..1 over the background, alpha float32 [B, H, W] of the person.
+        """
+        stop = len(motion) if stop is None else min(stop, len(motion))
+        size = size or self.size
+        for begin in range(start, stop, chunk):
+            end = min(begin + chunk, stop)
+            yield self._render_chunk(motion, begin, end, backend, background, size, torso)
+            report(end - start, stop - start, {"phase": "render"}, None)
+
+    def _render_chunk(self, motion: AvatarMotion, begin: int, end: int, backend: str, background: Background,
+                      size: tuple[int, int], torso: bool) -> tuple[Tensor, Tensor]:
+        (d_xyz, d_rot, d_scale), inside = self.offsets(motion, begin, end)
+        camera = self._cameras(motion.poses, begin, end, size)
+        face_rgb, face_alpha = self._draw(self.face, camera, backend, d_xyz, d_rot, d_scale)
+        mouth_rgb, mouth_alpha = self._draw(self.mouth, camera, backend, inside)
+        behind = self._backdrop(background, size)[None]
+        cover = coverage(face_alpha, mouth_alpha)
+        if torso:
+            body, body_alpha = self._body(motion.torso_index[begin:end], size)
+            behind = body + behind * (1 - body_alpha)
+            cover = 1 - (1 - cover) * (1 - body_alpha)
+        image = compose(face_rgb, face_alpha, mouth_rgb, mouth_alpha, behind)
+        return image.clamp(0, 1), cover[..., 0].clamp(0, 1)
+
+    def _draw(self, field: GaussianField, camera: dict, backend: str, *offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """One branch in B frames: (rgb [B, H, W, 3] weighted by alpha, alpha [B, H, W, 1])."""
+        rgb, alpha, _ = rasterization(**field.deformed(*offsets), **camera, sh_degree=field.active_sh_degree, backend=backend)
+        return rgb[:, 0], alpha[:, 0]
+
+    def _cameras(self, poses: PoseTrack, begin: int, end: int, size: tuple[int, int]) -> dict:
+        height, width = size
+        viewmats = opengl_c2w_to_viewmat(poses.camera_to_head[begin:end].float()).to(self.device)
+        K = intrinsics(poses.focal * height / poses.image_size[0], width, height).to(self.device)
+        return {"viewmats": viewmats[:, None], "Ks": K[None, None].expand(end - begin, 1, 3, 3), "width": width, "height": height}
+
+    def _body(self, index: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        colour, alpha = self.torso.layer(index.to(self.device))
+        return (colour, alpha) if tuple(self.torso.size) == tuple(size) else (_resized(colour, size), _resized(alpha, size))
+
+    def _backdrop(self, background: Background, size: tuple[int, int]) -> Tensor:  # -> [H, W, 3]
+        if background == "plate":
+            plate = self.background.float().div(255)
+            return plate if tuple(plate.shape[:2]) == tuple(size) else _resized(plate[None], size)[0]
+        colour = (0.0, 0.0, 0.0) if background == "black" else tuple(float(v) for v in background)
+        return torch.tensor(colour, device=self.device).expand(*size, 3)
+
+    @torch.inference_mode()
+    def splat(self, motion: AvatarMotion, frame: int) -> dict[str, Tensor]:
+        """One frame's Gaussians, face and mouth together, in the layout of ComfyUI's SPLAT (spec/comfyui.md 4.3).
+
+        Returns:
+            positions [1, N, 3] metres (Y down, Z forward: the viewer's frame), scales [1, N, 3] linear, rotations [1, N, 4] wxyz,
+            opacities [1, N, 1] in 0..1, sh [1, N, K, 3], counts [1].
+        """
+        if not 0 <= frame < len(motion):
+            raise TalkingHeadsError(f"The frame must lie in 0..{len(motion) - 1}", f"{frame}", "Choose a frame of this motion")
+        face, inside = self.offsets(motion, frame, frame + 1)
+        parts = [self.face.deformed(*(x[0] for x in face)), self.mouth.deformed(inside[0])]
+        together = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
+        turn = together["means"].new_tensor([1.0, -1.0, -1.0])  # head frame (Y up, Z to the viewer) turned half about X
+        signs = turn.new_tensor(_SH_TURN[:together["colors"].shape[1]])[:, None]
+        w, x, y, z = together["quats"].unbind(-1)
+        return {"positions": (together["means"] * turn)[None], "scales": together["scales"][None],
+                "rotations": torch.stack([-x, w, -z, y], dim=-1)[None], "opacities": together["opacities"][None, :, None],
+                "sh": (together["colors"] * signs)[None], "counts": torch.tensor([len(together["means"])])}
+
+
+def smooth_in_time(x: Tensor, sigma: float) -> Tensor:  # [T, D] -> [T, D]
+    """A Gaussian of `sigma` frames along time, without delay; the ends repeat."""
+    reach = max(1, int(3 * sigma + 0.5))
+    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / sigma) ** 2)
+    padded = torch.cat([x[:1].expand(reach, -1), x, x[-1:].expand(reach, -1)]).T[:, None]
+    return torch.nn.functional.conv1d(padded, (weights / weights.sum()).view(1, 1, -1))[:, 0].T
+
+
+def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:  # [B, h, w, C] -> [B, H, W, C]
+    moved = torch.nn.functional.interpolate(picture.movedim(-1, 1), size=tuple(size), mode="bilinear", align_corners=False,
+                                            antialias=True)
+    return moved.movedim(1, -1)

@@ -1,0 +1,132 @@
+"""What a training step reads: one frame as tensors, cropped to what its branch draws, and the tracks of the whole clip."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..media_core.audio import load_sound
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX
+from ..media_core.progress import Report
+from ..media_core.speech import encode_speech
+from .camera import intrinsics, opengl_c2w_to_viewmat
+from .curriculum import MIN_MOUTH_AREA
+from .dataset import AvatarDataset
+
+BLINK = AU_NAMES.index("AU45")
+BLINK_CEILING = 2.0  # TalkingGaussian clips AU45 here (spec 2.4); ours: a track that goes higher keeps its range
+
+
+@dataclass(frozen=True)
+class View:
+    """One training frame, cropped. Pictures are float32 in 0..1, masks float32 0 or 1, all on the training device."""
+
+    index: int  # frame number
+    image: Tensor  # [h, w, 3]
+    backdrop: Tensor  # [h, w, 3] torso over background
+    face: Tensor  # [h, w, 1] skin, lips, eyes, brows
+    hair: Tensor  # [h, w, 1]
+    mouth: Tensor  # [h, w, 1] inside of the mouth
+    lips: Tensor  # [h, w, 1] the lip square
+    viewmat: Tensor  # [4, 4] head to camera, OpenCV axes, metres
+    K: Tensor  # [3, 3] of the crop
+    frame_size: tuple  # (H, W) of the whole frame
+
+    @property
+    def width(self) -> int:
+        return self.image.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.image.shape[0]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The tracks of a data set, ready for training."""
+
+    dataset: AvatarDataset
+    features: Tensor  # [F, C, W] speech features around each frame, on the training device
+    au: Tensor  # [F, 17] intensities 0..5, AU45 clipped, unknown units 0
+    au_known: tuple  # [17] bool; unknown units carry no loss
+    blink_ceiling: float  # AU45 is clipped to this
+    viewmats: Tensor  # [F, 4, 4]
+    device: torch.device
+
+    @property
+    def upper(self) -> Tensor:  # [F, 7]
+        return self.au[:, list(UPPER_INDEX)]
+
+    @property
+    def lower(self) -> Tensor:  # [F, 10]
+        return self.au[:, list(LOWER_INDEX)]
+
+    def view(self, index: int, box: Optional[tuple] = None) -> View:
+        """Frame `index`, cropped to box = (row0, row1, col0, col1) in pixels, or whole."""
+        frame = self.dataset.frame(index)
+        height, width = self.dataset.size
+        row0, row1, col0, col1 = box or (0, height, 0, width)
+        cut = lambda x: torch.as_tensor(x)[row0:row1, col0:col1].to(self.device)
+        mask = lambda x: cut(x).float()[..., None]
+        torso = cut(frame.torso).float().div(255)
+        background = cut(frame.background).float().div(255)
+        lips = torch.zeros(height, width, dtype=torch.bool)
+        if frame.lips_rect is not None:
+            top, bottom, left, right = (int(v) for v in frame.lips_rect)
+            lips[max(top, 0):max(bottom, 0), max(left, 0):max(right, 0)] = True
+        K = intrinsics(self.dataset.focal, width, height).to(self.device)
+        K = K - K.new_tensor([[0, 0, col0], [0, 0, row0], [0, 0, 0]])
+        return View(index, cut(frame.image).float().div(255), torso[..., :3] * torso[..., 3:] + background * (1 - torso[..., 3:]),
+                    mask(frame.face_mask), mask(frame.hair_mask), mask(frame.mouth_mask), mask(lips), self.viewmats[index], K,
+                    (height, width))
+
+    def has_mouth(self, index: int) -> bool:
+        return int(np.count_nonzero(self.dataset.frame(index).mouth_mask)) >= MIN_MOUTH_AREA
+
+
+def open_clip(dataset: AvatarDataset, encoder: str, device: torch.device, report: Report) -> Clip:
+    """Reads the tracks of a data set and encodes its speech.
+
+    Raises:
+        TalkingHeadsError: the sound is missing, or no action unit is known.
+    """
+    speech = encode_speech(load_sound(dataset.sound_path), encoder, report)
+    features = speech.frame_windows(dataset.fps, 0, len(dataset)).to(device)
+    au, known, ceiling = clean_action_units(torch.as_tensor(np.asarray(dataset.au), dtype=torch.float32))
+    c2w = torch.as_tensor(np.asarray(dataset.poses), dtype=torch.float32)
+    return Clip(dataset, features, au.to(device), known, ceiling, opengl_c2w_to_viewmat(c2w).to(device), device)
+
+
+def clean_action_units(au: Tensor) -> tuple[Tensor, tuple, float]:  # [F, 17] with NaN -> [F, 17], known, blink ceiling
+    """Gaps in a unit's curve are interpolated in time; a unit that is never known becomes 0 and is marked so.
+
+    Raises:
+        TalkingHeadsError: no unit is known at all.
+    """
+    known = tuple(bool(k) for k in torch.isfinite(au).any(0))
+    if not any(known):
+        raise TalkingHeadsError("The data set must know at least one action unit", "none in au.csv",
+                                "Track the video again, or import action units")
+    curves = au.numpy().copy()
+    time = np.arange(len(curves))
+    for unit, is_known in enumerate(known):
+        good = np.isfinite(curves[:, unit])
+        curves[:, unit] = np.interp(time, time[good], curves[good, unit]) if is_known else 0.0
+    ceiling = max(BLINK_CEILING, float(np.quantile(curves[:, BLINK], 0.995)))
+    curves[:, BLINK] = curves[:, BLINK].clip(0, ceiling)
+    return torch.from_numpy(curves), known, ceiling
+
+
+def bounding_box(mask: Tensor, margin: int) -> Optional[tuple]:  # bool [H, W] -> (row0, row1, col0, col1) or None when empty
+    """The smallest box around a mask, widened by `margin` pixels, inside the frame."""
+    mask = torch.as_tensor(mask)
+    if not mask.any():
+        return None
+    rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+    height, width = mask.shape
+    return (max(int(rows.min()) - margin, 0), min(int(rows.max()) + 1 + margin, height),
+            max(int(columns.min()) - margin, 0), min(int(columns.max()) + 1 + margin, width))

@@ -1,0 +1,91 @@
+"""One Gaussian branch under training: its field, its motion net, their optimisers, and everything a checkpoint needs of them."""
+from __future__ import annotations
+
+from typing import Mapping, Optional
+
+import torch
+from torch import Tensor, nn
+
+from .densify import DensityControl
+from .gaussians import GaussianField
+
+ADAM_EPS = 1e-15  # Gaussians (spec 2.7)
+NET_BETAS, NET_EPS = (0.9, 0.99), 1e-8  # motion nets
+
+
+class Branch:
+    """A field with its net and optimisers.
+
+    Args:
+        field: the canonical Gaussians.
+        net: FaceMotionNet or MouthMotionNet.
+        extent: scene extent in metres (spec 2.1): scales the positions' learning rate and the size thresholds.
+        max_points: growth stops here.
+    """
+
+    def __init__(self, field: GaussianField, net: nn.Module, extent: float, max_points: Optional[int] = None):
+        self.field, self.net, self.extent = field, net, extent
+        self.field_optimizer = torch.optim.Adam(field.adam_groups(extent), lr=0.0, eps=ADAM_EPS)
+        self.net_optimizer = torch.optim.AdamW(net.optimizer_groups(), betas=NET_BETAS, eps=NET_EPS)
+        for optimizer in (self.field_optimizer, self.net_optimizer):
+            for group in optimizer.param_groups:
+                group["base_lr"] = group["lr"]
+        self.density = DensityControl(field, self.field_optimizer, max_points=max_points)
+
+    def set_rates(self, xyz_factor: float, net_factor: float) -> None:
+        """Learning rates of this step, as multiples of their starting values."""
+        for group in self.field_optimizer.param_groups:
+            group["lr"] = group["base_lr"] * (xyz_factor if group["name"] == "xyz" else 1.0)
+        for group in self.net_optimizer.param_groups:
+            group["lr"] = group["base_lr"] * net_factor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that changes while training, by name."""
+        out = {f"field.{k}": v for k, v in self.field.state_dict().items()}
+        out |= {f"net.{k}": v for k, v in self.net.state_dict().items()}
+        out |= {f"density.{k}": v for k, v in self.density.state_dict().items()}
+        for name, optimizer in (("field_adam", self.field_optimizer), ("net_adam", self.net_optimizer)):
+            out |= {f"{name}.{k}": v for k, v in optimizer_tensors(optimizer).items()}
+        return out
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor], net: nn.Module, extent: float, max_points: Optional[int],
+                 active: int) -> "Branch":
+        """The branch as `tensors` describes it, moments included; `net` gives the architecture."""
+        device = next(net.parameters()).device
+        state = {k: v.to(device) for k, v in tensors.items()}
+        field = field_from(strip(state, "field."), active)
+        net.load_state_dict(strip(state, "net."))
+        branch = cls(field, net, extent, max_points)
+        branch.density.load_state_dict(strip(state, "density."))
+        restore_optimizer(branch.field_optimizer, strip(state, "field_adam."))
+        restore_optimizer(branch.net_optimizer, strip(state, "net_adam."))
+        return branch
+
+
+def field_from(state: Mapping[str, Tensor], active: int) -> GaussianField:
+    """A field from its state dict, whatever its size; `active` is the degree it renders."""
+    return GaussianField(*(state[attribute].clone() for attribute in
+                           ("xyz", "features_dc", "features_rest", "scaling", "rotation", "opacity")), active_sh_degree=active)
+
+
+def strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries under `prefix`, without it."""
+    return {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def optimizer_tensors(optimizer: Optional[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """Moments and step counts as `<parameter number>.<entry>`."""
+    if optimizer is None:
+        return {}
+    return {f"{index}.{key}": torch.as_tensor(value) for index, entries in optimizer.state_dict()["state"].items()
+            for key, value in entries.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Puts back what `optimizer_tensors` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

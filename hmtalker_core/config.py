@@ -1,0 +1,108 @@
+"""What a training run is made of: one frozen record, and three presets.
+
+The numbers of `paper` are those of HM-Talker section 4.1 and TalkingGaussian's scripts (spec/hmtalker.md 1.5, 2.6-2.8). `preview` and
+`standard` keep every term and shorten the schedule; where they differ in kind (initial points, size caps) the field says so.
+"""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Mapping, Optional
+
+from ..media_core.errors import TalkingHeadsError
+
+
+@dataclass(frozen=True)
+class BranchConfig:
+    """One Gaussian branch (face or inside mouth)."""
+
+    steps: int  # optimisation steps, static phase included
+    static: int  # first steps without a motion net (spec 2.6)
+    points: int  # initial Gaussians
+    max_points: int  # growth stops here (our choice: bounded memory; the paper has no cap)
+    densify_every: int = 100  # steps between density controls
+    densify_from: int = 500  # first step of density control
+    densify_until: float = 0.98  # fraction of `steps` after which the count only shrinks
+    grad_threshold: float = 5e-4  # mean screen-space gradient, NDC units, that clones or splits (spec 2.8)
+    prune_from: float = 0.05  # opacity below which a Gaussian goes, at the start
+    prune_ramp: float = 0.25  # added to it linearly until `densify_until`
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole run: the three stages of spec 2.6, with the HM-Talker terms of spec 1.4 and 1.5."""
+
+    preset: str  # name shown to the user
+    face: BranchConfig
+    mouth: BranchConfig
+    fuse_steps: int  # joint fine-tuning: spherical harmonics of both, opacity of the face
+    init: str  # "silhouette": points on the inflated head mask of the most frontal frame (ours); "cube": +-0.1 m, grey (TalkingGaussian)
+    warmup_steps: int  # alignment-only steps of the audio nets before the motion phase (ours: audio is cheap, frames are not)
+    align_batch: int  # frames in the alignment loss of one step (paper: the rendered frame alone = 1)
+    sh_degree: int = 2  # spherical harmonics of the appearance
+    audio_augment: float = 1.0  # strength of gain, tilt, noise and band drops on the speech features (0: none, as in the paper)
+    lambda_ssim: float = 0.2  # weight of 1 - SSIM
+    lambda_align: float = 1e-3  # weight of L_align (paper, Eq. 6)
+    lambda_motion: float = 1e-5  # weight of the mean absolute offsets
+    lambda_alpha: float = 1e-3  # weight of the silhouette terms
+    lambda_attention: float = 1e-4  # weight of the region-attention terms
+    attention_every: int = 8  # the attention image is rendered each so many steps, with its weight multiplied (paper: 1)
+    hair_every: int = 7  # hair counts in one of so many motion steps (TalkingGaussian)
+    lambda_lpips: float = 0.5  # only used when LPIPS weights are given
+    mask_ratio: tuple = (0.1, 0.3)  # r ~ U of the masked path (paper, section 3.3)
+    path_weights: tuple = (4, 4, 2)  # audio : masked : vanilla (paper, section 3.3)
+    mouth_from_face: bool = True  # the mouth's audio net starts from the face's (ours: short schedules have too few frames for two)
+    crop_margin: Optional[int] = 12  # px around the head that are rasterised in most steps; None: always the whole frame
+    pose_track: int = 750  # poses, upper-face action units and torso states kept in the avatar file
+    torso_components: int = 10  # rank of the torso's appearance model
+    checkpoint_every: int = 500  # steps between checkpoints of an unfinished run
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "TrainConfig":
+        plain = dict(record)
+        branches = {name: BranchConfig(**plain.pop(name)) for name in ("face", "mouth")}
+        for name in ("mask_ratio", "path_weights"):
+            plain[name] = tuple(plain[name])
+        return cls(**branches, **plain)
+
+    def scaled(self, factor: float) -> "TrainConfig":
+        """The same run with every schedule multiplied by `factor` (> 0)."""
+        if not factor > 0:
+            raise TalkingHeadsError("The step multiplier must be above 0", f"{factor}", "Use 1 for the preset's own length")
+
+        def stretch(branch: BranchConfig) -> BranchConfig:
+            n = lambda steps: max(1, round(steps * factor))
+            return replace(branch, steps=n(branch.steps), static=n(branch.static), densify_from=n(branch.densify_from),
+                           densify_every=max(10, min(branch.densify_every, n(branch.densify_every))))
+
+        return replace(self, face=stretch(self.face), mouth=stretch(self.mouth), fuse_steps=max(1, round(self.fuse_steps * factor)),
+                       warmup_steps=max(1, round(self.warmup_steps * factor)))
+
+
+def presets() -> dict[str, TrainConfig]:
+    """`preview` (a CPU, minutes), `standard` (a GPU, minutes) and `paper` (the published schedule), by name."""
+    preview = TrainConfig(
+        preset="preview", init="silhouette", fuse_steps=600, warmup_steps=2500, align_batch=16, hair_every=3,
+        face=BranchConfig(steps=7000, static=700, points=5000, max_points=10000, densify_from=300, densify_until=0.75),
+        mouth=BranchConfig(steps=2200, static=300, points=1200, max_points=2500, densify_from=200, densify_until=0.75,
+                           grad_threshold=2e-4))
+    standard = replace(
+        preview, preset="standard", fuse_steps=5000, warmup_steps=3000, crop_margin=None,
+        face=BranchConfig(steps=20000, static=1500, points=10000, max_points=60000, densify_until=0.9),
+        mouth=BranchConfig(steps=15000, static=1500, points=5000, max_points=20000, densify_until=0.9, grad_threshold=2e-4))
+    paper = TrainConfig(
+        preset="paper", init="cube", fuse_steps=15000, warmup_steps=0, align_batch=1, audio_augment=0.0, attention_every=1,
+        mouth_from_face=False, crop_margin=None, pose_track=10000, checkpoint_every=2000,
+        face=BranchConfig(steps=50000, static=3000, points=2000, max_points=1000000),
+        mouth=BranchConfig(steps=50000, static=3000, points=10000, max_points=1000000, densify_until=0.9, grad_threshold=2e-4))
+    return {c.preset: c for c in (preview, standard, paper)}
+
+
+def preset(name: str) -> TrainConfig:
+    """The preset called `name`; a three-part error lists the names otherwise."""
+    known = presets()
+    if name not in known:
+        raise TalkingHeadsError("The preset must be one of " + ", ".join(known), repr(name), "Choose one of these names")
+    return known[name]

@@ -1,0 +1,91 @@
+"""From a finished run to an avatar, and what it scores on frames it never saw."""
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..media_core.motion import PoseTrack
+from .audio_net import audio_windows
+from .avatar import Avatar, AvatarMotion
+from .batches import Clip
+from .gaussians import GaussianField
+from .run import Run, audio_arguments
+from .torso import fit_torso
+
+LICENCE = ("Belongs to whoever owns the training video; use needs the consent of the person shown. "
+           "Made by Talking Heads (Apache-2.0) after HM-Talker and TalkingGaussian, from their descriptions alone.")
+HELD_OUT = 24  # validation frames that are scored
+
+
+def build_avatar(run: Run, encoder: str) -> Avatar:
+    """The avatar of a run's current weights, on the run's device."""
+    clip, config = run.clip, run.config
+    data = clip.dataset
+    kept = [int(i) for i in np.asarray(data.train_index)[:config.pose_track]]
+    torso = fit_torso(TorsoPictures(clip, kept), len(kept), config.torso_components, data.size)
+    poses = PoseTrack(torch.as_tensor(np.asarray(data.poses), dtype=torch.float32)[kept], float(data.focal), tuple(data.size),
+                      float(data.fps))
+    background = torch.as_tensor(data.frame(kept[0]).background).clone()
+    record: dict[str, Any] = {
+        "encoder": encoder, "audio": audio_arguments(clip), "blink_ceiling": clip.blink_ceiling, "au_known": list(clip.au_known),
+        "training": config.to_json() | {"seed": run.seed, "frames": len(data.train_index)}, "licence": LICENCE,
+        "credit": getattr(data, "credit", "")}
+    nets = [_copy(net, type(net)(**audio_arguments(clip))) for net in (run.face.net, run.mouth.net)]
+    fields = [_copy_field(b.field) for b in (run.face, run.mouth)]
+    return Avatar(*fields, *nets, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
+                  record).to(clip.device)
+
+
+class TorsoPictures:
+    """The torso layers of some frames, decoded one at a time; can be read again and again."""
+
+    def __init__(self, clip: Clip, frames: list[int]):
+        self.clip, self.frames = clip, frames
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for index in self.frames:
+            yield torch.as_tensor(self.clip.dataset.frame(index).torso)
+
+
+def _copy(source: torch.nn.Module, target: torch.nn.Module) -> torch.nn.Module:
+    target.load_state_dict(source.state_dict())
+    return target
+
+
+def _copy_field(field: GaussianField) -> GaussianField:
+    copy = GaussianField.empty(len(field), field.sh_degree)
+    copy.load_state_dict(field.state_dict())
+    copy.active_sh_degree = field.active_sh_degree
+    return copy
+
+
+def motion_of_frames(avatar: Avatar, clip: Clip, frames: list[int]) -> AvatarMotion:
+    """The motion that re-enacts frames of a data set: their own poses and upper-face units, lips from their sound."""
+    index = torch.tensor(frames, device=clip.device)
+    with torch.inference_mode():
+        windows = audio_windows(clip.features, index)
+        codes = avatar.face_net.codes(windows)
+        au = clip.au[index].clone()
+        mouth = avatar.mouth_net.encode_audio(windows)
+    poses = PoseTrack(torch.as_tensor(np.asarray(clip.dataset.poses), dtype=torch.float32)[frames], float(clip.dataset.focal),
+                      tuple(clip.dataset.size), float(clip.dataset.fps))
+    return AvatarMotion(codes["c_fused"].cpu(), mouth.cpu(), au.cpu(), poses, torch.zeros(len(frames), dtype=torch.long), avatar.encoder)
+
+
+def held_out_quality(avatar: Avatar, clip: Clip) -> dict[str, float]:
+    """Head PSNR (dB) on evenly spread validation frames, driven by their sound; empty without validation frames."""
+    held = [int(i) for i in np.asarray(clip.dataset.val_index)]
+    held = held[::max(1, len(held) // HELD_OUT)][:HELD_OUT]
+    if not held:
+        return {}
+    motion = motion_of_frames(avatar, clip, held)
+    scores = []
+    for position, (rgb, _) in enumerate(avatar.render(motion, chunk=1)):
+        view = clip.view(held[position])
+        head = torch.maximum(torch.maximum(view.face, view.hair), view.mouth)
+        squared = ((rgb[0] - view.image).square() * head).sum() / (3 * head.sum()).clamp_min(1)
+        scores.append(-10 * float(torch.log10(squared.clamp_min(1e-10))))
+    return {"head_psnr": float(np.mean(scores)), "frames": len(held)}

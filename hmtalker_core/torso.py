@@ -1,0 +1,98 @@
+"""The body under the head: a small linear model of the torso layer, one state for every pose of the avatar's track.
+
+TalkingGaussian pastes the torso of the source frame; an avatar file cannot carry a video. Here the premultiplied torso pictures become
+their mean plus a few principal components (8-bit), and each pose keeps its coefficients: neck and shoulders go with the head they were
+filmed with (our choice).
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable
+
+import torch
+from torch import Tensor
+
+SAMPLES = 160  # torso pictures that fit the components
+
+
+@dataclass(frozen=True)
+class TorsoModel:
+    """Premultiplied RGBA torso pictures of one resolution."""
+
+    mean: Tensor  # uint8 [4, h, w], the crop's mean
+    components: Tensor  # int8 [K, 4, h, w]
+    scales: Tensor  # float32 [K], picture units (0..1) of a component's step
+    states: Tensor  # float32 [P, K], coefficients of each pose of the track
+    box: tuple  # (row0, row1, col0, col1) of the crop in the frame
+    size: tuple  # (H, W) of the frame
+
+    def layer(self, index: Tensor) -> tuple[Tensor, Tensor]:  # [B] -> [B, H, W, 3], [B, H, W, 1]
+        """Premultiplied colour and alpha (0..1) of the torso at poses `index` of the track."""
+        rank = len(self.scales)
+        basis = (self.components.float() * self.scales.view(rank, 1, 1, 1)).flatten(1)
+        crop = self.mean.float().div(255).flatten() + self.states[index] @ basis
+        crop = crop.clamp(0, 1).view(len(index), 4, *self.mean.shape[-2:])
+        row0, row1, col0, col1 = self.box
+        full = crop.new_zeros(len(index), *self.size, 4)
+        full[:, row0:row1, col0:col1] = crop.movedim(1, -1)
+        alpha = full[..., 3:]
+        return torch.minimum(full[..., :3], alpha), alpha
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"mean": self.mean, "components": self.components, "scales": self.scales, "states": self.states}
+
+    def to(self, device: str | torch.device) -> "TorsoModel":
+        return TorsoModel(**{name: tensor.to(device) for name, tensor in self.tensors().items()}, box=self.box, size=self.size)
+
+
+def fit_torso(pictures: Iterable[Tensor], count: int, components: int, size: tuple[int, int]) -> TorsoModel:
+    """The linear model of `count` torso pictures.
+
+    Args:
+        pictures: an iterable (read twice: give a re-iterable) of uint8 [H, W, 4] straight-alpha torso layers, one a pose.
+        count: how many it yields.
+        components: rank of the model; fewer when there are fewer pictures.
+        size: (H, W).
+    """
+    every = max(1, count // SAMPLES)
+    sample = torch.stack([_premultiplied(p) for i, p in enumerate(pictures) if i % every == 0])  # [S, 4, H, W]
+    seen = (sample[:, 3] > 1 / 255).any(0)
+    box = _bounding_box(seen, size)
+    cut = lambda x: x[..., box[0]:box[1], box[2]:box[3]]
+    flat = cut(sample).flatten(1)
+    mean = flat.mean(0)
+    rank = min(components, len(flat) - 1)
+    basis, scales = _principal_axes(flat - mean, rank)
+    stepped = basis.float() * scales[:, None]
+    solve = torch.linalg.pinv(stepped.double() @ stepped.double().T) if rank else None
+    states = []
+    for picture in pictures:
+        offset = cut(_premultiplied(picture)).flatten() - mean
+        states.append((solve @ (stepped.double() @ offset.double())).float() if rank else offset.new_zeros(0))
+    shape = (4, box[1] - box[0], box[3] - box[2])
+    return TorsoModel((mean * 255).round().clamp(0, 255).to(torch.uint8).view(shape), basis.view(rank, *shape), scales,
+                      torch.stack(states), box, tuple(size))
+
+
+def _premultiplied(picture: Tensor) -> Tensor:  # uint8 [H, W, 4] -> float [4, H, W]
+    rgba = picture.float().div(255)
+    return torch.cat([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], dim=-1).movedim(-1, 0)
+
+
+def _bounding_box(seen: Tensor, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    if not seen.any():
+        return 0, min(2, size[0]), 0, min(2, size[1])
+    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
+    return int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
+
+
+def _principal_axes(centred: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """int8 axes [rank, D] and their steps [rank]; from the small Gram matrix, so D may be large. Signs fixed: the largest entry is positive."""
+    if rank < 1:
+        return centred.new_zeros(0, centred.shape[1], dtype=torch.int8), centred.new_zeros(0)
+    values, vectors = torch.linalg.eigh((centred @ centred.T).double())
+    axes = torch.nn.functional.normalize(vectors[:, -rank:].flip(-1).T.float() @ centred, dim=-1)
+    peak = axes.abs().amax(dim=1, keepdim=True).clamp_min(1e-12)
+    sign = torch.sign(axes.gather(1, axes.abs().argmax(1, keepdim=True)))
+    scales = (peak / 127).squeeze(1)
+    return (axes * sign / scales[:, None]).round().to(torch.int8), scales

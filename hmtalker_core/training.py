@@ -1,0 +1,112 @@
+"""Training of an avatar: a data set folder in, an avatar file out (spec 1.4-1.5, 2.6-2.8).
+
+Four phases follow each other: `warmup` (audio nets alone, on the alignment loss), `face`, `mouth`, `fuse`. A step depends on (seed, phase,
+step) and the state before it, so a run that was stopped and resumed ends with the same weights as one that was not. The state is saved
+beside the avatar file every so many steps and whenever the report stops the run; it goes when the avatar is finished.
+"""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import torch
+
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.progress import Report, silent
+from .avatar import Avatar
+from .batches import Clip, open_clip
+from .checkpoints import save_avatar
+from .config import TrainConfig, preset as find_preset
+from .dataset import AvatarDataset
+from .finish import build_avatar, held_out_quality
+from .run import PHASES, Run
+from .state import load_run, save_run
+
+PREVIEW_EVERY = 25  # steps between preview pictures
+
+
+def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: str | TrainConfig = "preview", steps: float = 1.0,
+                 seed: int = 0, size: Optional[int] = None, encoder: str = "mel", device: str | torch.device = "cpu",
+                 resume: bool = True, report: Report = silent) -> Avatar:
+    """Trains an avatar and saves it.
+
+    Args:
+        dataset: folder in the TalkingGaussian layout (spec 2.12).
+        out: the avatar file to write (.safetensors).
+        preset: "preview", "standard", "paper", or a `TrainConfig` of one's own.
+        steps: multiplies every schedule of the preset.
+        seed: of everything random.
+        size: training resolution in pixels (square); None keeps the data set's.
+        encoder: speech encoder, see `media_core.speech.encoders`.
+        device: where to train.
+        resume: go on with an unfinished run of the same data, settings and seed; False starts afresh.
+        report: called once a step with phase, loss, psnr (dB, EMA), points, and now and then a preview (target | render).
+    Returns:
+        the finished avatar.
+    Raises:
+        TalkingHeadsError: unusable data, or an unfinished run of other settings stands at `out`.
+        Whatever `report` raises; the run's state is saved first.
+    """
+    config = (find_preset(preset) if isinstance(preset, str) else preset).scaled(steps)
+    device = torch.device(device)
+    data = AvatarDataset.open(dataset, size=size)
+    clip = open_clip(data, encoder, device, silent)
+    identity = run_identity(data, config, seed, encoder)
+    state_path = unfinished_path(out)
+    run = _resumed(state_path, clip, config, seed, identity) if resume else None
+    run = run or Run.fresh(clip, config, seed)
+    _drive(run, state_path, identity, report)
+    avatar = build_avatar(run, encoder)
+    avatar = avatar.with_config(quality=held_out_quality(avatar, clip))
+    save_avatar(avatar, out)
+    state_path.unlink(missing_ok=True)
+    return avatar
+
+
+def unfinished_path(out: str | os.PathLike) -> Path:
+    """Where the state of an unfinished run of `out` stands."""
+    return Path(out).with_suffix(".training.safetensors")
+
+
+def run_identity(data: AvatarDataset, config: TrainConfig, seed: int, encoder: str) -> dict[str, Any]:
+    """What must be equal for a run to be continued."""
+    poses = np.asarray(data.poses, dtype=np.float32)
+    return {"config": config.to_json(), "seed": seed, "encoder": encoder, "frames": len(data), "size": list(data.size),
+            "poses": float(np.abs(poses).sum())}
+
+
+def _resumed(path: Path, clip: Clip, config: TrainConfig, seed: int, identity: dict[str, Any]) -> Optional[Run]:
+    if not path.exists():
+        return None
+    run, came = load_run(path, clip, config, seed)
+    differing = sorted(k for k in identity if _plain(identity[k]) != _plain(came.get(k)))
+    if differing:
+        raise TalkingHeadsError("An unfinished run can only be continued with the same data set and settings",
+                                f"another {', '.join(differing)} in {path.name}",
+                                "Restore the settings, choose another name, or start afresh (resume off)")
+    return run
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: tuples are lists."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def _drive(run: Run, state_path: Path, identity: dict[str, Any], report: Report) -> None:
+    total, since = run.total_steps, 0
+    while run.phase < len(PHASES):
+        wants_picture = run.done % PREVIEW_EVERY == 0
+        info, picture = run.step(wants_picture)
+        since += 1
+        if since >= run.config.checkpoint_every:
+            save_run(run, state_path, identity)
+            since = 0
+        try:
+            report(run.done, total, info, picture)
+        except BaseException:  # whatever stops the run (cancelling included) passes on; the work done so far is kept
+            save_run(run, state_path, identity)
+            raise
