@@ -12,8 +12,16 @@ import numpy as np
 import pytest
 from talking_heads.media_core.audio import Sound, frame_count, load_sound
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
-from talking_heads.media_core.video import (AAC_RATES, VideoWriter, encodable, exact_fps, film_samples, film_sound, probe,
-                                            read_frames)
+from talking_heads.media_core.video import (
+    AAC_RATES,
+    VideoWriter,
+    encodable,
+    exact_fps,
+    film_samples,
+    film_sound,
+    probe,
+    read_frames,
+)
 
 H, W = 36, 64
 
