@@ -20,6 +20,8 @@ def make_host(base: Path, **folders: Any) -> Host:
 def own_object_info(host: Host) -> dict[str, Any]:
     """`/object_info` of the pack's nodes, with what depends on the machine (found files) left out."""
     infos = host.object_info(sorted(host.packs[0].nodes))
+    for info in infos.values():
+        del info["python_module"]  # it carries the name of the folder
     infos["HMTalker_LoadAvatar"]["input"]["required"]["avatar_name"][1]["options"] = []
     return infos
 

@@ -1,0 +1,112 @@
+"""Writes workflows/*.json, the form the page opens, from workflows/api/*.json: `python tests/make_workflows.py`.
+
+Widget values stand by position in the order of the nodes' definitions, nodes in columns by their distance from the start.
+"""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Mapping
+
+from pack import ROOT, temporary_host
+
+from talking_heads.host.workflow import extra_slots, has_widget
+
+NOTES = {
+    "avatar_speech_to_video":
+        "## Speech to talking avatar\n\n1. Copy `demo/demo_speech.wav` of this pack into ComfyUI's `input` folder, or choose your own speech.\n"
+        "2. Choose an avatar. `demo_avatar` comes with the pack; your own lie in `models/talking_heads`.\n3. Run. Save Video writes the film to "
+        "`output/talking_heads`.\n\nThe demo face is invented: a warped NASA portrait (Eileen Collins, public domain). She never said these words.",
+    "train_avatar":
+        "## Train an avatar\n\nFilms the synthetic subject (an invented person), trains an avatar of it, and drives it with sentences it has not "
+        "heard. Put *Load Dataset* in the first node's place for a recording of your own.\n\nTraining shows its progress on the node. "
+        "Interrupt when you like: running it again continues.",
+}
+WIDTH, GAP, ROW = 340, 80, 30
+
+
+def page_form(prompt: Mapping[str, Any], info: Mapping[str, Any], note: str) -> dict[str, Any]:
+    """An API-form prompt as a workflow of version 0.4."""
+    nodes = {int(node_id): _node(int(node_id), node, info[node["class_type"]]) for node_id, node in prompt.items()}
+    links = _link(prompt, nodes, info)
+    _place(prompt, nodes)
+    last = max(nodes)
+    marked = {"id": last + 1, "type": "MarkdownNote", "pos": [0, -260], "size": [2 * WIDTH + GAP, 220], "flags": {}, "order": 0, "mode": 0,
+              "inputs": [], "outputs": [], "title": "How to", "properties": {}, "widgets_values": [note]}
+    return {"last_node_id": last + 1, "last_link_id": len(links), "nodes": [*nodes.values(), marked], "links": links, "groups": [],
+            "config": {}, "extra": {}, "version": 0.4}
+
+
+def _specs(info: Mapping[str, Any]) -> dict[str, list]:
+    return {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+
+
+def _node(node_id: int, node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
+    """A node without place or links: sockets first, then the widgets' own sockets, as the page saves them."""
+    specs = _specs(info)
+    optional = info["input"].get("optional", {})
+    sockets = [{"name": name, "type": spec[0], "link": None, **({"shape": 7} if name in optional else {})}
+               for name, spec in specs.items() if not has_widget(spec[0], spec[1])]
+    core = info["category"].partition("/")[0] != "Talking Heads"
+    return {
+        "id": node_id, "type": node["class_type"], "pos": [0, 0], "size": [WIDTH, 0], "flags": {}, "order": 0, "mode": 0,
+        "inputs": sockets,
+        "outputs": [{"name": name, "type": kind, "links": []} for name, kind in zip(info["output_name"], info["output"])],
+        "title": node["_meta"]["title"],
+        "properties": {"Node name for S&R": node["class_type"], **({"cnr_id": "comfy-core"} if core else {})},
+        "widgets_values": _widgets(node, specs),
+    }
+
+
+def _widgets(node: Mapping[str, Any], specs: Mapping[str, list]) -> list[Any]:
+    """The widgets' values by position."""
+    values: list[Any] = []
+    for name, spec in specs.items():
+        if has_widget(spec[0], spec[1]) and not spec[1].get("hidden"):
+            values.append(node["inputs"][name])
+            if spec[0] == "COMFY_DYNAMICCOMBO_V3":  # its own inputs follow; core's Save Video has one
+                values.append(node["inputs"]["codec"])
+            values += ["fixed"] * extra_slots(name, spec[0], spec[1])
+    return values + ([None, None] if node["class_type"] == "LoadAudio" else [])  # the player and the upload button
+
+
+def _link(prompt: Mapping[str, Any], nodes: Mapping[int, dict], info: Mapping[str, Any]) -> list[list]:
+    links: list[list] = []
+    for node_id, node in prompt.items():
+        for slot, socket in enumerate(nodes[int(node_id)]["inputs"]):
+            value = node["inputs"].get(socket["name"])
+            if not isinstance(value, list):
+                continue
+            output = nodes[int(value[0])]["outputs"][value[1]]
+            socket["link"] = len(links) + 1
+            output["links"].append(socket["link"])
+            links.append([socket["link"], int(value[0]), value[1], int(node_id), slot, output["type"]])
+    return links
+
+
+def _place(prompt: Mapping[str, Any], nodes: Mapping[int, dict]) -> None:
+    """Columns by depth; `order` is the order of execution."""
+    depth: dict[int, int] = {}
+    for node_id, node in sorted(prompt.items(), key=lambda item: int(item[0])):  # the files number sources before their readers
+        depth[int(node_id)] = 1 + max((depth[int(v[0])] for v in node["inputs"].values() if isinstance(v, list)), default=-1)
+    below: dict[int, int] = {}
+    for order, node_id in enumerate(sorted(nodes, key=lambda n: (depth[n], n))):
+        node = nodes[node_id]
+        rows = len(node["inputs"]) + len(node["outputs"]) + len(node["widgets_values"])
+        tall = {"PreviewImage": 300, "SaveVideo": 380, "LoadAudio": 100, "TalkingHead_SyntheticSubject": 90}.get(node["type"], 0)
+        node["size"][1] = 40 + ROW * rows + tall
+        node["pos"] = [depth[node_id] * (WIDTH + GAP), below.get(depth[node_id], 0)]
+        below[depth[node_id]] = node["pos"][1] + node["size"][1] + 60
+        node["order"] = order
+
+
+def main() -> None:
+    info = temporary_host().object_info()
+    for path in sorted((ROOT / "workflows" / "api").glob("*.json")):
+        page = page_form(json.loads(path.read_text("utf8")), info, NOTES[path.stem])
+        (ROOT / "workflows" / path.name).write_text(json.dumps(page, indent=1, ensure_ascii=False) + "\n", "utf8")
+        print(f"workflows/{path.name}")
+
+
+if __name__ == "__main__":
+    main()
