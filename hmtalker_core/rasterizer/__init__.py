@@ -67,11 +67,15 @@ def _reference(scene: Scene, near_plane: float, far_plane: float, eps2d: float) 
 
 def _cpu(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> tuple[Tensor, Tensor, dict]:
     """numba; tensors of another device are copied there and back, gradients too. numba is imported here, at first use."""
-    from . import cpu
+    from . import cpu, cpu_fused
     device = scene.means.device
-    scene = scene._replace(**{name: value.cpu() for name, value in scene._asdict().items() if isinstance(value, Tensor)})
-    splats, colors = cpu.project(scene, near_plane, far_plane, eps2d)
-    image, alpha, meta = _blended(scene, splats, colors, cpu.blend, "cpu")
+    tensors = {name: value for name, value in scene._asdict().items() if isinstance(value, Tensor)}
+    scene = scene._replace(**{name: value.cpu() for name, value in tensors.items()})
+    if torch.is_grad_enabled() and any(value.requires_grad for value in tensors.values()):
+        splats, colors = cpu.project(scene, near_plane, far_plane, eps2d)
+        image, alpha, meta = _blended(scene, splats, colors, cpu.blend, "cpu")
+    else:
+        image, alpha, meta = cpu_fused.render(scene, near_plane, far_plane, eps2d)
     return image.to(device), alpha.to(device), {k: v.to(device) if isinstance(v, Tensor) else v for k, v in meta.items()}
 
 

@@ -158,8 +158,9 @@ class _Blend(torch.autograd.Function):
         run_all(prepare, ((f,) for f in range(m)), workers)
         image = np.empty((m, height, width, d), color.dtype)
         left, last = np.empty((m, height, width), color.dtype), np.empty((m, height, width), np.int32)
-        lanes = LANES_PER_WORKER * workers
-        run_all(kernels.blend, ((lane, lanes, splat[f], color[f], *lists[f], width, height, tiles_x, (0,) * d, image[f], left[f], last[f])
+        lanes, nothing = LANES_PER_WORKER * workers, np.zeros(d, color.dtype)
+        run_all(kernels.blend, ((lane, lanes, splat[f], color[f], *lists[f], width, height, tiles_x, (0,) * d, nothing,
+                                 image[f], left[f], last[f])
                                 for f in range(m) for lane in range(lanes)), workers)
         ctx.kept = splat, color, lists, left, last, tiles_x
         return torch.from_numpy(image), torch.from_numpy(left)
