@@ -25,23 +25,24 @@ class AudioNet(nn.Module):
         dim: C, width of a feature row (29 DeepSpeech, 80 mel, 1024 HuBERT).
         window: W, rows a frame, 1..16 (longer windows lose the rows after the 16th).
         code: width of the result.
+        widths: of the four convolutions and of the linear layer between.
     """
 
-    def __init__(self, dim: int = 29, window: int = 16, code: int = 32):
+    def __init__(self, dim: int = 29, window: int = 16, code: int = 32, widths: tuple[int, ...] = (32, 32, 64, 64, 64)):
         super().__init__()
         if window < 1:
             raise TalkingHeadsError("A frame's window must hold at least 1 feature row", f"{window}", "Choose another encoder")
         self.dim, self.window = dim, window
-        widths = (dim, 32, 32, 64, 64)
+        *convolutions, linear = widths
         layers: list[nn.Module] = []
-        for narrow, wide in pairwise(widths):
+        for narrow, wide in pairwise((dim, *convolutions)):
             layers += [nn.Conv1d(narrow, wide, kernel_size=3, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         self.encoder_conv = nn.Sequential(*layers)
-        self.encoder_fc1 = nn.Sequential(nn.Linear(64, 64), nn.LeakyReLU(SLOPE), nn.Linear(64, code))
+        self.encoder_fc1 = nn.Sequential(nn.Linear(convolutions[-1], linear), nn.LeakyReLU(SLOPE), nn.Linear(linear, code))
 
     def forward(self, x: Tensor) -> Tensor:  # [..., C, W] -> [..., code]
         lead = x.shape[:-2]
-        features = self.encoder_conv(x.flatten(0, -3)[..., :LONGEST])  # [n, 64, 1]
+        features = self.encoder_conv(x.flatten(0, -3)[..., :LONGEST])  # [n, width, 1]
         return self.encoder_fc1(features.squeeze(-1)).unflatten(0, lead)
 
 
@@ -51,6 +52,7 @@ class AudioNetAVE(nn.Module):
     Args:
         dim: width of the vector (512 for the audio-visual encoder).
         code: width of the result.
+        hidden: widths between.
     """
 
     def __init__(self, dim: int = 512, code: int = 32, hidden: tuple[int, int] = (256, 128)):
@@ -69,13 +71,13 @@ class AudioAttNet(nn.Module):
     Args:
         code: width of the per-frame codes.
         frames: T, frames in a window.
+        widths: of the convolutions before the last, which leaves one number a frame.
     """
 
-    def __init__(self, code: int = 32, frames: int = FRAMES):
+    def __init__(self, code: int = 32, frames: int = FRAMES, widths: tuple[int, ...] = (16, 8, 4, 2)):
         super().__init__()
-        widths = (code, 16, 8, 4, 2, 1)
         layers: list[nn.Module] = []
-        for wide, narrow in pairwise(widths):
+        for wide, narrow in pairwise((code, *widths, 1)):
             layers += [nn.Conv1d(wide, narrow, kernel_size=3, padding=1), nn.LeakyReLU(SLOPE)]
         self.attentionConvNet = nn.Sequential(*layers)
         self.attentionNet = nn.Sequential(nn.Linear(frames, frames), nn.Softmax(dim=-1))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Optional
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..media_core.errors import FileFormatError
+from .audio_net import AudioAttNet, AudioNet, AudioNetAVE
 from .layers import DISPLACEMENT, MLP, mlp_sizes
 from .motion import FACE_OUTPUTS, FaceDims, FaceMotionNet, MouthMotionNet, SpeechMotionNet
 from .triplane import GridConfig
@@ -87,6 +88,39 @@ def audio_arguments(state: Mapping[str, Tensor], window: Optional[int] = None, p
     return {"audio_kind": "fc", "audio_dim": state[fc[0]].shape[1] // (window or 1), "audio_window": window or 1, "code": code}
 
 
+def audio_net_of_state(state: Mapping[str, Tensor], window: Optional[int] = None, prefix: str = "audio_net.") -> nn.Module:
+    """The speech net under `prefix`, of whatever widths, loaded."""
+    own = _under(state, prefix)
+    arguments = audio_arguments(state, window, prefix)
+    widths = tuple(len(own[name]) for name in _weights(own))
+    if arguments["audio_kind"] == "conv":
+        net: nn.Module = AudioNet(arguments["audio_dim"], arguments["audio_window"], widths[-1], widths[:-1])
+    else:
+        net = AudioNetAVE(arguments["audio_dim"] * arguments["audio_window"], widths[-1], widths[:-1])
+    net.load_state_dict(own)
+    return net
+
+
+def audio_attention_of_state(state: Mapping[str, Tensor], prefix: str = "audio_att_net.") -> AudioAttNet:
+    """The attention over a window's frames under `prefix`, of whatever widths, loaded."""
+    own = _under(state, prefix)
+    convolutions = [name for name in _weights(own) if name.startswith("attentionConvNet.")]
+    net = AudioAttNet(own[convolutions[0]].shape[1], len(own["attentionNet.0.weight"]),
+                      tuple(len(own[name]) for name in convolutions[:-1]))
+    net.load_state_dict(own)
+    return net
+
+
+def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix):]: value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _weights(state: Mapping[str, Tensor]) -> list[str]:
+    """Weights of a chain of layers in the order in which they run: convolutions before linear layers, then by number."""
+    names = [name for name in state if name.endswith(".weight")]
+    return sorted(names, key=lambda name: ("fc" in name.split(".")[0], int(name.split(".")[1])))
+
+
 def grid_of_state(state: Mapping[str, Tensor], default: GridConfig, **known: Any) -> GridConfig:
     """The tri-plane layout of a state dict: levels and features from its shapes, the rest from `known` over `default`.
 
@@ -121,6 +155,7 @@ def build_motion_net(state: Mapping[str, Tensor], *, bound: float = 0.15, window
         raise FileFormatError("The state dict must be a motion net's", f"names such as {sorted(state)[:3]}",
                               "Choose a motion checkpoint")
     try:
+        net.audio_net, net.audio_att_net = audio_net_of_state(state, window), audio_attention_of_state(state)
         net.load_state_dict(dict(state))
     except RuntimeError as error:
         raise FileFormatError("The motion net's tensors must fit its settings", str(error).replace("\n", " "),

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from ..media_core.errors import TalkingHeadsError
 
 _HASH_PRIMES = (1, 2654435761, 805459861)
+_FLAT_CELLS = 80  # `grid_sample` places a point within cells x 1e-7 of a cell; finer grids are gathered, which is exact
 _PLANE_AXES = ((0, 1), (1, 2), (0, 2))  # xy, yz, xz
 
 
@@ -53,13 +55,17 @@ class GridLevel:
 
 
 def grid_levels(config: GridConfig) -> tuple[GridLevel, ...]:
-    """The table layout of `config` (spec 2.3): R_l = ceil(base * s^l), rows = min(2^log2_size, (R_l + 1)^dims) up to 8."""
-    ratio = 2.0 ** (math.log2(config.finest / config.base) / max(1, config.levels - 1))
+    """The table layout of `config` (spec 2.3): R_l = ceil(base * s^l), rows = min(2^log2_size, (R_l + 1)^dims) up to 8.
+
+    The published kernel works out a level's scale in single precision; so does this, else fine grids would be read 1e-5 off.
+    """
+    octaves = math.log2(config.finest / config.base) / max(1, config.levels - 1)
+    ratio = 2.0 ** octaves
     levels, start = [], 0
     for index in range(config.levels):
         points = (math.ceil(config.base * ratio ** index) + 1) ** config.dims
         rows = math.ceil(min(2 ** config.log2_size, points) / 8) * 8
-        scale = config.base * ratio ** index - 1.0
+        scale = float(np.float32(config.base * 2.0 ** float(np.float32(index) * np.float32(octaves)) - 1.0))
         cells = math.ceil(scale) + 1
         levels.append(GridLevel(scale, cells, start, rows, (cells + 1) ** config.dims <= rows))
         start += rows
@@ -81,8 +87,8 @@ class GridPlane(nn.Module):
 
     @property
     def flat(self) -> bool:
-        """Whether `grid_sample` reads every grid exactly."""
-        return self.config.dims == 2 and all(level.dense for level in self.levels)
+        """Whether `grid_sample` reads every grid to 1e-5: all of them dense, none very fine."""
+        return self.config.dims == 2 and all(level.dense and level.cells <= _FLAT_CELLS for level in self.levels)
 
     @property
     def width(self) -> int:
@@ -133,13 +139,13 @@ def encode_planes(planes: Sequence[GridPlane], x: Tensor) -> Tensor:  # P planes
     """Reads P dense planes of one layout at once, one `grid_sample` a level.
 
     Raises:
-        TalkingHeadsError: a plane hashes (it has no dense image), or the planes differ in layout.
+        TalkingHeadsError: a plane is not `flat`, or the planes differ in layout.
     """
     first = planes[0]
     if not all(plane.flat and plane.config == first.config for plane in planes):
-        raise TalkingHeadsError("Planes read together must be two-dimensional, dense and of one layout",
+        raise TalkingHeadsError("Planes read together must be two-dimensional, dense, not finer than 80 cells, and of one layout",
                                 f"{[plane.config for plane in planes]}",
-                                "Lower `finest`, raise `log2_size`, or use GridPlane.gather")
+                                "Use GridPlane.gather")
     u, inside = _unit(x, first.config.bound)
     tables = torch.stack([plane.embeddings for plane in planes])  # [P, rows, F]
     features = []

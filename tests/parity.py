@@ -1,0 +1,427 @@
+"""Numerical parity with stored reference outputs: python tests/parity.py [FILE...]
+
+A fixture is a safetensors file: `w.*` a state dict, `in.*` inputs, `out.*` what the original computed (spec/hmtalker.md 5). Its
+settings stand in the safetensors header (`meta`, JSON) or in `manifest.json` beside it. What a file tests is told by its name
+(`mlp.safetensors`, `mlp_wide.safetensors`: all names that start with a case's name); every size comes from the settings or from
+the tensors. One line a file:
+
+    name  max|dev|  tolerance  ok|FAIL  (the worst part)
+
+Deviations are divided by the largest reference value where that is above 1, gradients always. A file that names no case, cannot
+be read, has outputs that no case computes, or deviates by NaN fails. Exit status 1 on any failure.
+Without FILE: all of tests/fixtures/talkinggaussian.
+"""
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import re
+import sys
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Callable, Mapping, Optional
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parents[1]
+FIXTURES = ROOT / "tests" / "fixtures" / "talkinggaussian"
+NET, EXACT, GRADIENT, RASTER = 1e-5, 1e-6, 1e-3, 1e-4
+OUTLIERS = 0.005  # share of a raster's pixels (and radii) that may deviate: tile edges, rounding of radii
+
+
+def _load_package() -> None:
+    """Makes this checkout importable as `talking_heads`, installed or not."""
+    if "talking_heads" in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location("talking_heads", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["talking_heads"] = module
+    spec.loader.exec_module(module)
+
+
+_load_package()
+
+from talking_heads.hmtalker_core import annotations, audio_net, camera, losses, published, schedules  # noqa: E402
+from talking_heads.hmtalker_core.compose import compose  # noqa: E402
+from talking_heads.hmtalker_core.densify import DensityControl  # noqa: E402
+from talking_heads.hmtalker_core.gaussians import PARAMETERS, GaussianField  # noqa: E402
+from talking_heads.hmtalker_core.layers import MLP, mlp_sizes  # noqa: E402
+from talking_heads.hmtalker_core.rasterizer import rasterization  # noqa: E402
+from talking_heads.hmtalker_core.rasterizer.projection import sh_basis  # noqa: E402
+from talking_heads.hmtalker_core.triplane import GridConfig, GridPlane  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """A stored case."""
+    name: str
+    weights: dict[str, Tensor]      # w.*
+    inputs: dict[str, Tensor]       # in.*
+    outputs: dict[str, Tensor]      # out.*
+    meta: Mapping[str, Any]         # settings: constructor arguments, sizes, thresholds
+    note: str                       # one sentence
+
+    @classmethod
+    def load(cls, path: Path) -> "Fixture":
+        with safe_open(path, framework="pt") as file:
+            header = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        parts = [{name[len(p):]: value for name, value in tensors.items() if name.startswith(p)} for p in ("w.", "in.", "out.")]
+        meta, note = _settings(path, header)
+        name = path.stem if case_of(path.stem) else header.get("name", path.stem)
+        return cls(name, *parts, meta, note)
+
+    def state(self) -> dict[str, Tensor]:
+        return dict(self.weights)
+
+
+def _settings(path: Path, header: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Settings from the header, completed by the manifest beside the file, completed by the shipped one of that name."""
+    entries: list[Mapping[str, Any]] = []
+    for manifest in (FIXTURES / "manifest.json", path.parent / "manifest.json"):
+        entries += [json.loads(manifest.read_text("utf-8")).get(path.stem, {})] if manifest.is_file() else []
+    meta, note = {}, ""
+    for entry in entries:
+        meta, note = {**meta, **entry.get("meta", {})}, entry.get("note", note)
+    for key, text in header.items():
+        value = _json_or_text(text)
+        meta.update(value if isinstance(value, dict) else {key: value})
+    return meta, str(header.get("note", note))
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one file did."""
+    name: str
+    deviation: float    # of the worst part; NaN where it could not be computed
+    tolerance: float    # of that part
+    part: str           # its name, or what went wrong
+
+    @property
+    def ok(self) -> bool:
+        return self.deviation <= self.tolerance  # False for NaN
+
+    def __str__(self) -> str:
+        return f"{self.name:<24} {self.deviation:10.3e}  {self.tolerance:8.1e}  {'ok' if self.ok else 'FAIL'}  ({self.part})"
+
+
+# ---------------------------------------------------------------------------------------------------------------- cases
+
+Computed = dict[str, Tensor]
+CASES: dict[str, tuple[Callable[[Fixture], Computed], float, tuple[str, ...]]] = {}  # function, tolerance, outputs left out
+
+
+def case(*names: str, tolerance: float = NET, left_out: tuple[str, ...] = ()):
+    """Registers a function that computes a fixture's outputs under their own names."""
+    def register(function: Callable[[Fixture], Computed]) -> Callable[[Fixture], Computed]:
+        CASES.update({name: (function, tolerance, left_out) for name in names})
+        return function
+    return register
+
+
+def case_of(name: str) -> Optional[str]:
+    """The longest case that `name` is, or begins with up to an underscore."""
+    fitting = [known for known in CASES if name == known or name.startswith(known + "_")]
+    return max(fitting, key=len, default=None)
+
+
+@case("audio_net")
+def _audio_net(f: Fixture) -> Computed:
+    x = f.inputs["x"]
+    return {"y": published.audio_net_of_state(f.weights, _window(f.weights, x, ""), prefix="")(x)}
+
+
+@case("audio_att_net")
+def _audio_att_net(f: Fixture) -> Computed:
+    net = published.audio_attention_of_state(f.weights, prefix="")
+    return {"y": net(f.inputs["x"]), "scores": net.scores(f.inputs["x"])}
+
+
+@case("audio_chain")
+def _audio_chain(f: Fixture) -> Computed:
+    features = f.inputs["feats"]
+    windows = audio_net.audio_windows(features, f.inputs["index"])
+    each = published.audio_net_of_state(f.weights, _window(f.weights, features, "audio_net."))
+    return {"windows": windows, "enc": published.audio_attention_of_state(f.weights)(each(windows))}
+
+
+def _window(state: Mapping[str, Tensor], features: Tensor, prefix: str) -> Optional[int]:
+    """Rows a frame of the convolutional net; the connected one takes its vector whole."""
+    return features.shape[-1] if prefix + "encoder_conv.0.weight" in state else None
+
+
+@case("mlp")
+def _mlp(f: Fixture) -> Computed:
+    net = MLP(*mlp_sizes(f.weights))
+    net.load_state_dict(f.state())
+    return {"y": net(f.inputs["x"])}
+
+
+@case("grid")
+def _grid(f: Fixture) -> Computed:
+    plane = GridPlane(GridConfig(**_grid_settings(f)))
+    plane.load_state_dict(f.state())
+    x = f.inputs["x"].clone().requires_grad_()
+    y = plane(x)
+    grad_x, grad_emb = torch.autograd.grad((y * f.inputs["weight"]).sum(), [x, plane.embeddings])
+    return {"y": y, "grad_x": grad_x, "grad_emb": grad_emb}
+
+
+_GRID_NAMES = {"num_levels": "levels", "level_dim": "features", "base_resolution": "base", "desired_resolution": "finest",
+               "log2_hashmap_size": "log2_size", "bound": "bound", "input_dim": "dims"}
+
+
+def _grid_settings(f: Fixture) -> dict[str, Any]:
+    return {ours: f.meta[theirs] for theirs, ours in _GRID_NAMES.items() if theirs in f.meta}
+
+
+def _motion_net(f: Fixture) -> torch.nn.Module:
+    windows = f.inputs.get("a", f.inputs.get("audio"))
+    grid = {key: value for key, value in _grid_settings(f).items() if key not in ("bound", "levels", "features", "dims")}
+    window = _window(f.weights, windows, "audio_net.")
+    return published.build_motion_net(f.weights, bound=f.meta.get("bound", 0.15), window=window, **grid)
+
+
+@case("motion_net_face")
+def _motion_net_face(f: Fixture) -> Computed:
+    net, x = _motion_net(f), f.inputs["x"].clone().requires_grad_()
+    r = net(x, f.inputs["a"][None], f.inputs["e"][None])
+    computed = {"d_xyz": r.d_xyz[0], "d_rot": r.d_rot[0], "d_opa": r.d_opacity[0], "d_scale": r.d_scale[0]}
+    return {**_encodings(net, f), **_gradients(net, x, computed), **computed, "ambient_aud": r.ambient_audio,
+            "ambient_eye": r.ambient_eye}
+
+
+@case("motion_net_mouth")
+def _motion_net_mouth(f: Fixture) -> Computed:
+    net, x = _motion_net(f), f.inputs["x"].clone().requires_grad_()
+    computed = {"d_xyz": net(x, f.inputs["a"][None])[0]}
+    return {**_encodings(net, f), **_gradients(net, x, computed), **computed}
+
+
+def _encodings(net: torch.nn.Module, f: Fixture) -> Computed:
+    return {"enc_x": net.encode_position(f.inputs["x"]), "enc_a": net.encode_audio(f.inputs["a"][None])}
+
+
+def _gradients(net: torch.nn.Module, x: Tensor, offsets: Computed) -> Computed:
+    loss = sum(offset.square().sum() for offset in offsets.values())
+    grad_x, grad_first = torch.autograd.grad(loss, [x, net.sigma_net.net[0].weight])
+    return {"loss": loss, "grad_x": grad_x, "grad_first_layer": grad_first}
+
+
+@case("hm_face_design")
+def _hm_face_design(f: Fixture) -> Computed:
+    net = _motion_net(f)
+    computed = {}
+    for path in sorted({name.split(".")[0] for name in f.outputs}):
+        given = (f.inputs[name][None] for name in ("audio", "au_upper", "au_lower"))
+        r = net(f.inputs["x"], *given, path, f.inputs["mask"])
+        computed |= {f"{path}.{name}": value for name, value in {
+            "c_implicit": r.c_implicit, "c_audio_au": r.c_audio_au, "c_visual_au": r.c_visual_au, "alpha": r.alpha,
+            "c_fused": r.c_fused, "att_lower": r.att_lower, "att_upper": r.att_upper, "d_xyz": r.d_xyz[0], "d_rot": r.d_rot[0],
+            "d_opa": r.d_opacity[0], "d_scale": r.d_scale[0], "l_align": r.align_loss}.items()}
+    return computed
+
+
+@case("losses")
+def _losses(f: Fixture) -> Computed:
+    a, b = f.inputs["a"], f.inputs["b"]
+    size = f.meta.get("patch", f.outputs["patches"].shape[-1] if "patches" in f.outputs else 1)
+    return {"l1": losses.l1(a, b), "ssim": losses.ssim(a, b), "patches": losses.patchify(a, size)}
+
+
+@case("sh")
+def _sh(f: Fixture) -> Computed:
+    computed = {}
+    for degree in (int(name[3:]) for name in f.outputs):
+        basis = torch.stack(sh_basis(f.inputs["dirs"], degree), -1)  # [N, (degree + 1)^2]
+        computed[f"deg{degree}"] = (f.inputs["sh"][..., :basis.shape[-1]] * basis[:, None]).sum(-1)
+    return computed
+
+
+@case("schedules", tolerance=EXACT)
+def _schedules(f: Fixture) -> Computed:
+    noted, thousands = re.search(r"spatial_lr_scale=([\d.]+)", f.note), re.search(r"(\d+)k iterations", f.note)
+    scale = f.meta.get("spatial_lr_scale", float(noted[1]) if noted else 1.0)
+    total = f.meta.get("iterations", 1000 * int(thousands[1]) if thousands else schedules.PUBLISHED_STEPS)
+    steps = f.inputs["iter"].tolist()
+    curves = {"xyz_lr": lambda s: scale * schedules.exponential_lr(s, total=0.9 * total),
+              "face_motion_mult": lambda s: schedules.face_motion_factor(s, total),
+              "mouth_motion_mult": lambda s: schedules.mouth_motion_factor(s, total)}
+    return {name: torch.tensor([curve(s) for s in steps], dtype=torch.float64) for name, curve in curves.items()}
+
+
+@case("camera")
+def _camera(f: Fixture) -> Computed:
+    focal, width, height = f.meta["focal"], f.meta["w"], f.meta["h"]
+    euler, translation, points = (f.inputs[name].double() for name in ("euler", "trans_dm", "points_m"))
+    c2w = camera.tracker_to_c2w(euler, translation)
+    viewmat = camera.opengl_c2w_to_viewmat(c2w)
+    pixels, depth = camera.project(points.expand(len(c2w), -1, -1), viewmat, camera.intrinsics(focal, width, height))
+    near, far = f.meta.get("near", 0.01), f.meta.get("far", 100.0)
+    clip = viewmat.new_tensor([[2 * focal / width, 0, 0, 0], [0, 2 * focal / height, 0, 0],
+                               [0, 0, far / (far - near), -far * near / (far - near)], [0, 0, 1, 0]])
+    return {"rot": camera.euler_to_rotation(euler), "transform_matrix": c2w, "world_view_transform": viewmat.mT,
+            "full_proj_transform": viewmat.mT @ clip.T, "camera_center": c2w[:, :3, 3], "viewmat_opencv": viewmat,
+            "R": viewmat[:, :3, :3].mT, "T": viewmat[:, :3, 3], "depth": depth,
+            "pixel_inria": pixels - 0.5, "pixel_tracker": pixels}
+
+
+@case("compose", tolerance=EXACT)
+def _compose(f: Fixture) -> Computed:
+    face, face_alpha, mouth, mouth_alpha, background = (
+        f.inputs[name] for name in ("face_premul", "face_alpha", "mouth_premul", "mouth_alpha", "background"))
+    clear = torch.tensor([0.0, 1.0, 0.0])
+    over = [rgb + clear[:, None, None] * (1 - alpha) for rgb, alpha in ((face, face_alpha), (mouth, mouth_alpha))]
+    return {"train_image": compose(over[0], face_alpha, over[1], mouth_alpha, background, clear=clear, layout="CHW"),
+            "infer_image": compose(face, face_alpha, mouth, mouth_alpha, background, layout="CHW"),
+            "infer_image_dilated": compose(face, face_alpha, mouth, mouth_alpha, background, dilation=f.meta.get("dilation", 13),
+                                           layout="CHW")}
+
+
+@case("gaussian_init", left_out=("identity",))  # the published field's dead parameter
+def _gaussian_init(f: Fixture) -> Computed:
+    degree = f.meta.get("sh_degree", math.isqrt(1 + f.outputs["features_rest"].shape[1]) - 1)
+    field = GaussianField.create(f.inputs["points"], f.inputs["colors"], degree)
+    return {**dict(field.named_parameters()), "get_scaling": field.scales, "get_opacity": field.opacities[:, None]}
+
+
+@case("densify_and_prune")
+def _densify_and_prune(f: Fixture) -> Computed:
+    attributes = {name: attribute for name, (attribute, _) in PARAMETERS.items()}
+    field = GaussianField(*(f.inputs[name].clone() for name in (
+        "xyz", "features_dc", "features_rest", "scaling", "rotation", "opacity")))
+    if "identity" in f.inputs:  # any parameter of one row a Gaussian is edited with the others
+        field.register_parameter("identity", torch.nn.Parameter(f.inputs["identity"].clone()))
+        attributes["identity"] = "identity"
+    optimizer = torch.optim.Adam([{"params": [getattr(field, each)], "name": name} for name, each in attributes.items()])
+    for group in optimizer.param_groups:
+        moment = f.inputs[f"m_{group['name']}"]
+        optimizer.state[group["params"][0]] = {"step": torch.tensor(1.0), "exp_avg": moment.clone(), "exp_avg_sq": moment.clone()}
+    control = DensityControl(field, optimizer, f.meta["percent_dense"])
+    control.load_state_dict({"gradient": f.inputs["grad_accum"][:, 0], "seen": f.inputs["denom"][:, 0]})
+    settings = (f.meta[name] for name in ("threshold", "min_opacity", "extent", "max_screen"))
+    control.densify_and_prune(*settings, noise=f.inputs["noise"])
+    moments = {f"m_{group['name']}": optimizer.state[group["params"][0]]["exp_avg"] for group in optimizer.param_groups}
+    return {**dict(field.named_parameters()), **moments}
+
+
+@case("dataset_reader")
+def _dataset_reader(f: Fixture) -> Computed:
+    arrays = {name: value.numpy() for name, value in f.inputs.items()}
+    units = [f.meta["au_columns"].index(unit) for unit in (1, 4, 5, 6, 7, 45, 25)]
+    au = arrays["au"][:, units]
+    masks = annotations.label_masks(arrays["parsing"], arrays["teeth"], published=True)
+    c2w, opening = f.inputs["transform_matrix"], annotations.lip_opening(arrays["lms"])
+    viewmat = camera.opengl_c2w_to_viewmat(c2w)
+    height, width = arrays["rgb"].shape[1:3]
+    K = camera.intrinsics(f.meta["focal"], width, height).double()
+    fov = 2 * torch.atan(torch.stack([width / (2 * K[0, 0]), height / (2 * K[1, 1])]))
+    features = f.inputs["aud_ds"].transpose(-1, -2)
+    blinks = annotations.blink(au[:, 5])
+    expression = torch.from_numpy(au[:, :6].copy())
+    expression[:, 5] = torch.from_numpy(blinks * annotations.BLINK_CEILING)
+    computed = {
+        "face_mask": masks.face, "hair_mask": masks.hair, "mouth_mask": masks.mouth, "blink": blinks,
+        "au25": annotations.lips_part_levels(au[:, 6]), "au_exp": expression,
+        "lips_rect": [annotations.lip_square(points).tolist() for points in arrays["lms"]],
+        "lhalf_rect": [annotations.lower_half(points).tolist() for points in arrays["lms"]],
+        "mouth_bound": [[opening.min(), opening.max(), own] for own in opening],
+        "auds": audio_net.audio_windows(features, torch.arange(len(features))),
+        "background": annotations.backdrop(arrays["torso"], arrays["bc"]), "R": viewmat[:, :3, :3].mT, "T": viewmat[:, :3, 3],
+        "fov": fov.expand(len(c2w), 2), "extent": camera.scene_extent(c2w)}
+    return {name: torch.as_tensor(value) for name, value in computed.items()}
+
+
+@case("raster_gsplat", tolerance=RASTER)
+def _raster(f: Fixture) -> Computed:
+    height, width = f.outputs["image"].shape[:2]
+    names = ("means", "quats_wxyz", "scales", "opacities", "colors")
+    pictures = {}
+    for backend in ("reference", "cpu"):
+        scene = (*(f.inputs[name] for name in names), f.inputs["viewmat"][None], f.inputs["K"][None])
+        image, alpha, meta = rasterization(*scene, width, height, render_mode="RGB+D", backend=backend)
+        pictures[backend] = {"image": image[0, ..., :-1], "depth_sum": image[0, ..., -1], "alpha": alpha[0, ..., 0],
+                             "radii": meta["radii"][0]}
+    return {name: torch.stack([picture[name].double() for picture in pictures.values()]) for name in pictures["cpu"]}
+
+
+@case("ave_pipeline", tolerance=RASTER, left_out=("enc", "feats", "windows", "block*"))  # the mel only: no encoder is shipped
+def _mel(f: Fixture) -> Computed:
+    from talking_heads.media_core.speech.mel import mel_spectrogram
+    return {"mel": torch.as_tensor(mel_spectrogram(f.inputs["wav"].numpy()))}
+
+
+@case("mel_basis", tolerance=EXACT)
+def _mel_basis(f: Fixture) -> Computed:
+    from talking_heads.media_core.speech.mel import mel_basis
+    return {"basis": torch.as_tensor(mel_basis())}
+
+
+# -------------------------------------------------------------------------------------------------------------- comparing
+
+def deviation(name: str, got: Tensor, want: Tensor, raster: bool = False) -> float:
+    """max|got - want| over max(1, max|want|); over max|want| for gradients; all but the outliers for rasters."""
+    got, want = got.detach().double(), want.double()
+    if raster:
+        want = want.expand_as(got)  # one reference for every back end
+    if got.shape != want.shape:
+        return math.nan
+    if not want.numel():
+        return 0.0
+    gap = (got - want).abs()
+    size = float(want.abs().max())
+    size = max(size, 1e-30) if "grad" in name else max(size, 1.0)
+    if not raster:
+        return float(gap.max()) / size
+    gap = gap.flatten(3).amax(-1) if name == "image" or name == "depth_sum" and gap.dim() > 3 else gap
+    ranked = gap.flatten(1).sort(-1).values  # a row a back end
+    return float(ranked[:, -1 - int(OUTLIERS * ranked.shape[1])].max()) / size
+
+
+def check(path: Path) -> Verdict:
+    """Recomputes one fixture."""
+    try:
+        fixture = Fixture.load(path)
+        known = case_of(fixture.name)
+        if known is None:
+            return Verdict(path.stem, math.nan, 0.0, "no case of this name")
+        function, tolerance, left_out = CASES[known]
+        computed = function(fixture)
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        return Verdict(path.stem, math.nan, 0.0, f"{type(error).__name__}: {error}".replace("\n", " "))
+    wanted = {name: value for name, value in fixture.outputs.items() if not any(fnmatch(name, pattern) for pattern in left_out)}
+    unknown = sorted(set(wanted) - set(computed))
+    if unknown or not wanted:
+        return Verdict(path.stem, math.nan, tolerance, f"not computed: {', '.join(unknown) or 'the file has no outputs'}")
+    parts = []
+    for name, want in wanted.items():
+        limit = GRADIENT if "grad" in name else tolerance
+        parts.append(Verdict(path.stem, deviation(name, computed[name], want, known.startswith("raster")), limit, name))
+    return max(parts, key=lambda part: math.inf if math.isnan(part.deviation) else part.deviation / part.tolerance)
+
+
+def main(arguments: Optional[list[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path, help="fixtures; all shipped ones without")
+    files = parser.parse_args(arguments).files or sorted(FIXTURES.glob("*.safetensors"))
+    verdicts = []
+    for path in files:
+        verdicts.append(check(path))
+        print(verdicts[-1], flush=True)
+    return 0 if verdicts and all(verdict.ok for verdict in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
