@@ -97,15 +97,30 @@ def soft_empty_cache(force: bool = False) -> None:
     """Nothing is held here."""
 
 
-def get_free_memory(dev: Any = None, torch_free_too: bool = False) -> Any:
-    """Bytes free on a device."""
-    import torch
+def unload_all_models() -> None:
+    """Models are moved, not managed: nothing is loaded between nodes."""
 
+
+def get_free_memory(dev: Any = None, torch_free_too: bool = False) -> Any:
+    """Bytes free on a device; of the machine's memory what the system could hand out."""
     dev = dev or get_torch_device()
     if is_device_cpu(dev):
-        import os
-
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+        free = _free_ram()
     else:
+        import torch
+
         free = torch.accelerator.get_memory_info(dev)[0]
     return (free, free) if torch_free_too else free
+
+
+def _free_ram() -> int:
+    """Linux's own estimate, else the free pages, else (Windows) no limit known."""
+    import os
+
+    if os.path.exists("/proc/meminfo"):
+        with open("/proc/meminfo", encoding="ascii") as file:
+            figures = dict(line.split(":") for line in file)
+        return int(figures["MemAvailable"].split()[0]) * 1024
+    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 1 << 62

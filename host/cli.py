@@ -1,0 +1,95 @@
+"""`talking-heads`: demo | run | train | doctor. Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
+
+Nothing heavy is imported before a command needs it.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from typing import Sequence
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(prog="talking-heads", description="Talking heads from the command line, without ComfyUI.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    common.add_argument("--base-dir", default=".", metavar="DIR", help="holds models/ and output/ (default: here)")
+    commands = top.add_subparsers(dest="command", required=True)
+
+    demo = commands.add_parser("demo", parents=[common], help="make the demo film")
+    demo.add_argument("--output", default=None, metavar="PATH", help="the film (default: output/demo.mp4)")
+
+    run = commands.add_parser("run", parents=[common], help="run a workflow, saved or API form")
+    run.add_argument("workflow", metavar="WORKFLOW.json")
+    run.add_argument("--set", dest="settings", action="append", default=[], metavar="NODE.INPUT=VALUE",
+                     help="change a widget; NODE is a number, a title or a class that occurs once; repeatable")
+    run.add_argument("--output-dir", metavar="DIR", help="where results go (default: BASE/output)")
+    run.add_argument("--input-dir", metavar="DIR", help="where Load nodes look (default: the pack's demo folder)")
+
+    train = commands.add_parser("train", help="train a model")
+    avatar = train.add_subparsers(dest="what", required=True).add_parser("avatar", parents=[common], help="a data set folder to an avatar")
+    avatar.add_argument("dataset", metavar="DATASET")
+    avatar.add_argument("out", metavar="OUT.safetensors")
+    avatar.add_argument("--preset", default="preview", help="preview, standard or paper (default: preview)")
+    avatar.add_argument("--steps", type=float, default=1.0, metavar="FACTOR", help="times the preset's steps (default: 1)")
+    avatar.add_argument("--seed", type=int, default=0)
+    avatar.add_argument("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
+    avatar.add_argument("--no-resume", dest="resume", action="store_false", help="begin anew where an unfinished run stands")
+
+    doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and lacks")
+    doctor.add_argument("--output-dir", metavar="DIR", help="also checked for writing (default: BASE/output)")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the console script."""
+    options = parser().parse_args(arguments)
+    try:
+        return dispatch(options)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:  # the last stop before the user: a message, and the traceback where asked for
+        if options.debug:
+            traceback.print_exc()
+        print(f"{_plain(error)}", file=sys.stderr)
+        from .graph import InvalidPrompt
+        from .workflow import WorkflowError
+
+        return USAGE if isinstance(error, WorkflowError) and not isinstance(error, InvalidPrompt) else FAILED
+
+
+def _plain(error: Exception) -> str:
+    """Our own errors as they are; others with their type, which says more than "'x'"."""
+    from ..media_core.errors import TalkingHeadsError
+    from .workflow import WorkflowError
+
+    ours = isinstance(error, (TalkingHeadsError, WorkflowError))
+    return str(error) if ours else f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+def dispatch(options: argparse.Namespace) -> int:
+    """Runs the chosen command."""
+    base = os.path.abspath(options.base_dir)
+    if options.command == "doctor":
+        from .doctor import doctor
+
+        return doctor(base, options.output_dir or os.path.join(base, "output"))
+    from . import jobs
+
+    if options.command == "demo":
+        return jobs.run_demo(options.output or os.path.join(base, "output", "demo.mp4"), base_dir=base, debug=options.debug)
+    if options.command == "run":
+        return jobs.run_workflow(options.workflow, options.settings, base_dir=base, output_dir=options.output_dir,
+                                 input_dir=options.input_dir, debug=options.debug)
+    return jobs.train_avatar(options.dataset, options.out, preset=options.preset, steps=options.steps, seed=options.seed,
+                             device=options.device, resume=options.resume)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""`talking-heads doctor`: what this machine has, what is missing, and what that means."""
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Callable, Iterable, NamedTuple
+
+_NEEDED = ("torch", "numpy", "av", "safetensors", "einops", "librosa", "numba", "soundfile", "soxr", "scipy", "scikit-image",
+           "opencv-python-headless", "pillow")
+_OPTIONAL = {"gsplat": "rendering and training on an NVIDIA card", "espeakng-loader": "the synthetic subject's voice"}
+_SPACE = 1 << 30  # bytes; less free room than this is worth a word
+
+
+class Finding(NamedTuple):
+    """One line of the report."""
+
+    state: str  # "ok", "note" (works without) or "FAIL"
+    text: str
+
+
+def examine(base_dir: str, output_dir: str) -> list[Finding]:
+    """Everything worth knowing, in order."""
+    parts: tuple[Callable[[], Iterable[Finding]], ...] = (
+        _python, _packages, _devices, _backends, lambda: _folders(base_dir, output_dir), _voice, lambda: _models(base_dir))
+    return [finding for part in parts for finding in part()]
+
+
+def doctor(base_dir: str, output_dir: str) -> int:
+    """Prints the report. Exit code 0, or 1 where something needed is missing."""
+    findings = examine(base_dir, output_dir)
+    for finding in findings:
+        print(f"{finding.state:5} {finding.text}")
+    return 1 if any(finding.state == "FAIL" for finding in findings) else 0
+
+
+def _python() -> Iterable[Finding]:
+    version = platform.python_version()
+    fine = sys.version_info >= (3, 10)
+    yield Finding("ok" if fine else "FAIL", f"Python {version} on {platform.system()} {platform.machine()}"
+                  + ("" if fine else ": 3.10 or newer is needed"))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _packages() -> Iterable[Finding]:
+    for name in _NEEDED:
+        version = _version(name)
+        if version is None and name == "opencv-python-headless":
+            version = _version("opencv-python") or _version("opencv-contrib-python")
+        yield Finding("ok", f"{name} {version}") if version else Finding("FAIL", f"{name} is not installed: pip install {name}")
+    for name, use in _OPTIONAL.items():
+        version = _version(name)
+        yield Finding("ok", f"{name} {version}") if version else Finding("note", f"{name} is not installed; it is for {use}")
+
+
+def _devices() -> Iterable[Finding]:
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        yield Finding("FAIL", f"torch does not import: {error}")
+        return
+    found = torch.accelerator.current_accelerator(check_available=True) if hasattr(torch, "accelerator") else None
+    count = torch.accelerator.device_count() if found is not None else 0
+    yield Finding("ok", f"device: {count} x {found.type}" if count else f"device: CPU, {os.cpu_count()} cores, no accelerator seen by torch")
+
+
+def _backends() -> Iterable[Finding]:
+    try:
+        from ..hmtalker_core import rasterizer
+        from .shim.model_management import get_torch_device
+    except ImportError as error:
+        yield Finding("FAIL", f"the rasteriser does not import: {error}")
+        return
+    device = get_torch_device()
+    name, why = rasterizer.choose_backend(device, "auto")
+    yield Finding("ok", f"rasteriser on {device}: {name} ({why})")
+    for other in rasterizer.BACKENDS:
+        if other == name:
+            continue
+        try:
+            yield Finding("ok", f"rasteriser {other}: usable ({rasterizer.choose_backend(device, other)[1]})")
+        except ValueError as error:  # a TalkingHeadsError: the back end says itself why not
+            yield Finding("note", f"rasteriser {other}: {error}")
+
+
+def _folders(base_dir: str, output_dir: str) -> Iterable[Finding]:
+    for what, folder in (("output", output_dir), ("models", os.path.join(base_dir, "models")), ("temporary", tempfile.gettempdir())):
+        place = Path(folder).resolve()
+        there = next(parent for parent in (place, *place.parents) if parent.exists())
+        writable = there.is_dir() and os.access(there, os.W_OK)
+        free = shutil.disk_usage(there).free
+        text = f"{what} folder {place}: " + (f"writable, {free / 2**30:.1f} GB free" if writable else f"cannot be written ({there})")
+        yield Finding("FAIL" if not writable and what != "models" else "note" if not writable or free < _SPACE else "ok", text)
+
+
+def _voice() -> Iterable[Finding]:
+    from ..media_core.subject import espeak
+
+    found = espeak.find_library()
+    yield (Finding("ok", f"espeak-ng: {found[0]}") if found
+           else Finding("note", "espeak-ng not found: the synthetic subject hums with the built-in formant voice"))
+
+
+def _models(base_dir: str) -> Iterable[Finding]:
+    root = Path(__file__).resolve().parents[1]
+    for what, folder in (("shipped", root / "weights"), ("your", Path(base_dir, "models", "talking_heads"))):
+        names = sorted(file.name for file in folder.glob("**/*.safetensors")) if folder.is_dir() else []
+        yield Finding("ok" if names else "note", f"{what} avatars: {', '.join(names) or 'none'} ({folder})")

@@ -1,0 +1,146 @@
+"""What the command line runs: a workflow, the demo, a training. Each returns an exit code and prints for people."""
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any, Mapping
+
+from ..media_core.errors import Cancelled
+from .graph import REPOSITORY, Host, describe
+from .progress_line import ProgressLine, stoppable
+from .settings import apply_settings
+from .shim import folder_paths
+from .validate import Validation
+from .workflow import WorkflowError
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+DEMO_WORKFLOW = os.path.join(REPOSITORY, "workflows", "api", "avatar_speech_to_video.json")
+DEMO_INPUT = os.path.join(REPOSITORY, "demo")
+
+
+class GraphJob:
+    """One workflow on the small host, with a progress line and a stop button."""
+
+    def __init__(self, base_dir: str, output_dir: str | None, input_dir: str | None, temp_dir: str):
+        self.line = ProgressLine()
+        self.host = Host(base_dir, output_dir=output_dir or os.path.join(base_dir, "output"), temp_dir=temp_dir,
+                         input_dir=input_dir or DEMO_INPUT, on_event=self._event)
+        self._titles: dict[str, str] = {}
+
+    def run(self, path: str, settings: list[str], debug: bool) -> tuple[int, Any, list[Path]]:
+        """(exit code, RunResult or None, files saved to output/)."""
+        info = self.host.object_info()
+        prompt, workflow = self.host.load(path)
+        apply_settings(prompt, settings, info)
+        self._titles = {node_id: node.get("_meta", {}).get("title") or node["class_type"] for node_id, node in prompt.items()}
+        try:
+            with stoppable(self.host.interrupt):
+                result = self.host.run(prompt, workflow=workflow)
+        finally:
+            self.line.close()
+        if result.node_errors:
+            print(describe(Validation(True, None, [], result.node_errors)), file=sys.stderr)
+        if result.status == "interrupted":
+            print("Interrupted.", file=sys.stderr)
+            return INTERRUPTED, result, []
+        if result.status == "error":
+            self._complain(result, debug)
+            return FAILED, result, []
+        return FAILED if result.node_errors else OK, result, saved_files(result.outputs)
+
+    def _event(self, name: str, data: Mapping[str, Any]) -> None:
+        if name == "executing":
+            self.line.show(self._titles.get(data["node"], data["node"]))
+        elif name == "progress":
+            self.line.show(self._titles.get(data["node"], str(data["node"])), data["value"], data["max"])
+        elif name == "execution_error" and data["exception_type"] == "ExecutionBlocked":
+            print(f"{self._titles.get(data['node_id'])}: {data['exception_message']}", file=sys.stderr)
+
+    def _complain(self, result: Any, debug: bool) -> None:
+        error = result.error
+        if debug and result.exception is not None:
+            traceback.print_exception(result.exception)
+        text = error["exception_message"].strip() or error["exception_type"]
+        print(f"{self._titles.get(error['node_id'])} ({error['node_id']}): {text}", file=sys.stderr)
+
+
+def saved_files(outputs: Mapping[str, Mapping[str, Any]]) -> list[Path]:
+    """Files of output/ that a run's nodes name in their ui results."""
+    found = []
+    for shown in outputs.values():
+        for entry in (item for items in shown.values() if isinstance(items, (list, tuple)) for item in items):
+            if isinstance(entry, Mapping) and entry.get("type") == "output":
+                found.append(Path(folder_paths.get_output_directory(), entry["subfolder"], entry["filename"]))
+    return found
+
+
+def run_workflow(path: str, settings: list[str], *, base_dir: str, output_dir: str | None, input_dir: str | None, debug: bool) -> int:
+    """`talking-heads run`: runs a workflow file, prints the files it saved."""
+    with tempfile.TemporaryDirectory(prefix="talking_heads_") as temp:
+        code, _, files = GraphJob(base_dir, output_dir, input_dir, temp).run(path, settings, debug)
+    for file in files:
+        print(file)
+    return code
+
+
+def run_demo(output: str, *, base_dir: str, debug: bool) -> int:
+    """`talking-heads demo`: the shipped speech through the shipped avatar to one film at `output`."""
+    if not os.path.isfile(DEMO_WORKFLOW):
+        raise WorkflowError(f"The demo needs {DEMO_WORKFLOW}. It is missing. Use a complete checkout of the repository.")
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="talking_heads_") as temp:
+        code, result, files = GraphJob(base_dir, os.path.join(temp, "output"), DEMO_INPUT, temp).run(DEMO_WORKFLOW, [], debug)
+        films = [file for file in files if file.suffix == ".mp4"]
+        if code != OK:
+            return code
+        if not films:
+            print("The demo workflow saved no film.", file=sys.stderr)
+            return FAILED
+        target = Path(output).resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(films[-1], target)
+    _tell_film(target, max(result.seconds.values()), time.perf_counter() - started)
+    return OK
+
+
+def _tell_film(path: Path, rendering: float, whole: float) -> None:
+    """rendering, whole: seconds the slowest node and the job took."""
+    from ..media_core.video import probe
+
+    film = probe(path)
+    print(f"{path}")
+    print(f"{film.frames} frames of {film.width}x{film.height}, {film.duration:.2f} s of film in {whole:.1f} s; "
+          f"rendered at {film.frames / rendering:.1f} frames/s")
+
+
+def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int, device: str | None, resume: bool) -> int:
+    """`talking-heads train avatar`: a data set folder to an avatar file; Ctrl-C keeps what was learnt."""
+    from ..hmtalker_core import training
+    from .shim import model_management
+
+    line, stopped = ProgressLine(), []
+
+    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
+        if stopped:
+            raise Cancelled("stopped by Ctrl-C")
+        figures = "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in info.items())
+        line.show("Training", done, total, figures)
+
+    place = device or str(model_management.get_torch_device())
+    try:
+        with stoppable(lambda: stopped.append(True)):
+            avatar = training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume, report=report)
+    except Cancelled:
+        line.close()
+        print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        line.close()
+    quality = avatar.config.get("quality")
+    print(f"{out}" + (f"  {quality}" if quality else ""))
+    return OK
