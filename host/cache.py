@@ -1,6 +1,6 @@
 """Which results of the last run still hold: a signature of everything a node's result depends on.
 
-Two nodes with equal signatures share a result, as in ComfyUI. Only the nodes of the newest prompt are kept (ComfyUI's "classic" cache).
+Two nodes with equal signatures share a result, as in ComfyUI. Only the nodes of the newest prompt are kept (its "classic" cache).
 """
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class Cache:
 
     async def open(self, prompt: Prompt, classes: Mapping[str, Any], prompt_id: str) -> None:
         """Takes up a new prompt: signs its nodes, drops every result that none of them can use."""
-        marks = {node_id: await _fingerprint(node_id, node, classes[node["class_type"]], prompt_id) for node_id, node in prompt.items()}
+        marks = {}
+        for node_id, node in prompt.items():
+            marks[node_id] = await _fingerprint(node_id, node, classes[node["class_type"]], prompt_id)
         signed: dict[str, int] = {}
         for node_id in prompt:
             self._sign(node_id, prompt, classes, marks, signed)
@@ -54,7 +56,8 @@ class Cache:
         self._entries = {key: entry for key, entry in self._entries.items() if key in used}
         self._numbers = {signature: key for signature, key in self._numbers.items() if key in used}
 
-    def _sign(self, node_id: str, prompt: Prompt, classes: Mapping[str, Any], marks: Mapping[str, Any], signed: dict[str, int]) -> int:
+    def _sign(self, node_id: str, prompt: Prompt, classes: Mapping[str, Any], marks: Mapping[str, Any],
+              signed: dict[str, int]) -> int:
         if node_id in signed:
             return signed[node_id]
         signed[node_id] = -1  # a cycle's end: caught by validation before anything runs

@@ -32,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--input-dir", metavar="DIR", help="where Load nodes look (default: the pack's demo folder)")
 
     train = commands.add_parser("train", help="train a model")
-    avatar = train.add_subparsers(dest="what", required=True).add_parser("avatar", parents=[common], help="a data set folder to an avatar")
+    what = train.add_subparsers(dest="what", required=True)
+    avatar = what.add_parser("avatar", parents=[common], help="a data set folder to an avatar")
     avatar.add_argument("dataset", metavar="DATASET")
     avatar.add_argument("out", metavar="OUT.safetensors")
     avatar.add_argument("--preset", default="preview", help="preview, standard or paper (default: preview)")

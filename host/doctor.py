@@ -72,7 +72,8 @@ def _devices() -> Iterable[Finding]:
         return
     found = torch.accelerator.current_accelerator(check_available=True) if hasattr(torch, "accelerator") else None
     count = torch.accelerator.device_count() if found is not None else 0
-    yield Finding("ok", f"device: {count} x {found.type}" if count else f"device: CPU, {os.cpu_count()} cores, no accelerator seen by torch")
+    cpu = f"device: CPU, {os.cpu_count()} cores, no accelerator seen by torch"
+    yield Finding("ok", f"device: {count} x {found.type}" if count else cpu)
 
 
 def _backends() -> Iterable[Finding]:
@@ -95,12 +96,14 @@ def _backends() -> Iterable[Finding]:
 
 
 def _folders(base_dir: str, output_dir: str) -> Iterable[Finding]:
-    for what, folder in (("output", output_dir), ("models", os.path.join(base_dir, "models")), ("temporary", tempfile.gettempdir())):
+    places = {"output": output_dir, "models": os.path.join(base_dir, "models"), "temporary": tempfile.gettempdir()}
+    for what, folder in places.items():
         place = Path(folder).resolve()
         there = next(parent for parent in (place, *place.parents) if parent.exists())
         writable = there.is_dir() and os.access(there, os.W_OK)
         free = shutil.disk_usage(there).free
-        text = f"{what} folder {place}: " + (f"writable, {free / 2**30:.1f} GB free" if writable else f"cannot be written ({there})")
+        state = f"writable, {free / 2**30:.1f} GB free" if writable else f"cannot be written ({there})"
+        text = f"{what} folder {place}: {state}"
         yield Finding("FAIL" if not writable and what != "models" else "note" if not writable or free < _SPACE else "ok", text)
 
 

@@ -70,7 +70,8 @@ class Executor:
         self.classes, self.cache = classes, Cache()
         self.on_event: OnEvent = on_event or (lambda name, data: None)
 
-    def run(self, prompt: Prompt, targets: Sequence[str], prompt_id: str, extra_data: Mapping[str, Any] | None = None) -> RunResult:
+    def run(self, prompt: Prompt, targets: Sequence[str], prompt_id: str,
+            extra_data: Mapping[str, Any] | None = None) -> RunResult:
         """Executes the output nodes `targets` and what they need. Returns also after an error or a stop: see RunResult.status."""
         return asyncio.run(_Run(self, prompt, prompt_id, extra_data or {}).all(targets))
 
@@ -171,7 +172,8 @@ class _Run:
         """Asks check_lazy_status; makes the inputs it names needed."""
         if real_override(node_class, "check_lazy_status") is None:
             return False
-        answers = await map_node(node_class, "check_lazy_status", call, (self.result.prompt_id, node_id), with_keys=True, interruptible=True)
+        answers = await map_node(node_class, "check_lazy_status", call, (self.result.prompt_id, node_id), with_keys=True,
+                                 interruptible=True)
         answers = [await item if isinstance(item, asyncio.Task) else item for item in answers]
         named = {name for answer in answers if isinstance(answer, list) for name in answer if isinstance(name, str)}
         wanted = sorted(name for name in named if name not in call.values or name in call.missing)
@@ -182,7 +184,8 @@ class _Run:
     def _blocked(self, node_id: str, block: ExecutionBlocker) -> ExecutionBlocker:
         """Reports a block once, where it is met first; downstream of that it is silent. The run still succeeds."""
         if block.message is not None:
-            self.send("execution_error", **self._report(node_id, f"Execution Blocked: {block.message}", "ExecutionBlocked", [], {}))
+            report = self._report(node_id, f"Execution Blocked: {block.message}", "ExecutionBlocked", [], {})
+            self.send("execution_error", **report)
         return ExecutionBlocker(None)
 
     def _finish(self, node_id: str, returned: list[Any]) -> None:

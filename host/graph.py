@@ -1,7 +1,7 @@
 """The small host: a folder, packs, and prompts to run. Start reading here.
 
-What it does not do, and ComfyUI does: V1 nodes (of packs), node expansion, Autogrow inputs, RAM-pressure cache, sharing of device memory.
-The page, its routes and a queue are a server's job.
+What ComfyUI does and this does not: V1 nodes (of packs), node expansion, Autogrow inputs, RAM-pressure cache, sharing of device
+memory. The page, its routes and a queue are a server's job.
 """
 from __future__ import annotations
 

@@ -79,7 +79,8 @@ def saved_files(outputs: Mapping[str, Mapping[str, Any]]) -> list[Path]:
     return found
 
 
-def run_workflow(path: str, settings: list[str], *, base_dir: str, output_dir: str | None, input_dir: str | None, debug: bool) -> int:
+def run_workflow(path: str, settings: list[str], *, base_dir: str, output_dir: str | None, input_dir: str | None,
+                 debug: bool) -> int:
     """`talking-heads run`: runs a workflow file, prints the files it saved."""
     with tempfile.TemporaryDirectory(prefix="talking_heads_") as temp:
         code, _, files = GraphJob(base_dir, output_dir, input_dir, temp).run(path, settings, debug)
@@ -134,7 +135,8 @@ def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int
     place = device or str(model_management.get_torch_device())
     try:
         with stoppable(lambda: stopped.append(True)):
-            avatar = training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume, report=report)
+            avatar = training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume,
+                                           report=report)
     except Cancelled:
         line.close()
         print("Interrupted. The same command continues where it stopped.", file=sys.stderr)

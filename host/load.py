@@ -54,7 +54,8 @@ def load_pack(root: str, name: str | None = None) -> Pack:
 
 def _import(root: str) -> ModuleType:
     module_name = root.replace(".", "_x_")
-    spec = importlib.util.spec_from_file_location(module_name, os.path.join(root, "__init__.py"), submodule_search_locations=[root])
+    start = os.path.join(root, "__init__.py")
+    spec = importlib.util.spec_from_file_location(module_name, start, submodule_search_locations=[root])
     if spec is None or spec.loader is None:
         raise PackError(f"{root} is not a Python package.")
     module = importlib.util.module_from_spec(spec)
@@ -87,7 +88,8 @@ def core_nodes() -> dict[str, Any]:
     from .shim import core_audio, core_image, core_video
 
     classes = {}
-    for module, place in ((core_audio, "comfy_extras.nodes_audio"), (core_video, "comfy_extras.nodes_video"), (core_image, "nodes")):
+    places = {core_audio: "comfy_extras.nodes_audio", core_video: "comfy_extras.nodes_video", core_image: "nodes"}
+    for module, place in places.items():
         for node in module.NODES:
             node.RELATIVE_PYTHON_MODULE = place
             classes[node.GET_SCHEMA().node_id] = node

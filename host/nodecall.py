@@ -1,4 +1,4 @@
-"""Calling one node the way ComfyUI does: collect its inputs, map over lists, run on a locked clone of its class, merge what comes back.
+"""Calling one node as ComfyUI does: collect its inputs, map over lists, run on a locked clone of its class, merge the results.
 
 Source: spec/comfyui.md 2 and 4.2, checked against ComfyUI 0.33. V3 nodes only; node expansion is refused.
 """
@@ -86,8 +86,9 @@ def _rows(call: Call, whole_lists: bool, names: Any = None) -> list[dict[str, An
     return [{key: items[index if index < len(items) else -1] for key, items in values.items()} for index in range(count)]
 
 
-async def map_node(node_class: Any, method: str, call: Call, where: tuple[str, str], *, names: Any = None, with_keys: bool = False,
-                   interruptible: bool = False, on_block: Callable[[ExecutionBlocker], ExecutionBlocker] | None = None) -> list[Any]:
+async def map_node(node_class: Any, method: str, call: Call, where: tuple[str, str], *, names: set[str] | None = None,
+                   with_keys: bool = False, interruptible: bool = False,
+                   on_block: Callable[[ExecutionBlocker], ExecutionBlocker] | None = None) -> list[Any]:
     """Calls a classmethod for each row of inputs.
 
     Args:

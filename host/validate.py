@@ -24,14 +24,15 @@ class Validation:
     valid: bool  # whether anything can run
     error: dict[str, Any] | None  # why nothing can
     outputs: list[str]  # output nodes that can run
-    node_errors: dict[str, dict[str, Any]] = field(default_factory=dict)  # node id -> {"errors", "dependent_outputs", "class_type"}
+    node_errors: dict[str, dict[str, Any]] = field(default_factory=dict)  # id -> {"errors", "dependent_outputs", "class_type"}
 
 
 def problem(kind: str, message: str, details: str, **extra: Any) -> dict[str, Any]:
     return {"type": kind, "message": message, "details": details, "extra_info": extra}
 
 
-async def validate_prompt(prompt: Prompt, classes: Mapping[str, Any], prompt_id: str = "", only: list[str] | None = None) -> Validation:
+async def validate_prompt(prompt: Prompt, classes: Mapping[str, Any], prompt_id: str = "",
+                          only: list[str] | None = None) -> Validation:
     """Checks every output node (of `only`, where given) and what it needs. Converts widget values in `prompt` to their types."""
     for node_id, node in prompt.items():
         missing = _missing_class(node_id, node, classes)
@@ -50,7 +51,8 @@ async def validate_prompt(prompt: Prompt, classes: Mapping[str, Any], prompt_id:
         reasons += [f"{item['message']}: {item['details']}" for item in checker.errors[target]]
         for node_id, errors in checker.errors.items():
             if errors:
-                entry = node_errors.setdefault(node_id, {"errors": errors, "dependent_outputs": [], "class_type": prompt[node_id]["class_type"]})
+                kind = prompt[node_id]["class_type"]
+                entry = node_errors.setdefault(node_id, {"errors": errors, "dependent_outputs": [], "class_type": kind})
                 entry["dependent_outputs"].append(target)
     error = None if good else problem("prompt_outputs_failed_validation", "Prompt outputs failed validation", "\n".join(reasons))
     return Validation(bool(good), error, good, node_errors)
@@ -168,12 +170,14 @@ class _Checker:
         answers = await map_node(node_class, "validate_inputs", call, (self.prompt_id, node_id), names=shown)
         answers = [await item if inspect.isawaitable(item) else item for item in answers]
         bad = [item for item in answers if item is not True and not isinstance(item, ExecutionBlocker)]
-        return [problem("custom_validation_failed", "Custom validation failed for node", name if item is False else f"{name} - {item}",
-                        input_name=name) for name in call.values if name in shown for item in bad]
+        return [problem("custom_validation_failed", "Custom validation failed for node",
+                        name if item is False else f"{name} - {item}", input_name=name)
+                for name in call.values if name in shown for item in bad]
 
 
 def _required(name: str, live: LiveInputs) -> dict[str, Any]:
-    return problem("required_input_missing", "Required input is missing", name.split(".")[-1] if live.paths else name, input_name=name)
+    details = name.split(".")[-1] if live.paths else name
+    return problem("required_input_missing", "Required input is missing", details, input_name=name)
 
 
 def check_value(inputs: dict[str, Any], name: str, live: LiveInputs, own_judge: bool) -> dict[str, Any] | None:
@@ -190,10 +194,11 @@ def check_value(inputs: dict[str, Any], name: str, live: LiveInputs, own_judge: 
                        **told, received_value=value, exception_message=str(error))
     if own_judge:
         return None
+    told["received_value"] = value
     if "min" in options and value < options["min"]:
-        return problem("value_smaller_than_min", f"Value {value} smaller than min of {options['min']}", name, **told, received_value=value)
+        return problem("value_smaller_than_min", f"Value {value} smaller than min of {options['min']}", name, **told)
     if "max" in options and value > options["max"]:
-        return problem("value_bigger_than_max", f"Value {value} bigger than max of {options['max']}", name, **told, received_value=value)
+        return problem("value_bigger_than_max", f"Value {value} bigger than max of {options['max']}", name, **told)
     return _check_choice(kind, options, name, value, told) if kind == "COMBO" else None
 
 
@@ -206,4 +211,4 @@ def _check_choice(kind: str, options: dict, name: str, value: Any, told: dict) -
     long = len(choices) > _LONG_LIST
     shown = f"(list of length {len(choices)})" if long else str(choices)
     return problem("value_not_in_list", "Value not in list", f"{name}: {', '.join(map(repr, unknown))} not in {shown}",
-                   **{**told, "input_config": None if long else (kind, options)}, received_value=value)
+                   **{**told, "input_config": None if long else (kind, options)})

@@ -55,7 +55,8 @@ def to_prompt(workflow: Mapping[str, Any], info: Mapping[str, Any]) -> Prompt:
             continue
         if node["type"] not in info:
             subgraph = " (a subgraph: unpack it, or export the API form)" if graph.is_subgraph(node["type"]) else ""
-            raise WorkflowError(f"Node '{node.get('title') or node['type']}' not found{subgraph}. The custom node may not be installed.")
+            named = node.get("title") or node["type"]
+            raise WorkflowError(f"Node '{named}' not found{subgraph}. The custom node may not be installed.")
         title = node.get("title") or info[node["type"]]["display_name"] or node["type"]
         prompt[str(node["id"])] = {"inputs": graph.inputs(node), "class_type": node["type"], "_meta": {"title": title}}
     return prompt
@@ -91,7 +92,9 @@ class _Graph:
         link = self.links.get(link_id)
         if link is None:
             return None
-        source_id, socket, kind = (link[1], link[2], link[5]) if isinstance(link, list) else (link["origin_id"], link["origin_slot"], link["type"])
+        if isinstance(link, dict):
+            link = [link["id"], link["origin_id"], link["origin_slot"], link["target_id"], link["target_slot"], link["type"]]
+        _, source_id, socket, _, _, kind = link[:6]
         source = self.nodes.get(source_id)
         if source is None or source.get("mode", 0) == _MUTED:
             return None

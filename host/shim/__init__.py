@@ -37,7 +37,8 @@ def install(base_dir: str, *, input_dir: str | None = None, output_dir: str | No
         ours = _package(name) if part is None else importlib.import_module(f".{part}", __name__)
         found = sys.modules.setdefault(name, ours)
         if found is not ours:
-            raise RuntimeError(f"'{name}' is already imported from {getattr(found, '__file__', 'elsewhere')}; the host needs a process of its own.")
+            place = getattr(found, "__file__", "elsewhere")
+            raise RuntimeError(f"'{name}' is already imported from {place}; the host needs a process of its own.")
         parent, _, leaf = name.rpartition(".")
         if parent:
             setattr(sys.modules[parent], leaf, ours)

@@ -1,4 +1,7 @@
-"""ComfyUI's picture nodes as workflows see them: LoadImage, SaveImage, PreviewImage. V1 classes in ComfyUI, V3 here: same ids, inputs, outputs."""
+"""ComfyUI's picture nodes as workflows see them: LoadImage, SaveImage, PreviewImage.
+
+V1 classes in ComfyUI, V3 here: same ids, inputs and outputs, another spelling of the choice of files in /object_info.
+"""
 from __future__ import annotations
 
 import os
@@ -52,7 +55,8 @@ class SaveImage(io.ComfyNode):
         return io.Schema(
             node_id="SaveImage", display_name="Save Image", category="image", essentials_category="Basics",
             description="Saves the input images to your ComfyUI output directory.",
-            inputs=[io.Image.Input("images", tooltip="The images to save."), io.String.Input("filename_prefix", default="ComfyUI")],
+            inputs=[io.Image.Input("images", tooltip="The images to save."),
+                    io.String.Input("filename_prefix", default="ComfyUI")],
             is_output_node=True, outputs=[io.Image.Output("images")])
 
     @classmethod

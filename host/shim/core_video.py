@@ -8,17 +8,23 @@ from typing import Any
 from . import folder_paths, io, ui
 from .video import VideoCodec, VideoComponents, VideoContainer, VideoFromComponents, VideoFromFile
 
+_CRF = {"h264": (23.0, 51.0), "av1": (30.0, 63.0)}  # default, largest
 
-def _codec(offered: tuple[str, ...] = ("auto", "h264", "av1"), *, optional: bool = False, hidden: bool = False) -> io.DynamicCombo.Input:
-    """The codec choice; H.264 and AV1 open an encoding choice. CRF defaults and ranges are ComfyUI's."""
-    crf = {"h264": io.Float.Input("crf", default=23.0, min=0.0, max=51.0, step=1.0), "av1": io.Float.Input("crf", default=30.0, min=0.0, max=63.0, step=1.0)}
+
+def _codec(offered: tuple[str, ...] = ("auto", "h264", "av1"), optional: bool = False, hidden: bool = False) -> Any:
+    """The codec choice; H.264 and AV1 open an encoding choice."""
     colour = io.Combo.Input("color_space", options=["auto", "sRGB", "HDR", "HDR PQ"], default="auto", display_name="color space")
     options = []
     for name in offered:
+        if name == "auto":
+            options.append(io.DynamicCombo.Option(name, []))
+            continue
+        default, largest = _CRF[name]
+        crf = io.Float.Input("crf", default=default, min=0.0, max=largest, step=1.0)
         encoding = io.DynamicCombo.Input(
             "encoding", display_name="encoding mode", optional=True,
-            options=[io.DynamicCombo.Option("auto", []), io.DynamicCombo.Option("re-encode", [crf[name], colour] if name in crf else [])])
-        options.append(io.DynamicCombo.Option(name, [] if name == "auto" else [encoding]))
+            options=[io.DynamicCombo.Option("auto", []), io.DynamicCombo.Option("re-encode", [crf, colour])])
+        options.append(io.DynamicCombo.Option(name, [encoding]))
     return io.DynamicCombo.Input("codec", options=options, optional=optional, extra_dict={"hidden": True} if hidden else None)
 
 
@@ -31,7 +37,8 @@ class SaveVideo(io.ComfyNode):
         return io.Schema(
             node_id="SaveVideo", search_aliases=["export video"], display_name="Save Video", category="video",
             essentials_category="Basics", description="Saves the input videos to your ComfyUI output directory.",
-            inputs=[io.Video.Input("video", tooltip="The video to save."), io.String.Input("filename_prefix", default="video/ComfyUI"),
+            inputs=[io.Video.Input("video", tooltip="The video to save."),
+                    io.String.Input("filename_prefix", default="video/ComfyUI"),
                     io.DynamicCombo.Input("format", options=[*kinds, io.DynamicCombo.Option("webm", [_codec(("auto", "av1"))])]),
                     _codec(optional=True, hidden=True)],
             is_output_node=True, outputs=[io.Video.Output("video", tooltip="The input video, unchanged.")])
@@ -65,7 +72,8 @@ class CreateVideo(io.ComfyNode):
             inputs=[io.Image.Input("images", tooltip="The images to create a video from."),
                     io.Float.Input("fps", default=30.0, min=1.0, max=120.0, step=1.0),
                     io.Audio.Input("audio", optional=True, tooltip="The audio to add to the video."),
-                    io.Int.Input("bit_depth", min=8, max=10, default=8, step=2, optional=True, display_mode=io.NumberDisplay.number)],
+                    io.Int.Input("bit_depth", min=8, max=10, default=8, step=2, optional=True,
+                                 display_mode=io.NumberDisplay.number)],
             outputs=[io.Video.Output()])
 
     @classmethod

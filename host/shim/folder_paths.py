@@ -9,7 +9,7 @@ import os
 import time
 
 supported_pt_extensions = {".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"}
-_MODEL_FOLDERS = ("checkpoints", "vae", "audio_encoders", "detection", "diffusion_models", "clip_vision", "loras")  # core's that a pack may read
+_MODEL_FOLDERS = ("checkpoints", "vae", "audio_encoders", "detection", "diffusion_models", "clip_vision", "loras")  # of core
 _EXTRA_TYPES = {"webp": "image", "fbx": "model"}  # endings ComfyUI adds to the mimetypes table
 
 base_path = ""  # set by set_base
@@ -153,14 +153,15 @@ def filter_files_extensions(files: list[str], extensions: set[str]) -> list[str]
 
 
 def get_save_image_path(filename_prefix: str, output_dir: str, image_width: int = 0, image_height: int = 0) -> tuple:
-    """Where the next file of a prefix goes: (folder, name, counter, subfolder, prefix); the saver writes f"{name}_{counter:05}_.ending".
+    """Where the next file of a prefix goes: (folder, name, counter, subfolder, prefix); for f"{name}_{counter:05}_.png".
 
     Raises:
         Exception: when the prefix leads outside `output_dir`.
     """
     now = time.localtime()
-    figures = {"width": image_width, "height": image_height, "year": now.tm_year, "month": f"{now.tm_mon:02}", "day": f"{now.tm_mday:02}",
-               "hour": f"{now.tm_hour:02}", "minute": f"{now.tm_min:02}", "second": f"{now.tm_sec:02}"}
+    figures = {"width": image_width, "height": image_height, "year": now.tm_year, "month": f"{now.tm_mon:02}",
+               "day": f"{now.tm_mday:02}", "hour": f"{now.tm_hour:02}", "minute": f"{now.tm_min:02}",
+               "second": f"{now.tm_sec:02}"}
     for word, figure in figures.items():
         filename_prefix = filename_prefix.replace(f"%{word}%", str(figure))
     subfolder, name = os.path.split(os.path.normpath(filename_prefix))

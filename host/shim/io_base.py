@@ -1,6 +1,6 @@
 """The foundations of `comfy_api.latest.io`: what an input, an output and a socket type are.
 
-ComfyUI spells a socket as a class with two inner classes, `Image.Input` and `Image.Output`; both ask their owner for the type's name.
+ComfyUI spells a socket as a class with two inner classes, `Image.Input` and `Image.Output`; both ask their owner for its name.
 The dictionaries built here are what /object_info carries, so keys, their order and the dropping of None are ComfyUI 0.33's.
 """
 from __future__ import annotations
@@ -99,7 +99,8 @@ class WidgetInput(Input):
         self.default, self.socketless, self.widget_type, self.force_input = default, socketless, widget_type, force_input
 
     def as_dict(self) -> dict[str, Any]:
-        own = without_none(default=self.default, socketless=self.socketless, widgetType=self.widget_type, forceInput=self.force_input)
+        own = without_none(default=self.default, socketless=self.socketless, widgetType=self.widget_type,
+                           forceInput=self.force_input)
         return {**super().as_dict(), **own}
 
     def get_io_type(self) -> str:
@@ -129,7 +130,8 @@ class ComfyType:
 
 def owned(base: type, owner: type) -> type:
     """A copy of an Input or Output class that knows its owner."""
-    return type(base.__name__, (base,), {"Parent": owner, "__module__": base.__module__, "__qualname__": f"{owner.__name__}.{base.__name__}"})
+    names = {"__module__": base.__module__, "__qualname__": f"{owner.__name__}.{base.__name__}"}
+    return type(base.__name__, (base,), {"Parent": owner, **names})
 
 
 def comfytype(io_type: str):

@@ -1,4 +1,4 @@
-"""Inputs whose parts depend on other values: DynamicCombo (a choice that opens further inputs) and MatchType (sockets that agree).
+"""Inputs that depend on others: DynamicCombo (a choice that opens further inputs) and MatchType (sockets that agree).
 
 API form: `"size": "custom", "size.width": 96`. `execute` receives `size={"size": "custom", "width": 96}` (spec/comfyui.md 4.2).
 Autogrow and DynamicSlot are not here: the pack does not use them.
@@ -68,9 +68,9 @@ class MatchType(ComfyType):
             return {"template_id": self.template_id, "allowed_types": ",".join(kind.io_type for kind in self.allowed_types)}
 
     class Input(Input):
-        def __init__(self, id: str, template: Any, display_name: str | None = None, optional: bool = False, tooltip: str | None = None,
-                     lazy: bool | None = None, extra_dict: dict | None = None, raw_link: bool | None = None,
-                     advanced: bool | None = None):
+        def __init__(self, id: str, template: Any, display_name: str | None = None, optional: bool = False,
+                     tooltip: str | None = None, lazy: bool | None = None, extra_dict: dict | None = None,
+                     raw_link: bool | None = None, advanced: bool | None = None):
             super().__init__(id, display_name, optional, tooltip, lazy, extra_dict, raw_link, advanced)
             self.template = template
 
@@ -88,7 +88,8 @@ class MatchType(ComfyType):
 class LiveInputs:
     """A node's inputs once the chosen options of its DynamicCombos are opened."""
 
-    table: dict[str, dict[str, tuple]] = field(default_factory=lambda: {"required": {}, "optional": {}})  # category -> id -> (type, options)
+    # category -> flat id -> (type, options)
+    table: dict[str, dict[str, tuple]] = field(default_factory=lambda: {"required": {}, "optional": {}})
     paths: dict[str, str] = field(default_factory=dict)  # flat id -> dotted place in what execute receives
 
     def find(self, name: str) -> tuple[str | None, str | None, dict]:

@@ -99,8 +99,9 @@ class Schema:
             "output_name": [item.display_name or item.io_type for item in self.outputs],
             "output_tooltips": [item.tooltip or None for item in self.outputs],
             "output_matchtypes": matches if any(matches) else None,
-            "name": self.node_id, "display_name": self.display_name, "description": self.description, "python_module": python_module,
-            "category": self.category, "output_node": self.is_output_node, "deprecated": self.is_deprecated,
+            "name": self.node_id, "display_name": self.display_name, "description": self.description,
+            "python_module": python_module, "category": self.category, "output_node": self.is_output_node,
+            "deprecated": self.is_deprecated,
             "experimental": self.is_experimental, "dev_only": self.is_dev_only, "api_node": self.is_api_node, "price_badge": None,
             "search_aliases": self.search_aliases or None, "essentials_category": self.essentials_category,
             "has_intermediate_output": self.has_intermediate_output,
@@ -108,7 +109,7 @@ class Schema:
 
 
 class ComfyNode:
-    """Base of every node. Nodes are classes, never instances: everything is a classmethod, and `cls.hidden` is set for each call."""
+    """Base of every node. Nodes are classes, never instances: all is a classmethod, and `cls.hidden` is set for each call."""
 
     RELATIVE_PYTHON_MODULE: str | None = None  # set when a pack is loaded
     SCHEMA: Schema | None = None  # set by GET_SCHEMA

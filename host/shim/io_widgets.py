@@ -42,8 +42,9 @@ class Int(ComfyType):
 
         def as_dict(self) -> dict[str, Any]:
             display = self.display_mode.value if self.display_mode else None
-            return {**super().as_dict(), **without_none(min=self.min, max=self.max, step=self.step,
-                                                               control_after_generate=self.control_after_generate, display=display)}
+            own = without_none(min=self.min, max=self.max, step=self.step, control_after_generate=self.control_after_generate,
+                               display=display)
+            return {**super().as_dict(), **own}
 
 
 @comfytype("FLOAT")
@@ -72,8 +73,8 @@ class String(ComfyType):
 
     class Input(WidgetInput):
         def __init__(self, id: str, display_name: str | None = None, optional: bool = False, tooltip: str | None = None,
-                     lazy: bool | None = None, multiline: bool = False, placeholder: str | None = None, default: str | None = None,
-                     dynamic_prompts: bool | None = None, socketless: bool | None = None, force_input: bool | None = None,
+                     lazy: bool | None = None, multiline: bool = False, placeholder: str | None = None,
+                     default: str | None = None, dynamic_prompts: bool | None = None, socketless: bool | None = None, force_input: bool | None = None,
                      extra_dict: dict | None = None, raw_link: bool | None = None, advanced: bool | None = None):
             super().__init__(id, display_name, optional, tooltip, lazy, default, socketless, None, force_input, extra_dict,
                                  raw_link, advanced)
@@ -97,8 +98,8 @@ class Combo(ComfyType):
         multiselect = False
 
         def __init__(self, id: str, options: Any = None, display_name: str | None = None, optional: bool = False,
-                     tooltip: str | None = None, lazy: bool | None = None, default: Any = None, control_after_generate: Any = None,
-                     upload: UploadType | None = None, image_folder: Any = None, remote: Any = None,
+                     tooltip: str | None = None, lazy: bool | None = None, default: Any = None,
+                     control_after_generate: Any = None, upload: UploadType | None = None, image_folder: Any = None, remote: Any = None,
                      socketless: bool | None = None, extra_dict: dict | None = None, raw_link: bool | None = None,
                      advanced: bool | None = None):
             if isinstance(options, type) and issubclass(options, Enum):
@@ -109,7 +110,8 @@ class Combo(ComfyType):
             self.image_folder, self.remote = image_folder, remote
 
         def as_dict(self) -> dict[str, Any]:
-            own = without_none(multiselect=self.multiselect, options=self.options, control_after_generate=self.control_after_generate)
+            own = without_none(multiselect=self.multiselect, options=self.options,
+                               control_after_generate=self.control_after_generate)
             if self.upload is not None:
                 own[self.upload.value] = True
             own.update(without_none(image_folder=plain(self.image_folder), remote=self.remote.as_dict() if self.remote else None))
@@ -137,8 +139,8 @@ class MultiType(ComfyType):
     """An input that takes any of several types; given an Input instead of an id, it keeps that input's widget."""
 
     class Input(Input):
-        def __init__(self, id: Any, types: list, display_name: str | None = None, optional: bool = False, tooltip: str | None = None,
-                     lazy: bool | None = None, extra_dict: dict | None = None, raw_link: bool | None = None,
+        def __init__(self, id: Any, types: list, display_name: str | None = None, optional: bool = False,
+                     tooltip: str | None = None, lazy: bool | None = None, extra_dict: dict | None = None, raw_link: bool | None = None,
                      advanced: bool | None = None):
             self.input_override = None
             if isinstance(id, Input):

@@ -1,5 +1,7 @@
-"""`comfy.model_management`: which device, which precision, and the stop button. Without ComfyUI's memory juggling: a model is moved, not
-shared out."""
+"""`comfy.model_management`: which device, which precision, and the stop button.
+
+Without ComfyUI's memory juggling: a model is moved where it is needed, and stays.
+"""
 from __future__ import annotations
 
 from typing import Any, Sequence
@@ -71,7 +73,7 @@ def should_use_bf16(device: Any = None, **_: Any) -> bool:
     return not is_device_cpu(device or get_torch_device())
 
 
-def unet_dtype(device: Any = None, model_params: int = 0, supported_dtypes: Sequence[Any] | None = None, weight_dtype: Any = None) -> Any:
+def unet_dtype(device: Any = None, model_params: int = 0, supported_dtypes: Sequence[Any] | None = None, **_: Any) -> Any:
     """float32 on the CPU, else the first supported half precision."""
     import torch
 

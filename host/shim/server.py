@@ -1,4 +1,4 @@
-"""`server`: a PromptServer that remembers what it was told. Routes are collected, not served; messages go to the host's event hook."""
+"""`server`: a PromptServer that remembers what it was told. Routes are collected, not served."""
 from __future__ import annotations
 
 from typing import Any, Callable

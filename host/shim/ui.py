@@ -67,7 +67,8 @@ class ImageSaveHelper:
     """Saves IMAGE batches."""
 
     @staticmethod
-    def save_images(images: Any, filename_prefix: str, folder_type: FolderType, cls: Any, compress_level: int = 4) -> list[SavedResult]:
+    def save_images(images: Any, filename_prefix: str, folder_type: FolderType, cls: Any,
+                    compress_level: int = 4) -> list[SavedResult]:
         """images [B, H, W, C] 0..1 as one PNG each, numbered on from what is there."""
         import numpy as np
         from PIL import Image
@@ -114,7 +115,8 @@ class AudioSaveHelper:
         return results
 
     @staticmethod
-    def get_save_audio_ui(audio: dict, filename_prefix: str, cls: Any, format: str = "flac", quality: str = "128k") -> SavedAudios:
+    def get_save_audio_ui(audio: dict, filename_prefix: str, cls: Any, format: str = "flac",
+                          quality: str = "128k") -> SavedAudios:
         return SavedAudios(AudioSaveHelper.save_audio(audio, filename_prefix, FolderType.output, cls, format, quality))
 
 

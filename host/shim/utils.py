@@ -19,7 +19,7 @@ class ProgressBar:
         self._sent_at, self._sent = 0.0, -1
 
     def update_absolute(self, value: float, total: float | None = None, preview: Any = None) -> None:
-        """Sets the figure. preview: ("JPEG", PIL image, longest side) or None. First, last and previewed updates are always sent."""
+        """Sets the figure. preview: ("JPEG", PIL image, longest side) or None. First, last, previewed updates are always sent."""
         self.total = self.total if total is None else total
         self.current = value = min(value, self.total)
         if self.hook is None:

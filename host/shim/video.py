@@ -154,9 +154,10 @@ class VideoFromFile(VideoInput):
                 **options: Any) -> None:
         """Copies the streams as they are, adding metadata; re-encodes (through tensors) where container or codec differ."""
         with self._open() as container:
-            fits = VideoCodec(codec) is VideoCodec.AUTO or container.streams.video[0].codec.canonical_name == VideoCodec(codec).value
-            fits = fits and (VideoContainer(format) is VideoContainer.AUTO or VideoContainer(format).value in container.format.name)
-            if fits and not any(value is not None for value in options.values()):
+            there = container.streams.video[0].codec.canonical_name
+            same_codec = VideoCodec(codec) is VideoCodec.AUTO or VideoCodec(codec).value == there
+            same_kind = VideoContainer(format) is VideoContainer.AUTO or VideoContainer(format).value in container.format.name
+            if same_codec and same_kind and not any(value is not None for value in options.values()):
                 return _remux(container, path, metadata)
         return VideoFromComponents(self.get_components()).save_to(path, format, codec, metadata, **options)
 

@@ -12,7 +12,7 @@ Toy = io.Custom("TOY")
 
 
 def schema(node_id: str, inputs: list, outputs: list, **more) -> io.Schema:
-    return io.Schema(node_id=node_id, display_name=more.pop("display_name", node_id), category="Toys", inputs=inputs, outputs=outputs, **more)
+    return io.Schema(node_id=node_id, display_name=node_id, category="Toys", inputs=inputs, outputs=outputs, **more)
 
 
 class ToyNumber(io.ComfyNode):
@@ -81,8 +81,8 @@ class ToySplit(io.ComfyNode):
 class ToyJoin(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return schema("ToyJoin", [io.Int.Input("items", default=0), io.String.Input("comma", default="-")], [io.String.Output("text")],
-                      is_input_list=True)
+        return schema("ToyJoin", [io.Int.Input("items", default=0), io.String.Input("comma", default="-")],
+                      [io.String.Output("text")], is_input_list=True)
 
     @classmethod
     def execute(cls, items, comma):
@@ -177,8 +177,9 @@ class ToyDynamic(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         custom = [io.Int.Input("width", default=64, min=8), io.Int.Input("height", default=64, min=8)]
-        size = io.DynamicCombo.Input("size", options=[io.DynamicCombo.Option("small", []), io.DynamicCombo.Option("custom", custom)])
-        return schema("ToyDynamic", [size, io.Float.Input("scale", default=1.0, min=0.0, max=2.0, step=0.1)], [io.String.Output("text")])
+        options = [io.DynamicCombo.Option("small", []), io.DynamicCombo.Option("custom", custom)]
+        return schema("ToyDynamic", [io.DynamicCombo.Input("size", options=options), io.Float.Input("scale", default=1.0, min=0.0, max=2.0, step=0.1)],
+                      [io.String.Output("text")])
 
     @classmethod
     def execute(cls, size, scale):
@@ -214,13 +215,14 @@ class ToyPicture(io.ComfyNode):
         ComfyAPISync().execution.set_progress(1, 2)
         inference = torch.is_inference_mode_enabled()
         sound = torch.sin(torch.arange(frames * 640) / 16000 * 440 * 6.2832) * 0.3
-        return io.NodeOutput(torch.full((frames, 32, 48, 3), 0.5), {"waveform": sound[None, None], "sample_rate": 16000}, inference)
+        audio = {"waveform": sound[None, None], "sample_rate": 16000}
+        return io.NodeOutput(torch.full((frames, 32, 48, 3), 0.5), audio, inference)
 
 
 class ToyExtension(ComfyExtension):
     async def get_node_list(self):
-        return [ToyNumber, ToyAdd, ToyShow, ToyLazy, ToySplit, ToyJoin, ToySteps, ToyFail, ToyStubborn, ToyFingerprint, ToyJudge, ToyBlock,
-                ToyDynamic, ToyAsync, ToyPicture]
+        return [ToyNumber, ToyAdd, ToyShow, ToyLazy, ToySplit, ToyJoin, ToySteps, ToyFail, ToyStubborn, ToyFingerprint, ToyJudge,
+                ToyBlock, ToyDynamic, ToyAsync, ToyPicture]
 
 
 async def comfy_entrypoint():
