@@ -1,160 +1,194 @@
-"""One-time asset preparation from skimage's astronaut (NASA, public domain).
+"""One portrait -> the layers the renderer draws: head, suit, neck, backdrop, eyes and teeth, as textures.
 
-Everything is computed from the photo + a 478-point mesh (mesh.npz, our own
-MediaPipe run on that photo, 24x jitter-averaged) + a hand-drawn hair outline.
-No download, deterministic.  ~1.5 s; result can be cached as npz.
+Built in about a second, kept by the `Subject` that asked, and by nobody else. Textures are `portrait.SCALE` times the photo.
 """
 from __future__ import annotations
-import os, numpy as np, cv2
-HERE = os.path.dirname(os.path.abspath(__file__))
-X0, Y0, X1, Y1, S = 90, 0, 360, 256, 4          # photo window and texture up-sampling
-OVAL = [10,338,297,332,284,251,389,356,454,323,361,288,397,365,379,378,400,377,152,148,176,149,150,136,172,58,132,93,234,127,162,21,54,103,67,109]
-RING = [[61,146,91,181,84,17,314,405,321,375,291,409,270,269,267,0,37,39,40,185],
-        [76,77,90,180,85,16,315,404,320,307,306,408,304,303,302,11,72,73,74,184],
-        [62,96,89,179,86,15,316,403,319,325,292,407,272,271,268,12,38,41,42,183],
-        [78,95,88,178,87,14,317,402,318,324,308,415,310,311,312,13,82,81,80,191]]
-EYE_R = [33,7,163,144,145,153,154,155,133,173,157,158,159,160,161,246]
-EYE_L = [263,249,390,373,374,380,381,382,362,398,384,385,386,387,388,466]
-# hair/ear outline, photo pixels (drawn by hand on the portrait)
-_H = [(357,655),(345,655),(325,645),(310,625),(305,600),(300,580),(262,545),(230,500),(222,450),(215,380),(218,330),(235,280),(270,240),(320,208),(385,180),(400,160),(440,115),(490,100),(540,88),(600,80),(660,82),(720,100),(780,132),(830,165),(870,195),(900,240),(925,290),(935,340),(950,390),(950,440),(940,500),(925,545),(900,575),(870,605),(848,630),(840,650),(825,665),(805,678),(785,680)]
-HAIR = HAIR0 = np.array(_H) * (1100 / 1092 / 5) + [110, 0]
-NECK = NECK0 = np.array([(372,640),(374,760),(378,880),(395,903),(430,918),(480,930),(560,938),(640,947),(690,932),(712,917),(722,870),(737,800),(752,700),(752,640)]) * (1100/1092/5) + [110, 0]
-TORSO = TORSO0 = np.array([(80,236),(95,222),(114,207),(113,196),(118,184),(124,172),(131,162),(140,155),(150,151),(161,148.5),(172,148),(188,149),(215,160),(240,168),(256,175),(265,180),(279,193),(292,210),(300,228),(303,240),(318,240),(340,258),(360,275),(360,300),(60,300)])
 
-def up(img): return cv2.resize(img, None, fx=S, fy=S, interpolation=cv2.INTER_CUBIC)
-def T(p): return (np.asarray(p, np.float64) - [X0, Y0] + 0.5) * S - 0.5      # photo px -> texture px
-def fill(shape, p, v=255):
-    m = np.zeros(shape, np.uint8); cv2.fillPoly(m, [np.int32(np.round(T(p) * 16))], v, cv2.LINE_AA, 4); return m
+from dataclasses import dataclass, replace
 
-def grab(big, inner, e_in, e_out, it=3):
-    gc = np.full(inner.shape, cv2.GC_BGD, np.uint8); b = inner > 127
-    gc[cv2.dilate(b.astype(np.uint8), np.ones((e_out, e_out))) > 0] = cv2.GC_PR_BGD
-    gc[b] = cv2.GC_PR_FGD
-    gc[cv2.erode(b.astype(np.uint8), np.ones((e_in, e_in))) > 0] = cv2.GC_FGD
-    cv2.setRNGSeed(7)
-    cv2.grabCut(big, gc, None, np.zeros((1, 65)), np.zeros((1, 65)), it, cv2.GC_INIT_WITH_MASK)
-    return (((gc == 1) | (gc == 3)) * 255).astype(np.uint8)
+import numpy as np
 
-def identity_warp(P, seed):
-    """smooth forward displacement that turns the portrait into another (non-existing) person's geometry"""
-    r = np.random.default_rng([seed, 77]); u = lambda a: r.uniform(-a, a)
-    jw, cl, cb, nw, nl, ed, by, my, mw, hh, hw, es = u(4.5), u(5.5), u(3.5), u(2.0), u(2.6), u(2.2), u(2.0), u(2.2), u(2.2), u(7), u(6), u(1.0)
-    A = [(P[172,:2],(-jw,0),15),(P[397,:2],(jw,0),15),(P[136,:2],(-jw,0),13),(P[365,:2],(jw,0),13),(P[152,:2],(0,cl),20),(P[234,:2],(-cb,0),17),(P[454,:2],(cb,0),17),
-         (P[98,:2],(-nw,0),7),(P[327,:2],(nw,0),7),(P[4,:2],(0,nl),9),(P[2,:2],(0,nl),9),(P[EYE_R,:2].mean(0),(-ed,0),11),(P[EYE_L,:2].mean(0),(ed,0),11),
-         (P[105,:2],(0,by),9),(P[334,:2],(0,by),9),(P[61,:2],(-mw,my),9),(P[291,:2],(mw,my),9),(P[13,:2],(0,my),10),
-         (np.array([225.,22.]),(0,-hh),26),(np.array([158.,80.]),(-hw,0),24),(np.array([298.,85.]),(hw,0),24)]
-    for e, sg in ((EYE_R, 1), (EYE_L, 1)):
-        c = P[e,:2].mean(0); A += [(c+[0,-4],(0,-es),6),(c+[0,4],(0,es),6)]
-    def f(Q):
-        Q = np.asarray(Q, np.float64); D = np.zeros(Q.shape[:-1] + (2,))
-        for c, d, sg in A: D += np.exp(-((Q[..., :2] - c) ** 2).sum(-1) / (2 * sg * sg))[..., None] * np.array(d)
-        return D
-    return f, r
+from .identity import Look, dye, invent, mix, tan
+from .layout import EYES, INNER_LIPS, JAW_EDGE, OVAL, SKIN_SAMPLE
+from .portrait import Portrait, blurred, enlarge, filled, grown, load, shrink, shrunk, to_texture
 
-def build(identity=None):
-    from skimage import data
-    global HAIR, NECK, TORSO
-    im = data.astronaut()[Y0:Y1, X0:X1].copy()
-    d = np.load(os.path.join(HERE, "mesh.npz")); P = d["pts"].astype(np.float64); tri = d["tri"].astype(np.int64)
-    HAIR, NECK, TORSO = HAIR0.copy(), NECK0.copy(), TORSO0.copy()
-    if identity is not None:
-        f, r = identity_warp(P, identity)
-        gy, gx = np.mgrid[Y0:Y1, X0:X1].astype(np.float64); G = np.stack([gx, gy], -1); I = G - f(G)
-        for _ in range(4): I = G - f(I)
-        im = cv2.remap(im, (I[..., 0] - X0).astype(np.float32), (I[..., 1] - Y0).astype(np.float32), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT)
-        P[:, :2] += f(P); P[:, 2] *= r.uniform(.92, 1.1); HAIR += f(HAIR); NECK += f(NECK); TORSO += f(TORSO)
-    big = up(im); h, w = big.shape[:2]
-    # mild unsharp so a 2.2x magnified face is not mushy
-    sharp = cv2.addWeighted(big, 1.6, cv2.GaussianBlur(big, (0, 0), 4.0), -0.6, 0)
-    jaw = [234,93,132,58,172,136,150,149,176,148,152,377,400,378,379,365,397,288,361,323,454]
-    head_poly = np.vstack([HAIR, P[jaw[::-1], :2]])
-    inner = fill((h, w), head_poly)
-    a = grab(big, inner, 41, 33)
-    allow = cv2.dilate(inner, np.ones((17, 17)))                       # never stray far from the drawn outline
-    ov = fill((h, w), P[OVAL, :2])
-    low = np.arange(h)[:, None] > T([[0, 138.5]])[0, 1]                # below the ear lobes: the jaw line itself
-    ovs = cv2.erode(ov, np.ones((9, 9)))                               # the mesh oval sits ~1 px outside the visible jaw
-    a = np.where(low, ovs, cv2.min(a, allow)); a = np.where(ovs > 127, 255, a).astype(np.uint8)
-    head_a = cv2.GaussianBlur(a, (0, 0), 2.2)
-    # --- torso ---
-    ti = fill((h, w), TORSO)
-    neckm = fill((h, w), NECK)
-    rough = ti.copy(); rough[neckm > 0] = 255
-    hd = cv2.dilate(a, np.ones((9, 9)))
-    t = grab(big, rough, 25, 13)
-    t[hd > 0] = np.where(ti[hd > 0] > 127, 255, 0)
-    t[neckm > 0] = np.where(ti[neckm > 0] > 127, 255, 0)
-    torso_a = cv2.GaussianBlur(t, (0, 0), 2.0)
-    # texture holes -> inpaint at 1x
-    def inp(mask_big, r=6, dil=3):
-        m = cv2.resize(mask_big, (w // S, h // S), interpolation=cv2.INTER_AREA)
-        m = cv2.dilate((m > 8).astype(np.uint8), np.ones((dil, dil)))
-        return up(cv2.inpaint(im, m, r, cv2.INPAINT_TELEA))
-    person = cv2.max(cv2.max(a, t), cv2.max(neckm, inner))
-    m1 = cv2.dilate((cv2.resize(person, (w // S, h // S), interpolation=cv2.INTER_AREA) > 6).astype(np.uint8), np.ones((9, 9)))
-    # background plate: normalised convolution (push-pull) + the photo's own grain
-    f = im.astype(np.float32); k = (1 - m1).astype(np.float32); acc = np.zeros_like(f); wt = np.zeros_like(k); first = f * k[..., None]
-    for sg in (3, 8, 20, 60):
-        n = cv2.GaussianBlur(first, (0, 0), sg); q = cv2.GaussianBlur(k, (0, 0), sg)
-        g = np.clip(q * 4, 0, 1) * (1 - wt); acc += g[..., None] * n / np.maximum(q, 1e-4)[..., None]; wt += g
-    acc /= np.maximum(wt, 1e-4)[..., None]
-    bgp = np.where(m1[..., None] > 0, acc, f)
-    soft = cv2.GaussianBlur(m1.astype(np.float32), (0, 0), 4)[..., None]
-    bgp = bgp * (1 - soft) + cv2.GaussianBlur(bgp, (0, 0), 6) * soft
-    rng = np.random.default_rng(3); grain = cv2.GaussianBlur(rng.normal(0, 4.0, bgp.shape[:2]).astype(np.float32), (0, 0), 0.7)
-    bgp = np.clip(bgp + soft * grain[..., None], 0, 255)
-    bg = up(bgp.astype(np.uint8))
-    tin = cv2.erode(t, np.ones((7, 7))); tin[cv2.dilate(neckm, np.ones((9, 9))) > 0] = 0; tin[hd > 0] = 0
-    torso = np.where((tin > 0)[..., None], sharp, inp(255 - tin, 4, 1))
-    # neck: keep photo skin under the chin, inpaint upwards under the jaw
-    hole = cv2.bitwise_and(cv2.dilate(a, np.ones((13, 13))), 255)
-    nmask = cv2.resize(cv2.max(hole, 255 - cv2.erode(neckm, np.ones((9, 9)))), (w // S, h // S), interpolation=cv2.INTER_AREA) > 20
-    neck = up(cv2.inpaint(im, nmask.astype(np.uint8), 4, cv2.INPAINT_TELEA))
-    neck = cv2.GaussianBlur(neck, (0, 0), 3)
-    # head colour bleeding: replicate colours outward so the soft alpha never shows the old background
-    hb = inp(255 - cv2.erode(a, np.ones((9, 9))), 3, 1)
-    head = np.where((cv2.erode(a, np.ones((9, 9))) > 0)[..., None], sharp, hb)
-    # eyes: fill the eye opening outward
-    em = cv2.max(fill((h, w), P[EYE_R, :2]), fill((h, w), P[EYE_L, :2])); em = cv2.erode((em > 200).astype(np.uint8), np.ones((3, 3)))
-    near = cv2.dilate(em, np.ones((41, 41)))
-    yy, xx = np.nonzero(near); y0, y1, x0, x1 = yy.min(), yy.max() + 1, xx.min(), xx.max() + 1
-    eye = sharp.copy(); sub = eye[y0:y1, x0:x1].copy()
-    eye[y0:y1, x0:x1] = cv2.inpaint(sub, ((1 - em[y0:y1, x0:x1]) & near[y0:y1, x0:x1]).astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    # teeth patch: inside of the smile
-    inn = P[RING[3], :2]
-    tm = cv2.erode((fill((h, w), inn) > 200).astype(np.uint8), np.ones((7, 7)))
-    b = T([[inn[:, 0].min() - 2, inn[:, 1].min() - 5], [inn[:, 0].max() + 2, inn[:, 1].max() + 3]]).astype(int)
-    sub = big[b[0, 1]:b[1, 1], b[0, 0]:b[1, 0]]; ms = 1 - tm[b[0, 1]:b[1, 1], b[0, 0]:b[1, 0]]
-    teeth = cv2.inpaint(sub, ms, 5, cv2.INPAINT_TELEA)
-    ovl = cv2.GaussianBlur(fill((h, w), P[OVAL, :2]), (0, 0), 6).astype(np.float32)[..., None] / 255
-    lab = cv2.cvtColor(head, cv2.COLOR_RGB2LAB).astype(np.float32); skin = np.median(lab[fill((h, w), P[[117, 118, 101, 36, 205, 187], :2]) > 0], 0)
-    dist = np.sqrt(((lab - skin) * [.35, 1.2, .8]).__pow__(2).sum(-1)); skinm = cv2.GaussianBlur((np.clip(1.6 - dist / 22, 0, 1)).astype(np.float32), (0, 0), 2)[..., None]
-    yb = T([[0, P[[105, 334], 1].mean() + 3]])[0, 1]; geo = ovl * np.clip((np.arange(h)[:, None, None] - yb) / 24, 0, 1)
-    eo = cv2.GaussianBlur(cv2.max(fill((h, w), P[EYE_R, :2]), fill((h, w), P[EYE_L, :2])), (0, 0), 1.5).astype(np.float32)[..., None] / 255
-    tth = cv2.GaussianBlur(fill((h, w), P[RING[3], :2]), (0, 0), 1.5).astype(np.float32)[..., None] / 255
-    inn_ = np.clip(cv2.GaussianBlur(cv2.erode(fill((h, w), P[OVAL, :2]), np.ones((25, 25))), (0, 0), 5).astype(np.float32)[..., None] / 255, 0, 1)
-    skinm = np.maximum(skinm, np.maximum(geo * np.clip((np.arange(h)[:, None, None] - yb) / 24, 0, 1), inn_ * geo)) * (1 - eo) * (1 - tth)
-    low = (np.arange(h)[:, None, None] > T([[0, 139]])[0, 1]); skinm = np.where(low, (1 - tth), skinm).astype(np.float32)
-    hairm = np.clip(1 - np.maximum(ovl * skinm * 1.4, skinm * .9 * (np.arange(h)[:, None, None] > T([[0, 100]])[0, 1])), 0, 1) * np.clip(1 - ovl * (np.arange(h)[:, None, None] > T([[0, 97]])[0, 1]), 0, 1)
-    hairmask = np.clip(hairm[..., 0] * 255, 0, 255).astype(np.uint8)
-    for bw in ([70,63,105,66,107,55,65,52,53,46], [300,293,334,296,336,285,295,282,283,276]):      # brows are face, not hair
-        hairmask[cv2.dilate(fill((h, w), P[bw, :2]), np.ones((11, 11))) > 0] = 0
-    if identity is not None:                                            # recolour hair, skin, suit, backdrop
-        def hsv(img, m, dh, ss, vs, base=0):
-            h = cv2.cvtColor(img, cv2.COLOR_RGB2HSV).astype(np.float32); h[..., 0] = (h[..., 0] + dh) % 180; h[..., 1] = np.clip(h[..., 1] * ss, 0, 255); h[..., 2] = np.clip(h[..., 2] * vs + base, 0, 255)
-            return np.clip(img * (1 - m) + cv2.cvtColor(h.astype(np.uint8), cv2.COLOR_HSV2RGB).astype(np.float32) * m, 0, 255).astype(np.uint8)
-        hd_, hs_, hv_ = r.uniform(-14, 8), r.uniform(.2, 1.5), r.uniform(.30, 1.15)
-        tone = np.array([1, 1, 1]) * r.uniform(.55, 1.06); tone = tone * np.array([1, 1 - .14 * (1 - tone[1]), 1 - .26 * (1 - tone[2])])
-        def sk(img): return np.clip(img.astype(np.float32) * (1 + (tone - 1)), 0, 255)
-        head = np.clip(head * (1 - skinm) + sk(head) * skinm, 0, 255).astype(np.uint8); head = hsv(head, hairm, hd_, hs_, hv_)
-        neck = sk(neck).astype(np.uint8); torso = hsv(torso, np.ones((h, w, 1), np.float32), r.uniform(0, 180), r.uniform(.4, 1.0), r.uniform(.6, 1.1))
-        bg = hsv(bg, np.ones((h, w, 1), np.float32), r.uniform(0, 180), r.uniform(.5, 3.0), r.uniform(.55, 1.05))
-        es_ = sk(eye).astype(np.uint8); em3 = cv2.GaussianBlur(em.astype(np.float32), (0, 0), 1.5)[..., None]; eye = np.clip(eye * em3 + es_ * (1 - em3), 0, 255).astype(np.uint8)
-    return dict(pts=P, tri=tri, head=head, head_a=head_a, torso=torso, torso_a=torso_a, neck=neck, neckm=cv2.GaussianBlur(neckm, (0, 0), 2.5), bg=bg,
-                eye=eye, hairmask=hairmask, teeth=teeth, teeth_box=b, hairpoly=HAIR.copy())
+_EAR_LOBES = 138.5    # photo row below which the head's edge is the jaw line itself
+_FULL_BROWS = ([70, 63, 105, 66, 107, 55, 65, 52, 53, 46], [300, 293, 334, 296, 336, 285, 295, 282, 283, 276])
 
-if __name__ == "__main__":
-    import time; t0 = time.time(); A = build(); print("assets", round(time.time() - t0, 2), "s")
-    def comp(rgb, a): return (rgb * (a[..., None] / 255.) + 128 * (1 - a[..., None] / 255.)).astype(np.uint8)
-    row = np.hstack([comp(A["head"], A["head_a"]), comp(A["torso"], A["torso_a"]), A["bg"]]); row2 = np.hstack([comp(A["neck"], A["neckm"]), A["eye"], cv2.resize(A["teeth"], (A["bg"].shape[1], A["bg"].shape[0]))])
-    cv2.imwrite("assets.png", cv2.resize(np.vstack([row, row2])[:, :, ::-1], None, fx=.5, fy=.5, interpolation=cv2.INTER_AREA))
+
+@dataclass(frozen=True)
+class Layers:
+    """What the renderer draws. Images are uint8 RGB [H, W, 3], masks uint8 [H, W] 0..255, at texture size unless said otherwise."""
+    points: np.ndarray       # float64 [478, 3] photo pixels
+    plain_points: np.ndarray  # the same before the identity's warp: triangles are made on these, alike for everybody
+    hair_outline: np.ndarray  # float64 [P, 2] photo pixels
+    head: np.ndarray
+    head_alpha: np.ndarray
+    hair_mask: np.ndarray
+    torso: np.ndarray
+    torso_alpha: np.ndarray
+    neck: np.ndarray
+    neck_alpha: np.ndarray
+    background: np.ndarray
+    eyes: np.ndarray         # eyeballs, filled outwards behind the lids
+    teeth: np.ndarray        # a patch with the upper row
+
+
+def build(identity: int | None) -> Layers:
+    """All layers of one person; None is the portrait itself (for tests)."""
+    plain = load()
+    portrait, look = (plain, None) if identity is None else invent(plain, identity)
+    big = enlarge(portrait.image)
+    sharp = _sharpened(big)
+    shape = big.shape[:2]
+    head_mask = _head_mask(portrait, shape)
+    neck_mask = filled(shape, portrait.neck)
+    torso_mask = _torso_mask(portrait, head_mask, neck_mask)
+    person = np.maximum.reduce([head_mask, torso_mask, neck_mask, _drawn_head(portrait, shape)])
+    eyes, eye_mask = _eyes(portrait, sharp)
+    layers = Layers(
+        points=portrait.points, plain_points=plain.points, hair_outline=portrait.hair, head=_head(portrait, sharp, head_mask), head_alpha=blurred(head_mask, 2.2),
+        hair_mask=np.zeros(shape, np.uint8), torso=_torso(portrait, sharp, head_mask, neck_mask, torso_mask),
+        torso_alpha=blurred(torso_mask, 2.0), neck=_neck(portrait, head_mask, neck_mask), neck_alpha=blurred(neck_mask, 2.5),
+        background=_backdrop(portrait.image, person), eyes=eyes, teeth=_teeth(portrait, big))
+    skin, hair = _skin_and_hair(portrait, layers.head)
+    layers = replace(layers, hair_mask=_hair_mask(portrait, hair))
+    return layers if look is None else _coloured(layers, look, skin, hair, eye_mask)
+
+
+# --------------------------------------------------------------------------------------------------------------- masks
+
+def _drawn_head(portrait: Portrait, shape) -> np.ndarray:
+    return filled(shape, np.vstack([portrait.hair, portrait.points[JAW_EDGE[::-1], :2]]))
+
+
+def _below(shape, row: float) -> np.ndarray:  # -> bool [H, 1]
+    return np.arange(shape[0])[:, None] > to_texture([[0, row]])[0, 1]
+
+
+def _head_mask(portrait: Portrait, shape) -> np.ndarray:
+    """Hair and face, 0 or 255: cut out above the ear lobes, the mesh's outline below them."""
+    near = grown(_drawn_head(portrait, shape), 17)
+    face = shrunk(filled(shape, portrait.points[list(OVAL), :2]), 9)    # the mesh sits about 1 px outside the visible jaw
+    mask = np.where(_below(shape, _EAR_LOBES), face, np.minimum(portrait.head_cut, near))
+    return np.where(face > 127, 255, mask).astype(np.uint8)
+
+
+def _torso_mask(portrait: Portrait, head_mask, neck_mask) -> np.ndarray:
+    drawn = np.where(filled(head_mask.shape, portrait.torso) > 127, 255, 0)
+    unclear = (grown(head_mask, 9) > 0) | (neck_mask > 0)
+    return np.where(unclear, drawn, portrait.torso_cut).astype(np.uint8)
+
+
+def _soft(mask: np.ndarray, sigma: float) -> np.ndarray:  # -> float32 [H, W, 1] 0..1
+    return blurred(mask, sigma).astype(np.float32)[..., None] / 255
+
+
+def _skin_and_hair(portrait: Portrait, head: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two soft masks [H, W, 1]: where the head's texture is skin, where hair."""
+    import cv2
+    shape = head.shape[:2]
+    flat = portrait.points[:, :2]
+    lab = cv2.cvtColor(head, cv2.COLOR_RGB2LAB).astype(np.float32)
+    typical = np.median(lab[filled(shape, flat[SKIN_SAMPLE]) > 0], 0)
+    distance = np.sqrt((((lab - typical) * np.array([.35, 1.2, .8], np.float32)) ** 2).sum(-1))
+    alike = blurred(np.clip(1.6 - distance / 22, 0, 1).astype(np.float32), 2)[..., None]
+    oval = filled(shape, flat[list(OVAL)])
+    soft_oval = _soft(oval, 6)
+    core = _soft(shrunk(oval, 25), 5)
+    brow_row = to_texture([[0, flat[[105, 334], 1].mean() + 3]])[0, 1]
+    under_brows = np.clip((np.arange(shape[0])[:, None, None] - brow_row) / 24, 0, 1)
+    face = soft_oval * under_brows
+    skin = np.maximum(alike, np.maximum(face * under_brows, core * face))
+    skin = skin * (1 - _soft(np.maximum(*(filled(shape, flat[eye]) for eye in EYES)), 1.5))
+    mouth = 1 - _soft(filled(shape, flat[INNER_LIPS]), 1.5)
+    skin = np.where(_below(shape, 139)[..., None], mouth, skin * mouth).astype(np.float32)
+    cheek_rows, temple_rows = _below(shape, 100)[..., None], _below(shape, 97)[..., None]
+    hair = np.clip(1 - np.maximum(soft_oval * skin * 1.4, skin * .9 * cheek_rows), 0, 1) * np.clip(1 - soft_oval * temple_rows, 0, 1)
+    return skin, hair.astype(np.float32)
+
+
+def _hair_mask(portrait: Portrait, hair: np.ndarray) -> np.ndarray:
+    mask = np.clip(hair[..., 0] * 255, 0, 255).astype(np.uint8)
+    for brow in _FULL_BROWS:                                            # brows belong to the face
+        mask[grown(filled(mask.shape, portrait.points[brow, :2]), 11) > 0] = 0
+    return mask
+
+
+# -------------------------------------------------------------------------------------------------------------- images
+
+def _sharpened(big: np.ndarray) -> np.ndarray:
+    import cv2
+    return cv2.addWeighted(big, 1.6, blurred(big, 4.0), -0.6, 0)
+
+
+def _fill(portrait: Portrait, unknown: np.ndarray, radius: int, grow: int) -> np.ndarray:
+    """The photo with the `unknown` (texture-size mask) painted over from around, at texture size."""
+    import cv2
+    hole = grown((shrink(unknown) > 8).astype(np.uint8), grow)
+    return enlarge(cv2.inpaint(portrait.image, hole, radius, cv2.INPAINT_TELEA))
+
+
+def _head(portrait, sharp, head_mask) -> np.ndarray:
+    """Head colours, continued outwards so that the soft edge never shows the old backdrop."""
+    known = shrunk(head_mask, 9)
+    return np.where((known > 0)[..., None], sharp, _fill(portrait, 255 - known, 3, 1))
+
+
+def _torso(portrait, sharp, head_mask, neck_mask, torso_mask) -> np.ndarray:
+    known = shrunk(torso_mask, 7)
+    known[(grown(neck_mask, 9) > 0) | (grown(head_mask, 9) > 0)] = 0
+    return np.where((known > 0)[..., None], sharp, _fill(portrait, 255 - known, 4, 1))
+
+
+def _neck(portrait, head_mask, neck_mask) -> np.ndarray:
+    """Skin under the chin, continued upwards behind the jaw."""
+    import cv2
+    unknown = shrink(np.maximum(grown(head_mask, 13), 255 - shrunk(neck_mask, 9))) > 20
+    return blurred(enlarge(cv2.inpaint(portrait.image, unknown.astype(np.uint8), 4, cv2.INPAINT_TELEA)), 3)
+
+
+def _backdrop(image: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """The backdrop without the person: wider and wider means of what is known, with the photo's grain."""
+    hole = grown((shrink(person) > 6).astype(np.uint8), 9)
+    photo, known = image.astype(np.float32), (1 - hole).astype(np.float32)
+    total, weight = np.zeros_like(photo), np.zeros_like(known)
+    for sigma in (3, 8, 20, 60):
+        share = blurred(known, sigma)
+        take = np.clip(share * 4, 0, 1) * (1 - weight)
+        total += take[..., None] * blurred(photo * known[..., None], sigma) / np.maximum(share, 1e-4)[..., None]
+        weight += take
+    plate = np.where(hole[..., None] > 0, total / np.maximum(weight, 1e-4)[..., None], photo)
+    soft = blurred(hole.astype(np.float32), 4)[..., None]
+    plate = plate * (1 - soft) + blurred(plate, 6) * soft
+    grain = blurred(np.random.default_rng(3).normal(0, 4.0, hole.shape).astype(np.float32), 0.7)
+    return enlarge(np.clip(plate + soft * grain[..., None], 0, 255).astype(np.uint8))
+
+
+def _eyes(portrait, sharp) -> tuple[np.ndarray, np.ndarray]:
+    """Eyeballs continued behind the lids, and the mask [H, W] 0/1 of what is seen in the photo."""
+    import cv2
+    seen = np.maximum(*(filled(sharp.shape[:2], portrait.points[eye, :2]) for eye in EYES))
+    seen = shrunk((seen > 200).astype(np.uint8), 3)
+    around = grown(seen, 41)
+    rows, columns = np.nonzero(around)
+    box = np.s_[rows.min():rows.max() + 1, columns.min():columns.max() + 1]
+    eyes = sharp.copy()
+    eyes[box] = cv2.inpaint(sharp[box].copy(), ((1 - seen[box]) & around[box]).astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    return eyes, seen
+
+
+def _teeth(portrait, big) -> np.ndarray:
+    """The photo's upper teeth, continued outwards to a rectangle."""
+    import cv2
+    ring = portrait.points[INNER_LIPS, :2]
+    (x0, y0), (x1, y1) = to_texture([ring.min(0) - [2, 5], ring.max(0) + [2, 3]]).astype(int)
+    known = shrunk((filled(big.shape[:2], ring) > 200).astype(np.uint8), 7)
+    return cv2.inpaint(big[y0:y1, x0:x1], 1 - known[y0:y1, x0:x1], 5, cv2.INPAINT_TELEA)
+
+
+def _coloured(layers: Layers, look: Look, skin, hair, eye_mask) -> Layers:
+    head = dye(tan(layers.head, look.skin, skin), look.hair, hair)
+    iris = blurred(eye_mask.astype(np.float32), 1.5)[..., None]
+    return replace(layers, head=head, neck=tan(layers.neck, look.skin), torso=dye(layers.torso, look.suit),
+                   background=dye(layers.background, look.backdrop), eyes=mix(tan(layers.eyes, look.skin), layers.eyes, iris))
