@@ -14,7 +14,7 @@ from ..media_core.errors import FileFormatError
 from .audio_net import AudioAttNet, AudioNet, AudioNetAVE
 from .layers import DISPLACEMENT, MLP, mlp_sizes
 from .motion import FACE_OUTPUTS, FaceDims, FaceMotionNet, MouthMotionNet, SpeechMotionNet
-from .triplane import GridConfig
+from .triplane import GridConfig, grid_levels
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,12 @@ def grid_of_state(state: Mapping[str, Tensor], default: GridConfig, **known: Any
         FileFormatError: the table's rows contradict that layout (another bound or resolution is needed in `known`).
     """
     offsets, table = state["encoder_xy.offsets"], state["encoder_xy.embeddings"]
-    values = {**vars(default), **known, "levels": len(offsets) - 1, "features": table.shape[1]}
-    return GridConfig(**values)
+    config = GridConfig(**{**vars(default), **known, "levels": len(offsets) - 1, "features": table.shape[1]})
+    expected = [level.start for level in grid_levels(config)]
+    if expected != offsets[:-1].tolist():
+        raise FileFormatError(f"The tri-plane's grids must start at rows {expected[:4]} ... for these settings",
+                              f"they start at {offsets[:4].tolist()} ...", "Give the bound and the grid it was trained with")
+    return config
 
 
 def build_motion_net(state: Mapping[str, Tensor], *, bound: float = 0.15, window: Optional[int] = None,
