@@ -122,6 +122,15 @@ def test_silent_frames_follow_the_sound():
     assert silent.shape == (75,) and silent[:22].all() and not silent[25:50].any() and silent[56:].all()
 
 
+def test_silent_frames_equal_their_slow_twin():
+    flags = torch.rand(161, generator=torch.Generator().manual_seed(0)) < 0.7
+    silent = Speech(torch.zeros(161, 80), 80.0, "mel", 2.0, flags).silent_frames()
+    for frame in range(50):  # rows from the frame's start to its end, both rounded outwards
+        first, last = int(np.floor(frame * 3.2 + 1e-9)), int(np.ceil((frame + 1) * 3.2 - 1e-9))
+        assert bool(silent[frame]) == bool(flags[first:last].all()), frame
+    assert silent.any() and not silent.all()
+
+
 def test_save_and_load(tmp_path):
     made = speech(0.7, 8000)
     again = Speech.load(made.save(tmp_path / "a.safetensors"))

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import struct
 import weakref
 from fractions import Fraction
@@ -185,6 +186,22 @@ def test_nothing_is_left_when_the_block_fails(tmp_path, error):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+def test_a_failed_film_is_closed(tmp_path):
+    def opened() -> list[str]:
+        folder = "/proc/self/fd"
+        names = [os.path.join(folder, name) for name in os.listdir(folder)]
+        return [target for name in names if os.path.lexists(name) and str(tmp_path) in (target := os.readlink(name))]
+
+    writer = VideoWriter(tmp_path / "a.mp4", W, H)
+    with pytest.raises(Cancelled):
+        with writer:
+            writer.write(frames(60))
+            assert len(opened()) == 1
+            raise Cancelled
+    assert opened() == []
+
+
 def test_an_older_film_survives_a_failure(tmp_path):
     path = film(tmp_path / "a.mp4")
     before = path.read_bytes()
@@ -261,6 +278,21 @@ def test_a_film_without_a_picture_and_one_without_sound(tmp_path):
         container.mux(stream.encode(None))
     with pytest.raises(FileFormatError, match="voice.mp4 has none"):
         probe(tmp_path / "voice.mp4")
+
+
+def test_sound_that_starts_late_gets_silence_in_front(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        picture, voice = container.add_stream("libx264", rate=25), container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        picture.width, picture.height, picture.pix_fmt = W, H, "yuv420p"
+        for _ in range(25):
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(frames(1)[0], format="rgb24")))
+        container.mux(picture.encode(None))
+        block = av.AudioFrame.from_ndarray(np.full((1, 4000), 16384, np.int16), format="s16", layout="mono")
+        block.sample_rate, block.pts, block.time_base = 8000, 4000, Fraction(1, 8000)
+        container.mux(voice.encode(block))
+        container.mux(voice.encode(None))
+    sound = load_sound(tmp_path / "a.mkv")
+    assert sound.samples == 8000 and not sound.waveform[:, :4000].any() and (sound.waveform[:, 4000:] == 0.5).all()
 
 
 def test_rotation_is_honoured(tmp_path):
