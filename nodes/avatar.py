@@ -68,7 +68,7 @@ class DriveAvatar(io.ComfyNode):
                                tooltip="track: as in the expression or the avatar's recording; generated: new ones from the "
                                        "seed; none."),
                 io.Float.Input("smoothing", default=0.0, min=0.0, max=10.0, step=0.25,
-                               tooltip="Smooths lip motion over this many frames, without delay: 0 follows every sound, 3 mumbles."),
+                               tooltip="Smooths lip motion over so many frames, undelayed: 0 follows every sound, 3 mumbles."),
                 io.Float.Input("lip_gain", default=1.0, min=0.0, max=2.0, step=0.05,
                                tooltip="How far the lips move: 1 as learned, 0 still, above 1 exaggerated."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,

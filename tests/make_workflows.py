@@ -5,22 +5,27 @@ Widget values stand by position in the order of the nodes' definitions, nodes in
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, Mapping
 
 from pack import ROOT, temporary_host
-
 from talking_heads.host.workflow import extra_slots, has_widget
 
 NOTES = {
-    "avatar_speech_to_video":
-        "## Speech to talking avatar\n\n1. Copy `demo/demo_speech.wav` of this pack into ComfyUI's `input` folder, or choose your own speech.\n"
-        "2. Choose an avatar. `demo_avatar` comes with the pack; your own lie in `models/talking_heads`.\n3. Run. Save Video writes the film to "
-        "`output/talking_heads`.\n\nThe demo face is invented: a warped NASA portrait (Eileen Collins, public domain). She never said these words.",
-    "train_avatar":
-        "## Train an avatar\n\nFilms the synthetic subject (an invented person), trains an avatar of it, and drives it with sentences it has not "
-        "heard. Put *Load Dataset* in the first node's place for a recording of your own.\n\nTraining shows its progress on the node. "
-        "Interrupt when you like: running it again continues.",
+    "avatar_speech_to_video": """\
+## Speech to talking avatar
+
+1. Copy `demo/demo_speech.wav` of this pack into ComfyUI's `input` folder, or choose your own speech.
+2. Choose an avatar. `demo_avatar` comes with the pack; your own lie in `models/talking_heads`.
+3. Run. Save Video writes the film to `output/talking_heads`.
+
+The demo face is invented: a warped NASA portrait (Eileen Collins, public domain). She never said these words.""",
+    "train_avatar": """\
+## Train an avatar
+
+Films the synthetic subject (an invented person), trains an avatar of it, and drives it with sentences it has not heard.
+Put *Load Dataset* in the first node's place for a recording of your own.
+
+Training shows its progress on the node. Interrupt when you like: running it again continues.""",
 }
 WIDTH, GAP, ROW = 340, 80, 30
 
@@ -31,10 +36,10 @@ def page_form(prompt: Mapping[str, Any], info: Mapping[str, Any], note: str) -> 
     links = _link(prompt, nodes, info)
     _place(prompt, nodes)
     last = max(nodes)
-    marked = {"id": last + 1, "type": "MarkdownNote", "pos": [0, -260], "size": [2 * WIDTH + GAP, 220], "flags": {}, "order": 0, "mode": 0,
-              "inputs": [], "outputs": [], "title": "How to", "properties": {}, "widgets_values": [note]}
-    return {"last_node_id": last + 1, "last_link_id": len(links), "nodes": [*nodes.values(), marked], "links": links, "groups": [],
-            "config": {}, "extra": {}, "version": 0.4}
+    marked = {"id": last + 1, "type": "MarkdownNote", "pos": [0, -260], "size": [2 * WIDTH + GAP, 220], "flags": {}, "order": 0,
+              "mode": 0, "inputs": [], "outputs": [], "title": "How to", "properties": {}, "widgets_values": [note]}
+    return {"last_node_id": last + 1, "last_link_id": len(links), "nodes": [*nodes.values(), marked], "links": links,
+            "groups": [], "config": {}, "extra": {}, "version": 0.4}
 
 
 def _specs(info: Mapping[str, Any]) -> dict[str, list]:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import pytest
-
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.paths import contained, file_stem
 

@@ -1,0 +1,124 @@
+"""What the pack publishes: ids, texts, help pages, labels; nothing published may change."""
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+from pack import english, own_object_info
+
+IDS = sorted(json.loads((Path(__file__).parent / "object_info.json").read_text("utf8")))
+FLOOR_KEYWORDS = {  # what Schema takes in ComfyUI 0.19
+    "node_id", "display_name", "category", "description", "search_aliases", "inputs", "outputs", "hidden", "is_output_node",
+    "is_input_list",
+    "is_deprecated", "is_experimental", "not_idempotent", "enable_expand", "has_intermediate_output"}
+
+
+@pytest.fixture
+def infos(host):
+    return own_object_info(host)
+
+
+def inputs_of(info):
+    return {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+
+
+def test_every_contracted_node_is_there(infos):
+    assert {"TalkingHead_SyntheticSubject", "TalkingHead_EncodeSpeech", "HMTalker_TrainAvatar", "HMTalker_LoadAvatar",
+            "HMTalker_DriveAvatar", "HMTalker_RenderAvatar", "HMTalker_RenderAvatarVideo",
+            "HMTalker_AvatarFrameToSplat"} <= set(infos)
+
+
+def test_what_is_published_only_grows(infos, root):
+    """Ids, input names, types, order and outputs of the golden file are all still there; run tests/update_golden.py to add."""
+    golden = json.loads((root / "tests" / "nodes" / "object_info.json").read_text("utf8"))
+    for node_id, old in golden.items():
+        new = infos[node_id]
+        assert new["output"][:len(old["output"])] == old["output"], node_id
+        assert new["output_name"][:len(old["output_name"])] == old["output_name"], node_id
+        for kind in ("required", "optional"):
+            before, now = old["input"].get(kind, {}), new["input"].get(kind, {})
+            assert list(now)[:len(before)] == list(before), f"{node_id}: {kind} inputs were renamed, reordered or removed"
+            for name, spec in before.items():
+                assert now[name][0] == spec[0], f"{node_id}.{name} changed its type"
+                gone = set(spec[1].get("options") or []) - set(now[name][1].get("options") or [])
+                assert not gone, f"{node_id}.{name} lost {gone}"
+        grown = list(inputs_of(new).items())[len(inputs_of(old)):]
+        assert all("default" in spec[1] or name in new["input"].get("optional", {}) for name, spec in grown), node_id
+
+
+def test_the_golden_file_is_up_to_date(infos, root):
+    golden = json.loads((root / "tests" / "nodes" / "object_info.json").read_text("utf8"))
+    assert json.loads(json.dumps(infos)) == golden, "run: python tests/update_golden.py, and look at the difference"
+
+
+@pytest.mark.parametrize("node_id", IDS)
+def test_a_node_explains_itself(infos, node_id):
+    info = infos[node_id]
+    assert re.fullmatch(r"(TalkingHead|HMTalker|MoDiTalker)_[A-Za-z]+", node_id)
+    assert info["category"].startswith("Talking Heads/")
+    assert len(info["description"]) > 40 and info["search_aliases"] and info["display_name"]
+    for name, spec in inputs_of(info).items():
+        assert len(spec[1].get("tooltip") or "") > 10, f"input {name} has no tooltip"
+    assert len(info["output_tooltips"]) == len(info["output"])
+    assert all(len(tip or "") > 10 for tip in info["output_tooltips"])
+
+
+@pytest.mark.parametrize("node_id", IDS)
+def test_a_help_page_names_every_input_and_output(infos, root, node_id):
+    page = (root / "web" / "docs" / f"{node_id}.md").read_text("utf8")
+    assert page.startswith(f"# {infos[node_id]['display_name'].partition(' (')[0]}")
+    for name in [*inputs_of(infos[node_id]), *infos[node_id]["output_name"]]:
+        assert f"`{name}`" in page, f"{name} is not explained"
+
+
+def test_no_help_page_is_left_over(infos, root):
+    assert {path.stem for path in (root / "web" / "docs").glob("*.md")} == set(infos)
+
+
+def test_english_labels_are_the_schemas_own(infos, root):
+    labels = json.loads((root / "locales" / "en" / "nodeDefs.json").read_text("utf8"))
+    assert labels == english(infos), "run: python tests/update_golden.py"
+
+
+def test_chinese_labels_are_complete(infos, root):
+    def shape(value):
+        return {key: shape(item) for key, item in value.items()} if isinstance(value, dict) else bool(value)
+
+    chinese = json.loads((root / "locales" / "zh" / "nodeDefs.json").read_text("utf8"))
+    assert shape(chinese) == shape(english(infos))
+    for node_id, entry in chinese.items():
+        assert re.search("[\u4e00-\u9fff]", entry["display_name"] + entry["description"]), node_id
+
+
+def test_categories_are_labelled_in_both_languages(infos, root):
+    parts = {part for info in infos.values() for part in info["category"].split("/")}
+    for language in ("en", "zh"):
+        assert parts <= set(json.loads((root / "locales" / language / "main.json").read_text("utf8"))["nodeCategories"])
+
+
+def test_nodes_are_short_and_need_nothing_newer_than_the_floor(host):
+    for node_id, node in host.packs[0].nodes.items():
+        lines = inspect.getsource(node)
+        assert len(lines.splitlines()) < 60, f"{node_id} has {len(lines.splitlines())} lines"
+        schema = inspect.getsource(node.define_schema)
+        used = set(re.findall(r"^            (\w+)=", schema, re.MULTILINE))
+        assert used <= FLOOR_KEYWORDS, f"{node_id} uses {used - FLOOR_KEYWORDS}"
+
+
+def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
+    """The node files spell these out so that registering the pack imports no model code."""
+    from talking_heads.hmtalker_core.config import presets
+    from talking_heads.hmtalker_core.rasterizer import BACKENDS as rasterisers
+    from talking_heads.hmtalker_core.training import unfinished_path
+    from talking_heads.media_core.speech import encoders
+
+    def options(node_id, name):
+        return inputs_of(host.object_info([node_id])[node_id])[name][1]["options"]
+
+    assert options("TalkingHead_EncodeSpeech", "encoder") == list(encoders())
+    assert options("HMTalker_TrainAvatar", "preset") == list(presets())
+    assert set(options("HMTalker_RenderAvatarVideo", "backend")) == {"auto", *rasterisers}
+    assert unfinished_path("x/a.safetensors").name == "a.training.safetensors"
