@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .errors import FileFormatError
+from .errors import FileFormatError, TalkingHeadsError
 
 _PREFIX = "talking_heads."
 
@@ -50,11 +50,17 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], *
         kind: what the file is ("avatar", "speech", ...); checked on loading.
         version: format version of this kind, a positive integer.
         config: JSON-serialisable description that rebuilds the object around the tensors.
+    Raises:
+        TalkingHeadsError: the disk is full or the folder cannot be written; an earlier file at `path` is still whole.
     """
     header = {_PREFIX + "kind": kind, _PREFIX + "version": str(version), _PREFIX + "config": json.dumps(config)}
     plain = {k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(plain, temporary, metadata=header)
+    try:
+        with atomic_path(path) as temporary:
+            save_file(plain, temporary, metadata=header)
+    except (OSError, SafetensorError) as error:
+        raise TalkingHeadsError(f"The {kind} file must fit where it is written", f"writing {path} failed ({error})",
+                                "Free some space or choose another folder; what stood there before is untouched") from error
     return Path(path)
 
 

@@ -1,0 +1,64 @@
+"""Files are whole or absent, and say what they are."""
+import resource
+import signal
+
+import pytest
+import torch
+from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
+from talking_heads.media_core.files import atomic_path, load_tensors, save_tensors
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "a.safetensors"
+    return save_tensors(path, {"x": torch.arange(5.0)}, kind="avatar", version=2, config={"n": [1, 2]})
+
+
+def test_round_trip(saved):
+    tensors, config = load_tensors(saved, kind="avatar", version=2)
+    assert torch.equal(tensors["x"], torch.arange(5.0)) and config == {"n": [1, 2]}
+    load_tensors(saved, kind="avatar", version=3)  # an older file is read
+
+
+@pytest.mark.parametrize("damage, word", [(lambda b: b[:40], "whole"), (lambda b: b"", "whole"), (lambda b: b"GIF89a" * 30, "whole")])
+def test_damaged_files_say_so(saved, damage, word):
+    saved.write_bytes(damage(saved.read_bytes()))
+    with pytest.raises(FileFormatError, match=word):
+        load_tensors(saved, kind="avatar", version=2)
+
+
+def test_foreign_kind_newer_and_absent(saved, tmp_path):
+    from safetensors.torch import save_file
+
+    with pytest.raises(FileFormatError, match="kind 'avatar'"):
+        load_tensors(saved, kind="speech", version=2)
+    with pytest.raises(FileFormatError, match="Update Talking Heads"):
+        load_tensors(saved, kind="avatar", version=1)
+    with pytest.raises(FileFormatError, match="must exist"):
+        load_tensors(tmp_path / "none.safetensors", kind="avatar", version=2)
+    save_file({"x": torch.zeros(1)}, tmp_path / "plain.safetensors")
+    with pytest.raises(FileFormatError, match="no Talking Heads header"):
+        load_tensors(tmp_path / "plain.safetensors", kind="avatar", version=2)
+
+
+def test_interrupted_writing_leaves_the_old_file(saved, tmp_path):
+    before = saved.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        with atomic_path(saved) as temporary:
+            temporary.write_bytes(b"half")
+            raise KeyboardInterrupt
+    assert saved.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [saved.name]
+
+
+def test_full_disk_keeps_the_old_file(saved, tmp_path):
+    """A real limit of the operating system: no file of this process may grow past 64 KiB."""
+    before, limits = saved.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65536, limits[1]))
+    try:
+        with pytest.raises(TalkingHeadsError, match="Free some space"):
+            save_tensors(saved, {"x": torch.zeros(100000)}, kind="avatar", version=2, config={})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert saved.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [saved.name]
