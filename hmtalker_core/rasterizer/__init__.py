@@ -35,7 +35,7 @@ def rasterization(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tenso
 
     Args:
         means: [..., N, 3] centres in the world. quats: [..., N, 4] wxyz, any length. scales: [..., N, 3] standard deviations > 0.
-        opacities: [..., N] 0..1. colors: [..., N, D], or with `sh_degree` spherical harmonics [..., N, K, 3], constant term first.
+        opacities: [..., N] 0..1. colors: [..., N, D], or with `sh_degree` harmonics [..., N, K, 3], constant term first.
         viewmats: [..., C, 4, 4] world to camera, OpenCV axes (x right, y down, z forward). Ks: [..., C, 3, 3] pinhole, pixels.
         width, height: pixels. near_plane, far_plane: z range drawn. eps2d: blur added to each 2D covariance, px^2.
         backgrounds: [..., C, D] colour behind everything; None leaves black with the colours weighted by alpha.
@@ -44,15 +44,19 @@ def rasterization(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tenso
 
     Returns:
         render [..., C, H, W, D (+1)], alphas [..., C, H, W, 1] 0..1, meta: means2d [..., C, N, 2] pixels (in the graph:
-        call retain_grad on it to get gradients in pixels), radii int32 [..., C, N, 2] (0 = not drawn), depths [..., C, N], backend.
+        call retain_grad on it to get gradients in pixels), radii int32 [..., C, N, 2] (0 = not drawn), depths [..., C, N],
+        backend.
 
     Raises: TalkingHeadsError for shapes that do not fit, NaN or infinity, devices that differ, or a back end that is not there.
     """
-    scene = checked(means, quats, scales, opacities, colors, viewmats, Ks, width, height, near_plane, far_plane, sh_degree, backgrounds, render_mode)
+    scene = checked({"means": means, "quats": quats, "scales": scales, "opacities": opacities, "colors": colors,
+                     "viewmats": viewmats, "Ks": Ks, "backgrounds": backgrounds},
+                    width, height, near_plane, far_plane, sh_degree, render_mode)
     name, _ = choose_backend(scene.means.device, backend)
     if name == "cuda_gsplat":
         from . import cuda_gsplat
-        return cuda_gsplat.render(scene, near_plane, far_plane, eps2d)
+        image, alpha, meta = cuda_gsplat.render(scene, near_plane, far_plane, eps2d)
+        return on_background(image, alpha, scene), alpha, meta
     return (_cpu if name == "cpu" else _reference)(scene, near_plane, far_plane, eps2d)
 
 
@@ -79,19 +83,21 @@ def _cpu(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> tup
     return image.to(device), alpha.to(device), {k: v.to(device) if isinstance(v, Tensor) else v for k, v in meta.items()}
 
 
-def project_by_torch(scene: Scene, near_plane: float = 0.01, far_plane: float = 1e10, eps2d: float = 0.3) -> tuple[Projected, Tensor]:
+def project_by_torch(scene: Scene, near_plane: float = 0.01, far_plane: float = 1e10, eps2d: float = 0.3
+                     ) -> tuple[Projected, Tensor]:
     """Splats with fields [M, N, ...] and colours [M, N, D] of all M = B x C frames, by `projection.py`."""
     means, quats, scales, opacities = (value.unsqueeze(axis) for value, axis in (
         (scene.means, -3), (scene.quats, -3), (scene.scales, -3), (scene.opacities, -2)))
     viewmats, intrinsics = scene.viewmats[..., None, :, :], scene.intrinsics.detach()[..., None, :, :]
-    splats = project(means, quats, scales, opacities, viewmats, intrinsics, scene.width, scene.height, near_plane, far_plane, eps2d)
+    splats = project(means, quats, scales, opacities, viewmats, intrinsics, scene.width, scene.height,
+                     near_plane, far_plane, eps2d)
     if scene.sh_degree is None:
         colors = scene.colors.unsqueeze(-3)
     else:
         colors = sh_colors(scene.colors.unsqueeze(-4), means, viewmats, scene.sh_degree)
     lead = (*scene.batch, scene.cameras, scene.points)
     splats = Projected(*(field.expand(*lead, *tail).reshape(-1, scene.points, *tail)
-                         for field, tail in zip(splats, ((2,), (3,), (), (2,)))))
+                         for field, tail in zip(splats, ((2,), (3,), (), (2,)), strict=True)))
     return splats, colors.expand(*lead, colors.shape[-1]).reshape(-1, scene.points, colors.shape[-1])
 
 
@@ -143,5 +149,6 @@ def choose_backend(device: torch.device | str, wanted: str = "auto") -> tuple[st
     Raises: TalkingHeadsError for a name that is not in BACKENDS or a back end that does not work here.
     """
     if wanted != "auto" and wanted not in BACKENDS:
-        raise TalkingHeadsError(f"The rasteriser's back end must be auto or one of {', '.join(BACKENDS)}", repr(wanted), "Choose one of them")
+        raise TalkingHeadsError(f"The rasteriser's back end must be auto or one of {', '.join(BACKENDS)}",
+                                repr(wanted), "Choose one of them")
     return _chosen(torch.device(device), wanted)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
-from .projection import MAX_SH_DEGREE
+from .constants import MAX_SH_DEGREE
 
 RENDER_MODES = ("RGB", "RGB+D")
 
@@ -44,36 +44,44 @@ class Scene(NamedTuple):
         return 3 if self.sh_degree is not None else self.colors.shape[-1]
 
 
-def checked(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, viewmats: Tensor, Ks: Tensor,
-            width: int, height: int, near_plane: float, far_plane: float, sh_degree: int | None, backgrounds: Tensor | None, render_mode: str) -> Scene:
-    """A Scene, or a TalkingHeadsError that names the first argument that does not fit."""
-    if render_mode not in RENDER_MODES:
-        raise TalkingHeadsError(f"`render_mode` must be one of {', '.join(RENDER_MODES)}", repr(render_mode), "Ask for one of them")
-    if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
-        raise TalkingHeadsError("`width` and `height` must be whole numbers above 0", f"{width!r} x {height!r}", "Give the image size in pixels")
-    if sh_degree is not None and not 0 <= sh_degree <= MAX_SH_DEGREE:
-        raise TalkingHeadsError(f"`sh_degree` must be 0..{MAX_SH_DEGREE} or None", repr(sh_degree), "Lower the degree")
-    if not 0 <= near_plane < far_plane:
-        raise TalkingHeadsError("`near_plane` must be at least 0 and below `far_plane`", f"{near_plane} and {far_plane}", "Swap them")
-    tensors = {"means": means, "quats": quats, "scales": scales, "opacities": opacities, "colors": colors,
-               "viewmats": viewmats, "Ks": Ks}
-    if backgrounds is not None:
-        tensors["backgrounds"] = backgrounds
+def checked(tensors: dict[str, Tensor | None], width: int, height: int, near_plane: float, far_plane: float,
+            sh_degree: int | None, render_mode: str) -> Scene:
+    """A Scene, or a TalkingHeadsError that names the first argument that does not fit.
+
+    Args: tensors: means, quats, scales, opacities, colors, viewmats, Ks, backgrounds (may be None) as in `rasterization`.
+    """
+    _check_settings(width, height, near_plane, far_plane, sh_degree, render_mode)
+    tensors = {name: value for name, value in tensors.items() if value is not None}
     _check_shapes(tensors, sh_degree)
-    dtype = means.dtype if means.dtype in (torch.float32, torch.float64) else torch.float32
     _check_devices(tensors)
-    tensors = {name: value.to(dtype) for name, value in tensors.items()}
-    _check_finite(tensors)
-    leading = [value.shape[:-_own_dims(name, sh_degree)] for name, value in tensors.items()]
+    dtype = tensors["means"].dtype if tensors["means"].dtype in (torch.float32, torch.float64) else torch.float32
+    t = {name: value.to(dtype) for name, value in tensors.items()}
+    _check_finite(t)
+    leading = [value.shape[:-_own_dims(name, sh_degree)] for name, value in t.items()]
     try:
         batch = torch.broadcast_shapes(*leading)
     except RuntimeError as reason:
-        shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in tensors.items())
+        shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in t.items())
         raise TalkingHeadsError("The leading (batch) dimensions of all arguments must broadcast", shapes,
                                 "Give every argument the same leading dimensions, or none") from reason
-    t = tensors
     return Scene(t["means"], t["quats"], t["scales"], t["opacities"], t["colors"], t["viewmats"], t["Ks"], t.get("backgrounds"),
                  tuple(batch), width, height, sh_degree, render_mode == "RGB+D")
+
+
+def _check_settings(width: int, height: int, near_plane: float, far_plane: float, sh_degree: int | None,
+                    render_mode: str) -> None:
+    if render_mode not in RENDER_MODES:
+        raise TalkingHeadsError(f"`render_mode` must be one of {', '.join(RENDER_MODES)}", repr(render_mode),
+                                "Ask for one of them")
+    for name, size in (("width", width), ("height", height)):
+        if not isinstance(size, int) or size < 1:
+            raise TalkingHeadsError(f"`{name}` must be a whole number of pixels above 0", repr(size),
+                                    "Give the image size in pixels")
+    if sh_degree is not None and not 0 <= sh_degree <= MAX_SH_DEGREE:
+        raise TalkingHeadsError(f"`sh_degree` must be 0..{MAX_SH_DEGREE} or None", repr(sh_degree), "Lower the degree")
+    if not 0 <= near_plane < far_plane:
+        raise TalkingHeadsError("`near_plane` must be at least 0 and below `far_plane`", f"{near_plane} and {far_plane}",
+                                "Give distances in the unit of the means")
 
 
 def _own_dims(name: str, sh_degree: int | None) -> int:
@@ -84,33 +92,33 @@ def _own_dims(name: str, sh_degree: int | None) -> int:
 
 
 def _check_shapes(tensors: dict[str, Tensor], sh_degree: int | None) -> None:
-    """Trailing dimensions, one by one; None in a pattern is any size above zero."""
+    """Types, then trailing dimensions one by one; None in a pattern is any size above zero."""
     for name, value in tensors.items():
         if not isinstance(value, Tensor) or not value.is_floating_point():
-            raise TalkingHeadsError(f"`{name}` must be a tensor of floating-point numbers", f"{getattr(value, 'dtype', type(value).__name__)}",
+            raise TalkingHeadsError(f"`{name}` must be a tensor of floating-point numbers",
+                                    str(getattr(value, "dtype", type(value).__name__)),
                                     "Convert it with torch.as_tensor(..., dtype=torch.float32)")
-    if tensors["means"].dim() < 2:
-        raise TalkingHeadsError("`means` must have shape [..., N, 3]", str(list(tensors["means"].shape)), "Give one row for each Gaussian")
-    n = tensors["means"].shape[-2]
-    if tensors["viewmats"].dim() < 3:
-        raise TalkingHeadsError("`viewmats` must have shape [..., C, 4, 4]", str(list(tensors["viewmats"].shape)),
-                                "Add a camera dimension: viewmats[None]")
-    c = tensors["viewmats"].shape[-3]
-    channels = (n, None) if sh_degree is None else (n, None, 3)
+    _check_shape("means", tensors["means"], (None, 3), "Give one row for each Gaussian")
+    _check_shape("viewmats", tensors["viewmats"], (None, 4, 4), "Add a camera dimension: viewmats[None]")
+    n, c = tensors["means"].shape[-2], tensors["viewmats"].shape[-3]
+    _check_shape("colors", tensors["colors"], (n, None) if sh_degree is None else (n, None, 3),
+                 f"There are {n} means: give as many rows")
     d = 3 if sh_degree is not None else tensors["colors"].shape[-1]
-    patterns = {"means": (n, 3), "quats": (n, 4), "scales": (n, 3), "opacities": (n,), "colors": channels, "viewmats": (c, 4, 4),
-                "Ks": (c, 3, 3), "backgrounds": (c, d)}
-    for name, value in tensors.items():
-        pattern = patterns[name]
-        tail = tuple(value.shape[-len(pattern):])
-        fits = len(tail) == len(pattern) and all(want is None and got > 0 or want == got for want, got in zip(pattern, tail))
-        if not fits:
-            wanted = ", ".join("*" if size is None else str(size) for size in pattern)
-            raise TalkingHeadsError(f"`{name}` must have shape [..., {wanted}] for {n} Gaussians and {c} cameras", str(list(value.shape)),
-                                    "Give one row for each Gaussian or camera")
+    for name, pattern in (("quats", (n, 4)), ("scales", (n, 3)), ("opacities", (n,)), ("Ks", (c, 3, 3)), ("backgrounds", (c, d))):
+        if name in tensors:
+            _check_shape(name, tensors[name], pattern, f"There are {n} means and {c} view matrices: give one row for each")
     if sh_degree is not None and tensors["colors"].shape[-2] < (sh_degree + 1) ** 2:
-        raise TalkingHeadsError(f"`colors` must hold at least {(sh_degree + 1) ** 2} spherical harmonics for `sh_degree` {sh_degree}",
-                                f"{tensors['colors'].shape[-2]}", "Lower `sh_degree`")
+        raise TalkingHeadsError(f"`colors` must hold at least {(sh_degree + 1) ** 2} harmonics for `sh_degree` {sh_degree}",
+                                str(tensors["colors"].shape[-2]), "Lower `sh_degree`")
+
+
+def _check_shape(name: str, value: Tensor, pattern: tuple[int | None, ...], do: str) -> None:
+    tail = tuple(value.shape[-len(pattern):])
+    fits = len(tail) == len(pattern) and all(got > 0 if want is None else got == want
+                                             for want, got in zip(pattern, tail, strict=True))
+    if not fits:
+        wanted = ", ".join("*" if size is None else str(size) for size in pattern)
+        raise TalkingHeadsError(f"`{name}` must have shape [..., {wanted}]", str(list(value.shape)), do)
 
 
 def _check_devices(tensors: dict[str, Tensor]) -> None:
@@ -127,7 +135,7 @@ def _check_finite(tensors: dict[str, Tensor]) -> None:
         finite = [np.isfinite(value.numpy()).all() for value in values]
     else:
         finite = torch.stack([value.isfinite().all() for value in values]).tolist()
-    for name, good in zip(tensors, finite):
+    for name, good in zip(tensors, finite, strict=True):
         if not good:
             raise TalkingHeadsError(f"`{name}` must hold finite numbers only", "NaN or infinity",
                                     "Look for the step that made them: a division by zero, or a training that diverged")

@@ -5,9 +5,12 @@ does the same frame by frame and keeps nothing. No result depends on the number 
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from . import cpu_project, cpu_sh, kernels
 from .arguments import Scene
@@ -18,7 +21,8 @@ LANES_PER_WORKER = 4       # tiles differ in cost; several portions a thread eve
 PORTION = 2048             # Gaussians a thread takes at once; fixed, so that sums over portions have one order
 
 
-def per_frame(value: Tensor, batch: tuple[int, ...], cameras: int, own: int, has_camera: bool = False) -> tuple[Tensor, np.ndarray]:
+def per_frame(value: Tensor, batch: tuple[int, ...], cameras: int, own: int, has_camera: bool = False
+              ) -> tuple[Tensor, np.ndarray]:
     """An argument as rows, and which row each of the B x C frames reads; shared rows are not copied.
 
     Args: value [..., *own dims]; own: number of trailing dimensions of a row; has_camera: the one before them is the camera's.
@@ -29,6 +33,11 @@ def per_frame(value: Tensor, batch: tuple[int, ...], cameras: int, own: int, has
     return value.reshape(-1, *value.shape[value.dim() - own:]).contiguous(), np.broadcast_to(index, (*batch, cameras)).reshape(-1)
 
 
+def of_frame(arrays: Sequence[np.ndarray], index: Sequence[np.ndarray], f: int) -> list[np.ndarray]:
+    """Each array's row for frame f."""
+    return [array[rows[f]] for array, rows in zip(arrays, index, strict=True)]
+
+
 def portions(n: int) -> list[tuple[int, int]]:
     return [(begin, min(begin + PORTION, n)) for begin in range(0, n, PORTION)]
 
@@ -37,7 +46,7 @@ def project(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> 
     """Splats with fields [M, N, ...] and colours [M, N, D] of all M = B x C frames, differentiable as `rasterization` says."""
     rows, index = zip(*(per_frame(value, scene.batch, scene.cameras, own, has_camera) for value, own, has_camera in (
         (scene.means, 2, False), (scene.quats, 2, False), (scene.scales, 2, False), (scene.opacities, 1, False),
-        (scene.viewmats, 2, True), (scene.intrinsics.detach(), 2, True))))
+        (scene.viewmats, 2, True), (scene.intrinsics.detach(), 2, True))), strict=True)
     settings = (scene.width, scene.height, near_plane, far_plane, eps2d)
     means2d, conics, depths, radii = _Project.apply(*rows, index, settings)
     color_rows, color_index = per_frame(scene.colors, scene.batch, scene.cameras, 2 if scene.sh_degree is None else 3)
@@ -54,10 +63,11 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx, means, quats, scales, opacities, views, intrinsics, index, settings):
         arrays = [value.detach().numpy() for value in (means, quats, scales, opacities, views, intrinsics)]
-        m, n = len(index[0]), means.shape[1]
-        splat, depth, radius = np.empty((m, n, 8), arrays[0].dtype), np.empty((m, n), arrays[0].dtype), np.empty((m, n, 2), np.int32)
-        run_all(cpu_project.project, ((*portion, *(array[rows[f]] for array, rows in zip(arrays, index)), *settings,
-                                       splat[f], depth[f], radius[f]) for f in range(m) for portion in portions(n)), torch.get_num_threads())
+        m, n, dtype = len(index[0]), means.shape[1], arrays[0].dtype
+        splat, depth, radius = np.empty((m, n, 8), dtype), np.empty((m, n), dtype), np.empty((m, n, 2), np.int32)
+        jobs = ((*cut, *of_frame(arrays, index, f), *settings, splat[f], depth[f], radius[f])
+                for f in range(m) for cut in portions(n))
+        run_all(cpu_project.project, jobs, torch.get_num_threads())
         conic = np.ascontiguousarray(splat[..., 2:5])
         ctx.kept = arrays, index, settings, conic, radius
         means2d, radii = torch.from_numpy(np.ascontiguousarray(splat[..., :2])), torch.from_numpy(radius)
@@ -65,18 +75,19 @@ class _Project(torch.autograd.Function):
         return means2d, torch.from_numpy(conic), torch.from_numpy(depth), radii
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, g_means2d, g_conics, g_depths, _):
         arrays, index, settings, conic, radius = ctx.kept
         incoming = [g.contiguous().numpy() for g in (g_means2d, g_conics, g_depths)]
         grads = [np.zeros_like(array) for array in arrays[:3]]
-        (m, n), cuts = radius.shape[:2], portions(radius.shape[1])
+        m, cuts = len(radius), portions(radius.shape[1])
         g_view = np.zeros((m, len(cuts), 3, 4))
 
         def portion(p):
             for f in range(m):
-                mean, quat, scale, _, view, intrinsic = (array[rows[f]] for array, rows in zip(arrays, index))
+                mean, quat, scale, _, view, intrinsic = of_frame(arrays, index, f)
                 cpu_project.project_backward(*cuts[p], mean, quat, scale, view, intrinsic, *settings[:2], conic[f], radius[f],
-                                             *(g[f] for g in incoming), *(grad[rows[f]] for grad, rows in zip(grads, index)), g_view[f, p])
+                                             *(g[f] for g in incoming), *of_frame(grads, index[:3], f), g_view[f, p])
         run_all(portion, ((p,) for p in range(len(cuts))), torch.get_num_threads())
         g_views = _sum_views(g_view.sum(1), index[4], arrays[4])
         return *(torch.from_numpy(grad) for grad in grads), None, g_views, None, None, None
@@ -100,24 +111,25 @@ class _Colors(torch.autograd.Function):
         color = np.empty((m, n, 3), arrays[0].dtype)
 
         def portion(f, begin, end):
-            mean, view, coefficient = (array[rows[f]] for array, rows in zip(arrays, index))
+            mean, view, coefficient = of_frame(arrays, index, f)
             cpu_sh.colors(begin, end, mean, view, coefficient, degree, radius[f], np.empty(16, color.dtype), color[f])
         run_all(portion, ((f, *cut) for f in range(m) for cut in portions(n)), torch.get_num_threads())
         ctx.kept = arrays, radius, index, degree, color
         return torch.from_numpy(color)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, g_colors):
         arrays, radius, index, degree, color = ctx.kept
         g_color = g_colors.contiguous().numpy()
         g_mean, g_coefficients = np.zeros_like(arrays[0]), np.zeros_like(arrays[2])
-        (m, n), cuts = radius.shape[:2], portions(radius.shape[1])
+        m, cuts = len(radius), portions(radius.shape[1])
         g_camera = np.zeros((m, len(cuts), 3))
 
         def portion(p):
             room = np.empty(32, color.dtype)
             for f in range(m):
-                mean, view, coefficient = (array[rows[f]] for array, rows in zip(arrays, index))
+                mean, view, coefficient = of_frame(arrays, index, f)
                 cpu_sh.colors_backward(*cuts[p], mean, view, coefficient, degree, radius[f], color[f], g_color[f], room,
                                        g_mean[index[0][f]], g_coefficients[index[2][f]], g_camera[f, p])
         run_all(portion, ((p,) for p in range(len(cuts))), torch.get_num_threads())
@@ -126,7 +138,8 @@ class _Colors(torch.autograd.Function):
         g_view = np.empty((m, 3, 4))
         g_view[:, :, :3] = -views[:, :3, 3, None] * position[:, None, :]
         g_view[:, :, 3] = -(views[:, :3, :3] @ position[:, :, None])[..., 0]
-        return torch.from_numpy(g_mean), _sum_views(g_view, index[1], arrays[1]), torch.from_numpy(g_coefficients), None, None, None
+        g_views = _sum_views(g_view, index[1], arrays[1])
+        return torch.from_numpy(g_mean), g_views, torch.from_numpy(g_coefficients), None, None, None
 
 
 def blend(splats: Projected, colors: Tensor, opacities: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
@@ -160,12 +173,12 @@ class _Blend(torch.autograd.Function):
         left, last = np.empty((m, height, width), color.dtype), np.empty((m, height, width), np.int32)
         lanes, nothing = LANES_PER_WORKER * workers, np.zeros(d, color.dtype)
         run_all(kernels.blend, ((lane, lanes, splat[f], color[f], *lists[f], width, height, tiles_x, (0,) * d, nothing,
-                                 image[f], left[f], last[f])
-                                for f in range(m) for lane in range(lanes)), workers)
+                                 image[f], left[f], last[f]) for f in range(m) for lane in range(lanes)), workers)
         ctx.kept = splat, color, lists, left, last, tiles_x
         return torch.from_numpy(image), torch.from_numpy(left)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, g_image, g_left):
         splat, color, lists, left, last, tiles_x = ctx.kept
         m, height, width = left.shape
@@ -174,8 +187,9 @@ class _Blend(torch.autograd.Function):
         slots = [np.zeros((len(ids), kernels.GEOMETRY + d), color.dtype) for _, ids in lists]
         workers = torch.get_num_threads()
         lanes = LANES_PER_WORKER * workers
-        run_all(kernels.blend_backward, ((lane, lanes, splat[f], color[f], *lists[f], width, height, tiles_x, (0,) * d, left[f], last[f],
-                                          g_image[f], g_left[f], slots[f]) for f in range(m) for lane in range(lanes)), workers)
+        run_all(kernels.blend_backward, ((lane, lanes, splat[f], color[f], *lists[f], width, height, tiles_x, (0,) * d,
+                                          left[f], last[f], g_image[f], g_left[f], slots[f])
+                                         for f in range(m) for lane in range(lanes)), workers)
         out = np.zeros((m, splat.shape[1], kernels.GEOMETRY + d), color.dtype)
         run_all(kernels.add_slots, ((lists[f][1], slots[f], out[f]) for f in range(m)), workers)
         grad = torch.from_numpy(out)

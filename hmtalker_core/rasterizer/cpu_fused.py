@@ -1,5 +1,6 @@
-"""The processor back end without gradients: each frame goes through projection, colour, order, tiles and blending in one thread,
-with all that it needs still in that core's cache. Frames run side by side; fewer frames than threads are cut into portions instead.
+"""The processor back end without gradients: each frame goes through projection, colour, order, tiles and blending in one
+thread, with all that it needs still in that core's cache. Frames run side by side; fewer frames than threads are cut into
+portions instead.
 
 Gaussians shared by all frames (quats, scales, opacities, harmonics) are read where they lie. Results equal those of `cpu.py`.
 """
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from . import cpu_project, cpu_sh, kernels
 from .arguments import Scene
-from .cpu import LANES_PER_WORKER, per_frame, portions
+from .cpu import LANES_PER_WORKER, of_frame, per_frame, portions
 from .jit import run_all
 
 
@@ -58,10 +59,11 @@ class _Frames:
         rows, index = zip(*(per_frame(value.detach(), scene.batch, scene.cameras, own, has_camera) for value, own, has_camera in (
             (scene.means, 2, False), (scene.quats, 2, False), (scene.scales, 2, False), (scene.opacities, 1, False),
             (scene.viewmats, 2, True), (scene.intrinsics, 2, True), (scene.colors, 2 if scene.sh_degree is None else 3, False),
-            (torch.nn.functional.pad(backgrounds, (0, int(scene.with_depth))), 1, True))))
+            (torch.nn.functional.pad(backgrounds, (0, int(scene.with_depth))), 1, True))), strict=True)
         inputs = [value.numpy() for value in rows]
         m, n, dtype = len(index[0]), scene.points, inputs[0].dtype
-        return cls(inputs, list(index), (scene.width, scene.height, near_plane, far_plane, eps2d), scene.sh_degree, scene.with_depth,
+        settings = scene.width, scene.height, near_plane, far_plane, eps2d
+        return cls(inputs, list(index), settings, scene.sh_degree, scene.with_depth,
                    np.empty((m, n, 8), dtype), np.empty((m, n), dtype), np.empty((m, n, 2), np.int32),
                    [cls._color_room(inputs[6], index[6][f], scene) for f in range(m)], [None] * m,
                    np.empty((m, scene.height, scene.width, channels), dtype), np.empty((m, scene.height, scene.width), dtype))
@@ -75,8 +77,9 @@ class _Frames:
 
     def project(self, f: int, begin: int, end: int) -> None:
         """Splats and colours of the points [begin, end) of frame f."""
-        mean, quat, scale, opacity, view, intrinsic, colors, _ = (array[rows[f]] for array, rows in zip(self.inputs, self.index))
-        cpu_project.project(begin, end, mean, quat, scale, opacity, view, intrinsic, *self.settings, self.splat[f], self.depth[f], self.radius[f])
+        mean, quat, scale, opacity, view, intrinsic, colors, _ = of_frame(self.inputs, self.index, f)
+        cpu_project.project(begin, end, mean, quat, scale, opacity, view, intrinsic, *self.settings,
+                            self.splat[f], self.depth[f], self.radius[f])
         color = self.color[f]
         if self.degree is not None:
             cpu_sh.colors(begin, end, mean, view, colors, self.degree, self.radius[f], np.empty(16, color.dtype), color)
@@ -96,8 +99,8 @@ class _Frames:
         """Tiles lane, lane + lanes, ... of frame f."""
         width, height = self.settings[:2]
         color = self.color[f]
-        kernels.blend(lane, lanes, self.splat[f], color, *self.lists[f], width, height, -(-width // kernels.TILE), (0,) * color.shape[1],
-                      self.inputs[7][self.index[7][f]], self.image[f], self.left[f], None)
+        kernels.blend(lane, lanes, self.splat[f], color, *self.lists[f], width, height, -(-width // kernels.TILE),
+                      (0,) * color.shape[1], self.inputs[7][self.index[7][f]], self.image[f], self.left[f], None)
 
     def whole(self, f: int) -> None:
         """All of frame f."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 
+from .constants import ALPHA_MIN, JACOBIAN_MARGIN, MAX_EXTENT
 from .jit import compiled
-from .projection import ALPHA_MIN, JACOBIAN_MARGIN, MAX_EXTENT
+
+DEPENDS_ON = "b368aa85260a"       # see kernels.py
 
 
 @compiled(inline="always")
@@ -78,7 +80,8 @@ def project(begin, end, mean, quat, scale, opacity, view, intrinsic, width, heig
         u, v = _to_camera(view, mean, n, 0) * inverse_z, _to_camera(view, mean, n, 1) * inverse_z
         matrix, _, _ = _rotation(quat, n)
         m = _factor(view, matrix, scale, n)
-        a0, a1, a2, b0, b1, b2 = _jacobian_rows(m, fx * inverse_z, fy * inverse_z, flt(_clamped(u, fx, cx, w)), flt(_clamped(v, fy, cy, h)))
+        u_j, v_j = flt(_clamped(u, fx, cx, w)), flt(_clamped(v, fy, cy, h))
+        a0, a1, a2, b0, b1, b2 = _jacobian_rows(m, fx * inverse_z, fy * inverse_z, u_j, v_j)
         xx, yy, xy = a0 * a0 + a1 * a1 + a2 * a2 + eps, b0 * b0 + b1 * b1 + b2 * b2 + eps, a0 * b0 + a1 * b1 + a2 * b2
         determinant = xx * yy - xy * xy
         inverse = one / max(determinant, flt(1e-12))
@@ -115,9 +118,10 @@ def project_backward(begin, end, mean, quat, scale, view, intrinsic, width, heig
         matrix, unit, inverse_length = _rotation(quat, n)
         m = _factor(view, matrix, scale, n)
         a0, a1, a2, b0, b1, b2 = _jacobian_rows(m, a, b, u_j, v_j)
-        g_xx, g_xyc, g_yy = _conic_to_covariance(conic[n, 0], conic[n, 1], conic[n, 2], g_conic[n, 0], g_conic[n, 1], g_conic[n, 2])
-        ga0, ga1, ga2 = two * g_xx * a0 + g_xyc * b0, two * g_xx * a1 + g_xyc * b1, two * g_xx * a2 + g_xyc * b2
-        gb0, gb1, gb2 = two * g_yy * b0 + g_xyc * a0, two * g_yy * b1 + g_xyc * a1, two * g_yy * b2 + g_xyc * a2
+        g_xx, g_off, g_yy = _conic_to_covariance(conic[n, 0], conic[n, 1], conic[n, 2],
+                                                 g_conic[n, 0], g_conic[n, 1], g_conic[n, 2])
+        ga0, ga1, ga2 = two * g_xx * a0 + g_off * b0, two * g_xx * a1 + g_off * b1, two * g_xx * a2 + g_off * b2
+        gb0, gb1, gb2 = two * g_yy * b0 + g_off * a0, two * g_yy * b1 + g_off * a1, two * g_yy * b2 + g_off * a2
         g_u, g_v = fx * g_xy[n, 0], fy * g_xy[n, 1]
         if u_j == u:
             g_u -= a * (ga0 * m[6] + ga1 * m[7] + ga2 * m[8])

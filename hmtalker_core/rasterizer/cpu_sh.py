@@ -3,20 +3,18 @@ from __future__ import annotations
 
 import math
 
+from .constants import A2, A3, B2, B3, C0, C1, C2, C3, D2, D3, E3, F3
 from .jit import compiled
-from .projection import SH_C0, SH_C1
 
-A2, B2, C2, D2 = 0.5462742152960395, 1.092548430592079, 0.9461746957575601, 0.3153915652525201
-A3, B3, C3, D3, E3, F3 = (0.5900435899266435, 1.445305721320277, 2.285228997322329, 0.4570457994644658, 1.865881662950577,
-                          1.119528997770346)
+DEPENDS_ON = "b368aa85260a"       # see kernels.py
 
 
 @compiled(inline="always")
 def _basis(x, y, z, degree, out):
     """The first (degree + 1)^2 harmonics of a unit vector, into out."""
-    out[0] = SH_C0
+    out[0] = C0
     if degree > 0:
-        out[1], out[2], out[3] = -SH_C1 * y, SH_C1 * z, -SH_C1 * x
+        out[1], out[2], out[3] = -C1 * y, C1 * z, -C1 * x
     if degree > 1:
         out[4], out[5], out[6] = 2 * A2 * x * y, -B2 * y * z, C2 * z * z - D2
         out[7], out[8] = -B2 * x * z, A2 * (x * x - y * y)
@@ -32,7 +30,7 @@ def _basis_backward(x, y, z, degree, g):
     """Derivative with respect to (x, y, z), from g, that with respect to the harmonics."""
     gx = gy = gz = x * 0
     if degree > 0:
-        gx, gy, gz = -SH_C1 * g[3], -SH_C1 * g[1], SH_C1 * g[2]
+        gx, gy, gz = -C1 * g[3], -C1 * g[1], C1 * g[2]
     if degree > 1:
         gx += 2 * A2 * (y * g[4] + x * g[8]) - B2 * z * g[7]
         gy += 2 * A2 * (x * g[4] - y * g[8]) - B2 * z * g[5]
@@ -41,7 +39,8 @@ def _basis_backward(x, y, z, degree, g):
         q, side = D3 - C3 * z * z, 3 * A3 * (x * x - y * y)
         gx += -6 * A3 * x * y * g[9] + 2 * B3 * z * (y * g[10] + x * g[14]) + q * g[13] - side * g[15]
         gy += -side * g[9] + 2 * B3 * z * (x * g[10] - y * g[14]) + q * g[11] + 6 * A3 * x * y * g[15]
-        gz += 2 * B3 * x * y * g[10] - 2 * C3 * z * (y * g[11] + x * g[13]) + (3 * E3 * z * z - F3) * g[12] + B3 * (x * x - y * y) * g[14]
+        gz += 2 * B3 * x * y * g[10] - 2 * C3 * z * (y * g[11] + x * g[13]) + (3 * E3 * z * z - F3) * g[12]
+        gz += B3 * (x * x - y * y) * g[14]
     return gx, gy, gz
 
 
@@ -77,7 +76,8 @@ def colors(begin, end, mean, view, coefficients, degree, radius, basis, color):
 
 
 @compiled
-def colors_backward(begin, end, mean, view, coefficients, degree, radius, color, g_color, basis, g_mean, g_coefficients, g_camera):
+def colors_backward(begin, end, mean, view, coefficients, degree, radius, color, g_color, basis,
+                    g_mean, g_coefficients, g_camera):
     """Adds to g_mean [N, 3], g_coefficients [N, K, 3] and g_camera float64 [3] (the camera's position).
 
     Args: color [N, 3] as `colors` left it, g_color [N, 3] its derivative, basis: room for 32 numbers.

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from numba import njit
 
@@ -34,6 +36,13 @@ def compiled(function: Callable | None = None, **options) -> Callable:
 def say_uncached(reason: str) -> None:
     """One log line a process."""
     log.warning("The rasteriser's compiled kernels cannot be kept on disk and are compiled again at each start: %s", reason)
+
+
+def fingerprint() -> str:
+    """State of the files that kernels import, for the `DEPENDS_ON` of the kernels' files."""
+    folder = Path(__file__).parent
+    text = "".join((folder / name).read_text(encoding="utf-8") for name in ("constants.py", "jit.py", "lanes.py", "rows.py"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def run_all(function: Callable, jobs: Iterable[tuple], workers: int) -> None:

@@ -18,6 +18,9 @@ from .lanes import WIDTH
 from .rows import BACKWARD_FIELDS, FORWARD_FIELDS, GEOMETRY, blend_row, blend_row_backward
 
 TILE = WIDTH           # pixels a side
+# numba compiles a kernel again when the kernel's own file has changed, not when a file that it imports has. So each file of
+# kernels names the state of those others here; tests/hmtalker_core/rasterizer/test_jit.py fails until it does, and says how.
+DEPENDS_ON = "b368aa85260a"
 CHECK_EVERY = 32       # Gaussians drawn between two looks at whether a tile is finished
 
 
@@ -28,7 +31,8 @@ def pack(mean2d, conic, opacity, splat):
     for n in range(splat.shape[0]):
         a, b, c = conic[n, 0], conic[n, 1], conic[n, 2]
         limit = flt(2) * math.log(max(flt(255) * opacity[n], flt(1))) / max(a * c - b * b, flt(1e-30))
-        splat[n, 0], splat[n, 1], splat[n, 2], splat[n, 3], splat[n, 4], splat[n, 5] = mean2d[n, 0], mean2d[n, 1], a, b, c, opacity[n]
+        splat[n, 0], splat[n, 1], splat[n, 5] = mean2d[n, 0], mean2d[n, 1], opacity[n]
+        splat[n, 2], splat[n, 3], splat[n, 4] = a, b, c
         splat[n, 6], splat[n, 7] = math.sqrt(max(limit * c, flt(0))), math.sqrt(max(limit * a, flt(0)))
 
 
@@ -105,7 +109,7 @@ def _rows(my, half, y_lo, y_hi):
 def blend(lane, lanes, splat, color, start, ids, width, height, tiles_x, channels, behind, image, left, last):
     """Front-to-back blending of tiles lane, lane + lanes, ...
 
-    Args: splat [N, 8]; color [N, D]; channels: a tuple of D anythings (its length is known to the compiler); behind [D]: background.
+    Args: splat [N, 8]; color [N, D]; channels: a tuple of D anythings (the compiler knows its length); behind [D]: background.
     Fills: image [H, W, D]; left [H, W], the light that passes (1 - alpha, but exact for small values); last int32 [H, W] or None:
     entries of the tile's list up to the last one drawn.
     """
@@ -183,8 +187,8 @@ def blend_backward(lane, lanes, splat, color, start, ids, width, height, tiles_x
             sums[:] = 0
             first, end = _rows(my, splat[g, 7], y_lo, y_hi)
             for y in range(first, end):
-                blend_row_backward(state, (y - y_lo) * stride, mx, flt(y) - my, splat[g, 2], splat[g, 3], splat[g, 4], splat[g, 5], rank,
-                                   flat, g * d, sums, channels)
+                blend_row_backward(state, (y - y_lo) * stride, mx, flt(y) - my, splat[g, 2], splat[g, 3], splat[g, 4],
+                                   splat[g, 5], rank, flat, g * d, sums, channels)
             for k in range(GEOMETRY + d):
                 total = flt(0)
                 for x in range(TILE):

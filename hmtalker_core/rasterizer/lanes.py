@@ -1,7 +1,7 @@
 """A row of 16 pixels as one vector: a very small language over LLVM's vectors, for the two innermost loops.
 
-LLVM's own vectoriser gives up on those loops (measured: the scalar form is 3-4 times slower), so the rows are written with explicit
-vectors. LLVM turns them into whatever the processor has: one AVX-512 register, two of AVX2, four of NEON.
+LLVM's own vectoriser gives up on those loops (measured: the scalar form is 3-4 times slower), so the rows are written with
+explicit vectors. LLVM turns them into whatever the processor has: one AVX-512 register, two of AVX2, four of NEON.
 `Lanes` values add, multiply and compare like numbers; `choose` is the vector form of "a if mask else b".
 """
 from __future__ import annotations

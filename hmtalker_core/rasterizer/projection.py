@@ -11,15 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-ALPHA_MIN = 1.0 / 255.0        # fainter contributions are skipped
-ALPHA_MAX = 0.999              # no single Gaussian hides everything behind it
-TRANSMITTANCE_MIN = 1e-4       # a Gaussian that would leave less light than this is not drawn, nor anything behind it
-MAX_EXTENT = 3.33              # upper bound of the box, in standard deviations
-JACOBIAN_MARGIN = 0.15         # of the image size, how far outside of the image the Jacobian follows a centre
-
-SH_C0 = 0.28209479177387814
-SH_C1 = 0.48860251190292
-MAX_SH_DEGREE = 3
+from .constants import A2, A3, ALPHA_MIN, B2, B3, C0, C1, C2, C3, D2, D3, E3, F3, JACOBIAN_MARGIN, MAX_EXTENT
 
 
 class Projected(NamedTuple):
@@ -99,7 +91,8 @@ def box_radii(means2d: Tensor, c_xx: Tensor, c_yy: Tensor, opacities: Tensor, va
 def camera_positions(viewmats: Tensor) -> Tensor:
     """Positions [..., 3] in the world of cameras with rigid world-to-camera matrices [..., 4, 4]."""
     rotation, shift = viewmats[..., :3, :3], viewmats[..., :3, 3]
-    return -(rotation[..., 0, :] * shift[..., 0:1] + rotation[..., 1, :] * shift[..., 1:2] + rotation[..., 2, :] * shift[..., 2:3])
+    x, y, z = (rotation[..., row, :] * shift[..., row:row + 1] for row in range(3))
+    return -(x + y + z)
 
 
 def sh_basis(directions: Tensor, degree: int) -> list[Tensor]:
@@ -107,17 +100,15 @@ def sh_basis(directions: Tensor, degree: int) -> list[Tensor]:
     x, y, z = directions.unbind(-1)
     length = (x * x + y * y + z * z).sqrt().clamp_min(1e-12)
     x, y, z = x / length, y / length, z / length
-    basis = [torch.full_like(x, SH_C0)]
+    basis = [torch.full_like(x, C0)]
     if degree > 0:
-        basis += [-SH_C1 * y, SH_C1 * z, -SH_C1 * x]
+        basis += [-C1 * y, C1 * z, -C1 * x]
     if degree > 1:
         zz, xx_yy, xy = z * z, x * x - y * y, 2 * x * y
-        basis += [0.5462742152960395 * xy, -1.092548430592079 * y * z, 0.9461746957575601 * zz - 0.3153915652525201,
-                  -1.092548430592079 * x * z, 0.5462742152960395 * xx_yy]
+        basis += [A2 * xy, -B2 * y * z, C2 * zz - D2, -B2 * x * z, A2 * xx_yy]
     if degree > 2:
-        c, b = 0.4570457994644658 - 2.285228997322329 * zz, 1.445305721320277 * z
-        basis += [-0.5900435899266435 * (x * xy + y * xx_yy), b * xy, c * y,
-                  z * (1.865881662950577 * zz - 1.119528997770346), c * x, b * xx_yy, -0.5900435899266435 * (x * xx_yy - y * xy)]
+        c, b = D3 - C3 * zz, B3 * z
+        basis += [-A3 * (x * xy + y * xx_yy), b * xy, c * y, z * (E3 * zz - F3), c * x, b * xx_yy, -A3 * (x * xx_yy - y * xy)]
     return basis
 
 

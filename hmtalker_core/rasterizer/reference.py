@@ -1,13 +1,14 @@
 """The slow twin: every Gaussian against every pixel, in float64, with autograd. An oracle for tests, on any device.
 
-A strip of rows at a time, so that memory without gradients stays bounded; with gradients it grows with N x H x W (test scenes only).
+A strip of rows at a time, so that memory without gradients stays bounded; with gradients it grows with N x H x W (for tests).
 """
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from .projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, Projected
+from .constants import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
+from .projection import Projected
 
 PAIRS_AT_ONCE = 4_000_000      # Gaussian-pixel pairs worked on together
 

@@ -12,8 +12,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from .constants import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
 from .lanes import WIDTH, Lanes, Memory, counting, exponential, spread
-from .projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
 
 FORWARD_FIELDS = 2         # before the channels
 BACKWARD_FIELDS = 4        # before the channels
@@ -90,8 +90,8 @@ def _unpack(context, builder, signature, arguments, n_numbers: int, color_at: in
     memory = _memory(context, builder, signature, arguments, 0, 1)
     colors = _memory(context, builder, signature, arguments, color_at, color_at + 1)
     number_type = signature.args[0].dtype
-    numbers = [spread(builder, context.cast(builder, arguments[i], signature.args[i], number_type)) for i in range(2, 2 + n_numbers)]
-    return memory, colors, numbers
+    numbers = [context.cast(builder, arguments[i], signature.args[i], number_type) for i in range(2, 2 + n_numbers)]
+    return memory, colors, [spread(builder, number) for number in numbers]
 
 
 def _memory(context, builder, signature, arguments, at: int, offset_at: int | None) -> Memory:
