@@ -31,6 +31,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--output-dir", metavar="DIR", help="where results go (default: BASE/output)")
     run.add_argument("--input-dir", metavar="DIR", help="where Load nodes look (default: the pack's demo folder)")
 
+    run.add_argument("--pack", dest="packs", action="append", default=[], metavar="DIR", help="load another V3 node pack as well")
+
     train = commands.add_parser("train", help="train a model")
     what = train.add_subparsers(dest="what", required=True)
     avatar = what.add_parser("avatar", parents=[common], help="a data set folder to an avatar")
@@ -87,7 +89,7 @@ def dispatch(options: argparse.Namespace) -> int:
         return jobs.run_demo(options.output or os.path.join(base, "output", "demo.mp4"), base_dir=base, debug=options.debug)
     if options.command == "run":
         return jobs.run_workflow(options.workflow, options.settings, base_dir=base, output_dir=options.output_dir,
-                                 input_dir=options.input_dir, debug=options.debug)
+                                 input_dir=options.input_dir, packs=options.packs, debug=options.debug)
     return jobs.train_avatar(options.dataset, options.out, preset=options.preset, steps=options.steps, seed=options.seed,
                              device=options.device, resume=options.resume)
 

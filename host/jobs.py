@@ -8,7 +8,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from ..media_core.errors import Cancelled
 from .graph import REPOSITORY, Host, describe
@@ -26,9 +26,10 @@ DEMO_INPUT = os.path.join(REPOSITORY, "demo")
 class GraphJob:
     """One workflow on the small host, with a progress line and a stop button."""
 
-    def __init__(self, base_dir: str, output_dir: str | None, input_dir: str | None, temp_dir: str):
+    def __init__(self, base_dir: str, output_dir: str | None, input_dir: str | None, temp_dir: str,
+                 packs: Sequence[str] = ()):
         self.line = ProgressLine()
-        self.host = Host(base_dir, output_dir=output_dir or os.path.join(base_dir, "output"), temp_dir=temp_dir,
+        self.host = Host(base_dir, (REPOSITORY, *packs), output_dir=output_dir or os.path.join(base_dir, "output"), temp_dir=temp_dir,
                          input_dir=input_dir or DEMO_INPUT, on_event=self._event)
         self._titles: dict[str, str] = {}
 
@@ -80,10 +81,10 @@ def saved_files(outputs: Mapping[str, Mapping[str, Any]]) -> list[Path]:
 
 
 def run_workflow(path: str, settings: list[str], *, base_dir: str, output_dir: str | None, input_dir: str | None,
-                 debug: bool) -> int:
+                 packs: Sequence[str] = (), debug: bool = False) -> int:
     """`talking-heads run`: runs a workflow file, prints the files it saved."""
     with tempfile.TemporaryDirectory(prefix="talking_heads_") as temp:
-        code, _, files = GraphJob(base_dir, output_dir, input_dir, temp).run(path, settings, debug)
+        code, _, files = GraphJob(base_dir, output_dir, input_dir, temp, packs).run(path, settings, debug)
     for file in files:
         print(file)
     return code

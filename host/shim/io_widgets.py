@@ -74,7 +74,8 @@ class String(ComfyType):
     class Input(WidgetInput):
         def __init__(self, id: str, display_name: str | None = None, optional: bool = False, tooltip: str | None = None,
                      lazy: bool | None = None, multiline: bool = False, placeholder: str | None = None,
-                     default: str | None = None, dynamic_prompts: bool | None = None, socketless: bool | None = None, force_input: bool | None = None,
+                     default: str | None = None, dynamic_prompts: bool | None = None, socketless: bool | None = None,
+                     force_input: bool | None = None,
                      extra_dict: dict | None = None, raw_link: bool | None = None, advanced: bool | None = None):
             super().__init__(id, display_name, optional, tooltip, lazy, default, socketless, None, force_input, extra_dict,
                                  raw_link, advanced)
@@ -99,7 +100,8 @@ class Combo(ComfyType):
 
         def __init__(self, id: str, options: Any = None, display_name: str | None = None, optional: bool = False,
                      tooltip: str | None = None, lazy: bool | None = None, default: Any = None,
-                     control_after_generate: Any = None, upload: UploadType | None = None, image_folder: Any = None, remote: Any = None,
+                     control_after_generate: Any = None, upload: UploadType | None = None,
+                     image_folder: Any = None, remote: Any = None,
                      socketless: bool | None = None, extra_dict: dict | None = None, raw_link: bool | None = None,
                      advanced: bool | None = None):
             if isinstance(options, type) and issubclass(options, Enum):
@@ -140,8 +142,8 @@ class MultiType(ComfyType):
 
     class Input(Input):
         def __init__(self, id: Any, types: list, display_name: str | None = None, optional: bool = False,
-                     tooltip: str | None = None, lazy: bool | None = None, extra_dict: dict | None = None, raw_link: bool | None = None,
-                     advanced: bool | None = None):
+                     tooltip: str | None = None, lazy: bool | None = None, extra_dict: dict | None = None,
+                     raw_link: bool | None = None, advanced: bool | None = None):
             self.input_override = None
             if isinstance(id, Input):
                 self.input_override = copy.copy(id)

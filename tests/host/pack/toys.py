@@ -178,7 +178,8 @@ class ToyDynamic(io.ComfyNode):
     def define_schema(cls):
         custom = [io.Int.Input("width", default=64, min=8), io.Int.Input("height", default=64, min=8)]
         options = [io.DynamicCombo.Option("small", []), io.DynamicCombo.Option("custom", custom)]
-        return schema("ToyDynamic", [io.DynamicCombo.Input("size", options=options), io.Float.Input("scale", default=1.0, min=0.0, max=2.0, step=0.1)],
+        return schema("ToyDynamic", [io.DynamicCombo.Input("size", options=options),
+                                     io.Float.Input("scale", default=1.0, min=0.0, max=2.0, step=0.1)],
                       [io.String.Output("text")])
 
     @classmethod
