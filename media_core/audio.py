@@ -125,7 +125,7 @@ def load_sound(path: str | os.PathLike) -> Sound:
         raise FileFormatError("The sound file must exist", f"no file at {path}", "Check the name and the folder")
     try:
         with av.open(str(path)) as container:
-            if not container.streams.audio:
+            if not container.streams.audio or container.streams.audio[0].codec_context is None:
                 raise FileFormatError("The file must hold a sound track", f"{path.name} has none", "Choose a file with sound")
             waveform, rate = _decoded(container)
     except av.error.FFmpegError as error:
@@ -233,7 +233,7 @@ def _check(waveform: np.ndarray, sample_rate: int) -> None:
         raise TalkingHeadsError("The sound must hold at least one sample",
                                 f"{waveform.shape[0]} channel(s) of {waveform.shape[1]} samples",
                                 "Check the file that was loaded, and the trimming in front of this node")
-    peak = float(np.max(np.abs(waveform)))
+    peak = float(np.maximum(waveform.max(), -waveform.min()))  # NaN stays NaN
     if not math.isfinite(peak):
         bad = int(np.size(waveform) - np.count_nonzero(np.isfinite(waveform)))
         raise TalkingHeadsError("Every sample of the sound must be finite", f"{bad} of {waveform.size} are NaN or infinite",

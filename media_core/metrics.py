@@ -90,7 +90,7 @@ def aue(a: Array, b: Array, split: str = "hmtalker") -> AuError:
     Args:
         split: "hmtalker" (AU09 lower) or "talkinggaussian" (AU09 upper); name it beside the number.
     """
-    a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
+    a, b = (_double(x) for x in (a, b))
     _same(a, b)
     squared = (a - b).square().nanmean(dim=0)
     lower, upper = (float(squared[[AU_NAMES.index(n) for n in group]].sum()) for group in SPLITS[split])
@@ -111,14 +111,14 @@ def eye_aperture(landmarks: Array) -> torch.Tensor:  # [T, 68, D] -> float64 [T]
 
 def jitter(points: Array) -> float:  # [T, ...] or [T, K, D]
     """Mean length of the second difference over time (of vectors along the last axis); NaN under three frames."""
-    x = torch.as_tensor(points, dtype=torch.float64)
+    x = _double(points)
     x = x[:, None] if x.ndim == 1 else x
     return float((x[2:] - 2 * x[1:-1] + x[:-2]).norm(dim=-1).mean()) if len(x) > 2 else float("nan")
 
 
 def correlation(x: Array, y: Array) -> float:
     """Pearson's r of two curves of equal length; NaN when one of them is constant or shorter than two."""
-    x, y = (torch.as_tensor(v, dtype=torch.float64).flatten() for v in (x, y))
+    x, y = (_double(v).flatten() for v in (x, y))
     _same(x, y)
     if len(x) < 2 or x.max() == x.min() or y.max() == y.min():
         return float("nan")
@@ -131,7 +131,7 @@ def best_lag(x: Array, y: Array, max_lag: int) -> Lag:
 
     Lags that leave under three frames, or a constant piece, do not compete.
     """
-    x, y = (torch.as_tensor(v, dtype=torch.float64).flatten() for v in (x, y))
+    x, y = (_double(v).flatten() for v in (x, y))
     _same(x, y)
     lags = sorted(range(-max_lag, max_lag + 1), key=abs)
     scores = [_correlation_at(x, y, lag) for lag in lags]
@@ -161,9 +161,12 @@ def _ssim_frame(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:  # [1, C, H, 
     return ((2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))).mean()
 
 
+def _double(x: Array) -> torch.Tensor:  # on the CPU: not every device has float64
+    return torch.as_tensor(x).detach().cpu().double()
+
+
 def _image(x: Array) -> torch.Tensor:
-    x = torch.as_tensor(x)
-    return x.double() / 255 if x.dtype == torch.uint8 else x.double()
+    return _double(x) / 255 if torch.as_tensor(x).dtype == torch.uint8 else _double(x)
 
 
 def _pair(a: Array, b: Array) -> tuple[torch.Tensor, torch.Tensor]:
@@ -175,7 +178,7 @@ def _pair(a: Array, b: Array) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _points(x: Array) -> torch.Tensor:  # float64 [T, 68, D]
-    x = torch.as_tensor(x, dtype=torch.float64)
+    x = _double(x)
     x = x[None] if x.ndim == 2 else x
     if x.ndim != 3 or x.shape[1] != 68:
         raise TalkingHeadsError("Landmarks must be [T, 68, 2 or 3]", f"{list(x.shape)}", "Use the 68-point layout")

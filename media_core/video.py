@@ -285,10 +285,10 @@ class _Opened(AbstractContextManager):
             self.container = av.open(str(self.path))
         except av.error.FFmpegError as error:
             raise self._unreadable(error) from error
-        if not self.container.streams.video:
+        stream = next(iter(self.container.streams.video), None)
+        if stream is None or stream.codec_context is None or not stream.codec_context.width:  # the last two: a cut-off header
             self.container.close()
             raise FileFormatError("The film must hold a picture", f"{self.path.name} has none", "Choose a film with a picture")
-        stream = self.container.streams.video[0]
         stream.thread_type = "AUTO"
         return self.container, stream
 
@@ -310,5 +310,6 @@ def _turns(frame: Any) -> int:
 
 
 def _upright(frame: Any) -> np.ndarray:  # uint8 [H, W, 3]
-    picture = frame.to_ndarray(format="rgb24")
+    # RGB has no colour matrix to convert to, but without one named PyAV 14 takes BT.709 films for BT.601.
+    picture = frame.reformat(format="rgb24", dst_colorspace="ITU601").to_ndarray()
     return np.ascontiguousarray(np.rot90(picture, _turns(frame)))
