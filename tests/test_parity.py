@@ -94,8 +94,8 @@ def _other_grid():
     y = torch.stack([_read_grid(leaf, slot[i], rows, 0.4) for i in range(30)])
     grad_x, grad_emb = torch.autograd.grad((y * weight).sum(), [slot, leaf])
     offsets = torch.tensor([0, 40, 168, 296], dtype=torch.int32)
-    return {"w.embeddings": table, "w.offsets": offsets, "in.x": x, "in.weight": weight, "out.y": y.detach(), "out.grad_x": grad_x,
-            "out.grad_emb": grad_emb}, settings
+    return {"w.embeddings": table, "w.offsets": offsets, "in.x": x, "in.weight": weight, "out.y": y.detach(),
+            "out.grad_x": grad_x, "out.grad_emb": grad_emb}, settings
 
 
 def _read_grid(table, point, rows, bound):
@@ -151,7 +151,8 @@ def _other_hm_face():
     return {k: v.detach() for k, v in tensors.items()}, {"bound": 0.2}
 
 
-OTHERS = {"mlp_deep": _other_mlp, "grid_small": _other_grid, "audio_net_narrow": _other_audio_net, "hm_face_design_small": _other_hm_face}
+OTHERS = {"mlp_deep": _other_mlp, "grid_small": _other_grid, "audio_net_narrow": _other_audio_net,
+          "hm_face_design_small": _other_hm_face}
 
 
 @pytest.mark.parametrize("name", OTHERS)
