@@ -1,7 +1,7 @@
 """Runs a validated prompt: order, cache, lazy inputs, progress, previews, stop button, error report (spec/comfyui.md 2 and 4.6).
 
-Events are ComfyUI's, given to `on_event(name, data)`: execution_start, execution_cached, executing, progress, preview, executed,
-execution_success | execution_error | execution_interrupted.
+Events are ComfyUI's, given to `on_event(name, data)`: execution_start, execution_cached, executing, progress_state, progress,
+preview, executed, execution_success | execution_error | execution_interrupted.
 """
 from __future__ import annotations
 
@@ -214,16 +214,18 @@ class _Run:
             if schema.has_intermediate_output and entry is not None and node_id not in self.result.executed:
                 self._show_cached(node_id, entry)
 
-    def _progress(self, value: float, maximum: float, preview: Any, node_id: str | None, stoppable: bool = True) -> None:
-        """The progress bar's hook: first the stop button, then the figures, then the picture."""
-        if stoppable:
+    def _progress(self, value: float, maximum: float, preview: Any, node_id: str | None, from_bar: bool = True) -> None:
+        """Takes progress of ProgressBar: first the stop button, then the picture, then the figures. ComfyAPI's does not stop."""
+        if from_bar:
             throw_exception_if_processing_interrupted()
         running = get_executing_context()
         node_id = node_id or (running.node_id if running else None)
-        self.send("progress", value=value, max=maximum, node=node_id)
         if preview is not None:
             kind, image, size = preview
             self.send("preview", node=node_id, format=kind, image=image, size=size)
+        self.send("progress_state", nodes={node_id: {"value": value, "max": maximum, "state": "running", "node_id": node_id}})
+        if from_bar:
+            self.send("progress", value=value, max=maximum, node=node_id)
 
     def _report(self, node_id: str, message: str, kind: str, trace: list[str], inputs: dict) -> dict[str, Any]:
         return {"node_id": node_id, "node_type": self.prompt[node_id]["class_type"], "executed": list(self.result.executed),

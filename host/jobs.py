@@ -29,8 +29,8 @@ class GraphJob:
     def __init__(self, base_dir: str, output_dir: str | None, input_dir: str | None, temp_dir: str,
                  packs: Sequence[str] = ()):
         self.line = ProgressLine()
-        self.host = Host(base_dir, (REPOSITORY, *packs), output_dir=output_dir or os.path.join(base_dir, "output"), temp_dir=temp_dir,
-                         input_dir=input_dir or DEMO_INPUT, on_event=self._event)
+        self.host = Host(base_dir, (REPOSITORY, *packs), output_dir=output_dir or os.path.join(base_dir, "output"),
+                         temp_dir=temp_dir, input_dir=input_dir or DEMO_INPUT, on_event=self._event)
         self._titles: dict[str, str] = {}
 
     def run(self, path: str, settings: list[str], debug: bool) -> tuple[int, Any, list[Path]]:
@@ -57,8 +57,9 @@ class GraphJob:
     def _event(self, name: str, data: Mapping[str, Any]) -> None:
         if name == "executing":
             self.line.show(self._titles.get(data["node"], data["node"]))
-        elif name == "progress":
-            self.line.show(self._titles.get(data["node"], str(data["node"])), data["value"], data["max"])
+        elif name == "progress_state":
+            for node_id, state in data["nodes"].items():
+                self.line.show(self._titles.get(node_id, str(node_id)), state["value"], state["max"])
         elif name == "execution_error" and data["exception_type"] == "ExecutionBlocked":
             print(f"{self._titles.get(data['node_id'])}: {data['exception_message']}", file=sys.stderr)
 

@@ -45,7 +45,12 @@ async def validate_prompt(prompt: Prompt, classes: Mapping[str, Any], prompt_id:
     checker = _Checker(prompt, classes, prompt_id)
     good, reasons, node_errors = [], [], {}
     for target in targets:
-        if await checker.node(target):
+        try:
+            fine = await checker.node(target)
+        except Exception as error:  # a broken definition or link, as in _link
+            checker.fail(target, "", error)
+            fine = False
+        if fine:
             good.append(target)
             continue
         reasons += [f"{item['message']}: {item['details']}" for item in checker.errors[target]]
@@ -94,17 +99,18 @@ class _Checker:
             return self.valid[node_id]
         if node_id in self.path:
             return self._cycle(node_id)
-        try:
-            errors, upstream = await self._inputs(node_id)
-        except Exception as error:  # a broken definition is that node's error, as in ComfyUI
-            upstream = True
-            inner = ("_inner", " inner") if self.path else ("", "")
-            errors = [problem(f"exception_during{inner[0]}_validation", f"Exception when validating{inner[1]} node", str(error),
-                              exception_type=full_type_name(type(error)), traceback=traceback.format_tb(error.__traceback__))]
+        errors, upstream = await self._inputs(node_id)
         known = self.errors.setdefault(node_id, [])
         known += [item for item in errors if item not in known]
         self.valid[node_id] = upstream and not known
         return self.valid[node_id]
+
+    def fail(self, node_id: str, where: str, error: Exception, **told: Any) -> None:
+        """Marks a node whose check itself broke. where: "" or "_inner"."""
+        self.valid[node_id] = False
+        self.errors[node_id] = [
+            problem(f"exception_during{where}_validation", f"Exception when validating{where.replace('_', ' ')} node", str(error),
+                    exception_type=full_type_name(type(error)), traceback=traceback.format_tb(error.__traceback__), **told)]
 
     def _cycle(self, node_id: str) -> bool:
         loop = [*self.path[self.path.index(node_id):], node_id]
@@ -157,6 +163,10 @@ class _Checker:
         self.path.append(node_id)
         try:
             return None, await self.node(value[0])
+        except Exception as error:  # a broken definition or link is that node's error, as in ComfyUI
+            self.fail(value[0], "_inner", error, input_name=name, input_config=info, exception_message=str(error),
+                      linked_node=value)
+            return None, False
         finally:
             self.path.pop()
 

@@ -31,7 +31,7 @@ class RunningNode(NamedTuple):
 
 _running: contextvars.ContextVar[RunningNode | None] = contextvars.ContextVar("running_node", default=None)
 _stop = threading.Event()
-ProgressHook = Callable[..., None]  # (value, maximum, preview, node id or None for the running one, notice the stop = True)
+ProgressHook = Callable[..., None]  # (value, maximum, preview, node id or None for the running one, from a ProgressBar = True)
 _hook: list[ProgressHook] = []
 
 

@@ -124,7 +124,8 @@ def test_a_node_cannot_keep_state_on_its_class(small):
 
 
 def test_a_block_with_values_stops_what_is_below_and_the_run_succeeds(small):
-    result = small.run({"1": node("ToyBlock", values=True), "2": node("ToyAdd", a=["1", 0], b=1), "3": node("ToyShow", value=["2", 0])})
+    result = small.run({"1": node("ToyBlock", values=True), "2": node("ToyAdd", a=["1", 0], b=1),
+                        "3": node("ToyShow", value=["2", 0])})
     assert (result.status, small.runs, result.outputs) == ("success", [], {})
     told = [data for name, data in small.events if name == "execution_error"]
     assert [data["exception_message"] for data in told] == ["Execution Blocked: closed"]
@@ -177,6 +178,7 @@ def test_loading_refuses_what_comfyui_would_pass_over_in_silence(small, tmp_path
     pack = tmp_path / f"pack.{rule.replace(' ', '_')}"
     pack.mkdir()
     entry = "def comfy_entrypoint():\n    return 1\n"
-    (pack / "__init__.py").write_text({"NODE_CLASS_MAPPINGS": "NODE_CLASS_MAPPINGS = {}\n" + entry, "entry point": "", "extension": entry}[rule])
+    text = {"NODE_CLASS_MAPPINGS": "NODE_CLASS_MAPPINGS = {}\n" + entry, "entry point": "", "extension": entry}[rule]
+    (pack / "__init__.py").write_text(text)
     with pytest.raises(PackError, match="NODE_CLASS_MAPPINGS|comfy_entrypoint"):
         load_pack(str(pack))

@@ -95,4 +95,5 @@ def test_long_lists_are_counted_not_shown(small):
 def test_unset_dynamic_options_are_missing_by_their_last_name(small):
     prompt = {"1": node("ToyDynamic", **{"size": "custom", "size.width": 4, "scale": 1}), "2": node("ToyShow", value=["1", 0])}
     errors = small.validate(prompt).node_errors["1"]["errors"]
-    assert {(item["type"], item["details"]) for item in errors} == {("value_smaller_than_min", "size.width"), ("required_input_missing", "height")}
+    told = {(item["type"], item["details"]) for item in errors}
+    assert told == {("value_smaller_than_min", "size.width"), ("required_input_missing", "height")}
