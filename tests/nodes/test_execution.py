@@ -10,26 +10,36 @@ import pytest
 from pack import ROOT
 from talking_heads.media_core.audio import Sound, save_wav
 
-SPEECH = {"class_type": "TalkingHead_EncodeSpeech", "inputs": {"audio": ["sound", 0], "encoder": "mel"}}
-AVATAR = {"class_type": "HMTalker_LoadAvatar", "inputs": {"avatar_name": "tiny.safetensors"}}
-DRIVE = {"class_type": "HMTalker_DriveAvatar", "inputs": {"avatar": ["avatar", 0], "speech": ["speech", 0], "blinks": "track",
-                                                         "smoothing": 0.0, "lip_gain": 1.0, "seed": 0}}
-VIDEO = {"class_type": "HMTalker_RenderAvatarVideo", "inputs": {"avatar": ["avatar", 0], "motion": ["motion", 0], "background": "plate",
-                                                               "backend": "auto", "crf": 18, "audio": ["sound", 0]}}
-FRAMES = {"class_type": "HMTalker_RenderAvatar", "inputs": {"avatar": ["avatar", 0], "motion": ["motion", 0], "background": "black",
-                                                           "start_frame": 0, "frame_count": 0, "backend": "auto"}}
-SAVE = {"class_type": "SaveVideo", "inputs": {"video": ["video", 0], "filename_prefix": "film", "format": "auto", "codec": "auto"}}
-SHOW = {"class_type": "PreviewImage", "inputs": {"images": ["frames", 0]}}
+
+def node(class_type: str, **inputs) -> dict:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+SPEECH = node("TalkingHead_EncodeSpeech", audio=["sound", 0], encoder="mel")
+AVATAR = node("HMTalker_LoadAvatar", avatar_name="tiny.safetensors")
+DRIVE = node("HMTalker_DriveAvatar", avatar=["avatar", 0], speech=["speech", 0], blinks="track", smoothing=0.0, lip_gain=1.0,
+             seed=0)
+VIDEO = node("HMTalker_RenderAvatarVideo", avatar=["avatar", 0], motion=["motion", 0], background="plate", backend="auto", crf=18,
+             audio=["sound", 0])
+FRAMES = node("HMTalker_RenderAvatar", avatar=["avatar", 0], motion=["motion", 0], background="black", start_frame=0,
+              frame_count=0, backend="auto")
+SAVE = node("SaveVideo", video=["video", 0], filename_prefix="film", format="auto", codec="auto")
+SHOW = node("PreviewImage", images=["frames", 0])
 
 
 def prompt(**nodes):
     """A prompt whose node ids are the names."""
-    return {name: {**node, "inputs": dict(node["inputs"])} for name, node in nodes.items()}
+    return {name: {**entry, "inputs": dict(entry["inputs"])} for name, entry in nodes.items()}
 
 
 def sound_node(base: Path, sound: Sound, name: str = "speech.wav"):
     save_wav(base / "input" / name, sound)
-    return {"class_type": "LoadAudio", "inputs": {"audio": name}}
+    return node("LoadAudio", audio=name)
+
+
+def driven(base: Path, sound: Sound, **more):
+    """A prompt from a sound to motion, and what follows it."""
+    return prompt(sound=sound_node(base, sound), speech=SPEECH, avatar=AVATAR, motion=DRIVE, **more)
 
 
 def tone(seconds: float, rate: int = 16000, channels: int = 1) -> Sound:
@@ -64,8 +74,8 @@ def collector(host):
     return kept
 
 
-def keep(node, socket=0):
-    return {"class_type": "Keep", "inputs": {"value": [node, socket]}}
+def keep(source, socket=0):
+    return node("Keep", value=[source, socket])
 
 
 def ok(result):
@@ -81,7 +91,7 @@ def failure(result) -> str:
 def test_speech_to_film(host_with_avatar, base):
     from talking_heads.media_core.video import probe
 
-    nodes = prompt(sound=sound_node(base, tone(1.3, 44100, 2)), speech=SPEECH, avatar=AVATAR, motion=DRIVE, video=VIDEO, save=SAVE)
+    nodes = driven(base, tone(1.3, 44100, 2), video=VIDEO, save=SAVE)
     ok(host_with_avatar.run(nodes))
     (film,) = (base / "output").rglob("film*.mp4")
     facts = probe(film)
@@ -92,9 +102,8 @@ def test_speech_to_film(host_with_avatar, base):
 
 def test_frames_masks_and_splat(host_with_avatar, base):
     kept = collector(host_with_avatar)
-    nodes = prompt(sound=sound_node(base, tone(0.5)), speech=SPEECH, avatar=AVATAR, motion=DRIVE, frames=FRAMES, images=keep("frames"),
-                   masks=keep("frames", 1), splat={"class_type": "HMTalker_AvatarFrameToSplat",
-                                                   "inputs": {"avatar": ["avatar", 0], "motion": ["motion", 0], "frame": 3}},
+    nodes = driven(base, tone(0.5), frames=FRAMES, images=keep("frames"),
+                   masks=keep("frames", 1), splat=node("HMTalker_AvatarFrameToSplat", avatar=["avatar", 0], motion=["motion", 0], frame=3),
                    splats=keep("splat"), about=keep("avatar", 1), expression=keep("motion", 1))
     ok(host_with_avatar.run(nodes))
     found = {type(value).__name__ + str(getattr(value, "ndim", "")): value for value in kept}
@@ -110,7 +119,7 @@ def test_frames_masks_and_splat(host_with_avatar, base):
 def test_a_part_of_the_frames_equals_that_part_of_all(host_with_avatar, base):
     kept = collector(host_with_avatar)
     part = {**FRAMES, "inputs": {**FRAMES["inputs"], "start_frame": 4, "frame_count": 3}}
-    nodes = prompt(sound=sound_node(base, tone(0.5)), speech=SPEECH, avatar=AVATAR, motion=DRIVE, frames=FRAMES, part=part, a=keep("frames"),
+    nodes = driven(base, tone(0.5), frames=FRAMES, part=part, a=keep("frames"),
                    b=keep("part"))
     ok(host_with_avatar.run(nodes))
     whole, three = sorted(kept, key=len, reverse=True)
@@ -121,20 +130,20 @@ def test_frames_that_do_not_fit_are_refused_before_work(host_with_avatar, base, 
     from talking_heads.host.shim import model_management
 
     monkeypatch.setattr(model_management, "get_free_memory", lambda *a, **k: 1000.0)
-    nodes = prompt(sound=sound_node(base, tone(0.5)), speech=SPEECH, avatar=AVATAR, motion=DRIVE, frames=FRAMES, show=SHOW)
+    nodes = driven(base, tone(0.5), frames=FRAMES, show=SHOW)
     assert "Render Avatar Video" in failure(host_with_avatar.run(nodes))
 
 
 def test_a_frame_behind_the_end_is_refused(host_with_avatar, base):
     late = {**FRAMES, "inputs": {**FRAMES["inputs"], "start_frame": 13}}
-    nodes = prompt(sound=sound_node(base, tone(0.5)), speech=SPEECH, avatar=AVATAR, motion=DRIVE, frames=late, show=SHOW)
+    nodes = driven(base, tone(0.5), frames=late, show=SHOW)
     assert "13" in failure(host_with_avatar.run(nodes))
 
 
 @pytest.mark.parametrize(("seconds", "rate", "channels", "frames"), [(0.1, 16000, 1, 3), (1.0, 8000, 2, 25), (0.01, 48000, 1, 1)])
 def test_odd_sounds_are_fine(host_with_avatar, base, seconds, rate, channels, frames):
     kept = collector(host_with_avatar)
-    nodes = prompt(sound=sound_node(base, tone(seconds, rate, channels)), speech=SPEECH, avatar=AVATAR, motion=DRIVE, keep=keep("motion"))
+    nodes = driven(base, tone(seconds, rate, channels), keep=keep("motion"))
     ok(host_with_avatar.run(nodes))
     assert len(kept[0]) == frames
 
@@ -142,7 +151,7 @@ def test_odd_sounds_are_fine(host_with_avatar, base, seconds, rate, channels, fr
 def test_silence_is_no_error_and_the_mouth_rests(host_with_avatar, base):
     kept = collector(host_with_avatar)
     silence = Sound(np.zeros((1, 16000), np.float32), 16000)
-    nodes = prompt(sound=sound_node(base, silence), speech=SPEECH, avatar=AVATAR, motion=DRIVE, keep=keep("motion"))
+    nodes = driven(base, silence, keep=keep("motion"))
     ok(host_with_avatar.run(nodes))
     middle = kept[0].codes[8:17]
     assert np.allclose(middle.numpy(), middle[:1].numpy(), atol=1e-4)
@@ -167,7 +176,7 @@ def test_bad_sounds_are_refused_with_a_reason(host, bad):
 
     host.classes["Source"] = Source
     collector(host)
-    message = failure(host.run(prompt(sound={"class_type": "Source", "inputs": {}}, speech=SPEECH, keep=keep("speech"))))
+    message = failure(host.run(prompt(sound=node("Source"), speech=SPEECH, keep=keep("speech"))))
     assert "Got:" in message and len(message) > 60
 
 
@@ -192,9 +201,9 @@ def test_an_avatar_name_cannot_leave_the_folders(host_with_avatar, base):
     avatar = {**AVATAR, "inputs": {"avatar_name": "../../secret.safetensors"}}
     with pytest.raises(InvalidPrompt):
         host_with_avatar.run(prompt(avatar=avatar, keep=keep("avatar")))
-    node = host_with_avatar.packs[0].nodes["HMTalker_LoadAvatar"]
+    load_avatar = host_with_avatar.packs[0].nodes["HMTalker_LoadAvatar"]
     with pytest.raises(ValueError, match="inside the folder"):  # the node does not rely on that check
-        node.execute("../../secret.safetensors")
+        load_avatar.execute("../../secret.safetensors")
 
 
 def test_an_avatar_is_loaded_again_when_its_file_changes(host_with_avatar, base):
@@ -223,7 +232,7 @@ def test_the_state_of_an_unfinished_training_is_not_offered(host_with_avatar, ba
 def test_a_dataset_gives_its_tracks(host, base, tiny_dataset):
     kept = collector(host)
     shutil.copytree(tiny_dataset, base / "input" / "person")
-    dataset = {"class_type": "TalkingHead_LoadDataset", "inputs": {"place": "input", "folder": "person"}}
+    dataset = node("TalkingHead_LoadDataset", place="input", folder="person")
     ok(host.run(prompt(dataset=dataset, **{f"k{i}": keep("dataset", i) for i in range(5)})))
     found = {type(value).__name__: value for value in kept}
     assert found["DatasetFolder"].frames == 30 and found["DatasetFolder"].fps == 25.0
@@ -236,7 +245,7 @@ def test_a_dataset_gives_its_tracks(host, base, tiny_dataset):
 def test_bad_dataset_folders_are_refused(host, base, tiny_dataset, folder):
     shutil.copytree(tiny_dataset, base / "outside")
     collector(host)
-    dataset = {"class_type": "TalkingHead_LoadDataset", "inputs": {"place": "input", "folder": folder}}
+    dataset = node("TalkingHead_LoadDataset", place="input", folder=folder)
     assert "Got:" in failure(host.run(prompt(dataset=dataset, keep=keep("dataset"))))
 
 
@@ -252,7 +261,7 @@ def test_a_damaged_dataset_is_refused_by_name(host, base, tiny_dataset, damage):
     else:
         rows = (folder / "au.csv").read_text().splitlines()
         (folder / "au.csv").write_text("\n".join(rows[:-5]) + "\n")
-    dataset = {"class_type": "TalkingHead_LoadDataset", "inputs": {"place": "input", "folder": "person"}}
+    dataset = node("TalkingHead_LoadDataset", place="input", folder="person")
     message = failure(host.run(prompt(dataset=dataset, keep=keep("dataset"))))
     assert ("7" if damage == "frame" else "au.csv") in message
 
@@ -260,8 +269,7 @@ def test_a_damaged_dataset_is_refused_by_name(host, base, tiny_dataset, damage):
 @pytest.mark.parametrize("name", ["../up", "a/b", "", "nul"])
 def test_names_that_are_no_file_names_are_refused(host, base, tiny_dataset, name):
     shutil.copytree(tiny_dataset, base / "input" / "person")
-    dataset = {"class_type": "TalkingHead_LoadDataset", "inputs": {"place": "input", "folder": "person"}}
-    train = {"class_type": "HMTalker_TrainAvatar", "inputs": {"dataset": ["dataset", 0], "preset": "preview", "steps": 0.001, "seed": 0,
-                                                              "name": name, "resume": True}}
+    dataset = node("TalkingHead_LoadDataset", place="input", folder="person")
+    train = node("HMTalker_TrainAvatar", dataset=["dataset", 0], preset="preview", steps=0.001, seed=0, name=name, resume=True)
     assert "file name" in failure(host.run(prompt(dataset=dataset, train=train)))
     assert not list((base / "models").rglob("*.safetensors"))

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from pack import make_host
 
-SUBJECT = {"class_type": "TalkingHead_SyntheticSubject",
-           "inputs": {"seconds": 1.0, "seed": 0, "size": 64, "identity": 3, "voice": "formant", "name": "subject", "text": ""}}
-DATASET = {"class_type": "TalkingHead_LoadDataset", "inputs": {"place": "input", "folder": "person"}}
-TRAIN = {"class_type": "HMTalker_TrainAvatar",
-         "inputs": {"dataset": ["dataset", 0], "preset": "preview", "steps": 0.001, "seed": 0, "name": "me", "resume": True}}
-RENDER = {
-    "speech": {"class_type": "TalkingHead_EncodeSpeech", "inputs": {"audio": ["dataset", 2], "encoder": "mel"}},
-    "avatar": {"class_type": "HMTalker_LoadAvatar", "inputs": {"avatar_name": "tiny.safetensors"}},
-    "motion": {"class_type": "HMTalker_DriveAvatar",
-               "inputs": {"avatar": ["avatar", 0], "speech": ["speech", 0], "blinks": "generated", "smoothing": 1.0, "lip_gain": 1.0, "seed": 5}},
-    "video": {"class_type": "HMTalker_RenderAvatarVideo",
-              "inputs": {"avatar": ["avatar", 0], "motion": ["motion", 0], "background": "green", "backend": "cpu", "crf": 30,
-                         "audio": ["dataset", 2]}},
-    "save": {"class_type": "SaveVideo", "inputs": {"video": ["video", 0], "filename_prefix": "film", "format": "auto", "codec": "auto"}},
+
+def node(class_type: str, **inputs) -> dict:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+SUBJECT = node("TalkingHead_SyntheticSubject", seconds=1.0, seed=0, size=64, identity=3, voice="formant", name="subject", text="")
+DATASET = node("TalkingHead_LoadDataset", place="input", folder="person")
+TRAIN = node("HMTalker_TrainAvatar", dataset=["dataset", 0], preset="preview", steps=0.001, seed=0, name="me", resume=True)
+MOTION = {
+    "speech": node("TalkingHead_EncodeSpeech", audio=["dataset", 2], encoder="mel"),
+    "avatar": node("HMTalker_LoadAvatar", avatar_name="tiny.safetensors"),
+    "motion": node("HMTalker_DriveAvatar", avatar=["avatar", 0], speech=["speech", 0], blinks="generated", smoothing=1.0, lip_gain=1.0,
+                   seed=5),
+}
+FILM = {
+    **MOTION,
+    "video": node("HMTalker_RenderAvatarVideo", avatar=["avatar", 0], motion=["motion", 0], background="green", backend="cpu", crf=30,
+                  audio=["dataset", 2]),
+    "save": node("SaveVideo", video=["video", 0], filename_prefix="film", format="auto", codec="auto"),
 }
 
 
@@ -57,12 +63,11 @@ def leftovers(base: Path) -> list[Path]:
 
 def test_the_subject_shows_its_progress_and_is_made_once(watched):
     host, watch, base = watched
-    nodes = {"subject": SUBJECT, "show": {"class_type": "PreviewImage", "inputs": {"images": ["subject", 1]}}}
+    nodes = {"subject": SUBJECT, "show": node("PreviewImage", images=["subject", 1])}
     assert host.run(nodes).status == "success"
     assert [value for node, value, _ in watch.progress if node == "subject"][-1] == 25 and watch.previews >= 1
     (folder,) = (base / "output" / "talking_heads" / "datasets").iterdir()
     made = {path: path.stat().st_mtime_ns for path in folder.rglob("*.jpg")}
-    host.executor.cache.clear() if hasattr(host.executor.cache, "clear") else None
     other = make_host(base)  # a new session: nothing cached, the finished folder is used as it is
     assert other.run(nodes).status == "success"
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.jpg")} == made
@@ -71,7 +76,7 @@ def test_the_subject_shows_its_progress_and_is_made_once(watched):
 def test_an_interrupted_subject_goes_on(watched):
     host, watch, base = watched
     watch.stop_at = ("subject", 10)
-    nodes = {"subject": SUBJECT, "show": {"class_type": "PreviewImage", "inputs": {"images": ["subject", 1]}}}
+    nodes = {"subject": SUBJECT, "show": node("PreviewImage", images=["subject", 1])}
     assert host.run(nodes).status == "interrupted"
     (folder,) = (base / "output" / "talking_heads" / "datasets").iterdir()
     assert not (folder / "manifest.json").exists() and 5 <= len(list(folder.glob("gt_imgs/*"))) < 25
@@ -94,27 +99,28 @@ def test_training_stops_within_a_step_resumes_and_saves(watched):
     steps = [value for node, value, _ in watch.progress if node == "train"]
     assert steps[0] > 6, "it did not begin anew"
     assert (models / "me.safetensors").is_file() and not (models / "me.training.safetensors").exists()
-    assert "me.safetensors" in host.object_info(["HMTalker_LoadAvatar"])["HMTalker_LoadAvatar"]["input"]["required"]["avatar_name"][1]["options"]
+    load = host.object_info(["HMTalker_LoadAvatar"])["HMTalker_LoadAvatar"]
+    assert "me.safetensors" in load["input"]["required"]["avatar_name"][1]["options"]
     assert not leftovers(base)
 
 
 def test_an_interrupted_film_leaves_nothing(watched):
     host, watch, base = watched
     watch.stop_at = ("video", 8)
-    assert host.run({"dataset": DATASET, **RENDER}).status == "interrupted"
+    assert host.run({"dataset": DATASET, **FILM}).status == "interrupted"
     assert not leftovers(base)
     watch.stop_at = None
-    assert host.run({"dataset": DATASET, **RENDER}).status == "success"
+    assert host.run({"dataset": DATASET, **FILM}).status == "success"
     assert len(list((base / "output").glob("film*.mp4"))) == 1
 
 
 def test_interrupted_frames_come_back_whole(watched):
     host, watch, _ = watched
     watch.stop_at = ("frames", 8)
-    nodes = {"dataset": DATASET, **{k: v for k, v in RENDER.items() if k not in ("video", "save")}}
-    nodes["frames"] = {"class_type": "HMTalker_RenderAvatar", "inputs": {"avatar": ["avatar", 0], "motion": ["motion", 0], "background": "white",
-                                                                        "start_frame": 0, "frame_count": 0, "backend": "cpu"}}
-    nodes["show"] = {"class_type": "PreviewImage", "inputs": {"images": ["frames", 0]}}
+    nodes = {"dataset": DATASET, **MOTION}
+    nodes["frames"] = node("HMTalker_RenderAvatar", avatar=["avatar", 0], motion=["motion", 0], background="white", start_frame=0,
+                           frame_count=0, backend="cpu")
+    nodes["show"] = node("PreviewImage", images=["frames", 0])
     assert host.run(nodes).status == "interrupted"
     watch.stop_at = None
     assert host.run(nodes).status == "success"
@@ -127,7 +133,7 @@ def test_a_full_disk_while_saving_keeps_what_was_there(watched, monkeypatch):
     host, _, base = watched
     path = base / "models" / "talking_heads" / "me.safetensors"
     path.write_bytes(b"earlier")
-    loaded = [module for name, module in __import__("sys").modules.items() if name.endswith("media_core.files")]
+    loaded = [module for name, module in sys.modules.items() if name.endswith("media_core.files")]  # the host's copy too
 
     def full(tensors, name, metadata=None):
         Path(name).write_bytes(b"half")
