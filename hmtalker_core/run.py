@@ -27,6 +27,7 @@ SH_EVERY = 1000  # steps between degrees of the spherical harmonics; a seventh o
 MAX_SCREEN = 20  # px (spec 2.8)
 MOUTH_TRIES = 8  # frames drawn before one with a mouth is taken by force
 EMA = 0.02
+MIN_EXTENT = 0.1  # m, the lower end of what spec 2.1 calls typical
 
 
 class Run:
@@ -151,8 +152,10 @@ class Run:
             branch.net_optimizer.step()
         until = plan.densify_until * plan.steps
         if plan.densify_from <= step < until and step % plan.densify_every == 0:
-            branch.density.densify_and_prune(plan.grad_threshold, prune_opacity(step, until, plan.prune_from, plan.prune_ramp),
-                                             branch.extent, MAX_SCREEN if step >= plan.static else None, generator=generator)
+            typical = float(branch.field.opacities.detach().median())  # a short run has not lifted its opacities yet: thin out, do not empty
+            threshold = min(prune_opacity(step, until, plan.prune_from, plan.prune_ramp), 0.5 * typical)
+            branch.density.densify_and_prune(plan.grad_threshold, threshold, branch.extent,
+                                             MAX_SCREEN if step >= plan.static else None, generator=generator)
         if (step + 1) % max(1, min(SH_EVERY, plan.steps // 7)) == 0:
             branch.field.grow_sh_degree()
 
@@ -214,7 +217,8 @@ def audio_arguments(clip: Clip) -> dict[str, Any]:
 
 
 def extent_of(clip: Clip) -> float:
-    return clip.dataset.extent
+    """Scene extent in metres, at least what a talking head usually has: a head that hardly moves would make every Gaussian "too large"."""
+    return max(clip.dataset.extent, MIN_EXTENT)
 
 
 def initial_field(clip: Clip, config: TrainConfig, plan: BranchConfig, part: str, generator: torch.Generator) -> GaussianField:
@@ -229,13 +233,21 @@ def initial_field(clip: Clip, config: TrainConfig, plan: BranchConfig, part: str
         frame = data.frame(index)
         mask = frame.face_mask | frame.hair_mask
     else:
-        au25 = clip.au[:, AU_NAMES.index("AU25")].cpu().numpy()[train]
-        index = int(train[int(np.argmax(au25))])
+        index, mask = open_mouth(clip, train)
         frame = data.frame(index)
-        mask = frame.mouth_mask
     image = torch.as_tensor(frame.image).float() / 255
     return GaussianField.create(*silhouette_points(image, torch.as_tensor(mask), c2w[index], data.focal, plan.points, generator),
                                 sh_degree=config.sh_degree)
+
+
+def open_mouth(clip: Clip, frames: np.ndarray) -> tuple[int, np.ndarray]:
+    """(frame, mask [H, W]) that shows the inside of the mouth best: by AU25; where no frame shows any, the lip square of the widest."""
+    au25 = clip.au[:, AU_NAMES.index("AU25")].cpu().numpy()
+    widest_first = [int(i) for i in frames[np.argsort(-au25[frames], kind="stable")]]
+    for index in widest_first:
+        if clip.has_mouth(index):
+            return index, clip.dataset.frame(index).mouth_mask
+    return widest_first[0], clip.view(widest_first[0]).lips[..., 0].cpu().numpy() > 0
 
 
 def side_by_side(target: Tensor, image: Tensor) -> np.ndarray:

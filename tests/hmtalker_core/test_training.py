@@ -1,0 +1,148 @@
+"""The trainer: it learns, resumes to the same weights, cancels within a step, and refuses what it cannot use."""
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from talking_heads.hmtalker_core.checkpoints import load_avatar
+from talking_heads.hmtalker_core.config import TrainConfig, preset, presets
+from talking_heads.hmtalker_core.curriculum import FrameOrder, choose_frame, face_rule, mouth_rule, nearest_in_window
+from talking_heads.hmtalker_core.training import train_avatar, unfinished_path
+from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
+
+
+class StopAt:
+    """A report that cancels at one step and counts what it was told."""
+
+    def __init__(self, step=None):
+        self.step, self.calls, self.pictures, self.phases = step, [], [], []
+
+    def __call__(self, done, total, info, preview):
+        self.calls.append((done, total))
+        self.phases.append(info["phase"])
+        if preview is not None:
+            self.pictures.append(preview)
+        if done == self.step:
+            raise Cancelled
+
+
+def test_runs_report_every_step_and_show_pictures(tiny_dataset, tiny_config, tmp_path):
+    report = StopAt()
+    avatar = train_avatar(tiny_dataset, tmp_path / "a.safetensors", preset=tiny_config, report=report)
+    total = 4 + 14 + 8 + 4
+    assert report.calls == [(i + 1, total) for i in range(total)]
+    assert sorted(set(report.phases), key=report.phases.index) == ["warmup", "face", "mouth", "fuse"]
+    assert report.pictures and report.pictures[0].dtype == np.uint8
+    assert avatar.config["quality"]["head_psnr"] > 5
+    assert not unfinished_path(tmp_path / "a.safetensors").exists()
+
+
+@pytest.mark.parametrize("stops", [(2,), (11,), (21, 24), (28,)])
+def test_a_cancelled_run_ends_with_the_same_weights(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path, stops):
+    path = tmp_path / "again.safetensors"
+    for stop in stops:
+        report = StopAt(stop)
+        with pytest.raises(Cancelled):
+            train_avatar(tiny_dataset, path, preset=tiny_config, report=report)
+        assert report.calls[-1][0] == stop, "cancelled within the step"
+        assert not path.exists() and unfinished_path(path).exists()
+    train_avatar(tiny_dataset, path, preset=tiny_config)
+    whole, resumed = load_file(tiny_avatar_path), load_file(path)
+    assert whole.keys() == resumed.keys()
+    for name in whole:
+        assert torch.equal(whole[name], resumed[name]), name
+
+
+def test_chance_comes_from_the_seed_alone(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path):
+    torch.manual_seed(7)
+    train_avatar(tiny_dataset, tmp_path / "same.safetensors", preset=tiny_config)
+    train_avatar(tiny_dataset, tmp_path / "other.safetensors", preset=tiny_config, seed=1)
+    first, same, other = (load_file(p) for p in (tiny_avatar_path, tmp_path / "same.safetensors", tmp_path / "other.safetensors"))
+    assert all(torch.equal(first[k], same[k]) for k in first)
+    assert any(first[k].shape != other[k].shape or not torch.equal(first[k], other[k]) for k in first)
+
+
+def test_an_unfinished_run_of_other_settings_is_not_continued(tiny_dataset, tiny_config, tmp_path):
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(Cancelled):
+        train_avatar(tiny_dataset, path, preset=tiny_config, report=StopAt(3))
+    with pytest.raises(TalkingHeadsError, match="seed"):
+        train_avatar(tiny_dataset, path, preset=tiny_config, seed=9)
+    assert unfinished_path(path).exists(), "nothing lost"
+    train_avatar(tiny_dataset, path, preset=tiny_config, seed=9, resume=False)
+    assert path.exists()
+
+
+def test_motion_learns_something(tiny_dataset, tiny_config, tmp_path):
+    """More steps bring the picture closer: the running loss of the face phase falls by a fifth."""
+    from dataclasses import replace
+
+    losses = []
+    report = lambda done, total, info, preview: losses.append(info["loss"]) if info["phase"] == "face" else None
+    longer = replace(tiny_config, face=replace(tiny_config.face, steps=60, static=20))
+    train_avatar(tiny_dataset, tmp_path / "a.safetensors", preset=longer, report=report)
+    losses = [x for x in losses if x == x]
+    assert min(losses[-5:]) < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("damage, words", [
+    (lambda d: (d / "ori_imgs" / "7.lms").unlink(), "7"),
+    (lambda d: (d / "parsing" / "3.png").unlink(), "3"),
+    (lambda d: (d / "au.csv").write_text("\n".join((d / "au.csv").read_text().splitlines()[:-9])), "au.csv"),
+    (lambda d: (d / "aud.wav").unlink(), "aud.wav"),
+])
+def test_broken_data_sets_say_what_is_wrong(tiny_dataset, tiny_config, tmp_path, damage, words):
+    folder = tmp_path / "data"
+    shutil.copytree(tiny_dataset, folder)
+    damage(folder)
+    with pytest.raises(TalkingHeadsError, match=words):
+        train_avatar(folder, tmp_path / "a.safetensors", preset=tiny_config)
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+@pytest.mark.parametrize("every", [2, 1])
+def test_frames_without_a_mouth_are_no_obstacle(tiny_dataset, tiny_config, tmp_path, every):
+    from PIL import Image
+
+    folder = tmp_path / "data"
+    shutil.copytree(tiny_dataset, folder)
+    for path in list((folder / "parsing").iterdir())[::every]:
+        labels = np.array(Image.open(path))
+        labels[(labels == 100).all(-1)] = (0, 0, 255)
+        Image.fromarray(labels).save(path)
+    for path in (folder / "teeth_mask").iterdir():
+        np.save(path, np.zeros_like(np.load(path)))
+    train_avatar(folder, tmp_path / "a.safetensors", preset=tiny_config)
+    assert len(load_avatar(tmp_path / "a.safetensors").mouth) > 0
+
+
+def test_presets_round_trip_and_scale():
+    import json
+
+    for config in presets().values():
+        assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+    assert preset("preview").scaled(0.5).face.steps == presets()["preview"].face.steps // 2
+    with pytest.raises(TalkingHeadsError, match="preview"):
+        preset("huge")
+    with pytest.raises(TalkingHeadsError, match="above 0"):
+        preset("preview").scaled(0)
+
+
+def test_rounds_show_every_frame_once():
+    order = FrameOrder(np.arange(10, 17), seed=1, stage=1)
+    seen = [order(s) for s in range(21)]
+    assert all(sorted(seen[i:i + 7]) == list(range(10, 17)) for i in (0, 7, 14)) and seen[:7] != seen[7:14]
+    assert FrameOrder(np.arange(10, 17), seed=1, stage=1)(13) == seen[13]
+
+
+def test_rules_always_find_a_frame():
+    """The published loops never end where nobody blinks (spec 2.10); here the nearest frame comes."""
+    values = np.array([0.0, 0.1, 0.2])
+    rng = np.random.default_rng(0)
+    assert nearest_in_window(values, np.arange(3), 0.9, 1.2, rng) == 2
+    order = FrameOrder(np.arange(3), seed=0, stage=1)
+    never_blinks = face_rule(1000, 60, values, np.zeros(3))
+    assert all(choose_frame(order, never_blinks, s) in (0, 1, 2) for s in range(0, 1000, 15))
+    always_shut = mouth_rule(1000, 60, np.zeros(3))
+    assert all(choose_frame(order, always_shut, s) in (0, 1, 2) for s in range(0, 1000, 7))
