@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from ..media_core.errors import TalkingHeadsError
 
-FRAMES = 8         # frames in a window
-HALF = FRAMES // 2  # of them before the frame itself
+FRAMES = 8         # frames in a window, half of them before the frame itself
 SLOPE = 0.02       # LeakyReLU
 LONGEST = 16       # feature rows of a frame that the convolutions reduce to one
 
@@ -98,14 +97,15 @@ def make_audio_net(kind: str, dim: int, window: int, code: int = 32) -> nn.Modul
     raise TalkingHeadsError("The audio net's kind must be 'conv' or 'fc'", repr(kind), "Use 'fc' for one vector a frame")
 
 
-def audio_windows(features: Tensor, index: Tensor) -> Tensor:  # [F, ...], [B] -> [B, 8, ...]
+def audio_windows(features: Tensor, index: Tensor, frames: int = FRAMES) -> Tensor:  # [F, ...], [B] -> [B, 8, ...]
     """Frames [i - 4, i + 4) around each `index`, zeros outside the clip.
 
     Args:
         features: one entry a video frame (any trailing shape).
         index: frame numbers; those outside 0..F-1 are legal and see only what lies in the clip.
+        frames: length of a window.
     """
-    at = index[:, None].to(features.device) + torch.arange(-HALF, FRAMES - HALF, device=features.device)
+    at = index[:, None].to(features.device) + torch.arange(frames, device=features.device) - frames // 2
     inside = (at >= 0) & (at < len(features))
     windows = features[at.clamp(0, max(len(features) - 1, 0))]
     return windows * inside.view(*inside.shape, *[1] * (features.ndim - 1)).to(features.dtype)

@@ -54,6 +54,7 @@ from talking_heads.hmtalker_core.layers import MLP, mlp_sizes  # noqa: E402
 from talking_heads.hmtalker_core.rasterizer import rasterization  # noqa: E402
 from talking_heads.hmtalker_core.rasterizer.projection import sh_basis  # noqa: E402
 from talking_heads.hmtalker_core.triplane import GridConfig, GridPlane  # noqa: E402
+from talking_heads.media_core.motion import AU_NAMES  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -81,17 +82,20 @@ class Fixture:
 
 
 def _settings(path: Path, header: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-    """Settings from the header, completed by the manifest beside the file, completed by the shipped one of that name."""
-    entries: list[Mapping[str, Any]] = []
-    for manifest in (FIXTURES / "manifest.json", path.parent / "manifest.json"):
-        entries += [json.loads(manifest.read_text("utf-8")).get(path.stem, {})] if manifest.is_file() else []
-    meta, note = {}, ""
-    for entry in entries:
-        meta, note = {**meta, **entry.get("meta", {})}, entry.get("note", note)
+    """Settings from the header and the manifest beside the file; with neither, from the shipped manifest."""
+    entry = _manifest_entry(path.parent, path.stem)
+    if not header and entry is None:
+        entry = _manifest_entry(FIXTURES, path.stem)
+    meta, note = dict((entry or {}).get("meta", {})), str((entry or {}).get("note", ""))
     for key, text in header.items():
         value = _json_or_text(text)
         meta.update(value if isinstance(value, dict) else {key: value})
     return meta, str(header.get("note", note))
+
+
+def _manifest_entry(folder: Path, name: str) -> Optional[Mapping[str, Any]]:
+    manifest = folder / "manifest.json"
+    return json.loads(manifest.read_text("utf-8")).get(name) if manifest.is_file() else None
 
 
 def _json_or_text(text: str) -> Any:
@@ -152,7 +156,7 @@ def _audio_att_net(f: Fixture) -> Computed:
 @case("audio_chain")
 def _audio_chain(f: Fixture) -> Computed:
     features = f.inputs["feats"]
-    windows = audio_net.audio_windows(features, f.inputs["index"])
+    windows = audio_net.audio_windows(features, f.inputs["index"], len(f.weights["audio_att_net.attentionNet.0.weight"]))
     each = published.audio_net_of_state(f.weights, _window(f.weights, features, "audio_net."))
     return {"windows": windows, "enc": published.audio_attention_of_state(f.weights)(each(windows))}
 
@@ -320,7 +324,8 @@ def _densify_and_prune(f: Fixture) -> Computed:
 @case("dataset_reader")
 def _dataset_reader(f: Fixture) -> Computed:
     arrays = {name: value.numpy() for name, value in f.inputs.items()}
-    units = [f.meta["au_columns"].index(unit) for unit in (1, 4, 5, 6, 7, 45, 25)]
+    columns = f.meta.get("au_columns", [int(name[2:]) for name in AU_NAMES])
+    units = [columns.index(unit) for unit in (1, 4, 5, 6, 7, 45, 25)]
     au = arrays["au"][:, units]
     masks = annotations.label_masks(arrays["parsing"], arrays["teeth"], published=True)
     c2w, opening = f.inputs["transform_matrix"], annotations.lip_opening(arrays["lms"])
