@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .identity import Look, dye, invent, mix, tan
-from .layout import EYES, INNER_LIPS, JAW_EDGE, OVAL, SKIN_SAMPLE
+from .layout import EYES, INNER_LIPS, JAW_EDGE, LIPS, OVAL, SKIN_SAMPLE
 from .portrait import Portrait, blurred, enlarge, filled, grown, load, shrink, shrunk, to_texture
 
 _EAR_LOBES = 138.5    # photo row below which the head's edge is the jaw line itself
+_DARK, _REPAINT = .62, .8   # of the lips' own brightness: darker is a shadow; and how much of it is painted over
 _FULL_BROWS = ([70, 63, 105, 66, 107, 55, 65, 52, 53, 46], [300, 293, 334, 296, 336, 285, 295, 282, 283, 276])
 
 
@@ -132,7 +133,25 @@ def _fill(portrait: Portrait, unknown: np.ndarray, radius: int, grow: int) -> np
 def _head(portrait, sharp, head_mask) -> np.ndarray:
     """Head colours, continued outwards so that the soft edge never shows the old backdrop."""
     known = shrunk(head_mask, 9)
-    return np.where((known > 0)[..., None], sharp, _fill(portrait, 255 - known, 3, 1))
+    head = np.where((known > 0)[..., None], sharp, _fill(portrait, 255 - known, 3, 1))
+    return _without_dark_corners(head, portrait.points[:, :2])
+
+
+def _without_dark_corners(head: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """The photo's smile has black corners, which would stay as spots on a closed mouth: most of the black is painted over."""
+    import cv2
+    lips = filled(head.shape[:2], flat[LIPS[0]])
+    tone = np.median(head[(lips > 0) & (filled(head.shape[:2], flat[INNER_LIPS]) == 0)].mean(1))
+    for corner in (LIPS[0, 0], LIPS[0, 10]):
+        x, y = to_texture(flat[corner]).astype(int)
+        box = np.s_[y - 36:y + 37, x - 44:x + 45]
+        part = head[box]
+        dark = (part.mean(-1) < _DARK * tone) & (grown(lips, 9)[box] > 0)
+        dark = grown(dark.astype(np.uint8), 7)
+        near = np.hypot(*np.meshgrid(np.arange(-44, 45), np.arange(-36, 37)))
+        amount = (blurred(dark.astype(np.float32), 2) * np.clip((40 - near) / 20, 0, 1) * _REPAINT)[..., None]
+        head[box] = mix(part, cv2.inpaint(part.copy(), dark, 5, cv2.INPAINT_TELEA), amount)
+    return head
 
 
 def _torso(portrait, sharp, head_mask, neck_mask, torso_mask) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from .layout import EYES, LIPS, OVAL, SKIN
 
-_BEHIND = 20.0  # photo pixels from the middle of the face's outline to the point it is unwrapped about
+_BEHIND = 120.0  # photo pixels from the middle of the face's outline to the point it is unwrapped about
 
 
 def face_triangles(mesh: np.ndarray) -> np.ndarray:  # [468, 3] photo pixels and depth -> [F, 3]
