@@ -1,6 +1,6 @@
 """The small host against a real ComfyUI: the same prompts, the same answers. Runs only where COMFYUI_PATH names a checkout.
 
-Last passed: see README (real versions and dates).
+Last passed: 2026-11-21, CPU, torch 2.13, on 0.33.0 (of 2026-08-22; all) and 0.19.0 (the pack's floor; three skipped, see below).
 """
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 CASES = json.loads((HERE / "cases.json").read_text())
+SINCE_033 = {"block without values": "0.19 hands None on", "cycle": "0.19 runs into the recursion limit"}
 pytestmark = pytest.mark.comfyui
 
 
@@ -36,6 +37,13 @@ def real(comfyui_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     host = sibling("real_comfyui").RealHost(comfyui_path, tmp_path_factory.mktemp("real"), (HERE / "pack", REPOSITORY), port)
     yield host
     host.close()
+
+
+def need_version(checkout: str, least: tuple[int, int], why: str) -> None:
+    """Skips where the checkout is older."""
+    version = (Path(checkout) / "comfyui_version.py").read_text().split('__version__ = "')[1].split('"')[0]
+    if tuple(map(int, version.split(".")[:2])) < least:
+        pytest.skip(f"ComfyUI {version} differs by design: {why}")
 
 
 def prompts(name: str) -> list[dict]:
@@ -73,7 +81,9 @@ def small_story(small: Any, prompt: dict) -> dict:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_same_prompt_same_story(real, small, name):
+def test_same_prompt_same_story(real, small, comfyui_path, name):
+    if name in SINCE_033:
+        need_version(comfyui_path, (0, 33), SINCE_033[name])
     for prompt in prompts(name):
         ours, theirs = small_story(small, prompt), real_story(real, prompt)
         theirs_details = (theirs.get("error") or {}).get("details")
@@ -110,7 +120,8 @@ def test_object_info_of_the_pack_is_equal(real, tmp_path):
         assert info == theirs[name], name
 
 
-def test_core_nodes_take_and_give_what_the_real_ones_do(real, small):
+def test_core_nodes_take_and_give_what_the_real_ones_do(real, small, comfyui_path):
+    need_version(comfyui_path, (0, 33), "the savers have no outputs and other choices")
     ours, theirs = small.object_info(), real.object_info()
     for name in ("LoadAudio", "SaveAudio", "SaveAudioMP3", "PreviewAudio", "SaveVideo", "CreateVideo", "GetVideoComponents",
                  "LoadVideo", "LoadImage", "SaveImage", "PreviewImage"):

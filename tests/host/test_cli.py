@@ -1,0 +1,105 @@
+"""The command line: exit codes, messages, stopping, doctor."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from talking_heads.host import cli
+
+TOYS = str(Path(__file__).resolve().parent / "pack")
+CHAIN = {"1": {"class_type": "ToyNumber", "inputs": {"value": 3, "mode": "plain", "seed": 0}, "_meta": {"title": "Number"}},
+         "2": {"class_type": "ToyPicture", "inputs": {"frames": ["1", 0]}},
+         "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}}}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """run(prompt, *options) -> exit code, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(prompt: dict, *options: str) -> int:
+        Path("w.json").write_text(json.dumps(prompt))
+        return cli.main(["run", "w.json", "--pack", TOYS, *options])
+
+    return call
+
+
+def test_run_saves_and_prints_the_files(run, tmp_path, capsys):
+    assert run(CHAIN, "--set", "Number.value=2") == 0
+    files = capsys.readouterr().out.split()
+    assert files == [str(tmp_path / "output" / f"x_0000{index}_.png") for index in (1, 2)]
+    assert all(os.path.isfile(file) for file in files)
+    assert not list(tmp_path.glob("temp*"))
+
+
+def test_a_refused_workflow_ends_with_1_and_the_reason(run, capsys):
+    assert run(CHAIN, "--set", "1.value=11") == 1
+    assert "ToyNumber (1): Value 11 bigger than max of 10: value" in capsys.readouterr().err
+
+
+def test_a_failing_node_ends_with_1_its_words_and_no_traceback(run, capsys):
+    prompt = {"1": {"class_type": "ToyFail", "inputs": {"value": 3}, "_meta": {"title": "Grumpy"}},
+              "2": {"class_type": "ToyShow", "inputs": {"value": ["1", 0]}}}
+    assert run(prompt) == 1
+    told = capsys.readouterr().err
+    assert "Grumpy (1): The value must be kind. Got: 3. Be kind." in told and "Traceback" not in told
+    assert run(prompt, "--debug") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["run", "none.json"], ["run", "w.json", "--set", "9.x=1"]])
+def test_wrong_usage_ends_with_2(options, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("w.json").write_text(json.dumps({"1": {"class_type": "PreviewImage", "inputs": {}}}))
+    assert cli.main(options) == 2
+    assert capsys.readouterr().err.strip()
+
+
+def test_unknown_commands_end_with_2():
+    for wrong in ([], ["fly"], ["run"], ["train"], ["train", "avatar", "x"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(wrong)
+        assert ended.value.code == 2
+
+
+def test_training_on_nothing_says_so(tmp_path, capsys):
+    assert cli.main(["train", "avatar", str(tmp_path / "none"), str(tmp_path / "a.safetensors")]) == 1
+    told = capsys.readouterr().err
+    assert str(tmp_path / "none") in told and "Traceback" not in told
+
+
+def test_ctrl_c_stops_within_a_step_with_130(tmp_path):
+    prompt = {"1": {"class_type": "ToySteps", "inputs": {"steps": 1000}},
+              "2": {"class_type": "ToyShow", "inputs": {"value": ["1", 0]}}}
+    (tmp_path / "w.json").write_text(json.dumps(prompt))
+    job = subprocess.Popen([sys.executable, "-m", "talking_heads.host.cli", "run", "w.json", "--pack", TOYS], cwd=tmp_path,
+                           stderr=subprocess.PIPE, text=True)
+    for line in job.stderr:  # the progress line names the node when it starts
+        if "ToySteps" in line:
+            break
+    time.sleep(0.1)
+    job.send_signal(signal.SIGINT)
+    _, told = job.communicate(timeout=60)
+    assert job.returncode == 130, told
+    assert "Interrupted." in told and "Traceback" not in told
+
+
+def test_doctor_tells_the_state_and_fails_where_output_cannot_be_written(tmp_path, capsys):
+    code = cli.main(["doctor", "--base-dir", str(tmp_path)])
+    told = capsys.readouterr().out
+    assert "Python 3" in told and "torch" in told and "rasteriser" in told and "output folder" in told
+    assert code == (1 if "FAIL" in told else 0)
+    (tmp_path / "file").write_text("")
+    assert cli.main(["doctor", "--base-dir", str(tmp_path), "--output-dir", str(tmp_path / "file" / "x")]) == 1
+    assert "cannot be written" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; from talking_heads.host import cli; cli.parser(); assert not {'torch', 'numpy', 'av'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
