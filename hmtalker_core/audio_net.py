@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ..media_core.errors import TalkingHeadsError
 
-FRAMES = 8         # frames in a window, half of them before the frame itself
+FRAMES = 8         # frames in a window
+HALF = FRAMES // 2  # of them before the frame itself
 SLOPE = 0.02       # LeakyReLU
 LONGEST = 16       # feature rows of a frame that the convolutions reduce to one
 
