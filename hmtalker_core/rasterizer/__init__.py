@@ -96,19 +96,20 @@ def project_by_torch(scene: Scene, near_plane: float = 0.01, far_plane: float = 
     else:
         colors = sh_colors(scene.colors.unsqueeze(-4), means, viewmats, scene.sh_degree)
     lead = (*scene.batch, scene.cameras, scene.points)
-    splats = Projected(*(field.expand(*lead, *tail).reshape(-1, scene.points, *tail)
+    splats = Projected(*(field.expand(*lead, *tail).reshape(scene.frames, scene.points, *tail)
                          for field, tail in zip(splats, ((2,), (3,), (), (2,)), strict=True)))
-    return splats, colors.expand(*lead, colors.shape[-1]).reshape(-1, scene.points, colors.shape[-1])
+    return splats, colors.expand(*lead, colors.shape[-1]).reshape(scene.frames, scene.points, colors.shape[-1])
 
 
 def _blended(scene: Scene, splats: Projected, colors: Tensor, blend: Callable, name: str) -> tuple[Tensor, Tensor, dict]:
     """Blend splats [M, N, ...] and give the results their leading dimensions; meta's tensors stay in the graph."""
     lead = (*scene.batch, scene.cameras)
     means2d, depths = (value.reshape(*lead, *value.shape[1:]) for value in (splats.means2d, splats.depths))
-    splats = splats._replace(means2d=means2d.reshape(-1, scene.points, 2), depths=depths.reshape(-1, scene.points))
+    flat = scene.frames, scene.points
+    splats = splats._replace(means2d=means2d.reshape(*flat, 2), depths=depths.reshape(flat))
     if scene.with_depth:
         colors = torch.cat([colors, splats.depths[..., None]], -1)
-    opacities = scene.opacities.unsqueeze(-2).expand(*lead, scene.points).reshape(-1, scene.points)
+    opacities = scene.opacities.unsqueeze(-2).expand(*lead, scene.points).reshape(flat)
     image, alpha = blend(splats, colors, opacities, scene.width, scene.height)
     image, alpha = (value.reshape(*lead, *value.shape[1:]) for value in (image, alpha))
     meta = {"means2d": means2d, "radii": splats.radii.reshape(*lead, scene.points, 2), "depths": depths, "backend": name}

@@ -1,6 +1,7 @@
 """What `rasterization` was given, checked and brought to one shape."""
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,11 @@ class Scene(NamedTuple):
     @property
     def cameras(self) -> int:
         return self.viewmats.shape[-3]
+
+    @property
+    def frames(self) -> int:
+        """M = B x C, the images to draw."""
+        return math.prod(self.batch) * self.cameras
 
     @property
     def points(self) -> int:
@@ -98,7 +104,8 @@ def _check_shapes(tensors: dict[str, Tensor], sh_degree: int | None) -> None:
             raise TalkingHeadsError(f"`{name}` must be a tensor of floating-point numbers",
                                     str(getattr(value, "dtype", type(value).__name__)),
                                     "Convert it with torch.as_tensor(..., dtype=torch.float32)")
-    _check_shape("means", tensors["means"], (None, 3), "Give one row for each Gaussian")
+    points = tensors["means"].shape[-2] if tensors["means"].dim() > 1 else None        # none at all is allowed
+    _check_shape("means", tensors["means"], (points, 3), "Give one row for each Gaussian")
     _check_shape("viewmats", tensors["viewmats"], (None, 4, 4), "Add a camera dimension: viewmats[None]")
     n, c = tensors["means"].shape[-2], tensors["viewmats"].shape[-3]
     _check_shape("colors", tensors["colors"], (n, None) if sh_degree is None else (n, None, 3),

@@ -5,6 +5,7 @@ does the same frame by frame and keeps nothing. No result depends on the number 
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,8 +30,10 @@ def per_frame(value: Tensor, batch: tuple[int, ...], cameras: int, own: int, has
     Returns: rows [R, *own dims], contiguous, and int64 [B * C].
     """
     lead = value.shape[:value.dim() - own]
-    index = np.arange(int(np.prod(lead, dtype=np.int64))).reshape(lead if has_camera else (*lead, 1))
-    return value.reshape(-1, *value.shape[value.dim() - own:]).contiguous(), np.broadcast_to(index, (*batch, cameras)).reshape(-1)
+    count = math.prod(lead)
+    index = np.arange(count).reshape(lead if has_camera else (*lead, 1))
+    rows = value.reshape(count, *value.shape[value.dim() - own:]).contiguous()
+    return rows, np.broadcast_to(index, (*batch, cameras)).reshape(-1)
 
 
 def of_frame(arrays: Sequence[np.ndarray], index: Sequence[np.ndarray], f: int) -> list[np.ndarray]:
