@@ -52,11 +52,13 @@ def _displacement(points: np.ndarray, by: dict[str, float]) -> Displacement:
         pushes += [(centre + [0, -4], (0, -by["eye_size"]), 6), (centre + [0, 4], (0, by["eye_size"]), 6)]
 
     def shift(where: np.ndarray) -> np.ndarray:
-        where = np.asarray(where, np.float64)
-        total = np.zeros(where.shape)
+        x, y = np.asarray(where, np.float64)[..., 0], np.asarray(where, np.float64)[..., 1]
+        right, down = np.zeros(x.shape), np.zeros(x.shape)
         for centre, push, width in pushes:
-            total += np.exp(-((where - centre) ** 2).sum(-1) / (2 * width * width))[..., None] * np.array(push)
-        return total
+            weight = np.exp(((x - centre[0]) ** 2 + (y - centre[1]) ** 2) * (-.5 / (width * width)))
+            right += weight * push[0]
+            down += weight * push[1]
+        return np.stack([right, down], -1)
     return shift
 
 
@@ -67,7 +69,7 @@ def _bend(portrait: Portrait, shift: Displacement) -> Portrait:
     y, x = np.mgrid[TOP:TOP + height, LEFT:LEFT + width].astype(np.float64)
     here = np.stack([x, y], -1)
     source = here - shift(here)
-    for _ in range(4):                                                  # fixed-point inversion
+    for _ in range(3):                                                  # fixed-point inversion
         source = here - shift(source)
     source = (source - [LEFT, TOP]).astype(np.float32)
     image = cv2.remap(portrait.image, source[..., 0].copy(), source[..., 1].copy(), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT)

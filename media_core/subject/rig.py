@@ -152,14 +152,12 @@ def _frame(camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # [478, 3] -> 
 def _follow(rest: np.ndarray, triangles: np.ndarray, handles: np.ndarray, free: np.ndarray) -> np.ndarray:
     """How the free points follow the handles: minimal bi-Laplacian energy with cotangent weights. -> [free, handles]"""
     laplacian = np.zeros((len(rest), len(rest)))
-    for triangle in triangles:
-        for a, b, c in (np.roll(triangle, -i) for i in range(3)):
-            u, w = rest[a] - rest[c], rest[b] - rest[c]
-            weight = .5 * max(1e-3, (u * w).sum() / (np.sqrt((np.cross(u, w) ** 2).sum()) + 1e-9))
-            laplacian[a, b] -= weight
-            laplacian[b, a] -= weight
-            laplacian[a, a] += weight
-            laplacian[b, b] += weight
+    for a, b, c in (np.roll(triangles, -i, axis=1).T for i in range(3)):
+        u, w = rest[a] - rest[c], rest[b] - rest[c]
+        cotangent = (u * w).sum(1) / (np.sqrt((np.cross(u, w) ** 2).sum(1)) + 1e-9)
+        weight = .5 * np.maximum(1e-3, cotangent)
+        for row, column, sign in ((a, b, -1), (b, a, -1), (a, a, 1), (b, b, 1)):
+            np.add.at(laplacian, (row, column), sign * weight)
     scaled = laplacian / np.maximum(np.diag(laplacian), 1e-6)[:, None]
     energy = product(laplacian[free], scaled) + 1e-3 * laplacian[free]
     return -solved(energy[:, free], energy[:, handles])
@@ -220,11 +218,13 @@ def _hair_points(rim: np.ndarray, oval: np.ndarray) -> np.ndarray:  # -> [n, 3]
         for step in (.25, .5, .75, 1.0):
             bulge = 10.0 * np.sin(np.pi * step) * np.clip((150 - place[1]) / 100, 0, 1)
             out.append([*(near[:2] * (1 - step) + place * step), near[2] * (1 - step) + 46.0 * step - bulge])
-    kept = [np.array(out[0])]
-    for point in np.array(out[1:]):
-        if min(((k[:2] - point[:2]) ** 2).sum() for k in kept) > 2.2 ** 2:
-            kept.append(point)
-    points = np.array(kept)
+    points = np.array(out)
+    apart = ((points[:, None, :2] - points[None, :, :2]) ** 2).sum(-1) > 2.2 ** 2
+    kept = [0]
+    for i in range(1, len(points)):
+        if apart[i, kept].all():
+            kept.append(i)
+    points = points[kept]
     return points[_outside_by(oval[:, :2], points[:, :2], 1.2)]
 
 
