@@ -5,7 +5,7 @@ import json
 from typing import Any, Mapping, Sequence
 
 from .nodecall import Prompt
-from .workflow import WorkflowError
+from .workflow import WorkflowError, known_inputs
 
 
 def apply_settings(prompt: Prompt, settings: Sequence[str], info: Mapping[str, Any]) -> None:
@@ -56,18 +56,6 @@ def describe(prompt: Prompt, node_id: str) -> str:
     node = prompt[node_id]
     title = node.get("_meta", {}).get("title")
     return f"{node_id} " + (f'"{title}" ' if title else "") + f"({node['class_type']})"
-
-
-def known_inputs(table: Mapping[str, Any], prefix: str = "") -> set[str]:
-    """Every input a definition can have, those of a DynamicCombo's options included."""
-    names = set()
-    for category in ("required", "optional"):
-        for name, entry in table.get(category, {}).items():
-            names.add(prefix + name)
-            if entry[0] == "COMFY_DYNAMICCOMBO_V3":
-                for option in entry[1]["options"]:
-                    names |= known_inputs(option["inputs"], f"{prefix}{name}.")
-    return names
 
 
 def parse_value(text: str) -> Any:

@@ -123,7 +123,8 @@ def widget_values(node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str,
     if isinstance(values, dict):
         named = values
     if isinstance(named, dict):
-        return {name: value for name, value in named.items() if value is not None}
+        known = known_inputs(info["input"])  # not control_after_generate, upload buttons and the like
+        return {name: _boxed(value) for name, value in named.items() if value is not None and name in known}
     rest = list(values)
     return _take(info["input"], rest, "")
 
@@ -149,6 +150,18 @@ def _take(table: Mapping[str, Any], rest: list[Any], prefix: str) -> dict[str, A
 def _boxed(value: Any) -> Any:
     """A list that is a value, not a link."""
     return {"__value__": value} if isinstance(value, list) else value
+
+
+def known_inputs(table: Mapping[str, Any], prefix: str = "") -> set[str]:
+    """Every input a definition can have, those of a DynamicCombo's options included."""
+    names = set()
+    for category in ("required", "optional"):
+        for name, entry in table.get(category, {}).items():
+            names.add(prefix + name)
+            if entry[0] == "COMFY_DYNAMICCOMBO_V3":
+                for option in entry[1]["options"]:
+                    names |= known_inputs(option["inputs"], f"{prefix}{name}.")
+    return names
 
 
 def has_widget(kind: Any, options: Mapping[str, Any]) -> bool:

@@ -25,6 +25,7 @@ def test_a_second_run_is_cached_and_a_changed_widget_runs_only_what_lies_below(s
     small.run(chain())
     second = small.run(chain())
     assert (second.executed, second.cached, small.runs) == ([], ["1", "2", "3"], [])
+    assert second.outputs["3"]["text"] == ["7"]
     assert [name for name, _ in small.events] == ["execution_start", "execution_cached", "executed", "execution_success"]
     changed = chain()
     changed["2"]["inputs"]["b"] = 5
@@ -84,6 +85,11 @@ def test_stop_ends_the_node_within_one_step_and_the_next_run_is_clean(small):
     assert (result.status, result.error) == ("interrupted", {"node_id": "1", "node_type": "ToySteps", "executed": []})
     assert small.runs == ["step 0", "step 1"]  # told at the first update, stopped at the second
     assert small.run(prompt).status == "success"
+
+
+def test_a_stop_pressed_while_nothing_runs_is_forgotten(small):
+    small.host.interrupt()
+    assert small.run(chain()).status == "success"
 
 
 def test_every_preview_arrives_with_its_node(small):

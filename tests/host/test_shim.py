@@ -9,9 +9,9 @@ import pytest
 def test_object_info_has_comfyuis_keys_order_and_types(small):
     info = small.object_info()["ToyNumber"]
     assert list(info) == [
-        "input", "input_order", "is_input_list", "output", "output_is_list", "output_name", "output_tooltips", "output_matchtypes",
-        "name", "display_name", "description", "python_module", "category", "output_node", "deprecated", "experimental", "dev_only",
-        "api_node", "price_badge", "search_aliases", "essentials_category", "has_intermediate_output"]
+        "input", "input_order", "is_input_list", "output", "output_is_list", "output_name", "output_tooltips",
+        "output_matchtypes", "name", "display_name", "description", "python_module", "category", "output_node", "deprecated",
+        "experimental", "dev_only", "api_node", "price_badge", "search_aliases", "essentials_category", "has_intermediate_output"]
     assert info["input"] == {
         "required": {"value": ["INT", {"tooltip": "A number.", "default": 1, "min": 0, "max": 10}],
                      "mode": ["COMBO", {"default": "plain", "multiselect": False, "options": ["plain", "double"]}],

@@ -40,7 +40,8 @@ def test_values_by_position_links_and_the_slot_after_a_seed(convert, small):
 
 
 def test_named_values_win(convert):
-    prompt = convert(node(1, "ToyNumber", [3], widgets_values_named={"value": 5, "mode": "plain", "seed": 1}))
+    named = {"value": 5, "mode": "plain", "seed": 1, "control_after_generate": "fixed", "note": None}
+    prompt = convert(node(1, "ToyNumber", [3], widgets_values_named=named))
     assert prompt["1"]["inputs"] == {"value": 5, "mode": "plain", "seed": 1}
     assert convert({**node(1, "ToyNumber"), "widgets_values": {"value": 6}})["1"]["inputs"] == {"value": 6}
 
@@ -62,6 +63,14 @@ def test_muted_nodes_vanish_and_bypassed_ones_pass_through(convert):
     nodes[1]["mode"] = 2
     muted = convert(*nodes, links=links)
     assert set(muted) == {"1", "3"} and muted["3"]["inputs"] == {}
+
+
+def test_a_bypassed_node_passes_on_by_type(convert):
+    sockets = (("images", "IMAGE", 5, False), ("a", "INT", 1, True))
+    links = ([1, 1, 0, 2, 1, "INT"], [2, 2, 0, 3, 0, "INT"], [5, 4, 0, 2, 0, "IMAGE"])
+    prompt = convert(node(1, "ToyNumber", [3, "plain", 0, "fixed", ""]), node(2, "ToyAdd", [], sockets, mode=4),
+                     node(4, "ToyPicture", [1]), node(3, "ToyShow", [], SHOW), links=links)
+    assert prompt["3"]["inputs"] == {"value": ["1", 0]}  # not the picture, though its socket comes first
 
 
 def test_notes_reroutes_and_primitives_are_no_nodes(convert):
@@ -117,7 +126,8 @@ def test_settings_find_nodes_by_number_title_and_class(small):
 
     info = small.object_info()
     prompt = {"1": {"class_type": "ToyNumber", "inputs": {"value": 1}, "_meta": {"title": "No. 1"}},
-              "2": {"class_type": "ToyAdd", "inputs": {}}, "3": {"class_type": "ToyAdd", "inputs": {}}, "4": {"class_type": "ToyDynamic", "inputs": {}}}
+              "2": {"class_type": "ToyAdd", "inputs": {}}, "3": {"class_type": "ToyAdd", "inputs": {}},
+              "4": {"class_type": "ToyDynamic", "inputs": {}}}
     apply_settings(prompt, ["1.value=5", "No. 1.mode=double", "ToyNumber.note=a=b", "2.a=7", "4.size.width=9"], info)
     assert prompt["1"]["inputs"] == {"value": 5, "mode": "double", "note": "a=b"}
     assert prompt["2"]["inputs"] == {"a": 7} and prompt["4"]["inputs"] == {"size.width": 9}
