@@ -82,7 +82,8 @@ class RenderAvatar(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output("images", display_name="images", tooltip="The frames, one image each."),
-                io.Mask.Output("masks", display_name="masks", tooltip="How much of each pixel the head's Gaussians cover, 0..1."),
+                io.Mask.Output("masks", display_name="masks",
+                               tooltip="How much of each pixel the person (head and torso) covers, 0..1."),
             ],
         )
 

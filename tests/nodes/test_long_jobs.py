@@ -20,13 +20,13 @@ TRAIN = node("HMTalker_TrainAvatar", dataset=["dataset", 0], preset="preview", s
 MOTION = {
     "speech": node("TalkingHead_EncodeSpeech", audio=["dataset", 2], encoder="mel"),
     "avatar": node("HMTalker_LoadAvatar", avatar_name="tiny.safetensors"),
-    "motion": node("HMTalker_DriveAvatar", avatar=["avatar", 0], speech=["speech", 0], blinks="generated", smoothing=1.0, lip_gain=1.0,
-                   seed=5),
+    "motion": node("HMTalker_DriveAvatar", avatar=["avatar", 0], speech=["speech", 0], blinks="generated", smoothing=1.0,
+                   lip_gain=1.0, seed=5),
 }
 FILM = {
     **MOTION,
-    "video": node("HMTalker_RenderAvatarVideo", avatar=["avatar", 0], motion=["motion", 0], background="green", backend="cpu", crf=30,
-                  audio=["dataset", 2]),
+    "video": node("HMTalker_RenderAvatarVideo", avatar=["avatar", 0], motion=["motion", 0], background="green", backend="cpu",
+                  crf=30, audio=["dataset", 2]),
     "save": node("SaveVideo", video=["video", 0], filename_prefix="film", format="auto", codec="auto"),
 }
 

@@ -41,7 +41,8 @@ def test_the_page_form_converts_to_the_api_form(host, name):
 def test_the_page_form_is_the_generated_one(host, name):
     api = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text("utf8"))
     page = json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf8"))
-    assert page == make_workflows.page_form(api, host.object_info(), make_workflows.NOTES[name]), "run: python tests/make_workflows.py"
+    made = make_workflows.page_form(api, host.object_info(), make_workflows.NOTES[name])
+    assert page == made, "run: python tests/make_workflows.py"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,7 +90,8 @@ def test_speech_to_avatar_video(host, stage, form):
 
 def test_train_and_drive(host, tmp_path):
     prompt, _ = host.load(str(ROOT / "workflows" / "api" / "train_avatar.json"))
-    small = {"1": {"seconds": 1.0, "size": 64, "voice": "formant"}, "3": {"steps": 0.001}, "4": {"seconds": 1.0, "size": 64, "voice": "formant"}}
+    short = {"seconds": 1.0, "size": 64, "voice": "formant"}
+    small = {"1": short, "3": {"steps": 0.001}, "4": short}
     for node_id, inputs in small.items():
         prompt[node_id]["inputs"] |= inputs
     result = host.run(prompt)
