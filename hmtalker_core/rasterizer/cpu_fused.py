@@ -98,9 +98,10 @@ class _Frames:
     def blend(self, f: int, lane: int, lanes: int) -> None:
         """Tiles lane, lane + lanes, ... of frame f."""
         width, height = self.settings[:2]
-        color = self.color[f]
+        color, only_for_backward = self.color[f], np.empty((height, width), np.int32)
         kernels.blend(lane, lanes, self.splat[f], color, *self.lists[f], width, height, -(-width // kernels.TILE),
-                      (0,) * color.shape[1], self.inputs[7][self.index[7][f]], self.image[f], self.left[f], None)
+                      (0,) * color.shape[1], self.inputs[7][self.index[7][f]], self.image[f], self.left[f],
+                      only_for_backward)
 
     def whole(self, f: int) -> None:
         """All of frame f."""

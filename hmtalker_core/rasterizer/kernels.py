@@ -110,8 +110,8 @@ def blend(lane, lanes, splat, color, start, ids, width, height, tiles_x, channel
     """Front-to-back blending of tiles lane, lane + lanes, ...
 
     Args: splat [N, 8]; color [N, D]; channels: a tuple of D anythings (the compiler knows its length); behind [D]: background.
-    Fills: image [H, W, D]; left [H, W], the light that passes (1 - alpha, but exact for small values); last int32 [H, W] or None:
-    entries of the tile's list up to the last one drawn.
+    Fills: image [H, W, D]; left [H, W], the light that passes (1 - alpha, but exact for small values); last int32 [H, W]: entries
+    of the tile's list up to the last one drawn.
     """
     flt = splat.dtype.type
     d = len(channels)
@@ -136,9 +136,8 @@ def blend(lane, lanes, splat, color, start, ids, width, height, tiles_x, channel
             for x in range(x_lo, x_hi):
                 i = (y - y_lo) * stride + x - x_lo
                 left[y, x] = state[i]
-                if last is not None:
-                    count = state[i + TILE]
-                    last[y, x] = np.int32(count if count >= 0 else -1 - count)
+                count = state[i + TILE]
+                last[y, x] = np.int32(count if count >= 0 else -1 - count)
                 for k in range(d):
                     image[y, x, k] = state[i + (FORWARD_FIELDS + k) * TILE] + state[i] * behind[k]
 

@@ -7,7 +7,7 @@ from talking_heads.hmtalker_core.rasterizer import rasterization
 
 CASES = {
     "harmonics, two cameras": dict(cameras=2, degree=3),
-    "one channel, one tile": dict(n=80, width=16, height=16, channels=1),
+    "exactly one tile": dict(n=80, width=16, height=16),
     "tall, five channels": dict(width=33, height=70, channels=5),
     "saturated": dict(n=900, width=40, height=23, opacity=(0.7, 1.0), size=0.12, degree=1),
     "nearly nothing": dict(n=2, width=20, height=20),
@@ -30,16 +30,22 @@ def render_with_gradients(scene, backend, dtype, **more):
     return image.detach().double(), alpha.detach().double(), {**gradients, "means2d": meta["means2d"].grad.double()}
 
 
+def make_case(scene, name):
+    """A scene with background; three channels come with depth (every number of channels compiles kernels of its own)."""
+    s = scene(**CASES[name])
+    channels = CASES[name].get("channels", 3)
+    s["backgrounds"] = torch.rand(len(s["viewmats"]), channels, dtype=torch.float64)
+    return {**s, "render_mode": "RGB+D" if channels == 3 else "RGB"}
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_images_and_gradients(name, dtype, scene):
-    s = scene(**CASES[name])
-    channels = 3 if "sh_degree" in s else s["colors"].shape[-1]
-    s["backgrounds"] = torch.rand(len(s["viewmats"]), channels, dtype=torch.float64)
-    expected = render_with_gradients(s, "reference", torch.float64, render_mode="RGB+D")
+    s = make_case(scene, name)
+    expected = render_with_gradients(s, "reference", torch.float64)
     if name == "saturated":
         assert (expected[1] > 0.9998).float().mean() > 0.2, "the light should run out in many pixels"
-    ours = render_with_gradients(s, "cpu", dtype, render_mode="RGB+D")
+    ours = render_with_gradients(s, "cpu", dtype)
     close, alike = (1e-12, 1e-10) if dtype == torch.float64 else (2e-5, 1e-3)
     for got, want in zip(ours[:2], expected[:2], strict=True):
         assert (got - want).abs().max() < close
@@ -51,12 +57,10 @@ def test_images_and_gradients(name, dtype, scene):
 @pytest.mark.parametrize("name", CASES)
 def test_without_gradients(name, scene):
     """The fused path: the same image as the reference, in float32 and float64, with background and depth."""
-    s = scene(**CASES[name])
-    channels = 3 if "sh_degree" in s else s["colors"].shape[-1]
-    s["backgrounds"] = torch.rand(len(s["viewmats"]), channels, dtype=torch.float64)
-    want, alpha, meta = rasterization(**s, render_mode="RGB+D", backend="reference")
+    s = make_case(scene, name)
+    want, alpha, meta = rasterization(**s, backend="reference")
     for dtype, close in ((torch.float64, 1e-12), (torch.float32, 2e-5)):
-        got, got_alpha, got_meta = rasterization(**cast(s, dtype), render_mode="RGB+D", backend="cpu")
+        got, got_alpha, got_meta = rasterization(**cast(s, dtype), backend="cpu")
         assert got.dtype == dtype and (got - want).abs().max() < close and (got_alpha - alpha).abs().max() < close
         assert torch.equal(got_meta["radii"], meta["radii"]) and got_meta["radii"].dtype == torch.int32
         torch.testing.assert_close(got_meta["means2d"].double(), meta["means2d"], atol=1e-3, rtol=1e-5)

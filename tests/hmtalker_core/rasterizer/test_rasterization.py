@@ -14,9 +14,9 @@ BOTH = pytest.mark.parametrize("backend", ["reference", "cpu"])
 
 @BOTH
 def test_shapes(backend, scene):
-    s = scene(20, 19, 11, cameras=2, channels=4)
+    s = scene(20, 19, 11, cameras=2)
     image, alpha, meta = rasterization(**s, render_mode="RGB+D", backend=backend)
-    assert image.shape == (2, 11, 19, 5) and alpha.shape == (2, 11, 19, 1)
+    assert image.shape == (2, 11, 19, 4) and alpha.shape == (2, 11, 19, 1)
     assert meta["means2d"].shape == (2, 20, 2) and meta["radii"].shape == (2, 20, 2) and meta["depths"].shape == (2, 20)
     assert meta["backend"] == backend
 
@@ -46,9 +46,9 @@ def test_leading_dimensions_broadcast(backend, gradients, scene):
 
 @BOTH
 def test_background_shows_through(backend, scene):
-    s = scene(50, channels=2)
+    s = scene(50, channels=5)
     plain, alpha, _ = rasterization(**s, backend=backend)
-    background = torch.tensor([[0.3, -1.5]], dtype=torch.float64)
+    background = torch.tensor([[0.3, -1.5, 0.0, 1.0, 7.0]], dtype=torch.float64)
     image, _, _ = rasterization(**s, backgrounds=background, backend=backend)
     torch.testing.assert_close(image, plain + background[:, None, None] * (1 - alpha))
 
