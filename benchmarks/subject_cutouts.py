@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-
 from talking_heads.media_core.subject.layout import JAW_EDGE
 from talking_heads.media_core.subject.portrait import BOTTOM, HAIR, LEFT, NECK, RIGHT, TOP, TORSO, enlarge, filled, grown, shrunk
 

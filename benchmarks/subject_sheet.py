@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-
 from talking_heads.media_core.subject import PARAMS, Performance, Subject, SubjectFrame, perform
 
 TILE, COLUMNS, STRIP, STRIP_START = 256, 5, 40, 12     # px, tiles a row, mouth frames shown, first of them
@@ -19,20 +18,21 @@ def contact_sheet(performance: Performance, subject: Subject) -> np.ndarray:
     """uint8 [H, 1280, 3] RGB."""
     import cv2
     count = len(performance)
-    frames = {i: _render(performance, subject, i)
-              for i in sorted({*np.linspace(2, count - 3, 4 * COLUMNS).astype(int), *range(STRIP_START, min(count, STRIP_START + STRIP))})}
-    chosen = np.linspace(2, count - 3, 4 * COLUMNS).astype(int)
+    chosen = np.linspace(2, count - 3, 4 * COLUMNS).astype(int).tolist()
+    strip = range(min(STRIP_START, count), min(count, STRIP_START + STRIP))
+    frames = {i: _render(performance, subject, i) for i in sorted({*chosen, *strip})}
     tiles = []
     for i in chosen:
         tile = cv2.resize(frames[i].rgb, (TILE, TILE), interpolation=cv2.INTER_AREA)
         tiles.append(_label(tile, f"{i / performance.fps:.2f}s /{performance.phoneme_at(i)}/", (6, 248)))
-    mouths = [_label(_mouth(frames[i]), performance.phoneme_at(i), (4, 14)) for i in frames if STRIP_START <= i < STRIP_START + STRIP]
+    mouths = [_label(_mouth(frames[i]), performance.phoneme_at(i), (4, 14)) for i in strip]
     masks = [_truth(frames[i]) for i in chosen[::4]]
     return np.vstack([_grid(tiles, COLUMNS), _grid(mouths, 10), _grid(masks, COLUMNS), _plot(performance)])
 
 
 def _render(performance: Performance, subject: Subject, i: int) -> SubjectFrame:
-    return subject.render(performance.params[i], subject.pose(performance.euler[i], performance.translation[i]), performance.sway[i])
+    pose = subject.pose(performance.euler[i], performance.translation[i])
+    return subject.render(performance.params[i], pose, performance.sway[i])
 
 
 def _label(image: np.ndarray, text: str, where: tuple[int, int]) -> np.ndarray:

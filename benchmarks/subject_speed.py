@@ -24,9 +24,11 @@ def main(frames: int = 60) -> None:
         start, used = time.perf_counter(), time.process_time()
         for i in range(frames):
             i %= len(performance)
-            subject.render(performance.params[i], subject.pose(performance.euler[i], performance.translation[i]), performance.sway[i])
+            pose = subject.pose(performance.euler[i], performance.translation[i])
+            subject.render(performance.params[i], pose, performance.sway[i])
         wall, cpu = time.perf_counter() - start, time.process_time() - used
-        print(f"{size:4d} px: built in {built:.2f} s, {frames / wall:.1f} frames/s ({1000 * cpu / frames:.1f} ms of processor a frame)")
+        used = 1000 * cpu / frames
+        print(f"{size:4d} px: built in {built:.2f} s, {frames / wall:.1f} frames/s, {used:.1f} ms of processor a frame")
 
 
 if __name__ == "__main__":

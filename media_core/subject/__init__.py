@@ -2,7 +2,8 @@
 
     subject = Subject(size=256)                       # identity 3: an invented face
     performance = perform(seconds=4.0, seed=0)        # words, voice, and one parameter vector a frame
-    frame = subject.render(performance.params[0], subject.pose(performance.euler[0], performance.translation[0]), performance.sway[0])
+    pose = subject.pose(performance.euler[0], performance.translation[0])
+    frame = subject.render(performance.params[0], pose, performance.sway[0])
     export_dataset("folder", seconds=60, seed=0)      # the same as a training data set
 
 Nothing heavy is imported until one of these names is used. Source of the recipe: spec/capture.md 8.

@@ -19,7 +19,7 @@ _FULL_BROWS = ([70, 63, 105, 66, 107, 55, 65, 52, 53, 46], [300, 293, 334, 296, 
 
 @dataclass(frozen=True)
 class Layers:
-    """What the renderer draws. Images are uint8 RGB [H, W, 3], masks uint8 [H, W] 0..255, at texture size unless said otherwise."""
+    """What the renderer draws. Images are uint8 RGB [H, W, 3], masks uint8 [H, W] 0..255, all at texture size but the teeth."""
     points: np.ndarray       # float64 [478, 3] photo pixels
     plain_points: np.ndarray  # the same before the identity's warp: triangles are made on these, alike for everybody
     hair_outline: np.ndarray  # float64 [P, 2] photo pixels
@@ -48,7 +48,8 @@ def build(identity: int | None) -> Layers:
     person = np.maximum.reduce([head_mask, torso_mask, neck_mask, _drawn_head(portrait, shape)])
     eyes, eye_mask = _eyes(portrait, sharp)
     layers = Layers(
-        points=portrait.points, plain_points=plain.points, hair_outline=portrait.hair, head=_head(portrait, sharp, head_mask), head_alpha=blurred(head_mask, 2.2),
+        points=portrait.points, plain_points=plain.points, hair_outline=portrait.hair,
+        head=_head(portrait, sharp, head_mask), head_alpha=blurred(head_mask, 2.2),
         hair_mask=np.zeros(shape, np.uint8), torso=_torso(portrait, sharp, head_mask, neck_mask, torso_mask),
         torso_alpha=blurred(torso_mask, 2.0), neck=_neck(portrait, head_mask, neck_mask), neck_alpha=blurred(neck_mask, 2.5),
         background=_backdrop(portrait.image, person), eyes=eyes, teeth=_teeth(portrait, big))
@@ -105,8 +106,8 @@ def _skin_and_hair(portrait: Portrait, head: np.ndarray) -> tuple[np.ndarray, np
     mouth = 1 - _soft(filled(shape, flat[INNER_LIPS]), 1.5)
     skin = np.where(_below(shape, 139)[..., None], mouth, skin * mouth).astype(np.float32)
     cheek_rows, temple_rows = _below(shape, 100)[..., None], _below(shape, 97)[..., None]
-    hair = np.clip(1 - np.maximum(soft_oval * skin * 1.4, skin * .9 * cheek_rows), 0, 1) * np.clip(1 - soft_oval * temple_rows, 0, 1)
-    return skin, hair.astype(np.float32)
+    hair = np.clip(1 - np.maximum(soft_oval * skin * 1.4, skin * .9 * cheek_rows), 0, 1)
+    return skin, (hair * np.clip(1 - soft_oval * temple_rows, 0, 1)).astype(np.float32)
 
 
 def _hair_mask(portrait: Portrait, hair: np.ndarray) -> np.ndarray:

@@ -11,10 +11,10 @@ def low_pass(curve: np.ndarray, rate: float, cut: float) -> np.ndarray:  # [T, .
     return filtfilt(b, a, curve, axis=0, padlen=min(3 * len(b), len(curve) - 1))
 
 
-def wander(frames: int, fps: float, time_constant: float, spread: float, rng: np.random.Generator, cut: float = 1.2) -> np.ndarray:
-    """Ornstein-Uhlenbeck noise [frames], stationary with deviation `spread`, memory of `time_constant` s, smoothed at `cut` Hz."""
+def wander(frames: int, fps: float, memory: float, spread: float, rng: np.random.Generator, cut: float = 1.2) -> np.ndarray:
+    """Ornstein-Uhlenbeck noise [frames]: stationary with deviation `spread`, `memory` in seconds, smoothed at `cut` Hz."""
     from scipy.signal import lfilter
-    keep = np.exp(-1 / (fps * time_constant))
+    keep = np.exp(-1 / (fps * memory))
     push = rng.normal(0, spread * np.sqrt(1 - keep * keep), frames + int(4 * fps))
     push[0] = 0.0
     return low_pass(lfilter([1.0], [1.0, -keep], push), fps, cut)[-frames:]

@@ -89,7 +89,8 @@ def speak(utterances: Sequence[Utterance]) -> list[Spoken]:
     """
     found = find_library()
     if found is None:
-        raise TalkingHeadsError("The voice 'espeak' needs the espeak-ng library", "it is neither in a system folder nor in a Python package",
+        raise TalkingHeadsError("The voice 'espeak' needs the espeak-ng library",
+                                "it is neither in a system folder nor in a Python package",
                                 "Install it (Debian: espeak-ng; pip: espeakng-loader), or choose the engine 'formant' or 'auto'")
     with _one_at_a_time, _private_library(*found) as (library, rate):
         return [_say(library, rate, line) for line in utterances]
@@ -112,7 +113,8 @@ def _start(library: C.CDLL, data: Path | None) -> int:
     library.espeak_Initialize.argtypes = [C.c_int, C.c_int, C.c_char_p, C.c_int]
     rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode() if data else None, _PHONEME_EVENTS | _DO_NOT_EXIT)
     if rate <= 0:
-        raise TalkingHeadsError("The espeak-ng library must start", f"espeak_Initialize returned {rate} (data folder: {data or 'built in'})",
+        raise TalkingHeadsError("The espeak-ng library must start",
+                                f"espeak_Initialize returned {rate} (data folder: {data or 'built in'})",
                                 "Install the espeak-ng data files, or choose the engine 'formant'")
     if hasattr(library, "espeak_ng_SetRandSeed"):              # 1.52 and later
         library.espeak_ng_SetRandSeed.argtypes = [C.c_long]
@@ -146,7 +148,8 @@ def _say(library: C.CDLL, rate: int, line: Utterance) -> Spoken:
     callback = _Callback(collect)                              # must outlive the synthesis
     library.espeak_SetSynthCallback(callback)
     if library.espeak_SetVoiceByName(line.voice.encode()) != 0:
-        raise TalkingHeadsError("The voice must be one that espeak-ng has", f"'{line.voice}'", "Take for instance 'en-us+f3' or 'en-gb+m2'")
+        raise TalkingHeadsError("The voice must be one that espeak-ng has", f"'{line.voice}'",
+                                "Take for instance 'en-us+f3' or 'en-gb+m2'")
     for parameter, value in ((_RATE, line.rate), (_PITCH, line.pitch), (_RANGE, _PITCH_RANGE)):
         library.espeak_SetParameter(parameter, value, 0)
     text = line.text.encode("utf8") + b"\0"

@@ -1,4 +1,4 @@
-"""A performance written as a training data set, in the folder layout of TalkingGaussian and its relatives (spec/hmtalker.md 2.12).
+"""A performance written as a training data set, in the layout of TalkingGaussian and its relatives (spec/hmtalker.md 2.12).
 
 Frames are made and written one at a time. Every file appears whole or not at all, and the manifest comes last: a folder with a
 manifest is finished, a folder without one is continued where it stopped.
@@ -27,7 +27,9 @@ PALETTE = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0], [255, 0, 0], [100
 TRAIN_SHARE = 10 / 11        # of the frames, the first ones
 _JPEG_QUALITY = 97
 _PREVIEW_EVERY = 5           # frames
-_FRAME_FILES = ("ori_imgs/{}.jpg", "ori_imgs/{}.lms", "gt_imgs/{}.jpg", "torso_imgs/{}.png", "parsing/{}.png", "teeth_mask/{}.npy")
+_FRAME_FILES = ("ori_imgs/{}.jpg", "ori_imgs/{}.lms", "gt_imgs/{}.jpg", "torso_imgs/{}.png", "parsing/{}.png",
+                "teeth_mask/{}.npy")
+_SINGLE_FILES = ("bc.jpg", "aud.wav", "au.csv", "transforms_train.json", "transforms_val.json", "gt.npz")
 _REQUEST, _MANIFEST = "request.json", "manifest.json"
 
 
@@ -77,7 +79,8 @@ def verify_dataset(folder) -> dict[str, Any]:
     folder = Path(folder)
     manifest = _read(folder / _MANIFEST)
     if manifest.get("kind") != "dataset":
-        raise FileFormatError("The folder must hold a finished data set", f"no manifest in {folder}", "Run the export again: it continues")
+        raise FileFormatError("The folder must hold a finished data set", f"no manifest in {folder}",
+                              "Run the export again: it continues")
     for name, wanted in manifest["checksums"].items():
         if _checksum(folder, name, manifest["frames"]) != wanted:
             raise FileFormatError("A data set's files must be as they were written", f"{name} in {folder} differs",
@@ -94,18 +97,19 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text("utf8"))
     except json.JSONDecodeError as error:
-        raise FileFormatError(f"{path.name} must be JSON", f"{path} is not ({error})", "Choose another folder, or delete the file") from error
+        raise FileFormatError(f"{path.name} must be JSON", f"{path} is not ({error})",
+                              "Choose another folder, or delete the file") from error
 
 
 def _prepare(folder: Path, request: dict[str, Any]) -> None:
     """Makes the folder ready for `request`: an unfinished export of it is kept, anything else of ours is removed."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MANIFEST).unlink(missing_ok=True)
     old = _read(folder / _REQUEST)
+    if not old and any(folder.iterdir()):
+        raise TalkingHeadsError("The folder for a data set must be new, empty or a data set of the subject",
+                                f"{folder} holds other files", "Choose another folder")
+    (folder / _MANIFEST).unlink(missing_ok=True)
     if old != request:
-        if not old and any(folder.iterdir()):
-            raise TalkingHeadsError("The folder for a data set must be new, empty or a data set of the subject", f"{folder} holds other files",
-                                    "Choose another folder")
         for pattern in _FRAME_FILES:
             for index in range(old.get("frames", 0)):
                 (folder / pattern.format(index)).unlink(missing_ok=True)
@@ -186,11 +190,11 @@ def _openface(performance: Performance) -> str:
 
 
 def _write_manifest(folder: Path, request: dict[str, Any], performance: Performance) -> None:
-    names = [pattern for pattern in _FRAME_FILES] + ["bc.jpg", "aud.wav", "au.csv", "transforms_train.json", "transforms_val.json", "gt.npz"]
-    checksums = {name: _checksum(folder, name, request["frames"]) for name in names}
+    checksums = {name: _checksum(folder, name, request["frames"]) for name in (*_FRAME_FILES, *_SINGLE_FILES)}
     _write_json(folder / _MANIFEST, {
-        "kind": "dataset", "version": VERSION, "source": "synthetic subject", "fps": performance.fps, "size": [request["size"]] * 2,
-        "frames": request["frames"], "seed": request["seed"], "identity": request["identity"], "credit": CREDIT, "synthetic": True,
+        "kind": "dataset", "version": VERSION, "source": "synthetic subject", "synthetic": True, "credit": CREDIT,
+        "fps": performance.fps, "size": [request["size"]] * 2,
+        "frames": request["frames"], "seed": request["seed"], "identity": request["identity"],
         "text": list(performance.text), "phonemes": [list(p) for p in performance.phonemes], "params": list(PARAMS),
         "au": list(AU_NAMES), "classes": list(CLASSES), "request": request, "checksums": checksums,
         "conventions": "landmarks3d: metres, head frame, OpenGL axes; pixel = K (R X + t), OpenCV camera"})
@@ -207,7 +211,7 @@ def _checksum(folder: Path, name: str, frames: int) -> str:
 def _encoded(kind: str, image: np.ndarray) -> bytes:  # uint8 [H, W, 3|4] RGB(A)
     import cv2
     order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if kind == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if kind == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 1]
     return cv2.imencode(kind, cv2.cvtColor(image, order), options)[1].tobytes()
 
 

@@ -30,8 +30,8 @@ def invent(portrait: Portrait, seed: int) -> tuple[Portrait, Look]:
     points = portrait.points.copy()
     points[:, :2] += shift(portrait.points[:, :2])
     points[:, 2] *= rng.uniform(.92, 1.1)
-    bent = replace(_bend(portrait, shift), points=points, hair=portrait.hair + shift(portrait.hair), neck=portrait.neck + shift(portrait.neck),
-                   torso=portrait.torso + shift(portrait.torso))
+    bent = replace(_bend(portrait, shift), points=points, hair=portrait.hair + shift(portrait.hair),
+                   neck=portrait.neck + shift(portrait.neck), torso=portrait.torso + shift(portrait.torso))
     return bent, _draw_look(rng)
 
 
@@ -43,7 +43,8 @@ def _displacement(points: np.ndarray, by: dict[str, float]) -> Displacement:
               (flat[454], (by["cheeks"], 0), 17), (flat[98], (-by["nose_width"], 0), 7), (flat[327], (by["nose_width"], 0), 7),
               (flat[4], (0, by["nose_length"]), 9), (flat[2], (0, by["nose_length"]), 9),
               (flat[EYES[0]].mean(0), (-by["eye_distance"], 0), 11), (flat[EYES[1]].mean(0), (by["eye_distance"], 0), 11),
-              (flat[105], (0, by["brows"]), 9), (flat[334], (0, by["brows"]), 9), (flat[61], (-by["mouth_width"], by["mouth_height"]), 9),
+              (flat[105], (0, by["brows"]), 9), (flat[334], (0, by["brows"]), 9),
+              (flat[61], (-by["mouth_width"], by["mouth_height"]), 9),
               (flat[291], (by["mouth_width"], by["mouth_height"]), 9), (flat[13], (0, by["mouth_height"]), 10),
               (np.array([225., 22.]), (0, -by["hair_height"]), 26), (np.array([158., 80.]), (-by["hair_width"], 0), 24),
               (np.array([298., 85.]), (by["hair_width"], 0), 24)]
@@ -72,7 +73,8 @@ def _bend(portrait: Portrait, shift: Displacement) -> Portrait:
     for _ in range(3):                                                  # fixed-point inversion
         source = here - shift(source)
     source = (source - [LEFT, TOP]).astype(np.float32)
-    image = cv2.remap(portrait.image, source[..., 0].copy(), source[..., 1].copy(), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT)
+    image = cv2.remap(portrait.image, source[..., 0].copy(), source[..., 1].copy(), cv2.INTER_LANCZOS4,
+                      borderMode=cv2.BORDER_REFLECT)
     fine = cv2.resize(source, (width * SCALE, height * SCALE), interpolation=cv2.INTER_LINEAR)
     fine = (fine + np.float32(.5)) * np.float32(SCALE) - np.float32(.5)
 

@@ -8,19 +8,21 @@ import numpy as np
 from .articulation import DIPHTHONGS, VOWELS, Phoneme
 
 _RULES = {  # longest spelling first; the values are espeak mnemonics
-    "tion": "S @ n", "ough": "O:", "augh": "O:", "eigh": "eI", "tch": "tS", "dge": "dZ", "sch": "S", "igh": "aI", "ear": "I@",
-    "air": "e@", "are": "e@", "oor": "O:", "our": "aU@", "ture": "tS @", "sure": "Z @", "sh": "S", "ch": "tS", "th": "T", "ph": "f",
-    "wh": "w", "ck": "k", "ng": "N", "qu": "k w", "kn": "n", "wr": "r", "gh": "", "ee": "i:", "ea": "i:", "oo": "u:", "ou": "aU",
-    "ow": "oU", "oi": "OI", "oy": "OI", "ai": "eI", "ay": "eI", "ey": "I", "oa": "oU", "au": "O:", "aw": "O:", "ew": "u:", "ie": "i:",
-    "ei": "eI", "ue": "u:", "ar": "A:", "er": "@", "ir": "3:", "or": "O:", "ur": "3:", "bb": "b", "cc": "k", "dd": "d", "ff": "f",
-    "gg": "g", "ll": "l", "mm": "m", "nn": "n", "pp": "p", "rr": "r", "ss": "s", "tt": "t", "zz": "z", "ce": "s", "ci": "s I",
-    "cy": "s I", "a": "a", "b": "b", "c": "k", "d": "d", "e": "E", "f": "f", "g": "g", "h": "h", "i": "I", "j": "dZ", "k": "k",
-    "l": "l", "m": "m", "n": "n", "o": "0", "p": "p", "q": "k", "r": "r", "s": "s", "t": "t", "u": "V", "v": "v", "w": "w",
-    "x": "k s", "y": "I", "z": "z"}
+    "tion": "S @ n", "ough": "O:", "augh": "O:", "eigh": "eI", "tch": "tS", "dge": "dZ", "sch": "S", "igh": "aI",
+    "ear": "I@", "air": "e@", "are": "e@", "oor": "O:", "our": "aU@", "ture": "tS @", "sure": "Z @", "sh": "S", "ch": "tS",
+    "th": "T", "ph": "f", "wh": "w", "ck": "k", "ng": "N", "qu": "k w", "kn": "n", "wr": "r", "gh": "", "ee": "i:",
+    "ea": "i:", "oo": "u:", "ou": "aU", "ow": "oU", "oi": "OI", "oy": "OI", "ai": "eI", "ay": "eI", "ey": "I", "oa": "oU",
+    "au": "O:", "aw": "O:", "ew": "u:", "ie": "i:", "ei": "eI", "ue": "u:", "ar": "A:", "er": "@", "ir": "3:", "or": "O:",
+    "ur": "3:", "bb": "b", "cc": "k", "dd": "d", "ff": "f", "gg": "g", "ll": "l", "mm": "m", "nn": "n", "pp": "p",
+    "rr": "r", "ss": "s", "tt": "t", "zz": "z", "ce": "s", "ci": "s I", "cy": "s I", "a": "a", "b": "b", "c": "k", "d": "d",
+    "e": "E", "f": "f", "g": "g", "h": "h", "i": "I", "j": "dZ", "k": "k", "l": "l", "m": "m", "n": "n", "o": "0", "p": "p",
+    "q": "k", "r": "r", "s": "s", "t": "t", "u": "V", "v": "v", "w": "w", "x": "k s", "y": "I", "z": "z"}
 _MAGIC_E = {"a": "eI", "e": "i:", "i": "aI", "o": "oU", "u": "u:", "y": "aI"}  # the vowel of "name", with a silent e at the end
-_WORDS = {"the": "D @", "a": "@", "of": "V v", "to": "t u:", "i": "aI", "you": "j u:", "my": "m aI", "by": "b aI", "why": "w aI",
-          "are": "A:", "was": "w 0 z", "one": "w V n", "two": "t u:", "who": "h u:", "they": "D eI", "their": "D e@", "he": "h i:",
-          "she": "S i:", "we": "w i:", "me": "m i:", "no": "n oU", "so": "s oU", "do": "d u:", "some": "s V m", "people": "p i: p @ l"}
+_WORDS = {
+    "the": "D @", "a": "@", "of": "V v", "to": "t u:", "i": "aI", "you": "j u:", "my": "m aI", "by": "b aI", "why": "w aI",
+    "are": "A:", "was": "w 0 z", "one": "w V n", "two": "t u:", "who": "h u:", "they": "D eI", "their": "D e@",
+    "he": "h i:", "she": "S i:", "we": "w i:", "me": "m i:", "no": "n oU", "so": "s oU", "do": "d u:", "some": "s V m",
+    "people": "p i: p @ l"}
 _PAUSE = {",": 0.16, ";": 0.2, ":": 0.2, "-": 0.1, ".": 0.34, "!": 0.34, "?": 0.34}  # s
 
 

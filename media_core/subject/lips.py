@@ -41,7 +41,8 @@ class Lips:
         rings[:, :, 1] = self._edges(v)[None] + self.thickness * self._fullness(v)[None]
         bow = self.across ** 2
         low = self.lower.astype(float)
-        rings[:, :, 2] += -2.0 * bow - 5.5 * v["prot"] * (1 - .55 * bow) + 2.2 * v["smile"] * bow + low * (1.2 * v["fv"] + .18 * v["jaw"])
+        rings[:, :, 2] += -2.0 * bow - 5.5 * v["prot"] * (1 - .55 * bow) + 2.2 * v["smile"] * bow
+        rings[:, :, 2] += low * (1.2 * v["fv"] + .18 * v["jaw"])
         rings[:, :, 1] -= 1.6 * v["chin"] * np.where(self.lower, 1, .3) * (1 - .6 * bow)
         return rings
 

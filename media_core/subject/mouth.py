@@ -18,7 +18,7 @@ _CAVITY = np.array([52, 18, 18], np.float32)
 _LOWER_TOOTH = np.array([214, 203, 188], np.float32)
 _ENAMEL = np.array([1.03, 1.0, .94], np.float32)
 
-Projection = Callable[[float, float, float], np.ndarray]  # x, y, z from the middle of the closed mouth, photo px -> image pixel [2]
+Projection = Callable[[float, float, float], np.ndarray]  # photo px from the middle of the closed mouth -> image pixel [2]
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,10 @@ def _cavity(view: _View, lips: np.ndarray) -> np.ndarray:
 def _draw_tongue(patch: np.ndarray, view: _View, jaw: float, tongue: float) -> None:
     """Behind the lower teeth; rises and comes forward with its parameter."""
     centre = view.project(0, .66 * jaw + 5.5 - 5.5 * tongue, 9 - 5 * tongue)
-    reach = ((view.x - centre[0]) / (12.5 * view.scale)) ** 2 + ((view.y - centre[1]) / ((5.0 + 1.8 * tongue) * view.scale)) ** 2
-    colour = np.stack([np.full_like(reach, 176), 86 - 10 * reach, 88 - 10 * reach], -1) * np.clip(1.05 - .38 * reach, .3, 1)[..., None]
-    _blend(patch, colour, np.clip((1 - reach) * 3, 0, 1) * .95)
+    across, along = (view.x - centre[0]) / (12.5 * view.scale), (view.y - centre[1]) / ((5.0 + 1.8 * tongue) * view.scale)
+    reach = across ** 2 + along ** 2
+    colour = np.stack([np.full_like(reach, 176), 86 - 10 * reach, 88 - 10 * reach], -1)
+    _blend(patch, colour * np.clip(1.05 - .38 * reach, .3, 1)[..., None], np.clip((1 - reach) * 3, 0, 1) * .95)
 
 
 def _arch(view: _View, edge: float, half: float, depth: float, curve: float, upwards: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -95,12 +96,14 @@ def _draw_upper_teeth(patch: np.ndarray, view: _View, texture: np.ndarray) -> np
     place, into = _arch(view, 2.9, 18.5, 3.5, -1.2, True)
     column = (place * (.5 / 1.08) + .5) * (texture.shape[1] - 1)
     row = (14.6 - np.clip(into, -1, 13) * .98) * SCALE                  # the edge lies 14.6 px below the patch's top
-    photo = cv2.remap(texture, column.astype(np.float32), row.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    photo = cv2.remap(texture, column.astype(np.float32), row.astype(np.float32), cv2.INTER_LINEAR,
+                      borderMode=cv2.BORDER_REPLICATE)
     photo = photo.astype(np.float32)
     colour = (photo * .55 + photo.mean(-1, keepdims=True) * _ENAMEL * .45) * 1.10
     count = place * 5.0 + .5
     gap = np.abs(count - np.round(count))
-    light = np.clip(1.03 - .42 * place ** 2, .2, 1) * (1 - .10 * np.clip(1 - gap * 7, 0, 1)) * np.clip(.74 + .07 * (8 - into), .6, 1)
+    light = np.clip(1.03 - .42 * place ** 2, .2, 1) * np.clip(.74 + .07 * (8 - into), .6, 1)
+    light = light * (1 - .10 * np.clip(1 - gap * 7, 0, 1))
     shape = np.clip((into - .35 * (1 - np.clip(gap * 5, 0, 1))) * 1.8, 0, 1) * np.clip((1 - np.abs(place)) * 7, 0, 1)
     _blend(patch, colour * light[..., None], shape)
     return shape

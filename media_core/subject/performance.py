@@ -12,7 +12,8 @@ import numpy as np
 
 from ..audio import Sound, frame_count
 from ..errors import TalkingHeadsError
-from . import articulation, espeak, formant, letters, text as script_text
+from . import articulation, espeak, formant, letters
+from . import text as script_text
 from .articulation import Phoneme
 from .curves import bump, low_pass, unit, wander
 from .parameters import INDEX, PARAMS, action_units
@@ -85,7 +86,8 @@ def _check(seconds, fps, text, script) -> None:
     if seconds is None and text is None:
         raise TalkingHeadsError("A performance needs a length or a text", "neither", "Give seconds, or text, or both")
     if seconds is not None and not _MIN_SECONDS <= seconds <= 4 * 3600:
-        raise TalkingHeadsError(f"A performance must last between {_MIN_SECONDS} s and 4 h", f"{seconds} s", "Choose another length")
+        raise TalkingHeadsError(f"A performance must last between {_MIN_SECONDS} s and 4 h", f"{seconds} s",
+                                "Choose another length")
     if not 5 <= fps <= 240:
         raise TalkingHeadsError("The frame rate must lie between 5 and 240", f"{fps}", "Take 25")
     if script not in ("grammar", "lines"):
@@ -181,17 +183,20 @@ def _express(params, brows, fps, rng) -> None:
     """Smile, frown, dimple, brows, nose, lids and cheeks, written into `params`."""
     frames = len(params)
 
-    def noise(time_constant, spread):
-        return wander(frames, fps, time_constant, spread, rng)
+    def noise(memory, spread):
+        return wander(frames, fps, memory, spread, rng)
 
     smile = unit(.18 + noise(2.2, .26))
     low = unit(noise(1.6, .30) - .22)
     brow = unit(brows) * (1 - low)
     nose = unit(.55 * low + noise(.8, .10) - .06)
-    layer = {"smile": smile * .8, "cheek": unit(.65 * smile + noise(1.5, .08)), "frown": unit(noise(1.8, .22) - .12) * (1 - smile),
-             "dimple": unit(noise(1.0, .22) - .1), "browlow": low, "nose": nose,
-             "lidtight": unit(.3 * low + .25 * smile + noise(1.2, .10)), "upraise": unit(params[:, INDEX["upraise"]] + .35 * nose),
-             "browin": unit(brow * .9 + noise(1.5, .06)), "browout": unit(brow * .75 + noise(1.5, .06)), "lidraise": unit(.5 * brow)}
+    layer = {"smile": smile * .8, "cheek": unit(.65 * smile + noise(1.5, .08)),
+             "frown": unit(noise(1.8, .22) - .12) * (1 - smile), "dimple": unit(noise(1.0, .22) - .1),
+             "browlow": low, "nose": nose,
+             "lidtight": unit(.3 * low + .25 * smile + noise(1.2, .10)),
+             "upraise": unit(params[:, INDEX["upraise"]] + .35 * nose),
+             "browin": unit(brow * .9 + noise(1.5, .06)), "browout": unit(brow * .75 + noise(1.5, .06)),
+             "lidraise": unit(.5 * brow)}
     for name, curve in layer.items():
         params[:, INDEX[name]] = curve
 

@@ -12,7 +12,7 @@ from .mouth import draw_mouth
 from .parameters import INDEX, PARAMS
 from .portrait import LEFT, SCALE, TOP, to_texture
 from .raster import Box, affine_between, box_around, normals, paint
-from .rig import CENTRE, DISTANCE, WINDOW, WINDOW_X, WINDOW_Y, Rig, product, to_camera
+from .rig import DISTANCE, WINDOW, WINDOW_X, WINDOW_Y, Rig, product, to_camera
 
 METRES = 0.09 / 60.64              # of one photo pixel: the outer corners of the eyes are 9 cm apart
 AXES = np.array([1.0, -1.0, -1.0])  # image axes (y down, z away) <-> OpenGL axes (y up, z to the viewer)
@@ -54,7 +54,8 @@ class Subject:
 
     def __init__(self, size: int = 256, identity: int | None = 3):
         if not SMALLEST <= size <= LARGEST:
-            raise TalkingHeadsError(f"The subject's size must lie between {SMALLEST} and {LARGEST} pixels", f"{size}", "Take 256 or 512")
+            raise TalkingHeadsError(f"The subject's size must lie between {SMALLEST} and {LARGEST} pixels", f"{size}",
+                                    "Take 256 or 512")
         if identity is not None and identity < 0:
             raise TalkingHeadsError("The identity must be 0 or more", f"{identity}", "Take for instance 3")
         self.size, self.identity = int(size), identity
@@ -102,7 +103,8 @@ class Subject:
         """Draws one frame: parameters [22] (order of PARAMS), a pose of `pose()`, and the shoulders' shift in photo pixels."""
         params = np.asarray(params, float)
         if params.shape != (len(PARAMS),) or not np.isfinite(params).all():
-            raise TalkingHeadsError(f"The face needs {len(PARAMS)} finite parameters", f"shape {params.shape}", "See subject.PARAMS")
+            raise TalkingHeadsError(f"The face needs {len(PARAMS)} finite parameters", f"shape {params.shape}",
+                                    "See subject.PARAMS")
         mesh = self._rig.mesh(params)
         camera = product(mesh, pose[0].T) + pose[1]
         flat = self._project(camera)
@@ -115,7 +117,8 @@ class Subject:
         self._draw_head(canvas, flat, box, head, alpha, hair, drawn)
         rgb = np.clip(canvas.image + .5, 0, 255).astype(np.uint8)
         points2d, points3d = self._landmarks(mesh, pose)
-        return SubjectFrame(rgb, canvas.classes, teeth & (canvas.classes == _MOUTH), points2d, points3d, canvas.torso, self._plate.copy())
+        teeth &= canvas.classes == _MOUTH
+        return SubjectFrame(rgb, canvas.classes, teeth, points2d, points3d, canvas.torso, self._plate.copy())
 
     def _place(self, texture: np.ndarray, shift=(0.0, 0.0)) -> np.ndarray:
         """A flat texture as it appears in the image, shifted by photo pixels."""
@@ -131,6 +134,7 @@ class Subject:
         image = self._plate.astype(np.float32)
         image += (suit - image) * (alpha.astype(np.float32) / 255)[..., None]
         classes = np.where(alpha > 127, _TORSO, 0).astype(np.uint8)
+        suit[alpha == 0] = 0
         return _Canvas(image, classes, np.dstack([suit, alpha]))
 
     # --------------------------------------------------------------------------------------------------------- head
@@ -244,7 +248,8 @@ class Subject:
                 continue
             matrix = affine_between(seen - [box.left, box.top], source)
             canvas.image[box.slices] = cv2.warpAffine(self._layers.eyes, matrix, box.shape[::-1],
-                                                      flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+                                                      flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                                                      borderMode=cv2.BORDER_REPLICATE)
 
     def _draw_inner_mouth(self, canvas: _Canvas, flat, params, pose: Pose) -> np.ndarray:  # -> bool [H, W] teeth
         rig = self._rig

@@ -8,8 +8,24 @@ from __future__ import annotations
 import numpy as np
 
 from .assets import Layers
-from .layout import (BROWS, CHEEKS, CHIN, CHIN_EDGE, EYE_CORNERS, FIXED, INNER_LIPS, JAW_WEIGHTS, LIDS, LIPS, MIRRORED, NOSE_BASE,
-                     NOSE_WINGS, OVAL, SKIN, SMILE_LINES)
+from .layout import (
+    BROWS,
+    CHEEKS,
+    CHIN,
+    CHIN_EDGE,
+    EYE_CORNERS,
+    FIXED,
+    INNER_LIPS,
+    JAW_WEIGHTS,
+    LIDS,
+    LIPS,
+    MIRRORED,
+    NOSE_BASE,
+    NOSE_WINGS,
+    OVAL,
+    SKIN,
+    SMILE_LINES,
+)
 from .lips import Lips
 from .parameters import INDEX
 from .triangulate import delaunay, face_triangles, force_edges, inside, wound
@@ -58,8 +74,8 @@ class Rig:
         self.texture = everything                                                              # [V, 2] photo pixels
         self.lips = Lips(self.rest)
         self._pull_texture_off_teeth()
-        self._handles = np.unique(np.concatenate([LIPS.ravel(), list(JAW_WEIGHTS), FIXED, np.ravel(BROWS), EYE_CORNERS, np.ravel(LIDS),
-                                                  np.ravel(CHEEKS), np.ravel(SMILE_LINES), np.ravel(NOSE_WINGS), NOSE_BASE]).astype(int))
+        self._handles = np.unique(np.concatenate([np.ravel(group).astype(int) for group in (
+            LIPS, list(JAW_WEIGHTS), FIXED, BROWS, EYE_CORNERS, LIDS, CHEEKS, SMILE_LINES, NOSE_WINGS, NOSE_BASE)]))
         self._free = np.setdiff1d(np.unique(skin_triangles), self._handles)
         self._weights = _follow(self.rest[:SKIN], skin_triangles, self._handles, self._free)  # [free, handles]
 
@@ -115,7 +131,8 @@ def _move_jaw(move: np.ndarray, v: dict[str, float]) -> None:
     points = np.array(list(JAW_WEIGHTS))
     weight = np.array(list(JAW_WEIGHTS.values()), float)[:, None]
     bunched = np.where(np.isin(points, CHIN), 1, .3)[:, None]
-    move[points] = weight * np.array([0, v["jaw"], _JAW_SINK * v["jaw"]]) + weight * bunched * v["chin"] * np.array([0, -2.4, -1.0])
+    move[points] = weight * np.array([0, v["jaw"], _JAW_SINK * v["jaw"]])
+    move[points] += weight * bunched * v["chin"] * np.array([0, -2.4, -1.0])
 
 
 def _move_brows(move: np.ndarray, v: dict[str, float]) -> None:

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-
 from talking_heads.media_core.audio import load_sound
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
 from talking_heads.media_core.subject import AU_NAMES, CREDIT, export_dataset, verify_dataset
@@ -31,7 +30,8 @@ def stop_after(count):
 def test_layout_is_complete(folder):
     import cv2
     for pattern in PER_FRAME:
-        assert {p.name for p in (folder / pattern).parent.glob("*" + pattern[-4:])} == {pattern.split("/")[1].format(i) for i in range(FRAMES)}
+        present = {p.name for p in (folder / pattern).parent.glob("*" + pattern[-4:])}
+        assert present == {pattern.split("/")[1].format(i) for i in range(FRAMES)}
     for name in ("bc.jpg", "aud.wav", "au.csv", "transforms_train.json", "transforms_val.json", "gt.npz", "manifest.json"):
         assert (folder / name).stat().st_size > 0
     assert not list(folder.rglob("*.part*"))
@@ -67,7 +67,8 @@ def test_landmarks_reproject_through_the_exported_cameras(folder):
     with np.load(folder / "gt.npz") as truth:
         for frame, solid, flat in zip(frames, truth["landmarks3d"], truth["landmarks2d"]):
             c2w = np.array(frame["transform_matrix"])
-            assert np.allclose(c2w[:3, :3].T @ c2w[:3, :3], np.eye(3)) and c2w[2, 3] > 0.3, "the camera stands in front of the face"
+            assert np.allclose(c2w[:3, :3].T @ c2w[:3, :3], np.eye(3))
+            assert c2w[2, 3] > 0.3, "the camera stands in front of the face"
             c2w[:3, 1:3] *= -1                                    # OpenGL -> OpenCV
             camera = (np.linalg.inv(c2w) @ np.c_[solid, np.ones(68)].T).T
             seen = common["focal_len"] * camera[:, :2] / camera[:, 2:3] + SIZE / 2
@@ -79,7 +80,8 @@ def test_landmarks_reproject_through_the_exported_cameras(folder):
 def test_manifest_names_everything_and_checksums_hold(folder, tmp_path):
     import shutil
     manifest = verify_dataset(folder)
-    assert manifest["kind"] == "dataset" and manifest["frames"] == FRAMES and manifest["fps"] == 25 and manifest["credit"] == CREDIT
+    assert manifest["kind"] == "dataset" and manifest["frames"] == FRAMES and manifest["fps"] == 25
+    assert manifest["credit"] == CREDIT
     assert manifest["size"] == [SIZE, SIZE] and manifest["identity"] == 3 and manifest["seed"] == 3 and manifest["synthetic"]
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
@@ -120,7 +122,7 @@ def test_another_request_replaces_the_folder_and_foreign_folders_are_left_alone(
     assert len(list((target / "gt_imgs").iterdir())) == 5 and verify_dataset(target)["frames"] == 5
     foreign = tmp_path / "holiday"
     foreign.mkdir()
-    (foreign / "photo.txt").write_text("mine")
+    (foreign / "manifest.json").write_text('{"kind": "holiday"}')
     with pytest.raises(TalkingHeadsError, match="other files"):
         export_dataset(foreign, **REQUEST)
-    assert [p.name for p in foreign.iterdir()] == ["photo.txt"]
+    assert [p.name for p in foreign.iterdir()] == ["manifest.json"]

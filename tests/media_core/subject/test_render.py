@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.subject import PARAMS, Subject, layout, portrait, triangulate
 from talking_heads.media_core.subject.articulation import CONSONANTS, CURVES, VOWELS
@@ -54,7 +53,8 @@ def test_masks_and_landmarks_agree(subject):
     assert (mouth & lips).sum() / (mouth | lips).sum() > 0.75
     assert not (frame.teeth & ~mouth).any()
     chin = frame.landmarks2d[8]
-    assert frame.classes[int(chin[1]) + 6, int(chin[0])] in (NECK, TORSO) and frame.classes[int(chin[1]) - 6, int(chin[0])] == FACE
+    x, y = int(chin[0]), int(chin[1])
+    assert frame.classes[y + 6, x] in (NECK, TORSO) and frame.classes[y - 6, x] == FACE
 
 
 def test_lips_shut_on_bilabials_and_open_on_vowels(subject):
@@ -157,7 +157,8 @@ from talking_heads.media_core.subject import Subject, perform
 performance, subject, digest = perform(2.0, 7), Subject(192), hashlib.sha256()
 digest.update(performance.sound.waveform.tobytes() + repr(performance.phonemes).encode() + performance.params.tobytes())
 for i in (0, 12, 25, 40):
-    frame = subject.render(performance.params[i], subject.pose(performance.euler[i], performance.translation[i]), performance.sway[i])
+    pose = subject.pose(performance.euler[i], performance.translation[i])
+    frame = subject.render(performance.params[i], pose, performance.sway[i])
     for array in (frame.rgb, frame.classes, frame.teeth, frame.landmarks2d, frame.landmarks3d, frame.torso, frame.background):
         digest.update(array.tobytes())
 print(digest.hexdigest())
@@ -168,7 +169,8 @@ def test_fresh_processes_and_thread_counts_give_the_same_bits():
     running = []
     for threads in ("1", "4"):
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
-        running.append(subprocess.Popen([sys.executable, "-c", _HASH, threads], stdout=subprocess.PIPE, text=True, env=environment))
+        command = [sys.executable, "-c", _HASH, threads]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
     hashes = [process.communicate(timeout=300)[0].strip() for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert len(hashes[0]) == len(hashlib.sha256().hexdigest()) and hashes[0] == hashes[1]
