@@ -11,8 +11,6 @@ import math
 from .constants import ALPHA_MIN, JACOBIAN_MARGIN, MAX_EXTENT
 from .jit import compiled
 
-DEPENDS_ON = "b368aa85260a"       # see kernels.py
-
 
 @compiled(inline="always")
 def _rotation(quat, n):

@@ -6,8 +6,6 @@ import math
 from .constants import A2, A3, B2, B3, C0, C1, C2, C3, D2, D3, E3, F3
 from .jit import compiled
 
-DEPENDS_ON = "b368aa85260a"       # see kernels.py
-
 
 @compiled(inline="always")
 def _basis(x, y, z, degree, out):

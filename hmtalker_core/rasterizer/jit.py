@@ -19,9 +19,12 @@ def compiled(function: Callable | None = None, **options) -> Callable:
 
     numba refuses to decorate with `cache=True` when it finds no folder to write to (a read-only installation);
     the kernel is then compiled again in each process, which costs seconds and nothing else.
+
+    The files that numba keeps are named after the function's `__qualname__`, so `cache_tag` goes into that.
     """
     if function is None:
         return functools.partial(compiled, **options)
+    function.__qualname__ = f"{function.__name__}_{cache_tag(function.__module__)}"
     options = {"nogil": True, "error_model": "numpy", **options}
     try:
         return njit(cache=True, **options)(function)
@@ -38,11 +41,16 @@ def say_uncached(reason: str) -> None:
     log.warning("The rasteriser's compiled kernels cannot be kept on disk and are compiled again at each start: %s", reason)
 
 
-def fingerprint() -> str:
-    """State of the files that kernels import, for the `DEPENDS_ON` of the kernels' files."""
+@functools.lru_cache(maxsize=32)
+def cache_tag(module: str) -> str:
+    """Tells apart kernels on disk that numba would take for the same: it looks at the kernel's own file only.
+
+    Two things more decide about a kernel: the files here that it is built from, and the name under which the package is imported
+    (numba stores it in the kernel; ComfyUI imports the folder under another name than `import talking_heads` does).
+    """
     folder = Path(__file__).parent
-    text = "".join((folder / name).read_text(encoding="utf-8") for name in ("constants.py", "jit.py", "lanes.py", "rows.py"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    sources = "".join((folder / name).read_text(encoding="utf-8") for name in ("constants.py", "jit.py", "lanes.py", "rows.py"))
+    return hashlib.sha256((module + sources).encode()).hexdigest()[:12]
 
 
 def run_all(function: Callable, jobs: Iterable[tuple], workers: int) -> None:

@@ -18,9 +18,6 @@ from .lanes import WIDTH
 from .rows import BACKWARD_FIELDS, FORWARD_FIELDS, GEOMETRY, blend_row, blend_row_backward
 
 TILE = WIDTH           # pixels a side
-# numba compiles a kernel again when the kernel's own file has changed, not when a file that it imports has. So each file of
-# kernels names the state of those others here; tests/hmtalker_core/rasterizer/test_jit.py fails until it does, and says how.
-DEPENDS_ON = "b368aa85260a"
 CHECK_EVERY = 32       # Gaussians drawn between two looks at whether a tile is finished
 
 

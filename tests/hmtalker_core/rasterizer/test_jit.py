@@ -3,18 +3,57 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from numba.core.caching import CompileResultCacheImpl
-from talking_heads.hmtalker_core.rasterizer import cpu_project, cpu_sh, jit, kernels
+from talking_heads.hmtalker_core.rasterizer import jit
 
 
-@pytest.mark.parametrize("module", [kernels, cpu_project, cpu_sh])
-def test_kernels_know_the_files_they_depend_on(module):
-    """numba does not notice a change of constants.py, jit.py, lanes.py or rows.py: the kernels' files have to change as well."""
-    expected = jit.fingerprint()
-    assert module.DEPENDS_ON == expected, f'write DEPENDS_ON = "{expected}" into {module.__name__}'
+def test_the_tag_tells_names_and_sources_apart(monkeypatch, tmp_path):
+    here = jit.cache_tag("talking_heads.x")
+    assert here == jit.cache_tag("talking_heads.x") != jit.cache_tag("/custom_nodes/pack.x")
+    for name in ("constants.py", "jit.py", "lanes.py", "rows.py"):
+        shutil.copy(Path(jit.__file__).parent / name, tmp_path / name)
+    monkeypatch.setattr(jit, "__file__", str(tmp_path / "jit.py"))
+    jit.cache_tag.cache_clear()
+    assert jit.cache_tag("talking_heads.x") == here
+    for name in ("constants.py", "lanes.py", "rows.py"):
+        (tmp_path / name).write_text((tmp_path / name).read_text(encoding="utf-8") + "#", encoding="utf-8")
+        jit.cache_tag.cache_clear()
+        assert jit.cache_tag("talking_heads.x") != here
+        here = jit.cache_tag("talking_heads.x")
+    jit.cache_tag.cache_clear()
+
+
+LOAD_AS_COMFYUI_DOES = """
+import importlib.util, sys
+name, root = sys.argv[1], sys.argv[2]
+spec = importlib.util.spec_from_file_location(name, root + "/__init__.py", submodule_search_locations=[root])
+sys.modules[name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules[name])
+kernels = importlib.import_module(name + ".hmtalker_core.rasterizer.kernels")
+import numpy as np
+out = np.zeros((2, 1))
+kernels.add_slots(np.array([1, 1], np.int32), np.ones((2, 1)), out)
+assert out.tolist() == [[0.0], [2.0]]
+print(sum(kernels.add_slots.stats.cache_hits.values()))
+"""
+
+
+def test_kernels_on_disk_do_not_mix_import_names(tmp_path, root):
+    """As a ComfyUI custom node and as `talking_heads`, over one cache folder: the third run finds the kernel of the first."""
+    hits = []
+    for name in ("/custom_nodes/talking-heads", "talking_heads", "/custom_nodes/talking-heads"):
+        done = subprocess.run([sys.executable, "-c", LOAD_AS_COMFYUI_DOES, name, str(root)], capture_output=True, text=True,
+                              env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, timeout=120)
+        assert done.returncode == 0, done.stderr
+        hits.append(int(done.stdout))
+    assert hits == [0, 0, 1]
 
 
 def test_read_only_installation(monkeypatch, caplog):
