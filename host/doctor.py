@@ -27,7 +27,7 @@ class Finding(NamedTuple):
 def examine(base_dir: str, output_dir: str) -> list[Finding]:
     """Everything worth knowing, in order."""
     parts: tuple[Callable[[], Iterable[Finding]], ...] = (
-        _python, _packages, _devices, _backends, lambda: _folders(base_dir, output_dir), _voice, lambda: _models(base_dir))
+        _python, _packages, _devices, _backends, _pack, lambda: _folders(base_dir, output_dir), _voice, lambda: _models(base_dir))
     return [finding for part in parts for finding in part()]
 
 
@@ -93,6 +93,18 @@ def _backends() -> Iterable[Finding]:
             yield Finding("ok", f"rasteriser {other}: usable ({rasterizer.choose_backend(device, other)[1]})")
         except ValueError as error:  # a TalkingHeadsError: the back end says itself why not
             yield Finding("note", f"rasteriser {other}: {error}")
+
+
+def _pack() -> Iterable[Finding]:
+    from .graph import Host
+
+    with tempfile.TemporaryDirectory() as base:
+        try:
+            pack = Host(base).packs[0]
+        except Exception as error:  # whatever stops the pack from loading is the finding
+            yield Finding("FAIL", f"the node pack does not load: {type(error).__name__}: {error}")
+            return
+    yield Finding("ok", f"node pack: {len(pack.nodes)} nodes, imported in {pack.seconds:.2f} s")
 
 
 def _folders(base_dir: str, output_dir: str) -> Iterable[Finding]:

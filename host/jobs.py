@@ -104,9 +104,12 @@ def run_demo(output: str, *, base_dir: str, debug: bool) -> int:
         if not films:
             print("The demo workflow saved no film.", file=sys.stderr)
             return FAILED
+        from ..media_core.files import atomic_path
+
         target = Path(output).resolve()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(films[-1], target)
+        with atomic_path(target) as whole:
+            shutil.copyfile(films[-1], whole)
+            whole.chmod(0o644)
     _tell_film(target, max(result.seconds.values()), time.perf_counter() - started)
     return OK
 

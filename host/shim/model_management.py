@@ -111,7 +111,7 @@ def get_free_memory(dev: Any = None, torch_free_too: bool = False) -> Any:
     else:
         import torch
 
-        free = torch.accelerator.get_memory_info(dev)[0]
+        free = getattr(torch, dev.type).mem_get_info(dev)[0]  # each accelerator's own module answers
     return (free, free) if torch_free_too else free
 
 

@@ -90,6 +90,48 @@ def test_ctrl_c_stops_within_a_step_with_130(tmp_path):
     assert "Interrupted." in told and "Traceback" not in told
 
 
+def test_demo_copies_the_film_and_tells_its_speed(tmp_path, monkeypatch, capsys):
+    from PIL import Image
+    from talking_heads.host import jobs
+
+    node = lambda kind, **inputs: {"class_type": kind, "inputs": inputs}  # noqa: E731
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (32, 16)).save(tmp_path / "in" / "p.png")
+    workflow = {"1": node("LoadImage", image="p.png"), "2": node("CreateVideo", images=["1", 0], fps=25),
+                "3": node("SaveVideo", video=["2", 0], filename_prefix="a/b", format="auto", codec="auto")}
+    (tmp_path / "demo.json").write_text(json.dumps(workflow))
+    monkeypatch.setattr(jobs, "DEMO_WORKFLOW", str(tmp_path / "demo.json"))
+    monkeypatch.setattr(jobs, "DEMO_INPUT", str(tmp_path / "in"))
+    monkeypatch.chdir(tmp_path)
+    for options, place in (([], "output/demo.mp4"), (["--output", "mine/x.mp4"], "mine/x.mp4"), ([], "output/demo.mp4")):
+        assert cli.main(["demo", *options]) == 0
+        told = capsys.readouterr().out
+        assert (tmp_path / place).is_file() and str(tmp_path / place) in told and "1 frames of 32x16" in told
+        assert "frames/s" in told
+    assert os.listdir(tmp_path / "output") == ["demo.mp4"]
+    monkeypatch.setattr(jobs, "DEMO_WORKFLOW", str(tmp_path / "gone.json"))
+    assert cli.main(["demo"]) == 2
+    assert "complete checkout" in capsys.readouterr().err
+
+
+def test_interrupted_training_keeps_its_state_and_ends_with_130(tmp_path, monkeypatch, capsys):
+    import threading
+
+    from talking_heads.hmtalker_core import training
+    def long(dataset, out, *, report, **settings):
+        assert settings == {"preset": "preview", "steps": 1.0, "seed": 7, "device": "cpu", "resume": False}
+        threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        for step in range(1000):
+            time.sleep(0.01)
+            report(step, 1000, {"loss": 0.5}, None)
+        raise AssertionError("never stopped")
+
+    monkeypatch.setattr(training, "train_avatar", long)
+    assert cli.main(["train", "avatar", "d", "o", "--seed", "7", "--device", "cpu", "--no-resume"]) == 130
+    assert "continues where it stopped" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_doctor_tells_the_state_and_fails_where_output_cannot_be_written(tmp_path, capsys):
     code = cli.main(["doctor", "--base-dir", str(tmp_path)])
     told = capsys.readouterr().out
