@@ -19,6 +19,7 @@ AXES = np.array([1.0, -1.0, -1.0])  # image axes (y down, z away) <-> OpenGL axe
 CLASSES = ("background", "face", "neck", "torso", "mouth", "hair")
 _FACE, _NECK, _TORSO, _MOUTH, _HAIR = range(1, 6)
 SMALLEST, LARGEST = 64, 1024
+_SMOOTH_FROM = 400                 # pixels from which pictures are drawn at their own size
 _LIGHT = np.array([-.25, -.55, -.80]) / np.sqrt(.25 ** 2 + .55 ** 2 + .80 ** 2)
 
 Pose = tuple[np.ndarray, np.ndarray]  # R [3, 3], t [3]: mesh frame -> camera, photo pixels
@@ -49,20 +50,25 @@ class Subject:
 
     Args:
         size: pixels, height and width, 64..1024 (made for 256..512).
-        identity: any whole number is another person; None is the portrait itself, a real person: for tests only.
+        identity: any whole number, 0 or more, is another person; None is the portrait itself, a real person: for tests only.
+        oversampling: pictures are drawn this many times larger and averaged down, for smooth lips; None means 2 below 400 px.
     """
 
-    def __init__(self, size: int = 256, identity: int | None = 3):
+    def __init__(self, size: int = 256, identity: int | None = 3, *, oversampling: int | None = None):
         if not SMALLEST <= size <= LARGEST:
             raise TalkingHeadsError(f"The subject's size must lie between {SMALLEST} and {LARGEST} pixels", f"{size}",
                                     "Take 256 or 512")
         if identity is not None and identity < 0:
             raise TalkingHeadsError("The identity must be 0 or more", f"{identity}", "Take for instance 3")
         self.size, self.identity = int(size), identity
-        self._scale = size / WINDOW                                      # image pixels per photo pixel
+        self._times = oversampling or (2 if size < _SMOOTH_FROM else 1)
+        self._canvas_size = self.size * self._times                      # what is drawn, before averaging
+        self._scale = self._canvas_size / WINDOW                         # canvas pixels per photo pixel
+        self._middle = (self.size / 2 + .5) * self._times - .5           # the optical axis on the canvas
         self._layers = assets.build(identity)
         self._rig = Rig(self._layers)
         self._plate = self._place(self._layers.background)
+        self._small_plate = averaged(self._plate, self._times)
         self._prepare_shading()
         self._prepare_neck()
 
@@ -71,7 +77,7 @@ class Subject:
     @property
     def focal(self) -> float:
         """Focal length in pixels."""
-        return DISTANCE * self._scale
+        return DISTANCE * self.size / WINDOW
 
     @property
     def intrinsics(self) -> np.ndarray:  # [3, 3]
@@ -92,10 +98,12 @@ class Subject:
 
     def _landmarks(self, mesh: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
         solid = to_68(mesh)
-        return self._project(product(solid, pose[0].T) + pose[1]), solid * AXES * METRES
+        camera = product(solid, pose[0].T) + pose[1]
+        return camera[:, :2] * (self.focal / camera[:, 2:3]) + self.size / 2, solid * AXES * METRES
 
     def _project(self, camera: np.ndarray) -> np.ndarray:  # [N, 3] -> [N, 2]
-        return camera[:, :2] * (self.focal / camera[:, 2:3]) + self.size / 2
+        """Camera coordinates -> canvas pixels."""
+        return camera[:, :2] * (DISTANCE * self._scale / camera[:, 2:3]) + self._middle
 
     # ------------------------------------------------------------------------------------------------------- drawing
 
@@ -108,34 +116,47 @@ class Subject:
         mesh = self._rig.mesh(params)
         camera = product(mesh, pose[0].T) + pose[1]
         flat = self._project(camera)
-        box = box_around(flat, 2, self.size)
+        box = box_around(flat, 2, self._canvas_size)
         head, alpha, hair, drawn = self._head(mesh, camera, flat, params, pose, box)
         canvas = self._suit(sway)
         self._draw_neck(canvas, pose, sway, alpha, box)
         self._draw_eyes(canvas, params, pose)
         teeth = self._draw_inner_mouth(canvas, flat, params, pose)
         self._draw_head(canvas, flat, box, head, alpha, hair, drawn)
-        rgb = np.clip(canvas.image + .5, 0, 255).astype(np.uint8)
-        points2d, points3d = self._landmarks(mesh, pose)
-        teeth &= canvas.classes == _MOUTH
-        return SubjectFrame(rgb, canvas.classes, teeth, points2d, points3d, canvas.torso, self._plate.copy())
+        return self._finished(canvas, teeth & (canvas.classes == _MOUTH), *self._landmarks(mesh, pose))
+
+    def _finished(self, canvas: _Canvas, teeth: np.ndarray, points2d: np.ndarray, points3d: np.ndarray) -> SubjectFrame:
+        """The canvas at the subject's size."""
+        times = self._times
+        rgb = np.clip(averaged(canvas.image, times) + .5, 0, 255).astype(np.uint8)
+        classes, torso = canvas.classes, canvas.torso
+        if times > 1:
+            share = np.stack([averaged((classes == k).astype(np.uint8) * 255, times) for k in range(len(CLASSES))])
+            classes = share.argmax(0).astype(np.uint8)
+            teeth = (averaged(teeth.astype(np.float32), times) >= .5) & (classes == _MOUTH)
+            torso = _averaged_layer(torso, times)
+        return SubjectFrame(rgb, classes, teeth, points2d, points3d, torso, self._small_plate.copy())
 
     def _place(self, texture: np.ndarray, shift=(0.0, 0.0)) -> np.ndarray:
         """A flat texture as it appears in the image, shifted by photo pixels."""
         import cv2
         step = SCALE / self._scale
-        corner = (np.array([WINDOW_X - LEFT, WINDOW_Y - TOP]) - shift + .5) * SCALE - .5
+        first = (.5 / self._times - .5) * WINDOW / self.size            # centre of the canvas's first pixel, photo pixels
+        corner = (np.array([WINDOW_X - LEFT, WINDOW_Y - TOP]) + first - shift + .5) * SCALE - .5
         matrix = np.array([[step, 0, corner[0]], [0, step, corner[1]]])
-        return cv2.warpAffine(texture, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                              borderMode=cv2.BORDER_REPLICATE)
+        return cv2.warpAffine(texture, matrix, (self._canvas_size, self._canvas_size),
+                              flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
 
     def _suit(self, sway) -> _Canvas:
-        suit, alpha = (self._place(layer, sway) for layer in (self._layers.torso, self._layers.torso_alpha))
-        image = self._plate.astype(np.float32)
-        image += (suit - image) * (alpha.astype(np.float32) / 255)[..., None]
-        classes = np.where(alpha > 127, _TORSO, 0).astype(np.uint8)
-        suit[alpha == 0] = 0
-        return _Canvas(image, classes, np.dstack([suit, alpha]))
+        layer = np.empty((self._canvas_size, self._canvas_size, 4), np.uint8)
+        layer[..., :3], layer[..., 3] = self._place(self._layers.torso, sway), self._place(self._layers.torso_alpha, sway)
+        alpha = layer[..., 3]
+        layer[alpha == 0] = 0
+        canvas = _Canvas(self._plate.astype(np.float32), np.where(alpha > 127, _TORSO, 0).astype(np.uint8), layer)
+        top = int(np.argmax(alpha.any(1)))                               # the suit fills the lower part only
+        image = canvas.image[top:]
+        image += (layer[top:, :, :3] - image) * (alpha[top:].astype(np.float32) / 255)[..., None]
+        return canvas
 
     # --------------------------------------------------------------------------------------------------------- head
 
@@ -166,7 +187,7 @@ class Subject:
 
         def look_up(texture):
             return cv2.remap(texture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-        colour = look_up(self._layers.head).astype(np.float32) * cv2.GaussianBlur(light, (0, 0), .35 * self._scale)[..., None]
+        colour = look_up(self._layers.head) * cv2.GaussianBlur(light, (0, 0), .35 * self._scale)[..., None]
         alpha = look_up(self._layers.head_alpha).astype(np.float32) / 255
         alpha[~drawn] = 0
         return colour, alpha, look_up(self._layers.hair_mask), drawn
@@ -212,7 +233,7 @@ class Subject:
         still = self._neck_rest + np.array([sway[0], sway[1], 0])
         points = still + (moved - still) * self._neck_with_head
         flat = self._project(points)
-        box = box_around(flat, 1, self.size)
+        box = box_around(flat, 1, self._canvas_size)
         if box.empty:
             return
         field, drawn = paint(flat, points[:, 2], self._neck_triangles, to_texture(self._neck_flat), box)
@@ -228,10 +249,10 @@ class Subject:
     def _chin_shadow(self, head_alpha, head_box: Box, box: Box) -> np.ndarray:  # -> [h, w] 0..1
         """The head's outline, blurred and moved down."""
         import cv2
-        whole = np.zeros((self.size, self.size), np.float32)
+        whole = np.zeros((self._canvas_size, self._canvas_size), np.float32)
         whole[head_box.slices] = cv2.GaussianBlur(head_alpha, (0, 0), 5 * self._scale / 2.2)
         down = int(5 * self._scale)
-        rows = np.clip(np.arange(box.top, box.bottom) - down, 0, self.size - 1)
+        rows = np.clip(np.arange(box.top, box.bottom) - down, 0, self._canvas_size - 1)
         return whole[rows, box.left:box.right]
 
     def _draw_eyes(self, canvas: _Canvas, params, pose: Pose) -> None:
@@ -243,7 +264,7 @@ class Subject:
             ball = (solid - solid.mean(0)) * np.array([1.15, 1.9, 1]) + solid.mean(0) + np.array([0, 0, 1.0])
             seen = self._project(product(ball, pose[0].T) + pose[1])
             source = to_texture((photo - photo.mean(0)) * np.array([1.15, 1.9]) + photo.mean(0) - gaze)
-            box = box_around(seen, 3, self.size)
+            box = box_around(seen, 3, self._canvas_size)
             if box.empty:
                 continue
             matrix = affine_between(seen - [box.left, box.top], source)
@@ -259,7 +280,7 @@ class Subject:
         def project(x: float, y: float, z: float) -> np.ndarray:
             return self._project(product((middle + [x, y, z])[None], pose[0].T) + pose[1])[0]
         box, where = draw_mouth(canvas.image, flat[INNER_LIPS], params, self._layers.teeth, self._scale, project)
-        teeth = np.zeros((self.size, self.size), bool)
+        teeth = np.zeros((self._canvas_size, self._canvas_size), bool)
         teeth[box.slices] = where
         return teeth
 
@@ -271,3 +292,22 @@ def _over_torso(layer: np.ndarray, colour: np.ndarray, alpha: np.ndarray) -> Non
     mixed = colour * alpha[..., None] + layer[..., :3] * (under * (1 - alpha))[..., None]
     layer[..., :3] = np.clip(mixed / np.maximum(total, 1e-4)[..., None] + .5, 0, 255).astype(np.uint8)
     layer[..., 3] = np.clip(total * 255 + .5, 0, 255).astype(np.uint8)
+
+
+def averaged(image: np.ndarray, times: int) -> np.ndarray:
+    """An image made `times` smaller by means over squares."""
+    if times == 1:
+        return image
+    import cv2
+    return cv2.resize(image, (image.shape[1] // times, image.shape[0] // times), interpolation=cv2.INTER_AREA)
+
+
+def _averaged_layer(layer: np.ndarray, times: int) -> np.ndarray:  # uint8 RGBA
+    """The same for a layer with opacity: colours count by how opaque they are."""
+    small = averaged(layer, times)
+    height, width = small.shape[:2]
+    edge = (small[..., 3] > 0) & (small[..., 3] < 255)
+    squares = layer.reshape(height, times, width, times, 4).transpose(0, 2, 1, 3, 4)[edge].astype(np.float32)   # [n, t, t, 4]
+    opacity = squares[..., 3].sum((1, 2))[:, None]
+    small[edge, :3] = (squares[..., :3] * squares[..., 3:]).sum((1, 2)) / np.maximum(opacity, 1) + .5
+    return small
