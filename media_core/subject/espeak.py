@@ -14,6 +14,7 @@ import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Iterator, Sequence
 
@@ -66,11 +67,9 @@ def find_library() -> tuple[Path, Path | None] | None:
 
     The PyPI package `espeakng-loader` is preferred; after it the usual system folders are searched.
     """
-    try:
+    if find_spec("espeakng_loader") is not None:
         import espeakng_loader
         return Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
-    except ImportError:
-        pass
     multiarch = sysconfig.get_config_var("MULTIARCH")
     folders = ([f"/usr/lib/{multiarch}"] if multiarch else []) + list(_FOLDERS)
     for folder in map(Path, folders):
