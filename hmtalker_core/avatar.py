@@ -217,7 +217,9 @@ class Avatar:
         face_cache, mouth_cache = self._caches
         upper = motion.au[start:stop][:, list(UPPER_INDEX)].to(self.device)
         face = self.face_net.deform_cached(face_cache, motion.codes[start:stop].to(self.device), upper)
-        return face, self.mouth_net.deform_cached(mouth_cache, motion.mouth_codes[start:stop].to(self.device))
+        codes = motion.mouth_codes[start:stop].to(self.device)
+        mouth = [self.mouth_net.deform_cached(mouth_cache, code[None]) for code in codes]  # one product a frame: the same in any chunk
+        return face, torch.cat(mouth)
 
     @torch.inference_mode()
     def render(self, motion: AvatarMotion, start: int = 0, stop: Optional[int] = None, *, chunk: int = 8, backend: str = "auto",

@@ -18,6 +18,7 @@ from .curriculum import MIN_MOUTH_AREA
 from .dataset import AvatarDataset
 
 BLINK = AU_NAMES.index("AU45")
+EYES = (slice(36, 42), slice(42, 48))  # landmarks of each eye
 BLINK_CEILING = 2.0  # TalkingGaussian clips AU45 here (spec 2.4); ours: a track that goes higher keeps its range
 
 
@@ -32,6 +33,7 @@ class View:
     hair: Tensor  # [h, w, 1]
     mouth: Tensor  # [h, w, 1] inside of the mouth
     lips: Tensor  # [h, w, 1] the lip square
+    eyes: Tensor  # [h, w, 1] a rectangle around each eye
     viewmat: Tensor  # [4, 4] head to camera, OpenCV axes, metres
     K: Tensor  # [3, 3] of the crop
     frame_size: tuple  # (H, W) of the whole frame
@@ -74,18 +76,30 @@ class Clip:
         mask = lambda x: cut(x).float()[..., None]
         torso = cut(frame.torso).float().div(255)
         background = cut(frame.background).float().div(255)
-        lips = torch.zeros(height, width, dtype=torch.bool)
+        lips, eyes = (torch.zeros(height, width, dtype=torch.bool) for _ in range(2))
         if frame.lips_rect is not None:
-            top, bottom, left, right = (int(v) for v in frame.lips_rect)
-            lips[max(top, 0):max(bottom, 0), max(left, 0):max(right, 0)] = True
+            _fill(lips, frame.lips_rect)
+        for points in EYES:
+            _fill(eyes, eye_box(frame.landmarks[points]))
         K = intrinsics(self.dataset.focal, width, height).to(self.device)
         K = K - K.new_tensor([[0, 0, col0], [0, 0, row0], [0, 0, 0]])
         return View(index, cut(frame.image).float().div(255), torso[..., :3] * torso[..., 3:] + background * (1 - torso[..., 3:]),
-                    mask(frame.face_mask), mask(frame.hair_mask), mask(frame.mouth_mask), mask(lips), self.viewmats[index], K,
+                    mask(frame.face_mask), mask(frame.hair_mask), mask(frame.mouth_mask), mask(lips), mask(eyes), self.viewmats[index], K,
                     (height, width))
 
     def has_mouth(self, index: int) -> bool:
         return int(np.count_nonzero(self.dataset.frame(index).mouth_mask)) >= MIN_MOUTH_AREA
+
+
+def eye_box(points: np.ndarray) -> tuple:  # [6, 2] px x y -> (row0, row1, col0, col1), half an eye's width beyond the lids on all sides
+    low, high = points.min(0), points.max(0)
+    margin = 0.5 * (high[0] - low[0])
+    return tuple(int(round(v)) for v in (low[1] - margin, high[1] + margin, low[0] - margin, high[0] + margin))
+
+
+def _fill(mask: Tensor, box: tuple) -> None:
+    top, bottom, left, right = (max(int(v), 0) for v in box)
+    mask[top:bottom, left:right] = True
 
 
 def open_clip(dataset: AvatarDataset, encoder: str, device: torch.device, report: Report) -> Clip:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .densify import DensityControl
 from .gaussians import GaussianField
+from .motion import LR
 
 ADAM_EPS = 1e-15  # Gaussians (spec 2.7)
 NET_BETAS, NET_EPS = (0.9, 0.99), 1e-8  # motion nets
@@ -21,12 +22,14 @@ class Branch:
         net: FaceMotionNet or MouthMotionNet.
         extent: scene extent in metres (spec 2.1): scales the positions' learning rate and the size thresholds.
         max_points: growth stops here.
+        net_lr: rate of the net's perceptrons.
     """
 
-    def __init__(self, field: GaussianField, net: nn.Module, extent: float, max_points: Optional[int] = None):
+    def __init__(self, field: GaussianField, net: nn.Module, extent: float, max_points: Optional[int] = None,
+                 net_lr: float = LR):
         self.field, self.net, self.extent = field, net, extent
         self.field_optimizer = torch.optim.Adam(field.adam_groups(extent), lr=0.0, eps=ADAM_EPS)
-        self.net_optimizer = torch.optim.AdamW(net.optimizer_groups(), betas=NET_BETAS, eps=NET_EPS)
+        self.net_optimizer = torch.optim.AdamW(net.optimizer_groups(net_lr), betas=NET_BETAS, eps=NET_EPS)
         for optimizer in (self.field_optimizer, self.net_optimizer):
             for group in optimizer.param_groups:
                 group["base_lr"] = group["lr"]
@@ -50,13 +53,13 @@ class Branch:
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], net: nn.Module, extent: float, max_points: Optional[int],
-                 active: int) -> "Branch":
+                 net_lr: float, active: int) -> "Branch":
         """The branch as `tensors` describes it, moments included; `net` gives the architecture."""
         device = next(net.parameters()).device
         state = {k: v.to(device) for k, v in tensors.items()}
         field = field_from(strip(state, "field."), active)
         net.load_state_dict(strip(state, "net."))
-        branch = cls(field, net, extent, max_points)
+        branch = cls(field, net, extent, max_points, net_lr)
         branch.density.load_state_dict(strip(state, "density."))
         restore_optimizer(branch.field_optimizer, strip(state, "field_adam."))
         restore_optimizer(branch.net_optimizer, strip(state, "net_adam."))

@@ -41,6 +41,7 @@ class TrainConfig:
     sh_degree: int = 2  # spherical harmonics of the appearance
     audio_augment: float = 1.0  # strength of gain, tilt, noise and band drops on the speech features (0: none, as in the paper)
     lambda_ssim: float = 0.2  # weight of 1 - SSIM
+    lambda_detail: float = 0.0  # extra mean L1 inside the lip and eye boxes (ours: short schedules would learn blinks too late)
     lambda_align: float = 1e-3  # weight of L_align (paper, Eq. 6)
     lambda_motion: float = 1e-5  # weight of the mean absolute offsets
     lambda_alpha: float = 1e-3  # weight of the silhouette terms
@@ -51,6 +52,8 @@ class TrainConfig:
     mask_ratio: tuple = (0.1, 0.3)  # r ~ U of the masked path (paper, section 3.3)
     path_weights: tuple = (4, 4, 2)  # audio : masked : vanilla (paper, section 3.3)
     mouth_from_face: bool = True  # the mouth's audio net starts from the face's (ours: short schedules have too few frames for two)
+    net_lr: float = 5e-4  # of the perceptrons; grids and audio attention keep their multiples of it (spec 2.7)
+    rule_every: int = 15  # the face's curriculum acts in one of so many steps (TalkingGaussian)
     crop_margin: Optional[int] = 12  # px around the head that are rasterised in most steps; None: always the whole frame
     pose_track: int = 750  # poses, upper-face action units and torso states kept in the avatar file
     torso_components: int = 10  # rank of the torso's appearance model
@@ -85,11 +88,12 @@ def presets() -> dict[str, TrainConfig]:
     """`preview` (a CPU, minutes), `standard` (a GPU, minutes) and `paper` (the published schedule), by name."""
     preview = TrainConfig(
         preset="preview", init="silhouette", fuse_steps=600, warmup_steps=2500, align_batch=16, hair_every=3,
+        lambda_detail=0.3, net_lr=1.5e-3, rule_every=4,
         face=BranchConfig(steps=7000, static=700, points=5000, max_points=10000, densify_from=300, densify_until=0.75),
         mouth=BranchConfig(steps=2200, static=300, points=1200, max_points=2500, densify_from=200, densify_until=0.75,
                            grad_threshold=2e-4))
     standard = replace(
-        preview, preset="standard", fuse_steps=5000, warmup_steps=3000, crop_margin=None,
+        preview, preset="standard", fuse_steps=5000, warmup_steps=3000, crop_margin=None, lambda_detail=0.1, net_lr=1e-3, rule_every=8,
         face=BranchConfig(steps=20000, static=1500, points=10000, max_points=60000, densify_until=0.9),
         mouth=BranchConfig(steps=15000, static=1500, points=5000, max_points=20000, densify_until=0.9, grad_threshold=2e-4))
     paper = TrainConfig(

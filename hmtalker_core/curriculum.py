@@ -12,7 +12,7 @@ import numpy as np
 
 from .schedules import blink_window, lips_part_window, opening_window
 
-FACE_RULE_EVERY, MOUTH_RULE_EVERY = 15, 7  # steps
+MOUTH_RULE_EVERY = 7  # steps
 MIN_MOUTH_AREA = 20  # px
 
 
@@ -53,8 +53,8 @@ def nearest_in_window(values: np.ndarray, frames: np.ndarray, low: float, high: 
 Rule = Callable[[int], Optional[tuple[np.ndarray, float, float]]]  # step -> (values [F], low, high) or None for any frame
 
 
-def face_rule(total: int, static: int, opening: np.ndarray, blink: np.ndarray) -> Rule:
-    """Every 15th step: growing mouth openings in the static phase, growing blinks afterwards.
+def face_rule(total: int, static: int, opening: np.ndarray, blink: np.ndarray, every: int = 15) -> Rule:
+    """One step in `every`: growing mouth openings in the static phase, growing blinks afterwards.
 
     Args:
         total, static: all steps, and those of the static phase.
@@ -64,7 +64,7 @@ def face_rule(total: int, static: int, opening: np.ndarray, blink: np.ndarray) -
     low, high = float(opening.min()), float(opening.max())
 
     def rule(step: int) -> Optional[tuple[np.ndarray, float, float]]:
-        if step % FACE_RULE_EVERY or step >= 0.8 * total:
+        if step % every or step >= 0.8 * total:
             return None
         return (opening, *opening_window(step, low, high, total)) if step < static else (blink, *blink_window(step, total))
 

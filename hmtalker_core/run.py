@@ -58,7 +58,7 @@ class Run:
             torch.manual_seed(step_seed(seed, 91, 0))
             net = FaceMotionNet(**audio_arguments(clip)).to(clip.device)
         field = initial_field(clip, config, config.face, "head", generator).to(clip.device)
-        return cls(clip, config, seed, Branch(field, net, extent_of(clip), config.face.max_points))
+        return cls(clip, config, seed, Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr))
 
     @property
     def lengths(self) -> tuple:
@@ -184,7 +184,8 @@ class Run:
         data, plan = self.clip.dataset, self.config
         blink = (self.clip.au[:, BLINK] / self.clip.blink_ceiling).cpu().numpy()
         au25 = self.clip.au[:, AU_NAMES.index("AU25")].cpu().numpy()
-        return {"face": face_rule(plan.face.steps, plan.face.static, np.asarray(data.openings, dtype=np.float64), blink),
+        return {"face": face_rule(plan.face.steps, plan.face.static, np.asarray(data.openings, dtype=np.float64), blink,
+                                  plan.rule_every),
                 "mouth": mouth_rule(plan.mouth.steps, plan.mouth.static, au25)}
 
     def _make_warmup_optimizer(self) -> torch.optim.AdamW:
@@ -207,7 +208,7 @@ class Run:
             net.audio_net.load_state_dict(self.face.net.audio_net.state_dict())
             net.audio_att_net.load_state_dict(self.face.net.audio_att_net.state_dict())
         field = initial_field(self.clip, self.config, self.config.mouth, "mouth", generator).to(self.clip.device)
-        return Branch(field, net, extent_of(self.clip), self.config.mouth.max_points)
+        return Branch(field, net, extent_of(self.clip), self.config.mouth.max_points, self.config.net_lr)
 
 
 def audio_arguments(clip: Clip) -> dict[str, Any]:

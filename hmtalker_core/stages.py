@@ -79,6 +79,8 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
     if not hair_counts:
         image, target = (clear * view.hair + x * (1 - view.hair) for x in (image, target))
     loss = picture_loss(image, target, config)
+    if config.lambda_detail:
+        loss = loss + config.lambda_detail * masked_mean((image - target).abs().mean(-1, keepdim=True), torch.maximum(view.lips, view.eyes))
     loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, head)
     if moving:
         loss = loss + config.lambda_motion * motion_regulariser(out.d_xyz, out.d_rot, out.d_opacity, out.d_scale)

@@ -38,7 +38,7 @@ def load_run(path: Path, clip: Clip, config: TrainConfig, seed: int) -> tuple[Ru
         if part and saved["identity"]["frames"] == len(clip.dataset):
             with torch.random.fork_rng(devices=[]):
                 branches[name] = Branch.restored(part, net(**audio_arguments(clip)).to(device), extent, plan.max_points,
-                                                 saved[f"{name}_degree"])
+                                                 config.net_lr, saved[f"{name}_degree"])
     if "face" not in branches:
         return Run.fresh(clip, config, seed), saved["identity"]
     run = Run(clip, config, seed, branches["face"], branches.get("mouth"), phase=saved["phase"], at=saved["at"])

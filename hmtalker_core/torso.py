@@ -30,7 +30,8 @@ class TorsoModel:
         """Premultiplied colour and alpha (0..1) of the torso at poses `index` of the track."""
         rank = len(self.scales)
         basis = (self.components.float() * self.scales.view(rank, 1, 1, 1)).flatten(1)
-        crop = self.mean.float().div(255).flatten() + self.states[index] @ basis
+        change = torch.stack([state @ basis for state in self.states[index]])  # one product a frame: the same in any chunk
+        crop = self.mean.float().div(255).flatten() + change
         crop = crop.clamp(0, 1).view(len(index), 4, *self.mean.shape[-2:])
         row0, row1, col0, col1 = self.box
         full = crop.new_zeros(len(index), *self.size, 4)

@@ -142,7 +142,7 @@ def test_rules_always_find_a_frame():
     rng = np.random.default_rng(0)
     assert nearest_in_window(values, np.arange(3), 0.9, 1.2, rng) == 2
     order = FrameOrder(np.arange(3), seed=0, stage=1)
-    never_blinks = face_rule(1000, 60, values, np.zeros(3))
+    never_blinks = face_rule(1000, 60, values, np.zeros(3), every=15)
     assert all(choose_frame(order, never_blinks, s) in (0, 1, 2) for s in range(0, 1000, 15))
     always_shut = mouth_rule(1000, 60, np.zeros(3))
     assert all(choose_frame(order, always_shut, s) in (0, 1, 2) for s in range(0, 1000, 7))
