@@ -1,0 +1,200 @@
+"""Driving, rendering, files: any length and chunking gives the same film; bad files and mismatches say what to do."""
+import numpy as np
+import pytest
+import torch
+from talking_heads.hmtalker_core.avatar import smooth_in_time
+from talking_heads.hmtalker_core.checkpoints import load_avatar, save_avatar
+from talking_heads.hmtalker_core.rasterizer import rasterization
+from talking_heads.hmtalker_core.streaming import render_video
+from talking_heads.media_core.audio import Sound, frame_count
+from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
+from talking_heads.media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTrack, PoseTrack
+from talking_heads.media_core.speech import Speech, encode_speech
+from talking_heads.media_core.video import probe, read_frames
+
+BLINK = AU_NAMES.index("AU45")
+
+
+def chirp(seconds, rate=16000, channels=1):
+    t = np.arange(round(seconds * rate)) / rate
+    wave = 0.3 * np.sin(2 * np.pi * (200 + 300 * t) * t) * (np.sin(2 * np.pi * 3 * t) > 0)
+    return Sound(np.tile(wave.astype(np.float32), (channels, 1)), rate)
+
+
+def frames_of(avatar, motion, **options):
+    return torch.cat([rgb for rgb, _ in avatar.render(motion, **options)])
+
+
+@pytest.fixture()
+def motion(tiny_avatar):
+    return tiny_avatar.drive(encode_speech(chirp(1.0)))
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.1, 0.99, 1.0, 2.37])
+def test_frames_are_round_duration_times_fps(tiny_avatar, seconds):
+    sound = chirp(seconds)
+    motion = tiny_avatar.drive(encode_speech(sound))
+    assert len(motion) == frame_count(sound.duration, 25.0) == len(motion.poses) == len(motion.torso_index)
+
+
+def test_driving_does_not_depend_on_chunks(tiny_avatar, monkeypatch):
+    speech = encode_speech(chirp(1.5))
+    whole = tiny_avatar.drive(speech)
+    monkeypatch.setattr("talking_heads.hmtalker_core.avatar.DRIVE_CHUNK", 7)
+    parts = tiny_avatar.drive(speech)
+    torch.testing.assert_close(parts.codes, whole.codes, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(parts.au, whole.au, atol=1e-5, rtol=1e-5)
+
+
+def test_rendering_does_not_depend_on_chunks(tiny_avatar, motion):
+    one, many = frames_of(tiny_avatar, motion, chunk=1), frames_of(tiny_avatar, motion, chunk=9)
+    assert one.shape == (25, 64, 64, 3) and torch.equal(one, many)
+
+
+def test_cached_motion_equals_the_plain_forward(tiny_avatar):
+    speech = encode_speech(chirp(1.0))
+    motion = tiny_avatar.drive(speech)
+    (d_xyz, d_rot, d_scale), mouth = tiny_avatar.offsets(motion, 3, 6)
+    from talking_heads.hmtalker_core.audio_net import audio_windows
+
+    windows = audio_windows(speech.frame_windows(25.0), torch.arange(3, 6))
+    out = tiny_avatar.face_net(tiny_avatar.face.xyz, windows, motion.au[3:6][:, list(UPPER_INDEX)])
+    for cached, plain in ((d_xyz, out.d_xyz), (d_rot, out.d_rot), (d_scale, out.d_scale)):
+        torch.testing.assert_close(cached, plain, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(mouth, tiny_avatar.mouth_net(tiny_avatar.mouth.xyz, windows), atol=1e-7, rtol=1e-4)
+
+
+def test_rendering_agrees_with_the_float64_reference(tiny_avatar, motion):
+    fast, slow = (frames_of(tiny_avatar, motion, stop=2, backend=b) for b in ("cpu", "reference"))
+    assert float((fast - slow).abs().mean()) < 1e-4
+
+
+def test_tracks_loop_forth_and_back(tiny_avatar):
+    motion = tiny_avatar.drive(encode_speech(chirp(2.0)))
+    poses, count = motion.poses.camera_to_head, len(tiny_avatar.poses)
+    assert count == 12 and torch.equal(poses[count], poses[count - 2]) and torch.equal(poses[0], poses[2 * count - 2])
+    assert torch.equal(motion.au[:count, 0], tiny_avatar.upper_au[:, 0])
+    step = (poses[1:] - poses[:-1]).abs().amax(dim=(1, 2))
+    assert float(step.max()) <= float((tiny_avatar.poses.camera_to_head[1:] - tiny_avatar.poses.camera_to_head[:-1]).abs().max()) + 1e-6
+
+
+def test_blinks_continue_or_stop(tiny_avatar):
+    speech = encode_speech(chirp(12.0))
+    generated, again, none = (tiny_avatar.drive(speech, blinks=b, seed=4).au[:, BLINK] for b in ("generated", "generated", "none"))
+    assert torch.equal(generated, again) and float(generated[150:].max()) > 1 and not none.any()
+    assert not torch.equal(generated, tiny_avatar.drive(speech, blinks="generated", seed=5).au[:, BLINK])
+
+
+def test_expression_overrides_what_it_knows(tiny_avatar):
+    speech = encode_speech(chirp(1.0))
+    plain = tiny_avatar.drive(speech)
+    au = torch.full((25, 17), torch.nan)
+    au[:, 0] = 3.0
+    upper = tiny_avatar.drive(speech, expression=ExpressionTrack(au, 25.0, "test"))
+    assert torch.all(upper.au[:, 0] == 3) and torch.equal(upper.codes, plain.codes)
+    au[:, AU_NAMES.index("AU26")] = 4.0
+    lower = tiny_avatar.drive(speech, expression=ExpressionTrack(au, 25.0, "test"))
+    assert torch.all(lower.au[:, AU_NAMES.index("AU26")] == 4) and not torch.equal(lower.codes, plain.codes)
+    assert torch.isfinite(lower.au[:, list(LOWER_INDEX)]).all()
+    given_back = tiny_avatar.drive(speech, expression=plain.expression)
+    assert given_back.expression.au.shape == (25, 17)
+
+
+def test_mismatches_say_both_sides(tiny_avatar):
+    speech = encode_speech(chirp(0.5))
+    other = Speech(speech.features, speech.rate, "hubert", speech.duration, speech.silence)
+    with pytest.raises(TalkingHeadsError, match="'mel'.*'hubert'"):
+        tiny_avatar.drive(other)
+    with pytest.raises(TalkingHeadsError, match="25.*30"):
+        tiny_avatar.drive(speech, expression=ExpressionTrack(torch.zeros(5, 17), 30.0, "x"))
+
+
+def test_foreign_poses_take_the_nearest_torso(tiny_avatar):
+    track = tiny_avatar.poses
+    backwards = PoseTrack(track.camera_to_head.flip(0), track.focal, track.image_size, track.fps)
+    motion = tiny_avatar.drive(encode_speech(chirp(0.4)), pose=backwards)
+    assert motion.torso_index.tolist() == list(range(11, 1, -1))
+
+
+def test_gain_and_smoothing(tiny_avatar):
+    speech = encode_speech(chirp(1.0))
+    plain, still, soft = (tiny_avatar.drive(speech, **o).codes for o in ({}, {"lip_gain": 0.0}, {"smoothing": 2.0}))
+    assert float((still - still[:1]).abs().max()) < 1e-6 < float((plain - plain[:1]).abs().max())
+    assert float(soft.diff(dim=0).abs().sum()) < float(plain.diff(dim=0).abs().sum())
+    impulse = torch.zeros(21, 1)
+    impulse[10] = 1
+    out = smooth_in_time(impulse, 2.0)
+    torch.testing.assert_close(out, out.flip(0))
+    assert int(out.argmax()) == 10 and abs(float(out.sum()) - 1) < 1e-5
+
+
+def test_film_has_the_right_length_and_sound(tiny_avatar, motion, tmp_path):
+    seen = []
+    path = tmp_path / "film.mp4"
+    summary = render_video(tiny_avatar, motion, path, chirp(1.0), report=lambda *a: seen.append(a))
+    info = probe(path)
+    assert summary.frames == info.frames == 25 and info.has_sound and abs(float(info.duration) - 1.0) <= 0.02
+    assert seen[-1][:2] == (25, 25) and any(a[3] is not None for a in seen)
+    film = np.stack(list(read_frames(path))).astype(np.float32) / 255
+    assert np.abs(film - frames_of(tiny_avatar, motion).numpy()).mean() < 0.03
+
+
+def test_cancelling_leaves_no_film(tiny_avatar, motion, tmp_path):
+    def stop(done, total, info, preview):
+        if done >= 16:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        render_video(tiny_avatar, motion, tmp_path / "film.mp4", chirp(1.0), report=stop)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_size_background_and_no_body(tiny_avatar, motion):
+    rgb, alpha = next(tiny_avatar.render(motion, stop=1, size=(96, 96), background=(0.0, 1.0, 0.0), torso=False))
+    assert rgb.shape == (1, 96, 96, 3) and alpha.shape == (1, 96, 96)
+    corner = rgb[0, :8, :8]
+    assert torch.allclose(corner, torch.tensor([0.0, 1.0, 0.0]).expand_as(corner), atol=0.02) and float(alpha[0, :8, :8].max()) < 0.02
+    with_body = next(tiny_avatar.render(motion, stop=1))[1]
+    assert float(with_body[0, -6:, 20:44].min()) > 0.5, "the body stands at the bottom"
+
+
+def test_splat_shows_the_same_face(tiny_avatar, motion):
+    """The SPLAT, drawn by the rasteriser from its own frame of reference, is the face over the mouth."""
+    splat = tiny_avatar.splat(motion, 4)
+    count = len(tiny_avatar.face) + len(tiny_avatar.mouth)
+    assert splat["positions"].shape == (1, count, 3) and splat["sh"].shape == (1, count, 9, 3) and int(splat["counts"]) == count
+    turn = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
+    camera = tiny_avatar._cameras(motion.poses, 4, 5, (64, 64))
+    rgb, alpha, _ = rasterization(
+        splat["positions"], splat["rotations"], splat["scales"], splat["opacities"][..., 0], splat["sh"][:, :, :1],
+        camera["viewmats"] @ turn, camera["Ks"], 64, 64, sh_degree=0)
+    (d_xyz, d_rot, d_scale), _ = tiny_avatar.offsets(motion, 4, 5)
+    face = tiny_avatar.face.deformed(d_xyz, d_rot, d_scale) | {"colors": tiny_avatar.face.sh[:, :1]}
+    _, wanted, _ = rasterization(**face, **camera, sh_degree=0)
+    assert float((alpha[0, 0] - wanted[0, 0]).clamp_max(0).abs().mean()) < 0.01, "nothing of the face is missing or turned"
+    with pytest.raises(TalkingHeadsError, match="0..24"):
+        tiny_avatar.splat(motion, 25)
+
+
+def test_avatar_file_round_trip_and_bad_files(tiny_avatar, motion, tmp_path):
+    path = save_avatar(tiny_avatar, tmp_path / "b.safetensors")
+    assert torch.equal(frames_of(load_avatar(path), motion, stop=2), frames_of(tiny_avatar, motion, stop=2))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(FileFormatError, match="truncated"):
+        load_avatar(path)
+
+
+def test_an_avatar_file_that_lacks_a_part(tiny_avatar_path, tmp_path):
+    from talking_heads.media_core.files import load_tensors, save_tensors
+
+    tensors, config = load_tensors(tiny_avatar_path, kind="avatar", version=1)
+    tensors.pop("face.xyz")
+    save_tensors(tmp_path / "c.safetensors", tensors, kind="avatar", version=1, config=config)
+    with pytest.raises(FileFormatError, match="lacks"):
+        load_avatar(tmp_path / "c.safetensors")
+
+
+def test_odd_sounds_drive_it(tiny_avatar):
+    for sound in (chirp(0.1, 8000, 2), chirp(0.3, 44100), Sound(np.zeros((1, 8000), np.float32), 16000)):
+        motion = tiny_avatar.drive(encode_speech(sound))
+        assert torch.isfinite(motion.codes).all()
