@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 
 from common import ROOT
-
 from talking_heads.media_core.files import atomic_path
 from talking_heads.media_core.video import probe, read_frames
 

@@ -1,4 +1,5 @@
 """Files are whole or absent, and say what they are."""
+import os
 import resource
 import signal
 
@@ -62,3 +63,11 @@ def test_full_disk_keeps_the_old_file(saved, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert saved.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [saved.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+def test_files_are_as_readable_as_any_other_of_the_user(tmp_path):
+    with atomic_path(tmp_path / "ours") as temporary:
+        temporary.write_text("x")
+    (tmp_path / "any").write_text("x")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "any").stat().st_mode
