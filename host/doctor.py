@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Callable, Iterable, NamedTuple
 
-_NEEDED = ("torch", "numpy", "av", "safetensors", "einops", "librosa", "numba", "soundfile", "soxr", "scipy", "scikit-image",
+_NEEDED = ("torch", "numpy", "av", "safetensors", "librosa", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
            "opencv-python-headless", "pillow")
 _OPTIONAL = {"gsplat": "rendering and training on an NVIDIA card", "espeakng-loader": "the synthetic subject's voice"}
 _SPACE = 1 << 30  # bytes; less free room than this is worth a word

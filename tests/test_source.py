@@ -130,3 +130,11 @@ def test_imported_libraries_are_declared():
             top = module.partition(".")[0]
             if level == 0 and top not in sys.stdlib_module_names and top not in COMFY:
                 assert names.get(top, top).lower().replace("-", "_") in declared, f"{path.name} imports {top}"
+
+
+def test_the_doctor_asks_for_what_is_declared():
+    tomllib = pytest.importorskip("tomllib")
+    from talking_heads.host.doctor import _NEEDED
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
+    assert set(_NEEDED) == {*project["dependencies"], "torch", "numpy", "av", "pillow"}
