@@ -263,7 +263,9 @@ class Avatar:
 
     def _draw(self, field: GaussianField, camera: dict, backend: str, *offsets: Tensor) -> tuple[Tensor, Tensor]:
         """One branch in B frames: (rgb [B, H, W, 3] weighted by alpha, alpha [B, H, W, 1])."""
-        rgb, alpha, _ = rasterization(**field.deformed(*offsets), **camera, sh_degree=field.active_sh_degree, backend=backend)
+        each = [field.deformed(*(o[frame] for o in offsets)) for frame in range(len(offsets[0]))]  # a frame at a time: the same in any chunk
+        moved = each[0] | {name: torch.stack([e[name] for e in each]) for name in ("means", "quats", "scales")[:len(offsets)]}
+        rgb, alpha, _ = rasterization(**moved, **camera, sh_degree=field.active_sh_degree, backend=backend)
         return rgb[:, 0], alpha[:, 0]
 
     def _cameras(self, poses: PoseTrack, begin: int, end: int, size: tuple[int, int]) -> dict:
