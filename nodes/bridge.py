@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import os
+import textwrap
 import time
 from pathlib import Path
 from typing import Any, Mapping
@@ -28,6 +29,7 @@ UNFINISHED = ".training.safetensors"  # how hmtalker_core.training names the sta
 _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
 _PREVIEW_SIDE = 512  # px
+_LETTER = 7  # px, a letter of the caption
 
 
 class NodeReport:
@@ -56,15 +58,15 @@ def caption(info: Mapping[str, Any]) -> str:
 
 
 def captioned(image: Any, text: str) -> Any:  # uint8 [H, W, 3] -> PIL image
-    """`image` with `text` in a strip below it."""
+    """`image` with `text` below it, in as many lines as its width needs."""
     from PIL import Image, ImageDraw
 
     picture = Image.fromarray(image)
-    if not text:
-        return picture
-    sheet = Image.new("RGB", (picture.width, picture.height + 14))
+    lines = textwrap.wrap(text, max(8, picture.width // _LETTER))
+    sheet = Image.new("RGB", (picture.width, picture.height + 14 * len(lines)))
     sheet.paste(picture)
-    ImageDraw.Draw(sheet).text((3, picture.height + 1), text, fill=(230, 230, 230))
+    for row, line in enumerate(lines):
+        ImageDraw.Draw(sheet).text((3, picture.height + 1 + 14 * row), line, fill=(230, 230, 230))
     return sheet
 
 
