@@ -48,7 +48,7 @@ class TrainConfig:
     lambda_attention: float = 1e-4  # weight of the region-attention terms
     attention_every: int = 8  # the attention image is rendered each so many steps, with its weight multiplied (paper: 1)
     hair_every: int = 7  # hair counts in one of so many motion steps (TalkingGaussian)
-    lambda_lpips: float = 0.5  # only used when LPIPS weights are given
+    lambda_lpips: float = 0.5  # of the mouth and fuse stages; only used when LPIPS weights are given
     mask_ratio: tuple = (0.1, 0.3)  # r ~ U of the masked path (paper, section 3.3)
     path_weights: tuple = (4, 4, 2)  # audio : masked : vanilla (paper, section 3.3)
     mouth_from_face: bool = True  # the mouth's audio net starts from the face's (ours: short schedules have too few frames for two)
@@ -88,7 +88,7 @@ def presets() -> dict[str, TrainConfig]:
     """`preview` (a CPU, minutes), `standard` (a GPU, minutes) and `paper` (the published schedule), by name."""
     preview = TrainConfig(
         preset="preview", init="silhouette", fuse_steps=600, warmup_steps=2500, align_batch=16, hair_every=3,
-        lambda_detail=0.3, net_lr=1.5e-3, rule_every=4,
+        lambda_detail=0.3, lambda_align=1e-2, net_lr=1e-3, rule_every=4,
         face=BranchConfig(steps=7000, static=700, points=5000, max_points=10000, densify_from=300, densify_until=0.75),
         mouth=BranchConfig(steps=2200, static=300, points=1200, max_points=2500, densify_from=200, densify_until=0.75,
                            grad_threshold=2e-4))

@@ -15,6 +15,7 @@ from .config import BranchConfig, TrainConfig
 from .curriculum import FrameOrder, choose_frame, face_rule, mouth_rule, step_seed
 from .gaussians import GaussianField
 from .initial import cube_points, frontal_frame, silhouette_points
+from .lpips import LPIPS
 from .motion import FaceMotionNet, MouthMotionNet
 from .schedules import exponential_lr, face_motion_factor, mouth_motion_factor, prune_opacity
 from .stages import align_loss, face_loss, fuse_loss, mouth_loss
@@ -42,6 +43,7 @@ class Run:
     def __init__(self, clip: Clip, config: TrainConfig, seed: int, face: Branch, mouth: Optional[Branch] = None, *,
                  phase: int = 0, at: int = 0):
         self.clip, self.config, self.seed = clip, config, seed
+        self.lpips: Optional[LPIPS] = None  # set by the caller who has weights
         self.face, self.mouth, self.phase, self.at = face, mouth, phase, at
         self.loss, self.psnr = math.nan, math.nan
         self.warmup_optimizer = self._make_warmup_optimizer()
@@ -119,7 +121,7 @@ class Run:
         self.face.set_rates(exponential_lr(step, 1.0, 0.01, 0.9 * plan.steps), face_motion_factor(step, plan.steps))
         index = choose_frame(self._orders["face"], self._rules["face"], step)
         view = self.clip.view(index, self._head_box(index, step))
-        loss, shot, image, target = face_loss(self.face, self.clip, view, step, self.config, generator)
+        loss, shot, image, target = face_loss(self.face, self.clip, view, step, self.config, generator, self.lpips)
         self._update(self.face, loss, shot.meta, plan, step, generator)
         return loss, image, target
 
@@ -127,14 +129,14 @@ class Run:
         plan = self.config.mouth
         self.mouth.set_rates(exponential_lr(step, 1.0, 0.01, 0.9 * plan.steps), mouth_motion_factor(step, plan.steps))
         view = self.clip.view(*self._mouth_frame(step))
-        loss, shot, image, target = mouth_loss(self.mouth, self.clip, view, step, self.config, generator)
+        loss, shot, image, target = mouth_loss(self.mouth, self.clip, view, step, self.config, generator, self.lpips)
         self._update(self.mouth, loss, shot.meta, plan, step, generator)
         return loss, image, target
 
     def _fuse_step(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         index = self._orders["fuse"](step)
         view = self.clip.view(index, self._head_box(index, step))
-        loss, image, target = fuse_loss(self.face, self.mouth, self.clip, view, self.config)
+        loss, image, target = fuse_loss(self.face, self.mouth, self.clip, view, step, self.config, generator, self.lpips)
         self.fuse_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.fuse_optimizer.step()

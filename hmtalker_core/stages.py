@@ -14,14 +14,17 @@ from torch import Tensor
 from ..media_core.motion import LOWER_INDEX
 from .audio_net import audio_windows
 from .augment import augment_windows
-from .batches import Clip, View
+from .batches import Clip, View, bounding_box
 from .branches import Branch
 from .compose import compose
 from .config import TrainConfig
 from .losses import alpha_loss, masked_mean, motion_regulariser, photometric
+from .lpips import LPIPS, patch_distance
 from .motion import FaceMotionNet, MotionOutput
 from .rasterizer import rasterization
 from .schedules import draw_mask, draw_path
+
+LPIPS_FACE, LPIPS_MOUTH, LPIPS_FUSE = 0.94, 0.98, 0.5  # share of each stage after which LPIPS counts (spec 2.6)
 
 
 @dataclass
@@ -65,8 +68,8 @@ def known_channels(clip: Clip, width: int) -> Tensor:
     return keep.to(clip.device)
 
 
-def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainConfig,
-              generator: torch.Generator) -> tuple[Tensor, Shot, Tensor, Tensor]:
+def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainConfig, generator: torch.Generator,
+              lpips: Optional[LPIPS] = None) -> tuple[Tensor, Shot, Tensor, Tensor]:
     """Face stage: (loss, shot, image, target). Still before `static`; afterwards one of the three HMMM paths moves it."""
     clear = torch.rand(3, generator=generator).to(clip.device)
     moving = step >= config.face.static
@@ -82,6 +85,10 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
     if config.lambda_detail:
         loss = loss + config.lambda_detail * masked_mean((image - target).abs().mean(-1, keepdim=True), torch.maximum(view.lips, view.eyes))
     loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, head)
+    if lpips is not None and step >= LPIPS_FACE * config.face.steps:
+        without_lips = lambda x: clear * view.lips + x * (1 - view.lips)
+        loss = loss + 0.2 * patch_distance(lpips, without_lips(image), without_lips(target), 64, 96, generator)
+        loss = loss + 0.01 * lip_distance(lpips, image, target, view.lips)
     if moving:
         loss = loss + config.lambda_motion * motion_regulariser(out.d_xyz, out.d_rot, out.d_opacity, out.d_scale)
         if step % config.attention_every == 0:
@@ -117,8 +124,17 @@ def _attention_loss(branch: Branch, view: View, out: MotionOutput, with_hair: bo
     return loss
 
 
-def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainConfig,
-               generator: torch.Generator) -> tuple[Tensor, Shot, Tensor, Tensor]:
+def lip_distance(lpips: LPIPS, image: Tensor, target: Tensor, lips: Tensor) -> Tensor:
+    """LPIPS of the lip square alone; 0 when it lies outside the crop."""
+    box = bounding_box(lips[..., 0].cpu() > 0, 0)
+    if box is None:
+        return image.new_zeros(())
+    row0, row1, col0, col1 = box
+    return lpips(*(x[row0:row1, col0:col1].movedim(-1, 0)[None] for x in (image, target)))
+
+
+def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainConfig, generator: torch.Generator,
+               lpips: Optional[LPIPS] = None) -> tuple[Tensor, Shot, Tensor, Tensor]:
     """Inside-mouth stage: (loss, shot, image, target). What lies behind the lips inside the lip square is free."""
     clear = torch.rand(3, generator=generator).to(clip.device)
     moving = step >= config.mouth.static
@@ -134,10 +150,13 @@ def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainC
     loss = picture_loss(image, target, config)
     lips = torch.maximum(view.lips, view.mouth)
     loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, lips)
+    if lpips is not None and step >= LPIPS_MOUTH * config.mouth.steps:
+        loss = loss + config.lambda_lpips * patch_distance(lpips, image, target, 32, 42, generator)
     return loss, shot, image, target
 
 
-def fuse_loss(face: Branch, mouth: Branch, clip: Clip, view: View, config: TrainConfig) -> tuple[Tensor, Tensor, Tensor]:
+def fuse_loss(face: Branch, mouth: Branch, clip: Clip, view: View, step: int, config: TrainConfig, generator: torch.Generator,
+              lpips: Optional[LPIPS] = None) -> tuple[Tensor, Tensor, Tensor]:
     """Joint fine-tuning: (loss, image, target) of the whole picture, on the audio path, with geometry and motion frozen."""
     index = torch.tensor([view.index], device=clip.device)
     windows = audio_windows(clip.features, index)
@@ -147,4 +166,7 @@ def fuse_loss(face: Branch, mouth: Branch, clip: Clip, view: View, config: Train
         inside = mouth.net.deform_cached(mouth.net.cache(mouth.field.xyz), mouth.net.encode_audio(windows))
     front, behind = shoot(face, view, *offsets), shoot(mouth, view, inside)
     image = compose(front.rgb, front.alpha, behind.rgb, behind.alpha, view.backdrop)
-    return picture_loss(image, view.image, config), image, view.image
+    loss = picture_loss(image, view.image, config)
+    if lpips is not None and step >= LPIPS_FUSE * config.fuse_steps:
+        loss = loss + config.lambda_lpips * patch_distance(lpips, image, view.image, 32, 42, generator)
+    return loss, image, view.image

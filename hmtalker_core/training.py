@@ -21,6 +21,7 @@ from .checkpoints import save_avatar
 from .config import TrainConfig, preset as find_preset
 from .dataset import AvatarDataset
 from .finish import build_avatar, held_out_quality
+from .lpips import load_lpips
 from .run import PHASES, Run
 from .state import load_run, save_run
 
@@ -29,7 +30,7 @@ PREVIEW_EVERY = 25  # steps between preview pictures
 
 def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: str | TrainConfig = "preview", steps: float = 1.0,
                  seed: int = 0, size: Optional[int] = None, encoder: str = "mel", device: str | torch.device = "cpu",
-                 resume: bool = True, report: Report = silent) -> Avatar:
+                 lpips_weights: Optional[str | os.PathLike] = None, resume: bool = True, report: Report = silent) -> Avatar:
     """Trains an avatar and saves it.
 
     Args:
@@ -41,6 +42,7 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
         size: training resolution in pixels (square); None keeps the data set's.
         encoder: speech encoder, see `media_core.speech.encoders`.
         device: where to train.
+        lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
         resume: go on with an unfinished run of the same data, settings and seed; False starts afresh.
         report: called once a step with phase, loss, psnr (dB, EMA), points, and now and then a preview (target | render).
     Returns:
@@ -53,10 +55,12 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
     device = torch.device(device)
     data = AvatarDataset.open(dataset, size=size)
     clip = open_clip(data, encoder, device, silent)
-    identity = run_identity(data, config, seed, encoder)
+    lpips = load_lpips(lpips_weights).to(device) if lpips_weights else None
+    identity = run_identity(data, config, seed, encoder) | {"lpips": lpips is not None}
     state_path = unfinished_path(out)
     run = _resumed(state_path, clip, config, seed, identity) if resume else None
     run = run or Run.fresh(clip, config, seed)
+    run.lpips = lpips
     _drive(run, state_path, identity, report)
     avatar = build_avatar(run, encoder)
     avatar = avatar.with_config(quality=held_out_quality(avatar, clip))
