@@ -10,7 +10,7 @@ from torch import Tensor
 from .constants import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
 from .projection import Projected
 
-PAIRS_AT_ONCE = 4_000_000      # Gaussian-pixel pairs worked on together
+PAIRS_AT_ONCE = 250_000        # Gaussian-pixel pairs worked on together (a temporary of 2 MB stays in the cache)
 
 
 def render(splats: Projected, colors: Tensor, opacities: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
@@ -37,20 +37,20 @@ def _render_one(splats: Projected, colors: Tensor, opacities: Tensor, width: int
     strips = []
     for top in range(0, height, rows):
         weights = _weights(means2d, conics, opacities, width, top, min(top + rows, height))
-        strips.append(torch.cat([weights.T @ colors, weights.sum(0)[:, None]], -1))
+        strips.append(torch.cat([weights @ colors, weights.sum(-1, keepdim=True)], -1))
     whole = torch.cat(strips).view(height, width, -1)
     return whole[..., :-1], whole[..., -1:]
 
 
 def _weights(means2d: Tensor, conics: Tensor, opacities: Tensor, width: int, top: int, bottom: int) -> Tensor:
-    """Share of each of the sorted Gaussians in each pixel of rows top..bottom, [N, (bottom - top) * W]."""
+    """Share of each of the sorted Gaussians in each pixel of rows top..bottom, [(bottom - top) * W, N]."""
     y, x = torch.meshgrid(torch.arange(top, bottom), torch.arange(width), indexing="ij")
     pixels = torch.stack([x, y], -1).reshape(-1, 2).to(means2d) + 0.5
-    dx, dy = (means2d[:, None] - pixels[None]).unbind(-1)
-    a, b, c = (conics[:, i, None] for i in range(3))
+    dx, dy = (means2d[None, :, i] - pixels[:, None, i] for i in range(2))
+    a, b, c = conics.unbind(-1)
     sigma = 0.5 * (a * dx * dx + c * dy * dy) + b * dx * dy
-    alpha = (opacities[:, None] * torch.exp(-sigma)).clamp_max(ALPHA_MAX)
+    alpha = (opacities * torch.exp(-sigma.clamp_max(50.0))).clamp_max(ALPHA_MAX)       # exp is slow where it underflows
     alpha = torch.where((sigma >= 0) & (alpha >= ALPHA_MIN), alpha, torch.zeros_like(alpha))
-    after = torch.cumprod(1 - alpha, 0)
-    before = torch.cat([torch.ones_like(after[:1]), after[:-1]])
+    after = torch.cumprod(1 - alpha, -1)
+    before = torch.cat([torch.ones_like(after[:, :1]), after], -1)[:, :-1]
     return alpha * before * (after > TRANSMITTANCE_MIN)
