@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +72,7 @@ def checked(tensors: dict[str, Tensor | None], width: int, height: int, near_pla
         raise TalkingHeadsError("The leading (batch) dimensions of all arguments must broadcast", shapes,
                                 "Give every argument the same leading dimensions, or none") from reason
     return Scene(t["means"], t["quats"], t["scales"], t["opacities"], t["colors"], t["viewmats"], t["Ks"], t.get("backgrounds"),
-                 tuple(batch), width, height, sh_degree, render_mode == "RGB+D")
+                 tuple(batch), int(width), int(height), sh_degree, render_mode == "RGB+D")
 
 
 def _check_settings(width: int, height: int, near_plane: float, far_plane: float, sh_degree: int | None,
@@ -80,7 +81,7 @@ def _check_settings(width: int, height: int, near_plane: float, far_plane: float
         raise TalkingHeadsError(f"`render_mode` must be one of {', '.join(RENDER_MODES)}", repr(render_mode),
                                 "Ask for one of them")
     for name, size in (("width", width), ("height", height)):
-        if not isinstance(size, int) or size < 1:
+        if not isinstance(size, Integral) or size < 1:
             raise TalkingHeadsError(f"`{name}` must be a whole number of pixels above 0", repr(size),
                                     "Give the image size in pixels")
     if sh_degree is not None and not 0 <= sh_degree <= MAX_SH_DEGREE:

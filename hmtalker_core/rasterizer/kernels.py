@@ -15,7 +15,7 @@ import numpy as np
 
 from .jit import compiled
 from .lanes import WIDTH
-from .rows import BACKWARD_FIELDS, FORWARD_FIELDS, GEOMETRY, blend_row, blend_row_backward
+from .rows import BACKWARD_FIELDS, FORWARD_FIELDS, GEOMETRY, blend_rows, blend_rows_backward
 
 TILE = WIDTH           # pixels a side
 CHECK_EVERY = 32       # Gaussians drawn between two looks at whether a tile is finished
@@ -124,9 +124,8 @@ def blend(lane, lanes, splat, color, start, ids, width, height, tiles_x, channel
             mx, my = splat[g, 0] - flt(x_lo) - flt(0.5), splat[g, 1] - flt(0.5)
             rank = flt(s - start[t] + 1)
             first, end = _rows(my, splat[g, 7], y_lo, y_hi)
-            for y in range(first, end):
-                blend_row(state, (y - y_lo) * stride, mx, flt(y) - my, splat[g, 2], splat[g, 3], splat[g, 4], splat[g, 5], rank,
-                          flat, g * d, channels)
+            blend_rows(state, (first - y_lo) * stride, stride, end - first, mx, flt(first) - my, splat[g, 2], splat[g, 3],
+                       splat[g, 4], splat[g, 5], rank, flat, g * d, channels)
             if (s - start[t]) % CHECK_EVERY == CHECK_EVERY - 1 and _finished(state, stride):
                 break
         for y in range(y_lo, y_hi):
@@ -170,7 +169,7 @@ def blend_backward(lane, lanes, splat, color, start, ids, width, height, tiles_x
     d = len(channels)
     stride = (BACKWARD_FIELDS + d) * TILE
     flat = color.reshape(-1)
-    state, sums = np.empty(TILE * stride, splat.dtype), np.empty((GEOMETRY + d) * TILE, splat.dtype)
+    state, flat_slots = np.empty(TILE * stride, splat.dtype), slots.reshape(-1)
     for t in range(lane, start.shape[0] - 1, lanes):
         x_lo, y_lo = (t % tiles_x) * TILE, (t // tiles_x) * TILE
         x_hi, y_hi = min(x_lo + TILE, width), min(y_lo + TILE, height)
@@ -180,16 +179,9 @@ def blend_backward(lane, lanes, splat, color, start, ids, width, height, tiles_x
             g = ids[s]
             mx, my = splat[g, 0] - flt(x_lo) - flt(0.5), splat[g, 1] - flt(0.5)
             rank = flt(s - start[t] + 1)
-            sums[:] = 0
             first, end = _rows(my, splat[g, 7], y_lo, y_hi)
-            for y in range(first, end):
-                blend_row_backward(state, (y - y_lo) * stride, mx, flt(y) - my, splat[g, 2], splat[g, 3], splat[g, 4],
-                                   splat[g, 5], rank, flat, g * d, sums, channels)
-            for k in range(GEOMETRY + d):
-                total = flt(0)
-                for x in range(TILE):
-                    total += sums[k * TILE + x]
-                slots[s, k] = total
+            blend_rows_backward(state, (first - y_lo) * stride, stride, end - first, mx, flt(first) - my, splat[g, 2],
+                                splat[g, 3], splat[g, 4], splat[g, 5], rank, flat, g * d, channels, flat_slots, s * (GEOMETRY + d))
 
 
 @compiled

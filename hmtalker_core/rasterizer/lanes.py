@@ -7,6 +7,7 @@ explicit vectors. LLVM turns them into whatever the processor has: one AVX-512 r
 from __future__ import annotations
 
 from llvmlite import ir
+from numba.core import cgutils
 
 WIDTH = 16                                  # lanes; a tile is as wide
 FAST = ("fast",)                            # reassociation and fused multiply-add, as in the scalar kernels
@@ -66,6 +67,13 @@ class Lanes:
             return Lanes(self.builder, self.builder.select(self.value, yes.value, yes._other(no)))
         return Lanes(self.builder, self.builder.select(self.value, no._other(yes), no.value))
 
+    def across(self) -> ir.Value:
+        """The sum of all lanes, one number."""
+        vector, element = self.value.type, self.value.type.element
+        name = f"llvm.vector.reduce.fadd.v{WIDTH}f{64 if isinstance(element, ir.DoubleType) else 32}"
+        function = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(element, [element, vector]), name)
+        return self.builder.call(function, [ir.Constant(element, 0.0), self.value], fastmath=FAST)
+
     def at_most(self, limit: float) -> Lanes:
         return (self <= limit).choose(self, limit)
 
@@ -123,8 +131,26 @@ class Memory:
         """One number in all 16 lanes."""
         return spread(self.builder, self.builder.load(self._at(offset)))
 
+    def store_one(self, offset: int, number: ir.Value) -> None:
+        self.builder.store(number, self._at(offset))
+
     def _align(self) -> int:
         return 8 if isinstance(self.element, ir.DoubleType) else 4
+
+
+class Sum:
+    """16 sums that stay in a register over a loop; `like` tells the type."""
+
+    def __init__(self, builder: ir.IRBuilder, like: Lanes):
+        self.builder = builder
+        self.place = cgutils.alloca_once(builder, like.value.type)
+        builder.store(like._other(0.0), self.place)
+
+    def add(self, value: Lanes) -> None:
+        self.builder.store((self.total() + value).value, self.place)
+
+    def total(self) -> Lanes:
+        return Lanes(self.builder, self.builder.load(self.place))
 
 
 def spread(builder: ir.IRBuilder, number: ir.Value) -> Lanes:
