@@ -3,8 +3,9 @@
 gsplat's wheel holds CUDA sources that it compiles at first use (nvcc and a host compiler; minutes), and importing it succeeds
 where rendering cannot. So a tiny scene is really rendered, forward and backward, and compared with `reference.py` first.
 
-Never run on a card where this was written: `_call`, `render`, and `_probe` after its first two questions. The tests run them
-on the CPU with a stand-in for gsplat that has its signature and its demands on shapes (read in gsplat 1.5.3's source).
+Never run on a card: `_call`, `render`, `_render_and_compare`, and `_probe` after its first two questions (none was at hand when
+this was written). The tests run them on the CPU with a stand-in for gsplat that has its signature and its demands on shapes
+(read in gsplat 1.5.3's source); `test_on_a_card` runs the real thing where there is a card.
 """
 from __future__ import annotations
 

@@ -181,7 +181,8 @@ def blend_backward(lane, lanes, splat, color, start, ids, width, height, tiles_x
             rank = flt(s - start[t] + 1)
             first, end = _rows(my, splat[g, 7], y_lo, y_hi)
             blend_rows_backward(state, (first - y_lo) * stride, stride, end - first, mx, flt(first) - my, splat[g, 2],
-                                splat[g, 3], splat[g, 4], splat[g, 5], rank, flat, g * d, channels, flat_slots, s * (GEOMETRY + d))
+                                splat[g, 3], splat[g, 4], splat[g, 5], rank, flat, g * d, channels, flat_slots,
+                                s * (GEOMETRY + d))
 
 
 @compiled
