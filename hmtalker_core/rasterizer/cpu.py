@@ -36,6 +36,11 @@ def per_frame(value: Tensor, batch: tuple[int, ...], cameras: int, own: int, has
     return rows, np.broadcast_to(index, (*batch, cameras)).reshape(-1)
 
 
+def array_of(value: Tensor) -> np.ndarray:
+    """A contiguous array, by numpy: torch would wake its threads for a copy of this size."""
+    return np.ascontiguousarray(value.detach().numpy())
+
+
 def of_frame(arrays: Sequence[np.ndarray], index: Sequence[np.ndarray], f: int) -> list[np.ndarray]:
     """Each array's row for frame f."""
     return [array[rows[f]] for array, rows in zip(arrays, index, strict=True)]
@@ -81,7 +86,7 @@ class _Project(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, g_means2d, g_conics, g_depths, _):
         arrays, index, settings, conic, radius = ctx.kept
-        incoming = [g.contiguous().numpy() for g in (g_means2d, g_conics, g_depths)]
+        incoming = [array_of(g) for g in (g_means2d, g_conics, g_depths)]
         grads = [np.zeros_like(array) for array in arrays[:3]]
         m, cuts = len(radius), portions(radius.shape[1])
         g_view = np.zeros((m, len(cuts), 3, 4))
@@ -124,7 +129,7 @@ class _Colors(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, g_colors):
         arrays, radius, index, degree, color = ctx.kept
-        g_color = g_colors.contiguous().numpy()
+        g_color = array_of(g_colors)
         g_mean, g_coefficients = np.zeros_like(arrays[0]), np.zeros_like(arrays[2])
         m, cuts = len(radius), portions(radius.shape[1])
         g_camera = np.zeros((m, len(cuts), 3))
@@ -161,7 +166,7 @@ class _Blend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, means2d, conics, colors, opacities, depths, radii, width, height):
-        mean2d, conic, opacity, color, depth, radius = (value.detach().contiguous().numpy() for value in (
+        mean2d, conic, opacity, color, depth, radius = (array_of(value) for value in (
             means2d, conics, opacities, colors, depths, radii))
         m, n, d = color.shape
         splat, tiles_x = np.empty((m, n, 8), color.dtype), -(-width // kernels.TILE)
@@ -186,7 +191,7 @@ class _Blend(torch.autograd.Function):
         splat, color, lists, left, last, tiles_x = ctx.kept
         m, height, width = left.shape
         d = color.shape[2]
-        g_image, g_left = g_image.contiguous().numpy(), g_left.contiguous().numpy()
+        g_image, g_left = array_of(g_image), array_of(g_left)
         slots = [np.zeros((len(ids), kernels.GEOMETRY + d), color.dtype) for _, ids in lists]
         workers = torch.get_num_threads()
         lanes = LANES_PER_WORKER * workers
