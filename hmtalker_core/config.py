@@ -37,6 +37,7 @@ class TrainConfig:
     fuse_steps: int  # joint fine-tuning: spherical harmonics of both, opacity of the face
     init: str  # "silhouette": points on the inflated head mask of the most frontal frame (ours); "cube": +-0.1 m, grey (TalkingGaussian)
     warmup_steps: int  # alignment-only steps of the audio nets before the motion phase (ours: audio is cheap, frames are not)
+    speech_prior: bool  # audio nets start from `prior.SHIPPED` or another prior (ours: the place of the paper's pretrained AVE)
     align_batch: int  # frames in the alignment loss of one step (paper: the rendered frame alone = 1)
     sh_degree: int = 2  # spherical harmonics of the appearance
     audio_augment: float = 1.0  # strength of gain, tilt, noise and band drops on the speech features (0: none, as in the paper)
@@ -87,17 +88,17 @@ class TrainConfig:
 def presets() -> dict[str, TrainConfig]:
     """`preview` (a CPU, minutes), `standard` (a GPU, minutes) and `paper` (the published schedule), by name."""
     preview = TrainConfig(
-        preset="preview", init="silhouette", fuse_steps=600, warmup_steps=2500, align_batch=16, hair_every=3,
-        lambda_detail=0.3, lambda_align=1e-2, net_lr=1e-3, rule_every=4,
+        preset="preview", init="silhouette", fuse_steps=600, warmup_steps=800, speech_prior=True, align_batch=16, hair_every=3,
+        lambda_detail=0.3, lambda_align=3e-2, net_lr=1e-3, rule_every=4,
         face=BranchConfig(steps=7000, static=700, points=5000, max_points=10000, densify_from=300, densify_until=0.75),
         mouth=BranchConfig(steps=2200, static=300, points=1200, max_points=2500, densify_from=200, densify_until=0.75,
                            grad_threshold=2e-4))
     standard = replace(
-        preview, preset="standard", fuse_steps=5000, warmup_steps=3000, crop_margin=None, lambda_detail=0.1, net_lr=1e-3, rule_every=8,
+        preview, preset="standard", fuse_steps=5000, warmup_steps=1000, crop_margin=None, lambda_detail=0.1, net_lr=1e-3, rule_every=8,
         face=BranchConfig(steps=20000, static=1500, points=10000, max_points=60000, densify_until=0.9),
         mouth=BranchConfig(steps=15000, static=1500, points=5000, max_points=20000, densify_until=0.9, grad_threshold=2e-4))
     paper = TrainConfig(
-        preset="paper", init="cube", fuse_steps=15000, warmup_steps=0, align_batch=1, audio_augment=0.0, attention_every=1,
+        preset="paper", init="cube", fuse_steps=15000, warmup_steps=0, speech_prior=False, align_batch=1, audio_augment=0.0, attention_every=1,
         mouth_from_face=False, crop_margin=None, pose_track=10000, checkpoint_every=2000,
         face=BranchConfig(steps=50000, static=3000, points=2000, max_points=1000000),
         mouth=BranchConfig(steps=50000, static=3000, points=10000, max_points=1000000, densify_until=0.9, grad_threshold=2e-4))

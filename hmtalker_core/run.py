@@ -17,11 +17,12 @@ from .gaussians import GaussianField
 from .initial import cube_points, frontal_frame, silhouette_points
 from .lpips import LPIPS
 from .motion import FaceMotionNet, MouthMotionNet
+from .prior import start_from_prior
 from .schedules import exponential_lr, face_motion_factor, mouth_motion_factor, prune_opacity
 from .stages import align_loss, face_loss, fuse_loss, mouth_loss
 
 PHASES = ("warmup", "face", "mouth", "fuse")
-WARMUP_LR, WARMUP_BATCH = 1e-3, 32
+WARMUP_LR, WARMUP_BATCH = 5e-4, 32
 FUSE_OPACITY_LR = 1e-3  # what TalkingGaussian's script asks for and, by a defect, never gets (spec fact 10)
 FULL_FRAME_EVERY = 8  # steps in which a cropped branch sees the whole frame
 SH_EVERY = 1000  # steps between degrees of the spherical harmonics; a seventh of a shorter run
@@ -53,12 +54,14 @@ class Run:
         self._skip_empty_phases()
 
     @classmethod
-    def fresh(cls, clip: Clip, config: TrainConfig, seed: int) -> "Run":
-        """A run before its first step."""
+    def fresh(cls, clip: Clip, config: TrainConfig, seed: int, prior: Optional[tuple] = None) -> "Run":
+        """A run before its first step; `prior` is (file, encoder id) of a speech prior to start from."""
         generator = torch.Generator().manual_seed(step_seed(seed, 90, 0))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(step_seed(seed, 91, 0))
             net = FaceMotionNet(**audio_arguments(clip)).to(clip.device)
+        if prior is not None:
+            start_from_prior(net, *prior)
         field = initial_field(clip, config, config.face, "head", generator).to(clip.device)
         return cls(clip, config, seed, Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr))
 
@@ -109,7 +112,7 @@ class Run:
         train = torch.as_tensor(np.asarray(self.clip.dataset.train_index))
         frames = train[torch.randint(len(train), (WARMUP_BATCH,), generator=generator)].to(self.clip.device)
         for group in self.warmup_optimizer.param_groups:
-            group["lr"] = WARMUP_LR * (1 if step < self.config.warmup_steps / 2 else 0.3)
+            group["lr"] = WARMUP_LR * (1 - step / self.config.warmup_steps)
         loss = align_loss(self.face.net, self.clip, frames, self.config, generator)
         self.warmup_optimizer.zero_grad(set_to_none=True)
         loss.backward()

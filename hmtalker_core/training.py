@@ -22,6 +22,7 @@ from .config import TrainConfig, preset as find_preset
 from .dataset import AvatarDataset
 from .finish import build_avatar, held_out_quality
 from .lpips import load_lpips
+from .prior import SHIPPED, SHIPPED_ENCODER
 from .run import PHASES, Run
 from .state import load_run, save_run
 
@@ -30,7 +31,7 @@ PREVIEW_EVERY = 25  # steps between preview pictures
 
 def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: str | TrainConfig = "preview", steps: float = 1.0,
                  seed: int = 0, size: Optional[int] = None, encoder: str = "mel", device: str | torch.device = "cpu",
-                 lpips_weights: Optional[str | os.PathLike] = None, resume: bool = True, report: Report = silent) -> Avatar:
+                 speech_prior: Optional[str | os.PathLike] = SHIPPED, lpips_weights: Optional[str | os.PathLike] = None, resume: bool = True, report: Report = silent) -> Avatar:
     """Trains an avatar and saves it.
 
     Args:
@@ -42,6 +43,7 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
         size: training resolution in pixels (square); None keeps the data set's.
         encoder: speech encoder, see `media_core.speech.encoders`.
         device: where to train.
+        speech_prior: file the audio nets start from when the preset wants one (see `prior`); None for none. The shipped one serves "mel".
         lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
         resume: go on with an unfinished run of the same data, settings and seed; False starts afresh.
         report: called once a step with phase, loss, psnr (dB, EMA), points, and now and then a preview (target | render).
@@ -56,17 +58,25 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
     data = AvatarDataset.open(dataset, size=size)
     clip = open_clip(data, encoder, device, silent)
     lpips = load_lpips(lpips_weights).to(device) if lpips_weights else None
-    identity = run_identity(data, config, seed, encoder) | {"lpips": lpips is not None}
+    prior = _prior(config, speech_prior, encoder)
+    identity = run_identity(data, config, seed, encoder) | {"lpips": lpips is not None, "speech_prior": prior is not None}
     state_path = unfinished_path(out)
     run = _resumed(state_path, clip, config, seed, identity) if resume else None
-    run = run or Run.fresh(clip, config, seed)
+    run = run or Run.fresh(clip, config, seed, prior)
     run.lpips = lpips
     _drive(run, state_path, identity, report)
     avatar = build_avatar(run, encoder)
-    avatar = avatar.with_config(quality=held_out_quality(avatar, clip))
+    avatar = avatar.with_config(speech_prior=prior is not None, quality=held_out_quality(avatar, clip))
     save_avatar(avatar, out)
     state_path.unlink(missing_ok=True)
     return avatar
+
+
+def _prior(config: TrainConfig, path: Optional[str | os.PathLike], encoder: str) -> Optional[tuple]:
+    """(file, encoder) of the prior to use. The shipped one serves its own encoder only; a file the caller names must fit."""
+    if not config.speech_prior or path is None or (Path(path) == SHIPPED and encoder != SHIPPED_ENCODER):
+        return None
+    return path, encoder
 
 
 def unfinished_path(out: str | os.PathLike) -> Path:
