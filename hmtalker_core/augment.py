@@ -1,8 +1,8 @@
 """Variety for the speech a personal avatar hears: 60 seconds of one voice hold each sound only a few times.
 
-Every rule acts on a whole window of frames [B, 8, C, W] alike, so that what changes is the voice, not what is said. The paper trains
-on minutes of speech with a frozen, pretrained encoder and needs none of this; our mel encoder has seen no other voice (our choice,
-measured in benchmarks/avatar_quality.py). Drawn from the generator that is passed in, and from nothing else.
+Every rule acts on a whole window of frames [B, 8, C, W] alike, so that what changes is the voice, not what is said. The paper
+trains on minutes of speech with a frozen, pretrained encoder and needs none of this; our mel encoder has seen no other voice
+(our choice, measured in benchmarks/avatar_quality.py). Drawn from the generator that is passed in, and from nothing else.
 """
 from __future__ import annotations
 

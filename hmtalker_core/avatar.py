@@ -218,7 +218,8 @@ class Avatar:
         upper = motion.au[start:stop][:, list(UPPER_INDEX)].to(self.device)
         face = self.face_net.deform_cached(face_cache, motion.codes[start:stop].to(self.device), upper)
         codes = motion.mouth_codes[start:stop].to(self.device)
-        mouth = [self.mouth_net.deform_cached(mouth_cache, code[None]) for code in codes]  # one product a frame: the same in any chunk
+        # One product a frame: the same in any chunk.
+        mouth = [self.mouth_net.deform_cached(mouth_cache, code[None]) for code in codes]
         return face, torch.cat(mouth)
 
     @torch.inference_mode()
@@ -263,7 +264,8 @@ class Avatar:
 
     def _draw(self, field: GaussianField, camera: dict, backend: str, *offsets: Tensor) -> tuple[Tensor, Tensor]:
         """One branch in B frames: (rgb [B, H, W, 3] weighted by alpha, alpha [B, H, W, 1])."""
-        each = [field.deformed(*(o[frame] for o in offsets)) for frame in range(len(offsets[0]))]  # a frame at a time: the same in any chunk
+        # A frame at a time: the same in any chunk.
+        each = [field.deformed(*(o[frame] for o in offsets)) for frame in range(len(offsets[0]))]
         moved = each[0] | {name: torch.stack([e[name] for e in each]) for name in ("means", "quats", "scales")[:len(offsets)]}
         rgb, alpha, _ = rasterization(**moved, **camera, sh_degree=field.active_sh_degree, backend=backend)
         return rgb[:, 0], alpha[:, 0]

@@ -84,14 +84,15 @@ class Clip:
         K = intrinsics(self.dataset.focal, width, height).to(self.device)
         K = K - K.new_tensor([[0, 0, col0], [0, 0, row0], [0, 0, 0]])
         return View(index, cut(frame.image).float().div(255), torso[..., :3] * torso[..., 3:] + background * (1 - torso[..., 3:]),
-                    mask(frame.face_mask), mask(frame.hair_mask), mask(frame.mouth_mask), mask(lips), mask(eyes), self.viewmats[index], K,
-                    (height, width))
+                    mask(frame.face_mask), mask(frame.hair_mask), mask(frame.mouth_mask), mask(lips), mask(eyes),
+                    self.viewmats[index], K, (height, width))
 
     def has_mouth(self, index: int) -> bool:
         return int(np.count_nonzero(self.dataset.frame(index).mouth_mask)) >= MIN_MOUTH_AREA
 
 
-def eye_box(points: np.ndarray) -> tuple:  # [6, 2] px x y -> (row0, row1, col0, col1), half an eye's width beyond the lids on all sides
+def eye_box(points: np.ndarray) -> tuple:  # [6, 2] px x y -> (row0, row1, col0, col1)
+    """A rectangle around one eye, half an eye's width beyond the lids on all sides."""
     low, high = points.min(0), points.max(0)
     margin = 0.5 * (high[0] - low[0])
     return tuple(int(round(v)) for v in (low[1] - margin, high[1] + margin, low[0] - margin, high[0] + margin))

@@ -1,7 +1,8 @@
 """What a training run is made of: one frozen record, and three presets.
 
-The numbers of `paper` are those of HM-Talker section 4.1 and TalkingGaussian's scripts (spec/hmtalker.md 1.5, 2.6-2.8). `preview` and
-`standard` keep every term and shorten the schedule; where they differ in kind (initial points, size caps) the field says so.
+The numbers of `paper` are those of HM-Talker section 4.1 and TalkingGaussian's scripts (spec/hmtalker.md 1.5, 2.6-2.8).
+`preview` and `standard` keep every term and shorten the schedule; where they differ in kind (initial points, size caps) the
+field says so.
 """
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ class TrainConfig:
     face: BranchConfig
     mouth: BranchConfig
     fuse_steps: int  # joint fine-tuning: spherical harmonics of both, opacity of the face
-    init: str  # "silhouette": points on the inflated head mask of the most frontal frame (ours); "cube": +-0.1 m, grey (TalkingGaussian)
+    init: str  # "silhouette": on the inflated head mask of the most frontal frame (ours); "cube": +-0.1 m, grey (TalkingGaussian)
     warmup_steps: int  # alignment-only steps of the audio nets before the motion phase (ours: audio is cheap, frames are not)
     speech_prior: bool  # audio nets start from `prior.SHIPPED` or another prior (ours: the place of the paper's pretrained AVE)
     align_batch: int  # frames in the alignment loss of one step (paper: the rendered frame alone = 1)
@@ -52,7 +53,7 @@ class TrainConfig:
     lambda_lpips: float = 0.5  # of the mouth and fuse stages; only used when LPIPS weights are given
     mask_ratio: tuple = (0.1, 0.3)  # r ~ U of the masked path (paper, section 3.3)
     path_weights: tuple = (4, 4, 2)  # audio : masked : vanilla (paper, section 3.3)
-    mouth_from_face: bool = True  # the mouth's audio net starts from the face's (ours: short schedules have too few frames for two)
+    mouth_from_face: bool = True  # the mouth's audio net starts from the face's (ours: short schedules are too short for two)
     net_lr: float = 5e-4  # of the perceptrons; grids and audio attention keep their multiples of it (spec 2.7)
     rule_every: int = 15  # the face's curriculum acts in one of so many steps (TalkingGaussian)
     crop_margin: Optional[int] = 12  # px around the head that are rasterised in most steps; None: always the whole frame
@@ -81,7 +82,8 @@ class TrainConfig:
             return replace(branch, steps=n(branch.steps), static=n(branch.static), densify_from=n(branch.densify_from),
                            densify_every=max(10, min(branch.densify_every, n(branch.densify_every))))
 
-        return replace(self, face=stretch(self.face), mouth=stretch(self.mouth), fuse_steps=max(1, round(self.fuse_steps * factor)),
+        return replace(self, face=stretch(self.face), mouth=stretch(self.mouth),
+                       fuse_steps=max(1, round(self.fuse_steps * factor)),
                        warmup_steps=max(1, round(self.warmup_steps * factor)))
 
 
@@ -94,12 +96,13 @@ def presets() -> dict[str, TrainConfig]:
         mouth=BranchConfig(steps=2200, static=300, points=1200, max_points=2500, densify_from=200, densify_until=0.75,
                            grad_threshold=2e-4))
     standard = replace(
-        preview, preset="standard", fuse_steps=5000, warmup_steps=1000, crop_margin=None, lambda_detail=0.1, net_lr=1e-3, rule_every=8,
+        preview, preset="standard", fuse_steps=5000, warmup_steps=1000, crop_margin=None, lambda_detail=0.1, net_lr=1e-3,
+        rule_every=8,
         face=BranchConfig(steps=20000, static=1500, points=10000, max_points=60000, densify_until=0.9),
         mouth=BranchConfig(steps=15000, static=1500, points=5000, max_points=20000, densify_until=0.9, grad_threshold=2e-4))
     paper = TrainConfig(
-        preset="paper", init="cube", fuse_steps=15000, warmup_steps=0, speech_prior=False, align_batch=1, audio_augment=0.0, attention_every=1,
-        mouth_from_face=False, crop_margin=None, pose_track=10000, checkpoint_every=2000,
+        preset="paper", init="cube", fuse_steps=15000, warmup_steps=0, speech_prior=False, align_batch=1, audio_augment=0.0,
+        attention_every=1, mouth_from_face=False, crop_margin=None, pose_track=10000, checkpoint_every=2000,
         face=BranchConfig(steps=50000, static=3000, points=2000, max_points=1000000),
         mouth=BranchConfig(steps=50000, static=3000, points=10000, max_points=1000000, densify_until=0.9, grad_threshold=2e-4))
     return {c.preset: c for c in (preview, standard, paper)}

@@ -72,7 +72,8 @@ def motion_of_frames(avatar: Avatar, clip: Clip, frames: list[int]) -> AvatarMot
         mouth = avatar.mouth_net.encode_audio(windows)
     poses = PoseTrack(torch.as_tensor(np.asarray(clip.dataset.poses), dtype=torch.float32)[frames], float(clip.dataset.focal),
                       tuple(clip.dataset.size), float(clip.dataset.fps))
-    return AvatarMotion(codes["c_fused"].cpu(), mouth.cpu(), au.cpu(), poses, torch.zeros(len(frames), dtype=torch.long), avatar.encoder)
+    return AvatarMotion(codes["c_fused"].cpu(), mouth.cpu(), au.cpu(), poses, torch.zeros(len(frames), dtype=torch.long),
+                        avatar.encoder)
 
 
 def held_out_quality(avatar: Avatar, clip: Clip) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Where the first Gaussians of a branch stand.
 
-`cube` is TalkingGaussian's: uniform in +-0.1 m, grey (spec 2.1). `silhouette` is ours: the head mask of the most frontal frame is
-inflated into a relief (height from the distance to the outline), which a short schedule on a CPU needs; colours come from the picture.
+`cube` is TalkingGaussian's: uniform in +-0.1 m, grey (spec 2.1). `silhouette` is ours: the head mask of the most frontal frame
+is inflated into a relief (height from the distance to the outline), which a short schedule on a CPU needs; colours come from
+the picture.
 """
 from __future__ import annotations
 

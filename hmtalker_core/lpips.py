@@ -1,8 +1,8 @@
 """LPIPS with an AlexNet, from weights the user owns; without them the pack trains without this term (spec 1.5, 2.6).
 
-The distance of Zhang et al. 2018 (arXiv 1801.03924, section 3): unit-normalised features of five layers, squared differences weighed by
-channel, averaged over the picture, summed over layers. One safetensors file holds both parts under their public names:
-`features.{0,3,6,8,10}.{weight,bias}` (torchvision's AlexNet) and `lin{0..4}.model.1.weight` (the lpips package).
+The distance of Zhang et al. 2018 (arXiv 1801.03924, section 3): unit-normalised features of five layers, squared differences
+weighed by channel, averaged over the picture, summed over layers. One safetensors file holds both parts under their public
+names: `features.{0,3,6,8,10}.{weight,bias}` (torchvision's AlexNet) and `lin{0..4}.model.1.weight` (the lpips package).
 """
 from __future__ import annotations
 
@@ -68,11 +68,12 @@ def load_lpips(path: str | os.PathLike) -> LPIPS:
         return LPIPS(load_file(path))
     except (OSError, SafetensorError, KeyError) as error:
         raise FileFormatError("LPIPS weights must be a safetensors file with features.* and lin*.model.1.weight",
-                              f"{Path(path).name} ({error})", "Save both state dicts into one file, or train without LPIPS") from error
+                              f"{Path(path).name} ({error})",
+                              "Save both state dicts into one file, or train without LPIPS") from error
 
 
 def patch_distance(net: LPIPS, image: Tensor, target: Tensor, low: int, high: int, generator: torch.Generator) -> Tensor:
-    """LPIPS over the patches of two pictures [h, w, 3]; an even patch size is drawn from low..high (spec 2.6), the picture's edge at most."""
+    """LPIPS over the patches of two pictures [h, w, 3]: of an even size from low..high (spec 2.6), the picture's edge at most."""
     size = low + 2 * int(torch.randint((high - low) // 2 + 1, (1,), generator=generator))
     size = min(size, *image.shape[:2])
     return net(*(patchify(x.movedim(-1, 0), size) for x in (image, target)))

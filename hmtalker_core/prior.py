@@ -1,8 +1,9 @@
 """What speech looks like before any person is known: audio nets that already predict lower-face action units.
 
-The paper's speech encoder (AVE) comes pretrained on thousands of speakers; our mel encoder knows nothing. A *speech prior* fills that place:
-AudioNet, AudioAttNet and A2AM of the face net, trained on speech with known action units of people other than the one to come. A new
-avatar starts from it (`train_avatar`), as InsTaG (arXiv 2502.20387) starts a person from a universal motion net (spec/hmtalker.md 7, 3).
+The paper's speech encoder (AVE) comes pretrained on thousands of speakers; our mel encoder knows nothing. A *speech prior*
+fills that place: AudioNet, AudioAttNet and A2AM of the face net, trained on speech with known action units of people other than
+the one to come. A new avatar starts from it (`train_avatar`), as InsTaG (arXiv 2502.20387) starts a person from a universal
+motion net (spec/hmtalker.md 7, 3).
 """
 from __future__ import annotations
 
@@ -74,7 +75,8 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
         mean_loss = float(loss.detach()) if step == 0 else 0.98 * mean_loss + 0.02 * float(loss.detach())
         report(step + 1, steps, {"phase": "speech prior", "loss": mean_loss}, None)
     tensors = {f"{name}.{k}": v for name in PARTS for k, v in getattr(net, name).state_dict().items()}
-    return save_tensors(path, tensors, kind=KIND, version=VERSION, config={"encoder": encoder, "audio": arguments, "steps": steps})
+    config = {"encoder": encoder, "audio": arguments, "steps": steps}
+    return save_tensors(path, tensors, kind=KIND, version=VERSION, config=config)
 
 
 def _batch(clips: Sequence[SpokenClip], generator: torch.Generator) -> tuple[Tensor, Tensor]:

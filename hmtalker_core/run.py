@@ -145,7 +145,8 @@ class Run:
         self.fuse_optimizer.step()
         return loss, image, target
 
-    def _update(self, branch: Branch, loss: Tensor, meta: dict, plan: BranchConfig, step: int, generator: torch.Generator) -> None:
+    def _update(self, branch: Branch, loss: Tensor, meta: dict, plan: BranchConfig, step: int,
+                generator: torch.Generator) -> None:
         """Backward, optimisers, density control, degree of the harmonics."""
         for optimizer in (branch.field_optimizer, branch.net_optimizer):
             optimizer.zero_grad(set_to_none=True)
@@ -157,7 +158,8 @@ class Run:
             branch.net_optimizer.step()
         until = plan.densify_until * plan.steps
         if plan.densify_from <= step < until and step % plan.densify_every == 0:
-            typical = float(branch.field.opacities.detach().median())  # a short run has not lifted its opacities yet: thin out, do not empty
+            # A short run has not lifted its opacities yet: thin out, do not empty.
+            typical = float(branch.field.opacities.detach().median())
             threshold = min(prune_opacity(step, until, plan.prune_from, plan.prune_ramp), 0.5 * typical)
             branch.density.densify_and_prune(plan.grad_threshold, threshold, branch.extent,
                                              MAX_SCREEN if step >= plan.static else None, generator=generator)
@@ -223,7 +225,7 @@ def audio_arguments(clip: Clip) -> dict[str, Any]:
 
 
 def extent_of(clip: Clip) -> float:
-    """Scene extent in metres, at least what a talking head usually has: a head that hardly moves would make every Gaussian "too large"."""
+    """Scene extent in metres, at least a usual one: with a head that hardly moves every Gaussian would count as too large."""
     return max(clip.dataset.extent, MIN_EXTENT)
 
 
@@ -247,7 +249,7 @@ def initial_field(clip: Clip, config: TrainConfig, plan: BranchConfig, part: str
 
 
 def open_mouth(clip: Clip, frames: np.ndarray) -> tuple[int, np.ndarray]:
-    """(frame, mask [H, W]) that shows the inside of the mouth best: by AU25; where no frame shows any, the lip square of the widest."""
+    """(frame, mask [H, W]) of the widest mouth (AU25) whose inside shows; without one, the lip square of the widest."""
     au25 = clip.au[:, AU_NAMES.index("AU25")].cpu().numpy()
     widest_first = [int(i) for i in frames[np.argsort(-au25[frames], kind="stable")]]
     for index in widest_first:

@@ -1,7 +1,7 @@
 """The losses of the three training stages, one function each (spec 1.4, 1.5, 2.6).
 
-Every function renders one frame and returns (loss, what to show). The published clear colour (green) is replaced by a random one a
-step, laid under render and target alike (spec 4.2): nothing can hide in it, and no clean-up by colour is needed.
+Every function renders one frame and returns (loss, what to show). The published clear colour (green) is replaced by a random
+one a step, laid under render and target alike (spec 4.2): nothing can hide in it, and no clean-up by colour is needed.
 """
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def picture_loss(image: Tensor, target: Tensor, config: TrainConfig) -> Tensor:
 
 
 def align_loss(net: FaceMotionNet, clip: Clip, frames: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """L_align = mean |c_l^a - c_l^v| over known channels of some frames; the explicit code is a target, not trained here (spec 1.4)."""
+    """L_align = mean |c_l^a - c_l^v| over known channels of some frames; the explicit code is only a target (spec 1.4)."""
     windows = augment_windows(audio_windows(clip.features, frames), config.audio_augment, generator)
     target = net.encode_au(clip.lower[frames]).detach()
     deviation = (net.a2am(net.encode_audio(windows)) - target).abs()
@@ -83,7 +83,8 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
         image, target = (clear * view.hair + x * (1 - view.hair) for x in (image, target))
     loss = picture_loss(image, target, config)
     if config.lambda_detail:
-        loss = loss + config.lambda_detail * masked_mean((image - target).abs().mean(-1, keepdim=True), torch.maximum(view.lips, view.eyes))
+        difference = (image - target).abs().mean(-1, keepdim=True)
+        loss = loss + config.lambda_detail * masked_mean(difference, torch.maximum(view.lips, view.eyes))
     loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, head)
     if lpips is not None and step >= LPIPS_FACE * config.face.steps:
         without_lips = lambda x: clear * view.lips + x * (1 - view.lips)

@@ -1,8 +1,8 @@
 """The body under the head: a small linear model of the torso layer, one state for every pose of the avatar's track.
 
-TalkingGaussian pastes the torso of the source frame; an avatar file cannot carry a video. Here the premultiplied torso pictures become
-their mean plus a few principal components (8-bit), and each pose keeps its coefficients: neck and shoulders go with the head they were
-filmed with (our choice).
+TalkingGaussian pastes the torso of the source frame; an avatar file cannot carry a video. Here the premultiplied torso pictures
+become their mean plus a few principal components (8-bit), and each pose keeps its coefficients: neck and shoulders go with the
+head they were filmed with (our choice).
 """
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _bounding_box(seen: Tensor, size: tuple[int, int]) -> tuple[int, int, int, i
 
 
 def _principal_axes(centred: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """int8 axes [rank, D] and their steps [rank]; from the small Gram matrix, so D may be large. Signs fixed: the largest entry is positive."""
+    """int8 axes [rank, D], the largest entry positive, and their steps [rank]; from the small Gram matrix, so D may be large."""
     if rank < 1:
         return centred.new_zeros(0, centred.shape[1], dtype=torch.int8), centred.new_zeros(0)
     values, vectors = torch.linalg.eigh((centred @ centred.T).double())

@@ -1,8 +1,9 @@
 """Training of an avatar: a data set folder in, an avatar file out (spec 1.4-1.5, 2.6-2.8).
 
-Four phases follow each other: `warmup` (audio nets alone, on the alignment loss), `face`, `mouth`, `fuse`. A step depends on (seed, phase,
-step) and the state before it, so a run that was stopped and resumed ends with the same weights as one that was not. The state is saved
-beside the avatar file every so many steps and whenever the report stops the run; it goes when the avatar is finished.
+Four phases follow each other: `warmup` (audio nets alone, on the alignment loss), `face`, `mouth`, `fuse`. A step depends on
+(seed, phase, step) and the state before it, so a run that was stopped and resumed ends with the same weights as one that was
+not. The state is saved beside the avatar file every so many steps and whenever the report stops the run; it goes when the
+avatar is finished.
 """
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from ..media_core.progress import Report, silent
 from .avatar import Avatar
 from .batches import Clip, open_clip
 from .checkpoints import save_avatar
-from .config import TrainConfig, preset as find_preset
+from .config import TrainConfig
+from .config import preset as find_preset
 from .dataset import AvatarDataset
 from .finish import build_avatar, held_out_quality
 from .lpips import load_lpips
@@ -31,7 +33,8 @@ PREVIEW_EVERY = 25  # steps between preview pictures
 
 def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: str | TrainConfig = "preview", steps: float = 1.0,
                  seed: int = 0, size: Optional[int] = None, encoder: str = "mel", device: str | torch.device = "cpu",
-                 speech_prior: Optional[str | os.PathLike] = SHIPPED, lpips_weights: Optional[str | os.PathLike] = None, resume: bool = True, report: Report = silent) -> Avatar:
+                 speech_prior: Optional[str | os.PathLike] = SHIPPED, lpips_weights: Optional[str | os.PathLike] = None,
+                 resume: bool = True, report: Report = silent) -> Avatar:
     """Trains an avatar and saves it.
 
     Args:
@@ -43,7 +46,8 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
         size: training resolution in pixels (square); None keeps the data set's.
         encoder: speech encoder, see `media_core.speech.encoders`.
         device: where to train.
-        speech_prior: file the audio nets start from when the preset wants one (see `prior`); None for none. The shipped one serves "mel".
+        speech_prior: file the audio nets start from when the preset wants one (see `prior`); None for none. The shipped one
+            serves "mel".
         lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
         resume: go on with an unfinished run of the same data, settings and seed; False starts afresh.
         report: called once a step with phase, loss, psnr (dB, EMA), points, and now and then a preview (target | render).
