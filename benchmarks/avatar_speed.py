@@ -2,8 +2,8 @@
 
     python benchmarks/avatar_speed.py [--avatar weights/demo_avatar.safetensors] [--seconds 20]
 
-End to end: sound in memory -> speech features -> codes -> frames -> encoded H.264 + AAC file. The slow twins stand beside it as ratios of
-the same run. Writes benchmarks/results/avatar_speed.md. Linux and macOS (peak memory comes from the resource module).
+End to end: sound in memory -> speech features -> codes -> frames -> encoded H.264 + AAC file. The slow twins stand beside it as
+ratios of the same run. Writes benchmarks/results/avatar_speed.md. Linux and macOS (peak memory comes from the resource module).
 """
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--avatar", type=Path, default=ROOT / "weights" / "demo_avatar.safetensors")
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--peak", type=float, help=argparse.SUPPRESS)  # a child process: render so many seconds, print peak memory
+    parser.add_argument("--peak", type=float, help=argparse.SUPPRESS)  # a child process: render so many seconds, print the peak
     args = parser.parse_args()
     if args.peak:
         return print(peak_memory(args.avatar, args.peak))
@@ -98,8 +98,9 @@ def measure(avatar: Avatar, sound: Sound, args: argparse.Namespace) -> dict:
 
 def child_peak(avatar: Path, seconds: float) -> float:
     """Peak memory of a fresh process that makes a film of `seconds`, MiB."""
-    out = subprocess.run([sys.executable, __file__, "--avatar", str(avatar), "--peak", str(seconds)], capture_output=True, text=True,
-                         check=True, env=os.environ | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
+    out = subprocess.run([sys.executable, __file__, "--avatar", str(avatar), "--peak", str(seconds)],
+                         capture_output=True, text=True, check=True,
+                         env=os.environ | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
     return float(out.stdout.strip().splitlines()[-1])
 
 
@@ -120,8 +121,9 @@ def report(figures: dict, avatar: Avatar, args: argparse.Namespace) -> str:
     return "\n".join([
         "# Avatar speed", "",
         f"{date.today().isoformat()}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}; "
-        f"`python benchmarks/avatar_speed.py`; {args.avatar.name}, {width} x {height} px, {len(avatar.face)} + {len(avatar.mouth)} "
-        f"Gaussians, back end {name}; {figures['frames']} frames. Machines are noisy: trust the ratios.", "",
+        f"`python benchmarks/avatar_speed.py`; {args.avatar.name}, {width} x {height} px, "
+        f"{len(avatar.face)} + {len(avatar.mouth)} Gaussians, back end {name}; {figures['frames']} frames. "
+        "Machines are noisy: trust the ratios.", "",
         "| figure | value | wanted |", "|---|---|---|",
         f"| speech features to encoded mp4, frames/s | {figures['rate']:.1f} | >= 25: {met(figures['rate'] >= 25)} |",
         f"| the same loop without the caches, a frame at a time, times as slow | {figures['uncached']:.2f} | |",

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def _load():
     """The package `talking_heads`: installed, or this clone under that name."""
     if "talking_heads" not in sys.modules and importlib.util.find_spec("talking_heads") is None:
-        spec = importlib.util.spec_from_file_location("talking_heads", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+        spec = importlib.util.spec_from_file_location("talking_heads", ROOT / "__init__.py",
+                                                      submodule_search_locations=[str(ROOT)])
         sys.modules["talking_heads"] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return importlib.import_module("talking_heads")

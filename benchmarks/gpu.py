@@ -1,9 +1,9 @@
-"""gsplat on a CUDA card against the float64 reference, and frames a second: never yet run (no card was at hand when it was written).
+"""gsplat on a CUDA card against the float64 reference, and frames a second: never yet run (no card was at hand).
 
     python benchmarks/gpu.py [--points 30000] [--size 512]
 
-Needs torch with CUDA and gsplat (extra `cuda`); the first call compiles gsplat's kernels, which takes minutes. Prints image and gradient
-agreement on a small scene, then milliseconds a frame one by one and in batches. Writes benchmarks/results/gpu.md.
+Needs torch with CUDA and gsplat (extra `cuda`); the first call compiles gsplat's kernels, which takes minutes. Prints image and
+gradient agreement on a small scene, then milliseconds a frame one by one and in batches. Writes benchmarks/results/gpu.md.
 """
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def cameras(count: int, size: int, device: torch.device) -> dict:
         views[index, :3, :3] = torch.tensor([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
     views[:, 2, 3] = 0.6
     K = torch.tensor([[2.2 * size, 0, size / 2], [0, 2.2 * size, size / 2], [0, 0, 1.0]])
-    return {"viewmats": views[:, None].to(device), "Ks": K.expand(count, 1, 3, 3).to(device), "width": size, "height": size, "sh_degree": 2}
+    return {"viewmats": views[:, None].to(device), "Ks": K.expand(count, 1, 3, 3).to(device), "width": size, "height": size,
+            "sh_degree": 2}
 
 
 def agreement(device: torch.device) -> list[str]:
@@ -50,7 +51,8 @@ def agreement(device: torch.device) -> list[str]:
     (slow, slow_grad), (fast, fast_grad) = results["reference"], results["cuda_gsplat"]
     rows.append(f"| mean image difference | {float((slow - fast).abs().mean()):.2e} |")
     for name in slow_grad:
-        rows.append(f"| gradient of {name}, relative | {float((slow_grad[name] - fast_grad[name]).norm() / slow_grad[name].norm()):.2e} |")
+        relative = float((slow_grad[name] - fast_grad[name]).norm() / slow_grad[name].norm())
+        rows.append(f"| gradient of {name}, relative | {relative:.2e} |")
     return rows
 
 

@@ -1,7 +1,8 @@
 """Lip and eye opening measured on pictures, rendered or filmed: a ridge map from a crop that moves rigidly with the head.
 
-The crop's centre is a fixed point of the head projected by the known pose, so nothing about the opening leaks into it. The map is fitted
-on filmed training frames, where the landmarks are known, and is checked on filmed frames it has not seen before it judges any rendering.
+The crop's centre is a fixed point of the head projected by the known pose, so nothing about the opening leaks into it. The map
+is fitted on filmed training frames, where the landmarks are known, and is checked on filmed frames it has not seen before it
+judges any rendering.
 """
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ import torch
 MOUTH, LEFT_EYE, RIGHT_EYE = tuple(range(48, 68)), tuple(range(42, 48)), tuple(range(36, 42))
 
 
-def rigid_point(landmarks: np.ndarray, points: tuple, viewmats: np.ndarray, focal: float, size: tuple) -> np.ndarray:  # -> [3] metres
-    """The head-frame point whose projections fit the mean of some landmarks best, over all frames (linear least squares)."""
+def rigid_point(landmarks: np.ndarray, points: tuple, viewmats: np.ndarray, focal: float, size: tuple) -> np.ndarray:
+    """[3] metres: the head-frame point whose projections fit the mean of some landmarks best in all frames (least squares)."""
     centre = landmarks[:, list(points)].mean(1) - np.array([size[1] / 2, size[0] / 2])
     rows, values = [], []
     for (u, v), view in zip(centre, viewmats):
@@ -35,7 +36,8 @@ def crop_at(image: np.ndarray, point: np.ndarray, view: np.ndarray, focal: float
     y = np.linspace(v - half * cells[0] / cells[1], v + half * cells[0] / cells[1], cells[0])
     grid = np.stack(np.meshgrid(2 * x / width - 1, 2 * y / height - 1), -1)[None]
     picture = torch.from_numpy(np.ascontiguousarray(image)).float()[None].movedim(-1, 1)
-    return torch.nn.functional.grid_sample(picture, torch.from_numpy(grid).float(), align_corners=False, padding_mode="border")[0].flatten().numpy()
+    read = torch.nn.functional.grid_sample(picture, torch.from_numpy(grid).float(), align_corners=False, padding_mode="border")
+    return read[0].flatten().numpy()
 
 
 @dataclass
@@ -55,7 +57,8 @@ class Meter:
 
 
 def fit_meter(images: Callable[[int], np.ndarray], frames: list, truth: np.ndarray, landmarks: np.ndarray, points: tuple,
-              viewmats: np.ndarray, focal: float, size: tuple, reach: float, cells: tuple = (20, 28), ridge: float = 3.0) -> Meter:
+              viewmats: np.ndarray, focal: float, size: tuple, reach: float, cells: tuple = (20, 28),
+              ridge: float = 3.0) -> Meter:
     """Fits a meter.
 
     Args:

@@ -1,7 +1,8 @@
 """The one command that made the demo files: `python weights/make_demo_avatar.py`.
 
-Speaks the demo speech, films 66 s of synthetic identity 3 (60 s train, 6 s are held out) and trains weights/demo_avatar.safetensors with
-the `preview` preset on the CPU. Needs espeak-ng (Debian package, or `pip install espeakng-loader`).
+Speaks the demo speech, films 66 s of synthetic identity 3 (60 s train, 6 s are held out) and trains
+weights/demo_avatar.safetensors with the `preview` preset on the CPU. Needs espeak-ng (Debian package, or `pip install
+espeakng-loader`).
 """
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def main() -> None:
 def load_package() -> None:
     """Makes `talking_heads` importable from a plain clone."""
     if importlib.util.find_spec("talking_heads") is None:
-        spec = importlib.util.spec_from_file_location("talking_heads", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+        spec = importlib.util.spec_from_file_location("talking_heads", ROOT / "__init__.py",
+                                                      submodule_search_locations=[str(ROOT)])
         sys.modules["talking_heads"] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
 
@@ -63,8 +65,8 @@ def speak() -> None:
 
 def show(done: int, total: int, info, preview) -> None:
     if done % 50 == 0 or done == total:
-        print(f"\r{done}/{total} " + " ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in info.items()) + "    ",
-              end="", file=sys.stderr, flush=True)
+        figures = " ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in info.items())
+        print(f"\r{done}/{total} {figures}    ", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

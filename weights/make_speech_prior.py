@@ -1,7 +1,8 @@
 """The one command that made weights/speech_prior.safetensors: `python weights/make_speech_prior.py`.
 
-Twelve espeak-ng voices (not the voice of the demo subject) read two minutes each of random sentences; the action units are those of the
-synthetic subject's articulation. No picture is rendered. Needs espeak-ng (Debian package, or `pip install espeakng-loader`).
+Twelve espeak-ng voices (not the voice of the demo subject) read two minutes each of random sentences; the action units are
+those of the synthetic subject's articulation. No picture is rendered. Needs espeak-ng (Debian package, or `pip install
+espeakng-loader`).
 """
 from __future__ import annotations
 

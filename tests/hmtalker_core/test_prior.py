@@ -33,7 +33,8 @@ def jaw(net, clip):
 
 def test_it_learns_and_is_loaded_into_a_fresh_net(clips, tmp_path):
     losses = []
-    path = train_prior(clips[:1], tmp_path / "p.safetensors", "mel", steps=250, report=lambda d, n, i, p: losses.append(i["loss"]))
+    path = train_prior(clips[:1], tmp_path / "p.safetensors", "mel", steps=250,
+                       report=lambda d, n, i, p: losses.append(i["loss"]))
     assert len(losses) == 250 and losses[-1] < 0.6 * losses[0]
     torch.manual_seed(3)
     net = FaceMotionNet()

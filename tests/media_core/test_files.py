@@ -21,7 +21,8 @@ def test_round_trip(saved):
     load_tensors(saved, kind="avatar", version=3)  # an older file is read
 
 
-@pytest.mark.parametrize("damage, word", [(lambda b: b[:40], "whole"), (lambda b: b"", "whole"), (lambda b: b"GIF89a" * 30, "whole")])
+@pytest.mark.parametrize("damage, word", [(lambda b: b[:40], "whole"), (lambda b: b"", "whole"),
+                                          (lambda b: b"GIF89a" * 30, "whole")])
 def test_damaged_files_say_so(saved, damage, word):
     saved.write_bytes(damage(saved.read_bytes()))
     with pytest.raises(FileFormatError, match=word):
