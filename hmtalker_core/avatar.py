@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Iterator, Literal, Mapping, Optional, Sequence
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -47,6 +48,7 @@ class AvatarMotion:
     torso_index: Tensor  # int64 [T] state of the torso model
     encoder: str  # speech encoder the codes come from
     version: int = 1
+    avatar: str = ""  # `Avatar.fingerprint` of the one it was made for; "" is not checked
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -154,7 +156,18 @@ class Avatar:
         codes, mouth_codes = (self._shaped(c, smoothing, lip_gain, i) for i, c in enumerate((codes, mouth_codes)))
         poses = self.poses.selected(track) if pose is None else pose.selected(ping_pong(len(pose), frames))
         torso = track if pose is None else self._nearest_pose(poses)
-        return AvatarMotion(codes.cpu(), mouth_codes.cpu(), au, poses, torso, self.encoder)
+        return AvatarMotion(codes.cpu(), mouth_codes.cpu(), au, poses, torso, self.encoder, avatar=self.fingerprint)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells this avatar's codes from another's: a checksum of its face net's weights."""
+        return f"{crc32(b''.join(w.cpu().numpy().tobytes() for w in self.face_net.state_dict().values())):08x}"
+
+    def _check_motion(self, motion: AvatarMotion) -> None:
+        if motion.avatar not in ("", self.fingerprint) or int(motion.torso_index.max()) >= len(self.torso.states):
+            raise TalkingHeadsError("The motion must have been made for the avatar that is rendered",
+                                    f"motion of another avatar ({motion.avatar or 'unnamed'}, here {self.fingerprint})",
+                                    "Connect one and the same avatar to Drive Avatar and to the rendering node")
 
     def _check_rates(self, *tracks: ExpressionTrack | PoseTrack | None) -> None:
         for track in tracks:
@@ -239,7 +252,10 @@ class Avatar:
             report: called once a chunk.
         Yields:
             rgb float32 [B, H, W, 3] in 0..1 over the background, alpha float32 [B, H, W] of the person.
+        Raises:
+            TalkingHeadsError: the motion was made for another avatar.
         """
+        self._check_motion(motion)
         stop = len(motion) if stop is None else min(stop, len(motion))
         size = size or self.size
         for begin in range(start, stop, chunk):
@@ -295,6 +311,7 @@ class Avatar:
             positions [1, N, 3] metres (Y down, Z forward: the viewer's frame), scales [1, N, 3] linear, rotations [1, N, 4] wxyz,
             opacities [1, N, 1] in 0..1, sh [1, N, K, 3], counts [1].
         """
+        self._check_motion(motion)
         if not 0 <= frame < len(motion):
             raise TalkingHeadsError(f"The frame must lie in 0..{len(motion) - 1}", f"{frame}", "Choose a frame of this motion")
         face, inside = self.offsets(motion, frame, frame + 1)

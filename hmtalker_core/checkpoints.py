@@ -50,7 +50,7 @@ def load_avatar(path: str | os.PathLike, device: str | torch.device = "cpu") -> 
 
 
 def _assembled(tensors: dict, config: dict) -> Avatar:
-    degrees = config["sh_degrees"]
+    degrees, _, _ = config["sh_degrees"], config["encoder"], config["blink_ceiling"]
     face, mouth = (field_from(strip(tensors, f"{name}."), degree) for name, degree in zip(("face", "mouth"), degrees))
     face_net, mouth_net = FaceMotionNet(**config["audio"]), MouthMotionNet(**config["audio"])
     face_net.load_state_dict(strip(tensors, "face_net."))
@@ -58,4 +58,7 @@ def _assembled(tensors: dict, config: dict) -> Avatar:
     poses = PoseTrack(tensors["track.camera_to_head"], float(config["focal"]), tuple(config["image_size"]), float(config["fps"]))
     torso = TorsoModel(**{k: tensors[f"torso.{k}"] for k in ("mean", "components", "scales", "states")},
                        box=tuple(config["torso_box"]), size=tuple(config["torso_size"]))
+    rows = len(poses), len(tensors["track.au"]), len(torso.states)
+    if len(set(rows)) > 1:
+        raise IndexError(f"{rows} poses, action units and torso states")
     return Avatar(face, mouth, face_net, mouth_net, poses, tensors["track.au"], torso, tensors["background"], config)
