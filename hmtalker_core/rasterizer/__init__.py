@@ -65,7 +65,7 @@ def _reference(scene: Scene, near_plane: float, far_plane: float, eps2d: float) 
     from .reference import render
     wide = scene._replace(**{name: value.double() for name, value in scene._asdict().items() if isinstance(value, Tensor)})
     splats, colors = project_by_torch(wide, near_plane, far_plane, eps2d)
-    image, alpha, meta = _blended(wide, splats, colors, render, "reference")
+    image, alpha, meta = _blended(wide, splats, colors, render, "reference", scene.means.device)
     return image.to(scene.means.dtype), alpha.to(scene.means.dtype), meta
 
 
@@ -77,9 +77,8 @@ def _cpu(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> tup
     scene = scene._replace(**{name: value.cpu() for name, value in tensors.items()})
     if torch.is_grad_enabled() and any(value.requires_grad for value in tensors.values()):
         splats, colors = cpu.project(scene, near_plane, far_plane, eps2d)
-        image, alpha, meta = _blended(scene, splats, colors, cpu.blend, "cpu")
-    else:
-        image, alpha, meta = cpu_fused.render(scene, near_plane, far_plane, eps2d)
+        return _blended(scene, splats, colors, cpu.blend, "cpu", device)
+    image, alpha, meta = cpu_fused.render(scene, near_plane, far_plane, eps2d)
     return image.to(device), alpha.to(device), {k: v.to(device) if isinstance(v, Tensor) else v for k, v in meta.items()}
 
 
@@ -101,19 +100,24 @@ def project_by_torch(scene: Scene, near_plane: float = 0.01, far_plane: float = 
     return splats, colors.expand(*lead, colors.shape[-1]).reshape(scene.frames, scene.points, colors.shape[-1])
 
 
-def _blended(scene: Scene, splats: Projected, colors: Tensor, blend: Callable, name: str) -> tuple[Tensor, Tensor, dict]:
-    """Blend splats [M, N, ...] and give the results their leading dimensions; meta's tensors stay in the graph."""
+def _blended(scene: Scene, splats: Projected, colors: Tensor, blend: Callable, name: str, device: torch.device
+             ) -> tuple[Tensor, Tensor, dict]:
+    """Blend splats [M, N, ...] and give the results their leading dimensions, on `device`.
+
+    meta's tensors stay in the graph: where `device` is another than the splats', the image is made from their copies' copies.
+    """
     lead = (*scene.batch, scene.cameras)
-    means2d, depths = (value.reshape(*lead, *value.shape[1:]) for value in (splats.means2d, splats.depths))
+    means2d, depths = (value.reshape(*lead, *value.shape[1:]).to(device) for value in (splats.means2d, splats.depths))
     flat = scene.frames, scene.points
-    splats = splats._replace(means2d=means2d.reshape(*flat, 2), depths=depths.reshape(flat))
+    splats = splats._replace(means2d=means2d.reshape(*flat, 2).to(colors.device), depths=depths.reshape(flat).to(colors.device))
     if scene.with_depth:
         colors = torch.cat([colors, splats.depths[..., None]], -1)
     opacities = scene.opacities.unsqueeze(-2).expand(*lead, scene.points).reshape(flat)
     image, alpha = blend(splats, colors, opacities, scene.width, scene.height)
     image, alpha = (value.reshape(*lead, *value.shape[1:]) for value in (image, alpha))
-    meta = {"means2d": means2d, "radii": splats.radii.reshape(*lead, scene.points, 2), "depths": depths, "backend": name}
-    return on_background(image, alpha, scene), alpha, meta
+    radii = splats.radii.reshape(*lead, scene.points, 2).to(device)
+    meta = {"means2d": means2d, "radii": radii, "depths": depths, "backend": name}
+    return on_background(image, alpha, scene).to(device), alpha.to(device), meta
 
 
 def on_background(image: Tensor, alpha: Tensor, scene: Scene) -> Tensor:

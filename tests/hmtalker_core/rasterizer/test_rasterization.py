@@ -114,6 +114,24 @@ def test_no_grad_needs_no_graph(scene):
     torch.testing.assert_close(quiet, loud.detach())
 
 
+def test_pixel_gradients_when_tensors_come_from_another_device(scene, monkeypatch):
+    """Densification reads meta's means2d.grad. A move to another device makes a copy; here every move does."""
+    s = scene(40)
+    s["means"].requires_grad_()
+    here = rasterization(**s, backend="cpu")
+    here[2]["means2d"].retain_grad()
+    here[0].square().sum().backward()
+    plain = torch.Tensor.to
+    moved = lambda self, *to, **more: plain(self, *to, **more).clone() if to and isinstance(to[0], torch.device) else plain(
+        self, *to, **more)
+    monkeypatch.setattr(torch.Tensor, "to", moved)
+    image, _, meta = rasterization(**s, backend="cpu")
+    meta["means2d"].retain_grad()
+    image.square().sum().backward()
+    assert meta["means2d"].grad is not None
+    torch.testing.assert_close(meta["means2d"].grad, here[2]["means2d"].grad)
+
+
 WRONG = {
     "means": [("means", lambda v: v[:, :2]), ("means", lambda v: v[0]), ("means", lambda v: v.tolist())],
     "quats": [("quats", lambda v: v[:, :3]), ("quats", lambda v: v[:-1])],
