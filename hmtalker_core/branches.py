@@ -61,8 +61,8 @@ class Branch:
         net.load_state_dict(strip(state, "net."))
         branch = cls(field, net, extent, max_points, net_lr)
         branch.density.load_state_dict(strip(state, "density."))
-        restore_optimizer(branch.field_optimizer, strip(state, "field_adam."))
-        restore_optimizer(branch.net_optimizer, strip(state, "net_adam."))
+        for name, optimizer in (("field_adam", branch.field_optimizer), ("net_adam", branch.net_optimizer)):
+            restore_optimizer(optimizer, strip(tensors, f"{name}."))
         return branch
 
 
@@ -86,7 +86,8 @@ def optimizer_tensors(optimizer: Optional[torch.optim.Optimizer]) -> dict[str, T
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Puts back what `optimizer_tensors` gave."""
+    """Puts back what `optimizer_tensors` gave. The moments go to their parameters' device; step counters stay where `tensors`
+    lie, which should be the CPU: on a card, reading them would stop every step."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, key = name.split(".", 1)

@@ -22,7 +22,7 @@ class BranchConfig:
     max_points: int  # growth stops here (our choice: bounded memory; the paper has no cap)
     densify_every: int = 100  # steps between density controls
     densify_from: int = 500  # first step of density control
-    densify_until: float = 0.98  # fraction of `steps` after which the count only shrinks
+    densify_until: float = 0.98  # fraction of `steps` after which the count stays as it is
     grad_threshold: float = 5e-4  # mean screen-space gradient, NDC units, that clones or splits (spec 2.8)
     prune_from: float = 0.05  # opacity below which a Gaussian goes, at the start
     prune_ramp: float = 0.25  # added to it linearly until `densify_until`
@@ -74,17 +74,18 @@ class TrainConfig:
 
     def scaled(self, factor: float) -> "TrainConfig":
         """The same run with every schedule multiplied by `factor` (> 0)."""
-        if not factor > 0:
-            raise TalkingHeadsError("The step multiplier must be above 0", f"{factor}", "Use 1 for the preset's own length")
+        if not 0 < factor <= 1000:
+            raise TalkingHeadsError("The step multiplier must be above 0, and 1000 at most", f"{factor}", "Use 1 for the preset's own length")
+
+        def n(steps: int) -> int:  # what is left out stays left out
+            return max(1, round(steps * factor)) if steps else 0
 
         def stretch(branch: BranchConfig) -> BranchConfig:
-            n = lambda steps: max(1, round(steps * factor))
             return replace(branch, steps=n(branch.steps), static=n(branch.static), densify_from=n(branch.densify_from),
-                           densify_every=max(10, min(branch.densify_every, n(branch.densify_every))))
+                           densify_every=min(branch.densify_every, max(10, n(branch.densify_every))))
 
-        return replace(self, face=stretch(self.face), mouth=stretch(self.mouth),
-                       fuse_steps=max(1, round(self.fuse_steps * factor)),
-                       warmup_steps=max(1, round(self.warmup_steps * factor)))
+        return replace(self, face=stretch(self.face), mouth=stretch(self.mouth), fuse_steps=n(self.fuse_steps),
+                       warmup_steps=n(self.warmup_steps))
 
 
 def presets() -> dict[str, TrainConfig]:

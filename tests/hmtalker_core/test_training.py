@@ -119,10 +119,14 @@ def test_frames_without_a_mouth_are_no_obstacle(tiny_dataset, tiny_config, tmp_p
 
 def test_presets_round_trip_and_scale():
     import json
+    from dataclasses import replace
 
     for config in presets().values():
         assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert preset("preview").scaled(0.5).face.steps == presets()["preview"].face.steps // 2
+    assert all(config.scaled(1.0) == config for config in presets().values()), "nothing is added to a preset"
+    dense = replace(preset("preview"), face=replace(preset("preview").face, densify_every=4))
+    assert dense.scaled(1.0).face.densify_every == 4
     with pytest.raises(TalkingHeadsError, match="preview"):
         preset("huge")
     with pytest.raises(TalkingHeadsError, match="above 0"):
