@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from ..media_core.errors import Cancelled
+from ..media_core.errors import Cancelled, TalkingHeadsError
 from .graph import REPOSITORY, Host, describe
 from .progress_line import ProgressLine, stoppable
 from .settings import apply_settings
@@ -81,9 +81,25 @@ def saved_files(outputs: Mapping[str, Mapping[str, Any]]) -> list[Path]:
     return found
 
 
+def writable(folder: str | os.PathLike) -> None:
+    """Makes `folder` where it is absent and tries it, so that an hour's work does not end at a closed door.
+
+    Raises:
+        TalkingHeadsError: it cannot be made or written.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TalkingHeadsError("The output folder must be writable", f"{folder}: {error.strerror}",
+                                "Choose another folder, or change its permissions") from error
+
+
 def run_workflow(path: str, settings: list[str], *, base_dir: str, output_dir: str | None, input_dir: str | None,
                  packs: Sequence[str] = (), debug: bool = False) -> int:
     """`talking-heads run`: runs a workflow file, prints the files it saved."""
+    writable(output_dir or os.path.join(base_dir, "output"))
     with tempfile.TemporaryDirectory(prefix="talking_heads_") as temp:
         code, _, files = GraphJob(base_dir, output_dir, input_dir, temp, packs).run(path, settings, debug)
     for file in files:
@@ -95,7 +111,8 @@ def run_demo(output: str, *, base_dir: str, debug: bool) -> int:
     """`talking-heads demo`: the shipped speech through the shipped avatar to one film at `output`."""
     if not os.path.isfile(DEMO_WORKFLOW):
         raise WorkflowError(f"The demo needs {DEMO_WORKFLOW}. It is missing. Use a complete checkout of the repository.")
-    started = time.perf_counter()
+    target, started = Path(output).resolve(), time.perf_counter()
+    writable(target.parent)
     with tempfile.TemporaryDirectory(prefix="talking_heads_") as temp:
         code, result, files = GraphJob(base_dir, os.path.join(temp, "output"), DEMO_INPUT, temp).run(DEMO_WORKFLOW, [], debug)
         films = [file for file in files if file.suffix == ".mp4"]
@@ -104,12 +121,10 @@ def run_demo(output: str, *, base_dir: str, debug: bool) -> int:
         if not films:
             print("The demo workflow saved no film.", file=sys.stderr)
             return FAILED
-        from ..media_core.files import atomic_path
+        from .shim.files import whole_file
 
-        target = Path(output).resolve()
-        with atomic_path(target) as whole:
+        with whole_file(str(target)) as whole:
             shutil.copyfile(films[-1], whole)
-            whole.chmod(0o644)
     _tell_film(target, max(result.seconds.values()), time.perf_counter() - started)
     return OK
 
@@ -125,10 +140,12 @@ def _tell_film(path: Path, rendering: float, whole: float) -> None:
 
 
 def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int, device: str | None, resume: bool) -> int:
-    """`talking-heads train avatar`: a data set folder to an avatar file; Ctrl-C keeps what was learnt."""
+    """`talking-heads train avatar`: a data set folder to an avatar file (`out`, .safetensors is added); Ctrl-C keeps what was
+    learnt."""
     from ..hmtalker_core import training
     from .shim import model_management
 
+    out = out if out.endswith(".safetensors") else f"{out}.safetensors"
     line, stopped = ProgressLine(), []
 
     def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:

@@ -44,15 +44,18 @@ class ProgressLine:
 
 @contextmanager
 def stoppable(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C calls `stop` once, so that the job ends within one step and cleans up; a second Ctrl-C ends the program."""
+    """Ctrl-C, or a polite end from outside (SIGTERM), calls `stop` once, so that the job ends within one step and cleans up; a
+    second one ends the program."""
 
     def pressed(number: int, frame: Any) -> None:
         print("\nStopping after this step; Ctrl-C again ends at once.", file=sys.stderr, flush=True)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for one in before:
+            signal.signal(one, signal.default_int_handler)
         stop()
 
-    before = signal.signal(signal.SIGINT, pressed)
+    before = {one: signal.signal(one, pressed) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)

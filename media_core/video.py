@@ -88,8 +88,8 @@ class VideoWriter(AbstractContextManager):
         metadata: written into the file as ComfyUI does ("prompt", "workflow"); what is no string becomes JSON.
 
     Raises:
-        TalkingHeadsError: wrong size or rate; from `write` and the block's end also frames of another shape or type, a full disk,
-            no frame at all.
+        TalkingHeadsError: wrong size or rate; from the block's beginning a folder that cannot be written; from `write` and the
+            block's end also frames of another shape or type, a full disk, no frame at all.
     """
 
     def __init__(self, path: str | os.PathLike, width: int, height: int, fps: float | Fraction = FPS, sound: Sound | None = None,
@@ -108,8 +108,10 @@ class VideoWriter(AbstractContextManager):
         import av
 
         with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self.path))
-            self._container = av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart+use_metadata_tags"})
+            with self._writing():
+                temporary = stack.enter_context(atomic_path(self.path))
+                self._container = av.open(str(temporary), "w", format="mp4",
+                                          options={"movflags": "+faststart+use_metadata_tags"})
             stack.push(self._abandon)
             self._container.metadata.update(self.metadata)
             self._picture = self._add_picture()

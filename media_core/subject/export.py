@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def export_dataset(folder, seconds: float | None, seed: int, *, size: int = 256,
         identity: which invented person (None is the portrait itself: for tests only).
         report: called once a frame; what it raises stops the export, which the same call later continues.
     Raises:
-        TalkingHeadsError: see `perform` and `Subject`; or the folder holds something else.
+        TalkingHeadsError: see `perform` and `Subject`; or the folder holds something else, is full or cannot be written.
     """
     folder = Path(folder)
     performance = perform(seconds, seed, voice=voice, engine=engine, text=text)
@@ -61,12 +62,13 @@ def export_dataset(folder, seconds: float | None, seed: int, *, size: int = 256,
                "text": list(performance.text), "frames": len(performance), "version": VERSION, "fps": performance.fps}
     if _read(folder / _MANIFEST).get("request") == request:
         return folder
-    _prepare(folder, request)
     subject = Subject(size, identity)
     truth = _truth(subject, performance)
-    _write_frames(folder, subject, performance, truth, report)
-    _write_tables(folder, subject, performance, truth)
-    _write_manifest(folder, request, performance)
+    with _writing(folder):
+        _prepare(folder, request)
+        _write_frames(folder, subject, performance, truth, report)
+        _write_tables(folder, subject, performance, truth)
+        _write_manifest(folder, request, performance)
     return folder
 
 
@@ -89,6 +91,17 @@ def verify_dataset(folder) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------------------------- pieces
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Tells what to do when the folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise TalkingHeadsError("The data set's folder must have room and be writable",
+                                f"writing {error.filename or folder} failed ({error.strerror})",
+                                "Free some space, or choose another folder, and run it again: it continues") from error
+
 
 def _read(path: Path) -> dict[str, Any]:
     """The JSON object in a file, or {} when there is none."""
