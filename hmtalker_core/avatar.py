@@ -136,11 +136,13 @@ class Avatar:
             start: frame of the avatar's track to begin with.
             seed: of generated blinks.
         Raises:
-            TalkingHeadsError: the speech comes from another encoder, or a track from another frame rate.
+            TalkingHeadsError: the speech comes from another encoder, a track from another frame rate, or no such `blinks`.
         """
         if speech.encoder != self.encoder:
             raise TalkingHeadsError(f"This avatar understands speech encoded by '{self.encoder}'", f"'{speech.encoder}'",
                                     f"Choose encoder '{self.encoder}' in Encode Speech")
+        if blinks not in ("track", "generated", "none"):
+            raise TalkingHeadsError("`blinks` must be track, generated or none", repr(blinks), "Choose one of them")
         self._check_rates(expression, pose)
         frames = speech.frame_count(self.fps)
         track = ping_pong(len(self.poses), frames, start)

@@ -36,7 +36,6 @@ class View:
     eyes: Tensor  # [h, w, 1] a rectangle around each eye
     viewmat: Tensor  # [4, 4] head to camera, OpenCV axes, metres
     K: Tensor  # [3, 3] of the crop
-    frame_size: tuple  # (H, W) of the whole frame
 
     @property
     def width(self) -> int:
@@ -85,7 +84,7 @@ class Clip:
         K = K - K.new_tensor([[0, 0, col0], [0, 0, row0], [0, 0, 0]])
         return View(index, cut(frame.image).float().div(255), torso[..., :3] * torso[..., 3:] + background * (1 - torso[..., 3:]),
                     mask(frame.face_mask), mask(frame.hair_mask), mask(frame.mouth_mask), mask(lips), mask(eyes),
-                    self.viewmats[index], K, (height, width))
+                    self.viewmats[index], K)
 
     def has_mouth(self, index: int) -> bool:
         return int(np.count_nonzero(self.dataset.frame(index).mouth_mask)) >= MIN_MOUTH_AREA
@@ -107,8 +106,11 @@ def open_clip(dataset: AvatarDataset, encoder: str, device: torch.device, report
     """Reads the tracks of a data set and encodes its speech.
 
     Raises:
-        TalkingHeadsError: the sound is missing, or no action unit is known.
+        TalkingHeadsError: the sound cannot be read, no action unit is known, or no frame is there to train on.
     """
+    if not len(dataset.train_index):
+        raise TalkingHeadsError("The data set must have training frames", "none in transforms_train.json",
+                                "Split the recording again, for instance 10 : 1")
     speech = encode_speech(load_sound(dataset.sound_path), encoder, report)
     features = speech.frame_windows(dataset.fps, 0, len(dataset)).to(device)
     au, known, ceiling = clean_action_units(torch.as_tensor(np.asarray(dataset.au), dtype=torch.float32))

@@ -43,10 +43,11 @@ def load_avatar(path: str | os.PathLike, device: str | torch.device = "cpu") -> 
     """
     tensors, config = load_tensors(path, kind=KIND, version=VERSION)
     try:
-        return _assembled(tensors, config).to(device)
-    except (KeyError, RuntimeError, TypeError, IndexError) as error:
+        avatar = _assembled(tensors, config)
+    except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
         raise FileFormatError("The avatar file must hold two fields, two nets, a track, a torso and a background",
                               f"{Path(path).name} lacks or garbles one ({error})", "Train or copy the avatar again") from error
+    return avatar.to(device)  # outside: a card that is full is not the file's fault
 
 
 def _assembled(tensors: dict, config: dict) -> Avatar:
@@ -61,4 +62,7 @@ def _assembled(tensors: dict, config: dict) -> Avatar:
     rows = len(poses), len(tensors["track.au"]), len(torso.states)
     if len(set(rows)) > 1:
         raise IndexError(f"{rows} poses, action units and torso states")
+    missing = {"encoder", "blink_ceiling"} - config.keys()
+    if missing:
+        raise KeyError(", ".join(sorted(missing)))
     return Avatar(face, mouth, face_net, mouth_net, poses, tensors["track.au"], torso, tensors["background"], config)

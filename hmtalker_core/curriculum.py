@@ -10,6 +10,7 @@ from typing import Callable, Optional
 
 import numpy as np
 
+from ..media_core.errors import TalkingHeadsError
 from .schedules import blink_window, lips_part_window, opening_window
 
 MOUTH_RULE_EVERY = 7  # steps
@@ -17,7 +18,13 @@ MIN_MOUTH_AREA = 20  # px
 
 
 def step_seed(seed: int, stage: int, step: int) -> int:
-    """A seed of its own for every (run, stage, step)."""
+    """A seed of its own for every (run, stage, step).
+
+    Raises:
+        TalkingHeadsError: the run's seed is negative.
+    """
+    if seed < 0:
+        raise TalkingHeadsError("A seed must be 0 or above", f"{seed}", "Choose another number")
     return int(np.random.SeedSequence([seed, stage, step]).generate_state(1, np.uint64)[0] >> 1)
 
 

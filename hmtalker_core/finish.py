@@ -1,6 +1,7 @@
-"""From a finished run to an avatar, and what it scores on frames it never saw."""
+"""From a finished run to an avatar, and what it scores on frames whose pictures it never saw."""
 from __future__ import annotations
 
+import copy
 from typing import Any, Iterator
 
 import numpy as np
@@ -11,7 +12,6 @@ from ..media_core.motion import PoseTrack
 from .audio_net import audio_windows
 from .avatar import Avatar, AvatarMotion
 from .batches import Clip
-from .gaussians import GaussianField
 from .run import Run, audio_arguments
 from .torso import fit_torso
 
@@ -33,9 +33,8 @@ def build_avatar(run: Run, encoder: str) -> Avatar:
         "encoder": encoder, "audio": audio_arguments(clip), "blink_ceiling": clip.blink_ceiling, "au_known": list(clip.au_known),
         "training": config.to_json() | {"seed": run.seed, "frames": len(data.train_index)}, "licence": LICENCE,
         "credit": getattr(data, "credit", "")}
-    nets = [_copy(net, type(net)(**audio_arguments(clip))) for net in (run.face.net, run.mouth.net)]
-    fields = [_copy_field(b.field) for b in (run.face, run.mouth)]
-    return Avatar(*fields, *nets, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
+    parts = [copy.deepcopy(part) for part in (run.face.field, run.mouth.field, run.face.net, run.mouth.net)]
+    return Avatar(*parts, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
                   record).to(clip.device)
 
 
@@ -50,20 +49,9 @@ class TorsoPictures:
             yield torch.as_tensor(self.clip.dataset.frame(index).torso)
 
 
-def _copy(source: torch.nn.Module, target: torch.nn.Module) -> torch.nn.Module:
-    target.load_state_dict(source.state_dict())
-    return target
-
-
-def _copy_field(field: GaussianField) -> GaussianField:
-    copy = GaussianField.empty(len(field), field.sh_degree)
-    copy.load_state_dict(field.state_dict())
-    copy.active_sh_degree = field.active_sh_degree
-    return copy
-
-
 def motion_of_frames(avatar: Avatar, clip: Clip, frames: list[int]) -> AvatarMotion:
-    """The motion that re-enacts frames of a data set: their own poses and upper-face units, lips from their sound."""
+    """The motion that re-enacts frames of a data set: their own poses and action units, lips from their sound. The body
+    keeps the first pose's state: only the head can be compared."""
     index = torch.tensor(frames, device=clip.device)
     with torch.inference_mode():
         windows = audio_windows(clip.features, index)

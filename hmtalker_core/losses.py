@@ -62,8 +62,6 @@ def alpha_loss(alpha: Tensor, mask: Tensor) -> Tensor:  # alpha 0..1, mask bool 
     return ((1 - alpha) * mask).mean() + (alpha * (1 - mask)).mean()
 
 
-
-
 def motion_regulariser(*offsets: Tensor) -> Tensor:
     """Sum over the offsets of their mean absolute value (spec 2.6; weight 1e-5)."""
     return torch.stack([offset.abs().mean() for offset in offsets]).sum()

@@ -21,6 +21,7 @@ from ..media_core.motion import LOWER_INDEX
 from ..media_core.progress import Report, silent
 from .audio_net import audio_windows
 from .augment import augment_windows
+from .branches import strip
 from .curriculum import step_seed
 from .motion import FaceMotionNet
 
@@ -102,8 +103,7 @@ def start_from_prior(net: FaceMotionNet, path: str | os.PathLike, encoder: str) 
                                 "Choose that encoder, or train without a prior")
     try:
         for name in PARTS:
-            prefix = name + "."
-            getattr(net, name).load_state_dict({k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)})
+            getattr(net, name).load_state_dict(strip(tensors, f"{name}."))
     except RuntimeError as error:
         raise FileFormatError("The speech prior must fit the face net", f"{Path(path).name} does not ({error})",
                               "Make it again with this version") from error

@@ -27,7 +27,7 @@ FUSE_OPACITY_LR = 1e-3  # what TalkingGaussian's script asks for and, by a defec
 FULL_FRAME_EVERY = 8  # steps in which a cropped branch sees the whole frame
 SH_EVERY = 1000  # steps between degrees of the spherical harmonics; a seventh of a shorter run
 MAX_SCREEN = 20  # px (spec 2.8)
-MOUTH_TRIES = 8  # frames drawn before one with a mouth is taken by force
+MOUTH_TRIES = 8  # more frames are drawn until one shows the inside of the mouth; after so many, the last will do
 EMA = 0.02
 MIN_EXTENT = 0.1  # m, the lower end of what spec 2.1 calls typical
 
@@ -83,10 +83,10 @@ class Run:
         generator = torch.Generator().manual_seed(step_seed(self.seed, self.phase, self.at))
         loss, image, target = getattr(self, f"_{name}_step")(self.at, generator)
         self._average(loss, image, target)
-        self.at += 1
-        self._skip_empty_phases()
         points = len(self.face.field) + (len(self.mouth.field) if self.mouth else 0)
         info = {"phase": name, "loss": self.loss, "psnr": self.psnr, "points": points}
+        self.at += 1
+        self._skip_empty_phases()  # a new phase begins with new averages
         return info, side_by_side(target, image) if wants_picture and image is not None else None
 
     def _skip_empty_phases(self) -> None:

@@ -27,7 +27,7 @@ from .schedules import draw_mask, draw_path
 LPIPS_FACE, LPIPS_MOUTH, LPIPS_FUSE = 0.94, 0.98, 0.5  # share of each stage after which LPIPS counts (spec 2.6)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Shot:
     """A rendered crop."""
 

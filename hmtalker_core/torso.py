@@ -65,11 +65,12 @@ def fit_torso(pictures: Iterable[Tensor], count: int, components: int, size: tup
     rank = min(components, len(flat) - 1)
     basis, scales = _principal_axes(flat - mean, rank)
     stepped = basis.float() * scales[:, None]
-    solve = torch.linalg.pinv(stepped.double() @ stepped.double().T) if rank else None
+    wide = stepped.double()
+    solve = torch.linalg.pinv(wide @ wide.T) if rank else None
     states = []
     for picture in pictures:
         offset = cut(_premultiplied(picture)).flatten() - mean
-        states.append((solve @ (stepped.double() @ offset.double())).float() if rank else offset.new_zeros(0))
+        states.append((solve @ (wide @ offset.double())).float() if rank else offset.new_zeros(0))
     shape = (4, box[1] - box[0], box[3] - box[2])
     return TorsoModel((mean * 255).round().clamp(0, 255).to(torch.uint8).view(shape), basis.view(rank, *shape), scales,
                       torch.stack(states), box, tuple(size))

@@ -109,6 +109,8 @@ def test_mismatches_say_both_sides(tiny_avatar):
         tiny_avatar.drive(other)
     with pytest.raises(TalkingHeadsError, match="25.*30"):
         tiny_avatar.drive(speech, expression=ExpressionTrack(torch.zeros(5, 17), 30.0, "x"))
+    with pytest.raises(TalkingHeadsError, match="blinks.*'often'"):
+        tiny_avatar.drive(speech, blinks="often")
 
 
 def test_foreign_poses_take_the_nearest_torso(tiny_avatar):
@@ -195,6 +197,26 @@ def test_an_avatar_file_that_lacks_a_part(tiny_avatar_path, tmp_path):
     save_tensors(tmp_path / "c.safetensors", tensors, kind="avatar", version=1, config=config)
     with pytest.raises(FileFormatError, match="lacks"):
         load_avatar(tmp_path / "c.safetensors")
+
+
+def test_an_avatar_file_with_a_poor_header(tiny_avatar_path, tmp_path):
+    from talking_heads.media_core.files import load_tensors, save_tensors
+
+    tensors, config = load_tensors(tiny_avatar_path, kind="avatar", version=1)
+    for key, value in (("encoder", None), ("sh_degrees", [0]), ("fps", "fast")):
+        other = {k: v for k, v in config.items() if k != key} | ({key: value} if value else {})
+        save_tensors(tmp_path / "d.safetensors", tensors, kind="avatar", version=1, config=other)
+        with pytest.raises(FileFormatError):
+            load_avatar(tmp_path / "d.safetensors")
+
+
+def test_a_full_card_is_not_the_files_fault(tiny_avatar_path, monkeypatch):
+    def full(avatar, device):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr("talking_heads.hmtalker_core.avatar.Avatar.to", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        load_avatar(tiny_avatar_path, device="cuda")
 
 
 def test_odd_sounds_drive_it(tiny_avatar):

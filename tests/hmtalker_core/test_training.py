@@ -16,11 +16,12 @@ class StopAt:
     """A report that cancels at one step and counts what it was told."""
 
     def __init__(self, step=None):
-        self.step, self.calls, self.pictures, self.phases = step, [], [], []
+        self.step, self.calls, self.pictures, self.phases, self.losses = step, [], [], [], []
 
     def __call__(self, done, total, info, preview):
         self.calls.append((done, total))
         self.phases.append(info["phase"])
+        self.losses.append(info["loss"])
         if preview is not None:
             self.pictures.append(preview)
         if done == self.step:
@@ -33,6 +34,7 @@ def test_runs_report_every_step_and_show_pictures(tiny_dataset, tiny_config, tmp
     total = 4 + 14 + 8 + 4
     assert report.calls == [(i + 1, total) for i in range(total)]
     assert sorted(set(report.phases), key=report.phases.index) == ["warmup", "face", "mouth", "fuse"]
+    assert np.isfinite(report.losses).all(), "the last step of a phase shows its loss too"
     assert report.pictures and report.pictures[0].dtype == np.uint8
     assert avatar.config["quality"]["head_psnr"] > 5
     assert not unfinished_path(tmp_path / "a.safetensors").exists()
@@ -56,7 +58,9 @@ def test_a_cancelled_run_ends_with_the_same_weights(tiny_dataset, tiny_config, t
 
 def test_chance_comes_from_the_seed_alone(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path):
     torch.manual_seed(7)
+    before = torch.get_rng_state()
     train_avatar(tiny_dataset, tmp_path / "same.safetensors", preset=tiny_config)
+    assert torch.equal(torch.get_rng_state(), before), "the caller's chance is left alone"
     train_avatar(tiny_dataset, tmp_path / "other.safetensors", preset=tiny_config, seed=1)
     first, same, other = (load_file(p) for p in (tiny_avatar_path, tmp_path / "same.safetensors", tmp_path / "other.safetensors"))
     assert all(torch.equal(first[k], same[k]) for k in first)
@@ -99,6 +103,22 @@ def test_broken_data_sets_say_what_is_wrong(tiny_dataset, tiny_config, tmp_path,
     with pytest.raises(TalkingHeadsError, match=words):
         train_avatar(folder, tmp_path / "a.safetensors", preset=tiny_config)
     assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_a_split_without_training_frames_and_a_negative_seed_say_so(tiny_dataset, tiny_config, tmp_path):
+    import json
+
+    with pytest.raises(TalkingHeadsError, match="seed.*-1"):
+        train_avatar(tiny_dataset, tmp_path / "a.safetensors", preset=tiny_config, seed=-1)
+    folder = tmp_path / "data"
+    shutil.copytree(tiny_dataset, folder)
+    train, val = (json.loads((folder / f"transforms_{part}.json").read_text()) for part in ("train", "val"))
+    val["frames"] += train["frames"]
+    train["frames"] = []
+    for part, table in (("train", train), ("val", val)):
+        (folder / f"transforms_{part}.json").write_text(json.dumps(table))
+    with pytest.raises(TalkingHeadsError, match="training frames"):
+        train_avatar(folder, tmp_path / "a.safetensors", preset=tiny_config)
 
 
 @pytest.mark.parametrize("every", [2, 1])
