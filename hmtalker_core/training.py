@@ -2,12 +2,13 @@
 
 Four phases follow each other: `warmup` (audio nets alone, on the alignment loss), `face`, `mouth`, `fuse`. A step depends on
 (seed, phase, step) and the state before it, so a run that was stopped and resumed ends with the same weights as one that was
-not. The state is saved beside the avatar file every so many steps and whenever the report stops the run; it goes when the
-avatar is finished.
+not (to the bit on the CPU; a card adds up in changing order). The state is saved beside the avatar file at the start, every so
+many steps, whenever the report stops the run, and before the avatar is put together; it goes when the avatar is saved.
 """
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 from typing import Any, Optional
 
@@ -35,7 +36,7 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
                  seed: int = 0, size: Optional[int] = None, encoder: str = "mel", device: str | torch.device = "cpu",
                  speech_prior: Optional[str | os.PathLike] = SHIPPED, lpips_weights: Optional[str | os.PathLike] = None,
                  resume: bool = True, report: Report = silent) -> Avatar:
-    """Trains an avatar and saves it.
+    """Trains an avatar, saves it, and returns it.
 
     Args:
         dataset: folder in the TalkingGaussian layout (spec 2.12).
@@ -46,28 +47,24 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
         size: training resolution in pixels (square); None keeps the data set's.
         encoder: speech encoder, see `media_core.speech.encoders`.
         device: where to train.
-        speech_prior: file the audio nets start from when the preset wants one (see `prior`); None for none. The shipped one
-            serves "mel".
+        speech_prior: file the audio nets start from when the preset wants one (see `prior`); the shipped one serves "mel".
         lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
         resume: go on with an unfinished run of the same data, settings and seed; False starts afresh.
         report: called once a step with phase, loss, psnr (dB, EMA), points, and now and then a preview (target | render).
-    Returns:
-        the finished avatar.
     Raises:
-        TalkingHeadsError: unusable data, or an unfinished run of other settings stands at `out`.
+        TalkingHeadsError: unusable data, a full disk, or an unfinished run of other settings stands at `out`.
         Whatever `report` raises; the run's state is saved first.
     """
     config = (find_preset(preset) if isinstance(preset, str) else preset).scaled(steps)
-    device = torch.device(device)
-    data = AvatarDataset.open(dataset, size=size)
-    clip = open_clip(data, encoder, device, silent)
-    lpips = load_lpips(lpips_weights).to(device) if lpips_weights else None
+    clip = open_clip(AvatarDataset.open(dataset, size=size), encoder, torch.device(device), silent)
+    lpips = load_lpips(lpips_weights).to(clip.device) if lpips_weights else None
     prior = _prior(config, speech_prior, encoder)
-    identity = run_identity(data, config, seed, encoder) | {"lpips": lpips is not None, "speech_prior": prior is not None}
+    identity = run_identity(clip.dataset, config, seed, encoder) | {"lpips": lpips is not None, "speech_prior": prior is not None}
     state_path = unfinished_path(out)
     run = _resumed(state_path, clip, config, seed, identity) if resume else None
     run = run or Run.fresh(clip, config, seed, prior)
     run.lpips = lpips
+    save_run(run, state_path, identity)  # a folder that is full or read-only shows before the work, not after it
     _drive(run, state_path, identity, report)
     avatar = build_avatar(run, encoder)
     avatar = avatar.with_config(speech_prior=prior is not None, quality=held_out_quality(avatar, clip))
@@ -89,22 +86,25 @@ def unfinished_path(out: str | os.PathLike) -> Path:
 
 
 def run_identity(data: AvatarDataset, config: TrainConfig, seed: int, encoder: str) -> dict[str, Any]:
-    """What must be equal for a run to be continued."""
+    """What must be equal for a run to be continued. The pictures are taken on trust: reading them all takes too long."""
     poses = np.asarray(data.poses, dtype=np.float32)
     return {"config": config.to_json(), "seed": seed, "encoder": encoder, "frames": len(data), "size": list(data.size),
-            "poses": float(np.abs(poses).sum())}
+            "poses": float(np.abs(poses).sum()), "action units": zlib.crc32(np.ascontiguousarray(data.au).tobytes()),
+            "sound": zlib.crc32(data.sound_path.read_bytes())}
 
 
 def _resumed(path: Path, clip: Clip, config: TrainConfig, seed: int, identity: dict[str, Any]) -> Optional[Run]:
     if not path.exists():
         return None
-    run, came = load_run(path, clip, config, seed)
-    differing = sorted(k for k in identity if _plain(identity[k]) != _plain(came.get(k)))
-    if differing:
-        raise TalkingHeadsError("An unfinished run can only be continued with the same data set and settings",
-                                f"another {', '.join(differing)} in {path.name}",
-                                "Restore the settings, choose another name, or start afresh (resume off)")
-    return run
+
+    def check(came: dict[str, Any]) -> None:
+        differing = sorted(k for k in identity if k in came and _plain(identity[k]) != _plain(came[k]))
+        if differing:
+            raise TalkingHeadsError("An unfinished run can only be continued with the same data set and settings",
+                                    f"another {', '.join(differing)} in {path.name}",
+                                    "Restore the settings, choose another name, or start afresh (resume off)")
+
+    return load_run(path, clip, config, seed, check)
 
 
 def _plain(value: Any) -> Any:
@@ -128,3 +128,4 @@ def _drive(run: Run, state_path: Path, identity: dict[str, Any], report: Report)
         except BaseException:  # whatever stops the run (cancelling included) passes on; the work done so far is kept
             save_run(run, state_path, identity)
             raise
+    save_run(run, state_path, identity)  # finishing may fail too (a full disk): only the finishing is then done again
