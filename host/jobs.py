@@ -32,6 +32,7 @@ class GraphJob:
         self.host = Host(base_dir, (REPOSITORY, *packs), output_dir=output_dir or os.path.join(base_dir, "output"),
                          temp_dir=temp_dir, input_dir=input_dir or DEMO_INPUT, on_event=self._event)
         self._titles: dict[str, str] = {}
+        self._stopped = False
 
     def run(self, path: str, settings: list[str], debug: bool) -> tuple[int, Any, list[Path]]:
         """(exit code, RunResult or None, files saved to output/)."""
@@ -40,7 +41,7 @@ class GraphJob:
         apply_settings(prompt, settings, info)
         self._titles = {node_id: node.get("_meta", {}).get("title") or node["class_type"] for node_id, node in prompt.items()}
         try:
-            with stoppable(self.host.interrupt):
+            with stoppable(self._stop):
                 result = self.host.run(prompt, workflow=workflow)
         finally:
             self.line.close()
@@ -54,8 +55,14 @@ class GraphJob:
             return FAILED, result, []
         return FAILED if result.node_errors else OK, result, saved_files(result.outputs)
 
+    def _stop(self) -> None:
+        self._stopped = True
+        self.host.interrupt()
+
     def _event(self, name: str, data: Mapping[str, Any]) -> None:
-        if name == "executing":
+        if name == "execution_start" and self._stopped:  # a run begins by forgetting older stops, also one during validation
+            self.host.interrupt()
+        elif name == "executing":
             self.line.show(self._titles.get(data["node"], data["node"]))
         elif name == "progress_state":
             for node_id, state in data["nodes"].items():

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 from typing import Any, Iterator, Mapping
 
 import numpy as np
@@ -103,6 +104,7 @@ class VideoWriter(AbstractContextManager):
         self.frames_written = 0
         self.samples_written = 0  # a channel
         self._container: Any = None
+        self._busy, self._abandoned = Lock(), False  # a second thread may still encode when the block ends early
 
     def __enter__(self) -> VideoWriter:
         import av
@@ -129,17 +131,23 @@ class VideoWriter(AbstractContextManager):
         Raises:
             TalkingHeadsError: another shape or type, or the disk is full.
         """
-        import av
-
         frames = self._checked(frames)
         for frame in frames:
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-            picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
-            picture.pts, picture.time_base = self.frames_written, 1 / self.fps
-            self._mux(self._picture, self._picture.encode(picture))
-            self.frames_written += 1
-            if self._voice is not None:
-                self._write_sound(last=False)
+            with self._busy:
+                if self._abandoned:
+                    return
+                self._write_frame(frame)
+
+    def _write_frame(self, frame: np.ndarray) -> None:  # uint8 [H, W, 3]
+        import av
+
+        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
+        picture.pts, picture.time_base = self.frames_written, 1 / self.fps
+        self._mux(self._picture, self._picture.encode(picture))
+        self.frames_written += 1
+        if self._voice is not None:
+            self._write_sound(last=False)
 
     def _add_picture(self) -> Any:
         from av.video.reformatter import ColorRange, Colorspace
@@ -200,7 +208,8 @@ class VideoWriter(AbstractContextManager):
         import av
 
         if error is not None:
-            with suppress(av.error.FFmpegError):  # closing writes too: what made `error`, a full disk say, may hit it again
+            with self._busy, suppress(av.error.FFmpegError):  # closing writes too, to a full disk perhaps
+                self._abandoned = True
                 self._container.close()
 
     @contextmanager
