@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import torch
 
@@ -28,23 +28,22 @@ def save_run(run: Run, path: Path, identity: dict[str, Any]) -> None:
     save_tensors(path, {k: v.clone() for k, v in tensors.items()}, kind=KIND, version=VERSION, config=config)
 
 
-def load_run(path: Path, clip: Clip, config: TrainConfig, seed: int) -> tuple[Run, dict[str, Any]]:
-    """(the run as it was saved, its identity). The caller compares the identity before going on."""
+def load_run(path: Path, clip: Clip, config: TrainConfig, seed: int, check: Callable[[dict[str, Any]], None]) -> Run:
+    """The run as it was saved. `check` is given its identity before anything is built, and raises when it is another run's."""
     tensors, saved = load_tensors(path, kind=KIND, version=VERSION)
+    check(saved["identity"])
     device, extent = clip.device, extent_of(clip)
     branches = {}
     for name, net, plan in (("face", FaceMotionNet, config.face), ("mouth", MouthMotionNet, config.mouth)):
         part = strip(tensors, f"{name}.")
-        if part and saved["identity"]["frames"] == len(clip.dataset):
+        if part:
             with torch.random.fork_rng(devices=[]):
                 branches[name] = Branch.restored(part, net(**audio_arguments(clip)).to(device), extent, plan.max_points,
                                                  config.net_lr, saved[f"{name}_degree"])
-    if "face" not in branches:
-        return Run.fresh(clip, config, seed), saved["identity"]
     run = Run(clip, config, seed, branches["face"], branches.get("mouth"), phase=saved["phase"], at=saved["at"])
     run.loss, run.psnr = saved["loss"], saved["psnr"]
     if run.phase == PHASES.index("warmup"):
         restore_optimizer(run.warmup_optimizer, strip(tensors, "warmup_adam."))
     if run.fuse_optimizer is not None:
         restore_optimizer(run.fuse_optimizer, strip(tensors, "fuse_adam."))
-    return run, saved["identity"]
+    return run

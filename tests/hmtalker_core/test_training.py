@@ -78,6 +78,26 @@ def test_an_unfinished_run_of_other_settings_is_not_continued(tiny_dataset, tiny
     assert path.exists()
 
 
+def test_an_unfinished_run_of_other_tracks_or_features_is_named(tiny_dataset, tiny_config, tmp_path):
+    from dataclasses import replace
+
+    from talking_heads.hmtalker_core import training
+
+    folder, path = tmp_path / "data", tmp_path / "a.safetensors"
+    shutil.copytree(tiny_dataset, folder)
+    with pytest.raises(Cancelled):
+        train_avatar(folder, path, preset=tiny_config, report=StopAt(3))
+    clip = training.open_clip(training.AvatarDataset.open(folder), "mel", torch.device("cpu"), training.silent)
+    narrow = replace(clip, features=clip.features[:, :40])
+    identity = training.run_identity(clip.dataset, tiny_config, 0, "another")
+    with pytest.raises(TalkingHeadsError, match="another encoder"):
+        training._resumed(unfinished_path(path), narrow, tiny_config, 0, identity)
+    lines = (folder / "au.csv").read_text().splitlines()
+    (folder / "au.csv").write_text("\n".join([lines[0], lines[1].replace(" 0.000", " 1.000"), *lines[2:]]))
+    with pytest.raises(TalkingHeadsError, match="action units"):
+        train_avatar(folder, path, preset=tiny_config)
+
+
 def test_motion_learns_something(tiny_dataset, tiny_config, tmp_path):
     """More steps bring the picture closer: the running loss of the face phase falls by a fifth."""
     from dataclasses import replace
