@@ -75,7 +75,8 @@ class TrainConfig:
     def scaled(self, factor: float) -> "TrainConfig":
         """The same run with every schedule multiplied by `factor` (> 0)."""
         if not 0 < factor <= 1000:
-            raise TalkingHeadsError("The step multiplier must be above 0, and 1000 at most", f"{factor}", "Use 1 for the preset's own length")
+            raise TalkingHeadsError("The step multiplier must be above 0, and 1000 at most", f"{factor}",
+                                    "Use 1 for the preset's own length")
 
         def n(steps: int) -> int:  # what is left out stays left out
             return max(1, round(steps * factor)) if steps else 0

@@ -84,13 +84,15 @@ def load_tensors(path: str | os.PathLike, *, kind: str, version: int) -> tuple[d
 def _checked_header(header: Mapping[str, str], path: Path, kind: str, version: int) -> dict[str, Any]:
     came = header.get(_PREFIX + "kind")
     if came is None:
-        raise FileFormatError(f"The {kind} file must be one made by Talking Heads", f"{path.name} carries no Talking Heads header",
+        raise FileFormatError(f"The {kind} file must be one made by Talking Heads",
+                              f"{path.name} carries no Talking Heads header",
                               "Choose a file this pack saved, or import the checkpoint first")
     if came != kind:
-        raise FileFormatError(f"The file must be of kind '{kind}'", f"{path.name} is of kind '{came}'", f"Choose another file")
+        raise FileFormatError(f"The file must be of kind '{kind}'", f"{path.name} is of kind '{came}'", "Choose another file")
     number = header.get(_PREFIX + "version", "")
     if not number.isdecimal() or not 1 <= int(number) <= version:
-        raise FileFormatError(f"The {kind} file's format must be version {version} or older", f"{path.name} is version {number!r}",
+        raise FileFormatError(f"The {kind} file's format must be version {version} or older",
+                              f"{path.name} is version {number!r}",
                               "Update Talking Heads, or save the file with this version")
     config = json.loads(header.get(_PREFIX + "config", "null"))
     if not isinstance(config, dict):
