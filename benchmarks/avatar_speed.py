@@ -105,12 +105,15 @@ def child_peak(avatar: Path, seconds: float) -> float:
 
 
 def peak_memory(path: Path, seconds: float) -> float:
-    import resource
-
+    """MiB. Linux: the high-water mark of this program alone (getrusage would include what the parent held when it forked)."""
     avatar = load_avatar(path)
     film(avatar, speech_of(seconds))
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2 ** 20
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (20 if sys.platform == "darwin" else 10)
 
 
 def report(figures: dict, avatar: Avatar, args: argparse.Namespace) -> str:

@@ -227,6 +227,10 @@ class Avatar:
         with torch.inference_mode():
             return self.face_net.cache(self.face.xyz), self.mouth_net.cache(self.mouth.xyz)
 
+    def prepare(self) -> None:
+        """Computes the caches now, so that threads which render side by side find them."""
+        self._caches  # noqa: B018 (a cached property)
+
     def offsets(self, motion: AvatarMotion, start: int, stop: int) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
         """((d_xyz, d_rot, d_scale) of the face [B, N, .], d_xyz of the mouth) for frames start..stop."""
         face_cache, mouth_cache = self._caches

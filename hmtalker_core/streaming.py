@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Iterator, Mapping, Optional
 
+import numpy as np
 import torch
 
 from ..media_core.audio import Sound
@@ -16,6 +18,7 @@ from ..media_core.video import VideoWriter
 from .avatar import Avatar, AvatarMotion, Background
 
 PREVIEW_EVERY = 25  # frames between previews
+MOST_WORKERS = 8  # threads; more only wait for the encoder
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,16 @@ class RenderSummary:
 
 def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, sound: Optional[Sound] = None, *,
                  chunk: int = 8, backend: str = "auto", background: Background = "plate", size: Optional[tuple[int, int]] = None,
-                 torso: bool = True, crf: int = 18, metadata: Optional[Mapping[str, Any]] = None,
+                 torso: bool = True, workers: Optional[int] = None, crf: int = 18, metadata: Optional[Mapping[str, Any]] = None,
                  report: Report = silent) -> RenderSummary:
-    """Renders a motion into an H.264 (+ AAC) mp4. The encoder works on one chunk while the next is rendered.
+    """Renders a motion into an H.264 (+ AAC) mp4. The encoder works on one chunk while the next ones are rendered.
 
     Args:
         avatar, motion: what to show.
         path: the mp4; absent until it is whole.
         sound: what is heard; cut or padded to the film's length within half a frame.
         chunk, backend, background, size, torso: see `Avatar.render`.
+        workers: chunks rendered at once; None is torch's number of threads on a CPU, 1 elsewhere. Any number gives the same film.
         crf: H.264 quality, lower is better.
         metadata: written into the file.
         report: called once a chunk, with a preview now and then; may raise to cancel, then no file is left.
@@ -50,18 +54,40 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
     height, width = size or avatar.size
     started, total = time.perf_counter(), len(motion)
     done, next_preview = 0, 0
-    with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata) as writer, \
-            ThreadPoolExecutor(1, thread_name_prefix="film") as encoder:
-        pending: Optional[Future] = None
-        for rgb, _ in avatar.render(motion, chunk=chunk, backend=backend, background=background, size=size, torso=torso):
-            frames = rgb.mul(255).round_().to(torch.uint8).cpu().numpy()
-            if pending is not None:
-                pending.result()
-            pending = encoder.submit(writer.write, frames)
+    with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata) as writer:
+        options = {"backend": backend, "background": background, "size": size, "torso": torso}
+        for frames in streamed(avatar, motion, chunk, workers, **options):
+            writer.write(frames)
             done += len(frames)
             preview = frames[-1] if done >= next_preview else None
             next_preview += PREVIEW_EVERY if preview is not None else 0
             report(done, total, {"phase": "render"}, preview)
-        if pending is not None:
-            pending.result()
     return RenderSummary(Path(path), total, time.perf_counter() - started)
+
+
+def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 8, workers: Optional[int] = None,
+             **options: Any) -> Iterator[np.ndarray]:
+    """The frames of a motion as uint8 [B, H, W, 3], in order, `workers` chunks at once.
+
+    Threads that each render whole frames with single-threaded torch use a CPU far better than torch's own threads inside its many
+    small operations. At most workers + 1 chunks exist at a time. Closing the generator waits for the chunks in work.
+    """
+    workers = workers or (min(torch.get_num_threads(), MOST_WORKERS) if avatar.device.type == "cpu" else 1)
+    avatar.prepare()
+    pending: deque[Future] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="render", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            for begin in range(0, len(motion), chunk):
+                pending.append(pool.submit(_rendered, avatar, motion, begin, min(begin + chunk, len(motion)), options))
+                if len(pending) > workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:
+    rgb, _ = next(avatar.render(motion, begin, end, chunk=end - begin, **options))
+    return rgb.mul(255).round_().to(torch.uint8).cpu().numpy()

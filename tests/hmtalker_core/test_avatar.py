@@ -223,3 +223,15 @@ def test_odd_sounds_drive_it(tiny_avatar):
     for sound in (chirp(0.1, 8000, 2), chirp(0.3, 44100), Sound(np.zeros((1, 8000), np.float32), 16000)):
         motion = tiny_avatar.drive(encode_speech(sound))
         assert torch.isfinite(motion.codes).all()
+
+
+def test_any_number_of_workers_makes_the_same_film(tiny_avatar, motion):
+    from talking_heads.hmtalker_core.streaming import streamed
+
+    before = torch.get_num_threads()
+    films = [np.concatenate(list(streamed(tiny_avatar, motion, chunk, workers))) for chunk, workers in ((4, 1), (4, 3), (25, 2), (1, 2))]
+    assert films[0].shape == (25, 64, 64, 3) and all(np.array_equal(films[0], film) for film in films[1:])
+    assert torch.get_num_threads() == before, "the caller's threads are left alone"
+    stream = streamed(tiny_avatar, motion, 2, 2)
+    next(stream)
+    stream.close()  # stops in the middle without hanging
