@@ -98,6 +98,12 @@ def make_audio_net(kind: str, dim: int, window: int, code: int = 32) -> nn.Modul
     raise TalkingHeadsError("The audio net's kind must be 'conv' or 'fc'", repr(kind), "Use 'fc' for one vector a frame")
 
 
+def net_arguments(features: Tensor) -> dict[str, int | str]:  # [F, C, W] speech features around each frame
+    """What the motion nets must be told to read such features: `audio_dim`, `audio_window`, `audio_kind`."""
+    _, channels, window = features.shape
+    return {"audio_dim": channels, "audio_window": window, "audio_kind": "conv" if window > 1 else "fc"}
+
+
 def audio_windows(features: Tensor, index: Tensor, frames: int = FRAMES) -> Tensor:  # [F, ...], [B] -> [B, 8, ...]
     """Frames [i - 4, i + 4) around each `index`, zeros outside the clip.
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 PITCH = 0.12  # largest stretch of the frequency axis: pitch and length of the vocal tract
 GAIN, TILT, NOISE = 0.35, 0.15, 0.30  # standard deviations, in units of the normalised features (mel: -4..4)
-LONGEST_DROP = 12  # neighbouring feature channels silenced at once
+LONGEST_DROP = 12  # neighbouring feature channels made constant at once
+DROPPED = -1.0  # their value, in units of the features
 
 
 def augment_windows(windows: Tensor, strength: float, generator: torch.Generator) -> Tensor:  # [B, 8, C, W] -> same
@@ -36,7 +37,7 @@ def augment_windows(windows: Tensor, strength: float, generator: torch.Generator
     length = torch.randint(LONGEST_DROP, (batch, 1), generator=generator) * (torch.rand(batch, 1, generator=generator) < 0.5)
     band = torch.arange(channels)[None]
     dropped = ((band >= start) & (band < start + length)).to(windows.device)
-    return windows.masked_fill(dropped[:, None, :, None], -1.0)
+    return windows.masked_fill(dropped[:, None, :, None], DROPPED)
 
 
 def _stretch_frequency(windows: Tensor, factor: Tensor) -> Tensor:
@@ -46,6 +47,5 @@ def _stretch_frequency(windows: Tensor, factor: Tensor) -> Tensor:
     theta[:, 0, 0] = 1
     theta[:, 1, 1] = factor
     theta[:, 1, 2] = factor - 1
-    planes = windows.reshape(batch, frames, channels, width)
     grid = F.affine_grid(theta, [batch, frames, channels, width], align_corners=False).to(windows)
-    return F.grid_sample(planes, grid, padding_mode="border", align_corners=False)
+    return F.grid_sample(windows, grid, padding_mode="border", align_corners=False)

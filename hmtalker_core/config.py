@@ -2,7 +2,9 @@
 
 The numbers of `paper` are those of HM-Talker section 4.1 and TalkingGaussian's scripts (spec/hmtalker.md 1.5, 2.6-2.8).
 `preview` and `standard` keep every term and shorten the schedule; where they differ in kind (initial points, size caps) the
-field says so.
+field says so. Of the published schedule `paper` leaves out the closing of the mouth's mask near the face stage's end, and the
+freeze and black clear colour of the mouth stage's last 2 %; the clear colour is random (`stages`), and pruning never goes
+beyond half the median opacity (`run`).
 """
 from __future__ import annotations
 

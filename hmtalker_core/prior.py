@@ -19,7 +19,7 @@ from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.files import load_tensors, save_tensors
 from ..media_core.motion import LOWER_INDEX
 from ..media_core.progress import Report, silent
-from .audio_net import audio_windows
+from .audio_net import audio_windows, net_arguments
 from .augment import augment_windows
 from .branches import strip
 from .curriculum import step_seed
@@ -55,8 +55,7 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
     """
     if not clips:
         raise TalkingHeadsError("A speech prior needs at least one clip", "none", "Give clips with action units")
-    _, channels, window = clips[0].features.shape
-    arguments = {"audio_dim": channels, "audio_window": window, "audio_kind": "conv" if window > 1 else "fc"}
+    arguments = net_arguments(clips[0].features)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(step_seed(seed, 95, 0))
         net = FaceMotionNet(**arguments)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..media_core.motion import AU_NAMES
+from .audio_net import net_arguments
 from .batches import BLINK, Clip, bounding_box
 from .branches import Branch
 from .config import BranchConfig, TrainConfig
@@ -84,7 +85,8 @@ class Run:
         loss, image, target = getattr(self, f"_{name}_step")(self.at, generator)
         self._average(loss, image, target)
         points = len(self.face.field) + (len(self.mouth.field) if self.mouth else 0)
-        info = {"phase": name, "loss": self.loss, "psnr": self.psnr, "points": points}
+        drawn = {} if math.isnan(self.psnr) else {"psnr": self.psnr}
+        info = {"phase": name, "loss": self.loss, **drawn, "points": points}
         self.at += 1
         self._skip_empty_phases()  # a new phase begins with new averages
         return info, side_by_side(target, image) if wants_picture and image is not None else None
@@ -220,8 +222,7 @@ class Run:
 
 def audio_arguments(clip: Clip) -> dict[str, Any]:
     """Constructor arguments of both motion nets for the clip's speech features."""
-    _, channels, window = clip.features.shape
-    return {"audio_dim": channels, "audio_window": window, "audio_kind": "conv" if window > 1 else "fc"}
+    return net_arguments(clip.features)
 
 
 def extent_of(clip: Clip) -> float:

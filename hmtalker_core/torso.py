@@ -12,7 +12,7 @@ from typing import Iterable
 import torch
 from torch import Tensor
 
-SAMPLES = 160  # torso pictures that fit the components
+SAMPLES = 160  # torso pictures that fit the components: so many at least (where there are), twice as many at most
 
 
 @dataclass(frozen=True)
