@@ -50,7 +50,7 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
         speech_prior: file the audio nets start from when the preset wants one (see `prior`); the shipped one serves "mel".
         lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
         resume: go on with an unfinished run of the same data, settings and seed; False starts afresh.
-        report: once a step, with phase, loss, psnr (dB, EMA; once pictures are drawn), points, at times a preview (target | render).
+        report: once a step, with phase, loss, psnr (dB, EMA; when it draws), points, at times a preview (target | render).
     Raises:
         TalkingHeadsError: unusable data, a full disk, or an unfinished run of other settings stands at `out`.
         Whatever `report` raises; the run's state is saved first.
