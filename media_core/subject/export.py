@@ -28,6 +28,7 @@ PALETTE = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0], [255, 0, 0], [100
 TRAIN_SHARE = 10 / 11        # of the frames, the first ones
 _JPEG_QUALITY = 97
 _PREVIEW_EVERY = 5           # frames
+_TRUTH_EVERY = 100           # frames between two chances to stop before the first frame is drawn
 _FRAME_FILES = ("ori_imgs/{}.jpg", "ori_imgs/{}.lms", "gt_imgs/{}.jpg", "torso_imgs/{}.png", "parsing/{}.png",
                 "teeth_mask/{}.npy")
 _SINGLE_FILES = ("bc.jpg", "aud.wav", "au.csv", "transforms_train.json", "transforms_val.json", "gt.npz")
@@ -52,18 +53,18 @@ def export_dataset(folder, seconds: float | None, seed: int, *, size: int = 256,
         seconds, seed, engine, text, voice: as for `perform`.
         size: pixels, both ways.
         identity: which invented person (None is the portrait itself: for tests only).
-        report: called once a frame; what it raises stops the export, which the same call later continues.
+        report: called once a frame, and with 0 done while those are prepared; what it raises stops the export, which the same call later continues.
     Raises:
         TalkingHeadsError: see `perform` and `Subject`; or the folder holds something else, is full or cannot be written.
     """
     folder = Path(folder)
-    performance = perform(seconds, seed, voice=voice, engine=engine, text=text)
+    performance = perform(seconds, seed, voice=voice, engine=engine, text=text, report=report)
     request = {"seconds": seconds, "seed": seed, "size": size, "identity": identity, "engine": performance.engine, "voice": voice,
                "text": list(performance.text), "frames": len(performance), "version": VERSION, "fps": performance.fps}
     if _read(folder / _MANIFEST).get("request") == request:
         return folder
     subject = Subject(size, identity)
-    truth = _truth(subject, performance)
+    truth = _truth(subject, performance, report)
     with _writing(folder):
         _prepare(folder, request)
         _write_frames(folder, subject, performance, truth, report)
@@ -131,9 +132,11 @@ def _prepare(folder: Path, request: dict[str, Any]) -> None:
         (folder / pattern).parent.mkdir(exist_ok=True)
 
 
-def _truth(subject: Subject, performance: Performance) -> _Truth:
+def _truth(subject: Subject, performance: Performance, report: Report) -> _Truth:
     flat, solid, rotation, translation = [], [], [], []
-    for params, euler, move in zip(performance.params, performance.euler, performance.translation):
+    for i, (params, euler, move) in enumerate(zip(performance.params, performance.euler, performance.translation)):
+        if i % _TRUTH_EVERY == 0:
+            report(0, len(performance), {"stage": "landmarks"}, None)
         pose = subject.pose(euler, move)
         points2d, points3d = subject.landmarks(params, pose)
         r, t = subject.world_to_camera(pose)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..audio import Sound, frame_count
 from ..errors import TalkingHeadsError
+from ..progress import Report, silent
 from . import articulation, espeak, formant, letters
 from . import text as script_text
 from .articulation import Phoneme
@@ -47,7 +48,7 @@ class Performance:
 
 
 def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str = "en-us+f3", engine: str = "auto",
-            text: str | Sequence[str] | None = None, script: str = "grammar") -> Performance:
+            text: str | Sequence[str] | None = None, script: str = "grammar", report: Report = silent) -> Performance:
     """Makes a performance; the same arguments give the same bits.
 
     Args:
@@ -57,12 +58,13 @@ def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str =
         engine: "espeak", "formant", or "auto" (espeak where the library is found).
         text: what to say, one line or several; None draws a script.
         script: "grammar" (endless) or "lines" (twelve fixed lines, shuffled and repeated).
+        report: called with 0 of 1 before each line of the formant voice, the slow one; may raise to cancel.
     Raises:
         TalkingHeadsError: a length, engine or script that cannot be; the engine "espeak" without its library.
     """
     _check(seconds, fps, text, script)
     engine = _choose(engine)
-    wave, rate, phonemes, lines = _speak(seconds, seed, voice, engine, _given(text), script)
+    wave, rate, phonemes, lines = _speak(seconds, seed, voice, engine, _given(text), script, report)
     length = len(wave) / rate
     frames = frame_count(length, fps)
     phonemes = articulation.with_silences(phonemes, length)
@@ -112,11 +114,11 @@ def _given(text: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return lines
 
 
-def _speak(seconds, seed, voice, engine, given, script):
+def _speak(seconds, seed, voice, engine, given, script, report):
     """-> (float32 [N], Hz, phonemes, lines), exactly `seconds` long, or as long as the given text needs."""
     rng = np.random.default_rng(seed)
     lines, gaps = _script(seconds, rng, given, script)
-    spoken = _with_espeak(lines, voice, rng) if engine == "espeak" else _with_formants(lines, seed)
+    spoken = _with_espeak(lines, voice, rng) if engine == "espeak" else _with_formants(lines, seed, report)
     rate = spoken[0].rate
     wanted = None if seconds is None else int(round(seconds * rate))
     pieces, phonemes, said, at = [], [], [], 0
@@ -152,9 +154,10 @@ def _with_espeak(lines, voice, rng) -> list[espeak.Spoken]:
                          for line in lines])
 
 
-def _with_formants(lines, seed) -> list[espeak.Spoken]:
+def _with_formants(lines, seed, report) -> list[espeak.Spoken]:
     out = []
     for i, line in enumerate(lines):
+        report(0, 1, {"stage": "voice"}, None)
         rng = np.random.default_rng([seed, 5, i])
         phonemes = letters.read_aloud(line, rng)
         seconds = phonemes[-1][2] + .1 if phonemes else .3

@@ -98,6 +98,24 @@ def test_an_unfinished_run_of_other_tracks_or_features_is_named(tiny_dataset, ti
         train_avatar(folder, path, preset=tiny_config)
 
 
+def test_what_was_learnt_survives_a_disk_that_is_full_at_the_end(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path, monkeypatch):
+    from talking_heads.hmtalker_core import training
+
+    def full(avatar, path):
+        raise TalkingHeadsError("The avatar file must fit", "no space", "Free some")
+
+    path, steps = tmp_path / "a.safetensors", []
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_avatar", full)
+        with pytest.raises(TalkingHeadsError, match="no space"):
+            train_avatar(tiny_dataset, path, preset=tiny_config)
+    assert not path.exists() and unfinished_path(path).exists()
+    train_avatar(tiny_dataset, path, preset=tiny_config, report=lambda done, *_: steps.append(done))
+    first, second = load_file(tiny_avatar_path), load_file(path)
+    assert not steps, "only the finishing is done again"
+    assert all(torch.equal(first[name], second[name]) for name in first) and not unfinished_path(path).exists()
+
+
 def test_motion_learns_something(tiny_dataset, tiny_config, tmp_path):
     """More steps bring the picture closer: the running loss of the face phase falls by a fifth."""
     from dataclasses import replace

@@ -90,6 +90,63 @@ def test_ctrl_c_stops_within_a_step_with_130(tmp_path):
     assert "Interrupted." in told and "Traceback" not in told
 
 
+def test_ctrl_c_while_the_job_still_loads_is_not_forgotten(run, monkeypatch, capsys):
+    """A run forgets stops of earlier runs when it begins; one that came during its own validation must survive that."""
+    from talking_heads.host import graph
+
+    validate = graph.validate_prompt
+
+    async def pressed_meanwhile(*given, **named):
+        os.kill(os.getpid(), signal.SIGINT)
+        return await validate(*given, **named)
+
+    monkeypatch.setattr(graph, "validate_prompt", pressed_meanwhile)
+    assert run(CHAIN) == 130
+    assert "Interrupted." in capsys.readouterr().err and not list(Path("output").rglob("*.png"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_stopped_from_outside_keeps_its_state(tmp_path, tiny_dataset, number):
+    """A real training in a process of its own, stopped at its first steps."""
+    command = [sys.executable, "-m", "talking_heads.host.cli", "train", "avatar", str(tiny_dataset), "me", "--steps", "0.02",
+               "--device", "cpu"]
+    job = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    for line in job.stderr:
+        if "Training" in line:
+            break
+    job.send_signal(number)
+    _, told = job.communicate(timeout=120)
+    assert job.returncode == 130 and "continues where it stopped" in told and "Traceback" not in told
+    assert os.listdir(tmp_path) == ["me.training.safetensors"]
+    from talking_heads.media_core.files import load_tensors
+
+    done = load_tensors(tmp_path / "me.training.safetensors", kind="training", version=1)[1]["at"]
+    assert done >= 1
+
+
+@pytest.mark.parametrize("command", [["run", "w.json"], ["demo"]])
+def test_an_output_folder_that_cannot_be_written_is_told_before_any_work(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("w.json").write_text(json.dumps({"1": {"class_type": "ToyFail", "inputs": {"value": 3}}}))
+    Path("output").write_text("a file where the folder should be")
+    assert cli.main(command) == 1
+    assert "output folder must be writable" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs POSIX permissions, which root has not")
+def test_a_read_only_output_folder_is_told(run, tmp_path, capsys):
+    (tmp_path / "output").mkdir(mode=0o555)
+    assert run(CHAIN) == 1
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_training_into_a_folder_that_cannot_be_made_says_so_before_the_first_step(tmp_path, tiny_dataset, capsys):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["train", "avatar", str(tiny_dataset), str(tmp_path / "file" / "a"), "--device", "cpu"]) == 1
+    told = capsys.readouterr().err
+    assert "training file" in told and "Training\n" not in told
+
+
 def test_demo_copies_the_film_and_tells_its_speed(tmp_path, monkeypatch, capsys):
     from PIL import Image
     from talking_heads.host import jobs

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -95,7 +97,7 @@ def test_a_finished_folder_is_used_again(folder):
     calls = []
     before = (folder / "manifest.json").stat().st_mtime_ns
     assert export_dataset(folder, **REQUEST, report=lambda *a: calls.append(a)) == folder
-    assert not calls and (folder / "manifest.json").stat().st_mtime_ns == before
+    assert not [done for done, *_ in calls if done] and (folder / "manifest.json").stat().st_mtime_ns == before
 
 
 def test_cancelling_leaves_no_manifest_and_the_next_call_continues(folder, tmp_path):
@@ -107,11 +109,42 @@ def test_cancelling_leaves_no_manifest_and_the_next_call_continues(folder, tmp_p
         verify_dataset(target)
     kept = (target / "gt_imgs/0.jpg").stat().st_mtime_ns
     previews = []
-    export_dataset(target, **REQUEST, report=lambda done, total, info, preview: previews.append((done, total, preview)))
+    export_dataset(target, **REQUEST, report=lambda done, total, info, preview: done and previews.append((done, total, preview)))
     assert [d for d, _, _ in previews] == list(range(1, FRAMES + 1)) and previews[0][2] is None
     assert any(p is not None and p.shape == (SIZE, SIZE, 3) for _, _, p in previews)
     assert (target / "gt_imgs/0.jpg").stat().st_mtime_ns == kept, "finished frames are kept"
     assert verify_dataset(target)["checksums"] == verify_dataset(folder)["checksums"], "as if it had never stopped"
+
+
+def test_it_stops_before_the_first_frame_too(tmp_path):
+    with pytest.raises(Cancelled):
+        export_dataset(tmp_path / "set", **REQUEST, report=stop_after(0))
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a limit of POSIX")
+def test_a_full_disk_is_told_and_the_next_call_continues(folder, tmp_path):
+    """A real limit of the operating system: no file may grow past 2 KiB, so that the first picture does not fit."""
+    import resource
+
+    target, limits = tmp_path / "set", resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))
+    try:
+        with pytest.raises(TalkingHeadsError, match="room.*it continues"):
+            export_dataset(target, **REQUEST)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not (target / "manifest.json").exists() and not list(target.rglob("*.part*"))
+    export_dataset(target, **REQUEST)
+    assert verify_dataset(target)["checksums"] == verify_dataset(folder)["checksums"]
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TalkingHeadsError, match="writable"):
+        export_dataset(tmp_path / "file" / "set", **REQUEST)
 
 
 def test_another_request_replaces_the_folder_and_foreign_folders_are_left_alone(tmp_path):
