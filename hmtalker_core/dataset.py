@@ -59,6 +59,7 @@ class AvatarDataset:
         folder: where it lies.
         size: (H, W) of the frames as delivered.
         fps: frames a second.
+        credit: what the manifest says of the pictures' origin; avatars carry it on.
         focal: pixels, at `size`.
         poses: [F, 4, 4] float32 camera to head, OpenGL axes, metres.
         au: [F, 17] float32 intensities 0..5 in `media_core.motion.AU_NAMES`' order; NaN where unknown.
@@ -68,8 +69,8 @@ class AvatarDataset:
     """
 
     def __init__(self, folder: Path, files: dict[str, list[Path]], cameras: CameraTable, au: np.ndarray, landmarks: np.ndarray,
-                 fps: float, size: Optional[int], cache_bytes: int):
-        self.folder, self.fps, self.au, self.poses = folder, fps, au, cameras.poses
+                 fps: float, size: Optional[int], cache_bytes: int, credit: str = ""):
+        self.folder, self.fps, self.credit, self.au, self.poses = folder, fps, credit, au, cameras.poses
         self.train_index, self.val_index = cameras.train, cameras.val
         self._files, self._cache_bytes, self._cached_bytes = files, cache_bytes, 0
         self._cache: OrderedDict[int, Frame] = OrderedDict()
@@ -103,10 +104,10 @@ class AvatarDataset:
                  "background": [_background_path(folder)]}
         files.update({name: _numbered(folder / name, kinds, count) for name, kinds in FOLDERS.items()})
         files["teeth_mask"] = _numbered(folder / "teeth_mask", (".npy",), count) if (folder / "teeth_mask").is_dir() else []
-        fps = _fps(folder / "manifest.json")
+        fps, credit = _manifest(folder / "manifest.json")
         au = read_action_units(folder / "au.csv", count, fps)
         landmarks = np.stack([_landmarks(path) for path in files["lms"]])
-        return cls(folder, files, cameras, au, landmarks, fps, size, cache_bytes)
+        return cls(folder, files, cameras, au, landmarks, fps, size, cache_bytes, credit)
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -204,17 +205,19 @@ def _numbered(folder: Path, kinds: tuple[str, ...], count: int) -> list[Path]:
     return [found[number] for number in range(count)]
 
 
-def _fps(manifest: Path) -> float:
+def _manifest(manifest: Path) -> tuple[float, str]:
+    """(frames a second, credit); FPS and nothing without the file."""
     if not manifest.is_file():
-        return FPS
+        return FPS, ""
     try:
-        fps = float(json.loads(manifest.read_text("utf-8")).get("fps", FPS))
+        table = json.loads(manifest.read_text("utf-8"))
+        fps, credit = float(table.get("fps", FPS)), str(table.get("credit", ""))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise FileFormatError("manifest.json must be a JSON object with a number `fps`", f"{manifest} is not ({error})",
                               "Delete it (25 frames a second are then assumed), or make the data set again") from error
     if not 0 < fps < 1000:
         raise FileFormatError("A data set's frame rate must lie in 0..1000", f"{fps}", "Correct `fps` in manifest.json")
-    return fps
+    return fps, credit
 
 
 def _landmarks(path: Path) -> np.ndarray:  # -> [68, 2] float64

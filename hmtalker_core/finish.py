@@ -32,7 +32,7 @@ def build_avatar(run: Run, encoder: str) -> Avatar:
     record: dict[str, Any] = {
         "encoder": encoder, "audio": audio_arguments(clip), "blink_ceiling": clip.blink_ceiling, "au_known": list(clip.au_known),
         "training": config.to_json() | {"seed": run.seed, "frames": len(data.train_index)}, "licence": LICENCE,
-        "credit": getattr(data, "credit", "")}
+        "credit": data.credit}
     parts = [copy.deepcopy(part) for part in (run.face.field, run.mouth.field, run.face.net, run.mouth.net)]
     return Avatar(*parts, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
                   record).to(clip.device)

@@ -229,7 +229,8 @@ def test_any_number_of_workers_makes_the_same_film(tiny_avatar, motion):
     from talking_heads.hmtalker_core.streaming import streamed
 
     before = torch.get_num_threads()
-    films = [np.concatenate(list(streamed(tiny_avatar, motion, chunk, workers))) for chunk, workers in ((4, 1), (4, 3), (25, 2), (1, 2))]
+    ways = ((4, 1), (4, 3), (25, 2), (1, 2))  # chunk, workers
+    films = [np.concatenate(list(streamed(tiny_avatar, motion, *way))) for way in ways]
     assert films[0].shape == (25, 64, 64, 3) and all(np.array_equal(films[0], film) for film in films[1:])
     assert torch.get_num_threads() == before, "the caller's threads are left alone"
     stream = streamed(tiny_avatar, motion, 2, 2)

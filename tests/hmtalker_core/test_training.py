@@ -37,6 +37,7 @@ def test_runs_report_every_step_and_show_pictures(tiny_dataset, tiny_config, tmp
     assert np.isfinite(report.losses).all(), "no figure shown is NaN, not at the end of a phase either"
     assert report.pictures and report.pictures[0].dtype == np.uint8
     assert avatar.config["quality"]["head_psnr"] > 5
+    assert "never said" in avatar.config["credit"], "the data set's credit goes with the avatar"
     assert not unfinished_path(tmp_path / "a.safetensors").exists()
 
 
