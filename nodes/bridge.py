@@ -24,7 +24,7 @@ MODELS = "talking_heads"  # the model folder's name
 DATASETS = "talking_heads/datasets"  # below ComfyUI's output folder
 PACK_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 log = logging.getLogger("talking_heads")
-UNFINISHED = ".training.safetensors"  # how hmtalker_core.training names the state of an unfinished run
+NO_AVATARS = (".training.safetensors", "speech_prior.safetensors")  # an unfinished training's state; where audio nets start
 
 _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
@@ -95,7 +95,7 @@ def register_model_folder() -> None:
 
 def avatar_files() -> list[str]:
     """The avatars to choose from: the user's, then those shipped with the pack."""
-    return [name for name in folder_paths.get_filename_list(MODELS) if not name.endswith(UNFINISHED)]
+    return [name for name in folder_paths.get_filename_list(MODELS) if not name.endswith(NO_AVATARS)]
 
 
 def avatar_path(name: str) -> Path:

@@ -53,7 +53,8 @@ def export_dataset(folder, seconds: float | None, seed: int, *, size: int = 256,
         seconds, seed, engine, text, voice: as for `perform`.
         size: pixels, both ways.
         identity: which invented person (None is the portrait itself: for tests only).
-        report: called once a frame, and with 0 done while those are prepared; what it raises stops the export, which the same call later continues.
+        report: called once a frame, and with 0 done while those are prepared; what it raises stops the export, which the same
+            call later continues.
     Raises:
         TalkingHeadsError: see `perform` and `Subject`; or the folder holds something else, is full or cannot be written.
     """

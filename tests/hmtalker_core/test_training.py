@@ -99,7 +99,7 @@ def test_an_unfinished_run_of_other_tracks_or_features_is_named(tiny_dataset, ti
         train_avatar(folder, path, preset=tiny_config)
 
 
-def test_what_was_learnt_survives_a_disk_that_is_full_at_the_end(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path, monkeypatch):
+def test_what_was_learnt_survives_a_disk_full_at_the_end(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path, monkeypatch):
     from talking_heads.hmtalker_core import training
 
     def full(avatar, path):

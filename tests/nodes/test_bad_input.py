@@ -1,4 +1,4 @@
-"""Bad input to nodes, as a user meets it: a clear error, nothing lost. What single parts do stands beside those parts' own tests."""
+"""Bad input to nodes, as a user meets it: a clear error, nothing lost. What single parts do stands with those parts' tests."""
 from __future__ import annotations
 
 import os
@@ -17,6 +17,7 @@ def node(class_type: str, **inputs) -> dict:
     return {"class_type": class_type, "inputs": inputs}
 
 
+SUBJECT = node("TalkingHead_SyntheticSubject", seconds=1.0, seed=0, size=64, identity=3, voice="formant", name="s", text="")
 DATASET = node("TalkingHead_LoadDataset", place="input", folder="person")
 TRAIN = node("HMTalker_TrainAvatar", dataset=["dataset", 0], preset="preview", steps=0.001, seed=0, name="me", resume=True)
 
@@ -110,8 +111,9 @@ def rewritten(source: Path, target: Path, **header: str) -> None:
 
 
 @pytest.mark.parametrize(("header", "word"), [
-    ({"version": "2"}, "Update"), ({"version": "two"}, "Update"), ({"config": None}, "description"), ({"config": "[]"}, "description"),
-    ({"config": "{}"}, "garbles"), ({"kind": "speech"}, "kind"), ({"kind": None}, "made by Talking Heads")])
+    ({"version": "2"}, "Update"), ({"version": "two"}, "Update"), ({"config": None}, "description"),
+    ({"config": "[]"}, "description"), ({"config": "{}"}, "garbles"), ({"kind": "speech"}, "kind"),
+    ({"kind": None}, "made by Talking Heads")])
 def test_avatar_files_of_other_versions_and_kinds(host_with_avatar, base, header, word):
     models = base / "models" / "talking_heads"
     rewritten(models / "tiny.safetensors", models / "odd.safetensors", **header)
@@ -173,7 +175,8 @@ def reshape(folder: Path, width: int, height: int) -> None:
 
     first = Image.open(folder / "bc.jpg")
     scale = np.array([width, height]) / first.size
-    for path in [folder / "bc.jpg", *(p for name in ("ori_imgs", "gt_imgs", "torso_imgs", "parsing") for p in (folder / name).iterdir())]:
+    pictures = [path for name in ("ori_imgs", "gt_imgs", "torso_imgs", "parsing") for path in (folder / name).iterdir()]
+    for path in [folder / "bc.jpg", *pictures]:
         if path.suffix == ".lms":
             np.savetxt(path, np.loadtxt(path) * scale, fmt="%.3f")
         else:
@@ -252,8 +255,7 @@ class TestFullDisk:
         assert result.status == "success" and result.executed == ["save"], "the film itself was not lost"
 
     def test_a_subject_goes_on_when_there_is_room(self, host_with_avatar, base):
-        subject = node("TalkingHead_SyntheticSubject", seconds=1.0, seed=0, size=64, identity=3, voice="formant", name="s", text="")
-        prompt = {"subject": subject, "show": node("PreviewImage", images=["subject", 1])}
+        prompt = {"subject": SUBJECT, "show": node("PreviewImage", images=["subject", 1])}
         with no_file_beyond(2048):
             assert "it continues" in failure(host_with_avatar.run(prompt))
         assert host_with_avatar.run(prompt).status == "success"
@@ -292,6 +294,6 @@ def test_a_film_cannot_be_saved_outside(host_with_avatar, base, prefix):
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", "con"])
 def test_a_subject_cannot_be_written_outside(host_with_avatar, base, name):
-    subject = node("TalkingHead_SyntheticSubject", seconds=1.0, seed=0, size=64, identity=3, voice="formant", name=name, text="")
+    subject = {**SUBJECT, "inputs": {**SUBJECT["inputs"], "name": name}}
     message = failure(host_with_avatar.run({"subject": subject, "show": node("PreviewImage", images=["subject", 1])}))
     assert "file name" in message and not files(base / "output")
