@@ -74,8 +74,8 @@ class DriveAvatar(io.ComfyNode):
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
                              tooltip="Decides the generated blinks; the lips do not depend on it."),
                 sockets.Expression.Input("expression", optional=True,
-                                         tooltip="Your own action units for brows, eyes and blinks. Unknown (NaN) values keep "
-                                                 "the avatar's."),
+                                         tooltip="Your own action units: brows, eyes and blinks as given, lower-face units "
+                                                 "beside the speech. Unknown (NaN) values keep the avatar's."),
                 sockets.Pose.Input("pose", optional=True,
                                    tooltip="Your own head pose, frame by frame; played to and fro if too short."),
             ],
