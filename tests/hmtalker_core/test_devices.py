@@ -1,0 +1,84 @@
+"""Tensors of one device meet tensors of the same one. No card is at hand here: torch's `meta` device, which holds no numbers but
+refuses to be mixed with the CPU in most operations, stands for it; a stand-in takes the rasteriser's place."""
+import numpy as np
+import pytest
+import torch
+from talking_heads.hmtalker_core import avatar as avatars
+from talking_heads.hmtalker_core import stages
+from talking_heads.hmtalker_core.audio_net import net_arguments
+from talking_heads.hmtalker_core.batches import Clip, View
+from talking_heads.hmtalker_core.branches import Branch
+from talking_heads.hmtalker_core.config import preset
+from talking_heads.hmtalker_core.gaussians import GaussianField
+from talking_heads.hmtalker_core.motion import FaceMotionNet, MouthMotionNet
+from talking_heads.hmtalker_core.torso import TorsoModel
+from talking_heads.media_core.motion import PoseTrack
+
+THERE, COUNT, FRAMES, H, W = torch.device("meta"), 50, 20, 48, 40
+CONFIG = preset("preview")
+
+
+def there(*shape, dtype=torch.float32):
+    return torch.zeros(shape, device=THERE, dtype=dtype)
+
+
+def drawn(means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree=None, backend="auto"):
+    """Shapes and graph of `rasterization`; every argument takes part in one sum."""
+    channels = 3 if sh_degree is not None else colors.shape[-1]
+    means2d = means[..., None, :, :2] * 1
+    total = sum(x.sum() for x in (means2d, means, quats, scales, opacities, colors, viewmats, Ks))
+    whole = total.expand(*means.shape[:-2], 1, height, width, channels) * 1
+    return whole, whole[..., :1], {"means2d": means2d, "radii": there(*means2d.shape, dtype=torch.int32)}
+
+
+@pytest.fixture()
+def scene(monkeypatch):
+    for module in (stages, avatars):
+        monkeypatch.setattr(module, "rasterization", drawn)
+    monkeypatch.setattr(stages, "known_channels", lambda *_: slice(None))  # `meta` cannot count what a mask selects
+    clip = Clip(None, there(FRAMES, 80, 16), there(FRAMES, 17), (True,) * 17, 2.0, there(FRAMES, 4, 4), THERE)
+    view = View(3, there(H, W, 3), there(H, W, 3), *(there(H, W, 1) for _ in range(5)), there(4, 4), there(3, 3))
+    nets = FaceMotionNet().to(THERE), MouthMotionNet().to(THERE)
+    face, mouth = (Branch(GaussianField.empty(COUNT).to(THERE), net, 0.1, 100) for net in nets)
+    return clip, view, face, mouth
+
+
+@pytest.mark.parametrize("path", ["audio", "masked", "vanilla"])
+def test_every_stage_stays_on_its_device(scene, monkeypatch, path):
+    clip, view, face, mouth = scene
+    monkeypatch.setattr(stages, "draw_path", lambda *_: path)
+    generator = torch.Generator()
+    step = CONFIG.face.static + -CONFIG.face.static % CONFIG.attention_every
+    for loss in (stages.face_loss(face, clip, view, 0, CONFIG, generator)[0],
+                 stages.face_loss(face, clip, view, step, CONFIG, generator)[0],
+                 stages.mouth_loss(mouth, clip, view, CONFIG.mouth.static, CONFIG, generator)[0],
+                 stages.fuse_loss(face, mouth, clip, view, 0, CONFIG, generator)[0]):
+        assert loss.device == THERE
+        loss.backward()
+    for branch in (face, mouth):
+        branch.density.accumulate(there(COUNT, 2), there(COUNT, 2, dtype=torch.int32), W, H)
+        branch.field_optimizer.step()
+        branch.net_optimizer.step()
+
+
+@pytest.mark.parametrize("size", [None, (64, 56)])
+def test_rendering_stays_on_its_device(scene, monkeypatch, size):
+    clip, _, face, mouth = scene
+    poses = PoseTrack(torch.eye(4).repeat(7, 1, 1), 500.0, (H, W))
+    torso = TorsoModel(there(4, H, W, dtype=torch.uint8), there(3, 4, H, W, dtype=torch.int8), there(3), there(7, 3),
+                       (0, H, 0, W), (H, W))
+    avatar = avatars.Avatar(face.field, mouth.field, face.net, mouth.net, poses, torch.zeros(7, 17), torso,
+                            there(H, W, 3, dtype=torch.uint8), {"encoder": "mel", "audio": net_arguments(clip.features)})
+    motion = avatars.AvatarMotion(torch.zeros(7, 32), torch.zeros(7, 32), torch.zeros(7, 17), poses, torch.arange(7), "mel")
+    monkeypatch.setattr(avatars.Avatar, "_check_motion", lambda *_: None)  # reads the weights' numbers
+    for background in ("plate", (0.0, 1.0, 0.0)):
+        frames = list(avatar.render(motion, chunk=3, size=size, background=background))
+        assert [rgb.shape for rgb, _ in frames] == [(n, *(size or (H, W)), 3) for n in (3, 3, 1)]
+        assert all(rgb.device == alpha.device == THERE for rgb, alpha in frames)
+    assert avatar.splat(motion, 2)["positions"].shape == (1, 2 * COUNT, 3)
+    assert all(code.device == THERE for code in avatar._rest_codes)
+
+
+def test_meta_tensors_do_refuse_to_be_mixed():
+    with pytest.raises(RuntimeError):
+        there(3) + torch.as_tensor(np.ones(3, np.float32))
