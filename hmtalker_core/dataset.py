@@ -197,7 +197,8 @@ def _numbered(folder: Path, kinds: tuple[str, ...], count: int) -> list[Path]:
     Raises:
         FileFormatError: some are missing; the first ten are named.
     """
-    found = {int(path.stem): path for path in folder.iterdir() if path.suffix.lower() in kinds and path.stem.isdigit()}
+    inside = folder.iterdir() if folder.is_dir() else ()
+    found = {int(path.stem): path for path in inside if path.suffix.lower() in kinds and path.stem.isdigit()}
     missing = [number for number in range(count) if number not in found]
     if missing:
         raise FileFormatError(f"{folder.name}/ must hold a {kinds[0]} file for each of the {count} frames",

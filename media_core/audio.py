@@ -18,7 +18,7 @@ from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
 
 FPS = 25.0  # both papers' film rate, frames per second
-_GATE_ROWS = 4096  # rows of the silence gate computed at once; changes memory, not the gate
+_GATE_ROWS = 400  # rows of the silence gate computed at once; changes memory, not the gate
 _HIGHEST_PEAK = 64.0  # floats beyond this are integers that nobody scaled
 
 # Silence gate: levels are RMS over 40 ms in dB re full scale.
@@ -117,7 +117,7 @@ def load_sound(path: str | os.PathLike) -> Sound:
     behind the track's stated length (the rest of AAC's last block) is cut.
 
     Raises:
-        FileFormatError: no such file, not a media file, or no sound in it.
+        FileFormatError: no such file, not a media file, no sound in it, or samples that are not finite.
     """
     import av
 
@@ -134,7 +134,10 @@ def load_sound(path: str | os.PathLike) -> Sound:
                               "Export it again as WAV, FLAC or MP3") from error
     if not waveform.size:
         raise FileFormatError("The sound track must hold samples", f"that of {path.name} is empty", "Choose a file with sound")
-    return Sound(waveform, rate)
+    try:
+        return Sound(waveform, rate)
+    except TalkingHeadsError as error:  # NaN samples, say: here the file is to blame
+        raise FileFormatError(error.must, f"{path.name}: {error.came}", "Export it again, or choose another file") from error
 
 
 def save_wav(path: str | os.PathLike, sound: Sound) -> Path:

@@ -189,7 +189,7 @@ def reshape(folder: Path, width: int, height: int) -> None:
     (folder / "manifest.json").unlink()
 
 
-@pytest.mark.parametrize("damage", ["frame", "csv", "sound"])
+@pytest.mark.parametrize("damage", ["frame", "csv", "sound", "nan", "folder"])
 def test_training_on_a_damaged_recording_names_the_fault_and_keeps_the_old_avatar(host_with_avatar, base, damage):
     """The dataset node ran while all was well; the folder is damaged before training reads it."""
     from talking_heads.host.graph import Host
@@ -202,11 +202,18 @@ def test_training_on_a_damaged_recording_names_the_fault_and_keeps_the_old_avata
         (folder / "parsing" / "7.png").unlink()
     elif damage == "sound":
         (folder / "aud.wav").write_bytes(b"RIFF")
+    elif damage == "nan":
+        content = (folder / "aud.wav").read_bytes()
+        (folder / "aud.wav").write_bytes(content[:-400] + np.full(100, np.nan, "<f4").tobytes())
+    elif damage == "folder":
+        shutil.rmtree(folder / "parsing")
+        (folder / "parsing").write_text("no folder")
     else:
         rows = (folder / "au.csv").read_text().splitlines()
         (folder / "au.csv").write_text("\n".join([*rows, rows[-1]]) + "\n")
     message = failure(host_with_avatar.run({"dataset": DATASET, "train": TRAIN}))
-    assert {"frame": "7", "csv": "au.csv", "sound": "aud.wav"}[damage] in message and "Got:" in message
+    named = {"frame": "7", "csv": "au.csv", "sound": "aud.wav", "nan": "aud.wav", "folder": "parsing"}
+    assert named[damage] in message and "Got:" in message
     assert (models / "me.safetensors").read_bytes() == b"earlier"
 
 
