@@ -19,6 +19,7 @@ from .dataset import AvatarDataset
 
 BLINK = AU_NAMES.index("AU45")
 EYES = (slice(36, 42), slice(42, 48))  # landmarks of each eye
+LONGEST_GAP = 0.5  # s the sound and the film of a data set may differ
 BLINK_CEILING = 2.0  # TalkingGaussian clips AU45 here (spec 2.4); ours: a track that goes higher keeps its range
 
 
@@ -111,15 +112,21 @@ def open_clip(dataset: AvatarDataset, encoder: str, device: torch.device, report
     if not len(dataset.train_index):
         raise TalkingHeadsError("The data set must have training frames", "none in transforms_train.json",
                                 "Split the recording again, for instance 10 : 1")
-    speech = encode_speech(load_sound(dataset.sound_path), encoder, report)
+    sound, film = load_sound(dataset.sound_path), len(dataset) / dataset.fps
+    if abs(sound.duration - film) > LONGEST_GAP:
+        raise TalkingHeadsError(f"The data set's sound must last as long as its {len(dataset)} frames, {film:.2f} s",
+                                f"{dataset.sound_path.name} lasts {sound.duration:.2f} s", "Prepare the recording again")
+    speech = encode_speech(sound, encoder, report)
     features = speech.frame_windows(dataset.fps, 0, len(dataset)).to(device)
-    au, known, ceiling = clean_action_units(torch.as_tensor(np.asarray(dataset.au), dtype=torch.float32))
+    au, known, ceiling = clean_action_units(torch.as_tensor(np.asarray(dataset.au), dtype=torch.float32),
+                                                 dataset.train_index)
     c2w = torch.as_tensor(np.asarray(dataset.poses), dtype=torch.float32)
     return Clip(dataset, features, au.to(device), known, ceiling, opengl_c2w_to_viewmat(c2w).to(device), device)
 
 
-def clean_action_units(au: Tensor) -> tuple[Tensor, tuple, float]:  # [F, 17] with NaN -> [F, 17], known, blink ceiling
-    """Gaps in a unit's curve are interpolated in time; a unit that is never known becomes 0 and is marked so.
+def clean_action_units(au: Tensor, train: np.ndarray) -> tuple[Tensor, tuple, float]:  # [F, 17] with NaN -> [F, 17], known, ceiling
+    """Gaps in a unit's curve are interpolated in time; a unit that is never known becomes 0 and is marked so; AU45 is
+    clipped to a ceiling taken from the training frames `train`.
 
     Raises:
         TalkingHeadsError: no unit is known at all.
@@ -133,7 +140,7 @@ def clean_action_units(au: Tensor) -> tuple[Tensor, tuple, float]:  # [F, 17] wi
     for unit, is_known in enumerate(known):
         good = np.isfinite(curves[:, unit])
         curves[:, unit] = np.interp(time, time[good], curves[good, unit]) if is_known else 0.0
-    ceiling = max(BLINK_CEILING, float(np.quantile(curves[:, BLINK], 0.995)))
+    ceiling = max(BLINK_CEILING, float(np.quantile(curves[train, BLINK], 0.995)))
     curves[:, BLINK] = curves[:, BLINK].clip(0, ceiling)
     return torch.from_numpy(curves), known, ceiling
 

@@ -60,15 +60,18 @@ def nearest_in_window(values: np.ndarray, frames: np.ndarray, low: float, high: 
 Rule = Callable[[int], Optional[tuple[np.ndarray, float, float]]]  # step -> (values [F], low, high) or None for any frame
 
 
-def face_rule(total: int, static: int, opening: np.ndarray, blink: np.ndarray, every: int = 15) -> Rule:
+def face_rule(total: int, static: int, opening: np.ndarray, blink: np.ndarray, frames: np.ndarray,
+              every: int = 15) -> Rule:
     """One step in `every`: growing mouth openings in the static phase, growing blinks afterwards.
 
     Args:
         total, static: all steps, and those of the static phase.
         opening: [F] inner-lip opening in rows.
         blink: [F] AU45 scaled to 0..1.
+        frames: training frames; the range of openings is theirs.
+        every: steps between two that follow the rule.
     """
-    low, high = float(opening.min()), float(opening.max())
+    low, high = float(opening[frames].min()), float(opening[frames].max())
 
     def rule(step: int) -> Optional[tuple[np.ndarray, float, float]]:
         if step % every or step >= 0.8 * total:
@@ -78,10 +81,11 @@ def face_rule(total: int, static: int, opening: np.ndarray, blink: np.ndarray, e
     return rule
 
 
-def mouth_rule(total: int, static: int, au25: np.ndarray) -> Rule:
-    """Wide open mouths in the static phase, ever smaller openings every seventh step afterwards; `au25` [F] is AU25."""
-    top = float(np.percentile(au25, 95))
-    clipped, quartile = np.minimum(au25, top), float(np.percentile(au25, 25))
+def mouth_rule(total: int, static: int, au25: np.ndarray, frames: np.ndarray) -> Rule:
+    """Wide open mouths in the static phase, ever smaller openings every seventh step afterwards; `au25` [F] is AU25,
+    its percentiles are those of the training `frames`."""
+    top = float(np.percentile(au25[frames], 95))
+    clipped, quartile = np.minimum(au25, top), float(np.percentile(au25[frames], 25))
 
     def rule(step: int) -> Optional[tuple[np.ndarray, float, float]]:
         if step < static:

@@ -190,12 +190,12 @@ class Run:
     # making the parts -----------------------------------------------------------------------------------------------------------
 
     def _make_rules(self) -> dict:
-        data, plan = self.clip.dataset, self.config
+        data, plan, train = self.clip.dataset, self.config, self.clip.dataset.train_index
+        opening = np.asarray(data.openings, dtype=np.float64)
         blink = (self.clip.au[:, BLINK] / self.clip.blink_ceiling).cpu().numpy()
         au25 = self.clip.au[:, AU_NAMES.index("AU25")].cpu().numpy()
-        return {"face": face_rule(plan.face.steps, plan.face.static, np.asarray(data.openings, dtype=np.float64), blink,
-                                  plan.rule_every),
-                "mouth": mouth_rule(plan.mouth.steps, plan.mouth.static, au25)}
+        return {"face": face_rule(plan.face.steps, plan.face.static, opening, blink, train, plan.rule_every),
+                "mouth": mouth_rule(plan.mouth.steps, plan.mouth.static, au25, train)}
 
     def _make_warmup_optimizer(self) -> torch.optim.AdamW:
         net = self.face.net

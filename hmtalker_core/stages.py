@@ -94,8 +94,8 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
         loss = loss + config.lambda_motion * motion_regulariser(out.d_xyz, out.d_rot, out.d_opacity, out.d_scale)
         if step % config.attention_every == 0:
             loss = loss + config.attention_every * config.lambda_attention * _attention_loss(branch, view, out, hair_counts)
-        some = torch.randint(len(clip.features), (config.align_batch - 1,), generator=generator)
-        frames = torch.cat([torch.tensor([view.index]), some]).to(clip.device)
+        some = torch.randint(len(clip.dataset.train_index), (config.align_batch - 1,), generator=generator)
+        frames = torch.cat([torch.tensor([view.index]), torch.as_tensor(clip.dataset.train_index)[some]]).to(clip.device)
         loss = loss + align_weight(config) * align_loss(branch.net, clip, frames, config, generator)
     return loss, shot, image, target
 

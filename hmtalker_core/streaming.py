@@ -36,7 +36,7 @@ class RenderSummary:
 
 
 def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, sound: Optional[Sound] = None, *,
-                 chunk: int = 8, backend: str = "auto", background: Background = "plate", size: Optional[tuple[int, int]] = None,
+                 chunk: int = 4, backend: str = "auto", background: Background = "plate", size: Optional[tuple[int, int]] = None,
                  torso: bool = True, workers: Optional[int] = None, crf: int = 18, metadata: Optional[Mapping[str, Any]] = None,
                  report: Report = silent) -> RenderSummary:
     """Renders a motion into an H.264 (+ AAC) mp4. The encoder works on one chunk while the next ones are rendered.
@@ -65,14 +65,15 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
     return RenderSummary(Path(path), total, time.perf_counter() - started)
 
 
-def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 8, workers: Optional[int] = None,
+def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: Optional[int] = None,
              **options: Any) -> Iterator[np.ndarray]:
     """The frames of a motion as uint8 [B, H, W, 3], in order, `workers` chunks at once.
 
     Threads that each render whole frames with single-threaded torch use a CPU far better than torch's own threads inside its many
     small operations. At most workers + 1 chunks exist at a time. Closing the generator waits for the chunks in work.
     """
-    workers = workers or (min(torch.get_num_threads(), MOST_WORKERS) if avatar.device.type == "cpu" else 1)
+    before = torch.get_num_threads()
+    workers = workers or (min(before, MOST_WORKERS) if avatar.device.type == "cpu" else 1)
     avatar.prepare()
     pending: deque[Future] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="render", initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -86,6 +87,7 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 8, workers: Opti
         finally:
             for future in pending:
                 future.cancel()
+            torch.set_num_threads(before)  # the workers' own setting is also the default of threads to come
 
 
 def _rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:

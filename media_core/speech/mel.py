@@ -21,7 +21,7 @@ PRE_EMPHASIS = 0.97
 REFERENCE_DB = 20.0  # dB taken off
 RANGE_DB = 100.0  # dB under the reference mapped onto -LIMIT..LIMIT
 LIMIT = 4.0
-ROWS = 4096  # rows a slice, 51 s
+ROWS = 400  # rows a slice, 5 s
 
 
 def mel_spectrogram(mono: np.ndarray, report: Report = silent, rows: int = ROWS) -> np.ndarray:  # [N] -> [N // 200 + 1, 80]

@@ -9,6 +9,7 @@ from talking_heads.hmtalker_core.checkpoints import load_avatar
 from talking_heads.hmtalker_core.config import TrainConfig, preset, presets
 from talking_heads.hmtalker_core.curriculum import FrameOrder, choose_frame, face_rule, mouth_rule, nearest_in_window
 from talking_heads.hmtalker_core.training import train_avatar, unfinished_path
+from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 
 
@@ -134,6 +135,7 @@ def test_motion_learns_something(tiny_dataset, tiny_config, tmp_path):
     (lambda d: (d / "parsing" / "3.png").unlink(), "3"),
     (lambda d: (d / "au.csv").write_text("\n".join((d / "au.csv").read_text().splitlines()[:-9])), "au.csv"),
     (lambda d: (d / "aud.wav").unlink(), "aud.wav"),
+    (lambda d: save_wav(d / "aud.wav", Sound(np.zeros((1, 1600), np.float32), 16000)), "lasts 0.10 s"),
 ])
 def test_broken_data_sets_say_what_is_wrong(tiny_dataset, tiny_config, tmp_path, damage, words):
     folder = tmp_path / "data"
@@ -205,7 +207,7 @@ def test_rules_always_find_a_frame():
     rng = np.random.default_rng(0)
     assert nearest_in_window(values, np.arange(3), 0.9, 1.2, rng) == 2
     order = FrameOrder(np.arange(3), seed=0, stage=1)
-    never_blinks = face_rule(1000, 60, values, np.zeros(3), every=15)
+    never_blinks = face_rule(1000, 60, values, np.zeros(3), np.arange(3), every=15)
     assert all(choose_frame(order, never_blinks, s) in (0, 1, 2) for s in range(0, 1000, 15))
-    always_shut = mouth_rule(1000, 60, np.zeros(3))
+    always_shut = mouth_rule(1000, 60, np.zeros(3), np.arange(3))
     assert all(choose_frame(order, always_shut, s) in (0, 1, 2) for s in range(0, 1000, 7))
