@@ -124,7 +124,7 @@ def open_clip(dataset: AvatarDataset, encoder: str, device: torch.device, report
     return Clip(dataset, features, au.to(device), known, ceiling, opengl_c2w_to_viewmat(c2w).to(device), device)
 
 
-def clean_action_units(au: Tensor, train: np.ndarray) -> tuple[Tensor, tuple, float]:  # [F, 17] with NaN -> [F, 17], known, ceiling
+def clean_action_units(au: Tensor, train: np.ndarray) -> tuple[Tensor, tuple, float]:  # [F, 17] -> [F, 17], known, ceiling
     """Gaps in a unit's curve are interpolated in time; a unit that is never known becomes 0 and is marked so; AU45 is
     clipped to a ceiling taken from the training frames `train`.
 
