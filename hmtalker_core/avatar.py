@@ -9,7 +9,6 @@
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Iterator, Literal, Mapping, Optional, Sequence
 from zlib import crc32
@@ -22,45 +21,18 @@ from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTr
 from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech
 from .audio_net import HALF, audio_windows
+from .avatar_motion import AvatarMotion, smooth_in_time
 from .camera import intrinsics, opengl_c2w_to_viewmat
 from .compose import compose, coverage
 from .gaussians import GaussianField
 from .motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
 from .rasterizer import rasterization
+from .splat import as_splat
 from .torso import TorsoModel
 
 BLINK = AU_NAMES.index("AU45")
-# Signs of the real spherical harmonics, degrees 0 to 3 in 3D Gaussian Splatting's order, when (x, y, z) becomes (x, -y, -z).
-_SH_TURN = (1, -1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1)
 DRIVE_CHUNK = 128  # frames whose speech windows are held at once
-SOURCE = "HM-Talker A2AM"  # what an expression track made by `drive` calls itself
 Background = Literal["plate", "black"] | Sequence[float]
-
-
-@dataclass(frozen=True)
-class AvatarMotion:
-    """What an avatar does in T frames; cheap, and everything that `render` needs besides the avatar."""
-
-    codes: Tensor  # float32 [T, 32] fused lower-face codes c_f
-    mouth_codes: Tensor  # float32 [T, 32] codes of the inside-mouth net
-    au: Tensor  # float32 [T, 17] intensities 0..5: the upper ones act, the lower ones are what the speech predicts
-    poses: PoseTrack  # T camera-to-head poses
-    torso_index: Tensor  # int64 [T] state of the torso model
-    encoder: str  # speech encoder the codes come from
-    version: int = 1
-    avatar: str = ""  # `Avatar.fingerprint` of the one it was made for; "" is not checked
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    @property
-    def fps(self) -> float:
-        return self.poses.fps
-
-    @property
-    def expression(self) -> ExpressionTrack:
-        """The action units as a track to look at, edit, and give back to `drive`."""
-        return ExpressionTrack(self.au, self.fps, SOURCE)
 
 
 class Avatar:
@@ -321,22 +293,7 @@ class Avatar:
         if not 0 <= frame < len(motion):
             raise TalkingHeadsError(f"The frame must lie in 0..{len(motion) - 1}", f"{frame}", "Choose a frame of this motion")
         face, inside = self.offsets(motion, frame, frame + 1)
-        parts = [self.face.deformed(*(x[0] for x in face)), self.mouth.deformed(inside[0])]
-        together = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
-        turn = together["means"].new_tensor([1.0, -1.0, -1.0])  # head frame (Y up, Z to the viewer) turned half about X
-        signs = turn.new_tensor(_SH_TURN[:together["colors"].shape[1]])[:, None]
-        w, x, y, z = together["quats"].unbind(-1)
-        return {"positions": (together["means"] * turn)[None], "scales": together["scales"][None],
-                "rotations": torch.stack([-x, w, -z, y], dim=-1)[None], "opacities": together["opacities"][None, :, None],
-                "sh": (together["colors"] * signs)[None], "counts": torch.tensor([len(together["means"])])}
-
-
-def smooth_in_time(x: Tensor, sigma: float) -> Tensor:  # [T, D] -> [T, D]
-    """A Gaussian of `sigma` frames along time, without delay; the ends repeat."""
-    reach = max(1, int(3 * sigma + 0.5))
-    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / sigma) ** 2)
-    padded = torch.cat([x[:1].expand(reach, -1), x, x[-1:].expand(reach, -1)]).T[:, None]
-    return torch.nn.functional.conv1d(padded, (weights / weights.sum()).view(1, 1, -1))[:, 0].T
+        return as_splat([self.face.deformed(*(x[0] for x in face)), self.mouth.deformed(inside[0])])
 
 
 def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:  # [B, h, w, C] -> [B, H, W, C]

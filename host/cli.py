@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     avatar.add_argument("--steps", type=float, default=1.0, metavar="FACTOR", help="times the preset's steps (default: 1)")
     avatar.add_argument("--seed", type=int, default=0)
     avatar.add_argument("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
+    avatar.add_argument("--lpips", metavar="FILE", help="AlexNet-LPIPS weights (.safetensors) for the perceptual terms; none ship")
     avatar.add_argument("--no-resume", dest="resume", action="store_false", help="begin anew where an unfinished run stands")
 
     doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and lacks")
@@ -91,7 +92,7 @@ def dispatch(options: argparse.Namespace) -> int:
         return jobs.run_workflow(options.workflow, options.settings, base_dir=base, output_dir=options.output_dir,
                                  input_dir=options.input_dir, packs=options.packs, debug=options.debug)
     return jobs.train_avatar(options.dataset, options.out, preset=options.preset, steps=options.steps, seed=options.seed,
-                             device=options.device, resume=options.resume)
+                             device=options.device, resume=options.resume, lpips=options.lpips)
 
 
 if __name__ == "__main__":

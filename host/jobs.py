@@ -146,7 +146,8 @@ def _tell_film(path: Path, rendering: float, whole: float) -> None:
           f"rendered at {film.frames / rendering:.1f} frames/s")
 
 
-def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int, device: str | None, resume: bool) -> int:
+def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int, device: str | None, resume: bool,
+                 lpips: str | None = None) -> int:
     """`talking-heads train avatar`: a data set folder to an avatar file (`out`, .safetensors is added); Ctrl-C keeps what was
     learnt."""
     from ..hmtalker_core import training
@@ -165,7 +166,7 @@ def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int
     try:
         with stoppable(lambda: stopped.append(True)):
             avatar = training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume,
-                                           report=report)
+                                           lpips_weights=lpips, report=report)
     except Cancelled:
         line.close()
         print("Interrupted. The same command continues where it stopped.", file=sys.stderr)

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import torch
-from talking_heads.hmtalker_core.avatar import smooth_in_time
+from talking_heads.hmtalker_core.avatar_motion import smooth_in_time
 from talking_heads.hmtalker_core.checkpoints import load_avatar, save_avatar
 from talking_heads.hmtalker_core.rasterizer import rasterization
 from talking_heads.hmtalker_core.streaming import render_video
