@@ -23,13 +23,14 @@ class Branch:
         extent: scene extent in metres (spec 2.1): scales the positions' learning rate and the size thresholds.
         max_points: growth stops here.
         net_lr: rate of the net's perceptrons.
+        uniform_lr: that rate for every part of the net.
     """
 
     def __init__(self, field: GaussianField, net: nn.Module, extent: float, max_points: Optional[int] = None,
-                 net_lr: float = LR):
+                 net_lr: float = LR, uniform_lr: bool = False):
         self.field, self.net, self.extent = field, net, extent
         self.field_optimizer = torch.optim.Adam(field.adam_groups(extent), lr=0.0, eps=ADAM_EPS)
-        self.net_optimizer = torch.optim.AdamW(net.optimizer_groups(net_lr), betas=NET_BETAS, eps=NET_EPS)
+        self.net_optimizer = torch.optim.AdamW(net.optimizer_groups(net_lr, uniform_lr), betas=NET_BETAS, eps=NET_EPS)
         for optimizer in (self.field_optimizer, self.net_optimizer):
             for group in optimizer.param_groups:
                 group["base_lr"] = group["lr"]
@@ -53,13 +54,13 @@ class Branch:
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], net: nn.Module, extent: float, max_points: Optional[int],
-                 net_lr: float, active: int) -> "Branch":
+                 net_lr: float, uniform_lr: bool, active: int) -> "Branch":
         """The branch as `tensors` describes it, moments included; `net` gives the architecture."""
         device = next(net.parameters()).device
         state = {k: v.to(device) for k, v in tensors.items()}
         field = field_from(strip(state, "field."), active)
         net.load_state_dict(strip(state, "net."))
-        branch = cls(field, net, extent, max_points, net_lr)
+        branch = cls(field, net, extent, max_points, net_lr, uniform_lr)
         branch.density.load_state_dict(strip(state, "density."))
         for name, optimizer in (("field_adam", branch.field_optimizer), ("net_adam", branch.net_optimizer)):
             restore_optimizer(optimizer, strip(tensors, f"{name}."))

@@ -2,9 +2,8 @@
 
 The numbers of `paper` are those of HM-Talker section 4.1 and TalkingGaussian's scripts (spec/hmtalker.md 1.5, 2.6-2.8).
 `preview` and `standard` keep every term and shorten the schedule; where they differ in kind (initial points, size caps) the
-field says so. Of the published schedule `paper` leaves out the closing of the mouth's mask near the face stage's end, and the
-freeze and black clear colour of the mouth stage's last 2 %; the clear colour is random (`stages`), and pruning never goes
-beyond half the median opacity (`run`).
+field says so. Two things differ from the published schedule in `paper` too: the clear colour is random (`stages`), and pruning
+never goes beyond half the median opacity (`run`).
 """
 from __future__ import annotations
 
@@ -58,6 +57,8 @@ class TrainConfig:
     mouth_from_face: bool = True  # the mouth's audio net starts from the face's (ours: short schedules are too short for two)
     net_lr: float = 5e-4  # of the perceptrons; grids and audio attention keep their multiples of it (spec 2.7)
     rule_every: int = 15  # the face's curriculum acts in one of so many steps (TalkingGaussian)
+    uniform_lr: bool = False  # one rate for every part of the motion nets, the paper's literal words (spec 1.5)
+    published_endings: bool = False  # the last percents of each stage as in spec 2.6, silhouette terms from the motion phase on
     crop_margin: Optional[int] = 12  # px around the head that are rasterised in most steps; None: always the whole frame
     pose_track: int = 750  # poses, upper-face action units and torso states kept in the avatar file
     torso_components: int = 10  # rank of the torso's appearance model

@@ -20,13 +20,14 @@ from .lpips import LPIPS
 from .motion import FaceMotionNet, MouthMotionNet
 from .prior import start_from_prior
 from .schedules import exponential_lr, face_motion_factor, mouth_motion_factor, prune_opacity
-from .stages import align_loss, face_loss, fuse_loss, mouth_loss
+from .stages import MOUTH_FROZEN, align_loss, face_loss, fuse_loss, in_ending, mouth_loss
 
 PHASES = ("warmup", "face", "mouth", "fuse")
 WARMUP_LR, WARMUP_BATCH = 5e-4, 32
 FUSE_OPACITY_LR = 1e-3  # what TalkingGaussian's script asks for and, by a defect, never gets (spec fact 10)
 FULL_FRAME_EVERY = 8  # steps in which a cropped branch sees the whole frame
 SH_EVERY = 1000  # steps between degrees of the spherical harmonics; a seventh of a shorter run
+FROZEN = ("xyz", "opacity", "scaling", "rotation")  # of the mouth in its published ending: only its colours go on learning
 MAX_SCREEN = 20  # px (spec 2.8)
 MOUTH_TRIES = 8  # more frames are drawn until one shows the inside of the mouth; after so many, the last will do
 EMA = 0.02
@@ -64,7 +65,8 @@ class Run:
         if prior is not None:
             start_from_prior(net, *prior)
         field = initial_field(clip, config, config.face, "head", generator).to(clip.device)
-        return cls(clip, config, seed, Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr))
+        return cls(clip, config, seed, Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr,
+                                              config.uniform_lr))
 
     @property
     def lengths(self) -> tuple:
@@ -153,10 +155,14 @@ class Run:
         for optimizer in (branch.field_optimizer, branch.net_optimizer):
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        frozen = branch is self.mouth and in_ending(self.config, step, MOUTH_FROZEN, plan.steps)
         height, width = self.clip.dataset.size
         branch.density.accumulate(meta["means2d"].grad[0], meta["radii"][0], width, height)
+        if frozen:
+            for name in FROZEN:
+                getattr(branch.field, name).grad = None
         branch.field_optimizer.step()
-        if step >= plan.static:
+        if step >= plan.static and not frozen:
             branch.net_optimizer.step()
         until = plan.densify_until * plan.steps
         if plan.densify_from <= step < until and step % plan.densify_every == 0:
@@ -217,7 +223,8 @@ class Run:
             net.audio_net.load_state_dict(self.face.net.audio_net.state_dict())
             net.audio_att_net.load_state_dict(self.face.net.audio_att_net.state_dict())
         field = initial_field(self.clip, self.config, self.config.mouth, "mouth", generator).to(self.clip.device)
-        return Branch(field, net, extent_of(self.clip), self.config.mouth.max_points, self.config.net_lr)
+        return Branch(field, net, extent_of(self.clip), self.config.mouth.max_points, self.config.net_lr,
+                      self.config.uniform_lr)
 
 
 def audio_arguments(clip: Clip) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from .motion import FaceMotionNet, MotionOutput
 from .rasterizer import rasterization
 from .schedules import draw_mask, draw_path
 
+HAIR_ALWAYS, MASK_CLOSING, MOUTH_FROZEN = 0.92, 0.94, 0.98  # shares of a stage from which its published ending counts (spec 2.6)
 LPIPS_FACE, LPIPS_MOUTH, LPIPS_FUSE = 0.94, 0.98, 0.5  # share of each stage after which LPIPS counts (spec 2.6)
 
 
@@ -75,17 +76,19 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
     moving = step >= config.face.static
     out = _face_motion(branch, clip, view, config, generator) if moving else None
     shot = shoot(branch, view, *((out.d_xyz, out.d_rot, out.d_scale) if moving else ()))
-    head = torch.maximum(view.face, view.hair) * (1 - view.mouth)
+    mouth = closed(view.mouth) if in_ending(config, step, MASK_CLOSING, config.face.steps) else view.mouth
+    head = torch.maximum(view.face, view.hair) * (1 - mouth)
     image = shot.rgb + clear * (1 - shot.alpha)
     target = view.image * head + clear * (1 - head)
-    hair_counts = not moving or step % config.hair_every == 0
+    hair_counts = not moving or step % config.hair_every == 0 or in_ending(config, step, HAIR_ALWAYS, config.face.steps)
     if not hair_counts:
         image, target = (clear * view.hair + x * (1 - view.hair) for x in (image, target))
     loss = picture_loss(image, target, config)
     if config.lambda_detail:
         difference = (image - target).abs().mean(-1, keepdim=True)
         loss = loss + config.lambda_detail * masked_mean(difference, torch.maximum(view.lips, view.eyes))
-    loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, head)
+    if moving or not config.published_endings:
+        loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, head)
     if lpips is not None and step >= LPIPS_FACE * config.face.steps:
         without_lips = lambda x: clear * view.lips + x * (1 - view.lips)
         loss = loss + 0.2 * patch_distance(lpips, without_lips(image), without_lips(target), 64, 96, generator)
@@ -98,6 +101,18 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
         frames = torch.cat([torch.tensor([view.index]), torch.as_tensor(clip.dataset.train_index)[some]]).to(clip.device)
         loss = loss + align_weight(config) * align_loss(branch.net, clip, frames, config, generator)
     return loss, shot, image, target
+
+
+def in_ending(config: TrainConfig, step: int, share: float, steps: int) -> bool:
+    """Whether a stage of `steps` is past `share` and the run follows the published endings (spec 2.6)."""
+    return config.published_endings and step >= share * steps
+
+
+def closed(mask: Tensor) -> Tensor:  # [h, w, 1] of 0 and 1 -> same
+    """Morphological closing, 3 x 3: gaps of a pixel between the teeth and the lips belong to the mouth."""
+    planes = mask.movedim(-1, 0)[None]
+    wide = torch.nn.functional.max_pool2d(planes, 3, stride=1, padding=1)
+    return -torch.nn.functional.max_pool2d(-wide, 3, stride=1, padding=1)[0].movedim(0, -1)
 
 
 def align_weight(config: TrainConfig) -> float:
@@ -138,6 +153,8 @@ def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainC
                lpips: Optional[LPIPS] = None) -> tuple[Tensor, Shot, Tensor, Tensor]:
     """Inside-mouth stage: (loss, shot, image, target). What lies behind the lips inside the lip square is free."""
     clear = torch.rand(3, generator=generator).to(clip.device)
+    if in_ending(config, step, MOUTH_FROZEN, config.mouth.steps):
+        clear = torch.zeros_like(clear)
     moving = step >= config.mouth.static
     d_xyz = None
     if moving:
@@ -149,8 +166,8 @@ def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainC
     image = (shot.rgb + clear * (1 - shot.alpha)) * (1 - free) + clear * free
     target = view.image * view.mouth + clear * (1 - view.mouth)
     loss = picture_loss(image, target, config)
-    lips = torch.maximum(view.lips, view.mouth)
-    loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, lips)
+    if moving or not config.published_endings:
+        loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, torch.maximum(view.lips, view.mouth))
     if lpips is not None and step >= LPIPS_MOUTH * config.mouth.steps:
         loss = loss + config.lambda_lpips * patch_distance(lpips, image, target, 32, 42, generator)
     return loss, shot, image, target

@@ -39,7 +39,7 @@ def load_run(path: Path, clip: Clip, config: TrainConfig, seed: int, check: Call
         if part:
             with torch.random.fork_rng(devices=[]):
                 branches[name] = Branch.restored(part, net(**audio_arguments(clip)).to(device), extent, plan.max_points,
-                                                 config.net_lr, saved[f"{name}_degree"])
+                                                 config.net_lr, config.uniform_lr, saved[f"{name}_degree"])
     run = Run(clip, config, seed, branches["face"], branches.get("mouth"), phase=saved["phase"], at=saved["at"])
     run.loss, run.psnr = saved["loss"], saved["psnr"]
     if run.phase == PHASES.index("warmup"):

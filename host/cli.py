@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     avatar.add_argument("--steps", type=float, default=1.0, metavar="FACTOR", help="times the preset's steps (default: 1)")
     avatar.add_argument("--seed", type=int, default=0)
     avatar.add_argument("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
-    avatar.add_argument("--lpips", metavar="FILE", help="AlexNet-LPIPS weights (.safetensors) for the perceptual terms; none ship")
+    avatar.add_argument("--lpips", metavar="FILE", help="LPIPS (AlexNet) weights, .safetensors, for the perceptual terms")
     avatar.add_argument("--no-resume", dest="resume", action="store_false", help="begin anew where an unfinished run stands")
 
     doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and lacks")

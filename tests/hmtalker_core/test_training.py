@@ -211,3 +211,48 @@ def test_rules_always_find_a_frame():
     assert all(choose_frame(order, never_blinks, s) in (0, 1, 2) for s in range(0, 1000, 15))
     always_shut = mouth_rule(1000, 60, np.zeros(3), np.arange(3))
     assert all(choose_frame(order, always_shut, s) in (0, 1, 2) for s in range(0, 1000, 7))
+
+
+def test_published_endings_freeze_the_mouth(tiny_dataset, tiny_config, tmp_path, monkeypatch):
+    """From 98 % of the mouth stage on only its colours learn (spec 2.6); without the flag everything goes on."""
+    from dataclasses import replace
+
+    from talking_heads.hmtalker_core.run import Run
+
+    seen = {}
+    step = Run.step
+
+    def watching(run, wants_picture):
+        out = step(run, wants_picture)
+        if run.mouth is not None and run.phase == 2 and run.at in (10, 12):
+            seen[run.at] = {k: v.clone() for k, v in run.mouth.field.state_dict().items()} | {
+                "net": torch.cat([p.detach().flatten() for p in run.mouth.net.parameters()])}
+        return out
+
+    monkeypatch.setattr(Run, "step", watching)
+    mouth = replace(tiny_config.mouth, steps=13, densify_until=0.5)
+    for endings in (True, False):
+        config = replace(tiny_config, published_endings=endings, mouth=mouth)
+        monkeypatch.setattr("talking_heads.hmtalker_core.run.MOUTH_FROZEN", 0.7)
+        train_avatar(tiny_dataset, tmp_path / f"{endings}.safetensors", preset=config)
+        same = {name: torch.equal(seen[10][name], seen[12][name]) for name in seen[10]}
+        assert not same["features_dc"]
+        assert all(same[name] is endings for name in ("xyz", "opacity", "scaling", "rotation", "net")), same
+
+
+def test_closing_fills_gaps_of_a_pixel():
+    from talking_heads.hmtalker_core.stages import closed
+
+    mask = torch.zeros(9, 9, 1)
+    mask[2:7, 2:7] = 1
+    mask[4, 4] = 0
+    out = closed(mask)
+    assert out[4, 4] == 1 and out.sum() == 25 and torch.equal(closed(torch.zeros(9, 9, 1)), torch.zeros(9, 9, 1))
+
+
+def test_uniform_rates_are_the_papers_literal_words(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path):
+    from dataclasses import replace
+
+    train_avatar(tiny_dataset, tmp_path / "a.safetensors", preset=replace(tiny_config, uniform_lr=True))
+    uniform, usual = load_file(tmp_path / "a.safetensors"), load_file(tiny_avatar_path)
+    assert not torch.equal(uniform["face_net.encoder_xy.embeddings"], usual["face_net.encoder_xy.embeddings"])
