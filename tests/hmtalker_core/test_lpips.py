@@ -28,7 +28,7 @@ def test_it_is_a_distance_with_gradients(weights):
     a, b = torch.rand(2, 3, 70, 80), torch.rand(2, 3, 70, 80)
     b.requires_grad_()
     far, near = net(a, b), net(a, 0.9 * a + 0.1 * b)
-    assert float(net(a, a)) == 0 and float(far) > float(near) > 0
+    assert float(net(a, a)) == 0 and far.item() > near.item() > 0
     far.backward()
     assert float(b.grad.abs().sum()) > 0
     assert float(net(a[..., :20, :24], b[..., :20, :24])) > 0  # small lip squares are legal
