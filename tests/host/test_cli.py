@@ -176,7 +176,7 @@ def test_interrupted_training_keeps_its_state_and_ends_with_130(tmp_path, monkey
 
     from talking_heads.hmtalker_core import training
     def long(dataset, out, *, report, **settings):
-        assert settings == {"preset": "preview", "steps": 1.0, "seed": 7, "device": "cpu", "resume": False}
+        assert settings == {"preset": "preview", "steps": 1.0, "seed": 7, "device": "cpu", "resume": False, "lpips_weights": None}
         threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         for step in range(1000):
             time.sleep(0.01)
