@@ -179,6 +179,8 @@ def report(rows: dict, args: argparse.Namespace, avatar: Avatar, minutes: float)
              f"--preset {args.preset} --steps {args.steps:g}`; synthetic identity {args.identity}, {args.size} px, 60 s of film, "
              f"10 s of unseen sentences; {len(avatar.face)} + {len(avatar.mouth)} Gaussians"
              + (f"; trained in {minutes:.0f} min" if minutes > 1 else "") + ".", "",
+             "Its audio nets " + ("started from the speech prior (weights/README.md): 24 min of other synthetic voices."
+                                  if avatar.config.get("speech_prior") else "knew nothing before these 60 s."), "",
              "Synthetic people only: these figures compare versions of this code, they do not predict quality on a real person.",
              "",
              "| figure | value | wanted |", "|---|---|---|"]
