@@ -1,6 +1,6 @@
 """How good a personal avatar is on speech it never heard: 60 s of the synthetic subject train it, 10 s of new sentences test it.
 
-    python benchmarks/avatar_quality.py [--work FOLDER] [--avatar FILE] [--preset preview] [--steps 1.0]
+    python benchmarks/avatar_quality.py [--work FOLDER] [--avatar FILE] [--preset preview] [--steps 1.0] [--no-prior]
 
 Poses and upper-face action units of the test clip are given (self-reconstruction, as in the papers' tables); the lips come from
 the sound alone. Openings are measured on the rendered pictures by `meters.py`. Writes
@@ -38,9 +38,10 @@ def main() -> None:
     train = export_dataset(args.work / "train", TRAIN_SECONDS, TRAIN_SEED, size=args.size, identity=args.identity)
     test = export_dataset(args.work / "test", TEST_SECONDS, TEST_SEED, size=args.size, identity=args.identity)
     started = time.perf_counter()
-    path = args.avatar or args.work / f"{args.preset}.safetensors"
+    path = args.avatar or args.work / f"{args.preset}{'_no_prior' if args.no_prior else ''}.safetensors"
     if not path.exists():
-        train_avatar(train, path, preset=args.preset, steps=args.steps, report=progress_line())
+        train_avatar(train, path, preset=args.preset, steps=args.steps, report=progress_line(),
+                     **({"speech_prior": None} if args.no_prior else {}))
     minutes = (time.perf_counter() - started) / 60
     avatar = load_avatar(path)
     device = torch.device("cpu")
@@ -50,8 +51,9 @@ def main() -> None:
     rows, pictures = evaluate(avatar, unseen, lips, eyes)
     text = report(rows, args, avatar, minutes)
     print(text)
-    results_folder().joinpath("avatar_quality.md").write_text(text, encoding="utf-8")
-    contact_sheet(pictures, rows).save(results_folder() / "avatar_quality.png")
+    name = "avatar_quality_no_prior" if args.no_prior else "avatar_quality"
+    results_folder().joinpath(f"{name}.md").write_text(text, encoding="utf-8")
+    contact_sheet(pictures, rows).save(results_folder() / f"{name}.png")
 
 
 def arguments() -> argparse.Namespace:
@@ -59,6 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("output/benchmark_avatar"), help="folder for data sets and the avatar")
     parser.add_argument("--avatar", type=Path, help="an avatar trained on the same 60 s; trained here when absent")
     parser.add_argument("--preset", default="preview")
+    parser.add_argument("--no-prior", action="store_true", help="train without the speech prior; results get a name of their own")
     parser.add_argument("--steps", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--identity", type=int, default=3)
@@ -174,10 +177,11 @@ def report(rows: dict, args: argparse.Namespace, avatar: Avatar, minutes: float)
     gain = rows["lip-rectangle PSNR, dB"] - rows["lip-rectangle PSNR with motion frozen, dB"]
     rows = rows | {"lip-rectangle gain over frozen, dB": gain}
     wanted = WANTED | {"lip-rectangle gain over frozen, dB": (">=", 3.0)}
+    no_prior = " --no-prior" if args.no_prior else ""
     lines = ["# Avatar quality on unseen speech", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/avatar_quality.py "
-             f"--preset {args.preset} --steps {args.steps:g}`; synthetic identity {args.identity}, {args.size} px, 60 s of film, "
-             f"10 s of unseen sentences; {len(avatar.face)} + {len(avatar.mouth)} Gaussians"
+             f"--preset {args.preset} --steps {args.steps:g}{no_prior}`; synthetic identity {args.identity}, {args.size} px, "
+             f"60 s of film, 10 s of unseen sentences; {len(avatar.face)} + {len(avatar.mouth)} Gaussians"
              + (f"; trained in {minutes:.0f} min" if minutes > 1 else "") + ".", "",
              "Its audio nets " + ("started from the speech prior (weights/README.md): 24 min of other synthetic voices."
                                   if avatar.config.get("speech_prior") else "knew nothing before these 60 s."), "",
