@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import numpy as np
 import torch
@@ -17,15 +17,16 @@ from .torso import fit_torso
 
 LICENCE = ("Belongs to whoever owns the training video; use needs the consent of the person shown. "
            "Made by Talking Heads (Apache-2.0) after HM-Talker and TalkingGaussian, from their descriptions alone.")
+TICK_EVERY = 25  # pictures between two chances to stop
 HELD_OUT = 24  # validation frames that are scored
 
 
-def build_avatar(run: Run, encoder: str) -> Avatar:
-    """The avatar of a run's current weights, on the run's device."""
+def build_avatar(run: Run, encoder: str, tick: Callable[[], None] = lambda: None) -> Avatar:
+    """The avatar of a run's current weights, on the run's device. `tick` is called now and then and may raise to stop."""
     clip, config = run.clip, run.config
     data = clip.dataset
     kept = [int(i) for i in np.asarray(data.train_index)[:config.pose_track]]
-    torso = fit_torso(TorsoPictures(clip, kept), len(kept), config.torso_components, data.size)
+    torso = fit_torso(TorsoPictures(clip, kept, tick), len(kept), config.torso_components, data.size)
     poses = PoseTrack(torch.as_tensor(np.asarray(data.poses), dtype=torch.float32)[kept], float(data.focal), tuple(data.size),
                       float(data.fps))
     background = torch.as_tensor(data.frame(kept[0]).background).clone()
@@ -41,11 +42,13 @@ def build_avatar(run: Run, encoder: str) -> Avatar:
 class TorsoPictures:
     """The torso layers of some frames, decoded one at a time; can be read again and again."""
 
-    def __init__(self, clip: Clip, frames: list[int]):
-        self.clip, self.frames = clip, frames
+    def __init__(self, clip: Clip, frames: list[int], tick: Callable[[], None]):
+        self.clip, self.frames, self.tick = clip, frames, tick
 
     def __iter__(self) -> Iterator[Tensor]:
-        for index in self.frames:
+        for position, index in enumerate(self.frames):
+            if position % TICK_EVERY == 0:
+                self.tick()
             yield torch.as_tensor(self.clip.dataset.frame(index).torso)
 
 

@@ -50,7 +50,8 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
         speech_prior: file the audio nets start from when the preset wants one (see `prior`); the shipped one serves "mel".
         lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
         resume: go on with an unfinished run of the same data, settings and seed; False starts afresh.
-        report: once a step, with phase, loss, psnr (dB, EMA; when it draws), points, at times a preview (target | render).
+        report: once a step, with phase, loss, psnr (dB, EMA; when it draws), points, at times a preview (target | render);
+            also now and then while finishing, with phase "finish" alone.
     Raises:
         TalkingHeadsError: unusable data, a full disk, or an unfinished run of other settings stands at `out`.
         Whatever `report` raises; the run's state is saved first.
@@ -66,7 +67,7 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
     run.lpips = lpips
     save_run(run, state_path, identity)  # a folder that is full or read-only shows before the work, not after it
     _drive(run, state_path, identity, report)
-    avatar = build_avatar(run, encoder)
+    avatar = build_avatar(run, encoder, lambda: report(run.total_steps, run.total_steps, {"phase": "finish"}, None))
     avatar = avatar.with_config(speech_prior=prior is not None, quality=held_out_quality(avatar, clip))
     save_avatar(avatar, out)
     state_path.unlink(missing_ok=True)

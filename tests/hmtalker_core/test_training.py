@@ -33,8 +33,9 @@ def test_runs_report_every_step_and_show_pictures(tiny_dataset, tiny_config, tmp
     report = StopAt()
     avatar = train_avatar(tiny_dataset, tmp_path / "a.safetensors", preset=tiny_config, report=report)
     total = 4 + 14 + 8 + 4
-    assert report.calls == [(i + 1, total) for i in range(total)]
-    assert sorted(set(report.phases), key=report.phases.index) == ["warmup", "face", "mouth", "fuse"]
+    assert report.calls[:total] == [(i + 1, total) for i in range(total)]
+    assert "finish" not in report.phases[:total] and set(report.phases[total:]) == {"finish"}
+    assert sorted(set(report.phases), key=report.phases.index) == ["warmup", "face", "mouth", "fuse", "finish"]
     assert np.isfinite(report.losses).all(), "no figure shown is NaN, not at the end of a phase either"
     assert report.pictures and report.pictures[0].dtype == np.uint8
     assert avatar.config["quality"]["head_psnr"] > 5
@@ -112,9 +113,9 @@ def test_what_was_learnt_survives_a_disk_full_at_the_end(tiny_dataset, tiny_conf
         with pytest.raises(TalkingHeadsError, match="no space"):
             train_avatar(tiny_dataset, path, preset=tiny_config)
     assert not path.exists() and unfinished_path(path).exists()
-    train_avatar(tiny_dataset, path, preset=tiny_config, report=lambda done, *_: steps.append(done))
+    train_avatar(tiny_dataset, path, preset=tiny_config, report=lambda done, total, info, preview: steps.append(info["phase"]))
     first, second = load_file(tiny_avatar_path), load_file(path)
-    assert not steps, "only the finishing is done again"
+    assert set(steps) == {"finish"}, "only the finishing is done again"
     assert all(torch.equal(first[name], second[name]) for name in first) and not unfinished_path(path).exists()
 
 
@@ -256,3 +257,19 @@ def test_uniform_rates_are_the_papers_literal_words(tiny_dataset, tiny_config, t
     train_avatar(tiny_dataset, tmp_path / "a.safetensors", preset=replace(tiny_config, uniform_lr=True))
     uniform, usual = load_file(tmp_path / "a.safetensors"), load_file(tiny_avatar_path)
     assert not torch.equal(uniform["face_net.encoder_xy.embeddings"], usual["face_net.encoder_xy.embeddings"])
+
+
+def test_finishing_can_be_stopped_and_goes_on(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path):
+    path, steps = tmp_path / "a.safetensors", []
+
+    def stop(done, total, info, preview):
+        if info["phase"] == "finish":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train_avatar(tiny_dataset, path, preset=tiny_config, report=stop)
+    assert not path.exists() and unfinished_path(path).exists()
+    train_avatar(tiny_dataset, path, preset=tiny_config, report=lambda d, t, info, p: steps.append(info["phase"]))
+    assert set(steps) == {"finish"}, "no step is trained again"
+    whole, resumed = load_file(tiny_avatar_path), load_file(path)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
