@@ -23,6 +23,7 @@ LOWER_AUS = ("AU09", "AU10", "AU12", "AU14", "AU15", "AU17", "AU20", "AU23", "AU
 UPPER_INDEX = tuple(AU_NAMES.index(name) for name in UPPER_AUS)  # columns of an [T, 17] track
 LOWER_INDEX = tuple(AU_NAMES.index(name) for name in LOWER_AUS)
 AU_MAX = 5.0  # OpenFace intensity range 0..5
+RELIABLE = 0.4  # a unit measured with less than this correlation to the truth is called unreliable (spec/capture.md 6)
 
 AnyTrack = TypeVar("AnyTrack", bound="Track")
 
@@ -130,16 +131,31 @@ class ExpressionTrack(Track):
 
     DATA: ClassVar[str] = "au"
     KIND: ClassVar[str] = "expression"
+    VERSION: ClassVar[int] = 2  # 2 added `reliability`
 
     au: torch.Tensor  # float32 [T, 17] in AU_NAMES' order, OpenFace intensity 0..5; NaN: not known
     fps: float = FPS  # frames a second
     source: str = "unknown"  # what measured or made it
+    reliability: tuple[float, ...] | None = None  # 17 numbers 0..1, how far each unit can be trusted; None: fully, or not known
 
     def __post_init__(self) -> None:
         _check_rows(self, (len(AU_NAMES),))
         if torch.isinf(self.au).any():
             raise TalkingHeadsError("Action units must be finite, or NaN where unknown", "infinite values",
                                     "Measure the track again")
+        if self.reliability is not None:
+            object.__setattr__(self, "reliability", checked_reliability(self.reliability))
+
+    @property
+    def unreliable(self) -> tuple[str, ...]:
+        """Names of the units below `RELIABLE`: to be marked wherever they are shown, and not to be trained on."""
+        return unreliable_units(self.reliability)
+
+    def trusted(self) -> ExpressionTrack:
+        """The same with every unreliable unit unknown (NaN)."""
+        au = self.au.clone()
+        au[:, [au_index(name) for name in self.unreliable]] = torch.nan
+        return self.with_data(au)
 
     def column(self, name: str) -> torch.Tensor:  # [T]
         """The curve of one action unit ("AU45")."""
@@ -153,19 +169,21 @@ class ExpressionTrack(Track):
         return self.with_data(au)
 
     def replaced(self, curves: Mapping[str, torch.Tensor | float]) -> ExpressionTrack:
-        """Named action units replaced by a curve [T] or one value; every other column stays bit for bit."""
+        """Named action units replaced by a curve [T] or one value; every other column stays bit for bit. What is given is
+        trusted (reliability 1)."""
         au = self.au.clone()
         for name, curve in curves.items():
             au[:, au_index(name)] = torch.as_tensor(curve, dtype=torch.float32)
-        return self.with_data(au)
+        trust = self.reliability and tuple(1.0 if name in curves else r for name, r in zip(AU_NAMES, self.reliability))
+        return self.with_data(au, reliability=trust)
 
     def blended(self, other: ExpressionTrack, weight: float) -> ExpressionTrack:
-        """(1 - weight) of this plus `weight` of the other, of equal length and rate."""
+        """(1 - weight) of this plus `weight` of the other, of equal length and rate; as reliable as the worse of the two."""
         if len(other) != len(self) or other.fps != self.fps:
             raise TalkingHeadsError("Blended tracks must have equal length and rate",
                                     f"{len(self)} frames at {self.fps:g} and {len(other)} at {other.fps:g}",
                                     "Resample and cut one of them")
-        return self.with_data(torch.lerp(self.au, other.au, weight))
+        return self.with_data(torch.lerp(self.au, other.au, weight), reliability=_least_reliable([self, other]))
 
 
 @dataclass(frozen=True)
@@ -207,7 +225,7 @@ class PoseTrack(Track):
 
 
 def concatenated(tracks: Sequence[AnyTrack]) -> AnyTrack:
-    """Tracks of one kind behind one another; rate, space, camera must be equal.
+    """Tracks of one kind behind one another; rate, space, camera must be equal. Reliability is the least of all, by unit.
 
     Raises:
         TalkingHeadsError: no track, or tracks that do not fit together.
@@ -216,13 +234,14 @@ def concatenated(tracks: Sequence[AnyTrack]) -> AnyTrack:
         raise TalkingHeadsError("There must be at least one track", "none", "Connect a track")
     first = tracks[0]
     for track in tracks[1:]:
-        differing = [f.name for f in fields(first) if f.name not in (first.DATA, "source")
+        differing = [f.name for f in fields(first) if f.name not in (first.DATA, "source", "reliability")
                      and (type(track) is not type(first) or getattr(track, f.name) != getattr(first, f.name))]
         if differing:
             raise TalkingHeadsError("Joined tracks must be of one kind and agree in everything but their frames",
                                     f"{type(first).__name__} and {type(track).__name__} that differ in {', '.join(differing)}",
                                     "Resample or convert one of them")
-    return first.with_data(torch.cat([track.data for track in tracks]))
+    changes = {"reliability": _least_reliable(tracks)} if isinstance(first, ExpressionTrack) else {}
+    return first.with_data(torch.cat([track.data for track in tracks]), **changes)
 
 
 def ping_pong(n_source: int, n_wanted: int, start: int = 0) -> torch.Tensor:  # int64 [n_wanted]
@@ -265,6 +284,32 @@ def low_pass(x: torch.Tensor, fps: float, cutoff: float) -> torch.Tensor:  # [T,
     weight = torch.nn.functional.conv1d(known.double(), kernel, padding=reach)
     smooth = torch.where(known, total / weight, torch.nan)
     return smooth[:, 0].T.reshape(x.shape).to(x.dtype)
+
+
+def unreliable_units(reliability: Sequence[float] | None) -> tuple[str, ...]:  # [17] -> names
+    """The action units below `RELIABLE`; none when nothing is said about them."""
+    return () if reliability is None else tuple(name for name, r in zip(AU_NAMES, reliability) if r < RELIABLE)
+
+
+def checked_reliability(values: Any) -> tuple[float, ...]:  # [17] -> [17]
+    """Reliabilities as a tuple.
+
+    Raises:
+        TalkingHeadsError: not 17 numbers in 0..1.
+    """
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != len(AU_NAMES) or not all(0 <= value <= 1 for value in numbers):
+        raise TalkingHeadsError(f"The action units' reliability must be {len(AU_NAMES)} numbers in 0..1", f"{values}",
+                                "Give one number for each unit, in the order of AU_NAMES, or none at all")
+    return numbers
+
+
+def _least_reliable(tracks: Sequence[ExpressionTrack]) -> tuple[float, ...] | None:
+    stated = [track.reliability for track in tracks if track.reliability is not None]
+    return tuple(min(unit) for unit in zip(*stated)) if stated else None
 
 
 def au_index(name: str) -> int:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
+from talking_heads.media_core.files import save_tensors
 from talking_heads.media_core.motion import (
     AU_NAMES,
     LOWER_AUS,
@@ -47,7 +48,7 @@ def test_split_of_the_action_units():
 @pytest.mark.parametrize("track", [expression(), landmarks(), poses(np.arange(20.0))], ids=lambda t: t.KIND)
 def test_save_and_load(tmp_path, track):
     again = type(track).load(track.save(tmp_path / "a.safetensors"))
-    assert torch.equal(again.data, track.data) and again.version == 1
+    assert torch.equal(again.data, track.data) and again.version == type(track).VERSION
     for name in ("fps", "image_size", "space", "source", "focal"):
         assert getattr(again, name, None) == getattr(track, name, None)
     other = LandmarkTrack if not isinstance(track, LandmarkTrack) else PoseTrack
@@ -192,3 +193,45 @@ def test_blinks():
     assert not torch.equal(generated_blinks(500, seed=4), blinks[:500])
     assert abs(float(generated_blinks(6000, 50.0, 3).mean() - blinks.mean())) < 0.01  # the same blinks at another rate
     assert float((blinks > 0).float().mean()) < 0.15 and all(float(generated_blinks(250, seed=s).max()) > 1.2 for s in range(20))
+
+
+# reliability
+
+
+TRUST = tuple(i / 16 for i in range(17))  # AU01 0 ... AU45 1
+
+
+def measured(frames: int = 20) -> ExpressionTrack:
+    return ExpressionTrack(expression(frames).au, 25.0, "points", TRUST)
+
+
+def test_reliability_goes_with_the_track(tmp_path):
+    track = measured()
+    for other in (track.slice(2, 9), track.resampled(50.0), track.smoothed(3.0), track.scaled({"AU12": 2.0}),
+                  track.selected([0, 3]), ExpressionTrack.load(track.save(tmp_path / "a.safetensors"))):
+        assert other.reliability == TRUST
+    assert track.unreliable == AU_NAMES[:7] and expression().unreliable == ()
+    known = ~torch.isnan(track.trusted().au)
+    assert not known[:, :7].any() and known[:, 7:].all()
+    assert track.replaced({"AU02": 1.0}).reliability == (0.0, 1.0, *TRUST[2:])
+
+
+def test_joined_and_mixed_tracks_are_as_reliable_as_the_worst():
+    backwards = ExpressionTrack(expression().au, 25.0, "points", TRUST[::-1])
+    worst = tuple(min(pair) for pair in zip(TRUST, TRUST[::-1]))
+    assert concatenated([measured(), backwards]).reliability == worst == measured().blended(backwards, 0.5).reliability
+    assert concatenated([expression(), measured()]).reliability == TRUST, "trusted units are made no worse"
+    assert concatenated([expression(), expression()]).reliability is None
+
+
+@pytest.mark.parametrize("trust", [(0.5,) * 16, (0.5,) * 16 + (1.1,), (0.5,) * 16 + (float("nan"),), "seventeen", 0.5])
+def test_reliability_is_seventeen_numbers(trust):
+    with pytest.raises(TalkingHeadsError, match="17 numbers in 0..1"):
+        ExpressionTrack(torch.zeros(2, 17), reliability=trust)
+
+
+def test_files_from_before_reliability_are_read(tmp_path):
+    save_tensors(tmp_path / "old.safetensors", {"au": torch.ones(3, 17)}, kind="expression", version=1,
+                 config={"fps": 30.0, "source": "old"})
+    track = ExpressionTrack.load(tmp_path / "old.safetensors")
+    assert track.reliability is None and track.fps == 30.0 and track.source == "old"
