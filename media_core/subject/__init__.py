@@ -16,7 +16,7 @@ CREDIT = ("Made from the portrait of astronaut Eileen Collins (NASA, public doma
           "recoloured into an invented person. Eileen Collins never said these words.")
 
 _HOME = {"Subject": "render", "SubjectFrame": "render", "perform": "performance", "Performance": "performance",
-         "export_dataset": "export", "verify_dataset": "export", "PARAMS": "parameters", "AU_NAMES": "parameters"}
+         "export_dataset": "export", "verify_dataset": ".dataset_folder", "PARAMS": "parameters", "AU_NAMES": "parameters"}
 __all__ = ["CREDIT", *_HOME]
 
 
