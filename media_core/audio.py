@@ -203,12 +203,15 @@ def _decoded(container: Any) -> tuple[np.ndarray, int]:  # float32 [C, N], Hz
     # Packed, not planar: PyAV 18's planes of eight and more channels point nowhere.
     resampler = av.AudioResampler(format="flt", layout=stream.layout.name, rate=stream.rate)
     blocks: list[np.ndarray] = []  # [1, n * C]
-    channels = 1
+    channels, begin, heard = 1, None, 0  # `heard`: samples of a channel so far, since the track's first
     for frame in container.decode(stream):
         if not blocks:
-            channels = frame.layout.nb_channels
+            channels, begin = frame.layout.nb_channels, frame.time
             blocks.append(np.zeros((1, channels * _late(frame, container.start_time, stream.rate)), np.float32))
+        gap = _gap(frame, begin, heard, stream.rate)
+        blocks += [np.zeros((1, channels * gap), np.float32)] if gap else []
         blocks += [part.to_ndarray() for part in resampler.resample(frame)]
+        heard += gap + frame.samples
     if not blocks:
         return np.zeros((1, 0), np.float32), stream.rate
     blocks += [part.to_ndarray() for part in resampler.resample(None)]
@@ -223,6 +226,13 @@ def _late(frame: Any, start: int | None, rate: int) -> int:
     """Samples by which a track's first frame comes after the file's start (us); below 10 ms it is codec delay: 0."""
     late = 0 if frame.time is None or start is None else round((frame.time - start / 1e6) * rate)
     return late if late > rate // 100 else 0
+
+
+def _gap(frame: Any, begin: float | None, heard: int, rate: int) -> int:
+    """Samples missing in front of a frame (a telephone that dropped some): what follows must not come too early. Under one film
+    frame, or over a minute, it is the container's imprecise clock: 0."""
+    gap = 0 if frame.time is None or begin is None else round((frame.time - begin) * rate) - heard
+    return gap if rate / FPS < gap < 60 * rate else 0
 
 
 def _whole_rate(rate: Any) -> int:

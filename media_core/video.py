@@ -15,7 +15,7 @@ from typing import Any, Iterator, Mapping
 
 import numpy as np
 
-from .audio import FPS, Sound, fitted
+from .audio import FPS, Sound, fitted, load_sound
 from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
 
@@ -245,39 +245,78 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         first = next(container.decode(stream), None)
         if first is None:
             raise FileFormatError("The film must hold frames", f"{Path(path).name} has none", "Export it again as mp4")
-        sides = (first.width, first.height) if _turns(first) % 2 == 0 else (first.height, first.width)
+        width = _shown_width(first, stream)
+        sides = (width, first.height) if _turns(first) % 2 == 0 else (first.height, width)
         fps = Fraction(stream.average_rate or stream.base_rate or Fraction(FPS))
         seconds = stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, 1_000_000)
         frames = stream.frames or max(1, round(seconds * fps))
         return VideoInfo(*sides, fps, frames, float(seconds) or float(frames / fps), bool(container.streams.audio))
 
 
-def read_frames(path: str | os.PathLike, fps: float | None = None) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
-    """The film's frames in order, upright (rotation metadata is applied), one at a time.
+def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 0) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
+    """The film's frames in order, upright (rotation metadata and oblong pixels are applied), one at a time.
 
     Args:
-        fps: with it, the frames a film of that constant rate would show: at each (i + 1/2) / fps the one on screen. Without it,
-            every frame as stored.
+        fps: with it, the frames a film of that constant rate would show: at each (i + 1/2) / fps after the first frame the one on
+            screen. Without it, every frame as stored.
+        start: number of the first frame given; those before are decoded and dropped.
 
     Raises:
         FileFormatError: absent, empty, not a film, or broken somewhere on the way.
     """
     with _Opened(path) as (container, stream):
-        shown: np.ndarray | None = None
-        count, begin, end = 0, None, 0.0
-        for frame in container.decode(stream):
-            if fps is None or frame.time is None:
-                yield _upright(frame)
+        rate = float(stream.average_rate or stream.base_rate or FPS)
+        count, begin, end, shown = 0, None, 0.0, None
+        for number, frame in enumerate(container.decode(stream)):
+            if fps is None:
+                if number >= start:
+                    yield _upright(frame, stream)
                 continue
-            begin = frame.time if begin is None else begin
-            while shown is not None and (count + 0.5) / fps < frame.time - begin:
-                yield shown
-                count += 1
-            shown = _upright(frame)
-            end = frame.time - begin + float(1 / (stream.average_rate or Fraction(FPS)))
-        while shown is not None and (count + 0.5) / fps < end:
-            yield shown
-            count += 1
+            time = number / rate if frame.time is None else frame.time
+            begin = time if begin is None else begin
+            last = _last_shown(time - begin, fps, count)
+            yield from _held(shown, stream, last - max(count, start))
+            count, shown, end = last, frame, time - begin + 1 / rate
+        if shown is not None:
+            yield from _held(shown, stream, _last_shown(end, fps, count) - max(count, start))
+
+
+def _last_shown(time: float, fps: float, count: int) -> int:
+    """Frames of a film at `fps` whose middles lie before `time` s, at least `count`."""
+    while (count + 0.5) / fps < time:
+        count += 1
+    return count
+
+
+def _held(frame: Any, stream: Any, times: int) -> Iterator[np.ndarray]:
+    """The frame `times` times over; converted only when that is at least once."""
+    picture = _upright(frame, stream) if times > 0 else None
+    for _ in range(times):
+        yield picture
+
+
+def load_film_sound(path: str | os.PathLike) -> Sound:
+    """The film's sound from its first picture on: sample 0 is heard when frame 0 of `read_frames` appears.
+
+    What is heard before the picture begins is cut; a sound track that starts after the picture gets silence in front.
+
+    Raises:
+        FileFormatError: as for `load_sound` and `read_frames`, or the sound ends before the picture begins.
+    """
+    with _Opened(path) as (container, stream):
+        if not container.streams.audio:
+            raise FileFormatError("The film must have sound", f"{Path(path).name} has none",
+                                  "Choose a film with sound, or film again with the microphone on")
+        first, begin = next(container.decode(stream), None), container.start_time  # us
+        early = 0.0 if first is None or first.time is None or begin is None else first.time - begin / 1e6
+    sound = load_sound(path)
+    if round(early * sound.sample_rate) <= 0:
+        return sound
+    if early >= sound.duration:
+        raise FileFormatError("The film's sound must go on while there is a picture",
+                              f"in {Path(path).name} it ends {early - sound.duration:.1f} s before the picture begins",
+                              "Export the film again")
+    return sound.cut(early, sound.duration)
 
 
 class _Opened(AbstractContextManager):
@@ -320,7 +359,13 @@ def _turns(frame: Any) -> int:
     return round(getattr(frame, "rotation", 0) / 90) % 4
 
 
-def _upright(frame: Any) -> np.ndarray:  # uint8 [H, W, 3]
+def _upright(frame: Any, stream: Any) -> np.ndarray:  # uint8 [H, W, 3]
     # RGB has no colour matrix to convert to, but without one named PyAV 14 takes BT.709 films for BT.601.
-    picture = frame.reformat(format="rgb24", dst_colorspace="ITU601").to_ndarray()
+    picture = frame.reformat(format="rgb24", dst_colorspace="ITU601", width=_shown_width(frame, stream)).to_ndarray()
     return np.ascontiguousarray(np.rot90(picture, _turns(frame)))
+
+
+def _shown_width(frame: Any, stream: Any) -> int:
+    """Pixels across once they are square: old camcorders store oblong ones."""
+    ratio = stream.sample_aspect_ratio
+    return round(frame.width * float(ratio)) if ratio and 0.25 <= ratio <= 4 else frame.width
