@@ -1,0 +1,162 @@
+"""What capture knows about a film: landmarks, expression, pose, and how far to trust each frame (socket TH_FACE_TRACK)."""
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+
+from ..errors import TalkingHeadsError
+from ..files import load_tensors, save_tensors
+from ..motion import ExpressionTrack, LandmarkTrack, PoseTrack, Track
+from .pose import WINDOW, RigidShape, fit_shape, smooth_poses, solve_poses, to_camera
+
+if TYPE_CHECKING:
+    from .landmarks import RawTrack
+
+_OUTLIER, _OUTLIER_PIXELS = 4.0, 0.006  # a frame this many medians off, and this share of the width, is hardly trusted
+_OUTLIER_WEIGHT = 0.1
+_PARTS = {"landmarks": LandmarkTrack, "expression": ExpressionTrack, "pose": PoseTrack}
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """T frames of one face."""
+    KIND: ClassVar[str] = "face_track"
+    VERSION: ClassVar[int] = 1
+
+    landmarks: LandmarkTrack      # space "pixels"; z away from the viewer from the head's origin, px; filled where missing
+    expression: ExpressionTrack   # action units, with their reliability
+    pose: PoseTrack               # smoothed
+    confidence: torch.Tensor      # float32 [T] 0..1; 0: no face seen, everything of this frame is interpolated
+    shape: RigidShape             # the person
+    reprojection: torch.Tensor    # float32 [T] px between the rigid points and the shape before smoothing; NaN: no face
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in (*_PARTS, "confidence", "reprojection")}
+        rates = {getattr(self, name).fps for name in _PARTS}
+        if len(set(lengths.values())) != 1 or len(rates) != 1:
+            raise TalkingHeadsError("The parts of a face track must have equal length and rate",
+                                    f"{lengths} frames, {sorted(rates)} frames a second", "Measure the film again")
+
+    def __len__(self) -> int:
+        return len(self.pose)
+
+    @property
+    def version(self) -> int:
+        return self.VERSION
+
+    @property
+    def fps(self) -> float:
+        return self.pose.fps
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) px."""
+        return self.pose.image_size
+
+    def slice(self, start: int, stop: int) -> FaceTrack:
+        """Frames `start` to `stop` (exclusive).
+
+        Raises:
+            TalkingHeadsError: no such frames.
+        """
+        parts = {name: getattr(self, name).slice(start, stop) for name in _PARTS}
+        return replace(self, **parts, confidence=self.confidence[start:stop].clone(),
+                       reprojection=self.reprojection[start:stop].clone())
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Writes one safetensors file of kind "face_track"."""
+        tensors = {name: getattr(self, name).data for name in _PARTS}
+        tensors |= {"confidence": self.confidence, "reprojection": self.reprojection,
+                    "shape": torch.from_numpy(self.shape.points)}
+        config: dict[str, Any] = {name: _settings(getattr(self, name)) for name in _PARTS}
+        config["shape"] = {"focal": self.shape.focal, "image_size": self.shape.image_size}
+        return save_tensors(path, tensors, kind=self.KIND, version=self.VERSION, config=config)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> FaceTrack:
+        """Reads a file of `save`.
+
+        Raises:
+            FileFormatError: absent, truncated, of another kind, or newer.
+        """
+        tensors, config = load_tensors(path, kind=cls.KIND, version=cls.VERSION)
+        settings = {name: {k: tuple(v) if isinstance(v, list) else v for k, v in part.items()} for name, part in config.items()}
+        parts = {name: kind(**{kind.DATA: tensors[name]}, **settings[name]) for name, kind in _PARTS.items()}
+        shape = RigidShape(tensors["shape"].numpy(), **settings["shape"])
+        return cls(**parts, confidence=tensors["confidence"], shape=shape, reprojection=tensors["reprojection"])
+
+
+def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | None = None, smoothing: int = WINDOW,
+            expression: ExpressionTrack | None = None) -> FaceTrack:
+    """Poses and action units from tracked points.
+
+    Args:
+        raw: the points; NaN where no face was found.
+        focal: px; None means the shape's, or 2.2 times the width.
+        shape: a person already known (another film of them): poses then share that head frame. None: fitted to this film.
+        smoothing: window of the pose smoothing, frames at 25 fps; 0: none.
+        expression: action units measured by something else, one row a frame; None: from the landmarks.
+    Raises:
+        TalkingHeadsError: no frame with a face, or an expression of another length or rate.
+    """
+    size = tuple(raw.image_size)
+    shape = fit_shape(raw.points, size, focal) if shape is None else shape.at(size, focal)
+    poses, reprojection = solve_poses(raw.points, shape, cuts=raw.cuts)
+    confidence = np.where(np.isfinite(reprojection), np.nan_to_num(raw.confidence), 0).clip(0, 1).astype(np.float32)
+    pose = PoseTrack(torch.from_numpy(poses), shape.focal, size, float(raw.fps))
+    pose = smooth_poses(pose, smoothing, weight=_weight(confidence, reprojection, size), cuts=raw.cuts)
+    points = filled(raw.points, raw.cuts)
+    landmarks = LandmarkTrack(torch.from_numpy(_with_depth(points, pose, shape)), pose.fps, "pixels", size)
+    if expression is None:
+        from .action_units import action_units
+
+        expression = action_units(raw.points, camera_to_head=pose.camera_to_head.numpy(), shape=shape.points,
+                                  focal=shape.focal, image_size=size, fps=pose.fps)
+    return FaceTrack(landmarks, expression, pose, torch.from_numpy(confidence), shape, torch.from_numpy(reprojection))
+
+
+def filled(points: np.ndarray, cuts=()) -> np.ndarray:  # [T, 68, 2] -> the same
+    """Frames without a face between their neighbours of the same shot, held at its ends.
+
+    Raises:
+        TalkingHeadsError: no frame with a face.
+    """
+    points = np.asarray(points, np.float64)
+    known = np.isfinite(points).all((1, 2))
+    if not known.any():
+        raise TalkingHeadsError("A track needs at least one frame with a face", f"{len(points)} frames without any",
+                                "Check the film and the tracking")
+    every = np.arange(len(points))
+    shot = np.searchsorted(np.sort(np.asarray(cuts, int)), every, side="right")
+    out = points.copy()
+    for number in np.unique(shot):
+        own = shot == number
+        source = known & own if (known & own).any() else known
+        rows = points[source].reshape(source.sum(), -1)
+        out[own] = np.stack([np.interp(every[own], every[source], c) for c in rows.T], 1).reshape(-1, *points.shape[1:])
+    return out
+
+
+def _settings(track: Track) -> dict[str, Any]:
+    return {f.name: getattr(track, f.name) for f in fields(track) if f.name != track.DATA}
+
+
+def _weight(confidence: np.ndarray, reprojection: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # -> [T]
+    """Confidence, lowered where the points fit no head: something stands before the face."""
+    limit = max(_OUTLIER * float(np.nanmedian(reprojection)), _OUTLIER_PIXELS * size[1])
+    return np.where(np.nan_to_num(reprojection) > limit, _OUTLIER_WEIGHT, 1.0) * confidence
+
+
+def _with_depth(points: np.ndarray, pose: PoseTrack, shape: RigidShape) -> np.ndarray:  # [T, 68, 2] -> float32 [T, 68, 3]
+    """Pixels with a third coordinate in px: how far a point lies behind the head's origin."""
+    from .canonical import deposed
+
+    rotation, translation = to_camera(pose.camera_to_head.numpy())
+    solid = deposed(points, pose.camera_to_head.numpy(), shape)
+    behind = np.einsum("tpk,tk->tp", solid, rotation[:, 2])
+    return np.concatenate([points, (behind * shape.focal / translation[:, 2:])[..., None]], -1).astype(np.float32)
