@@ -54,7 +54,8 @@ from talking_heads.hmtalker_core.layers import MLP, mlp_sizes  # noqa: E402
 from talking_heads.hmtalker_core.rasterizer import rasterization  # noqa: E402
 from talking_heads.hmtalker_core.rasterizer.projection import sh_basis  # noqa: E402
 from talking_heads.hmtalker_core.triplane import GridConfig, GridPlane  # noqa: E402
-from talking_heads.media_core.motion import AU_NAMES  # noqa: E402
+from talking_heads.media_core.face.pose import to_gsplat  # noqa: E402
+from talking_heads.media_core.motion import AU_NAMES, PoseTrack  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -280,6 +281,18 @@ def _camera(f: Fixture) -> Computed:
             "full_proj_transform": viewmat.mT @ clip.T, "camera_center": c2w[:, :3, 3], "viewmat_opencv": viewmat,
             "R": viewmat[:, :3, :3].mT, "T": viewmat[:, :3, 3], "depth": depth,
             "pixel_inria": pixels - 0.5, "pixel_tracker": pixels}
+
+
+@case("tracker_math", left_out=("lap", "col"))  # two losses of the optimiser that the pack has no use for
+def _tracker_math(f: Fixture) -> Computed:
+    """The 3DMM tracker's angles and projection by way of our pose track and its export: decimetres, depth below 0."""
+    focal, size = f.meta["focal"], (round(2 * f.meta["cy"]), round(2 * f.meta["cx"]))
+    c2w = camera.tracker_to_c2w(f.inputs["euler"], f.inputs["trans"])
+    viewmats, K = to_gsplat(PoseTrack(c2w, focal, size))
+    pixels, depth = camera.project(f.inputs["verts"] * camera.DECIMETRE, viewmats, K)
+    proj = torch.cat([pixels, -depth[..., None] / camera.DECIMETRE], dim=-1)
+    return {"rot": camera.euler_to_rotation(f.inputs["euler"]), "proj": proj,
+            "lan": (proj[..., :2] - f.inputs["landmarks"]).square().mean()}
 
 
 @case("compose", tolerance=EXACT)
