@@ -16,7 +16,7 @@ import comfy.model_patcher
 import comfy.utils
 import folder_paths
 
-from ..media_core.errors import FileFormatError
+from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import contained
 from .sockets import LoadedAvatar
 
@@ -111,6 +111,31 @@ def avatar_path(name: str) -> Path:
 def new_avatar_path(stem: str) -> Path:
     """Where an avatar called `stem` is saved: the user's model folder."""
     return contained(folder_paths.get_folder_paths(MODELS)[0], f"{stem}.safetensors")
+
+
+def empty_images(count: int, height: int, width: int, channels: tuple[int, ...], do: str) -> list[Any]:
+    """Room for frames on ComfyUI's device between nodes: a float32 tensor [count, height, width] or [..., C] for each of
+    `channels` (0: without that axis).
+
+    Raises:
+        TalkingHeadsError: they would take more than two thirds of the free memory; `do` tells the way out.
+    """
+    import torch
+
+    device = mm.intermediate_device()
+    need, free = count * height * width * sum(max(1, c) for c in channels) * 4, mm.get_free_memory(device)
+    if need > free * 2 / 3:
+        raise TalkingHeadsError("The frames must fit into memory",
+                                f"{count} frames need {need / 2**30:.1f} GB of {free / 2**30:.1f} GB free", do)
+    return [torch.empty(count, height, width, *((c,) if c else ()), device=device) for c in channels]
+
+
+def checked_stop(total: int, start: int, count: int) -> int:
+    """The frame to stop before; refuses a start behind the end."""
+    if start >= total:
+        raise TalkingHeadsError(f"The frame must be one of the track's {total} (0 to {total - 1})", str(start),
+                                "Choose an earlier frame")
+    return total if count == 0 else min(total, start + count)
 
 
 def stamp(path: Path) -> str:

@@ -3,11 +3,15 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyAPI, ComfyExtension, io
 
-from . import avatar, bridge, render, speech, subject, training
+from . import avatar, bridge, capture, face_crop, prepare, preview, render, speech, subject, training
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     *speech.NODES,
     *subject.NODES,
+    *prepare.NODES,
+    *capture.NODES,
+    *face_crop.NODES,
+    *preview.NODES,
     *training.NODES,
     *avatar.NODES,
     *render.NODES,

@@ -5,11 +5,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import comfy.model_management as mm
 import folder_paths
 from comfy_api.latest import InputImpl, Types, io
 
-from ..media_core.errors import TalkingHeadsError
 from . import bridge, sockets
 
 BACKENDS = ["auto", "cpu", "cuda_gsplat", "reference"]
@@ -90,8 +88,9 @@ class RenderAvatar(io.ComfyNode):
     @classmethod
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, start_frame: int, frame_count: int,
                 backend: str) -> io.NodeOutput:
-        stop = _checked_stop(len(motion), start_frame, frame_count)
-        images, masks = _empty_frames(stop - start_frame, *avatar.avatar.size)
+        stop = bridge.checked_stop(len(motion), start_frame, frame_count)
+        images, masks = bridge.empty_images(stop - start_frame, *avatar.avatar.size, (3, 0),
+                                            "Use Render Avatar Video, which writes frame by frame, or set frame_count")
         frames = bridge.on_device(avatar).render(motion, start_frame, stop, backend=backend, report=bridge.NodeReport(),
                                                  background=_COLOURS.get(background, background))
         at = 0
@@ -128,27 +127,6 @@ class AvatarFrameToSplat(io.ComfyNode):
         values = bridge.on_device(avatar).splat(motion, frame)
         kind = getattr(Types, "SPLAT", sockets.SplatBatch)
         return io.NodeOutput(kind(**{name: tensor.cpu() for name, tensor in values.items()}))
-
-
-def _checked_stop(total: int, start: int, count: int) -> int:
-    """The frame to stop before; refuses a start behind the end."""
-    if start >= total:
-        raise TalkingHeadsError(f"The frame must be one of the motion's {total} (0 to {total - 1})", str(start),
-                                "Choose an earlier frame")
-    return total if count == 0 else min(total, start + count)
-
-
-def _empty_frames(count: int, height: int, width: int) -> tuple[Any, Any]:  # float32 [T, H, W, 3], [T, H, W]
-    """Room for the frames; refuses more than two thirds of the free memory."""
-    import torch
-
-    device = mm.intermediate_device()
-    need, free = count * height * width * 4 * 4, mm.get_free_memory(device)
-    if need > free * 2 / 3:
-        raise TalkingHeadsError("The frames must fit into memory",
-                                f"{count} frames need {need / 2**30:.1f} GB of {free / 2**30:.1f} GB free",
-                                "Use Render Avatar Video, which writes frame by frame, or set frame_count")
-    return torch.empty(count, height, width, 3, device=device), torch.empty(count, height, width, device=device)
 
 
 NODES = (RenderAvatarVideo, RenderAvatar, AvatarFrameToSplat)

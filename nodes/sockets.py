@@ -11,6 +11,14 @@ with a `version`; they are never changed in place.
 | TH_DATASET         | DatasetFolder                   | a training dataset: a folder on disk                               |
 | TH_AVATAR          | LoadedAvatar                    | a trained avatar, its model patcher, its licence note              |
 | TH_AVATAR_MOTION   | hmtalker_core.avatar.AvatarMotion | per-frame mouth and lip codes, action units, poses, fps          |
+| TH_LANDMARKS       | media_core.motion.LandmarkTrack | 68 points [T, 68, 3], fps; `space` "pixels" (x right, y down, of    |
+|                    |                                 | `image_size` (H, W)) or "canonical" (decimetres, from the front)   |
+| TH_FACE_TRACK      | media_core.face.track.FaceTrack | landmarks in pixels, expression, pose, confidence [T] 0..1 (0: no  |
+|                    |                                 | face seen), rigid shape, reprojection [T] px                       |
+| TH_FACE_CROP       | media_core.face.crop.FaceCrop   | source-to-crop matrices [T or 1, 2, 3], side px, source (H, W), fps |
+
+Core's FACE_LANDMARKS (0.23 and later) is a dict: "frames" (a list of faces a frame, each with "landmarks_xy" [478, 2] px and
+"blendshapes"), "image_size" (H, W). It is read where it is connected and never needed.
 """
 from __future__ import annotations
 
@@ -25,7 +33,12 @@ Pose = io.Custom("TH_POSE")
 Dataset = io.Custom("TH_DATASET")
 Avatar = io.Custom("TH_AVATAR")
 AvatarMotion = io.Custom("TH_AVATAR_MOTION")
-Splat = io.Custom("SPLAT")  # core's own, by its name: the class is newer than the oldest ComfyUI this pack runs on
+Landmarks = io.Custom("TH_LANDMARKS")
+FaceTrack = io.Custom("TH_FACE_TRACK")
+FaceCrop = io.Custom("TH_FACE_CROP")
+# core's own, by their names: the classes are newer than the oldest ComfyUI this pack runs on
+Splat = io.Custom("SPLAT")
+FaceLandmarks = io.Custom("FACE_LANDMARKS")
 
 
 @dataclass(frozen=True)

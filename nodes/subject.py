@@ -69,7 +69,7 @@ class SyntheticSubject(io.ComfyNode):
                     "text": lines}
         code = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         folder = contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{file_stem(name)}_{code}")
-        return io.NodeOutput(*_opened(export_dataset(folder, **settings, report=bridge.NodeReport())))
+        return io.NodeOutput(*opened(export_dataset(folder, **settings, report=bridge.NodeReport())))
 
 
 class LoadDataset(io.ComfyNode):
@@ -100,7 +100,7 @@ class LoadDataset(io.ComfyNode):
 
     @classmethod
     def execute(cls, place: str, folder: str) -> io.NodeOutput:
-        return io.NodeOutput(*_opened(_located(place, folder)))
+        return io.NodeOutput(*opened(_located(place, folder)))
 
 
 def _located(place: str, folder: str) -> Path:
@@ -112,7 +112,7 @@ def _located(place: str, folder: str) -> Path:
     return contained(base, folder.strip())
 
 
-def _opened(folder: Path) -> tuple[Any, ...]:
+def opened(folder: Path) -> tuple[Any, ...]:
     """The five outputs of a dataset: folder, preview, sound, expression, pose."""
     import torch
 
@@ -124,7 +124,8 @@ def _opened(folder: Path) -> tuple[Any, ...]:
     count = len(data)
     shown = sorted({round(i * (count - 1) / 3) for i in range(4)})
     preview = torch.stack([torch.as_tensor(data.frame(i).image, dtype=torch.float32) / 255.0 for i in shown])
-    expression = ExpressionTrack(torch.as_tensor(data.au, dtype=torch.float32), data.fps, source="dataset")
+    expression = ExpressionTrack(torch.as_tensor(data.au, dtype=torch.float32), data.fps, source="dataset",
+                                 reliability=getattr(data, "au_reliability", None))
     pose = PoseTrack(torch.as_tensor(data.poses, dtype=torch.float32), data.focal, data.size, data.fps)
     dataset = sockets.DatasetFolder(str(folder), count, data.fps)
     return dataset, preview, load_sound(data.audio_path).to_comfy(), expression, pose

@@ -25,7 +25,8 @@ class TrainAvatar(io.ComfyNode):
                         "Interrupt at any time: what was learnt is kept, and running it again continues.",
             search_aliases=["train talking head", "gaussian avatar training", "hm-talker training"],
             inputs=[
-                sockets.Dataset.Input("dataset", tooltip="What to learn from (Synthetic Subject or Load Dataset)."),
+                sockets.Dataset.Input("dataset", tooltip="What to learn from (Prepare Avatar Dataset, Synthetic Subject or Load "
+                                                     "Dataset)."),
                 io.Combo.Input("preset", options=PRESETS, default="preview",
                                tooltip="preview: a small avatar in minutes, on a CPU too; standard: for a graphics card; "
                                        "paper: the papers' full length."),

@@ -26,8 +26,19 @@ Films the synthetic subject (an invented person), trains an avatar of it, and dr
 Put *Load Dataset* in the first node's place for a recording of your own.
 
 Training shows its progress on the node. Interrupt when you like: running it again continues.""",
+    "video_to_avatar": """\
+## From a film of you to your avatar
+
+1. Choose a film: one person talking to the camera for half a minute to a few minutes, with sound, steady camera and even light.
+   Film people only with their consent.
+2. Copy `demo/demo_speech.wav` of this pack into ComfyUI's `input` folder, or choose other speech.
+3. Run. First comes the dataset with its **quality report**: read it, and film again what it complains of. Then the avatar is
+   trained (`preview`: minutes; `standard` wants a graphics card), and speaks.
+
+The face is followed by the built-in tracker, which is approximate. Interrupt when you like: running it again continues.""",
 }
 WIDTH, GAP, ROW = 340, 80, 30
+PAGE_WIDGETS = {"LoadAudio": [None, None], "LoadVideo": ["image"]}  # player and upload button: only the page knows of them
 
 
 def page_form(prompt: Mapping[str, Any], info: Mapping[str, Any], note: str) -> dict[str, Any]:
@@ -72,7 +83,7 @@ def _widgets(node: Mapping[str, Any], specs: Mapping[str, list]) -> list[Any]:
             if spec[0] == "COMFY_DYNAMICCOMBO_V3":  # its own inputs follow; core's Save Video has one
                 values.append(node["inputs"]["codec"])
             values += ["fixed"] * extra_slots(name, spec[0], spec[1])
-    return values + ([None, None] if node["class_type"] == "LoadAudio" else [])  # the player and the upload button
+    return values + PAGE_WIDGETS.get(node["class_type"], [])
 
 
 def _link(prompt: Mapping[str, Any], nodes: Mapping[int, dict], info: Mapping[str, Any]) -> list[list]:
@@ -98,7 +109,8 @@ def _place(prompt: Mapping[str, Any], nodes: Mapping[int, dict]) -> None:
     for order, node_id in enumerate(sorted(nodes, key=lambda n: (depth[n], n))):
         node = nodes[node_id]
         rows = len(node["inputs"]) + len(node["outputs"]) + len(node["widgets_values"])
-        tall = {"PreviewImage": 300, "SaveVideo": 380, "LoadAudio": 100, "TalkingHead_SyntheticSubject": 90}.get(node["type"], 0)
+        tall = {"PreviewImage": 300, "SaveVideo": 380, "LoadAudio": 100, "LoadVideo": 260,
+                "TalkingHead_SyntheticSubject": 90}.get(node["type"], 0)
         node["size"][1] = 40 + ROW * rows + tall
         node["pos"] = [depth[node_id] * (WIDTH + GAP), below.get(depth[node_id], 0)]
         below[depth[node_id]] = node["pos"][1] + node["size"][1] + 60

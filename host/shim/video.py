@@ -91,17 +91,26 @@ class VideoInput:
 
 
 class VideoFromFile(VideoInput):
-    """A film on disk, decoded only when its parts are asked for."""
+    """A film on disk, decoded only when its parts are asked for; or the part of it from `start_time` on, `duration` s long."""
 
     def __init__(self, file: Any, *, start_time: float = 0, duration: float = 0):
-        if start_time or duration:
-            raise NotImplementedError("Trimmed videos need ComfyUI itself; the small host reads whole files.")
-        self._file = file
+        self._file, self._start, self._length = file, start_time, duration
 
     def get_stream_source(self) -> Any:
+        """The whole file, trimmed or not (as in ComfyUI 0.33)."""
         if isinstance(self._file, io.BytesIO):
             self._file.seek(0)
         return self._file
+
+    def get_active_trim_window(self) -> tuple[float, float]:
+        """(start, duration) in seconds; 0 s for all that follows."""
+        start = max(self._file_duration() + self._start, 0.0) if self._start < 0 else self._start
+        return float(start), float(self._length)
+
+    def as_trimmed(self, start_time: float = 0, duration: float = 0, strict_duration: bool = True) -> VideoFromFile | None:
+        """A part of this film; None where that is shorter than asked for and must not be."""
+        trimmed = VideoFromFile(self.get_stream_source(), start_time=start_time + self._start, duration=duration)
+        return None if strict_duration and trimmed.get_duration() < duration else trimmed
 
     def _open(self) -> Any:
         import av
@@ -124,22 +133,33 @@ class VideoFromFile(VideoInput):
     def get_frame_count(self) -> int:
         with self._open() as container:
             stream = container.streams.video[0]
+            if self._start or self._length:
+                return round(self.get_duration() * Fraction(stream.average_rate or 1))
             return int(stream.frames) or sum(1 for _ in container.decode(stream))
 
-    def get_duration(self) -> float:
+    def _file_duration(self) -> float:
         with self._open() as container:
             if container.duration is not None:
                 return container.duration / 1e6
-        return float(self.get_frame_count() / self.get_frame_rate())
+            stream = container.streams.video[0]
+            return float((int(stream.frames) or sum(1 for _ in container.decode(stream))) / Fraction(stream.average_rate or 1))
+
+    def get_duration(self) -> float:
+        whole = self._file_duration()
+        rest = min(whole, -self._start) if self._start < 0 else whole - self._start
+        return min(self._length, rest) if self._length else rest
 
     def get_components(self) -> VideoComponents:
         """Everything in memory."""
         import torch
 
+        start, length = self.get_active_trim_window()
         with self._open() as container:
             stream = container.streams.video[0]
             rate, tags = Fraction(stream.average_rate or 1), dict(container.metadata)
-            frames = [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in container.decode(stream)]
+            first, stop = int(start / stream.time_base), int((start + length) / stream.time_base) if length else math.inf
+            seen = (frame for frame in container.decode(stream) if frame.pts is None or first <= frame.pts < stop)
+            frames = [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in seen]
         images = torch.stack(frames).float() / 255 if frames else torch.zeros(0, 0, 0, 3)
         return VideoComponents(images=images, frame_rate=rate, audio=self._sound(), metadata=tags)
 
@@ -148,7 +168,9 @@ class VideoFromFile(VideoInput):
             if not container.streams.audio:
                 return None
             waveform, rate = decode_sound(container)
-        return {"waveform": waveform[None], "sample_rate": rate}
+        start, length = self.get_active_trim_window()
+        first, stop = round(start * rate), round((start + length) * rate) if length else None
+        return {"waveform": waveform[None, :, first:stop], "sample_rate": rate}
 
     def save_to(self, path: Any, format: Any = VideoContainer.AUTO, codec: Any = VideoCodec.AUTO, metadata: dict | None = None,
                 **options: Any) -> None:
@@ -157,7 +179,8 @@ class VideoFromFile(VideoInput):
             there = container.streams.video[0].codec.canonical_name
             same_codec = VideoCodec(codec) is VideoCodec.AUTO or VideoCodec(codec).value == there
             same_kind = VideoContainer(format) is VideoContainer.AUTO or VideoContainer(format).value in container.format.name
-            if same_codec and same_kind and not any(value is not None for value in options.values()):
+            whole = not (self._start or self._length)
+            if whole and same_codec and same_kind and not any(value is not None for value in options.values()):
                 return _remux(container, path, metadata)
         return VideoFromComponents(self.get_components()).save_to(path, format, codec, metadata, **options)
 
@@ -203,6 +226,12 @@ class VideoFromComponents(VideoInput):
 
     def __init__(self, components: VideoComponents, bit_depth: int = 8):
         self._parts, self._depth = components, bit_depth
+
+    def as_trimmed(self, start_time: float = 0, duration: float = 0, strict_duration: bool = True) -> VideoFromFile | None:
+        """A part of it, encoded; None where it is too short (whether that must not be or not: ComfyUI 0.33)."""
+        if self.get_duration() < start_time + duration:
+            return None
+        return VideoFromFile(self.get_stream_source(), start_time=start_time, duration=duration)
 
     def get_components(self) -> VideoComponents:
         return VideoComponents(images=self._parts.images, audio=self._parts.audio, frame_rate=self._parts.frame_rate)

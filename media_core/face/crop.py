@@ -215,6 +215,20 @@ def following_crop(points: np.ndarray, image_size: tuple[int, int], size: int, f
     return FaceCrop(np.stack(squares), size, tuple(image_size), fps)
 
 
+def single_crops(points: np.ndarray, image_size: tuple[int, int], size: int, **options: Any) -> FaceCrop:
+    """A square of its own for each of several pictures that do not belong together.
+
+    Args:
+        points: [T, 68, 2] source px.
+        image_size, size, options: as for `still_crop`.
+
+    Raises:
+        TalkingHeadsError: as for `still_crop`; also where any picture has no face.
+    """
+    return FaceCrop(np.concatenate([still_crop(one, image_size, size, **options).matrices for one in points]), size,
+                    tuple(image_size))
+
+
 def _places(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Middle [n, 2], extent [n] and roll [n] (rad) of the n known faces, and which of the frames those are, bool [T]."""
     points = np.asarray(points, np.float64)

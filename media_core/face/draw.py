@@ -10,8 +10,9 @@ from typing import Any, Sequence
 import numpy as np
 
 from ..errors import TalkingHeadsError
+from ..metrics import lip_aperture
 from ..motion import AU_MAX, AU_NAMES, ExpressionTrack, LandmarkTrack, au_index, unreliable_units
-from .geometry import INNER_LIPS, inter_ocular
+from .geometry import inter_ocular
 
 # first point, last point, closed, RGB
 LINES = ((0, 16, False, (80, 200, 255)), (17, 21, False, (255, 200, 60)), (22, 26, False, (255, 200, 60)),
@@ -84,10 +85,7 @@ def unit_curves(expression: ExpressionTrack, names: Sequence[str] = AU_NAMES) ->
 
 def lip_curve(track: LandmarkTrack) -> Curve:
     """How far the inner lips stand apart, in parts of the distance between the outer eye corners."""
-    points = track.points.numpy()
-    lips = points[:, INNER_LIPS]
-    gap = np.linalg.norm(lips[:, [1, 2, 3]] - lips[:, [7, 6, 5]], axis=-1).mean(axis=1)
-    values = gap / inter_ocular(points)
+    values = lip_aperture(track.points[..., :2]).numpy()
     return Curve("lip opening", values, max(0.1, float(np.nanmax(values)) * 1.1))
 
 

@@ -135,6 +135,24 @@ def test_a_film_keeps_frames_sound_and_workflow(small):
     assert copy.metadata["more"] == '{"a": 1}' and copy.metadata["prompt"] == parts.metadata["prompt"]
 
 
+def test_a_trimmed_film_is_a_part_of_its_file(small):
+    prompt = {"1": {"class_type": "ToyPicture", "inputs": {"frames": 25}},
+              "2": {"class_type": "CreateVideo", "inputs": {"images": ["1", 0], "audio": ["1", 1], "fps": 25}},
+              "3": {"class_type": "SaveVideo",
+                    "inputs": {"video": ["2", 0], "filename_prefix": "film", "format": "auto", "codec": "auto"}}}
+    small.run(prompt)
+    from talking_heads.host.shim.video import VideoFromFile
+
+    film = VideoFromFile(str(small.base / "output" / "film_00001_.mp4"))
+    part = film.as_trimmed(0.2, 0.4)
+    assert part.get_active_trim_window() == (0.2, 0.4) and part.get_duration() == 0.4 and part.get_frame_count() == 10
+    assert part.get_components().images.equal(film.get_components().images[5:15])
+    assert part.as_trimmed(0.2, 0.1).get_active_trim_window() == (0.4, 0.1)
+    assert film.as_trimmed(0.9, 5.0) is None and film.as_trimmed(0.9, 5.0, False).get_duration() < 0.2
+    part.save_to(str(small.base / "part.mp4"))
+    assert VideoFromFile(str(small.base / "part.mp4")).get_components().images.shape[0] == 10
+
+
 def test_pictures_load_with_their_mask(small):
     import numpy as np
     from PIL import Image

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.face.crop import FaceCrop, following_crop, still_crop
+from talking_heads.media_core.face.crop import FaceCrop, following_crop, single_crops, still_crop
 
 H, W = 120, 160
 
@@ -171,6 +171,15 @@ def test_following_keeps_a_turning_head_level():
     eyes = np.array([crop.to_crop(points[i, [36, 42]], i) for i in range(75)])
     assert np.abs(np.arctan2(*(eyes[:, 1] - eyes[:, 0]).T[::-1]))[10:-10].max() < 0.03  # rad
     assert crop.matrices[40, 1, 0] != 0 == following_crop(points, (H, W), 64, 25.0).matrices[40, 1, 0]
+
+
+def test_unrelated_pictures_get_squares_of_their_own():
+    points = np.stack([face(60, 50), face(100, 70, 1.4)])
+    crop = single_crops(points, (H, W), 64)
+    for i in range(2):
+        assert np.array_equal(crop.matrices[i], still_crop(points[i], (H, W), 64).matrices[0])
+    with pytest.raises(TalkingHeadsError, match="found"):
+        single_crops(np.stack([points[0], points[0] * np.nan]), (H, W), 64)
 
 
 def test_frames_without_a_face_are_bridged():

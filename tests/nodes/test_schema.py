@@ -28,7 +28,9 @@ def inputs_of(info):
 def test_every_contracted_node_is_there(infos):
     assert {"TalkingHead_SyntheticSubject", "TalkingHead_EncodeSpeech", "HMTalker_TrainAvatar", "HMTalker_LoadAvatar",
             "HMTalker_DriveAvatar", "HMTalker_RenderAvatar", "HMTalker_RenderAvatarVideo",
-            "HMTalker_AvatarFrameToSplat"} <= set(infos)
+            "HMTalker_AvatarFrameToSplat", "TalkingHead_TrackFace", "TalkingHead_PortraitLandmarks",
+            "TalkingHead_ImportActionUnits", "TalkingHead_PrepareDataset", "TalkingHead_PickSegment", "TalkingHead_FaceCrop",
+            "TalkingHead_FacePasteBack", "TalkingHead_PreviewLandmarks", "TalkingHead_PreviewCurves"} <= set(infos)
 
 
 def test_what_is_published_only_grows(infos, root):
@@ -113,6 +115,8 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     from talking_heads.hmtalker_core.config import presets
     from talking_heads.hmtalker_core.rasterizer import BACKENDS as rasterisers
     from talking_heads.hmtalker_core.training import unfinished_path
+    from talking_heads.media_core.capture.settings import ORDERS, POLICIES
+    from talking_heads.media_core.face.au_files import FORMATS
     from talking_heads.media_core.speech import encoders
 
     def options(node_id, name):
@@ -121,4 +125,7 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     assert options("TalkingHead_EncodeSpeech", "encoder") == list(encoders())
     assert options("HMTalker_TrainAvatar", "preset") == list(presets())
     assert set(options("HMTalker_RenderAvatarVideo", "backend")) == {"auto", *rasterisers}
+    assert options("TalkingHead_TrackFace", "policy") == list(POLICIES)
+    assert options("TalkingHead_TrackFace", "order") == list(ORDERS)
+    assert set(options("TalkingHead_ImportActionUnits", "tool")) == {"auto", *FORMATS}
     assert unfinished_path("x/a.safetensors").name == "a.training.safetensors"

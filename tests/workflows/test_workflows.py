@@ -13,7 +13,7 @@ from talking_heads.media_core.audio import Sound, load_sound, save_wav
 from talking_heads.media_core.video import probe
 
 NAMES = sorted(path.stem for path in (ROOT / "workflows" / "api").glob("*.json"))
-CORE = {"LoadAudio", "SaveVideo", "PreviewImage", "MarkdownNote"}
+CORE = {"LoadAudio", "LoadVideo", "SaveVideo", "PreviewImage", "MarkdownNote"}
 
 
 def test_there_are_workflows():

@@ -1,0 +1,140 @@
+"""A face out of its picture, and back into it."""
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..media_core.errors import TalkingHeadsError
+from . import bridge, capture, films, sockets
+
+WAYS = ["still", "follow", "each"]
+_FEATHER_TIP = "How far the edit fades out inwards from the square's edge, as a part of its side: 0 a hard edge, 0.1 hides it."
+
+
+class FaceCrop(io.ComfyNode):
+    """IMAGE to the square around its face, and TH_FACE_CROP."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_FaceCrop",
+            display_name="Face Crop",
+            category="Talking Heads/Face",
+            description="Cuts a square with the face out of a picture, or of every frame of a film, and remembers the way back "
+                        "for Face Paste Back. Finds the face with the built-in (approximate) tracker unless a face track is "
+                        "connected.",
+            search_aliases=["crop face", "face square", "portrait crop", "align face"],
+            inputs=[
+                io.Image.Input("images", tooltip="A picture, or the frames of a film."),
+                io.Int.Input("size", default=512, min=16, max=4096, step=16, tooltip="Width and height of the crop in pixels."),
+                io.Float.Input("margin", default=2.5, min=1.0, max=10.0, step=0.1,
+                               tooltip="Side of the square in face heights: 1 the face alone, 2.5 head and shoulders."),
+                io.Combo.Input("way", options=WAYS, default="still",
+                               tooltip="still: one square for all frames; follow: it goes along with the head, smoothly; each: "
+                                       "pictures that do not belong together."),
+                io.Boolean.Input("upright", default=False, tooltip="Turn the square so that the eyes lie level."),
+                io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01, tooltip=_FEATHER_TIP),
+                *capture.face_inputs(),
+                sockets.FaceTrack.Input("face_track", optional=True, tooltip="Track Face's result for these very frames."),
+                capture.mask_input(),
+            ],
+            outputs=[
+                io.Image.Output("crops", display_name="crops", tooltip="The squares."),
+                sockets.FaceCrop.Output("face_crop", display_name="face crop", tooltip="The way back, for Face Paste Back."),
+                io.Mask.Output("feathered", display_name="feathered",
+                               tooltip="How much of an edit would be pasted back: white inside, black at the square's edge."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, images: Any, size: int, margin: float, way: str, upright: bool, feather: float, face_index: int, order: str,
+                face_track: Any = None, mask: Any = None) -> io.NodeOutput:
+        import torch
+
+        crop = _cropping(images, face_track, mask, {"face_index": face_index, "order": order}, way, size, margin=margin,
+                         upright=upright)
+        (crops,) = bridge.empty_images(len(images), size, size, (3,), "Choose a smaller size, or crop fewer frames at once")
+        report = bridge.NodeReport()
+        for i, square in enumerate(crop.crops(_float_frames(images))):
+            crops[i] = torch.from_numpy(square)
+            report(i + 1, len(crops), {}, None)
+        return io.NodeOutput(crops, crop, torch.from_numpy(crop.feather_mask(feather))[None])
+
+
+class FacePasteBack(io.ComfyNode):
+    """Edited squares into the pictures they were cut from."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_FacePasteBack",
+            display_name="Face Paste Back",
+            category="Talking Heads/Face",
+            description="Puts edited face crops back into their pictures. The edit fades out at the square's edge; every pixel "
+                        "outside stays exactly as it was.",
+            search_aliases=["uncrop face", "composite face", "paste face", "seamless"],
+            inputs=[
+                io.Image.Input("images", tooltip="The pictures that went into Face Crop."),
+                io.Image.Input("crops", tooltip="Face Crop's squares after editing; they may have been enlarged."),
+                sockets.FaceCrop.Input("face_crop", tooltip="Face Crop's way back."),
+                io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01, tooltip=_FEATHER_TIP),
+                io.Mask.Input("mask", optional=True,
+                              tooltip="What of the edit is wanted: white. Drawn over the crop; one for all, or one a frame."),
+            ],
+            outputs=[io.Image.Output("images", display_name="images", tooltip="The whole pictures, with the edit.")],
+        )
+
+    @classmethod
+    def execute(cls, images: Any, crops: Any, face_crop: Any, feather: float, mask: Any = None) -> io.NodeOutput:
+        import torch
+
+        if len(images) != len(crops) and len(images) != 1:
+            raise TalkingHeadsError("There must be as many crops as pictures, or one picture for all of them",
+                                    f"{len(crops)} crops for {len(images)} pictures", "Paste back the frames that were cut out")
+        (out,) = bridge.empty_images(len(crops), *images.shape[1:3], (3,), "Paste back fewer frames at once")
+        masks = None if mask is None else (mask if mask.ndim == 3 else mask[None]).detach().cpu().float().numpy()
+        report = bridge.NodeReport()
+        for i, (source, edited) in enumerate(zip(_float_frames(images, len(crops)), _float_frames(crops))):
+            wanted = None if masks is None else masks[min(i, len(masks) - 1)]
+            out[i] = torch.from_numpy(face_crop.paste_back(source, edited, i, feather=feather, mask=wanted))
+            report(i + 1, len(out), {}, None)
+        return io.NodeOutput(out)
+
+
+def _cropping(images: Any, face_track: Any, mask: Any, which: dict, way: str, size: int, **options: Any) -> Any:
+    """The FaceCrop: around the track's face, or the one that is looked for."""
+    from ..media_core.audio import FPS
+    from ..media_core.face.crop import following_crop, single_crops, still_crop
+
+    shape, fps = tuple(images.shape[1:3]), FPS
+    if face_track is not None:
+        points, fps = _tracked(images, face_track), face_track.fps
+    else:
+        masks = None if mask is None else films.mask_frames(mask, shape)
+        frames, total = films.pixels(images), len(images)
+        points = capture.portraits(frames, total, masks, **which) if way == "each" else \
+            capture.followed(frames, FPS, total, masks, **which).points
+    if way == "follow":
+        return following_crop(points, shape, size, fps, **options)
+    return (single_crops if way == "each" else still_crop)(points, shape, size, **options)
+
+
+def _tracked(images: Any, face_track: Any) -> Any:  # float32 [T, 68, 2]
+    """The track's points, when it is of these pictures."""
+    if len(face_track) not in (1, len(images)) or tuple(face_track.image_size) != tuple(images.shape[1:3]):
+        height, width = face_track.image_size
+        raise TalkingHeadsError("The face track must be of these very pictures",
+                                f"a track of {len(face_track)} frames, {width} x {height} px, for {len(images)} pictures, "
+                                f"{images.shape[2]} x {images.shape[1]} px", "Track the pictures that are cropped")
+    return face_track.landmarks.points[..., :2].numpy()
+
+
+def _float_frames(images: Any, count: int | None = None) -> Any:
+    """An IMAGE batch as float32 [H, W, 3] arrays; the last one again where `count` is larger."""
+    for i in range(len(images) if count is None else count):
+        frame = images[min(i, len(images) - 1), ..., :3].detach().cpu().float().contiguous()
+        yield (frame.expand(-1, -1, 3) if frame.shape[-1] == 1 else frame).contiguous().numpy()
+
+
+NODES = (FaceCrop, FacePasteBack)

@@ -1,0 +1,162 @@
+"""What arrives as VIDEO or IMAGE, as the cores read it: a file and a part of it, or uint8 frames one at a time."""
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator
+
+import folder_paths
+from comfy_api.latest import InputImpl
+
+from ..media_core.errors import TalkingHeadsError
+
+
+@dataclass(frozen=True)
+class Film:
+    """A VIDEO on disk."""
+
+    path: Path  # any file FFmpeg reads; below ComfyUI's temp folder when the VIDEO had none
+    start: float = 0.0  # s, where the part that is meant begins
+    stop: float | None = None  # s, where it ends; None for the end of the film
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the file is meant."""
+        return self.start == 0 and self.stop is None
+
+    def cut(self, start: float, duration: float) -> Film:
+        """The part from `start` s of this part, `duration` s long; 0 s for all that follows.
+
+        Raises:
+            TalkingHeadsError: it begins behind the end.
+        """
+        begin = self.start + start
+        ends = [end for end in (self.stop, begin + duration if duration > 0 else None) if end is not None]
+        part = Film(self.path, begin, min(ends) if ends else None)
+        if begin > 0 and begin >= part.end():
+            raise TalkingHeadsError(f"The part must begin within the film's {self.end() - self.start:.2f} s", f"{start:g} s",
+                                    "Choose an earlier start")
+        return part
+
+    def end(self) -> float:
+        """Where the part ends in the file, s."""
+        from ..media_core.video import probe
+
+        length = probe(self.path).duration
+        return length if self.stop is None else min(length, self.stop)
+
+    def size(self) -> tuple[int, int]:
+        """(H, W) of its frames, px."""
+        from ..media_core.video import probe
+
+        facts = probe(self.path)
+        return facts.height, facts.width
+
+    def frame_count(self, fps: float) -> int:
+        """Frames at `fps`, about: for progress."""
+        from ..media_core.audio import frame_count
+
+        return frame_count(max(0.0, self.end() - self.start), fps)
+
+    def frames(self, fps: float) -> Iterator[Any]:  # uint8 [H, W, 3]
+        """The part's frames at a constant rate, one at a time."""
+        from ..media_core.video import read_frames
+
+        first = round(self.start * fps)
+        for number, frame in enumerate(read_frames(self.path, fps, first), start=first):
+            if self.stop is not None and (number + 0.5) / fps >= self.stop:
+                return
+            yield frame
+
+
+def film(video: Any) -> Film:
+    """A VIDEO as a file: its own where it has one, else one in the temp folder named after its content."""
+    if not isinstance(video, InputImpl.VideoFromFile):
+        return Film(_encoded(video.get_components()))
+    from ..media_core.video import probe
+
+    source = video.get_stream_source()
+    path = Path(source) if isinstance(source, (str, os.PathLike)) else _dumped(source.getvalue())
+    probe(path)  # tells in the pack's words what is wrong with a file
+    if hasattr(video, "get_active_trim_window"):
+        start, duration = video.get_active_trim_window()
+        return Film(path, start, start + duration if duration else None)
+    if InputImpl.VideoFromFile(str(path)).get_duration() == video.get_duration():
+        return Film(path)
+    return saved(video)  # an older ComfyUI, which does not tell what it trimmed
+
+
+def saved(video: Any) -> Film:
+    """A VIDEO's own part as a file of its own."""
+    return _written(lambda temporary: video.save_to(str(temporary)))
+
+
+def video(path: Path, start: float, duration: float) -> Any:
+    """A part of a file as VIDEO; nothing is copied where ComfyUI can trim (0.14 and later)."""
+    whole = InputImpl.VideoFromFile(str(path))
+    return whole.as_trimmed(start, duration, strict_duration=False)
+
+
+def pixels(images: Any) -> Iterator[Any]:  # float [B, H, W, C] -> uint8 [H, W, 3]
+    """An IMAGE batch's frames: grey becomes colour, an alpha channel is left out."""
+    import numpy as np
+
+    for image in images:
+        frame = np.rint(image[..., :3].detach().cpu().float().clamp(0, 1).numpy() * 255).astype(np.uint8)
+        yield np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame
+
+
+def floats(frame: Any) -> Any:  # uint8 [H, W, 3] -> float32 tensor [H, W, 3] 0..1
+    """A frame as IMAGE has it."""
+    import torch
+
+    return torch.from_numpy(frame.copy()).float() / 255
+
+
+def mask_frames(mask: Any, size: tuple[int, int]) -> list[Any]:  # float [B, h, w] -> B x bool [H, W]
+    """A MASK batch at the pictures' size (H, W), by the nearest pixel."""
+    import cv2
+    import numpy as np
+
+    planes = (mask if mask.ndim == 3 else mask[None]).detach().cpu().float().numpy()
+    return [cv2.resize((plane > 0.5).astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0 for plane in planes]
+
+
+def _encoded(parts: Any) -> Path:
+    """A film in memory, written hardly compressed."""
+    from ..media_core.audio import Sound
+    from ..media_core.video import VideoWriter
+
+    height, width = parts.images.shape[1:3]
+    sound = Sound.from_comfy(parts.audio) if parts.audio else None
+
+    def write(temporary: Path) -> None:
+        with VideoWriter(temporary, width, height, parts.frame_rate, sound, crf=8, preset="ultrafast") as writer:
+            for frame in pixels(parts.images):
+                writer.write(frame)
+
+    return _written(write).path
+
+
+def _dumped(content: bytes) -> Path:
+    return _written(lambda temporary: temporary.write_bytes(content)).path
+
+
+def _written(write: Any) -> Film:
+    """A file of the temp folder, named after what `write` puts into it: the same film keeps its file, and so its caches."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"talking_heads_{uuid.uuid4().hex}.mp4"
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
+        path = folder / f"talking_heads_{digest.hexdigest()[:24]}.mp4"
+        if not path.is_file():
+            os.replace(temporary, path)
+        return Film(path)
+    finally:
+        temporary.unlink(missing_ok=True)

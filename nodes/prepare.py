@@ -1,0 +1,194 @@
+"""A film of a person to a training dataset, and the part of it that is worth most."""
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..media_core.paths import contained, file_stem
+from . import bridge, capture, films, sockets, subject
+
+
+class PickSegment(io.ComfyNode):
+    """VIDEO to the part of it to train on."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_PickSegment",
+            display_name="Pick Segment",
+            category="Talking Heads/Dataset",
+            description="Finds the part of a long video that an avatar learns most from: varied speech, lips that open wide, a "
+                        "head that moves, no frames without a face. Looks with the built-in (approximate) tracker, 5 times a "
+                        "second.",
+            search_aliases=["best part of video", "trim video", "training segment"],
+            inputs=[
+                io.Video.Input("video", tooltip="A long film of one person speaking."),
+                io.Float.Input("seconds", default=30.0, min=2.0, max=600.0, step=1.0,
+                               tooltip="How long the part is; 10 to 60 s are usual. A shorter film is taken whole."),
+                *capture.face_inputs(),
+            ],
+            outputs=[
+                io.Float.Output("start", display_name="start", tooltip="Where the part begins, in seconds: for Prepare Avatar "
+                                                                       "Dataset."),
+                io.Float.Output("duration", display_name="duration", tooltip="How long it is, in seconds."),
+                io.Video.Output("video", display_name="video", tooltip="That part of the video."),
+                io.String.Output("about", display_name="about", tooltip="Why this part: its scores, 0 to 1."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, video: Any, seconds: float, face_index: int, order: str) -> io.NodeOutput:
+        from ..media_core.capture import pick_segment
+        from ..media_core.face.landmarks import FaceTracker
+
+        film = films.film(video)
+        path = film.path if film.whole else films.saved(video).path
+        start, stop, scores = pick_segment(path, seconds, tracker=FaceTracker(face_index=face_index, order=order),
+                                           report=bridge.NodeReport())
+        about = "\n".join([f"{start:.2f} to {stop:.2f} s", *(f"{name}: {value:.2f}" for name, value in scores.items())])
+        return io.NodeOutput(start, stop - start, films.video(path, start, stop - start), about)
+
+
+class PrepareDataset(io.ComfyNode):
+    """VIDEO to TH_DATASET."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_PrepareDataset",
+            display_name="Prepare Avatar Dataset",
+            category="Talking Heads/Dataset",
+            description="Turns a film of a person into a training dataset in output/talking_heads/datasets: frames, masks, "
+                        "landmarks, action units, poses, sound. The built-in tracker is approximate; its report tells how good "
+                        "the film is and what to film again. Film people only with their consent.",
+            search_aliases=["video to dataset", "preprocess avatar video", "talkinggaussian preprocessing", "openface"],
+            inputs=_inputs(),
+            outputs=_outputs(),
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, parsing: str = "", **others: Any) -> tuple:
+        folder = _parsing(parsing)
+        return () if folder is None or not folder.is_dir() else tuple(map(bridge.stamp, sorted(folder.glob("*.png"))))
+
+    @classmethod
+    def execute(cls, video: Any, name: str, start: float, duration: float, **options: Any) -> io.NodeOutput:
+        film = films.film(video)
+        if options.get("face_landmarks") is not None and not film.whole:
+            film = films.saved(video)  # the landmarks are of the trimmed part: let it be a film of its own
+        folder = _captured(film.cut(start, duration), file_stem(name), options)
+        dataset, _, sound, expression, pose = subject.opened(folder)
+        return io.NodeOutput(dataset, _picture(folder / "report.png"), sound, expression, pose,
+                             (folder / "report.txt").read_text("utf8"))
+
+
+def _inputs() -> list:
+    return [
+        io.Video.Input("video", tooltip="A film of one person speaking, with sound; any rate, any size."),
+        io.String.Input("name", default="me",
+                        tooltip="The dataset's folder is called this, with a code for film and settings behind."),
+        io.Int.Input("size", default=512, min=64, max=1024, step=32,
+                     tooltip="Width and height of the frames in pixels; the head is cut out and scaled to it."),
+        io.Float.Input("start", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
+                       tooltip="Where the part to use begins, in seconds (see Pick Segment)."),
+        io.Float.Input("duration", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
+                       tooltip="How long that part is, in seconds; 0 for all that follows."),
+        *capture.face_inputs(),
+        capture.policy_input(),
+        io.Float.Input("focal", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
+                       tooltip="The camera's focal length in pixels of the dataset's frames; 0 for 2.2 times their side."),
+        io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
+                     tooltip="Frames over which the pose is smoothed, undelayed; 0 as measured."),
+        io.String.Input("parsing", default="", advanced=True,
+                        tooltip="Face-parsing PNGs to use instead of the built-in masks: a folder below ComfyUI's input, "
+                                "one file a dataset frame. Empty: none."),
+        sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=capture.LANDMARKS_TIP),
+        sockets.Expression.Input("expression", optional=True,
+                                 tooltip="Action units measured elsewhere (Import Action Units), over the whole film. "
+                                         "Without them: built-in, with the unreliable units marked."),
+        io.Mask.Input("mask", optional=True, tooltip="Where to look for the face: white, in the film's pixels."),
+        io.Mask.Input("person", optional=True,
+                      tooltip="Where the person is (head and body): white, in the film's pixels; one for all frames, or one a "
+                              "frame at 25 frames/s. Instead of the built-in masks."),
+        sockets.Dataset.Input("like", optional=True,
+                              tooltip="A dataset of the same person and camera whose crop and head shape are used again."),
+    ]
+
+
+def _outputs() -> list:
+    rows = {
+        "dataset": (sockets.Dataset, "The dataset's folder, for Train Avatar."),
+        "preview": (io.Image, "The quality report as a picture."),
+        "sound": (io.Audio, "The film's sound, in step with the frames."),
+        "expression": (sockets.Expression, "17 action units a frame, and how reliable each is."),
+        "pose": (sockets.Pose, "The head's pose, frame by frame."),
+        "report": (io.String, "The quality report in words: what is good, and what to film again."),
+    }
+    return [kind.Output(name, display_name=name, tooltip=tip) for name, (kind, tip) in rows.items()]
+
+
+def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
+    """Runs or continues the capture; the data set's folder."""
+    from ..media_core.capture import CaptureSettings
+    from ..media_core.capture import capture as captured
+    from ..media_core.video import probe
+
+    facts, like = probe(film.path), options.pop("like", None)
+    raw, expression = _given(options.pop("face_landmarks", None), options.pop("expression", None), float(facts.fps),
+                             options["face_index"])
+    drawn = {key: _drawn(options.pop(name, None), (facts.height, facts.width))
+             for name, key in (("mask", "face_region"), ("person", "person"))}
+    settings = CaptureSettings(segment=None if film.whole else (film.start, film.end()), focal=options.pop("focal") or None,
+                               parsing=_parsing(options.pop("parsing")), like=None if like is None else Path(like.folder),
+                               expression=expression, **options)
+    folder = _folder(stem, film, settings, [None if raw is None else raw.points, *drawn.values()])
+    return captured(film.path, folder, settings, face_landmarks=raw, report=bridge.NodeReport(), **drawn)
+
+
+def _folder(stem: str, film: films.Film, settings: Any, arrays: list) -> Path:
+    """Where the data set is written: every setting but the policy has a folder of its own, so that nothing is overwritten, and
+    another policy goes on from the tracking that is done."""
+    from ..media_core.capture.settings import film_fingerprint, fingerprint
+
+    own = {name: str(value) for name, value in vars(settings).items() if name not in ("policy", "expression")}
+    code = [film_fingerprint(film.path), fingerprint(settings.expression), *map(fingerprint, arrays), own]
+    digest = hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:8]
+    return contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{stem}_{digest}")
+
+
+def _given(face_landmarks: Any, expression: Any, fps: float, face_index: int) -> tuple[Any, Any]:  # RawTrack, ExpressionTrack
+    """What core's landmarker found at the film's own rate; its blendshapes are the expression where none is connected."""
+    if face_landmarks is None:
+        return None, expression
+    from ..media_core.face.blendshapes import expression_from_blendshapes
+    from ..media_core.face.core_landmarks import from_face_landmarks
+
+    raw, shapes = from_face_landmarks(face_landmarks, fps, face_index)
+    return raw, expression_from_blendshapes(shapes, fps) if expression is None and shapes is not None else expression
+
+
+def _drawn(mask: Any, size: tuple[int, int]) -> Any:  # MASK -> bool [B, H, W]
+    import numpy as np
+
+    return None if mask is None else np.stack(films.mask_frames(mask, size))
+
+
+def _parsing(name: str) -> Path | None:
+    """The folder of parsing pictures, inside ComfyUI's input folder."""
+    return contained(folder_paths.get_input_directory(), name.strip()) if name and name.strip() else None
+
+
+def _picture(path: Path) -> Any:  # float32 [1, H, W, 3]
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path) as file:
+        return films.floats(np.asarray(file.convert("RGB")))[None]
+
+
+NODES = (PickSegment, PrepareDataset)

@@ -1,0 +1,132 @@
+"""Tracks as pictures to look at: landmarks over frames, action units over time."""
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..media_core.errors import TalkingHeadsError
+from . import bridge, films, sockets
+
+CURVES = ["all", "lower face", "upper face", "reliable"]
+
+
+class PreviewLandmarks(io.ComfyNode):
+    """TH_LANDMARKS or TH_FACE_TRACK to IMAGE."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_PreviewLandmarks",
+            display_name="Preview Landmarks",
+            category="Talking Heads/Face",
+            description="Draws the 68 landmarks over the frames they were found in, or on black. Frames without a face stay as "
+                        "they are.",
+            search_aliases=["draw landmarks", "show face points", "landmark overlay"],
+            inputs=[
+                io.Int.Input("size", default=512, min=64, max=4096, step=16,
+                             tooltip="Longer side of pictures on black; images keep their own."),
+                io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame drawn, from 0."),
+                io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
+                             tooltip="How many frames are drawn; 0 for all that follow."),
+                io.Boolean.Input("dots", default=True, tooltip="Mark every point, not only the lines between them."),
+                sockets.Landmarks.Input("landmarks", optional=True, tooltip="Landmarks in pixels, or canonical ones."),
+                sockets.FaceTrack.Input("face_track", optional=True, tooltip="A face track instead of landmarks."),
+                io.Image.Input("images", optional=True,
+                               tooltip="Frames to draw over: as many as landmarks, or one for all. Without them: black."),
+            ],
+            outputs=[io.Image.Output("images", display_name="images", tooltip="The pictures with the points.")],
+        )
+
+    @classmethod
+    def execute(cls, size: int, start_frame: int, frame_count: int, dots: bool, landmarks: Any = None, face_track: Any = None,
+                images: Any = None) -> io.NodeOutput:
+        import numpy as np
+
+        from ..media_core.face.draw import draw_landmarks, picture_points
+
+        track, known = _landmarks(landmarks, face_track, images)
+        shape = _black_size(track, size) if images is None else tuple(images.shape[1:3])
+        stop = bridge.checked_stop(len(track), start_frame, frame_count)
+        points, report = picture_points(track, shape), bridge.NodeReport()
+        (out,) = bridge.empty_images(stop - start_frame, *shape, (3,), "Set frame_count, or draw smaller pictures")
+        for row, i in enumerate(range(start_frame, stop)):
+            frame = None if images is None else images[min(i, len(images) - 1)][None]
+            below = np.zeros((*shape, 3), np.uint8) if frame is None else next(films.pixels(frame))
+            drawn = draw_landmarks(below, points[i], dots) if known is None or known[i] else below
+            out[row] = films.floats(drawn)
+            report(row + 1, len(out), {"frame": i}, drawn)
+        return io.NodeOutput(out)
+
+
+class PreviewCurves(io.ComfyNode):
+    """TH_EXPRESSION and lips to IMAGE."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_PreviewCurves",
+            display_name="Preview Curves",
+            category="Talking Heads/Face",
+            description="Plots action units and the opening of the lips over time. Unreliable units are pale and labelled so; "
+                        "what is unknown stays empty.",
+            search_aliases=["plot action units", "au curves", "lip aperture", "expression graph"],
+            inputs=[
+                io.Combo.Input("units", options=CURVES, default="all",
+                               tooltip="Which action units: all 17, those of the lower or upper face, or only reliable ones."),
+                io.Int.Input("width", default=1024, min=320, max=8192, step=16, tooltip="Width of the picture in pixels."),
+                io.Int.Input("strip", default=44, min=36, max=400, step=2, tooltip="Height of one curve in pixels."),
+                sockets.Expression.Input("expression", optional=True, tooltip="Action units to plot."),
+                sockets.FaceTrack.Input("face_track", optional=True,
+                                        tooltip="A face track: its lips, and its action units unless others are connected."),
+                sockets.Landmarks.Input("landmarks", optional=True, tooltip="Landmarks, for the opening of the lips."),
+            ],
+            outputs=[io.Image.Output("image", display_name="image", tooltip="The plot: one strip a curve.")],
+        )
+
+    @classmethod
+    def execute(cls, units: str, width: int, strip: int, expression: Any = None, face_track: Any = None,
+                landmarks: Any = None) -> io.NodeOutput:
+        from ..media_core.face.draw import draw_curves, lip_curve, unit_curves
+
+        if face_track is not None:
+            expression = expression if expression is not None else face_track.expression
+            landmarks = landmarks if landmarks is not None else face_track.landmarks
+        curves = [] if landmarks is None else [lip_curve(landmarks)]
+        curves += [] if expression is None else unit_curves(expression, _names(units, expression))
+        if not curves:
+            raise TalkingHeadsError("There must be something to plot", "nothing, or no unit of that kind",
+                                    "Connect an expression, a face track or landmarks")
+        title = "" if expression is None else f"action units: {expression.source}"
+        fps = (expression if expression is not None else landmarks).fps
+        return io.NodeOutput(films.floats(draw_curves(curves, fps, width, strip, title))[None])
+
+
+def _names(units: str, expression: Any) -> list[str]:
+    """The chosen action units."""
+    from ..media_core.motion import AU_NAMES, LOWER_AUS, UPPER_AUS
+
+    chosen = {"lower face": LOWER_AUS, "upper face": UPPER_AUS}.get(units, AU_NAMES)
+    return [name for name in chosen if units != "reliable" or name not in expression.unreliable]
+
+
+def _landmarks(landmarks: Any, face_track: Any, images: Any) -> tuple[Any, Any]:
+    """The landmarks to draw, and where a track knows them, bool [T] or None for everywhere."""
+    if landmarks is None and face_track is None:
+        raise TalkingHeadsError("There must be landmarks to draw", "none", "Connect landmarks or a face track")
+    track = landmarks if landmarks is not None else face_track.landmarks
+    if images is not None and len(images) not in (1, len(track)):
+        raise TalkingHeadsError("There must be as many pictures as frames of landmarks, or one",
+                                f"{len(images)} pictures, {len(track)} frames", "Connect the frames the landmarks were found in")
+    return track, None if landmarks is not None else (face_track.confidence > 0).tolist()
+
+
+def _black_size(track: Any, size: int) -> tuple[int, int]:
+    """(H, W) of pictures on black, in the proportions of the track's own."""
+    if track.image_size is None:
+        return size, size
+    scale = size / max(track.image_size)
+    return tuple(max(1, round(edge * scale)) for edge in track.image_size)
+
+
+NODES = (PreviewLandmarks, PreviewCurves)
