@@ -42,7 +42,7 @@ class MeanFace:
 
 
 def features(move: np.ndarray) -> np.ndarray:  # [..., 68, 2] metres -> [..., 68, 5]
-    """What tells a point's move along z: its own move down and outwards, and the mouth's narrowing, opening and the jaw's drop."""
+    """What tells a point's move along z: its own move down and outwards, the mouth's narrowing and opening, the jaw's drop."""
     narrowing = move[..., _CORNERS[0], 0] - move[..., _CORNERS[1], 0]
     opening = move[..., _LIPS[0], 1] - move[..., _LIPS[1], 1]
     common = np.stack([narrowing, opening, -move[..., _CHIN, 1]], -1)[..., None, :]

@@ -1,7 +1,7 @@
 """The head's pose in every frame from the pixels of a known rigid shape, all frames at once (spec/capture.md 4).
 
-Start: the closed-form pose of a camera without perspective. Then Levenberg-Marquardt on the reprojection error with soft-L1 weights;
-every frame has its own damping, so a bad frame cannot disturb another one. About 0.1 ms a frame.
+Start: the closed-form pose of a camera without perspective. Then Levenberg-Marquardt on the reprojection error with soft-L1
+weights; every frame has its own damping, so a bad frame cannot disturb another one. About 0.1 ms a frame.
 
 Camera: OpenCV axes (x right, y down, z forward); pixel = f X / Z + middle, and the centre of the top-left pixel is (0, 0).
 """
@@ -40,7 +40,7 @@ def solve(points: np.ndarray, shape: np.ndarray, sigma: np.ndarray, focal: float
     shape = np.asarray(shape, np.float64)
     sigma = np.broadcast_to(np.asarray(sigma, np.float64), seen.shape[:2])
     rotation, translation = _start(seen, shape, sigma)
-    scale = 1 / (sigma / translation[:, 2:])                        # residuals in units of what is typical
+    scale = translation[:, 2:] / sigma                                # residuals in units of what is typical
     damping = np.full(len(seen), 1e-3)
     cost = _cost(_residual(seen, shape, rotation, translation, scale))
     active = np.arange(len(seen))

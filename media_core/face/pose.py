@@ -1,4 +1,4 @@
-"""Where the head is in every frame: solved from its rigid points, smoothed without delay, and written the way other tools read it.
+"""Where the head is in every frame: solved from its rigid points, smoothed without delay, written the way other tools read it.
 
     shape = fit_shape(points, image_size)
     poses, reprojection = solve_poses(points, shape)

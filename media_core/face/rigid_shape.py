@@ -144,7 +144,8 @@ def _triangulated(points, rigid, mean, focal, image_size) -> np.ndarray:  # [F, 
         off = np.einsum("fpdk,pk->fpd", rows, whole) - right              # metres
         robust = weight / np.sqrt(1 + (off ** 2).sum(-1) / _FREE_OFF ** 2) / _FREE_OFF ** 2
         normal = np.einsum("fp,fpdi,fpdj->pij", robust, rows, rows) + prior[:, :, None] * np.eye(3)
-        whole = np.linalg.solve(normal, (np.einsum("fp,fpdi,fpd->pi", robust, rows, right) + prior * mean.points)[..., None])[..., 0]
+        pull = np.einsum("fp,fpdi,fpd->pi", robust, rows, right) + prior * mean.points
+        whole = np.linalg.solve(normal, pull[..., None])[..., 0]
     whole[list(RIGID)] = rigid
     return whole
 
