@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Sequence
 
 import numpy as np
 import torch
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..media_core.audio import load_sound
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX
+from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, unreliable_units
 from ..media_core.progress import Report
 from ..media_core.speech import encode_speech
+from .audio_net import audio_windows
 from .camera import intrinsics, opengl_c2w_to_viewmat
 from .curriculum import MIN_MOUTH_AREA
 from .dataset import AvatarDataset
@@ -52,12 +53,17 @@ class Clip:
     """The tracks of a data set, ready for training."""
 
     dataset: AvatarDataset
-    features: Tensor  # [F, C, W] speech features around each frame, on the training device
+    features: Tensor  # [S, C, W] speech features around each frame of the sound, on the training device
+    sound: Tensor  # int64 [F] frame of the sound that belongs to each picture; on the training device
     au: Tensor  # [F, 17] intensities 0..5, AU45 clipped, unknown units 0
-    au_known: tuple  # [17] bool; unknown units carry no loss
+    au_known: tuple  # [17] bool; units that are unknown or cannot be trusted carry no loss and move nothing
     blink_ceiling: float  # AU45 is clipped to this
     viewmats: Tensor  # [F, 4, 4]
     device: torch.device
+
+    def windows(self, index: Tensor) -> Tensor:  # int64 [B] -> [B, 8, C, W]
+        """What is heard around frames `index`: the eight frames of the sound that a motion net reads."""
+        return audio_windows(self.features, self.sound[index.to(self.sound.device)])
 
     @property
     def upper(self) -> Tensor:  # [F, 7]
@@ -112,28 +118,33 @@ def open_clip(dataset: AvatarDataset, encoder: str, device: torch.device, report
     if not len(dataset.train_index):
         raise TalkingHeadsError("The data set must have training frames", "none in transforms_train.json",
                                 "Split the recording again, for instance 10 : 1")
-    sound, film = load_sound(dataset.sound_path), len(dataset) / dataset.fps
-    if abs(sound.duration - film) > LONGEST_GAP:
-        raise TalkingHeadsError(f"The data set's sound must last as long as its {len(dataset)} frames, {film:.2f} s",
+    heard = torch.as_tensor(np.asarray(dataset.sound_index))
+    sound, frames = load_sound(dataset.sound_path), int(heard.max()) + 1
+    gap, skips = sound.duration - frames / dataset.fps, frames > len(dataset)  # frames may be left out, at the end too
+    if gap < -LONGEST_GAP or (gap > LONGEST_GAP and not skips):
+        raise TalkingHeadsError(f"The data set's sound must last as long as its {frames} frames, {frames / dataset.fps:.2f} s",
                                 f"{dataset.sound_path.name} lasts {sound.duration:.2f} s", "Prepare the recording again")
     speech = encode_speech(sound, encoder, report)
-    features = speech.frame_windows(dataset.fps, 0, len(dataset)).to(device)
+    features = speech.frame_windows(dataset.fps, 0, frames).to(device)
     au, known, ceiling = clean_action_units(torch.as_tensor(np.asarray(dataset.au), dtype=torch.float32),
-                                                 dataset.train_index)
+                                            dataset.train_index, dataset.au_reliability)
     c2w = torch.as_tensor(np.asarray(dataset.poses), dtype=torch.float32)
-    return Clip(dataset, features, au.to(device), known, ceiling, opengl_c2w_to_viewmat(c2w).to(device), device)
+    return Clip(dataset, features, heard.to(device), au.to(device), known, ceiling, opengl_c2w_to_viewmat(c2w).to(device), device)
 
 
-def clean_action_units(au: Tensor, train: np.ndarray) -> tuple[Tensor, tuple, float]:  # [F, 17] -> [F, 17], known, ceiling
-    """Gaps in a unit's curve are interpolated in time; a unit that is never known becomes 0 and is marked so; AU45 is
-    clipped to a ceiling taken from the training frames `train`.
+def clean_action_units(au: Tensor, train: np.ndarray, reliability: Optional[Sequence[float]] = None
+                       ) -> tuple[Tensor, tuple, float]:  # [F, 17] -> [F, 17], known, ceiling
+    """Gaps in a unit's curve are interpolated in time; a unit that is never known, or whose `reliability` [17] lies below
+    `RELIABLE`, becomes 0 and is marked so; AU45 is clipped to a ceiling taken from the training frames `train`.
 
     Raises:
         TalkingHeadsError: no unit is known at all.
     """
-    known = tuple(bool(k) for k in torch.isfinite(au).any(0))
+    doubtful = unreliable_units(reliability)
+    known = tuple(bool(k) and name not in doubtful for name, k in zip(AU_NAMES, torch.isfinite(au).any(0)))
     if not any(known):
-        raise TalkingHeadsError("The data set must know at least one action unit", "none in au.csv",
+        raise TalkingHeadsError("The data set must know at least one action unit",
+                                "none that can be trusted" if doubtful else "none in au.csv",
                                 "Track the video again, or import action units")
     curves = au.numpy().copy()
     time = np.arange(len(curves))

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
+from ..media_core.motion import checked_reliability
 from .annotations import clamp_rect, label_masks, lip_opening, lip_square
 from .camera import scene_extent
 from .dataset_tables import CameraTable, read_action_units, read_cameras, some
@@ -52,6 +53,15 @@ class Frame:
         return sum(array.nbytes for array in own)
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """What a data set's manifest says and training uses."""
+    fps: float = FPS                                     # frames a second
+    credit: str = ""                                     # origin of the pictures
+    au_source: str = ""                                  # what measured the action units
+    au_reliability: Optional[tuple[float, ...]] = None   # 17 numbers 0..1; None: not said
+
+
 class AvatarDataset:
     """F frames of one person; make it with `AvatarDataset.open`.
 
@@ -60,18 +70,23 @@ class AvatarDataset:
         size: (H, W) of the frames as delivered.
         fps: frames a second.
         credit: what the manifest says of the pictures' origin; avatars carry it on.
+        au_source: what measured the action units, as the manifest says; "" when it does not.
+        au_reliability: 17 numbers 0..1, how far each unit can be trusted, or None when the manifest says nothing.
         focal: pixels, at `size`.
         poses: [F, 4, 4] float32 camera to head, OpenGL axes, metres.
         au: [F, 17] float32 intensities 0..5 in `media_core.motion.AU_NAMES`' order; NaN where unknown.
         landmarks: [F, 68, 2] float32 pixels, at `size`.
         train_index, val_index: int64 frame numbers of the two parts.
+        sound_index: int64 [F] frame of the sound that belongs to each picture; they differ where frames were left out.
         sound_path: the recording's sound.
     """
 
     def __init__(self, folder: Path, files: dict[str, list[Path]], cameras: CameraTable, au: np.ndarray, landmarks: np.ndarray,
-                 fps: float, size: Optional[int], cache_bytes: int, credit: str = ""):
-        self.folder, self.fps, self.credit, self.au, self.poses = folder, fps, credit, au, cameras.poses
-        self.train_index, self.val_index = cameras.train, cameras.val
+                 manifest: "Manifest", size: Optional[int], cache_bytes: int):
+        self.folder, self.au, self.poses = folder, au, cameras.poses
+        self.fps, self.credit = manifest.fps, manifest.credit
+        self.au_source, self.au_reliability = manifest.au_source, manifest.au_reliability
+        self.train_index, self.val_index, self.sound_index = cameras.train, cameras.val, cameras.sound
         self._files, self._cache_bytes, self._cached_bytes = files, cache_bytes, 0
         self._cache: OrderedDict[int, Frame] = OrderedDict()
         self._stored = _picture(files["images"][0], "RGB").shape[:2]
@@ -104,10 +119,10 @@ class AvatarDataset:
                  "background": [_background_path(folder)]}
         files.update({name: _numbered(folder / name, kinds, count) for name, kinds in FOLDERS.items()})
         files["teeth_mask"] = _numbered(folder / "teeth_mask", (".npy",), count) if (folder / "teeth_mask").is_dir() else []
-        fps, credit = _manifest(folder / "manifest.json")
-        au = read_action_units(folder / "au.csv", count, fps)
+        manifest = _manifest(folder / "manifest.json")
+        au = read_action_units(folder / "au.csv", count, manifest.fps)
         landmarks = np.stack([_landmarks(path) for path in files["lms"]])
-        return cls(folder, files, cameras, au, landmarks, fps, size, cache_bytes, credit)
+        return cls(folder, files, cameras, au, landmarks, manifest, size, cache_bytes)
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -206,19 +221,24 @@ def _numbered(folder: Path, kinds: tuple[str, ...], count: int) -> list[Path]:
     return [found[number] for number in range(count)]
 
 
-def _manifest(manifest: Path) -> tuple[float, str]:
-    """(frames a second, credit); FPS and nothing without the file."""
+def _manifest(manifest: Path) -> Manifest:
+    """What is used of the manifest; the defaults without the file.
+
+    Raises:
+        FileFormatError: no JSON object, or a rate or reliabilities that cannot be.
+    """
     if not manifest.is_file():
-        return FPS, ""
+        return Manifest()
     try:
         table = json.loads(manifest.read_text("utf-8"))
-        fps, credit = float(table.get("fps", FPS)), str(table.get("credit", ""))
+        fps, trust = float(table.get("fps", FPS)), table.get("au_reliability")
+        credit, source = str(table.get("credit", "")), str(table.get("au_source", ""))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise FileFormatError("manifest.json must be a JSON object with a number `fps`", f"{manifest} is not ({error})",
                               "Delete it (25 frames a second are then assumed), or make the data set again") from error
     if not 0 < fps < 1000:
         raise FileFormatError("A data set's frame rate must lie in 0..1000", f"{fps}", "Correct `fps` in manifest.json")
-    return fps, credit
+    return Manifest(fps, credit, source, None if trust is None else checked_reliability(trust))
 
 
 def _landmarks(path: Path) -> np.ndarray:  # -> [68, 2] float64

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ..media_core.motion import PoseTrack
-from .audio_net import audio_windows
 from .avatar import Avatar, AvatarMotion
 from .batches import Clip
 from .run import Run, audio_arguments
@@ -32,6 +31,7 @@ def build_avatar(run: Run, encoder: str, tick: Callable[[], None] = lambda: None
     background = torch.as_tensor(data.frame(kept[0]).background).clone()
     record: dict[str, Any] = {
         "encoder": encoder, "audio": audio_arguments(clip), "blink_ceiling": clip.blink_ceiling, "au_known": list(clip.au_known),
+        "au_source": data.au_source, "au_reliability": data.au_reliability and list(data.au_reliability),
         "training": config.to_json() | {"seed": run.seed, "frames": len(data.train_index)}, "licence": LICENCE,
         "credit": data.credit}
     parts = [copy.deepcopy(part) for part in (run.face.field, run.mouth.field, run.face.net, run.mouth.net)]
@@ -57,7 +57,7 @@ def motion_of_frames(avatar: Avatar, clip: Clip, frames: list[int]) -> AvatarMot
     keeps the first pose's state: only the head can be compared."""
     index = torch.tensor(frames, device=clip.device)
     with torch.inference_mode():
-        windows = audio_windows(clip.features, index)
+        windows = clip.windows(index)
         codes = avatar.face_net.codes(windows)
         au = clip.au[index].clone()
         mouth = avatar.mouth_net.encode_audio(windows)

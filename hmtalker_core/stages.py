@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ..media_core.motion import LOWER_INDEX
-from .audio_net import audio_windows
 from .augment import augment_windows
 from .batches import Clip, View, bounding_box
 from .branches import Branch
@@ -56,7 +55,7 @@ def picture_loss(image: Tensor, target: Tensor, config: TrainConfig) -> Tensor:
 
 def align_loss(net: FaceMotionNet, clip: Clip, frames: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
     """L_align = mean |c_l^a - c_l^v| over known channels of some frames; the explicit code is only a target (spec 1.4)."""
-    windows = augment_windows(audio_windows(clip.features, frames), config.audio_augment, generator)
+    windows = augment_windows(clip.windows(frames), config.audio_augment, generator)
     target = net.encode_au(clip.lower[frames]).detach()
     deviation = (net.a2am(net.encode_audio(windows)) - target).abs()
     return deviation[:, known_channels(clip, target.shape[1])].mean()
@@ -122,7 +121,7 @@ def align_weight(config: TrainConfig) -> float:
 
 def _face_motion(branch: Branch, clip: Clip, view: View, config: TrainConfig, generator: torch.Generator) -> MotionOutput:
     index = torch.tensor([view.index], device=clip.device)
-    windows = augment_windows(audio_windows(clip.features, index), config.audio_augment, generator)
+    windows = augment_windows(clip.windows(index), config.audio_augment, generator)
     path = draw_path(generator, config.path_weights)
     mask = draw_mask(branch.net.dims.code, generator, *config.mask_ratio).to(clip.device) if path == "masked" else None
     return branch.net(branch.field.xyz, windows, clip.upper[index], clip.lower[index], path, mask)
@@ -159,7 +158,7 @@ def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainC
     d_xyz = None
     if moving:
         index = torch.tensor([view.index], device=clip.device)
-        windows = augment_windows(audio_windows(clip.features, index), config.audio_augment, generator)
+        windows = augment_windows(clip.windows(index), config.audio_augment, generator)
         d_xyz = branch.net(branch.field.xyz, windows)
     shot = shoot(branch, view, d_xyz)
     free = view.lips * (1 - view.mouth)
@@ -177,7 +176,7 @@ def fuse_loss(face: Branch, mouth: Branch, clip: Clip, view: View, step: int, co
               lpips: Optional[LPIPS] = None) -> tuple[Tensor, Tensor, Tensor]:
     """Joint fine-tuning: (loss, image, target) of the whole picture, on the audio path, with geometry and motion frozen."""
     index = torch.tensor([view.index], device=clip.device)
-    windows = audio_windows(clip.features, index)
+    windows = clip.windows(index)
     with torch.no_grad():
         codes = face.net.codes(windows)["c_fused"]
         offsets = face.net.deform_cached(face.net.cache(face.field.xyz), codes, clip.upper[index])

@@ -10,7 +10,7 @@ import hashlib
 import json
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -85,11 +85,13 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def checksum(folder: Path, name: str, frames: int) -> str:
-    """SHA-256 of a file, or of all files of a per-frame pattern in order."""
+def checksum(folder: Path, name: str, frames: int, tick: Callable[[int], None] = lambda i: None) -> str:
+    """SHA-256 of a file, or of all files of a per-frame pattern in order; `tick` is called with each one's number."""
     digest = hashlib.sha256()
-    for path in (folder / name.format(i) for i in (range(frames) if "{}" in name else range(1))):
+    for i in range(frames) if "{}" in name else range(1):
+        path = folder / name.format(i)
         digest.update(path.read_bytes() if path.is_file() else b"(missing)")
+        tick(i)
     return digest.hexdigest()
 
 

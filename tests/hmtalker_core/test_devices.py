@@ -39,7 +39,8 @@ def scene(monkeypatch):
         monkeypatch.setattr(module, "rasterization", drawn)
     monkeypatch.setattr(stages, "known_channels", lambda *_: slice(None))  # `meta` cannot count what a mask selects
     data = SimpleNamespace(train_index=np.arange(FRAMES))
-    clip = Clip(data, there(FRAMES, 80, 16), there(FRAMES, 17), (True,) * 17, 2.0, there(FRAMES, 4, 4), THERE)
+    clip = Clip(data, there(FRAMES, 80, 16), there(FRAMES, dtype=torch.int64), there(FRAMES, 17), (True,) * 17, 2.0,
+                there(FRAMES, 4, 4), THERE)
     view = View(3, there(H, W, 3), there(H, W, 3), *(there(H, W, 1) for _ in range(5)), there(4, 4), there(3, 3))
     nets = FaceMotionNet().to(THERE), MouthMotionNet().to(THERE)
     face, mouth = (Branch(GaussianField.empty(COUNT).to(THERE), net, 0.1, 100) for net in nets)

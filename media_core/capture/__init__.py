@@ -1,0 +1,20 @@
+"""A film of a person as a training data set, and what can be said about its quality before hours are spent on it.
+
+    folder = capture("me.mp4", "my_data", CaptureSettings(size=512))
+    start, stop, scores = pick_segment("long.mp4", seconds=30)
+
+Nothing heavy is imported until one of these names is used. Source of the method: spec/capture.md, spec/hmtalker.md 2.12-2.13.
+"""
+from __future__ import annotations
+
+from importlib import import_module
+
+_HOME = {"capture": "pipeline", "CaptureSettings": "settings", "pick_segment": "segment", "Segment": "segment",
+         "quality_report": "quality", "QualityReport": "quality"}
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -1,0 +1,139 @@
+"""The one square of a film that becomes its frames: decided once from where the face is in all of them.
+
+A square that moved with the face would hide the head's movement from the pose tracker and make the background swim, so it stands
+still (spec/capture.md 0; spec/hmtalker.md 2.12). Unit of length: u, the distance of the outer eye corners.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..dataset_folder import MANIFEST, read_json
+from ..errors import FileFormatError, TalkingHeadsError
+from ..face.crop import FaceCrop
+from ..face.geometry import EYES, inter_ocular, similarity
+from ..face.pose import RigidShape
+from ..face.track import FaceTrack
+
+ABOVE, BELOW, BESIDE = 2.0, 2.6, 2.3  # u from the eyes' middle: hair, shoulders, air
+LEAST = 3.5         # u (beside the head's movement), side of the smallest square that shows hair and chin
+WHOLE = 0.75        # of a square film's side: a square this large or larger is the whole film
+_RARE = 2.0         # percent of the frames that may leave the box of the movement
+_WIDTH_PERCENTILE = 75  # of the corners' distance over the film: it shrinks where the head turns
+
+
+def frame_face(points: np.ndarray, image_size: tuple[int, int], size: int) -> FaceCrop:
+    """The square for a film's frames: hair and shoulders in it, inside the picture where that is possible.
+
+    A square film whose face is large enough is taken whole. Where the picture is too small to hold hair and chin, the square
+    reaches beyond it, and the picture's edge is repeated there.
+
+    Args:
+        points: [T, 68, 2] source px; frames with NaN do not count.
+        image_size: (H, W) of the film, px.
+        size: px of the frames to write.
+    Raises:
+        TalkingHeadsError: no frame has a face.
+    """
+    known = points[np.isfinite(points).all(axis=(1, 2))]
+    if not len(known):
+        raise TalkingHeadsError("The film must show a face", f"none found in {len(points)} frames",
+                                "Film the head from the front, in good light, larger in the picture")
+    unit = float(np.percentile(inter_ocular(known), _WIDTH_PERCENTILE))
+    eyes = known[:, EYES].mean(axis=1)
+    low, high = np.percentile(eyes, (_RARE, 100 - _RARE), axis=0)
+    top, bottom = low[1] - ABOVE * unit, high[1] + BELOW * unit
+    side = max(bottom - top, high[0] - low[0] + 2 * BESIDE * unit)
+    height, width = image_size
+    if height == width and side >= WHOLE * width:
+        return _square(0, 0, width, image_size, size)
+    least = LEAST * unit + float((high - low).max())
+    side = round(min(side, max(min(image_size), least)))
+    middle = np.array([low[0] + high[0], top + bottom]) / 2 + 0.5
+    x, y = (_placed(centre, side, edge) for centre, edge in zip(middle, (width, height)))
+    return _square(x, y, side, image_size, size)
+
+
+def _placed(centre: float, side: int, edge: int) -> int:
+    """First pixel of a stretch of `side` px around `centre` (from the picture's border), inside 0..`edge` if it fits."""
+    first = round(centre - side / 2)
+    return min(max(first, 0), edge - side) if side <= edge else min(max(first, edge - side), 0)
+
+
+def _square(x: int, y: int, side: int, image_size: tuple[int, int], size: int) -> FaceCrop:
+    half = (side - 1) / 2
+    matrix = similarity(0.0, size / side, (x + half, y + half), ((size - 1) / 2, (size - 1) / 2)).affine
+    return FaceCrop(matrix[None], size, tuple(image_size))
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What a new capture takes over from an older one of the same person and camera."""
+
+    crop: FaceCrop
+    shape: RigidShape    # of the person, with the focal length
+    fingerprint: str     # changes with either
+
+    def crop_for(self, image_size: tuple[int, int], size: int) -> FaceCrop:
+        """The same square for frames of `size` px.
+
+        Raises:
+            TalkingHeadsError: the film is not as large as that of the older data set.
+        """
+        if tuple(image_size) != tuple(self.crop.source_size):
+            height, width = self.crop.source_size
+            raise TalkingHeadsError(f"The film must be {width} x {height} px, as that of the data set it is to be like",
+                                    f"{image_size[1]} x {image_size[0]} px",
+                                    "Leave `like` out, or film with the same camera settings")
+        x, y, side = _box(self.crop)
+        return _square(x, y, side, image_size, size)
+
+
+def like_dataset(folder: str | Path) -> Likeness:
+    """What can be taken over from a captured data set.
+
+    Raises:
+        FileFormatError: the folder holds no finished one.
+    """
+    import hashlib
+    import json
+
+    folder = Path(folder)
+    manifest = read_json(folder / MANIFEST)
+    if "crop" not in manifest:
+        raise FileFormatError("The data set to be like must be one that was captured from a film, and finished",
+                              f"{folder} is none", "Choose another folder, or finish its capture")
+    crop, shape = FaceCrop.from_dict(manifest["crop"]), FaceTrack.load(folder / "track.safetensors").shape
+    digest = hashlib.sha256(json.dumps(crop.to_dict(), sort_keys=True).encode())
+    digest.update(f"{shape.focal} {shape.image_size}".encode() + shape.points.tobytes())
+    return Likeness(crop, shape, digest.hexdigest())
+
+
+def _box(crop: FaceCrop) -> tuple[int, int, int]:
+    """First column, first row and side of the square, whole source px."""
+    x, y = crop.to_source(np.array([-0.5, -0.5])) + 0.5
+    return round(float(x)), round(float(y)), round(crop.side())
+
+
+def beyond(crop: FaceCrop) -> float:
+    """Share of the square that lies outside the picture, 0..1."""
+    corners = crop.to_source(np.array([[-0.5, -0.5], [crop.size - 0.5, crop.size - 0.5]]))
+    height, width = crop.source_size
+    inside = np.clip(corners, -0.5, [width - 0.5, height - 0.5])
+    return float(1 - np.prod(inside[1] - inside[0]) / np.prod(corners[1] - corners[0]))
+
+
+def cut_square(image: np.ndarray, crop: FaceCrop) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [size, size, 3]
+    """A film frame's square, as `crop.crop` gives it but quicker: it has whole source pixels. Averaged where it shrinks."""
+    import cv2
+
+    x, y, side = _box(crop)
+    height, width = image.shape[:2]
+    inside = image[max(y, 0):y + side, max(x, 0):x + side]
+    margins = (max(-y, 0), max(y + side - height, 0), max(-x, 0), max(x + side - width, 0))
+    square = cv2.copyMakeBorder(inside, *margins, cv2.BORDER_REPLICATE) if any(margins) else inside
+    if side == crop.size:
+        return np.ascontiguousarray(square)
+    return cv2.resize(square, (crop.size, crop.size), interpolation=cv2.INTER_AREA if side > crop.size else cv2.INTER_CUBIC)

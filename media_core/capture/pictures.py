@@ -1,0 +1,188 @@
+"""The pictures of a data set: frames, masks, background, and what stands before it (spec/hmtalker.md 2.12-2.13).
+
+Each frame's files are written on their own and whole; a frame that is there is not made again.
+"""
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Callable, Iterator, Sequence
+
+import numpy as np
+
+from ..dataset_folder import encoded, npy, write_bytes
+from ..errors import FileFormatError
+from ..face.crop import FaceCrop
+from ..face.draw import draw_landmarks
+from ..face.masks import FrameMasks, HeadMasker, from_parsing, parsing_png
+from ..face.plates import EVERY, BackgroundPlate, on_plate, torso_layer
+from ..video import read_frames
+from .framing import cut_square
+from .pipe import ahead, mapped
+
+PREVIEW_EVERY = 10  # frames
+KEY_EVERY = 8       # frames; a masker begun at a multiple of it comes to the same masks as one begun at 0
+PREVIEW_TINT = 0.5  # of the colour laid over what is not the head
+FRAME, PARSING, TEETH, GT, TORSO = "ori_imgs/{}.jpg", "parsing/{}.png", "teeth_mask/{}.npy", "gt_imgs/{}.jpg", "torso_imgs/{}.png"
+Step = Callable[..., None]  # step(done, total, info, preview), see `stages.Progress`
+
+
+def write_frames(folder: Path, film: Path, fps: float, source: np.ndarray, crop: FaceCrop, points: np.ndarray,
+                 step: Step) -> None:
+    """The square of every wanted film frame.
+
+    Args:
+        source: int64 [T] ascending, number in the film (at `fps`) of each written frame.
+        points: [T, 68, 2] px of the written frames, for the preview.
+    Raises:
+        FileFormatError: the film ends before the last frame that was tracked.
+    """
+    wanted = _missing(folder, FRAME, len(source))
+    (folder / FRAME).parent.mkdir(exist_ok=True)
+    step(len(source) - len(wanted), len(source))
+    if not wanted:
+        return
+    first = int(source[wanted[0]])
+    place = {int(source[i]): i for i in wanted}
+
+    def write(item: tuple[int, np.ndarray]) -> tuple[int, np.ndarray]:
+        number, frame = item
+        square = cut_square(frame, crop)
+        write_bytes(folder / FRAME.format(place[number]), encoded(".jpg", square))
+        return place[number], square
+
+    frames = enumerate(read_frames(film, fps, first), first)
+    last = int(source[wanted[-1]])
+    done = len(source) - len(wanted)
+    with closing(ahead(_until(frames, last, place))) as items, closing(mapped(write, items)) as written:
+        for i, square in written:
+            done += 1
+            step(done, len(source), {}, draw_landmarks(square, points[i]) if i % PREVIEW_EVERY == 0 else None)
+    if done < len(source):
+        raise FileFormatError("The film must be the one that was tracked", f"it ends {len(source) - done} frames earlier",
+                              "Do not change the film while it is captured; run the capture again")
+
+
+def _until(frames: Iterator[tuple[int, np.ndarray]], last: int, wanted: Any) -> Iterator[tuple[int, np.ndarray]]:
+    for number, frame in frames:
+        if number in wanted:
+            yield number, frame
+        if number >= last:
+            return
+
+
+def write_masks(folder: Path, points: np.ndarray, size: int, person: np.ndarray | None, crop: FaceCrop, source: np.ndarray,
+                parsing: Path | None, step: Step) -> None:
+    """Parsing pictures and teeth of every frame: from `parsing` when given, else by `HeadMasker`.
+
+    Args:
+        points: [T, 68, 2] px.
+        person: bool [1 or film frames, H, W] in film px: where the person is, drawn by somebody; None: found.
+        source: int64 [T] film frame of each written one.
+    """
+    total = len(points)
+    for pattern in (PARSING, TEETH):
+        (folder / pattern).parent.mkdir(exist_ok=True)
+    wanted = sorted({*_missing(folder, PARSING, total), *_missing(folder, TEETH, total)})
+    step(total - len(wanted), total)
+    if not wanted:
+        return
+    if parsing is not None:
+        made: Iterator[tuple[int, np.ndarray, FrameMasks]] = mapped(lambda i: _imported(folder, parsing, i, size), wanted)
+    else:
+        made = _found(folder, points, wanted, person, crop, source, size)
+    done, need = total - len(wanted), set(wanted)
+    with closing(mapped(lambda item: _write_masks(folder, *item), (m for m in made if m[0] in need))) as written:
+        for i, frame, masks in written:
+            done += 1
+            step(done, total, {}, _tinted(frame, masks) if i % PREVIEW_EVERY == 0 else None)
+
+
+def _found(folder: Path, points: np.ndarray, wanted: Sequence[int], person: np.ndarray | None, crop: FaceCrop,
+           source: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray, FrameMasks]]:
+    """Masks of all frames from the last key frame before the first wanted one."""
+    masker = HeadMasker((size, size))
+    numbers = range(wanted[0] // KEY_EVERY * KEY_EVERY, wanted[-1] + 1)
+    with closing(mapped(lambda i: read_picture(folder / FRAME.format(i)), numbers)) as frames:
+        for i, frame in zip(numbers, frames):
+            drawn = None if person is None else person[0 if len(person) == 1 else source[i]].astype(np.uint8) * 255
+            yield i, frame, masker(frame, points[i], None if drawn is None else cut_square(drawn, crop) >= 128)
+
+
+def _imported(folder: Path, parsing: Path, i: int, size: int) -> tuple[int, np.ndarray, FrameMasks]:
+    picture = read_picture(parsing / f"{i}.png")
+    if picture.shape[:2] != (size, size):
+        raise FileFormatError(f"Face-parsing pictures must be {size} x {size} px, as the written frames",
+                              f"{i}.png is {picture.shape[1]} x {picture.shape[0]}", "Parse the pictures in ori_imgs")
+    return i, read_picture(folder / FRAME.format(i)), from_parsing(picture)
+
+
+def _write_masks(folder: Path, i: int, frame: np.ndarray, masks: FrameMasks) -> tuple[int, np.ndarray, FrameMasks]:
+    write_bytes(folder / PARSING.format(i), encoded(".png", parsing_png(masks)))
+    write_bytes(folder / TEETH.format(i), npy(masks.teeth))
+    return i, frame, masks
+
+
+def _tinted(frame: np.ndarray, masks: FrameMasks) -> np.ndarray:
+    """The frame in the parsing's colours where it is not head: for the preview."""
+    mixed = (frame * (1 - PREVIEW_TINT) + parsing_png(masks) * PREVIEW_TINT).astype(np.uint8)
+    return np.where((masks.head & ~masks.mouth)[..., None], frame, mixed)
+
+
+def write_background(folder: Path, count: int, size: int, step: Step) -> None:
+    """bc.jpg: what is seen behind the person over the whole film."""
+    plate = BackgroundPlate((size, size))
+    numbers = sorted({*range(0, count, EVERY), count - 1})
+    for done, i in enumerate(numbers, 1):
+        masks = _read_masks(folder, i)
+        plate.accumulate(read_picture(folder / FRAME.format(i)), ~masks.background)
+        step(done, len(numbers))
+    write_bytes(folder / "bc.jpg", encoded(".jpg", plate.plate()))
+
+
+def write_layers(folder: Path, count: int, step: Step) -> None:
+    """gt_imgs (before the clean background) and torso_imgs of every frame."""
+    for pattern in (GT, TORSO):
+        (folder / pattern).parent.mkdir(exist_ok=True)
+    wanted = sorted({*_missing(folder, GT, count), *_missing(folder, TORSO, count)})
+    plate, done = read_picture(folder / "bc.jpg"), count - len(wanted)
+    step(done, count)
+
+    def write(i: int) -> tuple[int, np.ndarray]:
+        frame, masks = read_picture(folder / FRAME.format(i)), _read_masks(folder, i)
+        whole = on_plate(frame, masks, plate)
+        write_bytes(folder / GT.format(i), encoded(".jpg", whole))
+        write_bytes(folder / TORSO.format(i), encoded(".png", torso_layer(frame, masks, plate)))
+        return i, whole
+
+    with closing(mapped(write, wanted)) as written:
+        for i, whole in written:
+            done += 1
+            step(done, count, {}, whole if i % PREVIEW_EVERY == 0 else None)
+
+
+def read_picture(path: Path) -> np.ndarray:  # uint8 [H, W, 3] RGB
+    """A picture file.
+
+    Raises:
+        FileFormatError: absent or no picture.
+    """
+    import cv2
+
+    data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.zeros(0, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if picture is None:
+        came = f"{path} cannot be read" if path.is_file() else f"no file at {path}"
+        raise FileFormatError("Every picture of the data set must be there and readable", came,
+                              "Make or copy it again; the capture then goes on")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def _read_masks(folder: Path, i: int) -> FrameMasks:
+    from dataclasses import replace
+
+    return replace(from_parsing(read_picture(folder / PARSING.format(i))), teeth=np.load(folder / TEETH.format(i)))
+
+
+def _missing(folder: Path, pattern: str, count: int) -> list[int]:
+    return [i for i in range(count) if not (folder / pattern.format(i)).is_file()]

@@ -1,0 +1,213 @@
+"""A film of a person to a folder that avatars are trained on: one call, stage after stage, each continued where it stopped.
+
+Stages: (segment ->) track -> frames -> measure -> (masks -> background -> layers ->) sound -> tables -> report -> manifest.
+Memory does not grow with the film but for its sound and 68 points a frame. Source: spec/capture.md 0, spec/hmtalker.md 2.11-2.13.
+"""
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+
+from ..dataset_folder import MANIFEST, read_json, writing
+from ..errors import FileFormatError
+from ..face.crop import FaceCrop
+from ..face.landmarks import RawTrack, fill_missing, smooth_points
+from ..face.track import FaceTrack, measure
+from ..progress import Report, silent
+from ..video import VideoInfo, probe
+from . import pictures, tables
+from .framing import Likeness, frame_face, like_dataset
+from .manifest import write_manifest
+from .record import Record
+from .report import Shown, write_report
+from .segment import pick_segment
+from .settings import CaptureSettings, film_fingerprint, fingerprint
+from .stages import Progress
+from .tracking import RAW, given_track, track_film
+
+VERSION = 1
+ALWAYS, MASKED = ("track", "frames", "measure", "sound", "tables", "report", "checksums"), ("masks", "background", "layers")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What else may be given beside the film; film px, frames at the data set's rate."""
+
+    landmarks: RawTrack | None = None      # instead of the built-in tracker's
+    region: np.ndarray | None = None       # bool [1 or frames, H, W]: the face is looked for in it
+    person: np.ndarray | None = None       # bool [1 or frames, H, W]: where the person is, instead of found masks
+    tracker: Callable | None = None        # finds a face in a frame; None: `FaceTracker`
+
+
+def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: CaptureSettings | None = None, *,
+            face_landmarks: RawTrack | None = None, face_region: np.ndarray | None = None, person: np.ndarray | None = None,
+            tracker: Callable | None = None, report: Report = silent) -> Path:
+    """Writes the data set and returns its folder; a finished one of the same film and settings is returned as it is.
+
+    Args:
+        video: a film of one person talking, with sound.
+        folder: where to write; made when absent. A folder that this film was captured into before is continued or, where
+            settings differ, made anew from the first stage they concern.
+        settings: see `CaptureSettings`.
+        face_landmarks: points found by something else (`from_face_landmarks`), in the film's pixels, over the whole film.
+        face_region: bool [1 or T, H, W] in film px, T frames at the data set's rate: the face is looked for in it.
+        person: bool of the same shape: where the person is; instead of masks found by colour.
+        tracker: called with (frame uint8 [H, W, 3], region or None), gives a FaceFrame or None; for tests.
+        report: called once a frame with a stage's title in `info`, and a preview now and then; what it raises stops the capture
+            within a frame, and the same call later continues it.
+    Raises:
+        FileFormatError: the film is absent, empty, no film, or has no sound.
+        TalkingHeadsError: no face in it (frames are named), or the folder holds something else, is full or cannot be written.
+    """
+    settings, film, folder = settings or CaptureSettings(), Path(video), Path(folder)
+    inputs = Inputs(face_landmarks, face_region, person, tracker)
+    print_of_film = film_fingerprint(film)
+    info = probe(film)
+    if not info.has_sound:
+        raise FileFormatError("The film must have sound: an avatar learns its lips from it", f"{film.name} has none",
+                              "Film again with the microphone on, or add the sound to the film first")
+    request = _request(settings, inputs, print_of_film)
+    if read_json(folder / MANIFEST).get("request") == request:
+        return folder
+    with writing(folder):
+        record = Record.open(folder, print_of_film, film.name)
+        _Job(film, folder, settings, inputs, info, record, Progress(report, _stages(settings)), request).run()
+    return folder
+
+
+def _stages(settings: CaptureSettings) -> tuple[str, ...]:
+    first = ("segment",) if isinstance(settings.segment, (int, float)) else ()
+    return (*first, *ALWAYS[:3], *(MASKED if settings.masks else ()), *ALWAYS[3:])
+
+
+def _request(settings: CaptureSettings, inputs: Inputs, film: str) -> dict[str, Any]:
+    """All that the folder's content depends on, as JSON holds it."""
+    own = {name: value for name, value in vars(settings).items() if name not in ("like", "expression", "parsing")}
+    own["segment"] = list(settings.segment) if isinstance(settings.segment, (tuple, list)) else settings.segment
+    landmarks = inputs.landmarks
+    return {**own, "version": VERSION, "film": film, "expression": fingerprint(settings.expression),
+            "parsing": fingerprint(settings.parsing) if settings.masks else None,
+            "like": None if settings.like is None else like_dataset(settings.like).fingerprint,
+            "landmarks": None if landmarks is None else fingerprint(landmarks.points), "region": fingerprint(inputs.region),
+            "person": fingerprint(inputs.person) if settings.masks else None}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One run over one folder."""
+
+    film: Path
+    folder: Path
+    settings: CaptureSettings
+    inputs: Inputs
+    info: VideoInfo           # of the film
+    record: Record
+    progress: Progress
+    request: dict[str, Any]
+
+    def run(self) -> None:
+        settings, likeness = self.settings, None if self.settings.like is None else like_dataset(self.settings.like)
+        first, stop = self._segment()
+        raw = self._track(first, stop)
+        known, kept, filled = fill_missing(raw, settings.policy)
+        crop = frame_face(known.points, self._size, settings.size) if likeness is None else \
+            likeness.crop_for(self._size, settings.size)
+        cuts = _joints(raw.cuts, kept)
+        squared = replace(known, points=smooth_points(crop.to_crop(known.points).astype(np.float32), known.fps, cuts),
+                          image_size=(settings.size, settings.size), cuts=cuts)
+        source = first + kept
+        self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: pictures.write_frames(
+            self.folder, self.film, settings.fps, source, crop, squared.points, step))
+        self._stage("measure", ("focal", "smoothing", "expression", "like"), ("frames",), lambda step: tables.save_measured(
+            self.folder, self._measured(squared, likeness, source)))
+        track = FaceTrack.load(self.folder / tables.TRACK)
+        if settings.masks:
+            self._masks(source, crop, squared)
+        else:
+            for stage in MASKED:
+                self.record.drop(stage)
+        self._stage("sound", ("encoder", "fps"), ("track",), lambda step: tables.write_sound(
+            self.folder, tables.film_part(self.film, first, len(raw.points), settings.fps), len(raw.points), settings.fps,
+            settings.encoder, step))
+        self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step))
+        shown = Shown(track, kept, crop, raw, first)
+        self._stage("report", (), ("sound", "tables", *(MASKED[-1:] if settings.masks else ())),
+                    lambda step: write_report(self.folder, self.film, shown, settings, step))
+        write_manifest(self.folder, self._facts(shown, filled), self.request, len(track), settings,
+                       lambda done, total: self.progress("checksums", done, total))
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.info.height, self.info.width
+
+    def _stage(self, name: str, own: tuple[str, ...], after: tuple[str, ...], make: Callable[[Callable], Any]) -> None:
+        """Runs `make(step)` unless the stage is done for the same settings; what it returns is kept in the record."""
+        def step(done: int, total: int, info: Any = None, preview: np.ndarray | None = None) -> None:
+            self.progress(name, done, total, info, preview)
+
+        if self.record.pending(name, {key: self.request[key] for key in own}, *after):
+            step(0, 1)
+            self.record.finish(name, make(step))
+        step(1, 1)
+
+    def _segment(self) -> tuple[int, int | None]:
+        """First frame, and the one behind the last (None: the film's end), at the data set's rate."""
+        segment, fps = self.settings.segment, self.settings.fps
+        if segment is None:
+            return 0, None
+        if isinstance(segment, (int, float)):
+            def pick(step: Callable) -> list[float]:
+                found = pick_segment(self.film, float(segment), tracker=self.inputs.tracker,
+                                     report=lambda done, total, info, preview: step(done, total, None, preview))
+                return [found.start, found.stop]
+            self._stage("segment", ("segment",), (), pick)
+            segment = self.record.result("segment")
+        return round(segment[0] * fps), round(segment[1] * fps)
+
+    def _track(self, first: int, stop: int | None) -> RawTrack:
+        settings = self.settings
+
+        def make(step: Callable) -> None:
+            if self.inputs.landmarks is not None:
+                given_track(self.inputs.landmarks, self._size, settings.fps, first, stop).save(self.folder / RAW)
+                return
+            total = max(1, (round(self.info.duration * settings.fps) if stop is None else stop) - first)
+            track_film(self.folder, self.film, settings, first, stop, total, self.inputs.region, self.inputs.tracker, step)
+
+        self._stage("track", ("film", "version", "fps", "face_index", "order", "segment", "landmarks", "region"), (), make)
+        return RawTrack.load(self.folder / RAW)
+
+    def _measured(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray) -> FaceTrack:
+        settings = self.settings
+        frames = max(int(source[-1]) + 1, round(self.info.duration * settings.fps))
+        expression = tables.given_expression(settings.expression, settings.fps, frames, source)
+        shape = None if likeness is None else likeness.shape.at(squared.image_size, settings.focal)
+        return measure(squared, focal=settings.focal, shape=shape, smoothing=settings.smoothing, expression=expression)
+
+    def _masks(self, source: np.ndarray, crop: FaceCrop, squared: RawTrack) -> None:
+        size, count = self.settings.size, len(source)
+        self._stage("masks", ("person", "parsing"), ("frames",), lambda step: pictures.write_masks(
+            self.folder, squared.points, size, self.inputs.person, crop, source, self.settings.parsing, step))
+        self._stage("background", (), ("masks",), lambda step: pictures.write_background(self.folder, count, size, step))
+        self._stage("layers", (), ("background",), lambda step: pictures.write_layers(self.folder, count, step))
+
+    def _facts(self, shown: Shown, filled: np.ndarray) -> dict[str, Any]:
+        """What the manifest says besides the request and the checksums."""
+        info, track = self.info, shown.track
+        reliability = track.expression.reliability
+        return {"film": {"name": self.film.name, "width": info.width, "height": info.height, "fps": float(info.fps),
+                         "seconds": info.duration},
+                "first_frame": shown.first, "crop": shown.crop.to_dict(), "focal": track.pose.focal,
+                "au_reliability": None if reliability is None else list(reliability), "au_source": track.expression.source,
+                "missing": shown.missing, "filled": np.flatnonzero(filled).tolist(), "cuts": list(shown.raw.cuts),
+                "sound_frames": len(shown.raw.points), "quality": self.record.result("report")}
+
+
+def _joints(cuts: tuple[int, ...], kept: np.ndarray) -> tuple[int, ...]:
+    """Written frames before which time does not run on: the film's cuts, and where frames were left out."""
+    at = {int(i) for i in np.searchsorted(kept, np.asarray(cuts, int))} | {int(i) + 1 for i in np.flatnonzero(np.diff(kept) > 1)}
+    return tuple(sorted(i for i in at if 0 < i < len(kept)))

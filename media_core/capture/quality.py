@@ -1,0 +1,261 @@
+"""What a film is worth as training material, before hours are spent on it: figures, a verdict on each, and what to film again.
+
+The limits rank films of people who talk to a camera; they come from the synthetic subject and from what published data sets look
+like (spec/hmtalker.md 1.6), not from a study.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import numpy as np
+
+from ..audio import Sound
+from ..face.track import FaceTrack
+from ..metrics import eye_aperture, lip_aperture
+from ..speech import Speech
+from .sync import SoundOffset, sound_offset
+
+GOOD, FAIR, POOR, UNKNOWN = "good", "fair", "poor", "unknown"
+_ORDER = (GOOD, UNKNOWN, FAIR, POOR)
+_SHUT = 0.55          # of the open eyes' aperture: below it the lids count as shut
+_LONGEST_BLINK = 1.0  # s; longer is sleep, or a look down
+_CLIPPED = 0.995      # of full scale
+_LISTED = 12          # frame numbers named
+_LEVEL_ROW = 0.02     # s, pieces the loudness is measured over
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the verdicts rest on; T written frames."""
+
+    track: FaceTrack                     # in written px
+    sound: Sound                         # of the whole film or segment, from its first frame on
+    speech: Speech                       # of that sound
+    sound_frames: np.ndarray             # int64 [T] frame of the sound that belongs to each picture
+    scale: float                         # written px for one of the film's
+    beyond: float                        # share of the square outside the picture
+    missing: tuple[int, ...] = ()        # frames of the film in which no face was found
+    film_frames: int = 0                 # frames of the film, at the data set's rate
+    cuts: tuple[int, ...] = ()           # frames of the film that begin a new shot
+    blur: float = float("nan")           # 0 sharp .. 1 nothing but blur, of the face
+    light: tuple[float, float] = (float("nan"), 0.0)  # the face's mean grey 0..255, share of it black or white
+
+    @property
+    def aperture(self) -> np.ndarray:  # [T]
+        """Lip opening over the distance of the outer eye corners."""
+        return lip_aperture(self.track.landmarks.points[..., :2]).numpy()
+
+    @property
+    def eyes(self) -> np.ndarray:  # [T]
+        return eye_aperture(self.track.landmarks.points[..., :2]).numpy()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure and what to think of it."""
+
+    name: str     # "lip opening"
+    value: str    # "0.02 .. 0.21 of the eyes' distance"
+    verdict: str  # GOOD, FAIR, POOR or UNKNOWN
+    advice: str = ""  # what to do about it; empty when all is well
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """All findings of one film."""
+
+    findings: tuple[Finding, ...]
+    offset: SoundOffset  # of the sound against the lips
+
+    @property
+    def verdict(self) -> str:
+        """The worst of all; what could not be told counts little."""
+        worst = max((_ORDER.index(f.verdict) for f in self.findings), default=0)
+        return GOOD if _ORDER[worst] == UNKNOWN else _ORDER[worst]
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to film again or to change, the most pressing first."""
+        told = sorted((f for f in self.findings if f.advice), key=lambda f: -_ORDER.index(f.verdict))
+        return tuple(f"{f.name}: {f.advice}" for f in told)
+
+    def text(self) -> str:
+        """For report.txt."""
+        lines = [f"verdict: {self.verdict}", ""]
+        lines += [f"{f.verdict:8s} {f.name:16s} {f.value}" for f in self.findings]
+        lines += ["", "what to do:", *(f"- {line}" for line in self.advice)] if self.advice else ["", "nothing to film again."]
+        return "\n".join(lines) + "\n"
+
+
+def quality_report(evidence: Evidence) -> QualityReport:
+    """Judges what was captured."""
+    offset = sound_offset(_on_sound_frames(evidence.aperture, evidence), evidence.speech, evidence.track.fps)
+    findings = [_length(evidence), _face_size(evidence), _framing(evidence), _sharpness(evidence), _light(evidence),
+                *_views(evidence), _blinks(evidence), _lips(evidence), _missing(evidence), _cuts(evidence), _fit(evidence),
+                *_sound(evidence), _sync(offset, evidence)]
+    return QualityReport(tuple(findings), offset)
+
+
+def view_angles(track: FaceTrack) -> np.ndarray:  # -> degrees [T, 2]
+    """From where the head is seen: to its left (positive) or right, from above (positive) or below."""
+    place = track.pose.camera_to_head[:, :3, 3].double().numpy()
+    x, y, z = (place / np.linalg.norm(place, axis=1, keepdims=True)).T
+    return np.degrees(np.stack([np.arctan2(x, z), np.arcsin(np.clip(y, -1, 1))], axis=1))
+
+
+def blinks(eyes: np.ndarray, fps: float) -> list[int]:
+    """First frames of the moments in which the lids are shut for less than a second."""
+    shut = np.concatenate([[False], eyes < _SHUT * np.percentile(eyes, 90), [False]])
+    first, after = np.flatnonzero(~shut[:-1] & shut[1:]), np.flatnonzero(shut[:-1] & ~shut[1:])
+    return [int(a) for a, b in zip(first, after) if b - a <= _LONGEST_BLINK * fps]
+
+
+def listed(frames: Sequence[int]) -> str:
+    """Frame numbers, runs as "3-7"."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1][1] = frame
+        else:
+            runs.append([frame, frame])
+    shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs[:_LISTED])
+    return shown if len(runs) <= _LISTED else f"{shown} and {len(runs) - _LISTED} more places"
+
+
+def _on_sound_frames(curve: np.ndarray, evidence: Evidence) -> np.ndarray:  # [T] -> [frames of the sound], NaN where skipped
+    out = np.full(max(evidence.film_frames, int(evidence.sound_frames.max()) + 1), np.nan)
+    out[evidence.sound_frames] = curve
+    return out
+
+
+def _graded(value: float, fair: float, good: float) -> str:
+    """Rising: below `fair` POOR, below `good` FAIR. With fair > good: falling."""
+    sign = 1 if good >= fair else -1
+    return GOOD if sign * value >= sign * good else FAIR if sign * value >= sign * fair else POOR
+
+
+# ------------------------------------------------------------------------------------------------------------ the findings
+
+def _length(e: Evidence) -> Finding:
+    seconds = len(e.track) / e.track.fps
+    verdict = _graded(seconds, 10, 30)
+    return Finding("length", f"{seconds:.1f} s, {len(e.track)} frames", verdict,
+                   "" if verdict == GOOD else "film half a minute or more; the papers use one to five minutes")
+
+
+def _face_size(e: Evidence) -> Finding:
+    points = e.track.landmarks.points[..., :2].double()
+    width = float((points[:, 36] - points[:, 45]).norm(dim=-1).median())
+    verdict = _graded(width / e.scale, 45, 80)
+    value = f"{width / e.scale:.0f} px between the outer eye corners in the film, {width:.0f} px in the frames"
+    return Finding("face size", value, verdict, "" if verdict == GOOD else "film closer, or with more pixels")
+
+
+def _framing(e: Evidence) -> Finding:
+    points = e.track.landmarks.points[..., :2].numpy()
+    height, width = e.track.image_size
+    outside = ((points < 0) | (points > (width - 1, height - 1))).any(axis=(1, 2))
+    share = float(outside.mean())
+    verdict = POOR if share > 0.02 else FAIR if share > 0 or e.beyond > 0.02 else GOOD
+    value = f"face outside the frame in {100 * share:.1f} %, {100 * e.beyond:.0f} % of the square beyond the picture"
+    return Finding("framing", value, verdict, "" if verdict == GOOD else "leave room above the hair and around the head")
+
+
+def _sharpness(e: Evidence) -> Finding:
+    verdict = UNKNOWN if np.isnan(e.blur) else _graded(e.blur, 0.6, 0.45)
+    return Finding("sharpness", f"blur {e.blur:.2f} (0 sharp, 1 nothing but blur)", verdict,
+                   "" if verdict in (GOOD, UNKNOWN) else "clean the lens, lock the focus on the face, use more light")
+
+
+def _light(e: Evidence) -> Finding:
+    grey, clipped = e.light
+    if np.isnan(grey):
+        return Finding("light", "not measured", UNKNOWN)
+    verdict = POOR if grey < 35 or clipped > 0.2 else FAIR if grey < 60 or grey > 215 or clipped > 0.05 else GOOD
+    return Finding("light", f"mean grey of the face {grey:.0f} of 255, {100 * clipped:.0f} % black or white", verdict,
+                   "" if verdict == GOOD else "use soft light from the front; lock the exposure")
+
+
+def _views(e: Evidence) -> tuple[Finding, Finding]:
+    angles = view_angles(e.track)
+    low, high = np.percentile(angles, (5, 95), axis=0)
+    found = []
+    for name, a, b, fair in (("turning", low[0], high[0], 4.0), ("nodding", low[1], high[1], 3.0)):
+        wide = max(abs(a), abs(b))
+        verdict = POOR if wide > 45 else FAIR if b - a < fair or wide > 30 else GOOD
+        advice = "" if verdict == GOOD else "look at the camera: the face is seen too much from the side" if wide > 30 else \
+            "move the head a little while talking, to both sides and up and down"
+        found.append(Finding(f"head {name}", f"{a:+.0f} .. {b:+.0f} degrees", verdict, advice))
+    return found[0], found[1]
+
+
+def _blinks(e: Evidence) -> Finding:
+    count, minutes = len(blinks(e.eyes, e.track.fps)), len(e.track) / e.track.fps / 60
+    verdict = GOOD if count >= max(2, 4 * minutes) else FAIR
+    return Finding("blinks", f"{count}, {count / minutes:.0f} a minute", verdict,
+                   "" if verdict == GOOD else "blink now and then: an avatar cannot shut eyes it never saw shut")
+
+
+def _lips(e: Evidence) -> Finding:
+    shut, wide = np.percentile(e.aperture, (5, 97))
+    verdict = _graded(wide - shut, 0.05, 0.09)
+    return Finding("lip opening", f"{max(shut, 0):.2f} .. {wide:.2f} of the eyes' distance", verdict,
+                   "" if verdict == GOOD else "speak clearly, with some wide vowels and with pauses in which the lips are shut")
+
+
+def _missing(e: Evidence) -> Finding:
+    share = len(e.missing) / max(e.film_frames, 1)
+    verdict = GOOD if not e.missing else FAIR if share <= 0.05 else POOR
+    value = f"{len(e.missing)} of {e.film_frames}" + (f": {listed(e.missing)}" if e.missing else "")
+    return Finding("missing frames", value, verdict,
+                   "" if verdict == GOOD else "keep hands and objects from the face, and the face in the picture")
+
+
+def _cuts(e: Evidence) -> Finding:
+    value = "none" if not e.cuts else f"{len(e.cuts)}, at frame {listed(e.cuts)}"
+    return Finding("cuts", value, POOR if e.cuts else GOOD,
+                   "choose a segment without a cut: light, place and background must stay the same" if e.cuts else "")
+
+
+def _fit(e: Evidence) -> Finding:
+    off = e.track.reprojection.double().numpy() * (512 / e.track.image_size[1])
+    off = off[np.isfinite(off)]
+    if not off.size:
+        return Finding("pose fit", "not measured", UNKNOWN)
+    verdict = _graded(float(np.median(off)), 3.0, 1.5)
+    value = f"{np.median(off):.2f} px off, {np.percentile(off, 95):.2f} px in the worst 5 % (at 512 px)"
+    return Finding("pose fit", value, verdict, "" if verdict == GOOD else
+                   "the face fits no rigid head well: give the camera's focal length, or other landmarks")
+
+
+def _sound(e: Evidence) -> tuple[Finding, Finding]:
+    waveform = e.sound.waveform
+    clipped = float((np.abs(waveform) >= _CLIPPED).mean())
+    mono, row = waveform.mean(axis=0), max(1, round(_LEVEL_ROW * e.sound.sample_rate))
+    rows = mono[:len(mono) // row * row].reshape(-1, row)
+    level = 10 * np.log10(np.maximum(np.square(rows, dtype=np.float64).mean(axis=1), 1e-12)) if len(rows) else np.full(1, -120.0)
+    loud, noise = np.percentile(level, (95, 5))
+    spoken = 1 - float(e.speech.silence.double().mean())
+    silent = loud < -60 or spoken == 0
+    bad, weak = loud - noise < 12 or loud < -45, loud - noise < 25 or loud < -35 or spoken < 0.4
+    verdict = POOR if silent or bad else FAIR if weak else GOOD
+    advice = "" if verdict == GOOD else "nobody is heard: switch the microphone on" if silent else \
+        "record nearer to the mouth, in a quiet room, and speak most of the time"
+    value = "silence" if silent else f"speech {loud:.0f} dB, background {noise:.0f} dB, spoken {100 * spoken:.0f} % of the time"
+    clip = _graded(clipped, 0.002, 0.0001)
+    return (Finding("sound level", value, verdict, advice),
+            Finding("sound clipping", f"{100 * clipped:.3f} % of the samples", clip,
+                    "" if clip == GOOD else "lower the recording level, or step back from the microphone"))
+
+
+def _sync(offset: SoundOffset, e: Evidence) -> Finding:
+    if not offset.decided:
+        return Finding("sound offset", f"undecided (correlation {offset.score:.2f})", UNKNOWN)
+    milliseconds = round(1000 * offset.frames / e.track.fps)
+    verdict = _graded(abs(offset.frames), 4, 2)
+    side = "after" if offset.frames > 0 else "before"
+    value = f"{abs(milliseconds)} ms {side} the lips (correlation {offset.score:.2f})" if offset.frames else \
+        f"none (correlation {offset.score:.2f})"
+    return Finding("sound offset", value, verdict,
+                   "" if verdict == GOOD else f"shift the sound by {-milliseconds} ms, or export the film again")

@@ -1,0 +1,104 @@
+"""Which stages of a capture are done, and for what: kept in the folder's request.json, so that a run goes on where one ended.
+
+Each stage has a key out of its own settings and the keys of the stages it builds on. Another key removes what the stage wrote
+before; the same key keeps what is there and makes the rest.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Mapping
+
+from ..dataset_folder import MANIFEST, REQUEST, read_json, write_json
+from ..errors import TalkingHeadsError
+
+VERSION = 1
+KIND = "capture"
+OUTPUTS = {  # stage -> what it writes; "{}" stands for a frame's number
+    "segment": (),
+    "track": ("raw_track.safetensors", "raw_track.partial.safetensors"),
+    "frames": ("ori_imgs/{}.jpg",),
+    "measure": ("track.safetensors", "landmarks_canonical.safetensors"),
+    "masks": ("parsing/{}.png", "teeth_mask/{}.npy"),
+    "background": ("bc.jpg",),
+    "layers": ("gt_imgs/{}.jpg", "torso_imgs/{}.png"),
+    "sound": ("aud.wav", "speech_*.safetensors"),
+    "tables": ("ori_imgs/{}.lms", "au.csv", "transforms_train.json", "transforms_val.json"),
+    "report": ("report.png", "report.txt"),
+}
+
+
+class Record:
+    """The stages of one folder. `open` it, ask `pending` for each stage in turn, and `finish` what was made."""
+
+    def __init__(self, folder: Path, film: str, stages: dict[str, dict[str, Any]]):
+        self.folder, self.film, self.stages = folder, film, stages
+
+    @classmethod
+    def open(cls, folder: Path, film: str, name: str) -> Record:
+        """The record of `folder`, which is made when absent.
+
+        Args:
+            film: the film's fingerprint.
+            name: what to call the film in an error.
+        Raises:
+            TalkingHeadsError: the folder holds something else, or another film.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        old = read_json(folder / REQUEST)
+        if old.get("kind") != KIND and any(folder.iterdir()):
+            raise TalkingHeadsError("The folder for a captured data set must be new, empty or one of this film",
+                                    f"{folder} holds other files", "Choose another folder")
+        if old and (old.get("film"), old.get("version")) != (film, VERSION):
+            came = f"{folder} holds one of another film" if old.get("film") != film else \
+                f"{folder} was begun by version {old.get('version')}"
+            raise TalkingHeadsError("The folder for a captured data set must be new, empty or one of this film",
+                                    f"{came} ({old.get('name', '?')}, not {name})", "Choose another folder, or delete that one")
+        record = cls(folder, film, dict(old.get("stages", {})))
+        record.name = name
+        return record
+
+    def pending(self, stage: str, own: Mapping[str, Any], *after: str) -> bool:
+        """Whether `stage` has something to do. With another key than before, its older files are removed.
+
+        Args:
+            own: the stage's own settings, as JSON can hold them.
+            after: stages it builds on.
+        """
+        parts = [stage, own, [self.stages[name]["key"] for name in after]]
+        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+        entry = self.stages.get(stage, {})
+        if entry.get("key") != key:
+            self.drop(stage)
+            entry = self.stages[stage] = {"key": key, "done": False}
+        if not entry["done"]:
+            (self.folder / MANIFEST).unlink(missing_ok=True)
+            self._write()
+        return not entry["done"]
+
+    def finish(self, stage: str, result: Any = None) -> None:
+        """Marks `stage` as done; `result` is a small JSON value that later runs ask for."""
+        self.stages[stage] |= {"done": True, "result": result}
+        self._write()
+
+    def result(self, stage: str) -> Any:
+        return self.stages[stage].get("result")
+
+    def drop(self, stage: str) -> None:
+        """Removes what `stage` wrote and forgets it."""
+        for pattern in OUTPUTS[stage]:
+            parent, kind = (self.folder / pattern).parent, Path(pattern).suffix
+            if "{}" in pattern:
+                for path in parent.glob(f"*{kind}") if parent.is_dir() else ():
+                    path.unlink()
+            else:
+                for path in self.folder.glob(pattern):
+                    path.unlink()
+        if self.stages.pop(stage, None) is not None:
+            (self.folder / MANIFEST).unlink(missing_ok=True)
+            self._write()
+
+    def _write(self) -> None:
+        write_json(self.folder / REQUEST, {"kind": KIND, "version": VERSION, "film": self.film, "name": self.name,
+                                           "stages": self.stages})

@@ -1,0 +1,162 @@
+"""report.txt and report.png of a captured data set: the verdicts, pictures of the film, and its curves."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
+from typing import Any, Callable
+
+import numpy as np
+
+from ..dataset_folder import encoded, write_bytes
+from ..face.crop import FaceCrop
+from ..face.draw import Curve, draw_curves, draw_landmarks
+from ..face.geometry import FEATURES
+from ..face.landmarks import RawTrack
+from ..face.track import FaceTrack
+from ..speech import Speech, get_encoder
+from .framing import beyond
+from .pictures import FRAME, read_picture
+from .quality import FAIR, GOOD, POOR, UNKNOWN, Evidence, QualityReport, quality_report, view_angles
+from .settings import CaptureSettings
+from .tables import film_part
+
+LOOKED_AT = 40      # frames whose sharpness and light are measured
+SHOWN = 8           # frames drawn
+WIDTH, THUMB, LINE = 1280, 160, 18  # px
+_COLOURS = {GOOD: (40, 140, 60), FAIR: (205, 140, 20), POOR: (190, 45, 40), UNKNOWN: (140, 140, 148)}
+_INK, _PAPER, _PALE = (20, 20, 24), (255, 255, 255), (110, 110, 118)
+_FACE_SIDE = 128    # px the face is brought to before its light is measured
+_VIEW = 30.0        # degrees to either side that the views' curves show
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What earlier stages found, for the report and the manifest; T written frames."""
+
+    track: FaceTrack
+    kept: np.ndarray     # int64 [T] frame of the tracked part that each written one is
+    crop: FaceCrop
+    raw: RawTrack        # of the whole tracked part, film px
+    first: int           # frame of the film the tracked part begins with
+
+    @property
+    def missing(self) -> list[int]:
+        """Frames of the film in which no face was found."""
+        return (self.first + np.flatnonzero(~np.isfinite(self.raw.points).all(axis=(1, 2)))).tolist()
+
+
+def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettings, step: Callable[..., None]) -> dict[str, Any]:
+    """Writes both files; returns what the manifest keeps: the verdict, and each finding."""
+    frames = len(shown.raw.points)
+    blur, light = _looks(folder, shown.track, lambda done, total: step(done, total + 2))
+    sound = film_part(film, shown.first, frames, settings.fps)
+    speech = Speech.load(folder / f"speech_{get_encoder(settings.encoder).id}.safetensors")
+    evidence = Evidence(shown.track, sound, speech, shown.kept, shown.crop.size / shown.crop.side(), beyond(shown.crop),
+                        tuple(shown.missing), frames, tuple(shown.first + cut for cut in shown.raw.cuts), blur, light)
+    report = quality_report(evidence)
+    step(1, 2)
+    write_bytes(folder / "report.txt", report.text().encode())
+    write_bytes(folder / "report.png", encoded(".png", _sheet(folder, film.name, evidence, report)))
+    return {"verdict": report.verdict, "sound_offset": report.offset.frames if report.offset.decided else None,
+            "findings": [[f.name, f.value, f.verdict, f.advice] for f in report.findings]}
+
+
+def _looks(folder: Path, track: FaceTrack, tell: Callable[[int, int], None]) -> tuple[float, tuple[float, float]]:
+    """Blur 0..1, and (mean grey, share of black or white), of the face: medians over frames spread over the film."""
+    import cv2
+    from skimage.measure import blur_effect
+
+    numbers = np.unique(np.linspace(0, len(track) - 1, LOOKED_AT).round().astype(int))
+    blur, grey, clipped = [], [], []
+    for done, i in enumerate(numbers):
+        picture = read_picture(folder / FRAME.format(i))
+        points = track.landmarks.points[i, FEATURES, :2].numpy()
+        (left, top), (right, bottom) = np.floor(points.min(axis=0)).astype(int), np.ceil(points.max(axis=0)).astype(int)
+        face = picture[max(top, 0):bottom, max(left, 0):right]
+        tell(done, len(numbers))
+        if min(face.shape[:2]) < 16:
+            continue
+        brightness = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
+        blur.append(float(blur_effect(brightness)))
+        small = cv2.resize(brightness, (_FACE_SIDE, _FACE_SIDE), interpolation=cv2.INTER_AREA)
+        grey.append(float(small.mean())), clipped.append(float(((small < 6) | (small > 249)).mean()))
+    if not blur:
+        return float("nan"), (float("nan"), 0.0)
+    return float(np.median(blur)), (float(np.median(grey)), float(np.median(clipped)))
+
+
+# --------------------------------------------------------------------------------------------------------------- the sheet
+
+def _sheet(folder: Path, name: str, evidence: Evidence, report: QualityReport) -> np.ndarray:  # uint8 [H, WIDTH, 3]
+    curves = draw_curves(_curves(evidence), evidence.track.fps, WIDTH)
+    return np.concatenate([_title(name, report), _thumbnails(folder, evidence.track), curves, _verdicts(report)])
+
+
+def _title(name: str, report: QualityReport) -> np.ndarray:
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (WIDTH, 2 * LINE), _PAPER)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle([8, 8, 26, 26], fill=_COLOURS[report.verdict])
+    draw.text((36, 10), f"{report.verdict.upper()} for training   {_plain(name)}", fill=_INK)
+    return np.asarray(picture)
+
+
+def _thumbnails(folder: Path, track: FaceTrack) -> np.ndarray:  # uint8 [THUMB, WIDTH, 3]
+    import cv2
+
+    row = np.full((THUMB, WIDTH, 3), 255, np.uint8)
+    for k, i in enumerate(np.linspace(0, len(track) - 1, SHOWN).round().astype(int)):
+        drawn = draw_landmarks(read_picture(folder / FRAME.format(i)), track.landmarks.points[i, :, :2].numpy(), dots=False)
+        row[:, k * THUMB:(k + 1) * THUMB] = cv2.resize(drawn, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
+    return row
+
+
+def _curves(evidence: Evidence) -> list[Curve]:
+    """All over the whole tracked part: written frames stand where they were in the film."""
+    def spread(values: np.ndarray) -> np.ndarray:
+        out = np.full(max(evidence.film_frames, int(evidence.sound_frames[-1]) + 1), np.nan)
+        out[evidence.sound_frames] = values
+        return out
+
+    aperture, eyes, views = evidence.aperture, evidence.eyes, view_angles(evidence.track)
+    total = len(spread(aperture))
+    mono, edges = evidence.sound.waveform.mean(axis=0), np.linspace(0, evidence.sound.samples, total + 1).astype(int)
+    level = [10 * np.log10(max(float(np.mean(np.square(mono[a:b], dtype=np.float64))), 1e-8)) + 80
+             for a, b in zip(edges, np.maximum(edges[1:], edges[:-1] + 1))]
+    return [Curve("lip opening", spread(aperture), max(0.1, float(aperture.max()) * 1.1)),
+            Curve("sound level, dB + 80", np.array(level), 80.0),
+            Curve("eye opening", spread(eyes), max(0.3, float(eyes.max()) * 1.1)),
+            Curve("turning + 30 degrees", spread(views[:, 0] + _VIEW), 2 * _VIEW),
+            Curve("nodding + 30 degrees", spread(views[:, 1] + _VIEW), 2 * _VIEW)]
+
+
+def _verdicts(report: QualityReport) -> np.ndarray:
+    from PIL import Image, ImageDraw
+
+    lines = [(f.verdict, f.name, *row) for f in report.findings for row in _rows(f.value, f.advice)]
+    picture = Image.new("RGB", (WIDTH, LINE * (len(lines) + 1)), _PAPER)
+    draw = ImageDraw.Draw(picture)
+    told = ""
+    for k, (verdict, name, value, note) in enumerate(lines):
+        y = LINE * k + LINE // 2
+        if name != told:
+            draw.rectangle([8, y + 1, 18, y + 11], fill=_COLOURS[verdict])
+            draw.text((28, y), name, fill=_INK)
+        draw.text((150, y), value, fill=_INK)
+        draw.text((700, y), note, fill=_PALE)
+        told = name
+    return np.asarray(picture)
+
+
+def _rows(value: str, advice: str) -> list[tuple[str, str]]:
+    """A finding's lines: value on the left, advice on the right."""
+    left, right = wrap(_plain(value), 88) or [""], wrap(_plain(advice), 92)
+    count = max(len(left), len(right))
+    return list(zip(left + [""] * (count - len(left)), right + [""] * (count - len(right))))
+
+
+def _plain(text: str) -> str:
+    """What Pillow's built-in font can draw."""
+    return text.encode("latin-1", "replace").decode("latin-1")

@@ -1,0 +1,88 @@
+"""Whether the lips and the sound of a film run together, measured without a network.
+
+The proxy of spec/capture.md 9: a small regression predicts the lips' opening from the sound of one instant; at the lag at which
+it predicts best, the sound belongs. It is fitted on one half of the film and judged on the other, for every lag anew, and sees no
+neighbouring sound, so that it cannot learn a lag away.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..speech import Speech
+
+REACH = 15            # frames, lags tried to either side
+LEAST_SCORE = 0.30    # correlation below which the best lag means nothing ...
+LEAST_MARGIN = 0.10   # ... as it does when the lags' median comes this close
+LEAST_LEAD = 0.08     # ... or the best lag that is no neighbour: syllables repeat
+NEIGHBOURS = 3        # lags to either side that the lips' own slowness raises
+LEAST_FRAMES = 125    # shorter films decide nothing
+BANDS = 16            # groups of neighbouring features: few enough for a film of some seconds
+_PIECE = 50           # frames of one fold's pieces: 2 s
+_RIDGE = 1.0          # weight decay per frame and unit of variance, in hundredths
+
+
+@dataclass(frozen=True)
+class SoundOffset:
+    """How the sound lies against the lips."""
+
+    frames: int           # the sound comes so many frames after the lips; negative: before
+    score: float          # correlation of predicted and seen opening at that lag
+    margin: float         # by how much that exceeds the lags' median
+    decided: bool         # False: too short, too quiet or too noisy to tell
+    scores: tuple[float, ...] = ()  # at the lags -REACH..REACH
+
+
+def sound_offset(aperture: np.ndarray, speech: Speech, fps: float) -> SoundOffset:  # [T]
+    """The lag between the lips' opening and the sound.
+
+    Args:
+        aperture: [T] the lips' opening in any unit, NaN where unknown.
+        speech: of the film's sound, from its first frame on.
+        fps: frames a second of `aperture`.
+    """
+    sound = _sound_rows(speech, len(aperture), fps)
+    lags = range(-REACH, REACH + 1)
+    if np.isfinite(aperture).sum() < LEAST_FRAMES + REACH or np.nanstd(aperture) == 0 or bool(speech.silence.all()):
+        return SoundOffset(0, 0.0, 0.0, False, (0.0,) * len(lags))
+    scores = [_predicted(aperture, sound, lag) for lag in lags]
+    best = int(np.argmax(scores))
+    margin = scores[best] - float(np.median(scores))
+    lead = scores[best] - max(score for i, score in enumerate(scores) if abs(i - best) > NEIGHBOURS)
+    decided = scores[best] >= LEAST_SCORE and margin >= LEAST_MARGIN and lead >= LEAST_LEAD and 0 < best < len(scores) - 1
+    return SoundOffset(lags[best], scores[best], margin, decided, tuple(scores))
+
+
+def _sound_rows(speech: Speech, frames: int, fps: float) -> np.ndarray:  # float64 [T, BANDS]
+    """The mean feature row of each film frame's own time, in bands; silence behind the end."""
+    features = speech.features.double().numpy()
+    edges = np.clip(np.rint(np.arange(frames + 1) / fps * speech.rate).astype(int), 0, len(features))
+    total = np.concatenate([np.zeros((1, features.shape[1])), np.cumsum(features, axis=0)])
+    length = np.maximum(edges[1:] - edges[:-1], 1)[:, None]
+    rows = (total[edges[1:]] - total[edges[:-1]]) / length
+    rows[edges[1:] == edges[:-1]] = features.min(axis=0)
+    bands = min(BANDS, rows.shape[1])
+    return np.stack([part.mean(axis=1) for part in np.array_split(rows, bands, axis=1)], axis=1)
+
+
+def _predicted(aperture: np.ndarray, sound: np.ndarray, lag: int) -> float:
+    """Correlation of the opening with what the sound `lag` frames later predicts, by two folds of alternating pieces."""
+    count = len(aperture) - abs(lag)
+    y, x = aperture[max(-lag, 0):][:count], sound[max(lag, 0):][:count]
+    known = np.isfinite(y)
+    fold = (np.arange(count) // _PIECE % 2)[known]
+    y, x = y[known], x[known]
+    guess = np.zeros_like(y)
+    for held in (0, 1):
+        if not ((fold == held).any() and (fold != held).any()):
+            return 0.0
+        guess[fold == held] = _ridge(x[fold != held], y[fold != held], x[fold == held])
+    return float(np.corrcoef(guess, y)[0, 1]) if guess.std() > 0 and y.std() > 0 else 0.0
+
+
+def _ridge(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:  # [n, C], [n], [m, C] -> [m]
+    mean, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    z = (x - mean) / spread
+    weights = np.linalg.solve(z.T @ z + 0.01 * _RIDGE * len(z) * np.eye(z.shape[1]), z.T @ (y - y.mean()))
+    return (new - mean) / spread @ weights + y.mean()

@@ -1,0 +1,101 @@
+"""The tables of a data set: poses, action units, landmarks, sound and its features (spec/hmtalker.md 2.12)."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Sequence
+
+import numpy as np
+import torch
+
+from ..audio import Sound, fitted, save_wav
+from ..dataset_folder import landmark_lines, openface_table, write_bytes, write_transforms
+from ..errors import TalkingHeadsError
+from ..face.canonical import canonical_landmarks
+from ..face.track import FaceTrack
+from ..motion import ExpressionTrack
+from ..speech import SAMPLE_RATE, encode_speech
+from ..video import load_film_sound
+
+TRACK, CANONICAL = "track.safetensors", "landmarks_canonical.safetensors"
+TELL_EVERY = 50  # frames
+Step = Callable[..., None]
+
+
+def given_expression(given: Path | ExpressionTrack | None, fps: float, film_frames: int,
+                     source: np.ndarray) -> ExpressionTrack | None:
+    """Action units measured elsewhere, one row for each written frame; None when there are none.
+
+    Args:
+        given: a table of the whole film, or a track of the whole film.
+        fps: of the data set.
+        film_frames: of the whole film at that rate.
+        source: int64 [T] film frame of each written one.
+    Raises:
+        TalkingHeadsError: what was measured is not as long as the film.
+    """
+    if given is None:
+        return None
+    if isinstance(given, ExpressionTrack):
+        track = given.resampled(fps)
+    else:
+        from ..face.au_files import read_action_units_file
+
+        track = read_action_units_file(given, fps, film_frames)
+    if abs(len(track) - film_frames) > max(fps / 2, film_frames / 20):
+        raise TalkingHeadsError(f"The action units must be as long as the film, {film_frames} frames at {fps:g} a second",
+                                f"{len(track)} frames", "Measure them on this very film, all of it")
+    rows = torch.from_numpy(source)
+    au = track.au[rows.clamp(max=len(track) - 1)].clone()
+    au[rows >= len(track)] = torch.nan
+    return track.with_data(au)
+
+
+def save_measured(folder: Path, track: FaceTrack) -> None:
+    """track.safetensors and landmarks_canonical.safetensors."""
+    canonical_landmarks(track).save(folder / CANONICAL)
+    track.save(folder / TRACK)
+
+
+def film_part(film: Path, first: int, frames: int, fps: float) -> Sound:
+    """The film's own sound under `frames` frames from frame `first` on, at its rate; silence behind its end.
+
+    Raises:
+        FileFormatError: the film has no sound there.
+    """
+    sound = load_film_sound(film)
+    begin, samples = round(first / fps * sound.sample_rate), round(frames / fps * sound.sample_rate)
+    if begin >= sound.samples:
+        raise TalkingHeadsError("The segment must have sound", f"that of {film.name} lasts {sound.duration:.1f} s, the segment "
+                                f"begins at {first / fps:.1f} s", "Choose an earlier segment")
+    return Sound(np.ascontiguousarray(fitted(sound.waveform[:, begin:], samples)), sound.sample_rate)
+
+
+def write_sound(folder: Path, sound: Sound, frames: int, fps: float, encoder: str, step: Step) -> None:
+    """aud.wav: 16 kHz, mono, as long as `frames` frames to the nearest sample; speech_<encoder>.safetensors."""
+    mono = fitted(sound.mono(SAMPLE_RATE), round(frames / fps * SAMPLE_RATE))
+    sixteen = Sound(np.ascontiguousarray(mono[None]), SAMPLE_RATE)
+    speech = encode_speech(sixteen, encoder, lambda done, total, info, preview: step(done, total))
+    speech.save(folder / f"speech_{encoder}.safetensors")
+    save_wav(folder / "aud.wav", sixteen)
+
+
+def write_tables(folder: Path, track: FaceTrack, filled: np.ndarray, sound_frames: Sequence[int], step: Step) -> None:
+    """Landmark files, au.csv and the transforms.
+
+    Args:
+        track: of the written frames.
+        filled: bool [T] frames in which no face was seen: their action units stay unknown, their row says failed.
+        sound_frames: [T] frame of the sound that belongs to each picture.
+    """
+    for i, points in enumerate(track.landmarks.points[..., :2].numpy()):
+        path = folder / f"ori_imgs/{i}.lms"
+        if not path.is_file():
+            write_bytes(path, landmark_lines(points))
+        if i % TELL_EVERY == 0:
+            step(i, len(track))
+    au = track.expression.au.numpy().copy()
+    au[filled] = np.nan
+    confidence = np.where(filled, 0.0, track.confidence.numpy())
+    write_bytes(folder / "au.csv", openface_table(au, track.fps, confidence, ~filled).encode())
+    height, width = track.image_size
+    write_transforms(folder, track.pose.camera_to_head.numpy(), track.pose.focal, (width / 2, height / 2), sound_frames)

@@ -1,0 +1,131 @@
+"""A film to its raw track: 68 points a frame in the film's own pixels, begun again where a killed run stopped."""
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import numpy as np
+import torch
+
+from ..errors import FileFormatError, TalkingHeadsError
+from ..face.draw import draw_landmarks
+from ..face.landmarks import CutFinder, FaceTracker, RawTrack
+from ..files import load_tensors, save_tensors
+from ..video import read_frames
+from .pipe import ahead
+from .settings import CaptureSettings
+
+CHUNK = 100            # frames between two savings; what a kill costs at most
+PREVIEW_EVERY = 10     # frames
+LEAST = 10             # frames of a film that can be used at all
+PREVIEW_SIDE = 512     # px, the longer side of a preview
+RAW, PARTIAL = "raw_track.safetensors", "raw_track.partial.safetensors"
+_KIND, _VERSION = "partial_track", 1
+Step = Callable[..., None]
+
+
+def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, stop: int | None, total: int,
+               region: np.ndarray | None, tracker: Any, step: Step) -> None:
+    """Follows the face through the film and writes raw_track.safetensors.
+
+    At the beginning of every chunk the tracker knows the last frame's points and nothing else, whether or not the run was
+    interrupted there: the same film gives the same track.
+
+    Args:
+        first, stop: frames of the film, at the data set's rate; `stop` None is the film's end.
+        total: frames expected, for the progress.
+        region: bool [1 or frames, H, W]: where the face is looked for.
+        tracker: see `capture`.
+    Raises:
+        FileFormatError: the film cannot be decoded, or has too few frames.
+    """
+    tracker = FaceTracker(face_index=settings.face_index, order=settings.order) if tracker is None else tracker
+    points, confidence, cuts = _partial(folder)
+    begin, size, cut = len(points), (0, 0), CutFinder()
+    numbered = enumerate(read_frames(film, settings.fps, max(first + begin - 1, first)), max(begin - 1, 0))
+    with closing(ahead(_before(numbered, None if stop is None else stop - first))) as frames:
+        for i, frame in frames:
+            size = frame.shape[:2]
+            if i == begin - 1:  # seen before: only the next one's cut is judged by it
+                cut(frame)
+                continue
+            if i % CHUNK == 0 and i:
+                _fresh(tracker, points[-1])
+            if cut(frame):
+                cuts.append(i)
+                tracker.reset()
+            face = tracker(frame, None if region is None else region[0 if len(region) == 1 else min(first + i, len(region) - 1)])
+            points.append(np.full((68, 2), np.nan, np.float32) if face is None else np.asarray(face.points, np.float32))
+            confidence.append(0.0 if face is None else float(face.confidence))
+            if (i + 1) % CHUNK == 0:
+                cut = CutFinder()
+                cut(frame)
+                _save_partial(folder, points, confidence, cuts)
+            step(i + 1, max(total, i + 1), {}, _preview(frame, points[-1]) if i % PREVIEW_EVERY == 0 else None)
+    _check_length(film, len(points), first, settings.fps)
+    RawTrack(np.stack(points), np.array(confidence, np.float32), size, float(settings.fps), tuple(cuts)).save(folder / RAW)
+    (folder / PARTIAL).unlink(missing_ok=True)
+
+
+def given_track(raw: RawTrack, size: tuple[int, int], fps: float, first: int, stop: int | None) -> RawTrack:
+    """The part of a given track that is captured, at the data set's rate: at each frame what was on screen.
+
+    Raises:
+        TalkingHeadsError: it is of a film of another size, or ends before the part begins.
+    """
+    if tuple(raw.image_size) != tuple(size):
+        raise TalkingHeadsError(f"The landmarks must be in the film's pixels, {size[1]} x {size[0]}",
+                                f"of a picture of {raw.image_size[1]} x {raw.image_size[0]}",
+                                "Find them in this very film, unscaled")
+    count = round(len(raw.points) * fps / raw.fps)
+    numbers = np.arange(first, count if stop is None else min(stop, count))
+    if len(numbers) < LEAST:
+        raise TalkingHeadsError(f"The landmarks must cover at least {LEAST} frames of the part that is captured",
+                                f"{len(numbers)}", "Find them in the whole film")
+    rows = np.minimum(((numbers + 0.5) * raw.fps / fps).astype(int), len(raw.points) - 1)
+    cuts = np.unique(np.searchsorted(rows, np.asarray(raw.cuts, int)))
+    return RawTrack(raw.points[rows], raw.confidence[rows], tuple(size), float(fps),
+                    tuple(int(c) for c in cuts if 0 < c < len(rows)))
+
+
+def _before(frames: Iterator[tuple[int, np.ndarray]], stop: int | None) -> Iterator[tuple[int, np.ndarray]]:
+    for i, frame in frames:
+        if stop is not None and i >= stop:
+            return
+        yield i, frame
+
+
+def _fresh(tracker: Any, points: np.ndarray) -> None:
+    """Forgets all but where the face was."""
+    tracker.reset()
+    tracker.state = points if np.isfinite(points).all() else None
+
+
+def _preview(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
+    import cv2
+
+    scale = min(1.0, PREVIEW_SIDE / max(frame.shape[:2]))
+    small = frame if scale == 1 else cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return draw_landmarks(small, (points + 0.5) * scale - 0.5)
+
+
+def _partial(folder: Path) -> tuple[list[np.ndarray], list[float], list[int]]:
+    """What an interrupted run has left: points, confidences, cuts."""
+    path = folder / PARTIAL
+    if not path.is_file():
+        return [], [], []
+    tensors, config = load_tensors(path, kind=_KIND, version=_VERSION)
+    return list(tensors["points"].numpy()), tensors["confidence"].tolist(), list(config["cuts"])
+
+
+def _save_partial(folder: Path, points: list[np.ndarray], confidence: list[float], cuts: list[int]) -> None:
+    tensors = {"points": torch.from_numpy(np.stack(points)), "confidence": torch.tensor(confidence, dtype=torch.float64)}
+    save_tensors(folder / PARTIAL, tensors, kind=_KIND, version=_VERSION, config={"cuts": cuts})
+
+
+def _check_length(film: Path, frames: int, first: int, fps: float) -> None:
+    if frames < LEAST:
+        came = f"{film.name} shows {frames} after {first / fps:.2f} s" if first else f"{film.name} shows {frames}"
+        raise FileFormatError(f"The film must show at least {LEAST} frames at {fps:g} a second", came,
+                              "Choose a longer film, or an earlier segment")
