@@ -1,0 +1,203 @@
+"""68 face points from pictures: found once, then followed from frame to frame by the pack's own small networks.
+
+    raw = track_frames(read_frames("me.mp4", fps=25), fps=25)      # points in px of the film, NaN where there is no face
+    raw, kept, filled = fill_missing(raw, "interpolate")
+
+"Built-in (approximate)": trained on renders of invented people only (spec/capture.md 5). Optical flow is not used: it lowers
+jitter but shuts lips and lids (measured there).
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterable
+
+import numpy as np
+
+from ..errors import TalkingHeadsError
+from ..progress import Report, silent
+from .detector import find_faces
+from .raw_track import RawTrack, fill_missing, smooth_points  # noqa: F401  (part of this module's interface)
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "face_landmarks.safetensors"
+PRESENT = 0.5        # confidence from which there is a face
+_PATIENT = 0.3       # the same while a face is followed
+_MOVED = 0.05        # distances of the eye corners: moved further than this, the face is looked at once more
+_CUT = 22.0          # mean change (0..255) of a thumbnail that may be a cut
+_CUT_RATIO = 4.0     # times the usual change
+_PREVIEW_EVERY = 10  # frames
+
+
+@dataclass(frozen=True)
+class FaceFrame:
+    """One face in one picture."""
+
+    points: np.ndarray  # float32 [68, 2] px, x right, y down; the middle of the first pixel is (0, 0)
+    confidence: float  # 0..1 that this is a face and that the networks agree where
+
+
+class FaceTracker:
+    """Finds one face and follows it; call it with each frame in order.
+
+    Args:
+        face_index: which of several faces, counted in `order`; a frame with fewer faces has no face for this tracker.
+        order: "largest" first or "left" first (from the picture's left).
+        weights: another file than the pack's own.
+    Raises:
+        TalkingHeadsError: a negative index or unknown order (FileFormatError: unreadable weights).
+    """
+
+    def __init__(self, *, face_index: int = 0, order: str = "largest", weights: str | Path | None = None):
+        from .detector import ORDERS
+        from .inference import PointFinder
+
+        if face_index < 0 or order not in ORDERS:
+            raise TalkingHeadsError(f"The face's number must be 0 or more, its order one of {', '.join(ORDERS)}",
+                                    f"{face_index}, '{order}'", "Take 0 and 'largest'")
+        self.face_index, self.order = face_index, order
+        self.finder = PointFinder(WEIGHTS if weights is None else weights)
+        self.state: np.ndarray | None = None  # [68, 2] where the face was in the frame before; None: it must be found
+        self._last_size: float | None = None  # of the face, as a part of the longer side
+
+    def reset(self) -> None:
+        """Forgets the face, as after a cut."""
+        self.state = self._last_size = None
+
+    def __call__(self, frame: np.ndarray, mask: np.ndarray | None = None) -> FaceFrame | None:
+        """The face in the next frame (uint8 [H, W, 3] RGB), None when there is none.
+
+        Args:
+            mask: bool [H, W]; where faces are looked for.
+        Raises:
+            TalkingHeadsError: no RGB picture.
+        """
+        _check(frame)
+        found = self._followed(frame) if self.state is not None else None
+        if found is None:
+            found = self._found(frame, mask)
+        self.state = None if found is None else found.points
+        return found
+
+    def _followed(self, frame: np.ndarray) -> FaceFrame | None:
+        points, confidence = self.finder.refined(frame, self.state)
+        moved = np.linalg.norm(points - self.state, axis=1).mean() / max(np.linalg.norm(points[36] - points[45]), 1e-3)
+        if moved > _MOVED:
+            points, confidence = self.finder.refined(frame, points)
+        self._last_size = float(np.ptp(points, axis=0).max() / max(frame.shape[:2]))
+        return FaceFrame(points, confidence) if confidence >= _PATIENT else None
+
+    def _found(self, frame: np.ndarray, mask: np.ndarray | None) -> FaceFrame | None:
+        faces = _faces(frame, self.finder, self.order, mask, self._last_size if self.face_index == 0 else None)
+        return faces[self.face_index] if len(faces) > self.face_index else None
+
+
+def faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | None = None,
+          weights: str | Path | None = None) -> list[FaceFrame]:
+    """Every face of a picture (uint8 [H, W, 3] RGB) in the stated order."""
+    from .inference import PointFinder
+
+    _check(image)
+    return _faces(image, PointFinder(WEIGHTS if weights is None else weights), order, mask, None)
+
+
+def portrait_landmarks(image: np.ndarray, *, face_index: int = 0, order: str = "largest", mask: np.ndarray | None = None,
+                       weights: str | Path | None = None) -> FaceFrame:
+    """The face of a still picture (uint8 [H, W, 3] RGB), looked at more carefully than a film's frame.
+
+    Raises:
+        TalkingHeadsError: no such face, or no RGB picture.
+    """
+    from .inference import PointFinder
+
+    _check(image)
+    finder = PointFinder(WEIGHTS if weights is None else weights)
+    found = _faces(image, finder, order, mask, None)
+    if len(found) <= face_index:
+        raise TalkingHeadsError(f"The picture must show at least {face_index + 1} upright, frontal face(s)", f"{len(found)} found",
+                                "Crop closer to the face, turn it upright, or choose a smaller face index")
+    return FaceFrame(*finder.careful(image, found[face_index].points))
+
+
+def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTracker | None = None, total: int | None = None,
+                 masks: Iterable[np.ndarray] | None = None, report: Report = silent) -> RawTrack:
+    """Follows one face through a film; holds one frame at a time.
+
+    Args:
+        frames: uint8 [H, W, 3] RGB, all of one size.
+        fps: frames a second.
+        total: how many there are, for the report.
+        masks: bool [H, W] for each frame: where the face is looked for.
+    Raises:
+        TalkingHeadsError: no frame at all.
+    """
+    tracker = FaceTracker() if tracker is None else tracker
+    cut, masks = CutFinder(), None if masks is None else iter(masks)
+    points, confidence, cuts, size = [], [], [], (0, 0)
+    for index, frame in enumerate(frames):
+        if cut(frame):
+            cuts.append(index)
+            tracker.reset()
+        face = tracker(frame, None if masks is None else next(masks))
+        points.append(np.full((68, 2), np.nan, np.float32) if face is None else face.points)
+        confidence.append(0.0 if face is None else face.confidence)
+        size = frame.shape[:2]
+        preview = drawn(frame, points[-1]) if index % _PREVIEW_EVERY == 0 else None
+        report(index + 1, max(total or 0, index + 1), {"stage": "face", "missing": int(np.sum(np.array(confidence[-1:]) == 0))}, preview)
+    if not points:
+        raise TalkingHeadsError("The film must hold frames", "none", "Choose another film")
+    return RawTrack(np.stack(points), np.array(confidence, np.float32), size, fps, tuple(cuts))
+
+
+class CutFinder:
+    """Tells whether a frame begins another shot: its thumbnail differs far more from the last one than is usual in this film."""
+
+    def __init__(self) -> None:
+        self._last: np.ndarray | None = None
+        self._usual = 2.0
+
+    def __call__(self, frame: np.ndarray) -> bool:
+        import cv2
+
+        small = cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+        change = 0.0 if self._last is None else float(np.abs(small - self._last).mean())
+        cut = change > max(_CUT, _CUT_RATIO * self._usual)
+        self._last = small
+        if not cut:
+            self._usual += .1 * (change - self._usual)
+        return cut
+
+
+def drawn(image: np.ndarray, points: np.ndarray, colour=(60, 255, 60)) -> np.ndarray:  # uint8 [H, W, 3]
+    """A copy of the picture with the 68 points as lines and dots; NaN points are not drawn."""
+    import cv2
+
+    out = np.ascontiguousarray(image).copy()
+    if not np.isfinite(points).all():
+        return out
+    unit = float(np.linalg.norm(points[36] - points[45]))
+    width = max(1, round(unit / 120))
+    fine = np.round(points[:, :2] * 16).astype(np.int32)
+    for first, stop, closed in ((0, 17, 0), (17, 22, 0), (22, 27, 0), (27, 31, 0), (31, 36, 0), (36, 42, 1), (42, 48, 1),
+                                (48, 60, 1), (60, 68, 1)):
+        cv2.polylines(out, [fine[first:stop]], bool(closed), colour, width, cv2.LINE_AA, 4)
+    for x, y in fine:
+        cv2.circle(out, (int(x), int(y)), round(16 * max(1.0, unit / 80)), (255, 255, 255), -1, cv2.LINE_AA, 4)
+    return out
+
+
+def _faces(image, finder, order: str, mask, size: float | None) -> list[FaceFrame]:
+    """Candidates of the cascade that the networks confirm; `size` (part of the longer side) narrows the search."""
+    sizes = {} if size is None else {"sizes": (.45 * size, 1.1 * size)}
+    out: list[FaceFrame] = []
+    for box in find_faces(image, order=order, mask=mask, **sizes):
+        points, confidence = finder.from_box(image, box)
+        twice = any(np.linalg.norm(points.mean(0) - f.points.mean(0)) < .5 * np.ptp(f.points[:, 0]) for f in out)
+        if confidence >= PRESENT and not twice:
+            out.append(FaceFrame(points, confidence))
+    return out
+
+
+def _check(image: np.ndarray) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape) < 1:
+        came = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise TalkingHeadsError("A picture must be uint8 RGB [H, W, 3]", came, "Convert it first")
