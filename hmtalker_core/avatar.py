@@ -74,6 +74,18 @@ class Avatar:
         return self.config["encoder"]
 
     @property
+    def au_known(self) -> tuple[bool, ...]:  # [17]
+        """Which action units the avatar was trained with."""
+        return tuple(self.config.get("au_known", [True] * len(AU_NAMES)))
+
+    @property
+    def au_reliability(self) -> Optional[tuple[float, ...]]:  # [17]
+        """How far the units it learnt from could be trusted, 0 for those it never learnt; None: all alike."""
+        stated = self.config.get("au_reliability") or [1.0] * len(AU_NAMES)
+        trust = tuple(r if known else 0.0 for r, known in zip(stated, self.au_known))
+        return None if min(trust) == 1.0 else trust
+
+    @property
     def licence(self) -> str:
         return self.config.get("licence", "")
 
@@ -100,7 +112,8 @@ class Avatar:
         Args:
             speech: features of the avatar's encoder.
             expression: action units that replace the avatar's own wherever they are not NaN: upper ones those of its track, lower
-                ones those predicted from speech. Shorter tracks loop forth and back.
+                ones those predicted from speech. Shorter tracks loop forth and back. Units the avatar was not trained with
+                (`au_known`) stay 0: nothing in it knows what they do.
             pose: camera track instead of the avatar's; it loops likewise.
             blinks: AU45 of the track, drawn anew from `seed`, or none. An `expression` with AU45 wins.
             smoothing: standard deviation in frames of a zero-delay Gaussian over the codes; 0 for none.
@@ -126,11 +139,12 @@ class Avatar:
             given = expression.au[ping_pong(len(expression), frames)]
             au = torch.where(given.isnan(), au, given)
         au[:, BLINK] = au[:, BLINK].clamp(0, self.config["blink_ceiling"])
-        codes, mouth_codes, au = self._codes(speech, frames, au)
+        codes, mouth_codes, au = self._codes(speech, frames, self._of_known_units(au))
         codes, mouth_codes = (self._shaped(c, smoothing, lip_gain, i) for i, c in enumerate((codes, mouth_codes)))
         poses = self.poses.selected(track) if pose is None else pose.selected(ping_pong(len(pose), frames))
         torso = track if pose is None else self._nearest_pose(poses)
-        return AvatarMotion(codes.cpu(), mouth_codes.cpu(), au, poses, torso, self.encoder, avatar=self.fingerprint)
+        return AvatarMotion(codes.cpu(), mouth_codes.cpu(), au, poses, torso, self.encoder, avatar=self.fingerprint,
+                            reliability=self.au_reliability)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -149,10 +163,18 @@ class Avatar:
                 raise TalkingHeadsError(f"Tracks must run at the avatar's {self.fps:g} frames a second", f"{track.fps:g}",
                                         "Resample the track first")
 
+    def _of_known_units(self, au: Tensor) -> Tensor:  # [T, 17] -> [T, 17]
+        """Without what was never trained: 0 for upper units, NaN (that is: predicted) for lower ones."""
+        for unit, known in enumerate(self.au_known):
+            if not known:
+                au[:, unit] = torch.nan if unit in LOWER_INDEX else 0.0
+        return au
+
     def _codes(self, speech: Speech, frames: int, au: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(c_f [T, 32], mouth code [T, 32], au [T, 17] with the lower ones filled in), a chunk at a time."""
         out = []
         lower = list(LOWER_INDEX)
+        known = torch.tensor([self.au_known[unit] for unit in lower], device=self.device)
         for begin in range(0, frames, DRIVE_CHUNK):
             end = min(begin + DRIVE_CHUNK, frames)
             low, high = max(begin - HALF, 0), min(end + HALF, frames)
@@ -162,7 +184,7 @@ class Avatar:
             c_explicit = self.face_net.a2am(c_implicit)
             wanted = au[begin:end, lower].to(self.device)
             given = ~wanted.isnan()
-            units = torch.where(given, wanted, c_explicit[:, -len(lower):])
+            units = torch.where(given, wanted, c_explicit[:, -len(lower):]) * known
             c_explicit = torch.where(given.any(-1, keepdim=True), self.face_net.encode_au(units), c_explicit)
             out.append((self.face_net.fuse(c_implicit, c_explicit)[0], self.mouth_net.encode_audio(windows), units.cpu()))
         codes, mouth_codes, units = (torch.cat(parts) for parts in zip(*out))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ class AvatarMotion:
     encoder: str  # speech encoder the codes come from
     version: int = 1
     avatar: str = ""  # `Avatar.fingerprint` of the one it was made for; "" is not checked
+    reliability: Optional[tuple[float, ...]] = None  # of the 17 units, 0 for those the avatar never learnt; None: all alike
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -34,7 +36,7 @@ class AvatarMotion:
     @property
     def expression(self) -> ExpressionTrack:
         """The action units as a track to look at, edit, and give back to `drive`."""
-        return ExpressionTrack(self.au, self.fps, SOURCE)
+        return ExpressionTrack(self.au, self.fps, SOURCE, self.reliability)
 
 
 def smooth_in_time(x: Tensor, sigma: float) -> Tensor:  # [T, D] -> [T, D]

@@ -238,7 +238,10 @@ def _manifest(manifest: Path) -> Manifest:
                               "Delete it (25 frames a second are then assumed), or make the data set again") from error
     if not 0 < fps < 1000:
         raise FileFormatError("A data set's frame rate must lie in 0..1000", f"{fps}", "Correct `fps` in manifest.json")
-    return Manifest(fps, credit, source, None if trust is None else checked_reliability(trust))
+    try:
+        return Manifest(fps, credit, source, None if trust is None else checked_reliability(trust))
+    except TalkingHeadsError as error:
+        raise FileFormatError(error.must, f"{error.came} in {manifest}", "Correct `au_reliability` in manifest.json") from error
 
 
 def _landmarks(path: Path) -> np.ndarray:  # -> [68, 2] float64

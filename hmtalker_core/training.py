@@ -91,6 +91,7 @@ def run_identity(data: AvatarDataset, config: TrainConfig, seed: int, encoder: s
     poses = np.asarray(data.poses, dtype=np.float32)
     return {"config": config.to_json(), "seed": seed, "encoder": encoder, "frames": len(data), "size": list(data.size),
             "poses": float(np.abs(poses).sum()), "action units": zlib.crc32(np.ascontiguousarray(data.au).tobytes()),
+            "trust in action units": list(data.au_reliability or ()),
             "sound": zlib.crc32(data.sound_path.read_bytes())}
 
 

@@ -5,8 +5,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from talking_heads.hmtalker_core import annotations
+from talking_heads.hmtalker_core.batches import clean_action_units
 from talking_heads.hmtalker_core.dataset import AvatarDataset
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
 from talking_heads.media_core.motion import AU_NAMES
@@ -328,3 +330,33 @@ def test_backdrop_and_curves():
     assert annotations.blink(np.array([-1.0, 0.5, 4.0])).tolist() == [0, 0.25, 1]
     levels = annotations.lips_part_levels(np.arange(101.0))
     assert levels[100].tolist() == [95, 25, 50, 75, 95]
+
+
+# ------------------------------------------------------------------------------------------------- reliability of the units
+
+TRUST = [0.9 if name in ("AU12", "AU25", "AU26", "AU45") else 0.1 for name in AU_NAMES]
+
+
+def test_the_manifest_says_how_far_units_can_be_trusted(folder):
+    assert AvatarDataset.open(folder).au_reliability is None and AvatarDataset.open(folder).au_source == ""
+    (folder / "manifest.json").write_text(json.dumps({"fps": 25, "au_reliability": TRUST, "au_source": "points"}))
+    data = AvatarDataset.open(folder)
+    assert data.au_reliability == tuple(TRUST) and data.au_source == "points"
+    assert np.isfinite(data.au).all(), "the table is read as it is"
+
+
+@pytest.mark.parametrize("trust", [[0.5], "good", [2.0] * 17])
+def test_impossible_reliabilities(folder, trust):
+    (folder / "manifest.json").write_text(json.dumps({"au_reliability": trust}))
+    with pytest.raises(FileFormatError, match="reliability must be 17 numbers"):
+        AvatarDataset.open(folder)
+
+
+def test_training_takes_doubtful_units_for_unknown():
+    au = torch.rand(12, 17, generator=torch.Generator().manual_seed(0))
+    clean, known, _ = clean_action_units(au, np.arange(11), TRUST)
+    assert [name for name, k in zip(AU_NAMES, known) if k] == ["AU12", "AU25", "AU26", "AU45"]
+    assert not clean[:, [not k for k in known]].any() and torch.equal(clean[:, list(known)], au[:, list(known)])
+    assert all(clean_action_units(au, np.arange(11))[1])
+    with pytest.raises(TalkingHeadsError, match="none that can be trusted"):
+        clean_action_units(au, np.arange(11), [0.39] * 17)
