@@ -5,8 +5,9 @@ Each frame's files are written on their own and whole; a frame that is there is 
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator
 
 import numpy as np
 
@@ -14,14 +15,14 @@ from ..dataset_folder import encoded, npy, write_bytes
 from ..errors import FileFormatError
 from ..face.crop import FaceCrop
 from ..face.draw import draw_landmarks
-from ..face.masks import FrameMasks, HeadMasker, from_parsing, parsing_png
+from ..face.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, learn_shape, parsing_png
+from ..face.person import HeadShape
 from ..face.plates import EVERY, BackgroundPlate, on_plate, torso_layer
 from ..video import read_frames
 from .framing import cut_square
 from .pipe import ahead, mapped
 
 PREVIEW_EVERY = 10  # frames
-KEY_EVERY = 8       # frames; a masker begun at a multiple of it comes to the same masks as one begun at 0
 PREVIEW_TINT = 0.5  # of the colour laid over what is not the head
 FRAME, PARSING, TEETH, GT, TORSO = "ori_imgs/{}.jpg", "parsing/{}.png", "teeth_mask/{}.npy", "gt_imgs/{}.jpg", "torso_imgs/{}.png"
 Step = Callable[..., None]  # step(done, total, info, preview), see `stages.Progress`
@@ -75,6 +76,9 @@ def write_masks(folder: Path, points: np.ndarray, size: int, person: np.ndarray 
                 parsing: Path | None, step: Step) -> None:
     """Parsing pictures and teeth of every frame: from `parsing` when given, else by `HeadMasker`.
 
+    Each frame is cut out on its own, by what is learnt from some frames spread over the film: an interrupted run comes to the
+    same masks.
+
     Args:
         points: [T, 68, 2] px.
         person: bool [1 or film frames, H, W] in film px: where the person is, drawn by somebody; None: found.
@@ -84,43 +88,47 @@ def write_masks(folder: Path, points: np.ndarray, size: int, person: np.ndarray 
     for pattern in (PARSING, TEETH):
         (folder / pattern).parent.mkdir(exist_ok=True)
     wanted = sorted({*_missing(folder, PARSING, total), *_missing(folder, TEETH, total)})
-    step(total - len(wanted), total)
-    if not wanted:
-        return
-    if parsing is not None:
-        made: Iterator[tuple[int, np.ndarray, FrameMasks]] = mapped(lambda i: _imported(folder, parsing, i, size), wanted)
-    else:
-        made = _found(folder, points, wanted, person, crop, source, size)
-    done, need = total - len(wanted), set(wanted)
-    with closing(mapped(lambda item: _write_masks(folder, *item), (m for m in made if m[0] in need))) as written:
-        for i, frame, masks in written:
+    done = total - len(wanted)
+    step(done, total)
+    shape = _shape(folder, points, step) if wanted and parsing is None and person is None else None
+
+    def make(i: int) -> tuple[int, np.ndarray, FrameMasks]:
+        frame = read_picture(folder / FRAME.format(i))
+        if parsing is not None:
+            masks = _imported(parsing / f"{i}.png", frame, points[i])
+        else:
+            drawn = None if person is None else _drawn(person, int(source[i]), crop)
+            masks = HeadMasker((size, size), shape)(frame, points[i], drawn)
+        write_bytes(folder / PARSING.format(i), encoded(".png", parsing_png(masks)))
+        write_bytes(folder / TEETH.format(i), npy(masks.teeth))
+        return i, frame, masks
+
+    with closing(mapped(make, wanted)) as made:
+        for i, frame, masks in made:
             done += 1
             step(done, total, {}, _tinted(frame, masks) if i % PREVIEW_EVERY == 0 else None)
 
 
-def _found(folder: Path, points: np.ndarray, wanted: Sequence[int], person: np.ndarray | None, crop: FaceCrop,
-           source: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray, FrameMasks]]:
-    """Masks of all frames from the last key frame before the first wanted one."""
-    masker = HeadMasker((size, size))
-    numbers = range(wanted[0] // KEY_EVERY * KEY_EVERY, wanted[-1] + 1)
-    with closing(mapped(lambda i: read_picture(folder / FRAME.format(i)), numbers)) as frames:
-        for i, frame in zip(numbers, frames):
-            drawn = None if person is None else person[0 if len(person) == 1 else source[i]].astype(np.uint8) * 255
-            yield i, frame, masker(frame, points[i], None if drawn is None else cut_square(drawn, crop) >= 128)
+def _shape(folder: Path, points: np.ndarray, step: Step) -> HeadShape:
+    """What tells the person from the background in this film, learnt from frames spread over it."""
+    samples = []
+    for i in np.unique(np.linspace(0, len(points) - 1, SAMPLES).round().astype(int)):
+        samples.append((read_picture(folder / FRAME.format(i)), points[i]))
+        step(0, len(points), {"looked at": len(samples)})
+    return learn_shape(samples)
 
 
-def _imported(folder: Path, parsing: Path, i: int, size: int) -> tuple[int, np.ndarray, FrameMasks]:
-    picture = read_picture(parsing / f"{i}.png")
-    if picture.shape[:2] != (size, size):
-        raise FileFormatError(f"Face-parsing pictures must be {size} x {size} px, as the written frames",
-                              f"{i}.png is {picture.shape[1]} x {picture.shape[0]}", "Parse the pictures in ori_imgs")
-    return i, read_picture(folder / FRAME.format(i)), from_parsing(picture)
+def _drawn(person: np.ndarray, number: int, crop: FaceCrop) -> np.ndarray:  # -> bool [size, size]
+    mask = person[0 if len(person) == 1 else min(number, len(person) - 1)]
+    return cut_square(mask.astype(np.uint8) * 255, crop) >= 128
 
 
-def _write_masks(folder: Path, i: int, frame: np.ndarray, masks: FrameMasks) -> tuple[int, np.ndarray, FrameMasks]:
-    write_bytes(folder / PARSING.format(i), encoded(".png", parsing_png(masks)))
-    write_bytes(folder / TEETH.format(i), npy(masks.teeth))
-    return i, frame, masks
+def _imported(path: Path, frame: np.ndarray, points: np.ndarray) -> FrameMasks:
+    picture = read_picture(path)
+    if picture.shape != frame.shape:
+        raise FileFormatError(f"Face-parsing pictures must be {frame.shape[1]} x {frame.shape[0]} px, as the written frames",
+                              f"{path.name} is {picture.shape[1]} x {picture.shape[0]}", "Parse the pictures in ori_imgs")
+    return from_parsing(picture, frame, points)
 
 
 def _tinted(frame: np.ndarray, masks: FrameMasks) -> np.ndarray:
@@ -179,8 +187,6 @@ def read_picture(path: Path) -> np.ndarray:  # uint8 [H, W, 3] RGB
 
 
 def _read_masks(folder: Path, i: int) -> FrameMasks:
-    from dataclasses import replace
-
     return replace(from_parsing(read_picture(folder / PARSING.format(i))), teeth=np.load(folder / TEETH.format(i)))
 
 

@@ -4,6 +4,7 @@ What runs at the same time only changes when something is done, never what comes
 """
 from __future__ import annotations
 
+import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Full, Queue
@@ -13,7 +14,8 @@ from typing import Any, Callable, Iterable, Iterator, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-AHEAD = 4        # items read ahead, or results in the air
+AHEAD = 4        # items read ahead
+MOST = 8         # threads that map
 _PATIENCE = 0.1  # s between two looks whether the consumer has gone
 _END = object()
 
@@ -67,12 +69,14 @@ def _put(queue: Queue, entry: Any, gone: Event) -> bool:
     return False
 
 
-def mapped(function: Callable[[Item], Result], items: Iterable[Item], workers: int = 2, depth: int = AHEAD) -> Iterator[Result]:
-    """`function` of every item, in order, by `workers` threads; at most `depth` are begun before the first is wanted.
+def mapped(function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None) -> Iterator[Result]:
+    """`function` of every item, in order, by `workers` threads (None: as many as there are cores, 2 to 8); a few are begun before
+    the first is wanted.
 
     When the generator is closed, or one of them fails, those already begun are finished and no other is started.
     """
-    pending: deque[Future] = deque()
+    workers = min(max(os.cpu_count() or 2, 2), MOST) if workers is None else workers
+    depth, pending = workers + 2, deque[Future]()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
