@@ -96,7 +96,7 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
     """Poses and action units from tracked points.
 
     Args:
-        raw: the points; NaN where no face was found.
+        raw: the points; NaN, or filled with confidence 0, where no face was found.
         focal: px; None means the shape's, or 2.2 times the width.
         shape: a person already known (another film of them): poses then share that head frame. None: fitted to this film.
         smoothing: window of the pose smoothing, frames at 25 fps; 0: none.
@@ -105,9 +105,11 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
         TalkingHeadsError: no frame with a face, or an expression of another length or rate.
     """
     size = tuple(raw.image_size)
-    shape = fit_shape(raw.points, size, focal) if shape is None else shape.at(size, focal)
+    confidence = np.where(np.isfinite(raw.points).all((1, 2)), np.nan_to_num(raw.confidence), 0).clip(0, 1).astype(np.float32)
+    seen = np.where(confidence[:, None, None] > 0, raw.points, np.nan)      # without rows that somebody filled
+    shape = fit_shape(seen, size, focal) if shape is None else shape.at(size, focal)
     poses, reprojection = solve_poses(raw.points, shape, cuts=raw.cuts)
-    confidence = np.where(np.isfinite(reprojection), np.nan_to_num(raw.confidence), 0).clip(0, 1).astype(np.float32)
+    reprojection[confidence == 0] = np.nan
     pose = PoseTrack(torch.from_numpy(poses), shape.focal, size, float(raw.fps))
     pose = smooth_poses(pose, smoothing, weight=_weight(confidence, reprojection, size), cuts=raw.cuts)
     points = filled(raw.points, raw.cuts)
@@ -115,7 +117,7 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
     if expression is None:
         from .action_units import action_units
 
-        expression = action_units(raw.points, camera_to_head=pose.camera_to_head.numpy(), shape=shape.points,
+        expression = action_units(seen, camera_to_head=pose.camera_to_head.numpy(), shape=shape.points,
                                   focal=shape.focal, image_size=size, fps=pose.fps)
     return FaceTrack(landmarks, expression, pose, torch.from_numpy(confidence), shape, torch.from_numpy(reprojection))
 

@@ -85,6 +85,29 @@ def test_missing_frames_are_filled_and_not_trusted(person):
     np.testing.assert_allclose(part.landmarks.points[..., :2][~missing], person.points[~missing], atol=1e-3)
 
 
+def test_rows_that_were_filled_before_count_for_nothing(person, track):
+    held = person.points.copy()
+    held[50:90] = held[49]
+    raw = raw_track(held)
+    raw.confidence[50:90] = 0
+    part = measure(raw, expression=units(len(held)))
+    assert torch.isnan(part.reprojection[50:90]).all() and (part.confidence[50:90] == 0).all()
+    np.testing.assert_allclose(part.landmarks.points[50:90, :, :2], held[50:90], atol=1e-3)
+    assert float(part.reprojection.nanmean()) < 0.3
+    with pytest.raises(TalkingHeadsError):
+        raw.confidence[:] = 0
+        measure(raw, expression=units(len(held)))
+
+
+def test_action_units_are_measured_where_a_face_is(person):
+    gaps = person.points.copy()
+    gaps[50:56] = np.nan
+    part = measure(raw_track(gaps))
+    assert part.expression.reliability is not None and len(part.expression) == len(gaps)
+    known = torch.isfinite(part.expression.au).all(dim=1)
+    assert known[:50].all() and not known[50:56].any()
+
+
 def test_points_are_filled_within_a_shot_only():
     points = np.full((6, 68, 2), np.nan)
     points[1], points[4] = 10.0, 40.0
