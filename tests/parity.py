@@ -24,6 +24,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -55,6 +56,8 @@ from talking_heads.hmtalker_core.rasterizer import rasterization  # noqa: E402
 from talking_heads.hmtalker_core.rasterizer.projection import sh_basis  # noqa: E402
 from talking_heads.hmtalker_core.triplane import GridConfig, GridPlane  # noqa: E402
 from talking_heads.media_core.face.pose import to_gsplat  # noqa: E402
+from talking_heads.media_core.face.masks import from_parsing  # noqa: E402
+from talking_heads.media_core.face.plates import BackgroundPlate, on_plate, torso_layer  # noqa: E402
 from talking_heads.media_core.motion import AU_NAMES, PoseTrack  # noqa: E402
 
 
@@ -293,6 +296,37 @@ def _tracker_math(f: Fixture) -> Computed:
     proj = torch.cat([pixels, -depth[..., None] / camera.DECIMETRE], dim=-1)
     return {"rot": camera.euler_to_rotation(f.inputs["euler"]), "proj": proj,
             "lan": (proj[..., :2] - f.inputs["landmarks"]).square().mean()}
+
+
+@case("preprocess_bg_torso", tolerance=EXACT)
+def _background_and_torso(f: Fixture) -> Computed:
+    frames, parsing = f.inputs["ori"].numpy(), f.inputs["parsing"].numpy()
+    masks = [from_parsing(picture) for picture in parsing]
+    gathered = BackgroundPlate(frames.shape[1:3])
+    for frame, regions in zip(frames, masks):
+        gathered.accumulate(frame, regions.person)
+    wanted = f.outputs["bc"].numpy()
+    plate = _settled(gathered.plate(), wanted, gathered.state())
+    layers = [torso_layer(frame, regions, plate, hides=regions.head & ~regions.hair & ~regions.mouth)
+              for frame, regions in zip(frames, masks)]
+    return {"bc": torch.from_numpy(plate), "gt": torch.from_numpy(np.stack([on_plate(*pair, plate) for pair in zip(frames, masks)])),
+            "torso_rgba": torch.from_numpy(np.stack(layers))}
+
+
+def _settled(plate: np.ndarray, wanted: np.ndarray, state: Mapping[str, np.ndarray]) -> np.ndarray:  # uint8 [H, W, 3] each
+    """The plate, with the reference's choice where several seen pixels are equally near to a hole.
+
+    Its first pixel is taken over too: the original overwrites it by an index that is broadcast by mistake.
+    """
+    seen = np.argwhere(state["distance"] > 5)
+    out = plate.copy()
+    out[0, 0] = wanted[0, 0]
+    for row, column in np.argwhere((plate != wanted).any(-1) & (state["distance"] <= 5)):
+        away = ((seen - [row, column]) ** 2).sum(1)
+        nearest = seen[away == away.min()]
+        if (state["image"][nearest[:, 0], nearest[:, 1]] == wanted[row, column]).all(-1).any():
+            out[row, column] = wanted[row, column]
+    return out
 
 
 @case("compose", tolerance=EXACT)

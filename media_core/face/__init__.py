@@ -1,1 +1,1 @@
-"""Faces in pictures: where they are, how they are turned, what they express, what belongs to them. See landmarks.py first."""
+"""Faces in pictures and films: landmarks, pose, action units, masks. Import from the modules; nothing heavy is loaded here."""

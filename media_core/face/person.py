@@ -1,0 +1,133 @@
+"""A person cut out of a frame that has landmarks: a graph cut on colours between what is surely and surely not the person.
+
+The first cut starts from the landmarks alone. From one or more such cuts a `HeadShape` is learnt: where the person usually is, the
+head in its own axes, the shoulders in the picture. Later frames then only have a narrow band to decide.
+Everything depends on the frame and the shape only, so it does not matter where a film is taken up again (spec/capture.md 7).
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import numpy as np
+
+from .regions import MAYBE_NO, MAYBE_YES, SURE_NO, SURE_YES, face_outline, head_axes, polygon, seeds
+
+WORKING = 256                       # pixels: longer edge that cuts are made at
+_FIRST_ROUNDS, _BAND_ROUNDS = 3, 1  # of the graph cut: from landmarks, within the band
+_SEED = 1
+_GRID, _SPAN, _MIDDLE = 160, 5.2, 0.52  # the head's picture: pixels, units across, where its centre is in the height
+_YES, _NO = 0.9, 0.1                # share of the learnt cuts from which on it is sure
+_BAND, _BAND_ALONE = 0.06, 0.09     # units that the undecided band is wider, for a shape of several frames, of one
+_NECK = 0.35                        # units below the chin, over which the shoulders take over from the head
+_SEAM = 0.1                         # units below the chin, where the upper cut meets the lower
+_REACH = 1.0                        # units above the chin, where the lower cut begins
+_SPECK = 0.004                      # share of the picture: smaller holes in a person are filled
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """Where the person is, learnt from `count` frames."""
+    head: np.ndarray       # float32 [160, 160] share of the frames, in the head's axes
+    body: np.ndarray       # float32 [h, w] share of the frames, in the (reduced) picture
+    count: int
+
+
+def reduced(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # uint8 [H, W, 3], [68, 2]
+    """-> (uint8 [h, w, 3] Lab, [68, 2]): the frame at the size that cuts are made at, with the points in its pixels."""
+    import cv2
+    height, width = frame.shape[:2]
+    share = min(1.0, WORKING / max(height, width))
+    size = max(8, round(width * share)), max(8, round(height * share))
+    small = frame if share == 1.0 else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    scale = np.array([small.shape[1] / width, small.shape[0] / height])
+    return cv2.cvtColor(small, cv2.COLOR_RGB2Lab), (np.asarray(points, float) + .5) * scale - .5
+
+
+def enlarged(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:  # bool [h, w] -> bool [H, W]
+    """A mask at the frame's size, with smooth edges."""
+    import cv2
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
+    return cv2.resize(soft, shape[::-1], interpolation=cv2.INTER_LINEAR) > .5
+
+
+def learn_shape(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> HeadShape:
+    """The shape of a person from some frames of one film, each (uint8 [H, W, 3], points [68, 2]), the same on every run.
+
+    Cuts that went wrong in a few frames are outvoted by the others.
+    """
+    pictures = [reduced(frame, points) for frame, points in samples]
+    cuts = [cut(lab, points, seeds(points, lab.shape[:2]), _FIRST_ROUNDS) for lab, points in pictures]
+    shape = _average(cuts, [points for _, points in pictures])
+    if len(samples) == 1:
+        return shape
+    cuts = [cut_band(lab, points, shape) for lab, points in pictures]
+    return _average(cuts, [points for _, points in pictures])
+
+
+def cut_band(lab: np.ndarray, points: np.ndarray, shape: HeadShape) -> np.ndarray:  # of `reduced` -> bool [h, w]
+    """The person in a frame, by the shape and the frame's own colours."""
+    return cut(lab, points, _band(points, shape, lab.shape[:2]), _BAND_ROUNDS)
+
+
+def cut(lab: np.ndarray, points: np.ndarray, labels: np.ndarray, rounds: int) -> np.ndarray:
+    """The person, bool [h, w], within the labels (uint8 [h, w]); head and body have colours of their own.
+
+    The head's part ends a little below the chin, the body's begins above it: a dark suit does not tell what hair looks like.
+    """
+    height = len(lab)
+    unit, chin = head_axes(points).unit, points[8, 1]
+    end, begin = (int(np.clip(row, 0, height)) for row in (chin + _NECK * unit, chin - _REACH * unit))
+    seam = int(np.clip(chin + _SEAM * unit, 0, end))
+    mask = np.zeros(labels.shape, bool)
+    mask[begin:] = _graph_cut(lab[begin:], labels[begin:], rounds)
+    mask[:seam] = _graph_cut(lab[:end], labels[:end], rounds)[:seam]
+    return _tidied(mask, labels == SURE_YES)
+
+
+def _graph_cut(lab: np.ndarray, labels: np.ndarray, rounds: int) -> np.ndarray:
+    """bool [h, w]; where only one side has seeds, the labels themselves."""
+    import cv2
+    labels = np.ascontiguousarray(labels)
+    yes = labels & 1
+    if min(labels.shape) < 2 or not 10 < int(yes.sum()) < yes.size - 10 or not (labels > SURE_YES).any():
+        return yes > 0
+    cv2.setRNGSeed(_SEED)
+    cv2.grabCut(np.ascontiguousarray(lab), labels, None, np.zeros((1, 65)), np.zeros((1, 65)), rounds, cv2.GC_INIT_WITH_MASK)
+    return (labels & 1) > 0
+
+
+def _tidied(mask: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Only what hangs together with sure parts, small holes filled."""
+    import cv2
+    _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    wanted = np.unique(parts[sure & mask])
+    mask = np.isin(parts, wanted[wanted > 0])
+    _, parts, table, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    small = np.flatnonzero(table[:, cv2.CC_STAT_AREA] < mask.size * _SPECK)
+    return mask | np.isin(parts, small[small > 0])
+
+
+def _average(cuts: list[np.ndarray], points: list[np.ndarray]) -> HeadShape:
+    import cv2
+    heads = []
+    for mask, own in zip(cuts, points):
+        matrix = head_axes(own).affine(_GRID, _SPAN, _MIDDLE)
+        heads.append(cv2.warpAffine(mask.astype(np.float32), matrix, (_GRID, _GRID),
+                                    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE))
+    return HeadShape(np.mean(heads, 0, dtype=np.float32), np.mean(cuts, 0, dtype=np.float32), len(cuts))
+
+
+def _band(points: np.ndarray, shape: HeadShape, size: tuple[int, int]) -> np.ndarray:  # -> uint8 [h, w] labels
+    """Sure labels away from the learnt outline, undecided ones beside it."""
+    import cv2
+    axes = head_axes(points)
+    share = cv2.warpAffine(shape.head, axes.affine(_GRID, _SPAN, _MIDDLE), size[::-1], flags=cv2.INTER_LINEAR)
+    body = np.clip((np.arange(size[0], dtype=np.float32) - points[8, 1]) / (_NECK * axes.unit), 0, 1)[:, None].astype(np.float32)
+    share = share * (1 - body) + shape.body * body
+    radius = max(1, round((_BAND if shape.count > 1 else _BAND_ALONE) * axes.unit))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    yes, possible = cv2.erode((share > _YES).astype(np.uint8), disc) > 0, cv2.dilate((share > _NO).astype(np.uint8), disc) > 0
+    labels = np.where(share > .5, MAYBE_YES, MAYBE_NO).astype(np.uint8)
+    labels[~possible], labels[yes | polygon(face_outline(points), size)] = SURE_NO, SURE_YES
+    return labels
