@@ -200,10 +200,13 @@ def track_outputs() -> list:
 
 def followed(frames: Any, fps: float, total: int, masks: list | None, face_index: int, order: str) -> Any:
     """The built-in tracker over a film's frames, within their masks: a RawTrack."""
+    from itertools import chain, repeat
+
     from ..media_core.face.landmarks import FaceTracker, track_frames
 
+    regions = None if masks is None else chain(masks, repeat(masks[-1]))
     tracker = FaceTracker(face_index=face_index, order=order)
-    return track_frames(frames, fps, tracker=tracker, total=total, report=bridge.NodeReport(), masks=masks)
+    return track_frames(frames, fps, tracker=tracker, total=total, masks=regions, report=bridge.NodeReport())
 
 
 def portraits(frames: Any, total: int, masks: list | None, face_index: int, order: str) -> Any:  # [T, 68, 2] px

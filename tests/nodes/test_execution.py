@@ -8,12 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pack import ROOT
+from prompts import collector, failure, keep, node, ok
 from talking_heads.media_core.audio import Sound, save_wav
-
-
-def node(class_type: str, **inputs) -> dict:
-    return {"class_type": class_type, "inputs": inputs}
-
 
 SPEECH = node("TalkingHead_EncodeSpeech", audio=["sound", 0], encoder="mel")
 AVATAR = node("HMTalker_LoadAvatar", avatar_name="tiny.safetensors")
@@ -52,40 +48,6 @@ def tone(seconds: float, rate: int = 16000, channels: int = 1) -> Sound:
 @pytest.fixture
 def base(tmp_path) -> Path:
     return tmp_path / "base"
-
-
-def collector(host):
-    """Registers a node that takes anything and keeps it in the returned list."""
-    from talking_heads.host.shim import io
-
-    kept = []
-
-    class Keep(io.ComfyNode):
-        @classmethod
-        def define_schema(cls):
-            return io.Schema(node_id="Keep", inputs=[io.AnyType.Input("value")], outputs=[], is_output_node=True)
-
-        @classmethod
-        def execute(cls, value):
-            kept.append(value)
-            return io.NodeOutput()
-
-    host.classes["Keep"] = Keep
-    return kept
-
-
-def keep(source, socket=0):
-    return node("Keep", value=[source, socket])
-
-
-def ok(result):
-    assert result.status == "success", (result.error or {}).get("exception_message")
-    return result
-
-
-def failure(result) -> str:
-    assert result.status == "error"
-    return result.error["exception_message"]
 
 
 def test_speech_to_film(host_with_avatar, base):
