@@ -102,11 +102,16 @@ def frozen(avatar: Avatar, clip: Clip, motion: AvatarMotion) -> AvatarMotion:
     return replace(motion, codes=mean(motion.codes), mouth_codes=mean(motion.mouth_codes), au=mean(motion.au))
 
 
-def evaluate(avatar: Avatar, clip: Clip, lips: Meter, eyes: Meter) -> tuple[dict, dict]:
-    """Figures by name, and the pictures they were measured on."""
-    frames = list(range(len(clip.dataset)))
-    motion = motion_of_frames(avatar, clip, frames)
-    late = motion_of_frames(avatar, shifted(clip, SHIFT), frames)
+def evaluate(avatar: Avatar, clip: Clip, lips: Meter, eyes: Meter, driver: Clip | None = None) -> tuple[dict, dict]:
+    """Figures by name, and the pictures they were measured on.
+
+    Args:
+        clip: the film and its truth, which everything is compared with.
+        driver: the same film as it was captured, when poses and action units shall come from there.
+    """
+    frames, driver = list(range(len(clip.dataset))), clip if driver is None else driver
+    motion = motion_of_frames(avatar, driver, frames)
+    late = motion_of_frames(avatar, shifted(driver, SHIFT), frames)
     films = {"filmed": [filmed(clip, f) for f in frames], "avatar": render(avatar, clip, motion),
              "frozen": render(avatar, clip, frozen(avatar, clip, motion)), "shifted": render(avatar, clip, late)}
     views, focal = clip.viewmats.numpy(), clip.dataset.focal
