@@ -20,6 +20,7 @@ _UNCERTAIN = 0.002        # metres added to the spread between the invented peop
 _OFF = {"jaw": 0.0019, "nose": 0.0007, "eye": 0.0008}  # metres a landmark is typically off (spec/capture.md 5, in-domain)
 _FREE_OFF = 0.0012        # the same for the points that move
 _RELIEF = 0.07            # standard deviation of the whole face's depth, as a share of it
+_STRANGE = 2.0            # frames that fit the mean face this many times worse than the median are left out
 _ROUNDS = 40              # of the bundle adjustment, at most
 _QUIET = 3                # the mouth's rest is taken from the third of the frames with the smallest lip gap
 _AT_REST = np.array([*range(3, 14), *range(48, 68)])  # points whose rest needs a shut mouth
@@ -76,13 +77,13 @@ def sigma(mean: MeanFace) -> np.ndarray:  # -> [len(RIGID)]
 
 
 def _telling_frames(points, mean, focal, image_size) -> np.ndarray:  # -> sorted indices, at most MOST_FRAMES
-    """Half of them even in time, the others even in yaw and in pitch; the worst tenth is left out."""
-    if len(points) <= MOST_FRAMES:
-        return np.arange(len(points))
+    """Half of them even in time, the others even in yaw and in pitch; none that is far from looking like a face."""
     shape = mean.points[list(RIGID)]
     rotation, translation = pnp.solve(points[:, RIGID], shape, sigma(mean), focal, image_size)
     off = np.linalg.norm(pnp.project(shape, rotation, translation, focal, image_size) - points[:, RIGID], axis=-1).mean(1)
-    good = np.flatnonzero(off <= np.quantile(off, 0.9))
+    good = np.flatnonzero(off <= _STRANGE * np.median(off))
+    if len(good) <= MOST_FRAMES:
+        return good
     orders = (good, good[np.argsort(rotation[good, 2, 0])], good[np.argsort(rotation[good, 2, 1])])  # time, yaw, pitch
     counts = (MOST_FRAMES // 2, MOST_FRAMES // 4, MOST_FRAMES // 4)
     return np.unique(np.concatenate([order[np.linspace(0, len(order) - 1, n).astype(int)] for order, n in zip(orders, counts)]))

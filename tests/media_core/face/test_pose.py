@@ -113,6 +113,15 @@ def test_a_hand_over_a_few_points_hardly_moves_the_head(one, shape):
     assert rotation_errors(to_camera(poses)[0], one.rotation)[0].mean() < 2.0
 
 
+def test_frames_of_rubbish_do_not_spoil_the_fit(one):
+    rng = np.random.default_rng(3)
+    spoilt = one.points.copy()
+    rubbish = rng.choice(len(spoilt), 15, replace=False)
+    spoilt[rubbish] += rng.normal(0, 25, (15, 68, 2))
+    poses, _ = solve_poses(one.points, fit_shape(spoilt, SIZE))
+    assert rotation_errors(to_camera(poses)[0], one.rotation)[0].mean() < 1.0
+
+
 # ---------------------------------------------------------------------------------------------------------- missing frames
 
 def test_frames_without_a_face_lie_between_their_neighbours(one, shape):
