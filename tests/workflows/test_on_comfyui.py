@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory, tiny_avatar) -> Iterator[Any]:
-    """A running ComfyUI with the pack, a speech in input/ and an avatar in models/."""
+def real(tmp_path_factory, tiny_avatar, tiny_film) -> Iterator[Any]:
+    """A running ComfyUI with the pack, a speech and a film in input/ and an avatar in models/."""
     checkout = os.environ.get("COMFYUI_PATH")
     if not checkout:
         pytest.skip("COMFYUI_PATH is not set: the workflows were not run on a real ComfyUI")
@@ -30,6 +30,7 @@ def real(tmp_path_factory, tiny_avatar) -> Iterator[Any]:
     base = tmp_path_factory.mktemp("comfyui")
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, (1, 24000)).astype(np.float32)
     save_wav(base / "input" / "demo_speech.wav", Sound(noise, 16000))
+    shutil.copy(tiny_film, base / "input" / "me.mp4")
     models = base / "models" / "talking_heads"
     models.mkdir(parents=True)
     shutil.copy(tiny_avatar, models / "demo_avatar.safetensors")
@@ -90,6 +91,38 @@ def test_train_and_drive(real):
     assert history["status"]["status_str"] == "success"
     assert (real.base / "models" / "talking_heads" / "my_avatar.safetensors").is_file()
     assert probe(films(real, "trained*.mp4")[0]).frames == 25
+
+
+def test_video_to_avatar(real):
+    prompt = workflow("video_to_avatar", {"2": {"size": 128}, "4": {"steps": 0.001}})
+    tracking = {"fps": 25.0, "face_index": 0, "order": "largest", "policy": "error", "focal": 0.0, "smoothing": 13}
+    prompt |= {  # besides: a trimmed video, one without a file, and everything between a film and pictures to look at
+        "10": node("TalkingHead_PickSegment", video=["1", 0], seconds=2.0, face_index=0, order="largest"),
+        "11": node("TalkingHead_PrepareDataset", **{**prompt["2"]["inputs"], "video": ["10", 2]}),
+        "12": node("PreviewImage", images=["11", 1]),
+        "13": node("GetVideoComponents", video=["1", 0]),
+        "14": node("TalkingHead_TrackFace", **tracking, images=["13", 0]),
+        "15": node("TalkingHead_PreviewLandmarks", size=128, start_frame=0, frame_count=4, dots=True, face_track=["14", 0],
+                   images=["13", 0]),
+        "16": node("PreviewImage", images=["15", 0]),
+        "17": node("TalkingHead_PreviewCurves", units="all", width=640, strip=40, face_track=["14", 0]),
+        "18": node("PreviewImage", images=["17", 0]),
+        "19": node("TalkingHead_FaceCrop", images=["13", 0], size=96, margin=2.0, way="follow", upright=True, feather=0.1,
+                   face_index=0, order="largest", face_track=["14", 0]),
+        "20": node("ImageInvert", image=["19", 0]),
+        "21": node("TalkingHead_FacePasteBack", images=["13", 0], crops=["20", 0], face_crop=["19", 1], feather=0.1),
+        "22": node("PreviewImage", images=["21", 0]),
+        "23": node("CreateVideo", images=["13", 0], audio=["13", 1], fps=25.0),
+        "24": node("TalkingHead_TrackFace", **tracking, video=["23", 0]),
+        "25": node("TalkingHead_PreviewLandmarks", size=128, start_frame=0, frame_count=1, dots=True, landmarks=["24", 1]),
+        "26": node("PreviewImage", images=["25", 0]),
+    }
+    _, history = run(real, prompt)
+    assert history["status"]["status_str"] == "success"
+    assert {key: len(history["outputs"][key]["images"]) for key in ("3", "12", "16", "18", "22", "26")} == {
+        "3": 1, "12": 1, "16": 4, "18": 1, "22": 30, "26": 1}
+    assert (real.base / "models" / "talking_heads" / "me.safetensors").is_file()
+    assert probe(films(real, "me*.mp4")[0]).frames == 38
 
 
 def test_training_is_interrupted_and_goes_on(real):

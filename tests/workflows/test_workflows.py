@@ -17,7 +17,7 @@ CORE = {"LoadAudio", "LoadVideo", "SaveVideo", "PreviewImage", "MarkdownNote"}
 
 
 def test_there_are_workflows():
-    assert {"avatar_speech_to_video", "train_avatar"} <= set(NAMES)
+    assert {"avatar_speech_to_video", "train_avatar", "video_to_avatar"} <= set(NAMES)
     assert {path.stem for path in (ROOT / "workflows").glob("*.json")} == set(NAMES)
 
 
@@ -100,6 +100,23 @@ def test_train_and_drive(host, tmp_path):
     assert (base / "models" / "talking_heads" / "my_avatar.safetensors").is_file()
     (film,) = (base / "output" / "talking_heads").glob("trained*.mp4")
     assert probe(film).frames == 25
+
+
+def test_video_to_avatar(host, stage, tiny_film):
+    """A film that came from nowhere in particular to an avatar that speaks."""
+    shutil.copy(tiny_film, stage / "input" / "me.mp4")
+    prompt, _ = host.load(str(ROOT / "workflows" / "video_to_avatar.json"))
+    small = {"2": {"size": 128}, "4": {"steps": 0.001}}
+    for node_id, inputs in small.items():
+        prompt[node_id]["inputs"] |= inputs
+    result = host.run(prompt)
+    assert result.status == "success", result.error
+    assert len(result.outputs["3"]["images"]) == 1, "the report is shown"
+    assert (stage / "models" / "talking_heads" / "me.safetensors").is_file()
+    (film,) = (stage / "output" / "talking_heads").glob("me*.mp4")
+    facts = probe(film)
+    assert (facts.width, facts.height, facts.has_sound) == (128, 128, True)
+    assert facts.frames == pytest.approx(load_sound(stage / "input" / "demo_speech.wav").duration * 25, abs=0.51)
 
 
 def test_the_demo_files_are_shipped():
