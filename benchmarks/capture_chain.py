@@ -40,7 +40,8 @@ SHOWN = (PSNR, "head SSIM", LIPS, "lip-aperture correlation, sound shifted 2 s",
 def main() -> None:
     args = arguments()
     torch.manual_seed(0)
-    folders = {name: export_dataset(args.work / name, seconds, seed, size=args.size, identity=args.identity, report=progress_line())
+    folders = {name: export_dataset(args.work / name, seconds, seed, size=args.size, identity=args.identity,
+                                    report=progress_line())
                for name, seconds, seed in (("train", TRAIN_SECONDS, TRAIN_SEED), ("test", TEST_SECONDS, TEST_SEED))}
     captured = {}
     for name in ("train", "test"):
@@ -56,13 +57,14 @@ def main() -> None:
     text = report(rows, captured["train"], args)
     print(text)
     results_folder().joinpath("capture_chain.md").write_text(text, encoding="utf-8")
-    contact_sheet(pictures, {k: v for k, v in rows["captured"].items() if k in SHOWN}).save(results_folder() / "capture_chain.png")
+    figures = {k: v for k, v in rows["captured"].items() if k in SHOWN}
+    contact_sheet(pictures, figures).save(results_folder() / "capture_chain.png")
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("output/benchmark_chain"), help="folder for data sets, films and avatars")
-    parser.add_argument("--truth", type=Path, help="an avatar trained on the exact data set (the demo avatar is); else trained here")
+    parser.add_argument("--work", type=Path, default=Path("output/benchmark_chain"), help="folder for data and avatars")
+    parser.add_argument("--truth", type=Path, help="an avatar trained on the exact data (the demo avatar is); else trained here")
     parser.add_argument("--only-capture", action="store_true", help="stop before training")
     parser.add_argument("--preset", default="preview")
     parser.add_argument("--steps", type=float, default=1.0)
@@ -113,8 +115,8 @@ def report(rows: dict, folder: Path, args: argparse.Namespace) -> str:
     doubtful = [n for n, r in zip(AU_NAMES, manifest["au_reliability"]) if r < .4]
     lines = ["# An avatar from a plain film", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/capture_chain.py "
-             f"--preset {args.preset} --steps {args.steps:g}`; synthetic identity {args.identity} (the landmark networks never saw "
-             f"it), {args.size} px, 66 s of film, 10 s of unseen sentences.", "",
+             f"--preset {args.preset} --steps {args.steps:g}`; synthetic identity {args.identity} (the landmark networks never "
+             f"saw it), {args.size} px, 66 s of film, 10 s of unseen sentences.", "",
              "Synthetic people only: these figures compare versions of this code, they do not predict quality on a real person.",
              f"Action units the trainer took for unknown: {' '.join(doubtful)}.", "",
              "| figure | exact data set | captured film | difference | allowed |", "|---|---|---|---|---|"]

@@ -89,6 +89,13 @@ def averaged_into(slow: net.LandmarkNets, fast: net.LandmarkNets, decay: float) 
         a.lerp_(b, 1 - decay) if a.is_floating_point() else a.copy_(b)
 
 
+def rate_at(step: int, steps: int, peak: float) -> float:
+    """Learning rate: up to `peak` over the first fifth, down to nothing at the end, both as half a cosine."""
+    done = step / steps
+    share = done / .2 if done < .2 else 1 - (done - .2) / .8
+    return peak * (.02 + .98 * (1 - np.cos(np.pi * share)) / 2)
+
+
 def train(args: argparse.Namespace) -> None:
     import cv2
 
@@ -112,23 +119,23 @@ def train(args: argparse.Namespace) -> None:
         for part in (fast.face, fast.mouth, fast.eye):
             part.head.weight.mul_(.1)
     optimiser = torch.optim.AdamW(fast.parameters(), args.rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.rate, args.steps)
     state, begin = args.renders / "state.pt", 0
     if state.exists():
         kept = torch.load(state, weights_only=True)
         begin = kept["step"]
-        for thing, name in ((fast, "fast"), (slow, "slow"), (optimiser, "optimiser"), (schedule, "schedule")):
+        for thing, name in ((fast, "fast"), (slow, "slow"), (optimiser, "optimiser")):
             thing.load_state_dict(kept[name])
     loader = iter(torch.utils.data.DataLoader(Batches(Sampler(train_set, template), args.batch, begin), batch_size=None,
                                               num_workers=args.workers, prefetch_factor=6))
     shown, clock = {}, time.time()
     for step in range(begin, args.steps):
         fast.train()
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, args.steps, args.rate)
         terms = losses(fast, next(loader))
         optimiser.zero_grad()
         sum(terms.values()).backward()
         optimiser.step()
-        schedule.step()
         averaged_into(slow, fast, min(.999, (step + 1) / (step + 10)))
         shown = {k: .98 * shown.get(k, v.item()) + .02 * v.item() for k, v in terms.items()}
         if (step + 1) % 250 == 0 or step + 1 == args.steps:
@@ -137,14 +144,14 @@ def train(args: argparse.Namespace) -> None:
             net.save_nets(slow, args.out, {"steps": step + 1, "of": args.steps, "people": len(files) - HELD_OUT,
                                            "made_by": "weights/make_face_landmarks.py", "data": "synthetic renders only"})
             torch.save({"step": step + 1, "fast": fast.state_dict(), "slow": slow.state_dict(),
-                        "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}, state)
+                        "optimiser": optimiser.state_dict()}, state)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("renders", type=Path)
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--steps", type=int, default=7000)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--workers", type=int, default=2)
