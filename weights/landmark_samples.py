@@ -191,7 +191,8 @@ def _flipped(points: np.ndarray) -> np.ndarray:
 def _noise(rng: np.random.Generator, cells: int, amount: float) -> np.ndarray:  # float32 [CANVAS, CANVAS, 3], smooth
     import cv2
 
-    return cv2.resize(rng.normal(0, amount, (cells, cells, 3)).astype(np.float32), (CANVAS, CANVAS), interpolation=cv2.INTER_CUBIC)
+    few = rng.normal(0, amount, (cells, cells, 3)).astype(np.float32)
+    return cv2.resize(few, (CANVAS, CANVAS), interpolation=cv2.INTER_CUBIC)
 
 
 def _dyed_hair(flat: np.ndarray, hair: np.ndarray, face: np.ndarray, rng: np.random.Generator) -> np.ndarray:

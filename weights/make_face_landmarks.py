@@ -140,7 +140,8 @@ def train(args: argparse.Namespace) -> None:
         shown = {k: .98 * shown.get(k, v.item()) + .02 * v.item() for k, v in terms.items()}
         if (step + 1) % 250 == 0 or step + 1 == args.steps:
             words = ", ".join(f"{k} {v:.3f}" for k, v in shown.items())
-            print(f"{step + 1} of {args.steps}, {time.time() - clock:.0f} s: {words}; held out: {measured(slow, test)}", flush=True)
+            passed = time.time() - clock
+            print(f"{step + 1} of {args.steps}, {passed:.0f} s: {words}; held out: {measured(slow, test)}", flush=True)
             net.save_nets(slow, args.out, {"steps": step + 1, "of": args.steps, "people": len(files) - HELD_OUT,
                                            "made_by": "weights/make_face_landmarks.py", "data": "synthetic renders only"})
             torch.save({"step": step + 1, "fast": fast.state_dict(), "slow": slow.state_dict(),
