@@ -60,6 +60,7 @@ class Manifest:
     credit: str = ""                                     # origin of the pictures
     au_source: str = ""                                  # what measured the action units
     au_reliability: Optional[tuple[float, ...]] = None   # 17 numbers 0..1; None: not said
+    masks: bool = True                                   # whether it was prepared with masks
 
 
 class AvatarDataset:
@@ -196,10 +197,13 @@ def _require(folder: Path) -> None:
     """Everything every data set has, in one error."""
     names = ("transforms_train.json", "au.csv", "aud.wav", "ori_imgs", *FOLDERS)
     missing = [name for name in names if not (folder / name).exists()] + ([] if _background_path(folder) else ["bc.jpg"])
+    if "parsing" in missing and not _manifest(folder / "manifest.json").masks:
+        raise FileFormatError("A training data set must have masks", f"{folder} was captured without",
+                              "Capture the film into the same folder again, with masks: only they are then made")
     if missing:
         came = f"{folder} lacks {', '.join(missing)}" if folder.is_dir() else f"no folder at {folder}"
         raise FileFormatError("A training data set must be a folder of TalkingGaussian's layout", came,
-                              "Choose a prepared folder, or make one with the Synthetic Subject node")
+                              "Choose a prepared folder, or make one from a film (Prepare Avatar Dataset, talking-heads capture)")
 
 
 def _background_path(folder: Path) -> Optional[Path]:
@@ -233,13 +237,14 @@ def _manifest(manifest: Path) -> Manifest:
         table = json.loads(manifest.read_text("utf-8"))
         fps, trust = float(table.get("fps", FPS)), table.get("au_reliability")
         credit, source = str(table.get("credit", "")), str(table.get("au_source", ""))
+        masks = bool(table.get("masks", True))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise FileFormatError("manifest.json must be a JSON object with a number `fps`", f"{manifest} is not ({error})",
                               "Delete it (25 frames a second are then assumed), or make the data set again") from error
     if not 0 < fps < 1000:
         raise FileFormatError("A data set's frame rate must lie in 0..1000", f"{fps}", "Correct `fps` in manifest.json")
     try:
-        return Manifest(fps, credit, source, None if trust is None else checked_reliability(trust))
+        return Manifest(fps, credit, source, None if trust is None else checked_reliability(trust), masks)
     except TalkingHeadsError as error:
         raise FileFormatError(error.must, f"{error.came} in {manifest}", "Correct `au_reliability` in manifest.json") from error
 

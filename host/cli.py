@@ -1,4 +1,4 @@
-"""`talking-heads`: demo | run | train | doctor. Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
+"""`talking-heads`: demo | run | capture | train | doctor. Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
 Nothing heavy is imported before a command needs it.
 """
@@ -33,6 +33,8 @@ def parser() -> argparse.ArgumentParser:
 
     run.add_argument("--pack", dest="packs", action="append", default=[], metavar="DIR", help="load another V3 node pack as well")
 
+    _capture_options(commands.add_parser("capture", parents=[common], help="a film of a person talking to a data set folder"))
+
     train = commands.add_parser("train", help="train a model")
     what = train.add_subparsers(dest="what", required=True)
     avatar = what.add_parser("avatar", parents=[common], help="a data set folder to an avatar")
@@ -48,6 +50,43 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and lacks")
     doctor.add_argument("--output-dir", metavar="DIR", help="also checked for writing (default: BASE/output)")
     return top
+
+
+def _capture_options(capture: argparse.ArgumentParser) -> None:
+    add = capture.add_argument
+    add("video", metavar="VIDEO", help="any film FFmpeg reads, with sound")
+    add("out", metavar="OUT", help="the folder; an interrupted capture into it goes on")
+    add("--size", type=int, default=512, metavar="PX", help="sides of the frames (default: 512)")
+    add("--fps", type=float, default=25.0, help="frames a second of the data set (default: 25, as the models)")
+    add("--policy", default="error", choices=["error", "hold", "interpolate", "skip"],
+        help="what becomes of frames without a face (default: error)")
+    add("--face-index", type=int, default=0, metavar="N", help="which of several faces (default: 0)")
+    add("--order", default="largest", choices=["largest", "left"], help="how faces are counted (default: largest)")
+    add("--focal", type=float, metavar="PX", help="the camera's focal length at the frames' size (default: 2.2 SIZE)")
+    add("--smoothing", type=int, default=13, metavar="FRAMES", help="window of the poses' smoothing (default: 13)")
+    add("--no-masks", dest="masks", action="store_false", help="no masks and layers: to look at, not to train on")
+    add("--parsing", metavar="DIR", help="face-parsing pictures of the written frames, instead of own masks")
+    add("--like", metavar="DIR", help="use crop, focal length and head of this captured data set")
+    add("--au", metavar="FILE", help="action units of the film by OpenFace, py-feat, LibreFace or PyAFAR")
+    add("--segment", nargs=2, metavar=("FROM", "TO"), help="seconds FROM TO, or: auto SECONDS for the best part")
+    add("--encoder", default="mel", metavar="ID", help="of the speech features (default: mel)")
+
+
+def _segment(given: Sequence[str] | None) -> tuple[float, float] | float | None:
+    """`--segment` as the settings take it.
+
+    Raises:
+        WorkflowError: no numbers.
+    """
+    from .workflow import WorkflowError
+
+    if given is None:
+        return None
+    try:
+        return float(given[1]) if given[0] == "auto" else (float(given[0]), float(given[1]))
+    except ValueError as error:
+        raise WorkflowError(f"--segment takes two numbers of seconds, or auto and one. Got: {' '.join(given)}. "
+                            "Write for instance --segment 10 40, or --segment auto 30.") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,6 +130,11 @@ def dispatch(options: argparse.Namespace) -> int:
     if options.command == "run":
         return jobs.run_workflow(options.workflow, options.settings, base_dir=base, output_dir=options.output_dir,
                                  input_dir=options.input_dir, packs=options.packs, debug=options.debug)
+    if options.command == "capture":
+        names = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing", "masks", "parsing", "like", "encoder")
+        chosen = {name: getattr(options, name) for name in names}
+        return jobs.capture_film(options.video, options.out, {**chosen, "segment": _segment(options.segment),
+                                                              "expression": options.au})
     return jobs.train_avatar(options.dataset, options.out, preset=options.preset, steps=options.steps, seed=options.seed,
                              device=options.device, resume=options.resume, lpips=options.lpips)
 

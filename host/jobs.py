@@ -146,6 +146,35 @@ def _tell_film(path: Path, rendering: float, whole: float) -> None:
           f"rendered at {film.frames / rendering:.1f} frames/s")
 
 
+def capture_film(video: str, out: str, settings: Mapping[str, Any]) -> int:
+    """`talking-heads capture`: a film to a data set folder; prints the quality report. Ctrl-C keeps what was done.
+
+    Args:
+        settings: the fields of `CaptureSettings`.
+    """
+    from ..media_core.capture import CaptureSettings, capture
+
+    line, stopped, started = ProgressLine(), [], time.perf_counter()
+
+    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
+        if stopped:
+            raise Cancelled("stopped by Ctrl-C")
+        line.show(f"Capture: {info['stage']}", info["frame"], info["frames"], f"{100 * done / total:.0f} % of all")
+
+    try:
+        with stoppable(lambda: stopped.append(True)):
+            folder = capture(video, out, CaptureSettings(**settings), report=report)
+    except Cancelled:
+        line.close()
+        print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        line.close()
+    print((folder / "report.txt").read_text("utf8"))
+    print(f"{folder}  (see {folder / 'report.png'}; {time.perf_counter() - started:.0f} s)")
+    return OK
+
+
 def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int, device: str | None, resume: bool,
                  lpips: str | None = None) -> int:
     """`talking-heads train avatar`: a data set folder to an avatar file (`out`, .safetensors is added); Ctrl-C keeps what was

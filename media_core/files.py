@@ -57,10 +57,25 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], *
     try:
         with atomic_path(path) as temporary:
             save_file(plain, temporary, metadata=header)
+            _order_header(temporary)
     except (OSError, SafetensorError) as error:
         raise TalkingHeadsError(f"The {kind} file must fit where it is written", f"writing {path} failed ({error})",
                                 "Free some space or choose another folder; what stood there before is untouched") from error
     return Path(path)
+
+
+def _order_header(path: Path) -> None:
+    """Puts a safetensors file's header in order: its library writes the metadata in another one each time, and equal content
+    shall give equal bytes."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        ordered = {"__metadata__": dict(sorted(header.get("__metadata__", {}).items())), **tensors}
+        text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:  # the rest stays blank, as the format has it
+            file.seek(8)
+            file.write(text.ljust(length))
 
 
 def load_tensors(path: str | os.PathLike, *, kind: str, version: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -49,6 +49,7 @@ class BackgroundPlate:
                                     f"frame {frame.shape}, mask {foreground.shape}", "Start a new background for another size")
         if foreground.any():
             distance = cv2.distanceTransform((~foreground).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            distance = np.sqrt(np.rint(distance * distance))  # squares are whole numbers; OpenCV's last bits vary from call to call
         else:
             distance = np.full(self._size, float(sum(self._size)), np.float32)  # farther than any person in the picture
         better = distance > self._distance

@@ -72,3 +72,11 @@ def test_files_are_as_readable_as_any_other_of_the_user(tmp_path):
         temporary.write_text("x")
     (tmp_path / "any").write_text("x")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
+def test_equal_content_gives_equal_bytes(tmp_path):
+    tensors = {"b": torch.arange(5), "a": torch.rand(3, 4)}
+    for i in range(6):
+        save_tensors(tmp_path / f"{i}.safetensors", tensors, kind="x", version=1, config={"ä\n\"": "ü\u2028", "n": 1.5})
+    assert len({(tmp_path / f"{i}.safetensors").read_bytes() for i in range(6)}) == 1
+    assert load_tensors(tmp_path / "0.safetensors", kind="x", version=1)[1]["n"] == 1.5
