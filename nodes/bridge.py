@@ -9,7 +9,7 @@ import os
 import textwrap
 import time
 from pathlib import Path
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 import comfy.model_management as mm
 import comfy.model_patcher
@@ -19,6 +19,9 @@ import folder_paths
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import contained
 from .sockets import LoadedAvatar
+
+if TYPE_CHECKING:
+    from ..media_core.progress import Report
 
 MODELS = "talking_heads"  # the model folder's name
 DATASETS = "talking_heads/datasets"  # below ComfyUI's output folder
@@ -50,6 +53,11 @@ class NodeReport:
             self._logged = now
             log.info("%d/%d  %s", done, total, caption(info))
         self._bar.update_absolute(done, total, picture)
+
+
+def one_pass(report: Report, number: int, passes: int) -> Report:
+    """`report` for pass `number` (from 0) of several over the same frames: the bar rises once over all of them."""
+    return lambda done, total, info, preview=None: report(number * total + done, passes * total, info, preview)
 
 
 def caption(info: Mapping[str, Any]) -> str:
@@ -136,6 +144,14 @@ def checked_stop(total: int, start: int, count: int) -> int:
         raise TalkingHeadsError(f"The frame must be one of the track's {total} (0 to {total - 1})", str(start),
                                 "Choose an earlier frame")
     return total if count == 0 else min(total, start + count)
+
+
+def found(there: Callable[[], bool], absent: str) -> bool | str:
+    """The answer of a validate_inputs: True, or what is wrong with the path that `there` looks for."""
+    try:
+        return there() or absent
+    except TalkingHeadsError as error:
+        return str(error)
 
 
 def stamp(path: Path) -> str:

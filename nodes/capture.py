@@ -124,7 +124,7 @@ class PortraitLandmarks(io.ComfyNode):
 
         size = tuple(image.shape[1:3])
         masks = None if mask is None else films.mask_frames(mask, size)
-        points = portraits(films.pixels(image), len(image), masks, face_index, order)
+        points = portraits(films.pixels(image), len(image), masks, bridge.NodeReport(), face_index=face_index, order=order)
         solid = concatenated([canonical_portrait(one, size) for one in points])
         flat = torch.nn.functional.pad(torch.from_numpy(points).float(), (0, 1))
         drawn = [films.floats(draw_landmarks(frame, one)) for frame, one in zip(films.pixels(image), points)]
@@ -162,15 +162,12 @@ class ImportActionUnits(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
-        try:
-            return _table(file).is_file() or f"There is no file {file} in ComfyUI's input folder"
-        except TalkingHeadsError as error:
-            return str(error)
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        return bridge.found(lambda: file is None or _table(file).is_file(), f"There is no file {file} in ComfyUI's input folder")
 
     @classmethod
-    def fingerprint_inputs(cls, file: str, **others: Any) -> str:
-        return bridge.stamp(_table(file)) if _table(file).is_file() else "absent"
+    def fingerprint_inputs(cls, file: str | None, **others: Any) -> str:
+        return bridge.stamp(_table(file)) if file and _table(file).is_file() else "absent"
 
     @classmethod
     def execute(cls, file: str, tool: str, fps: float, frames: int, face_track: Any = None,
@@ -198,27 +195,26 @@ def track_outputs() -> list:
     ]
 
 
-def followed(frames: Any, fps: float, total: int, masks: list | None, face_index: int, order: str) -> Any:
+def followed(frames: Any, fps: float, total: int, masks: list | None, report: Any, **which: Any) -> Any:
     """The built-in tracker over a film's frames, within their masks: a RawTrack."""
     from itertools import chain, repeat
 
     from ..media_core.face.landmarks import FaceTracker, track_frames
 
     regions = None if masks is None else chain(masks, repeat(masks[-1]))
-    tracker = FaceTracker(face_index=face_index, order=order)
-    return track_frames(frames, fps, tracker=tracker, total=total, masks=regions, report=bridge.NodeReport())
+    return track_frames(frames, fps, tracker=FaceTracker(**which), total=total, masks=regions, report=report)
 
 
-def portraits(frames: Any, total: int, masks: list | None, face_index: int, order: str) -> Any:  # [T, 68, 2] px
+def portraits(frames: Any, total: int, masks: list | None, report: Any, **which: Any) -> Any:  # [T, 68, 2] px
     """The built-in tracker on pictures that do not belong together."""
     import numpy as np
 
     from ..media_core.face.landmarks import portrait_landmarks
 
-    report, points = bridge.NodeReport(), []
+    points = []
     for i, frame in enumerate(frames):
         where = None if masks is None else masks[min(i, len(masks) - 1)]
-        points.append(portrait_landmarks(frame, face_index=face_index, order=order, mask=where).points)
+        points.append(portrait_landmarks(frame, mask=where, **which).points)
         report(i + 1, total, {}, frame)
     return np.stack(points)
 
@@ -238,7 +234,8 @@ def _followed(video: Any, images: Any, face_landmarks: Any, mask: Any, fps: floa
         frames, total, size = film.frames(fps), film.frame_count(fps), film.size()
     else:
         frames, total, size = films.pixels(images), len(images), tuple(images.shape[1:3])
-    return followed(frames, fps, total, None if mask is None else films.mask_frames(mask, size), face_index, order), None
+    masks = None if mask is None else films.mask_frames(mask, size)
+    return followed(frames, fps, total, masks, bridge.NodeReport(), face_index=face_index, order=order), None
 
 
 def _expression_from(shapes: Any, kept: Any, fps: float) -> Any:

@@ -52,13 +52,14 @@ class FaceCrop(io.ComfyNode):
                 face_track: Any = None, mask: Any = None) -> io.NodeOutput:
         import torch
 
-        crop = _cropping(images, face_track, mask, {"face_index": face_index, "order": order}, way, size, margin=margin,
-                         upright=upright)
+        bar = bridge.NodeReport()
+        looking, cutting = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
+        points, fps = _points(images, face_track, mask, looking, way, face_index=face_index, order=order)
+        crop = _cropping(points, tuple(images.shape[1:3]), size, fps, way, margin=margin, upright=upright)
         (crops,) = bridge.empty_images(len(images), size, size, (3,), "Choose a smaller size, or crop fewer frames at once")
-        report = bridge.NodeReport()
         for i, square in enumerate(crop.crops(_float_frames(images))):
             crops[i] = torch.from_numpy(square)
-            report(i + 1, len(crops), {}, None)
+            cutting(i + 1, len(crops), {}, None)
         return io.NodeOutput(crops, crop, torch.from_numpy(crop.feather_mask(feather))[None])
 
 
@@ -102,19 +103,22 @@ class FacePasteBack(io.ComfyNode):
         return io.NodeOutput(out)
 
 
-def _cropping(images: Any, face_track: Any, mask: Any, which: dict, way: str, size: int, **options: Any) -> Any:
-    """The FaceCrop: around the track's face, or the one that is looked for."""
+def _points(images: Any, face_track: Any, mask: Any, report: Any, way: str, **which: Any) -> tuple[Any, float]:
+    """Where the face is in each picture, [T, 68, 2] px, and the frames a second: of the track, else looked for."""
     from ..media_core.audio import FPS
+
+    if face_track is not None:
+        return _tracked(images, face_track), face_track.fps
+    masks = None if mask is None else films.mask_frames(mask, tuple(images.shape[1:3]))
+    frames, total = films.pixels(images), len(images)
+    if way == "each" or total == 1:
+        return capture.portraits(frames, total, masks, report, **which), FPS
+    return capture.followed(frames, FPS, total, masks, report, **which).points, FPS
+
+
+def _cropping(points: Any, shape: tuple[int, int], size: int, fps: float, way: str, **options: Any) -> Any:
     from ..media_core.face.crop import following_crop, single_crops, still_crop
 
-    shape, fps = tuple(images.shape[1:3]), FPS
-    if face_track is not None:
-        points, fps = _tracked(images, face_track), face_track.fps
-    else:
-        masks = None if mask is None else films.mask_frames(mask, shape)
-        frames, total = films.pixels(images), len(images)
-        points = capture.portraits(frames, total, masks, **which) if way == "each" else \
-            capture.followed(frames, FPS, total, masks, **which).points
     if way == "follow":
         return following_crop(points, shape, size, fps, **options)
     return (single_crops if way == "each" else still_crop)(points, shape, size, **options)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,11 @@ class PrepareDataset(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, parsing: str | None) -> bool | str:
+        return bridge.found(lambda: _parsing(parsing) is None or _parsing(parsing).is_dir(),
+                            f"There is no folder {parsing} in ComfyUI's input folder")
+
+    @classmethod
     def fingerprint_inputs(cls, parsing: str = "", **others: Any) -> tuple:
         folder = _parsing(parsing)
         return () if folder is None or not folder.is_dir() else tuple(map(bridge.stamp, sorted(folder.glob("*.png"))))
@@ -79,9 +85,7 @@ class PrepareDataset(io.ComfyNode):
     @classmethod
     def execute(cls, video: Any, name: str, start: float, duration: float, **options: Any) -> io.NodeOutput:
         film = films.film(video)
-        if options.get("face_landmarks") is not None and not film.whole:
-            film = films.saved(video)  # the landmarks are of the trimmed part: let it be a film of its own
-        folder = _captured(film.cut(start, duration), file_stem(name), options)
+        folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start})
         dataset, _, sound, expression, pose = subject.opened(folder)
         return io.NodeOutput(dataset, _picture(folder / "report.png"), sound, expression, pose,
                              (folder / "report.txt").read_text("utf8"))
@@ -139,8 +143,8 @@ def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
     from ..media_core.video import probe
 
     facts, like = probe(film.path), options.pop("like", None)
-    raw, expression = _given(options.pop("face_landmarks", None), options.pop("expression", None), float(facts.fps),
-                             options["face_index"])
+    raw, expression = _given(options.pop("face_landmarks", None), options.pop("expression", None), facts,
+                             options.pop("landmarks_from"), options["face_index"])
     drawn = {key: _drawn(options.pop(name, None), (facts.height, facts.width))
              for name, key in (("mask", "face_region"), ("person", "person"))}
     settings = CaptureSettings(segment=None if film.whole else (film.start, film.end()), focal=options.pop("focal") or None,
@@ -161,15 +165,28 @@ def _folder(stem: str, film: films.Film, settings: Any, arrays: list) -> Path:
     return contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{stem}_{digest}")
 
 
-def _given(face_landmarks: Any, expression: Any, fps: float, face_index: int) -> tuple[Any, Any]:  # RawTrack, ExpressionTrack
-    """What core's landmarker found at the film's own rate; its blendshapes are the expression where none is connected."""
+def _given(face_landmarks: Any, expression: Any, facts: Any, start: float, face_index: int) -> tuple[Any, Any]:
+    """What core's landmarker found, over the whole film and at its own rate (RawTrack, ExpressionTrack); its blendshapes are the
+    expression where none is connected. The socket's frames begin `start` s into the film (a trimmed VIDEO)."""
     if face_landmarks is None:
         return None, expression
+    import numpy as np
+
     from ..media_core.face.blendshapes import expression_from_blendshapes
     from ..media_core.face.core_landmarks import from_face_landmarks
 
+    fps = float(facts.fps)
     raw, shapes = from_face_landmarks(face_landmarks, fps, face_index)
-    return raw, expression_from_blendshapes(shapes, fps) if expression is None and shapes is not None else expression
+    before = round(start * fps)
+    around = before, max(0, round(facts.duration * fps) - before - len(raw))
+
+    def padded(rows: Any, value: float) -> Any:
+        return np.pad(rows, [around, *[(0, 0)] * (rows.ndim - 1)], constant_values=value)
+
+    if expression is None and shapes is not None:
+        expression = expression_from_blendshapes(padded(shapes, np.nan), fps)
+    return replace(raw, points=padded(raw.points, np.nan), confidence=padded(raw.confidence, 0.0),
+                   cuts=tuple(cut + before for cut in raw.cuts)), expression
 
 
 def _drawn(mask: Any, size: tuple[int, int]) -> Any:  # MASK -> bool [B, H, W]

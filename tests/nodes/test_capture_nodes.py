@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pack import make_host
 from PIL import Image
 from prompts import collector, failure, keep, node, ok
 
@@ -247,6 +248,38 @@ def test_out_and_back(host, base, given, frames, way):
         assert torch.equal(out[i][outside], frames[i][outside]) and outside.any()
         assert (out[i][~outside] - frames[i][~outside]).abs().mean() > 0.05
     assert torch.equal(frames[:8], before)
+
+
+@pytest.mark.parametrize(("way", "count"), [("still", 6), ("each", 3), ("still", 1)])
+def test_progress_rises_to_its_end(tmp_path, tiny_film, frames, way, count):
+    told = {}
+    host = make_host(tmp_path / "base", on_event=lambda name, data: told.setdefault(data["node"], []).append(
+        data["value"] / data["max"]) if name == "progress" else None)
+    Image.fromarray((frames[0].numpy() * 255).astype(np.uint8)).save(tmp_path / "base" / "input" / "one.png")
+    nodes = {"frames": node("LoadImage", image="one.png"), "crop": changed(CROP, images=["batch", 0], way=way),
+             "paste": changed(PASTE, images=["batch", 0]), "show": node("PreviewImage", images=["paste", 0]),
+             "batch": node("Repeat", image=["frames", 0], count=count)}
+    host.classes["Repeat"] = repeater()
+    ok(host.run(nodes))
+    for name in ("crop", "paste"):
+        assert told[name] == sorted(told[name]) and told[name][-1] == 1, name
+
+
+def repeater():
+    """A node that gives a picture several times."""
+    from talking_heads.host.shim import io
+
+    class Repeat(io.ComfyNode):
+        @classmethod
+        def define_schema(cls):
+            return io.Schema(node_id="Repeat", inputs=[io.Image.Input("image"), io.Int.Input("count")],
+                             outputs=[io.Image.Output("images")])
+
+        @classmethod
+        def execute(cls, image, count):
+            return io.NodeOutput(image.repeat(count, 1, 1, 1))
+
+    return Repeat
 
 
 def test_a_track_spares_the_search(host, base, truth):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from pack import make_host
+from PIL import Image
 from prompts import collector, failure, keep, node, ok
 
 FILM = node("LoadVideo", file="film.mp4")
@@ -133,8 +134,51 @@ def test_a_film_without_sound_says_so(host, base, tiny_film):
     assert not folders(base)
 
 
-def test_parsing_cannot_lie_outside_input(host, base):
-    assert "inside the folder" in failure(host.run({"film": FILM, "data": changed(PREPARE, parsing="../output"), "show": SHOW}))
+@pytest.mark.parametrize(("folder", "word"), [("../output", "inside the folder"), ("none", "no folder none")])
+def test_parsing_must_be_a_folder_of_input(host, base, folder, word):
+    from talking_heads.host.graph import InvalidPrompt
+
+    with pytest.raises(InvalidPrompt, match=word):
+        host.run({"film": FILM, "data": changed(PREPARE, parsing=folder), "show": SHOW})
+
+
+def test_own_parsing_is_used_and_watched(host, base):
+    """The masks of a first dataset, all hair made face, for a second one."""
+    ok(host.run({"film": FILM, "data": PREPARE, "show": SHOW}))
+    (first,) = folders(base)
+    shutil.copytree(first / "parsing", base / "input" / "masks")
+    for path in (base / "input" / "masks").glob("*.png"):
+        labels = np.array(Image.open(path).convert("RGB"))
+        labels[(labels == 0).all(-1)] = (0, 0, 255)
+        Image.fromarray(labels).save(path)
+    nodes = {"film": FILM, "data": changed(PREPARE, parsing="masks"), "show": SHOW}
+    ok(host.run(nodes))
+    (second,) = set(folders(base)) - {first}
+    assert not (np.array(Image.open(second / "parsing" / "3.png").convert("RGB")) == 0).all(-1).any()
+    assert not host.run(nodes).executed
+    shutil.copy(first / "parsing" / "3.png", base / "input" / "masks" / "3.png")
+    assert "data" in host.run(nodes).executed
+
+
+def test_landmarks_of_a_trimmed_film_lie_where_they_belong(host, base, given):
+    """15 frames of a face that core found in the second half: over the whole film, unknown before."""
+    prepare = import_module(f"{host.packs[0].module.__name__}.nodes.prepare")
+    from talking_heads.media_core.video import probe
+
+    raw, expression = prepare._given(given, None, probe(base / "input" / "film.mp4"), 0.6, 0)
+    assert raw.points.shape == (30, 68, 2) and np.isnan(raw.points[:15]).all() and np.isfinite(raw.points[15:]).all()
+    assert (raw.confidence[:15] == 0).all() and (raw.confidence[15:] > 0).all()
+    assert len(expression) == 30 and torch.isnan(expression.au[:15]).all() and torch.isfinite(expression.au[15:]).all()
+
+
+@pytest.fixture
+def given() -> dict:
+    """Core's FACE_LANDMARKS over 15 frames."""
+    from talking_heads.media_core.face.blendshapes import BLENDSHAPES
+
+    points = np.random.default_rng(0).uniform(50, 150, (478, 2))
+    faces = [{"landmarks_xy": points + i, "presence": 1.0, "blendshapes": dict.fromkeys(BLENDSHAPES, i / 15)} for i in range(15)]
+    return {"frames": [[face] for face in faces], "image_size": (192, 240), "connection_sets": {}}
 
 
 # ----------------------------------------------------------------------------------------------------------------- segment
