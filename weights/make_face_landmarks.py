@@ -21,7 +21,6 @@ from ..media_core.face import landmark_net as net
 from ..media_core.face.geometry import MIRROR, fit_similarity
 from .landmark_samples import Batches, Renders, Sampler, collated
 
-HELD_OUT = 6  # people, the last ones, that only measure
 LIPS, LIDS = ((13, 19), (14, 18), (15, 17)), ((1, 5), (2, 4))  # facing points of the mouth's 20 and the eye's 6
 OUT = Path(__file__).with_name("face_landmarks.safetensors")
 
@@ -93,7 +92,7 @@ def rate_at(step: int, steps: int, peak: float) -> float:
     """Learning rate: up to `peak` over the first fifth, down to nothing at the end, both as half a cosine."""
     done = step / steps
     share = done / .2 if done < .2 else 1 - (done - .2) / .8
-    return peak * (.02 + .98 * (1 - np.cos(np.pi * share)) / 2)
+    return float(peak * (.02 + .98 * (1 - np.cos(np.pi * share)) / 2))
 
 
 def train(args: argparse.Namespace) -> None:
@@ -103,7 +102,7 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     files = sorted(f.name for f in args.renders.glob("*.npz") if "tmp" not in f.name)
-    train_set, held = Renders(args.renders, files[:-HELD_OUT]), Renders(args.renders, files[-HELD_OUT:])
+    train_set, held = Renders(args.renders, files[:-args.held_out]), Renders(args.renders, files[-args.held_out:])
     template = template_of(train_set.points[::7].astype(np.float64))
     rng = np.random.default_rng(1)
     judge = Sampler(held, template)
@@ -126,7 +125,8 @@ def train(args: argparse.Namespace) -> None:
         for thing, name in ((fast, "fast"), (slow, "slow"), (optimiser, "optimiser")):
             thing.load_state_dict(kept[name])
     loader = iter(torch.utils.data.DataLoader(Batches(Sampler(train_set, template), args.batch, begin), batch_size=None,
-                                              num_workers=args.workers, prefetch_factor=6))
+                                              num_workers=args.workers,
+                                              prefetch_factor=6 if args.workers else None))
     shown, clock = {}, time.time()
     for step in range(begin, args.steps):
         fast.train()
@@ -142,22 +142,23 @@ def train(args: argparse.Namespace) -> None:
             words = ", ".join(f"{k} {v:.3f}" for k, v in shown.items())
             passed = time.time() - clock
             print(f"{step + 1} of {args.steps}, {passed:.0f} s: {words}; held out: {measured(slow, test)}", flush=True)
-            net.save_nets(slow, args.out, {"steps": step + 1, "of": args.steps, "people": len(files) - HELD_OUT,
+            net.save_nets(slow, args.out, {"steps": step + 1, "of": args.steps, "people": len(files) - args.held_out,
                                            "made_by": "weights/make_face_landmarks.py", "data": "synthetic renders only"})
             torch.save({"step": step + 1, "fast": fast.state_dict(), "slow": slow.state_dict(),
                         "optimiser": optimiser.state_dict()}, state)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("renders", type=Path)
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--held-out", type=int, default=6, help="people, the last ones, that only measure")
     parser.add_argument("--steps", type=int, default=7000)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
-    train(parser.parse_args())
+    train(parser.parse_args(arguments))
 
 
 if __name__ == "__main__":
