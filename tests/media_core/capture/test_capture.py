@@ -1,4 +1,4 @@
-"""A film to a folder: what stands in it, that avatars can be trained on it, and that runs go on, change and stop as they should."""
+"""A film to a folder: what stands in it, that avatars can be trained on it, and that runs go on, change and stop as told."""
 from __future__ import annotations
 
 import json
