@@ -16,13 +16,22 @@ import numpy as np
 from ..errors import TalkingHeadsError
 from .mouth_inside import mouth_inside
 from .person import HeadShape, cut_band, enlarged, learn_shape, reduced
-from .regions import above_jaw, face_outline, head_axes, polygon
+from .regions import HeadAxes, above_jaw, face_outline, head_axes, jaw_middle, polygon
 
 KEY_EVERY = 8      # frames, without a learnt shape
 SAMPLES = 12       # frames that are enough to learn a shape from
 PALETTE = {"background": (255, 255, 255), "face": (0, 0, 255), "neck": (0, 255, 0), "clothes": (255, 0, 0),
            "mouth": (100, 100, 100), "hair": (0, 0, 0)}  # RGB, spec/hmtalker.md 2.12
 _COLLAR = 0.55     # units below the chin: what is skin-coloured and higher is neck
+_CHEEKS = [1, 3, 48, 33, 54, 13, 15, 28]  # outline of skin that is rarely covered
+_TOP = ((-1.2, -.85), (1.2, -.85), (1.2, -2.4), (-1.2, -2.4))  # units: above the forehead
+_LEAST_SPREAD = np.array([8, 2, 2], np.float32)  # of a colour in Lab
+_SHADE, _SHADED = np.array([12, 2, 2], np.float32), 14.0  # more spread of skin in shadow; unlikeness up to which it is skin
+_BALD, _UNKNOWN, _FEW = 6.0, 60.0, 16  # unlikeness to skin below which a top is bald; to a colour not seen; too few pixels
+_CHEST = ((-.8, .8), (.8, .8), (1.2, 3), (-1.2, 3))  # units from the chin: clothes
+_EARS, _JAW_ENDS = 2, 4             # points of the jaw, counted from its ends: above is head; beside it usually is
+_HANGING = 1.5                      # units below the chin that hair may reach
+_HAIRY, _CLEARLY = 8.0, 12.0        # unlikeness to hair up to which a strand may hang there, and by how much clothes must exceed it
 
 
 @dataclass(frozen=True)
@@ -102,28 +111,76 @@ class HeadMasker:
 def split_person(frame: np.ndarray, points: np.ndarray, person: np.ndarray) -> FrameMasks:
     """The person (bool [H, W]) of a frame (uint8 [H, W, 3], points [68, 2]) divided into its parts."""
     axes = head_axes(points)
-    head = person & above_jaw(points, person.shape)
+    colours = _colours(frame, points, person)
+    head = person & _head_side(points, colours, axes)
     mouth, teeth = mouth_inside(frame, points, axes.unit)
     head = head | mouth
     torso = person & ~head
-    skin = _skin(frame, points)
-    hair = head & ~mouth & ~polygon(face_outline(points), person.shape) & ~skin
-    rows = np.arange(len(person))[:, None]
-    return FrameMasks(head, hair, mouth, teeth, torso, torso & skin & (rows < points[8, 1] + _COLLAR * axes.unit))
+    hair = head & ~mouth & colours.rather_hair & ~polygon(face_outline(points), person.shape)
+    collar = np.arange(len(person))[:, None] < points[8, 1] + _COLLAR * axes.unit
+    return FrameMasks(head, hair, mouth, teeth, torso, torso & collar & (colours.shaded_skin < _SHADED))
 
 
-def _skin(frame: np.ndarray, points: np.ndarray) -> np.ndarray:  # -> bool [H, W]
-    """Pixels of the cheeks' and nose's colour."""
+@dataclass(frozen=True)
+class _Colours:
+    """How unlike a frame's pixels are to the person's parts, float32 [H, W] each."""
+    skin: np.ndarray
+    hair: np.ndarray
+    clothes: np.ndarray
+    shaded_skin: np.ndarray  # to skin, also in the chin's shadow
+    bald: bool          # the top of the head looks like skin: there is no hair to tell from it
+
+    @property
+    def rather_hair(self) -> np.ndarray:
+        return (self.hair < self.skin) & (not self.bald)
+
+
+def _colours(frame: np.ndarray, points: np.ndarray, person: np.ndarray) -> _Colours:
     import cv2
     lab = cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2Lab), (5, 5), 0).astype(np.float32)
-    cheeks = polygon(points[[1, 3, 48, 33, 54, 13, 15, 28]], frame.shape[:2])
-    if cheeks.sum() < 16:
-        return cheeks
-    sample = lab[cheeks]
+    axes, shape = head_axes(points), person.shape
+    chest = points[8] + axes.unit * np.array(_CHEST)
+    regions = [polygon(outline, shape) for outline in (points[_CHEEKS], axes.place(_TOP), chest)]
+    skin, hair, clothes = (_unlikeness(lab, lab[region & person]) for region in regions)
+    shaded, top = _unlikeness(lab, lab[regions[0] & person], _SHADE), regions[1] & person
+    return _Colours(skin, hair, clothes, shaded, top.sum() < _FEW or float(np.median(skin[top])) < _BALD)
+
+
+def _head_side(points: np.ndarray, colours: _Colours, axes: HeadAxes) -> np.ndarray:  # -> bool [H, W]
+    """What of a person is head: above the jaw's line; beside the jaw, and hanging below it, what has the hair's colour."""
+    import cv2
+    shape = colours.hair.shape
+    surely, usually = above_jaw(points, shape, _EARS), above_jaw(points, shape, _JAW_ENDS)
+    if colours.bald:
+        return usually
+    window = 2 * max(1, round(.05 * axes.unit)) + 1
+
+    def share(condition: np.ndarray) -> np.ndarray:
+        return cv2.boxFilter(condition.astype(np.float32), -1, (window, window))
+    clothes = share((colours.clothes < colours.hair) & (colours.clothes < colours.skin)) > .5
+    head = surely | usually & ~clothes
+    reach = np.arange(shape[0])[:, None] < points[8, 1] + _HANGING * axes.unit
+    strand = (colours.hair < _HAIRY) & (colours.hair + _CLEARLY < np.minimum(colours.clothes, colours.skin))
+    hanging = ~usually & ~polygon(jaw_middle(points, axes), shape) & reach & (share(strand) > .5)
+    return head | _touching(hanging, head)
+
+
+def _touching(mask: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The parts of a mask that touch another mask."""
+    import cv2
+    _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    edge = cv2.dilate(other.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    wanted = np.unique(parts[edge & mask])
+    return np.isin(parts, wanted[wanted > 0])
+
+
+def _unlikeness(lab: np.ndarray, sample: np.ndarray, more: float | np.ndarray = 0) -> np.ndarray:  # [H, W, 3], [N, 3] -> [H, W]
+    """Squared distance to a sample's colour in its own spread (robust, and `more`), the spread's size counted as in a likelihood."""
+    if len(sample) < _FEW:
+        return np.full(lab.shape[:2], _UNKNOWN, np.float32)
     middle = np.median(sample, axis=0)
-    spread = np.median(np.abs(sample - middle), axis=0) * 1.5 + np.array([14, 3.5, 3.5], np.float32)
-    distance = (((lab - middle) / spread) ** 2).sum(-1)
-    return distance < 9
+    spread = np.maximum(np.median(np.abs(sample - middle), axis=0) * 1.5, _LEAST_SPREAD) + more
+    return (((lab - middle) / spread) ** 2).sum(-1) + 2 * float(np.log(spread / _LEAST_SPREAD).sum())
 
 
 def parsing_png(masks: FrameMasks) -> np.ndarray:

@@ -18,10 +18,15 @@ _FIRST_ROUNDS, _BAND_ROUNDS = 3, 1  # of the graph cut: from landmarks, within t
 _SEED = 1
 _GRID, _SPAN, _MIDDLE = 160, 5.2, 0.52  # the head's picture: pixels, units across, where its centre is in the height
 _YES, _NO = 0.9, 0.1                # share of the learnt cuts from which on it is sure
-_BAND, _BAND_ALONE = 0.06, 0.09     # units that the undecided band is wider, for a shape of several frames, of one
+_BAND, _BAND_ALONE = 0.08, 0.10     # units that the undecided band is wider, for a shape of several frames, of one
+_GENEROUS = 0.12                    # units around what is sure that the cut begins with: one too small loses pale hair
 _NECK = 0.35                        # units below the chin, over which the shoulders take over from the head
 _SEAM = 0.1                         # units below the chin, where the upper cut meets the lower
 _REACH = 1.0                        # units above the chin, where the lower cut begins
+_BESIDE = 0.5                       # units above the chin, where the background begins that its colours are learnt from
+_CLEAR_FIRST, _CLEAR = 0.2, 0.1     # units from the outline that colours are learnt at: in a first round, later
+_SHADES = (0, -14, 14, -7, 7)       # of 255: brightness by which the background may differ from what shows beside the head
+_EXAMPLES, _STRIP, _FEW = 6000, 32, 200  # pixels that colours are learnt from: at most, in rows of, at least
 _SPECK = 0.004                      # share of the picture: smaller holes in a person are filled
 
 
@@ -71,30 +76,65 @@ def cut_band(lab: np.ndarray, points: np.ndarray, shape: HeadShape) -> np.ndarra
 
 
 def cut(lab: np.ndarray, points: np.ndarray, labels: np.ndarray, rounds: int) -> np.ndarray:
-    """The person, bool [h, w], within the labels (uint8 [h, w]); head and body have colours of their own.
+    """The person, bool [h, w], within the labels (uint8 [h, w]).
 
-    The head's part ends a little below the chin, the body's begins above it: a dark suit does not tell what hair looks like.
+    Head and body have colours of their own, and the background's are learnt beside the head alone: what stands at the sides of a
+    chest is more often a sleeve than a wall, and a dark suit does not tell what hair looks like.
     """
-    height = len(lab)
-    unit, chin = head_axes(points).unit, points[8, 1]
-    end, begin = (int(np.clip(row, 0, height)) for row in (chin + _NECK * unit, chin - _REACH * unit))
-    seam = int(np.clip(chin + _SEAM * unit, 0, end))
-    mask = np.zeros(labels.shape, bool)
-    mask[begin:] = _graph_cut(lab[begin:], labels[begin:], rounds)
-    mask[:seam] = _graph_cut(lab[:end], labels[:end], rounds)[:seam]
+    import cv2
+    rows = np.arange(len(lab))[:, None]
+    unit, chin = head_axes(points).unit, float(points[8, 1])
+    upper, lower = slice(0, _row(chin + _NECK * unit, lab)), slice(_row(chin - _REACH * unit, lab), None)
+    seam = min(_row(chin + _SEAM * unit, lab), upper.stop)
+    mask, body, first = (labels & 1) > 0, labels == SURE_YES, rounds > 1
+    for _ in range(rounds):
+        wide = _disc((_CLEAR_FIRST if first else _CLEAR) * unit)
+        head = (cv2.erode(mask.astype(np.uint8), wide) > 0) | (labels == SURE_YES) if first else mask
+        clear = cv2.dilate(mask.astype(np.uint8), wide) == 0
+        beside = clear & (rows < chin - _BESIDE * unit)
+        outside = _shaded(lab[beside if beside.sum() > _FEW else clear])
+        new = np.zeros(mask.shape, bool)
+        new[lower] = _graph_cut(lab[lower], labels[lower], lab[body & (rows >= chin)], outside)
+        new[:seam] = _graph_cut(lab[upper], labels[upper], lab[head & (rows < chin)], outside)[:seam]
+        mask, body, first = new, new, False
     return _tidied(mask, labels == SURE_YES)
 
 
-def _graph_cut(lab: np.ndarray, labels: np.ndarray, rounds: int) -> np.ndarray:
-    """bool [h, w]; where only one side has seeds, the labels themselves."""
+def _shaded(pixels: np.ndarray) -> np.ndarray:  # uint8 [N, 3] Lab -> uint8 [<= 5 N', 3]
+    """Background colours, also a little lighter and darker: behind the chest it is not lit as beside the head."""
+    pixels = pixels[::max(1, len(pixels) * len(_SHADES) // _EXAMPLES)].astype(np.int16)
+    shades = np.array(_SHADES, np.int16)[:, None, None] * np.array([1, 0, 0], np.int16)
+    return np.clip(pixels + shades, 0, 255).astype(np.uint8).reshape(-1, 3)
+
+
+def _row(place: float, lab: np.ndarray) -> int:
+    return int(np.clip(place, 0, len(lab)))
+
+
+def _graph_cut(lab: np.ndarray, labels: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """bool [h, w]: the cheapest cut through the undecided labels, given colours [N, 3] of either side."""
     import cv2
     labels = np.ascontiguousarray(labels)
-    yes = labels & 1
-    if min(labels.shape) < 2 or not 10 < int(yes.sum()) < yes.size - 10 or not (labels > SURE_YES).any():
-        return yes > 0
-    cv2.setRNGSeed(_SEED)
-    cv2.grabCut(np.ascontiguousarray(lab), labels, None, np.zeros((1, 65)), np.zeros((1, 65)), rounds, cv2.GC_INIT_WITH_MASK)
+    if min(labels.shape) < 2 or not (labels > SURE_YES).any() or min(len(inside), len(outside)) < _FEW:
+        return (labels & 1) > 0
+    models = _colours(inside, outside)
+    cv2.grabCut(np.ascontiguousarray(lab), labels, None, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
     return (labels & 1) > 0
+
+
+def _colours(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two colour mixtures, background first, each float64 [1, 65]: learnt from a strip of nothing but examples."""
+    import cv2
+    strips = []
+    for pixels in (outside, inside):
+        pixels = pixels[::max(1, len(pixels) // _EXAMPLES)]
+        strips.append(pixels[:len(pixels) // _STRIP * _STRIP].reshape(-1, _STRIP, 3))
+    labels = np.repeat(np.array([SURE_NO, SURE_YES], np.uint8), [len(strip) for strip in strips])
+    labels = np.ascontiguousarray(np.broadcast_to(labels[:, None], (len(labels), _STRIP)))
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(_SEED)
+    cv2.grabCut(np.concatenate(strips), labels, None, *models, 1, cv2.GC_INIT_WITH_MASK)
+    return models
 
 
 def _tidied(mask: np.ndarray, sure: np.ndarray) -> np.ndarray:
@@ -125,9 +165,16 @@ def _band(points: np.ndarray, shape: HeadShape, size: tuple[int, int]) -> np.nda
     share = cv2.warpAffine(shape.head, axes.affine(_GRID, _SPAN, _MIDDLE), size[::-1], flags=cv2.INTER_LINEAR)
     body = np.clip((np.arange(size[0], dtype=np.float32) - points[8, 1]) / (_NECK * axes.unit), 0, 1)[:, None].astype(np.float32)
     share = share * (1 - body) + shape.body * body
-    radius = max(1, round((_BAND if shape.count > 1 else _BAND_ALONE) * axes.unit))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    yes, possible = cv2.erode((share > _YES).astype(np.uint8), disc) > 0, cv2.dilate((share > _NO).astype(np.uint8), disc) > 0
-    labels = np.where(share > .5, MAYBE_YES, MAYBE_NO).astype(np.uint8)
-    labels[~possible], labels[yes | polygon(face_outline(points), size)] = SURE_NO, SURE_YES
+    width = _BAND if shape.count > 1 else _BAND_ALONE
+    yes = cv2.erode((share > _YES).astype(np.uint8), _disc(width * axes.unit))
+    possible = cv2.dilate((share > _NO).astype(np.uint8), _disc(width * axes.unit)) > 0
+    near = cv2.dilate(yes, _disc(_GENEROUS * axes.unit)) > 0
+    labels = np.where(near | (share > .5), MAYBE_YES, MAYBE_NO).astype(np.uint8)
+    labels[~possible], labels[(yes > 0) | polygon(face_outline(points), size)] = SURE_NO, SURE_YES
     return labels
+
+
+def _disc(radius: float) -> np.ndarray:  # pixels -> uint8 [2r + 1, 2r + 1]
+    import cv2
+    whole = max(1, round(radius))
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * whole + 1, 2 * whole + 1))

@@ -14,8 +14,7 @@ from .geometry import JAW, LEFT_EYE, RIGHT_EYE
 _EYES_TO_UNIT, _NOSE_TO_UNIT = 1.43, 2.0    # between the eyes' middles, from there to the nose's base: of an average face
 _SIDES = ((0, 1, 2), (14, 15, 16))          # points of the jaw at the ears
 _NOSE_BASE, _BROWS, _CHIN = slice(31, 36), slice(17, 27), 8
-_JAW_DEGREE, _JAW_STEPS = 6, 81             # of the smooth curve through the jaw's 17 noisy points
-_JAW_BELOW_EARS = slice(20, 61)             # of the steps: points 4..12, where the jaw has left the ears
+_JAW_DEGREE, _JAW_STEPS = 8, 81             # of the smooth curve through the jaw's 17 noisy points
 _FAR = 6.0                                  # units: outside every picture
 _FRACTION = 4                               # binary digits of a pixel that OpenCV draws polygons with
 
@@ -77,12 +76,20 @@ def jaw_line(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [81, 2]
     return chebyshev.chebval(fine, chebyshev.chebfit(at, points[JAW], _JAW_DEGREE)).T
 
 
-def above_jaw(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:  # [68, 2] -> bool [H, W]
-    """Everything above the jaw's line, which goes on level to both sides where it has left the ears."""
-    axes, line = head_axes(points), jaw_line(points)[_JAW_BELOW_EARS]
+def above_jaw(points: np.ndarray, shape: tuple[int, int], first: int = 4) -> np.ndarray:  # [68, 2] -> bool [H, W]
+    """Everything above the jaw's line, which goes on level to both sides from its points `first` and 16 - `first`."""
+    steps = (_JAW_STEPS - 1) // 16 * first
+    axes, line = head_axes(points), jaw_line(points)[steps:_JAW_STEPS - steps]
     aside, up = axes.right * _FAR * axes.unit, -axes.down * _FAR * axes.unit
     left, right = line[0] - aside, line[-1] + aside
     return polygon(np.concatenate([[left + up, left], line, [right, right + up]]), shape)
+
+
+def jaw_middle(points: np.ndarray, axes: HeadAxes) -> np.ndarray:  # [68, 2] -> [N, 2]
+    """Outline of the neck: all that lies below the jaw between its points 4 and 12."""
+    line = jaw_line(points)[(_JAW_STEPS - 1) // 4:_JAW_STEPS - (_JAW_STEPS - 1) // 4]
+    below = axes.down * _FAR * axes.unit
+    return np.concatenate([line, [line[-1] + below, line[0] + below]])
 
 
 def face_outline(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [N, 2]
