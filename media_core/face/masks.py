@@ -136,14 +136,17 @@ class _Colours:
 
 
 def _colours(frame: np.ndarray, points: np.ndarray, person: np.ndarray) -> _Colours:
+    """Measured on the reduced frame: regions are coarse anyway."""
     import cv2
-    lab = cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2Lab), (5, 5), 0).astype(np.float32)
-    axes, shape = head_axes(points), person.shape
-    chest = points[8] + axes.unit * np.array(_CHEST)
-    regions = [polygon(outline, shape) for outline in (points[_CHEEKS], axes.place(_TOP), chest)]
-    skin, hair, clothes = (_unlikeness(lab, lab[region & person]) for region in regions)
-    shaded, top = _unlikeness(lab, lab[regions[0] & person], _SHADE), regions[1] & person
-    return _Colours(skin, hair, clothes, shaded, top.sum() < _FEW or float(np.median(skin[top])) < _BALD)
+    lab, small = reduced(frame, points)
+    lab, axes, shape = cv2.GaussianBlur(lab, (3, 3), 0).astype(np.float32), head_axes(small), lab.shape[:2]
+    person = cv2.resize(person.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    cheeks, top, chest = (person & polygon(outline, shape) for outline in
+                          (small[_CHEEKS], axes.place(_TOP), small[8] + axes.unit * np.array(_CHEST)))
+    found = [_unlikeness(lab, lab[cheeks]), _unlikeness(lab, lab[top]), _unlikeness(lab, lab[chest]),
+             _unlikeness(lab, lab[cheeks], _SHADE)]
+    bald = bool(top.sum() < _FEW or np.median(found[0][top]) < _BALD)
+    return _Colours(*(cv2.resize(values, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR) for values in found), bald)
 
 
 def _head_side(points: np.ndarray, colours: _Colours, axes: HeadAxes) -> np.ndarray:  # -> bool [H, W]
@@ -180,7 +183,8 @@ def _unlikeness(lab: np.ndarray, sample: np.ndarray, more: float | np.ndarray = 
         return np.full(lab.shape[:2], _UNKNOWN, np.float32)
     middle = np.median(sample, axis=0)
     spread = np.maximum(np.median(np.abs(sample - middle), axis=0) * 1.5, _LEAST_SPREAD) + more
-    return (((lab - middle) / spread) ** 2).sum(-1) + 2 * float(np.log(spread / _LEAST_SPREAD).sum())
+    away = (lab - middle) / spread
+    return np.einsum("ijk,ijk->ij", away, away) + 2 * float(np.log(spread / _LEAST_SPREAD).sum())
 
 
 def parsing_png(masks: FrameMasks) -> np.ndarray:
@@ -200,11 +204,24 @@ def from_parsing(parsing: np.ndarray, frame: Optional[np.ndarray] = None, points
         parsing: uint8 [H, W, 3] RGB. Colours in between (a scaled or lossy picture) count as the nearest of the six.
         frame, points: uint8 [H, W, 3] and [68, 2], to find the teeth with; without them there are none.
     """
-    colours = np.array(list(PALETTE.values()), np.int32)
-    label = ((parsing.astype(np.int32)[..., None, :] - colours) ** 2).sum(-1).argmin(-1)
+    label = _labels(parsing)
     region = {name: label == number for number, name in enumerate(PALETTE)}
     teeth = np.zeros(label.shape, bool)
     if frame is not None and points is not None:
         teeth = mouth_inside(frame, points, head_axes(points).unit)[1] & region["mouth"]
     return FrameMasks(region["face"] | region["hair"] | region["mouth"], region["hair"], region["mouth"], teeth,
                       region["clothes"] | region["neck"], region["neck"])
+
+
+def _labels(parsing: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [H, W]
+    """Each pixel's place in `PALETTE`, that of the nearest colour."""
+    colours = np.array(list(PALETTE.values()), np.int32)
+    bits = np.array([1 << 16, 1 << 8, 1], np.int32)
+    packed = (parsing[..., 0].astype(np.int32) << 16) | (parsing[..., 1].astype(np.int32) << 8) | parsing[..., 2]
+    label = np.full(packed.shape, len(colours), np.uint8)
+    for number, code in enumerate(colours @ bits):
+        label[packed == code] = number
+    other = label == len(colours)
+    if other.any():
+        label[other] = ((parsing[other].astype(np.int32)[:, None] - colours) ** 2).sum(-1).argmin(-1)
+    return label

@@ -27,6 +27,7 @@ _BESIDE = 0.5                       # units above the chin, where the background
 _CLEAR_FIRST, _CLEAR = 0.2, 0.1     # units from the outline that colours are learnt at: in a first round, later
 _SHADES = (0, -14, 14, -7, 7)       # of 255: brightness by which the background may differ from what shows beside the head
 _EXAMPLES, _STRIP, _FEW = 6000, 32, 200  # pixels that colours are learnt from: at most, in rows of, at least
+_EDGE = 0.6                         # share from which a pixel at the outline is the person: cuts take mixed pixels in
 _SPECK = 0.004                      # share of the picture: smaller holes in a person are filled
 
 
@@ -53,7 +54,7 @@ def enlarged(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:  # bool [h
     """A mask at the frame's size, with smooth edges."""
     import cv2
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
-    return cv2.resize(soft, shape[::-1], interpolation=cv2.INTER_LINEAR) > .5
+    return cv2.resize(soft, shape[::-1], interpolation=cv2.INTER_LINEAR) > _EDGE
 
 
 def learn_shape(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> HeadShape:

@@ -24,6 +24,7 @@ _HEAD_LIMIT = (2.0, -2.4)                   # no head farther to the side, or hi
 _SKULL = ((-.5, -.2), (.5, -.2), (.4, -.6), (.25, -.95), (-.25, -.95), (-.4, -.6))  # above the brows: head, bald or not
 _SHOULDERS = ((-.75, -.1), (.75, -.1), (2.3, .6), (2.8, _FAR), (-2.8, _FAR), (-2.3, .6))  # from the chin: perhaps
 _CHEST = ((-.3, 0), (.3, 0), (.8, 1), (.9, _FAR), (-.9, _FAR), (-.8, 1))                  # from the chin: surely
+_WIDEST = 3.4                               # units to either side: no shoulder is farther
 _INWARD = 0.95                              # the jaw drawn in to be surely face
 
 
@@ -115,5 +116,5 @@ def seeds(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:  # [68, 2] 
     labels[polygon(chin + axes.unit * np.array(_CHEST), shape)] = SURE_YES
     side, top = _HEAD_LIMIT
     chin_below = (chin - axes.centre) @ axes.down / axes.unit
-    labels[(np.abs(across) > side) & (below < chin_below - .1) | (below < top)] = SURE_NO
+    labels[(np.abs(across) > side) & (below < chin_below - .1) | (below < top) | (np.abs(across) > _WIDEST)] = SURE_NO
     return labels
