@@ -51,7 +51,7 @@ def frame_face(points: np.ndarray, image_size: tuple[int, int], size: int) -> Fa
         return _square(0, 0, width, image_size, size)
     least = LEAST * unit + float((high - low).max())
     side = round(min(side, max(min(image_size), least)))
-    middle = np.array([low[0] + high[0], top + bottom]) / 2 + 0.5
+    middle = np.array([low[0] + high[0], top + min(bottom, top + side)]) / 2 + 0.5  # hair before shoulders
     x, y = (_placed(centre, side, edge) for centre, edge in zip(middle, (width, height)))
     return _square(x, y, side, image_size, size)
 

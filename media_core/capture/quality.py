@@ -163,7 +163,7 @@ def _framing(e: Evidence) -> Finding:
 
 
 def _sharpness(e: Evidence) -> Finding:
-    verdict = UNKNOWN if np.isnan(e.blur) else _graded(e.blur, 0.6, 0.45)
+    verdict = UNKNOWN if np.isnan(e.blur) else _graded(e.blur, 0.65, 0.55)
     return Finding("sharpness", f"blur {e.blur:.2f} (0 sharp, 1 nothing but blur)", verdict,
                    "" if verdict in (GOOD, UNKNOWN) else "clean the lens, lock the focus on the face, use more light")
 

@@ -204,3 +204,54 @@ def test_doctor_tells_the_state_and_fails_where_output_cannot_be_written(tmp_pat
 def test_help_imports_nothing_heavy():
     code = "import sys; from talking_heads.host import cli; cli.parser(); assert not {'torch', 'numpy', 'av'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_capture_writes_a_folder_and_prints_its_report(tmp_path, capsys, monkeypatch):
+    from capture_film import Oracle, placed, talk, write_film
+    from talking_heads.media_core.capture import tracking
+
+    said = talk(1.4)
+    frames, points = placed(said, 144, 144, 8, 8)
+    film = write_film(tmp_path / "me.mp4", frames, sound=said.sound)
+    monkeypatch.setattr(tracking, "FaceTracker", lambda **options: Oracle(points, missing=(4,)))
+    command = ["capture", str(film), str(tmp_path / "set"), "--size", "64", "--no-masks"]
+    assert cli.main(command) == 1
+    assert "no face in 1 of 35 frames: 4" in capsys.readouterr().err
+    assert cli.main([*command, "--policy", "skip", "--segment", "0.04", "1.24"]) == 0
+    told = capsys.readouterr()
+    assert "verdict: poor" in told.out and str(tmp_path / "set" / "report.png") in told.out
+    assert "Capture: finding the face" in told.err and "Capture: checksums" in told.err
+    assert json.loads((tmp_path / "set" / "manifest.json").read_text())["frames"] == 29
+
+
+@pytest.mark.parametrize("options, code, word", [
+    (["none.mp4", "set"], 1, "no file at"), (["empty.mp4", "set"], 1, "is empty"),
+    (["empty.mp4", "set", "--size", "63"], 1, "even"),
+    (["empty.mp4", "set", "--segment", "a", "b"], 2, "--segment auto 30"), (["empty.mp4", "set", "--au", "no.csv"], 1, "no.csv"),
+])
+def test_capture_that_cannot_be(options, code, word, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.mp4").touch()
+    assert cli.main(["capture", *options]) == code
+    told = capsys.readouterr().err
+    assert word in told and "Traceback" not in told and not Path("set").exists()
+
+
+def test_a_stopped_capture_tells_that_it_goes_on(tmp_path, capsys, monkeypatch):
+    from capture_film import Oracle, placed, talk, write_film
+    from talking_heads.media_core.capture import tracking
+
+    said = talk(1.4)
+    frames, points = placed(said, 144, 144, 8, 8)
+    film = write_film(tmp_path / "me.mp4", frames, sound=said.sound)
+
+    class Pressed(Oracle):
+        def __call__(self, frame, mask=None):
+            if len(self.seen) == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().__call__(frame, mask)
+
+    made = []
+    monkeypatch.setattr(tracking, "FaceTracker", lambda **options: made.append(Pressed(points)) or made[-1])
+    assert cli.main(["capture", str(film), str(tmp_path / "set")]) == 130
+    assert "continues where it stopped" in capsys.readouterr().err and len(made[0].seen) <= 7

@@ -1,0 +1,178 @@
+"""Verdicts, the sound's offset, the best segment and the square: on exact geometry, without drawing a picture."""
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+from face_film import film
+from talking_heads.media_core.audio import Sound
+from talking_heads.media_core.capture.framing import beyond, cut_square, frame_face
+from talking_heads.media_core.capture.quality import Evidence, blinks, listed, quality_report
+from talking_heads.media_core.capture.segment import pick_segment
+from talking_heads.media_core.capture.sync import sound_offset
+from talking_heads.media_core.errors import TalkingHeadsError
+from talking_heads.media_core.face.track import FaceTrack, measure
+from talking_heads.media_core.metrics import lip_aperture
+from talking_heads.media_core.speech import encode_speech
+from talking_heads.media_core.subject import perform
+
+SECONDS, IDENTITY = 16.0, 5
+
+
+@lru_cache(maxsize=1)
+def said():
+    """(track, sound): exact landmarks of a talk and what is heard."""
+    from types import SimpleNamespace
+
+    scene, sound = film(IDENTITY, SECONDS), perform(SECONDS, IDENTITY, engine="formant").sound
+    raw = SimpleNamespace(points=scene.points.astype(np.float32), confidence=np.ones(len(scene.points), np.float32),
+                          image_size=(512, 512), fps=25.0, cuts=())
+    return measure(raw), sound
+
+
+def evidence(**changes) -> Evidence:
+    track, sound = said()
+    base = dict(track=track, sound=sound, speech=encode_speech(sound), sound_frames=np.arange(len(track)), scale=1.0, beyond=0.0,
+                film_frames=len(track), blur=0.4, light=(120.0, 0.0))
+    return Evidence(**{**base, **changes})
+
+
+def finding(report, name):
+    return next(f for f in report.findings if f.name == name)
+
+
+def test_a_good_film_has_nothing_against_it_but_its_length():
+    report = quality_report(evidence())
+    assert {f.name for f in report.findings if f.verdict not in ("good", "unknown")} <= {"length", "blinks"}, report.text()
+    assert report.verdict == "fair" and finding(report, "sound offset").verdict == "good"
+    assert report.text().startswith("verdict: fair") and "half a minute" in report.text()
+
+
+@pytest.mark.parametrize("changes, name, verdict", [
+    (dict(blur=0.8), "sharpness", "poor"), (dict(light=(20.0, 0.3)), "light", "poor"), (dict(scale=4.0), "face size", "poor"),
+    (dict(cuts=(50,)), "cuts", "poor"), (dict(missing=(3, 4)), "missing frames", "fair"),
+    (dict(missing=tuple(range(100))), "missing frames", "poor"), (dict(beyond=0.1), "framing", "fair"),
+])
+def test_what_is_wrong_is_found_and_told(changes, name, verdict):
+    found = finding(quality_report(evidence(**changes)), name)
+    assert found.verdict == verdict and found.advice
+
+
+def test_a_still_silent_face_is_not_worth_filming():
+    track, sound = said()
+    still = FaceTrack(track.landmarks.with_data(track.landmarks.points[:1].repeat(len(track), 1, 1)), track.expression,
+                      track.pose.with_data(track.pose.data[:1].repeat(len(track), 1, 1)), track.confidence, track.shape,
+                      track.reprojection)
+    hush = Sound(np.zeros_like(sound.waveform), sound.sample_rate)
+    report = quality_report(evidence(track=still, sound=hush, speech=encode_speech(hush)))
+    poor = {f.name for f in report.findings if f.verdict == "poor"}
+    assert poor == {"lip opening", "sound level"} and finding(report, "sound offset").value.startswith("undecided")
+    assert finding(report, "head turning").verdict == finding(report, "blinks").verdict == "fair"
+    assert report.advice[0].startswith("lip opening") and report.verdict == "poor"
+
+
+def test_clipping_is_found():
+    track, sound = said()
+    loud = Sound(np.clip(sound.waveform * 30, -1, 1).astype(np.float32), sound.sample_rate)
+    assert finding(quality_report(evidence(sound=loud)), "sound clipping").verdict == "poor"
+
+
+@pytest.mark.parametrize("shift", [-0.32, 0.0, 0.2])
+def test_the_offset_of_the_sound(shift):
+    """Lips lead what is heard by up to a frame, as people's do."""
+    track, sound = said()
+    samples = round(abs(shift) * sound.sample_rate)
+    moved = np.pad(sound.waveform, ((0, 0), (samples, 0))) if shift > 0 else sound.waveform[:, samples:]
+    aperture = lip_aperture(track.landmarks.points[..., :2]).numpy()
+    offset = sound_offset(aperture, encode_speech(Sound(np.ascontiguousarray(moved), sound.sample_rate)), 25.0)
+    assert offset.decided and -1 <= offset.frames - round(shift * 25) <= 2
+
+
+def test_an_offset_that_cannot_be_told():
+    track, sound = said()
+    aperture = lip_aperture(track.landmarks.points[..., :2]).numpy()
+    assert not sound_offset(aperture[::-1].copy(), encode_speech(sound), 25.0).decided, "another person's lips"
+    assert not sound_offset(aperture[:60], encode_speech(sound.cut(0, 2.4)), 25.0).decided, "too short"
+    gaps = aperture.copy()
+    gaps[::7] = np.nan
+    assert sound_offset(gaps, encode_speech(sound), 25.0).decided, "frames may be unknown"
+
+
+def test_blinks_are_counted_and_long_looks_down_are_not():
+    eyes = np.full(250, 0.3)
+    eyes[20:26], eyes[80:84], eyes[120:200] = 0.05, 0.1, 0.08
+    assert blinks(eyes, 25.0) == [20, 80] and blinks(np.full(50, 0.3), 25.0) == []
+    assert listed([3, 4, 5, 9, 11]) == "3-5, 9, 11" and listed(range(0, 60, 2)).endswith("18 more places")
+
+
+# --------------------------------------------------------------------------------------------------------- the segment
+
+def test_the_lively_part_is_chosen():
+    """Ten seconds in which the head and lips stand still and nobody speaks do not win."""
+    track, sound = said()
+    points, count = track.landmarks.points.clone(), len(track)
+    points[:200] = points[0]
+    wave = sound.waveform.copy()
+    wave[:, :round(8 * sound.sample_rate)] = 0
+    dull = replace(track, landmarks=track.landmarks.with_data(points))
+    start, stop, scores = pick_segment(dull, 6.0, sound=Sound(wave, sound.sample_rate))
+    assert start >= 7 and stop == start + 6 and scores["missing"] == 0 and 0 < scores["total"] <= 1
+    assert pick_segment(track, 6.0, sound=sound) == pick_segment(track, 6.0, sound=sound), "the same in every run"
+    hidden = torch.ones(count)
+    hidden[count // 2:] = 0
+    assert pick_segment(replace(track, confidence=hidden), 6.0, sound=sound).start <= 3
+
+
+def test_short_films_are_taken_whole_and_wrong_lengths_refused():
+    track, sound = said()
+    start, stop, _ = pick_segment(track, 30.0, sound=sound)
+    assert (start, stop) == (0.0, len(track) / 25)
+    for seconds in (0.5, 1e4):
+        with pytest.raises(TalkingHeadsError, match="segment must last"):
+            pick_segment(track, seconds, sound=sound)
+    with pytest.raises(TalkingHeadsError, match="sound"):
+        pick_segment(track)
+    with pytest.raises(TalkingHeadsError, match="face"):
+        pick_segment(replace(track, confidence=torch.zeros(len(track))), 5.0, sound=sound)
+
+
+# ---------------------------------------------------------------------------------------------------------- the square
+
+def face(x, y, unit, count=3):
+    """Points whose outer eye corners are `unit` apart around (x, y)."""
+    points = np.zeros((count, 68, 2)) + [x, y]
+    points[:, 36:42, 0] -= unit / 2
+    points[:, 42:48, 0] += unit / 2
+    return points
+
+
+@pytest.mark.parametrize("size, points, box", [
+    ((512, 512), face(256, 220, 130), (0, 0, 512)),            # square and near: the whole film
+    ((1080, 1920), face(900, 400, 200), (440, 0, 920)),        # wide: hair and shoulders, pushed down to the upper edge
+    ((1080, 1920), face(1850, 500, 150), (1230, 200, 690)),    # at the side: pushed inside
+    ((1920, 1080), face(540, 700, 300), (0, 100, 1080)),       # upright and near: as wide as the picture, hair before shoulders
+])
+def test_the_square_lies_inside_the_picture(size, points, box):
+    crop = frame_face(points, size, 256)
+    x, y = crop.to_source(np.array([-0.5, -0.5])) + 0.5
+    assert np.abs(np.array([x, y, crop.side()]) - box).max() < 1 and beyond(crop) == 0
+
+
+def test_a_head_larger_than_the_picture_gets_its_edge_repeated():
+    crop = frame_face(face(200, 300, 160), (640, 400), 128)
+    assert crop.side() == pytest.approx(560, abs=1) and beyond(crop) == pytest.approx(1 - 400 / 560, abs=0.01)
+    image = np.random.default_rng(0).integers(0, 255, (640, 400, 3), dtype=np.uint8)
+    square = cut_square(image, crop)
+    assert square.shape == (128, 128, 3) and np.abs(square.astype(int) - crop.crop(image)).mean() < 6
+    assert (square[:, :18] == square[:, :1]).all(), "the left edge goes on"
+
+
+def test_frames_without_a_face_do_not_count_and_none_is_an_error():
+    points = face(900, 400, 200)
+    points[1] = np.nan
+    assert np.array_equal(frame_face(points, (1080, 1920), 256).matrices, frame_face(points[::2], (1080, 1920), 256).matrices)
+    with pytest.raises(TalkingHeadsError, match="face"):
+        frame_face(np.full((3, 68, 2), np.nan), (1080, 1920), 256)
