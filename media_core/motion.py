@@ -4,17 +4,15 @@ Frame i stands for the time (i + 1/2) / fps. Tracks are immutable; every edit ma
 """
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any, ClassVar, Mapping, Sequence, TypeVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Mapping, Sequence
 
 import numpy as np
 import torch
 
-from .audio import FPS, frame_count
+from .audio import FPS
 from .errors import TalkingHeadsError
-from .files import load_tensors, save_tensors
+from .tracks import AnyTrack, Track, check_finite, check_rows, linear, listed, low_pass, ping_pong  # noqa: F401
 
 AU_NAMES = ("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU09", "AU10", "AU12", "AU14", "AU15", "AU17", "AU20", "AU23",
             "AU25", "AU26", "AU45")  # OpenFace's intensities, the papers' order
@@ -24,85 +22,6 @@ UPPER_INDEX = tuple(AU_NAMES.index(name) for name in UPPER_AUS)  # columns of an
 LOWER_INDEX = tuple(AU_NAMES.index(name) for name in LOWER_AUS)
 AU_MAX = 5.0  # OpenFace intensity range 0..5
 RELIABLE = 0.4  # a unit measured with less than this correlation to the truth is called unreliable (spec/capture.md 6)
-
-AnyTrack = TypeVar("AnyTrack", bound="Track")
-
-
-@dataclass(frozen=True)
-class Track:
-    """What the three tracks share. Subclasses name their tensor field `DATA` and their file kind `KIND`."""
-
-    DATA: ClassVar[str] = ""
-    KIND: ClassVar[str] = ""
-    VERSION: ClassVar[int] = 1
-
-    @property
-    def data(self) -> torch.Tensor:  # [T, ...]
-        return getattr(self, self.DATA)
-
-    @property
-    def version(self) -> int:
-        return self.VERSION
-
-    @property
-    def duration(self) -> float:
-        """Length in seconds."""
-        return len(self) / self.fps
-
-    def __len__(self) -> int:
-        return self.data.shape[0]
-
-    def with_data(self: AnyTrack, data: torch.Tensor, **changes: Any) -> AnyTrack:
-        """The same track around other rows (checked anew)."""
-        return replace(self, **{self.DATA: data}, **changes)
-
-    def slice(self: AnyTrack, start: int, stop: int) -> AnyTrack:
-        """Frames `start` to `stop` (exclusive).
-
-        Raises:
-            TalkingHeadsError: no such frames.
-        """
-        if not 0 <= start < stop <= len(self):
-            raise TalkingHeadsError(f"The cut must lie within the track's {len(self)} frames", f"frames {start} to {stop}",
-                                    "Choose 0 <= start < stop <= length")
-        return self.with_data(self.data[start:stop].clone())
-
-    def selected(self: AnyTrack, indices: torch.Tensor | Sequence[int]) -> AnyTrack:
-        """The frames named by `indices`, in that order (see `ping_pong`)."""
-        return self.with_data(self.data[torch.as_tensor(indices, dtype=torch.long)])
-
-    def resampled(self: AnyTrack, fps: float) -> AnyTrack:
-        """The same motion at another rate: frame_count(duration, fps) frames, interpolated between frame middles, ends held."""
-        if fps == self.fps:
-            return self
-        count = frame_count(self.duration, fps)
-        position = ((torch.arange(count, dtype=torch.float64) + 0.5) * (self.fps / fps) - 0.5).clamp(0, len(self) - 1)
-        return self.with_data(self._at(position), fps=fps)
-
-    def smoothed(self: AnyTrack, cutoff: float) -> AnyTrack:
-        """Low-passed with zero delay (see `low_pass`), `cutoff` Hz the -3 dB point; 0 changes nothing."""
-        return self.with_data(self._low_passed(cutoff)) if cutoff > 0 else self
-
-    def _at(self, position: torch.Tensor) -> torch.Tensor:  # float64 [n] -> [n, ...]
-        return _linear(self.data, position)
-
-    def _low_passed(self, cutoff: float) -> torch.Tensor:
-        return low_pass(self.data, self.fps, cutoff)
-
-    def save(self, path: str | os.PathLike) -> Path:
-        """Writes one safetensors file of kind `KIND`."""
-        config = {f.name: getattr(self, f.name) for f in fields(self) if f.name != self.DATA}
-        return save_tensors(path, {self.DATA: self.data}, kind=self.KIND, version=self.VERSION, config=config)
-
-    @classmethod
-    def load(cls: type[AnyTrack], path: str | os.PathLike) -> AnyTrack:
-        """Reads a file of `save`.
-
-        Raises:
-            FileFormatError: absent, truncated, of another kind, or newer.
-        """
-        tensors, config = load_tensors(path, kind=cls.KIND, version=cls.VERSION)
-        return cls(**{cls.DATA: tensors[cls.DATA]}, **{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
 
 
 @dataclass(frozen=True)
@@ -118,8 +37,8 @@ class LandmarkTrack(Track):
     image_size: tuple[int, int] | None = None  # (H, W) in px, needed in space "pixels"
 
     def __post_init__(self) -> None:
-        _check_rows(self, (68, 3))
-        _check_finite(self)
+        check_rows(self, (68, 3))
+        check_finite(self)
         if self.space not in ("canonical", "pixels") or (self.space == "pixels" and self.image_size is None):
             raise TalkingHeadsError("Landmarks must be in space 'canonical', or 'pixels' with an image size",
                                     f"space '{self.space}', image size {self.image_size}", "Give both")
@@ -139,7 +58,7 @@ class ExpressionTrack(Track):
     reliability: tuple[float, ...] | None = None  # 17 numbers 0..1, how far each unit can be trusted; None: fully, or not known
 
     def __post_init__(self) -> None:
-        _check_rows(self, (len(AU_NAMES),))
+        check_rows(self, (len(AU_NAMES),))
         if torch.isinf(self.au).any():
             raise TalkingHeadsError("Action units must be finite, or NaN where unknown", "infinite values",
                                     "Measure the track again")
@@ -199,14 +118,14 @@ class PoseTrack(Track):
     fps: float = FPS  # frames a second
 
     def __post_init__(self) -> None:
-        _check_rows(self, (4, 4))
-        _check_finite(self)
+        check_rows(self, (4, 4))
+        check_finite(self)
         rotation, last = self.data[:, :3, :3], self.data.new_tensor([0, 0, 0, 1.0])
         off = (rotation @ rotation.transpose(1, 2) - torch.eye(3)).abs().amax(dim=(1, 2))
         wrong = (off > 1e-2) | (torch.linalg.det(rotation) < 0) | (self.data[:, 3] != last).any(dim=1)
         bad = torch.nonzero(wrong).flatten().tolist()
         if bad:
-            raise TalkingHeadsError("Every pose must be a rotation and a translation", f"other matrices in frames {_listed(bad)}",
+            raise TalkingHeadsError("Every pose must be a rotation and a translation", f"other matrices in frames {listed(bad)}",
                                     "Measure these frames again")
         if not self.focal > 0 or min(self.image_size) < 1:
             raise TalkingHeadsError("A pose track needs a focal length and an image size in px above 0",
@@ -217,7 +136,7 @@ class PoseTrack(Track):
         high = (low + 1).clamp(max=len(self) - 1)
         q = _quaternions(self.data)
         rotation = _slerp(q[low], q[high], position - low)
-        return _poses(rotation, _linear(self.data[:, :3, 3], position))
+        return _poses(rotation, linear(self.data[:, :3, 3], position))
 
     def _low_passed(self, cutoff: float) -> torch.Tensor:
         q = low_pass(_quaternions(self.data), self.fps, cutoff)
@@ -244,18 +163,6 @@ def concatenated(tracks: Sequence[AnyTrack]) -> AnyTrack:
     return first.with_data(torch.cat([track.data for track in tracks]), **changes)
 
 
-def ping_pong(n_source: int, n_wanted: int, start: int = 0) -> torch.Tensor:  # int64 [n_wanted]
-    """Indices that walk to and fro over a source, ends not repeated: 0 1 2 1 0 1 ... for three. `start` may exceed the source.
-
-    Raises:
-        TalkingHeadsError: an empty source.
-    """
-    if n_source < 1:
-        raise TalkingHeadsError("A loop needs at least one source frame", f"{n_source}", "Give a track with frames")
-    step = torch.arange(start, start + n_wanted, dtype=torch.long) % max(2 * (n_source - 1), 1)
-    return torch.minimum(step, (2 * (n_source - 1) - step).abs())
-
-
 def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  # float32 [n]
     """A made-up AU45 curve, 0 with pulses of 1.7 to 2.0 that last 0.24 to 0.36 s and begin 2 to 6 s after one another.
 
@@ -271,19 +178,6 @@ def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  
         curve = np.maximum(curve, peak * lid * lid * (3 - 2 * lid))
         begin += pause
     return torch.from_numpy(curve.astype(np.float32))
-
-
-def low_pass(x: torch.Tensor, fps: float, cutoff: float) -> torch.Tensor:  # [T, ...] -> [T, ...]
-    """Gaussian low-pass along time, -3 dB at `cutoff` Hz, zero delay; weights renormalised at the ends and around NaN."""
-    sigma = np.sqrt(np.log(2)) / (2 * np.pi * cutoff) * fps  # frames
-    reach = max(1, int(np.ceil(4 * sigma)))
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)[None, None]
-    flat = x.reshape(x.shape[0], -1).T[:, None].double()  # [K, 1, T]
-    known = ~torch.isnan(flat)
-    total = torch.nn.functional.conv1d(flat.nan_to_num(0.0), kernel, padding=reach)
-    weight = torch.nn.functional.conv1d(known.double(), kernel, padding=reach)
-    smooth = torch.where(known, total / weight, torch.nan)
-    return smooth[:, 0].T.reshape(x.shape).to(x.dtype)
 
 
 def unreliable_units(reliability: Sequence[float] | None) -> tuple[str, ...]:  # [17] -> names
@@ -323,16 +217,6 @@ def au_index(name: str) -> int:
     return AU_NAMES.index(name)
 
 
-def _linear(x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:  # [T, ...], float64 [n] -> [n, ...]
-    """Values between frames; beside a NaN the known neighbour."""
-    low = position.floor().long()
-    high = (low + 1).clamp(max=len(x) - 1)
-    weight = (position - low).reshape(-1, *[1] * (x.ndim - 1)).to(x.dtype)
-    a, b = x[low], x[high]
-    mixed = torch.where(torch.isnan(b) | (weight == 0), a, a + (b - a) * weight)
-    return torch.where(torch.isnan(a) & (weight > 0), b, mixed)
-
-
 def _quaternions(poses: torch.Tensor) -> torch.Tensor:  # [T, 4, 4] -> float64 [T, 4] xyzw, no sign jumps
     from scipy.spatial.transform import Rotation
 
@@ -355,25 +239,3 @@ def _poses(q: torch.Tensor, translation: torch.Tensor) -> torch.Tensor:  # [n, 4
     poses[:, :3, :3] = torch.from_numpy(Rotation.from_quat(q.numpy()).as_matrix()).float()
     poses[:, :3, 3] = translation
     return poses
-
-
-def _check_rows(track: Track, shape: tuple[int, ...]) -> None:
-    data = track.data
-    if not isinstance(data, torch.Tensor) or data.dtype != torch.float32 or tuple(data.shape[1:]) != shape or data.numel() == 0:
-        came = f"{data.dtype} {list(data.shape)}" if isinstance(data, torch.Tensor) else type(data).__name__
-        wanted = f"float32 tensor [T, {', '.join(map(str, shape))}]"
-        raise TalkingHeadsError(f"{type(track).__name__} needs a {wanted} with T >= 1", came, "Give one row a film frame")
-    if not track.fps > 0:
-        raise TalkingHeadsError("A track's rate must be above 0 frames a second", f"{track.fps}", "Give the film's rate")
-
-
-def _check_finite(track: Track) -> None:
-    bad = torch.nonzero(~torch.isfinite(track.data).flatten(1).all(dim=1)).flatten().tolist()
-    if bad:
-        raise TalkingHeadsError(f"Every number of a {track.KIND} track must be finite", f"NaN or inf in frames {_listed(bad)}",
-                                "Measure these frames again, or interpolate them first")
-
-
-def _listed(frames: Sequence[int]) -> str:
-    """The first frames by number, and how many more."""
-    return ", ".join(map(str, frames[:8])) + (f" and {len(frames) - 8} more" if len(frames) > 8 else "")
