@@ -5,7 +5,6 @@ Each frame's files are written on their own and whole; a frame that is there is 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -187,7 +186,12 @@ def read_picture(path: Path) -> np.ndarray:  # uint8 [H, W, 3] RGB
 
 
 def _read_masks(folder: Path, i: int) -> FrameMasks:
-    return replace(from_parsing(read_picture(folder / PARSING.format(i))), teeth=np.load(folder / TEETH.format(i)))
+    """A written frame's masks, but for the teeth, which nobody asks for again.
+
+    Worker threads call this, and numpy's .npy reader must not run in two threads at once: it parses the header with `ast`, which
+    fails now and then ("AST constructor recursion depth mismatch") before Python 3.12.
+    """
+    return from_parsing(read_picture(folder / PARSING.format(i)))
 
 
 def _missing(folder: Path, pattern: str, count: int) -> list[int]:

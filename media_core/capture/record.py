@@ -32,8 +32,8 @@ OUTPUTS = {  # stage -> what it writes; "{}" stands for a frame's number
 class Record:
     """The stages of one folder. `open` it, ask `pending` for each stage in turn, and `finish` what was made."""
 
-    def __init__(self, folder: Path, film: str, stages: dict[str, dict[str, Any]]):
-        self.folder, self.film, self.stages = folder, film, stages
+    def __init__(self, folder: Path, film: str, name: str, stages: dict[str, dict[str, Any]]):
+        self.folder, self.film, self.name, self.stages = folder, film, name, stages
 
     @classmethod
     def open(cls, folder: Path, film: str, name: str) -> Record:
@@ -55,9 +55,7 @@ class Record:
                 f"{folder} was begun by version {old.get('version')}"
             raise TalkingHeadsError("The folder for a captured data set must be new, empty or one of this film",
                                     f"{came} ({old.get('name', '?')}, not {name})", "Choose another folder, or delete that one")
-        record = cls(folder, film, dict(old.get("stages", {})))
-        record.name = name
-        return record
+        return cls(folder, film, old.get("name", name), dict(old.get("stages", {})))
 
     def pending(self, stage: str, own: Mapping[str, Any], *after: str) -> bool:
         """Whether `stage` has something to do. With another key than before, its older files are removed.
