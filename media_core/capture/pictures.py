@@ -189,7 +189,7 @@ def _read_masks(folder: Path, i: int) -> FrameMasks:
     """A written frame's masks, but for the teeth, which nobody asks for again.
 
     Worker threads call this, and numpy's .npy reader must not run in two threads at once: it parses the header with `ast`, which
-    fails now and then ("AST constructor recursion depth mismatch") before Python 3.12.
+    fails now and then ("AST constructor recursion depth mismatch", seen on Python 3.11.7).
     """
     return from_parsing(read_picture(folder / PARSING.format(i)))
 
