@@ -78,7 +78,7 @@ class Clip:
         frame = self.dataset.frame(index)
         height, width = self.dataset.size
         row0, row1, col0, col1 = box or (0, height, 0, width)
-        cut = lambda x: torch.as_tensor(x)[row0:row1, col0:col1].to(self.device)
+        cut = lambda x: torch.from_numpy(np.array(x[row0:row1, col0:col1])).to(self.device)
         mask = lambda x: cut(x).float()[..., None]
         torso = cut(frame.torso).float().div(255)
         background = cut(frame.background).float().div(255)

@@ -64,6 +64,7 @@ def _capture_options(capture: argparse.ArgumentParser) -> None:
     add("--order", default="largest", choices=["largest", "left"], help="how faces are counted (default: largest)")
     add("--focal", type=float, metavar="PX", help="the camera's focal length at the frames' size (default: 2.2 SIZE)")
     add("--smoothing", type=int, default=13, metavar="FRAMES", help="window of the poses' smoothing (default: 13)")
+    add("--no-steady", dest="steady", action="store_false", help="poses from landmarks alone: no corners of skin and hair")
     add("--no-masks", dest="masks", action="store_false", help="no masks and layers: to look at, not to train on")
     add("--parsing", metavar="DIR", help="face-parsing pictures of the written frames, instead of own masks")
     add("--like", metavar="DIR", help="use crop, focal length and head of this captured data set")
@@ -131,7 +132,8 @@ def dispatch(options: argparse.Namespace) -> int:
         return jobs.run_workflow(options.workflow, options.settings, base_dir=base, output_dir=options.output_dir,
                                  input_dir=options.input_dir, packs=options.packs, debug=options.debug)
     if options.command == "capture":
-        names = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing", "masks", "parsing", "like", "encoder")
+        names = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing", "steady", "masks", "parsing", "like",
+                 "encoder")
         chosen = {name: getattr(options, name) for name in names}
         return jobs.capture_film(options.video, options.out, {**chosen, "segment": _segment(options.segment),
                                                               "expression": options.au})

@@ -108,6 +108,9 @@ def _inputs() -> list:
                        tooltip="The camera's focal length in pixels of the dataset's frames; 0 for 2.2 times their side."),
         io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
                      tooltip="Frames over which the pose is smoothed, undelayed; 0 as measured."),
+        io.Boolean.Input("steady", default=True, advanced=True,
+                         tooltip="Steadier poses: corners of skin and hair are followed from frame to frame besides the landmarks. "
+                                 "Switch it off when long loose hair or a hat moves on its own."),
         io.String.Input("parsing", default="", advanced=True,
                         tooltip="Face-parsing PNGs to use instead of the built-in masks: a folder below ComfyUI's input, "
                                 "one file a dataset frame. Empty: none."),

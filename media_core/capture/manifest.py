@@ -7,6 +7,7 @@ from typing import Any, Callable
 
 from ..dataset_folder import FRAME_FILES, MANIFEST, TABLE_FILES, checksum, write_json
 from ..motion import AU_NAMES
+from .pictures import ANCHORS
 from .settings import CaptureSettings
 
 VERSION = 1
@@ -25,7 +26,8 @@ def write_manifest(folder: Path, facts: dict[str, Any], request: dict[str, Any],
         step: called while files are read for their checksums; may cancel.
     """
     per_frame = FRAME_FILES if settings.masks else tuple(name for name in FRAME_FILES if name.startswith("ori_imgs"))
-    names = (*per_frame, *_SINGLE, f"speech_{settings.encoder}.safetensors", *(("bc.jpg",) if settings.masks else ()))
+    anchors = (ANCHORS,) if (folder / ANCHORS).exists() else ()
+    names = (*per_frame, *_SINGLE, *anchors, f"speech_{settings.encoder}.safetensors", *(("bc.jpg",) if settings.masks else ()))
     total, checksums = len(names) * frames, {}
     for k, name in enumerate(names):
         checksums[name] = checksum(folder, name, frames, lambda i, k=k: step(k * frames + i, total))

@@ -16,6 +16,7 @@ from ..face.crop import FaceCrop
 from ..face.draw import draw_landmarks
 from ..face.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, learn_shape, parsing_png
 from ..face.person import HeadShape
+from ..face.steady import Anchors
 from ..face.plates import EVERY, BackgroundPlate, on_plate, torso_layer
 from ..video import read_frames
 from .framing import cut_square
@@ -24,6 +25,7 @@ from .pipe import ahead, mapped
 PREVIEW_EVERY = 10  # frames
 PREVIEW_TINT = 0.5  # of the colour laid over what is not the head
 FRAME, PARSING, TEETH, GT, TORSO = "ori_imgs/{}.jpg", "parsing/{}.png", "teeth_mask/{}.npy", "gt_imgs/{}.jpg", "torso_imgs/{}.png"
+ANCHORS = "anchors.safetensors"  # corners on the skull, for films that shall share this one's head frame
 Step = Callable[..., None]  # step(done, total, info, preview), see `stages.Progress`
 
 
@@ -61,6 +63,30 @@ def write_frames(folder: Path, film: Path, fps: float, source: np.ndarray, crop:
     if done < len(source):
         raise FileFormatError("The film must be the one that was tracked", f"it ends {len(source) - done} frames earlier",
                               "Do not change the film while it is captured; run the capture again")
+
+
+def grey(folder: Path, index: int) -> np.ndarray:  # uint8 [H, W]
+    """A written frame without its colours.
+
+    Raises:
+        FileFormatError: it is gone or no picture.
+    """
+    import cv2
+
+    image = cv2.imread(str(folder / FRAME.format(index)), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise FileFormatError("The frames written so far must stay while a film is captured",
+                              f"{FRAME.format(index)} in {folder} cannot be read", "Run the capture again into a new folder")
+    return image
+
+
+def known_anchors(folder: Path, image_size: tuple[int, int]) -> tuple[Anchors, list[np.ndarray]] | None:
+    """The pose anchors of another data set and their pictures; None when it has none, or frames of another size."""
+    if not (folder / ANCHORS).is_file():
+        return None
+    anchors = Anchors.load(folder / ANCHORS)
+    pictures = [grey(folder, index) for index in anchors.frames]
+    return (anchors, pictures) if all(p.shape == tuple(image_size) for p in pictures) else None
 
 
 def _until(frames: Iterator[tuple[int, np.ndarray]], last: int, wanted: Any) -> Iterator[tuple[int, np.ndarray]]:

@@ -16,6 +16,7 @@ from ..dataset_folder import MANIFEST, read_json, writing
 from ..errors import FileFormatError
 from ..face.crop import FaceCrop
 from ..face.landmarks import RawTrack, fill_missing, smooth_points
+from ..face.steady import WINDOW, Anchors, steady
 from ..face.track import FaceTrack, measure
 from ..progress import Report, silent
 from ..video import VideoInfo, probe
@@ -122,8 +123,8 @@ class _Job:
         source = first + kept
         self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: pictures.write_frames(
             self.folder, self.film, settings.fps, source, crop, squared.points, step))
-        self._stage("measure", ("focal", "smoothing", "expression", "like"), ("frames",), lambda step: tables.save_measured(
-            self.folder, self._measured(squared, likeness, source)))
+        self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("frames",),
+                    lambda step: tables.save_measured(self.folder, *self._measured(squared, likeness, source, step)))
         track = FaceTrack.load(self.folder / tables.TRACK)
         if settings.masks:
             self._masks(source, crop, squared)
@@ -181,12 +182,19 @@ class _Job:
         self._stage("track", ("film", "version", "fps", "face_index", "order", "segment", "landmarks", "region"), (), make)
         return RawTrack.load(self.folder / RAW)
 
-    def _measured(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray) -> FaceTrack:
+    def _measured(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray,
+                  step: Callable) -> tuple[FaceTrack, Anchors | None]:
         settings = self.settings
         frames = max(int(source[-1]) + 1, round(self.info.duration * settings.fps))
         expression = tables.given_expression(settings.expression, settings.fps, frames, source)
         shape = None if likeness is None else likeness.shape.at(squared.image_size, settings.focal)
-        return measure(squared, focal=settings.focal, shape=shape, smoothing=settings.smoothing, expression=expression)
+        track = measure(squared, focal=settings.focal, shape=shape, smoothing=settings.smoothing, expression=expression)
+        if not settings.steady:
+            return track, None
+        known = None if settings.like is None else pictures.known_anchors(Path(settings.like), track.image_size)
+        track, anchors = steady(track, lambda i: pictures.grey(self.folder, i), known=known, cuts=squared.cuts,
+                                window=min(WINDOW, settings.smoothing), step=step)
+        return track, anchors if known is None else None
 
     def _masks(self, source: np.ndarray, crop: FaceCrop, squared: RawTrack) -> None:
         size, count = self.settings.size, len(source)

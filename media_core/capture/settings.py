@@ -31,6 +31,7 @@ class CaptureSettings:
     order: str = "largest"               # "largest" first, or from the "left" of the picture
     focal: float | None = None           # px of the written frames; None: 2.2 times their width
     smoothing: int = 13                  # frames of the poses' smoothing window, odd; 0 leaves them as measured
+    steady: bool = True                  # steadier poses: corners of skin and hair are followed by optical flow
     masks: bool = True                   # without them the folder can be looked at but not trained on
     like: Path | None = None             # another captured data set whose crop, focal length and head are used again
     expression: Path | ExpressionTrack | None = None  # action units measured elsewhere: a table of OpenFace's kind, or a track

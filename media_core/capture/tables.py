@@ -11,10 +11,12 @@ from ..audio import Sound, fitted, save_wav
 from ..dataset_folder import landmark_lines, openface_table, write_bytes, write_transforms
 from ..errors import TalkingHeadsError
 from ..face.canonical import canonical_landmarks
+from ..face.steady import Anchors
 from ..face.track import FaceTrack
 from ..motion import ExpressionTrack
 from ..speech import SAMPLE_RATE, encode_speech
 from ..video import load_film_sound
+from .pictures import ANCHORS
 
 TRACK, CANONICAL = "track.safetensors", "landmarks_canonical.safetensors"
 TELL_EVERY = 50  # frames
@@ -50,8 +52,11 @@ def given_expression(given: Path | ExpressionTrack | None, fps: float, film_fram
     return track.with_data(au)
 
 
-def save_measured(folder: Path, track: FaceTrack) -> None:
-    """track.safetensors and landmarks_canonical.safetensors."""
+def save_measured(folder: Path, track: FaceTrack, anchors: Anchors | None = None) -> None:
+    """track.safetensors, landmarks_canonical.safetensors and, when there are any, anchors.safetensors."""
+    (folder / ANCHORS).unlink(missing_ok=True)
+    if anchors is not None:
+        anchors.save(folder / ANCHORS)
     canonical_landmarks(track).save(folder / CANONICAL)
     track.save(folder / TRACK)
 

@@ -113,7 +113,7 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
     pose = PoseTrack(torch.from_numpy(poses), shape.focal, size, float(raw.fps))
     pose = smooth_poses(pose, smoothing, weight=_weight(confidence, reprojection, size), cuts=raw.cuts)
     points = filled(raw.points, raw.cuts)
-    landmarks = LandmarkTrack(torch.from_numpy(_with_depth(points, pose, shape)), pose.fps, "pixels", size)
+    landmarks = LandmarkTrack(torch.from_numpy(with_depth(points, pose, shape)), pose.fps, "pixels", size)
     if expression is None:
         from .action_units import action_units
 
@@ -154,7 +154,7 @@ def _weight(confidence: np.ndarray, reprojection: np.ndarray, size: tuple[int, i
     return np.where(np.nan_to_num(reprojection) > limit, _OUTLIER_WEIGHT, 1.0) * confidence
 
 
-def _with_depth(points: np.ndarray, pose: PoseTrack, shape: RigidShape) -> np.ndarray:  # [T, 68, 2] -> float32 [T, 68, 3]
+def with_depth(points: np.ndarray, pose: PoseTrack, shape: RigidShape) -> np.ndarray:  # [T, 68, 2] -> float32 [T, 68, 3]
     """Pixels with a third coordinate in px: how far a point lies behind the head's origin."""
     from .canonical import deposed
 

@@ -19,7 +19,7 @@ CROP = node("TalkingHead_FaceCrop", images=["parts", 0], size=96, margin=2.0, wa
             face_index=0, order="largest")
 PASTE = node("TalkingHead_FacePasteBack", images=["parts", 0], crops=["crop", 0], face_crop=["crop", 1], feather=0.1)
 PREPARE = node("TalkingHead_PrepareDataset", video=["film", 0], name="me", size=64, start=0.0, duration=0.0, face_index=0,
-               order="largest", policy="error", focal=0.0, smoothing=13, parsing="")
+               order="largest", policy="error", focal=0.0, smoothing=13, steady=True, parsing="")
 IMPORT = node("TalkingHead_ImportActionUnits", file="au.csv", tool="auto", fps=25.0, frames=0)
 
 
