@@ -78,7 +78,7 @@ class Clip:
         frame = self.dataset.frame(index)
         height, width = self.dataset.size
         row0, row1, col0, col1 = box or (0, height, 0, width)
-        cut = lambda x: torch.from_numpy(np.array(x[row0:row1, col0:col1])).to(self.device)
+        cut = lambda x: _copied(x[row0:row1, col0:col1]).to(self.device)
         mask = lambda x: cut(x).float()[..., None]
         torso = cut(frame.torso).float().div(255)
         background = cut(frame.background).float().div(255)
@@ -95,6 +95,10 @@ class Clip:
 
     def has_mouth(self, index: int) -> bool:
         return int(np.count_nonzero(self.dataset.frame(index).mouth_mask)) >= MIN_MOUTH_AREA
+
+
+def _copied(x) -> Tensor:  # array or tensor; cached arrays cannot be written to, which torch warns of
+    return x.clone() if isinstance(x, Tensor) else torch.from_numpy(x.copy())
 
 
 def eye_box(points: np.ndarray) -> tuple:  # [6, 2] px x y -> (row0, row1, col0, col1)
