@@ -13,6 +13,7 @@ import numpy as np
 from ..audio import Sound
 from ..face.track import FaceTrack
 from ..metrics import eye_aperture, lip_aperture
+from ..motion import AU_NAMES
 from ..speech import Speech
 from .sync import SoundOffset, sound_offset
 
@@ -93,7 +94,7 @@ def quality_report(evidence: Evidence) -> QualityReport:
     offset = sound_offset(_on_sound_frames(evidence.aperture, evidence), evidence.speech, evidence.track.fps)
     findings = [_length(evidence), _face_size(evidence), _framing(evidence), _sharpness(evidence), _light(evidence),
                 *_views(evidence), _blinks(evidence), _lips(evidence), _missing(evidence), _cuts(evidence), _fit(evidence),
-                *_sound(evidence), _sync(offset, evidence)]
+                _units(evidence), *_sound(evidence), _sync(offset, evidence)]
     return QualityReport(tuple(findings), offset)
 
 
@@ -227,6 +228,18 @@ def _fit(e: Evidence) -> Finding:
     value = f"{np.median(off):.2f} px off, {np.percentile(off, 95):.2f} px in the worst 5 % (at 512 px)"
     return Finding("pose fit", value, verdict, "" if verdict == GOOD else
                    "the face fits no rigid head well: give the camera's focal length, or other landmarks")
+
+
+def _units(e: Evidence) -> Finding:
+    """Which action units training will not use. No fault of the film, so no verdict on it."""
+    expression = e.track.expression
+    known = dict(zip(AU_NAMES, np.isfinite(expression.au.numpy()).any(axis=0)))
+    lots = {"unreliable": [n for n in expression.unreliable if known[n]], "not measured": [n for n in AU_NAMES if not known[n]]}
+    left = len(AU_NAMES) - sum(map(len, lots.values()))
+    notes = [f"{word}: {' '.join(name[2:] for name in names)}" for word, names in lots.items() if names]
+    value = "; ".join([f"{left} of {len(AU_NAMES)} to be trained on ({expression.source})", *notes])
+    return Finding("action units", value, UNKNOWN if notes else GOOD, "training leaves these out; where they matter, measure them "
+                   "with OpenFace or the like and capture again with its table" if notes else "")
 
 
 def _sound(e: Evidence) -> tuple[Finding, Finding]:

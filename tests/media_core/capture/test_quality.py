@@ -74,6 +74,21 @@ def test_a_still_silent_face_is_not_worth_filming():
     assert report.advice[0].startswith("lip opening") and report.verdict == "poor"
 
 
+def test_units_that_training_leaves_out_are_named():
+    track, _ = said()
+    found = finding(quality_report(evidence()), "action units")
+    bad = track.expression.unreliable
+    assert bad and found.verdict == "unknown" and found.value.endswith("unreliable: " + " ".join(name[2:] for name in bad))
+    assert f"{17 - len(bad)} of 17" in found.value and track.expression.source in found.value and "OpenFace" in found.advice
+    au = track.expression.au.nan_to_num().clone()
+    table = replace(track, expression=track.expression.with_data(au, reliability=None, source="openface"))
+    found = finding(quality_report(evidence(track=table)), "action units")
+    assert (found.value, found.verdict, found.advice) == ("17 of 17 to be trained on (openface)", "good", "")
+    au[:, 3] = torch.nan
+    partial = replace(table, expression=table.expression.with_data(au))
+    assert finding(quality_report(evidence(track=partial)), "action units").value.endswith("not measured: 05")
+
+
 def test_clipping_is_found():
     track, sound = said()
     loud = Sound(np.clip(sound.waveform * 30, -1, 1).astype(np.float32), sound.sample_rate)
