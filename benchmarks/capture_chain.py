@@ -113,10 +113,11 @@ def compared(truth: Avatar, made: Avatar, folders: dict, captured: dict, args: a
 def report(rows: dict, folder: Path, args: argparse.Namespace) -> str:
     manifest = json.loads((folder / "manifest.json").read_text("utf8"))
     doubtful = [n for n, r in zip(AU_NAMES, manifest["au_reliability"]) if r < .4]
+    truth = f" --truth {args.truth}" if args.truth else ""
     lines = ["# An avatar from a plain film", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/capture_chain.py "
-             f"--preset {args.preset} --steps {args.steps:g}{f' --truth {args.truth}' if args.truth else ''}`; synthetic identity {args.identity} (the landmark networks never "
-             f"saw it), {args.size} px, 66 s of film, 10 s of unseen sentences.", "",
+             f"--preset {args.preset} --steps {args.steps:g}{truth}`; synthetic identity {args.identity} (the landmark networks "
+             f"never saw it), {args.size} px, 66 s of film, 10 s of unseen sentences.", "",
              "Synthetic people only: these figures compare versions of this code, they do not predict quality on a real person.",
              f"Action units the trainer took for unknown: {' '.join(doubtful)}.", "",
              "| figure | exact data set | captured film | difference | allowed |", "|---|---|---|---|---|"]
