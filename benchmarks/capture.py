@@ -23,7 +23,8 @@ from common import progress_line, results_folder, talking_heads  # noqa: F401
 from talking_heads.media_core.capture import CaptureSettings, capture
 from talking_heads.media_core.capture.framing import like_dataset
 from talking_heads.media_core.face.geometry import BROWS, EYES, JAW, MOUTH, NOSE, inter_ocular
-from talking_heads.media_core.face.landmarks import drawn, portrait_landmarks
+from talking_heads.media_core.face.draw import draw_landmarks
+from talking_heads.media_core.face.landmarks import portrait_landmarks
 from talking_heads.media_core.face.pose import to_camera
 from talking_heads.media_core.face.track import FaceTrack
 from talking_heads.media_core.metrics import correlation, eye_aperture, lip_aperture
@@ -182,7 +183,7 @@ def sheet_row(folder: Path, truth: Truth, size: int, tile: int = 256) -> np.ndar
         masks, tinted = parsed(folder, index), image.copy()
         tinted[masks["head"]] = tinted[masks["head"]] * .6 + np.array([0, 100, 0])
         tinted[masks["mouth"]] = [230, 30, 30]
-        both = np.hstack([drawn(image, track.landmarks.points[index, :, :2].numpy()), tinted])
+        both = np.hstack([draw_landmarks(image, track.landmarks.points[index, :, :2].numpy()), tinted])
         out.append(cv2.resize(both, (2 * tile, tile), interpolation=cv2.INTER_AREA))
     return np.hstack(out)
 
@@ -195,7 +196,7 @@ def astronaut() -> np.ndarray:
     photo = data.astronaut()
     face = portrait_landmarks(photo)
     large = cv2.resize(photo[0:320, 60:380], None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
-    return drawn(large, (face.points - [60, 0] + .5) * 3 - .5)
+    return draw_landmarks(large, (face.points - [60, 0] + .5) * 3 - .5)
 
 
 def save(path: Path, rgb: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from .geometry import EYES, LEFT_EYE, MIRROR, MIRROR_EYE, MOUTH, RIGHT_EYE, Simi
 from .landmark_net import EYE_SIZE, FACE_SIZE, MOUTH_SIZE, eye_crop, face_crop, load_nets, mouth_crop
 
 BOX_UNIT, BOX_RIGHT, BOX_DOWN = 0.66, 0.0, -0.125  # eye corners' distance and middle in the cascade's box, in box sides (measured)
+_FLAT = 3.0       # grey levels, standard deviation of a crop: below it there is nothing, as after fading to black
 _AGREE = 0.06     # distances of the eye corners by which the stages may disagree
 _MIRROR_MOUTH = MIRROR[48:] - 48
 _VIEWS = ((0.0, 1.0), (6.0, .95), (-6.0, 1.06), (3.0, 1.1), (-3.0, .92))  # degrees, scale: how a still picture is looked at
@@ -55,7 +56,8 @@ class PointFinder:
             points, extra = self.nets.face(_pictures([crop, crop[:, ::-1]]))
         both = points.double().numpy() * FACE_SIZE
         mean = (both[0] + _mirrored(both[1], FACE_SIZE)[MIRROR]) / 2
-        return place.inverse()(mean), float(torch.sigmoid(extra[:, 0]).mean())
+        present = float(torch.sigmoid(extra[:, 0]).mean()) if crop.std() >= _FLAT else 0.0  # the network knows no even crops
+        return place.inverse()(mean), present
 
     def _parts(self, image: np.ndarray, points: np.ndarray) -> np.ndarray:  # [68, 2] -> [68, 2]
         """Mouth and eyes replaced by what their own networks see."""

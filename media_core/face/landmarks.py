@@ -16,12 +16,14 @@ import numpy as np
 
 from ..errors import TalkingHeadsError
 from ..progress import Report, silent
-from .detector import find_faces
+from .detector import ORDERS, find_faces
+from .draw import draw_landmarks
 from .raw_track import RawTrack, fill_missing, smooth_points  # noqa: F401  (part of this module's interface)
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "face_landmarks.safetensors"
 PRESENT = 0.5        # confidence from which there is a face
 _PATIENT = 0.3       # the same while a face is followed
+_FORGOTTEN = 25      # frames without a face after which it is looked for at every size again
 _MOVED = 0.05        # distances of the eye corners: moved further than this, the face is looked at once more
 _CUT = 22.0          # mean change (0..255) of a thumbnail that may be a cut
 _CUT_RATIO = 4.0     # times the usual change
@@ -48,20 +50,19 @@ class FaceTracker:
     """
 
     def __init__(self, *, face_index: int = 0, order: str = "largest", weights: str | Path | None = None):
-        from .detector import ORDERS
         from .inference import PointFinder
 
-        if face_index < 0 or order not in ORDERS:
-            raise TalkingHeadsError(f"The face's number must be 0 or more, its order one of {', '.join(ORDERS)}",
-                                    f"{face_index}, '{order}'", "Take 0 and 'largest'")
+        _check_choice(face_index, order)
         self.face_index, self.order = face_index, order
         self.finder = PointFinder(WEIGHTS if weights is None else weights)
         self.state: np.ndarray | None = None  # [68, 2] where the face was in the frame before; None: it must be found
         self._last_size: float | None = None  # of the face, as a part of the longer side
+        self._lost = 0  # frames since it was seen
 
     def reset(self) -> None:
         """Forgets the face, as after a cut."""
         self.state = self._last_size = None
+        self._lost = 0
 
     def __call__(self, frame: np.ndarray, mask: np.ndarray | None = None) -> FaceFrame | None:
         """The face in the next frame (uint8 [H, W, 3] RGB), None when there is none.
@@ -76,6 +77,11 @@ class FaceTracker:
         if found is None:
             found = self._found(frame, mask)
         self.state = None if found is None else found.points
+        self._lost = self._lost + 1 if found is None else 0
+        if found is not None:
+            self._last_size = float(np.ptp(found.points, axis=0).max() / max(frame.shape[:2]))
+        elif self._lost >= _FORGOTTEN:  # who comes back may sit nearer or farther than before
+            self._last_size = None
         return found
 
     def _followed(self, frame: np.ndarray) -> FaceFrame | None:
@@ -83,7 +89,6 @@ class FaceTracker:
         moved = np.linalg.norm(points - self.state, axis=1).mean() / max(np.linalg.norm(points[36] - points[45]), 1e-3)
         if moved > _MOVED:
             points, confidence = self.finder.refined(frame, points)
-        self._last_size = float(np.ptp(points, axis=0).max() / max(frame.shape[:2]))
         return FaceFrame(points, confidence) if confidence >= _PATIENT else None
 
     def _found(self, frame: np.ndarray, mask: np.ndarray | None) -> FaceFrame | None:
@@ -105,11 +110,12 @@ def portrait_landmarks(image: np.ndarray, *, face_index: int = 0, order: str = "
     """The face of a still picture (uint8 [H, W, 3] RGB), looked at more carefully than a film's frame.
 
     Raises:
-        TalkingHeadsError: no such face, or no RGB picture.
+        TalkingHeadsError: no such face, a negative index or unknown order, or no RGB picture.
     """
     from .inference import PointFinder
 
     _check(image)
+    _check_choice(face_index, order)
     finder = PointFinder(WEIGHTS if weights is None else weights)
     found = _faces(image, finder, order, mask, None)
     if len(found) <= face_index:
@@ -141,7 +147,7 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
         points.append(np.full((68, 2), np.nan, np.float32) if face is None else face.points)
         confidence.append(0.0 if face is None else face.confidence)
         size = frame.shape[:2]
-        preview = drawn(frame, points[-1]) if index % _PREVIEW_EVERY == 0 else None
+        preview = draw_landmarks(frame, points[-1]) if index % _PREVIEW_EVERY == 0 else None
         report(index + 1, max(total or 0, index + 1), {"stage": "face", "missing": int(np.sum(np.array(confidence[-1:]) == 0))}, preview)
     if not points:
         raise TalkingHeadsError("The film must hold frames", "none", "Choose another film")
@@ -167,24 +173,6 @@ class CutFinder:
         return cut
 
 
-def drawn(image: np.ndarray, points: np.ndarray, colour=(60, 255, 60)) -> np.ndarray:  # uint8 [H, W, 3]
-    """A copy of the picture with the 68 points as lines and dots; NaN points are not drawn."""
-    import cv2
-
-    out = np.ascontiguousarray(image).copy()
-    if not np.isfinite(points).all():
-        return out
-    unit = float(np.linalg.norm(points[36] - points[45]))
-    width = max(1, round(unit / 120))
-    fine = np.round(points[:, :2] * 16).astype(np.int32)
-    for first, stop, closed in ((0, 17, 0), (17, 22, 0), (22, 27, 0), (27, 31, 0), (31, 36, 0), (36, 42, 1), (42, 48, 1),
-                                (48, 60, 1), (60, 68, 1)):
-        cv2.polylines(out, [fine[first:stop]], bool(closed), colour, width, cv2.LINE_AA, 4)
-    for x, y in fine:
-        cv2.circle(out, (int(x), int(y)), round(16 * max(1.0, unit / 80)), (255, 255, 255), -1, cv2.LINE_AA, 4)
-    return out
-
-
 def _faces(image, finder, order: str, mask, size: float | None) -> list[FaceFrame]:
     """Candidates of the cascade that the networks confirm; `size` (part of the longer side) narrows the search."""
     sizes = {} if size is None else {"sizes": (.45 * size, 1.1 * size)}
@@ -195,6 +183,12 @@ def _faces(image, finder, order: str, mask, size: float | None) -> list[FaceFram
         if confidence >= PRESENT and not twice:
             out.append(FaceFrame(points, confidence))
     return out
+
+
+def _check_choice(face_index: int, order: str) -> None:
+    if face_index < 0 or order not in ORDERS:
+        raise TalkingHeadsError(f"The face's number must be 0 or more, its order one of {', '.join(ORDERS)}",
+                                f"{face_index}, '{order}'", "Take 0 and 'largest'")
 
 
 def _check(image: np.ndarray) -> None:

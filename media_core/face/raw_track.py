@@ -61,12 +61,13 @@ class RawTrack:
                    tuple(config["cuts"]))
 
 
-def fill_missing(raw: RawTrack, policy: str = "error") -> tuple[RawTrack, np.ndarray, np.ndarray]:
+def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[RawTrack, np.ndarray, np.ndarray]:
     """What becomes of frames without a face.
 
     Args:
         policy: "error"; "hold" the last face (the first one before it); "interpolate" between neighbours in the same shot; "skip"
             those frames.
+        first: number of the track's first frame in the film, for the error.
     Returns:
         the track with every point known, the film's frame of each row (int64 [T']), and which rows were filled (bool [T']);
         filled rows have confidence 0.
@@ -82,7 +83,8 @@ def fill_missing(raw: RawTrack, policy: str = "error") -> tuple[RawTrack, np.nda
     if seen.all():
         return raw, every, np.zeros(len(raw), bool)
     if policy == "error":
-        raise TalkingHeadsError("Every frame must show the face", f"no face in {(~seen).sum()} of {len(raw)} frames: {listed(every[~seen])}",
+        raise TalkingHeadsError("Every frame must show the face", f"no face in {(~seen).sum()} of {len(raw)} frames: "
+                                f"{listed(first + every[~seen])}",
                                 "Cut these parts, or choose what becomes of them: hold, interpolate or skip")
     if policy == "skip":
         cuts = tuple(sorted({int(seen[:c].sum()) for c in raw.cuts if seen[c:].any() and seen[:c].any()}))

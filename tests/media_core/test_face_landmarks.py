@@ -6,7 +6,7 @@ from talking_heads.media_core.face import landmarks
 from talking_heads.media_core.face.detector import find_faces
 from talking_heads.media_core.face.geometry import MIRROR, fit_similarity, inter_ocular, mirrored, similarity
 from talking_heads.media_core.face.inference import cut
-from talking_heads.media_core.face.landmarks import CutFinder, FaceFrame, FaceTracker, drawn, faces, portrait_landmarks, track_frames
+from talking_heads.media_core.face.landmarks import CutFinder, FaceFrame, FaceTracker, faces, portrait_landmarks, track_frames
 from talking_heads.media_core.face.raw_track import RawTrack, fill_missing, listed, runs, smooth_points
 from talking_heads.media_core.metrics import correlation, eye_aperture, lip_aperture
 from talking_heads.media_core.subject import Subject, perform
@@ -67,6 +67,8 @@ def test_pictures_without_a_face():
     assert FaceTracker()(data.coffee()) is None
     with pytest.raises(TalkingHeadsError, match="0 found"):
         portrait_landmarks(data.coffee())
+    with pytest.raises(TalkingHeadsError, match="0 or more"):
+        portrait_landmarks(data.coffee(), face_index=-1)
 
 
 def test_two_faces_have_a_stated_order(film):
@@ -104,6 +106,19 @@ def test_a_covered_face_is_no_face(film):
     assert track.seen.tolist() == [True] * 3 + [False] + [True] * 2
 
 
+def test_a_face_that_comes_back_larger_is_found_again(film):
+    """While it is gone it is looked for at about its old size, which is quick; after a second at every size."""
+    import cv2
+
+    blank, small = np.full((256, 256, 3), 90, np.uint8), np.full((256, 256, 3), 90, np.uint8)
+    small[60:188, 60:188] = cv2.resize(film[0][0], (128, 128), interpolation=cv2.INTER_AREA)
+    tracker = FaceTracker()
+    assert tracker(small) is not None
+    for _ in range(30):
+        assert tracker(blank) is None
+    assert nme(tracker(film[0][0]).points, film[1][0]) < 0.04
+
+
 def test_wrong_inputs():
     with pytest.raises(TalkingHeadsError, match="uint8 RGB"):
         FaceTracker()(np.zeros((4, 4, 3), np.float32))
@@ -137,6 +152,8 @@ def gappy():
 def test_missing_faces_are_named(gappy):
     with pytest.raises(TalkingHeadsError, match="4 of 10 frames: 0, 4-5, 9"):
         fill_missing(gappy, "error")
+    with pytest.raises(TalkingHeadsError, match="4 of 10 frames: 250, 254-255, 259"):
+        fill_missing(gappy, "error", 250)
     with pytest.raises(TalkingHeadsError, match="error, hold, interpolate, skip"):
         fill_missing(gappy, "guess")
 
@@ -221,13 +238,6 @@ def test_cuts_are_found_and_motion_is_not_a_cut(film):
     finder = CutFinder()
     assert not any(finder(f) for f in film[0])
     assert finder(255 - film[0][0])
-
-
-def test_drawing(film):
-    points = film[1][0]
-    out = drawn(film[0][0], points)
-    assert out.shape == film[0][0].shape and (out != film[0][0]).any() and out is not film[0][0]
-    np.testing.assert_array_equal(drawn(film[0][0], np.full((68, 2), np.nan)), film[0][0])
 
 
 def test_weights_are_small_and_say_what_they_are():
