@@ -4,7 +4,7 @@
 
 Each film is written as mp4, captured with masks into a folder, and what the folder holds is compared with the truth; one film is
 captured once more without masks for its speed. Also draws the landmarks of a real photograph (scikit-image's astronaut). Writes
-benchmarks/results/capture.{md,png} and capture_astronaut.png.
+benchmarks/results/capture.{md,jpg} and capture_astronaut.jpg.
 """
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def main() -> None:
     text = report(rows, units, reliability, args)
     print(text)
     results_folder().joinpath("capture.md").write_text(text, encoding="utf-8")
-    save(results_folder() / "capture.png", np.vstack(pictures))
-    save(results_folder() / "capture_astronaut.png", astronaut())
+    save(results_folder() / "capture.jpg", np.vstack(pictures))
+    save(results_folder() / "capture_astronaut.jpg", astronaut())
 
 
 def arguments() -> argparse.Namespace:
