@@ -7,6 +7,7 @@ many steps, whenever the report stops the run, and before the avatar is put toge
 """
 from __future__ import annotations
 
+import logging
 import os
 import zlib
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from ..media_core.errors import TalkingHeadsError
+from ..media_core.motion import AU_NAMES
 from ..media_core.progress import Report, silent
 from .avatar import Avatar
 from .batches import Clip, open_clip
@@ -30,6 +32,7 @@ from .run import PHASES, Run
 from .state import load_run, save_run
 
 PREVIEW_EVERY = 25  # steps between preview pictures
+log = logging.getLogger(__name__)
 
 
 def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: str | TrainConfig = "preview", steps: float = 1.0,
@@ -58,6 +61,7 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
     """
     config = (find_preset(preset) if isinstance(preset, str) else preset).scaled(steps)
     clip = open_clip(AvatarDataset.open(dataset, size=size), encoder, torch.device(device), silent)
+    _tell_left_out(clip)
     lpips = load_lpips(lpips_weights).to(clip.device) if lpips_weights else None
     prior = _prior(config, speech_prior, encoder)
     identity = run_identity(clip.dataset, config, seed, encoder) | {"lpips": lpips is not None, "speech_prior": prior is not None}
@@ -72,6 +76,14 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
     save_avatar(avatar, out)
     state_path.unlink(missing_ok=True)
     return avatar
+
+
+def _tell_left_out(clip: Clip) -> None:
+    """One log line on the action units that are not trained on, when there are any."""
+    names = [name for name, known in zip(AU_NAMES, clip.au_known) if not known]
+    if names:
+        log.warning("Not trained on, since unreliable or unknown in this data set (%s): %s",
+                    clip.dataset.au_source or "source not stated", " ".join(names))
 
 
 def _prior(config: TrainConfig, path: Optional[str | os.PathLike], encoder: str) -> Optional[tuple]:

@@ -10,6 +10,7 @@ from talking_heads.hmtalker_core.training import train_avatar
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.motion import AU_NAMES, LOWER_INDEX, ExpressionTrack
+from talking_heads.media_core.progress import silent
 from talking_heads.media_core.speech import encode_speech
 
 KNOWN = ("AU01", "AU10", "AU12", "AU23", "AU25", "AU26", "AU45")
@@ -43,6 +44,21 @@ def avatar(path):
 def speech():
     wave = np.sin(np.arange(16000) / 16000 * 2 * np.pi * 300) * np.linspace(0, 0.3, 16000)
     return encode_speech(Sound(wave[None].astype(np.float32), 16000))
+
+
+def test_a_training_says_which_units_it_leaves_out(tiny_dataset, tmp_path, caplog):
+    from talking_heads.hmtalker_core import training
+    from talking_heads.hmtalker_core.batches import open_clip
+    from talking_heads.hmtalker_core.dataset import AvatarDataset
+
+    training._tell_left_out(open_clip(AvatarDataset.open(doubted(tiny_dataset, tmp_path / "data", TRUST)), "mel",
+                                      torch.device("cpu"), silent))
+    assert [r.getMessage() for r in caplog.records] == [
+        "Not trained on, since unreliable or unknown in this data set (built-in landmarks): "
+        + " ".join(name for name in AU_NAMES if name not in KNOWN)]
+    caplog.clear()
+    training._tell_left_out(open_clip(AvatarDataset.open(tiny_dataset), "mel", torch.device("cpu"), silent))
+    assert not caplog.records
 
 
 def expression(**units):
