@@ -163,7 +163,9 @@ def capture_film(video: str, out: str, settings: Mapping[str, Any]) -> int:
 
     try:
         with stoppable(lambda: stopped.append(True)):
-            folder = capture(video, out, CaptureSettings(**settings), report=report)
+            checked = CaptureSettings(**settings)
+            _check_beforehand(video, checked)
+            folder = capture(video, out, checked, report=report)
     except Cancelled:
         line.close()
         print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
@@ -173,6 +175,24 @@ def capture_film(video: str, out: str, settings: Mapping[str, Any]) -> int:
     print((folder / "report.txt").read_text("utf8"))
     print(f"{folder}  (see {folder / 'report.png'}; {time.perf_counter() - started:.0f} s)")
     return OK
+
+
+def _check_beforehand(video: str, settings: Any) -> None:
+    """Finds what a capture would only stumble over after minutes of work: the encoder's name, and a table of action units that
+    cannot be read or belongs to another film.
+
+    Raises:
+        TalkingHeadsError: one of them.
+    """
+    from ..media_core.capture.settings import film_fingerprint
+    from ..media_core.face.au_files import read_action_units_file
+    from ..media_core.speech import get_encoder
+    from ..media_core.video import probe
+
+    get_encoder(settings.encoder)
+    if settings.expression is not None:
+        film_fingerprint(video)  # its errors tell an absent film from an empty one
+        read_action_units_file(settings.expression, settings.fps, round(probe(video).duration * settings.fps))
 
 
 def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int, device: str | None, resume: bool,
@@ -202,6 +222,8 @@ def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int
         return INTERRUPTED
     finally:
         line.close()
+    print(out)
     quality = avatar.config.get("quality")
-    print(f"{out}" + (f"  {quality}" if quality else ""))
+    if quality:
+        print(f"PSNR of the head, on {quality['frames']} frames not trained on: {quality['head_psnr']:.1f} dB")
     return OK

@@ -237,7 +237,7 @@ def _units(e: Evidence) -> Finding:
     lots = {"unreliable": [n for n in expression.unreliable if known[n]], "not measured": [n for n in AU_NAMES if not known[n]]}
     left = len(AU_NAMES) - sum(map(len, lots.values()))
     notes = [f"{word}: {' '.join(name[2:] for name in names)}" for word, names in lots.items() if names]
-    value = "; ".join([f"{left} of {len(AU_NAMES)} to be trained on ({expression.source})", *notes])
+    value = "; ".join([f"{left} of {len(AU_NAMES)} to be trained on, by {expression.source}", *notes])
     return Finding("action units", value, UNKNOWN if notes else GOOD, "training leaves these out; where they matter, measure them "
                    "with OpenFace or the like and capture again with its table" if notes else "")
 
@@ -264,7 +264,8 @@ def _sound(e: Evidence) -> tuple[Finding, Finding]:
 
 def _sync(offset: SoundOffset, e: Evidence) -> Finding:
     if not offset.decided:
-        return Finding("sound offset", f"undecided (correlation {offset.score:.2f})", UNKNOWN)
+        why = f"best correlation {offset.score:.2f}" if any(offset.scores) else "too little speech, or too few frames"
+        return Finding("sound offset", f"undecided: {why}", UNKNOWN)
     milliseconds = round(1000 * offset.frames / e.track.fps)
     verdict = _graded(abs(offset.frames), 4, 2)
     side = "after" if offset.frames > 0 else "before"

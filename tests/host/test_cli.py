@@ -237,6 +237,23 @@ def test_capture_that_cannot_be(options, code, word, tmp_path, monkeypatch, caps
     assert word in told and "Traceback" not in told and not Path("set").exists()
 
 
+@pytest.mark.parametrize("options, word", [
+    (["--encoder", "wav9"], "must be one of mel"), (["--au", "other.csv"], "must have columns such as OpenFace"),
+    (["--au", "long.csv"], "long.csv"),
+])
+def test_capture_looks_at_what_else_is_given_before_the_long_work(options, word, tmp_path, monkeypatch, capsys):
+    from capture_film import placed, talk, write_film
+
+    said = talk(1.4)
+    monkeypatch.chdir(tmp_path)
+    write_film(tmp_path / "me.mp4", placed(said, 144, 144, 8, 8)[0], sound=said.sound)
+    Path("other.csv").write_text("a,b\n1,2\n")
+    Path("long.csv").write_text("frame,timestamp,success,AU01_r\n" + "".join(f"{i + 1},{i / 25:.3f},1,2\n" for i in range(200)))
+    assert cli.main(["capture", "me.mp4", "set", *options]) == 1
+    told = capsys.readouterr().err
+    assert word in told and "Capture:" not in told and not Path("set").exists()
+
+
 def test_a_stopped_capture_tells_that_it_goes_on(tmp_path, capsys, monkeypatch):
     from capture_film import Oracle, placed, talk, write_film
     from talking_heads.media_core.capture import tracking

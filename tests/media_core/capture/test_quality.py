@@ -69,7 +69,7 @@ def test_a_still_silent_face_is_not_worth_filming():
     hush = Sound(np.zeros_like(sound.waveform), sound.sample_rate)
     report = quality_report(evidence(track=still, sound=hush, speech=encode_speech(hush)))
     poor = {f.name for f in report.findings if f.verdict == "poor"}
-    assert poor == {"lip opening", "sound level"} and finding(report, "sound offset").value.startswith("undecided")
+    assert poor == {"lip opening", "sound level"} and finding(report, "sound offset").value == "undecided: too little speech, or too few frames"
     assert finding(report, "head turning").verdict == finding(report, "blinks").verdict == "fair"
     assert report.advice[0].startswith("lip opening") and report.verdict == "poor"
 
@@ -83,7 +83,7 @@ def test_units_that_training_leaves_out_are_named():
     au = track.expression.au.nan_to_num().clone()
     table = replace(track, expression=track.expression.with_data(au, reliability=None, source="openface"))
     found = finding(quality_report(evidence(track=table)), "action units")
-    assert (found.value, found.verdict, found.advice) == ("17 of 17 to be trained on (openface)", "good", "")
+    assert (found.value, found.verdict, found.advice) == ("17 of 17 to be trained on, by openface", "good", "")
     au[:, 3] = torch.nan
     partial = replace(table, expression=table.expression.with_data(au))
     assert finding(quality_report(evidence(track=partial)), "action units").value.endswith("not measured: 05")
