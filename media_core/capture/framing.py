@@ -74,7 +74,7 @@ class Likeness:
 
     crop: FaceCrop
     shape: RigidShape    # of the person, with the focal length
-    fingerprint: str     # changes with either
+    fingerprint: str     # changes with either, and with the points of the skull that poses are measured by
 
     def crop_for(self, image_size: tuple[int, int], size: int) -> FaceCrop:
         """The same square for frames of `size` px.
@@ -100,6 +100,8 @@ def like_dataset(folder: str | Path) -> Likeness:
     import hashlib
     import json
 
+    from .pictures import ANCHORS
+
     folder = Path(folder)
     manifest = read_json(folder / MANIFEST)
     if "crop" not in manifest:
@@ -107,6 +109,7 @@ def like_dataset(folder: str | Path) -> Likeness:
                               f"{folder} is none", "Choose another folder, or finish its capture")
     crop, shape = FaceCrop.from_dict(manifest["crop"]), FaceTrack.load(folder / "track.safetensors").shape
     digest = hashlib.sha256(json.dumps(crop.to_dict(), sort_keys=True).encode())
+    digest.update(str(manifest.get("checksums", {}).get(ANCHORS, "")).encode())
     digest.update(f"{shape.focal} {shape.image_size}".encode() + shape.points.tobytes())
     return Likeness(crop, shape, digest.hexdigest())
 

@@ -69,15 +69,11 @@ def grey(folder: Path, index: int) -> np.ndarray:  # uint8 [H, W]
     """A written frame without its colours.
 
     Raises:
-        FileFormatError: it is gone or no picture.
+        FileFormatError: absent or no picture.
     """
     import cv2
 
-    image = cv2.imread(str(folder / FRAME.format(index)), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise FileFormatError("The frames written so far must stay while a film is captured",
-                              f"{FRAME.format(index)} in {folder} cannot be read", "Run the capture again into a new folder")
-    return image
+    return _decoded(folder / FRAME.format(index), cv2.IMREAD_GRAYSCALE)
 
 
 def known_anchors(folder: Path, image_size: tuple[int, int]) -> tuple[Anchors, list[np.ndarray]] | None:
@@ -202,13 +198,20 @@ def read_picture(path: Path) -> np.ndarray:  # uint8 [H, W, 3] RGB
     """
     import cv2
 
+    return cv2.cvtColor(_decoded(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def _decoded(path: Path, kind: int) -> np.ndarray:
+    """As OpenCV has it. The file is read by Python: on Windows OpenCV opens none whose name has letters beyond the code page."""
+    import cv2
+
     data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.zeros(0, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    picture = cv2.imdecode(data, kind) if data.size else None
     if picture is None:
         came = f"{path} cannot be read" if path.is_file() else f"no file at {path}"
         raise FileFormatError("Every picture of the data set must be there and readable", came,
                               "Make or copy it again; the capture then goes on")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    return picture
 
 
 def _read_masks(folder: Path, i: int) -> FrameMasks:

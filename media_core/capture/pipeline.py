@@ -1,21 +1,24 @@
 """A film of a person to a folder that avatars are trained on: one call, stage after stage, each continued where it stopped.
 
 Stages: (segment ->) track -> frames -> measure -> (masks -> background -> layers ->) sound -> tables -> report -> manifest.
-Memory does not grow with the film but for its sound and 68 points a frame. Source: spec/capture.md 0, spec/hmtalker.md 2.11-2.13.
+Memory does not grow with the film but for its sound, 68 points a frame and, while measuring, up to 240 followed corners a frame.
+Source: spec/capture.md 0, spec/hmtalker.md 2.11-2.13.
 """
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import numpy as np
 
 from ..dataset_folder import MANIFEST, read_json, writing
-from ..errors import FileFormatError
+from ..errors import FileFormatError, TalkingHeadsError
 from ..face.crop import FaceCrop
-from ..face.landmarks import RawTrack, fill_missing, smooth_points
+from ..face.landmarks import FaceTracker, RawTrack, fill_missing, smooth_points
 from ..face.steady import WINDOW, Anchors, steady
 from ..face.track import FaceTrack, measure
 from ..progress import Report, silent
@@ -25,7 +28,7 @@ from .framing import Likeness, frame_face, like_dataset
 from .manifest import write_manifest
 from .record import Record
 from .report import Shown, write_report
-from .segment import pick_segment
+from .segment import RATE, pick_segment
 from .settings import CaptureSettings, film_fingerprint, fingerprint
 from .stages import Progress
 from .tracking import RAW, given_track, track_film
@@ -71,6 +74,7 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
     if not info.has_sound:
         raise FileFormatError("The film must have sound: an avatar learns its lips from it", f"{film.name} has none",
                               "Film again with the microphone on, or add the sound to the film first")
+    _check_regions(inputs, info)
     request = _request(settings, inputs, print_of_film)
     if read_json(folder / MANIFEST).get("request") == request:
         return folder
@@ -78,6 +82,13 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
         record = Record.open(folder, print_of_film, film.name)
         _Job(film, folder, settings, inputs, info, record, Progress(report, _stages(settings)), request).run()
     return folder
+
+
+def _check_regions(inputs: Inputs, info: VideoInfo) -> None:
+    for name, mask in (("region", inputs.region), ("person", inputs.person)):
+        if mask is not None and (np.ndim(mask) != 3 or len(mask) == 0 or np.shape(mask)[1:] != (info.height, info.width)):
+            raise TalkingHeadsError(f"The mask of the {name} must be as large as the film, [1 or frames, {info.height}, "
+                                    f"{info.width}]", f"{list(np.shape(mask))}", "Draw it over the film's own frames, unscaled")
 
 
 def _stages(settings: CaptureSettings) -> tuple[str, ...]:
@@ -114,15 +125,15 @@ class _Job:
         settings, likeness = self.settings, None if self.settings.like is None else like_dataset(self.settings.like)
         first, stop = self._segment()
         raw = self._track(first, stop)
-        known, kept, filled = fill_missing(raw, settings.policy)
+        known, kept, filled = fill_missing(raw, settings.policy, first)
         crop = frame_face(known.points, self._size, settings.size) if likeness is None else \
             likeness.crop_for(self._size, settings.size)
         cuts = _joints(raw.cuts, kept)
         squared = replace(known, points=smooth_points(crop.to_crop(known.points).astype(np.float32), known.fps, cuts),
                           image_size=(settings.size, settings.size), cuts=cuts)
-        source = first + kept
+        source, frames = first + kept, len(kept)
         self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: pictures.write_frames(
-            self.folder, self.film, settings.fps, source, crop, squared.points, step))
+            self.folder, self.film, settings.fps, source, crop, squared.points, step), frames)
         self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("frames",),
                     lambda step: tables.save_measured(self.folder, *self._measured(squared, likeness, source, step)))
         track = FaceTrack.load(self.folder / tables.TRACK)
@@ -134,7 +145,7 @@ class _Job:
         self._stage("sound", ("encoder", "fps"), ("track",), lambda step: tables.write_sound(
             self.folder, tables.film_part(self.film, first, len(raw.points), settings.fps), len(raw.points), settings.fps,
             settings.encoder, step))
-        self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step))
+        self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step), frames)
         shown = Shown(track, kept, crop, raw, first)
         self._stage("report", (), ("sound", "tables", *(MASKED[-1:] if settings.masks else ())),
                     lambda step: write_report(self.folder, self.film, shown, settings, step))
@@ -145,12 +156,16 @@ class _Job:
     def _size(self) -> tuple[int, int]:
         return self.info.height, self.info.width
 
-    def _stage(self, name: str, own: tuple[str, ...], after: tuple[str, ...], make: Callable[[Callable], Any]) -> None:
-        """Runs `make(step)` unless the stage is done for the same settings; what it returns is kept in the record."""
+    def _stage(self, name: str, own: tuple[str, ...], after: tuple[str, ...], make: Callable[[Callable], Any],
+               frames: int = 0) -> None:
+        """Runs `make(step)` unless the stage is done for the same settings; what it returns is kept in the record.
+
+        `frames` is how many of each file there must be that is written once a frame.
+        """
         def step(done: int, total: int, info: Any = None, preview: np.ndarray | None = None) -> None:
             self.progress(name, done, total, info, preview)
 
-        if self.record.pending(name, {key: self.request[key] for key in own}, *after):
+        if self.record.pending(name, {key: self.request[key] for key in own}, *after, frames=frames):
             step(0, 1)
             self.record.finish(name, make(step))
         step(1, 1)
@@ -162,12 +177,22 @@ class _Job:
             return 0, None
         if isinstance(segment, (int, float)):
             def pick(step: Callable) -> list[float]:
-                found = pick_segment(self.film, float(segment), tracker=self.inputs.tracker,
-                                     report=lambda done, total, info, preview: step(done, total, None, preview))
+                def tell(done: int, total: int, info: Any, preview: np.ndarray | None) -> None:
+                    step(done, total, None, preview)
+                found = pick_segment(self.film, float(segment), tracker=self._tracker(), masks=self._regions(RATE),
+                                     landmarks=self.inputs.landmarks, report=tell)
                 return [found.start, found.stop]
-            self._stage("segment", ("segment",), (), pick)
+            self._stage("segment", ("segment", "face_index", "order", "landmarks", "region"), (), pick)
             segment = self.record.result("segment")
         return round(segment[0] * fps), round(segment[1] * fps)
+
+    def _tracker(self) -> Callable:
+        return self.inputs.tracker or FaceTracker(face_index=self.settings.face_index, order=self.settings.order)
+
+    def _regions(self, rate: float) -> Iterator[np.ndarray] | None:
+        """Where the face is looked for in each frame of the film at `rate`; None: everywhere."""
+        region, fps = self.inputs.region, self.settings.fps
+        return None if region is None else (region[min(int((i + 0.5) / rate * fps), len(region) - 1)] for i in count())
 
     def _track(self, first: int, stop: int | None) -> RawTrack:
         settings = self.settings
@@ -177,7 +202,7 @@ class _Job:
                 given_track(self.inputs.landmarks, self._size, settings.fps, first, stop).save(self.folder / RAW)
                 return
             total = max(1, (round(self.info.duration * settings.fps) if stop is None else stop) - first)
-            track_film(self.folder, self.film, settings, first, stop, total, self.inputs.region, self.inputs.tracker, step)
+            track_film(self.folder, self.film, settings, first, stop, total, self.inputs.region, self._tracker(), step)
 
         self._stage("track", ("film", "version", "fps", "face_index", "order", "segment", "landmarks", "region"), (), make)
         return RawTrack.load(self.folder / RAW)
@@ -191,17 +216,19 @@ class _Job:
         track = measure(squared, focal=settings.focal, shape=shape, smoothing=settings.smoothing, expression=expression)
         if not settings.steady:
             return track, None
+        steadied = partial(steady, track, lambda i: pictures.grey(self.folder, i), cuts=squared.cuts,
+                           window=min(WINDOW, settings.smoothing), step=step)
         known = None if settings.like is None else pictures.known_anchors(Path(settings.like), track.image_size)
-        track, anchors = steady(track, lambda i: pictures.grey(self.folder, i), known=known, cuts=squared.cuts,
-                                window=min(WINDOW, settings.smoothing), step=step)
-        return track, anchors if known is None else None
+        if known is not None and (shared := steadied(known=known))[1] is not None:
+            return shared[0], None
+        return steadied()  # also where the other film's corners cannot be found again
 
     def _masks(self, source: np.ndarray, crop: FaceCrop, squared: RawTrack) -> None:
-        size, count = self.settings.size, len(source)
+        size, frames = self.settings.size, len(source)
         self._stage("masks", ("person", "parsing"), ("frames",), lambda step: pictures.write_masks(
-            self.folder, squared.points, size, self.inputs.person, crop, source, self.settings.parsing, step))
-        self._stage("background", (), ("masks",), lambda step: pictures.write_background(self.folder, count, size, step))
-        self._stage("layers", (), ("background",), lambda step: pictures.write_layers(self.folder, count, step))
+            self.folder, squared.points, size, self.inputs.person, crop, source, self.settings.parsing, step), frames)
+        self._stage("background", (), ("masks",), lambda step: pictures.write_background(self.folder, frames, size, step))
+        self._stage("layers", (), ("background",), lambda step: pictures.write_layers(self.folder, frames, step), frames)
 
     def _facts(self, shown: Shown, filled: np.ndarray) -> dict[str, Any]:
         """What the manifest says besides the request and the checksums."""
@@ -211,7 +238,8 @@ class _Job:
                          "seconds": info.duration},
                 "first_frame": shown.first, "crop": shown.crop.to_dict(), "focal": track.pose.focal,
                 "au_reliability": None if reliability is None else list(reliability), "au_source": track.expression.source,
-                "missing": shown.missing, "filled": np.flatnonzero(filled).tolist(), "cuts": list(shown.raw.cuts),
+                "missing": shown.missing, "filled": np.flatnonzero(filled).tolist(),
+                "cuts": [shown.first + cut for cut in shown.raw.cuts],
                 "sound_frames": len(shown.raw.points), "quality": self.record.result("report")}
 
 

@@ -19,7 +19,7 @@ OUTPUTS = {  # stage -> what it writes; "{}" stands for a frame's number
     "segment": (),
     "track": ("raw_track.safetensors", "raw_track.partial.safetensors"),
     "frames": ("ori_imgs/{}.jpg",),
-    "measure": ("track.safetensors", "landmarks_canonical.safetensors"),
+    "measure": ("track.safetensors", "landmarks_canonical.safetensors", "anchors.safetensors"),
     "masks": ("parsing/{}.png", "teeth_mask/{}.npy"),
     "background": ("bc.jpg",),
     "layers": ("gt_imgs/{}.jpg", "torso_imgs/{}.png"),
@@ -27,6 +27,7 @@ OUTPUTS = {  # stage -> what it writes; "{}" stands for a frame's number
     "tables": ("ori_imgs/{}.lms", "au.csv", "transforms_train.json", "transforms_val.json"),
     "report": ("report.png", "report.txt"),
 }
+OPTIONAL = ("raw_track.partial.safetensors", "anchors.safetensors")  # what a finished stage need not have left
 
 
 class Record:
@@ -47,7 +48,8 @@ class Record:
         """
         folder.mkdir(parents=True, exist_ok=True)
         old = read_json(folder / REQUEST)
-        if old.get("kind") != KIND and any(folder.iterdir()):
+        others = (path for path in folder.iterdir() if path.is_dir() or not path.name.startswith("."))  # hidden: of a killed run
+        if old.get("kind") != KIND and any(others):
             raise TalkingHeadsError("The folder for a captured data set must be new, empty or one of this film",
                                     f"{folder} holds other files", "Choose another folder")
         if old and (old.get("film"), old.get("version")) != (film, VERSION):
@@ -57,12 +59,14 @@ class Record:
                                     f"{came} ({old.get('name', '?')}, not {name})", "Choose another folder, or delete that one")
         return cls(folder, film, old.get("name", name), dict(old.get("stages", {})))
 
-    def pending(self, stage: str, own: Mapping[str, Any], *after: str) -> bool:
-        """Whether `stage` has something to do. With another key than before, its older files are removed.
+    def pending(self, stage: str, own: Mapping[str, Any], *after: str, frames: int = 0) -> bool:
+        """Whether `stage` has something to do: also when somebody deleted what it had made. With another key than before, its
+        older files are removed.
 
         Args:
             own: the stage's own settings, as JSON can hold them.
             after: stages it builds on.
+            frames: how many of each file there must be that is written once a frame.
         """
         parts = [stage, own, [self.stages[name]["key"] for name in after]]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
@@ -70,10 +74,17 @@ class Record:
         if entry.get("key") != key:
             self.drop(stage)
             entry = self.stages[stage] = {"key": key, "done": False}
+        entry["done"] = entry["done"] and self._whole(stage, frames)
         if not entry["done"]:
             (self.folder / MANIFEST).unlink(missing_ok=True)
             self._write()
         return not entry["done"]
+
+    def _whole(self, stage: str, frames: int) -> bool:
+        """Whether all is there that the finished stage left."""
+        patterns = [pattern for pattern in OUTPUTS[stage] if pattern not in OPTIONAL]
+        names = [pattern.format(i) for pattern in patterns for i in (range(frames) if "{}" in pattern else range(1))]
+        return all(any(self.folder.glob(name)) if "*" in name else (self.folder / name).is_file() for name in names)
 
     def finish(self, stage: str, result: Any = None) -> None:
         """Marks `stage` as done; `result` is a small JSON value that later runs ask for."""

@@ -73,7 +73,7 @@ def _looks(folder: Path, track: FaceTrack, tell: Callable[[int, int], None]) -> 
         picture = read_picture(folder / FRAME.format(i))
         points = track.landmarks.points[i, FEATURES, :2].numpy()
         (left, top), (right, bottom) = np.floor(points.min(axis=0)).astype(int), np.ceil(points.max(axis=0)).astype(int)
-        face = picture[max(top, 0):bottom, max(left, 0):right]
+        face = picture[max(top, 0):max(bottom, 0), max(left, 0):max(right, 0)]
         tell(done, len(numbers))
         if min(face.shape[:2]) < 16:
             continue

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import Callable, Iterable, NamedTuple
 
 import numpy as np
 
 from ..audio import Sound
 from ..errors import TalkingHeadsError
 from ..face.geometry import OUTER_CORNERS, inter_ocular
+from ..face.raw_track import RawTrack
 from ..face.track import FaceTrack
 from ..metrics import lip_aperture
 from ..progress import Report, silent
@@ -50,7 +51,8 @@ class _Curves:
 
 
 def pick_segment(source: str | os.PathLike | FaceTrack, seconds: float = 30.0, *, sound: Sound | None = None,
-                 tracker: Callable | None = None, report: Report = silent) -> Segment:
+                 tracker: Callable | None = None, masks: Iterable[np.ndarray] | None = None, landmarks: RawTrack | None = None,
+                 report: Report = silent) -> Segment:
     """The most informative `seconds` of a film.
 
     Args:
@@ -58,6 +60,8 @@ def pick_segment(source: str | os.PathLike | FaceTrack, seconds: float = 30.0, *
         seconds: how long a part is wanted; a film no longer than that is taken whole.
         sound: of the film, from its first frame on; read from the film when not given.
         tracker: finds the face (`FaceTracker`); made when not given.
+        masks: bool [H, W] for each frame looked at: where the face is looked for.
+        landmarks: points found by something else over the whole film; the film's frames are then not looked at.
         report: called once for each frame looked at; may cancel.
     Raises:
         TalkingHeadsError: the film cannot be read, has no sound or no face.
@@ -70,7 +74,8 @@ def pick_segment(source: str | os.PathLike | FaceTrack, seconds: float = 30.0, *
         curves = _of_track(source)
     else:
         sound = load_film_sound(source) if sound is None else sound
-        curves = _of_film(Path(source), tracker, report)
+        curves = _of_film(Path(source), tracker, masks, report) if landmarks is None else \
+            _curves(landmarks.points, landmarks.fps, landmarks.cuts)
     if not np.isfinite(curves.opening).any():
         raise TalkingHeadsError("The film must show a face", "none found", "Film the head from the front, in good light")
     return _best(curves, encode_speech(sound, "mel"), seconds)
@@ -81,11 +86,11 @@ def _of_track(track: FaceTrack) -> _Curves:
     return _curves(points, track.fps, ())
 
 
-def _of_film(path: Path, tracker: Callable | None, report: Report) -> _Curves:
+def _of_film(path: Path, tracker: Callable | None, masks: Iterable[np.ndarray] | None, report: Report) -> _Curves:
     from ..face.landmarks import track_frames
 
     total = max(1, round(probe(path).duration * RATE))
-    raw = track_frames(read_frames(path, RATE), RATE, tracker=tracker, total=total, report=report)
+    raw = track_frames(read_frames(path, RATE), RATE, tracker=tracker, total=total, masks=masks, report=report)
     return _curves(raw.points, RATE, raw.cuts)
 
 

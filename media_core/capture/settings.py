@@ -12,6 +12,7 @@ import numpy as np
 from ..audio import FPS
 from ..errors import FileFormatError, TalkingHeadsError
 from ..motion import ExpressionTrack
+from ..speech import get_encoder
 
 POLICIES = ("error", "hold", "interpolate", "skip")
 ORDERS = ("largest", "left")
@@ -48,6 +49,8 @@ class CaptureSettings:
             folder = getattr(self, name)
             if folder is not None and not Path(folder).is_dir():
                 raise FileFormatError(f"The folder given as `{name}` must exist", f"none at {folder}", "Check the name")
+            object.__setattr__(self, name, None if folder is None else Path(folder))
+        get_encoder(self.encoder)
         if isinstance(self.expression, (str, os.PathLike)) and not Path(self.expression).is_file():
             raise FileFormatError("The file of action units must exist", f"none at {self.expression}", "Check the name")
 

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.draw import draw_landmarks
-from ..face.landmarks import CutFinder, FaceTracker, RawTrack
+from ..face.landmarks import CutFinder, RawTrack
 from ..files import load_tensors, save_tensors
 from ..video import read_frames
 from .pipe import ahead
@@ -36,11 +36,11 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
         first, stop: frames of the film, at the data set's rate; `stop` None is the film's end.
         total: frames expected, for the progress.
         region: bool [1 or frames, H, W]: where the face is looked for.
-        tracker: see `capture`.
+        tracker: finds the face; see `capture`. What it remembers is forgotten.
     Raises:
         FileFormatError: the film cannot be decoded, or has too few frames.
     """
-    tracker = FaceTracker(face_index=settings.face_index, order=settings.order) if tracker is None else tracker
+    tracker.reset()
     points, confidence, cuts = _partial(folder)
     begin, size, cut = len(points), (0, 0), CutFinder()
     numbered = enumerate(read_frames(film, settings.fps, max(first + begin - 1, first)), max(begin - 1, 0))

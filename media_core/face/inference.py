@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from .geometry import EYES, LEFT_EYE, MIRROR, MIRROR_EYE, MOUTH, RIGHT_EYE, Similarity, similarity
+from .geometry import LEFT_EYE, MIRROR, MIRROR_EYE, MOUTH, RIGHT_EYE, Similarity, similarity
 from .landmark_net import EYE_SIZE, FACE_SIZE, MOUTH_SIZE, eye_crop, face_crop, load_nets, mouth_crop
 
 BOX_UNIT, BOX_RIGHT, BOX_DOWN = 0.66, 0.0, -0.125  # eye corners' distance and middle in the cascade's box, in box sides (measured)

@@ -334,3 +334,114 @@ def test_stereo_sound_reaches_the_report_unmixed(film, tmp_path):
     target = capture(path, tmp_path / "set", PLAIN, tracker=Oracle(film[1]))
     line = next(line for line in (target / "report.txt").read_text().splitlines() if "sound clipping" in line)
     assert line.startswith("poor")
+
+
+# ------------------------------------------------------------------------------------------------ what goes wrong around it
+
+def test_deleted_parts_are_made_again(film, folder, tmp_path):
+    """As `verify_dataset` advises: without the manifest and the damaged part, the next run makes that part again."""
+    target = capture(film[0], tmp_path / "set", SETTINGS, tracker=Oracle(film[1]))
+    for name in ("manifest.json", "ori_imgs/7.jpg", "ori_imgs/3.lms", "parsing/5.png", "gt_imgs/9.jpg", "au.csv", "aud.wav",
+                 "track.safetensors", "report.txt"):
+        (target / name).unlink()
+    capture(film[0], target, SETTINGS, tracker=never)
+    assert contents(target) == contents(folder)
+
+
+def test_a_temporary_file_of_a_killed_run_is_no_other_file(film, tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/.request.0123456789ab.part.json").write_text("{")
+    assert capture(film[0], tmp_path / "set", PLAIN, tracker=Oracle(film[1])).is_dir()
+
+
+def test_masks_of_another_size_are_told_at_once(film, tmp_path):
+    for wrong in (dict(person=np.ones((1, 80, 120), bool)), dict(face_region=np.ones((160, 240), bool))):
+        with pytest.raises(TalkingHeadsError, match="as large as the film.*160.*240"):
+            capture(film[0], tmp_path / "set", SETTINGS, tracker=never, **wrong)
+    assert not (tmp_path / "set").exists()
+
+
+def test_frame_numbers_are_those_of_the_film(film, tmp_path):
+    settings = replace(PLAIN, segment=(0.4, 2.0))
+    with pytest.raises(TalkingHeadsError, match=": 30-31"):
+        capture(film[0], tmp_path / "set", settings, tracker=Oracle(film[1], (30, 31)))
+
+
+def test_pictures_are_opened_by_python(folder, monkeypatch):
+    """OpenCV itself opens no file on Windows whose name has letters beyond the code page."""
+    import cv2
+    from talking_heads.media_core.capture.pictures import grey, read_picture
+
+    monkeypatch.setattr(cv2, "imread", lambda *_: None)
+    assert grey(folder, 3).shape == (SIZE, SIZE)
+    mean = read_picture(folder / "ori_imgs/3.jpg").astype(float) @ [.299, .587, .114]
+    assert np.abs(grey(folder, 3) - mean).mean() < 2
+
+
+def test_a_folder_of_parsings_may_be_named_by_text(film, folder, tmp_path):
+    settings = replace(SETTINGS, parsing=str(folder / "parsing"), like=str(folder))
+    target = capture(film[0], tmp_path / "set", settings, tracker=Oracle(film[1]))
+    assert (target / "parsing/7.png").read_bytes() == (folder / "parsing/7.png").read_bytes()
+
+
+def test_the_best_segment_is_that_of_the_chosen_face(film, tmp_path, monkeypatch):
+    """Index, order and region count, and landmarks from elsewhere spare the search."""
+    from talking_heads.media_core.capture import pipeline, segment
+
+    made, regions = [], []
+    monkeypatch.setattr(pipeline, "FaceTracker", lambda **which: made.append(which) or Oracle(film[1]))
+    looked = segment._of_film
+
+    def seen(path, tracker, masks, report):
+        kept = list(zip(range(10), masks))
+        regions.extend(int(mask[0, 0]) for _, mask in kept)
+        return looked(path, lambda frame, mask=None: Oracle(film[1])(frame), None, report)
+    monkeypatch.setattr(segment, "_of_film", seen)
+    region = np.ones((FRAMES, 160, 240), bool)
+    region[:, 0, 0] = np.arange(FRAMES) >= 25
+    capture(film[0], tmp_path / "a", replace(PLAIN, segment=2.0, face_index=1, order="left"), face_region=region)
+    assert made == [{"face_index": 1, "order": "left"}] * 2 and regions == [0] * 5 + [1] * 5
+    raw = RawTrack(film[1], np.ones(FRAMES, np.float32), (160, 240), 25.0)
+    monkeypatch.setattr(segment, "_of_film", never)
+    capture(film[0], tmp_path / "b", replace(PLAIN, segment=2.0), face_landmarks=raw)
+
+
+def test_corners_that_cannot_be_found_again_are_replaced(film, folder, tmp_path, monkeypatch):
+    """A film made like another one, in another light, is steadied by its own corners."""
+    from talking_heads.media_core.capture import pictures, pipeline
+
+    calls = []
+    monkeypatch.setattr(pictures, "known_anchors", lambda *_: ("another film's", []))
+
+    def steady(track, picture, known=None, **_):
+        calls.append(known)
+        return track, None
+    monkeypatch.setattr(pipeline, "steady", steady)
+    capture(film[0], tmp_path / "set", replace(PLAIN, like=folder), tracker=Oracle(film[1]))
+    assert calls == [("another film's", []), None]
+
+
+def test_a_set_that_is_measured_otherwise_is_another_one_to_be_like(folder, tmp_path):
+    from talking_heads.media_core.capture.framing import like_dataset
+
+    for name in ("manifest.json", "track.safetensors"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    before, manifest = like_dataset(tmp_path).fingerprint, json.loads((tmp_path / "manifest.json").read_text())
+    manifest["checksums"]["anchors.safetensors"] = "other corners"
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert like_dataset(tmp_path).fingerprint != before
+
+
+def test_an_unknown_encoder_is_told_before_hours_of_work():
+    with pytest.raises(TalkingHeadsError, match="speech encoder"):
+        CaptureSettings(encoder="nobody")
+
+
+def test_light_is_not_measured_where_the_face_is_outside(folder):
+    from talking_heads.media_core.capture.report import _looks
+
+    track = FaceTrack.load(folder / "track.safetensors")
+    points = track.landmarks.points.clone()
+    points[..., 1] -= 1.2 * SIZE  # as in a film made like one in which the person sat elsewhere
+    blur, (light, _) = _looks(folder, replace(track, landmarks=track.landmarks.with_data(points)), lambda *_: None)
+    assert np.isnan(blur) and np.isnan(light)
