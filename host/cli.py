@@ -55,11 +55,12 @@ def parser() -> argparse.ArgumentParser:
 def _capture_options(capture: argparse.ArgumentParser) -> None:
     add = capture.add_argument
     add("video", metavar="VIDEO", help="any film FFmpeg reads, with sound")
-    add("out", metavar="OUT", help="the folder; an interrupted capture into it goes on")
+    add("out", metavar="OUT", help="the folder; an interrupted capture into it goes on; report.png in it says what to film again")
     add("--size", type=int, default=512, metavar="PX", help="sides of the frames (default: 512)")
     add("--fps", type=float, default=25.0, help="frames a second of the data set (default: 25, as the models)")
     add("--policy", default="error", choices=["error", "hold", "interpolate", "skip"],
-        help="what becomes of frames without a face (default: error)")
+        help="frames without a face: stop and name them (error), keep the last face (hold), go straight to the next one "
+             "(interpolate), or leave them out (skip) (default: error)")
     add("--face-index", type=int, default=0, metavar="N", help="which of several faces (default: 0)")
     add("--order", default="largest", choices=["largest", "left"], help="how faces are counted (default: largest)")
     add("--focal", type=float, metavar="PX", help="the camera's focal length at the frames' size (default: 2.2 SIZE)")

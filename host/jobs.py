@@ -159,7 +159,8 @@ def capture_film(video: str, out: str, settings: Mapping[str, Any]) -> int:
     def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
         if stopped:
             raise Cancelled("stopped by Ctrl-C")
-        line.show(f"Capture: {info['stage']}", info["frame"], info["frames"], f"{100 * done / total:.0f} % of all")
+        counted = (info["frame"], info["frames"]) if info["frames"] > 1 else (0, 0)  # a stage's begin and end count nothing
+        line.show(f"Capture: {info['stage']}", *counted, f"{100 * done / total:.0f} % of all")
 
     try:
         with stoppable(lambda: stopped.append(True)):

@@ -1,6 +1,7 @@
 """A face in a film or a picture to tracks: landmarks, action units and pose."""
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,15 @@ class TrackFace(io.ComfyNode):
     @classmethod
     def execute(cls, fps: float, face_index: int, order: str, policy: str, focal: float, smoothing: int, video: Any = None,
                 images: Any = None, face_landmarks: Any = None, mask: Any = None) -> io.NodeOutput:
-        from ..media_core.face.landmarks import fill_missing
+        from ..media_core.face.landmarks import fill_missing, smooth_points
         from ..media_core.face.track import measure
 
         raw, shapes = _followed(video, images, face_landmarks, mask, fps, face_index, order)
         whole, kept, filled = fill_missing(raw, policy)
+        gaps = {at for at in range(1, len(kept)) if kept[at] - kept[at - 1] > 1}  # where frames were left out
+        whole = replace(whole, cuts=tuple(sorted({*whole.cuts, *gaps})))
+        if smoothing:  # as a capture does
+            whole = replace(whole, points=smooth_points(whole.points, whole.fps, whole.cuts))
         expression = _expression_from(shapes, kept, whole.fps)
         track = measure(whole, focal=focal or None, smoothing=smoothing, expression=expression)
         about = _about(track, raw, len(kept), int(filled.sum()), "face landmarks" if face_landmarks else BUILT_IN)

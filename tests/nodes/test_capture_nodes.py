@@ -84,6 +84,14 @@ def test_a_video_is_tracked(host, base, truth):
     assert not host.run(nodes).executed, "all of it comes from the cache"
 
 
+def test_smoothing_steadies_the_jaw_and_leaves_lips_and_lids(host, base):
+    kept = collector(host)
+    ok(host.run({"film": FILM, "track": TRACK, "raw": changed(TRACK, smoothing=0), "a": keep("track", 1), "b": keep("raw", 1)}))
+    shaken, steady = sorted((track.points[..., :2].double() for track in kept), reverse=True,
+                            key=lambda points: float(points[:, :17].diff(n=2, dim=0).abs().mean()))
+    assert torch.equal(shaken[:, 36:], steady[:, 36:]) and not torch.equal(shaken[:, :17], steady[:, :17])
+
+
 def test_frames_and_other_rates(host, base, truth):
     kept = collector(host)
     frames = changed(TRACK, images=["parts", 0])
