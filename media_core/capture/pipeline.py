@@ -74,7 +74,7 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
     if not info.has_sound:
         raise FileFormatError("The film must have sound: an avatar learns its lips from it", f"{film.name} has none",
                               "Film again with the microphone on, or add the sound to the film first")
-    _check_regions(inputs, info)
+    _check_inputs(settings, folder, inputs, info)
     request = _request(settings, inputs, print_of_film)
     if read_json(folder / MANIFEST).get("request") == request:
         return folder
@@ -84,7 +84,11 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
     return folder
 
 
-def _check_regions(inputs: Inputs, info: VideoInfo) -> None:
+def _check_inputs(settings: CaptureSettings, folder: Path, inputs: Inputs, info: VideoInfo) -> None:
+    """What can be told before anything is written."""
+    if settings.like is not None and settings.like.resolve() == folder.resolve():
+        raise TalkingHeadsError("The data set to be like must be another one than that which is written", f"{folder} is both",
+                                "Write into a new folder, or leave `like` out")
     for name, mask in (("region", inputs.region), ("person", inputs.person)):
         if mask is not None and (np.ndim(mask) != 3 or len(mask) == 0 or np.shape(mask)[1:] != (info.height, info.width)):
             raise TalkingHeadsError(f"The mask of the {name} must be as large as the film, [1 or frames, {info.height}, "

@@ -445,3 +445,10 @@ def test_light_is_not_measured_where_the_face_is_outside(folder):
     points[..., 1] -= 1.2 * SIZE  # as in a film made like one in which the person sat elsewhere
     blur, (light, _) = _looks(folder, replace(track, landmarks=track.landmarks.with_data(points)), lambda *_: None)
     assert np.isnan(blur) and np.isnan(light)
+
+
+def test_a_set_cannot_be_like_itself(folder, film):
+    before = contents(folder)
+    with pytest.raises(TalkingHeadsError, match="must be another one"):
+        capture(film[0], folder, replace(SETTINGS, like=folder), tracker=never)
+    assert contents(folder) == before
