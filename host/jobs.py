@@ -179,18 +179,16 @@ def capture_film(video: str, out: str, settings: Mapping[str, Any]) -> int:
 
 
 def _check_beforehand(video: str, settings: Any) -> None:
-    """Finds what a capture would only stumble over after minutes of work: the encoder's name, and a table of action units that
-    cannot be read or belongs to another film.
+    """Finds what a capture would only stumble over after minutes of work: a table of action units that cannot be read or belongs
+    to another film.
 
     Raises:
-        TalkingHeadsError: one of them.
+        TalkingHeadsError: it does.
     """
     from ..media_core.capture.settings import film_fingerprint
     from ..media_core.face.au_files import read_action_units_file
-    from ..media_core.speech import get_encoder
     from ..media_core.video import probe
 
-    get_encoder(settings.encoder)
     if settings.expression is not None:
         film_fingerprint(video)  # its errors tell an absent film from an empty one
         read_action_units_file(settings.expression, settings.fps, round(probe(video).duration * settings.fps))

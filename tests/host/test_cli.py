@@ -208,17 +208,18 @@ def test_help_imports_nothing_heavy():
 
 def test_capture_writes_a_folder_and_prints_its_report(tmp_path, capsys, monkeypatch):
     from capture_film import Oracle, placed, talk, write_film
-    from talking_heads.media_core.capture import tracking
+    from talking_heads.media_core.capture import pipeline
 
     said = talk(1.4)
     frames, points = placed(said, 144, 144, 8, 8)
     film = write_film(tmp_path / "me.mp4", frames, sound=said.sound)
-    monkeypatch.setattr(tracking, "FaceTracker", lambda **options: Oracle(points, missing=(4,)))
+    monkeypatch.setattr(pipeline, "FaceTracker", lambda **options: Oracle(points, missing=(4,)))
     command = ["capture", str(film), str(tmp_path / "set"), "--size", "64", "--no-masks"]
     assert cli.main(command) == 1
     assert "no face in 1 of 35 frames: 4" in capsys.readouterr().err
     assert cli.main([*command, "--policy", "skip", "--segment", "0.04", "1.24"]) == 0
     told = capsys.readouterr()
+    assert "to be trained on, by built-in" in told.out and "unreliable: 0" in told.out
     assert "verdict: poor" in told.out and str(tmp_path / "set" / "report.png") in told.out
     assert "Capture: finding the face" in told.err and "Capture: checksums" in told.err
     assert json.loads((tmp_path / "set" / "manifest.json").read_text())["frames"] == 29
@@ -238,7 +239,7 @@ def test_capture_that_cannot_be(options, code, word, tmp_path, monkeypatch, caps
 
 
 @pytest.mark.parametrize("options, word", [
-    (["--encoder", "wav9"], "must be one of mel"), (["--au", "other.csv"], "must have columns such as OpenFace"),
+    (["--encoder", "wav9"], "must be one of mel"), (["--like", "set"], "`like` must exist"), (["--au", "other.csv"], "must have columns such as OpenFace"),
     (["--au", "long.csv"], "long.csv"),
 ])
 def test_capture_looks_at_what_else_is_given_before_the_long_work(options, word, tmp_path, monkeypatch, capsys):
@@ -256,7 +257,7 @@ def test_capture_looks_at_what_else_is_given_before_the_long_work(options, word,
 
 def test_a_stopped_capture_tells_that_it_goes_on(tmp_path, capsys, monkeypatch):
     from capture_film import Oracle, placed, talk, write_film
-    from talking_heads.media_core.capture import tracking
+    from talking_heads.media_core.capture import pipeline
 
     said = talk(1.4)
     frames, points = placed(said, 144, 144, 8, 8)
@@ -269,6 +270,6 @@ def test_a_stopped_capture_tells_that_it_goes_on(tmp_path, capsys, monkeypatch):
             return super().__call__(frame, mask)
 
     made = []
-    monkeypatch.setattr(tracking, "FaceTracker", lambda **options: made.append(Pressed(points)) or made[-1])
+    monkeypatch.setattr(pipeline, "FaceTracker", lambda **options: made.append(Pressed(points)) or made[-1])
     assert cli.main(["capture", str(film), str(tmp_path / "set")]) == 130
     assert "continues where it stopped" in capsys.readouterr().err and len(made[0].seen) <= 7
