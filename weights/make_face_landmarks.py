@@ -95,6 +95,21 @@ def rate_at(step: int, steps: int, peak: float) -> float:
     return float(peak * (.02 + .98 * (1 - np.cos(np.pi * share)) / 2))
 
 
+def begun(template: np.ndarray) -> tuple[net.LandmarkNets, net.LandmarkNets]:  # [68, 2]
+    """Networks that give the mean face whatever they see: to be trained, and their slow average."""
+    fast, slow = net.LandmarkNets(), net.LandmarkNets()
+    fast.template.copy_(torch.from_numpy(template))
+    slow.load_state_dict(fast.state_dict())
+    with torch.no_grad():
+        crop = net.face_crop(template, template)
+        fast.face.head.bias[:136] = torch.from_numpy(crop(template) / net.FACE_SIZE).float().flatten()
+        for part in (fast.mouth, fast.eye):
+            part.head.bias.fill_(.5)
+        for part in (fast.face, fast.mouth, fast.eye):
+            part.head.weight.mul_(.1)
+    return fast, slow
+
+
 def train(args: argparse.Namespace) -> None:
     import cv2
 
@@ -107,16 +122,7 @@ def train(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(1)
     judge = Sampler(held, template)
     test = collated([judge(rng, i, 1)[0] for i in range(0, len(held), max(1, len(held) // 400))])
-    fast, slow = net.LandmarkNets(), net.LandmarkNets()
-    fast.template.copy_(torch.from_numpy(template))
-    slow.load_state_dict(fast.state_dict())
-    with torch.no_grad():
-        crop = net.face_crop(template, template)
-        fast.face.head.bias[:136] = torch.from_numpy(crop(template) / net.FACE_SIZE).float().flatten()
-        for part in (fast.mouth, fast.eye):
-            part.head.bias.fill_(.5)
-        for part in (fast.face, fast.mouth, fast.eye):
-            part.head.weight.mul_(.1)
+    fast, slow = begun(template)
     optimiser = torch.optim.AdamW(fast.parameters(), args.rate, weight_decay=1e-3)
     state, begin = args.renders / "state.pt", 0
     if state.exists():
