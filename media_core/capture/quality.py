@@ -6,11 +6,11 @@ like (spec/hmtalker.md 1.6), not from a study.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 
 from ..audio import Sound
+from ..face.raw_track import listed
 from ..face.track import FaceTrack
 from ..metrics import eye_aperture, lip_aperture
 from ..motion import AU_NAMES
@@ -22,7 +22,6 @@ _ORDER = (GOOD, UNKNOWN, FAIR, POOR)
 _SHUT = 0.55          # of the open eyes' aperture: below it the lids count as shut
 _LONGEST_BLINK = 1.0  # s; longer is sleep, or a look down
 _CLIPPED = 0.995      # of full scale
-_LISTED = 12          # frame numbers named
 _LEVEL_ROW = 0.02     # s, pieces the loudness is measured over
 
 
@@ -110,18 +109,6 @@ def blinks(eyes: np.ndarray, fps: float) -> list[int]:
     shut = np.concatenate([[False], eyes < _SHUT * np.percentile(eyes, 90), [False]])
     first, after = np.flatnonzero(~shut[:-1] & shut[1:]), np.flatnonzero(shut[:-1] & ~shut[1:])
     return [int(a) for a, b in zip(first, after) if b - a <= _LONGEST_BLINK * fps]
-
-
-def listed(frames: Sequence[int]) -> str:
-    """Frame numbers, runs as "3-7"."""
-    runs: list[list[int]] = []
-    for frame in frames:
-        if runs and frame == runs[-1][1] + 1:
-            runs[-1][1] = frame
-        else:
-            runs.append([frame, frame])
-    shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs[:_LISTED])
-    return shown if len(runs) <= _LISTED else f"{shown} and {len(runs) - _LISTED} more places"
 
 
 def _on_sound_frames(curve: np.ndarray, evidence: Evidence) -> np.ndarray:  # [T] -> [frames of the sound], NaN where skipped

@@ -120,7 +120,7 @@ def test_blinks_are_counted_and_long_looks_down_are_not():
     eyes = np.full(250, 0.3)
     eyes[20:26], eyes[80:84], eyes[120:200] = 0.05, 0.1, 0.08
     assert blinks(eyes, 25.0) == [20, 80] and blinks(np.full(50, 0.3), 25.0) == []
-    assert listed([3, 4, 5, 9, 11]) == "3-5, 9, 11" and listed(range(0, 60, 2)).endswith("18 more places")
+    assert listed([3, 4, 5, 9, 11]) == "3-5, 9, 11" and listed(range(0, 60, 2)).endswith("18 more runs")
 
 
 # --------------------------------------------------------------------------------------------------------- the segment
