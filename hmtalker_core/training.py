@@ -82,8 +82,8 @@ def _tell_left_out(clip: Clip) -> None:
     """One log line on the action units that are not trained on, when there are any."""
     names = [name for name, known in zip(AU_NAMES, clip.au_known) if not known]
     if names:
-        log.warning("Not trained on, since unreliable or unknown in this data set (%s): %s",
-                    clip.dataset.au_source or "source not stated", " ".join(names))
+        log.warning("Action units not trained on, since unreliable or unknown in this data set: %s (measured by %s)",
+                    " ".join(names), clip.dataset.au_source or "what the data set does not say")
 
 
 def _prior(config: TrainConfig, path: Optional[str | os.PathLike], encoder: str) -> Optional[tuple]:

@@ -46,6 +46,9 @@ class Record:
         Raises:
             TalkingHeadsError: the folder holds something else, or another film.
         """
+        if folder.is_file():
+            raise TalkingHeadsError("The folder for a captured data set must be new, empty or one of this film",
+                                    f"{folder} is a file", "Choose another name")
         folder.mkdir(parents=True, exist_ok=True)
         old = read_json(folder / REQUEST)
         others = (path for path in folder.iterdir() if path.is_dir() or not path.name.startswith("."))  # hidden: of a killed run

@@ -240,7 +240,7 @@ def test_capture_that_cannot_be(options, code, word, tmp_path, monkeypatch, caps
 
 @pytest.mark.parametrize("options, word", [
     (["--encoder", "wav9"], "must be one of mel"), (["--like", "set"], "`like` must exist"), (["--au", "other.csv"], "must have columns such as OpenFace"),
-    (["--au", "long.csv"], "long.csv"),
+    (["--au", "long.csv"], "long.csv"), (["--order", "left", "--parsing", "me.mp4"], "`parsing` must exist"),
 ])
 def test_capture_looks_at_what_else_is_given_before_the_long_work(options, word, tmp_path, monkeypatch, capsys):
     from capture_film import placed, talk, write_film
@@ -253,6 +253,7 @@ def test_capture_looks_at_what_else_is_given_before_the_long_work(options, word,
     assert cli.main(["capture", "me.mp4", "set", *options]) == 1
     told = capsys.readouterr().err
     assert word in told and "Capture:" not in told and not Path("set").exists()
+    assert cli.main(["capture", "me.mp4", "other.csv"]) == 1 and "other.csv is a file" in capsys.readouterr().err
 
 
 def test_a_stopped_capture_tells_that_it_goes_on(tmp_path, capsys, monkeypatch):
