@@ -48,8 +48,9 @@ def backgrounds() -> list[np.ndarray]:
 class Sampler:
     """Draws augmented samples."""
 
-    def __init__(self, renders: Renders, template: np.ndarray):
+    def __init__(self, renders: Renders, template: np.ndarray, absent: float = .1):
         self.renders, self.template, self.backgrounds = renders, template, backgrounds()
+        self.absent = absent  # share of the samples that show no face
 
     def __call__(self, rng: np.random.Generator, index: int | None = None, views: int = 2) -> list[dict[str, np.ndarray]]:
         """Photographs of one made-up face: crops uint8 and points in crop sides; `present` 0 means no face (its points do not
@@ -64,7 +65,7 @@ class Sampler:
 
     def _view(self, image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
         photo, present = _photographed(image, rng), 1.0
-        if rng.random() < .1:
+        if rng.random() < self.absent:
             present, photo = 0.0, self._without_face(photo, points, rng)
         return self._crops(photo, points, present, rng)
 
@@ -129,7 +130,7 @@ class Sampler:
             cv2.ellipse(blob, tuple(int(v) for v in middle), axes, rng.uniform(0, 180), 0, 360, 255, -1)
             skin = image[tuple(np.clip(points[30][::-1].astype(int), 0, CANVAS - 1))] * rng.uniform(.6, 1.2)
             colour = skin if rng.random() < .6 else rng.uniform(0, 255, 3)
-            texture = colour + _noise(rng, 24, 12)
+            texture = colour + _skin_like(rng)
             weight = cv2.blur(blob, (3, 3))[..., None].astype(np.float32) / 255
             image = image + (texture - image) * weight
         return image
@@ -145,7 +146,7 @@ class Sampler:
         middle = tuple(int(v) for v in points[17:].mean(0) + rng.normal(0, .08 * unit, 2))
         cv2.ellipse(cover, middle, tuple(int(v) for v in unit * rng.uniform(.62, .95, 2)), rng.uniform(0, 180), 0, 360, 255, -1)
         skin = image[tuple(np.clip(points[30][::-1].astype(int), 0, CANVAS - 1))].astype(np.float32)
-        texture = (skin * rng.uniform(.6, 1.2) if rng.random() < .6 else self._backdrop(rng)) + _noise(rng, 24, 12)
+        texture = (skin * rng.uniform(.6, 1.2) if rng.random() < .6 else self._backdrop(rng)) + _skin_like(rng)
         return np.where(cover[..., None] > 0, np.clip(texture, 0, 255), image).astype(np.uint8)
 
     # ---------------------------------------------------------------------------------------------------------- crops
@@ -193,6 +194,13 @@ def _noise(rng: np.random.Generator, cells: int, amount: float) -> np.ndarray:  
 
     few = rng.normal(0, amount, (cells, cells, 3)).astype(np.float32)
     return cv2.resize(few, (CANVAS, CANVAS), interpolation=cv2.INTER_CUBIC)
+
+
+def _skin_like(rng: np.random.Generator) -> np.ndarray:  # float32 [CANVAS, CANVAS, 3]
+    """Nothing at all, or stains of any size and strength: what covers a face must not be known by its texture."""
+    if rng.random() < .3:
+        return np.zeros((CANVAS, CANVAS, 3), np.float32)
+    return _noise(rng, int(rng.integers(3, 60)), rng.uniform(1, 14))
 
 
 def _dyed_hair(flat: np.ndarray, hair: np.ndarray, face: np.ndarray, rng: np.random.Generator) -> np.ndarray:

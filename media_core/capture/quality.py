@@ -225,8 +225,8 @@ def _units(e: Evidence) -> Finding:
     left = len(AU_NAMES) - sum(map(len, lots.values()))
     notes = [f"{word}: {' '.join(name[2:] for name in names)}" for word, names in lots.items() if names]
     value = "; ".join([f"{left} of {len(AU_NAMES)} to be trained on, by {expression.source}", *notes])
-    return Finding("action units", value, UNKNOWN if notes else GOOD, "training leaves these out; where they matter, measure them "
-                   "with OpenFace or the like and capture again with its table" if notes else "")
+    return Finding("action units", value, UNKNOWN if notes else GOOD, "training leaves these out; where they matter, measure "
+                   "them with OpenFace or the like and capture again with its table" if notes else "")
 
 
 def _sound(e: Evidence) -> tuple[Finding, Finding]:

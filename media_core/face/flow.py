@@ -8,7 +8,7 @@ from .geometry import EYES, MOUTH, RIGID, inter_ocular
 _APART = 0.05     # least distance of two corners, in distances of the outer eye corners (u)
 _WINDOW = 0.22    # side of the patch that is compared, u
 _BACK = 0.006     # u by which the way there and back may miss
-_CELL, _EACH = 0.22, 2  # u, side of the cells that keep only so many corners: they shall be everywhere, not only in the best texture
+_CELL, _EACH = 0.22, 2  # u, side of the cells that keep so many corners: they shall be everywhere, not in the best texture only
 _ABOVE, _BESIDE = 1.2, 1.0  # u from the eyes' middle: how far hair and temples are looked at
 _EYE, _BROW = 0.30, 0.14  # u around eyes and brows that is left out: lids, gaze and brows move
 

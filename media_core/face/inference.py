@@ -10,7 +10,7 @@ import torch
 from .geometry import LEFT_EYE, MIRROR, MIRROR_EYE, MOUTH, RIGHT_EYE, Similarity, similarity
 from .landmark_net import EYE_SIZE, FACE_SIZE, MOUTH_SIZE, eye_crop, face_crop, load_nets, mouth_crop
 
-BOX_UNIT, BOX_RIGHT, BOX_DOWN = 0.66, 0.0, -0.125  # eye corners' distance and middle in the cascade's box, in box sides (measured)
+BOX_UNIT, BOX_RIGHT, BOX_DOWN = 0.66, 0.0, -0.125  # eye corners' distance and middle in the cascade's box, box sides
 _FLAT = 3.0       # grey levels, standard deviation of a crop: below it there is nothing, as after fading to black
 _AGREE = 0.06     # distances of the eye corners by which the stages may disagree
 _MIRROR_MOUTH = MIRROR[48:] - 48

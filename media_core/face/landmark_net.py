@@ -50,15 +50,19 @@ class PointNet(nn.Module):
         first, *others = widths
         blocks = [Residual(a, b) for a, b in zip(widths[:-1], others)]
         self.points = points
-        self.trunk = nn.Sequential(nn.Conv2d(3, first, 5, 2, 2, bias=False), nn.BatchNorm2d(first), nn.ReLU(inplace=True), *blocks,
-                                   nn.Conv2d(widths[-1], hidden, size // 16, bias=False), nn.BatchNorm2d(hidden),
+        self.trunk = nn.Sequential(nn.Conv2d(3, first, 5, 2, 2, bias=False), nn.BatchNorm2d(first), nn.ReLU(inplace=True),
+                                   *blocks, nn.Conv2d(widths[-1], hidden, size // 16, bias=False), nn.BatchNorm2d(hidden),
                                    nn.ReLU(inplace=True), nn.Flatten())
         self.head = nn.Linear(hidden, 2 * points + extra)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:  # [B, 3, S, S] 0..1 -> [B, points, 2], [B, extra]
-        middle, spread = image.mean((1, 2, 3), keepdim=True), image.std((1, 2, 3), keepdim=True)
-        out = self.head(self.trunk((image - middle) / (spread + 0.02)))  # any exposure looks the same
+        out = self.head(self.features(image))
         return out[:, :2 * self.points].unflatten(1, (self.points, 2)), out[:, 2 * self.points:]
+
+    def features(self, image: Tensor) -> Tensor:  # [B, 3, S, S] 0..1 -> [B, hidden]
+        """What the points are read from; any exposure looks the same."""
+        middle, spread = image.mean((1, 2, 3), keepdim=True), image.std((1, 2, 3), keepdim=True)
+        return self.trunk((image - middle) / (spread + 0.02))
 
 
 class LandmarkNets(nn.Module):

@@ -119,7 +119,8 @@ def portrait_landmarks(image: np.ndarray, *, face_index: int = 0, order: str = "
     finder = PointFinder(WEIGHTS if weights is None else weights)
     found = _faces(image, finder, order, mask, None)
     if len(found) <= face_index:
-        raise TalkingHeadsError(f"The picture must show at least {face_index + 1} upright, frontal face(s)", f"{len(found)} found",
+        raise TalkingHeadsError(f"The picture must show at least {face_index + 1} upright, frontal face(s)",
+                                f"{len(found)} found",
                                 "Crop closer to the face, turn it upright, or choose a smaller face index")
     return FaceFrame(*finder.careful(image, found[face_index].points))
 
@@ -148,7 +149,8 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
         confidence.append(0.0 if face is None else face.confidence)
         size = frame.shape[:2]
         preview = draw_landmarks(frame, points[-1]) if index % _PREVIEW_EVERY == 0 else None
-        report(index + 1, max(total or 0, index + 1), {"stage": "face", "missing": int(np.sum(np.array(confidence[-1:]) == 0))}, preview)
+        info = {"stage": "face", "missing": sum(c == 0 for c in confidence)}
+        report(index + 1, max(total or 0, index + 1), info, preview)
     if not points:
         raise TalkingHeadsError("The film must hold frames", "none", "Choose another film")
     return RawTrack(np.stack(points), np.array(confidence, np.float32), size, fps, tuple(cuts))
@@ -192,6 +194,7 @@ def _check_choice(face_index: int, order: str) -> None:
 
 
 def _check(image: np.ndarray) -> None:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape) < 1:
+    if (not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3
+            or min(image.shape) < 1):
         came = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         raise TalkingHeadsError("A picture must be uint8 RGB [H, W, 3]", came, "Convert it first")

@@ -31,7 +31,7 @@ _BALD, _UNKNOWN, _FEW = 6.0, 60.0, 16  # unlikeness to skin below which a top is
 _CHEST = ((-.8, .8), (.8, .8), (1.2, 3), (-1.2, 3))  # units from the chin: clothes
 _EARS, _JAW_ENDS = 2, 4             # points of the jaw, counted from its ends: above is head; beside it usually is
 _HANGING = 1.5                      # units below the chin that hair may reach
-_HAIRY, _CLEARLY = 8.0, 12.0        # unlikeness to hair up to which a strand may hang there, and by how much clothes must exceed it
+_HAIRY, _CLEARLY = 8.0, 12.0        # unlikeness to hair up to which a strand may hang there, and clothes exceed it by
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _touching(mask: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _unlikeness(lab: np.ndarray, sample: np.ndarray, more: float | np.ndarray = 0) -> np.ndarray:  # [H, W, 3], [N, 3] -> [H, W]
-    """Squared distance to a sample's colour in its own spread (robust, and `more`), the spread's size counted as in a likelihood."""
+    """Squared distance to a sample's colour in its own spread (robust, and `more`), its size counted as in a likelihood."""
     if len(sample) < _FEW:
         return np.full(lab.shape[:2], _UNKNOWN, np.float32)
     middle = np.median(sample, axis=0)

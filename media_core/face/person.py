@@ -1,7 +1,7 @@
 """A person cut out of a frame that has landmarks: a graph cut on colours between what is surely and surely not the person.
 
-The first cut starts from the landmarks alone. From one or more such cuts a `HeadShape` is learnt: where the person usually is, the
-head in its own axes, the shoulders in the picture. Later frames then only have a narrow band to decide.
+The first cut starts from the landmarks alone. From one or more such cuts a `HeadShape` is learnt: where the person usually is,
+the head in its own axes, the shoulders in the picture. Later frames then only have a narrow band to decide.
 Everything depends on the frame and the shape only, so it does not matter where a film is taken up again (spec/capture.md 7).
 """
 from __future__ import annotations

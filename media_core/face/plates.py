@@ -1,7 +1,7 @@
 """What stands behind a person: the clean background of a film, and the neck and clothes as they go on under the head.
 
-Both follow the rules that published avatars were prepared with (spec/hmtalker.md 2.13, steps 5 and 6), one frame at a time: memory
-does not grow with the film.
+Both follow the rules that published avatars were prepared with (spec/hmtalker.md 2.13, steps 5 and 6), one frame at a time:
+memory does not grow with the film.
 """
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class BackgroundPlate:
                                     f"frame {frame.shape}, mask {foreground.shape}", "Start a new background for another size")
         if foreground.any():
             distance = cv2.distanceTransform((~foreground).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-            distance = np.sqrt(np.rint(distance * distance))  # squares are whole numbers; OpenCV's last bits vary from call to call
+            distance = np.sqrt(np.rint(distance * distance))  # squares are whole numbers; OpenCV's last bits vary
         else:
             distance = np.full(self._size, float(sum(self._size)), np.float32)  # farther than any person in the picture
         better = distance > self._distance

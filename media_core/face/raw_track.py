@@ -30,7 +30,8 @@ class RawTrack:
     def __post_init__(self) -> None:
         p, c = self.points, self.confidence
         if p.ndim != 3 or p.shape[1:] != (68, 2) or len(p) == 0 or c.shape != (len(p),):
-            raise TalkingHeadsError("A track must hold points [T, 68, 2] and confidences [T]", f"{list(p.shape)}, {list(c.shape)}",
+            raise TalkingHeadsError("A track must hold points [T, 68, 2] and confidences [T]",
+                                    f"{list(p.shape)}, {list(c.shape)}",
                                     "Track the film again")
 
     def __len__(self) -> int:

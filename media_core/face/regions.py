@@ -1,7 +1,7 @@
 """Where the 68 points say that parts of a person are: the head's axes, the jaw's line, seeds for a cut-out, the mouth's opening.
 
-Lengths are in units of the distance between the outer eye corners (about 9 cm), so that they fit every picture. Pixels: the centre
-of the top-left pixel is (0, 0).
+Lengths are in units of the distance between the outer eye corners (about 9 cm), so that they fit every picture. Pixels: the
+centre of the top-left pixel is (0, 0).
 """
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def face_outline(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [N, 2]
 
 
 def seeds(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:  # [68, 2] -> uint8 [H, W]
-    """What a picture of this size (H, W) shows, as far as the points tell: SURE_NO, SURE_YES, MAYBE_NO, MAYBE_YES of the person."""
+    """What a picture of this size (H, W) shows, as far as the points tell: SURE_NO, SURE_YES, MAYBE_NO, MAYBE_YES."""
     axes, chin = head_axes(points), points[_CHIN]
     rows, columns = np.mgrid[:shape[0], :shape[1]]
     away = np.stack([columns, rows], -1) - axes.centre
