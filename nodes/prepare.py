@@ -109,8 +109,8 @@ def _inputs() -> list:
         io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
                      tooltip="Frames over which the pose is smoothed, undelayed; 0 as measured."),
         io.Boolean.Input("steady", default=True, advanced=True,
-                         tooltip="Steadier poses: corners of skin and hair are followed from frame to frame besides the landmarks. "
-                                 "Switch it off when long loose hair or a hat moves on its own."),
+                         tooltip="Steadier poses: corners of skin and hair are followed from frame to frame besides the "
+                                 "landmarks. Switch it off when long loose hair or a hat moves on its own."),
         io.String.Input("parsing", default="", advanced=True,
                         tooltip="Face-parsing PNGs to use instead of the built-in masks: a folder below ComfyUI's input, "
                                 "one file a dataset frame. Empty: none."),

@@ -309,7 +309,8 @@ def _background_and_torso(f: Fixture) -> Computed:
     plate = _settled(gathered.plate(), wanted, gathered.state())
     layers = [torso_layer(frame, regions, plate, hides=regions.head & ~regions.hair & ~regions.mouth)
               for frame, regions in zip(frames, masks)]
-    return {"bc": torch.from_numpy(plate), "gt": torch.from_numpy(np.stack([on_plate(*pair, plate) for pair in zip(frames, masks)])),
+    pictures = np.stack([on_plate(*pair, plate) for pair in zip(frames, masks)])
+    return {"bc": torch.from_numpy(plate), "gt": torch.from_numpy(pictures),
             "torso_rgba": torch.from_numpy(np.stack(layers))}
 
 

@@ -139,7 +139,7 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
     """
     tracker = FaceTracker() if tracker is None else tracker
     cut, masks = CutFinder(), None if masks is None else iter(masks)
-    points, confidence, cuts, size = [], [], [], (0, 0)
+    points, confidence, cuts, size, missing = [], [], [], (0, 0), 0
     for index, frame in enumerate(frames):
         if cut(frame):
             cuts.append(index)
@@ -149,8 +149,8 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
         confidence.append(0.0 if face is None else face.confidence)
         size = frame.shape[:2]
         preview = draw_landmarks(frame, points[-1]) if index % _PREVIEW_EVERY == 0 else None
-        info = {"stage": "face", "missing": sum(c == 0 for c in confidence)}
-        report(index + 1, max(total or 0, index + 1), info, preview)
+        missing += face is None
+        report(index + 1, max(total or 0, index + 1), {"stage": "face", "missing": missing}, preview)
     if not points:
         raise TalkingHeadsError("The film must hold frames", "none", "Choose another film")
     return RawTrack(np.stack(points), np.array(confidence, np.float32), size, fps, tuple(cuts))

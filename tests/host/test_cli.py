@@ -239,7 +239,8 @@ def test_capture_that_cannot_be(options, code, word, tmp_path, monkeypatch, caps
 
 
 @pytest.mark.parametrize("options, word", [
-    (["--encoder", "wav9"], "must be one of mel"), (["--like", "set"], "`like` must exist"), (["--au", "other.csv"], "must have columns such as OpenFace"),
+    (["--encoder", "wav9"], "must be one of mel"), (["--like", "set"], "`like` must exist"),
+    (["--au", "other.csv"], "must have columns such as OpenFace"),
     (["--au", "long.csv"], "long.csv"), (["--order", "left", "--parsing", "me.mp4"], "`parsing` must exist"),
 ])
 def test_capture_looks_at_what_else_is_given_before_the_long_work(options, word, tmp_path, monkeypatch, capsys):

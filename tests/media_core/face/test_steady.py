@@ -1,4 +1,4 @@
-"""Poses steadied by corners of skin and hair: nearer to the truth, same head frame, nothing worse where there is nothing to follow."""
+"""Poses steadied by corners of skin and hair: nearer to the truth, same head frame, no harm without anything to follow."""
 import numpy as np
 import pytest
 import torch
