@@ -22,8 +22,8 @@ import torch
 from common import progress_line, results_folder, talking_heads  # noqa: F401
 from talking_heads.media_core.capture import CaptureSettings, capture
 from talking_heads.media_core.capture.framing import like_dataset
-from talking_heads.media_core.face.geometry import BROWS, EYES, JAW, MOUTH, NOSE, inter_ocular
 from talking_heads.media_core.face.draw import draw_landmarks
+from talking_heads.media_core.face.geometry import BROWS, EYES, JAW, MOUTH, NOSE, inter_ocular
 from talking_heads.media_core.face.landmarks import portrait_landmarks
 from talking_heads.media_core.face.pose import to_camera
 from talking_heads.media_core.face.track import FaceTrack

@@ -55,9 +55,9 @@ from talking_heads.hmtalker_core.layers import MLP, mlp_sizes  # noqa: E402
 from talking_heads.hmtalker_core.rasterizer import rasterization  # noqa: E402
 from talking_heads.hmtalker_core.rasterizer.projection import sh_basis  # noqa: E402
 from talking_heads.hmtalker_core.triplane import GridConfig, GridPlane  # noqa: E402
-from talking_heads.media_core.face.pose import to_gsplat  # noqa: E402
 from talking_heads.media_core.face.masks import from_parsing  # noqa: E402
 from talking_heads.media_core.face.plates import BackgroundPlate, on_plate, torso_layer  # noqa: E402
+from talking_heads.media_core.face.pose import to_gsplat  # noqa: E402
 from talking_heads.media_core.motion import AU_NAMES, PoseTrack  # noqa: E402
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..media_core.face import landmark_net as net
-from ..media_core.face.geometry import MIRROR, MIRROR_EYE, LEFT_EYE, MOUTH, RIGHT_EYE, Similarity, similarity
+from ..media_core.face.geometry import LEFT_EYE, MIRROR, MIRROR_EYE, MOUTH, RIGHT_EYE, Similarity, similarity
 
 CANVAS = 224  # px on which a sample is painted
 _FACE, _NECK, _TORSO, _MOUTH, _HAIR = range(1, 6)

@@ -16,8 +16,8 @@ from ..face.crop import FaceCrop
 from ..face.draw import draw_landmarks
 from ..face.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, learn_shape, parsing_png
 from ..face.person import HeadShape
-from ..face.steady import Anchors
 from ..face.plates import EVERY, BackgroundPlate, on_plate, torso_layer
+from ..face.steady import Anchors
 from ..video import read_frames
 from .framing import cut_square
 from .pipe import ahead, mapped

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..files import load_tensors, save_tensors
-from .geometry import MOUTH, RIGHT_EYE, LEFT_EYE, Similarity, fit_similarity, similarity
+from .geometry import LEFT_EYE, MOUTH, RIGHT_EYE, Similarity, fit_similarity, similarity
 
 KIND, VERSION = "face_landmarks", 1
 FACE_SIZE, MOUTH_SIZE, EYE_SIZE = 96, 64, 48  # px of the crops
