@@ -1,0 +1,1 @@
+"""AToM: speech and a face become motion (MoDiTalker, the first half). Start reading at generation.py."""

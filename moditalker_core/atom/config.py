@@ -1,0 +1,140 @@
+"""What an AToM checkpoint says about itself: sizes of its network, the speech it listens to, how it wants to be sampled."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Mapping
+
+import torch
+from torch import Tensor
+
+from ...media_core.audio import FPS
+from ...media_core.errors import TalkingHeadsError
+from ...media_core.speech import Speech
+
+TOKENS_PER_FRAME = 2
+REFERENCES = ("first", "any")
+
+
+def _known(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    unknown = sorted(set(values) - {f.name for f in fields(cls)})
+    if unknown:
+        raise TalkingHeadsError(f"{what} may hold only {', '.join(f.name for f in fields(cls))}", f"also {', '.join(unknown)}",
+                                "Update Talking Heads, or correct the names")
+    return dict(values)
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """Sizes of the network; the defaults are the published ones (spec/moditalker.md 2)."""
+
+    nfeats: int = 204  # 68 points x 3, point-major
+    seq_len: int = 156  # T, most frames in a window
+    latent_dim: int = 512  # C
+    ff_size: int = 1024  # hidden width of the encoders' feed-forward nets
+    num_layers: int = 8  # decoder layers
+    num_heads: int = 8  # H
+    dropout: float = 0.1  # in training
+    cond_feature_dim: int = 1024  # numbers an audio token
+    rotary_base: float = 10000.0  # of the position angles; ours: `octave_base`
+
+    def __post_init__(self) -> None:
+        whole = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
+        bad = [f"{name} {value!r}" for name, value in whole.items() if type(value) is not int or value < 1]
+        if bad or self.nfeats != 204 or self.latent_dim % 4 or self.latent_dim % self.num_heads:
+            raise TalkingHeadsError("The network's sizes must be whole numbers above 0, nfeats 204, latent_dim a multiple of 4 and "
+                                    "of num_heads", ", ".join(bad) or f"{whole}", "Correct the sizes")
+        if not 0 <= self.dropout < 1 or not self.rotary_base > 1:
+            raise TalkingHeadsError("Dropout must lie in 0..1 and rotary_base above 1",
+                                    f"{self.dropout} and {self.rotary_base}", "Correct them")
+
+
+def octave_base(width: int, steps: int | None = None) -> float:
+    """The rotary base for which audio token 2 i turns as frame i does, `steps` channel pairs further on: base^(2 steps / C) = 2.
+
+    With two tokens a frame, matching a frame to its sound asks for rotations at half the rate; only then are there any that
+    match exactly. Our choice, for networks too small to learn around it; None takes the nearest to the published 10000.
+    """
+    import math
+
+    steps = max(1, round(width * math.log(2) / (2 * math.log(10000)))) if steps is None else steps
+    return 2.0 ** (width / (2 * steps))
+
+
+@dataclass(frozen=True)
+class SpeechInput:
+    """The speech a checkpoint was trained on. Two tokens a film frame; token k stands for the time (k + 1/2) / (2 fps)."""
+
+    encoder: str = "hubert-large-ls960-ft"  # id of the encoder
+    layer: str = "last"  # which of its layers
+    rate: float = 50.0  # Hz, rows a second
+    dim: int = 1024  # numbers a row
+    stack: int = 1  # neighbouring rows joined into one token
+
+    @property
+    def token_dim(self) -> int:
+        return self.dim * self.stack
+
+    def check(self, speech: Speech) -> None:
+        """Raises:
+            TalkingHeadsError: the speech was made by another encoder, layer or rate, or has another width.
+        """
+        wanted = f"{self.encoder}, layer {self.layer}, {self.rate:g} Hz, {self.dim} numbers a row"
+        width = speech.features.shape[1]
+        came = f"{speech.encoder}, layer {speech.layer}, {speech.rate:g} Hz, {width} numbers a row"
+        if (speech.encoder, speech.layer, width) != (self.encoder, self.layer, self.dim) or abs(speech.rate - self.rate) > 1e-6:
+            raise TalkingHeadsError(f"This AToM listens to {wanted}", came, f"Encode the sound with '{self.encoder}', or load an "
+                                    f"AToM trained on '{speech.encoder}'")
+        if not torch.isfinite(speech.features).all():
+            raise TalkingHeadsError("Speech features must be finite", "NaN or inf among them", "Encode the sound again")
+
+    def tokens(self, speech: Speech, fps: float, start: int, stop: int) -> Tensor:  # float32 [2 (stop - start), stack * dim]
+        """Audio tokens of film frames `start` to `stop`; outside the sound stands real silence (spec 13 A13), never zeros."""
+        tokens = torch.arange(TOKENS_PER_FRAME * start, TOKENS_PER_FRAME * stop, dtype=torch.float64)
+        middle = (tokens + 0.5) / (TOKENS_PER_FRAME * fps) * self.rate  # in rows, as in Speech.frame_windows
+        first = torch.floor(middle - self.stack / 2 + 0.5 + 1e-9).long()
+        rows = first[:, None] + torch.arange(self.stack)
+        inside = (rows >= 0) & (rows < len(speech.features))
+        picked = speech.features[rows.clamp(0, len(speech.features) - 1)].float()
+        return torch.where(inside[..., None], picked, speech.silence_row()).flatten(1)
+
+
+@dataclass(frozen=True)
+class AToMConfig:
+    """A whole checkpoint's description."""
+
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    speech: SpeechInput = field(default_factory=SpeechInput)
+    fps: float = FPS  # frames a second of the motion
+    clip: float | None = 1.0  # cm; predictions are kept within +-clip in every step (spec 13 B4); None: not at all
+    guidance: float = 2.0  # w: unconditional + w (conditional - unconditional)
+    sampler: str = "ddim"  # see diffusion.SAMPLERS
+    steps: int = 50  # of the sampler
+    eta: float = 1.0  # share of fresh noise in DDIM
+    reference: str = "first"  # the face trained with: "first" frame of the window (published), or "any" frame of the person
+    licence: str = ""  # what may be done with the weights
+    training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
+
+    def __post_init__(self) -> None:
+        if self.reference not in REFERENCES or not self.fps > 0 or (self.clip is not None and not self.clip > 0):
+            raise TalkingHeadsError("An AToM needs a reference 'first' or 'any', and fps and clip above 0",
+                                    f"{self.reference}, {self.fps}, {self.clip}", "Correct them")
+        if self.speech.token_dim != self.denoiser.cond_feature_dim:
+            raise TalkingHeadsError("An audio token must have the network's cond_feature_dim numbers",
+                                    f"{self.speech.token_dim} and {self.denoiser.cond_feature_dim}", "Correct one of them")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> AToMConfig:
+        """The inverse of `to_dict`.
+
+        Raises:
+            TalkingHeadsError: names or values that no AToM has.
+        """
+        known = _known(cls, values, "An AToM's description")
+        parts = {"denoiser": DenoiserConfig, "speech": SpeechInput}
+        for name, part in parts.items():
+            known[name] = part(**_known(part, known.get(name, {}), f"Its part '{name}'"))
+        return cls(**known)
