@@ -1,0 +1,245 @@
+"""What AToM learns from: a folder of clips, each speech features, canonical landmarks and poses of one face talking.
+
+    index.json                  kind "motion_dataset": rate, speech encoder, clips, what was left out and why, checksums
+    request.json                what the folder was ordered to hold; without index.json beside it the folder is unfinished
+    shards/<source>.safetensors one for each source (a film, a performance), whole or absent; per clip
+        <clip>.speech float16 | float32 [Ts, D], <clip>.silence bool [Ts],
+        <clip>.landmarks float32 [T, 68, 3] (canonical, dm), <clip>.poses float32 [T, 4, 4] (camera to head, metres)
+
+Shards are memory-mapped and read where they are wanted: memory does not grow with the folder. Written by dataset_writer.py.
+The contents are those of spec/moditalker.md 9 (GeneFace's .npy is pickled and is not read).
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Sequence
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ...media_core.dataset_folder import read_json
+from ...media_core.errors import FileFormatError, TalkingHeadsError
+from ...media_core.motion import LandmarkTrack, PoseTrack
+from ...media_core.progress import Report, silent
+from ...media_core.speech import Speech
+
+KIND, VERSION = "motion_dataset", 1
+INDEX, REQUEST, SHARDS = "index.json", "request.json", "shards"
+SPLITS = ("train", "val")
+PARTS = ("speech", "silence", "landmarks", "poses")  # tensors of a clip
+
+
+@dataclass(frozen=True)
+class SpeechFormat:
+    """Which speech features all clips of a folder hold."""
+
+    encoder: str  # id
+    layer: str    # of the encoder
+    rate: float   # Hz, rows a second
+    dim: int      # numbers a row
+
+    def __str__(self) -> str:
+        return f"{self.encoder} (layer {self.layer}, {self.rate:g} Hz, {self.dim} numbers a row)"
+
+    @classmethod
+    def of(cls, speech: Speech) -> SpeechFormat:
+        return cls(speech.encoder, str(getattr(speech, "layer", "last")), float(speech.rate), int(speech.features.shape[1]))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One unbroken piece: the same face in every frame, and what it says."""
+
+    name: str      # of its tensors in the shard
+    shard: str     # file name in shards/
+    frames: int    # T
+    seconds: float  # of the speech
+    source: str    # the film, or "subject"
+    identity: str  # who it shows
+    split: str     # "train" or "val"
+    camera: Mapping[str, Any] = field(default_factory=dict)  # "focal" px and "size" [H, W] px of the poses
+    facts: Mapping[str, Any] = field(default_factory=dict)   # what else is known: voice, seed, crop, first frame ...
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class MotionDataset:
+    """A finished folder; see `open`.
+
+    Attributes:
+        folder: where it lies.
+        fps: film frames a second, of every clip.
+        format: the speech features.
+        clips: all clips, in order.
+        skipped: what was left out: {"source", "reason", ...}.
+        index: index.json as it stands.
+    """
+
+    def __init__(self, folder: Path, index: Mapping[str, Any]):
+        self.folder, self.index = folder, index
+        self.fps = float(index["fps"])
+        self.format = SpeechFormat(**index["speech"])
+        self.clips = tuple(Clip(**clip) for clip in index["clips"])
+        self.skipped: tuple[Mapping[str, Any], ...] = tuple(index.get("skipped", ()))
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike) -> MotionDataset:
+        """Reads the index and looks whether every shard is there; nothing else is read before it is wanted.
+
+        Raises:
+            FileFormatError: no motion data set, an unfinished or newer one, a garbled index, no clip, or a missing shard.
+        """
+        folder = Path(folder)
+        index = _checked_index(folder)
+        try:
+            dataset = cls(folder, index)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileFormatError("The index of a motion data set must be as it was written",
+                                  f"{folder / INDEX} lacks or garbles {error}", "Delete it and build the data set again") from error
+        if not dataset.clips:
+            raise FileFormatError("A motion data set must hold at least one clip", f"{folder} holds none{_why(dataset.skipped)}",
+                                  "Build it from films with a face and sound")
+        missing = [clip.shard for clip in dataset.clips if not (folder / SHARDS / clip.shard).is_file()]
+        if missing:
+            raise FileFormatError("Every shard of a motion data set must be there",
+                                  f"{folder / SHARDS} lacks {', '.join(sorted(set(missing))[:8])}",
+                                  "Copy it whole, or delete index.json and build it again: what is there is kept")
+        return dataset
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def frames(self) -> int:
+        return sum(clip.frames for clip in self.clips)
+
+    @property
+    def seconds(self) -> float:
+        return sum(clip.seconds for clip in self.clips)
+
+    def indices(self, split: str) -> tuple[int, ...]:
+        """Numbers of the clips of a split.
+
+        Raises:
+            TalkingHeadsError: no such split.
+        """
+        if split not in SPLITS:
+            raise TalkingHeadsError(f"The split must be one of {', '.join(SPLITS)}", f"'{split}'", "Choose one of those")
+        return tuple(i for i, clip in enumerate(self.clips) if clip.split == split)
+
+    def expect(self, encoder: str, layer: str = "last", rate: float | None = None) -> None:
+        """Makes sure that a model that listens to this encoder can learn from the folder.
+
+        Raises:
+            TalkingHeadsError: the features are another encoder's; both are named.
+        """
+        f = self.format
+        if (encoder, layer) != (f.encoder, f.layer) or (rate is not None and abs(rate - f.rate) > 1e-6):
+            wanted = f"'{encoder}' (layer {layer}{'' if rate is None else f', {rate:g} Hz'})"
+            raise TalkingHeadsError(f"The motion data set must hold the speech features that the model listens to, {wanted}",
+                                    f"{self.folder} holds those of {f}", "Build the data set with that encoder, or train for this one")
+
+    # a clip's parts: index number -> rows [start, stop) -------------------------------------------------------------------------
+
+    def speech(self, index: int) -> Speech:
+        """All speech features of a clip, float32, with their silence."""
+        clip = self.clips[index]
+        features, silence = self._read(clip, "speech", 0, None).float(), self._read(clip, "silence", 0, None)
+        layer = {"layer": self.format.layer} if "layer" in Speech.__dataclass_fields__ else {}
+        return Speech(features, self.format.rate, self.format.encoder, clip.seconds, silence, **layer)
+
+    def speech_rows(self, index: int, start: int, stop: int) -> torch.Tensor:  # float32 [stop - start, D]
+        """Rows of the features as stored; row k stands at k / rate seconds."""
+        return self._read(self.clips[index], "speech", start, stop).float()
+
+    def landmarks(self, index: int, start: int = 0, stop: int | None = None) -> LandmarkTrack:
+        """Canonical landmarks of frames [start, stop), dm.
+
+        Raises:
+            FileFormatError: the shard is truncated or lacks the clip.
+            TalkingHeadsError: points that are not finite.
+        """
+        return LandmarkTrack(self._read(self.clips[index], "landmarks", start, stop), self.fps)
+
+    def poses(self, index: int, start: int = 0, stop: int | None = None) -> PoseTrack:
+        """The camera in the head's frame, for frames [start, stop)."""
+        clip = self.clips[index]
+        return PoseTrack(self._read(clip, "poses", start, stop), float(clip.camera["focal"]), tuple(clip.camera["size"]), self.fps)
+
+    def _read(self, clip: Clip, part: str, start: int, stop: int | None) -> torch.Tensor:
+        path, name = self.folder / SHARDS / clip.shard, f"{clip.name}.{part}"
+        with reading(path), safe_open(path, framework="pt", device="cpu") as file:
+            if name not in file.keys():
+                raise FileFormatError("A shard must hold every clip that the index names", f"{path.name} lacks {name}",
+                                      "Delete index.json and that shard, and build the data set again")
+            rows = file.get_slice(name)
+            length = rows.get_shape()[0]
+            if part in ("landmarks", "poses") and length != clip.frames:
+                raise FileFormatError(f"Clip {clip.name} must have {clip.frames} frames, as the index says",
+                                      f"{path.name} holds {length}", "Delete index.json and that shard, and build it again")
+            return rows[start:length if stop is None else min(stop, length)]
+
+    def verify(self, report: Report = silent) -> None:
+        """Reads every shard whole, compares checksums, and looks whether every number of the motion is finite.
+
+        Raises:
+            FileFormatError: a shard was altered or is truncated.
+            TalkingHeadsError: landmarks or poses that are none.
+        """
+        checksums = self.index["checksums"]
+        for done, (name, wanted) in enumerate(checksums.items()):
+            if file_checksum(self.folder / SHARDS / name) != wanted:
+                raise FileFormatError("A motion data set's shards must be as they were written", f"{name} in {self.folder} differs",
+                                      "Copy it again, or delete index.json and that shard and build it again")
+            report(done + 1, len(checksums), {"stage": "checksums"}, None)
+        for index in range(len(self)):
+            self.landmarks(index), self.poses(index), self.speech(index)
+
+
+def file_checksum(path: Path) -> str:
+    """SHA-256 of a file, read in pieces.
+
+    Raises:
+        FileFormatError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with reading(path), path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Tells what is wrong with a shard."""
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise FileFormatError("A motion data set's shard must be a whole safetensors file", f"{path} cannot be read ({error})",
+                              "It may be truncated: copy it again, or delete index.json and it and build it again") from error
+
+
+def _checked_index(folder: Path) -> dict[str, Any]:
+    index = read_json(folder / INDEX)
+    if not index:
+        if (folder / REQUEST).is_file():
+            raise FileFormatError("The motion data set must be finished", f"{folder} has no {INDEX} yet",
+                                  "Run the command that builds it again: it continues")
+        came = f"no {INDEX} in {folder}" if folder.is_dir() else f"no folder at {folder}"
+        raise FileFormatError("The folder must hold a motion data set", came, "Build one: talking-heads dataset motion")
+    if index.get("kind") != KIND:
+        raise FileFormatError("The folder must hold a motion data set", f"{folder / INDEX} is of kind {index.get('kind')!r}",
+                              "Choose another folder")
+    version = index.get("version")
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise FileFormatError(f"The motion data set's version must be {VERSION} or older", f"{version!r}", "Update Talking Heads")
+    return index
+
+
+def _why(skipped: Sequence[Mapping[str, Any]]) -> str:
+    return "" if not skipped else f"; left out: {skipped[0].get('source')}: {skipped[0].get('reason')}"

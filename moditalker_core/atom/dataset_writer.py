@@ -1,0 +1,193 @@
+"""Writes the folder that dataset.py reads: one shard a source, each whole or absent, and the index last.
+
+What a shard was made from stands in its header. A build that was stopped, or is asked for more, keeps every shard that was made
+from the same thing; a folder written in two goes equals one written in one, bit for bit.
+"""
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Sequence
+
+import torch
+
+from ...media_core.audio import frame_count
+from ...media_core.dataset_folder import read_json, write_json
+from ...media_core.errors import FileFormatError, TalkingHeadsError
+from ...media_core.face.geometry import OUTER_CORNERS
+from ...media_core.files import load_tensors, save_tensors
+from ...media_core.motion import LandmarkTrack, PoseTrack
+from ...media_core.speech import Speech
+from .dataset import INDEX, KIND, REQUEST, SHARDS, SPLITS, VERSION, Clip, SpeechFormat, file_checksum
+
+SHARD_KIND, SHARD_VERSION = "motion_shard", 1
+_WIDE = 256        # numbers a row from which features are stored as float16
+_NARROWEST = 0.1   # dm between the outer corners of the eyes; less is no face
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One clip as it was made, before it is written."""
+
+    name: str                 # unique in the folder
+    speech: Speech            # of exactly these frames
+    landmarks: LandmarkTrack  # canonical
+    poses: PoseTrack          # equally long
+    source: str               # the film, or "subject"
+    identity: str             # who it shows
+    split: str = "train"      # or "val"
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what else is known; JSON
+
+
+class ShardWriter:
+    """Begins or goes on with a folder.
+
+    Args:
+        folder: new, empty, or a motion data set; made when absent.
+        request: what it shall hold, JSON; a finished folder of the same request is left as it is (`finished`).
+    Raises:
+        TalkingHeadsError: the folder holds something else, or cannot be written.
+    """
+
+    def __init__(self, folder: str | os.PathLike, request: Mapping[str, Any]):
+        self.folder, self.request = Path(folder), dict(request)
+        self._shards: dict[str, dict[str, Any]] = {}  # file name -> its header's description, in order
+        index = read_json(self.folder / INDEX)
+        names = [*index.get("checksums", ())]
+        self.finished = index.get("request") == self.request and all((self._path(name)).is_file() for name in names)
+        if self.finished:
+            return
+        if self.folder.exists() and not self.folder.is_dir():
+            raise TalkingHeadsError("A motion data set is a folder", f"{self.folder} is a file", "Choose another name")
+        if not (index.get("kind") == KIND or (self.folder / REQUEST).is_file()) and self._occupied():
+            raise TalkingHeadsError("The folder for a motion data set must be new, empty or a motion data set",
+                                    f"{self.folder} holds other files", "Choose another folder")
+        with writing(self.folder):
+            (self.folder / SHARDS).mkdir(parents=True, exist_ok=True)
+            write_json(self.folder / REQUEST, self.request)
+            (self.folder / INDEX).unlink(missing_ok=True)
+
+    def _occupied(self) -> bool:
+        return self.folder.is_dir() and any(self.folder.iterdir())
+
+    def _path(self, shard: str) -> Path:
+        return self.folder / SHARDS / shard
+
+    def keeps(self, shard: str, made_from: Mapping[str, Any]) -> bool:
+        """True when that shard is there, whole, and made from the same thing: nothing is left to do."""
+        path = self._path(shard)
+        if not path.is_file():
+            return False
+        try:
+            _, config = load_tensors(path, kind=SHARD_KIND, version=SHARD_VERSION)
+        except FileFormatError:  # truncated or foreign: made again
+            return False
+        if config.get("made_from") != dict(made_from):
+            return False
+        self._shards[shard] = config
+        return True
+
+    def write(self, shard: str, made_from: Mapping[str, Any], clips: Sequence[Recorded],
+              skipped: Sequence[Mapping[str, Any]] = ()) -> None:
+        """One source's clips (none is allowed: then `skipped` says why), whole or not at all.
+
+        Raises:
+            TalkingHeadsError: a clip whose parts do not fit together, are no face, or another encoder's; the disk is full.
+        """
+        tensors: dict[str, torch.Tensor] = {}
+        for clip in clips:
+            _check(clip)
+            features = clip.speech.features
+            tensors |= {f"{clip.name}.speech": features.half() if features.shape[1] > _WIDE else features,
+                        f"{clip.name}.silence": clip.speech.silence, f"{clip.name}.landmarks": clip.landmarks.points,
+                        f"{clip.name}.poses": clip.poses.camera_to_head}
+        config = {"made_from": dict(made_from), "clips": [_entry(clip, shard).to_dict() for clip in clips],
+                  "speech": [vars(SpeechFormat.of(clip.speech)) for clip in clips[:1]],
+                  "fps": [clip.landmarks.fps for clip in clips[:1]], "skipped": [dict(reason) for reason in skipped]}
+        formats = {SpeechFormat.of(clip.speech) for clip in clips}
+        self._agree(formats, {clip.landmarks.fps for clip in clips})
+        save_tensors(self._path(shard), tensors, kind=SHARD_KIND, version=SHARD_VERSION, config=config)
+        self._shards[shard] = config
+
+    def _agree(self, formats: set[SpeechFormat], rates: set[float]) -> None:
+        formats = formats | {SpeechFormat(**f) for config in self._shards.values() for f in config["speech"]}
+        rates = rates | {float(rate) for config in self._shards.values() for rate in config["fps"]}
+        if len(formats) > 1:
+            raise TalkingHeadsError("All clips of a motion data set must have the same speech features",
+                                    " and ".join(sorted(map(str, formats))), "Use one encoder for all")
+        if len(rates) > 1:
+            raise TalkingHeadsError("All clips of a motion data set must have one rate",
+                                    f"{sorted(rates)} frames a second", "Use one rate for all")
+
+    def finish(self, info: Mapping[str, Any] | None = None) -> Path:
+        """Writes the index over all shards kept or written since the beginning; others are removed. Returns the folder.
+
+        Raises:
+            TalkingHeadsError: no clip at all (the reasons are named), or mixed encoders.
+        """
+        clips = [clip for config in self._shards.values() for clip in config["clips"]]
+        skipped = [reason for config in self._shards.values() for reason in config["skipped"]]
+        if not clips:
+            reasons = "; ".join(f"{reason['source']}: {reason['reason']}" for reason in skipped[:5])
+            raise TalkingHeadsError("A motion data set needs at least one clip", f"none could be made ({reasons or 'no source'})",
+                                    "Give films with one face and sound")
+        self._agree(set(), set())
+        with_clips = next(config for config in self._shards.values() if config["clips"])
+        with writing(self.folder):
+            for path in (self.folder / SHARDS).glob("*.safetensors"):
+                if path.name not in self._shards:
+                    path.unlink()
+            checksums = {name: file_checksum(self._path(name)) for name in self._shards}
+            write_json(self.folder / INDEX, {
+                "kind": KIND, "version": VERSION, "fps": with_clips["fps"][0], "speech": with_clips["speech"][0], **(info or {}),
+                "frames": sum(clip["frames"] for clip in clips), "seconds": sum(clip["seconds"] for clip in clips),
+                "clips": clips, "skipped": skipped, "checksums": checksums, "request": self.request})
+        return self.folder
+
+
+def shard_name(source: str, number: int) -> str:
+    """A file name for the shard of a source: its number, and what of its name every file system allows."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", source).strip("_")[:60]
+    return f"{number:05d}_{plain or 'clip'}.safetensors"
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Tells what to do when the folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise TalkingHeadsError("The motion data set's folder must have room and be writable",
+                                f"writing {error.filename or folder} failed ({error.strerror})",
+                                "Free some space, or choose another folder, and run it again: it continues") from error
+
+
+def _entry(clip: Recorded, shard: str) -> Clip:
+    camera = {"focal": float(clip.poses.focal), "size": list(clip.poses.image_size)}
+    return Clip(clip.name, shard, len(clip.landmarks), float(clip.speech.duration), clip.source, clip.identity, clip.split, camera,
+                dict(clip.facts))
+
+
+def _check(clip: Recorded) -> None:
+    """The clip's parts belong together. (That every number is finite is checked by the tracks themselves.)"""
+    track, wanted = clip.landmarks, frame_count(clip.speech.duration, clip.landmarks.fps)
+    if len(clip.poses) != len(track) or wanted != len(track) or clip.poses.fps != track.fps:
+        raise TalkingHeadsError("A clip's speech, landmarks and poses must be equally long",
+                                f"{clip.name}: speech for {wanted} frames, {len(track)} of landmarks, {len(clip.poses)} of poses",
+                                "Cut them to the same part of the film")
+    if clip.split not in SPLITS or "." in clip.name:
+        raise TalkingHeadsError(f"A clip needs a name without points and a split of {', '.join(SPLITS)}",
+                                f"'{clip.name}', '{clip.split}'", "Name it otherwise")
+    if track.space != "canonical":
+        raise TalkingHeadsError("A motion data set's landmarks must be canonical", f"{clip.name} is in space '{track.space}'",
+                                "Take the pose off first (canonical_landmarks)")
+    span = (track.points[:, OUTER_CORNERS[1]] - track.points[:, OUTER_CORNERS[0]]).norm(dim=-1)
+    if not bool(torch.isfinite(span).all()) or float(span.min()) < _NARROWEST:
+        raise TalkingHeadsError(f"A face must be at least {_NARROWEST:g} dm wide between the eyes' outer corners",
+                                f"{clip.name}: {float(span.min()):.3g} dm in frame {int(span.argmin())}", "Track the face again")
+    if not bool(torch.isfinite(clip.speech.features).all()):
+        raise TalkingHeadsError("Every number of the speech features must be finite", f"NaN or inf in {clip.name}",
+                                "Encode the sound again")
