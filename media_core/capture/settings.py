@@ -12,7 +12,7 @@ import numpy as np
 from ..audio import FPS
 from ..errors import FileFormatError, TalkingHeadsError
 from ..motion import ExpressionTrack
-from ..speech import get_encoder
+from ..speech import weightless_encoder
 
 POLICIES = ("error", "hold", "interpolate", "skip")
 ORDERS = ("largest", "left")
@@ -50,7 +50,7 @@ class CaptureSettings:
             if folder is not None and not Path(folder).is_dir():
                 raise FileFormatError(f"The folder given as `{name}` must exist", f"none at {folder}", "Check the name")
             object.__setattr__(self, name, None if folder is None else Path(folder))
-        get_encoder(self.encoder)
+        weightless_encoder(self.encoder)
         if isinstance(self.expression, (str, os.PathLike)) and not Path(self.expression).is_file():
             raise FileFormatError("The file of action units must exist", f"none at {self.expression}", "Check the name")
 

@@ -2,13 +2,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Literal, Optional
 
 import numpy as np
 
+from ..audio import Sound
 from ..progress import Report
 
 SAMPLE_RATE = 16000  # Hz of the mono sound every encoder reads
+LAST = "last"  # the layer of an encoder's own output; other layers are numbers written as text, "0" the lowest
+
+Encode = Callable[[np.ndarray, Report], np.ndarray]  # mono float32 [N] at 16 kHz, report -> float32 [T, C], T >= 1
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,11 @@ class SpeechEncoder:
     dim: int  # C, numbers a row
     rate: float  # Hz, rows a second
     window: int  # W, rows a model reads for one video frame
-    silence: float  # the value of rows outside the sound
+    silence: Optional[float]  # the value of rows outside the sound; None: silence is no constant, see Speech.silence_row
     description: str  # one line for menus and error messages
-    encode: Callable[[np.ndarray, Report], np.ndarray]  # mono float32 [N] at 16 kHz, report -> float32 [T, C], T >= 1
+    encode: Optional[Encode]  # None: it needs weights, see hubert.HubertEncoder and audio_encoder_output
+    channels: Literal["mean", "first"] = "mean"  # what becomes of several channels
+
+    def mono(self, sound: Sound) -> np.ndarray:  # float32 [N]
+        """The sound as this encoder reads it: one channel at 16 kHz."""
+        return (sound if self.channels == "mean" else Sound(sound.waveform[:1], sound.sample_rate)).mono(SAMPLE_RATE)

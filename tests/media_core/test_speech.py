@@ -135,7 +135,7 @@ def test_save_and_load(tmp_path):
     made = speech(0.7, 8000)
     again = Speech.load(made.save(tmp_path / "a.safetensors"))
     assert torch.equal(again.features, made.features) and torch.equal(again.silence, made.silence)
-    assert (again.rate, again.encoder, again.duration, again.version) == (80.0, "mel", 0.7, 1)
+    assert (again.rate, again.encoder, again.duration, again.version) == (80.0, "mel", 0.7, 2)
     save_tensors(tmp_path / "b.safetensors", {"x": torch.zeros(1)}, kind="pose", version=1, config={})
     with pytest.raises(FileFormatError, match="pose"):
         Speech.load(tmp_path / "b.safetensors")

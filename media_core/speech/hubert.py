@@ -1,0 +1,243 @@
+"""HuBERT features (spec/moditalker.md 2.7) from a folder on this machine, run by the transformers library.
+
+The folder holds a model as Hugging Face publishes it: config.json, *.safetensors and, if it came with one,
+preprocessor_config.json. Nothing is fetched and no pickle is read.
+
+Long sound is encoded in chunks of 1000 rows (20 s), so that memory does not grow with its length. Published features come from
+chunks that end where they end; there the network's position convolution (64 rows to either side) sees zeros instead of speech,
+and rows near a border differ from those of one pass by most of a standard deviation. By default each chunk is therefore given
+128 rows (2.56 s) of what stands before and behind it, whose own features are thrown away: what convolutions compute is then
+exactly that of one pass, and only attention, which reaches everywhere, sees 25 s instead of the whole. `context=0` is the
+published rule. The two agree on sounds up to 20 s, which one chunk holds.
+"""
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Mapping, Union
+
+import numpy as np
+import torch
+
+from ..audio import fitted
+from ..errors import FileFormatError, TalkingHeadsError
+from ..progress import Report, silent
+from .encoder import LAST, SAMPLE_RATE, SpeechEncoder
+
+FIELD = 400  # samples a row depends on, before the transformer
+STRIDE = 320  # samples from row to row
+ROWS = 1000  # rows of a chunk
+CONTEXT = 128  # rows of neighbouring sound a chunk is given on each side; 0: the published rule
+_SILENCE = 2.0  # s of digital silence encoded to learn what it looks like
+_UNUSED = ("masked_spec_embed",)  # weights that only pre-training reads
+_FIT = ("hubert", 1024, 24)  # kind, width and layers of the large model
+
+ENCODER = SpeechEncoder(id="hubert-large-ls960-ft", dim=1024, rate=SAMPLE_RATE / STRIDE, window=2, silence=None, channels="first",
+                        description="HuBERT large, fine-tuned on LibriSpeech, 1024 numbers at 50 Hz; needs a model folder",
+                        encode=None)
+
+
+def row_count(samples: int) -> int:
+    """Rows of a sound: (N - 80) // 320, at least 1. The published chunks give this number for every N >= 400."""
+    return max(1, (samples - FIELD + STRIDE) // STRIDE)
+
+
+def chunks(rows: int, size: int = ROWS, context: int = CONTEXT) -> list[tuple[int, int, int, int]]:
+    """(first, last, begin, end) of each chunk: rows first..last are kept of those computed, begin..end."""
+    return [(first, min(first + size, rows), max(0, first - context), min(first + size + context, rows))
+            for first in range(0, rows, size)]
+
+
+@dataclass(frozen=True, eq=False)
+class HubertEncoder:
+    """A HuBERT model ready to encode; made by `load`. Changed copies by dataclasses.replace (rows, context)."""
+
+    model: Any  # transformers.HubertModel without the layers above `layer`
+    facts: SpeechEncoder  # id, width, rate
+    layer: str = LAST  # whose output the features are
+    normalise: bool = True  # the sound is brought to mean 0 and variance 1 first, as a whole
+    rows: int = ROWS  # kept of each chunk; changes memory
+    context: int = CONTEXT  # rows beside each chunk that are computed and thrown away; 0: the published rule
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike, device: Union[str, torch.device] = "cpu", layer: Union[str, int] = LAST,
+             dtype: torch.dtype = torch.float32) -> HubertEncoder:
+        """Reads a model folder.
+
+        The encoder's id is "hubert-large-ls960-ft" where the folder's name or config.json says that it holds that model, else
+        the folder's own name: features of different models must not be taken for each other.
+
+        Args:
+            folder: with config.json and *.safetensors of a HuBERT model of any size.
+            device: where it runs.
+            layer: "last" (the model's output), or 0 (what enters the first layer) .. the number of layers; negative from the end.
+            dtype: of weights and computation; the features are float32 always.
+        Raises:
+            FileFormatError: no such folder, another kind of model, weights that are absent, pickled, truncated or incomplete.
+            TalkingHeadsError: transformers is not installed, or no such layer.
+        """
+        folder = Path(folder)
+        config = _config(folder)
+        name = _layer_name(layer, config["num_hidden_layers"])
+        model = _model(folder)
+        if name != LAST:
+            _cut(model, int(name))
+        id = encoder_id(folder, config)
+        facts = replace(ENCODER, id=id, dim=config["hidden_size"],
+                        description=ENCODER.description if id == ENCODER.id else f"HuBERT model '{id}'")
+        return cls(model.to(device, dtype).eval().requires_grad_(False), facts, name, _normalised(folder))
+
+    def encode(self, mono: np.ndarray, report: Report = silent) -> np.ndarray:  # [N] -> [T, C]
+        """The features of a sound, T = (N - 80) // 320 (at least 1: sounds under 400 samples are followed by silence).
+
+        Args:
+            mono: float32 at 16 kHz, N >= 1.
+            report: called after each chunk with rows done and in all; may cancel.
+        Raises:
+            TalkingHeadsError: the model gives NaN or infinity.
+        """
+        total = row_count(mono.size)
+        mean, scale = (mono.mean(), np.sqrt(mono.var() + np.float32(1e-7))) if self.normalise else (0.0, 1.0)
+        wave = fitted(mono, max(FIELD, mono.size))
+        out = np.empty((total, self.facts.dim), np.float32)
+        for first, last, begin, end in chunks(total, self.rows, self.context):
+            stop = wave.size if end == total else (end - 1) * STRIDE + FIELD
+            piece = ((wave[begin * STRIDE:stop] - mean) / scale).astype(np.float32)
+            if end == total:  # digital silence behind a very short sound is 0 for the network too
+                piece[max(0, mono.size - begin * STRIDE):] = 0
+            out[first:last] = self._rows(piece)[first - begin:last - begin]
+            report(last, total, {}, None)
+        return out
+
+    @torch.inference_mode()
+    def _rows(self, piece: np.ndarray) -> np.ndarray:  # [n] -> [(n - 80) // 320, C]
+        """One pass of the network."""
+        weight = next(self.model.parameters())
+        samples = torch.from_numpy(piece)[None].to(weight.device, weight.dtype)
+        hidden = self.model(samples).last_hidden_state[0].float()
+        if not bool(torch.isfinite(hidden).all()):
+            raise TalkingHeadsError("HuBERT must give finite features", f"NaN or infinity from '{self.facts.id}' in {weight.dtype}",
+                                    "Choose fp32; if that fails too, copy the model folder again")
+        return hidden.cpu().numpy()
+
+    @cached_property
+    def silence_features(self) -> torch.Tensor:  # float32 [C]
+        """What the model makes of digital silence: the middle row of two seconds of it."""
+        rows = self.encode(np.zeros(round(_SILENCE * SAMPLE_RATE), np.float32))
+        return torch.from_numpy(rows[len(rows) // 2].copy())
+
+
+def encoder_id(folder: Path, config: Mapping[str, Any]) -> str:
+    """What the features of this folder's model are called in files."""
+    size = (config["model_type"], config["hidden_size"], config["num_hidden_layers"])
+    # Of the large models only the fine-tuned ones carry a head for letters; ls960-ft is the one with English letters.
+    fine_tuned = "HubertForCTC" in (config.get("architectures") or ()) and config.get("vocab_size") == 32
+    named = any(ENCODER.id in str(name) for name in (folder.absolute().name, config.get("_name_or_path")))
+    if size == _FIT and (fine_tuned or named):
+        return ENCODER.id
+    return re.sub(r"[^a-z0-9._-]+", "-", folder.absolute().name.lower()).strip("-") or "hubert"
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The folder's config.json, checked."""
+    if not folder.is_dir():
+        raise FileFormatError("The HuBERT model must be a folder", f"no folder at {folder}",
+                              "Put the model's folder (config.json, model.safetensors) into models/audio_encoders")
+    config = _json(folder / "config.json")
+    if config is None:
+        raise FileFormatError("The HuBERT folder must hold config.json", f"{folder.name} has none",
+                              "Copy all files of the model, not only its weights")
+    kind = config.get("model_type")
+    if kind != "hubert":
+        raise FileFormatError("The folder must hold a HuBERT model", f"{folder.name} holds one of kind '{kind}'",
+                              "Choose another folder; wav2vec 2.0 and Whisper come in through ComfyUI's Load Audio Encoder")
+    sizes = [config.setdefault(name, default) for name, default in (("hidden_size", 768), ("num_hidden_layers", 12))]
+    steps, widths = config.get("conv_stride", [5, 2, 2, 2, 2, 2, 2]), config.get("conv_kernel", [10, 3, 3, 3, 3, 2, 2])
+    if any(type(size) is not int or size < 1 for size in sizes) or _reach(widths, steps) != (FIELD, STRIDE):
+        raise FileFormatError(f"A HuBERT model's rows must stand {STRIDE} samples apart and see {FIELD} each",
+                              f"{folder.name}: sizes {sizes}, kernels {widths}, strides {steps}", "Choose another model")
+    return config
+
+
+def _reach(kernels: list[int], strides: list[int]) -> tuple[int, int]:
+    """(samples a row sees, samples between rows) of a stack of convolutions."""
+    field, step = 1, 1
+    for kernel, stride in zip(kernels, strides):
+        field, step = field + (kernel - 1) * step, step * stride
+    return field, step
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    """A JSON object from a file; None when there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text("utf8"))
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{path.name} must be readable JSON", f"{path.parent.name}: {error}", "Copy the file again") from error
+    if not isinstance(content, dict):
+        raise FileFormatError(f"{path.name} must hold a JSON object", f"{path.parent.name}: {type(content).__name__}",
+                              "Copy the file again")
+    return content
+
+
+def _normalised(folder: Path) -> bool:
+    """Whether the model wants sound of mean 0 and variance 1; it does unless its preprocessor_config.json says no."""
+    facts = _json(folder / "preprocessor_config.json") or {}
+    rate = facts.get("sampling_rate", SAMPLE_RATE)
+    if rate != SAMPLE_RATE:
+        raise FileFormatError(f"The HuBERT model must read sound of {SAMPLE_RATE} Hz", f"{folder.name} wants {rate}",
+                              "Choose another model")
+    return bool(facts.get("do_normalize", True))
+
+
+def _layer_name(layer: Union[str, int], count: int) -> str:
+    """A layer as it is written into files: "last" or "0" .. str(count - 1); the highest number is the last."""
+    text = str(layer)
+    number = count if text == LAST else int(text) if re.fullmatch(r"-?\d+", text) else None
+    if number is not None and number < 0:
+        number += count + 1
+    if number is None or not 0 <= number <= count:
+        raise TalkingHeadsError(f"The layer must be '{LAST}' or a number from 0 to {count} (or -1 to {-count - 1} from the end)",
+                                f"{layer!r}", f"Choose '{LAST}' unless the model that listens wants another")
+    return LAST if number == count else str(number)
+
+
+def _model(folder: Path) -> Any:
+    """transformers' HubertModel with the folder's weights, all of them."""
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for path in folder.glob("*.bin"))
+        came = f"{folder.name} holds {', '.join(pickles)}, a pickle" if pickles else f"{folder.name} holds no weights"
+        raise FileFormatError("The HuBERT folder must hold its weights as safetensors", came,
+                              "Get model.safetensors, or convert once in Python: transformers.HubertModel.from_pretrained(folder)"
+                              ".save_pretrained(other_folder)")
+    try:
+        from transformers import HubertModel
+    except ImportError as error:
+        raise TalkingHeadsError("HuBERT needs the library transformers", f"it does not import ({error})",
+                                "ComfyUI brings it; elsewhere: pip install transformers") from error
+    from safetensors import SafetensorError
+
+    try:
+        model, about = HubertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise FileFormatError("The HuBERT folder must hold a whole model", f"{folder.name} cannot be read ({error})",
+                              "It may be truncated, or config.json belongs to another model: copy the folder again") from error
+    missing = sorted(name for name in about["missing_keys"] if name not in _UNUSED)
+    if missing:
+        raise FileFormatError("The HuBERT folder must hold all weights of its model",
+                              f"{folder.name} lacks {len(missing)}, the first {missing[0]}", "Copy the folder again")
+    return model
+
+
+def _cut(model: Any, layer: int) -> None:
+    """Takes away what stands above layer `layer` (0: all layers), so that the model's output is that layer's."""
+    from torch.nn import Identity
+
+    model.encoder.layers = model.encoder.layers[:layer]
+    if model.config.do_stable_layer_norm:  # that normalisation is the last layer's alone; otherwise it comes before the first
+        model.encoder.layer_norm = Identity()
