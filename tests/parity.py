@@ -47,6 +47,7 @@ def _load_package() -> None:
 
 _load_package()
 
+import parity_moditalker_glue  # noqa: E402
 from talking_heads.hmtalker_core import annotations, audio_net, camera, losses, published, schedules  # noqa: E402
 from talking_heads.hmtalker_core.compose import compose  # noqa: E402
 from talking_heads.hmtalker_core.densify import DensityControl  # noqa: E402
@@ -129,6 +130,7 @@ class Verdict:
 
 Computed = dict[str, Tensor]
 CASES: dict[str, tuple[Callable[[Fixture], Computed], float, tuple[str, ...]]] = {}  # function, tolerance, outputs left out
+CASES.update(parity_moditalker_glue.CASES)
 
 
 def case(*names: str, tolerance: float = NET, left_out: tuple[str, ...] = ()):
