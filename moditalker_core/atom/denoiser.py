@@ -17,6 +17,7 @@ from .attention import Attention, EncoderLayer, rotary_tables
 from .config import DenoiserConfig
 
 TIME_TOKENS = 2
+Memory = tuple[Tensor, Tensor]  # keys, values [B, H, M, d]
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Condition:
     """What speech and face say, ready for every step. B samples, H heads, d channels a head."""
 
     summary: Tensor  # [B, C] 2 f + a of the FiLM vector
-    audio: tuple[tuple[Tensor, Tensor], ...]  # per layer: keys, values [B, H, 2T, d] of the audio tokens
-    face_after_audio: tuple[tuple[Tensor, Tensor], ...]  # per layer, [B, H, T, d]: landmark tokens behind audio and time tokens
-    face: tuple[tuple[Tensor, Tensor], ...]  # the same behind the time tokens alone
+    audio: tuple[Memory, ...]  # per layer: keys, values [B, H, 2T, d] of the audio tokens
+    face_after_audio: tuple[Memory, ...]  # per layer, [B, H, T, d]: landmark tokens behind audio and time tokens
+    face: tuple[Memory, ...]  # the same behind the time tokens alone
     frames: int  # T
 
 
@@ -52,18 +53,19 @@ class DecoderLayer(nn.Module):
         self.linear3 = nn.Linear(width, 2 * width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, h: Tensor, tau: Tensor, tables: Tensor, audio_memory, face_memory) -> Tensor:
+    def forward(self, h: Tensor, tau: Tensor, tables: Tensor, audio_memory: Memory,
+                face_memory: Memory) -> Tensor:
         """h [B, T, 2C] -> the same; memories are (keys, values) [B, H, M, d]; `tables` are those of T positions."""
         lip, upper = h.chunk(2, dim=-1)
         both = torch.cat([lip, upper])  # one call for the two branches
         (scale, shift), (scale2, shift2), (scale3, shift3) = self.film1(tau), self.film2(tau), self.film3(tau)
         moved = self.dropout(self.self_attn.within(self.norm1(both), tables))
-        lip1, upper1 = (both + (moved.unflatten(0, (2, -1)) * scale + shift).flatten(0, 1)).chunk(2)
+        lip1, upper1 = torch.addcmul(both.unflatten(0, (2, -1)) + shift, moved.unflatten(0, (2, -1)), scale)
         heard = self.dropout(self.cross_attn.across(self.norm2(lip1), tables, *audio_memory))
         seen = self.dropout(self.self_attn.within(self.norm2(upper1), tables))
-        lip2, upper2 = lip1 + heard * scale2 + shift2, upper1 + seen * scale2 + shift2
-        z = self.dropout(self.cross_attn.across(self.norm3(lip2 + upper2), tables, *face_memory))
-        return self.linear3(z * (1 + scale3) + shift3)  # z + FiLM(z)
+        together = torch.addcmul(lip1 + upper1 + 2 * shift2, heard + seen, scale2)
+        z = self.dropout(self.cross_attn.across(self.norm3(together), tables, *face_memory))
+        return self.linear3(torch.addcmul(shift3, z, 1 + scale3))  # z + FiLM(z)
 
 
 class AToMDenoiser(nn.Module):
@@ -112,10 +114,10 @@ class AToMDenoiser(nn.Module):
         summary = summary + 2 * self.face_summary(seen.mean(1))  # A1: the published code adds f twice, to both branches
         heard, seen = self.memory_norm(heard), self.memory_norm(seen)
         tables = self._tables(3 * frames + TIME_TOKENS, face)
-        behind = tables[:, 2 * frames + TIME_TOKENS:]  # A2: positions run through the concatenated memory
-        near = tables[:, TIME_TOKENS:TIME_TOKENS + frames]
+        behind = tables[2 * frames + TIME_TOKENS:]  # A2: positions run through the concatenated memory
+        near = tables[TIME_TOKENS:TIME_TOKENS + frames]
         attentions = [layer.cross_attn for layer in self.layers]
-        return Condition(summary, tuple(a.keys_values(heard, tables[:, :2 * frames]) for a in attentions),
+        return Condition(summary, tuple(a.keys_values(heard, tables[:2 * frames]) for a in attentions),
                          tuple(a.keys_values(seen, behind) for a in attentions),
                          tuple(a.keys_values(seen, near) for a in attentions), frames)
 
@@ -129,10 +131,10 @@ class AToMDenoiser(nn.Module):
         frames = condition.frames
         tables = self._tables(2 * frames + TIME_TOKENS, x)
         for i, layer in enumerate(self.layers):
-            late = layer.cross_attn.keys_values(tokens, tables[:, 2 * frames:])
-            early = layer.cross_attn.keys_values(tokens, tables[:, :TIME_TOKENS])
+            late = layer.cross_attn.keys_values(tokens, tables[2 * frames:])
+            early = layer.cross_attn.keys_values(tokens, tables[:TIME_TOKENS])
             heard = _joined(condition.audio[i], late, condition.face_after_audio[i])
-            h = layer(h, tau, tables[:, :frames], heard, _joined(early, condition.face[i]))
+            h = layer(h, tau, tables[:frames], heard, _joined(early, condition.face[i]))
         return self.out(h)
 
     def _encoded(self, layers: nn.ModuleList, tokens: Tensor) -> Tensor:
@@ -141,7 +143,7 @@ class AToMDenoiser(nn.Module):
             tokens = layer(tokens, tables)
         return tokens
 
-    def _tables(self, length: int, like: Tensor) -> Tensor:  # [2, length, C]
+    def _tables(self, length: int, like: Tensor) -> Tensor:  # complex [length, C / 2]
         return rotary_tables(length, self.config.latent_dim, self.config.rotary_base, like)
 
     def _sinusoids(self, times: Tensor) -> Tensor:  # int64 [B] -> float32 [B, C]
@@ -151,5 +153,5 @@ class AToMDenoiser(nn.Module):
         return torch.cat([angle.sin(), angle.cos()], -1)
 
 
-def _joined(*parts: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _joined(*parts: Memory) -> Memory:
     return torch.cat([k for k, _ in parts], 2), torch.cat([v for _, v in parts], 2)

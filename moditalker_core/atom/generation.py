@@ -1,0 +1,187 @@
+"""Speech and one face -> motion of any length. The whole way in one screen: `generate_motion`.
+
+A window is as long as the network was trained; windows overlap and are blended as residuals against the one initial face. Noise
+belongs to frames, not to windows (`noise.py`), so windows agree where they overlap, and any range of frames can be made alone, on
+any machine, with the same result. Source of the pieces: spec/moditalker.md 2.5, 2.6, 16; defects B2, B4, B5 of section 13.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Iterator
+
+import torch
+from torch import Tensor
+
+from ...media_core.errors import TalkingHeadsError
+from ...media_core.motion import LandmarkTrack
+from ...media_core.mouth_gate import gate_weights, gated
+from ...media_core.progress import Report, silent
+from ...media_core.speech import Speech
+from ..landmarks import absolute, idexp
+from .blending import Window, blended_windows, window_plan
+from .config import AToMConfig
+from .diffusion import SAMPLERS, make_scheduler, sample
+from .model import AToM
+from .noise import frame_noise
+from .preview import FacePreview
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How a motion is drawn. None: as the weights say."""
+
+    sampler: str | None = None  # one of diffusion.SAMPLERS
+    steps: int | None = None  # 1..1000
+    guidance: float | None = None  # w: 1 follows the speech as trained, more exaggerates, 0 ignores it
+    clip: float | None = None  # cm, predictions are kept within +-clip; 0: not at all
+    eta: float | None = None  # 0..1, share of fresh noise in DDIM
+    seed: int = 0
+    overlap: int | None = None  # frames two windows share; None: a third of the window, at most 32
+    batch: int = 1  # windows computed at once; on a CPU 1 is as fast, and the same to the bit whatever the chunking
+    gate: bool = True  # close the mouth where nobody speaks (media_core.mouth_gate)
+
+    def resolved(self, config: AToMConfig) -> SamplingSettings:
+        """With every None filled in.
+
+        Raises:
+            TalkingHeadsError: values out of range.
+        """
+        length = config.denoiser.seq_len
+        clip = config.clip if self.clip is None else self.clip
+        full = replace(self, sampler=self.sampler or config.sampler, steps=self.steps or config.steps, clip=clip or 0.0,
+                       guidance=config.guidance if self.guidance is None else self.guidance,
+                       eta=config.eta if self.eta is None else self.eta,
+                       overlap=min(32, length // 3) if self.overlap is None else self.overlap)
+        full = replace(full, eta=0.0) if full.sampler == "ddim0" else full
+        if full.sampler not in SAMPLERS or full.clip < 0 or not 0 <= full.eta <= 1 or full.seed < 0 or full.batch < 1:
+            raise TalkingHeadsError(f"Sampling needs one of {', '.join(SAMPLERS)}, clip and seed >= 0, eta 0..1, batch >= 1",
+                                    f"{full}", "Correct these settings")
+        if not 0 <= full.overlap <= length // 2:
+            raise TalkingHeadsError(f"Windows of {length} frames may share 0 to {length // 2}", f"{full.overlap}",
+                                    "Choose another overlap")
+        return full
+
+
+def generate_motion(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings: SamplingSettings = SamplingSettings(),
+                    report: Report = silent) -> LandmarkTrack:
+    """The motion of a whole sound: speech.frame_count(fps) frames at the checkpoint's rate, canonical.
+
+    Args:
+        atom: the network.
+        speech: of the encoder that the checkpoint names.
+        portrait: canonical; its first frame is the face that speaks.
+        settings: see `SamplingSettings`.
+        report: called once a sampling step with a picture of the moving face now and then; may raise to cancel.
+    Raises:
+        TalkingHeadsError: speech of another encoder, a portrait that is not canonical or no face, settings out of range.
+    """
+    frames = speech.frame_count(atom.config.fps)
+    pieces = list(motion_frames(atom, speech, portrait, settings, 0, frames, report))
+    return LandmarkTrack(torch.cat(pieces), atom.config.fps)
+
+
+def motion_frames(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings: SamplingSettings, start: int, stop: int,
+                  report: Report = silent) -> Iterator[Tensor]:
+    """Frames `start` to `stop` of that motion, as they are finished: canonical points float32 [n, 68, 3], decimetres.
+
+    Raises:
+        TalkingHeadsError: as `generate_motion`, or no such frames.
+    """
+    chosen, face = settings.resolved(atom.config), _face(atom, portrait)
+    atom.config.speech.check(speech)
+    fps, frames = atom.config.fps, speech.frame_count(atom.config.fps)
+    if not 0 <= start < stop <= frames:
+        raise TalkingHeadsError(f"The frames must lie within the motion's {frames}", f"{start} to {stop}", "Choose others")
+    quiet = speech.silent_frames(fps) if chosen.gate else torch.zeros(frames, dtype=torch.bool)
+    weights = gate_weights(quiet, fps, inside=False)
+    plan = window_plan(frames, atom.config.denoiser.seq_len, chosen.overlap, atom.config.reference == "first")
+    job = _Job(atom, speech, face, chosen, report, [w for w in plan if w.start < stop and w.stop > start])
+    zero, at = atom.key_mean_shape.cpu(), start
+    rest = absolute(face, zero)
+    for residual in blended_windows(job.windows, job.sampled(), start, stop):  # [n, 204]
+        points = absolute(residual + face, zero)
+        yield gated(points, weights[at:at + len(points)], rest)
+        at += len(points)
+
+
+def _face(atom: AToM, portrait: LandmarkTrack) -> Tensor:  # [204]
+    """The portrait's offsets from the mean face in cm.
+
+    Raises:
+        TalkingHeadsError: pixels, or points that are no face.
+    """
+    if portrait.space != "canonical":
+        raise TalkingHeadsError("The portrait's landmarks must be canonical (from the front, in decimetres)",
+                                f"landmarks in {portrait.space}", "Take them from Portrait Landmarks")
+    points = portrait.points[0].float()
+    size = points.amax(0) - points.amin(0)
+    if not (0.3 < float(size[0]) < 4 and 0.3 < float(size[1]) < 4):
+        raise TalkingHeadsError("Canonical landmarks must be the size of a face: 0.3 to 4 dm wide and high",
+                                f"{float(size[0]):.3g} by {float(size[1]):.3g} dm", "Measure the portrait again")
+    return idexp(points, atom.key_mean_shape.cpu())
+
+
+@dataclass
+class _Job:
+    """Everything the windows share."""
+
+    atom: AToM
+    speech: Speech
+    face: Tensor
+    settings: SamplingSettings
+    report: Report
+    windows: list[Window]
+
+    def sampled(self) -> Iterator[Tensor]:
+        """The residual [T, 204] of every window, in order."""
+        size, zero = self.settings.batch, self.atom.key_mean_shape.cpu()
+        preview = FacePreview(absolute(self.face, zero), zero)
+        for at in range(0, len(self.windows), size):
+            yield from self._sample(self.windows[at:at + size], at, preview).unbind(0)
+
+    @torch.inference_mode()
+    def _sample(self, windows: list[Window], done: int, preview: FacePreview) -> Tensor:  # [B, T, 204]
+        atom, chosen, length = self.atom, self.settings, self.atom.config.denoiser.seq_len
+        audio = torch.stack([atom.config.speech.tokens(self.speech, atom.config.fps, w.start, w.start + length) for w in windows])
+        face = self.face.expand(len(windows), length, -1)
+        predict = guided(atom, face, audio, chosen.guidance)
+        scheduler = make_scheduler(chosen.sampler, chosen.steps, chosen.clip or None)
+        steps, total = len(scheduler.timesteps), len(self.windows) * len(scheduler.timesteps)
+
+        def draw(k: int) -> Tensor:
+            rows = [frame_noise(chosen.seed, k, w.start, w.start + length, face.shape[-1]) for w in windows]
+            return torch.stack(rows).to(atom.device)
+
+        def watch(k: int, x0: Tensor) -> None:
+            count = done * steps + (k + 1) * len(windows)
+            figures = {"window": done + len(windows), "windows": len(self.windows)}
+            self.report(count, total, figures, preview.picture(x0[0] + face[0].to(x0)))
+
+        return sample(predict, draw, scheduler, eta=chosen.eta, clip=chosen.clip or None, watch=watch).float().cpu()
+
+
+def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float) -> Any:
+    """(x_t float32 [B, T, 204], t) -> x0 with classifier-free guidance; both passes are one batch, and at 1 there is one pass."""
+    device, dtype, count = atom.device, atom.dtype, len(face)
+    face, audio = face.to(device, dtype), audio.to(device, dtype)
+    both = guidance != 1
+    if both:
+        face, audio = face.repeat(2, 1, 1), audio.repeat(2, 1, 1)
+    keep = torch.arange(len(face), device=device) < count
+    condition = atom.denoiser.condition(face, audio, keep)
+
+    def predict(x: Tensor, t: Tensor) -> Tensor:
+        times = torch.as_tensor(t, device=device).long().expand(len(face))
+        out = atom.denoiser.denoise((x.repeat(2, 1, 1) if both else x).to(dtype), times, condition).float()
+        if not both:
+            return out
+        conditional, unconditional = out.chunk(2)
+        return unconditional + guidance * (conditional - unconditional)
+
+    return predict
+
+
+def estimated_windows(frames: int, config: AToMConfig, settings: SamplingSettings = SamplingSettings()) -> int:
+    """How many windows a motion takes: the work is this times the steps."""
+    overlap = settings.resolved(config).overlap
+    return len(window_plan(frames, config.denoiser.seq_len, overlap, config.reference == "first"))
