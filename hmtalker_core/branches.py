@@ -6,6 +6,7 @@ from typing import Mapping, Optional
 import torch
 from torch import Tensor, nn
 
+from ..media_core.training_state import optimizer_tensors, restore_optimizer, strip  # noqa: F401
 from .densify import DensityControl
 from .gaussians import GaussianField
 from .motion import LR
@@ -71,26 +72,3 @@ def field_from(state: Mapping[str, Tensor], active: int) -> GaussianField:
     """A field from its state dict, whatever its size; `active` is the degree it renders."""
     return GaussianField(*(state[attribute].clone() for attribute in
                            ("xyz", "features_dc", "features_rest", "scaling", "rotation", "opacity")), active_sh_degree=active)
-
-
-def strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The entries under `prefix`, without it."""
-    return {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def optimizer_tensors(optimizer: Optional[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """Moments and step counts as `<parameter number>.<entry>`."""
-    if optimizer is None:
-        return {}
-    return {f"{index}.{key}": torch.as_tensor(value) for index, entries in optimizer.state_dict()["state"].items()
-            for key, value in entries.items()}
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Puts back what `optimizer_tensors` gave. The moments go to their parameters' device; step counters stay where `tensors`
-    lie, which should be the CPU: on a card, reading them would stop every step."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,70 @@
+"""What a training writes down: log.csv, and beside it what TensorBoard shows, where that is installed."""
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+
+COLUMNS = ("step", "loss", "reconstruction", "velocity", "rate", "gradient", "lips", "held loss")
+
+
+class TrainingLog:
+    """Lines of figures, means over `every` steps.
+
+    Args:
+        folder: made when absent.
+        done: steps behind the run; lines of later ones, of a run that was cut off, are dropped.
+        every: steps a line.
+    """
+
+    def __init__(self, folder: Path, done: int, every: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path, self.every = folder / "log.csv", every
+        self._gathered: list[Mapping[str, float]] = []
+        lines = []
+        if self.path.is_file() and done:
+            with self.path.open(newline="", encoding="utf8") as file:
+                lines = [line for line in csv.DictReader(file) if (line.get("step") or "").isdecimal() and int(line["step"]) <= done]
+        self._file = self.path.open("w", newline="", encoding="utf8")
+        self._lines = csv.DictWriter(self._file, COLUMNS, restval="", extrasaction="ignore")
+        self._lines.writeheader()
+        self._lines.writerows(lines)
+        self._board = _board(folder, done)
+
+    def step(self, step: int, figures: Mapping[str, float]) -> None:
+        """Takes in the figures after `step`."""
+        self._gathered.append(figures)
+        if step % self.every == 0:
+            names = [name for name in COLUMNS if name in figures]
+            self._write(step, {name: float(np.mean([each[name] for each in self._gathered])) for name in names})
+            self._gathered = []
+
+    def verdict(self, step: int, lips: float, loss: float, picture: np.ndarray) -> None:
+        """Takes in what validation found after `step`."""
+        self._write(step, {"lips": lips, "held loss": loss})
+        if self._board is not None:
+            self._board.add_image("lips", picture, step, dataformats="HWC")
+            self._board.flush()
+
+    def _write(self, step: int, figures: Mapping[str, float]) -> None:
+        self._lines.writerow({"step": step, **{name: f"{value:.6g}" for name, value in figures.items()}})
+        self._file.flush()
+        for name, value in figures.items():
+            if self._board is not None:
+                self._board.add_scalar(name.replace(" ", "_"), value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _board(folder: Path, done: int) -> Any:
+    """A writer of TensorBoard's files, or None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=done + 1 if done else None)

@@ -1,0 +1,149 @@
+"""A training of AToM between two steps, what one step does, and how it is kept on disk."""
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import numpy as np
+import torch
+
+from ...media_core.errors import TalkingHeadsError
+from ...media_core.files import load_tensors, save_tensors
+from ...media_core.training_state import optimizer_tensors, restore_optimizer, strip
+from .denoiser import AToMDenoiser
+from .diffusion import losses, noised
+from .optim import Ema, make_optimizer, rate_factor
+from .team import Alone
+from .train_config import TrainConfig
+from .windows import Windows
+
+KIND, VERSION = "atom_training", 1
+_START, _CHANCE = 1 << 32, 1 << 33  # beside the steps: seeds of the first weights and of dropout
+
+
+class Run:
+    """The state of a training.
+
+    Args:
+        config: the training; config.denoiser is the network's.
+        windows: what it learns from.
+        seed: of the weights, the windows and dropout.
+        device: where to compute.
+        team: the processes that work together.
+    Attributes:
+        done: steps behind it.
+        network: the weights being trained. average: their average, or None.
+    """
+
+    def __init__(self, config: TrainConfig, windows: Windows, seed: int, device: torch.device, team: Alone):
+        if config.batch % (team.size * config.accumulation):
+            raise TalkingHeadsError("A batch must divide evenly into processes and accumulated pieces",
+                                    f"{config.batch} windows, {team.size} processes, {config.accumulation} pieces",
+                                    "Change the batch, or the pieces")
+        self.config, self.windows, self.seed, self.device, self.team, self.done = config, windows, seed, device, team, 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_number(seed, _START, 0))
+            self.network = AToMDenoiser(config.denoiser).to(device).train()
+        self.params = dict(self.network.named_parameters())
+        self.optimizer = make_optimizer(config.optimizer, self.params.values(), config.lr, config.weight_decay, config.betas)
+        self.average = None if config.ema is None else Ema(self.params, config.ema, config.ema_warm_up)
+        self._wrapped = None
+
+    def step(self) -> dict[str, float]:
+        """One optimisation step: loss, its two parts, the rate and the gradient's norm.
+
+        Raises:
+            TalkingHeadsError: the loss or the gradient is not finite; the weights are those before the step.
+        """
+        self._wrapped = self.team.wrapped(self.network) if self._wrapped is None else self._wrapped
+        rate = self.config.lr * rate_factor(self.done, self.config.steps, self.config.warm_up, self.config.schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        parts = self.team.total(self._gradients())
+        norm = torch.nn.utils.clip_grad_norm_(self.params.values(), self.config.gradient_clip or math.inf)
+        reconstruction, velocity, size = torch.stack([*parts, norm.to(parts)]).tolist()
+        self._check(reconstruction + velocity, size, rate)
+        self.optimizer.step()
+        self.done += 1
+        if self.average is not None:
+            self.average.update(self.params, self.done)
+        return {"loss": reconstruction + velocity, "reconstruction": reconstruction, "velocity": velocity, "rate": rate,
+                "gradient": size}
+
+    def _gradients(self) -> torch.Tensor:  # float32 [2]
+        """Adds up this process's share of the batch; its share of the two parts of the loss."""
+        config, team = self.config, self.team
+        frames, pairs = self.windows.counts(self.done)
+        pieces = np.split(np.arange(config.batch), team.size * config.accumulation)
+        pieces = pieces[team.rank * config.accumulation:(team.rank + 1) * config.accumulation]
+        parts = torch.zeros(2, device=self.device)
+        for number, indices in enumerate(pieces):
+            batch = self.windows.batch(self.done, indices).to(self.device)
+            with nullcontext() if number == len(pieces) - 1 else team.apart(self._wrapped), self._chance(int(indices[0])):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                    predicted = self._wrapped(noised(batch.x0, batch.times, batch.noise), batch.face, batch.audio, batch.times,
+                                              batch.keep)
+                each = losses(predicted.float(), batch.x0, batch.mask)
+                counted = batch.mask.sum()
+                share = torch.stack([each.reconstruction * counted / frames,
+                                     each.velocity * (batch.mask[:, 1:] & batch.mask[:, :-1]).sum() / max(pairs, 1)])
+                (share.sum() * team.size).backward()  # the processes' gradients are averaged, these are to be summed
+            parts += share.detach()
+        return parts
+
+    @contextmanager
+    def _chance(self, first: int) -> Iterator[None]:
+        """Dropout's chance depends on seed, step and window alone; the caller's is left as it was."""
+        cards = [] if self.device.type == "cpu" else [self.device]
+        fork = torch.random.fork_rng(cards, device_type=self.device.type) if cards else torch.random.fork_rng([])
+        with fork:
+            torch.manual_seed(_number(self.seed, _CHANCE + self.done, first))
+            yield
+
+    def _check(self, loss: float, size: float, rate: float) -> None:
+        if not (math.isfinite(loss) and math.isfinite(size)):
+            raise TalkingHeadsError("The loss of a training must stay finite",
+                                    f"loss {loss:g}, gradient {size:g} at step {self.done + 1}, rate {rate:g}",
+                                    "Look at the data, lower the rate or begin anew (resume off); the last good state is kept")
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Those to be kept: the average, or the last."""
+        return dict(self.params) if self.average is None else self.average.average
+
+    def averaged_network(self) -> AToMDenoiser:
+        """A network of its own with `weights`, in evaluation mode."""
+        network = AToMDenoiser(self.config.denoiser).to(self.device).eval()
+        network.load_state_dict({**self.network.state_dict(), **self.weights()})
+        return network
+
+    def save(self, path: Path, identity: dict[str, Any]) -> None:
+        """Writes everything `load` needs, whole or not at all.
+
+        Raises:
+            TalkingHeadsError: weights that are not finite (an earlier file stays), or no room.
+        """
+        if not all(bool(torch.isfinite(p).all()) for p in self.params.values()):
+            raise TalkingHeadsError("The weights of a training must stay finite", f"NaN or inf after step {self.done}",
+                                    "Lower the rate; the last good state is kept")
+        tensors = {f"network.{k}": v for k, v in self.params.items()}
+        tensors |= {f"average.{k}": v for k, v in (self.average.average.items() if self.average else ())}
+        tensors |= {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}
+        save_tensors(path, tensors, kind=KIND, version=VERSION, config={"identity": identity, "done": self.done})
+
+    def load(self, path: Path, check: Callable[[dict[str, Any]], None]) -> None:
+        """Goes on where `save` left off. `check` is given its identity first, and raises when it is another run's."""
+        tensors, saved = load_tensors(path, kind=KIND, version=VERSION)
+        check(saved["identity"])
+        self.network.load_state_dict(strip(tensors, "network."))
+        if self.average is not None:
+            self.average.average = {k: v.to(self.device) for k, v in strip(tensors, "average.").items()}
+        restore_optimizer(self.optimizer, strip(tensors, "optimizer."))
+        self.done = saved["done"]
+
+
+def _number(seed: int, *more: int) -> int:
+    """A seed of its own for every purpose."""
+    return int(np.random.SeedSequence([seed, *more]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,128 @@
+"""How far a training is: the mouth that AToM gives clips it has not learnt from, beside the true one."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .denoiser import AToMDenoiser
+from .diffusion import losses, make_scheduler, noised, sample
+from .train_config import TrainConfig
+from .windows import Clips, cut
+
+SAMPLER, STEPS = "ddim0", 8
+MOST = 8  # windows looked at
+LEVELS = (100, 300, 500, 700, 900)  # diffusion steps at which the loss is measured
+INNER = ((61, 67), (62, 66), (63, 65))  # upper and lower points of the inner lips
+SEED = 20240917  # of the noise, the same every time
+
+
+@dataclass(frozen=True)
+class Held:
+    """Windows of clips not trained on, on the network's device."""
+
+    x0: Tensor  # [N, T, 204] cm
+    face: Tensor  # [N, T, 204] cm
+    audio: Tensor  # [N, 2T, D]
+    mask: Tensor  # bool [N, T]
+    mean: Tensor  # [68, 3] dm
+
+    def mouths(self, residual: Tensor) -> np.ndarray:  # [N, T, 204] cm -> float32 [N, T] cm
+        """Distance of the inner lips."""
+        points = (residual + self.face).float().unflatten(-1, (68, 3)) + 10 * self.mean
+        return torch.stack([(points[..., a, :] - points[..., b, :]).norm(dim=-1) for a, b in INNER]).mean(0).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found."""
+
+    lips: float  # correlation of the lips' distance with the truth, mean over windows
+    loss: float  # of held windows, at LEVELS
+    picture: np.ndarray  # uint8 [H, W, 3] curves
+
+
+def held_windows(clips: Clips, config: TrainConfig, device: torch.device) -> Held:
+    """Up to MOST windows from the middles of the clips; the face is the first frame of the window, or of the clip."""
+    chosen = np.unique(np.linspace(0, len(clips) - 1, MOST).round().astype(int))
+    rows = []
+    for index in chosen:
+        piece = clips[int(index)]
+        start = max(len(piece.motion) - clips.frames, 0) // 2
+        motion, audio, mask = cut(piece, start, clips.frames)
+        face = piece.motion[start if config.reference == "first" else 0]
+        rows.append((motion - face, face.expand(clips.frames, -1), audio, mask))
+    return Held(*(torch.stack(part).to(device) for part in zip(*rows)), clips.mean.to(device))
+
+
+@torch.no_grad()
+def judge(network: AToMDenoiser, held: Held, config: TrainConfig, watch: Callable[[], None]) -> Verdict:
+    """Samples the held windows.
+
+    Args:
+        network: in evaluation mode.
+        watch: called after each step of the sampler; may raise to cancel.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    start = torch.randn(held.x0.shape, generator=generator).to(held.x0)
+    predict = _predictor(network, held, config.guidance)
+    found = sample(predict, lambda k: start, make_scheduler(SAMPLER, STEPS, config.clip), eta=0.0, clip=config.clip,
+                   watch=lambda k, x0: watch())
+    truth, mouths, mask = held.mouths(held.x0), held.mouths(found), held.mask.cpu().numpy()
+    each = [_correlation(a[m], b[m]) for a, b, m in zip(truth, mouths, mask)]
+    moving = [value for value in each if value is not None]
+    condition = network.condition(held.face, held.audio)
+    levels = []
+    for level in LEVELS:
+        times = torch.full((len(start),), level, device=start.device)
+        levels.append(losses(network.denoise(noised(held.x0, times, start), times, condition), held.x0, held.mask).total)
+        watch()
+    return Verdict(float(np.mean(moving)) if moving else 0.0, float(torch.stack(levels).mean()), curves(truth, mouths, mask))
+
+
+def _predictor(network: AToMDenoiser, held: Held, guidance: float) -> Callable[[Tensor, Tensor], Tensor]:
+    count = len(held.x0)
+    if guidance == 1:
+        condition = network.condition(held.face, held.audio)
+        return lambda x, t: network.denoise(x, t.to(x.device).expand(count), condition)
+    keep = torch.arange(2 * count, device=held.x0.device) < count
+    condition = network.condition(held.face.repeat(2, 1, 1), held.audio.repeat(2, 1, 1), keep)
+
+    def guided(x: Tensor, t: Tensor) -> Tensor:
+        said, free = network.denoise(x.repeat(2, 1, 1), t.to(x.device).expand(2 * count), condition).chunk(2)
+        return free + guidance * (said - free)
+
+    return guided
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    """None where the truth does not move."""
+    if len(a) < 2 or a.std() < 1e-6:
+        return None
+    return 0.0 if b.std() < 1e-9 else float(np.corrcoef(a, b)[0, 1])
+
+
+def curves(truth: np.ndarray, found: np.ndarray, mask: np.ndarray, width: int = 480, row: int = 60) -> np.ndarray:
+    """Lip curves one under another: truth grey and broad, found red.
+
+    Args:
+        truth, found: [N, T] cm.
+        mask: bool [N, T].
+    Returns:
+        uint8 [N * row, width, 3].
+    """
+    import cv2
+
+    picture = np.full((row * len(truth), width, 3), 250, np.uint8)
+    top = max(float(truth[mask].max(initial=0)), float(found[mask].max(initial=0)), 0.1)
+    x = np.linspace(4, width - 5, truth.shape[1])
+    for i, (a, b, m) in enumerate(zip(truth, found, mask)):
+        base = (i + 1) * row - 4
+        for values, colour, thick in ((a, (150, 150, 150), 3), (b, (200, 40, 40), 1)):
+            line = np.stack([x, base - np.nan_to_num(values) / top * (row - 8)], -1)[m]
+            cv2.polylines(picture, [line.round().astype(np.int32)], False, colour, thick, cv2.LINE_AA)
+        picture[(i + 1) * row - 1] = 220
+    return picture
