@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..media_core.progress import Report
 
 MODELS = "talking_heads"  # the model folder's name
+ENCODERS = "audio_encoders"  # core's model folder of speech models
 DATASETS = "talking_heads/datasets"  # below ComfyUI's output folder
 PACK_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 log = logging.getLogger("talking_heads")
@@ -33,6 +34,7 @@ _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
 _PREVIEW_SIDE = 512  # px
 _LETTER = 7  # px, a letter of the caption
+_ENCODER_DEPTH = 3  # folders below models/audio_encoders that are looked into
 
 
 class NodeReport:
@@ -78,14 +80,18 @@ def captioned(image: Any, text: str) -> Any:  # uint8 [H, W, 3] -> PIL image
     return sheet
 
 
+def patched(network: Any) -> Any:
+    """A model patcher around a torch module, so that ComfyUI can move its weights between devices under memory pressure."""
+    kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    return kind(network, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
+
+
 def wrapped(avatar: Any, name: str) -> LoadedAvatar:
-    """The avatar, its weights in a model patcher, so that ComfyUI can move them between devices under memory pressure."""
+    """The avatar with a model patcher around its weights."""
     from torch.nn import ModuleList
 
-    kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     avatar = avatar.to("cpu")
-    patcher = kind(ModuleList(avatar.modules), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
-    return LoadedAvatar(avatar, patcher, name)
+    return LoadedAvatar(avatar, patched(ModuleList(avatar.modules)), name)
 
 
 def on_device(loaded: LoadedAvatar) -> Any:
@@ -119,6 +125,31 @@ def avatar_path(name: str) -> Path:
 def new_avatar_path(stem: str) -> Path:
     """Where an avatar called `stem` is saved: the user's model folder."""
     return contained(folder_paths.get_folder_paths(MODELS)[0], f"{stem}.safetensors")
+
+
+def encoder_folders() -> list[str]:
+    """The speech models kept as folders (config.json beside the weights) below models/audio_encoders, as relative names."""
+    found = set()
+    for base in folder_paths.get_folder_paths(ENCODERS):
+        for place, below, files in os.walk(base, followlinks=True):
+            below[:] = [name for name in below if not name.startswith(".")] if _depth(base, place) < _ENCODER_DEPTH else []
+            if "config.json" in files and place != base:
+                found.add(os.path.relpath(place, base).replace(os.sep, "/"))
+    return sorted(found)
+
+
+def encoder_folder(name: str) -> Path:
+    """The folder of a chosen speech model, in the first model folder that has it."""
+    for base in folder_paths.get_folder_paths(ENCODERS):
+        path = contained(base, name, links_may_leave=True)
+        if (path / "config.json").is_file():
+            return path
+    raise FileFormatError("The speech model must be a folder with config.json in models/audio_encoders", repr(name),
+                          "Choose another, or press R to read the folder again")
+
+
+def _depth(base: str, place: str) -> int:
+    return len(Path(place).relative_to(base).parts)
 
 
 def empty_images(count: int, height: int, width: int, channels: tuple[int, ...], do: str) -> list[Any]:

@@ -5,7 +5,8 @@ with a `version`; they are never changed in place.
 
 | socket             | object                          | content                                                            |
 |--------------------|---------------------------------|--------------------------------------------------------------------|
-| TH_SPEECH          | media_core.speech.Speech        | features float32 [T, C] at `rate` Hz, encoder id, duration s       |
+| TH_SPEECH          | media_core.speech.Speech        | features float32 [T, C] at `rate` Hz, encoder id and layer,        |
+|                    |                                 | duration s, silence [T]                                            |
 | TH_EXPRESSION      | media_core.motion.ExpressionTrack | action units [T, 17], OpenFace intensity 0..5, NaN = unknown, fps |
 | TH_POSE            | media_core.motion.PoseTrack     | camera-to-head [T, 4, 4] (OpenGL, metres), focal px, (H, W), fps   |
 | TH_DATASET         | DatasetFolder                   | a training dataset: a folder on disk                               |
@@ -18,7 +19,8 @@ with a `version`; they are never changed in place.
 | TH_FACE_CROP       | media_core.face.crop.FaceCrop   | source-to-crop matrices [T or 1, 2, 3], side px, source (H, W), fps |
 
 Core's FACE_LANDMARKS (0.23 and later) is a dict: "frames" (a list of faces a frame, each with "landmarks_xy" [478, 2] px and
-"blendshapes"), "image_size" (H, W). It is read where it is connected and never needed.
+"blendshapes"), "image_size" (H, W). It is read where it is connected and never needed. AUDIO_ENCODER_OUTPUT is a dict:
+"encoded_audio" [1, T, C], "encoded_audio_all_layers" (a tuple of the same), "audio_samples" at 16 kHz.
 """
 from __future__ import annotations
 
@@ -39,6 +41,7 @@ FaceCrop = io.Custom("TH_FACE_CROP")
 # core's own, by their names: the classes are newer than the oldest ComfyUI this pack runs on
 Splat = io.Custom("SPLAT")
 FaceLandmarks = io.Custom("FACE_LANDMARKS")
+AudioEncoderOutput = io.Custom("AUDIO_ENCODER_OUTPUT")
 
 
 @dataclass(frozen=True)

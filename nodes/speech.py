@@ -1,12 +1,19 @@
-"""Sound to the features an avatar is driven by."""
+"""Sound to the features an avatar or a portrait is driven by."""
 from __future__ import annotations
 
+from typing import Any
+
+import comfy.model_management as mm
 from comfy_api.latest import io
 
-from . import sockets
-from .bridge import NodeReport
+from . import bridge, sockets
 
-ENCODERS = ["mel"]  # media_core.speech.encoders(), spelled out so that registering the pack imports no model code
+# media_core.speech, spelled out so that registering the pack imports no model code
+ENCODERS = ["mel", "hubert"]  # the encoders without weights, and those loaded from a model folder
+CORE_ENCODERS = ["auto", "wav2vec2-base", "wav2vec2-large", "hubert-large-ls960-ft", "whisper-large-v3"]
+PRECISIONS = ["fp32", "bf16"]
+BORDERS = ["overlapping", "published"]
+NO_FOLDER = "none"
 
 
 class EncodeSpeech(io.ComfyNode):
@@ -20,27 +27,111 @@ class EncodeSpeech(io.ComfyNode):
             category="Talking Heads/Speech",
             description="Turns sound into the features that drive a talking head. Any length, sample rate and number of "
                         "channels.",
-            search_aliases=["audio features", "mel", "lip sync", "talking head audio"],
+            search_aliases=["audio features", "mel", "hubert", "lip sync", "talking head audio"],
             inputs=[
                 io.Audio.Input("audio",
-                               tooltip="Speech. Any sample rate; channels are averaged; the first item of a batch is used."),
+                               tooltip="Speech. Any sample rate; channels are averaged (hubert reads the first); the first item "
+                                       "of a batch is used."),
                 io.Combo.Input("encoder", options=ENCODERS, default="mel",
                                tooltip="How the sound is read. It must be the encoder the avatar was trained with; the demo "
-                                       "avatar's is mel."),
+                                       "avatar's is mel. hubert needs a model folder."),
+                *_hubert_inputs(),
             ],
-            outputs=[
-                sockets.Speech.Output("speech", display_name="speech",
-                                      tooltip="Speech features with their rate, the encoder's name, and where the sound is "
-                                              "silent."),
-            ],
+            outputs=[speech_output()],
         )
 
     @classmethod
-    def execute(cls, audio: dict, encoder: str) -> io.NodeOutput:
+    def fingerprint_inputs(cls, encoder: str = "mel", model_folder: str = NO_FOLDER, **others: Any) -> tuple[str, ...]:
+        there = encoder == "hubert" and model_folder in bridge.encoder_folders()
+        return tuple(map(bridge.stamp, sorted(bridge.encoder_folder(model_folder).glob("*.*")))) if there else ()
+
+    @classmethod
+    def execute(cls, audio: dict, encoder: str, model_folder: str = NO_FOLDER, layer: int = -1, precision: str = "fp32",
+                borders: str = "overlapping") -> io.NodeOutput:
         from ..media_core.audio import Sound
         from ..media_core.speech import encode_speech
 
-        return io.NodeOutput(encode_speech(Sound.from_comfy(audio), encoder, NodeReport()))
+        sound = Sound.from_comfy(audio)
+        chosen = _hubert(model_folder, layer, precision, borders) if encoder == "hubert" else encoder
+        return io.NodeOutput(encode_speech(sound, chosen, bridge.NodeReport()))
 
 
-NODES = (EncodeSpeech,)
+class SpeechFromAudioEncoder(io.ComfyNode):
+    """AUDIO_ENCODER_OUTPUT to TH_SPEECH."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_SpeechFromAudioEncoder",
+            display_name="Speech from Audio Encoder",
+            category="Talking Heads/Speech",
+            description="Takes the features of ComfyUI's own Audio Encoder Encode (wav2vec 2.0, Whisper, HuBERT) as speech for a "
+                        "talking head that was trained on them.",
+            search_aliases=["wav2vec2", "whisper", "hubert", "audio encoder output", "speech features"],
+            inputs=[
+                sockets.AudioEncoderOutput.Input("audio_encoder_output", tooltip="The output of Audio Encoder Encode."),
+                io.Combo.Input("encoder", options=CORE_ENCODERS, default="auto",
+                               tooltip="Which model Load Audio Encoder holds. auto tells it by its size, but takes HuBERT large "
+                                       "for wav2vec2-large, whose size it has: say so here."),
+                _layer_input(),
+                io.Audio.Input("audio", optional=True,
+                               tooltip="The sound that was encoded: gives the exact length and where it is silent."),
+            ],
+            outputs=[speech_output()],
+        )
+
+    @classmethod
+    def execute(cls, audio_encoder_output: Any, encoder: str, layer: int, audio: dict | None = None) -> io.NodeOutput:
+        from ..media_core.audio import Sound
+        from ..media_core.speech.audio_encoder_output import speech_from_audio_encoder
+
+        sound = None if audio is None else Sound.from_comfy(audio)
+        return io.NodeOutput(speech_from_audio_encoder(audio_encoder_output, encoder=encoder, layer=layer, sound=sound))
+
+
+def speech_output() -> Any:
+    """What every encoding node gives."""
+    return sockets.Speech.Output("speech", display_name="speech",
+                                 tooltip="Speech features with their rate, the encoder's name, and where the sound is silent.")
+
+
+def _layer_input(**options: Any) -> Any:
+    return io.Int.Input("layer", default=-1, min=-64, max=64, advanced=True,
+                        tooltip="Which layer's output: -1 the last, as published; 0 what enters the first layer. It must be the "
+                                "layer the model was trained with.", **options)
+
+
+def _hubert_inputs() -> list:
+    """What only `hubert` asks for; all optional, so that older workflows load."""
+    return [
+        io.Combo.Input("model_folder", options=[NO_FOLDER, *bridge.encoder_folders()], default=NO_FOLDER, optional=True,
+                       tooltip="For hubert: a folder in models/audio_encoders with config.json and model.safetensors."),
+        _layer_input(optional=True),
+        io.Combo.Input("precision", options=PRECISIONS, default="fp32", optional=True, advanced=True,
+                       tooltip="For hubert: bf16 needs half the memory and changes the features a little."),
+        io.Combo.Input("borders", options=BORDERS, default="overlapping", optional=True, advanced=True,
+                       tooltip="For hubert, beyond 20 s: chunks of the sound overlap, so that their borders do not show "
+                               "(overlapping), or end sharply, as the published features do (published)."),
+    ]
+
+
+def _hubert(model_folder: str, layer: int, precision: str, borders: str) -> Any:
+    """The model of a folder, its weights where ComfyUI wants them."""
+    from dataclasses import replace
+
+    import torch
+
+    from ..media_core.errors import TalkingHeadsError
+    from ..media_core.speech import HubertEncoder
+
+    if model_folder == NO_FOLDER:
+        raise TalkingHeadsError("The encoder hubert needs a model folder", "none is chosen",
+                                "Put hubert-large-ls960-ft (config.json, model.safetensors) into models/audio_encoders, press R "
+                                "and choose it")
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    encoder = HubertEncoder.load(bridge.encoder_folder(model_folder), "cpu", layer, dtype)
+    mm.load_models_gpu([bridge.patched(encoder.model)])
+    return encoder if borders == "overlapping" else replace(encoder, context=0)
+
+
+NODES = (EncodeSpeech, SpeechFromAudioEncoder)

@@ -82,7 +82,7 @@ class HubertEncoder:
         """
         folder = Path(folder)
         config = _config(folder)
-        name = _layer_name(layer, config["num_hidden_layers"])
+        name = layer_name(layer, config["num_hidden_layers"])
         model = _model(folder)
         if name != LAST:
             _cut(model, int(name))
@@ -195,7 +195,7 @@ def _normalised(folder: Path) -> bool:
     return bool(facts.get("do_normalize", True))
 
 
-def _layer_name(layer: Union[str, int], count: int) -> str:
+def layer_name(layer: Union[str, int], count: int) -> str:
     """A layer as it is written into files: "last" or "0" .. str(count - 1); the highest number is the last."""
     text = str(layer)
     number = count if text == LAST else int(text) if re.fullmatch(r"-?\d+", text) else None

@@ -30,7 +30,8 @@ def test_every_contracted_node_is_there(infos):
             "HMTalker_DriveAvatar", "HMTalker_RenderAvatar", "HMTalker_RenderAvatarVideo",
             "HMTalker_AvatarFrameToSplat", "TalkingHead_TrackFace", "TalkingHead_PortraitLandmarks",
             "TalkingHead_ImportActionUnits", "TalkingHead_PrepareDataset", "TalkingHead_PickSegment", "TalkingHead_FaceCrop",
-            "TalkingHead_FacePasteBack", "TalkingHead_PreviewLandmarks", "TalkingHead_PreviewCurves"} <= set(infos)
+            "TalkingHead_FacePasteBack", "TalkingHead_PreviewLandmarks", "TalkingHead_PreviewCurves",
+            "TalkingHead_SpeechFromAudioEncoder"} <= set(infos)
 
 
 def test_what_is_published_only_grows(infos, root):
@@ -118,11 +119,14 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     from talking_heads.media_core.capture.settings import ORDERS, POLICIES
     from talking_heads.media_core.face.au_files import FORMATS
     from talking_heads.media_core.speech import encoders
+    from talking_heads.media_core.speech.audio_encoder_output import AUTO, LAYERS
 
     def options(node_id, name):
         return inputs_of(host.object_info([node_id])[node_id])[name][1]["options"]
 
-    assert options("TalkingHead_EncodeSpeech", "encoder") == list(encoders())
+    weightless = [id for id, encoder in encoders().items() if encoder.encode is not None]
+    assert options("TalkingHead_EncodeSpeech", "encoder") == [*weightless, "hubert"]
+    assert options("TalkingHead_SpeechFromAudioEncoder", "encoder") == [AUTO, *LAYERS]
     assert options("HMTalker_TrainAvatar", "preset") == list(presets())
     assert set(options("HMTalker_RenderAvatarVideo", "backend")) == {"auto", *rasterisers}
     assert options("TalkingHead_TrackFace", "policy") == list(POLICIES)
