@@ -13,7 +13,8 @@ from typing import Callable, Iterable, NamedTuple
 
 _NEEDED = ("torch", "numpy", "av", "safetensors", "librosa", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
            "opencv-python-headless", "pillow")
-_OPTIONAL = {"gsplat": "rendering and training on an NVIDIA card", "espeakng-loader": "the synthetic subject's voice"}
+_OPTIONAL = {"gsplat": "rendering and training on an NVIDIA card", "espeakng-loader": "the synthetic subject's voice",
+             "transformers": "the HuBERT speech encoder"}
 _SPACE = 1 << 30  # bytes; less free room than this is worth a word
 
 
