@@ -36,13 +36,15 @@ class DenoiserConfig:
     dropout: float = 0.1  # in training
     cond_feature_dim: int = 1024  # numbers an audio token
     rotary_base: float = 10000.0  # of the position angles; ours: `octave_base`
+    residual: bool = False  # each layer adds to what it was given (ours); published: it replaces it, so that speech reaches the
+    # next layer only through attention weights on the face's tokens (A3), which learns slowly and hardly opens the mouth
 
     def __post_init__(self) -> None:
         whole = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
         bad = [f"{name} {value!r}" for name, value in whole.items() if type(value) is not int or value < 1]
         if bad or self.nfeats != 204 or self.latent_dim % 4 or self.latent_dim % self.num_heads:
-            raise TalkingHeadsError("The network's sizes must be whole numbers above 0, nfeats 204, latent_dim a multiple of 4 and "
-                                    "of num_heads", ", ".join(bad) or f"{whole}", "Correct the sizes")
+            raise TalkingHeadsError("The network's sizes must be whole numbers above 0, nfeats 204, latent_dim a multiple of 4 "
+                                    "and of num_heads", ", ".join(bad) or f"{whole}", "Correct the sizes")
         if not 0 <= self.dropout < 1 or not self.rotary_base > 1:
             raise TalkingHeadsError("Dropout must lie in 0..1 and rotary_base above 1",
                                     f"{self.dropout} and {self.rotary_base}", "Correct them")

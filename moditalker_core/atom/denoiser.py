@@ -1,7 +1,7 @@
 """AToM's network: from a noisy motion window, the speech and a face to the clean motion (spec/moditalker.md 2.1-2.4).
 
-Nothing that comes from speech and face depends on the diffusion step, so it is computed once (`condition`) and every step reads it
-(`denoise`). Quirks of the published network that its checkpoints need are kept and marked A1-A3 (spec 13 A).
+Nothing that comes from speech and face depends on the diffusion step, so it is computed once (`condition`) and every step reads
+it (`denoise`). Quirks of the published network that its checkpoints need are kept and marked A1-A3 (spec 13 A).
 """
 from __future__ import annotations
 
@@ -43,10 +43,16 @@ class FiLM(nn.Linear):
 
 
 class DecoderLayer(nn.Module):
-    """One decoder layer; lips and the rest of the face share every weight (A3: no layer residual, no feed-forward net)."""
+    """One decoder layer; lips and the rest of the face share every weight (A3: no feed-forward net).
 
-    def __init__(self, width: int, heads: int, dropout: float):
+    Args:
+        width: C. heads: H. dropout: in training.
+        residual: see `DenoiserConfig.residual`.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float, residual: bool):
         super().__init__()
+        self.residual = residual
         self.self_attn, self.cross_attn = Attention(width, heads, dropout), Attention(width, heads, dropout)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
         self.film1, self.film2, self.film3 = (FiLM(width) for _ in range(3))
@@ -63,9 +69,10 @@ class DecoderLayer(nn.Module):
         lip1, upper1 = torch.addcmul(both.unflatten(0, (2, -1)) + shift, moved.unflatten(0, (2, -1)), scale)
         heard = self.dropout(self.cross_attn.across(self.norm2(lip1), tables, *audio_memory))
         seen = self.dropout(self.self_attn.within(self.norm2(upper1), tables))
-        together = torch.addcmul(lip1 + upper1 + 2 * shift2, heard + seen, scale2)
-        z = self.dropout(self.cross_attn.across(self.norm3(together), tables, *face_memory))
-        return self.linear3(torch.addcmul(shift3, z, 1 + scale3))  # z + FiLM(z)
+        lip2, upper2 = torch.addcmul(lip1 + shift2, heard, scale2), torch.addcmul(upper1 + shift2, seen, scale2)
+        z = self.dropout(self.cross_attn.across(self.norm3(lip2 + upper2), tables, *face_memory))
+        out = self.linear3(torch.addcmul(shift3, z, 1 + scale3))  # z + FiLM(z)
+        return torch.cat([lip2, upper2], -1) + out if self.residual else out
 
 
 class AToMDenoiser(nn.Module):
@@ -90,7 +97,8 @@ class AToMDenoiser(nn.Module):
         self.null_audio = nn.Parameter(torch.randn(1, 2 * config.seq_len, c))
         self.null_audio_summary = nn.Parameter(torch.randn(1, c))
         self.null_face = nn.Parameter(torch.randn(1, config.seq_len, c))
-        self.layers = nn.ModuleList(DecoderLayer(c, config.num_heads, config.dropout) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(DecoderLayer(c, config.num_heads, config.dropout, config.residual)
+                                    for _ in range(config.num_layers))
         self.out = nn.Linear(2 * c, config.nfeats)
 
     def forward(self, x: Tensor, face: Tensor, audio: Tensor, times: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -124,7 +132,8 @@ class AToMDenoiser(nn.Module):
     def denoise(self, x: Tensor, times: Tensor, condition: Condition) -> Tensor:
         """x [B, T, nfeats] noisy residual, times int64 [B] 0..999 -> the clean residual [B, T, nfeats]."""
         points = x.unflatten(-1, (-1, 3))
-        h = torch.cat([self.lip_in(points[:, :, list(LIP_RELATED)].flatten(2)), self.upper_in(points[:, :, list(UPPER)].flatten(2))], -1)
+        lip, upper = points[:, :, list(LIP_RELATED)].flatten(2), points[:, :, list(UPPER)].flatten(2)
+        h = torch.cat([self.lip_in(lip), self.upper_in(upper)], -1)
         hidden = F.mish(self.time_in(self._sinusoids(times).to(x.dtype)))
         tau = self.time_summary(hidden) + condition.summary
         tokens = self.memory_norm(self.time_tokens(hidden).unflatten(-1, (TIME_TOKENS, -1)))

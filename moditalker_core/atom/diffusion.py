@@ -102,7 +102,8 @@ def sample(predict: Callable[[Tensor, Tensor], Tensor], draw: Callable[[int], Te
 
     Args:
         predict: (x_t [B, T, N], t int64 []) -> predicted x0, guidance included.
-        draw: (k) -> the k-th Gaussian noise [B, T, N]: 0 is x_T, k > 0 that of step k. Samplers without fresh noise draw the first.
+        draw: (k) -> the k-th Gaussian noise [B, T, N]: 0 is x_T, k > 0 that of step k. Samplers without fresh noise draw
+            the first only.
         scheduler: of `make_scheduler`.
         eta: share of fresh noise in DDIM.
         clip: as given to `make_scheduler`; the other samplers are clipped here.

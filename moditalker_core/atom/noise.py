@@ -23,5 +23,5 @@ def frame_noise(seed: int, draw: int, start: int, stop: int, width: int) -> Tens
 
 
 def _block(seed: int, draw: int, block: int, width: int) -> np.ndarray:  # float32 [BLOCK, width]
-    counted = np.random.Philox(key=[seed & 0xFFFFFFFFFFFFFFFF, draw], counter=[0, 0, 0, block])  # counter-based: no state to carry
+    counted = np.random.Philox(key=[seed & 0xFFFFFFFFFFFFFFFF, draw], counter=[0, 0, 0, block])  # by counter: carries no state
     return np.random.Generator(counted).standard_normal((BLOCK, width), dtype=np.float32)
