@@ -1,15 +1,17 @@
 """Numerical parity with stored reference outputs: python tests/parity.py [FILE...]
 
-A fixture is a safetensors file: `w.*` a state dict, `in.*` inputs, `out.*` what the original computed (spec/hmtalker.md 5). Its
-settings stand in the safetensors header (`meta`, JSON) or in `manifest.json` beside it. What a file tests is told by its name
+A fixture is a safetensors file: `w.*` (`sd.*`) a state dict, `in.*` inputs, `noise.*` draws to use, `out.*` what the original
+computed (spec/hmtalker.md 5, spec/moditalker.md 12); `tap.*` and `ref.*`, values on the way, are compared where a case computes
+them. Its settings stand in the safetensors header (JSON) or in `manifest.json` beside it. What a file tests is told by its name
 (`mlp.safetensors`, `mlp_wide.safetensors`: all names that start with a case's name); every size comes from the settings or from
 the tensors. One line a file:
 
     name  max|dev|  tolerance  ok|FAIL  (the worst part)
 
-Deviations are divided by the largest reference value where that is above 1, gradients always. A file that names no case, cannot
-be read, has outputs that no case computes, or deviates by NaN fails. Exit status 1 on any failure.
-Without FILE: all of tests/fixtures/talkinggaussian.
+Deviations are divided by the largest reference value where that is above 1, gradients always; not for MoDiTalker's nets,
+whose tolerances are absolute. Outputs of parts that this version does not have are named as such, not as ok. A file that names
+no case, cannot be read, has outputs that no case computes, or deviates by NaN fails. Exit status 1 on any failure.
+Without FILE: all of tests/fixtures.
 """
 from __future__ import annotations
 
@@ -26,12 +28,14 @@ from typing import Any, Callable, Mapping, Optional
 
 import numpy as np
 import torch
+from parity_case import NET, Case
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "fixtures" / "talkinggaussian"
-NET, EXACT, GRADIENT, RASTER = 1e-5, 1e-6, 1e-3, 1e-4
+SHIPPED = sorted((ROOT / "tests" / "fixtures").glob("*/*.safetensors"))
+EXACT, GRADIENT, RASTER = 1e-6, 1e-3, 1e-4
 OUTLIERS = 0.005  # share of a raster's pixels (and radii) that may deviate: tile edges, rounding of radii
 
 
@@ -47,6 +51,7 @@ def _load_package() -> None:
 
 _load_package()
 
+import parity_moditalker  # noqa: E402
 import parity_moditalker_glue  # noqa: E402
 from talking_heads.hmtalker_core import annotations, audio_net, camera, losses, published, schedules  # noqa: E402
 from talking_heads.hmtalker_core.compose import compose  # noqa: E402
@@ -66,9 +71,10 @@ from talking_heads.media_core.motion import AU_NAMES, PoseTrack  # noqa: E402
 class Fixture:
     """A stored case."""
     name: str
-    weights: dict[str, Tensor]      # w.*
-    inputs: dict[str, Tensor]       # in.*
+    weights: dict[str, Tensor]      # w.* or sd.*
+    inputs: dict[str, Tensor]       # in.*, and noise.* under its full name
     outputs: dict[str, Tensor]      # out.*
+    between: dict[str, Tensor]      # tap.* and ref.* under their full names
     meta: Mapping[str, Any]         # settings: constructor arguments, sizes, thresholds
     note: str                       # one sentence
 
@@ -77,7 +83,9 @@ class Fixture:
         with safe_open(path, framework="pt") as file:
             header = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        parts = [{name[len(p):]: value for name, value in tensors.items() if name.startswith(p)} for p in ("w.", "in.", "out.")]
+        under = lambda p: {name[len(p):]: value for name, value in tensors.items() if name.startswith(p)}
+        whole = lambda *ps: {name: value for name, value in tensors.items() if name.startswith(ps)}
+        parts = (under("w.") | under("sd."), under("in.") | whole("noise."), under("out."), whole("tap.", "ref."))
         meta, note = _settings(path, header)
         name = path.stem if case_of(path.stem) else header.get("name", path.stem)
         return cls(name, *parts, meta, note)
@@ -117,26 +125,29 @@ class Verdict:
     deviation: float    # of the worst part; NaN where it could not be computed
     tolerance: float    # of that part
     part: str           # its name, or what went wrong
+    later: tuple[str, ...] = ()  # outputs that this version of the pack cannot compute
 
     @property
     def ok(self) -> bool:
         return self.deviation <= self.tolerance  # False for NaN
 
     def __str__(self) -> str:
-        return f"{self.name:<24} {self.deviation:10.3e}  {self.tolerance:8.1e}  {'ok' if self.ok else 'FAIL'}  ({self.part})"
+        later = f"; not in this version: {', '.join(self.later)}" if self.later else ""
+        return (f"{self.name:<24} {self.deviation:10.3e}  {self.tolerance:8.1e}  {'ok' if self.ok else 'FAIL'}"
+                f"  ({self.part}{later})")
 
 
 # ---------------------------------------------------------------------------------------------------------------- cases
 
 Computed = dict[str, Tensor]
-CASES: dict[str, tuple[Callable[[Fixture], Computed], float, tuple[str, ...]]] = {}  # function, tolerance, outputs left out
-CASES.update(parity_moditalker_glue.CASES)
+CASES: dict[str, Case] = dict(parity_moditalker.CASES)
+CASES.update({name: Case(*told) for name, told in parity_moditalker_glue.CASES.items()})
 
 
 def case(*names: str, tolerance: float = NET, left_out: tuple[str, ...] = ()):
     """Registers a function that computes a fixture's outputs under their own names."""
     def register(function: Callable[[Fixture], Computed]) -> Callable[[Fixture], Computed]:
-        CASES.update({name: (function, tolerance, left_out) for name in names})
+        CASES.update({name: Case(function, tolerance, left_out) for name in names})
         return function
     return register
 
@@ -426,8 +437,9 @@ def _mel_basis(f: Fixture) -> Computed:
 
 # -------------------------------------------------------------------------------------------------------------- comparing
 
-def deviation(name: str, got: Tensor, want: Tensor, raster: bool = False) -> float:
-    """max|got - want| over max(1, max|want|); over max|want| for gradients; all but the outliers for rasters."""
+def deviation(name: str, got: Tensor, want: Tensor, raster: bool = False, absolute: bool = False) -> float:
+    """max|got - want| over max(1, max|want|); over max|want| for gradients; over 1 where absolute; all but the outliers for
+    rasters."""
     got, want = got.detach().double(), want.double()
     if raster:
         want = want.expand_as(got)  # one reference for every back end
@@ -437,7 +449,7 @@ def deviation(name: str, got: Tensor, want: Tensor, raster: bool = False) -> flo
         return 0.0
     gap = (got - want).abs()
     size = float(want.abs().max())
-    size = max(size, 1e-30) if "grad" in name else max(size, 1.0)
+    size = 1.0 if absolute else max(size, 1e-30) if "grad" in name else max(size, 1.0)
     if not raster:
         return float(gap.max()) / size
     gap = gap.flatten(3).amax(-1) if name == "image" or name == "depth_sum" and gap.dim() > 3 else gap
@@ -452,25 +464,33 @@ def check(path: Path) -> Verdict:
         known = case_of(fixture.name)
         if known is None:
             return Verdict(path.stem, math.nan, 0.0, "no case of this name")
-        function, tolerance, left_out = CASES[known]
-        computed = function(fixture)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        chosen = CASES[known]
+        computed = chosen.function(fixture)
+    except (OSError, SafetensorError, ImportError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         return Verdict(path.stem, math.nan, 0.0, f"{type(error).__name__}: {error}".replace("\n", " "))
-    wanted = {name: value for name, value in fixture.outputs.items() if not any(fnmatch(name, pattern) for pattern in left_out)}
+    fits = lambda name, patterns: any(fnmatch(name, pattern) for pattern in patterns)
+    later = tuple(sorted(name for name in fixture.outputs if fits(name, chosen.later) and name not in computed))
+    wanted = {name: value for name, value in fixture.outputs.items() if not fits(name, chosen.left_out) and name not in later}
     unknown = sorted(set(wanted) - set(computed))
     if unknown or not wanted:
-        return Verdict(path.stem, math.nan, tolerance, f"not computed: {', '.join(unknown) or 'the file has no outputs'}")
-    parts = []
+        return Verdict(path.stem, math.nan, 0.0, f"not computed: {', '.join(unknown) or 'the file has no outputs'}", later)
+    return _worst(path.stem, known, wanted | {k: v for k, v in fixture.between.items() if k in computed}, computed, later)
+
+
+def _worst(file: str, known: str, wanted: Computed, computed: Computed, later: tuple[str, ...]) -> Verdict:
+    chosen, parts = CASES[known], []
     for name, want in wanted.items():
-        limit = GRADIENT if "grad" in name else tolerance
-        parts.append(Verdict(path.stem, deviation(name, computed[name], want, known.startswith("raster")), limit, name))
-    return max(parts, key=lambda part: math.inf if math.isnan(part.deviation) else part.deviation / part.tolerance)
+        limit = GRADIENT if "grad" in name else chosen.limit(name)
+        absolute = chosen.absolute and not name.startswith("ref.")  # constants of a schedule reach from 1e-5 to 1e4
+        apart = deviation(name, computed[name], want, known.startswith("raster"), absolute)
+        parts.append(Verdict(file, apart, limit, name, later))
+    return max(parts, key=lambda part: math.inf if math.isnan(part.deviation) else part.deviation / max(part.tolerance, 1e-30))
 
 
 def main(arguments: Optional[list[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, help="fixtures; all shipped ones without")
-    files = parser.parse_args(arguments).files or sorted(FIXTURES.glob("*.safetensors"))
+    files = parser.parse_args(arguments).files or SHIPPED
     verdicts = []
     for path in files:
         verdicts.append(check(path))
