@@ -12,6 +12,7 @@ import torch
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.training_state import optimizer_tensors, restore_optimizer, strip
+from .attention import Attention
 from .denoiser import AToMDenoiser
 from .diffusion import losses, noised
 from .optim import Ema, make_optimizer, rate_factor
@@ -46,6 +47,10 @@ class Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_number(seed, _START, 0))
             self.network = AToMDenoiser(config.denoiser).to(device).train()
+        if config.attention_dropout is not None:
+            for part in self.network.modules():
+                if isinstance(part, Attention):
+                    part.dropout = config.attention_dropout
         self.params = dict(self.network.named_parameters())
         self.optimizer = make_optimizer(config.optimizer, self.params.values(), config.lr, config.weight_decay, config.betas)
         self.average = None if config.ema is None else Ema(self.params, config.ema, config.ema_warm_up)
