@@ -1,4 +1,4 @@
-"""`talking-heads`: demo | run | capture | train | doctor. Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
+"""`talking-heads`: demo | run | capture | train | import | doctor. Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
 Nothing heavy is imported before a command needs it.
 """
@@ -46,6 +46,10 @@ def parser() -> argparse.ArgumentParser:
     avatar.add_argument("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
     avatar.add_argument("--lpips", metavar="FILE", help="LPIPS (AlexNet) weights, .safetensors, for the perceptual terms")
     avatar.add_argument("--no-resume", dest="resume", action="store_false", help="begin anew where an unfinished run stands")
+
+    from . import import_jobs
+
+    import_jobs.add_options(commands.add_parser("import", help="published weights to the pack's own files"), common)
 
     doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and lacks")
     doctor.add_argument("--output-dir", metavar="DIR", help="also checked for writing (default: BASE/output)")
@@ -125,6 +129,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .doctor import doctor
 
         return doctor(base, options.output_dir or os.path.join(base, "output"))
+    if options.command == "import":
+        from .import_jobs import import_checkpoint
+
+        return import_checkpoint(options)
     from . import jobs
 
     if options.command == "demo":
