@@ -15,6 +15,7 @@ from ...media_core.training_state import optimizer_tensors, restore_optimizer, s
 from .attention import Attention
 from .denoiser import AToMDenoiser
 from .diffusion import losses, noised
+from .dropout import use_byte_dropout
 from .optim import Ema, make_optimizer, rate_factor
 from .team import Alone
 from .train_config import TrainConfig
@@ -51,6 +52,8 @@ class Run:
             for part in self.network.modules():
                 if isinstance(part, Attention):
                     part.dropout = config.attention_dropout
+        if device.type == "cpu":
+            use_byte_dropout(self.network)
         self.params = dict(self.network.named_parameters())
         self.optimizer = make_optimizer(config.optimizer, self.params.values(), config.lr, config.weight_decay, config.betas)
         self.average = None if config.ema is None else Ema(self.params, config.ema, config.ema_warm_up)

@@ -46,15 +46,18 @@ class Verdict:
 
 
 def held_windows(clips: Clips, config: TrainConfig, device: torch.device) -> Held:
-    """Up to MOST windows from the middles of the clips; the face is the first frame of the window, or of the clip."""
+    """Up to MOST windows, spread over the clips; the face is the first frame of the window, or of the clip."""
     chosen = np.unique(np.linspace(0, len(clips) - 1, MOST).round().astype(int))
+    each = -(-MOST // len(chosen))
     rows = []
     for index in chosen:
         piece = clips[int(index)]
-        start = max(len(piece.motion) - clips.frames, 0) // 2
-        motion, audio, mask = cut(piece, start, clips.frames)
-        face = piece.motion[start if config.reference == "first" else 0]
-        rows.append((motion - face, face.expand(clips.frames, -1), audio, mask))
+        last = max(len(piece.motion) - clips.frames, 0)
+        for start in np.unique(np.linspace(0, last, each + 2)[1:-1].astype(int)).tolist():
+            motion, audio, mask = cut(piece, start, clips.frames)
+            face = piece.motion[start if config.reference == "first" else 0]
+            rows.append((motion - face, face.expand(clips.frames, -1), audio, mask))
+    rows = rows[:MOST]
     return Held(*(torch.stack(part).to(device) for part in zip(*rows)), clips.mean.to(device))
 
 
