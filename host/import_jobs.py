@@ -14,7 +14,7 @@ def add_options(imports: argparse.ArgumentParser, common: argparse.ArgumentParse
     atom.add_argument("out", metavar="OUT.safetensors")
     atom.add_argument("--weights", choices=["raw", "ema"], default="raw",
                       help="the weights themselves, as published inference takes them, or their running mean (default: raw)")
-    atom.add_argument("--key-mean-shape", metavar="FILE", help="the mean face of the weights' training: BFM_model_front.mat, or 68"
+    atom.add_argument("--key-mean-shape", metavar="FILE", help="mean face of the weights' training: BFM_model_front.mat, or 68"
                       " points as .npy or .safetensors (default: the built-in one, which published weights do not fit exactly)")
     atom.add_argument("--heads", type=int, default=8, metavar="N", help="heads of the attention, told by no tensor (default: 8)")
     atom.add_argument("--licence", default="", metavar="TEXT", help="what may be done with the weights; kept in the file")
