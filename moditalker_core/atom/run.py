@@ -16,6 +16,7 @@ from .attention import Attention
 from .denoiser import AToMDenoiser
 from .diffusion import losses, noised
 from .dropout import use_byte_dropout
+from .initial import fresh_denoiser
 from .optim import Ema, make_optimizer, rate_factor
 from .team import Alone
 from .train_config import TrainConfig
@@ -45,9 +46,7 @@ class Run:
                                     f"{config.batch} windows, {team.size} processes, {config.accumulation} pieces",
                                     "Change the batch, or the pieces")
         self.config, self.windows, self.seed, self.device, self.team, self.done = config, windows, seed, device, team, 0
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_number(seed, _START, 0))
-            self.network = AToMDenoiser(config.denoiser).to(device).train()
+        self.network = fresh_denoiser(config.denoiser, _number(seed, _START, 0)).to(device).train()
         if config.attention_dropout is not None:
             for part in self.network.modules():
                 if isinstance(part, Attention):

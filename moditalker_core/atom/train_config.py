@@ -40,7 +40,10 @@ class TrainConfig:
     cond_drop: float = 0.25  # share of windows that learn without speech and face
     attention_dropout: float | None = None  # on the attention's probabilities; None: as on everything else. 0 is half the work
     clip: float | None = 1.0  # cm, kept in the file for sampling
-    guidance: float = 2.0  # kept in the file for sampling
+    guidance: float = 2.0  # kept in the file for sampling, as are the next three
+    sampler: str = "ddim"  # one of diffusion.SAMPLERS
+    sampler_steps: int = 50
+    eta: float = 1.0  # share of fresh noise in DDIM
     reference: str = "first"  # face of a window: its "first" frame, or "any" frame of the clip
     mirror: float = 0.0  # share of windows with left and right exchanged (ours)
     voice: float = 0.0  # strength of level, colour and noise added to mel features (ours); 0: none
@@ -92,12 +95,14 @@ def _require(holds: bool, must: str, came: str) -> None:
 def presets() -> dict[str, TrainConfig]:
     """`demo`, `standard` and `published`, by name."""
     small = DenoiserConfig(latent_dim=128, ff_size=256, num_layers=4, num_heads=4, seq_len=64, cond_feature_dim=320,
-                           rotary_base=octave_base(128))
+                           rotary_base=octave_base(128), residual=True, dropout=0.0)
     demo = TrainConfig(preset="demo", denoiser=small, encoder="mel", stack=4, steps=6000, batch=32, lr=1e-3, warm_up=200, clip=2.5,
                        guidance=1.0, reference="any", mirror=0.5, voice=1.0,
                        attention_dropout=0.0)
-    middle = DenoiserConfig(latent_dim=256, ff_size=512, num_layers=6, num_heads=8, seq_len=100, rotary_base=octave_base(256))
-    standard = replace(demo, preset="standard", denoiser=middle, encoder=None, steps=40000, batch=64, lr=5e-4, warm_up=1000,
+    middle = DenoiserConfig(latent_dim=256, ff_size=512, num_layers=6, num_heads=8, seq_len=100, rotary_base=octave_base(256),
+                            residual=True)
+    standard = replace(demo, preset="standard", denoiser=middle, attention_dropout=None, encoder=None, steps=40000, batch=64,
+                       lr=5e-4, warm_up=1000,
                        ema=0.9995, precision="bf16", save_every=2000, val_every=2000)
     published = TrainConfig(preset="published", encoder="hubert-large-ls960-ft", steps=400000, batch=64, optimizer="adan", lr=4e-4,
                             weight_decay=0.02, schedule="constant", gradient_clip=None, ema=0.9999, ema_warm_up=False,

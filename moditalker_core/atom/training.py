@@ -127,8 +127,8 @@ def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, 
     people = {clip.identity for clip in data.clips}
     record = {"preset": config.preset, "seed": seed, "steps": config.steps, "batch": config.batch, "optimizer": config.optimizer,
               "lr": config.lr, "clips": len(data), "seconds": round(data.seconds, 1), "people": len(people)}
-    return AToMConfig(config.denoiser, speech, data.fps, config.clip, config.guidance, reference=config.reference, licence=licence,
-                      training=record)
+    return AToMConfig(config.denoiser, speech, data.fps, config.clip, config.guidance, config.sampler, config.sampler_steps,
+                      config.eta, config.reference, licence, record)
 
 
 class _Driver:
