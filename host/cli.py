@@ -1,4 +1,6 @@
-"""`talking-heads`: demo | run | capture | train | import | doctor. Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
+"""`talking-heads`: demo | run | capture | dataset | train | import | doctor.
+
+Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
 Nothing heavy is imported before a command needs it.
 """
@@ -34,6 +36,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--pack", dest="packs", action="append", default=[], metavar="DIR", help="load another V3 node pack as well")
 
     _capture_options(commands.add_parser("capture", parents=[common], help="a film of a person talking to a data set folder"))
+
+    from .dataset_jobs import add_options
+
+    add_options(commands.add_parser("dataset", help="make what models learn from"), common)
 
     train = commands.add_parser("train", help="train a model")
     what = train.add_subparsers(dest="what", required=True)
@@ -129,6 +135,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .doctor import doctor
 
         return doctor(base, options.output_dir or os.path.join(base, "output"))
+    if options.command == "dataset":
+        from .dataset_jobs import motion_dataset
+
+        return motion_dataset(options)
     if options.command == "import":
         from .import_jobs import import_checkpoint
 

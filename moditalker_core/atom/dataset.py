@@ -3,7 +3,7 @@
     index.json                  kind "motion_dataset": rate, speech encoder, clips, what was left out and why, checksums
     request.json                what the folder was ordered to hold; without index.json beside it the folder is unfinished
     shards/<source>.safetensors one for each source (a film, a performance), whole or absent; per clip
-        <clip>.speech float16 | float32 [Ts, D], <clip>.silence bool [Ts],
+        <clip>.speech float16 | float32 [Ts, D], <clip>.silence bool [Ts], perhaps <clip>.silence_features float32 [D],
         <clip>.landmarks float32 [T, 68, 3] (canonical, dm), <clip>.poses float32 [T, 4, 4] (camera to head, metres)
 
 Shards are memory-mapped and read where they are wanted: memory does not grow with the folder. Written by dataset_writer.py.
@@ -30,7 +30,6 @@ from ...media_core.speech import Speech
 KIND, VERSION = "motion_dataset", 1
 INDEX, REQUEST, SHARDS = "index.json", "request.json", "shards"
 SPLITS = ("train", "val")
-PARTS = ("speech", "silence", "landmarks", "poses")  # tensors of a clip
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class SpeechFormat:
 
     @classmethod
     def of(cls, speech: Speech) -> SpeechFormat:
-        return cls(speech.encoder, str(getattr(speech, "layer", "last")), float(speech.rate), int(speech.features.shape[1]))
+        return cls(speech.encoder, speech.layer, float(speech.rate), int(speech.features.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,8 @@ class MotionDataset:
             dataset = cls(folder, index)
         except (KeyError, TypeError, ValueError) as error:
             raise FileFormatError("The index of a motion data set must be as it was written",
-                                  f"{folder / INDEX} lacks or garbles {error}", "Delete it and build the data set again") from error
+                                  f"{folder / INDEX} lacks or garbles {error}",
+                                  "Delete it and build the data set again") from error
         if not dataset.clips:
             raise FileFormatError("A motion data set must hold at least one clip", f"{folder} holds none{_why(dataset.skipped)}",
                                   "Build it from films with a face and sound")
@@ -142,16 +142,17 @@ class MotionDataset:
         if (encoder, layer) != (f.encoder, f.layer) or (rate is not None and abs(rate - f.rate) > 1e-6):
             wanted = f"'{encoder}' (layer {layer}{'' if rate is None else f', {rate:g} Hz'})"
             raise TalkingHeadsError(f"The motion data set must hold the speech features that the model listens to, {wanted}",
-                                    f"{self.folder} holds those of {f}", "Build the data set with that encoder, or train for this one")
+                                    f"{self.folder} holds those of {f}",
+                                    "Build the data set with that encoder, or train for this one")
 
     # a clip's parts: index number -> rows [start, stop) -------------------------------------------------------------------------
 
     def speech(self, index: int) -> Speech:
         """All speech features of a clip, float32, with their silence."""
         clip = self.clips[index]
-        features, silence = self._read(clip, "speech", 0, None).float(), self._read(clip, "silence", 0, None)
-        layer = {"layer": self.format.layer} if "layer" in Speech.__dataclass_fields__ else {}
-        return Speech(features, self.format.rate, self.format.encoder, clip.seconds, silence, **layer)
+        features, silence = self._read(clip, "speech").float(), self._read(clip, "silence")
+        quiet = self._read(clip, "silence_features", optional=True)
+        return Speech(features, self.format.rate, self.format.encoder, clip.seconds, silence, self.format.layer, quiet)
 
     def speech_rows(self, index: int, start: int, stop: int) -> torch.Tensor:  # float32 [stop - start, D]
         """Rows of the features as stored; row k stands at k / rate seconds."""
@@ -169,12 +170,16 @@ class MotionDataset:
     def poses(self, index: int, start: int = 0, stop: int | None = None) -> PoseTrack:
         """The camera in the head's frame, for frames [start, stop)."""
         clip = self.clips[index]
-        return PoseTrack(self._read(clip, "poses", start, stop), float(clip.camera["focal"]), tuple(clip.camera["size"]), self.fps)
+        camera_to_head = self._read(clip, "poses", start, stop)
+        return PoseTrack(camera_to_head, float(clip.camera["focal"]), tuple(clip.camera["size"]), self.fps)
 
-    def _read(self, clip: Clip, part: str, start: int, stop: int | None) -> torch.Tensor:
+    def _read(self, clip: Clip, part: str, start: int = 0, stop: int | None = None,
+              optional: bool = False) -> torch.Tensor | None:
         path, name = self.folder / SHARDS / clip.shard, f"{clip.name}.{part}"
         with reading(path), safe_open(path, framework="pt", device="cpu") as file:
             if name not in file.keys():
+                if optional:
+                    return None
                 raise FileFormatError("A shard must hold every clip that the index names", f"{path.name} lacks {name}",
                                       "Delete index.json and that shard, and build the data set again")
             rows = file.get_slice(name)
@@ -194,7 +199,8 @@ class MotionDataset:
         checksums = self.index["checksums"]
         for done, (name, wanted) in enumerate(checksums.items()):
             if file_checksum(self.folder / SHARDS / name) != wanted:
-                raise FileFormatError("A motion data set's shards must be as they were written", f"{name} in {self.folder} differs",
+                raise FileFormatError("A motion data set's shards must be as they were written",
+                                      f"{name} in {self.folder} differs",
                                       "Copy it again, or delete index.json and that shard and build it again")
             report(done + 1, len(checksums), {"stage": "checksums"}, None)
         for index in range(len(self)):

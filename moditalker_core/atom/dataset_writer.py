@@ -10,7 +10,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Callable, Collection, Iterator, Mapping, Sequence
 
 import torch
 
@@ -20,8 +20,8 @@ from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.face.geometry import OUTER_CORNERS
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.motion import LandmarkTrack, PoseTrack
-from ...media_core.speech import Speech
-from .dataset import INDEX, KIND, REQUEST, SHARDS, SPLITS, VERSION, Clip, SpeechFormat, file_checksum
+from ...media_core.speech import LAST, HubertEncoder, Speech, weightless_encoder
+from .dataset import INDEX, KIND, REQUEST, SHARDS, VERSION, Clip, SpeechFormat, file_checksum
 
 SHARD_KIND, SHARD_VERSION = "motion_shard", 1
 _WIDE = 256        # numbers a row from which features are stored as float16
@@ -38,7 +38,6 @@ class Recorded:
     poses: PoseTrack          # equally long
     source: str               # the film, or "subject"
     identity: str             # who it shows
-    split: str = "train"      # or "val"
     facts: Mapping[str, Any] = field(default_factory=dict)  # what else is known; JSON
 
 
@@ -65,6 +64,10 @@ class ShardWriter:
         if not (index.get("kind") == KIND or (self.folder / REQUEST).is_file()) and self._occupied():
             raise TalkingHeadsError("The folder for a motion data set must be new, empty or a motion data set",
                                     f"{self.folder} holds other files", "Choose another folder")
+        kind = read_json(self.folder / REQUEST).get("kind", self.request["kind"])
+        if kind != self.request["kind"]:
+            raise TalkingHeadsError(f"The folder must be new, or hold a motion data set made from {self.request['kind']} too",
+                                    f"{self.folder} holds one made from {kind}", "Choose another folder")
         with writing(self.folder):
             (self.folder / SHARDS).mkdir(parents=True, exist_ok=True)
             write_json(self.folder / REQUEST, self.request)
@@ -104,6 +107,8 @@ class ShardWriter:
             tensors |= {f"{clip.name}.speech": features.half() if features.shape[1] > _WIDE else features,
                         f"{clip.name}.silence": clip.speech.silence, f"{clip.name}.landmarks": clip.landmarks.points,
                         f"{clip.name}.poses": clip.poses.camera_to_head}
+            if clip.speech.silence_features is not None:
+                tensors[f"{clip.name}.silence_features"] = clip.speech.silence_features
         config = {"made_from": dict(made_from), "clips": [_entry(clip, shard).to_dict() for clip in clips],
                   "speech": [vars(SpeechFormat.of(clip.speech)) for clip in clips[:1]],
                   "fps": [clip.landmarks.fps for clip in clips[:1]], "skipped": [dict(reason) for reason in skipped]}
@@ -122,9 +127,13 @@ class ShardWriter:
             raise TalkingHeadsError("All clips of a motion data set must have one rate",
                                     f"{sorted(rates)} frames a second", "Use one rate for all")
 
-    def finish(self, info: Mapping[str, Any] | None = None) -> Path:
+    def finish(self, val: Callable[[Sequence[Mapping[str, Any]]], Collection[int]],
+               info: Mapping[str, Any] | None = None) -> Path:
         """Writes the index over all shards kept or written since the beginning; others are removed. Returns the folder.
 
+        Args:
+            val: from the clips' entries, in order, the numbers of those to validate on.
+            info: what else the index says.
         Raises:
             TalkingHeadsError: no clip at all (the reasons are named), or mixed encoders.
         """
@@ -135,6 +144,8 @@ class ShardWriter:
             raise TalkingHeadsError("A motion data set needs at least one clip", f"none could be made ({reasons or 'no source'})",
                                     "Give films with one face and sound")
         self._agree(set(), set())
+        held_out = set(val(clips))
+        clips = [{**clip, "split": "val" if i in held_out else "train"} for i, clip in enumerate(clips)]
         with_clips = next(config for config in self._shards.values() if config["clips"])
         with writing(self.folder):
             for path in (self.folder / SHARDS).glob("*.safetensors"):
@@ -154,6 +165,17 @@ def shard_name(source: str, number: int) -> str:
     return f"{number:05d}_{plain or 'clip'}.safetensors"
 
 
+def listening(encoder: str | HubertEncoder) -> dict[str, Any]:
+    """What of an encoder its features depend on, for `made_from`.
+
+    Raises:
+        TalkingHeadsError: no such encoder, or one that must be loaded first.
+    """
+    if isinstance(encoder, str):
+        return {"encoder": weightless_encoder(encoder).id, "layer": LAST}
+    return {"encoder": encoder.facts.id, "layer": encoder.layer}
+
+
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Tells what to do when the folder cannot be written."""
@@ -167,7 +189,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 def _entry(clip: Recorded, shard: str) -> Clip:
     camera = {"focal": float(clip.poses.focal), "size": list(clip.poses.image_size)}
-    return Clip(clip.name, shard, len(clip.landmarks), float(clip.speech.duration), clip.source, clip.identity, clip.split, camera,
+    return Clip(clip.name, shard, len(clip.landmarks), float(clip.speech.duration), clip.source, clip.identity, "train", camera,
                 dict(clip.facts))
 
 
@@ -178,9 +200,8 @@ def _check(clip: Recorded) -> None:
         raise TalkingHeadsError("A clip's speech, landmarks and poses must be equally long",
                                 f"{clip.name}: speech for {wanted} frames, {len(track)} of landmarks, {len(clip.poses)} of poses",
                                 "Cut them to the same part of the film")
-    if clip.split not in SPLITS or "." in clip.name:
-        raise TalkingHeadsError(f"A clip needs a name without points and a split of {', '.join(SPLITS)}",
-                                f"'{clip.name}', '{clip.split}'", "Name it otherwise")
+    if not clip.name or "." in clip.name:
+        raise TalkingHeadsError("A clip needs a name without points", f"'{clip.name}'", "Name it otherwise")
     if track.space != "canonical":
         raise TalkingHeadsError("A motion data set's landmarks must be canonical", f"{clip.name} is in space '{track.space}'",
                                 "Take the pose off first (canonical_landmarks)")

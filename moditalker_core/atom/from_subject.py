@@ -6,21 +6,21 @@ benchmarks (weights/make_mean_face.py). Exact landmarks are scaled as there: out
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 import numpy as np
 import torch
 
-from ...media_core.audio import FPS, Sound
+from ...media_core.audio import FPS, frame_count
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.mean_face import EYE_SPAN
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.progress import Report, silent
-from ...media_core.speech import encode_speech, get_encoder
+from ...media_core.speech import HubertEncoder, encode_speech
 from ...media_core.subject.performance import Performance, perform
-from .dataset_writer import Recorded, ShardWriter, shard_name
+from .dataset_writer import Recorded, ShardWriter, listening, shard_name
 
 VERSION = 1
 FIRST_IDENTITY = 1000
@@ -38,55 +38,59 @@ class SubjectPlan:
     seconds: float = 75.0              # of each performance
     take: float | None = None          # s of each performance that are kept, the first ones; None: all
     seed: int = 0                      # clip i is performed from seed + i
-    val: int = 2                       # clips, the last ones, to validate on
+    val: int | None = None             # clips, the last ones, to validate on; None: two, or fewer of fewer than three
     captured: bool = False             # rendered and tracked instead of exact
     size: int = 256                    # px of the rendered film
     engine: str = "auto"               # "espeak", "formant" or "auto", as for `perform`
-    encoder: str = "mel"               # of the speech
     fps: float = FPS                   # film frames a second
 
     def __post_init__(self) -> None:
         if not self.identities or not self.voices or min(self.identities) < 0:
             raise TalkingHeadsError("A plan needs at least one identity (0 or more) and one voice",
                                     f"{self.identities}, {self.voices}", "Give for instance identity 1000 and voice en-us+m1")
-        if not 0 <= self.val < self.count:
-            raise TalkingHeadsError(f"Fewer clips than all {self.count} can be kept for validation", f"{self.val}",
+        if self.count < 1 or not 0 <= self.held_out < self.count:
+            raise TalkingHeadsError(f"Of {self.count} clips, 0 to {self.count - 1} can be kept for validation", f"{self.val}",
                                     "Take fewer, or make more clips")
         if self.take is not None and not 1 / self.fps <= self.take <= self.seconds:
             raise TalkingHeadsError(f"What is kept of a performance must lie within its {self.seconds:g} s", f"{self.take} s",
                                     "Take less, or let them speak longer")
-        get_encoder(self.encoder)
 
     @property
     def count(self) -> int:
         return len(self.identities) if self.clips is None else self.clips
 
     @property
+    def held_out(self) -> int:
+        """How many clips are for validation."""
+        return min(2, self.count - 1) if self.val is None else self.val
+
+    @property
     def frames(self) -> int:
         """Of one clip."""
-        return max(1, int(np.floor((self.take or self.seconds) * self.fps + 0.5)))
+        return frame_count(self.take or self.seconds, self.fps)
 
     def made_from(self, i: int) -> dict[str, Any]:
         """All that clip i depends on, as JSON holds it."""
-        own = {name: value for name, value in asdict(self).items() if name not in ("identities", "voices", "clips", "val", "seed")}
+        own = {name: getattr(self, name) for name in ("seconds", "take", "captured", "size", "engine", "fps")}
         return {"kind": "subject", "version": VERSION, **own, "identity": self.identities[i % len(self.identities)],
-                "voice": self.voices[i % len(self.voices)] if self.engine == "espeak" else "formant", "seed": self.seed + i,
-                "split": "val" if i >= self.count - self.val else "train"}
+                "voice": self.voices[i % len(self.voices)] if self.engine == "espeak" else "formant", "seed": self.seed + i}
 
 
-def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = None, *, report: Report = silent) -> Path:
+def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = None, *, encoder: str | HubertEncoder = "mel",
+                       report: Report = silent) -> Path:
     """Writes the data set and returns its folder; a finished one of the same plan is returned as it is.
 
     Args:
         folder: new, empty, or a motion data set; clips in it that were made the same way are kept.
         plan: see `SubjectPlan`.
+        encoder: of the speech: an id, or a loaded one with weights.
         report: called with frames done of all (every frame where films are rendered); what it raises stops the work, and the
             same call later goes on with the clip that was interrupted.
     Raises:
         TalkingHeadsError: no espeak-ng where it is asked for, or the folder holds something else, is full or cannot be written.
     """
-    plan = _resolved(plan or SubjectPlan())
-    request = {"kind": "subject", "clips": [plan.made_from(i) for i in range(plan.count)]}
+    plan, heard = _resolved(plan or SubjectPlan()), listening(encoder)
+    request = {"kind": "subject", "clips": [{**plan.made_from(i), **heard} for i in range(plan.count)], "val": plan.held_out}
     writer = ShardWriter(folder, request)
     if writer.finished:
         return writer.folder
@@ -95,11 +99,12 @@ def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = Non
         shard = shard_name(f"subject{made_from['identity']}_{made_from['voice']}", i)
         if not writer.keeps(shard, made_from):
             step = _Step(report, i, plan, total)
-            writer.write(shard, made_from, [subject_clip(f"c{i:05d}", plan, made_from, step)])
+            writer.write(shard, made_from, [subject_clip(f"c{i:05d}", plan, made_from, encoder, step)])
         report((i + 1) * plan.frames, total, {"stage": "clip", "clip": i + 1, "clips": plan.count}, None)
     from ...media_core.subject import CREDIT
 
-    return writer.finish({"source": "synthetic subject", "synthetic": True, "credit": CREDIT})
+    return writer.finish(lambda clips: range(plan.count - plan.held_out, plan.count),
+                         {"source": "synthetic subject", "synthetic": True, "credit": CREDIT})
 
 
 class _Step:
@@ -121,7 +126,8 @@ def _resolved(plan: SubjectPlan) -> SubjectPlan:
     return plan if plan.engine != "auto" else replace(plan, engine="espeak" if find_library() else "formant")
 
 
-def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], report: Report) -> Recorded:
+def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: str | HubertEncoder,
+                 report: Report) -> Recorded:
     """One performance as a clip."""
     identity, voice = made_from["identity"], made_from["voice"]
     performance = perform(plan.seconds, made_from["seed"], fps=plan.fps, voice=voice, engine=plan.engine, report=_still(report))
@@ -131,17 +137,13 @@ def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], rep
     make = captured_motion if plan.captured else exact_motion
     landmarks, poses, facts = make(performance, identity, frames, plan.size, report)
     facts = {"identity": identity, "voice": voice, "seed": made_from["seed"], "captured": plan.captured, **facts}
-    return Recorded(name, _encoded(sound, plan.encoder, report), landmarks, poses, "subject", str(identity), made_from["split"],
-                    facts)
+    speech = encode_speech(sound, encoder, lambda done, total, info, preview=None: report(frames, frames, {}, None))
+    return Recorded(name, speech, landmarks, poses, "subject", str(identity), facts)
 
 
 def _still(report: Report) -> Report:
     """For what counts otherwise: progress stands still, and can be cancelled."""
     return lambda done, total, info, preview=None: report(0, 1, {}, None)
-
-
-def _encoded(sound: Sound, encoder: str, report: Report):
-    return encode_speech(sound, encoder, lambda done, total, info, preview=None: report(1 << 30, 1, {}, None))
 
 
 def exact_motion(performance: Performance, identity: int, frames: int, size: int,
@@ -203,7 +205,7 @@ def captured_motion(performance: Performance, identity: int, frames: int, size: 
 def _film(performance: Performance, identity: int, frames: int, size: int) -> Iterator[np.ndarray]:  # uint8 [size, size, 3]
     from ...media_core.subject.render import Subject
 
-    subject = Subject(size, identity)
+    subject = Subject(size, identity, oversampling=1)  # half the time; the tracked lips are as near the exact ones (r .99)
     for params, euler, shift, sway in zip(performance.params[:frames], performance.euler, performance.translation,
                                           performance.sway):
         yield subject.render(params, subject.pose(euler, shift), sway).rgb

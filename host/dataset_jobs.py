@@ -1,0 +1,126 @@
+"""`talking-heads dataset motion`: what AToM learns from, made of films or of the synthetic subject."""
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any, Mapping
+
+from ..media_core.errors import Cancelled
+from .progress_line import ProgressLine, stoppable
+from .workflow import WorkflowError
+
+OK, INTERRUPTED = 0, 130
+_ONLY = {"subject": ("people", "first_identity", "voices", "clips", "seconds", "take", "seed", "val", "captured", "engine"),
+         "videos": ("face_index", "order")}  # options that make sense with one source only
+
+
+def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    """Options of `talking-heads dataset`."""
+    what = dataset.add_subparsers(dest="what", required=True)
+    motion = what.add_parser("motion", parents=[common], help="speech features, canonical landmarks and poses for AToM")
+    add = motion.add_argument
+    add("out", metavar="OUT", help="the folder; an interrupted build into it goes on")
+    source = motion.add_mutually_exclusive_group(required=True)
+    source.add_argument("--videos", metavar="DIR", help="films of people talking (subfolders too, one for each person)")
+    source.add_argument("--subject", action="store_true", help="invented people who speak")
+    add("--encoder", default="mel", metavar="ID|DIR", help="of the speech: mel, or the folder of a HuBERT model (default: mel)")
+    add("--layer", default=None, help="of a HuBERT model: a number, or last (default: last)")
+    add("--device", default=None, help="where a HuBERT model runs, as torch names it (default: the accelerator, else cpu)")
+    add("--fps", type=float, default=25.0, help="film frames a second (default: 25)")
+    add("--size", type=int, default=None, metavar="PX", help="of the square around the face (default: films 512, subject 256)")
+    films = motion.add_argument_group("with --videos")
+    films.add_argument("--face-index", type=int, metavar="N", help="which of several faces (default: 0)")
+    films.add_argument("--order", choices=["largest", "left"], help="how faces are counted (default: largest)")
+    made = motion.add_argument_group("with --subject")
+    made.add_argument("--people", type=int, metavar="N", help="how many (default: 24)")
+    made.add_argument("--first-identity", type=int, metavar="N", help="number of the first (default: 1000)")
+    made.add_argument("--voices", metavar="A,B", help="espeak-ng voices (default: twelve)")
+    made.add_argument("--clips", type=int, metavar="N", help="performances (default: one for each person)")
+    made.add_argument("--seconds", type=float, help="of each performance (default: 75)")
+    made.add_argument("--take", type=float, metavar="S", help="seconds of each that are kept (default: all)")
+    made.add_argument("--seed", type=int, help="of the first performance (default: 0)")
+    made.add_argument("--val", type=int, metavar="N", help="clips to validate on, the last ones (default: 2)")
+    made.add_argument("--captured", action="store_true", default=None, help="render and track films, instead of exact points")
+    made.add_argument("--engine", choices=["auto", "espeak", "formant"], help="the voice's (default: espeak where it is)")
+
+
+def motion_dataset(options: argparse.Namespace) -> int:
+    """Builds the folder and prints what is in it; Ctrl-C keeps what was done.
+
+    Raises:
+        WorkflowError: options that belong to the other source.
+    """
+    from ..moditalker_core.atom.dataset import MotionDataset
+
+    source = "subject" if options.subject else "videos"
+    for other in set(_ONLY) - {source}:
+        wrong = [name for name in _ONLY[other] if getattr(options, name) is not None]
+        if wrong:
+            raise WorkflowError(f"These options belong to --{other}: --{', --'.join(w.replace('_', '-') for w in wrong)}. "
+                                f"Got: --{source}. Leave them out.")
+    line, stopped, started = ProgressLine(), [], time.perf_counter()
+
+    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
+        if stopped:
+            raise Cancelled("stopped by Ctrl-C")
+        line.show("Motion data set", done, total, _note(info))
+
+    try:
+        with stoppable(lambda: stopped.append(True)):
+            folder = _build(source, options, report)
+    except Cancelled:
+        line.close()
+        print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        line.close()
+    _tell(MotionDataset.open(folder), time.perf_counter() - started)
+    return OK
+
+
+def _build(source: str, options: argparse.Namespace, report: Any) -> Path:
+    encoder = _encoder(options)
+    given = {name: getattr(options, name) for name in (*_ONLY[source], "fps", "size") if getattr(options, name) is not None}
+    if source == "videos":
+        from ..moditalker_core.atom.from_videos import FilmPlan, build_from_videos
+
+        return build_from_videos(options.videos, options.out, FilmPlan(**given), encoder=encoder, report=report)
+    from ..moditalker_core.atom.from_subject import FIRST_IDENTITY, SubjectPlan, build_from_subject
+
+    people, first = given.pop("people", len(SubjectPlan().identities)), given.pop("first_identity", FIRST_IDENTITY)
+    if "voices" in given:
+        given["voices"] = tuple(name.strip() for name in given["voices"].split(",") if name.strip())
+    plan = SubjectPlan(identities=tuple(range(first, first + people)), **given)
+    return build_from_subject(options.out, plan, encoder=encoder, report=report)
+
+
+def _encoder(options: argparse.Namespace) -> Any:
+    """The encoder's id, or the model in the folder of that name."""
+    if not Path(options.encoder).is_dir():
+        if options.layer is not None:
+            raise WorkflowError(f"--layer needs a HuBERT model's folder as --encoder. Got: {options.encoder}. Leave it out.")
+        return options.encoder
+    from ..media_core.speech import LAST, HubertEncoder
+    from .shim import model_management
+
+    return HubertEncoder.load(options.encoder, options.device or model_management.get_torch_device(), options.layer or LAST)
+
+
+def _note(info: Mapping[str, Any]) -> str:
+    if "clips" in info:
+        return f"clip {info['clip']} of {info['clips']}"
+    return f"film {info['number']} of {info['films']}: {info['film']}" if "films" in info else str(info.get("film", ""))
+
+
+def _tell(dataset: Any, seconds: float) -> None:
+    """The summary: what there is, and what was left out and why."""
+    people = len({clip.identity for clip in dataset.clips})
+    kept = ", ".join(f"{len(dataset.indices(split))} {split}" for split in ("train", "val"))
+    print(f"{dataset.folder}")
+    print(f"{len(dataset)} clips ({kept}) of {people} people, {dataset.frames} frames, {dataset.seconds / 60:.1f} minutes, in "
+          f"{seconds:.0f} s; speech: {dataset.format}")
+    for skipped in dataset.skipped:
+        where = "frames {}-{}: ".format(skipped["frames"][0], skipped["frames"][1] - 1) if "frames" in skipped else ""
+        print(f"left out: {skipped['source']}: {where}{skipped['reason']}")
