@@ -32,7 +32,7 @@ FIELD = 400  # samples a row depends on, before the transformer
 STRIDE = 320  # samples from row to row
 ROWS = 1000  # rows of a chunk
 CONTEXT = 128  # rows of neighbouring sound a chunk is given on each side; 0: the published rule
-_SILENCE = 2.0  # s of digital silence encoded to learn what it looks like
+_SILENCE = 4.0  # s of digital silence encoded to learn what it looks like; its middle does not see its ends
 _UNUSED = ("masked_spec_embed",)  # weights that only pre-training reads
 _FIT = ("hubert", 1024, 24)  # kind, width and layers of the large model
 
@@ -126,7 +126,7 @@ class HubertEncoder:
 
     @cached_property
     def silence_features(self) -> torch.Tensor:  # float32 [C]
-        """What the model makes of digital silence: the middle row of two seconds of it."""
+        """What the model makes of digital silence: the middle row of four seconds of it."""
         rows = self.encode(np.zeros(round(_SILENCE * SAMPLE_RATE), np.float32))
         return torch.from_numpy(rows[len(rows) // 2].copy())
 

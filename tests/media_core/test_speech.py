@@ -160,3 +160,48 @@ def test_ten_minutes_at_8_khz_stereo():
     made = encode_speech(Sound(samples, 8000))
     assert made.features.shape == (48001, 80) and made.frame_count() == 15000
     assert made.frame_windows(start=14990).shape == (10, 80, 16)
+
+
+# ------------------------------------------------------------------------------------------------ encoders without a constant silence
+
+def vectors(encoder: str = "wav2vec2-base", **more) -> Speech:
+    """50 rows of 4 numbers, row k filled with k; rows 10 to 19 are silent."""
+    flags = torch.zeros(50, dtype=torch.bool)
+    flags[10:20] = True
+    return Speech(torch.arange(50.0)[:, None].expand(50, 4).contiguous(), 50.0, encoder, 1.0, flags, **more)
+
+
+def test_silence_row_prefers_what_is_known():
+    assert (speech(0.1).silence_row() == -4).all() and speech(0.1).silence_row().shape == (80,)
+    known = torch.full((4,), 0.5)
+    assert torch.equal(vectors(silence_features=known).silence_row(), known)
+    assert float(vectors().silence_row()[0]) in (14.0, 15.0)  # the most usual of the silent rows
+    nobody = Speech(vectors().features + 3, 50.0, "wav2vec2-base", 1.0, torch.zeros(50, dtype=torch.bool))
+    assert float(nobody.silence_row()[0]) in (3.0, 52.0)  # the sound's ends
+
+
+def test_windows_of_an_encoder_that_is_not_listed():
+    made = vectors("somebodys-hubert", silence_features=torch.full((4,), -1.0))
+    windows = made.frame_windows(start=-1, stop=26)
+    assert made.window == 2 and windows.shape == (27, 4, 2)
+    assert (windows[0] == -1).all() and (windows[-1] == -1).all() and windows[1:26, 0].flatten().tolist() == list(range(50))
+
+
+def test_layer_and_silence_are_kept_in_files(tmp_path):
+    made = vectors(layer="12", silence_features=torch.arange(4.0))
+    again = Speech.load(made.save(tmp_path / "a.safetensors"))
+    assert again.layer == "12" and torch.equal(again.silence_features, made.silence_features)
+    assert Speech.load(vectors().save(tmp_path / "b.safetensors")).silence_features is None
+
+
+def test_files_of_version_1(tmp_path):
+    config = {"rate": 80.0, "encoder": "mel", "duration": 0.05}
+    tensors = {"features": torch.zeros(5, 80), "silence": torch.ones(5, dtype=torch.bool)}
+    save_tensors(tmp_path / "old.safetensors", tensors, kind="speech", version=1, config=config)
+    old = Speech.load(tmp_path / "old.safetensors")
+    assert (old.layer, old.silence_features, old.encoder) == ("last", None, "mel") and len(old.features) == 5
+
+
+def test_features_of_silence_must_fit():
+    with pytest.raises(TalkingHeadsError, match="one row of 4"):
+        vectors(silence_features=torch.zeros(5))
