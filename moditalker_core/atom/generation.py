@@ -9,15 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
+from ...media_core.face.canonical import mean_face
 from ...media_core.motion import LandmarkTrack
 from ...media_core.mouth_gate import gate_weights, gated
 from ...media_core.progress import Report, silent
 from ...media_core.speech import Speech
-from ..landmarks import absolute, idexp
+from ..landmarks import Registration, absolute, idexp, registration
 from .blending import Window, blended_windows, window_plan
 from .config import AToMConfig
 from .diffusion import SAMPLERS, make_scheduler, sample
@@ -87,7 +89,8 @@ def motion_frames(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings:
     Raises:
         TalkingHeadsError: as `generate_motion`, or no such frames.
     """
-    chosen, face = settings.resolved(atom.config), _face(atom, portrait)
+    to_model = _registration(atom)
+    chosen, face = settings.resolved(atom.config), _face(atom, portrait, to_model)
     atom.config.speech.check(speech)
     fps, frames = atom.config.fps, speech.frame_count(atom.config.fps)
     if not 0 <= start < stop <= frames:
@@ -97,15 +100,22 @@ def motion_frames(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings:
     plan = window_plan(frames, atom.config.denoiser.seq_len, chosen.overlap, atom.config.reference == "first")
     job = _Job(atom, speech, face, chosen, report, [w for w in plan if w.start < stop and w.stop > start])
     zero, at = atom.key_mean_shape.cpu(), start
-    rest = absolute(face, zero)
+    rest = portrait.points[0].float()
     for residual in blended_windows(job.windows, job.sampled(), start, stop):  # [n, 204]
         points = absolute(residual + face, zero)
+        points = points if to_model is None else to_model.inverse()(points)
         yield gated(points, weights[at:at + len(points)], rest)
         at += len(points)
 
 
-def _face(atom: AToM, portrait: LandmarkTrack) -> Tensor:  # [204]
-    """The portrait's offsets from the mean face in cm.
+def _registration(atom: AToM) -> Registration | None:
+    """From the pack's canonical frame to that of the checkpoint's mean face (a BFM's, say); None when they are one."""
+    ours, theirs = mean_face(), atom.key_mean_shape.cpu().numpy()
+    return None if np.allclose(ours, theirs, atol=1e-5) else registration(ours, theirs)
+
+
+def _face(atom: AToM, portrait: LandmarkTrack, to_model: Registration | None) -> Tensor:  # [204]
+    """The portrait's offsets from the checkpoint's mean face in cm.
 
     Raises:
         TalkingHeadsError: pixels, or points that are no face.
@@ -118,7 +128,7 @@ def _face(atom: AToM, portrait: LandmarkTrack) -> Tensor:  # [204]
     if not (0.3 < float(size[0]) < 4 and 0.3 < float(size[1]) < 4):
         raise TalkingHeadsError("Canonical landmarks must be the size of a face: 0.3 to 4 dm wide and high",
                                 f"{float(size[0]):.3g} by {float(size[1]):.3g} dm", "Measure the portrait again")
-    return idexp(points, atom.key_mean_shape.cpu())
+    return idexp(points if to_model is None else to_model(points), atom.key_mean_shape.cpu())
 
 
 @dataclass

@@ -167,3 +167,17 @@ def test_predictions_are_clipped():
     assert float(moved.abs().max()) <= 0.005 + 1e-6
     free = generate_motion(atom, spoken(1.0), portrait(), SamplingSettings(gate=False, clip=0.0)).points - portrait().points
     assert float(free.abs().max()) > 0.01
+
+
+def test_weights_of_another_mean_face_are_met_in_its_frame():
+    """A checkpoint measured from a mean face that is larger, turned and shifted gives the same motion in our frame."""
+    ours, settings = tiny_atom(clip=0.02), SamplingSettings(gate=False)
+    angle = 0.2
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    bfm = AToM(ours.denoiser, ours.config, (1.3 * mean_face() @ turn + [0.1, -0.3, 0.2]).astype(np.float32))
+    speech, face = spoken(0.5), portrait()
+    there = generate_motion(bfm, speech, face, settings).points
+    assert (there - face.points).abs().max() < 0.004 and not torch.equal(there[0], face.points[0])
+    back = torch.as_tensor(1.3 * there.double().numpy() @ turn + [0.1, -0.3, 0.2])
+    moved = 10 * (back - bfm.key_mean_shape)
+    assert float(moved.abs().max()) <= 0.02 + 1e-4  # the clip holds in the checkpoint's own centimetres
