@@ -24,7 +24,7 @@ from .atom.model import AToM
 DRAWN = 512  # px of a drawn film
 
 
-def speak(atom: AToM, sound: Sound, portrait: np.ndarray | LandmarkTrack, settings: SamplingSettings = SamplingSettings(), *,
+def speak(atom: AToM, sound: Sound, portrait: np.ndarray | LandmarkTrack, settings: SamplingSettings | None = None, *,
           speech: Speech | None = None, report: Report = silent) -> LandmarkTrack:
     """The motion of a face that says `sound`.
 
@@ -32,7 +32,7 @@ def speak(atom: AToM, sound: Sound, portrait: np.ndarray | LandmarkTrack, settin
         atom: the network.
         sound: any length and rate.
         portrait: picture uint8 [H, W, 3] with one face, or canonical landmarks of it.
-        settings: how it is drawn.
+        settings: how it is drawn; None: as the weights say.
         speech: the sound already encoded; None encodes it with the encoder that the checkpoint names (mel).
         report: see `generate_motion`.
     Returns:
@@ -41,7 +41,7 @@ def speak(atom: AToM, sound: Sound, portrait: np.ndarray | LandmarkTrack, settin
         TalkingHeadsError: no face in the picture, or what `generate_motion` refuses.
     """
     speech = encode_speech(sound, atom.config.speech.encoder) if speech is None else speech
-    return generate_motion(atom, speech, portrait_motion(portrait), settings, report)
+    return generate_motion(atom, speech, portrait_motion(portrait), settings or SamplingSettings(), report)
 
 
 def portrait_motion(portrait: np.ndarray | LandmarkTrack) -> LandmarkTrack:

@@ -1,0 +1,90 @@
+"""`talking-heads motion`: a sound and a portrait to 68-point motion, as a file and as a drawn film."""
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any, Mapping
+
+from ..media_core.errors import Cancelled, TalkingHeadsError
+from .jobs import FAILED, INTERRUPTED, OK
+from .progress_line import ProgressLine, stoppable
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def add_options(motion: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add = motion.add_argument
+    add("sound", metavar="SOUND", help="speech: any sound or film file")
+    add("portrait", metavar="PORTRAIT", help="a picture with one face, or landmarks saved as .safetensors (canonical)")
+    add("out", metavar="OUT", help=".safetensors: the motion; .mp4: a drawn film of it with the sound, the motion beside it")
+    add("--weights", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
+    add("--sampler", choices=["ddim", "ddim0", "dpm++", "unipc"], help="default: as the weights say")
+    add("--steps", type=int, metavar="N", help="of the sampler (default: as the weights say)")
+    add("--guidance", type=float, metavar="W", help="how closely the speech is followed (default: as the weights say)")
+    add("--seed", type=int, default=0)
+    add("--no-gate", dest="gate", action="store_false", help="do not close the mouth where nobody speaks")
+    add("--speech", metavar="FILE", help="the sound already encoded (for encoders that need a model)")
+    add("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
+
+
+def make_motion(options: argparse.Namespace) -> int:
+    """Runs the command: exit code."""
+    from ..media_core.audio import load_sound
+    from ..media_core.speech import Speech
+    from ..moditalker_core.atom.generation import SamplingSettings
+    from ..moditalker_core.checkpoints import SHIPPED_ATOM, load_atom
+    from ..moditalker_core.pipeline import save_drawn, speak
+    from .shim import model_management
+
+    out = Path(options.out)
+    if out.suffix not in (".safetensors", ".mp4"):
+        raise TalkingHeadsError("The motion must be written to a .safetensors or .mp4 file", f"{out.name}", "Choose another name")
+    line, stopped, started = ProgressLine(), [], time.perf_counter()
+
+    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
+        if stopped:
+            raise Cancelled("stopped by Ctrl-C")
+        line.show("Drawing" if info.get("phase") == "draw" else "Motion", done, total)
+
+    try:
+        with stoppable(lambda: stopped.append(True)):
+            sound, portrait = load_sound(options.sound), _portrait(options.portrait)
+            atom = load_atom(options.weights or SHIPPED_ATOM, options.device or model_management.get_torch_device())
+            settings = SamplingSettings(options.sampler, options.steps, options.guidance, seed=options.seed, gate=options.gate)
+            speech = None if options.speech is None else Speech.load(options.speech)
+            motion = speak(atom, sound, portrait, settings, speech=speech, report=report)
+            motion.save(out.with_suffix(".safetensors"))
+            if out.suffix == ".mp4":
+                save_drawn(motion, out, sound, report=report)
+    except Cancelled:
+        line.close()
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        line.close()
+    print(f"{out}\n{len(motion)} frames at {motion.fps:g} a second, {time.perf_counter() - started:.1f} s")
+    return OK if out.exists() else FAILED
+
+
+def _portrait(path: str) -> Any:
+    """uint8 [H, W, 3] of a picture, or a saved track.
+
+    Raises:
+        TalkingHeadsError: absent, or neither picture nor landmarks.
+    """
+    from ..media_core.motion import LandmarkTrack
+
+    if not path.lower().endswith(PICTURES):
+        return LandmarkTrack.load(path)
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, UnidentifiedImageError) as error:
+        raise TalkingHeadsError("The portrait must be a picture that can be read", f"{path}: {error}",
+                                "Give a PNG or JPEG, or landmarks saved as .safetensors") from error
