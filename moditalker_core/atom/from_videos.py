@@ -137,7 +137,8 @@ def _listed(videos: str | os.PathLike | Sequence[str | os.PathLike]) -> list[tup
         found = [(root, root.parent)] if root.is_file() else \
             [(path, root) for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not found:
-        raise FileFormatError("There must be films to learn from", f"none ({', '.join(SUFFIXES)}) in {videos}", "Check the folder")
+        raise FileFormatError("There must be films to learn from", f"none ({', '.join(SUFFIXES)}) in {videos}",
+                              "Check the folder")
     return found
 
 

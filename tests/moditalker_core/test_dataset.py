@@ -240,6 +240,23 @@ def test_wide_features_are_halves_and_come_back_with_their_silence(tmp_path):
     assert load_file(tmp_path / "d" / "shards" / "a.safetensors")["a.speech"].dtype == torch.float16
 
 
+def test_a_loaded_encoder_is_named_and_another_makes_the_clips_anew(folder):
+    from types import SimpleNamespace
+
+    from talking_heads.media_core.speech import get_encoder
+
+    facts = replace(get_encoder("hubert-large-ls960-ft"), id="tiny", dim=6)
+    loaded = SimpleNamespace(facts=facts, layer="3", silence_features=torch.zeros(6),
+                             encode=lambda mono, report: torch.ones(len(mono) // 320, 6).numpy())
+    build_from_subject(folder, PLAN, encoder=loaded)
+    dataset = MotionDataset.open(folder)
+    dataset.expect("tiny", "3", 50.0)
+    assert dataset.speech(0).features.shape == (60, 6) and dataset.speech(0).layer == "3"
+    with pytest.raises(TalkingHeadsError, match="weights"):
+        build_from_subject(folder, PLAN, encoder="hubert-large-ls960-ft")
+    assert len(MotionDataset.open(folder)) == 3, "an encoder that cannot be used spoilt the folder"
+
+
 def test_captured_lips_follow_the_exact_ones(tmp_path):
     plan = SubjectPlan(identities=(3,), seconds=3.0, take=1.6, engine="formant", seed=11)
     both = [MotionDataset.open(build_from_subject(tmp_path / name, replace(plan, captured=captured)))
