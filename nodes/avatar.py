@@ -20,7 +20,7 @@ class LoadAvatar(io.ComfyNode):
             description="Loads a trained avatar from models/talking_heads, or the demo avatar that comes with the pack.",
             search_aliases=["talking head model", "gaussian avatar", "hm-talker"],
             inputs=[
-                io.Combo.Input("avatar_name", options=bridge.avatar_files(),
+                io.Combo.Input("avatar_name", options=bridge.model_files("avatar"),
                                tooltip="An avatar file (.safetensors) from models/talking_heads, or one shipped with the pack."),
             ],
             outputs=[
@@ -33,13 +33,13 @@ class LoadAvatar(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, avatar_name: str) -> str:
-        return bridge.stamp(bridge.avatar_path(avatar_name))
+        return bridge.stamp(bridge.model_path(avatar_name))
 
     @classmethod
     def execute(cls, avatar_name: str) -> io.NodeOutput:
         from ..hmtalker_core.checkpoints import load_avatar
 
-        path = bridge.avatar_path(avatar_name)
+        path = bridge.model_path(avatar_name)
         avatar = load_avatar(path)
         height, width = avatar.size
         about = (f"{path.name}\n{width} x {height} pixels, {avatar.fps:g} frames/s, speech encoder {avatar.encoder}\n"

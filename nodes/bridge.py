@@ -4,6 +4,7 @@ The cores know none of this: they take a `Report`, a device and paths.
 """
 from __future__ import annotations
 
+import json
 import logging
 import os
 import textwrap
@@ -18,7 +19,7 @@ import folder_paths
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import contained
-from .sockets import LoadedAvatar
+from .sockets import LoadedAToM, LoadedAvatar
 
 if TYPE_CHECKING:
     from ..media_core.progress import Report
@@ -28,13 +29,15 @@ ENCODERS = "audio_encoders"  # core's model folder of speech models
 DATASETS = "talking_heads/datasets"  # below ComfyUI's output folder
 PACK_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 log = logging.getLogger("talking_heads")
-NO_AVATARS = (".training.safetensors", "speech_prior.safetensors")  # an unfinished training's state; where audio nets start
+UNFINISHED = ".training.safetensors"  # the state of a training
 
 _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
 _PREVIEW_SIDE = 512  # px
 _LETTER = 7  # px, a letter of the caption
 _ENCODER_DEPTH = 3  # folders below models/audio_encoders that are looked into
+_MODEL_DEPTH = 3  # the same below models/talking_heads
+_LONGEST_HEADER = 1 << 24  # bytes of a safetensors header that are read
 
 
 class NodeReport:
@@ -100,6 +103,26 @@ def on_device(loaded: LoadedAvatar) -> Any:
     return loaded.avatar.to(mm.get_torch_device())
 
 
+def wrapped_atom(atom: Any, name: str) -> LoadedAToM:
+    """The AToM with a model patcher around its network."""
+    return LoadedAToM(atom, patched(atom.denoiser), name, atom.config.licence)
+
+
+def atom_on_device(loaded: LoadedAToM) -> Any:
+    """The AToM ready for work, its network where ComfyUI put it."""
+    mm.load_models_gpu([loaded.patcher])
+    return loaded.atom.to(mm.get_torch_device())
+
+
+def number_format(choice: str) -> Any:
+    """The torch dtype of a choice "auto", "fp32", "bf16" or "fp16"."""
+    import torch
+
+    known = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    fast = not mm.is_device_cpu(mm.get_torch_device()) and mm.should_use_bf16(mm.get_torch_device())
+    return known.get(choice, torch.bfloat16 if fast else torch.float32)
+
+
 def register_model_folder() -> None:
     """Makes `models/talking_heads` (and the pack's own `weights`) a model folder of ComfyUI."""
     for folder in (os.path.join(folder_paths.models_dir, MODELS), str(PACK_WEIGHTS)):
@@ -107,23 +130,50 @@ def register_model_folder() -> None:
     folder_paths.folder_names_and_paths[MODELS][1].add(".safetensors")
 
 
-def avatar_files() -> list[str]:
-    """The avatars to choose from: the user's, then those shipped with the pack."""
-    return [name for name in folder_paths.get_filename_list(MODELS) if not name.endswith(NO_AVATARS)]
+def model_files(kind: str) -> list[str]:
+    """The files of a kind ("avatar", "atom") to choose from: the user's, then those shipped with the pack. What says nothing of
+    itself is offered too, so that loading can tell what is wrong with it."""
+    offered = []
+    for name in folder_paths.get_filename_list(MODELS):
+        path = None if name.endswith(UNFINISHED) else folder_paths.get_full_path(MODELS, name)
+        if path and stored_kind(path) in (kind, None):
+            offered.append(name)
+    return offered
 
 
-def avatar_path(name: str) -> Path:
-    """The file of a chosen avatar, in the first model folder that has it."""
+def stored_kind(path: str) -> str | None:
+    """What the header of a safetensors file says that it is (see media_core/files.py); None when it says nothing."""
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            return json.loads(file.read(min(length, _LONGEST_HEADER)))["__metadata__"]["talking_heads.kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def loose_files(endings: tuple[str, ...]) -> list[str]:
+    """Files in models/talking_heads that only an importer reads."""
+    found = set()
+    for base in folder_paths.get_folder_paths(MODELS):
+        for place, below, files in os.walk(base, followlinks=True):
+            below[:] = [name for name in below if not name.startswith(".")] if _depth(base, place) < _MODEL_DEPTH else []
+            found |= {os.path.relpath(os.path.join(place, name), base).replace(os.sep, "/") for name in files
+                      if name.lower().endswith(endings)}
+    return sorted(found)
+
+
+def model_path(name: str) -> Path:
+    """The file of a chosen model, in the first model folder that has it."""
     for folder in folder_paths.get_folder_paths(MODELS):
         path = contained(folder, name, links_may_leave=True)
         if path.is_file():
             return path
-    raise FileFormatError("The avatar must be a file in models/talking_heads", repr(name), "Choose another, or press R to read "
-                                                                                           "the folder again")
+    raise FileFormatError("The model must be a file in models/talking_heads", repr(name), "Choose another, or press R to read "
+                                                                                          "the folder again")
 
 
-def new_avatar_path(stem: str) -> Path:
-    """Where an avatar called `stem` is saved: the user's model folder."""
+def new_model_path(stem: str) -> Path:
+    """Where a model called `stem` is saved: the user's model folder."""
     return contained(folder_paths.get_folder_paths(MODELS)[0], f"{stem}.safetensors")
 
 

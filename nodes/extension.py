@@ -3,7 +3,22 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyAPI, ComfyExtension, io
 
-from . import avatar, bridge, capture, face_crop, prepare, preview, render, speech, subject, training
+from . import (
+    atom,
+    atom_training,
+    avatar,
+    bridge,
+    capture,
+    face_crop,
+    motion,
+    motion_files,
+    prepare,
+    preview,
+    render,
+    speech,
+    subject,
+    training,
+)
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     *speech.NODES,
@@ -15,6 +30,10 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     *training.NODES,
     *avatar.NODES,
     *render.NODES,
+    *atom.NODES,
+    *atom_training.NODES,
+    *motion.NODES,
+    *motion_files.NODES,
 )
 
 # io.NodeReplace(...) of every node that was renamed or removed, so that old workflows load. Ids are forever: normally empty.

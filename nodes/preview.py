@@ -20,9 +20,9 @@ class PreviewLandmarks(io.ComfyNode):
             node_id="TalkingHead_PreviewLandmarks",
             display_name="Preview Landmarks",
             category="Talking Heads/Face",
-            description="Draws the 68 landmarks over the frames they were found in, or on black. Frames without a face stay as "
-                        "they are.",
-            search_aliases=["draw landmarks", "show face points", "landmark overlay"],
+            description="Draws the 68 landmarks over the frames they were found in, over one picture, or on black. Frames "
+                        "without a face stay as they are. For a film with sound: Create Video and Save Video.",
+            search_aliases=["draw landmarks", "show face points", "landmark overlay", "landmarks preview", "motion preview"],
             inputs=[
                 io.Int.Input("size", default=512, min=64, max=4096, step=16,
                              tooltip="Longer side of pictures on black; images keep their own."),
@@ -35,7 +35,10 @@ class PreviewLandmarks(io.ComfyNode):
                 io.Image.Input("images", optional=True,
                                tooltip="Frames to draw over: as many as landmarks, or one for all. Without them: black."),
             ],
-            outputs=[io.Image.Output("images", display_name="images", tooltip="The pictures with the points.")],
+            outputs=[
+                io.Image.Output("images", display_name="images", tooltip="The pictures with the points."),
+                io.Float.Output("fps", display_name="fps", tooltip="Frames a second of the landmarks, for Create Video."),
+            ],
         )
 
     @classmethod
@@ -56,7 +59,7 @@ class PreviewLandmarks(io.ComfyNode):
             drawn = draw_landmarks(below, points[i], dots) if known is None or known[i] else below
             out[row] = films.floats(drawn)
             report(row + 1, len(out), {"frame": i}, drawn)
-        return io.NodeOutput(out)
+        return io.NodeOutput(out, float(track.fps))
 
 
 class PreviewCurves(io.ComfyNode):

@@ -11,6 +11,8 @@ with a `version`; they are never changed in place.
 | TH_POSE            | media_core.motion.PoseTrack     | camera-to-head [T, 4, 4] (OpenGL, metres), focal px, (H, W), fps   |
 | TH_DATASET         | DatasetFolder                   | a training dataset: a folder on disk                               |
 | TH_AVATAR          | LoadedAvatar                    | a trained avatar, its model patcher, its licence note              |
+| TH_ATOM            | LoadedAToM                      | AToM weights (speech to motion), their model patcher, licence note |
+| TH_MOTION_DATASET  | MotionFolder                    | what AToM learns from: a folder on disk                            |
 | TH_AVATAR_MOTION   | hmtalker_core.avatar.AvatarMotion | per-frame mouth and lip codes, action units, poses, fps          |
 | TH_LANDMARKS       | media_core.motion.LandmarkTrack | 68 points [T, 68, 3], fps; `space` "pixels" (x right, y down, of    |
 |                    |                                 | `image_size` (H, W)) or "canonical" (decimetres, from the front)   |
@@ -34,6 +36,8 @@ Expression = io.Custom("TH_EXPRESSION")
 Pose = io.Custom("TH_POSE")
 Dataset = io.Custom("TH_DATASET")
 Avatar = io.Custom("TH_AVATAR")
+Atom = io.Custom("TH_ATOM")
+MotionDataset = io.Custom("TH_MOTION_DATASET")
 AvatarMotion = io.Custom("TH_AVATAR_MOTION")
 Landmarks = io.Custom("TH_LANDMARKS")
 FaceTrack = io.Custom("TH_FACE_TRACK")
@@ -61,6 +65,29 @@ class LoadedAvatar:
     avatar: Any  # hmtalker_core.avatar.Avatar
     patcher: Any  # comfy.model_patcher.ModelPatcher around the avatar's networks and fields
     name: str  # file name without its ending
+    version: int = 1  # of this object's layout
+
+
+@dataclass(frozen=True)
+class LoadedAToM:
+    """AToM weights and the patcher through which ComfyUI moves them between devices."""
+
+    atom: Any  # moditalker_core.atom.model.AToM
+    patcher: Any  # comfy.model_patcher.ModelPatcher around the network
+    name: str  # file name without its ending
+    licence: str = ""  # what may be done with the weights
+    version: int = 1  # of this object's layout
+
+
+@dataclass(frozen=True)
+class MotionFolder:
+    """A motion data set on disk (moditalker_core.atom.dataset)."""
+
+    folder: str  # absolute path
+    clips: int  # pieces of speech with one face each
+    seconds: float  # of speech in all
+    fps: float  # frames a second
+    encoder: str  # of its speech features
     version: int = 1  # of this object's layout
 
 

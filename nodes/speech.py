@@ -35,7 +35,7 @@ class EncodeSpeech(io.ComfyNode):
                 io.Combo.Input("encoder", options=ENCODERS, default="mel",
                                tooltip="How the sound is read. It must be the encoder the avatar was trained with; the demo "
                                        "avatar's is mel. hubert needs a model folder."),
-                *_hubert_inputs(),
+                *hubert_inputs(),
             ],
             outputs=[speech_output()],
         )
@@ -52,7 +52,7 @@ class EncodeSpeech(io.ComfyNode):
         from ..media_core.speech import encode_speech
 
         sound = Sound.from_comfy(audio)
-        chosen = _hubert(model_folder, layer, precision, borders) if encoder == "hubert" else encoder
+        chosen = loaded_hubert(model_folder, layer, precision, borders) if encoder == "hubert" else encoder
         return io.NodeOutput(encode_speech(sound, chosen, bridge.NodeReport()))
 
 
@@ -101,7 +101,7 @@ def _layer_input(**options: Any) -> Any:
                                 "layer the model was trained with.", **options)
 
 
-def _hubert_inputs() -> list:
+def hubert_inputs() -> list:
     """What only `hubert` asks for; all optional, so that older workflows load."""
     return [
         io.Combo.Input("model_folder", options=[NO_FOLDER, *bridge.encoder_folders()], default=NO_FOLDER, optional=True,
@@ -115,7 +115,7 @@ def _hubert_inputs() -> list:
     ]
 
 
-def _hubert(model_folder: str, layer: int, precision: str, borders: str) -> Any:
+def loaded_hubert(model_folder: str, layer: int, precision: str, borders: str) -> Any:
     """The model of a folder, its weights where ComfyUI wants them."""
     from dataclasses import replace
 

@@ -55,7 +55,7 @@ class TrainAvatar(io.ComfyNode):
 
         from ..hmtalker_core.training import train_avatar
 
-        path = bridge.new_avatar_path(file_stem(name))
+        path = bridge.new_model_path(file_stem(name))
         mm.unload_all_models()
         with torch.inference_mode(False), torch.enable_grad():
             avatar = train_avatar(dataset.folder, path, preset=preset, steps=steps, seed=seed, device=mm.get_torch_device(),

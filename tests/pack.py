@@ -8,6 +8,7 @@ from typing import Any
 from talking_heads.host.graph import Host
 
 ROOT = Path(__file__).resolve().parents[1]
+FOUND_FILES = (("HMTalker_LoadAvatar", "avatar_name"), ("MoDiTalker_LoadAToM", "atom_name"))  # choices that depend on the machine
 
 
 def make_host(base: Path, **folders: Any) -> Host:
@@ -22,7 +23,8 @@ def own_object_info(host: Host) -> dict[str, Any]:
     infos = host.object_info(sorted(host.packs[0].nodes))
     for info in infos.values():
         del info["python_module"]  # it carries the name of the folder
-    infos["HMTalker_LoadAvatar"]["input"]["required"]["avatar_name"][1]["options"] = []
+    for node_id, name in FOUND_FILES:
+        infos[node_id]["input"]["required"][name][1]["options"] = []
     return infos
 
 

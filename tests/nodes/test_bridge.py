@@ -33,4 +33,4 @@ def test_models_are_looked_for_in_the_users_folder_first(bridge, host, tmp_path)
 
     own, shipped = folder_paths.get_folder_paths("talking_heads")
     assert own == str(tmp_path / "base" / "models" / "talking_heads") and shipped == str(bridge.PACK_WEIGHTS)
-    assert bridge.new_avatar_path("me").parent == (tmp_path / "base" / "models" / "talking_heads").resolve()
+    assert bridge.new_model_path("me").parent == (tmp_path / "base" / "models" / "talking_heads").resolve()

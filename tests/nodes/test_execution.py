@@ -187,8 +187,8 @@ def test_the_state_of_an_unfinished_training_is_not_offered(host_with_avatar, ba
     info = host_with_avatar.object_info(["HMTalker_LoadAvatar"])["HMTalker_LoadAvatar"]
     offered = info["input"]["required"]["avatar_name"][1]["options"]
     assert "tiny.safetensors" in offered and not [name for name in offered if ".training." in name]
-    shipped = {path.name for path in (ROOT / "weights").glob("*.safetensors")} - {"speech_prior.safetensors"}
-    assert shipped <= set(offered) and "speech_prior.safetensors" not in offered, "what training starts from is no avatar"
+    shipped = {path.name for path in (ROOT / "weights").glob("*.safetensors")}
+    assert shipped & set(offered) == {"demo_avatar.safetensors"}, "what else is shipped is no avatar"
 
 
 def test_a_dataset_gives_its_tracks(host, base, tiny_dataset):

@@ -118,8 +118,12 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     from talking_heads.hmtalker_core.training import unfinished_path
     from talking_heads.media_core.capture.settings import ORDERS, POLICIES
     from talking_heads.media_core.face.au_files import FORMATS
+    from talking_heads.media_core.mouth import REGIONS
     from talking_heads.media_core.speech import encoders
     from talking_heads.media_core.speech.audio_encoder_output import AUTO, LAYERS
+    from talking_heads.moditalker_core.atom.diffusion import SAMPLERS
+    from talking_heads.moditalker_core.atom.train_config import presets as atom_presets
+    from talking_heads.moditalker_core.published import WEIGHTS
 
     def options(node_id, name):
         return inputs_of(host.object_info([node_id])[node_id])[name][1]["options"]
@@ -132,4 +136,9 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     assert options("TalkingHead_TrackFace", "policy") == list(POLICIES)
     assert options("TalkingHead_TrackFace", "order") == list(ORDERS)
     assert set(options("TalkingHead_ImportActionUnits", "tool")) == {"auto", *FORMATS}
+    assert options("MoDiTalker_GenerateMotion", "sampler")[1:] == list(SAMPLERS)
+    assert options("MoDiTalker_ImportAToM", "weights") == list(WEIGHTS)
+    assert options("MoDiTalker_TrainAToM", "preset") == list(atom_presets())
+    assert options("TalkingHead_BlendLandmarks", "region") == list(REGIONS)
+    assert options("TalkingHead_MotionDataset", "encoder") == options("TalkingHead_EncodeSpeech", "encoder")
     assert unfinished_path("x/a.safetensors").name == "a.training.safetensors"

@@ -1,0 +1,248 @@
+"""What AToM learns from, and its training."""
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management as mm
+import folder_paths
+from comfy_api.latest import io
+
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.paths import contained, file_stem
+from . import bridge, capture, sockets, speech
+from .atom import about, atom_output
+
+# moditalker_core.atom, spelled out so that registering the pack imports no model code
+PRESETS = ["demo", "standard", "published"]
+SUBJECT, VIDEOS = SOURCES = ["synthetic subject", "videos"]
+INDEX, FIRST_IDENTITY = "index.json", 1000
+LOGS = "talking_heads/logs"  # below ComfyUI's output folder
+
+
+class MotionDataset(io.ComfyNode):
+    """Invented people, or a folder of films, to TH_MOTION_DATASET."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_MotionDataset",
+            display_name="Motion Dataset",
+            category="Talking Heads/MoDiTalker",
+            description="Builds what AToM learns from, in output/talking_heads/datasets: speech features, landmarks and head "
+                        "poses of many people talking, invented ones or those of your films. Interrupt at any time: running it "
+                        "again continues. Film people only with their consent.",
+            search_aliases=["audio to motion dataset", "landmark dataset", "atom training data", "preprocess videos"],
+            inputs=_dataset_inputs(),
+            outputs=dataset_outputs(),
+            is_output_node=True,
+        )
+
+    @classmethod
+    def validate_inputs(cls, videos: str | None) -> bool | str:
+        return bridge.found(lambda: not (videos or "").strip() or _films(videos).is_dir(),
+                            f"There is no folder {videos} in ComfyUI's input folder")
+
+    @classmethod
+    def fingerprint_inputs(cls, source: str, videos: str = "", **others: Any) -> tuple[str, ...]:
+        there = source == VIDEOS and (videos or "").strip() and _films(videos).is_dir()
+        return tuple(map(bridge.stamp, sorted(p for p in _films(videos).rglob("*") if p.is_file()))) if there else ()
+
+    @classmethod
+    def execute(cls, source: str, name: str, encoder: str, people: int, seconds: float, captured: bool, seed: int, videos: str,
+                face_index: int, order: str, **hubert: Any) -> io.NodeOutput:
+        chosen = speech.loaded_hubert(**{**_HUBERT, **hubert}) if encoder == "hubert" else encoder
+        told = {"encoder": encoder, **(hubert if encoder == "hubert" else {})}
+        if source == SUBJECT:
+            folder = _of_subject(file_stem(name), told, chosen, people, seconds, captured, seed)
+        else:
+            folder = _of_videos(file_stem(name), told, chosen, videos, face_index, order)
+        return io.NodeOutput(*opened(folder))
+
+
+class LoadMotionDataset(io.ComfyNode):
+    """A motion data set below ComfyUI's input or output folder."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_LoadMotionDataset",
+            display_name="Load Motion Dataset",
+            category="Talking Heads/MoDiTalker",
+            description="Opens a motion data set that was built before, by Motion Dataset or by the command line (talking-heads "
+                        "dataset motion).",
+            search_aliases=["audio to motion dataset", "atom training data", "landmark dataset"],
+            inputs=[
+                io.Combo.Input("place", options=["input", "output"], default="output",
+                               tooltip="In which of ComfyUI's folders the data set lies."),
+                io.String.Input("folder", default="",
+                                tooltip="Its folder, relative to that place, such as talking_heads/datasets/motion."),
+            ],
+            outputs=dataset_outputs(),
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, place: str, folder: str) -> str:
+        index = _located(place, folder) / INDEX
+        return bridge.stamp(index) if index.is_file() else "absent"
+
+    @classmethod
+    def execute(cls, place: str, folder: str) -> io.NodeOutput:
+        return io.NodeOutput(*opened(_located(place, folder)))
+
+
+class TrainAToM(io.ComfyNode):
+    """TH_MOTION_DATASET to a saved AToM."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MoDiTalker_TrainAToM",
+            display_name="Train AToM",
+            category="Talking Heads/MoDiTalker",
+            description="Learns motion from speech and saves the weights under models/talking_heads. Shows the loss and, on "
+                        "clips kept aside, lip curves beside the true ones. Interrupt at any time: what was learnt is kept, and "
+                        "running it again continues.",
+            search_aliases=["train audio to motion", "moditalker training", "landmark diffusion training"],
+            inputs=[
+                sockets.MotionDataset.Input("dataset", tooltip="What to learn from (Motion Dataset or Load Motion Dataset)."),
+                io.Combo.Input("preset", options=PRESETS, default="demo",
+                               tooltip="demo: small, mel speech, an hour or two on a CPU; standard: for a graphics card; "
+                                       "published: MoDiTalker's own, on HuBERT features."),
+                io.Float.Input("steps", default=1.0, min=0.0001, max=10.0, step=0.1, round=0.0001,
+                               tooltip="Times the preset's number of training steps: 0.1 for a quick look, 2 for longer."),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
+                             tooltip="Decides the first weights and the order of the clips."),
+                io.String.Input("name", default="my_atom",
+                                tooltip="The file's name in models/talking_heads. A finished file of that name is replaced when "
+                                        "training ends."),
+                io.Boolean.Input("resume", default=True,
+                                 tooltip="Continue an interrupted training of that name with the same settings; off: begin anew."),
+                io.Int.Input("batch", default=0, min=0, max=4096, advanced=True,
+                             tooltip="Windows of motion a step; 0 for the preset's number."),
+                io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True,
+                             tooltip="Compute a step in so many pieces: less memory, the same result."),
+                io.String.Input("licence", default="", advanced=True,
+                                tooltip="What may be done with the weights: written into the file, and shown by Load AToM."),
+            ],
+            outputs=[atom_output(), io.String.Output("file", display_name="file",
+                                                     tooltip="The file's name, as Load AToM lists it."),
+                     io.String.Output("about", display_name="about", tooltip="What was trained on what, in a few lines.")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, dataset: sockets.MotionFolder, name: str, **settings: Any) -> io.NodeOutput:
+        path = bridge.new_model_path(file_stem(name))
+        atom = trained(dataset.folder, path, **settings)
+        return io.NodeOutput(bridge.wrapped_atom(atom, path.stem), path.name, f"{path.name}\n{about(atom)}")
+
+
+def _dataset_inputs() -> list:
+    return [
+        io.Combo.Input("source", options=SOURCES, default=SUBJECT,
+                       tooltip="synthetic subject: invented people who say invented sentences, with exact landmarks; videos: a "
+                               "folder of films, whose faces are tracked."),
+        io.String.Input("name", default="motion",
+                        tooltip="The data set's folder is called this, with a code for these settings behind."),
+        io.Combo.Input("encoder", options=speech.ENCODERS, default="mel",
+                       tooltip="How the sound is read: weights trained on it listen to that encoder only. hubert needs a model "
+                               "folder."),
+        io.Int.Input("people", default=24, min=1, max=9000, tooltip="Synthetic subject: how many people, one clip of each."),
+        io.Float.Input("seconds", default=75.0, min=2.0, max=3600.0, step=1.0,
+                       tooltip="Synthetic subject: how long each of them speaks."),
+        io.Boolean.Input("captured", default=False, advanced=True,
+                         tooltip="Synthetic subject: film the people and track the films, as with real ones, instead of taking "
+                                 "exact landmarks. Takes far longer."),
+        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Synthetic subject: decides what is said and how."),
+        io.String.Input("videos", default="",
+                        tooltip="Videos: a folder below ComfyUI's input folder; subfolders too, one for each person by habit."),
+        *capture.face_inputs(),
+        *speech.hubert_inputs(),
+    ]
+
+
+_HUBERT = {"model_folder": speech.NO_FOLDER, "layer": -1, "precision": "fp32", "borders": "overlapping"}  # where not given
+
+
+def dataset_outputs() -> list:
+    return [
+        sockets.MotionDataset.Output("dataset", display_name="dataset", tooltip="The data set's folder, for Train AToM."),
+        io.String.Output("about", display_name="about",
+                         tooltip="What is in it: clips, minutes, people, speech encoder, and what was left out and why."),
+    ]
+
+
+def _of_subject(stem: str, told: dict, encoder: Any, people: int, seconds: float, captured: bool, seed: int) -> Path:
+    """Builds the data set of invented people, or finds it."""
+    from ..moditalker_core.atom.from_subject import SubjectPlan, build_from_subject
+
+    identities = tuple(range(FIRST_IDENTITY, FIRST_IDENTITY + people))
+    plan = SubjectPlan(identities, seconds=seconds, seed=seed, captured=captured, val=min(2, people - 1))
+    folder = _folder(stem, {**told, "people": people, "seconds": seconds, "captured": captured, "seed": seed})
+    return build_from_subject(folder, plan, encoder=encoder, report=bridge.NodeReport())
+
+
+def _of_videos(stem: str, told: dict, encoder: Any, videos: str, face_index: int, order: str) -> Path:
+    """Builds the data set of a folder of films, or finds it."""
+    from ..moditalker_core.atom.from_videos import FilmPlan, build_from_videos
+
+    if not videos.strip():
+        raise TalkingHeadsError("The folder of videos must be named", "an empty name",
+                                "Give its path relative to ComfyUI's input folder")
+    plan = FilmPlan(face_index=face_index, order=order)
+    folder = _folder(stem, {**told, "videos": videos.strip(), "face_index": face_index, "order": order})
+    return build_from_videos(_films(videos), folder, plan, encoder=encoder, report=bridge.NodeReport())
+
+
+def _folder(stem: str, settings: dict[str, Any]) -> Path:
+    code = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    return contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{stem}_{code}")
+
+
+def _films(videos: str) -> Path:
+    """The folder of films, inside ComfyUI's input folder."""
+    return contained(folder_paths.get_input_directory(), videos.strip())
+
+
+def _located(place: str, folder: str) -> Path:
+    """The data set's folder, inside ComfyUI's input or output."""
+    if not folder.strip():
+        raise TalkingHeadsError("The data set's folder must be named", "an empty name",
+                                f"Give its path relative to ComfyUI's {place} folder")
+    return contained(folder_paths.get_directory_by_type(place), folder.strip())
+
+
+def opened(folder: Path) -> tuple[sockets.MotionFolder, str]:
+    """A motion data set's two outputs."""
+    from ..moditalker_core.atom.dataset import MotionDataset as Clips
+
+    data = Clips.open(folder)
+    held, people = len(data.indices("val")), len({clip.identity for clip in data.clips})
+    lines = [f"{folder.name}: {len(data)} clips ({held} to validate on), {data.seconds / 60:.1f} minutes, people: {people}",
+             f"{data.fps:g} frames/s, speech of {data.format}"]
+    lines += [f"left out: {left.get('source')}: {left.get('reason')}" for left in data.skipped]
+    return sockets.MotionFolder(str(folder), len(data), data.seconds, data.fps, data.format.encoder), "\n".join(lines)
+
+
+def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resume: bool, batch: int, accumulation: int,
+            licence: str) -> Any:
+    """Trains, saves, and returns the AToM."""
+    import torch
+
+    from ..moditalker_core.atom.train_config import preset as named
+    from ..moditalker_core.atom.training import train_atom
+
+    config = named(preset)
+    config = replace(config, steps=max(1, round(config.steps * steps)), batch=batch or config.batch, accumulation=accumulation)
+    logs = contained(folder_paths.get_output_directory(), f"{LOGS}/{path.stem}")
+    mm.unload_all_models()
+    with torch.inference_mode(False), torch.enable_grad():
+        return train_atom(folder, path, config, seed=seed, device=mm.get_torch_device(), resume=resume,
+                          report=bridge.NodeReport(), log_folder=logs, licence=licence)
+
+
+NODES = (MotionDataset, LoadMotionDataset, TrainAToM)

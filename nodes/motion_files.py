@@ -1,0 +1,152 @@
+"""Motion kept as a file, and exchanged with core's FACE_LANDMARKS."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.paths import contained
+from . import bridge, capture, sockets
+from .motion import landmarks_output
+
+ENDING = ".safetensors"
+
+
+class SaveLandmarks(io.ComfyNode):
+    """TH_LANDMARKS to a file of ComfyUI's output folder."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_SaveLandmarks",
+            display_name="Save Landmarks",
+            category="Talking Heads/Motion",
+            description="Writes landmarks to a safetensors file in ComfyUI's output folder, numbered so that nothing is replaced. "
+                        "Load Landmarks and Python read it.",
+            search_aliases=["export motion", "save motion", "landmarks to file"],
+            inputs=[
+                sockets.Landmarks.Input("landmarks", tooltip="Landmarks, canonical or in pixels."),
+                io.String.Input("filename_prefix", default="talking_heads/landmarks",
+                                tooltip="What the file's name begins with; folders of the output folder may stand before it."),
+            ],
+            outputs=[io.String.Output("file", display_name="file", tooltip="The file, relative to the output folder.")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, landmarks: Any, filename_prefix: str) -> io.NodeOutput:
+        output = folder_paths.get_output_directory()
+        _, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, output)
+        path = contained(output, f"{subfolder}/{name}_{counter:05}_{ENDING}" if subfolder else f"{name}_{counter:05}_{ENDING}")
+        landmarks.save(path)
+        return io.NodeOutput(path.relative_to(Path(output).resolve()).as_posix())
+
+
+class LoadLandmarks(io.ComfyNode):
+    """A file of Save Landmarks to TH_LANDMARKS."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_LoadLandmarks",
+            display_name="Load Landmarks",
+            category="Talking Heads/Motion",
+            description="Reads landmarks that Save Landmarks, or Python, has written to a safetensors file.",
+            search_aliases=["import motion", "load motion", "landmarks from file"],
+            inputs=[
+                io.Combo.Input("place", options=["input", "output"], default="output",
+                               tooltip="In which of ComfyUI's folders the file lies."),
+                io.String.Input("file", default="talking_heads/landmarks_00001_.safetensors",
+                                tooltip="The file, relative to that place."),
+            ],
+            outputs=[landmarks_output("The landmarks of the file."),
+                     io.String.Output("about", display_name="about", tooltip="Frames, rate and kind of the landmarks.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, place: str, file: str) -> str:
+        path = _located(place, file)
+        return bridge.stamp(path) if path.is_file() else "absent"
+
+    @classmethod
+    def execute(cls, place: str, file: str) -> io.NodeOutput:
+        from ..media_core.motion import LandmarkTrack
+
+        track = LandmarkTrack.load(_located(place, file))
+        picture = f" of {track.image_size[1]} x {track.image_size[0]}" if track.image_size else ""
+        return io.NodeOutput(track, f"{len(track)} frames at {track.fps:g} frames/s ({track.duration:.2f} s), "
+                                    f"{track.space}{picture}")
+
+
+class LandmarksToFaceLandmarks(io.ComfyNode):
+    """TH_LANDMARKS in pixels to core's FACE_LANDMARKS."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_LandmarksToFaceLandmarks",
+            display_name="Landmarks to Face Landmarks",
+            category="Talking Heads/Motion",
+            description="Hands landmarks to ComfyUI's own face nodes (0.23 and later), which draw them or make masks of them. The "
+                        "68 points stay where they are; the other points of the mesh are guessed between them.",
+            search_aliases=["mediapipe", "face mesh", "478 points", "face landmarks"],
+            inputs=[sockets.Landmarks.Input("landmarks", tooltip="Landmarks in pixels; canonical ones go through Align Motion to "
+                                                                 "Pose first.")],
+            outputs=[sockets.FaceLandmarks.Output("face_landmarks", display_name="face landmarks",
+                                                  tooltip="One face a frame, for core's face nodes.")],
+        )
+
+    @classmethod
+    def execute(cls, landmarks: Any) -> io.NodeOutput:
+        from ..media_core.face.core_landmarks import to_face_landmarks
+
+        return io.NodeOutput(to_face_landmarks(landmarks))
+
+
+class LandmarksFromFaceLandmarks(io.ComfyNode):
+    """Core's FACE_LANDMARKS to TH_LANDMARKS in pixels."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_LandmarksFromFaceLandmarks",
+            display_name="Landmarks from Face Landmarks",
+            category="Talking Heads/Motion",
+            description="Takes the 68 points out of the mesh that ComfyUI's MediaPipe Face Landmarker finds (0.23 and later). For "
+                        "pose and action units as well: Track Face.",
+            search_aliases=["mediapipe", "face mesh", "478 points", "68 points"],
+            inputs=[
+                sockets.FaceLandmarks.Input("face_landmarks", tooltip="The output of MediaPipe Face Landmarker."),
+                io.Float.Input("fps", default=25.0, min=1.0, max=240.0, step=1.0, round=0.001,
+                               tooltip="Frames a second of the film; the socket does not tell."),
+                io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face where there are several: 0 is the first."),
+                capture.policy_input(),
+            ],
+            outputs=[landmarks_output("The 68 points, in pixels.")],
+        )
+
+    @classmethod
+    def execute(cls, face_landmarks: Any, fps: float, face_index: int, policy: str) -> io.NodeOutput:
+        import torch
+
+        from ..media_core.face.core_landmarks import from_face_landmarks
+        from ..media_core.face.landmarks import fill_missing
+        from ..media_core.motion import LandmarkTrack
+
+        raw, _, _ = fill_missing(from_face_landmarks(face_landmarks, fps, face_index)[0], policy)
+        points = torch.nn.functional.pad(torch.from_numpy(raw.points).float(), (0, 1))
+        return io.NodeOutput(LandmarkTrack(points, raw.fps, "pixels", tuple(raw.image_size)))
+
+
+def _located(place: str, file: str) -> Path:
+    """The file, inside ComfyUI's input or output folder."""
+    if not file.strip():
+        raise TalkingHeadsError("The landmarks' file must be named", "an empty name", f"Give its path relative to ComfyUI's "
+                                                                                      f"{place} folder")
+    return contained(folder_paths.get_directory_by_type(place), file.strip())
+
+
+NODES = (SaveLandmarks, LoadLandmarks, LandmarksToFaceLandmarks, LandmarksFromFaceLandmarks)
