@@ -57,6 +57,10 @@ def parser() -> argparse.ArgumentParser:
 
     import_jobs.add_options(commands.add_parser("import", help="published weights to the pack's own files"), common)
 
+    from . import atom_jobs
+
+    atom_jobs.add_options(what, common)
+
     doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and lacks")
     doctor.add_argument("--output-dir", metavar="DIR", help="also checked for writing (default: BASE/output)")
     return top
@@ -156,6 +160,10 @@ def dispatch(options: argparse.Namespace) -> int:
         chosen = {name: getattr(options, name) for name in names}
         return jobs.capture_film(options.video, options.out, {**chosen, "segment": _segment(options.segment),
                                                               "expression": options.au})
+    if options.what == "atom":
+        from .atom_jobs import train_atom
+
+        return train_atom(options)
     return jobs.train_avatar(options.dataset, options.out, preset=options.preset, steps=options.steps, seed=options.seed,
                              device=options.device, resume=options.resume, lpips=options.lpips)
 

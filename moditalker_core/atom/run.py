@@ -13,6 +13,7 @@ from ...media_core.errors import TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.training_state import optimizer_tensors, restore_optimizer, strip
 from .attention import Attention
+from .config import DenoiserConfig
 from .denoiser import AToMDenoiser
 from .diffusion import losses, noised
 from .dropout import use_byte_dropout
@@ -122,7 +123,7 @@ class Run:
 
     def averaged_network(self) -> AToMDenoiser:
         """A network of its own with `weights`, in evaluation mode."""
-        network = AToMDenoiser(self.config.denoiser).to(self.device).eval()
+        network = _network(self.config.denoiser, 0).to(self.device).eval()
         network.load_state_dict({**self.network.state_dict(), **self.weights()})
         return network
 
@@ -149,6 +150,13 @@ class Run:
             self.average.average = {k: v.to(self.device) for k, v in strip(tensors, "average.").items()}
         restore_optimizer(self.optimizer, strip(tensors, "optimizer."))
         self.done = saved["done"]
+
+
+def _network(config: DenoiserConfig, seed: int) -> AToMDenoiser:
+    """Weights as `seed` draws them; the caller's chance is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AToMDenoiser(config)
 
 
 def _number(seed: int, *more: int) -> int:

@@ -12,7 +12,7 @@ import os
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 import numpy as np
 import torch
@@ -70,8 +70,9 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
     if resume and state.exists():
         run.load(state, lambda came: _compare(identity, came, state))
     held = held_windows(Clips(data, "val", speech, frames, mean), config, run.device) if data.indices("val") else None
-    _Driver(run, held, state, identity, report, _log_folder(out, log_folder)).drive()
-    atom = AToM(run.averaged_network(), _description(config, speech, data, seed, licence), mean)
+    describe = lambda: AToM(run.averaged_network(), _description(config, speech, data, seed, licence), mean)
+    _Driver(run, held, describe, state, identity, report, _log_folder(out, log_folder)).drive()
+    atom = describe()
     if team.main:
         from ..checkpoints import save_atom
 
@@ -134,12 +135,14 @@ def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, 
 class _Driver:
     """Runs the steps, and does what is to be done between them."""
 
-    def __init__(self, run: Run, held: Held | None, state: Path, identity: dict[str, Any], report: Report, folder: Path):
-        self.run, self.held, self.state, self.identity, self.report = run, held, state, identity, report
+    def __init__(self, run: Run, held: Held | None, atom: Callable[[], AToM], state: Path, identity: dict[str, Any],
+                 report: Report, folder: Path):
+        self.run, self.held, self.atom, self.state, self.identity, self.report = run, held, atom, state, identity, report
         self.folder, self.lips = folder, {}
 
     def drive(self) -> None:
         run, log_lines = self.run, None
+        self._look_at_clip()
         if run.team.main:
             run.save(self.state, self.identity)  # a folder that is full or read-only shows before the work, not after it
             log_lines = TrainingLog(self.folder, run.done, run.config.log_every)
@@ -151,6 +154,12 @@ class _Driver:
         finally:
             if log_lines is not None:
                 log_lines.close()
+
+    def _look_at_clip(self) -> None:
+        """One line on motion that sampling would cut off (spec 13 B4)."""
+        clip = self.run.config.clip
+        if clip is not None and self.held is not None and (largest := float(self.held.x0.abs().max())) > clip:
+            log.warning("Points of the held clips move by up to %.2f cm; samples are clipped at %.2f cm", largest, clip)
 
     def _step(self, log_lines: TrainingLog | None) -> None:
         run = self.run
@@ -178,7 +187,7 @@ class _Driver:
             return None
         run = self.run
         watch = lambda: self.report(run.done, run.config.steps, self.lips, None)
-        verdict = judge(run.averaged_network(), self.held, run.config, watch)
+        verdict = judge(self.atom(), self.held, watch)
         self.lips = {"lips": verdict.lips}
         log_lines.verdict(run.done, verdict.lips, verdict.loss, verdict.picture)
         log.info("Step %d: lips %.3f, held loss %.4g", run.done, verdict.lips, verdict.loss)

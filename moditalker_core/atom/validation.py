@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .denoiser import AToMDenoiser
+from ...media_core.mouth import lip_aperture
 from .diffusion import losses, make_scheduler, noised, sample
+from .generation import guided
+from .model import AToM
 from .train_config import TrainConfig
 from .windows import Clips, cut
 
 SAMPLER, STEPS = "ddim0", 8
 MOST = 8  # windows looked at
 LEVELS = (100, 300, 500, 700, 900)  # diffusion steps at which the loss is measured
-INNER = ((61, 67), (62, 66), (63, 65))  # upper and lower points of the inner lips
 SEED = 20240917  # of the noise, the same every time
 
 
@@ -30,10 +31,10 @@ class Held:
     mask: Tensor  # bool [N, T]
     mean: Tensor  # [68, 3] dm
 
-    def mouths(self, residual: Tensor) -> np.ndarray:  # [N, T, 204] cm -> float32 [N, T] cm
+    def mouths(self, residual: Tensor) -> np.ndarray:  # [N, T, 204] cm -> float64 [N, T] cm
         """Distance of the inner lips."""
         points = (residual + self.face).float().unflatten(-1, (68, 3)) + 10 * self.mean
-        return torch.stack([(points[..., a, :] - points[..., b, :]).norm(dim=-1) for a, b in INNER]).mean(0).cpu().numpy()
+        return lip_aperture(points.cpu()).double().numpy()
 
 
 @dataclass(frozen=True)
@@ -62,43 +63,25 @@ def held_windows(clips: Clips, config: TrainConfig, device: torch.device) -> Hel
 
 
 @torch.no_grad()
-def judge(network: AToMDenoiser, held: Held, config: TrainConfig, watch: Callable[[], None]) -> Verdict:
+def judge(atom: AToM, held: Held, watch: Callable[[], None]) -> Verdict:
     """Samples the held windows.
 
     Args:
-        network: in evaluation mode.
         watch: called after each step of the sampler; may raise to cancel.
     """
-    generator = torch.Generator().manual_seed(SEED)
-    start = torch.randn(held.x0.shape, generator=generator).to(held.x0)
-    predict = _predictor(network, held, config.guidance)
-    found = sample(predict, lambda k: start, make_scheduler(SAMPLER, STEPS, config.clip), eta=0.0, clip=config.clip,
-                   watch=lambda k, x0: watch())
+    config, network = atom.config, atom.denoiser
+    start = torch.randn(held.x0.shape, generator=torch.Generator().manual_seed(SEED)).to(held.x0)
+    found = sample(guided(atom, held.face, held.audio, config.guidance), lambda k: start,
+                   make_scheduler(SAMPLER, STEPS, config.clip), eta=0.0, clip=config.clip, watch=lambda k, x0: watch())
     truth, mouths, mask = held.mouths(held.x0), held.mouths(found), held.mask.cpu().numpy()
     each = [_correlation(a[m], b[m]) for a, b, m in zip(truth, mouths, mask)]
     moving = [value for value in each if value is not None]
-    condition = network.condition(held.face, held.audio)
-    levels = []
+    condition, levels = network.condition(held.face, held.audio), []
     for level in LEVELS:
         times = torch.full((len(start),), level, device=start.device)
         levels.append(losses(network.denoise(noised(held.x0, times, start), times, condition), held.x0, held.mask).total)
         watch()
     return Verdict(float(np.mean(moving)) if moving else 0.0, float(torch.stack(levels).mean()), curves(truth, mouths, mask))
-
-
-def _predictor(network: AToMDenoiser, held: Held, guidance: float) -> Callable[[Tensor, Tensor], Tensor]:
-    count = len(held.x0)
-    if guidance == 1:
-        condition = network.condition(held.face, held.audio)
-        return lambda x, t: network.denoise(x, t.to(x.device).expand(count), condition)
-    keep = torch.arange(2 * count, device=held.x0.device) < count
-    condition = network.condition(held.face.repeat(2, 1, 1), held.audio.repeat(2, 1, 1), keep)
-
-    def guided(x: Tensor, t: Tensor) -> Tensor:
-        said, free = network.denoise(x.repeat(2, 1, 1), t.to(x.device).expand(2 * count), condition).chunk(2)
-        return free + guidance * (said - free)
-
-    return guided
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:

@@ -1,0 +1,101 @@
+"""`talking-heads train atom`: alone, or in each of the processes that `accelerate launch` started."""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from typing import Any, Mapping
+
+from ..media_core.errors import Cancelled, TalkingHeadsError
+from .progress_line import ProgressLine, stoppable
+
+OK, INTERRUPTED = 0, 130
+_CHANGES = ("steps", "batch", "accumulation", "optimizer", "lr", "precision", "save_every", "val_every")
+
+
+def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+    """The options of `talking-heads train atom`."""
+    atom = what.add_parser("atom", parents=[common], help="a motion data set to an AToM, which turns speech into motion")
+    add = atom.add_argument
+    add("dataset", metavar="DATASET", help="a folder of `talking-heads dataset motion`")
+    add("out", metavar="OUT.safetensors")
+    add("--preset", default="demo", help="demo, standard or published (default: demo)")
+    add("--steps", type=int, metavar="N", help="optimisation steps, as all that follows instead of the preset's")
+    add("--batch", type=int, metavar="N", help="windows a step, over all processes")
+    add("--accumulation", type=int, metavar="N", help="pieces in which a process computes its share: less memory")
+    add("--optimizer", choices=["adan", "adamw"])
+    add("--lr", type=float, metavar="RATE")
+    add("--precision", choices=["fp32", "bf16"])
+    add("--save-every", type=int, metavar="N", help="steps between savings of the unfinished run")
+    add("--val-every", type=int, metavar="N", help="steps between samples on held clips")
+    add("--seed", type=int, default=0)
+    add("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
+    add("--half", action="store_true", help="keep the weights as float16, half the size")
+    add("--key-mean-shape", metavar="FILE", help="the face motion is measured from: BFM_model_front.mat, or 68 points as .npy or "
+        ".safetensors (default: the built-in one)")
+    add("--log-dir", metavar="DIR", help="where log.csv and TensorBoard's files go (default: OUT_log)")
+    add("--no-resume", dest="resume", action="store_false", help="begin anew where an unfinished run stands")
+
+
+def train_atom(options: argparse.Namespace) -> int:
+    """Trains and prints the file; Ctrl-C keeps what was learnt."""
+    from ..moditalker_core.atom.train_config import preset
+    from ..moditalker_core.atom.training import train_atom as train
+
+    out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
+    changes = {name: getattr(options, name) for name in _CHANGES if getattr(options, name) is not None}
+    config = replace(preset(options.preset), **changes)
+    team, device = _team(options.device)
+    line, stopped = ProgressLine() if team.main else None, []
+
+    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
+        if stopped:
+            raise Cancelled("stopped by Ctrl-C")
+        if line is not None:
+            line.show("Training", done, total, "  ".join(f"{key} {value:.4g}" for key, value in info.items() if key in _SHOWN))
+
+    try:
+        with stoppable(lambda: stopped.append(True)):
+            atom = train(options.dataset, out, config, seed=options.seed, device=device, resume=options.resume, report=report,
+                         half=options.half, log_folder=options.log_dir, key_mean_shape=_mean(options.key_mean_shape), team=team)
+    except Cancelled:
+        if line is not None:
+            line.close()
+            print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        if line is not None:
+            line.close()
+    if team.main:
+        print(f"{out}\n{atom}")
+    return OK
+
+
+_SHOWN = ("loss", "velocity", "lips")
+
+
+def _mean(path: str | None) -> Any:
+    if path is None:
+        return None
+    from ..moditalker_core.bfm import read_key_mean_shape
+
+    return read_key_mean_shape(path)
+
+
+def _team(device: str | None) -> tuple[Any, Any]:
+    """The processes of this training and where this one computes.
+
+    Raises:
+        TalkingHeadsError: WORLD_SIZE is no number.
+    """
+    from ..moditalker_core.atom.team import Alone, Together
+    from .shim import model_management
+
+    processes = os.environ.get("WORLD_SIZE", "1")  # set by accelerate launch and torchrun
+    if not processes.isdecimal():
+        raise TalkingHeadsError("WORLD_SIZE must be a number of processes", repr(processes), "Start with accelerate launch")
+    if int(processes) > 1:
+        team = Together.join(device)
+        return team, team.device
+    return Alone(), device or str(model_management.get_torch_device())
