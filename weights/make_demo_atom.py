@@ -1,7 +1,7 @@
 """The one command that made weights/demo_atom.safetensors: `python weights/make_demo_atom.py`.
 
-Builds 30 minutes of 24 invented people with twelve voices (identities from 1000 on; benchmarks use smaller numbers) and trains the
-preset `demo` on the CPU. Both steps go on where they were stopped. Needs espeak-ng (Debian package, or `pip install
+Builds 30 minutes of 24 invented people with twelve voices (identities from 1000 on; benchmarks use smaller numbers) and trains
+the preset `demo` on the CPU. Both steps go on where they were stopped. Needs espeak-ng (Debian package, or `pip install
 espeakng-loader`).
 """
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=ROOT / "output" / "demo_atom", help="folder of the data set")
     parser.add_argument("--out", type=Path, default=ROOT / "weights" / "demo_atom.safetensors")
-    parser.add_argument("--captured", action="store_true", help="landmarks captured from rendered films (hours) instead of exact ones")
+    parser.add_argument("--captured", action="store_true", help="from rendered films instead of exact landmarks (hours)")
     parser.add_argument("--steps", type=int, help="instead of the preset's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -37,7 +37,7 @@ def main() -> None:
     data = build_from_subject(args.work, SubjectPlan(seed=SEED, engine="espeak", captured=args.captured), report=show)
     config = preset("demo") if args.steps is None else replace(preset("demo"), steps=args.steps)
     atom = train_atom(data, args.out, config, seed=args.seed, device=args.device, half=True, report=show,
-                      log_folder=args.work.with_name(f"{args.work.name}_log"), licence="Apache-2.0, as the code: the people are invented")
+                      log_folder=args.work.with_name(f"{args.work.name}_log"), licence=LICENCE)
     print(f"\n{args.out}\n{atom}")
 
 

@@ -26,7 +26,7 @@ class TrainingLog:
         lines = []
         if self.path.is_file() and done:
             with self.path.open(newline="", encoding="utf8") as file:
-                lines = [line for line in csv.DictReader(file) if (line.get("step") or "").isdecimal() and int(line["step"]) <= done]
+                lines = [line for line in csv.DictReader(file) if _step_of(line) <= done]
         self._file = self.path.open("w", newline="", encoding="utf8")
         self._lines = csv.DictWriter(self._file, COLUMNS, restval="", extrasaction="ignore")
         self._lines.writeheader()
@@ -59,6 +59,12 @@ class TrainingLog:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def _step_of(line: Mapping[str, str]) -> float:
+    """Infinity for a line that was cut off."""
+    step = line.get("step") or ""
+    return int(step) if step.isdecimal() else float("inf")
 
 
 def _board(folder: Path, done: int) -> Any:

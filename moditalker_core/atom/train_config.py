@@ -1,7 +1,7 @@
 """What a training of AToM is made of: one frozen record, and three presets.
 
-`published` holds the numbers of spec/moditalker.md 8; `demo` is what a CPU can do in an hour or two, on mel features; `standard` lies
-between: for one graphics card.
+`published` holds the numbers of spec/moditalker.md 8; `demo` is what a CPU can do in an hour or two, on mel features; `standard`
+lies between: for one graphics card.
 """
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ...media_core.errors import TalkingHeadsError
 from .config import REFERENCES, DenoiserConfig, octave_base
 
 PRECISIONS, SCHEDULES, OPTIMIZERS = ("fp32", "bf16"), ("constant", "cosine"), ("adan", "adamw")
-FREE = ("accumulation", "save_every", "val_every", "log_every")  # may change between a run and its continuation
+FREE = ("accumulation", "save_every", "val_every", "log_every", "clip", "guidance", "sampler", "sampler_steps",
+        "eta")  # do not change what is learnt, so they may change between a run and its continuation
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class TrainConfig:
     warm_up: int = 0  # steps in which the rate climbs
     schedule: str = "cosine"  # of the rate, after warm-up: one of SCHEDULES
     gradient_clip: float | None = 1.0  # largest norm of the gradient; None: not limited
-    ema: float | None = 0.999  # share of the old in the averaged weights, which are the ones kept; None: the last weights are kept
+    ema: float | None = 0.999  # share of the old in the averaged weights, which are what is kept; None: the last weights are
     ema_warm_up: bool = True  # a smaller share at the beginning
     precision: str = "fp32"  # one of PRECISIONS; bf16: autocast
     cond_drop: float = 0.25  # share of windows that learn without speech and face
@@ -56,12 +57,13 @@ class TrainConfig:
                                                         "log_every")}
         _require(all(type(v) is int and v >= 1 for v in whole.values()) and type(self.warm_up) is int and self.warm_up >= 0,
                  "Steps, batch, stack and intervals must be whole numbers above 0", f"{whole}, warm_up {self.warm_up}")
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS), ("reference", REFERENCES)):
+        choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "reference": REFERENCES}
+        for name, known in choices.items():
             _require(getattr(self, name) in known, f"{name} must be one of {', '.join(known)}", f"'{getattr(self, name)}'")
         shares = {name: getattr(self, name) for name in ("cond_drop", "mirror")} | ({} if self.ema is None else {"ema": self.ema})
         _require(all(0 <= share <= 1 for share in shares.values()), "Shares must lie in 0..1", f"{shares}")
-        _require(self.lr > 0 and self.weight_decay >= 0 and self.voice >= 0, "lr must be above 0, weight_decay and voice not below",
-                 f"{self.lr}, {self.weight_decay}, {self.voice}")
+        _require(self.lr > 0 and self.weight_decay >= 0 and self.voice >= 0,
+                 "lr must be above 0, weight_decay and voice not below", f"{self.lr}, {self.weight_decay}, {self.voice}")
         _require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip must be above 0", f"{self.gradient_clip}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,16 +98,14 @@ def presets() -> dict[str, TrainConfig]:
     """`demo`, `standard` and `published`, by name."""
     small = DenoiserConfig(latent_dim=128, ff_size=256, num_layers=4, num_heads=4, seq_len=64, cond_feature_dim=320,
                            rotary_base=octave_base(128), residual=True, dropout=0.0)
-    demo = TrainConfig(preset="demo", denoiser=small, encoder="mel", stack=4, steps=2500, batch=32, lr=1e-3, warm_up=100, clip=2.5, cond_drop=0.1,
-                       guidance=1.0, reference="any", mirror=0.5, voice=1.0,
-                       attention_dropout=0.0)
+    demo = TrainConfig(preset="demo", denoiser=small, encoder="mel", stack=4, steps=2500, batch=32, lr=1e-3, warm_up=100, clip=2.5,
+                       cond_drop=0.1, guidance=1.0, reference="any", mirror=0.5, voice=1.0, attention_dropout=0.0)
     middle = DenoiserConfig(latent_dim=256, ff_size=512, num_layers=6, num_heads=8, seq_len=100, rotary_base=octave_base(256),
                             residual=True)
     standard = replace(demo, preset="standard", denoiser=middle, attention_dropout=None, encoder=None, steps=40000, batch=64,
-                       lr=5e-4, warm_up=1000,
-                       ema=0.9995, precision="bf16", save_every=2000, val_every=2000)
-    published = TrainConfig(preset="published", encoder="hubert-large-ls960-ft", steps=400000, batch=64, optimizer="adan", lr=4e-4,
-                            weight_decay=0.02, schedule="constant", gradient_clip=None, ema=0.9999, ema_warm_up=False,
+                       lr=5e-4, warm_up=1000, ema=0.9995, precision="bf16", save_every=2000, val_every=2000)
+    published = TrainConfig(preset="published", encoder="hubert-large-ls960-ft", steps=400000, batch=64, optimizer="adan",
+                            lr=4e-4, weight_decay=0.02, schedule="constant", gradient_clip=None, ema=0.9999, ema_warm_up=False,
                             save_every=2000, val_every=2000)
     return {c.preset: c for c in (demo, standard, published)}
 

@@ -64,7 +64,8 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
     mean = checked_mean_shape(_own_mean() if key_mean_shape is None else key_mean_shape)
     frames = config.denoiser.seq_len
     run = Run(config, Windows(Clips(data, "train", speech, frames, mean), config, seed), seed, torch.device(device), team)
-    identity = {"config": config.identity(), "seed": seed, "data set": zlib.crc32(json.dumps(data.index, sort_keys=True).encode()),
+    index = json.dumps(data.index, sort_keys=True).encode()  # names the checksum of every shard
+    identity = {"config": config.identity(), "seed": seed, "data set": zlib.crc32(index),
                 "mean face": zlib.crc32(mean.numpy().tobytes())}
     state = unfinished_path(out)
     if resume and state.exists():
