@@ -1,4 +1,4 @@
-"""ComfyUI core's FACE_LANDMARKS (478 points of MediaPipe Face Landmarker) as the pack's 68 points (spec/capture.md 1, 3).
+"""ComfyUI core's FACE_LANDMARKS (478 points of MediaPipe Face Landmarker) as our 68 points, and back (spec/capture.md 1, 3).
 
 The socket carries a plain dict; nothing of ComfyUI is imported. The jaw's 17 points are spaced by arc length on the mesh's edge,
 in three dimensions where the mesh's depth is there: on a flat picture a turned head would shift them.
@@ -15,10 +15,12 @@ from .blendshapes import BLENDSHAPES, blendshape_rows
 from .geometry import fit_similarity
 
 if TYPE_CHECKING:
+    from ..motion import LandmarkTrack
     from .landmarks import RawTrack
 
 _MISFIT = 0.05  # of the face's size: how far the mesh in its own units may lie off the points in the picture
 _DRIFT = 0.2  # face sizes a frame that somebody may have moved while he was not seen, besides one at once
+_CROP, _FILLED = 192.0, 1 / 1.5  # units of the mesh in its own crop, and the crop's share that the face takes
 _DO = "Connect the FACE_LANDMARKS output of ComfyUI's MediaPipe Face Landmarker node"
 
 
@@ -50,6 +52,49 @@ def from_face_landmarks(value: Any, fps: float, face_index: int = 0) -> tuple[Ra
     has = any(shapes)
     rows = blendshape_rows([shape or None for shape in shapes]) if has else None
     return RawTrack(points, confidence, size, float(fps), ()), rows
+
+
+def to_face_landmarks(track: LandmarkTrack, blendshapes: np.ndarray | None = None) -> dict[str, Any]:
+    """A track as the socket's film of one face, for the nodes that draw it or mask by it.
+
+    Read back by `from_face_landmarks` it has the same 68 points in the picture: brows, nose, eyes and mouth to the last bit of
+    float32, the jaw to 0.01 px (the mesh is bent so that it divides there). The other mesh points, depth and irises are guessed
+    (face/mesh_fill.py); `transformation_matrix` leaves perspective out; the wireframe's lines are our own. The track's depth is
+    not used.
+
+    Args:
+        track: space "pixels".
+        blendshapes: [T, 52] in the order of `BLENDSHAPES`, NaN rows where unknown. None: each face's dict of them is empty.
+    Returns:
+        {"frames": T lists of one face, "image_size": (H, W), "connection_sets": name -> pairs of points}. A face: `bbox_xyxy`
+        float32 [4], `landmarks_xy` float32 [478, 2] px, `landmarks_3d` float32 [478, 3] in units of a 192 px crop, z away from
+        the viewer, `blendshapes`, `transformation_matrix` float32 [4, 4], `presence` and `score` 1.
+    Raises:
+        TalkingHeadsError: a canonical track (it has no picture), or blendshapes of another shape.
+    """
+    from .mesh_fill import MeshFill, connection_sets
+
+    if track.space != "pixels":
+        raise TalkingHeadsError("Face landmarks must be points of a picture", f"a track in space '{track.space}'",
+                                "Align the motion to a pose first")
+    if blendshapes is not None and np.shape(blendshapes) != (len(track), len(BLENDSHAPES)):
+        raise TalkingHeadsError(f"Blendshapes must be [{len(track)}, {len(BLENDSHAPES)}], a row a frame",
+                                f"{list(np.shape(blendshapes))}", "Give the same film's")
+    fill = MeshFill()
+    shapes = [{}] * len(track) if blendshapes is None else [
+        dict(zip(BLENDSHAPES, map(float, row))) if np.isfinite(row).all() else {} for row in np.asarray(blendshapes)]
+    points = track.points[..., :2].double().numpy()
+    frames = [[_face(fill(flat), fill.head_matrix(flat, track.image_size), dict(shape))] for flat, shape in zip(points, shapes)]
+    return {"frames": frames, "image_size": tuple(track.image_size), "connection_sets": connection_sets(fill)}
+
+
+def _face(mesh: np.ndarray, matrix: np.ndarray, blendshapes: dict[str, float]) -> dict[str, Any]:  # [478, 3] px
+    low, high = mesh[:, :2].min(0), mesh[:, :2].max(0)
+    scale = _CROP * _FILLED / max(float((high - low).max()), 1e-9)
+    solid = (mesh - [*(low + high) / 2, 0]) * scale + [_CROP / 2, _CROP / 2, 0]
+    return {"bbox_xyxy": np.concatenate([low, high]).astype(np.float32), "landmarks_xy": mesh[:, :2].astype(np.float32),
+            "landmarks_3d": solid.astype(np.float32), "blendshapes": blendshapes, "transformation_matrix": matrix,
+            "presence": 1.0, "score": 1.0}
 
 
 def _checked(value: Any) -> tuple[list, tuple[int, int]]:
@@ -116,4 +161,4 @@ def _mesh(face: Mapping, frame: int) -> np.ndarray:  # -> float64 [478, 3], or [
     return np.column_stack([points, solid[:, 2] * move.scale])
 
 
-__all__ = ["BLENDSHAPES", "from_face_landmarks"]
+__all__ = ["BLENDSHAPES", "from_face_landmarks", "to_face_landmarks"]

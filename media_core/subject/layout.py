@@ -40,18 +40,18 @@ CHIN_EDGE = JAW_EDGE[2:-2]
 MIRRORED = ((33, 263), (133, 362), (61, 291), (234, 454), (58, 288), (172, 397), (127, 356), (93, 323))
 SKIN_SAMPLE = [117, 118, 101, 36, 205, 187]
 
-_JAW_LINE = [127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356]
-_MIDDLE = _JAW_LINE.index(152)
-_POINTS_17_TO_67 = [
+JAW_LINE = [127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356]
+_MIDDLE = JAW_LINE.index(152)
+POINTS_17_TO_67 = [
     70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 168, 197, 5, 4, 98, 97, 2, 326, 327, 33, 160, 158, 133, 153, 144, 362,
     385, 387, 263, 373, 380, 61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87]
 
 
 def to_68(mesh: np.ndarray) -> np.ndarray:  # [>=468, 3] -> [68, 3]
     """The iBUG-68 points. The jaw's 17 are spaced evenly by arc length, the rest are mesh points (spec/capture.md 3)."""
-    jaw = mesh[_JAW_LINE]
+    jaw = mesh[JAW_LINE]
     right, left = _evenly(jaw[:_MIDDLE + 1], 9), _evenly(jaw[_MIDDLE:], 9)
-    return np.concatenate([right, left[1:], mesh[_POINTS_17_TO_67]])
+    return np.concatenate([right, left[1:], mesh[POINTS_17_TO_67]])
 
 
 def _evenly(line: np.ndarray, count: int) -> np.ndarray:  # [n, 3] -> [count, 3]
