@@ -56,7 +56,9 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], *
     plain = {k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}
     try:
         with atomic_path(path) as temporary:
+            mode = temporary.stat().st_mode
             save_file(plain, temporary, metadata=header)
+            temporary.chmod(mode)  # newer safetensors put a file of the owner's alone in its place
             _order_header(temporary)
     except (OSError, SafetensorError) as error:
         raise TalkingHeadsError(f"The {kind} file must fit where it is written", f"writing {path} failed ({error})",

@@ -74,6 +74,12 @@ def test_files_are_as_readable_as_any_other_of_the_user(tmp_path):
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "any").stat().st_mode
 
 
+def test_tensor_files_are_as_readable_as_any(tmp_path):
+    path = save_tensors(tmp_path / "a.safetensors", {"a": torch.zeros(2)}, kind="x", version=1, config={})
+    (tmp_path / "any").write_text("x")
+    assert path.stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
 def test_equal_content_gives_equal_bytes(tmp_path):
     tensors = {"b": torch.arange(5), "a": torch.rand(3, 4)}
     for i in range(6):
