@@ -1,4 +1,4 @@
-"""`talking-heads`: demo | run | capture | dataset | train | import | doctor.
+"""`talking-heads`: demo | run | motion | capture | dataset | train | import | doctor.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
@@ -37,9 +37,10 @@ def parser() -> argparse.ArgumentParser:
 
     _capture_options(commands.add_parser("capture", parents=[common], help="a film of a person talking to a data set folder"))
 
-    from .dataset_jobs import add_options
+    from . import atom_jobs, dataset_jobs, import_jobs, motion_jobs
 
-    add_options(commands.add_parser("dataset", help="make what models learn from"), common)
+    motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
+    dataset_jobs.add_options(commands.add_parser("dataset", help="make what models learn from"), common)
 
     train = commands.add_parser("train", help="train a model")
     what = train.add_subparsers(dest="what", required=True)
@@ -53,11 +54,7 @@ def parser() -> argparse.ArgumentParser:
     avatar.add_argument("--lpips", metavar="FILE", help="LPIPS (AlexNet) weights, .safetensors, for the perceptual terms")
     avatar.add_argument("--no-resume", dest="resume", action="store_false", help="begin anew where an unfinished run stands")
 
-    from . import import_jobs
-
     import_jobs.add_options(commands.add_parser("import", help="published weights to the pack's own files"), common)
-
-    from . import atom_jobs
 
     atom_jobs.add_options(what, common)
 
@@ -139,6 +136,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .doctor import doctor
 
         return doctor(base, options.output_dir or os.path.join(base, "output"))
+    if options.command == "motion":
+        from .motion_jobs import make_motion
+
+        return make_motion(options)
     if options.command == "dataset":
         from .dataset_jobs import motion_dataset
 
