@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import torch
 from talking_heads.moditalker_core.alignment import align_to_pose, crop_fit
 from talking_heads.moditalker_core.bfm import KeyBasis, pose_coefficients
 from talking_heads.moditalker_core.landmarks import absolute, five_points, posed, rotation_from_euler
@@ -44,6 +45,10 @@ def _raster(f: Any) -> dict[str, Tensor]:
             computed[name] = rasterise(given[name.replace("img", "lm2d")], int(width[1]), size=size)
         elif "_crop_" in name:
             computed[name] = resize_crop(given[name.split("_crop_")[0] + "_video_tchw"], size)
+    for name in f.between:
+        if told := re.fullmatch(r"ref\.disc_radius(\d+)_(\d+)x\d+_centre(\d+)_(\d+)", name):
+            radius, size, *centre = map(int, told.groups())
+            computed[name] = rasterise(torch.tensor([[centre]]), size, size=size, radius=radius)[0]
     return computed | {"masked_u8": lower_face_hidden(given["mask_rgb_u8"][None], given["mask_lm2d"][None])[0]}
 
 

@@ -84,6 +84,9 @@ def test_clips_are_minus_one_to_one():
     assert torch.equal(still[:, 4], still[:, 0])
     middle = frames[:, :, 3:47]
     assert torch.equal(ra.resize_crop(frames, 44), middle.float().transpose(0, 1))  # of the size already: as it was
+    odd = frames[:, :, :27, :20]                      # an odd number of rows, or columns, too many: the later one is left out
+    assert torch.equal(ra.resize_crop(odd, 20), odd[:, :, 3:23].float().transpose(0, 1))
+    assert torch.equal(ra.resize_crop(odd.mT, 20), ra.resize_crop(odd, 20).mT)
     discs = ra.landmark_clip(ra.rasterise(points, 50, size=32))
     assert discs.shape == (3, 4, 32, 32) and set(discs.unique().tolist()) == {-1.0, 1.0}
 
