@@ -83,18 +83,19 @@ def captioned(image: Any, text: str) -> Any:  # uint8 [H, W, 3] -> PIL image
     return sheet
 
 
-def patched(network: Any) -> Any:
-    """A model patcher around a torch module, so that ComfyUI can move its weights between devices under memory pressure."""
+def patched(*networks: Any) -> Any:
+    """A model patcher around torch modules, so that ComfyUI can move their weights between devices under memory pressure."""
+    from torch.nn import ModuleList
+
     kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    return kind(network, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
+    # A list, because ComfyUI writes attributes of its own (device) on what it patches, and not every module lets it.
+    return kind(ModuleList(networks), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
 
 
 def wrapped(avatar: Any, name: str) -> LoadedAvatar:
     """The avatar with a model patcher around its weights."""
-    from torch.nn import ModuleList
-
     avatar = avatar.to("cpu")
-    return LoadedAvatar(avatar, patched(ModuleList(avatar.modules)), name)
+    return LoadedAvatar(avatar, patched(*avatar.modules), name)
 
 
 def on_device(loaded: LoadedAvatar) -> Any:

@@ -19,6 +19,16 @@ NOTES = {
 3. Run. Save Video writes the film to `output/talking_heads`.
 
 The demo face is invented: a warped NASA portrait (Eileen Collins, public domain). She never said these words.""",
+    "speech_to_motion": """\
+## Speech and a portrait become motion
+
+1. Copy `demo/demo_portrait.jpg` and `demo/demo_speech.wav` of this pack into ComfyUI's `input` folder, or choose your own.
+2. Run. *Generate Motion* shows the moving face while it samples; Save Video writes the film to `output/talking_heads`.
+
+`demo_atom` comes with the pack, and has learnt from synthetic people only. The portrait is one of them whom it has never seen: a
+warped NASA portrait (Eileen Collins, public domain). She never said these words.
+
+More or less mouth: *Scale Mouth*. A moving head: give *Align Motion to Pose* a film's face track instead of the portrait.""",
     "train_avatar": """\
 ## Train an avatar
 
@@ -38,7 +48,7 @@ Training shows its progress on the node. Interrupt when you like: running it aga
 The face is followed by the built-in tracker, which is approximate. Interrupt when you like: running it again continues.""",
 }
 WIDTH, GAP, ROW = 340, 80, 30
-PAGE_WIDGETS = {"LoadAudio": [None, None], "LoadVideo": ["image"]}  # player and upload button: only the page knows of them
+PAGE_WIDGETS = {"LoadAudio": [None, None], "LoadVideo": ["image"], "LoadImage": ["image"]}  # player and upload button: only the page knows of them
 
 
 def page_form(prompt: Mapping[str, Any], info: Mapping[str, Any], note: str) -> dict[str, Any]:
@@ -63,6 +73,8 @@ def _node(node_id: int, node: Mapping[str, Any], info: Mapping[str, Any]) -> dic
     optional = info["input"].get("optional", {})
     sockets = [{"name": name, "type": spec[0], "link": None, **({"shape": 7} if name in optional else {})}
                for name, spec in specs.items() if not has_widget(spec[0], spec[1])]
+    sockets += [{"name": name, "type": specs[name][0], "widget": {"name": name}, "link": None}  # a widget that a link sets
+                for name, value in node["inputs"].items() if isinstance(value, list) and has_widget(*specs[name][:2])]
     core = info["category"].partition("/")[0] != "Talking Heads"
     return {
         "id": node_id, "type": node["class_type"], "pos": [0, 0], "size": [WIDTH, 0], "flags": {}, "order": 0, "mode": 0,
@@ -79,7 +91,8 @@ def _widgets(node: Mapping[str, Any], specs: Mapping[str, list]) -> list[Any]:
     values: list[Any] = []
     for name, spec in specs.items():
         if has_widget(spec[0], spec[1]) and not spec[1].get("hidden"):
-            values.append(node["inputs"][name])
+            value = node["inputs"][name]
+            values.append(spec[1].get("default") if isinstance(value, list) else value)
             if spec[0] == "COMFY_DYNAMICCOMBO_V3":  # its own inputs follow; core's Save Video has one
                 values.append(node["inputs"]["codec"])
             values += ["fixed"] * extra_slots(name, spec[0], spec[1])
@@ -109,7 +122,7 @@ def _place(prompt: Mapping[str, Any], nodes: Mapping[int, dict]) -> None:
     for order, node_id in enumerate(sorted(nodes, key=lambda n: (depth[n], n))):
         node = nodes[node_id]
         rows = len(node["inputs"]) + len(node["outputs"]) + len(node["widgets_values"])
-        tall = {"PreviewImage": 300, "SaveVideo": 380, "LoadAudio": 100, "LoadVideo": 260,
+        tall = {"PreviewImage": 300, "SaveVideo": 380, "LoadAudio": 100, "LoadVideo": 260, "LoadImage": 300,
                 "TalkingHead_SyntheticSubject": 90}.get(node["type"], 0)
         node["size"][1] = 40 + ROW * rows + tall
         node["pos"] = [depth[node_id] * (WIDTH + GAP), below.get(depth[node_id], 0)]

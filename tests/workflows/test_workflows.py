@@ -13,11 +13,11 @@ from talking_heads.media_core.audio import Sound, load_sound, save_wav
 from talking_heads.media_core.video import probe
 
 NAMES = sorted(path.stem for path in (ROOT / "workflows" / "api").glob("*.json"))
-CORE = {"LoadAudio", "LoadVideo", "SaveVideo", "PreviewImage", "MarkdownNote"}
+CORE = {"LoadAudio", "LoadImage", "LoadVideo", "CreateVideo", "SaveVideo", "PreviewImage", "MarkdownNote"}
 
 
 def test_there_are_workflows():
-    assert {"avatar_speech_to_video", "train_avatar", "video_to_avatar"} <= set(NAMES)
+    assert {"avatar_speech_to_video", "speech_to_motion", "train_avatar", "video_to_avatar"} <= set(NAMES)
     assert {path.stem for path in (ROOT / "workflows").glob("*.json")} == set(NAMES)
 
 
@@ -119,8 +119,30 @@ def test_video_to_avatar(host, stage, tiny_film):
     assert facts.frames == pytest.approx(load_sound(stage / "input" / "demo_speech.wav").duration * 25, abs=0.51)
 
 
+@pytest.mark.parametrize("form", ["", "api"])
+def test_speech_to_motion(host, stage, form):
+    """The shipped weights, portrait and speech; only the sampling is shortened."""
+    from talking_heads.media_core.video import read_frames
+
+    shutil.copy(ROOT / "demo" / "demo_portrait.jpg", stage / "input" / "demo_portrait.jpg")
+    prompt, page = host.load(str(ROOT / "workflows" / form / "speech_to_motion.json"))
+    prompt["6"]["inputs"]["steps"] = 4
+    result = host.run(prompt, workflow=page)
+    assert result.status == "success", result.error
+    (film,) = (stage / "output" / "talking_heads").glob("motion*.mp4")
+    facts = probe(film)
+    assert (facts.width, facts.height, float(facts.fps), facts.has_sound) == (512, 512, 25.0, True)
+    assert facts.frames == pytest.approx(load_sound(stage / "input" / "demo_speech.wav").duration * 25, abs=0.51)
+    changes = np.ptp(np.stack([frame.astype(int) for frame in read_frames(film)]), axis=0).max(-1)
+    moving = np.argwhere(changes > 100)
+    assert len(moving) > 200, "lines move"
+    assert moving[:, 0].min() > 100 and moving[:, 0].max() < 450, "and only where the face is"
+
+
 def test_the_demo_files_are_shipped():
     """What `make demo` and the first workflow need, and where the issue puts its bounds."""
     avatar = ROOT / "weights" / "demo_avatar.safetensors"
     assert avatar.is_file() and avatar.stat().st_size < 8_000_000
+    assert (ROOT / "weights" / "demo_atom.safetensors").stat().st_size < 8_000_000
+    assert (ROOT / "demo" / "demo_portrait.jpg").stat().st_size < 60_000
     assert load_sound(ROOT / "demo" / "demo_speech.wav").duration > 2.0
