@@ -10,9 +10,9 @@ not say which model made it; width and number of layers do:
 | wav2vec 2.0 large, HuBERT | 1024 | 24     | the same                                        |
 | Whisper large v3          | 1280 | 32     | 50 Hz, always 1500: the first 30 s of the sound |
 
-HuBERT large cannot be told from wav2vec 2.0 large: core runs its weights in the same network (measured: every key fits when
-the names carry no "hubert." in front, and the features agree to 1e-5; with it core refuses the file). Who loaded HuBERT there
-names it here.
+HuBERT large cannot be told from wav2vec 2.0 large: core runs its weights in the same network. Measured: when the names carry
+no "hubert." in front, every key fits and the features agree to 1e-5 in fp32; with it core refuses the file. Who loaded HuBERT
+there names it here.
 """
 from __future__ import annotations
 

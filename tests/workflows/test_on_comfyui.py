@@ -11,6 +11,7 @@ from typing import Any, Iterator
 
 import numpy as np
 import pytest
+from hubert_folder import save_hubert
 from pack import ROOT
 from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.video import probe
@@ -34,6 +35,7 @@ def real(tmp_path_factory, tiny_avatar, tiny_film) -> Iterator[Any]:
     models = base / "models" / "talking_heads"
     models.mkdir(parents=True)
     shutil.copy(tiny_avatar, models / "demo_avatar.safetensors")
+    save_hubert(base / "models" / "audio_encoders" / "small")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -159,3 +161,13 @@ def test_the_frames_and_the_splat_feed_core_nodes(real):
         }
     _, history = run(real, prompt)
     assert len(history["outputs"]["6"]["images"]) == 3 and len(history["outputs"]["8"]["images"]) == 3
+
+
+def test_hubert_from_a_model_folder(real):
+    """Its weights go through ComfyUI's memory management; the speech is looked at by core's Preview as Text."""
+    prompt = {"1": node("LoadAudio", audio="demo_speech.wav"),
+              "2": node("TalkingHead_EncodeSpeech", audio=["1", 0], encoder="hubert", model_folder="small", layer=1),
+              "3": node("PreviewAny", source=["2", 0])}
+    _, history = run(real, prompt)
+    shown = "".join(history["outputs"]["3"]["text"])
+    assert "encoder='small'" in shown and "layer='1'" in shown and "rate=50.0" in shown
