@@ -173,6 +173,11 @@ def test_ramps_are_smooth(fps, inside):
         assert (weights[10:18].diff() >= 0).all() and (weights[24:30].diff() <= 0).all() and weights.diff().abs().max() < 0.35
 
 
+def test_ramps_have_no_corner():
+    weights = gate_weights(silence((100, 300), frames=400), 240.0)
+    assert weights.diff(n=2).abs().max() <= 6 / (0.08 * 240) ** 2, "a straight ramp has three times as much"
+
+
 @pytest.mark.parametrize("fps", [10.0, 24.0, 25.0, 29.97, 50.0])
 def test_short_silences_are_left_and_long_ones_are_held(fps):
     for frames in range(1, int(0.5 * fps) + 2):
