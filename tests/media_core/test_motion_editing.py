@@ -80,6 +80,12 @@ def test_rest_may_be_given():
     assert float((by_pixels.points - by_head.points)[:, 48:].abs().max()) < 0.1, "px"
 
 
+def test_the_tracks_own_rest_is_its_quietest_frame():
+    track = canonical()
+    late = track.with_data(track.points.roll(4, 0))  # begins in the middle of a word
+    assert torch.equal(scale_mouth(late, 0.3).points, scale_mouth(track, 0.3).points.roll(4, 0))
+
+
 def test_lips_never_cross_further():
     track = canonical()
     track.points[5, [65, 66, 67], 1] = track.points[5, [63, 62, 61], 1] + 0.01  # pressed together

@@ -90,6 +90,8 @@ def test_filled_points_are_near_the_true_mesh(fill):
         guess = fill(to_68(mesh)[:, :2])[:SKIN]
         off = np.linalg.norm((guess - mesh)[:, :2], axis=1) / np.linalg.norm(mesh[263] - mesh[33])
         assert off.mean() < 0.015 and off[LIPS].max() < 0.05 and off.max() < 0.12, params
+        deep = (guess - guess[4])[JAW_LINE, 2] - (mesh - mesh[4])[JAW_LINE, 2]
+        assert np.abs(deep).max() < 0.35 * np.linalg.norm(mesh[263] - mesh[33]), "the jaw's depth, from the nose's tip"
 
 
 def test_the_mesh_is_not_folded(fill):
