@@ -58,7 +58,8 @@ def speech_from_audio_encoder(output: Mapping[str, Any], *, encoder: str = AUTO,
     seconds = samples / SAMPLE_RATE
     if sound is not None and abs(sound.duration - seconds) > _SLACK:
         raise TalkingHeadsError("The connected audio must be the sound that was encoded",
-                                f"{sound.duration:.2f} s of audio, {seconds:.2f} s encoded", "Connect the same audio to both nodes")
+                                f"{sound.duration:.2f} s of audio, {seconds:.2f} s encoded",
+                                "Connect the same audio to both nodes")
     features, quiet = _cut(features, id, samples)
     rate = get_encoder(id).rate
     silence = np.zeros(len(features), bool)
@@ -96,11 +97,14 @@ def _known(width: int, count: int, encoder: str) -> str:
         return next(entry.id for entry in CORE_ENCODERS if entry.id in fitting)
     if encoder in fitting:
         return encoder
-    sizes = "; ".join(f"{id}: {get_encoder(id).dim} numbers, {layers} layers" for id, layers in LAYERS.items())
-    must = f"The audio encoder must be one of these ({sizes})" if encoder == AUTO or encoder not in LAYERS else \
-        f"The audio encoder must be '{encoder}' as stated ({get_encoder(encoder).dim} numbers, {LAYERS[encoder]} layers)"
-    raise TalkingHeadsError(must, f"{width} numbers, {count - 1} layers" + (f", said to be '{encoder}'" * (encoder not in LAYERS)),
-                            "Load another model in Load Audio Encoder, or state the one that is loaded")
+    sizes = {id: f"{id}: {get_encoder(id).dim} numbers, {layers} layers" for id, layers in LAYERS.items()}
+    came = f"{width} numbers, {count - 1} layers"
+    if encoder in LAYERS:
+        must = f"The audio encoder must be '{encoder}' as stated ({sizes[encoder]})"
+    else:
+        must = f"The audio encoder must be one of these ({'; '.join(sizes.values())})"
+        came += "" if encoder == AUTO else f", said to be '{encoder}'"
+    raise TalkingHeadsError(must, came, "Load another model in Load Audio Encoder, or state the one that is loaded")
 
 
 def _layer(layer: Union[str, int], last: torch.Tensor, layers: tuple) -> tuple[str, torch.Tensor]:

@@ -120,7 +120,8 @@ class HubertEncoder:
         samples = torch.from_numpy(piece)[None].to(weight.device, weight.dtype)
         hidden = self.model(samples).last_hidden_state[0].float()
         if not bool(torch.isfinite(hidden).all()):
-            raise TalkingHeadsError("HuBERT must give finite features", f"NaN or infinity from '{self.facts.id}' in {weight.dtype}",
+            raise TalkingHeadsError("HuBERT must give finite features",
+                                    f"NaN or infinity from '{self.facts.id}' in {weight.dtype}",
                                     "Choose fp32; if that fails too, copy the model folder again")
         return hidden.cpu().numpy()
 
@@ -178,7 +179,8 @@ def _json(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text("utf8"))
     except (OSError, ValueError) as error:
-        raise FileFormatError(f"{path.name} must be readable JSON", f"{path.parent.name}: {error}", "Copy the file again") from error
+        raise FileFormatError(f"{path.name} must be readable JSON", f"{path.parent.name}: {error}",
+                              "Copy the file again") from error
     if not isinstance(content, dict):
         raise FileFormatError(f"{path.name} must hold a JSON object", f"{path.parent.name}: {type(content).__name__}",
                               "Copy the file again")

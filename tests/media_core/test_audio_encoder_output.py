@@ -41,7 +41,8 @@ def test_hubert_is_named_by_the_user():
 
 
 def test_layers():
-    for layer, name, value in ((-1, "last", 24), (24, "last", 24), ("last", "last", 24), (0, "0", 0), (12, "12", 12), (-2, "23", 23)):
+    cases = ((-1, "last", 24), (24, "last", 24), ("last", "last", 24), (0, "0", 0), (12, "12", 12), (-2, "23", 23))
+    for layer, name, value in cases:
         made = speech_from_audio_encoder(output(), layer=layer)
         assert made.layer == name and float(made.features[0, 0]) == value
     with pytest.raises(TalkingHeadsError, match="from 0 to 24.*25"):

@@ -162,7 +162,7 @@ def test_ten_minutes_at_8_khz_stereo():
     assert made.frame_windows(start=14990).shape == (10, 80, 16)
 
 
-# ------------------------------------------------------------------------------------------------ encoders without a constant silence
+# ----------------------------------------------------------------------------------------- encoders without a constant silence
 
 def vectors(encoder: str = "wav2vec2-base", **more) -> Speech:
     """50 rows of 4 numbers, row k filled with k; rows 10 to 19 are silent."""
