@@ -27,6 +27,8 @@ from .model import AToM
 from .noise import frame_noise
 from .preview import FacePreview
 
+ROOM_BEFORE = 0.06  # s before speech that `Speech.silent_frames` already calls speech: there the mouth is freed
+
 
 @dataclass(frozen=True)
 class SamplingSettings:
@@ -96,7 +98,7 @@ def motion_frames(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings:
     if not 0 <= start < stop <= frames:
         raise TalkingHeadsError(f"The frames must lie within the motion's {frames}", f"{start} to {stop}", "Choose others")
     quiet = speech.silent_frames(fps) if chosen.gate else torch.zeros(frames, dtype=torch.bool)
-    weights = gate_weights(quiet, fps, inside=False)
+    weights = gate_weights(quiet, fps, attack=ROOM_BEFORE, inside=False)
     plan = window_plan(frames, atom.config.denoiser.seq_len, chosen.overlap, atom.config.reference == "first")
     job = _Job(atom, speech, face, chosen, report, [w for w in plan if w.start < stop and w.stop > start])
     zero, at = atom.key_mean_shape.cpu(), start
@@ -173,17 +175,14 @@ class _Job:
 def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float) -> Any:
     """(x_t float32 [B, T, 204], t) -> x0 with classifier-free guidance; both passes are one batch, and at 1 there is one pass."""
     device, dtype, count = atom.device, atom.dtype, len(face)
-    face, audio = face.to(device, dtype), audio.to(device, dtype)
-    both = guidance != 1
-    if both:
-        face, audio = face.repeat(2, 1, 1), audio.repeat(2, 1, 1)
-    keep = torch.arange(len(face), device=device) < count
-    condition = atom.denoiser.condition(face, audio, keep)
+    passes = 1 if guidance == 1 else 2
+    face, audio = (part.to(device, dtype).repeat(passes, 1, 1) for part in (face, audio))
+    condition = atom.denoiser.condition(face, audio, torch.arange(passes * count, device=device) < count)
 
     def predict(x: Tensor, t: Tensor) -> Tensor:
-        times = torch.as_tensor(t, device=device).long().expand(len(face))
-        out = atom.denoiser.denoise((x.repeat(2, 1, 1) if both else x).to(dtype), times, condition).float()
-        if not both:
+        times = torch.as_tensor(t, device=device).long().expand(count)
+        out = atom.denoiser.denoise(x.to(dtype), times, condition).float()
+        if passes == 1:
             return out
         conditional, unconditional = out.chunk(2)
         return unconditional + guidance * (conditional - unconditional)
