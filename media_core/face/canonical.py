@@ -39,13 +39,16 @@ def canonical_portrait(points: np.ndarray, image_size: tuple[int, int], focal: f
         image_size: (H, W) px.
         focal: px; None means 2.2 times the width.
     Raises:
-        TalkingHeadsError: not 68 finite points.
+        TalkingHeadsError: not 68 finite points, or points without a size.
     """
     from .pose import solve_poses
 
     points = np.asarray(points, np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():
         raise TalkingHeadsError("A portrait needs 68 finite points", f"{list(points.shape)}", "Track the face again")
+    if np.ptp(points, axis=0).min() < 1:
+        raise TalkingHeadsError("A portrait's points must span more than a pixel", f"{np.ptp(points, axis=0).min():.3g} px",
+                                "Track the face again")
     shape = fit_shape(points[None], image_size, focal)
     poses, _ = solve_poses(points[None], shape)
     solid = deposed(points[None], poses, shape)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pack import make_host
 from PIL import Image
-from prompts import collector, failure, keep, node, ok
+from prompts import collector, failure, give, giver, keep, node, ok
 
 FILM = node("LoadVideo", file="film.mp4")
 PARTS = node("GetVideoComponents", video=["film", 0])
@@ -37,25 +37,7 @@ def base(host, tmp_path, tiny_film) -> Path:
 @pytest.fixture
 def given(host):
     """A dictionary whose values the node Give hands out by name."""
-    from talking_heads.host.shim import io
-
-    values = {}
-
-    class Give(io.ComfyNode):
-        @classmethod
-        def define_schema(cls):
-            return io.Schema(node_id="Give", inputs=[io.String.Input("name")], outputs=[io.AnyType.Output("value")])
-
-        @classmethod
-        def execute(cls, name):
-            return io.NodeOutput(values[name])
-
-    host.classes["Give"] = Give
-    return values
-
-
-def give(name: str) -> dict:
-    return node("Give", name=name)
+    return giver(host)
 
 
 @pytest.fixture
