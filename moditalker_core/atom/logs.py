@@ -16,12 +16,12 @@ class TrainingLog:
     Args:
         folder: made when absent.
         done: steps behind the run; lines of later ones, of a run that was cut off, are dropped.
-        every: steps a line.
+        total: steps of the run. every: steps a line.
     """
 
-    def __init__(self, folder: Path, done: int, every: int):
+    def __init__(self, folder: Path, done: int, total: int, every: int):
         folder.mkdir(parents=True, exist_ok=True)
-        self.path, self.every = folder / "log.csv", every
+        self.path, self.total, self.every = folder / "log.csv", total, every
         self._gathered: list[Mapping[str, float]] = []
         lines = []
         if self.path.is_file() and done:
@@ -36,7 +36,7 @@ class TrainingLog:
     def step(self, step: int, figures: Mapping[str, float]) -> None:
         """Takes in the figures after `step`."""
         self._gathered.append(figures)
-        if step % self.every == 0:
+        if step % self.every == 0 or step == self.total:
             names = [name for name in COLUMNS if name in figures]
             self._write(step, {name: float(np.mean([each[name] for each in self._gathered])) for name in names})
             self._gathered = []

@@ -146,7 +146,7 @@ class _Driver:
         self._look_at_clip()
         if run.team.main:
             run.save(self.state, self.identity)  # a folder that is full or read-only shows before the work, not after it
-            log_lines = TrainingLog(self.folder, run.done, run.config.log_every)
+            log_lines = TrainingLog(self.folder, run.done, run.config.steps, run.config.log_every)
         try:
             while run.done < run.config.steps:
                 self._step(log_lines)
