@@ -49,7 +49,7 @@ def edited(host, given, kind: str, track, **inputs):
 def test_trembling_goes_and_speech_stays_in_step(host, given, space):
     clean = speaking() if space == "canonical" else pictured(speaking())
     noise = torch.randn(clean.points.shape, generator=torch.Generator().manual_seed(0)) * clean.points.std() * 0.01
-    steady = edited(host, given, "TalkingHead_SmoothLandmarks", clean.with_data(clean.points + noise), cutoff=6.0)
+    steady = edited(host, given, "TalkingHead_SmoothLandmarks", clean.with_data(clean.points + noise), cutoff=4.0)
     before, after = (points[:, 17:48].diff(dim=0).abs().mean() for points in (clean.points + noise, steady.points))
     assert after < 0.5 * before, "brows, nose and eyes, which keep still"
     delays = [float(np.corrcoef(opening(steady)[2:-2], opening(clean)[2 + lag:len(clean) - 2 + lag])[0, 1]) for lag in (-1, 0, 1)]
