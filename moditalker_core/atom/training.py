@@ -71,7 +71,7 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
     if resume and state.exists():
         run.load(state, lambda came: _compare(identity, came, state))
     held = held_windows(Clips(data, "val", speech, frames, mean), config, run.device) if data.indices("val") else None
-    describe = lambda: AToM(run.averaged_network(), _description(config, speech, data, seed, licence), mean)
+    describe = lambda: AToM(run.averaged_network(), _description(config, speech, data, seed, licence, team.size), mean)
     _Driver(run, held, describe, state, identity, report, _log_folder(out, log_folder)).drive()
     atom = describe()
     if team.main:
@@ -125,10 +125,11 @@ def _compare(identity: Mapping[str, Any], came: Mapping[str, Any], path: Path) -
                                 "Restore the settings, choose another name, or begin anew (resume off)")
 
 
-def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, seed: int, licence: str) -> AToMConfig:
+def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, seed: int, licence: str,
+                 processes: int) -> AToMConfig:
     people = {clip.identity for clip in data.clips}
     record = {"preset": config.preset, "seed": seed, "steps": config.steps, "batch": config.batch, "optimizer": config.optimizer,
-              "lr": config.lr, "clips": len(data), "seconds": round(data.seconds, 1), "people": len(people)}
+              "lr": config.lr, "clips": len(data), "seconds": round(data.seconds, 1), "people": len(people), "processes": processes}
     return AToMConfig(config.denoiser, speech, data.fps, config.clip, config.guidance, config.sampler, config.sampler_steps,
                       config.eta, config.reference, licence, record)
 

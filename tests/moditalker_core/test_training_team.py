@@ -17,6 +17,7 @@ from talking_heads.moditalker_core.atom.dataset import MotionDataset
 from talking_heads.moditalker_core.atom.run import Run
 from talking_heads.moditalker_core.atom.team import Alone
 from talking_heads.moditalker_core.atom.windows import Clips, Windows
+from talking_heads.moditalker_core.checkpoints import load_atom
 
 STEPS, BATCH = 3, 4
 
@@ -31,6 +32,8 @@ def train(folder: Path, data: Path, launcher: tuple[str, ...]) -> tuple[dict[str
     assert done.stdout.count("a.safetensors") == 1, "one process tells"
     with (folder / "a_log" / "log.csv").open(newline="") as file:
         losses = [float(line["loss"]) for line in csv.DictReader(file) if line["loss"]]
+    processes = load_atom(folder / "a.safetensors").config.training["processes"]
+    assert processes == (2 if launcher else 1)
     return load_file(folder / "a.safetensors"), losses, sorted(folder.iterdir())
 
 
@@ -40,8 +43,8 @@ def test_two_processes_equal_one_with_the_same_batch(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision",
-                "no", "--dynamo_backend", "no", "--main_process_port", str(port))
+    launcher = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+                "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port))  # also without a card
     data = make_motion_dataset(tmp_path / "data", (70, 20, 90, 30))
     one, losses, files = train(tmp_path / "one", data, ())
     two, others, files_of_two = train(tmp_path / "two", data, launcher)
