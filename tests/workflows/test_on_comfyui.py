@@ -11,6 +11,7 @@ from typing import Any, Iterator
 
 import numpy as np
 import pytest
+from atom_files import save_tiny_atom, save_tiny_checkpoint
 from hubert_folder import save_hubert
 from pack import ROOT
 from talking_heads.media_core.audio import Sound, save_wav
@@ -35,6 +36,9 @@ def real(tmp_path_factory, tiny_avatar, tiny_film) -> Iterator[Any]:
     models = base / "models" / "talking_heads"
     models.mkdir(parents=True)
     shutil.copy(tiny_avatar, models / "demo_avatar.safetensors")
+    save_tiny_atom(models / "tiny_atom.safetensors")
+    save_tiny_checkpoint(models / "atom.pt")
+    shutil.copy(ROOT / "demo" / "demo_portrait.jpg", base / "input" / "demo_portrait.jpg")
     save_hubert(base / "models" / "audio_encoders" / "small")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -171,3 +175,68 @@ def test_hubert_from_a_model_folder(real):
     _, history = run(real, prompt)
     shown = "".join(history["outputs"]["3"]["text"])
     assert "encoder='small'" in shown and "layer='1'" in shown and "rate=50.0" in shown
+
+
+def test_speech_to_motion(real):
+    prompt = workflow("speech_to_motion", {"6": {"steps": 4}})
+    events, history = run(real, prompt)
+    assert history["status"]["status_str"] == "success"
+    assert any(name == "progress" and data["node"] == "6" for name, data in events) and ("preview", {}) in events
+    (film,) = films(real, "motion*.mp4")
+    facts = probe(film)
+    assert facts.has_sound and (facts.width, facts.height, facts.frames) == (512, 512, 38)
+    again, _ = run(real, prompt)
+    assert not [data for name, data in again if name == "executing" and data.get("node")], "all of it comes from the cache"
+
+
+def test_motion_is_edited_kept_and_handed_to_core(real):
+    """Every editing node behind a generated motion; files; core's own face nodes where this ComfyUI has them."""
+    prompt = workflow("speech_to_motion", {"3": {"atom_name": "tiny_atom.safetensors"}, "6": {"steps": 0}})
+    for last in ("9", "10", "11"):
+        del prompt[last]
+    prompt |= {
+        "20": node("TalkingHead_SmoothLandmarks", landmarks=["7", 0], cutoff=6.0),
+        "21": node("TalkingHead_OffsetLandmarks", landmarks=["20", 0], x=0.1, y=0.0, z=0.0),
+        "22": node("TalkingHead_BlendLandmarks", a=["20", 0], b=["21", 0], weight=0.5, region="mouth"),
+        "23": node("TalkingHead_RetimeLandmarks", landmarks=["22", 0], fps=10.0),
+        "24": node("TalkingHead_SaveLandmarks", landmarks=["23", 0], filename_prefix="talking_heads/take"),
+        "25": node("TalkingHead_LoadLandmarks", place="output", file=["24", 0]),
+        "26": node("TalkingHead_PreviewLandmarks", size=64, start_frame=0, frame_count=0, dots=True, landmarks=["25", 0]),
+        "27": node("PreviewImage", images=["26", 0]),
+        "28": node("TalkingHead_LandmarksToFaceLandmarks", landmarks=["8", 0]),
+        "29": node("TalkingHead_LandmarksFromFaceLandmarks", face_landmarks=["28", 0], fps=25.0, face_index=0, policy="error"),
+        "30": node("TalkingHead_PreviewLandmarks", size=64, start_frame=0, frame_count=2, dots=True, landmarks=["29", 0]),
+        "31": node("PreviewImage", images=["30", 0]),
+    }
+    expected = {"27": 15, "31": 2}
+    if "MediaPipeFaceMask" in real.object_info():
+        prompt |= {"32": node("MediaPipeFaceMask", face_landmarks=["28", 0], regions="all"),
+                   "33": node("MaskToImage", mask=["32", 0]), "34": node("PreviewImage", images=["33", 0])}
+        expected["34"] = 38
+    _, history = run(real, prompt)
+    assert {key: len(history["outputs"][key]["images"]) for key in expected} == expected
+    assert (real.base / "output" / "talking_heads" / "take_00001_.safetensors").is_file()
+
+
+def test_sampling_is_interrupted_within_a_step(real):
+    prompt = workflow("speech_to_motion", {"3": {"atom_name": "tiny_atom.safetensors"}, "6": {"steps": 1000, "sampler": "ddim"}})
+    events, _ = run(real, prompt, stop_at="6")
+    assert events[-1][0] == "execution_interrupted"
+
+
+def test_an_atom_is_imported_and_trained(real):
+    prompt = {
+        "1": node("MoDiTalker_ImportAToM", checkpoint="atom.pt", weights="ema", mean_face="built-in", heads=8, name="imported",
+                  half=True),
+        "2": node("TalkingHead_MotionDataset", source="synthetic subject", name="few", encoder="mel", people=2, seconds=3.0,
+                  captured=False, seed=1, videos="", face_index=0, order="largest"),
+        "3": node("MoDiTalker_TrainAToM", dataset=["2", 0], preset="demo", steps=0.001, seed=0, name="trained", resume=True, batch=2,
+                  accumulation=1, licence="for tests"),
+        "4": node("PreviewAny", source=["3", 2]),
+    }
+    events, history = run(real, prompt)
+    models = real.base / "models" / "talking_heads"
+    assert (models / "imported.safetensors").is_file() and (models / "trained.safetensors").is_file()
+    assert "licence: for tests" in "".join(history["outputs"]["4"]["text"]) and ("preview", {}) in events
+    options = real.object_info()["MoDiTalker_LoadAToM"]["input"]["required"]["atom_name"]
+    assert {"imported.safetensors", "trained.safetensors"} <= set(options[1]["options"])
