@@ -7,6 +7,8 @@ from typing import Any, Mapping
 
 import numpy as np
 
+from ...media_core.errors import TalkingHeadsError
+
 COLUMNS = ("step", "loss", "reconstruction", "velocity", "rate", "gradient", "lips", "held loss")
 
 
@@ -17,17 +19,20 @@ class TrainingLog:
         folder: made when absent.
         done: steps behind the run; lines of later ones, of a run that was cut off, are dropped.
         total: steps of the run. every: steps a line.
+    Raises:
+        TalkingHeadsError: the folder cannot be made or written.
     """
 
     def __init__(self, folder: Path, done: int, total: int, every: int):
-        folder.mkdir(parents=True, exist_ok=True)
         self.path, self.total, self.every = folder / "log.csv", total, every
         self._gathered: list[Mapping[str, float]] = []
-        lines = []
-        if self.path.is_file() and done:
-            with self.path.open(newline="", encoding="utf8") as file:
-                lines = [line for line in csv.DictReader(file) if _step_of(line) <= done]
-        self._file = self.path.open("w", newline="", encoding="utf8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lines = _lines_until(self.path, done)
+            self._file = self.path.open("w", newline="", encoding="utf8")
+        except OSError as error:
+            raise TalkingHeadsError("The folder for a training's log must be writable", f"{folder}: {error.strerror}",
+                                    "Choose another folder, or change its permissions") from error
         self._lines = csv.DictWriter(self._file, COLUMNS, restval="", extrasaction="ignore")
         self._lines.writeheader()
         self._lines.writerows(lines)
@@ -59,6 +64,14 @@ class TrainingLog:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def _lines_until(path: Path, done: int) -> list[dict[str, str]]:
+    """The lines of an earlier log up to step `done`."""
+    if not done or not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf8") as file:
+        return [line for line in csv.DictReader(file) if _step_of(line) <= done]
 
 
 def _step_of(line: Mapping[str, str]) -> float:

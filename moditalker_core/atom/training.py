@@ -129,7 +129,8 @@ def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, 
                  processes: int) -> AToMConfig:
     people = {clip.identity for clip in data.clips}
     record = {"preset": config.preset, "seed": seed, "steps": config.steps, "batch": config.batch, "optimizer": config.optimizer,
-              "lr": config.lr, "clips": len(data), "seconds": round(data.seconds, 1), "people": len(people), "processes": processes}
+              "lr": config.lr, "clips": len(data), "seconds": round(data.seconds, 1), "people": len(people),
+              "processes": processes}
     return AToMConfig(config.denoiser, speech, data.fps, config.clip, config.guidance, config.sampler, config.sampler_steps,
                       config.eta, config.reference, licence, record)
 
@@ -166,9 +167,9 @@ class _Driver:
     def _step(self, log_lines: TrainingLog | None) -> None:
         run = self.run
         figures = run.step()
-        if log_lines is not None:
-            log_lines.step(run.done, figures)
         try:
+            if log_lines is not None:
+                log_lines.step(run.done, figures)
             picture = self._judged(log_lines) if run.done % run.config.val_every == 0 or run.done == run.config.steps else None
             self.report(run.done, run.config.steps, {**figures, **self.lips}, picture)
         except BaseException:  # whatever stops the run (cancelling included) passes on; the work done so far is kept
