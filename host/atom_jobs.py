@@ -11,12 +11,15 @@ from ..media_core.errors import Cancelled, TalkingHeadsError
 from .progress_line import ProgressLine, stoppable
 
 OK, INTERRUPTED = 0, 130
+_SEVERAL = ("In several processes, one a card: accelerate launch --multi_gpu --num_processes N -m talking_heads.host.cli train atom "
+            "DATASET OUT ... (the same with --device cpu, for processes without a card).")
 _CHANGES = ("steps", "batch", "accumulation", "optimizer", "lr", "precision", "save_every", "val_every")
 
 
 def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
     """The options of `talking-heads train atom`."""
-    atom = what.add_parser("atom", parents=[common], help="a motion data set to an AToM, which turns speech into motion")
+    atom = what.add_parser("atom", parents=[common], help="a motion data set to an AToM, which turns speech into motion",
+                           epilog=_SEVERAL)
     add = atom.add_argument
     add("dataset", metavar="DATASET", help="a folder of `talking-heads dataset motion`")
     add("out", metavar="OUT.safetensors")
