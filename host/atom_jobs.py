@@ -11,8 +11,8 @@ from ..media_core.errors import Cancelled, TalkingHeadsError
 from .progress_line import ProgressLine, stoppable
 
 OK, INTERRUPTED = 0, 130
-_SEVERAL = ("In several processes, one a card: accelerate launch --multi_gpu --num_processes N -m talking_heads.host.cli train atom "
-            "DATASET OUT ... (the same with --device cpu, for processes without a card).")
+_SEVERAL = ("In several processes, one a card: accelerate launch --multi_gpu --num_processes N -m talking_heads.host.cli train "
+            "atom DATASET OUT ... (with --device cpu also without a card).")
 _CHANGES = ("steps", "batch", "accumulation", "optimizer", "lr", "precision", "save_every", "val_every")
 
 

@@ -5,11 +5,12 @@ lies between: for one graphics card.
 """
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Mapping
 
 from ...media_core.errors import TalkingHeadsError
 from .config import REFERENCES, DenoiserConfig, octave_base
+from .config import _known as known_fields
 
 PRECISIONS, SCHEDULES, OPTIMIZERS = ("fp32", "bf16"), ("constant", "cosine"), ("adan", "adamw")
 FREE = ("accumulation", "save_every", "val_every", "log_every", "clip", "guidance", "sampler", "sampler_steps",
@@ -75,11 +76,9 @@ class TrainConfig:
         """Raises:
             TalkingHeadsError: names or values that no training has.
         """
-        unknown = sorted(set(values) - {f.name for f in fields(cls)})
-        _require(not unknown, f"A training may hold only {', '.join(f.name for f in fields(cls))}", f"also {', '.join(unknown)}")
-        known = dict(values)
+        known = known_fields(cls, values, "A training")
         if "denoiser" in known:
-            known["denoiser"] = DenoiserConfig(**known["denoiser"])
+            known["denoiser"] = DenoiserConfig(**known_fields(DenoiserConfig, known["denoiser"], "Its part 'denoiser'"))
         if known.get("betas") is not None:
             known["betas"] = tuple(known["betas"])
         return cls(**known)
