@@ -22,23 +22,34 @@ Memory = tuple[Tensor, Tensor]  # keys, values [B, H, M, d]
 
 @dataclass(frozen=True)
 class Condition:
-    """What speech and face say, ready for every step. B samples, H heads, d channels a head."""
+    """What speech and face say, ready for every step. B samples, H heads, d channels a head.
+
+    The memories keep places for the time tokens, which every step fills anew: one Condition serves one sampling at a time.
+    """
 
     summary: Tensor  # [B, C] 2 f + a of the FiLM vector
-    audio: tuple[Memory, ...]  # per layer: keys, values [B, H, 2T, d] of the audio tokens
-    face_after_audio: tuple[Memory, ...]  # per layer, [B, H, T, d]: landmark tokens behind audio and time tokens
-    face: tuple[Memory, ...]  # the same behind the time tokens alone
+    audio: tuple[Memory, ...]  # per layer: keys, values [B, H, 2T + 2 + T, d] of audio, time, and landmark tokens
+    face: tuple[Memory, ...]  # per layer, [B, H, 2 + T, d]: time and landmark tokens
     frames: int  # T
+    tables: Tensor  # complex [2T + 2 + T, C / 2] rotations of all positions
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What one diffusion step says to the layers; n samples."""
+
+    films: tuple[tuple[tuple[Tensor, Tensor], ...], ...]  # per layer three of (scale, shift), each [n, 1, C]
+    tokens: tuple[tuple[Memory, Memory], ...]  # per layer: the time tokens behind the audio tokens, and as the first; [n, H, 2, d]
 
 
 class FiLM(nn.Linear):
-    """tau [B, C] -> (scale, shift), each [B, 1, C]."""
+    """tau [..., C] -> (scale, shift), each [..., 1, C]."""
 
     def __init__(self, width: int):
         super().__init__(width, 2 * width)
 
     def forward(self, tau: Tensor) -> tuple[Tensor, Tensor]:
-        scale, shift = super().forward(F.mish(tau))[:, None].chunk(2, dim=-1)
+        scale, shift = super().forward(F.mish(tau)).unsqueeze(-2).chunk(2, dim=-1)
         return 1 + scale, shift
 
 
@@ -59,20 +70,25 @@ class DecoderLayer(nn.Module):
         self.linear3 = nn.Linear(width, 2 * width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, h: Tensor, tau: Tensor, tables: Tensor, audio_memory: Memory,
+    def forward(self, h: Tensor, films: tuple[tuple[Tensor, Tensor], ...], tables: Tensor, audio_memory: Memory,
                 face_memory: Memory) -> Tensor:
-        """h [B, T, 2C] -> the same; memories are (keys, values) [B, H, M, d]; `tables` are those of T positions."""
-        lip, upper = h.chunk(2, dim=-1)
-        both = torch.cat([lip, upper])  # one call for the two branches
-        (scale, shift), (scale2, shift2), (scale3, shift3) = self.film1(tau), self.film2(tau), self.film3(tau)
-        moved = self.dropout(self.self_attn.within(self.norm1(both), tables))
-        lip1, upper1 = torch.addcmul(both.unflatten(0, (2, -1)) + shift, moved.unflatten(0, (2, -1)), scale)
-        heard = self.dropout(self.cross_attn.across(self.norm2(lip1), tables, *audio_memory))
-        seen = self.dropout(self.self_attn.within(self.norm2(upper1), tables))
-        lip2, upper2 = torch.addcmul(lip1 + shift2, heard, scale2), torch.addcmul(upper1 + shift2, seen, scale2)
-        z = self.dropout(self.cross_attn.across(self.norm3(lip2 + upper2), tables, *face_memory))
+        """h [B, T, 2C], three FiLMs [k B, 1, C] -> [k B, T, 2C], each sample under its k conditions, samples fastest.
+
+        Memories are (keys, values) [k B, H, M, d]; `tables` are those of T positions.
+        """
+        pair = h.unflatten(-1, (2, -1))  # [B, T, 2, C]: one call for the two branches
+        (scale, shift), (scale2, shift2), (scale3, shift3) = films
+        moved = self.dropout(self.self_attn.within(self.norm1(pair), tables))
+        if len(scale) != len(h):
+            pair, moved = (part.repeat(len(scale) // len(h), 1, 1, 1) for part in (pair, moved))
+        pair = (pair + shift[:, None]).addcmul_(moved, scale[:, None])
+        lip, upper = self.norm2(pair).unbind(2)
+        heard = self.dropout(self.cross_attn.across(lip, tables, *audio_memory))
+        seen = self.dropout(self.self_attn.within(upper, tables))
+        lip, upper = ((part + shift2).addcmul_(found, scale2) for part, found in zip(pair.unbind(2), (heard, seen)))
+        z = self.dropout(self.cross_attn.across(self.norm3(lip + upper), tables, *face_memory))
         out = self.linear3(torch.addcmul(shift3, z, 1 + scale3))  # z + FiLM(z)
-        return torch.cat([lip2, upper2], -1) + out if self.residual else out
+        return torch.cat([lip, upper], -1) + out if self.residual else out
 
 
 class AToMDenoiser(nn.Module):
@@ -120,30 +136,49 @@ class AToMDenoiser(nn.Module):
         heard = torch.where(keep[:, None, None], heard, self.null_audio[:, :2 * frames])
         seen = torch.where(keep[:, None, None], self._encoded(self.face_encoder, self.face_in(face)), self.null_face[:, :frames])
         summary = summary + 2 * self.face_summary(seen.mean(1))  # A1: the published code adds f twice, to both branches
-        heard, seen = self.memory_norm(heard), self.memory_norm(seen)
-        tables = self._tables(3 * frames + TIME_TOKENS, face)
-        behind = tables[2 * frames + TIME_TOKENS:]  # A2: positions run through the concatenated memory
-        near = tables[TIME_TOKENS:TIME_TOKENS + frames]
-        attentions = [layer.cross_attn for layer in self.layers]
-        return Condition(summary, tuple(a.keys_values(heard, tables[:2 * frames]) for a in attentions),
-                         tuple(a.keys_values(seen, behind) for a in attentions),
-                         tuple(a.keys_values(seen, near) for a in attentions), frames)
+        seen = torch.cat([seen.new_zeros(len(seen), TIME_TOKENS, seen.shape[2]), self.memory_norm(seen)], 1)
+        tables = self._tables(3 * frames + TIME_TOKENS, face)  # A2: positions run through the concatenated memory
+        whole, attentions = torch.cat([self.memory_norm(heard), seen], 1), [layer.cross_attn for layer in self.layers]
+        return Condition(summary, tuple(a.keys_values(whole, tables) for a in attentions),
+                         tuple(a.keys_values(seen, tables[:frames + TIME_TOKENS]) for a in attentions), frames, tables)
 
-    def denoise(self, x: Tensor, times: Tensor, condition: Condition) -> Tensor:
-        """x [B, T, nfeats] noisy residual, times int64 [B] 0..999 -> the clean residual [B, T, nfeats]."""
-        points = x.unflatten(-1, (-1, 3))
+    def moments(self, times: Tensor, condition: Condition) -> list[Moment]:
+        """What S steps say, for all at once, so that their weights are read once.
+
+        Args:
+            times: int64 [S, B] 0..999.
+            condition: of B samples or of k B, see `denoise`.
+        """
+        steps, frames, count = len(times), condition.frames, len(condition.summary)
+        hidden = F.mish(self.time_in(self._sinusoids(times.flatten()).to(condition.summary.dtype)))
+        hidden = hidden.unflatten(0, (steps, -1)).repeat(1, count // times.shape[1], 1)  # [S, k B, 4C]
+        tau = self.time_summary(hidden) + condition.summary
+        tokens = self.memory_norm(self.time_tokens(hidden).unflatten(-1, (TIME_TOKENS, -1))).flatten(0, 1).repeat(1, 2, 1)
+        tables = condition.tables[[*range(2 * frames, 2 * frames + TIME_TOKENS), *range(TIME_TOKENS)]]
+        films = [tuple(film(tau) for film in (layer.film1, layer.film2, layer.film3)) for layer in self.layers]
+        found = [[part.unflatten(0, (steps, count)).chunk(2, 3) for part in layer.cross_attn.keys_values(tokens, tables)]
+                 for layer in self.layers]
+        return [Moment(tuple(tuple((scale[s], shift[s]) for scale, shift in three) for three in films),
+                       tuple(tuple((k[s], v[s]) for k, v in zip(keys, values)) for keys, values in found)) for s in range(steps)]
+
+    def denoise(self, x: Tensor, times: Tensor | Moment, condition: Condition) -> Tensor:
+        """One step: noisy residuals to clean ones.
+
+        Args:
+            x: [B, T, nfeats].
+            times: int64 [B] 0..999, or what `moments` made of them.
+            condition: of B samples, or of k B: then each x is seen under k conditions, and what is the same is computed once.
+        Returns:
+            [k B, T, nfeats], the first B under the first B conditions.
+        """
+        moment = times if isinstance(times, Moment) else self.moments(times[None], condition)[0]
+        points, frames = x.unflatten(-1, (-1, 3)), condition.frames
         lip, upper = points[:, :, list(LIP_RELATED)].flatten(2), points[:, :, list(UPPER)].flatten(2)
         h = torch.cat([self.lip_in(lip), self.upper_in(upper)], -1)
-        hidden = F.mish(self.time_in(self._sinusoids(times).to(x.dtype)))
-        tau = self.time_summary(hidden) + condition.summary
-        tokens = self.memory_norm(self.time_tokens(hidden).unflatten(-1, (TIME_TOKENS, -1)))
-        frames = condition.frames
-        tables = self._tables(2 * frames + TIME_TOKENS, x)
         for i, layer in enumerate(self.layers):
-            late = layer.cross_attn.keys_values(tokens, tables[2 * frames:])
-            early = layer.cross_attn.keys_values(tokens, tables[:TIME_TOKENS])
-            heard = _joined(condition.audio[i], late, condition.face_after_audio[i])
-            h = layer(h, tau, tables[:frames], heard, _joined(early, condition.face[i]))
+            late, early = moment.tokens[i]
+            audio, face = _placed(condition.audio[i], late, 2 * frames), _placed(condition.face[i], early, 0)
+            h = layer(h, moment.films[i], condition.tables[:frames], audio, face)
         return self.out(h)
 
     def _encoded(self, layers: nn.ModuleList, tokens: Tensor) -> Tensor:
@@ -162,5 +197,9 @@ class AToMDenoiser(nn.Module):
         return torch.cat([angle.sin(), angle.cos()], -1)
 
 
-def _joined(*parts: Memory) -> Memory:
-    return torch.cat([k for k, _ in parts], 2), torch.cat([v for _, v in parts], 2)
+def _placed(memory: Memory, tokens: Memory, start: int) -> Memory:
+    """`memory` with the time tokens from place `start` on: in place, or in a copy where gradients flow."""
+    memory = tuple(part.clone() for part in memory) if torch.is_grad_enabled() else memory
+    for whole, part in zip(memory, tokens):
+        whole[:, :, start:start + TIME_TOKENS] = part
+    return memory

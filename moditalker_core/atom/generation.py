@@ -156,8 +156,8 @@ class _Job:
         atom, chosen, length = self.atom, self.settings, self.atom.config.denoiser.seq_len
         audio = torch.stack([atom.config.speech.tokens(self.speech, atom.config.fps, w.start, w.start + length) for w in windows])
         face = self.face.expand(len(windows), length, -1)
-        predict = guided(atom, face, audio, chosen.guidance)
         scheduler = make_scheduler(chosen.sampler, chosen.steps, chosen.clip or None)
+        predict = guided(atom, face, audio, chosen.guidance, scheduler.timesteps)
         steps, total = len(scheduler.timesteps), len(self.windows) * len(scheduler.timesteps)
 
         def draw(k: int) -> Tensor:
@@ -172,16 +172,23 @@ class _Job:
         return sample(predict, draw, scheduler, eta=chosen.eta, clip=chosen.clip or None, watch=watch).float().cpu()
 
 
-def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float) -> Any:
-    """(x_t float32 [B, T, 204], t) -> x0 with classifier-free guidance; both passes are one batch, and at 1 there is one pass."""
+def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float, timesteps: Tensor) -> Any:
+    """(x_t float32 [B, T, 204], t) -> x0 with classifier-free guidance; both passes are one batch, and at 1 there is one pass.
+
+    Args:
+        face: [B, T, 204] cm. audio: [B, 2T, D].
+        timesteps: int [S], every t that will be asked for.
+    """
+    keep_freed_memory()
     device, dtype, count = atom.device, atom.dtype, len(face)
     passes = 1 if guidance == 1 else 2
     face, audio = (part.to(device, dtype).repeat(passes, 1, 1) for part in (face, audio))
     condition = atom.denoiser.condition(face, audio, torch.arange(passes * count, device=device) < count)
+    moments = atom.denoiser.moments(timesteps.to(device).long()[:, None].expand(-1, count), condition)
+    moment = dict(zip(timesteps.tolist(), moments))
 
     def predict(x: Tensor, t: Tensor) -> Tensor:
-        times = torch.as_tensor(t, device=device).long().expand(count)
-        out = atom.denoiser.denoise(x.to(dtype), times, condition).float()
+        out = atom.denoiser.denoise(x.to(dtype), moment[int(t)], condition).float()
         if passes == 1:
             return out
         conditional, unconditional = out.chunk(2)

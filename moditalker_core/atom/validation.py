@@ -71,8 +71,9 @@ def judge(atom: AToM, held: Held, watch: Callable[[], None]) -> Verdict:
     """
     config, network = atom.config, atom.denoiser
     start = torch.randn(held.x0.shape, generator=torch.Generator().manual_seed(SEED)).to(held.x0)
-    found = sample(guided(atom, held.face, held.audio, config.guidance), lambda k: start,
-                   make_scheduler(SAMPLER, STEPS, config.clip), eta=0.0, clip=config.clip, watch=lambda k, x0: watch())
+    scheduler = make_scheduler(SAMPLER, STEPS, config.clip)
+    found = sample(guided(atom, held.face, held.audio, config.guidance, scheduler.timesteps), lambda k: start, scheduler, eta=0.0,
+                   clip=config.clip, watch=lambda k, x0: watch())
     truth, mouths, mask = held.mouths(held.x0), held.mouths(found), held.mask.cpu().numpy()
     each = [_correlation(a[m], b[m]) for a, b, m in zip(truth, mouths, mask)]
     moving = [value for value in each if value is not None]

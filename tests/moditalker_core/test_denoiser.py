@@ -140,3 +140,30 @@ def test_descriptions_come_back_from_json():
     assert AToMConfig.from_dict(config.to_dict()) == config
     with pytest.raises(TalkingHeadsError, match="cond_feature_dim"):
         AToMConfig(SMALL)
+
+
+@torch.inference_mode()
+def test_one_noisy_window_under_two_conditions_is_each_by_itself():
+    net, (x, face, audio, times) = network(), given()
+    keep = torch.tensor([True, True, False, False])
+    both = net.denoise(x, times, net.condition(face.repeat(2, 1, 1), audio.repeat(2, 1, 1), keep))
+    assert near(both, torch.cat([net(x, face, audio, times, kept) for kept in keep.chunk(2)]))
+
+
+@torch.inference_mode()
+def test_steps_prepared_together_are_the_steps_one_by_one():
+    net, (x, face, audio, _) = network(), given()
+    condition, times = net.condition(face, audio), torch.tensor([[999, 999], [500, 20], [0, 0]])
+    for moment, each in zip(net.moments(times, condition), times):
+        assert near(net.denoise(x, moment, condition), net(x, face, audio, each))
+
+
+def test_gradients_of_two_steps_under_one_condition():
+    """What a step writes into the condition's memories must not spoil the step before."""
+    net, (x, face, audio, times) = network(), given()
+    condition = net.condition(face, audio)
+    (net.denoise(x, times, condition) + net.denoise(x, times // 2, condition)).square().sum().backward()
+    got = [p.grad.clone() for p in net.parameters()]
+    net.zero_grad()
+    (net(x, face, audio, times) + net(x, face, audio, times // 2)).square().sum().backward()
+    assert all(torch.allclose(a, p.grad, rtol=1e-3, atol=1e-3) for a, p in zip(got, net.parameters()))
