@@ -49,7 +49,8 @@ class MotionDataset(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, source: str, videos: str = "", **others: Any) -> tuple[str, ...]:
         there = source == VIDEOS and (videos or "").strip() and _films(videos).is_dir()
-        return tuple(map(bridge.stamp, sorted(p for p in _films(videos).rglob("*") if p.is_file()))) if there else ()
+        films = sorted(path for path in _films(videos).rglob("*") if path.is_file()) if there else ()
+        return (*map(bridge.stamp, films), *speech.EncodeSpeech.fingerprint_inputs(**others))
 
     @classmethod
     def execute(cls, source: str, name: str, encoder: str, people: int, seconds: float, captured: bool, seed: int, videos: str,

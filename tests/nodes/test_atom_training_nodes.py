@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hubert_folder import save_hubert
 from pack import make_host
 from prompts import collector, failure, keep, node, ok
 
@@ -64,6 +65,19 @@ def test_a_folder_of_films_becomes_a_data_set(host, tmp_path, tiny_film):
     assert not host.run(nodes).executed
     shutil.copy(tiny_film, films / "c.mp4")
     assert "data" in host.run(nodes).executed, "another film in the folder"
+
+
+def test_speech_of_a_model_folder(host, tmp_path):
+    """Weights trained on the data set listen to that model, and say so."""
+    save_hubert(tmp_path / "base" / "models" / "audio_encoders" / "ears")
+    kept = collector(host)
+    heard = changed(DATA, people=1, seconds=2.0, encoder="hubert", model_folder="ears", layer=1)
+    ok(host.run({"data": heard, "a": keep("data")}))
+    assert kept[0].encoder == "ears"
+    message = failure(host.run({"data": heard, "train": changed(TRAIN, preset="demo")}))
+    assert "mel" in message and "ears" in message
+    lost = failure(host.run({"data": changed(heard, model_folder="none"), "a": keep("data")}))
+    assert "model folder" in lost
 
 
 @pytest.mark.parametrize(("videos", "word"), [("", "named"), ("empty", "films")])
