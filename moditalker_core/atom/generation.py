@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.canonical import mean_face
+from ...media_core.memory import keep_freed_memory
 from ...media_core.motion import LandmarkTrack
 from ...media_core.mouth_gate import gate_weights, gated
 from ...media_core.progress import Report, silent
