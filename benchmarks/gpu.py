@@ -1,9 +1,11 @@
-"""gsplat on a CUDA card against the float64 reference, and frames a second: never yet run (no card was at hand).
+"""gsplat and AToM on a CUDA card: never yet run (no card was at hand).
 
-    python benchmarks/gpu.py [--points 30000] [--size 512]
+    python benchmarks/gpu.py [--points 30000] [--size 512] [--part all|gsplat|atom]
 
-Needs torch with CUDA and gsplat (extra `cuda`); the first call compiles gsplat's kernels, which takes minutes. Prints image and
-gradient agreement on a small scene, then milliseconds a frame one by one and in batches. Writes benchmarks/results/gpu.md.
+gsplat needs the extra `cuda`; its first call compiles kernels, which takes minutes. Against the float64 reference: image and
+gradient agreement on a small scene, then frames a second one by one and in batches. AToM at its published size, random weights:
+training steps a second in bf16 and fp32, seconds for one window of 6.24 s in both, and how far bf16 is off. Writes
+benchmarks/results/gpu.md.
 """
 from __future__ import annotations
 
@@ -15,6 +17,14 @@ from datetime import date
 import torch
 from common import results_folder, talking_heads  # noqa: F401
 from talking_heads.hmtalker_core.rasterizer import choose_backend, rasterization
+from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.motion import LandmarkTrack
+from talking_heads.media_core.speech import Speech
+from talking_heads.moditalker_core.atom.config import AToMConfig
+from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
+from talking_heads.moditalker_core.atom.diffusion import losses, noised
+from talking_heads.moditalker_core.atom.generation import SamplingSettings, generate_motion
+from talking_heads.moditalker_core.atom.model import AToM
 
 
 def scene(points: int, device: torch.device, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -70,21 +80,82 @@ def rate(points: int, size: int, batch: int, device: torch.device, frames: int =
     return max(1, frames // batch) * batch / (time.perf_counter() - started)
 
 
+def atom_rows(device: torch.device, batch: int = 64) -> list[str]:
+    """AToM at full size: training and sampling."""
+    atom = AToM(AToMDenoiser(AToMConfig().denoiser), AToMConfig(), mean_face()).to(device)
+    rows = []
+    for kind in (torch.bfloat16, torch.float32):
+        rows.append(f"| AToM, training steps/s, batch {batch}, {kind} | {atom_training(atom, kind, batch):.2f} |")
+    made = {}
+    for kind in (torch.float32, torch.bfloat16):
+        atom.to(dtype=kind)
+        for sampler, steps in (("ddim", 50), ("dpm++", 10)):
+            seconds, made[kind, sampler] = atom_sampling(atom, sampler, steps)
+            rows.append(f"| AToM, one window, {sampler}, {steps} steps, {kind}, s | {seconds:.3f} |")
+    exact, rough = made[torch.float32, "dpm++"], made[torch.bfloat16, "dpm++"]
+    apart = float((exact - rough).norm() / (exact - torch.from_numpy(mean_face())).norm())
+    return [*rows, f"| AToM, bf16 against fp32 motion, relative | {apart:.2e} |"]
+
+
+def atom_training(atom: AToM, kind: torch.dtype, batch: int, steps: int = 30) -> float:
+    """Optimisation steps a second on random windows, after a warm-up; forward and backward under autocast."""
+    net, sizes, device = atom.denoiser.train(), atom.config.denoiser, atom.device
+    draw = lambda *shape: torch.randn(batch, *shape, device=device)
+    x0, face, noise = (0.3 * draw(sizes.seq_len, sizes.nfeats) for _ in range(3))
+    audio, keep = draw(2 * sizes.seq_len, sizes.cond_feature_dim), torch.rand(batch, device=device) > 0.25
+    times = torch.randint(0, 1000, (batch,), device=device)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-6, fused=True)
+    for run in range(2):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(steps if run else 5):
+            with torch.autocast(device.type, kind, enabled=kind != torch.float32):
+                predicted = net(noised(x0, times, noise), face, audio, times, keep)
+            losses(predicted.float(), x0).total.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        torch.cuda.synchronize()
+    net.eval()
+    return steps / (time.perf_counter() - started)
+
+
+def atom_sampling(atom: AToM, sampler: str, steps: int) -> tuple[float, torch.Tensor]:
+    """Seconds for one window with guidance 2, and its points; the second of two runs counts."""
+    config, g = atom.config, torch.Generator().manual_seed(0)
+    rows = 2 * config.denoiser.seq_len
+    speech = Speech(torch.randn(rows, config.speech.dim, generator=g), config.speech.rate, config.speech.encoder,
+                    rows / config.speech.rate, torch.zeros(rows, dtype=torch.bool))
+    portrait = LandmarkTrack(torch.from_numpy(mean_face())[None])
+    for _ in range(2):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        points = generate_motion(atom, speech, portrait, SamplingSettings(sampler=sampler, steps=steps)).points
+        torch.cuda.synchronize()
+    return time.perf_counter() - started, points
+
+
+def gsplat_rows(points: int, size: int, device: torch.device) -> list[str]:
+    rows, single = agreement(device), rate(points, size, 1, device)
+    rows.append(f"| {points} Gaussians, {size} px, a frame a call, frames/s | {single:.0f} |")
+    for batch in (8, 32):
+        value = rate(points, size, batch, device)
+        rows.append(f"| the same in calls of {batch}, frames/s (times the single rate) | {value:.0f} ({value / single:.2f}) |")
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=30000)
     parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--part", choices=("all", "gsplat", "atom"), default="all")
     args = parser.parse_args()
     device = torch.device("cuda")
-    name, why = choose_backend(device, "cuda_gsplat")
-    rows = [f"# gsplat, {date.today().isoformat()}, {torch.cuda.get_device_name()}, torch {torch.__version__}", "",
-            f"`python benchmarks/gpu.py --points {args.points} --size {args.size}`; {why}", "", "| figure | value |", "|---|---|"]
-    rows += agreement(device)
-    single = rate(args.points, args.size, 1, device)
-    rows.append(f"| {args.points} Gaussians, {args.size} px, a frame a call, frames/s | {single:.0f} |")
-    for batch in (8, 32):
-        value = rate(args.points, args.size, batch, device)
-        rows.append(f"| the same in calls of {batch}, frames/s (times the single rate) | {value:.0f} ({value / single:.2f}) |")
+    why = choose_backend(device, "cuda_gsplat")[1] if args.part != "atom" else "AToM only"
+    rows = [f"# CUDA, {date.today().isoformat()}, {torch.cuda.get_device_name()}, torch {torch.__version__}", "",
+            f"`python benchmarks/gpu.py --points {args.points} --size {args.size} --part {args.part}`; {why}", "",
+            "| figure | value |", "|---|---|"]
+    rows += gsplat_rows(args.points, args.size, device) if args.part != "atom" else []
+    rows += atom_rows(device) if args.part != "gsplat" else []
     text = "\n".join(rows) + "\n"
     print(text)
     results_folder().joinpath("gpu.md").write_text(text, encoding="utf-8")
