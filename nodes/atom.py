@@ -62,8 +62,8 @@ class ImportAToM(io.ComfyNode):
             node_id="MoDiTalker_ImportAToM",
             display_name="Import AToM",
             category="Talking Heads/MoDiTalker",
-            description="Turns a checkpoint of MoDiTalker's audio-to-motion network (atom.pt in models/talking_heads) into a file "
-                        "that Load AToM lists. Needed once. Mind the licence of the weights.",
+            description="Turns a checkpoint of MoDiTalker's audio-to-motion network (atom.pt in models/talking_heads) into a "
+                        "file that Load AToM lists. Needed once. Mind the licence of the weights.",
             search_aliases=["atom.pt", "moditalker checkpoint", "convert checkpoint", "published weights"],
             inputs=[
                 io.Combo.Input("checkpoint", options=[NONE, *bridge.loose_files(CHECKPOINTS)], default=NONE,
@@ -187,7 +187,8 @@ def _sampling_inputs() -> list:
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
                      tooltip="Which of the many ways to say the same; the same seed gives the same motion."),
         io.Int.Input("steps", default=0, min=0, max=1000,
-                     tooltip="Sampling steps; 0 as the weights say. 10 to 20 suffice for dpm++ and unipc, 50 are usual for ddim."),
+                     tooltip="Sampling steps; 0 as the weights say. 10 to 20 suffice for dpm++ and unipc, 50 are usual for "
+                             "ddim."),
         io.Combo.Input("sampler", options=SAMPLERS, default=OWN,
                        tooltip="ddim: as published; ddim0: without fresh noise; dpm++ and unipc: good with few steps."),
         io.Float.Input("guidance", default=-1.0, min=-1.0, max=20.0, step=0.1,
@@ -201,8 +202,8 @@ def _sampling_inputs() -> list:
         io.Float.Input("eta", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
                        tooltip="Share of fresh noise in every step of ddim; below 0 as the weights say."),
         io.Int.Input("overlap", default=-1, min=-1, max=10_000, advanced=True,
-                     tooltip="Frames that neighbouring windows share, at most half a window; below 0 a third of a window, at most "
-                             "32."),
+                     tooltip="Frames that neighbouring windows share, at most half a window; below 0 a third of a window, at "
+                             "most 32."),
     ]
 
 

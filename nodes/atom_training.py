@@ -121,7 +121,8 @@ class TrainAToM(io.ComfyNode):
                                 tooltip="The file's name in models/talking_heads. A finished file of that name is replaced when "
                                         "training ends."),
                 io.Boolean.Input("resume", default=True,
-                                 tooltip="Continue an interrupted training of that name with the same settings; off: begin anew."),
+                                 tooltip="Continue an interrupted training of that name with the same settings; off: begin "
+                                         "anew."),
                 io.Int.Input("batch", default=0, min=0, max=4096, advanced=True,
                              tooltip="Windows of motion a step; 0 for the preset's number."),
                 io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True,

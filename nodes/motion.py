@@ -28,8 +28,8 @@ class SmoothLandmarks(io.ComfyNode):
             inputs=[
                 sockets.Landmarks.Input("landmarks", tooltip="Landmarks, canonical or in pixels."),
                 io.Float.Input("cutoff", default=8.0, min=0.0, max=60.0, step=0.5,
-                               tooltip="In Hz: slower movement stays, faster goes. 8 leaves speech as it is, 3 mumbles; 0 changes "
-                                       "nothing."),
+                               tooltip="In Hz: slower movement stays, faster goes. 8 leaves speech as it is, 3 mumbles; 0 "
+                                       "changes nothing."),
             ],
             outputs=[landmarks_output("The smoothed landmarks.")],
         )

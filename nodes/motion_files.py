@@ -24,8 +24,8 @@ class SaveLandmarks(io.ComfyNode):
             node_id="TalkingHead_SaveLandmarks",
             display_name="Save Landmarks",
             category="Talking Heads/Motion",
-            description="Writes landmarks to a safetensors file in ComfyUI's output folder, numbered so that nothing is replaced. "
-                        "Load Landmarks and Python read it.",
+            description="Writes landmarks to a safetensors file in ComfyUI's output folder, numbered so that nothing is "
+                        "replaced. Load Landmarks and Python read it.",
             search_aliases=["export motion", "save motion", "landmarks to file"],
             inputs=[
                 sockets.Landmarks.Input("landmarks", tooltip="Landmarks, canonical or in pixels."),
@@ -90,8 +90,8 @@ class LandmarksToFaceLandmarks(io.ComfyNode):
             node_id="TalkingHead_LandmarksToFaceLandmarks",
             display_name="Landmarks to Face Landmarks",
             category="Talking Heads/Motion",
-            description="Hands landmarks to ComfyUI's own face nodes (0.23 and later), which draw them or make masks of them. The "
-                        "68 points stay where they are; the other points of the mesh are guessed between them.",
+            description="Hands landmarks to ComfyUI's own face nodes (0.23 and later), which draw them or make masks of them. "
+                        "The 68 points stay where they are; the other points of the mesh are guessed between them.",
             search_aliases=["mediapipe", "face mesh", "478 points", "face landmarks"],
             inputs=[sockets.Landmarks.Input("landmarks", tooltip="Landmarks in pixels; canonical ones go through Align Motion to "
                                                                  "Pose first.")],
@@ -115,14 +115,15 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
             node_id="TalkingHead_LandmarksFromFaceLandmarks",
             display_name="Landmarks from Face Landmarks",
             category="Talking Heads/Motion",
-            description="Takes the 68 points out of the mesh that ComfyUI's MediaPipe Face Landmarker finds (0.23 and later). For "
-                        "pose and action units as well: Track Face.",
+            description="Takes the 68 points out of the mesh that ComfyUI's MediaPipe Face Landmarker finds (0.23 and later). "
+                        "For pose and action units as well: Track Face.",
             search_aliases=["mediapipe", "face mesh", "478 points", "68 points"],
             inputs=[
                 sockets.FaceLandmarks.Input("face_landmarks", tooltip="The output of MediaPipe Face Landmarker."),
                 io.Float.Input("fps", default=25.0, min=1.0, max=240.0, step=1.0, round=0.001,
                                tooltip="Frames a second of the film; the socket does not tell."),
-                io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face where there are several: 0 is the first."),
+                io.Int.Input("face_index", default=0, min=0, max=99,
+                             tooltip="Which face where there are several: 0 is the first."),
                 capture.policy_input(),
             ],
             outputs=[landmarks_output("The 68 points, in pixels.")],

@@ -17,7 +17,8 @@ MEL = SpeechInput("mel", "last", 80.0, 80, 4)
 def tiny_atom(speech: SpeechInput = MEL, heads: int = 2) -> AToM:
     """Windows of 20 frames, a layer of 32 channels, 5 steps of DDIM."""
     torch.manual_seed(0)
-    sizes = DenoiserConfig(latent_dim=32, ff_size=32, num_layers=1, num_heads=heads, seq_len=20, cond_feature_dim=speech.token_dim)
+    sizes = DenoiserConfig(latent_dim=32, ff_size=32, num_layers=1, num_heads=heads, seq_len=20,
+                           cond_feature_dim=speech.token_dim)
     record = {"preset": "random", "note": "knows nothing"}
     config = AToMConfig(sizes, speech, steps=5, licence="for tests", training=record)
     return AToM(AToMDenoiser(sizes), config, mean_face())

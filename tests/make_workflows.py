@@ -48,7 +48,8 @@ Training shows its progress on the node. Interrupt when you like: running it aga
 The face is followed by the built-in tracker, which is approximate. Interrupt when you like: running it again continues.""",
 }
 WIDTH, GAP, ROW = 340, 80, 30
-PAGE_WIDGETS = {"LoadAudio": [None, None], "LoadVideo": ["image"], "LoadImage": ["image"]}  # player and upload button: only the page knows of them
+# player and upload button: only the page knows of them
+PAGE_WIDGETS = {"LoadAudio": [None, None], "LoadVideo": ["image"], "LoadImage": ["image"]}
 
 
 def page_form(prompt: Mapping[str, Any], info: Mapping[str, Any], note: str) -> dict[str, Any]:

@@ -18,7 +18,8 @@ SPEECH = node("TalkingHead_EncodeSpeech", audio=["sound", 0], encoder="mel")
 ATOM = node("MoDiTalker_LoadAToM", atom_name="tiny.safetensors", precision="auto")
 MOTION = node("MoDiTalker_GenerateMotion", atom=["atom", 0], speech=["speech", 0], portrait=["face", 0], seed=3, steps=0,
               sampler="weights' own", guidance=-1.0, silence_gate=True, clip=-1.0, eta=-1.0, overlap=-1)
-IMPORT = node("MoDiTalker_ImportAToM", checkpoint="atom.pt", weights="raw", mean_face="built-in", heads=8, name="mine", half=False)
+IMPORT = node("MoDiTalker_ImportAToM", checkpoint="atom.pt", weights="raw", mean_face="built-in", heads=8, name="mine",
+              half=False)
 ALIGN = node("MoDiTalker_AlignMotion", motion=["motion", 0], start_frame=0)
 
 
@@ -28,7 +29,8 @@ def changed(entry: dict, **inputs) -> dict:
 
 def buzz(seconds: float) -> Sound:
     time = np.arange(round(seconds * 16000)) / 16000
-    return Sound((0.3 * np.sign(np.sin(2 * np.pi * 120 * time)) * (np.sin(2 * np.pi * 3 * time) > 0))[None].astype(np.float32), 16000)
+    wave = 0.3 * np.sign(np.sin(2 * np.pi * 120 * time)) * (np.sin(2 * np.pi * 3 * time) > 0)
+    return Sound(wave[None].astype(np.float32), 16000)
 
 
 @pytest.fixture

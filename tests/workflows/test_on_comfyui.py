@@ -230,8 +230,8 @@ def test_an_atom_is_imported_and_trained(real):
                   half=True),
         "2": node("TalkingHead_MotionDataset", source="synthetic subject", name="few", encoder="mel", people=2, seconds=3.0,
                   captured=False, seed=1, videos="", face_index=0, order="largest"),
-        "3": node("MoDiTalker_TrainAToM", dataset=["2", 0], preset="demo", steps=0.001, seed=0, name="trained", resume=True, batch=2,
-                  accumulation=1, licence="for tests"),
+        "3": node("MoDiTalker_TrainAToM", dataset=["2", 0], preset="demo", steps=0.001, seed=0, name="trained", resume=True,
+                  batch=2, accumulation=1, licence="for tests"),
         "4": node("PreviewAny", source=["3", 2]),
     }
     events, history = run(real, prompt)
