@@ -33,8 +33,8 @@ class EncodeSpeech(io.ComfyNode):
                                tooltip="Speech. Any sample rate; channels are averaged (hubert reads the first); the first item "
                                        "of a batch is used."),
                 io.Combo.Input("encoder", options=ENCODERS, default="mel",
-                               tooltip="How the sound is read. It must be the encoder the avatar was trained with; the demo "
-                                       "avatar's is mel. hubert needs a model folder."),
+                               tooltip="How the sound is read. It must be the encoder that the avatar or AToM was trained with; "
+                                       "that of the demo weights is mel. hubert needs a model folder."),
                 *hubert_inputs(),
             ],
             outputs=[speech_output()],
