@@ -176,13 +176,14 @@ def report(rows: list[dict], args: argparse.Namespace) -> str:
              f"{args.plain_steps}`.", "",
              "One window of 6.24 s, random weights, guidance 2. The original took "
              f"{ORIGINAL} CPU s (its own measurement, another day); the plain twin is measured here, over {args.plain_steps} of "
-             "its 50 steps.", "", "| threads | what | CPU s | wall s | wanted, CPU s | plain twin / this |", "|---|---|---|---|---|---|"]
+             "its 50 steps.", "", "| threads | what | CPU s | wall s | wanted, CPU s | plain twin / this |",
+             "|---|---|---|---|---|---|"]
     for row in rows:
         ways = (("50 steps, as published", "ours", verdict(row["ours"], WANTED)),
                 (f"{FAST.sampler}, {FAST.steps} steps", "fast", verdict(row["fast"], WANTED_FAST)), ("plain twin, 50 steps", "plain", ""))
-        lines += [f"| {row['threads']} | {what} | {row[key]:.2f} | {row[key + ', wall']:.2f} | {wanted} | {row['plain'] / row[key]:.2f} |"
-                  for what, key, wanted in ways]
-    lines += ["", *(f"{row['threads']} threads: largest relative difference of ours and the twin {row['difference']:.1e}; one "
+        lines += [f"| {row['threads']} | {what} | {row[key]:.2f} | {row[key + ', wall']:.2f} | {wanted} | "
+                  f"{row['plain'] / row[key]:.2f} |" for what, key, wanted in ways]
+    lines += ["", *(f"- {row['threads']} thread(s): largest relative difference of ours and the twin {row['difference']:.1e}; one "
                     f"1024 x 1024 product ran at {row['gflops']:.0f} GFLOP/s of CPU time." for row in rows)]
     return "\n".join(lines) + "\n"
 

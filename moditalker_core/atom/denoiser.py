@@ -39,7 +39,7 @@ class Moment:
     """What one diffusion step says to the layers; n samples."""
 
     films: tuple[tuple[tuple[Tensor, Tensor], ...], ...]  # per layer three of (scale, shift), each [n, 1, C]
-    tokens: tuple[tuple[Memory, Memory], ...]  # per layer: the time tokens behind the audio tokens, and as the first; [n, H, 2, d]
+    tokens: tuple[tuple[Memory, Memory], ...]  # per layer: the time tokens behind the audio tokens, and first; [n, H, 2, d]
 
 
 class FiLM(nn.Linear):
