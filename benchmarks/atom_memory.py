@@ -91,8 +91,8 @@ def report(args: argparse.Namespace, found: list[dict]) -> str:
     rows = (("CPU s a frame", "cpu", 4, SLOWER), ("wall s a frame", "wall", 4, None), ("peak memory, MiB", "peak", 0, LARGER))
     lines = ["# Time and memory of AToM over the length of speech", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/atom_memory.py "
-             f"--weights {args.weights.name} --seconds {args.seconds[0]:g} {args.seconds[1]:g} --repeats {args.repeats}`; {args.threads} "
-             f"thread(s), from the sound to the motion, {short['frames']} and {long['frames']} frames.", "",
+             f"--weights {args.weights.name} --seconds {args.seconds[0]:g} {args.seconds[1]:g} --repeats {args.repeats}`; "
+             f"{args.threads} thread(s), from the sound to the motion, {short['frames']} and {long['frames']} frames.", "",
              f"| figure | {args.seconds[0]:g} s | {args.seconds[1]:g} s | ratio | wanted |", "|---|---|---|---|---|"]
     for name, key, digits, bound in rows:
         ratio = long[key] / short[key]

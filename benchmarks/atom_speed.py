@@ -180,11 +180,12 @@ def report(rows: list[dict], args: argparse.Namespace) -> str:
              "|---|---|---|---|---|---|"]
     for row in rows:
         ways = (("50 steps, as published", "ours", verdict(row["ours"], WANTED)),
-                (f"{FAST.sampler}, {FAST.steps} steps", "fast", verdict(row["fast"], WANTED_FAST)), ("plain twin, 50 steps", "plain", ""))
+                (f"{FAST.sampler}, {FAST.steps} steps", "fast", verdict(row["fast"], WANTED_FAST)),
+                ("plain twin, 50 steps", "plain", ""))
         lines += [f"| {row['threads']} | {what} | {row[key]:.2f} | {row[key + ', wall']:.2f} | {wanted} | "
                   f"{row['plain'] / row[key]:.2f} |" for what, key, wanted in ways]
-    lines += ["", *(f"- {row['threads']} thread(s): largest relative difference of ours and the twin {row['difference']:.1e}; one "
-                    f"1024 x 1024 product ran at {row['gflops']:.0f} GFLOP/s of CPU time." for row in rows)]
+    lines += ["", *(f"- {row['threads']} thread(s): largest relative difference of ours and the twin {row['difference']:.1e}; "
+                    f"one 1024 x 1024 product ran at {row['gflops']:.0f} GFLOP/s of CPU time." for row in rows)]
     return "\n".join(lines) + "\n"
 
 
