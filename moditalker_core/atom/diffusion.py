@@ -122,6 +122,7 @@ def sample(predict: Callable[[Tensor, Tensor], Tensor], draw: Callable[[int], Te
         if ddim:
             fresh = draw(k + 1) if eta > 0 and k < last else torch.zeros_like(x)
             x = scheduler.step(x0, t, x, eta=eta, use_clipped_model_output=True, variance_noise=fresh).prev_sample
+            x = x0 if k == last else x  # diffusers stops short of the end where the steps do not divide 1000
         else:
             x = scheduler.step(x0, t, x).prev_sample
         if watch is not None:

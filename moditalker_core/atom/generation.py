@@ -6,6 +6,7 @@ any machine, with the same result. Source of the pieces: spec/moditalker.md 2.5,
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Iterator
 
@@ -29,6 +30,7 @@ from .noise import frame_noise
 from .preview import FacePreview
 
 ROOM_BEFORE = 0.06  # s before speech that `Speech.silent_frames` already calls speech: there the mouth is freed
+SEEDS = 1 << 64
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,12 @@ class SamplingSettings:
                        eta=config.eta if self.eta is None else self.eta,
                        overlap=min(32, length // 3) if self.overlap is None else self.overlap)
         full = replace(full, eta=0.0) if full.sampler == "ddim0" else full
-        if full.sampler not in SAMPLERS or full.clip < 0 or not 0 <= full.eta <= 1 or full.seed < 0 or full.batch < 1:
-            raise TalkingHeadsError(f"Sampling needs one of {', '.join(SAMPLERS)}, clip and seed >= 0, eta 0..1, batch >= 1",
+        whole = [full.seed, full.steps, full.overlap, full.batch]
+        if (full.sampler not in SAMPLERS or not 0 <= full.clip < math.inf or not math.isfinite(full.guidance)
+                or not 0 <= full.eta <= 1 or any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS
+                or full.batch < 1):
+            raise TalkingHeadsError(f"Sampling needs one of {', '.join(SAMPLERS)}, a finite guidance, clip >= 0, eta 0..1, and as "
+                                    "whole numbers steps, overlap, batch >= 1 and a seed of 0 to 2^64 - 1",
                                     f"{full}", "Correct these settings")
         if not 0 <= full.overlap <= length // 2:
             raise TalkingHeadsError(f"Windows of {length} frames may share 0 to {length // 2}", f"{full.overlap}",
@@ -170,7 +176,11 @@ class _Job:
             figures = {"window": done + len(windows), "windows": len(self.windows)}
             self.report(count, total, figures, preview.picture(x0[0] + face[0].to(x0)))
 
-        return sample(predict, draw, scheduler, eta=chosen.eta, clip=chosen.clip or None, watch=watch).float().cpu()
+        found = sample(predict, draw, scheduler, eta=chosen.eta, clip=chosen.clip or None, watch=watch).float().cpu()
+        if not bool(torch.isfinite(found).all()):
+            raise TalkingHeadsError("AToM's motion must be finite", f"NaN or infinity in {atom.dtype} at guidance "
+                                    f"{chosen.guidance:g}", "Choose fp32 or a guidance nearer to 1; else make the weights again")
+        return found
 
 
 def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float, timesteps: Tensor) -> Any:

@@ -12,7 +12,7 @@ def frame_noise(seed: int, draw: int, start: int, stop: int, width: int) -> Tens
     """Noise of frames `start` to `stop` of one draw.
 
     Args:
-        seed: >= 0, of the whole motion.
+        seed: 0..2^64 - 1, of the whole motion.
         draw: 0 for the sampler's start, k for its k-th step.
         start, stop: frames >= 0.
         width: numbers a frame.
@@ -23,5 +23,6 @@ def frame_noise(seed: int, draw: int, start: int, stop: int, width: int) -> Tens
 
 
 def _block(seed: int, draw: int, block: int, width: int) -> np.ndarray:  # float32 [BLOCK, width]
-    counted = np.random.Philox(key=[seed & 0xFFFFFFFFFFFFFFFF, draw], counter=[0, 0, 0, block])  # by counter: carries no state
+    key = np.array([seed, draw], np.uint64)  # of a list with numbers from 2^63 on numpy would make rounded floats
+    counted = np.random.Philox(key=key, counter=[0, 0, 0, block])  # by counter: carries no state
     return np.random.Generator(counted).standard_normal((BLOCK, width), dtype=np.float32)

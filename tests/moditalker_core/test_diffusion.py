@@ -16,7 +16,8 @@ def test_the_schedule_is_the_published_one():
     assert level.dtype == torch.float32 and len(level) == 1000
     for t, want in ((19, 0.99825), (499, 0.49384), (979, 9.712e-4), (999, 2.43e-9)):
         assert float(level[t]) == pytest.approx(want, rel=1e-3)
-    assert float(diffusion.betas()[0]) == pytest.approx(4.1284e-5, rel=1e-4) and float(diffusion.betas().max()) == pytest.approx(0.999)
+    assert float(diffusion.betas()[0]) == pytest.approx(4.1284e-5, rel=1e-4)
+    assert float(diffusion.betas().max()) == pytest.approx(0.999)
 
 
 def test_published_times_and_the_first_and_last_of_every_sampler():
@@ -79,6 +80,15 @@ def test_published_ddim_step_by_hand():
     sigma = ((1 - now / then) * (1 - then) / (1 - now)).sqrt()
     want = then.sqrt() * x0 + (1 - then - sigma ** 2).sqrt() * direction + sigma * draw(1)
     assert torch.equal(seen[0], draw(0)) and torch.allclose(seen[1], want, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", diffusion.SAMPLERS)
+@pytest.mark.parametrize("steps", [7, 15, 20, 60])  # 7, 15 and 60 do not divide 1000
+def test_the_end_is_the_last_prediction_with_any_number_of_steps(sampler, steps):
+    draw, clean = drawn(3), drawn(4)(0).clamp(-1, 1)
+    noises = [draw(k % 60) for k in range(steps + 1)]
+    found = diffusion.sample(lambda x, t: clean, lambda k: noises[k], diffusion.make_scheduler(sampler, steps))
+    torch.testing.assert_close(found, clean, rtol=0, atol=1e-6)
 
 
 def test_how_many_draws_each_sampler_takes():

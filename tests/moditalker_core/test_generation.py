@@ -108,7 +108,8 @@ def test_mouth_is_closed_in_silence_and_free_elsewhere():
 def test_silence_alone_keeps_the_mouth_shut():
     speech = encode_speech(Sound(np.zeros((1, 32000), np.float32), 16000))
     motion = generate_motion(tiny_atom(), speech, portrait())
-    assert len(motion) == 50 and bool((lip_aperture(motion.points) <= 1.1 * lip_aperture(closed_mouth(portrait().points[0]))).all())
+    closed = lip_aperture(closed_mouth(portrait().points[0]))
+    assert len(motion) == 50 and bool((lip_aperture(motion.points) <= 1.1 * closed).all())
 
 
 def test_cancelling_stops_within_one_step():
@@ -154,11 +155,24 @@ def test_pixels_are_refused():
         generate_motion(tiny_atom(), spoken(0.2), track)
 
 
-@pytest.mark.parametrize("change", [{"steps": 0x10000}, {"sampler": "euler"}, {"eta": 2.0}, {"clip": -1.0}, {"batch": 0}, {"seed": -1},
-                                    {"overlap": T}])
+@pytest.mark.parametrize("change", [{"steps": 0x10000}, {"sampler": "euler"}, {"eta": 2.0}, {"clip": -1.0}, {"batch": 0},
+                                    {"seed": -1}, {"overlap": T}, {"seed": 1 << 64}, {"seed": 0.5}, {"steps": 2.5},
+                                    {"overlap": 1.5}, {"guidance": float("nan")}, {"clip": float("nan")}])
 def test_settings_out_of_range(change):
-    with pytest.raises(TalkingHeadsError):
+    with pytest.raises(TalkingHeadsError, match="Sampling needs|Windows of|with 1 to 1000 steps"):
         generate_motion(tiny_atom(), spoken(0.2), portrait(), SamplingSettings(**change))
+
+
+def test_motion_that_is_not_finite_is_blamed_on_the_weights():
+    atom = tiny_atom(clip=None)
+    torch.nn.init.constant_(atom.denoiser.out.bias, torch.inf)
+    with pytest.raises(TalkingHeadsError, match="AToM's motion must be finite"):
+        generate_motion(atom, spoken(0.2), portrait())
+
+
+def test_every_seed_up_to_64_bits_has_noise_of_its_own():
+    noises = [frame_noise(seed, 0, 0, 2, 4) for seed in (0, 1 << 63, (1 << 63) + 1, (1 << 64) - 1)]
+    assert not any(torch.equal(a, b) for i, a in enumerate(noises) for b in noises[:i])
 
 
 def test_predictions_are_clipped():
