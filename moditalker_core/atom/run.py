@@ -16,7 +16,6 @@ from .attention import Attention
 from .config import DenoiserConfig
 from .denoiser import AToMDenoiser
 from .diffusion import losses, noised
-from .dropout import use_byte_dropout
 from .initial import fresh_denoiser
 from .optim import Ema, make_optimizer, rate_factor
 from .team import Alone
@@ -52,8 +51,6 @@ class Run:
             for part in self.network.modules():
                 if isinstance(part, Attention):
                     part.dropout = config.attention_dropout
-        if device.type == "cpu":
-            use_byte_dropout(self.network)
         self.params = dict(self.network.named_parameters())
         self.optimizer = make_optimizer(config.optimizer, self.params.values(), config.lr, config.weight_decay, config.betas)
         self.average = None if config.ema is None else Ema(self.params, config.ema, config.ema_warm_up)

@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import load_file
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.training_state import optimizer_tensors, restore_optimizer
-from talking_heads.moditalker_core.atom.dropout import ByteDropout
 from talking_heads.moditalker_core.atom.optim import FLOOR, Adan, Ema, make_optimizer, rate_factor
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "moditalker" / "moditalker_atom.safetensors"
@@ -82,15 +81,3 @@ def test_averaged_weights_forget_their_beginning_when_warmed_up():
     assert float(ema.average["w"]) == pytest.approx(1 - 2 / 11) and float(plain.average["w"]) == pytest.approx(1e-4, rel=1e-3)
     ema.update(p, 10 ** 6)
     assert float(ema.average["w"]) == pytest.approx(1 - 2 / 11 * 0.9999, abs=1e-6)
-
-
-def test_byte_dropout_drops_its_share_and_keeps_the_mean():
-    dropout = ByteDropout(0.25).train()
-    torch.manual_seed(0)
-    x = torch.ones(200, 301, requires_grad=True)
-    out = dropout(x)
-    assert float((out == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
-    assert float(out.detach().mean()) == pytest.approx(1, abs=0.01)
-    out.sum().backward()
-    assert torch.equal(x.grad, out.detach()), "what was dropped learns nothing"
-    assert torch.equal(dropout.eval()(x), x)
