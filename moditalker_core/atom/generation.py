@@ -64,8 +64,8 @@ class SamplingSettings:
         if (full.sampler not in SAMPLERS or not 0 <= full.clip < math.inf or not math.isfinite(full.guidance)
                 or not 0 <= full.eta <= 1 or any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS
                 or full.batch < 1):
-            raise TalkingHeadsError(f"Sampling needs one of {', '.join(SAMPLERS)}, a finite guidance, clip >= 0, eta 0..1, and as "
-                                    "whole numbers steps, overlap, batch >= 1 and a seed of 0 to 2^64 - 1",
+            raise TalkingHeadsError(f"Sampling needs one of {', '.join(SAMPLERS)}, a finite guidance, clip >= 0, eta 0..1, and "
+                                    "as whole numbers steps, overlap, batch >= 1, a seed of 0 to 2^64 - 1",
                                     f"{full}", "Correct these settings")
         if not 0 <= full.overlap <= length // 2:
             raise TalkingHeadsError(f"Windows of {length} frames may share 0 to {length // 2}", f"{full.overlap}",
