@@ -125,8 +125,10 @@ def check_state(state: Mapping[str, Tensor], config: DenoiserConfig, name: str, 
 
 
 def spoilt_names(state: Mapping[str, Tensor]) -> list[str]:
-    """Names of tensors that are not floating point or not finite."""
-    return [name for name, value in state.items() if not value.is_floating_point() or not bool(torch.isfinite(value).all())]
+    """Names of tensors that are not floating point, not finite, or no plain numbers (sparse, without storage)."""
+    plain = {name for name, value in state.items() if value.is_floating_point() and value.layout == torch.strided
+             and not value.is_meta}
+    return [name for name, value in state.items() if name not in plain or not bool(torch.isfinite(value).all())]
 
 
 def told(names: list[str], between: str = ", ") -> str:

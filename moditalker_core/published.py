@@ -100,8 +100,9 @@ def read_published(path: str | os.PathLike, weights: str = "raw") -> dict[str, T
     path = Path(path)
     held = _unpickled(path)
     if not isinstance(held, Mapping) or not held:
-        raise FileFormatError("The checkpoint must hold a state dict", f"{path.name} holds a {type(held).__name__}"
-                              f"{'' if held else ', empty'}", _AGAIN)
+        empty = ", empty" if isinstance(held, Mapping) else ""
+        raise FileFormatError("The checkpoint must hold a state dict", f"{path.name} holds a {type(held).__name__}{empty}",
+                              _AGAIN)
     if not set(WEIGHTS.values()) & set(held):
         if weights == "ema":
             raise FileFormatError("For EMA weights the checkpoint must hold an 'ema_state_dict'",
@@ -152,7 +153,7 @@ def config_of_state(state: Mapping[str, Tensor], heads: int = 8, name: str = "th
     Args:
         state: published names. heads: the one size that no tensor tells.
     Raises:
-        FileFormatError: a tensor that tells a size is missing or has another number of dimensions.
+        FileFormatError: a tensor that tells a size is missing or has another number of dimensions, or a layer is missing.
         TalkingHeadsError: no such network can be, `heads` does not divide its width for instance.
     """
     telling = {"null_cond_hidden": 2, "face_null_cond_embed": 3, "cond_encoder.0.linear1.weight": 2, "cond_projection.weight": 2,
@@ -162,9 +163,12 @@ def config_of_state(state: Mapping[str, Tensor], heads: int = 8, name: str = "th
     if lacking or not layers:
         raise FileFormatError("The checkpoint must be an AToM's", f"{name} lacks {told(lacking or ['seqTransDecoder.stack.0'])}; "
                               f"it holds {_names(state)}", _AGAIN)
+    if layers != set(range(len(layers))):
+        raise FileFormatError("The checkpoint's layers must be numbered from 0 without a gap",
+                              f"{name} holds {told([str(number) for number in sorted(layers)])}", _AGAIN)
     return DenoiserConfig(nfeats=state["final_layer.weight"].shape[0], seq_len=state["face_null_cond_embed"].shape[1],
                           latent_dim=state["null_cond_hidden"].shape[1], ff_size=state["cond_encoder.0.linear1.weight"].shape[0],
-                          num_layers=max(layers) + 1, num_heads=heads, cond_feature_dim=state["cond_projection.weight"].shape[1])
+                          num_layers=len(layers), num_heads=heads, cond_feature_dim=state["cond_projection.weight"].shape[1])
 
 
 def network_of_state(published: Mapping[str, Tensor], heads: int = 8,

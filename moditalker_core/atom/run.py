@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator
 import numpy as np
 import torch
 
-from ...media_core.errors import TalkingHeadsError
+from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.training_state import optimizer_tensors, restore_optimizer, strip
 from .attention import Attention
@@ -139,9 +139,18 @@ class Run:
         save_tensors(path, tensors, kind=KIND, version=VERSION, config={"identity": identity, "done": self.done})
 
     def load(self, path: Path, check: Callable[[dict[str, Any]], None]) -> None:
-        """Goes on where `save` left off. `check` is given its identity first, and raises when it is another run's."""
+        """Goes on where `save` left off. `check` is given its identity first, and raises when it is another run's.
+
+        Raises:
+            FileFormatError: no such file, or one that lacks weights.
+        """
         tensors, saved = load_tensors(path, kind=KIND, version=VERSION)
-        check(saved["identity"])
+        check(saved.get("identity", {}))
+        shapes = {k: p.shape for k, p in self.params.items()}
+        for part in ("network.",) if self.average is None else ("network.", "average."):
+            if {k: v.shape for k, v in strip(tensors, part).items()} != shapes:
+                raise FileFormatError("An unfinished training must hold all weights of its network", f"{path.name} does not",
+                                      "Begin anew (resume off)")
         self.network.load_state_dict(strip(tensors, "network."))
         if self.average is not None:
             self.average.average = {k: v.to(self.device) for k, v in strip(tensors, "average.").items()}

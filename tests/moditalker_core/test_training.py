@@ -11,6 +11,7 @@ import torch
 from motion_data import TINY, make_motion_dataset
 from safetensors.torch import load_file
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
+from talking_heads.media_core.files import load_tensors, save_tensors
 from talking_heads.moditalker_core.atom import run as run_module
 from talking_heads.moditalker_core.atom import training
 from talking_heads.moditalker_core.atom.config import octave_base
@@ -225,6 +226,17 @@ def test_a_broken_state_says_so_and_a_new_start_helps(data, trained, tmp_path):
         train_atom(data, path, TINY)
     train_atom(data, path, TINY, resume=False)
     assert same(trained, path)
+
+
+@pytest.mark.parametrize("part", ["network.", "average."])
+def test_a_state_that_lacks_weights_says_so(data, tmp_path, part):
+    run, path = make_run(data), tmp_path / "a.training.safetensors"
+    run.save(path, {})
+    tensors, saved = load_tensors(path, kind=run_module.KIND, version=run_module.VERSION)
+    tensors.pop(next(name for name in tensors if name.startswith(part)))
+    save_tensors(path, tensors, kind=run_module.KIND, version=run_module.VERSION, config=saved)
+    with pytest.raises(FileFormatError, match="all weights"):
+        make_run(data).load(path, lambda came: None)
 
 
 def test_a_saving_that_fails_leaves_the_state_before(data, tmp_path, monkeypatch):
