@@ -90,10 +90,10 @@ def _team(device: str | None) -> tuple[Any, Any]:
     """The processes of this training and where this one computes.
 
     Raises:
-        TalkingHeadsError: WORLD_SIZE is no number.
+        TalkingHeadsError: WORLD_SIZE is no number; no such device.
     """
     from ..moditalker_core.atom.team import Alone, Together
-    from .shim import model_management
+    from .devices import chosen_device
 
     processes = os.environ.get("WORLD_SIZE", "1")  # set by accelerate launch and torchrun
     if not processes.isdecimal():
@@ -101,4 +101,4 @@ def _team(device: str | None) -> tuple[Any, Any]:
     if int(processes) > 1:
         team = Together.join(device)
         return team, team.device
-    return Alone(), device or str(model_management.get_torch_device())
+    return Alone(), str(chosen_device(device))

@@ -103,9 +103,9 @@ def _encoder(options: argparse.Namespace) -> Any:
             raise WorkflowError(f"--layer needs a HuBERT model's folder as --encoder. Got: {options.encoder}. Leave it out.")
         return options.encoder
     from ..media_core.speech import LAST, HubertEncoder
-    from .shim import model_management
+    from .devices import chosen_device
 
-    return HubertEncoder.load(options.encoder, options.device or model_management.get_torch_device(), options.layer or LAST)
+    return HubertEncoder.load(options.encoder, chosen_device(options.device), options.layer or LAST)
 
 
 def _note(info: Mapping[str, Any]) -> str:

@@ -133,4 +133,4 @@ def _models(base_dir: str) -> Iterable[Finding]:
     for what, folder in (("shipped", root / "weights"), ("your", Path(base_dir, "models", "talking_heads"))):
         names = sorted(file.name for file in folder.glob("**/*.safetensors")) if folder.is_dir() else []
         names = [name for name in names if not name.endswith((".training.safetensors", "speech_prior.safetensors"))]
-        yield Finding("ok" if names else "note", f"{what} avatars: {', '.join(names) or 'none'} ({folder})")
+        yield Finding("ok" if names else "note", f"{what} weights: {', '.join(names) or 'none'} ({folder})")

@@ -199,7 +199,7 @@ def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int
     """`talking-heads train avatar`: a data set folder to an avatar file (`out`, .safetensors is added); Ctrl-C keeps what was
     learnt."""
     from ..hmtalker_core import training
-    from .shim import model_management
+    from .devices import chosen_device
 
     out = out if out.endswith(".safetensors") else f"{out}.safetensors"
     line, stopped = ProgressLine(), []
@@ -210,7 +210,7 @@ def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int
         figures = "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in info.items())
         line.show("Training", done, total, figures)
 
-    place = device or str(model_management.get_torch_device())
+    place = str(chosen_device(device))
     try:
         with stoppable(lambda: stopped.append(True)):
             avatar = training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume,

@@ -11,7 +11,7 @@ from ..media_core.errors import Cancelled, TalkingHeadsError
 from .progress_line import ProgressLine, stoppable
 
 OK, INTERRUPTED = 0, 130
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+LANDMARKS = ".safetensors"
 
 
 def add_options(motion: argparse.ArgumentParser) -> None:
@@ -37,11 +37,10 @@ def make_motion(options: argparse.Namespace) -> int:
     from ..moditalker_core.atom.generation import SamplingSettings
     from ..moditalker_core.checkpoints import SHIPPED_ATOM, load_atom
     from ..moditalker_core.pipeline import save_drawn, speak
-    from .shim import model_management
+    from .devices import chosen_device
 
     out = Path(options.out)
-    if out.suffix not in (".safetensors", ".mp4"):
-        raise TalkingHeadsError("The motion must be written to a .safetensors or .mp4 file", f"{out.name}", "Choose another name")
+    _check_names(out, [name for name in (options.sound, options.portrait, options.weights, options.speech) if name])
     line, stopped, started = ProgressLine(), [], time.perf_counter()
 
     def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
@@ -52,7 +51,7 @@ def make_motion(options: argparse.Namespace) -> int:
     try:
         with stoppable(lambda: stopped.append(True)):
             sound, portrait = load_sound(options.sound), _portrait(options.portrait)
-            atom = load_atom(options.weights or SHIPPED_ATOM, options.device or model_management.get_torch_device())
+            atom = load_atom(options.weights or SHIPPED_ATOM, chosen_device(options.device))
             settings = SamplingSettings(options.sampler, options.steps, options.guidance, seed=options.seed, gate=options.gate)
             speech = None if options.speech is None else Speech.load(options.speech)
             motion = speak(atom, sound, portrait, settings, speech=speech, report=report)
@@ -69,6 +68,21 @@ def make_motion(options: argparse.Namespace) -> int:
     return OK
 
 
+def _check_names(out: Path, given: list[str]) -> None:
+    """What is written is no other kind of file, and replaces none of what is read.
+
+    Raises:
+        TalkingHeadsError: it would.
+    """
+    if out.suffix not in (LANDMARKS, ".mp4"):
+        raise TalkingHeadsError("The motion must be written to a .safetensors or .mp4 file", f"{out.name}", "Choose another name")
+    written = {file.resolve() for file in (out, out.with_suffix(LANDMARKS))}
+    for name in given:
+        if Path(name).resolve() in written:
+            raise TalkingHeadsError("What is written must not replace what is read", f"{out.name} would replace {name}",
+                                    "Choose another name")
+
+
 def _portrait(path: str) -> Any:
     """uint8 [H, W, 3] of a picture, or a saved track.
 
@@ -77,14 +91,14 @@ def _portrait(path: str) -> Any:
     """
     from ..media_core.motion import LandmarkTrack
 
-    if not path.lower().endswith(PICTURES):
+    if path.lower().endswith(LANDMARKS):
         return LandmarkTrack.load(path)
     import numpy as np
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))  # phones note how they were held
     except (OSError, UnidentifiedImageError) as error:
         raise TalkingHeadsError("The portrait must be a picture that can be read", f"{path}: {error}",
                                 "Give a PNG or JPEG, or landmarks saved as .safetensors") from error

@@ -119,9 +119,10 @@ def portrait_landmarks(image: np.ndarray, *, face_index: int = 0, order: str = "
     finder = PointFinder(WEIGHTS if weights is None else weights)
     found = _faces(image, finder, order, mask, None)
     if len(found) <= face_index:
-        raise TalkingHeadsError(f"The picture must show at least {face_index + 1} upright, frontal face(s)",
-                                f"{len(found)} found",
-                                "Crop closer to the face, turn it upright, or choose a smaller face index")
+        wanted = f"{face_index + 1} upright, frontal faces" if face_index else "an upright, frontal face"
+        remedy = ", or choose a smaller face index" if face_index else ""
+        raise TalkingHeadsError(f"The picture must show {wanted}", f"{len(found) or 'none'} found",
+                                f"Crop closer to the face, or turn it upright{remedy}")
     return FaceFrame(*finder.careful(image, found[face_index].points))
 
 

@@ -46,3 +46,40 @@ def test_a_picture_without_a_face_leaves_nothing(files, capsys):
 def test_wrong_files_are_told(files, capsys, portrait, out, word):
     assert run(files, portrait, out) == 1 and word in capsys.readouterr().err
     assert not (files / out).exists()
+
+
+def test_a_picture_is_turned_as_its_camera_was_held(tmp_path):
+    """A phone writes the sensor's rows and notes the turn."""
+    from talking_heads.host.motion_jobs import _portrait
+
+    upright = np.zeros((40, 60, 3), np.uint8)
+    upright[:20] = 255
+    turned = Image.fromarray(np.ascontiguousarray(np.rot90(upright)))
+    exif = turned.getexif()
+    exif[0x112] = 6  # to be shown a quarter turn clockwise
+    turned.save(tmp_path / "phone.png", exif=exif)
+    np.testing.assert_array_equal(_portrait(str(tmp_path / "phone.png")), upright)
+
+
+@pytest.mark.parametrize("ending", ["tiff", "gif"])
+def test_any_picture_is_a_portrait(tmp_path, ending):
+    from talking_heads.host.motion_jobs import _portrait
+
+    Image.new("RGB", (30, 20), (255, 255, 255)).save(tmp_path / f"face.{ending}")
+    assert _portrait(str(tmp_path / f"face.{ending}")).shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("portrait, out", [("face.safetensors", "face.safetensors"), ("face.safetensors", "face.mp4"),
+                                           ("face.safetensors", "tiny.mp4")])
+def test_what_is_read_is_never_replaced(files, capsys, portrait, out):
+    """Also not by the motion that a film gets beside it."""
+    before = {path.name: path.read_bytes() for path in files.iterdir()}
+    assert run(files, portrait, out, "--steps", "1") == 1
+    assert "replace" in capsys.readouterr().err and {path.name: path.read_bytes() for path in files.iterdir()} == before
+
+
+@pytest.mark.parametrize("device", ["banana", "cuda:99"])
+def test_a_device_that_is_not_there(files, capsys, device):
+    assert run(files, "face.safetensors", "out.mp4", "--device", device) == 1
+    told = capsys.readouterr().err
+    assert "device" in told and device in told and "Got:" in told and "Error:" not in told
