@@ -88,7 +88,7 @@ def peak() -> float:
 
 def report(args: argparse.Namespace, found: list[dict]) -> str:
     short, long = found
-    rows = (("CPU s a frame", "cpu", 4, SLOWER), ("wall s a frame", "wall", 4, None), ("peak memory, MiB", "peak", 0, LARGER))
+    rows = (("CPU s a frame", "cpu", 5, SLOWER), ("wall s a frame", "wall", 5, None), ("peak memory, MiB", "peak", 0, LARGER))
     lines = ["# Time and memory of AToM over the length of speech", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/atom_memory.py "
              f"--weights {args.weights.name} --seconds {args.seconds[0]:g} {args.seconds[1]:g} --repeats {args.repeats}`; "

@@ -115,7 +115,7 @@ def figures(atom: AToM, threads: int, args: argparse.Namespace) -> dict[str, flo
     ways = {"ours": lambda: generate_motion(atom, speech, portrait),
             "fast": lambda: generate_motion(atom, speech, portrait, FAST),
             "plain": lambda: plain_steps(plain, args.plain_steps)}
-    atom.denoiser(*inputs(config))  # warms up
+    atom.denoiser(*inputs(config)), make_scheduler(config.sampler, config.steps)  # warms up, imports
     for _ in range(args.repeats):
         for name, way in ways.items():
             share = config.steps / args.plain_steps if name == "plain" else 1.0
