@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from .errors import TalkingHeadsError
-from .face.geometry import MIRROR, OUTER_CORNERS
+from .face.geometry import MIRROR, OUTER_CORNERS, STILLEST
 from .face.mean_face import MeanFace
 
 INNER_PAIRS = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip, facing one another
 CHIN, NOSE_BASE = 8, 33
 JAW_AND_MOUTH = (*range(17), *range(48, 68))
 REGIONS = ("all", "mouth", "upper")
-_RIGID = [0, 16, *range(27, 36), 36, 39, 42, 45]  # hardly moved by expression, and by nothing here
+_RIGID = list(STILLEST)  # nothing here moves them
 CLOSED = 0.02  # of the outer eye corners' distance, 1.8 mm: a mouth no further open counts as closed
 _RESTING = 0.05  # share of a film's frames, those with the smallest lip aperture, that show the mouth at rest
 _FLAT = 1e-3  # of the largest extent: a depth below this is none

@@ -13,6 +13,7 @@ JAW, BROWS, NOSE = slice(0, 17), slice(17, 27), slice(27, 36)
 EYES, MOUTH, INNER_LIPS = slice(36, 48), slice(48, 68), slice(60, 68)
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)  # the person's right is the picture's left
 FEATURES = slice(17, 68)  # all but the jaw
+STILLEST = (0, 16, *range(27, 36), 36, 39, 42, 45)  # of RIGID those that lie on the face mesh and no edit moves
 RIGID = (0, 1, 2, 14, 15, 16, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45)  # hardly moved by expression
 OUTER_CORNERS = (36, 45)
 

@@ -16,12 +16,12 @@ from ..subject.parameters import INDEX, PARAMS
 from ..subject.portrait import load
 from ..subject.rig import Rig
 from ..subject.triangulate import face_triangles
+from .geometry import STILLEST
 
 POINTS = 478
 IRISES = ((469, 470, 471, 472), (474, 475, 476, 477))  # rings of the subject's right and left eye; 468 and 473 their middles
 NOSE_LINES = ((168, 6, 197, 195, 5, 4, 1, 19, 94, 2), (98, 97, 2, 326, 327, 294, 278, 344, 440, 275, 4, 45, 220, 115, 48, 64, 98))
 _FOREHEAD = (10, 338, 297, 332, 284, 251, 109, 67, 103, 54, 21, 162, 151)  # keep the place that the rigid points give them
-_RIGID = [0, 16, *range(27, 36), 36, 39, 42, 45]  # of the 68
 _HALF_OPEN = {"la": 8.0, "jaw": 7.0}  # lips apart, so that the upper and the lower one have places of their own
 _KNOT = (0, .6, 1, 2, 2.5, 3, 4, 5, 6, 6.5, 7, 8)  # where the mesh points of half a jaw lie between its 9, from the chin outwards
 _EYE_SPAN, _EYES_AT = 8.89, np.array([0, 2.66, 3.17])  # cm, the landmarker's metric head: outer eye corners apart, their middle
@@ -40,7 +40,7 @@ class MeshFill:
             open_[INDEX[name]] = value
         self.mesh = np.vstack([rig.mesh(open_)[:SKIN], rig.rest[SKIN:POINTS]])  # [478, 3] x right, y down, z away
         self.photo = points  # [478, 3] the portrait's own, for the triangles
-        self._rigid = to_68(self.mesh)[_RIGID]
+        self._rigid = to_68(self.mesh)[list(STILLEST)]
         self._known = [*JAW_LINE, *POINTS_17_TO_67, *_FOREHEAD]
         self._follow = _spline(self.mesh, self._known)  # [478, known]
 
@@ -58,7 +58,7 @@ class MeshFill:
 
     def placement(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # [68, 2] px -> [3, 3], [3]
         """The affine map `mesh @ linear + shift` that brings the rigid points nearest, its third column (depth) as in a turn."""
-        source, target = self._rigid, points[_RIGID]
+        source, target = self._rigid, points[list(STILLEST)]
         middle, there = source.mean(0), target.mean(0)
         flat = np.linalg.lstsq(source - middle, target - there, rcond=1e-6)[0]  # [3, 2]
         normal = np.cross(flat[:, 0], flat[:, 1])

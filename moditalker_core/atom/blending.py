@@ -7,6 +7,8 @@ from typing import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from ...media_core.mouth import smooth_step
+
 RETURN = 0.4  # share of the overlap that is thrown away when windows begin at the initial face (reference "first")
 
 
@@ -21,8 +23,7 @@ class Window:
 
     def weight(self, frames: Tensor) -> Tensor:  # [n] -> [n], 0..1
         """A smooth step from 0 at `fade` to 1 at `full`."""
-        x = ((frames - self.fade + 0.5) / max(self.full - self.fade, 1)).clamp(0, 1)
-        return x * x * (3 - 2 * x)
+        return smooth_step((frames - self.fade + 0.5) / max(self.full - self.fade, 1))
 
 
 def window_plan(frames: int, length: int, overlap: int, returns: bool) -> list[Window]:

@@ -97,7 +97,9 @@ class SpeechInput:
         rows = first[:, None] + torch.arange(self.stack)
         inside = (rows >= 0) & (rows < len(speech.features))
         picked = speech.features[rows.clamp(0, len(speech.features) - 1)].float()
-        return torch.where(inside[..., None], picked, speech.silence_row()).flatten(1)
+        if not bool(inside.all()):  # silence is looked for in the whole sound: not for every window
+            picked = torch.where(inside[..., None], picked, speech.silence_row())
+        return picked.flatten(1)
 
 
 @dataclass(frozen=True)
