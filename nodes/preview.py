@@ -34,6 +34,9 @@ class PreviewLandmarks(io.ComfyNode):
                 sockets.FaceTrack.Input("face_track", optional=True, tooltip="A face track instead of landmarks."),
                 io.Image.Input("images", optional=True,
                                tooltip="Frames to draw over: as many as landmarks, or one for all. Without them: black."),
+                io.Int.Input("longest", default=0, min=0, max=16384, step=16, optional=True,
+                             tooltip="Larger images are shrunk until their longer side has so many pixels, and sides become even "
+                                     "numbers, as films need them; 0 leaves images as they are."),
             ],
             outputs=[
                 io.Image.Output("images", display_name="images", tooltip="The pictures with the points."),
@@ -43,19 +46,20 @@ class PreviewLandmarks(io.ComfyNode):
 
     @classmethod
     def execute(cls, size: int, start_frame: int, frame_count: int, dots: bool, landmarks: Any = None, face_track: Any = None,
-                images: Any = None) -> io.NodeOutput:
+                images: Any = None, longest: int = 0) -> io.NodeOutput:
         import numpy as np
 
         from ..media_core.face.draw import draw_landmarks, picture_points
 
         track, known = _landmarks(landmarks, face_track, images)
-        shape = _black_size(track, size) if images is None else tuple(images.shape[1:3])
+        shape = _black_size(track, size) if images is None else _fitted(tuple(images.shape[1:3]), longest)
         stop = bridge.checked_stop(len(track), start_frame, frame_count)
         points, report = picture_points(track, shape), bridge.NodeReport()
-        (out,) = bridge.empty_images(stop - start_frame, *shape, (3,), "Set frame_count, or draw smaller pictures")
+        (out,) = bridge.empty_images(stop - start_frame, *shape, (3,), "Set frame_count, or a smaller size (longest, over images)")
+        below = np.zeros((*shape, 3), np.uint8) if images is None else _picture(images, start_frame, shape)
         for row, i in enumerate(range(start_frame, stop)):
-            frame = None if images is None else images[min(i, len(images) - 1)][None]
-            below = np.zeros((*shape, 3), np.uint8) if frame is None else next(films.pixels(frame))
+            if row and images is not None and len(images) > 1:
+                below = _picture(images, i, shape)
             drawn = draw_landmarks(below, points[i], dots) if known is None or known[i] else below
             out[row] = films.floats(drawn)
             report(row + 1, len(out), {"frame": i}, drawn)
@@ -128,8 +132,26 @@ def _black_size(track: Any, size: int) -> tuple[int, int]:
     """(H, W) of pictures on black, in the proportions of the track's own."""
     if track.image_size is None:
         return size, size
-    scale = size / max(track.image_size)
-    return tuple(max(1, round(edge * scale)) for edge in track.image_size)
+    return _even(track.image_size, size / max(track.image_size))
+
+
+def _fitted(shape: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(H, W) of pictures drawn over images of that shape; 0: theirs."""
+    return _even(shape, min(1.0, longest / max(shape))) if longest else shape
+
+
+def _even(shape: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Scaled and even: H.264 takes no other pictures."""
+    return tuple(max(2, 2 * int(edge * scale / 2 + 1e-6)) for edge in shape)
+
+
+def _picture(images: Any, i: int, shape: tuple[int, int]) -> Any:  # uint8 [H, W, 3]
+    """Image i, or the last one, in that size."""
+    import cv2
+
+    i = min(i, len(images) - 1)
+    picture = next(films.pixels(images[i:i + 1]))
+    return picture if picture.shape[:2] == shape else cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_AREA)
 
 
 NODES = (PreviewLandmarks, PreviewCurves)

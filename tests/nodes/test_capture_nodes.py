@@ -207,6 +207,24 @@ def test_previews(host, base):
     assert "0 to 29" in failure(host.run({"film": FILM, "track": TRACK, "black": late, "k": keep("black")}))
 
 
+def test_a_preview_fits_into_a_film(host, base, given):
+    """A camera's picture is shrunk on request, an odd one made even: the points with it."""
+    from talking_heads.media_core.motion import LandmarkTrack
+
+    points = torch.tensor([[50.0, 50.0, 0.0]]) + 10 * torch.randn(68, 3, generator=torch.Generator().manual_seed(0))
+    given["points"] = LandmarkTrack(points[None], 25.0, "pixels", (203, 101))
+    given["photo"] = torch.zeros(1, 203, 101, 3)
+    kept = collector(host)
+    look = node("TalkingHead_PreviewLandmarks", size=64, start_frame=0, frame_count=0, dots=False, landmarks=["points", 0])
+    over = changed(look, images=["photo", 0])
+    ok(host.run({"points": give("points"), "photo": give("photo"), "black": look, "own": over, "shrunk": changed(over, longest=96),
+                 "even": changed(over, longest=1024), **{f"k{name}": keep(name) for name in ("black", "own", "shrunk", "even")}}))
+    shapes = {tuple(value.shape[1:3]): value for value in kept}
+    assert set(shapes) == {(64, 30), (203, 101), (96, 46), (202, 100)}
+    row = [float(picture[0].amax(-1).nonzero().float().mean(0)[0] / size[0]) for size, picture in shapes.items()]
+    assert max(row) - min(row) < 0.03, "drawn at the same place of the picture"
+
+
 def test_a_preview_needs_something_to_show(host, base):
     for kind, more in (("TalkingHead_PreviewLandmarks", {"size": 64, "start_frame": 0, "frame_count": 0, "dots": True}),
                        ("TalkingHead_PreviewCurves", {"units": "all", "width": 640, "strip": 44})):
