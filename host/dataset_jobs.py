@@ -21,7 +21,8 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     what = dataset.add_subparsers(dest="what", required=True)
     motion = what.add_parser("motion", parents=[common], help="speech features, canonical landmarks and poses for AToM")
     add = motion.add_argument
-    add("out", metavar="OUT", help="the folder; an interrupted build into it goes on")
+    add("out", metavar="OUT", help="the folder; an interrupted build into it goes on; with other settings, what does "
+        "not fit them any more is removed from it")
     source = motion.add_mutually_exclusive_group(required=True)
     source.add_argument("--videos", metavar="DIR", help="films of people talking (subfolders too, one for each person)")
     source.add_argument("--subject", action="store_true", help="invented people who speak")
