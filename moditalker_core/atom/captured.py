@@ -1,8 +1,9 @@
 """Tracked points of a film to clips: unbroken pieces of one shot, each canonical landmarks and poses, as the capture makes them.
 
 The order is that of media_core/capture (a still square around the face, jaw and nose smoothed, the person's shape fitted, poses
-solved and smoothed, the pose taken off); corners followed by optical flow (`steady`) and action units are left out: the first
-would need every picture twice, the second nobody reads here. Each shot is measured on its own: another may show somebody else.
+solved and smoothed, the pose taken off), but the chin keeps its own movement: smoothing would flatten what AToM is to learn.
+Corners followed by optical flow (`steady`) and action units are left out: the first would need every picture twice, the second
+nobody reads here. Each shot is measured on its own: another may show somebody else.
 """
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from ...media_core.motion import AU_NAMES, ExpressionTrack, LandmarkTrack, PoseT
 
 SHORTEST = 1.0  # s of a piece worth keeping
 GAP = 0.2       # s without a face that is bridged
+CHIN = slice(4, 13)  # jaw points that speech moves
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,11 @@ def measured(known: RawTrack, first: int, stop: int, size: int) -> Piece:
     """One piece without cuts and unknown frames, pose taken off."""
     points = known.points[first:stop]
     crop = frame_face(points, known.image_size, size)
-    squared = smooth_points(crop.to_crop(points).astype(np.float32), known.fps)
-    part = RawTrack(squared, known.confidence[first:stop], (size, size), known.fps)
+    seen = crop.to_crop(points).astype(np.float32)
+    part = RawTrack(smooth_points(seen, known.fps), known.confidence[first:stop], (size, size), known.fps)
     unknown = ExpressionTrack(torch.full((stop - first, len(AU_NAMES)), torch.nan), known.fps)
     track = measure(part, expression=unknown)
-    return Piece(first, stop, canonical_landmarks(track), track.pose, crop.to_dict())
+    whole = track.landmarks.points.clone()
+    whole[:, CHIN, :2] = torch.from_numpy(seen[:, CHIN])
+    speaking = replace(track, landmarks=track.landmarks.with_data(whole))
+    return Piece(first, stop, canonical_landmarks(speaking), track.pose, crop.to_dict())
