@@ -1,6 +1,7 @@
 """What an AToM checkpoint says about itself: sizes of its network, the speech it listens to, how it wants to be sampled."""
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Mapping
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from ...media_core.audio import FPS
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.speech import Speech
+from .diffusion import SAMPLERS, STEPS
 
 TOKENS_PER_FRAME = 2
 REFERENCES = ("first", "any")
@@ -56,8 +58,6 @@ def octave_base(width: int, steps: int | None = None) -> float:
     With two tokens a frame, matching a frame to its sound asks for rotations at half the rate; only then are there any that
     match exactly. Our choice, for networks too small to learn around it; None takes the nearest to the published 10000.
     """
-    import math
-
     steps = max(1, round(width * math.log(2) / (2 * math.log(10000)))) if steps is None else steps
     return 2.0 ** (width / (2 * steps))
 
@@ -102,6 +102,18 @@ class SpeechInput:
         return picked.flatten(1)
 
 
+def check_sampling(sampler: str, steps: int, eta: float, guidance: float, clip: float | None) -> None:
+    """What a file says of its sampling must be possible, long before it is sampled.
+
+    Raises:
+        TalkingHeadsError: it is not.
+    """
+    if (sampler not in SAMPLERS or type(steps) is not int or not 1 <= steps <= STEPS or not 0 <= eta <= 1
+            or not math.isfinite(guidance) or (clip is not None and not 0 < clip < math.inf)):
+        raise TalkingHeadsError(f"Sampling needs one of {', '.join(SAMPLERS)}, 1 to {STEPS} steps, eta 0..1, a finite guidance, "
+                                "and a clip above 0 or none", f"{sampler}, {steps}, {eta}, {guidance}, {clip}", "Correct them")
+
+
 @dataclass(frozen=True)
 class AToMConfig:
     """A whole checkpoint's description."""
@@ -119,9 +131,10 @@ class AToMConfig:
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
 
     def __post_init__(self) -> None:
-        if self.reference not in REFERENCES or not self.fps > 0 or (self.clip is not None and not self.clip > 0):
-            raise TalkingHeadsError("An AToM needs a reference 'first' or 'any', and fps and clip above 0",
-                                    f"{self.reference}, {self.fps}, {self.clip}", "Correct them")
+        if self.reference not in REFERENCES or not self.fps > 0:
+            raise TalkingHeadsError("An AToM needs a reference 'first' or 'any', and fps above 0",
+                                    f"{self.reference}, {self.fps}", "Correct them")
+        check_sampling(self.sampler, self.steps, self.eta, self.guidance, self.clip)
         if self.speech.token_dim != self.denoiser.cond_feature_dim:
             raise TalkingHeadsError("An audio token must have the network's cond_feature_dim numbers",
                                     f"{self.speech.token_dim} and {self.denoiser.cond_feature_dim}", "Correct one of them")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...media_core.errors import TalkingHeadsError
 
 ADAN_BETAS = (0.02, 0.08, 0.01)  # shares of the new: of the gradient, of its change, of their square
-ADAM_BETAS = (0.9, 0.999)
+USUAL_BETAS = {"adan": ADAN_BETAS, "adamw": (0.9, 0.999)}
 EPS = 1e-8
 FLOOR = 0.01  # share of the rate a cosine ends at
 
@@ -88,9 +88,9 @@ def make_optimizer(name: str, params: Iterable[nn.Parameter], lr: float, weight_
         TalkingHeadsError: another name.
     """
     if name == "adan":
-        return Adan(params, lr, betas or ADAN_BETAS, EPS, weight_decay)
+        return Adan(params, lr, betas or USUAL_BETAS[name], EPS, weight_decay)
     if name == "adamw":
-        return torch.optim.AdamW(params, lr, tuple(betas or ADAM_BETAS), EPS, weight_decay, fused=True)
+        return torch.optim.AdamW(params, lr, tuple(betas or USUAL_BETAS[name]), EPS, weight_decay, fused=True)
     raise TalkingHeadsError("The optimizer must be 'adan' or 'adamw'", f"'{name}'", "Choose one of those")
 
 

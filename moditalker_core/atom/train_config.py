@@ -5,14 +5,16 @@ lies between: for one graphics card.
 """
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Mapping
 
 from ...media_core.errors import TalkingHeadsError
-from .config import REFERENCES, DenoiserConfig, octave_base
+from .config import REFERENCES, DenoiserConfig, check_sampling, octave_base
 from .config import _known as known_fields
+from .optim import USUAL_BETAS
 
-PRECISIONS, SCHEDULES, OPTIMIZERS = ("fp32", "bf16"), ("constant", "cosine"), ("adan", "adamw")
+PRECISIONS, SCHEDULES, OPTIMIZERS = ("fp32", "bf16"), ("constant", "cosine"), tuple(USUAL_BETAS)
 FREE = ("accumulation", "save_every", "val_every", "log_every", "clip", "guidance", "sampler", "sampler_steps",
         "eta")  # do not change what is learnt, so they may change between a run and its continuation
 
@@ -63,9 +65,15 @@ class TrainConfig:
             _require(getattr(self, name) in known, f"{name} must be one of {', '.join(known)}", f"'{getattr(self, name)}'")
         shares = {name: getattr(self, name) for name in ("cond_drop", "mirror")} | ({} if self.ema is None else {"ema": self.ema})
         _require(all(0 <= share <= 1 for share in shares.values()), "Shares must lie in 0..1", f"{shares}")
-        _require(self.lr > 0 and self.weight_decay >= 0 and self.voice >= 0,
+        _require(0 < self.lr < math.inf and self.weight_decay >= 0 and self.voice >= 0,
                  "lr must be above 0, weight_decay and voice not below", f"{self.lr}, {self.weight_decay}, {self.voice}")
         _require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip must be above 0", f"{self.gradient_clip}")
+        _require(self.attention_dropout is None or 0 <= self.attention_dropout < 1, "attention_dropout must lie in 0..1",
+                 f"{self.attention_dropout}")
+        count = len(USUAL_BETAS[self.optimizer])
+        _require(self.betas is None or len(self.betas) == count and all(0 <= beta < 1 for beta in self.betas),
+                 f"betas of {self.optimizer} must be {count} numbers in 0..1", f"{self.betas}")
+        check_sampling(self.sampler, self.sampler_steps, self.eta, self.guidance, self.clip)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable; `from_dict` takes it back."""

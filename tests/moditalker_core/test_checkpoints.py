@@ -78,6 +78,7 @@ CHANGES = {
     "also colour": lambda tensors, config: config.update({"colour": 1}),
     "lacks layers.2": lambda tensors, config: config["denoiser"].update({"num_layers": 3}),
     "num_heads": lambda tensors, config: config["denoiser"].update({"num_heads": 3}),
+    "Sampling needs": lambda tensors, config: config.update({"sampler": "euler"}),
     "describe an AToM": lambda tensors, config: config.update({"denoiser": 5}),
 }
 

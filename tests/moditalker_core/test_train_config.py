@@ -12,7 +12,7 @@ from talking_heads.moditalker_core.atom.train_config import TrainConfig, preset,
 
 @pytest.mark.parametrize("name", ["demo", "standard", "published"])
 def test_presets_survive_json(name):
-    config = replace(preset(name), betas=(0.1, 0.2, 0.3))
+    config = replace(preset(name), optimizer="adan", betas=(0.1, 0.2, 0.3))
     assert config.preset == name and TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert preset(name) == presets()[name]
 
@@ -36,7 +36,10 @@ def test_what_does_not_change_the_weights_is_no_part_of_a_run_s_identity():
     ({"steps": 0}, "whole numbers"), ({"batch": 2.5}, "whole numbers"), ({"warm_up": -1}, "whole numbers"),
     ({"optimizer": "sgd"}, "adan, adamw"), ({"precision": "fp16"}, "fp32, bf16"), ({"reference": "last"}, "first, any"),
     ({"schedule": "linear"}, "constant, cosine"), ({"cond_drop": 1.5}, "0..1"), ({"lr": 0}, "lr"), ({"gradient_clip": 0}, "clip"),
-    ({"lr": float("nan")}, "lr"),
+    ({"lr": float("nan")}, "lr"), ({"betas": (0.9,)}, "2 numbers"), ({"optimizer": "adan", "betas": (0.9, 0.99)}, "3 numbers"),
+    ({"attention_dropout": 1.0}, "attention_dropout"), ({"sampler": "euler"}, "Sampling needs"),
+    ({"sampler_steps": 0}, "Sampling needs"), ({"eta": 2.0}, "Sampling needs"), ({"clip": 0.0}, "Sampling needs"),
+    ({"guidance": float("nan")}, "Sampling needs"),
 ])
 def test_values_that_make_no_sense_are_refused(changes, words):
     with pytest.raises(TalkingHeadsError, match=words):
