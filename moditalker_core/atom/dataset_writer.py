@@ -64,8 +64,9 @@ class ShardWriter:
         if not (index.get("kind") == KIND or (self.folder / REQUEST).is_file()) and self._occupied():
             raise TalkingHeadsError("The folder for a motion data set must be new, empty or a motion data set",
                                     f"{self.folder} holds other files", "Choose another folder")
+        begun = any((self.folder / SHARDS).glob("*.safetensors"))  # an order of which nothing was made does not bind the folder
         kind = read_json(self.folder / REQUEST).get("kind", self.request["kind"])
-        if kind != self.request["kind"]:
+        if begun and kind != self.request["kind"]:
             raise TalkingHeadsError(f"The folder must be new, or hold a motion data set made from {self.request['kind']} too",
                                     f"{self.folder} holds one made from {kind}", "Choose another folder")
         with writing(self.folder):
