@@ -63,7 +63,9 @@ class _Taps:
             self.hooks.append(module.register_forward_hook(
                 lambda module, given, result, name=name: self.seen.setdefault(name, []).append(result)))
         self.hooks.append(self.net.layers[0].register_forward_pre_hook(
-            lambda module, given: self.seen.update(decoder_in_x=[given[0]], lip_t=[given[1]], nonlip_t=[given[1]])))
+            lambda module, given: self.seen.update(decoder_in_x=[given[0]])))
+        self.hooks.append(self.net.layers[0].film1.register_forward_pre_hook(  # given for one step: [1, B, C]
+            lambda module, given: self.seen.update(lip_t=[given[0][0]], nonlip_t=[given[0][0]])))
         return self
 
     def __exit__(self, *raised: Any) -> None:
@@ -71,7 +73,8 @@ class _Taps:
             hook.remove()
 
     def values(self) -> Computed:
-        heard, face, time = self.seen.pop("memory")  # in the order in which the net norms them
+        face, heard, time = self.seen.pop("memory")  # in the order in which the net norms them
+        time = time[0]  # of one step
         memories = {"audio_memory": torch.cat([heard, time, face], 1), "face_memory": torch.cat([time, face], 1)}
         return {f"tap.{name}": value for name, value in ({k: v[0] for k, v in self.seen.items()} | memories).items()}
 
