@@ -55,7 +55,7 @@ class PreviewLandmarks(io.ComfyNode):
         shape = _black_size(track, size) if images is None else _fitted(tuple(images.shape[1:3]), longest)
         stop = bridge.checked_stop(len(track), start_frame, frame_count)
         points, report = picture_points(track, shape), bridge.NodeReport()
-        (out,) = bridge.empty_images(stop - start_frame, *shape, (3,), "Set frame_count, or a smaller size (longest, over images)")
+        (out,) = bridge.empty_images(stop - start_frame, *shape, (3,), "Set frame_count, or a smaller size (or longest)")
         below = np.zeros((*shape, 3), np.uint8) if images is None else _picture(images, start_frame, shape)
         for row, i in enumerate(range(start_frame, stop)):
             if row and images is not None and len(images) > 1:

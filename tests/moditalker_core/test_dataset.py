@@ -275,5 +275,5 @@ def test_plans_that_cannot_be_are_refused(changes):
 
 def test_an_order_of_which_nothing_was_made_does_not_bind_the_folder(tmp_path):
     ShardWriter(tmp_path / "d", {"kind": "videos", "clips": []})
-    build_from_subject(tmp_path / "d", replace(PLAN, identities=(3,)))
+    build_from_subject(tmp_path / "d", replace(PLAN, identities=(3,), val=0))
     assert len(MotionDataset.open(tmp_path / "d")) == 1

@@ -217,7 +217,8 @@ def test_a_preview_fits_into_a_film(host, base, given):
     kept = collector(host)
     look = node("TalkingHead_PreviewLandmarks", size=64, start_frame=0, frame_count=0, dots=False, landmarks=["points", 0])
     over = changed(look, images=["photo", 0])
-    ok(host.run({"points": give("points"), "photo": give("photo"), "black": look, "own": over, "shrunk": changed(over, longest=96),
+    shrunk = changed(over, longest=96)
+    ok(host.run({"points": give("points"), "photo": give("photo"), "black": look, "own": over, "shrunk": shrunk,
                  "even": changed(over, longest=1024), **{f"k{name}": keep(name) for name in ("black", "own", "shrunk", "even")}}))
     shapes = {tuple(value.shape[1:3]): value for value in kept}
     assert set(shapes) == {(64, 30), (203, 101), (96, 46), (202, 100)}
