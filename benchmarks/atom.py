@@ -213,7 +213,7 @@ def report(args: argparse.Namespace, atom: AToM, tables: dict, clips: list[Clip]
     lines += table(["figure", *groups, "wanted"], [[n, *(cell(rows, n) for rows in groups.values()), bound(n)] for n in names])
     lines += captured_lines(groups) + ["## Samplers", "", "Exact portrait; CPU seconds as a share of those of the published "
                                        "sampler in this run.", ""]
-    lines += sampler_table(samplers, [n for n in names if n in WANTED and "shifted" not in n and "median" not in n])
+    lines += sampler_table(samplers, [n for n in names if n in WANTED and "shifted" not in n])
     rows = [*groups["exact portrait"], *groups["unseen voices"]]
     each = ("lip-aperture correlation", "jaw-drop correlation", "mouth LMD, mm", "mouth LMD / that of the resting face")
     lines += ["## Each clip", ""]
