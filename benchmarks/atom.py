@@ -1,6 +1,6 @@
 """How well AToM speaks: unseen sentences from people it has never seen, against the synthetic subject's own motion.
 
-    python benchmarks/atom.py [--weights FILE] [--captured FILE] [--seconds 20]
+    python benchmarks/atom.py [--weights FILE] [--captured FILE] [--seconds 40]
 
 Truth is what the rig does while the sentences sound; the portrait is the person's resting face, once exact and once as the
 pack's own tracker measures it in a rendered picture. --captured names weights that were trained on tracked films instead of the
@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=SHIPPED_ATOM)
     parser.add_argument("--captured", type=Path, help="weights of the same kind, trained on captured landmarks")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each performance")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of each performance")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
