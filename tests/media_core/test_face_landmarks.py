@@ -65,7 +65,7 @@ def test_pictures_without_a_face():
 
     assert faces(data.chelsea()) == [] and faces(np.zeros((90, 120, 3), np.uint8)) == []
     assert FaceTracker()(data.coffee()) is None
-    with pytest.raises(TalkingHeadsError, match="0 found"):
+    with pytest.raises(TalkingHeadsError, match="none found"):
         portrait_landmarks(data.coffee())
     with pytest.raises(TalkingHeadsError, match="0 or more"):
         portrait_landmarks(data.coffee(), face_index=-1)
