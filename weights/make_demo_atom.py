@@ -7,13 +7,12 @@ espeakng-loader`).
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-LICENCE = "Apache-2.0, as the code that made them; the people are invented, the voices are those of espeak-ng."
+from make_demo_avatar import ROOT, load_package
+
+LICENCE = "Apache-2.0, as the code: the people are invented"
 SEED = 6000  # of the performances
 
 
@@ -39,15 +38,6 @@ def main() -> None:
     atom = train_atom(data, args.out, config, seed=args.seed, device=args.device, half=True, report=show,
                       log_folder=args.work.with_name(f"{args.work.name}_log"), licence=LICENCE)
     print(f"\n{args.out}\n{atom}")
-
-
-def load_package() -> None:
-    """Makes `talking_heads` importable from a plain clone."""
-    if importlib.util.find_spec("talking_heads") is None:
-        spec = importlib.util.spec_from_file_location("talking_heads", ROOT / "__init__.py",
-                                                      submodule_search_locations=[str(ROOT)])
-        sys.modules["talking_heads"] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
 
 
 def show(done: int, total: int, info, preview) -> None:
