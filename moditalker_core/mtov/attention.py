@@ -1,0 +1,116 @@
+"""Attention of MToV's autoencoder: over time, over the picture, and of the transformers that pool a plane."""
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...media_core.memory import keep_freed_memory
+
+_AT_ONCE = 2048  # tokens that pass a feed-forward net at a time when nothing is learned: their hidden numbers stay in the cache
+
+
+def frame_angles(frames: int, dim: int) -> Tensor:  # -> float32 [frames, dim]
+    """Angles of the rotation over time. The frequencies stand in two halves, but the rotation takes neighbours: as published
+    (spec/moditalker.md 3.1, 13 A4)."""
+    turn = torch.arange(frames, dtype=torch.float32)[:, None] * 10000.0 ** (-torch.arange(0, dim, 2).float() / dim)
+    return torch.cat([turn, turn], -1)
+
+
+def picture_angles(height: int, width: int, dim: int) -> Tensor:  # -> float32 [height * width, dim]
+    """Angles of the rotation over the picture: dim/4 scales from 1 to 5 for rows, then for columns, each for two neighbours."""
+    scales = torch.logspace(0, math.log2(5), dim // 4, base=2)
+    rows, columns = (torch.linspace(-1, 1, size)[:, None] * scales * math.pi for size in (height, width))
+    both = torch.cat([rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)], -1)
+    return both.reshape(height * width, -1).repeat_interleave(2, -1)
+
+
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # [..., D] -> the same
+    """Turns neighbours (a, b) to (a cos - b sin, b cos + a sin); `sin` has its signs folded in: -, +, -, +..."""
+    swapped = torch.stack((x[..., 1::2], x[..., ::2]), -1).flatten(-2)
+    return torch.addcmul(x * cos, swapped, sin)
+
+
+def turning(angles: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and signed sine for `rotated`."""
+    sign = torch.tensor([-1.0, 1.0]).repeat(angles.shape[-1] // 2)
+    return angles.cos(), angles.sin() * sign
+
+
+class Attention(nn.Module):
+    """Pre-norm attention within the last but one axis; returns what is to be added.
+
+    Args:
+        channels: C. heads, dim_head: of queries, keys and values.
+    """
+
+    def __init__(self, channels: int, heads: int, dim_head: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * heads * dim_head, bias=False)
+        self.out = nn.Linear(heads * dim_head, channels)
+
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor] | None = None, queries: int | None = None) -> Tensor:
+        """
+        Args:
+            x: [..., L, C].
+            turn: cosine and signed sine [L, D] of the rotation of queries and keys.
+            queries: how many of the first tokens ask; None: all.
+        Returns:
+            [..., L or queries, C].
+        """
+        q, k, v = self.qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # [..., L, H, D]
+        q = q if queries is None else q[..., :queries, :, :]
+        if turn is not None:
+            cos, sin = (part[:, None].to(q.dtype) for part in turn)
+            q, k = rotated(q, cos, sin), rotated(k, cos, sin)
+        lead = q.shape[:-3]
+        q, k, v = (part.flatten(0, -4).transpose(1, 2) for part in (q, k, v))
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return self.out(mixed.unflatten(0, lead))
+
+
+class FeedForward(nn.Module):
+    """Pre-norm feed-forward net; gated: value times GELU(gate). Returns what is to be added."""
+
+    def __init__(self, channels: int, hidden: int, gated: bool):
+        super().__init__()
+        self.gated = gated
+        self.norm = nn.LayerNorm(channels)
+        self.up = nn.Linear(channels, 2 * hidden if gated else hidden)
+        self.down = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:  # [..., C] -> the same
+        if torch.is_grad_enabled():
+            return self._one(x)
+        keep_freed_memory()
+        return torch.cat([self._one(part) for part in x.reshape(-1, x.shape[-1]).split(_AT_ONCE)]).view(x.shape)
+
+    def _one(self, x: Tensor) -> Tensor:
+        hidden = self.up(self.norm(x))
+        if not self.gated:
+            return self.down(F.gelu(hidden))
+        value, gate = hidden.chunk(2, -1)
+        return self.down(value * F.gelu(gate))
+
+
+class PoolingTransformer(nn.Module):
+    """Reads one vector off a sequence: a learned token is put behind it, and the answer stands in the place of its first (A5)."""
+
+    def __init__(self, length: int, channels: int, depth: int, heads: int, dim_head: int, hidden: int):
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 1, channels))
+        self.positions = nn.Parameter(torch.randn(1, length + 1, channels))
+        self.layers = nn.ModuleList(nn.ModuleList([Attention(channels, heads, dim_head),
+                                                   FeedForward(channels, hidden, gated=False)]) for _ in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:  # [N, L, C] -> [N, C]
+        x = torch.cat([x, self.token.to(x.dtype).expand(len(x), -1, -1)], 1) + self.positions.to(x.dtype)
+        for number, (attention, feed_forward) in enumerate(self.layers):
+            last = number == len(self.layers) - 1  # of the last layer, only the answer is computed
+            x = (x[:, :1] if last else x) + attention(x, queries=1 if last else None)
+            x = x + feed_forward(x)
+        return x[:, 0]

@@ -1,0 +1,133 @@
+"""Sizes of MToV's networks, and the shapes that follow from them."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Mapping
+
+from ...media_core.errors import TalkingHeadsError
+
+PLANES = ("xy", "yt", "xt")  # the order in which a latent holds them; "yt" keeps (t, w), "xt" keeps (t, h) (A5)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tokens of a clip along time, rows and columns; the shapes of its three planes follow."""
+
+    t: int
+    h: int
+    w: int
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(rows, columns) of xy, yt and xt."""
+        return (self.h, self.w), (self.t, self.w), (self.t, self.h)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Numbers a channel of xy, yt and xt."""
+        return tuple(rows * columns for rows, columns in self.shapes)
+
+    @property
+    def length(self) -> int:
+        """Numbers a channel of a whole latent."""
+        return sum(self.lengths)
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Sizes of an autoencoder; the defaults are the published ones (spec/moditalker.md 3)."""
+
+    embed_dim: int = 4      # channels of a latent
+    channels: int = 384     # C
+    frames: int = 16        # of a clip
+    height: int = 256       # px
+    width: int = 256        # px
+    patch: int = 8          # px, side of the square that becomes one token
+    depth: int = 8          # layers of the encoder, and of the decoder
+    heads: int = 8
+    dim_head: int = 64
+    ff_mult: int = 4        # hidden width of the feed-forward nets over C
+    pool_depth: int = 4     # layers of each pooling transformer
+    pool_heads: int = 4
+    pool_dim_head: int = 48  # published: C // 8
+    pool_hidden: int = 512  # hidden width of their feed-forward nets
+
+    def __post_init__(self) -> None:
+        bad = [f"{f.name} {getattr(self, f.name)!r}" for f in fields(self)
+               if type(getattr(self, f.name)) is not int or getattr(self, f.name) < 1]
+        if bad:
+            raise TalkingHeadsError("An autoencoder's sizes must be whole numbers above 0", ", ".join(bad), "Correct the sizes")
+        if self.height % self.patch or self.width % self.patch or self.dim_head % 4:
+            raise TalkingHeadsError("Height and width must be multiples of the patch, and dim_head of 4",
+                                    f"{self.height} x {self.width} px, patch {self.patch}, dim_head {self.dim_head}",
+                                    "Correct the sizes")
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.frames, self.height // self.patch, self.width // self.patch)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> AutoencoderConfig:
+        return cls(**known(cls, values, "An autoencoder's description"))
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """Sizes of the denoiser; the defaults are the published ones (spec/moditalker.md 4)."""
+
+    channels: int = 4                     # of a latent; 4 times as many go in: x_t, landmarks, pose, identity
+    model_channels: int = 128
+    channel_mult: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
+    attention_resolutions: tuple[int, ...] = (4, 2, 1)  # downsamplings at which planes attend to themselves
+    num_heads: int = 8
+    groups: int = 32                      # of every group norm
+
+    def __post_init__(self) -> None:
+        for name in ("channel_mult", "attention_resolutions"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        whole = {f.name: getattr(self, f.name) for f in fields(self)}
+        numbers = [n for value in whole.values() for n in (value if isinstance(value, tuple) else (value,))]
+        if any(type(n) is not int or n < 1 for n in numbers) or not self.channel_mult:
+            raise TalkingHeadsError("A denoiser's sizes must be whole numbers above 0", f"{whole}", "Correct the sizes")
+        widths = [self.model_channels * m for m in self.channel_mult]
+        if self.model_channels % 2 or any(width % self.groups or width % self.num_heads for width in widths):
+            raise TalkingHeadsError("A denoiser's widths must be even, and multiples of its groups and of its heads",
+                                    f"{widths} with {self.groups} groups and {self.num_heads} heads", "Correct the sizes")
+
+    @property
+    def levels(self) -> int:
+        return len(self.channel_mult)
+
+    def fits(self, grid: Grid) -> None:
+        """Raises:
+            TalkingHeadsError: a plane of the grid cannot be halved as often as the network halves it.
+        """
+        times = 2 ** (self.levels - 1)
+        if any(side % times for side in (grid.t, grid.h, grid.w)):
+            raise TalkingHeadsError(f"Frames, rows and columns of tokens must be multiples of {times} for a denoiser of "
+                                    f"{self.levels} levels", f"{grid.t}, {grid.h}, {grid.w}",
+                                    "Choose another size, patch or number of frames, or fewer levels")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DenoiserConfig:
+        return cls(**known(cls, values, "A denoiser's description"))
+
+
+def known(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """The values, all of which are fields of `cls`.
+
+    Raises:
+        TalkingHeadsError: there are others.
+    """
+    unknown = sorted(set(values) - {f.name for f in fields(cls)})
+    if unknown:
+        raise TalkingHeadsError(f"{what} may hold only {', '.join(f.name for f in fields(cls))}", f"also {', '.join(unknown)}",
+                                "Update Talking Heads, or correct the names")
+    return dict(values)

@@ -1,0 +1,219 @@
+"""MToV's denoiser: one UNet whose weights serve three planes, joined by attention over all of them (spec/moditalker.md 4; PVDM,
+arXiv 2302.07685, after the UNet of arXiv 2105.05233).
+
+What the published network carries without using (`output_bg_*`) is not built.
+"""
+from __future__ import annotations
+
+import math
+from typing import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...media_core.errors import TalkingHeadsError
+from .config import DenoiserConfig, Grid
+
+PERIOD = 10000.0  # of the slowest wave of a step's embedding
+EPS = 1e-5
+
+
+class Norm(nn.GroupNorm):
+    """Group norm computed in float32."""
+
+    def __init__(self, groups: int, width: int):
+        super().__init__(groups, width, eps=EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps).to(x.dtype)
+
+
+class ResBlock(nn.Module):
+    """Two convolutions around a scale and shift from the step, and a skip; `resample` "up", "down" or "" changes the size."""
+
+    def __init__(self, given: int, made: int, emb: int, groups: int, resample: str = ""):
+        super().__init__()
+        self.resample = resample
+        self.norm_in, self.conv_in = Norm(groups, given), nn.Conv2d(given, made, 3, padding=1)
+        self.film = nn.Linear(emb, 2 * made)
+        self.norm_out, self.conv_out = Norm(groups, made), _zero(nn.Conv2d(made, made, 3, padding=1))
+        self.skip = nn.Identity() if given == made else nn.Conv2d(given, made, 1)
+
+    def forward(self, x: Tensor, film: Tensor) -> Tensor:  # [B, given, H, W], [B, 2 made] -> [B, made, H', W']
+        h = self.conv_in(_resized(F.silu(self.norm_in(x)), self.resample))
+        scale, shift = film[:, :, None, None].chunk(2, 1)
+        h = self.conv_out(F.silu(torch.addcmul(shift, self.norm_out(h), 1 + scale)))
+        return self.skip(_resized(x, self.resample)) + h
+
+
+def _resized(x: Tensor, how: str) -> Tensor:
+    if how == "up":
+        return F.interpolate(x, scale_factor=2, mode="nearest")
+    return F.avg_pool2d(x, 2) if how == "down" else x
+
+
+class SelfAttention(nn.Module):
+    """Attention of every place to every place of a sequence [B, C, L], added to it."""
+
+    def __init__(self, width: int, heads: int, groups: int):
+        super().__init__()
+        self.heads = heads
+        self.norm, self.qkv, self.out = Norm(groups, width), nn.Conv1d(width, 3 * width, 1), _zero(nn.Conv1d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, C, L] -> the same
+        q, k, v = rearrange(self.qkv(self.norm(x)), "b (h n c) l -> n b h l c", h=self.heads, n=3)  # q, k, v of a head together
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(rearrange(mixed, "b h l c -> b (h c) l"))
+
+
+def _zero(layer: nn.Module) -> nn.Module:
+    """A layer that begins by adding nothing."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+class Stage(nn.Module):
+    """What stands between two joint attentions: blocks applied to each plane by itself.
+
+    Args:
+        blocks: ResBlock, SelfAttention (of a plane) or a convolution, in order.
+        joint: attention over all planes that follows, or None.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], joint: SelfAttention | None):
+        super().__init__()
+        self.blocks, self.joint = nn.ModuleList(blocks), joint
+
+    def forward(self, planes: "Planes", emb: Tensor) -> "Planes":
+        for block in self.blocks:
+            if isinstance(block, ResBlock):
+                film = block.film(emb)
+                planes = planes.each(lambda x: block(x, film.repeat(len(x) // len(film), 1)))
+            elif isinstance(block, SelfAttention):
+                planes = planes.each(lambda x: block(x.flatten(2)).view(x.shape))
+            else:
+                planes = planes.each(block)
+        return planes if self.joint is None else planes.jointly(self.joint)
+
+
+class Planes:
+    """Three planes; those of one shape lie in one batch, so that a layer runs once for them."""
+
+    def __init__(self, parts: list[Tensor], members: tuple[tuple[int, ...], ...]):
+        self.parts, self.members = parts, members
+
+    @classmethod
+    def split(cls, x: Tensor, grid: Grid) -> "Planes":  # [B, C, L]
+        planes = [part.unflatten(2, shape) for part, shape in zip(x.split(grid.lengths, 2), grid.shapes)]
+        members = tuple(tuple(i for i, shape in enumerate(grid.shapes) if shape == wanted) for wanted in dict.fromkeys(grid.shapes))
+        return cls([torch.cat([planes[i] for i in group]) for group in members], members)
+
+    def joined(self) -> Tensor:  # -> [B, C, L]
+        """The planes flat, one after another, in their order."""
+        flat: dict[int, Tensor] = {}
+        for part, group in zip(self.parts, self.members):
+            flat |= dict(zip(group, part.flatten(2).chunk(len(group))))
+        return torch.cat([flat[i] for i in range(len(flat))], 2)
+
+    def each(self, layer) -> "Planes":
+        return Planes([layer(part) for part in self.parts], self.members)
+
+    def jointly(self, layer: nn.Module) -> "Planes":
+        shapes = {i: part.shape[2:] for part, group in zip(self.parts, self.members) for i in group}
+        pieces = layer(self.joined()).split([math.prod(shapes[i]) for i in range(len(shapes))], 2)
+        return Planes([torch.cat([pieces[i].unflatten(2, shapes[i]) for i in group]) for group in self.members], self.members)
+
+    def beside(self, other: "Planes") -> "Planes":
+        return Planes([torch.cat(pair, 1) for pair in zip(self.parts, other.parts)], self.members)
+
+
+class MToVDenoiser(nn.Module):
+    """Predicts the noise (or what else it was trained for) in a latent.
+
+    Args:
+        config: sizes.
+        grid: shapes of the planes.
+    Raises:
+        TalkingHeadsError: planes that cannot be halved often enough.
+    """
+
+    def __init__(self, config: DenoiserConfig, grid: Grid):
+        super().__init__()
+        config.fits(grid)
+        self.config, self.grid = config, grid
+        width, heads, groups = config.model_channels, config.num_heads, config.groups
+        emb = 4 * width
+        self.time_embed = nn.Sequential(nn.Linear(width, emb), nn.SiLU(), nn.Linear(emb, emb))
+        res = lambda given, made, resample="": ResBlock(given, made, emb, groups, resample)
+        attention = lambda at: SelfAttention(at, heads, groups)
+        self.down, widths = nn.ModuleList([Stage([nn.Conv2d(4 * config.channels, width, 3, padding=1)], None)]), [width]
+        now, ds = width, 1
+        for level, mult in enumerate(config.channel_mult):
+            for _ in range(config.num_res_blocks):
+                blocks = [res(now, now := width * mult)] + ([attention(now)] if ds in config.attention_resolutions else [])
+                self.down.append(Stage(blocks, attention(now)))
+                widths.append(now)
+            if level < config.levels - 1:
+                self.down.append(Stage([res(now, now, "down")], attention(now)))
+                widths.append(now)
+                ds *= 2
+        self.middle = Stage([res(now, now), attention(now), res(now, now)], attention(now))
+        self.up = nn.ModuleList()
+        for level, mult in reversed([*enumerate(config.channel_mult)]):
+            for number in range(config.num_res_blocks + 1):
+                blocks = [res(now + widths.pop(), now := width * mult)]
+                blocks += [attention(now)] if ds in config.attention_resolutions else []
+                if level and number == config.num_res_blocks:
+                    blocks.append(res(now, now, "up"))
+                    ds //= 2
+                self.up.append(Stage(blocks, attention(now)))
+        self.out_norm, self.out = Norm(groups, now), _zero(nn.Conv2d(now, config.channels, 3, padding=1))
+
+    @property
+    def device(self) -> torch.device:
+        return self.out.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.out.weight.dtype
+
+    def forward(self, x: Tensor, times: Tensor, landmarks: Tensor, pose: Tensor, identity: Tensor) -> Tensor:
+        """
+        Args:
+            x: noisy latents [B, 4, L].
+            times: steps [B], 0..999.
+            landmarks, pose: latents of the rasters and of the pose frames, [B, 4, L].
+            identity: latents of the identity clip, [B, 4, L], or their plane xy alone; only that plane is read (A6).
+        Returns:
+            [B, 4, L].
+        Raises:
+            TalkingHeadsError: latents of another size.
+        """
+        xy = self.grid.lengths[0]
+        for name, value, least in (("x", x, self.grid.length), ("landmarks", landmarks, self.grid.length),
+                                   ("pose", pose, self.grid.length), ("identity", identity, xy)):
+            if value.ndim != 3 or value.shape[1] != self.config.channels or value.shape[2] not in (least, self.grid.length):
+                raise TalkingHeadsError(f"The denoiser's {name} must be [B, {self.config.channels}, {least}]", f"{list(value.shape)}",
+                                        "Use an autoencoder of the size the denoiser was trained with")
+        shown = F.pad(identity[..., :xy], (0, self.grid.length - xy))
+        planes = Planes.split(torch.cat([x, landmarks, pose, shown.expand(len(x), -1, -1)], 1), self.grid)
+        emb = F.silu(self.time_embed(step_embedding(times, self.config.model_channels).to(x.dtype)))
+        kept = []
+        for stage in self.down:
+            planes = stage(planes, emb)
+            kept.append(planes)
+        planes = self.middle(planes, emb)
+        for stage in self.up:
+            planes = stage(planes.beside(kept.pop()), emb)
+        return planes.each(lambda part: self.out(F.silu(self.out_norm(part)))).joined()
+
+
+def step_embedding(times: Tensor, width: int) -> Tensor:  # [B] -> float32 [B, width]
+    """Cosines, then sines, of the step at width/2 rates (A11)."""
+    half = width // 2
+    rates = torch.exp(torch.arange(half, dtype=torch.float32, device=times.device) * (-math.log(PERIOD) / half))
+    angles = times[:, None].float() * rates
+    return torch.cat([angles.cos(), angles.sin()], -1)
