@@ -1,0 +1,63 @@
+"""What MToV's autoencoders are trained with (spec/moditalker.md 3.4). Clips are [B, 3, T, H, W] in -1..1.
+
+The published loss: L1, LPIPS with a VGG16 on one frame of each clip, and in the GAN phase hinge terms of two discriminators with
+feature matching. Where the user has no LPIPS weights, a substitute of ours stands in its place: L1 of neighbouring pixels'
+differences (edges) and L1 of pictures a quarter of the size (colour). It wants no weights and keeps edges sharp, but knows nothing
+of what looks right to people. What is within the mouth's mask may count more (ours).
+"""
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PYRAMID = 4  # the substitute's coarse pictures are so many times smaller
+
+
+def emphasis(mask: Tensor | None, mouth: float) -> Tensor | float:
+    """What pixels count: 1, and `mouth` where the mask [B, 1, T, H, W] in 0..1 is 1."""
+    return 1.0 if mask is None or mouth == 1 else 1 + (mouth - 1) * mask
+
+
+def l1(found: Tensor, clips: Tensor, weight: Tensor | float = 1.0) -> Tensor:  # [B, 3, T, H, W] x 2 -> []
+    """Mean absolute difference, pixels weighed."""
+    return ((found - clips).abs() * weight).mean()
+
+
+def edges(found: Tensor, clips: Tensor, weight: Tensor | float = 1.0) -> Tensor:  # -> []
+    """Mean absolute difference of the steps to the right and downwards, pixels weighed."""
+    off = found - clips
+    w = weight if isinstance(weight, Tensor) else off.new_ones(()).expand(1, 1, *off.shape[2:])
+    right = (off.diff(dim=-1).abs() * w[..., 1:]).mean()
+    return right + (off.diff(dim=-2).abs() * w[..., 1:, :]).mean()
+
+
+def coarse(found: Tensor, clips: Tensor) -> Tensor:  # -> []
+    """L1 of the frames a quarter of the size."""
+    return F.avg_pool2d((found - clips).transpose(1, 2).flatten(0, 1), PYRAMID).abs().mean()
+
+
+def frames_at(clips: Tensor, numbers: Tensor) -> Tensor:  # [B, 3, T, H, W], int64 [B] -> [B, 3, H, W]
+    """One frame of each clip."""
+    return clips[torch.arange(len(clips), device=clips.device), :, numbers.to(clips.device)]
+
+
+def generator_terms(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
+    """What the discriminators tell the autoencoder.
+
+    Args:
+        fake, real: for each discriminator the outputs of its stages, the verdict last, on what came back and on what was.
+    Returns:
+        minus the mean verdict, summed over discriminators; L1 of the stages before it, summed over both.
+    """
+    verdict = -sum(stages[-1].float().mean() for stages in fake)
+    matched = sum((a.float() - b.detach().float()).abs().mean() for mine, true in zip(fake, real) for a, b in zip(mine[:-1], true))
+    return verdict, matched
+
+
+def hinge(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
+    """What the discriminators learn from, summed over them: half the mean of relu(1 - D(real)) and of relu(1 + D(fake))."""
+    pairs = [(true[-1].float(), made[-1].float()) for true, made in zip(real, fake)]
+    return sum(0.5 * (F.relu(1 - true).mean() + F.relu(1 + made).mean()) for true, made in pairs)
