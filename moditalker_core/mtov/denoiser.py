@@ -63,9 +63,10 @@ class SelfAttention(nn.Module):
         self.norm, self.qkv, self.out = Norm(groups, width), nn.Conv1d(width, 3 * width, 1), _zero(nn.Conv1d(width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, L] -> the same
-        q, k, v = rearrange(self.qkv(self.norm(x)), "b (h n c) l -> n b h l c", h=self.heads, n=3)  # q, k, v of a head together
-        mixed = F.scaled_dot_product_attention(q, k, v)
-        return x + self.out(rearrange(mixed, "b h l c -> b (h c) l"))
+        given = F.linear(self.norm(x).transpose(1, 2), self.qkv.weight.squeeze(-1), self.qkv.bias)
+        q, k, v = rearrange(given, "b l (h n c) -> n b h l c", h=self.heads, n=3)  # q, k, v of a head together
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # numbers of a place stay together: fast kernels
+        return x + F.linear(mixed, self.out.weight.squeeze(-1), self.out.bias).transpose(1, 2)
 
 
 def _zero(layer: nn.Module) -> nn.Module:
