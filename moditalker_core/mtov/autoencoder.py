@@ -1,4 +1,4 @@
-"""The autoencoder of MToV: a clip of video <-> three planes of numbers (spec/moditalker.md 3; architecture of PVDM, arXiv 2302.07685).
+"""MToV's autoencoder: a clip of video <-> three planes of numbers (spec/moditalker.md 3; architecture of PVDM, arXiv 2302.07685).
 
 A clip becomes tokens, one a patch and frame; transformers over time and over the picture work on them; pooling over each axis
 in turn leaves the planes xy, yt and xt, four numbers a place, within -1..1. The way back adds the planes up.
@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ...media_core.errors import TalkingHeadsError
@@ -62,19 +61,26 @@ class VideoAutoencoder(nn.Module):
     """Clips [B, 3, T, H, W] in -1..1 <-> latents [B, 4, L] in -1..1, L = h w + t w + t h.
 
     Two instances work in MToV: one for pictures (RGB) and one for rasters of landmarks.
+
+    Args:
+        config: sizes.
+        decoder: False builds the encoder alone, which is all that MToV needs for rasters.
     """
 
-    def __init__(self, config: AutoencoderConfig = AutoencoderConfig()):
+    def __init__(self, config: AutoencoderConfig, decoder: bool = True):
         super().__init__()
         self.config, grid, c = config, config.grid, config.channels
         self.patch_in = nn.Linear(3 * config.patch ** 2, c)
-        self.encoder, self.decoder = Trunk(config), Trunk(config)
+        self.encoder = Trunk(config)
         pooled = {"xy": grid.t, "yt": grid.h, "xt": grid.w}
-        self.pool = nn.ModuleDict({plane: PoolingTransformer(length, c, config.pool_depth, config.pool_heads, config.pool_dim_head,
-                                                             config.pool_hidden) for plane, length in pooled.items()})
+        sizes = (c, config.pool_depth, config.pool_heads, config.pool_dim_head, config.pool_hidden)
+        self.pool = nn.ModuleDict({plane: PoolingTransformer(length, *sizes) for plane, length in pooled.items()})
         self.to_plane = nn.ModuleDict({plane: nn.Linear(c, config.embed_dim) for plane in PLANES})
-        self.from_plane = nn.ModuleDict({plane: nn.Linear(config.embed_dim, c) for plane in PLANES})
-        self.to_pixels = nn.ConvTranspose2d(c, 3, config.patch, config.patch)
+        self.can_decode = decoder
+        if decoder:
+            self.decoder = Trunk(config)
+            self.from_plane = nn.ModuleDict({plane: nn.Linear(config.embed_dim, c) for plane in PLANES})
+            self.to_pixels = nn.ConvTranspose2d(c, 3, config.patch, config.patch)
 
     @property
     def device(self) -> torch.device:
@@ -105,12 +111,14 @@ class VideoAutoencoder(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:  # [B, embed_dim, L] -> [B, 3, T, H, W] in -1..1
         """Raises:
-            TalkingHeadsError: latents of another size than the network's.
+            TalkingHeadsError: latents of another size than the network's, or a network without a decoder.
         """
+        if not self.can_decode:
+            raise TalkingHeadsError("Decoding needs a whole autoencoder", "its encoder alone", "Load it with its decoder")
         grid, wanted = self.config.grid, (self.config.embed_dim, self.config.grid.length)
         if latents.ndim != 3 or latents.shape[1:] != wanted:
-            raise TalkingHeadsError(f"Latents of this autoencoder must be [B, {wanted[0]}, {wanted[1]}]", f"{list(latents.shape)}",
-                                    "Use latents of networks of the same size")
+            raise TalkingHeadsError(f"Latents of this autoencoder must be [B, {wanted[0]}, {wanted[1]}]",
+                                    f"{list(latents.shape)}", "Use latents of networks of the same size")
         xy, yt, xt = (self.from_plane[plane](part.transpose(1, 2).unflatten(1, shape))
                       for plane, part, shape in zip(PLANES, latents.split(grid.lengths, -1), grid.shapes))
         summed = xy[:, None] + yt[:, :, None] + xt[:, :, :, None]  # [B, t, h, w, C]

@@ -7,9 +7,9 @@ noised to t = 250. The others are ours to choose from: DDIM without fresh noise,
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,5 +33,177 @@ def alphas_cumprod() -> Tensor:  # float32 [1000]
 
 def noised(x0: Tensor, times: Tensor, noise: Tensor) -> Tensor:
     """x_t from clean latents [B, 4, L], times int64 [B] and Gaussian noise like x0."""
-    level = alphas_cumprod().to(x0.device)[times][:, None, None]
-    return level.sqrt().to(x0.dtype) * x0 + (1 - level).sqrt().to(x0.dtype) * noise
+    signal, spread = _levels(times, x0)
+    return signal * x0 + spread * noise
+
+
+def _levels(times: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:  # [B, 1, 1] each
+    """Shares of signal and of noise at `times`."""
+    level = alphas_cumprod().to(like.device)[times][:, None, None]
+    return level.sqrt().to(like.dtype), (1 - level).sqrt().to(like.dtype)
+
+
+def training_target(prediction: str, x0: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+    """What the network should say of noised(x0, times, noise).
+
+    Args:
+        prediction: one of PREDICTIONS.
+        x0, noise: [B, 4, L].
+        times: int64 [B].
+    """
+    if prediction == "epsilon":
+        return noise
+    if prediction == "sample":
+        return x0
+    signal, spread = _levels(times, x0)
+    return signal * noise - spread * x0
+
+
+def pulled_noise(x0: Tensor, reference: Tensor, times: Tensor, noise: Tensor, pull: float, ratio: float = RATIO,
+                 eta: float = 1.0) -> Tensor:
+    """Noise that stands for a start from another latent: noised(x0, times, it) lies where the sampler comes by (ours).
+
+    The sampler begins at the noised identity, not at the noised answer, and while it runs a rest of that difference is left,
+    which the published training never shows to the network: so the identity's mouth shines through. Of it a sampler whose
+    network is right keeps the share (sigma_t / sigma_start)^(1 + eta), sigma^2 = (1 - level) / level. Noise moved by that much
+    makes x_t as if x0 were moved so far towards the reference, while the targets made of it (`training_target`) ask for x0.
+
+    Args:
+        x0, reference, noise: [B, 4, L]; the reference is where the sampler will start.
+        times: int64 [B].
+        pull: 0 leaves the noise as it is (published), 1 moves it by the whole difference.
+        ratio, eta: of the sampler that will be used.
+    """
+    level = alphas_cumprod().to(x0.device)
+    sigma = ((1 - level) / level).sqrt()
+    start = sigma[min(round(STEPS * ratio), STEPS - 1)]
+    share = (sigma[times] / start).clamp_max(1) ** (1 + eta)
+    return noise + (pull * share / sigma[times])[:, None, None].to(x0.dtype) * (reference - x0)
+
+
+def noised_start(reference: Tensor, ratio: float, noise: Tensor) -> Tensor:
+    """Where the sampler begins: the identity's latent noised to t = 1000 ratio, one step above the first call (as published).
+
+    Args:
+        reference: [B or 1, 4, L].
+        ratio: 0..1; at 1 it is the noise alone (the published code fails there).
+        noise: [B, 4, L].
+    """
+    t = round(STEPS * ratio)
+    return noise if t >= STEPS else noised(reference, torch.tensor([t], device=reference.device), noise)
+
+
+def check_sampling(sampler: str, calls: int, ratio: float, prediction: str, clip: float | None, eta: float) -> None:
+    """Raises:
+        TalkingHeadsError: no such sampler or prediction, or numbers out of range.
+    """
+    if (sampler not in SAMPLERS or prediction not in PREDICTIONS or type(calls) is not int or not 0 < ratio <= 1
+            or not 1 <= calls <= round(STEPS * ratio) or not 0 <= eta <= 1 or (clip is not None and not 0 < clip < math.inf)):
+        raise TalkingHeadsError(
+            f"Sampling needs one of {', '.join(SAMPLERS)}, a ratio above 0 and up to 1, 1 to {STEPS} x ratio calls, a prediction "
+            f"of {', '.join(PREDICTIONS)}, a clip above 0 or none, eta 0..1",
+            f"{sampler}, ratio {ratio}, {calls} calls, {prediction}, clip {clip}, eta {eta}", "Correct them")
+
+
+def sampler_times(calls: int, ratio: float) -> list[int]:
+    """The steps at which the network is called: evenly from 1000 ratio - 1 downwards; the next would be -1.
+
+    Where 1000 / n is whole these are the last `calls` of the published n = calls / ratio.
+    """
+    gap = round(STEPS * ratio) / calls
+    return [math.floor(gap * (calls - k) - 1 + 1e-6) for k in range(calls)]
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """A sampler's steps, and how its predictions are read."""
+
+    timesteps: Tensor        # int64 [calls], descending: what the network is told
+    steps: Any               # diffusers' scheduler of just these steps, which it numbers calls - 1 .. 0
+    prediction: str          # one of PREDICTIONS
+    clip: float | None       # x0 is clamped to +-clip in every step
+    eta: float               # share of fresh noise; above 0 in "ddim" only
+
+    @property
+    def draws(self) -> int:
+        """How many Gaussian noises `sample` asks for."""
+        return len(self.timesteps) - 1 if self.eta else 0
+
+
+def make_scheduler(sampler: str, calls: int, ratio: float = 1.0, prediction: str = "epsilon", clip: float | None = 1.0,
+                   eta: float = 1.0) -> Scheduler:
+    """A sampler of `calls` calls from t = 1000 ratio.
+
+    diffusers is given the schedule of these steps alone, with the levels of the training schedule: so any number of
+    calls ends exactly at the clean latent.
+
+    Args:
+        sampler: one of SAMPLERS.
+        calls: 1..1000 ratio.
+        ratio: above 0, up to 1: where `noised_start` stands; 1: pure noise.
+        prediction: one of PREDICTIONS.
+        clip: None: not.
+        eta: 0..1, for "ddim"; the others draw no fresh noise.
+    Raises:
+        TalkingHeadsError: see `check_sampling`.
+    """
+    check_sampling(sampler, calls, ratio, prediction, clip, eta)
+    from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+
+    times = torch.tensor(sampler_times(calls, ratio))
+    levels = torch.cumprod(1 - betas(), 0)[times.flip(0)]  # float64, rising noise
+    own = 1 - levels / torch.cat([levels.new_ones(1), levels[:-1]])
+    common = {"num_train_timesteps": calls, "trained_betas": own.numpy(), "timestep_spacing": "trailing"}
+    if sampler in ("ddim", "ddim0"):
+        steps = DDIMScheduler(**common, prediction_type=prediction, clip_sample=clip is not None, clip_sample_range=clip or 1.0)
+    elif sampler == "dpm++":
+        steps = DPMSolverMultistepScheduler(**common, prediction_type="sample", algorithm_type="dpmsolver++", solver_order=2,
+                                            final_sigmas_type="zero")
+    else:
+        steps = UniPCMultistepScheduler(**common, prediction_type="sample", solver_order=2, final_sigmas_type="zero",
+                                        predict_x0=True)
+    steps.alphas_cumprod = levels.float()  # not cumulated in float32 (A10)
+    steps.set_timesteps(calls)
+    return Scheduler(times, steps, prediction, clip, eta if sampler == "ddim" else 0.0)
+
+
+def sample(predict: Callable[[Tensor, Tensor], Tensor], start: Tensor, draw: Callable[[int], Tensor], scheduler: Scheduler, *,
+           watch: Callable[[int, Tensor], None] | None = None) -> Tensor:
+    """Runs the sampler from a start to clean latents.
+
+    Args:
+        predict: (x_t [B, 4, L], t int64 []) -> what the network predicts.
+        start: of `noised_start`, [B, 4, L].
+        draw: (k) -> Gaussian noise [B, 4, L] of step k, k = 1.. `scheduler.draws`; 0 is left to the start.
+        scheduler: a fresh one of `make_scheduler`.
+        watch: called after each step with its number 0.. and the predicted x0; may raise to cancel.
+    Returns:
+        [B, 4, L].
+    """
+    from diffusers import DDIMScheduler
+
+    x, inner, clip = start, scheduler.steps, scheduler.clip
+    ddim = isinstance(inner, DDIMScheduler)
+    for k, (t, number) in enumerate(zip(scheduler.timesteps, inner.timesteps)):
+        told = predict(x, t)
+        if ddim:
+            fresh = draw(k + 1) if k < scheduler.draws else torch.zeros_like(x)
+            # published: the noise is not computed anew from the clamped x0
+            stepped = inner.step(told, number, x, eta=scheduler.eta, variance_noise=fresh,
+                                 use_clipped_model_output=scheduler.prediction != "epsilon")
+            x0, x = stepped.pred_original_sample, stepped.prev_sample
+        else:
+            x0 = clean(scheduler.prediction, told, x, t)
+            x0 = x0 if clip is None else x0.clamp(-clip, clip)
+            x = inner.step(x0, number, x).prev_sample
+        if watch is not None:
+            watch(k, x0)
+    return x
+
+
+def clean(prediction: str, told: Tensor, x: Tensor, t: Tensor) -> Tensor:
+    """x0 from what the network said of x_t [B, 4, L] at t int64 []."""
+    if prediction == "sample":
+        return told
+    signal, spread = _levels(t[None], x)
+    return (x - spread * told) / signal if prediction == "epsilon" else signal * x - spread * told

@@ -1,0 +1,154 @@
+"""A whole MToV: two autoencoders, the denoiser, and what they say about themselves."""
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Mapping
+
+import torch
+
+from ...media_core.audio import FPS
+from ...media_core.errors import TalkingHeadsError
+from ..atom.config import REFERENCES
+from ..rasters import RADIUS, SIZE
+from .autoencoder import VideoAutoencoder
+from .config import AutoencoderConfig, DenoiserConfig, Grid, known
+from .denoiser import MToVDenoiser
+from .diffusion import CALLS, RATIO, check_sampling
+
+MARGIN = 1.6  # side of the square face crop over the face's own size
+
+
+@dataclass(frozen=True)
+class RasterSettings:
+    """How landmarks are drawn for the landmark autoencoder; the defaults are the published ones (spec/moditalker.md 6.5)."""
+
+    size: int = SIZE      # px, side of the pictures
+    radius: int = RADIUS  # px, of the discs
+    finer: int = 1        # drawn so many times larger, then averaged (ours): discs move by less than a pixel; 1: published
+
+    def __post_init__(self) -> None:
+        values = (self.size, self.radius, self.finer)
+        if any(type(value) is not int for value in values) or min(self.size, self.finer, self.radius + 1) < 1:
+            raise TalkingHeadsError("Rasters need whole numbers: size and finer above 0, radius 0 or more", f"{values}",
+                                    "Correct them")
+
+
+@dataclass(frozen=True)
+class MToVConfig:
+    """A whole checkpoint's description."""
+
+    rgb: AutoencoderConfig = field(default_factory=AutoencoderConfig)        # of pictures
+    landmarks: AutoencoderConfig = field(default_factory=AutoencoderConfig)  # of rasters of landmarks
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    prediction: str = "epsilon"     # what the denoiser predicts, one of diffusion.PREDICTIONS
+    clip: float | None = 1.0        # predicted latents are kept within +-clip in every step; None: not at all
+    sampler: str = "ddim"           # one of diffusion.SAMPLERS
+    calls: int = CALLS              # of the denoiser a clip
+    ratio: float = RATIO            # the sampler starts from the identity noised to 1000 ratio; 1: from pure noise
+    eta: float = 1.0                # share of fresh noise in DDIM
+    overlap: int = 4                # frames two clips share
+    raster: RasterSettings = field(default_factory=RasterSettings)
+    reference: str = "first"        # identity trained with: "first" frame of the clip (published), or "any" of the person
+    margin: float = MARGIN          # of the face crop of the training pictures
+    fps: float = FPS                # frames a second of the video
+    licence: str = ""               # what may be done with the weights
+    training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
+
+    def __post_init__(self) -> None:
+        check_sampling(self.sampler, self.calls, self.ratio, self.prediction, self.clip, self.eta)
+        rgb, landmarks = self.rgb, self.landmarks
+        if rgb.grid != landmarks.grid or {rgb.embed_dim, landmarks.embed_dim} != {self.denoiser.channels}:
+            raise TalkingHeadsError("Both autoencoders must make planes of one size, with as many channels as the denoiser takes",
+                                    f"{rgb.grid} x {rgb.embed_dim}, {landmarks.grid} x {landmarks.embed_dim}, a denoiser of "
+                                    f"{self.denoiser.channels}", "Put networks together that were trained together")
+        if len({rgb.height, rgb.width, landmarks.height, landmarks.width, self.raster.size}) > 1:
+            raise TalkingHeadsError("Pictures and rasters must be squares of one size", f"{rgb.height} x {rgb.width}, "
+                                    f"{landmarks.height} x {landmarks.width} and {self.raster.size} px", "Correct the sizes")
+        self.denoiser.fits(rgb.grid)
+        if (type(self.overlap) is not int or not 0 <= self.overlap <= rgb.frames // 2 or self.reference not in REFERENCES
+                or not 0 < self.margin < math.inf or not 0 < self.fps < math.inf):
+            raise TalkingHeadsError(f"An MToV needs an overlap of 0 to {rgb.frames // 2} frames, a reference 'first' or 'any', "
+                                    "and margin and fps above 0", f"{self.overlap}, {self.reference}, {self.margin}, "
+                                    f"{self.fps}", "Correct them")
+
+    @property
+    def grid(self) -> Grid:
+        return self.rgb.grid
+
+    @property
+    def frames(self) -> int:
+        """T of a clip."""
+        return self.rgb.frames
+
+    @property
+    def size(self) -> int:
+        """Side of the pictures, px."""
+        return self.rgb.height
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "denoiser": self.denoiser.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MToVConfig:
+        """The inverse of `to_dict`.
+
+        Raises:
+            TalkingHeadsError: names or values that no MToV has.
+        """
+        told = known(cls, values, "An MToV's description")
+        parts = {"rgb": AutoencoderConfig, "landmarks": AutoencoderConfig, "denoiser": DenoiserConfig, "raster": RasterSettings}
+        for name, part in parts.items():
+            told[name] = part(**known(part, told.get(name, {}), f"Its part '{name}'"))
+        return cls(**told)
+
+
+class MToV:
+    """Motion, a face and poses in, video out; see `generation.talk`.
+
+    Args:
+        rgb: the autoencoder of pictures.
+        landmarks: that of rasters; it may lack its decoder, which nothing here uses.
+        denoiser: the network of the diffusion. All three are put into evaluation mode.
+        config: their description; its parts must be the networks' own.
+    Raises:
+        TalkingHeadsError: the descriptions differ, or the pictures' autoencoder cannot decode.
+    """
+
+    def __init__(self, rgb: VideoAutoencoder, landmarks: VideoAutoencoder, denoiser: MToVDenoiser, config: MToVConfig):
+        for name, given, told in (("rgb", rgb.config, config.rgb), ("landmarks", landmarks.config, config.landmarks),
+                                  ("denoiser", (denoiser.config, denoiser.grid), (config.denoiser, config.grid))):
+            if given != told:
+                raise TalkingHeadsError(f"An MToV's description of '{name}' must be that of its network", f"{told} for {given}",
+                                        "Build the networks from the description")
+        if not rgb.can_decode:
+            raise TalkingHeadsError("An MToV needs the whole autoencoder of pictures", "its encoder alone",
+                                    "Load the autoencoder with its decoder")
+        self.rgb, self.landmarks, self.denoiser, self.config = rgb.eval(), landmarks.eval(), denoiser.eval(), config
+
+    @property
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """The three by the names under which a checkpoint holds their tensors."""
+        return {"rgb": self.rgb, "landmarks": self.landmarks, "denoiser": self.denoiser}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.denoiser.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The networks' number format."""
+        return self.denoiser.dtype
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> MToV:
+        """Moves the networks in place, as torch modules do; None leaves as it is."""
+        for network in self.networks.values():
+            network.to(device=device, dtype=dtype)
+        return self
+
+    def __repr__(self) -> str:
+        size = sum(p.numel() for network in self.networks.values() for p in network.parameters())
+        config = self.config
+        return f"MToV({size} parameters, clips of {config.frames} frames of {config.size} px at {config.fps:g})"
