@@ -3,14 +3,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from dataclasses import replace
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
-from ..media_core.errors import Cancelled, TalkingHeadsError
-from .progress_line import ProgressLine, stoppable
+from ..media_core.errors import TalkingHeadsError
+from .progress_line import ProgressLine, run_job
 
-OK, INTERRUPTED = 0, 130
+if TYPE_CHECKING:
+    from ..media_core.progress import Report  # imports NumPy
+
 _SEVERAL = ("In several processes, one a card: accelerate launch --multi_gpu --num_processes N -m talking_heads.host.cli train "
             "atom DATASET OUT ... (with --device cpu also without a card).")
 _CHANGES = ("steps", "batch", "accumulation", "optimizer", "lr", "precision", "save_every", "val_every")
@@ -50,29 +51,15 @@ def train_atom(options: argparse.Namespace) -> int:
     changes = {name: getattr(options, name) for name in _CHANGES if getattr(options, name) is not None}
     config = replace(preset(options.preset), **changes)
     team, device = _team(options.device)
-    line, stopped = ProgressLine() if team.main else None, []
 
-    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
-        if stopped:
-            raise Cancelled("stopped by Ctrl-C")
-        if line is not None:
-            line.show("Training", done, total, "  ".join(f"{key} {value:.4g}" for key, value in info.items() if key in _SHOWN))
+    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
+        line.show("Training", done, total, "  ".join(f"{key} {value:.4g}" for key, value in info.items() if key in _SHOWN))
 
-    try:
-        with stoppable(lambda: stopped.append(True)):
-            atom = train(options.dataset, out, config, seed=options.seed, device=device, resume=options.resume, report=report,
-                         half=options.half, log_folder=options.log_dir, key_mean_shape=_mean(options.key_mean_shape), team=team)
-    except Cancelled:
-        if line is not None:
-            line.close()
-            print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        if line is not None:
-            line.close()
-    if team.main:
-        print(f"{out}\n{atom}")
-    return OK
+    def work(report: Report) -> Any:
+        return train(options.dataset, out, config, seed=options.seed, device=device, resume=options.resume, report=report,
+                     half=options.half, log_folder=options.log_dir, key_mean_shape=_mean(options.key_mean_shape), team=team)
+
+    return run_job(work, show, lambda atom: print(f"{out}\n{atom}"), silent=not team.main)
 
 
 _SHOWN = ("loss", "velocity", "lips")

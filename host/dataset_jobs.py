@@ -2,16 +2,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
-from ..media_core.errors import Cancelled
-from .progress_line import ProgressLine, stoppable
+from .progress_line import ProgressLine, run_job
 from .workflow import WorkflowError
 
-OK, INTERRUPTED = 0, 130
+if TYPE_CHECKING:
+    from ..media_core.progress import Report  # imports NumPy
+
 _ONLY = {"subject": ("people", "first_identity", "voices", "clips", "seconds", "take", "seed", "val", "captured", "engine"),
          "videos": ("face_index", "order")}  # options that make sense with one source only
 
@@ -61,24 +61,18 @@ def motion_dataset(options: argparse.Namespace) -> int:
         if wrong:
             raise WorkflowError(f"These options belong to --{other}: --{', --'.join(w.replace('_', '-') for w in wrong)}. "
                                 f"Got: --{source}. Leave them out.")
-    line, stopped, started = ProgressLine(), [], time.perf_counter()
+    started = time.perf_counter()
 
-    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
-        if stopped:
-            raise Cancelled("stopped by Ctrl-C")
+    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
         line.show("Motion data set", done, total, _note(info))
 
-    try:
-        with stoppable(lambda: stopped.append(True)):
-            folder = _build(source, options, report)
-    except Cancelled:
-        line.close()
-        print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        line.close()
-    _tell(MotionDataset.open(folder), time.perf_counter() - started)
-    return OK
+    def work(report: Report) -> Path:
+        return _build(source, options, report)
+
+    def tell(folder: Path) -> None:
+        _tell(MotionDataset.open(folder), time.perf_counter() - started)
+
+    return run_job(work, show, tell)
 
 
 def _build(source: str, options: argparse.Namespace, report: Any) -> Path:

@@ -10,15 +10,16 @@ import traceback
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from ..media_core.errors import Cancelled, TalkingHeadsError
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.progress import Report
 from .graph import REPOSITORY, Host, describe
-from .progress_line import ProgressLine, stoppable
+from .progress_line import INTERRUPTED, OK, ProgressLine, run_job, stoppable
 from .settings import apply_settings
 from .shim import folder_paths
 from .validate import Validation
 from .workflow import WorkflowError
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+FAILED = 1
 DEMO_WORKFLOW = os.path.join(REPOSITORY, "workflows", "api", "avatar_speech_to_video.json")
 DEMO_INPUT = os.path.join(REPOSITORY, "demo")
 
@@ -154,28 +155,22 @@ def capture_film(video: str, out: str, settings: Mapping[str, Any]) -> int:
     """
     from ..media_core.capture import CaptureSettings, capture
 
-    line, stopped, started = ProgressLine(), [], time.perf_counter()
+    started = time.perf_counter()
 
-    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
-        if stopped:
-            raise Cancelled("stopped by Ctrl-C")
+    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
         counted = (info["frame"], info["frames"]) if info["frames"] > 1 else (0, 0)  # a stage's begin and end count nothing
         line.show(f"Capture: {info['stage']}", *counted, f"{100 * done / total:.0f} % of all")
 
-    try:
-        with stoppable(lambda: stopped.append(True)):
-            checked = CaptureSettings(**settings)
-            _check_beforehand(video, checked)
-            folder = capture(video, out, checked, report=report)
-    except Cancelled:
-        line.close()
-        print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        line.close()
-    print((folder / "report.txt").read_text("utf8"))
-    print(f"{folder}  (see {folder / 'report.png'}; {time.perf_counter() - started:.0f} s)")
-    return OK
+    def work(report: Report) -> Path:
+        checked = CaptureSettings(**settings)
+        _check_beforehand(video, checked)
+        return capture(video, out, checked, report=report)
+
+    def tell(folder: Path) -> None:
+        print((folder / "report.txt").read_text("utf8"))
+        print(f"{folder}  (see {folder / 'report.png'}; {time.perf_counter() - started:.0f} s)")
+
+    return run_job(work, show, tell)
 
 
 def _check_beforehand(video: str, settings: Any) -> None:
@@ -202,27 +197,20 @@ def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int
     from .devices import chosen_device
 
     out = out if out.endswith(".safetensors") else f"{out}.safetensors"
-    line, stopped = ProgressLine(), []
+    place = str(chosen_device(device))
 
-    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
-        if stopped:
-            raise Cancelled("stopped by Ctrl-C")
+    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
         figures = "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in info.items())
         line.show("Training", done, total, figures)
 
-    place = str(chosen_device(device))
-    try:
-        with stoppable(lambda: stopped.append(True)):
-            avatar = training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume,
-                                           lpips_weights=lpips, report=report)
-    except Cancelled:
-        line.close()
-        print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        line.close()
-    print(out)
-    quality = avatar.config.get("quality")
-    if quality:
-        print(f"PSNR of the head, on {quality['frames']} frames not trained on: {quality['head_psnr']:.1f} dB")
-    return OK
+    def work(report: Report) -> Any:
+        return training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume,
+                                     lpips_weights=lpips, report=report)
+
+    def tell(avatar: Any) -> None:
+        print(out)
+        quality = avatar.config.get("quality")
+        if quality:
+            print(f"PSNR of the head, on {quality['frames']} frames not trained on: {quality['head_psnr']:.1f} dB")
+
+    return run_job(work, show, tell)

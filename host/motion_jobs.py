@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
-from ..media_core.errors import Cancelled, TalkingHeadsError
-from .progress_line import ProgressLine, stoppable
+from ..media_core.errors import TalkingHeadsError
+from .progress_line import ProgressLine, run_job
 
-OK, INTERRUPTED = 0, 130
+if TYPE_CHECKING:
+    from ..media_core.progress import Report  # imports NumPy
+
 LANDMARKS = ".safetensors"
 
 
@@ -41,31 +42,26 @@ def make_motion(options: argparse.Namespace) -> int:
 
     out = Path(options.out)
     _check_names(out, [name for name in (options.sound, options.portrait, options.weights, options.speech) if name])
-    line, stopped, started = ProgressLine(), [], time.perf_counter()
+    started = time.perf_counter()
 
-    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
-        if stopped:
-            raise Cancelled("stopped by Ctrl-C")
+    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
         line.show("Drawing" if info.get("phase") == "draw" else "Motion", done, total)
 
-    try:
-        with stoppable(lambda: stopped.append(True)):
-            sound, portrait = load_sound(options.sound), _portrait(options.portrait)
-            atom = load_atom(options.weights or SHIPPED_ATOM, chosen_device(options.device))
-            settings = SamplingSettings(options.sampler, options.steps, options.guidance, seed=options.seed, gate=options.gate)
-            speech = None if options.speech is None else Speech.load(options.speech)
-            motion = speak(atom, sound, portrait, settings, speech=speech, report=report)
-            motion.save(out.with_suffix(".safetensors"))
-            if out.suffix == ".mp4":
-                save_drawn(motion, out, sound, report=report)
-    except Cancelled:
-        line.close()
-        print("Interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        line.close()
-    print(f"{out}\n{len(motion)} frames at {motion.fps:g} a second, {time.perf_counter() - started:.1f} s")
-    return OK
+    def work(report: Report) -> Any:
+        sound, portrait = load_sound(options.sound), _portrait(options.portrait)
+        atom = load_atom(options.weights or SHIPPED_ATOM, chosen_device(options.device))
+        settings = SamplingSettings(options.sampler, options.steps, options.guidance, seed=options.seed, gate=options.gate)
+        speech = None if options.speech is None else Speech.load(options.speech)
+        motion = speak(atom, sound, portrait, settings, speech=speech, report=report)
+        motion.save(out.with_suffix(".safetensors"))
+        if out.suffix == ".mp4":
+            save_drawn(motion, out, sound, report=report)
+        return motion
+
+    def tell(motion: Any) -> None:
+        print(f"{out}\n{len(motion)} frames at {motion.fps:g} a second, {time.perf_counter() - started:.1f} s")
+
+    return run_job(work, show, tell, goes_on=False)
 
 
 def _check_names(out: Path, given: list[str]) -> None:

@@ -5,8 +5,15 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, TextIO
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, TextIO, TypeVar
 
+from ..media_core.errors import Cancelled
+
+if TYPE_CHECKING:
+    from ..media_core.progress import Report  # imports NumPy
+
+OK, INTERRUPTED = 0, 130  # exit codes
+Result = TypeVar("Result")
 _PAUSE = 0.1  # s between two drawings
 _WIDTH = 100  # characters; the end of a longer line is cut
 
@@ -59,3 +66,37 @@ def stoppable(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def run_job(work: Callable[[Report], Result], show: Callable[[ProgressLine, int, int, Mapping[str, Any]], None],
+            tell: Callable[[Result], None], *, goes_on: bool = True, silent: bool = False) -> int:
+    """A job with a progress line and the stop button; exit code.
+
+    Args:
+        work: the job; what it is given, it calls as it goes on.
+        show: draws (line, done, total, info) of such a call.
+        tell: prints what the job returned, on a clean terminal.
+        goes_on: the same command continues an interrupted job; said to who interrupts it.
+        silent: say nothing and print no result: in processes beside the main one.
+    """
+    line, stopped = ProgressLine(), []
+
+    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
+        if stopped:
+            raise Cancelled("stopped by Ctrl-C")
+        if not silent:
+            show(line, done, total, info)
+
+    try:
+        with stoppable(lambda: stopped.append(True)):
+            result = work(report)
+    except Cancelled:
+        line.close()
+        if not silent:
+            print("Interrupted." + " The same command continues where it stopped." * goes_on, file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        line.close()
+    if not silent:
+        tell(result)
+    return OK
