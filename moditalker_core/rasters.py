@@ -15,6 +15,7 @@ NOSE_BASE = 33                  # the point whose row is the first hidden one
 WHITE = 255
 _HALF = 127.5                   # 0..255 -> -1..1
 _AT_ONCE = 256                  # frames drawn at once: bounds the memory
+_FINEST = 16                    # times that a picture is drawn larger, at most
 _FAR = 2.0 ** 31                # px: beyond this a point is not in any picture, and int64 holds it
 
 
@@ -60,27 +61,61 @@ def rasterise(points: Tensor, width: float, *, size: int = SIZE, radius: int = R
     Raises:
         TalkingHeadsError: other shapes, NaN, no frames, a width or size of 0.
     """
+    _check_drawn(points, width, size)
+    flat = points[..., :2].detach().cpu().double()                    # not every device has float64
+    pictures = []
+    for part in flat.split(_AT_ONCE):
+        whole = part.clamp(-_FAR, _FAR).trunc()
+        pictures.append(_stamped((whole / width * size).trunc(), size, radius))
+    drawn = torch.cat(pictures).to(points.device)
+    return drawn.flip(1) if flip else drawn
+
+
+def fine_rasters(points: Tensor, width: float, *, size: int = SIZE, radius: int = RADIUS,
+                 finer: int = 1) -> Tensor:  # [N, K, 2] -> float32 [N, size, size] 0..255
+    """Discs that move by less than a pixel: drawn in a picture `finer` times as large, which is then averaged.
+
+    The published rule (`rasterise`) cuts coordinates to whole pixels, so that of a mouth opening slowly the discs jump. Here the
+    coordinates are scaled first and rounded in the large picture. With `finer` 1 the discs are the published ones.
+
+    Args:
+        points, width, size: as for `rasterise`.
+        radius: px of the large picture.
+        finer: 1..16.
+    Raises:
+        TalkingHeadsError: as `rasterise`, or `finer` out of range.
+    """
+    if finer == 1:
+        return rasterise(points, width, size=size, radius=radius).float()
+    _check_drawn(points, width, size)
+    if not 1 <= finer <= _FINEST:
+        raise TalkingHeadsError(f"Discs are drawn 1 to {_FINEST} times as large", f"{finer}", "Choose 1, as published, or 4")
+    large = size * finer
+    place = (points[..., :2].detach().cpu().double() + 0.5) * (large / width) - 0.5
+    pictures = [torch.nn.functional.avg_pool2d(_stamped(part.round(), large, radius).float()[:, None], finer)[:, 0]
+                for part in place.split(max(1, _AT_ONCE // finer ** 2))]
+    return torch.cat(pictures).to(points.device)
+
+
+def _check_drawn(points: Tensor, width: float, size: int) -> None:
     if points.ndim != 3 or points.shape[-1] < 2 or not points.numel() or not torch.isfinite(points).all():
         raise TalkingHeadsError("Discs are drawn at finite points [N, 68, 2]", f"{list(points.shape)}"
                                 + ("" if torch.isfinite(points).all() else " with NaN or inf"), "Track the face again")
     if not width > 0 or size < 1:
         raise TalkingHeadsError("A raster's frame and picture must be above 0 px", f"{width}, {size}", "Give the frame's width")
-    rows = disc_rows(radius)
-    stamp = torch.tensor([(dx, dy) for dy in range(-radius, radius + 1) for dx in range(-rows[abs(dy)], rows[abs(dy)] + 1)])
-    flat = points[..., :2].detach().cpu().double()                    # not every device has float64
-    pictures = torch.cat([_stamped(part, width, size, stamp) for part in flat.split(_AT_ONCE)]).to(points.device)
-    return pictures.flip(1) if flip else pictures
 
 
-def _stamped(points: Tensor, width: float, size: int, stamp: Tensor) -> Tensor:  # [n, K, 2], [D, 2] -> uint8 [n, size, size]
-    whole = points.clamp(-_FAR, _FAR).trunc()
-    centre = (whole / width * size).clamp(-_FAR, _FAR).trunc().long()
-    pixel = centre[:, :, None] + stamp                                # [n, K, D, 2]
-    inside = ((pixel >= 0) & (pixel < size)).all(-1)
-    frame = torch.arange(len(points))[:, None, None].expand_as(inside)[inside]
-    pictures = torch.zeros(len(points), size, size, dtype=torch.uint8)
-    pictures[frame, pixel[..., 1][inside], pixel[..., 0][inside]] = WHITE
-    return pictures
+def _stamped(centres: Tensor, size: int, radius: int) -> Tensor:  # whole numbers [n, K, 2] -> uint8 [n, size, size]
+    """Discs in a picture with so wide an edge that none leaves it; then the edge is cut off."""
+    rows, edge = disc_rows(radius), 2 * radius + 1
+    side = size + 2 * edge
+    disc = torch.tensor([dy * side + dx for dy in range(-radius, radius + 1)
+                         for dx in range(-rows[abs(dy)], rows[abs(dy)] + 1)])
+    x, y = (centres.clamp(-radius - 1, size + radius).long() + edge).unbind(-1)
+    first = torch.arange(len(centres))[:, None] * side ** 2
+    drawn = torch.zeros(len(centres) * side ** 2, dtype=torch.uint8)
+    drawn[((first + y * side + x)[..., None] + disc).flatten()] = WHITE
+    return drawn.view(-1, side, side)[:, edge:-edge, edge:-edge]
 
 
 def rasters(track: LandmarkTrack, *, size: int = SIZE, radius: int = RADIUS) -> Tensor:  # -> uint8 [T, size, size]

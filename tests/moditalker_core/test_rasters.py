@@ -101,3 +101,18 @@ def test_clips_are_minus_one_to_one():
 def test_what_cannot_be_drawn(call):
     with pytest.raises(TalkingHeadsError, match="Got"):
         call()
+
+
+def test_fine_discs_follow_less_than_a_pixel():
+    points = torch.rand(3, 68, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 70 - 3
+    assert torch.equal(ra.fine_rasters(points, 64, size=64, radius=2), ra.rasterise(points, 64, size=64, radius=2).float())
+    got = ra.fine_rasters(points, 64, size=96, radius=6, finer=4)
+    for frame, picture in zip(((points + 0.5) * 6 - 0.5).round().tolist(), got):
+        large = np.zeros((384, 384), np.uint8)
+        for x, y in frame:
+            cv2.circle(large, (int(x), int(y)), 6, 255, -1)
+        assert np.allclose(cv2.resize(large.astype(np.float32), (96, 96), interpolation=cv2.INTER_AREA), picture, atol=1e-3)
+    before, after = (ra.fine_rasters(points[:1] + step, 64, size=64, radius=6, finer=4) for step in (0.0, 0.25))
+    assert not torch.equal(before, after)
+    with pytest.raises(TalkingHeadsError, match="times as large"):
+        ra.fine_rasters(points, 64, finer=0)
