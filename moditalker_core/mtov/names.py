@@ -78,3 +78,47 @@ def denoiser_name(published: str, config: DenoiserConfig) -> str | None:
 def _within(name: str, table: dict[str, str]) -> str:
     head, _, last = name.rpartition(".")
     return f"{table[head]}.{last}"
+
+
+_PUBLISHED_PARTS = {ours: theirs for theirs, ours in _PARTS.items()}
+_OUR_TRUNK = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(\w+)\.(norm|qkv|out|up|down)\.(\w+)")
+_OUR_POOL = re.compile(r"pool\.(\w+)\.layers\.(\d+)\.([01])\.(norm|qkv|out|up|down)\.(\w+)")
+_OUR_PLANE = re.compile(r"(to|from)_plane\.(\w+)\.(\w+)")
+_OUR_STAGE = re.compile(r"(down|up)\.(\d+)\.(blocks\.\d+|joint)\.(.+)")
+
+
+def published_autoencoder_name(ours: str) -> str:
+    """The inverse of `autoencoder_name`."""
+    if told := _OUR_TRUNK.fullmatch(ours):
+        return f"{told[1]}.layers.{told[2]}.{_TRUNK_PARTS.index(told[3])}.{_PUBLISHED_PARTS[told[4]]}.{told[5]}"
+    if told := _OUR_POOL.fullmatch(ours):
+        return f"{told[1]}_quant_attn.layers.{told[2]}.{told[3]}.{_PUBLISHED_PARTS[told[4]]}.{told[5]}"
+    if told := _OUR_PLANE.fullmatch(ours):
+        return f"{'pre' if told[1] == 'to' else 'post'}_{told[2]}.{told[3]}"
+    head, _, last = ours.rpartition(".")
+    if head.startswith("pool."):
+        return f"{head.removeprefix('pool.')}_{ {'token': 'token', 'positions': 'pos_embedding'}[last] }"
+    return f"{ {value: key for key, value in _AUTOENCODER.items()}[head] }.{last}"
+
+
+def published_denoiser_name(ours: str) -> str:
+    """The inverse of `denoiser_name`, with the published prefix."""
+    head, _, rest = ours.partition(".")
+    if told := _OUR_STAGE.fullmatch(ours):
+        side = {"down": "input", "up": "output"}[told[1]]
+        where = f"{side}_attns.{told[2]}" if told[3] == "joint" else f"{side}_blocks.{told[2]}.{told[3].removeprefix('blocks.')}"
+        name = f"{where}.{_back(told[4])}"
+    elif head == "middle":
+        where, _, rest = rest.partition(".")
+        number, _, within = rest.partition(".")
+        name = f"mid_attn.{_back(rest)}" if where == "joint" else f"middle_block.{number}.{_back(within)}"
+    else:
+        name = f"{ {'out_norm': 'out.0', 'out': 'out.2'}.get(head, head) }.{rest}"
+    return PREFIX + name
+
+
+def _back(name: str) -> str:
+    """Of a block's own tensor: "conv_in.weight" -> "in_layers.2.weight"."""
+    head, _, last = name.rpartition(".")
+    table = {ours: theirs for theirs, ours in (_RES | _ATTENTION).items()}
+    return f"{table[head]}.{last}" if head else last
