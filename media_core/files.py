@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from safetensors.torch import save_file
 from .errors import FileFormatError, TalkingHeadsError
 
 _PREFIX = "talking_heads."
+_DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+           torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
 
 
 @contextmanager
@@ -39,13 +42,14 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], *, kind: str, version: int,
+def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | Path], *, kind: str, version: int,
                  config: Mapping[str, Any]) -> Path:
     """Writes `tensors` and `config` as one safetensors file, atomically.
 
     Args:
         path: the file; its folder is made when absent.
-        tensors: name -> tensor of any dtype and device.
+        tensors: name -> tensor of any dtype and device, or a file whose bytes become a uint8 tensor [n]: it is copied piece by
+            piece, so that it may be larger than the memory.
         kind: what the file is ("avatar", "speech", ...); checked on loading.
         version: format version of this kind, a positive integer.
         config: JSON-serialisable description that rebuilds the object around the tensors.
@@ -53,17 +57,53 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], *
         TalkingHeadsError: the disk is full or the folder cannot be written; an earlier file at `path` is still whole.
     """
     header = {_PREFIX + "kind": kind, _PREFIX + "version": str(version), _PREFIX + "config": json.dumps(config)}
-    plain = {k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}
+    plain = {k: v if isinstance(v, Path) else v.detach().to("cpu").contiguous() for k, v in tensors.items()}
     try:
         with atomic_path(path) as temporary:
-            mode = temporary.stat().st_mode
-            save_file(plain, temporary, metadata=header)
-            temporary.chmod(mode)  # newer safetensors put a file of the owner's alone in its place
-            _order_header(temporary)
+            if any(isinstance(value, Path) for value in plain.values()):
+                _save_piecewise(temporary, plain, header)
+            else:
+                mode = temporary.stat().st_mode
+                save_file(plain, temporary, metadata=header)
+                temporary.chmod(mode)  # newer safetensors put a file of the owner's alone in its place
+                _order_header(temporary)
     except (OSError, SafetensorError) as error:
         raise TalkingHeadsError(f"The {kind} file must fit where it is written", f"writing {path} failed ({error})",
                                 "Free some space or choose another folder; what stood there before is untouched") from error
     return Path(path)
+
+
+def _save_piecewise(path: Path, tensors: Mapping[str, torch.Tensor | Path], header: Mapping[str, str]) -> None:
+    """A safetensors file some of whose tensors are files: their bytes never stand in memory as a whole.
+
+    The layout (github.com/huggingface/safetensors, "Format"): the header's length as 8 bytes, the header as JSON, the data
+    without gaps. Wide numbers come first, so that each begins where its kind may.
+    """
+    layout: dict[str, Any] = {"__metadata__": dict(sorted(header.items()))}
+    begin, order = 0, sorted(tensors, key=lambda name: -_width(tensors[name]))
+    for name in order:
+        value = tensors[name]
+        small = torch.empty(0, dtype=torch.uint8) if isinstance(value, Path) else value
+        shape = [value.stat().st_size] if isinstance(value, Path) else list(value.shape)
+        size = shape[0] if isinstance(value, Path) else value.numel() * value.element_size()
+        layout[name] = {"dtype": _DTYPES[small.dtype], "shape": shape, "data_offsets": [begin, begin + size]}
+        begin += size
+    text = json.dumps(layout, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            value = tensors[name]
+            if isinstance(value, Path):
+                with value.open("rb") as source:
+                    shutil.copyfileobj(source, file, 1 << 20)
+            elif value.numel():
+                file.write(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+
+
+def _width(value: torch.Tensor | Path) -> int:
+    """Bytes of one number."""
+    return 1 if isinstance(value, Path) else value.element_size()
 
 
 def _order_header(path: Path) -> None:

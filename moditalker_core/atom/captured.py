@@ -71,6 +71,13 @@ def bridged(raw: RawTrack) -> RawTrack:
     return replace(raw, points=points, confidence=filled.confidence)
 
 
+def steadied(points: np.ndarray, fps: float) -> np.ndarray:  # [T, 68, 2] px -> float32 [T, 68, 2]
+    """Tracked points of one shot for pictures, smoothed as the motion is: the chin keeps its own movement."""
+    out = smooth_points(points.astype(np.float32), fps)
+    out[:, CHIN] = points[:, CHIN]
+    return out
+
+
 def measured(known: RawTrack, first: int, stop: int, size: int) -> Piece:
     """One piece without cuts and unknown frames, pose taken off."""
     points = known.points[first:stop]

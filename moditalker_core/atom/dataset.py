@@ -1,10 +1,12 @@
-"""What AToM learns from: a folder of clips, each speech features, canonical landmarks and poses of one face talking.
+"""What AToM and MToV learn from: a folder of clips, each speech features, canonical landmarks and poses of one face talking, and
+pictures of it where they were asked for.
 
     index.json                  kind "motion_dataset": rate, speech encoder, clips, what was left out and why, checksums
     request.json                what the folder was ordered to hold; without index.json beside it the folder is unfinished
     shards/<source>.safetensors one for each source (a film, a performance), whole or absent; per clip
         <clip>.speech float16 | float32 [Ts, D], <clip>.silence bool [Ts], perhaps <clip>.silence_features float32 [D],
-        <clip>.landmarks float32 [T, 68, 3] (canonical, dm), <clip>.poses float32 [T, 4, 4] (camera to head, metres)
+        <clip>.landmarks float32 [T, 68, 3] (canonical, dm), <clip>.poses float32 [T, 4, 4] (camera to head, metres),
+        perhaps pictures (pictures.py); the clip's facts["pictures"] then tells their size
 
 Shards are memory-mapped and read where they are wanted: memory does not grow with the folder. Written by dataset_writer.py.
 The contents are those of spec/moditalker.md 9 (GeneFace's .npy is pickled and is not read).
@@ -18,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
@@ -26,10 +29,12 @@ from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.progress import Report, silent
 from ...media_core.speech import Speech
+from .pictures import decoded
 
 KIND, VERSION = "motion_dataset", 1
 INDEX, REQUEST, SHARDS = "index.json", "request.json", "shards"
 SPLITS = ("train", "val")
+_ROWS = {"landmarks": 0, "poses": 0, "pixels": 0, "frame_offsets": 1, "mask_offsets": 1}  # rows beyond the clip's frames
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,12 @@ class Clip:
     identity: str  # who it shows
     split: str     # "train" or "val"
     camera: Mapping[str, Any] = field(default_factory=dict)  # "focal" px and "size" [H, W] px of the poses
-    facts: Mapping[str, Any] = field(default_factory=dict)   # what else is known: voice, seed, crop, first frame ...
+    facts: Mapping[str, Any] = field(default_factory=dict)   # what else is known: voice, seed, crop, pictures ...
+
+    @property
+    def picture_size(self) -> int:
+        """Sides of its pictures, px; 0: it has none."""
+        return int(self.facts.get("pictures", {}).get("size", 0))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -173,6 +183,42 @@ class MotionDataset:
         camera_to_head = self._read(clip, "poses", start, stop)
         return PoseTrack(camera_to_head, float(clip.camera["focal"]), tuple(clip.camera["size"]), self.fps)
 
+    def pixels(self, index: int, start: int = 0, stop: int | None = None) -> torch.Tensor:  # float32 [n, 68, 2]
+        """Landmarks of frames [start, stop) in px of the pictures.
+
+        Raises:
+            TalkingHeadsError: the clip has no pictures.
+            FileFormatError: the shard is truncated or lacks them.
+        """
+        return self._read(self._pictured(index), "pixels", start, stop)
+
+    def frames_of(self, index: int, start: int = 0, stop: int | None = None) -> np.ndarray:  # uint8 [n, S, S, 3] RGB
+        """Pictures of frames [start, stop); only their bytes are read.
+
+        Raises:
+            TalkingHeadsError: the clip has no pictures.
+            FileFormatError: the shard is truncated, lacks them, or holds something else in their place.
+        """
+        return self._decoded(index, "frame", start, stop)
+
+    def masks(self, index: int, start: int = 0, stop: int | None = None) -> np.ndarray:  # uint8 [n, S, S]
+        """The parts of those pictures, as places in `pictures.CLASSES`. Errors as for `frames_of`."""
+        return self._decoded(index, "mask", start, stop)
+
+    def _decoded(self, index: int, kind: str, start: int, stop: int | None) -> np.ndarray:
+        clip = self._pictured(index)
+        stop = clip.frames if stop is None else min(stop, clip.frames)
+        ends = self._read(clip, f"{kind}_offsets", start, stop + 1).numpy()
+        blobs = self._read(clip, f"{kind}s", int(ends[0]), int(ends[-1])).numpy()
+        with reading(self.folder / SHARDS / clip.shard):
+            return decoded(blobs, ends - ends[0], kind == "frame")
+
+    def _pictured(self, index: int) -> Clip:
+        clip = self.clips[index]
+        if not clip.picture_size:
+            raise without_pictures(self.folder)
+        return clip
+
     def _read(self, clip: Clip, part: str, start: int = 0, stop: int | None = None,
               optional: bool = False) -> torch.Tensor | None:
         path, name = self.folder / SHARDS / clip.shard, f"{clip.name}.{part}"
@@ -184,9 +230,10 @@ class MotionDataset:
                                       "Delete index.json and that shard, and build the data set again")
             rows = file.get_slice(name)
             length = rows.get_shape()[0]
-            if part in ("landmarks", "poses") and length != clip.frames:
+            if part in _ROWS and length != clip.frames + _ROWS[part]:
                 raise FileFormatError(f"Clip {clip.name} must have {clip.frames} frames, as the index says",
-                                      f"{path.name} holds {length}", "Delete index.json and that shard, and build it again")
+                                      f"{path.name} holds {length - _ROWS[part]}",
+                                      "Delete index.json and that shard, and build it again")
             return rows[start:length if stop is None else min(stop, length)]
 
     def verify(self, report: Report = silent) -> None:
@@ -205,6 +252,8 @@ class MotionDataset:
             report(done + 1, len(checksums), {"stage": "checksums"}, None)
         for index in range(len(self)):
             self.landmarks(index), self.poses(index), self.speech(index)
+            for frame in range(self.clips[index].frames if self.clips[index].picture_size else 0):
+                self.frames_of(index, frame, frame + 1), self.masks(index, frame, frame + 1)
 
 
 def file_checksum(path: Path) -> str:
@@ -245,6 +294,12 @@ def _checked_index(folder: Path) -> dict[str, Any]:
     if not isinstance(version, int) or not 1 <= version <= VERSION:
         raise FileFormatError(f"The motion data set's version must be {VERSION} or older", f"{version!r}", "Update Talking Heads")
     return index
+
+
+def without_pictures(folder: Path) -> TalkingHeadsError:
+    """What to do when pictures are wanted of clips that have none."""
+    return TalkingHeadsError("MToV learns from a motion data set with pictures", f"{folder} holds none",
+                             "Build it with them: talking-heads dataset motion OUT ... --frames 128 (or 256)")
 
 
 def _why(skipped: Sequence[Mapping[str, Any]]) -> str:

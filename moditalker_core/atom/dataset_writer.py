@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from ...media_core.files import load_tensors, save_tensors
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.speech import LAST, HubertEncoder, Speech, weightless_encoder
 from .dataset import INDEX, KIND, REQUEST, SHARDS, VERSION, Clip, SpeechFormat, file_checksum
+from .pictures import Pictures
 
 SHARD_KIND, SHARD_VERSION = "motion_shard", 1
 _WIDE = 256        # numbers a row from which features are stored as float16
@@ -39,6 +41,7 @@ class Recorded:
     source: str               # the film, or "subject"
     identity: str             # who it shows
     facts: Mapping[str, Any] = field(default_factory=dict)  # what else is known; JSON
+    pictures: Pictures | None = None  # equally many, coded into files
 
 
 class ShardWriter:
@@ -77,6 +80,11 @@ class ShardWriter:
     def _occupied(self) -> bool:
         return self.folder.is_dir() and any(self.folder.iterdir())
 
+    @property
+    def unfinished(self) -> Path:
+        """For what a shard in the making leaves between two goes; removed in the end."""
+        return self.folder / "unfinished"
+
     def _path(self, shard: str) -> Path:
         return self.folder / SHARDS / shard
 
@@ -101,7 +109,7 @@ class ShardWriter:
         Raises:
             TalkingHeadsError: a clip whose parts do not fit together, are no face, or another encoder's; the disk is full.
         """
-        tensors: dict[str, torch.Tensor] = {}
+        tensors: dict[str, torch.Tensor | Path] = {}
         for clip in clips:
             _check(clip)
             features = clip.speech.features
@@ -110,6 +118,7 @@ class ShardWriter:
                         f"{clip.name}.poses": clip.poses.camera_to_head}
             if clip.speech.silence_features is not None:
                 tensors[f"{clip.name}.silence_features"] = clip.speech.silence_features
+            tensors |= clip.pictures.parts(clip.name) if clip.pictures else {}
         config = {"made_from": dict(made_from), "clips": [_entry(clip, shard).to_dict() for clip in clips],
                   "speech": [vars(SpeechFormat.of(clip.speech)) for clip in clips[:1]],
                   "fps": [clip.landmarks.fps for clip in clips[:1]], "skipped": [dict(reason) for reason in skipped]}
@@ -149,6 +158,7 @@ class ShardWriter:
         clips = [{**clip, "split": "val" if i in held_out else "train"} for i, clip in enumerate(clips)]
         with_clips = next(config for config in self._shards.values() if config["clips"])
         with writing(self.folder):
+            shutil.rmtree(self.unfinished, ignore_errors=True)
             for path in (self.folder / SHARDS).glob("*.safetensors"):
                 if path.name not in self._shards:
                     path.unlink()
@@ -190,16 +200,19 @@ def writing(folder: Path) -> Iterator[None]:
 
 def _entry(clip: Recorded, shard: str) -> Clip:
     camera = {"focal": float(clip.poses.focal), "size": list(clip.poses.image_size)}
+    pictured = {"pictures": dict(clip.pictures.facts)} if clip.pictures else {}
     return Clip(clip.name, shard, len(clip.landmarks), float(clip.speech.duration), clip.source, clip.identity, "train", camera,
-                dict(clip.facts))
+                {**clip.facts, **pictured})
 
 
 def _check(clip: Recorded) -> None:
     """The clip's parts belong together. (That every number is finite is checked by the tracks themselves.)"""
     track, wanted = clip.landmarks, frame_count(clip.speech.duration, clip.landmarks.fps)
-    if len(clip.poses) != len(track) or wanted != len(track) or clip.poses.fps != track.fps:
-        raise TalkingHeadsError("A clip's speech, landmarks and poses must be equally long",
-                                f"{clip.name}: speech for {wanted} frames, {len(track)} of landmarks, {len(clip.poses)} of poses",
+    pictures = len(track) if clip.pictures is None else len(clip.pictures)
+    if len(clip.poses) != len(track) or wanted != len(track) or clip.poses.fps != track.fps or pictures != len(track):
+        raise TalkingHeadsError("A clip's speech, landmarks, poses and pictures must be equally long",
+                                f"{clip.name}: speech for {wanted} frames, {len(track)} of landmarks, {len(clip.poses)} of "
+                                f"poses, {pictures} pictures",
                                 "Cut them to the same part of the film")
     if not clip.name or "." in clip.name:
         raise TalkingHeadsError("A clip needs a name without points", f"'{clip.name}'", "Name it otherwise")

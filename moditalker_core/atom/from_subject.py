@@ -6,6 +6,7 @@ benchmarks (weights/make_mean_face.py). Exact landmarks are scaled as there: out
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Iterator, Mapping
@@ -20,12 +21,15 @@ from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.progress import Report, silent
 from ...media_core.speech import HubertEncoder, encode_speech
 from ...media_core.subject.performance import Performance, perform
-from .dataset_writer import Recorded, ShardWriter, listening, shard_name
+from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
+from .pictures import Pictures, PictureSettings, class_crop, spool
 
 VERSION = 1
 FIRST_IDENTITY = 1000
 VOICES = tuple(f"en-us+{name}" for name in ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f4", "f5", "m8"))
 _EXACT_EVERY = 50  # frames between two reports
+_SHOWN_EVERY = 10  # frames between two previews of the pictures
+_LARGER, _LARGEST = 2, 1024  # a rendered film's side over that of its pictures; px
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class SubjectPlan:
     size: int = 256                    # px of the rendered film
     engine: str = "auto"               # "espeak", "formant" or "auto", as for `perform`
     fps: float = FPS                   # film frames a second
+    pictures: PictureSettings | None = None  # pictures for MToV; None: motion only
 
     def __post_init__(self) -> None:
         if not self.identities or not self.voices or min(self.identities) < 0:
@@ -69,11 +74,18 @@ class SubjectPlan:
         """Of one clip."""
         return frame_count(self.take or self.seconds, self.fps)
 
+    @property
+    def work(self) -> int:
+        """Frames to go through for one clip: tracking and drawing go through all of them."""
+        return self.frames * max(1, self.captured + (self.pictures is not None))
+
     def made_from(self, i: int) -> dict[str, Any]:
         """All that clip i depends on, as JSON holds it."""
+        pictured = {"pictures": self.pictures.to_dict()} if self.pictures else {}
         own = {name: getattr(self, name) for name in ("seconds", "take", "captured", "size", "engine", "fps")}
         return {"kind": "subject", "version": VERSION, **own, "identity": self.identities[i % len(self.identities)],
-                "voice": self.voices[i % len(self.voices)] if self.engine == "espeak" else "formant", "seed": self.seed + i}
+                "voice": self.voices[i % len(self.voices)] if self.engine == "espeak" else "formant", "seed": self.seed + i,
+                **pictured}
 
 
 def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = None, *, encoder: str | HubertEncoder = "mel",
@@ -94,13 +106,14 @@ def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = Non
     writer = ShardWriter(folder, request)
     if writer.finished:
         return writer.folder
-    total = plan.count * plan.frames
+    total = plan.count * plan.work
     for i, made_from in enumerate(request["clips"]):
         shard = shard_name(f"subject{made_from['identity']}_{made_from['voice']}", i)
         if not writer.keeps(shard, made_from):
             step = _Step(report, i, plan, total)
-            writer.write(shard, made_from, [subject_clip(f"c{i:05d}", plan, made_from, encoder, step)])
-        report((i + 1) * plan.frames, total, {"stage": "clip", "clip": i + 1, "clips": plan.count}, None)
+            writer.write(shard, made_from, [subject_clip(f"c{i:05d}", plan, made_from, encoder, writer.unfinished, step)])
+            shutil.rmtree(writer.unfinished, ignore_errors=True)
+        report((i + 1) * plan.work, total, {"stage": "clip", "clip": i + 1, "clips": plan.count}, None)
     from ...media_core.subject import CREDIT
 
     return writer.finish(lambda clips: range(plan.count - plan.held_out, plan.count),
@@ -110,13 +123,17 @@ def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = Non
 class _Step:
     """The frames of one clip within those of all."""
 
-    def __init__(self, report: Report, clip: int, plan: SubjectPlan, total: int):
-        self.report, self.clip, self.plan, self.total = report, clip, plan, total
+    def __init__(self, report: Report, clip: int, plan: SubjectPlan, total: int, before: int = 0):
+        self.report, self.clip, self.plan, self.total, self.before = report, clip, plan, total, before
 
     def __call__(self, done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None = None) -> None:
-        frames = self.plan.frames
-        self.report(self.clip * frames + min(done, frames), self.total,
+        gone = self.before + min(done, self.plan.frames)
+        self.report(self.clip * self.plan.work + gone, self.total,
                     {"stage": "clip", "clip": self.clip + 1, "clips": self.plan.count}, preview)
+
+    def drawing(self) -> _Step:
+        """For the pictures: behind the tracking, where there was one."""
+        return _Step(self.report, self.clip, self.plan, self.total, self.plan.work - self.plan.frames)
 
 
 def _resolved(plan: SubjectPlan) -> SubjectPlan:
@@ -126,19 +143,24 @@ def _resolved(plan: SubjectPlan) -> SubjectPlan:
     return plan if plan.engine != "auto" else replace(plan, engine="espeak" if find_library() else "formant")
 
 
-def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: str | HubertEncoder,
-                 report: Report) -> Recorded:
-    """One performance as a clip."""
+def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: str | HubertEncoder, work: Path,
+                 step: _Step) -> Recorded:
+    """One performance as a clip; its pictures, if wanted, are coded into files in the folder `work`."""
     identity, voice = made_from["identity"], made_from["voice"]
-    performance = perform(plan.seconds, made_from["seed"], fps=plan.fps, voice=voice, engine=plan.engine, report=_still(report))
+    performance = perform(plan.seconds, made_from["seed"], fps=plan.fps, voice=voice, engine=plan.engine, report=_still(step))
     sound, frames = performance.sound, len(performance)
     if plan.take is not None:
         sound, frames = sound.cut(0, plan.take), plan.frames
-    make = captured_motion if plan.captured else exact_motion
-    landmarks, poses, facts = make(performance, identity, frames, plan.size, report)
+    if plan.captured:
+        landmarks, poses, facts, seen = captured_motion(performance, identity, frames, plan.size, step)
+    else:
+        told = _still(step) if plan.pictures else step
+        (landmarks, poses, facts), seen = exact_motion(performance, identity, frames, plan.size, told), None
+    pictures = drawn(name, performance, plan, made_from, seen, work, step.drawing()) if plan.pictures else None
     facts = {"identity": identity, "voice": voice, "seed": made_from["seed"], "captured": plan.captured, **facts}
-    speech = encode_speech(sound, encoder, lambda done, total, info, preview=None: report(frames, frames, {}, None))
-    return Recorded(name, speech, landmarks, poses, "subject", str(identity), facts)
+    end = step.drawing()
+    speech = encode_speech(sound, encoder, lambda done, total, info, preview=None: end(frames, frames, {}, None))
+    return Recorded(name, speech, landmarks, poses, "subject", str(identity), facts, pictures)
 
 
 def _still(report: Report) -> Report:
@@ -184,14 +206,15 @@ def rig_of(identity: int):
 
 
 def captured_motion(performance: Performance, identity: int, frames: int, size: int,
-                    report: Report = silent) -> tuple[LandmarkTrack, PoseTrack, dict[str, Any]]:
-    """The same as the pack's own tracker sees it in the rendered film, which is never stored.
+                    report: Report = silent) -> tuple[LandmarkTrack, PoseTrack, dict[str, Any], np.ndarray]:
+    """The same as the pack's own tracker sees it in the rendered film, which is never stored; and what it saw there, steadied,
+    float32 [T, 68, 2] px.
 
     Raises:
         TalkingHeadsError: the tracker lost the face.
     """
     from ...media_core.face.landmarks import track_frames
-    from .captured import bridged, measured
+    from .captured import bridged, measured, steadied
 
     raw = bridged(track_frames(_film(performance, identity, frames, size), performance.fps, total=frames, report=report))
     if not raw.seen.all():
@@ -199,13 +222,47 @@ def captured_motion(performance: Performance, identity: int, frames: int, size: 
                                 f"not in {int((~raw.seen).sum())} of {frames} of identity {identity}",
                                 "Render larger, or leave that identity out")
     piece = measured(raw, 0, frames, size)
-    return piece.landmarks, piece.poses, {"crop": piece.crop}
+    return piece.landmarks, piece.poses, {"crop": piece.crop}, steadied(raw.points, raw.fps)
 
 
 def _film(performance: Performance, identity: int, frames: int, size: int) -> Iterator[np.ndarray]:  # uint8 [size, size, 3]
     from ...media_core.subject.render import Subject
 
     subject = Subject(size, identity, oversampling=1)  # half the time; the tracked lips are as near the exact ones (r .99)
+    return (frame.rgb for frame in _rendered(subject, performance, frames))
+
+
+def _rendered(subject: Any, performance: Performance, frames: int) -> Iterator[Any]:  # SubjectFrame
     for params, euler, shift, sway in zip(performance.params[:frames], performance.euler, performance.translation,
                                           performance.sway):
-        yield subject.render(params, subject.pose(euler, shift), sway).rgb
+        yield subject.render(params, subject.pose(euler, shift), sway)
+
+
+def drawn(name: str, performance: Performance, plan: SubjectPlan, made_from: Mapping[str, Any], seen: np.ndarray | None,
+          work: Path, report: Report = silent) -> Pictures:
+    """The first frames of a performance as pictures, with the subject's own parts as masks.
+
+    Args:
+        seen: [T, 68, 2] px of a film of `plan.size`; None: the exact points.
+        work: the folder for the coded pictures.
+    """
+    from ...media_core.subject.render import Subject
+
+    settings, frames = plan.pictures, plan.frames
+    size = min(max(plan.size, _LARGER * settings.size), _LARGEST)  # the face's square shall have as many px as the picture
+    subject = Subject(size, made_from["identity"], oversampling=1)
+    if seen is None:
+        points = np.stack([subject.landmarks(params, subject.pose(euler, shift))[0] for params, euler, shift in
+                           zip(performance.params[:frames], performance.euler, performance.translation)])
+    else:
+        points = (seen.astype(np.float64) + 0.5) * (size / plan.size) - 0.5
+    crop = settings.square(points, (size, size), plan.fps)
+
+    def pictures() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for i, frame in enumerate(_rendered(subject, performance, frames)):
+            picture = crop.crop(frame.rgb, i)
+            report(i, frames, {}, picture if i % _SHOWN_EVERY == 0 else None)
+            yield picture, class_crop(crop, frame.classes, i)
+
+    with writing(work):
+        return spool(work, name, made_from, settings, crop, points, pictures())

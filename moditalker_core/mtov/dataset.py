@@ -1,0 +1,217 @@
+"""Windows that MToV learns from: sample `index` of step `step` is a function of (seed, step, index) and of nothing else.
+
+So batches do not depend on how they are cut into pieces, on the number of processes, or on where a run was taken up again. A
+window holds T neighbouring pictures of one clip of a motion data set with what the networks are told about them: discs at the
+landmarks, pose frames whose lower face is hidden, and one picture of the person (spec/moditalker.md 6.5, 6.6). Only the window's
+own bytes are read: memory does not grow with the folder.
+
+The landmarks were stored in px of the very pictures, so that the row from which the pose frames are black is above the mouth; the
+released preparation had them `height - 3` px lower, and its pose frames showed the mouth (spec/moditalker.md 7, 13 B3).
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...media_core.errors import TalkingHeadsError
+from ...media_core.face.geometry import MIRROR, MOUTH
+from ..atom.config import REFERENCES
+from ..atom.dataset import MotionDataset, without_pictures
+from ..rasters import fine_rasters, landmark_clip, lower_face_hidden, normalised
+from .model import RasterSettings
+
+PARTS = ("landmarks", "pose", "identity", "masks")  # of a window, beside its pictures
+_AROUND = 32  # the mouth's box is wider by a 32nd of the picture on each side
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """What windows look like."""
+
+    frames: int = 16          # T
+    size: int = 128           # px, sides of the pictures; the data set's, or smaller
+    raster: RasterSettings = field(default_factory=lambda: RasterSettings(128, 2, 1))  # of `size`
+    reference: str = "first"  # which picture is the identity: the window's "first" (published), or "any" of the clip (B20)
+    still: float = 0.0        # share of windows whose pose is the identity's picture, repeated: as with one portrait
+    mirror: float = 0.5       # share of mirrored windows
+    colour: float = 0.15      # each colour of a window is multiplied by 1 - colour .. 1 + colour
+    mouth: float = 5.0        # weight of the mouth's box; 1 everywhere else
+    parts: tuple[str, ...] = PARTS[:3]  # what is wanted, of PARTS
+
+    def __post_init__(self) -> None:
+        shares = (self.still, self.mirror, self.colour)
+        if (self.reference not in REFERENCES or not set(self.parts) <= set(PARTS) or self.frames < 1 or self.size < 1
+                or self.mouth < 0 or min(shares) < 0 or max(shares) > 1 or self.raster.size != self.size):
+            raise TalkingHeadsError("Windows need a reference 'first' or 'any', shares from 0 to 1, rasters as large as the "
+                                    f"pictures, and parts of {', '.join(PARTS)}", f"{self}", "Correct the settings")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What chance decided about one window."""
+
+    clip: int       # place among the split's clips
+    start: int      # frame
+    reference: int  # frame of the clip that is the identity
+    mirrored: bool = False
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of red, green and blue
+    still: bool = False  # the pose is the identity's picture, repeated
+
+
+@dataclass(frozen=True)
+class VideoBatch:
+    """B windows of T pictures; what was not asked for is None."""
+
+    frames: Tensor    # float32 [B, 3, T, S, S] -1..1
+    weights: Tensor   # float32 [B, 1, T, S, S]: how much each pixel counts in a loss
+    pixels: Tensor    # float32 [B, T, 68, 2] landmarks, px of the pictures
+    landmarks: Tensor | None  # float32 [B, 3, T, S, S] -1..1, white discs
+    pose: Tensor | None       # float32 [B, 3, T, S, S] -1..1, lower face black
+    identity: Tensor | None   # float32 [B, 3, S, S] -1..1
+    masks: Tensor | None      # uint8 [B, T, S, S], places in atom.pictures.CLASSES
+
+    def to(self, device: torch.device | str) -> VideoBatch:
+        return VideoBatch(*(None if value is None else value.to(device) for value in vars(self).values()))
+
+    @classmethod
+    def of(cls, windows: Sequence[VideoBatch]) -> VideoBatch:
+        """Several batches one after the other as one."""
+        columns = ([getattr(window, part.name) for window in windows] for part in fields(cls))
+        return cls(*(None if column[0] is None else torch.cat(column) for column in columns))
+
+
+class VideoWindows:
+    """Random windows of the clips of a split that have pictures, as `settings` want them.
+
+    Args:
+        dataset: a motion data set with pictures.
+        split: "train" or "val".
+        settings: see `WindowSettings`.
+        seed: of the run.
+    Raises:
+        TalkingHeadsError: the data set has no pictures, or smaller ones; the split is empty, or its clips shorter than a window.
+    """
+
+    def __init__(self, dataset: MotionDataset, split: str, settings: WindowSettings, seed: int = 0):
+        self.dataset, self.settings, self.seed = dataset, settings, seed
+        clips = dataset.clips
+        if not any(clip.picture_size for clip in clips):
+            raise without_pictures(dataset.folder)
+        self.numbers = tuple(i for i in dataset.indices(split)
+                             if clips[i].picture_size and clips[i].frames >= settings.frames)
+        if not self.numbers:
+            raise TalkingHeadsError(f"A motion data set must hold clips of {settings.frames} frames or more, with pictures, to "
+                                    f"{'train' if split == 'train' else 'test'} on", f"none in its split '{split}'",
+                                    "Build it from more or longer films")
+        smallest = min(clips[i].picture_size for i in self.numbers)
+        if smallest < settings.size:
+            raise TalkingHeadsError(f"The data set's pictures must have {settings.size} px or more", f"{smallest} px",
+                                    f"Build it again with --frames {settings.size}, or train a smaller network")
+        self.lengths = np.array([clips[i].frames for i in self.numbers])
+        self._ends = np.cumsum(self.lengths)
+
+    def __len__(self) -> int:
+        """Clips."""
+        return len(self.numbers)
+
+    @property
+    def margin(self) -> float:
+        """Side of the face's square over its points' box, for the network's description."""
+        return float(self.dataset.clips[self.numbers[0]].facts["pictures"]["margin"])
+
+    def sample(self, step: int, index: int) -> Sample:
+        """Draws window `index` of `step`; every frame of the split is as likely as any other to choose its clip."""
+        random, settings = np.random.default_rng([self.seed, step, index]), self.settings
+        clip = int(np.searchsorted(self._ends, random.integers(self._ends[-1]), side="right"))
+        length = int(self.lengths[clip])
+        start, reference = int(random.integers(length - settings.frames + 1)), int(random.integers(length))
+        turn, still, gains = random.random(), random.random(), random.uniform(-1, 1, 3)
+        return Sample(clip, start, start if settings.reference == "first" else reference, turn < settings.mirror,
+                      tuple(1 + settings.colour * gains), still < settings.still)
+
+    def spread(self, count: int) -> tuple[Sample, ...]:
+        """`count` windows evenly over the split, unchanged, to validate on; with reference "any", the clip's first frame."""
+        at = (np.arange(count) + 0.5) / count * self._ends[-1]
+        clips = np.searchsorted(self._ends, at, side="right")
+        inside = at - (self._ends - self.lengths)[clips]
+        starts = np.minimum(inside, self.lengths[clips] - self.settings.frames).astype(int)
+        first = self.settings.reference == "first"
+        return tuple(Sample(int(clip), int(start), int(start) if first else 0) for clip, start in zip(clips, starts))
+
+    def batch(self, step: int, indices: Sequence[int]) -> VideoBatch:
+        """The windows `indices` of `step`, on the CPU."""
+        return self.windows([self.sample(step, index) for index in indices])
+
+    def windows(self, samples: Sequence[Sample]) -> VideoBatch:
+        """Chosen windows, on the CPU.
+
+        Raises:
+            FileFormatError: a shard is truncated or garbled.
+        """
+        return VideoBatch.of([self._window(sample) for sample in samples])
+
+    def _window(self, sample: Sample) -> VideoBatch:
+        parts, settings = self.settings.parts, self.settings
+        stop = sample.start + settings.frames
+        pictures, pixels = self._pictures(sample, sample.start, stop)
+        raster = pose = identity = masks = None
+        if "landmarks" in parts:
+            raster = landmark_clip(fine_rasters(pixels, settings.size, **vars(settings.raster)))[None]
+        if "identity" in parts or "pose" in parts and sample.still:
+            face, points = self._pictures(sample, sample.reference, sample.reference + 1)
+            identity = normalised(face)
+        if "pose" in parts:
+            pose = lower_face_hidden(face, points).expand_as(pictures) if sample.still else lower_face_hidden(pictures, pixels)
+            pose = _clip(pose)
+        if "masks" in parts:
+            masks = self._sized(self.dataset.masks(self.numbers[sample.clip], sample.start, stop), False)
+            masks = torch.from_numpy(np.ascontiguousarray(masks[:, :, ::-1] if sample.mirrored else masks))[None]
+        weights = mouth_weights(pixels, settings.size, settings.mouth)[None]
+        return VideoBatch(_clip(pictures), weights, pixels[None], raster, pose, identity if "identity" in parts else None, masks)
+
+    def _pictures(self, sample: Sample, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """float32 [n, 3, S, S] 0..255 and [n, 68, 2], as the sample has them turned and coloured."""
+        number, size = self.numbers[sample.clip], self.settings.size
+        frames = self._sized(self.dataset.frames_of(number, start, stop), True)
+        pixels = self.dataset.pixels(number, start, stop)
+        pixels = (pixels + 0.5) * (size / self.dataset.clips[number].picture_size) - 0.5
+        if sample.mirrored:
+            frames, pixels = frames[:, :, ::-1], mirrored(pixels, size)
+        pictures = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float()
+        return (pictures * torch.tensor(sample.gains)[:, None, None]).clamp(0, 255), pixels
+
+    def _sized(self, pictures: np.ndarray, averaged: bool) -> np.ndarray:  # [n, H, W, ...] -> [n, S, S, ...]
+        import cv2
+
+        size = self.settings.size
+        if pictures.shape[1] == size:
+            return pictures
+        kind = cv2.INTER_AREA if averaged else cv2.INTER_NEAREST
+        return np.stack([cv2.resize(picture, (size, size), interpolation=kind) for picture in pictures])
+
+
+def unchanged(settings: WindowSettings) -> WindowSettings:
+    """The same without mirroring and colouring."""
+    return replace(settings, mirror=0.0, colour=0.0)
+
+
+def mirrored(pixels: Tensor, size: int) -> Tensor:  # [..., 68, 2] -> same
+    """Landmarks of the mirrored picture `size` px wide: left and right exchange their numbers too."""
+    return pixels[..., MIRROR.tolist(), :] * pixels.new_tensor([-1, 1]) + pixels.new_tensor([size - 1, 0])
+
+
+def mouth_weights(pixels: Tensor, size: int, weight: float) -> Tensor:  # [T, 68, 2] px -> float32 [1, T, size, size]
+    """`weight` in a box around the lips' points, 1 elsewhere."""
+    lips, around = pixels[:, MOUTH], size / _AROUND
+    low, high = (lips.amin(1) - around).floor(), (lips.amax(1) + around).floor()
+    place = torch.arange(size)
+    x, y = ((place >= low[:, axis, None]) & (place <= high[:, axis, None]) for axis in (0, 1))  # [T, size] each
+    return torch.where(y[:, :, None] & x[:, None, :], weight, 1.0)[None]
+
+
+def _clip(pictures: Tensor) -> Tensor:  # 0..255 [T, 3, S, S] -> -1..1 [1, 3, T, S, S]
+    return normalised(pictures).transpose(0, 1)[None]
