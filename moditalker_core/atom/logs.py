@@ -9,8 +9,6 @@ import numpy as np
 
 from ...media_core.errors import TalkingHeadsError
 
-COLUMNS = ("step", "loss", "reconstruction", "velocity", "rate", "gradient", "lips", "held loss")
-
 
 class TrainingLog:
     """Lines of figures, means over `every` steps.
@@ -19,12 +17,13 @@ class TrainingLog:
         folder: made when absent.
         done: steps behind the run; lines of later ones, of a run that was cut off, are dropped.
         total: steps of the run. every: steps a line.
+        columns: of the table, behind the step; figures of other names are not written.
     Raises:
         TalkingHeadsError: the folder cannot be made or written.
     """
 
-    def __init__(self, folder: Path, done: int, total: int, every: int):
-        self.path, self.total, self.every = folder / "log.csv", total, every
+    def __init__(self, folder: Path, done: int, total: int, every: int, columns: tuple[str, ...]):
+        self.path, self.total, self.every, self.columns = folder / "log.csv", total, every, columns
         self._gathered: list[Mapping[str, float]] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +32,7 @@ class TrainingLog:
         except OSError as error:
             raise TalkingHeadsError("The folder for a training's log must be writable", f"{folder}: {error.strerror}",
                                     "Choose another folder, or change its permissions") from error
-        self._lines = csv.DictWriter(self._file, COLUMNS, restval="", extrasaction="ignore")
+        self._lines = csv.DictWriter(self._file, ("step", *columns), restval="", extrasaction="ignore")
         self._lines.writeheader()
         self._lines.writerows(lines)
         self._board = _board(folder, done)
@@ -42,15 +41,16 @@ class TrainingLog:
         """Takes in the figures after `step`."""
         self._gathered.append(figures)
         if step % self.every == 0 or step == self.total:
-            names = [name for name in COLUMNS if name in figures]
-            self._write(step, {name: float(np.mean([each[name] for each in self._gathered])) for name in names})
+            names = [name for name in self.columns if any(name in each for each in self._gathered)]
+            self._write(step, {name: float(np.mean([each[name] for each in self._gathered if name in each]))
+                               for name in names})
             self._gathered = []
 
-    def verdict(self, step: int, lips: float, loss: float, picture: np.ndarray) -> None:
-        """Takes in what validation found after `step`."""
-        self._write(step, {"lips": lips, "held loss": loss})
+    def verdict(self, step: int, figures: Mapping[str, float], name: str, picture: np.ndarray) -> None:
+        """Takes in what validation found after `step`, and a picture called `name`."""
+        self._write(step, figures)
         if self._board is not None:
-            self._board.add_image("lips", picture, step, dataformats="HWC")
+            self._board.add_image(name, picture, step, dataformats="HWC")
             self._board.flush()
 
     def _write(self, step: int, figures: Mapping[str, float]) -> None:

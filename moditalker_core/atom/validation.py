@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...media_core.mouth import lip_aperture
+from ..driver import Verdict
 from .diffusion import losses, make_scheduler, noised, sample
 from .generation import guided
 from .model import AToM
@@ -18,6 +19,7 @@ from .windows import Clips, cut
 SAMPLER, STEPS = "ddim0", 8
 MOST = 8  # windows looked at
 LEVELS = (100, 300, 500, 700, 900)  # diffusion steps at which the loss is measured
+COLUMNS = ("loss", "reconstruction", "velocity", "rate", "gradient", "lips", "held loss")  # of the log
 SEED = 20240917  # of the noise, the same every time
 
 
@@ -35,15 +37,6 @@ class Held:
         """Distance of the inner lips."""
         points = (residual + self.face).float().unflatten(-1, (68, 3)) + 10 * self.mean
         return lip_aperture(points.cpu()).double().numpy()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What was found."""
-
-    lips: float  # correlation of the lips' distance with the truth, mean over windows
-    loss: float  # of held windows, at LEVELS
-    picture: np.ndarray  # uint8 [H, W, 3] curves
 
 
 def held_windows(clips: Clips, config: TrainConfig, device: torch.device) -> Held:
@@ -64,7 +57,8 @@ def held_windows(clips: Clips, config: TrainConfig, device: torch.device) -> Hel
 
 @torch.no_grad()
 def judge(atom: AToM, held: Held, watch: Callable[[], None]) -> Verdict:
-    """Samples the held windows.
+    """Samples the held windows: the correlation of the lips' distance with the truth, mean over windows; the loss at LEVELS; and
+    curves.
 
     Args:
         watch: called after each step of the sampler; may raise to cancel.
@@ -82,7 +76,8 @@ def judge(atom: AToM, held: Held, watch: Callable[[], None]) -> Verdict:
         times = torch.full((len(start),), level, device=start.device)
         levels.append(losses(network.denoise(noised(held.x0, times, start), times, condition), held.x0, held.mask).total)
         watch()
-    return Verdict(float(np.mean(moving)) if moving else 0.0, float(torch.stack(levels).mean()), curves(truth, mouths, mask))
+    figures = {"lips": float(np.mean(moving)) if moving else 0.0, "held loss": float(torch.stack(levels).mean())}
+    return Verdict(figures, ("lips",), curves(truth, mouths, mask), "lips")
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
