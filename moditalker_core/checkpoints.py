@@ -1,4 +1,5 @@
-"""MoDiTalker's weight files: one safetensors each, with a typed header that holds the whole description.
+"""MoDiTalker's weight files: one safetensors each, with a typed header that holds the whole description. Here AToM's, and what is
+common to them; MToV's are in `mtov_checkpoints`.
 
 AToM: tensors `denoiser.*` (float32, or float16 where asked for) and `key_mean_shape` [68, 3] decimetres float32; kind "atom",
 version 1, config as `AToMConfig.to_dict` gives it. Published checkpoints are brought into this form by `published.import_atom`.
@@ -7,10 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Mapping
+from typing import Any, Callable, Mapping, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.files import load_tensors, save_tensors
@@ -21,6 +22,7 @@ from .atom.model import AToM, checked_mean_shape
 ATOM, ATOM_VERSION = "atom", 1
 SHIPPED_ATOM = Path(__file__).resolve().parents[1] / "weights" / "demo_atom.safetensors"
 NET, MEAN_SHAPE = "denoiser.", "key_mean_shape"
+Network = TypeVar("Network", bound=nn.Module)
 _NAMED = 3  # names told in an error before they are only counted
 
 
@@ -40,15 +42,25 @@ def save_atom(atom: AToM, path: str | os.PathLike, *, half: bool = False) -> Pat
 def save_atom_tensors(state: Mapping[str, Tensor], config: AToMConfig, key_mean_shape: Tensor, path: str | os.PathLike, *,
                       half: bool = False) -> Path:
     """`save_atom` of a network that was never built: `state` under AToMDenoiser's names."""
-    number = torch.float16 if half else torch.float32
-    stored = {NET + name: value.detach().to(number) for name, value in state.items()}
-    spoilt = spoilt_names(stored)
-    if spoilt:
-        raise TalkingHeadsError("Every weight of an AToM must be finite", f"{told(spoilt)} hold NaN or inf"
-                                + (" as float16" if half else ""), "Go back to an earlier checkpoint" + (
-                                    ", or store as float32" if half else ""))
+    stored = storable({NET + name: value for name, value in state.items()}, half=half)
     stored[MEAN_SHAPE] = checked_mean_shape(key_mean_shape)
     return save_tensors(path, stored, kind=ATOM, version=ATOM_VERSION, config=config.to_dict())
+
+
+def storable(state: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
+    """The weights as they are stored: float32, or float16.
+
+    Raises:
+        TalkingHeadsError: one is NaN, or beyond what float16 holds.
+    """
+    number = torch.float16 if half else torch.float32
+    stored = {name: value.detach().to(number) for name, value in state.items()}
+    spoilt = spoilt_names(stored)
+    if spoilt:
+        raise TalkingHeadsError("Every weight that is saved must be finite", f"{told(spoilt)} hold NaN or inf"
+                                + (" as float16" if half else ""), "Go back to an earlier checkpoint" + (
+                                    ", or store as float32" if half else ""))
+    return stored
 
 
 def load_atom(path: str | os.PathLike = SHIPPED_ATOM, device: str | torch.device = "cpu",
@@ -64,15 +76,12 @@ def load_atom(path: str | os.PathLike = SHIPPED_ATOM, device: str | torch.device
     """
     tensors, values = load_tensors(path, kind=ATOM, version=ATOM_VERSION)
     name, again = Path(path).name, "Train, import or copy the AToM again"
-    try:
-        config = AToMConfig.from_dict(values)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise FileFormatError("The atom file must describe an AToM", f"{name} does not ({error})", again) from error
+    config = described(AToMConfig, values, "an AToM", name, again)
     mean = "The atom file must hold the mean face it was trained with"
     if MEAN_SHAPE not in tensors:
         raise FileFormatError(mean, f"{name} lacks '{MEAN_SHAPE}'", again)
     state = {key[len(NET):]: value for key, value in tensors.items() if key.startswith(NET)}
-    check_state(state, config.denoiser, name, again)
+    check_state(state, unfilled(config.denoiser), name, again)
     net = built(config.denoiser, state)
     try:
         atom = AToM(net, config, tensors[MEAN_SHAPE])
@@ -81,11 +90,21 @@ def load_atom(path: str | os.PathLike = SHIPPED_ATOM, device: str | torch.device
     return atom.to(device, dtype)
 
 
+def described(of: Any, values: Mapping[str, Any], what: str, name: str, do: str) -> Any:
+    """`of.from_dict(values)`: the description of `what` in the header of a file called `name`; `do`: the way out, for messages.
+
+    Raises:
+        FileFormatError: names or values that no such description has.
+    """
+    try:
+        return of.from_dict(values)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise FileFormatError(f"The file must describe {what}", f"{name} does not ({error})", do) from error
+
+
 def built(config: DenoiserConfig, state: Mapping[str, Tensor]) -> AToMDenoiser:
     """The network around `state` (checked), without drawing random weights first; float32."""
-    net = unfilled(config)
-    net.load_state_dict({name: value.to(torch.float32) for name, value in state.items()}, assign=True)
-    return net
+    return filled(unfilled(config), state)
 
 
 def unfilled(config: DenoiserConfig) -> AToMDenoiser:
@@ -94,31 +113,36 @@ def unfilled(config: DenoiserConfig) -> AToMDenoiser:
         return AToMDenoiser(config)
 
 
-def check_state(state: Mapping[str, Tensor], config: DenoiserConfig, name: str, do: str,
-                names: Mapping[str, str] | None = None) -> None:
+def filled(network: Network, state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Network:
+    """A network of the meta device around `state` (checked), in the number format `dtype`."""
+    network.load_state_dict({name: value.to(dtype) for name, value in state.items()}, assign=True)
+    return network
+
+
+def check_state(state: Mapping[str, Tensor], network: nn.Module, name: str, do: str,
+                known: Callable[[str], str] = str) -> None:
     """Compares a state dict with the network it is for.
 
     Args:
-        state: under AToMDenoiser's names.
-        config: sizes of that network.
+        state: under the network's own names.
+        network: on the meta device.
         name: of the file, for messages. do: the way out, for messages.
-        names: our name -> the one the user knows; None: ours.
+        known: our name -> the one the user knows.
     Raises:
         FileFormatError: tensors are missing, too many, of another shape, not floating point, or not finite; all are told.
     """
-    own = {key: tuple(value.shape) for key, value in unfilled(config).state_dict().items()}
-    known = names or {}
-    called = [known.get(key, key) for key in own if key not in state]
+    own = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    called = [known(key) for key in own if key not in state]
     if called:
         raise FileFormatError("The checkpoint must hold every tensor of the network", f"{name} lacks {told(called)}", do)
-    extra = [known.get(key, key) for key in state if key not in own]
+    extra = [known(key) for key in state if key not in own]
     if extra:
         raise FileFormatError("The checkpoint may hold the tensors of the network only", f"{name} also holds {told(extra)}", do)
-    wrong = [f"{known.get(key, key)} {list(state[key].shape)}, not {list(shape)}" for key, shape in own.items()
+    wrong = [f"{known(key)} {list(state[key].shape)}, not {list(shape)}" for key, shape in own.items()
              if tuple(state[key].shape) != shape]
     if wrong:
         raise FileFormatError("Every tensor must have the shape its network asks for", f"{name}: {told(wrong, '; ')}", do)
-    spoilt = [known.get(key, key) for key in spoilt_names(state)]
+    spoilt = [known(key) for key in spoilt_names(state)]
     if spoilt:
         raise FileFormatError("Every weight must be a finite number", f"in {name}, {told(spoilt)} hold NaN, inf or whole numbers",
                               do)

@@ -190,7 +190,7 @@ def network_of_state(published: Mapping[str, Tensor], heads: int = 8,
             state[ours] = value
     if unknown:
         raise FileFormatError("The checkpoint may hold AToM's tensors only", f"{name} also holds {told(unknown)}", _AGAIN)
-    check_state(state, config, name, _AGAIN, {key: published_name(key) for key in (*state, *unfilled(config).state_dict())})
+    check_state(state, unfilled(config), name, _AGAIN, published_name)
     return config, state
 
 

@@ -42,13 +42,16 @@ class Trunk(nn.Module):
         grid = config.grid
         self.layers = nn.ModuleList(TrunkLayer(config) for _ in range(config.depth))
         self.checkpointing = False
-        turns = (*turning(frame_angles(grid.t, config.dim_head)), *turning(picture_angles(grid.h, grid.w, config.dim_head)))
+        self.positions = nn.Parameter(torch.zeros(grid.h * grid.w, config.channels)) if config.positions else None
+        with torch.device("cpu"):  # no file holds them: a network without numbers yet (torch's meta device) needs them too
+            turns = (*turning(frame_angles(grid.t, config.dim_head)), *turning(picture_angles(grid.h, grid.w, config.dim_head)))
         for name, value in zip(("frame_cos", "frame_sin", "picture_cos", "picture_sin"), turns):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, T' <= T, N, C] -> the same
         frames = self.frame_cos[:x.shape[1]], self.frame_sin[:x.shape[1]]
         picture = self.picture_cos, self.picture_sin
+        x = x if self.positions is None else x + self.positions.to(x.dtype)
         for layer in self.layers:
             if self.checkpointing and torch.is_grad_enabled():
                 x = checkpoint(layer, x, frames, picture, use_reentrant=False)
@@ -113,6 +116,18 @@ class VideoAutoencoder(nn.Module):
         """Raises:
             TalkingHeadsError: latents of another size than the network's, or a network without a decoder.
         """
+        return self._pixels(self.decoder(self._summed(latents)))
+
+    def decode_frame(self, latents: Tensor, frame: int) -> Tensor:  # [B, embed_dim, L] -> [B, 3, H, W] in -1..1
+        """One frame for a preview, as if the others were equal to it: a T-th of the time, and nearly the same picture.
+
+        Raises:
+            TalkingHeadsError: as `decode`.
+        """
+        return self._pixels(self.decoder(self._summed(latents)[:, frame:frame + 1]))[:, :, 0]
+
+    def _summed(self, latents: Tensor) -> Tensor:  # [B, embed_dim, L] -> [B, T, h w, C]
+        """The planes added up, for the decoder."""
         if not self.can_decode:
             raise TalkingHeadsError("Decoding needs a whole autoencoder", "its encoder alone", "Load it with its decoder")
         grid, wanted = self.config.grid, (self.config.embed_dim, self.config.grid.length)
@@ -121,8 +136,7 @@ class VideoAutoencoder(nn.Module):
                                     f"{list(latents.shape)}", "Use latents of networks of the same size")
         xy, yt, xt = (self.from_plane[plane](part.transpose(1, 2).unflatten(1, shape))
                       for plane, part, shape in zip(PLANES, latents.split(grid.lengths, -1), grid.shapes))
-        summed = xy[:, None] + yt[:, :, None] + xt[:, :, :, None]  # [B, t, h, w, C]
-        return self._pixels(self.decoder(summed.flatten(2, 3)))
+        return (xy[:, None] + yt[:, :, None] + xt[:, :, :, None]).flatten(2, 3)
 
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """Clips -> what comes back of them, and their latents."""
