@@ -109,7 +109,8 @@ CHANGES = {
     "lacks landmarks.decoder.layers.0": lambda t, c: t.update({"landmarks.to_pixels.bias": torch.zeros(3)}),
     "also holds rgb.stranger": lambda t, c: t.update({"rgb.stranger": torch.zeros(1)}),
     "also holds stranger": lambda t, c: t.update({"stranger": torch.zeros(1)}),
-    r"denoiser.out.weight \[4, 16, 3\], not \[4, 16, 3, 3\]": lambda t, c: t.update({"denoiser.out.weight": torch.zeros(4, 16, 3)}),
+    r"denoiser.out.weight \[4, 16, 3\], not \[4, 16, 3, 3\]":
+        lambda t, c: t.update({"denoiser.out.weight": torch.zeros(4, 16, 3)}),
     "denoiser.out_norm.bias hold NaN": lambda t, c: t["denoiser.out_norm.bias"].fill_(math.nan),
     "whole numbers": lambda t, c: t.update({"rgb.to_pixels.bias": torch.zeros(3, dtype=torch.int32)}),
     "also colour": lambda t, c: c.update({"colour": 1}),
@@ -135,7 +136,8 @@ def test_what_is_wrong_inside_is_told(mtov, tmp_path, told):
         load_mtov(path)
 
 
-@pytest.mark.parametrize("kind, version, told", [("mtov_autoencoder", 1, "of kind 'mtov_autoencoder'"), ("mtov", 2, "Update Talking")])
+@pytest.mark.parametrize("kind, version, told", [("mtov_autoencoder", 1, "of kind 'mtov_autoencoder'"),
+                                                 ("mtov", 2, "Update Talking")])
 def test_another_kind_or_a_newer_file_is_told(mtov, tmp_path, kind, version, told):
     path = save_mtov(mtov, tmp_path / "m.safetensors")
     spoilt(path, lambda tensors, config: None, kind, version)
