@@ -1,7 +1,7 @@
 """Runs the steps of a training, of AToM or of MToV, and does what is to be done between them.
 
-The state of a run stands beside the file it will make, `<name>.training.safetensors`: written at the beginning, every `save_every`
-steps, when the report stops the run, and at the end until the file itself is saved.
+The state of a run stands beside the file it will make, `<name>.training.safetensors`: written at the beginning, every
+`save_every` steps, when the report stops the run, and at the end until the file itself is saved.
 """
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Driver:
 
     Args:
         run: its steps.
-        judge: looks at the run's weights; it is given what must be called now and then, which may raise. None: nothing to look at.
+        judge: looks at the run's weights; it is given what to call now and then, which may raise. None: nothing to look at.
         state: where the unfinished run is kept. identity: what must be equal for it to go on.
         report: once a step. folder: of the log. columns: of its table.
     """

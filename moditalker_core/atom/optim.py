@@ -94,14 +94,14 @@ def make_optimizer(name: str, params: Iterable[nn.Parameter], lr: float, weight_
     raise TalkingHeadsError("The optimizer must be 'adan' or 'adamw'", f"'{name}'", "Choose one of those")
 
 
-def rate_factor(step: int, steps: int, warm_up: int, schedule: str) -> float:
-    """What the rate is multiplied by in `step` (0 is the first): a straight climb, then constant or half a cosine."""
+def rate_factor(step: int, steps: int, warm_up: int, schedule: str, floor: float = FLOOR) -> float:
+    """What the rate is multiplied by in `step` (0 is the first): a straight climb, then constant or half a cosine to `floor`."""
     if step < warm_up:
         return (step + 1) / warm_up
     if schedule == "constant":
         return 1.0
     done = (step - warm_up) / max(steps - warm_up, 1)
-    return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
 class Ema:

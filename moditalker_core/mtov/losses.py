@@ -2,8 +2,8 @@
 
 The published loss: L1, LPIPS with a VGG16 on one frame of each clip, and in the GAN phase hinge terms of two discriminators with
 feature matching. Where the user has no LPIPS weights, a substitute of ours stands in its place: L1 of neighbouring pixels'
-differences (edges) and L1 of pictures a quarter of the size (colour). It wants no weights and keeps edges sharp, but knows nothing
-of what looks right to people. What is within the mouth's mask may count more (ours).
+differences (edges) and L1 of pictures a quarter of the size (colour). It wants no weights and keeps edges sharp, but knows
+nothing of what looks right to people. Pixels may be weighed (ours): those of the mouth count more.
 """
 from __future__ import annotations
 
@@ -14,11 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PYRAMID = 4  # the substitute's coarse pictures are so many times smaller
-
-
-def emphasis(mask: Tensor | None, mouth: float) -> Tensor | float:
-    """What pixels count: 1, and `mouth` where the mask [B, 1, T, H, W] in 0..1 is 1."""
-    return 1.0 if mask is None or mouth == 1 else 1 + (mouth - 1) * mask
 
 
 def l1(found: Tensor, clips: Tensor, weight: Tensor | float = 1.0) -> Tensor:  # [B, 3, T, H, W] x 2 -> []
@@ -53,7 +48,8 @@ def generator_terms(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Te
         minus the mean verdict, summed over discriminators; L1 of the stages before it, summed over both.
     """
     verdict = -sum(stages[-1].float().mean() for stages in fake)
-    matched = sum((a.float() - b.detach().float()).abs().mean() for mine, true in zip(fake, real) for a, b in zip(mine[:-1], true))
+    pairs = [pair for mine, true in zip(fake, real) for pair in zip(mine[:-1], true)]
+    matched = sum((a.float() - b.detach().float()).abs().mean() for a, b in pairs)
     return verdict, matched
 
 

@@ -1,0 +1,229 @@
+"""What each stage of a training of MToV asks of its network, for a few windows at a time (spec/moditalker.md 3.4, 5, 8).
+
+Chance: everything drawn for window `index` of `step` is a function of (seed, step, index). So a batch may be cut into pieces, or
+shared by processes, and stays the same.
+"""
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...media_core.lpips import LPIPS
+from ..atom.team import Alone
+from . import losses
+from .autoencoder import VideoAutoencoder
+from .conditions import raster_clip
+from .dataset import VideoBatch
+from .denoiser import MToVDenoiser
+from .diffusion import noised, pulled_noise, training_target
+from .discriminators import Judges
+from .latents import Latents
+from .reading import Reader
+from .train_config import TrainConfig
+
+CHANCE = 1 << 34  # beside the steps: the stream of what is drawn here
+NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """Computing in `precision`, one of train_config.PRECISIONS."""
+    return torch.autocast(device.type, NUMBERS[precision], enabled=precision != "fp32")
+
+
+class Objective(ABC):
+    """A stage.
+
+    Args:
+        config: the training. seed: of the run. device: where to compute. team: the processes that work together.
+    Attributes:
+        networks: those that are trained, by name; the first is what is kept.
+        wrapped: what their losses go through.
+    """
+
+    networks: dict[str, nn.Module]
+    wrapped: dict[str, nn.Module]
+
+    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone):
+        self.config, self.seed, self.device, self.team = config, seed, device, team
+        self.networks, self.wrapped = {}, {}
+
+    def turn(self, step: int) -> str:
+        """The network that moves in `step`."""
+        return next(iter(self.networks))
+
+    @abstractmethod
+    def figures(self, turn: str) -> tuple[str, ...]:
+        """Names of what `losses` gives, "loss" first."""
+
+    @abstractmethod
+    def losses(self, turn: str, step: int, indices: Sequence[int]) -> Tensor:
+        """Means over the windows `indices` of `step`, float32 [figures]; the first one has a gradient."""
+
+    def random(self, step: int, index: int) -> np.random.Generator:
+        """The chance of one window."""
+        return np.random.default_rng([self.seed, CHANCE, step, index])
+
+
+class Rebuild(nn.Module):
+    """An autoencoder there and back, with something added to the latents on the way."""
+
+    def __init__(self, autoencoder: VideoAutoencoder):
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, clips: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        latents = self.autoencoder.encode(clips)
+        return self.autoencoder.decode(latents if noise is None else latents + noise), latents
+
+
+class Reconstruction(Objective):
+    """Stages "rgb" and "landmarks": clips come back as they were.
+
+    Args:
+        autoencoder: to be trained, on `device`.
+        reader: of the windows.
+        lpips: the user's weights, or None: the substitute.
+    """
+
+    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, autoencoder: VideoAutoencoder,
+                 reader: Reader, lpips: LPIPS | None = None):
+        super().__init__(config, seed, device, team)
+        self.autoencoder, self.reader, self.lpips = autoencoder, reader, lpips
+        for trunk in (autoencoder.encoder, autoencoder.decoder):
+            trunk.checkpointing = config.checkpointing
+        self.networks = {"autoencoder": autoencoder}
+        self.wrapped = {"autoencoder": team.wrapped(Rebuild(autoencoder))}
+
+    def figures(self, turn: str) -> tuple[str, ...]:
+        return ("loss", "l1", "look", "latents")
+
+    def losses(self, turn: str, step: int, indices: Sequence[int]) -> Tensor:
+        clips, weights = self.clips(step, indices)
+        with autocast(self.device, self.config.precision):
+            found, latents = self.wrapped["autoencoder"](clips, self._latent_noise(step, indices))
+        return torch.stack(self.terms(found.float(), latents.float(), clips, weights, self.frames(step, indices)))
+
+    def terms(self, found: Tensor, latents: Tensor, clips: Tensor, weights: Tensor, frames: Tensor) -> list[Tensor]:
+        """The whole loss and its parts, as `figures` has them."""
+        config = self.config
+        near = losses.l1(found, clips, weights)
+        if self.lpips is not None:
+            chosen = [(losses.frames_at(c, frames) + 1) / 2 for c in (found, clips)]
+            look = config.perceptual * self.lpips(*chosen)
+        else:
+            look = config.edges * losses.edges(found, clips, weights) if config.edges else near.new_zeros(())
+            look = look + config.coarse * losses.coarse(found, clips) if config.coarse else look
+        size = latents.square().mean()
+        return [config.l1 * near + look + config.penalty * size, near.detach(), look.detach(), size.detach()]
+
+    def clips(self, step: int, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """What is to come back [B, 3, T, S, S] and what its pixels count [B, 1, T, S, S]."""
+        soon = [(step + 1, int(i)) for i in indices]
+        batch = self.reader.windows([(step, int(i)) for i in indices], soon)
+        if self.config.stage == "landmarks":
+            return self.rasters(batch, [self.random(step, int(i)) for i in indices])
+        return batch.frames.to(self.device), batch.weights.to(self.device)
+
+    def rasters(self, batch: VideoBatch, chance: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
+        """Clips of discs, moved and scaled a little by `chance`; what a disc's pixels count."""
+        config, made = self.config, []
+        size, jitter = config.raster.size, config.jitter
+        for pixels, random in zip(batch.pixels, chance):
+            factor, shift = 1 + jitter * random.uniform(-1, 1), jitter * size * random.uniform(-1, 1, 2)
+            moved = (pixels - size / 2) * factor + size / 2 + torch.from_numpy(shift)
+            made.append(raster_clip(moved, (size, size), config.raster))
+        clips = torch.stack(made).to(self.device)
+        return clips, torch.where(clips[:, :1] > -1, config.mouth, 1.0)
+
+    def frames(self, step: int, indices: Sequence[int]) -> Tensor:  # -> int64 [B]
+        """The frame of each window that is looked at alone."""
+        frames = self.autoencoder.config.frames
+        return torch.tensor([int(self.random(step, int(i)).integers(frames)) for i in indices])
+
+    def _latent_noise(self, step: int, indices: Sequence[int]) -> Tensor | None:
+        if not self.config.latent_noise:
+            return None
+        config = self.autoencoder.config
+        shape = config.embed_dim, config.grid.length
+        drawn = np.stack([self.random(step, int(i)).standard_normal(shape, np.float32) for i in indices])
+        return self.config.latent_noise * torch.from_numpy(drawn).to(self.device)
+
+
+class Adversarial(Reconstruction):
+    """Stage "gan": the autoencoder and the two judges in turn, a step each."""
+
+    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, autoencoder: VideoAutoencoder,
+                 judges: Judges, reader: Reader, lpips: LPIPS | None = None):
+        super().__init__(config, seed, device, team, autoencoder, reader, lpips)
+        self.networks["judges"] = judges
+        self.wrapped["judges"] = team.wrapped(judges)
+
+    def turn(self, step: int) -> str:
+        return "judges" if step % 2 else "autoencoder"
+
+    def figures(self, turn: str) -> tuple[str, ...]:
+        return ("loss", "l1", "look", "latents", "verdict", "matched") if turn == "autoencoder" else ("loss", "judges")
+
+    def losses(self, turn: str, step: int, indices: Sequence[int]) -> Tensor:
+        clips, weights = self.clips(step, indices)
+        frames, learning = self.frames(step, indices), turn == "autoencoder"
+        self.networks["judges"].requires_grad_(not learning)
+        with autocast(self.device, self.config.precision), torch.set_grad_enabled(learning):
+            through = self.wrapped["autoencoder"] if learning else Rebuild(self.autoencoder)
+            found, latents = through(clips, self._latent_noise(step, indices))
+        pairs = (losses.frames_at(found, frames), losses.frames_at(clips, frames)), (found, clips)
+        with autocast(self.device, self.config.precision):
+            made, real = (self.networks if learning else self.wrapped)["judges"](*pairs)
+        if not learning:
+            hinge = self.config.adversarial * losses.hinge(made, real)
+            return torch.stack([hinge, hinge.detach()])
+        verdict, matched = losses.generator_terms(made, real)
+        total, *parts = self.terms(found.float(), latents.float(), clips, weights, frames)
+        total = total + self.config.adversarial * (verdict + self.config.matching * matched)
+        return torch.stack([total, *parts, verdict.detach(), matched.detach()])
+
+
+class Denoising(Objective):
+    """Stage "diffusion": what noise a latent holds, given landmarks, pose and identity.
+
+    Args:
+        denoiser: to be trained, on `device`.
+        latents: of the windows.
+    """
+
+    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, denoiser: MToVDenoiser,
+                 latents: Latents):
+        super().__init__(config, seed, device, team)
+        self.latents = latents
+        self.networks = {"denoiser": denoiser}
+        self.wrapped = {"denoiser": team.wrapped(denoiser)}
+
+    def figures(self, turn: str) -> tuple[str, ...]:
+        return ("loss",)
+
+    def losses(self, turn: str, step: int, indices: Sequence[int]) -> Tensor:
+        config, known = self.config, self.latents.batch(step, indices)
+        times, noise = self.drawn(step, indices, known.frames.shape[1:])
+        noise = noise.to(self.device)
+        if config.pull:
+            noise = pulled_noise(known.frames, known.identity, times, noise, config.pull, config.ratio, config.eta)
+        seen, target = noised(known.frames, times, noise), training_target(config.prediction, known.frames, noise, times)
+        with autocast(self.device, config.precision):
+            told = self.wrapped["denoiser"](seen, times, known.landmarks, known.pose, known.identity)
+        return ((told.float() - target).square() * known.weights).mean()[None]
+
+    def drawn(self, step: int, indices: Sequence[int], shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Times int64 [B] on the device and Gaussian noise [B, 4, L] of the windows."""
+        low, high = self.config.times
+        times, noise = [], []
+        for index in indices:
+            random = self.random(step, int(index))
+            first, time = random.random() < self.config.first_share, int(random.integers(low, high))
+            times.append(high - 1 if first else time)
+            noise.append(random.standard_normal(tuple(shape), np.float32))
+        return torch.tensor(times, device=self.device), torch.from_numpy(np.stack(noise))

@@ -1,0 +1,275 @@
+"""Training of MToV, stage by stage: a motion data set with pictures in, an autoencoder's file or a whole MToV out.
+
+    rgb        -> an autoencoder of pictures
+    gan        -> a sharper one (from `rgb`), against two discriminators
+    landmarks  -> an autoencoder of rasters (from `rgb`; the decoder's transformers stay as they are)
+    diffusion  -> the denoiser between both (from `rgb` and `landmarks`, which stay as they are), saved as one MToV with them
+
+Recipes: spec/moditalker.md 3.4, 5, 8. The state of the run stands beside the file (`driver`); a run that was stopped and resumed
+ends with the same weights as one that was not, to the bit on the CPU.
+"""
+from __future__ import annotations
+
+import copy
+import json
+import os
+import zlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Callable
+
+import torch
+from torch import nn
+
+from ...media_core.errors import TalkingHeadsError
+from ...media_core.lpips import LPIPS, load_lpips
+from ...media_core.memory import keep_freed_memory
+from ...media_core.progress import Report, silent
+from .. import driver
+from ..atom.dataset import MotionDataset
+from ..atom.team import Alone
+from ..driver import Driver, checked_seed, same_run, unfinished_path
+from .autoencoder import VideoAutoencoder
+from .dataset import PARTS, VideoWindows, WindowSettings, unchanged
+from .denoiser import MToVDenoiser
+from .discriminators import Judges
+from .latents import Encoder, Latents, Store
+from .model import MToV, MToVConfig, RasterSettings
+from .objectives import Adversarial, Denoising, Objective, Reconstruction, autocast
+from .reading import Reader
+from .run import Run, drawn, number
+from .train_config import STAGES, TrainConfig, preset
+from .validation import AUTOENCODER_FIGURES, DIFFUSION_FIGURES, AutoencoderJudge, DiffusionJudge, held_windows
+
+__all__ = ["STAGES", "TrainConfig", "preset", "train_mtov", "unfinished_path"]
+_FIRST, _JUDGES = 1 << 32, 1 << 33  # beside the steps: seeds of first weights
+
+
+def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, config: str | TrainConfig = "demo", *,
+               rgb: str | os.PathLike | None = None, landmarks: str | os.PathLike | None = None, seed: int = 0,
+               device: str | torch.device = "cpu", resume: bool = True, report: Report = silent, half: bool = False,
+               log_folder: str | os.PathLike | None = None, lpips: str | os.PathLike | None = None,
+               latents: str | os.PathLike | None = None, licence: str = "",
+               team: Alone | None = None) -> VideoAutoencoder | MToV:
+    """Trains one stage, saves what it makes, and returns it.
+
+    Args:
+        stage: one of STAGES.
+        dataset: folder of a motion data set with pictures (`talking-heads dataset motion --frames`).
+        out: the file to write (.safetensors).
+        config: "demo", "standard", "published", or settings of one's own for that stage.
+        rgb: file of the pictures' autoencoder; for all stages but "rgb".
+        landmarks: file of the rasters' autoencoder; for "diffusion".
+        seed: of everything random, 0 or above.
+        device: where to compute.
+        resume: go on with an unfinished run of the same data, files, settings and seed; False begins anew.
+        report: once a step, with the loss and its parts, rate, gradient, and `psnr` and `mouth` (dB, on held clips) once they are
+            known; the preview are held clips above what is made of them. May raise to stop.
+        half: keep the weights as float16.
+        log_folder: where log.csv and TensorBoard's files go; None: `<name>_log` beside `out`.
+        lpips: the user's LPIPS weights (`media_core.lpips`); None: trains with the substitute (`losses`). Not for "diffusion".
+        latents: where a pool of latents (config.cache) is kept for later trainings; None: beside `out`, until it is done.
+        licence: written into the file.
+        team: the processes that train together; None: this one alone.
+    Raises:
+        TalkingHeadsError: unusable data, files or settings, an unfinished run of others, a loss that is not finite, a full disk.
+        Whatever `report` raises; the run's state is saved first.
+    """
+    keep_freed_memory()
+    config = preset(config, stage) if isinstance(config, str) else config
+    if config.stage != stage:
+        raise TalkingHeadsError("The settings must be those of the stage", f"settings of '{config.stage}' for '{stage}'",
+                                "Choose the stage they are for")
+    data, team, place = MotionDataset.open(dataset), team or Alone(), torch.device(device)
+    given = _Given.read(stage, rgb, landmarks, lpips, place)
+    config = given.settled(config)
+    trainer = _Trainer(config, checked_seed(seed), place, team, data, given)
+    return trainer.train(Path(out), resume, report, half, log_folder, latents, licence)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the stages before have made."""
+
+    rgb: VideoAutoencoder | None
+    landmarks: VideoAutoencoder | None
+    raster: RasterSettings | None  # how the landmarks' autoencoder has them drawn
+    lpips: LPIPS | None
+
+    @classmethod
+    def read(cls, stage: str, rgb: Any, landmarks: Any, lpips: Any, device: torch.device) -> _Given:
+        """Raises:
+            TalkingHeadsError: a file that the stage needs is not named, or none of its kind.
+        """
+        from ..mtov_checkpoints import load_autoencoder
+
+        needed = {"rgb": {}, "gan": {"rgb": rgb}, "landmarks": {"rgb": rgb}, "diffusion": {"rgb": rgb, "landmarks": landmarks}}
+        missing = [role for role, path in needed[stage].items() if path is None]
+        if missing:
+            raise TalkingHeadsError(f"Training the stage '{stage}' must begin with autoencoders that were trained before it",
+                                    f"no file for {' and '.join(missing)}", "Name the files of the stages before")
+        networks = {role: load_autoencoder(path, device, role=role) for role, path in needed[stage].items()}
+        note = networks["landmarks"][1] if "landmarks" in networks else None
+        raster = RasterSettings(**note.training["raster"]) if note is not None and "raster" in note.training else None
+        found = {role: network for role, (network, _) in networks.items()}
+        wanted = lpips is not None and stage != "diffusion"
+        return cls(found.get("rgb"), found.get("landmarks"), raster, load_lpips(lpips).to(device) if wanted else None)
+
+    def settled(self, config: TrainConfig) -> TrainConfig:
+        """The settings with the sizes of the given networks, and rasters of their size.
+
+        Raises:
+            TalkingHeadsError: pictures that are not square.
+        """
+        sizes = config.autoencoder if self.rgb is None else self.rgb.config
+        if sizes.height != sizes.width:
+            raise TalkingHeadsError("The pictures of a training must be square, as those of the data sets are",
+                                    f"{sizes.height} x {sizes.width} px", "Give the autoencoder one size")
+        raster = replace(config.raster, size=sizes.height) if self.raster is None else self.raster
+        return replace(config, autoencoder=sizes, raster=raster)
+
+    def checksums(self) -> dict[str, int | None]:
+        """What names the given weights."""
+        return {role: None if network is None else _checksum(network)
+                for role, network in (("rgb", self.rgb), ("landmarks", self.landmarks))} | {"lpips": self.lpips is not None}
+
+
+def _checksum(network: nn.Module) -> int:
+    code = 0
+    for value in network.state_dict().values():
+        code = zlib.crc32(value.cpu().contiguous().numpy().tobytes(), code)
+    return code
+
+
+class _Trainer:
+    """One stage with everything it needs."""
+
+    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, data: MotionDataset, given: _Given):
+        self.config, self.seed, self.device, self.team, self.data, self.given = config, seed, device, team, data, given
+        self.windows = VideoWindows(data, "train", window_settings(config), seed)
+        self.reader = Reader(self.windows, config.loaders)
+        self.identity = {"config": config.identity(), "seed": seed, **given.checksums(),
+                         "data set": zlib.crc32(json.dumps(data.index, sort_keys=True).encode())}  # names every shard's checksum
+
+    def train(self, out: Path, resume: bool, report: Report, half: bool, folder: Any, latents: Any,
+              licence: str) -> VideoAutoencoder | MToV:
+        """See `train_mtov`."""
+        store = self._store(Path(latents) if latents is not None else out.with_suffix(".latents.safetensors"))
+        try:
+            run = Run(self.config, self._objective(store))
+            state = unfinished_path(out)
+            if resume and state.exists():
+                run.load(state, lambda came: same_run(self.identity, came, state))
+            made = lambda: self._made(run, licence)
+            columns = DIFFUSION_FIGURES if self.config.stage == "diffusion" else AUTOENCODER_FIGURES
+            Driver(run, self._judge(made), state, self.identity, report, driver.log_folder(out, folder), columns).drive()
+        finally:
+            self.reader.close()
+        network = made()
+        if self.team.main:
+            self._save(network, out, half, licence)
+            state.unlink(missing_ok=True)
+            if store is not None and latents is None:
+                store.remove()
+        self.team.wait()
+        return network
+
+    def _objective(self, store: Store | None) -> Objective:
+        common = self.config, self.seed, self.device, self.team
+        if self.config.stage == "diffusion":
+            denoiser = first_weights(self.seed, lambda: MToVDenoiser(self.config.denoiser, self.given.rgb.config.grid))
+            latents = Latents(self.reader, self._encoder(), self.seed, self.config.cache, store)
+            return Denoising(*common, denoiser.to(self.device).train(), latents)
+        network = (self.given.rgb or fresh_autoencoder(self.config, self.seed)).to(self.device).train()
+        if self.config.stage == "landmarks":
+            network.decoder.requires_grad_(False)
+        if self.config.stage == "gan":
+            judges = drawn(number(self.seed, _JUDGES), lambda: Judges(self.config.judges))
+            return Adversarial(*common, network, judges.to(self.device).train(), self.reader, self.given.lpips)
+        return Reconstruction(*common, network, self.reader, self.given.lpips)
+
+    def _encoder(self) -> Encoder:
+        """The frozen autoencoders of the diffusion stage."""
+        rgb, landmarks = (network.eval().requires_grad_(False) for network in (self.given.rgb, self.given.landmarks))
+        return Encoder(rgb, landmarks, self.config.lips, lambda: autocast(self.device, self.config.encoding))
+
+    def _store(self, path: Path) -> Store | None:
+        """The file of the pool, made by the main process."""
+        config = self.config
+        if config.stage != "diffusion" or not config.cache:
+            return None
+        mine = ("reference", "mirror", "colour", "still", "lips", "encoding", "raster")
+        identity = {name: self.identity["config"][name] for name in mine}
+        identity |= {name: self.identity[name] for name in ("seed", "rgb", "landmarks", "data set")}
+        sizes = config.autoencoder
+        make = lambda: Store(path, identity, config.cache, (sizes.embed_dim, sizes.grid.length), self.team.main)
+        store = make() if self.team.main else None
+        self.team.wait()
+        return store or make()
+
+    def _judge(self, made: Callable[[], Any]) -> Callable | None:
+        """What looks at held clips, where there are any."""
+        clips = [self.data.clips[i] for i in self.data.indices("val")]
+        if not self.team.main or not any(clip.picture_size and clip.frames >= self.config.autoencoder.frames for clip in clips):
+            return None
+        settings = replace(unchanged(window_settings(self.config)), mouth=2.0)
+        held = held_windows(VideoWindows(self.data, "val", settings, self.seed))
+        if self.config.stage == "diffusion":
+            return DiffusionJudge(held, self.config, self._encoder(), made)
+        return AutoencoderJudge(held[1], self.config, made)
+
+    def _made(self, run: Run, licence: str) -> VideoAutoencoder | MToV:
+        """A network of its own with the weights that are kept, in evaluation mode."""
+        network = copy.deepcopy(run.kept.network)
+        network.load_state_dict(run.weights())
+        network = network.eval().requires_grad_(False)
+        if self.config.stage != "diffusion":
+            return network
+        return MToV(self.given.rgb, self.given.landmarks, network, self._description(licence))
+
+    def _description(self, licence: str) -> MToVConfig:
+        config, given = self.config, self.given
+        return MToVConfig(given.rgb.config, given.landmarks.config, config.denoiser, config.prediction, config.clip,
+                          config.sampler, config.calls, config.ratio, config.eta, config.overlap, config.raster, config.reference,
+                          self.windows.margin, self.data.fps, licence, self.record())
+
+    def record(self) -> dict[str, Any]:
+        """How the weights were made, for their file."""
+        config, clips = self.config, [self.data.clips[i] for i in self.windows.numbers]
+        return {"preset": config.preset, "stage": config.stage, "seed": self.seed, "steps": config.steps, "batch": config.batch,
+                "optimizer": config.optimizer, "lr": config.lr, "clips": len(clips),
+                "seconds": round(sum(clip.frames for clip in clips) / self.data.fps, 1),
+                "people": len({clip.identity for clip in clips}), "processes": self.team.size,
+                "lpips": self.given.lpips is not None, "raster": asdict(config.raster)}
+
+    def _save(self, network: VideoAutoencoder | MToV, out: Path, half: bool, licence: str) -> None:
+        from ..mtov_checkpoints import save_autoencoder, save_mtov
+
+        if isinstance(network, MToV):
+            save_mtov(network, out, half=half)
+        else:
+            role = "landmarks" if self.config.stage == "landmarks" else "rgb"
+            save_autoencoder(network, out, role=role, licence=licence, training=self.record(), half=half)
+
+
+def window_settings(config: TrainConfig) -> WindowSettings:
+    """What the windows of a stage look like; `config` has rasters as large as the pictures."""
+    diffusion, sizes = config.stage == "diffusion", config.autoencoder
+    return WindowSettings(sizes.frames, sizes.height, config.raster, config.reference, config.still if diffusion else 0.0,
+                          config.mirror, 0.0 if config.stage == "landmarks" else config.colour,
+                          2.0 if diffusion else config.mouth, PARTS[:3] if diffusion else ())
+
+
+def first_weights(seed: int, make: Callable[[], nn.Module]) -> Any:
+    """A network before its first step; the same seed gives the same weights."""
+    return drawn(number(seed, _FIRST), make)
+
+
+def fresh_autoencoder(config: TrainConfig, seed: int) -> VideoAutoencoder:
+    """An autoencoder before its first step; its pooling tokens and positions as small as `config.start` says."""
+    network = first_weights(seed, lambda: VideoAutoencoder(config.autoencoder))
+    with torch.no_grad():
+        for pool in network.pool.values():
+            pool.token.mul_(config.start)
+            pool.positions.mul_(config.start)
+    return network
