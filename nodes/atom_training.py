@@ -1,4 +1,4 @@
-"""What AToM learns from, and its training."""
+"""What AToM and MToV learn from, and the training of AToM."""
 from __future__ import annotations
 
 import hashlib
@@ -19,6 +19,7 @@ from .atom import about, atom_output
 # moditalker_core.atom, spelled out so that registering the pack imports no model code
 PRESETS = ["demo", "standard", "published"]
 SUBJECT, VIDEOS = SOURCES = ["synthetic subject", "videos"]
+CROPS, MARGIN = ["still", "following"], 1.6
 INDEX, FIRST_IDENTITY = "index.json", 1000
 LOGS = "talking_heads/logs"  # below ComfyUI's output folder
 
@@ -32,9 +33,9 @@ class MotionDataset(io.ComfyNode):
             node_id="TalkingHead_MotionDataset",
             display_name="Motion Dataset",
             category="Talking Heads/MoDiTalker",
-            description="Builds what AToM learns from, in output/talking_heads/datasets: speech features, landmarks and head "
-                        "poses of many people talking, invented ones or those of your films. Interrupt at any time: running it "
-                        "again continues. Film people only with their consent.",
+            description="Builds what AToM and MToV learn from, in output/talking_heads/datasets: speech features, landmarks, "
+                        "head poses and, for MToV, pictures of many people talking, invented ones or those of your films. "
+                        "Interrupt at any time: running it again continues. Film people only with their consent.",
             search_aliases=["audio to motion dataset", "landmark dataset", "atom training data", "preprocess videos"],
             inputs=_dataset_inputs(),
             outputs=dataset_outputs(),
@@ -54,9 +55,11 @@ class MotionDataset(io.ComfyNode):
 
     @classmethod
     def execute(cls, source: str, name: str, encoder: str, people: int, seconds: float, captured: bool, seed: int, videos: str,
-                face_index: int, order: str, **hubert: Any) -> io.NodeOutput:
+                face_index: int, order: str, pictures: int = 0, margin: float = MARGIN, crop: str = CROPS[0],
+                **hubert: Any) -> io.NodeOutput:
         chosen = speech.loaded_hubert(**{**_HUBERT, **hubert}) if encoder == "hubert" else encoder
-        told = {"encoder": encoder, **(hubert if encoder == "hubert" else {})}
+        shown = {"pictures": pictures, "margin": margin, "crop": crop} if pictures else {}
+        told = {"encoder": encoder, **(hubert if encoder == "hubert" else {}), **shown}
         if source == SUBJECT:
             folder = _of_subject(file_stem(name), told, chosen, people, seconds, captured, seed)
         else:
@@ -164,6 +167,14 @@ def _dataset_inputs() -> list:
                         tooltip="Videos: a folder below ComfyUI's input folder; subfolders too, one for each person by habit."),
         *capture.face_inputs(),
         *speech.hubert_inputs(),
+        io.Int.Input("pictures", default=0, min=0, max=1024, step=32, optional=True,
+                     tooltip="Sides of the pictures of the face in pixels, for Train MToV: 128 for demo, 256 for the other "
+                             "presets; 0: none, which is enough for Train AToM."),
+        io.Float.Input("margin", default=MARGIN, min=1.0, max=10.0, step=0.1, optional=True, advanced=True,
+                       tooltip="Of the pictures: side of the square in face heights."),
+        io.Combo.Input("crop", options=CROPS, default=CROPS[0], optional=True, advanced=True,
+                       tooltip="Of the pictures: one square for a whole clip (still), or one that goes along with the head, "
+                               "slowly (following)."),
     ]
 
 
@@ -172,7 +183,8 @@ _HUBERT = {"model_folder": speech.NO_FOLDER, "layer": -1, "precision": "fp32", "
 
 def dataset_outputs() -> list:
     return [
-        sockets.MotionDataset.Output("dataset", display_name="dataset", tooltip="The data set's folder, for Train AToM."),
+        sockets.MotionDataset.Output("dataset", display_name="dataset",
+                                     tooltip="The data set's folder, for Train AToM and Train MToV."),
         io.String.Output("about", display_name="about",
                          tooltip="What is in it: clips, minutes, people, speech encoder, and what was left out and why."),
     ]
@@ -183,7 +195,7 @@ def _of_subject(stem: str, told: dict, encoder: Any, people: int, seconds: float
     from ..moditalker_core.atom.from_subject import SubjectPlan, build_from_subject
 
     identities = tuple(range(FIRST_IDENTITY, FIRST_IDENTITY + people))
-    plan = SubjectPlan(identities, seconds=seconds, seed=seed, captured=captured, val=min(2, people - 1))
+    plan = SubjectPlan(identities, seconds=seconds, seed=seed, captured=captured, val=min(2, people - 1), pictures=_shown(told))
     folder = _folder(stem, {**told, "people": people, "seconds": seconds, "captured": captured, "seed": seed})
     return build_from_subject(folder, plan, encoder=encoder, report=bridge.NodeReport())
 
@@ -195,9 +207,16 @@ def _of_videos(stem: str, told: dict, encoder: Any, videos: str, face_index: int
     if not videos.strip():
         raise TalkingHeadsError("The folder of videos must be named", "an empty name",
                                 "Give its path relative to ComfyUI's input folder")
-    plan = FilmPlan(face_index=face_index, order=order)
+    plan = FilmPlan(face_index=face_index, order=order, pictures=_shown(told))
     folder = _folder(stem, {**told, "videos": videos.strip(), "face_index": face_index, "order": order})
     return build_from_videos(_films(videos), folder, plan, encoder=encoder, report=bridge.NodeReport())
+
+
+def _shown(told: dict) -> Any:
+    """Which pictures are kept; None: none."""
+    from ..moditalker_core.atom.pictures import PictureSettings
+
+    return PictureSettings(told["pictures"], told["margin"], told["crop"]) if "pictures" in told else None
 
 
 def _folder(stem: str, settings: dict[str, Any]) -> Path:
@@ -226,6 +245,8 @@ def opened(folder: Path) -> tuple[sockets.MotionFolder, str]:
     held, people = len(data.indices("val")), len({clip.identity for clip in data.clips})
     lines = [f"{folder.name}: {len(data)} clips ({held} to validate on), {data.seconds / 60:.1f} minutes, people: {people}",
              f"{data.fps:g} frames/s, speech of {data.format}"]
+    if size := min((clip.picture_size for clip in data.clips), default=0):
+        lines.append(f"pictures of {size} px, for MToV too")
     lines += [f"left out: {left.get('source')}: {left.get('reason')}" for left in data.skipped]
     return sockets.MotionFolder(str(folder), len(data), data.seconds, data.fps, data.format.encoder), "\n".join(lines)
 

@@ -19,7 +19,7 @@ import folder_paths
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import contained
-from .sockets import LoadedAToM, LoadedAvatar
+from .sockets import LoadedAToM, LoadedAvatar, LoadedMToV
 
 if TYPE_CHECKING:
     from ..media_core.progress import Report
@@ -115,6 +115,17 @@ def atom_on_device(loaded: LoadedAToM) -> Any:
     return loaded.atom.to(mm.get_torch_device())
 
 
+def wrapped_mtov(mtov: Any, name: str) -> LoadedMToV:
+    """The MToV with a model patcher around its three networks."""
+    return LoadedMToV(mtov, patched(*mtov.networks.values()), name, mtov.config.licence)
+
+
+def mtov_on_device(loaded: LoadedMToV) -> Any:
+    """The MToV ready for work, its networks where ComfyUI put them."""
+    mm.load_models_gpu([loaded.patcher])
+    return loaded.mtov.to(mm.get_torch_device())
+
+
 def number_format(choice: str) -> Any:
     """The torch dtype of a choice "auto", "fp32", "bf16" or "fp16"."""
     import torch
@@ -132,8 +143,8 @@ def register_model_folder() -> None:
 
 
 def model_files(kind: str) -> list[str]:
-    """The files of a kind ("avatar", "atom") to choose from: the user's, then those shipped with the pack. What says nothing of
-    itself is offered too, so that loading can tell what is wrong with it."""
+    """The files of a kind ("avatar", "atom", "mtov") to choose from: the user's, then those shipped with the pack. What says
+    nothing of itself is offered too, so that loading can tell what is wrong with it."""
     offered = []
     for name in folder_paths.get_filename_list(MODELS):
         path = None if name.endswith(UNFINISHED) else folder_paths.get_full_path(MODELS, name)

@@ -12,6 +12,8 @@ from . import (
     face_crop,
     motion,
     motion_files,
+    mtov,
+    mtov_training,
     prepare,
     preview,
     render,
@@ -32,6 +34,8 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     *render.NODES,
     *atom.NODES,
     *atom_training.NODES,
+    *mtov.NODES,
+    *mtov_training.NODES,
     *motion.NODES,
     *motion_files.NODES,
 )

@@ -12,7 +12,8 @@ with a `version`; they are never changed in place.
 | TH_DATASET         | DatasetFolder                   | a training dataset: a folder on disk                               |
 | TH_AVATAR          | LoadedAvatar                    | a trained avatar, its model patcher, its licence note              |
 | TH_ATOM            | LoadedAToM                      | AToM weights (speech to motion), their model patcher, licence note |
-| TH_MOTION_DATASET  | MotionFolder                    | what AToM learns from: a folder on disk                            |
+| TH_MTOV            | LoadedMToV                      | MToV weights (motion to video), their model patcher, licence note  |
+| TH_MOTION_DATASET  | MotionFolder                    | what AToM and MToV learn from: a folder on disk                    |
 | TH_AVATAR_MOTION   | hmtalker_core.avatar.AvatarMotion | per-frame mouth and lip codes, action units, poses, fps          |
 | TH_LANDMARKS       | media_core.motion.LandmarkTrack | 68 points [T, 68, 3], fps; `space` "pixels" (x right, y down, of    |
 |                    |                                 | `image_size` (H, W)) or "canonical" (decimetres, from the front)   |
@@ -37,6 +38,7 @@ Pose = io.Custom("TH_POSE")
 Dataset = io.Custom("TH_DATASET")
 Avatar = io.Custom("TH_AVATAR")
 Atom = io.Custom("TH_ATOM")
+MToV = io.Custom("TH_MTOV")
 MotionDataset = io.Custom("TH_MOTION_DATASET")
 AvatarMotion = io.Custom("TH_AVATAR_MOTION")
 Landmarks = io.Custom("TH_LANDMARKS")
@@ -74,6 +76,17 @@ class LoadedAToM:
 
     atom: Any  # moditalker_core.atom.model.AToM
     patcher: Any  # comfy.model_patcher.ModelPatcher around the network
+    name: str  # file name without its ending
+    licence: str = ""  # what may be done with the weights
+    version: int = 1  # of this object's layout
+
+
+@dataclass(frozen=True)
+class LoadedMToV:
+    """MToV weights and the patcher through which ComfyUI moves them between devices."""
+
+    mtov: Any  # moditalker_core.mtov.model.MToV
+    patcher: Any  # comfy.model_patcher.ModelPatcher around the two autoencoders and the denoiser
     name: str  # file name without its ending
     licence: str = ""  # what may be done with the weights
     version: int = 1  # of this object's layout

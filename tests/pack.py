@@ -8,7 +8,8 @@ from typing import Any
 from talking_heads.host.graph import Host
 
 ROOT = Path(__file__).resolve().parents[1]
-FOUND_FILES = (("HMTalker_LoadAvatar", "avatar_name"), ("MoDiTalker_LoadAToM", "atom_name"))  # choices that depend on the machine
+FOUND_FILES = (("HMTalker_LoadAvatar", "avatar_name"), ("MoDiTalker_LoadAToM", "atom_name"),
+               ("MoDiTalker_LoadMToV", "mtov_name"))  # choices that depend on the machine
 
 
 def make_host(base: Path, **folders: Any) -> Host:

@@ -8,6 +8,7 @@ from pathlib import Path
 import make_workflows
 import numpy as np
 import pytest
+from mtov_files import save_tiny_mtov
 from pack import ROOT
 from talking_heads.media_core.audio import Sound, load_sound, save_wav
 from talking_heads.media_core.video import probe
@@ -17,7 +18,8 @@ CORE = {"LoadAudio", "LoadImage", "LoadVideo", "CreateVideo", "SaveVideo", "Prev
 
 
 def test_there_are_workflows():
-    assert {"avatar_speech_to_video", "speech_to_motion", "train_avatar", "video_to_avatar"} <= set(NAMES)
+    assert {"avatar_speech_to_video", "speech_to_motion", "train_avatar", "video_to_avatar", "portrait_to_talking_video",
+            "portrait_edited_motion_to_video"} <= set(NAMES)
     assert {path.stem for path in (ROOT / "workflows").glob("*.json")} == set(NAMES)
 
 
@@ -139,10 +141,63 @@ def test_speech_to_motion(host, stage, form):
     assert moving[:, 0].min() > 100 and moving[:, 0].max() < 450, "and only where the face is"
 
 
+@pytest.fixture
+def portrait(stage) -> Path:
+    """The base folder with what the portrait workflows read; a tiny MToV stands in where the demo weights are absent."""
+    shutil.copy(ROOT / "demo" / "demo_portrait.jpg", stage / "input" / "demo_portrait.jpg")
+    save_wav(stage / "input" / "demo_speech_short.wav", load_sound(ROOT / "demo" / "demo_speech_short.wav").cut(0.0, 1.0))
+    if not (ROOT / "weights" / "demo_mtov.safetensors").is_file():
+        save_tiny_mtov(stage / "models" / "talking_heads" / "demo_mtov.safetensors")
+    return stage
+
+
+def talking_film(host, base: Path, name: str, form: str, sampled: dict[str, dict], pattern: str):
+    """The frames [T, H, W, 3] of what the workflow makes, 1 s of speech with few steps."""
+    from talking_heads.media_core.video import read_frames
+
+    prompt, page = host.load(str(ROOT / "workflows" / form / f"{name}.json"))
+    for node_id, inputs in sampled.items():
+        prompt[node_id]["inputs"] |= inputs
+    result = host.run(prompt, workflow=page)
+    assert result.status == "success", result.error
+    (film,) = (base / "output" / "talking_heads").glob(pattern)
+    facts = probe(film)
+    assert (facts.width, facts.height, float(facts.fps), facts.has_sound, facts.frames) == (512, 512, 25.0, True, 25)
+    return np.stack(list(read_frames(film))).astype(int)
+
+
+def changes_within_the_face(frames) -> None:
+    """The portrait's edge keeps still; the face does not."""
+    changes = np.ptp(frames, axis=0).max(-1)
+    assert changes[:40].max() < 25 and changes[:, :40].max() < 25 and changes[:, -40:].max() < 25, "beyond the square nothing moves"
+    assert changes[150:400, 150:360].max() > 30, "the face moves"
+
+
+@pytest.mark.parametrize("form", ["", "api"])
+def test_portrait_to_talking_video(host, portrait, form):
+    """From a picture and a sound to a film with that sound; the face moves and the rest of the picture does not."""
+    frames = talking_film(host, portrait, "portrait_to_talking_video", form,
+                          {"8": {"steps": 4}, "10": {"steps": 2, "sampler": "dpm++"}}, "portrait*.mp4")
+    changes_within_the_face(frames)
+
+
+def test_edited_motion_makes_another_video(host, portrait):
+    """The mouth's gain reaches the film: all else is equal, and equal films are equal to the last bit."""
+    few = {"8": {"steps": 4}, "12": {"steps": 2, "sampler": "dpm++"}}
+    name = "portrait_edited_motion_to_video"
+    wide = talking_film(host, portrait, name, "", few, "edited*.mp4")
+    changes_within_the_face(wide)
+    next((portrait / "output" / "talking_heads").glob("edited*.mp4")).unlink()
+    shut = talking_film(host, portrait, name, "api", {**few, "10": {"factor": 0.0}}, "edited*.mp4")
+    assert np.abs(wide - shut).max() > 5
+
+
 def test_the_demo_files_are_shipped():
     """What `make demo` and the first workflow need, and where the issue puts its bounds."""
     avatar = ROOT / "weights" / "demo_avatar.safetensors"
     assert avatar.is_file() and avatar.stat().st_size < 8_000_000
     assert (ROOT / "weights" / "demo_atom.safetensors").stat().st_size < 8_000_000
+    mtov = ROOT / "weights" / "demo_mtov.safetensors"
+    assert not mtov.is_file() or mtov.stat().st_size < 15_000_000
     assert (ROOT / "demo" / "demo_portrait.jpg").stat().st_size < 60_000
     assert load_sound(ROOT / "demo" / "demo_speech.wav").duration > 2.0
