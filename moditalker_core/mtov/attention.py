@@ -62,8 +62,13 @@ class Attention(nn.Module):
         Returns:
             [..., L or queries, C].
         """
-        q, k, v = self.qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # [..., L, H, D]
-        q = q if queries is None else q[..., :queries, :, :]
+        x = self.norm(x)
+        if queries is None:
+            q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # [..., L, H, D]
+        else:
+            ask, answer = self.qkv.weight.tensor_split((len(self.qkv.weight) // 3,))
+            q = F.linear(x[..., :queries, :], ask).unflatten(-1, (self.heads, -1))
+            k, v = F.linear(x, answer).unflatten(-1, (2, self.heads, -1)).unbind(-3)
         if turn is not None:
             cos, sin = (part[:, None].to(q.dtype) for part in turn)
             q, k = rotated(q, cos, sin), rotated(k, cos, sin)

@@ -83,7 +83,7 @@ class VideoAutoencoder(nn.Module):
         if decoder:
             self.decoder = Trunk(config)
             self.from_plane = nn.ModuleDict({plane: nn.Linear(config.embed_dim, c) for plane in PLANES})
-            self.to_pixels = nn.ConvTranspose2d(c, 3, config.patch, config.patch)
+            self.to_pixels = nn.ConvTranspose2d(c, 3, config.patch + 2 * config.reach, config.patch, config.reach)
 
     @property
     def device(self) -> torch.device:
@@ -163,8 +163,11 @@ class VideoAutoencoder(nn.Module):
         return torch.cat(planes, 1).transpose(1, 2).contiguous()
 
     def _pixels(self, tokens: Tensor) -> Tensor:  # [B, T, h w, C] -> [B, 3, T, H, W]
-        """The transposed convolution; its squares do not overlap, so it is one product."""
+        """The transposed convolution; where its squares do not overlap, it is one product."""
         grid, p = self.config.grid, self.config.patch
+        if self.config.reach:
+            painted = self.to_pixels(rearrange(tokens, "b t (h w) c -> (b t) c h w", h=grid.h))
+            return rearrange(painted, "(b t) c h w -> b c t h w", b=len(tokens)).mul(0.5).tanh()
         squares = tokens @ self.to_pixels.weight.flatten(1)
         pictures = rearrange(squares, "b t (h w) (c p q) -> b c t (h p) (w q)", h=grid.h, p=p, q=p)
         return (pictures + self.to_pixels.bias[:, None, None, None]).mul(0.5).tanh()  # = 2 sigmoid - 1

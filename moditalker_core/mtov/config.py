@@ -51,10 +51,12 @@ class AutoencoderConfig:
     pool_heads: int = 4
     pool_dim_head: int = 48  # published: C // 8
     pool_hidden: int = 512  # hidden width of their feed-forward nets
+    positions: bool = False  # tokens carry learned positions in the picture (ours: small networks learn faces sooner)
+    reach: int = 0          # px by which the square that a token paints overlaps its neighbours' (ours: no seams between them)
 
     def __post_init__(self) -> None:
-        bad = [f"{f.name} {getattr(self, f.name)!r}" for f in fields(self)
-               if type(getattr(self, f.name)) is not int or getattr(self, f.name) < 1]
+        whole = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
+        bad = [f"{name} {value!r}" for name, value in whole.items() if type(value) is not int or value < (name != "reach")]
         if bad:
             raise TalkingHeadsError("An autoencoder's sizes must be whole numbers above 0", ", ".join(bad), "Correct the sizes")
         if self.height % self.patch or self.width % self.patch or self.dim_head % 4:
