@@ -127,7 +127,7 @@ def rasters(track: LandmarkTrack, *, size: int = SIZE, radius: int = RADIUS) -> 
     if track.space != "pixels":
         raise TalkingHeadsError("Discs are drawn from landmarks in pixels", f"space '{track.space}'",
                                 "Align the motion to a pose or to the portrait first")
-    side, top, left = _square(*track.image_size)
+    side, top, left = middle_square(*track.image_size)
     return rasterise(track.points[..., :2].double() - torch.tensor([left, top]), side, size=size, radius=radius)
 
 
@@ -155,7 +155,7 @@ def resize_crop(frames: Tensor, size: int = SIZE) -> Tensor:  # [T, C, H, W] -> 
     if frames.ndim != 4 or not frames.numel() or size < 1:
         raise TalkingHeadsError("Frames must be [T, C, H, W] with something in them, and their new size above 0",
                                 f"{list(frames.shape)} to {size}", "Give a film")
-    side, top, left = _square(*frames.shape[2:])
+    side, top, left = middle_square(*frames.shape[2:])
     middle = frames[..., top:top + side, left:left + side].float()
     small = torch.nn.functional.interpolate(middle, size=(size, size), mode="bilinear", align_corners=False)
     return small.transpose(0, 1)
@@ -181,7 +181,7 @@ def identity_clip(frame: Tensor, count: int, size: int = SIZE) -> Tensor:  # [3,
     return normalised(resize_crop(frame[None], size)).expand(-1, count, -1, -1)
 
 
-def _square(height: int, width: int) -> tuple[int, int, int]:
+def middle_square(height: int, width: int) -> tuple[int, int, int]:
     """The middle square: side, first row, first column."""
     side = min(height, width)
     return side, (height - side) // 2, (width - side) // 2

@@ -24,7 +24,7 @@ class RasterSettings:
     """How landmarks are drawn for the landmark autoencoder; the defaults are the published ones (spec/moditalker.md 6.5)."""
 
     size: int = SIZE      # px, side of the pictures
-    radius: int = RADIUS  # px, of the discs
+    radius: int = RADIUS  # px, of the discs in the picture that is drawn, `finer` times as large
     finer: int = 1        # drawn so many times larger, then averaged (ours): discs move by less than a pixel; 1: published
 
     def __post_init__(self) -> None:

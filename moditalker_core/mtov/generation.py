@@ -1,0 +1,322 @@
+"""Motion, a face and poses -> video of any length. The whole way in one screen: `talk`.
+
+The networks make clips of T frames. Every clip is anchored on the one identity picture, begins at the same noise, and shares a
+few frames with the clip before, over which it fades in; so neither colour nor place wanders, however long the video is. What does
+not change is encoded once. Frames leave as they are made. Source of the pieces: spec/moditalker.md 5, 16; defects B9, B10, B20,
+B23 of section 13.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...media_core.errors import TalkingHeadsError
+from ...media_core.motion import LandmarkTrack
+from ...media_core.progress import Report, silent
+from ..atom.blending import Window, blended_windows, window_plan
+from ..atom.noise import frame_noise
+from .conditions import (
+    check_on_picture,
+    clip_of,
+    hidden_row,
+    portrait_picture,
+    pose_picture,
+    pose_pictures,
+    raster_clip,
+    rgb_picture,
+)
+from .diffusion import CALLS, STEPS, check_sampling, make_scheduler, noised_start, sample
+from .model import MToV, MToVConfig
+
+NOISES = ("shared", "own")
+FAST_CALLS = 8      # of the samplers that need few, where the weights name another
+SEEDS = 1 << 64
+PREVIEWS = 3        # a clip, of the sampled x0; each costs a T-th of decoding a clip
+_SAME_RATE = 1e-3   # frames a second that rates may differ by
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How a video is drawn. None: as the weights say."""
+
+    sampler: str | None = None  # one of diffusion.SAMPLERS
+    calls: int | None = None    # of the denoiser a clip, 1..1000 ratio
+    ratio: float | None = None  # 0..1, the identity's latent is noised to 1000 ratio at the start; 1: from noise alone
+    eta: float | None = None    # 0..1, share of fresh noise in "ddim"
+    seed: int = 0
+    overlap: int | None = None  # frames two clips share, 0..T / 2
+    batch: int = 1              # clips computed at once
+    noise: str = "shared"       # every clip begins with one and the same noise, which keeps its looks; "own": each has its own
+    start: int = 0              # first frame of the motion that is made
+    stop: int | None = None     # frame before which it ends; None: the motion's end
+    previews: int = PREVIEWS    # a clip, shown by the report while it is sampled
+
+    def resolved(self, config: MToVConfig, frames: int) -> VideoSettings:
+        """With every None filled in.
+
+        Args:
+            frames: of the motion.
+        Raises:
+            TalkingHeadsError: values out of range.
+        """
+        sampler = self.sampler or config.sampler
+        ratio = config.ratio if self.ratio is None else self.ratio
+        usual = config.calls if sampler == config.sampler else CALLS if sampler.startswith("ddim") else FAST_CALLS
+        full = replace(self, sampler=sampler, ratio=ratio, eta=config.eta if self.eta is None else self.eta,
+                       calls=min(usual, max(1, round(STEPS * ratio))) if self.calls is None else self.calls,
+                       overlap=config.overlap if self.overlap is None else self.overlap,
+                       stop=frames if self.stop is None else self.stop)
+        check_sampling(full.sampler, full.calls, full.ratio, config.prediction, config.clip, full.eta)
+        whole = (full.seed, full.overlap, full.batch, full.start, full.stop, full.previews)
+        if (any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS or full.batch < 1
+                or full.noise not in NOISES or full.previews < 0):
+            raise TalkingHeadsError("A video needs as whole numbers a seed of 0 to 2^64 - 1, overlap, batch >= 1, start, stop, "
+                                    f"previews >= 0, and noise {' or '.join(NOISES)}", f"{full}", "Correct these settings")
+        if not 0 <= full.overlap <= config.frames // 2:
+            raise TalkingHeadsError(f"Clips of {config.frames} frames may share 0 to {config.frames // 2}", f"{full.overlap}",
+                                    "Choose another overlap")
+        if not 0 <= full.start < full.stop <= frames:
+            raise TalkingHeadsError(f"The frames must lie within the motion's {frames}", f"{full.start} to {full.stop}",
+                                    "Choose others")
+        return full
+
+
+@dataclass(frozen=True)
+class Clip(Window):
+    """A window that fades in evenly: the steps between its weights are as small as can be."""
+
+    def weight(self, frames: Tensor) -> Tensor:  # [n] -> [n], above 0, below 1 before `full`
+        return ((frames - self.fade + 1.0) / (self.full - self.fade + 1.0)).clamp(0, 1)
+
+
+def clip_plan(frames: int, length: int, overlap: int) -> list[Clip]:
+    """The clips of a motion; the last may reach beyond its end."""
+    return [Clip(w.start, w.stop, w.fade, w.full) for w in window_plan(frames, length, overlap, False)]
+
+
+def estimated_clips(frames: int, config: MToVConfig, settings: VideoSettings = VideoSettings()) -> int:
+    """How many clips a motion of so many frames takes; the work is this times the calls."""
+    chosen = settings.resolved(config, frames)
+    return sum(len(group) for group in _groups(frames, config, chosen))
+
+
+def talk(mtov: MToV, motion: LandmarkTrack, portrait: Any, settings: VideoSettings = VideoSettings(), *,
+         pose_frames: Iterable[np.ndarray] | None = None, pose_landmarks: LandmarkTrack | None = None,
+         report: Report = silent) -> Iterator[np.ndarray]:
+    """The video of a motion, a frame at a time, as frames are made; its memory does not grow with the length.
+
+    Three ways: a portrait alone (it is pose and identity, and the head keeps still); a pose film (`pose_frames` with its
+    `pose_landmarks` gives the head's movement, its lower face is hidden); and either of them with the motion of somebody else,
+    aligned to this head (alignment.onto_portrait, onto_pose). A pose film shorter than the motion is walked to and fro, as
+    `onto_pose` does with its poses.
+
+    Args:
+        mtov: the networks.
+        motion: space "pixels", of the portrait's picture, or of the pose frames where there are any; at the weights' rate.
+        portrait: the identity, uint8 [H, W, 3] (or what `conditions.rgb_picture` takes), cut out as the weights know it
+            (config.margin); resized to their size.
+        settings: see `VideoSettings`.
+        pose_frames: uint8 [H, W, 3], one after another; all frames from the motion's first on.
+        pose_landmarks: space "pixels", of the pose frames, or of the portrait (its first frame): from the nose's base downwards
+            they are hidden. None: the motion's own.
+        report: called once a sampling step, and before and after a clip is encoded and decoded, with a picture now and then;
+            may raise to cancel.
+    Returns:
+        an iterator of uint8 [S, S, 3], one for each frame from settings.start to settings.stop. The same frames come out
+        whichever part is asked for, bit for bit at one batch, and to a rounding at another.
+    Raises:
+        TalkingHeadsError: at once, canonical landmarks, landmarks of another picture or outside of it, another rate, settings out
+            of range, no picture; later, pose frames that do not fit, or networks that give NaN.
+    """
+    chosen = settings.resolved(mtov.config, len(motion))
+    picture = rgb_picture(portrait)
+    _check_motion(motion, mtov.config)
+    if pose_frames is None:
+        _check_size(motion, tuple(picture.shape[:2]), "portrait")
+        if pose_landmarks is not None:
+            _check_size(pose_landmarks, tuple(picture.shape[:2]), "portrait")
+        poses = None
+    else:
+        poses = _pose_film(pose_frames, motion, motion if pose_landmarks is None else pose_landmarks, mtov.config.size)
+    points = motion.points if pose_landmarks is None else pose_landmarks.points[:1]
+    row = int(hidden_row(points).median())
+    groups = _groups(len(motion), mtov.config, chosen)
+    return _Job(mtov, motion, picture, row, poses, chosen, groups, report).frames()
+
+
+def _pose_film(frames: Iterable[np.ndarray], motion: LandmarkTrack, track: LandmarkTrack, size: int) -> Iterator[Tensor]:
+    if track.space != "pixels":
+        raise TalkingHeadsError("The pose film's landmarks must be in pixels", f"space '{track.space}'", "Track the pose film")
+    if track.fps != motion.fps:
+        raise TalkingHeadsError("Motion and pose film must have one rate", f"{motion.fps:g} and {track.fps:g} frames a second",
+                                "Read the film at the motion's rate")
+    _check_size(motion, tuple(track.image_size), "pose film")
+    return pose_pictures(frames, hidden_row(track.points), len(motion), size, tuple(track.image_size))
+
+
+def _check_motion(motion: LandmarkTrack, config: MToVConfig) -> None:
+    if abs(motion.fps - config.fps) > _SAME_RATE:
+        raise TalkingHeadsError(f"The motion must have the weights' rate, {config.fps:g} frames a second", f"{motion.fps:g}",
+                                "Resample the motion, or load weights of its rate")
+    check_on_picture(motion)
+
+
+def _check_size(track: LandmarkTrack, size: tuple[int, int], what: str) -> None:
+    if track.space != "pixels" or tuple(track.image_size) != size:
+        came = f"{track.image_size[1]} x {track.image_size[0]} px" if track.space == "pixels" else f"space '{track.space}'"
+        raise TalkingHeadsError(f"The landmarks must be in pixels of the {what}, {size[1]} x {size[0]} px", came,
+                                f"Align the motion to this {what}")
+
+
+def _groups(frames: int, config: MToVConfig, chosen: VideoSettings) -> list[list[tuple[int, Clip]]]:
+    """Numbered clips that are computed together; the same ones whatever part of the motion is wanted."""
+    plan = list(enumerate(clip_plan(frames, config.frames, chosen.overlap)))
+    groups = [plan[at:at + chosen.batch] for at in range(0, len(plan), chosen.batch)]
+    return [group for group in groups if any(_wanted(clip, chosen) for _, clip in group)]
+
+
+def _wanted(clip: Clip, chosen: VideoSettings) -> bool:
+    return clip.start < chosen.stop and clip.stop > chosen.start
+
+
+class _Job:
+    """A video in the making.
+
+    Args:
+        picture: the portrait, uint8 [H, W, 3].
+        row: the portrait's first hidden row, px.
+        poses: uint8 [3, S, S] for each frame of the motion, None: the portrait itself.
+        groups: of clips, in order.
+    """
+
+    def __init__(self, mtov: MToV, motion: LandmarkTrack, picture: np.ndarray, row: int, poses: Iterator[Tensor] | None,
+                 settings: VideoSettings, groups: list[list[tuple[int, Clip]]], report: Report):
+        self.mtov, self.motion, self.settings, self.groups, self.report = mtov, motion, settings, groups, report
+        self.picture, self.row = picture, row
+        self.poses = None if poses is None else _Rolling(poses, len(motion))
+        self.clips, self.done = sum(map(len, groups)), 0  # all of them, and those that are finished
+        self.still: tuple[Tensor, Tensor | None] | None = None  # latents that never change, once they are known
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """uint8 [S, S, 3], one after another."""
+        size, chosen = self.mtov.config.size, self.settings
+        clips = [clip for group in self.groups for _, clip in group if _wanted(clip, chosen)]
+        for rows in blended_windows(clips, self._rows(), chosen.start, chosen.stop):  # [n, 3 S S]
+            for frame in to_uint8(rows.view(-1, 3, size, size)):
+                yield frame
+
+    def _rows(self) -> Iterator[Tensor]:
+        """The frames [T, 3 S S] of every wanted clip, -1..1."""
+        for group in self.groups:
+            videos = self._made(group)
+            yield from (video.flatten(1) for video, (_, clip) in zip(videos, group) if _wanted(clip, self.settings))
+
+    @torch.inference_mode()
+    def _made(self, group: list[tuple[int, Clip]]) -> Tensor:  # -> float32 [B, T, 3, S, S] -1..1, on the CPU
+        self._tell(0, "encode")
+        landmarks, pose, identity = self._conditions([clip for _, clip in group])
+        latents = self._sampled(group, landmarks, pose, identity)
+        self._check(latents, f"latents of frames {group[0][1].start} to {group[-1][1].stop - 1}")
+        self._tell(len(group), "decode")
+        videos = self.mtov.rgb.decode(latents.to(self.mtov.dtype)).float().transpose(1, 2).cpu()
+        self._check(videos, f"pictures of frames {group[0][1].start} to {group[-1][1].stop - 1}")
+        self.done += len(group)
+        self._tell(0, "done", to_uint8(videos[-1, -1:])[0])
+        return videos
+
+    def _conditions(self, clips: list[Clip]) -> tuple[Tensor, Tensor, Tensor]:  # [B, 4, L], [B, 4, L], [1, 4, L]
+        mtov, config = self.mtov, self.mtov.config
+        put = lambda clip: clip.to(mtov.device, mtov.dtype)
+        if self.still is None:
+            shown = [portrait_picture(self.picture, config.size)]
+            shown += [pose_picture(self.picture, self.row, config.size)] if self.poses is None else []
+            encoded = [mtov.rgb.encode_still(put(clip_of([each])[:, 0][None])) for each in shown]
+            self.still = encoded[0], (encoded[1] if self.poses is None else None)
+            self._check(encoded[0], "latent of the portrait")
+        identity, pose = self.still
+        points, size = self.motion.points, tuple(self.motion.image_size)
+        last = len(points) - 1
+        drawn = [raster_clip(points[torch.arange(c.start, c.stop).clamp(max=last)], size, config.raster) for c in clips]
+        landmarks = mtov.landmarks.encode(put(torch.stack(drawn)))
+        if self.poses is not None:
+            films = torch.stack([clip_of(self.poses.between(clip.start, clip.stop)) for clip in clips])
+            pose = mtov.rgb.encode(put(films))
+        return landmarks, pose.expand(len(clips), -1, -1), identity
+
+    def _sampled(self, group: list[tuple[int, Clip]], landmarks: Tensor, pose: Tensor, identity: Tensor) -> Tensor:
+        mtov, chosen, config = self.mtov, self.settings, self.mtov.config
+        scheduler = make_scheduler(chosen.sampler, chosen.calls, chosen.ratio, config.prediction, config.clip, chosen.eta)
+
+        def draw(k: int) -> Tensor:
+            rows = [latent_noise(chosen, k, number, config) for number, _ in group]
+            return torch.stack(rows).to(mtov.device)
+
+        def predict(x: Tensor, t: Tensor) -> Tensor:
+            times = t.to(mtov.device).expand(len(x))
+            return mtov.denoiser(x.to(mtov.dtype), times, landmarks, pose, identity).float()
+
+        def watch(k: int, x0: Tensor) -> None:
+            self._tell((k + 1) * len(group) / chosen.calls, "sample", self._preview(k, x0))
+
+        start = noised_start(identity.float(), chosen.ratio, draw(0))
+        return sample(predict, start, draw, scheduler, watch=watch)
+
+    def _preview(self, k: int, x0: Tensor) -> np.ndarray | None:  # -> uint8 [S, S, 3], of the first clip's middle
+        """A picture of the x0 estimate, `previews` times a clip, when somebody looks."""
+        calls, often = self.settings.calls, self.settings.previews
+        if self.report is silent or (k + 1) * often // calls == k * often // calls:
+            return None
+        picture = self.mtov.rgb.decode_frame(x0[:1].to(self.mtov.dtype), self.mtov.config.frames // 2)
+        return to_uint8(picture.float().cpu())[0]
+
+    def _tell(self, clips: float, phase: str, preview: np.ndarray | None = None) -> None:
+        """`clips`: how many of those in work have been sampled."""
+        calls = self.settings.calls
+        figures = {"clip": min(math.ceil(self.done + max(clips, 1e-6)), self.clips), "clips": self.clips, "phase": phase}
+        self.report(round((self.done + clips) * calls), self.clips * calls, figures, preview)
+
+    def _check(self, values: Tensor, what: str) -> None:
+        if not bool(torch.isfinite(values).all()):
+            raise TalkingHeadsError(f"MToV's {what} must be finite", f"NaN or infinity, in {self.mtov.dtype}",
+                                    "Choose fp32 or bf16; else make or import the weights again")
+
+
+class _Rolling:
+    """Pictures of a film that clips take in turn; those that no later clip needs are dropped.
+
+    Args:
+        pictures: one a frame.
+        count: how many there are; beyond, the last stays.
+    """
+
+    def __init__(self, pictures: Iterator[Tensor], count: int):
+        self.pictures, self.count, self.first, self.held = pictures, count, 0, []
+
+    def between(self, start: int, stop: int) -> list[Tensor]:
+        """Those of frames start..stop; `start` never goes back."""
+        end = min(stop, self.count)
+        while self.first + len(self.held) < end:
+            self.held.append(next(self.pictures))
+            if self.first < start:
+                del self.held[0]
+                self.first += 1
+        del self.held[:start - self.first]
+        self.first = start
+        given = self.held[:end - start]
+        return given + [given[-1]] * (stop - end)
+
+
+def latent_noise(chosen: VideoSettings, draw: int, clip: int, config: MToVConfig) -> Tensor:  # -> float32 [4, L]
+    """Gaussian noise of one draw: 0 the start's, k the sampler's k-th. A function of the seed, not of what was drawn before."""
+    channels, number = config.rgb.embed_dim, clip if chosen.noise == "own" else 0
+    return frame_noise(chosen.seed, draw, number * channels, (number + 1) * channels, config.grid.length)
+
+
+def to_uint8(pictures: Tensor) -> np.ndarray:  # float [..., 3, H, W] -1..1 -> uint8 [..., H, W, 3]
+    """Rounded, where the published code cuts off (B10)."""
+    return pictures.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1).contiguous().numpy()
