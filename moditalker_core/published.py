@@ -1,4 +1,5 @@
-"""Published MoDiTalker checkpoints to our files (spec/moditalker.md 9, 10).
+"""Published MoDiTalker checkpoints to our files (spec/moditalker.md 9, 10): AToM's, and how any of them is read; MToV's are in
+`published_mtov`.
 
 AToM's `atom.pt` is a dict of `model_state_dict`, `ema_state_dict` and `optimizer_state_dict`; a bare state dict is taken as well.
 It is a pickle, read with torch's restricted reader, which builds tensors, numbers, texts and containers and nothing else.
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ DEAD = ("input_projection.", "face_mlp.", "to_face_cond.", "to_face_tokens.", "p
 _DEAD_LAYER = re.compile(r"seqTransDecoder\.stack\.\d+\.linear[12]\.")
 _LAYER = re.compile(r"(seqTransDecoder\.stack\.\d+)\.(.+)")
 _WRAPPER = "module."  # what parallel training puts before names
-_AGAIN = "Give MoDiTalker's atom.pt, whole, or copy it again"
+_FILE = "atom.pt"
+_AGAIN = f"Give MoDiTalker's {_FILE}, whole, or copy it again"
 MEAN_NOTE = ("published weights were trained on offsets from BFM's mean face; this file uses the built-in one: import again with "
              "BFM's")
 
@@ -86,23 +88,24 @@ def published_state_dict(atom: AToM) -> dict[str, Tensor]:
     return {published_name(name): value for name, value in atom.denoiser.state_dict().items()}
 
 
-def read_published(path: str | os.PathLike, weights: str = "raw") -> dict[str, Tensor]:
+def read_published(path: str | os.PathLike, weights: str = "raw", called: str = _FILE) -> dict[str, Tensor]:
     """The state dict in a published checkpoint, on the CPU, memory-mapped where the file allows it; names without `module.`.
 
     Args:
         path: `atom.pt`, or a bare state dict.
-        weights: "raw" (`model_state_dict`, as published inference uses) or "ema".
+        weights: "raw" (`model_state_dict`, as published inference uses) or "ema"; a bare state dict is "raw".
+        called: the published file's name, for messages.
     Raises:
         FileFormatError: absent, truncated, no pickle of plain tensors, no state dict, or without the weights asked for.
     """
     if weights not in WEIGHTS:
         raise TalkingHeadsError(f"The weights must be {' or '.join(WEIGHTS)}", f"'{weights}'", "Choose one of those")
-    path = Path(path)
-    held = _unpickled(path)
+    path, again = Path(path), f"Give MoDiTalker's {called}, whole, or copy it again"
+    held = _unpickled(path, called)
     if not isinstance(held, Mapping) or not held:
         empty = ", empty" if isinstance(held, Mapping) else ""
         raise FileFormatError("The checkpoint must hold a state dict", f"{path.name} holds a {type(held).__name__}{empty}",
-                              _AGAIN)
+                              again)
     if not set(WEIGHTS.values()) & set(held):
         if weights == "ema":
             raise FileFormatError("For EMA weights the checkpoint must hold an 'ema_state_dict'",
@@ -116,7 +119,7 @@ def read_published(path: str | os.PathLike, weights: str = "raw") -> dict[str, T
     if not isinstance(state, Mapping) or not state or not all(
             isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
         raise FileFormatError("A state dict must be tensors by name", f"that of {path.name} holds "
-                              f"{_names(state) if isinstance(state, Mapping) else type(state).__name__}", _AGAIN)
+                              f"{_names(state) if isinstance(state, Mapping) else type(state).__name__}", again)
     return {_unwrapped(name): value for name, value in state.items()}
 
 
@@ -130,7 +133,7 @@ def _names(held: Mapping[Any, Any]) -> str:
     return told([str(name) for name in held]) or "nothing"
 
 
-def _unpickled(path: Path) -> Any:
+def _unpickled(path: Path, called: str) -> Any:
     """What torch's restricted reader finds in a file."""
     if not path.is_file():
         raise FileFormatError("The checkpoint must exist", f"no file at {path}", "Check the name and the folder")
@@ -144,7 +147,7 @@ def _unpickled(path: Path) -> Any:
         first = str(error).strip().partition("\n")[0][:200]
         raise FileFormatError("The checkpoint must be a file of torch.save that holds tensors and plain values only",
                               f"{path.name} cannot be read so ({type(error).__name__}: {first})",
-                              "Give MoDiTalker's atom.pt itself: not a saved module, and not another format") from error
+                              f"Give MoDiTalker's {called} itself: not a saved module, and not another format") from error
 
 
 def config_of_state(state: Mapping[str, Tensor], heads: int = 8, name: str = "the checkpoint") -> DenoiserConfig:
@@ -156,19 +159,65 @@ def config_of_state(state: Mapping[str, Tensor], heads: int = 8, name: str = "th
         FileFormatError: a tensor that tells a size is missing or has another number of dimensions, or a layer is missing.
         TalkingHeadsError: no such network can be, `heads` does not divide its width for instance.
     """
-    telling = {"null_cond_hidden": 2, "face_null_cond_embed": 3, "cond_encoder.0.linear1.weight": 2, "cond_projection.weight": 2,
-               "final_layer.weight": 2}
-    lacking = [key for key, dims in telling.items() if key not in state or state[key].dim() != dims]
-    layers = {int(found[1]) for found in (re.match(r"seqTransDecoder\.stack\.(\d+)\.", key) for key in state) if found}
-    if lacking or not layers:
-        raise FileFormatError("The checkpoint must be an AToM's", f"{name} lacks {told(lacking or ['seqTransDecoder.stack.0'])}; "
-                              f"it holds {_names(state)}", _AGAIN)
-    if layers != set(range(len(layers))):
-        raise FileFormatError("The checkpoint's layers must be numbered from 0 without a gap",
-                              f"{name} holds {told([str(number) for number in sorted(layers)])}", _AGAIN)
+    check_telling(state, {"null_cond_hidden": 2, "face_null_cond_embed": 3, "cond_encoder.0.linear1.weight": 2,
+                          "cond_projection.weight": 2, "final_layer.weight": 2}, "an AToM", name, _AGAIN)
+    layers = counted(state, "seqTransDecoder.stack.", name, _AGAIN)
     return DenoiserConfig(nfeats=state["final_layer.weight"].shape[0], seq_len=state["face_null_cond_embed"].shape[1],
                           latent_dim=state["null_cond_hidden"].shape[1], ff_size=state["cond_encoder.0.linear1.weight"].shape[0],
-                          num_layers=len(layers), num_heads=heads, cond_feature_dim=state["cond_projection.weight"].shape[1])
+                          num_layers=layers, num_heads=heads, cond_feature_dim=state["cond_projection.weight"].shape[1])
+
+
+def check_telling(state: Mapping[str, Tensor], telling: Mapping[str, int], what: str, name: str, do: str) -> None:
+    """Looks for the tensors that tell a network's sizes.
+
+    Args:
+        telling: published name -> number of dimensions. what: the network; name: of the file; do: the way out; for messages.
+    Raises:
+        FileFormatError: one is missing or has another number of dimensions.
+    """
+    lacking = [key for key, dims in telling.items() if key not in state or state[key].dim() != dims]
+    if lacking:
+        raise FileFormatError(f"The checkpoint must be {what}'s", f"{name} lacks {told(lacking)}; it holds {_names(state)}", do)
+
+
+def counted(state: Mapping[str, Tensor], before: str, name: str, do: str) -> int:
+    """How many parts there are whose tensors' names begin with `before` and a number.
+
+    Raises:
+        FileFormatError: none, or numbers are left out.
+    """
+    numbers = {int(found[1]) for found in (re.match(re.escape(before) + r"(\d+)\.", key) for key in state) if found}
+    if not numbers or numbers != set(range(len(numbers))):
+        raise FileFormatError("The checkpoint's layers must be numbered from 0 without a gap",
+                              f"of '{before}*' {name} holds {told([str(n) for n in sorted(numbers)]) or 'none'}", do)
+    return len(numbers)
+
+
+def renamed(published: Mapping[str, Tensor], ours_of: Callable[[str], str | None], theirs_of: Callable[[str], str], what: str,
+            name: str, do: str) -> dict[str, Tensor]:
+    """A published state dict under our names, without what is left behind.
+
+    Args:
+        ours_of: published name -> ours, None for what is left behind, KeyError for what is unknown.
+        theirs_of: its inverse.
+        what: the network; name: of the file; do: the way out; for messages.
+    Raises:
+        FileFormatError: it holds unknown tensors.
+    """
+    unknown, state = [], {}
+    for key, value in published.items():
+        try:
+            ours = ours_of(key)
+            strange = ours is not None and theirs_of(ours) != key
+        except KeyError:
+            strange = True
+        if strange:
+            unknown.append(key)
+        elif ours is not None:
+            state[ours] = value
+    if unknown:
+        raise FileFormatError(f"The checkpoint may hold {what}'s tensors only", f"{name} also holds {told(unknown)}", do)
+    return state
 
 
 def network_of_state(published: Mapping[str, Tensor], heads: int = 8,
@@ -179,19 +228,17 @@ def network_of_state(published: Mapping[str, Tensor], heads: int = 8,
         FileFormatError: tensors are missing, unknown, of another shape, or not finite; they are named as in the checkpoint.
     """
     config = config_of_state(published, heads, name)
-    unknown, state = [], {}
-    for key, value in published.items():
-        try:
-            ours = our_name(key)
-        except KeyError:
-            unknown.append(key)
-            continue
-        if ours is not None:
-            state[ours] = value
-    if unknown:
-        raise FileFormatError("The checkpoint may hold AToM's tensors only", f"{name} also holds {told(unknown)}", _AGAIN)
+    state = renamed(published, our_name, published_name, "AToM", name, _AGAIN)
     check_state(state, unfilled(config), name, _AGAIN, published_name)
     return config, state
+
+
+def check_target(path: Path, *sources: Path) -> None:
+    """Raises:
+        TalkingHeadsError: the file to write is one of those to read.
+    """
+    if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
+        raise TalkingHeadsError("The import must go to another file", f"{path} is the checkpoint itself", "Choose another name")
 
 
 def import_atom(source: str | os.PathLike, path: str | os.PathLike, *, weights: str = "raw", key_mean_shape: Any = None,
@@ -212,8 +259,7 @@ def import_atom(source: str | os.PathLike, path: str | os.PathLike, *, weights: 
         TalkingHeadsError: the speech has another width than the weights; `path` is the source; the disk is full.
     """
     source, path = Path(source), Path(path)
-    if path.exists() and source.exists() and path.samefile(source):
-        raise TalkingHeadsError("The import must go to another file", f"{path} is the checkpoint itself", "Choose another name")
+    check_target(path, source)
     mean = checked_mean_shape(mean_face() if key_mean_shape is None else key_mean_shape)
     denoiser, state = network_of_state(read_published(source, weights), heads, source.name)
     made = {"imported_from": source.name, "weights": weights, "mean_face": "given" if key_mean_shape is not None else "built-in"}
