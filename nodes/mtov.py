@@ -77,6 +77,8 @@ class ImportMToV(io.ComfyNode):
                 *(io.Combo.Input(name, options=[NONE, *bridge.loose_files(CHECKPOINTS)], default=NONE,
                                  tooltip=f"Published as {file}: a .pt or .pth file in models/talking_heads; press R when you "
                                          "have put one there.") for name, file in PARTS.items()),
+                io.Int.Input("heads", default=8, min=1, max=64, advanced=True,
+                             tooltip="Attention heads of the denoiser, a size that no checkpoint tells; 8 in the published one."),
                 io.String.Input("name", default="mtov",
                                 tooltip="The new file's name in models/talking_heads. A file of that name is replaced."),
                 io.Boolean.Input("half", default=False, advanced=True,
@@ -92,8 +94,8 @@ class ImportMToV(io.ComfyNode):
         return tuple(bridge.stamp(bridge.model_path(values[name])) for name in PARTS if values.get(name, NONE) != NONE)
 
     @classmethod
-    def execute(cls, name: str, half: bool, **parts: str) -> io.NodeOutput:
-        path = imported(parts, name, half)
+    def execute(cls, heads: int, name: str, half: bool, **parts: str) -> io.NodeOutput:
+        path = imported(parts, heads, name, half)
         return io.NodeOutput(loaded_mtov(path.name, "auto")[0], path.name)
 
 
@@ -185,8 +187,8 @@ def _motion_inputs() -> list:
     """What moves, and how it is drawn."""
     return [
         sockets.MToV.Input("mtov", tooltip="The networks (Load MToV)."),
-        sockets.Landmarks.Input("motion", tooltip="Landmarks in pixels of the portrait (Align Motion to Pose), edited if you "
-                                                  "like."),
+        sockets.Landmarks.Input("motion", tooltip="Landmarks in pixels of the portrait (Align Motion to Pose), or of the pose "
+                                                  "images where there are any."),
         io.Image.Input("portrait", tooltip="Who is seen: the face cut out as the weights know it (Face Crop)."),
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
                      tooltip="Decides the noise; the same seed gives the same frames."),
@@ -238,7 +240,7 @@ def about(mtov: Any) -> str:
             f"training: {made}\nlicence: {config.licence or 'not told'}")
 
 
-def imported(parts: dict[str, str], name: str, half: bool) -> Path:
+def imported(parts: dict[str, str], heads: int, name: str, half: bool) -> Path:
     """Writes the MToV file and returns its path."""
     from ..moditalker_core.published_mtov import import_mtov
 
@@ -246,8 +248,8 @@ def imported(parts: dict[str, str], name: str, half: bool) -> Path:
     if absent:
         raise FileFormatError("Import MToV needs all three checkpoints", f"none is chosen for {' and '.join(absent)}",
                               "Put them into models/talking_heads, press R and choose them")
-    return import_mtov(*(bridge.model_path(parts[part]) for part in PARTS), bridge.new_model_path(file_stem(name)), half=half,
-                       licence="as the published checkpoints'; they carry none of their own")
+    return import_mtov(*(bridge.model_path(parts[part]) for part in PARTS), bridge.new_model_path(file_stem(name)), heads=heads,
+                       half=half, licence="as the published checkpoints'; they carry none of their own")
 
 
 def whole(mtov: sockets.LoadedMToV | None) -> sockets.LoadedMToV:

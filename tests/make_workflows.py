@@ -35,24 +35,25 @@ More or less mouth: *Scale Mouth*. A moving head: give *Align Motion to Pose* a 
 1. Copy `demo/demo_portrait.jpg` and `demo/demo_speech_short.wav` of this pack into ComfyUI's `input` folder, or choose your own.
 2. Run. The nodes show the moving face, then the picture; Save Video writes the film to `output/talking_heads`.
 
-`demo_atom` and `demo_mtov` come with the pack. They are small and have learnt from synthetic people only: expect a soft face, and little of
-a real person. The portrait is one of the synthetic people whom they have never seen: a warped NASA portrait (Eileen Collins, public domain).
-She never said these words. Use pictures of people only with their consent.
+`demo_atom` and `demo_mtov` come with the pack. They are small and have learnt from synthetic people only: expect a soft face,
+and little of a real person. The portrait is one of those people whom they have never seen: a warped NASA portrait (Eileen
+Collins, public domain). She never said these words. Use pictures of people only with their consent.
 
 The film is written frame by frame: speech may be of any length.""",
     "portrait_edited_motion_to_video": """\
 ## The motion edited, then the video
 
-Motion is landmarks, and landmarks can be edited before they become video: here they are smoothed, and the mouth moves 1.5 times as much.
-Other editing nodes: *Blend*, *Offset*, *Retime Landmarks*; *Save* and *Load Landmarks* keep a take.
+Motion is landmarks, and they can be edited before they become video: here they are smoothed, and the mouth moves 1.5 times
+as much. Other editing nodes: *Blend*, *Offset*, *Retime Landmarks*; *Save* and *Load Landmarks* keep a take.
 
 1. Copy `demo/demo_portrait.jpg` and `demo/demo_speech_short.wav` of this pack into ComfyUI's `input` folder, or choose your own.
 2. Run. Save Video writes the film to `output/talking_heads`.
 
-*Motion to Video* gives images, so that other nodes can work on the face before *Face Paste Back* puts it into the whole picture. They are held
-in memory: for speech of many minutes take *Motion to Video (file)*.
+*Motion to Video* gives images, so that other nodes can work on the face before *Face Paste Back* puts it into the whole
+picture. They are held in memory: for speech of many minutes take *Motion to Video (file)*.
 
-The demo weights know synthetic people only. The portrait is a warped NASA portrait (Eileen Collins, public domain); she never said these words.""",
+The demo weights know synthetic people only. The portrait is a warped NASA portrait (Eileen Collins, public domain); she never
+said these words.""",
     "train_avatar": """\
 ## Train an avatar
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from talking_heads.moditalker_core.mtov.autoencoder import VideoAutoencoder
 from talking_heads.moditalker_core.mtov.config import AutoencoderConfig, DenoiserConfig
 from talking_heads.moditalker_core.mtov.denoiser import MToVDenoiser
 from talking_heads.moditalker_core.mtov.model import MToV, MToVConfig, RasterSettings
 
 SIZE, FRAMES = 32, 8
+HEADS = 4  # of the recorded denoiser
 
 
 def tiny_mtov(**changes) -> MToV:
@@ -25,6 +27,22 @@ def tiny_mtov(**changes) -> MToV:
     for value in denoiser.parameters():  # some begin at 0, and a fresh network says nothing
         value.data += 0.1 * torch.randn_like(value)
     return MToV(VideoAutoencoder(sizes), VideoAutoencoder(sizes, decoder=False), denoiser, config)
+
+
+def save_published(folder: Path) -> list[str]:
+    """Three small networks as MoDiTalker publishes its own; the denoiser has HEADS heads. Returns the files' names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rgb, denoiser = (_weights(f"moditalker_{name}.safetensors") for name in ("ae_small", "unet"))
+    parts = {"autoencoder_rgb.pth": rgb, "autoencoder_motion.pth": {name: value * 0.9 for name, value in rgb.items()},
+             "diffusion_model.pth": denoiser}
+    for name, state in parts.items():
+        torch.save(state, folder / name)
+    return list(parts)
+
+
+def _weights(fixture: str) -> dict[str, torch.Tensor]:
+    held = load_file(Path(__file__).parent / "fixtures" / "moditalker" / fixture)
+    return {name[3:]: value for name, value in held.items() if name.startswith("sd.")}
 
 
 def save_tiny_mtov(path: Path, **changes) -> Path:

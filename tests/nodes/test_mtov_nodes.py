@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mtov_files import FRAMES, SIZE, save_tiny_mtov
+from mtov_files import FRAMES, HEADS, SIZE, save_published, save_tiny_mtov
 from pack import make_host
 from prompts import collector, failure, give, giver, keep, node, ok, own
 from talking_heads.media_core.face.canonical import mean_face
@@ -76,8 +76,8 @@ def test_an_mtov_says_what_it_is(host, base):
     for network in loaded.mtov.networks.values():
         moved = {id(p) for p in loaded.patcher.model.parameters()}
         assert {id(p) for p in network.parameters()} <= moved, "what ComfyUI moves are the networks"
-    for part in ("tiny.safetensors", f"{FRAMES} frames of {SIZE} px", "ddim, 2 steps from 0.125", "licence: for tests", "margin 1.6",
-                 "note knows nothing"):
+    for part in ("tiny.safetensors", f"{FRAMES} frames of {SIZE} px", "ddim, 2 steps from 0.125", "licence: for tests",
+                 "margin 1.6", "note knows nothing"):
         assert part in about
 
 
@@ -108,6 +108,39 @@ def test_what_is_no_mtov_is_named(host, base, content):
     collector(host)
     message = failure(host.run({"mtov": changed(MTOV, mtov_name="bad.safetensors"), "k": keep("mtov")}))
     assert "bad.safetensors" in message and "Got:" in message
+
+
+# --------------------------------------------------------------------------------------------------------------- importing
+
+def importing(files: list[str], **changes) -> dict:
+    return node("MoDiTalker_ImportMToV", **dict(zip(("autoencoder", "landmark_autoencoder", "denoiser"), files)),
+                **{"heads": HEADS, "name": "mine", "half": False, **changes})
+
+
+def test_published_checkpoints_are_imported_once_and_listed(host, base):
+    kept = collector(host)
+    nodes = {"import": importing(save_published(base / "models" / "talking_heads")), "a": keep("import"), "b": keep("import", 1)}
+    ok(host.run(nodes))
+    loaded, name = sorted(kept, key=lambda value: isinstance(value, str))
+    assert name == "mine.safetensors" and "they carry none" in loaded.licence
+    assert loaded.mtov.config.denoiser.num_heads == HEADS and loaded.mtov.config.sampler == "ddim"
+    offered = host.object_info(["MoDiTalker_LoadMToV"])["MoDiTalker_LoadMToV"]["input"]["required"]["mtov_name"][1]["options"]
+    assert name in offered and not host.run(nodes).executed
+
+
+@pytest.mark.parametrize(("absent", "content", "word"), [("diffusion_model.pth", None, "diffusion_model.pth"),
+                                                         ("autoencoder_rgb.pth", b"no pickle", "torch.save")])
+def test_what_is_no_checkpoint_is_told_and_nothing_is_written(host, base, absent, content, word):
+    collector(host)
+    folder = base / "models" / "talking_heads"
+    files = save_published(folder)
+    if content is None:
+        files[files.index(absent)] = "none"
+    else:
+        (folder / absent).write_bytes(content)
+    message = failure(host.run({"import": importing(files), "k": keep("import")}))
+    assert word in message and "Got:" in message
+    assert not (folder / "mine.safetensors").exists()
 
 
 # ----------------------------------------------------------------------------------------------------------------- frames
@@ -190,7 +223,8 @@ def test_the_film_shows_the_whole_picture(host, base, given):
     crop = own(host, "media_core.face.crop").FaceCrop(np.array([[[1, 0, -60], [0, 1, -50]]], float), WIDE, (200, 301))
     given |= {"big": big, "crop": crop}
     kept = collector(host)
-    nodes = prompt(big=give("big"), crop=give("crop"), film=changed(FILM, source=["big", 0], face_crop=["crop", 0]), k=keep("film"))
+    film = changed(FILM, source=["big", 0], face_crop=["crop", 0])
+    nodes = prompt(big=give("big"), crop=give("crop"), film=film, k=keep("film"))
     ok(host.run(nodes))
     frames = np.stack(list(read_frames(kept[0].get_stream_source())))
     assert frames.shape == (2 * FRAMES, 200, 302, 3)

@@ -169,7 +169,7 @@ def talking_film(host, base: Path, name: str, form: str, sampled: dict[str, dict
 def changes_within_the_face(frames) -> None:
     """The portrait's edge keeps still; the face does not."""
     changes = np.ptp(frames, axis=0).max(-1)
-    assert changes[:40].max() < 25 and changes[:, :40].max() < 25 and changes[:, -40:].max() < 25, "beyond the square nothing moves"
+    assert max(changes[:40].max(), changes[:, :40].max(), changes[:, -40:].max()) < 25, "beyond the square nothing moves"
     assert changes[150:400, 150:360].max() > 30, "the face moves"
 
 
