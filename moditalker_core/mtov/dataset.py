@@ -41,10 +41,12 @@ class WindowSettings:
     colour: float = 0.15      # each colour of a window is multiplied by 1 - colour .. 1 + colour
     mouth: float = 5.0        # weight of the mouth's box; 1 everywhere else
     parts: tuple[str, ...] = PARTS[:3]  # what is wanted, of PARTS
+    pictures: bool = True     # False: no picture is read; only the parts "landmarks" and "masks" may be wanted then
 
     def __post_init__(self) -> None:
         shares = (self.still, self.mirror, self.colour)
-        if (self.reference not in REFERENCES or not set(self.parts) <= set(PARTS) or self.frames < 1 or self.size < 1
+        blind = not self.pictures and {"pose", "identity"} & set(self.parts)
+        if (self.reference not in REFERENCES or not set(self.parts) <= set(PARTS) or self.frames < 1 or self.size < 1 or blind
                 or self.mouth < 0 or min(shares) < 0 or max(shares) > 1 or self.raster.size != self.size):
             raise TalkingHeadsError("Windows need a reference 'first' or 'any', shares from 0 to 1, rasters as large as the "
                                     f"pictures, and parts of {', '.join(PARTS)}", f"{self}", "Correct the settings")
@@ -66,7 +68,7 @@ class Sample:
 class VideoBatch:
     """B windows of T pictures; what was not asked for is None."""
 
-    frames: Tensor    # float32 [B, 3, T, S, S] -1..1
+    frames: Tensor | None  # float32 [B, 3, T, S, S] -1..1
     weights: Tensor   # float32 [B, 1, T, S, S]: how much each pixel counts in a loss
     pixels: Tensor    # float32 [B, T, 68, 2] landmarks, px of the pictures
     landmarks: Tensor | None  # float32 [B, 3, T, S, S] -1..1, white discs
@@ -157,12 +159,14 @@ class VideoWindows:
     def _window(self, sample: Sample) -> VideoBatch:
         parts, settings = self.settings.parts, self.settings
         stop = sample.start + settings.frames
-        pictures, pixels = self._pictures(sample, sample.start, stop)
+        pixels = self._pixels(sample, sample.start, stop)
+        pictures = self._pictures(sample, sample.start, stop) if settings.pictures else None
         raster = pose = identity = masks = None
         if "landmarks" in parts:
             raster = landmark_clip(fine_rasters(pixels, settings.size, **vars(settings.raster)))[None]
         if "identity" in parts or "pose" in parts and sample.still:
-            face, points = self._pictures(sample, sample.reference, sample.reference + 1)
+            face = self._pictures(sample, sample.reference, sample.reference + 1)
+            points = self._pixels(sample, sample.reference, sample.reference + 1)
             identity = normalised(face)
         if "pose" in parts:
             pose = lower_face_hidden(face, points).expand_as(pictures) if sample.still else lower_face_hidden(pictures, pixels)
@@ -171,18 +175,22 @@ class VideoWindows:
             masks = self._sized(self.dataset.masks(self.numbers[sample.clip], sample.start, stop), False)
             masks = torch.from_numpy(np.ascontiguousarray(masks[:, :, ::-1] if sample.mirrored else masks))[None]
         weights = mouth_weights(pixels, settings.size, settings.mouth)[None]
-        return VideoBatch(_clip(pictures), weights, pixels[None], raster, pose, identity if "identity" in parts else None, masks)
+        frames = None if pictures is None else _clip(pictures)
+        return VideoBatch(frames, weights, pixels[None], raster, pose, identity if "identity" in parts else None, masks)
 
-    def _pictures(self, sample: Sample, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """float32 [n, 3, S, S] 0..255 and [n, 68, 2], as the sample has them turned and coloured."""
+    def _pictures(self, sample: Sample, start: int, stop: int) -> Tensor:
+        """float32 [n, 3, S, S] 0..255, as the sample has them turned and coloured."""
+        frames = self._sized(self.dataset.frames_of(self.numbers[sample.clip], start, stop), True)
+        frames = frames[:, :, ::-1] if sample.mirrored else frames
+        pictures = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float()
+        return (pictures * torch.tensor(sample.gains)[:, None, None]).clamp(0, 255)
+
+    def _pixels(self, sample: Sample, start: int, stop: int) -> Tensor:
+        """[n, 68, 2] px of those pictures."""
         number, size = self.numbers[sample.clip], self.settings.size
-        frames = self._sized(self.dataset.frames_of(number, start, stop), True)
         pixels = self.dataset.pixels(number, start, stop)
         pixels = (pixels + 0.5) * (size / self.dataset.clips[number].picture_size) - 0.5
-        if sample.mirrored:
-            frames, pixels = frames[:, :, ::-1], mirrored(pixels, size)
-        pictures = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float()
-        return (pictures * torch.tensor(sample.gains)[:, None, None]).clamp(0, 255), pixels
+        return mirrored(pixels, size) if sample.mirrored else pixels
 
     def _sized(self, pictures: np.ndarray, averaged: bool) -> np.ndarray:  # [n, H, W, ...] -> [n, S, S, ...]
         import cv2

@@ -77,8 +77,11 @@ class Rebuild(nn.Module):
         self.autoencoder = autoencoder
 
     def forward(self, clips: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        latents = self.autoencoder.encode(clips)
-        return self.autoencoder.decode(latents if noise is None else latents + noise), latents
+        """Clips of one frame stand for clips that do not move."""
+        network, still = self.autoencoder, clips.shape[2] == 1 < self.autoencoder.config.frames
+        latents = network.encode_still(clips[:, :, 0]) if still else network.encode(clips)
+        spoilt = latents if noise is None else latents + noise
+        return network.decode_frame(spoilt, 0)[:, :, None] if still else network.decode(spoilt), latents
 
 
 class Reconstruction(Objective):
@@ -88,12 +91,13 @@ class Reconstruction(Objective):
         autoencoder: to be trained, on `device`.
         reader: of the windows.
         lpips: the user's weights, or None: the substitute.
+        stills: reader of single pictures, where the settings want steps of them.
     """
 
     def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, autoencoder: VideoAutoencoder,
-                 reader: Reader, lpips: LPIPS | None = None):
+                 reader: Reader, lpips: LPIPS | None = None, stills: Reader | None = None):
         super().__init__(config, seed, device, team)
-        self.autoencoder, self.reader, self.lpips = autoencoder, reader, lpips
+        self.autoencoder, self.reader, self.lpips, self.stills = autoencoder, reader, lpips, stills
         for trunk in (autoencoder.encoder, autoencoder.decoder):
             trunk.checkpointing = config.checkpointing
         self.networks = {"autoencoder": autoencoder}
@@ -103,10 +107,18 @@ class Reconstruction(Objective):
         return ("loss", "l1", "look", "latents")
 
     def losses(self, turn: str, step: int, indices: Sequence[int]) -> Tensor:
+        if self.of_stills(step):  # stills j of clip i is a window of its own
+            indices = [int(i) * self.config.stills + j for i in indices for j in range(self.config.stills)]
         clips, weights = self.clips(step, indices)
         with autocast(self.device, self.config.precision):
             found, latents = self.wrapped["autoencoder"](clips, self._latent_noise(step, indices))
         return torch.stack(self.terms(found.float(), latents.float(), clips, weights, self.frames(step, indices)))
+
+    def of_stills(self, step: int) -> bool:
+        """Whether `step` learns from single pictures: clips that do not move, which cost a T-th."""
+        config = self.config
+        after = step - config.still_steps
+        return self.stills is not None and (after < 0 or config.still_every > 0 and after % config.still_every == 0)
 
     def terms(self, found: Tensor, latents: Tensor, clips: Tensor, weights: Tensor, frames: Tensor) -> list[Tensor]:
         """The whole loss and its parts, as `figures` has them."""
@@ -123,8 +135,9 @@ class Reconstruction(Objective):
 
     def clips(self, step: int, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """What is to come back [B, 3, T, S, S] and what its pixels count [B, 1, T, S, S]."""
-        soon = [(step + 1, int(i)) for i in indices]
-        batch = self.reader.windows([(step, int(i)) for i in indices], soon)
+        reader = self.stills if self.of_stills(step) else self.reader
+        alike = self.of_stills(step) == self.of_stills(step + 1)  # the next step reads from the same place
+        batch = reader.windows([(step, int(i)) for i in indices], [(step + 1, int(i)) for i in indices] if alike else [])
         if self.config.stage == "landmarks":
             return self.rasters(batch, [self.random(step, int(i)) for i in indices])
         return batch.frames.to(self.device), batch.weights.to(self.device)
@@ -142,7 +155,7 @@ class Reconstruction(Objective):
 
     def frames(self, step: int, indices: Sequence[int]) -> Tensor:  # -> int64 [B]
         """The frame of each window that is looked at alone."""
-        frames = self.autoencoder.config.frames
+        frames = 1 if self.of_stills(step) else self.autoencoder.config.frames
         return torch.tensor([int(self.random(step, int(i)).integers(frames)) for i in indices])
 
     def _latent_noise(self, step: int, indices: Sequence[int]) -> Tensor | None:
@@ -180,8 +193,8 @@ class Adversarial(Reconstruction):
         with autocast(self.device, self.config.precision):
             made, real = (self.networks if learning else self.wrapped)["judges"](*pairs)
         if not learning:
-            hinge = self.config.adversarial * losses.hinge(made, real)
-            return torch.stack([hinge, hinge.detach()])
+            hinge = losses.hinge(made, real)
+            return torch.stack([self.config.adversarial * hinge, hinge.detach()])
         verdict, matched = losses.generator_terms(made, real)
         total, *parts = self.terms(found.float(), latents.float(), clips, weights, frames)
         total = total + self.config.adversarial * (verdict + self.config.matching * matched)

@@ -148,6 +148,8 @@ class _Trainer:
         self.config, self.seed, self.device, self.team, self.data, self.given = config, seed, device, team, data, given
         self.windows = VideoWindows(data, "train", window_settings(config), seed)
         self.reader = Reader(self.windows, config.loaders)
+        single = replace(window_settings(config), frames=1)
+        self.stills = Reader(VideoWindows(data, "train", single, seed), config.loaders) if wants_stills(config) else None
         self.identity = {"config": config.identity(), "seed": seed, **given.checksums(),
                          "data set": zlib.crc32(json.dumps(data.index, sort_keys=True).encode())}  # names every shard's checksum
 
@@ -164,7 +166,8 @@ class _Trainer:
             columns = DIFFUSION_FIGURES if self.config.stage == "diffusion" else AUTOENCODER_FIGURES
             Driver(run, self._judge(made), state, self.identity, report, driver.log_folder(out, folder), columns).drive()
         finally:
-            self.reader.close()
+            for reader in filter(None, (self.reader, self.stills)):
+                reader.close()
         network = made()
         if self.team.main:
             self._save(network, out, half, licence)
@@ -186,7 +189,7 @@ class _Trainer:
         if self.config.stage == "gan":
             judges = drawn(number(self.seed, _JUDGES), lambda: Judges(self.config.judges))
             return Adversarial(*common, network, judges.to(self.device).train(), self.reader, self.given.lpips)
-        return Reconstruction(*common, network, self.reader, self.given.lpips)
+        return Reconstruction(*common, network, self.reader, self.given.lpips, self.stills)
 
     def _encoder(self) -> Encoder:
         """The frozen autoencoders of the diffusion stage."""
@@ -256,8 +259,13 @@ def window_settings(config: TrainConfig) -> WindowSettings:
     """What the windows of a stage look like; `config` has rasters as large as the pictures."""
     diffusion, sizes = config.stage == "diffusion", config.autoencoder
     return WindowSettings(sizes.frames, sizes.height, config.raster, config.reference, config.still if diffusion else 0.0,
-                          config.mirror, 0.0 if config.stage == "landmarks" else config.colour,
-                          2.0 if diffusion else config.mouth, PARTS[:3] if diffusion else ())
+                          config.mirror, config.colour, 2.0 if diffusion else config.mouth, PARTS[:3] if diffusion else (),
+                          config.stage != "landmarks")
+
+
+def wants_stills(config: TrainConfig) -> bool:
+    """Whether some steps are of single pictures."""
+    return config.stage == "rgb" and config.stills > 0 and (config.still_steps > 0 or config.still_every > 0)
 
 
 def first_weights(seed: int, make: Callable[[], nn.Module]) -> Any:
