@@ -65,7 +65,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [B, C, L] -> the same
         given = F.linear(self.norm(x).transpose(1, 2), self.qkv.weight.squeeze(-1), self.qkv.bias)
         q, k, v = rearrange(given, "b l (h n c) -> n b h l c", h=self.heads, n=3)  # q, k, v of a head together
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # numbers of a place stay together: fast kernels
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # a place's numbers together: fast kernels
         return x + F.linear(mixed, self.out.weight.squeeze(-1), self.out.bias).transpose(1, 2)
 
 
@@ -109,7 +109,8 @@ class Planes:
     @classmethod
     def split(cls, x: Tensor, grid: Grid) -> "Planes":  # [B, C, L]
         planes = [part.unflatten(2, shape) for part, shape in zip(x.split(grid.lengths, 2), grid.shapes)]
-        members = tuple(tuple(i for i, shape in enumerate(grid.shapes) if shape == wanted) for wanted in dict.fromkeys(grid.shapes))
+        kinds = dict.fromkeys(grid.shapes)
+        members = tuple(tuple(i for i, shape in enumerate(grid.shapes) if shape == kind) for kind in kinds)
         return cls([torch.cat([planes[i] for i in group]) for group in members], members)
 
     def joined(self) -> Tensor:  # -> [B, C, L]
@@ -197,8 +198,8 @@ class MToVDenoiser(nn.Module):
         for name, value, least in (("x", x, self.grid.length), ("landmarks", landmarks, self.grid.length),
                                    ("pose", pose, self.grid.length), ("identity", identity, xy)):
             if value.ndim != 3 or value.shape[1] != self.config.channels or value.shape[2] not in (least, self.grid.length):
-                raise TalkingHeadsError(f"The denoiser's {name} must be [B, {self.config.channels}, {least}]", f"{list(value.shape)}",
-                                        "Use an autoencoder of the size the denoiser was trained with")
+                raise TalkingHeadsError(f"The denoiser's {name} must be [B, {self.config.channels}, {least}]",
+                                        f"{list(value.shape)}", "Use an autoencoder of the size the denoiser was trained with")
         shown = F.pad(identity[..., :xy], (0, self.grid.length - xy))
         planes = Planes.split(torch.cat([x, landmarks, pose, shown.expand(len(x), -1, -1)], 1), self.grid)
         emb = F.silu(self.time_embed(step_embedding(times, self.config.model_channels).to(x.dtype)))

@@ -50,6 +50,9 @@ class TrainConfig:
     precision: str = "fp32"  # of what is trained, one of PRECISIONS; bf16, fp16: autocast, fp16 with a scaled gradient
     encoding: str = "fp32"  # diffusion: of the frozen autoencoders, one of PRECISIONS
     checkpointing: bool = False  # autoencoders: compute the layers again for the gradient; less memory, more time
+    stills: int = 0  # rgb: so many pictures stand for a clip in steps of stills (ours): clips at rest cost a T-th
+    still_steps: int = 0  # rgb: the first so many steps are of stills, with `stills`
+    still_every: int = 0  # rgb: and after them every so many-th step; 0: none
     start: float = 1.0  # rgb: standard deviation of the pooling tokens and positions at first (published: 1)
     l1: float = 4.0  # weight of L1; the next too belong to autoencoders
     perceptual: float = 4.0  # of LPIPS on one frame of every clip, where weights for it are given
@@ -86,9 +89,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         names = ("steps", "batch", "accumulation", "ema_every", "judges", "save_every", "val_every", "log_every")
-        whole, zero = {name: getattr(self, name) for name in names}, (self.warm_up, self.loaders, self.cache)
+        whole, zero = {name: getattr(self, name) for name in names}, (self.warm_up, self.loaders, self.cache, self.stills,
+                                                                     self.still_steps, self.still_every)
         _require(all(type(v) is int and v >= 1 for v in whole.values()) and all(type(v) is int and v >= 0 for v in zero),
-                 "Steps, batch and intervals must be whole numbers above 0, warm_up, loaders and cache not below",
+                 "Steps, batch and intervals must be whole numbers above 0, warm_up, loaders, cache and stills not below",
                  f"{whole}, {zero}")
         choices = {"stage": STAGES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS,
                    "encoding": PRECISIONS, "reference": REFERENCES}
@@ -157,13 +161,15 @@ def _published() -> dict[str, TrainConfig]:
 
 
 def _demo() -> dict[str, TrainConfig]:
-    autoencoder = AutoencoderConfig(channels=96, height=128, width=128, depth=2, heads=3, dim_head=32, ff_mult=2, pool_depth=1,
-                                    pool_dim_head=32, pool_hidden=256)
-    denoiser = DenoiserConfig(model_channels=64, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(2,), num_heads=4,
-                              groups=16)
-    rgb = TrainConfig("demo", "rgb", autoencoder, denoiser, RasterSettings(128, 1, 4), steps=6000, lr=2e-3, betas=(0.9, 0.98),
-                      warm_up=100, schedule="cosine", floor=0.02, gradient_clip=1.0, start=0.05, l1=1.0, edges=0.5, coarse=1.0,
-                      mouth=5.0, penalty=0.02, reference="any", mirror=0.5, colour=0.15, save_every=200, val_every=500)
+    """For 128 px on one core: stills first, which teach most; latents of eight channels, positions, and squares that overlap."""
+    autoencoder = AutoencoderConfig(embed_dim=8, channels=128, height=128, width=128, depth=2, heads=4, dim_head=32, ff_mult=2,
+                                    pool_depth=1, pool_dim_head=32, pool_hidden=256, positions=True, reach=4)
+    denoiser = DenoiserConfig(channels=8, model_channels=40, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(2,),
+                              num_heads=2, groups=8)
+    rgb = TrainConfig("demo", "rgb", autoencoder, denoiser, RasterSettings(128, 6, 4), steps=2800, stills=8, still_steps=1300,
+                      still_every=4, lr=2e-3, betas=(0.9, 0.98), warm_up=100, schedule="cosine", floor=0.02, gradient_clip=1.0,
+                      start=0.05, l1=1.0, edges=0.5, coarse=1.0, mouth=5.0, penalty=0.01, reference="any", mirror=0.5,
+                      colour=0.15, save_every=200, val_every=500)
     gan = replace(rgb, stage="gan", steps=1000, lr=1e-4, betas=(0.5, 0.9), adversarial=0.1, matching=0.4, judges=32)
     landmarks = replace(rgb, stage="landmarks", steps=1500, warm_up=50, edges=0.0, coarse=0.0, jitter=0.05)
     diffusion = replace(rgb, stage="diffusion", steps=3000, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, prediction="sample",
@@ -174,7 +180,7 @@ def _demo() -> dict[str, TrainConfig]:
 def _standard() -> dict[str, TrainConfig]:
     small = AutoencoderConfig(channels=256, depth=6, heads=8, dim_head=32, pool_depth=2, pool_dim_head=32)
     denoiser = DenoiserConfig(model_channels=96, channel_mult=(1, 2, 4))
-    common = {"autoencoder": small, "denoiser": denoiser, "raster": RasterSettings(256, 3, 4), "precision": "bf16", "loaders": 8,
+    common = {"autoencoder": small, "denoiser": denoiser, "raster": RasterSettings(256, 12, 4), "precision": "bf16", "loaders": 8,
               "preset": "standard", "save_every": 1000, "val_every": 2000}
     made = {stage: replace(config, **common) for stage, config in _demo().items()}
     made["rgb"] = replace(made["rgb"], batch=8, steps=60_000, lr=5e-4, warm_up=1000)
