@@ -1,25 +1,29 @@
-"""MoDiTalker from end to end, in one screen. So far the first half: a sound and one portrait become motion.
+"""MoDiTalker from end to end, in one screen: a sound and one portrait become motion, motion and the portrait become video.
 
     sound  --media_core.speech-->   Speech             two tokens a frame              (spec/moditalker.md 2.7)
     picture --media_core.face-->   canonical portrait 68 points from the front        (2.6; no 3DMM is needed)
     both   --atom.generation-->     LandmarkTrack      editable, canonical, any length (2.5, 16)
-    motion --alignment-->           pixels             on a portrait or a pose video   (6.3)
-    pixels --mtov-->                video              not in this version
+    motion --scenes, alignment-->   pixels             on a portrait or a pose film    (6.3)
+    pixels --mtov.generation-->     video              any length, frame by frame      (5, 16)
 """
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import numpy as np
 
 from ..media_core.audio import Sound
+from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import LandmarkTrack
 from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech, encode_speech
 from .atom.generation import SamplingSettings, generate_motion
 from .atom.model import AToM
+from .mtov.generation import VideoSettings, talk
+from .mtov.model import MToV
+from .scenes import FEATHER, Scene, portrait_scene
 
 DRAWN = 512  # px of a drawn film
 
@@ -75,4 +79,70 @@ def save_drawn(motion: LandmarkTrack, path: str | os.PathLike, sound: Sound | No
         for i, frame in enumerate(drawn(motion, size)):
             writer.write(frame)
             report(i + 1, len(motion), {"phase": "draw"}, None)
+    return Path(path)
+
+
+def video(mtov: MToV, motion: LandmarkTrack, scene: Scene, settings: VideoSettings | None = None, *, paste: bool = True,
+          feather: float = FEATHER, report: Report = silent) -> Iterator[np.ndarray]:
+    """Motion as video in a scene, a frame at a time: uint8 [H, W, 3] of the whole picture, or [S, S, 3] of the crop.
+
+    Args:
+        mtov: the networks.
+        motion: canonical, or in pixels of the scene; of another rate than the weights' it is resampled.
+        scene: of `scenes.portrait_scene` or `film_scene`, made for these weights.
+        settings: how it is drawn; None: as the weights say. A part of it (`start`) only for crops.
+        paste: into the whole pictures, over `feather` of the square's side; else the crops.
+        report: see `talk`.
+    Raises:
+        TalkingHeadsError: what `Scene.placed` and `talk` refuse.
+    """
+    chosen = settings or VideoSettings()
+    if paste and chosen.start:
+        raise TalkingHeadsError("A video that is pasted back must begin with the motion", f"start {chosen.start}",
+                                "Start at 0, or take the crops (paste off)")
+    placed = scene.placed(motion.resampled(mtov.config.fps))
+    crops = talk(mtov, placed, scene.identity, chosen, pose_frames=scene.pose_crops(), pose_landmarks=scene.landmarks,
+                 report=report)
+    return scene.pasted(crops, len(placed) if chosen.stop is None else chosen.stop, feather) if paste else crops
+
+
+def speak_video(atom: AToM, mtov: MToV, sound: Sound, scene: Any, path: str | os.PathLike, *,
+                sampling: SamplingSettings | None = None, settings: VideoSettings | None = None, speech: Speech | None = None,
+                paste: bool = True, feather: float = FEATHER, crf: float = 18, report: Report = silent) -> Path:
+    """A portrait, or the person of a film, says `sound`: an mp4, whole or absent, streamed.
+
+    Args:
+        atom, mtov: the networks.
+        sound: any length and rate; it is the film's sound.
+        scene: a picture with one face (see `scenes.portrait_scene`), or a scene.
+        path: the film.
+        sampling, speech: of the motion, see `speak`.
+        settings, paste, feather: of the video, see `video`.
+        crf: the film's quality, see `VideoWriter`.
+        report: first of the motion, then of the video.
+    Raises:
+        TalkingHeadsError: no face in the picture, or what the steps refuse.
+    """
+    scene = scene if isinstance(scene, Scene) else portrait_scene(scene, mtov.config)
+    motion = speak(atom, sound, scene.canonical, sampling, speech=speech, report=report)
+    return save_frames(video(mtov, motion, scene, settings, paste=paste, feather=feather, report=report), path, mtov.config.fps,
+                       sound, crf)
+
+
+def save_frames(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: float, sound: Sound | None = None,
+                crf: float = 18) -> Path:
+    """Writes frames uint8 [H, W, 3] as they come; the file is whole or absent.
+
+    Raises:
+        TalkingHeadsError: no frame, or what `VideoWriter` refuses.
+    """
+    from ..media_core.video import VideoWriter
+
+    first = next(frames, None)
+    if first is None:
+        raise TalkingHeadsError("A film needs at least one frame", "none", "Check the motion")
+    with VideoWriter(path, first.shape[1], first.shape[0], fps, sound, crf=crf) as writer:
+        writer.write(first)
+        for frame in frames:
+            writer.write(frame)
     return Path(path)

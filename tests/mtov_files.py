@@ -21,8 +21,9 @@ def tiny_mtov(**changes) -> MToV:
                               pool_heads=2, pool_dim_head=8, pool_hidden=16)
     network = DenoiserConfig(model_channels=16, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(1,), num_heads=2,
                              groups=8)
-    config = MToVConfig(sizes, sizes, network, calls=2, ratio=0.125, overlap=2, raster=RasterSettings(SIZE),
-                        **{"licence": "for tests", "training": {"preset": "random", "note": "knows nothing"}, **changes})
+    config = MToVConfig(sizes, sizes, network, **{"calls": 2, "ratio": 0.125, "overlap": 2, "raster": RasterSettings(SIZE),
+                                                  "licence": "for tests",
+                                                  "training": {"preset": "random", "note": "knows nothing"}, **changes})
     denoiser = MToVDenoiser(network, sizes.grid)
     for value in denoiser.parameters():  # some begin at 0, and a fresh network says nothing
         value.data += 0.1 * torch.randn_like(value)

@@ -6,12 +6,10 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from mtov_files import FRAMES, SIZE, tiny_mtov
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 from talking_heads.media_core.motion import LandmarkTrack
-from talking_heads.moditalker_core.mtov.autoencoder import VideoAutoencoder
 from talking_heads.moditalker_core.mtov.conditions import clip_of, portrait_picture, pose_picture, raster_clip
-from talking_heads.moditalker_core.mtov.config import AutoencoderConfig, DenoiserConfig
-from talking_heads.moditalker_core.mtov.denoiser import MToVDenoiser
 from talking_heads.moditalker_core.mtov.diffusion import make_scheduler, noised_start, sample
 from talking_heads.moditalker_core.mtov.generation import (
     VideoSettings,
@@ -21,27 +19,14 @@ from talking_heads.moditalker_core.mtov.generation import (
     talk,
     to_uint8,
 )
-from talking_heads.moditalker_core.mtov.model import MToV, MToVConfig, RasterSettings
+from talking_heads.moditalker_core.mtov.model import MToV, RasterSettings
 
-S, T = 32, 8
+S, T = SIZE, FRAMES
 
 
 def tiny(**changes) -> MToV:
-    """Clips of 8 frames of 32 px; every layer does something."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        sizes = AutoencoderConfig(channels=16, frames=T, height=S, width=S, depth=1, heads=2, dim_head=8, pool_depth=1,
-                                  pool_heads=2, pool_dim_head=8, pool_hidden=16)
-        net = DenoiserConfig(model_channels=16, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(1,), num_heads=2,
-                             groups=8)
-        config = MToVConfig(sizes, sizes, net, **{"calls": 3, "ratio": 0.25, "overlap": 2, "raster": RasterSettings(S, 4, 4)}
-                            | changes)
-        mtov = MToV(VideoAutoencoder(sizes), VideoAutoencoder(sizes, decoder=False), MToVDenoiser(net, sizes.grid), config)
-        for network in mtov.networks.values():
-            for values in network.parameters():
-                if not values.any():
-                    torch.nn.init.normal_(values, std=0.2)
-    return mtov
+    """Clips of 8 frames of 32 px, three calls; every layer does something."""
+    return tiny_mtov(**{"calls": 3, "ratio": 0.25, "raster": RasterSettings(S, 4, 4)} | changes)
 
 
 def face(frames: int, size: tuple[int, int] = (48, 48), fps: float = 25.0) -> LandmarkTrack:

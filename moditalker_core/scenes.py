@@ -1,0 +1,166 @@
+"""Where a video takes place: one portrait, or a film whose head movement is kept; cut out as MToV's weights know faces.
+
+A scene carries generated motion to the pixels of its crop (`placed`) and finished crops back into whole pictures (`pasted`).
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Iterator
+
+import numpy as np
+import torch
+
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.face.crop import FEATHER, FaceCrop, following_crop, still_crop
+from ..media_core.face.track import FaceTrack
+from ..media_core.motion import LandmarkTrack
+from ..media_core.mouth import resting_face
+from ..media_core.progress import Report, silent
+from .alignment import onto_portrait, onto_pose, pose_frames
+from .mtov.conditions import pose_walk, rgb_picture
+from .mtov.model import MToVConfig
+
+LARGEST = 1280  # px, longer side of a portrait; larger ones are made smaller first: the face in them is smaller still
+Opened = Callable[[int], Iterator[np.ndarray]]  # (start) -> a film's frames uint8 [H, W, 3] from that number on
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A head to be driven. Made by `portrait_scene` or `film_scene`."""
+
+    picture: np.ndarray       # uint8 [H, W, 3], the whole picture of who is seen; of a film its first frame with a face
+    identity: np.ndarray      # uint8 [S, S, 3], the face of it
+    crop: FaceCrop            # the way from whole pictures to crops and back
+    source: LandmarkTrack     # in pixels of the whole pictures; a row for each frame of the film, or one
+    canonical: LandmarkTrack  # the person's face at rest, from the front: AToM's portrait; one row
+    track: FaceTrack | None = None   # of the film
+    opened: Opened | None = None     # the film's whole frames; None: a portrait
+
+    @property
+    def landmarks(self) -> LandmarkTrack:
+        """`source` in pixels of the crops."""
+        return self._cropped(self.source)
+
+    def placed(self, motion: LandmarkTrack) -> LandmarkTrack:
+        """Motion in pixels of the crops, frame by frame.
+
+        Args:
+            motion: canonical (of the scene's person, or of anybody); or in pixels of the whole pictures, or of the crops.
+        Raises:
+            TalkingHeadsError: pixels of other pictures, or another rate than the film's.
+        """
+        if motion.space == "pixels":
+            if tuple(motion.image_size) == (self.crop.size, self.crop.size):
+                return motion
+            if tuple(motion.image_size) != tuple(self.crop.source_size):
+                height, width = self.crop.source_size
+                came = f"{motion.image_size[1]} x {motion.image_size[0]}"
+                raise TalkingHeadsError(f"Motion in pixels must be of the whole picture, {width} x {height} px, or of the crop, "
+                                        f"{self.crop.size} x {self.crop.size}", came, "Align the motion to this picture")
+            return self._cropped(motion)
+        if self.track is None:
+            return self._cropped(onto_portrait(motion, self.source, canonical=self.canonical))
+        return self._cropped(onto_pose(motion, self.track, fps=motion.fps))
+
+    def pose_crops(self) -> Iterator[np.ndarray] | None:
+        """The film's frames, cut out, uint8 [S, S, 3]; None: a portrait."""
+        return None if self.opened is None else self.crop.crops(self.opened(0))
+
+    def pasted(self, crops: Iterator[np.ndarray], count: int, feather: float = FEATHER) -> Iterator[np.ndarray]:
+        """Crops back into the whole pictures, uint8 [H, W, 3]; what lies outside the square stays to the bit.
+
+        Args:
+            count: of the crops.
+        """
+        if self.opened is None:
+            for edited in crops:
+                yield self.crop.paste_back(self.picture, edited, feather=feather)
+            return
+        order = pose_frames(len(self.source), count).tolist()
+        for number, whole, edited in zip(order, pose_walk(self.opened, len(self.source), count), crops):
+            yield self.crop.paste_back(whole, edited, number, feather=feather)
+
+    def _cropped(self, motion: LandmarkTrack) -> LandmarkTrack:
+        rows = pose_frames(len(self.crop), len(motion)).tolist() if self.crop.moves else [0] * len(motion)
+        points = motion.points.clone()
+        flat = [self.crop.to_crop(one, row) for one, row in zip(motion.points[..., :2].double().numpy(), rows)]
+        points[..., :2] = torch.from_numpy(np.stack(flat)).float()
+        points[..., 2] *= self.crop.size / self.crop.side()
+        return replace(motion, points=points, image_size=(self.crop.size, self.crop.size))
+
+
+def portrait_scene(image: Any, config: MToVConfig, *, points: np.ndarray | None = None, **which: Any) -> Scene:
+    """A scene in which the head keeps still.
+
+    Args:
+        image: what `conditions.rgb_picture` takes: uint8 or float 0..1, grey, RGB, or RGBA (over black), of any size.
+        config: of the weights: size and margin of the crop.
+        points: [68, 2] px of the picture; None: found by the built-in (approximate) tracker.
+        which: face_index and order, for pictures with several faces.
+    Raises:
+        TalkingHeadsError: no such face, or no picture.
+    """
+    from ..media_core.face.canonical import canonical_portrait
+    from ..media_core.face.landmarks import portrait_landmarks
+
+    whole = rgb_picture(image)
+    picture = _no_larger(whole)
+    if points is None:
+        points = portrait_landmarks(picture, **which).points
+    else:
+        points = (np.asarray(points, np.float64)[..., :2] + 0.5) * (picture.shape[0] / whole.shape[0]) - 0.5
+    crop = still_crop(points, picture.shape[:2], config.size, margin=config.margin)
+    flat = torch.zeros(1, 68, 3)
+    flat[0, :, :2] = torch.from_numpy(np.asarray(points, np.float32))
+    source = LandmarkTrack(flat, config.fps, "pixels", tuple(picture.shape[:2]))
+    return Scene(picture, crop.crop(picture), crop, source, canonical_portrait(points, picture.shape[:2]))
+
+
+def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = None, portrait: Any = None, follow: bool = False,
+               total: int | None = None, report: Report = silent) -> Scene:
+    """A scene with the head movement of a film, whose mouth is made anew.
+
+    Args:
+        opened: (start) -> the film's frames uint8 [H, W, 3] from that number on, at the weights' rate (config.fps); called again
+            for each pass over the film (`lambda start: read_frames(path, config.fps, start)`).
+        track: of the film at that rate; None: its face is followed by the built-in (approximate) tracker.
+        portrait: another picture of the person, for the identity; None: the film's first frame with a face.
+        follow: the crop goes along with the head, for films in which it moves far; else one square serves all frames.
+        total: how many frames the film has, for the report.
+        report: while the film is tracked.
+    Raises:
+        TalkingHeadsError: no face, or a track of another rate.
+    """
+    from ..media_core.face.canonical import canonical_landmarks
+
+    track = _tracked(opened, config.fps, total, report) if track is None else track
+    if track.fps != config.fps:
+        raise TalkingHeadsError(f"The pose film's track must have the weights' rate, {config.fps:g} frames a second",
+                                f"{track.fps:g}", "Track the film at that rate")
+    source, first = track.landmarks, int(torch.argmax((track.confidence > 0).int()))
+    points, size = source.points[..., :2].numpy(), tuple(track.image_size)
+    crop = (following_crop(points, size, config.size, config.fps, margin=config.margin) if follow
+            else still_crop(points, size, config.size, margin=config.margin))
+    picture = next(opened(first))
+    identity = crop.crop(picture, first) if portrait is None else portrait_scene(portrait, config).identity
+    canonical = LandmarkTrack(resting_face(canonical_landmarks(track).points)[None], config.fps)
+    return Scene(picture, identity, crop, source, canonical, track, opened)
+
+
+def _tracked(opened: Opened, fps: float, total: int | None, report: Report) -> FaceTrack:
+    from ..media_core.face.landmarks import fill_missing, track_frames
+    from ..media_core.face.track import measure
+
+    raw = track_frames(opened(0), fps, total=total, report=report)
+    return measure(fill_missing(raw, "interpolate")[0])
+
+
+def _no_larger(picture: np.ndarray) -> np.ndarray:
+    """A picture of at most `LARGEST` px, averaged where it shrinks."""
+    largest = max(picture.shape[:2])
+    if largest <= LARGEST:
+        return picture
+    import cv2
+
+    height, width = (max(1, round(side * LARGEST / largest)) for side in picture.shape[:2])
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
