@@ -1,4 +1,4 @@
-"""`talking-heads dataset motion`: what AToM learns from, made of films or of the synthetic subject."""
+"""`talking-heads dataset motion`: what AToM and MToV learn from, made of films or of the synthetic subject."""
 from __future__ import annotations
 
 import argparse
@@ -19,7 +19,7 @@ _ONLY = {"subject": ("people", "first_identity", "voices", "clips", "seconds", "
 def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
     """Options of `talking-heads dataset`."""
     what = dataset.add_subparsers(dest="what", required=True)
-    motion = what.add_parser("motion", parents=[common], help="speech features, canonical landmarks and poses for AToM")
+    motion = what.add_parser("motion", parents=[common], help="what AToM and (with --frames) MToV learn from")
     add = motion.add_argument
     add("out", metavar="OUT", help="the folder; an interrupted build into it goes on; with other settings, what does "
         "not fit them any more is removed from it")
@@ -31,6 +31,12 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     add("--device", default=None, help="where a HuBERT model runs, as torch names it (default: the accelerator, else cpu)")
     add("--fps", type=float, default=25.0, help="film frames a second (default: 25)")
     add("--size", type=int, default=None, metavar="PX", help="of the square around the face (default: films 512, subject 256)")
+    shown = motion.add_argument_group("pictures for MToV")
+    shown.add_argument("--frames", type=int, metavar="PX", help="also keep pictures of the face, squares of PX px: 128 for the "
+                       "demo preset, 256 for the others (default: none, which is enough for AToM)")
+    shown.add_argument("--margin", type=float, help="with --frames: the square's side over the face's (default: 1.6)")
+    shown.add_argument("--crop", choices=["still", "following"], help="with --frames: one square for a whole clip, or one that "
+                       "goes along with the head, slowly (default: still)")
     films = motion.add_argument_group("with --videos")
     films.add_argument("--face-index", type=int, metavar="N", help="which of several faces (default: 0)")
     films.add_argument("--order", choices=["largest", "left"], help="how faces are counted (default: largest)")
@@ -61,6 +67,8 @@ def motion_dataset(options: argparse.Namespace) -> int:
         if wrong:
             raise WorkflowError(f"These options belong to --{other}: --{', --'.join(w.replace('_', '-') for w in wrong)}. "
                                 f"Got: --{source}. Leave them out.")
+    if options.frames is None and (options.margin is not None or options.crop):
+        raise WorkflowError("--margin and --crop are of pictures. Got: no --frames. Add --frames 128, or leave them out.")
     started = time.perf_counter()
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
@@ -78,6 +86,11 @@ def motion_dataset(options: argparse.Namespace) -> int:
 def _build(source: str, options: argparse.Namespace, report: Any) -> Path:
     encoder = _encoder(options)
     given = {name: getattr(options, name) for name in (*_ONLY[source], "fps", "size") if getattr(options, name) is not None}
+    if options.frames is not None:
+        from ..moditalker_core.atom.pictures import PictureSettings
+
+        chosen = {name: getattr(options, name) for name in ("margin", "crop") if getattr(options, name) is not None}
+        given["pictures"] = PictureSettings(options.frames, **chosen)
     if source == "videos":
         from ..moditalker_core.atom.from_videos import FilmPlan, build_from_videos
 
@@ -116,6 +129,9 @@ def _tell(dataset: Any, seconds: float) -> None:
     print(f"{dataset.folder}")
     print(f"{len(dataset)} clips ({kept}) of {people} people, {dataset.frames} frames, {dataset.seconds / 60:.1f} minutes, in "
           f"{seconds:.0f} s; speech: {dataset.format}")
+    sizes = [clip.picture_size for clip in dataset.clips]
+    if any(sizes):
+        print(f"pictures of {max(sizes)} x {max(sizes)} px in {sum(map(bool, sizes))} clips")
     for skipped in dataset.skipped:
         where = "frames {}-{}: ".format(skipped["frames"][0], skipped["frames"][1] - 1) if "frames" in skipped else ""
         print(f"left out: {skipped['source']}: {where}{skipped['reason']}")

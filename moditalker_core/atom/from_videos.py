@@ -1,14 +1,14 @@
-"""A motion data set of films: the face is tracked, its pose taken off, its sound encoded; nothing is written beside the features.
+"""A motion data set of films: the face is tracked, its pose taken off, its sound encoded; pictures are kept where wanted.
 
 A film is split where its shots cut and where no face is seen for longer than a fifth of a second; long pieces are split again, so
 that some can be kept for validation. What cannot be used is listed with its reason, never left out silently. A stopped build goes
-on in the middle of a film.
+on in the middle of a film. Pictures are cut in a second pass through the film, when the clips are known.
 """
 from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
@@ -24,12 +24,13 @@ from ...media_core.speech import SAMPLE_RATE, HubertEncoder, encode_speech, weig
 from ...media_core.video import load_film_sound, probe
 from .captured import Piece, pieces
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
+from .film_pictures import with_pictures
+from .pictures import PictureSettings
 
 VERSION = 1
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
 LONGEST = 60.0     # s of a clip
 HELD_OUT = 10      # every tenth film, or a tenth of the clips of fewer films, is for validation
-_UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class FilmPlan:
     size: int = 512           # px of the square around the face that poses refer to
     face_index: int = 0       # which of several faces, counted in `order`
     order: str = "largest"    # "largest" first, or from the "left" of the picture
+    pictures: PictureSettings | None = None  # pictures for MToV; None: motion only
 
     def settings(self) -> CaptureSettings:
         """The same for the tracking.
@@ -48,6 +50,16 @@ class FilmPlan:
             TalkingHeadsError: values that cannot be.
         """
         return CaptureSettings(size=self.size, fps=self.fps, face_index=self.face_index, order=self.order)
+
+    @property
+    def passes(self) -> int:
+        """Through every film."""
+        return 2 if self.pictures else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """What clips depend on, for a shard's header."""
+        told = {name: getattr(self, name) for name in ("fps", "size", "face_index", "order")}
+        return {**told, "pictures": self.pictures.to_dict()} if self.pictures else told
 
 
 @dataclass(frozen=True)
@@ -80,26 +92,28 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
     plan, heard = plan or FilmPlan(), listening(encoder)
     settings = plan.settings()
     films = [_looked_at(path, root, plan.fps, report) for path, root in _listed(videos)]
-    sources = [{"kind": "film", "version": VERSION, **asdict(plan), **heard, "source": f.source, "film": f.fingerprint}
+    sources = [{"kind": "film", "version": VERSION, **plan.to_dict(), **heard, "source": f.source, "film": f.fingerprint}
                for f in films]
     writer = ShardWriter(folder, {"kind": "videos", "films": sources})
     if writer.finished:
         return writer.folder
     tracker = tracker or FaceTracker(face_index=plan.face_index, order=plan.order)
-    total, done = sum(film.frames for film in films), 0
+    total, done = plan.passes * sum(film.frames for film in films), 0
     for number, (film, made_from) in enumerate(zip(films, sources)):
         shard = shard_name(Path(film.source).stem, number)
         step = _Step(report, film, number, len(films), done, max(total, 1))
         if not writer.keeps(shard, made_from):
-            work = writer.folder / _UNFINISHED / f"{number:05d}_{film.fingerprint[:16]}"
+            work = writer.unfinished / f"{number:05d}_{film.fingerprint[:16]}"
             clips, skipped = _measured(film, number, work, plan, settings, encoder, tracker, step)
+            if plan.pictures and clips:
+                raw = RawTrack.load(work / RAW)
+                clips, unseen = with_pictures(film.path, clips, raw, plan.pictures, work, made_from, step.later())
+                skipped = [*skipped, *({"source": film.source, **reason} for reason in unseen)]
             writer.write(shard, made_from, clips, skipped)
             shutil.rmtree(work, ignore_errors=True)
-        step(film.frames, film.frames)
-        done += film.frames
-    finished = writer.finish(_held_out, {"source": "films"})
-    shutil.rmtree(finished / _UNFINISHED, ignore_errors=True)
-    return finished
+        done += plan.passes * film.frames
+        report(done, max(total, 1), step.info, None)
+    return writer.finish(_held_out, {"source": "films"})
 
 
 @dataclass(frozen=True)
@@ -114,8 +128,15 @@ class _Step:
     total: int   # frames of all
 
     def __call__(self, done: int, total: int, info: Mapping[str, Any] | None = None, preview: np.ndarray | None = None) -> None:
-        self.report(self.before + min(done, self.film.frames), self.total,
-                    {"stage": "film", "film": self.film.source, "number": self.number + 1, "films": self.films}, preview)
+        self.report(self.before + min(done, self.film.frames), self.total, self.info, preview)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {"stage": "film", "film": self.film.source, "number": self.number + 1, "films": self.films}
+
+    def later(self) -> _Step:
+        """For the second pass."""
+        return replace(self, before=self.before + self.film.frames)
 
     def sound(self, done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None = None) -> None:
         """The encoder's report: no frame more, but a chance to stop."""
