@@ -53,6 +53,7 @@ _load_package()
 
 import parity_moditalker  # noqa: E402
 import parity_moditalker_glue  # noqa: E402
+import parity_mtov  # noqa: E402
 from talking_heads.hmtalker_core import annotations, audio_net, camera, losses, published, schedules  # noqa: E402
 from talking_heads.hmtalker_core.compose import compose  # noqa: E402
 from talking_heads.hmtalker_core.densify import DensityControl  # noqa: E402
@@ -77,6 +78,7 @@ class Fixture:
     between: dict[str, Tensor]      # tap.* and ref.* under their full names
     meta: Mapping[str, Any]         # settings: constructor arguments, sizes, thresholds
     note: str                       # one sentence
+    folder: Path                    # where its file lies
 
     @classmethod
     def load(cls, path: Path) -> "Fixture":
@@ -88,7 +90,12 @@ class Fixture:
         parts = (under("w.") | under("sd."), under("in.") | whole("noise."), under("out."), whole("tap.", "ref."))
         meta, note = _settings(path, header)
         name = path.stem if case_of(path.stem) else header.get("name", path.stem)
-        return cls(name, *parts, meta, note)
+        return cls(name, *parts, meta, note, path.parent)
+
+    def beside(self, stem: str) -> "Fixture":
+        """Another fixture of the same set; the shipped one where none lies beside it."""
+        own = self.folder / f"{stem}.safetensors"
+        return Fixture.load(own if own.is_file() else next(path for path in SHIPPED if path.stem == stem))
 
     def state(self) -> dict[str, Tensor]:
         return dict(self.weights)
@@ -140,7 +147,7 @@ class Verdict:
 # ---------------------------------------------------------------------------------------------------------------- cases
 
 Computed = dict[str, Tensor]
-CASES: dict[str, Case] = dict(parity_moditalker.CASES)
+CASES: dict[str, Case] = parity_moditalker.CASES | parity_mtov.CASES
 CASES.update({name: Case(*told) for name, told in parity_moditalker_glue.CASES.items()})
 
 

@@ -134,24 +134,25 @@ def _adan(f: Any) -> Computed:
 
 # -------------------------------------------------------------------------------- full size, with weights made by a recipe
 
-def _normal(name: str, seed: int, *shape: int) -> np.ndarray:  # float32
+def normal(name: str, seed: int, *shape: int) -> np.ndarray:  # float32
     generator = np.random.RandomState((zlib.crc32(name.encode()) ^ (seed * 2654435761)) & 0xFFFFFFFF)
     return generator.standard_normal(shape).astype(np.float32)
 
 
 def procedural(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
     """The weight called `name` in a network of generated weights (spec 12)."""
-    drawn = _normal(name, seed, *shape)
+    drawn = normal(name, seed, *shape)
     if any(word in name for word in ("token", "pos_embedding", "null_cond")):
         drawn *= 0.5
     elif len(shape) >= 2:
-        drawn /= np.sqrt(np.prod(shape[1:])).astype(np.float32)
+        fan_in = shape[0] if "to_pixel" in name else np.prod(shape[1:])  # a transposed convolution
+        drawn /= np.sqrt(fan_in).astype(np.float32)
     else:
         drawn = 1 + 0.1 * drawn if name.endswith("weight") else 0.05 * drawn
     return torch.from_numpy(drawn)
 
 
-def _checked_sums(weights: Mapping[str, Tensor], sums: Mapping[str, list[float]]) -> None:
+def checked_sums(weights: Mapping[str, Tensor], sums: Mapping[str, list[float]]) -> None:
     """Raises ValueError where the generated weights are not the reference's: its sums, and sums of squares."""
     for name in set(sums) & set(weights):
         value = weights[name].double()
@@ -159,16 +160,16 @@ def _checked_sums(weights: Mapping[str, Tensor], sums: Mapping[str, list[float]]
             raise ValueError(f"the recipe made another '{name}'")
 
 
-def _fullsize(f: Any) -> Computed:
+def fullsize_atom(f: Any) -> Computed:
     seed, constructor, recipe = f.meta["seed"], f.meta["atom"], f.meta["procedure"]
     config = _sizes(constructor)
     shapes = {published.published_name(name): tuple(value.shape) for name, value in unfilled(config).state_dict().items()}
     weights = {name: procedural(name, shape, seed) for name, shape in shapes.items()}
-    _checked_sums(weights, f.meta.get("weight_checksums", {}).get("atom", {}))
+    checked_sums(weights, f.meta.get("weight_checksums", {}).get("atom", {}))
     net, frames = _denoiser(weights, constructor), config.seq_len
     scale = {name: float(factor) for name, factor in re.findall(r"\b(x|face|cond)\*([\d.]*\d)", recipe)}
     made = {"x": (1, frames, config.nfeats), "face": (1, 1, config.nfeats), "cond": (1, 2 * frames, config.cond_feature_dim)}
-    x, face, audio = (torch.from_numpy(_normal(name, seed, *shape)) * scale.get(name, 1.0) for name, shape in made.items())
+    x, face, audio = (torch.from_numpy(normal(name, seed, *shape)) * scale.get(name, 1.0) for name, shape in made.items())
     times = torch.tensor([int(re.search(r"AToM t=(\d+)", recipe)[1])])
     with torch.inference_mode():
         return {f"atom_{name}": net(x, face.expand(-1, frames, -1), audio, times, torch.tensor([keep]))
@@ -178,5 +179,4 @@ def _fullsize(f: Any) -> Computed:
 CASES = {
     "moditalker_atom": Case(_atom, {"sample_x0": 5e-4, "frontal*": 5e-4, "*step*": 5e-4, "adan*": 1e-5, "ref.*": 1e-6, "*": 1e-4},
                             absolute=True),
-    "moditalker_fullsize": Case(_fullsize, 2e-3, later=("ae_*", "unet_*"), absolute=True),
 }

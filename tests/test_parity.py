@@ -13,11 +13,12 @@ from talking_heads.moditalker_core.published import is_dead
 
 FILES = {path.stem: path for path in parity.SHIPPED}
 NOT_SPOILT = ("ave_pipeline", "mel_basis", "moditalker_fullsize")  # a sine and a table; weights made by a recipe
+SLOW = ("moditalker_fullsize",)
 
 checked = functools.cache(lambda name: parity.check(FILES[name]))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FILES])
 def test_shipped_fixture(name):
     verdict = checked(name)
     assert verdict.ok, str(verdict)
@@ -38,10 +39,23 @@ def test_a_spoilt_weight_or_input_fails(name, tmp_path):
     assert not verdict.ok, str(verdict)
 
 
-def test_what_this_version_cannot_compute_is_named_and_not_called_ok():
-    verdict = checked("moditalker_fullsize")
-    assert verdict.part in ("atom_cond", "atom_uncond") and "unet_eps" in verdict.later
-    assert "not in this version: ae_decoded_sub8, ae_latent, unet_eps" in str(verdict)
+def test_what_this_version_cannot_compute_is_named_and_not_called_ok(monkeypatch, tmp_path):
+    tensors = load_file(parity.FIXTURES / "mlp.safetensors")
+    tensors |= {"out.later_b": tensors["out.y"].clone(), "out.later_a": tensors["out.y"].clone()}
+    monkeypatch.setitem(parity.CASES, "mlp", parity.CASES["mlp"]._replace(later=("later_*",)))
+    verdict = parity.check(_stored(tmp_path, "mlp", tensors))
+    assert verdict.ok and verdict.part == "y" and "not in this version: later_a, later_b" in str(verdict)
+
+
+def test_weights_of_another_fixture_come_from_beside_the_file(tmp_path):
+    """`moditalker_ddpm` has none of its own: the shipped network's, or those of its own set."""
+    assert parity.check(_stored(tmp_path, "moditalker_ddpm", load_file(FILES["moditalker_ddpm"]),
+                                parity.Fixture.load(FILES["moditalker_ddpm"]).meta)).ok
+    weights = load_file(FILES["moditalker_unet"])
+    weights["sd.diffusion_model.out.2.weight"] *= 1.01
+    save_file(weights, tmp_path / "moditalker_unet.safetensors", metadata={
+        "json": json.dumps(parity.Fixture.load(FILES["moditalker_unet"]).meta)})
+    assert not parity.check(tmp_path / "moditalker_ddpm.safetensors").ok
 
 
 def test_taps_and_constants_on_the_way_are_compared_where_they_are_computed(tmp_path):
