@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from atom_files import save_tiny_atom, save_tiny_checkpoint
 from hubert_folder import save_hubert
+from mtov_files import HEADS, save_published, save_tiny_mtov
 from pack import ROOT
 from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.video import probe
@@ -38,6 +39,9 @@ def real(tmp_path_factory, tiny_avatar, tiny_film) -> Iterator[Any]:
     shutil.copy(tiny_avatar, models / "demo_avatar.safetensors")
     save_tiny_atom(models / "tiny_atom.safetensors")
     save_tiny_checkpoint(models / "atom.pt")
+    save_tiny_mtov(models / "tiny_mtov.safetensors")
+    save_published(models)
+    save_wav(base / "input" / "demo_speech_short.wav", Sound(noise, 16000))
     shutil.copy(ROOT / "demo" / "demo_portrait.jpg", base / "input" / "demo_portrait.jpg")
     save_hubert(base / "models" / "audio_encoders" / "small")
     with socket.socket() as free:
@@ -240,3 +244,57 @@ def test_an_atom_is_imported_and_trained(real):
     assert "licence: for tests" in "".join(history["outputs"]["4"]["text"]) and ("preview", {}) in events
     options = real.object_info()["MoDiTalker_LoadAToM"]["input"]["required"]["atom_name"]
     assert {"imported.safetensors", "trained.safetensors"} <= set(options[1]["options"])
+
+
+SHIPPED = (ROOT / "weights" / "demo_mtov.safetensors").is_file()
+MTOV = {"mtov_name": "demo_mtov.safetensors" if SHIPPED else "tiny_mtov.safetensors"}
+
+
+def test_portrait_to_talking_video(real):
+    few = {"4": MTOV, "8": {"steps": 4}, "10": {"steps": 2, "sampler": "dpm++"}}
+    prompt = workflow("portrait_to_talking_video", few)
+    events, history = run(real, prompt)
+    assert history["status"]["status_str"] == "success"
+    assert any(name == "progress" and data["node"] == "10" for name, data in events) and ("preview", {}) in events
+    facts = probe(films(real, "portrait*.mp4")[0])
+    assert facts.has_sound and (facts.width, facts.height, facts.frames) == (512, 512, 38)
+    again, _ = run(real, prompt)
+    assert not [data for name, data in again if name == "executing" and data.get("node")], "all of it comes from the cache"
+
+
+def test_edited_motion_to_video(real):
+    """The frames too go into core's own nodes."""
+    prompt = workflow("portrait_edited_motion_to_video", {"4": MTOV, "8": {"steps": 4}, "12": {"steps": 2, "sampler": "unipc",
+                                                                                                  "frame_count": 10}})
+    prompt["20"] = node("PreviewImage", images=["12", 0])
+    _, history = run(real, prompt)
+    assert len(history["outputs"]["20"]["images"]) == 10
+    facts = probe(films(real, "edited*.mp4")[0])
+    assert facts.has_sound and (facts.width, facts.height, facts.frames) == (512, 512, 10)
+
+
+def test_a_film_is_interrupted_within_a_clip(real):
+    prompt = workflow("portrait_to_talking_video", {"4": MTOV, "8": {"steps": 4}, "10": {"steps": 250, "sampler": "ddim",
+                                                                                            "denoise": 0.25}})
+    before = set((real.base / "temp").glob("talking_heads_*"))
+    events, _ = run(real, prompt, stop_at="10")
+    assert events[-1][0] == "execution_interrupted" and set((real.base / "temp").glob("talking_heads_*")) == before
+
+
+def test_an_mtov_is_imported_and_trained(real):
+    published = dict(zip(("autoencoder", "landmark_autoencoder", "denoiser"),
+                         ("autoencoder_rgb.pth", "autoencoder_motion.pth", "diffusion_model.pth")))
+    prompt = {
+        "1": node("MoDiTalker_ImportMToV", **published, heads=HEADS, name="imported_mtov", half=True),
+        "2": node("TalkingHead_MotionDataset", source="synthetic subject", name="pictured", encoder="mel", people=2, seconds=2.0,
+                  captured=False, seed=1, videos="", face_index=0, order="largest", pictures=128),
+        "3": node("MoDiTalker_TrainMToV", dataset=["2", 0], stage="rgb", preset="demo", steps=0.0005, seed=0, name="trained_mtov",
+                  resume=True, batch=1, accumulation=1, precision="preset's own", perceptual="none", licence="for tests"),
+        "4": node("PreviewAny", source=["3", 1]),
+    }
+    events, history = run(real, prompt)
+    models = real.base / "models" / "talking_heads"
+    assert (models / "imported_mtov.safetensors").is_file() and (models / "trained_mtov_rgb.safetensors").is_file()
+    assert "trained_mtov_rgb.safetensors" in "".join(history["outputs"]["4"]["text"]) and ("preview", {}) in events
+    options = real.object_info()["MoDiTalker_LoadMToV"]["input"]["required"]["mtov_name"][1]["options"]
+    assert "imported_mtov.safetensors" in options and "trained_mtov_rgb.safetensors" not in options
