@@ -53,6 +53,7 @@ class TrainConfig:
     stills: int = 0  # rgb: so many pictures stand for a clip in steps of stills (ours): clips at rest cost a T-th
     still_steps: int = 0  # rgb: the first so many steps are of stills, with `stills`
     still_every: int = 0  # rgb: and after them every so many-th step; 0: none
+    still_shift: float = 0.0  # rgb: largest shift of a still, as a share of the side
     start: float = 1.0  # rgb: standard deviation of the pooling tokens and positions at first (published: 1)
     l1: float = 4.0  # weight of L1; the next too belong to autoencoders
     perceptual: float = 4.0  # of LPIPS on one frame of every clip, where weights for it are given
@@ -98,7 +99,8 @@ class TrainConfig:
                    "encoding": PRECISIONS, "reference": REFERENCES}
         for name, options in choices.items():
             _require(getattr(self, name) in options, f"{name} must be one of {', '.join(options)}", f"'{getattr(self, name)}'")
-        shares = {name: getattr(self, name) for name in ("mirror", "first_share", "still", "floor", "colour", "jitter", "pull")}
+        shares = {name: getattr(self, name) for name in ("mirror", "first_share", "still", "floor", "colour", "jitter", "still_shift",
+                                                           "pull")}
         shares |= {} if self.ema is None else {"ema": self.ema}
         _require(all(0 <= share <= 1 for share in shares.values()), "Shares must lie in 0..1", f"{shares}")
         self._check_numbers()
@@ -167,23 +169,25 @@ def _demo() -> dict[str, TrainConfig]:
     denoiser = DenoiserConfig(channels=8, model_channels=40, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(2,),
                               num_heads=2, groups=8)
     rgb = TrainConfig("demo", "rgb", autoencoder, denoiser, RasterSettings(128, 6, 4), steps=2800, stills=8, still_steps=1300,
-                      still_every=4, lr=2e-3, betas=(0.9, 0.98), warm_up=100, schedule="cosine", floor=0.02, gradient_clip=1.0,
+                      still_every=4, still_shift=0.03, lr=2e-3, betas=(0.9, 0.98), warm_up=100, schedule="cosine", floor=0.02, gradient_clip=1.0,
                       start=0.05, l1=1.0, edges=0.5, coarse=1.0, mouth=5.0, penalty=0.01, reference="any", mirror=0.5,
                       colour=0.15, save_every=200, val_every=500)
     gan = replace(rgb, stage="gan", steps=1000, lr=1e-4, betas=(0.5, 0.9), adversarial=0.1, matching=0.4, judges=32)
     landmarks = replace(rgb, stage="landmarks", steps=1500, warm_up=50, edges=0.0, coarse=0.0, jitter=0.05)
-    diffusion = replace(rgb, stage="diffusion", steps=3000, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, prediction="sample",
-                        times=(0, 250), first_share=0.4, pull=1.0, still=0.6, cache=6000, sampler="dpm++", calls=6, eta=0.0)
+    diffusion = replace(rgb, stage="diffusion", steps=2000, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, lips=4.0,
+                        prediction="sample", times=(0, 250), first_share=0.4, pull=1.0, still=0.6, cache=1500, sampler="dpm++",
+                        calls=6, eta=0.0)
     return {"rgb": rgb, "gan": gan, "landmarks": landmarks, "diffusion": diffusion}
 
 
 def _standard() -> dict[str, TrainConfig]:
-    small = AutoencoderConfig(channels=256, depth=6, heads=8, dim_head=32, pool_depth=2, pool_dim_head=32)
+    small = AutoencoderConfig(channels=256, depth=6, heads=8, dim_head=32, pool_depth=2, pool_dim_head=32, positions=True,
+                              reach=4)
     denoiser = DenoiserConfig(model_channels=96, channel_mult=(1, 2, 4))
     common = {"autoencoder": small, "denoiser": denoiser, "raster": RasterSettings(256, 12, 4), "precision": "bf16", "loaders": 8,
               "preset": "standard", "save_every": 1000, "val_every": 2000}
     made = {stage: replace(config, **common) for stage, config in _demo().items()}
-    made["rgb"] = replace(made["rgb"], batch=8, steps=60_000, lr=5e-4, warm_up=1000)
+    made["rgb"] = replace(made["rgb"], batch=8, steps=60_000, still_steps=10_000, lr=5e-4, warm_up=1000)
     made["gan"] = replace(made["gan"], batch=8, steps=16_000, judges=64)
     made["landmarks"] = replace(made["landmarks"], batch=8, steps=20_000, lr=5e-4, warm_up=500)
     made["diffusion"] = replace(made["diffusion"], batch=32, steps=100_000, lr=2e-4, warm_up=1000, ema=0.9995, cache=0,
