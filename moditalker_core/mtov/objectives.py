@@ -140,7 +140,17 @@ class Reconstruction(Objective):
         batch = reader.windows([(step, int(i)) for i in indices], [(step + 1, int(i)) for i in indices] if alike else [])
         if self.config.stage == "landmarks":
             return self.rasters(batch, [self.random(step, int(i)) for i in indices])
+        if self.of_stills(step) and self.config.still_shift:
+            return self._moved(batch, [self.random(step, int(i)) for i in indices])
         return batch.frames.to(self.device), batch.weights.to(self.device)
+
+    def _moved(self, batch: VideoBatch, chance: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
+        """Stills moved by a few pixels; what leaves at one edge comes in at the other."""
+        most = round(self.config.still_shift * batch.frames.shape[-1])
+        shifts = [tuple(random.integers(-most, most + 1, 2).tolist()) for random in chance]
+        frames, weights = (torch.stack([one.roll(shift, (-2, -1)) for one, shift in zip(part, shifts)]).to(self.device)
+                           for part in (batch.frames, batch.weights))
+        return frames, weights
 
     def rasters(self, batch: VideoBatch, chance: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
         """Clips of discs, moved and scaled a little by `chance`; what a disc's pixels count."""
@@ -168,7 +178,10 @@ class Reconstruction(Objective):
 
 
 class Adversarial(Reconstruction):
-    """Stage "gan": the autoencoder and the two judges in turn, a step each."""
+    """Stage "gan": the autoencoder and the two judges in turn, a step each.
+
+    On the CPU the judges always compute in float32: torch 2.13 has wrong gradients there for 3-D convolutions in 16 bits.
+    """
 
     def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, autoencoder: VideoAutoencoder,
                  judges: Judges, reader: Reader, lpips: LPIPS | None = None):
@@ -190,7 +203,7 @@ class Adversarial(Reconstruction):
             through = self.wrapped["autoencoder"] if learning else Rebuild(self.autoencoder)
             found, latents = through(clips, self._latent_noise(step, indices))
         pairs = (losses.frames_at(found, frames), losses.frames_at(clips, frames)), (found, clips)
-        with autocast(self.device, self.config.precision):
+        with autocast(self.device, "fp32" if self.device.type == "cpu" else self.config.precision):
             made, real = (self.networks if learning else self.wrapped)["judges"](*pairs)
         if not learning:
             hinge = losses.hinge(made, real)

@@ -99,8 +99,8 @@ class TrainConfig:
                    "encoding": PRECISIONS, "reference": REFERENCES}
         for name, options in choices.items():
             _require(getattr(self, name) in options, f"{name} must be one of {', '.join(options)}", f"'{getattr(self, name)}'")
-        shares = {name: getattr(self, name) for name in ("mirror", "first_share", "still", "floor", "colour", "jitter", "still_shift",
-                                                           "pull")}
+        shares = {name: getattr(self, name) for name in ("mirror", "first_share", "still", "floor", "colour", "jitter", "pull",
+                                                         "still_shift")}
         shares |= {} if self.ema is None else {"ema": self.ema}
         _require(all(0 <= share <= 1 for share in shares.values()), "Shares must lie in 0..1", f"{shares}")
         self._check_numbers()
@@ -169,9 +169,9 @@ def _demo() -> dict[str, TrainConfig]:
     denoiser = DenoiserConfig(channels=8, model_channels=40, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(2,),
                               num_heads=2, groups=8)
     rgb = TrainConfig("demo", "rgb", autoencoder, denoiser, RasterSettings(128, 6, 4), steps=2800, stills=8, still_steps=1300,
-                      still_every=4, still_shift=0.03, lr=2e-3, betas=(0.9, 0.98), warm_up=100, schedule="cosine", floor=0.02, gradient_clip=1.0,
-                      start=0.05, l1=1.0, edges=0.5, coarse=1.0, mouth=5.0, penalty=0.01, reference="any", mirror=0.5,
-                      colour=0.15, save_every=200, val_every=500)
+                      still_every=4, still_shift=0.03, lr=2e-3, betas=(0.9, 0.98), warm_up=100, schedule="cosine", floor=0.02,
+                      gradient_clip=1.0, start=0.05, l1=1.0, edges=0.5, coarse=1.0, mouth=5.0, penalty=0.01, reference="any",
+                      mirror=0.5, colour=0.15, save_every=200, val_every=500)
     gan = replace(rgb, stage="gan", steps=1000, lr=1e-4, betas=(0.5, 0.9), adversarial=0.1, matching=0.4, judges=32)
     landmarks = replace(rgb, stage="landmarks", steps=1500, warm_up=50, edges=0.0, coarse=0.0, jitter=0.05)
     diffusion = replace(rgb, stage="diffusion", steps=2000, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, lips=4.0,
