@@ -50,7 +50,7 @@ def train_atom(options: argparse.Namespace) -> int:
     out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
     changes = {name: getattr(options, name) for name in _CHANGES if getattr(options, name) is not None}
     config = replace(preset(options.preset), **changes)
-    team, device = _team(options.device)
+    team, device = training_team(options.device)
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
         line.show("Training", done, total, "  ".join(f"{key} {value:.4g}" for key, value in info.items() if key in _SHOWN))
@@ -73,7 +73,7 @@ def _mean(path: str | None) -> Any:
     return read_key_mean_shape(path)
 
 
-def _team(device: str | None) -> tuple[Any, Any]:
+def training_team(device: str | None) -> tuple[Any, Any]:
     """The processes of this training and where this one computes.
 
     Raises:

@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
     _capture_options(commands.add_parser("capture", parents=[common], help="a film of a person talking to a data set folder"))
 
-    from . import atom_jobs, dataset_jobs, import_jobs, motion_jobs
+    from . import atom_jobs, dataset_jobs, import_jobs, motion_jobs, mtov_jobs
 
     motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
     dataset_jobs.add_options(commands.add_parser("dataset", help="make what models learn from"), common)
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     import_jobs.add_options(commands.add_parser("import", help="published weights to the pack's own files"), common)
 
     atom_jobs.add_options(what, common)
+    mtov_jobs.add_options(what, common)
 
     doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and lacks")
     doctor.add_argument("--output-dir", metavar="DIR", help="also checked for writing (default: BASE/output)")
@@ -165,6 +166,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .atom_jobs import train_atom
 
         return train_atom(options)
+    if options.what == "mtov":
+        from .mtov_jobs import train_mtov
+
+        return train_mtov(options)
     return jobs.train_avatar(options.dataset, options.out, preset=options.preset, steps=options.steps, seed=options.seed,
                              device=options.device, resume=options.resume, lpips=options.lpips)
 
