@@ -17,9 +17,9 @@ from talking_heads.moditalker_core.mtov.train_config import TrainConfig
 SIZE, FRAMES = 32, 4
 NET = AutoencoderConfig(channels=16, frames=FRAMES, height=SIZE, width=SIZE, patch=8, depth=1, heads=2, dim_head=8, ff_mult=1,
                         pool_depth=1, pool_heads=1, pool_dim_head=8, pool_hidden=16)
-RGB = TrainConfig(stage="rgb", autoencoder=NET, raster=RasterSettings(SIZE, 1, 2), steps=6, batch=2, lr=3e-3, warm_up=2,
+RGB = TrainConfig(stage="rgb", autoencoder=NET, raster=RasterSettings(SIZE, 1, 2), steps=5, batch=2, lr=3e-3, warm_up=2,
                   start=0.05, gradient_clip=1.0, l1=1.0, edges=0.5, coarse=1.0, mouth=3.0, penalty=0.01, reference="any",
-                  mirror=0.5, colour=0.1, save_every=3, val_every=4, log_every=2)
+                  mirror=0.5, colour=0.1, save_every=3, val_every=5, log_every=2)
 LANDMARKS = replace(RGB, stage="landmarks", jitter=0.05)
 GAN = replace(RGB, stage="gan", judges=4)
 DIFFUSION = replace(RGB, stage="diffusion", ema=0.9, still=0.5, pull=1.0, times=(0, 250), first_share=0.3, lips=2.0, batch=4,
@@ -28,7 +28,7 @@ DIFFUSION = replace(RGB, stage="diffusion", ema=0.9, still=0.5, pull=1.0, times=
                                             num_heads=2, groups=8))
 
 
-def make_video_dataset(folder: Path, lengths: Sequence[int] = (20, 12, 9), seed: int = 0, val: int = 1) -> Path:
+def make_video_dataset(folder: Path, lengths: Sequence[int] = (20, 12), seed: int = 0, val: int = 0) -> Path:
     """Clips of so many frames, one person each, the last `val` of them to validate on."""
     writer = ShardWriter(folder, {"kind": "test", "lengths": list(lengths), "seed": seed})
     settings = PictureSettings(SIZE)

@@ -1,0 +1,84 @@
+"""The one command that made weights/demo_mtov.safetensors: `python weights/make_demo_mtov.py`.
+
+Builds short films of invented people (identities from 1000 on; benchmarks use smaller numbers), 128 px, and trains three stages of
+the preset `demo` on the CPU: the autoencoder of pictures, that of landmarks, and the diffusion between them. Every step goes on
+where it was stopped; what a stage made stays in the work folder. The commands, one by one, are
+
+    talking-heads dataset motion WORK/data --subject --frames 128 --people 100 --seconds 12 --seed 9000 --engine espeak
+    talking-heads train mtov WORK/data WORK/rgb.safetensors --stage rgb
+    talking-heads train mtov WORK/data WORK/landmarks.safetensors --stage landmarks --rgb WORK/rgb.safetensors
+    talking-heads train mtov WORK/data demo_mtov.safetensors --stage diffusion --half --rgb WORK/rgb.safetensors \\
+        --landmarks WORK/landmarks.safetensors
+
+Needs espeak-ng (Debian package, or `pip install espeakng-loader`).
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from make_demo_avatar import ROOT, load_package
+
+LICENCE = "Apache-2.0, as the code: the people are invented"
+SEED = 9000  # of the performances
+PEOPLE, SECONDS, FIRST = 100, 12.0, 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=ROOT / "output" / "demo_mtov", help="folder of the data set and the stages")
+    parser.add_argument("--out", type=Path, default=ROOT / "weights" / "demo_mtov.safetensors")
+    parser.add_argument("--preset", default="demo")
+    parser.add_argument("--people", type=int, default=PEOPLE)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each of them")
+    parser.add_argument("--gan", action="store_true", help="sharpen the pictures before the landmarks (the demo does without)")
+    parser.add_argument("--steps", type=float, default=1.0, help="times the preset's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="of torch")
+    args = parser.parse_args()
+    load_package()
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    from talking_heads.moditalker_core.atom.from_subject import SubjectPlan, build_from_subject
+    from talking_heads.moditalker_core.atom.pictures import PictureSettings
+    from talking_heads.moditalker_core.mtov.train_config import preset
+
+    size = preset(args.preset, "rgb").autoencoder.height
+    plan = SubjectPlan(tuple(range(FIRST, FIRST + args.people)), seconds=args.seconds, seed=SEED, engine="espeak",
+                       pictures=PictureSettings(size))
+    data = build_from_subject(args.work / "data", plan, report=show)
+    print(f"\n{args.out}\n{train(args, data)}")
+
+
+def train(args: argparse.Namespace, data: Path):
+    """The stages, one after another; finished ones are taken as they are."""
+    from talking_heads.moditalker_core.mtov.training import preset, train_mtov
+
+    files = {stage: args.work / f"{stage}.safetensors" for stage in ("rgb", "gan", "landmarks")}
+    pictures = files["gan" if args.gan else "rgb"]
+    given = {"rgb": {}, "gan": {"rgb": files["rgb"]}, "landmarks": {"rgb": pictures},
+             "diffusion": {"rgb": pictures, "landmarks": files["landmarks"]}}
+    for stage in ("rgb", *(["gan"] if args.gan else []), "landmarks", "diffusion"):
+        out = files.get(stage, args.out)
+        if stage in files and out.is_file():
+            continue
+        config = preset(args.preset, stage)
+        config = replace(config, steps=max(1, round(config.steps * args.steps)))
+        made = train_mtov(stage, data, out, config, seed=args.seed, device=args.device, half=stage == "diffusion", report=show,
+                          log_folder=args.work / f"{stage}_log", licence=LICENCE, **given[stage])
+        print(f"\n{stage}: {out}", flush=True)
+    return made
+
+
+def show(done: int, total: int, info, preview) -> None:
+    figures = "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in info.items())
+    print(f"\r{done}/{total}  {figures}"[:120].ljust(120), end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
