@@ -61,11 +61,11 @@ class Film:
 
         return frame_count(max(0.0, self.end() - self.start), fps)
 
-    def frames(self, fps: float) -> Iterator[Any]:  # uint8 [H, W, 3]
-        """The part's frames at a constant rate, one at a time."""
+    def frames(self, fps: float, start: int = 0) -> Iterator[Any]:  # uint8 [H, W, 3]
+        """The part's frames at a constant rate from number `start` on, one at a time."""
         from ..media_core.video import read_frames
 
-        first = round(self.start * fps)
+        first = round(self.start * fps) + start
         for number, frame in enumerate(read_frames(self.path, fps, first), start=first):
             if self.stop is not None and (number + 0.5) / fps >= self.stop:
                 return

@@ -1,14 +1,11 @@
 """MToV: load or import it, let motion and one picture become video."""
 from __future__ import annotations
 
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Iterator
-from uuid import uuid4
 
 import comfy.model_management as mm
-import folder_paths
-from comfy_api.latest import InputImpl, io
+from comfy_api.latest import io
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
@@ -113,11 +110,11 @@ class MotionToVideo(io.ComfyNode):
                         "gives the same frames.",
             search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head"],
             inputs=[
-                *_motion_inputs(),
+                *motion_inputs(),
                 io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame to make, from 0."),
                 io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
                              tooltip="How many frames to make; 0 for all that follow."),
-                *_pose_inputs(),
+                *pose_inputs(),
             ],
             outputs=[
                 io.Image.Output("images", display_name="images", tooltip="The frames, as square as the weights' pictures."),
@@ -138,58 +135,23 @@ class MotionToVideo(io.ComfyNode):
         return io.NodeOutput(images, float(motion.fps))
 
 
-class MotionToVideoFile(io.ComfyNode):
-    """The same to a file-backed VIDEO, frame by frame: memory does not grow with its length."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="MoDiTalker_MotionToVideoFile",
-            display_name="Motion to Video (file)",
-            category="Talking Heads/MoDiTalker",
-            description="A portrait moves as the landmarks say, straight into a video file (H.264, with your sound), of any "
-                        "length. With a face crop each frame is put back into the whole picture. Save it with Save Video.",
-            search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head video"],
-            inputs=[
-                *_motion_inputs(),
-                io.Int.Input("crf", default=18, min=0, max=40, advanced=True,
-                             tooltip="Quality of the film's pictures: 0 lossless, 18 hardly visible loss, 40 small and poor."),
-                *_pose_inputs(),
-                io.Audio.Input("audio", optional=True,
-                               tooltip="The sound of the film, normally the speech itself. Without it the film is silent."),
-                io.Image.Input("source", optional=True,
-                               tooltip="With a face crop: the whole picture that Face Crop cut, or one a frame."),
-                sockets.FaceCrop.Input("face_crop", optional=True,
-                                       tooltip="Face Crop's way back: the film then shows the whole picture."),
-            ],
-            outputs=[io.Video.Output("video", display_name="video", tooltip="The film, as a file in ComfyUI's temp folder.")],
-        )
-
-    @classmethod
-    def execute(cls, mtov: sockets.LoadedMToV, motion: Any, portrait: Any, crf: int, pose_images: Any = None,
-                pose_landmarks: Any = None, audio: dict | None = None, source: Any = None, face_crop: Any = None,
-                **sampling: Any) -> io.NodeOutput:
-        from ..media_core.audio import Sound
-
-        sound = None if audio is None else Sound.from_comfy(audio)
-        whole_pictures = pictures(source, face_crop, len(motion))
-        frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (0, len(motion)), **sampling)
-        path = Path(folder_paths.get_temp_directory()) / f"talking_heads_{uuid4().hex}.mp4"
-        written(frames if face_crop is None else face_crop.pasted(whole_pictures, frames), path, motion.fps, sound, crf)
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
-
-
 def mtov_output() -> Any:
     return sockets.MToV.Output("mtov", display_name="mtov", tooltip="The networks, for Motion to Video.")
 
 
-def _motion_inputs() -> list:
+def motion_inputs() -> list:
     """What moves, and how it is drawn."""
     return [
         sockets.MToV.Input("mtov", tooltip="The networks (Load MToV)."),
         sockets.Landmarks.Input("motion", tooltip="Landmarks in pixels of the portrait (Align Motion to Pose), or of the pose "
                                                   "images where there are any."),
         io.Image.Input("portrait", tooltip="Who is seen: the face cut out as the weights know it (Face Crop)."),
+        *sampling_inputs(),
+    ]
+
+
+def sampling_inputs() -> list:
+    return [
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
                      tooltip="Decides the noise; the same seed gives the same frames."),
         io.Int.Input("steps", default=0, min=0, max=1000,
@@ -207,7 +169,7 @@ def _motion_inputs() -> list:
     ]
 
 
-def _pose_inputs() -> list:
+def pose_inputs() -> list:
     """Where head and shoulders come from when not from the portrait."""
     return [
         io.Image.Input("pose_images", optional=True,
@@ -261,17 +223,24 @@ def whole(mtov: sockets.LoadedMToV | None) -> sockets.LoadedMToV:
 
 
 def talking(mtov: sockets.LoadedMToV, motion: Any, portrait: Any, pose_images: Any, pose_landmarks: Any, part: tuple[int, int],
-            seed: int, steps: int, sampler: str, denoise: float, eta: float, overlap: int) -> Iterator[Any]:  # uint8 [S, S, 3]
+            **sampling: Any) -> Iterator[Any]:  # uint8 [S, S, 3]
     """The frames from part[0] to before part[1], as they are made."""
-    from ..moditalker_core.mtov.generation import VideoSettings, talk
+    from ..moditalker_core.mtov.generation import talk
 
-    settings = VideoSettings(
+    poses = None if pose_images is None else films.pixels(pose_images)
+    return talk(bridge.mtov_on_device(whole(mtov)), motion, next(films.pixels(portrait)), video_settings(part, **sampling),
+                pose_frames=poses, pose_landmarks=pose_landmarks, report=bridge.NodeReport())
+
+
+def video_settings(part: tuple[int, int | None], seed: int, steps: int, sampler: str, denoise: float, eta: float,
+                   overlap: int) -> Any:
+    """The widgets as the core takes them."""
+    from ..moditalker_core.mtov.generation import VideoSettings
+
+    return VideoSettings(
         sampler=None if sampler == OWN else sampler, calls=steps or None, ratio=_own(denoise), eta=_own(eta), seed=seed,
         overlap=_own(overlap), start=part[0], stop=part[1],
         batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
-    poses = None if pose_images is None else films.pixels(pose_images)
-    return talk(bridge.mtov_on_device(whole(mtov)), motion, next(films.pixels(portrait)), settings, pose_frames=poses,
-                pose_landmarks=pose_landmarks, report=bridge.NodeReport())
 
 
 def _own(value: Any) -> Any:
@@ -279,29 +248,4 @@ def _own(value: Any) -> Any:
     return None if value < 0 else value
 
 
-def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8 [H, W, 3]
-    """The whole pictures that frames are put back into; one serves all frames."""
-    if (source is None) != (face_crop is None):
-        given, other = ("a face crop", "the source") if source is None else ("a source", "the face crop")
-        raise TalkingHeadsError("A face crop and its source belong together", f"{given} without {other}",
-                                "Connect both, or neither")
-    if source is None:
-        return iter(())
-    if len(source) not in (1, count):
-        raise TalkingHeadsError("There must be one source picture, or as many as frames",
-                                f"{len(source)} pictures for {count} frames", "Connect the pictures that went into Face Crop")
-    return films.pixels(source) if len(source) > 1 else repeat(next(films.pixels(source)))
-
-
-def written(frames: Iterator[Any], path: Path, fps: float, sound: Any, crf: int) -> None:
-    """A film of frames as they come."""
-    from ..media_core.video import VideoWriter
-
-    first = next(frames)
-    with VideoWriter(path, first.shape[1], first.shape[0], fps, sound, crf=crf) as writer:
-        writer.write(first)
-        for frame in frames:
-            writer.write(frame)
-
-
-NODES = (LoadMToV, ImportMToV, MotionToVideo, MotionToVideoFile)
+NODES = (LoadMToV, ImportMToV, MotionToVideo)

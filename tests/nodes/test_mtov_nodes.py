@@ -1,6 +1,7 @@
 """MToV's nodes on the small host: load, frames, films, pictures pasted back; what they say to bad input."""
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,45 @@ def test_the_film_shows_the_whole_picture(host, base, given):
     outside[40:160, 50:170] = False
     assert np.abs(frames[:, outside].astype(int) - 128).max() <= 4
     assert np.abs(np.diff(frames[:, 60:130, 70:140].astype(int), axis=0)).max() > 20, "inside it moves"
+
+
+DUB = node("MoDiTalker_MotionToFilm", mtov=["mtov", 0], motion=["motion", 0], film=["film", 0], follow=False, **DRAW, feather=0.1,
+           crf=1)
+
+
+@pytest.fixture
+def filmed(host, given, base, tiny_film):
+    """A film of 30 frames of 240 x 192 px, and motion from the front that is longer."""
+    shutil.copy(tiny_film, base / "input" / "me.mp4")
+    solid = torch.from_numpy(mean_face()).float().repeat(36, 1, 1)
+    solid[:, 55:60, 1] -= torch.linspace(0, 0.1, 36)[:, None]
+    given["motion"] = own(host, "media_core.motion").LandmarkTrack(solid)
+    return {"mtov": MTOV, "motion": give("motion"), "film": node("LoadVideo", file="me.mp4")}
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_films_person_says_something_else(host, base, given, filmed, follow):
+    """Its frames come to and fro, and beyond the face they stay."""
+    kept = collector(host)
+    ok(host.run({**filmed, "dub": changed(DUB, follow=follow), "k": keep("dub")}))
+    made = np.stack(list(read_frames(kept[0].get_stream_source()))).astype(int)
+    was = np.stack(list(read_frames(base / "input" / "me.mp4"))).astype(int)
+    order = [*range(30), *range(28, 22, -1)]
+    assert made.shape == (36, 192, 240, 3)
+    off = np.abs(made - was[order]).mean(-1)
+    assert off[:, :, :10].max() < 12 and off[:, :, -10:].max() < 12
+    assert off[:, 80:150, 90:150].mean() > 10, "a network that knows nothing draws another face"
+
+
+def test_a_film_without_a_face(host, base, given, filmed):
+    from talking_heads.media_core.video import VideoWriter
+
+    with VideoWriter(base / "input" / "me.mp4", 64, 64, 25) as film:
+        film.write(np.zeros((10, 64, 64, 3), np.uint8))
+    collector(host)
+    message = failure(host.run({**filmed, "dub": DUB, "k": keep("dub")}))
+    assert "face" in message and "Got:" in message
+    assert not list((base / "temp").rglob("*.mp4"))
 
 
 # -------------------------------------------------------------------------------------------------------------- bad input

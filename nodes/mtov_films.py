@@ -1,0 +1,147 @@
+"""Motion to films on disk: a portrait that speaks, or a film whose person says something else."""
+from __future__ import annotations
+
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Iterator
+from uuid import uuid4
+
+import folder_paths
+from comfy_api.latest import InputImpl, io
+
+from ..media_core.errors import TalkingHeadsError
+from . import bridge, films, sockets
+from .mtov import motion_inputs, pose_inputs, sampling_inputs, talking, video_settings, whole
+
+
+class MotionToVideoFile(io.ComfyNode):
+    """The same to a file-backed VIDEO, frame by frame: memory does not grow with its length."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MoDiTalker_MotionToVideoFile",
+            display_name="Motion to Video (file)",
+            category="Talking Heads/MoDiTalker",
+            description="A portrait moves as the landmarks say, straight into a video file (H.264, with your sound), of any "
+                        "length. With a face crop each frame is put back into the whole picture. Save it with Save Video.",
+            search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head video"],
+            inputs=[
+                *motion_inputs(),
+                crf_input(),
+                *pose_inputs(),
+                audio_input(),
+                io.Image.Input("source", optional=True,
+                               tooltip="With a face crop: the whole picture that Face Crop cut, or one a frame."),
+                sockets.FaceCrop.Input("face_crop", optional=True,
+                                       tooltip="Face Crop's way back: the film then shows the whole picture."),
+            ],
+            outputs=[video_output()],
+        )
+
+    @classmethod
+    def execute(cls, mtov: sockets.LoadedMToV, motion: Any, portrait: Any, crf: int, pose_images: Any = None,
+                pose_landmarks: Any = None, audio: dict | None = None, source: Any = None, face_crop: Any = None,
+                **sampling: Any) -> io.NodeOutput:
+        whole_pictures = pictures(source, face_crop, len(motion))
+        frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (0, len(motion)), **sampling)
+        frames = frames if face_crop is None else face_crop.pasted(whole_pictures, frames)
+        return io.NodeOutput(written(frames, motion.fps, audio, crf))
+
+
+class MotionToFilm(io.ComfyNode):
+    """TH_MTOV, TH_LANDMARKS and a VIDEO of a person to a file-backed VIDEO of the same person saying something else."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MoDiTalker_MotionToFilm",
+            display_name="Motion to Film",
+            category="Talking Heads/MoDiTalker",
+            description="The person of a film moves the lips as the landmarks say; head, hair and background stay as filmed. "
+                        "Written frame by frame, of any length: where the film ends it is played to and fro. Save it with Save "
+                        "Video. Film people only with their consent.",
+            search_aliases=["dub video", "lip sync video", "mtov", "pose video", "visual dubbing"],
+            inputs=[
+                sockets.MToV.Input("mtov", tooltip="The networks (Load MToV)."),
+                sockets.Landmarks.Input("motion", tooltip="Canonical landmarks (Generate Motion), of anybody's speech; or "
+                                                          "landmarks in pixels of the film."),
+                io.Video.Input("film", tooltip="The film; of any rate and length, read frame by frame."),
+                io.Boolean.Input("follow", default=False,
+                                 tooltip="Let the square around the face go along with the head, for films in which it moves "
+                                         "far."),
+                *sampling_inputs(),
+                io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01,
+                               tooltip="How far the new face fades out inwards from the square's edge, as a part of its side."),
+                crf_input(),
+                sockets.FaceTrack.Input("face_track", optional=True,
+                                        tooltip="Track Face's result for this film, at the weights' rate; without it the "
+                                                "built-in (approximate) tracker is used."),
+                io.Image.Input("portrait", optional=True,
+                               tooltip="Another picture of the person to take the looks from; else the film's first frame."),
+                audio_input(),
+            ],
+            outputs=[video_output()],
+        )
+
+    @classmethod
+    def execute(cls, mtov: sockets.LoadedMToV, motion: Any, film: Any, follow: bool, feather: float, crf: int,
+                face_track: Any = None, portrait: Any = None, audio: dict | None = None, **sampling: Any) -> io.NodeOutput:
+        from ..moditalker_core.pipeline import video
+
+        config, bar = whole(mtov).mtov.config, bridge.NodeReport()
+        looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
+        scene = film_scene(films.film(film), config, face_track, portrait, follow, looking)
+        frames = video(bridge.mtov_on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather,
+                       report=drawing)
+        return io.NodeOutput(written(frames, config.fps, audio, crf))
+
+
+def crf_input() -> Any:
+    return io.Int.Input("crf", default=18, min=0, max=40, advanced=True,
+                        tooltip="Quality of the film's pictures: 0 lossless, 18 hardly visible loss, 40 small and poor.")
+
+
+def audio_input() -> Any:
+    return io.Audio.Input("audio", optional=True,
+                          tooltip="The sound of the film, normally the speech itself. Without it the film is silent.")
+
+
+def video_output() -> Any:
+    return io.Video.Output("video", display_name="video", tooltip="The film, as a file in ComfyUI's temp folder.")
+
+
+def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8 [H, W, 3]
+    """The whole pictures that frames are put back into; one serves all frames."""
+    if (source is None) != (face_crop is None):
+        given, other = ("a face crop", "the source") if source is None else ("a source", "the face crop")
+        raise TalkingHeadsError("A face crop and its source belong together", f"{given} without {other}",
+                                "Connect both, or neither")
+    if source is None:
+        return iter(())
+    if len(source) not in (1, count):
+        raise TalkingHeadsError("There must be one source picture, or as many as frames",
+                                f"{len(source)} pictures for {count} frames", "Connect the pictures that went into Face Crop")
+    return films.pixels(source) if len(source) > 1 else repeat(next(films.pixels(source)))
+
+
+def film_scene(film: films.Film, config: Any, track: Any, portrait: Any, follow: bool, report: Any) -> Any:
+    """The film as the place of a video."""
+    from ..moditalker_core import scenes
+
+    picture = None if portrait is None else next(films.pixels(portrait))
+    return scenes.film_scene(lambda start: film.frames(config.fps, start), config, track=track, portrait=picture, follow=follow,
+                             total=film.frame_count(config.fps), report=report)
+
+
+def written(frames: Iterator[Any], fps: float, audio: dict | None, crf: int) -> Any:
+    """A film of frames as they come, with its sound, as VIDEO."""
+    from ..media_core.audio import Sound
+    from ..moditalker_core.pipeline import save_frames
+
+    sound = None if audio is None else Sound.from_comfy(audio)
+    path = Path(folder_paths.get_temp_directory()) / f"talking_heads_{uuid4().hex}.mp4"
+    return InputImpl.VideoFromFile(str(save_frames(frames, path, fps, sound, crf)))
+
+
+NODES = (MotionToVideoFile, MotionToFilm)
