@@ -1,10 +1,10 @@
 """The one command that made weights/demo_mtov.safetensors: `python weights/make_demo_mtov.py`.
 
-Builds short films of invented people (identities from 1000 on; benchmarks use smaller numbers), 128 px, and trains three stages of
-the preset `demo` on the CPU: the autoencoder of pictures, that of landmarks, and the diffusion between them. Every step goes on
-where it was stopped; what a stage made stays in the work folder. The commands, one by one, are
+Builds short films of invented people (identities from 1000 on; benchmarks use smaller numbers), 128 px, and trains three stages
+of the preset `demo` on the CPU: the autoencoder of pictures, that of landmarks, and the diffusion between them. Every step goes
+on where it was stopped; what a stage made stays in the work folder. The commands, one by one, are
 
-    talking-heads dataset motion WORK/data --subject --frames 128 --people 100 --seconds 12 --seed 9000 --engine espeak
+    talking-heads dataset motion WORK/data --subject --frames 128 --people 130 --seconds 10 --seed 7000 --engine espeak
     talking-heads train mtov WORK/data WORK/rgb.safetensors --stage rgb
     talking-heads train mtov WORK/data WORK/landmarks.safetensors --stage landmarks --rgb WORK/rgb.safetensors
     talking-heads train mtov WORK/data demo_mtov.safetensors --stage diffusion --half --rgb WORK/rgb.safetensors \\
@@ -22,8 +22,8 @@ from pathlib import Path
 from make_demo_avatar import ROOT, load_package
 
 LICENCE = "Apache-2.0, as the code: the people are invented"
-SEED = 9000  # of the performances
-PEOPLE, SECONDS, FIRST = 100, 12.0, 1000
+SEED = 7000  # of the performances
+PEOPLE, SECONDS, FIRST = 130, 10.0, 1000
 
 
 def main() -> None:
