@@ -77,10 +77,11 @@ def _save_piecewise(path: Path, tensors: Mapping[str, torch.Tensor | Path], head
     """A safetensors file some of whose tensors are files: their bytes never stand in memory as a whole.
 
     The layout (github.com/huggingface/safetensors, "Format"): the header's length as 8 bytes, the header as JSON, the data
-    without gaps. Wide numbers come first, so that each begins where its kind may.
+    without gaps. Wide numbers come first, so that each begins where its kind may; then the names decide,
+    so that equal content gives equal bytes.
     """
     layout: dict[str, Any] = {"__metadata__": dict(sorted(header.items()))}
-    begin, order = 0, sorted(tensors, key=lambda name: -_width(tensors[name]))
+    begin, order = 0, sorted(tensors, key=lambda name: (-_width(tensors[name]), name))
     for name in order:
         value = tensors[name]
         small = torch.empty(0, dtype=torch.uint8) if isinstance(value, Path) else value

@@ -51,10 +51,25 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(run, tmp_path, monkey
     assert run(*QUICK) == 0
 
 
+def test_pictures_for_mtov(run, tmp_path, capsys):
+    from talking_heads.moditalker_core.atom.dataset import MotionDataset
+
+    quick = [*QUICK, "--people", "1", "--size", "64", "--take", "0.2"]
+    assert run(*quick, "--frames", "32", "--margin", "1.4", "--crop", "following") == 0
+    assert "pictures of 32 x 32 px in 1 clips" in capsys.readouterr().out
+    dataset = MotionDataset.open(tmp_path / "out")
+    assert dataset.frames_of(0).shape == (5, 32, 32, 3)
+    assert dataset.clips[0].facts["pictures"]["margin"] == 1.4 and dataset.clips[0].facts["pictures"]["crop"] == "following"
+    assert run(*quick, "--frames", "9") == 1
+    assert "32 to 1024 px" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("options,words", [
     (["--videos", "films", "--people", "2"], "--people"),
     ([*QUICK, "--face-index", "1"], "--face-index"),
     ([*QUICK, "--layer", "9"], "--layer"),
+    ([*QUICK, "--margin", "2"], "--frames 128"),
+    ([*QUICK, "--crop", "following"], "--frames 128"),
 ])
 def test_options_of_the_other_source_are_wrong_usage(run, options, words, capsys):
     assert run(*options) == 2

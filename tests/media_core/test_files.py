@@ -86,3 +86,25 @@ def test_equal_content_gives_equal_bytes(tmp_path):
         save_tensors(tmp_path / f"{i}.safetensors", tensors, kind="x", version=1, config={"ä\n\"": "ü\u2028", "n": 1.5})
     assert len({(tmp_path / f"{i}.safetensors").read_bytes() for i in range(6)}) == 1
     assert load_tensors(tmp_path / "0.safetensors", kind="x", version=1)[1]["n"] == 1.5
+
+
+def test_tensors_that_are_files_are_copied_in(tmp_path):
+    """Odd lengths and every width of numbers: what is wide still begins where its kind may."""
+    blob = tmp_path / "blob"
+    blob.write_bytes(bytes(range(251)))
+    tensors = {"c.flag": torch.tensor([True, False, True]), "b.half": torch.randn(3, 1).half(), "empty": torch.zeros(0, 4),
+               "ends": torch.tensor([0, 251]), "long": torch.randn(5, dtype=torch.float64), "single": torch.randn(2, 3).T}
+    path = save_tensors(tmp_path / "a.safetensors", {"a.blob": blob, **tensors}, kind="shard", version=1, config={"n": 1})
+    read, config = load_tensors(path, kind="shard", version=1)
+    assert read.pop("a.blob").tolist() == list(range(251)) and config == {"n": 1}
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[name], value) and read[name].dtype == value.dtype for name, value in tensors.items())
+    turned = {"a.blob": blob, **dict(reversed(tensors.items()))}
+    again = save_tensors(tmp_path / "b.safetensors", turned, kind="shard", version=1, config={"n": 1})
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_a_file_that_is_gone_leaves_none(tmp_path):
+    with pytest.raises(TalkingHeadsError, match="shard file must fit"):
+        save_tensors(tmp_path / "a.safetensors", {"blob": tmp_path / "none"}, kind="shard", version=1, config={})
+    assert not list(tmp_path.iterdir())

@@ -1,20 +1,24 @@
 """Motion data sets of films: shots are split, what cannot be used is listed, a stopped build goes on in the middle of a film."""
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
 from talking_heads.media_core.face.landmarks import FaceFrame
 from talking_heads.media_core.face.raw_track import RawTrack
 from talking_heads.media_core.metrics import lip_aperture
 from talking_heads.media_core.video import VideoWriter
-from talking_heads.moditalker_core.atom import from_videos
+from talking_heads.moditalker_core.atom import film_pictures, from_videos
 from talking_heads.moditalker_core.atom.captured import bridged, pieces
 from talking_heads.moditalker_core.atom.dataset import MotionDataset
 from talking_heads.moditalker_core.atom.from_videos import FilmPlan, build_from_videos
+from talking_heads.moditalker_core.atom.pictures import CLASSES, PictureSettings
+from talking_heads.moditalker_core.rasters import lower_face_hidden
 
 SIDE, FRAMES = 64, 130
 LIGHT, DARK = 200, 40  # of two shots' backgrounds
@@ -166,6 +170,87 @@ def test_every_tenth_film_is_kept_for_validation():
     assert from_videos._held_out(clips) == {18, 19, 38, 39}
     assert from_videos._held_out(clips[:1]) == set()
     assert from_videos._held_out(clips[:6]) == {5}
+
+
+# pictures -----------------------------------------------------------------------------------------------------------------------
+
+WHOLE = FilmPlan(size=128, pictures=PictureSettings(SIDE, 2.5))  # the whole picture, with the corner that tells its number
+
+
+def corners(dataset: MotionDataset, index: int) -> list[int]:
+    """The film's frame numbers, as the pictures show them."""
+    return [round(float(picture[2:14, 2:14].mean())) - FIRST for picture in dataset.frames_of(index)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse_parts():
+    """Parts are found in small pictures: these films show nothing that would be worth more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(film_pictures, "_WIDE", 48)
+        yield
+
+
+@pytest.fixture(scope="module")
+def pictured(films, points, tmp_path_factory) -> Path:
+    return build_from_videos(films / "ann", tmp_path_factory.mktemp("pictured") / "d", WHOLE, tracker=KnownFace(points))
+
+
+def test_a_clips_pictures_are_the_films_frames(pictured, made, points):
+    dataset, plain = MotionDataset.open(pictured), MotionDataset.open(made)
+    dataset.verify()
+    assert [clip.frames for clip in dataset.clips] == [clip.frames for clip in plain.clips] == [40, 30, 50]
+    for index, clip in enumerate(dataset.clips):
+        assert torch.equal(dataset.landmarks(index).points, plain.landmarks(index).points)
+        first = clip.facts["first_frame"]
+        assert np.abs(np.array(corners(dataset, index)) - range(first, first + clip.frames)).max() <= 1
+        assert dataset.masks(index).shape == (clip.frames, SIDE, SIDE)
+        away = np.abs(dataset.pixels(index).numpy() - points[first:first + clip.frames])
+        assert away.mean() < 0.3 and away[:, 48:].max() < 1, "smoothed, lips are not; the square is the picture"
+
+
+def test_a_build_stopped_among_the_pictures_goes_on_there(pictured, films, points, tmp_path, monkeypatch):
+    def stop(done, total, info, preview=None):
+        if done > 125:  # 70 tracked, then pictures of the first clip up to 110, and some of the second
+            raise Cancelled("enough")
+
+    tracker, cut, whole = KnownFace(points), [], film_pictures._cut
+    with pytest.raises(Cancelled):
+        build_from_videos(films / "ann", tmp_path / "d", WHOLE, tracker=tracker, report=stop)
+    assert not list((tmp_path / "d" / "shards").iterdir())
+    monkeypatch.setattr(film_pictures, "_cut", lambda frames, *others: cut.append(len(others[1])) or whole(frames, *others))
+    build_from_videos(films / "ann", tmp_path / "d", WHOLE, tracker=tracker)
+    assert cut == [30, 50], "pictures of a finished clip were cut again"
+    assert contents(tmp_path / "d") == contents(pictured)
+
+
+def test_a_film_that_has_become_shorter_is_told(films, points, tmp_path, monkeypatch):
+    whole = film_pictures.read_frames
+    monkeypatch.setattr(film_pictures, "read_frames", lambda *given: islice(whole(*given), 20))
+    with pytest.raises(TalkingHeadsError, match="50 pictures.*20"):
+        build_from_videos(films / "ann" / "plain.mp4", tmp_path / "d", WHOLE, tracker=KnownFace(points))
+
+
+def test_the_parts_of_a_real_picture_are_where_the_landmarks_are(tiny_film, tmp_path, monkeypatch):
+    monkeypatch.setattr(film_pictures, "_WIDE", 160)
+    dataset = MotionDataset.open(build_from_videos(tiny_film, tmp_path / "d", FilmPlan(size=128, pictures=PictureSettings(SIDE))))
+    masks, pixels = dataset.masks(0), dataset.pixels(0)
+    x, y = pixels.round().long().clamp(0, SIDE - 1).unbind(-1)
+    rows = np.arange(len(masks))[:, None]
+    assert (masks[rows, y, x][:, 28:36] == CLASSES.index("face")).mean() > 0.95, "the nose"
+    assert {CLASSES.index(name) for name in ("background", "face", "neck", "torso", "mouth")} <= set(np.unique(masks))
+    pictures = torch.from_numpy(dataset.frames_of(0)).permute(0, 3, 1, 2)
+    hidden, shown = (lower_face_hidden(pictures, pixels + torch.tensor([0, low])) for low in (0, SIDE - 3))
+    mouth = torch.from_numpy(masks == CLASSES.index("mouth"))[:, None].expand_as(pictures)
+    assert mouth.any() and (hidden[mouth] == 0).all() and torch.equal(shown, pictures), "spec/moditalker.md 13 B3"
+
+
+def test_faces_too_small_for_pictures_are_told_and_keep_their_motion(films, points, tmp_path):
+    plan = FilmPlan(size=128, pictures=PictureSettings(256))
+    dataset = MotionDataset.open(build_from_videos(films / "ann" / "plain.mp4", tmp_path / "d", plan, tracker=KnownFace(points)))
+    assert len(dataset) == 1 and dataset.clips[0].picture_size == 0 and len(dataset.landmarks(0)) == 50
+    assert "no pictures of 256 px" in dataset.skipped[0]["reason"] and dataset.skipped[0]["frames"] == [0, 50]
+    with pytest.raises(TalkingHeadsError, match="--frames"):
+        dataset.frames_of(0)
 
 
 # pieces of a track --------------------------------------------------------------------------------------------------------------
