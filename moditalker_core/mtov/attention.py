@@ -9,7 +9,20 @@ from torch.nn import functional as F
 
 from ...media_core.memory import keep_freed_memory
 
-_AT_ONCE = 2048  # tokens that pass a feed-forward net at a time when nothing is learned: their hidden numbers stay in the cache
+_AT_ONCE = 2048  # tokens that pass a layer at a time on a CPU when nothing is learned: what is made of them stays in the cache
+
+
+def in_parts(x: Tensor) -> bool:
+    """Whether layers are to work through `x` a few tokens at a time: nothing is learned, and a CPU computes."""
+    if torch.is_grad_enabled() or x.device.type != "cpu":
+        return False
+    keep_freed_memory()
+    return True
+
+
+def parts(x: Tensor) -> tuple[Tensor, ...]:
+    """Views of sequences [N, L, C], so many at a time."""
+    return x.split(max(1, _AT_ONCE // x.shape[1]))
 
 
 def frame_angles(frames: int, dim: int) -> Tensor:  # -> float32 [frames, dim]
@@ -19,24 +32,34 @@ def frame_angles(frames: int, dim: int) -> Tensor:  # -> float32 [frames, dim]
     return torch.cat([turn, turn], -1)
 
 
-def picture_angles(height: int, width: int, dim: int) -> Tensor:  # -> float32 [height * width, dim]
-    """Angles of the rotation over the picture: dim/4 scales from 1 to 5 for rows, then for columns, each for two neighbours."""
+def picture_angles(height: int, width: int, dim: int) -> Tensor:  # -> float32 [height * width, dim / 2]
+    """Angles of the rotation over the picture: dim/4 scales from 1 to 5 for rows, then for columns; one for two neighbours."""
     scales = torch.logspace(0, math.log2(5), dim // 4, base=2)
     rows, columns = (torch.linspace(-1, 1, size)[:, None] * scales * math.pi for size in (height, width))
     both = torch.cat([rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)], -1)
-    return both.reshape(height * width, -1).repeat_interleave(2, -1)
+    return both.reshape(height * width, -1)
 
 
-def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # [..., D] -> the same
-    """Turns neighbours (a, b) to (a cos - b sin, b cos + a sin); `sin` has its signs folded in: -, +, -, +..."""
-    swapped = torch.stack((x[..., 1::2], x[..., ::2]), -1).flatten(-2)
-    return torch.addcmul(x * cos, swapped, sin)
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # [..., L, N, H, D], [L, D or D / 2] -> the same as x
+    """Turns neighbours (a, b) to (a cos - b sin, b cos + a sin); in place where nothing is learned on a CPU.
+
+    There neighbours are taken for complex numbers: a product with cos + i sin where both have one angle, with i otherwise.
+    """
+    if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32:
+        cos, sin = (part.repeat_interleave(x.shape[-1] // part.shape[-1], -1)[:, None, None].to(x.dtype) for part in (cos, sin))
+        signed = torch.stack((-sin[..., ::2], sin[..., 1::2]), -1).flatten(-2)
+        return torch.addcmul(x * cos, torch.stack((x[..., 1::2], x[..., ::2]), -1).flatten(-2), signed)
+    cos, sin = cos[:, None, None].float(), sin[:, None, None].float()
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    if cos.shape[-1] < x.shape[-1]:
+        return torch.view_as_real(pairs.mul_(torch.complex(cos, sin))).flatten(-2)
+    crossed = torch.view_as_real(pairs * 1j).flatten(-2)  # (-b, a)
+    return x.mul_(cos).addcmul_(crossed, sin)
 
 
 def turning(angles: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and signed sine for `rotated`."""
-    sign = torch.tensor([-1.0, 1.0]).repeat(angles.shape[-1] // 2)
-    return angles.cos(), angles.sin() * sign
+    """Cosine and sine for `rotated`."""
+    return angles.cos(), angles.sin()
 
 
 class Attention(nn.Module):
@@ -57,21 +80,19 @@ class Attention(nn.Module):
         """
         Args:
             x: [..., L, C].
-            turn: cosine and signed sine [L, D] of the rotation of queries and keys.
-            queries: how many of the first tokens ask; None: all.
+            turn: cosine and sine of the rotation of queries and keys, [L, D], or [L, D / 2] where neighbours have one angle.
+            queries: how many of the first tokens ask, unturned; None: all.
         Returns:
             [..., L or queries, C].
         """
         x = self.norm(x)
         if queries is None:
-            q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # [..., L, H, D]
+            both, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).split((2, 1), -3)
+            q, k, v = *(both if turn is None else rotated(both, *turn)).unbind(-3), v.squeeze(-3)  # [..., L, H, D]
         else:
             ask, answer = self.qkv.weight.tensor_split((len(self.qkv.weight) // 3,))
             q = F.linear(x[..., :queries, :], ask).unflatten(-1, (self.heads, -1))
             k, v = F.linear(x, answer).unflatten(-1, (2, self.heads, -1)).unbind(-3)
-        if turn is not None:
-            cos, sin = (part[:, None].to(q.dtype) for part in turn)
-            q, k = rotated(q, cos, sin), rotated(k, cos, sin)
         lead = q.shape[:-3]
         q, k, v = (part.flatten(0, -4).transpose(1, 2) for part in (q, k, v))
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
@@ -89,17 +110,12 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:  # [..., C] -> the same
-        if torch.is_grad_enabled():
-            return self._one(x)
-        keep_freed_memory()
-        return torch.cat([self._one(part) for part in x.reshape(-1, x.shape[-1]).split(_AT_ONCE)]).view(x.shape)
-
-    def _one(self, x: Tensor) -> Tensor:
         hidden = self.up(self.norm(x))
         if not self.gated:
             return self.down(F.gelu(hidden))
         value, gate = hidden.chunk(2, -1)
-        return self.down(value * F.gelu(gate))
+        gate = F.gelu(gate)
+        return self.down(value * gate if torch.is_grad_enabled() else gate.mul_(value))
 
 
 class PoolingTransformer(nn.Module):
@@ -113,6 +129,9 @@ class PoolingTransformer(nn.Module):
                                                    FeedForward(channels, hidden, gated=False)]) for _ in range(depth))
 
     def forward(self, x: Tensor) -> Tensor:  # [N, L, C] -> [N, C]
+        return torch.cat([self._answers(part) for part in parts(x)]) if in_parts(x) else self._answers(x)
+
+    def _answers(self, x: Tensor) -> Tensor:  # [N, L, C] -> [N, C]
         x = torch.cat([x, self.token.to(x.dtype).expand(len(x), -1, -1)], 1) + self.positions.to(x.dtype)
         for number, (attention, feed_forward) in enumerate(self.layers):
             last = number == len(self.layers) - 1  # of the last layer, only the answer is computed

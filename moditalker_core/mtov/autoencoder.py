@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...media_core.errors import TalkingHeadsError
-from .attention import Attention, FeedForward, PoolingTransformer, frame_angles, picture_angles, turning
+from .attention import Attention, FeedForward, PoolingTransformer, frame_angles, in_parts, parts, picture_angles, turning
 from .config import PLANES, AutoencoderConfig
 
 
@@ -24,10 +24,22 @@ class TrunkLayer(nn.Module):
         self.time, self.space = Attention(*sizes), Attention(*sizes)
         self.feed_forward = FeedForward(config.channels, config.ff_mult * config.channels, gated=True)
 
-    def forward(self, x: Tensor, frames: tuple[Tensor, Tensor], picture: tuple[Tensor, Tensor]) -> Tensor:  # [B, T, N, C]
+    def forward(self, x: Tensor, frames: tuple[Tensor, Tensor], picture: tuple[Tensor, Tensor]) -> Tensor:
+        """Tokens [B, T, N, C] -> the same, in place where `in_parts` says so."""
+        if in_parts(x):
+            for clip in x:
+                self._add(clip, frames, picture)
+            return x
         x = x + self.time(x.transpose(1, 2), frames).transpose(1, 2)
         x = x + self.space(x, picture)
         return x + self.feed_forward(x)
+
+    def _add(self, clip: Tensor, frames: tuple[Tensor, Tensor], picture: tuple[Tensor, Tensor]) -> None:  # [T, N, C]
+        for part in parts(clip.transpose(0, 1)):
+            part += self.time(part, frames)
+        for part in parts(clip):
+            part += self.space(part, picture)
+            part += self.feed_forward(part)
 
 
 class Trunk(nn.Module):
@@ -51,6 +63,7 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [B, T' <= T, N, C] -> the same
         frames = self.frame_cos[:x.shape[1]], self.frame_sin[:x.shape[1]]
         picture = self.picture_cos, self.picture_sin
+        x = x.clone() if in_parts(x) else x
         x = x if self.positions is None else x + self.positions.to(x.dtype)
         for layer in self.layers:
             if self.checkpointing and torch.is_grad_enabled():
@@ -116,7 +129,8 @@ class VideoAutoencoder(nn.Module):
         """Raises:
             TalkingHeadsError: latents of another size than the network's, or a network without a decoder.
         """
-        return self._pixels(self.decoder(self._summed(latents)))
+        summed = self._summed(latents)
+        return self._pixels(self.decoder(summed))
 
     def decode_frame(self, latents: Tensor, frame: int) -> Tensor:  # [B, embed_dim, L] -> [B, 3, H, W] in -1..1
         """One frame for a preview, as if the others were equal to it: a T-th of the time, and nearly the same picture.
@@ -124,7 +138,8 @@ class VideoAutoencoder(nn.Module):
         Raises:
             TalkingHeadsError: as `decode`.
         """
-        return self._pixels(self.decoder(self._summed(latents)[:, frame:frame + 1]))[:, :, 0]
+        summed = self._summed(latents)[:, frame:frame + 1]
+        return self._pixels(self.decoder(summed))[:, :, 0]
 
     def _summed(self, latents: Tensor) -> Tensor:  # [B, embed_dim, L] -> [B, T, h w, C]
         """The planes added up, for the decoder."""

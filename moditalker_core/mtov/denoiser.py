@@ -1,7 +1,8 @@
 """MToV's denoiser: one UNet whose weights serve three planes, joined by attention over all of them (spec/moditalker.md 4; PVDM,
 arXiv 2302.07685, after the UNet of arXiv 2105.05233).
 
-What the published network carries without using (`output_bg_*`) is not built.
+What the published network carries without using (`output_bg_*`) is not built. Channels lie innermost in memory ("channels last"):
+a plane is then a sequence of tokens as it lies, and attention copies nothing.
 """
 from __future__ import annotations
 
@@ -9,7 +10,6 @@ import math
 from typing import Sequence
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -45,7 +45,10 @@ class ResBlock(nn.Module):
         h = self.conv_in(_resized(F.silu(self.norm_in(x)), self.resample))
         scale, shift = film[:, :, None, None].chunk(2, 1)
         h = self.conv_out(F.silu(torch.addcmul(shift, self.norm_out(h), 1 + scale)))
-        return self.skip(_resized(x, self.resample)) + h
+        x = _resized(x, self.resample)
+        if isinstance(self.skip, nn.Conv2d):  # of one place: a product
+            x = F.linear(x.permute(0, 2, 3, 1), self.skip.weight.flatten(1), self.skip.bias).permute(0, 3, 1, 2)
+        return x + h
 
 
 def _resized(x: Tensor, how: str) -> Tensor:
@@ -55,18 +58,27 @@ def _resized(x: Tensor, how: str) -> Tensor:
 
 
 class SelfAttention(nn.Module):
-    """Attention of every place to every place of a sequence [B, C, L], added to it."""
+    """Attention of every place to every place of a sequence [B, L, C], added to it."""
 
     def __init__(self, width: int, heads: int, groups: int):
         super().__init__()
         self.heads = heads
         self.norm, self.qkv, self.out = Norm(groups, width), nn.Conv1d(width, 3 * width, 1), _zero(nn.Conv1d(width, width, 1))
 
-    def forward(self, x: Tensor) -> Tensor:  # [B, C, L] -> the same
-        given = F.linear(self.norm(x).transpose(1, 2), self.qkv.weight.squeeze(-1), self.qkv.bias)
-        q, k, v = rearrange(given, "b l (h n c) -> n b h l c", h=self.heads, n=3)  # q, k, v of a head together
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # a place's numbers together: fast kernels
-        return x + F.linear(mixed, self.out.weight.squeeze(-1), self.out.bias).transpose(1, 2)
+    def forward(self, x: Tensor) -> Tensor:  # [B, L, C] -> the same
+        normed = _tokens(self.norm(x[:, None].permute(0, 3, 1, 2)))
+        qkv = F.linear(normed, self.qkv.weight.squeeze(-1), self.qkv.bias).unflatten(-1, (self.heads, 3, -1))
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(-2))  # of a head together: [B, H, L, C / H]
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return x + F.linear(mixed, self.out.weight.squeeze(-1), self.out.bias)
+
+
+def _tokens(x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, H W, C]
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _plane(x: Tensor, shape: tuple[int, int]) -> Tensor:  # [B, H W, C] -> [B, C, H, W], channels last
+    return x.unflatten(1, shape).permute(0, 3, 1, 2)
 
 
 def _zero(layer: nn.Module) -> nn.Module:
@@ -94,7 +106,7 @@ class Stage(nn.Module):
                 film = block.film(emb)
                 planes = planes.each(lambda x: block(x, film.repeat(len(x) // len(film), 1)))
             elif isinstance(block, SelfAttention):
-                planes = planes.each(lambda x: block(x.flatten(2)).view(x.shape))
+                planes = planes.each(lambda x: _plane(block(_tokens(x)), x.shape[2:]))
             else:
                 planes = planes.each(block)
         return planes if self.joint is None else planes.jointly(self.joint)
@@ -108,25 +120,28 @@ class Planes:
 
     @classmethod
     def split(cls, x: Tensor, grid: Grid) -> "Planes":  # [B, C, L]
-        planes = [part.unflatten(2, shape) for part, shape in zip(x.split(grid.lengths, 2), grid.shapes)]
+        planes = [_plane(part, shape) for part, shape in zip(x.transpose(1, 2).contiguous().split(grid.lengths, 1), grid.shapes)]
         kinds = dict.fromkeys(grid.shapes)
         members = tuple(tuple(i for i, shape in enumerate(grid.shapes) if shape == kind) for kind in kinds)
         return cls([torch.cat([planes[i] for i in group]) for group in members], members)
 
     def joined(self) -> Tensor:  # -> [B, C, L]
         """The planes flat, one after another, in their order."""
+        return self._tokens().transpose(1, 2)
+
+    def _tokens(self) -> Tensor:  # -> [B, L, C]
         flat: dict[int, Tensor] = {}
         for part, group in zip(self.parts, self.members):
-            flat |= dict(zip(group, part.flatten(2).chunk(len(group))))
-        return torch.cat([flat[i] for i in range(len(flat))], 2)
+            flat |= dict(zip(group, _tokens(part).chunk(len(group))))
+        return torch.cat([flat[i] for i in range(len(flat))], 1)
 
     def each(self, layer) -> "Planes":
         return Planes([layer(part) for part in self.parts], self.members)
 
     def jointly(self, layer: nn.Module) -> "Planes":
         shapes = {i: part.shape[2:] for part, group in zip(self.parts, self.members) for i in group}
-        pieces = layer(self.joined()).split([math.prod(shapes[i]) for i in range(len(shapes))], 2)
-        return Planes([torch.cat([pieces[i].unflatten(2, shapes[i]) for i in group]) for group in self.members], self.members)
+        pieces = layer(self._tokens()).split([math.prod(shapes[i]) for i in range(len(shapes))], 1)
+        return Planes([torch.cat([_plane(pieces[i], shapes[i]) for i in group]) for group in self.members], self.members)
 
     def beside(self, other: "Planes") -> "Planes":
         return Planes([torch.cat(pair, 1) for pair in zip(self.parts, other.parts)], self.members)
@@ -173,6 +188,7 @@ class MToVDenoiser(nn.Module):
                     ds //= 2
                 self.up.append(Stage(blocks, attention(now)))
         self.out_norm, self.out = Norm(groups, now), _zero(nn.Conv2d(now, config.channels, 3, padding=1))
+        self.to(memory_format=torch.channels_last)
 
     @property
     def device(self) -> torch.device:
@@ -210,7 +226,7 @@ class MToVDenoiser(nn.Module):
         planes = self.middle(planes, emb)
         for stage in self.up:
             planes = stage(planes.beside(kept.pop()), emb)
-        return planes.each(lambda part: self.out(F.silu(self.out_norm(part)))).joined()
+        return planes.each(lambda part: self.out(F.silu(self.out_norm(part)))).joined().contiguous()
 
 
 def step_embedding(times: Tensor, width: int) -> Tensor:  # [B] -> float32 [B, width]
