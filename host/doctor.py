@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable, Iterable, NamedTuple
 
 _NEEDED = ("torch", "numpy", "av", "safetensors", "librosa", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
-           "opencv-python-headless", "diffusers", "pillow")
+           "opencv-python-headless", "diffusers", "einops", "pillow")
 _OPTIONAL = {"gsplat": "rendering and training on an NVIDIA card", "espeakng-loader": "the synthetic subject's voice",
              "transformers": "the HuBERT speech encoder", "accelerate": "training in several processes"}
 _SPACE = 1 << 30  # bytes; less free room than this is worth a word
