@@ -291,11 +291,17 @@ def test_a_way_back_and_its_pictures_belong_together(host, base, given, inputs, 
     assert not list((base / "temp").rglob("*.mp4"))
 
 
-def test_motion_that_is_not_in_pixels(host, base, given):
-    given["motion"] = own(host, "media_core.motion").LandmarkTrack(torch.from_numpy(mean_face())[None])
+@pytest.mark.parametrize(("spoilt", "words"), [
+    (lambda track, points: track(points / 50), ("pixels", "canonical")),
+    (lambda track, points: track(points, 30.0, "pixels", (WIDE, WIDE)), ("25 frames a second", "30")),
+    (lambda track, points: track(points + 500, 25.0, "pixels", (WIDE, WIDE)), (f"middle {WIDE} x {WIDE} px", "frames")),
+    (lambda track, points: track(points, 25.0, "pixels", (120, 120)), (f"{WIDE} x {WIDE} px", "120 x 120")),
+], ids=["canonical", "another rate", "outside the picture", "of another picture"])
+def test_motion_that_does_not_fit(host, base, given, spoilt, words):
+    given["motion"] = spoilt(own(host, "media_core.motion").LandmarkTrack, given["motion"].points)
     collector(host)
     message = failure(host.run(video()))
-    assert "pixels" in message and "Got:" in message
+    assert all(word in message for word in (*words, "Got:"))
 
 
 def test_a_start_behind_the_end(host, base, given):

@@ -31,7 +31,8 @@ def test_every_contracted_node_is_there(infos):
             "HMTalker_AvatarFrameToSplat", "TalkingHead_TrackFace", "TalkingHead_PortraitLandmarks",
             "TalkingHead_ImportActionUnits", "TalkingHead_PrepareDataset", "TalkingHead_PickSegment", "TalkingHead_FaceCrop",
             "TalkingHead_FacePasteBack", "TalkingHead_PreviewLandmarks", "TalkingHead_PreviewCurves",
-            "TalkingHead_SpeechFromAudioEncoder"} <= set(infos)
+            "TalkingHead_SpeechFromAudioEncoder", "MoDiTalker_LoadMToV", "MoDiTalker_ImportMToV", "MoDiTalker_MotionToVideo",
+            "MoDiTalker_MotionToVideoFile", "MoDiTalker_MotionToFilm", "MoDiTalker_TrainMToV"} <= set(infos)
 
 
 def test_what_is_published_only_grows(infos, root):
@@ -122,7 +123,11 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     from talking_heads.media_core.speech import encoders
     from talking_heads.media_core.speech.audio_encoder_output import AUTO, LAYERS
     from talking_heads.moditalker_core.atom.diffusion import SAMPLERS
+    from talking_heads.moditalker_core.atom.pictures import CROPS
     from talking_heads.moditalker_core.atom.train_config import presets as atom_presets
+    from talking_heads.moditalker_core.mtov.diffusion import SAMPLERS as video_samplers
+    from talking_heads.moditalker_core.mtov.train_config import PRECISIONS, STAGES
+    from talking_heads.moditalker_core.mtov.train_config import presets as mtov_presets
     from talking_heads.moditalker_core.published import WEIGHTS
 
     def options(node_id, name):
@@ -141,4 +146,10 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     assert options("MoDiTalker_TrainAToM", "preset") == list(atom_presets())
     assert options("TalkingHead_BlendLandmarks", "region") == list(REGIONS)
     assert options("TalkingHead_MotionDataset", "encoder") == options("TalkingHead_EncodeSpeech", "encoder")
+    for node_id in ("MoDiTalker_MotionToVideo", "MoDiTalker_MotionToVideoFile", "MoDiTalker_MotionToFilm"):
+        assert options(node_id, "sampler")[1:] == list(video_samplers)
+    assert options("MoDiTalker_TrainMToV", "stage") == list(STAGES)
+    assert options("MoDiTalker_TrainMToV", "preset") == list(mtov_presets())
+    assert options("MoDiTalker_TrainMToV", "precision")[1:] == list(PRECISIONS)
+    assert options("TalkingHead_MotionDataset", "crop") == list(CROPS)
     assert unfinished_path("x/a.safetensors").name == "a.training.safetensors"

@@ -273,6 +273,19 @@ def test_edited_motion_to_video(real):
     assert facts.has_sound and (facts.width, facts.height, facts.frames) == (512, 512, 10)
 
 
+def test_a_films_person_says_something_else(real):
+    """A VIDEO in, another out, through core's own nodes."""
+    prompt = workflow("portrait_to_talking_video", {"4": MTOV, "8": {"steps": 4}})
+    prompt["20"] = node("LoadVideo", file="me.mp4")
+    prompt["10"] = node("MoDiTalker_MotionToFilm", mtov=["4", 0], motion=["8", 0], film=["20", 0], follow=False, seed=0, steps=2,
+                        sampler="dpm++", denoise=-1.0, eta=-1.0, overlap=-1, feather=0.1, crf=18, audio=["2", 0])
+    del prompt["9"]
+    prompt["11"]["inputs"]["filename_prefix"] = "talking_heads/dubbed"
+    run(real, prompt)
+    facts = probe(films(real, "dubbed*.mp4")[0])
+    assert facts.has_sound and (facts.width, facts.height, facts.frames) == (240, 192, 38)
+
+
 def test_a_film_is_interrupted_within_a_clip(real):
     prompt = workflow("portrait_to_talking_video", {"4": MTOV, "8": {"steps": 4}, "10": {"steps": 250, "sampler": "ddim",
                                                                                             "denoise": 0.25}})
