@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import ROOT, results_folder, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
+from common import ROOT, peak_mib, results_folder, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
 from talking_heads.media_core.audio import Sound, fitted, load_sound
 from talking_heads.media_core.face.canonical import mean_face
 from talking_heads.media_core.motion import LandmarkTrack
@@ -65,7 +65,7 @@ def measured(args: argparse.Namespace) -> dict[str, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     frames = len(make(args.child))
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return {"cpu": cpu / frames, "wall": wall / frames, "frames": frames, "peak": peak()}
+    return {"cpu": cpu / frames, "wall": wall / frames, "frames": frames, "peak": peak_mib()}
 
 
 def speech_of(seconds: float) -> Sound:
@@ -74,16 +74,6 @@ def speech_of(seconds: float) -> Sound:
     wanted = int(seconds * sound.sample_rate)
     repeats = -(-wanted // sound.waveform.shape[1])
     return Sound(fitted(np.tile(sound.waveform, (1, repeats)), wanted), sound.sample_rate)
-
-
-def peak() -> float:
-    """MiB. Linux: the high-water mark of this program alone (getrusage would include what the parent held when it forked)."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (20 if sys.platform == "darwin" else 10)
 
 
 def report(args: argparse.Namespace, found: list[dict]) -> str:

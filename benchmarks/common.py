@@ -40,3 +40,13 @@ def progress_line(every: float = 2.0):
             print(f"\r{done}/{total}  {figures}        ", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
     return report
+
+
+def peak_mib() -> float:
+    """The largest memory of this process, MiB. Linux: of this program alone (getrusage holds the parent's at the fork too)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (20 if sys.platform == "darwin" else 10)

@@ -1,11 +1,12 @@
-"""gsplat and AToM on a CUDA card: never yet run (no card was at hand).
+"""gsplat, AToM and MToV on a CUDA card: never yet run (no card was at hand).
 
-    python benchmarks/gpu.py [--points 30000] [--size 512] [--part all|gsplat|atom]
+    python benchmarks/gpu.py [--points 30000] [--size 512] [--part all|gsplat|atom|mtov]
 
 gsplat needs the extra `cuda`; its first call compiles kernels, which takes minutes. Against the float64 reference: image and
 gradient agreement on a small scene, then frames a second one by one and in batches. AToM at its published size, random weights:
-training steps a second in bf16 and fp32, seconds for one window of 6.24 s in both, and how far bf16 is off. Writes
-benchmarks/results/gpu.md.
+training steps a second in bf16 and fp32, seconds for one window of 6.24 s in both, and how far bf16 is off. MToV at its published
+size, random weights: seconds for the second clip of a video in both, and seconds and memory of a training step of the pictures'
+autoencoder and of the denoiser. Writes benchmarks/results/gpu.md.
 """
 from __future__ import annotations
 
@@ -13,9 +14,12 @@ import argparse
 import math
 import time
 from datetime import date
+from typing import Callable
 
 import torch
+import torch.nn.functional as F
 from common import results_folder, talking_heads  # noqa: F401
+from mtov_speed import published
 from talking_heads.hmtalker_core.rasterizer import choose_backend, rasterization
 from talking_heads.media_core.face.canonical import mean_face
 from talking_heads.media_core.motion import LandmarkTrack
@@ -25,6 +29,8 @@ from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
 from talking_heads.moditalker_core.atom.diffusion import losses, noised
 from talking_heads.moditalker_core.atom.generation import SamplingSettings, generate_motion
 from talking_heads.moditalker_core.atom.model import AToM
+from talking_heads.moditalker_core.mtov.generation import VideoSettings, talk
+from talking_heads.moditalker_core.mtov.model import MToV
 
 
 def scene(points: int, device: torch.device, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -134,6 +140,68 @@ def atom_sampling(atom: AToM, sampler: str, steps: int) -> tuple[float, torch.Te
     return time.perf_counter() - started, points
 
 
+def mtov_rows(device: torch.device, batch: int = 4) -> list[str]:
+    """MToV at full size: a clip in fp32 (eager) and bf16, and training steps."""
+    mtov, rows, pictures = published().to(device), [], {}
+    for kind in (torch.float32, torch.bfloat16):
+        mtov.to(dtype=kind)
+        for sampler, calls in (("ddim", 25), ("dpm++", 5)):
+            seconds, pictures[kind, sampler] = second_clip(mtov, VideoSettings(sampler=sampler, calls=calls, previews=0))
+            rows.append(f"| MToV, second clip of a video, {sampler}, {calls} calls, {kind}, s | {seconds:.3f} |")
+    apart = (pictures[torch.float32, "dpm++"] - pictures[torch.bfloat16, "dpm++"]).abs().mean()
+    rows.append(f"| MToV, bf16 against fp32 pictures, mean difference of 255 | {float(apart):.2f} |")
+    mtov.to(dtype=torch.float32)
+    clip = torch.rand(batch, 3, 16, 256, 256, device=device) * 2 - 1
+    latents = torch.rand(5, batch, 4, mtov.config.grid.length, device=device) * 2 - 1
+    times = torch.randint(0, 1000, (batch,), device=device)
+    ways = (("autoencoder", mtov.rgb, lambda: (mtov.rgb(clip)[0].float() - clip).abs().mean()),
+            ("denoiser", mtov.denoiser, lambda: F.mse_loss(mtov.denoiser(latents[0], times, *latents[1:4]).float(), latents[4])))
+    for what, net, loss in ways:
+        for checkpointing in (False, True) if what == "autoencoder" else (False,):
+            mtov.rgb.encoder.checkpointing = mtov.rgb.decoder.checkpointing = checkpointing
+            for kind in (torch.float32, torch.bfloat16):
+                seconds, memory = training_step(net, loss, kind, device)
+                name = f"training step of the {what}, batch {batch}, {kind}{', checkpointing' if checkpointing else ''}"
+                rows.append(f"| MToV, {name}, s (GiB) | {seconds:.3f} ({memory:.1f}) |")
+    return rows
+
+
+def second_clip(mtov: MToV, settings: VideoSettings) -> tuple[float, torch.Tensor]:
+    """Seconds of the second clip of a video, portrait alone, and the video's frames; the second of two runs counts."""
+    frames = 2 * mtov.config.frames - mtov.config.overlap
+    points = 128 + 40 * torch.randn(1, 68, 3, generator=torch.Generator().manual_seed(2)).clamp(-2, 2)
+    motion = LandmarkTrack(points.repeat(frames, 1, 1), space="pixels", image_size=(256, 256), fps=mtov.config.fps)
+    picture = torch.randint(0, 255, (256, 256, 3), generator=torch.Generator().manual_seed(3), dtype=torch.uint8).numpy()
+    for _ in range(2):
+        ends: list[float] = []
+
+        def watch(done: int, total: int, info: dict, preview: object) -> None:
+            if info.get("phase") == "done":  # its pictures are on the CPU by then
+                ends.append(time.perf_counter())
+
+        made = [torch.from_numpy(frame).float() for frame in talk(mtov, motion, picture, settings, report=watch)]
+    return ends[1] - ends[0], torch.stack(made)
+
+
+def training_step(net: torch.nn.Module, loss: Callable[[], torch.Tensor], kind: torch.dtype, device: torch.device,
+                  steps: int = 5) -> tuple[float, float]:
+    """Seconds of an optimisation step after a warm-up, and the largest memory, GiB; forward and backward under autocast."""
+    optimizer = torch.optim.AdamW(net.train().parameters(), lr=1e-6, fused=True)
+    torch.cuda.reset_peak_memory_stats()
+    for run in range(2):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(steps if run else 2):
+            with torch.autocast(device.type, kind, enabled=kind != torch.float32):
+                value = loss()
+            value.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        torch.cuda.synchronize()
+    net.eval()
+    return (time.perf_counter() - started) / steps, torch.cuda.max_memory_allocated() / 2 ** 30
+
+
 def gsplat_rows(points: int, size: int, device: torch.device) -> list[str]:
     rows, single = agreement(device), rate(points, size, 1, device)
     rows.append(f"| {points} Gaussians, {size} px, a frame a call, frames/s | {single:.0f} |")
@@ -147,15 +215,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=30000)
     parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--part", choices=("all", "gsplat", "atom"), default="all")
+    parser.add_argument("--part", choices=("all", "gsplat", "atom", "mtov"), default="all")
     args = parser.parse_args()
     device = torch.device("cuda")
-    why = choose_backend(device, "cuda_gsplat")[1] if args.part != "atom" else "AToM only"
+    why = choose_backend(device, "cuda_gsplat")[1] if args.part in ("all", "gsplat") else "without gsplat"
     rows = [f"# CUDA, {date.today().isoformat()}, {torch.cuda.get_device_name()}, torch {torch.__version__}", "",
             f"`python benchmarks/gpu.py --points {args.points} --size {args.size} --part {args.part}`; {why}", "",
             "| figure | value |", "|---|---|"]
-    rows += gsplat_rows(args.points, args.size, device) if args.part != "atom" else []
-    rows += atom_rows(device) if args.part != "gsplat" else []
+    rows += gsplat_rows(args.points, args.size, device) if args.part in ("all", "gsplat") else []
+    rows += atom_rows(device) if args.part in ("all", "atom") else []
+    rows += mtov_rows(device) if args.part in ("all", "mtov") else []
     text = "\n".join(rows) + "\n"
     print(text)
     results_folder().joinpath("gpu.md").write_text(text, encoding="utf-8")
