@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.geometry import MIRROR, MOUTH
+from ...media_core.mouth import lip_aperture
 from ..atom.config import REFERENCES
 from ..atom.dataset import MotionDataset, without_pictures
 from ..rasters import fine_rasters, landmark_clip, lower_face_hidden, normalised
@@ -42,12 +43,14 @@ class WindowSettings:
     mouth: float = 5.0        # weight of the mouth's box; 1 everywhere else
     parts: tuple[str, ...] = PARTS[:3]  # what is wanted, of PARTS
     pictures: bool = True     # False: no picture is read; only the parts "landmarks" and "masks" may be wanted then
+    lively: int = 1           # a window is the one whose mouth moves most among so many drawn
 
     def __post_init__(self) -> None:
         shares = (self.still, self.mirror, self.colour)
         blind = not self.pictures and {"pose", "identity"} & set(self.parts)
-        if (self.reference not in REFERENCES or not set(self.parts) <= set(PARTS) or self.frames < 1 or self.size < 1 or blind
-                or self.mouth < 0 or min(shares) < 0 or max(shares) > 1 or self.raster.size != self.size):
+        small = min(self.frames, self.size, self.lively) < 1 or self.mouth < 0 or min(shares) < 0 or max(shares) > 1
+        if (small or blind or self.reference not in REFERENCES or not set(self.parts) <= set(PARTS)
+                or self.raster.size != self.size):
             raise TalkingHeadsError("Windows need a reference 'first' or 'any', shares from 0 to 1, rasters as large as the "
                                     f"pictures, and parts of {', '.join(PARTS)}", f"{self}", "Correct the settings")
 
@@ -128,12 +131,22 @@ class VideoWindows:
     def sample(self, step: int, index: int) -> Sample:
         """Draws window `index` of `step`; every frame of the split is as likely as any other to choose its clip."""
         random, settings = np.random.default_rng([self.seed, step, index]), self.settings
-        clip = int(np.searchsorted(self._ends, random.integers(self._ends[-1]), side="right"))
-        length = int(self.lengths[clip])
-        start, reference = int(random.integers(length - settings.frames + 1)), int(random.integers(length))
+        places = [self._place(random) for _ in range(settings.lively)]
+        clip, start, reference = places[0] if len(places) == 1 else max(places, key=lambda place: self._movement(*place[:2]))
         turn, still, gains = random.random(), random.random(), random.uniform(-1, 1, 3)
         return Sample(clip, start, start if settings.reference == "first" else reference, turn < settings.mirror,
                       tuple(1 + settings.colour * gains), still < settings.still)
+
+    def _place(self, random: np.random.Generator) -> tuple[int, int, int]:
+        """Clip, start and reference of a window."""
+        clip = int(np.searchsorted(self._ends, random.integers(self._ends[-1]), side="right"))
+        length = int(self.lengths[clip])
+        return clip, int(random.integers(length - self.settings.frames + 1)), int(random.integers(length))
+
+    def _movement(self, clip: int, start: int) -> float:
+        """How much the lips' distance changes within a window."""
+        pixels = self.dataset.pixels(self.numbers[clip], start, start + self.settings.frames)
+        return float(lip_aperture(pixels).std())
 
     def spread(self, count: int) -> tuple[Sample, ...]:
         """`count` windows evenly over the split, unchanged, to validate on; with reference "any", the clip's first frame."""

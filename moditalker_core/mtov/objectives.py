@@ -18,7 +18,7 @@ from ..atom.team import Alone
 from . import losses
 from .autoencoder import VideoAutoencoder
 from .conditions import raster_clip
-from .dataset import VideoBatch
+from .dataset import VideoBatch, mouth_weights
 from .denoiser import MToVDenoiser
 from .diffusion import noised, pulled_noise, training_target
 from .discriminators import Judges
@@ -154,14 +154,16 @@ class Reconstruction(Objective):
 
     def rasters(self, batch: VideoBatch, chance: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
         """Clips of discs, moved and scaled a little by `chance`; what a disc's pixels count."""
-        config, made = self.config, []
+        config, made, boxes = self.config, [], []
         size, jitter = config.raster.size, config.jitter
         for pixels, random in zip(batch.pixels, chance):
             factor, shift = 1 + jitter * random.uniform(-1, 1), jitter * size * random.uniform(-1, 1, 2)
             moved = (pixels - size / 2) * factor + size / 2 + torch.from_numpy(shift)
             made.append(raster_clip(moved, (size, size), config.raster))
+            boxes.append(mouth_weights(moved, size, config.lips))
         clips = torch.stack(made).to(self.device)
-        return clips, torch.where(clips[:, :1] > -1, config.mouth, 1.0)
+        weights = torch.where(clips[:, :1] > -1, config.mouth, 1.0)
+        return clips, weights if config.lips == 1 else weights * torch.stack(boxes).to(weights)
 
     def frames(self, step: int, indices: Sequence[int]) -> Tensor:  # -> int64 [B]
         """The frame of each window that is looked at alone."""

@@ -50,9 +50,11 @@ class TrainConfig:
     precision: str = "fp32"  # of what is trained, one of PRECISIONS; bf16, fp16: autocast, fp16 with a scaled gradient
     encoding: str = "fp32"  # diffusion: of the frozen autoencoders, one of PRECISIONS
     checkpointing: bool = False  # autoencoders: compute the layers again for the gradient; less memory, more time
-    stills: int = 0  # rgb: so many pictures stand for a clip in steps of stills (ours): clips at rest cost a T-th
-    still_steps: int = 0  # rgb: the first so many steps are of stills, with `stills`
-    still_every: int = 0  # rgb: and after them every so many-th step; 0: none
+    lively: int = 1  # autoencoders: a window is the one whose mouth moves most among so many (ours)
+    freeze: bool = True  # landmarks: the decoder's layers stay the pictures'; False: they learn too (ours)
+    stills: int = 0  # rgb, landmarks: so many pictures stand for a clip in steps of stills (ours): clips at rest cost a T-th
+    still_steps: int = 0  # rgb, landmarks: the first so many steps are of stills, with `stills`
+    still_every: int = 0  # rgb, landmarks: and after them every so many-th step; 0: none
     still_shift: float = 0.0  # rgb: largest shift of a still, as a share of the side
     start: float = 1.0  # rgb: standard deviation of the pooling tokens and positions at first (published: 1)
     l1: float = 4.0  # weight of L1; the next too belong to autoencoders
@@ -72,7 +74,7 @@ class TrainConfig:
     first_share: float = 0.0  # diffusion: share of clips at the highest of them, where sampling begins (ours)
     pull: float = 0.0  # diffusion: how far a noisy latent stands on its way from the identity, see diffusion.pulled_noise (ours)
     still: float = 0.0  # diffusion: share of clips whose pose is the still identity, as with a portrait (ours)
-    lips: float = 1.0  # diffusion: what a token of the mouth counts in the loss (ours); 1: as all others
+    lips: float = 1.0  # diffusion: what a token of the mouth counts in the loss (ours); landmarks: a pixel; 1: as all others
     cache: int = 0  # diffusion: so many windows are drawn for the whole training, their latents computed once and kept; 0: fresh
     reference: str = "first"  # identity of a window: its "first" frame, or "any" frame of the film
     mirror: float = 0.0  # share of windows with left and right exchanged (ours)
@@ -89,7 +91,7 @@ class TrainConfig:
     log_every: int = 10  # steps averaged in one line of the log
 
     def __post_init__(self) -> None:
-        names = ("steps", "batch", "accumulation", "ema_every", "judges", "save_every", "val_every", "log_every")
+        names = ("steps", "batch", "accumulation", "ema_every", "judges", "lively", "save_every", "val_every", "log_every")
         whole, zero = {name: getattr(self, name) for name in names}, (self.warm_up, self.loaders, self.cache, self.stills,
                                                                      self.still_steps, self.still_every)
         _require(all(type(v) is int and v >= 1 for v in whole.values()) and all(type(v) is int and v >= 0 for v in zero),

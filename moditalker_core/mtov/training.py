@@ -58,7 +58,7 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
         dataset: folder of a motion data set with pictures (`talking-heads dataset motion --frames`).
         out: the file to write (.safetensors).
         config: "demo", "standard", "published", or settings of one's own for that stage.
-        rgb: file of the pictures' autoencoder; for all stages but "rgb".
+        rgb: file of the pictures' autoencoder; for all stages but "rgb", which may go on from one.
         landmarks: file of the rasters' autoencoder; for "diffusion".
         seed: of everything random, 0 or above.
         device: where to compute.
@@ -103,7 +103,8 @@ class _Given:
         """
         from ..mtov_checkpoints import load_autoencoder
 
-        needed = {"rgb": {}, "gan": {"rgb": rgb}, "landmarks": {"rgb": rgb}, "diffusion": {"rgb": rgb, "landmarks": landmarks}}
+        begun = {} if rgb is None else {"rgb": rgb}
+        needed = {"rgb": begun, "gan": {"rgb": rgb}, "landmarks": {"rgb": rgb}, "diffusion": {"rgb": rgb, "landmarks": landmarks}}
         missing = [role for role, path in needed[stage].items() if path is None]
         if missing:
             raise TalkingHeadsError(f"Training the stage '{stage}' must begin with autoencoders that were trained before it",
@@ -148,7 +149,7 @@ class _Trainer:
         self.config, self.seed, self.device, self.team, self.data, self.given = config, seed, device, team, data, given
         self.windows = VideoWindows(data, "train", window_settings(config), seed)
         self.reader = Reader(self.windows, config.loaders)
-        single = replace(window_settings(config), frames=1)
+        single = replace(window_settings(config), frames=1, lively=1)
         self.stills = Reader(VideoWindows(data, "train", single, seed), config.loaders) if wants_stills(config) else None
         self.identity = {"config": config.identity(), "seed": seed, **given.checksums(),
                          "data set": zlib.crc32(json.dumps(data.index, sort_keys=True).encode())}  # names every shard's checksum
@@ -185,7 +186,7 @@ class _Trainer:
             return Denoising(*common, denoiser.to(self.device).train(), latents)
         network = (self.given.rgb or fresh_autoencoder(self.config, self.seed)).to(self.device).train()
         if self.config.stage == "landmarks":
-            network.decoder.requires_grad_(False)
+            network.decoder.requires_grad_(not self.config.freeze)
         if self.config.stage == "gan":
             judges = drawn(number(self.seed, _JUDGES), lambda: Judges(self.config.judges))
             return Adversarial(*common, network, judges.to(self.device).train(), self.reader, self.given.lpips)
@@ -260,12 +261,12 @@ def window_settings(config: TrainConfig) -> WindowSettings:
     diffusion, sizes = config.stage == "diffusion", config.autoencoder
     return WindowSettings(sizes.frames, sizes.height, config.raster, config.reference, config.still if diffusion else 0.0,
                           config.mirror, config.colour, 2.0 if diffusion else config.mouth, PARTS[:3] if diffusion else (),
-                          config.stage != "landmarks")
+                          config.stage != "landmarks", 1 if diffusion else config.lively)
 
 
 def wants_stills(config: TrainConfig) -> bool:
     """Whether some steps are of single pictures."""
-    return config.stage == "rgb" and config.stills > 0 and (config.still_steps > 0 or config.still_every > 0)
+    return config.stage in ("rgb", "landmarks") and config.stills > 0 and (config.still_steps > 0 or config.still_every > 0)
 
 
 def first_weights(seed: int, make: Callable[[], nn.Module]) -> Any:
