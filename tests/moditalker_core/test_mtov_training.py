@@ -183,7 +183,9 @@ def test_half_numbers_train(data, made, tmp_path, stage, precision):
     assert half == pytest.approx(exact, rel=0.05) and half != exact
     state = load_file(unfinished_path(tmp_path / f"{precision}.safetensors"))
     assert all(v.dtype == torch.float32 for k, v in state.items() if k.endswith(("weight", "bias"))), "weights stay exact"
-    assert all(np.isfinite(info["gradient"]) for info in reports[1].infos)
+    finite = [np.isfinite(info["gradient"]) for info in reports[1].infos]
+    assert all(finite) or precision == "fp16" and any(finite), "fp16 may have to find its scale"
+    assert all(bool(torch.isfinite(value).all()) for value in state.values())
 
 
 def test_a_gradient_that_fp16_cannot_hold_skips_the_step_and_lowers_the_scale(data, tmp_path, monkeypatch):
@@ -202,10 +204,9 @@ def test_a_gradient_that_fp16_cannot_hold_skips_the_step_and_lowers_the_scale(da
             train_mtov("rgb", data, path, config, report=StopAt(stop))
         weights.append(load_file(unfinished_path(path))["autoencoder.patch_in.weight"])
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
-    monkeypatch.setattr(run, "SKIPPED", 2)
-    calls[:] = [0]
-    monkeypatch.setattr(objectives.Reconstruction, "losses", lambda *a: broken(*a) * (calls.__setitem__(slice(None), [0]) or 1))
-    with pytest.raises(TalkingHeadsError, match="must stay finite"):
+    monkeypatch.setattr(run, "SKIPPED", 1)
+    monkeypatch.setattr(objectives.Reconstruction, "losses", lambda *given: 1e36 * real(*given))
+    with pytest.raises(TalkingHeadsError, match="must stay finite.*step 5"):  # the fourth is skipped
         train_mtov("rgb", data, path, config)
 
 
