@@ -1,9 +1,9 @@
 """Motion, a face and poses -> video of any length. The whole way in one screen: `talk`.
 
 The networks make clips of T frames. Every clip is anchored on the one identity picture, begins at the same noise, and shares a
-few frames with the clip before, over which it fades in; so neither colour nor place wanders, however long the video is. What does
-not change is encoded once. Frames leave as they are made. Source of the pieces: spec/moditalker.md 5, 16; defects B9, B10, B20,
-B23 of section 13.
+few frames with the clip before, over which it fades in; what those frames still differ by, it gives up little by little. So
+neither colour nor place wanders or jumps, however long the video is. What does not change is encoded once. Frames leave as they
+are made. Source of the pieces: spec/moditalker.md 5, 16; defects B9, B10, B20, B23 of section 13.
 """
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import LandmarkTrack
 from ...media_core.progress import Report, silent
-from ..atom.blending import Window, blended_windows, window_plan
+from ..atom.blending import blended_windows
 from ..atom.noise import frame_noise
+from .clips import Clip, Rolling, clip_plan, settled
 from .conditions import (
     check_on_picture,
     clip_of,
@@ -50,6 +51,7 @@ class VideoSettings:
     eta: float | None = None    # 0..1, share of fresh noise in "ddim"
     seed: int = 0
     overlap: int | None = None  # frames two clips share, 0..T / 2
+    settle: float = 0.5         # 0..1, of the shared frames' difference: how much of it a clip begins with and gives up evenly
     batch: int = 1              # clips computed at once
     noise: str = "shared"       # every clip begins with one and the same noise, which keeps its looks; "own": each has its own
     start: int = 0              # first frame of the motion that is made
@@ -74,9 +76,10 @@ class VideoSettings:
         check_sampling(full.sampler, full.calls, full.ratio, config.prediction, config.clip, full.eta)
         whole = (full.seed, full.overlap, full.batch, full.start, full.stop, full.previews)
         if (any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS or full.batch < 1
-                or full.noise not in NOISES or full.previews < 0):
+                or full.noise not in NOISES or full.previews < 0 or not 0 <= full.settle <= 1):
             raise TalkingHeadsError("A video needs as whole numbers a seed of 0 to 2^64 - 1, overlap, batch >= 1, start, stop, "
-                                    f"previews >= 0, and noise {' or '.join(NOISES)}", f"{full}", "Correct these settings")
+                                    f"previews >= 0, settle 0..1, and noise {' or '.join(NOISES)}", f"{full}",
+                                    "Correct these settings")
         if not 0 <= full.overlap <= config.frames // 2:
             raise TalkingHeadsError(f"Clips of {config.frames} frames may share 0 to {config.frames // 2}", f"{full.overlap}",
                                     "Choose another overlap")
@@ -84,19 +87,6 @@ class VideoSettings:
             raise TalkingHeadsError(f"The frames must lie within the motion's {frames}", f"{full.start} to {full.stop}",
                                     "Choose others")
         return full
-
-
-@dataclass(frozen=True)
-class Clip(Window):
-    """A window that fades in evenly: the steps between its weights are as small as can be."""
-
-    def weight(self, frames: Tensor) -> Tensor:  # [n] -> [n], above 0, below 1 before `full`
-        return ((frames - self.fade + 1.0) / (self.full - self.fade + 1.0)).clamp(0, 1)
-
-
-def clip_plan(frames: int, length: int, overlap: int) -> list[Clip]:
-    """The clips of a motion; the last may reach beyond its end."""
-    return [Clip(w.start, w.stop, w.fade, w.full) for w in window_plan(frames, length, overlap, False)]
 
 
 def estimated_clips(frames: int, config: MToVConfig, settings: VideoSettings = VideoSettings()) -> int:
@@ -176,8 +166,10 @@ def _check_size(track: LandmarkTrack, size: tuple[int, int], what: str) -> None:
 def _groups(frames: int, config: MToVConfig, chosen: VideoSettings) -> list[list[tuple[int, Clip]]]:
     """Numbered clips that are computed together; the same ones whatever part of the motion is wanted."""
     plan = list(enumerate(clip_plan(frames, config.frames, chosen.overlap)))
+    used = [number for number, clip in plan if _wanted(clip, chosen)]
+    first = used[0] - (chosen.settle > 0 and chosen.overlap > 0 and used[0] > 0)  # a clip settles from the one before it
     groups = [plan[at:at + chosen.batch] for at in range(0, len(plan), chosen.batch)]
-    return [group for group in groups if any(_wanted(clip, chosen) for _, clip in group)]
+    return [group for group in groups if any(first <= number <= used[-1] for number, _ in group)]
 
 
 def _wanted(clip: Clip, chosen: VideoSettings) -> bool:
@@ -198,7 +190,7 @@ class _Job:
                  settings: VideoSettings, groups: list[list[tuple[int, Clip]]], report: Report):
         self.mtov, self.motion, self.settings, self.groups, self.report = mtov, motion, settings, groups, report
         self.picture, self.row = picture, row
-        self.poses = None if poses is None else _Rolling(poses, len(motion))
+        self.poses = None if poses is None else Rolling(poses, len(motion))
         self.clips, self.done = sum(map(len, groups)), 0  # all of them, and those that are finished
         self.still: tuple[Tensor, Tensor | None] | None = None  # latents that never change, once they are known
 
@@ -212,9 +204,13 @@ class _Job:
 
     def _rows(self) -> Iterator[Tensor]:
         """The frames [T, 3 S S] of every wanted clip, -1..1."""
+        chosen, before = self.settings, None
         for group in self.groups:
-            videos = self._made(group)
-            yield from (video.flatten(1) for video, (_, clip) in zip(videos, group) if _wanted(clip, self.settings))
+            for video, (_, clip) in zip(self._made(group), group):
+                rows = video.flatten(1)
+                shared, before = before, rows[len(rows) - chosen.overlap:].clone() if chosen.overlap and chosen.settle else None
+                if _wanted(clip, chosen):
+                    yield rows if shared is None else settled(rows, shared, chosen.settle)
 
     @torch.inference_mode()
     def _made(self, group: list[tuple[int, Clip]]) -> Tensor:  # -> float32 [B, T, 3, S, S] -1..1, on the CPU
@@ -284,31 +280,6 @@ class _Job:
         if not bool(torch.isfinite(values).all()):
             raise TalkingHeadsError(f"MToV's {what} must be finite", f"NaN or infinity, in {self.mtov.dtype}",
                                     "Choose fp32 or bf16; else make or import the weights again")
-
-
-class _Rolling:
-    """Pictures of a film that clips take in turn; those that no later clip needs are dropped.
-
-    Args:
-        pictures: one a frame.
-        count: how many there are; beyond, the last stays.
-    """
-
-    def __init__(self, pictures: Iterator[Tensor], count: int):
-        self.pictures, self.count, self.first, self.held = pictures, count, 0, []
-
-    def between(self, start: int, stop: int) -> list[Tensor]:
-        """Those of frames start..stop; `start` never goes back."""
-        end = min(stop, self.count)
-        while self.first + len(self.held) < end:
-            self.held.append(next(self.pictures))
-            if self.first < start:
-                del self.held[0]
-                self.first += 1
-        del self.held[:start - self.first]
-        self.first = start
-        given = self.held[:end - start]
-        return given + [given[-1]] * (stop - end)
 
 
 def latent_noise(chosen: VideoSettings, draw: int, clip: int, config: MToVConfig) -> Tensor:  # -> float32 [4, L]

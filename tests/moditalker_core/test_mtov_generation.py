@@ -9,11 +9,11 @@ import torch
 from mtov_files import FRAMES, SIZE, tiny_mtov
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 from talking_heads.media_core.motion import LandmarkTrack
+from talking_heads.moditalker_core.mtov.clips import clip_plan, settled
 from talking_heads.moditalker_core.mtov.conditions import clip_of, portrait_picture, pose_picture, raster_clip
 from talking_heads.moditalker_core.mtov.diffusion import make_scheduler, noised_start, sample
 from talking_heads.moditalker_core.mtov.generation import (
     VideoSettings,
-    clip_plan,
     estimated_clips,
     latent_noise,
     talk,
@@ -129,8 +129,21 @@ def test_overlap_spreads_the_jump_of_a_border_evenly(overlap, step):
         return torch.full((len(latents), 3, T, S, S), 0.8 * (-1) ** len(made_so_far))
 
     mtov.rgb.decode = decode
-    out = made(mtov, face(1).selected([0] * 40), picture(), VideoSettings(overlap=overlap)).astype(int)
+    out = made(mtov, face(1).selected([0] * 40), picture(), VideoSettings(overlap=overlap, settle=0.0)).astype(int)
     assert abs(np.abs(np.diff(out, axis=0)).max() - step) <= 1 and out.min() <= 26 and out.max() >= 180
+
+
+def test_a_clip_settles_from_the_one_before():
+    """What clips differ by is given up over the whole clip: with all of it the largest step is that of an even way."""
+    mtov, values = tiny(), iter([-0.5, 0.5, -0.5, 0.5, -0.5, 0.5, -0.5])
+    mtov.rgb.decode = lambda latents: torch.full((len(latents), 3, T, S, S), next(values))
+    out = made(mtov, face(1).selected([0] * 40), picture(), VideoSettings(overlap=2, settle=1.0)).astype(int)
+    assert np.abs(np.diff(out, axis=0)).max() <= 127.5 / (T - 2 + 1) + 1
+    assert out.min() == 64 and out.max() >= 170
+    rows, before = torch.rand(T, 5), torch.rand(2, 5)
+    half = settled(rows, before, 0.5)
+    assert torch.equal(half[-2:], rows[-2:]) and torch.equal(settled(rows, rows[:2], 1.0), rows)
+    assert bool(((before.mean(0) - half[:2].mean(0)).abs() < (before.mean(0) - rows[:2].mean(0)).abs() + 1e-6).all())
 
 
 def test_clips_cover_every_frame_once_or_fade():
@@ -141,7 +154,9 @@ def test_clips_cover_every_frame_once_or_fade():
             assert all(b.start == a.stop - overlap for a, b in zip(plan, plan[1:]))
             steps = torch.cat([torch.zeros(1), plan[-1].weight(torch.arange(plan[-1].start, plan[-1].stop))]).diff()
             assert len(plan) == 1 or float(steps.max()) <= 1 / (overlap + 1) + 1e-6
-    assert estimated_clips(27, tiny().config) == 5 and estimated_clips(27, tiny().config, VideoSettings(start=7, stop=8)) == 2
+    parts = {(0, 27): 5, (7, 8): 2, (13, 14): 3, (8, 9): 2}  # with the clip before, from which the first one settles
+    assert all(estimated_clips(27, tiny().config, VideoSettings(start=a, stop=b)) == n for (a, b), n in parts.items())
+    assert estimated_clips(27, tiny().config, VideoSettings(start=8, stop=9, settle=0.0)) == 1
 
 
 def test_memory_does_not_grow_with_length(mtov):
@@ -239,7 +254,8 @@ def test_the_last_preview_resembles_its_frame():
     mtov, told = tiny(), []
     frames = made(mtov, face(T), picture(), VideoSettings(previews=3), report=lambda *call: told.append(call))
     last = [call[3] for call in told if call[2]["phase"] == "sample"][-1]
-    assert np.abs(last.astype(int) - frames[T // 2]).mean() < 0.2 * frames.std()
+    assert np.abs(last.astype(int) - frames[T // 2]).mean() < 0.4 * frames[T // 2].std()
+    assert np.corrcoef(last.ravel(), frames[T // 2].ravel())[0, 1] > 0.9
 
 
 def test_cancelling_stops_within_a_clip(mtov):
@@ -324,7 +340,8 @@ def test_pose_films_that_do_not_fit(mtov):
 @pytest.mark.parametrize("change", [{"sampler": "euler"}, {"calls": 0}, {"calls": 300}, {"ratio": 0.0}, {"ratio": 1.5},
                                     {"eta": 2.0}, {"seed": -1}, {"seed": 1 << 64}, {"seed": 0.5}, {"overlap": 5},
                                     {"overlap": -1}, {"batch": 0}, {"noise": "pink"}, {"start": 3}, {"stop": 4}, {"start": -1},
-                                    {"stop": 0}, {"previews": -1}, {"overlap": 1.5}])
+                                    {"stop": 0}, {"previews": -1}, {"overlap": 1.5}, {"settle": 1.1},
+                                    {"settle": float("nan")}])
 def test_settings_out_of_range(mtov, change):
     with pytest.raises(TalkingHeadsError):
         talk(mtov, face(3), picture(), VideoSettings(**change))
