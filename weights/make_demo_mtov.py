@@ -1,8 +1,9 @@
 """The one command that made weights/demo_mtov.safetensors: `python weights/make_demo_mtov.py`.
 
 Builds short films of invented people (identities from 1000 on; benchmarks use smaller numbers), 128 px, and trains three stages
-of the preset `demo` on the CPU: the autoencoder of pictures, that of landmarks, and the diffusion between them. Every step goes
-on where it was stopped; what a stage made stays in the work folder. The commands, one by one, are
+of the preset `demo` on the CPU: the autoencoder of pictures (twice: the second time, `MOUTH`, looks at mouths that move), that of
+landmarks, and the diffusion between them. Every step goes on where it was stopped; what a stage made stays in the work folder.
+About an hour and a half of two cores. But for the second look at the mouth, the commands, one by one, are
 
     talking-heads dataset motion WORK/data --subject --frames 128 --people 130 --seconds 10 --seed 7000 --engine espeak
     talking-heads train mtov WORK/data WORK/rgb.safetensors --stage rgb
@@ -23,6 +24,7 @@ from make_demo_avatar import ROOT, load_package
 
 LICENCE = "Apache-2.0, as the code: the people are invented"
 SEED = 7000  # of the performances
+MOUTH = dict(steps=700, lr=1e-3, warm_up=30, mouth=14.0, lively=3, still_steps=0, still_every=5, penalty=0.005)
 PEOPLE, SECONDS, FIRST = 130, 10.0, 1000
 
 
@@ -59,17 +61,18 @@ def train(args: argparse.Namespace, data: Path):
     """The stages, one after another; finished ones are taken as they are."""
     from talking_heads.moditalker_core.mtov.training import preset, train_mtov
 
-    files = {stage: args.work / f"{stage}.safetensors" for stage in ("rgb", "gan", "landmarks")}
-    pictures = files["gan" if args.gan else "rgb"]
-    given = {"rgb": {}, "gan": {"rgb": files["rgb"]}, "landmarks": {"rgb": pictures},
+    files = {stage: args.work / f"{stage}.safetensors" for stage in ("rgb", "mouth", "gan", "landmarks")}
+    pictures = files["gan" if args.gan else "mouth"]
+    given = {"rgb": {}, "mouth": {"rgb": files["rgb"]}, "gan": {"rgb": files["mouth"]}, "landmarks": {"rgb": pictures},
              "diffusion": {"rgb": pictures, "landmarks": files["landmarks"]}}
-    for stage in ("rgb", *(["gan"] if args.gan else []), "landmarks", "diffusion"):
+    for stage in ("rgb", "mouth", *(["gan"] if args.gan else []), "landmarks", "diffusion"):
         out = files.get(stage, args.out)
         if stage in files and out.is_file():
             continue
-        config = preset(args.preset, stage)
+        kind, changes = ("rgb", MOUTH) if stage == "mouth" else (stage, {})
+        config = replace(preset(args.preset, kind), **changes)
         config = replace(config, steps=max(1, round(config.steps * args.steps)))
-        made = train_mtov(stage, data, out, config, seed=args.seed, device=args.device, half=stage == "diffusion", report=show,
+        made = train_mtov(kind, data, out, config, seed=args.seed, device=args.device, half=stage == "diffusion", report=show,
                           log_folder=args.work / f"{stage}_log", licence=LICENCE, **given[stage])
         print(f"\n{stage}: {out}", flush=True)
     return made
