@@ -1,0 +1,59 @@
+"""What our trainings of MToV may do beside the published ones: stills, lively windows, a decoder that learns, a second pass."""
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from talking_heads.media_core.mouth import lip_aperture
+from talking_heads.moditalker_core.atom.dataset import MotionDataset
+from talking_heads.moditalker_core.mtov.dataset import VideoWindows
+from talking_heads.moditalker_core.mtov.objectives import Rebuild
+from talking_heads.moditalker_core.mtov.training import fresh_autoencoder, train_mtov, window_settings
+from talking_heads.moditalker_core.mtov_checkpoints import load_autoencoder
+from video_data import LANDMARKS, RGB, make_video_dataset
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return make_video_dataset(tmp_path_factory.mktemp("videos") / "data")
+
+
+def test_a_still_is_a_clip_that_does_not_move():
+    rebuild = Rebuild(fresh_autoencoder(RGB, 0))
+    sizes = RGB.autoencoder
+    still = torch.rand(2, 3, 1, sizes.height, sizes.width) * 2 - 1
+    with torch.no_grad():
+        (short, short_latents), (whole, latents) = rebuild(still), rebuild(still.expand(-1, -1, sizes.frames, -1, -1))
+    assert torch.allclose(short_latents, latents, atol=1e-5)
+    assert torch.allclose(short.expand_as(whole), whole, atol=1e-5)
+    assert float((whole - still).abs().mean()) > 0.1, "an untrained network: equality is not that of perfect pictures"
+
+
+def test_lively_windows_have_mouths_that_move_more(data):
+    movement = {}
+    for lively in (1, 4):
+        windows = VideoWindows(MotionDataset.open(data), "train", window_settings(replace(RGB, lively=lively)))
+        movement[lively] = sum(float(lip_aperture(windows.batch(0, [i]).pixels[0]).std()) for i in range(12))
+    assert movement[4] > 1.1 * movement[1]
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_the_landmark_decoder_learns_where_it_may(data, tmp_path, freeze):
+    rgb, out = tmp_path / "rgb.safetensors", tmp_path / "landmarks.safetensors"
+    first = train_mtov("rgb", data, rgb, replace(RGB, steps=1))
+    train_mtov("landmarks", data, out, replace(LANDMARKS, steps=2, freeze=freeze, stills=2, still_steps=1, lips=3.0), rgb=rgb)
+    decoder = load_autoencoder(out, role="landmarks")[0].decoder.state_dict()
+    same = all(torch.equal(value, first.decoder.state_dict()[name]) for name, value in decoder.items())
+    assert same == freeze
+
+
+def test_pictures_can_be_gone_on_from(data, tmp_path):
+    files = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    train_mtov("rgb", data, files[0], replace(RGB, steps=2))
+    again = train_mtov("rgb", data, files[1], replace(RGB, steps=1, lr=1e-8), rgb=files[0])
+    before = load_autoencoder(files[0])[0].state_dict()
+    assert all(torch.allclose(value, before[name], atol=1e-5) for name, value in again.state_dict().items())
+    fresh = fresh_autoencoder(RGB, 0).state_dict()
+    assert not torch.allclose(again.state_dict()["patch_in.weight"], fresh["patch_in.weight"], atol=1e-5)
