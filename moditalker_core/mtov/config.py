@@ -87,11 +87,13 @@ class DenoiserConfig:
     attention_resolutions: tuple[int, ...] = (4, 2, 1)  # downsamplings at which planes attend to themselves
     num_heads: int = 8
     groups: int = 32                      # of every group norm
+    residual: bool = False                # what it tells is added to the identity's latent (ours; predictions of the clean
+    # latent only): it begins as the still identity and learns what moves. AToM predicts residuals too (spec 2.5)
 
     def __post_init__(self) -> None:
         for name in ("channel_mult", "attention_resolutions"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        whole = {f.name: getattr(self, f.name) for f in fields(self)}
+        whole = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "residual"}
         numbers = [n for value in whole.values() for n in (value if isinstance(value, tuple) else (value,))]
         if any(type(n) is not int or n < 1 for n in numbers) or not self.channel_mult:
             raise TalkingHeadsError("A denoiser's sizes must be whole numbers above 0", f"{whole}", "Correct the sizes")
@@ -120,6 +122,15 @@ class DenoiserConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DenoiserConfig:
         return cls(**known(cls, values, "A denoiser's description"))
+
+
+def check_residual(denoiser: DenoiserConfig, prediction: str) -> None:
+    """Raises:
+        TalkingHeadsError: a network that adds to the identity's latent, but is to predict something else than clean latents.
+    """
+    if denoiser.residual and prediction != "sample":
+        raise TalkingHeadsError("A denoiser that adds to the identity must predict the clean latent ('sample')",
+                                f"'{prediction}'", "Choose that prediction, or no residual")
 
 
 def known(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:

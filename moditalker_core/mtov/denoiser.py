@@ -204,19 +204,21 @@ class MToVDenoiser(nn.Module):
             x: noisy latents [B, 4, L].
             times: steps [B], 0..999.
             landmarks, pose: latents of the rasters and of the pose frames, [B, 4, L].
-            identity: latents of the identity clip, [B, 4, L], or their plane xy alone; only that plane is read (A6).
+            identity: latents of the identity clip, [B, 4, L], or their plane xy alone: only that plane is
+                read (A6), unless the network adds to the whole of it (config.residual).
         Returns:
             [B, 4, L].
         Raises:
             TalkingHeadsError: latents of another size.
         """
-        xy = self.grid.lengths[0]
+        least_identity = self.grid.length if self.config.residual else self.grid.lengths[0]
         for name, value, least in (("x", x, self.grid.length), ("landmarks", landmarks, self.grid.length),
-                                   ("pose", pose, self.grid.length), ("identity", identity, xy)):
+                                   ("pose", pose, self.grid.length), ("identity", identity, least_identity)):
             if value.ndim != 3 or value.shape[1] != self.config.channels or value.shape[2] not in (least, self.grid.length):
                 raise TalkingHeadsError(f"The denoiser's {name} must be [B, {self.config.channels}, {least}]",
                                         f"{list(value.shape)}", "Use an autoencoder of the size the denoiser was trained with")
-        shown = F.pad(identity[..., :xy], (0, self.grid.length - xy))
+        first = self.grid.lengths[0]
+        shown = F.pad(identity[..., :first], (0, self.grid.length - first))
         planes = Planes.split(torch.cat([x, landmarks, pose, shown.expand(len(x), -1, -1)], 1), self.grid)
         emb = F.silu(self.time_embed(step_embedding(times, self.config.model_channels).to(x.dtype)))
         kept = []
@@ -226,7 +228,8 @@ class MToVDenoiser(nn.Module):
         planes = self.middle(planes, emb)
         for stage in self.up:
             planes = stage(planes.beside(kept.pop()), emb)
-        return planes.each(lambda part: self.out(F.silu(self.out_norm(part)))).joined().contiguous()
+        told = planes.each(lambda part: self.out(F.silu(self.out_norm(part)))).joined().contiguous()
+        return told + identity if self.config.residual else told
 
 
 def step_embedding(times: Tensor, width: int) -> Tensor:  # [B] -> float32 [B, width]

@@ -12,7 +12,7 @@ from ...media_core.errors import TalkingHeadsError
 from ..atom.config import REFERENCES
 from ..rasters import RADIUS, SIZE
 from .autoencoder import VideoAutoencoder
-from .config import AutoencoderConfig, DenoiserConfig, Grid, known
+from .config import AutoencoderConfig, DenoiserConfig, Grid, check_residual, known
 from .denoiser import MToVDenoiser
 from .diffusion import CALLS, RATIO, check_sampling
 
@@ -57,6 +57,7 @@ class MToVConfig:
 
     def __post_init__(self) -> None:
         check_sampling(self.sampler, self.calls, self.ratio, self.prediction, self.clip, self.eta)
+        check_residual(self.denoiser, self.prediction)
         rgb, landmarks = self.rgb, self.landmarks
         if rgb.grid != landmarks.grid or {rgb.embed_dim, landmarks.embed_dim} != {self.denoiser.channels}:
             raise TalkingHeadsError("Both autoencoders must make planes of one size, with as many channels as the denoiser takes",

@@ -13,7 +13,7 @@ from typing import Any, Mapping
 from ...media_core.errors import TalkingHeadsError
 from ..atom.config import REFERENCES
 from ..atom.optim import USUAL_BETAS
-from .config import AutoencoderConfig, DenoiserConfig, known
+from .config import AutoencoderConfig, DenoiserConfig, check_residual, known
 from .diffusion import check_sampling
 from .model import RasterSettings
 
@@ -107,6 +107,8 @@ class TrainConfig:
         _require(all(0 <= share <= 1 for share in shares.values()), "Shares must lie in 0..1", f"{shares}")
         self._check_numbers()
         check_sampling(self.sampler, self.calls, self.ratio, self.prediction, self.clip, self.eta)
+        if self.stage == "diffusion":
+            check_residual(self.denoiser, self.prediction)
 
     def _check_numbers(self) -> None:
         names = ("weight_decay", "start", "l1", "perceptual", "edges", "coarse", "penalty", "latent_noise", "adversarial",
@@ -169,7 +171,7 @@ def _demo() -> dict[str, TrainConfig]:
     autoencoder = AutoencoderConfig(embed_dim=8, channels=128, height=128, width=128, depth=2, heads=4, dim_head=32, ff_mult=2,
                                     pool_depth=1, pool_dim_head=32, pool_hidden=256, positions=True, reach=4)
     denoiser = DenoiserConfig(channels=8, model_channels=40, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(2,),
-                              num_heads=2, groups=8)
+                              num_heads=2, groups=8, residual=True)
     rgb = TrainConfig("demo", "rgb", autoencoder, denoiser, RasterSettings(128, 6, 4), steps=2800, stills=8, still_steps=1300,
                       still_every=4, still_shift=0.03, lr=2e-3, betas=(0.9, 0.98), warm_up=100, schedule="cosine", floor=0.02,
                       gradient_clip=1.0, start=0.05, l1=1.0, edges=0.5, coarse=1.0, mouth=5.0, penalty=0.01, reference="any",
@@ -177,7 +179,7 @@ def _demo() -> dict[str, TrainConfig]:
     gan = replace(rgb, stage="gan", steps=1000, lr=1e-4, betas=(0.5, 0.9), adversarial=0.1, matching=0.4, judges=32)
     landmarks = replace(rgb, stage="landmarks", steps=1500, warm_up=50, lr=1.5e-3, edges=0.0, coarse=0.0, jitter=0.05, stills=12,
                         still_steps=600, still_every=3, still_shift=0.0, freeze=False, lips=3.0)
-    diffusion = replace(rgb, stage="diffusion", steps=1800, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, lips=4.0,
+    diffusion = replace(rgb, stage="diffusion", steps=1100, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, lips=4.0,
                         prediction="sample", times=(0, 250), first_share=0.4, pull=1.0, still=0.6, cache=1500, sampler="dpm++",
                         calls=6, eta=0.0)
     return {"rgb": rgb, "gan": gan, "landmarks": landmarks, "diffusion": diffusion}
@@ -186,7 +188,7 @@ def _demo() -> dict[str, TrainConfig]:
 def _standard() -> dict[str, TrainConfig]:
     small = AutoencoderConfig(channels=256, depth=6, heads=8, dim_head=32, pool_depth=2, pool_dim_head=32, positions=True,
                               reach=4)
-    denoiser = DenoiserConfig(model_channels=96, channel_mult=(1, 2, 4))
+    denoiser = DenoiserConfig(model_channels=96, channel_mult=(1, 2, 4), residual=True)
     common = {"autoencoder": small, "denoiser": denoiser, "raster": RasterSettings(256, 12, 4), "precision": "bf16", "loaders": 8,
               "preset": "standard", "save_every": 1000, "val_every": 2000}
     made = {stage: replace(config, **common) for stage, config in _demo().items()}

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.mouth import lip_aperture
 from talking_heads.moditalker_core.atom.dataset import MotionDataset
+from talking_heads.moditalker_core.mtov.config import DenoiserConfig
 from talking_heads.moditalker_core.mtov.dataset import VideoWindows
+from talking_heads.moditalker_core.mtov.denoiser import MToVDenoiser
 from talking_heads.moditalker_core.mtov.objectives import Rebuild
 from talking_heads.moditalker_core.mtov.training import fresh_autoencoder, train_mtov, window_settings
 from talking_heads.moditalker_core.mtov_checkpoints import load_autoencoder
-from video_data import LANDMARKS, RGB, make_video_dataset
+from video_data import DIFFUSION, LANDMARKS, RGB, make_video_dataset
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +60,18 @@ def test_pictures_can_be_gone_on_from(data, tmp_path):
     assert all(torch.allclose(value, before[name], atol=1e-5) for name, value in again.state_dict().items())
     fresh = fresh_autoencoder(RGB, 0).state_dict()
     assert not torch.allclose(again.state_dict()["patch_in.weight"], fresh["patch_in.weight"], atol=1e-5)
+
+
+def test_a_residual_denoiser_begins_as_the_still_identity():
+    sizes = replace(DenoiserConfig.from_dict(DIFFUSION.denoiser.to_dict()), residual=True)
+    grid = RGB.autoencoder.grid
+    net, channels = MToVDenoiser(sizes, grid), sizes.channels
+    x, landmarks, pose, identity = torch.randn(4, 2, channels, grid.length)
+    times = torch.tensor([3, 200])
+    assert torch.equal(net(x, times, landmarks, pose, identity), identity)
+    torch.nn.init.normal_(net.out.weight)
+    assert not torch.allclose(net(x, times, landmarks, pose, identity), identity, atol=0.1)
+    with pytest.raises(TalkingHeadsError, match="identity must be"):
+        net(x, times, landmarks, pose, identity[..., :grid.lengths[0]])
+    with pytest.raises(TalkingHeadsError, match="must predict the clean latent"):
+        replace(DIFFUSION, denoiser=sizes, prediction="epsilon")
