@@ -72,11 +72,15 @@ def load_lpips(path: str | os.PathLike) -> LPIPS:
     """Reads the user's weights.
 
     Raises:
-        FileFormatError: no such file, not safetensors, or tensors are missing.
+        FileFormatError: no such file, not safetensors, or tensors are missing or misshapen.
     """
     try:
-        return LPIPS(load_file(path))
-    except (OSError, SafetensorError, KeyError) as error:
+        net = LPIPS({name: value.float() for name, value in load_file(path).items()})
+        empty = torch.zeros(1, 3, SMALLEST, SMALLEST)
+        with torch.no_grad():
+            net(empty, empty)  # torch tells of shapes that do not fit each other
+        return net
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise FileFormatError("LPIPS weights must be a safetensors file with features.* and lin*.model.1.weight",
                               f"{Path(path).name} ({error})",
                               "Save both state dicts into one file, or train without LPIPS") from error

@@ -128,7 +128,7 @@ class Store:
         rows: how many. shape: (4, L) of one latent.
         make: False waits for nobody and only opens: another process has made it.
     Raises:
-        TalkingHeadsError: no room, or a folder that cannot be written.
+        TalkingHeadsError: no room, a folder that cannot be written, or a file there that holds something else.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any], rows: int, shape: tuple[int, int], make: bool = True):
@@ -136,6 +136,7 @@ class Store:
         shapes = {name: (rows, *shape) for name in PARTS} | {"weights": (rows, 1, shape[1]), "filled": (rows,)}
         try:
             if make and not _is(path, told, shapes):
+                _check_replaced(path)
                 _written(path, told, shapes)
             self._parts = _mapped(path, shapes)
         except OSError as error:
@@ -187,6 +188,22 @@ def _is(path: Path, told: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
                 tuple(file.get_slice(name).get_shape()) == shape for name, shape in shapes.items())
     except (OSError, SafetensorError):
         return False
+
+
+def _check_replaced(path: Path) -> None:
+    """Raises:
+        TalkingHeadsError: what stands there are no latents: it is not replaced.
+    """
+    if not path.exists():
+        return
+    try:
+        with safe_open(path, framework="np") as file:
+            latents = _IDENTITY in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        latents = False
+    if not latents:
+        raise TalkingHeadsError("The latents of a training need a file of their own", f"{path}, which holds something else",
+                                "Choose another name, or delete that file")
 
 
 def _written(path: Path, told: str, shapes: Mapping[str, tuple[int, ...]]) -> None:

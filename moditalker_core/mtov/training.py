@@ -126,7 +126,7 @@ class _Given:
         if sizes.height != sizes.width:
             raise TalkingHeadsError("The pictures of a training must be square, as those of the data sets are",
                                     f"{sizes.height} x {sizes.width} px", "Give the autoencoder one size")
-        raster = replace(config.raster, size=sizes.height) if self.raster is None else self.raster
+        raster = replace(self.raster or config.raster, size=sizes.height)
         return replace(config, autoencoder=sizes, raster=raster)
 
     def checksums(self) -> dict[str, int | None]:
@@ -157,6 +157,8 @@ class _Trainer:
     def train(self, out: Path, resume: bool, report: Report, half: bool, folder: Any, latents: Any,
               licence: str) -> VideoAutoencoder | MToV:
         """See `train_mtov`."""
+        if self.config.stage == "diffusion":
+            self._description(licence)  # parts that make no MToV show before the work, not after it
         store = self._store(Path(latents) if latents is not None else out.with_suffix(".latents.safetensors"))
         try:
             run = Run(self.config, self._objective(store))

@@ -1,7 +1,7 @@
 """LPIPS from user-given weights: a distance, with gradients, at any size; and clear answers to bad files."""
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from talking_heads.hmtalker_core.lpips import load_lpips, patch_distance
 from talking_heads.hmtalker_core.training import train_avatar
 from talking_heads.media_core.errors import FileFormatError
@@ -37,8 +37,6 @@ def test_it_is_a_distance_with_gradients(weights):
 
 
 def test_training_uses_it(weights, tiny_dataset, tiny_config, tiny_avatar_path, tmp_path):
-    from safetensors.torch import load_file
-
     train_avatar(tiny_dataset, tmp_path / "a.safetensors", preset=tiny_config, lpips_weights=weights)
     with_it, without = load_file(tmp_path / "a.safetensors"), load_file(tiny_avatar_path)
     assert not torch.equal(with_it["face.features_dc"], without["face.features_dc"])
@@ -50,3 +48,13 @@ def test_bad_files(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     with pytest.raises(FileFormatError, match="features.0.weight"):
         load_lpips(tmp_path / "x.safetensors")
+
+
+def test_weights_of_half_length_and_of_another_shape(weights, tmp_path):
+    state, picture = load_file(weights), torch.rand(2, 3, 64, 64)
+    save_file({name: value.half() for name, value in state.items()}, tmp_path / "half.safetensors")
+    whole, half = (float(load_lpips(path)(*picture.split(1))) for path in (weights, tmp_path / "half.safetensors"))
+    assert half == pytest.approx(whole, rel=1e-2)
+    save_file({**state, "lin0.model.1.weight": torch.rand(1, 7, 1, 1)}, tmp_path / "wrong.safetensors")
+    with pytest.raises(FileFormatError, match="train without LPIPS"):
+        load_lpips(tmp_path / "wrong.safetensors")
