@@ -101,8 +101,8 @@ def video(mtov: MToV, motion: LandmarkTrack, scene: Scene, settings: VideoSettin
         raise TalkingHeadsError("A video that is pasted back must begin with the motion", f"start {chosen.start}",
                                 "Start at 0, or take the crops (paste off)")
     placed = scene.placed(motion.resampled(mtov.config.fps))
-    crops = talk(mtov, placed, scene.identity, chosen, pose_frames=scene.pose_crops(), pose_landmarks=scene.landmarks,
-                 report=report)
+    crops = talk(mtov, placed, scene.identity, chosen, pose_frames=scene.pose_crops(len(placed)),
+                 pose_landmarks=scene.pose_landmarks(len(placed)), report=report)
     return scene.pasted(crops, len(placed) if chosen.stop is None else chosen.stop, feather) if paste else crops
 
 

@@ -62,9 +62,17 @@ class Scene:
             return self._cropped(onto_portrait(motion, self.source, canonical=self.canonical))
         return self._cropped(onto_pose(motion, self.track, fps=motion.fps))
 
-    def pose_crops(self) -> Iterator[np.ndarray] | None:
-        """The film's frames, cut out, uint8 [S, S, 3]; None: a portrait."""
-        return None if self.opened is None else self.crop.crops(self.opened(0))
+    def pose_crops(self, count: int) -> Iterator[np.ndarray] | None:
+        """The film's frames to and fro, `count` of them, cut out, uint8 [S, S, 3]; None: a portrait. Holds few at a time."""
+        if self.opened is None:
+            return None
+        order = pose_frames(len(self.source), count).tolist()
+        return (self.crop.crop(frame, row) for row, frame in zip(order, pose_walk(self.opened, len(self.source), count)))
+
+    def pose_landmarks(self, count: int) -> LandmarkTrack:
+        """`landmarks` of those frames; of a portrait its one row."""
+        landmarks = self.landmarks
+        return landmarks if self.opened is None else landmarks.with_data(landmarks.points[pose_frames(len(landmarks), count)])
 
     def pasted(self, crops: Iterator[np.ndarray], count: int, feather: float = FEATHER) -> Iterator[np.ndarray]:
         """Crops back into the whole pictures, uint8 [H, W, 3]; what lies outside the square stays to the bit.

@@ -1,6 +1,7 @@
 """From a portrait or a film to a talking one: scenes, and the whole way to an mp4. MToV's networks are tiny and know nothing."""
 from __future__ import annotations
 
+import weakref
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +16,7 @@ from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.video import probe, read_frames
 from talking_heads.moditalker_core import scenes
 from talking_heads.moditalker_core.checkpoints import load_atom
+from talking_heads.moditalker_core.mtov import conditions
 from talking_heads.moditalker_core.mtov.generation import VideoSettings
 from talking_heads.moditalker_core.pipeline import speak, speak_video, video
 from talking_heads.moditalker_core.scenes import film_scene, portrait_scene
@@ -62,7 +64,7 @@ def test_a_portraits_own_face_lies_on_its_crop():
     assert float((at_rest.points[0, :, :2] - scene.landmarks.points[0, :, :2]).abs().max()) < 0.01
     found = portrait_landmarks(scene.crop.crop(portrait()).repeat(8, 0).repeat(8, 1)).points / 8
     assert np.abs(found - scene.landmarks.points[0, :, :2].numpy()).mean() < 1.5
-    assert scene.identity.shape == (S, S, 3) and scene.pose_crops() is None
+    assert scene.identity.shape == (S, S, 3) and scene.pose_crops(2) is None and len(scene.pose_landmarks(2)) == 1
 
 
 def test_a_square_of_the_weights_margin():
@@ -146,7 +148,7 @@ def test_a_films_own_motion_comes_back_to_its_crop(driven):
     _, scene = driven
     placed = scene.placed(canonical_landmarks(scene.track))
     assert float((placed.points - scene.landmarks.points)[..., :2].abs().max()) < 0.05
-    assert len(scene.landmarks) == len(list(scene.pose_crops())) == 30
+    assert len(scene.landmarks) == len(list(scene.pose_crops(30))) == 30
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -161,6 +163,22 @@ def test_a_film_is_driven_beyond_its_end(tiny_film, driven, follow):
         source = film[i if i < 30 else 58 - i]
         assert np.array_equal(frame[:2], source[:2]) and np.array_equal(frame[:, :2], source[:, :2])
         assert not np.array_equal(frame, source)
+
+
+def test_a_film_that_is_too_short_is_not_held_in_memory(driven, monkeypatch):
+    alive, most, real = set(), [0], conditions.pose_picture
+
+    def counted(*args):
+        picture = real(*args)
+        alive.add(id(picture))
+        weakref.finalize(picture, alive.discard, id(picture))
+        most[0] = max(most[0], len(alive))
+        return picture
+
+    monkeypatch.setattr(conditions, "pose_picture", counted)
+    mtov, scene = driven
+    assert len(list(video(mtov, motion(scene, 70), scene, FAST, paste=False))) == 70
+    assert mtov.config.frames <= most[0] <= 2 * mtov.config.frames < 30, "of the film's 30"
 
 
 def test_another_portrait_gives_a_film_its_looks(driven):
