@@ -1,4 +1,4 @@
-"""`talking-heads`: demo | run | motion | capture | dataset | train | import | doctor.
+"""`talking-heads`: demo | run | motion | video | capture | dataset | train | import | doctor.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
@@ -37,9 +37,10 @@ def parser() -> argparse.ArgumentParser:
 
     _capture_options(commands.add_parser("capture", parents=[common], help="a film of a person talking to a data set folder"))
 
-    from . import atom_jobs, dataset_jobs, import_jobs, motion_jobs, mtov_jobs
+    from . import atom_jobs, dataset_jobs, import_jobs, motion_jobs, mtov_jobs, video_jobs
 
     motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
+    video_jobs.add_options(commands.add_parser("video", parents=[common], help="speech and a picture or film to a talking film"))
     dataset_jobs.add_options(commands.add_parser("dataset", help="make what models learn from"), common)
 
     train = commands.add_parser("train", help="train a model")
@@ -141,6 +142,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .motion_jobs import make_motion
 
         return make_motion(options)
+    if options.command == "video":
+        from .video_jobs import make_video
+
+        return make_video(options)
     if options.command == "dataset":
         from .dataset_jobs import motion_dataset
 

@@ -72,10 +72,17 @@ def _check_names(out: Path, given: list[str]) -> None:
     """
     if out.suffix not in (LANDMARKS, ".mp4"):
         raise TalkingHeadsError("The motion must be written to a .safetensors or .mp4 file", f"{out.name}", "Choose another name")
-    written = {file.resolve() for file in (out, out.with_suffix(LANDMARKS))}
-    for name in given:
-        if Path(name).resolve() in written:
-            raise TalkingHeadsError("What is written must not replace what is read", f"{out.name} would replace {name}",
+    check_unreplaced([out, out.with_suffix(LANDMARKS)], given)
+
+
+def check_unreplaced(written: list[Path], read: list[str]) -> None:
+    """Raises:
+        TalkingHeadsError: a file that is written is one of those that are read.
+    """
+    files = {file.resolve() for file in written}
+    for name in read:
+        if Path(name).resolve() in files:
+            raise TalkingHeadsError("What is written must not replace what is read", f"{written[0].name} would replace {name}",
                                     "Choose another name")
 
 
@@ -87,8 +94,15 @@ def _portrait(path: str) -> Any:
     """
     from ..media_core.motion import LandmarkTrack
 
-    if path.lower().endswith(LANDMARKS):
-        return LandmarkTrack.load(path)
+    return LandmarkTrack.load(path) if path.lower().endswith(LANDMARKS) else read_picture(path)
+
+
+def read_picture(path: str) -> Any:
+    """uint8 [H, W, 3] of a picture, upright.
+
+    Raises:
+        TalkingHeadsError: absent, or no picture.
+    """
     import numpy as np
     from PIL import Image, ImageOps, UnidentifiedImageError
 

@@ -1,6 +1,8 @@
 """What MToV is shown: pictures of any kind and size, discs, pose pictures without a mouth."""
 from __future__ import annotations
 
+import warnings
+
 import cv2
 import numpy as np
 import pytest
@@ -37,6 +39,21 @@ def test_grey_alpha_and_floats_become_rgb():
     over_black = co.rgb_picture(np.concatenate([rgb, alpha], 2))
     assert not over_black[:, :10].any() and np.array_equal(over_black[:, 20:], rgb[:, 20:])
     assert np.array_equal(over_black[:, 10:20], np.rint(rgb[:, 10:20] * np.float32(0.2)))
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 1), (20, 30, 3), (20, 30, 4)])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_pictures_that_cannot_be_written_to(shape, kind):
+    """As Pillow gives them: no warning, and what comes out can be written to without harm to what came in."""
+    picture = np.zeros(shape, kind)
+    picture.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = co.portrait_picture(picture)
+        co.rgb_picture(picture)[:] = 1
+        co.portrait_picture(picture, 16), co.pose_picture(picture, 10, 16)
+    shown += 1
+    assert shown.shape == (3, 20, 30) and not picture.any()
 
 
 @pytest.mark.parametrize("bad", [np.zeros((20, 20, 2), np.uint8), np.zeros((20, 20, 3), np.int64), np.zeros((8, 20, 3), np.uint8),
