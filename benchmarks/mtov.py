@@ -4,8 +4,8 @@
 
 Two ways to drive: "pose film", the truth's own head movement with its lower face hidden, and "portrait", one picture for a head
 that keeps still in the truth too, so that the picture itself is a fair rival. The picture is the film's first frame. Landmarks
-are exact, in "AToM" they are generated from the sound. Writes benchmarks/results/mtov.md, mtov_sheet.png and mtov_closing.png.
-Needs espeak-ng.
+are exact, but those "from the sound" are AToM's. "Anchored": see VideoSettings. Writes benchmarks/results/mtov.md,
+mtov_sheet.png and mtov_closing.png. Needs espeak-ng.
 """
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ from talking_heads.moditalker_core.pipeline import speak
 
 PUBLISHED = VideoSettings(sampler="ddim", calls=25, ratio=0.25, eta=1.0)  # the last 25 of 100 steps
 FAST = tuple((name, calls) for name in ("dpm++", "unipc", "ddim0") for calls in (1, 4, 6, 10))
+ANCHORED = VideoSettings(anchored=True)
 SAMPLED = 50  # frames of a film that the samplers are compared on
 LIP_WIDTH = 1 / 16  # of the picture, around the lips: the mouth's region, beyond which lips shall change nothing
 WANTED = {"gain in the mouth, all frames, dB": (">=", 2.0), "gain in the mouth, mean of frames, dB": (">=", 2.0),
@@ -59,14 +60,16 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     started, mtov = time.perf_counter(), load_mtov(args.weights)
     people = PEOPLE[:1] if args.quick else PEOPLE
-    shown, modes, ends = [], {"pose film": [], "portrait": []}, []
+    shown, modes, ends = [], {"pose film": [], "portrait": [], "portrait, anchored": []}, {"portrait": [], "anchored": []}
     for one in people:
-        films = {mode: filmed(mtov.config, *one, args.seconds, still=mode == "portrait") for mode in modes}
-        videos = {mode: driven(mtov, film, mode) for mode, film in films.items()}
+        moving, still = (filmed(mtov.config, *one, args.seconds, still=flag) for flag in (False, True))
+        films = {mode: moving if mode == "pose film" else still for mode in modes}
+        videos = {mode: driven(mtov, film, mode, ANCHORED if "anchored" in mode else None) for mode, film in films.items()}
         for mode, film in films.items():
             modes[mode].append(figures(mtov, film, videos[mode]))
         shown.append([(mode, film, videos[mode]) for mode, film in films.items()])
-        ends.append(end_to_end(mtov, films["portrait"]))
+        for mode, settings in zip(ends, (None, ANCHORED)):
+            ends[mode].append(end_to_end(mtov, still, settings))
         print(f"{time.perf_counter() - started:.0f} s: person {one[0]}", file=sys.stderr, flush=True)
     samplers = sampled(mtov, [row[0][1] for row in shown[:2]], args.quick)
     leaks, pictures = zip(*(leakage(mtov, one) for one in people))
@@ -95,9 +98,9 @@ def arguments() -> argparse.Namespace:
 def driven(mtov: MToV, film: Film, mode: str, settings: VideoSettings | None = None, *,
            motion: LandmarkTrack | None = None) -> np.ndarray:  # uint8 [T, S, S, 3]
     """A film's person with its own landmarks, or others in its pixels; the identity is its first frame."""
-    poses = {"pose_frames": iter(film.frames), "pose_landmarks": film.motion} if mode == "pose film" else {}
+    poses = {"pose_frames": iter(film.frames)} if mode == "pose film" else {}
     motion = film.motion if motion is None else motion
-    return np.stack(list(talk(mtov, motion, film.frames[0], settings or VideoSettings(), **poses)))
+    return np.stack(list(talk(mtov, motion, film.frames[0], settings or VideoSettings(), pose_landmarks=film.motion, **poses)))
 
 
 def figures(mtov: MToV, film: Film, made: np.ndarray) -> dict[str, float]:
@@ -130,10 +133,10 @@ def constant(mtov: MToV, film: Film) -> float:
     return drift(made, np.zeros_like(made), config)
 
 
-def end_to_end(mtov: MToV, film: Film) -> dict[str, float]:
+def end_to_end(mtov: MToV, film: Film, settings: VideoSettings | None) -> dict[str, float]:
     """From the sound: AToM's landmarks, placed on the portrait."""
     motion = film.scene.placed(speak(load_atom(), film.sound, film.scene.canonical))
-    made = driven(mtov, film, "portrait", motion=motion)
+    made = driven(mtov, film, "portrait", settings, motion=motion)
     truth, wanted = fed(film.motion.points), fed(motion.points)
     still = np.repeat(film.frames[:1], len(made), axis=0)
     seen, key = metered(film, made, motion.points), "mouth PSNR of all frames, dB"
@@ -220,7 +223,7 @@ def means(groups: dict[str, list[dict[str, float]]]) -> list[str]:
                  [[n, *(verdict(n, mean(rows, n)) for rows in groups.values()), bound(n)] for n in names])
 
 
-def report(args: argparse.Namespace, mtov: MToV, modes: dict, ends: list, samplers: dict, leaks: Sequence[dict],
+def report(args: argparse.Namespace, mtov: MToV, modes: dict, ends: dict, samplers: dict, leaks: Sequence[dict],
            seconds: float) -> str:
     config, quick = mtov.config, " --quick" if args.quick else ""
     count = len(leaks)
@@ -238,7 +241,7 @@ def report(args: argparse.Namespace, mtov: MToV, modes: dict, ends: list, sample
               f"Pose film and portrait show a mouth wide open. The mouth's region is the box around both pairs of lips, wider by "
               f"{LIP_WIDTH:g} of the picture. Openness: where the picture lies between the rendered truths, 0 shut, 1 open.", "",
               *means({"pose film": list(leaks)})]
-    lines += ["## From the sound", "", "AToM's demo weights make the landmarks; portrait mode.", "", *means({"portrait": ends})]
+    lines += ["## From the sound", "", "AToM's demo weights make the landmarks; portrait mode.", "", *means(ends)]
     names = list(next(iter(samplers.values())))
     lines += [f"## Samplers, the first {min(SAMPLED, round(25 * args.seconds))} frames of "
               f"{'one pose film' if args.quick else 'two pose films'}", "",

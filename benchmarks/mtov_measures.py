@@ -10,9 +10,9 @@ from talking_heads.moditalker_core.mtov.generation import clip_plan, to_uint8
 from talking_heads.moditalker_core.mtov.model import MToV, MToVConfig
 
 _EDGE = 32  # px repeated around a crop before it is tracked: the tracker looks for heads with something around them
-_REACH = (20, 4, 40)  # px of a 128 px crop: the meter's box to each side of the nose's base, from and to below it
+_REACH = (0.42, 0.08, 0.85)  # of the eyes' distance: the meter's box to each side of the nose's base, from and to below it
 _RIDGE = 3.0
-_CELLS = (18, 20)  # the meter's resolution
+_CELLS, _PARTS = (18, 20), 6  # the meter's resolution; pieces of a film, each judged by a map fitted on all others
 
 
 def autoencoded(mtov: MToV, frames: np.ndarray) -> np.ndarray:
@@ -68,8 +68,8 @@ def agreement(seen: np.ndarray, wanted: torch.Tensor) -> float:
 
 
 def metered(film: Film, frames: np.ndarray, points: torch.Tensor | None = None) -> np.ndarray:  # -> float [T]
-    """Lip aperture without any tracker: a ridge map from the pixels below the nose, fitted on one half of the truth's frames and
-    used on the other half's frames. The box hangs on the nose's base, which the lips do not move.
+    """Lip aperture without any tracker: a ridge map from the pixels below the nose, fitted on the truth's other frames. The box
+    hangs on the nose's base and the eyes' corners, which the lips do not move.
 
     Args:
         frames: of the same length as the film, the truth itself or what was made.
@@ -77,10 +77,10 @@ def metered(film: Film, frames: np.ndarray, points: torch.Tensor | None = None) 
     """
     boxes, seen = (below_nose(f, p) for f, p in ((film.frames, film.motion.points),
                                                  (frames, film.motion.points if points is None else points)))
-    opening, half = fed(film.motion.points).numpy(), np.arange(len(frames)) * 2 // len(frames)
+    opening, piece = fed(film.motion.points).numpy(), np.arange(len(frames)) * _PARTS // len(frames)
     out = np.empty(len(frames))
-    for part in (0, 1):
-        known, asked = half != part, half == part
+    for part in range(_PARTS):
+        known, asked = piece != part, piece == part
         mean, offset = boxes[known].mean(0), opening[known].mean()
         x = boxes[known] - mean
         weights = x.T @ np.linalg.solve(x @ x.T + _RIDGE * np.eye(len(x)), opening[known] - offset)
@@ -89,14 +89,14 @@ def metered(film: Film, frames: np.ndarray, points: torch.Tensor | None = None) 
 
 
 def below_nose(frames: np.ndarray, points: torch.Tensor) -> np.ndarray:  # -> float32 [T, cells * 3] 0..1
-    """The pixels of the meter's box, bilinear."""
-    size = frames.shape[1]
-    side, top, bottom = (value * size / 128 for value in _REACH)
-    y, x = np.meshgrid(np.linspace(top, bottom, _CELLS[0]), np.linspace(-side, side, _CELLS[1]), indexing="ij")
-    nose = points[:, 33, :2].numpy()
-    grid = np.stack([x + nose[:, 0, None, None], y + nose[:, 1, None, None]], -1)
+    """The pixels of the meter's box, turned and scaled with the head, bilinear."""
+    flat = points[..., :2].numpy()
+    across = flat[:, 45] - flat[:, 36]  # [T, 2], from eye to eye
+    down = np.stack([-across[:, 1], across[:, 0]], 1)
+    y, x = np.meshgrid(np.linspace(*_REACH[1:], _CELLS[0]), np.linspace(-_REACH[0], _REACH[0], _CELLS[1]), indexing="ij")
+    place = flat[:, None, None, 33] + x[..., None] * across[:, None, None] + y[..., None] * down[:, None, None]
     pictures = torch.from_numpy(frames).movedim(-1, 1).float() / 255
-    grid = torch.from_numpy((2 * grid + 1) / size - 1).float()
+    grid = torch.from_numpy((2 * place + 1) / frames.shape[1] - 1).float()
     return torch.nn.functional.grid_sample(pictures, grid, align_corners=False, padding_mode="border").flatten(1).numpy()
 
 

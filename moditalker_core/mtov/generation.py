@@ -54,6 +54,8 @@ class VideoSettings:
     settle: float = 0.5         # 0..1, of the shared frames' difference: how much of it a clip begins with and gives up evenly
     batch: int = 1              # clips computed at once
     noise: str = "shared"       # every clip begins with one and the same noise, which keeps its looks; "own": each has its own
+    anchored: bool = False      # portrait only (ours): what the networks miss of it, shown its own landmarks, is added to every
+    # frame: a weak network then changes the picture instead of redrawing it. One clip more a video
     start: int = 0              # first frame of the motion that is made
     stop: int | None = None     # frame before which it ends; None: the motion's end
     previews: int = PREVIEWS    # a clip, shown by the report while it is sampled
@@ -76,7 +78,7 @@ class VideoSettings:
         check_sampling(full.sampler, full.calls, full.ratio, config.prediction, config.clip, full.eta)
         whole = (full.seed, full.overlap, full.batch, full.start, full.stop, full.previews)
         if (any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS or full.batch < 1
-                or full.noise not in NOISES or full.previews < 0 or not 0 <= full.settle <= 1):
+                or full.noise not in NOISES or full.previews < 0 or type(full.anchored) is not bool or not 0 <= full.settle <= 1):
             raise TalkingHeadsError("A video needs as whole numbers a seed of 0 to 2^64 - 1, overlap, batch >= 1, start, stop, "
                                     f"previews >= 0, settle 0..1, and noise {' or '.join(NOISES)}", f"{full}",
                                     "Correct these settings")
@@ -130,13 +132,17 @@ def talk(mtov: MToV, motion: LandmarkTrack, portrait: Any, settings: VideoSettin
         _check_size(motion, tuple(picture.shape[:2]), "portrait")
         if pose_landmarks is not None:
             _check_size(pose_landmarks, tuple(picture.shape[:2]), "portrait")
+        elif chosen.anchored:
+            raise TalkingHeadsError("A video that is anchored needs the portrait's own landmarks", "none",
+                                    "Give them as pose_landmarks, or leave the anchor out")
         poses = None
     else:
         poses = _pose_film(pose_frames, motion, motion if pose_landmarks is None else pose_landmarks, mtov.config.size)
     points = motion.points if pose_landmarks is None else pose_landmarks.points[:1]
     row = int(hidden_row(points).median())
     groups = _groups(len(motion), mtov.config, chosen)
-    return _Job(mtov, motion, picture, row, poses, chosen, groups, report).frames()
+    own = points[:1] if chosen.anchored and poses is None else None
+    return _Job(mtov, motion, picture, row, poses, chosen, groups, report, own).frames()
 
 
 def _pose_film(frames: Iterable[np.ndarray], motion: LandmarkTrack, track: LandmarkTrack, size: int) -> Iterator[Tensor]:
@@ -184,15 +190,17 @@ class _Job:
         row: the portrait's first hidden row, px.
         poses: uint8 [3, S, S] for each frame of the motion, None: the portrait itself.
         groups: of clips, in order.
+        own: [1, 68, 2+] px, the portrait's landmarks, to anchor the video at; None: it is not.
     """
 
     def __init__(self, mtov: MToV, motion: LandmarkTrack, picture: np.ndarray, row: int, poses: Iterator[Tensor] | None,
-                 settings: VideoSettings, groups: list[list[tuple[int, Clip]]], report: Report):
+                 settings: VideoSettings, groups: list[list[tuple[int, Clip]]], report: Report, own: Tensor | None = None):
         self.mtov, self.motion, self.settings, self.groups, self.report = mtov, motion, settings, groups, report
         self.picture, self.row = picture, row
         self.poses = None if poses is None else Rolling(poses, len(motion))
         self.clips, self.done = sum(map(len, groups)), 0  # all of them, and those that are finished
         self.still: tuple[Tensor, Tensor | None] | None = None  # latents that never change, once they are known
+        self.own, self.missed = own, None  # what is added to every clip, [T, 3, S, S], once it is known
 
     def frames(self) -> Iterator[np.ndarray]:
         """uint8 [S, S, 3], one after another."""
@@ -215,17 +223,27 @@ class _Job:
     @torch.inference_mode()
     def _made(self, group: list[tuple[int, Clip]]) -> Tensor:  # -> float32 [B, T, 3, S, S] -1..1, on the CPU
         self._tell(0, "encode")
-        landmarks, pose, identity = self._conditions([clip for _, clip in group])
+        drawn = self._drawn(self.motion.points, [clip for _, clip in group])
+        landmarks, pose, identity = self._conditions(drawn, [clip for _, clip in group])
+        if self.own is not None and self.missed is None:
+            self.missed = self._missing(pose[:1], identity)
         latents = self._sampled(group, landmarks, pose, identity)
         self._check(latents, f"latents of frames {group[0][1].start} to {group[-1][1].stop - 1}")
         self._tell(len(group), "decode")
         videos = self.mtov.rgb.decode(latents.to(self.mtov.dtype)).float().transpose(1, 2).cpu()
+        videos = videos if self.missed is None else (videos + self.missed).clamp(-1, 1)
         self._check(videos, f"pictures of frames {group[0][1].start} to {group[-1][1].stop - 1}")
         self.done += len(group)
         self._tell(0, "done", to_uint8(videos[-1, -1:])[0])
         return videos
 
-    def _conditions(self, clips: list[Clip]) -> tuple[Tensor, Tensor, Tensor]:  # [B, 4, L], [B, 4, L], [1, 4, L]
+    def _drawn(self, points: Tensor, clips: list[Clip]) -> Tensor:  # [n, 68, 2+] px -> [B, 3, T, S, S]
+        """The clips' landmarks; the last stay."""
+        size, last = tuple(self.motion.image_size), len(points) - 1
+        return torch.stack([raster_clip(points[torch.arange(c.start, c.stop).clamp(max=last)], size, self.mtov.config.raster)
+                            for c in clips])
+
+    def _conditions(self, drawn: Tensor, clips: list[Clip]) -> tuple[Tensor, Tensor, Tensor]:  # [B, 4, L] twice, [1, 4, L]
         mtov, config = self.mtov, self.mtov.config
         put = lambda clip: clip.to(mtov.device, mtov.dtype)
         if self.still is None:
@@ -235,16 +253,22 @@ class _Job:
             self.still = encoded[0], (encoded[1] if self.poses is None else None)
             self._check(encoded[0], "latent of the portrait")
         identity, pose = self.still
-        points, size = self.motion.points, tuple(self.motion.image_size)
-        last = len(points) - 1
-        drawn = [raster_clip(points[torch.arange(c.start, c.stop).clamp(max=last)], size, config.raster) for c in clips]
-        landmarks = mtov.landmarks.encode(put(torch.stack(drawn)))
+        landmarks = mtov.landmarks.encode(put(drawn))
         if self.poses is not None:
             films = torch.stack([clip_of(self.poses.between(clip.start, clip.stop)) for clip in clips])
             pose = mtov.rgb.encode(put(films))
         return landmarks, pose.expand(len(clips), -1, -1), identity
 
-    def _sampled(self, group: list[tuple[int, Clip]], landmarks: Tensor, pose: Tensor, identity: Tensor) -> Tensor:
+    def _missing(self, pose: Tensor, identity: Tensor) -> Tensor:  # -> float32 [T, 3, S, S], on the CPU
+        """What the portrait has and the networks do not draw when they are shown its own landmarks."""
+        mtov, clip = self.mtov, Clip(0, self.mtov.config.frames, 0, 0)
+        landmarks = mtov.landmarks.encode(self._drawn(self.own, [clip]).to(mtov.device, mtov.dtype))
+        latents = self._sampled([(0, clip)], landmarks, pose, identity, told=False)
+        drawn = mtov.rgb.decode(latents.to(mtov.dtype)).float()[0].transpose(0, 1).cpu()
+        return clip_of([portrait_picture(self.picture, mtov.config.size)]).transpose(0, 1) - drawn
+
+    def _sampled(self, group: list[tuple[int, Clip]], landmarks: Tensor, pose: Tensor, identity: Tensor,
+                 told: bool = True) -> Tensor:
         mtov, chosen, config = self.mtov, self.settings, self.mtov.config
         scheduler = make_scheduler(chosen.sampler, chosen.calls, chosen.ratio, config.prediction, config.clip, chosen.eta)
 
@@ -257,7 +281,10 @@ class _Job:
             return mtov.denoiser(x.to(mtov.dtype), times, landmarks, pose, identity).float()
 
         def watch(k: int, x0: Tensor) -> None:
-            self._tell((k + 1) * len(group) / chosen.calls, "sample", self._preview(k, x0))
+            if told:
+                self._tell((k + 1) * len(group) / chosen.calls, "sample", self._preview(k, x0))
+            else:
+                self._tell(0, "anchor")
 
         start = noised_start(identity.float(), chosen.ratio, draw(0))
         return sample(predict, start, draw, scheduler, watch=watch)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -230,6 +231,31 @@ def test_lips_move_the_video(mtov):
 @pytest.mark.parametrize("size", [(48, 48), (100, 60), (60, 100), (700, 700)])
 def test_pictures_of_any_size(mtov, size):
     assert made(mtov, face(2, size), picture(size)).shape == (2, S, S, 3)
+
+
+@pytest.mark.parametrize("noise", ["shared", "own"])
+def test_an_anchored_video_of_the_portraits_own_landmarks_is_the_portrait(mtov, noise):
+    """Whatever the networks draw; other landmarks change it by what they change in the networks' own picture."""
+    shown, own = picture((S, S)), face(1, (S, S))
+    still = made(mtov, own.selected([0] * T), shown, VideoSettings(anchored=True, noise=noise), pose_landmarks=own)
+    assert np.array_equal(still, np.repeat(shown[None], T, 0))
+    motion = face(13, (S, S))
+    held = made(mtov, own.selected([0] * T), shown, VideoSettings(noise=noise), pose_landmarks=own).astype(int)
+    for batch in (1, 2):
+        settings = VideoSettings(anchored=True, batch=batch, noise=noise)
+        whole = made(mtov, motion, shown, settings, pose_landmarks=own)
+        plain = made(mtov, motion, shown, replace(settings, anchored=False), pose_landmarks=own)
+        assert np.array_equal(whole[5:9], made(mtov, motion, shown, replace(settings, start=5, stop=9), pose_landmarks=own))
+        wanted = (plain[:T - 2].astype(int) + shown - held[:T - 2]).clip(0, 255)
+        assert np.abs(whole[:T - 2].astype(int) - wanted).max() <= 2
+
+
+def test_an_anchor_needs_the_portraits_landmarks_and_leaves_pose_films_alone(mtov):
+    with pytest.raises(TalkingHeadsError, match="anchored.*own landmarks.*pose_landmarks"):
+        talk(mtov, face(3), picture(), VideoSettings(anchored=True))
+    options = lambda: {"pose_frames": film(9), "pose_landmarks": face(9)}
+    plain, anchored = (made(mtov, face(9), picture(), VideoSettings(anchored=flag), **options()) for flag in (False, True))
+    assert np.array_equal(plain, anchored)
 
 
 # ---------------------------------------------------------------------------------------------- progress and cancelling
