@@ -22,8 +22,10 @@ def optimizer_tensors(optimizer: Optional[torch.optim.Optimizer]) -> dict[str, T
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Puts back what `optimizer_tensors` gave. The moments go to their parameters' device; step counters stay where `tensors`
-    lie, which should be the CPU: on a card, reading them would stop every step. Moments are laid out in memory as their parameters are (files hold plain
-    rows): fused optimisers walk through both side by side."""
+    lie, which should be the CPU: on a card, reading them would stop every step.
+
+    Moments are laid out in memory as their parameters are (files hold plain rows): fused optimisers walk through both side by
+    side."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, key = name.split(".", 1)
