@@ -54,8 +54,8 @@ class VideoSettings:
     settle: float = 0.5         # 0..1, of the shared frames' difference: how much of it a clip begins with and gives up evenly
     batch: int = 1              # clips computed at once
     noise: str = "shared"       # every clip begins with one and the same noise, which keeps its looks; "own": each has its own
-    anchored: bool = False      # portrait only (ours): what the networks miss of it, shown its own landmarks, is added to every
-    # frame: a weak network then changes the picture instead of redrawing it. One clip more a video
+    anchored: bool | None = None  # portrait with its own landmarks only (ours): what the networks miss of it, shown those, is
+    # added to every frame: a weak network then changes the picture instead of redrawing it. One clip more a video
     start: int = 0              # first frame of the motion that is made
     stop: int | None = None     # frame before which it ends; None: the motion's end
     previews: int = PREVIEWS    # a clip, shown by the report while it is sampled
@@ -74,6 +74,7 @@ class VideoSettings:
         full = replace(self, sampler=sampler, ratio=ratio, eta=config.eta if self.eta is None else self.eta,
                        calls=min(usual, max(1, round(STEPS * ratio))) if self.calls is None else self.calls,
                        overlap=config.overlap if self.overlap is None else self.overlap,
+                       anchored=config.anchored if self.anchored is None else self.anchored,
                        stop=frames if self.stop is None else self.stop)
         check_sampling(full.sampler, full.calls, full.ratio, config.prediction, config.clip, full.eta)
         whole = (full.seed, full.overlap, full.batch, full.start, full.stop, full.previews)
@@ -132,7 +133,7 @@ def talk(mtov: MToV, motion: LandmarkTrack, portrait: Any, settings: VideoSettin
         _check_size(motion, tuple(picture.shape[:2]), "portrait")
         if pose_landmarks is not None:
             _check_size(pose_landmarks, tuple(picture.shape[:2]), "portrait")
-        elif chosen.anchored:
+        elif settings.anchored:
             raise TalkingHeadsError("A video that is anchored needs the portrait's own landmarks", "none",
                                     "Give them as pose_landmarks, or leave the anchor out")
         poses = None
@@ -141,7 +142,7 @@ def talk(mtov: MToV, motion: LandmarkTrack, portrait: Any, settings: VideoSettin
     points = motion.points if pose_landmarks is None else pose_landmarks.points[:1]
     row = int(hidden_row(points).median())
     groups = _groups(len(motion), mtov.config, chosen)
-    own = points[:1] if chosen.anchored and poses is None else None
+    own = points[:1] if chosen.anchored and poses is None and pose_landmarks is not None else None
     return _Job(mtov, motion, picture, row, poses, chosen, groups, report, own).frames()
 
 

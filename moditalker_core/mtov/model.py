@@ -54,6 +54,7 @@ class MToVConfig:
     fps: float = FPS                # frames a second of the video
     licence: str = ""               # what may be done with the weights
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
+    anchored: bool = False          # portraits: what the networks miss of the picture is added back (ours, for weak networks)
 
     def __post_init__(self) -> None:
         check_sampling(self.sampler, self.calls, self.ratio, self.prediction, self.clip, self.eta)

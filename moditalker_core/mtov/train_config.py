@@ -20,7 +20,7 @@ from .model import RasterSettings
 STAGES = ("rgb", "gan", "landmarks", "diffusion")
 PRECISIONS, SCHEDULES, OPTIMIZERS = ("fp32", "bf16", "fp16"), ("constant", "cosine"), tuple(USUAL_BETAS)
 FREE = ("accumulation", "save_every", "val_every", "log_every", "loaders", "checkpointing", "clip", "sampler", "calls", "eta",
-        "overlap")  # do not change what is learnt, so they may change between a run and its continuation
+        "overlap", "anchored")  # do not change what is learnt, so they may change between a run and its continuation
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,13 @@ class TrainConfig:
     mirror: float = 0.0  # share of windows with left and right exchanged (ours)
     colour: float = 0.0  # largest change of a channel's brightness, as a share (ours)
     jitter: float = 0.0  # landmarks: largest shift of the rasters as a share of the side, and of their scale (ours)
-    clip: float | None = 1.0  # diffusion: kept in the file for sampling, as are the next five
+    clip: float | None = 1.0  # diffusion: kept in the file for sampling, as are the next six
     sampler: str = "ddim"
     calls: int = 25
     ratio: float = 0.25
     eta: float = 1.0
     overlap: int = 4
+    anchored: bool = False
     save_every: int = 2000  # steps between savings of the unfinished run
     val_every: int = 2000  # steps between looks at clips not trained on
     log_every: int = 10  # steps averaged in one line of the log
@@ -181,7 +182,7 @@ def _demo() -> dict[str, TrainConfig]:
                         still_steps=600, still_every=3, still_shift=0.0, freeze=False, lips=3.0)
     diffusion = replace(rgb, stage="diffusion", steps=1100, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, lips=4.0,
                         prediction="sample", times=(0, 250), first_share=0.4, pull=1.0, still=0.6, cache=1500, sampler="dpm++",
-                        calls=6, eta=0.0)
+                        calls=6, eta=0.0, anchored=True)
     return {"rgb": rgb, "gan": gan, "landmarks": landmarks, "diffusion": diffusion}
 
 

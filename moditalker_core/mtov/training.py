@@ -237,7 +237,7 @@ class _Trainer:
         config, given = self.config, self.given
         return MToVConfig(given.rgb.config, given.landmarks.config, config.denoiser, config.prediction, config.clip,
                           config.sampler, config.calls, config.ratio, config.eta, config.overlap, config.raster, config.reference,
-                          self.windows.margin, self.data.fps, licence, self.record())
+                          self.windows.margin, self.data.fps, licence, self.record(), config.anchored)
 
     def record(self) -> dict[str, Any]:
         """How the weights were made, for their file."""
