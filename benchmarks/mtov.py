@@ -45,7 +45,7 @@ from talking_heads.moditalker_core.pipeline import speak
 
 PUBLISHED = VideoSettings(sampler="ddim", calls=25, ratio=0.25, eta=1.0)  # the last 25 of 100 steps
 FAST = tuple((name, calls) for name in ("dpm++", "unipc", "ddim0") for calls in (1, 4, 6, 10))
-ANCHORED = VideoSettings(anchored=True)
+PLAIN, ANCHORED = VideoSettings(anchored=False), VideoSettings(anchored=True)
 SAMPLED = 50  # frames of a film that the samplers are compared on
 LIP_WIDTH = 1 / 16  # of the picture, around the lips: the mouth's region, beyond which lips shall change nothing
 WANTED = {"gain in the mouth, all frames, dB": (">=", 2.0), "gain in the mouth, mean of frames, dB": (">=", 2.0),
@@ -64,11 +64,11 @@ def main() -> None:
     for one in people:
         moving, still = (filmed(mtov.config, *one, args.seconds, still=flag) for flag in (False, True))
         films = {mode: moving if mode == "pose film" else still for mode in modes}
-        videos = {mode: driven(mtov, film, mode, ANCHORED if "anchored" in mode else None) for mode, film in films.items()}
+        videos = {mode: driven(mtov, film, mode, ANCHORED if "anchored" in mode else PLAIN) for mode, film in films.items()}
         for mode, film in films.items():
             modes[mode].append(figures(mtov, film, videos[mode]))
         shown.append([(mode, film, videos[mode]) for mode, film in films.items()])
-        for mode, settings in zip(ends, (None, ANCHORED)):
+        for mode, settings in zip(ends, (PLAIN, ANCHORED)):
             ends[mode].append(end_to_end(mtov, still, settings))
         print(f"{time.perf_counter() - started:.0f} s: person {one[0]}", file=sys.stderr, flush=True)
     samplers = sampled(mtov, [row[0][1] for row in shown[:2]], args.quick)
