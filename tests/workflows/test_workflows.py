@@ -198,6 +198,6 @@ def test_the_demo_files_are_shipped():
     assert avatar.is_file() and avatar.stat().st_size < 8_000_000
     assert (ROOT / "weights" / "demo_atom.safetensors").stat().st_size < 8_000_000
     mtov = ROOT / "weights" / "demo_mtov.safetensors"
-    assert not mtov.is_file() or mtov.stat().st_size < 15_000_000
+    assert mtov.stat().st_size < 8_000_000
     assert (ROOT / "demo" / "demo_portrait.jpg").stat().st_size < 60_000
     assert load_sound(ROOT / "demo" / "demo_speech.wav").duration > 2.0
