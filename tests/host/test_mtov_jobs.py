@@ -1,4 +1,4 @@
-"""`talking-heads train mtov`: stage after stage from the command line; it goes on where it was stopped, and says what is wrong."""
+"""`talking-heads train mtov`: stage after stage from the command line; it goes on where it was stopped, and says what is amiss."""
 from __future__ import annotations
 
 import csv
