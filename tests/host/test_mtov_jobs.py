@@ -1,4 +1,4 @@
-"""`talking-heads train mtov`: stage after stage from the command line; it goes on where it was stopped, and says what is amiss."""
+"""`talking-heads train mtov`: stage after stage from the command line; goes on where it was stopped; says what is amiss."""
 from __future__ import annotations
 
 import csv
