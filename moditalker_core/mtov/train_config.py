@@ -182,7 +182,7 @@ def _demo() -> dict[str, TrainConfig]:
                         still_steps=600, still_every=3, still_shift=0.0, freeze=False, lips=3.0)
     diffusion = replace(rgb, stage="diffusion", steps=1100, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, lips=4.0,
                         prediction="sample", times=(0, 250), first_share=0.4, pull=1.0, still=0.6, cache=1500, sampler="dpm++",
-                        calls=6, eta=0.0, anchored=True)
+                        calls=6, eta=0.0, overlap=8, anchored=True)
     return {"rgb": rgb, "gan": gan, "landmarks": landmarks, "diffusion": diffusion}
 
 
