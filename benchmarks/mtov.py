@@ -24,6 +24,7 @@ from mtov_films import OPEN, PEOPLE, SHUT, Film, drawn, filmed, mouths, posed
 from mtov_measures import (
     agreement,
     autoencoded,
+    borders,
     change,
     drift,
     fed,
@@ -65,8 +66,11 @@ def main() -> None:
         moving, still = (filmed(mtov.config, *one, args.seconds, still=flag) for flag in (False, True))
         films = {mode: moving if mode == "pose film" else still for mode in modes}
         videos = {mode: driven(mtov, film, mode, ANCHORED if "anchored" in mode else PLAIN) for mode, film in films.items()}
+        known = [bounds(mtov, film) for film in (moving, still)]
         for mode, film in films.items():
-            modes[mode].append(figures(mtov, film, videos[mode]))
+            modes[mode].append(figures(mtov, film, videos[mode], known[film is still]))
+        for mode, settings in zip(("portrait", "portrait, anchored"), (PLAIN, ANCHORED)):
+            modes[mode][-1]["colour of constant motion, 255ths"] = constant(mtov, still, settings)
         shown.append([(mode, film, videos[mode]) for mode, film in films.items()])
         for mode, settings in zip(ends, (PLAIN, ANCHORED)):
             ends[mode].append(end_to_end(mtov, still, settings))
@@ -103,33 +107,36 @@ def driven(mtov: MToV, film: Film, mode: str, settings: VideoSettings | None = N
     return np.stack(list(talk(mtov, motion, film.frames[0], settings or VideoSettings(), pose_landmarks=film.motion, **poses)))
 
 
-def figures(mtov: MToV, film: Film, made: np.ndarray) -> dict[str, float]:
-    """Everything measured on one video, beside the still portrait and what the autoencoder alone makes of the truth."""
+def bounds(mtov: MToV, film: Film) -> dict[str, float]:
+    """What can be known of a film before anything is made: the still portrait, what the autoencoder makes of the truth, and how
+    well lips can be measured on both."""
     still, coded = np.repeat(film.frames[:1], len(film.frames), axis=0), autoencoded(mtov, film.frames)
-    out = likeness(made, film)
-    for name, other in (("still portrait: ", still), ("autoencoder: ", coded)):
-        out |= likeness(other, film, name)
-    for what, name in (("of all frames", "all frames"), ("mean of frames", "mean of frames")):
-        key = next(k for k in out if k.startswith("mouth") and what in k)
-        out[f"gain in the mouth, {name}, dB"] = out[key] - out["still portrait: " + key]
     wanted = fed(film.motion.points)
-    out["lip aperture, tracked, against that fed"] = agreement(tracked(made), wanted)
-    out["the same tracked in the truth"] = agreement(tracked(film.frames), wanted)
-    out["the same tracked in the autoencoder's"] = agreement(tracked(coded), wanted)
-    for name, frames in (("lip aperture by a map of pixels, against that fed", made), ("the same of the truth", film.frames),
-                         ("the same of the autoencoder's", coded)):
-        out[name] = correlation(metered(film, frames), wanted)
-    out |= flicker(made, film, mtov.config)
-    out["colour against the first clip's, 255ths"] = drift(made, film.frames, mtov.config)
-    out["colour of constant motion, 255ths"] = constant(mtov, film)
-    return out
+    return {**likeness(still, film, "still portrait: "), **likeness(coded, film, "autoencoder: "),
+            "the same tracked in the truth": agreement(tracked(film.frames), wanted),
+            "the same tracked in the autoencoder's": agreement(tracked(coded), wanted),
+            "the same of the truth": correlation(metered(film, film.frames), wanted),
+            "the same of the autoencoder's": correlation(metered(film, coded), wanted)}
 
 
-def constant(mtov: MToV, film: Film) -> float:
-    """The same for one moment held for three clips."""
+def figures(mtov: MToV, film: Film, made: np.ndarray, known: dict[str, float]) -> dict[str, float]:
+    """Everything measured on one video, beside `bounds` of its film."""
+    near, wanted = likeness(made, film), fed(film.motion.points)
+    pick = lambda words: {name: value for name, value in known.items() if words in name}
+    gains = {f"gain in the mouth, {name.partition(' PSNR')[2].removeprefix(',').removeprefix(' of').strip()}":
+             value - known["still portrait: " + name] for name, value in near.items() if name.startswith("mouth")}
+    return {**near, **pick("still portrait"), **pick("autoencoder: "), **gains,
+            "lip aperture, tracked, against that fed": agreement(tracked(made), wanted), **pick("same tracked"),
+            "lip aperture by a map of pixels, against that fed": correlation(metered(film, made), wanted), **pick("same of"),
+            **flicker(made, film, mtov.config),
+            "colour against the first clip's, 255ths": drift(made, film.frames, mtov.config)}
+
+
+def constant(mtov: MToV, film: Film, settings: VideoSettings) -> float:
+    """By how much the mean colour of clips differs, of one moment held for three clips; 255ths."""
     config = mtov.config
     length = config.frames + 2 * (config.frames - config.overlap)
-    made = driven(mtov, film, "portrait", motion=film.motion.selected([0] * length))
+    made = driven(mtov, film, "portrait", settings, motion=film.motion.selected([0] * length))
     return drift(made, np.zeros_like(made), config)
 
 
@@ -216,11 +223,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def means(groups: dict[str, list[dict[str, float]]]) -> list[str]:
     """A row for each figure, a column for the mean of each group."""
-    names = list(next(iter(groups.values()))[0])
+    names = list(dict.fromkeys(name for rows in groups.values() for name in rows[0]))
     bound = lambda name: "{} {:g}".format(*WANTED[name]) if name in WANTED else ""
-    mean = lambda rows, name: float(np.mean([row[name] for row in rows if name in row]))
-    return table(["figure", *groups, "wanted"],
-                 [[n, *(verdict(n, mean(rows, n)) for rows in groups.values()), bound(n)] for n in names])
+
+    def cell(rows: list[dict[str, float]], name: str) -> str:
+        found = [row[name] for row in rows if name in row]
+        return verdict(name, float(np.mean(found))) if found else ""
+
+    return table(["figure", *groups, "wanted"], [[n, *(cell(rows, n) for rows in groups.values()), bound(n)] for n in names])
 
 
 def report(args: argparse.Namespace, mtov: MToV, modes: dict, ends: dict, samplers: dict, leaks: Sequence[dict],
@@ -236,7 +246,8 @@ def report(args: argparse.Namespace, mtov: MToV, modes: dict, ends: dict, sample
              "Means over people. PSNR \"of all frames\" is that of the mean error, \"mean of frames\" the mean of each frame's "
              "dB, which frames at rest rule, where the still portrait is nearly exact. With a pose film the head moves and the "
              "still portrait is no rival; in portrait mode it is. \"Autoencoder\" is the truth encoded and decoded: the bound of "
-             "what these weights can draw.", "", "## Nearness, lips, borders", "", *means(modes)]
+             f"what these weights can draw. Borders: the {100 * borders(round(25 * args.seconds), config).mean():.0f} % of steps "
+             "from frame to frame in which two clips are blended.", "", "## Nearness, lips, borders", "", *means(modes)]
     lines += ["## Only the lips change; open mouths are shut", "",
               f"Pose film and portrait show a mouth wide open. The mouth's region is the box around both pairs of lips, wider by "
               f"{LIP_WIDTH:g} of the picture. Openness: where the picture lies between the rendered truths, 0 shut, 1 open.", "",

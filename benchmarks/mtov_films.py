@@ -17,7 +17,8 @@ SIZE = 256  # px of the rendered film, as `talking-heads dataset motion --frames
 FACE = [CLASSES.index(name) for name in ("face", "mouth")]
 # identities below 1000 are never trained on; nor are these voices (atom/from_subject.py: VOICES), nor seeds beyond 7000 .. 7129
 PEOPLE = ((3, "en-us+f3", 880001), (7, "en-us+klatt3", 880002), (11, "en-us", 880003), (19, "en-us+klatt4", 880004))
-OPEN, SHUT = {"jaw": 10.0, "la": 10.0, "press": 0.0, "fv": 0.0}, {"jaw": 0.0, "la": 0.0, "press": 0.0, "fv": 0.0, "tongue": 0.0}
+# 8 px of 14: as wide as in one frame of twenty of speech
+OPEN, SHUT = {"jaw": 8.0, "la": 8.0, "press": 0.0, "fv": 0.0}, {"jaw": 0.0, "la": 0.0, "press": 0.0, "fv": 0.0, "tongue": 0.0}
 
 
 @dataclass(frozen=True)
