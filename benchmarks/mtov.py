@@ -1,6 +1,6 @@
 """How well MToV draws: unseen people say unseen sentences, judged against the synthetic subject's own film.
 
-    python benchmarks/mtov.py [--weights FILE] [--quick] [--seconds 4]
+    python benchmarks/mtov.py [--weights FILE] [--quick] [--seconds 3]
 
 Two ways to drive: "pose film", the truth's own head movement with its lower face hidden, and "portrait", one picture for a head
 that keeps still in the truth too, so that the picture itself is a fair rival. The picture is the film's first frame. Landmarks
@@ -90,12 +90,12 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=SHIPPED_MTOV)
-    parser.add_argument("--seconds", type=float, help="of each film; default 4, with --quick 2")
+    parser.add_argument("--seconds", type=float, help="of each film; default 3, with --quick 1.6")
     parser.add_argument("--quick", action="store_true", help="one person, few samplers")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="another folder than benchmarks/results")
     args = parser.parse_args()
-    args.seconds = args.seconds or (2.0 if args.quick else 4.0)
+    args.seconds = args.seconds or (1.6 if args.quick else 3.0)
     return args
 
 
