@@ -96,7 +96,8 @@ def test_a_stopped_training_goes_on(base, monkeypatch):
     assert "another seed" in failure(host.run({**nodes, "train": changed(TRAIN, seed=1)}))
     done.clear()
     ok(host.run(nodes))
-    assert min(done) >= before and models(base) == ["mine_rgb.safetensors"]
+    assert min(done, default=before) >= before, "a few last steps may pass between two events"
+    assert models(base) == ["mine_rgb.safetensors"]
 
 
 @pytest.mark.parametrize(("inputs", "words"), [
