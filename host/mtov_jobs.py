@@ -30,6 +30,7 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
     add("--stage", choices=STAGES, required=True)
     add("--rgb", metavar="FILE", help="the autoencoder of pictures that an earlier stage made")
     add("--landmarks", metavar="FILE", help="the autoencoder of landmarks that an earlier stage made")
+    add("--mtov", metavar="FILE", help="diffusion: go on from that whole MToV, with its autoencoders where none are named")
     add("--preset", default="demo", help="demo, standard or published (default: demo)")
     add("--steps", type=int, metavar="N", help="optimisation steps, as all that follows instead of the preset's")
     add("--batch", type=int, metavar="N", help="clips a step, over all processes")
@@ -39,6 +40,7 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
     add("--cache", type=int, metavar="N", help="diffusion: learn from N clips whose latents are computed once; 0: new ones")
     add("--loaders", type=int, metavar="N", help="threads that read clips meanwhile")
     add("--checkpointing", action="store_true", help="autoencoders: less memory, more time")
+    add("--decoder-only", action="store_true", help="rgb: learn to draw latents better, and leave what they mean")
     add("--save-every", type=int, metavar="N", help="steps between savings of the unfinished run")
     add("--val-every", type=int, metavar="N", help="steps between looks at held clips")
     add("--lpips", metavar="FILE", help="LPIPS weights (VGG16 or AlexNet), .safetensors (default: a loss that needs none)")
@@ -58,7 +60,7 @@ def train_mtov(options: argparse.Namespace) -> int:
 
     out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
     changes = {name: getattr(options, name) for name in _CHANGES if getattr(options, name) is not None}
-    changes |= {"checkpointing": True} if options.checkpointing else {}
+    changes |= {name: True for name in ("checkpointing", "decoder_only") if getattr(options, name)}
     config = replace(preset(options.preset, options.stage), **changes)
     team, device = training_team(options.device)
 
@@ -68,7 +70,7 @@ def train_mtov(options: argparse.Namespace) -> int:
     def work(report: Report) -> Any:
         return train(options.stage, options.dataset, out, config, rgb=options.rgb, landmarks=options.landmarks, seed=options.seed,
                      device=device, resume=options.resume, report=report, half=options.half, log_folder=options.log_dir,
-                     lpips=options.lpips, latents=options.latents, licence=options.licence, team=team)
+                     lpips=options.lpips, latents=options.latents, mtov=options.mtov, licence=options.licence, team=team)
 
     return run_job(work, show, lambda network: print(f"{out}\n{about(network)}"), silent=not team.main)
 

@@ -90,7 +90,12 @@ class Driver:
 
     def _step(self, lines: TrainingLog | None) -> None:
         run = self.run
-        figures = run.step()
+        try:
+            figures = run.step()
+        except TalkingHeadsError:  # refused before anything moved: what was learnt since the last saving is kept
+            if run.team.main:
+                run.save(self.state, self.identity)
+            raise
         try:
             if lines is not None:
                 lines.step(run.done, figures)

@@ -116,12 +116,21 @@ def portrait_scene(image: Any, config: MToVConfig, *, points: np.ndarray | None 
     if points is None:
         points = portrait_landmarks(picture, **which).points
     else:
+        _check_points(points)
         points = (np.asarray(points, np.float64)[..., :2] + 0.5) * (picture.shape[0] / whole.shape[0]) - 0.5
     crop = still_crop(points, picture.shape[:2], config.size, margin=config.margin)
     flat = torch.zeros(1, 68, 3)
     flat[0, :, :2] = torch.from_numpy(np.asarray(points, np.float32))
     source = LandmarkTrack(flat, config.fps, "pixels", tuple(picture.shape[:2]))
     return Scene(picture, crop.crop(picture), crop, source, canonical_portrait(points, picture.shape[:2]))
+
+
+def _check_points(points: Any) -> None:
+    given = np.asarray(points, np.float64)
+    if given.ndim != 2 or len(given) != 68 or given.shape[1] < 2 or not np.isfinite(given[:, :2]).all():
+        raise TalkingHeadsError("A portrait's landmarks must be 68 finite points, [68, 2] px",
+                                f"{list(given.shape)}, or NaN in them",
+                                "Give the points of one face, or none to have them found")
 
 
 def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = None, portrait: Any = None, follow: bool = False,

@@ -51,7 +51,7 @@ class VideoSettings:
     eta: float | None = None    # 0..1, share of fresh noise in "ddim"
     seed: int = 0
     overlap: int | None = None  # frames two clips share, 0..T / 2
-    settle: float = 0.5         # 0..1, of the shared frames' difference: how much of it a clip begins with and gives up evenly
+    settle: float = 1.0         # 0..1, of the shared frames' difference: how much of it a clip begins with and gives up evenly
     batch: int = 1              # clips computed at once
     noise: str = "shared"       # every clip begins with one and the same noise, which keeps its looks; "own": each has its own
     anchored: bool | None = None  # portrait with its own landmarks only (ours): what the networks miss of it, shown those, is
@@ -77,6 +77,7 @@ class VideoSettings:
                        anchored=config.anchored if self.anchored is None else self.anchored,
                        stop=frames if self.stop is None else self.stop)
         check_sampling(full.sampler, full.calls, full.ratio, config.prediction, config.clip, full.eta)
+        config.check_start(full.ratio)
         whole = (full.seed, full.overlap, full.batch, full.start, full.stop, full.previews)
         if (any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS or full.batch < 1
                 or full.noise not in NOISES or full.previews < 0 or type(full.anchored) is not bool or not 0 <= full.settle <= 1):

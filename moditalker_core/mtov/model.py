@@ -14,7 +14,7 @@ from ..rasters import RADIUS, SIZE
 from .autoencoder import VideoAutoencoder
 from .config import AutoencoderConfig, DenoiserConfig, Grid, check_residual, known
 from .denoiser import MToVDenoiser
-from .diffusion import CALLS, RATIO, check_sampling
+from .diffusion import CALLS, RATIO, STEPS, check_sampling
 
 MARGIN = 1.6  # side of the square face crop over the face's own size
 
@@ -55,9 +55,12 @@ class MToVConfig:
     licence: str = ""               # what may be done with the weights
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
     anchored: bool = False          # portraits: what the networks miss of the picture is added back (ours, for weak networks)
+    times: tuple[int, int] = (0, 1000)  # steps of noise that were learnt, from (included) and to (not): sampling begins within
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "times", tuple(self.times))
         check_sampling(self.sampler, self.calls, self.ratio, self.prediction, self.clip, self.eta)
+        self.check_start(self.ratio)
         check_residual(self.denoiser, self.prediction)
         rgb, landmarks = self.rgb, self.landmarks
         if rgb.grid != landmarks.grid or {rgb.embed_dim, landmarks.embed_dim} != {self.denoiser.channels}:
@@ -73,6 +76,17 @@ class MToVConfig:
             raise TalkingHeadsError(f"An MToV needs an overlap of 0 to {rgb.frames // 2} frames, a reference 'first' or 'any', "
                                     "and margin and fps above 0", f"{self.overlap}, {self.reference}, {self.margin}, "
                                     f"{self.fps}", "Correct them")
+
+    def check_start(self, ratio: float) -> None:
+        """Raises:
+            TalkingHeadsError: no two steps, or sampling would begin with more noise than the denoiser has learnt from.
+        """
+        if len(self.times) != 2 or any(type(t) is not int for t in self.times) or not 0 <= self.times[0] < self.times[1] <= STEPS:
+            raise TalkingHeadsError(f"An MToV's learnt steps must be two whole numbers in 0..{STEPS}, the first below the second",
+                                    f"{self.times}", "Correct them")
+        if round(STEPS * ratio) > self.times[1]:
+            raise TalkingHeadsError(f"These weights learnt to start from a noise ratio of {self.times[1] / STEPS:g} at most",
+                                    f"{ratio:g}", "Choose a smaller ratio, or weights that learnt more")
 
     @property
     def grid(self) -> Grid:

@@ -19,8 +19,8 @@ from .model import RasterSettings
 
 STAGES = ("rgb", "gan", "landmarks", "diffusion")
 PRECISIONS, SCHEDULES, OPTIMIZERS = ("fp32", "bf16", "fp16"), ("constant", "cosine"), tuple(USUAL_BETAS)
-FREE = ("accumulation", "save_every", "val_every", "log_every", "loaders", "checkpointing", "clip", "sampler", "calls", "eta",
-        "overlap", "anchored")  # do not change what is learnt, so they may change between a run and its continuation
+FREE = ("accumulation", "save_every", "val_every", "log_every", "loaders", "checkpointing", "clip", "sampler", "calls", "overlap",
+        "anchored")  # do not change what is learnt, so they may change between a run and its continuation
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class TrainConfig:
     precision: str = "fp32"  # of what is trained, one of PRECISIONS; bf16, fp16: autocast, fp16 with a scaled gradient
     encoding: str = "fp32"  # diffusion: of the frozen autoencoders, one of PRECISIONS
     checkpointing: bool = False  # autoencoders: compute the layers again for the gradient; less memory, more time
-    lively: int = 1  # autoencoders: a window is the one whose mouth moves most among so many (ours)
+    lively: int = 1  # a window is the one whose mouth moves most among so many (ours)
+    decoder_only: bool = False  # rgb: what a latent means stays, only its drawing is learnt (ours): denoisers of before still fit
     freeze: bool = True  # landmarks: the decoder's layers stay the pictures'; False: they learn too (ours)
     stills: int = 0  # rgb, landmarks: so many pictures stand for a clip in steps of stills (ours): clips at rest cost a T-th
     still_steps: int = 0  # rgb, landmarks: the first so many steps are of stills, with `stills`
@@ -180,9 +181,9 @@ def _demo() -> dict[str, TrainConfig]:
     gan = replace(rgb, stage="gan", steps=1000, lr=1e-4, betas=(0.5, 0.9), adversarial=0.1, matching=0.4, judges=32)
     landmarks = replace(rgb, stage="landmarks", steps=1500, warm_up=50, lr=1.5e-3, edges=0.0, coarse=0.0, jitter=0.05, stills=12,
                         still_steps=600, still_every=3, still_shift=0.0, freeze=False, lips=3.0)
-    diffusion = replace(rgb, stage="diffusion", steps=1100, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, lips=4.0,
-                        prediction="sample", times=(0, 250), first_share=0.4, pull=1.0, still=0.6, cache=1500, sampler="dpm++",
-                        calls=6, eta=0.0, overlap=8, anchored=True)
+    diffusion = replace(rgb, stage="diffusion", steps=1100, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, lips=16.0,
+                        prediction="sample", times=(0, 250), first_share=0.4, pull=1.0, still=0.6, lively=2, cache=8000,
+                        sampler="dpm++", calls=6, eta=0.0, overlap=4, anchored=True)
     return {"rgb": rgb, "gan": gan, "landmarks": landmarks, "diffusion": diffusion}
 
 

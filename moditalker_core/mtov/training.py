@@ -14,7 +14,7 @@ import copy
 import json
 import os
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -22,7 +22,6 @@ import torch
 from torch import nn
 
 from ...media_core.errors import TalkingHeadsError
-from ...media_core.lpips import LPIPS, load_lpips
 from ...media_core.memory import keep_freed_memory
 from ...media_core.progress import Report, silent
 from .. import driver
@@ -33,8 +32,9 @@ from .autoencoder import VideoAutoencoder
 from .dataset import PARTS, VideoWindows, WindowSettings, unchanged
 from .denoiser import MToVDenoiser
 from .discriminators import Judges
+from .given import Given
 from .latents import Encoder, Latents, Store
-from .model import MToV, MToVConfig, RasterSettings
+from .model import MToV, MToVConfig
 from .objectives import Adversarial, Denoising, Objective, Reconstruction, autocast
 from .reading import Reader
 from .run import Run, drawn, number
@@ -49,7 +49,7 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
                rgb: str | os.PathLike | None = None, landmarks: str | os.PathLike | None = None, seed: int = 0,
                device: str | torch.device = "cpu", resume: bool = True, report: Report = silent, half: bool = False,
                log_folder: str | os.PathLike | None = None, lpips: str | os.PathLike | None = None,
-               latents: str | os.PathLike | None = None, licence: str = "",
+               latents: str | os.PathLike | None = None, mtov: str | os.PathLike | None = None, licence: str = "",
                team: Alone | None = None) -> VideoAutoencoder | MToV:
     """Trains one stage, saves what it makes, and returns it.
 
@@ -69,6 +69,7 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
         log_folder: where log.csv and TensorBoard's files go; None: `<name>_log` beside `out`.
         lpips: the user's LPIPS weights (`media_core.lpips`); None: trains with the substitute (`losses`). Not for "diffusion".
         latents: where a pool of latents (config.cache) is kept for later trainings; None: beside `out`, until it is done.
+        mtov: file of a whole MToV that "diffusion" goes on from: its denoiser, and its autoencoders where none are named.
         licence: written into the file.
         team: the processes that train together; None: this one alone.
     Raises:
@@ -81,71 +82,16 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
         raise TalkingHeadsError("The settings must be those of the stage", f"settings of '{config.stage}' for '{stage}'",
                                 "Choose the stage they are for")
     data, team, place = MotionDataset.open(dataset), team or Alone(), torch.device(device)
-    given = _Given.read(stage, rgb, landmarks, lpips, place)
+    given = Given.read(stage, {"rgb": rgb, "landmarks": landmarks}, lpips, mtov, place)
     config = given.settled(config)
     trainer = _Trainer(config, checked_seed(seed), place, team, data, given)
     return trainer.train(Path(out), resume, report, half, log_folder, latents, licence)
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What the stages before have made."""
-
-    rgb: VideoAutoencoder | None
-    landmarks: VideoAutoencoder | None
-    raster: RasterSettings | None  # how the landmarks' autoencoder has them drawn
-    lpips: LPIPS | None
-
-    @classmethod
-    def read(cls, stage: str, rgb: Any, landmarks: Any, lpips: Any, device: torch.device) -> _Given:
-        """Raises:
-            TalkingHeadsError: a file that the stage needs is not named, or none of its kind.
-        """
-        from ..mtov_checkpoints import load_autoencoder
-
-        begun = {} if rgb is None else {"rgb": rgb}
-        needed = {"rgb": begun, "gan": {"rgb": rgb}, "landmarks": {"rgb": rgb}, "diffusion": {"rgb": rgb, "landmarks": landmarks}}
-        missing = [role for role, path in needed[stage].items() if path is None]
-        if missing:
-            raise TalkingHeadsError(f"Training the stage '{stage}' must begin with autoencoders that were trained before it",
-                                    f"no file for {' and '.join(missing)}", "Name the files of the stages before")
-        networks = {role: load_autoencoder(path, device, role=role) for role, path in needed[stage].items()}
-        note = networks["landmarks"][1] if "landmarks" in networks else None
-        raster = RasterSettings(**note.training["raster"]) if note is not None and "raster" in note.training else None
-        found = {role: network for role, (network, _) in networks.items()}
-        wanted = lpips is not None and stage != "diffusion"
-        return cls(found.get("rgb"), found.get("landmarks"), raster, load_lpips(lpips).to(device) if wanted else None)
-
-    def settled(self, config: TrainConfig) -> TrainConfig:
-        """The settings with the sizes of the given networks, and rasters of their size.
-
-        Raises:
-            TalkingHeadsError: pictures that are not square.
-        """
-        sizes = config.autoencoder if self.rgb is None else self.rgb.config
-        if sizes.height != sizes.width:
-            raise TalkingHeadsError("The pictures of a training must be square, as those of the data sets are",
-                                    f"{sizes.height} x {sizes.width} px", "Give the autoencoder one size")
-        raster = replace(self.raster or config.raster, size=sizes.height)
-        return replace(config, autoencoder=sizes, raster=raster)
-
-    def checksums(self) -> dict[str, int | None]:
-        """What names the given weights."""
-        return {role: None if network is None else _checksum(network)
-                for role, network in (("rgb", self.rgb), ("landmarks", self.landmarks))} | {"lpips": self.lpips is not None}
-
-
-def _checksum(network: nn.Module) -> int:
-    code = 0
-    for value in network.state_dict().values():
-        code = zlib.crc32(value.cpu().contiguous().numpy().tobytes(), code)
-    return code
-
-
 class _Trainer:
     """One stage with everything it needs."""
 
-    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, data: MotionDataset, given: _Given):
+    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, data: MotionDataset, given: Given):
         self.config, self.seed, self.device, self.team, self.data, self.given = config, seed, device, team, data, given
         self.windows = VideoWindows(data, "train", window_settings(config), seed)
         self.reader = Reader(self.windows, config.loaders)
@@ -184,11 +130,17 @@ class _Trainer:
         common = self.config, self.seed, self.device, self.team
         if self.config.stage == "diffusion":
             denoiser = first_weights(self.seed, lambda: MToVDenoiser(self.config.denoiser, self.given.rgb.config.grid))
+            if self.given.begun is not None:
+                denoiser.load_state_dict(self.given.begun.denoiser.state_dict())
             latents = Latents(self.reader, self._encoder(), self.seed, self.config.cache, store)
             return Denoising(*common, denoiser.to(self.device).train(), latents)
         network = (self.given.rgb or fresh_autoencoder(self.config, self.seed)).to(self.device).train()
         if self.config.stage == "landmarks":
             network.decoder.requires_grad_(not self.config.freeze)
+        if self.config.stage == "rgb" and self.config.decoder_only:
+            network.requires_grad_(False)
+            for part in (network.decoder, network.from_plane, network.to_pixels):
+                part.requires_grad_(True)
         if self.config.stage == "gan":
             judges = drawn(number(self.seed, _JUDGES), lambda: Judges(self.config.judges))
             return Adversarial(*common, network, judges.to(self.device).train(), self.reader, self.given.lpips)
@@ -204,7 +156,7 @@ class _Trainer:
         config = self.config
         if config.stage != "diffusion" or not config.cache:
             return None
-        mine = ("reference", "mirror", "colour", "still", "lips", "encoding", "raster")
+        mine = ("reference", "mirror", "colour", "still", "lips", "lively", "encoding", "raster")
         identity = {name: self.identity["config"][name] for name in mine}
         identity |= {name: self.identity[name] for name in ("seed", "rgb", "landmarks", "data set")}
         sizes = config.autoencoder
@@ -237,7 +189,7 @@ class _Trainer:
         config, given = self.config, self.given
         return MToVConfig(given.rgb.config, given.landmarks.config, config.denoiser, config.prediction, config.clip,
                           config.sampler, config.calls, config.ratio, config.eta, config.overlap, config.raster, config.reference,
-                          self.windows.margin, self.data.fps, licence, self.record(), config.anchored)
+                          self.windows.margin, self.data.fps, licence, self.record(), config.anchored, config.times)
 
     def record(self) -> dict[str, Any]:
         """How the weights were made, for their file."""
@@ -263,7 +215,7 @@ def window_settings(config: TrainConfig) -> WindowSettings:
     diffusion, sizes = config.stage == "diffusion", config.autoencoder
     return WindowSettings(sizes.frames, sizes.height, config.raster, config.reference, config.still if diffusion else 0.0,
                           config.mirror, config.colour, 2.0 if diffusion else config.mouth, PARTS[:3] if diffusion else (),
-                          config.stage != "landmarks", 1 if diffusion else config.lively)
+                          config.stage != "landmarks", config.lively)
 
 
 def wants_stills(config: TrainConfig) -> bool:

@@ -1,0 +1,91 @@
+"""What the stages before have made: read, checked against each other, and named by checksums."""
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...media_core.errors import TalkingHeadsError
+from ...media_core.lpips import LPIPS, load_lpips
+from .autoencoder import VideoAutoencoder
+from .model import MToV, RasterSettings
+from .train_config import TrainConfig
+
+_NEEDED = {"rgb": (), "gan": ("rgb",), "landmarks": ("rgb",), "diffusion": ("rgb", "landmarks")}
+
+
+@dataclass(frozen=True)
+class Given:
+    """Networks that a stage begins with."""
+
+    rgb: VideoAutoencoder | None
+    landmarks: VideoAutoencoder | None
+    raster: RasterSettings | None  # how the landmarks' autoencoder has them drawn
+    lpips: LPIPS | None
+    begun: MToV | None = None  # what the diffusion goes on from
+
+    @classmethod
+    def read(cls, stage: str, files: dict[str, Any], lpips: Any, mtov: Any, device: torch.device) -> Given:
+        """Reads what the stage uses.
+
+        Args:
+            files: of the autoencoders "rgb" and "landmarks", or None.
+            lpips: file of weights, or None. mtov: file of a whole MToV that "diffusion" goes on from, or None.
+        Raises:
+            TalkingHeadsError: a file that the stage needs is not named, or none of its kind.
+        """
+        from ..mtov_checkpoints import load_autoencoder, load_mtov
+
+        if mtov is not None and stage != "diffusion":
+            raise TalkingHeadsError("Only the stage 'diffusion' goes on from a whole MToV", f"the stage '{stage}'",
+                                    "Leave it out, or name an autoencoder's file instead")
+        whole = None if mtov is None else load_mtov(mtov, device)
+        used = ("rgb",) if stage == "rgb" and files["rgb"] is not None else _NEEDED[stage]
+        missing = [role for role in used if files[role] is None and whole is None]
+        if missing:
+            raise TalkingHeadsError(f"Training the stage '{stage}' must begin with autoencoders that were trained before it",
+                                    f"no file for {' and '.join(missing)}", "Name the files of the stages before")
+        read = {role: load_autoencoder(files[role], device, role=role) for role in used if files[role] is not None}
+        found = {} if whole is None else {"rgb": whole.rgb, "landmarks": whole.landmarks}
+        found |= {role: network for role, (network, _) in read.items()}
+        raster = None if whole is None else whole.config.raster
+        if "landmarks" in read and "raster" in read["landmarks"][1].training:
+            raster = RasterSettings(**read["landmarks"][1].training["raster"])
+        wanted = lpips is not None and stage != "diffusion"
+        return cls(found.get("rgb"), found.get("landmarks"), raster, load_lpips(lpips).to(device) if wanted else None, whole)
+
+    def settled(self, config: TrainConfig) -> TrainConfig:
+        """The settings with the sizes of the given networks, and rasters of their size.
+
+        Raises:
+            TalkingHeadsError: pictures that are not square, or latents that the given denoiser does not know.
+        """
+        sizes = config.autoencoder if self.rgb is None else self.rgb.config
+        if sizes.height != sizes.width:
+            raise TalkingHeadsError("The pictures of a training must be square, as those of the data sets are",
+                                    f"{sizes.height} x {sizes.width} px", "Give the autoencoder one size")
+        raster = replace(self.raster or config.raster, size=sizes.height)
+        if self.begun is None:
+            return replace(config, autoencoder=sizes, raster=raster)
+        begun = self.begun.config
+        if begun.grid != sizes.grid or begun.denoiser.channels != sizes.embed_dim:
+            raise TalkingHeadsError("The autoencoders must have latents of the size that the MToV's denoiser knows",
+                                    f"{sizes.embed_dim} x {sizes.grid.length} for {begun.denoiser.channels} x "
+                                    f"{begun.grid.length}", "Use the MToV's own, or begin without it")
+        return replace(config, autoencoder=sizes, raster=raster, denoiser=begun.denoiser, prediction=begun.prediction)
+
+    def checksums(self) -> dict[str, int | bool | None]:
+        """What names the given weights."""
+        networks = {"rgb": self.rgb, "landmarks": self.landmarks, "denoiser": None if self.begun is None else self.begun.denoiser}
+        return {role: None if network is None else _checksum(network) for role, network in networks.items()} | {
+            "lpips": self.lpips is not None}
+
+
+def _checksum(network: nn.Module) -> int:
+    code = 0
+    for value in network.state_dict().values():
+        code = zlib.crc32(value.cpu().contiguous().numpy().tobytes(), code)
+    return code
