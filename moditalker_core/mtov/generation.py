@@ -8,7 +8,6 @@ are made. Source of the pieces: spec/moditalker.md 5, 16; defects B9, B10, B20, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import Any, Iterable, Iterator
 
 import numpy as np
@@ -20,6 +19,7 @@ from ...media_core.motion import LandmarkTrack
 from ...media_core.progress import Report, silent
 from ..atom.blending import blended_windows
 from ..atom.noise import frame_noise
+from .anchoring import trust
 from .clips import Clip, Rolling, clip_plan, settled
 from .conditions import (
     check_on_picture,
@@ -31,75 +31,21 @@ from .conditions import (
     raster_clip,
     rgb_picture,
 )
-from .diffusion import CALLS, STEPS, check_sampling, make_scheduler, noised_start, sample
+from .diffusion import make_scheduler, noised_start, sample
 from .model import MToV, MToVConfig
+from .video_settings import VideoSettings
 
-NOISES = ("shared", "own")
-FAST_CALLS = 8      # of the samplers that need few, where the weights name another
-SEEDS = 1 << 64
-PREVIEWS = 3        # a clip, of the sampled x0; each costs a T-th of decoding a clip
 _SAME_RATE = 1e-3   # frames a second that rates may differ by
+_USUAL = VideoSettings()
 
 
-@dataclass(frozen=True)
-class VideoSettings:
-    """How a video is drawn. None: as the weights say."""
-
-    sampler: str | None = None  # one of diffusion.SAMPLERS
-    calls: int | None = None    # of the denoiser a clip, 1..1000 ratio
-    ratio: float | None = None  # 0..1, the identity's latent is noised to 1000 ratio at the start; 1: from noise alone
-    eta: float | None = None    # 0..1, share of fresh noise in "ddim"
-    seed: int = 0
-    overlap: int | None = None  # frames two clips share, 0..T / 2
-    settle: float = 1.0         # 0..1, of the shared frames' difference: how much of it a clip begins with and gives up evenly
-    batch: int = 1              # clips computed at once
-    noise: str = "shared"       # every clip begins with one and the same noise, which keeps its looks; "own": each has its own
-    anchored: bool | None = None  # portrait with its own landmarks only (ours): what the networks miss of it, shown those, is
-    # added to every frame: a weak network then changes the picture instead of redrawing it. One clip more a video
-    start: int = 0              # first frame of the motion that is made
-    stop: int | None = None     # frame before which it ends; None: the motion's end
-    previews: int = PREVIEWS    # a clip, shown by the report while it is sampled
-
-    def resolved(self, config: MToVConfig, frames: int) -> VideoSettings:
-        """With every None filled in.
-
-        Args:
-            frames: of the motion.
-        Raises:
-            TalkingHeadsError: values out of range.
-        """
-        sampler = self.sampler or config.sampler
-        ratio = config.ratio if self.ratio is None else self.ratio
-        usual = config.calls if sampler == config.sampler else CALLS if sampler.startswith("ddim") else FAST_CALLS
-        full = replace(self, sampler=sampler, ratio=ratio, eta=config.eta if self.eta is None else self.eta,
-                       calls=min(usual, max(1, round(STEPS * ratio))) if self.calls is None else self.calls,
-                       overlap=config.overlap if self.overlap is None else self.overlap,
-                       anchored=config.anchored if self.anchored is None else self.anchored,
-                       stop=frames if self.stop is None else self.stop)
-        check_sampling(full.sampler, full.calls, full.ratio, config.prediction, config.clip, full.eta)
-        config.check_start(full.ratio)
-        whole = (full.seed, full.overlap, full.batch, full.start, full.stop, full.previews)
-        if (any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS or full.batch < 1
-                or full.noise not in NOISES or full.previews < 0 or type(full.anchored) is not bool or not 0 <= full.settle <= 1):
-            raise TalkingHeadsError("A video needs as whole numbers a seed of 0 to 2^64 - 1, overlap, batch >= 1, start, stop, "
-                                    f"previews >= 0, settle 0..1, and noise {' or '.join(NOISES)}", f"{full}",
-                                    "Correct these settings")
-        if not 0 <= full.overlap <= config.frames // 2:
-            raise TalkingHeadsError(f"Clips of {config.frames} frames may share 0 to {config.frames // 2}", f"{full.overlap}",
-                                    "Choose another overlap")
-        if not 0 <= full.start < full.stop <= frames:
-            raise TalkingHeadsError(f"The frames must lie within the motion's {frames}", f"{full.start} to {full.stop}",
-                                    "Choose others")
-        return full
-
-
-def estimated_clips(frames: int, config: MToVConfig, settings: VideoSettings = VideoSettings()) -> int:
+def estimated_clips(frames: int, config: MToVConfig, settings: VideoSettings = _USUAL) -> int:
     """How many clips a motion of so many frames takes; the work is this times the calls."""
     chosen = settings.resolved(config, frames)
     return sum(len(group) for group in _groups(frames, config, chosen))
 
 
-def talk(mtov: MToV, motion: LandmarkTrack, portrait: Any, settings: VideoSettings = VideoSettings(), *,
+def talk(mtov: MToV, motion: LandmarkTrack, portrait: Any, settings: VideoSettings = _USUAL, *,
          pose_frames: Iterable[np.ndarray] | None = None, pose_landmarks: LandmarkTrack | None = None,
          report: Report = silent) -> Iterator[np.ndarray]:
     """The video of a motion, a frame at a time, as frames are made; its memory does not grow with the length.
@@ -233,7 +179,8 @@ class _Job:
         self._check(latents, f"latents of frames {group[0][1].start} to {group[-1][1].stop - 1}")
         self._tell(len(group), "decode")
         videos = self.mtov.rgb.decode(latents.to(self.mtov.dtype)).float().transpose(1, 2).cpu()
-        videos = videos if self.missed is None else (videos + self.missed).clamp(-1, 1)
+        if self.missed is not None:
+            videos = (videos + self.missed * self._trust([clip for _, clip in group])).clamp(-1, 1)
         self._check(videos, f"pictures of frames {group[0][1].start} to {group[-1][1].stop - 1}")
         self.done += len(group)
         self._tell(0, "done", to_uint8(videos[-1, -1:])[0])
@@ -241,9 +188,13 @@ class _Job:
 
     def _drawn(self, points: Tensor, clips: list[Clip]) -> Tensor:  # [n, 68, 2+] px -> [B, 3, T, S, S]
         """The clips' landmarks; the last stay."""
-        size, last = tuple(self.motion.image_size), len(points) - 1
-        return torch.stack([raster_clip(points[torch.arange(c.start, c.stop).clamp(max=last)], size, self.mtov.config.raster)
-                            for c in clips])
+        size = tuple(self.motion.image_size)
+        return torch.stack([raster_clip(held(points, clip), size, self.mtov.config.raster) for clip in clips])
+
+    def _trust(self, clips: list[Clip]) -> Tensor:  # -> float32 [B, T, 1, S, S]
+        """How much of what is missed is added to each frame."""
+        size = tuple(self.motion.image_size)
+        return torch.stack([trust(held(self.motion.points, clip), self.own, size, self.mtov.config.size) for clip in clips])
 
     def _conditions(self, drawn: Tensor, clips: list[Clip]) -> tuple[Tensor, Tensor, Tensor]:  # [B, 4, L] twice, [1, 4, L]
         mtov, config = self.mtov, self.mtov.config
@@ -315,6 +266,11 @@ def latent_noise(chosen: VideoSettings, draw: int, clip: int, config: MToVConfig
     """Gaussian noise of one draw: 0 the start's, k the sampler's k-th. A function of the seed, not of what was drawn before."""
     channels, number = config.rgb.embed_dim, clip if chosen.noise == "own" else 0
     return frame_noise(chosen.seed, draw, number * channels, (number + 1) * channels, config.grid.length)
+
+
+def held(points: Tensor, clip: Clip) -> Tensor:  # [n, 68, 2+] -> [T, 68, 2+]
+    """A clip's landmarks; beyond the end the last ones stay."""
+    return points[torch.arange(clip.start, clip.stop).clamp(max=len(points) - 1)]
 
 
 def to_uint8(pictures: Tensor) -> np.ndarray:  # float [..., 3, H, W] -1..1 -> uint8 [..., H, W, 3]

@@ -10,6 +10,7 @@ import torch
 from mtov_files import FRAMES, SIZE, tiny_mtov
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 from talking_heads.media_core.motion import LandmarkTrack
+from talking_heads.moditalker_core.mtov.anchoring import trust
 from talking_heads.moditalker_core.mtov.clips import clip_plan, settled
 from talking_heads.moditalker_core.mtov.conditions import clip_of, portrait_picture, pose_picture, raster_clip
 from talking_heads.moditalker_core.mtov.diffusion import make_scheduler, noised_start, sample
@@ -246,8 +247,23 @@ def test_an_anchored_video_of_the_portraits_own_landmarks_is_the_portrait(mtov, 
         whole = made(mtov, motion, shown, settings, pose_landmarks=own)
         plain = made(mtov, motion, shown, replace(settings, anchored=False), pose_landmarks=own)
         assert np.array_equal(whole[5:9], made(mtov, motion, shown, replace(settings, start=5, stop=9), pose_landmarks=own))
-        wanted = (plain[:T - 2].astype(int) + shown - held[:T - 2]).clip(0, 255)
-        assert np.abs(whole[:T - 2].astype(int) - wanted).max() <= 2
+        share = trust(motion.points[:T - 4], own.points, (S, S), S).movedim(1, -1).numpy()
+        wanted = (plain[:T - 4] + share * (shown - held[:T - 4])).clip(0, 255)
+        assert np.abs(whole[:T - 4] - wanted).max() <= 2 and share.min() < 0.9
+
+
+def test_a_portraits_detail_is_trusted_where_nothing_moved():
+    """However large the picture is, and wherever in it the face."""
+    own = face(1, (128, 128)).points
+    assert bool((trust(own, own, (128, 128), 64) == 1).all())
+    points = own.clone()
+    points[:, 48:, 1] += 6
+    share, (x, y) = trust(points, own, (128, 128), 64)[0, 0], (own[0, 57, :2] / 2).round().int().tolist()
+    assert share.shape == (64, 64) and float(share[y, x]) < 0.3 and float(share[0, 0]) > 0.999
+    assert torch.allclose(trust(points * 2 + 0.5, own * 2 + 0.5, (256, 256), 64)[0, 0], share, atol=1e-4)
+    aside = own.new_tensor([64.0, 0.0, 0.0])
+    wide = trust(points + aside, own + aside, (128, 256), 128)[0, 0]
+    assert float(wide[2 * y, x + 32]) < 0.5 and float(wide[:, 0].min()) > 0.999
 
 
 def test_an_anchor_needs_the_portraits_landmarks_and_leaves_pose_films_alone(mtov):

@@ -1,0 +1,37 @@
+"""Where what the networks miss of a portrait may be added to a frame: near landmarks that stand as they do in the portrait.
+
+Ours. A small network redraws a face softly. In a portrait that keeps its head still, the error it makes for the portrait's own
+landmarks is known and can be added back; where lips or lids have moved since, that error belongs to what is no longer there, so
+it fades with the way they went. Both widths were chosen on two unseen people: benchmarks/mtov.py measures what they do.
+"""
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+NEAR = 0.02      # of the side: a landmark speaks for its surroundings, a Gaussian of this deviation
+MOVED = 0.01     # of the side: a landmark that went this far leaves 1/e of the portrait's detail
+_CELL = 4        # px: how finely this is computed
+_NOWHERE = 0.05  # weight of "nothing moves", which decides far from all landmarks
+
+
+def trust(points: Tensor, own: Tensor, picture: tuple[int, int], size: int) -> Tensor:
+    """How far a portrait's own detail holds in every pixel of some frames.
+
+    Args:
+        points: [T, 68, 2 or more] px, the frames' landmarks.
+        own: [1, 68, 2 or more] px, the portrait's.
+        picture: (H, W) px that both are of.
+        size: side of the result, px.
+    Returns:
+        float32 [T, 1, size, size] in 0..1; 1 where nothing moved.
+    """
+    sides = torch.tensor([picture[1], picture[0]], dtype=torch.float32)
+    here, there = ((p[..., :2].float() + 0.5) / sides for p in (points, own))
+    cells = max(size // _CELL, 1)
+    place, centres = (here + there) / 2, (torch.arange(cells) + 0.5) / cells
+    x, y = (torch.exp(-(centres - place[..., axis, None]).square() / (2 * NEAR ** 2)) for axis in (0, 1))  # [T, 68, cells]
+    moved = (here - there).square().sum(-1)  # [T, 68]
+    apart = torch.einsum("tp,tpy,tpx->tyx", moved, y, x) / (torch.einsum("tpy,tpx->tyx", y, x) + _NOWHERE)
+    held = torch.exp(-apart / MOVED ** 2)[:, None]
+    return torch.nn.functional.interpolate(held, size=(size, size), mode="bilinear", align_corners=False)

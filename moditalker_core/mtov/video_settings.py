@@ -1,0 +1,66 @@
+"""How a video is drawn: what a user may choose, and what the weights say otherwise."""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ...media_core.errors import TalkingHeadsError
+from .diffusion import CALLS, STEPS, check_sampling
+from .model import MToVConfig
+
+NOISES = ("shared", "own")
+FAST_CALLS = 8      # of the samplers that need few, where the weights name another
+SEEDS = 1 << 64
+PREVIEWS = 3        # a clip, of the sampled x0; each costs a T-th of decoding a clip
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How a video is drawn. None: as the weights say."""
+
+    sampler: str | None = None  # one of diffusion.SAMPLERS
+    calls: int | None = None    # of the denoiser a clip, 1..1000 ratio
+    ratio: float | None = None  # 0..1, the identity's latent is noised to 1000 ratio at the start; 1: from noise alone
+    eta: float | None = None    # 0..1, share of fresh noise in "ddim"
+    seed: int = 0
+    overlap: int | None = None  # frames two clips share, 0..T / 2
+    settle: float = 1.0         # 0..1, of the shared frames' difference: how much of it a clip begins with and gives up evenly
+    batch: int = 1              # clips computed at once
+    noise: str = "shared"       # every clip begins with one and the same noise, which keeps its looks; "own": each has its own
+    anchored: bool | None = None  # portrait with its own landmarks only (ours): what the networks miss of it, shown those, is
+    # added to every frame, where landmarks stand as in the portrait (`anchoring`): a weak network then changes the picture
+    # instead of redrawing it. One clip more a video
+    start: int = 0              # first frame of the motion that is made
+    stop: int | None = None     # frame before which it ends; None: the motion's end
+    previews: int = PREVIEWS    # a clip, shown by the report while it is sampled
+
+    def resolved(self, config: MToVConfig, frames: int) -> VideoSettings:
+        """With every None filled in.
+
+        Args:
+            frames: of the motion.
+        Raises:
+            TalkingHeadsError: values out of range.
+        """
+        sampler = self.sampler or config.sampler
+        ratio = config.ratio if self.ratio is None else self.ratio
+        usual = config.calls if sampler == config.sampler else CALLS if sampler.startswith("ddim") else FAST_CALLS
+        full = replace(self, sampler=sampler, ratio=ratio, eta=config.eta if self.eta is None else self.eta,
+                       calls=min(usual, max(1, round(STEPS * ratio))) if self.calls is None else self.calls,
+                       overlap=config.overlap if self.overlap is None else self.overlap,
+                       anchored=config.anchored if self.anchored is None else self.anchored,
+                       stop=frames if self.stop is None else self.stop)
+        check_sampling(full.sampler, full.calls, full.ratio, config.prediction, config.clip, full.eta)
+        config.check_start(full.ratio)
+        whole = (full.seed, full.overlap, full.batch, full.start, full.stop, full.previews)
+        if (any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS or full.batch < 1
+                or full.noise not in NOISES or full.previews < 0 or type(full.anchored) is not bool or not 0 <= full.settle <= 1):
+            raise TalkingHeadsError("A video needs as whole numbers a seed of 0 to 2^64 - 1, overlap, batch >= 1, start, stop, "
+                                    f"previews >= 0, settle 0..1, and noise {' or '.join(NOISES)}", f"{full}",
+                                    "Correct these settings")
+        if not 0 <= full.overlap <= config.frames // 2:
+            raise TalkingHeadsError(f"Clips of {config.frames} frames may share 0 to {config.frames // 2}", f"{full.overlap}",
+                                    "Choose another overlap")
+        if not 0 <= full.start < full.stop <= frames:
+            raise TalkingHeadsError(f"The frames must lie within the motion's {frames}", f"{full.start} to {full.stop}",
+                                    "Choose others")
+        return full
