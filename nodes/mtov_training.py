@@ -57,16 +57,16 @@ class TrainMToV(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, stage: str, name: str | None, rgb: str | None = "", landmarks: str | None = "",
-                           **others: Any) -> tuple[str, ...]:
-        given = {"rgb": rgb, "landmarks": landmarks}  # None: from another node
-        known = [part for part in NEEDED[stage] if given[part] is not None and name is not None]
+                           mtov: str | None = "", **others: Any) -> tuple[str, ...]:
+        given = {"rgb": rgb, "landmarks": landmarks, "mtov": mtov}  # None: from another node
+        known = [part for part in used(stage, given) if given[part] is not None and name is not None]
         return tuple(part_stamp(given[part], name, part) for part in known)
 
     @classmethod
-    def execute(cls, dataset: sockets.MotionFolder, stage: str, name: str, rgb: str = "", landmarks: str = "",
+    def execute(cls, dataset: sockets.MotionFolder, stage: str, name: str, rgb: str = "", landmarks: str = "", mtov: str = "",
                 **settings: Any) -> io.NodeOutput:
-        path = stage_path(name, stage)
-        parts = {part: part_path({"rgb": rgb, "landmarks": landmarks}[part], name, part) for part in NEEDED[stage]}
+        path, given = stage_path(name, stage), {"rgb": rgb, "landmarks": landmarks, "mtov": mtov}
+        parts = {part: part_path(given[part], name, part) for part in used(stage, given)}
         made = trained(stage, dataset.folder, path, parts, **settings)
         if stage != WHOLE:
             return io.NodeOutput(None, path.name, f"{path.name}\na part, for the stages that follow {stage}")
@@ -85,7 +85,8 @@ def _settings() -> list:
                          tooltip="Continue an interrupted training of that name with the same settings; off: begin anew."),
         io.Int.Input("batch", default=0, min=0, max=4096, advanced=True, tooltip="Clips a step; 0 for the preset's number."),
         io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True,
-                     tooltip="Compute a step in so many pieces: less memory, the same result."),
+                     tooltip="Compute a step in so many pieces: less memory, the same result (gan: nearly, as its "
+                             "judges compare the clips of a piece)."),
         io.Combo.Input("precision", options=PRECISIONS, default=PRECISIONS[0], advanced=True,
                        tooltip="Number format of the arithmetic; the weights are kept in 32 bits."),
         io.Combo.Input("perceptual", options=[NONE, *bridge.model_files("lpips")], default=NONE, advanced=True,
@@ -97,12 +98,22 @@ def _settings() -> list:
                         tooltip="For later stages: the file of rgb or gan, from the output of that node; empty: found by name."),
         io.String.Input("landmarks", default="", optional=True,
                         tooltip="For diffusion: the file of the stage landmarks, likewise; empty: found by name."),
+        io.String.Input("mtov", default="", optional=True,
+                        tooltip="For diffusion: a whole MToV's file in models/talking_heads to go on from, with its autoencoders "
+                                "where rgb and landmarks are empty; empty: a denoiser from the beginning."),
     ]
 
 
 def stage_path(name: str, stage: str) -> Path:
     """Where a stage's file is saved."""
     return bridge.new_model_path(file_stem(name) if stage == WHOLE else f"{file_stem(name)}_{stage}")
+
+
+def used(stage: str, given: dict[str, str | None]) -> list[str]:
+    """Names of the files that a stage reads."""
+    named = [part for part, file in given.items() if file is None or file.strip()]  # None: known when another node has run
+    whole = stage == WHOLE and "mtov" in named
+    return [part for part in NEEDED[stage] if not whole or part in named] + ["mtov"] * whole
 
 
 def part_path(given: str, name: str, part: str) -> Path:

@@ -109,6 +109,8 @@ class TrainConfig:
         _require(all(0 <= share <= 1 for share in shares.values()), "Shares must lie in 0..1", f"{shares}")
         self._check_numbers()
         check_sampling(self.sampler, self.calls, self.ratio, self.prediction, self.clip, self.eta)
+        _require(self.stage == "rgb" or not self.decoder_only, "The decoder alone learns in the stage 'rgb' only",
+                 f"'{self.stage}'")
         if self.stage == "diffusion":
             check_residual(self.denoiser, self.prediction)
 

@@ -14,8 +14,9 @@ from talking_heads.moditalker_core.mtov.dataset import VideoWindows
 from talking_heads.moditalker_core.mtov.denoiser import MToVDenoiser
 from talking_heads.moditalker_core.mtov.objectives import Rebuild
 from talking_heads.moditalker_core.mtov.training import fresh_autoencoder, train_mtov, window_settings
-from talking_heads.moditalker_core.mtov_checkpoints import load_autoencoder
-from video_data import DIFFUSION, LANDMARKS, RGB, make_video_dataset
+from talking_heads.moditalker_core.mtov.video_settings import VideoSettings
+from talking_heads.moditalker_core.mtov_checkpoints import DECODING, load_autoencoder, load_mtov
+from video_data import DIFFUSION, GAN, LANDMARKS, RGB, make_video_dataset
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,64 @@ def test_the_landmark_decoder_learns_where_it_may(data, tmp_path, freeze):
     decoder = load_autoencoder(out, role="landmarks")[0].decoder.state_dict()
     same = all(torch.equal(value, first.decoder.state_dict()[name]) for name, value in decoder.items())
     assert same == freeze
+
+
+def test_a_decoder_alone_may_learn_to_draw(data, tmp_path):
+    """What latents mean stays to the bit, so that a denoiser of before still fits."""
+    files = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    before = train_mtov("rgb", data, files[0], replace(RGB, steps=1)).state_dict()
+    after = train_mtov("rgb", data, files[1], replace(RGB, steps=3, decoder_only=True, penalty=0.0), rgb=files[0]).state_dict()
+    for name, value in after.items():
+        assert torch.equal(value, before[name]) != name.startswith(DECODING), name
+    with pytest.raises(TalkingHeadsError, match="decoder alone.*'landmarks'"):
+        replace(LANDMARKS, decoder_only=True)
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory) -> dict[str, Path]:
+    """The files of three stages."""
+    folder = tmp_path_factory.mktemp("whole")
+    files = {stage: folder / f"{stage}.safetensors" for stage in ("rgb", "landmarks", "diffusion")}
+    train_mtov("rgb", data, files["rgb"], replace(RGB, steps=1))
+    train_mtov("landmarks", data, files["landmarks"], replace(LANDMARKS, steps=1), rgb=files["rgb"])
+    train_mtov("diffusion", data, files["diffusion"], replace(DIFFUSION, steps=2), rgb=files["rgb"], landmarks=files["landmarks"])
+    return files
+
+
+def test_a_whole_mtov_can_be_gone_on_from(data, whole, tmp_path):
+    """With its own autoencoders, or with one that draws better; in the sizes of its networks, whatever the settings say."""
+    before, out = load_mtov(whole["diffusion"]), tmp_path / "again.safetensors"
+    other = replace(DIFFUSION, steps=1, lr=1e-8, ema=None, denoiser=replace(DIFFUSION.denoiser, model_channels=32))
+    again = train_mtov("diffusion", data, out, other, mtov=whole["diffusion"])
+    assert again.config.denoiser == before.config.denoiser and again.config.raster == before.config.raster
+    state = before.denoiser.state_dict()
+    assert all(torch.allclose(value, state[name], atol=1e-5) for name, value in again.denoiser.state_dict().items())
+    drawn = train_mtov("rgb", data, tmp_path / "drawn.safetensors", replace(RGB, steps=2, decoder_only=True), rgb=whole["rgb"])
+    mixed = train_mtov("diffusion", data, out, other, mtov=whole["diffusion"], rgb=tmp_path / "drawn.safetensors")
+    assert torch.equal(mixed.rgb.to_pixels.weight, drawn.to_pixels.weight)
+    assert torch.equal(mixed.landmarks.patch_in.weight, before.landmarks.patch_in.weight)
+
+
+def test_what_does_not_go_on_from_a_whole_mtov(data, whole, tmp_path):
+    with pytest.raises(TalkingHeadsError, match="Only the stage 'diffusion'.*'gan'"):
+        train_mtov("gan", data, tmp_path / "a.safetensors", GAN, rgb=whole["rgb"], mtov=whole["diffusion"])
+    wide = replace(RGB, steps=1, autoencoder=replace(RGB.autoencoder, embed_dim=6))
+    train_mtov("rgb", data, tmp_path / "wide.safetensors", wide)
+    with pytest.raises(TalkingHeadsError, match="latents of the size.*6 x .* for 4 x"):
+        train_mtov("diffusion", data, tmp_path / "a.safetensors", DIFFUSION, rgb=tmp_path / "wide.safetensors",
+                   mtov=whole["diffusion"])
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_the_learnt_steps_are_kept_and_bound_the_start(whole):
+    mtov = load_mtov(whole["diffusion"])
+    assert mtov.config.times == DIFFUSION.times == (0, 250)
+    VideoSettings(ratio=0.25).resolved(mtov.config, 4)
+    with pytest.raises(TalkingHeadsError, match="noise ratio of 0.25 at most.*Got: 0.5"):
+        VideoSettings(ratio=0.5).resolved(mtov.config, 4)
+    for bad in ((0, 0), (5, 2000), (0.0, 250)):
+        with pytest.raises(TalkingHeadsError, match="learnt steps"):
+            replace(mtov.config, times=bad)
 
 
 def test_pictures_can_be_gone_on_from(data, tmp_path):

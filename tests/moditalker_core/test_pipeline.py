@@ -92,6 +92,12 @@ def test_a_picture_without_a_face():
         portrait_scene(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8), tiny().config)
 
 
+@pytest.mark.parametrize("points", [np.zeros((67, 2)), np.full((68, 2), np.nan), np.zeros(68)])
+def test_points_that_are_no_face(points):
+    with pytest.raises(TalkingHeadsError, match="68 finite points"):
+        portrait_scene(portrait(), tiny().config, points=points)
+
+
 def test_known_points_need_no_tracker():
     mtov, plain = shown()
     scene = portrait_scene(portrait(), mtov.config, points=plain.source.points[0].numpy())

@@ -78,6 +78,26 @@ def test_earlier_stages_are_found_by_name(host, base, monkeypatch):
     assert "train" in host.run(after).executed, "the stage before was trained anew"
 
 
+def test_a_whole_mtov_is_gone_on_from(host, base, monkeypatch):
+    """With its own autoencoders: none of its name need be there."""
+    small(host, monkeypatch)
+    kept = collector(host)
+    stages = {"rgb": TRAIN, "landmarks": changed(TRAIN, stage="landmarks", rgb=["rgb", 1]),
+              "train": changed(TRAIN, stage="diffusion", rgb=["rgb", 1], landmarks=["landmarks", 1])}
+    ok(host.run({"data": LOAD, **stages}))
+    more = {"data": LOAD, "train": changed(TRAIN, stage="diffusion", name="more", mtov="mine.safetensors"), "k": keep("train")}
+    ok(host.run(more))
+    assert not host.run(more).executed
+    first = node("MoDiTalker_LoadMToV", mtov_name="mine.safetensors", precision="fp32")
+    ok(host.run({"load": first, "k": keep("load")}))
+    again, before = (value.mtov for value in kept)
+    assert not [name for name in models(base) if name.startswith("more_")]
+    changes = [float((value - before.denoiser.state_dict()[key]).abs().max()) for key, value in again.denoiser.state_dict().items()]
+    assert 0 < max(changes) < 0.1, "what it had learnt is still there"
+    message = failure(host.run({"data": LOAD, "train": changed(TRAIN, stage="diffusion", mtov="absent.safetensors")}))
+    assert "absent.safetensors" in message
+
+
 def test_a_stopped_training_goes_on(base, monkeypatch):
     done = []
 
