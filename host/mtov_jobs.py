@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 # moditalker_core.mtov, spelled out so that the command's help imports no model code
 STAGES = ("rgb", "gan", "landmarks", "diffusion")
 _STAGES = ("The stages, in order: rgb (autoencoder of pictures), gan (sharpens it; may be left out), landmarks (autoencoder of "
-           "landmarks, needs --rgb), diffusion (needs --rgb and --landmarks; makes the whole MToV). In several processes, one a "
-           "card: accelerate launch --multi_gpu --num_processes N -m talking_heads.host.cli train mtov DATASET OUT ...")
+           "landmarks, needs --rgb), diffusion (needs --rgb and --landmarks, or --mtov; makes the whole MToV). In several "
+           "processes, one a card: accelerate launch --multi_gpu --num_processes N -m talking_heads.host.cli train mtov DATASET "
+           "OUT ...")
 _CHANGES = ("steps", "batch", "accumulation", "lr", "precision", "cache", "save_every", "val_every", "loaders")
 _SHOWN = ("loss", "psnr", "mouth")
 

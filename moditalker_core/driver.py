@@ -93,8 +93,7 @@ class Driver:
         try:
             figures = run.step()
         except TalkingHeadsError:  # refused before anything moved: what was learnt since the last saving is kept
-            if run.team.main:
-                run.save(self.state, self.identity)
+            self._kept()
             raise
         try:
             if lines is not None:
@@ -112,6 +111,14 @@ class Driver:
             raise Cancelled("another process of the training was stopped")
         if run.team.main and run.done % run.config.save_every == 0:
             run.save(self.state, self.identity)
+
+    def _kept(self) -> None:
+        """Saves the state while something worse is being told."""
+        try:
+            if self.run.team.main:
+                self.run.save(self.state, self.identity)
+        except TalkingHeadsError as error:
+            log.warning("The state of the training was not saved: %s", error)
 
     def _judged(self, lines: TrainingLog | None) -> np.ndarray | None:
         """The main process alone looks."""

@@ -106,7 +106,7 @@ def portrait_scene(image: Any, config: MToVConfig, *, points: np.ndarray | None 
         points: [68, 2] px of the picture; None: found by the built-in (approximate) tracker.
         which: face_index and order, for pictures with several faces.
     Raises:
-        TalkingHeadsError: no such face, or no picture.
+        TalkingHeadsError: no such face, no picture, or points that are no face.
     """
     from ..media_core.face.canonical import canonical_portrait
     from ..media_core.face.landmarks import portrait_landmarks
@@ -126,10 +126,13 @@ def portrait_scene(image: Any, config: MToVConfig, *, points: np.ndarray | None 
 
 
 def _check_points(points: Any) -> None:
-    given = np.asarray(points, np.float64)
+    try:
+        given = np.asarray(points, np.float64)
+    except (TypeError, ValueError):  # ragged, or no numbers
+        given = np.zeros(0)
     if given.ndim != 2 or len(given) != 68 or given.shape[1] < 2 or not np.isfinite(given[:, :2]).all():
         raise TalkingHeadsError("A portrait's landmarks must be 68 finite points, [68, 2] px",
-                                f"{list(given.shape)}, or NaN in them",
+                                f"{list(given.shape)}, or something else than finite numbers",
                                 "Give the points of one face, or none to have them found")
 
 

@@ -161,7 +161,7 @@ def sampling_inputs() -> list:
                        tooltip="ddim: as published; ddim0: without fresh noise; dpm++ and unipc: good with few steps."),
         io.Float.Input("denoise", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
                        tooltip="How much of the portrait is drowned in noise at the start: 0.25 is published, 1 begins from "
-                               "noise alone; below 0 as the weights say."),
+                               "noise alone, which weights must have learnt; below 0 as the weights say."),
         io.Float.Input("eta", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
                        tooltip="Share of fresh noise in every step of ddim; below 0 as the weights say."),
         io.Int.Input("overlap", default=-1, min=-1, max=10_000, advanced=True,

@@ -112,7 +112,7 @@ def stage_path(name: str, stage: str) -> Path:
 def used(stage: str, given: dict[str, str | None]) -> list[str]:
     """Names of the files that a stage reads."""
     named = [part for part, file in given.items() if file is None or file.strip()]  # None: known when another node has run
-    whole = stage == WHOLE and "mtov" in named
+    whole = "mtov" in named
     return [part for part in NEEDED[stage] if not whole or part in named] + ["mtov"] * whole
 
 

@@ -7,6 +7,7 @@ from typing import Iterator, Sequence
 
 import numpy as np
 from motion_data import _clip
+from talking_heads.media_core.errors import Cancelled
 from talking_heads.media_core.face.canonical import mean_face
 from talking_heads.moditalker_core.atom.dataset_writer import ShardWriter
 from talking_heads.moditalker_core.atom.pictures import PictureSettings, spool
@@ -26,6 +27,21 @@ DIFFUSION = replace(RGB, stage="diffusion", ema=0.9, still=0.5, pull=1.0, times=
                     prediction="sample", sampler="ddim0", calls=2, eta=0.0, overlap=1,
                     denoiser=DenoiserConfig(model_channels=16, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(1,),
                                             num_heads=2, groups=8))
+
+
+class StopAt:
+    """A report that cancels at one step and keeps what it was told."""
+
+    def __init__(self, step=None):
+        self.step, self.infos, self.pictures = step, [], []
+
+    def __call__(self, done, total, info, preview):
+        if "loss" in info:
+            self.infos.append({"done": done, **info})
+        if preview is not None:
+            self.pictures.append(preview)
+        if done == self.step:
+            raise Cancelled
 
 
 def make_video_dataset(folder: Path, lengths: Sequence[int] = (20, 12), seed: int = 0, val: int = 0) -> Path:

@@ -1,14 +1,18 @@
 """The one command that made weights/demo_mtov.safetensors: `python weights/make_demo_mtov.py`.
 
 Builds short films of invented people (identities from 1000 on; benchmarks use smaller numbers), 128 px, and trains three stages
-of the preset `demo` on the CPU: the autoencoder of pictures (twice: the second time, `MOUTH`, looks at mouths that move), that of
-landmarks, and the diffusion between them. Every step goes on where it was stopped; what a stage made stays in the work folder.
-About an hour and a half of two cores. But for the second look at the mouth, the commands, one by one, are
+of the preset `demo` on the CPU: the autoencoder of pictures (three times: `MOUTH` looks at mouths that move, `DRAWN` teaches its
+decoder alone to draw latents that are not quite right), that of landmarks, and the diffusion between them. Every step goes on
+where it was stopped; what a stage made stays in the work folder. About five hours of one core: one for the pictures, half an hour
+for the landmarks, the rest for the diffusion and the latents that it learns from. But for the changed settings of `MOUTH` and
+`DRAWN`, the commands, one by one, are
 
     talking-heads dataset motion WORK/data --subject --frames 128 --people 130 --seconds 10 --seed 7000 --engine espeak
     talking-heads train mtov WORK/data WORK/rgb.safetensors --stage rgb
-    talking-heads train mtov WORK/data WORK/landmarks.safetensors --stage landmarks --rgb WORK/rgb.safetensors
-    talking-heads train mtov WORK/data demo_mtov.safetensors --stage diffusion --half --rgb WORK/rgb.safetensors \\
+    talking-heads train mtov WORK/data WORK/mouth.safetensors --stage rgb --rgb WORK/rgb.safetensors
+    talking-heads train mtov WORK/data WORK/drawn.safetensors --stage rgb --rgb WORK/mouth.safetensors --decoder-only
+    talking-heads train mtov WORK/data WORK/landmarks.safetensors --stage landmarks --rgb WORK/drawn.safetensors
+    talking-heads train mtov WORK/data demo_mtov.safetensors --stage diffusion --half --rgb WORK/drawn.safetensors \\
         --landmarks WORK/landmarks.safetensors
 
 Needs espeak-ng (Debian package, or `pip install espeakng-loader`).
@@ -25,6 +29,8 @@ from make_demo_avatar import ROOT, load_package
 LICENCE = "Apache-2.0, as the code: the people are invented"
 SEED = 7000  # of the performances
 MOUTH = dict(steps=700, lr=1e-3, warm_up=30, mouth=14.0, lively=3, still_steps=0, still_every=5, penalty=0.005)
+DRAWN = dict(steps=4000, lr=1e-3, warm_up=30, mouth=14.0, lively=3, still_steps=0, still_every=4, penalty=0.0, latent_noise=0.05,
+             decoder_only=True)
 PEOPLE, SECONDS, FIRST = 130, 10.0, 1000
 
 
@@ -61,15 +67,15 @@ def train(args: argparse.Namespace, data: Path):
     """The stages, one after another; finished ones are taken as they are."""
     from talking_heads.moditalker_core.mtov.training import preset, train_mtov
 
-    files = {stage: args.work / f"{stage}.safetensors" for stage in ("rgb", "mouth", "gan", "landmarks")}
-    pictures = files["gan" if args.gan else "mouth"]
-    given = {"rgb": {}, "mouth": {"rgb": files["rgb"]}, "gan": {"rgb": files["mouth"]}, "landmarks": {"rgb": pictures},
-             "diffusion": {"rgb": pictures, "landmarks": files["landmarks"]}}
-    for stage in ("rgb", "mouth", *(["gan"] if args.gan else []), "landmarks", "diffusion"):
+    files = {stage: args.work / f"{stage}.safetensors" for stage in ("rgb", "mouth", "drawn", "gan", "landmarks")}
+    pictures = files["gan" if args.gan else "drawn"]
+    given = {"rgb": {}, "mouth": {"rgb": files["rgb"]}, "drawn": {"rgb": files["mouth"]}, "gan": {"rgb": files["drawn"]},
+             "landmarks": {"rgb": pictures}, "diffusion": {"rgb": pictures, "landmarks": files["landmarks"]}}
+    for stage in ("rgb", "mouth", "drawn", *(["gan"] if args.gan else []), "landmarks", "diffusion"):
         out = files.get(stage, args.out)
         if stage in files and out.is_file():
             continue
-        kind, changes = ("rgb", MOUTH) if stage == "mouth" else (stage, {})
+        kind, changes = {"mouth": ("rgb", MOUTH), "drawn": ("rgb", DRAWN)}.get(stage, (stage, {}))
         config = replace(preset(args.preset, kind), **changes)
         config = replace(config, steps=max(1, round(config.steps * args.steps)))
         made = train_mtov(kind, data, out, config, seed=args.seed, device=args.device, half=stage == "diffusion", report=show,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..rasters import middle_square
+
 NEAR = 0.02      # of the side: a landmark speaks for its surroundings, a Gaussian of this deviation
 MOVED = 0.01     # of the side: a landmark that went this far leaves 1/e of the portrait's detail
 _CELL = 4        # px: how finely this is computed
@@ -21,13 +23,14 @@ def trust(points: Tensor, own: Tensor, picture: tuple[int, int], size: int) -> T
     Args:
         points: [T, 68, 2 or more] px, the frames' landmarks.
         own: [1, 68, 2 or more] px, the portrait's.
-        picture: (H, W) px that both are of.
+        picture: (H, W) px that both are of; its middle square is what the networks see (B23).
         size: side of the result, px.
     Returns:
         float32 [T, 1, size, size] in 0..1; 1 where nothing moved.
     """
-    sides = torch.tensor([picture[1], picture[0]], dtype=torch.float32)
-    here, there = ((p[..., :2].float() + 0.5) / sides for p in (points, own))
+    side, top, left = middle_square(*picture)
+    corner = torch.tensor([left, top], dtype=torch.float32)
+    here, there = ((p[..., :2].float() - corner + 0.5) / side for p in (points, own))
     cells = max(size // _CELL, 1)
     place, centres = (here + there) / 2, (torch.arange(cells) + 0.5) / cells
     x, y = (torch.exp(-(centres - place[..., axis, None]).square() / (2 * NEAR ** 2)) for axis in (0, 1))  # [T, 68, cells]

@@ -42,18 +42,20 @@ class Given:
         if mtov is not None and stage != "diffusion":
             raise TalkingHeadsError("Only the stage 'diffusion' goes on from a whole MToV", f"the stage '{stage}'",
                                     "Leave it out, or name an autoencoder's file instead")
-        whole = None if mtov is None else load_mtov(mtov, device)
+        whole = None if mtov is None else load_mtov(mtov)
         used = ("rgb",) if stage == "rgb" and files["rgb"] is not None else _NEEDED[stage]
         missing = [role for role in used if files[role] is None and whole is None]
         if missing:
             raise TalkingHeadsError(f"Training the stage '{stage}' must begin with autoencoders that were trained before it",
-                                    f"no file for {' and '.join(missing)}", "Name the files of the stages before")
+                                    f"no file for {' and '.join(missing)}", "Name the files of the stages before"
+                                    + (", or a whole MToV to go on from" if stage == "diffusion" else ""))
         read = {role: load_autoencoder(files[role], device, role=role) for role in used if files[role] is not None}
         found = {} if whole is None else {"rgb": whole.rgb, "landmarks": whole.landmarks}
         found |= {role: network for role, (network, _) in read.items()}
-        raster = None if whole is None else whole.config.raster
-        if "landmarks" in read and "raster" in read["landmarks"][1].training:
-            raster = RasterSettings(**read["landmarks"][1].training["raster"])
+        found = {role: network.to(device) for role, network in found.items()}
+        note = read["landmarks"][1].training if "landmarks" in read else {}
+        raster = whole.config.raster if whole is not None and "landmarks" not in read else None
+        raster = RasterSettings(**note["raster"]) if "raster" in note else raster
         wanted = lpips is not None and stage != "diffusion"
         return cls(found.get("rgb"), found.get("landmarks"), raster, load_lpips(lpips).to(device) if wanted else None, whole)
 
@@ -61,8 +63,12 @@ class Given:
         """The settings with the sizes of the given networks, and rasters of their size.
 
         Raises:
-            TalkingHeadsError: pictures that are not square, or latents that the given denoiser does not know.
+            TalkingHeadsError: pictures that are not square, latents that the given denoiser does not know, or a decoder that is
+                to learn without its encoder.
         """
+        if config.decoder_only and self.rgb is None:
+            raise TalkingHeadsError("A decoder alone learns from the latents of a trained encoder", "none",
+                                    "Name the file of an autoencoder of pictures")
         sizes = config.autoencoder if self.rgb is None else self.rgb.config
         if sizes.height != sizes.width:
             raise TalkingHeadsError("The pictures of a training must be square, as those of the data sets are",
@@ -80,12 +86,20 @@ class Given:
     def checksums(self) -> dict[str, int | bool | None]:
         """What names the given weights."""
         networks = {"rgb": self.rgb, "landmarks": self.landmarks, "denoiser": None if self.begun is None else self.begun.denoiser}
-        return {role: None if network is None else _checksum(network) for role, network in networks.items()} | {
-            "lpips": self.lpips is not None}
+        return {role: _checksum(network) for role, network in networks.items()} | {"lpips": self.lpips is not None}
+
+    def encoding(self) -> dict[str, int | None]:
+        """What names the weights that make latents; how they are drawn does not matter."""
+        from ..mtov_checkpoints import DECODING
+
+        return {role: _checksum(network, DECODING) for role, network in (("rgb", self.rgb), ("landmarks", self.landmarks))}
 
 
-def _checksum(network: nn.Module) -> int:
+def _checksum(network: nn.Module | None, without: tuple[str, ...] = ()) -> int | None:
+    if network is None:
+        return None
     code = 0
-    for value in network.state_dict().values():
-        code = zlib.crc32(value.cpu().contiguous().numpy().tobytes(), code)
+    for name, value in network.state_dict().items():
+        if not (without and name.startswith(without)):
+            code = zlib.crc32(value.cpu().contiguous().numpy().tobytes(), code)
     return code

@@ -55,10 +55,11 @@ class MToVConfig:
     licence: str = ""               # what may be done with the weights
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
     anchored: bool = False          # portraits: what the networks miss of the picture is added back (ours, for weak networks)
-    times: tuple[int, int] = (0, 1000)  # steps of noise that were learnt, from (included) and to (not): sampling begins within
+    times: tuple[int, int] = (0, 1000)  # steps of noise that the last training learnt, from (included) and to (not included):
+    # sampling begins within them
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "times", tuple(self.times))
+        object.__setattr__(self, "times", tuple(self.times) if isinstance(self.times, (list, tuple)) else (self.times,))
         check_sampling(self.sampler, self.calls, self.ratio, self.prediction, self.clip, self.eta)
         self.check_start(self.ratio)
         check_residual(self.denoiser, self.prediction)
@@ -84,9 +85,10 @@ class MToVConfig:
         if len(self.times) != 2 or any(type(t) is not int for t in self.times) or not 0 <= self.times[0] < self.times[1] <= STEPS:
             raise TalkingHeadsError(f"An MToV's learnt steps must be two whole numbers in 0..{STEPS}, the first below the second",
                                     f"{self.times}", "Correct them")
-        if round(STEPS * ratio) > self.times[1]:
-            raise TalkingHeadsError(f"These weights learnt to start from a noise ratio of {self.times[1] / STEPS:g} at most",
-                                    f"{ratio:g}", "Choose a smaller ratio, or weights that learnt more")
+        if not self.times[0] < round(STEPS * ratio) <= self.times[1]:
+            raise TalkingHeadsError(f"These weights learnt to start from a noise ratio (denoise) of {self.times[1] / STEPS:g} at "
+                                    f"most, and above {self.times[0] / STEPS:g}", f"{ratio:g}",
+                                    "Choose one of these ratios, or weights that learnt more")
 
     @property
     def grid(self) -> Grid:

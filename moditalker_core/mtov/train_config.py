@@ -150,7 +150,8 @@ class TrainConfig:
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for an unfinished training to go on."""
-        return {k: v for k, v in self.to_dict().items() if k not in FREE}
+        free = FREE if self.pull > 0 else (*FREE, "eta")  # only with `pull` does the sampler's share of fresh noise matter
+        return {k: v for k, v in self.to_dict().items() if k not in free}
 
 
 def _require(holds: bool, must: str, came: str) -> None:

@@ -70,7 +70,7 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
         lpips: the user's LPIPS weights (`media_core.lpips`); None: trains with the substitute (`losses`). Not for "diffusion".
         latents: where a pool of latents (config.cache) is kept for later trainings; None: beside `out`, until it is done.
         mtov: file of a whole MToV that "diffusion" goes on from: its denoiser, and its autoencoders where none are named.
-        licence: written into the file.
+        licence: written into the file; "": that of `mtov`.
         team: the processes that train together; None: this one alone.
     Raises:
         TalkingHeadsError: unusable data, files or settings, an unfinished run of others, a loss that is not finite, a full disk.
@@ -82,6 +82,8 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
         raise TalkingHeadsError("The settings must be those of the stage", f"settings of '{config.stage}' for '{stage}'",
                                 "Choose the stage they are for")
     data, team, place = MotionDataset.open(dataset), team or Alone(), torch.device(device)
+    if mtov is not None and Path(mtov).resolve() == Path(out).resolve():
+        raise TalkingHeadsError("A training must not replace what it goes on from", f"{out} as both", "Choose another name")
     given = Given.read(stage, {"rgb": rgb, "landmarks": landmarks}, lpips, mtov, place)
     config = given.settled(config)
     trainer = _Trainer(config, checked_seed(seed), place, team, data, given)
@@ -158,7 +160,7 @@ class _Trainer:
             return None
         mine = ("reference", "mirror", "colour", "still", "lips", "lively", "encoding", "raster")
         identity = {name: self.identity["config"][name] for name in mine}
-        identity |= {name: self.identity[name] for name in ("seed", "rgb", "landmarks", "data set")}
+        identity |= {name: self.identity[name] for name in ("seed", "data set")} | self.given.encoding()
         sizes = config.autoencoder
         make = lambda: Store(path, identity, config.cache, (sizes.embed_dim, sizes.grid.length), self.team.main)
         store = make() if self.team.main else None
@@ -189,7 +191,8 @@ class _Trainer:
         config, given = self.config, self.given
         return MToVConfig(given.rgb.config, given.landmarks.config, config.denoiser, config.prediction, config.clip,
                           config.sampler, config.calls, config.ratio, config.eta, config.overlap, config.raster, config.reference,
-                          self.windows.margin, self.data.fps, licence, self.record(), config.anchored, config.times)
+                          self.windows.margin, self.data.fps, licence or (given.begun.config.licence if given.begun else ""),
+                          self.record(), config.anchored, config.times)
 
     def record(self) -> dict[str, Any]:
         """How the weights were made, for their file."""
@@ -198,7 +201,8 @@ class _Trainer:
                 "optimizer": config.optimizer, "lr": config.lr, "clips": len(clips),
                 "seconds": round(sum(clip.frames for clip in clips) / self.data.fps, 1),
                 "people": len({clip.identity for clip in clips}), "processes": self.team.size,
-                "lpips": self.given.lpips is not None, "raster": asdict(config.raster)}
+                "lpips": self.given.lpips is not None, "raster": asdict(config.raster),
+                **({} if self.given.begun is None else {"begun with": dict(self.given.begun.config.training)})}
 
     def _save(self, network: VideoAutoencoder | MToV, out: Path, half: bool, licence: str) -> None:
         from ..mtov_checkpoints import save_autoencoder, save_mtov

@@ -14,24 +14,9 @@ from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingH
 from talking_heads.moditalker_core.mtov import objectives, run
 from talking_heads.moditalker_core.mtov.training import train_mtov, unfinished_path
 from talking_heads.moditalker_core.mtov_checkpoints import load_autoencoder, load_mtov
-from video_data import DIFFUSION, GAN, LANDMARKS, RGB, make_video_dataset
+from video_data import DIFFUSION, GAN, LANDMARKS, RGB, StopAt, make_video_dataset
 
 STAGES = {"rgb": RGB, "gan": GAN, "landmarks": LANDMARKS, "diffusion": DIFFUSION}
-
-
-class StopAt:
-    """A report that cancels at one step and keeps what it was told."""
-
-    def __init__(self, step=None):
-        self.step, self.infos, self.pictures = step, [], []
-
-    def __call__(self, done, total, info, preview):
-        if "loss" in info:
-            self.infos.append({"done": done, **info})
-        if preview is not None:
-            self.pictures.append(preview)
-        if done == self.step:
-            raise Cancelled
 
 
 @pytest.fixture(scope="module")

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from talking_heads.media_core.errors import TalkingHeadsError
+from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 from talking_heads.media_core.mouth import lip_aperture
 from talking_heads.moditalker_core.atom.dataset import MotionDataset
 from talking_heads.moditalker_core.mtov.config import DenoiserConfig
 from talking_heads.moditalker_core.mtov.dataset import VideoWindows
 from talking_heads.moditalker_core.mtov.denoiser import MToVDenoiser
+from talking_heads.moditalker_core.mtov.model import RasterSettings
 from talking_heads.moditalker_core.mtov.objectives import Rebuild
 from talking_heads.moditalker_core.mtov.training import fresh_autoencoder, train_mtov, window_settings
 from talking_heads.moditalker_core.mtov.video_settings import VideoSettings
 from talking_heads.moditalker_core.mtov_checkpoints import DECODING, load_autoencoder, load_mtov
-from video_data import DIFFUSION, GAN, LANDMARKS, RGB, make_video_dataset
+from video_data import DIFFUSION, GAN, LANDMARKS, RGB, SIZE, StopAt, make_video_dataset
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,18 @@ def test_a_decoder_alone_may_learn_to_draw(data, tmp_path):
         assert torch.equal(value, before[name]) != name.startswith(DECODING), name
     with pytest.raises(TalkingHeadsError, match="decoder alone.*'landmarks'"):
         replace(LANDMARKS, decoder_only=True)
+    with pytest.raises(TalkingHeadsError, match="decoder alone.*trained encoder"):
+        train_mtov("rgb", data, tmp_path / "c.safetensors", replace(RGB, decoder_only=True))
+
+
+def test_a_decoders_training_goes_on_to_the_same_bits(data, tmp_path):
+    first, config = tmp_path / "first.safetensors", replace(RGB, steps=4, decoder_only=True, latent_noise=0.1)
+    train_mtov("rgb", data, first, replace(RGB, steps=1))
+    whole = train_mtov("rgb", data, tmp_path / "whole.safetensors", config, rgb=first).state_dict()
+    with pytest.raises(Cancelled):
+        train_mtov("rgb", data, tmp_path / "parts.safetensors", config, rgb=first, report=StopAt(2))
+    parts = train_mtov("rgb", data, tmp_path / "parts.safetensors", config, rgb=first).state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in parts.items())
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +84,44 @@ def whole(data, tmp_path_factory) -> dict[str, Path]:
     files = {stage: folder / f"{stage}.safetensors" for stage in ("rgb", "landmarks", "diffusion")}
     train_mtov("rgb", data, files["rgb"], replace(RGB, steps=1))
     train_mtov("landmarks", data, files["landmarks"], replace(LANDMARKS, steps=1), rgb=files["rgb"])
-    train_mtov("diffusion", data, files["diffusion"], replace(DIFFUSION, steps=2), rgb=files["rgb"], landmarks=files["landmarks"])
+    train_mtov("diffusion", data, files["diffusion"], replace(DIFFUSION, steps=2), rgb=files["rgb"], landmarks=files["landmarks"],
+               licence="mine")
     return files
+
+
+def test_a_run_from_a_whole_mtov_goes_on_to_the_same_bits_and_from_no_other(data, whole, tmp_path):
+    config, out = replace(DIFFUSION, steps=4), [tmp_path / f"{name}.safetensors" for name in "abc"]
+    straight = train_mtov("diffusion", data, out[0], config, mtov=whole["diffusion"]).denoiser.state_dict()
+    with pytest.raises(Cancelled):
+        train_mtov("diffusion", data, out[1], config, mtov=whole["diffusion"], report=StopAt(2))
+    with pytest.raises(TalkingHeadsError, match="another denoiser"):
+        train_mtov("diffusion", data, out[1], config, mtov=out[0])
+    parts = train_mtov("diffusion", data, out[1], config, mtov=whole["diffusion"]).denoiser.state_dict()
+    assert all(torch.equal(value, straight[name]) for name, value in parts.items())
+    with pytest.raises(TalkingHeadsError, match="must not replace"):
+        train_mtov("diffusion", data, out[0], config, mtov=out[0])
+
+
+def test_kept_latents_serve_another_decoder(data, whole, tmp_path):
+    """They depend on the encoders alone."""
+    config, pool = replace(DIFFUSION, steps=2, cache=3), tmp_path / "pool.safetensors"
+    train_mtov("diffusion", data, tmp_path / "a.safetensors", config, mtov=whole["diffusion"], latents=pool)
+    before = pool.stat().st_ino, pool.read_bytes()
+    train_mtov("rgb", data, tmp_path / "drawn.safetensors", replace(RGB, steps=1, decoder_only=True), rgb=whole["rgb"])
+    train_mtov("diffusion", data, tmp_path / "b.safetensors", config, latents=pool, rgb=tmp_path / "drawn.safetensors",
+               landmarks=whole["landmarks"])
+    assert (pool.stat().st_ino, pool.read_bytes()) == before
 
 
 def test_a_whole_mtov_can_be_gone_on_from(data, whole, tmp_path):
     """With its own autoencoders, or with one that draws better; in the sizes of its networks, whatever the settings say."""
     before, out = load_mtov(whole["diffusion"]), tmp_path / "again.safetensors"
-    other = replace(DIFFUSION, steps=1, lr=1e-8, ema=None, denoiser=replace(DIFFUSION.denoiser, model_channels=32))
+    other = replace(DIFFUSION, steps=1, lr=1e-8, ema=None, prediction="epsilon", raster=RasterSettings(SIZE, 2, 1),
+                    denoiser=replace(DIFFUSION.denoiser, model_channels=32))
     again = train_mtov("diffusion", data, out, other, mtov=whole["diffusion"])
-    assert again.config.denoiser == before.config.denoiser and again.config.raster == before.config.raster
+    alike = ("denoiser", "raster", "prediction", "licence")
+    assert all(getattr(again.config, name) == getattr(before.config, name) for name in alike) and before.config.licence == "mine"
+    assert again.config.training["begun with"] == before.config.training
     state = before.denoiser.state_dict()
     assert all(torch.allclose(value, state[name], atol=1e-5) for name, value in again.denoiser.state_dict().items())
     drawn = train_mtov("rgb", data, tmp_path / "drawn.safetensors", replace(RGB, steps=2, decoder_only=True), rgb=whole["rgb"])
@@ -104,9 +145,10 @@ def test_the_learnt_steps_are_kept_and_bound_the_start(whole):
     mtov = load_mtov(whole["diffusion"])
     assert mtov.config.times == DIFFUSION.times == (0, 250)
     VideoSettings(ratio=0.25).resolved(mtov.config, 4)
-    with pytest.raises(TalkingHeadsError, match="noise ratio of 0.25 at most.*Got: 0.5"):
+    with pytest.raises(TalkingHeadsError, match="noise ratio .denoise. of 0.25 at most.*Got: 0.5"):
         VideoSettings(ratio=0.5).resolved(mtov.config, 4)
-    for bad in ((0, 0), (5, 2000), (0.0, 250)):
+    replace(mtov.config, times=(249, 300))
+    for bad in ((0, 0), (5, 2000), (0.0, 250), 5, None):
         with pytest.raises(TalkingHeadsError, match="learnt steps"):
             replace(mtov.config, times=bad)
 
