@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from talking_heads.host.cli import FAILED, INTERRUPTED, OK, USAGE, main
 from talking_heads.moditalker_core.mtov import run, train_config
 from talking_heads.moditalker_core.mtov_checkpoints import load_autoencoder, load_mtov
@@ -42,6 +43,15 @@ def test_all_stages_one_after_another(data, tmp_path, capsys):
     assert (tmp_path / "kept.safetensors").is_file()
     with (tmp_path / "log" / "log.csv").open(newline="") as file:
         assert [line["step"] for line in csv.DictReader(file)] == ["2", "2"]
+    drawing = ["--stage", "rgb", "--rgb", out("gan.safetensors"), "--decoder-only"]
+    assert main(["train", "mtov", str(data), out("drawn"), *drawing, *few]) == OK
+    more = ["--stage", "diffusion", "--mtov", out("mtov.safetensors"), "--rgb", out("drawn.safetensors")]
+    assert main(["train", "mtov", str(data), out("more"), *more, *few]) == OK
+    more = load_mtov(tmp_path / "more.safetensors")
+    before, drawn = (load_autoencoder(tmp_path / f"{name}.safetensors")[0] for name in ("gan", "drawn"))
+    assert torch.equal(more.rgb.patch_in.weight, before.patch_in.weight) and more.config.licence == "mine"
+    assert torch.equal(more.rgb.to_pixels.weight, drawn.to_pixels.weight)
+    assert not torch.equal(drawn.to_pixels.weight, before.to_pixels.weight)
 
 
 def test_ctrl_c_keeps_what_was_learnt(data, tmp_path, capsys, monkeypatch):
@@ -62,7 +72,8 @@ def test_ctrl_c_keeps_what_was_learnt(data, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("options, words", [
     (["--stage", "gan"], "no file for rgb"), (["--stage", "rgb", "--preset", "best"], "demo"),
-    (["--stage", "rgb", "--steps", "0"], "whole numbers above 0"),
+    (["--stage", "rgb", "--steps", "0"], "whole numbers above 0"), (["--stage", "rgb", "--decoder-only"], "trained encoder"),
+    (["--stage", "diffusion", "--mtov", "absent.safetensors"], "no file at absent.safetensors"),
     (["--stage", "landmarks", "--rgb", "absent.safetensors"], "no file at absent.safetensors")])
 def test_what_is_wrong_is_told(data, tmp_path, capsys, options, words):
     assert main(["train", "mtov", str(data), str(tmp_path / "a.safetensors"), *options, "--device", "cpu"]) == FAILED
