@@ -184,7 +184,7 @@ def _demo() -> dict[str, TrainConfig]:
     gan = replace(rgb, stage="gan", steps=1000, lr=1e-4, betas=(0.5, 0.9), adversarial=0.1, matching=0.4, judges=32)
     landmarks = replace(rgb, stage="landmarks", steps=1500, warm_up=50, lr=1.5e-3, edges=0.0, coarse=0.0, jitter=0.05, stills=12,
                         still_steps=600, still_every=3, still_shift=0.0, freeze=False, lips=3.0)
-    diffusion = replace(rgb, stage="diffusion", steps=1100, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, lips=16.0,
+    diffusion = replace(rgb, stage="diffusion", steps=6000, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, lips=16.0,
                         prediction="sample", times=(0, 250), first_share=0.4, pull=1.0, still=0.6, lively=2, cache=8000,
                         sampler="dpm++", calls=6, eta=0.0, overlap=4, anchored=True)
     return {"rgb": rgb, "gan": gan, "landmarks": landmarks, "diffusion": diffusion}
