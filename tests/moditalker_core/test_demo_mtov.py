@@ -18,9 +18,9 @@ from talking_heads.moditalker_core.mtov_checkpoints import SHIPPED_MTOV, load_mt
 
 IDENTITY, SOURCE = 19, 256  # below 1000: never trained on; px of the rendered film
 REGION = 1 / 16  # of the picture, around the lips' box
-OUTSIDE, INSIDE = 1.5, 4.0  # 255ths: mean change beyond the region at most, within it at least
-SHUT = 0.35                 # 0 as in the rendered truth with the mouth shut, 1 as in the one with it wide open
-WIDER, OPENED = 0.08, 0.05  # least difference of fed open and fed shut: these small weights open a third as wide as the truth
+OUTSIDE, INSIDE = 1.0, 4.0  # 255ths: mean change beyond the region at most, within it at least
+SHUT = 0.2    # 0 as in the rendered truth with the mouth shut, 1 as in the one with it wide open
+WIDER = 0.25  # least difference of fed open and fed shut: these small weights open not half as wide as the truth
 
 pytestmark = pytest.mark.skipif(not SHIPPED_MTOV.is_file(), reason="demo weights of MToV are absent")
 
@@ -103,7 +103,7 @@ def test_a_shut_portrait_opens_its_mouth(mtov, films):
     film, motion = films["shut"], films["open"].motion.selected([0] * 4)
     fed_open, fed_shut = (openness(np.stack(list(talk(mtov, each, film.frames[0], pose_landmarks=film.motion)))[2:3], films,
                                    slice(0, 1)) for each in (motion, film.motion.selected([0] * 4)))
-    assert fed_shut <= SHUT and fed_open >= fed_shut + OPENED, f"open {fed_open:.2f}, shut {fed_shut:.2f}"
+    assert fed_shut <= SHUT and fed_open >= fed_shut + WIDER, f"open {fed_open:.2f}, shut {fed_shut:.2f}"
 
 
 def test_constant_motion_keeps_its_colour(mtov, films):
