@@ -82,8 +82,7 @@ class Driver:
         try:
             while run.done < run.config.steps:
                 self._step(lines)
-            if run.team.main:
-                run.save(self.state, self.identity)  # saving the file may fail too: only that is then done again
+            self._save()  # saving the file may fail too: only that is then done again
         finally:
             if lines is not None:
                 lines.close()
@@ -102,21 +101,23 @@ class Driver:
             self.report(run.done, run.config.steps, {**figures, **self.told}, picture)
         except BaseException:  # whatever stops the run (cancelling included) passes on; the work done so far is kept
             run.team.any(True)
-            if run.team.main:
-                run.save(self.state, self.identity)
+            self._save()
             raise
         if run.team.any(False):
-            if run.team.main:
-                run.save(self.state, self.identity)
+            self._save()
             raise Cancelled("another process of the training was stopped")
-        if run.team.main and run.done % run.config.save_every == 0:
-            run.save(self.state, self.identity)
+        if run.done % run.config.save_every == 0:
+            self._save()
+
+    def _save(self) -> None:
+        """The main process alone saves."""
+        if self.run.team.main:
+            self.run.save(self.state, self.identity)
 
     def _kept(self) -> None:
         """Saves the state while something worse is being told."""
         try:
-            if self.run.team.main:
-                self.run.save(self.state, self.identity)
+            self._save()
         except TalkingHeadsError as error:
             log.warning("The state of the training was not saved: %s", error)
 

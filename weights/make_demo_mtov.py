@@ -1,11 +1,13 @@
-"""The one command that made weights/demo_mtov.safetensors: `python weights/make_demo_mtov.py`.
+"""One command for an MToV like weights/demo_mtov.safetensors, which was made stage by stage (weights/README.md says how).
+
+    python weights/make_demo_mtov.py
 
 Builds short films of invented people (identities from 1000 on; benchmarks use smaller numbers), 128 px, and trains three stages
 of the preset `demo` on the CPU: the autoencoder of pictures (three times: `MOUTH` looks at mouths that move, `DRAWN` teaches its
 decoder alone to draw latents that are not quite right), that of landmarks, and the diffusion between them. Every step goes on
-where it was stopped; what a stage made stays in the work folder. About five hours of one core: one for the pictures, half an hour
-for the landmarks, the rest for the diffusion and the latents that it learns from. But for the changed settings of `MOUTH` and
-`DRAWN`, the commands, one by one, are
+where it was stopped; what a stage made stays in the work folder. About five hours of one core, summed up from its parts: one for
+the pictures, half an hour for the landmarks, the rest for the diffusion and the latents that it learns from. But for the changed
+settings of `MOUTH` and `DRAWN`, the commands, one by one, are
 
     talking-heads dataset motion WORK/data --subject --frames 128 --people 130 --seconds 10 --seed 7000 --engine espeak
     talking-heads train mtov WORK/data WORK/rgb.safetensors --stage rgb

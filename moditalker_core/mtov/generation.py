@@ -148,7 +148,7 @@ class _Job:
         self.poses = None if poses is None else Rolling(poses, len(motion))
         self.clips, self.done = sum(map(len, groups)), 0  # all of them, and those that are finished
         self.still: tuple[Tensor, Tensor | None] | None = None  # latents that never change, once they are known
-        self.own, self.missed = own, None  # what is added to every clip, [T, 3, S, S], once it is known
+        self.own, self.missed = own, None  # what may be added to a clip, [T, 3, S, S], once it is known
 
     def frames(self) -> Iterator[np.ndarray]:
         """uint8 [S, S, 3], one after another."""
