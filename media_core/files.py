@@ -133,7 +133,9 @@ def load_tensors(path: str | os.PathLike, *, kind: str, version: int) -> tuple[d
     try:
         with safe_open(path, framework="pt", device="cpu") as f:
             config = _checked_header(f.metadata() or {}, path, kind, version)
-            return {name: f.get_tensor(name) for name in f.keys()}, config
+            # Copies: what the file maps is not aligned, and kernels round otherwise on memory that is not; nor does a mapped file
+            # let itself be replaced on Windows.
+            return {name: f.get_tensor(name).clone() for name in f.keys()}, config
     except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise FileFormatError(f"The {kind} file must be a whole safetensors file", f"{path.name} cannot be read ({error})",
                               "It may be truncated or of another format: copy or make it again") from error

@@ -75,7 +75,7 @@ def load_lpips(path: str | os.PathLike) -> LPIPS:
         FileFormatError: no such file, not safetensors, or tensors are missing or misshapen.
     """
     try:
-        net = LPIPS({name: value.float() for name, value in load_file(path).items()})
+        net = LPIPS({name: value.to(torch.float32, copy=True) for name, value in load_file(path).items()})
         empty = torch.zeros(1, 3, SMALLEST, SMALLEST)
         with torch.no_grad():
             net(empty, empty)  # torch tells of shapes that do not fit each other

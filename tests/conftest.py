@@ -9,11 +9,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--threads", type=int, default=1, help="torch's threads; results must not depend on them")
+
+
 def pytest_configure(config):
     """One torch thread: tests work on tiny tensors, and threads that wait for each other make them slow on a busy machine."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(config.getoption("--threads"))
 
 
 @pytest.fixture(scope="session")
