@@ -38,6 +38,7 @@ DEAD = ("input_projection.", "face_mlp.", "to_face_cond.", "to_face_tokens.", "p
         "non_attn_pos_projection.")  # never used by the published network: left behind
 _DEAD_LAYER = re.compile(r"seqTransDecoder\.stack\.\d+\.linear[12]\.")
 _LAYER = re.compile(r"(seqTransDecoder\.stack\.\d+)\.(.+)")
+_SAFE_TORCH = (2, 6)
 _WRAPPER = "module."  # what parallel training puts before names
 _FILE = "atom.pt"
 _AGAIN = f"Give MoDiTalker's {_FILE}, whole, or copy it again"
@@ -137,6 +138,7 @@ def _unpickled(path: Path, called: str) -> Any:
     """What torch's restricted reader finds in a file."""
     if not path.is_file():
         raise FileFormatError("The checkpoint must exist", f"no file at {path}", "Check the name and the folder")
+    _check_reader(torch.__version__)
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"
     if zipped and not zipfile.is_zipfile(path):
@@ -148,6 +150,19 @@ def _unpickled(path: Path, called: str) -> Any:
         raise FileFormatError("The checkpoint must be a file of torch.save that holds tensors and plain values only",
                               f"{path.name} cannot be read so ({type(error).__name__}: {first})",
                               f"Give MoDiTalker's {called} itself: not a saved module, and not another format") from error
+
+
+def _check_reader(version: str) -> None:
+    """Before torch 2.6 even the restricted reader could be made to run code that a file holds (CVE-2025-32434).
+
+    Raises:
+        TalkingHeadsError: such a torch.
+    """
+    numbers = tuple(int(part) for part in version.split("+")[0].split(".")[:2])
+    if numbers < _SAFE_TORCH:
+        raise TalkingHeadsError("Published checkpoints are read with torch 2.6 or newer: an older one may run code that a file "
+                                "holds (CVE-2025-32434)", f"torch {version}",
+                                "Update torch, or import on another machine: the imported file is safe anywhere")
 
 
 def config_of_state(state: Mapping[str, Tensor], heads: int = 8, name: str = "the checkpoint") -> DenoiserConfig:

@@ -23,6 +23,7 @@ MEANINGS = {"AU01": "inner brow up", "AU02": "outer brow up", "AU04": "brow down
             "AU15": "corners down", "AU17": "chin up", "AU20": "lips stretched", "AU23": "lips tight", "AU25": "lips apart",
             "AU26": "jaw open", "AU45": "blink"}
 _SUBPIXEL = 4  # bits of OpenCV's fractional coordinates
+_SMALLEST = 1e-3  # dm, what drawn canonical landmarks measure at least
 _FILL = 0.8  # of the picture that canonical landmarks fill
 _LABEL, _RIGHT, _LINE = 132, 32, 22  # px beside the curves, and of a line of text above or below
 _INK, _PALE, _GRID, _PAPER = (30, 70, 140), (190, 190, 198), (228, 228, 232), (255, 255, 255)
@@ -72,7 +73,8 @@ def picture_points(track: LandmarkTrack, size: tuple[int, int]) -> np.ndarray:  
         return (points[..., :2] + 0.5) * scale - 0.5
     flat = points[..., :2] * [1.0, -1.0]
     low, high = flat.min(axis=(0, 1)), flat.max(axis=(0, 1))
-    scale = _FILL * min(size[1] / (high[0] - low[0]), size[0] / (high[1] - low[1]))
+    across, down = np.maximum(high - low, _SMALLEST)  # points that all coincide are drawn as one
+    scale = _FILL * min(size[1] / across, size[0] / down)
     return (flat - (low + high) / 2) * scale + (np.array(size[::-1]) - 1) / 2
 
 

@@ -56,6 +56,10 @@ def test_canonical_tracks_fill_the_picture_upright_with_one_scale():
     assert np.ptp(drawn[1][:, 0]) == pytest.approx(np.ptp(drawn[0][:, 0]) / 2)
 
 
+def test_canonical_points_that_coincide_are_drawn_as_one():
+    assert np.allclose(picture_points(LandmarkTrack(torch.ones(2, 68, 3)), (200, 300)), [149.5, 99.5])
+
+
 def test_a_doubtful_unit_is_pale_and_labelled():
     """The same curve, trusted and not: darkest ink over the plot, and red words beside it."""
     def looks(reliability, name):

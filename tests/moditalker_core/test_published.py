@@ -177,3 +177,16 @@ def test_ema_of_a_file_without_it_absent_files_and_the_source_as_target(state, t
         published.import_atom(tmp_path / "none.pt", tmp_path / "a.safetensors")
     with pytest.raises(TalkingHeadsError, match="another file"):
         published.import_atom(tmp_path / "atom.pt", tmp_path / "atom.pt", speech=LISTENS, heads=HEADS)
+
+
+@pytest.mark.parametrize("version, safe", [("2.5.1+cu124", False), ("1.13.0", False), ("2.6.0", True), ("2.13.0+cpu", True),
+                                           ("3.0.0a0+git1", True)])
+def test_a_torch_whose_restricted_reader_can_be_fooled_is_refused(version, safe, state, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", version)
+    torch.save({"model_state_dict": state}, tmp_path / "atom.pt")
+    try:
+        published.read_published(tmp_path / "atom.pt", "atom.pt")
+    except TalkingHeadsError as error:
+        assert ("CVE-2025-32434" in str(error)) != safe
+    else:
+        assert safe
