@@ -185,7 +185,7 @@ def test_a_torch_whose_restricted_reader_can_be_fooled_is_refused(version, safe,
     monkeypatch.setattr(torch, "__version__", version)
     torch.save({"model_state_dict": state}, tmp_path / "atom.pt")
     try:
-        published.read_published(tmp_path / "atom.pt", "atom.pt")
+        published.read_published(tmp_path / "atom.pt")
     except TalkingHeadsError as error:
         assert ("CVE-2025-32434" in str(error)) != safe
     else:
