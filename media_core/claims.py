@@ -1,7 +1,7 @@
 """One writer at a time: two runs that write the same file or folder would overwrite each other's work, so the second is refused.
 
-The claim is a lock of the operating system on a hidden file beside what is written. The system gives it back when the process ends,
-however it ends: a killed run leaves an empty file that stops nobody.
+The claim is a lock of the operating system on a hidden file beside what is written. The system gives it back when the process
+ends, however it ends: a killed run leaves a small file that stops nobody.
 """
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Temporary names that tell which process made them, so that what a killed process left behind is recognised and removed.
 
 A name carries a mark, `<place>-<process number>-<random>`. The place stands for the machine, its last start and the container: a
-number counts within one place only. There, what belongs to a process that no longer runs is removed; what comes from another place,
-or from an older version that set no mark, is removed once it is a day old.
+number counts within one place only. There, what belongs to a process that no longer runs is removed; what comes from another
+place, or from an older version that set no mark, is removed once it is a day old.
 """
 from __future__ import annotations
 

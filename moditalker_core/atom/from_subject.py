@@ -140,9 +140,9 @@ class _Step:
 
 def _resolved(plan: SubjectPlan) -> SubjectPlan:
     """The plan with the engine that will speak: what is written must say which it was."""
-    from ...media_core.subject.espeak import find_library
+    from ...media_core.subject.espeak import usable
 
-    return plan if plan.engine != "auto" else replace(plan, engine="espeak" if find_library() else "formant")
+    return plan if plan.engine != "auto" else replace(plan, engine="espeak" if usable() else "formant")
 
 
 def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: str | HubertEncoder, work: Path,
