@@ -3,7 +3,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: demo test lint clean
+# An installed pack points at its folder: when that has moved, or the environment served another checkout, it is installed again.
+PLACE  := $(VENV)/.place
+ifneq ($(shell cat "$(PLACE)" 2>/dev/null),$(shell pwd -P))
+MOVED  := moved
+endif
+
+.PHONY: demo test lint clean moved
 
 demo: $(VENV)/.demo
 	$(PY) -m talking_heads.host.cli demo
@@ -19,13 +25,13 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install torch==2.13.0
 
-$(VENV)/.demo: $(PY) pyproject.toml
+$(VENV)/.demo: $(PY) pyproject.toml $(MOVED)
 	$(PY) -m pip install -e ".[cpu]"
-	@touch $@
+	@touch $@ && pwd -P > "$(PLACE)"
 
-$(VENV)/.test: $(PY) pyproject.toml
+$(VENV)/.test: $(PY) pyproject.toml $(MOVED)
 	$(PY) -m pip install -e ".[cpu,test]"
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo && pwd -P > "$(PLACE)"
 
 clean:
 	rm -rf $(VENV) output build *.egg-info

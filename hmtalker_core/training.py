@@ -16,6 +16,7 @@ from typing import Any, Optional
 import numpy as np
 import torch
 
+from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import AU_NAMES
 from ..media_core.progress import Report, silent
@@ -35,6 +36,7 @@ PREVIEW_EVERY = 25  # steps between preview pictures
 log = logging.getLogger(__name__)
 
 
+@claimed("out")
 def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: str | TrainConfig = "preview", steps: float = 1.0,
                  seed: int = 0, size: Optional[int] = None, encoder: str = "mel", device: str | torch.device = "cpu",
                  speech_prior: Optional[str | os.PathLike] = SHIPPED, lpips_weights: Optional[str | os.PathLike] = None,

@@ -7,6 +7,7 @@ Nothing heavy is imported before a command needs it.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -106,6 +107,9 @@ def _segment(given: Sequence[str] | None) -> tuple[float, float] | float | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console or pipe of few letters (cp1252, ascii) must not fail what is done
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     try:
         return dispatch(options)

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Callable, Iterable, NamedTuple
 
+from ..media_core.temporary import is_temporary
+
 _NEEDED = ("torch", "numpy", "av", "safetensors", "librosa", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
            "opencv-python-headless", "diffusers", "einops", "pillow")
 _OPTIONAL = {"gsplat": "rendering and training on an NVIDIA card", "espeakng-loader": "the synthetic subject's voice",
@@ -28,7 +30,8 @@ class Finding(NamedTuple):
 def examine(base_dir: str, output_dir: str) -> list[Finding]:
     """Everything worth knowing, in order."""
     parts: tuple[Callable[[], Iterable[Finding]], ...] = (
-        _python, _packages, _devices, _backends, _pack, lambda: _folders(base_dir, output_dir), _voice, lambda: _models(base_dir))
+        _python, _packages, _devices, _backends, _kernels, _pack, lambda: _folders(base_dir, output_dir), _voice,
+        lambda: _models(base_dir))
     return [finding for part in parts for finding in part()]
 
 
@@ -96,6 +99,22 @@ def _backends() -> Iterable[Finding]:
             yield Finding("note", f"rasteriser {other}: {error}")
 
 
+def _kernels() -> Iterable[Finding]:
+    """Where numba keeps the compiled kernels."""
+    try:
+        from ..hmtalker_core.rasterizer.kernels import add_slots
+    except ImportError as error:
+        yield Finding("FAIL", f"the rasteriser's kernels do not import: {error}")
+        return
+    folder = add_slots.stats.cache_path
+    if folder is not None and os.access(folder, os.W_OK):
+        yield Finding("ok", f"compiled kernels are kept in {folder}")
+    else:
+        yield Finding("note", "compiled kernels cannot be kept on disk (neither the pack's folder nor the user's cache can be "
+                      "written): each start compiles them again, which takes seconds; the variable NUMBA_CACHE_DIR names another "
+                      "folder")
+
+
 def _pack() -> Iterable[Finding]:
     from .graph import Host
 
@@ -124,6 +143,10 @@ def _voice() -> Iterable[Finding]:
     from ..media_core.subject import espeak
 
     found = espeak.find_library()
+    if found and not espeak.usable():
+        yield Finding("note", f"espeak-ng: {found[0]} cannot be loaded from the temporary folder (is it mounted noexec?): the "
+                      "synthetic subject hums with the built-in formant voice")
+        return
     yield (Finding("ok", f"espeak-ng: {found[0]}") if found
            else Finding("note", "espeak-ng not found: the synthetic subject hums with the built-in formant voice"))
 
@@ -132,5 +155,6 @@ def _models(base_dir: str) -> Iterable[Finding]:
     root = Path(__file__).resolve().parents[1]
     for what, folder in (("shipped", root / "weights"), ("your", Path(base_dir, "models", "talking_heads"))):
         names = sorted(file.name for file in folder.glob("**/*.safetensors")) if folder.is_dir() else []
-        names = [name for name in names if not name.endswith((".training.safetensors", "speech_prior.safetensors"))]
+        names = [name for name in names if not name.endswith((".training.safetensors", ".latents.safetensors",
+                                                              "speech_prior.safetensors")) and not is_temporary(name)]
         yield Finding("ok" if names else "note", f"{what} weights: {', '.join(names) or 'none'} ({folder})")

@@ -45,7 +45,10 @@ def _mtov_options(what: argparse._SubParsersAction, common: argparse.ArgumentPar
 
 def import_checkpoint(options: argparse.Namespace) -> int:
     """Runs it; prints the file and what is in it."""
+    from .jobs import writable_file
+
     out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
+    writable_file(out)
     return {"atom": _import_atom, "mtov": _import_mtov, "autoencoder": _import_autoencoder}[options.what](options, out)
 
 

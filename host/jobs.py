@@ -10,8 +10,11 @@ import traceback
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
+from ..media_core.claims import claim
 from ..media_core.errors import TalkingHeadsError
+from ..media_core.paths import check_length
 from ..media_core.progress import Report
+from ..media_core.temporary import temporary_folder
 from .graph import REPOSITORY, Host, describe
 from .progress_line import INTERRUPTED, OK, ProgressLine, run_job, stoppable
 from .settings import apply_settings
@@ -22,6 +25,7 @@ from .workflow import WorkflowError
 FAILED = 1
 DEMO_WORKFLOW = os.path.join(REPOSITORY, "workflows", "api", "avatar_speech_to_video.json")
 DEMO_INPUT = os.path.join(REPOSITORY, "demo")
+TEMPORARY = "talking_heads_"  # what temporary folders are called
 
 
 class GraphJob:
@@ -89,6 +93,22 @@ def saved_files(outputs: Mapping[str, Mapping[str, Any]]) -> list[Path]:
     return found
 
 
+def writable_file(path: str | os.PathLike, *also: str) -> None:
+    """Tries the folder of a file to come, and its name.
+
+    Args:
+        also: endings that files beside it will have instead of its own.
+    Raises:
+        TalkingHeadsError: it cannot be written there, is a folder, or has a name too long.
+    """
+    target = Path(path).resolve()
+    if os.path.isdir(target):
+        raise TalkingHeadsError("The output must be a file", f"{target} is a folder", "Choose another name")
+    for name in (target.name, *(target.with_suffix(ending).name for ending in also)):
+        check_length(target.parent, name)
+    writable(target.parent)
+
+
 def writable(folder: str | os.PathLike) -> None:
     """Makes `folder` where it is absent and tries it, so that an hour's work does not end at a closed door.
 
@@ -108,7 +128,7 @@ def run_workflow(path: str, settings: list[str], *, base_dir: str, output_dir: s
                  packs: Sequence[str] = (), debug: bool = False) -> int:
     """`talking-heads run`: runs a workflow file, prints the files it saved."""
     writable(output_dir or os.path.join(base_dir, "output"))
-    with tempfile.TemporaryDirectory(prefix="talking_heads_") as temp:
+    with temporary_folder(TEMPORARY) as temp:
         code, _, files = GraphJob(base_dir, output_dir, input_dir, temp, packs).run(path, settings, debug)
     for file in files:
         print(file)
@@ -120,8 +140,8 @@ def run_demo(output: str, *, base_dir: str, debug: bool) -> int:
     if not os.path.isfile(DEMO_WORKFLOW):
         raise WorkflowError(f"The demo needs {DEMO_WORKFLOW}. It is missing. Use a complete checkout of the repository.")
     target, started = Path(output).resolve(), time.perf_counter()
-    writable(target.parent)
-    with tempfile.TemporaryDirectory(prefix="talking_heads_") as temp:
+    writable_file(target)
+    with claim(target), temporary_folder(TEMPORARY) as temp:
         code, result, files = GraphJob(base_dir, os.path.join(temp, "output"), DEMO_INPUT, temp).run(DEMO_WORKFLOW, [], debug)
         films = [file for file in files if file.suffix == ".mp4"]
         if code != OK:
@@ -197,6 +217,7 @@ def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int
     from .devices import chosen_device
 
     out = out if out.endswith(".safetensors") else f"{out}.safetensors"
+    writable_file(out, ".training.safetensors")
     place = str(chosen_device(device))
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:

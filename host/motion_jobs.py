@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
 
+from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
 from .progress_line import ProgressLine, run_job
 
@@ -39,15 +40,18 @@ def make_motion(options: argparse.Namespace) -> int:
     from ..moditalker_core.checkpoints import SHIPPED_ATOM, load_atom
     from ..moditalker_core.pipeline import save_drawn, speak
     from .devices import chosen_device
+    from .jobs import writable_file
 
     out = Path(options.out)
     _check_names(out, [name for name in (options.sound, options.portrait, options.weights, options.speech) if name])
+    writable_file(out, LANDMARKS)
     started = time.perf_counter()
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
         line.show("Drawing" if info.get("phase") == "draw" else "Motion", done, total)
 
-    def work(report: Report) -> Any:
+    @claimed("out")
+    def made(out: Path, report: Report) -> Any:
         sound, portrait = load_sound(options.sound), _portrait(options.portrait)
         atom = load_atom(options.weights or SHIPPED_ATOM, chosen_device(options.device))
         settings = SamplingSettings(options.sampler, options.steps, options.guidance, seed=options.seed, gate=options.gate)
@@ -61,7 +65,7 @@ def make_motion(options: argparse.Namespace) -> int:
     def tell(motion: Any) -> None:
         print(f"{out}\n{len(motion)} frames at {motion.fps:g} a second, {time.perf_counter() - started:.1f} s")
 
-    return run_job(work, show, tell, goes_on=False)
+    return run_job(lambda report: made(out, report), show, tell, goes_on=False)
 
 
 def _check_names(out: Path, given: list[str]) -> None:

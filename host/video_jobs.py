@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
 
+from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from .motion_jobs import check_unreplaced, read_picture
 from .progress_line import ProgressLine, run_job
@@ -60,6 +61,7 @@ def _show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) ->
         line.show("Motion" if "window" in info else "Following the face", done, total)
 
 
+@claimed("out")
 def _made(options: argparse.Namespace, out: Path, report: Report) -> Path:
     """The work itself. What is wrong with the request is found before the long parts begin."""
     from ..media_core.audio import load_sound
@@ -69,7 +71,7 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> Path:
     from ..moditalker_core.mtov_checkpoints import SHIPPED_MTOV, load_mtov
     from ..moditalker_core.pipeline import save_frames, speak_video, video
     from .devices import chosen_device
-    from .jobs import writable
+    from .jobs import writable_file
 
     device = chosen_device(options.device)
     sound = load_sound(options.sound)
@@ -77,7 +79,7 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> Path:
     mtov = load_mtov(options.mtov or SHIPPED_MTOV, device)
     settings = _settings(options, mtov)
     atom = load_atom(options.atom or SHIPPED_ATOM, device) if motion is None else None
-    writable(out.resolve().parent)
+    writable_file(out)
     scene = _scene(options.face, options.film, mtov.config, report)
     if atom is not None:
         return speak_video(atom, mtov, sound, scene, out, sampling=SamplingSettings(seed=options.seed), settings=settings,

@@ -39,6 +39,15 @@ def writing(folder: Path) -> Iterator[None]:
                                 "Free some space, or choose another folder, and run it again: it continues") from error
 
 
+def occupied(folder: Path, *, own: Sequence[str] = ()) -> bool:
+    """Whether a folder holds anything that is not of a data set just begun: hidden files, of killed runs perhaps, do not count,
+    nor do the data set's `own` folders as long as nothing but such files is in them."""
+    if not folder.is_dir():
+        return False
+    return any(path.is_dir() and (path.name not in own or occupied(path)) or not path.is_dir() and not path.name.startswith(".")
+               for path in folder.iterdir())
+
+
 def verify_dataset(folder) -> dict[str, Any]:
     """Reads every file of a finished folder and compares checksums; returns the manifest.
 
@@ -81,7 +90,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    with atomic_path(path) as temporary:
+    with atomic_path(path, tidy=False) as temporary:
         temporary.write_bytes(content)
 
 

@@ -5,10 +5,10 @@ Every tensor file of the pack carries in its safetensors metadata `talking_heads
 """
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Mapping
@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .errors import FileFormatError, TalkingHeadsError
+from .temporary import part_name, remove_leftovers
 
 _PREFIX = "talking_heads."
 _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
@@ -25,15 +26,20 @@ _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", tor
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike, *, tidy: bool = True) -> Iterator[Path]:
     """Yields a temporary name beside `path`; renames it to `path` when the block ends well, removes it when it does not.
 
+    Args:
+        tidy: first look through the folder for what killed processes have left. Off where thousands of files are written one by
+            one; there the job does it once.
     Raises:
         OSError: as the file system reports it (a full disk, say); `path` then still holds what it held before.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:12]}.part{target.suffix}")
+    if tidy:
+        remove_leftovers(target.parent)
+    temporary = target.with_name(part_name(target.name))
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the user's umask decides who reads it
     try:
         yield temporary
@@ -68,8 +74,10 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | P
                 temporary.chmod(mode)  # newer safetensors put a file of the owner's alone in its place
                 _order_header(temporary)
     except (OSError, SafetensorError) as error:
+        too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
         raise TalkingHeadsError(f"The {kind} file must fit where it is written", f"writing {path} failed ({error})",
-                                "Free some space or choose another folder; what stood there before is untouched") from error
+                                ("Choose a shorter name" if too_long else "Free some space or choose another folder")
+                                + "; what stood there before is untouched") from error
     return Path(path)
 
 

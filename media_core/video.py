@@ -15,6 +15,7 @@ from typing import Any, Iterator, Mapping
 import numpy as np
 
 from .audio import FPS, Sound, fitted
+from .claims import claim
 from .errors import TalkingHeadsError
 from .files import atomic_path
 from .video_reading import VideoInfo, load_film_sound, probe, read_frames
@@ -80,8 +81,8 @@ class VideoWriter(AbstractContextManager):
         metadata: written into the file as ComfyUI does ("prompt", "workflow"); what is no string becomes JSON.
 
     Raises:
-        TalkingHeadsError: wrong size or rate; from the block's beginning a folder that cannot be written; from `write` and the
-            block's end also frames of another shape or type, a full disk, no frame at all.
+        TalkingHeadsError: wrong size or rate; from the block's beginning a folder that cannot be written, or a second writer of
+            that film; from `write` and the block's end also frames of another shape or type, a full disk, no frame at all.
     """
 
     def __init__(self, path: str | os.PathLike, width: int, height: int, fps: float | Fraction = FPS, sound: Sound | None = None,
@@ -101,6 +102,7 @@ class VideoWriter(AbstractContextManager):
         import av
 
         with ExitStack() as stack:
+            stack.enter_context(claim(self.path))
             with self._writing():
                 temporary = stack.enter_context(atomic_path(self.path))
                 self._container = av.open(str(temporary), "w", format="mp4",

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.face.canonical import mean_face
 from .atom.config import AToMConfig, DenoiserConfig, SpeechInput
@@ -256,6 +257,7 @@ def check_target(path: Path, *sources: Path) -> None:
         raise TalkingHeadsError("The import must go to another file", f"{path} is the checkpoint itself", "Choose another name")
 
 
+@claimed("path")
 def import_atom(source: str | os.PathLike, path: str | os.PathLike, *, weights: str = "raw", key_mean_shape: Any = None,
                 heads: int = 8, speech: SpeechInput | None = None, licence: str = "", half: bool = False) -> Path:
     """A published `atom.pt` to an AToM file, written whole or not at all.

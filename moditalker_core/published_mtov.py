@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from .checkpoints import check_state
 from .mtov import names
@@ -36,6 +37,7 @@ UNTOLD = ("nothing in the published files tells the two autoencoders apart: if t
 _INVERSE_FREQUENCIES = "encoder.frame_rot_emb.inv_freqs"  # a buffer, half as long as a head is wide
 
 
+@claimed("path")
 def import_mtov(rgb: str | os.PathLike, motion: str | os.PathLike, diffusion: str | os.PathLike, path: str | os.PathLike, *,
                 heads: int = HEADS, autoencoder_heads: int | None = None, licence: str = "", half: bool = False,
                 whole: bool = False) -> Path:
@@ -74,6 +76,7 @@ def import_mtov(rgb: str | os.PathLike, motion: str | os.PathLike, diffusion: st
     return save_mtov_tensors(states, config, path, half=half, whole=whole)
 
 
+@claimed("path")
 def import_autoencoder(source: str | os.PathLike, path: str | os.PathLike, *, role: str, heads: int | None = None,
                        licence: str = "", half: bool = False) -> Path:
     """One published autoencoder to a file of its own, with which a training of the denoiser can begin: people who have the

@@ -19,6 +19,7 @@ import folder_paths
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import contained
+from ..media_core.temporary import is_temporary
 from .sockets import LoadedAToM, LoadedAvatar, LoadedMToV
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ ENCODERS = "audio_encoders"  # core's model folder of speech models
 DATASETS = "talking_heads/datasets"  # below ComfyUI's output folder
 PACK_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 log = logging.getLogger("talking_heads")
-UNFINISHED = ".training.safetensors"  # the state of a training
+UNFINISHED = (".training.safetensors", ".latents.safetensors")  # what a training keeps beside the file it will make
 
 _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
@@ -147,7 +148,7 @@ def model_files(kind: str) -> list[str]:
     nothing of itself is offered too, so that loading can tell what is wrong with it."""
     offered = []
     for name in folder_paths.get_filename_list(MODELS):
-        path = None if name.endswith(UNFINISHED) else folder_paths.get_full_path(MODELS, name)
+        path = None if name.endswith(UNFINISHED) or is_temporary(Path(name).name) else folder_paths.get_full_path(MODELS, name)
         if path and stored_kind(path) in (kind, None):
             offered.append(name)
     return offered
@@ -170,7 +171,7 @@ def loose_files(endings: tuple[str, ...]) -> list[str]:
         for place, below, files in os.walk(base, followlinks=True):
             below[:] = [name for name in below if not name.startswith(".")] if _depth(base, place) < _MODEL_DEPTH else []
             found |= {os.path.relpath(os.path.join(place, name), base).replace(os.sep, "/") for name in files
-                      if name.lower().endswith(endings)}
+                      if name.lower().endswith(endings) and not is_temporary(name)}
     return sorted(found)
 
 
@@ -194,7 +195,7 @@ def encoder_folders() -> list[str]:
     found = set()
     for base in folder_paths.get_folder_paths(ENCODERS):
         for place, below, files in os.walk(base, followlinks=True):
-            below[:] = [name for name in below if not name.startswith(".")] if _depth(base, place) < _ENCODER_DEPTH else []
+            below[:] = [name for name in below if not is_temporary(name)] if _depth(base, place) < _ENCODER_DEPTH else []
             if "config.json" in files and place != base:
                 found.add(os.path.relpath(place, base).replace(os.sep, "/"))
     return sorted(found)

@@ -27,12 +27,30 @@ def compiled(function: Callable | None = None, **options) -> Callable:
     function.__qualname__ = f"{function.__name__}_{cache_tag(function.__module__)}"
     options = {"nogil": True, "error_model": "numpy", **options}
     try:
-        return njit(cache=True, **options)(function)
+        return _kept_where_possible(njit(cache=True, **options)(function))
     except RuntimeError as reason:
         if "cache" not in str(reason):
             raise
         say_uncached(str(reason))
         return njit(**options)(function)
+
+
+def _kept_where_possible(kernel: Callable) -> Callable:
+    """A kernel whose folder on disk may fail later (full, read-only by then, or its files cut short): it is compiled again."""
+    cache = getattr(kernel, "_cache", None)  # numba's own name; absent where numba is switched off
+    for name in ("load_overload", "save_overload") if cache is not None else ():
+        setattr(cache, name, _excused(getattr(cache, name)))
+    return kernel
+
+
+def _excused(access: Callable) -> Callable:
+    def run(*arguments):
+        try:
+            return access(*arguments)
+        except (OSError, EOFError) as reason:
+            say_uncached(str(reason))
+            return None
+    return run
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,6 +8,8 @@ import mimetypes
 import os
 import time
 
+from ...media_core.errors import TalkingHeadsError
+
 supported_pt_extensions = {".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"}
 _MODEL_FOLDERS = ("checkpoints", "vae", "audio_encoders", "detection", "diffusion_models", "clip_vision", "loras")  # of core
 _EXTRA_TYPES = {"webp": "image", "fbx": "model"}  # endings ComfyUI adds to the mimetypes table
@@ -19,7 +21,14 @@ _places = {"input": "", "output": "", "temp": "", "user": ""}
 
 
 def set_base(base: str, *, input_dir: str | None = None, output_dir: str | None = None, temp_dir: str | None = None) -> None:
-    """Points every folder below `base`, or where told; forgets model folders added before. Makes output/ and temp/ and input/."""
+    """Points every folder below `base`, or where told; forgets model folders added before. Makes output/ and temp/, and the
+    input/ below `base`.
+
+    Raises:
+        TalkingHeadsError: `input_dir` is no folder: what is read is never made.
+    """
+    if input_dir is not None and not os.path.isdir(input_dir):
+        raise TalkingHeadsError("The input folder must be there", f"no folder at {input_dir}", "Check its name")
     global base_path, models_dir
     base_path = os.path.abspath(base)
     models_dir = os.path.join(base_path, "models")

@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterator
 
 import numpy as np
 
+from ..claims import claimed
 from ..dataset_folder import MANIFEST, read_json, writing
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.crop import FaceCrop
@@ -47,6 +48,7 @@ class Inputs:
     tracker: Callable | None = None        # finds a face in a frame; None: `FaceTracker`
 
 
+@claimed("folder")
 def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: CaptureSettings | None = None, *,
             face_landmarks: RawTrack | None = None, face_region: np.ndarray | None = None, person: np.ndarray | None = None,
             tracker: Callable | None = None, report: Report = silent) -> Path:

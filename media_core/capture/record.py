@@ -10,8 +10,9 @@ import json
 from pathlib import Path
 from typing import Any, Mapping
 
-from ..dataset_folder import MANIFEST, REQUEST, read_json, write_json
+from ..dataset_folder import MANIFEST, REQUEST, occupied, read_json, write_json
 from ..errors import TalkingHeadsError
+from ..temporary import remove_leftovers
 
 VERSION = 1
 KIND = "capture"
@@ -51,8 +52,7 @@ class Record:
                                     f"{folder} is a file", "Choose another name")
         folder.mkdir(parents=True, exist_ok=True)
         old = read_json(folder / REQUEST)
-        others = (path for path in folder.iterdir() if path.is_dir() or not path.name.startswith("."))  # hidden: of a killed run
-        if old.get("kind") != KIND and any(others):
+        if old.get("kind") != KIND and occupied(folder):
             raise TalkingHeadsError("The folder for a captured data set must be new, empty or one of this film",
                                     f"{folder} holds other files", "Choose another folder")
         if old and (old.get("film"), old.get("version")) != (film, VERSION):
@@ -60,6 +60,7 @@ class Record:
                 f"{folder} was begun by version {old.get('version')}"
             raise TalkingHeadsError("The folder for a captured data set must be new, empty or one of this film",
                                     f"{came} ({old.get('name', '?')}, not {name})", "Choose another folder, or delete that one")
+        remove_leftovers(folder, below=True)
         return cls(folder, film, old.get("name", name), dict(old.get("stages", {})))
 
     def pending(self, stage: str, own: Mapping[str, Any], *after: str, frames: int = 0) -> bool:

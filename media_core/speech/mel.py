@@ -5,6 +5,7 @@ normalised to -4..4. The STFT runs in torch, a slice of rows at a time, so that 
 """
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -58,10 +59,28 @@ def _rows(samples: torch.Tensor) -> np.ndarray:  # [(n - 1) * 200 + 800] -> [n, 
 
 @lru_cache(maxsize=1)
 def mel_basis() -> np.ndarray:  # float32 [80, 401]
-    """Slaney filters, Slaney norm: librosa's defaults."""
-    from librosa.filters import mel
+    """Triangles between neighbouring centres, each of area 1 Hz: what librosa.filters.mel gives for these bands.
 
-    return mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=BANDS, fmin=LOWEST, fmax=HIGHEST)
+    Made here, since importing librosa compiles kernels that need a folder to be kept in, which not every machine has.
+    """
+    centres = _slaney_hertz(np.linspace(_slaney_mel(LOWEST), _slaney_mel(HIGHEST), BANDS + 2))
+    widths = np.diff(centres)
+    away = centres[:, None] - np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
+    rising, falling = -away[:-2] / widths[:-1, None], away[2:] / widths[1:, None]
+    filters = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    return (filters * (2 / (centres[2:] - centres[:-2]))[:, None]).astype(np.float32)
+
+
+# M. Slaney, "Auditory Toolbox", Technical Report 1998-010, Interval Research: linear to 1 kHz, above it 27 mel a factor of 6.4
+_KNEE, _SLOPE, _STEP = 1000.0, 200 / 3, math.log(6.4) / 27  # Hz, Hz a mel, logarithm a mel
+
+
+def _slaney_mel(hertz: float) -> float:
+    return hertz / _SLOPE if hertz < _KNEE else _KNEE / _SLOPE + math.log(hertz / _KNEE) / _STEP
+
+
+def _slaney_hertz(mel: np.ndarray) -> np.ndarray:  # [n]
+    return np.where(mel < _KNEE / _SLOPE, mel * _SLOPE, _KNEE * np.exp(_STEP * (mel - _KNEE / _SLOPE)))
 
 
 ENCODER = SpeechEncoder(id="mel", dim=BANDS, rate=SAMPLE_RATE / HOP, window=16, silence=-LIMIT,

@@ -7,12 +7,12 @@ removed afterwards. Phoneme times come from the library's own event stream (spec
 from __future__ import annotations
 
 import ctypes as C
+import logging
 import shutil
 import sys
 import sysconfig
-import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +21,10 @@ from typing import Iterator, Sequence
 import numpy as np
 
 from ..errors import TalkingHeadsError
+from ..temporary import temporary_folder
 
+log = logging.getLogger(__name__)
+_FOLDER = "talking-heads-voice-"  # what its temporary folders are called
 _SYNCHRONOUS, _PHONEME_EVENTS, _DO_NOT_EXIT = 2, 1, 0x8000     # arguments of espeak_Initialize
 _RATE, _PITCH, _RANGE = 1, 3, 4                                # espeak_PARAMETER
 _LIST_END, _PHONEME = 0, 7                                     # espeak_EVENT_TYPE
@@ -84,7 +87,7 @@ def speak(utterances: Sequence[Utterance]) -> list[Spoken]:
     """Speaks the lines one after another in one fresh copy of the library: equal input, equal samples.
 
     Raises:
-        TalkingHeadsError: espeak-ng is absent, will not start, or lacks the voice.
+        TalkingHeadsError: espeak-ng is absent, cannot be loaded, will not start, or lacks the voice.
     """
     found = find_library()
     if found is None:
@@ -95,17 +98,44 @@ def speak(utterances: Sequence[Utterance]) -> list[Spoken]:
         return [_say(library, rate, line) for line in utterances]
 
 
+def usable() -> bool:
+    """Whether espeak-ng is here and can be loaded. Where it is here and cannot, one log line says why."""
+    found = find_library()
+    if found is None:
+        return False
+    try:
+        with _copied(found[0]):
+            return True
+    except TalkingHeadsError as error:
+        log.warning("espeak-ng is installed but cannot speak here: %s", error)
+        return False
+
+
 @contextmanager
 def _private_library(path: Path, data: Path | None) -> Iterator[tuple[C.CDLL, int]]:
     """A fresh copy of the library, started; unloaded and deleted at the end. Yields (library, sample rate in Hz)."""
-    with tempfile.TemporaryDirectory(prefix="talking-heads-voice-") as folder:
-        copy = Path(folder) / f"private-{path.name}"
-        shutil.copyfile(path, copy)
-        library = C.CDLL(str(copy))
+    with _copied(path) as library:
+        yield library, _start(library, data)
+
+
+@contextmanager
+def _copied(path: Path) -> Iterator[C.CDLL]:
+    """A fresh copy of the library, loaded; unloaded and deleted at the end.
+
+    Raises:
+        TalkingHeadsError: no temporary folder, or one from which nothing may be loaded (mounted noexec).
+    """
+    with ExitStack() as stack:
         try:
-            yield library, _start(library, data)
-        finally:
-            _unload(library)
+            copy = Path(stack.enter_context(temporary_folder(_FOLDER))) / f"private-{path.name}"
+            shutil.copyfile(path, copy)
+            library = C.CDLL(str(copy))
+        except OSError as error:
+            raise TalkingHeadsError("The voice 'espeak' needs a temporary folder from which libraries can be loaded", f"{error}",
+                                    "Point TMPDIR at a folder that is not mounted noexec, or choose the engine 'formant' or "
+                                    "'auto'") from error
+        stack.callback(_unload, library)
+        yield library
 
 
 def _start(library: C.CDLL, data: Path | None) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from ..audio import Sound, save_wav
+from ..claims import claimed
 from ..dataset_folder import (
     FRAME_FILES,
     MANIFEST,
@@ -22,6 +23,7 @@ from ..dataset_folder import (
     encoded,
     landmark_lines,
     npy,
+    occupied,
     openface_table,
     read_json,
     write_bytes,
@@ -32,6 +34,7 @@ from ..dataset_folder import (
 from ..errors import TalkingHeadsError
 from ..files import atomic_path
 from ..progress import Report, silent
+from ..temporary import remove_leftovers
 from . import CREDIT
 from .parameters import AU_NAMES, PARAMS
 from .performance import Performance, perform
@@ -52,6 +55,7 @@ class _Truth:
     translation: np.ndarray   # [N, 3] metres
 
 
+@claimed("folder")
 def export_dataset(folder, seconds: float | None, seed: int, *, size: int = 256, identity: int | None = 3, engine: str = "auto",
                    text: str | Sequence[str] | None = None, voice: str = "en-us+f3", report: Report = silent) -> Path:
     """Writes the folder and returns it; a finished folder made with the same arguments is returned as it is.
@@ -88,9 +92,10 @@ def _prepare(folder: Path, request: dict[str, Any]) -> None:
     """Makes the folder ready for `request`: an unfinished export of it is kept, anything else of ours is removed."""
     folder.mkdir(parents=True, exist_ok=True)
     old = read_json(folder / REQUEST)
-    if not old and any(folder.iterdir()):
+    if not old and occupied(folder):
         raise TalkingHeadsError("The folder for a data set must be new, empty or a data set of the subject",
                                 f"{folder} holds other files", "Choose another folder")
+    remove_leftovers(folder, below=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     if old != request:
         for pattern in FRAME_FILES:

@@ -55,7 +55,7 @@ def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str =
         seconds: length; None (with `text`) means as long as the text needs. Longer text is cut, shorter is followed by silence.
         seed: draws the script, the expressions and the head's motion.
         voice: an espeak-ng voice; the formant voice has one only.
-        engine: "espeak", "formant", or "auto" (espeak where the library is found).
+        engine: "espeak", "formant", or "auto" (espeak where its library is found and can be loaded).
         text: what to say, one line or several; None draws a script.
         script: "grammar" (endless) or "lines" (twelve fixed lines, shuffled and repeated).
         report: called with 0 of 1 before each line of the formant voice, the slow one; may raise to cancel.
@@ -100,7 +100,7 @@ def _choose(engine: str) -> str:
     if engine not in ("auto", "espeak", "formant"):
         raise TalkingHeadsError("The engine must be 'auto', 'espeak' or 'formant'", f"'{engine}'", "Choose one of the three")
     if engine == "auto":
-        return "espeak" if espeak.find_library() else "formant"
+        return "espeak" if espeak.usable() else "formant"
     return engine
 
 

@@ -16,12 +16,13 @@ from typing import Any, Callable, Collection, Iterator, Mapping, Sequence
 import torch
 
 from ...media_core.audio import frame_count
-from ...media_core.dataset_folder import read_json, write_json
+from ...media_core.dataset_folder import occupied, read_json, write_json
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.face.geometry import OUTER_CORNERS
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.speech import LAST, HubertEncoder, Speech, weightless_encoder
+from ...media_core.temporary import is_temporary, remove_leftovers
 from .dataset import INDEX, KIND, REQUEST, SHARDS, VERSION, Clip, SpeechFormat, file_checksum
 from .pictures import Pictures
 
@@ -64,21 +65,19 @@ class ShardWriter:
             return
         if self.folder.exists() and not self.folder.is_dir():
             raise TalkingHeadsError("A motion data set is a folder", f"{self.folder} is a file", "Choose another name")
-        if not (index.get("kind") == KIND or (self.folder / REQUEST).is_file()) and self._occupied():
+        if not (index.get("kind") == KIND or (self.folder / REQUEST).is_file()) and occupied(self.folder, own=(SHARDS,)):
             raise TalkingHeadsError("The folder for a motion data set must be new, empty or a motion data set",
                                     f"{self.folder} holds other files", "Choose another folder")
-        begun = any((self.folder / SHARDS).glob("*.safetensors"))  # an order of which nothing was made does not bind the folder
+        begun = any(not is_temporary(path.name) for path in (self.folder / SHARDS).glob("*.safetensors"))  # else nothing binds it
         kind = read_json(self.folder / REQUEST).get("kind", self.request["kind"])
         if begun and kind != self.request["kind"]:
             raise TalkingHeadsError(f"The folder must be new, or hold a motion data set made from {self.request['kind']} too",
                                     f"{self.folder} holds one made from {kind}", "Choose another folder")
         with writing(self.folder):
-            (self.folder / SHARDS).mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / REQUEST, self.request)
+            remove_leftovers(self.folder, below=True)
+            write_json(self.folder / REQUEST, self.request)  # first: from here on the folder is known for what it is
+            (self.folder / SHARDS).mkdir(exist_ok=True)
             (self.folder / INDEX).unlink(missing_ok=True)
-
-    def _occupied(self) -> bool:
-        return self.folder.is_dir() and any(self.folder.iterdir())
 
     @property
     def unfinished(self) -> Path:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ...media_core.audio import FPS, frame_count
+from ...media_core.claims import claimed
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.mean_face import EYE_SPAN
 from ...media_core.motion import LandmarkTrack, PoseTrack
@@ -88,6 +89,7 @@ class SubjectPlan:
                 **pictured}
 
 
+@claimed("folder")
 def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = None, *, encoder: str | HubertEncoder = "mel",
                        report: Report = silent) -> Path:
     """Writes the data set and returns its folder; a finished one of the same plan is returned as it is.
@@ -138,9 +140,9 @@ class _Step:
 
 def _resolved(plan: SubjectPlan) -> SubjectPlan:
     """The plan with the engine that will speak: what is written must say which it was."""
-    from ...media_core.subject.espeak import find_library
+    from ...media_core.subject.espeak import usable
 
-    return plan if plan.engine != "auto" else replace(plan, engine="espeak" if find_library() else "formant")
+    return plan if plan.engine != "auto" else replace(plan, engine="espeak" if usable() else "formant")
 
 
 def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: str | HubertEncoder, work: Path,

@@ -17,10 +17,12 @@ import numpy as np
 from ...media_core.audio import FPS, Sound
 from ...media_core.capture.settings import CaptureSettings, film_fingerprint
 from ...media_core.capture.tracking import RAW, track_film
+from ...media_core.claims import claimed
 from ...media_core.errors import FileFormatError
 from ...media_core.face.landmarks import FaceTracker, RawTrack
 from ...media_core.progress import Report, silent
 from ...media_core.speech import SAMPLE_RATE, HubertEncoder, encode_speech, weightless_encoder
+from ...media_core.temporary import is_temporary
 from ...media_core.video import load_film_sound, probe
 from .captured import Piece, pieces
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
@@ -72,6 +74,7 @@ class _Film:
     reason: str = ""         # why it cannot be used
 
 
+@claimed("folder")
 def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], folder: str | os.PathLike,
                       plan: FilmPlan | None = None, *, encoder: str | HubertEncoder = "mel", tracker: Callable | None = None,
                       report: Report = silent) -> Path:
@@ -156,7 +159,8 @@ def _listed(videos: str | os.PathLike | Sequence[str | os.PathLike]) -> list[tup
     else:
         root = Path(videos)
         found = [(root, root.parent)] if root.is_file() else \
-            [(path, root) for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+            [(path, root) for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()
+             and not is_temporary(path.name)]
     if not found:
         raise FileFormatError("There must be films to learn from", f"none ({', '.join(SUFFIXES)}) in {videos}",
                               "Check the folder")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...media_core.claims import claimed
 from ...media_core.progress import Report, silent
 from .. import driver
 from ..driver import Driver, checked_seed, same_run, unfinished_path
@@ -31,6 +32,7 @@ __all__ = ["TrainConfig", "preset", "train_atom", "unfinished_path"]
 log = logging.getLogger(__name__)
 
 
+@claimed("out", team="team")
 def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str | TrainConfig = "demo", *, seed: int = 0,
                device: str | torch.device = "cpu", resume: bool = True, report: Report = silent, half: bool = False,
                log_folder: str | os.PathLike | None = None, key_mean_shape: Any = None, licence: str = "",

@@ -6,7 +6,6 @@ training that was stopped finds there what it had made. It holds float16.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
+from ...media_core.files import atomic_path
 from .autoencoder import VideoAutoencoder
 from .dataset import VideoBatch
 from .reading import Reader
@@ -209,16 +209,10 @@ def _check_replaced(path: Path) -> None:
 def _written(path: Path, told: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """A file of zeros, whole or absent."""
     head, _, length = _layout(told, shapes)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(head)
-            for at in range(len(head), length, _BLOCK):  # really written, so that a full disk shows now
-                file.write(bytes(min(_BLOCK, length - at)))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_path(path) as part, part.open("wb") as file:
+        file.write(head)
+        for at in range(len(head), length, _BLOCK):  # really written, so that a full disk shows now
+            file.write(bytes(min(_BLOCK, length - at)))
 
 
 def _mapped(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.memmap]:

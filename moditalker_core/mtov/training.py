@@ -21,6 +21,7 @@ from typing import Any, Callable
 import torch
 from torch import nn
 
+from ...media_core.claims import claimed
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.memory import keep_freed_memory
 from ...media_core.progress import Report, silent
@@ -45,6 +46,7 @@ __all__ = ["STAGES", "TrainConfig", "preset", "train_mtov", "unfinished_path"]
 _FIRST, _JUDGES = 1 << 32, 1 << 33  # beside the steps: seeds of first weights
 
 
+@claimed("out", team="team")
 def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, config: str | TrainConfig = "demo", *,
                rgb: str | os.PathLike | None = None, landmarks: str | os.PathLike | None = None, seed: int = 0,
                device: str | torch.device = "cpu", resume: bool = True, report: Report = silent, half: bool = False,

@@ -1,0 +1,184 @@
+"""One writer at a time: two runs that write the same file or folder would overwrite each other's work, so the second is refused.
+
+The claim is a lock of the operating system on a hidden file beside what is written. The system gives it back when the process
+ends, however it ends: a killed run leaves a small file that stops nobody.
+"""
+from __future__ import annotations
+
+import errno
+import functools
+import inspect
+import logging
+import os
+import platform
+import sys
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Callable, Iterator, Protocol, TypeVar
+
+from .errors import TalkingHeadsError
+from .temporary import shortened
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+log = logging.getLogger(__name__)
+_mine: ContextVar[frozenset[str]] = ContextVar("claims of this thread", default=frozenset())
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what the system answers where another has the lock
+_FAR = 1 << 30  # the byte that is locked on Windows, behind the text, which stays readable
+_ENDING = ".lock"
+_ALWAYS_FITS = 80  # bytes of a name that every file system takes
+
+
+class Team(Protocol):
+    """Processes that work on one thing together; see `moditalker_core`."""
+
+    @property
+    def main(self) -> bool: ...
+
+    def any(self, said: bool) -> bool: ...
+
+
+@contextmanager
+def claim(target: str | os.PathLike) -> Iterator[None]:
+    """Nobody else writes the file or folder `target` during the block. Within it the same thread may claim it again.
+
+    Where no lock can be had (a folder that cannot be written, a file system without locks) the block runs without one: what it
+    then writes fails in its own words, or works as it always did.
+
+    Raises:
+        TalkingHeadsError: somebody else has it.
+    """
+    key = os.path.realpath(target)
+    if key in _mine.get():
+        yield
+        return
+    path = lock_path(Path(key))
+    descriptor = _locked(path)
+    _mine.set(_mine.get() | {key})
+    try:
+        yield
+    finally:
+        _mine.set(_mine.get() - {key})
+        if descriptor is not None:
+            _release(descriptor, path)
+
+
+def claimed(argument: str, team: str | None = None) -> Callable[[Function], Function]:
+    """A function that claims the file or folder its argument `argument` names for as long as it runs.
+
+    Args:
+        team: name of the argument with the processes that do this together (see `Team`): the main one claims for all of them.
+    """
+    def around(function: Function) -> Function:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            given = signature.bind(*args, **kwargs).arguments
+            with _for_all(given[argument], given.get(team) if team else None):
+                return function(*args, **kwargs)
+        return run  # type: ignore[return-value]
+    return around
+
+
+@contextmanager
+def _for_all(target: str | os.PathLike, team: Team | None) -> Iterator[None]:
+    """`claim` by the main process; when it is refused, every process is."""
+    if team is None:
+        with claim(target):
+            yield
+        return
+    refused = None
+    with ExitStack() as held:
+        if team.main:
+            try:
+                held.enter_context(claim(target))
+            except TalkingHeadsError as error:
+                refused = error
+        if team.any(refused is not None):
+            raise refused or _taken(Path(target), "")
+        yield
+
+
+def lock_path(target: Path) -> Path:
+    """The hidden file beside `target` that is locked."""
+    room = max(len(os.fsencode(target.name)), _ALWAYS_FITS) - 1 - len(_ENDING)
+    return target.with_name(f".{shortened(target.name, room)}{_ENDING}")
+
+
+def _locked(path: Path) -> int | None:
+    """The file, open and locked; None where that cannot be.
+
+    Raises:
+        TalkingHeadsError: another process or thread has locked it.
+    """
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as reason:
+            log.info("Written without a lock against a second run: %s", reason)
+            return None
+        try:
+            _lock(descriptor)
+        except OSError as reason:
+            holder = os.read(descriptor, 200).decode("utf8", "replace")
+            os.close(descriptor)
+            if reason.errno in _HELD:
+                raise _taken(path, holder) from reason
+            log.info("Written without a lock against a second run: %s", reason)
+            return None
+        if _still_there(descriptor, path):
+            with suppress(OSError):  # a full disk: the text only helps people
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+            return descriptor
+        os.close(descriptor)  # its last holder removed it meanwhile
+
+
+def _lock(descriptor: int) -> None:
+    """Locks an open file without waiting.
+
+    Raises:
+        OSError: another has it, or the file system knows no locks.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _still_there(descriptor: int, path: Path) -> bool:
+    """Whether the file that was locked is the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return False
+
+
+def _release(descriptor: int, path: Path) -> None:
+    """Removes the file while it is locked, so that nobody locks one that is on its way out; Windows removes closed files only."""
+    try:
+        if sys.platform != "win32":
+            with suppress(OSError):
+                os.unlink(path)
+    finally:
+        os.close(descriptor)
+    if sys.platform == "win32":
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def _taken(path: Path, holder: str) -> TalkingHeadsError:
+    name = path.name.removeprefix(".").removesuffix(_ENDING)
+    return TalkingHeadsError(f"Only one run at a time can write {name}",
+                             f"{holder or 'another run'} is writing it",
+                             "Wait until it has finished, stop it, or choose another name")

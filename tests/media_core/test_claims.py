@@ -1,0 +1,161 @@
+"""One writer at a time: the second is refused at once, and a killed one stops nobody."""
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
+
+import pytest
+from talking_heads.hmtalker_core.training import train_avatar
+from talking_heads.media_core import claims
+from talking_heads.media_core.capture import capture
+from talking_heads.media_core.claims import claim, claimed
+from talking_heads.media_core.errors import TalkingHeadsError
+from talking_heads.media_core.subject import export_dataset
+from talking_heads.media_core.video import VideoWriter
+from talking_heads.moditalker_core.atom.from_subject import build_from_subject
+from talking_heads.moditalker_core.atom.from_videos import build_from_videos
+from talking_heads.moditalker_core.atom.training import train_atom
+from talking_heads.moditalker_core.mtov.training import train_mtov
+from talking_heads.moditalker_core.published import import_atom
+from talking_heads.moditalker_core.published_mtov import import_autoencoder, import_mtov
+
+
+@contextmanager
+def held_elsewhere(target):
+    """Another thread has `target`."""
+    ready, done = Event(), Event()
+
+    def hold():
+        with claim(target):
+            ready.set()
+            done.wait(60)
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(hold)
+        ready.wait(60)
+        try:
+            yield
+        finally:
+            done.set()
+            work.result()
+
+
+def test_the_second_is_refused_while_the_first_works(tmp_path):
+    target = tmp_path / "a.safetensors"
+    with held_elsewhere(target):
+        with pytest.raises(TalkingHeadsError, match=r"Only one run.*a\.safetensors.*Got: process \d+ on .*Wait"):
+            with claim(tmp_path / "x" / ".." / "a.safetensors"):
+                pass
+        with claim(tmp_path / "b.safetensors"):
+            pass
+    with claim(target):
+        pass
+    assert [path.name for path in tmp_path.iterdir() if path.name != "x"] == []
+
+
+def test_what_a_job_has_its_parts_may_have_too(tmp_path):
+    with claim(tmp_path / "a"):
+        with claim(tmp_path / "a"):
+            pass
+        assert claims.lock_path(tmp_path / "a").exists(), "the outer one still has it"
+    assert not list(tmp_path.iterdir())
+
+
+KILLED = """
+import os, signal, sys
+from talking_heads.media_core.claims import claim
+with claim(sys.argv[1]):
+    print("has it", flush=True)
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_between_processes_and_a_killed_one_stops_nobody(tmp_path):
+    target = tmp_path / "a.mp4"
+    other = subprocess.Popen([sys.executable, "-c", KILLED, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"has it\n"
+    with pytest.raises(TalkingHeadsError, match=f"process {other.pid} on "):
+        with claim(target):
+            pass
+    other.communicate()
+    assert other.returncode < 0 and claims.lock_path(target).exists()
+    with claim(target):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_goes_while_it_is_taken_is_taken_anew(tmp_path, monkeypatch):
+    """The last holder removes the file between our opening and our locking it: that lock would keep nobody out."""
+    lock, plain = claims._lock, []
+
+    def late(descriptor):
+        if not plain:
+            plain.append(claims.lock_path(tmp_path / "a").unlink())
+        lock(descriptor)
+    monkeypatch.setattr(claims, "_lock", late)
+    with claim(tmp_path / "a"):
+        with ThreadPoolExecutor(1) as pool, pytest.raises(TalkingHeadsError, match="Only one run"):
+            pool.submit(lambda: claim(tmp_path / "a").__enter__()).result()
+    assert plain
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 255, "结" * 85])
+def test_the_lock_of_any_name_has_room(tmp_path, name):
+    with held_elsewhere(tmp_path / name), pytest.raises(TalkingHeadsError, match="Only one run"):
+        with claim(tmp_path / name):
+            pass
+
+
+def test_where_nothing_can_be_locked_the_work_says_what_is_wrong(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with claim(tmp_path / "file" / "a"):
+        pass
+
+    def unknown(descriptor):
+        raise OSError(38, "Function not implemented")
+    monkeypatch.setattr(claims, "_lock", unknown)
+    with claim(tmp_path / "a"):
+        pass
+
+
+class Member:
+    """One of two processes that work together; `other` says what the other one says."""
+
+    def __init__(self, main, other=False):
+        self.main, self.other = main, other
+
+    def any(self, said):
+        return said or self.other
+
+
+def test_of_a_team_the_main_process_claims_and_all_are_refused(tmp_path):
+    ran = []
+    work = claimed("out", team="team")(lambda out, team=None: ran.append(team))
+    with held_elsewhere(tmp_path / "a"):
+        with pytest.raises(TalkingHeadsError, match="process"):
+            work(tmp_path / "a", Member(True))
+        with pytest.raises(TalkingHeadsError, match="another run"):
+            work(tmp_path / "a", team=Member(False, other=True))
+        work(tmp_path / "a", Member(False))
+    work(tmp_path / "a", Member(True))
+    work(tmp_path / "a")
+    assert len(ran) == 3
+
+
+JOBS = {"AToM": lambda out: train_atom("none", out), "MToV": lambda out: train_mtov("rgb", "none", out),
+        "avatar": lambda out: train_avatar("none", out), "import AToM": lambda out: import_atom("none", out),
+        "import MToV": lambda out: import_mtov("none", "none", "none", out),
+        "import autoencoder": lambda out: import_autoencoder("none", out, role="rgb"),
+        "capture": lambda out: capture("none", out), "subject": lambda out: export_dataset(out, 1.0, 0),
+        "motion of the subject": build_from_subject, "motion of films": lambda out: build_from_videos("none", out),
+        "film": lambda out: VideoWriter(out, 16, 16).__enter__()}
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_every_long_job_is_refused_at_once(tmp_path, job):
+    with held_elsewhere(tmp_path / "out"), pytest.raises(TalkingHeadsError, match="Only one run"):
+        JOBS[job](tmp_path / "out")
+    assert not list(tmp_path.iterdir())
