@@ -25,7 +25,7 @@ def encoded(path: Path, codec: str, *sounds: Sound, marked: int | None = None) -
 
     with av.open(str(path), "w") as container:
         streams = [container.add_stream(codec, rate=sound.sample_rate, layout="mono") for sound in sounds]
-        for number, (stream, sound) in enumerate(zip(streams, sounds)):
+        for number, stream in enumerate(streams):
             if marked is not None:
                 stream.disposition = av.stream.Disposition(int(number == marked))
         for stream, sound in zip(streams, sounds):
