@@ -9,13 +9,16 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Collection, Mapping
 
 import numpy as np
 import torch
 
+from . import downmix
+from .av_files import open_media, unreadable
 from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
+from .sound_reading import decoded, sound_track
 
 FPS = 25.0  # both papers' film rate, frames per second
 _GATE_ROWS = 400  # rows of the silence gate computed at once; changes memory, not the gate
@@ -82,8 +85,9 @@ class Sound:
         return {"waveform": torch.from_numpy(self.waveform.copy())[None], "sample_rate": self.sample_rate}
 
     def mono(self, rate: int) -> np.ndarray:  # float32 [ceil(N * rate / sample_rate)]
-        """Channel mean at `rate` Hz: soxr HQ by the exact ratio, the length librosa gives. Sample k stands at k / rate s."""
-        mean = self.waveform[0] if self.channels == 1 else self.waveform.mean(axis=0, dtype=np.float32)
+        """One channel (`downmix.mono`: the mean of those that sound) at `rate` Hz: soxr HQ by the exact ratio, the length librosa
+        gives. Sample k stands at k / rate s."""
+        mean = downmix.mono(self.waveform, self.sample_rate)
         if rate == self.sample_rate:
             return np.ascontiguousarray(mean)
         import soxr
@@ -91,6 +95,20 @@ class Sound:
         wanted = -(-self.samples * rate // self.sample_rate)
         resampled = soxr.resample(mean, self.sample_rate, rate, quality="HQ")
         return fitted(resampled.astype(np.float32, copy=False), wanted)
+
+    def within(self, rates: Collection[int], channels: Collection[int]) -> Sound:
+        """What a format can carry that has only these rates (Hz) and numbers of channels, 1 among them: the sound itself where it
+        can; else the next higher rate, or the highest, and one channel (`downmix.mono`)."""
+        waveform, rate = self.waveform, self.sample_rate
+        if self.channels not in channels:
+            waveform = downmix.mono(waveform, rate)[None]
+        if rate not in rates:
+            import soxr
+
+            rate = min((r for r in rates if r >= rate), default=max(rates))
+            resampled = soxr.resample(waveform.T, self.sample_rate, rate, quality="HQ").T
+            waveform = np.ascontiguousarray(resampled if resampled.size else np.zeros((len(waveform), 1), np.float32))
+        return self if waveform is self.waveform else Sound(waveform, rate)
 
     def cut(self, start: float, stop: float) -> Sound:
         """The part from `start` to `stop` seconds (clamped to the sound, at least one sample)."""
@@ -111,33 +129,45 @@ def fitted(x: np.ndarray, length: int) -> np.ndarray:  # [..., N] -> [..., lengt
 
 
 def load_sound(path: str | os.PathLike) -> Sound:
-    """The first sound track of any file FFmpeg reads, at its own rate and channels.
+    """The sound of any file FFmpeg reads, at its own rate and channels: the track that the file marks as default, else its first.
 
-    A track that starts after the file does (a film whose sound comes late) gets that much silence in front; what an mp4 holds
-    behind the track's stated length (the rest of AAC's last block) is cut.
+    A track that starts after the file does (a film whose sound comes late) gets that much silence in front; damaged parts become
+    silence, and what follows keeps its time; what an mp4 holds behind the track's stated length (the rest of AAC's last block)
+    is cut.
 
     Raises:
-        FileFormatError: no such file, not a media file, no sound in it, or samples that are not finite.
+        FileFormatError: no such file, not a media file, no sound in it, most of it damaged, or samples that are not finite.
     """
-    import av
-
     path = Path(path)
     if not path.is_file():
         raise FileFormatError("The sound file must exist", f"no file at {path}", "Check the name and the folder")
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio or container.streams.audio[0].codec_context is None:
-                raise FileFormatError("The file must hold a sound track", f"{path.name} has none", "Choose a file with sound")
-            waveform, rate = _decoded(container)
-    except av.error.FFmpegError as error:
+        with open_media(path) as container:
+            return track_sound(container, path.name)
+    except FileFormatError:
+        raise
+    except unreadable() as error:
         raise FileFormatError("The sound file must be one FFmpeg can read", f"{path.name} cannot be decoded ({error})",
                               "Export it again as WAV, FLAC or MP3") from error
+
+
+def track_sound(container: Any, name: str) -> Sound:
+    """The sound of an open container, as `load_sound` has it.
+
+    Raises:
+        FileFormatError: no sound in it, or samples that are not finite; `name` says where.
+        one of `av_files.unreadable()`: most of it is damaged.
+    """
+    stream = sound_track(container)
+    if stream is None:
+        raise FileFormatError("The file must hold a sound track", f"{name} has none", "Choose a file with sound")
+    waveform, rate = decoded(container, stream)
     if not waveform.size:
-        raise FileFormatError("The sound track must hold samples", f"that of {path.name} is empty", "Choose a file with sound")
+        raise FileFormatError("The sound track must hold samples", f"that of {name} is empty", "Choose a file with sound")
     try:
         return Sound(waveform, rate)
     except TalkingHeadsError as error:  # NaN samples, say: here the file is to blame
-        raise FileFormatError(error.must, f"{path.name}: {error.came}", "Export it again, or choose another file") from error
+        raise FileFormatError(error.must, f"{name}: {error.came}", "Export it again, or choose another file") from error
 
 
 def save_wav(path: str | os.PathLike, sound: Sound) -> Path:
@@ -193,46 +223,6 @@ def _levels(mono: np.ndarray, sample_rate: int, rate: float, rows: int) -> np.nd
         mean = (energy[last - begin] - energy[first - begin]) / np.maximum(last - first, 1)
         level[start:start + len(centre)] = 10.0 * np.log10(np.maximum(mean, 1e-12))
     return level
-
-
-def _decoded(container: Any) -> tuple[np.ndarray, int]:  # float32 [C, N], Hz
-    """The first sound track as planar floats, preceded by silence for a late start."""
-    import av
-
-    stream = container.streams.audio[0]
-    # Packed, not planar: PyAV 18's planes of eight and more channels point nowhere.
-    resampler = av.AudioResampler(format="flt", layout=stream.layout.name, rate=stream.rate)
-    blocks: list[np.ndarray] = []  # [1, n * C]
-    channels, begin, heard = 1, None, 0  # `heard`: samples of a channel so far, since the track's first
-    for frame in container.decode(stream):
-        if not blocks:
-            channels, begin = frame.layout.nb_channels, frame.time
-            blocks.append(np.zeros((1, channels * _late(frame, container.start_time, stream.rate)), np.float32))
-        gap = _gap(frame, begin, heard, stream.rate)
-        blocks += [np.zeros((1, channels * gap), np.float32)] if gap else []
-        blocks += [part.to_ndarray() for part in resampler.resample(frame)]
-        heard += gap + frame.samples
-    if not blocks:
-        return np.zeros((1, 0), np.float32), stream.rate
-    blocks += [part.to_ndarray() for part in resampler.resample(None)]
-    waveform = np.ascontiguousarray(np.concatenate(blocks, axis=1).reshape(-1, channels).T)
-    if stream.duration and "mp4" in container.format.name:
-        stated = blocks[0].size // channels + round(stream.duration * stream.time_base * stream.rate)
-        waveform = waveform[:, :max(1, stated)]
-    return waveform, stream.rate
-
-
-def _late(frame: Any, start: int | None, rate: int) -> int:
-    """Samples by which a track's first frame comes after the file's start (us); below 10 ms it is codec delay: 0."""
-    late = 0 if frame.time is None or start is None else round((frame.time - start / 1e6) * rate)
-    return late if late > rate // 100 else 0
-
-
-def _gap(frame: Any, begin: float | None, heard: int, rate: int) -> int:
-    """Samples missing in front of a frame (a telephone that dropped some): what follows must not come too early. Under one film
-    frame, or over a minute, it is the container's imprecise clock: 0."""
-    gap = 0 if frame.time is None or begin is None else round((frame.time - begin) * rate) - heard
-    return gap if rate / FPS < gap < 60 * rate else 0
 
 
 def _whole_rate(rate: Any) -> int:

@@ -24,7 +24,7 @@ __all__ = ["VideoInfo", "VideoWriter", "encodable", "exact_fps", "film_samples",
            "read_frames"]
 
 AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)  # Hz
-AAC_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}  # channels kept as they are; any other number becomes their mean
+AAC_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}  # channels kept as they are; any other number becomes one
 AAC_BITS = 96_000  # a second and channel, less for low rates
 BLOCK = 1024  # samples AAC encodes at once
 
@@ -47,16 +47,8 @@ def film_samples(frames: int, fps: Fraction, sample_rate: int) -> int:
 
 
 def encodable(sound: Sound) -> Sound:
-    """The sound AAC is given: itself, bit for bit, unless AAC lacks its rate (next higher one) or channels (their mean)."""
-    waveform, rate = sound.waveform, sound.sample_rate
-    if sound.channels not in AAC_LAYOUTS:
-        waveform = waveform.mean(axis=0, dtype=np.float32, keepdims=True)
-    if rate not in AAC_RATES:
-        import soxr
-
-        rate = min((r for r in AAC_RATES if r >= rate), default=AAC_RATES[-1])
-        waveform = np.ascontiguousarray(soxr.resample(waveform.T, sound.sample_rate, rate, quality="HQ").T)
-    return sound if waveform is sound.waveform else Sound(waveform, rate)
+    """The sound AAC is given: itself, bit for bit, unless AAC lacks its rate or channels (`Sound.within`)."""
+    return sound.within(AAC_RATES, tuple(AAC_LAYOUTS))
 
 
 def film_sound(sound: Sound, frames: int, fps: float = FPS) -> Sound:

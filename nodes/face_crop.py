@@ -82,23 +82,31 @@ class FacePasteBack(io.ComfyNode):
                 io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01, tooltip=_FEATHER_TIP),
                 io.Mask.Input("mask", optional=True,
                               tooltip="What of the edit is wanted: white. Drawn over the crop; one for all, or one a frame."),
+                io.Boolean.Input("even_sides", default=False, optional=True,
+                                 tooltip="Repeat the last row or column of pictures with an odd height or width, as Create Video "
+                                         "and Save Video need it."),
             ],
             outputs=[io.Image.Output("images", display_name="images", tooltip="The whole pictures, with the edit.")],
         )
 
     @classmethod
-    def execute(cls, images: Any, crops: Any, face_crop: Any, feather: float, mask: Any = None) -> io.NodeOutput:
+    def execute(cls, images: Any, crops: Any, face_crop: Any, feather: float, mask: Any = None,
+                even_sides: bool = False) -> io.NodeOutput:
+        import numpy as np
         import torch
 
         if len(images) != len(crops) and len(images) != 1:
             raise TalkingHeadsError("There must be as many crops as pictures, or one picture for all of them",
                                     f"{len(crops)} crops for {len(images)} pictures", "Paste back the frames that were cut out")
-        (out,) = bridge.empty_images(len(crops), *images.shape[1:3], (3,), "Paste back fewer frames at once")
+        added = [side % 2 if even_sides else 0 for side in images.shape[1:3]]
+        sides = (side + more for side, more in zip(images.shape[1:3], added))
+        (out,) = bridge.empty_images(len(crops), *sides, (3,), "Paste back fewer frames at once")
         masks = None if mask is None else (mask if mask.ndim == 3 else mask[None]).detach().cpu().float().numpy()
         report = bridge.NodeReport()
         for i, (source, edited) in enumerate(zip(_float_frames(images, len(crops)), _float_frames(crops))):
             wanted = None if masks is None else masks[min(i, len(masks) - 1)]
-            out[i] = torch.from_numpy(face_crop.paste_back(source, edited, i, feather=feather, mask=wanted))
+            pasted = face_crop.paste_back(source, edited, i, feather=feather, mask=wanted)
+            out[i] = torch.from_numpy(np.pad(pasted, [(0, added[0]), (0, added[1]), (0, 0)], mode="edge"))
             report(i + 1, len(out), {}, None)
         return io.NodeOutput(out)
 

@@ -8,6 +8,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
+from ..media_core.numbered import save_numbered
 from ..media_core.paths import check_length, contained
 from . import bridge, capture, sockets
 from .motion import landmarks_output
@@ -41,8 +42,8 @@ class SaveLandmarks(io.ComfyNode):
         output = folder_paths.get_output_directory()
         check_length(output, f"{filename_prefix}_00000_{ENDING}")  # core looks only where the prefix leads
         _, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, output)
-        path = contained(output, f"{subfolder}/{name}_{counter:05}_{ENDING}" if subfolder else f"{name}_{counter:05}_{ENDING}")
-        landmarks.save(path)
+        stem = f"{subfolder}/{name}" if subfolder else name
+        path, _ = save_numbered(lambda number: contained(output, f"{stem}_{number:05}_{ENDING}"), counter, landmarks.save)
         return io.NodeOutput(path.relative_to(Path(output).resolve()).as_posix())
 
 

@@ -30,14 +30,17 @@ class EncodeSpeech(io.ComfyNode):
             search_aliases=["audio features", "mel", "hubert", "lip sync", "talking head audio"],
             inputs=[
                 io.Audio.Input("audio",
-                               tooltip="Speech. Any sample rate; channels are averaged (hubert reads the first); the first item "
-                                       "of a batch is used."),
+                               tooltip="Speech. Any sample rate; the channels that sound are averaged (hubert reads the first of "
+                                       "them); the first item of a batch is used."),
                 io.Combo.Input("encoder", options=ENCODERS, default="mel",
                                tooltip="How the sound is read. It must be the encoder that the avatar or AToM was trained with; "
                                        "that of the demo weights is mel. hubert needs a model folder."),
                 *hubert_inputs(),
             ],
-            outputs=[speech_output()],
+            outputs=[speech_output(),
+                     io.Audio.Output("audio", display_name="audio for video",
+                                     tooltip="The same sound for Create Video: unchanged, or at a sample rate and with channels "
+                                             "that video files can hold.")],
         )
 
     @classmethod
@@ -50,10 +53,13 @@ class EncodeSpeech(io.ComfyNode):
                 borders: str = "overlapping") -> io.NodeOutput:
         from ..media_core.audio import Sound
         from ..media_core.speech import encode_speech
+        from ..media_core.video import encodable
 
         sound = Sound.from_comfy(audio)
+        heard = encodable(sound)
         chosen = loaded_hubert(model_folder, layer, precision, borders) if encoder == "hubert" else encoder
-        return io.NodeOutput(encode_speech(sound, chosen, bridge.NodeReport()))
+        speech = encode_speech(sound, chosen, bridge.NodeReport())
+        return io.NodeOutput(speech, audio if heard is sound else heard.to_comfy())
 
 
 class SpeechFromAudioEncoder(io.ComfyNode):

@@ -30,20 +30,9 @@ class LoadAudio(io.ComfyNode):
 
     @classmethod
     def execute(cls, audio: str) -> io.NodeOutput:
-        import av
+        from ...media_core.audio import load_sound
 
-        from ...media_core.errors import FileFormatError
-        from .video import decode_sound
-
-        try:
-            with av.open(folder_paths.get_annotated_filepath(audio)) as container:
-                if not container.streams.audio:
-                    raise ValueError("No audio stream found in the file.")
-                waveform, rate = decode_sound(container)
-        except av.error.FFmpegError as error:
-            raise FileFormatError("The sound file must be one FFmpeg can read", f"{audio} cannot be decoded ({error.strerror})",
-                                  "Export it again as WAV, FLAC or MP3") from error
-        return io.NodeOutput({"waveform": waveform[None], "sample_rate": rate})
+        return io.NodeOutput(load_sound(folder_paths.get_annotated_filepath(audio)).to_comfy())
 
     @classmethod
     def fingerprint_inputs(cls, audio: str) -> str:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from . import folder_paths, io, ui
-from .files import whole_file
+from .files import numbered_file
 from .video import VideoCodec, VideoComponents, VideoContainer, VideoFromComponents, VideoFromFile
 
 _CRF = {"h264": (23.0, 51.0), "av1": (30.0, 63.0)}  # default, largest
@@ -55,11 +55,14 @@ class SaveVideo(io.ComfyNode):
             filename_prefix, folder_paths.get_output_directory(), width, height)
         hidden = cls.hidden
         tags = {**(hidden.extra_pnginfo or {}), **({"prompt": hidden.prompt} if hidden.prompt is not None else {})}
-        file = f"{name}_{counter:05}_.{VideoContainer.get_extension(format)}"
         options = {"crf": encoding.get("crf"), "color_space": None if colour == "auto" else colour}
-        with whole_file(os.path.join(folder, file)) as path:
+
+        def write(path: str) -> None:
             video.save_to(path, format=VideoContainer(format), codec=VideoCodec(codec.get("codec", "auto")),
                           metadata=tags or None, **{key: value for key, value in options.items() if value is not None})
+
+        ending = VideoContainer.get_extension(format)
+        file, _ = numbered_file(folder, lambda number: f"{name}_{number:05}_.{ending}", counter, write)
         return io.NodeOutput(video, ui=ui.PreviewVideo([ui.SavedResult(file, subfolder, io.FolderType.output)]))
 
 

@@ -1,8 +1,9 @@
-"""Results of core nodes: whole or absent, where ComfyUI itself may leave half a file."""
+"""Results of core nodes: whole or absent, and never one in another's place, where ComfyUI itself may leave half a file."""
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Callable, Iterator
 
 
 @contextmanager
@@ -12,12 +13,38 @@ def whole_file(path: str) -> Iterator[str]:
     Raises:
         TalkingHeadsError: the folder is full or cannot be written.
     """
-    from ...media_core.errors import TalkingHeadsError
     from ...media_core.files import atomic_path
 
+    with _room_for(path), atomic_path(path) as temporary:
+        yield str(temporary)
+
+
+def numbered_file(folder: str, name_of: Callable[[int], str], first: int, write: Callable[[str], object]) -> tuple[str, int]:
+    """Writes a file of `folder` under the first free number from `first` on; returns its name and number.
+
+    Args:
+        name_of: the file's name by its number.
+        write: writes it at the path it is given.
+    Raises:
+        TalkingHeadsError: the folder is full or cannot be written.
+    """
+    from ...media_core.numbered import save_numbered
+
+    def path_of(number: int) -> str:
+        return os.path.join(folder, name_of(number))
+
+    with _room_for(path_of(first)):
+        path, number = save_numbered(path_of, first, lambda temporary: write(str(temporary)))
+        return path.name, number
+
+
+@contextmanager
+def _room_for(path: str) -> Iterator[None]:
+    """Tells what to do when the file cannot be written."""
+    from ...media_core.errors import TalkingHeadsError
+
     try:
-        with atomic_path(path) as temporary:
-            yield str(temporary)
+        yield
     except OSError as error:  # FFmpeg's report of a full disk is one too
         raise TalkingHeadsError("The output folder must have room and be writable", f"writing {path} failed ({error.strerror})",
                                 "Free some space, or choose another folder") from error

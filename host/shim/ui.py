@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-from typing import Any
+from typing import Any, Callable
 
 from . import folder_paths
 from .cli_args import args
+from .files import numbered_file
 from .io_base import FolderType
+from .sound import write_sound
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -81,10 +82,12 @@ class ImageSaveHelper:
             info.add_text(key, text)
         results = []
         for index, image in enumerate(images):
-            pixels = np.clip(255.0 * image.cpu().numpy(), 0, 255).astype(np.uint8)
-            file = f"{name.replace('%batch_num%', str(index))}_{counter + index:05}_.png"
-            Image.fromarray(pixels).save(os.path.join(folder, file), pnginfo=info, compress_level=compress_level)
+            picture = Image.fromarray(np.clip(255.0 * image.cpu().numpy(), 0, 255).astype(np.uint8))
+            file, counter = numbered_file(
+                folder, _numbered(name, index, "_.png"), counter,
+                lambda path, picture=picture: picture.save(path, pnginfo=info, compress_level=compress_level))
             results.append(SavedResult(file, subfolder, folder_type))
+            counter += 1
         return results
 
     @staticmethod
@@ -108,10 +111,13 @@ class AudioSaveHelper:
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_directory_by_type(folder_type.value))
         results = []
-        for index, waveform in enumerate(audio["waveform"].cpu()):
-            file = f"{name.replace('%batch_num%', str(index))}_{counter + index:05}.{format}"
-            _write_sound(os.path.join(folder, file), waveform, audio["sample_rate"], format, quality, workflow_tags(cls))
+        for index in range(len(audio["waveform"])):
+            item = {**audio, "waveform": audio["waveform"][index:index + 1]}
+            file, counter = numbered_file(
+                folder, _numbered(name, index, f".{format}"), counter,
+                lambda path, item=item: write_sound(path, item, format, quality, workflow_tags(cls)))
             results.append(SavedResult(file, subfolder, folder_type))
+            counter += 1
         return results
 
     @staticmethod
@@ -120,24 +126,10 @@ class AudioSaveHelper:
         return SavedAudios(AudioSaveHelper.save_audio(audio, filename_prefix, FolderType.output, cls, format, quality))
 
 
-def _write_sound(path: str, waveform: Any, rate: int, format: str, quality: str, tags: dict[str, str]) -> None:
-    """waveform [C, N] float -1..1 to one file."""
-    import av
-
-    layout = "mono" if waveform.shape[0] == 1 else "stereo"
-    with av.open(path, mode="w", format=format) as output:
-        for key, text in tags.items():
-            output.metadata[key] = text
-        stream = output.add_stream("libmp3lame" if format == "mp3" else "flac", rate=rate, layout=layout)
-        if format == "mp3" and quality.endswith("k"):
-            stream.bit_rate = int(quality[:-1]) * 1000
-        elif format == "mp3":
-            stream.codec_context.qscale = 1
-        interleaved = waveform.movedim(0, 1).reshape(1, -1).float().numpy()
-        frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=layout)
-        frame.sample_rate, frame.pts = rate, 0
-        output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
+def _numbered(name: str, index: int, ending: str) -> Callable[[int], str]:
+    """The file of a number, for the item `index` of a batch."""
+    stem = name.replace("%batch_num%", str(index))
+    return lambda number: f"{stem}_{number:05}{ending}"
 
 
 def _temp_prefix() -> str:

@@ -5,10 +5,11 @@ import io
 import json
 import math
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from typing import Any
+from typing import Any, Iterator
 
 
 class VideoCodec(str, Enum):
@@ -81,9 +82,9 @@ class VideoInput:
         return float(self.get_frame_count() / self.get_frame_rate())
 
     def get_container_format(self) -> str:
-        import av
+        from ...media_core.av_files import open_media
 
-        with av.open(self.get_stream_source(), mode="r") as container:
+        with open_media(self.get_stream_source()) as container:
             return container.format.name
 
     def get_bit_depth(self) -> int:
@@ -112,19 +113,34 @@ class VideoFromFile(VideoInput):
         trimmed = VideoFromFile(self.get_stream_source(), start_time=start_time + self._start, duration=duration)
         return None if strict_duration and trimmed.get_duration() < duration else trimmed
 
-    def _open(self) -> Any:
-        import av
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        """The film's container.
 
-        container = av.open(self.get_stream_source(), mode="r")
-        if not container.streams.video:
-            container.close()
-            raise ValueError(f"No video stream found in file '{self._file}'")
-        return container
+        Raises:
+            FileFormatError: it cannot be read, or has no picture; also what goes wrong while the block decodes.
+        """
+        from ...media_core.av_files import open_media, unreadable
+        from ...media_core.errors import FileFormatError, TalkingHeadsError
+
+        name = os.path.basename(self._file) if isinstance(self._file, (str, os.PathLike)) else "a film in memory"
+        try:
+            with open_media(self.get_stream_source()) as container:
+                if not container.streams.video:
+                    raise FileFormatError("The film must hold a picture", f"{name} has none", "Choose a film with a picture")
+                yield container
+        except TalkingHeadsError:
+            raise
+        except unreadable() as error:
+            raise FileFormatError("The film must be one FFmpeg can read", f"{name} cannot be decoded ({error})",
+                                  "Export it again as mp4 (H.264)") from error
 
     def get_dimensions(self) -> tuple[int, int]:
         with self._open() as container:
             stream = container.streams.video[0]
-            return stream.width, stream.height
+            sides = stream.width, stream.height
+            frame = next(container.decode(stream), None)
+            return sides if frame is None or _turns(frame) % 2 == 0 else sides[::-1]
 
     def get_frame_rate(self) -> Fraction:
         with self._open() as container:
@@ -159,18 +175,22 @@ class VideoFromFile(VideoInput):
             rate, tags = Fraction(stream.average_rate or 1), dict(container.metadata)
             first, stop = int(start / stream.time_base), int((start + length) / stream.time_base) if length else math.inf
             seen = (frame for frame in container.decode(stream) if frame.pts is None or first <= frame.pts < stop)
-            frames = [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in seen]
+            frames = [torch.from_numpy(_upright(frame)) for frame in seen]
         images = torch.stack(frames).float() / 255 if frames else torch.zeros(0, 0, 0, 3)
         return VideoComponents(images=images, frame_rate=rate, audio=self._sound(), metadata=tags)
 
     def _sound(self) -> dict | None:
+        from ...media_core.audio import track_sound
+        from ...media_core.sound_reading import sound_track
+
         with self._open() as container:
-            if not container.streams.audio:
+            if sound_track(container) is None:
                 return None
-            waveform, rate = decode_sound(container)
+            sound = track_sound(container, "the film").to_comfy()
+        waveform, rate = sound["waveform"], sound["sample_rate"]
         start, length = self.get_active_trim_window()
         first, stop = round(start * rate), round((start + length) * rate) if length else None
-        return {"waveform": waveform[None, :, first:stop], "sample_rate": rate}
+        return {"waveform": waveform[..., first:stop], "sample_rate": rate}
 
     def save_to(self, path: Any, format: Any = VideoContainer.AUTO, codec: Any = VideoCodec.AUTO, metadata: dict | None = None,
                 **options: Any) -> None:
@@ -185,17 +205,15 @@ class VideoFromFile(VideoInput):
         return VideoFromComponents(self.get_components()).save_to(path, format, codec, metadata, **options)
 
 
-def decode_sound(container: Any) -> tuple[Any, int]:
-    """The first audio stream of an open container: (tensor float32 [C, N] -1..1, rate in Hz)."""
-    import av
-    import torch
+def _turns(frame: Any) -> int:
+    """Quarter turns counter-clockwise that put a frame upright (films of telephones)."""
+    return round(getattr(frame, "rotation", 0) / 90) % 4
 
-    stream = container.streams.audio[0]
-    even = av.audio.resampler.AudioResampler(format="fltp")
-    parts = [torch.from_numpy(piece.to_ndarray()) for frame in container.decode(stream) for piece in even.resample(frame)]
-    if not parts:
-        raise ValueError("No audio frames decoded.")
-    return torch.cat(parts, dim=1), stream.codec_context.sample_rate
+
+def _upright(frame: Any) -> Any:  # uint8 [H, W, 3]
+    import numpy as np
+
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), _turns(frame)))
 
 
 def _tags(output: Any, metadata: dict | None) -> None:
@@ -241,7 +259,8 @@ class VideoFromComponents(VideoInput):
 
     def save_to(self, path: Any, format: Any = VideoContainer.AUTO, codec: Any = VideoCodec.AUTO, metadata: dict | None = None,
                 crf: float | None = None, **_: Any) -> None:
-        """H.264 and AAC in MP4; the sound is cut to the film's length.
+        """H.264 and AAC in MP4; the sound is cut to the film's length. What these lack is mended, where ComfyUI fails: odd sides
+        get their last row or column twice, sound of other rates and channels is converted (`encodable`).
 
         Raises:
             ValueError: for another container or codec (ComfyUI itself offers them).
@@ -254,12 +273,11 @@ class VideoFromComponents(VideoInput):
         with av.open(path, mode="w", format="mp4", options=_movflags(path)) as output:
             _tags(output, {key: json.dumps(value) for key, value in (metadata or {}).items()})
             film = output.add_stream("h264", rate=rate)
-            film.width, film.height, film.pix_fmt = images.shape[2], images.shape[1], "yuv420p"
+            film.width, film.height, film.pix_fmt = _even(images.shape[2]), _even(images.shape[1]), "yuv420p"
             film.options = {} if crf is None else {"crf": str(crf)}
             sound = self._add_sound(output, rate)
             for image in images:
-                pixels = (image[..., :3] * 255).clamp(0, 255).byte().cpu().numpy()
-                output.mux(film.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+                output.mux(film.encode(av.VideoFrame.from_ndarray(_pixels(image), format="rgb24")))
             output.mux(film.encode(None))
             if sound is not None:
                 stream, frame = sound
@@ -268,13 +286,29 @@ class VideoFromComponents(VideoInput):
 
     def _add_sound(self, output: Any, rate: Fraction) -> tuple[Any, Any] | None:
         import av
+        import numpy as np
 
-        audio = self._parts.audio
-        if not audio:
+        from ...media_core.audio import Sound
+        from ...media_core.video import AAC_LAYOUTS, encodable
+
+        if not self._parts.audio:
             return None
-        hertz = int(audio["sample_rate"])
-        waveform = audio["waveform"][0, :, :math.ceil(hertz / rate * self._parts.images.shape[0])]
-        layout = {1: "mono", 2: "stereo", 6: "5.1"}.get(waveform.shape[0], "stereo")
-        frame = av.AudioFrame.from_ndarray(waveform.float().cpu().contiguous().numpy(), format="fltp", layout=layout)
+        sound = encodable(Sound.from_comfy(self._parts.audio))
+        hertz, layout = sound.sample_rate, AAC_LAYOUTS[sound.channels]
+        waveform = sound.waveform[:, :math.ceil(hertz / rate * self._parts.images.shape[0])]
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(waveform), format="fltp", layout=layout)
         frame.sample_rate, frame.pts = hertz, 0
         return output.add_stream("aac", rate=hertz, layout=layout), frame
+
+
+def _even(side: int) -> int:
+    """The next even number of pixels, which H.264's colour needs."""
+    return side + side % 2
+
+
+def _pixels(image: Any) -> Any:  # float [H, W, C] 0..1 -> uint8 [H, W, 3], sides even
+    import numpy as np
+
+    pixels = (image[..., :3] * 255).clamp(0, 255).byte().cpu().numpy()
+    height, width = pixels.shape[:2]
+    return np.pad(pixels, [(0, _even(height) - height), (0, _even(width) - width), (0, 0)], mode="edge")

@@ -6,6 +6,7 @@ from typing import Callable, Literal, Optional
 
 import numpy as np
 
+from .. import downmix
 from ..audio import Sound
 from ..progress import Report
 
@@ -26,8 +27,11 @@ class SpeechEncoder:
     silence: Optional[float]  # the value of rows outside the sound; None: silence is no constant, see Speech.silence_row
     description: str  # one line for menus and error messages
     encode: Optional[Encode]  # None: it needs weights, see hubert.HubertEncoder and audio_encoder_output
-    channels: Literal["mean", "first"] = "mean"  # what becomes of several channels
+    channels: Literal["mean", "first"] = "mean"  # what becomes of several channels (`downmix`)
 
     def mono(self, sound: Sound) -> np.ndarray:  # float32 [N]
-        """The sound as this encoder reads it: one channel at 16 kHz."""
-        return (sound if self.channels == "mean" else Sound(sound.waveform[:1], sound.sample_rate)).mono(SAMPLE_RATE)
+        """The sound as this encoder reads it: one channel at 16 kHz; the "first" is the first that sounds."""
+        if self.channels == "mean":
+            return sound.mono(SAMPLE_RATE)
+        first = downmix.speaking(sound.waveform, sound.sample_rate)[0]
+        return Sound(sound.waveform[first:first + 1], sound.sample_rate).mono(SAMPLE_RATE)

@@ -1,0 +1,26 @@
+"""Media files opened one way, whatever their tags hold."""
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def open_media(source: Any) -> Any:
+    """The opened container of a path or a file object, for reading: a context manager, closed at the block's end.
+
+    Titles and other tags that are no UTF-8 (Latin-1 of Windows programs, say) do not matter: their letters are replaced.
+
+    Raises:
+        one of `unreadable()`: the source is no media file. Decoding raises the same.
+    """
+    import av
+
+    return av.open(str(source) if isinstance(source, os.PathLike) else source, mode="r", metadata_errors="replace")
+
+
+def unreadable() -> tuple[type[Exception], ...]:
+    """What PyAV raises for files it cannot read, for `except unreadable() as error`; ValueError covers impossible layouts and
+    texts that are no UTF-8. A TalkingHeadsError is a ValueError too: let it pass first."""
+    import av
+
+    return av.error.FFmpegError, ValueError

@@ -1,0 +1,148 @@
+"""A container's sound track as samples: which track, its gaps, and what is left of a damaged one."""
+from __future__ import annotations
+
+import logging
+from typing import Any, Iterator
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+
+_DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
+_FILM_RATE = 25  # frames a second; shorter gaps are the container's imprecise clock
+_LONGEST_GAP = 60  # s; longer ones are a wrong time stamp
+
+
+def sound_track(container: Any) -> Any | None:
+    """The sound stream to use: the one that the file marks as default, else its first; None where none can be decoded."""
+    tracks = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    marked = [stream for stream in tracks if int(getattr(stream, "disposition", 0)) & _DEFAULT]
+    return next(iter(marked + tracks), None)
+
+
+def decoded(container: Any, stream: Any) -> tuple[np.ndarray, int]:  # float32 [C, N], Hz
+    """A track of an open container as planar floats at its own rate and channels.
+
+    Silence stands in front of a track that starts after the file does, and wherever samples are missing. Damaged packets are
+    left out with a warning. What an mp4 holds behind the track's stated length (the rest of AAC's last block) is cut.
+
+    Raises:
+        one of `av_files.unreadable()`: more of it is damaged than whole, or its samples are of no known arrangement.
+    """
+    samples = _Samples(container, stream)
+    packets = _Packets(container, stream)
+    for frame in packets:
+        samples.add(frame, packets.fresh_damage())
+    packets.tell()
+    return samples.waveform()
+
+
+class _Packets:
+    """The frames of a track, past what is damaged."""
+
+    def __init__(self, container: Any, stream: Any):
+        self.container, self.stream = container, stream
+        self.whole, self.damaged, self.first_error, self._fresh = 0, 0, None, False
+
+    def __iter__(self) -> Iterator[Any]:
+        import av
+
+        packets = iter(self.container.demux(self.stream))
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:  # the container itself ends here
+                self._note(error)
+                return
+            if packet is None:
+                return
+            try:
+                frames = packet.decode()
+            except av.error.EOFError:  # a flush after the decoder has ended
+                continue
+            except av.error.FFmpegError as error:
+                self._note(error)
+                continue
+            self.whole += bool(frames)
+            yield from frames
+
+    def _note(self, error: Exception) -> None:
+        self.damaged, self.first_error, self._fresh = self.damaged + 1, self.first_error or error, True
+
+    def fresh_damage(self) -> bool:
+        """Whether something was left out since this was last asked."""
+        fresh, self._fresh = self._fresh, False
+        return fresh
+
+    def tell(self) -> None:
+        """Warns of damage; raises the first error where that is most of the track."""
+        if self.damaged > self.whole:
+            raise self.first_error
+        if self.damaged:
+            log.warning("The sound track is damaged: %d of %d parts were left out, silence stands in their place (%s)",
+                        self.damaged, self.damaged + self.whole, self.first_error)
+
+
+class _Samples:
+    """Frames put together, in the first one's rate and channels, at the times they say."""
+
+    def __init__(self, container: Any, stream: Any):
+        self.container, self.stream = container, stream
+        self.blocks: list[np.ndarray] = []  # float32 [1, n * C]
+        self.kind: Any = None  # of the frames that the resampler takes
+        self.resampler: Any = None
+        self.layout, self.channels, self.rate = "", 1, stream.rate or 0
+        self.begin, self.late, self.heard = None, 0, 0  # s, and samples a channel: silence in front; since the first frame
+
+    def add(self, frame: Any, damage_before: bool) -> None:
+        """One more frame; `damage_before`: something in front of it was left out, so that a short gap is one too."""
+        if not self.layout:
+            self.layout, self.channels = frame.layout.name, frame.layout.nb_channels
+            self.rate = self.rate or frame.sample_rate
+            self.begin, self.late = frame.time, _late(frame, self.container.start_time, self.rate)
+            self._silence(self.late)
+        gap = _gap(frame, self.begin, self.heard, self.rate, damage_before)
+        self._silence(gap)
+        self._convert(frame)
+        self.heard += gap + round(frame.samples * self.rate / (frame.sample_rate or self.rate))
+
+    def waveform(self) -> tuple[np.ndarray, int]:  # float32 [C, N], Hz
+        if not self.blocks:
+            return np.zeros((1, 0), np.float32), self.rate
+        self._flush()
+        waveform = np.ascontiguousarray(np.concatenate(self.blocks, axis=1).reshape(-1, self.channels).T)
+        stream = self.stream
+        if stream.duration and "mp4" in self.container.format.name:
+            waveform = waveform[:, :max(1, self.late + round(stream.duration * stream.time_base * self.rate))]
+        return waveform, self.rate
+
+    def _silence(self, samples: int) -> None:
+        if samples:
+            self.blocks.append(np.zeros((1, self.channels * samples), np.float32))
+
+    def _convert(self, frame: Any) -> None:
+        import av
+
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        if kind != self.kind:  # a damaged frame, or recordings put together
+            self._flush()
+            # Packed, not planar: PyAV 18's planes of eight and more channels point nowhere.
+            self.kind, self.resampler = kind, av.AudioResampler(format="flt", layout=self.layout, rate=self.rate)
+        self.blocks += [part.to_ndarray() for part in self.resampler.resample(frame)]
+
+    def _flush(self) -> None:
+        if self.resampler is not None:
+            self.blocks += [part.to_ndarray() for part in self.resampler.resample(None)]
+
+
+def _late(frame: Any, start: int | None, rate: int) -> int:
+    """Samples by which a track's first frame comes after the file's start (us); below 10 ms it is codec delay: 0."""
+    late = 0 if frame.time is None or start is None else round((frame.time - start / 1e6) * rate)
+    return late if late > rate // 100 else 0
+
+
+def _gap(frame: Any, begin: float | None, heard: int, rate: int, damage: bool) -> int:
+    """Samples missing in front of a frame (a telephone that dropped some): what follows must not come too early. Over a minute
+    it is a wrong clock: 0. Under one film frame it is an imprecise one, unless there was damage."""
+    gap = 0 if frame.time is None or begin is None else round((frame.time - begin) * rate) - heard
+    return gap if (0 if damage else rate / _FILM_RATE) < gap < _LONGEST_GAP * rate else 0
