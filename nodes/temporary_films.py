@@ -1,7 +1,7 @@
 """Films that nodes make in ComfyUI's temp folder.
 
-ComfyUI keeps a node's VIDEO from run to run, while its file lies in a folder that anybody may empty at any time. Here each such VIDEO
-holds its file open: when the file is gone it is written again, and with the VIDEO itself the file goes too.
+ComfyUI keeps a node's VIDEO from run to run, while its file lies in a folder that anybody may empty at any time. Here each such
+VIDEO holds its file open: when the file is gone it is written again, and with the VIDEO itself the file goes too.
 """
 from __future__ import annotations
 
