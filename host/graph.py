@@ -29,6 +29,9 @@ class InvalidPrompt(WorkflowError):
         self.validation = validation
         super().__init__(describe(validation))
 
+    def _arguments(self) -> tuple:
+        return (self.validation,)
+
 
 def describe(validation: Validation) -> str:
     """A refusal as text: the reason, then each node's errors."""

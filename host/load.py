@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from ..media_core.errors import ShortName
 
-class PackError(Exception):
+
+class PackError(ShortName, Exception):
     """A pack cannot be loaded; the message says which rule it broke."""
 
 

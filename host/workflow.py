@@ -9,6 +9,7 @@ import json
 import os
 from typing import Any, Mapping
 
+from ..media_core.errors import ShortName
 from .nodecall import Prompt
 
 _WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "COMFY_DYNAMICCOMBO_V3"}
@@ -16,7 +17,7 @@ _NOT_NODES = {"Note", "MarkdownNote", "Reroute", "PrimitiveNode"}
 _MUTED, _BYPASSED = 2, 4
 
 
-class WorkflowError(Exception):
+class WorkflowError(ShortName, Exception):
     """A workflow file cannot be used; the message says why and what to do."""
 
 

@@ -1,8 +1,37 @@
 """The pack's errors: every message says what must hold, what came, and what to do."""
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
 
-class TalkingHeadsError(ValueError):
+SHOWN_MODULE = "talking_heads"
+
+
+class ShortName:
+    """Makes an exception class read `talking_heads.Name`, wherever the package was imported from.
+
+    ComfyUI shows an error as "module.Class: message" and imports this package under the path of its folder: four lines of path
+    would stand before the sentence that helps.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._home, cls.__module__ = cls.__module__, SHOWN_MODULE
+
+    def _arguments(self) -> tuple:
+        """Of the constructor."""
+        return self.args
+
+    def __reduce__(self) -> tuple:
+        return _made_again, (self._home, type(self).__qualname__, self._arguments()), vars(self)
+
+
+def _made_again(home: str, name: str, arguments: tuple) -> Any:
+    """An exception from another process: its class is found where it stands, not where its name says."""
+    return getattr(import_module(home), name)(*arguments)
+
+
+class TalkingHeadsError(ShortName, ValueError):
     """An error a user can act on.
 
     Args:
@@ -15,13 +44,13 @@ class TalkingHeadsError(ValueError):
         self.must, self.came, self.do = must, came, do
         super().__init__(f"{must.rstrip('.')}. Got: {came.rstrip('.')}. {do.rstrip('.')}.")
 
-    def __reduce__(self):
-        return type(self), (self.must, self.came, self.do)
+    def _arguments(self) -> tuple:
+        return self.must, self.came, self.do
 
 
 class FileFormatError(TalkingHeadsError):
     """A file is missing, short, foreign, or newer than this version reads."""
 
 
-class Cancelled(Exception):
+class Cancelled(ShortName, Exception):
     """The user stopped a long job; everything already finished stays valid. Not an error: never caught with errors."""

@@ -3,15 +3,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator
 
-import folder_paths
 from comfy_api.latest import InputImpl
 
 from ..media_core.errors import TalkingHeadsError
+from . import temporary_films
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,7 @@ def saved(video: Any) -> Film:
 
 def video(path: Path, start: float, duration: float) -> Any:
     """A part of a file as VIDEO; nothing is copied where ComfyUI can trim (0.14 and later)."""
-    whole = InputImpl.VideoFromFile(str(path))
-    return whole.as_trimmed(start, duration, strict_duration=False)
+    return temporary_films.film_of(path).as_trimmed(start, duration, strict_duration=False)
 
 
 def pixels(images: Any) -> Iterator[Any]:  # float [B, H, W, C] -> uint8 [H, W, 3]
@@ -147,14 +145,12 @@ def _dumped(content: bytes) -> Path:
 
 def _written(write: Any) -> Film:
     """A file of the temp folder, named after what `write` puts into it: the same film keeps its file, and so its caches."""
-    folder = Path(folder_paths.get_temp_directory())
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"talking_heads_{uuid.uuid4().hex}.mp4"
+    temporary = temporary_films.new_path()
     try:
         write(temporary)
         with temporary.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
-        path = folder / f"talking_heads_{digest.hexdigest()[:24]}.mp4"
+        path = temporary.with_name(f"talking_heads_{digest.hexdigest()[:24]}.mp4")
         if not path.is_file():
             os.replace(temporary, path)
         return Film(path)

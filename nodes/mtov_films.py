@@ -2,15 +2,12 @@
 from __future__ import annotations
 
 from itertools import repeat
-from pathlib import Path
 from typing import Any, Iterator
-from uuid import uuid4
 
-import folder_paths
-from comfy_api.latest import InputImpl, io
+from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
-from . import bridge, films, sockets
+from . import bridge, films, sockets, temporary_films
 from .mtov import motion_inputs, pose_inputs, sampling_inputs, talking, video_settings, whole
 
 
@@ -140,8 +137,7 @@ def written(frames: Iterator[Any], fps: float, audio: dict | None, crf: int) -> 
     from ..moditalker_core.pipeline import save_frames
 
     sound = None if audio is None else Sound.from_comfy(audio)
-    path = Path(folder_paths.get_temp_directory()) / f"talking_heads_{uuid4().hex}.mp4"
-    return InputImpl.VideoFromFile(str(save_frames(frames, path, fps, sound, crf)))
+    return temporary_films.new_film(save_frames(frames, temporary_films.new_path(), fps, sound, crf))
 
 
 NODES = (MotionToVideoFile, MotionToFilm)

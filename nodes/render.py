@@ -1,14 +1,11 @@
 """An avatar's motion to frames, to a film, or to one frame of Gaussians."""
 from __future__ import annotations
 
-import uuid
-from pathlib import Path
 from typing import Any
 
-import folder_paths
-from comfy_api.latest import InputImpl, Types, io
+from comfy_api.latest import Types, io
 
-from . import bridge, sockets
+from . import bridge, sockets, temporary_films
 
 BACKENDS = ["auto", "cpu", "cuda_gsplat", "reference"]
 BACKGROUNDS = ["plate", "black", "white", "green"]
@@ -50,10 +47,10 @@ class RenderAvatarVideo(io.ComfyNode):
         from ..media_core.audio import Sound
 
         sound = None if audio is None else Sound.from_comfy(audio)
-        path = Path(folder_paths.get_temp_directory()) / f"talking_heads_{uuid.uuid4().hex}.mp4"
+        path = temporary_films.new_path()
         render_video(bridge.on_device(avatar), motion, path, sound, background=_COLOURS.get(background, background),
                      backend=backend, crf=crf, report=bridge.NodeReport())
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
+        return io.NodeOutput(temporary_films.new_film(path))
 
 
 class RenderAvatar(io.ComfyNode):

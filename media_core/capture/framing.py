@@ -13,6 +13,7 @@ import numpy as np
 from ..dataset_folder import MANIFEST, read_json
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.crop import FaceCrop
+from ..face.detector import no_face
 from ..face.geometry import EYES, inter_ocular, similarity
 from ..face.pose import RigidShape
 from ..face.track import FaceTrack
@@ -39,8 +40,8 @@ def frame_face(points: np.ndarray, image_size: tuple[int, int], size: int) -> Fa
     """
     known = points[np.isfinite(points).all(axis=(1, 2))]
     if not len(known):
-        raise TalkingHeadsError("The film must show a face", f"none found in {len(points)} frames",
-                                "Film the head from the front, in good light, larger in the picture")
+        raise no_face("film", image_size, f"none found in {len(points)} frames", "a face",
+                      "Film the head from the front, in good light, larger in the picture")
     unit = float(np.percentile(inter_ocular(known), _WIDTH_PERCENTILE))
     eyes = known[:, EYES].mean(axis=1)
     low, high = np.percentile(eyes, (_RARE, 100 - _RARE), axis=0)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterable, NamedTuple
+from typing import Any, Callable, Iterable, NamedTuple
 
 import numpy as np
 
 from ..audio import Sound
 from ..errors import TalkingHeadsError
+from ..face.detector import no_face
 from ..face.geometry import OUTER_CORNERS, inter_ocular
 from ..face.raw_track import RawTrack
 from ..face.track import FaceTrack
@@ -77,8 +78,18 @@ def pick_segment(source: str | os.PathLike | FaceTrack, seconds: float = 30.0, *
         curves = _of_film(Path(source), tracker, masks, report) if landmarks is None else \
             _curves(landmarks.points, landmarks.fps, landmarks.cuts)
     if not np.isfinite(curves.opening).any():
-        raise TalkingHeadsError("The film must show a face", "none found", "Film the head from the front, in good light")
+        raise no_face("film", _size(source, landmarks), "none found", "a face", "Film the head from the front, in good light")
     return _best(curves, encode_speech(sound, "mel"), seconds)
+
+
+def _size(source: Any, landmarks: RawTrack | None) -> tuple[int, int] | None:
+    """(H, W) px of what was looked at; None when it was tracked elsewhere."""
+    if landmarks is not None:
+        return landmarks.image_size
+    if isinstance(source, FaceTrack):
+        return None
+    facts = probe(source)
+    return facts.height, facts.width
 
 
 def _of_track(track: FaceTrack) -> _Curves:

@@ -9,6 +9,8 @@ ORDERS = ("largest", "left")
 SMALLEST = 1 / 10    # of the longer side: the smallest face looked for
 _LONGEST = 288       # px: pictures are searched at this size
 _WINDOW = 24         # px: the cascade's own size
+_LEAST_SIDE = 64     # px: a usual portrait (a face of 3/10 of the height) still has one that is found, measured
+_LEAST_FACE = 20     # px from brows to chin: about what the cascade's window needs, measured
 _MERGE = 0.3         # overlapping boxes (intersection over union) are one face
 
 
@@ -37,6 +39,26 @@ def find_faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | 
         boxes = boxes[mask[y, x].astype(bool)]
     key = -(boxes[:, 2] - boxes[:, 0]) if order == "largest" else boxes[:, 0]
     return boxes[np.argsort(key, kind="stable")]
+
+
+def no_face(shown: str, size: tuple[int, int] | None, came: str, wanted: str = "an upright, frontal face",
+            do: str = "Crop closer to the face, or turn it upright") -> TalkingHeadsError:
+    """The error for pictures in which nothing was found: what is too small is not told to be cropped.
+
+    Args:
+        shown: "picture" or "film".
+        size: (H, W) px of the pictures looked at; None: not known.
+        came: what was found.
+        wanted: what should have been; do: what helps where pictures are large enough.
+    """
+    if size is not None and min(size) < _LEAST_SIDE:
+        return TalkingHeadsError(f"The {shown} must be at least {_LEAST_SIDE} x {_LEAST_SIDE} px for a face to be found",
+                                 f"{came}; it is {size[1]} x {size[0]} px", "It is too small: use a larger one")
+    if size is None or max(size) >= _WINDOW / SMALLEST:
+        return TalkingHeadsError(f"The {shown} must show {wanted}", came, do)
+    came = f"{came}; it is {size[1]} x {size[0]} px"
+    return TalkingHeadsError(f"The {shown} must show {wanted}, {_LEAST_FACE} px or more from brows to chin", came,
+                             "Where the face is smaller, use a larger one; else turn it upright")
 
 
 def _searched(image: np.ndarray, sizes: tuple[float, float]) -> np.ndarray:  # [N, 4] float64

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import TalkingHeadsError
 from ..progress import Report, silent
-from .detector import ORDERS, find_faces
+from .detector import ORDERS, find_faces, no_face
 from .draw import draw_landmarks
 from .raw_track import RawTrack, fill_missing, smooth_points  # noqa: F401  (part of this module's interface)
 
@@ -121,8 +121,8 @@ def portrait_landmarks(image: np.ndarray, *, face_index: int = 0, order: str = "
     if len(found) <= face_index:
         wanted = f"{face_index + 1} upright, frontal faces" if face_index else "an upright, frontal face"
         remedy = ", or choose a smaller face index" if face_index else ""
-        raise TalkingHeadsError(f"The picture must show {wanted}", f"{len(found) or 'none'} found",
-                                f"Crop closer to the face, or turn it upright{remedy}")
+        raise no_face("picture", image.shape[:2], f"{len(found) or 'none'} found", wanted,
+                      f"Crop closer to the face, or turn it upright{remedy}")
     return FaceFrame(*finder.careful(image, found[face_index].points))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import TalkingHeadsError
 from ..files import load_tensors, save_tensors
+from .detector import no_face
 from .geometry import BROWS, JAW, NOSE
 
 KIND, VERSION = "raw_face_track", 1
@@ -79,8 +80,8 @@ def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[
         raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
     seen, every = raw.seen, np.arange(len(raw))
     if not seen.any():
-        raise TalkingHeadsError("The film must show an upright, frontal face", f"none in {len(raw)} frames",
-                                "Choose another film, or crop closer to the face")
+        raise no_face("film", raw.image_size, f"none in {len(raw)} frames",
+                      do="Choose another film, or crop closer to the face")
     if seen.all():
         return raw, every, np.zeros(len(raw), bool)
     if policy == "error":

@@ -71,6 +71,29 @@ def test_pictures_without_a_face():
         portrait_landmarks(data.coffee(), face_index=-1)
 
 
+@pytest.mark.parametrize(("height", "width", "said", "unsaid"), [
+    (40, 40, "at least 64 x 64 px.*it is 40 x 40 px.*too small", "Crop"),
+    (50, 300, "at least 64 x 64 px.*it is 300 x 50 px.*too small", "Crop"),
+    (70, 300, "Got: none found. Crop closer", "larger"),
+    (150, 200, "20 px or more.*it is 200 x 150 px.*larger", "Crop"),
+])
+def test_only_a_picture_large_enough_is_told_to_be_cropped(height, width, said, unsaid):
+    """The search looks for faces of a tenth of the longer side, and of 24 px at least: cropping a small picture changes nothing."""
+    blank = np.full((height, width, 3), 128, np.uint8)
+    with pytest.raises(TalkingHeadsError, match=said) as error:
+        portrait_landmarks(blank)
+    assert unsaid not in str(error.value)
+
+
+def test_a_usual_portrait_of_the_least_size_is_found():
+    """What the message promises: 64 px, the face less than a third of them."""
+    import cv2
+    from skimage import data
+
+    small = cv2.resize(data.astronaut()[:300, 70:370], (64, 64), interpolation=cv2.INTER_AREA)
+    assert len(faces(small)) == 1
+
+
 def test_two_faces_have_a_stated_order(film):
     small = film[0][0][::2, ::2]
     both = np.zeros((256, 400, 3), np.uint8)
@@ -175,6 +198,8 @@ def test_a_film_without_any_face(gappy):
     for policy in ("error", "hold", "interpolate", "skip"):
         with pytest.raises(TalkingHeadsError, match="none in 10 frames"):
             fill_missing(empty, policy)
+    with pytest.raises(TalkingHeadsError, match="film must be at least 64 x 64 px.*none in 10 frames; it is 48 x 36 px"):
+        fill_missing(replace(empty, image_size=(36, 48)), "hold")
 
 
 def test_tracks_travel(gappy, tmp_path):

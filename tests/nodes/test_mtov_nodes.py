@@ -227,6 +227,7 @@ def test_the_film_shows_the_whole_picture(host, base, given):
     film = changed(FILM, source=["big", 0], face_crop=["crop", 0])
     nodes = prompt(big=give("big"), crop=give("crop"), film=film, k=keep("film"))
     ok(host.run(nodes))
+    shutil.rmtree(base / "temp")
     frames = np.stack(list(read_frames(kept[0].get_stream_source())))
     assert frames.shape == (2 * FRAMES, 200, 302, 3)
     outside = np.ones((200, 302), bool)
@@ -258,6 +259,8 @@ def test_a_films_person_says_something_else(host, base, given, filmed, follow):
     was = np.stack(list(read_frames(base / "input" / "me.mp4"))).astype(int)
     order = [*range(30), *range(28, 22, -1)]
     assert made.shape == (36, 192, 240, 3)
+    shutil.rmtree(base / "temp")
+    assert kept[0].get_frame_count() == 36, "the film outlives the folder"
     off = np.abs(made - was[order]).mean(-1)
     assert off[:, :, :10].max() < 12 and off[:, :, -10:].max() < 12
     assert off[:, 80:150, 90:150].mean() > 10, "a network that knows nothing draws another face"

@@ -1,0 +1,126 @@
+"""Films that nodes make in ComfyUI's temp folder.
+
+ComfyUI keeps a node's VIDEO from run to run, while its file lies in a folder that anybody may empty at any time. Here each such
+VIDEO holds its file open: when the file is gone it is written again, and with the VIDEO itself the file goes too.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import uuid
+import weakref
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import InputImpl
+
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.files import atomic_path
+
+log = logging.getLogger("talking_heads")
+
+
+class KeptFile:
+    """A file whose content stays within reach while this object lives, whoever removes it.
+
+    Args:
+        path: an existing file.
+        owned: remove it together with this object.
+    """
+
+    def __init__(self, path: Path, owned: bool = True):
+        self.path = path
+        self._handles = [open(path, "rb")]  # a removed file's content lasts as long as somebody holds it open
+        self._busy = Lock()
+        weakref.finalize(self, _let_go, self._handles, path if owned else None, os.getpid())
+
+    def __deepcopy__(self, memo: dict) -> KeptFile:
+        return self
+
+    def __reduce__(self) -> tuple:
+        return KeptFile, (self.path, False)
+
+    def ensure(self) -> None:
+        """Puts the file back when it is gone.
+
+        Raises:
+            TalkingHeadsError: there is no room for it.
+        """
+        if self.path.is_file():
+            return
+        with self._busy:
+            if not self.path.is_file():
+                self._put_back()
+
+    def _put_back(self) -> None:
+        (old,) = self._handles
+        old.seek(0)
+        try:
+            with atomic_path(self.path) as temporary, temporary.open("wb") as new:
+                shutil.copyfileobj(old, new)
+            self._handles[:] = [open(self.path, "rb")]
+        except OSError as error:
+            raise TalkingHeadsError("ComfyUI's temp folder must have room and be writable",
+                                    f"writing {self.path.name} again failed ({error})", "Free some space") from error
+        old.close()
+
+
+def _let_go(handles: list[Any], path: Path | None, process: int) -> None:
+    """The end of a `KeptFile`; a forked child, which inherits it, removes nothing."""
+    for handle in handles:
+        handle.close()
+    if path is None or os.getpid() != process:
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:  # another program reads it (Windows): ComfyUI empties the folder when it starts
+        log.debug("%s stays in the temp folder: %s", path.name, error)
+
+
+class TemporaryFilm(InputImpl.VideoFromFile):
+    """A file-backed VIDEO whose file is there whenever somebody reads from this object.
+
+    Whatever is asked of it, the file is looked after first: ComfyUI's class and other packs reach the path by several ways.
+    """
+
+    def __init__(self, kept: KeptFile):
+        super().__init__(str(kept.path))
+        self._kept = kept
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("__"):
+            kept = object.__getattribute__(self, "__dict__").get("_kept")
+            if kept is not None:
+                kept.ensure()
+        return super().__getattribute__(name)
+
+    def as_trimmed(self, *args: Any, **options: Any) -> Any:
+        """A part of it, which holds the same file."""
+        part = super().as_trimmed(*args, **options)
+        if not isinstance(part, InputImpl.VideoFromFile):
+            return part
+        film = TemporaryFilm.__new__(TemporaryFilm)
+        vars(film).update(vars(part), _kept=self._kept)
+        return film
+
+
+def new_path() -> Path:
+    """A name nobody has in the temp folder, which is made when it is gone."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"talking_heads_{uuid.uuid4().hex}.mp4"
+
+
+def new_film(path: Path) -> TemporaryFilm:
+    """The VIDEO of a film just written to `new_path`; the file goes when nobody holds the VIDEO or a part of it any more."""
+    return TemporaryFilm(KeptFile(path))
+
+
+def film_of(path: Path) -> Any:
+    """The VIDEO of a file that belongs to others; one in the temp folder is held, so that emptying it does no harm."""
+    if Path(folder_paths.get_temp_directory()).resolve() in path.resolve().parents:
+        return TemporaryFilm(KeptFile(path, owned=False))
+    return InputImpl.VideoFromFile(str(path))

@@ -1,0 +1,56 @@
+"""The names under which the pack's errors are shown, and that they survive a way through another process."""
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+
+import pytest
+from prompts import collector, failure, keep, node, own
+from talking_heads.host.execute import full_type_name
+from talking_heads.host.graph import InvalidPrompt
+from talking_heads.host.load import PackError
+from talking_heads.host.validate import Validation
+from talking_heads.host.workflow import WorkflowError
+from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
+
+SAID = ("The picture must show a face", "none found", "Turn it upright")
+ERRORS = [TalkingHeadsError(*SAID), FileFormatError(*SAID), Cancelled("stopped"), WorkflowError("no such file"),
+          PackError("no such pack"), InvalidPrompt(Validation(False, {"message": "refused"}, [], {}))]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_keeps_its_class_and_words_on_every_way(error):
+    assert type(error).__module__ == "talking_heads"
+    error.extra = 7
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(again) is type(error) and again.args == error.args and vars(again) == vars(error)
+        assert again is not error
+
+
+def test_families_are_as_they_were():
+    assert issubclass(FileFormatError, TalkingHeadsError) and issubclass(TalkingHeadsError, ValueError)
+    assert not issubclass(Cancelled, ValueError) and issubclass(InvalidPrompt, WorkflowError)
+    assert str(TalkingHeadsError(*SAID)) == "The picture must show a face. Got: none found. Turn it upright."
+
+
+def test_every_exception_class_that_a_user_may_read_has_the_short_name(host):
+    """Also those of a pack that was imported under a path, as ComfyUI does."""
+    errors = own(host, "media_core.errors")
+    assert errors.TalkingHeadsError is not TalkingHeadsError
+    for name in ("TalkingHeadsError", "FileFormatError", "Cancelled"):
+        assert full_type_name(getattr(errors, name)) == f"talking_heads.{name}"
+    again = pickle.loads(pickle.dumps(errors.TalkingHeadsError(*SAID)))
+    assert type(again) is errors.TalkingHeadsError and again.do == SAID[2]
+    raised = [kind for name, module in list(sys.modules.items()) if name.startswith(host.packs[0].module.__name__)
+              for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert not [kind for kind in raised if host.packs[0].module.__name__ in kind.__module__]
+
+
+def test_the_panel_leads_with_the_short_name(host, tmp_path):
+    folder = tmp_path / "base" / "models" / "talking_heads"
+    folder.mkdir(parents=True)
+    (folder / "text.safetensors").write_text("hello")
+    collector(host)
+    result = host.run({"a": node("HMTalker_LoadAvatar", avatar_name="text.safetensors"), "k": keep("a")})
+    assert result.error["exception_type"] == "talking_heads.FileFormatError" and "Got:" in failure(result)
