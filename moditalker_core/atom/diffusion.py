@@ -1,25 +1,25 @@
-"""The diffusion of AToM: the cosine schedule, the loss, and the samplers (spec/moditalker.md 2.5).
+"""The diffusion of AToM: the cosine schedule, the loss, and the samplers (their steps: `walk.py`).
 
-Samplers come from diffusers. The published one is "ddim" with 50 steps, eta 1, x0 prediction clipped to +-1 cm and guidance 2; it
-draws one noise at the start and one a step. The others are ours to choose from: DDIM without fresh noise, DPM-Solver++
-(arXiv 2211.01095) and UniPC (arXiv 2302.04867), good from 10 to 20 steps.
+The published sampler is "ddim" with 50 steps, eta 1, x0 prediction clipped to +-1 cm and guidance 2; it draws one noise at the
+start and one a step. The others are ours to choose from: DDIM without fresh noise, DPM-Solver++ (arXiv 2211.01095) and UniPC
+(arXiv 2302.04867), good from 10 to 20 steps.
 """
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
+from ..walk import SAMPLERS, STEPS, Walk, published_times
 
-STEPS = 1000  # of the training schedule
 OFFSET = 8e-3  # s of the cosine schedule
 RECONSTRUCTION, VELOCITY = 7.5, 1.5  # weights of the loss
-SAMPLERS = ("ddim", "ddim0", "dpm++", "unipc")
-LAMBDA_MIN = -5.1  # half log SNR below which the multistep solvers do not start, as diffusers advises for cosine schedules
+LAMBDA_MIN = -5.1  # half log SNR below which DPM-Solver++ does not start, as diffusers advises for cosine schedules
 
 
 def betas() -> Tensor:  # float32 [1000]
@@ -68,35 +68,41 @@ def _mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask[..., None]).sum() / (mask.sum() * values.shape[-1]).clamp_min(1)
 
 
-def make_scheduler(sampler: str, steps: int, clip: float | None = 1.0) -> Any:
-    """A diffusers scheduler for x0 prediction on AToM's schedule, its timesteps set.
+@dataclass(frozen=True)
+class Scheduler:
+    """A sampler and its times."""
+
+    sampler: str       # one of SAMPLERS
+    timesteps: Tensor  # int64 [n], falling: what the network is told
+
+
+def make_scheduler(sampler: str, steps: int, clip: float | None = 1.0) -> Scheduler:
+    """A sampler of x0 predictions on AToM's schedule.
 
     Args:
         sampler: one of SAMPLERS.
-        steps: 1..1000.
-        clip: predictions are clamped to +-clip in every step; None: not.
+        steps: 1..1000. DPM-Solver++ leaves out those at the schedule's noisiest end: of more than 222 it takes a few less.
+        clip: predictions are clamped to +-clip in every step (`sample` does); None: not.
     Raises:
-        TalkingHeadsError: no such sampler, or steps out of range.
+        TalkingHeadsError: no such sampler, or numbers out of range.
     """
-    if sampler not in SAMPLERS or not 1 <= steps <= STEPS:
-        raise TalkingHeadsError(f"The sampler must be one of {', '.join(SAMPLERS)}, with 1 to {STEPS} steps",
-                                f"'{sampler}' with {steps}", "Choose one of those")
-    from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
-
-    common = {"num_train_timesteps": STEPS, "trained_betas": betas().numpy(), "prediction_type": "sample",
-              "timestep_spacing": "trailing"}
-    if sampler in ("ddim", "ddim0"):
-        scheduler = DDIMScheduler(**common, clip_sample=clip is not None, clip_sample_range=clip or 1.0)
-    elif sampler == "dpm++":
-        scheduler = DPMSolverMultistepScheduler(**common, algorithm_type="dpmsolver++", solver_order=2,
-                                                lambda_min_clipped=LAMBDA_MIN, final_sigmas_type="zero")
-    else:
-        scheduler = UniPCMultistepScheduler(**common, solver_order=2, final_sigmas_type="zero", predict_x0=True)
-    scheduler.set_timesteps(steps)
-    return scheduler
+    if (sampler not in SAMPLERS or type(steps) is not int or not 1 <= steps <= STEPS
+            or (clip is not None and not 0 < clip < math.inf)):
+        raise TalkingHeadsError(f"The sampler must be one of {', '.join(SAMPLERS)}, with 1 to {STEPS} steps and a clip above 0 "
+                                "or none", f"'{sampler}' with {steps} and {clip}", "Choose one of those")
+    times = published_times(steps) if sampler in ("ddim", "ddim0") else _even_times(sampler, steps)
+    return Scheduler(sampler, torch.tensor(times))
 
 
-def sample(predict: Callable[[Tensor, Tensor], Tensor], draw: Callable[[int], Tensor], scheduler: Any, *, eta: float = 1.0,
+def _even_times(sampler: str, steps: int) -> list[int]:
+    """The multistep solvers' times: rounded, not cut off, and falling from the first that they can stand."""
+    signal = alphas_cumprod().double()
+    noisy = int((torch.log(signal / (1 - signal)) / 2 < LAMBDA_MIN).sum()) if sampler == "dpm++" else 0
+    left = np.round(np.arange(STEPS - noisy, 0, -STEPS / steps)).astype(int) - 1
+    return left[left >= 0].tolist()  # the range of floats may hold one number more
+
+
+def sample(predict: Callable[[Tensor, Tensor], Tensor], draw: Callable[[int], Tensor], scheduler: Scheduler, *, eta: float = 1.0,
            clip: float | None = 1.0, watch: Callable[[int, Tensor], None] | None = None) -> Tensor:
     """Runs the sampler from pure noise to a clean window.
 
@@ -105,26 +111,22 @@ def sample(predict: Callable[[Tensor, Tensor], Tensor], draw: Callable[[int], Te
         draw: (k) -> the k-th Gaussian noise [B, T, N]: 0 is x_T, k > 0 that of step k. Samplers without fresh noise draw
             the first only.
         scheduler: of `make_scheduler`.
-        eta: share of fresh noise in DDIM.
-        clip: as given to `make_scheduler`; the other samplers are clipped here.
+        eta: 0..1, share of fresh noise in "ddim".
+        clip: x0 is clamped to +-clip in every step; None: not.
         watch: called after each step with its number and the predicted x0; may raise to cancel.
     Returns:
         [B, T, N].
+    Raises:
+        TalkingHeadsError: eta out of range.
     """
-    from diffusers import DDIMScheduler
-
-    ddim = isinstance(scheduler, DDIMScheduler)
-    x = draw(0) * scheduler.init_noise_sigma
-    last = len(scheduler.timesteps) - 1
+    if not 0 <= eta <= 1:
+        raise TalkingHeadsError("The share of fresh noise, eta, must lie within 0..1", f"{eta}", "Choose another")
+    x, last = draw(0), len(scheduler.timesteps) - 1
+    walk, fresh = Walk(scheduler.sampler, scheduler.timesteps, alphas_cumprod(), eta), eta > 0 and scheduler.sampler == "ddim"
     for k, t in enumerate(scheduler.timesteps):
         x0 = predict(x, t)
         x0 = x0 if clip is None else x0.clamp(-clip, clip)
-        if ddim:
-            fresh = draw(k + 1) if eta > 0 and k < last else torch.zeros_like(x)
-            x = scheduler.step(x0, t, x, eta=eta, use_clipped_model_output=True, variance_noise=fresh).prev_sample
-            x = x0 if k == last else x  # diffusers stops short of the end where the steps do not divide 1000
-        else:
-            x = scheduler.step(x0, t, x).prev_sample
+        x = walk.step(k, x, x0, fresh=draw(k + 1) if fresh and k < last else None)  # the noise's direction from the clamped x0
         if watch is not None:
             watch(k, x0)
     return x

@@ -1,9 +1,9 @@
 """What MToV's networks are shown: rasters of landmarks, pose pictures without their lower face, and the identity picture.
 
-Pictures come in any size and kind; the networks take squares of one size. Of a picture that is not square the middle counts;
-where it shrinks it is filtered, so that nothing flickers (the published code leaves that out; squares of the networks' own size
-are the same in both). The lower face is hidden before anything is resized: no filter carries the mouth over the edge.
-Source: spec/moditalker.md 6.5, 6.6, defect B3 of section 13.
+Pictures come in any size and kind; the networks take squares of one size. Of a picture that is not square the middle counts.
+Where it shrinks it is "filtered", so that nothing flickers, or "bilinear" as in the published code, which looks at the nearest
+four pixels and leaves out the rest (and does not round poses to whole levels afterwards). Squares of the networks' own size are
+the same in both. The lower face is hidden before anything is resized: no filter carries the mouth over the edge.
 """
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .model import RasterSettings
 
 INSIDE = 0.5        # share of a face's points that must lie in the picture
 SMALLEST = 16       # px, of a portrait's shorter side
+RESIZES = ("filtered", "bilinear")
 _BACKWARDS = 32     # frames held at once while a film is walked backwards
 
 
@@ -47,24 +48,27 @@ def rgb_picture(image: Any) -> np.ndarray:  # uint8 or float 0..1 [H, W] or [H, 
     return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else np.array(picture, order="C")
 
 
-def portrait_picture(image: Any, size: int | None = None) -> Tensor:  # as `rgb_picture` -> float32 [3, S, S] 0..255
+def portrait_picture(image: Any, size: int | None = None,
+                     resize: str = RESIZES[0]) -> Tensor:  # as `rgb_picture` -> float32 [3, S, S] 0..255
     """The identity picture: RGB, channels first; with `size` its middle square of that many px, otherwise [3, H, W].
 
     Raises:
         TalkingHeadsError: see `rgb_picture`.
     """
     picture = torch.from_numpy(rgb_picture(image)).permute(2, 0, 1)
-    return picture.float() if size is None else resized(picture, size)
+    return picture.float() if size is None else resized(picture, size, resize)
 
 
-def resized(picture: Tensor, size: int) -> Tensor:  # [3, H, W] 0..255 -> float32 [3, size, size], the middle square
-    """Bilinear; filtered where it shrinks. A square of `size` comes back as it is."""
+def resized(picture: Tensor, size: int, resize: str = RESIZES[0]) -> Tensor:  # [3, H, W] 0..255 -> float32 [3, size, size]
+    """The middle square: bilinear; where it shrinks filtered, if `resize` (one of RESIZES) says so. A square of `size` comes back
+    as it is.
+    """
     side, top, left = middle_square(*picture.shape[1:])
     middle = picture[:, top:top + side, left:left + side].float()
     if side == size:
         return middle
     return torch.nn.functional.interpolate(middle[None], size=(size, size), mode="bilinear", align_corners=False,
-                                           antialias=side > size)[0].clamp(0, 255)
+                                           antialias=side > size and resize != "bilinear")[0].clamp(0, 255)
 
 
 def raster_clip(points: Tensor, frame_size: tuple[int, int],
@@ -88,19 +92,21 @@ def hidden_row(points: Tensor) -> Tensor:  # [..., 68, 2+] px -> int64 [...]
     return points[..., NOSE_BASE, 1].double().trunc().long()
 
 
-def pose_picture(frame: Any, row: int, size: int) -> Tensor:  # uint8 [H, W, 3], px -> uint8 [3, size, size]
-    """A driving frame, black from `row` downwards.
+def pose_picture(frame: Any, row: int, size: int, resize: str = RESIZES[0]) -> Tensor:  # uint8 [H, W, 3], px -> [3, size, size]
+    """A driving frame, black from `row` downwards: uint8, or as published float32 ("bilinear").
 
     Raises:
         TalkingHeadsError: see `rgb_picture`.
     """
     shown = portrait_picture(frame)
     shown[:, max(row, 0):] = 0
-    return resized(shown, size).round().to(torch.uint8)
+    shown = resized(shown, size, resize)
+    return shown if resize == "bilinear" else shown.round().to(torch.uint8)
 
 
-def pose_pictures(frames: Iterable[Any], rows: Tensor, wanted: int, size: int, frame_size: tuple[int, int]) -> Iterator[Tensor]:
-    """`pose_picture` of a film's frames, one at a time: uint8 [3, size, size], `wanted` of them.
+def pose_pictures(frames: Iterable[Any], rows: Tensor, wanted: int, size: int, frame_size: tuple[int, int],
+                  resize: str = RESIZES[0]) -> Iterator[Tensor]:
+    """`pose_picture` of a film's frames, one at a time: [3, size, size], `wanted` of them.
 
     A film shorter than that is walked to and fro, as `alignment.pose_frames` counts; only then its pictures are held.
 
@@ -121,7 +127,7 @@ def pose_pictures(frames: Iterable[Any], rows: Tensor, wanted: int, size: int, f
             raise TalkingHeadsError(f"Pose frames must be {frame_size[1]} x {frame_size[0]} px, as their landmarks say",
                                     f"frame {number} of {frame.shape[1]} x {frame.shape[0]} px",
                                     "Track the film that is used as pose")
-        picture = pose_picture(frame, row, size)
+        picture = pose_picture(frame, row, size, resize)
         kept += [picture] if len(rows) < wanted else []
         yield picture
     if kept and next(film, None) is not None:

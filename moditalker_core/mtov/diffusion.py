@@ -1,23 +1,22 @@
-"""The diffusion of MToV: the schedule, the noised start and the samplers (spec/moditalker.md 5).
+"""The diffusion of MToV: the schedule, the noised start and the samplers (their steps: `walk.py`).
 
-Samplers come from diffusers. The published one is "ddim" with eta 1: of 100 steps the last 25 are run, from the identity's latent
-noised to t = 250. The others are ours to choose from: DDIM without fresh noise, DPM-Solver++ (arXiv 2211.01095) and UniPC
-(arXiv 2302.04867), which need 4 to 10 calls from the same start.
+The published sampler is "ddim" with eta 1: of 100 steps the last 25 are run, from the identity's latent noised to t = 250. The
+others are ours to choose from: DDIM without fresh noise, DPM-Solver++ (arXiv 2211.01095) and UniPC (arXiv 2302.04867), which
+need 4 to 10 calls from the same start.
 """
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Callable
 
 import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
+from ..walk import SAMPLERS, STEPS, Walk, published_times
 
-STEPS = 1000                    # of the training schedule
 FIRST, LAST = 0.0015, 0.0195    # betas; their roots are evenly spaced
-SAMPLERS = ("ddim", "ddim0", "dpm++", "unipc")
 PREDICTIONS = ("epsilon", "sample", "v_prediction")  # what the network predicts, by diffusers' names; published: epsilon
 RATIO, CALLS = 0.25, 25         # published: where the noised start stands, and how many calls follow
 BEND = {"dpm++": 3, "unipc": 3}  # see `sampler_times`: of an error known exactly, a tenth of what even steps leave
@@ -116,12 +115,28 @@ def sampler_times(calls: int, ratio: float, bend: int = 1) -> list[int]:
     return [max(left - 1, math.floor(top * (left / calls) ** bend - 1 + 1e-6)) for left in range(calls, 0, -1)]
 
 
+def scheduled_times(schedule: int, ratio: float) -> list[int]:
+    """The published noised start's steps, as its program counts them: of `schedule` steps over the whole way, those that are left
+    when int(schedule (1 - ratio)) have been dropped. Where that does not come out even, the first may lie above the start.
+
+    Args:
+        schedule: 1..1000; published: 100.
+        ratio: above 0, up to 1.
+    Raises:
+        TalkingHeadsError: numbers out of range, or no step would be left.
+    """
+    if type(schedule) is not int or not 1 <= schedule <= STEPS or not 0 < ratio <= 1 or int(schedule * (1 - ratio)) == schedule:
+        raise TalkingHeadsError(f"A schedule must have 1 to {STEPS} steps, some of them within the ratio of the way that is run",
+                                f"{schedule} at ratio {ratio}", "Choose more steps or a higher ratio")
+    return published_times(schedule)[int(schedule * (1 - ratio)):]
+
+
 @dataclass(frozen=True)
 class Scheduler:
     """A sampler's steps, and how its predictions are read."""
 
+    sampler: str             # one of SAMPLERS
     timesteps: Tensor        # int64 [calls], descending: what the network is told
-    steps: Any               # diffusers' scheduler of just these steps, which it numbers calls - 1 .. 0
     prediction: str          # one of PREDICTIONS
     clip: float | None       # x0 is clamped to +-clip in every step
     eta: float               # share of fresh noise; above 0 in "ddim" only
@@ -133,11 +148,8 @@ class Scheduler:
 
 
 def make_scheduler(sampler: str, calls: int, ratio: float = 1.0, prediction: str = "epsilon", clip: float | None = 1.0,
-                   eta: float = 1.0) -> Scheduler:
-    """A sampler of `calls` calls from t = 1000 ratio.
-
-    diffusers is given the schedule of these steps alone, with the levels of the training schedule: so any number of
-    calls ends exactly at the clean latent.
+                   eta: float = 1.0, schedule: int | None = None) -> Scheduler:
+    """A sampler of `calls` calls from t = 1000 ratio. Any number of calls ends exactly at the clean latent.
 
     Args:
         sampler: one of SAMPLERS.
@@ -146,27 +158,14 @@ def make_scheduler(sampler: str, calls: int, ratio: float = 1.0, prediction: str
         prediction: one of PREDICTIONS.
         clip: None: not.
         eta: 0..1, for "ddim"; the others draw no fresh noise.
+        schedule: instead of `calls`, which then does not count: see `scheduled_times`.
     Raises:
-        TalkingHeadsError: see `check_sampling`.
+        TalkingHeadsError: see `check_sampling` and `scheduled_times`.
     """
-    check_sampling(sampler, calls, ratio, prediction, clip, eta)
-    from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
-
-    times = torch.tensor(sampler_times(calls, ratio, BEND.get(sampler, 1)))
-    levels = torch.cumprod(1 - betas(), 0)[times.flip(0)]  # float64, rising noise
-    own = 1 - levels / torch.cat([levels.new_ones(1), levels[:-1]])
-    common = {"num_train_timesteps": calls, "trained_betas": own.numpy(), "timestep_spacing": "trailing"}
-    if sampler in ("ddim", "ddim0"):
-        steps = DDIMScheduler(**common, prediction_type=prediction, clip_sample=clip is not None, clip_sample_range=clip or 1.0)
-    elif sampler == "dpm++":
-        steps = DPMSolverMultistepScheduler(**common, prediction_type="sample", algorithm_type="dpmsolver++", solver_order=2,
-                                            final_sigmas_type="zero")
-    else:
-        steps = UniPCMultistepScheduler(**common, prediction_type="sample", solver_order=2, final_sigmas_type="zero",
-                                        predict_x0=True)
-    steps.alphas_cumprod = levels.float()  # not cumulated in float32 (A10)
-    steps.set_timesteps(calls)
-    return Scheduler(times, steps, prediction, clip, eta if sampler == "ddim" else 0.0)
+    times = None if schedule is None else scheduled_times(schedule, ratio)
+    check_sampling(sampler, calls if times is None else 1, ratio, prediction, clip, eta)
+    times = sampler_times(calls, ratio, BEND.get(sampler, 1)) if times is None else times
+    return Scheduler(sampler, torch.tensor(times), prediction, clip, eta if sampler == "ddim" else 0.0)
 
 
 def sample(predict: Callable[[Tensor, Tensor], Tensor], start: Tensor, draw: Callable[[int], Tensor], scheduler: Scheduler, *,
@@ -177,27 +176,19 @@ def sample(predict: Callable[[Tensor, Tensor], Tensor], start: Tensor, draw: Cal
         predict: (x_t [B, 4, L], t int64 []) -> what the network predicts.
         start: of `noised_start`, [B, 4, L].
         draw: (k) -> Gaussian noise [B, 4, L] of step k, k = 1.. `scheduler.draws`; 0 is left to the start.
-        scheduler: a fresh one of `make_scheduler`.
+        scheduler: of `make_scheduler`.
         watch: called after each step with its number 0.. and the predicted x0; may raise to cancel.
     Returns:
         [B, 4, L].
     """
-    from diffusers import DDIMScheduler
-
-    x, inner, clip = start, scheduler.steps, scheduler.clip
-    ddim = isinstance(inner, DDIMScheduler)
-    for k, (t, number) in enumerate(zip(scheduler.timesteps, inner.timesteps)):
+    x, clip, walk = start, scheduler.clip, Walk(scheduler.sampler, scheduler.timesteps, alphas_cumprod(), scheduler.eta)
+    for k, t in enumerate(scheduler.timesteps):
         told = predict(x, t)
-        if ddim:
-            fresh = draw(k + 1) if k < scheduler.draws else torch.zeros_like(x)
-            # published: the noise is not computed anew from the clamped x0
-            stepped = inner.step(told, number, x, eta=scheduler.eta, variance_noise=fresh,
-                                 use_clipped_model_output=scheduler.prediction != "epsilon")
-            x0, x = stepped.pred_original_sample, stepped.prev_sample
-        else:
-            x0 = clean(scheduler.prediction, told, x, t)
-            x0 = x0 if clip is None else x0.clamp(-clip, clip)
-            x = inner.step(x0, number, x).prev_sample
+        x0 = clean(scheduler.prediction, told, x, t)
+        x0 = x0 if clip is None else x0.clamp(-clip, clip)
+        # published: the noise is not computed anew from the clamped x0
+        x = walk.step(k, x, x0, noise=told if scheduler.prediction == "epsilon" else None,
+                      fresh=draw(k + 1) if k < scheduler.draws else None)
         if watch is not None:
             watch(k, x0)
     return x

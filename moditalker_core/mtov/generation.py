@@ -3,7 +3,7 @@
 The networks make clips of T frames. Every clip is anchored on the one identity picture, begins at the same noise, and shares a
 few frames with the clip before, over which it fades in; what those frames still differ by, it gives up little by little. So
 neither colour nor place wanders or jumps, however long the video is. What does not change is encoded once. Frames leave as they
-are made. Source of the pieces: spec/moditalker.md 5, 16; defects B9, B10, B20, B23 of section 13.
+are made.
 """
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ def talk(mtov: MToV, motion: LandmarkTrack, portrait: Any, settings: VideoSettin
                                     "Give them as pose_landmarks, or leave the anchor out")
         poses = None
     else:
-        poses = _pose_film(pose_frames, motion, motion if pose_landmarks is None else pose_landmarks, mtov.config.size)
+        track = motion if pose_landmarks is None else pose_landmarks
+        poses = _pose_film(pose_frames, motion, track, mtov.config.size, chosen.resize)
     points = motion.points if pose_landmarks is None else pose_landmarks.points[:1]
     row = int(hidden_row(points).median())
     groups = _groups(len(motion), mtov.config, chosen)
@@ -93,14 +94,15 @@ def talk(mtov: MToV, motion: LandmarkTrack, portrait: Any, settings: VideoSettin
     return _Job(mtov, motion, picture, row, poses, chosen, groups, report, own).frames()
 
 
-def _pose_film(frames: Iterable[np.ndarray], motion: LandmarkTrack, track: LandmarkTrack, size: int) -> Iterator[Tensor]:
+def _pose_film(frames: Iterable[np.ndarray], motion: LandmarkTrack, track: LandmarkTrack, size: int,
+               resize: str) -> Iterator[Tensor]:
     if track.space != "pixels":
         raise TalkingHeadsError("The pose film's landmarks must be in pixels", f"space '{track.space}'", "Track the pose film")
     if track.fps != motion.fps:
         raise TalkingHeadsError("Motion and pose film must have one rate", f"{motion.fps:g} and {track.fps:g} frames a second",
                                 "Read the film at the motion's rate")
     _check_size(motion, tuple(track.image_size), "pose film")
-    return pose_pictures(frames, hidden_row(track.points), len(motion), size, tuple(track.image_size))
+    return pose_pictures(frames, hidden_row(track.points), len(motion), size, tuple(track.image_size), resize)
 
 
 def _check_motion(motion: LandmarkTrack, config: MToVConfig) -> None:
@@ -136,7 +138,7 @@ class _Job:
     Args:
         picture: the portrait, uint8 [H, W, 3].
         row: the portrait's first hidden row, px.
-        poses: uint8 [3, S, S] for each frame of the motion, None: the portrait itself.
+        poses: 0..255 [3, S, S] for each frame of the motion, None: the portrait itself.
         groups: of clips, in order.
         own: [1, 68, 2+] px, the portrait's landmarks, to anchor the video at; None: it is not.
     """
@@ -200,8 +202,9 @@ class _Job:
         mtov, config = self.mtov, self.mtov.config
         put = lambda clip: clip.to(mtov.device, mtov.dtype)
         if self.still is None:
-            shown = [portrait_picture(self.picture, config.size)]
-            shown += [pose_picture(self.picture, self.row, config.size)] if self.poses is None else []
+            resize = self.settings.resize
+            shown = [portrait_picture(self.picture, config.size, resize)]
+            shown += [pose_picture(self.picture, self.row, config.size, resize)] if self.poses is None else []
             encoded = [mtov.rgb.encode_still(put(clip_of([each])[:, 0][None])) for each in shown]
             self.still = encoded[0], (encoded[1] if self.poses is None else None)
             self._check(encoded[0], "latent of the portrait")
@@ -218,12 +221,13 @@ class _Job:
         landmarks = mtov.landmarks.encode(self._drawn(self.own, [clip]).to(mtov.device, mtov.dtype))
         latents = self._sampled([(0, clip)], landmarks, pose, identity, told=False)
         drawn = mtov.rgb.decode(latents.to(mtov.dtype)).float()[0].transpose(0, 1).cpu()
-        return clip_of([portrait_picture(self.picture, mtov.config.size)]).transpose(0, 1) - drawn
+        return clip_of([portrait_picture(self.picture, mtov.config.size, self.settings.resize)]).transpose(0, 1) - drawn
 
     def _sampled(self, group: list[tuple[int, Clip]], landmarks: Tensor, pose: Tensor, identity: Tensor,
                  told: bool = True) -> Tensor:
         mtov, chosen, config = self.mtov, self.settings, self.mtov.config
-        scheduler = make_scheduler(chosen.sampler, chosen.calls, chosen.ratio, config.prediction, config.clip, chosen.eta)
+        scheduler = make_scheduler(chosen.sampler, chosen.calls, chosen.ratio, config.prediction, config.clip, chosen.eta,
+                                   chosen.schedule)
 
         def draw(k: int) -> Tensor:
             rows = [latent_noise(chosen, k, number, config) for number, _ in group]
@@ -239,7 +243,7 @@ class _Job:
             else:
                 self._tell(0, "anchor")
 
-        start = noised_start(identity.float(), chosen.ratio, draw(0))
+        start = noised_start(identity.float(), chosen.begins, draw(0))
         return sample(predict, start, draw, scheduler, watch=watch)
 
     def _preview(self, k: int, x0: Tensor) -> np.ndarray | None:  # -> uint8 [S, S, 3], of the first clip's middle

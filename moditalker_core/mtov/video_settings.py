@@ -4,7 +4,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...media_core.errors import TalkingHeadsError
-from .diffusion import CALLS, STEPS, check_sampling
+from .conditions import RESIZES
+from .diffusion import CALLS, STEPS, check_sampling, scheduled_times
 from .model import MToVConfig
 
 NOISES = ("shared", "own")
@@ -32,6 +33,9 @@ class VideoSettings:
     start: int = 0              # first frame of the motion that is made
     stop: int | None = None     # frame before which it ends; None: the motion's end
     previews: int = PREVIEWS    # a clip, shown by the report while it is sampled
+    resize: str = RESIZES[0]    # how pictures larger than the networks' shrink, one of conditions.RESIZES
+    schedule: int | None = None  # steps of the whole way, of which the published program runs those within the ratio, at its very
+    # times (diffusion.scheduled_times); `calls` then do not count. Where both come out even they are the same
 
     def resolved(self, config: MToVConfig, frames: int) -> VideoSettings:
         """With every None filled in.
@@ -43,20 +47,25 @@ class VideoSettings:
         """
         sampler = self.sampler or config.sampler
         ratio = config.ratio if self.ratio is None else self.ratio
-        usual = config.calls if sampler == config.sampler else CALLS if sampler.startswith("ddim") else FAST_CALLS
-        full = replace(self, sampler=sampler, ratio=ratio, eta=config.eta if self.eta is None else self.eta,
-                       calls=min(usual, max(1, round(STEPS * ratio))) if self.calls is None else self.calls,
+        eta = config.eta if self.eta is None else self.eta
+        check_sampling(sampler, 1, ratio, config.prediction, config.clip, eta)
+        full = replace(self, sampler=sampler, ratio=ratio, eta=eta,
+                       calls=self._counted(config, sampler, ratio),
                        overlap=config.overlap if self.overlap is None else self.overlap,
                        anchored=config.anchored if self.anchored is None else self.anchored,
                        stop=frames if self.stop is None else self.stop)
-        check_sampling(full.sampler, full.calls, full.ratio, config.prediction, config.clip, full.eta)
-        config.check_start(full.ratio)
+        published = self.schedule is not None
+        check_sampling(full.sampler, 1 if published else full.calls, ratio, config.prediction, config.clip, full.eta)
+        config.check_start(ratio)
+        if published:
+            config.check_start((scheduled_times(self.schedule, ratio)[0] + 1) / STEPS)
         whole = (full.seed, full.overlap, full.batch, full.start, full.stop, full.previews)
         if (any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS or full.batch < 1
-                or full.noise not in NOISES or full.previews < 0 or type(full.anchored) is not bool or not 0 <= full.settle <= 1):
+                or full.noise not in NOISES or full.previews < 0 or type(full.anchored) is not bool or not 0 <= full.settle <= 1
+                or full.resize not in RESIZES):
             raise TalkingHeadsError("A video needs as whole numbers a seed of 0 to 2^64 - 1, overlap, batch >= 1, start, stop, "
-                                    f"previews >= 0, settle 0..1, and noise {' or '.join(NOISES)}", f"{full}",
-                                    "Correct these settings")
+                                    f"previews >= 0, settle 0..1, noise {' or '.join(NOISES)}, resize {' or '.join(RESIZES)}",
+                                    f"{full}", "Correct these settings")
         if not 0 <= full.overlap <= config.frames // 2:
             raise TalkingHeadsError(f"Clips of {config.frames} frames may share 0 to {config.frames // 2}", f"{full.overlap}",
                                     "Choose another overlap")
@@ -64,3 +73,21 @@ class VideoSettings:
             raise TalkingHeadsError(f"The frames must lie within the motion's {frames}", f"{full.start} to {full.stop}",
                                     "Choose others")
         return full
+
+    def _counted(self, config: MToVConfig, sampler: str, ratio: float) -> int:
+        """The calls of the denoiser a clip.
+
+        Raises:
+            TalkingHeadsError: a schedule of which nothing would be run.
+        """
+        if self.schedule is not None:
+            return len(scheduled_times(self.schedule, ratio))
+        if self.calls is not None:
+            return self.calls
+        usual = config.calls if sampler == config.sampler else CALLS if sampler.startswith("ddim") else FAST_CALLS
+        return min(usual, max(1, round(STEPS * ratio)))
+
+    @property
+    def begins(self) -> float:
+        """Resolved: the ratio at which the noised start stands; the published program cuts its step off, ours rounds it."""
+        return self.ratio if self.schedule is None else int(STEPS * self.ratio) / STEPS

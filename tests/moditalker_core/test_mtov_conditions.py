@@ -152,3 +152,20 @@ def test_faces_outside_the_picture():
         co.check_on_picture(track(placed(), (40, 200)))
     with pytest.raises(TalkingHeadsError, match="pixels of the picture"):
         co.check_on_picture(LandmarkTrack(placed()))
+
+
+@pytest.mark.parametrize("height, width, size", [(300, 300, 256), (70, 90, 32), (50, 40, 48), (64, 64, 64)])
+def test_bilinear_is_torchs_own_without_a_filter(height, width, size):
+    """As published: the middle square, the nearest four pixels, and poses that are not rounded."""
+    frame = noise(height, width, 3)
+    side, top, left = ra.middle_square(height, width)
+    middle = torch.from_numpy(frame)[top:top + side, left:left + side].permute(2, 0, 1).float()
+    wanted = torch.nn.functional.interpolate(middle[None], size=(size, size), mode="bilinear", align_corners=False,
+                                             antialias=False)[0]
+    assert torch.equal(co.portrait_picture(frame, size, "bilinear"), wanted)
+    assert torch.equal(co.pose_picture(frame, height, size, "bilinear"), wanted)
+    hidden = frame.copy()
+    hidden[20:] = 0
+    (pose,) = co.pose_pictures([frame], torch.tensor([20]), 1, size, (height, width), "bilinear")
+    assert torch.equal(pose, co.portrait_picture(hidden, size, "bilinear"))
+    assert torch.equal(co.portrait_picture(frame, size), wanted) == (side <= size)  # "filtered" is what it was

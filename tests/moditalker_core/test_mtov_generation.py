@@ -383,7 +383,8 @@ def test_pose_films_that_do_not_fit(mtov):
                                     {"eta": 2.0}, {"seed": -1}, {"seed": 1 << 64}, {"seed": 0.5}, {"overlap": 5},
                                     {"overlap": -1}, {"batch": 0}, {"noise": "pink"}, {"start": 3}, {"stop": 4}, {"start": -1},
                                     {"stop": 0}, {"previews": -1}, {"overlap": 1.5}, {"settle": 1.1},
-                                    {"settle": float("nan")}])
+                                    {"settle": float("nan")}, {"resize": "nearest"}, {"ratio": float("nan")}, {"schedule": 0},
+                                    {"schedule": 1001}, {"schedule": -12}, {"schedule": 2.5}])
 def test_settings_out_of_range(mtov, change):
     with pytest.raises(TalkingHeadsError):
         talk(mtov, face(3), picture(), VideoSettings(**change))
@@ -393,6 +394,40 @@ def test_another_sampler_brings_its_usual_calls():
     config = tiny(calls=3, sampler="dpm++").config
     calls = lambda **changes: VideoSettings(**changes).resolved(config, 5).calls
     assert (calls(), calls(sampler="ddim"), calls(sampler="unipc"), calls(sampler="unipc", ratio=0.005)) == (3, 25, 8, 5)
+
+
+def test_a_schedule_runs_the_published_times(mtov):
+    """12 steps at ratio 0.4: five calls, the first above the start; pairs that come out even are what `calls` always were."""
+    told = []
+    made(mtov, face(T), picture(), VideoSettings(schedule=12, ratio=0.4, calls=3), report=lambda *call: told.append(call))
+    assert [call[2]["phase"] for call in told].count("sample") == 5
+    chosen = VideoSettings(schedule=12, ratio=0.4, seed=2, sampler="ddim")
+    with torch.inference_mode():
+        at = []
+        hook = mtov.denoiser.register_forward_pre_hook(lambda module, given: at.append(int(given[1][0])))
+        made(mtov, face(T), picture(), chosen)
+        hook.remove()
+    assert at == [415, 332, 249, 165, 82]
+    even = [made(mtov, face(T), picture(), VideoSettings(ratio=0.25, **how)) for how in ({"schedule": 20}, {"calls": 5})]
+    assert np.array_equal(*even)
+
+
+def test_a_schedule_may_not_begin_above_what_the_weights_learnt():
+    config = tiny(times=(0, 400), ratio=0.4).config
+    assert VideoSettings(schedule=10).resolved(config, 3).calls == 4
+    with pytest.raises(TalkingHeadsError, match="0.4 at most.*0.416"):
+        VideoSettings(schedule=12).resolved(config, 3)
+
+
+def test_pictures_shrink_as_asked(mtov):
+    """The published way of resizing is another picture, of portrait and of pose, and the same where nothing shrinks."""
+    large, small = picture((3 * S, 3 * S)), picture((S, S))
+    of = lambda shown, size, **how: made(mtov, face(2, size), shown, VideoSettings(calls=1, **how))
+    assert np.array_equal(of(small, (S, S)), of(small, (S, S), resize="bilinear"))
+    assert not np.array_equal(of(large, (3 * S, 3 * S)), of(large, (3 * S, 3 * S), resize="bilinear"))
+    assert np.array_equal(of(large, (3 * S, 3 * S)), of(large, (3 * S, 3 * S), resize="filtered"))
+    thirds = np.ascontiguousarray(large[1::3, 1::3])  # without a filter, of three pixels the middle one counts
+    assert np.abs(of(large, (3 * S, 3 * S), resize="bilinear").astype(int) - of(thirds, (S, S))).max() <= 1
 
 
 def test_half_the_numbers():
