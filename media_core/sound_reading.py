@@ -80,7 +80,7 @@ class _Packets:
             raise self.first_error
         if self.damaged:
             log.warning("The sound track is damaged: %d of %d parts were left out, silence stands in their place (%s)",
-                        self.damaged, self.damaged + self.whole, self.first_error)
+                        self.damaged, self.damaged + self.whole, self.first_error.strerror)
 
 
 class _Samples:

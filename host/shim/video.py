@@ -136,11 +136,13 @@ class VideoFromFile(VideoInput):
                                   "Export it again as mp4 (H.264)") from error
 
     def get_dimensions(self) -> tuple[int, int]:
+        from ...media_core.orientation import frame_orientation
+
         with self._open() as container:
             stream = container.streams.video[0]
             sides = stream.width, stream.height
             frame = next(container.decode(stream), None)
-            return sides if frame is None or _turns(frame) % 2 == 0 else sides[::-1]
+            return sides[::-1] if frame is not None and frame_orientation(frame).transposed else sides
 
     def get_frame_rate(self) -> Fraction:
         with self._open() as container:
@@ -205,15 +207,11 @@ class VideoFromFile(VideoInput):
         return VideoFromComponents(self.get_components()).save_to(path, format, codec, metadata, **options)
 
 
-def _turns(frame: Any) -> int:
-    """Quarter turns counter-clockwise that put a frame upright (films of telephones)."""
-    return round(getattr(frame, "rotation", 0) / 90) % 4
-
-
 def _upright(frame: Any) -> Any:  # uint8 [H, W, 3]
-    import numpy as np
+    """A frame as it is meant to be seen: telephones' films lie, or are mirrored."""
+    from ...media_core.orientation import frame_orientation
 
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), _turns(frame)))
+    return frame_orientation(frame).applied(frame.to_ndarray(format="rgb24"))
 
 
 def _tags(output: Any, metadata: dict | None) -> None:
