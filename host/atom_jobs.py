@@ -46,10 +46,10 @@ def train_atom(options: argparse.Namespace) -> int:
     """Trains and prints the file; Ctrl-C keeps what was learnt."""
     from ..moditalker_core.atom.train_config import preset
     from ..moditalker_core.atom.training import train_atom as train
-    from .jobs import writable_file
+    from .jobs import nameable
 
     out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
-    writable_file(out, ".training.safetensors")
+    nameable(out, ".training.safetensors")
     changes = {name: getattr(options, name) for name in _CHANGES if getattr(options, name) is not None}
     config = replace(preset(options.preset), **changes)
     team, device = training_team(options.device)

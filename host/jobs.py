@@ -94,19 +94,28 @@ def saved_files(outputs: Mapping[str, Mapping[str, Any]]) -> list[Path]:
 
 
 def writable_file(path: str | os.PathLike, *also: str) -> None:
-    """Tries the folder of a file to come, and its name.
+    """`nameable`, and tries the folder.
+
+    Raises:
+        TalkingHeadsError: it cannot be written there, is a folder, or has a name too long.
+    """
+    nameable(path, *also)
+    writable(Path(path).resolve().parent)
+
+
+def nameable(path: str | os.PathLike, *also: str) -> None:
+    """Looks at the name of a file to come.
 
     Args:
         also: endings that files beside it will have instead of its own.
     Raises:
-        TalkingHeadsError: it cannot be written there, is a folder, or has a name too long.
+        TalkingHeadsError: it is a folder, or the name is too long.
     """
     target = Path(path).resolve()
     if os.path.isdir(target):
         raise TalkingHeadsError("The output must be a file", f"{target} is a folder", "Choose another name")
     for name in (target.name, *(target.with_suffix(ending).name for ending in also)):
         check_length(target.parent, name)
-    writable(target.parent)
 
 
 def writable(folder: str | os.PathLike) -> None:
@@ -217,7 +226,7 @@ def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int
     from .devices import chosen_device
 
     out = out if out.endswith(".safetensors") else f"{out}.safetensors"
-    writable_file(out, ".training.safetensors")
+    nameable(out, ".training.safetensors")
     place = str(chosen_device(device))
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:

@@ -58,10 +58,10 @@ def train_mtov(options: argparse.Namespace) -> int:
     """Trains and prints the file; Ctrl-C keeps what was learnt."""
     from ..moditalker_core.mtov.train_config import preset
     from ..moditalker_core.mtov.training import train_mtov as train
-    from .jobs import writable_file
+    from .jobs import nameable
 
     out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
-    writable_file(out, ".training.safetensors", ".latents.safetensors")
+    nameable(out, ".training.safetensors", ".latents.safetensors")
     changes = {name: getattr(options, name) for name in _CHANGES if getattr(options, name) is not None}
     changes |= {name: True for name in ("checkpointing", "decoder_only") if getattr(options, name)}
     config = replace(preset(options.preset, options.stage), **changes)

@@ -48,7 +48,7 @@ def file_stem(name: str) -> str:
         raise TalkingHeadsError("The name must be 1 to 100 characters that a file name may hold", repr(name[:120]),
                                 "Use letters, digits, - and _, without folders")
     if (size := _bytes(name)) > _LONGEST_STEM:
-        raise TalkingHeadsError(f"The name must take at most {_LONGEST_STEM} bytes", f"one of {size}: {name[:40]!r}...",
+        raise TalkingHeadsError(f"The name must take at most {_LONGEST_STEM} bytes", f"{size}, beginning {name[:40]!r}",
                                 "Choose a shorter name; a letter beyond a-z takes 2 to 4")
     return name
 
@@ -62,7 +62,7 @@ def check_length(folder: str | os.PathLike, path: str) -> None:
     longest = max(path.split("/"), key=_bytes)
     if _bytes(longest) > _LONGEST_NAME or len(os.fsencode(folder)) + _bytes(path) + 1 > _LONGEST_PATH:
         raise TalkingHeadsError(f"A name must take at most {_LONGEST_NAME} bytes, a whole path {_LONGEST_PATH}",
-                                f"a name of {_bytes(longest)} in a path of {_bytes(path)}: {longest[:40]!r}...",
+                                f"a name of {_bytes(longest)} in a path of {_bytes(path)}: it begins {longest[:40]!r}",
                                 "Choose shorter names; a letter beyond a-z takes 2 to 4")
 
 

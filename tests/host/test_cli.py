@@ -1,6 +1,7 @@
 """The command line: exit codes, messages, stopping, doctor."""
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -275,3 +276,48 @@ def test_a_stopped_capture_tells_that_it_goes_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(pipeline, "FaceTracker", lambda **options: made.append(Pressed(points)) or made[-1])
     assert cli.main(["capture", str(film), str(tmp_path / "set")]) == 130
     assert "continues where it stopped" in capsys.readouterr().err and len(made[0].seen) <= 7
+
+
+def test_a_path_that_the_console_cannot_write_fails_nothing(monkeypatch, tmp_path):
+    """Windows gives a program whose output goes into a file the letters of its code page."""
+    told = io.TextIOWrapper(io.BytesIO(), encoding="cp1252", errors="strict")
+    monkeypatch.setattr(sys, "stdout", told)
+    monkeypatch.setattr(cli, "dispatch", lambda options: print("结果.mp4") or 0)
+    assert cli.main(["doctor"]) == 0
+    told.flush()
+    assert told.buffer.getvalue().split() == [rb"\u7ed3\u679c.mp4"]
+
+
+def test_a_mistyped_input_folder_is_refused_and_not_made(run, tmp_path, capsys):
+    assert run(CHAIN, "--input-dir", str(tmp_path / "tpyo")) == 1
+    assert "input folder must be there" in capsys.readouterr().err and not (tmp_path / "tpyo").exists()
+
+
+@pytest.mark.parametrize("command", [["motion", "no.wav", "no.png", "{}.mp4"], ["import", "atom", "no.pt", "{}"],
+                                     ["import", "mtov", "no", "no", "no", "{}"],
+                                     ["import", "autoencoder", "no", "{}", "--role", "rgb"]])
+def test_the_output_is_tried_before_anything_is_read(command, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert cli.main([part.format(tmp_path / "file" / "out") for part in command]) == 1
+    assert "output folder must be writable" in capsys.readouterr().err
+    assert cli.main([part.format(tmp_path / ("x" * 252)) for part in command]) == 1
+    assert "at most 255 bytes" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("command", [["avatar", "no"], ["atom", "no"], ["mtov", "no", "--stage", "rgb"]])
+def test_the_state_beside_a_trained_file_must_have_a_name_too(command, tmp_path, capsys):
+    name, *options = [command[0], "no", str(tmp_path / ("x" * 240)), *command[2:]]
+    assert cli.main(["train", name, *options]) == 1
+    assert "at most 255 bytes" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_doctor_tells_where_kernels_are_kept(monkeypatch):
+    from talking_heads.hmtalker_core.rasterizer import kernels
+    from talking_heads.host import doctor
+
+    [found] = doctor._kernels()
+    assert found.state == "ok" and kernels.add_slots.stats.cache_path in found.text
+    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    [found] = doctor._kernels()
+    assert found.state == "note" and "compiles them again" in found.text

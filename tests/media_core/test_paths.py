@@ -58,3 +58,29 @@ def test_bad_file_names_are_refused(name):
 @pytest.mark.parametrize("name", ["my_avatar", "Ada 2", "über-me", "v1.2"])
 def test_good_file_names_stay(name):
     assert file_stem(name) == name
+
+
+@pytest.mark.parametrize("name, words", [("x" * 256, "256"), ("a/" + "结" * 86 + "/b", "258"),
+                                         ("/".join("x" * 200 for _ in range(30)), "path")])
+def test_names_longer_than_file_systems_allow_are_refused(tmp_path, name, words):
+    with pytest.raises(TalkingHeadsError, match=f"at most 255 bytes.*{words}.*shorter"):
+        contained(tmp_path, name)
+
+
+def test_the_longest_names_are_no_longer_refused(tmp_path):
+    contained(tmp_path, "x" * 255).write_text("")
+    contained(tmp_path, "结" * 85).write_text("")
+
+
+@pytest.mark.parametrize("call", [file_stem, lambda name: contained(".", name)])
+def test_half_characters_are_refused(call):
+    """As a damaged workflow has them: Python reads them, no file system takes them."""
+    with pytest.raises(TalkingHeadsError, match="whole characters.*ud83d"):
+        call("my \ud83d face")
+
+
+def test_a_stem_is_measured_in_bytes():
+    """What a training adds to a name must still fit."""
+    assert file_stem("结" * 73) and len(("结" * 73 + "_landmarks.training.safetensors").encode()) <= 255
+    with pytest.raises(TalkingHeadsError, match="220 bytes.*300.*shorter"):
+        file_stem("结" * 100)

@@ -1,6 +1,7 @@
 """Speech: the mel against the reference pipeline's, chunks against the whole, and the windows models read."""
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +206,15 @@ def test_files_of_version_1(tmp_path):
 def test_features_of_silence_must_fit():
     with pytest.raises(TalkingHeadsError, match="one row of 4"):
         vectors(silence_features=torch.zeros(5))
+
+
+def test_basis_is_librosas_and_needs_none_of_it(monkeypatch):
+    """Importing librosa fails where numba finds no folder for what it compiles."""
+    from librosa.filters import mel as theirs
+
+    wanted = theirs(sr=16000, n_fft=mel.N_FFT, n_mels=mel.BANDS, fmin=mel.LOWEST, fmax=mel.HIGHEST)
+    monkeypatch.setitem(sys.modules, "librosa", None)
+    monkeypatch.setitem(sys.modules, "librosa.filters", None)
+    mel.mel_basis.cache_clear()
+    ours = mel.mel_basis()
+    assert ours.dtype == wanted.dtype and ours.shape == wanted.shape and np.abs(ours - wanted).max() < 1e-7 < wanted.max()

@@ -34,3 +34,20 @@ def test_models_are_looked_for_in_the_users_folder_first(bridge, host, tmp_path)
     own, shipped = folder_paths.get_folder_paths("talking_heads")
     assert own == str(tmp_path / "base" / "models" / "talking_heads") and shipped == str(bridge.PACK_WEIGHTS)
     assert bridge.new_model_path("me").parent == (tmp_path / "base" / "models" / "talking_heads").resolve()
+
+
+def test_what_is_still_being_written_is_not_offered(bridge, host, tmp_path):
+    """Nor what a killed process left, nor what a training keeps for itself."""
+    models = tmp_path / "base" / "models"
+    for name in (".me.0123456789ab.part.safetensors", "me.part.safetensors", "me.latents.safetensors", "me.training.safetensors",
+                 "mine.safetensors", "deep/.me.00000000-7-abcdef.part.safetensors", ".atom.0123456789ab.part.pt", "atom.pt"):
+        path = models / "talking_heads" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    for name in ("hubert", ".hubert", "hubert.part.copy"):
+        (models / "audio_encoders" / name).mkdir(parents=True)
+        (models / "audio_encoders" / name / "config.json").write_text("{}")
+    for kind in ("avatar", "atom", "mtov"):
+        offered = [name for name in bridge.model_files(kind) if not name.startswith("demo")]
+        assert offered == ["mine.safetensors"]
+    assert bridge.loose_files((".pt",)) == ["atom.pt"] and bridge.encoder_folders() == ["hubert"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from prompts import collector, failure, give, giver, keep, node, ok
+from talking_heads.host.graph import InvalidPrompt
 from talking_heads.media_core.face.canonical import mean_face
 from talking_heads.media_core.motion import LandmarkTrack
 
@@ -195,3 +196,21 @@ def test_frames_without_a_face_from_core(host, given, policy, length):
         return
     ok(result)
     assert len(kept[0]) == length and kept[0].fps == 30.0
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "folder/" + "结" * 100, "half \ud83d a character", "x" * 240 + "/" + "y" * 260])
+def test_names_that_no_file_can_have(host, given, tmp_path, name):
+    given["track"] = speaking(3)
+    collector(host)
+    before = {path.name for path in Path(tmp_path).rglob("*")}
+    for prompt in ({"load": node("TalkingHead_LoadLandmarks", place="output", file=name)},
+                   {"load": node("TalkingHead_SaveLandmarks", landmarks=["track", 0], filename_prefix=name),
+                    "track": give("track")},
+                   {"load": node("TalkingHead_LoadDataset", place="input", folder=name)}):
+        outputs = prompt["load"]["class_type"].startswith("TalkingHead_Save")
+        told = failure(host.run({**prompt, **({} if outputs else {"k": keep("load")})}))
+        assert "Got:" in told and ("shorter" in told or "whole characters" in told)
+    load = node("TalkingHead_ImportActionUnits", file=name, tool="auto", fps=25.0, frames=0)
+    with pytest.raises(InvalidPrompt, match="Got:.*(shorter|damaged)"):  # refused before anything runs
+        host.run({"load": load, "k": keep("load")})
+    assert {path.name for path in Path(tmp_path).rglob("*")} == before

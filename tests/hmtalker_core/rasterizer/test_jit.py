@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from numba.core.caching import CompileResultCacheImpl
+from numba.core.caching import CompileResultCacheImpl, IndexDataCacheFile
 from talking_heads.hmtalker_core.rasterizer import jit
 
 
@@ -98,6 +98,22 @@ def test_a_forked_process_gets_its_own_threads():
     pool = jit.thread_pool(os.getpid(), 2)
     assert jit.thread_pool(os.getpid(), 2) is pool
     assert jit.thread_pool(os.getpid() + 1, 2) is not pool
+
+
+
+
+@pytest.mark.parametrize("method, error", [("save", OSError(28, "No space left on device")),
+                                           ("load", PermissionError(13, "Denied")), ("load", EOFError("Ran out of input"))])
+def test_a_folder_that_fails_later(monkeypatch, caplog, method, error):
+    """A disk that is full, kernels that somebody else keeps, a file cut short: one warning, and they work."""
+    def failing(*_):
+        raise error
+    monkeypatch.setattr(IndexDataCacheFile, method, failing)
+    jit.say_uncached.cache_clear()
+    with caplog.at_level(logging.WARNING, logger=jit.log.name):
+        kernel = jit.compiled(add)
+        assert kernel(2, 3) == 5 and kernel(2.0, 3.0) == 5.0
+    assert "compiled again" in caplog.text
 
 
 def add(a, b):

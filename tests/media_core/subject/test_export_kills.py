@@ -20,10 +20,12 @@ FRAMES = 3
 def quick(monkeypatch):
     """Exports whose frames cost nothing."""
     black = np.zeros((8, 8, 4), np.uint8)
-    frame = SimpleNamespace(rgb=black[..., :3], background=black[..., :3], torso=black, classes=black[..., 0], teeth=black[..., 0])
+    frame = SimpleNamespace(rgb=black[..., :3], background=black[..., :3], torso=black, classes=black[..., 0],
+                            teeth=black[..., 0])
     zeros = np.zeros((FRAMES, 3))
     said = Performance(Sound(np.zeros((1, 1920), np.float32), 16000), (("_", 0.0, 0.12),), ("Nothing",),
-                       np.zeros((FRAMES, len(PARAMS))), np.zeros((FRAMES, len(AU_NAMES))), zeros, zeros, zeros[:, :2], 25.0, "formant")
+                       np.zeros((FRAMES, len(PARAMS))), np.zeros((FRAMES, len(AU_NAMES))), zeros, zeros, zeros[:, :2], 25.0,
+                       "formant")
     subject = SimpleNamespace(render=lambda *_: frame, pose=lambda *_: None, intrinsics=np.eye(3))
     truth = export._Truth(np.zeros((FRAMES, 68, 2)), np.zeros((FRAMES, 68, 3)), np.stack([np.eye(3)] * FRAMES), zeros)
     for name, value in (("perform", said), ("Subject", subject), ("_truth", truth)):

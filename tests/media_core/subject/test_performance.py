@@ -151,3 +151,15 @@ def test_importing_the_subject_is_light():
             "heavy = {'cv2', 'scipy', 'skimage', 'torch'} & set(sys.modules); print(sorted(heavy)); assert s.CREDIT")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_library_that_cannot_be_loaded_is_as_none_to_auto(monkeypatch, tmp_path, caplog):
+    """As where the temporary folder is mounted noexec: the loader refuses the copy."""
+    from talking_heads.moditalker_core.atom.from_subject import SubjectPlan, _resolved
+
+    (tmp_path / "libespeak-ng.so").write_bytes(b"not for loading")
+    monkeypatch.setattr(espeak, "find_library", lambda: (tmp_path / "libespeak-ng.so", None))
+    assert perform(0.5, 0).engine == "formant" and "cannot speak here" in caplog.text
+    assert _resolved(SubjectPlan()).engine == "formant"
+    with pytest.raises(TalkingHeadsError, match="temporary folder.*private-libespeak.*noexec.*'formant'"):
+        perform(0.5, 0, engine="espeak")
