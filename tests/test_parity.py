@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from talking_heads.moditalker_core.published import is_dead
 
 FILES = {path.stem: path for path in parity.SHIPPED}
-NOT_SPOILT = ("ave_pipeline", "mel_basis", "moditalker_fullsize")  # a sine and a table; weights made by a recipe
+NOT_SPOILT = ("mel_basis", "moditalker_fullsize")  # a table; weights and inputs made by a recipe
 SLOW = ("moditalker_fullsize",)
 
 checked = functools.cache(lambda name: parity.check(FILES[name]))
@@ -45,6 +45,29 @@ def test_what_this_version_cannot_compute_is_named_and_not_called_ok(monkeypatch
     monkeypatch.setitem(parity.CASES, "mlp", parity.CASES["mlp"]._replace(later=("later_*",)))
     verdict = parity.check(_stored(tmp_path, "mlp", tensors))
     assert verdict.ok and verdict.part == "y" and "not in this version: later_a, later_b" in str(verdict)
+
+
+def test_what_is_left_out_is_told_with_its_reason():
+    told = {name: checked(name).left_out for name in FILES if name != "moditalker_fullsize"}
+    assert {name for name, left in told.items() if left} == {"tracker_math", "gaussian_init"}
+    assert "identity (a parameter that nothing in the published code reads)" in str(checked("gaussian_init"))
+    assert [part.split()[0] for part in told["tracker_math"]] == ["col", "lap"]
+
+
+@pytest.mark.parametrize("spoilt", [f"block{i:02d}_head" for i in range(13)] + ["enc", "feats", "windows", "block07_absmean"])
+def test_every_output_of_the_audio_visual_encoder_counts(spoilt):
+    tensors = load_file(FILES["ave_pipeline"])
+    tensors[f"out.{spoilt}"] = tensors[f"out.{spoilt}"] * 1.001 + 0.001
+    fixture = parity.Fixture.load(FILES["ave_pipeline"])
+    computed = _ave_computed()
+    wanted = {name: tensors[f"out.{name}"] for name in fixture.outputs}
+    verdict = parity._worst("ave_pipeline", "ave_pipeline", wanted, computed, ())
+    assert set(wanted) <= set(computed) and not verdict.ok and verdict.part == spoilt
+
+
+@functools.cache
+def _ave_computed():
+    return parity.CASES["ave_pipeline"].function(parity.Fixture.load(FILES["ave_pipeline"]))
 
 
 def test_weights_of_another_fixture_come_from_beside_the_file(tmp_path):
