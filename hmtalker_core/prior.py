@@ -15,6 +15,7 @@ from typing import Sequence
 import torch
 from torch import Tensor
 
+from ..media_core.chance import drawn
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.files import load_tensors, save_tensors
 from ..media_core.motion import LOWER_INDEX
@@ -56,9 +57,7 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
     if not clips:
         raise TalkingHeadsError("A speech prior needs at least one clip", "none", "Give clips with action units")
     arguments = net_arguments(clips[0].features)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(step_seed(seed, 95, 0))
-        net = FaceMotionNet(**arguments)
+    net = drawn(step_seed(seed, 95, 0), lambda: FaceMotionNet(**arguments))
     parameters = [p for name in PARTS for p in getattr(net, name).parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=LR, weight_decay=DECAY)
     mean_loss = float("nan")

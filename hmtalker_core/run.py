@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..media_core.chance import drawn
 from ..media_core.motion import AU_NAMES
 from .audio_net import net_arguments
 from .batches import BLINK, Clip, bounding_box
@@ -59,9 +60,7 @@ class Run:
     def fresh(cls, clip: Clip, config: TrainConfig, seed: int, prior: Optional[tuple] = None) -> "Run":
         """A run before its first step; `prior` is (file, encoder id) of a speech prior to start from."""
         generator = torch.Generator().manual_seed(step_seed(seed, 90, 0))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(step_seed(seed, 91, 0))
-            net = FaceMotionNet(**audio_arguments(clip)).to(clip.device)
+        net = drawn(step_seed(seed, 91, 0), lambda: FaceMotionNet(**audio_arguments(clip))).to(clip.device)
         if prior is not None:
             start_from_prior(net, *prior)
         field = initial_field(clip, config, config.face, "head", generator).to(clip.device)
@@ -216,9 +215,7 @@ class Run:
 
     def _fresh_mouth(self) -> Branch:
         generator = torch.Generator().manual_seed(step_seed(self.seed, 92, 0))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(step_seed(self.seed, 93, 0))
-            net = MouthMotionNet(**audio_arguments(self.clip)).to(self.clip.device)
+        net = drawn(step_seed(self.seed, 93, 0), lambda: MouthMotionNet(**audio_arguments(self.clip))).to(self.clip.device)
         if self.config.mouth_from_face:
             net.audio_net.load_state_dict(self.face.net.audio_net.state_dict())
             net.audio_att_net.load_state_dict(self.face.net.audio_att_net.state_dict())
