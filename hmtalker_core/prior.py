@@ -20,6 +20,7 @@ from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.files import load_tensors, save_tensors
 from ..media_core.motion import LOWER_INDEX
 from ..media_core.progress import Report, silent
+from ..media_core.training_state import check_finite_step
 from .audio_net import audio_windows, net_arguments
 from .augment import augment_windows
 from .branches import strip
@@ -53,6 +54,8 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
         seed: of everything random.
         augment: strength of `augment.augment_windows`.
         report: called once a step with the loss (mean squared action-unit error, EMA).
+    Raises:
+        TalkingHeadsError: no clips, or a loss or gradient that is not finite; no file is written then.
     """
     if not clips:
         raise TalkingHeadsError("A speech prior needs at least one clip", "none", "Give clips with action units")
@@ -70,6 +73,7 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
         loss = (predicted - au).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        check_finite_step(loss, (p.grad for p in parameters), f"step {step + 1}")
         optimizer.step()
         mean_loss = float(loss.detach()) if step == 0 else 0.98 * mean_loss + 0.02 * float(loss.detach())
         report(step + 1, steps, {"phase": "speech prior", "loss": mean_loss}, None)
