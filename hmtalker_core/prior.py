@@ -8,9 +8,9 @@ motion net (spec/hmtalker.md 7, 3).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Sequence
+from typing import Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -20,8 +20,9 @@ from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.files import load_tensors, save_tensors
 from ..media_core.motion import LOWER_INDEX
 from ..media_core.progress import Report, silent
+from ..media_core.speech import encoders
 from ..media_core.training_state import check_finite_step
-from .audio_net import audio_windows, net_arguments
+from .audio_net import HALF, audio_windows, net_arguments
 from .augment import augment_windows
 from .branches import strip
 from .curriculum import step_seed
@@ -40,6 +41,7 @@ class SpokenClip:
 
     features: Tensor  # float32 [F, C, W] speech features around each frame
     au: Tensor  # float32 [F, 17] intensities 0..5
+    outside: Optional[Tensor] = None  # [8, C, W] see `audio_net.audio_windows`; None: the silence of the encoder, where it has one
 
 
 def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: str, *, steps: int = 6000, seed: int = 0,
@@ -57,6 +59,7 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
     Raises:
         TalkingHeadsError: no clips, or a loss or gradient that is not finite; no file is written then.
     """
+    clips = [_with_silence(clip, encoder) for clip in clips]
     if not clips:
         raise TalkingHeadsError("A speech prior needs at least one clip", "none", "Give clips with action units")
     arguments = net_arguments(clips[0].features)
@@ -82,12 +85,19 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
     return save_tensors(path, tensors, kind=KIND, version=VERSION, config=config)
 
 
+def _with_silence(clip: SpokenClip, encoder: str) -> SpokenClip:
+    known = encoders().get(encoder)
+    if clip.outside is not None or known is None or known.silence is None:
+        return clip
+    return replace(clip, outside=clip.features.new_full((2 * HALF, *clip.features.shape[1:]), known.silence))
+
+
 def _batch(clips: Sequence[SpokenClip], generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(windows [B, 8, C, W], lower action units [B, 10]) of random frames of a few random clips."""
     windows, au = [], []
     for pick in torch.randint(len(clips), (4,), generator=generator).tolist():
         frames = torch.randint(len(clips[pick].au), (BATCH // 4,), generator=generator)
-        windows.append(audio_windows(clips[pick].features, frames))
+        windows.append(audio_windows(clips[pick].features, frames, outside=clips[pick].outside))
         au.append(clips[pick].au[frames][:, list(LOWER_INDEX)])
     return torch.cat(windows), torch.cat(au)
 
