@@ -6,11 +6,13 @@ vector a frame; `AudioAttNet` weighs the eight frames. Names follow the publishe
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Optional
 
 import torch
 from torch import Tensor, nn
 
 from ..media_core.errors import TalkingHeadsError
+from ..media_core.speech import Speech
 
 FRAMES = 8         # frames in a window
 HALF = FRAMES // 2  # of them before the frame itself
@@ -104,15 +106,27 @@ def net_arguments(features: Tensor) -> dict[str, int | str]:  # [F, C, W] speech
     return {"audio_dim": channels, "audio_window": window, "audio_kind": "conv" if window > 1 else "fc"}
 
 
-def audio_windows(features: Tensor, index: Tensor, frames: int = FRAMES) -> Tensor:  # [F, ...], [B] -> [B, 8, ...]
-    """Frames [i - 4, i + 4) around each `index`, zeros outside the clip.
+def audio_windows(features: Tensor, index: Tensor, frames: int = FRAMES,
+                  outside: Optional[Tensor] = None) -> Tensor:  # [F, ...], [B] -> [B, 8, ...]
+    """Frames [i - 4, i + 4) around each `index`.
 
     Args:
         features: one entry a video frame (any trailing shape).
         index: frame numbers; those outside 0..F-1 are legal and see only what lies in the clip.
         frames: length of a window.
+        outside: [frames, ...] what is heard in the frames / 2 before the clip, then in those behind it; the nearest of them
+            stands for what lies still further out. None: zeros, as the published nets learnt. In mel 0 is loud.
     """
-    at = index[:, None].to(features.device) + torch.arange(frames, device=features.device) - frames // 2
-    inside = (at >= 0) & (at < len(features))
-    windows = features[at.clamp(0, max(len(features) - 1, 0))]
-    return windows * inside.view(*inside.shape, *[1] * (features.ndim - 1)).to(features.dtype)
+    half, count = frames // 2, len(features)
+    at = index[:, None].to(features.device) + torch.arange(frames, device=features.device) - half
+    inside = ((at >= 0) & (at < count)).view(*at.shape, *[1] * (features.ndim - 1))
+    windows = features[at.clamp(0, max(count - 1, 0))]
+    if outside is None:
+        return windows * inside.to(features.dtype)
+    edge = torch.where(at < 0, (at + half).clamp_min(0), (at - count + half).clamp(0, frames - 1))
+    return torch.where(inside, windows, outside[edge])
+
+
+def sound_around(speech: Speech, fps: float, count: int) -> Tensor:  # -> [8, C, W]
+    """`outside` of `audio_windows` for film frames 0 to `count` of a speech: real silence, or sound that goes on there."""
+    return torch.cat([speech.frame_windows(fps, -HALF, 0), speech.frame_windows(fps, count, count + HALF)])

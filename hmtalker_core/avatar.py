@@ -23,7 +23,7 @@ from ..media_core.speech import Speech
 from .audio_net import HALF, audio_windows
 from .avatar_motion import AvatarMotion, smooth_in_time
 from .camera import intrinsics, opengl_c2w_to_viewmat
-from .compose import compose, coverage
+from .compose import compose, coverage, dilate, dilation_at
 from .gaussians import GaussianField
 from .motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
 from .rasterizer import rasterization
@@ -31,7 +31,8 @@ from .splat import as_splat
 from .torso import TorsoModel
 
 BLINK = AU_NAMES.index("AU45")
-DRIVE_CHUNK = 128  # frames whose speech windows are held at once
+BLUR = 0.3  # px^2 that the rasteriser adds to every Gaussian, at the size the avatar was trained at
+DRIVE_CHUNK = 32  # frames that are driven at once
 Background = Literal["plate", "black"] | Sequence[float]
 
 
@@ -117,7 +118,7 @@ class Avatar:
             pose: camera track instead of the avatar's; it loops likewise.
             blinks: AU45 of the track, drawn anew from `seed`, or none. An `expression` with AU45 wins.
             smoothing: standard deviation in frames of a zero-delay Gaussian over the codes; 0 for none.
-            lip_gain: stretches the codes away from those of silence; 1 leaves them.
+            lip_gain: stretches the codes away from those of silence (`Speech.silence_row`); 1 leaves them.
             start: frame of the avatar's track to begin with.
             seed: of generated blinks.
         Raises:
@@ -140,7 +141,8 @@ class Avatar:
             au = torch.where(given.isnan(), au, given)
         au[:, BLINK] = au[:, BLINK].clamp(0, self.config["blink_ceiling"])
         codes, mouth_codes, au = self._codes(speech, frames, self._of_known_units(au))
-        codes, mouth_codes = (self._shaped(c, smoothing, lip_gain, i) for i, c in enumerate((codes, mouth_codes)))
+        rest = self._rest_codes(speech.silence_row()) if lip_gain != 1.0 else (codes, mouth_codes)
+        codes, mouth_codes = (self._shaped(c, smoothing, lip_gain, r) for c, r in zip((codes, mouth_codes), rest))
         poses = self.poses.selected(track) if pose is None else pose.selected(ping_pong(len(pose), frames))
         torso = track if pose is None else self._nearest_pose(poses)
         return AvatarMotion(codes.cpu(), mouth_codes.cpu(), au, poses, torso, self.encoder, avatar=self.fingerprint,
@@ -171,41 +173,38 @@ class Avatar:
         return au
 
     def _codes(self, speech: Speech, frames: int, au: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(c_f [T, 32], mouth code [T, 32], au [T, 17] with the lower ones filled in), a chunk at a time."""
-        out = []
+        """(c_f [T, 32], mouth code [T, 32], au [T, 17] with the lower ones filled in), always whole chunks that begin at multiples
+        of `DRIVE_CHUNK`: the last one hears the silence behind the end, so that a frame's numbers depend on no film's length."""
         lower = list(LOWER_INDEX)
-        known = torch.tensor([self.au_known[unit] for unit in lower], device=self.device)
-        for begin in range(0, frames, DRIVE_CHUNK):
-            end = min(begin + DRIVE_CHUNK, frames)
-            low, high = max(begin - HALF, 0), min(end + HALF, frames)
-            features = speech.frame_windows(self.fps, low, high).to(self.device)
-            windows = audio_windows(features, torch.arange(begin - low, end - low, device=self.device))
-            c_implicit = self.face_net.encode_audio(windows)
-            c_explicit = self.face_net.a2am(c_implicit)
-            wanted = au[begin:end, lower].to(self.device)
-            given = ~wanted.isnan()
-            units = torch.where(given, wanted, c_explicit[:, -len(lower):]) * known
-            c_explicit = torch.where(given.any(-1, keepdim=True), self.face_net.encode_au(units), c_explicit)
-            out.append((self.face_net.fuse(c_implicit, c_explicit)[0], self.mouth_net.encode_audio(windows), units.cpu()))
-        codes, mouth_codes, units = (torch.cat(parts) for parts in zip(*out))
+        wanted = torch.nn.functional.pad(au[:, lower], (0, 0, 0, -frames % DRIVE_CHUNK), value=torch.nan)
+        out = [self._chunk_codes(speech, begin, wanted[begin:begin + DRIVE_CHUNK]) for begin in range(0, frames, DRIVE_CHUNK)]
+        codes, mouth_codes, units = (torch.cat(parts)[:frames] for parts in zip(*out))
         full = au.clone()
         full[:, lower] = units.clamp(0, 5)
         return codes, mouth_codes, full
 
-    def _shaped(self, codes: Tensor, smoothing: float, gain: float, branch: int) -> Tensor:
+    def _chunk_codes(self, speech: Speech, begin: int, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of frames `begin` onwards: (c_f, mouth code, lower units on the CPU). wanted: [n, 10], NaN: as predicted."""
+        count, wanted = len(wanted), wanted.to(self.device)
+        known = torch.tensor([self.au_known[unit] for unit in LOWER_INDEX], device=self.device)
+        features = speech.frame_windows(self.fps, begin - HALF, begin + count + HALF).to(self.device)  # real silence at the ends
+        windows = audio_windows(features, HALF + torch.arange(count, device=self.device))
+        c_implicit = self.face_net.encode_audio(windows)
+        c_explicit = self.face_net.a2am(c_implicit)
+        given = ~wanted.isnan()
+        units = torch.where(given, wanted, c_explicit[:, -len(LOWER_INDEX):]) * known
+        c_explicit = torch.where(given.any(-1, keepdim=True), self.face_net.encode_au(units), c_explicit)
+        return self.face_net.fuse(c_implicit, c_explicit)[0], self.mouth_net.encode_audio(windows), units.cpu()
+
+    def _shaped(self, codes: Tensor, smoothing: float, gain: float, rest: Tensor) -> Tensor:
         if gain != 1.0:
-            rest = self._rest_codes[branch]
             codes = rest + gain * (codes - rest)
         return smooth_in_time(codes, smoothing) if smoothing > 0 else codes
 
-    @cached_property
-    def _rest_codes(self) -> tuple[Tensor, Tensor]:
-        """(c_f, mouth code) of silence, [1, 32] each."""
-        from ..media_core.speech import get_encoder
-
+    def _rest_codes(self, silence: Tensor) -> tuple[Tensor, Tensor]:  # [C] one row of features -> [1, 32] each
+        """(c_f, mouth code) of silence."""
         net = self.config["audio"]
-        quiet = torch.full((1, 2 * HALF, net["audio_dim"], net["audio_window"]), float(get_encoder(self.encoder).silence),
-                           device=self.device)
+        quiet = silence.to(self.device, torch.float32)[None, None, :, None].expand(1, 2 * HALF, -1, net["audio_window"])
         return self.face_net.codes(quiet)["c_fused"], self.mouth_net.encode_audio(quiet)
 
     def _nearest_pose(self, poses: PoseTrack) -> Tensor:
@@ -247,7 +246,7 @@ class Avatar:
             chunk: frames a call of the rasteriser; any number gives the same pictures.
             backend: rasteriser, see `rasterizer.choose_backend`.
             background: the plate the avatar was filmed before, black, or an RGB colour in 0..1.
-            size: (H, W) px; None is the avatar's own.
+            size: (H, W) px; None is the avatar's own. Another shape stretches the picture.
             torso: draw the body; without it head and neck edge stand alone.
             report: called once a chunk.
         Yields:
@@ -269,6 +268,7 @@ class Avatar:
         camera = self._cameras(motion.poses, begin, end, size)
         face_rgb, face_alpha = self._draw(self.face, camera, backend, d_xyz, d_rot, d_scale)
         mouth_rgb, mouth_alpha = self._draw(self.mouth, camera, backend, inside)
+        mouth_alpha = dilate(mouth_alpha, dilation_at(size[0]))  # no background shows between the lips and what they surround
         behind = self._backdrop(background, size)[None]
         cover = coverage(face_alpha, mouth_alpha)
         if torso:
@@ -287,14 +287,22 @@ class Avatar:
         return rgb[:, 0], alpha[:, 0]
 
     def _cameras(self, poses: PoseTrack, begin: int, end: int, size: tuple[int, int]) -> dict:
+        """Arguments of the rasteriser. Another size than the avatar's is the same picture scaled, in each direction by itself, as
+        torso and plate are; the blur of every Gaussian, which training got used to, grows with it."""
         height, width = size
+        tall, wide = height / self.size[0], width / self.size[1]
         viewmats = opengl_c2w_to_viewmat(poses.camera_to_head[begin:end].float()).to(self.device)
-        K = intrinsics(poses.focal * height / poses.image_size[0], width, height).to(self.device)
-        return {"viewmats": viewmats[:, None], "Ks": K[None, None].expand(end - begin, 1, 3, 3), "width": width, "height": height}
+        K = intrinsics(poses.focal * height / poses.image_size[0], width, height)
+        K[0, 0] *= wide / tall
+        return {"viewmats": viewmats[:, None], "Ks": K.to(self.device)[None, None].expand(end - begin, 1, 3, 3), "width": width,
+                "height": height, "eps2d": BLUR * tall * wide}
 
     def _body(self, index: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         colour, alpha = self.torso.layer(index.to(self.device))
-        return (colour, alpha) if tuple(self.torso.size) == tuple(size) else (_resized(colour, size), _resized(alpha, size))
+        if tuple(self.torso.size) != tuple(size):
+            alpha = _resized(alpha, size)
+            colour = torch.minimum(_resized(colour, size), alpha)  # premultiplied: never above alpha
+        return colour, alpha
 
     def _backdrop(self, background: Background, size: tuple[int, int]) -> Tensor:  # -> [H, W, 3]
         if background == "plate":
@@ -318,7 +326,7 @@ class Avatar:
         return as_splat([self.face.deformed(*(x[0] for x in face)), self.mouth.deformed(inside[0])])
 
 
-def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:  # [B, h, w, C] -> [B, H, W, C]
-    moved = torch.nn.functional.interpolate(picture.movedim(-1, 1), size=tuple(size), mode="bilinear", align_corners=False,
+def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:  # [B, h, w, C] in 0..1 -> [B, H, W, C] in 0..1
+    moved = torch.nn.functional.interpolate(picture.movedim(-1, 1), size=tuple(size), mode="bicubic", align_corners=False,
                                             antialias=True)
-    return moved.movedim(1, -1)
+    return moved.clamp(0, 1).movedim(1, -1)

@@ -13,7 +13,7 @@ from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, unreliable_units
 from ..media_core.progress import Report
 from ..media_core.speech import encode_speech
-from .audio_net import audio_windows
+from .audio_net import audio_windows, sound_around
 from .camera import intrinsics, opengl_c2w_to_viewmat
 from .curriculum import MIN_MOUTH_AREA
 from .dataset import AvatarDataset
@@ -60,10 +60,11 @@ class Clip:
     blink_ceiling: float  # AU45 is clipped to this
     viewmats: Tensor  # [F, 4, 4]
     device: torch.device
+    outside: Optional[Tensor] = None  # [8, C, W] what is heard in the four frames before the sound, and in those behind it
 
     def windows(self, index: Tensor) -> Tensor:  # int64 [B] -> [B, 8, C, W]
         """What is heard around frames `index`: the eight frames of the sound that a motion net reads."""
-        return audio_windows(self.features, self.sound[index.to(self.sound.device)])
+        return audio_windows(self.features, self.sound[index.to(self.sound.device)], outside=self.outside)
 
     @property
     def upper(self) -> Tensor:  # [F, 7]
@@ -133,7 +134,8 @@ def open_clip(dataset: AvatarDataset, encoder: str, device: torch.device, report
     au, known, ceiling = clean_action_units(torch.as_tensor(np.asarray(dataset.au), dtype=torch.float32),
                                             dataset.train_index, dataset.au_reliability)
     c2w = torch.as_tensor(np.asarray(dataset.poses), dtype=torch.float32)
-    return Clip(dataset, features, heard.to(device), au.to(device), known, ceiling, opengl_c2w_to_viewmat(c2w).to(device), device)
+    return Clip(dataset, features, heard.to(device), au.to(device), known, ceiling, opengl_c2w_to_viewmat(c2w).to(device), device,
+                sound_around(speech, dataset.fps, frames).to(device))
 
 
 def clean_action_units(au: Tensor, train: np.ndarray, reliability: Optional[Sequence[float]] = None

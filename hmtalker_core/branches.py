@@ -6,7 +6,7 @@ from typing import Mapping, Optional
 import torch
 from torch import Tensor, nn
 
-from ..media_core.training_state import optimizer_tensors, restore_optimizer, strip  # noqa: F401
+from ..media_core.training_state import strip
 from .densify import DensityControl
 from .gaussians import GaussianField
 from .motion import LR
@@ -44,27 +44,32 @@ class Branch:
         for group in self.net_optimizer.param_groups:
             group["lr"] = group["base_lr"] * net_factor
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything that changes while training, by name."""
+    def weights(self) -> dict[str, Tensor]:
+        """Everything that changes while training, by name, but for the optimisers' moments."""
         out = {f"field.{k}": v for k, v in self.field.state_dict().items()}
         out |= {f"net.{k}": v for k, v in self.net.state_dict().items()}
-        out |= {f"density.{k}": v for k, v in self.density.state_dict().items()}
-        for name, optimizer in (("field_adam", self.field_optimizer), ("net_adam", self.net_optimizer)):
-            out |= {f"{name}.{k}": v for k, v in optimizer_tensors(optimizer).items()}
-        return out
+        return out | {f"density.{k}": v for k, v in self.density.state_dict().items()}
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], net: nn.Module, extent: float, max_points: Optional[int],
                  net_lr: float, uniform_lr: bool, active: int) -> "Branch":
-        """The branch as `tensors` describes it, moments included; `net` gives the architecture."""
+        """The branch with `weights` as in `tensors`, its optimisers still fresh; `net` gives the architecture.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: a tensor is missing or does not fit the others.
+        """
         device = next(net.parameters()).device
-        state = {k: v.to(device) for k, v in tensors.items()}
+        state = {k: v.to(device) for k, v in tensors.items() if k.startswith(("field.", "net.", "density."))}
+        broken = [name for name, value in state.items() if not bool(torch.isfinite(value).all())]
+        if broken:
+            raise ValueError(f"NaN or inf in {broken[0]}")
         field = field_from(strip(state, "field."), active)
+        wanted = {k: v.shape for k, v in GaussianField.empty(len(field), field.sh_degree).state_dict().items()}
+        if {k: v.shape for k, v in field.state_dict().items()} != wanted:
+            raise ValueError("a field whose parts do not belong together")
         net.load_state_dict(strip(state, "net."))
         branch = cls(field, net, extent, max_points, net_lr, uniform_lr)
         branch.density.load_state_dict(strip(state, "density."))
-        for name, optimizer in (("field_adam", branch.field_optimizer), ("net_adam", branch.net_optimizer)):
-            restore_optimizer(optimizer, strip(tensors, f"{name}."))
         return branch
 
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from typing import Literal, Optional
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
-DILATION = 13  # pixels; hides the seam around the teeth at inference
+DILATION, DILATION_HEIGHT = 13, 512  # px, in images of that height; hides the seam around the teeth at inference
 Layout = Literal["HWC", "CHW"]
 
 
@@ -20,11 +20,28 @@ def remove_clear_colour(rgb: Tensor, alpha: Tensor, clear: Tensor, layout: Layou
     return rgb - (1 - alpha) * (clear if layout == "HWC" else clear[:, None, None])
 
 
+def dilation_at(height: int) -> int:
+    """Odd size in pixels of the dilation at an image height: the published one at its 512 px, in proportion elsewhere."""
+    return 2 * round(max(DILATION * height / DILATION_HEIGHT - 1, 0) / 2) + 1
+
+
 def dilate(alpha: Tensor, size: int = DILATION, layout: Layout = "HWC") -> Tensor:
-    """Maximum of an alpha (one channel) over a square of `size` (odd) pixels."""
-    planes = alpha.movedim(-1, -3) if layout == "HWC" else alpha
-    wide = F.max_pool2d(planes.reshape(-1, 1, *planes.shape[-2:]), size, stride=1, padding=size // 2).view(planes.shape)
-    return wide.movedim(-3, -1) if layout == "HWC" else wide
+    """Maximum of an alpha (one channel, 0..1) over a square of `size` (odd) pixels."""
+    if size <= 1:
+        return alpha
+    rows, columns = (-3, -2) if layout == "HWC" else (-2, -1)
+    return _widest(_widest(alpha, size, rows), size, columns)
+
+
+def _widest(x: Tensor, size: int, axis: int) -> Tensor:
+    """Maximum over `size` neighbours along one axis, by windows that double: a fraction of what a pooling layer costs."""
+    edge = torch.zeros_like(x.narrow(axis, 0, 1)).expand(*[size // 2 if i == x.ndim + axis else -1 for i in range(x.ndim)])
+    x, reach = torch.cat([edge, x, edge], axis), 1
+    while reach < size:
+        step = min(reach, size - reach)
+        x = torch.maximum(x.narrow(axis, 0, x.shape[axis] - step), x.narrow(axis, step, x.shape[axis] - step))
+        reach += step
+    return x
 
 
 def compose(face_rgb: Tensor, face_alpha: Tensor, mouth_rgb: Tensor, mouth_alpha: Tensor, background: Tensor, *,
@@ -36,14 +53,13 @@ def compose(face_rgb: Tensor, face_alpha: Tensor, mouth_rgb: Tensor, mouth_alpha
         face_alpha, mouth_alpha: [..., H, W, 1] in 0..1.
         background: [..., H, W, 3] in 0..1.
         clear: [3] clear colour of both renders (training), None for none.
-        dilation: odd size in pixels of the maximum filter on the mouth's alpha where it covers the background; 0 for none.
+        dilation: odd size in pixels of the maximum filter on the mouth's alpha where it covers the background; 0 or 1 for none.
         layout: "HWC" as above, "CHW" for channels first throughout.
     """
     if clear is not None:
         face_rgb = remove_clear_colour(face_rgb, face_alpha, clear, layout)
         mouth_rgb = remove_clear_colour(mouth_rgb, mouth_alpha, clear, layout)
-    covering = dilate(mouth_alpha, dilation, layout) if dilation else mouth_alpha
-    return face_rgb + (mouth_rgb + background * (1 - covering)) * (1 - face_alpha)
+    return face_rgb + (mouth_rgb + background * (1 - dilate(mouth_alpha, dilation, layout))) * (1 - face_alpha)
 
 
 def coverage(face_alpha: Tensor, mouth_alpha: Tensor) -> Tensor:

@@ -130,8 +130,15 @@ class DensityControl:
         return {"gradient": self.gradient, "seen": self.seen}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Takes up statistics saved for the field as it is now."""
-        self.gradient, self.seen = (state[name].to(self.field.xyz) for name in ("gradient", "seen"))
+        """Takes up statistics saved for the field as it is now.
+
+        Raises:
+            ValueError: those of another number of Gaussians.
+        """
+        gradient, seen = (state[name].to(self.field.xyz) for name in ("gradient", "seen"))
+        if gradient.shape != self.gradient.shape or seen.shape != self.seen.shape:
+            raise ValueError(f"statistics of {list(gradient.shape)} and {list(seen.shape)} for {len(self.field)} Gaussians")
+        self.gradient, self.seen = gradient, seen
 
     def _within_cap(self, grows: Tensor, mean: Tensor) -> Tensor:  # [N] bool, [N] -> [N] bool
         room = len(grows) if self.max_points is None else max(0, self.max_points - len(grows))

@@ -8,18 +8,21 @@ motion net (spec/hmtalker.md 7, 3).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Sequence
+from typing import Optional, Sequence
 
 import torch
 from torch import Tensor
 
+from ..media_core.chance import drawn
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.files import load_tensors, save_tensors
 from ..media_core.motion import LOWER_INDEX
 from ..media_core.progress import Report, silent
-from .audio_net import audio_windows, net_arguments
+from ..media_core.speech import encoders
+from ..media_core.training_state import check_finite_step
+from .audio_net import HALF, audio_windows, net_arguments
 from .augment import augment_windows
 from .branches import strip
 from .curriculum import step_seed
@@ -38,6 +41,7 @@ class SpokenClip:
 
     features: Tensor  # float32 [F, C, W] speech features around each frame
     au: Tensor  # float32 [F, 17] intensities 0..5
+    outside: Optional[Tensor] = None  # [8, C, W] see `audio_net.audio_windows`; None: the silence of the encoder, where it has one
 
 
 def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: str, *, steps: int = 6000, seed: int = 0,
@@ -52,13 +56,14 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
         seed: of everything random.
         augment: strength of `augment.augment_windows`.
         report: called once a step with the loss (mean squared action-unit error, EMA).
+    Raises:
+        TalkingHeadsError: no clips, or a loss or gradient that is not finite; no file is written then.
     """
+    clips = [_with_silence(clip, encoder) for clip in clips]
     if not clips:
         raise TalkingHeadsError("A speech prior needs at least one clip", "none", "Give clips with action units")
     arguments = net_arguments(clips[0].features)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(step_seed(seed, 95, 0))
-        net = FaceMotionNet(**arguments)
+    net = drawn(step_seed(seed, 95, 0), lambda: FaceMotionNet(**arguments))
     parameters = [p for name in PARTS for p in getattr(net, name).parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=LR, weight_decay=DECAY)
     mean_loss = float("nan")
@@ -71,6 +76,7 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
         loss = (predicted - au).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        check_finite_step(loss, (p.grad for p in parameters), f"step {step + 1}")
         optimizer.step()
         mean_loss = float(loss.detach()) if step == 0 else 0.98 * mean_loss + 0.02 * float(loss.detach())
         report(step + 1, steps, {"phase": "speech prior", "loss": mean_loss}, None)
@@ -79,12 +85,19 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
     return save_tensors(path, tensors, kind=KIND, version=VERSION, config=config)
 
 
+def _with_silence(clip: SpokenClip, encoder: str) -> SpokenClip:
+    known = encoders().get(encoder)
+    if clip.outside is not None or known is None or known.silence is None:
+        return clip
+    return replace(clip, outside=clip.features.new_full((2 * HALF, *clip.features.shape[1:]), known.silence))
+
+
 def _batch(clips: Sequence[SpokenClip], generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(windows [B, 8, C, W], lower action units [B, 10]) of random frames of a few random clips."""
     windows, au = [], []
     for pick in torch.randint(len(clips), (4,), generator=generator).tolist():
         frames = torch.randint(len(clips[pick].au), (BATCH // 4,), generator=generator)
-        windows.append(audio_windows(clips[pick].features, frames))
+        windows.append(audio_windows(clips[pick].features, frames, outside=clips[pick].outside))
         au.append(clips[pick].au[frames][:, list(LOWER_INDEX)])
     return torch.cat(windows), torch.cat(au)
 

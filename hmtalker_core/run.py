@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..media_core.chance import drawn
 from ..media_core.motion import AU_NAMES
+from ..media_core.training_state import check_finite_step
 from .audio_net import net_arguments
 from .batches import BLINK, Clip, bounding_box
 from .branches import Branch
@@ -41,6 +43,7 @@ class Run:
         phase: index into PHASES, len(PHASES) when finished; at: steps done in it.
         face, mouth: branches; `mouth` exists from its phase on.
         psnr, loss: moving averages, for show.
+        between: whether the last step is whole or never moved anything, so that the state can be kept.
     """
 
     def __init__(self, clip: Clip, config: TrainConfig, seed: int, face: Branch, mouth: Optional[Branch] = None, *,
@@ -48,7 +51,7 @@ class Run:
         self.clip, self.config, self.seed = clip, config, seed
         self.lpips: Optional[LPIPS] = None  # set by the caller who has weights
         self.face, self.mouth, self.phase, self.at = face, mouth, phase, at
-        self.loss, self.psnr = math.nan, math.nan
+        self.loss, self.psnr, self.between = math.nan, math.nan, True
         self.warmup_optimizer = self._make_warmup_optimizer()
         self.fuse_optimizer: Optional[torch.optim.Adam] = None
         self._rules = self._make_rules()
@@ -59,9 +62,7 @@ class Run:
     def fresh(cls, clip: Clip, config: TrainConfig, seed: int, prior: Optional[tuple] = None) -> "Run":
         """A run before its first step; `prior` is (file, encoder id) of a speech prior to start from."""
         generator = torch.Generator().manual_seed(step_seed(seed, 90, 0))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(step_seed(seed, 91, 0))
-            net = FaceMotionNet(**audio_arguments(clip)).to(clip.device)
+        net = drawn(step_seed(seed, 91, 0), lambda: FaceMotionNet(**audio_arguments(clip))).to(clip.device)
         if prior is not None:
             start_from_prior(net, *prior)
         field = initial_field(clip, config, config.face, "head", generator).to(clip.device)
@@ -70,7 +71,7 @@ class Run:
 
     @property
     def lengths(self) -> tuple:
-        return self.config.warmup_steps, self.config.face.steps, self.config.mouth.steps, self.config.fuse_steps
+        return steps_of(self.config)
 
     @property
     def total_steps(self) -> int:
@@ -81,15 +82,19 @@ class Run:
         return sum(self.lengths[:self.phase]) + self.at
 
     def step(self, wants_picture: bool) -> tuple[Mapping[str, Any], Optional[np.ndarray]]:
-        """One optimisation step: (figures, picture uint8 [h, 2w, 3] or None)."""
+        """One optimisation step: (figures, picture uint8 [h, 2w, 3] or None).
+
+        Raises:
+            TalkingHeadsError: the loss or a gradient is not finite; weights, moments and statistics are those before the step.
+        """
         name = PHASES[self.phase]
         generator = torch.Generator().manual_seed(step_seed(self.seed, self.phase, self.at))
         loss, image, target = getattr(self, f"_{name}_step")(self.at, generator)
         self._average(loss, image, target)
         points = len(self.face.field) + (len(self.mouth.field) if self.mouth else 0)
-        drawn = {} if math.isnan(self.psnr) else {"psnr": self.psnr}
-        info = {"phase": name, "loss": self.loss, **drawn, "points": points}
-        self.at += 1
+        shown = {} if math.isnan(self.psnr) else {"psnr": self.psnr}
+        info = {"phase": name, "loss": self.loss, **shown, "points": points}
+        self.at, self.between = self.at + 1, True
         self._skip_empty_phases()  # a new phase begins with new averages
         return info, side_by_side(target, image) if wants_picture and image is not None else None
 
@@ -118,8 +123,7 @@ class Run:
         for group in self.warmup_optimizer.param_groups:
             group["lr"] = WARMUP_LR * (1 - step / self.config.warmup_steps)
         loss = align_loss(self.face.net, self.clip, frames, self.config, generator)
-        self.warmup_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self._backward(loss, self.warmup_optimizer)
         self.warmup_optimizer.step()
         return loss, None, None
 
@@ -144,17 +148,14 @@ class Run:
         index = self._orders["fuse"](step)
         view = self.clip.view(index, self._head_box(index, step))
         loss, image, target = fuse_loss(self.face, self.mouth, self.clip, view, step, self.config, generator, self.lpips)
-        self.fuse_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self._backward(loss, self.fuse_optimizer)
         self.fuse_optimizer.step()
         return loss, image, target
 
     def _update(self, branch: Branch, loss: Tensor, meta: dict, plan: BranchConfig, step: int,
                 generator: torch.Generator) -> None:
         """Backward, optimisers, density control, degree of the harmonics."""
-        for optimizer in (branch.field_optimizer, branch.net_optimizer):
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self._backward(loss, branch.field_optimizer, branch.net_optimizer, centres=meta["means2d"])
         frozen = branch is self.mouth and in_ending(self.config, step, MOUTH_FROZEN, plan.steps)
         height, width = self.clip.dataset.size
         branch.density.accumulate(meta["means2d"].grad[0], meta["radii"][0], width, height)
@@ -173,6 +174,15 @@ class Run:
                                              MAX_SCREEN if step >= plan.static else None, generator=generator)
         if (step + 1) % max(1, min(SH_EVERY, plan.steps // 7)) == 0:
             branch.field.grow_sh_degree()
+
+    def _backward(self, loss: Tensor, *optimizers: torch.optim.Optimizer, centres: Optional[Tensor] = None) -> None:
+        """Gradients of what the optimisers move, looked at before anything takes them in. `centres` keeps its gradient too."""
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        moved = [p.grad for o in optimizers for group in o.param_groups for p in group["params"]]
+        check_finite_step(loss, [*moved, None if centres is None else centres.grad], f"step {self.at + 1} of {PHASES[self.phase]}")
+        self.between = False
 
     # what a step sees -----------------------------------------------------------------------------------------------------------
 
@@ -216,15 +226,18 @@ class Run:
 
     def _fresh_mouth(self) -> Branch:
         generator = torch.Generator().manual_seed(step_seed(self.seed, 92, 0))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(step_seed(self.seed, 93, 0))
-            net = MouthMotionNet(**audio_arguments(self.clip)).to(self.clip.device)
+        net = drawn(step_seed(self.seed, 93, 0), lambda: MouthMotionNet(**audio_arguments(self.clip))).to(self.clip.device)
         if self.config.mouth_from_face:
             net.audio_net.load_state_dict(self.face.net.audio_net.state_dict())
             net.audio_att_net.load_state_dict(self.face.net.audio_att_net.state_dict())
         field = initial_field(self.clip, self.config, self.config.mouth, "mouth", generator).to(self.clip.device)
         return Branch(field, net, extent_of(self.clip), self.config.mouth.max_points, self.config.net_lr,
                       self.config.uniform_lr)
+
+
+def steps_of(config: TrainConfig) -> tuple[int, int, int, int]:
+    """Steps of each of PHASES."""
+    return config.warmup_steps, config.face.steps, config.mouth.steps, config.fuse_steps
 
 
 def audio_arguments(clip: Clip) -> dict[str, Any]:

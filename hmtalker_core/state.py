@@ -2,48 +2,94 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import torch
+from torch import Tensor
 
+from ..media_core.chance import drawn
+from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.files import load_tensors, save_tensors
+from ..media_core.training_state import check_finite_weights, optimizer_tensors, restore_optimizer, steps_done, strip
 from .batches import Clip
-from .branches import Branch, optimizer_tensors, restore_optimizer, strip
+from .branches import Branch
 from .config import TrainConfig
 from .motion import FaceMotionNet, MouthMotionNet
-from .run import PHASES, Run, audio_arguments, extent_of
+from .run import PHASES, Run, audio_arguments, extent_of, steps_of
 
 KIND, VERSION = "training", 1
 
 
 def save_run(run: Run, path: Path, identity: dict[str, Any]) -> None:
-    """Saves everything a later `load_run` needs."""
-    tensors, config = {}, dict(identity=identity, phase=run.phase, at=run.at, loss=run.loss, psnr=run.psnr)
+    """Saves everything a later `load_run` needs.
+
+    Raises:
+        TalkingHeadsError: weights that are not finite (an earlier file stays), or no room.
+    """
+    tensors, config, moments = {}, dict(identity=identity, phase=run.phase, at=run.at, loss=run.loss, psnr=run.psnr), {}
     for name, branch in (("face", run.face), ("mouth", run.mouth)):
         if branch is not None:
-            tensors |= {f"{name}.{k}": v for k, v in branch.tensors().items()}
+            weights = branch.weights()
+            check_finite_weights(weights, f"step {run.done}")
+            tensors |= {f"{name}.{k}": v for k, v in weights.items()}
             config[f"{name}_degree"] = branch.field.active_sh_degree
-    tensors |= {f"warmup_adam.{k}": v for k, v in optimizer_tensors(run.warmup_optimizer).items()}
-    tensors |= {f"fuse_adam.{k}": v for k, v in optimizer_tensors(run.fuse_optimizer).items()}
-    save_tensors(path, {k: v.clone() for k, v in tensors.items()}, kind=KIND, version=VERSION, config=config)
+    for name, optimizer in _optimizers(run).items():
+        kept = optimizer_tensors(optimizer)
+        tensors |= {f"{name}.{k}": v for k, v in kept.items()}
+        moments[name] = len(kept)
+    save_tensors(path, {k: v.clone() for k, v in tensors.items()}, kind=KIND, version=VERSION, config=config | {"moments": moments})
+
+
+def _optimizers(run: Run) -> dict[str, Optional[torch.optim.Optimizer]]:
+    """All optimisers of a run, by the name their moments are saved under; None where there is none yet."""
+    branches = {f"{name}.{kind}_adam": branch and getattr(branch, f"{kind}_optimizer")
+                for name, branch in (("face", run.face), ("mouth", run.mouth)) for kind in ("field", "net")}
+    return branches | {"warmup_adam": run.warmup_optimizer, "fuse_adam": run.fuse_optimizer}
 
 
 def load_run(path: Path, clip: Clip, config: TrainConfig, seed: int, check: Callable[[dict[str, Any]], None]) -> Run:
-    """The run as it was saved. `check` is given its identity before anything is built, and raises when it is another run's."""
+    """The run as it was saved. `check` is given its identity before anything is built, and raises when it is another run's.
+
+    Raises:
+        FileFormatError: absent, damaged, no unfinished training, or one that lacks something.
+    """
     tensors, saved = load_tensors(path, kind=KIND, version=VERSION)
-    check(saved["identity"])
-    device, extent = clip.device, extent_of(clip)
-    branches = {}
+    check(saved["identity"] if isinstance(saved.get("identity"), dict) else {})
+    try:
+        return _assembled(tensors, saved, clip, config, seed, path.name)
+    except TalkingHeadsError:  # says more than the next clause
+        raise
+    except (KeyError, RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise FileFormatError("An unfinished training must hold its branches, their statistics and how far it is",
+                              f"{path.name} lacks or garbles one ({error})", "Begin anew (resume off)") from error
+
+
+def _assembled(tensors: dict[str, Tensor], saved: dict[str, Any], clip: Clip, config: TrainConfig, seed: int, file: str) -> Run:
+    extent, branches = extent_of(clip), {}
     for name, net, plan in (("face", FaceMotionNet, config.face), ("mouth", MouthMotionNet, config.mouth)):
         part = strip(tensors, f"{name}.")
         if part:
-            with torch.random.fork_rng(devices=[]):
-                branches[name] = Branch.restored(part, net(**audio_arguments(clip)).to(device), extent, plan.max_points,
-                                                 config.net_lr, config.uniform_lr, saved[f"{name}_degree"])
-    run = Run(clip, config, seed, branches["face"], branches.get("mouth"), phase=saved["phase"], at=saved["at"])
-    run.loss, run.psnr = saved["loss"], saved["psnr"]
-    if run.phase == PHASES.index("warmup"):
-        restore_optimizer(run.warmup_optimizer, strip(tensors, "warmup_adam."))
-    if run.fuse_optimizer is not None:
-        restore_optimizer(run.fuse_optimizer, strip(tensors, "fuse_adam."))
+            fresh = drawn(0, lambda: net(**audio_arguments(clip))).to(clip.device)
+            branches[name] = Branch.restored(part, fresh, extent, plan.max_points, config.net_lr, config.uniform_lr,
+                                             steps_done(saved, config.sh_degree, file, f"{name}_degree"))
+    phase, longest = steps_done(saved, len(PHASES), file, "phase"), max(steps_of(config))
+    at = steps_done(saved, longest, file, "at")
+    needed = "mouth" if phase > PHASES.index("mouth") or phase == PHASES.index("mouth") and at else "face"
+    run = Run(clip, config, seed, branches["face"], branches[needed] if needed == "mouth" else branches.get("mouth"), phase=phase,
+              at=at)
+    run.loss, run.psnr = float(saved["loss"]), float(saved["psnr"])
+    moments = saved.get("moments", {})
+    for name, optimizer in _optimizers(run).items():
+        # The warm-up's optimiser has no part in later phases; it is made anew with the run.
+        if optimizer is not None and (name != "warmup_adam" or run.phase == PHASES.index("warmup")):
+            kept = strip(tensors, f"{name}.")
+            if not kept and _has_moved(run, name):  # states of earlier versions do not say how many there are
+                raise KeyError(f"{name}.")
+            restore_optimizer(optimizer, kept, moments.get(name), file)
     return run
+
+
+def _has_moved(run: Run, name: str) -> bool:
+    """Whether the steps behind a run moved what an optimiser moves; motion nets, which may stand still, are not asked."""
+    phase = {"warmup_adam": 0, "face.field_adam": 1, "mouth.field_adam": 2, "fuse_adam": 3}.get(name)
+    return phase is not None and run.lengths[phase] > 0 and run.done > sum(run.lengths[:phase])

@@ -58,7 +58,8 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
         report: once a step, with phase, loss, psnr (dB, EMA; when it draws), points, at times a preview (target | render);
             also now and then while finishing, with phase "finish" alone.
     Raises:
-        TalkingHeadsError: unusable data, a full disk, or an unfinished run of other settings stands at `out`.
+        TalkingHeadsError: unusable data, a full disk, an unfinished run of other settings at `out`, or a loss that is not
+            finite; the state before that step is saved first.
         Whatever `report` raises; the run's state is saved first.
     """
     config = (find_preset(preset) if isinstance(preset, str) else preset).scaled(steps)
@@ -134,7 +135,11 @@ def _drive(run: Run, state_path: Path, identity: dict[str, Any], report: Report)
     total, since = run.total_steps, 0
     while run.phase < len(PHASES):
         wants_picture = run.done % PREVIEW_EVERY == 0
-        info, picture = run.step(wants_picture)
+        try:
+            info, picture = run.step(wants_picture)
+        except TalkingHeadsError:  # refused before anything moved: what was learnt since the last saving is kept
+            _kept(run, state_path, identity)
+            raise
         since += 1
         if since >= run.config.checkpoint_every:
             save_run(run, state_path, identity)
@@ -145,3 +150,14 @@ def _drive(run: Run, state_path: Path, identity: dict[str, Any], report: Report)
             save_run(run, state_path, identity)
             raise
     save_run(run, state_path, identity)  # finishing may fail too (a full disk): only the finishing is then done again
+
+
+def _kept(run: Run, state_path: Path, identity: dict[str, Any]) -> None:
+    """Saves the state while something worse is being told."""
+    if not run.between:
+        log.warning("The state of the training was not saved: it stopped in the middle of a step; the one saved before is kept")
+        return
+    try:
+        save_run(run, state_path, identity)
+    except TalkingHeadsError as error:
+        log.warning("The state of the training was not saved: %s", error)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...media_core.chance import Chance, Dropout, dropped
+
 
 def rotary_tables(length: int, width: int, base: float, like: Tensor) -> Tensor:  # complex [length, width / 2]
     """e^(i angle) of every position and channel pair, on the device of `like`; complex64, or complex128 beside float64."""
@@ -36,6 +38,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
         self.width, self.heads, self.dropout = width, heads, dropout
+        self.chance: Chance | None = None  # of the dropout
         self.in_proj_weight, self.in_proj_bias = nn.Parameter(torch.empty(3 * width, width)), nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
         nn.init.xavier_uniform_(self.in_proj_weight)
@@ -68,8 +71,11 @@ class Attention(nn.Module):
         return x.flatten(2).unflatten(-1, (-1, self.width // self.heads)).transpose(1, 2)
 
     def _attend(self, query: Tensor, keys: Tensor, values: Tensor, like: Tensor) -> Tensor:
-        dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(query, keys, values, dropout_p=dropout)
+        if self.training and self.dropout > 0:  # in two products: torch's own drops from the generator that all threads share
+            shares = ((query * query.shape[-1] ** -0.5) @ keys.transpose(-1, -2)).softmax(-1)
+            out = dropped(shares, self.dropout, self.chance).to(values.dtype) @ values
+        else:
+            out = F.scaled_dot_product_attention(query, keys, values)
         return self.out_proj(out.transpose(1, 2).reshape(like.shape))
 
 
@@ -81,7 +87,7 @@ class EncoderLayer(nn.Module):
         self.self_attn = Attention(width, heads, dropout)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.linear1, self.linear2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, tables: Tensor) -> Tensor:  # [B, L, C] -> [B, L, C]
         x = x + self.dropout(self.self_attn.within(self.norm1(x), tables))

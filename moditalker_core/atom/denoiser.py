@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...media_core.chance import Dropout
 from ..landmarks import LIP_RELATED, UPPER
 from .attention import Attention, EncoderLayer, rotary_tables
 from .config import DenoiserConfig
@@ -68,7 +69,7 @@ class DecoderLayer(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
         self.film1, self.film2, self.film3 = (FiLM(width) for _ in range(3))
         self.linear3 = nn.Linear(width, 2 * width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, h: Tensor, films: tuple[tuple[Tensor, Tensor], ...], tables: Tensor, audio_memory: Memory,
                 face_memory: Memory) -> Tensor:

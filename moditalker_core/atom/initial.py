@@ -11,6 +11,7 @@ import math
 import torch
 from torch import nn
 
+from ...media_core.chance import drawn
 from .config import DenoiserConfig
 from .denoiser import AToMDenoiser
 
@@ -20,15 +21,13 @@ SHARPNESS = (0.7, 1.4)  # square of the gain of the looking heads, in turn: how 
 
 def fresh_denoiser(config: DenoiserConfig, seed: int) -> AToMDenoiser:
     """A network before its first training step; the same seed gives the same weights. `torch`'s own generator is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = AToMDenoiser(config)
-        steps = octave_steps(config)
-        if steps is not None:
-            look_at_own_time(net, steps)
-        if config.residual:  # every layer adds nothing at first, and the first prediction is "no motion"
-            for linear in (*(layer.linear3 for layer in net.layers), net.out):
-                nn.init.zeros_(linear.weight), nn.init.zeros_(linear.bias)
+    net = drawn(seed, lambda: AToMDenoiser(config))
+    steps = octave_steps(config)
+    if steps is not None:
+        look_at_own_time(net, steps)
+    if config.residual:  # every layer adds nothing at first, and the first prediction is "no motion"
+        for linear in (*(layer.linear3 for layer in net.layers), net.out):
+            nn.init.zeros_(linear.weight), nn.init.zeros_(linear.bias)
     return net
 
 

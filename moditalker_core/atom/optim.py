@@ -34,6 +34,8 @@ class Adan(torch.optim.Optimizer):
         weight_decay: the weights are divided by 1 + lr * weight_decay in every step.
     """
 
+    entries = ("step", "before", "m", "v", "n")  # what is kept for a parameter
+
     def __init__(self, params: Iterable, lr: float = 4e-4, betas: Sequence[float] = ADAN_BETAS, eps: float = EPS,
                  weight_decay: float = 0.02):
         super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay})
@@ -60,7 +62,7 @@ class Adan(torch.optim.Optimizer):
     def _move(self, params: list[Tensor], group: dict) -> None:
         b1, b2, b3 = group["betas"]
         states = [self.state[p] for p in params]
-        steps, before, m, v, n = ([s[key] for s in states] for key in ("step", "before", "m", "v", "n"))
+        steps, before, m, v, n = ([s[key] for s in states] for key in self.entries)
         torch._foreach_add_(steps, 1)
         grads = [p.grad for p in params]
         change = torch._foreach_sub(grads, before)

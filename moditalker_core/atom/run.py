@@ -2,18 +2,19 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import numpy as np
 import torch
 
+from ...media_core.chance import drawn, share_chance
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
-from ...media_core.training_state import optimizer_tensors, restore_optimizer, strip
+from ...media_core.training_state import (ADAM, LOWER, check_finite_weights, optimizer_tensors, restore_optimizer, steps_done,
+                                          strip)
 from .attention import Attention
-from .config import DenoiserConfig
 from .denoiser import AToMDenoiser
 from .diffusion import losses, noised
 from .initial import fresh_denoiser
@@ -51,6 +52,7 @@ class Run:
             for part in self.network.modules():
                 if isinstance(part, Attention):
                     part.dropout = config.attention_dropout
+        self.chance = share_chance(self.network)
         self.params = dict(self.network.named_parameters())
         self.optimizer = make_optimizer(config.optimizer, self.params.values(), config.lr, config.weight_decay, config.betas)
         self.average = None if config.ema is None else Ema(self.params, config.ema, config.ema_warm_up)
@@ -87,7 +89,8 @@ class Run:
         parts = torch.zeros(2, device=self.device)
         for number, indices in enumerate(pieces):
             batch = self.windows.batch(self.done, indices).to(self.device)
-            with nullcontext() if number == len(pieces) - 1 else team.apart(self._wrapped), self._chance(int(indices[0])):
+            self.chance.seed(_number(self.seed, _CHANCE + self.done, int(indices[0])))  # of seed, step and window alone
+            with nullcontext() if number == len(pieces) - 1 else team.apart(self._wrapped):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                     predicted = self._wrapped(noised(batch.x0, batch.times, batch.noise), batch.face, batch.audio, batch.times,
                                               batch.keep)
@@ -99,20 +102,11 @@ class Run:
             parts += share.detach()
         return parts
 
-    @contextmanager
-    def _chance(self, first: int) -> Iterator[None]:
-        """Dropout's chance depends on seed, step and window alone; the caller's is left as it was."""
-        cards = [] if self.device.type == "cpu" else [self.device]
-        fork = torch.random.fork_rng(cards, device_type=self.device.type) if cards else torch.random.fork_rng([])
-        with fork:
-            torch.manual_seed(_number(self.seed, _CHANCE + self.done, first))
-            yield
-
     def _check(self, loss: float, size: float, rate: float) -> None:
         if not (math.isfinite(loss) and math.isfinite(size)):
             raise TalkingHeadsError("The loss of a training must stay finite",
                                     f"loss {loss:g}, gradient {size:g} at step {self.done + 1}, rate {rate:g}",
-                                    "Look at the data, lower the rate or begin anew (resume off); the last good state is kept")
+                                    LOWER)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Those to be kept: the average, or the last."""
@@ -120,7 +114,7 @@ class Run:
 
     def averaged_network(self) -> AToMDenoiser:
         """A network of its own with `weights`, in evaluation mode."""
-        network = _network(self.config.denoiser, 0).to(self.device).eval()
+        network = drawn(0, lambda: AToMDenoiser(self.config.denoiser)).to(self.device).eval()
         network.load_state_dict({**self.network.state_dict(), **self.weights()})
         return network
 
@@ -130,19 +124,19 @@ class Run:
         Raises:
             TalkingHeadsError: weights that are not finite (an earlier file stays), or no room.
         """
-        if not all(bool(torch.isfinite(p).all()) for p in self.params.values()):
-            raise TalkingHeadsError("The weights of a training must stay finite", f"NaN or inf after step {self.done}",
-                                    "Lower the rate; the last good state is kept")
+        check_finite_weights(self.params, f"step {self.done}")
         tensors = {f"network.{k}": v for k, v in self.params.items()}
         tensors |= {f"average.{k}": v for k, v in (self.average.average.items() if self.average else ())}
-        tensors |= {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}
-        save_tensors(path, tensors, kind=KIND, version=VERSION, config={"identity": identity, "done": self.done})
+        moments = optimizer_tensors(self.optimizer)
+        tensors |= {f"optimizer.{k}": v for k, v in moments.items()}
+        state = {"identity": identity, "done": self.done, "moments": len(moments)}
+        save_tensors(path, tensors, kind=KIND, version=VERSION, config=state)
 
     def load(self, path: Path, check: Callable[[dict[str, Any]], None]) -> None:
         """Goes on where `save` left off. `check` is given its identity first, and raises when it is another run's.
 
         Raises:
-            FileFormatError: no such file, or one that lacks weights.
+            FileFormatError: no such file, or one that lacks weights or moments, or whose counts are none.
         """
         tensors, saved = load_tensors(path, kind=KIND, version=VERSION)
         check(saved.get("identity", {}))
@@ -154,15 +148,10 @@ class Run:
         self.network.load_state_dict(strip(tensors, "network."))
         if self.average is not None:
             self.average.average = {k: v.to(self.device) for k, v in strip(tensors, "average.").items()}
-        restore_optimizer(self.optimizer, strip(tensors, "optimizer."))
-        self.done = saved["done"]
-
-
-def _network(config: DenoiserConfig, seed: int) -> AToMDenoiser:
-    """Weights as `seed` draws them; the caller's chance is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return AToMDenoiser(config)
+        done = steps_done(saved, self.config.steps, path.name)
+        moments = saved.get("moments", len(self.params) * len(getattr(self.optimizer, "entries", ADAM)) if done else 0)
+        restore_optimizer(self.optimizer, strip(tensors, "optimizer."), moments, path.name)
+        self.done = done
 
 
 def _number(seed: int, *more: int) -> int:

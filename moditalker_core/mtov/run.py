@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
-from ...media_core.training_state import optimizer_tensors, restore_optimizer, strip
+from ...media_core.training_state import LOWER, check_finite_weights, optimizer_tensors, restore_optimizer, steps_done, strip
 from ..atom.optim import Ema, make_optimizer, rate_factor
 from .objectives import Objective
 from .train_config import TrainConfig
@@ -107,7 +107,7 @@ class Run:
         if not math.isfinite(loss) or not (math.isfinite(size) or may_skip):
             raise TalkingHeadsError("The loss of a training must stay finite",
                                     f"loss {loss:g}, gradient {size:g} at step {self.done + 1}, rate {rate:g}",
-                                    "Look at the data, lower the rate or begin anew (resume off); the last good state is kept")
+                                    LOWER)
 
     def weights(self) -> dict[str, Tensor]:
         """All tensors of the network that is kept: averaged where they are averaged, else the last."""
@@ -119,22 +119,23 @@ class Run:
         Raises:
             TalkingHeadsError: weights that are not finite (an earlier file stays), or no room.
         """
-        if not all(bool(torch.isfinite(p).all()) for part in self.parts.values() for p in part.params.values()):
-            raise TalkingHeadsError("The weights of a training must stay finite", f"NaN or inf after step {self.done}",
-                                    "Lower the rate; the last good state is kept")
-        tensors = {}
+        tensors, moments = {}, {}
         for name, part in self.parts.items():
+            check_finite_weights(part.params, f"step {self.done}")
+            kept = optimizer_tensors(part.optimizer)
             tensors |= {f"{name}.{k}": v for k, v in part.network.state_dict().items()}
-            tensors |= {f"optimizer.{name}.{k}": v for k, v in optimizer_tensors(part.optimizer).items()}
+            tensors |= {f"optimizer.{name}.{k}": v for k, v in kept.items()}
+            moments[name] = len(kept)
         tensors |= {f"average.{k}": v for k, v in (self.average.average.items() if self.average else ())}
-        state = {"identity": identity, "done": self.done, "skipped": self.skipped, "scaler": self.scaler.state_dict()}
+        state = {"identity": identity, "done": self.done, "skipped": self.skipped, "scaler": self.scaler.state_dict(),
+                 "moments": moments}
         save_tensors(path, tensors, kind=KIND, version=VERSION, config=state)
 
     def load(self, path: Path, check: Callable[[dict[str, Any]], None]) -> None:
         """Goes on where `save` left off. `check` is given its identity first, and raises when it is another run's.
 
         Raises:
-            FileFormatError: no such file, or one that lacks weights.
+            FileFormatError: no such file, or one that lacks weights or moments, or whose counts are none.
         """
         tensors, saved = load_tensors(path, kind=KIND, version=VERSION)
         check(saved.get("identity", {}))
@@ -144,23 +145,19 @@ class Run:
             if {k: v.shape for k, v in strip(tensors, prefix).items()} != {k: v.shape for k, v in own.items()}:
                 raise FileFormatError("An unfinished training must hold all weights of its networks", f"{path.name} does not",
                                       "Begin anew (resume off)")
+        done, skipped = (steps_done(saved, most, path.name, what) for what, most in (("done", self.config.steps),
+                                                                                     ("skipped", SKIPPED)))
+        moments = saved.get("moments") if isinstance(saved.get("moments"), dict) else {}
         for name, part in self.parts.items():
             part.network.load_state_dict(strip(tensors, f"{name}."))
-            restore_optimizer(part.optimizer, strip(tensors, f"optimizer.{name}."))
+            restore_optimizer(part.optimizer, strip(tensors, f"optimizer.{name}."), moments.get(name), path.name)
         if self.average is not None:
             self.average.average = {k: v.to(self.device) for k, v in strip(tensors, "average.").items()}
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(saved["scaler"])
-        self.done, self.skipped = saved["done"], saved["skipped"]
+        self.done, self.skipped = done, skipped
 
 
 def number(seed: int, *more: int) -> int:
     """A seed of its own for every purpose."""
     return int(np.random.SeedSequence([seed, *more]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def drawn(seed: int, make: Callable[[], nn.Module]) -> Any:
-    """A network with the first weights that `seed` draws; the caller's chance is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make()

@@ -38,7 +38,7 @@ from .latents import Encoder, Latents, Store
 from .model import MToV, MToVConfig
 from .objectives import Adversarial, Denoising, Objective, Reconstruction, autocast
 from .reading import Reader
-from .run import Run, drawn, number
+from .run import Run, number
 from .train_config import STAGES, TrainConfig, preset
 from .validation import AUTOENCODER_FIGURES, DIFFUSION_FIGURES, AutoencoderJudge, DiffusionJudge, held_windows
 

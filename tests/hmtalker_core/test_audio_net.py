@@ -13,6 +13,13 @@ def test_windows_are_zero_outside_the_clip():
     assert windows.tolist() == [[0, 0, 0, 0, 1, 2, 3, 4], [0, 0, 1, 2, 3, 4, 5, 0], [1, 2, 3, 4, 5, 0, 0, 0], [0] * 8]
 
 
+def test_windows_hear_what_stands_outside_the_clip():
+    features, outside = torch.arange(1, 6).float().view(5, 1, 1), torch.arange(10, 90, 10).float().view(8, 1, 1)
+    windows = audio_windows(features, torch.tensor([0, 2, 4, 40, -9]), outside=outside)[..., 0, 0]
+    assert windows.tolist() == [[10, 20, 30, 40, 1, 2, 3, 4], [30, 40, 1, 2, 3, 4, 5, 50], [1, 2, 3, 4, 5, 50, 60, 70], [80] * 8,
+                                [10] * 8]
+
+
 def test_windows_of_an_empty_index():
     assert audio_windows(torch.zeros(5, 3, 2), torch.zeros(0, dtype=torch.long)).shape == (0, 8, 3, 2)
 

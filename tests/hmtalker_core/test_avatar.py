@@ -1,4 +1,7 @@
 """Driving, rendering, files: any length and chunking gives the same film; bad files and mismatches say what to do."""
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +49,41 @@ def test_driving_does_not_depend_on_chunks(tiny_avatar, monkeypatch):
     torch.testing.assert_close(parts.au, whole.au, atol=1e-5, rtol=1e-5)
 
 
+def test_driving_a_part_is_driving_the_whole_to_the_bit(tiny_avatar):
+    """A frame's codes depend on the sound around it alone, not on the length of the film nor on where its chunk ends."""
+    whole = encode_speech(chirp(2.0))
+    part = replace(whole, duration=1.5)  # the same sound goes on behind the end
+    long, short = tiny_avatar.drive(whole), tiny_avatar.drive(part)
+    assert len(short) == 38 and torch.equal(long.codes[:38], short.codes) and torch.equal(long.mouth_codes[:38], short.mouth_codes)
+    assert torch.equal(long.au[:38, list(LOWER_INDEX)], short.au[:, list(LOWER_INDEX)])
+
+
+def test_in_silence_the_mouth_rests_from_the_first_frame_to_the_last():
+    """The demo avatar in 3 s of digital silence: no lower unit and no code moves, at the ends of the film neither."""
+    avatar = load_avatar(Path(__file__).parents[2] / "weights" / "demo_avatar.safetensors")
+    speech = encode_speech(Sound(np.zeros((1, 48000), np.float32), 16000))
+    motion = avatar.drive(speech)
+    jaw = motion.au[:, AU_NAMES.index("AU26")]
+    assert len(motion) == 75 and float(jaw.max() - jaw.min()) < 0.02
+    for codes, rest in zip((motion.codes, motion.mouth_codes), avatar._rest_codes(speech.silence_row())):
+        assert float((codes - rest).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("encoder", ["whisper-large-v3", "hubert", "somebody's own"])
+def test_lip_gain_stretches_away_from_the_speechs_own_silence(tiny_avatar, encoder):
+    """Encoders without a number for silence: what they made of it, or the silent rows of the speech."""
+    made = encode_speech(chirp(1.0))
+    known = torch.linspace(-1, 1, 80)
+    for row in (known, None):
+        speech = Speech(made.features, made.rate, encoder, made.duration, made.silence, silence_features=row)
+        avatar = tiny_avatar.with_config(encoder=encoder, audio=tiny_avatar.config["audio"] | {"audio_window": speech.window})
+        still = avatar.drive(speech, lip_gain=0.0)
+        rest = avatar._rest_codes(speech.silence_row())
+        assert float((still.codes - rest[0]).abs().max()) < 1e-6 and float((still.mouth_codes - rest[1]).abs().max()) < 1e-6
+        assert not torch.equal(avatar.drive(speech, lip_gain=2.0).codes, avatar.drive(speech).codes)
+    assert torch.equal(Speech(made.features, 50.0, encoder, 1.0, made.silence, silence_features=known).silence_row(), known)
+
+
 def test_rendering_does_not_depend_on_chunks(tiny_avatar, motion):
     one, many = frames_of(tiny_avatar, motion, chunk=1), frames_of(tiny_avatar, motion, chunk=9)
     assert one.shape == (25, 64, 64, 3) and torch.equal(one, many)
@@ -54,11 +92,11 @@ def test_rendering_does_not_depend_on_chunks(tiny_avatar, motion):
 def test_cached_motion_equals_the_plain_forward(tiny_avatar):
     speech = encode_speech(chirp(1.0))
     motion = tiny_avatar.drive(speech)
-    (d_xyz, d_rot, d_scale), mouth = tiny_avatar.offsets(motion, 3, 6)
+    (d_xyz, d_rot, d_scale), mouth = tiny_avatar.offsets(motion, 4, 7)  # whose windows lie inside the speech
     from talking_heads.hmtalker_core.audio_net import audio_windows
 
-    windows = audio_windows(speech.frame_windows(25.0), torch.arange(3, 6))
-    out = tiny_avatar.face_net(tiny_avatar.face.xyz, windows, motion.au[3:6][:, list(UPPER_INDEX)])
+    windows = audio_windows(speech.frame_windows(25.0), torch.arange(4, 7))
+    out = tiny_avatar.face_net(tiny_avatar.face.xyz, windows, motion.au[4:7][:, list(UPPER_INDEX)])
     for cached, plain in ((d_xyz, out.d_xyz), (d_rot, out.d_rot), (d_scale, out.d_scale)):
         torch.testing.assert_close(cached, plain, atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(mouth, tiny_avatar.mouth_net(tiny_avatar.mouth.xyz, windows), atol=1e-7, rtol=1e-4)

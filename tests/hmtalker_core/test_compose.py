@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from talking_heads.hmtalker_core.compose import compose, coverage, dilate
+from talking_heads.hmtalker_core.compose import compose, coverage, dilate, dilation_at
 
 
 @pytest.fixture
@@ -41,3 +41,15 @@ def test_dilation_keeps_the_background_out_of_the_seam():
     alpha[0, 4, 4] = 1
     wide = dilate(alpha, 5)
     assert wide.shape == alpha.shape and wide[0, 2:7, 2:7].all() and wide.sum() == 25
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 13])
+def test_dilation_is_a_maximum_over_a_square(size):
+    alpha = torch.rand(2, 17, 23, 1, generator=torch.Generator().manual_seed(0))
+    planes = torch.nn.functional.max_pool2d(alpha.movedim(-1, 1), size, stride=1, padding=size // 2)
+    assert torch.equal(dilate(alpha, size), planes.movedim(1, -1)) and torch.equal(dilate(planes, size, "CHW"), dilate(
+        planes.movedim(1, -1), size).movedim(-1, 1))
+
+
+def test_dilation_grows_with_the_picture():
+    assert [dilation_at(height) for height in (16, 64, 128, 256, 512, 1024)] == [1, 1, 3, 7, 13, 25]

@@ -24,7 +24,7 @@ def there(*shape, dtype=torch.float32):
     return torch.zeros(shape, device=THERE, dtype=dtype)
 
 
-def drawn(means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree=None, backend="auto"):
+def drawn(means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree=None, eps2d=0.3, backend="auto"):
     """Shapes and graph of `rasterization`; every argument takes part in one sum."""
     channels = 3 if sh_degree is not None else colors.shape[-1]
     means2d = means[..., None, :, :2] * 1
@@ -80,7 +80,7 @@ def test_rendering_stays_on_its_device(scene, monkeypatch, size):
         assert [rgb.shape for rgb, _ in frames] == [(n, *(size or (H, W)), 3) for n in (3, 3, 1)]
         assert all(rgb.device == alpha.device == THERE for rgb, alpha in frames)
     assert avatar.splat(motion, 2)["positions"].shape == (1, 2 * COUNT, 3)
-    assert all(code.device == THERE for code in avatar._rest_codes)
+    assert all(code.device == THERE for code in avatar._rest_codes(torch.zeros(80)))
 
 
 def test_meta_tensors_do_refuse_to_be_mixed():

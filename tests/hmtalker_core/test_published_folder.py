@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from talking_heads.hmtalker_core.batches import open_clip
 from talking_heads.hmtalker_core.dataset import AvatarDataset
-from talking_heads.media_core.audio import Sound, save_wav
+from talking_heads.media_core.audio import Sound, load_sound, save_wav
 from talking_heads.media_core.errors import FileFormatError
 from talking_heads.media_core.motion import AU_NAMES
 from talking_heads.media_core.progress import silent
+from talking_heads.media_core.speech import encode_speech
 
 COUNT, SIDE = 22, 32
 OLD, NEW = ", ", ","  # OpenFace's separators: builds before and after its recorder was rewritten
@@ -116,12 +117,14 @@ def test_frames_left_out_of_the_picture_but_not_of_the_sound(tmp_path, sound_fra
     data = AvatarDataset.open(folder)
     clip = open_clip(data, "mel", torch.device("cpu"), silent)
     assert data.sound_index.tolist() == sound_frames and clip.features.shape[0] == 26
-    assert torch.equal(clip.windows(torch.tensor([10, 21])), torch.stack([clip.features[10:18], pad(clip.features[21:26])]))
+    assert torch.equal(clip.windows(torch.tensor([10, 21])), torch.stack([clip.features[10:18], heard_behind(data, 21)]))
     save_wav(folder / "aud.wav", Sound(wave[None, :8 * 640], 16000))
     with pytest.raises(ValueError, match="as long as its 26 frames"):
         open_clip(AvatarDataset.open(folder), "mel", torch.device("cpu"), silent)
 
 
-def pad(rows):
-    """Frames behind the sound's end are zero."""
-    return torch.cat([rows, torch.zeros(8 - len(rows), *rows.shape[1:])])
+def heard_behind(data, first):
+    """Eight frames of a sound that ends before: what is heard there is real silence, which mel writes as -4."""
+    rows = encode_speech(load_sound(data.sound_path), "mel").frame_windows(25.0, first, first + 8)
+    assert (rows[-1, :, 2:] == -4).all(), "but for the first rows, which still hear the end"
+    return rows

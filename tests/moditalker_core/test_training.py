@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import csv
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from motion_data import TINY, make_motion_dataset
 from safetensors.torch import load_file
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
 from talking_heads.media_core.files import load_tensors, save_tensors
+from talking_heads.media_core.training_state import strip
 from talking_heads.moditalker_core.atom import run as run_module
 from talking_heads.moditalker_core.atom import training
 from talking_heads.moditalker_core.atom.config import octave_base
@@ -237,6 +240,61 @@ def test_a_state_that_lacks_weights_says_so(data, tmp_path, part):
     save_tensors(path, tensors, kind=run_module.KIND, version=run_module.VERSION, config=saved)
     with pytest.raises(FileFormatError, match="all weights"):
         make_run(data).load(path, lambda came: None)
+
+
+@pytest.mark.parametrize("optimizer", ["adan", "adamw"])
+@pytest.mark.parametrize("damage", [
+    lambda m: {}, lambda m: dict(list(m.items())[1:]), lambda m: m | {"9999.step": torch.ones(())},
+    lambda m: {k: v.flatten()[:0] for k, v in m.items()}, lambda m: {k: v.to(torch.float64) for k, v in m.items()},
+    lambda m: {k: v * float("nan") for k, v in m.items()}, lambda m: {f"x{k}": v for k, v in m.items()}])
+def test_a_state_whose_moments_do_not_fit_says_so(data, tmp_path, optimizer, damage):
+    config = replace(TINY, optimizer=optimizer)
+    run, path = make_run(data, config), tmp_path / "a.training.safetensors"
+    run.step()
+    run.save(path, {})
+    tensors, saved = load_tensors(path, kind=run_module.KIND, version=run_module.VERSION)
+    kept, moments = {k: v for k, v in tensors.items() if "optimizer." not in k}, strip(tensors, "optimizer.")
+    for said in ({}, {"moments": saved.pop("moments")}):  # states of earlier versions do not say how many there are
+        tensors = kept | {f"optimizer.{k}": v for k, v in damage(moments).items()}
+        save_tensors(path, tensors, kind=run_module.KIND, version=run_module.VERSION, config=saved | said)
+        with pytest.raises(FileFormatError, match="moments.*begin anew|moments.*Begin anew"):
+            make_run(data, config).load(path, lambda came: None)
+        save_tensors(path, kept | {f"optimizer.{k}": v for k, v in moments.items()}, kind=run_module.KIND,
+                     version=run_module.VERSION, config=saved | said)
+        make_run(data, config).load(path, lambda came: None)
+
+
+@pytest.mark.parametrize("done", [None, -1, 7, "2", True])
+def test_a_state_that_does_not_say_how_far_it_is_is_refused(data, tmp_path, done):
+    run, path = make_run(data), tmp_path / "a.training.safetensors"
+    run.save(path, {})
+    tensors, saved = load_tensors(path, kind=run_module.KIND, version=run_module.VERSION)
+    save_tensors(path, tensors, kind=run_module.KIND, version=run_module.VERSION, config=saved | {"done": done})
+    with pytest.raises(FileFormatError, match="'done' in 0..6"):
+        make_run(data).load(path, lambda came: None)
+
+
+def test_two_trainings_in_two_threads_end_as_alone(data, monkeypatch):
+    """Both have seeded their dropout before either goes on, and a third thread seeds torch's own generator in between."""
+    def trained(seed):
+        run = make_run(data, seed=seed)
+        for _ in range(2):
+            run.step()
+        return run.params
+
+    alone = [trained(seed) for seed in (0, 1)]
+    gate, real = threading.Barrier(2, timeout=60), run_module.noised
+
+    def together(*args):
+        gate.wait()
+        torch.manual_seed(0)  # as other code in the process may
+        gate.wait()
+        return real(*args)
+    monkeypatch.setattr(run_module, "noised", together)
+    with torch.random.fork_rng(devices=[]), ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(trained, (0, 1)))
+    for mine, other in zip(both, alone, strict=True):
+        assert all(torch.equal(mine[name], other[name]) for name in mine)
 
 
 def test_a_saving_that_fails_leaves_the_state_before(data, tmp_path, monkeypatch):

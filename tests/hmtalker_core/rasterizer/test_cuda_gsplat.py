@@ -6,7 +6,8 @@ import types
 
 import pytest
 import torch
-from talking_heads.hmtalker_core.rasterizer import arguments, choose_backend, cuda_gsplat, rasterization
+from talking_heads.hmtalker_core import rasterizer
+from talking_heads.hmtalker_core.rasterizer import arguments, choose_backend, cuda_gsplat, rasterization, reference
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -19,11 +20,35 @@ def like_gsplat(means, quats, scales, opacities, colors, viewmats, Ks, width, he
     batch, n, c = means.shape[:-2], means.shape[-2], viewmats.shape[-3]
     assert quats.shape == batch + (n, 4) and scales.shape == batch + (n, 3) and opacities.shape == batch + (n,)
     assert viewmats.shape == batch + (c, 4, 4) and Ks.shape == batch + (c, 3, 3)
-    assert colors.shape[:len(batch) + 1] == batch + (n,) and colors.dim() == len(batch) + (2 if sh_degree is None else 3)
+    lead, own = colors.shape[:-1 if sh_degree is None else -2], 1 if sh_degree is None else 2
+    assert colors.dim() == len(lead) + own and (lead == batch + (n,) or sh_degree is None and lead == batch + (c, n))
     assert all(value.dtype == torch.float32 for value in (means, quats, scales, opacities, colors, viewmats, Ks))
     assert not packed and not absgrad and render_mode in ("RGB", "RGB+D") and backgrounds is None
-    return rasterization(means, quats, scales, opacities, colors, viewmats, Ks, width, height, near_plane=near_plane,
-                         far_plane=far_plane, eps2d=eps2d, sh_degree=sh_degree, render_mode=render_mode, backend="reference")
+    if sh_degree is not None or lead == batch + (n,):
+        return rasterization(means, quats, scales, opacities, colors, viewmats, Ks, width, height, near_plane=near_plane,
+                             far_plane=far_plane, eps2d=eps2d, sh_degree=sh_degree, render_mode=render_mode, backend="reference")
+    values = {"means": means, "quats": quats, "scales": scales, "opacities": opacities, "colors": colors[..., 0, :, :],
+              "viewmats": viewmats, "Ks": Ks}
+    whole = arguments.checked({**{k: v.double() for k, v in values.items()}, "backgrounds": None}, width, height, near_plane,
+                              far_plane, None, render_mode)
+    splats, _ = rasterizer.project_by_torch(whole, near_plane, far_plane, eps2d)
+    made = rasterizer._blended(whole, splats, colors.double().reshape(-1, n, colors.shape[-1]), reference.render, "test", CPU)
+    return made[0].float(), made[1].float(), made[2]
+
+
+def like_gsplat_1_6(means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree=None, **options):
+    """The coming 1.6.0: harmonics only without leading dimensions, and no alpha above .99 (read in its source, 90d7b4b)."""
+    batch, n, c = means.shape[:-2], means.shape[-2], viewmats.shape[-3]
+    if sh_degree is not None and not (colors.dim() == 3 and colors.shape[0] == n):
+        raise RuntimeError(f"SH colors must have shape [N, K, D], got {list(colors.shape)}")
+    if sh_degree is None and colors.shape[:-1] not in (batch + (n,), batch + (c, n)):
+        raise RuntimeError(f"colors must have shape [..., N, D] or [..., C, N, D], got {list(colors.shape)}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "ALPHA_MAX", 0.99)
+        return like_gsplat(means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree=sh_degree, **options)
+
+
+VERSIONS = pytest.mark.parametrize("version", [like_gsplat, like_gsplat_1_6])
 
 
 @pytest.fixture
@@ -34,8 +59,9 @@ def stand_in(monkeypatch):
     return install
 
 
-def test_the_call_as_gsplat_wants_it(scene, stand_in):
-    stand_in(like_gsplat)
+@VERSIONS
+def test_the_call_as_gsplat_wants_it(scene, stand_in, version):
+    stand_in(version)
     s = scene(30, 20, 15, cameras=2, degree=2)
     s["means"] = s["means"] + 0.05 * torch.randn(3, 1, 3, dtype=torch.float64)
     tensors = {name: s[name] for name in ("means", "quats", "scales", "opacities", "colors", "viewmats", "Ks")}
@@ -48,8 +74,34 @@ def test_the_call_as_gsplat_wants_it(scene, stand_in):
     assert meta["means2d"].shape == want_meta["means2d"].shape and torch.equal(meta["radii"], want_meta["radii"])
 
 
-def test_probe_accepts_what_renders(stand_in):
-    stand_in(like_gsplat)
+@VERSIONS
+def test_an_avatars_frames_and_their_gradients(scene, stand_in, version):
+    """Moving Gaussians, shared harmonics, a camera for each frame, depth: what rendering and training ask for."""
+    stand_in(version)
+    s = scene(25, 18, 14, degree=2)
+    s["means"] = s["means"] + 0.05 * torch.randn(4, 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    s["viewmats"] = s["viewmats"].expand(4, 1, 4, 4)
+    results = []
+    for ours in (False, True):
+        leaves = {name: s[name].float().requires_grad_() for name in ("means", "quats", "scales", "opacities", "colors")}
+        rest = {"viewmats": s["viewmats"].float(), "Ks": s["Ks"].float()}
+        if ours:
+            checked = arguments.checked({**leaves, **rest, "backgrounds": None}, 18, 14, 0.01, 1e10, 2, "RGB+D")
+            image, alpha, meta = cuda_gsplat.render(checked, 0.01, 1e10, 0.3)
+        else:
+            image, alpha, meta = rasterization(**leaves, **rest, width=18, height=14, sh_degree=2, render_mode="RGB+D",
+                                               backend="reference")
+        meta["means2d"].retain_grad()
+        (image.square().sum() + alpha.sum()).backward()
+        results.append([image.detach(), alpha.detach(), meta["means2d"].grad, *(leaf.grad for leaf in leaves.values())])
+    assert results[1][0].shape == (4, 1, 14, 18, 4)
+    for got, want in zip(results[1], results[0], strict=True):
+        torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-3)
+
+
+@VERSIONS
+def test_probe_accepts_what_renders(stand_in, version):
+    stand_in(version)
     with torch.no_grad():
         assert cuda_gsplat._render_and_compare(CPU) is None
     with torch.inference_mode():
@@ -71,7 +123,9 @@ def test_probe_rejects_wrong_images_and_gradients(stand_in):
 
 
 @pytest.mark.parametrize("reason", [ImportError("no module"), RuntimeError("no kernel image"),
-                                    AttributeError("'NoneType' object"), OSError("CUDA_HOME is not set")])
+                                    AttributeError("'NoneType' object"), OSError("CUDA_HOME is not set"),
+                                    AssertionError("torch.Size([2, 12])"), ValueError("no such mode"), KeyError("means2d"),
+                                    TypeError("unexpected keyword"), Exception("anything else")])
 def test_probe_reports_what_went_wrong(reason, stand_in, monkeypatch):
     """Each way in which gsplat fails becomes a reason, not an exception."""
     def fails(*args, **kwargs):
@@ -81,6 +135,41 @@ def test_probe_reports_what_went_wrong(reason, stand_in, monkeypatch):
     cuda_gsplat._probe.cache_clear()
     assert str(reason) in cuda_gsplat._probe(CPU)
     cuda_gsplat._probe.cache_clear()
+
+
+def test_probe_refuses_harmonics_a_batch_or_depth_that_do_not_work(stand_in, monkeypatch):
+    """What only avatars ask for is asked for before it is needed."""
+    def one_frame(means, *args, **kwargs):
+        assert means.dim() == 2, "no leading dimensions"
+        return like_gsplat(means, *args, **kwargs)
+
+    def no_depth(*args, **kwargs):
+        image, alpha, meta = like_gsplat(*args, **kwargs)
+        return torch.cat([image[..., :3], 0 * image[..., 3:]], -1), alpha, meta
+
+    def no_centres(*args, **kwargs):
+        image, alpha, meta = like_gsplat(*args, **kwargs)
+        return image, alpha, meta | {"means2d": meta["means2d"].detach()}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for function, words in ((one_frame, "AssertionError: no leading"), (no_depth, "image differs"), (no_centres, "RuntimeError")):
+        stand_in(function)
+        cuda_gsplat._probe.cache_clear()
+        assert words in cuda_gsplat._probe(CPU)
+    cuda_gsplat._probe.cache_clear()
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_compiler_that_is_not_on_the_path_is_named(stand_in, monkeypatch, tmp_path, beside):
+    def fails(*args, **kwargs):
+        raise RuntimeError("Ninja is required to load C++ extensions")
+    stand_in(fails)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(cuda_gsplat.shutil, "which", lambda name, path=None: f"{path}/ninja" if path and beside else None)
+    cuda_gsplat._probe.cache_clear()
+    reason = cuda_gsplat._probe(CPU)
+    cuda_gsplat._probe.cache_clear()
+    assert "Ninja is required" in reason and "not on PATH" in reason
+    assert ("activated environment" if beside else "install it") in reason
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")

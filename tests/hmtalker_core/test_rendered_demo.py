@@ -1,0 +1,62 @@
+"""Pictures of the shipped demo avatar: no holes at the lips, and the same picture at any size."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from talking_heads.hmtalker_core.checkpoints import load_avatar
+from talking_heads.media_core.audio import Sound
+from talking_heads.media_core.motion import AU_NAMES, ExpressionTrack
+from talking_heads.media_core.speech import encode_speech
+
+DEMO = Path(__file__).parents[2] / "weights" / "demo_avatar.safetensors"
+HELD = ("AU20", "AU25", "AU26")  # stretched and open
+
+
+@pytest.fixture(scope="module")
+def avatar():
+    return load_avatar(DEMO)
+
+
+@pytest.fixture(scope="module")
+def motion(avatar):
+    """Lips that open further from frame to frame."""
+    au = torch.full((12, 17), torch.nan)
+    for name in HELD:
+        au[:, AU_NAMES.index(name)] = torch.linspace(0, 4, 12)
+    wave = 0.3 * np.sin(np.arange(7680) / 16000 * 2 * np.pi * 180).astype(np.float32)
+    return avatar.drive(encode_speech(Sound(wave[None], 16000)), expression=ExpressionTrack(au, 25.0, "test"))
+
+
+def pictures(avatar, motion, **options):
+    rgb, alpha = zip(*avatar.render(motion, **options))
+    return torch.cat(rgb), torch.cat(alpha)
+
+
+def holes(alpha):
+    """Pixels of alpha at most .9 that the head encloses, over all frames."""
+    solid = alpha.numpy() > 0.9
+    return sum(int((ndimage.binary_fill_holes(frame) & ~frame).sum()) for frame in solid)
+
+
+def test_nothing_shows_through_between_the_lips(avatar, motion, monkeypatch):
+    assert holes(pictures(avatar, motion, torso=False)[1]) == 0
+    monkeypatch.setattr("talking_heads.hmtalker_core.avatar.dilate", lambda x, size: x)
+    assert holes(pictures(avatar, motion, torso=False)[1]) > 0, "what the filter is for"
+
+
+@pytest.mark.parametrize("torso", [True, False])
+def test_twice_the_size_is_the_same_picture(avatar, motion, torso):
+    options = {"start": 6, "stop": 8, "torso": torso}
+    (native, _), (large, alpha) = pictures(avatar, motion, **options), pictures(avatar, motion, size=(512, 512), **options)
+    halved = torch.nn.functional.avg_pool2d(large.movedim(-1, 1), 2).movedim(1, -1)
+    assert float(-10 * torch.log10((halved - native).square().mean())) > 42
+    assert holes(alpha) < 10
+
+
+def test_another_shape_stretches_head_and_body_alike(avatar, motion):
+    options = {"start": 6, "stop": 7}
+    (native, _), (tall, _) = pictures(avatar, motion, **options), pictures(avatar, motion, size=(512, 256), **options)
+    squeezed = torch.nn.functional.avg_pool2d(tall.movedim(-1, 1), (2, 1)).movedim(1, -1)
+    assert float(-10 * torch.log10((squeezed - native).square().mean())) > 38
