@@ -15,7 +15,7 @@ demo: $(VENV)/.demo
 	$(PY) -m talking_heads.host.cli demo
 
 test: $(VENV)/.test
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.test
 	$(PY) -m ruff check .
