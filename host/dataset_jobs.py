@@ -60,6 +60,7 @@ def motion_dataset(options: argparse.Namespace) -> int:
         WorkflowError: options that belong to the other source.
     """
     from ..moditalker_core.atom.dataset import MotionDataset
+    from .jobs import makeable
 
     source = "subject" if options.subject else "videos"
     for other in set(_ONLY) - {source}:
@@ -69,6 +70,7 @@ def motion_dataset(options: argparse.Namespace) -> int:
                                 f"Got: --{source}. Leave them out.")
     if options.frames is None and (options.margin is not None or options.crop):
         raise WorkflowError("--margin and --crop are of pictures. Got: no --frames. Add --frames 128, or leave them out.")
+    makeable(options.out)
     started = time.perf_counter()
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Callable, Iterable, NamedTuple
 
-from ..media_core.temporary import is_temporary
+from ..media_core.paths import is_temporary
 
 _NEEDED = ("torch", "numpy", "av", "safetensors", "librosa", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
            "opencv-python-headless", "diffusers", "einops", "pillow")

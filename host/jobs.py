@@ -176,6 +176,18 @@ def _tell_film(path: Path, rendering: float, whole: float) -> None:
           f"rendered at {film.frames / rendering:.1f} frames/s")
 
 
+def makeable(folder: str | os.PathLike) -> None:
+    """Tries where a folder to come will stand, without making it: in itself where it is there already.
+
+    Raises:
+        TalkingHeadsError: nothing can be written there.
+    """
+    place = Path(folder).resolve()
+    check_length(place.parent, place.name)
+    if not place.is_file():  # that is told in the job's own words
+        writable(next(parent for parent in (place, *place.parents) if parent.exists()))
+
+
 def capture_film(video: str, out: str, settings: Mapping[str, Any]) -> int:
     """`talking-heads capture`: a film to a data set folder; prints the quality report. Ctrl-C keeps what was done.
 
@@ -184,6 +196,7 @@ def capture_film(video: str, out: str, settings: Mapping[str, Any]) -> int:
     """
     from ..media_core.capture import CaptureSettings, capture
 
+    makeable(out)
     started = time.perf_counter()
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:

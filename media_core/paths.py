@@ -1,4 +1,4 @@
-"""What a user typed, as a path that cannot leave its folder."""
+"""What a user typed, as a path that cannot leave its folder; which names are none of a user's files."""
 from __future__ import annotations
 
 import os
@@ -51,6 +51,11 @@ def file_stem(name: str) -> str:
         raise TalkingHeadsError(f"The name must take at most {_LONGEST_STEM} bytes", f"{size}, beginning {name[:40]!r}",
                                 "Choose a shorter name; a letter beyond a-z takes 2 to 4")
     return name
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or folder of that name is hidden, or still being written: never something to offer to a user."""
+    return name.startswith(".") or ".part." in name or name.endswith(".part")
 
 
 def check_length(folder: str | os.PathLike, path: str) -> None:

@@ -42,11 +42,6 @@ def shortened(text: str, size: int) -> str:
     return text if len(encoded) <= size else encoded[:size].decode("utf8", "ignore")
 
 
-def is_temporary(name: str) -> bool:
-    """Whether a file or folder of that name is hidden, or still being written: never something to offer to a user."""
-    return name.startswith(".") or ".part." in name or name.endswith(".part")
-
-
 def remove_leftovers(folder: str | os.PathLike, *, below: bool = False) -> None:
     """Removes temporary files of killed processes from `folder`; with `below` also from the folders in it.
 

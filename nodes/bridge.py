@@ -18,8 +18,7 @@ import comfy.utils
 import folder_paths
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
-from ..media_core.paths import contained
-from ..media_core.temporary import is_temporary
+from ..media_core.paths import contained, is_temporary
 from .sockets import LoadedAToM, LoadedAvatar, LoadedMToV
 
 if TYPE_CHECKING:

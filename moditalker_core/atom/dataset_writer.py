@@ -21,8 +21,9 @@ from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.face.geometry import OUTER_CORNERS
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.motion import LandmarkTrack, PoseTrack
+from ...media_core.paths import is_temporary
 from ...media_core.speech import LAST, HubertEncoder, Speech, weightless_encoder
-from ...media_core.temporary import is_temporary, remove_leftovers
+from ...media_core.temporary import remove_leftovers
 from .dataset import INDEX, KIND, REQUEST, SHARDS, VERSION, Clip, SpeechFormat, file_checksum
 from .pictures import Pictures
 

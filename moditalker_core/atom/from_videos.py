@@ -20,9 +20,9 @@ from ...media_core.capture.tracking import RAW, track_film
 from ...media_core.claims import claimed
 from ...media_core.errors import FileFormatError
 from ...media_core.face.landmarks import FaceTracker, RawTrack
+from ...media_core.paths import is_temporary
 from ...media_core.progress import Report, silent
 from ...media_core.speech import SAMPLE_RATE, HubertEncoder, encode_speech, weightless_encoder
-from ...media_core.temporary import is_temporary
 from ...media_core.video import load_film_sound, probe
 from .captured import Piece, pieces
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing

@@ -312,6 +312,16 @@ def test_the_state_beside_a_trained_file_must_have_a_name_too(command, tmp_path,
     assert "at most 255 bytes" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", [["capture", "no.mp4"], ["dataset", "motion", "--subject"],
+                                     ["dataset", "motion", "--videos", "no"]])
+def test_a_data_sets_place_is_tried_before_anything_is_read(command, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert cli.main([*command, str(tmp_path / "file" / "set")]) == 1
+    assert "output folder must be writable" in capsys.readouterr().err
+    assert cli.main([*command, str(tmp_path / ("x" * 256))]) == 1
+    assert "at most 255 bytes" in capsys.readouterr().err and [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_doctor_tells_where_kernels_are_kept(monkeypatch):
     from talking_heads.hmtalker_core.rasterizer import kernels
     from talking_heads.host import doctor

@@ -11,7 +11,8 @@ import torch
 from crash import DEAD
 from talking_heads.media_core import temporary
 from talking_heads.media_core.files import atomic_path, load_tensors, save_tensors
-from talking_heads.media_core.temporary import is_temporary, part_name, remove_leftovers, runs, temporary_folder
+from talking_heads.media_core.paths import is_temporary
+from talking_heads.media_core.temporary import part_name, remove_leftovers, runs, temporary_folder
 
 DAYS = 2 * 86400  # s
 
