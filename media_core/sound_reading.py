@@ -47,10 +47,13 @@ class _Packets:
     def __iter__(self) -> Iterator[Any]:
         import av
 
-        packets = iter(self.container.demux(self.stream))
+        packets = self.container.demux(self.stream)
         while True:
             try:
                 packet = next(packets, None)
+            except IndexError:  # PyAV, of a packet whose track the file's head does not name: the one after it will do
+                packets = self.container.demux(self.stream)
+                continue
             except av.error.FFmpegError as error:  # the container itself ends here
                 self._note(error)
                 return

@@ -8,7 +8,6 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.numbered import save_numbered
 from ..media_core.paths import check_length, contained
 from . import bridge, capture, sockets
 from .motion import landmarks_output
@@ -39,6 +38,8 @@ class SaveLandmarks(io.ComfyNode):
 
     @classmethod
     def execute(cls, landmarks: Any, filename_prefix: str) -> io.NodeOutput:
+        from ..media_core.numbered import save_numbered
+
         output = folder_paths.get_output_directory()
         check_length(output, f"{filename_prefix}_00000_{ENDING}")  # core looks only where the prefix leads
         _, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, output)

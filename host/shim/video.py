@@ -129,7 +129,7 @@ class VideoFromFile(VideoInput):
                 if not container.streams.video:
                     raise FileFormatError("The film must hold a picture", f"{name} has none", "Choose a film with a picture")
                 yield container
-        except TalkingHeadsError:
+        except (TalkingHeadsError, OSError):  # the system's own errors: a full disk, say, where the block writes
             raise
         except unreadable() as error:
             raise FileFormatError("The film must be one FFmpeg can read", f"{name} cannot be decoded ({error})",

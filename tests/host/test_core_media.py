@@ -1,4 +1,4 @@
-"""The stand-ins of core's sound and film nodes: every input the pack's own readers take, every result whole and in its own place."""
+"""Stand-ins of core nodes for sound and films: they take what the pack's readers take; results are whole, each in its place."""
 from __future__ import annotations
 
 import struct

@@ -136,3 +136,27 @@ def test_an_impossible_number_of_channels_is_told(tmp_path, channels):
     path.write_bytes(content)
     with pytest.raises(FileFormatError, match=r"a\.wav"):
         load_sound(path)
+
+
+def test_a_track_that_appears_on_the_way_does_not_matter(tmp_path):
+    """PyAV's demux breaks off with an IndexError there; the rest is still read."""
+    import av
+    from talking_heads.media_core.sound_reading import decoded
+
+    class Breaking:
+        def __init__(self, container, after: int):
+            self.container, self.after = container, after
+            self.start_time, self.format = container.start_time, container.format
+
+        def demux(self, stream):
+            for packet in self.container.demux(stream):
+                yield packet
+                self.after -= 1
+                if self.after == 0:
+                    raise IndexError("list index out of range")
+
+    path = encoded(tmp_path / "a.flac", "flac", speech())
+    with av.open(str(path)) as container:
+        waveform, rate = decoded(Breaking(container, 10), container.streams.audio[0])
+    whole = load_sound(path)
+    assert rate == RATE and np.array_equal(waveform, whole.waveform)
