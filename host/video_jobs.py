@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
-from .motion_jobs import check_unreplaced, read_picture
+from ..media_core.picture_reading import is_picture, read_picture
+from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _scene(face: str, film: bool, config: Any, report: Report) -> Any:
     from ..media_core.video import probe, read_frames
     from ..moditalker_core.scenes import film_scene, portrait_scene
 
-    if not film and _is_picture(face):
+    if not film and is_picture(face):
         return portrait_scene(read_picture(face), config)
     try:
         info = probe(face)
@@ -121,24 +122,6 @@ def _scene(face: str, film: bool, config: Any, report: Report) -> Any:
                               "Give a PNG or JPEG, or a film as mp4 (H.264)") from error
     return film_scene(lambda start: read_frames(face, config.fps, start), config, report=report,
                       total=frame_count(info.duration, config.fps))
-
-
-def _is_picture(path: str) -> bool:
-    """Whether the file's beginning is that of a picture.
-
-    Raises:
-        TalkingHeadsError: no such file, or one that may not be read.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path):
-            return True
-    except UnidentifiedImageError:
-        return False
-    except (OSError, Image.DecompressionBombError) as error:
-        raise TalkingHeadsError("The face must be a picture or a film that can be read", f"{path}: {error}",
-                                "Check the name; make huge pictures smaller") from error
 
 
 def _check_names(out: Path, given: list[str | None]) -> None:

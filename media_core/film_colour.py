@@ -2,8 +2,8 @@
 
 HLG and PQ (ITU-R BT.2100) become light, in multiples of HDR's reference white of 203 cd/m2 (BT.2408), which is the white of an
 ordinary film. Primaries become BT.709's. What is brighter than `_KNEE` is bent so that the brightest still has detail; all below
-keeps its light, and is written with a screen's gamma of 2.4 (BT.1886). HLG's system gamma of 1.2 is applied to each colour, not to
-the luminance: so do ordinary cameras, whose saturation an ordinary film has (BT.2390 calls it the traditional look).
+keeps its light, and is written with a screen's gamma of 2.4 (BT.1886). HLG's system gamma of 1.2 is applied to each colour, not
+to the luminance: so do ordinary cameras, whose saturation an ordinary film has (the "traditional look" of BT.2390).
 """
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _STEPS = 65535   # of the tables
 _AT_ONCE = 1 << 16  # pixels: what a core's cache holds
 _HD = (1280, 576)  # px: untagged films wider or higher than this are of BT.709, smaller ones of BT.601 (as players guess)
 _TO_709 = {  # linear RGB to linear RGB of BT.709, by the primaries' number; 9: BT.2020, 12: Display P3
-    9: np.array([[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]], np.float32),
-    12: np.array([[1.224940, -0.224940, 0.0], [-0.042057, 1.042057, 0.0], [-0.019638, -0.078636, 1.098274]], np.float32)}
+    9: np.array([[1.66049, -0.58764, -0.07285], [-0.12455, 1.13290, -0.00835], [-0.01815, -0.10058, 1.11873]], np.float32),
+    12: np.array([[1.22494, -0.22494, 0.0], [-0.04206, 1.04206, 0.0], [-0.01964, -0.07864, 1.09827]], np.float32)}
 
 
 class Colour(NamedTuple):

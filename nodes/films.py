@@ -101,11 +101,13 @@ def video(path: Path, start: float, duration: float) -> Any:
 
 
 def pixels(images: Any) -> Iterator[Any]:  # float [B, H, W, C] -> uint8 [H, W, 3]
-    """An IMAGE batch's frames: grey becomes colour, an alpha channel is left out."""
+    """An IMAGE batch's frames: grey becomes colour, transparent places become black."""
     import numpy as np
 
     for image in images:
-        frame = np.rint(image[..., :3].detach().cpu().float().clamp(0, 1).numpy() * 255).astype(np.uint8)
+        image = image.detach().cpu().float().clamp(0, 1)
+        seen = image[..., :3] * image[..., 3:] if image.shape[-1] == 4 else image[..., :3]
+        frame = np.rint(seen.numpy() * 255).astype(np.uint8)
         yield np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame
 
 

@@ -216,7 +216,8 @@ def test_a_title_that_is_no_utf_8_does_not_matter(tmp_path):
     assert probe(tmp_path / "a.mp4").frames == 3 and len(list(read_frames(tmp_path / "a.mp4"))) == 3
 
 
-@pytest.mark.parametrize("error", [ValueError("Invalid layout"), UnicodeDecodeError("utf-8", b"\xfc", 0, 1, "invalid start byte")])
+@pytest.mark.parametrize("error", [ValueError("Invalid layout"),
+                                   UnicodeDecodeError("utf-8", b"\xfc", 0, 1, "invalid start byte")])
 def test_whatever_pyav_raises_is_told_in_the_packs_words(tmp_path, monkeypatch, error):
     path = encoded(tmp_path / "a.mkv", [0, 40])
 
