@@ -36,6 +36,11 @@ class VideoInfo:
     has_sound: bool
     hdr: str = ""  # "HLG" or "PQ"; empty: an ordinary film
 
+    @property
+    def remark(self) -> str:
+        """What is to be told of the film's colours; empty: nothing."""
+        return f"high dynamic range ({self.hdr}), brought to the colours of an ordinary film (BT.709)" if self.hdr else ""
+
 
 def probe(path: str | os.PathLike) -> VideoInfo:
     """What the film at `path` is; its first frame is decoded to be sure.

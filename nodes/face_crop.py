@@ -110,10 +110,10 @@ def _points(images: Any, face_track: Any, mask: Any, report: Any, way: str, **wh
     if face_track is not None:
         return _tracked(images, face_track), face_track.fps
     masks = None if mask is None else films.mask_frames(mask, tuple(images.shape[1:3]))
-    frames, total = films.pixels(images), len(images)
+    total = len(images)
     if way == "each" or total == 1:
-        return capture.portraits(frames, total, masks, report, **which), FPS
-    return capture.followed(frames, FPS, total, masks, report, **which).points, FPS
+        return capture.portraits(films.pixels(images), total, masks, report, **which), FPS
+    return capture.followed(lambda start: films.pixels(images[start:]), FPS, total, masks, report, **which).points, FPS
 
 
 def _cropping(points: Any, shape: tuple[int, int], size: int, fps: float, way: str, **options: Any) -> Any:

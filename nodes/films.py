@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import uuid
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import folder_paths
 from comfy_api.latest import InputImpl
 
 from ..media_core.errors import TalkingHeadsError
+
+log = logging.getLogger("talking_heads")
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ def film(video: Any) -> Film:
 
     source = video.get_stream_source()
     path = Path(source) if isinstance(source, (str, os.PathLike)) else _dumped(source.getvalue())
-    probe(path)  # tells in the pack's words what is wrong with a file
+    facts = probe(path)  # tells in the pack's words what is wrong with a file
+    if facts.remark:
+        log.warning("%s: %s", path.name, facts.remark)
     if hasattr(video, "get_active_trim_window"):
         start, duration = video.get_active_trim_window()
         return Film(path, start, start + duration if duration else None)
