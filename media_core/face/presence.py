@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import FileFormatError
 
-PATIENCE = 25  # frames without a face at a film's beginning before the rest is looked through
+PATIENCE = 10  # frames without a face at a film's beginning before the rest is looked through
 _LEAST = 16    # looks at the rest, however short it is
 
 
@@ -38,5 +38,5 @@ def expect_face(rest: Iterable[np.ndarray], tracker: Any, fps: float, frames: in
     finally:
         tracker.reset()
     raise FileFormatError("The film must show an upright, frontal face",
-                          f"none in its first {PATIENCE} frames and in {looks} more spread over the rest",
+                          f"none in its first {PATIENCE} frames, nor in {looks} spread over the rest",
                           "Choose another film, or crop closer to the face")

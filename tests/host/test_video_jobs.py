@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import struct
 import warnings
 import weakref
 import zlib
@@ -37,8 +38,8 @@ def made(tmp_path_factory) -> Path:
     still.with_data(still.points.repeat(9, 1, 1)).save(folder / "motion.safetensors")
     Image.new("RGB", (64, 64)).save(folder / "empty.png")
     (folder / "words.txt").write_text("hello")
-    (folder / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"\0\0\x4e\x20" * 2 + b"\x08\2\0\0\0"
-                                      + zlib.crc32(b"IHDR" + b"\0\0\x4e\x20" * 2 + b"\x08\2\0\0\0").to_bytes(4, "big"))
+    head = b"IHDR" + struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)
+    (folder / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r" + head + zlib.crc32(head).to_bytes(4, "big") + b"\0\0\0\0IDAT")
     save_tiny_atom(folder / "atom.safetensors")
     save_tiny_mtov(folder / "mtov.safetensors", margin=1.6)
     with VideoWriter(folder / "dark.mp4", 64, 64, 25) as film:
