@@ -67,7 +67,7 @@ def _counted(path: str | os.PathLike, told: VideoInfo) -> VideoInfo:
     """What a film is whose stated length may be wrong: as `read_frames` will find it."""
     with _Opened(path) as (container, stream):
         seconds, frames = length_by_packets(container, stream)
-    if abs(seconds - told.duration) <= 1 / told.fps:
+    if not seconds or abs(seconds - told.duration) <= 1 / told.fps:
         return told
     return replace(told, fps=Fraction(frames / seconds).limit_denominator(1001), frames=frames, duration=seconds)
 

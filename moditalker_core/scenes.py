@@ -23,6 +23,7 @@ from .mtov.conditions import pose_walk, rgb_picture
 from .mtov.model import MToVConfig
 
 LARGEST = 1280  # px, longer side of a portrait; larger ones are made smaller first: the face in them is smaller still
+_SLACK = 0.5    # s that a film may seem longer than its track
 AS_FILMED = "skip"  # the policy that leaves frames without a face alone; the other ones are those of a capture
 Opened = Callable[[int], Iterator[np.ndarray]]  # (start) -> a film's frames uint8 [H, W, 3] from that number on
 
@@ -189,6 +190,9 @@ def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = 
     if track.fps != config.fps:
         raise TalkingHeadsError(f"The pose film's track must have the weights' rate, {config.fps:g} frames a second",
                                 f"{track.fps:g}", "Track the film at that rate")
+    if total is not None and len(track) < total - _SLACK * config.fps:
+        log.warning("the face track has %d frames, the film about %d: where a track left frames out (policy skip), later ones "
+                    "come too early; track with interpolate", len(track), total)
     source, first = track.landmarks, int(torch.argmax((track.confidence > 0).int()))
     points, size = source.points[..., :2].numpy(), tuple(track.image_size)
     crop = (following_crop(points, size, config.size, config.fps, margin=config.margin) if follow

@@ -65,10 +65,7 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
                 _save_partial(folder, points, confidence, cuts)
             step(i + 1, max(total, i + 1), {}, _preview(frame, points[-1]) if i % PREVIEW_EVERY == 0 else None)
             if i + 1 == PATIENCE and not any(confidence):
-                after = enumerate(read_frames(film, settings.fps, first + PATIENCE), PATIENCE)
-                rest = (frame for _, frame in _before(after, None if stop is None else stop - first))
-                expect_face(rest, tracker, settings.fps, total - PATIENCE, lambda: step(PATIENCE, max(total, PATIENCE), {}, None),
-                            lambda number: _region(region, first + PATIENCE + number))
+                _look_further(film, settings.fps, first, stop, total, region, tracker, step)
     _check_length(film, len(points), first, settings.fps)
     RawTrack(np.stack(points), np.array(confidence, np.float32), size, float(settings.fps), tuple(cuts)).save(folder / RAW)
     (folder / PARTIAL).unlink(missing_ok=True)
@@ -93,6 +90,15 @@ def given_track(raw: RawTrack, size: tuple[int, int], fps: float, first: int, st
     cuts = np.unique(np.searchsorted(rows, np.asarray(raw.cuts, int)))
     return RawTrack(raw.points[rows], raw.confidence[rows], tuple(size), float(fps),
                     tuple(int(c) for c in cuts if 0 < c < len(rows)))
+
+
+def _look_further(film: Path, fps: float, first: int, stop: int | None, total: int, region: np.ndarray | None, tracker: Any,
+                  step: Step) -> None:
+    """Refuses a film whose rest shows no face either; arguments as for `track_film`."""
+    after = enumerate(read_frames(film, fps, first + PATIENCE), PATIENCE)
+    rest = (frame for _, frame in _before(after, None if stop is None else stop - first))
+    expect_face(rest, tracker, fps, total - PATIENCE, lambda: step(PATIENCE, max(total, PATIENCE), {}, None),
+                lambda number: _region(region, first + PATIENCE + number))
 
 
 def _before(frames: Iterator[tuple[int, np.ndarray]], stop: int | None) -> Iterator[tuple[int, np.ndarray]]:

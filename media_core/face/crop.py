@@ -190,7 +190,7 @@ def still_crop(points: np.ndarray, image_size: tuple[int, int], size: int, *, ma
     middle, extent, roll = (np.median(part, axis=0) for part in places)
     angle = float(roll) if upright else 0.0
     square = _square(middle, extent, angle, image_size, size, margin, inside)
-    return FaceCrop(square[None], size, tuple(image_size), unseen=_unseen(known))
+    return FaceCrop(square[None], size, tuple(image_size), unseen=tuple(np.flatnonzero(~known).tolist()))
 
 
 def following_crop(points: np.ndarray, image_size: tuple[int, int], size: int, fps: float = FPS, *, margin: float = MARGIN,
@@ -216,7 +216,7 @@ def following_crop(points: np.ndarray, image_size: tuple[int, int], size: int, f
     side = np.median(extent)
     squares = [_square(np.array(centre), side, angle if upright else 0.0, image_size, size, margin, inside, whole=False)
                for *centre, angle in zip(x, y, turn)]
-    return FaceCrop(np.stack(squares), size, tuple(image_size), fps, unseen=_unseen(known))
+    return FaceCrop(np.stack(squares), size, tuple(image_size), fps, unseen=tuple(np.flatnonzero(~known).tolist()))
 
 
 def single_crops(points: np.ndarray, image_size: tuple[int, int], size: int, **options: Any) -> FaceCrop:
@@ -231,10 +231,6 @@ def single_crops(points: np.ndarray, image_size: tuple[int, int], size: int, **o
     """
     return FaceCrop(np.concatenate([still_crop(one, image_size, size, **options).matrices for one in points]), size,
                     tuple(image_size))
-
-
-def _unseen(known: np.ndarray) -> tuple[int, ...]:
-    return tuple(np.flatnonzero(~known).tolist())
 
 
 def _places(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

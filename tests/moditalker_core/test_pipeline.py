@@ -238,6 +238,15 @@ def test_frames_without_a_face_as_one_wishes(driven, caplog):
         film_scene(first.opened, mtov.config, track=track, policy="guess")
 
 
+def test_a_track_that_left_frames_out_is_told(driven, caplog):
+    """Rows would then belong to other frames; a film's stated length is not exact, so it is no error."""
+    mtov, first = driven
+    film_scene(first.opened, mtov.config, track=first.track, total=40)
+    assert not caplog.records
+    film_scene(first.opened, mtov.config, track=first.track, total=60)
+    assert "track has 30 frames, the film about 60" in caplog.text
+
+
 @pytest.mark.parametrize("policy", ["skip", "interpolate", "error"])
 def test_frames_without_a_face_are_found_while_a_film_is_tracked(driven, monkeypatch, policy):
     mtov, first = driven
