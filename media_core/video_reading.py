@@ -21,6 +21,7 @@ from .film_colour import Colour, colour_of, shown_picture
 from .orientation import frame_orientation
 
 _LEAST_BYTES = 20_000  # a second: a file with less for its stated length is looked through, it may be shorter
+_SAME_RATE = 0.01  # share by which the counted rate may differ from the stated one, which is exact
 _RESTARTING = ("mpegts", "mpeg")  # kinds of files in which recordings are simply put one behind the other
 
 
@@ -69,7 +70,8 @@ def _counted(path: str | os.PathLike, told: VideoInfo) -> VideoInfo:
         seconds, frames = length_by_packets(container, stream)
     if not seconds or abs(seconds - told.duration) <= 1 / told.fps:
         return told
-    return replace(told, fps=Fraction(frames / seconds).limit_denominator(1001), frames=frames, duration=seconds)
+    fps = Fraction(frames / seconds).limit_denominator(1001)
+    return replace(told, fps=told.fps if abs(fps / told.fps - 1) < _SAME_RATE else fps, frames=frames, duration=seconds)
 
 
 def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 0) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
