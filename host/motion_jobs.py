@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
+from ..media_core.picture_reading import read_picture
 from .progress_line import ProgressLine, run_job
 
 if TYPE_CHECKING:
@@ -98,21 +99,6 @@ def _portrait(path: str) -> Any:
     """
     from ..media_core.motion import LandmarkTrack
 
-    return LandmarkTrack.load(path) if path.lower().endswith(LANDMARKS) else read_picture(path)
-
-
-def read_picture(path: str) -> Any:
-    """uint8 [H, W, 3] of a picture, upright.
-
-    Raises:
-        TalkingHeadsError: absent, or no picture.
-    """
-    import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))  # phones note how they were held
-    except (OSError, UnidentifiedImageError) as error:
-        raise TalkingHeadsError("The portrait must be a picture that can be read", f"{path}: {error}",
-                                "Give a PNG or JPEG, or landmarks saved as .safetensors") from error
+    if path.lower().endswith(LANDMARKS):
+        return LandmarkTrack.load(path)
+    return read_picture(path, do="Give a PNG or JPEG, or landmarks saved as .safetensors")

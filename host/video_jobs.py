@@ -2,18 +2,21 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
 
 from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError
-from .motion_jobs import check_unreplaced, read_picture
+from ..media_core.picture_reading import is_picture, read_picture
+from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
 
 if TYPE_CHECKING:
     from ..media_core.progress import Report  # imports NumPy
 
+log = logging.getLogger(__name__)
 _AT_ONCE = 4  # clips computed together on an accelerator; on a CPU one is as fast
 
 
@@ -35,6 +38,9 @@ def add_options(video: argparse.ArgumentParser) -> None:
     add("--calls", type=int, metavar="N", help="of MToV's network a clip: fewer are faster (default: as its weights say)")
     add("--seed", type=int, default=0, help="the same one gives the same film")
     add("--batch", type=int, metavar="N", help=f"clips computed at once (default: 1 on a CPU, else {_AT_ONCE})")
+    add("--policy", default="skip", choices=["error", "hold", "interpolate", "skip"],
+        help="of a film's frames without a face: stop and name them (error), put the mouth where the face was last (hold) or on "
+             "the way to the next one (interpolate), or leave them as filmed (skip) (default: skip)")
     add("--no-paste", dest="paste", action="store_false", help="only the square around the face, as the networks make it")
     add("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
 
@@ -47,9 +53,12 @@ def make_video(options: argparse.Namespace) -> int:
     _check_names(out, [options.sound, options.face, options.mtov, options.atom, options.motion])
     started = time.perf_counter()
 
-    def tell(made: Path) -> None:
+    def tell(done: tuple[Path, str]) -> None:
+        made, note = done
         film, seconds = probe(made), time.perf_counter() - started
         print(f"{made}\n{film.frames} frames, {film.duration:.2f} s at {float(film.fps):g} a second, made in {seconds:.1f} s")
+        if note:
+            print(note)
 
     return run_job(lambda report: _made(options, out, report), _show, tell, goes_on=False)
 
@@ -62,9 +71,10 @@ def _show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) ->
 
 
 @claimed("out")
-def _made(options: argparse.Namespace, out: Path, report: Report) -> Path:
-    """The work itself. What is wrong with the request is found before the long parts begin."""
-    from ..media_core.audio import load_sound
+def _made(options: argparse.Namespace, out: Path, report: Report) -> tuple[Path, str]:
+    """The work itself: the film, and what is to be said of it. What is wrong with the request is found before the long parts
+    begin."""
+    from ..media_core.audio import frame_count, load_sound
     from ..media_core.motion import LandmarkTrack
     from ..moditalker_core.atom.generation import SamplingSettings
     from ..moditalker_core.checkpoints import SHIPPED_ATOM, load_atom
@@ -80,12 +90,21 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> Path:
     settings = _settings(options, mtov)
     atom = load_atom(options.atom or SHIPPED_ATOM, device) if motion is None else None
     writable_file(out)
-    scene = _scene(options.face, options.film, mtov.config, report)
+    scene = _scene(options.face, options.film, mtov.config, options.policy, report)
     if atom is not None:
-        return speak_video(atom, mtov, sound, scene, out, sampling=SamplingSettings(seed=options.seed), settings=settings,
-                           paste=options.paste, report=report)
+        speak_video(atom, mtov, sound, scene, out, sampling=SamplingSettings(seed=options.seed), settings=settings,
+                    paste=options.paste, report=report)
+        return out, _left_alone(scene, frame_count(sound.duration, mtov.config.fps))
     frames = video(mtov, motion, scene, settings, paste=options.paste, report=report)
-    return save_frames(frames, out, mtov.config.fps, sound)
+    return save_frames(frames, out, mtov.config.fps, sound), _left_alone(scene, frame_count(motion.duration, mtov.config.fps))
+
+
+def _left_alone(scene: Any, frames: int) -> str:
+    """Which of the film's frames a video of so many shows as they were."""
+    from ..media_core.face.raw_track import listed
+
+    unseen = scene.unseen(frames)
+    return f"no face in the film's frames {listed(unseen)}: left as filmed" if unseen else ""
 
 
 def _settings(options: argparse.Namespace, mtov: Any) -> Any:
@@ -96,6 +115,10 @@ def _settings(options: argparse.Namespace, mtov: Any) -> Any:
     """
     from ..moditalker_core.mtov.generation import VideoSettings
 
+    for name, least in (("batch", 1), ("seed", 0)):
+        if getattr(options, name) is not None and getattr(options, name) < least:
+            raise TalkingHeadsError(f"--{name} must be a whole number of {least} or more", f"{getattr(options, name)}",
+                                    "Choose another one, or leave it out")
     usual = 1 if mtov.device.type == "cpu" else _AT_ONCE
     batch = usual if options.batch is None else options.batch
     settings = VideoSettings(options.sampler, options.calls, seed=options.seed, batch=batch)
@@ -103,7 +126,7 @@ def _settings(options: argparse.Namespace, mtov: Any) -> Any:
     return settings
 
 
-def _scene(face: str, film: bool, config: Any, report: Report) -> Any:
+def _scene(face: str, film: bool, config: Any, policy: str, report: Report) -> Any:
     """The picture or film as the place of the video.
 
     Raises:
@@ -113,34 +136,19 @@ def _scene(face: str, film: bool, config: Any, report: Report) -> Any:
     from ..media_core.video import probe, read_frames
     from ..moditalker_core.scenes import film_scene, portrait_scene
 
-    if not film and _is_picture(face):
+    if not film and is_picture(face):
         return portrait_scene(read_picture(face), config)
     try:
         info = probe(face)
     except FileFormatError as error:
+        why = f"{error.came} ({error.must[0].lower()}{error.must[1:]})"
         raise FileFormatError("The face must be a film that can be read" if film else
-                              "The face must be a picture or a film that can be read", error.came,
+                              "The face must be a picture or a film that can be read", why,
                               "Give a PNG or JPEG, or a film as mp4 (H.264)") from error
-    return film_scene(lambda start: read_frames(face, config.fps, start), config, report=report,
+    if info.remark:
+        log.warning("%s: %s", face, info.remark)
+    return film_scene(lambda start: read_frames(face, config.fps, start), config, policy=policy, report=report,
                       total=frame_count(info.duration, config.fps))
-
-
-def _is_picture(path: str) -> bool:
-    """Whether the file's beginning is that of a picture.
-
-    Raises:
-        TalkingHeadsError: no such file, or one that may not be read.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path):
-            return True
-    except UnidentifiedImageError:
-        return False
-    except (OSError, Image.DecompressionBombError) as error:
-        raise TalkingHeadsError("The face must be a picture or a film that can be read", f"{path}: {error}",
-                                "Check the name; make huge pictures smaller") from error
 
 
 def _check_names(out: Path, given: list[str | None]) -> None:

@@ -1,12 +1,13 @@
 """Films that are read: what they are, their frames one at a time, and their sound from the first frame on.
 
-Whatever telephones write is honoured: rotation, oblong pixels, varying rates, sound that starts before or after the picture.
+Whatever telephones write is honoured: turned and mirrored pictures, oblong pixels, varying rates, high dynamic range (HLG, PQ),
+sound that starts before or after the picture; and time stamps that begin anew, or leap.
 """
 from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Iterator
@@ -14,19 +15,32 @@ from typing import Any, Iterator
 import numpy as np
 
 from .audio import FPS, Sound, load_sound
-from .errors import FileFormatError
+from .errors import FileFormatError, TalkingHeadsError
+from .film_clock import FilmClock, length_by_packets, usual_step
+from .film_colour import Colour, colour_of, shown_picture
+from .orientation import frame_orientation
+
+_LEAST_BYTES = 20_000  # a second: a file with less for its stated length is looked through, it may be shorter
+_SAME_RATE = 0.01  # share by which the counted rate may differ from the stated one, which is exact
+_RESTARTING = ("mpegts", "mpeg")  # kinds of files in which recordings are simply put one behind the other
 
 
 @dataclass(frozen=True)
 class VideoInfo:
     """What a film is."""
 
-    width: int  # px, as shown (after rotation)
+    width: int  # px, as shown (turned upright)
     height: int  # px, as shown
     fps: Fraction  # average frames a second
     frames: int  # as the file says, else duration times rate
     duration: float  # s, of the picture
     has_sound: bool
+    hdr: str = ""  # "HLG" or "PQ"; empty: an ordinary film
+
+    @property
+    def remark(self) -> str:
+        """What is to be told of the film's colours; empty: nothing."""
+        return f"high dynamic range ({self.hdr}), brought to the colours of an ordinary film (BT.709)" if self.hdr else ""
 
 
 def probe(path: str | os.PathLike) -> VideoInfo:
@@ -39,12 +53,25 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         first = next(container.decode(stream), None)
         if first is None:
             raise FileFormatError("The film must hold frames", f"{Path(path).name} has none", "Export it again as mp4")
-        width = _shown_width(first, stream)
-        sides = (width, first.height) if _turns(first) % 2 == 0 else (first.height, width)
+        sides = _shown_width(first, stream), first.height
+        sides = sides[::-1] if frame_orientation(first).transposed else sides
         fps = Fraction(stream.average_rate or stream.base_rate or Fraction(FPS))
         seconds = stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, 1_000_000)
         frames = stream.frames or max(1, round(seconds * fps))
-        return VideoInfo(*sides, fps, frames, float(seconds) or float(frames / fps), bool(container.streams.audio))
+        told = VideoInfo(*sides, fps, frames, float(seconds) or float(frames / fps), bool(container.streams.audio),
+                         colour_of(stream, first).transfer)
+        doubtful = container.format.name in _RESTARTING or Path(path).stat().st_size < _LEAST_BYTES * told.duration
+    return _counted(path, told) if doubtful else told
+
+
+def _counted(path: str | os.PathLike, told: VideoInfo) -> VideoInfo:
+    """What a film is whose stated length may be wrong: as `read_frames` will find it."""
+    with _Opened(path) as (container, stream):
+        seconds, frames = length_by_packets(container, stream)
+    if not seconds or abs(seconds - told.duration) <= 1 / told.fps:
+        return told
+    fps = Fraction(frames / seconds).limit_denominator(1001)
+    return replace(told, fps=told.fps if abs(fps / told.fps - 1) < _SAME_RATE else fps, frames=frames, duration=seconds)
 
 
 def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 0) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
@@ -59,20 +86,23 @@ def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 
         FileFormatError: absent, empty, not a film, or broken somewhere on the way.
     """
     with _Opened(path) as (container, stream):
-        rate = float(stream.average_rate or stream.base_rate or FPS)
-        count, begin, end, shown = 0, None, 0.0, None
+        count, shown, colour, clock = 0, None, None, FilmClock(usual_step(stream), Path(path).name)
         for number, frame in enumerate(container.decode(stream)):
+            colour = colour_of(stream, frame) if colour is None else colour
             if fps is None:
                 if number >= start:
-                    yield _upright(frame, stream)
+                    yield _upright(frame, stream, colour)
                 continue
-            time = number / rate if frame.time is None else frame.time
-            begin = time if begin is None else begin
-            last = _last_shown(time - begin, fps, count)
-            yield from _held(shown, stream, last - max(count, start))
-            count, shown, end = last, frame, time - begin + 1 / rate
+            last = _last_shown(clock(frame.time, _lasts(frame)), fps, count)
+            yield from _held(shown, stream, colour, last - max(count, start))
+            count, shown = last, frame
         if shown is not None:
-            yield from _held(shown, stream, _last_shown(end, fps, count) - max(count, start))
+            yield from _held(shown, stream, colour, _last_shown(clock.end, fps, count) - max(count, start))
+
+
+def _lasts(frame: Any) -> float | None:
+    """Seconds the frame is shown, where the file says so."""
+    return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None
 
 
 def _last_shown(time: float, fps: float, count: int) -> int:
@@ -82,9 +112,9 @@ def _last_shown(time: float, fps: float, count: int) -> int:
     return count
 
 
-def _held(frame: Any, stream: Any, times: int) -> Iterator[np.ndarray]:
+def _held(frame: Any, stream: Any, colour: Colour | None, times: int) -> Iterator[np.ndarray]:
     """The frame `times` times over; converted only when that is at least once."""
-    picture = _upright(frame, stream) if times > 0 else None
+    picture = _upright(frame, stream, colour or Colour()) if times > 0 else None
     for _ in range(times):
         yield picture
 
@@ -126,8 +156,8 @@ class _Opened(AbstractContextManager):
             came = f"{self.path.name} is empty" if self.path.is_file() else f"no file at {self.path}"
             raise FileFormatError("The film must exist and hold data", came, "Check the name, or copy the film again")
         try:
-            self.container = av.open(str(self.path))
-        except av.error.FFmpegError as error:
+            self.container = av.open(str(self.path), metadata_errors="replace")  # titles need not be UTF-8
+        except (av.error.FFmpegError, ValueError) as error:
             raise self._unreadable(error) from error
         stream = next(iter(self.container.streams.video), None)
         if stream is None or stream.codec_context is None or not stream.codec_context.width:  # the last two: a cut-off header
@@ -140,7 +170,7 @@ class _Opened(AbstractContextManager):
         import av
 
         self.container.close()
-        if isinstance(error, av.error.FFmpegError):
+        if isinstance(error, (av.error.FFmpegError, ValueError)) and not isinstance(error, TalkingHeadsError):
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: BaseException) -> FileFormatError:
@@ -148,15 +178,8 @@ class _Opened(AbstractContextManager):
                                "Export it again as mp4 (H.264)")
 
 
-def _turns(frame: Any) -> int:
-    """Quarter turns counter-clockwise that put the frame upright."""
-    return round(getattr(frame, "rotation", 0) / 90) % 4
-
-
-def _upright(frame: Any, stream: Any) -> np.ndarray:  # uint8 [H, W, 3]
-    # RGB has no colour matrix to convert to, but without one named PyAV 14 takes BT.709 films for BT.601.
-    picture = frame.reformat(format="rgb24", dst_colorspace="ITU601", width=_shown_width(frame, stream)).to_ndarray()
-    return np.ascontiguousarray(np.rot90(picture, _turns(frame)))
+def _upright(frame: Any, stream: Any, colour: Colour) -> np.ndarray:  # uint8 [H, W, 3]
+    return frame_orientation(frame).applied(shown_picture(frame, _shown_width(frame, stream), colour))
 
 
 def _shown_width(frame: Any, stream: Any) -> int:

@@ -103,7 +103,8 @@ def video(mtov: MToV, motion: LandmarkTrack, scene: Scene, settings: VideoSettin
     placed = scene.placed(motion.resampled(mtov.config.fps))
     crops = talk(mtov, placed, scene.identity, chosen, pose_frames=scene.pose_crops(len(placed)),
                  pose_landmarks=scene.pose_landmarks(len(placed)), report=report)
-    return scene.pasted(crops, len(placed) if chosen.stop is None else chosen.stop, feather) if paste else crops
+    stop = len(placed) if chosen.stop is None else chosen.stop
+    return scene.pasted(crops, stop, feather) if paste else scene.squares(crops, chosen.start, stop)
 
 
 def speak_video(atom: AToM, mtov: MToV, sound: Sound, scene: Any, path: str | os.PathLike, *,

@@ -4,7 +4,9 @@ A scene carries generated motion to the pixels of its crop (`placed`) and finish
 """
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Callable, Iterator
 
 import numpy as np
@@ -21,7 +23,12 @@ from .mtov.conditions import pose_walk, rgb_picture
 from .mtov.model import MToVConfig
 
 LARGEST = 1280  # px, longer side of a portrait; larger ones are made smaller first: the face in them is smaller still
+_SLACK = 0.5    # s that a film may seem longer than its track
+AS_FILMED = "skip"  # the policy that leaves frames without a face alone; the other ones are those of a capture
 Opened = Callable[[int], Iterator[np.ndarray]]  # (start) -> a film's frames uint8 [H, W, 3] from that number on
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class Scene:
     canonical: LandmarkTrack  # the person's face at rest, from the front: AToM's portrait; one row
     track: FaceTrack | None = None   # of the film
     opened: Opened | None = None     # the film's whole frames; None: a portrait
+    faceless: np.ndarray | None = None  # bool, one a frame of the film: nobody is seen, it stays as filmed; None: no such
 
     @property
     def landmarks(self) -> LandmarkTrack:
@@ -75,7 +83,8 @@ class Scene:
         return landmarks if self.opened is None else landmarks.with_data(landmarks.points[pose_frames(len(landmarks), count)])
 
     def pasted(self, crops: Iterator[np.ndarray], count: int, feather: float = FEATHER) -> Iterator[np.ndarray]:
-        """Crops back into the whole pictures, uint8 [H, W, 3]; what lies outside the square stays to the bit.
+        """Crops back into the whole pictures, uint8 [H, W, 3]; what lies outside the square stays to the bit, and so do frames of
+        the film in which nobody is seen.
 
         Args:
             count: of the crops.
@@ -86,7 +95,26 @@ class Scene:
             return
         order = pose_frames(len(self.source), count).tolist()
         for number, whole, edited in zip(order, pose_walk(self.opened, len(self.source), count), crops):
-            yield self.crop.paste_back(whole, edited, number, feather=feather)
+            yield whole if self._alone(number) else self.crop.paste_back(whole, edited, number, feather=feather)
+
+    def squares(self, crops: Iterator[np.ndarray], start: int, stop: int) -> Iterator[np.ndarray]:
+        """Crops `start` to `stop` (exclusive) as they are, uint8 [S, S, 3]; of frames in which nobody is seen the film's own."""
+        if self.opened is None or self.faceless is None or not self.faceless.any():
+            yield from crops
+            return
+        order = pose_frames(len(self.source), stop).tolist()[start:]
+        for number, filmed, edited in zip(order, islice(self.pose_crops(stop), start, None), crops):
+            yield filmed if self._alone(number) else edited
+
+    def unseen(self, count: int | None = None) -> list[int]:
+        """Numbers of the film's frames that stay as filmed, of those that a video of `count` frames shows (None: of all)."""
+        if self.faceless is None:
+            return []
+        shown = np.arange(len(self.source)) if count is None else np.unique(pose_frames(len(self.source), count))
+        return shown[self.faceless[shown]].tolist()
+
+    def _alone(self, number: int) -> bool:
+        return self.faceless is not None and bool(self.faceless[number])
 
     def _cropped(self, motion: LandmarkTrack) -> LandmarkTrack:
         rows = pose_frames(len(self.crop), len(motion)).tolist() if self.crop.moves else [0] * len(motion)
@@ -137,7 +165,7 @@ def _check_points(points: Any) -> None:
 
 
 def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = None, portrait: Any = None, follow: bool = False,
-               total: int | None = None, report: Report = silent) -> Scene:
+               policy: str = AS_FILMED, total: int | None = None, report: Report = silent) -> Scene:
     """A scene with the head movement of a film, whose mouth is made anew.
 
     Args:
@@ -146,17 +174,25 @@ def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = 
         track: of the film at that rate; None: its face is followed by the built-in (approximate) tracker.
         portrait: another picture of the person, for the identity; None: the film's first frame with a face.
         follow: the crop goes along with the head, for films in which it moves far; else one square serves all frames.
+        policy: frames without a face: they stay as filmed ("skip"), are refused ("error"), or get a mouth all the same, where the
+            face was last ("hold") or on the way to where it is next ("interpolate"); a given `track` knows these places itself.
         total: how many frames the film has, for the report.
         report: while the film is tracked.
     Raises:
-        TalkingHeadsError: no face, or a track of another rate.
+        TalkingHeadsError: no face, a track of another rate, an unknown policy, or frames without a face under "error".
     """
     from ..media_core.face.canonical import canonical_landmarks
+    from ..media_core.face.raw_track import POLICIES
 
-    track = _tracked(opened, config.fps, total, report) if track is None else track
+    if policy not in POLICIES:
+        raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
+    track = _tracked(opened, config.fps, policy, total, report) if track is None else track
     if track.fps != config.fps:
         raise TalkingHeadsError(f"The pose film's track must have the weights' rate, {config.fps:g} frames a second",
                                 f"{track.fps:g}", "Track the film at that rate")
+    if total is not None and len(track) < total - _SLACK * config.fps:
+        log.warning("the face track has %d frames, the film about %d: where a track left frames out (policy skip), later ones "
+                    "come too early; track with interpolate", len(track), total)
     source, first = track.landmarks, int(torch.argmax((track.confidence > 0).int()))
     points, size = source.points[..., :2].numpy(), tuple(track.image_size)
     crop = (following_crop(points, size, config.size, config.fps, margin=config.margin) if follow
@@ -164,15 +200,34 @@ def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = 
     picture = next(opened(first))
     identity = crop.crop(picture, first) if portrait is None else portrait_scene(portrait, config).identity
     canonical = LandmarkTrack(resting_face(canonical_landmarks(track).points)[None], config.fps)
-    return Scene(picture, identity, crop, source, canonical, track, opened)
+    return Scene(picture, identity, crop, source, canonical, track, opened, _as_filmed(track, policy))
 
 
-def _tracked(opened: Opened, fps: float, total: int | None, report: Report) -> FaceTrack:
+def _tracked(opened: Opened, fps: float, policy: str, total: int | None, report: Report) -> FaceTrack:
     from ..media_core.face.landmarks import fill_missing, track_frames
     from ..media_core.face.track import measure
 
-    raw = track_frames(opened(0), fps, total=total, report=report)
-    return measure(fill_missing(raw, "interpolate")[0])
+    raw = track_frames(opened(0), fps, total=total, again=opened, report=report)
+    return measure(fill_missing(raw, "interpolate" if policy == AS_FILMED else policy)[0])
+
+
+def _as_filmed(track: FaceTrack, policy: str) -> np.ndarray | None:  # bool [T]
+    """Which frames stay as filmed; they are named in the log.
+
+    Raises:
+        TalkingHeadsError: frames without a face under "error".
+    """
+    from ..media_core.face.raw_track import listed
+
+    faceless = track.confidence.numpy() == 0
+    if policy not in (AS_FILMED, "error") or not faceless.any():
+        return None
+    numbers = f"no face in {faceless.sum()} of {len(track)} frames: {listed(np.flatnonzero(faceless))}"
+    if policy == "error":
+        raise TalkingHeadsError("Every frame of the film must show the face", numbers,
+                                "Cut these parts, or choose what becomes of them: hold, interpolate or skip")
+    log.warning("%s; they stay as filmed", numbers)
+    return faceless
 
 
 def _no_larger(picture: np.ndarray) -> np.ndarray:

@@ -200,14 +200,14 @@ def track_outputs() -> list:
     ]
 
 
-def followed(frames: Any, fps: float, total: int, masks: list | None, report: Any, **which: Any) -> Any:
-    """The built-in tracker over a film's frames, within their masks: a RawTrack."""
+def followed(again: Any, fps: float, total: int, masks: list | None, report: Any, **which: Any) -> Any:
+    """The built-in tracker over a film's frames, `again(start)` from a number on, within their masks: a RawTrack."""
     from itertools import chain, repeat
 
     from ..media_core.face.landmarks import FaceTracker, track_frames
 
     regions = None if masks is None else chain(masks, repeat(masks[-1]))
-    return track_frames(frames, fps, tracker=FaceTracker(**which), total=total, masks=regions, report=report)
+    return track_frames(again(0), fps, tracker=FaceTracker(**which), total=total, masks=regions, again=again, report=report)
 
 
 def portraits(frames: Any, total: int, masks: list | None, report: Any, **which: Any) -> Any:  # [T, 68, 2] px
@@ -236,11 +236,11 @@ def _followed(video: Any, images: Any, face_landmarks: Any, mask: Any, fps: floa
                                 "Connect one of them, or face landmarks")
     if video is not None:
         film = films.film(video)
-        frames, total, size = film.frames(fps), film.frame_count(fps), film.size()
+        again, total, size = (lambda start: film.frames(fps, start)), film.frame_count(fps), film.size()
     else:
-        frames, total, size = films.pixels(images), len(images), tuple(images.shape[1:3])
+        again, total, size = (lambda start: films.pixels(images[start:])), len(images), tuple(images.shape[1:3])
     masks = None if mask is None else films.mask_frames(mask, size)
-    return followed(frames, fps, total, masks, bridge.NodeReport(), face_index=face_index, order=order), None
+    return followed(again, fps, total, masks, bridge.NodeReport(), face_index=face_index, order=order), None
 
 
 def _expression_from(shapes: Any, kept: Any, fps: float) -> Any:

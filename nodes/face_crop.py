@@ -1,6 +1,7 @@
 """A face out of its picture, and back into it."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
@@ -52,10 +53,15 @@ class FaceCrop(io.ComfyNode):
                 face_track: Any = None, mask: Any = None) -> io.NodeOutput:
         import torch
 
+        from ..media_core.face.raw_track import listed
+
         bar = bridge.NodeReport()
         looking, cutting = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
         points, fps = _points(images, face_track, mask, looking, way, face_index=face_index, order=order)
         crop = _cropping(points, tuple(images.shape[1:3]), size, fps, way, margin=margin, upright=upright)
+        crop = crop if face_track is None else _knowing(crop, face_track)
+        if crop.unseen:
+            bridge.log.warning("no face in frames %s; nothing will be put back into them", listed(crop.unseen))
         (crops,) = bridge.empty_images(len(images), size, size, (3,), "Choose a smaller size, or crop fewer frames at once")
         for i, square in enumerate(crop.crops(_float_frames(images))):
             crops[i] = torch.from_numpy(square)
@@ -118,10 +124,10 @@ def _points(images: Any, face_track: Any, mask: Any, report: Any, way: str, **wh
     if face_track is not None:
         return _tracked(images, face_track), face_track.fps
     masks = None if mask is None else films.mask_frames(mask, tuple(images.shape[1:3]))
-    frames, total = films.pixels(images), len(images)
+    total = len(images)
     if way == "each" or total == 1:
-        return capture.portraits(frames, total, masks, report, **which), FPS
-    return capture.followed(frames, FPS, total, masks, report, **which).points, FPS
+        return capture.portraits(films.pixels(images), total, masks, report, **which), FPS
+    return capture.followed(lambda start: films.pixels(images[start:]), FPS, total, masks, report, **which).points, FPS
 
 
 def _cropping(points: Any, shape: tuple[int, int], size: int, fps: float, way: str, **options: Any) -> Any:
@@ -130,6 +136,11 @@ def _cropping(points: Any, shape: tuple[int, int], size: int, fps: float, way: s
     if way == "follow":
         return following_crop(points, shape, size, fps, **options)
     return (single_crops if way == "each" else still_crop)(points, shape, size, **options)
+
+
+def _knowing(crop: Any, face_track: Any) -> Any:
+    """The crop, with the frames in which the track saw nobody and is only filled in."""
+    return replace(crop, unseen=tuple((face_track.confidence == 0).nonzero().flatten().tolist()))
 
 
 def _tracked(images: Any, face_track: Any) -> Any:  # float32 [T, 68, 2]

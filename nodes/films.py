@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from comfy_api.latest import InputImpl
 
 from ..media_core.errors import TalkingHeadsError
 from . import temporary_films
+
+log = logging.getLogger("talking_heads")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ def film(video: Any) -> Film:
 
     source = video.get_stream_source()
     path = Path(source) if isinstance(source, (str, os.PathLike)) else _dumped(source.getvalue())
-    probe(path)  # tells in the pack's words what is wrong with a file
+    facts = probe(path)  # tells in the pack's words what is wrong with a file
+    if facts.remark:
+        log.warning("%s: %s", path.name, facts.remark)
     if hasattr(video, "get_active_trim_window"):
         start, duration = video.get_active_trim_window()
         return Film(path, start, start + duration if duration else None)
@@ -99,11 +104,13 @@ def video(path: Path, start: float, duration: float) -> Any:
 
 
 def pixels(images: Any) -> Iterator[Any]:  # float [B, H, W, C] -> uint8 [H, W, 3]
-    """An IMAGE batch's frames: grey becomes colour, an alpha channel is left out."""
+    """An IMAGE batch's frames: grey becomes colour, transparent places become black."""
     import numpy as np
 
     for image in images:
-        frame = np.rint(image[..., :3].detach().cpu().float().clamp(0, 1).numpy() * 255).astype(np.uint8)
+        image = image.detach().cpu().float().clamp(0, 1)
+        seen = image[..., :3] * image[..., 3:] if image.shape[-1] == 4 else image[..., :3]
+        frame = np.rint(seen.numpy() * 255).astype(np.uint8)
         yield np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame
 
 

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, films, sockets, temporary_films
+from .capture import POLICIES
 from .mtov import motion_inputs, pose_inputs, sampling_inputs, talking, video_settings, whole
 
 
@@ -77,18 +78,23 @@ class MotionToFilm(io.ComfyNode):
                 io.Image.Input("portrait", optional=True,
                                tooltip="Another picture of the person to take the looks from; else the film's first frame."),
                 audio_input(),
+                io.Combo.Input("policy", options=POLICIES, default="skip", optional=True,
+                               tooltip="The film's frames without a face: leave them as filmed (skip), stop and name them "
+                                       "(error), or draw a mouth where the face was last (hold) or on the way to the next one "
+                                       "(interpolate)."),
             ],
             outputs=[video_output()],
         )
 
     @classmethod
     def execute(cls, mtov: sockets.LoadedMToV, motion: Any, film: Any, follow: bool, feather: float, crf: int,
-                face_track: Any = None, portrait: Any = None, audio: dict | None = None, **sampling: Any) -> io.NodeOutput:
+                face_track: Any = None, portrait: Any = None, audio: dict | None = None, policy: str = "skip",
+                **sampling: Any) -> io.NodeOutput:
         from ..moditalker_core.pipeline import video
 
         config, bar = whole(mtov).mtov.config, bridge.NodeReport()
         looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
-        scene = film_scene(films.film(film), config, face_track, portrait, follow, looking)
+        scene = film_scene(films.film(film), config, face_track, portrait, follow, policy, looking)
         frames = video(bridge.mtov_on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather,
                        report=drawing)
         return io.NodeOutput(written(frames, config.fps, audio, crf))
@@ -122,13 +128,13 @@ def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8
     return films.pixels(source) if len(source) > 1 else repeat(next(films.pixels(source)))
 
 
-def film_scene(film: films.Film, config: Any, track: Any, portrait: Any, follow: bool, report: Any) -> Any:
+def film_scene(film: films.Film, config: Any, track: Any, portrait: Any, follow: bool, policy: str, report: Any) -> Any:
     """The film as the place of a video."""
     from ..moditalker_core import scenes
 
     picture = None if portrait is None else next(films.pixels(portrait))
     return scenes.film_scene(lambda start: film.frames(config.fps, start), config, track=track, portrait=picture, follow=follow,
-                             total=film.frame_count(config.fps), report=report)
+                             policy=policy, total=film.frame_count(config.fps), report=report)
 
 
 def written(frames: Iterator[Any], fps: float, audio: dict | None, crf: int) -> Any:

@@ -204,11 +204,9 @@ def _parsing(name: str) -> Path | None:
 
 
 def _picture(path: Path) -> Any:  # float32 [1, H, W, 3]
-    import numpy as np
-    from PIL import Image
+    from ..media_core.picture_reading import read_picture
 
-    with Image.open(path) as file:
-        return films.floats(np.asarray(file.convert("RGB")))[None]
+    return films.floats(read_picture(path, "The report"))[None]
 
 
 NODES = (PickSegment, PrepareDataset)

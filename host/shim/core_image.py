@@ -26,16 +26,14 @@ class LoadImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: str) -> io.NodeOutput:
-        import numpy as np
         import torch
-        from PIL import Image, ImageOps
 
-        with Image.open(folder_paths.get_annotated_filepath(image)) as file:
-            picture = ImageOps.exif_transpose(file)
-            seen = torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255)[None]
-            mask = torch.zeros(1, 64, 64)
-            if "A" in picture.getbands() or "transparency" in picture.info:
-                mask = 1 - torch.from_numpy(np.asarray(picture.convert("RGBA"), dtype=np.float32)[..., 3] / 255)[None]
+        from ...media_core.picture_reading import colours_of, opened_picture
+
+        with opened_picture(folder_paths.get_annotated_filepath(image)) as picture:
+            colours, opacity = colours_of(picture)  # the colours under transparent places stay: ComfyUI leaves them to MASK
+        seen = torch.from_numpy(colours).float()[None] / (255 if colours.dtype == "uint8" else 1)
+        mask = torch.zeros(1, 64, 64) if opacity is None else 1 - torch.from_numpy(opacity).float()[None] / 255
         return io.NodeOutput(seen, mask)
 
     @classmethod

@@ -18,6 +18,7 @@ from ..face.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, learn_sh
 from ..face.person import HeadShape
 from ..face.plates import EVERY, BackgroundPlate, on_plate, torso_layer
 from ..face.steady import Anchors
+from ..picture_reading import check_size
 from ..video import read_frames
 from .framing import cut_square
 from .pipe import ahead, mapped
@@ -194,7 +195,7 @@ def read_picture(path: Path) -> np.ndarray:  # uint8 [H, W, 3] RGB
     """A picture file.
 
     Raises:
-        FileFormatError: absent or no picture.
+        FileFormatError: absent, no picture, or a huge one.
     """
     import cv2
 
@@ -205,8 +206,12 @@ def _decoded(path: Path, kind: int) -> np.ndarray:
     """As OpenCV has it. The file is read by Python: on Windows OpenCV opens none whose name has letters beyond the code page."""
     import cv2
 
-    data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.zeros(0, np.uint8)
-    picture = cv2.imdecode(data, kind) if data.size else None
+    data = path.read_bytes() if path.is_file() else b""
+    check_size(data, path.name)
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), kind) if data else None
+    except cv2.error:  # an impossible size, say
+        picture = None
     if picture is None:
         came = f"{path} cannot be read" if path.is_file() else f"no file at {path}"
         raise FileFormatError("Every picture of the data set must be there and readable", came,

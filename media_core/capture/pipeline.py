@@ -6,6 +6,7 @@ Source: spec/capture.md 0, spec/hmtalker.md 2.11-2.13.
 """
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,6 +35,7 @@ from .settings import CaptureSettings, film_fingerprint, fingerprint
 from .stages import Progress
 from .tracking import RAW, given_track, track_film
 
+log = logging.getLogger(__name__)
 VERSION = 1
 ALWAYS, MASKED = ("track", "frames", "measure", "sound", "tables", "report", "checksums"), ("masks", "background", "layers")
 
@@ -76,6 +78,8 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
     if not info.has_sound:
         raise FileFormatError("The film must have sound: an avatar learns its lips from it", f"{film.name} has none",
                               "Film again with the microphone on, or add the sound to the film first")
+    if info.remark:
+        log.warning("%s: %s", film.name, info.remark)
     _check_inputs(settings, folder, inputs, info)
     request = _request(settings, inputs, print_of_film)
     if read_json(folder / MANIFEST).get("request") == request:
@@ -152,7 +156,7 @@ class _Job:
             self.folder, tables.film_part(self.film, first, len(raw.points), settings.fps), len(raw.points), settings.fps,
             settings.encoder, step))
         self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step), frames)
-        shown = Shown(track, kept, crop, raw, first)
+        shown = Shown(track, kept, crop, raw, first, self.info.remark)
         self._stage("report", (), ("sound", "tables", *(MASKED[-1:] if settings.masks else ())),
                     lambda step: write_report(self.folder, self.film, shown, settings, step))
         write_manifest(self.folder, self._facts(shown, filled), self.request, len(track), settings,
@@ -241,7 +245,7 @@ class _Job:
         info, track = self.info, shown.track
         reliability = track.expression.reliability
         return {"film": {"name": self.film.name, "width": info.width, "height": info.height, "fps": float(info.fps),
-                         "seconds": info.duration},
+                         "seconds": info.duration, "hdr": info.hdr},
                 "first_frame": shown.first, "crop": shown.crop.to_dict(), "focal": track.pose.focal,
                 "au_reliability": None if reliability is None else list(reliability), "au_source": track.expression.source,
                 "missing": shown.missing, "filled": np.flatnonzero(filled).tolist(),

@@ -40,6 +40,7 @@ class Evidence:
     cuts: tuple[int, ...] = ()           # frames of the film that begin a new shot
     blur: float = float("nan")           # 0 sharp .. 1 nothing but blur, of the face
     light: tuple[float, float] = (float("nan"), 0.0)  # the face's mean grey 0..255, share of it black or white
+    colours: str = ""                    # what was done to the film's colours; empty: nothing
 
     @property
     def aperture(self) -> np.ndarray:  # [T]
@@ -92,8 +93,8 @@ def quality_report(evidence: Evidence) -> QualityReport:
     """Judges what was captured."""
     offset = sound_offset(_on_sound_frames(evidence.aperture, evidence), evidence.speech, evidence.track.fps)
     findings = [_length(evidence), _face_size(evidence), _framing(evidence), _sharpness(evidence), _light(evidence),
-                *_views(evidence), _blinks(evidence), _lips(evidence), _missing(evidence), _cuts(evidence), _fit(evidence),
-                _units(evidence), *_sound(evidence), _sync(offset, evidence)]
+                *_colours(evidence), *_views(evidence), _blinks(evidence), _lips(evidence), _missing(evidence), _cuts(evidence),
+                _fit(evidence), _units(evidence), *_sound(evidence), _sync(offset, evidence)]
     return QualityReport(tuple(findings), offset)
 
 
@@ -163,6 +164,12 @@ def _light(e: Evidence) -> Finding:
     verdict = POOR if grey < 35 or clipped > 0.2 else FAIR if grey < 60 or grey > 215 or clipped > 0.05 else GOOD
     return Finding("light", f"mean grey of the face {grey:.0f} of 255, {100 * clipped:.0f} % black or white", verdict,
                    "" if verdict == GOOD else "use soft light from the front; lock the exposure")
+
+
+def _colours(e: Evidence) -> tuple[Finding, ...]:
+    """Only of a film whose colours had to be changed."""
+    advice = "switch HDR off in the camera's settings: only then the colours are those it shows"
+    return (Finding("colours", e.colours, FAIR, advice),) if e.colours else ()
 
 
 def _views(e: Evidence) -> tuple[Finding, Finding]:

@@ -39,6 +39,7 @@ class Shown:
     crop: FaceCrop
     raw: RawTrack        # of the whole tracked part, film px
     first: int           # frame of the film the tracked part begins with
+    remark: str = ""     # on the film's colours
 
     @property
     def missing(self) -> list[int]:
@@ -53,7 +54,8 @@ def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettin
     sound = film_part(film, shown.first, frames, settings.fps)
     speech = Speech.load(folder / f"speech_{get_encoder(settings.encoder).id}.safetensors")
     evidence = Evidence(shown.track, sound, speech, shown.kept, shown.crop.size / shown.crop.side(), beyond(shown.crop),
-                        tuple(shown.missing), frames, tuple(shown.first + cut for cut in shown.raw.cuts), blur, light)
+                        tuple(shown.missing), frames, tuple(shown.first + cut for cut in shown.raw.cuts), blur, light,
+                        shown.remark)
     report = quality_report(evidence)
     step(1, 2)
     write_bytes(folder / "report.txt", report.text().encode())

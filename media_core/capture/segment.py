@@ -101,7 +101,8 @@ def _of_film(path: Path, tracker: Callable | None, masks: Iterable[np.ndarray] |
     from ..face.landmarks import track_frames
 
     total = max(1, round(probe(path).duration * RATE))
-    raw = track_frames(read_frames(path, RATE), RATE, tracker=tracker, total=total, masks=masks, report=report)
+    raw = track_frames(read_frames(path, RATE), RATE, tracker=tracker, total=total, masks=masks, report=report,
+                       again=lambda start: read_frames(path, RATE, start))
     return _curves(raw.points, RATE, raw.cuts)
 
 

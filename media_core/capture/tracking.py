@@ -11,6 +11,7 @@ import torch
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.draw import draw_landmarks
 from ..face.landmarks import CutFinder, RawTrack
+from ..face.presence import PATIENCE, expect_face
 from ..files import load_tensors, save_tensors
 from ..video import read_frames
 from .pipe import ahead
@@ -38,7 +39,7 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
         region: bool [1 or frames, H, W]: where the face is looked for.
         tracker: finds the face; see `capture`. What it remembers is forgotten.
     Raises:
-        FileFormatError: the film cannot be decoded, or has too few frames.
+        FileFormatError: the film cannot be decoded, has too few frames, or shows no face.
     """
     tracker.reset()
     points, confidence, cuts = _partial(folder)
@@ -55,7 +56,7 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
             if cut(frame):
                 cuts.append(i)
                 tracker.reset()
-            face = tracker(frame, None if region is None else region[0 if len(region) == 1 else min(first + i, len(region) - 1)])
+            face = tracker(frame, _region(region, first + i))
             points.append(np.full((68, 2), np.nan, np.float32) if face is None else np.asarray(face.points, np.float32))
             confidence.append(0.0 if face is None else float(face.confidence))
             if (i + 1) % CHUNK == 0:
@@ -63,6 +64,8 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
                 cut(frame)
                 _save_partial(folder, points, confidence, cuts)
             step(i + 1, max(total, i + 1), {}, _preview(frame, points[-1]) if i % PREVIEW_EVERY == 0 else None)
+            if i + 1 == PATIENCE and not any(confidence):
+                _look_further(film, settings.fps, first, stop, total, region, tracker, step)
     _check_length(film, len(points), first, settings.fps)
     RawTrack(np.stack(points), np.array(confidence, np.float32), size, float(settings.fps), tuple(cuts)).save(folder / RAW)
     (folder / PARTIAL).unlink(missing_ok=True)
@@ -89,11 +92,25 @@ def given_track(raw: RawTrack, size: tuple[int, int], fps: float, first: int, st
                     tuple(int(c) for c in cuts if 0 < c < len(rows)))
 
 
+def _look_further(film: Path, fps: float, first: int, stop: int | None, total: int, region: np.ndarray | None, tracker: Any,
+                  step: Step) -> None:
+    """Refuses a film whose rest shows no face either; arguments as for `track_film`."""
+    after = enumerate(read_frames(film, fps, first + PATIENCE), PATIENCE)
+    rest = (frame for _, frame in _before(after, None if stop is None else stop - first))
+    expect_face(rest, tracker, fps, total - PATIENCE, lambda: step(PATIENCE, max(total, PATIENCE), {}, None),
+                lambda number: _region(region, first + PATIENCE + number))
+
+
 def _before(frames: Iterator[tuple[int, np.ndarray]], stop: int | None) -> Iterator[tuple[int, np.ndarray]]:
     for i, frame in frames:
         if stop is not None and i >= stop:
             return
         yield i, frame
+
+
+def _region(region: np.ndarray | None, number: int) -> np.ndarray | None:  # bool [H, W]
+    """Where the face is looked for in a frame of the film."""
+    return None if region is None else region[0 if len(region) == 1 else min(number, len(region) - 1)]
 
 
 def _fresh(tracker: Any, points: np.ndarray) -> None:

@@ -29,6 +29,7 @@ class FaceCrop:
     source_size: tuple[int, int]  # (H, W) px of the pictures it is cut from
     fps: float = FPS  # frames a second, when T > 1
     version: int = 1  # of this object's layout
+    unseen: tuple[int, ...] = ()  # frames of the film in which nobody was seen: nothing is put back into them
 
     def __post_init__(self) -> None:
         shape, scales = np.shape(self.matrices), np.linalg.det(np.asarray(self.matrices, float)[..., :2])
@@ -88,7 +89,7 @@ class FaceCrop:
 
     def paste_back(self, source: np.ndarray, edited: np.ndarray, frame: int = 0, *, feather: float = FEATHER,
                    mask: np.ndarray | None = None) -> np.ndarray:  # [H, W, C]
-        """`source` with the edited square in its old place; a new array.
+        """`source` with the edited square in its old place; a new array. Frames in which nobody was seen stay as they are.
 
         Args:
             source: [H, W, C] uint8, or float32 0..1.
@@ -103,7 +104,7 @@ class FaceCrop:
         _check_edit(source, edited, mask)
         (left, top), (right, bottom) = self._box(frame)
         out = source.copy()
-        if right <= left or bottom <= top:
+        if right <= left or bottom <= top or frame in self.unseen:
             return out
         alpha = self._alpha((left, top, right, bottom), frame, feather, mask)
         region = out[top:bottom, left:right]
@@ -125,8 +126,9 @@ class FaceCrop:
 
     def to_dict(self) -> dict[str, Any]:
         """For a JSON file; `from_dict` reads it."""
-        return {"version": self.version, "size": self.size, "source_size": list(self.source_size), "fps": self.fps,
-                "matrices": self.matrices.tolist()}
+        table = {"version": self.version, "size": self.size, "source_size": list(self.source_size), "fps": self.fps,
+                 "matrices": self.matrices.tolist()}
+        return {**table, "unseen": list(self.unseen)} if self.unseen else table
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> FaceCrop:
@@ -139,7 +141,7 @@ class FaceCrop:
             if table["version"] != 1:
                 raise ValueError(f"version {table['version']}")
             return cls(np.asarray(table["matrices"], np.float64), int(table["size"]), tuple(map(int, table["source_size"])),
-                       float(table["fps"]))
+                       float(table["fps"]), unseen=tuple(map(int, table.get("unseen", ()))))
         except (KeyError, TypeError, ValueError) as error:
             raise TalkingHeadsError("A stored face crop must have version, size, source_size, fps and matrices", repr(error),
                                     "Cut the face out again") from error
@@ -184,9 +186,11 @@ def still_crop(points: np.ndarray, image_size: tuple[int, int], size: int, *, ma
     Raises:
         TalkingHeadsError: no frame has a face, or a size or margin out of range.
     """
-    middle, extent, roll = (np.median(part, axis=0) for part in _places(points)[:3])
+    *places, known = _places(points)
+    middle, extent, roll = (np.median(part, axis=0) for part in places)
     angle = float(roll) if upright else 0.0
-    return FaceCrop(_square(middle, extent, angle, image_size, size, margin, inside)[None], size, tuple(image_size))
+    square = _square(middle, extent, angle, image_size, size, margin, inside)
+    return FaceCrop(square[None], size, tuple(image_size), unseen=tuple(np.flatnonzero(~known).tolist()))
 
 
 def following_crop(points: np.ndarray, image_size: tuple[int, int], size: int, fps: float = FPS, *, margin: float = MARGIN,
@@ -212,7 +216,7 @@ def following_crop(points: np.ndarray, image_size: tuple[int, int], size: int, f
     side = np.median(extent)
     squares = [_square(np.array(centre), side, angle if upright else 0.0, image_size, size, margin, inside, whole=False)
                for *centre, angle in zip(x, y, turn)]
-    return FaceCrop(np.stack(squares), size, tuple(image_size), fps)
+    return FaceCrop(np.stack(squares), size, tuple(image_size), fps, unseen=tuple(np.flatnonzero(~known).tolist()))
 
 
 def single_crops(points: np.ndarray, image_size: tuple[int, int], size: int, **options: Any) -> FaceCrop:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable
+from typing import Callable, Iterable
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ..errors import TalkingHeadsError
 from ..progress import Report, silent
 from .detector import ORDERS, find_faces, no_face
 from .draw import draw_landmarks
+from .presence import PATIENCE, expect_face
 from .raw_track import RawTrack, fill_missing, smooth_points  # noqa: F401  (part of this module's interface)
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "face_landmarks.safetensors"
@@ -127,7 +128,8 @@ def portrait_landmarks(image: np.ndarray, *, face_index: int = 0, order: str = "
 
 
 def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTracker | None = None, total: int | None = None,
-                 masks: Iterable[np.ndarray] | None = None, report: Report = silent) -> RawTrack:
+                 masks: Iterable[np.ndarray] | None = None, again: Callable[[int], Iterable[np.ndarray]] | None = None,
+                 report: Report = silent) -> RawTrack:
     """Follows one face through a film; holds one frame at a time.
 
     Args:
@@ -135,8 +137,9 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
         fps: frames a second.
         total: how many there are, for the report.
         masks: bool [H, W] for each frame: where the face is looked for.
+        again: (start) -> the film's frames from that number on; with it a film without any face is refused soon.
     Raises:
-        TalkingHeadsError: no frame at all.
+        TalkingHeadsError: no frame at all, or (with `again`) no face.
     """
     tracker = FaceTracker() if tracker is None else tracker
     cut, masks = CutFinder(), None if masks is None else iter(masks)
@@ -151,7 +154,10 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
         size = frame.shape[:2]
         preview = draw_landmarks(frame, points[-1]) if index % _PREVIEW_EVERY == 0 else None
         missing += face is None
-        report(index + 1, max(total or 0, index + 1), {"stage": "face", "missing": missing}, preview)
+        told = index + 1, max(total or 0, index + 1), {"stage": "face", "missing": missing}
+        report(*told, preview)
+        if again is not None and missing == index + 1 == PATIENCE:
+            expect_face(again(PATIENCE), tracker, fps, told[1] - PATIENCE, lambda: report(*told, None))
     if not points:
         raise TalkingHeadsError("The film must hold frames", "none", "Choose another film")
     return RawTrack(np.stack(points), np.array(confidence, np.float32), size, fps, tuple(cuts))

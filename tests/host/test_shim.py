@@ -164,6 +164,21 @@ def test_pictures_load_with_their_mask(small):
     image, mask = core_image.LoadImage.execute("p.png").args
     assert tuple(image.shape) == (1, 4, 6, 3) and image[0, 0, 0].tolist() == [1, 0, 0]
     assert tuple(mask.shape) == (1, 4, 6) and mask[0, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert image[0, 0, 5].tolist() == [1, 0, 0], "the colours under transparent places are left to who uses the mask, as in core"
+
+
+def test_pictures_of_16_bits_load_in_full_depth(small):
+    import numpy as np
+    from PIL import Image
+    from talking_heads.host.shim import core_image
+    from talking_heads.media_core.errors import FileFormatError
+
+    Image.fromarray(np.linspace(0, 65535, 24).reshape(4, 6).astype(np.uint16)).save(small.base / "input" / "p.png")
+    image, mask = core_image.LoadImage.execute("p.png").args
+    assert np.abs(image.numpy().ravel()[::3] - np.linspace(0, 1, 24)).max() < 1e-4 and tuple(mask.shape) == (1, 64, 64)
+    (small.base / "input" / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(FileFormatError, match="broken.png"):
+        core_image.LoadImage.execute("broken.png")
 
 
 def test_weights_load_and_a_malicious_pickle_does_not(small):

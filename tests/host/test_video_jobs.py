@@ -3,8 +3,11 @@ from __future__ import annotations
 
 import shutil
 import signal
+import struct
 import warnings
 import weakref
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ from talking_heads.host.cli import FAILED, INTERRUPTED, OK, USAGE, main
 from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.face.crop import FaceCrop
 from talking_heads.media_core.video import VideoWriter, probe, read_frames
+from talking_heads.moditalker_core import scenes
 from talking_heads.moditalker_core.mtov import generation
 from talking_heads.moditalker_core.pipeline import portrait_motion
 
@@ -34,6 +38,8 @@ def made(tmp_path_factory) -> Path:
     still.with_data(still.points.repeat(9, 1, 1)).save(folder / "motion.safetensors")
     Image.new("RGB", (64, 64)).save(folder / "empty.png")
     (folder / "words.txt").write_text("hello")
+    head = b"IHDR" + struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)
+    (folder / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r" + head + zlib.crc32(head).to_bytes(4, "big") + b"\0\0\0\0IDAT")
     save_tiny_atom(folder / "atom.safetensors")
     save_tiny_mtov(folder / "mtov.safetensors", margin=1.6)
     with VideoWriter(folder / "dark.mp4", 64, 64, 25) as film:
@@ -106,6 +112,22 @@ def test_a_moving_picture_may_be_called_a_film(files, tiny_film, capsys):
     assert run(files, *motion, "--film", face="me.gif") == OK and "Following" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given, policy", [((), "skip"), (("--policy", "error"), "error")])
+def test_frames_without_a_face_are_named_at_the_end(files, capsys, monkeypatch, given, policy):
+    """Where the policy leaves them alone; here a film's scene is the portrait's, and said to lack a face now and then."""
+    asked = []
+
+    def film_scene(opened, config, **named):
+        asked.append((named["policy"], next(opened(0)).shape))
+        still = scenes.portrait_scene(np.array(Image.open(PORTRAIT).convert("RGB")), config)
+        source = still.source.with_data(still.source.points.repeat(12, 1, 1))
+        return replace(still, source=source, faceless=np.arange(12) % 11 == 3)
+
+    monkeypatch.setattr(scenes, "film_scene", film_scene)
+    assert run(files, "--motion", str(files / "motion.safetensors"), *given, face="dark.mp4") == OK
+    assert "no face in the film's frames 3: left as filmed" in capsys.readouterr().out and asked == [(policy, (64, 64, 3))]
+
+
 def test_ctrl_c_leaves_the_folder_as_it_was(files, capsys, monkeypatch):
     """Also the film that is there under this name."""
     (files / "out.mp4").write_bytes(b"older")
@@ -144,7 +166,7 @@ def test_frames_are_gone_once_they_are_written(files, monkeypatch):
 
 @pytest.mark.parametrize("given, more, words", [
     ({"face": "nobody.png"}, (), ["picture or a film", "nobody.png"]),
-    ({"face": "words.txt"}, (), ["picture or a film", "words.txt"]),
+    ({"face": "words.txt"}, (), ["picture or a film", "words.txt", "the film must"]),
     ({"face": "words.txt"}, ("--film",), ["must be a film", "words.txt"]),
     ({"face": "."}, (), ["picture or a film"]),
     ({"face": "empty.png"}, (), ["upright, frontal face"]),
@@ -156,8 +178,9 @@ def test_frames_are_gone_once_they_are_written(files, monkeypatch):
     ({}, ("--mtov", "absent.safetensors"), ["absent.safetensors"]),
     ({}, ("--motion", "atom.safetensors"), ["landmarks", "atom"]),
     ({}, ("--calls", "0"), ["calls"]),
-    ({}, ("--batch", "0"), ["batch"]),
-    ({}, ("--seed", "-1"), ["seed"]),
+    ({}, ("--batch", "0"), ["--batch must be", "Got: 0."]),
+    ({}, ("--seed", "-1"), ["seed must be", "Got: -1."]),
+    ({"face": "huge.png"}, (), ["100 megapixels", "huge.png"]),
     ({}, ("--device", "banana"), ["device", "banana"])])
 def test_what_is_wrong_is_told(files, capsys, monkeypatch, given, more, words):
     """In three parts, before any motion is made, and nothing is left."""

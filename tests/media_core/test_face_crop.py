@@ -240,3 +240,14 @@ def test_it_is_stored_as_json():
 def test_what_does_not_fit_is_refused(call, word):
     with pytest.raises(TalkingHeadsError, match=word):
         call()
+
+
+@pytest.mark.parametrize("cut", [still_crop, following_crop])
+def test_nothing_is_put_back_where_nobody_was_seen(cut):
+    points = np.stack([face()] * 4)
+    points[1:3] = np.nan
+    crop = FaceCrop.from_dict(json.loads(json.dumps(cut(points, (H, W), 32).to_dict())))
+    assert crop.unseen == (1, 2)
+    film = [noise(seed=k) for k in range(4)]
+    back = list(crop.pasted(film, [noise(seed=9, shape=(32, 32, 3))] * 4))
+    assert [np.array_equal(*pair) for pair in zip(film, back)] == [False, True, True, False]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 from talking_heads.media_core.face.landmarks import portrait_landmarks
+from talking_heads.media_core.face.raw_track import RawTrack
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.video import probe, read_frames
 from talking_heads.moditalker_core import scenes
@@ -199,6 +201,65 @@ def test_a_track_of_another_rate(driven):
     mtov, first = driven
     with pytest.raises(TalkingHeadsError, match="weights' rate, 30 frames a second.*25"):
         film_scene(first.opened, tiny(fps=30.0).config, track=first.track)
+
+
+def with_gap(scene, frames):
+    """The film's track with frames in which nobody was seen."""
+    confidence = scene.track.confidence.clone()
+    confidence[frames] = 0
+    return replace(scene.track, confidence=confidence)
+
+
+def test_frames_without_a_face_stay_as_filmed(tiny_film, driven, caplog):
+    """To the bit, in both directions, and they are named."""
+    mtov, first = driven
+    scene = film_scene(first.opened, mtov.config, track=with_gap(first, [0, 9, 10, 11, 12, 28]))
+    assert "no face in 6 of 30 frames: 0, 9-12, 28" in caplog.text
+    assert scene.unseen() == [0, 9, 10, 11, 12, 28] and scene.unseen(12) == [0, 9, 10, 11]
+    film, numbers = list(read_frames(tiny_film, 25.0)), [i if i < 30 else 58 - i for i in range(40)]
+    for number, frame in zip(numbers, video(mtov, motion(scene, 40), scene, FAST), strict=True):
+        assert np.array_equal(frame, film[number]) == (number in scene.unseen())
+    squares = video(mtov, motion(scene, 14), scene, VideoSettings(calls=1, start=8), paste=False)
+    for number, square in zip(range(8, 14), squares, strict=True):
+        assert np.array_equal(square, scene.crop.crop(film[number])) == (number in scene.unseen())
+
+
+def test_frames_without_a_face_as_one_wishes(driven, caplog):
+    mtov, first = driven
+    track = with_gap(first, [3, 4])
+    for policy in ("hold", "interpolate"):
+        scene = film_scene(first.opened, mtov.config, track=track, policy=policy)
+        assert scene.unseen() == [] and not caplog.records
+        for frame, filmed in zip(video(mtov, motion(scene, 5), scene, FAST), first.opened(0)):
+            assert not np.array_equal(frame, filmed)
+    with pytest.raises(TalkingHeadsError, match="no face in 2 of 30 frames: 3-4"):
+        film_scene(first.opened, mtov.config, track=track, policy="error")
+    with pytest.raises(TalkingHeadsError, match="error, hold, interpolate, skip.*'guess'"):
+        film_scene(first.opened, mtov.config, track=track, policy="guess")
+
+
+def test_a_track_that_left_frames_out_is_told(driven, caplog):
+    """Rows would then belong to other frames; a film's stated length is not exact, so it is no error."""
+    mtov, first = driven
+    film_scene(first.opened, mtov.config, track=first.track, total=40)
+    assert not caplog.records
+    film_scene(first.opened, mtov.config, track=first.track, total=60)
+    assert "track has 30 frames, the film about 60" in caplog.text
+
+
+@pytest.mark.parametrize("policy", ["skip", "interpolate", "error"])
+def test_frames_without_a_face_are_found_while_a_film_is_tracked(driven, monkeypatch, policy):
+    mtov, first = driven
+    points = first.track.landmarks.points[..., :2].numpy().copy()
+    points[5:8] = np.nan
+    raw = RawTrack(points, np.isfinite(points).all((1, 2)).astype(np.float32), tuple(first.track.image_size), 25.0)
+    monkeypatch.setattr("talking_heads.media_core.face.landmarks.track_frames", lambda frames, fps, **named: raw)
+    if policy == "error":
+        with pytest.raises(TalkingHeadsError, match="5-7"):
+            film_scene(first.opened, mtov.config, policy=policy)
+    else:
+        scene = film_scene(first.opened, mtov.config, policy=policy)
+        assert scene.unseen() == ([5, 6, 7] if policy == "skip" else []) and bool(scene.source.points.isfinite().all())
 
 
 # ------------------------------------------------------------------------------------------------------------- to the end

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -291,12 +292,22 @@ def repeater():
     return Repeat
 
 
-def test_a_track_spares_the_search(host, base, truth):
+def test_a_track_spares_the_search(host, base, given, truth):
     kept = collector(host)
     nodes = {"film": FILM, "parts": PARTS, "track": TRACK, "crop": changed(CROP, face_track=["track", 0]), "k": keep("crop", 1)}
     ok(host.run(nodes))
     middle = kept[0].to_source(np.array([47.5, 47.5]))
     assert np.abs(middle - np.median((truth.min(1) + truth.max(1)) / 2, axis=0)).max() < 12
+    assert kept[0].unseen == ()
+    nodes["k"] = keep("track")
+    ok(host.run(nodes))
+    confidence = kept[1].confidence.clone()
+    confidence[3:5] = 0
+    given["gap"] = replace(kept[1], confidence=confidence)
+    nodes |= {"gap": give("gap"), "crop": changed(CROP, face_track=["gap", 0]), "k": keep("crop", 1)}
+    ok(host.run(nodes))
+    assert kept[2].unseen == (3, 4), "nothing is put back where the track saw nobody"
+    nodes["crop"] = changed(CROP, face_track=["track", 0])
     nodes["half"] = node("TalkingHead_FaceCrop", **{**nodes["crop"]["inputs"], "images": ["picture", 0]})
     nodes["picture"] = node("LoadImage", image="one.png")
     nodes["k"] = keep("half", 1)

@@ -90,6 +90,13 @@ def test_units_that_training_leaves_out_are_named():
     assert finding(quality_report(evidence(track=partial)), "action units").value.endswith("not measured: 05")
 
 
+def test_changed_colours_are_told():
+    (told,) = [f for f in quality_report(evidence(colours="high dynamic range (HLG), brought to BT.709")).findings
+               if f.name == "colours"]
+    assert told.verdict == "fair" and "HLG" in told.value and "HDR off" in told.advice
+    assert not [f for f in quality_report(evidence()).findings if f.name == "colours"]
+
+
 def test_clipping_is_found():
     track, sound = said()
     loud = Sound(np.clip(sound.waveform * 30, -1, 1).astype(np.float32), sound.sample_rate)

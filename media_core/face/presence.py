@@ -1,0 +1,42 @@
+"""Whether a film shows a face at all: told long before every frame of it has been searched at full cost."""
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable
+
+import numpy as np
+
+from ..errors import FileFormatError
+
+PATIENCE = 10  # frames without a face at a film's beginning before the rest is looked through
+_LEAST = 16    # looks at the rest, however short it is
+
+
+def expect_face(rest: Iterable[np.ndarray], tracker: Any, fps: float, frames: int, tell: Callable[[], Any],
+                region: Callable[[int], Any] = lambda number: None) -> None:
+    """Looks at frames spread over a film's rest, and comes back at the first face; no second without a look.
+
+    Args:
+        rest: uint8 [H, W, 3], what follows the first `PATIENCE` frames.
+        tracker: called with (frame, region); afterwards it has forgotten everything.
+        fps: frames a second.
+        frames: how many follow, about.
+        tell: called after each look; may cancel.
+        region: (number among the rest) -> where the face is looked for.
+    Raises:
+        FileFormatError: no face in any of them.
+    """
+    step, looks = max(1, min(round(fps), frames // _LEAST)), 0
+    try:
+        for number, frame in enumerate(rest):
+            if number % step:
+                continue
+            tracker.reset()
+            looks += 1
+            if tracker(frame, region(number)) is not None:
+                return
+            tell()
+    finally:
+        tracker.reset()
+    raise FileFormatError("The film must show an upright, frontal face",
+                          f"none in its first {PATIENCE} frames, nor in {looks} spread over the rest",
+                          "Choose another film, or crop closer to the face")

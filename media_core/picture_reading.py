@@ -1,0 +1,133 @@
+"""Pictures that are read from files: upright, 8-bit RGB, whatever kind they are; or one clear error.
+
+Pillow alone would clip 16-bit grey to white and show the hidden colours of transparent places.
+"""
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterator
+
+from .errors import FileFormatError, TalkingHeadsError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LARGEST = 100_000_000  # pixels; a larger picture is refused before it is decoded
+_REMEDY = "Give a PNG or JPEG"
+# What Pillow's readers raise for broken files; of RuntimeError those of its AVIF and WebP libraries.
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError,
+           struct.error, zlib.error)
+_SCALES = (1.0, 255.0, 65535.0, 2147483647.0)  # what numbers without a stated range may reach
+
+
+def read_picture(path: str | os.PathLike, what: str = "The portrait", do: str = _REMEDY) -> np.ndarray:  # uint8 [H, W, 3]
+    """A picture file, upright; transparent places over black.
+
+    Args:
+        what, do: the error's subject, and its advice.
+    Raises:
+        FileFormatError: absent, no picture, broken, or larger than `LARGEST`.
+    """
+    import numpy as np
+
+    with opened_picture(path, what, do) as picture:
+        colours, alpha = colours_of(picture)
+    if alpha is not None:
+        colours = np.rint(colours * (alpha[..., None] / np.float32(255))).astype(np.uint8)
+    return colours if colours.dtype == np.uint8 else np.rint(colours * 255).astype(np.uint8)
+
+
+@contextmanager
+def opened_picture(path: str | os.PathLike, what: str = "The picture", do: str = _REMEDY) -> Iterator[Any]:
+    """A picture opened by Pillow, turned as its camera was held; what goes wrong with it in the block becomes one error.
+
+    Raises:
+        FileFormatError: as for `read_picture`.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > LARGEST:
+                raise _too_large(path, what, f"{picture.width} x {picture.height} px")
+            yield ImageOps.exif_transpose(picture)
+    except TalkingHeadsError:
+        raise
+    except Image.DecompressionBombError as error:  # Pillow's own limit lies higher
+        raise _too_large(path, what, "more") from error
+    except _BROKEN as error:
+        raise FileFormatError(f"{what} must be a picture that can be read", f"{path}: {error}", do) from error
+
+
+def colours_of(picture: Any) -> tuple[np.ndarray, np.ndarray | None]:  # [H, W, 3], uint8 [H, W] or None
+    """An opened picture's RGB, uint8 or (grey of more than 8 bits) float32 0..1; and the opacity of one with transparency.
+
+    Numbers without a stated range (whole ones of 32 bits, floating-point ones) are of 0..1, 0..255, 0..65535 or 0..2147483647, by
+    their largest.
+
+    Raises:
+        ValueError: numbers that are negative, not finite or too large.
+    """
+    import numpy as np
+
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        grey = np.asarray(picture).astype(np.float32)
+        if not (grey.size and grey.min() >= 0 and grey.max() <= _SCALES[-1]):  # also NaN
+            raise ValueError(f"its numbers run from {grey.min():g} to {grey.max():g}")
+        scales = _SCALES[2:3] if picture.mode.startswith("I;16") else _SCALES if picture.mode == "F" else _SCALES[1:]
+        scale = next(scale for scale in scales if grey.max() <= scale)
+        return np.repeat((grey / scale)[..., None], 3, axis=2), None
+    if "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info:
+        whole = np.array(picture.convert("RGBA"))
+        return np.ascontiguousarray(whole[..., :3]), whole[..., 3]
+    return np.array(picture.convert("RGB")), None
+
+
+def check_size(data: bytes, name: str) -> None:
+    """Refuses a picture by its header, before another library decodes it.
+
+    Raises:
+        FileFormatError: more pixels than `LARGEST`.
+    """
+    from io import BytesIO
+
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(data)) as picture:
+            size = picture.size
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, "A picture", "more") from error
+    except _BROKEN:  # the other library tells what is wrong with it
+        return
+    if size[0] * size[1] > LARGEST:
+        raise _too_large(name, "A picture", f"{size[0]} x {size[1]} px")
+
+
+def is_picture(path: str | os.PathLike, what: str = "The face") -> bool:
+    """Whether the file's beginning is that of a picture.
+
+    Raises:
+        FileFormatError: no such file, one that may not be read, or a picture that is broken or huge.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path):
+            return True
+    except UnidentifiedImageError:
+        return False
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, what, "more") from error
+    except _BROKEN as error:
+        raise FileFormatError(f"{what} must be a picture or a film that can be read", f"{path}: {error}",
+                              "Check the name") from error
+
+
+def _too_large(path: str | os.PathLike, what: str, size: str) -> FileFormatError:
+    return FileFormatError(f"{what} must have at most {LARGEST // 1_000_000} megapixels", f"{Path(path).name} has {size}",
+                           "Make it smaller first")
