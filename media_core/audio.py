@@ -14,6 +14,7 @@ from typing import Any, Mapping
 import numpy as np
 import torch
 
+from .asked import real
 from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
 
@@ -32,7 +33,13 @@ GATE_RELEASE = 0.160  # s it stays open after speech
 
 
 def frame_count(duration: float, fps: float = FPS) -> int:
-    """Film frames for `duration` seconds of sound: floor(duration * fps + 1/2), at least 1 (design.md 5.3)."""
+    """Film frames for `duration` seconds of sound: floor(duration * fps + 1/2), at least 1 (design.md 5.3).
+
+    Raises:
+        TalkingHeadsError: a length below 0 or a rate that is none.
+    """
+    real("A sound's length, in seconds,", duration, 0)
+    real("A rate, in frames a second,", fps, 1e-3)
     return max(1, math.floor(duration * fps + 0.5 + 1e-9))
 
 
