@@ -11,7 +11,7 @@ from comfy_api.latest import InputImpl, io
 
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, films, sockets
-from .mtov import motion_inputs, pose_inputs, sampling_inputs, talking, video_settings, whole
+from .mtov import motion_inputs, pose_inputs, published_inputs, resize_input, sampling_inputs, talking, video_settings, whole
 
 
 class MotionToVideoFile(io.ComfyNode):
@@ -35,6 +35,8 @@ class MotionToVideoFile(io.ComfyNode):
                                tooltip="With a face crop: the whole picture that Face Crop cut, or one a frame."),
                 sockets.FaceCrop.Input("face_crop", optional=True,
                                        tooltip="Face Crop's way back: the film then shows the whole picture."),
+                *published_inputs(),
+                resize_input(),
             ],
             outputs=[video_output()],
         )
@@ -80,6 +82,7 @@ class MotionToFilm(io.ComfyNode):
                 io.Image.Input("portrait", optional=True,
                                tooltip="Another picture of the person to take the looks from; else the film's first frame."),
                 audio_input(),
+                *published_inputs(),
             ],
             outputs=[video_output()],
         )
