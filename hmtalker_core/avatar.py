@@ -16,12 +16,13 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from ..media_core.asked import whole
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
 from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech
 from .audio_net import HALF, audio_windows
-from .avatar_motion import AvatarMotion, smooth_in_time
+from .avatar_motion import AvatarMotion, check_driving, check_rendering, smooth_in_time
 from .camera import intrinsics, opengl_c2w_to_viewmat
 from .compose import compose, coverage, dilate, dilation_at
 from .gaussians import GaussianField
@@ -117,16 +118,18 @@ class Avatar:
                 (`au_known`) stay 0: nothing in it knows what they do.
             pose: camera track instead of the avatar's; it loops likewise.
             blinks: AU45 of the track, drawn anew from `seed`, or none. An `expression` with AU45 wins.
-            smoothing: standard deviation in frames of a zero-delay Gaussian over the codes; 0 for none.
+            smoothing: standard deviation in frames, 0..1000, of a zero-delay Gaussian over the codes; 0 for none.
             lip_gain: stretches the codes away from those of silence (`Speech.silence_row`); 1 leaves them.
             start: frame of the avatar's track to begin with.
             seed: of generated blinks.
         Raises:
-            TalkingHeadsError: the speech comes from another encoder, a track from another frame rate, or no such `blinks`.
+            TalkingHeadsError: the speech comes from another encoder, a track from another frame rate, no such `blinks`, or a
+                number out of range.
         """
         if speech.encoder != self.encoder:
             raise TalkingHeadsError(f"This avatar understands speech encoded by '{self.encoder}'", f"'{speech.encoder}'",
                                     f"Choose encoder '{self.encoder}' in Encode Speech")
+        check_driving(smoothing, lip_gain, start, seed)
         if blinks not in ("track", "generated", "none"):
             raise TalkingHeadsError("`blinks` must be track, generated or none", repr(blinks), "Choose one of them")
         self._check_rates(expression, pose)
@@ -252,9 +255,10 @@ class Avatar:
         Yields:
             rgb float32 [B, H, W, 3] in 0..1 over the background, alpha float32 [B, H, W] of the person.
         Raises:
-            TalkingHeadsError: the motion was made for another avatar.
+            TalkingHeadsError: the motion was made for another avatar; no such frames, chunk, size or background.
         """
         self._check_motion(motion)
+        check_rendering(start, stop, chunk, size, background)
         stop = len(motion) if stop is None else min(stop, len(motion))
         size = size or self.size
         for begin in range(start, stop, chunk):
@@ -320,8 +324,7 @@ class Avatar:
             opacities [1, N, 1] in 0..1, sh [1, N, K, 3], counts [1].
         """
         self._check_motion(motion)
-        if not 0 <= frame < len(motion):
-            raise TalkingHeadsError(f"The frame must lie in 0..{len(motion) - 1}", f"{frame}", "Choose a frame of this motion")
+        frame = whole("The frame of this motion", frame, 0, len(motion) - 1)
         face, inside = self.offsets(motion, frame, frame + 1)
         return as_splat([self.face.deformed(*(x[0] for x in face)), self.mouth.deformed(inside[0])])
 

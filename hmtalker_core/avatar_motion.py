@@ -2,13 +2,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional, Sequence
 
 import torch
 from torch import Tensor
 
+from ..media_core.asked import real, whole
+from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import ExpressionTrack, PoseTrack
 
+LONGEST_BLUR = 1000.0  # frames of standard deviation
+FARTHEST = 1 << 31     # frame or size that nothing of ours has
 SOURCE = "HM-Talker A2AM"  # what an expression track made by `drive` calls itself
 
 
@@ -37,6 +41,39 @@ class AvatarMotion:
     def expression(self) -> ExpressionTrack:
         """The action units as a track to look at, edit, and give back to `drive`."""
         return ExpressionTrack(self.au, self.fps, SOURCE, self.reliability)
+
+
+def check_driving(smoothing: float, lip_gain: float, start: int, seed: int) -> None:
+    """What `Avatar.drive` is asked for in numbers.
+
+    Raises:
+        TalkingHeadsError: one out of range.
+    """
+    real("Smoothing, in frames,", smoothing, 0, LONGEST_BLUR)
+    real("The gain of the lips", lip_gain, -1000, 1000)
+    whole("The frame to begin with", start, 0, FARTHEST)
+    whole("The seed", seed)
+
+
+def check_rendering(start: int, stop: Optional[int], chunk: int, size: Optional[Sequence[int]], background: Any) -> None:
+    """What `Avatar.render` is asked for.
+
+    Raises:
+        TalkingHeadsError: something out of range, or a background that is none.
+    """
+    whole("The first frame", start, 0, FARTHEST)
+    whole("The frame before which the film ends", 0 if stop is None else stop, 0, FARTHEST)
+    whole("The frames of a chunk", chunk, 1)
+    if size is not None:
+        if not isinstance(size, Sequence) or len(size) != 2:
+            raise TalkingHeadsError("A size must be (height, width) in px", f"{size!r}", "Give both")
+        for side in size:
+            whole("A side of the picture, in px,", side, 1, FARTHEST)
+    if background not in ("plate", "black"):
+        if isinstance(background, str) or not isinstance(background, Sequence) or len(background) != 3:
+            raise TalkingHeadsError("The background must be 'plate', 'black' or an RGB colour", f"{background!r}", "Choose one")
+        for part in background:
+            real("A part of the background's colour", part, 0, 1)
 
 
 def smooth_in_time(x: Tensor, sigma: float) -> Tensor:  # [T, D] -> [T, D]

@@ -10,7 +10,7 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from ..media_core.errors import TalkingHeadsError
+from ..media_core.asked import whole
 from .schedules import blink_window, lips_part_window, opening_window
 
 MOUTH_RULE_EVERY = 7  # steps
@@ -23,9 +23,7 @@ def step_seed(seed: int, stage: int, step: int) -> int:
     Raises:
         TalkingHeadsError: the run's seed is negative.
     """
-    if seed < 0:
-        raise TalkingHeadsError("A seed must be 0 or above", f"{seed}", "Choose another number")
-    return int(np.random.SeedSequence([seed, stage, step]).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence([whole("A seed", seed), stage, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
 class FrameOrder:

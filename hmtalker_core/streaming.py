@@ -12,10 +12,12 @@ from typing import Any, Iterator, Mapping, Optional
 import numpy as np
 import torch
 
+from ..media_core.asked import whole
 from ..media_core.audio import Sound
 from ..media_core.progress import Report, silent
 from ..media_core.video import VideoWriter
 from .avatar import Avatar, AvatarMotion, Background
+from .avatar_motion import FARTHEST, check_rendering
 
 PREVIEW_EVERY = 25  # frames between previews
 MOST_WORKERS = 8  # threads; more only wait for the encoder
@@ -50,7 +52,10 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
         crf: H.264 quality, lower is better.
         metadata: written into the file.
         report: called once a chunk, with a preview now and then; may raise to cancel, then no file is left.
+    Raises:
+        TalkingHeadsError: as `Avatar.render`, or workers below 0.
     """
+    check_rendering(0, len(motion), chunk, size, background)
     height, width = size or avatar.size
     started, total = time.perf_counter(), len(motion)
     done, next_preview = 0, 0
@@ -71,7 +76,12 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: Opti
 
     Threads that each render whole frames with single-threaded torch use a CPU far better than torch's own threads inside its many
     small operations. At most workers + 1 chunks exist at a time. Closing the generator waits for the chunks in work.
+
+    Raises:
+        TalkingHeadsError: as `Avatar.render`, or workers below 0.
     """
+    check_rendering(0, len(motion), chunk, options.get("size"), options.get("background", "plate"))
+    whole("The number of workers", workers or 0, 0, FARTHEST)
     before = torch.get_num_threads()
     workers = workers or (min(before, MOST_WORKERS) if avatar.device.type == "cpu" else 1)
     avatar.prepare()

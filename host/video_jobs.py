@@ -36,6 +36,8 @@ def add_options(video: argparse.ArgumentParser) -> None:
                                                          "AToM's; as long as the film is to be. SOUND is then only heard")
     add("--sampler", choices=["ddim", "ddim0", "dpm++", "unipc"], help="of MToV (default: as its weights say)")
     add("--calls", type=int, metavar="N", help="of MToV's network a clip: fewer are faster (default: as its weights say)")
+    add("--schedule-steps", type=int, metavar="N", help="instead of --calls, as the published program counts: of N steps over "
+                                                        "the whole way from noise it runs those within the weights' ratio")
     add("--seed", type=int, default=0, help="the same one gives the same film")
     add("--batch", type=int, metavar="N", help=f"clips computed at once (default: 1 on a CPU, else {_AT_ONCE})")
     add("--policy", default="skip", choices=["error", "hold", "interpolate", "skip"],
@@ -121,7 +123,7 @@ def _settings(options: argparse.Namespace, mtov: Any) -> Any:
                                     "Choose another one, or leave it out")
     usual = 1 if mtov.device.type == "cpu" else _AT_ONCE
     batch = usual if options.batch is None else options.batch
-    settings = VideoSettings(options.sampler, options.calls, seed=options.seed, batch=batch)
+    settings = VideoSettings(options.sampler, options.calls, seed=options.seed, batch=batch, schedule=options.schedule_steps)
     settings.resolved(mtov.config, frames=1)  # refuses now what it would refuse after the motion is made
     return settings
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from . import downmix
+from .asked import real
 from .av_files import open_media, unreadable
 from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
@@ -35,7 +36,13 @@ GATE_RELEASE = 0.160  # s it stays open after speech
 
 
 def frame_count(duration: float, fps: float = FPS) -> int:
-    """Film frames for `duration` seconds of sound: floor(duration * fps + 1/2), at least 1 (design.md 5.3)."""
+    """Film frames for `duration` seconds of sound: floor(duration * fps + 1/2), at least 1 (design.md 5.3).
+
+    Raises:
+        TalkingHeadsError: a length below 0 or a rate that is none.
+    """
+    real("A sound's length, in seconds,", duration, 0)
+    real("A rate, in frames a second,", fps, 1e-3)
     return max(1, math.floor(duration * fps + 0.5 + 1e-9))
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Mapping, Sequence
 import numpy as np
 import torch
 
+from .asked import real, whole
 from .audio import FPS
 from .errors import TalkingHeadsError
 from .tracks import AnyTrack, Track, check_finite, check_rows, linear, listed, low_pass, ping_pong  # noqa: F401
@@ -167,8 +168,13 @@ def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  
     """A made-up AU45 curve, 0 with pulses of 1.7 to 2.0 that last 0.24 to 0.36 s and begin 2 to 6 s after one another.
 
     The same seed gives the same blinks at any length and rate. Lids fall in a third of the time that they take to rise.
+
+    Raises:
+        TalkingHeadsError: a number of frames or a seed that is not whole or below 0, a rate that is none.
     """
-    random = np.random.default_rng(seed)
+    whole("The number of frames", n)
+    real("A rate, in frames a second,", fps, 1e-3)
+    random = np.random.default_rng(whole("The seed", seed))
     time = (np.arange(n) + 0.5) / fps
     curve = np.zeros(n)
     begin = random.uniform(0.5, 3.0)

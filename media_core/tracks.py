@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Sequence, TypeVar
 import numpy as np
 import torch
 
+from .asked import real, whole
 from .audio import frame_count
 from .errors import TalkingHeadsError
 from .files import load_tensors, save_tensors
@@ -56,14 +57,27 @@ class Track:
         if not 0 <= start < stop <= len(self):
             raise TalkingHeadsError(f"The cut must lie within the track's {len(self)} frames", f"frames {start} to {stop}",
                                     "Choose 0 <= start < stop <= length")
-        return self.with_data(self.data[start:stop].clone())
+        return self.with_data(self.data[whole("The first frame", start):whole("The end", stop)].clone())
 
     def selected(self: AnyTrack, indices: torch.Tensor | Sequence[int]) -> AnyTrack:
-        """The frames named by `indices`, in that order (see `ping_pong`)."""
-        return self.with_data(self.data[torch.as_tensor(indices, dtype=torch.long)])
+        """The frames named by `indices`, in that order (see `ping_pong`).
+
+        Raises:
+            TalkingHeadsError: frames that the track does not have.
+        """
+        wanted = torch.as_tensor(indices, dtype=torch.long)
+        if wanted.numel() and not -len(self) <= int(wanted.min()) <= int(wanted.max()) < len(self):
+            raise TalkingHeadsError(f"The frames must be of the track's {len(self)}",
+                                    f"{int(wanted.min())} to {int(wanted.max())}", "Choose others")
+        return self.with_data(self.data[wanted])
 
     def resampled(self: AnyTrack, fps: float) -> AnyTrack:
-        """The same motion at another rate: frame_count(duration, fps) frames, interpolated between frame middles, ends held."""
+        """The same motion at another rate: frame_count(duration, fps) frames, interpolated between frame middles, ends held.
+
+        Raises:
+            TalkingHeadsError: a rate out of range.
+        """
+        real("A rate, in frames a second,", fps, 0.01, 1e5)
         if fps == self.fps:
             return self
         count = frame_count(self.duration, fps)
@@ -71,7 +85,7 @@ class Track:
         return self.with_data(self._at(position), fps=fps)
 
     def smoothed(self: AnyTrack, cutoff: float) -> AnyTrack:
-        """Low-passed with zero delay (see `low_pass`), `cutoff` Hz the -3 dB point; 0 changes nothing."""
+        """Low-passed with zero delay (see `low_pass`), `cutoff` Hz the -3 dB point; 0 and below change nothing."""
         return self.with_data(self._low_passed(cutoff)) if cutoff > 0 else self
 
     def _at(self, position: torch.Tensor) -> torch.Tensor:  # float64 [n] -> [n, ...]
@@ -100,8 +114,10 @@ def ping_pong(n_source: int, n_wanted: int, start: int = 0) -> torch.Tensor:  # 
     """Indices that walk to and fro over a source, ends not repeated: 0 1 2 1 0 1 ... for three. `start` may exceed the source.
 
     Raises:
-        TalkingHeadsError: an empty source.
+        TalkingHeadsError: an empty source, or numbers that are not whole or below 0.
     """
+    whole("The number of frames", n_wanted)
+    whole("The frame to begin with", start)
     if n_source < 1:
         raise TalkingHeadsError("A loop needs at least one source frame", f"{n_source}", "Give a track with frames")
     step = torch.arange(start, start + n_wanted, dtype=torch.long) % max(2 * (n_source - 1), 1)
@@ -111,7 +127,7 @@ def ping_pong(n_source: int, n_wanted: int, start: int = 0) -> torch.Tensor:  # 
 def low_pass(x: torch.Tensor, fps: float, cutoff: float) -> torch.Tensor:  # [T, ...] -> [T, ...]
     """Gaussian low-pass along time, -3 dB at `cutoff` Hz, zero delay; weights renormalised at the ends and around NaN."""
     sigma = np.sqrt(np.log(2)) / (2 * np.pi * cutoff) * fps  # frames
-    reach = max(1, int(np.ceil(4 * sigma)))
+    reach = min(max(1, int(np.ceil(4 * sigma))), max(len(x), 1))  # beyond the ends nothing counts
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)[None, None]
     flat = x.reshape(x.shape[0], -1).T[:, None].double()  # [K, 1, T]
     known = ~torch.isnan(flat)

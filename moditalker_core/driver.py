@@ -14,6 +14,7 @@ from typing import Any, Callable, Mapping, Protocol
 
 import numpy as np
 
+from ..media_core.asked import whole
 from ..media_core.errors import Cancelled, TalkingHeadsError
 from ..media_core.progress import Report
 from .atom.logs import TrainingLog
@@ -161,6 +162,4 @@ def checked_seed(seed: int) -> int:
     """Raises:
         TalkingHeadsError: no whole number, or below 0.
     """
-    if type(seed) is not int or seed < 0:
-        raise TalkingHeadsError("A seed must be a whole number, 0 or above", f"{seed!r}", "Choose another number")
-    return seed
+    return whole("A seed", seed)

@@ -14,6 +14,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
+from ..media_core.asked import whole
 from ..media_core.audio import Sound
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import LandmarkTrack
@@ -63,7 +64,12 @@ def portrait_motion(portrait: np.ndarray | LandmarkTrack) -> LandmarkTrack:
 
 
 def drawn(motion: LandmarkTrack, size: int = DRAWN) -> Iterator[np.ndarray]:
-    """The motion as pictures of lines and dots on black, uint8 [size, size, 3], a frame at a time."""
+    """The motion as pictures of lines and dots on black, uint8 [size, size, 3], a frame at a time.
+
+    Raises:
+        TalkingHeadsError: a size below 16 px or above 8192.
+    """
+    whole("The side of the pictures, in px,", size, 16, 8192)
     from ..media_core.face.draw import draw_landmarks, picture_points
 
     for points in picture_points(motion, (size, size)):

@@ -14,6 +14,7 @@ from .atom import CHECKPOINTS, NONE, OWN, PRECISIONS, SAMPLERS
 
 PARTS = {"autoencoder": "autoencoder_rgb.pth", "landmark_autoencoder": "autoencoder_motion.pth",
          "denoiser": "diffusion_model.pth"}  # of a published MToV: our name and its file
+RESIZES = ["filtered", "bilinear"]
 _AT_ONCE = 4  # clips computed together on an accelerator; on a CPU one is as fast
 
 
@@ -115,6 +116,8 @@ class MotionToVideo(io.ComfyNode):
                 io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
                              tooltip="How many frames to make; 0 for all that follow."),
                 *pose_inputs(),
+                *published_inputs(),
+                resize_input(),
             ],
             outputs=[
                 io.Image.Output("images", display_name="images", tooltip="The frames, as square as the weights' pictures."),
@@ -167,6 +170,21 @@ def sampling_inputs() -> list:
         io.Int.Input("overlap", default=-1, min=-1, max=10_000, advanced=True,
                      tooltip="Frames over which neighbouring clips fade into one another; below 0 as the weights say."),
     ]
+
+
+def published_inputs() -> list:
+    """How the published program counts."""
+    return [
+        io.Int.Input("schedule_steps", default=0, min=0, max=1000, optional=True, advanced=True,
+                     tooltip="As the published program counts: steps over the whole way from noise, of which it runs those "
+                             "within `denoise` (of 100 at 0.25 the last 25). Then `steps` does not count. 0: `steps` counts."),
+    ]
+
+
+def resize_input() -> Any:
+    return io.Combo.Input("resize", options=RESIZES, default=RESIZES[0], optional=True, advanced=True,
+                          tooltip="How pictures larger than the weights' shrink: filtered, so that nothing flickers; or bilinear "
+                                  "without a filter, as published.")
 
 
 def pose_inputs() -> list:
@@ -232,14 +250,14 @@ def talking(mtov: sockets.LoadedMToV, motion: Any, portrait: Any, pose_images: A
                 pose_frames=poses, pose_landmarks=pose_landmarks, report=bridge.NodeReport())
 
 
-def video_settings(part: tuple[int, int | None], seed: int, steps: int, sampler: str, denoise: float, eta: float,
-                   overlap: int) -> Any:
+def video_settings(part: tuple[int, int | None], seed: int, steps: int, sampler: str, denoise: float, eta: float, overlap: int,
+                   schedule_steps: int = 0, resize: str = RESIZES[0]) -> Any:
     """The widgets as the core takes them."""
     from ..moditalker_core.mtov.generation import VideoSettings
 
     return VideoSettings(
         sampler=None if sampler == OWN else sampler, calls=steps or None, ratio=_own(denoise), eta=_own(eta), seed=seed,
-        overlap=_own(overlap), start=part[0], stop=part[1],
+        overlap=_own(overlap), start=part[0], stop=part[1], schedule=schedule_steps or None, resize=resize,
         batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
 
 

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, films, sockets, temporary_films
 from .capture import POLICIES
-from .mtov import motion_inputs, pose_inputs, sampling_inputs, talking, video_settings, whole
+from .mtov import motion_inputs, pose_inputs, published_inputs, resize_input, sampling_inputs, talking, video_settings, whole
 
 
 class MotionToVideoFile(io.ComfyNode):
@@ -33,6 +33,8 @@ class MotionToVideoFile(io.ComfyNode):
                                tooltip="With a face crop: the whole picture that Face Crop cut, or one a frame."),
                 sockets.FaceCrop.Input("face_crop", optional=True,
                                        tooltip="Face Crop's way back: the film then shows the whole picture."),
+                *published_inputs(),
+                resize_input(),
             ],
             outputs=[video_output()],
         )
@@ -82,6 +84,7 @@ class MotionToFilm(io.ComfyNode):
                                tooltip="The film's frames without a face: leave them as filmed (skip), stop and name them "
                                        "(error), or draw a mouth where the face was last (hold) or on the way to the next one "
                                        "(interpolate)."),
+                *published_inputs(),
             ],
             outputs=[video_output()],
         )

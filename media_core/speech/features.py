@@ -8,6 +8,7 @@ from typing import Optional
 
 import torch
 
+from ..asked import real, whole
 from ..audio import FPS, frame_count
 from ..errors import TalkingHeadsError
 from ..files import load_tensors, save_tensors
@@ -70,9 +71,14 @@ class Speech:
 
         Frame i takes rows [s, s + W), s = floor((i + 1/2) / fps * rate - W / 2 + 1/2); rows outside the sound hold
         `silence_row`. Frames before 0 or behind the end are allowed, so that a model's context needs no special case.
+
+        Raises:
+            TalkingHeadsError: a stop before the start, or a rate that is none.
         """
-        window = self.window
-        frames = torch.arange(start, self.frame_count(fps) if stop is None else stop, dtype=torch.float64)
+        window, stop = self.window, self.frame_count(fps) if stop is None else stop
+        whole("The number of frames", stop - start)
+        real("A rate, in frames a second,", fps, 1e-3)
+        frames = torch.arange(start, stop, dtype=torch.float64)
         first = torch.floor((frames + 0.5) / fps * self.rate - window / 2 + 0.5 + 1e-9).long()
         rows = first[:, None] + torch.arange(window)  # [F, W]
         inside = (rows >= 0) & (rows < len(self.features))

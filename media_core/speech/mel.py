@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from ..asked import whole
 from ..progress import Report, silent
 from .encoder import SAMPLE_RATE, SpeechEncoder
 
@@ -33,6 +34,7 @@ def mel_spectrogram(mono: np.ndarray, report: Report = silent, rows: int = ROWS)
         report: called after each slice; may cancel.
         rows: rows computed at once; changes memory, not values.
     """
+    whole("The rows of a slice", rows, 1)
     total = mono.size // HOP + 1
     out = np.empty((total, BANDS), np.float32)
     for start in range(0, total, rows):

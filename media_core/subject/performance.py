@@ -10,6 +10,7 @@ from typing import Sequence
 
 import numpy as np
 
+from ..asked import whole
 from ..audio import Sound, frame_count
 from ..errors import TalkingHeadsError
 from ..progress import Report, silent
@@ -63,6 +64,7 @@ def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str =
         TalkingHeadsError: a length, engine or script that cannot be; the engine "espeak" without its library.
     """
     _check(seconds, fps, text, script)
+    whole("The seed", seed)
     engine = _choose(engine)
     wave, rate, phonemes, lines = _speak(seconds, seed, voice, engine, _given(text), script, report)
     length = len(wave) / rate

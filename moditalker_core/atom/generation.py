@@ -102,7 +102,7 @@ def motion_frames(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings:
     chosen, face = settings.resolved(atom.config), _face(atom, portrait, to_model)
     atom.config.speech.check(speech)
     fps, frames = atom.config.fps, speech.frame_count(atom.config.fps)
-    if not 0 <= start < stop <= frames:
+    if any(type(number) is not int for number in (start, stop)) or not 0 <= start < stop <= frames:
         raise TalkingHeadsError(f"The frames must lie within the motion's {frames}", f"{start} to {stop}", "Choose others")
     quiet = speech.silent_frames(fps) if chosen.gate else torch.zeros(frames, dtype=torch.bool)
     weights = gate_weights(quiet, fps, attack=ROOM_BEFORE, inside=False)

@@ -274,3 +274,36 @@ def test_any_number_of_workers_makes_the_same_film(tiny_avatar, motion):
     stream = streamed(tiny_avatar, motion, 2, 2)
     next(stream)
     stream.close()  # stops in the middle without hanging
+
+
+@pytest.mark.parametrize("option", [{"smoothing": 1e6}, {"smoothing": -1.0}, {"smoothing": float("nan")}, {"start": -3},
+                                    {"start": 1.5}, {"start": 10 ** 30}, {"seed": -1}, {"seed": 0.5},
+                                    {"lip_gain": float("nan")}])
+def test_driving_refuses_impossible_numbers(tiny_avatar, option):
+    with pytest.raises(TalkingHeadsError, match=str(next(iter(option.values()))).replace("+", r"\+")):
+        tiny_avatar.drive(encode_speech(chirp(0.2)), blinks="generated", **option)
+
+
+def test_the_strongest_smoothing_that_is_taken_is_nearly_still(tiny_avatar):
+    codes = tiny_avatar.drive(encode_speech(chirp(0.4)), smoothing=1000.0).codes
+    assert float((codes - codes[:1]).abs().max()) < 0.02 * float(codes.abs().max())
+
+
+@pytest.mark.parametrize("option", [{"chunk": 0}, {"chunk": -1}, {"chunk": 1.5}, {"start": -3}, {"start": 0.5}, {"stop": -1},
+                                    {"size": (0, 64)}, {"size": 64}, {"size": (64,)}, {"background": "green"},
+                                    {"background": (0, 1)}, {"background": (0, 0, 2)}])
+def test_rendering_refuses_impossible_requests(tiny_avatar, motion, option, tmp_path):
+    with pytest.raises(TalkingHeadsError):
+        next(tiny_avatar.render(motion, **option))
+    if not {"start", "stop"} & set(option):
+        with pytest.raises(TalkingHeadsError):
+            render_video(tiny_avatar, motion, tmp_path / "film.mp4", **option)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_film_needs_workers_and_a_splat_one_frame(tiny_avatar, motion, tmp_path):
+    with pytest.raises(TalkingHeadsError, match="workers"):
+        render_video(tiny_avatar, motion, tmp_path / "film.mp4", workers=-1)
+    for frame in (-1, len(motion), 0.5):
+        with pytest.raises(TalkingHeadsError, match="frame"):
+            tiny_avatar.splat(motion, frame)

@@ -178,6 +178,7 @@ def test_frames_are_gone_once_they_are_written(files, monkeypatch):
     ({}, ("--mtov", "absent.safetensors"), ["absent.safetensors"]),
     ({}, ("--motion", "atom.safetensors"), ["landmarks", "atom"]),
     ({}, ("--calls", "0"), ["calls"]),
+    ({}, ("--schedule-steps", "0"), ["schedule"]),
     ({}, ("--batch", "0"), ["--batch must be", "Got: 0."]),
     ({}, ("--seed", "-1"), ["seed must be", "Got: -1."]),
     ({"face": "huge.png"}, (), ["100 megapixels", "huge.png"]),

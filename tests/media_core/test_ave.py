@@ -1,4 +1,4 @@
-"""The audio-visual encoder around its network, whose numbers the parity script compares: windows, edges, short sounds, weights."""
+"""The audio-visual encoder around its network, whose numbers the parity script compares: windows, short sounds, weights."""
 from __future__ import annotations
 
 import numpy as np

@@ -82,6 +82,22 @@ def test_an_mtov_says_what_it_is(host, base):
         assert part in about
 
 
+@pytest.mark.parametrize("asked, wanted", [({}, (None, "filtered", None)), ({"schedule_steps": 0, "resize": "filtered"},
+                                                                             (None, "filtered", None)),
+                                           ({"schedule_steps": 16, "resize": "bilinear"}, (16, "bilinear", None)),
+                                           ({"schedule_steps": 16, "steps": 3}, (16, "filtered", 3))])
+def test_how_the_published_program_counts_and_shrinks(host, base, given, monkeypatch, asked, wanted):
+    """Both may be absent, as in workflows that were saved before they were there."""
+    generation, seen = own(host, "moditalker_core.mtov.generation"), []
+    real = generation.talk
+    monkeypatch.setattr(generation, "talk", lambda *args, **more: seen.append(args[3]) or real(*args, **more))
+    kept = collector(host)
+    ok(host.run(video(**asked)))
+    (settings,) = seen
+    assert (settings.schedule, settings.resize, settings.calls) == wanted and settings.sampler is None
+    assert len(next(value for value in kept if isinstance(value, torch.Tensor))) == 2 * FRAMES
+
+
 @pytest.mark.parametrize(("choice", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
 def test_the_number_format_is_chosen(host, base, given, choice, dtype):
     kept = collector(host)

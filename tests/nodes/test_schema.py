@@ -125,6 +125,7 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     from talking_heads.moditalker_core.atom.diffusion import SAMPLERS
     from talking_heads.moditalker_core.atom.pictures import CROPS
     from talking_heads.moditalker_core.atom.train_config import presets as atom_presets
+    from talking_heads.moditalker_core.mtov.conditions import RESIZES
     from talking_heads.moditalker_core.mtov.diffusion import SAMPLERS as video_samplers
     from talking_heads.moditalker_core.mtov.train_config import PRECISIONS, STAGES
     from talking_heads.moditalker_core.mtov.train_config import presets as mtov_presets
@@ -148,6 +149,7 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     assert options("TalkingHead_MotionDataset", "encoder") == options("TalkingHead_EncodeSpeech", "encoder")
     for node_id in ("MoDiTalker_MotionToVideo", "MoDiTalker_MotionToVideoFile", "MoDiTalker_MotionToFilm"):
         assert options(node_id, "sampler")[1:] == list(video_samplers)
+        assert node_id == "MoDiTalker_MotionToFilm" or options(node_id, "resize") == list(RESIZES)
     assert options("MoDiTalker_TrainMToV", "stage") == list(STAGES)
     assert options("MoDiTalker_TrainMToV", "preset") == list(mtov_presets())
     assert options("MoDiTalker_TrainMToV", "precision")[1:] == list(PRECISIONS)
