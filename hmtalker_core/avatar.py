@@ -16,6 +16,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from ..media_core.captions import COMPILE
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
 from ..media_core.progress import Report, silent
@@ -26,7 +27,7 @@ from .camera import intrinsics, opengl_c2w_to_viewmat
 from .compose import compose, coverage
 from .gaussians import GaussianField
 from .motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
-from .rasterizer import rasterization
+from .rasterizer import must_compile, rasterization
 from .splat import as_splat
 from .torso import TorsoModel
 
@@ -258,10 +259,12 @@ class Avatar:
         self._check_motion(motion)
         stop = len(motion) if stop is None else min(stop, len(motion))
         size = size or self.size
+        if must_compile(self.device, backend):
+            report(0, stop - start, {"phase": COMPILE}, None)
         for begin in range(start, stop, chunk):
             end = min(begin + chunk, stop)
             yield self._render_chunk(motion, begin, end, backend, background, size, torso)
-            report(end - start, stop - start, {"phase": "render"}, None)
+            report(end - start, stop - start, {"phase": "render", "frame": end - start, "frames": stop - start}, None)
 
     def _render_chunk(self, motion: AvatarMotion, begin: int, end: int, backend: str, background: Background,
                       size: tuple[int, int], torso: bool) -> tuple[Tensor, Tensor]:

@@ -151,7 +151,8 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
         size = frame.shape[:2]
         preview = draw_landmarks(frame, points[-1]) if index % _PREVIEW_EVERY == 0 else None
         missing += face is None
-        report(index + 1, max(total or 0, index + 1), {"stage": "face", "missing": missing}, preview)
+        count = max(total or 0, index + 1)
+        report(index + 1, count, {"stage": "face", "frame": index + 1, "frames": count, "missing": missing}, preview)
     if not points:
         raise TalkingHeadsError("The film must hold frames", "none", "Choose another film")
     return RawTrack(np.stack(points), np.array(confidence, np.float32), size, fps, tuple(cuts))
