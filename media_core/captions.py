@@ -56,6 +56,7 @@ COUNTED = (("frame", "frames"), ("clip", "clips"), ("window", "windows"), ("numb
 FIGURES: Mapping[str, Callable[[Any], str]] = {
     "film": str,
     "loss": lambda value: f"loss {value:.3f}" if value >= 0.01 else f"loss {value:.2g}",
+    "velocity": lambda value: f"of its velocity {value:.2g}",
     "psnr": lambda value: f"PSNR {value:.1f} dB",
     "mouth": lambda value: f"mouth PSNR {value:.1f} dB",
     "still": lambda value: f"mouth held still {value:.1f} dB",
@@ -65,7 +66,7 @@ FIGURES: Mapping[str, Callable[[Any], str]] = {
     "phoneme": lambda value: f"sound {value}" if value else "",
     "looked at": lambda value: f"{value:,} frames looked at",
 }
-UNSHOWN = frozenset({"reconstruction", "velocity", "rate", "gradient", "l1", "look", "latents", "verdict", "matched", "judges",
+UNSHOWN = frozenset({"reconstruction", "rate", "gradient", "l1", "look", "latents", "verdict", "matched", "judges",
                      "held loss", SHOWS})  # stand in the training's log
 
 

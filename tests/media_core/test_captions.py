@@ -27,7 +27,8 @@ TELLING = {"report", "_report", "tell", "step"}  # names under which a report is
     ({"stage": "masks", "frame": 0, "frames": 1}, "Drawing masks"),
     ({"stage": "film", "film": "me.mp4", "number": 2, "films": 5}, "Film 2 of 5 · me.mp4"),
     ({"stage": "looking", "film": "me.mp4"}, "Looking at me.mp4"),
-    ({"loss": 0.3, "rate": 1e-4, "gradient": 2.0, "lips": 0.83}, "loss 0.300 · lip correlation 0.83"),
+    ({"loss": 0.3, "velocity": 0.0123, "rate": 1e-4, "gradient": 2.0, "lips": 0.83},
+     "loss 0.300 · of its velocity 0.012 · lip correlation 0.83"),
     ({"something": 1.23456, "shows": "truth | avatar"}, "something 1.235"),
     ({}, ""),
 ])
