@@ -49,6 +49,7 @@ class GraphJob:
                 result = self.host.run(prompt, workflow=workflow)
         finally:
             self.line.close()
+            self.host.executor.cache.clear()  # films of the temp folder are held open while they are kept (Windows then keeps it)
         if result.node_errors:
             print(describe(Validation(True, None, [], result.node_errors)), file=sys.stderr)
         if result.status == "interrupted":
