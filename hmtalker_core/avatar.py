@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..media_core.asked import whole
+from ..media_core.captions import COMPILE
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
 from ..media_core.progress import Report, silent
@@ -27,7 +28,7 @@ from .camera import intrinsics, opengl_c2w_to_viewmat
 from .compose import compose, coverage, dilate, dilation_at
 from .gaussians import GaussianField
 from .motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
-from .rasterizer import rasterization
+from .rasterizer import must_compile, rasterization
 from .splat import as_splat
 from .torso import TorsoModel
 
@@ -261,10 +262,12 @@ class Avatar:
         check_rendering(start, stop, chunk, size, background)
         stop = len(motion) if stop is None else min(stop, len(motion))
         size = size or self.size
+        if must_compile(self.device, backend):
+            report(0, stop - start, {"phase": COMPILE}, None)
         for begin in range(start, stop, chunk):
             end = min(begin + chunk, stop)
             yield self._render_chunk(motion, begin, end, backend, background, size, torso)
-            report(end - start, stop - start, {"phase": "render"}, None)
+            report(end - start, stop - start, {"phase": "render", "frame": end - start, "frames": stop - start}, None)
 
     def _render_chunk(self, motion: AvatarMotion, begin: int, end: int, backend: str, background: Background,
                       size: tuple[int, int], torso: bool) -> tuple[Tensor, Tensor]:

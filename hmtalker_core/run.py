@@ -81,6 +81,11 @@ class Run:
     def done(self) -> int:
         return sum(self.lengths[:self.phase]) + self.at
 
+    @property
+    def draws(self) -> bool:
+        """Whether the next step draws pictures: all but the first phase do."""
+        return PHASES[self.phase] != "warmup"
+
     def step(self, wants_picture: bool) -> tuple[Mapping[str, Any], Optional[np.ndarray]]:
         """One optimisation step: (figures, picture uint8 [h, 2w, 3] or None).
 

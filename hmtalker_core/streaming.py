@@ -14,10 +14,12 @@ import torch
 
 from ..media_core.asked import whole
 from ..media_core.audio import Sound
+from ..media_core.captions import COMPILE
 from ..media_core.progress import Report, silent
 from ..media_core.video import VideoWriter
 from .avatar import Avatar, AvatarMotion, Background
 from .avatar_motion import FARTHEST, check_rendering
+from .rasterizer import must_compile
 
 PREVIEW_EVERY = 25  # frames between previews
 MOST_WORKERS = 8  # threads; more only wait for the encoder
@@ -59,6 +61,8 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
     height, width = size or avatar.size
     started, total = time.perf_counter(), len(motion)
     done, next_preview = 0, 0
+    if must_compile(avatar.device, backend):
+        report(0, total, {"phase": COMPILE}, None)
     with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata) as writer:
         options = {"backend": backend, "background": background, "size": size, "torso": torso}
         for frames in streamed(avatar, motion, chunk, workers, **options):
@@ -66,7 +70,7 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
             done += len(frames)
             preview = frames[-1] if done >= next_preview else None
             next_preview += PREVIEW_EVERY if preview is not None else 0
-            report(done, total, {"phase": "render"}, preview)
+            report(done, total, {"phase": "render", "frame": done, "frames": total}, preview)
     return RenderSummary(Path(path), total, time.perf_counter() - started)
 
 

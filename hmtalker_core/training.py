@@ -11,11 +11,12 @@ import logging
 import os
 import zlib
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
 import numpy as np
 import torch
 
+from ..media_core.captions import COMPILE, SHOWS
 from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import AU_NAMES
@@ -29,6 +30,7 @@ from .dataset import AvatarDataset
 from .finish import build_avatar, held_out_quality
 from .lpips import load_lpips
 from .prior import SHIPPED, SHIPPED_ENCODER
+from .rasterizer import must_compile
 from .run import PHASES, Run
 from .state import load_run, save_run
 
@@ -133,7 +135,17 @@ def _plain(value: Any) -> Any:
 
 def _drive(run: Run, state_path: Path, identity: dict[str, Any], report: Report) -> None:
     total, since = run.total_steps, 0
+
+    def tell(info: Mapping[str, Any], picture: Optional[np.ndarray]) -> None:
+        try:
+            report(run.done, total, info, picture)
+        except BaseException:  # whatever stops the run (cancelling included) passes on; the work done so far is kept
+            save_run(run, state_path, identity)
+            raise
+
     while run.phase < len(PHASES):
+        if run.draws and must_compile(run.clip.device, gradients=True):
+            tell({"phase": COMPILE}, None)
         wants_picture = run.done % PREVIEW_EVERY == 0
         try:
             info, picture = run.step(wants_picture)
@@ -144,11 +156,7 @@ def _drive(run: Run, state_path: Path, identity: dict[str, Any], report: Report)
         if since >= run.config.checkpoint_every:
             save_run(run, state_path, identity)
             since = 0
-        try:
-            report(run.done, total, info, picture)
-        except BaseException:  # whatever stops the run (cancelling included) passes on; the work done so far is kept
-            save_run(run, state_path, identity)
-            raise
+        tell(info if picture is None else {**info, SHOWS: "truth | avatar"}, picture)
     save_run(run, state_path, identity)  # finishing may fail too (a full disk): only the finishing is then done again
 
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Mapping
 
+from ..media_core.captions import caption
 from ..media_core.errors import TalkingHeadsError
 from .progress_line import ProgressLine, run_job
 
@@ -55,16 +56,13 @@ def train_atom(options: argparse.Namespace) -> int:
     team, device = training_team(options.device)
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
-        line.show("Training", done, total, "  ".join(f"{key} {value:.4g}" for key, value in info.items() if key in _SHOWN))
+        line.show("Training", done, total, caption(info))
 
     def work(report: Report) -> Any:
         return train(options.dataset, out, config, seed=options.seed, device=device, resume=options.resume, report=report,
                      half=options.half, log_folder=options.log_dir, key_mean_shape=_mean(options.key_mean_shape), team=team)
 
     return run_job(work, show, lambda atom: print(f"{out}\n{atom}"), silent=not team.main)
-
-
-_SHOWN = ("loss", "velocity", "lips")
 
 
 def _mean(path: str | None) -> Any:

@@ -1,15 +1,18 @@
 """What the command line runs: a workflow, the demo, a training. Each returns an exit code and prints for people."""
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
 import tempfile
 import time
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
+from ..media_core.captions import NOTE, caption
 from ..media_core.claims import claim
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import check_length
@@ -37,7 +40,7 @@ class GraphJob:
         self.host = Host(base_dir, (REPOSITORY, *packs), output_dir=output_dir or os.path.join(base_dir, "output"),
                          temp_dir=temp_dir, input_dir=input_dir or DEMO_INPUT, on_event=self._event)
         self._titles: dict[str, str] = {}
-        self._stopped = False
+        self._stopped, self._note = False, ""
 
     def run(self, path: str, settings: list[str], debug: bool) -> tuple[int, Any, list[Path]]:
         """(exit code, RunResult or None, files saved to output/)."""
@@ -46,10 +49,11 @@ class GraphJob:
         apply_settings(prompt, settings, info)
         self._titles = {node_id: node.get("_meta", {}).get("title") or node["class_type"] for node_id, node in prompt.items()}
         try:
-            with stoppable(self._stop):
+            with stoppable(self._stop), _listening(self._heard):
                 result = self.host.run(prompt, workflow=workflow)
         finally:
             self.line.close()
+            self.host.executor.cache.clear()  # films of the temp folder are held open while they are kept (Windows then keeps it)
         if result.node_errors:
             print(describe(Validation(True, None, [], result.node_errors)), file=sys.stderr)
         if result.status == "interrupted":
@@ -64,14 +68,19 @@ class GraphJob:
         self._stopped = True
         self.host.interrupt()
 
+    def _heard(self, note: str) -> None:
+        """Shown with the progress that is told next."""
+        self._note = note
+
     def _event(self, name: str, data: Mapping[str, Any]) -> None:
         if name == "execution_start" and self._stopped:  # a run begins by forgetting older stops, also one during validation
             self.host.interrupt()
         elif name == "executing":
+            self._note = ""
             self.line.show(self._titles.get(data["node"], data["node"]))
         elif name == "progress_state":
             for node_id, state in data["nodes"].items():
-                self.line.show(self._titles.get(node_id, str(node_id)), state["value"], state["max"])
+                self.line.show(self._titles.get(node_id, str(node_id)), state["value"], state["max"], self._note)
         elif name == "execution_error" and data["exception_type"] == "ExecutionBlocked":
             print(f"{self._titles.get(data['node_id'])}: {data['exception_message']}", file=sys.stderr)
 
@@ -81,6 +90,34 @@ class GraphJob:
             traceback.print_exception(result.exception)
         text = error["exception_message"].strip() or error["exception_type"]
         print(f"{self._titles.get(error['node_id'])} ({error['node_id']}): {text}", file=sys.stderr)
+
+
+class _Notes(logging.Handler):
+    """Takes the captions out of the pack's log; its warnings go where they would have gone."""
+
+    def __init__(self, heard: Callable[[str], None]):
+        super().__init__()
+        self._heard = heard
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if hasattr(record, NOTE):
+            self._heard(getattr(record, NOTE))
+        elif record.levelno >= logging.WARNING and not logging.root.handlers:
+            logging.lastResort.handle(record)
+
+
+@contextmanager
+def _listening(heard: Callable[[str], None]) -> Iterator[None]:
+    """What nodes say of their work, meanwhile."""
+    log, handler = logging.getLogger("talking_heads"), _Notes(heard)
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+        log.removeHandler(handler)
 
 
 def saved_files(outputs: Mapping[str, Mapping[str, Any]]) -> list[Path]:
@@ -243,8 +280,7 @@ def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int
     place = str(chosen_device(device))
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
-        figures = "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in info.items())
-        line.show("Training", done, total, figures)
+        line.show("Training", done, total, caption(info))
 
     def work(report: Report) -> Any:
         return training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume,

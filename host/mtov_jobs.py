@@ -5,6 +5,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Mapping
 
+from ..media_core.captions import caption
 from .atom_jobs import training_team
 from .progress_line import ProgressLine, run_job
 
@@ -18,7 +19,6 @@ _STAGES = ("The stages, in order: rgb (autoencoder of pictures), gan (sharpens i
            "processes, one a card: accelerate launch --multi_gpu --num_processes N -m talking_heads.host.cli train mtov DATASET "
            "OUT ...")
 _CHANGES = ("steps", "batch", "accumulation", "lr", "precision", "cache", "save_every", "val_every", "loaders")
-_SHOWN = ("loss", "psnr", "mouth")
 
 
 def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def train_mtov(options: argparse.Namespace) -> int:
     team, device = training_team(options.device)
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
-        line.show(f"Training {options.stage}", done, total, "  ".join(f"{key} {info[key]:.4g}" for key in _SHOWN if key in info))
+        line.show(f"Training {options.stage}", done, total, caption(info))
 
     def work(report: Report) -> Any:
         return train(options.stage, options.dataset, out, config, rgb=options.rgb, landmarks=options.landmarks, seed=options.seed,

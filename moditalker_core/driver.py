@@ -15,6 +15,7 @@ from typing import Any, Callable, Mapping, Protocol
 import numpy as np
 
 from ..media_core.asked import whole
+from ..media_core.captions import SHOWS
 from ..media_core.errors import Cancelled, TalkingHeadsError
 from ..media_core.progress import Report
 from .atom.logs import TrainingLog
@@ -52,6 +53,7 @@ class Verdict:
     told: tuple[str, ...]  # which of them go with every later step's report
     picture: np.ndarray  # uint8 [H, W, 3]
     name: str  # of the picture
+    shows: str = ""  # what the picture shows, for its caption
 
 
 class Driver:
@@ -67,7 +69,7 @@ class Driver:
     def __init__(self, run: Steps, judge: Callable[[Callable[[], None]], Verdict] | None, state: Path, identity: dict[str, Any],
                  report: Report, folder: Path, columns: tuple[str, ...]):
         self.run, self.judge, self.state, self.identity, self.report = run, judge, state, identity, report
-        self.folder, self.columns, self.told = folder, columns, {}
+        self.folder, self.columns, self.told, self.shows = folder, columns, {}, ""
 
     def drive(self) -> None:
         """Until the last step.
@@ -99,7 +101,8 @@ class Driver:
             if lines is not None:
                 lines.step(run.done, figures)
             picture = self._judged(lines) if run.done % run.config.val_every == 0 or run.done == run.config.steps else None
-            self.report(run.done, run.config.steps, {**figures, **self.told}, picture)
+            shows = {SHOWS: self.shows} if picture is not None and self.shows else {}
+            self.report(run.done, run.config.steps, {**figures, **self.told, **shows}, picture)
         except BaseException:  # whatever stops the run (cancelling included) passes on; the work done so far is kept
             run.team.any(True)
             self._save()
@@ -128,7 +131,7 @@ class Driver:
             return None
         run = self.run
         verdict = self.judge(lambda: self.report(run.done, run.config.steps, self.told, None))
-        self.told = {name: verdict.figures[name] for name in verdict.told}
+        self.told, self.shows = {name: verdict.figures[name] for name in verdict.told}, verdict.shows
         lines.verdict(run.done, verdict.figures, verdict.name, verdict.picture)
         log.info("Step %d: %s", run.done, ", ".join(f"{name} {value:.4g}" for name, value in verdict.figures.items()))
         return verdict.picture

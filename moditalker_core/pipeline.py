@@ -84,7 +84,7 @@ def save_drawn(motion: LandmarkTrack, path: str | os.PathLike, sound: Sound | No
     with VideoWriter(path, size, size, fps=motion.fps, sound=sound) as writer:
         for i, frame in enumerate(drawn(motion, size)):
             writer.write(frame)
-            report(i + 1, len(motion), {"phase": "draw"}, None)
+            report(i + 1, len(motion), {"phase": "draw", "frame": i + 1, "frames": len(motion)}, None)
     return Path(path)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Mapping
@@ -17,6 +16,8 @@ import comfy.model_patcher
 import comfy.utils
 import folder_paths
 
+from ..media_core.caption_picture import captioned, enlarged, nothing
+from ..media_core.captions import COMPILE, NOTE, SHOWS, caption
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import contained, is_temporary
 from .sockets import LoadedAToM, LoadedAvatar, LoadedMToV
@@ -33,8 +34,6 @@ UNFINISHED = (".training.safetensors", ".latents.safetensors")  # what a trainin
 
 _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
-_PREVIEW_SIDE = 512  # px
-_LETTER = 7  # px, a letter of the caption
 _ENCODER_DEPTH = 3  # folders below models/audio_encoders that are looked into
 _MODEL_DEPTH = 3  # the same below models/talking_heads
 _LONGEST_HEADER = 1 << 24  # bytes of a safetensors header that are read
@@ -46,41 +45,33 @@ class NodeReport:
     def __init__(self) -> None:
         self._bar: comfy.utils.ProgressBar | None = None
         self._previewed = self._logged = float("-inf")
+        self._strip = 0  # px, the tallest caption so far: the preview does not jump
 
     def __call__(self, done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
         mm.throw_exception_if_processing_interrupted()
         if self._bar is None:
             self._bar = comfy.utils.ProgressBar(total)
-        now, picture = time.monotonic(), None
-        if preview is not None and now - self._previewed >= _PREVIEW_EVERY:
-            self._previewed, picture = now, ("JPEG", captioned(preview, caption(info)), _PREVIEW_SIDE)
-        if info and now - self._logged >= _LOG_EVERY:
-            self._logged = now
-            log.info("%d/%d  %s", done, total, caption(info))
+        now, picture, waits = time.monotonic(), None, info.get("phase") == COMPILE
+        if waits or preview is not None and now - self._previewed >= _PREVIEW_EVERY:
+            self._previewed, picture = now, self._picture(nothing() if preview is None else preview, info)
+        if info and (waits or now - self._logged >= _LOG_EVERY):
+            self._logged, words = now, caption(info)
+            log.info("%d/%d  %s", done, total, words, extra={NOTE: words})
+        if waits:  # what comes next shows at once that the wait is over
+            self._previewed = self._logged = float("-inf")
         self._bar.update_absolute(done, total, picture)
+
+    def _picture(self, preview: Any, info: Mapping[str, Any]) -> tuple[str, Any, int]:
+        """As ComfyUI takes it. The longer side it is told is the sheet's own: the caption does not shrink the picture."""
+        picture = enlarged(preview)
+        sheet = captioned(picture, caption(info), info.get(SHOWS, ""), self._strip)
+        self._strip = sheet.height - len(picture)
+        return "JPEG", sheet, max(sheet.size)
 
 
 def one_pass(report: Report, number: int, passes: int) -> Report:
     """`report` for pass `number` (from 0) of several over the same frames: the bar rises once over all of them."""
     return lambda done, total, info, preview=None: report(number * total + done, passes * total, info, preview)
-
-
-def caption(info: Mapping[str, Any]) -> str:
-    """The figures of a report in one line: "stage face  loss 0.0312  psnr 27.9"."""
-    return "  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in info.items())
-
-
-def captioned(image: Any, text: str) -> Any:  # uint8 [H, W, 3] -> PIL image
-    """`image` with `text` below it, in as many lines as its width needs."""
-    from PIL import Image, ImageDraw
-
-    picture = Image.fromarray(image)
-    lines = textwrap.wrap(text, max(8, picture.width // _LETTER))
-    sheet = Image.new("RGB", (picture.width, picture.height + 14 * len(lines)))
-    sheet.paste(picture)
-    for row, line in enumerate(lines):
-        ImageDraw.Draw(sheet).text((3, picture.height + 1 + 14 * row), line, fill=(230, 230, 230))
-    return sheet
 
 
 def patched(*networks: Any) -> Any:

@@ -220,7 +220,7 @@ def portraits(frames: Any, total: int, masks: list | None, report: Any, **which:
     for i, frame in enumerate(frames):
         where = None if masks is None else masks[min(i, len(masks) - 1)]
         points.append(portrait_landmarks(frame, mask=where, **which).points)
-        report(i + 1, total, {}, frame)
+        report(i + 1, total, {"stage": "face", "frame": i + 1, "frames": total}, frame)
     return np.stack(points)
 
 

@@ -62,7 +62,7 @@ class PreviewLandmarks(io.ComfyNode):
                 below = _picture(images, i, shape)
             drawn = draw_landmarks(below, points[i], dots) if known is None or known[i] else below
             out[row] = films.floats(drawn)
-            report(row + 1, len(out), {"frame": i}, drawn)
+            report(row + 1, len(out), {"phase": "draw", "frame": row + 1, "frames": len(out)}, drawn)
         return io.NodeOutput(out, float(track.fps))
 
 

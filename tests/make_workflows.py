@@ -73,6 +73,18 @@ Training shows its progress on the node. Interrupt when you like: running it aga
 The face is followed by the built-in tracker, which is approximate. Interrupt when you like: running it again continues.""",
 }
 WIDTH, GAP, ROW = 340, 80, 30
+TITLE, BADGE = 30, 25  # px above a node's place: its title, and the badge above that
+NOTE = (2 * WIDTH + GAP, 220)
+# What a node shows while it runs, height over width of the picture: the page lets it grow downwards over its neighbours.
+PREVIEWS = {
+    "HMTalker_TrainAvatar": 0.5, "HMTalker_RenderAvatarVideo": 1.0, "HMTalker_RenderAvatar": 0.5,
+    "MoDiTalker_GenerateMotion": 1.0, "MoDiTalker_MotionToVideo": 1.0, "MoDiTalker_MotionToVideoFile": 1.0,
+    "MoDiTalker_MotionToFilm": 1.0, "MoDiTalker_TrainAToM": 1.0, "MoDiTalker_TrainMToV": 1.0,
+    "TalkingHead_FaceCrop": 1.0, "TalkingHead_MotionDataset": 1.0, "TalkingHead_PickSegment": 0.75,
+    "TalkingHead_PortraitLandmarks": 1.0, "TalkingHead_PrepareDataset": 1.0, "TalkingHead_PreviewLandmarks": 1.0,
+    "TalkingHead_SyntheticSubject": 1.0, "TalkingHead_TrackFace": 0.75,
+}
+CAPTION = 80  # px below it, for three lines
 # player and upload button: only the page knows of them
 PAGE_WIDGETS = {"LoadAudio": [None, None], "LoadVideo": ["image"], "LoadImage": ["image"]}
 
@@ -83,8 +95,8 @@ def page_form(prompt: Mapping[str, Any], info: Mapping[str, Any], note: str) -> 
     links = _link(prompt, nodes, info)
     _place(prompt, nodes)
     last = max(nodes)
-    marked = {"id": last + 1, "type": "MarkdownNote", "pos": [0, -260], "size": [2 * WIDTH + GAP, 220], "flags": {}, "order": 0,
-              "mode": 0, "inputs": [], "outputs": [], "title": "How to", "properties": {}, "widgets_values": [note]}
+    marked = {"id": last + 1, "type": "MarkdownNote", "pos": [0, -(NOTE[1] + TITLE + 2 * BADGE)], "size": [*NOTE], "flags": {},
+              "order": 0, "mode": 0, "inputs": [], "outputs": [], "title": "How to", "properties": {}, "widgets_values": [note]}
     return {"last_node_id": last + 1, "last_link_id": len(links), "nodes": [*nodes.values(), marked], "links": links,
             "groups": [], "config": {}, "extra": {}, "version": 0.4}
 
@@ -150,10 +162,15 @@ def _place(prompt: Mapping[str, Any], nodes: Mapping[int, dict]) -> None:
         rows = len(node["inputs"]) + len(node["outputs"]) + len(node["widgets_values"])
         tall = {"PreviewImage": 300, "SaveVideo": 380, "LoadAudio": 100, "LoadVideo": 260, "LoadImage": 300,
                 "TalkingHead_SyntheticSubject": 90}.get(node["type"], 0)
-        node["size"][1] = 40 + ROW * rows + tall
+        node["size"][1] = 40 + ROW * rows + tall + preview_room(node["type"])
         node["pos"] = [depth[node_id] * (WIDTH + GAP), below.get(depth[node_id], 0)]
         below[depth[node_id]] = node["pos"][1] + node["size"][1] + 60
         node["order"] = order
+
+
+def preview_room(kind: str) -> int:
+    """px that a node keeps free for its preview at its full width, caption included."""
+    return round(PREVIEWS[kind] * WIDTH) + CAPTION if kind in PREVIEWS else 0
 
 
 def main() -> None:

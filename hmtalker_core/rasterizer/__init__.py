@@ -157,3 +157,16 @@ def choose_backend(device: torch.device | str, wanted: str = "auto") -> tuple[st
         raise TalkingHeadsError(f"The rasteriser's back end must be auto or one of {', '.join(BACKENDS)}",
                                 repr(wanted), "Choose one of them")
     return _chosen(torch.device(device), wanted)
+
+
+def must_compile(device: torch.device | str, wanted: str = "auto", gradients: bool = False) -> bool:
+    """Whether the next picture drawn on `device` waits for a compiler, half a minute perhaps: it is the first on this machine.
+
+    Args: as `choose_backend`; gradients: the pictures are to be learnt from.
+    """
+    if choose_backend(device, wanted)[0] != "cpu":
+        return False
+    from . import kernels
+    from .jit import is_compiled
+
+    return not is_compiled(kernels.blend_backward if gradients else kernels.blend)

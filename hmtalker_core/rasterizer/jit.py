@@ -53,6 +53,14 @@ def _excused(access: Callable) -> Callable:
     return run
 
 
+def is_compiled(kernel: Callable) -> bool:
+    """Whether a kernel was compiled before, by this process or by an earlier one that kept it on disk."""
+    if not hasattr(kernel, "signatures"):  # numba's compiler is switched off (NUMBA_DISABLE_JIT)
+        return True
+    folder = kernel.stats.cache_path
+    return bool(kernel.signatures) or folder is not None and any(Path(folder).glob(f"*.{kernel.py_func.__qualname__}-*.nbi"))
+
+
 @functools.lru_cache(maxsize=1)
 def say_uncached(reason: str) -> None:
     """One log line a process."""

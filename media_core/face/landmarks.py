@@ -154,10 +154,11 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
         size = frame.shape[:2]
         preview = draw_landmarks(frame, points[-1]) if index % _PREVIEW_EVERY == 0 else None
         missing += face is None
-        told = index + 1, max(total or 0, index + 1), {"stage": "face", "missing": missing}
+        count = max(total or 0, index + 1)
+        told = index + 1, count, {"stage": "face", "frame": index + 1, "frames": count, "missing": missing}
         report(*told, preview)
         if again is not None and missing == index + 1 == PATIENCE:
-            expect_face(again(PATIENCE), tracker, fps, told[1] - PATIENCE, lambda: report(*told, None))
+            expect_face(again(PATIENCE), tracker, fps, count - PATIENCE, lambda: report(*told, None))
     if not points:
         raise TalkingHeadsError("The film must hold frames", "none", "Choose another film")
     return RawTrack(np.stack(points), np.array(confidence, np.float32), size, fps, tuple(cuts))

@@ -130,7 +130,8 @@ def _write_frames(folder: Path, subject: Subject, performance: Performance, trut
             preview = frame.rgb if i % _PREVIEW_EVERY == 0 else None
             if i + 1 == total:
                 write_bytes(folder / "bc.jpg", encoded(".jpg", frame.background))
-        report(i + 1, total, {"stage": "data set", "phoneme": performance.phoneme_at(i)}, preview)
+        report(i + 1, total, {"stage": "data set", "frame": i + 1, "frames": total, "phoneme": performance.phoneme_at(i)},
+               preview)
 
 
 def _write_frame(folder: Path, index: int, frame: SubjectFrame, points: np.ndarray) -> None:

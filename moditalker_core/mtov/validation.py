@@ -57,7 +57,7 @@ class AutoencoderJudge:
         made = torch.stack(found)
         figures = {"psnr": psnr(made, self.clips), "mouth": psnr(made, self.clips, self.mouth),
                    "held loss": float((made - self.clips).abs().mean())}
-        return Verdict(figures, ("psnr", "mouth"), grid([self.clips, made]), "clips")
+        return Verdict(figures, ("psnr", "mouth"), grid([self.clips, made]), "clips", "rows in turn: truth, rebuilt")
 
 
 class DiffusionJudge:
@@ -96,7 +96,8 @@ class DiffusionJudge:
         figures = {"psnr": psnr(made, frames), "mouth": psnr(made, frames, self.mouth), "still": self.still,
                    "held loss": self._loss(mtov, noise, watch)}
         identity = self.batch.identity[:, :, None].expand_as(frames)
-        return Verdict(figures, ("psnr", "mouth", "still"), grid([identity, frames, made]), "clips")
+        picture = grid([identity, frames, made])
+        return Verdict(figures, ("psnr", "mouth", "still"), picture, "clips", "rows in turn: portrait, truth, MToV")
 
     def _loss(self, mtov: MToV, noise: Tensor, watch: Callable[[], None]) -> float:
         """The mean squared error at LEVELS steps, without our changes of the noise."""

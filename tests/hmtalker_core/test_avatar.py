@@ -181,6 +181,25 @@ def test_film_has_the_right_length_and_sound(tiny_avatar, motion, tmp_path):
     assert np.abs(film - frames_of(tiny_avatar, motion).numpy()).mean() < 0.03
 
 
+def test_the_compiler_is_announced_before_the_film(tiny_avatar, motion, tmp_path, monkeypatch):
+    """And only where it will run: the same film again says nothing of it."""
+    from talking_heads.hmtalker_core import avatar, streaming
+
+    for module in (avatar, streaming):
+        monkeypatch.setattr(module, "must_compile", lambda device, backend: backend == "auto")
+
+    def told(**which):
+        seen = []
+        render_video(tiny_avatar, motion, tmp_path / "film.mp4", report=lambda *a: seen.append(a), **which)
+        return [(done, info["phase"]) for done, _, info, _ in seen]
+
+    assert told()[:2] == [(0, "compile"), (4, "render")] and told(backend="cpu")[0] == (4, "render")
+    frames = tiny_avatar.render(motion, 2, 6, report=lambda *a: first.append(a[:3]))
+    first = []
+    next(frames)
+    assert first == [(0, 4, {"phase": "compile"})]
+
+
 def test_cancelling_leaves_no_film(tiny_avatar, motion, tmp_path):
     def stop(done, total, info, preview):
         if done >= 16:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from talking_heads.hmtalker_core import training
 from talking_heads.hmtalker_core.checkpoints import load_avatar
 from talking_heads.hmtalker_core.config import TrainConfig, preset, presets
 from talking_heads.hmtalker_core.curriculum import FrameOrder, choose_frame, face_rule, mouth_rule, nearest_in_window
@@ -17,14 +18,17 @@ class StopAt:
     """A report that cancels at one step and counts what it was told."""
 
     def __init__(self, step=None):
-        self.step, self.calls, self.pictures, self.phases, self.losses = step, [], [], [], []
+        self.step, self.calls, self.pictures, self.phases, self.losses, self.shows = step, [], [], [], [], set()
 
     def __call__(self, done, total, info, preview):
+        if info["phase"] == "compile":  # told once on a machine that has never drawn, beside the steps
+            return
         self.calls.append((done, total))
         self.phases.append(info["phase"])
         self.losses += [value for value in info.values() if isinstance(value, float)]
         if preview is not None:
             self.pictures.append(preview)
+            self.shows.add(info.get("shows"))
         if done == self.step:
             raise Cancelled
 
@@ -37,10 +41,32 @@ def test_runs_report_every_step_and_show_pictures(tiny_dataset, tiny_config, tmp
     assert "finish" not in report.phases[:total] and set(report.phases[total:]) == {"finish"}
     assert sorted(set(report.phases), key=report.phases.index) == ["warmup", "face", "mouth", "fuse", "finish"]
     assert np.isfinite(report.losses).all(), "no figure shown is NaN, not at the end of a phase either"
-    assert report.pictures and report.pictures[0].dtype == np.uint8
+    assert report.pictures and report.pictures[0].dtype == np.uint8 and report.shows == {"truth | avatar"}
     assert avatar.config["quality"]["head_psnr"] > 5
     assert "never said" in avatar.config["credit"], "the data set's credit goes with the avatar"
     assert not unfinished_path(tmp_path / "a.safetensors").exists()
+
+
+def test_the_compiler_is_announced_before_the_first_picture_and_can_be_stopped_there(tiny_dataset, tiny_config, tmp_path,
+                                                                                    monkeypatch):
+    asked = []
+    monkeypatch.setattr(training, "must_compile", lambda device, gradients: asked.append(gradients) or True)
+    seen = []
+
+    def report(done, total, info, preview):
+        seen.append((done, info["phase"]))
+        if info["phase"] == "compile":
+            raise Cancelled
+
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(Cancelled):
+        train_avatar(tiny_dataset, path, preset=tiny_config, report=report)
+    assert seen == [(i + 1, "warmup") for i in range(4)] + [(4, "compile")] and asked == [True]
+    monkeypatch.undo()
+    again = StopAt(5)
+    with pytest.raises(Cancelled):
+        train_avatar(tiny_dataset, path, preset=tiny_config, report=again)
+    assert again.calls == [(5, 30)], "it goes on where it was stopped"
 
 
 @pytest.mark.parametrize("stops", [(2,), (11,), (21, 24), (28,)])

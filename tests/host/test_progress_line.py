@@ -55,3 +55,28 @@ def test_errors_pass_and_ctrl_c_is_as_before(capsys):
     with pytest.raises(ValueError, match="no"):
         run_job(work, show, tell)
     assert signal.getsignal(signal.SIGINT) is before and capsys.readouterr().out == ""
+
+
+def test_what_a_node_says_of_its_work_stands_behind_its_progress():
+    """Of the first picture, say, that the rasteriser is being compiled; with the next node it is gone."""
+    import logging
+
+    from talking_heads.host.jobs import GraphJob, _listening
+    from talking_heads.media_core.captions import NOTE
+
+    shown = []
+    graph = object.__new__(GraphJob)
+    graph.line = type("Line", (), {"show": lambda self, *what: shown.append(what)})()
+    graph._titles, graph._stopped, graph._note = {"3": "Render", "4": "Save"}, False, ""
+    progress = {"nodes": {"3": {"value": 0, "max": 9}}}
+    log = logging.getLogger("talking_heads")
+    before = log.level, list(log.handlers)
+    with _listening(graph._heard):
+        graph._event("executing", {"node": "3"})
+        log.info("0/9  Compiling", extra={NOTE: "Compiling"})
+        log.info("something else")
+        graph._event("progress_state", progress)
+        graph._event("executing", {"node": "4"})
+        graph._event("progress_state", progress)
+    assert shown == [("Render",), ("Render", 0, 9, "Compiling"), ("Save",), ("Render", 0, 9, "")]
+    assert (log.level, list(log.handlers)) == before

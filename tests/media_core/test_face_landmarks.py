@@ -78,7 +78,7 @@ def test_pictures_without_a_face():
     (150, 200, "20 px or more.*it is 200 x 150 px.*larger", "Crop"),
 ])
 def test_only_a_picture_large_enough_is_told_to_be_cropped(height, width, said, unsaid):
-    """The search looks for faces of a tenth of the longer side, and of 24 px at least: cropping a small picture changes nothing."""
+    """The search looks for faces of a tenth of the longer side, and 24 px at least: cropping a small picture changes nothing."""
     blank = np.full((height, width, 3), 128, np.uint8)
     with pytest.raises(TalkingHeadsError, match=said) as error:
         portrait_landmarks(blank)

@@ -14,7 +14,7 @@ def bridge(host):
 
 
 def test_a_report_reads_as_one_line(bridge):
-    assert bridge.caption({"phase": "face", "loss": 0.031249, "points": 5000}) == "phase face  loss 0.03125  points 5000"
+    assert bridge.caption({"phase": "face", "loss": 0.031249, "points": 5000}) == "Stage face · loss 0.031 · 5,000 points"
     assert bridge.caption({}) == ""
 
 
@@ -26,6 +26,46 @@ def test_a_caption_never_covers_the_picture_and_grows_with_its_text(bridge, widt
     assert bare.size == (width, 32) and short.width == long.width == width
     assert 32 < short.height <= long.height
     assert np.array_equal(np.asarray(long)[:32], image) and np.asarray(long)[32:].max() > 100
+
+
+@pytest.mark.parametrize("size", [(512, 512), (64, 64), (128, 256), (256, 144)])
+def test_letters_have_a_size_that_is_read_at_node_width_and_the_picture_keeps_its_own(bridge, size):
+    """A capital takes at least 4 % of the picture's width. What ComfyUI is told to fit the sheet into leaves it as it is."""
+    height, width = size
+    kind, sheet, longest = bridge.NodeReport()._picture(np.full((height, width, 3), 60, np.uint8), {"phase": "render"})
+    scale = 512 / max(size)
+    assert kind == "JPEG" and longest == max(sheet.size) and sheet.width == round(scale * width)
+    strip = np.asarray(sheet)[round(scale * height):]
+    letters = np.asarray(strip[:, :round(0.06 * sheet.width)].max((1, 2)) > 128).nonzero()[0]  # the R of Rendering
+    assert np.ptp(letters) + 1 >= 0.04 * sheet.width
+
+
+def test_a_caption_keeps_its_place_when_it_grows_shorter(bridge):
+    report, picture = bridge.NodeReport(), np.zeros((64, 64, 3), np.uint8)
+    long = report._picture(picture, {"phase": "face", "loss": 0.03, "psnr": 27.9, "points": 9647, "missing": 3})[1]
+    assert report._picture(picture, {"phase": "face"})[1].size == long.size
+
+
+def test_the_halves_of_a_picture_are_named_below_them(bridge):
+    pair = np.zeros((100, 200, 3), np.uint8)
+    bare = np.asarray(bridge.captioned(pair, "loss 1"))[100:]
+    named = np.asarray(bridge.captioned(pair, "loss 1", "truth | avatar"))[100:]
+    first = named[:len(named) // 2].max(-1) > 128
+    assert len(named) == 2 * len(bare) and np.array_equal(named[len(bare):], bare)
+    for half in (first[:, :100], first[:, 100:]):
+        columns = half.any(0).nonzero()[0]
+        assert 20 < columns.min() and columns.max() < 80, "in the middle of its half"
+
+
+def test_compiling_is_told_before_the_first_picture_and_gone_with_it(bridge, caplog):
+    caplog.set_level("INFO", "talking_heads")
+    shown, report = [], bridge.NodeReport()
+    report._bar = type("Bar", (), {"update_absolute": lambda self, done, total, picture: shown.append(picture)})()
+    report(0, 9, {"phase": "compile"})
+    report(1, 9, {"phase": "render", "frame": 1, "frames": 9}, np.full((64, 64, 3), 200, np.uint8))
+    first, second = (np.asarray(sheet) for _, sheet, _ in shown)
+    assert first[:200].max() == 0 and first.max() > 128 and second[:400].min() > 150
+    assert [record.note for record in caplog.records] == ["Compiling the rasteriser (first time only)", "Rendering frame 1 of 9"]
 
 
 def test_models_are_looked_for_in_the_users_folder_first(bridge, host, tmp_path):

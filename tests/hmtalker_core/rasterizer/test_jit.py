@@ -66,6 +66,34 @@ def test_read_only_installation(monkeypatch, caplog):
     assert len(caplog.records) == 1 and "cannot be kept on disk" in caplog.text
 
 
+def test_what_was_compiled_before_is_known(monkeypatch, tmp_path):
+    """In this process, or by another that kept it on disk; without a disk it is compiled in every process."""
+    monkeypatch.setattr(jit, "cache_tag", lambda module: "0123456789ab")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    from numba.core import config
+    config.reload_config()
+    try:
+        first = jit.compiled(fresh("halved"))
+        assert not jit.is_compiled(first)
+        first(3)
+        assert jit.is_compiled(first)
+        assert jit.is_compiled(jit.compiled(fresh("halved"))) and not jit.is_compiled(jit.compiled(fresh("halved_twice")))
+        monkeypatch.setattr(CompileResultCacheImpl, "_locator_classes", [])
+        assert not jit.is_compiled(jit.compiled(fresh("halved")))
+    finally:
+        monkeypatch.undo()
+        config.reload_config()
+    assert jit.is_compiled(add), "numba switched off: nothing will be compiled"
+
+
+def fresh(name):
+    """A function never decorated before."""
+    def function(a):
+        return a / 2
+    function.__name__ = name
+    return function
+
+
 def test_other_errors_of_the_compiler_are_not_hidden(monkeypatch):
     def broken(**options):
         raise RuntimeError("no LLVM")

@@ -1,0 +1,69 @@
+"""A preview's picture with its caption: words below it, large enough to be read when it is as wide as a node."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .captions import PARTS
+
+SIDE = 512  # px, the longer side of a preview's picture
+_LETTERS = 0.065  # of the picture's width: the font's size, of which a capital takes about 7 tenths
+_SMALLEST_FONT, _EDGE = 8, 3  # px
+_TEXT, _LABEL = (230, 230, 230), (255, 214, 102)
+
+
+def enlarged(image: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [h, w, 3]
+    """A preview's picture with its longer side at `SIDE` px: letters beside it have then a size of their own."""
+    from PIL import Image
+
+    scale = SIDE / max(image.shape[:2])
+    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+
+
+def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> Any:  # -> PIL image
+    """A picture with words below it, in letters that can be read when it is as wide as a node.
+
+    Args:
+        image: uint8 [H, W, 3].
+        text: wrapped into as many lines as it needs.
+        shows: names of the picture's parts from left to right, "truth | avatar": each stands below its part.
+        least: px to leave for them at least.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    picture = Image.fromarray(image)
+    font = ImageFont.load_default(max(_SMALLEST_FONT, round(_LETTERS * picture.width)))
+    lines = wrapped_lines(text, font, picture.width - 2 * _EDGE)
+    labels = [label.strip() for label in shows.split("|")] if shows else []
+    if len(labels) == 1:
+        lines, labels = [*wrapped_lines(shows, font, picture.width - 2 * _EDGE), *lines], []
+    height = sum(font.getmetrics()) + 1
+    sheet = Image.new("RGB", (picture.width, picture.height + max(least, height * (len(lines) + bool(labels)))))
+    sheet.paste(picture)
+    draw, part = ImageDraw.Draw(sheet), picture.width / max(1, len(labels))
+    for number, label in enumerate(labels):
+        draw.text(((number + 0.5) * part, picture.height), label, _LABEL, font, anchor="ma")
+    for row, line in enumerate(lines, start=bool(labels)):
+        draw.text((_EDGE, picture.height + height * row), line, _TEXT, font)
+    return sheet
+
+
+def wrapped_lines(text: str, font: Any, width: int) -> list[str]:
+    """`text` in lines of at most `width` px, broken between its parts, else between words; a longer word has its own line."""
+    lines: list[str] = []
+    for part in text.split(PARTS) if text else []:
+        whole = font.getlength(part) <= width
+        for number, word in enumerate([part] if whole else part.split()):
+            longer = f"{lines[-1]}{' ' if number else PARTS}{word}" if lines else word
+            if lines and font.getlength(longer) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(word)
+    return lines
+
+
+def nothing() -> np.ndarray:  # uint8 [H, W, 3]
+    """What stands above a caption before there is a picture."""
+    return np.zeros((SIDE // 2, SIDE, 3), np.uint8)

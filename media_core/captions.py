@@ -1,0 +1,112 @@
+"""What a report's figures read like: one line for the picture on a node, the log and the command line.
+
+Every key that a core reports has its word here, and so has every stage; a test compares. What only experts read (the parts of a
+loss, the rate) is left to the log of the training.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping
+
+PARTS = " · "  # between the parts of a caption
+COMPILE = "compile"  # the phase in which nothing is seen to happen for half a minute
+NOTE = "note"  # the attribute of a log record that carries a caption alone
+SHOWS = "shows"  # the key of what a picture shows: "truth | avatar" from left to right; drawn beside it, no part of the sentence
+
+STAGES = {
+    # an avatar
+    ("phase", COMPILE): "Compiling the rasteriser (first time only)",
+    ("phase", "render"): "Rendering",
+    ("phase", "warmup"): "Stage warm-up",
+    ("phase", "face"): "Stage face",
+    ("phase", "mouth"): "Stage mouth",
+    ("phase", "fuse"): "Stage fuse",
+    ("phase", "speech prior"): "Stage speech prior",
+    ("phase", "finish"): "Finishing the avatar",
+    # a portrait
+    ("phase", "draw"): "Drawing the motion",
+    ("phase", "encode"): "reading the motion",
+    ("phase", "anchor"): "looking once at the whole",
+    ("phase", "sample"): "sampling",
+    ("phase", "decode"): "drawing",
+    ("phase", "done"): "",
+    # data sets
+    ("stage", "face"): "Following the face",
+    ("stage", "landmarks"): "Measuring landmarks",
+    ("stage", "data set"): "Drawing",
+    ("stage", "voice"): "Speaking",
+    ("stage", "looking"): "Looking at",
+    ("stage", "film"): "",
+    ("stage", "clip"): "",
+    ("stage", "checksums"): "Computing checksums",
+    # a capture
+    ("stage", "choosing the segment"): "Choosing the segment",
+    ("stage", "finding the face"): "Finding the face",
+    ("stage", "writing frames"): "Writing",
+    ("stage", "measuring"): "Measuring",
+    ("stage", "masks"): "Drawing masks",
+    ("stage", "background"): "Finding the background",
+    ("stage", "layers"): "Separating head and body",
+    ("stage", "sound"): "Writing the sound",
+    ("stage", "tables"): "Writing tables",
+    ("stage", "quality report"): "Writing the quality report",
+}
+
+COUNTED = (("frame", "frames"), ("clip", "clips"), ("window", "windows"), ("number", "films"))  # n of N
+
+FIGURES: Mapping[str, Callable[[Any], str]] = {
+    "film": str,
+    "loss": lambda value: f"loss {value:.3f}" if value >= 0.01 else f"loss {value:.2g}",
+    "velocity": lambda value: f"of its velocity {value:.2g}",
+    "psnr": lambda value: f"PSNR {value:.1f} dB",
+    "mouth": lambda value: f"mouth PSNR {value:.1f} dB",
+    "still": lambda value: f"mouth held still {value:.1f} dB",
+    "lips": lambda value: f"lip correlation {value:.2f}",
+    "points": lambda value: f"{value:,} points",
+    "missing": lambda value: f"no face in {value:,}" if value else "",
+    "phoneme": lambda value: f"sound {value}" if value else "",
+    "looked at": lambda value: f"{value:,} frames looked at",
+}
+UNSHOWN = frozenset({"reconstruction", "rate", "gradient", "l1", "look", "latents", "verdict", "matched", "judges",
+                     "held loss", SHOWS})  # stand in the training's log
+
+
+def caption(info: Mapping[str, Any]) -> str:
+    """The figures of a report as a reader wants them: "Stage face · loss 0.031 · PSNR 27.9 dB · 9,647 points"."""
+    return PARTS.join(part for part in (_opening(info), *_rest(info)) if part)
+
+
+def known_keys() -> frozenset[str]:
+    """Every key that has its word."""
+    counted = {name for pair in COUNTED for name in pair}
+    return frozenset({"phase", "stage", *counted, *FIGURES, *UNSHOWN})
+
+
+def _opening(info: Mapping[str, Any]) -> str:
+    """What is being done, and to which of how many: "Rendering frame 120 of 375", "Clip 8 of 8"."""
+    doing = " ".join(STAGES.get((key, info[key]), f"{key} {info[key]}") for key in ("stage", "phase") if key in info)
+    count = " ".join(_count(info, one, all_of) for one, all_of in COUNTED if one in info)
+    if info.get("stage") == "looking" and "film" in info:
+        return f"{doing} {info['film']}"
+    if any(name in info for name in ("clip", "window", "number")):  # these lead: "Clip 2 of 8 · sampling"
+        return PARTS.join(part for part in (count[:1].upper() + count[1:], doing) if part)
+    if not (doing and count):
+        return doing or count[:1].upper() + count[1:]
+    return f"{doing}{',' if ' ' in doing else ''} {count}"
+
+
+def _count(info: Mapping[str, Any], one: str, all_of: str) -> str:
+    """Nothing where there is only one to count: a stage's begin or end."""
+    if all_of not in info:
+        return f"{one} {info[one]:,}"
+    word = {"number": "film"}.get(one, one)
+    return "" if one == "frame" and info[all_of] <= 1 else f"{word} {info[one]:,} of {info[all_of]:,}"
+
+
+def _rest(info: Mapping[str, Any]) -> list[str]:
+    found = []
+    for name, value in info.items():
+        if name in FIGURES and not (name == "film" and info.get("stage") == "looking"):
+            found.append(FIGURES[name](value))
+        elif name not in known_keys():
+            found.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
+    return found
