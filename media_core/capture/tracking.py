@@ -12,6 +12,7 @@ from ..errors import FileFormatError, TalkingHeadsError
 from ..face.draw import draw_landmarks
 from ..face.landmarks import CutFinder, RawTrack
 from ..files import load_tensors, save_tensors
+from ..schema import COUNT, Numbers, described, fitting, many, record, whole
 from ..video import read_frames
 from .pipe import ahead
 from .settings import CaptureSettings
@@ -116,6 +117,9 @@ def _partial(folder: Path) -> tuple[list[np.ndarray], list[float], list[int]]:
     if not path.is_file():
         return [], [], []
     tensors, config = load_tensors(path, kind=_KIND, version=_VERSION)
+    again = "Delete it and capture the film again"
+    described(config, record({"cuts": many(whole(0, COUNT))}), path.name, again)
+    fitting(tensors, {"points": Numbers(("T", 68, 2), nan=True), "confidence": Numbers(("T",))}, path.name, again)
     return list(tensors["points"].numpy()), tensors["confidence"].tolist(), list(config["cuts"])
 
 
