@@ -152,7 +152,8 @@ def _checked_header(header: Mapping[str, str], path: Path, kind: str, version: i
                               f"{path.name} carries no Talking Heads header",
                               "Choose a file this pack saved, or import the checkpoint first")
     if came != kind:
-        raise FileFormatError(f"The file must be of kind '{kind}'", f"{path.name} is of kind '{came[:60]}'", "Choose another file")
+        raise FileFormatError(f"The file must be of kind '{kind}'", f"{path.name} is of kind '{came[:60]}'",
+                              "Choose another file")
     number = header.get(_PREFIX + "version", "")
     if not number.isdecimal() or len(number) > _VERSION_DIGITS or not 1 <= int(number) <= version:
         raise FileFormatError(f"The {kind} file's format must be version {version} or older",

@@ -64,7 +64,7 @@ def parse_json(content: bytes | str, name: str | os.PathLike, *, finite: bool = 
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be printed or stored
     except (ValueError, RecursionError, OverflowError) as error:  # ValueError: JSONDecodeError and UnicodeError too
-        raise FileFormatError(f"{_base(name)} must be JSON", f"{name} is not ({error})", do) from error
+        raise FileFormatError(f"{_base(name)} must be readable JSON", f"{name} is not ({error})", do) from error
     return value
 
 

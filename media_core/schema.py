@@ -192,7 +192,8 @@ def fitting(tensors: Mapping[str, Tensor], wanted: Mapping[str, Numbers], name: 
                                   f"{name} holds {str(value.dtype).removeprefix('torch.')} {list(value.shape)}", do)
         known |= {letter: length for letter, length in zip(numbers.shape, value.shape) if isinstance(letter, str) and letter}
         if value.is_floating_point() and not finite(value, nan=numbers.nan):
-            raise FileFormatError(f"'{key}' must hold finite numbers", f"{name} holds {'inf' if numbers.nan else 'NaN or inf'}", do)
+            came = "inf" if numbers.nan else "NaN or inf"
+            raise FileFormatError(f"'{key}' must hold finite numbers", f"{name} holds {came}", do)
     return known
 
 

@@ -159,7 +159,8 @@ def check_size(size: tuple[int, int]) -> None:
         TalkingHeadsError: no height and width of a picture.
     """
     if len(size) != 2 or not 1 <= min(size) <= max(size) <= SIDE:
-        raise TalkingHeadsError(f"A picture's size must be a height and a width in 1..{SIDE} px", f"{size}", "Give the film's own")
+        raise TalkingHeadsError(f"A picture's size must be a height and a width in 1..{SIDE} px", f"{size}",
+                                "Give the film's own")
 
 
 def check_finite(track: Track) -> None:
