@@ -5,6 +5,7 @@ cache, so that memory does not grow with the recording. Everything a frame needs
 """
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,7 +220,8 @@ def _numbered(folder: Path, kinds: tuple[str, ...], count: int) -> list[Path]:
         FileFormatError: some are missing; the first ten are named.
     """
     inside = folder.iterdir() if folder.is_dir() else ()
-    found = {int(path.stem): path for path in inside if path.suffix.lower() in kinds and path.stem.isascii() and path.stem.isdecimal()}
+    found = {int(path.stem): path for path in inside if path.suffix.lower() in kinds
+             and re.fullmatch("[0-9]{1,9}", path.stem)}
     missing = [number for number in range(count) if number not in found]
     if missing:
         raise FileFormatError(f"{folder.name}/ must hold a {kinds[0]} file for each of the {count} frames",

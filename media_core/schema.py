@@ -217,6 +217,11 @@ def is_plain_name(value: Any) -> bool:
             and value.isprintable())
 
 
+def is_json_object(value: Any) -> bool:
+    """Whether `value` is an object with texts for names."""
+    return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+
+
 def shown(value: Any) -> str:
     """A value in an error: never long."""
     if isinstance(value, (list, tuple, Mapping)) and len(value) > 8:

@@ -232,7 +232,7 @@ def _model(folder: Path, config: Mapping[str, Any]) -> Any:
     _check_weights(folder, config)
     try:
         model, about = HubertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, output_loading_info=True)
-    except (*UNREADABLE, IndexError, ZeroDivisionError, *_strict()) as error:
+    except Exception as error:  # whatever transformers meets in a foreign config: each of its versions has classes of its own
         raise FileFormatError("The HuBERT folder must hold a whole model", f"{folder.name} cannot be read ({error})",
                               "It may be truncated, or config.json belongs to another model: copy the folder again") from error
     missing = sorted(name for name in about["missing_keys"] if name not in _UNUSED)
@@ -240,15 +240,6 @@ def _model(folder: Path, config: Mapping[str, Any]) -> Any:
         raise FileFormatError("The HuBERT folder must hold all weights of its model",
                               f"{folder.name} lacks {len(missing)}, the first {missing[0]}", "Copy the folder again")
     return model
-
-
-def _strict() -> tuple[type[Exception], ...]:
-    """What newer transformers raise over entries of another type."""
-    try:
-        from huggingface_hub.errors import StrictDataclassError
-    except ImportError:
-        return ()
-    return (StrictDataclassError,)
 
 
 def _check_weights(folder: Path, config: Mapping[str, Any]) -> None:
