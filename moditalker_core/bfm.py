@@ -159,7 +159,7 @@ def _mat(path: Path) -> Mapping[str, Any]:
     except NotImplementedError as error:
         raise FileFormatError("The morphable model must be a MATLAB file of version 7 or older", f"{path.name} is version 7.3",
                               "Save it again with scipy.io.savemat, or its 68 points as .npy") from error
-    except (*UNREADABLE, IndexError, AttributeError, ZeroDivisionError, zlib.error, MatReadError) as error:
+    except (*UNREADABLE, LookupError, AttributeError, NameError, ArithmeticError, zlib.error, MatReadError) as error:
         raise _unreadable(path, error) from error
     missing = [name for name in _MAT if name not in arrays]
     if missing:

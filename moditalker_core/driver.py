@@ -147,7 +147,7 @@ def same_run(identity: Mapping[str, Any], came: Mapping[str, Any], path: Path) -
     """Raises:
         TalkingHeadsError: the unfinished run at `path` is another one.
     """
-    plain = as_json(identity)
+    plain, came = as_json(identity), came if isinstance(came, dict) else {}
     differing = [k for k in plain if k != "config" and plain[k] != came.get(k)]
     theirs = came["config"] if isinstance(came.get("config"), dict) else {}
     differing += [k for k in plain["config"] if plain["config"][k] != theirs.get(k)]

@@ -11,7 +11,6 @@ import torch
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
-from ...media_core.schema import COUNT, described, note, record, whole
 from ...media_core.training_state import optimizer_tensors, restore_optimizer, strip
 from .attention import Attention
 from .config import DenoiserConfig
@@ -24,7 +23,6 @@ from .train_config import TrainConfig
 from .windows import Windows
 
 KIND, VERSION = "atom_training", 1
-_STATE = record({"identity": note(), "done": whole(0, COUNT)}, others=True)
 _START, _CHANCE = 1 << 32, 1 << 33  # beside the steps: seeds of the first weights and of dropout
 
 
@@ -147,8 +145,7 @@ class Run:
             FileFormatError: no such file, or one that lacks weights.
         """
         tensors, saved = load_tensors(path, kind=KIND, version=VERSION)
-        described(saved, _STATE, path.name, "Begin anew (resume off)")
-        check(saved["identity"])
+        check(saved.get("identity", {}))
         shapes = {k: p.shape for k, p in self.params.items()}
         for part in ("network.",) if self.average is None else ("network.", "average."):
             if {k: v.shape for k, v in strip(tensors, part).items()} != shapes:

@@ -12,14 +12,12 @@ from torch import Tensor, nn
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
-from ...media_core.schema import COUNT, described, note, record, whole
 from ...media_core.training_state import optimizer_tensors, restore_optimizer, strip
 from ..atom.optim import Ema, make_optimizer, rate_factor
 from .objectives import Objective
 from .train_config import TrainConfig
 
 KIND, VERSION = "mtov_training", 1
-_STATE = record({"identity": note(), "done": whole(0, COUNT), "skipped": whole(0, COUNT), "scaler": note()}, others=True)
 SKIPPED = 20  # steps of fp16 in a row whose gradient is not finite, before the training is given up
 
 
@@ -139,8 +137,7 @@ class Run:
             FileFormatError: no such file, or one that lacks weights.
         """
         tensors, saved = load_tensors(path, kind=KIND, version=VERSION)
-        described(saved, _STATE, path.name, "Begin anew (resume off)")
-        check(saved["identity"])
+        check(saved.get("identity", {}))
         wanted = {f"{name}.": part.network.state_dict() for name, part in self.parts.items()}
         wanted |= {} if self.average is None else {"average.": self.average.average}
         for prefix, own in wanted.items():
