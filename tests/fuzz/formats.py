@@ -378,10 +378,11 @@ def _image(folder: Path) -> Read:
 @fmt("nodeimg", 20, seeds.pictures)
 def _nodeimg(folder: Path) -> Read:
     """The stand-in for ComfyUI's own Load Image, which lets the library's errors out: for comparison."""
-    import folder_paths
     from pack import temporary_host
 
     host = temporary_host()
+    import folder_paths  # the stand-in's, there from now on
+
     node, files = host.classes["LoadImage"], sorted(folder.iterdir())
     folder_paths.set_input_directory(str(folder))
 

@@ -1,7 +1,6 @@
 """Small whole files of every kind, for the fuzzer to damage; and the objects that their readers need."""
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -164,7 +163,8 @@ def page_workflow(folder: Path, shared: Shared) -> None:
         {"id": 3, "type": "TalkingHead_SaveLandmarks", "mode": 0, "inputs": [{**inputs[0], "link": 2}],
          "widgets_values": ["talking_heads/landmarks"], "title": "Save"},
         {"id": 4, "type": "PrimitiveNode", "mode": 0, "widgets_values": ["x"]},
-        {"id": 5, "type": "TalkingHead_SaveLandmarks", "mode": 4, "inputs": inputs, "widgets_values_named": {"filename_prefix": "b"}},
+        {"id": 5, "type": "TalkingHead_SaveLandmarks", "mode": 4, "inputs": inputs,
+         "widgets_values_named": {"filename_prefix": "b"}},
         {"id": 6, "type": "Note", "mode": 0}]
     links = [[1, 1, 0, 2, 0, "TH_LANDMARKS"], {"id": 2, "origin_id": 2, "origin_slot": 0, "target_id": 3, "target_slot": 0,
                                                "type": "TH_LANDMARKS"}]
@@ -377,12 +377,3 @@ def pictures(folder: Path, shared: Shared) -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8))
     for name in ("a.png", "a.jpg", "a.webp", "a.bmp", "a.tiff", "a.gif"):
         picture.save(folder / name)
-
-
-def checksum_of(folder: Path) -> str:
-    """What tells whether two folders of seeds are equal."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
