@@ -5,6 +5,7 @@ import json
 from random import Random
 
 import pytest
+
 from fuzz import seeds
 from fuzz.attack import Target
 from fuzz.formats import FORMATS

@@ -3,7 +3,21 @@ import pytest
 import torch
 from talking_heads.media_core.errors import FileFormatError
 from talking_heads.media_core.schema import (
-    RATE, SIZE, Numbers, described, each, fitting, flag, is_plain_name, many, optional, plain_name, real, record, text, whole,
+    RATE,
+    SIZE,
+    Numbers,
+    described,
+    each,
+    fitting,
+    flag,
+    is_plain_name,
+    many,
+    optional,
+    plain_name,
+    real,
+    record,
+    text,
+    whole,
 )
 
 CHECK = record({"n": whole(1, 5), "rate": RATE}, {"size": optional(SIZE), "kind": text(choices=("a", "b")), "on": flag(),
