@@ -11,10 +11,11 @@ from pathlib import Path
 
 import torch
 
-from ..media_core.errors import FileFormatError
+from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.files import load_tensors, save_tensors
 from ..media_core.motion import PoseTrack
 from .avatar import Avatar
+from .avatar_checks import check_avatar
 from .branches import field_from, strip
 from .motion import FaceMotionNet, MouthMotionNet
 from .torso import TorsoModel
@@ -39,30 +40,30 @@ def load_avatar(path: str | os.PathLike, device: str | torch.device = "cpu") -> 
     """Reads an avatar file.
 
     Raises:
-        FileFormatError: absent, truncated, not an avatar, newer than this version, or incomplete inside.
+        FileFormatError: absent, truncated, not an avatar, newer than this version, incomplete inside, or of parts that do not
+            fit each other (avatar_checks.py).
     """
     tensors, config = load_tensors(path, kind=KIND, version=VERSION)
+    name, again = Path(path).name, "Train or copy the avatar again"
+    must = "The avatar file must hold two fields, two nets, a track, a torso and a background"
     try:
+        check_avatar(tensors, config, name, again)
         avatar = _assembled(tensors, config)
-    except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise FileFormatError("The avatar file must hold two fields, two nets, a track, a torso and a background",
-                              f"{Path(path).name} lacks or garbles one ({error})", "Train or copy the avatar again") from error
+    except TalkingHeadsError as error:
+        came = f"{name} lacks or garbles one ({error.must.rstrip('.')}; {error.came.rstrip('.')})"
+        raise FileFormatError(must, came, again) from error
+    except RuntimeError as error:  # torch's, over a net of other layers
+        raise FileFormatError(must, f"{name} lacks or garbles one ({error})", again) from error
     return avatar.to(device)  # outside: a card that is full is not the file's fault
 
 
 def _assembled(tensors: dict, config: dict) -> Avatar:
-    degrees, _, _ = config["sh_degrees"], config["encoder"], config["blink_ceiling"]
-    face, mouth = (field_from(strip(tensors, f"{name}."), degree) for name, degree in zip(("face", "mouth"), degrees))
+    face, mouth = (field_from(strip(tensors, f"{name}."), degree)
+                   for name, degree in zip(("face", "mouth"), config["sh_degrees"]))
     face_net, mouth_net = FaceMotionNet(**config["audio"]), MouthMotionNet(**config["audio"])
     face_net.load_state_dict(strip(tensors, "face_net."))
     mouth_net.load_state_dict(strip(tensors, "mouth_net."))
     poses = PoseTrack(tensors["track.camera_to_head"], float(config["focal"]), tuple(config["image_size"]), float(config["fps"]))
     torso = TorsoModel(**{k: tensors[f"torso.{k}"] for k in ("mean", "components", "scales", "states")},
                        box=tuple(config["torso_box"]), size=tuple(config["torso_size"]))
-    rows = len(poses), len(tensors["track.au"]), len(torso.states)
-    if len(set(rows)) > 1:
-        raise IndexError(f"{rows} poses, action units and torso states")
-    missing = {"encoder", "blink_ceiling"} - config.keys()
-    if missing:
-        raise KeyError(", ".join(sorted(missing)))
     return Avatar(face, mouth, face_net, mouth_net, poses, tensors["track.au"], torso, tensors["background"], config)

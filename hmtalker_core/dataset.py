@@ -5,8 +5,7 @@ cache, so that memory does not grow with the recording. Everything a frame needs
 """
 from __future__ import annotations
 
-import json
-import struct
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,10 @@ import numpy as np
 import torch
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
+from ..media_core.json_files import json_object, read_json_file
 from ..media_core.motion import checked_reliability
+from ..media_core.npy_files import UNREADABLE, load_npy
+from ..media_core.schema import RATES, SIDE, described, flag, optional, real, record, text
 from .annotations import clamp_rect, label_masks, lip_opening, lip_square
 from .camera import scene_extent
 from .dataset_tables import CameraTable, read_action_units, read_cameras, some
@@ -25,7 +27,8 @@ FPS = 25.0  # of a data set without a manifest
 PICTURES = (".jpg", ".jpeg", ".png")
 CACHE_BYTES = 1 << 30
 FOLDERS = {"parsing": PICTURES, "torso_imgs": (".png",)}  # besides the images and landmarks; teeth_mask may be absent
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error)  # what PIL and numpy raise for broken files
+_MANIFEST = record({}, {"fps": real(-1e9, 1e9), "credit": optional(text()), "au_source": optional(text()),
+                        "masks": optional(flag())}, others=True)
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,8 @@ def _numbered(folder: Path, kinds: tuple[str, ...], count: int) -> list[Path]:
         FileFormatError: some are missing; the first ten are named.
     """
     inside = folder.iterdir() if folder.is_dir() else ()
-    found = {int(path.stem): path for path in inside if path.suffix.lower() in kinds and path.stem.isdigit()}
+    found = {int(path.stem): path for path in inside if path.suffix.lower() in kinds
+             and re.fullmatch("[0-9]{1,9}", path.stem)}
     missing = [number for number in range(count) if number not in found]
     if missing:
         raise FileFormatError(f"{folder.name}/ must hold a {kinds[0]} file for each of the {count} frames",
@@ -233,16 +237,19 @@ def _manifest(manifest: Path) -> Manifest:
     """
     if not manifest.is_file():
         return Manifest()
+    do = "Delete it (25 frames a second are then assumed), or make the data set again"
     try:
-        table = json.loads(manifest.read_text("utf-8"))
-        fps, trust = float(table.get("fps", FPS)), table.get("au_reliability")
-        credit, source = str(table.get("credit", "")), str(table.get("au_source", ""))
-        masks = bool(table.get("masks", True))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise FileFormatError("manifest.json must be a JSON object with a number `fps`", f"{manifest} is not ({error})",
-                              "Delete it (25 frames a second are then assumed), or make the data set again") from error
-    if not 0 < fps < 1000:
-        raise FileFormatError("A data set's frame rate must lie in 0..1000", f"{fps}", "Correct `fps` in manifest.json")
+        table = json_object(read_json_file(manifest, do=do), manifest, do)
+        described(table, _MANIFEST, "manifest.json", do)
+    except FileFormatError as error:
+        raise FileFormatError("manifest.json must be a JSON object with a number `fps`",
+                              f"{manifest} is not ({error.must}: {error.came})", do) from error
+    fps, trust = float(table.get("fps", FPS)), table.get("au_reliability")
+    credit, source = table.get("credit") or "", table.get("au_source") or ""
+    masks = table.get("masks") is not False
+    if not RATES[0] <= fps <= RATES[1]:
+        raise FileFormatError(f"A data set's frame rate must lie in {RATES[0]:g}..{RATES[1]:g}", f"{fps}",
+                              "Correct `fps` in manifest.json")
     try:
         return Manifest(fps, credit, source, None if trust is None else checked_reliability(trust), masks)
     except TalkingHeadsError as error:
@@ -265,18 +272,18 @@ def _picture(path: Path, mode: str) -> np.ndarray:  # -> uint8 [H, W, 3 or 4]
     from PIL import Image
     try:
         with Image.open(path) as picture:
+            if max(picture.size) > SIDE:
+                raise ValueError(f"{picture.width} x {picture.height} px, more than {SIDE}")
             return np.array(picture.convert(mode))
-    except (*_UNREADABLE, Image.DecompressionBombError) as error:
+    except (*UNREADABLE, AttributeError, IndexError, Image.DecompressionBombError) as error:
         raise FileFormatError("Every picture of a data set must be readable", f"{path} is not ({error})",
                               "Copy it again from the original, or prepare this frame anew") from error
 
 
 def _teeth(path: Path, size: tuple[int, int]) -> np.ndarray:  # -> bool [H, W]
-    try:
-        mask = np.load(path, allow_pickle=False)
-    except _UNREADABLE as error:
-        raise FileFormatError("A teeth mask must be a readable .npy file", f"{path} is not ({error})",
-                              "Prepare this frame anew") from error
+    mask = load_npy(path, "A teeth mask must be a readable .npy file", "Prepare this frame anew")
+    if mask.dtype.kind not in "biuf":
+        raise FileFormatError("A teeth mask must hold numbers", f"{path} holds {mask.dtype}", "Prepare this frame anew")
     if mask.shape != size:
         raise FileFormatError(f"A teeth mask must be {size[0]} x {size[1]}, as its frame", f"{path} is {mask.shape}",
                               "Prepare this frame anew")

@@ -1,7 +1,7 @@
 """The data set's tables: camera poses and action units, checked against each other (spec 2.12, 2.10)."""
 from __future__ import annotations
 
-import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Sequence
@@ -10,9 +10,15 @@ import numpy as np
 
 from ..media_core.errors import FileFormatError
 from ..media_core.face.csv_table import CsvTable, read_csv
+from ..media_core.json_files import read_json_file
 from ..media_core.motion import AU_NAMES
+from ..media_core.schema import COUNT, FOCAL, Unfit, many, real, record, whole
 
 LISTED = 10  # numbers named in an error
+_NUMBER = whole(0, COUNT)
+_ROW = many(real(-1e9, 1e9), count=4)
+_FRAMES = record({"focal_len": FOCAL, "frames": many(record(
+    {"img_id": _NUMBER, "transform_matrix": many(_ROW, count=4)}, {"aud_id": _NUMBER}, others=True))}, others=True)
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,14 @@ def read_cameras(folder: Path) -> CameraTable:
     val_path = folder / "transforms_val.json"
     _, val = _read_transforms(val_path) if val_path.is_file() else (focal, [])
     numbers = [number for number, _, _ in train + val]
-    missing = sorted(set(range(max(numbers, default=-1) + 1)) - set(numbers))
+    upto = min(max(numbers, default=-1) + 1, len(numbers) + LISTED + 1)  # however high a number is: these are enough to name
+    missing = sorted(set(range(upto)) - set(numbers))
     if missing or not numbers:
         raise FileFormatError("Every frame from 0 on must have a pose in transforms_train.json or transforms_val.json",
                               f"no pose for frame {some(missing)}" if numbers else "no frame at all",
                               "Track the missing frames again, or cut the video before them and prepare it anew")
     if len(set(numbers)) < len(numbers):
-        twice = sorted({number for number in numbers if numbers.count(number) > 1})
+        twice = sorted(number for number, times in Counter(numbers).items() if times > 1)
         raise FileFormatError("Every frame must have one pose", f"several for frame {some(twice)}",
                               "Write the transforms files again")
     poses, sound = np.empty((len(numbers), 4, 4), np.float32), np.empty(len(numbers), np.int64)
@@ -63,19 +70,14 @@ def read_cameras(folder: Path) -> CameraTable:
 def _read_transforms(path: Path) -> tuple[float, list[tuple[int, int, np.ndarray]]]:
     """The focal length, and (`img_id`, `aud_id`, matrix) of each frame; a frame without `aud_id` has its own number."""
     try:
-        table = json.loads(path.read_text("utf-8"))
-        frames = [(int(frame["img_id"]), int(frame.get("aud_id", frame["img_id"])),
-                   np.asarray(frame["transform_matrix"], np.float64)) for frame in table["frames"]]
-        focal = float(table["focal_len"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FileFormatError(f"{path.name} must list `focal_len` and `frames` with `img_id` and `transform_matrix`",
-                              f"{path} is otherwise ({type(error).__name__}: {error})",
-                              "Write it again with the tracker") from error
-    bad = [number for number, _, matrix in frames if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or number < 0]
-    if bad or not focal > 0:
-        raise FileFormatError(f"{path.name} must hold finite 4 x 4 matrices, frame numbers from 0 and a positive focal length",
-                              f"frame {some(bad)}" if bad else f"focal length {focal}", "Track the video again")
-    return focal, frames
+        table = _FRAMES(read_json_file(path), "")
+    except (FileFormatError, Unfit) as error:
+        came = error.came if isinstance(error, FileFormatError) else f"{path} is otherwise ({error})"
+        raise FileFormatError(f"{path.name} must list `focal_len` and `frames` with `img_id` and a finite 4 x 4 "
+                              "`transform_matrix`", came, "Write it again with the tracker") from error
+    frames = [(frame["img_id"], frame.get("aud_id", frame["img_id"]), np.asarray(frame["transform_matrix"], np.float64))
+              for frame in table["frames"]]
+    return float(table["focal_len"]), frames
 
 
 def read_action_units(path: Path, frames: int, fps: float) -> np.ndarray:  # -> [F, 17] float32, NaN where unknown

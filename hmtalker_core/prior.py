@@ -20,10 +20,12 @@ from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.files import load_tensors, save_tensors
 from ..media_core.motion import LOWER_INDEX
 from ..media_core.progress import Report, silent
+from ..media_core.schema import COUNT, all_finite, described, record, text, whole
 from ..media_core.speech import encoders
 from ..media_core.training_state import check_finite_step
 from .audio_net import HALF, audio_windows, net_arguments
 from .augment import augment_windows
+from .avatar_checks import AUDIO
 from .branches import strip
 from .curriculum import step_seed
 from .motion import FaceMotionNet
@@ -32,6 +34,7 @@ KIND, VERSION = "speech prior", 1
 PARTS = ("audio_net", "audio_att_net", "a2am")
 SHIPPED = Path(__file__).resolve().parents[1] / "weights" / "speech_prior.safetensors"
 SHIPPED_ENCODER = "mel"
+_SETTINGS = record({"encoder": text(200)}, {"audio": AUDIO, "steps": whole(0, COUNT)})
 LR, DECAY, BATCH = 2e-3, 1e-2, 48
 
 
@@ -110,6 +113,9 @@ def start_from_prior(net: FaceMotionNet, path: str | os.PathLike, encoder: str) 
         TalkingHeadsError: it was made for another encoder.
     """
     tensors, config = load_tensors(path, kind=KIND, version=VERSION)
+    name, again = Path(path).name, "Make it again with this version"
+    described(config, _SETTINGS, name, again)
+    all_finite(tensors, name, again)
     if config["encoder"] != encoder:
         raise TalkingHeadsError(f"The speech prior must be made for encoder '{encoder}'", f"'{config['encoder']}'",
                                 "Choose that encoder, or train without a prior")
@@ -117,5 +123,4 @@ def start_from_prior(net: FaceMotionNet, path: str | os.PathLike, encoder: str) 
         for name in PARTS:
             getattr(net, name).load_state_dict(strip(tensors, f"{name}."))
     except RuntimeError as error:
-        raise FileFormatError("The speech prior must fit the face net", f"{Path(path).name} does not ({error})",
-                              "Make it again with this version") from error
+        raise FileFormatError("The speech prior must fit the face net", f"{name} does not ({error})", again) from error

@@ -19,6 +19,7 @@ import torch
 from ..media_core.captions import COMPILE, SHOWS
 from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
+from ..media_core.json_files import as_json
 from ..media_core.motion import AU_NAMES
 from ..media_core.progress import Report, silent
 from .avatar import Avatar
@@ -117,20 +118,13 @@ def _resumed(path: Path, clip: Clip, config: TrainConfig, seed: int, identity: d
         return None
 
     def check(came: dict[str, Any]) -> None:
-        differing = sorted(k for k in identity if k in came and _plain(identity[k]) != _plain(came[k]))
+        differing = sorted(k for k in identity if k in came and as_json(identity[k]) != came[k])
         if differing:
             raise TalkingHeadsError("An unfinished run can only be continued with the same data set and settings",
                                     f"another {', '.join(differing)} in {path.name}",
                                     "Restore the settings, choose another name, or start afresh (resume off)")
 
     return load_run(path, clip, config, seed, check)
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back: tuples are lists."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _drive(run: Run, state_path: Path, identity: dict[str, Any], report: Report) -> None:

@@ -64,8 +64,10 @@ async def validate_prompt(prompt: Prompt, classes: Mapping[str, Any], prompt_id:
 
 
 def _missing_class(node_id: str, node: Mapping[str, Any], classes: Mapping[str, Any]) -> dict[str, Any] | None:
-    class_type, title = node.get("class_type"), node.get("_meta", {}).get("title")
-    if class_type is None:
+    node = node if isinstance(node, Mapping) else {}
+    meta, class_type = node.get("_meta"), node.get("class_type")
+    title = meta.get("title") if isinstance(meta, Mapping) else None
+    if not isinstance(class_type, str):
         named = title or f"ID #{node_id}"
         text = f"Node '{named}' has no class_type. The workflow may be corrupted or a custom node is missing."
     elif class_type not in classes:

@@ -5,12 +5,13 @@ control_after_generate, muted nodes vanish, bypassed ones pass links through by 
 """
 from __future__ import annotations
 
-import json
 import os
 from typing import Any, Mapping
 
-from ..media_core.errors import ShortName
+from ..media_core.errors import FileFormatError, ShortName
+from ..media_core.json_files import read_json_file
 from .nodecall import Prompt
+from .workflow_shape import api_fault, page_fault
 
 _WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "COMFY_DYNAMICCOMBO_V3"}
 _NOT_NODES = {"Note", "MarkdownNote", "Reroute", "PrimitiveNode"}
@@ -35,16 +36,22 @@ def load_workflow(path: str, info: Mapping[str, Any]) -> tuple[Prompt, dict | No
     """
     if not os.path.isfile(path):
         raise WorkflowError(f"There is no workflow file {path}. Check the path.")
-    with open(path, encoding="utf-8") as file:
-        try:
-            data = json.load(file)
-        except json.JSONDecodeError as error:
-            raise WorkflowError(f"{path} is not JSON ({error}). Save the workflow again.") from error
+    try:
+        data = read_json_file(path, finite=False)
+    except FileFormatError as error:
+        raise WorkflowError(f"{path} is not JSON ({error.came}). Save the workflow again.") from error
     if isinstance(data, dict) and isinstance(data.get("nodes"), list):
+        _refuse(path, page_fault(data))
         return to_prompt(data, info), data
     if isinstance(data, dict) and data and all(isinstance(node, dict) and "class_type" in node for node in data.values()):
+        _refuse(path, api_fault(data))
         return {str(key): {**node, "inputs": node.get("inputs", {})} for key, node in data.items()}, None
     raise WorkflowError(f"{path} is neither a saved workflow nor an API-format one. Use Save or Export (API) in ComfyUI.")
+
+
+def _refuse(path: str, fault: str | None) -> None:
+    if fault:
+        raise WorkflowError(f"{path} is no whole workflow ({fault}). Save it again in ComfyUI.")
 
 
 def to_prompt(workflow: Mapping[str, Any], info: Mapping[str, Any]) -> Prompt:
@@ -69,8 +76,8 @@ class _Graph:
     def __init__(self, workflow: Mapping[str, Any], info: Mapping[str, Any]):
         self.info = info
         self.nodes = {node["id"]: node for node in workflow["nodes"]}
-        self.links = {link[0] if isinstance(link, list) else link["id"]: link for link in workflow.get("links", [])}
-        self._subgraphs = {item["id"] for item in workflow.get("definitions", {}).get("subgraphs", [])}
+        self.links = {link[0] if isinstance(link, list) else link["id"]: link for link in workflow.get("links") or []}
+        self._subgraphs = {item["id"] for item in (workflow.get("definitions") or {}).get("subgraphs") or []}
 
     def is_subgraph(self, kind: str) -> bool:
         return kind in self._subgraphs
@@ -78,7 +85,7 @@ class _Graph:
     def inputs(self, node: Mapping[str, Any]) -> dict[str, Any]:
         """Widget values, then links over them."""
         found = widget_values(node, self.info[node["type"]])
-        for socket in node.get("inputs", []):
+        for socket in node.get("inputs") or []:
             if socket.get("link") is None:
                 continue
             value = self.follow(socket["link"])
@@ -88,32 +95,43 @@ class _Graph:
                 found.pop(socket["name"], None)
         return found
 
-    def follow(self, link_id: Any) -> Any:
-        """What a link ends in: ["id", socket], a primitive's value, or None where the source is muted."""
+    def follow(self, link_id: Any, passed: frozenset = frozenset()) -> Any:
+        """What a link ends in: ["id", socket], a primitive's value, or None where the source is muted.
+
+        Args:
+            passed: links followed on the way here.
+        Raises:
+            WorkflowError: reroutes or bypassed nodes that feed themselves.
+        """
         link = self.links.get(link_id)
         if link is None:
             return None
+        if link_id in passed:
+            raise WorkflowError(f"Link {link_id} leads back to itself. Connect the reroute or bypassed node to a source.")
+        passed |= {link_id}
         if isinstance(link, dict):
-            link = [link["id"], link["origin_id"], link["origin_slot"], link["target_id"], link["target_slot"], link["type"]]
+            link = [link["id"], link["origin_id"], link["origin_slot"], None, None, link.get("type", "*")]
         _, source_id, socket, _, _, kind = link[:6]
         source = self.nodes.get(source_id)
         if source is None or source.get("mode", 0) == _MUTED:
             return None
         if source["type"] == "PrimitiveNode":
-            return (source.get("widgets_values") or [None])[0]
+            values = source.get("widgets_values")
+            return values[0] if isinstance(values, list) and values else None
         if source["type"] == "Reroute":
-            return self.follow(source["inputs"][0].get("link"))
+            sockets = source.get("inputs") or [{}]
+            return self.follow(sockets[0].get("link"), passed)
         if source.get("mode", 0) == _BYPASSED:
-            return self._through(source, socket, kind)
+            return self._through(source, socket, kind, passed)
         return [str(source_id), socket]
 
-    def _through(self, node: Mapping[str, Any], socket: int, kind: str) -> Any:
+    def _through(self, node: Mapping[str, Any], socket: int, kind: str, passed: frozenset) -> Any:
         """A bypassed node hands on its input of the output's type: the one at the same place if it fits, else the first."""
-        inputs = node.get("inputs", [])
-        order = inputs[socket:socket + 1] + inputs
+        inputs = node.get("inputs") or []
+        order = inputs[max(socket, 0):max(socket, 0) + 1] + inputs
         for item in order:
             if item.get("type") in (kind, "*") and item.get("link") is not None:
-                return self.follow(item["link"])
+                return self.follow(item["link"], passed)
         return None
 
 
@@ -153,16 +171,21 @@ def _boxed(value: Any) -> Any:
     return {"__value__": value} if isinstance(value, list) else value
 
 
-def known_inputs(table: Mapping[str, Any], prefix: str = "") -> set[str]:
+def known_inputs(table: Mapping[str, Any]) -> set[str]:
     """Every input a definition can have, those of a DynamicCombo's options included."""
-    names = set()
+    return set(declared_inputs(table))
+
+
+def declared_inputs(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The same with what is said of each: [kind, options]."""
+    found = {}
     for category in ("required", "optional"):
         for name, entry in table.get(category, {}).items():
-            names.add(prefix + name)
+            found[prefix + name] = entry
             if entry[0] == "COMFY_DYNAMICCOMBO_V3":
                 for option in entry[1]["options"]:
-                    names |= known_inputs(option["inputs"], f"{prefix}{name}.")
-    return names
+                    found |= declared_inputs(option["inputs"], f"{prefix}{name}.")
+    return found
 
 
 def has_widget(kind: Any, options: Mapping[str, Any]) -> bool:

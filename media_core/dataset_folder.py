@@ -16,7 +16,9 @@ import numpy as np
 
 from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
+from .json_files import json_object, read_json_file
 from .motion import AU_NAMES
+from .schema import described, each, is_plain_name, record, text, whole
 
 PALETTE = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0], [255, 0, 0], [100, 100, 100], [0, 0, 0]], np.uint8)  # RGB by class
 TRAIN_SHARE = 10 / 11        # of the frames, the first ones
@@ -25,6 +27,7 @@ FRAME_FILES = ("ori_imgs/{}.jpg", "ori_imgs/{}.lms", "gt_imgs/{}.jpg", "torso_im
                "teeth_mask/{}.npy")
 TABLE_FILES = ("aud.wav", "au.csv", "transforms_train.json", "transforms_val.json")
 REQUEST, MANIFEST = "request.json", "manifest.json"
+MOST_FRAMES = 10 ** 7        # of a data set: days of film
 PRESENT = 0.5                # intensity from which OpenFace's second set of columns says that a unit is there
 
 
@@ -52,18 +55,41 @@ def verify_dataset(folder) -> dict[str, Any]:
     """Reads every file of a finished folder and compares checksums; returns the manifest.
 
     Raises:
-        FileFormatError: no manifest, or a file is missing or altered.
+        FileFormatError: no manifest, one that is garbled or names files elsewhere, or a file is missing or altered.
     """
     folder = Path(folder)
     manifest = read_json(folder / MANIFEST)
     if manifest.get("kind") != "dataset":
         raise FileFormatError("The folder must hold a finished data set", f"no manifest in {folder}",
                               "Run the export again: it continues")
+    described(manifest, _MANIFEST, MANIFEST, "Delete it, and run the export again")
+    _check_files(folder, manifest)
     for name, wanted in manifest["checksums"].items():
         if checksum(folder, name, manifest["frames"]) != wanted:
             raise FileFormatError("A data set's files must be as they were written", f"{name} in {folder} differs",
                                   "Delete manifest.json and that part, and run the export again")
     return manifest
+
+
+_MANIFEST = record({"frames": whole(0, MOST_FRAMES), "checksums": each(text(128))}, others=True)
+
+
+def _check_files(folder: Path, manifest: dict[str, Any]) -> None:
+    """The manifest's text becomes paths: they must stay in the folder, and frames that are not there are not looked for.
+
+    Raises:
+        FileFormatError: a path that leads out of the folder, or more frames than there are files.
+    """
+    strange = [name for name in manifest["checksums"] if not all(map(is_plain_name, name.split("/"))) or name.count("{}") > 1]
+    if strange:
+        raise FileFormatError(f"{MANIFEST} must name files of its own folder", f"{strange[0][:60]!r} in {folder}",
+                              "Delete it, and run the export again")
+    numbered = {name.rpartition("/")[0] for name in manifest["checksums"] if "{}" in name}
+    there = max((sum(1 for _ in place.iterdir()) for place in map(folder.joinpath, numbered) if place.is_dir()), default=0)
+    if numbered and manifest["frames"] > there:
+        raise FileFormatError("A data set's files must be as they were written",
+                              f"{folder} has files of {there} frames at most, not of {manifest['frames']}",
+                              "Delete manifest.json and run the export again")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -74,15 +100,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    try:
-        value = json.loads(path.read_text("utf8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{path.name} must be JSON", f"{path} is not ({error})",
-                              "Choose another folder, or delete the file") from error
-    if not isinstance(value, dict):
-        raise FileFormatError(f"{path.name} must hold a JSON object", f"{path} holds a {type(value).__name__}",
-                              "Choose another folder, or delete the file")
-    return value
+    other = "Choose another folder, or delete the file"
+    return json_object(read_json_file(path, do=other), path, other)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -98,7 +117,7 @@ def checksum(folder: Path, name: str, frames: int, tick: Callable[[int], None] =
     """SHA-256 of a file, or of all files of a per-frame pattern in order; `tick` is called with each one's number."""
     digest = hashlib.sha256()
     for i in range(frames) if "{}" in name else range(1):
-        path = folder / name.format(i)
+        path = folder / name.replace("{}", str(i))
         digest.update(path.read_bytes() if path.is_file() else b"(missing)")
         tick(i)
     return digest.hexdigest()

@@ -18,9 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .errors import FileFormatError, TalkingHeadsError
+from .json_files import parse_json, parse_json_object
 from .temporary import part_name, remove_leftovers
 
 _PREFIX = "talking_heads."
+_VERSION_DIGITS = 6
+# What safetensors and torch raise over foreign bytes, numbers of kinds that torch does not know, and names of no encoding.
+UNREADABLE = (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, MemoryError, OverflowError)
 _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
            torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
 
@@ -120,7 +124,7 @@ def _order_header(path: Path) -> None:
     shall give equal bytes."""
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+        header = parse_json_object(file.read(length), path)
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
         ordered = {"__metadata__": dict(sorted(header.get("__metadata__", {}).items())), **tensors}
         text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
@@ -144,7 +148,9 @@ def load_tensors(path: str | os.PathLike, *, kind: str, version: int) -> tuple[d
             # Copies: what the file maps is not aligned, and kernels round otherwise on memory that is not; nor does a mapped file
             # let itself be replaced on Windows.
             return {name: f.get_tensor(name).clone() for name in f.keys()}, config
-    except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except FileFormatError:  # a ValueError too, and says what is wrong already
+        raise
+    except UNREADABLE as error:
         raise FileFormatError(f"The {kind} file must be a whole safetensors file", f"{path.name} cannot be read ({error})",
                               "It may be truncated or of another format: copy or make it again") from error
 
@@ -156,13 +162,14 @@ def _checked_header(header: Mapping[str, str], path: Path, kind: str, version: i
                               f"{path.name} carries no Talking Heads header",
                               "Choose a file this pack saved, or import the checkpoint first")
     if came != kind:
-        raise FileFormatError(f"The file must be of kind '{kind}'", f"{path.name} is of kind '{came}'", "Choose another file")
+        raise FileFormatError(f"The file must be of kind '{kind}'", f"{path.name} is of kind '{came[:60]}'",
+                              "Choose another file")
     number = header.get(_PREFIX + "version", "")
-    if not number.isdecimal() or not 1 <= int(number) <= version:
+    if not number.isdecimal() or len(number) > _VERSION_DIGITS or not 1 <= int(number) <= version:
         raise FileFormatError(f"The {kind} file's format must be version {version} or older",
-                              f"{path.name} is version {number!r}",
+                              f"{path.name} is version {number[:20]!r}",
                               "Update Talking Heads, or save the file with this version")
-    config = json.loads(header.get(_PREFIX + "config", "null"))
+    config = parse_json(header.get(_PREFIX + "config", "null"), f"The description in {path.name}", finite=False)
     if not isinstance(config, dict):
         raise FileFormatError(f"The {kind} file must carry its description", f"that of {path.name} is missing or garbled",
                               "Copy or make the file again")

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Mapping, Sequence
 import numpy as np
 import torch
 
-from .asked import real, whole
+from . import asked
 from .audio import FPS
 from .errors import TalkingHeadsError
-from .tracks import AnyTrack, Track, check_finite, check_rows, linear, listed, low_pass, ping_pong  # noqa: F401
+from .schema import FOCAL, RATE, SIZE, Check, many, optional, real, record, text
+from .tracks import AnyTrack, Track, check_finite, check_rows, check_size, linear, listed, low_pass, ping_pong  # noqa: F401
 
 AU_NAMES = ("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU09", "AU10", "AU12", "AU14", "AU15", "AU17", "AU20", "AU23",
             "AU25", "AU26", "AU45")  # OpenFace's intensities, the papers' order
@@ -31,6 +32,9 @@ class LandmarkTrack(Track):
 
     DATA: ClassVar[str] = "points"
     KIND: ClassVar[str] = "landmarks"
+    ROW: ClassVar[tuple[int, ...]] = (68, 3)
+    SETTINGS: ClassVar[Check] = record({}, {"fps": RATE, "space": text(choices=("canonical", "pixels")),
+                                            "image_size": optional(SIZE)})
 
     points: torch.Tensor  # float32 [T, 68, 3]; canonical: decimetres, x right, y up, z to the camera; pixels: x right, y down
     fps: float = FPS  # frames a second
@@ -38,11 +42,13 @@ class LandmarkTrack(Track):
     image_size: tuple[int, int] | None = None  # (H, W) in px, needed in space "pixels"
 
     def __post_init__(self) -> None:
-        check_rows(self, (68, 3))
+        check_rows(self)
         check_finite(self)
         if self.space not in ("canonical", "pixels") or (self.space == "pixels" and self.image_size is None):
             raise TalkingHeadsError("Landmarks must be in space 'canonical', or 'pixels' with an image size",
                                     f"space '{self.space}', image size {self.image_size}", "Give both")
+        if self.image_size is not None:
+            check_size(self.image_size)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,9 @@ class ExpressionTrack(Track):
     DATA: ClassVar[str] = "au"
     KIND: ClassVar[str] = "expression"
     VERSION: ClassVar[int] = 2  # 2 added `reliability`
+    ROW: ClassVar[tuple[int, ...]] = (len(AU_NAMES),)
+    SETTINGS: ClassVar[Check] = record({}, {"fps": RATE, "source": text(),
+                                            "reliability": optional(many(real(0, 1), count=len(AU_NAMES)))})
 
     au: torch.Tensor  # float32 [T, 17] in AU_NAMES' order, OpenFace intensity 0..5; NaN: not known
     fps: float = FPS  # frames a second
@@ -59,7 +68,7 @@ class ExpressionTrack(Track):
     reliability: tuple[float, ...] | None = None  # 17 numbers 0..1, how far each unit can be trusted; None: fully, or not known
 
     def __post_init__(self) -> None:
-        check_rows(self, (len(AU_NAMES),))
+        check_rows(self)
         if torch.isinf(self.au).any():
             raise TalkingHeadsError("Action units must be finite, or NaN where unknown", "infinite values",
                                     "Measure the track again")
@@ -112,6 +121,8 @@ class PoseTrack(Track):
 
     DATA: ClassVar[str] = "camera_to_head"
     KIND: ClassVar[str] = "pose"
+    ROW: ClassVar[tuple[int, ...]] = (4, 4)
+    SETTINGS: ClassVar[Check] = record({"focal": FOCAL, "image_size": SIZE}, {"fps": RATE})
 
     camera_to_head: torch.Tensor  # float32 [T, 4, 4], OpenGL camera (x right, y up, z back) to head, metres
     focal: float  # px at `image_size`; the principal point is the image's middle
@@ -119,7 +130,7 @@ class PoseTrack(Track):
     fps: float = FPS  # frames a second
 
     def __post_init__(self) -> None:
-        check_rows(self, (4, 4))
+        check_rows(self)
         check_finite(self)
         rotation, last = self.data[:, :3, :3], self.data.new_tensor([0, 0, 0, 1.0])
         off = (rotation @ rotation.transpose(1, 2) - torch.eye(3)).abs().amax(dim=(1, 2))
@@ -131,6 +142,7 @@ class PoseTrack(Track):
         if not self.focal > 0 or min(self.image_size) < 1:
             raise TalkingHeadsError("A pose track needs a focal length and an image size in px above 0",
                                     f"focal {self.focal}, size {self.image_size}", "Give the film's own")
+        check_size(self.image_size)
 
     def _at(self, position: torch.Tensor) -> torch.Tensor:
         low = position.floor().long().clamp(max=max(len(self) - 2, 0))
@@ -172,9 +184,9 @@ def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  
     Raises:
         TalkingHeadsError: a number of frames or a seed that is not whole or below 0, a rate that is none.
     """
-    whole("The number of frames", n)
-    real("A rate, in frames a second,", fps, 1e-3)
-    random = np.random.default_rng(whole("The seed", seed))
+    asked.whole("The number of frames", n)
+    asked.real("A rate, in frames a second,", fps, 1e-3)
+    random = np.random.default_rng(asked.whole("The seed", seed))
     time = (np.arange(n) + 0.5) / fps
     curve = np.zeros(n)
     begin = random.uniform(0.5, 3.0)

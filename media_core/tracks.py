@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Sequence, TypeVar
+from typing import Any, ClassVar, Mapping, Sequence, TypeVar
 
 import numpy as np
 import torch
@@ -16,17 +16,20 @@ from .asked import real, whole
 from .audio import frame_count
 from .errors import TalkingHeadsError
 from .files import load_tensors, save_tensors
+from .schema import RATES, SIDE, Check, Numbers, described, fitting, record
 
 AnyTrack = TypeVar("AnyTrack", bound="Track")
 
 
 @dataclass(frozen=True)
 class Track:
-    """What the three tracks share. Subclasses name their tensor field `DATA` and their file kind `KIND`."""
+    """What the three tracks share. Subclasses name their tensor field `DATA` (the first one) and their file kind `KIND`."""
 
     DATA: ClassVar[str] = ""
     KIND: ClassVar[str] = ""
     VERSION: ClassVar[int] = 1
+    ROW: ClassVar[tuple[int, ...]] = ()     # shape of one frame's numbers
+    SETTINGS: ClassVar[Check] = record({})  # what a file says beside the rows
 
     @property
     def data(self) -> torch.Tensor:  # [T, ...]
@@ -104,10 +107,19 @@ class Track:
         """Reads a file of `save`.
 
         Raises:
-            FileFormatError: absent, truncated, of another kind, or newer.
+            FileFormatError: absent, truncated, of another kind, newer, or with a description that no such track has.
+            TalkingHeadsError: rows that no such track has.
         """
         tensors, config = load_tensors(path, kind=cls.KIND, version=cls.VERSION)
-        return cls(**{cls.DATA: tensors[cls.DATA]}, **{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+        name, again = Path(path).name, "Copy the file, or make the track, again"
+        described(config, cls.SETTINGS, name, again)
+        fitting(tensors, {cls.DATA: Numbers(("T", *cls.ROW), (torch.float32,), nan=True)}, name, again)
+        return cls(tensors[cls.DATA], **settings(config))
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's description as a track keeps it: lists become tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
 
 
 def ping_pong(n_source: int, n_wanted: int, start: int = 0) -> torch.Tensor:  # int64 [n_wanted]
@@ -147,14 +159,24 @@ def linear(x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:  # [T, ...]
     return torch.where(torch.isnan(a) & (weight > 0), b, mixed)
 
 
-def check_rows(track: Track, shape: tuple[int, ...]) -> None:
-    data = track.data
+def check_rows(track: Track) -> None:
+    data, shape = track.data, track.ROW
     if not isinstance(data, torch.Tensor) or data.dtype != torch.float32 or tuple(data.shape[1:]) != shape or data.numel() == 0:
         came = f"{data.dtype} {list(data.shape)}" if isinstance(data, torch.Tensor) else type(data).__name__
         wanted = f"float32 tensor [T, {', '.join(map(str, shape))}]"
         raise TalkingHeadsError(f"{type(track).__name__} needs a {wanted} with T >= 1", came, "Give one row a film frame")
-    if not track.fps > 0:
-        raise TalkingHeadsError("A track's rate must be above 0 frames a second", f"{track.fps}", "Give the film's rate")
+    if not RATES[0] <= track.fps <= RATES[1]:
+        raise TalkingHeadsError(f"A track's rate must lie in {RATES[0]:g}..{RATES[1]:g} frames a second", f"{track.fps}",
+                                "Give the film's rate")
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raises:
+        TalkingHeadsError: no height and width of a picture.
+    """
+    if len(size) != 2 or not 1 <= min(size) <= max(size) <= SIDE:
+        raise TalkingHeadsError(f"A picture's size must be a height and a width in 1..{SIDE} px", f"{size}",
+                                "Give the film's own")
 
 
 def check_finite(track: Track) -> None:

@@ -4,6 +4,7 @@ The pack ships no BFM and needs none: its own weights are made around `media_cor
 """
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from typing import Any, Mapping
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
+from ..media_core.files import UNREADABLE as SAFETENSORS_UNREADABLE
+from ..media_core.npy_files import UNREADABLE, load_npy
 from .landmarks import IDEXP_SCALE, POINTS
 
 KEY = "key_mean_shape"               # the tensor's name in safetensors files
@@ -24,6 +27,8 @@ _MAT = ("meanshape", "idBase", "exBase", "keypoints")  # what is read of BFM_mod
 _LEAST, _MOST = 0.5, 5.0             # dm a face's largest side lies between
 _CHIN, _BRIDGE, _TIP, _SIDES = 8, 27, 30, (0, 16)
 _SAME = 1e-6                         # dm
+_WHOLE = "The mean face's file must be whole and of the format its name says"
+_COPY = "It may be truncated or of another format: copy it again"
 
 
 @dataclass(frozen=True)
@@ -117,12 +122,11 @@ def read_key_basis(path: str | os.PathLike, *, off_by_one: bool = True) -> KeyBa
 
 
 def _of_npy(path: Path, off_by_one: bool) -> Tensor:
-    try:
-        with path.open("rb") as file:
-            array = np.load(file, allow_pickle=False)
-        return torch.as_tensor(np.asarray(array, np.float32))
-    except (OSError, ValueError, EOFError, TypeError, MemoryError) as error:
-        raise _unreadable(path, error) from error
+    array = load_npy(path, _WHOLE, _COPY)
+    if array.shape != (POINTS, 3) or array.dtype.kind not in "fiu":
+        raise FileFormatError("A mean face must be [68, 3]", f"{path.name} holds {array.dtype} {list(array.shape)}",
+                              "Save the 68 points' x, y, z")
+    return torch.as_tensor(np.asarray(array, np.float32))
 
 
 def _of_safetensors(path: Path, off_by_one: bool) -> Tensor:
@@ -131,8 +135,13 @@ def _of_safetensors(path: Path, off_by_one: bool) -> Tensor:
             if KEY not in file.keys():
                 raise FileFormatError(f"The file must hold a tensor '{KEY}'", f"{path.name} holds {sorted(file.keys())[:6]}",
                                       "Choose another file, or name the tensor so")
+            if math.prod(file.get_slice(KEY).get_shape()) != 3 * POINTS:
+                raise FileFormatError("A mean face must be [68, 3]", f"{path.name} holds {file.get_slice(KEY).get_shape()}",
+                                      "Save the 68 points' x, y, z")
             return file.get_tensor(KEY).float()
-    except (SafetensorError, OSError) as error:
+    except FileFormatError:
+        raise
+    except SAFETENSORS_UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
@@ -150,8 +159,7 @@ def _mat(path: Path) -> Mapping[str, Any]:
     except NotImplementedError as error:
         raise FileFormatError("The morphable model must be a MATLAB file of version 7 or older", f"{path.name} is version 7.3",
                               "Save it again with scipy.io.savemat, or its 68 points as .npy") from error
-    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, MemoryError, AttributeError, OverflowError,
-            UnicodeDecodeError, zlib.error, MatReadError) as error:
+    except (*UNREADABLE, LookupError, AttributeError, NameError, ArithmeticError, zlib.error, MatReadError) as error:
         raise _unreadable(path, error) from error
     missing = [name for name in _MAT if name not in arrays]
     if missing:
@@ -161,8 +169,7 @@ def _mat(path: Path) -> Mapping[str, Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> FileFormatError:
-    return FileFormatError("The mean face's file must be whole and of the format its name says",
-                           f"{path.name} cannot be read ({error})", "It may be truncated or of another format: copy it again")
+    return FileFormatError(_WHOLE, f"{path.name} cannot be read ({error})", _COPY)
 
 
 def _check_face(points: Tensor, name: str) -> None:

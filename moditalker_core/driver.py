@@ -5,7 +5,6 @@ The state of a run stands beside the file it will make, `<name>.training.safeten
 """
 from __future__ import annotations
 
-import json
 import logging
 import os
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from ..media_core.asked import whole
 from ..media_core.captions import SHOWS
 from ..media_core.errors import Cancelled, TalkingHeadsError
+from ..media_core.json_files import as_json
 from ..media_core.progress import Report
 from .atom.logs import TrainingLog
 from .atom.team import Alone
@@ -151,9 +151,9 @@ def same_run(identity: Mapping[str, Any], came: Mapping[str, Any], path: Path) -
     """Raises:
         TalkingHeadsError: the unfinished run at `path` is another one.
     """
-    plain = json.loads(json.dumps(identity))
+    plain, came = as_json(identity), came if isinstance(came, dict) else {}
     differing = [k for k in plain if k != "config" and plain[k] != came.get(k)]
-    theirs = came.get("config", {})
+    theirs = came["config"] if isinstance(came.get("config"), dict) else {}
     differing += [k for k in plain["config"] if plain["config"][k] != theirs.get(k)]
     if differing:
         raise TalkingHeadsError("An unfinished training can only be continued with the same data set and settings",

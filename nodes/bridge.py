@@ -4,7 +4,6 @@ The cores know none of this: they take a `Report`, a device and paths.
 """
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -19,6 +18,7 @@ import folder_paths
 from ..media_core.caption_picture import captioned, enlarged, nothing
 from ..media_core.captions import COMPILE, NOTE, SHOWS, caption
 from ..media_core.errors import FileFormatError, TalkingHeadsError
+from ..media_core.json_files import parse_json_object
 from ..media_core.paths import contained, is_temporary
 from .sockets import LoadedAToM, LoadedAvatar, LoadedMToV
 
@@ -36,7 +36,7 @@ _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
 _ENCODER_DEPTH = 3  # folders below models/audio_encoders that are looked into
 _MODEL_DEPTH = 3  # the same below models/talking_heads
-_LONGEST_HEADER = 1 << 24  # bytes of a safetensors header that are read
+_LONGEST_HEADER = 1 << 20  # bytes of a safetensors header that are read to learn what a file is
 
 
 class NodeReport:
@@ -149,9 +149,11 @@ def stored_kind(path: str) -> str | None:
     try:
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            return json.loads(file.read(min(length, _LONGEST_HEADER)))["__metadata__"]["talking_heads.kind"]
-    except (OSError, ValueError, KeyError, TypeError):
+            about = parse_json_object(file.read(min(length, _LONGEST_HEADER)), path).get("__metadata__")
+    except (OSError, FileFormatError):
         return None
+    kind = about.get("talking_heads.kind") if isinstance(about, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def loose_files(endings: tuple[str, ...]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Mapping
 
 from ..dataset_folder import MANIFEST, REQUEST, occupied, read_json, write_json
 from ..errors import TalkingHeadsError
+from ..schema import described, each, flag, record, text
 from ..temporary import remove_leftovers
 
 VERSION = 1
@@ -29,6 +30,10 @@ OUTPUTS = {  # stage -> what it writes; "{}" stands for a frame's number
     "report": ("report.png", "report.txt"),
 }
 OPTIONAL = ("raw_track.partial.safetensors", "anchors.safetensors")  # what a finished stage need not have left
+
+
+_STAGES = each(record({"key": text(100), "done": flag()}, {"result": lambda value, where: value}))
+_REQUEST = record({}, {"name": text(1000), "stages": _STAGES}, others=True)
 
 
 class Record:
@@ -60,6 +65,7 @@ class Record:
                 f"{folder} was begun by version {old.get('version')}"
             raise TalkingHeadsError("The folder for a captured data set must be new, empty or one of this film",
                                     f"{came} ({old.get('name', '?')}, not {name})", "Choose another folder, or delete that one")
+        described(old, _REQUEST, str(folder / REQUEST), "Delete it: the capture then begins anew")
         remove_leftovers(folder, below=True)
         return cls(folder, film, old.get("name", name), dict(old.get("stages", {})))
 

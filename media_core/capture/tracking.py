@@ -13,6 +13,7 @@ from ..face.draw import draw_landmarks
 from ..face.landmarks import CutFinder, RawTrack
 from ..face.presence import PATIENCE, expect_face
 from ..files import load_tensors, save_tensors
+from ..schema import COUNT, Numbers, described, fitting, many, record, whole
 from ..video import read_frames
 from .pipe import ahead
 from .settings import CaptureSettings
@@ -133,6 +134,9 @@ def _partial(folder: Path) -> tuple[list[np.ndarray], list[float], list[int]]:
     if not path.is_file():
         return [], [], []
     tensors, config = load_tensors(path, kind=_KIND, version=_VERSION)
+    again = "Delete it and capture the film again"
+    described(config, record({"cuts": many(whole(0, COUNT))}), path.name, again)
+    fitting(tensors, {"points": Numbers(("T", 68, 2), nan=True), "confidence": Numbers(("T",))}, path.name, again)
     return list(tensors["points"].numpy()), tensors["confidence"].tolist(), list(config["cuts"])
 
 

@@ -18,6 +18,7 @@ from .csv_table import CsvTable, read_csv
 
 SAME_RATE = 0.005  # rates this close are one: rows are taken as they are, otherwise they are interpolated in time
 LENGTH_SLACK = (0.5, 0.05)  # s and share of the film by which a table may be longer or shorter
+MOST_FRAMES = (100_000, 100)  # of a track whose length no film tells: so many, or so many for each row
 USUAL_RATES = (12.0, 12.5, 15.0, 23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 60.0, 100.0, 119.88, 120.0)
 
 
@@ -184,7 +185,7 @@ def _guessed_rate(count: int, fps: float, frames: int | None, table: CsvTable) -
 def _count(middle: np.ndarray, period: float, fps: float, frames: int | None, table: CsvTable, layout: TableFormat) -> int:
     end = float(middle.max()) + period / 2
     if frames is None:
-        return frame_count(end, fps)
+        return _counted(end, fps, table)
     film = frames / fps
     slack = max(LENGTH_SLACK[0], LENGTH_SLACK[1] * film)
     if end > film + slack or end < film - slack and not layout.sparse:
@@ -192,6 +193,15 @@ def _count(middle: np.ndarray, period: float, fps: float, frames: int | None, ta
                                 f"{table.path.name} runs from {float(middle.min()) - period / 2:.2f} to {end:.2f} s",
                                 "Choose the table of this very film, from its first frame to its last")
     return frames
+
+
+def _counted(end: float, fps: float, table: CsvTable) -> int:
+    """Frames up to `end` s; times are not believed without rows to go with them (a clock's time, a garbled number)."""
+    most = max(MOST_FRAMES[0], MOST_FRAMES[1] * len(table))
+    if not end * fps < most:
+        raise FileFormatError(f"A table of {len(table)} rows must end within its film, in {most / fps:.0f} s at most",
+                              f"{table.path.name} runs to {end:.4g} s", "Count times from the film's begin, or give its length")
+    return frame_count(end, fps)
 
 
 def _aligned(time: np.ndarray, au: np.ndarray, period: float, fps: float, count: int) -> np.ndarray:  # -> [count, 17]

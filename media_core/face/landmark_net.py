@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import FileFormatError
 from ..files import load_tensors, save_tensors
 from .geometry import LEFT_EYE, MOUTH, RIGHT_EYE, Similarity, fit_similarity, similarity
 
@@ -115,9 +116,13 @@ def load_nets(path: str | os.PathLike, device: torch.device | str = "cpu") -> La
     """Reads weights of `save_nets`, ready to be used.
 
     Raises:
-        FileFormatError: absent, truncated, of another kind, or newer.
+        FileFormatError: absent, truncated, of another kind, newer, or other weights inside.
     """
     tensors, _ = load_tensors(path, kind=KIND, version=VERSION)
     nets = LandmarkNets()
-    nets.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    try:
+        nets.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    except RuntimeError as error:
+        raise FileFormatError("The landmark weights must fit this version", f"{Path(path).name} does not ({error})",
+                              "Install the pack again") from error
     return nets.eval().requires_grad_(False).to(device)

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ..files import load_tensors
+from ..schema import Numbers, fitting
 from .geometry import MIRROR
 
 KIND, VERSION = "mean_face", 1
+_TENSORS = {"points": Numbers((68, 3)), "spread": Numbers((68, 3)), "motion": Numbers((68,)), "relief": Numbers((68, ""))}
 SHIPPED = Path(__file__).resolve().parents[2] / "weights" / "mean_face.safetensors"
 EYE_SPAN = 0.09  # metres between the outer corners of the eyes, of everybody
 _CORNERS, _LIPS, _CHIN = (48, 54), (51, 57), 8  # mouth corners, middle of the upper and the lower lip
@@ -38,6 +40,7 @@ class MeanFace:
             FileFormatError: the package's own file is missing or broken.
         """
         tensors, _ = load_tensors(SHIPPED, kind=KIND, version=VERSION)
+        fitting(tensors, _TENSORS, SHIPPED.name, "Install the pack again")
         return cls(**{name: tensors[name].double().numpy() for name in ("points", "spread", "motion", "relief")})
 
 

@@ -9,11 +9,14 @@ import numpy as np
 
 from ..errors import TalkingHeadsError
 from ..files import load_tensors, save_tensors
+from ..schema import COUNT, RATE, SIZE, Numbers, described, fitting, many, record, whole
 from .detector import no_face
 from .geometry import BROWS, JAW, NOSE
 
 KIND, VERSION = "raw_face_track", 1
 POLICIES = ("error", "hold", "interpolate", "skip")
+_SETTINGS = record({"image_size": SIZE, "fps": RATE, "cuts": many(whole(0, COUNT))})
+_TENSORS = {"points": Numbers(("T", 68, 2), nan=True), "confidence": Numbers(("T",))}
 _LISTED = 12         # frame numbers an error names
 _WINDOW = {"face": .28, "brows": .2}  # s: lengths of the smoothing windows
 
@@ -56,9 +59,12 @@ class RawTrack:
         """Reads a file of `save`.
 
         Raises:
-            FileFormatError: absent, truncated, of another kind, or newer.
+            FileFormatError: absent, truncated, of another kind, newer, or with entries that no track has.
         """
         tensors, config = load_tensors(path, kind=KIND, version=VERSION)
+        name, again = Path(path).name, "Track the film again"
+        described(config, _SETTINGS, name, again)
+        fitting(tensors, _TENSORS, name, again)
         return cls(tensors["points"].numpy(), tensors["confidence"].numpy(), tuple(config["image_size"]), config["fps"],
                    tuple(config["cuts"]))
 

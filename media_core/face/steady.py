@@ -16,7 +16,9 @@ from typing import Any, Callable, Sequence
 import numpy as np
 import torch
 
+from ..errors import FileFormatError
 from ..files import load_tensors, save_tensors
+from ..schema import COUNT, Numbers, described, fitting, many, record, whole
 from . import pnp
 from .flow import corners, followed, spread_out
 from .geometry import RIGID
@@ -26,6 +28,9 @@ from .rigid_shape import RigidShape, sigma
 from .track import FaceTrack, with_depth
 
 KIND, VERSION = "pose_anchors", 1
+_SETTINGS = record({"frames": many(whole(0, COUNT))})
+_TENSORS = {"reference": Numbers(("N",), (torch.int64,)), "xy": Numbers(("N", 2)), "points": Numbers(("N", 3)),
+            "landmarks": Numbers(("R", 68, 2))}
 REFERENCES, CORNERS = 4, 60  # reference frames, corners in each
 WINDOW = 7                # frames at 25 fps of the smoothing that is left to do
 _ROUNDS = 4               # of taking turns
@@ -58,10 +63,17 @@ class Anchors:
         """Reads a file of `save`.
 
         Raises:
-            FileFormatError: absent, truncated, of another kind, or newer.
+            FileFormatError: absent, truncated, of another kind, newer, or with entries that no anchors have.
         """
         tensors, config = load_tensors(path, kind=KIND, version=VERSION)
-        return cls(tuple(config["frames"]), **{name: tensor.numpy() for name, tensor in tensors.items()})
+        name, again = Path(path).name, "Delete it and capture the film again"
+        frames = described(config, _SETTINGS, name, again)["frames"]
+        fitting(tensors, _TENSORS, name, again, {"R": len(frames)})
+        reference = tensors["reference"]
+        if len(reference) and not 0 <= int(reference.min()) <= int(reference.max()) < len(frames):
+            raise FileFormatError(f"Every anchor must belong to one of the {len(frames)} reference frames",
+                                  f"{int(reference.min())} to {int(reference.max())} in {name}", again)
+        return cls(tuple(frames), **{part: tensors[part].numpy() for part in _TENSORS})
 
 
 def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tuple[Anchors, Sequence[np.ndarray]] | None = None,

@@ -12,6 +12,8 @@ import torch
 from ..errors import TalkingHeadsError
 from ..files import load_tensors, save_tensors
 from ..motion import ExpressionTrack, LandmarkTrack, PoseTrack, Track
+from ..schema import FOCAL, SIZE, Numbers, described, fitting, record
+from ..tracks import settings
 from .pose import WINDOW, RigidShape, fit_shape, smooth_poses, solve_poses, to_camera
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 _OUTLIER, _OUTLIER_PIXELS = 4.0, 0.006  # a frame this many medians off, and this share of the width, is hardly trusted
 _OUTLIER_WEIGHT = 0.1
 _PARTS = {"landmarks": LandmarkTrack, "expression": ExpressionTrack, "pose": PoseTrack}
+_SETTINGS = record({**{name: kind.SETTINGS for name, kind in _PARTS.items()},
+                    "shape": record({"focal": FOCAL, "image_size": SIZE})})
+_TENSORS = {**{name: Numbers(("T", *kind.ROW), (torch.float32,), nan=True) for name, kind in _PARTS.items()},
+            "confidence": Numbers(("T",)), "reprojection": Numbers(("T",), nan=True), "shape": Numbers((68, 3))}
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,14 @@ class FaceTrack:
         """Reads a file of `save`.
 
         Raises:
-            FileFormatError: absent, truncated, of another kind, or newer.
+            FileFormatError: absent, truncated, of another kind, newer, or with entries that no track has.
         """
         tensors, config = load_tensors(path, kind=cls.KIND, version=cls.VERSION)
-        settings = {name: {k: tuple(v) if isinstance(v, list) else v for k, v in part.items()} for name, part in config.items()}
-        parts = {name: kind(**{kind.DATA: tensors[name]}, **settings[name]) for name, kind in _PARTS.items()}
-        shape = RigidShape(tensors["shape"].numpy(), **settings["shape"])
+        name, again = Path(path).name, "Measure the film again"
+        described(config, _SETTINGS, name, again)
+        fitting(tensors, _TENSORS, name, again)
+        parts = {part: kind(tensors[part], **settings(config[part])) for part, kind in _PARTS.items()}
+        shape = RigidShape(tensors["shape"].numpy(), **settings(config["shape"]))
         return cls(**parts, confidence=tensors["confidence"], shape=shape, reprojection=tensors["reprojection"])
 
 

@@ -8,14 +8,20 @@ from typing import Optional
 
 import torch
 
-from ..asked import real, whole
+from .. import asked
 from ..audio import FPS, frame_count
-from ..errors import TalkingHeadsError
+from ..errors import FileFormatError, TalkingHeadsError
 from ..files import load_tensors, save_tensors
+from ..schema import Numbers, described, fitting, real, record, text
 from .encoder import LAST
 from .registry import encoders
 
 VERSION = 2  # 2: layer and silence_features
+_SLACK = 10.0  # s by which a sound may outlast its rows
+FEATURE_RATE = real(1, 10_000)  # Hz
+_SETTINGS = record({"rate": FEATURE_RATE, "encoder": text(200), "duration": real(0, 10 ** 7)}, {"layer": text(20)})
+_TENSORS = {"features": Numbers(("T", "C")), "silence": Numbers(("T",), (torch.bool,)),
+            "silence_features": Numbers(("C",), absent=True)}
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,8 @@ class Speech:
             TalkingHeadsError: a stop before the start, or a rate that is none.
         """
         window, stop = self.window, self.frame_count(fps) if stop is None else stop
-        whole("The number of frames", stop - start)
-        real("A rate, in frames a second,", fps, 1e-3)
+        asked.whole("The number of frames", stop - start)
+        asked.real("A rate, in frames a second,", fps, 1e-3)
         frames = torch.arange(start, stop, dtype=torch.float64)
         first = torch.floor((frames + 0.5) / fps * self.rate - window / 2 + 0.5 + 1e-9).long()
         rows = first[:, None] + torch.arange(window)  # [F, W]
@@ -108,8 +114,25 @@ class Speech:
         """Reads a file of `save`, of this version or an older one.
 
         Raises:
-            FileFormatError: absent, truncated, not speech, or newer.
+            FileFormatError: absent, truncated, not speech, newer, or with numbers that do not fit together.
         """
         tensors, config = load_tensors(path, kind="speech", version=VERSION)
+        name, again = Path(path).name, "Encode the sound again"
+        described(config, _SETTINGS, name, again)
+        rows = fitting(tensors, _TENSORS, name, again)["T"]
+        check_duration(config["duration"], rows / config["rate"], name)
         return cls(tensors["features"], config["rate"], config["encoder"], config["duration"], tensors["silence"],
                    config.get("layer", LAST), tensors.get("silence_features"))
+
+
+def check_duration(stated: float, held: float, name: str) -> None:
+    """The stated length of a sound must be about that of its rows; Whisper's go on behind it.
+
+    Args:
+        stated, held: s. name: of the file.
+    Raises:
+        FileFormatError: it says much more than its rows hold.
+    """
+    if stated > 2 * held + _SLACK:
+        raise FileFormatError("Speech must hold rows for the whole length of its sound",
+                              f"{name} has {held:.2f} s of rows for a sound of {stated:.2f} s", "Encode the sound again")

@@ -12,7 +12,7 @@ published rule. The two agree on sounds up to 20 s, which one chunk holds.
 """
 from __future__ import annotations
 
-import json
+import math
 import os
 import re
 from dataclasses import dataclass, replace
@@ -25,7 +25,10 @@ import torch
 
 from ..audio import fitted
 from ..errors import FileFormatError, TalkingHeadsError
+from ..files import UNREADABLE
+from ..json_files import json_object, read_json_file
 from ..progress import Report, silent
+from ..schema import WIDEST, described, flag, many, optional, real, record, text, whole
 from .encoder import LAST, SAMPLE_RATE, SpeechEncoder
 
 FIELD = 400  # samples a row depends on, before the transformer
@@ -34,6 +37,17 @@ ROWS = 1000  # rows of a chunk
 CONTEXT = 128  # rows of neighbouring sound a chunk is given on each side; 0: the published rule
 _SILENCE = 4.0  # s of digital silence encoded to learn what it looks like; its middle does not see its ends
 _UNUSED = ("masked_spec_embed",)  # weights that only pre-training reads
+_WIDTH, _LAYERS = whole(1, WIDEST), whole(1, 256)
+_SHARE = real(0, 1)
+_CONFIG = record({}, {  # what decides how large a model is and how it is built; the rest is only for training
+    "hidden_size": _WIDTH, "num_hidden_layers": _LAYERS, "num_attention_heads": _WIDTH, "intermediate_size": _WIDTH,
+    "conv_dim": many(_WIDTH, most=64), "conv_stride": many(_WIDTH, most=64), "conv_kernel": many(_WIDTH, most=64),
+    "num_conv_pos_embeddings": _WIDTH, "num_conv_pos_embedding_groups": _WIDTH, "num_feat_extract_layers": _LAYERS,
+    "vocab_size": whole(1, 10 ** 7), "hidden_act": text(40), "feat_extract_activation": text(40), "feat_extract_norm": text(40),
+    "layer_norm_eps": real(0, 1), "conv_bias": flag(), "do_stable_layer_norm": flag(), "feat_proj_layer_norm": flag(),
+    "conv_pos_batch_norm": flag(), "hidden_dropout": _SHARE, "attention_dropout": _SHARE, "activation_dropout": _SHARE,
+    "feat_proj_dropout": _SHARE, "layerdrop": _SHARE, "architectures": optional(many(text(200), most=16)),
+    "_name_or_path": optional(text())}, others=True)
 _FIT = ("hubert", 1024, 24)  # kind, width and layers of the large model
 
 ENCODER = SpeechEncoder(id="hubert-large-ls960-ft", dim=1024, rate=SAMPLE_RATE / STRIDE, window=2, silence=None, channels="first",
@@ -83,7 +97,7 @@ class HubertEncoder:
         folder = Path(folder)
         config = _config(folder)
         name = layer_name(layer, config["num_hidden_layers"])
-        model = _model(folder)
+        model = _model(folder, config)
         if name != LAST:
             _cut(model, int(name))
         id = encoder_id(folder, config)
@@ -156,6 +170,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if kind != "hubert":
         raise FileFormatError("The folder must hold a HuBERT model", f"{folder.name} holds one of kind '{kind}'",
                               "Choose another folder; wav2vec 2.0 and Whisper come in through ComfyUI's Load Audio Encoder")
+    described(config, _CONFIG, f"{folder.name}/config.json", "Copy the file again, or choose another model")
     sizes = [config.setdefault(name, default) for name, default in (("hidden_size", 768), ("num_hidden_layers", 12))]
     steps, widths = config.get("conv_stride", [5, 2, 2, 2, 2, 2, 2]), config.get("conv_kernel", [10, 3, 3, 3, 3, 2, 2])
     if any(type(size) is not int or size < 1 for size in sizes) or _reach(widths, steps) != (FIELD, STRIDE):
@@ -176,15 +191,7 @@ def _json(path: Path) -> dict[str, Any] | None:
     """A JSON object from a file; None when there is no such file."""
     if not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_text("utf8"))
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{path.name} must be readable JSON", f"{path.parent.name}: {error}",
-                              "Copy the file again") from error
-    if not isinstance(content, dict):
-        raise FileFormatError(f"{path.name} must hold a JSON object", f"{path.parent.name}: {type(content).__name__}",
-                              "Copy the file again")
-    return content
+    return json_object(read_json_file(path, do="Copy the file again"), path, "Copy the file again")
 
 
 def _normalised(folder: Path) -> bool:
@@ -209,7 +216,7 @@ def layer_name(layer: Union[str, int], count: int) -> str:
     return LAST if number == count else str(number)
 
 
-def _model(folder: Path) -> Any:
+def _model(folder: Path, config: Mapping[str, Any]) -> Any:
     """transformers' HubertModel with the folder's weights, all of them."""
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for path in folder.glob("*.bin"))
@@ -222,11 +229,10 @@ def _model(folder: Path) -> Any:
     except ImportError as error:
         raise TalkingHeadsError("HuBERT needs the library transformers", f"it does not import ({error})",
                                 "ComfyUI brings it; elsewhere: pip install transformers") from error
-    from safetensors import SafetensorError
-
+    _check_weights(folder, config)
     try:
         model, about = HubertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except Exception as error:  # whatever transformers meets in a foreign config: each of its versions has classes of its own
         raise FileFormatError("The HuBERT folder must hold a whole model", f"{folder.name} cannot be read ({error})",
                               "It may be truncated, or config.json belongs to another model: copy the folder again") from error
     missing = sorted(name for name in about["missing_keys"] if name not in _UNUSED)
@@ -234,6 +240,29 @@ def _model(folder: Path) -> Any:
         raise FileFormatError("The HuBERT folder must hold all weights of its model",
                               f"{folder.name} lacks {len(missing)}, the first {missing[0]}", "Copy the folder again")
     return model
+
+
+def _check_weights(folder: Path, config: Mapping[str, Any]) -> None:
+    """The files must hold as many numbers as the config's layers ask for, before any memory is taken for them.
+
+    Raises:
+        FileFormatError: they hold fewer, or cannot be read.
+    """
+    from safetensors import safe_open
+
+    width, inner = config["hidden_size"], config.get("intermediate_size", 3072)
+    asked, held = config["num_hidden_layers"] * (4 * width * width + 2 * width * inner), 0
+    try:
+        for path in folder.glob("*.safetensors"):
+            with safe_open(path, framework="np") as file:
+                held += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+    except UNREADABLE as error:
+        raise FileFormatError("The HuBERT folder must hold a whole model", f"{folder.name} cannot be read ({error})",
+                              "It may be truncated: copy the folder again") from error
+    if asked > held:
+        raise FileFormatError("The HuBERT folder must hold all weights of its model",
+                              f"{folder.name}/config.json asks for {asked} numbers or more, its files hold {held}",
+                              "It may be truncated, or config.json belongs to another model: copy the folder again")
 
 
 def _cut(model: Any, layer: int) -> None:

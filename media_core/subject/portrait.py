@@ -54,7 +54,7 @@ def load() -> Portrait:
     path = Path(__file__).with_name("portrait.npz")
     if not path.is_file():
         raise FileFormatError("The subject needs its file portrait.npz", f"no {path}", "Install the package again")
-    with np.load(path) as stored:
+    with np.load(path, allow_pickle=False) as stored:
         points = stored["points"].astype(np.float64)
         shape = ((BOTTOM - TOP) * SCALE, (RIGHT - LEFT) * SCALE)
         head, torso = (np.unpackbits(stored[name], count=shape[0] * shape[1]).reshape(shape) * np.uint8(255)

@@ -10,14 +10,19 @@ from torch import Tensor
 
 from ...media_core.audio import FPS
 from ...media_core.errors import TalkingHeadsError
+from ...media_core.schema import RATES, WIDEST, is_json_object
 from ...media_core.speech import Speech
 from .diffusion import SAMPLERS, STEPS
 
 TOKENS_PER_FRAME = 2
+MOST_LAYERS = 256  # of a network
+MOST_ROWS = 10_000.0  # Hz, of speech features
 REFERENCES = ("first", "any")
 
 
 def _known(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    if not is_json_object(values):
+        raise TalkingHeadsError(f"{what} must be an object", type(values).__name__, "Copy or make the file again")
     unknown = sorted(set(values) - {f.name for f in fields(cls)})
     if unknown:
         raise TalkingHeadsError(f"{what} may hold only {', '.join(f.name for f in fields(cls))}", f"also {', '.join(unknown)}",
@@ -43,13 +48,15 @@ class DenoiserConfig:
 
     def __post_init__(self) -> None:
         whole = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
-        bad = [f"{name} {value!r}" for name, value in whole.items() if type(value) is not int or value < 1]
+        bad = [f"{name} {value!r}" for name, value in whole.items()
+               if type(value) is not int or not 1 <= value <= (MOST_LAYERS if name == "num_layers" else WIDEST)]
         if bad or self.nfeats != 204 or self.latent_dim % 4 or self.latent_dim % self.num_heads:
-            raise TalkingHeadsError("The network's sizes must be whole numbers above 0, nfeats 204, latent_dim a multiple of 4 "
-                                    "and of num_heads", ", ".join(bad) or f"{whole}", "Correct the sizes")
-        if not 0 <= self.dropout < 1 or not self.rotary_base > 1:
-            raise TalkingHeadsError("Dropout must lie in 0..1 and rotary_base above 1",
-                                    f"{self.dropout} and {self.rotary_base}", "Correct them")
+            raise TalkingHeadsError(f"The network's sizes must be whole numbers above 0 (layers up to {MOST_LAYERS}, others to "
+                                    f"{WIDEST}), nfeats 204, latent_dim a multiple of 4 and of num_heads",
+                                    ", ".join(bad) or f"{whole}", "Correct the sizes")
+        if not 0 <= self.dropout < 1 or not 1 < self.rotary_base < math.inf or type(self.residual) is not bool:
+            raise TalkingHeadsError("Dropout must lie in 0..1, rotary_base above 1, and residual be true or false",
+                                    f"{self.dropout}, {self.rotary_base} and {self.residual}", "Correct them")
 
 
 def octave_base(width: int, steps: int | None = None) -> float:
@@ -71,6 +78,13 @@ class SpeechInput:
     rate: float = 50.0  # Hz, rows a second
     dim: int = 1024  # numbers a row
     stack: int = 1  # neighbouring rows joined into one token
+
+    def __post_init__(self) -> None:
+        texts, numbers = (self.encoder, self.layer), (self.dim, self.stack)
+        if (not all(isinstance(value, str) for value in texts) or not 0 < self.rate <= MOST_ROWS
+                or any(type(value) is not int or not 1 <= value <= WIDEST for value in numbers)):
+            raise TalkingHeadsError(f"Speech needs an encoder, a layer, a rate up to {MOST_ROWS:g} Hz, and whole numbers dim and "
+                                    f"stack up to {WIDEST}", f"{self}", "Correct them")
 
     @property
     def token_dim(self) -> int:
@@ -131,10 +145,13 @@ class AToMConfig:
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
 
     def __post_init__(self) -> None:
-        if self.reference not in REFERENCES or not self.fps > 0:
-            raise TalkingHeadsError("An AToM needs a reference 'first' or 'any', and fps above 0",
+        if self.reference not in REFERENCES or not RATES[0] <= self.fps <= RATES[1]:
+            raise TalkingHeadsError(f"An AToM needs a reference 'first' or 'any', and fps in {RATES[0]:g}..{RATES[1]:g}",
                                     f"{self.reference}, {self.fps}", "Correct them")
         check_sampling(self.sampler, self.steps, self.eta, self.guidance, self.clip)
+        if not isinstance(self.licence, str) or not is_json_object(self.training):
+            raise TalkingHeadsError("An AToM's licence must be a text, and what is said of its training an object",
+                                    f"{type(self.licence).__name__} and {type(self.training).__name__}", "Correct them")
         if self.speech.token_dim != self.denoiser.cond_feature_dim:
             raise TalkingHeadsError("An audio token must have the network's cond_feature_dim numbers",
                                     f"{self.speech.token_dim} and {self.denoiser.cond_feature_dim}", "Correct one of them")

@@ -22,18 +22,19 @@ from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from ...media_core.dataset_folder import read_json
 from ...media_core.errors import FileFormatError, TalkingHeadsError
+from ...media_core.files import UNREADABLE
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.progress import Report, silent
 from ...media_core.speech import Speech
+from .dataset_checks import SPLITS, check_ends, check_index, check_part
 from .pictures import decoded
 
 KIND, VERSION = "motion_dataset", 1
 INDEX, REQUEST, SHARDS = "index.json", "request.json", "shards"
-SPLITS = ("train", "val")
 _ROWS = {"landmarks": 0, "poses": 0, "pixels": 0, "frame_offsets": 1, "mask_offsets": 1}  # rows beyond the clip's frames
 
 
@@ -105,12 +106,7 @@ class MotionDataset:
         """
         folder = Path(folder)
         index = _checked_index(folder)
-        try:
-            dataset = cls(folder, index)
-        except (KeyError, TypeError, ValueError) as error:
-            raise FileFormatError("The index of a motion data set must be as it was written",
-                                  f"{folder / INDEX} lacks or garbles {error}",
-                                  "Delete it and build the data set again") from error
+        dataset = cls(folder, index)
         if not dataset.clips:
             raise FileFormatError("A motion data set must hold at least one clip", f"{folder} holds none{_why(dataset.skipped)}",
                                   "Build it from films with a face and sound")
@@ -209,6 +205,7 @@ class MotionDataset:
         clip = self._pictured(index)
         stop = clip.frames if stop is None else min(stop, clip.frames)
         ends = self._read(clip, f"{kind}_offsets", start, stop + 1).numpy()
+        check_ends(ends, self._length(clip, f"{kind}s"), f"{clip.name}.{kind}s")
         blobs = self._read(clip, f"{kind}s", int(ends[0]), int(ends[-1])).numpy()
         with reading(self.folder / SHARDS / clip.shard):
             return decoded(blobs, ends - ends[0], kind == "frame")
@@ -218,6 +215,12 @@ class MotionDataset:
         if not clip.picture_size:
             raise without_pictures(self.folder)
         return clip
+
+    def _length(self, clip: Clip, part: str) -> int:
+        """Rows of a part of a clip."""
+        path, name = self.folder / SHARDS / clip.shard, f"{clip.name}.{part}"
+        with reading(path), safe_open(path, framework="pt", device="cpu") as file:
+            return file.get_slice(name).get_shape()[0] if name in file.keys() else 0
 
     def _read(self, clip: Clip, part: str, start: int = 0, stop: int | None = None,
               optional: bool = False) -> torch.Tensor | None:
@@ -229,6 +232,7 @@ class MotionDataset:
                 raise FileFormatError("A shard must hold every clip that the index names", f"{path.name} lacks {name}",
                                       "Delete index.json and that shard, and build the data set again")
             rows = file.get_slice(name)
+            check_part(rows.get_dtype(), rows.get_shape(), part, self.format.dim, name)
             length = rows.get_shape()[0]
             if part in _ROWS and length != clip.frames + _ROWS[part]:
                 raise FileFormatError(f"Clip {clip.name} must have {clip.frames} frames, as the index says",
@@ -274,7 +278,9 @@ def reading(path: Path) -> Iterator[None]:
     """Tells what is wrong with a shard."""
     try:
         yield
-    except (SafetensorError, OSError) as error:
+    except TalkingHeadsError:  # a ValueError too, and says what is wrong already
+        raise
+    except UNREADABLE as error:
         raise FileFormatError("A motion data set's shard must be a whole safetensors file", f"{path} cannot be read ({error})",
                               "It may be truncated: copy it again, or delete index.json and it and build it again") from error
 
@@ -291,8 +297,13 @@ def _checked_index(folder: Path) -> dict[str, Any]:
         raise FileFormatError("The folder must hold a motion data set", f"{folder / INDEX} is of kind {index.get('kind')!r}",
                               "Choose another folder")
     version = index.get("version")
-    if not isinstance(version, int) or not 1 <= version <= VERSION:
+    if type(version) is not int or not 1 <= version <= VERSION:
         raise FileFormatError(f"The motion data set's version must be {VERSION} or older", f"{version!r}", "Update Talking Heads")
+    try:
+        check_index(index, folder / INDEX)
+    except FileFormatError as error:
+        came = f"{folder / INDEX} lacks or garbles {error.must}; {error.came}"
+        raise FileFormatError("The index of a motion data set must be as it was written", came, error.do) from error
     return index
 
 

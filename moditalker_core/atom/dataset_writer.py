@@ -22,9 +22,11 @@ from ...media_core.face.geometry import OUTER_CORNERS
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.paths import is_temporary
+from ...media_core.schema import described, is_plain_name
 from ...media_core.speech import LAST, HubertEncoder, Speech, weightless_encoder
 from ...media_core.temporary import remove_leftovers
 from .dataset import INDEX, KIND, REQUEST, SHARDS, VERSION, Clip, SpeechFormat, file_checksum
+from .dataset_checks import SHARD
 from .pictures import Pictures
 
 SHARD_KIND, SHARD_VERSION = "motion_shard", 1
@@ -60,7 +62,8 @@ class ShardWriter:
         self.folder, self.request = Path(folder), dict(request)
         self._shards: dict[str, dict[str, Any]] = {}  # file name -> its header's description, in order
         index = read_json(self.folder / INDEX)
-        names = [*index.get("checksums", ())]
+        sums = index.get("checksums", {})
+        names = [name for name in sums if is_plain_name(name)] if isinstance(sums, dict) else []
         self.finished = index.get("request") == self.request and all((self._path(name)).is_file() for name in names)
         if self.finished:
             return
@@ -95,7 +98,8 @@ class ShardWriter:
             return False
         try:
             _, config = load_tensors(path, kind=SHARD_KIND, version=SHARD_VERSION)
-        except FileFormatError:  # truncated or foreign: made again
+            described(config, SHARD, path.name, "Build it again")
+        except FileFormatError:  # truncated, garbled or foreign: made again
             return False
         if config.get("made_from") != dict(made_from):
             return False

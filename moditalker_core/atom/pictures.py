@@ -21,12 +21,15 @@ from torch import Tensor
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.face.crop import FaceCrop, following_crop, still_crop
 from ...media_core.files import load_tensors, save_tensors
+from ...media_core.schema import Numbers, described, fitting, note, record
 
 CLASSES = ("background", "face", "neck", "torso", "mouth", "hair")  # as the synthetic subject's
 CROPS = ("still", "following")
 SMALLEST, LARGEST = 32, 1024
 JPEG_QUALITY = 97  # with full colour 44.6 dB on faces of 128 px; with halved colour, as is usual, 42.4
 KIND, VERSION = "clip_pictures", 1
+_TENSORS = {"frame_offsets": Numbers(("T + 1",), (torch.int64,)), "mask_offsets": Numbers(("T + 1",), (torch.int64,)),
+            "pixels": Numbers(("", 68, 2)), "crops": Numbers(("", 2, 3))}
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,9 @@ def spooled(folder: Path, name: str, key: Mapping[str, Any]) -> Pictures | None:
         return None
     try:
         tensors, config = load_tensors(rest, kind=KIND, version=VERSION)
-    except FileFormatError:  # truncated: made again
+        described(config, record({"key": note(), "facts": note()}), rest.name, "Build it again")
+        fitting(tensors, _TENSORS, rest.name, "Build it again")
+    except FileFormatError:  # truncated or garbled: made again
         return None
     whole = config.get("key") == dict(key) and all(path.stat().st_size == int(tensors[part][-1]) for path, part in
                                                    ((frames, "frame_offsets"), (masks, "mask_offsets")))

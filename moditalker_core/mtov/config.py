@@ -5,7 +5,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Mapping
 
 from ...media_core.errors import TalkingHeadsError
+from ...media_core.schema import SIDE, WIDEST, is_json_object
 
+MOST_LAYERS = 256  # of a network, in a row
+MOST_TOKENS = 1 << 16  # of one frame
+MOST_TABLE = 1 << 24   # numbers of a table of angles: tokens of a frame, or frames, times numbers a head
+MOST_LEVELS = 8        # at which the denoiser halves its planes
+_COUNTS = ("depth", "pool_depth", "num_res_blocks")
 PLANES = ("xy", "yt", "xt")  # the order in which a latent holds them; "yt" keeps (t, w), "xt" keeps (t, h) (A5)
 
 
@@ -56,12 +62,20 @@ class AutoencoderConfig:
 
     def __post_init__(self) -> None:
         whole = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
-        bad = [f"{name} {value!r}" for name, value in whole.items() if type(value) is not int or value < (name != "reach")]
-        if bad:
-            raise TalkingHeadsError("An autoencoder's sizes must be whole numbers above 0", ", ".join(bad), "Correct the sizes")
+        bad = [f"{name} {value!r}" for name, value in whole.items()
+               if type(value) is not int or not (name != "reach") <= value <= _most(name)]
+        if bad or type(self.positions) is not bool:
+            raise TalkingHeadsError(f"An autoencoder's sizes must be whole numbers above 0 (layers up to {MOST_LAYERS}, px up to "
+                                    f"{SIDE}, others up to {WIDEST}), and positions true or false",
+                                    ", ".join(bad) or f"positions {self.positions!r}", "Correct the sizes")
         if self.height % self.patch or self.width % self.patch or self.dim_head % 4:
             raise TalkingHeadsError("Height and width must be multiples of the patch, and dim_head of 4",
                                     f"{self.height} x {self.width} px, patch {self.patch}, dim_head {self.dim_head}",
+                                    "Correct the sizes")
+        tokens = self.grid.h * self.grid.w
+        if tokens > MOST_TOKENS or max(tokens, self.frames) * self.dim_head > MOST_TABLE:
+            raise TalkingHeadsError(f"A frame must have {MOST_TOKENS} tokens or fewer, and the longest axis times dim_head be "
+                                    f"{MOST_TABLE} or less", f"{tokens} tokens, {self.frames} frames, dim_head {self.dim_head}",
                                     "Correct the sizes")
 
     @property
@@ -92,14 +106,20 @@ class DenoiserConfig:
 
     def __post_init__(self) -> None:
         for name in ("channel_mult", "attention_resolutions"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            value = getattr(self, name)
+            object.__setattr__(self, name, tuple(value) if isinstance(value, (list, tuple)) else (value,))
         whole = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "residual"}
         numbers = [n for value in whole.values() for n in (value if isinstance(value, tuple) else (value,))]
-        if any(type(n) is not int or n < 1 for n in numbers) or not self.channel_mult:
-            raise TalkingHeadsError("A denoiser's sizes must be whole numbers above 0", f"{whole}", "Correct the sizes")
+        if (any(type(n) is not int or not 1 <= n <= WIDEST for n in numbers) or not 1 <= len(self.channel_mult) <= MOST_LEVELS
+                or len(self.attention_resolutions) > MOST_LEVELS or self.num_res_blocks > MOST_LAYERS
+                or type(self.residual) is not bool):
+            raise TalkingHeadsError(f"A denoiser's sizes must be whole numbers from 1 to {WIDEST}, {MOST_LEVELS} levels and "
+                                    f"{MOST_LAYERS} blocks or fewer, and residual true or false",
+                                    f"{str({**whole, 'residual': self.residual})[:300]}", "Correct the sizes")
         widths = [self.model_channels * m for m in self.channel_mult]
-        if self.model_channels % 2 or any(width % self.groups or width % self.num_heads for width in widths):
-            raise TalkingHeadsError("A denoiser's widths must be even, and multiples of its groups and of its heads",
+        uneven = self.model_channels % 2 or any(width % self.groups or width % self.num_heads for width in widths)
+        if uneven or max(widths) > WIDEST:
+            raise TalkingHeadsError(f"A denoiser's widths must be even, {WIDEST} at most, and multiples of its groups and heads",
                                     f"{widths} with {self.groups} groups and {self.num_heads} heads", "Correct the sizes")
 
     @property
@@ -124,6 +144,10 @@ class DenoiserConfig:
         return cls(**known(cls, values, "A denoiser's description"))
 
 
+def _most(name: str) -> int:
+    return MOST_LAYERS if name in _COUNTS else SIDE if name in ("height", "width") else WIDEST
+
+
 def check_residual(denoiser: DenoiserConfig, prediction: str) -> None:
     """Raises:
         TalkingHeadsError: a network that adds to the identity's latent, but is to predict something else than clean latents.
@@ -139,6 +163,8 @@ def known(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
     Raises:
         TalkingHeadsError: there are others.
     """
+    if not is_json_object(values):
+        raise TalkingHeadsError(f"{what} must be an object", type(values).__name__, "Copy or make the file again")
     unknown = sorted(set(values) - {f.name for f in fields(cls)})
     if unknown:
         raise TalkingHeadsError(f"{what} may hold only {', '.join(f.name for f in fields(cls))}", f"also {', '.join(unknown)}",

@@ -12,11 +12,12 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
-from ...media_core.files import atomic_path
+from ...media_core.files import UNREADABLE, atomic_path
+from ...media_core.json_files import parse_json_object
 from .autoencoder import VideoAutoencoder
 from .dataset import VideoBatch
 from .reading import Reader
@@ -185,8 +186,9 @@ def _is(path: Path, told: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     try:
         with safe_open(path, framework="np") as file:
             return (file.metadata() or {}).get(_IDENTITY) == told and all(
-                tuple(file.get_slice(name).get_shape()) == shape for name, shape in shapes.items())
-    except (OSError, SafetensorError):
+                name in file.keys() and file.get_slice(name).get_dtype() == _kind(name)[0]
+                and tuple(file.get_slice(name).get_shape()) == shape for name, shape in shapes.items())
+    except UNREADABLE:
         return False
 
 
@@ -199,7 +201,7 @@ def _check_replaced(path: Path) -> None:
     try:
         with safe_open(path, framework="np") as file:
             latents = _IDENTITY in (file.metadata() or {})
-    except (OSError, SafetensorError):
+    except UNREADABLE:
         latents = False
     if not latents:
         raise TalkingHeadsError("The latents of a training need a file of their own", f"{path}, which holds something else",
@@ -218,6 +220,6 @@ def _written(path: Path, told: str, shapes: Mapping[str, tuple[int, ...]]) -> No
 def _mapped(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.memmap]:
     with path.open("rb") as file:
         start = 8 + int.from_bytes(file.read(8), "little")
-        entries = json.loads(file.read(start - 8))
+        entries = parse_json_object(file.read(start - 8), path)
     return {name: np.memmap(path, _kind(name)[1], "r+", start + entries[name]["data_offsets"][0], shape)
             for name, shape in shapes.items()}

@@ -9,6 +9,7 @@ import torch
 
 from ...media_core.audio import FPS
 from ...media_core.errors import TalkingHeadsError
+from ...media_core.schema import RATES, SIDE, is_json_object
 from ..atom.config import REFERENCES
 from ..rasters import RADIUS, SIZE
 from .autoencoder import VideoAutoencoder
@@ -29,9 +30,10 @@ class RasterSettings:
 
     def __post_init__(self) -> None:
         values = (self.size, self.radius, self.finer)
-        if any(type(value) is not int for value in values) or min(self.size, self.finer, self.radius + 1) < 1:
-            raise TalkingHeadsError("Rasters need whole numbers: size and finer above 0, radius 0 or more", f"{values}",
-                                    "Correct them")
+        if (any(type(value) is not int for value in values) or min(self.size, self.finer, self.radius + 1) < 1
+                or max(self.size * self.finer, self.radius) > SIDE):
+            raise TalkingHeadsError("Rasters need whole numbers: size and finer above 0, radius 0 or more, none drawn larger "
+                                    f"than {SIDE} px", f"{values}", "Correct them")
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,15 @@ class MToVConfig:
             raise TalkingHeadsError("Pictures and rasters must be squares of one size", f"{rgb.height} x {rgb.width}, "
                                     f"{landmarks.height} x {landmarks.width} and {self.raster.size} px", "Correct the sizes")
         self.denoiser.fits(rgb.grid)
+        if not isinstance(self.licence, str) or not is_json_object(self.training) or type(self.anchored) is not bool:
+            raise TalkingHeadsError("An MToV's licence must be a text, what is said of its training an object, and anchored true "
+                                    "or false", f"{type(self.licence).__name__}, {type(self.training).__name__}, "
+                                    f"{self.anchored!r}", "Correct them")
         if (type(self.overlap) is not int or not 0 <= self.overlap <= rgb.frames // 2 or self.reference not in REFERENCES
-                or not 0 < self.margin < math.inf or not 0 < self.fps < math.inf):
+                or not 0 < self.margin < math.inf or not RATES[0] <= self.fps <= RATES[1]):
             raise TalkingHeadsError(f"An MToV needs an overlap of 0 to {rgb.frames // 2} frames, a reference 'first' or 'any', "
-                                    "and margin and fps above 0", f"{self.overlap}, {self.reference}, {self.margin}, "
+                                    f"a margin above 0, and fps in {RATES[0]:g}..{RATES[1]:g}",
+                                    f"{self.overlap}, {self.reference}, {self.margin}, "
                                     f"{self.fps}", "Correct them")
 
     def check_start(self, ratio: float) -> None:

@@ -360,3 +360,48 @@ def test_training_takes_doubtful_units_for_unknown():
     assert all(clean_action_units(au, np.arange(11))[1])
     with pytest.raises(TalkingHeadsError, match="none that can be trusted"):
         clean_action_units(au, np.arange(11), [0.39] * 17)
+
+
+def test_frame_numbers_are_not_believed_beyond_the_frames(folder):
+    """A number far out asks for no memory: only the first numbers that are missing are told."""
+    write_transforms(folder, "train", [0, 1, 20_000_000])
+    (folder / "transforms_val.json").unlink()
+    with pytest.raises(FileFormatError, match=r"no pose for frame 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and \d more"):
+        AvatarDataset.open(folder)
+    write_transforms(folder, "train", [0, 10**12])
+    with pytest.raises(FileFormatError, match="a whole number in 0..100000000"):
+        AvatarDataset.open(folder)
+
+
+@pytest.mark.parametrize("change", [{"focal_len": "300"}, {"focal_len": 1e400}, {"frames": {}}, {"frames": [3]},
+                                    {"frames": [{"img_id": 0.5, "transform_matrix": [[0] * 4] * 4}]},
+                                    {"frames": [{"img_id": 0, "transform_matrix": [[0] * 4] * 3}]},
+                                    {"frames": [{"img_id": 0, "transform_matrix": [[0, 0, 0, None]] * 4}]}])
+def test_transforms_of_another_shape(folder, change):
+    path = folder / "transforms_train.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(FileFormatError, match="transforms_train.json must list"):
+        AvatarDataset.open(folder)
+
+
+def test_files_named_by_other_digits_are_no_frames(folder):
+    """str.isdigit() is true of them, and int() refuses them."""
+    (folder / "ori_imgs" / "\u00b2.jpg").write_bytes(b"")
+    (folder / "ori_imgs" / ("9" * 100 + ".jpg")).write_bytes(b"")
+    AvatarDataset.open(folder)
+
+
+@pytest.mark.parametrize("text", ['{"fps": 1e400}', '{"fps": "25"}', '{"credit": 3}', '{"masks": "no"}', "[" * 5000, "[]"])
+def test_manifests_of_another_shape(folder, text):
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(FileFormatError, match="manifest.json must be a JSON object"):
+        AvatarDataset.open(folder)
+
+
+def test_a_teeth_mask_is_not_believed(folder):
+    path = folder / "teeth_mask" / "0.npy"
+    content = path.read_bytes()
+    for old, new in ((b"(", b"(9999999999, "), (b"'descr'", b"'''"), (b"|b1", b"|O8")):
+        path.write_bytes(content.replace(old, new, 1))
+        with pytest.raises(FileFormatError, match="readable .npy file"):
+            AvatarDataset.open(folder).frame(0)

@@ -135,3 +135,84 @@ def test_settings_find_nodes_by_number_title_and_class(small):
                         ("x", "NODE.INPUT")):
         with pytest.raises(WorkflowError, match=told):
             apply_settings(prompt, [wrong], info)
+
+
+PAGE = {"nodes": [{"id": 1, "type": "SaveImage", "inputs": [{"name": "images", "type": "IMAGE", "link": 1}], "widgets_values": ["x"]},
+                  {"id": 2, "type": "Reroute", "inputs": [{"name": "", "link": 2}]}],
+        "links": [[1, 2, 0, 1, 0, "IMAGE"], [2, 2, 0, 2, 0, "IMAGE"]]}
+
+
+@pytest.mark.parametrize("change", [
+    {"nodes": [3]}, {"nodes": [{"id": 1}]}, {"nodes": [{"type": "SaveImage"}]}, {"nodes": [{"id": [], "type": "SaveImage"}]},
+    {"nodes": [{"id": 1, "type": {}}]}, {"nodes": [{"id": 1, "type": "SaveImage", "inputs": 4}]},
+    {"nodes": [{"id": 1, "type": "SaveImage", "inputs": [{"link": 1}]}]}, {"nodes": [{"id": 1, "type": "SaveImage", "mode": "x"}]},
+    {"nodes": [{"id": 1, "type": "SaveImage", "widgets_values": 7}]}, {"links": 5}, {"links": [[1, 2]]}, {"links": [None]},
+    {"links": [{"id": 1}]}, {"links": [[1, {}, 0, 1, 0, "IMAGE"]]}, {"links": [[1, 2, "a", 1, 0, "IMAGE"]]},
+    {"definitions": []}, {"definitions": {"subgraphs": [4]}}])
+def test_pages_of_another_shape_are_no_workflows(small, tmp_path, change):
+    from talking_heads.host.workflow import WorkflowError
+
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps({**PAGE, **change}))
+    with pytest.raises(WorkflowError, match="no whole workflow"):
+        small.host.load(str(path))
+
+
+@pytest.mark.parametrize("node", [{"class_type": []}, {"class_type": "SaveImage", "inputs": []},
+                                  {"class_type": "SaveImage", "_meta": 4}, {"class_type": "SaveImage", "_meta": {"title": {}}}])
+def test_api_forms_of_another_shape_are_no_workflows(small, tmp_path, node):
+    from talking_heads.host.workflow import WorkflowError
+
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps({"1": node}))
+    with pytest.raises(WorkflowError, match="no whole workflow"):
+        small.host.load(str(path))
+
+
+def test_a_reroute_that_feeds_itself_is_told(small, tmp_path):
+    from talking_heads.host.workflow import WorkflowError
+
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps(PAGE))
+    with pytest.raises(WorkflowError, match="leads back to itself"):
+        small.host.load(str(path))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0\x00\x10JFIF", b"[" * 100_000, b'{"a": ' * 5000, b"1" * 5000, b"\x80"])
+def test_other_files_are_not_json(small, tmp_path, content):
+    from talking_heads.host.workflow import WorkflowError
+
+    path = tmp_path / "w.json"
+    path.write_bytes(content)
+    with pytest.raises(WorkflowError, match="is not JSON"):
+        small.host.load(str(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_workflows_as_editors_save_them(small, tmp_path, encoding):
+    prompt = {"1": {"class_type": "SaveImage", "inputs": {}}}
+    path = tmp_path / "w.json"
+    path.write_bytes(json.dumps(prompt).encode(encoding))
+    assert small.host.load(str(path)) == (prompt, None)
+
+
+def test_what_is_no_prompt_is_refused_before_it_runs(small):
+    for node in ({"class_type": []}, {"class_type": {}, "_meta": 5}, "x", None):
+        assert not small.host.validate({"1": node}).valid
+
+
+INFO = {"Toy": {"input": {"required": {"text": ["STRING", {}], "one": ["COMBO", {"options": ["12345", "a"]}], "number": ["INT", {}],
+                                       "numbers": ["COMBO", {"options": [1, 2]}], "old": [["7", "b"], {}]}}}}
+
+
+@pytest.mark.parametrize(("setting", "value"), [
+    ("text=12345", "12345"), ("text=true", "true"), ("text=null", "null"), ("text=1e5", "1e5"), ('text="12345"', "12345"),
+    ("text=[1, 2]", "[1, 2]"), ('text=["2", 0]', ["2", 0]), ("one=12345", "12345"), ("old=7", "7"), ("number=12345", 12345),
+    ("numbers=2", 2), ("number=0.5", 0.5), ("other=12", 12), ("text={\"a\": 1}", '{"a": 1}'), ("text=a=b", "a=b")])
+def test_settings_of_texts_and_choices_stay_text(setting, value):
+    from talking_heads.host.settings import apply_settings
+
+    prompt = {"1": {"class_type": "Toy", "inputs": {"other": 1}}, "2": {"class_type": "Else", "inputs": {}}}
+    apply_settings(prompt, [f"Toy.{setting}"], INFO)
+    came = prompt["1"]["inputs"][setting.partition("=")[0]]
+    assert came == value and type(came) is type(value)

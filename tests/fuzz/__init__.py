@@ -1,0 +1,1 @@
+"""Damaged files for every reader; see attack.py and benchmarks/fuzz.py."""
