@@ -46,7 +46,7 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
         path: the mp4; absent until it is whole.
         sound: what is heard; cut or padded to the film's length within half a frame.
         chunk, backend, background, size, torso: see `Avatar.render`.
-        workers: chunks rendered at once; None is torch's number of threads on a CPU, 1 elsewhere. Any number gives the same film.
+        workers: chunks rendered at once; None is torch's number of threads where a CPU draws, 1 elsewhere. Any number gives the same film.
         crf: H.264 quality, lower is better.
         metadata: written into the file.
         report: called once a chunk, with a preview now and then; may raise to cancel, then no file is left.
@@ -72,6 +72,7 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: Opti
     Threads that each render whole frames with single-threaded torch use a CPU far better than torch's own threads inside its many
     small operations. At most workers + 1 chunks exist at a time. Closing the generator waits for the chunks in work.
     """
+    avatar = avatar.where_drawn(options.get("backend", "auto"))
     before = torch.get_num_threads()
     workers = workers or (min(before, MOST_WORKERS) if avatar.device.type == "cpu" else 1)
     avatar.prepare()

@@ -1,7 +1,9 @@
 """The bridge between cores and ComfyUI: captions, folders."""
 from __future__ import annotations
 
+import importlib
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,3 +36,20 @@ def test_models_are_looked_for_in_the_users_folder_first(bridge, host, tmp_path)
     own, shipped = folder_paths.get_folder_paths("talking_heads")
     assert own == str(tmp_path / "base" / "models" / "talking_heads") and shipped == str(bridge.PACK_WEIGHTS)
     assert bridge.new_model_path("me").parent == (tmp_path / "base" / "models" / "talking_heads").resolve()
+
+
+def test_an_avatar_that_the_processor_draws_leaves_the_card_to_others(bridge, monkeypatch):
+    """Rendering asks ComfyUI to load nothing then; driving does."""
+    import torch
+
+    card, cpu, loads = torch.device("cuda", 0), torch.device("cpu"), []
+    avatar = SimpleNamespace(copied=lambda device: ("copy", device), to=lambda device: ("moved", device))
+    loaded, place = SimpleNamespace(avatar=avatar, patcher="patcher"), {"auto": cpu}
+    rasterizer = importlib.import_module(bridge.__name__.replace("nodes.bridge", "hmtalker_core.rasterizer"))
+    monkeypatch.setattr(bridge.mm, "get_torch_device", lambda: card)
+    monkeypatch.setattr(bridge.mm, "load_models_gpu", loads.append)
+    monkeypatch.setattr(rasterizer, "drawing_device", lambda device, backend: place[backend])
+    assert bridge.on_device(loaded, "auto") == ("copy", cpu) and not loads
+    assert bridge.on_device(loaded) == ("moved", card) and loads == [["patcher"]]
+    place["auto"] = card
+    assert bridge.on_device(loaded, "auto") == ("moved", card) and len(loads) == 2
