@@ -9,6 +9,7 @@
 """
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cached_property
 from typing import Any, Iterator, Literal, Mapping, Optional, Sequence
 from zlib import crc32
@@ -28,7 +29,7 @@ from .camera import intrinsics, opengl_c2w_to_viewmat
 from .compose import compose, coverage, dilate, dilation_at
 from .gaussians import GaussianField
 from .motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
-from .rasterizer import must_compile, rasterization
+from .rasterizer import drawing_device, must_compile, rasterization
 from .splat import as_splat
 from .torso import TorsoModel
 
@@ -99,6 +100,16 @@ class Avatar:
     def to(self, device: str | torch.device) -> "Avatar":
         """The same avatar on another device (modules move, tensors are copied, caches are made anew)."""
         return Avatar(*(m.to(device) for m in self.modules), self.poses, self.upper_au, self.torso.to(device),
+                      self.background.to(device), self.config)
+
+    def where_drawn(self, backend: str = "auto") -> "Avatar":
+        """The avatar beside its rasteriser: itself, or a copy on the CPU where that must draw (`rasterizer.drawing_device`)."""
+        place = drawing_device(self.device, backend)
+        return self if place == self.device else self.copied(place)
+
+    def copied(self, device: str | torch.device) -> "Avatar":
+        """`to` for weights that someone else moves about, as ComfyUI does: they stay where they are."""
+        return Avatar(*(deepcopy(m).to(device) for m in self.modules), self.poses, self.upper_au, self.torso.to(device),
                       self.background.to(device), self.config)
 
     def with_config(self, **changes: Any) -> "Avatar":
@@ -254,19 +265,20 @@ class Avatar:
             torso: draw the body; without it head and neck edge stand alone.
             report: called once a chunk.
         Yields:
-            rgb float32 [B, H, W, 3] in 0..1 over the background, alpha float32 [B, H, W] of the person.
+            rgb float32 [B, H, W, 3] in 0..1 over the background, alpha float32 [B, H, W] of the person; where they were drawn.
         Raises:
             TalkingHeadsError: the motion was made for another avatar; no such frames, chunk, size or background.
         """
         self._check_motion(motion)
         check_rendering(start, stop, chunk, size, background)
+        avatar = self.where_drawn(backend)
         stop = len(motion) if stop is None else min(stop, len(motion))
         size = size or self.size
         if must_compile(self.device, backend):
             report(0, stop - start, {"phase": COMPILE}, None)
         for begin in range(start, stop, chunk):
             end = min(begin + chunk, stop)
-            yield self._render_chunk(motion, begin, end, backend, background, size, torso)
+            yield avatar._render_chunk(motion, begin, end, backend, background, size, torso)
             report(end - start, stop - start, {"phase": "render", "frame": end - start, "frames": stop - start}, None)
 
     def _render_chunk(self, motion: AvatarMotion, begin: int, end: int, backend: str, background: Background,

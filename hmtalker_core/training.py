@@ -31,7 +31,7 @@ from .dataset import AvatarDataset
 from .finish import build_avatar, held_out_quality
 from .lpips import load_lpips
 from .prior import SHIPPED, SHIPPED_ENCODER
-from .rasterizer import must_compile
+from .rasterizer import drawing_device, must_compile
 from .run import PHASES, Run
 from .state import load_run, save_run
 
@@ -54,7 +54,7 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
         seed: of everything random.
         size: training resolution in pixels (square); None keeps the data set's.
         encoder: speech encoder, see `media_core.speech.encoders`.
-        device: where to train.
+        device: where to train; the CPU does, as a whole, where it must draw for that device (see `rasterizer.drawing_device`).
         speech_prior: file the audio nets start from when the preset wants one (see `prior`); the shipped one serves "mel".
         lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
         resume: go on with an unfinished run of the same data, settings and seed; False starts afresh.
@@ -66,7 +66,7 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
         Whatever `report` raises; the run's state is saved first.
     """
     config = (find_preset(preset) if isinstance(preset, str) else preset).scaled(steps)
-    clip = open_clip(AvatarDataset.open(dataset, size=size), encoder, torch.device(device), silent)
+    clip = open_clip(AvatarDataset.open(dataset, size=size), encoder, drawing_device(torch.device(device)), silent)
     _tell_left_out(clip)
     lpips = load_lpips(lpips_weights).to(clip.device) if lpips_weights else None
     prior = _prior(config, speech_prior, encoder)

@@ -89,10 +89,19 @@ def wrapped(avatar: Any, name: str) -> LoadedAvatar:
     return LoadedAvatar(avatar, patched(*avatar.modules), name)
 
 
-def on_device(loaded: LoadedAvatar) -> Any:
-    """The avatar ready for work: its weights where ComfyUI put them, the small rest (torso, plate, caches) made beside them."""
+def on_device(loaded: LoadedAvatar, backend: str | None = None) -> Any:
+    """The avatar ready for work: its weights where ComfyUI put them, the small rest (torso, plate, caches) made beside them.
+
+    Args:
+        backend: of the rasteriser, where the avatar is to be drawn: if the CPU must draw it, the card is left to other models.
+    """
+    from ..hmtalker_core.rasterizer import drawing_device
+
+    device = mm.get_torch_device()
+    if backend is not None and drawing_device(device, backend) != device:
+        return loaded.avatar.copied(drawing_device(device, backend))
     mm.load_models_gpu([loaded.patcher])
-    return loaded.avatar.to(mm.get_torch_device())
+    return loaded.avatar.to(device)
 
 
 def wrapped_atom(atom: Any, name: str) -> LoadedAToM:

@@ -48,7 +48,7 @@ class RenderAvatarVideo(io.ComfyNode):
 
         sound = None if audio is None else Sound.from_comfy(audio)
         path = temporary_films.new_path()
-        render_video(bridge.on_device(avatar), motion, path, sound, background=_COLOURS.get(background, background),
+        render_video(bridge.on_device(avatar, backend), motion, path, sound, background=_COLOURS.get(background, background),
                      backend=backend, crf=crf, report=bridge.NodeReport())
         return io.NodeOutput(temporary_films.new_film(path))
 
@@ -88,8 +88,8 @@ class RenderAvatar(io.ComfyNode):
         stop = bridge.checked_stop(len(motion), start_frame, frame_count)
         images, masks = bridge.empty_images(stop - start_frame, *avatar.avatar.size, (3, 0),
                                             "Use Render Avatar Video, which writes frame by frame, or set frame_count")
-        frames = bridge.on_device(avatar).render(motion, start_frame, stop, backend=backend, report=bridge.NodeReport(),
-                                                 background=_COLOURS.get(background, background))
+        frames = bridge.on_device(avatar, backend).render(motion, start_frame, stop, backend=backend, report=bridge.NodeReport(),
+                                                          background=_COLOURS.get(background, background))
         at = 0
         for rgb, alpha in frames:
             images[at:at + len(rgb)], masks[at:at + len(rgb)] = rgb, alpha

@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import torch
 from talking_heads.hmtalker_core import avatar as avatars
-from talking_heads.hmtalker_core import stages
+from talking_heads.hmtalker_core import rasterizer, stages, streaming, training
 from talking_heads.hmtalker_core.audio_net import net_arguments
 from talking_heads.hmtalker_core.batches import Clip, View
 from talking_heads.hmtalker_core.branches import Branch
 from talking_heads.hmtalker_core.config import preset
 from talking_heads.hmtalker_core.gaussians import GaussianField
 from talking_heads.hmtalker_core.motion import FaceMotionNet, MouthMotionNet
+from talking_heads.hmtalker_core.rasterizer import cuda_gsplat
 from talking_heads.hmtalker_core.torso import TorsoModel
+from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.motion import PoseTrack
+from talking_heads.media_core.speech import encode_speech
 
-THERE, COUNT, FRAMES, H, W = torch.device("meta"), 50, 20, 48, 40
+THERE, CARD, COUNT, FRAMES, H, W = torch.device("meta"), torch.device("cuda", 0), 50, 20, 48, 40
 CONFIG = preset("preview")
 
 
@@ -86,3 +89,79 @@ def test_rendering_stays_on_its_device(scene, monkeypatch, size):
 def test_meta_tensors_do_refuse_to_be_mixed():
     with pytest.raises(RuntimeError):
         there(3) + torch.as_tensor(np.ones(3, np.float32))
+
+
+class OnCard(avatars.Avatar):
+    """Says that its weights lie on a card; only a copy elsewhere can be worked with."""
+
+    device = CARD
+
+    def _render_chunk(self, *args):
+        raise AssertionError("drawn on the card")
+
+
+def on_card(avatar):
+    return OnCard(*avatar.modules, avatar.poses, avatar.upper_au, avatar.torso, avatar.background, avatar.config)
+
+
+@pytest.fixture()
+def card_that_cannot_draw(monkeypatch):
+    """A card without gsplat: what most computers with a card have."""
+    monkeypatch.setattr(cuda_gsplat, "why_not", lambda device: "gsplat cannot be imported")
+    for cached in (rasterizer._chosen, rasterizer.drawing_device):
+        cached.cache_clear()
+    yield
+    for cached in (rasterizer._chosen, rasterizer.drawing_device):
+        cached.cache_clear()
+
+
+def test_an_avatar_moves_to_the_processor_that_draws_it(card_that_cannot_draw, tiny_avatar, monkeypatch, caplog):
+    """All workers, as without a card, and said once."""
+    workers, pool = [], streaming.ThreadPoolExecutor
+
+    def counted(count, **options):
+        workers.append(count)
+        return pool(2, **options)
+
+    monkeypatch.setattr(streaming, "ThreadPoolExecutor", counted)
+    monkeypatch.setattr(streaming.torch, "get_num_threads", lambda: 6)
+    motion = tiny_avatar.drive(encode_speech(Sound(np.zeros((1, 6400), np.float32), 16000)))
+    with caplog.at_level("INFO"):
+        films = [np.concatenate(list(streaming.streamed(a, motion, 4))) for a in (on_card(tiny_avatar), tiny_avatar)]
+        frames = torch.cat([rgb for rgb, _ in on_card(tiny_avatar).render(motion)])
+    assert workers == [6, 6] and np.array_equal(*films) and frames.device.type == "cpu"
+    assert sum("as a whole" in record.getMessage() for record in caplog.records) == 1
+    monkeypatch.setattr(streaming.torch, "get_num_threads", lambda: 40)
+    list(streaming.streamed(on_card(tiny_avatar), motion, 4))
+    assert workers[-1] == streaming.MOST_WORKERS == 8
+
+
+def test_a_copy_leaves_the_weights_where_they_are(tiny_avatar):
+    copy = tiny_avatar.copied("cpu")
+    for mine, other in zip(tiny_avatar.modules, copy.modules):
+        assert mine is not other and all(torch.equal(a, b) and a.data_ptr() != b.data_ptr() for a, b in zip(
+            mine.parameters(), other.parameters()))
+    assert copy.fingerprint == tiny_avatar.fingerprint
+
+
+def test_an_avatar_is_trained_on_the_processor_that_draws_it(card_that_cannot_draw, monkeypatch):
+    class Enough(Exception):
+        pass
+
+    def opened(dataset, encoder, device, report):
+        raise Enough(device.type)
+
+    monkeypatch.setattr(training, "open_clip", opened)
+    monkeypatch.setattr(training.AvatarDataset, "open", lambda *args, **kwargs: None)
+    with pytest.raises(Enough, match="cpu"):
+        training.train_avatar("data", "out.safetensors", device=CARD)
+
+
+def test_a_card_that_draws_keeps_what_it_has(monkeypatch):
+    monkeypatch.setattr(cuda_gsplat, "why_not", lambda device: None)
+    for cached in (rasterizer._chosen, rasterizer.drawing_device):
+        cached.cache_clear()
+    places = [rasterizer.drawing_device(CARD, backend) for backend in ("auto", "cuda_gsplat", "reference", "cpu")]
+    for cached in (rasterizer._chosen, rasterizer.drawing_device):
+        cached.cache_clear()
+    assert places == [CARD, CARD, CARD, torch.device("cpu")]

@@ -1,7 +1,9 @@
 """The bridge between cores and ComfyUI: captions, folders."""
 from __future__ import annotations
 
+import importlib
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,3 +93,20 @@ def test_what_is_still_being_written_is_not_offered(bridge, host, tmp_path):
         offered = [name for name in bridge.model_files(kind) if not name.startswith("demo")]
         assert offered == ["mine.safetensors"]
     assert bridge.loose_files((".pt",)) == ["atom.pt"] and bridge.encoder_folders() == ["hubert"]
+
+
+def test_an_avatar_that_the_processor_draws_leaves_the_card_to_others(bridge, monkeypatch):
+    """Rendering asks ComfyUI to load nothing then; driving does."""
+    import torch
+
+    card, cpu, loads = torch.device("cuda", 0), torch.device("cpu"), []
+    avatar = SimpleNamespace(copied=lambda device: ("copy", device), to=lambda device: ("moved", device))
+    loaded, place = SimpleNamespace(avatar=avatar, patcher="patcher"), {"auto": cpu}
+    rasterizer = importlib.import_module(bridge.__name__.replace("nodes.bridge", "hmtalker_core.rasterizer"))
+    monkeypatch.setattr(bridge.mm, "get_torch_device", lambda: card)
+    monkeypatch.setattr(bridge.mm, "load_models_gpu", loads.append)
+    monkeypatch.setattr(rasterizer, "drawing_device", lambda device, backend: place[backend])
+    assert bridge.on_device(loaded, "auto") == ("copy", cpu) and not loads
+    assert bridge.on_device(loaded) == ("moved", card) and loads == [["patcher"]]
+    place["auto"] = card
+    assert bridge.on_device(loaded, "auto") == ("moved", card) and len(loads) == 2
