@@ -18,7 +18,6 @@ import folder_paths
 from comfy_api.latest import InputImpl
 
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.files import atomic_path
 
 log = logging.getLogger("talking_heads")
 
@@ -56,6 +55,8 @@ class KeptFile:
                 self._put_back()
 
     def _put_back(self) -> None:
+        from ..media_core.files import atomic_path
+
         (old,) = self._handles
         old.seek(0)
         try:
