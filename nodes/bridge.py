@@ -15,8 +15,6 @@ import comfy.model_patcher
 import comfy.utils
 import folder_paths
 
-from ..media_core.caption_picture import captioned, enlarged, nothing
-from ..media_core.captions import COMPILE, NOTE, SHOWS, caption
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.json_files import parse_json_object
 from ..media_core.paths import contained, is_temporary
@@ -48,12 +46,14 @@ class NodeReport:
         self._strip = 0  # px, the tallest caption so far: the preview does not jump
 
     def __call__(self, done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
+        from ..media_core.captions import COMPILE, NOTE
+
         mm.throw_exception_if_processing_interrupted()
         if self._bar is None:
             self._bar = comfy.utils.ProgressBar(total)
         now, picture, waits = time.monotonic(), None, info.get("phase") == COMPILE
         if waits or preview is not None and now - self._previewed >= _PREVIEW_EVERY:
-            self._previewed, picture = now, self._picture(nothing() if preview is None else preview, info)
+            self._previewed, picture = now, self._picture(preview, info)
         if info and (waits or now - self._logged >= _LOG_EVERY):
             self._logged, words = now, caption(info)
             log.info("%d/%d  %s", done, total, words, extra={NOTE: words})
@@ -63,10 +63,27 @@ class NodeReport:
 
     def _picture(self, preview: Any, info: Mapping[str, Any]) -> tuple[str, Any, int]:
         """As ComfyUI takes it. The longer side it is told is the sheet's own: the caption does not shrink the picture."""
-        picture = enlarged(preview)
+        from ..media_core.caption_picture import enlarged, nothing
+        from ..media_core.captions import SHOWS
+
+        picture = nothing() if preview is None else enlarged(preview)
         sheet = captioned(picture, caption(info), info.get(SHOWS, ""), self._strip)
         self._strip = sheet.height - len(picture)
         return "JPEG", sheet, max(sheet.size)
+
+
+def caption(info: Mapping[str, Any]) -> str:
+    """See `media_core.captions`."""
+    from ..media_core import captions
+
+    return captions.caption(info)
+
+
+def captioned(image: Any, text: str, shows: str = "", least: int = 0) -> Any:
+    """See `media_core.caption_picture`."""
+    from ..media_core import caption_picture
+
+    return caption_picture.captioned(image, text, shows, least)
 
 
 def one_pass(report: Report, number: int, passes: int) -> Report:
