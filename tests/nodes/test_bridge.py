@@ -34,3 +34,19 @@ def test_models_are_looked_for_in_the_users_folder_first(bridge, host, tmp_path)
     own, shipped = folder_paths.get_folder_paths("talking_heads")
     assert own == str(tmp_path / "base" / "models" / "talking_heads") and shipped == str(bridge.PACK_WEIGHTS)
     assert bridge.new_model_path("me").parent == (tmp_path / "base" / "models" / "talking_heads").resolve()
+
+
+def test_what_a_file_says_of_itself_never_fails(tmp_path):
+    """A header that nests deep, or is absurd otherwise, says nothing; a Load node still offers every other file."""
+    from talking_heads.nodes.bridge import stored_kind
+
+    def written(text: bytes, length: int | None = None):
+        path = tmp_path / "a.safetensors"
+        path.write_bytes((len(text) if length is None else length).to_bytes(8, "little") + text)
+        return stored_kind(str(path))
+
+    assert written(b'{"__metadata__": {"talking_heads.kind": "atom"}}') == "atom"
+    for text in (b"[" * 1_000_000, b'{"a":' * 100_000, b"1" * 5000, b"{}", b'{"__metadata__": 3}', b"[]", b"\xff" * 50, b"",
+                 b'{"__metadata__": {"talking_heads.kind": []}}', b"NaN"):
+        assert written(text) is None
+    assert written(b"{}", 2**63) is None and stored_kind(str(tmp_path / "none")) is None
