@@ -169,3 +169,27 @@ def test_the_doctor_asks_for_what_is_declared():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
     assert set(_NEEDED) == {*project["dependencies"], "torch", "numpy", "av", "pillow"}
+
+
+JSON_READER = "media_core/json_files.py"  # the one place where JSON text becomes values
+
+
+@pytest.mark.parametrize("path", [*trees(), *(pytest.param(path, id=path.relative_to(ROOT).as_posix())
+                                              for path in sorted(ROOT.glob("host/**/*.py")))])
+def test_json_is_read_in_one_place(path):
+    """With its bounds: Python's own parser lets other errors out, and takes any depth, size and NaN."""
+    if path.relative_to(ROOT).as_posix() == JSON_READER:
+        return
+    for node in ast.walk(ast.parse(path.read_text("utf8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("json", "JSONDecoder"):
+            assert node.attr not in ("load", "loads", "JSONDecoder", "decode"), f"line {node.lineno} reads JSON by itself"
+        if isinstance(node, ast.ImportFrom):
+            assert node.module != "json", f"line {node.lineno} imports parts of json"
+
+
+@pytest.mark.parametrize("path", trees())
+def test_arrays_are_read_without_pickles(path):
+    for node in ast.walk(ast.parse(path.read_text("utf8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
+            told = {word.arg: getattr(word.value, "value", None) for word in node.keywords}
+            assert told.get("allow_pickle") is False, f"line {node.lineno}"

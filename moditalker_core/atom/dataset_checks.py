@@ -85,5 +85,5 @@ def check_ends(ends: np.ndarray, length: int, name: str) -> None:
         FileFormatError: places that do not count up, or lie outside.
     """
     if len(ends) < 2 or ends[0] < 0 or ends[-1] > length or (np.diff(ends) < 0).any():
-        raise FileFormatError("The pictures of a clip must stand one after the other in its shard", f"other places for {name}",
-                              _AGAIN)
+        raise FileFormatError("The pictures of a motion data set must stand one after the other in their shard",
+                              f"other places for {name}", _AGAIN)

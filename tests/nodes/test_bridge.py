@@ -110,3 +110,17 @@ def test_an_avatar_that_the_processor_draws_leaves_the_card_to_others(bridge, mo
     assert bridge.on_device(loaded) == ("moved", card) and loads == [["patcher"]]
     place["auto"] = card
     assert bridge.on_device(loaded, "auto") == ("moved", card) and len(loads) == 2
+
+
+def test_what_a_file_says_of_itself_never_fails(bridge, tmp_path):
+    """A header that nests deep, or is absurd otherwise, says nothing; a Load node still offers every other file."""
+    def written(text: bytes, length: int | None = None):
+        path = tmp_path / "a.safetensors"
+        path.write_bytes((len(text) if length is None else length).to_bytes(8, "little") + text)
+        return bridge.stored_kind(str(path))
+
+    assert written(b'{"__metadata__": {"talking_heads.kind": "atom"}}') == "atom"
+    for text in (b"[" * 1_000_000, b'{"a":' * 100_000, b"1" * 5000, b"{}", b'{"__metadata__": 3}', b"[]", b"\xff" * 50, b"",
+                 b'{"__metadata__": {"talking_heads.kind": []}}', b"NaN"):
+        assert written(text) is None
+    assert written(b"{}", 2**63) is None and bridge.stored_kind(str(tmp_path / "none")) is None

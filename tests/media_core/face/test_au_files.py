@@ -159,3 +159,24 @@ def test_the_tool_can_be_named(tmp_path):
     with pytest.raises(TalkingHeadsError, match="one of auto, openface"):
         read_action_units_file(path, 25.0, tool="excel")
     assert set(FORMATS) == {"openface", "py-feat", "libreface", "pyafar"}
+
+
+@pytest.mark.parametrize("rows", ["0,1700000000.0,1.0\n", "1,0.0,1\n2,1e300,1\n", "1,0.0,1\n2,1e9,1\n"])
+def test_times_that_no_film_has_ask_for_no_memory(tmp_path, rows):
+    path = tmp_path / "a.csv"
+    path.write_text("frame,timestamp,AU01_r\n" + rows)
+    with pytest.raises(FileFormatError, match="must end within its film"):
+        read_action_units_file(path, 25.0)
+
+
+def test_frame_numbers_that_no_film_has_ask_for_no_memory(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("frame,AU01\n0,0.5\n1000000000000000000,0.5\n")
+    with pytest.raises(FileFormatError, match="A table of 2 rows must end within its film"):
+        read_action_units_file(path, 25.0)
+
+
+def test_an_hour_with_a_face_at_both_ends_is_a_film(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("frame,timestamp,AU01_r\n1,0.0,1\n90000,3599.96,1\n")
+    assert len(read_action_units_file(path, 25.0)) == 90_000
