@@ -116,11 +116,18 @@ def _resumed(path: Path, clip: Clip, config: TrainConfig, seed: int, identity: d
     def check(came: dict[str, Any]) -> None:
         differing = sorted(k for k in identity if k in came and _plain(identity[k]) != _plain(came[k]))
         if differing:
+            told = [f"config ({_differing(identity[k], came[k])})" if k == "config" else k for k in differing]
             raise TalkingHeadsError("An unfinished run can only be continued with the same data set and settings",
-                                    f"another {', '.join(differing)} in {path.name}",
+                                    f"another {', '.join(told)} in {path.name}",
                                     "Restore the settings, choose another name, or start afresh (resume off)")
 
     return load_run(path, clip, config, seed, check)
+
+
+def _differing(mine: dict[str, Any], theirs: Any) -> str:
+    """The settings that two configurations do not share."""
+    theirs = theirs if isinstance(theirs, dict) else {}
+    return ", ".join(k for k in mine if k not in theirs or _plain(mine[k]) != _plain(theirs[k]))
 
 
 def _plain(value: Any) -> Any:

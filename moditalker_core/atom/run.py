@@ -12,8 +12,15 @@ import torch
 from ...media_core.chance import drawn, share_chance
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
-from ...media_core.training_state import (ADAM, LOWER, check_finite_weights, optimizer_tensors, restore_optimizer, steps_done,
-                                          strip)
+from ...media_core.training_state import (
+    ADAM,
+    LOWER,
+    check_finite_weights,
+    optimizer_tensors,
+    restore_optimizer,
+    steps_done,
+    strip,
+)
 from .attention import Attention
 from .denoiser import AToMDenoiser
 from .diffusion import losses, noised

@@ -21,6 +21,7 @@ from typing import Any, Callable
 import torch
 from torch import nn
 
+from ...media_core.chance import drawn
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.memory import keep_freed_memory
 from ...media_core.progress import Report, silent
