@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import cached_property
-from typing import Any, Iterator, Literal, Mapping, Optional, Sequence
+from typing import Any, Iterator, Literal, Mapping, Optional
 from zlib import crc32
 
 import torch
@@ -25,6 +25,7 @@ from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech
 from .audio_net import HALF, audio_windows
 from .avatar_motion import AvatarMotion, check_driving, check_rendering, smooth_in_time
+from .backdrop import Background, backdrop, body_layer
 from .camera import intrinsics, opengl_c2w_to_viewmat
 from .compose import compose, coverage, dilate, dilation_at
 from .gaussians import GaussianField
@@ -36,7 +37,6 @@ from .torso import TorsoModel
 BLINK = AU_NAMES.index("AU45")
 BLUR = 0.3  # px^2 that the rasteriser adds to every Gaussian, at the size the avatar was trained at
 DRIVE_CHUNK = 32  # frames that are driven at once
-Background = Literal["plate", "black"] | Sequence[float]
 
 
 class Avatar:
@@ -188,8 +188,9 @@ class Avatar:
         return au
 
     def _codes(self, speech: Speech, frames: int, au: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(c_f [T, 32], mouth code [T, 32], au [T, 17] with the lower ones filled in), always whole chunks that begin at multiples
-        of `DRIVE_CHUNK`: the last one hears the silence behind the end, so that a frame's numbers depend on no film's length."""
+        """(c_f [T, 32], mouth code [T, 32], au [T, 17] with the lower ones filled in), always in whole chunks that begin at
+        multiples of `DRIVE_CHUNK`: the last one goes on into what is heard behind the end, so that a frame's numbers do not
+        depend on the length of the film."""
         lower = list(LOWER_INDEX)
         wanted = torch.nn.functional.pad(au[:, lower], (0, 0, 0, -frames % DRIVE_CHUNK), value=torch.nan)
         out = [self._chunk_codes(speech, begin, wanted[begin:begin + DRIVE_CHUNK]) for begin in range(0, frames, DRIVE_CHUNK)]
@@ -288,10 +289,10 @@ class Avatar:
         face_rgb, face_alpha = self._draw(self.face, camera, backend, d_xyz, d_rot, d_scale)
         mouth_rgb, mouth_alpha = self._draw(self.mouth, camera, backend, inside)
         mouth_alpha = dilate(mouth_alpha, dilation_at(size[0]))  # no background shows between the lips and what they surround
-        behind = self._backdrop(background, size)[None]
+        behind = backdrop(self.background, background, size)[None]
         cover = coverage(face_alpha, mouth_alpha)
         if torso:
-            body, body_alpha = self._body(motion.torso_index[begin:end], size)
+            body, body_alpha = body_layer(self.torso, motion.torso_index[begin:end].to(self.device), size)
             behind = body + behind * (1 - body_alpha)
             cover = 1 - (1 - cover) * (1 - body_alpha)
         image = compose(face_rgb, face_alpha, mouth_rgb, mouth_alpha, behind)
@@ -316,20 +317,6 @@ class Avatar:
         return {"viewmats": viewmats[:, None], "Ks": K.to(self.device)[None, None].expand(end - begin, 1, 3, 3), "width": width,
                 "height": height, "eps2d": BLUR * tall * wide}
 
-    def _body(self, index: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        colour, alpha = self.torso.layer(index.to(self.device))
-        if tuple(self.torso.size) != tuple(size):
-            alpha = _resized(alpha, size)
-            colour = torch.minimum(_resized(colour, size), alpha)  # premultiplied: never above alpha
-        return colour, alpha
-
-    def _backdrop(self, background: Background, size: tuple[int, int]) -> Tensor:  # -> [H, W, 3]
-        if background == "plate":
-            plate = self.background.float().div(255)
-            return plate if tuple(plate.shape[:2]) == tuple(size) else _resized(plate[None], size)[0]
-        colour = (0.0, 0.0, 0.0) if background == "black" else tuple(float(v) for v in background)
-        return torch.tensor(colour, device=self.device).expand(*size, 3)
-
     @torch.inference_mode()
     def splat(self, motion: AvatarMotion, frame: int) -> dict[str, Tensor]:
         """One frame's Gaussians, face and mouth together, in the layout of ComfyUI's SPLAT (spec/comfyui.md 4.3).
@@ -342,9 +329,3 @@ class Avatar:
         frame = whole("The frame of this motion", frame, 0, len(motion) - 1)
         face, inside = self.offsets(motion, frame, frame + 1)
         return as_splat([self.face.deformed(*(x[0] for x in face)), self.mouth.deformed(inside[0])])
-
-
-def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:  # [B, h, w, C] in 0..1 -> [B, H, W, C] in 0..1
-    moved = torch.nn.functional.interpolate(picture.movedim(-1, 1), size=tuple(size), mode="bicubic", align_corners=False,
-                                            antialias=True)
-    return moved.clamp(0, 1).movedim(1, -1)

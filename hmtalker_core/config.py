@@ -2,8 +2,14 @@
 
 The numbers of `paper` are those of HM-Talker section 4.1 and TalkingGaussian's scripts (spec/hmtalker.md 1.5, 2.6-2.8).
 `preview` and `standard` keep every term and shorten the schedule; where they differ in kind (initial points, size caps) the
-field says so. Two things differ from the published schedule in `paper` too: the clear colour is random (`stages`), and pruning
-never goes beyond half the median opacity (`run`).
+field says so. `paper` is the published schedule with its endings, in which hair counts always, the mouth's mask is closed, the
+inside of the mouth stops moving and LPIPS counts where weights for it are given. What differs in it too:
+
+- the clear colour is random, not green, so nothing is cleaned up by its colour (`stages`); at the mouth's end it is black;
+- pruning never goes beyond half the median opacity (`run`), and growth ends at a million Gaussians;
+- the two branches are trained one after the other, not side by side: neither looks at the other;
+- speech is encoded by the encoder of the run (mel), not by the paper's pretrained AVE;
+- a frame that a rule of the curriculum cannot find is the nearest one instead of an endless search (`curriculum`).
 """
 from __future__ import annotations
 
@@ -59,7 +65,9 @@ class TrainConfig:
     rule_every: int = 15  # the face's curriculum acts in one of so many steps (TalkingGaussian)
     uniform_lr: bool = False  # one rate for every part of the motion nets, the paper's literal words (spec 1.5)
     published_endings: bool = False  # the last percents of each stage as in spec 2.6, silhouette terms from the motion phase on
-    crop_margin: Optional[int] = 12  # px around the head that are rasterised in most steps; None: always the whole frame
+    crop_margin: Optional[int] = 12  # px around the head that are rasterised in most steps; None: always the whole frame. A loss
+    # is a mean over what is rasterised, so a cropped step's gradients, those that growth is decided by too, are larger by frame
+    # over crop; grad_threshold of the presets that crop was chosen with that
     pose_track: int = 750  # poses, upper-face action units and torso states kept in the avatar file
     torso_components: int = 10  # rank of the torso's appearance model
     checkpoint_every: int = 500  # steps between checkpoints of an unfinished run
@@ -107,7 +115,8 @@ def presets() -> dict[str, TrainConfig]:
         mouth=BranchConfig(steps=15000, static=1500, points=5000, max_points=20000, densify_until=0.9, grad_threshold=2e-4))
     paper = TrainConfig(
         preset="paper", init="cube", fuse_steps=15000, warmup_steps=0, speech_prior=False, align_batch=1, audio_augment=0.0,
-        attention_every=1, mouth_from_face=False, crop_margin=None, pose_track=10000, checkpoint_every=2000,
+        attention_every=1, mouth_from_face=False, published_endings=True, crop_margin=None, pose_track=10000,
+        checkpoint_every=2000,
         face=BranchConfig(steps=50000, static=3000, points=2000, max_points=1000000),
         mouth=BranchConfig(steps=50000, static=3000, points=10000, max_points=1000000, densify_until=0.9, grad_threshold=2e-4))
     return {c.preset: c for c in (preview, standard, paper)}

@@ -44,7 +44,7 @@ class SpokenClip:
 
     features: Tensor  # float32 [F, C, W] speech features around each frame
     au: Tensor  # float32 [F, 17] intensities 0..5
-    outside: Optional[Tensor] = None  # [8, C, W] see `audio_net.audio_windows`; None: the silence of the encoder, where it has one
+    outside: Optional[Tensor] = None  # [8, C, W] see `audio_windows`; None: the encoder's silence, where it has one
 
 
 def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: str, *, steps: int = 6000, seed: int = 0,

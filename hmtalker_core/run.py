@@ -186,7 +186,8 @@ class Run:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
         moved = [p.grad for o in optimizers for group in o.param_groups for p in group["params"]]
-        check_finite_step(loss, [*moved, None if centres is None else centres.grad], f"step {self.at + 1} of {PHASES[self.phase]}")
+        check_finite_step(loss, [*moved, None if centres is None else centres.grad],
+                          f"step {self.at + 1} of {PHASES[self.phase]}")
         self.between = False
 
     # what a step sees -----------------------------------------------------------------------------------------------------------

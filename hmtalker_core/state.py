@@ -37,14 +37,16 @@ def save_run(run: Run, path: Path, identity: dict[str, Any]) -> None:
         kept = optimizer_tensors(optimizer)
         tensors |= {f"{name}.{k}": v for k, v in kept.items()}
         moments[name] = len(kept)
-    save_tensors(path, {k: v.clone() for k, v in tensors.items()}, kind=KIND, version=VERSION, config=config | {"moments": moments})
+    config["moments"] = moments
+    save_tensors(path, {k: v.clone() for k, v in tensors.items()}, kind=KIND, version=VERSION, config=config)
 
 
 def _optimizers(run: Run) -> dict[str, Optional[torch.optim.Optimizer]]:
-    """All optimisers of a run, by the name their moments are saved under; None where there is none yet."""
+    """A run's optimisers by the name their moments are saved under; None where there is none (yet, or any more)."""
     branches = {f"{name}.{kind}_adam": branch and getattr(branch, f"{kind}_optimizer")
                 for name, branch in (("face", run.face), ("mouth", run.mouth)) for kind in ("field", "net")}
-    return branches | {"warmup_adam": run.warmup_optimizer, "fuse_adam": run.fuse_optimizer}
+    warmup = run.warmup_optimizer if run.phase == PHASES.index("warmup") else None
+    return branches | {"warmup_adam": warmup, "fuse_adam": run.fuse_optimizer}
 
 
 def load_run(path: Path, clip: Clip, config: TrainConfig, seed: int, check: Callable[[dict[str, Any]], None]) -> Run:
@@ -80,8 +82,7 @@ def _assembled(tensors: dict[str, Tensor], saved: dict[str, Any], clip: Clip, co
     run.loss, run.psnr = float(saved["loss"]), float(saved["psnr"])
     moments = saved.get("moments", {})
     for name, optimizer in _optimizers(run).items():
-        # The warm-up's optimiser has no part in later phases; it is made anew with the run.
-        if optimizer is not None and (name != "warmup_adam" or run.phase == PHASES.index("warmup")):
+        if optimizer is not None:
             kept = strip(tensors, f"{name}.")
             if not kept and _has_moved(run, name):  # states of earlier versions do not say how many there are
                 raise KeyError(f"{name}.")

@@ -50,7 +50,8 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
         path: the mp4; absent until it is whole.
         sound: what is heard; cut or padded to the film's length within half a frame.
         chunk, backend, background, size, torso: see `Avatar.render`.
-        workers: chunks rendered at once; None is torch's number of threads where a CPU draws, 1 elsewhere. Any number gives the same film.
+        workers: chunks rendered at once; None is torch's number of threads where a CPU draws, 1 elsewhere. Any number gives the
+            same film.
         crf: H.264 quality, lower is better.
         metadata: written into the file.
         report: called once a chunk, with a preview now and then; may raise to cancel, then no file is left.

@@ -120,11 +120,18 @@ def _resumed(path: Path, clip: Clip, config: TrainConfig, seed: int, identity: d
     def check(came: dict[str, Any]) -> None:
         differing = sorted(k for k in identity if k in came and as_json(identity[k]) != came[k])
         if differing:
+            told = [f"config ({_differing(identity[k], came[k])})" if k == "config" else k for k in differing]
             raise TalkingHeadsError("An unfinished run can only be continued with the same data set and settings",
-                                    f"another {', '.join(differing)} in {path.name}",
+                                    f"another {', '.join(told)} in {path.name}",
                                     "Restore the settings, choose another name, or start afresh (resume off)")
 
     return load_run(path, clip, config, seed, check)
+
+
+def _differing(mine: dict[str, Any], theirs: Any) -> str:
+    """The settings that two configurations do not share."""
+    theirs, mine = theirs if isinstance(theirs, dict) else {}, as_json(mine)
+    return ", ".join(k for k in mine if k not in theirs or mine[k] != theirs[k])
 
 
 def _drive(run: Run, state_path: Path, identity: dict[str, Any], report: Report) -> None:

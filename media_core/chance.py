@@ -1,6 +1,6 @@
 """Chance of one's own: first weights and dropout from a generator instead of torch's default one, which all threads share.
 
-Two trainings in two threads of a process would otherwise draw from one sequence, and each would end with other weights than alone.
+Two trainings in two threads of a process would otherwise draw from one sequence, and each end with other weights than alone.
 """
 from __future__ import annotations
 

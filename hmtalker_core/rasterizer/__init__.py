@@ -174,10 +174,10 @@ def must_compile(device: torch.device | str, wanted: str = "auto", gradients: bo
 
 @functools.lru_cache(maxsize=32)
 def drawing_device(device: torch.device, backend: str = "auto") -> torch.device:
-    """Where what is drawn should lie as a whole: the CPU where the cpu kernels will draw tensors of `device`, else `device` itself.
+    """Where what is drawn should lie as a whole: the CPU where the cpu kernels will draw tensors of `device`, else `device`.
 
-    Everything to and fro for each frame, in the one thread that serves a card, is slower than a computer without a card. Said in
-    the log once a process.
+    Everything to and fro for each frame, in the one thread that serves a card, is slower than a computer without a card. Said
+    in the log once a process.
     Raises: TalkingHeadsError as `choose_backend` does.
     """
     if device.type in ("cpu", "meta") or choose_backend(device, backend)[0] != "cpu":  # meta tensors hold nothing to be moved

@@ -127,8 +127,8 @@ def render(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> t
     tails = {"means": 2, "quats": 2, "scales": 2, "opacities": 1, "colors": 2, "viewmats": 3, "intrinsics": 3}
     whole = {name: getattr(scene, name).float() for name in tails}
     if scene.sh_degree is not None:  # [..., N, K, 3] -> [..., C, N, 3]
-        whole["colors"] = sh_colors(whole["colors"].unsqueeze(-4), whole["means"].unsqueeze(-3), whole["viewmats"][..., None, :, :],
-                                    scene.sh_degree)
+        whole["colors"] = sh_colors(whole["colors"].unsqueeze(-4), whole["means"].unsqueeze(-3),
+                                    whole["viewmats"][..., None, :, :], scene.sh_degree)
         tails["colors"] = 3
     whole = {name: value.expand(*scene.batch, *value.shape[value.dim() - tails[name]:]) for name, value in whole.items()}
     image, alpha, meta = _call(Ks=whole.pop("intrinsics").detach(), **whole, width=scene.width, height=scene.height,

@@ -7,7 +7,7 @@ import torch
 from talking_heads.hmtalker_core import prior, run, training
 from talking_heads.hmtalker_core.state import KIND, VERSION, load_run, save_run
 from talking_heads.hmtalker_core.training import train_avatar, unfinished_path
-from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
+from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
 from talking_heads.media_core.files import load_tensors, save_tensors
 
 STARTS = {"warmup": 0, "face": 4, "mouth": 18, "fuse": 26}  # of the phases of `tiny_config`
@@ -17,61 +17,67 @@ def tensors_of(path):
     return load_tensors(path, kind=KIND, version=VERSION)[0]
 
 
-def stopped_at(dataset, config, path, step):
-    """The state after so many steps."""
-    def stop(done, total, info, preview):
-        if done == step:
-            raise Cancelled
-
-    with pytest.raises(Cancelled):
-        train_avatar(dataset, path, preset=config, report=stop)
-    return unfinished_path(path)
-
-
 @pytest.fixture(scope="module")
 def clip(tiny_dataset):
     return training.open_clip(training.AvatarDataset.open(tiny_dataset), "mel", torch.device("cpu"), training.silent)
 
 
 @pytest.fixture(scope="module")
-def states(tiny_dataset, tiny_config, tmp_path_factory):
-    """States in the second step of every phase, by phase."""
+def steps(tiny_dataset, tiny_config, tmp_path_factory):
+    """The state after each step of a run: files by step."""
     folder, kept = tmp_path_factory.mktemp("states"), {}
 
-    def keep(name, done):
-        if done - 2 in STARTS.values():
-            path = unfinished_path(folder / "a.safetensors")
+    def keep(done, total, info, preview):
+        if info["phase"] != "finish" and done - 2 in STARTS.values() or done - 3 in STARTS.values():
             kept[done] = folder / f"{done}.safetensors"
-            kept[done].write_bytes(path.read_bytes())
+            kept[done].write_bytes(unfinished_path(folder / "a.safetensors").read_bytes())
 
-    often = replace(tiny_config, checkpoint_every=1)
-    train_avatar(tiny_dataset, folder / "a.safetensors", preset=often, report=lambda done, total, info, _: keep(info, done))
-    return {phase: kept[start + 2] for phase, start in STARTS.items()}
+    train_avatar(tiny_dataset, folder / "a.safetensors", preset=often(tiny_config), report=keep)
+    return kept
+
+
+def often(config):
+    return replace(config, checkpoint_every=1)
+
+
+@pytest.fixture(scope="module")
+def states(steps):
+    """States after the second step of every phase, by phase."""
+    return {phase: steps[start + 2] for phase, start in STARTS.items()}
 
 
 @pytest.mark.parametrize("kind", ["loss", "gradient"])
 @pytest.mark.parametrize("phase", list(STARTS))
-def test_what_is_not_finite_stops_the_run_and_changes_nothing(tiny_dataset, tiny_config, states, tmp_path, monkeypatch, phase, kind):
-    """The third step of each phase goes wrong: the state kept is the one after the second."""
+def test_what_is_not_finite_stops_the_run_and_changes_nothing(tiny_dataset, tiny_config, steps, tmp_path, monkeypatch, phase,
+                                                              kind):
+    """A run goes on after two steps of a phase; the next is good, the one after it goes wrong, and what was good is kept."""
     name = {"warmup": "align_loss"}.get(phase, f"{phase}_loss")
     real, calls = getattr(run, name), []
 
     def spoilt(*args, **kwargs):
         made = real(*args, **kwargs)
         calls.append(1)
-        if len(calls) < 3:
+        if len(calls) == 1:
             return made
         loss = made[0] if isinstance(made, tuple) else made
         wrong = loss * float("nan") if kind == "loss" else loss + torch.sqrt(loss - loss)  # whose slope at 0 is infinite times 0
         return (wrong, *made[1:]) if isinstance(made, tuple) else wrong
 
-    monkeypatch.setattr(run, name, spoilt)
     path = tmp_path / "a.safetensors"
-    with pytest.raises(TalkingHeadsError, match=f"must stay finite.*{kind} nan.*step 3 of {phase}.*last good state"):
-        train_avatar(tiny_dataset, path, preset=replace(tiny_config, checkpoint_every=1000))
-    kept, wanted = tensors_of(unfinished_path(path)), tensors_of(states[phase])
+    unfinished_path(path).write_bytes(steps[STARTS[phase] + 2].read_bytes())
+    monkeypatch.setattr(run, name, spoilt)
+    monkeypatch.setattr(training, "_drive", lambda *args: drive(*args, every=1000))
+    with pytest.raises(TalkingHeadsError, match=f"must stay finite.*{kind} nan.*step 4 of {phase}.*last good state"):
+        train_avatar(tiny_dataset, path, preset=often(tiny_config))
+    kept, wanted = tensors_of(unfinished_path(path)), tensors_of(steps[STARTS[phase] + 3])
     assert not path.exists() and kept.keys() == wanted.keys()
     assert all(torch.equal(kept[k], wanted[k]) for k in kept), "weights, moments and statistics are those before the step"
+
+
+def drive(unfinished, path, identity, report, every, real=training._drive):
+    """Saves now and then only: what the steps since then learnt is kept when one goes wrong."""
+    unfinished.config = replace(unfinished.config, checkpoint_every=every)
+    real(unfinished, path, identity, report)
 
 
 def test_weights_that_are_not_finite_are_never_kept(clip, tiny_config, tmp_path):
@@ -112,7 +118,8 @@ def test_a_state_that_lacks_something_says_so(clip, tiny_config, states, tmp_pat
         load_run(path, clip, tiny_config, 0, lambda came: None)
 
 
-@pytest.mark.parametrize("change", [{"at": None}, {"at": -1}, {"phase": 9}, {"phase": "face"}, {"face_degree": "1"}, {"loss": []}])
+@pytest.mark.parametrize("change", [{"at": None}, {"at": -1}, {"phase": 9}, {"phase": "face"}, {"face_degree": "1"},
+                                    {"loss": []}])
 def test_a_state_that_does_not_say_how_far_it_is_is_refused(clip, tiny_config, states, tmp_path, change):
     tensors, saved = load_tensors(states["face"], kind=KIND, version=VERSION)
     path = tmp_path / "a.training.safetensors"

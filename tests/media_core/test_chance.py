@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 import torch
@@ -61,7 +62,7 @@ def test_first_weights_made_in_two_threads_are_those_made_alone():
         gate.wait()
         torch.manual_seed(0)
     with torch.random.fork_rng(devices=[]):
-        first, second, _ = side_by_side(lambda: drawn(1, lambda: Net(gate.wait)), lambda: drawn(2, lambda: Net(gate.wait)), others)
+        first, second, _ = side_by_side(*(partial(drawn, seed, lambda: Net(gate.wait)) for seed in (1, 2)), others)
     assert equal(first, drawn(1, Net)) and equal(second, drawn(2, Net))
 
 

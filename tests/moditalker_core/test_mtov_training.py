@@ -11,6 +11,7 @@ import torch
 from motion_data import make_motion_dataset
 from safetensors.torch import load_file
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
+from talking_heads.media_core.files import load_tensors, save_tensors
 from talking_heads.moditalker_core.mtov import objectives, run
 from talking_heads.moditalker_core.mtov.training import train_mtov, unfinished_path
 from talking_heads.moditalker_core.mtov_checkpoints import load_autoencoder, load_mtov
@@ -207,6 +208,25 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(data, tmp
     report = StopAt()
     train_mtov("rgb", data, path, RGB, report=report)
     assert report.infos[0]["done"] == 4 and path.is_file()
+
+
+@pytest.mark.parametrize("damage", [
+    lambda m: {}, lambda m: dict(list(m.items())[1:]), lambda m: {k: v.flatten()[:0] for k, v in m.items()},
+    lambda m: {k: v.to(torch.float64) for k, v in m.items()}, lambda m: {k: v * float("nan") for k, v in m.items()}])
+def test_a_state_whose_moments_do_not_fit_says_so(data, tmp_path, damage):
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(Cancelled):
+        train_mtov("rgb", data, path, RGB, report=StopAt(2))
+    state = unfinished_path(path)
+    tensors, saved = load_tensors(state, kind=run.KIND, version=run.VERSION)
+    moments = {k: v for k, v in tensors.items() if k.startswith("optimizer.")}
+    kept = {k: v for k, v in tensors.items() if k not in moments}
+    save_tensors(state, kept | damage(moments), kind=run.KIND, version=run.VERSION, config=saved)
+    with pytest.raises(FileFormatError, match="moments.*Begin anew"):
+        train_mtov("rgb", data, path, RGB)
+    save_tensors(state, tensors, kind=run.KIND, version=run.VERSION, config=saved | {"done": -1})
+    with pytest.raises(FileFormatError, match="'done' in 0..5"):
+        train_mtov("rgb", data, path, RGB)
 
 
 def test_the_log_has_every_line_once(held, tmp_path):
