@@ -33,13 +33,14 @@ class StopAt:
     """A report that cancels at one step and keeps what it was told."""
 
     def __init__(self, step=None):
-        self.step, self.infos, self.pictures = step, [], []
+        self.step, self.infos, self.pictures, self.shows = step, [], [], []
 
     def __call__(self, done, total, info, preview):
         if "loss" in info:
             self.infos.append({"done": done, **info})
         if preview is not None:
             self.pictures.append(preview)
+            self.shows.append(info.get("shows", ""))
         if done == self.step:
             raise Cancelled
 

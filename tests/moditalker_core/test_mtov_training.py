@@ -80,6 +80,7 @@ def test_the_loss_falls(held, made, tmp_path, stage, steps, changes, share):
         judged = [info["judges"] for info in report.infos if "judges" in info]
         assert len(judged) == 20 and np.mean(judged[-5:]) < 0.8 * judged[0], "the discriminators learn to tell"
     assert len(report.pictures) == 1 and report.pictures[0].dtype == np.uint8 and report.pictures[0].shape[1:] == (6 * 32, 3)
+    assert report.shows[0].startswith("rows in turn: "), "the picture says what it shows"
     assert np.isfinite([report.infos[-1][name] for name in ("psnr", "mouth")]).all()
 
 

@@ -30,14 +30,15 @@ class StopAt:
     """A report that cancels at one step and counts what it was told."""
 
     def __init__(self, step=None):
-        self.step, self.calls, self.infos, self.pictures = step, [], [], []
+        self.step, self.calls, self.infos, self.pictures, self.shows = step, [], [], [], []
 
     def __call__(self, done, total, info, preview):
         if "loss" in info:
             self.calls.append((done, total))
-            self.infos.append(info)
+            self.infos.append({name: value for name, value in info.items() if name != "shows"})
         if preview is not None:
             self.pictures.append(preview)
+            self.shows.append(info.get("shows"))
         if done == self.step:
             raise Cancelled
 
@@ -73,6 +74,7 @@ def test_every_step_is_told_and_samples_are_shown(data, tmp_path):
     assert all(np.isfinite(list(info.values())).all() for info in report.infos)
     assert all(info["loss"] == pytest.approx(info["reconstruction"] + info["velocity"]) for info in report.infos)
     assert [picture.shape[2] for picture in report.pictures] == [3, 3] and report.pictures[0].dtype == np.uint8
+    assert report.shows == 2 * ["opening of the lips: truth grey, AToM red"], "each picture says what it shows"
     assert "lips" not in report.infos[2] and -1 <= report.infos[3]["lips"] <= 1
     again = load_atom(path)
     assert again.config == atom.config and again.config.licence == "mine" and again.config.reference == "any"

@@ -94,6 +94,34 @@ def test_speech_to_avatar_video(real):
     assert not [data for name, data in again if name == "executing" and data.get("node")], "all of it comes from the cache"
 
 
+def test_a_film_outlives_an_emptied_temp_folder_and_goes_with_its_result(real):
+    prompt = workflow("avatar_speech_to_video", {"6": {"filename_prefix": "talking_heads/kept"}})
+    run(real, prompt)
+    shutil.rmtree(real.base / "temp")
+    prompt["6"]["inputs"]["filename_prefix"] = "talking_heads/again"
+    events, _ = run(real, prompt)
+    assert [data["node"] for name, data in events if name == "executing" and data.get("node")] == ["6"]
+    assert probe(films(real, "kept*.mp4")[0]).frames == probe(films(real, "again*.mp4")[0]).frames == 38
+    for crf in (30, 31):
+        prompt["5"]["inputs"]["crf"] = crf
+        run(real, prompt)
+    assert len(list((real.base / "temp").glob("talking_heads_*.mp4"))) <= 2
+
+
+def test_an_error_leads_with_its_sentence(real):
+    from PIL import Image
+
+    Image.new("RGB", (40, 40), (128, 128, 128)).save(real.base / "input" / "small.png")
+    prompt = {"1": node("LoadImage", image="small.png"),
+              "2": node("TalkingHead_PortraitLandmarks", image=["1", 0], face_index=0, order="largest"),
+              "3": node("TalkingHead_PreviewLandmarks", size=64, start_frame=0, frame_count=0, dots=True, landmarks=["2", 0]),
+              "4": node("PreviewImage", images=["3", 0])}
+    status, _, events, _ = real.run(prompt)
+    (error,) = [data for name, data in events if name == "execution_error"]
+    assert status == 200 and error["exception_type"] == "talking_heads.TalkingHeadsError"
+    assert error["exception_message"].startswith("The picture must be at least 64 x 64 px")
+
+
 def test_train_and_drive(real):
     small = {"1": {"seconds": 1.0, "size": 64, "voice": "formant"}, "3": {"steps": 0.001},
              "4": {"seconds": 1.0, "size": 64, "voice": "formant"}}
