@@ -129,7 +129,7 @@ def _widgets(node: Mapping[str, Any], specs: Mapping[str, list]) -> list[Any]:
     values: list[Any] = []
     for name, spec in specs.items():
         if has_widget(spec[0], spec[1]) and not spec[1].get("hidden"):
-            value = node["inputs"][name]
+            value = node["inputs"].get(name, spec[1].get("default"))  # inputs added since may be left out: they are optional
             values.append(spec[1].get("default") if isinstance(value, list) else value)
             if spec[0] == "COMFY_DYNAMICCOMBO_V3":  # its own inputs follow; core's Save Video has one
                 values.append(node["inputs"]["codec"])
