@@ -1,10 +1,10 @@
 """MoDiTalker from end to end, in one screen: a sound and one portrait become motion, motion and the portrait become video.
 
-    sound  --media_core.speech-->   Speech             two tokens a frame              (spec/moditalker.md 2.7)
-    picture --media_core.face-->   canonical portrait 68 points from the front        (2.6; no 3DMM is needed)
-    both   --atom.generation-->     LandmarkTrack      editable, canonical, any length (2.5, 16)
-    motion --scenes, alignment-->   pixels             on a portrait or a pose film    (6.3)
-    pixels --mtov.generation-->     video              any length, frame by frame      (5, 16)
+    sound  --media_core.speech-->   Speech             two tokens a frame
+    picture --media_core.face-->   canonical portrait 68 points from the front; no 3DMM is needed
+    both   --atom.generation-->     LandmarkTrack      editable, canonical, any length
+    motion --scenes, alignment-->   pixels             on a portrait or a pose film
+    pixels --mtov.generation-->     video              any length, frame by frame
 """
 from __future__ import annotations
 

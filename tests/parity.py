@@ -1,7 +1,7 @@
 """Numerical parity with stored reference outputs: python tests/parity.py [FILE...]
 
 A fixture is a safetensors file: `w.*` (`sd.*`) a state dict, `in.*` inputs, `noise.*` draws to use, `out.*` what the original
-computed (spec/hmtalker.md 5, spec/moditalker.md 12); `tap.*` and `ref.*`, values on the way, are compared where a case computes
+computed; `tap.*` and `ref.*`, values on the way, are compared where a case computes
 them. Its settings stand in the safetensors header (JSON) or in `manifest.json` beside it. What a file tests is told by its name
 (`mlp.safetensors`, `mlp_wide.safetensors`: all names that start with a case's name); every size comes from the settings or from
 the tensors. One line a file:

@@ -1,4 +1,4 @@
-"""Parity cases of MoDiTalker's nets (spec/moditalker.md 12); run by tests/parity.py.
+"""Parity cases of MoDiTalker's nets; run by tests/parity.py.
 
 Weights go through the importer's own table of names, so these cases test the import too. Sizes, schedule, guidance, optimiser and
 the recipe of generated weights and inputs come from the fixture's metadata.
@@ -140,7 +140,7 @@ def normal(name: str, seed: int, *shape: int) -> np.ndarray:  # float32
 
 
 def procedural(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
-    """The weight called `name` in a network of generated weights (spec 12)."""
+    """The weight called `name` in a network of generated weights."""
     drawn = normal(name, seed, *shape)
     if any(word in name for word in ("token", "pos_embedding", "null_cond")):
         drawn *= 0.5

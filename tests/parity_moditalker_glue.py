@@ -1,6 +1,6 @@
 """Parity cases of what stands between AToM and MToV: `moditalker_align`, and `moditalker_raster` with masks and resizing.
 
-Their fixtures: spec/moditalker.md 12. Same interface as the cases of parity.py, which merges `CASES` into its own.
+Same interface as the cases of parity.py, which merges `CASES` into its own.
 """
 from __future__ import annotations
 

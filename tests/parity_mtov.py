@@ -1,4 +1,4 @@
-"""Parity cases of MToV (spec/moditalker.md 12); run by tests/parity.py, which merges `CASES` into its own.
+"""Parity cases of MToV; run by tests/parity.py, which merges `CASES` into its own.
 
 Weights go through the importer's own tables of names; nets are built from the fixture's metadata alone.
 """
@@ -14,10 +14,11 @@ from talking_heads.moditalker_core.mtov import diffusion, names
 from talking_heads.moditalker_core.mtov.autoencoder import VideoAutoencoder
 from talking_heads.moditalker_core.mtov.config import AutoencoderConfig, DenoiserConfig, Grid
 from talking_heads.moditalker_core.mtov.denoiser import MToVDenoiser
+from talking_heads.moditalker_core.walk import published_times
 from torch import Tensor, nn
 
 Computed = dict[str, Tensor]
-POOL_SHARE = 8  # spec 3.2: the pooling transformers' heads have C // 8 numbers
+POOL_SHARE = 8  # the pooling transformers' heads have C // 8 numbers
 LATENT_PATCH = 8  # px a token, whatever the resolution
 
 
@@ -123,9 +124,10 @@ def _sampled(predict: Any, f: Any) -> Computed:
     short = diffusion.make_scheduler("ddim", noised["n_pairs"], noised["ratio"], "epsilon", clip, eta)
     x = diffusion.noised_start(given["noised_x_start"], noised["ratio"], given["noise.noised_q"])
     computed["noised_start"] = diffusion.sample(predict, x, lambda k: given["noise.noised_steps"][k - 1], short)
-    kept = diffusion.sampler_times(noised["steps"], 1.0)
-    if kept[noised["dropped_pairs"]:] != short.timesteps.tolist():
-        raise ValueError(f"a noised start runs {short.timesteps.tolist()}, not the last of {kept}")
+    kept = published_times(noised["steps"])
+    for times in (short.timesteps.tolist(), diffusion.scheduled_times(noised["steps"], noised["ratio"])):
+        if kept[noised["dropped_pairs"]:] != times:
+            raise ValueError(f"a noised start runs {times}, not the last of {kept}")
     return computed | {"ref.times_ddim": _ended(whole.timesteps.tolist()), "ref.times_noised": _ended(kept)}
 
 
@@ -143,7 +145,7 @@ def _schedule(f: Any) -> Computed:
             "ref.sqrt_recip_alphas_cumprod": (1 / level).sqrt(), "ref.sqrt_recipm1_alphas_cumprod": (1 / level - 1).sqrt(),
             "ref.posterior_mean_coef1": betas * before.sqrt() / (1 - level),
             "ref.posterior_mean_coef2": (1 - before) * (1 - betas).sqrt() / (1 - level),
-            **{f"ref.times_{n}": _ended(diffusion.sampler_times(int(n), 1.0)) for n in steps}}
+            **{f"ref.times_{n}": _ended(published_times(int(n))) for n in steps}}
 
 
 # ----------------------------------------------------------------------------------- full size, with weights made by a recipe

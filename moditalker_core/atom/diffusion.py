@@ -50,7 +50,7 @@ class Losses:
 
 
 def losses(predicted: Tensor, x0: Tensor, mask: Tensor | None = None) -> Losses:
-    """7.5 MSE(x0) + 1.5 MSE(frame-to-frame velocity); frames that are padding do not count (spec 13 B17).
+    """7.5 MSE(x0) + 1.5 MSE(frame-to-frame velocity); frames that are padding do not count.
 
     Args:
         predicted, x0: [B, T, N].

@@ -2,7 +2,7 @@
 
 A window is as long as the network was trained; windows overlap and are blended as residuals against the one initial face. Noise
 belongs to frames, not to windows (`noise.py`), so windows agree where they overlap, and any range of frames can be made alone, on
-any machine, with the same result. Source of the pieces: spec/moditalker.md 2.5, 2.6, 16; defects B2, B4, B5 of section 13.
+any machine, with the same result.
 """
 from __future__ import annotations
 
