@@ -53,6 +53,7 @@ def claim(target: str | os.PathLike) -> Iterator[None]:
         yield
         return
     path = lock_path(Path(key))
+    absent = [folder for folder in path.parents if not os.path.exists(folder)]
     descriptor = _locked(path)
     _mine.set(_mine.get() | {key})
     try:
@@ -61,6 +62,9 @@ def claim(target: str | os.PathLike) -> Iterator[None]:
         _mine.set(_mine.get() - {key})
         if descriptor is not None:
             _release(descriptor, path)
+        for folder in absent:  # those that were made for the lock alone go again; the others are not empty
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def claimed(argument: str, team: str | None = None) -> Callable[[Function], Function]:

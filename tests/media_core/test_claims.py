@@ -63,6 +63,15 @@ def test_what_a_job_has_its_parts_may_have_too(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_folders_made_for_the_lock_alone_go_again(tmp_path):
+    with claim(tmp_path / "a" / "b" / "c.mp4"):
+        pass
+    assert not list(tmp_path.iterdir())
+    with claim(tmp_path / "a" / "b" / "c.mp4"):
+        (tmp_path / "a" / "d").mkdir()
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "d"]
+
+
 KILLED = """
 import os, signal, sys
 from talking_heads.media_core.claims import claim
