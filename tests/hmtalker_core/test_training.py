@@ -1,5 +1,6 @@
 """The trainer: it learns, resumes to the same weights, cancels within a step, and refuses what it cannot use."""
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -94,6 +95,28 @@ def test_chance_comes_from_the_seed_alone(tiny_dataset, tiny_config, tiny_avatar
     first, same, other = (load_file(p) for p in (tiny_avatar_path, tmp_path / "same.safetensors", tmp_path / "other.safetensors"))
     assert all(torch.equal(first[k], same[k]) for k in first)
     assert any(first[k].shape != other[k].shape or not torch.equal(first[k], other[k]) for k in first)
+
+
+def test_other_threads_that_seed_and_draw_change_nothing(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path):
+    """As a second training in the process does, or anybody's code."""
+    done = threading.Event()
+
+    def restless():
+        while not done.wait(0.001):
+            torch.manual_seed(0)
+            torch.nn.functional.dropout(torch.ones(50), 0.5, True)
+            np.random.rand(3)
+
+    other = threading.Thread(target=restless)
+    with torch.random.fork_rng(devices=[]):
+        other.start()
+        try:
+            train_avatar(tiny_dataset, tmp_path / "a.safetensors", preset=tiny_config)
+        finally:
+            done.set()
+            other.join()
+    alone, beside = load_file(tiny_avatar_path), load_file(tmp_path / "a.safetensors")
+    assert all(torch.equal(alone[name], beside[name]) for name in alone)
 
 
 def test_an_unfinished_run_of_other_settings_is_not_continued(tiny_dataset, tiny_config, tmp_path):
