@@ -23,7 +23,7 @@ def whole(what: str, value: Any, least: int = 0, most: int | None = None) -> int
     return int(value)
 
 
-def real(what: str, value: Any, least: float, most: float = math.inf) -> float:
+def real(what: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
     """A finite number.
 
     Raises:
@@ -31,6 +31,7 @@ def real(what: str, value: Any, least: float, most: float = math.inf) -> float:
     """
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not least <= value <= most:
-        within = f"{least:g} or above" if most == math.inf else f"in {least:g}..{most:g}"
-        raise TalkingHeadsError(f"{what} must be a finite number, {within}", f"{value!r}", "Choose another number")
+        bounds = {(True, True): "", (False, True): f", {least:g} or above", (True, False): f", {most:g} or below"}
+        within = bounds.get((least == -math.inf, most == math.inf), f", in {least:g}..{most:g}")
+        raise TalkingHeadsError(f"{what} must be a finite number{within}", f"{value!r}", "Choose another number")
     return float(value)

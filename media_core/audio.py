@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from . import downmix
-from .asked import real
+from .asked import real, whole
 from .av_files import open_media, unreadable
 from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
@@ -93,7 +93,12 @@ class Sound:
 
     def mono(self, rate: int) -> np.ndarray:  # float32 [ceil(N * rate / sample_rate)]
         """One channel (`downmix.mono`: the mean of those that sound) at `rate` Hz: soxr HQ by the exact ratio, the length librosa
-        gives. Sample k stands at k / rate s."""
+        gives. Sample k stands at k / rate s.
+
+        Raises:
+            TalkingHeadsError: no such rate.
+        """
+        whole("A sample rate, in Hz,", rate, 1, 1_000_000)
         mean = downmix.mono(self.waveform, self.sample_rate)
         if rate == self.sample_rate:
             return np.ascontiguousarray(mean)
@@ -118,13 +123,24 @@ class Sound:
         return self if waveform is self.waveform else Sound(waveform, rate)
 
     def cut(self, start: float, stop: float) -> Sound:
-        """The part from `start` to `stop` seconds (clamped to the sound, at least one sample)."""
+        """The part from `start` to `stop` seconds (clamped to the sound, at least one sample).
+
+        Raises:
+            TalkingHeadsError: no finite times.
+        """
+        real("The first second", start)
+        real("The last second", stop)
         first = min(max(0, round(start * self.sample_rate)), self.samples - 1)
         last = min(max(first + 1, round(stop * self.sample_rate)), self.samples)
         return Sound(self.waveform[:, first:last], self.sample_rate)
 
     def lasting(self, samples: int) -> Sound:
-        """The same sound cut, or followed by silence, to exactly `samples` samples."""
+        """The same sound cut, or followed by silence, to exactly `samples` samples.
+
+        Raises:
+            TalkingHeadsError: no whole number of them, or none.
+        """
+        whole("The number of samples", samples, 1)
         return Sound(fitted(self.waveform, samples), self.sample_rate)
 
 

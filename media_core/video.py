@@ -14,6 +14,7 @@ from typing import Any, Iterator, Mapping
 
 import numpy as np
 
+from .asked import real
 from .audio import FPS, Sound, fitted
 from .claims import claim
 from .errors import TalkingHeadsError
@@ -83,7 +84,7 @@ class VideoWriter(AbstractContextManager):
             raise TalkingHeadsError("A film's sides must be 2 to 16384 px", f"{width} x {height}", "Render at another size")
         self.path, self.width, self.height, self.fps = Path(path), int(width), int(height), exact_fps(fps)
         self.sound = None if sound is None else encodable(sound)
-        self.options = {"crf": str(crf), "preset": preset}
+        self.options = {"crf": str(real("x264's constant quality, crf,", crf, 0, 51)), "preset": preset}
         self.metadata = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (metadata or {}).items()}
         self.frames_written = 0
         self.samples_written = 0  # a channel

@@ -14,6 +14,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
+from .asked import real, whole
 from .audio import FPS, Sound, load_sound
 from .errors import FileFormatError, TalkingHeadsError
 from .film_clock import FilmClock, length_by_packets, usual_step
@@ -84,7 +85,11 @@ def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 
 
     Raises:
         FileFormatError: absent, empty, not a film, or broken somewhere on the way.
+        TalkingHeadsError: no such rate or number.
     """
+    if fps is not None:
+        real("A rate, in frames a second,", fps, 1e-3, 1e5)
+    whole("The number of the first frame", start)
     with _Opened(path) as (container, stream):
         count, shown, colour, clock = 0, None, None, FilmClock(usual_step(stream), Path(path).name)
         for number, frame in enumerate(container.decode(stream)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..media_core.asked import real, whole
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import LandmarkTrack
 
@@ -101,8 +102,8 @@ def _check_drawn(points: Tensor, width: float, size: int) -> None:
     if points.ndim != 3 or points.shape[-1] < 2 or not points.numel() or not torch.isfinite(points).all():
         raise TalkingHeadsError("Discs are drawn at finite points [N, 68, 2]", f"{list(points.shape)}"
                                 + ("" if torch.isfinite(points).all() else " with NaN or inf"), "Track the face again")
-    if not width > 0 or size < 1:
-        raise TalkingHeadsError("A raster's frame and picture must be above 0 px", f"{width}, {size}", "Give the frame's width")
+    real("A raster's frame, in pixels,", width, 1e-6)
+    whole("A raster's picture, in pixels,", size, 1)
 
 
 def _stamped(centres: Tensor, size: int, radius: int) -> Tensor:  # whole numbers [n, K, 2] -> uint8 [n, size, size]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..asked import whole
 from ..errors import TalkingHeadsError
 from . import assets
 from .layout import EYES, INNER_LIPS, SKIN, to_68
@@ -55,11 +56,9 @@ class Subject:
     """
 
     def __init__(self, size: int = 256, identity: int | None = 3, *, oversampling: int | None = None):
-        if not SMALLEST <= size <= LARGEST:
-            raise TalkingHeadsError(f"The subject's size must lie between {SMALLEST} and {LARGEST} pixels", f"{size}",
-                                    "Take 256 or 512")
-        if identity is not None and identity < 0:
-            raise TalkingHeadsError("The identity must be 0 or more", f"{identity}", "Take for instance 3")
+        size = whole("The subject's size, in pixels,", size, SMALLEST, LARGEST)
+        if identity is not None:
+            identity = whole("The identity", identity)
         self.size, self.identity = int(size), identity
         self._times = oversampling or (2 if size < _SMOOTH_FROM else 1)
         self._canvas_size = self.size * self._times                      # what is drawn, before averaging

@@ -13,13 +13,16 @@ from talking_heads.media_core.motion import ExpressionTrack, LandmarkTrack, gene
 from talking_heads.media_core.speech import encode_speech
 from talking_heads.media_core.speech.mel import mel_spectrogram
 from talking_heads.media_core.subject import perform
+from talking_heads.media_core.subject.render import Subject
 from talking_heads.media_core.tracks import low_pass
+from talking_heads.media_core.video import VideoWriter, read_frames
 from talking_heads.moditalker_core.pipeline import drawn
 
 NAN, INFINITE = float("nan"), float("inf")
 TRACK = ExpressionTrack(torch.linspace(0, 5, 20)[:, None].repeat(1, 17))
 MOTION = LandmarkTrack(torch.zeros(2, 68, 3))
-SPEECH = encode_speech(Sound(np.zeros((1, 8000), np.float32), 16000))
+SOUND = Sound(np.zeros((1, 8000), np.float32), 16000)
+SPEECH = encode_speech(SOUND)
 
 
 def test_whole_numbers_and_finite_ones_come_back():
@@ -48,8 +51,13 @@ def test_what_is_no_finite_number(value):
     lambda: frame_count(NAN), lambda: frame_count(-1.0), lambda: frame_count(1.0, 0), lambda: SPEECH.frame_windows(0),
     lambda: SPEECH.frame_windows(NAN), lambda: SPEECH.frame_windows(25, 5, 2), lambda: SPEECH.silent_frames(NAN),
     lambda: mel_spectrogram(np.zeros(400, np.float32), rows=0), lambda: perform(1.0, -1), lambda: perform(1.0, 0.5),
+    lambda: next(read_frames("absent.mp4", -1)), lambda: next(read_frames("absent.mp4", 0)),
+    lambda: next(read_frames("absent.mp4", NAN)), lambda: next(read_frames("absent.mp4", 25, -1)), lambda: SOUND.mono(0),
+    lambda: SOUND.mono(1.5), lambda: SOUND.cut(0, NAN), lambda: SOUND.lasting(1.5), lambda: SOUND.lasting(0),
+    lambda: VideoWriter("film.mp4", 64, 64, crf=52), lambda: VideoWriter("film.mp4", 64, 64, crf=NAN), lambda: Subject(64.5),
+    lambda: Subject(64, 1.5), lambda: Subject(64, -1),
     lambda: next(drawn(MOTION, 0)), lambda: next(drawn(MOTION, -4)), lambda: next(drawn(MOTION, 99.5))],
-    ids=range(28))
+    ids=range(42))
 def test_impossible_requests_are_refused(call):
     with pytest.raises(TalkingHeadsError):
         call()
