@@ -26,7 +26,8 @@ def weights(means, conics, opacities, rows, columns):
 def drawn_by_gsplat(theirs, s, width, height):
     """Image [H, W, 3] and alpha [H, W, 1] of one camera."""
     covariances, _ = theirs._quat_scale_to_covar_preci(s["quats"], s["scales"], True, False)
-    radii, centres, depths, conics, _ = theirs._fully_fused_projection(s["means"], covariances, s["viewmats"], s["Ks"], width, height)
+    radii, centres, depths, conics, _ = theirs._fully_fused_projection(s["means"], covariances, s["viewmats"], s["Ks"], width,
+                                                                       height)
     across, down = math.ceil(width / TILE), math.ceil(height / TILE)
     _, ids, flat = theirs._isect_tiles(centres.detach().float(), radii, depths.detach().float(), TILE, across, down)
     starts = [*theirs._isect_offset_encode(ids, 1, across, down).flatten().tolist(), len(flat)]
