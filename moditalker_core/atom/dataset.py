@@ -303,7 +303,8 @@ def _checked_index(folder: Path) -> dict[str, Any]:
         check_index(index, folder / INDEX)
     except FileFormatError as error:
         came = f"{folder / INDEX} lacks or garbles {error.must}; {error.came}"
-        raise FileFormatError("The index of a motion data set must be as it was written", came, error.do) from error
+        raise FileFormatError("The index of a motion data set must be as it was written", came,
+                              "Delete it and build the data set again") from error
     return index
 
 

@@ -378,13 +378,12 @@ def _image(folder: Path) -> Read:
 @fmt("nodeimg", 20, seeds.pictures)
 def _nodeimg(folder: Path) -> Read:
     """The stand-in for ComfyUI's own Load Image, which lets the library's errors out: for comparison."""
-    from pack import temporary_host
+    import tempfile
 
-    host = temporary_host()
-    import folder_paths  # the stand-in's, there from now on
+    from pack import make_host
 
+    host = make_host(Path(tempfile.mkdtemp(prefix="fuzz_")), input_dir=str(folder))
     node, files = host.classes["LoadImage"], sorted(folder.iterdir())
-    folder_paths.set_input_directory(str(folder))
 
     def read() -> None:
         for path in files:

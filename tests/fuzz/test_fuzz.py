@@ -11,7 +11,7 @@ from fuzz.attack import Target
 from fuzz.formats import FORMATS
 from fuzz.mutate import VALUES, changed, dumped, mutated
 
-INPUTS = {"mtov": 3, "autoencoder": 5, "atom": 5, "impatom": 3, "atstate": 3, "avatar": 3, "avstate": 3}  # of those that take long
+INPUTS = {"mtov": 3, "autoencoder": 4, "atom": 4, "impatom": 3, "atstate": 3, "avatar": 3, "avstate": 3}  # these take long
 USUAL = 20
 LEFT_OUT = {  # what takes too long to make or to read for a few inputs to be worth it
     "diffstate", "hubert", "impmtov", "rgbstate",

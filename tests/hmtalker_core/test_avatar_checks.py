@@ -17,15 +17,19 @@ def test_the_demo_avatar_fits(demo):
 
 
 CONFIGS = [
-    ({"sh_degrees": ["2", 2]}, "sh_degrees"), ({"sh_degrees": [3, 2]}, "3 for|8 for degree 3"), ({"blink_ceiling": "5"}, "blink_ceiling"),
-    ({"blink_ceiling": float("nan")}, "blink_ceiling"), ({"au_known": [True] * 16}, "a list of 17"), ({"au_known": [1] * 17}, "true or false"),
+    ({"sh_degrees": ["2", 2]}, "sh_degrees"), ({"sh_degrees": [3, 2]}, "3 for|8 for degree 3"),
+    ({"blink_ceiling": "5"}, "blink_ceiling"),
+    ({"blink_ceiling": float("nan")}, "blink_ceiling"), ({"au_known": [True] * 16}, "a list of 17"),
+    ({"au_known": [1] * 17}, "true or false"),
     ({"au_reliability": [2.0] * 17}, "au_reliability"), ({"image_size": [20000, 20000]}, "image_size"),
-    ({"image_size": [128, 128]}, "'background'"), ({"fps": 1e9}, "1..1000"), ({"fps": "25"}, "'fps'"), ({"focal": -1.0}, "'focal'"),
+    ({"image_size": [128, 128]}, "'background'"), ({"fps": 1e9}, "1..1000"), ({"fps": "25"}, "'fps'"),
+    ({"focal": -1.0}, "'focal'"),
     ({"torso_box": [0, 10, 0, 10]}, "as large as its box"), ({"torso_box": [200, 300, 0, 5]}, "as large as its box"),
     ({"torso_box": None}, "torso_box"), ({"torso_size": [64, 64]}, "as large as its box"), ({"encoder": 3}, "'encoder'"),
     ({"audio": {"audio_dim": 10**7, "audio_window": 16, "audio_kind": "conv"}}, "audio_dim"),
     ({"audio": {"audio_dim": 90, "audio_window": 16, "audio_kind": "conv"}}, "must read 90 numbers"),
-    ({"audio": {"audio_dim": 80, "audio_window": 16, "audio_kind": "fc"}}, "lacks 'face_net.audio_net.encoder_fc1.0.weight'|1280"),
+    ({"audio": {"audio_dim": 80, "audio_window": 16, "audio_kind": "fc"}},
+     "lacks 'face_net.audio_net.encoder_fc1.0.weight'|1280"),
     ({"audio": []}, "'audio'"), ({"training": 3}, "'training'"), ({"licence": None}, "'licence'")]
 
 
@@ -38,7 +42,8 @@ def test_descriptions_that_do_not_fit(demo, change, told):
 
 
 TENSORS = [
-    ("face.xyz", lambda x: x[:-1], "face"), ("mouth.opacity", lambda x: x[:, 0], "mouth.opacity"), ("face.rotation", lambda x: x[:, :3], "face.rotation"),
+    ("face.xyz", lambda x: x[:-1], "face"), ("mouth.opacity", lambda x: x[:, 0], "mouth.opacity"),
+    ("face.rotation", lambda x: x[:, :3], "face.rotation"),
     ("face.features_rest", lambda x: x[:, :5], "5 for degree"), ("background", lambda x: x[..., :2], "background"),
     ("background", lambda x: x.float(), "background"), ("torso.mean", lambda x: x[:3], "torso.mean"),
     ("torso.components", lambda x: x[:, :, 1:], "torso"), ("torso.scales", lambda x: x[:-1], "torso.scales"),

@@ -137,7 +137,8 @@ def test_settings_find_nodes_by_number_title_and_class(small):
             apply_settings(prompt, [wrong], info)
 
 
-PAGE = {"nodes": [{"id": 1, "type": "SaveImage", "inputs": [{"name": "images", "type": "IMAGE", "link": 1}], "widgets_values": ["x"]},
+PAGE = {"nodes": [{"id": 1, "type": "SaveImage", "inputs": [{"name": "images", "type": "IMAGE", "link": 1}],
+                   "widgets_values": ["x"]},
                   {"id": 2, "type": "Reroute", "inputs": [{"name": "", "link": 2}]}],
         "links": [[1, 2, 0, 1, 0, "IMAGE"], [2, 2, 0, 2, 0, "IMAGE"]]}
 
@@ -145,7 +146,8 @@ PAGE = {"nodes": [{"id": 1, "type": "SaveImage", "inputs": [{"name": "images", "
 @pytest.mark.parametrize("change", [
     {"nodes": [3]}, {"nodes": [{"id": 1}]}, {"nodes": [{"type": "SaveImage"}]}, {"nodes": [{"id": [], "type": "SaveImage"}]},
     {"nodes": [{"id": 1, "type": {}}]}, {"nodes": [{"id": 1, "type": "SaveImage", "inputs": 4}]},
-    {"nodes": [{"id": 1, "type": "SaveImage", "inputs": [{"link": 1}]}]}, {"nodes": [{"id": 1, "type": "SaveImage", "mode": "x"}]},
+    {"nodes": [{"id": 1, "type": "SaveImage", "inputs": [{"link": 1}]}]},
+    {"nodes": [{"id": 1, "type": "SaveImage", "mode": "x"}]},
     {"nodes": [{"id": 1, "type": "SaveImage", "widgets_values": 7}]}, {"links": 5}, {"links": [[1, 2]]}, {"links": [None]},
     {"links": [{"id": 1}]}, {"links": [[1, {}, 0, 1, 0, "IMAGE"]]}, {"links": [[1, 2, "a", 1, 0, "IMAGE"]]},
     {"definitions": []}, {"definitions": {"subgraphs": [4]}}])
@@ -201,8 +203,9 @@ def test_what_is_no_prompt_is_refused_before_it_runs(small):
         assert not small.host.validate({"1": node}).valid
 
 
-INFO = {"Toy": {"input": {"required": {"text": ["STRING", {}], "one": ["COMBO", {"options": ["12345", "a"]}], "number": ["INT", {}],
-                                       "numbers": ["COMBO", {"options": [1, 2]}], "old": [["7", "b"], {}]}}}}
+INFO = {"Toy": {"input": {"required": {
+    "text": ["STRING", {}], "one": ["COMBO", {"options": ["12345", "a"]}], "number": ["INT", {}],
+    "numbers": ["COMBO", {"options": [1, 2]}], "old": [["7", "b"], {}]}}}}
 
 
 @pytest.mark.parametrize(("setting", "value"), [

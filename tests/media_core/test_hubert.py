@@ -325,8 +325,10 @@ def test_the_name_alone_is_not_enough():
 
 @pytest.mark.parametrize(("change", "words"), [
     (_config(hidden_size=10**9), "'hidden_size'"), (_config(num_hidden_layers=10**6), "'num_hidden_layers'"),
-    (_config(hidden_size="32"), "'hidden_size'"), (_config(conv_kernel=5), "'conv_kernel'"), (_config(hidden_act=[]), "'hidden_act'"),
-    (_config(layer_norm_eps="a"), "'layer_norm_eps'"), (_config(conv_bias=3), "'conv_bias'"), (_config(architectures=7), "'architectures'"),
+    (_config(hidden_size="32"), "'hidden_size'"), (_config(conv_kernel=5), "'conv_kernel'"),
+    (_config(hidden_act=[]), "'hidden_act'"),
+    (_config(layer_norm_eps="a"), "'layer_norm_eps'"), (_config(conv_bias=3), "'conv_bias'"),
+    (_config(architectures=7), "'architectures'"),
     (_config(num_hidden_layers=200, hidden_size=60000), "asks for [0-9]+ numbers or more, its files hold"),
     (_config(num_attention_heads=7), "cannot be read"), (_config(hidden_act="none such"), "cannot be read"),
     (lambda folder: (folder / "config.json").write_text("[" * 5000), "readable JSON"),

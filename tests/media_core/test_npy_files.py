@@ -21,7 +21,8 @@ def test_what_numpy_saved_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("header", [
-    "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999,), }", "{'descr': '<f8', 'fortran_order': False, 'shape': (9,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (9,), }",
     "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }", "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
     "{'descr': '<f8', 'fortran_order': False, 'shape': (1,)", "{" * 3000, "(" * 3000, "'''", "{'descr': 5}", "", "{[]: 1}",
     "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 'a'), }"])

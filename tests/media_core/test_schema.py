@@ -34,7 +34,8 @@ def test_what_fits_is_given_back():
     ({"n": 0}, "'n' in f must be a whole number in 1..5. Got: 0"), ({"n": True}, "Got: True"), ({"n": 3.0}, "Got: 3.0"),
     ({"n": 10**30}, "Got: 1000000"), ({"rate": "25"}, "'rate' in f"), ({"rate": float("nan")}, "a number in 1..1000"),
     ({"rate": 10**400}, "'rate'"), ({"size": [1]}, "a list of 2"), ({"size": [1, 20000]}, r"'size\[1\]' in f"),
-    ({"size": {"a": 1}}, "a list of 2"), ({"kind": "c"}, "one of a, b"), ({"kind": ["a"]}, "one of a, b"), ({"on": 1}, "true or false"),
+    ({"size": {"a": 1}}, "a list of 2"), ({"kind": "c"}, "one of a, b"), ({"kind": ["a"]}, "one of a, b"),
+    ({"on": 1}, "true or false"),
     ({"sums": {"../x": "a"}}, "without folders"), ({"sums": {"x": 4}}, "'sums.x'"), ({"nan": float("inf")}, "or NaN"),
     ({"more": 1}, "one with more"), ({"n": "a" * 10**6}, "aaa")])
 def test_what_does_not_fit_is_told(change, told):
@@ -61,7 +62,8 @@ def test_plain_names(name, plain):
     assert is_plain_name(name) is plain
 
 
-WANTED = {"a": Numbers(("T", 3)), "b": Numbers(("T",), (torch.bool,)), "c": Numbers((2, ""), nan=True), "d": Numbers((), absent=True)}
+WANTED = {"a": Numbers(("T", 3)), "b": Numbers(("T",), (torch.bool,)), "c": Numbers((2, ""), nan=True),
+          "d": Numbers((), absent=True)}
 WHOLE = {"a": torch.zeros(4, 3), "b": torch.ones(4, dtype=torch.bool), "c": torch.full((2, 7), torch.nan)}
 
 
@@ -70,7 +72,8 @@ def test_tensors_that_fit_tell_their_lengths():
 
 
 @pytest.mark.parametrize(("change", "told"), [
-    ({"a": torch.zeros(4, 2)}, r"'a' must be float32.*\[T, 3\].*\[4, 2\]"), ({"b": torch.ones(3, dtype=torch.bool)}, r"'b' must be bool \[4\]"),
+    ({"a": torch.zeros(4, 2)}, r"'a' must be float32.*\[T, 3\].*\[4, 2\]"),
+    ({"b": torch.ones(3, dtype=torch.bool)}, r"'b' must be bool \[4\]"),
     ({"a": torch.zeros(4, 3, dtype=torch.int64)}, "int64"), ({"a": torch.zeros(())}, r"\[\]"), ({"b": None}, "lacks it"),
     ({"a": torch.full((4, 3), torch.nan)}, "NaN or inf"), ({"c": torch.full((2, 1), torch.inf)}, "holds inf"),
     ({"d": torch.full((), torch.nan)}, "'d'")])

@@ -60,10 +60,12 @@ def test_descriptions_that_no_such_file_has(whole, tmp_path, name, change, told)
 
 @pytest.mark.parametrize(("name", "tensor", "value", "told"), [
     ("landmarks", "points", None, "lacks it"), ("landmarks", "points", torch.zeros(3, 68), r"\[T, 68, 3\]"),
-    ("landmarks", "points", torch.zeros(3, 68, 3, dtype=torch.float64), "float64"), ("pose", "camera_to_head", torch.zeros(()), "float32"),
+    ("landmarks", "points", torch.zeros(3, 68, 3, dtype=torch.float64), "float64"),
+    ("pose", "camera_to_head", torch.zeros(()), "float32"),
     ("raw", "confidence", torch.zeros(2), r"\[3\]"), ("raw", "points", torch.full((3, 68, 2), torch.inf), "inf"),
     ("face", "reprojection", torch.zeros(4), r"\[3\]"), ("face", "shape", torch.full((68, 3), torch.nan), "'shape'"),
-    ("anchors", "reference", torch.tensor([0, 0, 2]), "one of the 2 reference frames"), ("anchors", "xy", torch.zeros(2, 2), "'xy'"),
+    ("anchors", "reference", torch.tensor([0, 0, 2]), "one of the 2 reference frames"),
+    ("anchors", "xy", torch.zeros(2, 2), "'xy'"),
     ("speech", "silence", torch.zeros(7), "bool"), ("speech", "features", torch.full((7, 80), torch.nan), "finite")])
 def test_tensors_that_no_such_file_has(whole, tmp_path, name, tensor, value, told):
     def change(held):

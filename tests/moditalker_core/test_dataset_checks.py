@@ -36,12 +36,15 @@ def entry(name, value):
 @pytest.mark.parametrize(("change", "told"), [
     (clip(shard="../s0.safetensors"), "without folders"), (clip(shard=3), "shard"), (clip(frames="6"), "frames"),
     (clip(frames=0), "frames"), (clip(frames=10**12), "frames"), (clip(seconds=None), "seconds"), (clip(seconds=1e9), "seconds"),
-    (clip(seconds=60.0), "0.24 s of rows for a sound of 60.00 s"), (clip(split="test"), "one of train, val"), (clip(more=1), "one with more"),
-    (clip(camera=[1]), "camera"), (clip(camera={"focal": "a", "size": [1, 1]}), "focal"), (clip(camera={"focal": 1.0, "size": 5}), "size"),
+    (clip(seconds=60.0), "0.24 s of rows for a sound of 60.00 s"), (clip(split="test"), "one of train, val"),
+    (clip(more=1), "one with more"),
+    (clip(camera=[1]), "camera"), (clip(camera={"focal": "a", "size": [1, 1]}), "focal"),
+    (clip(camera={"focal": 1.0, "size": 5}), "size"),
     (clip(facts=None), "facts"), (clip(facts={"pictures": {"size": "32"}}), "size"), (clip(facts={"pictures": 32}), "pictures"),
     (clip(name={}), "name"), (clip(identity=[]), "identity"), (clip(name="c1"), "name of its own"), (entry("fps", "25"), "fps"),
     (entry("fps", 1e-9), "fps"), (entry("speech", {"encoder": "mel"}), "speech"), (entry("clips", {}), "clips"),
-    (entry("speech", {"encoder": "mel", "layer": "last", "rate": 80.0, "dim": 10**9}), "dim"), (entry("checksums", []), "checksums"),
+    (entry("speech", {"encoder": "mel", "layer": "last", "rate": 80.0, "dim": 10**9}), "dim"),
+    (entry("checksums", []), "checksums"),
     (entry("checksums", {"../x": "a"}), "without folders"), (entry("skipped", 7), "skipped")])
 def test_indices_that_are_garbled(folder, change, told):
     index = json.loads((folder / "index.json").read_text())
@@ -58,10 +61,14 @@ def read_all(folder):
 
 
 @pytest.mark.parametrize(("part", "change"), [
-    ("speech", lambda x: x[:, :7]), ("speech", lambda x: x.long()), ("speech", lambda x: torch.zeros(())), ("silence", lambda x: x.float()),
-    ("landmarks", lambda x: x[..., :2]), ("landmarks", lambda x: x.double()), ("poses", lambda x: x.flatten(1)), ("pixels", lambda x: x[0]),
-    ("frame_offsets", lambda x: x.flip(0)), ("frame_offsets", lambda x: x + 10**9), ("frame_offsets", lambda x: -x), ("frame_offsets", lambda x: x.float()),
-    ("mask_offsets", lambda x: x[:, None]), ("frames", lambda x: x[:-1]), ("masks", lambda x: x.to(torch.int8)), ("frames", lambda x: x * 0)])
+    ("speech", lambda x: x[:, :7]), ("speech", lambda x: x.long()), ("speech", lambda x: torch.zeros(())),
+    ("silence", lambda x: x.float()),
+    ("landmarks", lambda x: x[..., :2]), ("landmarks", lambda x: x.double()), ("poses", lambda x: x.flatten(1)),
+    ("pixels", lambda x: x[0]),
+    ("frame_offsets", lambda x: x.flip(0)), ("frame_offsets", lambda x: x + 10**9), ("frame_offsets", lambda x: -x),
+    ("frame_offsets", lambda x: x.float()),
+    ("mask_offsets", lambda x: x[:, None]), ("frames", lambda x: x[:-1]), ("masks", lambda x: x.to(torch.int8)),
+    ("frames", lambda x: x * 0)])
 def test_shards_that_are_garbled(folder, part, change):
     path = folder / "shards" / "s0.safetensors"
     tensors = load_file(path)
