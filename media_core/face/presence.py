@@ -38,5 +38,5 @@ def expect_face(rest: Iterable[np.ndarray], tracker: Any, fps: float, frames: in
     finally:
         tracker.reset()
     raise FileFormatError("The film must show an upright, frontal face",
-                          f"none in its first {PATIENCE} frames, nor in {looks} spread over the rest",
+                          f"no face in its first {PATIENCE} frames, nor in {looks} spread over the rest",
                           "Choose another film, or crop closer to the face")
