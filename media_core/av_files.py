@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Iterator
 
 
 def open_media(source: Any) -> Any:
@@ -24,3 +24,18 @@ def unreadable() -> tuple[type[Exception], ...]:
     import av
 
     return av.error.FFmpegError, ValueError
+
+
+def pictures(container: Any, stream: Any) -> Iterator[Any]:
+    """The frames of a picture stream, past packets of tracks that the file's head does not name: there PyAV breaks off with an
+    IndexError (a .ts whose second track appears late); the packet after it will do."""
+    frames = container.decode(stream)
+    while True:
+        try:
+            frame = next(frames, None)
+        except IndexError:
+            frames = container.decode(stream)
+            continue
+        if frame is None:
+            return
+        yield frame

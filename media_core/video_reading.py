@@ -16,6 +16,7 @@ import numpy as np
 
 from .asked import real, whole
 from .audio import FPS, Sound, load_sound
+from .av_files import open_media, pictures, unreadable
 from .errors import FileFormatError, TalkingHeadsError
 from .film_clock import FilmClock, length_by_packets, usual_step
 from .film_colour import Colour, colour_of, shown_picture
@@ -51,7 +52,7 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         FileFormatError: absent, empty, not a film, or without a picture.
     """
     with _Opened(path) as (container, stream):
-        first = next(container.decode(stream), None)
+        first = next(pictures(container, stream), None)
         if first is None:
             raise FileFormatError("The film must hold frames", f"{Path(path).name} has none", "Export it again as mp4")
         sides = _shown_width(first, stream), first.height
@@ -92,7 +93,7 @@ def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 
     whole("The number of the first frame", start)
     with _Opened(path) as (container, stream):
         count, shown, colour, clock = 0, None, None, FilmClock(usual_step(stream), Path(path).name)
-        for number, frame in enumerate(container.decode(stream)):
+        for number, frame in enumerate(pictures(container, stream)):
             colour = colour_of(stream, frame) if colour is None else colour
             if fps is None:
                 if number >= start:
@@ -136,7 +137,7 @@ def load_film_sound(path: str | os.PathLike) -> Sound:
         if not container.streams.audio:
             raise FileFormatError("The film must have sound", f"{Path(path).name} has none",
                                   "Choose a film with sound, or film again with the microphone on")
-        first, begin = next(container.decode(stream), None), container.start_time  # us
+        first, begin = next(pictures(container, stream), None), container.start_time  # us
         early = 0.0 if first is None or first.time is None or begin is None else first.time - begin / 1e6
     sound = load_sound(path)
     if round(early * sound.sample_rate) <= 0:
@@ -155,14 +156,12 @@ class _Opened(AbstractContextManager):
         self.path = Path(path)
 
     def __enter__(self) -> tuple[Any, Any]:
-        import av
-
         if not self.path.is_file() or self.path.stat().st_size == 0:
             came = f"{self.path.name} is empty" if self.path.is_file() else f"no file at {self.path}"
             raise FileFormatError("The film must exist and hold data", came, "Check the name, or copy the film again")
         try:
-            self.container = av.open(str(self.path), metadata_errors="replace")  # titles need not be UTF-8
-        except (av.error.FFmpegError, ValueError) as error:
+            self.container = open_media(self.path)
+        except unreadable() as error:
             raise self._unreadable(error) from error
         stream = next(iter(self.container.streams.video), None)
         if stream is None or stream.codec_context is None or not stream.codec_context.width:  # the last two: a cut-off header
@@ -172,10 +171,8 @@ class _Opened(AbstractContextManager):
         return self.container, stream
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        import av
-
         self.container.close()
-        if isinstance(error, (av.error.FFmpegError, ValueError)) and not isinstance(error, TalkingHeadsError):
+        if isinstance(error, unreadable()) and not isinstance(error, TalkingHeadsError):
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: BaseException) -> FileFormatError:

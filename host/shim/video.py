@@ -11,6 +11,8 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any, Iterator
 
+from ...media_core.av_files import open_media, pictures, unreadable
+
 
 class VideoCodec(str, Enum):
     AUTO = "auto"
@@ -82,8 +84,6 @@ class VideoInput:
         return float(self.get_frame_count() / self.get_frame_rate())
 
     def get_container_format(self) -> str:
-        from ...media_core.av_files import open_media
-
         with open_media(self.get_stream_source()) as container:
             return container.format.name
 
@@ -120,7 +120,6 @@ class VideoFromFile(VideoInput):
         Raises:
             FileFormatError: it cannot be read, or has no picture; also what goes wrong while the block decodes.
         """
-        from ...media_core.av_files import open_media, unreadable
         from ...media_core.errors import FileFormatError, TalkingHeadsError
 
         name = os.path.basename(self._file) if isinstance(self._file, (str, os.PathLike)) else "a film in memory"
@@ -141,7 +140,7 @@ class VideoFromFile(VideoInput):
         with self._open() as container:
             stream = container.streams.video[0]
             sides = stream.width, stream.height
-            frame = next(container.decode(stream), None)
+            frame = next(pictures(container, stream), None)
             return sides[::-1] if frame is not None and frame_orientation(frame).transposed else sides
 
     def get_frame_rate(self) -> Fraction:
@@ -153,14 +152,14 @@ class VideoFromFile(VideoInput):
             stream = container.streams.video[0]
             if self._start or self._length:
                 return round(self.get_duration() * Fraction(stream.average_rate or 1))
-            return int(stream.frames) or sum(1 for _ in container.decode(stream))
+            return int(stream.frames) or sum(1 for _ in pictures(container, stream))
 
     def _file_duration(self) -> float:
         with self._open() as container:
             if container.duration is not None:
                 return container.duration / 1e6
             stream = container.streams.video[0]
-            return float((int(stream.frames) or sum(1 for _ in container.decode(stream))) / Fraction(stream.average_rate or 1))
+            return float((int(stream.frames) or sum(1 for _ in pictures(container, stream))) / Fraction(stream.average_rate or 1))
 
     def get_duration(self) -> float:
         whole = self._file_duration()
@@ -176,7 +175,7 @@ class VideoFromFile(VideoInput):
             stream = container.streams.video[0]
             rate, tags = Fraction(stream.average_rate or 1), dict(container.metadata)
             first, stop = int(start / stream.time_base), int((start + length) / stream.time_base) if length else math.inf
-            seen = (frame for frame in container.decode(stream) if frame.pts is None or first <= frame.pts < stop)
+            seen = (frame for frame in pictures(container, stream) if frame.pts is None or first <= frame.pts < stop)
             frames = [torch.from_numpy(_upright(frame)) for frame in seen]
         images = torch.stack(frames).float() / 255 if frames else torch.zeros(0, 0, 0, 3)
         return VideoComponents(images=images, frame_rate=rate, audio=self._sound(), metadata=tags)

@@ -324,3 +324,25 @@ def test_exact_rates():
     assert exact_fps(25) == 25 and exact_fps(29.97) == Fraction(2997, 100) and exact_fps(30000 / 1001) == Fraction(30000, 1001)
     for count in (1, 7, 1001, 100_000):
         assert abs(film_samples(count, exact_fps(25), 44100) / 44100 - count / 25) <= 0.5 / 44100
+
+
+def test_a_track_that_appears_on_the_way_does_not_matter(tmp_path):
+    """PyAV's demux breaks off with an IndexError there; the pictures behind it are still read."""
+    import av
+    from talking_heads.media_core.av_files import pictures
+
+    class Breaking:
+        def __init__(self, container):
+            self.container, self.broken = container, False
+
+        def decode(self, stream):
+            for packet in self.container.demux(stream):
+                yield from packet.decode()
+                if packet.pts is not None and packet.pts > 0 and not self.broken:
+                    self.broken = True
+                    raise IndexError("list index out of range")
+
+    path = film(tmp_path / "a.mp4")
+    with av.open(str(path)) as container, av.open(str(path)) as again:
+        whole = [frame.pts for frame in container.decode(container.streams.video[0])]
+        assert [frame.pts for frame in pictures(Breaking(again), again.streams.video[0])] == whole and len(whole) > 10
