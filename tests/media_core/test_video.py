@@ -345,4 +345,4 @@ def test_a_track_that_appears_on_the_way_does_not_matter(tmp_path):
     path = film(tmp_path / "a.mp4")
     with av.open(str(path)) as container, av.open(str(path)) as again:
         whole = [frame.pts for frame in container.decode(container.streams.video[0])]
-        assert [frame.pts for frame in pictures(Breaking(again), again.streams.video[0])] == whole and len(whole) > 10
+        assert [frame.pts for frame in pictures(Breaking(again), again.streams.video[0])] == whole and len(whole) > 3
