@@ -49,7 +49,7 @@ def folder(request, tmp_path, monkeypatch):
 
 def test_a_film_without_a_face_is_refused_soon(folder):
     watcher = Watcher(())
-    with pytest.raises(FileFormatError, match="frontal face. Got: no face in its first 10 frames, nor in 40 spread over the rest"):
+    with pytest.raises(FileFormatError, match="Got: no face in its first 10 frames, nor in 40 spread over the rest"):
         tracked(watcher, folder)
     assert watcher.looks == PATIENCE + 40 and (folder is None or not list(folder.iterdir()))
 
