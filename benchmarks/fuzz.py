@@ -33,6 +33,7 @@ from fuzz.seeds import Shared  # noqa: E402
 
 ATTACK = ROOT / "tests" / "fuzz" / "attack.py"
 HANGS = 60.0   # s without a finished input (5 s each) after which a process is killed
+BEGINS = 300.0  # s that it may take to its first one: libraries are loaded and compiled
 STARTS = 5     # crashes in a row of one format before it is given up
 KINDS = ("ok", "clear", "foreign", "slow", "crash")
 SHOWN = 10     # kinds of faults of a format that the table's notes tell
@@ -96,13 +97,14 @@ def watched(command: list[str], results: Path) -> str:
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=os.environ | threads)
-        size, since = -1, time.monotonic()
+        first = results.stat().st_size if results.exists() else 0
+        size, since = first, time.monotonic()
         while process.poll() is None:
             time.sleep(0.2)
             now = results.stat().st_size if results.exists() else 0
             if now != size:
                 size, since = now, time.monotonic()
-            elif time.monotonic() - since > HANGS:
+            elif time.monotonic() - since > (HANGS if size > first else BEGINS):
                 process.kill()
                 process.wait()
                 return "did not answer and was killed"
