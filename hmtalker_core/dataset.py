@@ -18,6 +18,7 @@ from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.json_files import json_object, read_json_file
 from ..media_core.motion import checked_reliability
 from ..media_core.npy_files import UNREADABLE, load_npy
+from ..media_core.paths import is_temporary
 from ..media_core.schema import RATES, SIDE, described, flag, optional, real, record, text
 from .annotations import clamp_rect, label_masks, lip_opening, lip_square
 from .camera import scene_extent
@@ -118,7 +119,8 @@ class AvatarDataset:
         _require(folder)
         cameras = read_cameras(folder)
         count = len(cameras.poses)
-        images = "gt_imgs" if (folder / "gt_imgs").is_dir() and any((folder / "gt_imgs").iterdir()) else "ori_imgs"
+        images = "gt_imgs" if (folder / "gt_imgs").is_dir() and any(
+            not is_temporary(path.name) for path in (folder / "gt_imgs").iterdir()) else "ori_imgs"
         files = {"images": _numbered(folder / images, PICTURES, count), "lms": _numbered(folder / "ori_imgs", (".lms",), count),
                  "background": [_background_path(folder)]}
         files.update({name: _numbered(folder / name, kinds, count) for name, kinds in FOLDERS.items()})

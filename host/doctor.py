@@ -13,7 +13,7 @@ from typing import Callable, Iterable, NamedTuple
 
 from ..media_core.paths import is_temporary
 
-_NEEDED = ("torch", "numpy", "av", "safetensors", "librosa", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
+_NEEDED = ("torch", "numpy", "av", "safetensors", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
            "opencv-python-headless", "diffusers", "einops", "pillow")
 _OPTIONAL = {"gsplat": "rendering and training on an NVIDIA card", "espeakng-loader": "the synthetic subject's voice",
              "transformers": "the HuBERT speech encoder", "accelerate": "training in several processes"}

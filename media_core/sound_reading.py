@@ -6,11 +6,12 @@ from typing import Any, Iterator
 
 import numpy as np
 
+from .film_clock import LONGEST_GAP
+
 log = logging.getLogger(__name__)
 
 _DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
 _FILM_RATE = 25  # frames a second; shorter gaps are the container's imprecise clock
-_LONGEST_GAP = 60  # s; longer ones are a wrong time stamp
 
 
 def sound_track(container: Any) -> Any | None:
@@ -148,4 +149,4 @@ def _gap(frame: Any, begin: float | None, heard: int, rate: int, damage: bool) -
     """Samples missing in front of a frame (a telephone that dropped some): what follows must not come too early. Over a minute
     it is a wrong clock: 0. Under one film frame it is an imprecise one, unless there was damage."""
     gap = 0 if frame.time is None or begin is None else round((frame.time - begin) * rate) - heard
-    return gap if (0 if damage else rate / _FILM_RATE) < gap < _LONGEST_GAP * rate else 0
+    return gap if (0 if damage else rate / _FILM_RATE) < gap < LONGEST_GAP * rate else 0

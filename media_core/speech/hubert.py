@@ -27,6 +27,7 @@ from ..audio import fitted
 from ..errors import FileFormatError, TalkingHeadsError
 from ..files import UNREADABLE
 from ..json_files import json_object, read_json_file
+from ..paths import is_temporary
 from ..progress import Report, silent
 from ..schema import WIDEST, described, flag, many, optional, real, record, text, whole
 from .encoder import LAST, SAMPLE_RATE, SpeechEncoder
@@ -216,9 +217,13 @@ def layer_name(layer: Union[str, int], count: int) -> str:
     return LAST if number == count else str(number)
 
 
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.safetensors") if not is_temporary(path.name))
+
+
 def _model(folder: Path, config: Mapping[str, Any]) -> Any:
     """transformers' HubertModel with the folder's weights, all of them."""
-    if not any(folder.glob("*.safetensors")):
+    if not _weight_files(folder):
         pickles = sorted(path.name for path in folder.glob("*.bin"))
         came = f"{folder.name} holds {', '.join(pickles)}, a pickle" if pickles else f"{folder.name} holds no weights"
         raise FileFormatError("The HuBERT folder must hold its weights as safetensors", came,
@@ -253,7 +258,7 @@ def _check_weights(folder: Path, config: Mapping[str, Any]) -> None:
     width, inner = config["hidden_size"], config.get("intermediate_size", 3072)
     asked, held = config["num_hidden_layers"] * (4 * width * width + 2 * width * inner), 0
     try:
-        for path in folder.glob("*.safetensors"):
+        for path in _weight_files(folder):
             with safe_open(path, framework="np") as file:
                 held += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
     except UNREADABLE as error:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ...media_core.asked import real, whole
 from ...media_core.errors import TalkingHeadsError
 from .conditions import RESIZES
 from .diffusion import CALLS, STEPS, check_sampling, scheduled_times
@@ -59,13 +60,7 @@ class VideoSettings:
         config.check_start(ratio)
         if published:
             config.check_start((scheduled_times(self.schedule, ratio)[0] + 1) / STEPS)
-        whole = (full.seed, full.overlap, full.batch, full.start, full.stop, full.previews)
-        if (any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS or full.batch < 1
-                or full.noise not in NOISES or full.previews < 0 or type(full.anchored) is not bool or not 0 <= full.settle <= 1
-                or full.resize not in RESIZES):
-            raise TalkingHeadsError("A video needs as whole numbers a seed of 0 to 2^64 - 1, overlap, batch >= 1, start, stop, "
-                                    f"previews >= 0, settle 0..1, noise {' or '.join(NOISES)}, resize {' or '.join(RESIZES)}",
-                                    f"{full}", "Correct these settings")
+        full._check_plain()
         if not 0 <= full.overlap <= config.frames // 2:
             raise TalkingHeadsError(f"Clips of {config.frames} frames may share 0 to {config.frames // 2}", f"{full.overlap}",
                                     "Choose another overlap")
@@ -73,6 +68,22 @@ class VideoSettings:
             raise TalkingHeadsError(f"The frames must lie within the motion's {frames}", f"{full.start} to {full.stop}",
                                     "Choose others")
         return full
+
+    def _check_plain(self) -> None:
+        """What needs no network to be checked.
+
+        Raises:
+            TalkingHeadsError: the first setting that cannot be, with its name.
+        """
+        whole("The seed", self.seed, 0, SEEDS - 1)
+        for name, least in (("overlap", 0), ("batch", 1), ("start", 0), ("stop", 0), ("previews", 0)):
+            whole(f"The video's {name}", getattr(self, name), least)
+        real("The video's settle", self.settle, 0, 1)
+        for name, choices in (("noise", NOISES), ("resize", RESIZES), ("anchored", (True, False))):
+            value = getattr(self, name)
+            if value not in choices or type(value) is not type(choices[0]):
+                raise TalkingHeadsError(f"The video's {name} must be one of {', '.join(map(str, choices))}", f"{value!r}",
+                                        "Choose one of those")
 
     def _counted(self, config: MToVConfig, sampler: str, ratio: float) -> int:
         """The calls of the denoiser a clip.
