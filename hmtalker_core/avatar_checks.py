@@ -8,24 +8,8 @@ from torch import Tensor
 
 from ..media_core.errors import FileFormatError
 from ..media_core.motion import AU_NAMES
-from ..media_core.schema import (
-    FOCAL,
-    RATE,
-    SIDE,
-    SIZE,
-    Numbers,
-    all_finite,
-    described,
-    fitting,
-    flag,
-    many,
-    note,
-    optional,
-    real,
-    record,
-    text,
-    whole,
-)
+from ..media_core.schema import FOCAL, RATE, SIDE, SIZE, described, flag, many, note, optional, real, record, text, whole
+from ..media_core.tensor_schema import Numbers, all_finite, fitting
 
 AUDIO = record({"audio_dim": whole(1, 1 << 14), "audio_window": whole(1, 64), "audio_kind": text(choices=("conv", "fc"))})
 HIGHEST_DEGREE = 3  # of the spherical harmonics

@@ -20,8 +20,9 @@ from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.files import load_tensors, save_tensors
 from ..media_core.motion import LOWER_INDEX
 from ..media_core.progress import Report, silent
-from ..media_core.schema import COUNT, all_finite, described, record, text, whole
+from ..media_core.schema import COUNT, described, record, text, whole
 from ..media_core.speech import encoders
+from ..media_core.tensor_schema import all_finite
 from ..media_core.training_state import check_finite_step
 from .audio_net import HALF, audio_windows, net_arguments
 from .augment import augment_windows

@@ -1,4 +1,5 @@
-"""What a file's description and tensors must look like, said once for each kind of file and checked before anything is built.
+"""What a file's description must look like, said once for each kind of file and checked before anything is built. Its tensors:
+`tensor_schema.py`.
 
     SETTINGS = record({"fps": RATE, "image_size": SIZE}, {"cuts": many(whole(0, 10**7))})
     described(config, SETTINGS, path.name, "Track the film again")
@@ -10,16 +11,11 @@ are never believed: every number has an upper bound, and letters in shapes must 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Mapping, Sequence
-
-import torch
-from torch import Tensor
 
 from .errors import FileFormatError
 
 Check = Callable[[Any, str], Any]
-FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 WIDEST = 1 << 16     # of a network: no width, length or count of ours is near it
 SIDE = 1 << 14       # px of a picture
 COUNT = 10 ** 8      # frames, steps, rows
@@ -151,64 +147,6 @@ def described(value: Any, check: Check, name: str, do: str) -> Any:
     except Unfit as error:
         where = f"'{error.where}'" if error.where else "The description"
         raise FileFormatError(f"{where} in {name} must be {error.must}", shown(error.value), do) from error
-
-
-# checks of tensors --------------------------------------------------------------------------------------------------------------
-
-@dataclass(frozen=True)
-class Numbers:
-    """What one tensor must be."""
-
-    shape: tuple[int | str, ...]  # a letter stands for the same length everywhere in the file; "" for any length
-    kinds: tuple[torch.dtype, ...] = FLOATS
-    nan: bool = False  # NaN may stand for "not known"; infinity may not
-    absent: bool = False  # it may be left out
-
-
-def fitting(tensors: Mapping[str, Tensor], wanted: Mapping[str, Numbers], name: str, do: str,
-            sizes: Mapping[str, int] | None = None) -> dict[str, int]:
-    """The lengths that the letters in the shapes stand for.
-
-    Args:
-        tensors: of a file.
-        wanted: what must be among them.
-        name: of the file; do: the way out; for errors.
-        sizes: lengths that are known already.
-    Raises:
-        FileFormatError: one is missing, of another kind or shape, or not finite, or lengths contradict each other.
-    """
-    known = dict(sizes or {})
-    for key, numbers in wanted.items():
-        if key not in tensors:
-            if numbers.absent:
-                continue
-            raise FileFormatError(f"The file must hold '{key}'", f"{name} lacks it", do)
-        value = tensors[key]
-        shape = tuple(length if isinstance(length, int) else known.get(length, length) for length in numbers.shape)
-        fits = value.ndim == len(shape) and all(not isinstance(w, int) or w == n for w, n in zip(shape, value.shape))
-        if not fits or value.dtype not in numbers.kinds:
-            kinds = " or ".join(str(kind).removeprefix("torch.") for kind in numbers.kinds)
-            raise FileFormatError(f"'{key}' must be {kinds} [{', '.join(str(n) or '?' for n in shape)}]",
-                                  f"{name} holds {str(value.dtype).removeprefix('torch.')} {list(value.shape)}", do)
-        known |= {letter: length for letter, length in zip(numbers.shape, value.shape) if isinstance(letter, str) and letter}
-        if value.is_floating_point() and not finite(value, nan=numbers.nan):
-            came = "inf" if numbers.nan else "NaN or inf"
-            raise FileFormatError(f"'{key}' must hold finite numbers", f"{name} holds {came}", do)
-    return known
-
-
-def finite(value: Tensor, *, nan: bool = False) -> bool:
-    """Whether every number is finite, or NaN where `nan` allows it."""
-    return not bool(torch.isinf(value).any()) if nan else bool(torch.isfinite(value).all())
-
-
-def all_finite(tensors: Mapping[str, Tensor], name: str, do: str) -> None:
-    """Raises:
-        FileFormatError: a tensor of floating-point numbers holds NaN or infinity.
-    """
-    bad = [key for key, value in tensors.items() if value.is_floating_point() and not finite(value)]
-    if bad:
-        raise FileFormatError("Every weight must be a finite number", f"in {name}, {listed(bad)} hold NaN or inf", do)
 
 
 def is_plain_name(value: Any) -> bool:

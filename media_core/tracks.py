@@ -16,7 +16,8 @@ from .asked import real, whole
 from .audio import frame_count
 from .errors import TalkingHeadsError
 from .files import load_tensors, save_tensors
-from .schema import RATES, SIDE, Check, Numbers, described, fitting, record
+from .schema import RATES, SIDE, Check, described, record
+from .tensor_schema import Numbers, fitting
 
 AnyTrack = TypeVar("AnyTrack", bound="Track")
 

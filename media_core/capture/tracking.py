@@ -13,7 +13,8 @@ from ..face.draw import draw_landmarks
 from ..face.landmarks import CutFinder, RawTrack
 from ..face.presence import PATIENCE, expect_face
 from ..files import load_tensors, save_tensors
-from ..schema import COUNT, Numbers, described, fitting, many, record, whole
+from ..schema import COUNT, described, many, record, whole
+from ..tensor_schema import Numbers, fitting
 from ..video import read_frames
 from .pipe import ahead
 from .settings import CaptureSettings

@@ -155,10 +155,10 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
         preview = draw_landmarks(frame, points[-1]) if index % _PREVIEW_EVERY == 0 else None
         missing += face is None
         count = max(total or 0, index + 1)
-        told = index + 1, count, {"stage": "face", "frame": index + 1, "frames": count, "missing": missing}
-        report(*told, preview)
+        figures = {"stage": "face", "frame": index + 1, "frames": count, "missing": missing}
+        report(index + 1, count, figures, preview)
         if again is not None and missing == index + 1 == PATIENCE:
-            expect_face(again(PATIENCE), tracker, fps, count - PATIENCE, lambda: report(*told, None))
+            expect_face(again(PATIENCE), tracker, fps, count - PATIENCE, lambda: report(PATIENCE, count, figures, None))
     if not points:
         raise TalkingHeadsError("The film must hold frames", "none", "Choose another film")
     return RawTrack(np.stack(points), np.array(confidence, np.float32), size, fps, tuple(cuts))

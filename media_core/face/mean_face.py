@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files import load_tensors
-from ..schema import Numbers, fitting
+from ..tensor_schema import Numbers, fitting
 from .geometry import MIRROR
 
 KIND, VERSION = "mean_face", 1

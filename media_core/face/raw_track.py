@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import TalkingHeadsError
 from ..files import load_tensors, save_tensors
-from ..schema import COUNT, RATE, SIZE, Numbers, described, fitting, many, record, whole
+from ..schema import COUNT, RATE, SIZE, described, many, record, whole
+from ..tensor_schema import Numbers, fitting
 from .detector import no_face
 from .geometry import BROWS, JAW, NOSE
 

@@ -18,7 +18,8 @@ import torch
 
 from ..errors import FileFormatError
 from ..files import load_tensors, save_tensors
-from ..schema import COUNT, Numbers, described, fitting, many, record, whole
+from ..schema import COUNT, described, many, record, whole
+from ..tensor_schema import Numbers, fitting
 from . import pnp
 from .flow import corners, followed, spread_out
 from .geometry import RIGID

@@ -12,7 +12,8 @@ import torch
 from ..errors import TalkingHeadsError
 from ..files import load_tensors, save_tensors
 from ..motion import ExpressionTrack, LandmarkTrack, PoseTrack, Track
-from ..schema import FOCAL, SIZE, Numbers, described, fitting, record
+from ..schema import FOCAL, SIZE, described, record
+from ..tensor_schema import Numbers, fitting
 from ..tracks import settings
 from .pose import WINDOW, RigidShape, fit_shape, smooth_poses, solve_poses, to_camera
 

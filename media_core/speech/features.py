@@ -12,7 +12,8 @@ from .. import asked
 from ..audio import FPS, frame_count
 from ..errors import FileFormatError, TalkingHeadsError
 from ..files import load_tensors, save_tensors
-from ..schema import Numbers, described, fitting, real, record, text
+from ..schema import described, real, record, text
+from ..tensor_schema import Numbers, fitting
 from .encoder import LAST
 from .registry import encoders
 

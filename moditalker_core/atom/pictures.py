@@ -21,7 +21,8 @@ from torch import Tensor
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.face.crop import FaceCrop, following_crop, still_crop
 from ...media_core.files import load_tensors, save_tensors
-from ...media_core.schema import Numbers, described, fitting, note, record
+from ...media_core.schema import described, note, record
+from ...media_core.tensor_schema import Numbers, fitting
 
 CLASSES = ("background", "face", "neck", "torso", "mouth", "hair")  # as the synthetic subject's
 CROPS = ("still", "following")

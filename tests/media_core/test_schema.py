@@ -5,10 +5,8 @@ from talking_heads.media_core.errors import FileFormatError
 from talking_heads.media_core.schema import (
     RATE,
     SIZE,
-    Numbers,
     described,
     each,
-    fitting,
     flag,
     is_plain_name,
     many,
@@ -19,6 +17,7 @@ from talking_heads.media_core.schema import (
     text,
     whole,
 )
+from talking_heads.media_core.tensor_schema import Numbers, fitting
 
 CHECK = record({"n": whole(1, 5), "rate": RATE}, {"size": optional(SIZE), "kind": text(choices=("a", "b")), "on": flag(),
                                                   "sums": each(text(3), plain_name()), "nan": real(0, 1, nan=True)})

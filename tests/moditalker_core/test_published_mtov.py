@@ -271,7 +271,7 @@ def test_another_networks_file_in_a_place_is_told(file, other, states, tmp_path)
         imported(tmp_path, {**states, file: states[other]})
 
 
-@pytest.mark.parametrize("options, told", [({"heads": 5}, "number of heads"), ({"heads": 0}, "above 0"),
+@pytest.mark.parametrize("options, told", [({"heads": 5}, "number of heads"), ({"heads": 0}, "from 1 to 65536"),
                                            ({"autoencoder_heads": 4}, "tells of 2")])
 def test_heads_that_do_not_fit_are_told(options, told, states, tmp_path):
     with pytest.raises(FileFormatError, match=told):

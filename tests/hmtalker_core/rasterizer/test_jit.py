@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numba
 import pytest
 from numba.core.caching import CompileResultCacheImpl, IndexDataCacheFile
 from talking_heads.hmtalker_core.rasterizer import jit
@@ -132,10 +133,11 @@ def test_a_forked_process_gets_its_own_threads():
 
 @pytest.mark.parametrize("method, error", [("save", OSError(28, "No space left on device")),
                                            ("load", PermissionError(13, "Denied")), ("load", EOFError("Ran out of input"))])
-def test_a_folder_that_fails_later(monkeypatch, caplog, method, error):
+def test_a_folder_that_fails_later(monkeypatch, tmp_path, caplog, method, error):
     """A disk that is full, kernels that somebody else keeps, a file cut short: one warning, and they work."""
     def failing(*_):
         raise error
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))  # nothing was kept by an earlier run
     monkeypatch.setattr(IndexDataCacheFile, method, failing)
     jit.say_uncached.cache_clear()
     with caplog.at_level(logging.WARNING, logger=jit.log.name):
