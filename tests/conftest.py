@@ -20,6 +20,11 @@ def pytest_configure(config):
     torch.set_num_threads(config.getoption("--threads"))
 
 
+def pytest_collection_modifyitems(items):
+    """Long tests first: with several processes the last one to finish has little left."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def same_threads():
     """No test leaves torch with another number of threads: all that follow would run with it."""

@@ -119,11 +119,14 @@ def _sampled(predict: Any, f: Any) -> Computed:
     settings, given = f.meta["constructor"], f.inputs
     eta, clip, noised = settings["eta"], settings["clip"][1], f.meta["noised"]
     whole = diffusion.make_scheduler("ddim", f.meta["ddim_steps"], 1.0, "epsilon", clip, eta)
-    x = diffusion.noised_start(torch.zeros_like(given["noise.xT"]), 1.0, given["noise.xT"])
-    computed = {"ddim": diffusion.sample(predict, x, lambda k: given["noise.steps"][k - 1], whole)}
+    computed = {}
+    if "ddim" in f.outputs:
+        x = diffusion.noised_start(torch.zeros_like(given["noise.xT"]), 1.0, given["noise.xT"])
+        computed["ddim"] = diffusion.sample(predict, x, lambda k: given["noise.steps"][k - 1], whole)
     short = diffusion.make_scheduler("ddim", noised["n_pairs"], noised["ratio"], "epsilon", clip, eta)
-    x = diffusion.noised_start(given["noised_x_start"], noised["ratio"], given["noise.noised_q"])
-    computed["noised_start"] = diffusion.sample(predict, x, lambda k: given["noise.noised_steps"][k - 1], short)
+    if "noised_start" in f.outputs:
+        x = diffusion.noised_start(given["noised_x_start"], noised["ratio"], given["noise.noised_q"])
+        computed["noised_start"] = diffusion.sample(predict, x, lambda k: given["noise.noised_steps"][k - 1], short)
     kept = published_times(noised["steps"])
     for times in (short.timesteps.tolist(), diffusion.scheduled_times(noised["steps"], noised["ratio"])):
         if kept[noised["dropped_pairs"]:] != times:
