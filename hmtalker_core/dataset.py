@@ -17,8 +17,9 @@ import torch
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.json_files import json_object, read_json_file
 from ..media_core.motion import checked_reliability
-from ..media_core.npy_files import UNREADABLE, load_npy
+from ..media_core.npy_files import load_npy
 from ..media_core.paths import is_temporary
+from ..media_core.picture_reading import opened_picture
 from ..media_core.schema import RATES, SIDE, described, flag, optional, real, record, text
 from .annotations import clamp_rect, label_masks, lip_opening, lip_square
 from .camera import scene_extent
@@ -271,15 +272,11 @@ def _landmarks(path: Path) -> np.ndarray:  # -> [68, 2] float64
 
 
 def _picture(path: Path, mode: str) -> np.ndarray:  # -> uint8 [H, W, 3 or 4]
-    from PIL import Image
-    try:
-        with Image.open(path) as picture:
-            if max(picture.size) > SIDE:
-                raise ValueError(f"{picture.width} x {picture.height} px, more than {SIDE}")
-            return np.array(picture.convert(mode))
-    except (*UNREADABLE, AttributeError, IndexError, Image.DecompressionBombError) as error:
-        raise FileFormatError("Every picture of a data set must be readable", f"{path} is not ({error})",
-                              "Copy it again from the original, or prepare this frame anew") from error
+    do = "Copy it again from the original, or prepare this frame anew"
+    with opened_picture(path, "Every picture of a data set", do) as picture:
+        if max(picture.size) > SIDE:
+            raise ValueError(f"{picture.width} x {picture.height} px, more than {SIDE}")
+        return np.array(picture.convert(mode))
 
 
 def _teeth(path: Path, size: tuple[int, int]) -> np.ndarray:  # -> bool [H, W]

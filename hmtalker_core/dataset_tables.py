@@ -10,7 +10,7 @@ import numpy as np
 
 from ..media_core.errors import FileFormatError
 from ..media_core.face.csv_table import CsvTable, read_csv
-from ..media_core.json_files import read_json_file
+from ..media_core.json_files import LONGEST_TABLE, read_json_file
 from ..media_core.motion import AU_NAMES
 from ..media_core.schema import COUNT, FOCAL, Unfit, many, real, record, whole
 
@@ -70,7 +70,7 @@ def read_cameras(folder: Path) -> CameraTable:
 def _read_transforms(path: Path) -> tuple[float, list[tuple[int, int, np.ndarray]]]:
     """The focal length, and (`img_id`, `aud_id`, matrix) of each frame; a frame without `aud_id` has its own number."""
     try:
-        table = _FRAMES(read_json_file(path), "")
+        table = _FRAMES(read_json_file(path, longest=LONGEST_TABLE), "")
     except (FileFormatError, Unfit) as error:
         came = error.came if isinstance(error, FileFormatError) else f"{path} is otherwise ({error})"
         raise FileFormatError(f"{path.name} must list `focal_len` and `frames` with `img_id` and a finite 4 x 4 "

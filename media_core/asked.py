@@ -29,9 +29,15 @@ def real(what: str, value: Any, least: float = -math.inf, most: float = math.inf
     Raises:
         TalkingHeadsError: no number, NaN, infinite, or out of range.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not least <= value <= most:
+    if not _is_finite(value) or not least <= value <= most:
         bounds = {(True, True): "", (False, True): f", {least:g} or above", (True, False): f", {most:g} or below"}
         within = bounds.get((least == -math.inf, most == math.inf), f", in {least:g}..{most:g}")
         raise TalkingHeadsError(f"{what} must be a finite number{within}", f"{value!r}", "Choose another number")
     return float(value)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False

@@ -15,7 +15,9 @@ def open_media(source: Any) -> Any:
     """
     import av
 
-    return av.open(str(source) if isinstance(source, os.PathLike) else source, mode="r", metadata_errors="replace")
+    older = int(av.__version__.partition(".")[0]) < 19  # newer ones have no such option: there tags never fail
+    tolerant = {"metadata_errors": "replace"} if older else {}
+    return av.open(str(source) if isinstance(source, os.PathLike) else source, mode="r", **tolerant)
 
 
 def unreadable() -> tuple[type[Exception], ...]:

@@ -1,7 +1,7 @@
 """A preview's picture with its caption: words below it, large enough to be read when it is as wide as a node."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -31,23 +31,36 @@ def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> 
         shows: names of the picture's parts from left to right, "truth | avatar": each stands below its part.
         least: px to leave for them at least.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     picture = Image.fromarray(image)
-    font = ImageFont.load_default(max(_SMALLEST_FONT, round(_LETTERS * picture.width)))
+    font, height, written = _font(max(_SMALLEST_FONT, round(_LETTERS * picture.width)))
+    text, shows = written(text), written(shows)
     lines = wrapped_lines(text, font, picture.width - 2 * _EDGE)
     labels = [label.strip() for label in shows.split("|")] if shows else []
     if len(labels) == 1:
         lines, labels = [*wrapped_lines(shows, font, picture.width - 2 * _EDGE), *lines], []
-    height = sum(font.getmetrics()) + 1
     sheet = Image.new("RGB", (picture.width, picture.height + max(least, height * (len(lines) + bool(labels)))))
     sheet.paste(picture)
     draw, part = ImageDraw.Draw(sheet), picture.width / max(1, len(labels))
     for number, label in enumerate(labels):
-        draw.text(((number + 0.5) * part, picture.height), label, _LABEL, font, anchor="ma")
+        draw.text(((number + 0.5) * part - font.getlength(label) / 2, picture.height), label, _LABEL, font)
     for row, line in enumerate(lines, start=bool(labels)):
         draw.text((_EDGE, picture.height + height * row), line, _TEXT, font)
     return sheet
+
+
+def _font(size: int) -> tuple[Any, int, Callable[[str], str]]:
+    """A font of so many px, the height of its lines, and how it takes a text. Pillow before 10.1, or without FreeType, has one
+    font of one size, which knows the letters of Latin-1 alone."""
+    from PIL import ImageFont
+
+    try:
+        font = ImageFont.load_default(size)
+        return font, sum(font.getmetrics()) + 1, str
+    except (TypeError, ImportError, OSError, AttributeError):
+        font = ImageFont.load_default()
+        return font, font.getbbox("Ag")[3] + 1, lambda text: text.encode("latin-1", "replace").decode("latin-1")
 
 
 def wrapped_lines(text: str, font: Any, width: int) -> list[str]:

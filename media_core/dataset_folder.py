@@ -16,7 +16,7 @@ import numpy as np
 
 from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
-from .json_files import json_object, read_json_file
+from .json_files import LONGEST_TABLE, json_object, read_json_file
 from .motion import AU_NAMES
 from .schema import described, each, is_plain_name, record, text, whole
 
@@ -101,7 +101,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     other = "Choose another folder, or delete the file"
-    return json_object(read_json_file(path, do=other), path, other)
+    return json_object(read_json_file(path, longest=LONGEST_TABLE, do=other), path, other)
 
 
 def write_json(path: Path, value: Any) -> None:

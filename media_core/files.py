@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import shutil
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Mapping
@@ -24,7 +25,7 @@ from .temporary import part_name, remove_leftovers
 _PREFIX = "talking_heads."
 _VERSION_DIGITS = 6
 # What safetensors and torch raise over foreign bytes, numbers of kinds that torch does not know, and names of no encoding.
-UNREADABLE = (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, MemoryError, OverflowError)
+UNREADABLE = (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError)
 _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
            torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
 
@@ -68,6 +69,9 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | P
     """
     header = {_PREFIX + "kind": kind, _PREFIX + "version": str(version), _PREFIX + "config": json.dumps(config)}
     plain = {k: v if isinstance(v, Path) else v.detach().to("cpu").contiguous() for k, v in tensors.items()}
+    places = Counter(v.untyped_storage().data_ptr() for v in plain.values() if isinstance(v, torch.Tensor))
+    plain = {k: v if isinstance(v, Path) or places[v.untyped_storage().data_ptr()] == 1 else v.clone()  # else they are refused
+             for k, v in plain.items()}
     try:
         with atomic_path(path) as temporary:
             if any(isinstance(value, Path) for value in plain.values()):

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from .errors import FileFormatError
 
 LONGEST = 1 << 26  # bytes of a file
+LONGEST_TABLE = 1 << 28  # of one with a row a frame or a clip: five hours of poses
 DEEPEST = 64       # lists and objects within each other
 DIGITS = 20        # of a whole number: every 64-bit seed has fewer
 _AGAIN = "It may be truncated or of another kind: copy or make it again"

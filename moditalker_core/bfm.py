@@ -20,6 +20,7 @@ from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.files import UNREADABLE as SAFETENSORS_UNREADABLE
 from ..media_core.npy_files import UNREADABLE, load_npy
 from .landmarks import IDEXP_SCALE, POINTS
+from .mat_files import check_numeric
 
 KEY = "key_mean_shape"               # the tensor's name in safetensors files
 _ILLUMINATION, _ANGLES = 27, 3       # coefficients before the translation; before these
@@ -155,6 +156,7 @@ def _mat(path: Path) -> Mapping[str, Any]:
     from scipy.io.matlab import MatReadError
 
     try:
+        check_numeric(path.read_bytes(), _MAT)
         arrays = loadmat(os.fspath(path), variable_names=_MAT)
     except NotImplementedError as error:
         raise FileFormatError("The morphable model must be a MATLAB file of version 7 or older", f"{path.name} is version 7.3",

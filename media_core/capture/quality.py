@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..audio import Sound
+from ..downmix import mono as mono_of
 from ..face.raw_track import listed
 from ..face.track import FaceTrack
 from ..metrics import eye_aperture, lip_aperture
@@ -239,7 +240,7 @@ def _units(e: Evidence) -> Finding:
 def _sound(e: Evidence) -> tuple[Finding, Finding]:
     waveform = e.sound.waveform
     clipped = float((np.abs(waveform) >= _CLIPPED).mean())
-    mono, row = waveform.mean(axis=0), max(1, round(_LEVEL_ROW * e.sound.sample_rate))
+    mono, row = mono_of(waveform, e.sound.sample_rate), max(1, round(_LEVEL_ROW * e.sound.sample_rate))
     rows = mono[:len(mono) // row * row].reshape(-1, row)
     level = 10 * np.log10(np.maximum(np.square(rows, dtype=np.float64).mean(axis=1), 1e-12)) if len(rows) else np.full(1, -120.0)
     loud, noise = np.percentile(level, (95, 5))

@@ -9,6 +9,7 @@ from typing import Any, Callable
 import numpy as np
 
 from ..dataset_folder import encoded, write_bytes
+from ..downmix import mono as mono_of
 from ..face.crop import FaceCrop
 from ..face.draw import Curve, draw_curves, draw_landmarks
 from ..face.geometry import FEATURES
@@ -124,7 +125,8 @@ def _curves(evidence: Evidence) -> list[Curve]:
 
     aperture, eyes, views = evidence.aperture, evidence.eyes, view_angles(evidence.track)
     total = len(spread(aperture))
-    mono, edges = evidence.sound.waveform.mean(axis=0), np.linspace(0, evidence.sound.samples, total + 1).astype(int)
+    mono = mono_of(evidence.sound.waveform, evidence.sound.sample_rate)
+    edges = np.linspace(0, evidence.sound.samples, total + 1).astype(int)
     level = [10 * np.log10(max(float(np.mean(np.square(mono[a:b], dtype=np.float64))), 1e-8)) + 80
              for a, b in zip(edges, np.maximum(edges[1:], edges[:-1] + 1))]
     return [Curve("lip opening", spread(aperture), max(0.1, float(aperture.max()) * 1.1)),

@@ -6,6 +6,7 @@ from typing import Any, Callable, Iterable
 import numpy as np
 
 from ..errors import FileFormatError
+from .detector import no_face
 
 PATIENCE = 10  # frames without a face at a film's beginning before the rest is looked through
 _LEAST = 16    # looks at the rest, however short it is
@@ -25,18 +26,18 @@ def expect_face(rest: Iterable[np.ndarray], tracker: Any, fps: float, frames: in
     Raises:
         FileFormatError: no face in any of them.
     """
-    step, looks = max(1, min(round(fps), frames // _LEAST)), 0
+    step, looks, size = max(1, min(round(fps), frames // _LEAST)), 0, None
     try:
         for number, frame in enumerate(rest):
             if number % step:
                 continue
             tracker.reset()
-            looks += 1
+            looks, size = looks + 1, frame.shape[:2]
             if tracker(frame, region(number)) is not None:
                 return
             tell()
     finally:
         tracker.reset()
-    raise FileFormatError("The film must show an upright, frontal face",
-                          f"no face in its first {PATIENCE} frames, nor in {looks} spread over the rest",
-                          "Choose another film, or crop closer to the face")
+    told = no_face("film", size, f"no face in its first {PATIENCE} frames, nor in {looks} spread over the rest",
+                   do="Choose another film, or crop closer to the face")
+    raise FileFormatError(told.must, told.came, told.do)

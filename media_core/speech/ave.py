@@ -12,11 +12,11 @@ from typing import Mapping
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import FileFormatError, TalkingHeadsError
+from ..files import UNREADABLE
 from ..progress import Report, silent
 from .encoder import SAMPLE_RATE
 from .mel import BANDS, HOP, mel_spectrogram
@@ -132,7 +132,7 @@ def load_ave(path: str | os.PathLike) -> AudioVisualEncoder:
     """
     try:
         state = load_file(path)
-    except (OSError, SafetensorError) as error:
+    except UNREADABLE as error:
         raise FileFormatError("The audio-visual encoder must be a safetensors file", f"{Path(path).name} ({error})",
                               "Save the published state dict as safetensors") from error
     return encoder_of_state(state, Path(path).name)

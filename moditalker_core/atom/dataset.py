@@ -174,8 +174,15 @@ class MotionDataset:
         return LandmarkTrack(self._read(self.clips[index], "landmarks", start, stop), self.fps)
 
     def poses(self, index: int, start: int = 0, stop: int | None = None) -> PoseTrack:
-        """The camera in the head's frame, for frames [start, stop)."""
+        """The camera in the head's frame, for frames [start, stop).
+
+        Raises:
+            FileFormatError: the shard is truncated or lacks them, or the index lacks the camera.
+        """
         clip = self.clips[index]
+        if not clip.camera:
+            raise FileFormatError("A clip with poses must say their camera", f"{clip.name} in {self.folder} does not",
+                                  "Delete index.json and that shard, and build the data set again")
         camera_to_head = self._read(clip, "poses", start, stop)
         return PoseTrack(camera_to_head, float(clip.camera["focal"]), tuple(clip.camera["size"]), self.fps)
 
@@ -220,7 +227,8 @@ class MotionDataset:
         """Rows of a part of a clip."""
         path, name = self.folder / SHARDS / clip.shard, f"{clip.name}.{part}"
         with reading(path), safe_open(path, framework="pt", device="cpu") as file:
-            return file.get_slice(name).get_shape()[0] if name in file.keys() else 0
+            shape = file.get_slice(name).get_shape() if name in file.keys() else []
+            return shape[0] if shape else 0
 
     def _read(self, clip: Clip, part: str, start: int = 0, stop: int | None = None,
               optional: bool = False) -> torch.Tensor | None:

@@ -32,7 +32,7 @@ _FORMAT = record({"encoder": text(200), "layer": text(20), "rate": FEATURE_RATE,
 _CLIP = {"name": _NAME, "shard": plain_name(), "frames": whole(1, COUNT), "seconds": real(0, COUNT), "source": text(),
          "identity": text(), "split": text(choices=SPLITS)}
 _PICTURES = record({"size": whole(1, 1 << 12)}, {"margin": real(1, 10)}, others=True)
-_MORE = {"camera": record({}, {"focal": FOCAL, "size": SIZE}, others=True),
+_MORE = {"camera": record({"focal": FOCAL, "size": SIZE}, others=True),
          "facts": record({}, {"pictures": _PICTURES}, others=True)}
 _SKIPPED = many(note(), most=_MANY)
 INDEX = record({"fps": RATE, "speech": _FORMAT, "clips": many(record(_CLIP, _MORE), most=_MANY), "checksums": each(text(128),

@@ -27,6 +27,8 @@ SPEECH = encode_speech(SOUND)
 
 def test_whole_numbers_and_finite_ones_come_back():
     assert whole("n", np.int64(3)) == 3 and whole("n", 0) == 0 and whole("n", -2, -2, 5) == -2
+    with pytest.raises(TalkingHeadsError, match="finite number"):
+        real("x", 10 ** 400)
     assert real("x", 3, 0) == 3.0 and real("x", np.float32(0.5), 0, 1) == 0.5 and real("x", Fraction(25, 2), 1) == 12.5
 
 

@@ -80,3 +80,23 @@ def test_figures_and_stages_that_stand_in_tables_have_their_words():
     phases = {call.args[1].value for call in ast.walk(tree) if isinstance(call, ast.Call)
               and getattr(call.func, "attr", "") == "_tell"}
     assert {"encode", "sample", "decode", "done"} <= phases and {("phase", name) for name in phases} <= set(STAGES)
+
+
+@pytest.mark.parametrize("broken", [TypeError, ImportError, OSError])
+def test_a_caption_is_drawn_where_pillow_has_one_font_only(monkeypatch, broken):
+    """Before 10.1, or without FreeType; its letters are those of Latin-1."""
+    import numpy as np
+    from PIL import ImageFont
+    from talking_heads.media_core.caption_picture import captioned
+
+    image, plain = np.zeros((60, 120, 3), np.uint8), ImageFont.load_default_imagefont() if hasattr(
+        ImageFont, "load_default_imagefont") else ImageFont.load_default()
+
+    def only_one(size=None):
+        if size is not None:
+            raise broken("no size here")
+        return plain
+
+    monkeypatch.setattr(ImageFont, "load_default", only_one)
+    sheet = np.asarray(captioned(image, "Film 2 of 5 · 结果.mp4", "truth | avatar"))
+    assert sheet.shape[0] > 75 and sheet[60:].max() > 150

@@ -118,3 +118,12 @@ def test_a_file_that_is_gone_leaves_none(tmp_path):
     with pytest.raises(TalkingHeadsError, match="shard file must fit"):
         save_tensors(tmp_path / "a.safetensors", {"blob": tmp_path / "none"}, kind="shard", version=1, config={})
     assert not list(tmp_path.iterdir())
+
+
+def test_tensors_that_share_memory_are_written_each(tmp_path):
+    """As state dicts of others may hold them: safetensors refuses those."""
+    whole = torch.arange(6.0)
+    path = save_tensors(tmp_path / "a.safetensors", {"a": whole, "b": whole, "c": whole[2:4], "d": torch.zeros(0)}, kind="avatar",
+                        version=1, config={})
+    tensors, _ = load_tensors(path, kind="avatar", version=1)
+    assert tensors["b"].tolist() == whole.tolist() and tensors["c"].tolist() == [2, 3] and tensors["d"].numel() == 0

@@ -160,3 +160,16 @@ def test_a_track_that_appears_on_the_way_does_not_matter(tmp_path):
         waveform, rate = decoded(Breaking(container, 10), container.streams.audio[0])
     whole = load_sound(path)
     assert rate == RATE and np.array_equal(waveform, whole.waveform)
+
+
+def test_a_newer_pyav_is_opened_without_the_option_it_no_longer_has(monkeypatch, tmp_path):
+    """Version 19 took it away: there tags never fail."""
+    import av
+    from talking_heads.media_core.av_files import open_media
+
+    calls = []
+    for version in ("18.1.0", "19.0.2"):
+        monkeypatch.setattr(av, "__version__", version)
+        monkeypatch.setattr(av, "open", lambda *given, **options: calls.append(options))
+        open_media(tmp_path / "a.wav")
+    assert calls == [{"mode": "r", "metadata_errors": "replace"}, {"mode": "r"}]

@@ -39,7 +39,7 @@ def entry(name, value):
     (clip(seconds=60.0), "0.24 s of rows for a sound of 60.00 s"), (clip(split="test"), "one of train, val"),
     (clip(more=1), "one with more"),
     (clip(camera=[1]), "camera"), (clip(camera={"focal": "a", "size": [1, 1]}), "focal"),
-    (clip(camera={"focal": 1.0, "size": 5}), "size"),
+    (clip(camera={"focal": 1.0, "size": 5}), "size"), (clip(camera={"size": [8, 8]}), "focal"),
     (clip(facts=None), "facts"), (clip(facts={"pictures": {"size": "32"}}), "size"), (clip(facts={"pictures": 32}), "pictures"),
     (clip(name={}), "name"), (clip(identity=[]), "identity"), (clip(name="c1"), "name of its own"), (entry("fps", "25"), "fps"),
     (entry("fps", 1e-9), "fps"), (entry("speech", {"encoder": "mel"}), "speech"), (entry("clips", {}), "clips"),

@@ -199,3 +199,13 @@ def test_frames_without_a_face_do_not_count_and_none_is_an_error():
     assert np.array_equal(frame_face(points, (1080, 1920), 256).matrices, frame_face(points[::2], (1080, 1920), 256).matrices)
     with pytest.raises(TalkingHeadsError, match="face"):
         frame_face(np.full((3, 68, 2), np.nan), (1080, 1920), 256)
+
+
+@pytest.mark.parametrize("kind", ["one channel of eight", "one channel turned over"])
+def test_channels_that_are_silent_or_cancel_make_no_poor_sound(kind):
+    sound = said()[1]
+    one = sound.waveform[:1]
+    channels = np.concatenate([np.zeros((7, one.shape[1]), np.float32), one] if "eight" in kind else [one, -one])
+    alone, wired = (finding(quality_report(evidence(sound=Sound(waveform, sound.sample_rate))), "sound level")
+                    for waveform in (one, channels))
+    assert wired == alone and alone.verdict != "poor"
