@@ -36,7 +36,7 @@ GATE_RELEASE = 0.160  # s it stays open after speech
 
 
 def frame_count(duration: float, fps: float = FPS) -> int:
-    """Film frames for `duration` seconds of sound: floor(duration * fps + 1/2), at least 1 (design.md 5.3).
+    """Film frames for `duration` seconds of sound: floor(duration * fps + 1/2), at least 1.
 
     Raises:
         TalkingHeadsError: a length below 0 or a rate that is none.

@@ -1,4 +1,4 @@
-"""Preset `paper` is the published schedule (spec/hmtalker.md 1.4, 1.5, 2.6, 2.8), step by step."""
+"""Preset `paper` is the published schedule (the paper's section on implementation, and TalkingGaussian's training script), step by step."""
 from dataclasses import replace
 
 import pytest

@@ -49,7 +49,7 @@ def folder(request, tmp_path, monkeypatch):
 
 def test_a_film_without_a_face_is_refused_soon(folder):
     watcher = Watcher(())
-    said = "at least 64 x 64 px.* Got: no face in its first 10 frames, nor in 40 spread over the rest; it is 8 x 8 px. It is too small"
+    said = "at least 64 x 64 px.*: no face in its first 10 frames, nor in 40 spread over the rest; it is 8 x 8 px.*too small"
     with pytest.raises(FileFormatError, match=said):
         tracked(watcher, folder)
     assert watcher.looks == PATIENCE + 40 and (folder is None or not list(folder.iterdir()))
