@@ -52,13 +52,14 @@ def make_motion(options: argparse.Namespace) -> int:
         line.show("Drawing" if info.get("phase") == "draw" else "Motion", done, total)
 
     @claimed("out")
-    def made(out: Path, report: Report) -> Any:
+    @claimed("track")
+    def made(out: Path, track: Path, report: Report) -> Any:
         sound, portrait = load_sound(options.sound), _portrait(options.portrait)
         atom = load_atom(options.weights or SHIPPED_ATOM, chosen_device(options.device))
         settings = SamplingSettings(options.sampler, options.steps, options.guidance, seed=options.seed, gate=options.gate)
         speech = None if options.speech is None else Speech.load(options.speech)
         motion = speak(atom, sound, portrait, settings, speech=speech, report=report)
-        motion.save(out.with_suffix(".safetensors"))
+        motion.save(track)
         if out.suffix == ".mp4":
             save_drawn(motion, out, sound, report=report)
         return motion
@@ -66,7 +67,7 @@ def make_motion(options: argparse.Namespace) -> int:
     def tell(motion: Any) -> None:
         print(f"{out}\n{len(motion)} frames at {motion.fps:g} a second, {time.perf_counter() - started:.1f} s")
 
-    return run_job(lambda report: made(out, report), show, tell, goes_on=False)
+    return run_job(lambda report: made(out, out.with_suffix(LANDMARKS), report), show, tell, goes_on=False)
 
 
 def _check_names(out: Path, given: list[str]) -> None:

@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Protocol, TypeVar
 
 from .errors import TalkingHeadsError
+from .paths import name_size
 from .temporary import shortened
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
 _mine: ContextVar[frozenset[str]] = ContextVar("claims of this thread", default=frozenset())
-_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what the system answers where another has the lock
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EDEADLK)  # what the system answers where another has the lock
+_TRIES = 10  # to open a file in a folder that others remove
 _FAR = 1 << 30  # the byte that is locked on Windows, behind the text, which stays readable
 _ENDING = ".lock"
-_ALWAYS_FITS = 80  # bytes of a name that every file system takes
+_ALWAYS_FITS = 80  # of a name, as `name_size` counts: every file system takes them
 
 
 class Team(Protocol):
@@ -53,8 +55,8 @@ def claim(target: str | os.PathLike) -> Iterator[None]:
         yield
         return
     path = lock_path(Path(key))
-    absent = [folder for folder in path.parents if not os.path.exists(folder)]
-    descriptor = _locked(path)
+    absent: set[Path] = set()
+    descriptor = _locked(path, absent)
     _mine.set(_mine.get() | {key})
     try:
         yield
@@ -62,7 +64,7 @@ def claim(target: str | os.PathLike) -> Iterator[None]:
         _mine.set(_mine.get() - {key})
         if descriptor is not None:
             _release(descriptor, path)
-        for folder in absent:  # those that were made for the lock alone go again; the others are not empty
+        for folder in sorted(absent, reverse=True):  # those that were made for the lock alone go again; the others are not empty
             with suppress(OSError):
                 folder.rmdir()
 
@@ -106,30 +108,35 @@ def _for_all(target: str | os.PathLike, team: Team | None) -> Iterator[None]:
 
 def lock_path(target: Path) -> Path:
     """The hidden file beside `target` that is locked."""
-    room = max(len(os.fsencode(target.name)), _ALWAYS_FITS) - 1 - len(_ENDING)
+    room = max(name_size(target.name), _ALWAYS_FITS) - 1 - len(_ENDING)
     return target.with_name(f".{shortened(target.name, room)}{_ENDING}")
 
 
-def _locked(path: Path) -> int | None:
+def _locked(path: Path, absent: set[Path]) -> int | None:
     """The file, open and locked; None where that cannot be.
 
+    Args:
+        absent: takes up the folders that had to be made for it.
     Raises:
         TalkingHeadsError: another process or thread has locked it.
     """
     while True:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = _opened(path, absent)
         except OSError as reason:
             log.info("Written without a lock against a second run: %s", reason)
             return None
         try:
             _lock(descriptor)
         except OSError as reason:
-            holder = os.read(descriptor, 200).decode("utf8", "replace")
-            os.close(descriptor)
-            if reason.errno in _HELD:
-                raise _taken(path, holder) from reason
+            holder = b""
+            try:
+                with suppress(OSError):  # the text only helps people
+                    holder = os.read(descriptor, 200)
+            finally:
+                os.close(descriptor)
+            if _held(reason):
+                raise _taken(path, holder.decode("utf8", "replace")) from reason
             log.info("Written without a lock against a second run: %s", reason)
             return None
         if _still_there(descriptor, path):
@@ -138,6 +145,25 @@ def _locked(path: Path) -> int | None:
                 os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
             return descriptor
         os.close(descriptor)  # its last holder removed it meanwhile
+
+
+def _opened(path: Path, absent: set[Path]) -> int:
+    """The file, made when absent, and its folder too: a run that has failed may remove the folder it had made just before we open
+    the file in it. Then the folder is made again."""
+    for left in reversed(range(_TRIES)):
+        absent.update(folder for folder in path.parents if not os.path.exists(folder))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            if not left:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _held(reason: OSError) -> bool:
+    """Whether another has the lock. EACCES says so on Windows; elsewhere it comes from a server that grants no locks."""
+    return reason.errno in _HELD or sys.platform == "win32" and reason.errno == errno.EACCES
 
 
 def _lock(descriptor: int) -> None:

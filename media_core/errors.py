@@ -1,6 +1,7 @@
 """The pack's errors: every message says what must hold, what came, and what to do."""
 from __future__ import annotations
 
+from functools import reduce
 from importlib import import_module
 from typing import Any
 
@@ -27,8 +28,12 @@ class ShortName:
 
 
 def _made_again(home: str, name: str, arguments: tuple) -> Any:
-    """An exception from another process: its class is found where it stands, not where its name says."""
-    return getattr(import_module(home), name)(*arguments)
+    """An exception from another process: its class is found where it stands, not where its name says.
+
+    Args:
+        name: of a class within another one, both with a dot between.
+    """
+    return reduce(getattr, name.split("."), import_module(home))(*arguments)
 
 
 class TalkingHeadsError(ShortName, ValueError):

@@ -1,15 +1,21 @@
 """Results that are numbered, name_00001 and so on: whole or absent, and never one in another's place."""
 from __future__ import annotations
 
+import errno
 import os
-import uuid
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable
 
-from .files import atomic_path
+from .temporary import part_name, remove_leftovers
+
+# Of a link: what a plain file would meet as well. Anything else may come from a disk without links.
+_FINAL = (errno.ENAMETOOLONG, errno.ENOSPC, errno.EACCES, errno.EROFS)
 
 
-def save_numbered(path_of: Callable[[int], str | os.PathLike], first: int, write: Callable[[Path], object]) -> tuple[Path, int]:
+def save_numbered(path_of: Callable[[int], str | os.PathLike], first: int, write: Callable[[Path], object], *,
+                  tidy: bool = True) -> tuple[Path, int]:
     """Writes a file under the first number from `first` on that nobody has taken by the time it is whole: however many do so at
     once, each keeps its own. Returns the file and its number.
 
@@ -17,35 +23,45 @@ def save_numbered(path_of: Callable[[int], str | os.PathLike], first: int, write
         path_of: the file of a number; all in one folder, which is made when absent.
         write: writes the file at the path it is given, a hidden one in that folder with the same ending; when it fails nothing
             is left.
+        tidy: first look through the folder for what killed processes have left; once is enough for a batch.
     Raises:
         OSError: as the file system reports it.
     """
     wanted = Path(path_of(first))
-    spare = wanted.with_name(f".{uuid.uuid4().hex[:12]}{wanted.suffix}")
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    if tidy:
+        remove_leftovers(wanted.parent)
+    spare = wanted.with_name(part_name(wanted.name))
+    os.close(os.open(spare, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the user's umask decides who reads it
     try:
-        with atomic_path(spare) as temporary:
-            write(temporary)
+        write(spare)
         number = first
         while not _moved(spare, Path(path_of(number))):
             number += 1
         return Path(path_of(number)), number
     finally:
-        spare.unlink(missing_ok=True)
+        with suppress(OSError):  # a virus scanner may hold it (Windows): the result is saved, and a later run removes this one
+            spare.unlink(missing_ok=True)
 
 
 def _moved(source: Path, target: Path) -> bool:
     """Gives the file that name unless there is one already."""
     try:
-        os.link(source, target)
+        if sys.platform == "win32":
+            os.rename(source, target)  # replaces nothing there
+        else:
+            os.link(source, target)
     except FileExistsError:
         return False
-    except OSError:  # a disk without links
-        return _claimed(source, target)
+    except OSError as reason:
+        if sys.platform == "win32" or reason.errno in _FINAL:
+            raise
+        return _claimed(source, target)  # a disk without links
     return True
 
 
 def _claimed(source: Path, target: Path) -> bool:
-    """The same: first the name is taken, by an empty file, then the file put there."""
+    """The same: first the name is taken, by an empty file, then the file put there. A kill in between leaves the empty one."""
     try:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except FileExistsError:

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from .errors import TalkingHeadsError
 
-_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes
-_LONGEST_STEM = 220  # bytes; leaves room for "_landmarks.training.safetensors"
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # as `name_size` counts
+_LONGEST_STEM = _LONGEST_NAME - len("_landmarks.training.safetensors")  # the most that the pack adds to a name
 _DEVICE_NAMES = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))}
 
 
@@ -40,22 +41,23 @@ def file_stem(name: str) -> str:
     """`name` when it serves as a file's name without its ending on every system.
 
     Raises:
-        TalkingHeadsError: empty, over 100 characters or 220 bytes, a leading or trailing dot or blank, a character files cannot
-            carry, or a device's name.
+        TalkingHeadsError: empty, over 100 characters or (but on Windows) 224 bytes, a leading or trailing dot or blank, a
+            character files cannot carry, or a device's name.
     """
     bad = re.search(r'[\\/:*?"<>|\x00-\x1f]', name)
     if not 1 <= len(name) <= 100 or bad or name != name.strip(" .") or name.lower().split(".")[0] in _DEVICE_NAMES:
         raise TalkingHeadsError("The name must be 1 to 100 characters that a file name may hold", repr(name[:120]),
                                 "Use letters, digits, - and _, without folders")
-    if (size := _bytes(name)) > _LONGEST_STEM:
-        raise TalkingHeadsError(f"The name must take at most {_LONGEST_STEM} bytes", f"{size}, beginning {name[:40]!r}",
-                                "Choose a shorter name; a letter beyond a-z takes 2 to 4")
+    if (size := _size(name)) > _LONGEST_STEM:
+        raise TalkingHeadsError(f"The name must take at most {_LONGEST_STEM} {_units()}", f"{size}, beginning {name[:40]!r}",
+                                f"Choose a shorter name{_hint()}")
     return name
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file or folder of that name is hidden, or still being written: never something to offer to a user."""
-    return name.startswith(".") or ".part." in name or name.endswith(".part")
+    """Whether a file or folder of that name is hidden, as everything is that any version of this pack is still writing: never
+    something to offer to a user. A dot at the beginning decides alone; ".part." in the middle may be a word of the user's."""
+    return name.startswith(".")
 
 
 def check_length(folder: str | os.PathLike, path: str) -> None:
@@ -64,21 +66,38 @@ def check_length(folder: str | os.PathLike, path: str) -> None:
     Raises:
         TalkingHeadsError: a part of the path, or all of it, is longer than file systems allow; or it has no form in UTF-8.
     """
-    longest = max(path.split("/"), key=_bytes)
-    if _bytes(longest) > _LONGEST_NAME or len(os.fsencode(folder)) + _bytes(path) + 1 > _LONGEST_PATH:
-        raise TalkingHeadsError(f"A name must take at most {_LONGEST_NAME} bytes, a whole path {_LONGEST_PATH}",
-                                f"a name of {_bytes(longest)} in a path of {_bytes(path)}: it begins {longest[:40]!r}",
-                                "Choose shorter names; a letter beyond a-z takes 2 to 4")
+    longest = max(path.split("/"), key=_size)
+    if _size(longest) > _LONGEST_NAME or _size(os.fspath(folder)) + _size(path) + 1 > _LONGEST_PATH:
+        raise TalkingHeadsError(f"A name must take at most {_LONGEST_NAME} {_units()}, a whole path {_LONGEST_PATH}",
+                                f"a name of {_size(longest)} in a path of {_size(path)}: it begins {longest[:40]!r}",
+                                f"Choose shorter names{_hint()}")
 
 
-def _bytes(name: str) -> int:
-    """How many bytes the name takes.
+def name_size(name: str) -> int:
+    """What a name counts towards the 255 that file systems allow: UTF-16 units on Windows, bytes elsewhere.
 
     Raises:
-        TalkingHeadsError: it holds half a character, which no file name can.
+        UnicodeEncodeError: it holds half a character, which no file name of ours may.
+    """
+    return len(name.encode("utf-16-le")) // 2 if sys.platform == "win32" else len(os.fsencode(name))
+
+
+def _units() -> str:
+    return "characters" if sys.platform == "win32" else "bytes"
+
+
+def _hint() -> str:
+    return "" if sys.platform == "win32" else "; a letter beyond a-z takes 2 to 4"
+
+
+def _size(name: str) -> int:
+    """`name_size`.
+
+    Raises:
+        TalkingHeadsError: it holds half a character.
     """
     try:
-        return len(os.fsencode(name))
+        return name_size(name)
     except UnicodeEncodeError as error:
         raise TalkingHeadsError("A name must be whole characters", f"{name[:60]!r}",
                                 "Type it anew; it may come from a damaged workflow") from error

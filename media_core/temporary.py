@@ -1,8 +1,10 @@
 """Temporary names that tell which process made them, so that what a killed process left behind is recognised and removed.
 
-A name carries a mark, `<place>-<process number>-<random>`. The place stands for the machine, its last start and the container: a
-number counts within one place only. There, what belongs to a process that no longer runs is removed; what comes from another
-place, or from an older version that set no mark, is removed once it is a day old.
+A name carries a mark, `<place>-<process number>-<random>`. The place stands for the machine and, on Linux, its last start and the
+container: a number counts within one place only. (On Windows and macOS, where a start does not count, a number that is given
+again may let a leftover stay for a while.) There, what belongs to a process that no longer runs is removed; what comes from
+another place, or from an older version that set no mark, is removed once nobody has written to it for long: a file for a day, a
+folder, which a job may use for days without writing, for a week.
 """
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Iterator
 
-_DAY = 86400.0  # s
-_ALWAYS_FITS = 80  # bytes of a name that every file system takes
-_LONGEST_ENDING = 16  # bytes; a longer one is no file type
+from .paths import name_size
+
+_DAY, _WEEK = 86400.0, 7 * 86400.0  # s
+_ALWAYS_FITS = 80  # of a name, as `name_size` counts: every file system takes them
+_LONGEST_ENDING = 16  # of the same; a longer one is no file type
 _MARK = r"(?P<place>[0-9a-f]{8})-(?P<process>\d{1,10})-[0-9a-f]{6}"
 _PART = re.compile(rf"\..*\.(?:{_MARK}|[0-9a-f]{{12}})\.part(?:\.[^.]*)?", re.DOTALL)  # without a mark: of an older version
 _WINDOWS_SYNCHRONIZE, _WINDOWS_TIMEOUT = 0x00100000, 0x102  # of OpenProcess and WaitForSingleObject
@@ -31,15 +35,17 @@ _WINDOWS_SYNCHRONIZE, _WINDOWS_TIMEOUT = 0x00100000, 0x102  # of OpenProcess and
 def part_name(name: str) -> str:
     """A new temporary name for a file called `name`: hidden, with the same ending, and no longer than the file system allows."""
     stem, ending = os.path.splitext(name)
-    ending = ending if len(os.fsencode(ending)) <= _LONGEST_ENDING else ""
+    ending = ending if name_size(ending) <= _LONGEST_ENDING else ""
     tail = f".{_new_mark()}.part{ending}"
-    return "." + shortened(stem, max(len(os.fsencode(name)), _ALWAYS_FITS) - 1 - len(os.fsencode(tail))) + tail
+    return "." + shortened(stem, max(name_size(name), _ALWAYS_FITS) - 1 - name_size(tail)) + tail
 
 
 def shortened(text: str, size: int) -> str:
-    """The beginning of a name that takes at most `size` bytes; no letter is cut in two."""
-    encoded = os.fsencode(text)
-    return text if len(encoded) <= size else encoded[:size].decode("utf8", "ignore")
+    """The beginning of a name that takes at most `size` of what `name_size` counts; no letter is cut in two."""
+    text = text[:size]
+    while name_size(text) > size:
+        text = text[:-1]
+    return text
 
 
 def remove_leftovers(folder: str | os.PathLike, *, below: bool = False) -> None:
@@ -52,7 +58,7 @@ def remove_leftovers(folder: str | os.PathLike, *, below: bool = False) -> None:
             folders.clear()
         for name in files:
             found = _PART.fullmatch(name)
-            if found and _left_behind(Path(place, name), found["place"], found["process"]):
+            if found and _left_behind(Path(place, name), found["place"], found["process"], _DAY):
                 with suppress(OSError):
                     os.unlink(os.path.join(place, name))
 
@@ -67,7 +73,7 @@ def temporary_folder(prefix: str) -> Iterator[str]:
     named = re.compile(re.escape(prefix) + rf"(?:{_MARK}_)?[a-z0-9_]{{8}}")
     for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         found = named.fullmatch(path.name)
-        if found and path.is_dir() and _left_behind(path, found["place"], found["process"]):
+        if found and path.is_dir() and _left_behind(path, found["place"], found["process"], _WEEK):
             shutil.rmtree(path, ignore_errors=True)  # another user's stay
     with tempfile.TemporaryDirectory(prefix=f"{prefix}{_new_mark()}_") as folder:
         yield folder
@@ -86,12 +92,13 @@ def place_of_processes() -> str:
     return hashlib.sha256("\n".join(facts).encode("utf8", "replace")).hexdigest()[:8]
 
 
-def _left_behind(path: Path, place: str | None, process: str | None) -> bool:
+def _left_behind(path: Path, place: str | None, process: str | None, after: float) -> bool:
+    """Whether nobody uses it any more: its process has ended or, where that cannot be asked, it is older than `after` s."""
     if place == place_of_processes():
         return not runs(int(process or 0))
     with suppress(OSError):
         times = [path.stat().st_mtime, *(one.stat().st_mtime for one in (path.rglob("*") if path.is_dir() else ()))]
-        return time.time() - max(times) > _DAY
+        return time.time() - max(times) > after
     return False
 
 
@@ -114,10 +121,10 @@ def _runs_on_windows(process: int) -> bool:
     """There os.kill would end the process."""
     import ctypes
 
-    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
     handle = kernel.OpenProcess(_WINDOWS_SYNCHRONIZE, False, process)
     if not handle:
-        return kernel.GetLastError() == 5  # access denied: there, and somebody else's
+        return ctypes.get_last_error() == 5  # type: ignore[attr-defined]  # access denied: there, and somebody else's
     try:
         return kernel.WaitForSingleObject(handle, 0) == _WINDOWS_TIMEOUT
     finally:

@@ -17,7 +17,7 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import InputImpl
 
-from ..media_core.errors import TalkingHeadsError
+from ..media_core.errors import FileFormatError, TalkingHeadsError
 
 log = logging.getLogger("talking_heads")
 
@@ -28,11 +28,17 @@ class KeptFile:
     Args:
         path: an existing file.
         owned: remove it together with this object.
+    Raises:
+        FileFormatError: the file has gone, or cannot be read.
     """
 
     def __init__(self, path: Path, owned: bool = True):
         self.path = path
-        self._handles = [open(path, "rb")]  # a removed file's content lasts as long as somebody holds it open
+        try:
+            self._handles = [open(path, "rb")]  # a removed file's content lasts as long as somebody holds it open
+        except OSError as error:
+            raise FileFormatError("The film must be in ComfyUI's temp folder, and readable", f"{path.name} ({error.strerror})",
+                                  "Run what made it again, or choose another film") from error
         self._busy = Lock()
         weakref.finalize(self, _let_go, self._handles, path if owned else None, os.getpid())
 
@@ -121,7 +127,11 @@ def new_film(path: Path) -> TemporaryFilm:
 
 
 def film_of(path: Path) -> Any:
-    """The VIDEO of a file that belongs to others; one in the temp folder is held, so that emptying it does no harm."""
+    """The VIDEO of a file that belongs to others; one in the temp folder is held, so that emptying it does no harm.
+
+    Raises:
+        FileFormatError: it was in the temp folder and has just gone.
+    """
     if Path(folder_paths.get_temp_directory()).resolve() in path.resolve().parents:
         return TemporaryFilm(KeptFile(path, owned=False))
     return InputImpl.VideoFromFile(str(path))

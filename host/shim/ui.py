@@ -85,7 +85,8 @@ class ImageSaveHelper:
             picture = Image.fromarray(np.clip(255.0 * image.cpu().numpy(), 0, 255).astype(np.uint8))
             file, counter = numbered_file(
                 folder, _numbered(name, index, "_.png"), counter,
-                lambda path, picture=picture: picture.save(path, pnginfo=info, compress_level=compress_level))
+                lambda path, picture=picture: picture.save(path, pnginfo=info, compress_level=compress_level),
+                tidy=index == 0)
             results.append(SavedResult(file, subfolder, folder_type))
             counter += 1
         return results
@@ -115,7 +116,8 @@ class AudioSaveHelper:
             item = {**audio, "waveform": audio["waveform"][index:index + 1]}
             file, counter = numbered_file(
                 folder, _numbered(name, index, f".{format}"), counter,
-                lambda path, item=item: write_sound(path, item, format, quality, workflow_tags(cls)))
+                lambda path, item=item: write_sound(path, item, format, quality, workflow_tags(cls)),
+                tidy=index == 0)
             results.append(SavedResult(file, subfolder, folder_type))
             counter += 1
         return results

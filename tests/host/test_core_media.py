@@ -1,6 +1,7 @@
 """Stand-ins of core nodes for sound and films: they take what the pack's readers take; results are whole, each in its place."""
 from __future__ import annotations
 
+import errno
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -173,6 +174,37 @@ def test_another_runs_result_is_not_replaced(small, another_run, saver, inputs, 
     assert all((small.base / "output" / name).stat().st_size > 50 for name in names)
     if saver == "SaveVideo":
         assert probe(small.base / "output" / names[0]).frames == 3
+
+
+@pytest.mark.parametrize("saver, inputs", [("SaveVideo", {"video": ["2", 0], "format": "auto", "codec": "auto"}),
+                                           ("SaveImage", {"images": ["1", 0]}), ("SaveAudio", {"audio": ["1", 1]})])
+def test_a_name_that_no_disk_takes_is_told_before_any_work(small, monkeypatch, saver, inputs):
+    from talking_heads.media_core import numbered
+
+    monkeypatch.setattr(numbered, "save_numbered", None)
+    prompt = {"1": {"class_type": "ToyPicture", "inputs": {"frames": 3}},
+              "2": {"class_type": "CreateVideo", "inputs": {"images": ["1", 0], "audio": ["1", 1], "fps": 25}},
+              "3": {"class_type": saver, "inputs": {**inputs, "filename_prefix": "a" * 250}}}
+    said = small.run(prompt).error["exception_message"]
+    assert "at most 255 bytes" in said and "Choose shorter names" in said and not list((small.base / "output").iterdir())
+
+
+def test_a_batch_looks_once_for_what_killed_runs_left(small, monkeypatch):
+    from talking_heads.media_core import numbered
+
+    looked, look = [], numbered.remove_leftovers
+    monkeypatch.setattr(numbered, "remove_leftovers", lambda folder: looked.append(look(folder)))
+    small.run({"1": {"class_type": "ToyPicture", "inputs": {"frames": 3}},
+               "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}}})
+    assert len(looked) == 1 and len(list((small.base / "output").iterdir())) == 3
+
+
+def test_a_disk_that_takes_only_shorter_names_says_so(tmp_path):
+    from talking_heads.host.shim.files import whole_file
+    from talking_heads.media_core.errors import TalkingHeadsError
+
+    with pytest.raises(TalkingHeadsError, match="Choose a shorter name"), whole_file(str(tmp_path / "a.txt")):
+        raise OSError(errno.ENAMETOOLONG, "File name too long")
 
 
 def test_a_film_that_fails_leaves_no_number_taken(small, monkeypatch):

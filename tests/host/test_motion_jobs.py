@@ -1,10 +1,14 @@
 """`talking-heads motion` on a tiny network."""
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from talking_heads.host.cli import main
 from talking_heads.media_core.audio import Sound, save_wav
+from talking_heads.media_core.claims import claim
 from talking_heads.media_core.face.canonical import mean_face
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.video import probe
@@ -33,6 +37,18 @@ def test_sound_and_landmarks_become_a_film_and_a_track(files, capsys):
     assert run(files, "face.safetensors", "out.mp4", "--steps", "1") == 0
     film, motion = probe(files / "out.mp4"), LandmarkTrack.load(files / "out.safetensors")
     assert film.frames == len(motion) == 19 and film.has_sound and "19 frames" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("out, held", [("out.mp4", "out.safetensors"), ("out.mp4", "out.mp4"),
+                                       ("out.safetensors", "out.safetensors")])
+def test_another_run_that_writes_one_of_the_files_comes_first(files, capsys, out, held):
+    with ThreadPoolExecutor(1) as other, ExitStack() as work:
+        other.submit(work.enter_context, claim(files / held)).result()
+        try:
+            assert run(files, "nobody.png", out) == 1
+        finally:
+            other.submit(work.close).result()
+    assert f"Only one run at a time can write {held}" in capsys.readouterr().err
 
 
 def test_a_picture_without_a_face_leaves_nothing(files, capsys):

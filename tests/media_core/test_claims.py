@@ -1,6 +1,8 @@
 """One writer at a time: the second is refused at once, and a killed one stops nobody."""
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -128,6 +130,76 @@ def test_where_nothing_can_be_locked_the_work_says_what_is_wrong(tmp_path, monke
     monkeypatch.setattr(claims, "_lock", unknown)
     with claim(tmp_path / "a"):
         pass
+
+
+@pytest.mark.parametrize("platform, code, held", [("linux", errno.EACCES, False), ("linux", errno.ENOLCK, False),
+                                                  ("linux", errno.EAGAIN, True), ("win32", errno.EACCES, True)])
+def test_a_server_that_grants_no_locks_is_no_other_run(tmp_path, monkeypatch, caplog, platform, code, held):
+    def refuse(descriptor):
+        raise OSError(code, "refused")
+
+    monkeypatch.setattr(claims, "_lock", refuse)
+    monkeypatch.setattr(sys, "platform", platform)
+    with caplog.at_level("INFO"):
+        if held:
+            with pytest.raises(TalkingHeadsError, match="Only one run"), claim(tmp_path / "a"):
+                pass
+        else:
+            with claim(tmp_path / "a"):
+                pass
+            assert "without a lock" in caplog.text
+
+
+def test_the_file_is_closed_when_its_holder_cannot_be_read(tmp_path, monkeypatch):
+    closed, close = [], os.close
+
+    def unreadable(descriptor, size):
+        raise PermissionError(errno.EACCES, "locked")
+
+    def note(descriptor):
+        closed.append(descriptor)
+        close(descriptor)
+
+    with held_elsewhere(tmp_path / "a"):
+        monkeypatch.setattr(os, "read", unreadable)
+        monkeypatch.setattr(os, "close", note)
+        with pytest.raises(TalkingHeadsError, match="another run"), claim(tmp_path / "a"):
+            pass
+        monkeypatch.undo()
+    assert len(closed) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2, 1000])
+def test_a_folder_that_another_run_removes_meanwhile_is_made_again(tmp_path, monkeypatch, times):
+    """It had made it for its own lock, and failed. A folder that goes again and again is given up."""
+    path, plain, removed = claims.lock_path(tmp_path / "new" / "a"), os.open, []
+
+    def late(name, *arguments, **options):
+        if name == path and len(removed) < times:
+            removed.append(path.parent.rmdir())
+        return plain(name, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", late)
+    with claim(tmp_path / "new" / "a"):
+        assert path.exists() == (times < 1000)
+    assert len(removed) == min(times, 10) and not list(tmp_path.iterdir())
+
+
+def test_a_folder_made_anew_for_the_lock_goes_again(tmp_path, monkeypatch):
+    """Also when it was there, another run's, at the first look."""
+    path, plain = claims.lock_path(tmp_path / "new" / "a"), os.open
+    path.parent.mkdir()
+
+    def late(name, *arguments, **options):
+        if name == path and not removed:
+            removed.append(path.parent.rmdir())
+        return plain(name, *arguments, **options)
+
+    removed: list[None] = []
+    monkeypatch.setattr(os, "open", late)
+    with claim(tmp_path / "new" / "a"):
+        assert path.exists()
+    assert removed and not list(tmp_path.iterdir())
 
 
 class Member:

@@ -15,8 +15,16 @@ from talking_heads.host.workflow import WorkflowError
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
 
 SAID = ("The picture must show a face", "none found", "Turn it upright")
-ERRORS = [TalkingHeadsError(*SAID), FileFormatError(*SAID), Cancelled("stopped"), WorkflowError("no such file"),
-          PackError("no such pack"), InvalidPrompt(Validation(False, {"message": "refused"}, [], {}))]
+
+
+class Reader:
+    class Short(FileFormatError):
+        """A class within another one."""
+
+
+ERRORS = [Reader.Short(*SAID), TalkingHeadsError(*SAID), FileFormatError(*SAID), Cancelled("stopped"),
+          WorkflowError("no such file"), PackError("no such pack"),
+          InvalidPrompt(Validation(False, {"message": "refused"}, [], {}))]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

@@ -1,9 +1,12 @@
 """A path from a user never leaves its folder."""
 from __future__ import annotations
 
+import sys
+
 import pytest
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.paths import contained, file_stem
+from talking_heads.media_core.paths import contained, file_stem, is_temporary
+from talking_heads.media_core.temporary import part_name
 
 
 @pytest.mark.parametrize("name", ["a", "a/b.png", "a\\b.png", "./a", "a/../b", ""])
@@ -82,5 +85,28 @@ def test_half_characters_are_refused(call):
 def test_a_stem_is_measured_in_bytes():
     """What a training adds to a name must still fit."""
     assert file_stem("结" * 73) and len(("结" * 73 + "_landmarks.training.safetensors").encode()) <= 255
-    with pytest.raises(TalkingHeadsError, match="220 bytes.*300.*shorter"):
-        file_stem("结" * 100)
+    longest = "结" * 74 + "xx"
+    assert file_stem(longest) and len(f"{longest}_landmarks.training.safetensors".encode()) == 255
+    for longer in (longest + "x", "结" * 100):
+        with pytest.raises(TalkingHeadsError, match=f"224 bytes.*{len(longer.encode())}.*shorter.*2 to 4"):
+            file_stem(longer)
+
+
+def test_windows_measures_names_in_utf_16(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert file_stem("结" * 100) and file_stem("🙂" * 100)
+    contained(tmp_path, "结" * 255)
+    contained(tmp_path, "🙂" * 127)
+    for name, size in (("结" * 256, 256), ("🙂" * 128, 256)):
+        with pytest.raises(TalkingHeadsError, match=f"255 characters.*{size}.*Choose shorter names[.]$"):
+            contained(tmp_path, name)
+    for name in ("my \ud83d face", "my \udcff face"):
+        with pytest.raises(TalkingHeadsError, match="whole characters"):
+            contained(tmp_path, name)
+    part = part_name("结" * 251 + ".mp4")
+    assert len(part) == 255 and part.startswith(".结") and part.endswith(".part.mp4")
+
+
+@pytest.mark.parametrize("name", ["interview.part.2.mp4", "anna.part.two.safetensors", "a.part", "part"])
+def test_only_hidden_names_are_ours(name):
+    assert not is_temporary(name) and is_temporary(part_name(name)) and is_temporary(f".{name}.0123456789ab.part.mp4")

@@ -1,10 +1,12 @@
 """What killed processes leave is told from what living ones are writing, and removed."""
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import tempfile
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -95,13 +97,15 @@ def test_temporary_folders_of_killed_runs_go_when_the_next_one_begins(tmp_path, 
     (killed / "output").mkdir(parents=True)
     (killed / "output" / "film.mp4").write_bytes(b"")
     older, old = tmp_path / "talking_heads_abcdefgh", tmp_path / "talking_heads_abcdefg_"
-    for folder in (older, old, tmp_path / "talking_heads_of_mine", tmp_path / "other_abcdefgh"):
+    far, lately = (tmp_path / f"talking_heads_{place * 8}-7-abcdef_abcdefgh" for place in "01")  # of other containers
+    for folder in (older, old, tmp_path / "talking_heads_of_mine", tmp_path / "other_abcdefgh", far, lately):
         folder.mkdir()
-        aged(folder)
+        aged(folder, 4 * DAYS)
     aged(old, 60)
+    aged(lately, 3 * DAYS)  # a job may work so long without writing to it
     with temporary_folder("talking_heads_") as one, temporary_folder("talking_heads_") as two:
         left = {path.name for path in tmp_path.iterdir()} - {os.path.basename(one), os.path.basename(two)}
-        assert left == {"talking_heads_abcdefg_", "talking_heads_of_mine", "other_abcdefgh"}
+        assert left == {"talking_heads_abcdefg_", "talking_heads_of_mine", "other_abcdefgh", lately.name}
     assert not os.path.exists(one)
 
 
@@ -112,3 +116,20 @@ def test_a_process_that_ended_and_was_not_collected_does_not_run():
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert not runs(child.pid) or not os.path.isdir("/proc/self")
         child.wait()
+
+
+@pytest.mark.parametrize("handle, error, state, there", [(0, 5, 0, True), (0, 87, 0, False), (7, 0, 0x102, True),
+                                                          (7, 5, 0, False)])
+def test_what_windows_says_of_a_process(monkeypatch, handle, error, state, there):
+    """The error is the one ctypes kept: what it calls in between may change the system's own."""
+    closed = []
+
+    def library(name, use_last_error=False):
+        assert name == "kernel32" and use_last_error
+        return SimpleNamespace(OpenProcess=lambda rights, inherit, process: handle, CloseHandle=closed.append,
+                               WaitForSingleObject=lambda handle, time: state)
+
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setattr(ctypes, "WinDLL", library, raising=False)
+    monkeypatch.setattr(ctypes, "get_last_error", lambda: error, raising=False)
+    assert runs(12) is there and closed == [handle] * bool(handle)

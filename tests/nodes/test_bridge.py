@@ -81,18 +81,19 @@ def test_models_are_looked_for_in_the_users_folder_first(bridge, host, tmp_path)
 def test_what_is_still_being_written_is_not_offered(bridge, host, tmp_path):
     """Nor what a killed process left, nor what a training keeps for itself."""
     models = tmp_path / "base" / "models"
-    for name in (".me.0123456789ab.part.safetensors", "me.part.safetensors", "me.latents.safetensors", "me.training.safetensors",
-                 "mine.safetensors", "deep/.me.00000000-7-abcdef.part.safetensors", ".atom.0123456789ab.part.pt", "atom.pt"):
+    for name in (".me.0123456789ab.part.safetensors", "me.part.two.safetensors", "me.latents.safetensors",
+                 "me.training.safetensors", "mine.safetensors", "deep/.me.00000000-7-abcdef.part.safetensors",
+                 ".atom.0123456789ab.part.pt", "atom.pt"):
         path = models / "talking_heads" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    for name in ("hubert", ".hubert", "hubert.part.copy"):
+    for name in ("hubert", ".hubert", "hubert.part.copy", ".hubert.0123456789ab.part"):
         (models / "audio_encoders" / name).mkdir(parents=True)
         (models / "audio_encoders" / name / "config.json").write_text("{}")
     for kind in ("avatar", "atom", "mtov"):
         offered = [name for name in bridge.model_files(kind) if not name.startswith("demo")]
-        assert offered == ["mine.safetensors"]
-    assert bridge.loose_files((".pt",)) == ["atom.pt"] and bridge.encoder_folders() == ["hubert"]
+        assert sorted(offered) == ["me.part.two.safetensors", "mine.safetensors"], "the user's own, whatever they are called"
+    assert bridge.loose_files((".pt",)) == ["atom.pt"] and bridge.encoder_folders() == ["hubert", "hubert.part.copy"]
 
 
 def test_an_avatar_that_the_processor_draws_leaves_the_card_to_others(bridge, monkeypatch):

@@ -110,3 +110,9 @@ def test_runs_of_render_avatar_video_survive_an_emptied_folder_and_leave_only_th
     gc.collect()
     (last,) = (base / "temp").iterdir()
     assert last != film and len(list((base / "output").rglob("*.mp4"))) == 5
+
+
+def test_a_film_that_has_just_gone_is_told(host, films, temp):
+    """Between its choice and its opening somebody emptied the folder."""
+    with pytest.raises(own(host, "media_core.errors").FileFormatError, match="temp folder.*gone.mp4.*again"):
+        films.film_of(temp / "gone.mp4")
