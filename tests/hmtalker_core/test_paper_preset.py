@@ -1,4 +1,4 @@
-"""Preset `paper` is the published schedule (the paper's section on implementation, and TalkingGaussian's training script), step by step."""
+"""Preset `paper` is the published schedule (the paper's implementation details, TalkingGaussian's training script)."""
 from dataclasses import replace
 
 import pytest
