@@ -64,8 +64,8 @@ class TrainConfig:
     net_lr: float = 5e-4  # of the perceptrons; grids and audio attention keep their multiples of it (`motion.LR`)
     rule_every: int = 15  # the face's curriculum acts in one of so many steps (TalkingGaussian)
     uniform_lr: bool = False  # one rate for every part of the motion nets, the paper's literal words
-    published_endings: bool = False  # the last percents of each stage as TalkingGaussian's code has them (`stages.HAIR_ALWAYS` and
-    # what follows it), silhouette terms from the motion phase on
+    published_endings: bool = False  # the last percents of each stage as TalkingGaussian's code has them (`stages.HAIR_ALWAYS`
+    # and what follows it), silhouette terms from the motion phase on
     crop_margin: Optional[int] = 12  # px around the head that are rasterised in most steps; None: always the whole frame. A loss
     # is a mean over what is rasterised, so a cropped step's gradients, those that growth is decided by too, are larger by frame
     # over crop; grad_threshold of the presets that crop was chosen with that

@@ -37,7 +37,7 @@ class _DrawnFrom(TorchDispatchMode):
 
 
 def _with_generator(func: Any) -> Any:
-    """The same draw in the form that takes a generator besides: randint.generator for randint, randint.low_generator for randint.low."""
+    """The same draw in the form that takes a generator: randint.generator for randint, randint.low_generator for randint.low."""
     name = "generator" if func._overloadname == "default" else f"{func._overloadname}_generator"
     if name not in func.overloadpacket.overloads():
         raise TalkingHeadsError("First weights must be drawn in a way that takes a generator", str(func),

@@ -57,9 +57,9 @@ def out_of_memory(error: BaseException) -> bool:
 
     torch's class for it is told by its name (torch is not imported here); what fails outside torch's allocators, by its words.
     """
-    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    words = str(error)
-    return isinstance(error, MemoryError) or named or words.startswith("CUDA error: out of memory") or "DefaultCPUAllocator" in words
+    named, words = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__), str(error)
+    told = words.startswith("CUDA error: out of memory") or "DefaultCPUAllocator" in words
+    return isinstance(error, MemoryError) or named or told
 
 
 class Cancelled(ShortName, Exception):

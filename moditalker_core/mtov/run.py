@@ -168,7 +168,8 @@ class Run:
         """Whether part `name` has surely been moved by one of `done` steps. Of those with fp16 only the last before the
         `skipped` ones is known to have been taken."""
         taken = done - skipped
-        return any(self.objective.turn(step) == name for step in range(max(0, taken - 1) if self.scaler.is_enabled() else 0, taken))
+        sure = range(max(0, taken - 1) if self.scaler.is_enabled() else 0, taken)
+        return any(self.objective.turn(step) == name for step in sure)
 
     def _scaler_state(self, saved: dict[str, Any], file: str) -> dict[str, Any]:
         """How fp16 scales its gradients, as a state tells it.
@@ -177,10 +178,13 @@ class Run:
             FileFormatError: it does not, or with numbers that no training makes.
         """
         state, own = saved.get("scaler"), self.scaler.state_dict()
-        fits = isinstance(state, dict) and state.keys() == own.keys() and all(
-            type(value) in (int, float) and 0 <= value <= torch.finfo(torch.float32).max and (value > 0 or type(own[key]) is int)
-            and (type(own[key]) is float or type(value) is int and value < 2 ** 31) for key, value in state.items())
-        if not fits:
+
+        def fits(value: Any, like: float | int) -> bool:
+            if type(like) is int:
+                return type(value) is int and 0 <= value < 2 ** 31
+            return type(value) in (int, float) and 0 < value <= torch.finfo(torch.float32).max
+
+        if not isinstance(state, dict) or state.keys() != own.keys() or not all(fits(v, own[k]) for k, v in state.items()):
             raise FileFormatError("An unfinished training in fp16 must say how it scales its gradients", f"{state!r} in {file}",
                                   "Begin anew (resume off)")
         return state

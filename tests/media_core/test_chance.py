@@ -99,8 +99,8 @@ def flags():
 
 def test_every_form_of_a_draw_is_that_of_manual_seed():
     def make():
-        return [torch.randint(3, 9, (20,)), torch.randint(9, (20,)), torch.rand(4), torch.randperm(9), torch.normal(0.0, 1.0, (5,)),
-                torch.empty(5).uniform_()]
+        return [torch.randint(3, 9, (20,)), torch.randint(9, (20,)), torch.rand(4), torch.randperm(9),
+                torch.normal(0.0, 1.0, (5,)), torch.empty(5).uniform_()]
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)

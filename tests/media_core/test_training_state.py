@@ -35,7 +35,8 @@ def test_moments_go_on_whatever_the_weights_layout(tmp_path, layout):
     ({}, None), ({"a": None}, "a is not there"), ({"c": torch.ones(2)}, "c belongs to nothing"),
     ({"a": torch.ones(3)}, r"a is torch.float32 \[3\], not torch.float32 \[2\]"),
     ({"a": torch.ones(2, dtype=torch.int32)}, "a is torch.int32"),
-    ({"a": torch.ones(2, dtype=torch.float64)}, "a is torch.float64"), ({"a": torch.tensor([1, torch.nan])}, "a holds NaN or inf"),
+    ({"a": torch.ones(2, dtype=torch.float64)}, "a is torch.float64"),
+    ({"a": torch.tensor([1, torch.nan])}, "a holds NaN or inf"),
     ({"b": torch.ones(())}, r"b is torch.float32 \[\], not torch.int64")])
 def test_weights_from_a_file_take_the_place_of_their_like_alone(change, words):
     own = {"a": torch.zeros(2), "b": torch.tensor(3)}
