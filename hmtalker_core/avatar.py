@@ -26,7 +26,7 @@ from ..media_core.speech import Speech
 from .audio_net import HALF, audio_windows
 from .avatar_motion import AvatarMotion, check_driving, check_rendering, smooth_in_time
 from .backdrop import Background, backdrop, body_layer
-from .camera import intrinsics, opengl_c2w_to_viewmat
+from .camera import film_cameras
 from .compose import compose, coverage, dilate, dilation_at
 from .gaussians import GaussianField
 from .motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
@@ -35,7 +35,6 @@ from .splat import as_splat
 from .torso import TorsoModel
 
 BLINK = AU_NAMES.index("AU45")
-BLUR = 0.3  # px^2 that the rasteriser adds to every Gaussian, at the size the avatar was trained at
 DRIVE_CHUNK = 32  # frames that are driven at once
 
 
@@ -272,11 +271,11 @@ class Avatar:
         """
         self._check_motion(motion)
         check_rendering(start, stop, chunk, size, background)
-        avatar = self.where_drawn(backend)
         stop = len(motion) if stop is None else min(stop, len(motion))
         size = size or self.size
         if must_compile(self.device, backend):
             report(0, stop - start, {"phase": COMPILE}, None)
+        avatar = self.where_drawn(backend)
         for begin in range(start, stop, chunk):
             end = min(begin + chunk, stop)
             yield avatar._render_chunk(motion, begin, end, backend, background, size, torso)
@@ -285,7 +284,7 @@ class Avatar:
     def _render_chunk(self, motion: AvatarMotion, begin: int, end: int, backend: str, background: Background,
                       size: tuple[int, int], torso: bool) -> tuple[Tensor, Tensor]:
         (d_xyz, d_rot, d_scale), inside = self.offsets(motion, begin, end)
-        camera = self._cameras(motion.poses, begin, end, size)
+        camera = film_cameras(motion.poses, begin, end, size, self.size, self.device)
         face_rgb, face_alpha = self._draw(self.face, camera, backend, d_xyz, d_rot, d_scale)
         mouth_rgb, mouth_alpha = self._draw(self.mouth, camera, backend, inside)
         mouth_alpha = dilate(mouth_alpha, dilation_at(size[0]))  # no background shows between the lips and what they surround
@@ -305,17 +304,6 @@ class Avatar:
         moved = each[0] | {name: torch.stack([e[name] for e in each]) for name in ("means", "quats", "scales")[:len(offsets)]}
         rgb, alpha, _ = rasterization(**moved, **camera, sh_degree=field.active_sh_degree, backend=backend)
         return rgb[:, 0], alpha[:, 0]
-
-    def _cameras(self, poses: PoseTrack, begin: int, end: int, size: tuple[int, int]) -> dict:
-        """Arguments of the rasteriser. Another size than the avatar's is the same picture scaled, in each direction by itself, as
-        torso and plate are; the blur of every Gaussian, which training got used to, grows with it."""
-        height, width = size
-        tall, wide = height / self.size[0], width / self.size[1]
-        viewmats = opengl_c2w_to_viewmat(poses.camera_to_head[begin:end].float()).to(self.device)
-        K = intrinsics(poses.focal * height / poses.image_size[0], width, height)
-        K[0, 0] *= wide / tall
-        return {"viewmats": viewmats[:, None], "Ks": K.to(self.device)[None, None].expand(end - begin, 1, 3, 3), "width": width,
-                "height": height, "eps2d": BLUR * tall * wide}
 
     @torch.inference_mode()
     def splat(self, motion: AvatarMotion, frame: int) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from typing import Mapping, Optional
 import torch
 from torch import Tensor, nn
 
-from ..media_core.training_state import strip
+from ..media_core.training_state import misfit, strip
 from .densify import DensityControl
 from .gaussians import GaussianField
 from .motion import LR
@@ -60,15 +60,14 @@ class Branch:
         """
         device = next(net.parameters()).device
         state = {k: v.to(device) for k, v in tensors.items() if k.startswith(("field.", "net.", "density."))}
-        broken = [name for name, value in state.items() if not bool(torch.isfinite(value).all())]
-        if broken:
-            raise ValueError(f"NaN or inf in {broken[0]}")
         field = field_from(strip(state, "field."), active)
-        wanted = {k: v.shape for k, v in GaussianField.empty(len(field), field.sh_degree).state_dict().items()}
-        if {k: v.shape for k, v in field.state_dict().items()} != wanted:
-            raise ValueError("a field whose parts do not belong together")
-        net.load_state_dict(strip(state, "net."))
         branch = cls(field, net, extent, max_points, net_lr, uniform_lr)
+        empty = GaussianField.empty(len(field), field.sh_degree).state_dict()
+        own = branch.weights() | {f"field.{k}": v for k, v in empty.items()}
+        wrong = misfit({k: v for k, v in state.items() if k in own}, own)
+        if wrong is not None:
+            raise ValueError(wrong)
+        net.load_state_dict(strip(state, "net."))
         branch.density.load_state_dict(strip(state, "density."))
         return branch
 

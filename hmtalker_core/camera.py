@@ -4,9 +4,14 @@ The world is the head; the head is static and the camera moves. Lengths are metr
 """
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from ..media_core.motion import PoseTrack
+
+BLUR = 0.3  # px^2 that the rasteriser adds to every Gaussian, at the size an avatar was trained at
 DECIMETRE = 0.1  # metres; the 3DMM tracker's unit
 EXTENT_MARGIN = 1.1
 
@@ -33,6 +38,23 @@ def viewmat_to_opengl_c2w(viewmat: Tensor) -> Tensor:  # [..., 4, 4] rigid -> [.
 def intrinsics(focal: float, width: int, height: int) -> Tensor:  # -> [3, 3]
     """Pinhole with the principal point at the image's centre; `focal` in pixels. Pixel i covers i..i + 1."""
     return torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+
+
+def film_cameras(poses: PoseTrack, begin: int, end: int, size: tuple[int, int], trained: tuple[int, int],
+                 device: torch.device) -> dict[str, Any]:
+    """Arguments of the rasteriser for frames begin..end.
+
+    Another `size` (H, W) px than the `trained` one is the same picture scaled, in each direction by itself, as torso and plate
+    are. The blur of every Gaussian, which training got used to, grows and shrinks with it: at half the size a film is then the
+    full one averaged down, where the full blur would make thin Gaussians cover more than they did (10 dB farther from it).
+    """
+    height, width = size
+    tall, wide = height / trained[0], width / trained[1]
+    viewmats = opengl_c2w_to_viewmat(poses.camera_to_head[begin:end].float()).to(device)
+    K = intrinsics(poses.focal * height / poses.image_size[0], width, height)
+    K[0, 0] *= wide / tall
+    return {"viewmats": viewmats[:, None], "Ks": K.to(device)[None, None].expand(end - begin, 1, 3, 3), "width": width,
+            "height": height, "eps2d": BLUR * tall * wide}
 
 
 def euler_to_rotation(euler: Tensor) -> Tensor:  # [..., 3] radians about x, y, z -> [..., 3, 3]

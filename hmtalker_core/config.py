@@ -1,6 +1,6 @@
 """What a training run is made of: one frozen record, and three presets.
 
-The numbers of `paper` are those of HM-Talker section 4.1 and TalkingGaussian's scripts (spec/hmtalker.md 1.5, 2.6-2.8).
+The numbers of `paper` are those of HM-Talker section 4.1 and TalkingGaussian's scripts.
 `preview` and `standard` keep every term and shorten the schedule; where they differ in kind (initial points, size caps) the
 field says so. `paper` is the published schedule with its endings, in which hair counts always, the mouth's mask is closed, the
 inside of the mouth stops moving and LPIPS counts where weights for it are given. What differs in it too:
@@ -24,20 +24,20 @@ class BranchConfig:
     """One Gaussian branch (face or inside mouth)."""
 
     steps: int  # optimisation steps, static phase included
-    static: int  # first steps without a motion net (spec 2.6)
+    static: int  # first steps without a motion net
     points: int  # initial Gaussians
     max_points: int  # growth stops here (our choice: bounded memory; the paper has no cap)
     densify_every: int = 100  # steps between density controls
     densify_from: int = 500  # first step of density control
     densify_until: float = 0.98  # fraction of `steps` after which the count stays as it is
-    grad_threshold: float = 5e-4  # mean screen-space gradient, NDC units, that clones or splits (spec 2.8)
+    grad_threshold: float = 5e-4  # mean screen-space gradient, NDC units, that clones or splits
     prune_from: float = 0.05  # opacity below which a Gaussian goes, at the start
     prune_ramp: float = 0.25  # added to it linearly until `densify_until`
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run: the three stages of spec 2.6, with the HM-Talker terms of spec 1.4 and 1.5."""
+    """A whole run: TalkingGaussian's three stages (face, inside of the mouth, both) with HM-Talker's terms."""
 
     preset: str  # name shown to the user
     face: BranchConfig
@@ -61,10 +61,11 @@ class TrainConfig:
     mask_ratio: tuple = (0.1, 0.3)  # r ~ U of the masked path (paper, section 3.3)
     path_weights: tuple = (4, 4, 2)  # audio : masked : vanilla (paper, section 3.3)
     mouth_from_face: bool = True  # the mouth's audio net starts from the face's (ours: short schedules are too short for two)
-    net_lr: float = 5e-4  # of the perceptrons; grids and audio attention keep their multiples of it (spec 2.7)
+    net_lr: float = 5e-4  # of the perceptrons; grids and audio attention keep their multiples of it (`motion.LR`)
     rule_every: int = 15  # the face's curriculum acts in one of so many steps (TalkingGaussian)
-    uniform_lr: bool = False  # one rate for every part of the motion nets, the paper's literal words (spec 1.5)
-    published_endings: bool = False  # the last percents of each stage as in spec 2.6, silhouette terms from the motion phase on
+    uniform_lr: bool = False  # one rate for every part of the motion nets, the paper's literal words
+    published_endings: bool = False  # the last percents of each stage as TalkingGaussian's code has them (`stages.HAIR_ALWAYS`
+    # and what follows it), silhouette terms from the motion phase on
     crop_margin: Optional[int] = 12  # px around the head that are rasterised in most steps; None: always the whole frame. A loss
     # is a mean over what is rasterised, so a cropped step's gradients, those that growth is decided by too, are larger by frame
     # over crop; grad_threshold of the presets that crop was chosen with that

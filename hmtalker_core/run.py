@@ -26,14 +26,14 @@ from .stages import MOUTH_FROZEN, align_loss, face_loss, fuse_loss, in_ending, m
 
 PHASES = ("warmup", "face", "mouth", "fuse")
 WARMUP_LR, WARMUP_BATCH = 5e-4, 32
-FUSE_OPACITY_LR = 1e-3  # what TalkingGaussian's script asks for and, by a defect, never gets (spec fact 10)
+FUSE_OPACITY_LR = 1e-3  # what TalkingGaussian's script asks for and, by a defect of its code, never gets
 FULL_FRAME_EVERY = 8  # steps in which a cropped branch sees the whole frame
 SH_EVERY = 1000  # steps between degrees of the spherical harmonics; a seventh of a shorter run
 FROZEN = ("xyz", "opacity", "scaling", "rotation")  # of the mouth in its published ending: only its colours go on learning
-MAX_SCREEN = 20  # px (spec 2.8)
+MAX_SCREEN = 20  # px, a Gaussian that covers more goes; as in TalkingGaussian
 MOUTH_TRIES = 8  # more frames are drawn until one shows the inside of the mouth; after so many, the last will do
 EMA = 0.02
-MIN_EXTENT = 0.1  # m, the lower end of what spec 2.1 calls typical
+MIN_EXTENT = 0.1  # m, the lower end of what recordings usually have
 
 
 class Run:

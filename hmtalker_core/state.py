@@ -16,6 +16,7 @@ from .branches import Branch
 from .config import TrainConfig
 from .motion import FaceMotionNet, MouthMotionNet
 from .run import PHASES, Run, audio_arguments, extent_of, steps_of
+from .stages import MOUTH_FROZEN, in_ending
 
 KIND, VERSION = "training", 1
 
@@ -76,21 +77,21 @@ def _assembled(tensors: dict[str, Tensor], saved: dict[str, Any], clip: Clip, co
                                              steps_done(saved, config.sh_degree, file, f"{name}_degree"))
     phase, longest = steps_done(saved, len(PHASES), file, "phase"), max(steps_of(config))
     at = steps_done(saved, longest, file, "at")
-    needed = "mouth" if phase > PHASES.index("mouth") or phase == PHASES.index("mouth") and at else "face"
-    run = Run(clip, config, seed, branches["face"], branches[needed] if needed == "mouth" else branches.get("mouth"), phase=phase,
-              at=at)
+    mouth_begun = (phase, at) > (PHASES.index("mouth"), 0)
+    if mouth_begun and "mouth" not in branches:  # a fresh one would be made in silence
+        raise KeyError("mouth.")
+    run = Run(clip, config, seed, branches["face"], branches.get("mouth"), phase=phase, at=at)
     run.loss, run.psnr = float(saved["loss"]), float(saved["psnr"])
-    moments = saved.get("moments", {})
+    moments = saved.get("moments") or {}  # states of earlier versions do not say how many there are
     for name, optimizer in _optimizers(run).items():
         if optimizer is not None:
-            kept = strip(tensors, f"{name}.")
-            if not kept and _has_moved(run, name):  # states of earlier versions do not say how many there are
-                raise KeyError(f"{name}.")
-            restore_optimizer(optimizer, kept, moments.get(name), file)
+            restore_optimizer(optimizer, strip(tensors, f"{name}."), moments.get(name), file, _has_moved(run, name))
     return run
 
 
 def _has_moved(run: Run, name: str) -> bool:
-    """Whether the steps behind a run moved what an optimiser moves; motion nets, which may stand still, are not asked."""
-    phase = {"warmup_adam": 0, "face.field_adam": 1, "mouth.field_adam": 2, "fuse_adam": 3}.get(name)
-    return phase is not None and run.lengths[phase] > 0 and run.done > sum(run.lengths[:phase])
+    """Whether the steps behind a run moved what an optimiser moves; a motion net begins after its branch's static steps."""
+    phase, still = {"warmup_adam": (0, 0), "face.field_adam": (1, 0), "face.net_adam": (1, run.config.face.static),
+                    "mouth.field_adam": (2, 0), "mouth.net_adam": (2, run.config.mouth.static), "fuse_adam": (3, 0)}[name]
+    frozen = name == "mouth.net_adam" and in_ending(run.config, still, MOUTH_FROZEN, run.config.mouth.steps)
+    return not frozen and run.lengths[phase] > still and run.done > sum(run.lengths[:phase]) + still

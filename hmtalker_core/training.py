@@ -1,4 +1,4 @@
-"""Training of an avatar: a data set folder in, an avatar file out (spec 1.4-1.5, 2.6-2.8).
+"""Training of an avatar: a data set folder in, an avatar file out.
 
 Four phases follow each other: `warmup` (audio nets alone, on the alignment loss), `face`, `mouth`, `fuse`. A step depends on
 (seed, phase, step) and the state before it, so a run that was stopped and resumed ends with the same weights as one that was
@@ -31,8 +31,8 @@ from .dataset import AvatarDataset
 from .finish import build_avatar, held_out_quality
 from .lpips import load_lpips
 from .prior import SHIPPED, SHIPPED_ENCODER
-from .rasterizer import drawing_device, must_compile
-from .run import PHASES, Run
+from .rasterizer import drawing_device, must_compile, probe_pending
+from .run import PHASES, Run, steps_of
 from .state import load_run, save_run
 
 PREVIEW_EVERY = 25  # steps between preview pictures
@@ -47,7 +47,7 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
     """Trains an avatar, saves it, and returns it.
 
     Args:
-        dataset: folder in the TalkingGaussian layout (spec 2.12).
+        dataset: folder in the TalkingGaussian layout (see `dataset`).
         out: the avatar file to write (.safetensors).
         preset: "preview", "standard", "paper", or a `TrainConfig` of one's own.
         steps: multiplies every schedule of the preset.
@@ -66,7 +66,10 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
         Whatever `report` raises; the run's state is saved first.
     """
     config = (find_preset(preset) if isinstance(preset, str) else preset).scaled(steps)
-    clip = open_clip(AvatarDataset.open(dataset, size=size), encoder, drawing_device(torch.device(device)), silent)
+    data = AvatarDataset.open(dataset, size=size)
+    if probe_pending(device):
+        report(0, sum(steps_of(config)), {"phase": COMPILE}, None)
+    clip = open_clip(data, encoder, drawing_device(torch.device(device)), silent)
     _tell_left_out(clip)
     lpips = load_lpips(lpips_weights).to(clip.device) if lpips_weights else None
     prior = _prior(config, speech_prior, encoder)

@@ -4,15 +4,23 @@ Two trainings in two threads of a process would otherwise draw from one sequence
 """
 from __future__ import annotations
 
+from threading import RLock
 from typing import Any, Callable
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .errors import TalkingHeadsError
+
+_ONE_AT_A_TIME = RLock()  # entering and leaving a mode keeps and restores flags of torch's that all threads share
 
 class _DrawnFrom(TorchDispatchMode):
-    """What this thread draws on the CPU while the mode is on comes from `generator`; torch keeps modes apart by thread."""
+    """What this thread draws on the CPU while the mode is on comes from `generator`; torch keeps modes apart by thread.
+
+    Raises, while it is on:
+        TalkingHeadsError: a draw in a form that takes no generator.
+    """
 
     def __init__(self, generator: torch.Generator):
         super().__init__()
@@ -23,20 +31,29 @@ class _DrawnFrom(TorchDispatchMode):
         if kwargs.get("generator") is None:
             if any(argument.name == "generator" for argument in func._schema.arguments):
                 kwargs["generator"] = self.generator
-            elif "generator" in func.overloadpacket.overloads():  # randn and its like: an overload takes it
-                func, kwargs["generator"] = func.overloadpacket.generator, self.generator
+            elif "generator" in func.overloadpacket.overloads():  # randn and its like: another form of it takes one
+                func, kwargs["generator"] = _with_generator(func), self.generator
         return func(*args, **kwargs)
+
+
+def _with_generator(func: Any) -> Any:
+    """The same draw in the form that takes a generator: randint.generator for randint, randint.low_generator for randint.low."""
+    name = "generator" if func._overloadname == "default" else f"{func._overloadname}_generator"
+    if name not in func.overloadpacket.overloads():
+        raise TalkingHeadsError("First weights must be drawn in a way that takes a generator", str(func),
+                                "Use the plain form: torch.rand, randn or randint without `out`")
+    return getattr(func.overloadpacket, name)
 
 
 def drawn(seed: int, make: Callable[[], Any]) -> Any:
     """What `make` returns, its first weights drawn as after `torch.manual_seed(seed)`, bit for bit; the default generator is
-    neither read nor changed.
+    neither read nor changed. Threads take turns.
 
     Args:
         seed: 0..2^64 - 1.
         make: builds networks on the CPU.
     """
-    with _DrawnFrom(torch.Generator().manual_seed(seed)):
+    with _ONE_AT_A_TIME, _DrawnFrom(torch.Generator().manual_seed(seed)):
         return make()
 
 

@@ -57,5 +57,15 @@ class FileFormatError(TalkingHeadsError):
     """A file is missing, short, foreign, or newer than this version reads."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the computer's memory or a card's was short: another time the same may do, so it says nothing of what was tried.
+
+    torch's class for it is told by its name (torch is not imported here); what fails outside torch's allocators, by its words.
+    """
+    named, words = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__), str(error)
+    told = words.startswith("CUDA error: out of memory") or "DefaultCPUAllocator" in words
+    return isinstance(error, MemoryError) or named or told
+
+
 class Cancelled(ShortName, Exception):
     """The user stopped a long job; everything already finished stays valid. Not an error: never caught with errors."""

@@ -47,6 +47,32 @@ def check_finite_weights(tensors: Mapping[str, Tensor], where: str) -> None:
                                 "Lower the rate; the last good state is kept")
 
 
+def misfit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Optional[str]:
+    """What keeps weights that were read from taking the place of `own`, as a clause; None if nothing does.
+
+    Names, shapes, number formats and finiteness are looked at.
+    """
+    for name in sorted(tensors.keys() ^ own.keys()):
+        return f"{name} is not there" if name in own else f"{name} belongs to nothing"
+    for name, value in tensors.items():
+        wanted = own[name]
+        if value.shape != wanted.shape or value.dtype != wanted.dtype:
+            return f"{name} is {value.dtype} {list(value.shape)}, not {wanted.dtype} {list(wanted.shape)}"
+        if not bool(torch.isfinite(value).all()):
+            return f"{name} holds NaN or inf"
+    return None
+
+
+def check_saved_weights(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], file: str) -> None:
+    """Raises:
+        FileFormatError: `tensors`, read from `file`, cannot take the place of `own` (see `misfit`).
+    """
+    wrong = misfit(tensors, own)
+    if wrong is not None:
+        raise FileFormatError("An unfinished training must hold all weights of its networks", f"{file} does not: {wrong}",
+                              "Begin anew (resume off)")
+
+
 def steps_done(saved: Mapping[str, Any], most: int, file: str, name: str = "done") -> int:
     """The count `name` of a state's description.
 
@@ -69,7 +95,7 @@ def optimizer_tensors(optimizer: Optional[torch.optim.Optimizer]) -> dict[str, T
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], count: Optional[int] = None,
-                      file: str = "the state") -> None:
+                      file: str = "the state", needed: bool = False) -> None:
     """Puts back what `optimizer_tensors` gave. The moments go to their parameters' device; step counters stay where `tensors`
     lie, which should be the CPU: on a card, reading them would stop every step.
 
@@ -79,10 +105,13 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     Args:
         count: how many tensors `optimizer_tensors` gave; None where the file does not say.
         file: its name, for the message.
+        needed: whether there must be some: the optimiser has moved something.
     Raises:
         FileFormatError: entries are missing, belong to no parameter or do not fit it, or are not finite.
     """
     state: dict[int, dict[str, Tensor]] = {}
+    if needed and not tensors:
+        raise _broken(f"{file} holds none of an optimiser's, which has moved weights")
     if count is not None and len(tensors) != count:
         raise _broken(f"{file} holds {len(tensors)} tensors of an optimiser's {count}")
     for name, tensor in tensors.items():

@@ -106,17 +106,23 @@ def wrapped(avatar: Any, name: str) -> LoadedAvatar:
     return LoadedAvatar(avatar, patched(*avatar.modules), name)
 
 
-def on_device(loaded: LoadedAvatar, backend: str | None = None) -> Any:
+def on_device(loaded: LoadedAvatar, backend: str | None = None, report: Report | None = None, frames: int = 1) -> Any:
     """The avatar ready for work: its weights where ComfyUI put them, the small rest (torso, plate, caches) made beside them.
 
     Args:
         backend: of the rasteriser, where the avatar is to be drawn: if the CPU must draw it, the card is left to other models.
+        report: told before gsplat is tried (and perhaps compiled) to find that out; frames: how many are to be drawn.
     """
-    from ..hmtalker_core.rasterizer import drawing_device
+    from ..hmtalker_core.rasterizer import drawing_device, probe_pending
+    from ..media_core.captions import COMPILE
 
     device = mm.get_torch_device()
-    if backend is not None and drawing_device(device, backend) != device:
-        return loaded.avatar.copied(drawing_device(device, backend))
+    if backend is not None:
+        if report is not None and probe_pending(device, backend):
+            report(0, frames, {"phase": COMPILE}, None)
+        place = drawing_device(device, backend)
+        if place != device:
+            return loaded.avatar.copied(place)
     mm.load_models_gpu([loaded.patcher])
     return loaded.avatar.to(device)
 

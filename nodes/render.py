@@ -47,9 +47,10 @@ class RenderAvatarVideo(io.ComfyNode):
         from ..media_core.audio import Sound
 
         sound = None if audio is None else Sound.from_comfy(audio)
-        path = temporary_films.new_path()
-        render_video(bridge.on_device(avatar, backend), motion, path, sound, background=_COLOURS.get(background, background),
-                     backend=backend, crf=crf, report=bridge.NodeReport())
+        path, report = temporary_films.new_path(), bridge.NodeReport()
+        ready = bridge.on_device(avatar, backend, report, len(motion))
+        render_video(ready, motion, path, sound, background=_COLOURS.get(background, background), backend=backend, crf=crf,
+                     report=report)
         return io.NodeOutput(temporary_films.new_film(path))
 
 
@@ -88,8 +89,10 @@ class RenderAvatar(io.ComfyNode):
         stop = bridge.checked_stop(len(motion), start_frame, frame_count)
         images, masks = bridge.empty_images(stop - start_frame, *avatar.avatar.size, (3, 0),
                                             "Use Render Avatar Video, which writes frame by frame, or set frame_count")
-        frames = bridge.on_device(avatar, backend).render(motion, start_frame, stop, backend=backend, report=bridge.NodeReport(),
-                                                          background=_COLOURS.get(background, background))
+        report = bridge.NodeReport()
+        ready = bridge.on_device(avatar, backend, report, stop - start_frame)
+        frames = ready.render(motion, start_frame, stop, backend=backend, report=report,
+                              background=_COLOURS.get(background, background))
         at = 0
         for rgb, alpha in frames:
             images[at:at + len(rgb)], masks[at:at + len(rgb)] = rgb, alpha

@@ -29,7 +29,7 @@ class TrainAvatar(io.ComfyNode):
                                                      "Dataset)."),
                 io.Combo.Input("preset", options=PRESETS, default="preview",
                                tooltip="preview: a small avatar in minutes, on a CPU too; standard: for a graphics card; "
-                                       "paper: the papers' full length."),
+                                       "paper: the papers' full schedule with its endings."),
                 io.Float.Input("steps", default=1.0, min=0.001, max=10.0, step=0.1, round=0.001,
                                tooltip="Times the preset's number of training steps: 0.1 for a quick look, 2 for longer."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,

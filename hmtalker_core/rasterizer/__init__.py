@@ -130,11 +130,10 @@ def on_background(image: Tensor, alpha: Tensor, scene: Scene) -> Tensor:
     return image + behind
 
 
-@functools.lru_cache(maxsize=32)
 def _chosen(device: torch.device, wanted: str) -> tuple[str, str]:
-    """The choice, made and logged once a process for each device and wish (a failed probe costs seconds)."""
+    """The choice. What is found out about a card is kept in `cuda_gsplat`; a card that was only full is asked again."""
     from . import cuda_gsplat
-    missing = cuda_gsplat.why_not(device)
+    missing = cuda_gsplat.why_not(device) if wanted in ("auto", "cuda_gsplat") else None
     if wanted == "auto":
         name = "cpu" if missing else "cuda_gsplat"
         why = f"cuda_gsplat is not used: {missing}" if missing else f"a test render with gsplat succeeded on {device}"
@@ -143,8 +142,14 @@ def _chosen(device: torch.device, wanted: str) -> tuple[str, str]:
         if wanted == "cuda_gsplat" and missing:
             raise TalkingHeadsError("The back end cuda_gsplat needs an NVIDIA card and a working gsplat", missing,
                                     'Use backend="auto" or "cpu", or install gsplat with a CUDA compiler')
-    log.info("Rasteriser back end for %s: %s (%s)", device, name, why)
+    _say(f"Rasteriser back end for {device}: {name} ({why})")
     return name, why
+
+
+@functools.lru_cache(maxsize=32)
+def _say(message: str) -> None:
+    """Logs a message once a process."""
+    log.info("%s", message)
 
 
 def choose_backend(device: torch.device | str, wanted: str = "auto") -> tuple[str, str]:
@@ -159,11 +164,21 @@ def choose_backend(device: torch.device | str, wanted: str = "auto") -> tuple[st
     return _chosen(torch.device(device), wanted)
 
 
+def probe_pending(device: torch.device | str, wanted: str = "auto") -> bool:
+    """Whether `choose_backend` will try gsplat on `device` first, which may compile for minutes. Asking compiles nothing."""
+    from . import cuda_gsplat
+
+    return wanted in ("auto", "cuda_gsplat") and cuda_gsplat.is_pending(torch.device(device))
+
+
 def must_compile(device: torch.device | str, wanted: str = "auto", gradients: bool = False) -> bool:
-    """Whether the next picture drawn on `device` waits for a compiler, half a minute perhaps: it is the first on this machine.
+    """Whether the next picture drawn on `device` waits for a compiler: it is the first on this machine (half a minute perhaps),
+    or gsplat has not been tried yet. Asking compiles nothing.
 
     Args: as `choose_backend`; gradients: the pictures are to be learnt from.
     """
+    if probe_pending(device, wanted):
+        return True
     if choose_backend(device, wanted)[0] != "cpu":
         return False
     from . import kernels
@@ -172,7 +187,6 @@ def must_compile(device: torch.device | str, wanted: str = "auto", gradients: bo
     return not is_compiled(kernels.blend_backward if gradients else kernels.blend)
 
 
-@functools.lru_cache(maxsize=32)
 def drawing_device(device: torch.device, backend: str = "auto") -> torch.device:
     """Where what is drawn should lie as a whole: the CPU where the cpu kernels will draw tensors of `device`, else `device`.
 
@@ -182,5 +196,5 @@ def drawing_device(device: torch.device, backend: str = "auto") -> torch.device:
     """
     if device.type in ("cpu", "meta") or choose_backend(device, backend)[0] != "cpu":  # meta tensors hold nothing to be moved
         return device
-    log.info("Avatars are trained and rendered on the CPU as a whole: nothing draws them on %s", device)
+    _say(f"Avatars are trained and rendered on the CPU as a whole: nothing draws them on {device}")
     return torch.device("cpu")

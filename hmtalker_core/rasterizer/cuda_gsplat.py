@@ -18,12 +18,13 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ...media_core.errors import Cancelled
+from ...media_core.errors import Cancelled, out_of_memory
 from .arguments import Scene, checked
 from .projection import sh_colors
 
@@ -38,16 +39,45 @@ def why_not(device: torch.device) -> str | None:
     """None where gsplat works on `device`, otherwise the reason why it does not, as a clause."""
     if device.type != DEVICE_TYPE:
         return f"the tensors are on {device.type}, not on an NVIDIA card"
-    return _probe(device)
+    known = verdicts()
+    if device not in known:
+        try:
+            known[device] = _probe(device)
+        except Exception as reason:
+            if not out_of_memory(reason):
+                raise
+            return f"there was no room for gsplat's test render this time ({reason})"  # no verdict: it is tried again
+    return known[device]
 
 
-@functools.lru_cache(maxsize=8)
-def _probe(device: torch.device) -> str | None:
-    """Once a process for each card: import, compile, render, compare."""
+@functools.lru_cache(maxsize=1)
+def verdicts() -> dict[torch.device, str | None]:
+    """Of the cards tried so far in this process: None where gsplat works, else why it does not."""
+    return {}
+
+
+def is_pending(device: torch.device) -> bool:
+    """Whether `why_not` would now render with gsplat to find out, and compile it perhaps. Tries nothing itself."""
+    return (device.type == DEVICE_TYPE and device not in verdicts() and _no_card() is None
+            and ("gsplat" in sys.modules or find_spec("gsplat") is not None))
+
+
+def _no_card() -> str | None:
+    """Why no card here could be used, whatever gsplat does."""
     if not torch.cuda.is_available():
         return "torch finds no NVIDIA card"
-    if getattr(torch.version, "hip", None):
-        return "gsplat 1.5.3 has no kernels for AMD cards"
+    return "gsplat 1.5.3 has no kernels for AMD cards" if getattr(torch.version, "hip", None) else None
+
+
+def _probe(device: torch.device) -> str | None:
+    """Import, compile, render, compare: None or why not.
+
+    Raises:
+        Cancelled, and what tells of memory that was short: they are no verdict on gsplat.
+    """
+    missing = _no_card()
+    if missing is not None:
+        return missing
     log.info("Trying gsplat on %s; at its first use it compiles its kernels, which takes minutes and, where MAX_JOBS is not set, "
              "the memory of ten compilers", device)
     try:
@@ -55,7 +85,7 @@ def _probe(device: torch.device) -> str | None:
     except ImportError as reason:
         return f"gsplat cannot be imported ({reason})"
     except Exception as reason:  # asserts, missing kernels, compilers: all of them only say that it does not work here
-        if isinstance(reason, (MemoryError, Cancelled)):
+        if isinstance(reason, Cancelled) or out_of_memory(reason):
             raise
         log.debug("gsplat's test render failed", exc_info=True)
         return f"gsplat's test render failed ({type(reason).__name__}: {reason}){_about_ninja()}"

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from ..audio import fitted
-from ..errors import FileFormatError, TalkingHeadsError
+from ..errors import FileFormatError, TalkingHeadsError, out_of_memory
 from ..files import UNREADABLE
 from ..json_files import json_object, read_json_file
 from ..paths import is_temporary
@@ -238,6 +238,8 @@ def _model(folder: Path, config: Mapping[str, Any]) -> Any:
     try:
         model, about = HubertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, output_loading_info=True)
     except Exception as error:  # whatever transformers meets in a foreign config: each of its versions has classes of its own
+        if out_of_memory(error):
+            raise
         raise FileFormatError("The HuBERT folder must hold a whole model", f"{folder.name} cannot be read ({error})",
                               "It may be truncated, or config.json belongs to another model: copy the folder again") from error
     missing = sorted(name for name in about["missing_keys"] if name not in _UNUSED)

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from ...media_core.chance import drawn, share_chance
-from ...media_core.errors import FileFormatError, TalkingHeadsError
+from ...media_core.errors import TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.training_state import (
     ADAM,
     LOWER,
     check_finite_weights,
+    check_saved_weights,
     optimizer_tensors,
     restore_optimizer,
     steps_done,
@@ -147,16 +148,15 @@ class Run:
         """
         tensors, saved = load_tensors(path, kind=KIND, version=VERSION)
         check(saved.get("identity", {}))
-        shapes = {k: p.shape for k, p in self.params.items()}
         for part in ("network.",) if self.average is None else ("network.", "average."):
-            if {k: v.shape for k, v in strip(tensors, part).items()} != shapes:
-                raise FileFormatError("An unfinished training must hold all weights of its network", f"{path.name} does not",
-                                      "Begin anew (resume off)")
+            check_saved_weights(strip(tensors, part), self.params, path.name)
         self.network.load_state_dict(strip(tensors, "network."))
         if self.average is not None:
             self.average.average = {k: v.to(self.device) for k, v in strip(tensors, "average.").items()}
         done = steps_done(saved, self.config.steps, path.name)
-        moments = saved.get("moments", len(self.params) * len(getattr(self.optimizer, "entries", ADAM)) if done else 0)
+        moments = saved.get("moments")
+        if moments is None:  # states of earlier versions do not say how many there are
+            moments = len(self.params) * len(getattr(self.optimizer, "entries", ADAM)) if done else 0
         restore_optimizer(self.optimizer, strip(tensors, "optimizer."), moments, path.name)
         self.done = done
 

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
-from ...media_core.training_state import LOWER, check_finite_weights, optimizer_tensors, restore_optimizer, steps_done, strip
+from ...media_core.training_state import (
+    LOWER,
+    check_finite_weights,
+    check_saved_weights,
+    optimizer_tensors,
+    restore_optimizer,
+    steps_done,
+    strip,
+)
 from ..atom.optim import Ema, make_optimizer, rate_factor
 from .objectives import Objective
 from .train_config import TrainConfig
@@ -142,20 +150,44 @@ class Run:
         wanted = {f"{name}.": part.network.state_dict() for name, part in self.parts.items()}
         wanted |= {} if self.average is None else {"average.": self.average.average}
         for prefix, own in wanted.items():
-            if {k: v.shape for k, v in strip(tensors, prefix).items()} != {k: v.shape for k, v in own.items()}:
-                raise FileFormatError("An unfinished training must hold all weights of its networks", f"{path.name} does not",
-                                      "Begin anew (resume off)")
+            check_saved_weights(strip(tensors, prefix), own, path.name)
         done, skipped = (steps_done(saved, most, path.name, what) for what, most in (("done", self.config.steps),
                                                                                      ("skipped", SKIPPED)))
         moments = saved.get("moments") if isinstance(saved.get("moments"), dict) else {}
         for name, part in self.parts.items():
             part.network.load_state_dict(strip(tensors, f"{name}."))
-            restore_optimizer(part.optimizer, strip(tensors, f"optimizer.{name}."), moments.get(name), path.name)
+            restore_optimizer(part.optimizer, strip(tensors, f"optimizer.{name}."), moments.get(name), path.name,
+                              self._has_moved(name, done, skipped))
         if self.average is not None:
             self.average.average = {k: v.to(self.device) for k, v in strip(tensors, "average.").items()}
         if self.scaler.is_enabled():
-            self.scaler.load_state_dict(saved["scaler"])
+            self.scaler.load_state_dict(self._scaler_state(saved, path.name))
         self.done, self.skipped = done, skipped
+
+    def _has_moved(self, name: str, done: int, skipped: int) -> bool:
+        """Whether part `name` has surely been moved by one of `done` steps. Of those with fp16 only the last before the
+        `skipped` ones is known to have been taken."""
+        taken = done - skipped
+        sure = range(max(0, taken - 1) if self.scaler.is_enabled() else 0, taken)
+        return any(self.objective.turn(step) == name for step in sure)
+
+    def _scaler_state(self, saved: dict[str, Any], file: str) -> dict[str, Any]:
+        """How fp16 scales its gradients, as a state tells it.
+
+        Raises:
+            FileFormatError: it does not, or with numbers that no training makes.
+        """
+        state, own = saved.get("scaler"), self.scaler.state_dict()
+
+        def fits(value: Any, like: float | int) -> bool:
+            if type(like) is int:
+                return type(value) is int and 0 <= value < 2 ** 31
+            return type(value) in (int, float) and 0 < value <= torch.finfo(torch.float32).max
+
+        if not isinstance(state, dict) or state.keys() != own.keys() or not all(fits(v, own[k]) for k, v in state.items()):
+            raise FileFormatError("An unfinished training in fp16 must say how it scales its gradients", f"{state!r} in {file}",
+                                  "Begin anew (resume off)")
+        return state
 
 
 def number(seed: int, *more: int) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from talking_heads.hmtalker_core.avatar_motion import smooth_in_time
+from talking_heads.hmtalker_core.camera import film_cameras
 from talking_heads.hmtalker_core.checkpoints import load_avatar, save_avatar
 from talking_heads.hmtalker_core.rasterizer import rasterization
 from talking_heads.hmtalker_core.streaming import render_video
@@ -227,7 +228,7 @@ def test_splat_shows_the_same_face(tiny_avatar, motion):
     count = len(tiny_avatar.face) + len(tiny_avatar.mouth)
     assert splat["positions"].shape == (1, count, 3) and splat["sh"].shape == (1, count, 9, 3) and int(splat["counts"]) == count
     turn = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
-    camera = tiny_avatar._cameras(motion.poses, 4, 5, (64, 64))
+    camera = film_cameras(motion.poses, 4, 5, (64, 64), tiny_avatar.size, tiny_avatar.device)
     rgb, alpha, _ = rasterization(
         splat["positions"], splat["rotations"], splat["scales"], splat["opacities"][..., 0], splat["sh"][:, :, :1],
         camera["viewmats"] @ turn, camera["Ks"], 64, 64, sh_degree=0)

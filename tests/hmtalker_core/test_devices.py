@@ -108,11 +108,7 @@ def on_card(avatar):
 def card_that_cannot_draw(monkeypatch):
     """A card without gsplat: what most computers with a card have."""
     monkeypatch.setattr(cuda_gsplat, "why_not", lambda device: "gsplat cannot be imported")
-    for cached in (rasterizer._chosen, rasterizer.drawing_device):
-        cached.cache_clear()
-    yield
-    for cached in (rasterizer._chosen, rasterizer.drawing_device):
-        cached.cache_clear()
+    rasterizer._say.cache_clear()
 
 
 def test_an_avatar_moves_to_the_processor_that_draws_it(card_that_cannot_draw, tiny_avatar, monkeypatch, caplog):
@@ -160,9 +156,38 @@ def test_an_avatar_is_trained_on_the_processor_that_draws_it(card_that_cannot_dr
 
 def test_a_card_that_draws_keeps_what_it_has(monkeypatch):
     monkeypatch.setattr(cuda_gsplat, "why_not", lambda device: None)
-    for cached in (rasterizer._chosen, rasterizer.drawing_device):
-        cached.cache_clear()
     places = [rasterizer.drawing_device(CARD, backend) for backend in ("auto", "cuda_gsplat", "reference", "cpu")]
-    for cached in (rasterizer._chosen, rasterizer.drawing_device):
-        cached.cache_clear()
     assert places == [CARD, CARD, CARD, torch.device("cpu")]
+
+
+@pytest.fixture()
+def card_to_be_tried(monkeypatch):
+    """A card with gsplat, which does not work there; the list is of what happened."""
+    happened, known = [], {}
+    monkeypatch.setattr(cuda_gsplat, "verdicts", lambda: known)
+    monkeypatch.setattr(cuda_gsplat.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(cuda_gsplat, "find_spec", lambda name: True)
+    monkeypatch.setattr(cuda_gsplat, "_render_and_compare", lambda device: happened.append("tried") or "it does not work")
+    return happened
+
+
+def test_compiling_gsplat_is_announced_before_it_begins(card_to_be_tried, tiny_avatar, tmp_path, monkeypatch):
+    def report(done, total, info, preview):
+        card_to_be_tried.append((done, total, info["phase"]))
+
+    motion = tiny_avatar.drive(encode_speech(Sound(np.zeros((1, 6400), np.float32), 16000)))
+    next(on_card(tiny_avatar).render(motion, 2, 4, report=report))
+    assert card_to_be_tried[:2] == [(0, 2, "compile"), "tried"]
+    cuda_gsplat.verdicts().clear(), card_to_be_tried.clear()
+    streaming.render_video(on_card(tiny_avatar), motion, tmp_path / "film.mp4", report=report)
+    assert card_to_be_tried[:2] == [(0, len(motion), "compile"), "tried"]
+    cuda_gsplat.verdicts().clear(), card_to_be_tried.clear()
+
+    def opened(*args):
+        raise StopIteration
+
+    monkeypatch.setattr(training, "open_clip", opened)
+    monkeypatch.setattr(training.AvatarDataset, "open", lambda *args, **kwargs: None)
+    with pytest.raises(StopIteration):
+        training.train_avatar("data", tmp_path / "out.safetensors", device=CARD, report=report)
+    assert card_to_be_tried == [(0, sum(training.steps_of(CONFIG)), "compile"), "tried"]

@@ -55,6 +55,13 @@ def test_twice_the_size_is_the_same_picture(avatar, motion, torso):
     assert holes(alpha) < 10
 
 
+def test_half_the_size_is_the_picture_averaged_down(avatar, motion):
+    options = {"start": 6, "stop": 8}
+    (native, _), (small, _) = pictures(avatar, motion, **options), pictures(avatar, motion, size=(128, 128), **options)
+    halved = torch.nn.functional.avg_pool2d(native.movedim(-1, 1), 2).movedim(1, -1)
+    assert float(-10 * torch.log10((halved - small).square().mean())) > 37
+
+
 def test_another_shape_stretches_head_and_body_alike(avatar, motion):
     options = {"start": 6, "stop": 7}
     (native, _), (tall, _) = pictures(avatar, motion, **options), pictures(avatar, motion, size=(512, 256), **options)

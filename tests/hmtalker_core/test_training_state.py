@@ -109,6 +109,9 @@ def test_a_prior_whose_loss_is_not_finite_is_not_written(tmp_path):
     ("face", lambda t: t | {"face.field.opacity": t["face.field.opacity"][1:]}),
     ("face", lambda t: t | {"face.net.gate.0.bias": t["face.net.gate.0.bias"] * float("nan")}),
     ("face", lambda t: {k: v for k, v in t.items() if k != "face.field.xyz"}),
+    ("face", lambda t: t | {"face.field.opacity": t["face.field.opacity"].double()}),
+    ("face", lambda t: t | {"face.net.gate.0.bias": t["face.net.gate.0.bias"].to(torch.int32)}),
+    ("mouth", lambda t: t | {"mouth.density.gradient": t["mouth.density.gradient"].to(torch.int64)}),
 ])
 def test_a_state_that_lacks_something_says_so(clip, tiny_config, states, tmp_path, phase, damage):
     tensors, saved = load_tensors(states[phase], kind=KIND, version=VERSION)
@@ -125,6 +128,17 @@ def test_a_state_that_does_not_say_how_far_it_is_is_refused(clip, tiny_config, s
     path = tmp_path / "a.training.safetensors"
     save_tensors(path, tensors, kind=KIND, version=VERSION, config=saved | change)
     with pytest.raises(FileFormatError, match="Begin anew"):
+        load_run(path, clip, tiny_config, 0, lambda came: None)
+
+
+@pytest.mark.parametrize("lost", ["face.field_adam.", "face.net_adam.", "mouth.field_adam.", "mouth.net_adam.", "fuse_adam."])
+def test_states_of_earlier_versions_need_the_moments_of_what_moved(clip, tiny_config, states, tmp_path, lost):
+    tensors, saved = load_tensors(states["fuse"], kind=KIND, version=VERSION)
+    saved.pop("moments")
+    kept, path = {k: v for k, v in tensors.items() if not k.startswith(lost)}, tmp_path / "a.training.safetensors"
+    assert len(kept) < len(tensors)
+    save_tensors(path, kept, kind=KIND, version=VERSION, config=saved)
+    with pytest.raises(FileFormatError, match="moments.*Begin anew"):
         load_run(path, clip, tiny_config, 0, lambda came: None)
 
 

@@ -7,6 +7,8 @@ from functools import partial
 import pytest
 import torch
 from talking_heads.media_core.chance import Chance, Dropout, drawn, share_chance
+from talking_heads.media_core.errors import TalkingHeadsError
+from torch.utils import _python_dispatch
 
 
 class Net(torch.nn.Module):
@@ -55,15 +57,57 @@ def test_first_weights_are_those_of_manual_seed_and_leave_it_alone():
 
 
 def test_first_weights_made_in_two_threads_are_those_made_alone():
-    gate = threading.Barrier(3, timeout=30)
+    """And a third thread, which seeds and draws while each is being made, has the default generator to itself."""
+    gate = threading.Barrier(2, timeout=30)
+
+    def meet():
+        gate.wait(), gate.wait()
 
     def others():
-        torch.manual_seed(0)
-        gate.wait()
-        torch.manual_seed(0)
+        found = []
+        for _ in range(2):
+            gate.wait()
+            torch.manual_seed(0)
+            found.append(torch.rand(5))
+            gate.wait()
+        return found
     with torch.random.fork_rng(devices=[]):
-        first, second, _ = side_by_side(*(partial(drawn, seed, lambda: Net(gate.wait)) for seed in (1, 2)), others)
+        first, second, found = side_by_side(*(partial(drawn, seed, lambda: Net(meet)) for seed in (1, 2)), others)
     assert equal(first, drawn(1, Net)) and equal(second, drawn(2, Net))
+    assert all(torch.equal(x, torch.rand(5, generator=torch.Generator().manual_seed(0))) for x in found)
+
+
+def test_threads_leave_torchs_own_flags_as_they_were():
+    """A thread comes while another draws and would leave after it."""
+    within, over = threading.Event(), threading.Event()
+
+    def first():
+        drawn(1, lambda: within.wait(0.3))  # the second comes now, or waits for its turn
+        over.set()
+
+    def second():
+        drawn(2, lambda: (within.set(), over.wait(30)))
+    before = flags()
+    side_by_side(first, second)
+    assert flags() == before and not any(before.values())
+
+
+def flags():
+    return {name: value for name, value in vars(_python_dispatch).items() if name.startswith("_is_in_")
+            and isinstance(value, bool)}
+
+
+def test_every_form_of_a_draw_is_that_of_manual_seed():
+    def make():
+        return [torch.randint(3, 9, (20,)), torch.randint(9, (20,)), torch.rand(4), torch.randperm(9),
+                torch.normal(0.0, 1.0, (5,)), torch.empty(5).uniform_()]
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        wanted = make()
+    assert all(torch.equal(a, b) for a, b in zip(drawn(5, make), wanted, strict=True))
+    with pytest.raises(TalkingHeadsError, match="takes a generator.*rand.out"):
+        drawn(5, lambda: torch.rand(3, out=torch.empty(3)))
 
 
 @pytest.mark.parametrize("p", [0.1, 0.6])

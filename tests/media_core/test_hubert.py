@@ -310,6 +310,17 @@ def test_without_transformers(folder, monkeypatch):
         HubertEncoder.load(folder)
 
 
+@pytest.mark.parametrize("full", [MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory")])
+def test_memory_that_is_short_is_not_blamed_on_the_folder(folder, monkeypatch, full):
+    import transformers
+
+    def short(*args, **kwargs):
+        raise full
+    monkeypatch.setattr(transformers.HubertModel, "from_pretrained", short)
+    with pytest.raises(type(full)):
+        HubertEncoder.load(folder)
+
+
 def test_weights_that_give_nan(folder):
     encoder = HubertEncoder.load(folder)
     with torch.no_grad():

@@ -222,12 +222,56 @@ def test_a_state_whose_moments_do_not_fit_says_so(data, tmp_path, damage):
     tensors, saved = load_tensors(state, kind=run.KIND, version=run.VERSION)
     moments = {k: v for k, v in tensors.items() if k.startswith("optimizer.")}
     kept = {k: v for k, v in tensors.items() if k not in moments}
-    save_tensors(state, kept | damage(moments), kind=run.KIND, version=run.VERSION, config=saved)
-    with pytest.raises(FileFormatError, match="moments.*Begin anew"):
-        train_mtov("rgb", data, path, RGB)
+    for told in (saved, {k: v for k, v in saved.items() if k != "moments"}):  # as states of earlier versions
+        save_tensors(state, kept | damage(moments), kind=run.KIND, version=run.VERSION, config=told)
+        with pytest.raises(FileFormatError, match="moments.*Begin anew"):
+            train_mtov("rgb", data, path, RGB)
     save_tensors(state, tensors, kind=run.KIND, version=run.VERSION, config=saved | {"done": -1})
     with pytest.raises(FileFormatError, match="'done' in 0..5"):
         train_mtov("rgb", data, path, RGB)
+
+
+@pytest.fixture(scope="module")
+def unfinished(data, made, tmp_path_factory):
+    """States after the second step in fp16, and after the third of networks with judges: (tensors, what is said) by stage."""
+    states = {}
+    for stage, step, config in (("rgb", 2, replace(RGB, precision="fp16")), ("gan", 3, GAN), ("diffusion", 1, DIFFUSION)):
+        path = tmp_path_factory.mktemp("states") / f"{stage}.safetensors"
+        with pytest.raises(Cancelled):
+            train_mtov(stage, data, path, config, report=StopAt(step), **given(stage, made))
+        states[stage] = *load_tensors(unfinished_path(path), kind=run.KIND, version=run.VERSION), config
+    return states
+
+
+def refused(stage, state, data, made, tmp_path, words, tensors=(), **said):
+    """A state with other tensors, and saying other things (None: nothing of them), is told from a whole one."""
+    whole, saved, config = state[stage]
+    kept, told = ({k: v for k, v in (old | dict(new)).items() if v is not None} for old, new in ((whole, tensors), (saved, said)))
+    path = tmp_path / "a.safetensors"
+    save_tensors(unfinished_path(path), kept, kind=run.KIND, version=run.VERSION, config=told)
+    with pytest.raises(FileFormatError, match=words):
+        train_mtov(stage, data, path, config, **given(stage, made))
+
+
+@pytest.mark.parametrize("part", ["autoencoder", "judges"])
+def test_older_states_need_the_moments_of_every_network_that_moved(unfinished, data, made, tmp_path, part):
+    gone = {name: None for name in unfinished["gan"][0] if name.startswith(f"optimizer.{part}.")}
+    assert gone
+    refused("gan", unfinished, data, made, tmp_path, "moments.*Begin anew", gone, moments=None)
+
+
+@pytest.mark.parametrize("change", [None, [], {}, {"scale": "much"}, {"scale": 0.0}, {"scale": -1.0}, {"growth_interval": None},
+                                    {"_growth_tracker": 0.5}, {"_growth_tracker": 2 ** 40}, {"growth_factor": True}])
+def test_a_state_that_garbles_the_scale_of_fp16_says_so(unfinished, data, made, tmp_path, change):
+    scaler = unfinished["rgb"][1]["scaler"] | change if change else change
+    refused("rgb", unfinished, data, made, tmp_path, "scales its gradients.*Begin anew", scaler=scaler)
+
+
+@pytest.mark.parametrize("part", ["denoiser.", "average."])
+@pytest.mark.parametrize("damage", [lambda v: v.to(torch.int32), lambda v: v.half(), lambda v: v * float("inf")])
+def test_a_state_whose_weights_are_of_another_kind_says_so(unfinished, data, made, tmp_path, part, damage):
+    name, value = next((k, v) for k, v in unfinished["diffusion"][0].items() if k.startswith(part) and v.dtype == torch.float32)
+    refused("diffusion", unfinished, data, made, tmp_path, "all weights.*Begin anew", {name: damage(value)})
 
 
 def test_the_log_has_every_line_once(held, tmp_path):

@@ -244,6 +244,18 @@ def test_a_state_that_lacks_weights_says_so(data, tmp_path, part):
         make_run(data).load(path, lambda came: None)
 
 
+@pytest.mark.parametrize("part", ["network.", "average."])
+@pytest.mark.parametrize("damage", [lambda v: v.to(torch.int32), lambda v: v.double(), lambda v: v * float("nan")])
+def test_a_state_whose_weights_are_of_another_kind_says_so(data, tmp_path, part, damage):
+    run, path = make_run(data), tmp_path / "a.training.safetensors"
+    run.save(path, {})
+    tensors, saved = load_tensors(path, kind=run_module.KIND, version=run_module.VERSION)
+    name = next(name for name in tensors if name.startswith(part))
+    save_tensors(path, tensors | {name: damage(tensors[name])}, kind=run_module.KIND, version=run_module.VERSION, config=saved)
+    with pytest.raises(FileFormatError, match="all weights.*Begin anew"):
+        make_run(data).load(path, lambda came: None)
+
+
 @pytest.mark.parametrize("optimizer", ["adan", "adamw"])
 @pytest.mark.parametrize("damage", [
     lambda m: {}, lambda m: dict(list(m.items())[1:]), lambda m: m | {"9999.step": torch.ones(())},

@@ -113,6 +113,38 @@ def test_an_avatar_that_the_processor_draws_leaves_the_card_to_others(bridge, mo
     assert bridge.on_device(loaded, "auto") == ("moved", card) and len(loads) == 2
 
 
+def test_compiling_gsplat_is_announced_where_a_film_is_to_be_drawn(bridge, monkeypatch):
+    import torch
+
+    happened = []
+    rasterizer = importlib.import_module(bridge.__name__.replace("nodes.bridge", "hmtalker_core.rasterizer"))
+    monkeypatch.setattr(bridge.mm, "get_torch_device", lambda: torch.device("cuda", 0))
+    monkeypatch.setattr(rasterizer, "probe_pending", lambda device, backend: backend == "auto")
+    monkeypatch.setattr(rasterizer, "drawing_device", lambda device, backend: happened.append("tried") or torch.device("cpu"))
+    loaded = SimpleNamespace(avatar=SimpleNamespace(copied=lambda device: "copy"))
+    for backend, told in (("auto", [(0, 7, {"phase": "compile"}, None)]), ("cpu", [])):
+        happened.clear()
+        assert bridge.on_device(loaded, backend, lambda *told: happened.append(told), 7) == "copy"
+        assert happened == [*told, "tried"]
+
+
+@pytest.mark.parametrize("node, given, frames", [("RenderAvatarVideo", {"crf": 18}, 9),
+                                                 ("RenderAvatar", {"start_frame": 2, "frame_count": 4}, 4)])
+def test_both_rendering_nodes_tell_of_it(bridge, monkeypatch, node, given, frames):
+    asked = []
+
+    def on_device(loaded, backend, report, count):
+        asked.append((backend, type(report), count))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bridge, "on_device", on_device)
+    render = sys.modules[bridge.__name__.replace("bridge", "render")]
+    loaded = SimpleNamespace(avatar=SimpleNamespace(size=(8, 8)))
+    with pytest.raises(KeyboardInterrupt):
+        getattr(render, node).execute(loaded, range(9), background="black", backend="auto", **given)
+    assert asked == [("auto", bridge.NodeReport, frames)]
+
+
 def test_what_a_file_says_of_itself_never_fails(bridge, tmp_path):
     """A header that nests deep, or is absurd otherwise, says nothing; a Load node still offers every other file."""
     def written(text: bytes, length: int | None = None):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from talking_heads.hmtalker_core import rasterizer
 from talking_heads.hmtalker_core.rasterizer import arguments, choose_backend, cuda_gsplat, rasterization, reference
+from talking_heads.media_core.errors import TalkingHeadsError
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -132,9 +133,7 @@ def test_probe_reports_what_went_wrong(reason, stand_in, monkeypatch):
         raise reason
     stand_in(fails)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    cuda_gsplat._probe.cache_clear()
     assert str(reason) in cuda_gsplat._probe(CPU)
-    cuda_gsplat._probe.cache_clear()
 
 
 def test_probe_refuses_harmonics_a_batch_or_depth_that_do_not_work(stand_in, monkeypatch):
@@ -153,9 +152,7 @@ def test_probe_refuses_harmonics_a_batch_or_depth_that_do_not_work(stand_in, mon
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for function, words in ((one_frame, "AssertionError: no leading"), (no_depth, "image differs"), (no_centres, "RuntimeError")):
         stand_in(function)
-        cuda_gsplat._probe.cache_clear()
         assert words in cuda_gsplat._probe(CPU)
-    cuda_gsplat._probe.cache_clear()
 
 
 @pytest.mark.parametrize("beside", [True, False])
@@ -165,11 +162,60 @@ def test_a_compiler_that_is_not_on_the_path_is_named(stand_in, monkeypatch, tmp_
     stand_in(fails)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(cuda_gsplat.shutil, "which", lambda name, path=None: f"{path}/ninja" if path and beside else None)
-    cuda_gsplat._probe.cache_clear()
     reason = cuda_gsplat._probe(CPU)
-    cuda_gsplat._probe.cache_clear()
     assert "Ninja is required" in reason and "not on PATH" in reason
     assert ("activated environment" if beside else "install it") in reason
+
+
+@pytest.fixture
+def untried(monkeypatch):
+    """A card that nothing is known of yet, with gsplat beside it."""
+    kept = {}
+    monkeypatch.setattr(cuda_gsplat, "verdicts", lambda: kept)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.version, "hip", None, raising=False)
+    monkeypatch.setattr(cuda_gsplat, "find_spec", lambda name: name == "gsplat")
+    return kept
+
+
+@pytest.mark.parametrize("full", [torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), MemoryError(),
+                                  RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later")])
+def test_a_full_card_is_no_verdict(untried, monkeypatch, full):
+    """The CPU draws this time; once there is room, the card does."""
+    monkeypatch.setattr(cuda_gsplat, "_render_and_compare", raising(full))
+    assert choose_backend(CARD)[0] == "cpu" and "no room" in choose_backend(CARD)[1]
+    assert rasterizer.drawing_device(CARD) == CPU
+    with pytest.raises(TalkingHeadsError, match="no room"):
+        choose_backend(CARD, "cuda_gsplat")
+    assert not untried and rasterizer.probe_pending(CARD)
+    monkeypatch.setattr(cuda_gsplat, "_render_and_compare", lambda device: None)
+    assert choose_backend(CARD)[0] == "cuda_gsplat" and rasterizer.drawing_device(CARD) == CARD
+    monkeypatch.setattr(cuda_gsplat, "_render_and_compare", raising(AssertionError("tried again")))
+    assert choose_backend(CARD)[0] == "cuda_gsplat"
+
+
+def test_what_is_asked_for_by_name_tries_no_other(untried, monkeypatch):
+    """gsplat is not compiled for minutes to learn that the CPU draws."""
+    monkeypatch.setattr(cuda_gsplat, "_render_and_compare", raising(KeyboardInterrupt()))
+    assert choose_backend(CARD, "cpu")[0] == "cpu" and choose_backend(CARD, "reference")[0] == "reference"
+    assert not rasterizer.must_compile(CARD, "reference")
+
+
+def test_a_trial_is_seen_coming_without_being_made(untried, monkeypatch):
+    monkeypatch.setattr(cuda_gsplat, "_render_and_compare", raising(RuntimeError("no kernel image")))
+    for backend, wanted in (("auto", True), ("cuda_gsplat", True), ("cpu", False), ("reference", False)):
+        assert rasterizer.probe_pending(CARD, backend) is wanted
+    assert rasterizer.must_compile(CARD) and not rasterizer.probe_pending(CPU) and not untried
+    monkeypatch.setattr(cuda_gsplat, "find_spec", lambda name: None)
+    assert not rasterizer.probe_pending(CARD), "where gsplat is not installed nothing is compiled"
+    monkeypatch.setattr(cuda_gsplat, "find_spec", lambda name: True)
+    assert choose_backend(CARD)[0] == "cpu" and not rasterizer.probe_pending(CARD)
+
+
+def raising(error):
+    def fails(*args):
+        raise error
+    return fails
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")

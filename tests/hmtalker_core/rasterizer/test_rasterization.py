@@ -184,7 +184,7 @@ def test_leading_dimensions_that_do_not_fit(scene):
 
 
 def test_choice_for_the_cpu(caplog):
-    rasterizer._chosen.cache_clear()
+    rasterizer._say.cache_clear()
     with caplog.at_level(logging.INFO, logger=rasterizer.log.name):
         name, why = choose_backend("cpu")
         assert choose_backend(torch.device("cpu")) == (name, why)
