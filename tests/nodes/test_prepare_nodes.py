@@ -63,12 +63,13 @@ def test_a_film_becomes_a_dataset(host, base):
 
 
 def test_other_settings_have_a_folder_of_their_own_but_another_policy_goes_on(host, base):
-    ok(host.run({"film": FILM, "data": PREPARE, "show": SHOW}))
+    short = changed(PREPARE, duration=0.4)
+    ok(host.run({"film": FILM, "data": short, "show": SHOW}))
     (first,) = folders(base)
     tracked = (first / "raw_track.safetensors").stat().st_mtime_ns
-    ok(host.run({"film": FILM, "data": changed(PREPARE, policy="hold"), "show": SHOW}))
+    ok(host.run({"film": FILM, "data": changed(short, policy="hold"), "show": SHOW}))
     assert folders(base) == [first] and (first / "raw_track.safetensors").stat().st_mtime_ns == tracked
-    ok(host.run({"film": FILM, "data": changed(PREPARE, duration=0.8), "show": SHOW}))
+    ok(host.run({"film": FILM, "data": changed(short, duration=0.5), "show": SHOW}))
     assert len(folders(base)) == 2
 
 
@@ -108,10 +109,10 @@ def test_a_film_made_by_nodes_needs_no_file(host, base):
     kept = collector(host)
     nodes = {"film": FILM, "parts": node("GetVideoComponents", video=["film", 0]),
              "made": node("CreateVideo", images=["parts", 0], audio=["parts", 1], fps=25.0),
-             "data": changed(PREPARE, video=["made", 0]), "k": keep("data")}
+             "data": changed(PREPARE, video=["made", 0], duration=0.4), "k": keep("data")}
     ok(host.run(nodes))
     ok(host.run({**nodes, "data": changed(nodes["data"], name="again")}))
-    assert [dataset.frames for dataset in kept] == [30, 30]
+    assert [dataset.frames for dataset in kept] == [10, 10]
     assert len(list((base / "temp").glob("talking_heads_*.mp4"))) == 1
 
 
