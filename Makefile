@@ -12,7 +12,7 @@ endif
 .PHONY: demo test lint clean moved
 
 demo: $(VENV)/.demo
-	$(PY) -m talking_heads.host.cli demo
+	$(PY) -m talking_heads.cli demo
 
 test: $(VENV)/.test
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)

@@ -20,18 +20,18 @@ import numpy as np
 import torch
 from atom_pictures import curves_picture, face_sheet
 from common import results_folder, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
-from talking_heads.media_core.face.canonical import canonical_portrait
-from talking_heads.media_core.face.landmarks import portrait_landmarks
+from talking_heads.media_core.face.landmarks.landmarks import portrait_landmarks
+from talking_heads.media_core.face.pose.canonical import canonical_portrait
 from talking_heads.media_core.metrics import correlation, lmd
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.mouth import jaw_drop, lip_aperture, resting_face
 from talking_heads.media_core.speech import Speech, encode_speech
 from talking_heads.media_core.subject import PARAMS, Subject, perform
-from talking_heads.moditalker_core.atom.blending import window_plan
-from talking_heads.moditalker_core.atom.from_subject import exact_motion
+from talking_heads.moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
 from talking_heads.moditalker_core.atom.generation import SamplingSettings, generate_motion
 from talking_heads.moditalker_core.atom.model import AToM
-from talking_heads.moditalker_core.checkpoints import SHIPPED_ATOM, load_atom
+from talking_heads.moditalker_core.blending import window_plan
+from talking_heads.moditalker_core.data.from_subject import exact_motion
 
 KNOWN = ((3, "en-us+m1", 990001), (7, "en-us+f1", 990002), (11, "en-us+m5", 990003), (19, "en-us+f4", 990004))
 NEW_VOICES = ((3, "en-us+f3", 990011), (11, "en-us+klatt2", 990012))  # nor are these voices trained on

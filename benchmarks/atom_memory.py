@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from common import ROOT, peak_mib, results_folder, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
 from talking_heads.media_core.audio import Sound, fitted, load_sound
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.speech import encode_speech
+from talking_heads.moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
 from talking_heads.moditalker_core.atom.generation import SamplingSettings, generate_motion
-from talking_heads.moditalker_core.checkpoints import SHIPPED_ATOM, load_atom
 
 SPEECH = ROOT / "demo" / "demo_speech.wav"
 SLOWER, LARGER = 1.1, 1.05  # wanted: at most so many times the short one

@@ -20,7 +20,7 @@ from typing import Callable
 import torch
 import torch.nn.functional as F
 from common import results_folder, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.speech import Speech
 from talking_heads.moditalker_core.atom.attention import Attention

@@ -19,11 +19,11 @@ import torch
 from common import progress_line, results_folder, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
 from meters import LEFT_EYE, MOUTH, Meter, fit_meter
 from talking_heads.hmtalker_core.avatar import Avatar, AvatarMotion
-from talking_heads.hmtalker_core.batches import BLINK, Clip, open_clip
 from talking_heads.hmtalker_core.checkpoints import load_avatar
-from talking_heads.hmtalker_core.dataset import AvatarDataset
-from talking_heads.hmtalker_core.finish import motion_of_frames
-from talking_heads.hmtalker_core.training import train_avatar
+from talking_heads.hmtalker_core.data.dataset import AvatarDataset
+from talking_heads.hmtalker_core.training.batches import BLINK, Clip, open_clip
+from talking_heads.hmtalker_core.training.finish import motion_of_frames
+from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 from talking_heads.media_core.metrics import correlation, eye_aperture, lip_aperture, ssim
 from talking_heads.media_core.progress import silent
 from talking_heads.media_core.subject import export_dataset

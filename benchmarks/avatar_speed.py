@@ -22,7 +22,7 @@ import torch
 from common import ROOT, results_folder, talking_heads  # noqa: F401
 from talking_heads.hmtalker_core.avatar import Avatar, AvatarMotion
 from talking_heads.hmtalker_core.checkpoints import load_avatar
-from talking_heads.hmtalker_core.motion import FaceMotionNet
+from talking_heads.hmtalker_core.model.motion import FaceMotionNet
 from talking_heads.hmtalker_core.rasterizer import choose_backend
 from talking_heads.hmtalker_core.streaming import render_video
 from talking_heads.media_core.audio import Sound, fitted, load_sound

@@ -24,8 +24,8 @@ from talking_heads.media_core.capture import CaptureSettings, capture
 from talking_heads.media_core.capture.framing import like_dataset
 from talking_heads.media_core.face.draw import draw_landmarks
 from talking_heads.media_core.face.geometry import BROWS, EYES, JAW, MOUTH, NOSE, inter_ocular
-from talking_heads.media_core.face.landmarks import portrait_landmarks
-from talking_heads.media_core.face.pose import to_camera
+from talking_heads.media_core.face.landmarks.landmarks import portrait_landmarks
+from talking_heads.media_core.face.pose.pose import to_camera
 from talking_heads.media_core.face.track import FaceTrack
 from talking_heads.media_core.metrics import correlation, eye_aperture, lip_aperture
 from talking_heads.media_core.motion import AU_NAMES

@@ -20,10 +20,10 @@ import torch
 from avatar_quality import TEST_SECONDS, TEST_SEED, TRAIN_SECONDS, TRAIN_SEED, contact_sheet, evaluate, eye_meter, lip_meter
 from common import progress_line, results_folder, talking_heads  # noqa: F401
 from talking_heads.hmtalker_core.avatar import Avatar
-from talking_heads.hmtalker_core.batches import open_clip
 from talking_heads.hmtalker_core.checkpoints import load_avatar
-from talking_heads.hmtalker_core.dataset import AvatarDataset
-from talking_heads.hmtalker_core.training import train_avatar
+from talking_heads.hmtalker_core.data.dataset import AvatarDataset
+from talking_heads.hmtalker_core.training.batches import open_clip
+from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 from talking_heads.media_core.audio import load_sound
 from talking_heads.media_core.capture import CaptureSettings, capture
 from talking_heads.media_core.motion import AU_NAMES

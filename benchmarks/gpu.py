@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from common import results_folder, talking_heads  # noqa: F401
 from mtov_speed import published
 from talking_heads.hmtalker_core.rasterizer import choose_backend, rasterization
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.speech import Speech
 from talking_heads.moditalker_core.atom.config import AToMConfig

@@ -38,10 +38,10 @@ from mtov_pictures import closing_sheet, contact_sheet
 from talking_heads.media_core.metrics import correlation
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.subject import perform
-from talking_heads.moditalker_core.checkpoints import load_atom
+from talking_heads.moditalker_core.atom.checkpoints import load_atom
+from talking_heads.moditalker_core.mtov.checkpoints import SHIPPED_MTOV, load_mtov
 from talking_heads.moditalker_core.mtov.generation import VideoSettings, clip_plan, talk
 from talking_heads.moditalker_core.mtov.model import MToV
-from talking_heads.moditalker_core.mtov_checkpoints import SHIPPED_MTOV, load_mtov
 from talking_heads.moditalker_core.pipeline import speak
 
 PUBLISHED = VideoSettings(sampler="ddim", calls=25, ratio=0.25, eta=1.0)  # the last 25 of 100 steps

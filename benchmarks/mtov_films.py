@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from talking_heads.media_core.audio import FPS, Sound
-from talking_heads.media_core.face.canonical import canonical_portrait
+from talking_heads.media_core.face.pose.canonical import canonical_portrait
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.subject import PARAMS, Performance, Subject, perform
-from talking_heads.moditalker_core.atom.pictures import CLASSES, PictureSettings, class_crop
+from talking_heads.moditalker_core.data.pictures import CLASSES, PictureSettings, class_crop
 from talking_heads.moditalker_core.mtov.model import MToVConfig
-from talking_heads.moditalker_core.scenes import Scene
+from talking_heads.moditalker_core.mtov.scenes import Scene
 
 SIZE = 256  # px of the rendered film, as `talking-heads dataset motion --frames 128` renders it
 FACE = [CLASSES.index(name) for name in ("face", "mouth")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from mtov_films import Film, mouths
-from talking_heads.media_core.face.landmarks import FaceTracker
+from talking_heads.media_core.face.landmarks.landmarks import FaceTracker
 from talking_heads.media_core.metrics import correlation, lip_aperture, psnr, ssim
 from talking_heads.moditalker_core.mtov.generation import clip_plan, to_uint8
 from talking_heads.moditalker_core.mtov.model import MToV, MToVConfig

@@ -23,16 +23,16 @@ from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
 from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech
-from .audio_net import HALF, audio_windows
 from .avatar_motion import AvatarMotion, check_driving, check_rendering, smooth_in_time
 from .backdrop import Background, backdrop, body_layer
-from .camera import film_cameras
-from .compose import compose, coverage, dilate, dilation_at
-from .gaussians import GaussianField
-from .motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
+from .model.audio_net import HALF, audio_windows
+from .model.camera import film_cameras
+from .model.compose import compose, coverage, dilate, dilation_at
+from .model.gaussians import GaussianField
+from .model.motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
+from .model.splat import as_splat
+from .model.torso import TorsoModel
 from .rasterizer import drawing_device, must_compile, rasterization
-from .splat import as_splat
-from .torso import TorsoModel
 
 BLINK = AU_NAMES.index("AU45")
 DRIVE_CHUNK = 32  # frames that are driven at once

@@ -6,7 +6,7 @@ from typing import Literal, Sequence
 import torch
 from torch import Tensor
 
-from .torso import TorsoModel
+from .model.torso import TorsoModel
 
 Background = Literal["plate", "black"] | Sequence[float]
 

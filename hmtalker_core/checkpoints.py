@@ -16,9 +16,9 @@ from ..media_core.files import load_tensors, save_tensors
 from ..media_core.motion import PoseTrack
 from .avatar import Avatar
 from .avatar_checks import check_avatar
-from .branches import field_from, strip
-from .motion import FaceMotionNet, MouthMotionNet
-from .torso import TorsoModel
+from .model.motion import FaceMotionNet, MouthMotionNet
+from .model.torso import TorsoModel
+from .training.branches import field_from, strip
 
 KIND, VERSION = "avatar", 1
 

@@ -12,7 +12,7 @@ import torch
 
 from .errors import TalkingHeadsError
 from .face.geometry import MIRROR, OUTER_CORNERS, STILLEST
-from .face.mean_face import MeanFace
+from .face.landmarks.mean_face import MeanFace
 
 INNER_PAIRS = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip, facing one another
 CHIN, NOSE_BASE = 8, 33

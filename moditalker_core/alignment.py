@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.face.canonical import DECIMETRES, mean_face
 from ..media_core.face.geometry import RIGID
-from ..media_core.face.pnp import middle
-from ..media_core.face.pose import fit_shape, solve_poses, to_camera
+from ..media_core.face.pose.canonical import DECIMETRES, mean_face
+from ..media_core.face.pose.pnp import middle
+from ..media_core.face.pose.pose import fit_shape, solve_poses, to_camera
 from ..media_core.face.track import FaceTrack
 from ..media_core.motion import LandmarkTrack, PoseTrack
 from ..media_core.tracks import ping_pong

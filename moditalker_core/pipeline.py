@@ -24,7 +24,7 @@ from .atom.generation import SamplingSettings, generate_motion
 from .atom.model import AToM
 from .mtov.generation import VideoSettings, talk
 from .mtov.model import MToV
-from .scenes import FEATHER, Scene, portrait_scene
+from .mtov.scenes import FEATHER, Scene, portrait_scene
 
 DRAWN = 512  # px of a drawn film
 
@@ -57,8 +57,8 @@ def portrait_motion(portrait: np.ndarray | LandmarkTrack) -> LandmarkTrack:
     """
     if isinstance(portrait, LandmarkTrack):
         return portrait
-    from ..media_core.face.canonical import canonical_portrait
-    from ..media_core.face.landmarks import portrait_landmarks
+    from ..media_core.face.landmarks.landmarks import portrait_landmarks
+    from ..media_core.face.pose.canonical import canonical_portrait
 
     return canonical_portrait(portrait_landmarks(portrait).points, portrait.shape[:2])
 

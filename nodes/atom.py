@@ -216,14 +216,14 @@ def canonical(portrait: Any) -> Any:
     """A portrait's landmarks from the front; those in pixels are turned there."""
     if portrait.space == "canonical":
         return portrait
-    from ..media_core.face.canonical import canonical_portrait
+    from ..media_core.face.pose.canonical import canonical_portrait
 
     return canonical_portrait(portrait.points[0, :, :2].numpy(), portrait.image_size)
 
 
 def loaded(name: str, precision: str) -> tuple[sockets.LoadedAToM, str]:
     """An AToM file with its patcher, and what it says of itself."""
-    from ..moditalker_core.checkpoints import load_atom
+    from ..moditalker_core.atom.checkpoints import load_atom
 
     path = bridge.model_path(name)
     atom = load_atom(path, dtype=bridge.number_format(precision))
@@ -243,8 +243,8 @@ def about(atom: Any) -> str:
 
 def imported(checkpoint: str, weights: str, mean_face: str, heads: int, name: str, half: bool) -> Any:
     """Writes the AToM file and returns its path."""
+    from ..moditalker_core.atom.published import import_atom
     from ..moditalker_core.bfm import read_key_mean_shape
-    from ..moditalker_core.published import import_atom
 
     if checkpoint == NONE:
         raise FileFormatError("Import AToM needs a checkpoint", "none is chosen",

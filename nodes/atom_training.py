@@ -13,7 +13,7 @@ from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
-from . import bridge, capture, sockets, speech
+from . import bridge, face, sockets, speech
 from .atom import about, atom_output
 
 # moditalker_core.atom, spelled out so that registering the pack imports no model code
@@ -165,7 +165,7 @@ def _dataset_inputs() -> list:
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Synthetic subject: decides what is said and how."),
         io.String.Input("videos", default="",
                         tooltip="Videos: a folder below ComfyUI's input folder; subfolders too, one for each person by habit."),
-        *capture.face_inputs(),
+        *face.face_inputs(),
         *speech.hubert_inputs(),
         io.Int.Input("pictures", default=0, min=0, max=1024, step=32, optional=True,
                      tooltip="Sides of the pictures of the face in pixels, for Train MToV: 128 for demo, 256 for the other "
@@ -192,7 +192,7 @@ def dataset_outputs() -> list:
 
 def _of_subject(stem: str, told: dict, encoder: Any, people: int, seconds: float, captured: bool, seed: int) -> Path:
     """Builds the data set of invented people, or finds it."""
-    from ..moditalker_core.atom.from_subject import SubjectPlan, build_from_subject
+    from ..moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 
     identities = tuple(range(FIRST_IDENTITY, FIRST_IDENTITY + people))
     plan = SubjectPlan(identities, seconds=seconds, seed=seed, captured=captured, val=min(2, people - 1), pictures=_shown(told))
@@ -202,7 +202,7 @@ def _of_subject(stem: str, told: dict, encoder: Any, people: int, seconds: float
 
 def _of_videos(stem: str, told: dict, encoder: Any, videos: str, face_index: int, order: str) -> Path:
     """Builds the data set of a folder of films, or finds it."""
-    from ..moditalker_core.atom.from_videos import FilmPlan, build_from_videos
+    from ..moditalker_core.data.from_videos import FilmPlan, build_from_videos
 
     if not videos.strip():
         raise TalkingHeadsError("The folder of videos must be named", "an empty name",
@@ -214,7 +214,7 @@ def _of_videos(stem: str, told: dict, encoder: Any, videos: str, face_index: int
 
 def _shown(told: dict) -> Any:
     """Which pictures are kept; None: none."""
-    from ..moditalker_core.atom.pictures import PictureSettings
+    from ..moditalker_core.data.pictures import PictureSettings
 
     return PictureSettings(told["pictures"], told["margin"], told["crop"]) if "pictures" in told else None
 
@@ -239,7 +239,7 @@ def _located(place: str, folder: str) -> Path:
 
 def opened(folder: Path) -> tuple[sockets.MotionFolder, str]:
     """A motion data set's two outputs."""
-    from ..moditalker_core.atom.dataset import MotionDataset as Clips
+    from ..moditalker_core.data.dataset import MotionDataset as Clips
 
     data = Clips.open(folder)
     held, people = len(data.indices("val")), len({clip.identity for clip in data.clips})

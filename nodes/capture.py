@@ -1,6 +1,8 @@
-"""A face in a film or a picture to tracks: landmarks, action units and pose."""
+"""A film of a person to a training dataset, and the part of it that is worth most."""
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,277 +10,203 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io
 
-from ..media_core.errors import TalkingHeadsError
-from ..media_core.paths import contained
-from . import bridge, films, sockets
-
-# media_core.face.landmarks and au_files, spelled out so that registering the pack imports no model code
-POLICIES = ["error", "hold", "interpolate", "skip"]
-ORDERS = ["largest", "left"]
-TOOLS = ["auto", "openface", "py-feat", "libreface", "pyafar"]
-
-LANDMARKS_TIP = ("Core's MediaPipe Face Landmarker on the same frames: more accurate. Without it the built-in (approximate) "
-                 "tracker is used.")
-BUILT_IN = "built-in (approximate)"
+from ..media_core.paths import contained, file_stem
+from . import bridge, face, films, sockets, subject
 
 
-def face_inputs() -> list:
-    """Which face, for every node that looks for one."""
-    return [
-        io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face where there are several: 0 is the first."),
-        io.Combo.Input("order", options=ORDERS, default="largest",
-                       tooltip="How several faces are counted: the largest first, or from the left of the picture."),
-    ]
-
-
-def policy_input() -> Any:
-    """What happens to frames without a face."""
-    return io.Combo.Input("policy", options=POLICIES, default="error",
-                          tooltip="Frames without a face: stop and name them (error), keep the last face (hold), go straight "
-                                  "from the face before to the one after (interpolate), or leave them out (skip).")
-
-
-def mask_input() -> Any:
-    return io.Mask.Input("mask", optional=True,
-                         tooltip="Where to look for the face: white. One mask for all frames, or one a frame.")
-
-
-class TrackFace(io.ComfyNode):
-    """VIDEO or IMAGE batch to TH_FACE_TRACK and its parts."""
+class PickSegment(io.ComfyNode):
+    """VIDEO to the part of it to train on."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="TalkingHead_TrackFace",
-            display_name="Track Face",
-            category="Talking Heads/Face",
-            description="Follows a face through a film: 68 landmarks, head pose and action units, by the built-in "
-                        "(approximate) tracker or from core's face landmarks. Units that landmarks cannot show are marked "
-                        "unreliable.",
-            search_aliases=["face tracking", "head pose", "action units", "landmarks from video", "openface"],
+            node_id="TalkingHead_PickSegment",
+            display_name="Pick Segment",
+            category="Talking Heads/Dataset",
+            description="Finds the part of a long video that an avatar learns most from: varied speech, lips that open wide, a "
+                        "head that moves, no frames without a face. Looks with the built-in (approximate) tracker, 5 times a "
+                        "second.",
+            search_aliases=["best part of video", "trim video", "training segment"],
             inputs=[
-                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
-                               tooltip="Frames a second of the tracks. A video is shown at this rate, but for one with face "
-                                       "landmarks, which keeps its own; images are taken to have it."),
-                *face_inputs(),
-                policy_input(),
-                io.Float.Input("focal", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
-                               tooltip="The camera's focal length in pixels of the frames; 0 for a usual one, 2.2 times the "
-                                       "width."),
-                io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
-                             tooltip="Frames over which the pose is smoothed, undelayed; 0 as measured, which trembles."),
-                io.Video.Input("video", optional=True, tooltip="The film; of any rate and length, read frame by frame."),
-                io.Image.Input("images", optional=True, tooltip="Frames instead of a video."),
-                sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=LANDMARKS_TIP),
-                mask_input(),
-            ],
-            outputs=track_outputs(),
-        )
-
-    @classmethod
-    def execute(cls, fps: float, face_index: int, order: str, policy: str, focal: float, smoothing: int, video: Any = None,
-                images: Any = None, face_landmarks: Any = None, mask: Any = None) -> io.NodeOutput:
-        from ..media_core.face.landmarks import fill_missing, smooth_points
-        from ..media_core.face.track import measure
-
-        raw, shapes = _followed(video, images, face_landmarks, mask, fps, face_index, order)
-        whole, kept, filled = fill_missing(raw, policy)
-        gaps = {at for at in range(1, len(kept)) if kept[at] - kept[at - 1] > 1}  # where frames were left out
-        whole = replace(whole, cuts=tuple(sorted({*whole.cuts, *gaps})))
-        if smoothing:  # as a capture does
-            whole = replace(whole, points=smooth_points(whole.points, whole.fps, whole.cuts))
-        expression = _expression_from(shapes, kept, whole.fps)
-        track = measure(whole, focal=focal or None, smoothing=smoothing, expression=expression)
-        about = _about(track, raw, len(kept), int(filled.sum()), "face landmarks" if face_landmarks else BUILT_IN)
-        return io.NodeOutput(track, track.landmarks, track.expression, track.pose, about)
-
-
-class PortraitLandmarks(io.ComfyNode):
-    """IMAGE to TH_LANDMARKS."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="TalkingHead_PortraitLandmarks",
-            display_name="Portrait Landmarks",
-            category="Talking Heads/Face",
-            description="Finds the 68 landmarks of a portrait with the built-in (approximate) tracker, and turns them to the "
-                        "front in space: what audio-to-motion starts from.",
-            search_aliases=["face landmarks", "68 points", "canonical landmarks", "portrait face"],
-            inputs=[
-                io.Image.Input("image", tooltip="A portrait; each picture of a batch is looked at by itself."),
-                *face_inputs(),
-                mask_input(),
+                io.Video.Input("video", tooltip="A long film of one person speaking."),
+                io.Float.Input("seconds", default=30.0, min=2.0, max=600.0, step=1.0,
+                               tooltip="How long the part is; 10 to 60 s are usual. A shorter film is taken whole."),
+                *face.face_inputs(),
             ],
             outputs=[
-                sockets.Landmarks.Output("canonical", display_name="canonical",
-                                         tooltip="The face turned to the front, in space (decimetres); depth is a guess from a "
-                                                 "mean face."),
-                sockets.Landmarks.Output("pixels", display_name="pixels", tooltip="The points where they stand in the picture."),
-                io.Image.Output("preview", display_name="preview", tooltip="The picture with the points drawn over it."),
+                io.Float.Output("start", display_name="start", tooltip="Where the part begins, in seconds: for Prepare Avatar "
+                                                                       "Dataset."),
+                io.Float.Output("duration", display_name="duration", tooltip="How long it is, in seconds."),
+                io.Video.Output("video", display_name="video", tooltip="That part of the video."),
+                io.String.Output("about", display_name="about", tooltip="Why this part: its scores, 0 to 1."),
             ],
         )
 
     @classmethod
-    def execute(cls, image: Any, face_index: int, order: str, mask: Any = None) -> io.NodeOutput:
-        import torch
+    def execute(cls, video: Any, seconds: float, face_index: int, order: str) -> io.NodeOutput:
+        from ..media_core.capture import pick_segment
+        from ..media_core.face.landmarks.landmarks import FaceTracker
 
-        from ..media_core.face.canonical import canonical_portrait
-        from ..media_core.face.draw import draw_landmarks
-        from ..media_core.motion import LandmarkTrack, concatenated
-
-        size = tuple(image.shape[1:3])
-        masks = None if mask is None else films.mask_frames(mask, size)
-        points = portraits(films.pixels(image), len(image), masks, bridge.NodeReport(), face_index=face_index, order=order)
-        solid = concatenated([canonical_portrait(one, size) for one in points])
-        flat = torch.nn.functional.pad(torch.from_numpy(points).float(), (0, 1))
-        drawn = [films.floats(draw_landmarks(frame, one)) for frame, one in zip(films.pixels(image), points)]
-        return io.NodeOutput(solid, LandmarkTrack(flat, space="pixels", image_size=size), torch.stack(drawn))
-
-
-class ImportActionUnits(io.ComfyNode):
-    """A table of another program to TH_EXPRESSION."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="TalkingHead_ImportActionUnits",
-            display_name="Import Action Units",
-            category="Talking Heads/Face",
-            description="Reads action units from a CSV file of OpenFace, py-feat, LibreFace or PyAFAR and puts them on the "
-                        "film's frames by their time. What the table does not know stays unknown.",
-            search_aliases=["openface csv", "au.csv", "facial action units", "libreface", "py-feat"],
-            inputs=[
-                io.String.Input("file", default="au.csv", tooltip="The CSV file, relative to ComfyUI's input folder."),
-                io.Combo.Input("tool", options=TOOLS, default="auto",
-                               tooltip="Which program wrote it; auto looks at the column names."),
-                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
-                               tooltip="Frames a second of the track, unless a face track or dataset is connected."),
-                io.Int.Input("frames", default=0, min=0, max=10_000_000,
-                             tooltip="Length of the track, unless a face track or dataset is connected; 0 as the table."),
-                sockets.FaceTrack.Input("face_track", optional=True, tooltip="Takes rate and length from this track."),
-                sockets.Dataset.Input("dataset", optional=True, tooltip="Takes rate and length from this dataset."),
-            ],
-            outputs=[
-                sockets.Expression.Output("expression", display_name="expression",
-                                          tooltip="The 17 action units, 0..5, unknown where the table is."),
-                io.String.Output("about", display_name="about", tooltip="What was read: program, frames, units without values."),
-            ],
-        )
-
-    @classmethod
-    def validate_inputs(cls, file: str | None) -> bool | str:
-        return bridge.found(lambda: file is None or _table(file).is_file(), f"There is no file {file} in ComfyUI's input folder")
-
-    @classmethod
-    def fingerprint_inputs(cls, file: str | None, **others: Any) -> str:
-        return bridge.stamp(_table(file)) if file and _table(file).is_file() else "absent"
-
-    @classmethod
-    def execute(cls, file: str, tool: str, fps: float, frames: int, face_track: Any = None,
-                dataset: sockets.DatasetFolder | None = None) -> io.NodeOutput:
-        from ..media_core.face.au_files import read_action_units_file
-
-        if face_track is not None:
-            fps, frames = face_track.landmarks.fps, len(face_track.landmarks)
-        elif dataset is not None:
-            fps, frames = dataset.fps, dataset.frames
-        expression = read_action_units_file(_table(file), fps, frames or None, tool)
-        return io.NodeOutput(expression, _about_units(expression))
-
-
-def track_outputs() -> list:
-    """A face track and its parts."""
-    return [
-        sockets.FaceTrack.Output("face_track", display_name="face track", tooltip="All of it: for Face Crop and previews."),
-        sockets.Landmarks.Output("landmarks", display_name="landmarks", tooltip="68 points a frame, in pixels."),
-        sockets.Expression.Output("expression", display_name="expression",
-                                  tooltip="17 action units, 0..5, and how reliable each is."),
-        sockets.Pose.Output("pose", display_name="pose", tooltip="The head's pose, frame by frame, smoothed."),
-        io.String.Output("about", display_name="about",
-                         tooltip="What was measured: frames with a face, cuts, reprojection error, unreliable units."),
-    ]
-
-
-def followed(again: Any, fps: float, total: int, masks: list | None, report: Any, **which: Any) -> Any:
-    """The built-in tracker over a film's frames, `again(start)` from a number on, within their masks: a RawTrack."""
-    from itertools import chain, repeat
-
-    from ..media_core.face.landmarks import FaceTracker, track_frames
-
-    regions = None if masks is None else chain(masks, repeat(masks[-1]))
-    return track_frames(again(0), fps, tracker=FaceTracker(**which), total=total, masks=regions, again=again, report=report)
-
-
-def portraits(frames: Any, total: int, masks: list | None, report: Any, **which: Any) -> Any:  # [T, 68, 2] px
-    """The built-in tracker on pictures that do not belong together."""
-    import numpy as np
-
-    from ..media_core.face.landmarks import portrait_landmarks
-
-    points = []
-    for i, frame in enumerate(frames):
-        where = None if masks is None else masks[min(i, len(masks) - 1)]
-        points.append(portrait_landmarks(frame, mask=where, **which).points)
-        report(i + 1, total, {"stage": "face", "frame": i + 1, "frames": total}, frame)
-    return np.stack(points)
-
-
-def _followed(video: Any, images: Any, face_landmarks: Any, mask: Any, fps: float, face_index: int,
-              order: str) -> tuple[Any, Any]:  # RawTrack, blendshapes [T, 52] or None
-    """The face through the frames, by whichever way is connected."""
-    if face_landmarks is not None:
-        from ..media_core.face.core_landmarks import from_face_landmarks
-
-        return from_face_landmarks(face_landmarks, fps if video is None else float(video.get_frame_rate()), face_index)
-    if (video is None) == (images is None):
-        raise TalkingHeadsError("Track Face needs either a video or images", "both" if images is not None else "neither",
-                                "Connect one of them, or face landmarks")
-    if video is not None:
         film = films.film(video)
-        again, total, size = (lambda start: film.frames(fps, start)), film.frame_count(fps), film.size()
-    else:
-        again, total, size = (lambda start: films.pixels(images[start:])), len(images), tuple(images.shape[1:3])
-    masks = None if mask is None else films.mask_frames(mask, size)
-    return followed(again, fps, total, masks, bridge.NodeReport(), face_index=face_index, order=order), None
+        path = film.path if film.whole else films.saved(video).path
+        start, stop, scores = pick_segment(path, seconds, tracker=FaceTracker(face_index=face_index, order=order),
+                                           report=bridge.NodeReport())
+        about = "\n".join([f"{start:.2f} to {stop:.2f} s", *(f"{name}: {value:.2f}" for name, value in scores.items())])
+        return io.NodeOutput(start, stop - start, films.video(path, start, stop - start), about)
 
 
-def _expression_from(shapes: Any, kept: Any, fps: float) -> Any:
-    """Action units of the socket's blendshapes, for the frames that were kept; None without."""
-    if shapes is None:
-        return None
-    from ..media_core.face.blendshapes import expression_from_blendshapes
+class PrepareDataset(io.ComfyNode):
+    """VIDEO to TH_DATASET."""
 
-    return expression_from_blendshapes(shapes[kept], fps)
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_PrepareDataset",
+            display_name="Prepare Avatar Dataset",
+            category="Talking Heads/Dataset",
+            description="Turns a film of a person into a training dataset in output/talking_heads/datasets: frames, masks, "
+                        "landmarks, action units, poses, sound. The built-in tracker is approximate; its report tells how good "
+                        "the film is and what to film again. Film people only with their consent.",
+            search_aliases=["video to dataset", "preprocess avatar video", "talkinggaussian preprocessing", "openface"],
+            inputs=_inputs(),
+            outputs=_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, parsing: str | None) -> bool | str:
+        return bridge.found(lambda: _parsing(parsing) is None or _parsing(parsing).is_dir(),
+                            f"There is no folder {parsing} in ComfyUI's input folder")
+
+    @classmethod
+    def fingerprint_inputs(cls, parsing: str = "", **others: Any) -> tuple:
+        folder = _parsing(parsing)
+        return () if folder is None or not folder.is_dir() else tuple(map(bridge.stamp, sorted(folder.glob("*.png"))))
+
+    @classmethod
+    def execute(cls, video: Any, name: str, start: float, duration: float, **options: Any) -> io.NodeOutput:
+        film = films.film(video)
+        folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start})
+        dataset, _, sound, expression, pose = subject.opened(folder)
+        return io.NodeOutput(dataset, _picture(folder / "report.png"), sound, expression, pose,
+                             (folder / "report.txt").read_text("utf8"))
 
 
-def _about(track: Any, raw: Any, kept: int, filled: int, tracker: str) -> str:
+def _inputs() -> list:
+    return [
+        io.Video.Input("video", tooltip="A film of one person speaking, with sound; any rate, any size."),
+        io.String.Input("name", default="me",
+                        tooltip="The dataset's folder is called this, with a code for film and settings behind."),
+        io.Int.Input("size", default=512, min=64, max=1024, step=32,
+                     tooltip="Width and height of the frames in pixels; the head is cut out and scaled to it."),
+        io.Float.Input("start", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
+                       tooltip="Where the part to use begins, in seconds (see Pick Segment)."),
+        io.Float.Input("duration", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
+                       tooltip="How long that part is, in seconds; 0 for all that follows."),
+        *face.face_inputs(),
+        face.policy_input(),
+        io.Float.Input("focal", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
+                       tooltip="The camera's focal length in pixels of the dataset's frames; 0 for 2.2 times their side."),
+        io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
+                     tooltip="Frames over which the pose is smoothed, undelayed; 0 as measured."),
+        io.Boolean.Input("steady", default=True, advanced=True,
+                         tooltip="Steadier poses: corners of skin and hair are followed from frame to frame besides the "
+                                 "landmarks. Switch it off when long loose hair or a hat moves on its own."),
+        io.String.Input("parsing", default="", advanced=True,
+                        tooltip="Face-parsing PNGs to use instead of the built-in masks: a folder below ComfyUI's input, "
+                                "one file a dataset frame. Empty: none."),
+        sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=face.LANDMARKS_TIP),
+        sockets.Expression.Input("expression", optional=True,
+                                 tooltip="Action units measured elsewhere (Import Action Units), over the whole film. "
+                                         "Without them: built-in, with the unreliable units marked."),
+        io.Mask.Input("mask", optional=True, tooltip="Where to look for the face: white, in the film's pixels."),
+        io.Mask.Input("person", optional=True,
+                      tooltip="Where the person is (head and body): white, in the film's pixels; one for all frames, or one a "
+                              "frame at 25 frames/s. Instead of the built-in masks."),
+        sockets.Dataset.Input("like", optional=True,
+                              tooltip="A dataset of the same person and camera whose crop and head shape are used again."),
+    ]
+
+
+def _outputs() -> list:
+    rows = {
+        "dataset": (sockets.Dataset, "The dataset's folder, for Train Avatar."),
+        "preview": (io.Image, "The quality report as a picture."),
+        "sound": (io.Audio, "The film's sound, in step with the frames."),
+        "expression": (sockets.Expression, "17 action units a frame, and how reliable each is."),
+        "pose": (sockets.Pose, "The head's pose, frame by frame."),
+        "report": (io.String, "The quality report in words: what is good, and what to film again."),
+    }
+    return [kind.Output(name, display_name=name, tooltip=tip) for name, (kind, tip) in rows.items()]
+
+
+def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
+    """Runs or continues the capture; the data set's folder."""
+    from ..media_core.capture import CaptureSettings
+    from ..media_core.capture import capture as captured
+    from ..media_core.video import probe
+
+    facts, like = probe(film.path), options.pop("like", None)
+    raw, expression = _given(options.pop("face_landmarks", None), options.pop("expression", None), facts,
+                             options.pop("landmarks_from"), options["face_index"])
+    drawn = {key: _drawn(options.pop(name, None), (facts.height, facts.width))
+             for name, key in (("mask", "face_region"), ("person", "person"))}
+    settings = CaptureSettings(segment=None if film.whole else (film.start, film.end()), focal=options.pop("focal") or None,
+                               parsing=_parsing(options.pop("parsing")), like=None if like is None else Path(like.folder),
+                               expression=expression, **options)
+    folder = _folder(stem, film, settings, [None if raw is None else raw.points, *drawn.values()])
+    return captured(film.path, folder, settings, face_landmarks=raw, report=bridge.NodeReport(), **drawn)
+
+
+def _folder(stem: str, film: films.Film, settings: Any, arrays: list) -> Path:
+    """Where the data set is written: every setting but the policy has a folder of its own, so that nothing is overwritten, and
+    another policy goes on from the tracking that is done."""
+    from ..media_core.capture.settings import film_fingerprint, fingerprint
+
+    own = {name: str(value) for name, value in vars(settings).items() if name not in ("policy", "expression")}
+    code = [film_fingerprint(film.path), fingerprint(settings.expression), *map(fingerprint, arrays), own]
+    digest = hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:8]
+    return contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{stem}_{digest}")
+
+
+def _given(face_landmarks: Any, expression: Any, facts: Any, start: float, face_index: int) -> tuple[Any, Any]:
+    """What core's landmarker found, over the whole film and at its own rate (RawTrack, ExpressionTrack); its blendshapes are the
+    expression where none is connected. The socket's frames begin `start` s into the film (a trimmed VIDEO)."""
+    if face_landmarks is None:
+        return None, expression
     import numpy as np
 
-    lines = [f"tracker: {tracker}",
-             f"{kept} frames at {raw.fps:g} frames/s, {len(raw.points)} in the film; {filled} without a face were filled in",
-             f"reprojection error {float(np.nanmean(track.reprojection)):.2f} px"]
-    if raw.cuts:
-        lines.append("cuts before frames " + ", ".join(map(str, raw.cuts)))
-    return "\n".join([*lines, _about_units(track.expression)])
+    from ..media_core.face.action_units.blendshapes import expression_from_blendshapes
+    from ..media_core.face.landmarks.core_landmarks import from_face_landmarks
+
+    fps = float(facts.fps)
+    raw, shapes = from_face_landmarks(face_landmarks, fps, face_index)
+    before = round(start * fps)
+    around = before, max(0, round(facts.duration * fps) - before - len(raw))
+
+    def padded(rows: Any, value: float) -> Any:
+        return np.pad(rows, [around, *[(0, 0)] * (rows.ndim - 1)], constant_values=value)
+
+    if expression is None and shapes is not None:
+        expression = expression_from_blendshapes(padded(shapes, np.nan), fps)
+    return replace(raw, points=padded(raw.points, np.nan), confidence=padded(raw.confidence, 0.0),
+                   cuts=tuple(cut + before for cut in raw.cuts)), expression
 
 
-def _about_units(expression: Any) -> str:
-    import torch
+def _drawn(mask: Any, size: tuple[int, int]) -> Any:  # MASK -> bool [B, H, W]
+    import numpy as np
 
-    from ..media_core.motion import AU_NAMES
-
-    known = (~torch.isnan(expression.au)).float().mean(dim=0)
-    unknown = [name for name, share in zip(AU_NAMES, known.tolist()) if share == 0]
-    partly = [f"{name} ({share:.0%})" for name, share in zip(AU_NAMES, known.tolist()) if 0 < share < 1]
-    lines = [f"action units: {expression.source}, {len(expression)} frames at {expression.fps:g} frames/s",
-             f"unreliable: {', '.join(expression.unreliable) or 'none stated'}", f"unknown: {', '.join(unknown) or 'none'}"]
-    return "\n".join([*lines, f"known in part: {', '.join(partly)}"] if partly else lines)
+    return None if mask is None else np.stack(films.mask_frames(mask, size))
 
 
-def _table(file: str) -> Path:
-    """The CSV file, inside ComfyUI's input folder."""
-    return contained(folder_paths.get_input_directory(), file.strip())
+def _parsing(name: str) -> Path | None:
+    """The folder of parsing pictures, inside ComfyUI's input folder."""
+    return contained(folder_paths.get_input_directory(), name.strip()) if name and name.strip() else None
 
 
-NODES = (TrackFace, PortraitLandmarks, ImportActionUnits)
+def _picture(path: Path) -> Any:  # float32 [1, H, W, 3]
+    from ..media_core.picture_reading import read_picture
+
+    return films.floats(read_picture(path, "The report"))[None]
+
+
+NODES = (PickSegment, PrepareDataset)

@@ -8,19 +8,25 @@ from . import (
     atom_training,
     avatar,
     bridge,
-    capture,
     face_crop,
     motion,
     motion_files,
     mtov,
     mtov_films,
     mtov_training,
-    prepare,
     preview,
     render,
     speech,
     subject,
-    training,
+)
+from . import (
+    avatar_training as training,
+)
+from . import (
+    capture as prepare,
+)
+from . import (
+    face as capture,
 )
 
 NODES: tuple[type[io.ComfyNode], ...] = (

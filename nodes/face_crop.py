@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
-from . import bridge, capture, films, sockets
+from . import bridge, face, films, sockets
 
 WAYS = ["still", "follow", "each"]
 _FEATHER_TIP = "How far the edit fades out inwards from the square's edge, as a part of its side: 0 a hard edge, 0.1 hides it."
@@ -36,9 +36,9 @@ class FaceCrop(io.ComfyNode):
                                        "pictures that do not belong together."),
                 io.Boolean.Input("upright", default=False, tooltip="Turn the square so that the eyes lie level."),
                 io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01, tooltip=_FEATHER_TIP),
-                *capture.face_inputs(),
+                *face.face_inputs(),
                 sockets.FaceTrack.Input("face_track", optional=True, tooltip="Track Face's result for these very frames."),
-                capture.mask_input(),
+                face.mask_input(),
             ],
             outputs=[
                 io.Image.Output("crops", display_name="crops", tooltip="The squares."),
@@ -53,7 +53,7 @@ class FaceCrop(io.ComfyNode):
                 face_track: Any = None, mask: Any = None) -> io.NodeOutput:
         import torch
 
-        from ..media_core.face.raw_track import listed
+        from ..media_core.face.landmarks.raw_track import listed
 
         bar = bridge.NodeReport()
         looking, cutting = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
@@ -126,8 +126,8 @@ def _points(images: Any, face_track: Any, mask: Any, report: Any, way: str, **wh
     masks = None if mask is None else films.mask_frames(mask, tuple(images.shape[1:3]))
     total = len(images)
     if way == "each" or total == 1:
-        return capture.portraits(films.pixels(images), total, masks, report, **which), FPS
-    return capture.followed(lambda start: films.pixels(images[start:]), FPS, total, masks, report, **which).points, FPS
+        return face.portraits(films.pixels(images), total, masks, report, **which), FPS
+    return face.followed(lambda start: films.pixels(images[start:]), FPS, total, masks, report, **which).points, FPS
 
 
 def _cropping(points: Any, shape: tuple[int, int], size: int, fps: float, way: str, **options: Any) -> Any:

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import check_length, contained
-from . import bridge, capture, sockets
+from . import bridge, face, sockets
 from .motion import landmarks_output
 
 ENDING = ".safetensors"
@@ -104,7 +104,7 @@ class LandmarksToFaceLandmarks(io.ComfyNode):
 
     @classmethod
     def execute(cls, landmarks: Any) -> io.NodeOutput:
-        from ..media_core.face.core_landmarks import to_face_landmarks
+        from ..media_core.face.landmarks.core_landmarks import to_face_landmarks
 
         return io.NodeOutput(to_face_landmarks(landmarks))
 
@@ -127,7 +127,7 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
                                tooltip="Frames a second of the film; the socket does not tell."),
                 io.Int.Input("face_index", default=0, min=0, max=99,
                              tooltip="Which face where there are several: 0 is the first."),
-                capture.policy_input(),
+                face.policy_input(),
             ],
             outputs=[landmarks_output("The 68 points, in pixels.")],
         )
@@ -136,8 +136,8 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
     def execute(cls, face_landmarks: Any, fps: float, face_index: int, policy: str) -> io.NodeOutput:
         import torch
 
-        from ..media_core.face.core_landmarks import from_face_landmarks
-        from ..media_core.face.landmarks import fill_missing
+        from ..media_core.face.landmarks.core_landmarks import from_face_landmarks
+        from ..media_core.face.landmarks.landmarks import fill_missing
         from ..media_core.motion import LandmarkTrack
 
         raw, _, _ = fill_missing(from_face_landmarks(face_landmarks, fps, face_index)[0], policy)

@@ -201,7 +201,7 @@ def pose_inputs() -> list:
 
 def loaded_mtov(name: str, precision: str) -> tuple[sockets.LoadedMToV, str]:
     """An MToV file with its patcher, and what it says of itself."""
-    from ..moditalker_core.mtov_checkpoints import load_mtov
+    from ..moditalker_core.mtov.checkpoints import load_mtov
 
     path = bridge.model_path(name)
     mtov = load_mtov(path, dtype=bridge.number_format(precision))
@@ -222,7 +222,7 @@ def about(mtov: Any) -> str:
 
 def imported(parts: dict[str, str], heads: int, name: str, half: bool) -> Path:
     """Writes the MToV file and returns its path."""
-    from ..moditalker_core.published_mtov import import_mtov
+    from ..moditalker_core.mtov.published import import_mtov
 
     absent = [file for part, file in PARTS.items() if parts[part] == NONE]
     if absent:

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, films, sockets, temporary_films
-from .capture import POLICIES
+from .face import POLICIES
 from .mtov import motion_inputs, pose_inputs, published_inputs, resize_input, sampling_inputs, talking, video_settings, whole
 
 
@@ -133,7 +133,7 @@ def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8
 
 def film_scene(film: films.Film, config: Any, track: Any, portrait: Any, follow: bool, policy: str, report: Any) -> Any:
     """The film as the place of a video."""
-    from ..moditalker_core import scenes
+    from ..moditalker_core.mtov import scenes
 
     picture = None if portrait is None else next(films.pixels(portrait))
     return scenes.film_scene(lambda start: film.frames(config.fps, start), config, track=track, portrait=picture, follow=follow,

@@ -94,7 +94,7 @@ class LoadedMToV:
 
 @dataclass(frozen=True)
 class MotionFolder:
-    """A motion data set on disk (moditalker_core.atom.dataset)."""
+    """A motion data set on disk (moditalker_core.data.dataset)."""
 
     folder: str  # absolute path
     clips: int  # pieces of speech with one face each

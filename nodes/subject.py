@@ -116,7 +116,7 @@ def opened(folder: Path) -> tuple[Any, ...]:
     """The five outputs of a dataset: folder, preview, sound, expression, pose."""
     import torch
 
-    from ..hmtalker_core.dataset import AvatarDataset
+    from ..hmtalker_core.data.dataset import AvatarDataset
     from ..media_core.audio import load_sound
     from ..media_core.motion import ExpressionTrack, PoseTrack
 

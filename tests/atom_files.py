@@ -4,12 +4,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
+from talking_heads.moditalker_core.atom.checkpoints import save_atom
 from talking_heads.moditalker_core.atom.config import AToMConfig, DenoiserConfig, SpeechInput
 from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
 from talking_heads.moditalker_core.atom.model import AToM
-from talking_heads.moditalker_core.checkpoints import save_atom
-from talking_heads.moditalker_core.published import published_state_dict
+from talking_heads.moditalker_core.atom.published import published_state_dict
 
 MEL = SpeechInput("mel", "last", 80.0, 80, 4)
 

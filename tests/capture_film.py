@@ -65,7 +65,7 @@ class Oracle:
         self.state = None
 
     def __call__(self, frame, mask=None):
-        from talking_heads.media_core.face.landmarks import FaceFrame
+        from talking_heads.media_core.face.landmarks.landmarks import FaceFrame
 
         number = number_of(frame)
         self.seen.append(number)

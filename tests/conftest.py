@@ -82,8 +82,8 @@ def tiny_avatar(tiny_dataset, tmp_path_factory) -> Path:
     """An avatar file trained for a few steps: whole in form, worthless in looks."""
     from dataclasses import replace
 
-    from talking_heads.hmtalker_core.config import preset
-    from talking_heads.hmtalker_core.training import train_avatar
+    from talking_heads.hmtalker_core.training.config import preset
+    from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 
     few = preset("preview")
     face = replace(few.face, steps=6, static=2, points=300, max_points=400, densify_from=100)

@@ -6,12 +6,12 @@ from typing import Sequence
 
 import numpy as np
 import torch
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.media_core.motion import LandmarkTrack, PoseTrack
 from talking_heads.media_core.speech import Speech
 from talking_heads.moditalker_core.atom.config import DenoiserConfig
-from talking_heads.moditalker_core.atom.dataset_writer import Recorded, ShardWriter
 from talking_heads.moditalker_core.atom.train_config import TrainConfig
+from talking_heads.moditalker_core.data.dataset_writer import Recorded, ShardWriter
 
 LOWER = [*range(4, 13), 55, 56, 57, 58, 59, 65, 66, 67]  # jaw and lower lip
 TINY = TrainConfig(denoiser=DenoiserConfig(latent_dim=16, ff_size=32, num_layers=1, num_heads=2, seq_len=8, dropout=0.1), stack=2,

@@ -47,7 +47,7 @@ def _weights(fixture: str) -> dict[str, torch.Tensor]:
 
 
 def save_tiny_mtov(path: Path, **changes) -> Path:
-    from talking_heads.moditalker_core.mtov_checkpoints import save_mtov
+    from talking_heads.moditalker_core.mtov.checkpoints import save_mtov
 
     path.parent.mkdir(parents=True, exist_ok=True)
     return save_mtov(tiny_mtov(**changes), path)

@@ -57,16 +57,18 @@ import parity_moditalker_glue  # noqa: E402
 import parity_mtov  # noqa: E402
 import parity_raster  # noqa: E402
 import parity_speech  # noqa: E402
-from talking_heads.hmtalker_core import annotations, audio_net, camera, losses, published, schedules  # noqa: E402
-from talking_heads.hmtalker_core.compose import compose  # noqa: E402
-from talking_heads.hmtalker_core.densify import DensityControl  # noqa: E402
-from talking_heads.hmtalker_core.gaussians import PARAMETERS, GaussianField  # noqa: E402
-from talking_heads.hmtalker_core.layers import MLP, mlp_sizes  # noqa: E402
+from talking_heads.hmtalker_core.data import annotations
+from talking_heads.hmtalker_core.model import audio_net, camera, published
+from talking_heads.hmtalker_core.model.compose import compose  # noqa: E402
+from talking_heads.hmtalker_core.model.gaussians import PARAMETERS, GaussianField  # noqa: E402
+from talking_heads.hmtalker_core.model.layers import MLP, mlp_sizes  # noqa: E402
+from talking_heads.hmtalker_core.model.triplane import GridConfig, GridPlane  # noqa: E402
 from talking_heads.hmtalker_core.rasterizer.projection import sh_basis  # noqa: E402
-from talking_heads.hmtalker_core.triplane import GridConfig, GridPlane  # noqa: E402
-from talking_heads.media_core.face.masks import from_parsing  # noqa: E402
-from talking_heads.media_core.face.plates import BackgroundPlate, on_plate, torso_layer  # noqa: E402
-from talking_heads.media_core.face.pose import to_gsplat  # noqa: E402
+from talking_heads.hmtalker_core.training import losses, schedules  # noqa: E402
+from talking_heads.hmtalker_core.training.densify import DensityControl  # noqa: E402
+from talking_heads.media_core.face.masks.masks import from_parsing  # noqa: E402
+from talking_heads.media_core.face.masks.plates import BackgroundPlate, on_plate, torso_layer  # noqa: E402
+from talking_heads.media_core.face.pose.pose import to_gsplat  # noqa: E402
 from talking_heads.media_core.motion import AU_NAMES, PoseTrack  # noqa: E402
 
 

@@ -13,11 +13,11 @@ from typing import Any, Mapping
 import numpy as np
 import torch
 from parity_case import Case
-from talking_heads.moditalker_core import landmarks, published
-from talking_heads.moditalker_core.atom import diffusion
+from talking_heads.moditalker_core import landmarks
+from talking_heads.moditalker_core.atom import diffusion, published
+from talking_heads.moditalker_core.atom.checkpoints import built, unfilled
 from talking_heads.moditalker_core.atom.config import DenoiserConfig
 from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
-from talking_heads.moditalker_core.checkpoints import built, unfilled
 from torch import Tensor
 
 Computed = dict[str, Tensor]
@@ -118,7 +118,7 @@ def _schedule(f: Any) -> Computed:
 
 def _adan(f: Any) -> Computed:
     """Four steps of the optimiser; its settings stand in the fixture's notes."""
-    from talking_heads.moditalker_core.atom.optim import Adan
+    from talking_heads.training_core.optim import Adan
 
     told = re.search(r"adan: lr (\S+) wd (\S+) betas \(([^)]+)\) eps ([\d.e+-]*\d)", f.meta["notes"])
     rate, decay, eps = (float(told[i]) for i in (1, 2, 4))

@@ -11,7 +11,7 @@ import torch
 from talking_heads.moditalker_core.alignment import align_to_pose, crop_fit
 from talking_heads.moditalker_core.bfm import KeyBasis, pose_coefficients
 from talking_heads.moditalker_core.landmarks import absolute, five_points, posed, rotation_from_euler
-from talking_heads.moditalker_core.rasters import lower_face_hidden, rasterise, resize_crop, to_pixels
+from talking_heads.moditalker_core.mtov.rasters import lower_face_hidden, rasterise, resize_crop, to_pixels
 from torch import Tensor
 
 # Relative to the largest number of an output: 7e-4 px of 256, and far below one step of a whole pixel or of a picture's 255.

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import torch
-from talking_heads.media_core.face.landmark_net import LandmarkNets, load_nets
+from talking_heads.media_core.face.landmarks.landmark_net import LandmarkNets, load_nets
 from talking_heads.weights import landmark_renders, landmark_samples, make_face_landmarks, make_face_presence
 
 

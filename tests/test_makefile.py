@@ -22,7 +22,7 @@ def planned(target: str, venv: Path, place: str | None) -> str:
     return subprocess.run(["make", "-n", target, f"VENV={venv}"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("target, job", [("demo", "talking_heads.host.cli demo"), ("test", "-m pytest")])
+@pytest.mark.parametrize("target, job", [("demo", "talking_heads.cli demo"), ("test", "-m pytest")])
 def test_an_environment_of_another_place_is_installed_again(tmp_path, target, job):
     here = planned(target, tmp_path / "venv", str(ROOT))
     assert "pip install" not in here and job in here

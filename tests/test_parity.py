@@ -9,7 +9,7 @@ import parity
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from talking_heads.moditalker_core.published import is_dead
+from talking_heads.moditalker_core.atom.published import is_dead
 
 FILES = {path.stem: path for path in parity.SHIPPED}
 NOT_SPOILT = ("mel_basis", "moditalker_fullsize")  # a table; weights and inputs made by a recipe
@@ -203,7 +203,7 @@ def _other_audio_net():
 
 
 def _other_hm_face():
-    from talking_heads.hmtalker_core.motion import FaceDims, FaceMotionNet
+    from talking_heads.hmtalker_core.model.motion import FaceDims, FaceMotionNet
     dims = FaceDims(code=24, upper=5, lower=6, au_hidden=12, a2am_hidden=20, gate_hidden=18, upper_hidden=9)
     net = FaceMotionNet(13, 16, "conv", bound=0.2, hidden=40, att_hidden=28, dims=dims)
     torch.nn.init.normal_(net.deform.net[-1].weight)

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_SHIPPED = ("host", "tests", "benchmarks", "weights")  # weights/ holds scripts that made them; see .comfyignore
-IMPORTERS = ("moditalker_core/published.py",)  # read published checkpoints once, with torch's restricted reader
+NOT_SHIPPED = ("host", "cli", "tests", "benchmarks", "weights")  # weights/ holds scripts that made them; see .comfyignore
+IMPORTERS = ("moditalker_core/atom/published.py",)  # read published checkpoints once, with torch's restricted reader
 LAYERS = {  # folder -> what its modules may import from inside the package
     "media_core": {"media_core"},
-    "hmtalker_core": {"hmtalker_core", "media_core"},
-    "moditalker_core": {"moditalker_core", "media_core"},
-    "nodes": {"nodes", "hmtalker_core", "moditalker_core", "media_core"},
+    "training_core": {"training_core", "media_core"},
+    "hmtalker_core": {"hmtalker_core", "training_core", "media_core"},
+    "moditalker_core": {"moditalker_core", "training_core", "media_core"},
+    "nodes": {"nodes", "hmtalker_core", "moditalker_core", "training_core", "media_core"},
+    "host": {"host", "media_core"},
+    "cli": {"cli", "host", "hmtalker_core", "moditalker_core", "training_core", "media_core"},
 }
 JSON_READER = "media_core/json_files.py"
 COMFY = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "execution"}
@@ -30,6 +33,7 @@ def sources() -> list[Path]:
 
 
 SHIPPED = sources()
+UNSHIPPED = [*sorted(ROOT.glob("host/**/*.py")), *sorted(ROOT.glob("cli/**/*.py"))]  # not in the registry's pack
 
 
 @cache
@@ -37,9 +41,9 @@ def parsed(path: Path) -> ast.AST:
     return ast.parse(path.read_text("utf8"))
 
 
-def complaints(look) -> list[str]:
-    """What `look` (path, tree) says of every shipped file, each with the file's name."""
-    return [f"{path.relative_to(ROOT).as_posix()} {said}" for path in SHIPPED for said in look(path, parsed(path))]
+def complaints(look, files=SHIPPED) -> list[str]:
+    """What `look` (path, tree) says of files, each with the file's name."""
+    return [f"{path.relative_to(ROOT).as_posix()} {said}" for path in files for said in look(path, parsed(path))]
 
 
 def imports(tree: ast.AST):
@@ -138,7 +142,13 @@ def test_the_rules_of_the_house(look):
 
 
 def test_the_stand_in_reads_json_in_one_place_too():
-    assert [said for path in ROOT.glob("host/**/*.py") for said in json_elsewhere(path, parsed(path))] == []
+    assert complaints(json_elsewhere, UNSHIPPED) == []
+
+
+def test_the_stand_in_and_the_command_line_import_downwards_only():
+    forwarding = "host/cli.py"  # the commands' former place
+    assert [said for said in complaints(misplaced_imports, UNSHIPPED)
+            if not said.startswith(forwarding) and "a core imports" not in said] == []
 
 
 @pytest.mark.parametrize("look, place, source", [
@@ -156,7 +166,7 @@ def test_a_break_of_the_rules_is_seen(look, place, source):
 def test_pyproject_lists_every_package_and_requirements_agree():
     tomllib = pytest.importorskip("tomllib")  # Python 3.11
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))
-    folders = {path.parent.relative_to(ROOT) for path in [*SHIPPED, *ROOT.glob("host/**/*.py")] if path.name == "__init__.py"}
+    folders = {path.parent.relative_to(ROOT) for path in [*SHIPPED, *UNSHIPPED] if path.name == "__init__.py"}
     wanted = {".".join(("talking_heads", *folder.parts)) for folder in folders}
     assert set(project["tool"]["setuptools"]["packages"]) == wanted
     lines = [line.strip() for line in (ROOT / "requirements.txt").read_text("utf8").splitlines()]
@@ -169,8 +179,8 @@ def test_pyproject_lists_every_package_and_requirements_agree():
 def test_no_machine_path_is_in_a_text_file():
     # spelled apart, so that this file does not name what it looks for
     bad = tuple("/" + name + "/" for name in ("work", "root", "shared")) + ("/" + "tmp/",)
-    patterns = ("host/**/*.py", "*.md", "*.toml", "workflows/**/*.json", "weights/*.json", "web/**/*.md", "benchmarks/**/*.py")
-    for path in [*SHIPPED, *(path for pattern in patterns for path in ROOT.glob(pattern))]:
+    patterns = ("*.md", "*.toml", "workflows/**/*.json", "weights/*.json", "web/**/*.md", "benchmarks/**/*.py")
+    for path in [*SHIPPED, *UNSHIPPED, *(path for pattern in patterns for path in ROOT.glob(pattern))]:
         text = path.read_text("utf8")
         assert not [word for word in bad if word in text], path
 
@@ -190,7 +200,7 @@ def test_imported_libraries_are_declared():
 
 def test_the_doctor_asks_for_what_is_declared():
     tomllib = pytest.importorskip("tomllib")
-    from talking_heads.host.doctor import _NEEDED
+    from talking_heads.cli.doctor import _NEEDED
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
     assert set(_NEEDED) == {*project["dependencies"], "torch", "numpy", "av", "pillow"}

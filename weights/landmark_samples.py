@@ -9,8 +9,8 @@ from typing import Iterator
 import numpy as np
 import torch
 
-from ..media_core.face import landmark_net as net
 from ..media_core.face.geometry import LEFT_EYE, MIRROR, MIRROR_EYE, MOUTH, RIGHT_EYE, Similarity, similarity
+from ..media_core.face.landmarks import landmark_net as net
 
 CANVAS = 224  # px on which a sample is painted
 _FACE, _NECK, _TORSO, _MOUTH, _HAIR = range(1, 6)

@@ -28,8 +28,8 @@ def main() -> None:
     args = parser.parse_args()
     load_package()
     import torch
-    from talking_heads.moditalker_core.atom.from_subject import SubjectPlan, build_from_subject
     from talking_heads.moditalker_core.atom.training import preset, train_atom
+    from talking_heads.moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -34,7 +34,7 @@ def main() -> None:
     speak()
     if args.only_speech:
         return
-    from talking_heads.hmtalker_core.training import train_avatar
+    from talking_heads.hmtalker_core.training.train_avatar import train_avatar
     from talking_heads.media_core.subject import export_dataset
 
     film = export_dataset(args.work, SECONDS, SEED, size=SIZE, identity=IDENTITY, engine="espeak", report=show)

@@ -119,7 +119,7 @@ def simulated(identity: int) -> list[tuple[np.ndarray, np.ndarray]]:
 def disturbed(points, cameras, shape, au, focal: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """`truth` with invented errors of points, poses and shape."""
     from scipy.spatial.transform import Rotation
-    from talking_heads.media_core.face.action_units import frontal_points
+    from talking_heads.media_core.face.action_units.action_units import frontal_points
     from talking_heads.media_core.subject.curves import wander
 
     rng = np.random.default_rng([seed, 22])
@@ -134,7 +134,7 @@ def disturbed(points, cameras, shape, au, focal: float, seed: int) -> tuple[np.n
 def fit(x: np.ndarray, y: np.ndarray, seed: int = 0, width: int = WIDTH, epochs: int = EPOCHS):
     """The net [N, F] -> [N, 17] by Adam on squared errors, every unit weighed by its own variance."""
     import torch
-    from talking_heads.media_core.face.action_units import ActionUnitNet
+    from talking_heads.media_core.face.action_units.action_units import ActionUnitNet
 
     torch.manual_seed(seed)
     mean, scale = x.mean(0), 1 / (x.std(0) + 1e-4)
@@ -167,7 +167,7 @@ def fit(x: np.ndarray, y: np.ndarray, seed: int = 0, width: int = WIDTH, epochs:
 def ridge(x: np.ndarray, y: np.ndarray, strength: float = 30.0):
     """The same without the hidden layer, in closed form: the baseline."""
     import torch
-    from talking_heads.media_core.face.action_units import ActionUnitNet
+    from talking_heads.media_core.face.action_units.action_units import ActionUnitNet
 
     mean, scale = x.mean(0), 1 / (x.std(0) + 1e-4)
     z = ((x - mean) * scale).clip(-8, 8)
@@ -226,10 +226,10 @@ def tracked(identity: int, take: Take, kept: Path | None = None) -> tuple[np.nda
     """(turned points [T, 68, 2], action units [T, 17]) of a film that was drawn, tracked and posed by this pack; what was tracked
     is read from `kept`, or written there."""
     import torch
-    from talking_heads.media_core.face.action_units import frontal_points
-    from talking_heads.media_core.face.landmarks import track_frames
-    from talking_heads.media_core.face.pose import fit_shape, smooth_poses, solve_poses
-    from talking_heads.media_core.face.raw_track import RawTrack
+    from talking_heads.media_core.face.action_units.action_units import frontal_points
+    from talking_heads.media_core.face.landmarks.landmarks import track_frames
+    from talking_heads.media_core.face.landmarks.raw_track import RawTrack
+    from talking_heads.media_core.face.pose.pose import fit_shape, smooth_poses, solve_poses
     from talking_heads.media_core.motion import PoseTrack
     from talking_heads.media_core.subject.parameters import action_units
 
@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder that keeps the tracked films for another run")
     args = parser.parse_args()
     load_package()
-    from talking_heads.media_core.face.action_units import features
+    from talking_heads.media_core.face.action_units.action_units import features
 
     def films(take, first: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
         found = []

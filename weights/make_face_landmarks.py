@@ -3,8 +3,8 @@
     python -m talking_heads.weights.landmark_renders RENDERS --people 96 --frames 110
     python -m talking_heads.weights.make_face_landmarks RENDERS
 
-Trains the three networks of media_core/face/landmark_net.py on renders of invented people only (identity numbers from 1000 on).
-A run that was stopped goes on from its state file.
+Trains the three networks of media_core/face/landmarks/landmark_net.py on renders of
+invented people only (identity numbers from 1000 on). A run that was stopped goes on from its state file.
 """
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..media_core.face import landmark_net as net
 from ..media_core.face.geometry import MIRROR, fit_similarity
+from ..media_core.face.landmarks import landmark_net as net
 from .landmark_samples import Batches, Renders, Sampler, collated
 
 LIPS, LIDS = ((13, 19), (14, 18), (15, 17)), ((1, 5), (2, 4))  # facing points of the mouth's 20 and the eye's 6

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..media_core.face import landmark_net as net
+from ..media_core.face.landmarks import landmark_net as net
 from ..media_core.files import load_tensors
 from .landmark_samples import Renders, Sampler
 from .make_face_landmarks import OUT, pictures

@@ -1,7 +1,7 @@
 """The one command that made weights/mean_face.safetensors: `python weights/make_mean_face.py`.
 
 The 68 points of 240 invented people (identity numbers from 1000 on; benchmarks use smaller ones), each at rest, with random faces
-and while speaking. No picture is drawn; a minute on one core. What is stored: see media_core/face/mean_face.py.
+and while speaking. No picture is drawn; a minute on one core. What is stored: see media_core/face/landmarks/mean_face.py.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RIDGE = 1e-3  # of the features' mean square
 
 def people(count: int) -> tuple[np.ndarray, np.ndarray]:
     """At rest [N, 68, 3] and moving [N, 2 * FACES, 68, 3], metres in the head's frame, outer eye corners 9 cm apart."""
-    from talking_heads.media_core.face.mean_face import EYE_SPAN
+    from talking_heads.media_core.face.landmarks.mean_face import EYE_SPAN
     from talking_heads.media_core.subject import PARAMS, perform
     from talking_heads.media_core.subject.identity import invent
     from talking_heads.media_core.subject.layout import to_68
@@ -50,7 +50,7 @@ def symmetric(points: np.ndarray) -> np.ndarray:  # [..., 68, 3] -> the mean of 
 def relief(rest: np.ndarray, moving: np.ndarray) -> np.ndarray:  # -> [68, K]
     """Ridge regression of each point's move along z on `mean_face.features` of its moves along x and y."""
     from talking_heads.media_core.face.geometry import MIRROR
-    from talking_heads.media_core.face.mean_face import features
+    from talking_heads.media_core.face.landmarks.mean_face import features
 
     move = (moving - rest[:, None]).reshape(-1, 68, 3)
     x, z = features(move[..., :2]), move[..., 2]  # [M, 68, K], [M, 68]
@@ -68,7 +68,7 @@ def main() -> None:
     load_package()
     import torch
     from talking_heads.media_core.face.geometry import MIRROR
-    from talking_heads.media_core.face.mean_face import KIND, VERSION
+    from talking_heads.media_core.face.landmarks.mean_face import KIND, VERSION
     from talking_heads.media_core.files import save_tensors
 
     rest, moving = people(args.people)

@@ -22,7 +22,7 @@ def main() -> None:
     args = parser.parse_args()
     load_package()
     import torch
-    from talking_heads.hmtalker_core.prior import SpokenClip, train_prior
+    from talking_heads.hmtalker_core.training.prior import SpokenClip, train_prior
     from talking_heads.media_core.speech import encode_speech
     from talking_heads.media_core.subject import perform
 

@@ -13,9 +13,9 @@ import numpy as np
 from ..dataset_folder import MANIFEST, read_json
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.crop import FaceCrop
-from ..face.detector import no_face
 from ..face.geometry import EYES, inter_ocular, similarity
-from ..face.pose import RigidShape
+from ..face.landmarks.detector import no_face
+from ..face.pose.pose import RigidShape
 from ..face.track import FaceTrack
 
 ABOVE, BELOW, BESIDE = 2.0, 2.6, 2.3  # u from the eyes' middle: hair, shoulders, air

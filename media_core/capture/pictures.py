@@ -14,10 +14,10 @@ from ..dataset_folder import encoded, npy, write_bytes
 from ..errors import FileFormatError
 from ..face.crop import FaceCrop
 from ..face.draw import draw_landmarks
-from ..face.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, learn_shape, parsing_png
-from ..face.person import HeadShape
-from ..face.plates import EVERY, BackgroundPlate, on_plate, torso_layer
-from ..face.steady import Anchors
+from ..face.masks.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, learn_shape, parsing_png
+from ..face.masks.person import HeadShape
+from ..face.masks.plates import EVERY, BackgroundPlate, on_plate, torso_layer
+from ..face.pose.steady import Anchors
 from ..picture_reading import check_size
 from ..video import read_frames
 from .framing import cut_square

@@ -20,8 +20,8 @@ from ..claims import claimed
 from ..dataset_folder import MANIFEST, read_json, writing
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.crop import FaceCrop
-from ..face.landmarks import FaceTracker, RawTrack, fill_missing, smooth_points
-from ..face.steady import WINDOW, Anchors, steady
+from ..face.landmarks.landmarks import FaceTracker, RawTrack, fill_missing, smooth_points
+from ..face.pose.steady import WINDOW, Anchors, steady
 from ..face.track import FaceTrack, measure
 from ..progress import Report, silent
 from ..video import VideoInfo, probe

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..audio import Sound
 from ..downmix import mono as mono_of
-from ..face.raw_track import listed
+from ..face.landmarks.raw_track import listed
 from ..face.track import FaceTrack
 from ..metrics import eye_aperture, lip_aperture
 from ..motion import AU_NAMES

@@ -13,7 +13,7 @@ from ..downmix import mono as mono_of
 from ..face.crop import FaceCrop
 from ..face.draw import Curve, draw_curves, draw_landmarks
 from ..face.geometry import FEATURES
-from ..face.landmarks import RawTrack
+from ..face.landmarks.landmarks import RawTrack
 from ..face.track import FaceTrack
 from ..speech import Speech, get_encoder
 from .framing import beyond

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..audio import Sound
 from ..errors import TalkingHeadsError
-from ..face.detector import no_face
 from ..face.geometry import OUTER_CORNERS, inter_ocular
-from ..face.raw_track import RawTrack
+from ..face.landmarks.detector import no_face
+from ..face.landmarks.raw_track import RawTrack
 from ..face.track import FaceTrack
 from ..metrics import lip_aperture
 from ..progress import Report, silent
@@ -98,7 +98,7 @@ def _of_track(track: FaceTrack) -> _Curves:
 
 
 def _of_film(path: Path, tracker: Callable | None, masks: Iterable[np.ndarray] | None, report: Report) -> _Curves:
-    from ..face.landmarks import track_frames
+    from ..face.landmarks.landmarks import track_frames
 
     total = max(1, round(probe(path).duration * RATE))
     raw = track_frames(read_frames(path, RATE), RATE, tracker=tracker, total=total, masks=masks, report=report,

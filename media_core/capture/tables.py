@@ -10,8 +10,8 @@ import torch
 from ..audio import Sound, fitted, save_wav
 from ..dataset_folder import landmark_lines, openface_table, write_bytes, write_transforms
 from ..errors import TalkingHeadsError
-from ..face.canonical import canonical_landmarks
-from ..face.steady import Anchors
+from ..face.pose.canonical import canonical_landmarks
+from ..face.pose.steady import Anchors
 from ..face.track import FaceTrack
 from ..motion import ExpressionTrack
 from ..speech import SAMPLE_RATE, encode_speech
@@ -40,7 +40,7 @@ def given_expression(given: Path | ExpressionTrack | None, fps: float, film_fram
     if isinstance(given, ExpressionTrack):
         track = given.resampled(fps)
     else:
-        from ..face.au_files import read_action_units_file
+        from ..face.action_units.au_files import read_action_units_file
 
         track = read_action_units_file(given, fps, film_frames)
     if abs(len(track) - film_frames) > max(fps / 2, film_frames / 20):

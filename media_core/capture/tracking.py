@@ -10,7 +10,7 @@ import torch
 
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.draw import draw_landmarks
-from ..face.landmarks import CutFinder, RawTrack
+from ..face.landmarks.landmarks import CutFinder, RawTrack
 from ..face.presence import PATIENCE, expect_face
 from ..files import load_tensors, save_tensors
 from ..schema import COUNT, described, many, record, whole

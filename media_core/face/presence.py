@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterable
 import numpy as np
 
 from ..errors import FileFormatError
-from .detector import no_face
+from .landmarks.detector import no_face
 
 PATIENCE = 10  # frames without a face at a film's beginning before the rest is looked through
 _LEAST = 16    # looks at the rest, however short it is

@@ -15,10 +15,10 @@ from ..motion import ExpressionTrack, LandmarkTrack, PoseTrack, Track
 from ..schema import FOCAL, SIZE, described, record
 from ..tensor_schema import Numbers, fitting
 from ..tracks import settings
-from .pose import WINDOW, RigidShape, fit_shape, smooth_poses, solve_poses, to_camera
+from .pose.pose import WINDOW, RigidShape, fit_shape, smooth_poses, solve_poses, to_camera
 
 if TYPE_CHECKING:
-    from .landmarks import RawTrack
+    from .landmarks.landmarks import RawTrack
 
 _OUTLIER, _OUTLIER_PIXELS = 4.0, 0.006  # a frame this many medians off, and this share of the width, is hardly trusted
 _OUTLIER_WEIGHT = 0.1
@@ -124,7 +124,7 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
     points = filled(raw.points, raw.cuts)
     landmarks = LandmarkTrack(torch.from_numpy(with_depth(points, pose, shape)), pose.fps, "pixels", size)
     if expression is None:
-        from .action_units import action_units
+        from .action_units.action_units import action_units
 
         expression = action_units(seen, camera_to_head=pose.camera_to_head.numpy(), shape=shape.points,
                                   focal=shape.focal, image_size=size, fps=pose.fps)
@@ -165,7 +165,7 @@ def _weight(confidence: np.ndarray, reprojection: np.ndarray, size: tuple[int, i
 
 def with_depth(points: np.ndarray, pose: PoseTrack, shape: RigidShape) -> np.ndarray:  # [T, 68, 2] -> float32 [T, 68, 3]
     """Pixels with a third coordinate in px: how far a point lies behind the head's origin."""
-    from .canonical import deposed
+    from .pose.canonical import deposed
 
     rotation, translation = to_camera(pose.camera_to_head.numpy())
     solid = deposed(points, pose.camera_to_head.numpy(), shape)

@@ -15,18 +15,18 @@ import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
-from ...media_core.face.canonical import mean_face
-from ...media_core.memory import keep_freed_memory
+from ...media_core.face.pose.canonical import mean_face
 from ...media_core.motion import LandmarkTrack
 from ...media_core.mouth_gate import gate_weights, gated
 from ...media_core.progress import Report, silent
 from ...media_core.speech import Speech
+from ...training_core.memory import keep_freed_memory
+from ..blending import Window, blended_windows, window_plan
 from ..landmarks import Registration, absolute, idexp, registration
-from .blending import Window, blended_windows, window_plan
+from ..noise import frame_noise
 from .config import AToMConfig
 from .diffusion import SAMPLERS, make_scheduler, sample
 from .model import AToM
-from .noise import frame_noise
 from .preview import FacePreview
 
 ROOM_BEFORE = 0.06  # s before speech that `Speech.silent_frames` already calls speech: there the mouth is freed

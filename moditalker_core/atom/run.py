@@ -12,7 +12,8 @@ import torch
 from ...media_core.chance import drawn, share_chance
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
-from ...media_core.training_state import (
+from ...training_core.optim import Ema, make_optimizer, rate_factor
+from ...training_core.state import (
     ADAM,
     LOWER,
     check_finite_weights,
@@ -22,12 +23,11 @@ from ...media_core.training_state import (
     steps_done,
     strip,
 )
+from ...training_core.team import Alone
 from .attention import Attention
 from .denoiser import AToMDenoiser
 from .diffusion import losses, noised
 from .initial import fresh_denoiser
-from .optim import Ema, make_optimizer, rate_factor
-from .team import Alone
 from .train_config import TrainConfig
 from .windows import Windows
 

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Mapping
 
 from ...media_core.errors import TalkingHeadsError
+from ...training_core.optim import USUAL_BETAS
 from .config import REFERENCES, DenoiserConfig, check_sampling, octave_base
 from .config import _known as known_fields
-from .optim import USUAL_BETAS
 
 PRECISIONS, SCHEDULES, OPTIMIZERS = ("fp32", "bf16"), ("constant", "cosine"), tuple(USUAL_BETAS)
 FREE = ("accumulation", "save_every", "val_every", "log_every", "clip", "guidance", "sampler", "sampler_steps",

@@ -17,13 +17,13 @@ import torch
 
 from ...media_core.claims import claimed
 from ...media_core.progress import Report, silent
-from .. import driver
-from ..driver import Driver, checked_seed, same_run, unfinished_path
+from ...training_core import trainer
+from ...training_core.team import Alone
+from ...training_core.trainer import Driver, checked_seed, same_run, unfinished_path
+from ..data.dataset import MotionDataset
 from .config import AToMConfig, SpeechInput
-from .dataset import MotionDataset
 from .model import AToM, checked_mean_shape
 from .run import Run
-from .team import Alone
 from .train_config import TrainConfig, preset
 from .validation import COLUMNS, Held, held_windows, judge
 from .windows import Clips, Windows
@@ -73,10 +73,10 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
     describe = lambda: AToM(run.averaged_network(), _description(config, speech, data, seed, licence, team.size), mean)
     _look_at_clip(run.config.clip, held)
     look = None if held is None else lambda watch: judge(describe(), held, watch)
-    Driver(run, look, state, identity, report, driver.log_folder(out, log_folder), COLUMNS).drive()
+    Driver(run, look, state, identity, report, trainer.log_folder(out, log_folder), COLUMNS).drive()
     atom = describe()
     if team.main:
-        from ..checkpoints import save_atom
+        from .checkpoints import save_atom
 
         save_atom(atom, out, half=half)
         state.unlink(missing_ok=True)
@@ -98,7 +98,7 @@ def settled(config: TrainConfig, data: MotionDataset) -> tuple[TrainConfig, Spee
 
 
 def _own_mean() -> np.ndarray:
-    from ...media_core.face.canonical import mean_face
+    from ...media_core.face.pose.canonical import mean_face
 
     return mean_face()
 

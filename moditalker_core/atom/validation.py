@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...media_core.mouth import lip_aperture
-from ..driver import Verdict
+from ...training_core.trainer import Verdict
 from .diffusion import losses, make_scheduler, noised, sample
 from .generation import guided
 from .model import AToM

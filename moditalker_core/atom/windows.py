@@ -17,8 +17,8 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.geometry import MIRROR
 from ...media_core.speech import mel
+from ..data.dataset import MotionDataset
 from .config import TOKENS_PER_FRAME, SpeechInput
-from .dataset import MotionDataset
 from .diffusion import STEPS
 from .train_config import TrainConfig
 

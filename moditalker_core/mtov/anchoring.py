@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..rasters import middle_square
+from .rasters import middle_square
 
 NEAR = 0.02      # of the side: a landmark speaks for its surroundings, a Gaussian of this deviation
 MOVED = 0.01     # of the side: a landmark that went this far leaves 1/e of the portrait's detail

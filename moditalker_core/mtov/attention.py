@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...media_core.memory import keep_freed_memory
+from ...training_core.memory import keep_freed_memory
 
 _AT_ONCE = 2048  # tokens that pass a layer at a time on a CPU when nothing is learned: what is made of them stays in the cache
 

@@ -7,7 +7,7 @@ from typing import Iterator
 import torch
 from torch import Tensor
 
-from ..atom.blending import Window, window_plan
+from ..blending import Window, window_plan
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import LandmarkTrack
 from ...media_core.tracks import listed, ping_pong
-from ..rasters import NOSE_BASE, fine_rasters, landmark_clip, middle_square, normalised
 from .model import RasterSettings
+from .rasters import NOSE_BASE, fine_rasters, landmark_clip, middle_square, normalised
 
 INSIDE = 0.5        # share of a face's points that must lie in the picture
 SMALLEST = 16       # px, of a portrait's shorter side

@@ -21,9 +21,9 @@ from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.geometry import MIRROR, MOUTH
 from ...media_core.mouth import lip_aperture
 from ..atom.config import REFERENCES
-from ..atom.dataset import MotionDataset, without_pictures
-from ..rasters import fine_rasters, landmark_clip, lower_face_hidden, normalised
+from ..data.dataset import MotionDataset, without_pictures
 from .model import RasterSettings
+from .rasters import fine_rasters, landmark_clip, lower_face_hidden, normalised
 
 PARTS = ("landmarks", "pose", "identity", "masks")  # of a window, beside its pictures
 _AROUND = 32  # the mouth's box is wider by a 32nd of the picture on each side

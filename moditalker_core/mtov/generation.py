@@ -17,8 +17,8 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import LandmarkTrack
 from ...media_core.progress import Report, silent
-from ..atom.blending import blended_windows
-from ..atom.noise import frame_noise
+from ..blending import blended_windows
+from ..noise import frame_noise
 from .anchoring import trust
 from .clips import Clip, Rolling, clip_plan, settled
 from .conditions import (

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ...media_core.errors import TalkingHeadsError
-from ...media_core.lpips import LPIPS, load_lpips
+from ...training_core.lpips import LPIPS, load_lpips
 from .autoencoder import VideoAutoencoder
 from .model import MToV, RasterSettings
 from .train_config import TrainConfig
@@ -37,7 +37,7 @@ class Given:
         Raises:
             TalkingHeadsError: a file that the stage needs is not named, or none of its kind.
         """
-        from ..mtov_checkpoints import load_autoencoder, load_mtov
+        from .checkpoints import load_autoencoder, load_mtov
 
         if mtov is not None and stage != "diffusion":
             raise TalkingHeadsError("Only the stage 'diffusion' goes on from a whole MToV", f"the stage '{stage}'",
@@ -90,7 +90,7 @@ class Given:
 
     def encoding(self) -> dict[str, int | None]:
         """What names the weights that make latents; how they are drawn does not matter."""
-        from ..mtov_checkpoints import DECODING
+        from .checkpoints import DECODING
 
         return {role: _checksum(network, DECODING) for role, network in (("rgb", self.rgb), ("landmarks", self.landmarks))}
 

@@ -11,11 +11,11 @@ from ...media_core.audio import FPS
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.schema import RATES, SIDE, is_json_object
 from ..atom.config import REFERENCES
-from ..rasters import RADIUS, SIZE
 from .autoencoder import VideoAutoencoder
 from .config import AutoencoderConfig, DenoiserConfig, Grid, check_residual, known
 from .denoiser import MToVDenoiser
 from .diffusion import CALLS, RATIO, STEPS, check_sampling
+from .rasters import RADIUS, SIZE
 
 MARGIN = 1.6  # side of the square face crop over the face's own size
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...media_core.lpips import LPIPS
-from ..atom.team import Alone
+from ...training_core.lpips import LPIPS
+from ...training_core.team import Alone
 from . import losses
 from .autoencoder import VideoAutoencoder
 from .conditions import raster_clip

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
-from ...media_core.training_state import (
+from ...training_core.optim import Ema, make_optimizer, rate_factor
+from ...training_core.state import (
     LOWER,
     check_finite_weights,
     check_saved_weights,
@@ -21,7 +22,6 @@ from ...media_core.training_state import (
     steps_done,
     strip,
 )
-from ..atom.optim import Ema, make_optimizer, rate_factor
 from .objectives import Objective
 from .train_config import TrainConfig
 

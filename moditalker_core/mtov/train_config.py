@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Mapping
 
 from ...media_core.errors import TalkingHeadsError
+from ...training_core.optim import USUAL_BETAS
 from ..atom.config import REFERENCES
-from ..atom.optim import USUAL_BETAS
 from .config import AutoencoderConfig, DenoiserConfig, check_residual, known
 from .diffusion import check_sampling
 from .model import RasterSettings

@@ -24,12 +24,12 @@ from torch import nn
 from ...media_core.chance import drawn
 from ...media_core.claims import claimed
 from ...media_core.errors import TalkingHeadsError
-from ...media_core.memory import keep_freed_memory
 from ...media_core.progress import Report, silent
-from .. import driver
-from ..atom.dataset import MotionDataset
-from ..atom.team import Alone
-from ..driver import Driver, checked_seed, same_run, unfinished_path
+from ...training_core import trainer
+from ...training_core.memory import keep_freed_memory
+from ...training_core.team import Alone
+from ...training_core.trainer import Driver, checked_seed, same_run, unfinished_path
+from ..data.dataset import MotionDataset
 from .autoencoder import VideoAutoencoder
 from .dataset import PARTS, VideoWindows, WindowSettings, unchanged
 from .denoiser import MToVDenoiser
@@ -118,7 +118,7 @@ class _Trainer:
                 run.load(state, lambda came: same_run(self.identity, came, state))
             made = lambda: self._made(run, licence)
             columns = DIFFUSION_FIGURES if self.config.stage == "diffusion" else AUTOENCODER_FIGURES
-            Driver(run, self._judge(made), state, self.identity, report, driver.log_folder(out, folder), columns).drive()
+            Driver(run, self._judge(made), state, self.identity, report, trainer.log_folder(out, folder), columns).drive()
         finally:
             for reader in filter(None, (self.reader, self.stills)):
                 reader.close()
@@ -208,7 +208,7 @@ class _Trainer:
                 **({} if self.given.begun is None else {"begun with": dict(self.given.begun.config.training)})}
 
     def _save(self, network: VideoAutoencoder | MToV, out: Path, half: bool, licence: str) -> None:
-        from ..mtov_checkpoints import save_autoencoder, save_mtov
+        from .checkpoints import save_autoencoder, save_mtov
 
         if isinstance(network, MToV):
             save_mtov(network, out, half=half)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..driver import Verdict
+from ...training_core.trainer import Verdict
 from .autoencoder import VideoAutoencoder
 from .conditions import raster_clip
 from .dataset import Sample, VideoBatch

@@ -46,14 +46,14 @@ def fmt(name: str, weight: int, make: Callable[[Path, seeds.Shared], None], *dam
 
 @fmt("aucsv", 60, seeds.openface, "au.csv")
 def _aucsv(folder: Path) -> Read:
-    from talking_heads.hmtalker_core.dataset_tables import read_action_units
+    from talking_heads.hmtalker_core.data.dataset_tables import read_action_units
 
     return lambda: read_action_units(folder / "au.csv", 6, 25.0)
 
 
 @fmt("csv", 60, seeds.tables)
 def _csv(folder: Path) -> Read:
-    from talking_heads.media_core.face.au_files import read_action_units_file
+    from talking_heads.media_core.face.action_units.au_files import read_action_units_file
 
     files = sorted(folder.iterdir())
 
@@ -67,14 +67,14 @@ def _csv(folder: Path) -> Read:
 
 @fmt("transforms", 60, seeds.transforms)
 def _transforms(folder: Path) -> Read:
-    from talking_heads.hmtalker_core.dataset_tables import read_cameras
+    from talking_heads.hmtalker_core.data.dataset_tables import read_cameras
 
     return lambda: read_cameras(folder)
 
 
 @fmt("manifest", 40, seeds.manifest)
 def _manifest(folder: Path) -> Read:
-    from talking_heads.hmtalker_core.dataset import _manifest
+    from talking_heads.hmtalker_core.data.dataset import _manifest
 
     return lambda: _manifest(folder / "manifest.json")
 
@@ -100,15 +100,15 @@ def _capreq(folder: Path) -> Read:
 
 @fmt("lms", 40, seeds.landmark_lines)
 def _lms(folder: Path) -> Read:
-    from talking_heads.hmtalker_core.dataset import _landmarks
+    from talking_heads.hmtalker_core.data.dataset import _landmarks
 
     return lambda: _landmarks(folder / "0.lms")
 
 
 @fmt("tracks", 140, seeds.tracks)
 def _tracks(folder: Path) -> Read:
-    from talking_heads.media_core.face.raw_track import RawTrack
-    from talking_heads.media_core.face.steady import Anchors
+    from talking_heads.media_core.face.landmarks.raw_track import RawTrack
+    from talking_heads.media_core.face.pose.steady import Anchors
     from talking_heads.media_core.face.track import FaceTrack
     from talking_heads.media_core.motion import ExpressionTrack, LandmarkTrack, PoseTrack
     from talking_heads.media_core.speech import Speech
@@ -149,8 +149,8 @@ def _workflow(folder: Path) -> Read:
 @fmt("wfrun", 40, seeds.api_workflow)
 def _wfrun(folder: Path) -> Read:
     from pack import temporary_host
+    from talking_heads.cli.settings import apply_settings
     from talking_heads.host.graph import InvalidPrompt
-    from talking_heads.host.settings import apply_settings
     from talking_heads.host.workflow import load_workflow
 
     host = temporary_host()
@@ -170,7 +170,7 @@ def _wfrun(folder: Path) -> Read:
 
 @fmt("atom", 25, seeds.atom)
 def _atom(folder: Path) -> Read:
-    from talking_heads.moditalker_core.checkpoints import load_atom
+    from talking_heads.moditalker_core.atom.checkpoints import load_atom
 
     def read() -> None:
         atom = load_atom(folder / "atom.safetensors")
@@ -183,7 +183,7 @@ def _atom(folder: Path) -> Read:
 
 @fmt("mtov", 12, seeds.mtov)
 def _mtov(folder: Path) -> Read:
-    from talking_heads.moditalker_core.mtov_checkpoints import load_mtov
+    from talking_heads.moditalker_core.mtov.checkpoints import load_mtov
 
     def read() -> None:
         mtov = load_mtov(folder / "mtov.safetensors")
@@ -195,7 +195,7 @@ def _mtov(folder: Path) -> Read:
 
 @fmt("autoencoder", 25, seeds.autoencoder)
 def _autoencoder(folder: Path) -> Read:
-    from talking_heads.moditalker_core.mtov_checkpoints import load_autoencoder
+    from talking_heads.moditalker_core.mtov.checkpoints import load_autoencoder
 
     def read() -> None:
         network, _ = load_autoencoder(folder / "rgb.safetensors")
@@ -207,8 +207,8 @@ def _autoencoder(folder: Path) -> Read:
 
 @fmt("prior", 25, seeds.prior)
 def _prior(folder: Path) -> Read:
-    from talking_heads.hmtalker_core.motion import FaceMotionNet
-    from talking_heads.hmtalker_core.prior import start_from_prior
+    from talking_heads.hmtalker_core.model.motion import FaceMotionNet
+    from talking_heads.hmtalker_core.training.prior import start_from_prior
 
     net = FaceMotionNet(audio_dim=80, audio_window=16, audio_kind="conv")
     return lambda: start_from_prior(net, folder / "prior.safetensors", "mel")
@@ -231,7 +231,7 @@ def _avatar(folder: Path) -> Read:
 
 @fmt("lpips", 4, seeds.lpips)
 def _lpips(folder: Path) -> Read:
-    from talking_heads.media_core.lpips import load_lpips
+    from talking_heads.training_core.lpips import load_lpips
 
     return lambda: load_lpips(folder / "alex.safetensors")
 
@@ -245,7 +245,7 @@ def _hubert(folder: Path) -> Read:
 
 @fmt("impatom", 12, seeds.published_atom)
 def _impatom(folder: Path) -> Read:
-    from talking_heads.moditalker_core.published import import_atom
+    from talking_heads.moditalker_core.atom.published import import_atom
 
     return lambda: import_atom(folder / "atom.pt", folder.parent / "imported_atom.safetensors")
 
@@ -253,7 +253,7 @@ def _impatom(folder: Path) -> Read:
 @fmt("impmtov", 4, seeds.published_mtov)
 def _impmtov(folder: Path) -> Read:
     from mtov_files import HEADS
-    from talking_heads.moditalker_core.published_mtov import import_mtov
+    from talking_heads.moditalker_core.mtov.published import import_mtov
 
     files = [folder / f"{name}.pth" for name in ("autoencoder_rgb", "autoencoder_motion", "diffusion_model")]
     return lambda: import_mtov(*files, folder.parent / "imported_mtov.safetensors", **seeds.import_options(HEADS))
@@ -264,7 +264,7 @@ def _impmtov(folder: Path) -> Read:
 @fmt("motidx", 60, seeds.motion_data, "index.json")
 @fmt("shard", 40, seeds.motion_data, "shards/*")
 def _motion_data(folder: Path) -> Read:
-    from talking_heads.moditalker_core.atom.dataset import MotionDataset
+    from talking_heads.moditalker_core.data.dataset import MotionDataset
 
     def read() -> None:
         data = MotionDataset.open(folder)
@@ -288,15 +288,15 @@ def _latents(folder: Path) -> Read:
 @fmt("dspics", 20, seeds.avatar_data, "ori_imgs/0.jpg", "gt_imgs/0.jpg", "parsing/0.png", "torso_imgs/0.png", "teeth_mask/0.npy",
      "bc.jpg")
 def _dspics(folder: Path) -> Read:
-    from talking_heads.hmtalker_core.dataset import AvatarDataset
+    from talking_heads.hmtalker_core.data.dataset import AvatarDataset
 
     return lambda: AvatarDataset.open(folder).frame(0)
 
 
 @fmt("dswav", 8, seeds.avatar_data, "aud.wav")
 def _dswav(folder: Path) -> Read:
-    from talking_heads.hmtalker_core.batches import open_clip
-    from talking_heads.hmtalker_core.dataset import AvatarDataset
+    from talking_heads.hmtalker_core.data.dataset import AvatarDataset
+    from talking_heads.hmtalker_core.training.batches import open_clip
     from talking_heads.media_core.progress import silent
 
     return lambda: open_clip(AvatarDataset.open(folder), "mel", torch.device("cpu"), silent)
@@ -304,7 +304,7 @@ def _dswav(folder: Path) -> Read:
 
 @fmt("avstate", 4, seeds.avatar_state, "avatar.training.safetensors")
 def _avstate(folder: Path) -> Read:
-    from talking_heads.hmtalker_core.state import load_run
+    from talking_heads.hmtalker_core.training.state import load_run
 
     clip = seeds.clip(folder / "data")
     return lambda: load_run(folder / "avatar.training.safetensors", clip, seeds.AVATAR, 0, lambda came: None).step(False)
@@ -364,7 +364,7 @@ def _film(folder: Path) -> Read:
 
 @fmt("image", 60, seeds.pictures)
 def _image(folder: Path) -> Read:
-    from talking_heads.host.motion_jobs import read_picture
+    from talking_heads.cli.motion_jobs import read_picture
 
     files = sorted(folder.iterdir())
 

@@ -35,7 +35,7 @@ class Shared:
         """An avatar of a few steps."""
         if self._avatar is not None:
             return self._avatar
-        from talking_heads.hmtalker_core.training import train_avatar
+        from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 
         path = self.folder / "avatar.safetensors"
         train_avatar(self.dataset, path, preset=AVATAR)
@@ -43,7 +43,7 @@ class Shared:
 
 
 def _avatar_settings() -> Any:
-    from talking_heads.hmtalker_core.config import preset
+    from talking_heads.hmtalker_core.training.config import preset
 
     few = preset("preview")
     face = replace(few.face, steps=3, static=1, points=60, max_points=80, densify_from=100)
@@ -120,10 +120,10 @@ def speech(frames: int) -> Any:
 
 
 def tracks(folder: Path, shared: Shared) -> None:
-    from talking_heads.media_core.face.mean_face import MeanFace
-    from talking_heads.media_core.face.raw_track import RawTrack
-    from talking_heads.media_core.face.rigid_shape import RigidShape
-    from talking_heads.media_core.face.steady import Anchors
+    from talking_heads.media_core.face.landmarks.mean_face import MeanFace
+    from talking_heads.media_core.face.landmarks.raw_track import RawTrack
+    from talking_heads.media_core.face.pose.rigid_shape import RigidShape
+    from talking_heads.media_core.face.pose.steady import Anchors
     from talking_heads.media_core.face.track import FaceTrack
     from talking_heads.media_core.motion import ExpressionTrack, LandmarkTrack, PoseTrack
 
@@ -145,7 +145,7 @@ def tracks(folder: Path, shared: Shared) -> None:
 def mean_faces(folder: Path, shared: Shared) -> None:
     from safetensors.torch import save_file
     from scipy.io import savemat
-    from talking_heads.media_core.face.canonical import mean_face
+    from talking_heads.media_core.face.pose.canonical import mean_face
 
     face = mean_face().astype(np.float32)
     np.save(folder / "mean.npy", face)
@@ -197,13 +197,13 @@ def mtov(folder: Path, shared: Shared) -> None:
 
 def autoencoder(folder: Path, shared: Shared) -> None:
     from mtov_nets import autoencoder as network
-    from talking_heads.moditalker_core.mtov_checkpoints import save_autoencoder
+    from talking_heads.moditalker_core.mtov.checkpoints import save_autoencoder
 
     save_autoencoder(network(), folder / "rgb.safetensors", role="rgb")
 
 
 def prior(folder: Path, shared: Shared) -> None:
-    from talking_heads.hmtalker_core.prior import SHIPPED
+    from talking_heads.hmtalker_core.training.prior import SHIPPED
 
     shutil.copy(SHIPPED, folder / "prior.safetensors")
 
@@ -270,16 +270,16 @@ def avatar_data(folder: Path, shared: Shared) -> None:
 
 
 def clip(folder: Path) -> Any:
-    from talking_heads.hmtalker_core.batches import open_clip
-    from talking_heads.hmtalker_core.dataset import AvatarDataset
+    from talking_heads.hmtalker_core.data.dataset import AvatarDataset
+    from talking_heads.hmtalker_core.training.batches import open_clip
     from talking_heads.media_core.progress import silent
 
     return open_clip(AvatarDataset.open(folder), "mel", torch.device("cpu"), silent)
 
 
 def avatar_state(folder: Path, shared: Shared) -> None:
-    from talking_heads.hmtalker_core.run import Run
-    from talking_heads.hmtalker_core.state import save_run
+    from talking_heads.hmtalker_core.training.state import save_run
+    from talking_heads.hmtalker_core.training.steps import Run
 
     shutil.copytree(shared.dataset, folder / "data")
     run = Run.fresh(clip(folder / "data"), AVATAR, 0)
@@ -291,10 +291,10 @@ def avatar_state(folder: Path, shared: Shared) -> None:
 def atom_run(folder: Path) -> Any:
     from motion_data import TINY
     from talking_heads.moditalker_core.atom import training
-    from talking_heads.moditalker_core.atom.dataset import MotionDataset
     from talking_heads.moditalker_core.atom.run import Run
-    from talking_heads.moditalker_core.atom.team import Alone
     from talking_heads.moditalker_core.atom.windows import Clips, Windows
+    from talking_heads.moditalker_core.data.dataset import MotionDataset
+    from talking_heads.training_core.team import Alone
 
     opened = MotionDataset.open(folder)
     config, heard = training.settled(TINY, opened)
@@ -312,11 +312,11 @@ def atom_state(folder: Path, shared: Shared) -> None:
 
 
 def mtov_run(folder: Path, stage: str) -> Any:
-    from talking_heads.moditalker_core.atom.dataset import MotionDataset
-    from talking_heads.moditalker_core.atom.team import Alone
+    from talking_heads.moditalker_core.data.dataset import MotionDataset
     from talking_heads.moditalker_core.mtov.given import Given
     from talking_heads.moditalker_core.mtov.run import Run
     from talking_heads.moditalker_core.mtov.training import _Trainer
+    from talking_heads.training_core.team import Alone
     from video_data import DIFFUSION, RGB
 
     cpu = torch.device("cpu")
@@ -331,7 +331,7 @@ def mtov_run(folder: Path, stage: str) -> Any:
 
 def _mtov_state(folder: Path, stage: str) -> None:
     from talking_heads.moditalker_core.mtov.autoencoder import VideoAutoencoder
-    from talking_heads.moditalker_core.mtov_checkpoints import save_autoencoder
+    from talking_heads.moditalker_core.mtov.checkpoints import save_autoencoder
     from video_data import NET, make_video_dataset
 
     make_video_dataset(folder / "data", (6, 5), val=1)

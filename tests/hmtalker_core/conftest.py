@@ -5,7 +5,7 @@ import torch
 
 @pytest.fixture(scope="session")
 def tiny_config():
-    from talking_heads.hmtalker_core.config import BranchConfig, TrainConfig
+    from talking_heads.hmtalker_core.training.config import BranchConfig, TrainConfig
 
     return TrainConfig(
         preset="tiny", init="silhouette", fuse_steps=4, warmup_steps=4, speech_prior=True, align_batch=3, hair_every=2,
@@ -23,7 +23,7 @@ def tiny_dataset(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_avatar_path(tiny_dataset, tiny_config, tmp_path_factory):
-    from talking_heads.hmtalker_core.training import train_avatar
+    from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 
     torch.manual_seed(123)  # must not matter
     path = tmp_path_factory.mktemp("avatar") / "tiny.safetensors"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from talking_heads.hmtalker_core.avatar_motion import smooth_in_time
-from talking_heads.hmtalker_core.camera import film_cameras
 from talking_heads.hmtalker_core.checkpoints import load_avatar, save_avatar
+from talking_heads.hmtalker_core.model.camera import film_cameras
 from talking_heads.hmtalker_core.rasterizer import rasterization
 from talking_heads.hmtalker_core.streaming import render_video
 from talking_heads.media_core.audio import Sound, frame_count
@@ -95,7 +95,7 @@ def test_cached_motion_equals_the_plain_forward(tiny_avatar):
     speech = encode_speech(chirp(1.0))
     motion = tiny_avatar.drive(speech)
     (d_xyz, d_rot, d_scale), mouth = tiny_avatar.offsets(motion, 4, 7)  # whose windows lie inside the speech
-    from talking_heads.hmtalker_core.audio_net import audio_windows
+    from talking_heads.hmtalker_core.model.audio_net import audio_windows
 
     windows = audio_windows(speech.frame_windows(25.0), torch.arange(4, 7))
     out = tiny_avatar.face_net(tiny_avatar.face.xyz, windows, motion.au[4:7][:, list(UPPER_INDEX)])

@@ -121,7 +121,7 @@ def test_both_forms_load_and_the_pages_form_reaches_extra_pnginfo(small, tmp_pat
 
 
 def test_settings_find_nodes_by_number_title_and_class(small):
-    from talking_heads.host.settings import apply_settings
+    from talking_heads.cli.settings import apply_settings
     from talking_heads.host.workflow import WorkflowError
 
     info = small.object_info()
@@ -213,7 +213,7 @@ INFO = {"Toy": {"input": {"required": {
     ("text=[1, 2]", "[1, 2]"), ('text=["2", 0]', ["2", 0]), ("one=12345", "12345"), ("old=7", "7"), ("number=12345", 12345),
     ("numbers=2", 2), ("number=0.5", 0.5), ("other=12", 12), ("text={\"a\": 1}", '{"a": 1}'), ("text=a=b", "a=b")])
 def test_settings_of_texts_and_choices_stay_text(setting, value):
-    from talking_heads.host.settings import apply_settings
+    from talking_heads.cli.settings import apply_settings
 
     prompt = {"1": {"class_type": "Toy", "inputs": {"other": 1}}, "2": {"class_type": "Else", "inputs": {}}}
     apply_settings(prompt, [f"Toy.{setting}"], INFO)

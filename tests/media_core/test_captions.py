@@ -70,7 +70,7 @@ def test_every_reported_key_and_stage_has_its_word(told):
 
 
 def test_figures_and_stages_that_stand_in_tables_have_their_words():
-    from talking_heads.hmtalker_core.run import PHASES
+    from talking_heads.hmtalker_core.training.steps import PHASES
     from talking_heads.moditalker_core.atom.validation import COLUMNS
     from talking_heads.moditalker_core.mtov.validation import AUTOENCODER_FIGURES, DIFFUSION_FIGURES
 

@@ -10,19 +10,19 @@ from contextlib import contextmanager
 from threading import Event
 
 import pytest
-from talking_heads.hmtalker_core.training import train_avatar
+from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 from talking_heads.media_core import claims
 from talking_heads.media_core.capture import capture
 from talking_heads.media_core.claims import claim, claimed
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.subject import export_dataset
 from talking_heads.media_core.video import VideoWriter
-from talking_heads.moditalker_core.atom.from_subject import build_from_subject
-from talking_heads.moditalker_core.atom.from_videos import build_from_videos
+from talking_heads.moditalker_core.atom.published import import_atom
 from talking_heads.moditalker_core.atom.training import train_atom
+from talking_heads.moditalker_core.data.from_subject import build_from_subject
+from talking_heads.moditalker_core.data.from_videos import build_from_videos
+from talking_heads.moditalker_core.mtov.published import import_autoencoder, import_mtov
 from talking_heads.moditalker_core.mtov.training import train_mtov
-from talking_heads.moditalker_core.published import import_atom
-from talking_heads.moditalker_core.published_mtov import import_autoencoder, import_mtov
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.motion_editing import blended, closed_mouth, jaw_drop, lip_aperture, offset, scale_mouth
 

@@ -7,16 +7,9 @@ import numpy as np
 import pytest
 import torch
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.media_core.metrics import lip_aperture as relative_aperture
-from talking_heads.media_core.mouth import (
-    closed_mouth,
-    jaw_drop,
-    laid_over,
-    lip_aperture,
-    region_weights,
-    resting_face,
-)
+from talking_heads.media_core.mouth import closed_mouth, jaw_drop, laid_over, lip_aperture, region_weights, resting_face
 from talking_heads.media_core.mouth_gate import gate_mouth, gate_weights, gated
 from talking_heads.media_core.subject import PARAMS
 from talking_heads.media_core.subject.layout import to_68

@@ -8,8 +8,8 @@ from fuzz import seeds
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
-from talking_heads.media_core.face.raw_track import RawTrack
-from talking_heads.media_core.face.steady import Anchors
+from talking_heads.media_core.face.landmarks.raw_track import RawTrack
+from talking_heads.media_core.face.pose.steady import Anchors
 from talking_heads.media_core.face.track import FaceTrack
 from talking_heads.media_core.motion import ExpressionTrack, LandmarkTrack, PoseTrack
 from talking_heads.media_core.speech import Speech

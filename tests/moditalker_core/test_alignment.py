@@ -8,8 +8,8 @@ import pytest
 import torch
 from face_film import FOCAL, SIZE, film, raw_track
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.face.canonical import canonical_landmarks, canonical_portrait, mean_face
 from talking_heads.media_core.face.geometry import RIGID
+from talking_heads.media_core.face.pose.canonical import canonical_landmarks, canonical_portrait, mean_face
 from talking_heads.media_core.face.track import measure
 from talking_heads.media_core.motion import LandmarkTrack, PoseTrack
 from talking_heads.moditalker_core import alignment as al

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from scipy.io import savemat
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.moditalker_core.bfm import KeyBasis, pose_coefficients, read_key_basis, read_key_mean_shape
 
 VERTICES = 90

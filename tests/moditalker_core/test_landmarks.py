@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.moditalker_core import landmarks as lm
 
 MEAN = torch.from_numpy(mean_face())

@@ -12,16 +12,15 @@ from mtov_files import SIZE, tiny_mtov
 from PIL import Image
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
-from talking_heads.media_core.face.landmarks import portrait_landmarks
-from talking_heads.media_core.face.raw_track import RawTrack
+from talking_heads.media_core.face.landmarks.landmarks import portrait_landmarks
+from talking_heads.media_core.face.landmarks.raw_track import RawTrack
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.video import probe, read_frames
-from talking_heads.moditalker_core import scenes
-from talking_heads.moditalker_core.checkpoints import load_atom
-from talking_heads.moditalker_core.mtov import conditions
+from talking_heads.moditalker_core.atom.checkpoints import load_atom
+from talking_heads.moditalker_core.mtov import conditions, scenes
 from talking_heads.moditalker_core.mtov.generation import VideoSettings
+from talking_heads.moditalker_core.mtov.scenes import film_scene, portrait_scene
 from talking_heads.moditalker_core.pipeline import speak, speak_video, video
-from talking_heads.moditalker_core.scenes import film_scene, portrait_scene
 
 S, FAST = SIZE, VideoSettings(calls=1)
 
@@ -151,7 +150,7 @@ def test_a_part_can_be_made_but_not_pasted():
 # ------------------------------------------------------------------------------------------------------------------ films
 
 def test_a_films_own_motion_comes_back_to_its_crop(driven):
-    from talking_heads.media_core.face.canonical import canonical_landmarks
+    from talking_heads.media_core.face.pose.canonical import canonical_landmarks
 
     _, scene = driven
     placed = scene.placed(canonical_landmarks(scene.track))
@@ -253,7 +252,7 @@ def test_frames_without_a_face_are_found_while_a_film_is_tracked(driven, monkeyp
     points = first.track.landmarks.points[..., :2].numpy().copy()
     points[5:8] = np.nan
     raw = RawTrack(points, np.isfinite(points).all((1, 2)).astype(np.float32), tuple(first.track.image_size), 25.0)
-    monkeypatch.setattr("talking_heads.media_core.face.landmarks.track_frames", lambda frames, fps, **named: raw)
+    monkeypatch.setattr("talking_heads.media_core.face.landmarks.landmarks.track_frames", lambda frames, fps, **named: raw)
     if policy == "error":
         with pytest.raises(TalkingHeadsError, match="5-7"):
             film_scene(first.opened, mtov.config, policy=policy)

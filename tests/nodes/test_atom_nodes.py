@@ -11,7 +11,7 @@ from atom_files import save_tiny_atom, save_tiny_checkpoint
 from pack import make_host
 from prompts import collector, failure, give, giver, keep, node, ok, own
 from talking_heads.media_core.audio import Sound, save_wav
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
 
 SOUND = node("LoadAudio", audio="speech.wav")
 SPEECH = node("TalkingHead_EncodeSpeech", audio=["sound", 0], encoder="mel")

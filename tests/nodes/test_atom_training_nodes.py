@@ -23,7 +23,7 @@ def changed(entry: dict, **inputs) -> dict:
 @pytest.fixture(scope="module")
 def few(tmp_path_factory) -> Path:
     """Two people who speak for three seconds each."""
-    from talking_heads.moditalker_core.atom.from_subject import SubjectPlan, build_from_subject
+    from talking_heads.moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 
     plan = SubjectPlan((1000, 1001), seconds=3.0, seed=1, val=1, engine="formant")
     return build_from_subject(tmp_path_factory.mktemp("motion") / "few", plan)

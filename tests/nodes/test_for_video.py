@@ -69,7 +69,7 @@ def test_shipped_workflows_give_create_video_what_it_can_encode(root):
 
 def test_landmarks_saved_by_another_run_are_not_replaced(host, given, monkeypatch, tmp_path):
     import folder_paths
-    from talking_heads.media_core.face.canonical import mean_face
+    from talking_heads.media_core.face.pose.canonical import mean_face
 
     look = folder_paths.get_save_image_path
     theirs = tmp_path / "base" / "output" / "takes" / "a_00001_.safetensors"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from prompts import collector, failure, give, giver, keep, node, ok
 from talking_heads.host.graph import InvalidPrompt
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.media_core.motion import LandmarkTrack
 
 LOAD = node("TalkingHead_LoadLandmarks", place="output", file="talking_heads/take_00001_.safetensors")
@@ -183,7 +183,7 @@ def test_canonical_landmarks_have_no_picture_for_core(host, given):
 
 @pytest.mark.parametrize(("policy", "length"), [("error", None), ("hold", 4), ("skip", 3)])
 def test_frames_without_a_face_from_core(host, given, policy, length):
-    from talking_heads.media_core.face.core_landmarks import to_face_landmarks
+    from talking_heads.media_core.face.landmarks.core_landmarks import to_face_landmarks
 
     mesh = to_face_landmarks(pictured(speaking(4)))
     mesh["frames"][2] = []

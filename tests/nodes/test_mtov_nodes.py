@@ -10,7 +10,7 @@ import torch
 from mtov_files import FRAMES, HEADS, SIZE, save_published, save_tiny_mtov
 from pack import make_host
 from prompts import collector, failure, give, giver, keep, node, ok, own
-from talking_heads.media_core.face.canonical import mean_face
+from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.media_core.video import probe, read_frames
 
 WIDE = 96  # px of the portrait

@@ -148,5 +148,5 @@ def test_the_data_set_node_keeps_pictures(host, tmp_path):
     plain, pictured = (value for value in kept if hasattr(value, "folder"))
     about = next(value for value in kept if isinstance(value, str))
     assert plain.folder != pictured.folder and "pictures of 64 px" in about
-    clips = own(host, "moditalker_core.atom.dataset").MotionDataset.open(pictured.folder)
+    clips = own(host, "moditalker_core.data.dataset").MotionDataset.open(pictured.folder)
     assert clips.frames_of(0, 0, 2).shape == (2, 64, 64, 3)

@@ -114,22 +114,22 @@ def test_nodes_are_short_and_need_nothing_newer_than_the_floor(host):
 
 def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     """The node files spell these out so that registering the pack imports no model code."""
-    from talking_heads.hmtalker_core.config import presets
     from talking_heads.hmtalker_core.rasterizer import BACKENDS as rasterisers
-    from talking_heads.hmtalker_core.training import unfinished_path
+    from talking_heads.hmtalker_core.training.config import presets
+    from talking_heads.hmtalker_core.training.train_avatar import unfinished_path
     from talking_heads.media_core.capture.settings import ORDERS, POLICIES
-    from talking_heads.media_core.face.au_files import FORMATS
+    from talking_heads.media_core.face.action_units.au_files import FORMATS
     from talking_heads.media_core.mouth import REGIONS
     from talking_heads.media_core.speech import encoders
     from talking_heads.media_core.speech.audio_encoder_output import AUTO, LAYERS
     from talking_heads.moditalker_core.atom.diffusion import SAMPLERS
-    from talking_heads.moditalker_core.atom.pictures import CROPS
+    from talking_heads.moditalker_core.atom.published import WEIGHTS
     from talking_heads.moditalker_core.atom.train_config import presets as atom_presets
+    from talking_heads.moditalker_core.data.pictures import CROPS
     from talking_heads.moditalker_core.mtov.conditions import RESIZES
     from talking_heads.moditalker_core.mtov.diffusion import SAMPLERS as video_samplers
     from talking_heads.moditalker_core.mtov.train_config import PRECISIONS, STAGES
     from talking_heads.moditalker_core.mtov.train_config import presets as mtov_presets
-    from talking_heads.moditalker_core.published import WEIGHTS
 
     def options(node_id, name):
         return inputs_of(host.object_info([node_id])[node_id])[name][1]["options"]

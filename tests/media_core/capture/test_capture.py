@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from capture_film import Oracle, placed, talk, write_film
-from talking_heads.hmtalker_core.batches import open_clip
-from talking_heads.hmtalker_core.dataset import AvatarDataset
+from talking_heads.hmtalker_core.data.dataset import AvatarDataset
+from talking_heads.hmtalker_core.training.batches import open_clip
 from talking_heads.media_core.audio import Sound, load_sound
 from talking_heads.media_core.capture import CaptureSettings, capture
 from talking_heads.media_core.dataset_folder import openface_table, verify_dataset
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
-from talking_heads.media_core.face.landmarks import RawTrack
+from talking_heads.media_core.face.landmarks.landmarks import RawTrack
 from talking_heads.media_core.face.track import FaceTrack
 from talking_heads.media_core.motion import ExpressionTrack
 from talking_heads.media_core.progress import silent

@@ -6,9 +6,9 @@ import pytest
 from talking_heads.media_core.capture import tracking
 from talking_heads.media_core.capture.settings import CaptureSettings
 from talking_heads.media_core.errors import Cancelled, FileFormatError
-from talking_heads.media_core.face.landmarks import FaceFrame, track_frames
+from talking_heads.media_core.face.landmarks.landmarks import FaceFrame, track_frames
+from talking_heads.media_core.face.landmarks.raw_track import RawTrack
 from talking_heads.media_core.face.presence import PATIENCE
-from talking_heads.media_core.face.raw_track import RawTrack
 
 FRAMES = 1000
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from face_film import SIZE, film, raw_track, rotation_errors
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
-from talking_heads.media_core.face.canonical import canonical_landmarks, canonical_portrait, mean_face
-from talking_heads.media_core.face.mean_face import MeanFace
-from talking_heads.media_core.face.pose import to_camera
+from talking_heads.media_core.face.landmarks.mean_face import MeanFace
+from talking_heads.media_core.face.pose.canonical import canonical_landmarks, canonical_portrait, mean_face
+from talking_heads.media_core.face.pose.pose import to_camera
 from talking_heads.media_core.face.track import FaceTrack, filled, measure
 from talking_heads.media_core.motion import ExpressionTrack
 

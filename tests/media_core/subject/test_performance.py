@@ -155,7 +155,7 @@ def test_importing_the_subject_is_light():
 
 def test_a_library_that_cannot_be_loaded_is_as_none_to_auto(monkeypatch, tmp_path, caplog):
     """As where the temporary folder is mounted noexec: the loader refuses the copy."""
-    from talking_heads.moditalker_core.atom.from_subject import SubjectPlan, _resolved
+    from talking_heads.moditalker_core.data.from_subject import SubjectPlan, _resolved
 
     (tmp_path / "libespeak-ng.so").write_bytes(b"not for loading")
     monkeypatch.setattr(espeak, "find_library", lambda: (tmp_path / "libespeak-ng.so", None))

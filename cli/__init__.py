@@ -1,0 +1,1 @@
+"""`talking-heads`: the pack from the command line."""

@@ -1,0 +1,27 @@
+"""`--device`: tried before the work begins."""
+from __future__ import annotations
+
+from typing import Any
+
+from ..media_core.errors import TalkingHeadsError
+
+
+def chosen_device(name: str | None) -> Any:
+    """The torch device of that name; without one, the accelerator, else the CPU.
+
+    Raises:
+        TalkingHeadsError: torch knows no such device, or this machine has none.
+    """
+    import torch
+
+    from ..host.shim import model_management
+
+    if name is None:
+        return model_management.get_torch_device()
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch raises, by device
+        raise TalkingHeadsError("The device must be one that torch can use here", f"{name!r} ({str(error).splitlines()[0]})",
+                                "Leave --device out, or write cpu") from error
+    return device

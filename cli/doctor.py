@@ -1,0 +1,160 @@
+"""`talking-heads doctor`: what this machine has, what is missing, and what that means."""
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Callable, Iterable, NamedTuple
+
+from ..media_core.paths import is_temporary
+
+_NEEDED = ("torch", "numpy", "av", "safetensors", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
+           "opencv-python-headless", "diffusers", "einops", "pillow")
+_OPTIONAL = {"gsplat": "rendering and training on an NVIDIA card", "espeakng-loader": "the synthetic subject's voice",
+             "transformers": "the HuBERT speech encoder", "accelerate": "training in several processes"}
+_SPACE = 1 << 30  # bytes; less free room than this is worth a word
+
+
+class Finding(NamedTuple):
+    """One line of the report."""
+
+    state: str  # "ok", "note" (works without) or "FAIL"
+    text: str
+
+
+def examine(base_dir: str, output_dir: str) -> list[Finding]:
+    """Everything worth knowing, in order."""
+    parts: tuple[Callable[[], Iterable[Finding]], ...] = (
+        _python, _packages, _devices, _backends, _kernels, _pack, lambda: _folders(base_dir, output_dir), _voice,
+        lambda: _models(base_dir))
+    return [finding for part in parts for finding in part()]
+
+
+def doctor(base_dir: str, output_dir: str) -> int:
+    """Prints the report. Exit code 0, or 1 where something needed is missing."""
+    findings = examine(base_dir, output_dir)
+    for finding in findings:
+        print(f"{finding.state:5} {finding.text}")
+    return 1 if any(finding.state == "FAIL" for finding in findings) else 0
+
+
+def _python() -> Iterable[Finding]:
+    version = platform.python_version()
+    fine = sys.version_info >= (3, 10)
+    yield Finding("ok" if fine else "FAIL", f"Python {version} on {platform.system()} {platform.machine()}"
+                  + ("" if fine else ": 3.10 or newer is needed"))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _packages() -> Iterable[Finding]:
+    for name in _NEEDED:
+        version = _version(name)
+        if version is None and name == "opencv-python-headless":
+            version = _version("opencv-python") or _version("opencv-contrib-python")
+        yield Finding("ok", f"{name} {version}") if version else Finding("FAIL", f"{name} is not installed: pip install {name}")
+    for name, use in _OPTIONAL.items():
+        version = _version(name)
+        yield Finding("ok", f"{name} {version}") if version else Finding("note", f"{name} is not installed; it is for {use}")
+
+
+def _devices() -> Iterable[Finding]:
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        yield Finding("FAIL", f"torch does not import: {error}")
+        return
+    found = torch.accelerator.current_accelerator(check_available=True) if hasattr(torch, "accelerator") else None
+    count = torch.accelerator.device_count() if found is not None else 0
+    cpu = f"device: CPU, {os.cpu_count()} cores, no accelerator seen by torch"
+    yield Finding("ok", f"device: {count} x {found.type}" if count else cpu)
+
+
+def _backends() -> Iterable[Finding]:
+    try:
+        from ..hmtalker_core import rasterizer
+        from ..host.shim.model_management import get_torch_device
+    except ImportError as error:
+        yield Finding("FAIL", f"the rasteriser does not import: {error}")
+        return
+    device = get_torch_device()
+    name, why = rasterizer.choose_backend(device, "auto")
+    yield Finding("ok", f"rasteriser on {device}: {name} ({why})")
+    for other in rasterizer.BACKENDS:
+        if other == name:
+            continue
+        try:
+            yield Finding("ok", f"rasteriser {other}: usable ({rasterizer.choose_backend(device, other)[1]})")
+        except ValueError as error:  # a TalkingHeadsError: the back end says itself why not
+            yield Finding("note", f"rasteriser {other}: {error}")
+
+
+def _kernels() -> Iterable[Finding]:
+    """Where numba keeps the compiled kernels."""
+    try:
+        from ..hmtalker_core.rasterizer.kernels import add_slots
+    except ImportError as error:
+        yield Finding("FAIL", f"the rasteriser's kernels do not import: {error}")
+        return
+    folder = add_slots.stats.cache_path
+    if folder is not None and os.access(folder, os.W_OK):
+        yield Finding("ok", f"compiled kernels are kept in {folder}")
+    else:
+        yield Finding("note", "compiled kernels cannot be kept on disk (neither the pack's folder nor the user's cache can be "
+                      "written): each start compiles them again, which takes seconds; the variable NUMBA_CACHE_DIR names another "
+                      "folder")
+
+
+def _pack() -> Iterable[Finding]:
+    from ..host.graph import Host
+
+    with tempfile.TemporaryDirectory() as base:
+        try:
+            pack = Host(base).packs[0]
+        except Exception as error:  # whatever stops the pack from loading is the finding
+            yield Finding("FAIL", f"the node pack does not load: {type(error).__name__}: {error}")
+            return
+    yield Finding("ok", f"node pack: {len(pack.nodes)} nodes, imported in {pack.seconds:.2f} s")
+
+
+def _folders(base_dir: str, output_dir: str) -> Iterable[Finding]:
+    places = {"output": output_dir, "models": os.path.join(base_dir, "models"), "temporary": tempfile.gettempdir()}
+    for what, folder in places.items():
+        place = Path(folder).resolve()
+        there = next(parent for parent in (place, *place.parents) if parent.exists())
+        writable = there.is_dir() and os.access(there, os.W_OK)
+        free = shutil.disk_usage(there).free
+        state = f"writable, {free / 2**30:.1f} GB free" if writable else f"cannot be written ({there})"
+        text = f"{what} folder {place}: {state}"
+        yield Finding("FAIL" if not writable and what != "models" else "note" if not writable or free < _SPACE else "ok", text)
+
+
+def _voice() -> Iterable[Finding]:
+    from ..media_core.subject import espeak
+
+    found = espeak.find_library()
+    if found and not espeak.usable():
+        yield Finding("note", f"espeak-ng: {found[0]} cannot be loaded from the temporary folder (is it mounted noexec?): the "
+                      "synthetic subject hums with the built-in formant voice")
+        return
+    yield (Finding("ok", f"espeak-ng: {found[0]}") if found
+           else Finding("note", "espeak-ng not found: the synthetic subject hums with the built-in formant voice"))
+
+
+def _models(base_dir: str) -> Iterable[Finding]:
+    root = Path(__file__).resolve().parents[1]
+    for what, folder in (("shipped", root / "weights"), ("your", Path(base_dir, "models", "talking_heads"))):
+        names = sorted(file.name for file in folder.glob("**/*.safetensors")) if folder.is_dir() else []
+        names = [name for name in names if not name.endswith((".training.safetensors", ".latents.safetensors",
+                                                              "speech_prior.safetensors")) and not is_temporary(name)]
+        yield Finding("ok" if names else "note", f"{what} weights: {', '.join(names) or 'none'} ({folder})")

@@ -1,0 +1,90 @@
+"""`talking-heads import`: published checkpoints to the pack's own files."""
+from __future__ import annotations
+
+import argparse
+
+OK = 0
+
+
+def add_options(imports: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    """The options of `talking-heads import ...`."""
+    what = imports.add_subparsers(dest="what", required=True)
+    atom = what.add_parser("atom", parents=[common], help="MoDiTalker's atom.pt to an AToM file")
+    atom.add_argument("file", metavar="FILE", help="atom.pt, or a bare state dict of torch.save")
+    atom.add_argument("out", metavar="OUT.safetensors")
+    atom.add_argument("--weights", choices=["raw", "ema"], default="raw",
+                      help="the weights themselves, as published inference takes them, or their running mean (default: raw)")
+    atom.add_argument("--key-mean-shape", metavar="FILE", help="mean face of the weights' training: BFM_model_front.mat, or 68"
+                      " points as .npy or .safetensors (default: the built-in one, which published weights do not fit exactly)")
+    atom.add_argument("--heads", type=int, default=8, metavar="N", help="heads of the attention, told by no tensor (default: 8)")
+    for command in (atom, *_mtov_options(what, common)):
+        command.add_argument("--licence", default="", metavar="TEXT", help="what may be done with the weights; kept in the file")
+        command.add_argument("--half", action="store_true", help="store float16, half the size")
+
+
+def _mtov_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> tuple[argparse.ArgumentParser, ...]:
+    """The commands of MToV, to which the options of every import are yet to be added."""
+    mtov = what.add_parser("mtov", parents=[common], help="MoDiTalker's three MToV checkpoints to an MToV file",
+                           epilog="Nothing in them tells the two autoencoders apart: mind their order.")
+    mtov.add_argument("rgb", metavar="RGB", help="autoencoder_rgb.pth")
+    mtov.add_argument("motion", metavar="MOTION", help="autoencoder_motion.pth")
+    mtov.add_argument("diffusion", metavar="DIFFUSION", help="diffusion_model.pth")
+    mtov.add_argument("out", metavar="OUT.safetensors")
+    mtov.add_argument("--heads", type=int, default=8, metavar="N",
+                      help="heads of the denoiser's attention, told by no tensor (default: 8)")
+    mtov.add_argument("--whole", action="store_true", help="keep the landmark autoencoder's decoder, which only training uses")
+    one = what.add_parser("autoencoder", parents=[common], help="one of MToV's two autoencoders alone, to train a denoiser on it")
+    one.add_argument("file", metavar="FILE", help="autoencoder_rgb.pth or autoencoder_motion.pth")
+    one.add_argument("out", metavar="OUT.safetensors")
+    one.add_argument("--role", choices=["rgb", "landmarks"], required=True, help="which of the two it is; no tensor tells")
+    for command in (mtov, one):
+        command.add_argument("--autoencoder-heads", type=int, metavar="N",
+                             help="heads of the autoencoders' attention (default: as the files tell, else 8)")
+    return mtov, one
+
+
+def import_checkpoint(options: argparse.Namespace) -> int:
+    """Runs it; prints the file and what is in it."""
+    from .jobs import writable_file
+
+    out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
+    writable_file(out)
+    return {"atom": _import_atom, "mtov": _import_mtov, "autoencoder": _import_autoencoder}[options.what](options, out)
+
+
+def _import_atom(options: argparse.Namespace, out: str) -> int:
+    """Also tells what the built-in mean face means."""
+    from ..moditalker_core.atom.checkpoints import load_atom
+    from ..moditalker_core.atom.published import import_atom
+    from ..moditalker_core.bfm import read_key_mean_shape
+
+    mean = None if options.key_mean_shape is None else read_key_mean_shape(options.key_mean_shape)
+    path = import_atom(options.file, out, weights=options.weights, key_mean_shape=mean, heads=options.heads,
+                       licence=options.licence, half=options.half)
+    atom = load_atom(path)  # what was written can be read
+    print(f"{path}\n{atom}")
+    if "note" in atom.config.training:
+        print(f"Note: {atom.config.training['note']} (--key-mean-shape).")
+    return OK
+
+
+def _import_mtov(options: argparse.Namespace, out: str) -> int:
+    from ..moditalker_core.mtov.checkpoints import load_mtov
+    from ..moditalker_core.mtov.published import UNTOLD, import_mtov
+
+    path = import_mtov(options.rgb, options.motion, options.diffusion, out, heads=options.heads, licence=options.licence,
+                       autoencoder_heads=options.autoencoder_heads, half=options.half, whole=options.whole)
+    print(f"{path}\n{load_mtov(path)}\nNote: {UNTOLD}.")
+    return OK
+
+
+def _import_autoencoder(options: argparse.Namespace, out: str) -> int:
+    from ..moditalker_core.mtov.checkpoints import load_autoencoder
+    from ..moditalker_core.mtov.published import import_autoencoder
+
+    path = import_autoencoder(options.file, out, role=options.role, heads=options.autoencoder_heads, licence=options.licence,
+                              half=options.half)
+    network, note = load_autoencoder(path)
+    print(f"{path}\nautoencoder of {note.role}: clips of {network.config.frames} frames of {network.config.width} x "
+          f"{network.config.height} px")
+    return OK

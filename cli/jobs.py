@@ -1,0 +1,295 @@
+"""What the command line runs: a workflow, the demo, a training. Each returns an exit code and prints for people."""
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping, Sequence
+
+from ..host.graph import REPOSITORY, Host, describe
+from ..host.shim import folder_paths
+from ..host.validate import Validation
+from ..host.workflow import WorkflowError
+from ..media_core.captions import NOTE, caption
+from ..media_core.claims import claim
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.paths import check_length
+from ..media_core.progress import Report
+from ..media_core.temporary import temporary_folder
+from .progress_line import INTERRUPTED, OK, ProgressLine, run_job, stoppable
+from .settings import apply_settings
+
+FAILED = 1
+DEMO_WORKFLOW = os.path.join(REPOSITORY, "workflows", "api", "avatar_speech_to_video.json")
+DEMO_INPUT = os.path.join(REPOSITORY, "demo")
+TEMPORARY = "talking_heads_"  # what temporary folders are called
+
+
+class GraphJob:
+    """One workflow on the small host, with a progress line and a stop button."""
+
+    def __init__(self, base_dir: str, output_dir: str | None, input_dir: str | None, temp_dir: str,
+                 packs: Sequence[str] = ()):
+        self.line = ProgressLine()
+        self.host = Host(base_dir, (REPOSITORY, *packs), output_dir=output_dir or os.path.join(base_dir, "output"),
+                         temp_dir=temp_dir, input_dir=input_dir or DEMO_INPUT, on_event=self._event)
+        self._titles: dict[str, str] = {}
+        self._stopped, self._note = False, ""
+
+    def run(self, path: str, settings: list[str], debug: bool) -> tuple[int, Any, list[Path]]:
+        """(exit code, RunResult or None, files saved to output/)."""
+        info = self.host.object_info()
+        prompt, workflow = self.host.load(path)
+        apply_settings(prompt, settings, info)
+        self._titles = {node_id: node.get("_meta", {}).get("title") or node["class_type"] for node_id, node in prompt.items()}
+        try:
+            with stoppable(self._stop), _listening(self._heard):
+                result = self.host.run(prompt, workflow=workflow)
+        finally:
+            self.line.close()
+            self.host.executor.cache.clear()  # films of the temp folder are held open while they are kept (Windows then keeps it)
+        if result.node_errors:
+            print(describe(Validation(True, None, [], result.node_errors)), file=sys.stderr)
+        if result.status == "interrupted":
+            print("Interrupted.", file=sys.stderr)
+            return INTERRUPTED, result, []
+        if result.status == "error":
+            self._complain(result, debug)
+            return FAILED, result, []
+        return FAILED if result.node_errors else OK, result, saved_files(result.outputs)
+
+    def _stop(self) -> None:
+        self._stopped = True
+        self.host.interrupt()
+
+    def _heard(self, note: str) -> None:
+        """Shown with the progress that is told next."""
+        self._note = note
+
+    def _event(self, name: str, data: Mapping[str, Any]) -> None:
+        if name == "execution_start" and self._stopped:  # a run begins by forgetting older stops, also one during validation
+            self.host.interrupt()
+        elif name == "executing":
+            self._note = ""
+            self.line.show(self._titles.get(data["node"], data["node"]))
+        elif name == "progress_state":
+            for node_id, state in data["nodes"].items():
+                self.line.show(self._titles.get(node_id, str(node_id)), state["value"], state["max"], self._note)
+        elif name == "execution_error" and data["exception_type"] == "ExecutionBlocked":
+            print(f"{self._titles.get(data['node_id'])}: {data['exception_message']}", file=sys.stderr)
+
+    def _complain(self, result: Any, debug: bool) -> None:
+        error = result.error
+        if debug and result.exception is not None:
+            traceback.print_exception(result.exception)
+        text = error["exception_message"].strip() or error["exception_type"]
+        print(f"{self._titles.get(error['node_id'])} ({error['node_id']}): {text}", file=sys.stderr)
+
+
+class _Notes(logging.Handler):
+    """Takes the captions out of the pack's log; its warnings go where they would have gone."""
+
+    def __init__(self, heard: Callable[[str], None]):
+        super().__init__()
+        self._heard = heard
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if hasattr(record, NOTE):
+            self._heard(getattr(record, NOTE))
+        elif record.levelno >= logging.WARNING and not logging.root.handlers:
+            logging.lastResort.handle(record)
+
+
+@contextmanager
+def _listening(heard: Callable[[str], None]) -> Iterator[None]:
+    """What nodes say of their work, meanwhile."""
+    log, handler = logging.getLogger("talking_heads"), _Notes(heard)
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+        log.removeHandler(handler)
+
+
+def saved_files(outputs: Mapping[str, Mapping[str, Any]]) -> list[Path]:
+    """Files of output/ that a run's nodes name in their ui results."""
+    found = []
+    for shown in outputs.values():
+        for entry in (item for items in shown.values() if isinstance(items, (list, tuple)) for item in items):
+            if isinstance(entry, Mapping) and entry.get("type") == "output":
+                found.append(Path(folder_paths.get_output_directory(), entry["subfolder"], entry["filename"]))
+    return found
+
+
+def writable_file(path: str | os.PathLike, *also: str) -> None:
+    """`nameable`, and tries the folder.
+
+    Raises:
+        TalkingHeadsError: it cannot be written there, is a folder, or has a name too long.
+    """
+    nameable(path, *also)
+    writable(Path(path).resolve().parent)
+
+
+def nameable(path: str | os.PathLike, *also: str) -> None:
+    """Looks at the name of a file to come.
+
+    Args:
+        also: endings that files beside it will have instead of its own.
+    Raises:
+        TalkingHeadsError: it is a folder, or the name is too long.
+    """
+    target = Path(path).resolve()
+    if os.path.isdir(target):
+        raise TalkingHeadsError("The output must be a file", f"{target} is a folder", "Choose another name")
+    for name in (target.name, *(target.with_suffix(ending).name for ending in also)):
+        check_length(target.parent, name)
+
+
+def writable(folder: str | os.PathLike) -> None:
+    """Makes `folder` where it is absent and tries it, so that an hour's work does not end at a closed door.
+
+    Raises:
+        TalkingHeadsError: it cannot be made or written.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TalkingHeadsError("The output folder must be writable", f"{folder}: {error.strerror}",
+                                "Choose another folder, or change its permissions") from error
+
+
+def run_workflow(path: str, settings: list[str], *, base_dir: str, output_dir: str | None, input_dir: str | None,
+                 packs: Sequence[str] = (), debug: bool = False) -> int:
+    """`talking-heads run`: runs a workflow file, prints the files it saved."""
+    writable(output_dir or os.path.join(base_dir, "output"))
+    with temporary_folder(TEMPORARY) as temp:
+        code, _, files = GraphJob(base_dir, output_dir, input_dir, temp, packs).run(path, settings, debug)
+    for file in files:
+        print(file)
+    return code
+
+
+def run_demo(output: str, *, base_dir: str, debug: bool) -> int:
+    """`talking-heads demo`: the shipped speech through the shipped avatar to one film at `output`."""
+    if not os.path.isfile(DEMO_WORKFLOW):
+        raise WorkflowError(f"The demo needs {DEMO_WORKFLOW}. It is missing. Use a complete checkout of the repository.")
+    target, started = Path(output).resolve(), time.perf_counter()
+    writable_file(target)
+    with claim(target), temporary_folder(TEMPORARY) as temp:
+        code, result, files = GraphJob(base_dir, os.path.join(temp, "output"), DEMO_INPUT, temp).run(DEMO_WORKFLOW, [], debug)
+        films = [file for file in files if file.suffix == ".mp4"]
+        if code != OK:
+            return code
+        if not films:
+            print("The demo workflow saved no film.", file=sys.stderr)
+            return FAILED
+        from ..host.shim.files import whole_file
+
+        with whole_file(str(target)) as whole:
+            shutil.copyfile(films[-1], whole)
+    _tell_film(target, max(result.seconds.values()), time.perf_counter() - started)
+    return OK
+
+
+def _tell_film(path: Path, rendering: float, whole: float) -> None:
+    """rendering, whole: seconds the slowest node and the job took."""
+    from ..media_core.video import probe
+
+    film = probe(path)
+    print(f"{path}")
+    print(f"{film.frames} frames of {film.width}x{film.height}, {film.duration:.2f} s of film in {whole:.1f} s; "
+          f"rendered at {film.frames / rendering:.1f} frames/s")
+
+
+def makeable(folder: str | os.PathLike) -> None:
+    """Tries where a folder to come will stand, without making it: in itself where it is there already.
+
+    Raises:
+        TalkingHeadsError: nothing can be written there.
+    """
+    place = Path(folder).resolve()
+    check_length(place.parent, place.name)
+    if not place.is_file():  # that is told in the job's own words
+        writable(next(parent for parent in (place, *place.parents) if parent.exists()))
+
+
+def capture_film(video: str, out: str, settings: Mapping[str, Any]) -> int:
+    """`talking-heads capture`: a film to a data set folder; prints the quality report. Ctrl-C keeps what was done.
+
+    Args:
+        settings: the fields of `CaptureSettings`.
+    """
+    from ..media_core.capture import CaptureSettings, capture
+
+    makeable(out)
+    started = time.perf_counter()
+
+    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
+        counted = (info["frame"], info["frames"]) if info["frames"] > 1 else (0, 0)  # a stage's begin and end count nothing
+        line.show(f"Capture: {info['stage']}", *counted, f"{100 * done / total:.0f} % of all")
+
+    def work(report: Report) -> Path:
+        checked = CaptureSettings(**settings)
+        _check_beforehand(video, checked)
+        return capture(video, out, checked, report=report)
+
+    def tell(folder: Path) -> None:
+        print((folder / "report.txt").read_text("utf8"))
+        print(f"{folder}  (see {folder / 'report.png'}; {time.perf_counter() - started:.0f} s)")
+
+    return run_job(work, show, tell)
+
+
+def _check_beforehand(video: str, settings: Any) -> None:
+    """Finds what a capture would only stumble over after minutes of work: a table of action units that cannot be read or belongs
+    to another film.
+
+    Raises:
+        TalkingHeadsError: it does.
+    """
+    from ..media_core.capture.settings import film_fingerprint
+    from ..media_core.face.action_units.au_files import read_action_units_file
+    from ..media_core.video import probe
+
+    if settings.expression is not None:
+        film_fingerprint(video)  # its errors tell an absent film from an empty one
+        read_action_units_file(settings.expression, settings.fps, round(probe(video).duration * settings.fps))
+
+
+def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int, device: str | None, resume: bool,
+                 lpips: str | None = None) -> int:
+    """`talking-heads train avatar`: a data set folder to an avatar file (`out`, .safetensors is added); Ctrl-C keeps what was
+    learnt."""
+    from ..hmtalker_core.training import train_avatar as avatar_training
+    from .devices import chosen_device
+
+    out = out if out.endswith(".safetensors") else f"{out}.safetensors"
+    nameable(out, ".training.safetensors")
+    place = str(chosen_device(device))
+
+    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
+        line.show("Training", done, total, caption(info))
+
+    def work(report: Report) -> Any:
+        return avatar_training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume,
+                                     lpips_weights=lpips, report=report)
+
+    def tell(avatar: Any) -> None:
+        print(out)
+        quality = avatar.config.get("quality")
+        if quality:
+            print(f"PSNR of the head, on {quality['frames']} frames not trained on: {quality['head_psnr']:.1f} dB")
+
+    return run_job(work, show, tell)

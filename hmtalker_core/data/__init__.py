@@ -1,0 +1,1 @@
+"""The data set an avatar learns from."""

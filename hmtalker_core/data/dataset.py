@@ -1,0 +1,289 @@
+"""A person's recording as a training data set: TalkingGaussian's folder layout, read frame by frame (spec 2.12).
+
+Tables and landmarks are read at once and checked against each other; pictures are decoded when asked for and kept in a bounded
+cache, so that memory does not grow with the recording. Everything a frame needs is known to be there before training starts.
+"""
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+import torch
+
+from ...media_core.errors import FileFormatError, TalkingHeadsError
+from ...media_core.json_files import json_object, read_json_file
+from ...media_core.motion import checked_reliability
+from ...media_core.npy_files import load_npy
+from ...media_core.paths import is_temporary
+from ...media_core.picture_reading import opened_picture
+from ...media_core.schema import RATES, SIDE, described, flag, optional, real, record, text
+from ..model.camera import scene_extent
+from .annotations import clamp_rect, label_masks, lip_opening, lip_square
+from .dataset_tables import CameraTable, read_action_units, read_cameras, some
+
+FPS = 25.0  # of a data set without a manifest
+PICTURES = (".jpg", ".jpeg", ".png")
+CACHE_BYTES = 1 << 30
+FOLDERS = {"parsing": PICTURES, "torso_imgs": (".png",)}  # besides the images and landmarks; teeth_mask may be absent
+_MANIFEST = record({}, {"fps": real(-1e9, 1e9), "credit": optional(text()), "au_source": optional(text()),
+                        "masks": optional(flag())}, others=True)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame at the training size. Arrays are shared with the cache: do not write to them."""
+    index: int                          # frame number
+    image: np.ndarray                   # uint8 [H, W, 3] RGB, background replaced where the data set has gt_imgs
+    face_mask: np.ndarray               # bool [H, W] skin, lips, eyes, brows
+    hair_mask: np.ndarray               # bool [H, W]
+    mouth_mask: np.ndarray              # bool [H, W] inside of the mouth; empty while it is shut
+    torso: np.ndarray                   # uint8 [H, W, 4] RGBA, straight alpha
+    background: np.ndarray              # uint8 [H, W, 3], the same array for every frame
+    landmarks: np.ndarray               # float32 [68, 2] x y pixels
+    lips_rect: Optional[np.ndarray]     # int64 [row0, row1, col0, col1] inside the image; None when the lips lie outside it
+
+    @property
+    def has_mouth(self) -> bool:
+        """Whether the inside of the mouth is to be seen."""
+        return bool(self.mouth_mask.any())
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the frame's own arrays."""
+        own = (self.image, self.face_mask, self.hair_mask, self.mouth_mask, self.torso, self.landmarks)
+        return sum(array.nbytes for array in own)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a data set's manifest says and training uses."""
+    fps: float = FPS                                     # frames a second
+    credit: str = ""                                     # origin of the pictures
+    au_source: str = ""                                  # what measured the action units
+    au_reliability: Optional[tuple[float, ...]] = None   # 17 numbers 0..1; None: not said
+    masks: bool = True                                   # whether it was prepared with masks
+
+
+class AvatarDataset:
+    """F frames of one person; make it with `AvatarDataset.open`.
+
+    Attributes:
+        folder: where it lies.
+        size: (H, W) of the frames as delivered.
+        fps: frames a second.
+        credit: what the manifest says of the pictures' origin; avatars carry it on.
+        au_source: what measured the action units, as the manifest says; "" when it does not.
+        au_reliability: 17 numbers 0..1, how far each unit can be trusted, or None when the manifest says nothing.
+        focal: pixels, at `size`.
+        poses: [F, 4, 4] float32 camera to head, OpenGL axes, metres.
+        au: [F, 17] float32 intensities 0..5 in `media_core.motion.AU_NAMES`' order; NaN where unknown.
+        landmarks: [F, 68, 2] float32 pixels, at `size`.
+        train_index, val_index: int64 frame numbers of the two parts.
+        sound_index: int64 [F] frame of the sound that belongs to each picture; they differ where frames were left out.
+        sound_path: the recording's sound.
+    """
+
+    def __init__(self, folder: Path, files: dict[str, list[Path]], cameras: CameraTable, au: np.ndarray, landmarks: np.ndarray,
+                 manifest: "Manifest", size: Optional[int], cache_bytes: int):
+        self.folder, self.au, self.poses = folder, au, cameras.poses
+        self.fps, self.credit = manifest.fps, manifest.credit
+        self.au_source, self.au_reliability = manifest.au_source, manifest.au_reliability
+        self.train_index, self.val_index, self.sound_index = cameras.train, cameras.val, cameras.sound
+        self._files, self._cache_bytes, self._cached_bytes = files, cache_bytes, 0
+        self._cache: OrderedDict[int, Frame] = OrderedDict()
+        self._stored = _picture(files["images"][0], "RGB").shape[:2]
+        scale = min(1.0, size / max(self._stored)) if size else 1.0
+        self.size = tuple(max(1, round(edge * scale)) for edge in self._stored)
+        self.focal, self.landmarks = cameras.focal * scale, (landmarks * scale).astype(np.float32)
+        self.background = self._resized(self._checked(files["background"][0], "RGB"))
+
+    @classmethod
+    def open(cls, folder: str | Path, *, size: Optional[int] = None, cache_bytes: int = CACHE_BYTES) -> "AvatarDataset":
+        """Opens a folder of the layout in spec 2.12.
+
+        Args:
+            folder: with transforms_train.json, au.csv, aud.wav, bc.jpg, ori_imgs/, parsing/, torso_imgs/; transforms_val.json,
+                gt_imgs/, teeth_mask/ and manifest.json are used when present.
+            size: longer edge in pixels to which frames are reduced (area average); None, or more than they have, keeps them.
+            cache_bytes: memory that decoded frames may take.
+        Raises:
+            FileFormatError: something is missing (up to ten frame numbers are named), or tables contradict each other.
+        """
+        folder = Path(folder)
+        if size is not None and size < 1:
+            raise TalkingHeadsError("The training size must be at least 1 pixel", f"{size}",
+                                    "Give None to keep the frames' size")
+        _require(folder)
+        cameras = read_cameras(folder)
+        count = len(cameras.poses)
+        images = "gt_imgs" if (folder / "gt_imgs").is_dir() and any(
+            not is_temporary(path.name) for path in (folder / "gt_imgs").iterdir()) else "ori_imgs"
+        files = {"images": _numbered(folder / images, PICTURES, count), "lms": _numbered(folder / "ori_imgs", (".lms",), count),
+                 "background": [_background_path(folder)]}
+        files.update({name: _numbered(folder / name, kinds, count) for name, kinds in FOLDERS.items()})
+        files["teeth_mask"] = _numbered(folder / "teeth_mask", (".npy",), count) if (folder / "teeth_mask").is_dir() else []
+        manifest = _manifest(folder / "manifest.json")
+        au = read_action_units(folder / "au.csv", count, manifest.fps)
+        landmarks = np.stack([_landmarks(path) for path in files["lms"]])
+        return cls(folder, files, cameras, au, landmarks, manifest, size, cache_bytes)
+
+    def __len__(self) -> int:
+        return len(self.poses)
+
+    @property
+    def sound_path(self) -> Path:
+        return self.folder / "aud.wav"
+
+    @property
+    def audio_path(self) -> Path:
+        """The same as `sound_path`."""
+        return self.sound_path
+
+    @property
+    def extent(self) -> float:
+        """Scene extent of the training cameras, metres (`camera.scene_extent`)."""
+        return scene_extent(torch.from_numpy(self.poses[self.train_index if len(self.train_index) else slice(None)]))
+
+    @property
+    def openings(self) -> np.ndarray:
+        """[F] inner-lip opening in rows, at `size`."""
+        return lip_opening(self.landmarks)
+
+    def frame(self, index: int) -> Frame:
+        """Decodes frame `index` (0..F-1), or takes it from the cache.
+
+        Raises:
+            IndexError: no such frame.
+            FileFormatError: a picture is broken or of another size than the first.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of a data set of {len(self)}")
+        frame = self._cache.get(index)
+        if frame is None:
+            frame = self._cache[index] = self._decode(index)
+            self._cached_bytes += frame.nbytes
+            while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
+                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        self._cache.move_to_end(index)
+        return frame
+
+    def _decode(self, index: int) -> Frame:
+        files = self._files
+        teeth = _teeth(files["teeth_mask"][index], self._stored) if files["teeth_mask"] else np.zeros(self._stored, bool)
+        masks = label_masks(self._checked(files["parsing"][index], "RGB"), teeth)
+        face, hair, mouth = (self._resized(mask) for mask in (masks.face, masks.hair, masks.mouth))
+        landmarks = self.landmarks[index]
+        return Frame(index, self._resized(self._checked(files["images"][index], "RGB")), face, hair, mouth,
+                     self._resized(self._checked(files["torso_imgs"][index], "RGBA")), self.background, landmarks,
+                     clamp_rect(lip_square(landmarks), *self.size))
+
+    def _checked(self, path: Path, mode: str) -> np.ndarray:  # uint8 [H, W, C]
+        picture = _picture(path, mode)
+        if picture.shape[:2] != self._stored:
+            height, width = self._stored
+            raise FileFormatError(f"All pictures of a data set must be {width} x {height} pixels, as its first frame",
+                                  f"{path} is {picture.shape[1]} x {picture.shape[0]}", "Prepare the recording again")
+        return picture
+
+    def _resized(self, picture: np.ndarray) -> np.ndarray:  # uint8 [H, W, C] or bool [H, W]
+        if picture.shape[:2] == self.size:
+            return picture
+        from PIL import Image
+        mask = picture.dtype == bool
+        source = Image.fromarray(picture.astype(np.uint8) * 255 if mask else picture)
+        small = np.asarray(source.resize(self.size[::-1], Image.Resampling.BOX))
+        return small >= 128 if mask else small
+
+
+def _require(folder: Path) -> None:
+    """Everything every data set has, in one error."""
+    names = ("transforms_train.json", "au.csv", "aud.wav", "ori_imgs", *FOLDERS)
+    missing = [name for name in names if not (folder / name).exists()] + ([] if _background_path(folder) else ["bc.jpg"])
+    if "parsing" in missing and not _manifest(folder / "manifest.json").masks:
+        raise FileFormatError("A training data set must have masks", f"{folder} was captured without",
+                              "Capture the film into the same folder again, with masks: only they are then made")
+    if missing:
+        came = f"{folder} lacks {', '.join(missing)}" if folder.is_dir() else f"no folder at {folder}"
+        raise FileFormatError("A training data set must be a folder of TalkingGaussian's layout", came,
+                              "Choose a prepared folder, or make one from a film (Prepare Avatar Dataset, talking-heads capture)")
+
+
+def _background_path(folder: Path) -> Optional[Path]:
+    return next((folder / f"bc{kind}" for kind in PICTURES if (folder / f"bc{kind}").is_file()), None)
+
+
+def _numbered(folder: Path, kinds: tuple[str, ...], count: int) -> list[Path]:
+    """Files `<number><kind>` of frames 0..count-1.
+
+    Raises:
+        FileFormatError: some are missing; the first ten are named.
+    """
+    inside = folder.iterdir() if folder.is_dir() else ()
+    found = {int(path.stem): path for path in inside if path.suffix.lower() in kinds
+             and re.fullmatch("[0-9]{1,9}", path.stem)}
+    missing = [number for number in range(count) if number not in found]
+    if missing:
+        raise FileFormatError(f"{folder.name}/ must hold a {kinds[0]} file for each of the {count} frames",
+                              f"none for frame {some(missing)}", "Copy the whole data set again, or prepare these frames")
+    return [found[number] for number in range(count)]
+
+
+def _manifest(manifest: Path) -> Manifest:
+    """What is used of the manifest; the defaults without the file.
+
+    Raises:
+        FileFormatError: no JSON object, or a rate or reliabilities that cannot be.
+    """
+    if not manifest.is_file():
+        return Manifest()
+    do = "Delete it (25 frames a second are then assumed), or make the data set again"
+    try:
+        table = json_object(read_json_file(manifest, do=do), manifest, do)
+        described(table, _MANIFEST, "manifest.json", do)
+    except FileFormatError as error:
+        raise FileFormatError("manifest.json must be a JSON object with a number `fps`",
+                              f"{manifest} is not ({error.must}: {error.came})", do) from error
+    fps, trust = float(table.get("fps", FPS)), table.get("au_reliability")
+    credit, source = table.get("credit") or "", table.get("au_source") or ""
+    masks = table.get("masks") is not False
+    if not RATES[0] <= fps <= RATES[1]:
+        raise FileFormatError(f"A data set's frame rate must lie in {RATES[0]:g}..{RATES[1]:g}", f"{fps}",
+                              "Correct `fps` in manifest.json")
+    try:
+        return Manifest(fps, credit, source, None if trust is None else checked_reliability(trust), masks)
+    except TalkingHeadsError as error:
+        raise FileFormatError(error.must, f"{error.came} in {manifest}", "Correct `au_reliability` in manifest.json") from error
+
+
+def _landmarks(path: Path) -> np.ndarray:  # -> [68, 2] float64
+    try:
+        points = np.array(path.read_text("utf-8").split(), dtype=np.float64)
+    except (OSError, ValueError) as error:
+        raise FileFormatError("A landmark file must hold 68 lines of two numbers", f"{path} does not ({error})",
+                              "Find the landmarks of this frame again") from error
+    if points.size != 136 or not np.isfinite(points).all():
+        raise FileFormatError("A landmark file must hold 68 lines of two finite numbers", f"{points.size} numbers in {path}",
+                              "Find the landmarks of this frame again")
+    return points.reshape(68, 2)
+
+
+def _picture(path: Path, mode: str) -> np.ndarray:  # -> uint8 [H, W, 3 or 4]
+    do = "Copy it again from the original, or prepare this frame anew"
+    with opened_picture(path, "Every picture of a data set", do) as picture:
+        if max(picture.size) > SIDE:
+            raise ValueError(f"{picture.width} x {picture.height} px, more than {SIDE}")
+        return np.array(picture.convert(mode))
+
+
+def _teeth(path: Path, size: tuple[int, int]) -> np.ndarray:  # -> bool [H, W]
+    mask = load_npy(path, "A teeth mask must be a readable .npy file", "Prepare this frame anew")
+    if mask.dtype.kind not in "biuf":
+        raise FileFormatError("A teeth mask must hold numbers", f"{path} holds {mask.dtype}", "Prepare this frame anew")
+    if mask.shape != size:
+        raise FileFormatError(f"A teeth mask must be {size[0]} x {size[1]}, as its frame", f"{path} is {mask.shape}",
+                              "Prepare this frame anew")
+    return mask.astype(bool)

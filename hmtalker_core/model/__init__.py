@@ -1,0 +1,1 @@
+"""The avatar's networks, Gaussians and camera."""

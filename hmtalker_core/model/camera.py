@@ -1,0 +1,100 @@
+"""Cameras: the dataset's OpenGL poses, the rasteriser's OpenCV matrices, the tracker's angles (spec 2.11).
+
+The world is the head; the head is static and the camera moves. Lengths are metres.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...media_core.motion import PoseTrack
+
+BLUR = 0.3  # px^2 that the rasteriser adds to every Gaussian, at the size an avatar was trained at
+DECIMETRE = 0.1  # metres; the 3DMM tracker's unit
+EXTENT_MARGIN = 1.1
+
+
+def opengl_c2w_to_viewmat(c2w: Tensor) -> Tensor:  # [..., 4, 4] rigid -> [..., 4, 4]
+    """Camera-to-world with OpenGL axes (x right, y up, z back) to world-to-camera with OpenCV axes (y down, z forward)."""
+    rotation = (c2w[..., :3, :3] * c2w.new_tensor([1.0, -1.0, -1.0])).transpose(-1, -2)
+    viewmat = torch.zeros_like(c2w)
+    viewmat[..., :3, :3] = rotation
+    viewmat[..., :3, 3] = -(rotation @ c2w[..., :3, 3:])[..., 0]
+    viewmat[..., 3, 3] = 1.0
+    return viewmat
+
+
+def viewmat_to_opengl_c2w(viewmat: Tensor) -> Tensor:  # [..., 4, 4] rigid -> [..., 4, 4]
+    """The inverse of `opengl_c2w_to_viewmat`."""
+    turned, c2w = viewmat[..., :3, :3].transpose(-1, -2), torch.zeros_like(viewmat)
+    c2w[..., :3, :3] = turned * viewmat.new_tensor([1.0, -1.0, -1.0])
+    c2w[..., :3, 3] = -(turned @ viewmat[..., :3, 3:])[..., 0]
+    c2w[..., 3, 3] = 1.0
+    return c2w
+
+
+def intrinsics(focal: float, width: int, height: int) -> Tensor:  # -> [3, 3]
+    """Pinhole with the principal point at the image's centre; `focal` in pixels. Pixel i covers i..i + 1."""
+    return torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+
+
+def film_cameras(poses: PoseTrack, begin: int, end: int, size: tuple[int, int], trained: tuple[int, int],
+                 device: torch.device) -> dict[str, Any]:
+    """Arguments of the rasteriser for frames begin..end.
+
+    Another `size` (H, W) px than the `trained` one is the same picture scaled, in each direction by itself, as torso and plate
+    are. The blur of every Gaussian, which training got used to, grows and shrinks with it: at half the size a film is then the
+    full one averaged down, where the full blur would make thin Gaussians cover more than they did (10 dB farther from it).
+    """
+    height, width = size
+    tall, wide = height / trained[0], width / trained[1]
+    viewmats = opengl_c2w_to_viewmat(poses.camera_to_head[begin:end].float()).to(device)
+    K = intrinsics(poses.focal * height / poses.image_size[0], width, height)
+    K[0, 0] *= wide / tall
+    return {"viewmats": viewmats[:, None], "Ks": K.to(device)[None, None].expand(end - begin, 1, 3, 3), "width": width,
+            "height": height, "eps2d": BLUR * tall * wide}
+
+
+def euler_to_rotation(euler: Tensor) -> Tensor:  # [..., 3] radians about x, y, z -> [..., 3, 3]
+    """Rx(a) Ry(b) Rz(-c): what the 3DMM tracker means by its angles (the last turns the other way; fixture `camera`)."""
+    (cx, cy, cz), (sx, sy, sz) = euler.cos().unbind(-1), (euler * euler.new_tensor([1.0, 1.0, -1.0])).sin().unbind(-1)
+    rows = [cy * cz, -cy * sz, sy,
+            cx * sz + sx * sy * cz, cx * cz - sx * sy * sz, -sx * cy,
+            sx * sz - cx * sy * cz, sx * cz + cx * sy * sz, cx * cy]
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def tracker_to_c2w(euler: Tensor, translation: Tensor) -> Tensor:  # [..., 3] radians, [..., 3] decimetres -> [..., 4, 4] OpenGL
+    """The tracker moves the head before a fixed camera; the same view as a camera moving about a fixed head."""
+    back = euler_to_rotation(euler).transpose(-1, -2)
+    c2w = back.new_zeros(*back.shape[:-2], 4, 4)
+    c2w[..., :3, :3] = back
+    c2w[..., :3, 3] = -(back @ (DECIMETRE * translation)[..., None])[..., 0]
+    c2w[..., 3, 3] = 1.0
+    return c2w
+
+
+def project(points: Tensor, viewmat: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
+    """Image coordinates and depths.
+
+    Args:
+        points: [..., N, 3] world, metres.
+        viewmat: [..., 4, 4] OpenCV world-to-camera.
+        K: [3, 3] intrinsics.
+    Returns:
+        [..., N, 2] continuous pixels (the centre of pixel i is i + 0.5) and [..., N] depth, metres.
+    """
+    seen = points @ viewmat[..., :3, :3].transpose(-1, -2) + viewmat[..., None, :3, 3]
+    flat = seen @ K.to(seen).T
+    return flat[..., :2] / flat[..., 2:], seen[..., 2]
+
+
+def scene_extent(c2w: Tensor) -> float:  # [F, 4, 4]
+    """1.1 times the largest distance of a camera from their mean, metres (typically 0.1-0.3).
+
+    Scales the positions' learning rate and every size threshold of densification.
+    """
+    centres = c2w[:, :3, 3].double()
+    return float(EXTENT_MARGIN * (centres - centres.mean(0)).norm(dim=-1).max())

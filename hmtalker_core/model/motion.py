@@ -1,0 +1,267 @@
+"""What moves the Gaussians: speech and action units in, offsets of the raw parameters out.
+
+`FaceMotionNet` is HM-Talker's hybrid face net (spec 1.2): an implicit code from speech and an explicit code from lower-face
+action units, fused by a gate; upper-face action units act beside them. `MouthMotionNet` is the inside-mouth net (spec 2.4).
+Positions never change after training, so everything that depends on them alone is cached (spec fact 3): `cache`,
+`deform_cached`. The published TalkingGaussian face net stands in `published.py`.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Optional
+
+import torch
+from torch import Tensor, nn
+
+from ...media_core.errors import TalkingHeadsError
+from .audio_net import AudioAttNet, make_audio_net
+from .layers import DISPLACEMENT, MLP
+from .triplane import GridConfig, TriPlane
+
+Path = Literal["audio", "masked", "vanilla"]
+MOUTH_SIDEWAYS = 5.0   # the mouth's x and z displacements are divided by this: motion is mostly vertical in head space
+FACE_OUTPUTS = 11      # displacement 3, rotation 4, opacity 1, scale 3
+LR, LR_GRID, LR_ATTENTION = 5e-4, 5e-3, 2.5e-3            # spec 2.7
+DECAY_GRID, DECAY_ATTENTION = 0.01, 1e-4                  # AdamW weight decay; 0 for everything else
+
+
+@dataclass(frozen=True)
+class FaceDims:
+    """Widths of the face net that the paper fixes or leaves open (spec 1.2)."""
+    code: int = 32           # implicit, explicit and fused lower-face codes
+    upper: int = 7           # upper-face action units
+    lower: int = 10          # lower-face action units; the last channels of an explicit code
+    au_hidden: int = 32      # hidden width of the action-unit encoder (Eq. 5)
+    a2am_hidden: int = 64    # hidden width of the audio-to-AU mapping (Eq. 6)
+    gate_hidden: int = 32    # hidden width of the gate (Eq. 7)
+    upper_hidden: int = 16   # hidden width of the upper region attention (Eq. 8)
+    deform_layers: int = 3   # linear layers of the deformation net (Eq. 9)
+
+
+@dataclass(frozen=True)
+class MotionOutput:
+    """What the face net says about N Gaussians in B frames."""
+    d_xyz: Tensor                       # [B, N, 3] metres
+    d_rot: Tensor                       # [B, N, 4] added to the raw quaternion
+    d_opacity: Tensor                   # [B, N, 1] predicted, never applied; regularised only
+    d_scale: Tensor                     # [B, N, 3] added to the raw scale
+    att_lower: Tensor                   # [N, 32] region attention of speech
+    att_upper: Tensor                   # [N, 7] region attention of the upper-face action units, >= 0
+    ambient_lower: Tensor               # [B, N, 1] channel norm of att_lower (the same in every frame)
+    ambient_upper: Tensor               # [B, N, 1] channel norm of att_upper
+    c_implicit: Tensor                  # [B, 32] code of speech, masked on the masked path
+    c_audio_au: Tensor                  # [B, 32] explicit code predicted from speech; its last 10 channels are action units
+    c_visual_au: Optional[Tensor]       # [B, 32] explicit code of the measured action units, None without them
+    c_fused: Tensor                     # [B, 32]
+    alpha: Tensor                       # [B, 32] in 0..1, share of the explicit code
+    align_loss: Optional[Tensor]        # [] mean |c_audio_au - c_visual_au|, None without measured action units
+
+
+@dataclass(frozen=True)
+class FaceCache:
+    """What depends on the positions alone."""
+    first: Tensor        # [N, hidden] H's share of the deformation net's first layer
+    attention: Tensor    # [N, 7 + 32] att_upper, att_lower
+
+
+@dataclass(frozen=True)
+class MouthCache:
+    """What depends on the positions alone."""
+    first: Tensor        # [N, hidden] H's share of the first layer
+
+
+class SpeechMotionNet(TriPlane):
+    """What both branches share: a tri-plane over positions and the speech branch.
+
+    Args:
+        grid: layout of the three planes.
+        audio_kind: "conv" (rows of features) or "fc" (one vector a frame).
+        audio_dim: C, width of a feature row.
+        audio_window: W, rows a frame.
+        code: width of the code of speech.
+    """
+
+    def __init__(self, grid: GridConfig, audio_kind: str, audio_dim: int, audio_window: int, code: int):
+        super().__init__(grid)
+        self.audio_net = make_audio_net(audio_kind, audio_dim, audio_window, code)
+        self.audio_att_net = AudioAttNet(code)
+
+    def encode_audio(self, windows: Tensor) -> Tensor:  # [B, 8, C, W] -> [B, code]
+        """The implicit code: eight frames around each wanted one, as `audio_net.audio_windows` cuts them."""
+        return self.audio_att_net(self.audio_net(windows))
+
+    def optimizer_groups(self, lr: float = LR, uniform: bool = False) -> list[dict]:
+        """Groups for AdamW(betas=(0.9, 0.99), eps=1e-8): `params`, `lr`, `weight_decay`, `name` (spec 2.7).
+
+        Args:
+            lr: rate of the perceptrons; grids and audio attention keep their multiples of it.
+            uniform: one rate for everything, the paper's literal reading (spec 1.5).
+        """
+        special = {"encoder_xy": (LR_GRID, DECAY_GRID), "encoder_yz": (LR_GRID, DECAY_GRID), "encoder_xz": (LR_GRID, DECAY_GRID),
+                   "audio_att_net": (LR_ATTENTION, DECAY_ATTENTION)}
+        groups = []
+        for name, child in self.named_children():
+            rate, decay = special.get(name, (LR, 0.0))
+            groups.append({"params": list(child.parameters()), "lr": lr if uniform else rate * lr / LR, "weight_decay": decay,
+                           "name": name})
+        return groups
+
+
+class FaceMotionNet(SpeechMotionNet):
+    """HM-Talker's face motion (Eqs. 5-9) with the readings of spec section 1.
+
+    Args:
+        audio_dim, audio_window, audio_kind: the speech features; see `SpeechMotionNet`.
+        bound: metres; half the edge of the cube in which the head lies.
+        hidden: width of the deformation net.
+        att_hidden: hidden width of the lower region attention.
+        dims: the remaining widths.
+        grid: layout of the tri-plane; by default TalkingGaussian's face settings at `bound`.
+    """
+
+    def __init__(self, audio_dim: int = 80, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15,
+                 hidden: int = 64, att_hidden: int = 32, *, dims: FaceDims = FaceDims(), grid: Optional[GridConfig] = None):
+        super().__init__(grid or GridConfig.face(bound), audio_kind, audio_dim, audio_window, dims.code)
+        width, code = self.position_width, dims.code
+        self.dims = dims
+        self.au_enc = MLP(dims.lower, code - dims.lower, dims.au_hidden, 2)
+        self.a2am = nn.Sequential(nn.Linear(code, dims.a2am_hidden), nn.ReLU(), nn.Linear(dims.a2am_hidden, code), nn.ReLU())
+        self.gate = nn.Sequential(nn.Linear(2 * code, dims.gate_hidden), nn.ReLU(), nn.Linear(dims.gate_hidden, code),
+                                  nn.Sigmoid())
+        self.att_lower = MLP(width, code, att_hidden, 2)
+        self.att_upper = MLP(width, dims.upper, dims.upper_hidden, 2)
+        self.deform = MLP(width + dims.upper + code, FACE_OUTPUTS, hidden, dims.deform_layers, zero_last=True)
+        nn.init.constant_(self.a2am[2].bias, 0.1)  # no unit starts dead behind the last ReLU
+        nn.init.zeros_(self.gate[2].bias)          # alpha starts near one half
+
+    def encode_au(self, au_lower: Tensor) -> Tensor:  # [B, 10] intensities 0..5 -> [B, 32]
+        """Eq. 5: the explicit code. Its last 10 channels are the action units themselves."""
+        return torch.cat([torch.relu(self.au_enc(au_lower)), au_lower], dim=-1)
+
+    def fuse(self, c_implicit: Tensor, c_explicit: Tensor) -> tuple[Tensor, Tensor]:  # [B, 32] x 2 -> c_fused, alpha [B, 32]
+        """Eq. 7: each channel mixes the two codes by a learned share."""
+        alpha = self.gate(torch.cat([c_implicit, c_explicit], dim=-1))
+        return alpha * c_explicit + (1 - alpha) * c_implicit, alpha
+
+    def codes(self, windows: Tensor, au_lower: Optional[Tensor] = None, path: Path = "audio",
+              mask: Optional[Tensor] = None) -> dict[str, Optional[Tensor]]:
+        """The codes of one training path (spec 1.4); the arguments of `forward` without the positions.
+
+        Raises:
+            TalkingHeadsError: the path is unknown, or lacks the action units or the mask it needs.
+        """
+        _check_path(path, au_lower, mask)
+        c_implicit = self.encode_audio(windows)
+        c_audio_au = self.a2am(c_implicit)
+        c_visual_au = None if au_lower is None else self.encode_au(au_lower)
+        used = c_implicit * mask if path == "masked" else c_implicit
+        c_fused, alpha = self.fuse(used, c_audio_au if path == "audio" else c_visual_au)
+        align = None if c_visual_au is None else (c_audio_au - c_visual_au.detach()).abs().mean()
+        return {"c_implicit": used, "c_audio_au": c_audio_au, "c_visual_au": c_visual_au, "c_fused": c_fused, "alpha": alpha,
+                "align_loss": align}
+
+    def forward(self, xyz: Tensor, windows: Tensor, au_upper: Tensor, au_lower: Optional[Tensor] = None, path: Path = "audio",
+                mask: Optional[Tensor] = None) -> MotionOutput:
+        """Motion of N Gaussians in B frames.
+
+        Args:
+            xyz: [N, 3] metres, the same in every frame.
+            windows: [B, 8, C, W] speech features around each frame.
+            au_upper: [B, 7] intensities of action units 1, 2, 4, 5, 6, 7, 45.
+            au_lower: [B, 10] intensities of 9, 10, 12, 14, 15, 17, 20, 23, 25, 26; needed by "masked" and "vanilla",
+                and for the alignment loss.
+            path: "audio" (inference), "masked" or "vanilla" (training; spec 1.4).
+            mask: [B, 32] or [1, 32] of 0 and 1, multiplies the implicit code on the masked path.
+        """
+        codes = self.codes(windows, au_lower, path, mask)
+        features = self.encode_position(xyz)
+        att_lower, att_upper = self._attention(features)
+        frames, c_fused = len(windows), codes["c_fused"]
+        entering = [features.expand(frames, -1, -1), au_upper[:, None] * att_upper, c_fused[:, None] * att_lower]
+        h = self.deform(torch.cat(entering, dim=-1))
+        return MotionOutput(
+            d_xyz=DISPLACEMENT * h[..., :3], d_rot=h[..., 3:7], d_opacity=h[..., 7:8], d_scale=h[..., 8:11],
+            att_lower=att_lower, att_upper=att_upper,
+            ambient_lower=att_lower.norm(dim=-1, keepdim=True).expand(frames, -1, -1),
+            ambient_upper=att_upper.norm(dim=-1, keepdim=True).expand(frames, -1, -1), **codes)
+
+    def _attention(self, features: Tensor) -> tuple[Tensor, Tensor]:  # [N, 36] -> att_lower [N, 32], att_upper [N, 7] (Eq. 8)
+        return self.att_lower(features), torch.relu(self.att_upper(features))
+
+    def cache(self, xyz: Tensor) -> FaceCache:  # [N, 3] metres
+        """Computes once what every frame of an avatar shares."""
+        features = self.encode_position(xyz)
+        att_lower, att_upper = self._attention(features)
+        weight = self.deform.net[0].weight[:, :self.position_width]
+        return FaceCache(features @ weight.T, torch.cat([att_upper, att_lower], dim=-1))
+
+    def deform_cached(self, cache: FaceCache, c_fused: Tensor, au_upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The offsets of `forward` from the cached part and the frames' codes.
+
+        The codes scale the first layer's columns instead of every Gaussian's attention: one product a frame, no [B, N, 39].
+
+        Args:
+            cache: of the same positions.
+            c_fused: [B, 32].
+            au_upper: [B, 7].
+        Returns:
+            d_xyz [B, N, 3] metres, d_rot [B, N, 4], d_scale [B, N, 3].
+        """
+        if cache.first.device.type == "cpu" and len(c_fused) > 1:  # one frame's intermediates stay in the processor's cache
+            each = [self.deform_cached(cache, c_fused[i:i + 1], au_upper[i:i + 1]) for i in range(len(c_fused))]
+            return tuple(torch.cat(parts) for parts in zip(*each, strict=True))
+        weight = self.deform.net[0].weight[:, self.position_width:].T                       # [39, hidden]
+        scaled = torch.cat([au_upper, c_fused], dim=-1)[..., None] * weight                 # [B, 39, hidden]
+        h = self.deform.after_first(cache.first + cache.attention @ scaled)
+        return DISPLACEMENT * h[..., :3], h[..., 3:7], h[..., 8:11]
+
+
+class MouthMotionNet(SpeechMotionNet):
+    """Motion of the inside of the mouth: displacements only, from speech only (spec 2.4).
+
+    Args:
+        audio_dim, audio_window, audio_kind: the speech features; see `SpeechMotionNet`.
+        bound: metres; half the edge of the cube in which the head lies.
+        hidden: width of the motion net.
+        code: width of the code of speech.
+        att_hidden: hidden width of `aud_ch_att_net`, which the published net carries and never uses; None leaves it out.
+        grid: layout of the tri-plane; by default TalkingGaussian's mouth settings at `bound`.
+    """
+
+    def __init__(self, audio_dim: int = 80, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15,
+                 hidden: int = 32, *, code: int = 32, layers: int = 3, att_hidden: Optional[int] = None,
+                 grid: Optional[GridConfig] = None):
+        super().__init__(grid or GridConfig.mouth(bound), audio_kind, audio_dim, audio_window, code)
+        self.sigma_net = MLP(self.position_width + code, 3, hidden, layers, zero_last=True)
+        if att_hidden is not None:
+            self.aud_ch_att_net = MLP(self.position_width, code, att_hidden, 2)
+
+    def forward(self, xyz: Tensor, windows: Tensor) -> Tensor:  # [N, 3] metres, [B, 8, C, W] -> d_xyz [B, N, 3] metres
+        """Displacements of N Gaussians in B frames."""
+        code = self.encode_audio(windows)
+        features = self.encode_position(xyz).expand(len(code), -1, -1)
+        h = self.sigma_net(torch.cat([features, code[:, None].expand(-1, features.shape[1], -1)], dim=-1))
+        return _mouth_displacement(h)
+
+    def cache(self, xyz: Tensor) -> MouthCache:  # [N, 3] metres
+        """Computes once what every frame of an avatar shares."""
+        return MouthCache(self.encode_position(xyz) @ self.sigma_net.net[0].weight[:, :self.position_width].T)
+
+    def deform_cached(self, cache: MouthCache, code: Tensor) -> Tensor:  # [B, 32] -> d_xyz [B, N, 3] metres
+        """`forward` from the cached part and the frames' codes of speech."""
+        entering = code @ self.sigma_net.net[0].weight[:, self.position_width:].T           # [B, hidden]
+        return _mouth_displacement(self.sigma_net.after_first(cache.first + entering[:, None]))
+
+
+def _mouth_displacement(h: Tensor) -> Tensor:  # [..., 3] -> [..., 3] metres
+    return DISPLACEMENT * h / h.new_tensor([MOUTH_SIDEWAYS, 1.0, MOUTH_SIDEWAYS])
+
+
+def _check_path(path: str, au_lower: Optional[Tensor], mask: Optional[Tensor]) -> None:
+    if path not in ("audio", "masked", "vanilla"):
+        raise TalkingHeadsError("The path must be 'audio', 'masked' or 'vanilla'", repr(path), "Use 'audio' outside training")
+    if path != "audio" and au_lower is None:
+        raise TalkingHeadsError(f"The {path} path needs measured lower-face action units", "none",
+                                "Pass `au_lower`, or use path 'audio'")
+    if path == "masked" and mask is None:
+        raise TalkingHeadsError("The masked path needs a mask", "none", "Draw one with `schedules.draw_mask`")

@@ -1,0 +1,1 @@
+"""How an avatar is trained."""

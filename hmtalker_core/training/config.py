@@ -1,0 +1,131 @@
+"""What a training run is made of: one frozen record, and three presets.
+
+The numbers of `paper` are those of HM-Talker section 4.1 and TalkingGaussian's scripts.
+`preview` and `standard` keep every term and shorten the schedule; where they differ in kind (initial points, size caps) the
+field says so. `paper` is the published schedule with its endings, in which hair counts always, the mouth's mask is closed, the
+inside of the mouth stops moving and LPIPS counts where weights for it are given. What differs in it too:
+
+- the clear colour is random, not green, so nothing is cleaned up by its colour (`stages`); at the mouth's end it is black;
+- pruning never goes beyond half the median opacity (`run`), and growth ends at a million Gaussians;
+- the two branches are trained one after the other, not side by side: neither looks at the other;
+- speech is encoded by the encoder of the run (mel), not by the paper's pretrained AVE;
+- a frame that a rule of the curriculum cannot find is the nearest one instead of an endless search (`curriculum`).
+"""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Mapping, Optional
+
+from ...media_core.errors import TalkingHeadsError
+
+
+@dataclass(frozen=True)
+class BranchConfig:
+    """One Gaussian branch (face or inside mouth)."""
+
+    steps: int  # optimisation steps, static phase included
+    static: int  # first steps without a motion net
+    points: int  # initial Gaussians
+    max_points: int  # growth stops here (our choice: bounded memory; the paper has no cap)
+    densify_every: int = 100  # steps between density controls
+    densify_from: int = 500  # first step of density control
+    densify_until: float = 0.98  # fraction of `steps` after which the count stays as it is
+    grad_threshold: float = 5e-4  # mean screen-space gradient, NDC units, that clones or splits
+    prune_from: float = 0.05  # opacity below which a Gaussian goes, at the start
+    prune_ramp: float = 0.25  # added to it linearly until `densify_until`
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole run: TalkingGaussian's three stages (face, inside of the mouth, both) with HM-Talker's terms."""
+
+    preset: str  # name shown to the user
+    face: BranchConfig
+    mouth: BranchConfig
+    fuse_steps: int  # joint fine-tuning: spherical harmonics of both, opacity of the face
+    init: str  # "silhouette": on the inflated head mask of the most frontal frame (ours); "cube": +-0.1 m, grey (TalkingGaussian)
+    warmup_steps: int  # alignment-only steps of the audio nets before the motion phase (ours: audio is cheap, frames are not)
+    speech_prior: bool  # audio nets start from `prior.SHIPPED` or another prior (ours: the place of the paper's pretrained AVE)
+    align_batch: int  # frames in the alignment loss of one step (paper: the rendered frame alone = 1)
+    sh_degree: int = 2  # spherical harmonics of the appearance
+    audio_augment: float = 1.0  # strength of gain, tilt, noise and band drops on the speech features (0: none, as in the paper)
+    lambda_ssim: float = 0.2  # weight of 1 - SSIM
+    lambda_detail: float = 0.0  # extra mean L1 inside the lip and eye boxes (ours: short schedules would learn blinks too late)
+    lambda_align: float = 1e-3  # weight of L_align (paper, Eq. 6)
+    lambda_motion: float = 1e-5  # weight of the mean absolute offsets
+    lambda_alpha: float = 1e-3  # weight of the silhouette terms
+    lambda_attention: float = 1e-4  # weight of the region-attention terms
+    attention_every: int = 8  # the attention image is rendered each so many steps, with its weight multiplied (paper: 1)
+    hair_every: int = 7  # hair counts in one of so many motion steps (TalkingGaussian)
+    lambda_lpips: float = 0.5  # of the mouth and fuse stages; only used when LPIPS weights are given
+    mask_ratio: tuple = (0.1, 0.3)  # r ~ U of the masked path (paper, section 3.3)
+    path_weights: tuple = (4, 4, 2)  # audio : masked : vanilla (paper, section 3.3)
+    mouth_from_face: bool = True  # the mouth's audio net starts from the face's (ours: short schedules are too short for two)
+    net_lr: float = 5e-4  # of the perceptrons; grids and audio attention keep their multiples of it (`motion.LR`)
+    rule_every: int = 15  # the face's curriculum acts in one of so many steps (TalkingGaussian)
+    uniform_lr: bool = False  # one rate for every part of the motion nets, the paper's literal words
+    published_endings: bool = False  # the last percents of each stage as TalkingGaussian's code has them (`stages.HAIR_ALWAYS`
+    # and what follows it), silhouette terms from the motion phase on
+    crop_margin: Optional[int] = 12  # px around the head that are rasterised in most steps; None: always the whole frame. A loss
+    # is a mean over what is rasterised, so a cropped step's gradients, those that growth is decided by too, are larger by frame
+    # over crop; grad_threshold of the presets that crop was chosen with that
+    pose_track: int = 750  # poses, upper-face action units and torso states kept in the avatar file
+    torso_components: int = 10  # rank of the torso's appearance model
+    checkpoint_every: int = 500  # steps between checkpoints of an unfinished run
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "TrainConfig":
+        plain = dict(record)
+        branches = {name: BranchConfig(**plain.pop(name)) for name in ("face", "mouth")}
+        for name in ("mask_ratio", "path_weights"):
+            plain[name] = tuple(plain[name])
+        return cls(**branches, **plain)
+
+    def scaled(self, factor: float) -> "TrainConfig":
+        """The same run with every schedule multiplied by `factor` (> 0)."""
+        if not 0 < factor <= 1000:
+            raise TalkingHeadsError("The step multiplier must be above 0, and 1000 at most", f"{factor}",
+                                    "Use 1 for the preset's own length")
+
+        def n(steps: int) -> int:  # what is left out stays left out
+            return max(1, round(steps * factor)) if steps else 0
+
+        def stretch(branch: BranchConfig) -> BranchConfig:
+            return replace(branch, steps=n(branch.steps), static=n(branch.static), densify_from=n(branch.densify_from),
+                           densify_every=min(branch.densify_every, max(10, n(branch.densify_every))))
+
+        return replace(self, face=stretch(self.face), mouth=stretch(self.mouth), fuse_steps=n(self.fuse_steps),
+                       warmup_steps=n(self.warmup_steps))
+
+
+def presets() -> dict[str, TrainConfig]:
+    """`preview` (a CPU, minutes), `standard` (a GPU, minutes) and `paper` (the published schedule), by name."""
+    preview = TrainConfig(
+        preset="preview", init="silhouette", fuse_steps=600, warmup_steps=800, speech_prior=True, align_batch=16, hair_every=3,
+        lambda_detail=0.3, lambda_align=3e-2, net_lr=1e-3, rule_every=4,
+        face=BranchConfig(steps=7000, static=700, points=5000, max_points=10000, densify_from=300, densify_until=0.75),
+        mouth=BranchConfig(steps=2200, static=300, points=1200, max_points=2500, densify_from=200, densify_until=0.75,
+                           grad_threshold=2e-4))
+    standard = replace(
+        preview, preset="standard", fuse_steps=5000, warmup_steps=1000, crop_margin=None, lambda_detail=0.1, net_lr=1e-3,
+        rule_every=8,
+        face=BranchConfig(steps=20000, static=1500, points=10000, max_points=60000, densify_until=0.9),
+        mouth=BranchConfig(steps=15000, static=1500, points=5000, max_points=20000, densify_until=0.9, grad_threshold=2e-4))
+    paper = TrainConfig(
+        preset="paper", init="cube", fuse_steps=15000, warmup_steps=0, speech_prior=False, align_batch=1, audio_augment=0.0,
+        attention_every=1, mouth_from_face=False, published_endings=True, crop_margin=None, pose_track=10000,
+        checkpoint_every=2000,
+        face=BranchConfig(steps=50000, static=3000, points=2000, max_points=1000000),
+        mouth=BranchConfig(steps=50000, static=3000, points=10000, max_points=1000000, densify_until=0.9, grad_threshold=2e-4))
+    return {c.preset: c for c in (preview, standard, paper)}
+
+
+def preset(name: str) -> TrainConfig:
+    """The preset called `name`; a three-part error lists the names otherwise."""
+    known = presets()
+    if name not in known:
+        raise TalkingHeadsError("The preset must be one of " + ", ".join(known), repr(name), "Choose one of these names")
+    return known[name]

@@ -1,0 +1,189 @@
+"""The losses of the three training stages, one function each (spec 1.4, 1.5, 2.6).
+
+Every function renders one frame and returns (loss, what to show). The published clear colour (green) is replaced by a random
+one a step, laid under render and target alike (spec 4.2): nothing can hide in it, and no clean-up by colour is needed.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from ...media_core.motion import LOWER_INDEX
+from ..model.compose import compose
+from ..model.motion import FaceMotionNet, MotionOutput
+from ..rasterizer import rasterization
+from .augment import augment_windows
+from .batches import Clip, View, bounding_box
+from .branches import Branch
+from .config import TrainConfig
+from .losses import alpha_loss, masked_mean, motion_regulariser, photometric
+from .lpips import LPIPS, patch_distance
+from .schedules import draw_mask, draw_path
+
+HAIR_ALWAYS, MASK_CLOSING, MOUTH_FROZEN = 0.92, 0.94, 0.98  # shares of a stage from which its published ending counts (spec 2.6)
+LPIPS_FACE, LPIPS_MOUTH, LPIPS_FUSE = 0.94, 0.98, 0.5  # share of each stage after which LPIPS counts (spec 2.6)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A rendered crop."""
+
+    rgb: Tensor  # [h, w, 3], weighted by alpha
+    alpha: Tensor  # [h, w, 1]
+    meta: dict  # means2d (gradient kept), radii
+
+
+def shoot(branch: Branch, view: View, d_xyz: Optional[Tensor] = None, d_rot: Optional[Tensor] = None,
+          d_scale: Optional[Tensor] = None, *, backend: str = "auto") -> Shot:
+    """Renders a branch into a view, moved by offsets [1, N, .] or still."""
+    first = lambda x: None if x is None else x[0]
+    moved = branch.field.deformed(first(d_xyz), first(d_rot), first(d_scale))
+    rgb, alpha, meta = rasterization(**moved, viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height,
+                                     sh_degree=branch.field.active_sh_degree, backend=backend)
+    if meta["means2d"].requires_grad:
+        meta["means2d"].retain_grad()
+    return Shot(rgb[0], alpha[0], meta)
+
+
+def picture_loss(image: Tensor, target: Tensor, config: TrainConfig) -> Tensor:
+    """L1 + lambda (1 - SSIM) of two pictures [h, w, 3]."""
+    return photometric(image.movedim(-1, 0), target.movedim(-1, 0), config.lambda_ssim)
+
+
+def align_loss(net: FaceMotionNet, clip: Clip, frames: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """L_align = mean |c_l^a - c_l^v| over known channels of some frames; the explicit code is only a target (spec 1.4)."""
+    windows = augment_windows(clip.windows(frames), config.audio_augment, generator)
+    target = net.encode_au(clip.lower[frames]).detach()
+    deviation = (net.a2am(net.encode_audio(windows)) - target).abs()
+    return deviation[:, known_channels(clip, target.shape[1])].mean()
+
+
+def known_channels(clip: Clip, width: int) -> Tensor:
+    """bool [width]: which channels of an explicit code may be compared; unknown action units (the last 10 channels) may not."""
+    keep = torch.ones(width, dtype=torch.bool)
+    keep[width - len(LOWER_INDEX):] = torch.tensor([clip.au_known[i] for i in LOWER_INDEX])
+    return keep.to(clip.device)
+
+
+def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainConfig, generator: torch.Generator,
+              lpips: Optional[LPIPS] = None) -> tuple[Tensor, Shot, Tensor, Tensor]:
+    """Face stage: (loss, shot, image, target). Still before `static`; afterwards one of the three HMMM paths moves it."""
+    clear = torch.rand(3, generator=generator).to(clip.device)
+    moving = step >= config.face.static
+    out = _face_motion(branch, clip, view, config, generator) if moving else None
+    shot = shoot(branch, view, *((out.d_xyz, out.d_rot, out.d_scale) if moving else ()))
+    mouth = closed(view.mouth) if in_ending(config, step, MASK_CLOSING, config.face.steps) else view.mouth
+    head = torch.maximum(view.face, view.hair) * (1 - mouth)
+    image = shot.rgb + clear * (1 - shot.alpha)
+    target = view.image * head + clear * (1 - head)
+    hair_counts = not moving or step % config.hair_every == 0 or in_ending(config, step, HAIR_ALWAYS, config.face.steps)
+    if not hair_counts:
+        image, target = (clear * view.hair + x * (1 - view.hair) for x in (image, target))
+    loss = picture_loss(image, target, config)
+    if config.lambda_detail:
+        difference = (image - target).abs().mean(-1, keepdim=True)
+        loss = loss + config.lambda_detail * masked_mean(difference, torch.maximum(view.lips, view.eyes))
+    if moving or not config.published_endings:
+        loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, head)
+    if lpips is not None and step >= LPIPS_FACE * config.face.steps:
+        without_lips = lambda x: clear * view.lips + x * (1 - view.lips)
+        loss = loss + 0.2 * patch_distance(lpips, without_lips(image), without_lips(target), 64, 96, generator)
+        loss = loss + 0.01 * lip_distance(lpips, image, target, view.lips)
+    if moving:
+        loss = loss + config.lambda_motion * motion_regulariser(out.d_xyz, out.d_rot, out.d_opacity, out.d_scale)
+        if step % config.attention_every == 0:
+            loss = loss + config.attention_every * config.lambda_attention * _attention_loss(branch, view, out, hair_counts)
+        some = torch.randint(len(clip.dataset.train_index), (config.align_batch - 1,), generator=generator)
+        frames = torch.cat([torch.tensor([view.index]), torch.as_tensor(clip.dataset.train_index)[some]]).to(clip.device)
+        loss = loss + align_weight(config) * align_loss(branch.net, clip, frames, config, generator)
+    return loss, shot, image, target
+
+
+def in_ending(config: TrainConfig, step: int, share: float, steps: int) -> bool:
+    """Whether a stage of `steps` is past `share` and the run follows the published endings (spec 2.6)."""
+    return config.published_endings and step >= share * steps
+
+
+def closed(mask: Tensor) -> Tensor:  # [h, w, 1] of 0 and 1 -> same
+    """Morphological closing, 3 x 3: gaps of a pixel between the teeth and the lips belong to the mouth."""
+    planes = mask.movedim(-1, 0)[None]
+    wide = torch.nn.functional.max_pool2d(planes, 3, stride=1, padding=1)
+    return -torch.nn.functional.max_pool2d(-wide, 3, stride=1, padding=1)[0].movedim(0, -1)
+
+
+def align_weight(config: TrainConfig) -> float:
+    """The paper's 1e-3 is for one frame; a batch of B frames stands for B steps of it, up to its square root (our choice)."""
+    return config.lambda_align * config.align_batch ** 0.5
+
+
+def _face_motion(branch: Branch, clip: Clip, view: View, config: TrainConfig, generator: torch.Generator) -> MotionOutput:
+    index = torch.tensor([view.index], device=clip.device)
+    windows = augment_windows(clip.windows(index), config.audio_augment, generator)
+    path = draw_path(generator, config.path_weights)
+    mask = draw_mask(branch.net.dims.code, generator, *config.mask_ratio).to(clip.device) if path == "masked" else None
+    return branch.net(branch.field.xyz, windows, clip.upper[index], clip.lower[index], path, mask)
+
+
+def _attention_loss(branch: Branch, view: View, out: MotionOutput, with_hair: bool) -> Tensor:
+    """Upper-face attention has no business on the lips, and no attention has any on the hair."""
+    moved = {k: v.detach() for k, v in branch.field.deformed(out.d_xyz[0], out.d_rot[0], out.d_scale[0]).items()}
+    moved["colors"] = torch.cat([out.ambient_lower[0], out.ambient_upper[0]], dim=-1)
+    picture = rasterization(**moved, viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height)[0][0]
+    lower, upper = picture[..., :1], picture[..., 1:]
+    loss = masked_mean(upper, view.lips)
+    if with_hair:
+        loss = loss + masked_mean(upper, view.hair) + masked_mean(lower, view.hair)
+    return loss
+
+
+def lip_distance(lpips: LPIPS, image: Tensor, target: Tensor, lips: Tensor) -> Tensor:
+    """LPIPS of the lip square alone; 0 when it lies outside the crop."""
+    box = bounding_box(lips[..., 0].cpu() > 0, 0)
+    if box is None:
+        return image.new_zeros(())
+    row0, row1, col0, col1 = box
+    return lpips(*(x[row0:row1, col0:col1].movedim(-1, 0)[None] for x in (image, target)))
+
+
+def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainConfig, generator: torch.Generator,
+               lpips: Optional[LPIPS] = None) -> tuple[Tensor, Shot, Tensor, Tensor]:
+    """Inside-mouth stage: (loss, shot, image, target). What lies behind the lips inside the lip square is free."""
+    clear = torch.rand(3, generator=generator).to(clip.device)
+    if in_ending(config, step, MOUTH_FROZEN, config.mouth.steps):
+        clear = torch.zeros_like(clear)
+    moving = step >= config.mouth.static
+    d_xyz = None
+    if moving:
+        index = torch.tensor([view.index], device=clip.device)
+        windows = augment_windows(clip.windows(index), config.audio_augment, generator)
+        d_xyz = branch.net(branch.field.xyz, windows)
+    shot = shoot(branch, view, d_xyz)
+    free = view.lips * (1 - view.mouth)
+    image = (shot.rgb + clear * (1 - shot.alpha)) * (1 - free) + clear * free
+    target = view.image * view.mouth + clear * (1 - view.mouth)
+    loss = picture_loss(image, target, config)
+    if moving or not config.published_endings:
+        loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, torch.maximum(view.lips, view.mouth))
+    if lpips is not None and step >= LPIPS_MOUTH * config.mouth.steps:
+        loss = loss + config.lambda_lpips * patch_distance(lpips, image, target, 32, 42, generator)
+    return loss, shot, image, target
+
+
+def fuse_loss(face: Branch, mouth: Branch, clip: Clip, view: View, step: int, config: TrainConfig, generator: torch.Generator,
+              lpips: Optional[LPIPS] = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Joint fine-tuning: (loss, image, target) of the whole picture, on the audio path, with geometry and motion frozen."""
+    index = torch.tensor([view.index], device=clip.device)
+    windows = clip.windows(index)
+    with torch.no_grad():
+        codes = face.net.codes(windows)["c_fused"]
+        offsets = face.net.deform_cached(face.net.cache(face.field.xyz), codes, clip.upper[index])
+        inside = mouth.net.deform_cached(mouth.net.cache(mouth.field.xyz), mouth.net.encode_audio(windows))
+    front, behind = shoot(face, view, *offsets), shoot(mouth, view, inside)
+    image = compose(front.rgb, front.alpha, behind.rgb, behind.alpha, view.backdrop)
+    loss = picture_loss(image, view.image, config)
+    if lpips is not None and step >= LPIPS_FUSE * config.fuse_steps:
+        loss = loss + config.lambda_lpips * patch_distance(lpips, image, view.image, 32, 42, generator)
+    return loss, image, view.image

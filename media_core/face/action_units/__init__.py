@@ -1,0 +1,1 @@
+"""Action units: measured, and read from other programs' files."""

@@ -1,0 +1,155 @@
+"""What a tracker yields: 68 points a frame in px of the film, and what to do about frames without a face."""
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import TalkingHeadsError
+from ...files import load_tensors, save_tensors
+from ...schema import COUNT, RATE, SIZE, described, many, record, whole
+from ...tensor_schema import Numbers, fitting
+from ..geometry import BROWS, JAW, NOSE
+from .detector import no_face
+
+KIND, VERSION = "raw_face_track", 1
+POLICIES = ("error", "hold", "interpolate", "skip")
+_SETTINGS = record({"image_size": SIZE, "fps": RATE, "cuts": many(whole(0, COUNT))})
+_TENSORS = {"points": Numbers(("T", 68, 2), nan=True), "confidence": Numbers(("T",))}
+_LISTED = 12         # frame numbers an error names
+_WINDOW = {"face": .28, "brows": .2}  # s: lengths of the smoothing windows
+
+
+@dataclass(frozen=True)
+class RawTrack:
+    """Points as measured, NaN where no face was seen."""
+
+    points: np.ndarray  # float32 [T, 68, 2] px of the film, x right, y down
+    confidence: np.ndarray  # float32 [T] 0..1, 0 without a face
+    image_size: tuple[int, int]  # (H, W) px
+    fps: float  # frames a second
+    cuts: tuple[int, ...] = ()  # frames that begin another shot
+
+    def __post_init__(self) -> None:
+        p, c = self.points, self.confidence
+        if p.ndim != 3 or p.shape[1:] != (68, 2) or len(p) == 0 or c.shape != (len(p),):
+            raise TalkingHeadsError("A track must hold points [T, 68, 2] and confidences [T]",
+                                    f"{list(p.shape)}, {list(c.shape)}",
+                                    "Track the film again")
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def seen(self) -> np.ndarray:  # bool [T]
+        """Frames with a face."""
+        return np.isfinite(self.points).all((1, 2))
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Writes one safetensors file."""
+        import torch
+
+        return save_tensors(path, {"points": torch.from_numpy(self.points), "confidence": torch.from_numpy(self.confidence)},
+                            kind=KIND, version=VERSION,
+                            config={"image_size": list(self.image_size), "fps": self.fps, "cuts": list(self.cuts)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> RawTrack:
+        """Reads a file of `save`.
+
+        Raises:
+            FileFormatError: absent, truncated, of another kind, newer, or with entries that no track has.
+        """
+        tensors, config = load_tensors(path, kind=KIND, version=VERSION)
+        name, again = Path(path).name, "Track the film again"
+        described(config, _SETTINGS, name, again)
+        fitting(tensors, _TENSORS, name, again)
+        return cls(tensors["points"].numpy(), tensors["confidence"].numpy(), tuple(config["image_size"]), config["fps"],
+                   tuple(config["cuts"]))
+
+
+def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[RawTrack, np.ndarray, np.ndarray]:
+    """What becomes of frames without a face.
+
+    Args:
+        policy: "error"; "hold" the last face (the first one before it); "interpolate" between neighbours in the same shot; "skip"
+            those frames.
+        first: number of the track's first frame in the film, for the error.
+    Returns:
+        the track with every point known, the film's frame of each row (int64 [T']), and which rows were filled (bool [T']);
+        filled rows have confidence 0.
+    Raises:
+        TalkingHeadsError: an unknown policy, no face at all, or frames without one under "error" (their numbers are named).
+    """
+    if policy not in POLICIES:
+        raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
+    seen, every = raw.seen, np.arange(len(raw))
+    if not seen.any():
+        raise no_face("film", raw.image_size, f"none in {len(raw)} frames",
+                      do="Choose another film, or crop closer to the face")
+    if seen.all():
+        return raw, every, np.zeros(len(raw), bool)
+    if policy == "error":
+        raise TalkingHeadsError("Every frame must show the face", f"no face in {(~seen).sum()} of {len(raw)} frames: "
+                                f"{listed(first + every[~seen])}",
+                                "Cut these parts, or choose what becomes of them: hold, interpolate or skip")
+    if policy == "skip":
+        cuts = tuple(sorted({int(seen[:c].sum()) for c in raw.cuts if seen[c:].any() and seen[:c].any()}))
+        kept = replace(raw, points=raw.points[seen], confidence=raw.confidence[seen], cuts=cuts)
+        return kept, every[seen], np.zeros(int(seen.sum()), bool)
+    points = _held(raw.points, seen) if policy == "hold" else _interpolated(raw, seen)
+    return replace(raw, points=points, confidence=np.where(seen, raw.confidence, 0).astype(np.float32)), every, ~seen
+
+
+def smooth_points(points: np.ndarray, fps: float, cuts: tuple[int, ...] = ()) -> np.ndarray:  # [T, 68, 2] -> [T, 68, 2]
+    """Jaw and nose, and brows a little, smoothed with zero delay (Savitzky-Golay, order 2); lips and lids stay as they are.
+
+    Runs between unknown frames and between cuts are smoothed on their own.
+    """
+    from scipy.signal import savgol_filter
+
+    out = points.copy()
+    for first, stop in runs(np.isfinite(points).all((1, 2)), cuts):
+        for part, name in ((JAW, "face"), (NOSE, "face"), (BROWS, "brows")):
+            window = min(2 * round(_WINDOW[name] * fps / 2) + 1, (stop - first - 1) // 2 * 2 + 1)
+            if window >= 5:
+                out[first:stop, part] = savgol_filter(points[first:stop, part].astype(np.float64), window, 2, axis=0)
+    return out
+
+
+def runs(known: np.ndarray, cuts: tuple[int, ...] = ()) -> list[tuple[int, int]]:
+    """[first, stop) of every unbroken run of known frames, broken at cuts too."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], known.astype(np.int8), [0]])))
+    out = []
+    for first, stop in edges.reshape(-1, 2):
+        inner = [c for c in cuts if first < c < stop]
+        out += list(zip([int(first), *inner], [*inner, int(stop)]))
+    return out
+
+
+def listed(frames) -> str:
+    """Frame numbers as runs: "3, 7-9, 14"; long lists are cut short."""
+    frames = np.asarray(frames)
+    groups = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
+    words = [f"{g[0]}" if len(g) == 1 else f"{g[0]}-{g[-1]}" for g in groups]
+    return ", ".join(words[:_LISTED]) + (f" and {len(words) - _LISTED} more runs" if len(words) > _LISTED else "")
+
+
+def _held(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    last = np.maximum.accumulate(np.where(seen, np.arange(len(seen)), -1))
+    return points[np.where(last < 0, np.argmax(seen), last)]
+
+
+def _interpolated(raw: RawTrack, seen: np.ndarray) -> np.ndarray:
+    """Linear between the nearest faces of the same shot; held at its ends; a shot without a face holds the last one."""
+    flat = raw.points.reshape(len(raw), -1).astype(np.float64)
+    out = _held(raw.points, seen).reshape(len(raw), -1).astype(np.float64)
+    edges = [0, *raw.cuts, len(raw)]
+    for first, stop in zip(edges, edges[1:]):
+        here = np.arange(first, stop)
+        known = here[seen[first:stop]]
+        if len(known):
+            out[here] = np.stack([np.interp(here, known, flat[known, k]) for k in range(flat.shape[1])], 1)
+    return out.reshape(raw.points.shape).astype(np.float32)

@@ -1,0 +1,74 @@
+"""The inside of the mouth and the teeth: the inner lips' outline, corrected by colour (spec/capture.md 7)."""
+from __future__ import annotations
+
+import numpy as np
+
+from ..geometry import INNER_LIPS
+from .regions import polygon
+
+_OUTER_LIPS = slice(48, 60)
+_CORNERS = (0, 4)                 # of the inner lips' eight points
+_STEPS = 12                       # drawn points between two
+_GROWN = 0.018                    # units that the outline may be wrong by
+_SHUT = 0.012                     # units: a lesser opening shows nothing
+_DARK = 0.72                      # of the lips' brightness: darker is the inside
+_PALE = 0.55                      # of the lips' redness beyond grey: less is teeth
+_BRIGHT = 0.8                     # of the lips' brightness: teeth are brighter
+
+
+def opening_outline(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [N, 2]
+    """A smooth outline through the eight points of the inner lips, sharp at the corners."""
+    ring = points[INNER_LIPS]
+    first, last = _CORNERS
+    return np.concatenate([_curve(ring[first:last + 1]), _curve(np.concatenate([ring[last:], ring[:1]]))])
+
+
+def _curve(points: np.ndarray) -> np.ndarray:  # [5, 2] -> [4 * 12, 2] without the last point
+    """A cubic least-squares curve through a lip's points, held at both corners."""
+    at = np.linspace(0, 1, len(points))
+    fine = np.linspace(0, 1, (len(points) - 1) * _STEPS, endpoint=False)
+
+    def basis(t):
+        return np.stack([t * (1 - t), t * (1 - t) * (2 * t - 1)], 1)
+    chord = points[0] + at[:, None] * (points[-1] - points[0])
+    weights = np.linalg.lstsq(basis(at), points - chord, rcond=None)[0]
+    return points[0] + fine[:, None] * (points[-1] - points[0]) + basis(fine) @ weights
+
+
+def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """What shows between the lips.
+
+    Args:
+        frame: uint8 [H, W, 3].
+        points: [68, 2] pixels.
+        unit: pixels between the outer eye corners.
+    Returns:
+        (mouth bool [H, W], teeth bool [H, W], part of it).
+    """
+    import cv2
+    shape = frame.shape[:2]
+    mouth, teeth = np.zeros(shape, bool), np.zeros(shape, bool)
+    ring = points[INNER_LIPS]
+    if np.linalg.norm(ring[1:4] - ring[7:4:-1], axis=1).max() < _SHUT * unit:
+        return mouth, teeth
+    margin = int(np.ceil(.1 * unit)) + 2
+    low = np.maximum(np.floor(points[_OUTER_LIPS].min(0)).astype(int) - margin, 0)
+    high = np.minimum(np.ceil(points[_OUTER_LIPS].max(0)).astype(int) + margin + 1, shape[::-1])
+    if (high <= low).any():
+        return mouth, teeth
+    window = slice(low[1], high[1]), slice(low[0], high[0])
+    lab = cv2.cvtColor(frame[window], cv2.COLOR_RGB2Lab).astype(np.float32)
+    inner, outer = (polygon(line - low, lab.shape[:2]) for line in (opening_outline(points), points[_OUTER_LIPS]))
+    radius = max(1, round(_GROWN * unit))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    grown, core = cv2.dilate(inner.astype(np.uint8), disc) > 0, cv2.erode(inner.astype(np.uint8), disc) > 0
+    lips = outer & ~grown
+    if lips.sum() < 8:
+        mouth[window] = inner
+        return mouth, teeth
+    light, red = np.median(lab[lips], axis=0)[:2]
+    dark = lab[..., 0] < _DARK * light
+    pale = (lab[..., 1] - 128 < _PALE * (red - 128)) & (lab[..., 0] > _BRIGHT * light)
+    own = core | grown & (dark | pale)
+    mouth[window], teeth[window] = own, own & pale
+    return mouth, teeth

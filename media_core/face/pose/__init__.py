@@ -1,0 +1,1 @@
+"""Head pose from landmarks."""

@@ -1,0 +1,96 @@
+"""Corners of skin and hair, and where they went in another frame (sparse optical flow, Lucas-Kanade in pyramids)."""
+from __future__ import annotations
+
+import numpy as np
+
+from ..geometry import EYES, MOUTH, RIGID, inter_ocular
+
+_APART = 0.05     # least distance of two corners, in distances of the outer eye corners (u)
+_WINDOW = 0.22    # side of the patch that is compared, u
+_BACK = 0.006     # u by which the way there and back may miss
+_CELL, _EACH = 0.22, 2  # u, side of the cells that keep so many corners: they shall be everywhere, not in the best texture only
+_ABOVE, _BESIDE = 1.2, 1.0  # u from the eyes' middle: how far hair and temples are looked at
+_EYE, _BROW = 0.30, 0.14  # u around eyes and brows that is left out: lids, gaze and brows move
+
+
+def spread_out(camera_to_head: np.ndarray, usable: np.ndarray, count: int) -> list[int]:  # [T, 4, 4], [T]
+    """Frames whose head poses differ most: the most usual one, then always the one farthest from those chosen."""
+    frames = np.flatnonzero(usable)
+    ways = camera_to_head[frames, :3, 2].astype(np.float64)  # where the camera looks from, in the head
+    chosen = [int(np.linalg.norm(ways - np.median(ways, 0), axis=1).argmin())]
+    away = np.linalg.norm(ways - ways[chosen[0]], axis=1)
+    while len(chosen) < min(count, len(frames)):
+        chosen.append(int((away * (away <= np.percentile(away, 98))).argmax()))  # not the very strangest frame
+        away = np.minimum(away, np.linalg.norm(ways - ways[chosen[-1]], axis=1))
+    return sorted({int(frames[c]) for c in chosen})
+
+
+def corners(image: np.ndarray, points: np.ndarray, count: int) -> np.ndarray:  # uint8 [H, W], [68, 2] -> float32 [n, 2]
+    """The best corners of the upper head: hair, forehead, nose, upper cheeks; none near lids, brows, mouth or jaw."""
+    import cv2
+
+    unit = float(inter_ocular(points))
+    found = cv2.goodFeaturesToTrack(image, 8 * count, 0.002, max(2.0, _APART * unit), mask=_upper_head(image.shape, points, unit))
+    if found is None:
+        return np.zeros((0, 2), np.float32)
+    found = _spread(found, _CELL * unit)[:count]
+    fine = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 20, 0.01)
+    return cv2.cornerSubPix(image, found, (3, 3), (-1, -1), fine)[:, 0]
+
+
+def _spread(found: np.ndarray, cell: float) -> np.ndarray:  # [n, 1, 2], best first -> [m, 1, 2], best first
+    """At most `_EACH` corners a cell."""
+    _, name = np.unique(np.floor(found[:, 0] / cell).astype(int), axis=0, return_inverse=True)
+    rank = np.array([np.count_nonzero(name[:i] == own) for i, own in enumerate(name)])
+    return found[rank < _EACH]
+
+
+def followed(reference: np.ndarray, image: np.ndarray, xy: np.ndarray, landmarks: np.ndarray,
+             points: np.ndarray) -> np.ndarray:  # -> float32 [n, 2]
+    """Where corners of the reference are in the image; NaN where the way back does not lead home.
+
+    Args:
+        reference, image: uint8 [H, W] of one size.
+        xy: [n, 2] px in the reference.
+        landmarks, points: [68, 2] px of the face in the reference and in the image; they say where to look.
+    """
+    import cv2
+
+    unit = float(inter_ocular(landmarks))
+    side = int(np.clip(round(_WINDOW * unit), 9, 41)) // 2 * 2 + 1
+    levels = 2 if unit < 100 else 3
+    move = _affine(landmarks[list(RIGID)], points[list(RIGID)])
+    start = np.ascontiguousarray(xy, np.float32)
+    guess = np.ascontiguousarray(xy @ move[:2] + move[2], np.float32)
+    settings = {"winSize": (side, side), "maxLevel": levels, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
+                "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.005)}
+    there, found, _ = cv2.calcOpticalFlowPyrLK(reference, image, start, guess.copy(), **settings)
+    back, again, _ = cv2.calcOpticalFlowPyrLK(image, reference, there, start.copy(), **settings)
+    good = (found[:, 0] == 1) & (again[:, 0] == 1) & (np.linalg.norm(back - start, axis=1) < max(0.15, _BACK * unit))
+    good &= np.linalg.norm(there - guess, axis=1) < .15 * unit
+    return np.where(good[:, None], there, np.nan).astype(np.float32)
+
+
+def _affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:  # [m, 2], [m, 2] -> [3, 2]
+    """The least-squares affine map: `target = source @ A[:2] + A[2]`."""
+    return np.linalg.lstsq(np.column_stack([source, np.ones(len(source))]), target, rcond=None)[0]
+
+
+def _upper_head(shape: tuple[int, int], points: np.ndarray, unit: float) -> np.ndarray:  # -> uint8 [H, W] 0 or 255
+    import cv2
+
+    mask = np.zeros(shape, np.uint8)
+    middle = points[EYES].mean(0)
+    across = (points[45] - points[36]) / unit
+    down = np.array([-across[1], across[0]])
+    low = float((points[33] - middle) @ down)  # the nose's base
+    outline = [middle + x * unit * across + y * down for x, y in
+               ((-_BESIDE, 0), (-_BESIDE * .8, -_ABOVE * unit * .75), (0, -_ABOVE * unit), (_BESIDE * .8, -_ABOVE * unit * .75),
+                (_BESIDE, 0), (.62, low), (-.62, low))]
+    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 255)
+    for eye in (slice(36, 42), slice(42, 48)):
+        cv2.circle(mask, tuple(int(v) for v in points[eye].mean(0)), int(_EYE * unit), 0, -1)
+    for brow in (points[17:22], points[22:27]):
+        cv2.polylines(mask, [np.round(brow).astype(np.int32)], False, 0, max(1, int(2 * _BROW * unit)))
+    cv2.fillPoly(mask, [cv2.convexHull(np.round(points[MOUTH]).astype(np.int32))], 0)
+    return mask

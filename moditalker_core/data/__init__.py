@@ -1,0 +1,1 @@
+"""The motion data set both halves of MoDiTalker learn from."""

@@ -1,0 +1,270 @@
+"""A motion data set of invented people who speak: exact landmarks straight from the rig, or captured from their rendered film.
+
+Several people times several voices; each clip is one performance. Identity numbers from 1000 on: smaller ones are for tests and
+benchmarks (weights/make_mean_face.py). Exact landmarks are scaled as there: outer eye corners 9 cm apart at rest.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Iterator, Mapping
+
+import numpy as np
+import torch
+
+from ...media_core.audio import FPS, frame_count
+from ...media_core.claims import claimed
+from ...media_core.errors import TalkingHeadsError
+from ...media_core.face.landmarks.mean_face import EYE_SPAN
+from ...media_core.motion import LandmarkTrack, PoseTrack
+from ...media_core.progress import Report, silent
+from ...media_core.speech import HubertEncoder, encode_speech
+from ...media_core.subject.performance import Performance, perform
+from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
+from .pictures import Pictures, PictureSettings, class_crop, spool
+
+VERSION = 1
+FIRST_IDENTITY = 1000
+VOICES = tuple(f"en-us+{name}" for name in ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f4", "f5", "m8"))
+_EXACT_EVERY = 50  # frames between two reports
+_SHOWN_EVERY = 10  # frames between two previews of the pictures
+_LARGER, _LARGEST = 2, 1024  # a rendered film's side over that of its pictures; px
+
+
+@dataclass(frozen=True)
+class SubjectPlan:
+    """Who says how much with which voice. Clip i is identity i (again from the first when they are used up) with voice i."""
+
+    identities: tuple[int, ...] = tuple(range(FIRST_IDENTITY, FIRST_IDENTITY + 24))
+    voices: tuple[str, ...] = VOICES   # of espeak-ng; the formant engine has one voice only
+    clips: int | None = None           # how many; None: one for each identity
+    seconds: float = 75.0              # of each performance
+    take: float | None = None          # s of each performance that are kept, the first ones; None: all
+    seed: int = 0                      # clip i is performed from seed + i
+    val: int | None = None             # clips, the last ones, to validate on; None: two, or fewer of fewer than three
+    captured: bool = False             # rendered and tracked instead of exact
+    size: int = 256                    # px of the rendered film
+    engine: str = "auto"               # "espeak", "formant" or "auto", as for `perform`
+    fps: float = FPS                   # film frames a second
+    pictures: PictureSettings | None = None  # pictures for MToV; None: motion only
+
+    def __post_init__(self) -> None:
+        if not self.identities or not self.voices or min(self.identities) < 0:
+            raise TalkingHeadsError("A plan needs at least one identity (0 or more) and one voice",
+                                    f"{self.identities}, {self.voices}", "Give for instance identity 1000 and voice en-us+m1")
+        if self.count < 1 or not 0 <= self.held_out < self.count:
+            raise TalkingHeadsError(f"Of {self.count} clips, 0 to {self.count - 1} can be kept for validation", f"{self.val}",
+                                    "Take fewer, or make more clips")
+        if self.take is not None and not 1 / self.fps <= self.take <= self.seconds:
+            raise TalkingHeadsError(f"What is kept of a performance must lie within its {self.seconds:g} s", f"{self.take} s",
+                                    "Take less, or let them speak longer")
+
+    @property
+    def count(self) -> int:
+        return len(self.identities) if self.clips is None else self.clips
+
+    @property
+    def held_out(self) -> int:
+        """How many clips are for validation."""
+        return min(2, self.count - 1) if self.val is None else self.val
+
+    @property
+    def frames(self) -> int:
+        """Of one clip."""
+        return frame_count(self.take or self.seconds, self.fps)
+
+    @property
+    def work(self) -> int:
+        """Frames to go through for one clip: tracking and drawing go through all of them."""
+        return self.frames * max(1, self.captured + (self.pictures is not None))
+
+    def made_from(self, i: int) -> dict[str, Any]:
+        """All that clip i depends on, as JSON holds it."""
+        pictured = {"pictures": self.pictures.to_dict()} if self.pictures else {}
+        own = {name: getattr(self, name) for name in ("seconds", "take", "captured", "size", "engine", "fps")}
+        return {"kind": "subject", "version": VERSION, **own, "identity": self.identities[i % len(self.identities)],
+                "voice": self.voices[i % len(self.voices)] if self.engine == "espeak" else "formant", "seed": self.seed + i,
+                **pictured}
+
+
+@claimed("folder")
+def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = None, *, encoder: str | HubertEncoder = "mel",
+                       report: Report = silent) -> Path:
+    """Writes the data set and returns its folder; a finished one of the same plan is returned as it is.
+
+    Args:
+        folder: new, empty, or a motion data set; clips in it that were made the same way are kept.
+        plan: see `SubjectPlan`.
+        encoder: of the speech: an id, or a loaded one with weights.
+        report: called with frames done of all (every frame where films are rendered); what it raises stops the work, and the
+            same call later goes on with the clip that was interrupted.
+    Raises:
+        TalkingHeadsError: no espeak-ng where it is asked for, or the folder holds something else, is full or cannot be written.
+    """
+    plan, heard = _resolved(plan or SubjectPlan()), listening(encoder)
+    request = {"kind": "subject", "clips": [{**plan.made_from(i), **heard} for i in range(plan.count)], "val": plan.held_out}
+    writer = ShardWriter(folder, request)
+    if writer.finished:
+        return writer.folder
+    total = plan.count * plan.work
+    for i, made_from in enumerate(request["clips"]):
+        shard = shard_name(f"subject{made_from['identity']}_{made_from['voice']}", i)
+        if not writer.keeps(shard, made_from):
+            step = _Step(report, i, plan, total)
+            writer.write(shard, made_from, [subject_clip(f"c{i:05d}", plan, made_from, encoder, writer.unfinished, step)])
+            shutil.rmtree(writer.unfinished, ignore_errors=True)
+        report((i + 1) * plan.work, total, {"stage": "clip", "clip": i + 1, "clips": plan.count}, None)
+    from ...media_core.subject import CREDIT
+
+    return writer.finish(lambda clips: range(plan.count - plan.held_out, plan.count),
+                         {"source": "synthetic subject", "synthetic": True, "credit": CREDIT})
+
+
+class _Step:
+    """The frames of one clip within those of all."""
+
+    def __init__(self, report: Report, clip: int, plan: SubjectPlan, total: int, before: int = 0):
+        self.report, self.clip, self.plan, self.total, self.before = report, clip, plan, total, before
+
+    def __call__(self, done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None = None) -> None:
+        gone = self.before + min(done, self.plan.frames)
+        self.report(self.clip * self.plan.work + gone, self.total,
+                    {"stage": "clip", "clip": self.clip + 1, "clips": self.plan.count}, preview)
+
+    def drawing(self) -> _Step:
+        """For the pictures: behind the tracking, where there was one."""
+        return _Step(self.report, self.clip, self.plan, self.total, self.plan.work - self.plan.frames)
+
+
+def _resolved(plan: SubjectPlan) -> SubjectPlan:
+    """The plan with the engine that will speak: what is written must say which it was."""
+    from ...media_core.subject.espeak import usable
+
+    return plan if plan.engine != "auto" else replace(plan, engine="espeak" if usable() else "formant")
+
+
+def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: str | HubertEncoder, work: Path,
+                 step: _Step) -> Recorded:
+    """One performance as a clip; its pictures, if wanted, are coded into files in the folder `work`."""
+    identity, voice = made_from["identity"], made_from["voice"]
+    performance = perform(plan.seconds, made_from["seed"], fps=plan.fps, voice=voice, engine=plan.engine, report=_still(step))
+    sound, frames = performance.sound, len(performance)
+    if plan.take is not None:
+        sound, frames = sound.cut(0, plan.take), plan.frames
+    if plan.captured:
+        landmarks, poses, facts, seen = captured_motion(performance, identity, frames, plan.size, step)
+    else:
+        told = _still(step) if plan.pictures else step
+        (landmarks, poses, facts), seen = exact_motion(performance, identity, frames, plan.size, told), None
+    pictures = drawn(name, performance, plan, made_from, seen, work, step.drawing()) if plan.pictures else None
+    facts = {"identity": identity, "voice": voice, "seed": made_from["seed"], "captured": plan.captured, **facts}
+    end = step.drawing()
+    speech = encode_speech(sound, encoder, lambda done, total, info, preview=None: end(frames, frames, {}, None))
+    return Recorded(name, speech, landmarks, poses, "subject", str(identity), facts, pictures)
+
+
+def _still(report: Report) -> Report:
+    """For what counts otherwise: progress stands still, and can be cancelled."""
+    return lambda done, total, info, preview=None: report(0, 1, {}, None)
+
+
+def exact_motion(performance: Performance, identity: int, frames: int, size: int,
+                 report: Report = silent) -> tuple[LandmarkTrack, PoseTrack, dict[str, Any]]:
+    """The rig's own points, decimetres, and the poses of the camera that `Subject(size, identity)` has."""
+    from ...media_core.subject.export import camera_to_world
+    from ...media_core.subject.layout import to_68
+    from ...media_core.subject.parameters import PARAMS
+    from ...media_core.subject.render import AXES
+    from ...media_core.subject.rig import DISTANCE, WINDOW
+
+    rig = rig_of(identity)
+    rest = to_68(rig.mesh(np.zeros(len(PARAMS)))) * AXES
+    scale = EYE_SPAN / np.linalg.norm(rest[45] - rest[36])  # metres of a photo pixel, for this person
+    points, poses = np.empty((frames, 68, 3)), np.empty((frames, 4, 4))
+    for i in range(frames):
+        points[i] = to_68(rig.mesh(performance.params[i])) * AXES * (10 * scale)
+        turn, shift = rig.pose(performance.euler[i], performance.translation[i])
+        poses[i] = camera_to_world(turn * AXES, shift * scale)
+        if i % _EXACT_EVERY == 0:
+            report(i, frames, {}, None)
+    fps = performance.fps
+    return (LandmarkTrack(torch.from_numpy(points.astype(np.float32)), fps),
+            PoseTrack(torch.from_numpy(poses.astype(np.float32)), DISTANCE * size / WINDOW, (size, size), fps), {})
+
+
+def rig_of(identity: int):
+    """The rig of an invented person, without the textures that drawing needs."""
+    from types import SimpleNamespace
+
+    from ...media_core.subject.identity import invent
+    from ...media_core.subject.portrait import load
+    from ...media_core.subject.rig import Rig
+
+    plain = load()
+    bent, _ = invent(plain, identity)
+    return Rig(SimpleNamespace(points=bent.points, plain_points=plain.points, hair_outline=bent.hair))
+
+
+def captured_motion(performance: Performance, identity: int, frames: int, size: int,
+                    report: Report = silent) -> tuple[LandmarkTrack, PoseTrack, dict[str, Any], np.ndarray]:
+    """The same as the pack's own tracker sees it in the rendered film, which is never stored; and what it saw there, steadied,
+    float32 [T, 68, 2] px.
+
+    Raises:
+        TalkingHeadsError: the tracker lost the face.
+    """
+    from ...media_core.face.landmarks.landmarks import track_frames
+    from .captured import bridged, measured, steadied
+
+    raw = bridged(track_frames(_film(performance, identity, frames, size), performance.fps, total=frames, report=report))
+    if not raw.seen.all():
+        raise TalkingHeadsError("The tracker must see the subject's face in every frame",
+                                f"not in {int((~raw.seen).sum())} of {frames} of identity {identity}",
+                                "Render larger, or leave that identity out")
+    piece = measured(raw, 0, frames, size)
+    return piece.landmarks, piece.poses, {"crop": piece.crop}, steadied(raw.points, raw.fps)
+
+
+def _film(performance: Performance, identity: int, frames: int, size: int) -> Iterator[np.ndarray]:  # uint8 [size, size, 3]
+    from ...media_core.subject.render import Subject
+
+    subject = Subject(size, identity, oversampling=1)  # half the time; the tracked lips are as near the exact ones (r .99)
+    return (frame.rgb for frame in _rendered(subject, performance, frames))
+
+
+def _rendered(subject: Any, performance: Performance, frames: int) -> Iterator[Any]:  # SubjectFrame
+    for params, euler, shift, sway in zip(performance.params[:frames], performance.euler, performance.translation,
+                                          performance.sway):
+        yield subject.render(params, subject.pose(euler, shift), sway)
+
+
+def drawn(name: str, performance: Performance, plan: SubjectPlan, made_from: Mapping[str, Any], seen: np.ndarray | None,
+          work: Path, report: Report = silent) -> Pictures:
+    """The first frames of a performance as pictures, with the subject's own parts as masks.
+
+    Args:
+        seen: [T, 68, 2] px of a film of `plan.size`; None: the exact points.
+        work: the folder for the coded pictures.
+    """
+    from ...media_core.subject.render import Subject
+
+    settings, frames = plan.pictures, plan.frames
+    size = min(max(plan.size, _LARGER * settings.size), _LARGEST)  # the face's square shall have as many px as the picture
+    subject = Subject(size, made_from["identity"], oversampling=1)
+    if seen is None:
+        points = np.stack([subject.landmarks(params, subject.pose(euler, shift))[0] for params, euler, shift in
+                           zip(performance.params[:frames], performance.euler, performance.translation)])
+    else:
+        points = (seen.astype(np.float64) + 0.5) * (size / plan.size) - 0.5
+    crop = settings.square(points, (size, size), plan.fps)
+
+    def pictures() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for i, frame in enumerate(_rendered(subject, performance, frames)):
+            picture = crop.crop(frame.rgb, i)
+            report(i, frames, {}, picture if i % _SHOWN_EVERY == 0 else None)
+            yield picture, class_crop(crop, frame.classes, i)
+
+    with writing(work):
+        return spool(work, name, made_from, settings, crop, points, pictures())

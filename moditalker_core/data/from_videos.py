@@ -1,0 +1,253 @@
+"""A motion data set of films: the face is tracked, its pose taken off, its sound encoded; pictures are kept where wanted.
+
+A film is split where its shots cut and where no face is seen for longer than a fifth of a second; long pieces are split again, so
+that some can be kept for validation. What cannot be used is listed with its reason, never left out silently. A stopped build goes
+on in the middle of a film. Pictures are cut in a second pass through the film, when the clips are known.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ...media_core.audio import FPS, Sound
+from ...media_core.capture.settings import CaptureSettings, film_fingerprint
+from ...media_core.capture.tracking import RAW, track_film
+from ...media_core.claims import claimed
+from ...media_core.errors import FileFormatError
+from ...media_core.face.landmarks.landmarks import FaceTracker, RawTrack
+from ...media_core.paths import is_temporary
+from ...media_core.progress import Report, silent
+from ...media_core.speech import SAMPLE_RATE, HubertEncoder, encode_speech, weightless_encoder
+from ...media_core.video import load_film_sound, probe
+from .captured import Piece, pieces
+from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
+from .film_pictures import with_pictures
+from .pictures import PictureSettings
+
+VERSION = 1
+SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
+LONGEST = 60.0     # s of a clip
+HELD_OUT = 10      # every tenth film, or a tenth of the clips of fewer films, is for validation
+
+
+@dataclass(frozen=True)
+class FilmPlan:
+    """How films become clips."""
+
+    fps: float = FPS          # film frames a second of the data set
+    size: int = 512           # px of the square around the face that poses refer to
+    face_index: int = 0       # which of several faces, counted in `order`
+    order: str = "largest"    # "largest" first, or from the "left" of the picture
+    pictures: PictureSettings | None = None  # pictures for MToV; None: motion only
+
+    def settings(self) -> CaptureSettings:
+        """The same for the tracking.
+
+        Raises:
+            TalkingHeadsError: values that cannot be.
+        """
+        return CaptureSettings(size=self.size, fps=self.fps, face_index=self.face_index, order=self.order)
+
+    @property
+    def passes(self) -> int:
+        """Through every film."""
+        return 2 if self.pictures else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """What clips depend on, for a shard's header."""
+        told = {name: getattr(self, name) for name in ("fps", "size", "face_index", "order")}
+        return {**told, "pictures": self.pictures.to_dict()} if self.pictures else told
+
+
+@dataclass(frozen=True)
+class _Film:
+    path: Path
+    source: str              # its name within the folder
+    identity: str            # the folder it lies in, else its name
+    frames: int              # expected, at the data set's rate; 0 when it cannot be used
+    fingerprint: str
+    reason: str = ""         # why it cannot be used
+
+
+@claimed("folder")
+def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], folder: str | os.PathLike,
+                      plan: FilmPlan | None = None, *, encoder: str | HubertEncoder = "mel", tracker: Callable | None = None,
+                      report: Report = silent) -> Path:
+    """Writes the data set and returns its folder; a finished one of the same films is returned as it is.
+
+    Args:
+        videos: a folder of films (subfolders too: one for each person, by habit), or the films themselves.
+        folder: new, empty, or a motion data set; films in it that were measured the same way are kept.
+        plan: see `FilmPlan`.
+        encoder: of the speech: an id, or a loaded one with weights.
+        tracker: finds a face in a frame; None: the built-in. For tests.
+        report: called once a frame, done of all films' frames; what it raises stops the work within a frame, and the same call
+            later goes on there.
+    Raises:
+        FileFormatError: no film there.
+        TalkingHeadsError: not one film can be used (the reasons are named), or the folder holds something else or is full.
+    """
+    plan, heard = plan or FilmPlan(), listening(encoder)
+    settings = plan.settings()
+    films = [_looked_at(path, root, plan.fps, report) for path, root in _listed(videos)]
+    sources = [{"kind": "film", "version": VERSION, **plan.to_dict(), **heard, "source": f.source, "film": f.fingerprint}
+               for f in films]
+    writer = ShardWriter(folder, {"kind": "videos", "films": sources})
+    if writer.finished:
+        return writer.folder
+    tracker = tracker or FaceTracker(face_index=plan.face_index, order=plan.order)
+    total, done = plan.passes * sum(film.frames for film in films), 0
+    for number, (film, made_from) in enumerate(zip(films, sources)):
+        shard = shard_name(Path(film.source).stem, number)
+        step = _Step(report, film, number, len(films), done, max(total, 1))
+        if not writer.keeps(shard, made_from):
+            work = writer.unfinished / f"{number:05d}_{film.fingerprint[:16]}"
+            clips, skipped = _measured(film, number, work, plan, settings, encoder, tracker, step)
+            if plan.pictures and clips:
+                raw = RawTrack.load(work / RAW)
+                clips, unseen = with_pictures(film.path, clips, raw, plan.pictures, work, made_from, step.later())
+                skipped = [*skipped, *({"source": film.source, **reason} for reason in unseen)]
+            writer.write(shard, made_from, clips, skipped)
+            shutil.rmtree(work, ignore_errors=True)
+        done += plan.passes * film.frames
+        report(done, max(total, 1), step.info, None)
+    return writer.finish(_held_out, {"source": "films"})
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One film's frames within those of all."""
+
+    report: Report
+    film: _Film
+    number: int
+    films: int
+    before: int  # frames of the films before
+    total: int   # frames of all
+
+    def __call__(self, done: int, total: int, info: Mapping[str, Any] | None = None, preview: np.ndarray | None = None) -> None:
+        self.report(self.before + min(done, self.film.frames), self.total, self.info, preview)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {"stage": "film", "film": self.film.source, "number": self.number + 1, "films": self.films}
+
+    def later(self) -> _Step:
+        """For the second pass."""
+        return replace(self, before=self.before + self.film.frames)
+
+    def sound(self, done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None = None) -> None:
+        """The encoder's report: no frame more, but a chance to stop."""
+        self(self.film.frames, self.film.frames)
+
+
+# what there is ------------------------------------------------------------------------------------------------------------------
+
+def _listed(videos: str | os.PathLike | Sequence[str | os.PathLike]) -> list[tuple[Path, Path]]:
+    """(film, folder its name is told from), in order.
+
+    Raises:
+        FileFormatError: no film.
+    """
+    if not isinstance(videos, (str, os.PathLike)):
+        found = [(Path(path), Path(path).parent) for path in videos]
+    else:
+        root = Path(videos)
+        found = [(root, root.parent)] if root.is_file() else \
+            [(path, root) for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()
+             and not is_temporary(path.name)]
+    if not found:
+        raise FileFormatError("There must be films to learn from", f"none ({', '.join(SUFFIXES)}) in {videos}",
+                              "Check the folder")
+    return found
+
+
+def _looked_at(path: Path, root: Path, fps: float, report: Report) -> _Film:
+    source = path.relative_to(root).as_posix()
+    identity = Path(source).parent.as_posix() if "/" in source else path.stem
+    report(0, 1, {"stage": "looking", "film": source}, None)
+    try:
+        fingerprint, info = film_fingerprint(path), probe(path)
+    except FileFormatError as error:
+        stand_in = f"{path.stat().st_size if path.is_file() else 0}"
+        return _Film(path, source, identity, 0, stand_in, f"{error}")
+    reason = "" if info.has_sound else "it has no sound"
+    return _Film(path, source, identity, 0 if reason else max(1, round(info.duration * fps)), fingerprint, reason)
+
+
+def _held_out(clips: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Numbers of the clips to validate on: of every tenth film, or the last tenth (at least one) where films are fewer."""
+    sources = list(dict.fromkeys(clip["source"] for clip in clips))
+    if len(sources) >= HELD_OUT:
+        held = set(sources[HELD_OUT - 1::HELD_OUT])
+        return {i for i, clip in enumerate(clips) if clip["source"] in held}
+    count = max(1, round(len(clips) / HELD_OUT)) if len(clips) > 1 else 0
+    return set(range(len(clips) - count, len(clips)))
+
+
+# one film -----------------------------------------------------------------------------------------------------------------------
+
+def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: CaptureSettings, encoder: str | HubertEncoder,
+              tracker: Callable, step: _Step) -> tuple[list[Recorded], list[dict[str, Any]]]:
+    """A film's clips, and what of it was left out."""
+    if film.reason:
+        return [], [{"source": film.source, "reason": film.reason}]
+    try:
+        raw = _tracked(film, work, settings, tracker, step)
+        sound = _heard(film.path, encoder)
+    except FileFormatError as error:
+        return [], [{"source": film.source, "reason": f"{error}"}]
+    clips, skipped = [], []
+    heard = min(len(raw), round(sound.duration * plan.fps))
+    if heard < len(raw) - plan.fps / 2:
+        skipped.append(_left_out(film, heard, len(raw), plan.fps, "the sound has ended"))
+    for piece in pieces(_until(raw, heard), plan.size) if heard else ():
+        if piece.landmarks is None:
+            skipped.append(_left_out(film, piece.first, piece.stop, plan.fps, piece.reason))
+            continue
+        for first, stop in _parts(piece, plan.fps):
+            said = sound.cut(first / plan.fps, stop / plan.fps).lasting(round((stop - first) / plan.fps * SAMPLE_RATE))
+            speech = encode_speech(said, encoder, step.sound)
+            if bool(speech.silence.all()):
+                skipped.append(_left_out(film, first, stop, plan.fps, "nobody speaks"))
+                continue
+            inside = first - piece.first, stop - piece.first
+            facts = {"film": film.fingerprint, "first_frame": first, "crop": piece.crop}
+            clips.append(Recorded(f"f{number:05d}_{len(clips):04d}", speech, piece.landmarks.slice(*inside),
+                                  piece.poses.slice(*inside), film.source, film.identity, facts))
+    return clips, skipped
+
+
+def _tracked(film: _Film, work: Path, settings: CaptureSettings, tracker: Callable, step: _Step) -> RawTrack:
+    """The film's points; found before, in whole or in part, where `work` has them."""
+    if not (work / RAW).is_file():
+        with writing(work):
+            work.mkdir(parents=True, exist_ok=True)
+            track_film(work, film.path, settings, 0, None, film.frames, None, tracker, step)
+    return RawTrack.load(work / RAW)
+
+
+def _heard(path: Path, encoder: str | HubertEncoder) -> Sound:
+    """The film's sound as the encoder reads it, one channel at 16 kHz: an hour takes 230 MB."""
+    facts = weightless_encoder(encoder) if isinstance(encoder, str) else encoder.facts
+    return Sound(facts.mono(load_film_sound(path))[None], SAMPLE_RATE)
+
+
+def _until(raw: RawTrack, stop: int) -> RawTrack:
+    return replace(raw, points=raw.points[:stop], confidence=raw.confidence[:stop], cuts=tuple(c for c in raw.cuts if c < stop))
+
+
+def _parts(piece: Piece, fps: float) -> Iterator[tuple[int, int]]:
+    """A long piece in equal parts of at most LONGEST s: [first, stop) of the film's frames."""
+    count = max(1, int(np.ceil((piece.stop - piece.first) / (LONGEST * fps))))
+    edges = np.linspace(piece.first, piece.stop, count + 1).round().astype(int)
+    return zip(edges[:-1].tolist(), edges[1:].tolist())
+
+
+def _left_out(film: _Film, first: int, stop: int, fps: float, reason: str) -> dict[str, Any]:
+    return {"source": film.source, "reason": reason, "frames": [first, stop], "seconds": round((stop - first) / fps, 2)}

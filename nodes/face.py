@@ -1,0 +1,284 @@
+"""A face in a film or a picture to tracks: landmarks, action units and pose."""
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.paths import contained
+from . import bridge, films, sockets
+
+# media_core.face.landmarks and au_files, spelled out so that registering the pack imports no model code
+POLICIES = ["error", "hold", "interpolate", "skip"]
+ORDERS = ["largest", "left"]
+TOOLS = ["auto", "openface", "py-feat", "libreface", "pyafar"]
+
+LANDMARKS_TIP = ("Core's MediaPipe Face Landmarker on the same frames: more accurate. Without it the built-in (approximate) "
+                 "tracker is used.")
+BUILT_IN = "built-in (approximate)"
+
+
+def face_inputs() -> list:
+    """Which face, for every node that looks for one."""
+    return [
+        io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face where there are several: 0 is the first."),
+        io.Combo.Input("order", options=ORDERS, default="largest",
+                       tooltip="How several faces are counted: the largest first, or from the left of the picture."),
+    ]
+
+
+def policy_input() -> Any:
+    """What happens to frames without a face."""
+    return io.Combo.Input("policy", options=POLICIES, default="error",
+                          tooltip="Frames without a face: stop and name them (error), keep the last face (hold), go straight "
+                                  "from the face before to the one after (interpolate), or leave them out (skip).")
+
+
+def mask_input() -> Any:
+    return io.Mask.Input("mask", optional=True,
+                         tooltip="Where to look for the face: white. One mask for all frames, or one a frame.")
+
+
+class TrackFace(io.ComfyNode):
+    """VIDEO or IMAGE batch to TH_FACE_TRACK and its parts."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_TrackFace",
+            display_name="Track Face",
+            category="Talking Heads/Face",
+            description="Follows a face through a film: 68 landmarks, head pose and action units, by the built-in "
+                        "(approximate) tracker or from core's face landmarks. Units that landmarks cannot show are marked "
+                        "unreliable.",
+            search_aliases=["face tracking", "head pose", "action units", "landmarks from video", "openface"],
+            inputs=[
+                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
+                               tooltip="Frames a second of the tracks. A video is shown at this rate, but for one with face "
+                                       "landmarks, which keeps its own; images are taken to have it."),
+                *face_inputs(),
+                policy_input(),
+                io.Float.Input("focal", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
+                               tooltip="The camera's focal length in pixels of the frames; 0 for a usual one, 2.2 times the "
+                                       "width."),
+                io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
+                             tooltip="Frames over which the pose is smoothed, undelayed; 0 as measured, which trembles."),
+                io.Video.Input("video", optional=True, tooltip="The film; of any rate and length, read frame by frame."),
+                io.Image.Input("images", optional=True, tooltip="Frames instead of a video."),
+                sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=LANDMARKS_TIP),
+                mask_input(),
+            ],
+            outputs=track_outputs(),
+        )
+
+    @classmethod
+    def execute(cls, fps: float, face_index: int, order: str, policy: str, focal: float, smoothing: int, video: Any = None,
+                images: Any = None, face_landmarks: Any = None, mask: Any = None) -> io.NodeOutput:
+        from ..media_core.face.landmarks.landmarks import fill_missing, smooth_points
+        from ..media_core.face.track import measure
+
+        raw, shapes = _followed(video, images, face_landmarks, mask, fps, face_index, order)
+        whole, kept, filled = fill_missing(raw, policy)
+        gaps = {at for at in range(1, len(kept)) if kept[at] - kept[at - 1] > 1}  # where frames were left out
+        whole = replace(whole, cuts=tuple(sorted({*whole.cuts, *gaps})))
+        if smoothing:  # as a capture does
+            whole = replace(whole, points=smooth_points(whole.points, whole.fps, whole.cuts))
+        expression = _expression_from(shapes, kept, whole.fps)
+        track = measure(whole, focal=focal or None, smoothing=smoothing, expression=expression)
+        about = _about(track, raw, len(kept), int(filled.sum()), "face landmarks" if face_landmarks else BUILT_IN)
+        return io.NodeOutput(track, track.landmarks, track.expression, track.pose, about)
+
+
+class PortraitLandmarks(io.ComfyNode):
+    """IMAGE to TH_LANDMARKS."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_PortraitLandmarks",
+            display_name="Portrait Landmarks",
+            category="Talking Heads/Face",
+            description="Finds the 68 landmarks of a portrait with the built-in (approximate) tracker, and turns them to the "
+                        "front in space: what audio-to-motion starts from.",
+            search_aliases=["face landmarks", "68 points", "canonical landmarks", "portrait face"],
+            inputs=[
+                io.Image.Input("image", tooltip="A portrait; each picture of a batch is looked at by itself."),
+                *face_inputs(),
+                mask_input(),
+            ],
+            outputs=[
+                sockets.Landmarks.Output("canonical", display_name="canonical",
+                                         tooltip="The face turned to the front, in space (decimetres); depth is a guess from a "
+                                                 "mean face."),
+                sockets.Landmarks.Output("pixels", display_name="pixels", tooltip="The points where they stand in the picture."),
+                io.Image.Output("preview", display_name="preview", tooltip="The picture with the points drawn over it."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image: Any, face_index: int, order: str, mask: Any = None) -> io.NodeOutput:
+        import torch
+
+        from ..media_core.face.draw import draw_landmarks
+        from ..media_core.face.pose.canonical import canonical_portrait
+        from ..media_core.motion import LandmarkTrack, concatenated
+
+        size = tuple(image.shape[1:3])
+        masks = None if mask is None else films.mask_frames(mask, size)
+        points = portraits(films.pixels(image), len(image), masks, bridge.NodeReport(), face_index=face_index, order=order)
+        solid = concatenated([canonical_portrait(one, size) for one in points])
+        flat = torch.nn.functional.pad(torch.from_numpy(points).float(), (0, 1))
+        drawn = [films.floats(draw_landmarks(frame, one)) for frame, one in zip(films.pixels(image), points)]
+        return io.NodeOutput(solid, LandmarkTrack(flat, space="pixels", image_size=size), torch.stack(drawn))
+
+
+class ImportActionUnits(io.ComfyNode):
+    """A table of another program to TH_EXPRESSION."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TalkingHead_ImportActionUnits",
+            display_name="Import Action Units",
+            category="Talking Heads/Face",
+            description="Reads action units from a CSV file of OpenFace, py-feat, LibreFace or PyAFAR and puts them on the "
+                        "film's frames by their time. What the table does not know stays unknown.",
+            search_aliases=["openface csv", "au.csv", "facial action units", "libreface", "py-feat"],
+            inputs=[
+                io.String.Input("file", default="au.csv", tooltip="The CSV file, relative to ComfyUI's input folder."),
+                io.Combo.Input("tool", options=TOOLS, default="auto",
+                               tooltip="Which program wrote it; auto looks at the column names."),
+                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
+                               tooltip="Frames a second of the track, unless a face track or dataset is connected."),
+                io.Int.Input("frames", default=0, min=0, max=10_000_000,
+                             tooltip="Length of the track, unless a face track or dataset is connected; 0 as the table."),
+                sockets.FaceTrack.Input("face_track", optional=True, tooltip="Takes rate and length from this track."),
+                sockets.Dataset.Input("dataset", optional=True, tooltip="Takes rate and length from this dataset."),
+            ],
+            outputs=[
+                sockets.Expression.Output("expression", display_name="expression",
+                                          tooltip="The 17 action units, 0..5, unknown where the table is."),
+                io.String.Output("about", display_name="about", tooltip="What was read: program, frames, units without values."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        return bridge.found(lambda: file is None or _table(file).is_file(), f"There is no file {file} in ComfyUI's input folder")
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str | None, **others: Any) -> str:
+        return bridge.stamp(_table(file)) if file and _table(file).is_file() else "absent"
+
+    @classmethod
+    def execute(cls, file: str, tool: str, fps: float, frames: int, face_track: Any = None,
+                dataset: sockets.DatasetFolder | None = None) -> io.NodeOutput:
+        from ..media_core.face.action_units.au_files import read_action_units_file
+
+        if face_track is not None:
+            fps, frames = face_track.landmarks.fps, len(face_track.landmarks)
+        elif dataset is not None:
+            fps, frames = dataset.fps, dataset.frames
+        expression = read_action_units_file(_table(file), fps, frames or None, tool)
+        return io.NodeOutput(expression, _about_units(expression))
+
+
+def track_outputs() -> list:
+    """A face track and its parts."""
+    return [
+        sockets.FaceTrack.Output("face_track", display_name="face track", tooltip="All of it: for Face Crop and previews."),
+        sockets.Landmarks.Output("landmarks", display_name="landmarks", tooltip="68 points a frame, in pixels."),
+        sockets.Expression.Output("expression", display_name="expression",
+                                  tooltip="17 action units, 0..5, and how reliable each is."),
+        sockets.Pose.Output("pose", display_name="pose", tooltip="The head's pose, frame by frame, smoothed."),
+        io.String.Output("about", display_name="about",
+                         tooltip="What was measured: frames with a face, cuts, reprojection error, unreliable units."),
+    ]
+
+
+def followed(again: Any, fps: float, total: int, masks: list | None, report: Any, **which: Any) -> Any:
+    """The built-in tracker over a film's frames, `again(start)` from a number on, within their masks: a RawTrack."""
+    from itertools import chain, repeat
+
+    from ..media_core.face.landmarks.landmarks import FaceTracker, track_frames
+
+    regions = None if masks is None else chain(masks, repeat(masks[-1]))
+    return track_frames(again(0), fps, tracker=FaceTracker(**which), total=total, masks=regions, again=again, report=report)
+
+
+def portraits(frames: Any, total: int, masks: list | None, report: Any, **which: Any) -> Any:  # [T, 68, 2] px
+    """The built-in tracker on pictures that do not belong together."""
+    import numpy as np
+
+    from ..media_core.face.landmarks.landmarks import portrait_landmarks
+
+    points = []
+    for i, frame in enumerate(frames):
+        where = None if masks is None else masks[min(i, len(masks) - 1)]
+        points.append(portrait_landmarks(frame, mask=where, **which).points)
+        report(i + 1, total, {"stage": "face", "frame": i + 1, "frames": total}, frame)
+    return np.stack(points)
+
+
+def _followed(video: Any, images: Any, face_landmarks: Any, mask: Any, fps: float, face_index: int,
+              order: str) -> tuple[Any, Any]:  # RawTrack, blendshapes [T, 52] or None
+    """The face through the frames, by whichever way is connected."""
+    if face_landmarks is not None:
+        from ..media_core.face.landmarks.core_landmarks import from_face_landmarks
+
+        return from_face_landmarks(face_landmarks, fps if video is None else float(video.get_frame_rate()), face_index)
+    if (video is None) == (images is None):
+        raise TalkingHeadsError("Track Face needs either a video or images", "both" if images is not None else "neither",
+                                "Connect one of them, or face landmarks")
+    if video is not None:
+        film = films.film(video)
+        again, total, size = (lambda start: film.frames(fps, start)), film.frame_count(fps), film.size()
+    else:
+        again, total, size = (lambda start: films.pixels(images[start:])), len(images), tuple(images.shape[1:3])
+    masks = None if mask is None else films.mask_frames(mask, size)
+    return followed(again, fps, total, masks, bridge.NodeReport(), face_index=face_index, order=order), None
+
+
+def _expression_from(shapes: Any, kept: Any, fps: float) -> Any:
+    """Action units of the socket's blendshapes, for the frames that were kept; None without."""
+    if shapes is None:
+        return None
+    from ..media_core.face.action_units.blendshapes import expression_from_blendshapes
+
+    return expression_from_blendshapes(shapes[kept], fps)
+
+
+def _about(track: Any, raw: Any, kept: int, filled: int, tracker: str) -> str:
+    import numpy as np
+
+    lines = [f"tracker: {tracker}",
+             f"{kept} frames at {raw.fps:g} frames/s, {len(raw.points)} in the film; {filled} without a face were filled in",
+             f"reprojection error {float(np.nanmean(track.reprojection)):.2f} px"]
+    if raw.cuts:
+        lines.append("cuts before frames " + ", ".join(map(str, raw.cuts)))
+    return "\n".join([*lines, _about_units(track.expression)])
+
+
+def _about_units(expression: Any) -> str:
+    import torch
+
+    from ..media_core.motion import AU_NAMES
+
+    known = (~torch.isnan(expression.au)).float().mean(dim=0)
+    unknown = [name for name, share in zip(AU_NAMES, known.tolist()) if share == 0]
+    partly = [f"{name} ({share:.0%})" for name, share in zip(AU_NAMES, known.tolist()) if 0 < share < 1]
+    lines = [f"action units: {expression.source}, {len(expression)} frames at {expression.fps:g} frames/s",
+             f"unreliable: {', '.join(expression.unreliable) or 'none stated'}", f"unknown: {', '.join(unknown) or 'none'}"]
+    return "\n".join([*lines, f"known in part: {', '.join(partly)}"] if partly else lines)
+
+
+def _table(file: str) -> Path:
+    """The CSV file, inside ComfyUI's input folder."""
+    return contained(folder_paths.get_input_directory(), file.strip())
+
+
+NODES = (TrackFace, PortraitLandmarks, ImportActionUnits)

@@ -1,0 +1,69 @@
+"""`talking-heads train atom`: its options reach the trainer, it goes on where it was stopped, and it says what is wrong."""
+from __future__ import annotations
+
+import csv
+import signal
+from pathlib import Path
+
+import pytest
+from motion_data import make_motion_dataset
+from talking_heads.cli.main import FAILED, INTERRUPTED, OK, USAGE, main
+from talking_heads.moditalker_core.atom import training
+from talking_heads.moditalker_core.atom.checkpoints import load_atom
+
+SHORT = ["--batch", "2", "--device", "cpu", "--val-every", "50", "--lr", "0.001"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return make_motion_dataset(tmp_path_factory.mktemp("motion") / "data", (70, 20, 30))
+
+
+def test_a_short_training(data, tmp_path, capsys):
+    out = tmp_path / "mine"
+    settings = ["--steps", "2", "--seed", "3", "--half", "--log-dir", str(tmp_path / "log"), *SHORT]
+    assert main(["train", "atom", str(data), str(out), *settings]) == OK
+    assert str(out) + ".safetensors" in capsys.readouterr().out
+    record = load_atom(tmp_path / "mine.safetensors").config.training
+    assert (record["preset"], record["steps"], record["seed"], record["batch"]) == ("demo", 2, 3, 2)
+    with (tmp_path / "log" / "log.csv").open(newline="") as file:
+        assert [line["step"] for line in csv.DictReader(file)] == ["2", "2"]
+
+
+def test_ctrl_c_keeps_what_was_learnt(data, tmp_path, capsys, monkeypatch):
+    real, steps = training.Run.step, []
+
+    def step(run):
+        steps.append(run.done)
+        if len(steps) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return real(run)
+
+    monkeypatch.setattr(training.Run, "step", step)
+    command = ["train", "atom", str(data), str(tmp_path / "a.safetensors"), "--steps", "3", *SHORT]
+    assert main(command) == INTERRUPTED and "continues where it stopped" in capsys.readouterr().err
+    assert main(command) == OK and steps == [0, 1, 2]
+    assert (tmp_path / "a.safetensors").is_file()
+
+
+@pytest.mark.parametrize("options, code, words", [
+    (["--preset", "best"], FAILED, "demo, standard, published"),
+    (["--steps", "0"], FAILED, "whole numbers above 0"),
+    (["--preset", "published", "--steps", "1"], FAILED, "hubert-large-ls960-ft"),
+])
+def test_what_is_wrong_is_told(data, tmp_path, capsys, options, code, words):
+    assert main(["train", "atom", str(data), str(tmp_path / "a.safetensors"), *options, "--device", "cpu"]) == code
+    assert words in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_unknown_options_are_wrong_usage(data, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "atom", str(data), str(tmp_path / "a"), "--optimizer", "sgd"])
+    assert stopped.value.code == USAGE
+
+
+def test_a_log_that_cannot_be_written_says_so(data, tmp_path, capsys):
+    (tmp_path / "log").write_text("a file")
+    command = ["train", "atom", str(data), str(tmp_path / "a"), "--steps", "1", "--log-dir", str(tmp_path / "log")]
+    assert main([*command, *SHORT]) == FAILED
+    assert "log must be writable" in capsys.readouterr().err

@@ -1,0 +1,169 @@
+"""Masks against the synthetic subject's truth, and what must not change them: threads, restarts, chunks, place in the picture."""
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from talking_heads.media_core.errors import TalkingHeadsError
+from talking_heads.media_core.face.masks.masks import KEY_EVERY, PALETTE, HeadMasker, from_parsing, learn_shape, parsing_png
+from talking_heads.media_core.face.masks.mouth_inside import mouth_inside
+from talking_heads.media_core.face.masks.regions import above_jaw, head_axes
+from talking_heads.media_core.subject import PARAMS, Subject, perform
+
+SIZE, FRAMES, NOISE = 256, 12, 0.015  # pixels, frames, mean error of the points in distances of the eyes' outer corners
+HEAD = (1, 4, 5)                      # of the subject's classes
+
+
+@pytest.fixture(scope="module")
+def film():
+    """(frames, points with noise) of an identity that nothing was tuned on."""
+    acted, subject = perform(2.0, 11, engine="formant"), Subject(SIZE, 333)
+    rng, frames, points = np.random.default_rng(0), [], []
+    for i in range(4, 4 + FRAMES):
+        frame = subject.render(acted.params[i], subject.pose(acted.euler[i] * 2, acted.translation[i]), acted.sway[i])
+        corners = np.linalg.norm(frame.landmarks2d[36] - frame.landmarks2d[45])
+        frames.append(frame)
+        points.append(frame.landmarks2d + rng.normal(0, NOISE * corners / 1.2533, (68, 2)))
+    return frames, points
+
+
+@pytest.fixture(scope="module")
+def shape(film):
+    return learn_shape([(film[0][i].rgb, film[1][i]) for i in (0, 5, 11)])
+
+
+@pytest.fixture
+def threads():
+    before = cv2.getNumThreads()
+    yield cv2.setNumThreads
+    cv2.setNumThreads(before)
+
+
+def iou(a, b) -> float:
+    return float((a & b).sum() / max(1, (a | b).sum()))
+
+
+def equal(a, b) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(vars(a).values(), vars(b).values()))
+
+
+def test_regions_agree_with_the_truth(film, shape):
+    masker = HeadMasker((SIZE, SIZE), shape)
+    for frame, points in list(zip(*film))[::4]:
+        masks, truth = masker(frame.rgb, points), frame.classes
+        assert iou(masks.head, np.isin(truth, HEAD)) > 0.965
+        assert iou(masks.person, truth > 0) > 0.975
+        assert iou(masks.hair, truth == 5) > 0.8
+        assert iou(masks.torso, np.isin(truth, (2, 3))) > 0.94
+        assert iou(masks.neck, truth == 2) > 0.5
+
+
+def test_regions_nest_and_cover(film, shape):
+    masks = HeadMasker((SIZE, SIZE), shape)(film[0][2].rgb, film[1][2])
+    assert not (masks.mouth & ~masks.head).any() and not (masks.hair & ~masks.head).any()
+    assert not (masks.teeth & ~masks.mouth).any() and not (masks.neck & ~masks.torso).any()
+    assert not (masks.head & masks.torso).any()
+    assert np.array_equal(masks.background, ~masks.person)
+
+
+def test_open_mouth_is_found_in_noise_and_a_shut_one_is_not():
+    subject, rng, scores = Subject(512, 333), np.random.default_rng(2), []
+    params = np.zeros(len(PARAMS))
+    params[PARAMS.index("la")], params[PARAMS.index("jaw")] = 4, 4
+    frame = subject.render(params, subject.pose((0, 0, 0)))
+    corners = np.linalg.norm(frame.landmarks2d[36] - frame.landmarks2d[45])
+    for _ in range(6):
+        points = frame.landmarks2d + rng.normal(0, NOISE * corners / 1.2533, (68, 2))
+        mouth, teeth = mouth_inside(frame.rgb, points, head_axes(points).unit)
+        scores.append(iou(mouth, frame.classes == 4))
+        assert not (teeth & ~mouth).any()
+    assert (frame.classes == 4).sum() > 150 and np.mean(scores) > 0.65
+    shut = points.copy()
+    shut[65:68] = shut[63:60:-1]
+    assert not mouth_inside(frame.rgb, shut, head_axes(points).unit)[0].any()
+
+
+def test_a_run_can_be_taken_up_at_key_frames(film):
+    frames, points = film
+    whole = HeadMasker((SIZE, SIZE))
+    wanted = [whole(frame.rgb, own) for frame, own in zip(frames, points)]
+    late = HeadMasker((SIZE, SIZE))
+    late.index = KEY_EVERY
+    for i in range(KEY_EVERY, FRAMES):
+        assert equal(late(frames[i].rgb, points[i]), wanted[i])
+    wrong = HeadMasker((SIZE, SIZE))
+    wrong.index = KEY_EVERY + 1
+    with pytest.raises(TalkingHeadsError, match=f"back to frame {KEY_EVERY}"):
+        wrong(frames[0].rgb, points[0])
+
+
+def test_threads_order_and_earlier_random_numbers_do_not_matter(film, shape, threads):
+    frames, points = film
+    threads(1)
+    one = HeadMasker((SIZE, SIZE), shape)(frames[3].rgb, points[3])
+    threads(4)
+    cv2.setRNGSeed(77)
+    masker = HeadMasker((SIZE, SIZE), shape)
+    masker(frames[7].rgb, points[7])
+    assert equal(masker(frames[3].rgb, points[3]), one)
+    again = learn_shape([(frames[i].rgb, points[i]) for i in (0, 5, 11)])
+    assert np.array_equal(again.head, shape.head) and np.array_equal(again.body, shape.body)
+
+
+def test_a_users_mask_is_taken_as_it_is(film):
+    frame, points = film[0][0], film[1][0]
+    person = frame.classes > 0
+    masks = HeadMasker((SIZE, SIZE))(frame.rgb, points, person)
+    assert np.array_equal(masks.person, person | masks.mouth)
+    assert iou(masks.head, np.isin(frame.classes, HEAD)) > 0.97
+
+
+@pytest.mark.parametrize("rows, columns", [(20, 0), (0, 30), (20, -30)])
+def test_a_head_at_the_edge_of_the_picture(film, rows, columns):
+    """Cut off above, or moved aside with the wall going on."""
+    frame, points = film[0][1], film[1][1] - [columns, rows]
+    beside = np.pad(frame.rgb, ((0, 0), (40, 40), (0, 0)), mode="edge")[rows:, 40 + columns:40 + columns + SIZE]
+    truth = np.pad(frame.classes, ((0, 0), (40, 40)), mode="edge")[rows:, 40 + columns:40 + columns + SIZE]
+    masks = HeadMasker(truth.shape)(np.ascontiguousarray(beside), points)
+    assert iou(masks.head, np.isin(truth, HEAD)) > 0.94
+
+
+def test_a_hand_in_front_of_the_cheek_stays_near_the_head(film, shape):
+    """What passes over the background is no head; the head's other side is not disturbed."""
+    frame, points = film[0][6], film[1][6]
+    image = frame.rgb.copy()
+    top, left = points[3].astype(int)[::-1]
+    image[top:top + 30, max(0, left - 70):left + 30] = (205, 160, 130)
+    masks, before = HeadMasker((SIZE, SIZE), shape)(image, points), HeadMasker((SIZE, SIZE), shape)(frame.rgb, points)
+    half = slice(int(points[27, 0]), None)
+    assert iou(masks.head[:, half], before.head[:, half]) > 0.97
+    near = cv2.dilate(before.head.astype(np.uint8), np.ones((31, 31), np.uint8)) > 0
+    assert (image != frame.rgb).any(-1)[~near].any() and not masks.head[~near].any()
+
+
+def test_a_parsing_comes_back(film, shape):
+    masks = HeadMasker((SIZE, SIZE), shape)(film[0][0].rgb, film[1][0])
+    picture = parsing_png(masks)
+    assert {tuple(colour) for colour in picture.reshape(-1, 3).tolist()} <= set(PALETTE.values())
+    back = from_parsing(picture, film[0][0].rgb, film[1][0])
+    assert equal(back, masks)
+    assert not from_parsing(picture).teeth.any()
+    lossy = np.clip(picture.astype(int) + np.random.default_rng(0).integers(-20, 21, picture.shape), 0, 255).astype(np.uint8)
+    assert np.array_equal(from_parsing(lossy).head, masks.head)
+
+
+def test_the_jaws_line_divides_head_and_neck(film):
+    frame = film[0][0]
+    cut = above_jaw(frame.landmarks2d, frame.classes.shape)
+    assert (cut & (frame.classes == 1)).sum() > 0.97 * (frame.classes == 1).sum()
+    assert (cut & (frame.classes == 2)).sum() < 0.2 * (frame.classes == 2).sum()
+
+
+@pytest.mark.parametrize("frame, points, user", [
+    (np.zeros((10, 12, 3), np.uint8), np.zeros((68, 2)), None),
+    (np.zeros((12, 12, 3), np.uint8), np.full((68, 2), np.nan), None),
+    (np.zeros((12, 12, 3), np.uint8), np.zeros((5, 2)), None),
+    (np.zeros((12, 12, 3), np.uint8), np.zeros((68, 2)), np.zeros((3, 3), bool))])
+def test_wrong_inputs_are_told(frame, points, user):
+    with pytest.raises(TalkingHeadsError):
+        HeadMasker((12, 12))(frame, points, user)

@@ -1,0 +1,126 @@
+"""How AToM's weights move: Adan as its published recipe runs it, AdamW, the rate of every step, and the averaged weights.
+
+Adan: Xie et al. 2022 (arXiv 2208.06677) in the form of spec/moditalker.md 8. timm and pytorch_optimizer have an
+Adan too, but it moves the weights by the first gradient, where the published rule only lets them decay: at the fixture both are
+off by as much as a whole step (with either sense of the betas), so it is written here.
+"""
+from __future__ import annotations
+
+import math
+from typing import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..media_core.errors import TalkingHeadsError
+
+ADAN_BETAS = (0.02, 0.08, 0.01)  # shares of the new: of the gradient, of its change, of their square
+USUAL_BETAS = {"adan": ADAN_BETAS, "adamw": (0.9, 0.999)}
+EPS = 1e-8
+FLOOR = 0.01  # share of the rate a cosine ends at
+
+
+class Adan(torch.optim.Optimizer):
+    """Adan, as published with AToM.
+
+    The first step of a parameter changes no moment; from the second on, with g' the gradient before,
+    m += b1 (g - m), v += b2 (g - g' - v), n += b3 ((g + (1 - b2)(g - g'))^2 - n), each divided by 1 - (1 - b)^k at step k.
+
+    Args:
+        params: parameters or groups of them.
+        lr: rate.
+        betas: b1, b2, b3.
+        eps: added to the root of n.
+        weight_decay: the weights are divided by 1 + lr * weight_decay in every step.
+    """
+
+    entries = ("step", "before", "m", "v", "n")  # what is kept for a parameter
+
+    def __init__(self, params: Iterable, lr: float = 4e-4, betas: Sequence[float] = ADAN_BETAS, eps: float = EPS,
+                 weight_decay: float = 0.02):
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """One step of every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            fresh = [p for p in group["params"] if p.grad is not None and not self.state[p]]
+            moving = [p for p in group["params"] if p.grad is not None and self.state[p]]
+            if moving:
+                self._move(moving, group)
+            for p in fresh:
+                self.state[p] = {"step": torch.ones(()), "before": p.grad.clone(), "m": torch.zeros_like(p),
+                                 "v": torch.zeros_like(p), "n": torch.zeros_like(p)}
+            if fresh:
+                torch._foreach_div_(fresh, 1 + group["lr"] * group["weight_decay"])
+        return loss
+
+    def _move(self, params: list[Tensor], group: dict) -> None:
+        b1, b2, b3 = group["betas"]
+        states = [self.state[p] for p in params]
+        steps, before, m, v, n = ([s[key] for s in states] for key in self.entries)
+        torch._foreach_add_(steps, 1)
+        grads = [p.grad for p in params]
+        change = torch._foreach_sub(grads, before)
+        ahead = torch._foreach_add(grads, change, alpha=1 - b2)
+        torch._foreach_mul_(ahead, ahead)
+        for moment, share, new in ((m, b1, grads), (v, b2, change), (n, b3, ahead)):
+            torch._foreach_mul_(moment, 1 - share)
+            torch._foreach_add_(moment, new, alpha=share)
+        torch._foreach_copy_(before, grads)
+        c1, c2, c3 = ([1 / (1 - (1 - b) ** float(k)) for k in steps] for b in (b1, b2, b3))
+        move = torch._foreach_mul(m, c1)
+        torch._foreach_add_(move, torch._foreach_mul(v, [(1 - b2) * c for c in c2]))
+        below = torch._foreach_mul(n, c3)
+        torch._foreach_sqrt_(below)
+        torch._foreach_add_(below, group["eps"])
+        torch._foreach_addcdiv_(params, move, below, value=-group["lr"])
+        torch._foreach_div_(params, 1 + group["lr"] * group["weight_decay"])
+
+
+def make_optimizer(name: str, params: Iterable[nn.Parameter], lr: float, weight_decay: float,
+                   betas: Sequence[float] | None = None) -> torch.optim.Optimizer:
+    """"adan" or "adamw"; betas None takes the usual ones.
+
+    Raises:
+        TalkingHeadsError: another name.
+    """
+    if name == "adan":
+        return Adan(params, lr, betas or USUAL_BETAS[name], EPS, weight_decay)
+    if name == "adamw":
+        return torch.optim.AdamW(params, lr, tuple(betas or USUAL_BETAS[name]), EPS, weight_decay, fused=True)
+    raise TalkingHeadsError("The optimizer must be 'adan' or 'adamw'", f"'{name}'", "Choose one of those")
+
+
+def rate_factor(step: int, steps: int, warm_up: int, schedule: str, floor: float = FLOOR) -> float:
+    """What the rate is multiplied by in `step` (0 is the first): a straight climb, then constant or half a cosine to `floor`."""
+    if step < warm_up:
+        return (step + 1) / warm_up
+    if schedule == "constant":
+        return 1.0
+    done = (step - warm_up) / max(steps - warm_up, 1)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+class Ema:
+    """Averaged weights beside a network's own.
+
+    Args:
+        params: name -> parameter of the network; the average begins at them.
+        beta: share of the old in every step; the published 0.9999.
+        warm_up: at step n the share is at most (1 + n) / (10 + n), so that the beginning is soon forgotten.
+    """
+
+    def __init__(self, params: dict[str, Tensor], beta: float, warm_up: bool):
+        self.beta, self.warm_up = beta, warm_up
+        self.average = {name: p.detach().clone() for name, p in params.items()}
+
+    @torch.no_grad()
+    def update(self, params: dict[str, Tensor], step: int) -> None:
+        """Takes in the weights after `step` (1 is the first)."""
+        beta = min(self.beta, (1 + step) / (10 + step)) if self.warm_up else self.beta
+        torch._foreach_lerp_(list(self.average.values()), [params[name] for name in self.average], 1 - beta)

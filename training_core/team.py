@@ -1,0 +1,88 @@
+"""The processes that train one network together: alone, or several through `accelerate`."""
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..media_core.errors import TalkingHeadsError
+
+
+class Alone:
+    """One process."""
+
+    rank, size = 0, 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def wrapped(self, network: nn.Module) -> nn.Module:
+        """The module that a loss must go through, so that every process gets the mean of all gradients."""
+        return network
+
+    def apart(self, wrapped: nn.Module) -> AbstractContextManager:
+        """A stretch in which gradients gather without being exchanged."""
+        return nullcontext()
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum over all processes."""
+        return values
+
+    def any(self, said: bool) -> bool:
+        """Whether one of the processes says so; every process must ask."""
+        return said
+
+    def wait(self) -> None:
+        """Until all are here."""
+
+
+class Together(Alone):
+    """Several processes, one of which this is (`accelerate launch`).
+
+    Args:
+        accelerator: accelerate.Accelerator.
+    """
+
+    def __init__(self, accelerator: Any):
+        self.accelerator = accelerator
+        self.rank, self.size = accelerator.process_index, accelerator.num_processes
+
+    @classmethod
+    def join(cls, device: str | torch.device | None = None) -> Together:
+        """Meets the other processes.
+
+        Args:
+            device: "cpu", or None for what `accelerate` was configured for.
+        Raises:
+            TalkingHeadsError: accelerate is not installed.
+        """
+        try:
+            from accelerate import Accelerator
+        except ImportError as error:
+            raise TalkingHeadsError("Training in several processes needs the library accelerate", "it is not installed",
+                                    "Install talking-heads[train]") from error
+        return cls(Accelerator(cpu=device is not None and torch.device(device).type == "cpu", mixed_precision="no"))
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return self.accelerator.device
+
+    def wrapped(self, network: nn.Module) -> nn.Module:
+        return self.accelerator.prepare_model(network)
+
+    def apart(self, wrapped: nn.Module) -> AbstractContextManager:
+        return self.accelerator.no_sync(wrapped)
+
+    def total(self, values: Tensor) -> Tensor:
+        return self.accelerator.reduce(values, reduction="sum")
+
+    def any(self, said: bool) -> bool:
+        return bool(self.total(torch.tensor(float(said), device=self.device)) > 0)
+
+    def wait(self) -> None:
+        self.accelerator.wait_for_everyone()
