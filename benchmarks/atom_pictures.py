@@ -1,7 +1,7 @@
 """What benchmarks/atom.py found, to be looked at: lip and jaw curves, and drawn faces of truth and motion."""
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch

@@ -14,8 +14,8 @@ import math
 import os
 import platform
 import time
+from collections.abc import Callable
 from datetime import date
-from typing import Callable
 
 import torch
 import torch.nn.functional as F

@@ -13,8 +13,8 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Callable
 from datetime import date
-from typing import Callable
 
 import torch
 import torch.nn.functional as F
@@ -89,9 +89,8 @@ def rate(points: int, size: int, batch: int, device: torch.device, frames: int =
 def atom_rows(device: torch.device, batch: int = 64) -> list[str]:
     """AToM at full size: training and sampling."""
     atom = AToM(AToMDenoiser(AToMConfig().denoiser), AToMConfig(), mean_face()).to(device)
-    rows = []
-    for kind in (torch.bfloat16, torch.float32):
-        rows.append(f"| AToM, training steps/s, batch {batch}, {kind} | {atom_training(atom, kind, batch):.2f} |")
+    rows = [f"| AToM, training steps/s, batch {batch}, {kind} | {atom_training(atom, kind, batch):.2f} |"
+            for kind in (torch.bfloat16, torch.float32)]
     made = {}
     for kind in (torch.float32, torch.bfloat16):
         atom.to(dtype=kind)

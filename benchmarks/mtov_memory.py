@@ -14,8 +14,8 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import date
-from typing import Iterator
 
 import numpy as np
 import torch

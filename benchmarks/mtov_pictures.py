@@ -1,7 +1,7 @@
 """What benchmarks/mtov.py made, to be looked at: truth, result and landmarks of several people, and mouths that were closed."""
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch

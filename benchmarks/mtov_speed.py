@@ -15,8 +15,8 @@ import argparse
 import os
 import platform
 import time
+from collections.abc import Callable
 from datetime import date
-from typing import Callable
 
 import numpy as np
 import torch
@@ -101,7 +101,7 @@ class Plain:
         planes = [part.unflatten(2, shape) for part, shape in zip(whole.split(grid.lengths, 2), grid.shapes)]
         emb, kept = net.time_embed(step_embedding(times, net.config.model_channels)), []
         for stage in net.down:
-            kept.append(planes := self.staged(stage, planes, emb))
+            kept.append(planes := self.staged(stage, planes, emb))  # noqa: PERF401 (each stage takes what the last one gave)
         planes = self.staged(net.middle, planes, emb)
         for stage in net.up:
             planes = self.staged(stage, [torch.cat(pair, 1) for pair in zip(planes, kept.pop())], emb)

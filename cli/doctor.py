@@ -7,9 +7,10 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Callable, Iterable, NamedTuple
+from typing import NamedTuple
 
 from ..media_core.paths import is_temporary
 

@@ -8,9 +8,10 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ..host.graph import REPOSITORY, Host, describe
 from ..host.shim import folder_paths
@@ -124,9 +125,9 @@ def saved_files(outputs: Mapping[str, Mapping[str, Any]]) -> list[Path]:
     """Files of output/ that a run's nodes name in their ui results."""
     found = []
     for shown in outputs.values():
-        for entry in (item for items in shown.values() if isinstance(items, (list, tuple)) for item in items):
-            if isinstance(entry, Mapping) and entry.get("type") == "output":
-                found.append(Path(folder_paths.get_output_directory(), entry["subfolder"], entry["filename"]))
+        entries = (item for items in shown.values() if isinstance(items, (list, tuple)) for item in items)
+        found += [Path(folder_paths.get_output_directory(), entry["subfolder"], entry["filename"]) for entry in entries
+                  if isinstance(entry, Mapping) and entry.get("type") == "output"]
     return found
 
 

@@ -11,7 +11,7 @@ import io
 import os
 import sys
 import traceback
-from typing import Sequence
+from collections.abc import Sequence
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 

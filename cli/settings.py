@@ -1,7 +1,8 @@
 """`--set node.input=value`: finds the node and checks the input before anything runs."""
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..host.nodecall import Prompt
 from ..host.workflow import WorkflowError, declared_inputs, known_inputs

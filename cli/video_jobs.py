@@ -4,8 +4,9 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError

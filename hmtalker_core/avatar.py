@@ -9,9 +9,10 @@
 """
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from functools import cached_property
-from typing import Any, Iterator, Literal, Mapping, Optional
+from typing import Any, Literal
 from zlib import crc32
 
 import torch
@@ -82,7 +83,7 @@ class Avatar:
         return tuple(self.config.get("au_known", [True] * len(AU_NAMES)))
 
     @property
-    def au_reliability(self) -> Optional[tuple[float, ...]]:  # [17]
+    def au_reliability(self) -> tuple[float, ...] | None:  # [17]
         """How far the units it learnt from could be trusted, 0 for those it never learnt; None: all alike."""
         stated = self.config.get("au_reliability") or [1.0] * len(AU_NAMES)
         trust = tuple(r if known else 0.0 for r, known in zip(stated, self.au_known))
@@ -96,28 +97,28 @@ class Avatar:
     def device(self) -> torch.device:
         return self.face.xyz.device
 
-    def to(self, device: str | torch.device) -> "Avatar":
+    def to(self, device: str | torch.device) -> Avatar:
         """The same avatar on another device (modules move, tensors are copied, caches are made anew)."""
         return Avatar(*(m.to(device) for m in self.modules), self.poses, self.upper_au, self.torso.to(device),
                       self.background.to(device), self.config)
 
-    def where_drawn(self, backend: str = "auto") -> "Avatar":
+    def where_drawn(self, backend: str = "auto") -> Avatar:
         """The avatar beside its rasteriser: itself, or a copy on the CPU where that must draw (`rasterizer.drawing_device`)."""
         place = drawing_device(self.device, backend)
         return self if place == self.device else self.copied(place)
 
-    def copied(self, device: str | torch.device) -> "Avatar":
+    def copied(self, device: str | torch.device) -> Avatar:
         """`to` for weights that someone else moves about, as ComfyUI does: they stay where they are."""
         return Avatar(*(deepcopy(m).to(device) for m in self.modules), self.poses, self.upper_au, self.torso.to(device),
                       self.background.to(device), self.config)
 
-    def with_config(self, **changes: Any) -> "Avatar":
+    def with_config(self, **changes: Any) -> Avatar:
         return Avatar(*self.modules, self.poses, self.upper_au, self.torso, self.background, self.config | changes)
 
     # driving --------------------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def drive(self, speech: Speech, *, expression: Optional[ExpressionTrack] = None, pose: Optional[PoseTrack] = None,
+    def drive(self, speech: Speech, *, expression: ExpressionTrack | None = None, pose: PoseTrack | None = None,
               blinks: Literal["track", "generated", "none"] = "track", smoothing: float = 0.0, lip_gain: float = 1.0,
               start: int = 0, seed: int = 0) -> AvatarMotion:
         """Speech to motion, one frame for each 1/fps of sound.
@@ -250,8 +251,8 @@ class Avatar:
         return face, torch.cat(mouth)
 
     @torch.inference_mode()
-    def render(self, motion: AvatarMotion, start: int = 0, stop: Optional[int] = None, *, chunk: int = 8, backend: str = "auto",
-               background: Background = "plate", size: Optional[tuple[int, int]] = None, torso: bool = True,
+    def render(self, motion: AvatarMotion, start: int = 0, stop: int | None = None, *, chunk: int = 8, backend: str = "auto",
+               background: Background = "plate", size: tuple[int, int] | None = None, torso: bool = True,
                report: Report = silent) -> Iterator[tuple[Tensor, Tensor]]:
         """Frames as they are made.
 

@@ -1,7 +1,8 @@
 """Whether the parts of an avatar file fit each other: checked on loading, so that no later step meets what cannot be."""
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor

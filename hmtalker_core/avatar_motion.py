@@ -1,8 +1,9 @@
 """What `Avatar.drive` makes and `Avatar.render` shows: codes, action units and poses, one row a film frame."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ class AvatarMotion:
     encoder: str  # speech encoder the codes come from
     version: int = 1
     avatar: str = ""  # `Avatar.fingerprint` of the one it was made for; "" is not checked
-    reliability: Optional[tuple[float, ...]] = None  # of the 17 units, 0 for those the avatar never learnt; None: all alike
+    reliability: tuple[float, ...] | None = None  # of the 17 units, 0 for those the avatar never learnt; None: all alike
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -55,7 +56,7 @@ def check_driving(smoothing: float, lip_gain: float, start: int, seed: int) -> N
     whole("The seed", seed)
 
 
-def check_rendering(start: int, stop: Optional[int], chunk: int, size: Optional[Sequence[int]], background: Any) -> None:
+def check_rendering(start: int, stop: int | None, chunk: int, size: Sequence[int] | None, background: Any) -> None:
     """What `Avatar.render` is asked for.
 
     Raises:

@@ -1,7 +1,8 @@
 """What stands behind a drawn head, at any size: the body, and the plate or colour behind everything."""
 from __future__ import annotations
 
-from typing import Literal, Sequence
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor

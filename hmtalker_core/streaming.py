@@ -4,10 +4,11 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Optional
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,9 +40,9 @@ class RenderSummary:
         return self.frames / max(self.seconds, 1e-9)
 
 
-def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, sound: Optional[Sound] = None, *,
-                 chunk: int = 4, backend: str = "auto", background: Background = "plate", size: Optional[tuple[int, int]] = None,
-                 torso: bool = True, workers: Optional[int] = None, crf: int = 18, metadata: Optional[Mapping[str, Any]] = None,
+def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, sound: Sound | None = None, *,
+                 chunk: int = 4, backend: str = "auto", background: Background = "plate", size: tuple[int, int] | None = None,
+                 torso: bool = True, workers: int | None = None, crf: int = 18, metadata: Mapping[str, Any] | None = None,
                  report: Report = silent) -> RenderSummary:
     """Renders a motion into an H.264 (+ AAC) mp4. The encoder works on one chunk while the next ones are rendered.
 
@@ -75,7 +76,7 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
     return RenderSummary(Path(path), total, time.perf_counter() - started)
 
 
-def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: Optional[int] = None,
+def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int | None = None,
              **options: Any) -> Iterator[np.ndarray]:
     """The frames of a motion as uint8 [B, H, W, 3], in order, `workers` chunks at once.
 

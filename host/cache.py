@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 from .nodecall import Outputs, Prompt, collect, is_link, map_node
 from .shim.context import ExecutionBlocker

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any
 
 from .cache import Cache, Entry
 from .nodecall import Call, Prompt, collect, map_node, merge

@@ -9,7 +9,8 @@ import asyncio
 import copy
 import os
 import uuid
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from . import shim
 from .execute import Executor, OnEvent, RunResult

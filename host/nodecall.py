@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping
+from typing import Any
 
 from .shim.context import ExecutionBlocker, RunningNode, running, throw_exception_if_processing_interrupted
 from .shim.io_dynamic import LiveInputs, nest, open_inputs

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import inspect
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any
 
 from .execute import full_type_name
 from .nodecall import Prompt, collect, map_node

@@ -6,7 +6,8 @@ control_after_generate, muted nodes vanish, bypassed ones pass links through by 
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from ..media_core.errors import FileFormatError, ShortName
 from ..media_core.json_files import read_json_file

@@ -7,9 +7,10 @@ from __future__ import annotations
 import math
 import os
 import struct
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Collection, Mapping
+from typing import Any
 
 import numpy as np
 import torch

@@ -1,7 +1,8 @@
 """A preview's picture with its caption: words below it, large enough to be read when it is as wide as a node."""
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 

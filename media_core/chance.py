@@ -4,8 +4,9 @@ Two trainings in two threads of a process would otherwise draw from one sequence
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import RLock
-from typing import Any, Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn

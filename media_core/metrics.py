@@ -5,7 +5,7 @@ A measure that is not defined for what came is NaN, never a stand-in number.
 """
 from __future__ import annotations
 
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ import torch
 from .errors import TalkingHeadsError
 from .motion import AU_NAMES, LOWER_AUS, UPPER_AUS
 
-Array = Union[np.ndarray, torch.Tensor]
+Array = np.ndarray | torch.Tensor
 
 MOUTH = slice(48, 68)
 INNER_GAPS = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip, facing one another

@@ -4,8 +4,9 @@ Frame i stands for the time (i + 1/2) / fps. Tracks are immutable; every edit ma
 """
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch

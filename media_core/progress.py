@@ -5,12 +5,13 @@ interruption) to stop the job: long functions never catch what it raises, so a j
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Optional
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-Report = Callable[[int, int, Mapping[str, Any], Optional[np.ndarray]], None]  # done, total, figures, preview uint8 [H, W, 3]
+Report = Callable[[int, int, Mapping[str, Any], np.ndarray | None], None]  # done, total, figures, preview uint8 [H, W, 3]
 
 
-def silent(done: int, total: int, info: Mapping[str, Any], preview: Optional[np.ndarray] = None) -> None:
+def silent(done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None = None) -> None:
     """A report that shows nothing and never cancels."""

@@ -11,7 +11,8 @@ are never believed: every number has an upper bound, and letters in shapes must 
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from .errors import FileFormatError
 

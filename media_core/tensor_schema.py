@@ -1,8 +1,8 @@
 """What a file's tensors must look like; see `schema.py`, of which this is the half that needs torch."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping
 
 import torch
 from torch import Tensor

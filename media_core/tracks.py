@@ -5,9 +5,10 @@ Frame i stands for the time (i + 1/2) / fps. Tracks are immutable; every edit ma
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Mapping, Sequence, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch

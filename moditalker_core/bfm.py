@@ -7,9 +7,10 @@ from __future__ import annotations
 import math
 import os
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,7 +134,7 @@ def _of_npy(path: Path, off_by_one: bool) -> Tensor:
 def _of_safetensors(path: Path, off_by_one: bool) -> Tensor:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            if KEY not in file.keys():
+            if KEY not in file:
                 raise FileFormatError(f"The file must hold a tensor '{KEY}'", f"{path.name} holds {sorted(file.keys())[:6]}",
                                       "Choose another file, or name the tensor so")
             if math.prod(file.get_slice(KEY).get_shape()) != 3 * POINTS:

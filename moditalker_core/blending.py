@@ -1,8 +1,8 @@
 """Windows over a long motion: where they stand, and how their residuals become one without a jump."""
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor

@@ -1,8 +1,9 @@
 """MToV: load or import it, let motion and one picture become video."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import comfy.model_management as mm
 from comfy_api.latest import io

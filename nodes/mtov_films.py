@@ -1,8 +1,9 @@
 """Motion to films on disk: a portrait that speaks, or a film whose person says something else."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import repeat
-from typing import Any, Iterator
+from typing import Any
 
 from comfy_api.latest import io
 

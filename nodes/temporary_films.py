@@ -35,7 +35,7 @@ class KeptFile:
     def __init__(self, path: Path, owned: bool = True):
         self.path = path
         try:
-            self._handles = [open(path, "rb")]  # a removed file's content lasts as long as somebody holds it open
+            self._handles = [open(path, "rb")]  # noqa: SIM115 a removed file's content lasts as long as somebody holds it open
         except OSError as error:
             raise FileFormatError("The film must be in ComfyUI's temp folder, and readable", f"{path.name} ({error.strerror})",
                                   "Run what made it again, or choose another film") from error
@@ -68,7 +68,7 @@ class KeptFile:
         try:
             with atomic_path(self.path) as temporary, temporary.open("wb") as new:
                 shutil.copyfileobj(old, new)
-            self._handles[:] = [open(self.path, "rb")]
+            self._handles[:] = [open(self.path, "rb")]  # noqa: SIM115 (see above)
         except OSError as error:
             raise TalkingHeadsError("ComfyUI's temp folder must have room and be writable",
                                     f"writing {self.path.name} again failed ({error})", "Free some space") from error

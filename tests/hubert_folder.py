@@ -9,9 +9,9 @@ import pytest
 def hubert_config(**changes):
     """A config of the large model's build (layer norms as there), 32 numbers wide, two layers."""
     transformers = pytest.importorskip("transformers", reason="transformers is not installed: HuBERT was not tested")
-    facts = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, conv_dim=(16,) * 7,
-                 feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True, num_conv_pos_embeddings=128,
-                 num_conv_pos_embedding_groups=4)
+    facts = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "conv_dim": (16,) * 7,
+                 "feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True, "num_conv_pos_embeddings": 128,
+                 "num_conv_pos_embedding_groups": 4}
     return transformers.HubertConfig(**facts | changes)
 
 

@@ -5,7 +5,8 @@ Widget values stand by position in the order of the nodes' definitions, nodes in
 from __future__ import annotations
 
 import json
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from pack import ROOT, temporary_host
 from talking_heads.host.workflow import extra_slots, has_widget

@@ -1,8 +1,8 @@
 """A motion data set of invented numbers: a mouth that opens and shuts, and mel features that say how far."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 import numpy as np
 import torch

@@ -22,10 +22,11 @@ import json
 import math
 import re
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,10 +86,10 @@ class Fixture:
     folder: Path                    # where its file lies
 
     @classmethod
-    def load(cls, path: Path) -> "Fixture":
+    def load(cls, path: Path) -> Fixture:
         with safe_open(path, framework="pt") as file:
             header = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file}
         under = lambda p: {name[len(p):]: value for name, value in tensors.items() if name.startswith(p)}
         whole = lambda *ps: {name: value for name, value in tensors.items() if name.startswith(ps)}
         parts = (under("w.") | under("sd."), under("in.") | whole("noise."), under("out."), whole("tap.", "ref."))
@@ -96,7 +97,7 @@ class Fixture:
         name = path.stem if case_of(path.stem) else header.get("name", path.stem)
         return cls(name, *parts, meta, note, path.parent)
 
-    def beside(self, stem: str) -> "Fixture":
+    def beside(self, stem: str) -> Fixture:
         """Another fixture of the same set; the shipped one where none lies beside it."""
         own = self.folder / f"{stem}.safetensors"
         return Fixture.load(own if own.is_file() else next(path for path in SHIPPED if path.stem == stem))
@@ -117,7 +118,7 @@ def _settings(path: Path, header: Mapping[str, str]) -> tuple[dict[str, Any], st
     return meta, str(header.get("note", note))
 
 
-def _manifest_entry(folder: Path, name: str) -> Optional[Mapping[str, Any]]:
+def _manifest_entry(folder: Path, name: str) -> Mapping[str, Any] | None:
     manifest = folder / "manifest.json"
     return json.loads(manifest.read_text("utf-8")).get(name) if manifest.is_file() else None
 
@@ -165,7 +166,7 @@ def case(*names: str, tolerance: float | Mapping[str, float] = NET, left_out: Ma
     return register
 
 
-def case_of(name: str) -> Optional[str]:
+def case_of(name: str) -> str | None:
     """The longest case that `name` is, or begins with up to an underscore."""
     fitting = [known for known in CASES if name == known or name.startswith(known + "_")]
     return max(fitting, key=len, default=None)
@@ -191,7 +192,7 @@ def _audio_chain(f: Fixture) -> Computed:
     return {"windows": windows, "enc": published.audio_attention_of_state(f.weights)(each(windows))}
 
 
-def _window(state: Mapping[str, Tensor], features: Tensor, prefix: str) -> Optional[int]:
+def _window(state: Mapping[str, Tensor], features: Tensor, prefix: str) -> int | None:
     """Rows a frame of the convolutional net; the connected one takes its vector whole."""
     return features.shape[-1] if prefix + "encoder_conv.0.weight" in state else None
 
@@ -479,7 +480,7 @@ def _worst(file: str, known: str, wanted: Computed, computed: Computed, later: t
     return max(parts, key=lambda part: math.inf if math.isnan(part.deviation) else part.deviation / max(part.tolerance, 1e-30))
 
 
-def main(arguments: Optional[list[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, help="fixtures; all shipped ones without")
     files = parser.parse_args(arguments).files or SHIPPED

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class _Taps:
     def __init__(self, net: AToMDenoiser):
         self.net, self.seen, self.hooks = net, {}, []
 
-    def __enter__(self) -> "_Taps":
+    def __enter__(self) -> _Taps:
         watched = {"cond_encoder_out": self.net.audio_encoder[-1], "face_encoder_out": self.net.face_encoder[-1],
                    "memory": self.net.memory_norm, **{f"layer{i}_out": layer for i, layer in enumerate(self.net.layers)}}
         for name, module in watched.items():

@@ -5,7 +5,8 @@ Weights go through the importer's own tables of names; nets are built from the f
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from parity_case import Case

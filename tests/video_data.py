@@ -1,9 +1,9 @@
 """A motion data set with invented pictures: a face whose mouth opens and shuts; and trainings of seconds."""
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Iterator, Sequence
 
 import numpy as np
 from motion_data import _clip

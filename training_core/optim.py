@@ -7,7 +7,7 @@ off by as much as a whole step (with either sense of the betas), so it is writte
 from __future__ import annotations
 
 import math
-from typing import Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn

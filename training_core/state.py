@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Iterable, Mapping, Optional
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ def strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def check_finite_step(loss: Tensor, gradients: Iterable[Optional[Tensor]], where: str) -> None:
+def check_finite_step(loss: Tensor, gradients: Iterable[Tensor | None], where: str) -> None:
     """To be called between the backward pass and everything that remembers a gradient. One look for all of them.
 
     Args:
@@ -47,7 +48,7 @@ def check_finite_weights(tensors: Mapping[str, Tensor], where: str) -> None:
                                 "Lower the rate; the last good state is kept")
 
 
-def misfit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Optional[str]:
+def misfit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
     """What keeps weights that were read from taking the place of `own`, as a clause; None if nothing does.
 
     Names, shapes, number formats and finiteness are looked at.
@@ -86,7 +87,7 @@ def steps_done(saved: Mapping[str, Any], most: int, file: str, name: str = "done
     return count
 
 
-def optimizer_tensors(optimizer: Optional[torch.optim.Optimizer]) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer | None) -> dict[str, Tensor]:
     """Moments and step counts as `<parameter number>.<entry>`."""
     if optimizer is None:
         return {}
@@ -94,7 +95,7 @@ def optimizer_tensors(optimizer: Optional[torch.optim.Optimizer]) -> dict[str, T
             for key, value in entries.items()}
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], count: Optional[int] = None,
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], count: int | None = None,
                       file: str = "the state", needed: bool = False) -> None:
     """Puts back what `optimizer_tensors` gave. The moments go to their parameters' device; step counters stay where `tensors`
     lie, which should be the CPU: on a card, reading them would stop every step.

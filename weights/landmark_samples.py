@@ -3,8 +3,8 @@ face shape each time, with things in front of the face. Recipe: spec/capture.md 
 """
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 import torch

@@ -5,7 +5,6 @@ Rectangles are [row0, row1, col0, col1] in pixels, ends exclusive.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 
@@ -50,7 +49,7 @@ def lower_half(landmarks: np.ndarray) -> np.ndarray:  # [68, 2] -> int64 [4]
     return np.array([rows[NOSE_BASE].min(), rows.max(), columns.min(), columns.max()])
 
 
-def clamp_rect(rect: np.ndarray, height: int, width: int) -> Optional[np.ndarray]:  # int64 [4] -> int64 [4] or None
+def clamp_rect(rect: np.ndarray, height: int, width: int) -> np.ndarray | None:  # int64 [4] -> int64 [4] or None
     """The part of a rectangle inside the image, None when there is none."""
     inside = np.clip(rect, 0, [height, height, width, width])
     return inside if inside[1] > inside[0] and inside[3] > inside[2] else None

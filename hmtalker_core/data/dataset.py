@@ -9,7 +9,6 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 import torch
@@ -44,7 +43,7 @@ class Frame:
     torso: np.ndarray                   # uint8 [H, W, 4] RGBA, straight alpha
     background: np.ndarray              # uint8 [H, W, 3], the same array for every frame
     landmarks: np.ndarray               # float32 [68, 2] x y pixels
-    lips_rect: Optional[np.ndarray]     # int64 [row0, row1, col0, col1] inside the image; None when the lips lie outside it
+    lips_rect: np.ndarray | None     # int64 [row0, row1, col0, col1] inside the image; None when the lips lie outside it
 
     @property
     def has_mouth(self) -> bool:
@@ -64,7 +63,7 @@ class Manifest:
     fps: float = FPS                                     # frames a second
     credit: str = ""                                     # origin of the pictures
     au_source: str = ""                                  # what measured the action units
-    au_reliability: Optional[tuple[float, ...]] = None   # 17 numbers 0..1; None: not said
+    au_reliability: tuple[float, ...] | None = None   # 17 numbers 0..1; None: not said
     masks: bool = True                                   # whether it was prepared with masks
 
 
@@ -88,7 +87,7 @@ class AvatarDataset:
     """
 
     def __init__(self, folder: Path, files: dict[str, list[Path]], cameras: CameraTable, au: np.ndarray, landmarks: np.ndarray,
-                 manifest: "Manifest", size: Optional[int], cache_bytes: int):
+                 manifest: Manifest, size: int | None, cache_bytes: int):
         self.folder, self.au, self.poses = folder, au, cameras.poses
         self.fps, self.credit = manifest.fps, manifest.credit
         self.au_source, self.au_reliability = manifest.au_source, manifest.au_reliability
@@ -102,7 +101,7 @@ class AvatarDataset:
         self.background = self._resized(self._checked(files["background"][0], "RGB"))
 
     @classmethod
-    def open(cls, folder: str | Path, *, size: Optional[int] = None, cache_bytes: int = CACHE_BYTES) -> "AvatarDataset":
+    def open(cls, folder: str | Path, *, size: int | None = None, cache_bytes: int = CACHE_BYTES) -> AvatarDataset:
         """Opens a folder of the layout in spec 2.12.
 
         Args:
@@ -212,7 +211,7 @@ def _require(folder: Path) -> None:
                               "Choose a prepared folder, or make one from a film (Prepare Avatar Dataset, talking-heads capture)")
 
 
-def _background_path(folder: Path) -> Optional[Path]:
+def _background_path(folder: Path) -> Path | None:
     return next((folder / f"bc{kind}" for kind in PICTURES if (folder / f"bc{kind}").is_file()), None)
 
 

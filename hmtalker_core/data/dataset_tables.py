@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -111,7 +112,7 @@ def read_action_units(path: Path, frames: int, fps: float) -> np.ndarray:  # -> 
 
 
 def _places(table: CsvTable, frames: int, fps: float) -> np.ndarray:  # -> [F] frame number of each row
-    column: Optional[str] = next((name for name in ("frame", "timestamp") if name in table), None)
+    column: str | None = next((name for name in ("frame", "timestamp") if name in table), None)
     if column is None:
         return np.arange(frames)
     values = table.numbers(column)

@@ -6,7 +6,6 @@ vector a frame; `AudioAttNet` weighs the eight frames. Names follow the publishe
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Optional
 
 import torch
 from torch import Tensor, nn
@@ -107,7 +106,7 @@ def net_arguments(features: Tensor) -> dict[str, int | str]:  # [F, C, W] speech
 
 
 def audio_windows(features: Tensor, index: Tensor, frames: int = FRAMES,
-                  outside: Optional[Tensor] = None) -> Tensor:  # [F, ...], [B] -> [B, 8, ...]
+                  outside: Tensor | None = None) -> Tensor:  # [F, ...], [B] -> [B, 8, ...]
     """Frames [i - 4, i + 4) around each `index`.
 
     Args:

@@ -1,7 +1,7 @@
 """Putting a frame together: face over mouth interior over background (spec 2.6 "fuse", 2.14)."""
 from __future__ import annotations
 
-from typing import Literal, Optional
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ def _widest(x: Tensor, size: int, axis: int) -> Tensor:
 
 
 def compose(face_rgb: Tensor, face_alpha: Tensor, mouth_rgb: Tensor, mouth_alpha: Tensor, background: Tensor, *,
-            clear: Optional[Tensor] = None, dilation: int = 0, layout: Layout = "HWC") -> Tensor:
+            clear: Tensor | None = None, dilation: int = 0, layout: Layout = "HWC") -> Tensor:
     """out = F + (M + background (1 - A_m)) (1 - A_f), with colours that already carry their alpha.
 
     Args:

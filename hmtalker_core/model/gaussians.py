@@ -5,8 +5,6 @@ colour are never deformed. Positions are metres in the head frame, quaternions a
 """
 from __future__ import annotations
 
-from typing import Optional
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -68,7 +66,7 @@ class GaussianField(nn.Module):
         self.active_sh_degree = active_sh_degree
 
     @classmethod
-    def create(cls, points: Tensor, colors: Tensor, sh_degree: int = 2) -> "GaussianField":
+    def create(cls, points: Tensor, colors: Tensor, sh_degree: int = 2) -> GaussianField:
         """A field on a point cloud: grey-transparent isotropic blobs as large as the spacing of the points.
 
         Args:
@@ -92,7 +90,7 @@ class GaussianField(nn.Module):
         return field
 
     @classmethod
-    def empty(cls, n: int, sh_degree: int = 2, device: Optional[torch.device] = None) -> "GaussianField":
+    def empty(cls, n: int, sh_degree: int = 2, device: torch.device | None = None) -> GaussianField:
         """A field of `n` Gaussians with zero parameters and unit rotations, to be filled from a state dict."""
         rest = (sh_degree + 1) ** 2 - 1
         shapes = ((n, 3), (n, 1, 3), (n, rest, 3), (n, 3), (n, 4), (n, 1))
@@ -123,8 +121,8 @@ class GaussianField(nn.Module):
         """[N, K, 3] spherical harmonic coefficients, the constant one first."""
         return torch.cat([self.features_dc, self.features_rest], dim=1)
 
-    def deformed(self, d_xyz: Optional[Tensor] = None, d_rot: Optional[Tensor] = None,
-                 d_scale: Optional[Tensor] = None) -> dict[str, Tensor]:
+    def deformed(self, d_xyz: Tensor | None = None, d_rot: Tensor | None = None,
+                 d_scale: Tensor | None = None) -> dict[str, Tensor]:
         """The field moved by offsets on the raw parameters (spec 2.2), under the rasteriser's argument names.
 
         Args:

@@ -1,8 +1,8 @@
 """The small multi-layer perceptrons of the motion nets, and reading their sizes back from a state dict."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Mapping
 
 import torch
 from torch import Tensor, nn

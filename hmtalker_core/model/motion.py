@@ -8,7 +8,7 @@ Positions never change after training, so everything that depends on them alone 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Optional
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,10 +51,10 @@ class MotionOutput:
     ambient_upper: Tensor               # [B, N, 1] channel norm of att_upper
     c_implicit: Tensor                  # [B, 32] code of speech, masked on the masked path
     c_audio_au: Tensor                  # [B, 32] explicit code predicted from speech; its last 10 channels are action units
-    c_visual_au: Optional[Tensor]       # [B, 32] explicit code of the measured action units, None without them
+    c_visual_au: Tensor | None       # [B, 32] explicit code of the measured action units, None without them
     c_fused: Tensor                     # [B, 32]
     alpha: Tensor                       # [B, 32] in 0..1, share of the explicit code
-    align_loss: Optional[Tensor]        # [] mean |c_audio_au - c_visual_au|, None without measured action units
+    align_loss: Tensor | None        # [] mean |c_audio_au - c_visual_au|, None without measured action units
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class FaceMotionNet(SpeechMotionNet):
     """
 
     def __init__(self, audio_dim: int = 80, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15,
-                 hidden: int = 64, att_hidden: int = 32, *, dims: FaceDims = FaceDims(), grid: Optional[GridConfig] = None):
+                 hidden: int = 64, att_hidden: int = 32, *, dims: FaceDims = FaceDims(), grid: GridConfig | None = None):
         super().__init__(grid or GridConfig.face(bound), audio_kind, audio_dim, audio_window, dims.code)
         width, code = self.position_width, dims.code
         self.dims = dims
@@ -143,8 +143,8 @@ class FaceMotionNet(SpeechMotionNet):
         alpha = self.gate(torch.cat([c_implicit, c_explicit], dim=-1))
         return alpha * c_explicit + (1 - alpha) * c_implicit, alpha
 
-    def codes(self, windows: Tensor, au_lower: Optional[Tensor] = None, path: Path = "audio",
-              mask: Optional[Tensor] = None) -> dict[str, Optional[Tensor]]:
+    def codes(self, windows: Tensor, au_lower: Tensor | None = None, path: Path = "audio",
+              mask: Tensor | None = None) -> dict[str, Tensor | None]:
         """The codes of one training path (spec 1.4); the arguments of `forward` without the positions.
 
         Raises:
@@ -160,8 +160,8 @@ class FaceMotionNet(SpeechMotionNet):
         return {"c_implicit": used, "c_audio_au": c_audio_au, "c_visual_au": c_visual_au, "c_fused": c_fused, "alpha": alpha,
                 "align_loss": align}
 
-    def forward(self, xyz: Tensor, windows: Tensor, au_upper: Tensor, au_lower: Optional[Tensor] = None, path: Path = "audio",
-                mask: Optional[Tensor] = None) -> MotionOutput:
+    def forward(self, xyz: Tensor, windows: Tensor, au_upper: Tensor, au_lower: Tensor | None = None, path: Path = "audio",
+                mask: Tensor | None = None) -> MotionOutput:
         """Motion of N Gaussians in B frames.
 
         Args:
@@ -229,8 +229,8 @@ class MouthMotionNet(SpeechMotionNet):
     """
 
     def __init__(self, audio_dim: int = 80, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15,
-                 hidden: int = 32, *, code: int = 32, layers: int = 3, att_hidden: Optional[int] = None,
-                 grid: Optional[GridConfig] = None):
+                 hidden: int = 32, *, code: int = 32, layers: int = 3, att_hidden: int | None = None,
+                 grid: GridConfig | None = None):
         super().__init__(grid or GridConfig.mouth(bound), audio_kind, audio_dim, audio_window, code)
         self.sigma_net = MLP(self.position_width + code, 3, hidden, layers, zero_last=True)
         if att_hidden is not None:
@@ -257,7 +257,7 @@ def _mouth_displacement(h: Tensor) -> Tensor:  # [..., 3] -> [..., 3] metres
     return DISPLACEMENT * h / h.new_tensor([MOUTH_SIDEWAYS, 1.0, MOUTH_SIDEWAYS])
 
 
-def _check_path(path: str, au_lower: Optional[Tensor], mask: Optional[Tensor]) -> None:
+def _check_path(path: str, au_lower: Tensor | None, mask: Tensor | None) -> None:
     if path not in ("audio", "masked", "vanilla"):
         raise TalkingHeadsError("The path must be 'audio', 'masked' or 'vanilla'", repr(path), "Use 'audio' outside training")
     if path != "audio" and au_lower is None:

@@ -4,8 +4,9 @@ Spec sections 2.4 and 2.9. Nothing about a checkpoint's widths is assumed: they 
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,7 @@ class TalkingGaussianFaceNet(SpeechMotionNet):
 
     def __init__(self, audio_dim: int = 29, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15,
                  hidden: int = 64, *, layers: int = 3, expressions: int = 6, code: int = 32, att_hidden: int = 32,
-                 eye_hidden: int = 16, expression_hidden: int = 16, grid: Optional[GridConfig] = None):
+                 eye_hidden: int = 16, expression_hidden: int = 16, grid: GridConfig | None = None):
         super().__init__(grid or GridConfig.face(bound), audio_kind, audio_dim, audio_window, code)
         width = self.position_width
         self.exp_encode_net = MLP(expressions - 1, expressions - 1, expression_hidden, 2)
@@ -69,7 +70,7 @@ class TalkingGaussianFaceNet(SpeechMotionNet):
                                att_audio.norm(dim=-1, keepdim=True), att_eye.norm(dim=-1, keepdim=True))
 
 
-def audio_arguments(state: Mapping[str, Tensor], window: Optional[int] = None, prefix: str = "audio_net.") -> dict[str, Any]:
+def audio_arguments(state: Mapping[str, Tensor], window: int | None = None, prefix: str = "audio_net.") -> dict[str, Any]:
     """`audio_kind`, `audio_dim`, `audio_window`, `code` of the speech branch in `state`.
 
     Args:
@@ -88,7 +89,7 @@ def audio_arguments(state: Mapping[str, Tensor], window: Optional[int] = None, p
     return {"audio_kind": "fc", "audio_dim": state[fc[0]].shape[1] // (window or 1), "audio_window": window or 1, "code": code}
 
 
-def audio_net_of_state(state: Mapping[str, Tensor], window: Optional[int] = None, prefix: str = "audio_net.") -> nn.Module:
+def audio_net_of_state(state: Mapping[str, Tensor], window: int | None = None, prefix: str = "audio_net.") -> nn.Module:
     """The speech net under `prefix`, of whatever widths, loaded."""
     own = _under(state, prefix)
     arguments = audio_arguments(state, window, prefix)
@@ -136,7 +137,7 @@ def grid_of_state(state: Mapping[str, Tensor], default: GridConfig, **known: Any
     return config
 
 
-def build_motion_net(state: Mapping[str, Tensor], *, bound: float = 0.15, window: Optional[int] = None,
+def build_motion_net(state: Mapping[str, Tensor], *, bound: float = 0.15, window: int | None = None,
                      **grid: Any) -> FaceMotionNet | MouthMotionNet | TalkingGaussianFaceNet:
     """Rebuilds the motion net whose state dict is `state` and loads it.
 

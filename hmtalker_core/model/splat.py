@@ -1,7 +1,7 @@
 """Gaussians of the head frame as ComfyUI's SPLAT, whose frame of reference is turned half about X (spec/comfyui.md 4.3)."""
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor

@@ -6,8 +6,8 @@ head they were filmed with (our choice).
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Iterable
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ class TorsoModel:
     def tensors(self) -> dict[str, Tensor]:
         return {"mean": self.mean, "components": self.components, "scales": self.scales, "states": self.states}
 
-    def to(self, device: str | torch.device) -> "TorsoModel":
+    def to(self, device: str | torch.device) -> TorsoModel:
         return TorsoModel(**{name: tensor.to(device) for name, tensor in self.tensors().items()}, box=self.box, size=self.size)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 import torch
@@ -36,11 +36,11 @@ class GridConfig:
     dims: int = 2               # input coordinates: 2 or 3
 
     @staticmethod
-    def face(bound: float = 0.15) -> "GridConfig":
+    def face(bound: float = 0.15) -> GridConfig:
         return GridConfig(base=16, finest=256 * bound, bound=bound)
 
     @staticmethod
-    def mouth(bound: float = 0.15) -> "GridConfig":
+    def mouth(bound: float = 0.15) -> GridConfig:
         return GridConfig(base=64, finest=384 * bound, bound=bound)
 
 

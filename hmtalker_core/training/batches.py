@@ -1,8 +1,8 @@
 """What a training step reads: one frame as tensors, cropped to what its branch draws, and the tracks of the whole clip."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional, Sequence
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ class Clip:
     blink_ceiling: float  # AU45 is clipped to this
     viewmats: Tensor  # [F, 4, 4]
     device: torch.device
-    outside: Optional[Tensor] = None  # [8, C, W] what is heard in the four frames before the sound, and in those behind it
+    outside: Tensor | None = None  # [8, C, W] what is heard in the four frames before the sound, and in those behind it
 
     def windows(self, index: Tensor) -> Tensor:  # int64 [B] -> [B, 8, C, W]
         """What is heard around frames `index`: the eight frames of the sound that a motion net reads."""
@@ -74,7 +74,7 @@ class Clip:
     def lower(self) -> Tensor:  # [F, 10]
         return self.au[:, list(LOWER_INDEX)]
 
-    def view(self, index: int, box: Optional[tuple] = None) -> View:
+    def view(self, index: int, box: tuple | None = None) -> View:
         """Frame `index`, cropped to box = (row0, row1, col0, col1) in pixels, or whole."""
         frame = self.dataset.frame(index)
         height, width = self.dataset.size
@@ -138,7 +138,7 @@ def open_clip(dataset: AvatarDataset, encoder: str, device: torch.device, report
                 sound_around(speech, dataset.fps, frames).to(device))
 
 
-def clean_action_units(au: Tensor, train: np.ndarray, reliability: Optional[Sequence[float]] = None
+def clean_action_units(au: Tensor, train: np.ndarray, reliability: Sequence[float] | None = None
                        ) -> tuple[Tensor, tuple, float]:  # [F, 17] -> [F, 17], known, ceiling
     """Gaps in a unit's curve are interpolated in time; a unit that is never known, or whose `reliability` [17] lies below
     `RELIABLE`, becomes 0 and is marked so; AU45 is clipped to a ceiling taken from the training frames `train`.
@@ -162,7 +162,7 @@ def clean_action_units(au: Tensor, train: np.ndarray, reliability: Optional[Sequ
     return torch.from_numpy(curves), known, ceiling
 
 
-def bounding_box(mask: Tensor, margin: int) -> Optional[tuple]:  # bool [H, W] -> (row0, row1, col0, col1) or None when empty
+def bounding_box(mask: Tensor, margin: int) -> tuple | None:  # bool [H, W] -> (row0, row1, col0, col1) or None when empty
     """The smallest box around a mask, widened by `margin` pixels, inside the frame."""
     mask = torch.as_tensor(mask)
     if not mask.any():

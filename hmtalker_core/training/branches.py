@@ -1,7 +1,7 @@
 """One Gaussian branch under training: its field, its motion net, their optimisers, and everything a checkpoint needs of them."""
 from __future__ import annotations
 
-from typing import Mapping, Optional
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ class Branch:
         uniform_lr: that rate for every part of the net.
     """
 
-    def __init__(self, field: GaussianField, net: nn.Module, extent: float, max_points: Optional[int] = None,
+    def __init__(self, field: GaussianField, net: nn.Module, extent: float, max_points: int | None = None,
                  net_lr: float = LR, uniform_lr: bool = False):
         self.field, self.net, self.extent = field, net, extent
         self.field_optimizer = torch.optim.Adam(field.adam_groups(extent), lr=0.0, eps=ADAM_EPS)
@@ -51,8 +51,8 @@ class Branch:
         return out | {f"density.{k}": v for k, v in self.density.state_dict().items()}
 
     @classmethod
-    def restored(cls, tensors: Mapping[str, Tensor], net: nn.Module, extent: float, max_points: Optional[int],
-                 net_lr: float, uniform_lr: bool, active: int) -> "Branch":
+    def restored(cls, tensors: Mapping[str, Tensor], net: nn.Module, extent: float, max_points: int | None,
+                 net_lr: float, uniform_lr: bool, active: int) -> Branch:
         """The branch with `weights` as in `tensors`, its optimisers still fresh; `net` gives the architecture.
 
         Raises:

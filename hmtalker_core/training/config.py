@@ -13,8 +13,9 @@ inside of the mouth stops moving and LPIPS counts where weights for it are given
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Mapping, Optional
+from typing import Any
 
 from ...media_core.errors import TalkingHeadsError
 
@@ -66,7 +67,7 @@ class TrainConfig:
     uniform_lr: bool = False  # one rate for every part of the motion nets, the paper's literal words
     published_endings: bool = False  # the last percents of each stage as TalkingGaussian's code has them (`stages.HAIR_ALWAYS`
     # and what follows it), silhouette terms from the motion phase on
-    crop_margin: Optional[int] = 12  # px around the head that are rasterised in most steps; None: always the whole frame. A loss
+    crop_margin: int | None = 12  # px around the head that are rasterised in most steps; None: always the whole frame. A loss
     # is a mean over what is rasterised, so a cropped step's gradients, those that growth is decided by too, are larger by frame
     # over crop; grad_threshold of the presets that crop was chosen with that
     pose_track: int = 750  # poses, upper-face action units and torso states kept in the avatar file
@@ -77,14 +78,14 @@ class TrainConfig:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> "TrainConfig":
+    def from_json(cls, record: Mapping[str, Any]) -> TrainConfig:
         plain = dict(record)
         branches = {name: BranchConfig(**plain.pop(name)) for name in ("face", "mouth")}
         for name in ("mask_ratio", "path_weights"):
             plain[name] = tuple(plain[name])
         return cls(**branches, **plain)
 
-    def scaled(self, factor: float) -> "TrainConfig":
+    def scaled(self, factor: float) -> TrainConfig:
         """The same run with every schedule multiplied by `factor` (> 0)."""
         if not 0 < factor <= 1000:
             raise TalkingHeadsError("The step multiplier must be above 0, and 1000 at most", f"{factor}",

@@ -6,7 +6,7 @@ on with the same frames.
 """
 from __future__ import annotations
 
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def nearest_in_window(values: np.ndarray, frames: np.ndarray, low: float, high: 
     return int(frames[np.argmin(gap)])
 
 
-Rule = Callable[[int], Optional[tuple[np.ndarray, float, float]]]  # step -> (values [F], low, high) or None for any frame
+Rule = Callable[[int], tuple[np.ndarray, float, float] | None]  # step -> (values [F], low, high) or None for any frame
 
 
 def face_rule(total: int, static: int, opening: np.ndarray, blink: np.ndarray, frames: np.ndarray,
@@ -71,7 +71,7 @@ def face_rule(total: int, static: int, opening: np.ndarray, blink: np.ndarray, f
     """
     low, high = float(opening[frames].min()), float(opening[frames].max())
 
-    def rule(step: int) -> Optional[tuple[np.ndarray, float, float]]:
+    def rule(step: int) -> tuple[np.ndarray, float, float] | None:
         if step % every or step >= 0.8 * total:
             return None
         return (opening, *opening_window(step, low, high, total)) if step < static else (blink, *blink_window(step, total))
@@ -85,7 +85,7 @@ def mouth_rule(total: int, static: int, au25: np.ndarray, frames: np.ndarray) ->
     top = float(np.percentile(au25[frames], 95))
     clipped, quartile = np.minimum(au25, top), float(np.percentile(au25[frames], 25))
 
-    def rule(step: int) -> Optional[tuple[np.ndarray, float, float]]:
+    def rule(step: int) -> tuple[np.ndarray, float, float] | None:
         if step < static:
             return clipped, 0.98 * top, top
         if step % MOUTH_RULE_EVERY or step >= 0.78 * total:

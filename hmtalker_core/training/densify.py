@@ -6,7 +6,6 @@ clones, splits) and treatment of the optimiser's moments are kept, so that runs 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +54,7 @@ class DensityControl:
     """
 
     def __init__(self, field: GaussianField, optimizer: Optimizer, percent_dense: float = 0.005,
-                 max_points: Optional[int] = None):
+                 max_points: int | None = None):
         self.field, self.optimizer, self.percent_dense, self.max_points = field, optimizer, percent_dense, max_points
         self.reset()
 
@@ -80,8 +79,8 @@ class DensityControl:
         self.seen += visible.sum(0)
 
     @torch.no_grad()
-    def densify_and_prune(self, grad_threshold: float, min_opacity: float, extent: float, max_screen: Optional[float] = None, *,
-                          generator: Optional[torch.Generator] = None, noise: Optional[Tensor] = None) -> DensifyReport:
+    def densify_and_prune(self, grad_threshold: float, min_opacity: float, extent: float, max_screen: float | None = None, *,
+                          generator: torch.Generator | None = None, noise: Tensor | None = None) -> DensifyReport:
         """Clones, splits, prunes, and starts the statistics anew.
 
         Args:
@@ -148,7 +147,7 @@ class DensityControl:
         return torch.zeros_like(grows).index_fill_(0, best, True)
 
     @staticmethod
-    def _noise(like: Tensor, generator: Optional[torch.Generator]) -> Tensor:
+    def _noise(like: Tensor, generator: torch.Generator | None) -> Tensor:
         device = generator.device if generator is not None else like.device
         return torch.randn(like.shape, generator=generator, device=device).to(like)
 

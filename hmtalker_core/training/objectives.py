@@ -6,7 +6,6 @@ one a step, laid under render and target alike (spec 4.2): nothing can hide in i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -36,8 +35,8 @@ class Shot:
     meta: dict  # means2d (gradient kept), radii
 
 
-def shoot(branch: Branch, view: View, d_xyz: Optional[Tensor] = None, d_rot: Optional[Tensor] = None,
-          d_scale: Optional[Tensor] = None, *, backend: str = "auto") -> Shot:
+def shoot(branch: Branch, view: View, d_xyz: Tensor | None = None, d_rot: Tensor | None = None,
+          d_scale: Tensor | None = None, *, backend: str = "auto") -> Shot:
     """Renders a branch into a view, moved by offsets [1, N, .] or still."""
     first = lambda x: None if x is None else x[0]
     moved = branch.field.deformed(first(d_xyz), first(d_rot), first(d_scale))
@@ -69,7 +68,7 @@ def known_channels(clip: Clip, width: int) -> Tensor:
 
 
 def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainConfig, generator: torch.Generator,
-              lpips: Optional[LPIPS] = None) -> tuple[Tensor, Shot, Tensor, Tensor]:
+              lpips: LPIPS | None = None) -> tuple[Tensor, Shot, Tensor, Tensor]:
     """Face stage: (loss, shot, image, target). Still before `static`; afterwards one of the three HMMM paths moves it."""
     clear = torch.rand(3, generator=generator).to(clip.device)
     moving = step >= config.face.static
@@ -149,7 +148,7 @@ def lip_distance(lpips: LPIPS, image: Tensor, target: Tensor, lips: Tensor) -> T
 
 
 def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainConfig, generator: torch.Generator,
-               lpips: Optional[LPIPS] = None) -> tuple[Tensor, Shot, Tensor, Tensor]:
+               lpips: LPIPS | None = None) -> tuple[Tensor, Shot, Tensor, Tensor]:
     """Inside-mouth stage: (loss, shot, image, target). What lies behind the lips inside the lip square is free."""
     clear = torch.rand(3, generator=generator).to(clip.device)
     if in_ending(config, step, MOUTH_FROZEN, config.mouth.steps):
@@ -173,7 +172,7 @@ def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainC
 
 
 def fuse_loss(face: Branch, mouth: Branch, clip: Clip, view: View, step: int, config: TrainConfig, generator: torch.Generator,
-              lpips: Optional[LPIPS] = None) -> tuple[Tensor, Tensor, Tensor]:
+              lpips: LPIPS | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Joint fine-tuning: (loss, image, target) of the whole picture, on the audio path, with geometry and motion frozen."""
     index = torch.tensor([view.index], device=clip.device)
     windows = clip.windows(index)

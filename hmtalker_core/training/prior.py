@@ -8,9 +8,9 @@ motion net (spec/hmtalker.md 7, 3).
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ class SpokenClip:
 
     features: Tensor  # float32 [F, C, W] speech features around each frame
     au: Tensor  # float32 [F, 17] intensities 0..5
-    outside: Optional[Tensor] = None  # [8, C, W] see `audio_windows`; None: the encoder's silence, where it has one
+    outside: Tensor | None = None  # [8, C, W] see `audio_windows`; None: the encoder's silence, where it has one
 
 
 def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: str, *, steps: int = 6000, seed: int = 0,

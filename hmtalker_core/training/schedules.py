@@ -6,7 +6,6 @@ The published constants hold for 50 000 steps; `total` scales them, so that a pr
 from __future__ import annotations
 
 import math
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -67,12 +66,12 @@ def lips_part_window(step: float, quartile: float, high: float, total: float = P
     return high - step / (0.78 * total) * (high - quartile), high
 
 
-def draw_path(generator: Optional[torch.Generator] = None, weights: tuple[float, ...] = (4, 4, 2)) -> str:
+def draw_path(generator: torch.Generator | None = None, weights: tuple[float, ...] = (4, 4, 2)) -> str:
     """One of "audio", "masked", "vanilla" in the given proportions (paper: 4:4:2)."""
     return PATHS[int(torch.multinomial(torch.tensor(weights, dtype=torch.float64), 1, generator=generator))]
 
 
-def draw_mask(channels: int, generator: Optional[torch.Generator] = None, low: float = 0.1, high: float = 0.3) -> Tensor:
+def draw_mask(channels: int, generator: torch.Generator | None = None, low: float = 0.1, high: float = 0.3) -> Tensor:
     """[1, channels] of 0 and 1: a ratio r ~ U(low, high) is drawn, then each channel is 0 with probability r; no rescaling."""
     ratio = low + (high - low) * torch.rand((), generator=generator)
     return (torch.rand(1, channels, generator=generator) >= ratio).float()

@@ -1,8 +1,9 @@
 """The unfinished run on disk: branches, moments, counters. Written whole or not at all."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ def save_run(run: Run, path: Path, identity: dict[str, Any]) -> None:
     save_tensors(path, {k: v.clone() for k, v in tensors.items()}, kind=KIND, version=VERSION, config=config)
 
 
-def _optimizers(run: Run) -> dict[str, Optional[torch.optim.Optimizer]]:
+def _optimizers(run: Run) -> dict[str, torch.optim.Optimizer | None]:
     """A run's optimisers by the name their moments are saved under; None where there is none (yet, or any more)."""
     branches = {f"{name}.{kind}_adam": branch and getattr(branch, f"{kind}_optimizer")
                 for name, branch in (("face", run.face), ("mouth", run.mouth)) for kind in ("field", "net")}

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,20 +47,20 @@ class Run:
         between: whether the last step is whole or never moved anything, so that the state can be kept.
     """
 
-    def __init__(self, clip: Clip, config: TrainConfig, seed: int, face: Branch, mouth: Optional[Branch] = None, *,
+    def __init__(self, clip: Clip, config: TrainConfig, seed: int, face: Branch, mouth: Branch | None = None, *,
                  phase: int = 0, at: int = 0):
         self.clip, self.config, self.seed = clip, config, seed
-        self.lpips: Optional[LPIPS] = None  # set by the caller who has weights
+        self.lpips: LPIPS | None = None  # set by the caller who has weights
         self.face, self.mouth, self.phase, self.at = face, mouth, phase, at
         self.loss, self.psnr, self.between = math.nan, math.nan, True
         self.warmup_optimizer = self._make_warmup_optimizer()
-        self.fuse_optimizer: Optional[torch.optim.Adam] = None
+        self.fuse_optimizer: torch.optim.Adam | None = None
         self._rules = self._make_rules()
         self._orders = {p: FrameOrder(np.asarray(clip.dataset.train_index), seed, i) for i, p in enumerate(PHASES)}
         self._skip_empty_phases()
 
     @classmethod
-    def fresh(cls, clip: Clip, config: TrainConfig, seed: int, prior: Optional[tuple] = None) -> "Run":
+    def fresh(cls, clip: Clip, config: TrainConfig, seed: int, prior: tuple | None = None) -> Run:
         """A run before its first step; `prior` is (file, encoder id) of a speech prior to start from."""
         generator = torch.Generator().manual_seed(step_seed(seed, 90, 0))
         net = drawn(step_seed(seed, 91, 0), lambda: FaceMotionNet(**audio_arguments(clip))).to(clip.device)
@@ -86,7 +87,7 @@ class Run:
         """Whether the next step draws pictures: all but the first phase do."""
         return PHASES[self.phase] != "warmup"
 
-    def step(self, wants_picture: bool) -> tuple[Mapping[str, Any], Optional[np.ndarray]]:
+    def step(self, wants_picture: bool) -> tuple[Mapping[str, Any], np.ndarray | None]:
         """One optimisation step: (figures, picture uint8 [h, 2w, 3] or None).
 
         Raises:
@@ -112,7 +113,7 @@ class Run:
         if self.phase == PHASES.index("fuse") and self.fuse_optimizer is None:
             self.fuse_optimizer = self._make_fuse_optimizer()
 
-    def _average(self, loss: Tensor, image: Optional[Tensor], target: Optional[Tensor]) -> None:
+    def _average(self, loss: Tensor, image: Tensor | None, target: Tensor | None) -> None:
         value = float(loss.detach())
         self.loss = value if math.isnan(self.loss) else (1 - EMA) * self.loss + EMA * value
         if image is not None:
@@ -180,7 +181,7 @@ class Run:
         if (step + 1) % max(1, min(SH_EVERY, plan.steps // 7)) == 0:
             branch.field.grow_sh_degree()
 
-    def _backward(self, loss: Tensor, *optimizers: torch.optim.Optimizer, centres: Optional[Tensor] = None) -> None:
+    def _backward(self, loss: Tensor, *optimizers: torch.optim.Optimizer, centres: Tensor | None = None) -> None:
         """Gradients of what the optimisers move, looked at before anything takes them in. `centres` keeps its gradient too."""
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -192,13 +193,13 @@ class Run:
 
     # what a step sees -----------------------------------------------------------------------------------------------------------
 
-    def _head_box(self, index: int, step: int) -> Optional[tuple]:
+    def _head_box(self, index: int, step: int) -> tuple | None:
         if self.config.crop_margin is None or step % FULL_FRAME_EVERY == 0:
             return None
         frame = self.clip.dataset.frame(index)
         return bounding_box(frame.face_mask | frame.hair_mask | frame.mouth_mask, self.config.crop_margin)
 
-    def _mouth_frame(self, step: int) -> tuple[int, Optional[tuple]]:
+    def _mouth_frame(self, step: int) -> tuple[int, tuple | None]:
         index = choose_frame(self._orders["mouth"], self._rules["mouth"], step)
         for attempt in range(MOUTH_TRIES):
             if self.clip.has_mouth(index):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,8 +42,8 @@ log = logging.getLogger(__name__)
 
 @claimed("out")
 def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: str | TrainConfig = "preview", steps: float = 1.0,
-                 seed: int = 0, size: Optional[int] = None, encoder: str = "mel", device: str | torch.device = "cpu",
-                 speech_prior: Optional[str | os.PathLike] = SHIPPED, lpips_weights: Optional[str | os.PathLike] = None,
+                 seed: int = 0, size: int | None = None, encoder: str = "mel", device: str | torch.device = "cpu",
+                 speech_prior: str | os.PathLike | None = SHIPPED, lpips_weights: str | os.PathLike | None = None,
                  resume: bool = True, report: Report = silent) -> Avatar:
     """Trains an avatar, saves it, and returns it.
 
@@ -95,7 +96,7 @@ def _tell_left_out(clip: Clip) -> None:
                     " ".join(names), clip.dataset.au_source or "what the data set does not say")
 
 
-def _prior(config: TrainConfig, path: Optional[str | os.PathLike], encoder: str) -> Optional[tuple]:
+def _prior(config: TrainConfig, path: str | os.PathLike | None, encoder: str) -> tuple | None:
     """(file, encoder) of the prior to use. The shipped one serves its own encoder only; a file the caller names must fit."""
     if not config.speech_prior or path is None or (Path(path) == SHIPPED and encoder != SHIPPED_ENCODER):
         return None
@@ -116,7 +117,7 @@ def run_identity(data: AvatarDataset, config: TrainConfig, seed: int, encoder: s
             "sound": zlib.crc32(data.sound_path.read_bytes())}
 
 
-def _resumed(path: Path, clip: Clip, config: TrainConfig, seed: int, identity: dict[str, Any]) -> Optional[Run]:
+def _resumed(path: Path, clip: Clip, config: TrainConfig, seed: int, identity: dict[str, Any]) -> Run | None:
     if not path.exists():
         return None
 
@@ -140,7 +141,7 @@ def _differing(mine: dict[str, Any], theirs: Any) -> str:
 def _drive(run: Run, state_path: Path, identity: dict[str, Any], report: Report) -> None:
     total, since = run.total_steps, 0
 
-    def tell(info: Mapping[str, Any], picture: Optional[np.ndarray]) -> None:
+    def tell(info: Mapping[str, Any], picture: np.ndarray | None) -> None:
         try:
             report(run.done, total, info, picture)
         except BaseException:  # whatever stops the run (cancelling included) passes on; the work done so far is kept

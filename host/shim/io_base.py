@@ -83,7 +83,7 @@ class Input(Socket):
                            rawLink=self.rawLink, advanced=self.advanced)
         return {**own, **without_none(**self.extra_dict)}
 
-    def get_all(self) -> list["Input"]:
+    def get_all(self) -> list[Input]:
         """This input and those nested in it."""
         return [self]
 

@@ -120,7 +120,7 @@ class ComfyNode:
         raise NotImplementedError
 
     @classmethod
-    def execute(cls, **kwargs: Any) -> "NodeOutput":
+    def execute(cls, **kwargs: Any) -> NodeOutput:
         raise NotImplementedError
 
     @classmethod
@@ -185,7 +185,7 @@ class NodeOutput:
         return self.args[index]
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "NodeOutput":
+    def from_dict(cls, data: dict[str, Any]) -> NodeOutput:
         result = data.get("result", ())
         if isinstance(result, ExecutionBlocker):
             return cls(block_execution=result.message)

@@ -4,7 +4,8 @@ Without ComfyUI's memory juggling: a model is moved where it is needed, and stay
 """
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from .context import (  # noqa: F401
     InterruptProcessingException,

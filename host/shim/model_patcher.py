@@ -18,7 +18,7 @@ class ModelPatcher:
             self.size = sum(item.nelement() * item.element_size() for item in self.model.state_dict().values())
         return self.size
 
-    def clone(self) -> "ModelPatcher":
+    def clone(self) -> ModelPatcher:
         """A second patcher on the same network."""
         twin = copy.copy(self)
         twin.model_options = copy.deepcopy(self.model_options)

@@ -1,7 +1,8 @@
 """`server`: a PromptServer that remembers what it was told. Routes are collected, not served."""
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 
 class Routes:
@@ -36,7 +37,7 @@ class NodeReplacements:
 class PromptServer:
     """The one server object packs reach for."""
 
-    instance: "PromptServer"
+    instance: PromptServer
 
     def __init__(self) -> None:
         self.routes = Routes()

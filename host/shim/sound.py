@@ -1,7 +1,7 @@
 """AUDIO to a file, of any rate and number of channels."""
 from __future__ import annotations
 
-from typing import Collection
+from collections.abc import Collection
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 _HIGH_RATES = (48000, 96000, 192000, 384000)  # Hz, for rates that FLAC lacks

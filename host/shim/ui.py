@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from . import folder_paths
 from .cli_args import args

@@ -5,11 +5,12 @@ import io
 import json
 import math
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from typing import Any, Iterator
+from typing import Any
 
 from ...media_core.av_files import open_media, pictures, unreadable
 

@@ -1,9 +1,10 @@
 """The last file of a captured data set: what it is, how it was made, and the checksums of all the others."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from ..dataset_folder import FRAME_FILES, MANIFEST, TABLE_FILES, checksum, write_json
 from ..motion import AU_NAMES

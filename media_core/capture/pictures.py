@@ -4,9 +4,10 @@ Each frame's files are written on their own and whole; a frame that is there is 
 """
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import numpy as np
 

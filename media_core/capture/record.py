@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from ..dataset_folder import MANIFEST, REQUEST, occupied, read_json, write_json
 from ..errors import TalkingHeadsError

@@ -1,10 +1,11 @@
 """report.txt and report.png of a captured data set: the verdicts, pictures of the film, and its curves."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 

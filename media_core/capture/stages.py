@@ -1,7 +1,8 @@
 """How far a capture is, told to the one hook of everything long (`media_core.progress`)."""
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 

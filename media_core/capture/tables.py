@@ -1,8 +1,8 @@
 """The tables of a data set: poses, action units, landmarks, sound and its features (spec/hmtalker.md 2.12)."""
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Sequence
 
 import numpy as np
 import torch

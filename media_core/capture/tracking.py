@@ -1,9 +1,10 @@
 """A film to its raw track: 68 points a frame in the film's own pixels, begun again where a killed run stopped."""
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch

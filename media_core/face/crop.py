@@ -5,8 +5,9 @@ The centre of the top-left pixel is (0, 0); `x' = (x + 1/2) * scale - 1/2` where
 """
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 

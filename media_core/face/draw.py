@@ -4,8 +4,9 @@ Units that cannot be trusted are drawn pale and called "unreliable"; nothing her
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 

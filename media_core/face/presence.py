@@ -1,7 +1,8 @@
 """Whether a film shows a face at all: told long before every frame of it has been searched at full cost."""
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 

@@ -5,8 +5,6 @@ handed in as it is. ComfyUI's own audio encoders come in through `audio_encoder_
 """
 from __future__ import annotations
 
-from typing import Union
-
 import numpy as np
 import torch
 
@@ -21,7 +19,7 @@ __all__ = ["LAST", "SAMPLE_RATE", "VERSION", "HubertEncoder", "Speech", "SpeechE
            "get_encoder", "weightless_encoder"]
 
 
-def encode_speech(sound: Sound, encoder: Union[str, HubertEncoder] = "mel", report: Report = silent) -> Speech:
+def encode_speech(sound: Sound, encoder: str | HubertEncoder = "mel", report: Report = silent) -> Speech:
     """The features of `sound`, and where it is silent (`audio.silence_gate`).
 
     Args:

@@ -17,7 +17,8 @@ there names it here.
 from __future__ import annotations
 
 import math
-from typing import Any, Mapping, Optional, Union
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,8 +38,8 @@ _SLACK = 0.05  # s by which a connected sound may differ from what was encoded
 _REDO = "Connect the output of ComfyUI's Audio Encoder Encode"
 
 
-def speech_from_audio_encoder(output: Mapping[str, Any], *, encoder: str = AUTO, layer: Union[str, int] = LAST,
-                              sound: Optional[Sound] = None) -> Speech:
+def speech_from_audio_encoder(output: Mapping[str, Any], *, encoder: str = AUTO, layer: str | int = LAST,
+                              sound: Sound | None = None) -> Speech:
     """Features of one sound as core's audio encoder gave them.
 
     Args:
@@ -107,7 +108,7 @@ def _known(width: int, count: int, encoder: str) -> str:
     raise TalkingHeadsError(must, came, "Load another model in Load Audio Encoder, or state the one that is loaded")
 
 
-def _layer(layer: Union[str, int], last: torch.Tensor, layers: tuple) -> tuple[str, torch.Tensor]:
+def _layer(layer: str | int, last: torch.Tensor, layers: tuple) -> tuple[str, torch.Tensor]:
     """(name in files, [1, T, C]) of the chosen layer."""
     name = layer_name(layer, len(layers) - 1)
     return name, last if name == LAST else layers[int(name)]
@@ -122,7 +123,7 @@ def _finite(tensor: torch.Tensor) -> torch.Tensor:  # [1, T, C] -> float32 [T, C
     return rows
 
 
-def _cut(rows: torch.Tensor, id: str, samples: int) -> tuple[torch.Tensor, Optional[torch.Tensor]]:  # [T, C], [C]
+def _cut(rows: torch.Tensor, id: str, samples: int) -> tuple[torch.Tensor, torch.Tensor | None]:  # [T, C], [C]
     """The rows of the sound itself and, from Whisper's padding to 30 s, what silence looks like."""
     if id != _WHISPER:
         wanted = row_count(samples)

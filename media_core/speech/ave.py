@@ -7,8 +7,8 @@ never below 0. Frame i takes the 16 rows from int(3.2 (i - 2)): they lie around 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Mapping
 
 import numpy as np
 import torch

@@ -1,8 +1,9 @@
 """What a speech encoder is. Each encoder stands in a file of its own and ends in one `ENCODER = SpeechEncoder(...)`."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Literal, Optional
+from typing import Literal
 
 import numpy as np
 
@@ -24,9 +25,9 @@ class SpeechEncoder:
     dim: int  # C, numbers a row
     rate: float  # Hz, rows a second
     window: int  # W, rows a model reads for one video frame
-    silence: Optional[float]  # the value of rows outside the sound; None: silence is no constant, see Speech.silence_row
+    silence: float | None  # the value of rows outside the sound; None: silence is no constant, see Speech.silence_row
     description: str  # one line for menus and error messages
-    encode: Optional[Encode]  # None: it needs weights, see hubert.HubertEncoder and audio_encoder_output
+    encode: Encode | None  # None: it needs weights, see hubert.HubertEncoder and audio_encoder_output
     channels: Literal["mean", "first"] = "mean"  # what becomes of several channels (`downmix`)
 
     def mono(self, sound: Sound) -> np.ndarray:  # float32 [N]

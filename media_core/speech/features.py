@@ -4,7 +4,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 import torch
 
@@ -35,7 +34,7 @@ class Speech:
     duration: float  # s, of the sound (not of the rows)
     silence: torch.Tensor  # bool [T], True where nobody speaks
     layer: str = LAST  # which of the encoder's layers: "last" (its own output) or a number, "0" the lowest
-    silence_features: Optional[torch.Tensor] = None  # float32 [C], what the encoder makes of digital silence; None: not known
+    silence_features: torch.Tensor | None = None  # float32 [C], what the encoder makes of digital silence; None: not known
     version: int = VERSION
 
     def __post_init__(self) -> None:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Mapping, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ class HubertEncoder:
     context: int = CONTEXT  # rows beside each chunk that are computed and thrown away; 0: the published rule
 
     @classmethod
-    def load(cls, folder: str | os.PathLike, device: Union[str, torch.device] = "cpu", layer: Union[str, int] = LAST,
+    def load(cls, folder: str | os.PathLike, device: str | torch.device = "cpu", layer: str | int = LAST,
              dtype: torch.dtype = torch.float32) -> HubertEncoder:
         """Reads a model folder.
 
@@ -205,7 +206,7 @@ def _normalised(folder: Path) -> bool:
     return bool(facts.get("do_normalize", True))
 
 
-def layer_name(layer: Union[str, int], count: int) -> str:
+def layer_name(layer: str | int, count: int) -> str:
     """A layer as it is written into files: "last" or "0" .. str(count - 1); the highest number is the last."""
     text = str(layer)
     number = count if text == LAST else int(text) if re.fullmatch(r"-?\d+", text) else None
@@ -262,7 +263,7 @@ def _check_weights(folder: Path, config: Mapping[str, Any]) -> None:
     try:
         for path in _weight_files(folder):
             with safe_open(path, framework="np") as file:
-                held += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+                held += sum(math.prod(file.get_slice(name).get_shape()) for name in file)
     except UNREADABLE as error:
         raise FileFormatError("The HuBERT folder must hold a whole model", f"{folder.name} cannot be read ({error})",
                               "It may be truncated: copy the folder again") from error

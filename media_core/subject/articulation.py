@@ -7,8 +7,8 @@ the sound by 25 ms. The scheme is Cohen and Massaro's (1993); the numbers are ou
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Iterable, Sequence
 
 import numpy as np
 
@@ -36,36 +36,36 @@ def _table(rows: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
 
 
 VOWELS = _table({
-    "i: i iː": dict(jaw=2.4, la=4.0, stretch=.80),
-    "I I2 I#": dict(jaw=3.2, la=4.8, stretch=.45),
-    "E E2 e": dict(jaw=5.6, la=7.2, stretch=.42, upraise=.1),
-    "a aa a: æ": dict(jaw=8.2, la=9.6, stretch=.36, upraise=.15),
-    "A: A 0 A@ A#": dict(jaw=10.4, la=12.0),
-    "O: O O@ o@ o": dict(jaw=6.8, la=7.8, prot=.62),
-    "U": dict(jaw=3.2, la=3.6, prot=.68),
-    "u: u": dict(jaw=2.2, la=2.6, prot=1.0),
-    "V": dict(jaw=6.8, la=8.2),
-    "3: 3 @r": dict(jaw=3.8, la=4.6, prot=.38),
-    "@ @2 a# @L @5 e#": dict(jaw=3.4, la=4.4),
+    "i: i iː": {"jaw": 2.4, "la": 4.0, "stretch": .80},
+    "I I2 I#": {"jaw": 3.2, "la": 4.8, "stretch": .45},
+    "E E2 e": {"jaw": 5.6, "la": 7.2, "stretch": .42, "upraise": .1},
+    "a aa a: æ": {"jaw": 8.2, "la": 9.6, "stretch": .36, "upraise": .15},
+    "A: A 0 A@ A#": {"jaw": 10.4, "la": 12.0},
+    "O: O O@ o@ o": {"jaw": 6.8, "la": 7.8, "prot": .62},
+    "U": {"jaw": 3.2, "la": 3.6, "prot": .68},
+    "u: u": {"jaw": 2.2, "la": 2.6, "prot": 1.0},
+    "V": {"jaw": 6.8, "la": 8.2},
+    "3: 3 @r": {"jaw": 3.8, "la": 4.6, "prot": .38},
+    "@ @2 a# @L @5 e#": {"jaw": 3.4, "la": 4.4},
 })
 DIPHTHONGS = {"eI": ("E", "i:"), "aI": ("A:", "I"), "aU": ("A:", "U"), "oU": ("O:", "u:"), "OI": ("O:", "I"), "I@": ("I", "@"),
               "e@": ("E", "@"), "i@": ("i:", "@"), "U@": ("U", "@"), "aI@": ("A:", "@"), "aU@": ("A:", "@"), "i@3": ("I", "3:"),
               "aI3": ("A:", "3:"), "aU3": ("A:", "3:"), "U@r": ("U", "3:"), "oU#": ("O:", "u:")}
 CONSONANTS = _table({  # with their dominance
-    "p b m": dict(dominance=9.0, jaw=1.6, la=-1.2, press=.75, chin=.28),
-    "f v": dict(dominance=6.0, jaw=1.8, la=2.0, fv=1.0, upraise=.30),
-    "T D": dict(dominance=1.8, jaw=2.8, la=3.8, tongue=1.0),
-    "t d n t# n- t2 ?": dict(dominance=.9, jaw=2.2, la=3.6, tongue=.8),
-    "l l#": dict(dominance=1.0, jaw=3.6, la=4.8, tongue=1.0),
-    "s z": dict(dominance=2.2, jaw=1.0, la=2.6, stretch=.42, upraise=.15),
-    "S Z tS dZ": dict(dominance=2.6, jaw=1.8, la=4.2, prot=.78, upraise=.25),
-    "r r- r2": dict(dominance=1.6, jaw=2.6, la=3.6, prot=.55),
-    "w w#": dict(dominance=4.0, jaw=2.0, la=2.0, prot=1.0),
-    "j": dict(dominance=1.2, jaw=2.2, la=3.8, stretch=.5),
-    "k g N h x": dict(dominance=.45, jaw=3.8, la=4.8),
+    "p b m": {"dominance": 9.0, "jaw": 1.6, "la": -1.2, "press": .75, "chin": .28},
+    "f v": {"dominance": 6.0, "jaw": 1.8, "la": 2.0, "fv": 1.0, "upraise": .30},
+    "T D": {"dominance": 1.8, "jaw": 2.8, "la": 3.8, "tongue": 1.0},
+    "t d n t# n- t2 ?": {"dominance": .9, "jaw": 2.2, "la": 3.6, "tongue": .8},
+    "l l#": {"dominance": 1.0, "jaw": 3.6, "la": 4.8, "tongue": 1.0},
+    "s z": {"dominance": 2.2, "jaw": 1.0, "la": 2.6, "stretch": .42, "upraise": .15},
+    "S Z tS dZ": {"dominance": 2.6, "jaw": 1.8, "la": 4.2, "prot": .78, "upraise": .25},
+    "r r- r2": {"dominance": 1.6, "jaw": 2.6, "la": 3.6, "prot": .55},
+    "w w#": {"dominance": 4.0, "jaw": 2.0, "la": 2.0, "prot": 1.0},
+    "j": {"dominance": 1.2, "jaw": 2.2, "la": 3.8, "stretch": .5},
+    "k g N h x": {"dominance": .45, "jaw": 3.8, "la": 4.8},
 })
-_REST = dict(jaw=.4, la=.2)
-_UNKNOWN = dict(jaw=3, la=4)
+_REST = {"jaw": .4, "la": .2}
+_UNKNOWN = {"jaw": 3, "la": 4}
 _STRESS_GAIN = np.array([1, 1] + [0] * 7)  # stress opens jaw and lips, and changes nothing else
 
 

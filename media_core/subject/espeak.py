@@ -12,11 +12,11 @@ import shutil
 import sys
 import sysconfig
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Iterator, Sequence
 
 import numpy as np
 

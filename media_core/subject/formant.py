@@ -5,8 +5,8 @@ Formants are the usual textbook averages for adult female speakers.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 

@@ -1,8 +1,8 @@
 """Invented people: a seed bends the portrait into other proportions and gives it other colours."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Callable
 
 import numpy as np
 

@@ -5,8 +5,8 @@ Lengths are photo pixels; colours are RGB 0..255.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 

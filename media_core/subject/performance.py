@@ -5,8 +5,8 @@ nods and brow raises follow the stressed vowels. A model that has learnt the sub
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 

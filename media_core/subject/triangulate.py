@@ -1,7 +1,7 @@
 """Triangles over the face's points: Delaunay, with given edges forced in, and explicit strips between the rings of the lips."""
 from __future__ import annotations
 
-from typing import Iterable
+from collections.abc import Iterable
 
 import numpy as np
 

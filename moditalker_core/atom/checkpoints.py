@@ -7,8 +7,9 @@ version 1, config as `AToMConfig.to_dict` gives it. Published checkpoints are br
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Callable, Mapping, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn

@@ -7,8 +7,8 @@ start and one a step. The others are ours to choose from: DDIM without fresh noi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 import torch

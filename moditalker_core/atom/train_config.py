@@ -6,8 +6,9 @@ lies between: for one graphics card.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Mapping
+from typing import Any
 
 from ...media_core.errors import TalkingHeadsError
 from ...training_core.optim import USUAL_BETAS

@@ -1,8 +1,8 @@
 """How far a training is: the mouth that AToM gives clips it has not learnt from, beside the true one."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 import torch

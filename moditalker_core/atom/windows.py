@@ -7,8 +7,8 @@ are those of silence, and the mask keeps those frames out of the loss (spec/modi
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 import torch

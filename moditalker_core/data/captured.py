@@ -7,8 +7,9 @@ nobody reads here. Each shot is measured on its own: another may show somebody e
 """
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch

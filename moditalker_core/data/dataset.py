@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -227,14 +228,14 @@ class MotionDataset:
         """Rows of a part of a clip."""
         path, name = self.folder / SHARDS / clip.shard, f"{clip.name}.{part}"
         with reading(path), safe_open(path, framework="pt", device="cpu") as file:
-            shape = file.get_slice(name).get_shape() if name in file.keys() else []
+            shape = file.get_slice(name).get_shape() if name in file else []
             return shape[0] if shape else 0
 
     def _read(self, clip: Clip, part: str, start: int = 0, stop: int | None = None,
               optional: bool = False) -> torch.Tensor | None:
         path, name = self.folder / SHARDS / clip.shard, f"{clip.name}.{part}"
         with reading(path), safe_open(path, framework="pt", device="cpu") as file:
-            if name not in file.keys():
+            if name not in file:
                 if optional:
                     return None
                 raise FileFormatError("A shard must hold every clip that the index names", f"{path.name} lacks {name}",

@@ -1,8 +1,9 @@
 """What the index of a motion data set may say, and what the tensors of its shards must be: checked before either is used."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 

@@ -1,8 +1,8 @@
 """Clips over a long motion: where they stand, how they become one film without a jump, and the pictures they take in turn."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Iterator
 
 import torch
 from torch import Tensor

@@ -7,7 +7,8 @@ the same in both. The lower face is hidden before anything is resized: no filter
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch

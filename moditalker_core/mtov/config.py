@@ -1,8 +1,9 @@
 """Sizes of MToV's networks, and the shapes that follow from them."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Mapping
+from typing import Any
 
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.schema import SIDE, WIDEST, is_json_object

@@ -10,8 +10,8 @@ released preparation had them `height - 3` px lower, and its pose frames showed 
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Sequence
 
 import numpy as np
 import torch

@@ -7,7 +7,7 @@ a plane is then a sequence of tokens as it lies, and attention copies nothing.
 from __future__ import annotations
 
 import math
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +100,7 @@ class Stage(nn.Module):
         super().__init__()
         self.blocks, self.joint = nn.ModuleList(blocks), joint
 
-    def forward(self, planes: "Planes", emb: Tensor) -> "Planes":
+    def forward(self, planes: Planes, emb: Tensor) -> Planes:
         for block in self.blocks:
             if isinstance(block, ResBlock):
                 film = block.film(emb)
@@ -119,7 +119,7 @@ class Planes:
         self.parts, self.members = parts, members
 
     @classmethod
-    def split(cls, x: Tensor, grid: Grid) -> "Planes":  # [B, C, L]
+    def split(cls, x: Tensor, grid: Grid) -> Planes:  # [B, C, L]
         planes = [_plane(part, shape) for part, shape in zip(x.transpose(1, 2).contiguous().split(grid.lengths, 1), grid.shapes)]
         kinds = dict.fromkeys(grid.shapes)
         members = tuple(tuple(i for i, shape in enumerate(grid.shapes) if shape == kind) for kind in kinds)
@@ -135,15 +135,15 @@ class Planes:
             flat |= dict(zip(group, _tokens(part).chunk(len(group))))
         return torch.cat([flat[i] for i in range(len(flat))], 1)
 
-    def each(self, layer) -> "Planes":
+    def each(self, layer) -> Planes:
         return Planes([layer(part) for part in self.parts], self.members)
 
-    def jointly(self, layer: nn.Module) -> "Planes":
+    def jointly(self, layer: nn.Module) -> Planes:
         shapes = {i: part.shape[2:] for part, group in zip(self.parts, self.members) for i in group}
         pieces = layer(self._tokens()).split([math.prod(shapes[i]) for i in range(len(shapes))], 1)
         return Planes([torch.cat([_plane(pieces[i], shapes[i]) for i in group]) for group in self.members], self.members)
 
-    def beside(self, other: "Planes") -> "Planes":
+    def beside(self, other: Planes) -> Planes:
         return Planes([torch.cat(pair, 1) for pair in zip(self.parts, other.parts)], self.members)
 
 

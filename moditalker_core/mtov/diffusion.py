@@ -7,8 +7,8 @@ need 4 to 10 calls from the same start.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import torch
 from torch import Tensor

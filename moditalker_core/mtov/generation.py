@@ -8,7 +8,8 @@ are made.
 from __future__ import annotations
 
 import math
-from typing import Any, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -157,8 +158,7 @@ class _Job:
         size, chosen = self.mtov.config.size, self.settings
         clips = [clip for group in self.groups for _, clip in group if _wanted(clip, chosen)]
         for rows in blended_windows(clips, self._rows(), chosen.start, chosen.stop):  # [n, 3 S S]
-            for frame in to_uint8(rows.view(-1, 3, size, size)):
-                yield frame
+            yield from to_uint8(rows.view(-1, 3, size, size))
 
     def _rows(self) -> Iterator[Tensor]:
         """The frames [T, 3 S S] of every wanted clip, -1..1."""

@@ -6,9 +6,10 @@ training that was stopped finds there what it had made. It holds float16.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -134,7 +135,7 @@ class Store:
 
     def __init__(self, path: Path, identity: Mapping[str, Any], rows: int, shape: tuple[int, int], make: bool = True):
         self.path, told = path, json.dumps(identity, sort_keys=True)
-        shapes = {name: (rows, *shape) for name in PARTS} | {"weights": (rows, 1, shape[1]), "filled": (rows,)}
+        shapes = dict.fromkeys(PARTS, (rows, *shape)) | {"weights": (rows, 1, shape[1]), "filled": (rows,)}
         try:
             if make and not _is(path, told, shapes):
                 _check_replaced(path)
@@ -186,7 +187,7 @@ def _is(path: Path, told: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     try:
         with safe_open(path, framework="np") as file:
             return (file.metadata() or {}).get(_IDENTITY) == told and all(
-                name in file.keys() and file.get_slice(name).get_dtype() == _kind(name)[0]
+                name in file and file.get_slice(name).get_dtype() == _kind(name)[0]
                 and tuple(file.get_slice(name).get_shape()) == shape for name, shape in shapes.items())
     except UNREADABLE:
         return False

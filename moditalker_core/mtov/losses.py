@@ -7,7 +7,7 @@ nothing of what looks right to people. Pixels may be weighed (ours): those of th
 """
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor

@@ -6,8 +6,8 @@ shared by processes, and stays the same.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Sequence
 
 import numpy as np
 import torch

@@ -1,8 +1,9 @@
 """Where windows come from while MToV learns: any source with the four members below, read ahead by threads where that helps."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, Sequence
+from typing import Protocol
 
 from .dataset import Sample, VideoBatch
 

@@ -5,9 +5,10 @@ A scene carries generated motion to the pixels of its crop (`placed`) and finish
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch

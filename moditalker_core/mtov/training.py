@@ -14,9 +14,10 @@ import copy
 import json
 import os
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import torch
 from torch import nn

@@ -1,8 +1,8 @@
 """How far a training of MToV is: clips it has not learnt from, beside what its networks make of them."""
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Callable, Sequence
 
 import numpy as np
 import torch

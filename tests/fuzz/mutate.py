@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Callable
 from random import Random
-from typing import Any, Callable
+from typing import Any
 
 RAW = "\ue000"  # stands around JSON text that json.dumps cannot write
 VALUES = (None, True, False, 0, 1, -1, 2, 7, 255, 2**31, 2**63, 10**18, 10**30, -10**19, 0.5, -0.0, 1e-9, 1e9, 1e300, math.nan,

@@ -31,7 +31,7 @@ def tiny_avatar_path(tiny_dataset, tiny_config, tmp_path_factory):
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny_avatar(tiny_avatar_path):
     from talking_heads.hmtalker_core.checkpoints import load_avatar
 

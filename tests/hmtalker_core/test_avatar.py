@@ -29,7 +29,7 @@ def frames_of(avatar, motion, **options):
     return torch.cat([rgb for rgb, _ in avatar.render(motion, **options)])
 
 
-@pytest.fixture()
+@pytest.fixture
 def motion(tiny_avatar):
     return tiny_avatar.drive(encode_speech(chirp(1.0)))
 

@@ -33,7 +33,7 @@ CONFIGS = [
     ({"audio": []}, "'audio'"), ({"training": 3}, "'training'"), ({"licence": None}, "'licence'")]
 
 
-@pytest.mark.parametrize(("change", "told"), CONFIGS)
+@pytest.mark.parametrize("change, told", CONFIGS)
 def test_descriptions_that_do_not_fit(demo, change, told):
     tensors, config = demo
     with pytest.raises(FileFormatError, match=told) as error:
@@ -53,7 +53,7 @@ TENSORS = [
     ("mouth.xyz", lambda x: x / 0, "finite"), ("track.camera_to_head", lambda x: x[0], "track.camera_to_head")]
 
 
-@pytest.mark.parametrize(("name", "change", "told"), TENSORS)
+@pytest.mark.parametrize("name, change, told", TENSORS)
 def test_tensors_that_do_not_fit(demo, name, change, told):
     tensors, config = demo
     with pytest.raises(FileFormatError, match=told):

@@ -7,8 +7,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def real_story(real: Any, prompt: dict) -> dict:
         return {"valid": False, "error": answer["error"], "node_errors": tidy(answer["node_errors"] or {})}
     told = told_events(events)
     cached = [data["nodes"] for name, data in events if name == "execution_cached"]
-    outputs = {key: value for key, value in history["outputs"].items()}
+    outputs = dict(history["outputs"].items())
     return {"valid": True, "node_errors": tidy(answer["node_errors"]), "cached": sorted(cached[0]), "outputs": outputs,
             "events": told}
 

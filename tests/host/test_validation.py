@@ -22,7 +22,7 @@ def only_error(small, prompt: dict, node_id: str = "1") -> tuple[str, str, str, 
     return error["type"], error["message"], error["details"], error["extra_info"]
 
 
-@pytest.mark.parametrize(("inputs", "kind", "message", "details"), [
+@pytest.mark.parametrize("inputs, kind, message, details", [
     ({"value": -1}, "value_smaller_than_min", "Value -1 smaller than min of 0", "value"),
     ({"value": 11}, "value_bigger_than_max", "Value 11 bigger than max of 10", "value"),
     ({"mode": "triple"}, "value_not_in_list", "Value not in list", "mode: 'triple' not in ['plain', 'double']"),

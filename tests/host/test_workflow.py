@@ -91,7 +91,7 @@ def test_a_subgraph_and_an_unknown_node_are_named(convert):
         convert(node(1, "abc-def", title="Group"), definitions={"subgraphs": [{"id": "abc-def"}]})
 
 
-@pytest.mark.parametrize(("text", "told"), [("{", "is not JSON"), ("[]", "neither a saved"), ("{}", "neither a saved")])
+@pytest.mark.parametrize("text, told", [("{", "is not JSON"), ("[]", "neither a saved"), ("{}", "neither a saved")])
 def test_files_that_are_no_workflow(small, tmp_path, text, told):
     from talking_heads.host.workflow import WorkflowError
 
@@ -208,7 +208,7 @@ INFO = {"Toy": {"input": {"required": {
     "numbers": ["COMBO", {"options": [1, 2]}], "old": [["7", "b"], {}]}}}}
 
 
-@pytest.mark.parametrize(("setting", "value"), [
+@pytest.mark.parametrize("setting, value", [
     ("text=12345", "12345"), ("text=true", "true"), ("text=null", "null"), ("text=1e5", "1e5"), ('text="12345"', "12345"),
     ("text=[1, 2]", "[1, 2]"), ('text=["2", 0]', ["2", 0]), ("one=12345", "12345"), ("old=7", "7"), ("number=12345", 12345),
     ("numbers=2", 2), ("number=0.5", 0.5), ("other=12", 12), ("text={\"a\": 1}", '{"a": 1}'), ("text=a=b", "a=b")])

@@ -14,7 +14,7 @@ SOURCES = sorted(path for folder in ("media_core", "hmtalker_core", "moditalker_
 TELLING = {"report", "_report", "tell", "step"}  # names under which a report is called
 
 
-@pytest.mark.parametrize(("info", "words"), [
+@pytest.mark.parametrize("info, words", [
     ({"phase": "render", "frame": 120, "frames": 375}, "Rendering frame 120 of 375"),
     ({"phase": "compile"}, "Compiling the rasteriser (first time only)"),
     ({"phase": "face", "loss": 0.031249, "psnr": 27.91, "points": 9647}, "Stage face · loss 0.031 · PSNR 27.9 dB · 9,647 points"),

@@ -88,9 +88,8 @@ def test_between_processes_and_a_killed_one_stops_nobody(tmp_path):
     target = tmp_path / "a.mp4"
     other = subprocess.Popen([sys.executable, "-c", KILLED, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert other.stdout.readline() == b"has it\n"
-    with pytest.raises(TalkingHeadsError, match=f"process {other.pid} on "):
-        with claim(target):
-            pass
+    with pytest.raises(TalkingHeadsError, match=f"process {other.pid} on "), claim(target):
+        pass
     other.communicate()
     assert other.returncode < 0 and claims.lock_path(target).exists()
     with claim(target):
@@ -107,17 +106,15 @@ def test_a_lock_that_goes_while_it_is_taken_is_taken_anew(tmp_path, monkeypatch)
             plain.append(claims.lock_path(tmp_path / "a").unlink())
         lock(descriptor)
     monkeypatch.setattr(claims, "_lock", late)
-    with claim(tmp_path / "a"):
-        with ThreadPoolExecutor(1) as pool, pytest.raises(TalkingHeadsError, match="Only one run"):
-            pool.submit(lambda: claim(tmp_path / "a").__enter__()).result()
+    with claim(tmp_path / "a"), ThreadPoolExecutor(1) as pool, pytest.raises(TalkingHeadsError, match="Only one run"):
+        pool.submit(lambda: claim(tmp_path / "a").__enter__()).result()
     assert plain
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 255, "结" * 85])
 def test_the_lock_of_any_name_has_room(tmp_path, name):
-    with held_elsewhere(tmp_path / name), pytest.raises(TalkingHeadsError, match="Only one run"):
-        with claim(tmp_path / name):
-            pass
+    with held_elsewhere(tmp_path / name), pytest.raises(TalkingHeadsError, match="Only one run"), claim(tmp_path / name):
+        pass
 
 
 def test_where_nothing_can_be_locked_the_work_says_what_is_wrong(tmp_path, monkeypatch):

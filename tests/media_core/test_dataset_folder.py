@@ -23,7 +23,7 @@ def test_a_whole_folder(folder):
     assert verify_dataset(folder)["frames"] == 3
 
 
-@pytest.mark.parametrize(("change", "told"), [
+@pytest.mark.parametrize("change, told", [
     ({"frames": 10**6}, "files of 3 frames at most"), ({"frames": 10**9}, "'frames'"), ({"frames": "3"}, "'frames'"),
     ({"frames": 2}, "differs"), ({"checksums": []}, "'checksums'"), ({"checksums": {"aud.wav": 3}}, "checksums.aud.wav"),
     ({"checksums": {"../aud.wav": "a"}}, "of its own folder"), ({"checksums": {"/etc/passwd": "a"}}, "of its own folder"),

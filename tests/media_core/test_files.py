@@ -55,10 +55,9 @@ def test_foreign_kind_newer_and_absent(saved, tmp_path):
 
 def test_interrupted_writing_leaves_the_old_file(saved, tmp_path):
     before = saved.read_bytes()
-    with pytest.raises(KeyboardInterrupt):
-        with atomic_path(saved) as temporary:
-            temporary.write_bytes(b"half")
-            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), atomic_path(saved) as temporary:
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
     assert saved.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [saved.name]
 
 

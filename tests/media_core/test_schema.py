@@ -29,7 +29,7 @@ def test_what_fits_is_given_back():
     assert described({"n": 1, "rate": 1000.0, "size": None}, CHECK, "f", "do")["n"] == 1
 
 
-@pytest.mark.parametrize(("change", "told"), [
+@pytest.mark.parametrize("change, told", [
     ({"n": 0}, "'n' in f must be a whole number in 1..5. Got: 0"), ({"n": True}, "Got: True"), ({"n": 3.0}, "Got: 3.0"),
     ({"n": 10**30}, "Got: 1000000"), ({"rate": "25"}, "'rate' in f"), ({"rate": float("nan")}, "a number in 1..1000"),
     ({"rate": 10**400}, "'rate'"), ({"size": [1]}, "a list of 2"), ({"size": [1, 20000]}, r"'size\[1\]' in f"),
@@ -54,7 +54,7 @@ def test_long_lists_are_not_walked():
         described([0] * 4, many(whole(0, 1), most=3), "f", "do")
 
 
-@pytest.mark.parametrize(("name", "plain"), [("a.safetensors", True), ("a b", True), ("", False), ("..", False), (".a", False),
+@pytest.mark.parametrize("name, plain", [("a.safetensors", True), ("a b", True), ("", False), ("..", False), (".a", False),
                                              ("a/b", False), ("a\\b", False), ("C:a", False), ("a\0", False), ("a" * 300, False),
                                              ("a\ud800", False), (5, False)])
 def test_plain_names(name, plain):
@@ -70,7 +70,7 @@ def test_tensors_that_fit_tell_their_lengths():
     assert fitting(WHOLE, WANTED, "f", "do") == {"T": 4}
 
 
-@pytest.mark.parametrize(("change", "told"), [
+@pytest.mark.parametrize("change, told", [
     ({"a": torch.zeros(4, 2)}, r"'a' must be float32.*\[T, 3\].*\[4, 2\]"),
     ({"b": torch.ones(3, dtype=torch.bool)}, r"'b' must be bool \[4\]"),
     ({"a": torch.zeros(4, 3, dtype=torch.int64)}, "int64"), ({"a": torch.zeros(())}, r"\[\]"), ({"b": None}, "lacks it"),

@@ -40,7 +40,7 @@ def test_whole_files_are_read(whole, name):
     KINDS[name].load(whole / f"{name}.safetensors")
 
 
-@pytest.mark.parametrize(("name", "change", "told"), [
+@pytest.mark.parametrize("name, change, told", [
     ("landmarks", {"x": 1}, "one with x"), ("landmarks", {"fps": "25"}, "'fps'"), ("landmarks", {"fps": 1e-9}, "1..1000"),
     ("landmarks", {"fps": float("nan")}, "'fps'"), ("landmarks", {"image_size": "ab"}, "'image_size'"),
     ("landmarks", {"image_size": [64, 1e300]}, "image_size"), ("landmarks", {"space": ["pixels"]}, "'space'"),
@@ -58,7 +58,7 @@ def test_descriptions_that_no_such_file_has(whole, tmp_path, name, change, told)
     assert "odd.safetensors" in str(error.value)
 
 
-@pytest.mark.parametrize(("name", "tensor", "value", "told"), [
+@pytest.mark.parametrize("name, tensor, value, told", [
     ("landmarks", "points", None, "lacks it"), ("landmarks", "points", torch.zeros(3, 68), r"\[T, 68, 3\]"),
     ("landmarks", "points", torch.zeros(3, 68, 3, dtype=torch.float64), "float64"),
     ("pose", "camera_to_head", torch.zeros(()), "float32"),

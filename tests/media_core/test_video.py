@@ -179,10 +179,9 @@ def test_metadata_is_read_back_and_the_index_stands_in_front(tmp_path):
 
 @pytest.mark.parametrize("error", [Cancelled, ValueError, KeyboardInterrupt])
 def test_nothing_is_left_when_the_block_fails(tmp_path, error):
-    with pytest.raises(error):
-        with VideoWriter(tmp_path / "a.mp4", W, H, sound=noise(2.0)) as writer:
-            writer.write(frames(40))
-            raise error("stop")
+    with pytest.raises(error), VideoWriter(tmp_path / "a.mp4", W, H, sound=noise(2.0)) as writer:
+        writer.write(frames(40))
+        raise error("stop")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -194,21 +193,19 @@ def test_a_failed_film_is_closed(tmp_path):
         return [target for name in names if os.path.lexists(name) and str(tmp_path) in (target := os.readlink(name))]
 
     writer = VideoWriter(tmp_path / "a.mp4", W, H)
-    with pytest.raises(Cancelled):
-        with writer:
-            writer.write(frames(60))
-            assert sorted(os.path.splitext(name)[1] for name in opened()) == [".lock", ".mp4"]
-            raise Cancelled
+    with pytest.raises(Cancelled), writer:
+        writer.write(frames(60))
+        assert sorted(os.path.splitext(name)[1] for name in opened()) == [".lock", ".mp4"]
+        raise Cancelled
     assert opened() == []
 
 
 def test_an_older_film_survives_a_failure(tmp_path):
     path = film(tmp_path / "a.mp4")
     before = path.read_bytes()
-    with pytest.raises(Cancelled):
-        with VideoWriter(path, W, H) as writer:
-            writer.write(frames(3))
-            raise Cancelled
+    with pytest.raises(Cancelled), VideoWriter(path, W, H) as writer:
+        writer.write(frames(3))
+        raise Cancelled
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
@@ -238,10 +235,9 @@ def test_a_film_without_frames_is_refused(tmp_path):
 @pytest.mark.parametrize("bad", [np.zeros((H, W, 3), np.float32), np.zeros((W, H, 3), np.uint8), np.zeros((H, W, 4), np.uint8),
                                  np.zeros((H, W), np.uint8), np.zeros((1, 1, H, W, 3), np.uint8)])
 def test_frames_of_another_kind_are_refused(tmp_path, bad):
-    with pytest.raises(TalkingHeadsError, match="uint8"):
-        with VideoWriter(tmp_path / "a.mp4", W, H) as writer:
-            writer.write(frames(1))
-            writer.write(bad)
+    with pytest.raises(TalkingHeadsError, match="uint8"), VideoWriter(tmp_path / "a.mp4", W, H) as writer:
+        writer.write(frames(1))
+        writer.write(bad)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -66,7 +66,7 @@ def test_poses_walk_to_and_fro():
     assert al.pose_frames(3, 8).tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
 
 
-@pytest.mark.parametrize(("wanted", "count"), [(None, 10), (30.0, 12), (50.0, 20)])
+@pytest.mark.parametrize("wanted, count", [(None, 10), (30.0, 12), (50.0, 20)])
 def test_rates_that_differ_are_resampled(wanted, count):
     placed = al.onto_pose(mean_motion(10), still_pose(20, fps=50.0), fps=wanted)
     assert len(placed) == count and placed.fps == (wanted or 25.0)

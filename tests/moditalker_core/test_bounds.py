@@ -29,7 +29,7 @@ def test_denoisers(change):
         MToVDenoiserConfig.from_dict({**DENOISER.to_dict(), **change})
 
 
-@pytest.mark.parametrize(("part", "change"), [
+@pytest.mark.parametrize("part, change", [
     ("denoiser", {"num_layers": 10**9}), ("denoiser", {"seq_len": 1 << 20}), ("denoiser", {"rotary_base": float("inf")}),
     ("denoiser", {"residual": 1}), ("speech", {"rate": 0}), ("speech", {"rate": 1e30}), ("speech", {"dim": "80"}),
     ("speech", {"encoder": None}), ("speech", {"stack": 0}), (None, {"fps": 1e-9}), (None, {"licence": 3}),

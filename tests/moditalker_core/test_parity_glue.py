@@ -19,7 +19,7 @@ def test_shipped(name):
     assert verdict.ok, str(verdict)
 
 
-@pytest.mark.parametrize(("name", "key"), [(name, key) for name, keys in SPOILT.items() for key in keys])
+@pytest.mark.parametrize("name, key", [(name, key) for name, keys in SPOILT.items() for key in keys])
 def test_a_spoilt_input_fails(name, key, tmp_path):
     tensors = load_file(FOLDER / f"{name}.safetensors")
     tensors[key] = tensors[key] * 1.01 + 0.5

@@ -75,7 +75,7 @@ def test_an_atom_says_what_it_is(host, base):
         assert part in about
 
 
-@pytest.mark.parametrize(("choice", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)])
+@pytest.mark.parametrize("choice, dtype", [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)])
 def test_the_number_format_is_chosen(host, base, given, face, choice, dtype):
     given |= face
     kept = collector(host)
@@ -134,7 +134,7 @@ def test_the_users_mean_face_is_kept(host, base):
     assert np.allclose(kept[0].atom.key_mean_shape.numpy(), mean_face() * 1.1)
 
 
-@pytest.mark.parametrize(("content", "word"), [(None, "none is chosen"), (b"no pickle", "torch.save"), (b"", "torch.save")])
+@pytest.mark.parametrize("content, word", [(None, "none is chosen"), (b"no pickle", "torch.save"), (b"", "torch.save")])
 def test_what_is_no_checkpoint_is_told_and_nothing_is_written(host, base, content, word):
     collector(host)
     name = "none"

@@ -4,9 +4,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def base(host_with_avatar, tiny_dataset, tmp_path) -> Path:
 
 # ------------------------------------------------------------------------------------------------------------------ sounds
 
-@pytest.mark.parametrize(("name", "content"), [("text", b"no sound at all"), ("empty", b"")])
+@pytest.mark.parametrize("name, content", [("text", b"no sound at all"), ("empty", b"")])
 def test_files_that_are_no_sound(host_with_avatar, base, name, content):
     (base / "input" / f"{name}.wav").write_bytes(content)
     message = failure(host_with_avatar.run(film(sound=name)))
@@ -110,7 +110,7 @@ def rewritten(source: Path, target: Path, **header: str) -> None:
     save_file(load_file(source), target, metadata={name: value for name, value in fields.items() if value is not None})
 
 
-@pytest.mark.parametrize(("header", "word"), [
+@pytest.mark.parametrize("header, word", [
     ({"version": "2"}, "Update"), ({"version": "two"}, "Update"), ({"config": None}, "description"),
     ({"config": "[]"}, "description"), ({"config": "{}"}, "garbles"),
     ({"kind": None}, "made by Talking Heads")])

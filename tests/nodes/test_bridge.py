@@ -56,7 +56,7 @@ def test_the_halves_of_a_picture_are_named_below_them(bridge):
     assert len(named) == 2 * len(bare) and np.array_equal(named[len(bare):], bare)
     for half in (first[:, :100], first[:, 100:]):
         columns = half.any(0).nonzero()[0]
-        assert 20 < columns.min() and columns.max() < 80, "in the middle of its half"
+        assert columns.min() > 20 and columns.max() < 80, "in the middle of its half"
 
 
 def test_compiling_is_told_before_the_first_picture_and_gone_with_it(bridge, caplog):

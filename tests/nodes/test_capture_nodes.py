@@ -116,7 +116,7 @@ def test_a_film_made_by_nodes_needs_no_file(host, base):
     assert len(list((base / "temp").glob("talking_heads_*.mp4"))) == 1
 
 
-@pytest.mark.parametrize(("content", "word"), [(b"", "empty"), (b"no film at all" * 100, "cannot be decoded")])
+@pytest.mark.parametrize("content, word", [(b"", "empty"), (b"no film at all" * 100, "cannot be decoded")])
 def test_files_that_are_no_film(host, base, content, word):
     (base / "input" / "film.mp4").write_bytes(content)
     for kind in (PREPARE, PICK):
@@ -135,7 +135,7 @@ def test_a_film_without_sound_says_so(host, base, tiny_film):
     assert not folders(base)
 
 
-@pytest.mark.parametrize(("folder", "word"), [("../output", "inside the folder"), ("none", "no folder none")])
+@pytest.mark.parametrize("folder, word", [("../output", "inside the folder"), ("none", "no folder none")])
 def test_parsing_must_be_a_folder_of_input(host, base, folder, word):
     from talking_heads.host.graph import InvalidPrompt
 

@@ -71,8 +71,8 @@ def test_frames_masks_and_splat(host_with_avatar, base):
     ok(host_with_avatar.run(nodes))
     found = {type(value).__name__ + str(getattr(value, "ndim", "")): value for value in kept}
     frames = found["Tensor4"]
-    assert frames.shape == (13, 64, 64, 3) and 0 <= frames.min() and frames.max() <= 1 and frames.std() > 0
-    assert found["Tensor3"].shape == (13, 64, 64) and 0 <= found["Tensor3"].min() and found["Tensor3"].max() <= 1
+    assert frames.shape == (13, 64, 64, 3) and frames.min() >= 0 and frames.max() <= 1 and frames.std() > 0
+    assert found["Tensor3"].shape == (13, 64, 64) and found["Tensor3"].min() >= 0 and found["Tensor3"].max() <= 1
     splat = next(value for value in kept if hasattr(value, "positions"))
     assert splat.positions.shape[0] == 1 and splat.opacities.shape == (*splat.positions.shape[:2], 1) and splat.sh.shape[-1] == 3
     assert found["ExpressionTrack"].au.shape == (13, 17)
@@ -102,7 +102,7 @@ def test_a_frame_behind_the_end_is_refused(host_with_avatar, base):
     assert "13" in failure(host_with_avatar.run(nodes))
 
 
-@pytest.mark.parametrize(("seconds", "rate", "channels", "frames"), [(0.1, 16000, 1, 3), (1.0, 8000, 2, 25), (0.01, 48000, 1, 1)])
+@pytest.mark.parametrize("seconds, rate, channels, frames", [(0.1, 16000, 1, 3), (1.0, 8000, 2, 25), (0.01, 48000, 1, 1)])
 def test_odd_sounds_are_fine(host_with_avatar, base, seconds, rate, channels, frames):
     kept = collector(host_with_avatar)
     nodes = driven(base, tone(seconds, rate, channels), keep=keep("motion"))

@@ -113,7 +113,7 @@ def frames(tiny_film) -> torch.Tensor:  # float32 [30, 192, 240, 3]
     return torch.from_numpy(np.stack(list(read_frames(tiny_film)))).float() / 255
 
 
-@pytest.mark.parametrize(("policy", "length"), [("error", None), ("hold", 30), ("interpolate", 30), ("skip", 27)])
+@pytest.mark.parametrize("policy, length", [("error", None), ("hold", 30), ("interpolate", 30), ("skip", 27)])
 def test_frames_without_a_face(host, base, given, frames, policy, length):
     kept = collector(host)
     given["frames"] = blank(frames, 11, 12, 13)
@@ -260,7 +260,7 @@ def test_out_and_back(host, base, given, frames, way):
     assert torch.equal(frames[:8], before)
 
 
-@pytest.mark.parametrize(("way", "count"), [("still", 6), ("each", 3), ("still", 1)])
+@pytest.mark.parametrize("way, count", [("still", 6), ("each", 3), ("still", 1)])
 def test_progress_rises_to_its_end(tmp_path, tiny_film, frames, way, count):
     told = {}
     host = make_host(tmp_path / "base", on_event=lambda name, data: told.setdefault(data["node"], []).append(
@@ -355,7 +355,7 @@ def test_a_table_is_put_on_the_films_frames(host, base, tiny_dataset):
     assert "read" in host.run(nodes).executed, "another file: read again"
 
 
-@pytest.mark.parametrize(("file", "word"), [("none.csv", "no file none.csv"), ("../au.csv", "inside the folder"),
+@pytest.mark.parametrize("file, word", [("none.csv", "no file none.csv"), ("../au.csv", "inside the folder"),
                                             ("/etc/hosts", "inside the folder")])
 def test_a_table_that_is_not_there_is_refused_before_anything_runs(host, base, file, word):
     from talking_heads.host.graph import InvalidPrompt

@@ -62,7 +62,7 @@ def test_no_cutoff_changes_nothing(host, given):
     assert torch.equal(edited(host, given, "TalkingHead_SmoothLandmarks", track, cutoff=0.0).points, track.points)
 
 
-@pytest.mark.parametrize(("factor", "low", "high"), [(0.0, 0.0, 0.1), (1.0, 1.0, 1.0), (2.0, 1.8, 2.2)])
+@pytest.mark.parametrize("factor, low, high", [(0.0, 0.0, 0.1), (1.0, 1.0, 1.0), (2.0, 1.8, 2.2)])
 def test_the_mouth_moves_more_or_less(host, given, factor, low, high):
     track = speaking()
     out = edited(host, given, "TalkingHead_ScaleMouth", track, factor=factor)
@@ -89,7 +89,7 @@ def test_another_rate_keeps_the_seconds(host, given):
     assert (len(out), out.fps) == (120, 60.0)
 
 
-@pytest.mark.parametrize(("region", "mouth", "eyes"), [("all", 1.0, 1.0), ("mouth", 1.0, 0.0), ("upper", 0.0, 1.0)])
+@pytest.mark.parametrize("region, mouth, eyes", [("all", 1.0, 1.0), ("mouth", 1.0, 0.0), ("upper", 0.0, 1.0)])
 def test_a_part_of_the_other_comes_in(host, given, region, mouth, eyes):
     a = speaking()
     b = a.with_data(a.points + 0.1)
@@ -101,7 +101,7 @@ def test_a_part_of_the_other_comes_in(host, given, region, mouth, eyes):
     assert moved[48:].mean() == pytest.approx(mouth, abs=1e-3) and moved[36:48].mean() == pytest.approx(eyes, abs=1e-3)
 
 
-@pytest.mark.parametrize(("other", "word"), [(lambda: speaking(50, 30.0), "rate"), (lambda: speaking(40), "length"),
+@pytest.mark.parametrize("other, word", [(lambda: speaking(50, 30.0), "rate"), (lambda: speaking(40), "length"),
                                              (lambda: pictured(speaking()), "space")])
 def test_what_does_not_fit_is_not_blended(host, given, other, word):
     given |= {"a": speaking(), "b": other()}
@@ -156,7 +156,7 @@ def test_nothing_is_saved_outside(host, given, tmp_path, prefix):
     given["track"] = speaking(3)
     save = node("TalkingHead_SaveLandmarks", landmarks=["track", 0], filename_prefix=prefix)
     assert "outside" in failure(host.run({"track": give("track"), "save": save})).lower()
-    assert not [path for path in Path(tmp_path).rglob("*.safetensors")]
+    assert not list(Path(tmp_path).rglob("*.safetensors"))
 
 
 # --------------------------------------------------------------------------------------------------- core's face landmarks
@@ -181,7 +181,7 @@ def test_canonical_landmarks_have_no_picture_for_core(host, given):
     assert "Align" in failure(host.run({"track": give("track"), "there": there, "k": keep("there")}))
 
 
-@pytest.mark.parametrize(("policy", "length"), [("error", None), ("hold", 4), ("skip", 3)])
+@pytest.mark.parametrize("policy, length", [("error", None), ("hold", 4), ("skip", 3)])
 def test_frames_without_a_face_from_core(host, given, policy, length):
     from talking_heads.media_core.face.landmarks.core_landmarks import to_face_landmarks
 

@@ -98,7 +98,7 @@ def test_how_the_published_program_counts_and_shrinks(host, base, given, monkeyp
     assert len(next(value for value in kept if isinstance(value, torch.Tensor))) == 2 * FRAMES
 
 
-@pytest.mark.parametrize(("choice", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+@pytest.mark.parametrize("choice, dtype", [("bf16", torch.bfloat16), ("fp32", torch.float32)])
 def test_the_number_format_is_chosen(host, base, given, choice, dtype):
     kept = collector(host)
     ok(host.run({**video(), "mtov": changed(MTOV, precision=choice), "l": keep("mtov")}))
@@ -145,7 +145,7 @@ def test_published_checkpoints_are_imported_once_and_listed(host, base):
     assert name in offered and not host.run(nodes).executed
 
 
-@pytest.mark.parametrize(("absent", "content", "word"), [("diffusion_model.pth", None, "diffusion_model.pth"),
+@pytest.mark.parametrize("absent, content, word", [("diffusion_model.pth", None, "diffusion_model.pth"),
                                                          ("autoencoder_rgb.pth", b"no pickle", "torch.save")])
 def test_what_is_no_checkpoint_is_told_and_nothing_is_written(host, base, absent, content, word):
     collector(host)
@@ -168,7 +168,7 @@ def test_a_portrait_moves(host, base, given):
     ok(host.run(nodes))
     images, fps = (next(v for v in kept if isinstance(v, kind)) for kind in (torch.Tensor, float))
     assert images.shape == (2 * FRAMES, SIZE, SIZE, 3) and fps == 25.0
-    assert 0 <= float(images.min()) and float(images.max()) <= 1
+    assert float(images.min()) >= 0 and float(images.max()) <= 1
     kept.clear()
     ok(host.run(video(seed=4)))
     assert not torch.equal(kept[0], images), "another seed, other noise"
@@ -295,7 +295,7 @@ def test_a_film_without_a_face(host, base, given, filmed):
 
 # -------------------------------------------------------------------------------------------------------------- bad input
 
-@pytest.mark.parametrize(("inputs", "words"), [
+@pytest.mark.parametrize("inputs, words", [
     ({"source": ["portrait", 0]}, ("source", "face crop")),
     ({"face_crop": ["crop", 0]}, ("source", "face crop")),
     ({"source": ["three", 0], "face_crop": ["crop", 0]}, ("3 pictures", f"{2 * FRAMES} frames")),
@@ -310,7 +310,7 @@ def test_a_way_back_and_its_pictures_belong_together(host, base, given, inputs, 
     assert not list((base / "temp").rglob("*.mp4"))
 
 
-@pytest.mark.parametrize(("spoilt", "words"), [
+@pytest.mark.parametrize("spoilt, words", [
     (lambda track, points: track(points / 50), ("pixels", "canonical")),
     (lambda track, points: track(points, 30.0, "pixels", (WIDE, WIDE)), ("25 frames a second", "30")),
     (lambda track, points: track(points + 500, 25.0, "pixels", (WIDE, WIDE)), (f"middle {WIDE} x {WIDE} px", "frames")),

@@ -120,7 +120,7 @@ def test_a_stopped_training_goes_on(base, monkeypatch):
     assert min(done) > before and models(base) == ["mine_rgb.safetensors"]
 
 
-@pytest.mark.parametrize(("inputs", "words"), [
+@pytest.mark.parametrize("inputs, words", [
     ({"preset": "demo"}, ("128 px or more", f"{SIZE} px")),
     ({"name": "../up"}, ("file name",)),
     ({"stage": "gan", "rgb": "absent.safetensors"}, ("absent.safetensors",)),

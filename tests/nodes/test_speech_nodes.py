@@ -113,7 +113,7 @@ def test_cores_features_as_speech(with_model):
     assert torch.equal(kept[0].features, given["encoded_audio_all_layers"][9][0])
 
 
-@pytest.mark.parametrize(("given", "word"), [({"encoded_audio": torch.zeros(1, 9, 768)}, "audio_samples"),
+@pytest.mark.parametrize("given, word", [({"encoded_audio": torch.zeros(1, 9, 768)}, "audio_samples"),
                                              (output(384, 4), "384 numbers, 4 layers")])
 def test_what_core_does_not_make(with_model, given, word):
     assert word in failure(from_core(with_model, given)[1])

@@ -152,10 +152,7 @@ def _times(table: CsvTable, layout: TableFormat, fps: float, frames: int | None,
         else:
             period = float(np.median(steps)) if len(steps) else 1 / fps
         return begin + period / 2, max(period, 1e-6)
-    if layout.frame not in table:
-        number = np.arange(len(table), dtype=float)
-    else:
-        number = _finite(table, layout.frame) - layout.first
+    number = np.arange(len(table), dtype=float) if layout.frame not in table else _finite(table, layout.frame) - layout.first
     rate = source_fps or _guessed_rate(int(number.max()) + 1, fps, None if layout.sparse else frames, table)
     return (number + 0.5) / rate, 1 / rate
 

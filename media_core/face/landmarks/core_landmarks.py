@@ -5,7 +5,8 @@ in three dimensions where the mesh's depth is there: on a flat picture a turned 
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 

@@ -21,7 +21,7 @@ SHIPPED = Path(__file__).resolve().parents[3] / "weights" / "mean_face.safetenso
 EYE_SPAN = 0.09  # metres between the outer corners of the eyes, of everybody
 _CORNERS, _LIPS, _CHIN = (48, 54), (51, 57), 8  # mouth corners, middle of the upper and the lower lip
 _RIGHT = [*range(8), *range(17, 22), 31, 32, *range(36, 42), 48, 49, 50, 58, 59, 60, 61, 67]  # the person's right: x < 0
-_OUTWARDS = np.where(np.isin(np.arange(68), _RIGHT), -1.0, 1.0) * (MIRROR != np.arange(68))
+_OUTWARDS = np.where(np.isin(np.arange(68), _RIGHT), -1.0, 1.0) * (np.arange(68) != MIRROR)
 
 
 @dataclass(frozen=True)

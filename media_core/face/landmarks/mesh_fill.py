@@ -6,8 +6,8 @@ missing to the known points is spread over the mesh by a kernel |x - y| in its o
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import Iterable
 
 import numpy as np
 

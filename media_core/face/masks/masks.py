@@ -9,7 +9,6 @@ Without a shape the masker learns one from every 8th frame and uses it for the s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 
@@ -65,11 +64,11 @@ class HeadMasker:
         shape: what `learn_shape` made of the film; each frame is then independent of all others.
     """
 
-    def __init__(self, image_size: tuple[int, int], shape: Optional[HeadShape] = None):
+    def __init__(self, image_size: tuple[int, int], shape: HeadShape | None = None):
         self.image_size, self.index = tuple(image_size), 0
         self._learnt, self._shape = shape, shape
 
-    def __call__(self, frame: np.ndarray, points: np.ndarray, user: Optional[np.ndarray] = None) -> FrameMasks:
+    def __call__(self, frame: np.ndarray, points: np.ndarray, user: np.ndarray | None = None) -> FrameMasks:
         """Masks of the next frame.
 
         Args:
@@ -81,10 +80,7 @@ class HeadMasker:
         """
         self._check(frame, points, user)
         points = np.asarray(points, float)
-        if user is None:
-            person = self._person(frame, points)
-        else:
-            person = user.astype(bool)
+        person = self._person(frame, points) if user is None else user.astype(bool)
         self.index += 1
         return split_person(frame, points, person)
 
@@ -197,7 +193,7 @@ def parsing_png(masks: FrameMasks) -> np.ndarray:
     return picture
 
 
-def from_parsing(parsing: np.ndarray, frame: Optional[np.ndarray] = None, points: Optional[np.ndarray] = None) -> FrameMasks:
+def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: np.ndarray | None = None) -> FrameMasks:
     """Masks from a face parsing in the colours of `PALETTE`, by another tool or by `parsing_png`.
 
     Args:

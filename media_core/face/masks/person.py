@@ -6,8 +6,8 @@ Everything depends on the frame and the shape only, so it does not matter where 
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 

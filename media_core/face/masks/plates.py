@@ -5,8 +5,6 @@ memory does not grow with the film.
 """
 from __future__ import annotations
 
-from typing import Optional
-
 import numpy as np
 
 from ...errors import TalkingHeadsError
@@ -94,7 +92,7 @@ def on_plate(frame: np.ndarray, masks: FrameMasks, plate: np.ndarray) -> np.ndar
     return np.where(masks.background[..., None], plate, frame)
 
 
-def torso_layer(frame: np.ndarray, masks: FrameMasks, plate: np.ndarray, *, hides: Optional[np.ndarray] = None) -> np.ndarray:
+def torso_layer(frame: np.ndarray, masks: FrameMasks, plate: np.ndarray, *, hides: np.ndarray | None = None) -> np.ndarray:
     """Neck and clothes, continued upward to where the head hides them.
 
     Each column's uppermost pixel of the clothes goes on 9 rows, that of the neck (taken 4 rows deeper) 53 rows, a little darker

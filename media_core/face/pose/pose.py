@@ -8,7 +8,8 @@ Source: spec/capture.md 4 (method), spec/hmtalker.md 2.11 (conventions).
 """
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch

@@ -9,9 +9,10 @@ SyncTalk's (spec/hmtalker.md 2.13, 7.1); this way of doing it is our own.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch

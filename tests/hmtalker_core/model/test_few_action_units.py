@@ -35,7 +35,7 @@ def path(tiny_dataset, tiny_config, tmp_path_factory):
     return out
 
 
-@pytest.fixture()
+@pytest.fixture
 def avatar(path):
     return load_avatar(path)
 

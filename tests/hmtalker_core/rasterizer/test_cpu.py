@@ -6,13 +6,13 @@ import torch
 from talking_heads.hmtalker_core.rasterizer import rasterization
 
 CASES = {
-    "harmonics, two cameras": dict(cameras=2, degree=3),
-    "exactly one tile": dict(n=80, width=16, height=16),
-    "tall, five channels": dict(width=33, height=70, channels=5),
-    "saturated": dict(n=900, width=40, height=23, opacity=(0.7, 1.0), size=0.12, degree=1),
-    "nearly nothing": dict(n=2, width=20, height=20),
-    "smaller than a tile": dict(n=50, width=5, height=3),
-    "faint": dict(opacity=(0.0, 0.02), degree=0),
+    "harmonics, two cameras": {"cameras": 2, "degree": 3},
+    "exactly one tile": {"n": 80, "width": 16, "height": 16},
+    "tall, five channels": {"width": 33, "height": 70, "channels": 5},
+    "saturated": {"n": 900, "width": 40, "height": 23, "opacity": (0.7, 1.0), "size": 0.12, "degree": 1},
+    "nearly nothing": {"n": 2, "width": 20, "height": 20},
+    "smaller than a tile": {"n": 50, "width": 5, "height": 3},
+    "faint": {"opacity": (0.0, 0.02), "degree": 0},
 }
 DIFFERENTIABLE = ("means", "quats", "scales", "opacities", "colors", "viewmats", "backgrounds")
 

@@ -163,10 +163,10 @@ def test_numbers_that_are_none_are_named(name, value, scene):
 
 
 @pytest.mark.parametrize("change, word", [
-    (dict(width=0), "width"), (dict(height=2.5), "height"), (dict(render_mode="ED"), "render_mode"),
-    (dict(sh_degree=4), "sh_degree"), (dict(near_plane=-1.0), "near_plane"), (dict(near_plane=5.0, far_plane=1.0), "near_plane"),
-    (dict(backend="taichi"), "back end"),
-    (dict(backgrounds=torch.zeros(1, 4)), "backgrounds"), (dict(backgrounds=torch.zeros(3)), "backgrounds")])
+    ({"width": 0}, "width"), ({"height": 2.5}, "height"), ({"render_mode": "ED"}, "render_mode"),
+    ({"sh_degree": 4}, "sh_degree"), ({"near_plane": -1.0}, "near_plane"), ({"near_plane": 5.0, "far_plane": 1.0}, "near_plane"),
+    ({"backend": "taichi"}, "back end"),
+    ({"backgrounds": torch.zeros(1, 4)}, "backgrounds"), ({"backgrounds": torch.zeros(3)}, "backgrounds")])
 def test_wrong_settings_are_named(change, word, scene):
     with pytest.raises(TalkingHeadsError, match=word):
         rasterization(**{**scene(6), **change})

@@ -38,7 +38,7 @@ def drawn(means, quats, scales, opacities, colors, viewmats, Ks, width, height, 
     return whole, whole[..., :1], {"means2d": means2d, "radii": there(*means2d.shape, dtype=torch.int32)}
 
 
-@pytest.fixture()
+@pytest.fixture
 def scene(monkeypatch):
     for module in (stages, avatars):
         monkeypatch.setattr(module, "rasterization", drawn)
@@ -106,7 +106,7 @@ def on_card(avatar):
     return OnCard(*avatar.modules, avatar.poses, avatar.upper_au, avatar.torso, avatar.background, avatar.config)
 
 
-@pytest.fixture()
+@pytest.fixture
 def card_that_cannot_draw(monkeypatch):
     """A card without gsplat: what most computers with a card have."""
     monkeypatch.setattr(cuda_gsplat, "why_not", lambda device: "gsplat cannot be imported")
@@ -162,7 +162,7 @@ def test_a_card_that_draws_keeps_what_it_has(monkeypatch):
     assert places == [CARD, CARD, CARD, torch.device("cpu")]
 
 
-@pytest.fixture()
+@pytest.fixture
 def card_to_be_tried(monkeypatch):
     """A card with gsplat, which does not work there; the list is of what happened."""
     happened, known = [], {}

@@ -318,9 +318,9 @@ def test_a_drawn_person_and_given_parsings(film, folder, tmp_path):
         assert (given / name).read_bytes() == (folder / name).read_bytes()
 
 
-@pytest.mark.parametrize("wrong", [dict(size=63), dict(size=97), dict(fps=0), dict(policy="guess"), dict(face_index=-1),
-                                   dict(focal=0), dict(smoothing=-1), dict(segment=(5, 2)), dict(segment=0), dict(order="up"),
-                                   dict(like="nowhere"), dict(expression="nowhere.csv"), dict(parsing="nowhere")])
+@pytest.mark.parametrize("wrong", [{"size": 63}, {"size": 97}, {"fps": 0}, {"policy": "guess"}, {"face_index": -1},
+                                   {"focal": 0}, {"smoothing": -1}, {"segment": (5, 2)}, {"segment": 0}, {"order": "up"},
+                                   {"like": "nowhere"}, {"expression": "nowhere.csv"}, {"parsing": "nowhere"}])
 def test_wrong_settings(wrong):
     with pytest.raises(TalkingHeadsError):
         CaptureSettings(**wrong)
@@ -355,7 +355,7 @@ def test_a_temporary_file_of_a_killed_run_is_no_other_file(film, tmp_path):
 
 
 def test_masks_of_another_size_are_told_at_once(film, tmp_path):
-    for wrong in (dict(person=np.ones((1, 80, 120), bool)), dict(face_region=np.ones((160, 240), bool))):
+    for wrong in ({"person": np.ones((1, 80, 120), bool)}, {"face_region": np.ones((160, 240), bool)}):
         with pytest.raises(TalkingHeadsError, match="as large as the film.*160.*240"):
             capture(film[0], tmp_path / "set", SETTINGS, tracker=never, **wrong)
     assert not (tmp_path / "set").exists()

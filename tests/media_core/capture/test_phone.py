@@ -101,7 +101,7 @@ def test_sound_of_44100_hz(said, tmp_path, channels):
     assert heard(folder / "aud.wav") == pytest.approx([0.25, 0.75, 1.25], abs=0.01)
 
 
-@pytest.mark.parametrize("late", [dict(sound_from=0.4), dict(picture_from=0.4)])
+@pytest.mark.parametrize("late", [{"sound_from": 0.4}, {"picture_from": 0.4}])
 @pytest.mark.parametrize("kind", ["mp4", "mkv"])
 def test_sound_and_picture_that_begin_at_different_times(said, tmp_path, late, kind):
     """A tone 0.8 s after the sound's beginning is heard where the picture of that time is."""

@@ -35,8 +35,8 @@ def said():
 
 def evidence(**changes) -> Evidence:
     track, sound = said()
-    base = dict(track=track, sound=sound, speech=encode_speech(sound), sound_frames=np.arange(len(track)), scale=1.0, beyond=0.0,
-                film_frames=len(track), blur=0.4, light=(120.0, 0.0))
+    base = {"track": track, "sound": sound, "speech": encode_speech(sound), "sound_frames": np.arange(len(track)),
+            "scale": 1.0, "beyond": 0.0, "film_frames": len(track), "blur": 0.4, "light": (120.0, 0.0)}
     return Evidence(**{**base, **changes})
 
 
@@ -52,9 +52,9 @@ def test_a_good_film_has_nothing_against_it_but_its_length():
 
 
 @pytest.mark.parametrize("changes, name, verdict", [
-    (dict(blur=0.8), "sharpness", "poor"), (dict(light=(20.0, 0.3)), "light", "poor"), (dict(scale=4.0), "face size", "poor"),
-    (dict(cuts=(50,)), "cuts", "poor"), (dict(missing=(3, 4)), "missing frames", "fair"),
-    (dict(missing=tuple(range(100))), "missing frames", "poor"), (dict(beyond=0.1), "framing", "fair"),
+    ({"blur": 0.8}, "sharpness", "poor"), ({"light": (20.0, 0.3)}, "light", "poor"), ({"scale": 4.0}, "face size", "poor"),
+    ({"cuts": (50,)}, "cuts", "poor"), ({"missing": (3, 4)}, "missing frames", "fair"),
+    ({"missing": tuple(range(100))}, "missing frames", "poor"), ({"beyond": 0.1}, "framing", "fair"),
 ])
 def test_what_is_wrong_is_found_and_told(changes, name, verdict):
     found = finding(quality_report(evidence(**changes)), name)

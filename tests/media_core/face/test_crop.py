@@ -61,7 +61,7 @@ def test_the_square_stands_around_the_head_at_whole_pixels():
     assert np.array_equal(crop.crop(picture), picture[y:y + 50, x:x + 50]), "same size: pixels are copied, not interpolated"
 
 
-@pytest.mark.parametrize(("centre", "scale"), [((80, 60), 1.0), ((12, 112), 1.0), ((80, 60), 9.0)])
+@pytest.mark.parametrize("centre, scale", [((80, 60), 1.0), ((12, 112), 1.0), ((80, 60), 9.0)])
 def test_the_square_stays_inside_the_picture(centre, scale):
     crop = still_crop(face(*centre, scale), (H, W), 64)
     edges = crop.to_source(np.array([[-0.5, -0.5], [63.5, 63.5]]))
@@ -226,7 +226,7 @@ def test_it_is_stored_as_json():
         FaceCrop.from_dict({})
 
 
-@pytest.mark.parametrize(("call", "word"), [
+@pytest.mark.parametrize("call, word", [
     (lambda: CROPS["larger"].crop(noise(shape=(H, W - 1, 3))), "160 x 120"),
     (lambda: CROPS["larger"].crop(noise().astype(np.float64)), "float64"),
     (lambda: CROPS["larger"].paste_back(noise(), noise(shape=(128, 127, 3))), "square"),

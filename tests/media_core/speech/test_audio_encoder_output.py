@@ -25,7 +25,7 @@ def sound(seconds: float, rate: int = 16000) -> Sound:
     return Sound(samples, rate)
 
 
-@pytest.mark.parametrize(("id", "dim"), [("wav2vec2-base", 768), ("wav2vec2-large", 1024), ("whisper-large-v3", 1280)])
+@pytest.mark.parametrize("id, dim", [("wav2vec2-base", 768), ("wav2vec2-large", 1024), ("whisper-large-v3", 1280)])
 def test_models_are_told_apart(id, dim):
     made = speech_from_audio_encoder(output(id, 48000))
     assert (made.encoder, made.rate, made.layer, made.duration, made.features.shape[1]) == (id, 50.0, "last", 3.0, dim)
@@ -89,7 +89,7 @@ def changed(**entries) -> dict:
     return {**output(), **entries}
 
 
-@pytest.mark.parametrize(("given", "words"), [
+@pytest.mark.parametrize("given, words", [
     ({"waveform": torch.zeros(1, 1, 9), "sample_rate": 16000}, "dictionary with encoded_audio.*'sample_rate', 'waveform'"),
     (torch.zeros(1, 9, 768), "dictionary.*Tensor"), (None, "dictionary.*NoneType"),
     (changed(encoded_audio=torch.zeros(9, 1024)), r"\[1, rows, numbers\].*\[9, 1024\]"),

@@ -289,7 +289,7 @@ def _config(**changes):
     return change
 
 
-@pytest.mark.parametrize(("change", "words"), [
+@pytest.mark.parametrize("change, words", [
     (lambda folder: shutil.rmtree(folder), "must be a folder"),
     (lambda folder: (folder / "config.json").unlink(), "must hold config.json"),
     (lambda folder: (folder / "config.json").write_text("{"), "readable JSON"),
@@ -336,7 +336,7 @@ def test_the_name_alone_is_not_enough():
         encode_speech(Sound(noise(800)[None], 16000), "hubert-large-ls960-ft")
 
 
-@pytest.mark.parametrize(("change", "words"), [
+@pytest.mark.parametrize("change, words", [
     (_config(hidden_size=10**9), "'hidden_size'"), (_config(num_hidden_layers=10**6), "'num_hidden_layers'"),
     (_config(hidden_size="32"), "'hidden_size'"), (_config(conv_kernel=5), "'conv_kernel'"),
     (_config(hidden_act=[]), "'hidden_act'"),

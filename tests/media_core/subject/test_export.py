@@ -13,7 +13,7 @@ from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingH
 from talking_heads.media_core.subject import AU_NAMES, CREDIT, export_dataset, verify_dataset
 
 SECONDS, SIZE, FRAMES = 0.5, 96, 13
-REQUEST = dict(seconds=SECONDS, seed=3, size=SIZE, engine="formant")
+REQUEST = {"seconds": SECONDS, "seed": 3, "size": SIZE, "engine": "formant"}
 PER_FRAME = ("ori_imgs/{}.jpg", "ori_imgs/{}.lms", "gt_imgs/{}.jpg", "torso_imgs/{}.png", "parsing/{}.png", "teeth_mask/{}.npy")
 
 

@@ -129,8 +129,8 @@ def test_without_espeak_auto_takes_the_formant_voice_and_espeak_explains_itself(
 
 
 @pytest.mark.parametrize("arguments", [
-    dict(seconds=None), dict(seconds=0.0), dict(seconds=float("nan")), dict(seconds=1.0, engine="tts"),
-    dict(seconds=1.0, text=" .! "), dict(seconds=1.0, script="poem"), dict(seconds=1.0, fps=0)])
+    {"seconds": None}, {"seconds": 0.0}, {"seconds": float("nan")}, {"seconds": 1.0, "engine": "tts"},
+    {"seconds": 1.0, "text": " .! "}, {"seconds": 1.0, "script": "poem"}, {"seconds": 1.0, "fps": 0}])
 def test_impossible_requests_are_explained(arguments):
     with pytest.raises(TalkingHeadsError):
         perform(**{"seed": 0, **arguments})

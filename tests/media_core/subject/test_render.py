@@ -110,7 +110,7 @@ def test_another_identity_is_another_person_and_none_is_the_portrait(subject):
     assert np.abs(person - portrait_itself.rgb).mean() > 5 and (portrait_itself.classes == HAIR).any()
 
 
-@pytest.mark.parametrize("arguments", [dict(size=16), dict(size=4096), dict(identity=-1)])
+@pytest.mark.parametrize("arguments", [{"size": 16}, {"size": 4096}, {"identity": -1}])
 def test_impossible_subjects_are_explained(arguments):
     with pytest.raises(TalkingHeadsError):
         Subject(**arguments)

@@ -78,9 +78,9 @@ def test_a_shorter_window_is_what_a_network_built_for_it_computes(frames):
 
 @torch.inference_mode()
 @pytest.mark.parametrize("sizes", [
-    dict(seq_len=5, latent_dim=24, ff_size=7, num_layers=1, num_heads=3, cond_feature_dim=1),
-    dict(seq_len=7, latent_dim=16, ff_size=64, num_layers=3, num_heads=1, cond_feature_dim=80),
-    dict(seq_len=2, latent_dim=8, ff_size=1, num_layers=1, num_heads=8, cond_feature_dim=3, rotary_base=50.0),
+    {"seq_len": 5, "latent_dim": 24, "ff_size": 7, "num_layers": 1, "num_heads": 3, "cond_feature_dim": 1},
+    {"seq_len": 7, "latent_dim": 16, "ff_size": 64, "num_layers": 3, "num_heads": 1, "cond_feature_dim": 80},
+    {"seq_len": 2, "latent_dim": 8, "ff_size": 1, "num_layers": 1, "num_heads": 8, "cond_feature_dim": 3, "rotary_base": 50.0},
 ])
 def test_any_sizes(sizes):
     config = DenoiserConfig(**sizes)

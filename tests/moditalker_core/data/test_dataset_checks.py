@@ -33,7 +33,7 @@ def entry(name, value):
     return change
 
 
-@pytest.mark.parametrize(("change", "told"), [
+@pytest.mark.parametrize("change, told", [
     (clip(shard="../s0.safetensors"), "without folders"), (clip(shard=3), "shard"), (clip(frames="6"), "frames"),
     (clip(frames=0), "frames"), (clip(frames=10**12), "frames"), (clip(seconds=None), "seconds"), (clip(seconds=1e9), "seconds"),
     (clip(seconds=60.0), "0.24 s of rows for a sound of 60.00 s"), (clip(split="test"), "one of train, val"),
@@ -60,7 +60,7 @@ def read_all(folder):
     data.speech(0), data.landmarks(0), data.poses(0), data.pixels(0), data.frames_of(0), data.masks(0)
 
 
-@pytest.mark.parametrize(("part", "change"), [
+@pytest.mark.parametrize("part, change", [
     ("speech", lambda x: x[:, :7]), ("speech", lambda x: x.long()), ("speech", lambda x: torch.zeros(())),
     ("silence", lambda x: x.float()),
     ("landmarks", lambda x: x[..., :2]), ("landmarks", lambda x: x.double()), ("poses", lambda x: x.flatten(1)),

@@ -125,7 +125,7 @@ def opened(frames):
     return begin, calls
 
 
-@pytest.mark.parametrize(("count", "wanted"), [(1, 5), (2, 7), (5, 4), (5, 23), (40, 200), (70, 150)])
+@pytest.mark.parametrize("count, wanted", [(1, 5), (2, 7), (5, 4), (5, 23), (40, 200), (70, 150)])
 def test_a_film_walked_to_and_fro(count, wanted):
     frames = np.arange(count)
     begin, calls = opened(frames)

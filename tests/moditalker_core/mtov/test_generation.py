@@ -116,7 +116,7 @@ def test_constant_motion_keeps_its_colour(mtov):
     assert not np.array_equal(own[:T], own[T:2 * T])
 
 
-@pytest.mark.parametrize(("overlap", "step"), [(0, 204), (2, 68), (4, 41)])
+@pytest.mark.parametrize("overlap, step", [(0, 204), (2, 68), (4, 41)])
 def test_overlap_spreads_the_jump_of_a_border_evenly(overlap, step):
     """Clips that are black and white in turn: no step between frames is larger than jump / (overlap + 1)."""
     mtov, made_so_far = tiny(), []
@@ -326,7 +326,7 @@ def test_a_cancelled_film_is_absent(mtov, tmp_path):
 
 # ------------------------------------------------------------------------------------------------------------ bad input
 
-@pytest.mark.parametrize(("part", "index"), [("rgb", 0), ("landmarks", 0), ("denoiser", 0)])
+@pytest.mark.parametrize("part, index", [("rgb", 0), ("landmarks", 0), ("denoiser", 0)])
 def test_nan_in_the_networks_is_told(part, index):
     mtov = tiny()
     next(mtov.networks[part].parameters()).data[index] = torch.nan

@@ -28,7 +28,7 @@ def test_the_reference_conversion():
     assert torch.equal(((ra.normalised(steps) + 1) * 127.5).round().to(torch.uint8), wanted)
 
 
-@pytest.mark.parametrize(("width", "size", "radius"), [(256, 256, 3), (613, 256, 3), (97, 64, 2), (64, 97, 5), (31, 31, 0)])
+@pytest.mark.parametrize("width, size, radius", [(256, 256, 3), (613, 256, 3), (97, 64, 2), (64, 97, 5), (31, 31, 0)])
 def test_any_size_as_the_slow_way(width, size, radius):
     points = torch.rand(3, 68, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) * (width + 20) - 10
     got = ra.rasterise(points, width, size=size, radius=radius).numpy()

@@ -33,7 +33,7 @@ def face(seen, shift=(0.0, 0.0), **changes):
     turned = solid[:, :2] @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * 0.8 + 20
     out = {"landmarks_xy": (flat + shift).astype(np.float32), "presence": 0.9, "score": 0.8,
            "landmarks_3d": np.column_stack([turned, solid[:, 2] * 0.8]).astype(np.float32),
-           "blendshapes": {name: 0.25 for name in BLENDSHAPES}}
+           "blendshapes": dict.fromkeys(BLENDSHAPES, 0.25)}
     return {**out, **changes}
 
 

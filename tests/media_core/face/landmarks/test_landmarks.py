@@ -78,7 +78,7 @@ def test_pictures_without_a_face():
         portrait_landmarks(data.coffee(), face_index=-1)
 
 
-@pytest.mark.parametrize(("height", "width", "said", "unsaid"), [
+@pytest.mark.parametrize("height, width, said, unsaid", [
     (40, 40, "at least 64 x 64 px.*it is 40 x 40 px.*too small", "Crop"),
     (50, 300, "at least 64 x 64 px.*it is 300 x 50 px.*too small", "Crop"),
     (70, 300, "Got: none found. Crop closer", "larger"),

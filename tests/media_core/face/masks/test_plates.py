@@ -86,7 +86,7 @@ def test_the_neck_goes_on_under_the_head_and_darkens():
     middle = layer[:, 50]
     above = np.flatnonzero(middle[:, 3])
     assert above.min() == 67 + 4 - 52  # the neck grows 3 rows up, its colour is taken 4 rows below that, and rises 52
-    assert 160 * 0.98 ** 25 == pytest.approx(middle[71 - 25, 0], abs=3)
+    assert pytest.approx(middle[71 - 25, 0], abs=3) == 160 * 0.98 ** 25
     assert not layer[..., :3][layer[..., 3] == 0].any()
     assert layer[50, 34, 3] == 0, "beside the neck nothing rises: clothes do not touch the head there"
 
