@@ -152,7 +152,7 @@ def load_tensors(path: str | os.PathLike, *, kind: str, version: int) -> tuple[d
             config = _checked_header(f.metadata() or {}, path, kind, version)
             # Copies: what the file maps is not aligned, and kernels round otherwise on memory that is not; nor does a mapped file
             # let itself be replaced on Windows.
-            return {name: f.get_tensor(name).clone() for name in f}, config
+            return {name: f.get_tensor(name).clone() for name in f.keys()}, config
     except FileFormatError:  # a ValueError too, and says what is wrong already
         raise
     except UNREADABLE as error:

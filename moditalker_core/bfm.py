@@ -134,7 +134,7 @@ def _of_npy(path: Path, off_by_one: bool) -> Tensor:
 def _of_safetensors(path: Path, off_by_one: bool) -> Tensor:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            if KEY not in file:
+            if KEY not in file.keys():
                 raise FileFormatError(f"The file must hold a tensor '{KEY}'", f"{path.name} holds {sorted(file.keys())[:6]}",
                                       "Choose another file, or name the tensor so")
             if math.prod(file.get_slice(KEY).get_shape()) != 3 * POINTS:

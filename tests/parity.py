@@ -89,7 +89,7 @@ class Fixture:
     def load(cls, path: Path) -> Fixture:
         with safe_open(path, framework="pt") as file:
             header = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
         under = lambda p: {name[len(p):]: value for name, value in tensors.items() if name.startswith(p)}
         whole = lambda *ps: {name: value for name, value in tensors.items() if name.startswith(ps)}
         parts = (under("w.") | under("sd."), under("in.") | whole("noise."), under("out."), whole("tap.", "ref."))

@@ -45,7 +45,7 @@ def load_torch_file(ckpt: str, safe_load: bool = False, device: Any = None, retu
         from safetensors import safe_open
 
         with safe_open(ckpt, framework="pt", device=str(device)) as file:
-            tensors = {key: file.get_tensor(key) for key in file}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
             metadata = file.metadata() if return_metadata else None
     else:
         tensors = torch.load(ckpt, map_location=device, weights_only=True)

@@ -263,7 +263,7 @@ def _check_weights(folder: Path, config: Mapping[str, Any]) -> None:
     try:
         for path in _weight_files(folder):
             with safe_open(path, framework="np") as file:
-                held += sum(math.prod(file.get_slice(name).get_shape()) for name in file)
+                held += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
     except UNREADABLE as error:
         raise FileFormatError("The HuBERT folder must hold a whole model", f"{folder.name} cannot be read ({error})",
                               "It may be truncated: copy the folder again") from error

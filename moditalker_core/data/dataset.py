@@ -228,14 +228,14 @@ class MotionDataset:
         """Rows of a part of a clip."""
         path, name = self.folder / SHARDS / clip.shard, f"{clip.name}.{part}"
         with reading(path), safe_open(path, framework="pt", device="cpu") as file:
-            shape = file.get_slice(name).get_shape() if name in file else []
+            shape = file.get_slice(name).get_shape() if name in file.keys() else []
             return shape[0] if shape else 0
 
     def _read(self, clip: Clip, part: str, start: int = 0, stop: int | None = None,
               optional: bool = False) -> torch.Tensor | None:
         path, name = self.folder / SHARDS / clip.shard, f"{clip.name}.{part}"
         with reading(path), safe_open(path, framework="pt", device="cpu") as file:
-            if name not in file:
+            if name not in file.keys():
                 if optional:
                     return None
                 raise FileFormatError("A shard must hold every clip that the index names", f"{path.name} lacks {name}",

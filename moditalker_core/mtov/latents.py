@@ -187,7 +187,7 @@ def _is(path: Path, told: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     try:
         with safe_open(path, framework="np") as file:
             return (file.metadata() or {}).get(_IDENTITY) == told and all(
-                name in file and file.get_slice(name).get_dtype() == _kind(name)[0]
+                name in file.keys() and file.get_slice(name).get_dtype() == _kind(name)[0]
                 and tuple(file.get_slice(name).get_shape()) == shape for name, shape in shapes.items())
     except UNREADABLE:
         return False

@@ -22,7 +22,7 @@ HEADS = 4
 @pytest.fixture(scope="module")
 def tensors() -> dict[str, torch.Tensor]:
     with safe_open(FIXTURES / "moditalker_atom.safetensors", "pt") as file:
-        return {name: file.get_tensor(name) for name in file}
+        return {name: file.get_tensor(name) for name in file.keys()}
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ Tensors = dict[str, torch.Tensor]
 
 def fixture(name: str) -> Tensors:
     with safe_open(FIXTURES / f"moditalker_{name}.safetensors", "pt") as file:
-        return {key: file.get_tensor(key) for key in file}
+        return {key: file.get_tensor(key) for key in file.keys()}
 
 
 def weights(tensors: Tensors) -> Tensors:
