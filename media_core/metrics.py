@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from . import ssim as structural
 from .errors import TalkingHeadsError
 from .motion import AU_NAMES, LOWER_AUS, UPPER_AUS
 
@@ -63,11 +64,10 @@ def ssim(a: Array, b: Array) -> float:
         TalkingHeadsError: images under 11 px.
     """
     a, b = (x.reshape(-1, *x.shape[-3:]).permute(0, 3, 1, 2) for x in _pair(a, b))  # [F, C, H, W]
-    if min(a.shape[2:]) < 11:
+    if min(a.shape[2:]) < structural.WINDOW:
         raise TalkingHeadsError("SSIM needs images of at least 11 x 11 px", f"{a.shape[3]} x {a.shape[2]}",
                                 "Compare larger images")
-    scores = [_ssim_frame(x[None], y[None]) for x, y in zip(a, b, strict=True)]
-    return float(torch.stack(scores).mean())
+    return float(torch.stack([structural.ssim(x, y, border="drop") for x, y in zip(a, b, strict=True)]).mean())
 
 
 def lmd(a: Array, b: Array) -> float:
@@ -144,21 +144,6 @@ def best_lag(x: Array, y: Array, max_lag: int) -> Lag:
 def _correlation_at(x: torch.Tensor, y: torch.Tensor, lag: int) -> float:
     n = len(x) - abs(lag)
     return correlation(x[max(-lag, 0):][:n], y[max(lag, 0):][:n]) if n > 2 else float("nan")
-
-
-def _ssim_frame(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:  # [1, C, H, W] -> []
-    offset = torch.arange(-5, 6, dtype=torch.float64)
-    g = torch.exp(-offset.square() / (2 * 1.5**2))
-    g, channels = (g / g.sum()).to(a), a.shape[1]
-
-    def blur(x: torch.Tensor) -> torch.Tensor:
-        x = torch.nn.functional.conv2d(x, g.view(1, 1, 11, 1).expand(channels, 1, 11, 1), groups=channels)
-        return torch.nn.functional.conv2d(x, g.view(1, 1, 1, 11).expand(channels, 1, 1, 11), groups=channels)
-
-    mean_a, mean_b = blur(a), blur(b)
-    var_a, var_b, cov = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2, blur(a * b) - mean_a * mean_b
-    c1, c2 = 0.01**2, 0.03**2
-    return ((2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))).mean()
 
 
 def _double(x: Array) -> torch.Tensor:  # on the CPU: not every device has float64

@@ -71,6 +71,7 @@ from talking_heads.media_core.face.masks.masks import from_parsing  # noqa: E402
 from talking_heads.media_core.face.masks.plates import BackgroundPlate, on_plate, torso_layer  # noqa: E402
 from talking_heads.media_core.face.pose.pose import to_gsplat  # noqa: E402
 from talking_heads.media_core.motion import AU_NAMES, PoseTrack  # noqa: E402
+from talking_heads.media_core.ssim import ssim  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -273,7 +274,7 @@ def _hm_face_design(f: Fixture) -> Computed:
 def _losses(f: Fixture) -> Computed:
     a, b = f.inputs["a"], f.inputs["b"]
     size = f.meta.get("patch", f.outputs["patches"].shape[-1] if "patches" in f.outputs else 1)
-    return {"l1": losses.l1(a, b), "ssim": losses.ssim(a, b), "patches": losses.patchify(a, size)}
+    return {"l1": losses.l1(a, b), "ssim": ssim(a, b), "patches": losses.patchify(a, size)}
 
 
 @case("sh")
