@@ -1,7 +1,7 @@
 """Structural similarity of images (Wang et al. 2004), for losses and for measures alike.
 
-`kornia.metrics.ssim` gives the same map (to 1e-12 in float64; tests compare), but takes 1.8 to 3.6 times as long on a CPU with its
-gradient, because it filters five stacks one after another and this filters one: so this is used.
+`kornia.metrics.ssim` gives the same map (to 1e-12 in float64; tests compare), but takes 1.8 to 3.6 times as long on a CPU with
+its gradient, because it filters five stacks one after another and this filters one: so this is used.
 """
 from __future__ import annotations
 
