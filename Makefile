@@ -17,8 +17,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
-lint: $(VENV)/.test
+lint: $(VENV)/.lint
 	$(PY) -m ruff check .
+	$(PY) tests/check_types.py $(TYPES)
 
 # torch by version and first: the loose "torch" of the extra is then already satisfied and nothing larger replaces it.
 $(PY):
@@ -32,6 +33,10 @@ $(VENV)/.demo: $(PY) pyproject.toml $(MOVED)
 $(VENV)/.test: $(PY) pyproject.toml $(MOVED)
 	$(PY) -m pip install -e ".[cpu,test]"
 	@touch $@ $(VENV)/.demo && pwd -P > "$(PLACE)"
+
+$(VENV)/.lint: $(VENV)/.test
+	$(PY) -m pip install -e ".[lint]"
+	@touch $@
 
 clean:
 	rm -rf $(VENV) output build *.egg-info
