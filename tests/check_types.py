@@ -1,7 +1,7 @@
 """pyright over the pack, against the findings that were known: `python tests/check_types.py [--update] [--if-there]`.
 
-tests/types_baseline.json counts the known findings of each file. A file with more of them fails, one with fewer asks for --update,
-so the count only shrinks. An empty baseline means clean.
+tests/types_baseline.json counts the known findings of each file. A file with more of them fails, one with fewer asks for
+--update, so the count only shrinks. No baseline means clean.
 """
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def findings() -> list[tuple[str, str]]:
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--update", action="store_true", help="write the findings of now as the known ones, where they are fewer")
-    options.add_argument("--if-there", action="store_true", help="say so and pass where pyright cannot be fetched (it comes from npm)")
+    options.add_argument("--update", action="store_true", help="write the findings of now as the known ones, if fewer")
+    options.add_argument("--if-there", action="store_true", help="say so and pass where pyright cannot be fetched from npm")
     given = options.parse_args()
     if given.if_there and subprocess.run([sys.executable, "-m", "pyright", "--version"], stdin=subprocess.DEVNULL).returncode:
         print("pyright cannot be fetched here: TYPES WERE NOT CHECKED", file=sys.stderr)
