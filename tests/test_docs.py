@@ -101,3 +101,11 @@ def test_nothing_points_at_what_is_not_here():
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "README.md").read_text("utf8")
     assert not [page.name for page in ROOT.glob("docs/*.md") if page.name != "README.md" and f"({page.name})" not in index]
+
+
+def test_modules_that_pages_name_exist():
+    """`folder/module.py`, from the root or within some folder, or `module.py` alone."""
+    known = [f"/{name(path)}" for path in SOURCES]
+    wrong = [f"{name(page)}: {named}" for page in ROOT.glob("docs/*.md")
+             for named in re.findall(r"`([\w/]+\.py)", page.read_text("utf8")) if not any(k.endswith(f"/{named}") for k in known)]
+    assert not wrong, "\n".join(wrong)
