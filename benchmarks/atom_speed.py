@@ -38,7 +38,7 @@ FAST = SamplingSettings(sampler="dpm++", steps=10)
 
 
 class Plain:
-    """The network as it is described (spec/moditalker.md 2.2-2.4), nothing remembered; weights of `net`."""
+    """The network as it is described (docs/moditalker.md#atom-network), nothing remembered; weights of `net`."""
 
     def __init__(self, net: AToMDenoiser):
         self.net, self.width, self.base = net, net.config.latent_dim, net.config.rotary_base

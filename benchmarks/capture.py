@@ -157,7 +157,7 @@ def exact_classes(truth: Truth, crop, size: int, index: int) -> np.ndarray:  # u
 
 
 def parsed(folder: Path, index: int) -> dict[str, np.ndarray]:
-    """Head (face, mouth, hair) and mouth interior of a parsing picture (spec/hmtalker.md 2.12)."""
+    """Head (face, mouth, hair) and mouth interior of a parsing picture (docs/hmtalker.md#dataset-layout)."""
     import cv2
 
     rgb = cv2.cvtColor(cv2.imread(str(folder / "parsing" / f"{index}.png")), cv2.COLOR_BGR2RGB)

@@ -38,7 +38,7 @@ FAST = "dpm++"
 
 
 class Plain:
-    """The networks as they are described (spec/moditalker.md 3, 4), with the weights of ours.
+    """The networks as they are described (docs/moditalker.md#autoencoder), with the weights of ours.
 
     Args:
         layers: how many of a trunk's layers are run.

@@ -5,7 +5,7 @@
     mu -> H(mu), att_f, att_u              constant: cached       render()
     deform(H, c_u * att_u, c_f * att_f) -> face over mouth over torso over background
 
-(HM-Talker, Figure 2; spec/hmtalker.md 1.1, 2.14.)
+(HM-Talker, Figure 2; docs/hmtalker.md#data-flow.)
 """
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ class Avatar:
 
     @cached_property
     def _caches(self) -> tuple[FaceCache, MouthCache]:
-        """H(mu), both attention maps and their share of the first layer: the same in every frame (spec fact 3)."""
+        """H(mu), both attention maps and their share of the first layer: the same in every frame."""
         with torch.inference_mode():
             return self.face_net.cache(self.face.xyz), self.mouth_net.cache(self.mouth.xyz)
 
@@ -308,7 +308,7 @@ class Avatar:
 
     @torch.inference_mode()
     def splat(self, motion: AvatarMotion, frame: int) -> dict[str, Tensor]:
-        """One frame's Gaussians, face and mouth together, in the layout of ComfyUI's SPLAT (spec/comfyui.md 4.3).
+        """One frame's Gaussians, face and mouth together, in the layout of ComfyUI's SPLAT (docs/comfyui.md#core-types).
 
         Returns:
             positions [1, N, 3] metres (Y down, Z forward: the viewer's frame), scales [1, N, 3] linear, rotations [1, N, 4] wxyz,

@@ -1,5 +1,5 @@
 """What every writer of a data set folder shares: the layout's files, how they are written, checked and continued
-(spec/hmtalker.md 2.12).
+(docs/hmtalker.md#dataset-layout).
 
 Every file appears whole or not at all and the manifest comes last: a folder with a manifest is finished, a folder without one is
 continued where it stopped.

@@ -20,7 +20,7 @@ MOUTH = slice(48, 68)
 INNER_GAPS = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip, facing one another
 EYE_CORNERS = (36, 45)  # outer corners, the inter-ocular distance
 EYES = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))  # corner, upper, upper, corner, lower, lower
-SPLITS = {  # TalkingGaussian's published numbers count AU09 as upper, HM-Talker's split as lower (spec/field.md 0.6)
+SPLITS = {  # TalkingGaussian's published numbers count AU09 as upper, HM-Talker's split as lower
     "hmtalker": (LOWER_AUS, UPPER_AUS),
     "talkinggaussian": (tuple(a for a in LOWER_AUS if a != "AU09"), tuple(sorted(UPPER_AUS + ("AU09",)))),
 }

@@ -24,7 +24,7 @@ LOWER_AUS = ("AU09", "AU10", "AU12", "AU14", "AU15", "AU17", "AU20", "AU23", "AU
 UPPER_INDEX = tuple(AU_NAMES.index(name) for name in UPPER_AUS)  # columns of an [T, 17] track
 LOWER_INDEX = tuple(AU_NAMES.index(name) for name in LOWER_AUS)
 AU_MAX = 5.0  # OpenFace intensity range 0..5
-RELIABLE = 0.4  # a unit measured with less than this correlation to the truth is called unreliable (spec/capture.md 6)
+RELIABLE = 0.4  # a unit measured with less than this correlation to the truth is called unreliable (docs/capture.md)
 
 
 @dataclass(frozen=True)

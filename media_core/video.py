@@ -1,6 +1,6 @@
 """Films, frame by frame: `VideoWriter` encodes while frames are made; `read_frames` decodes while they are used.
 
-Neither ever holds a film: memory does not grow with length (spec/field.md 2, demands 12 and 17-18). PyAV only; nothing is run.
+Neither ever holds a film: memory does not grow with length. PyAV only; nothing is run.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Motion onto a head: generated landmarks at a film's poses, or on one portrait (spec/moditalker.md 6.2, 6.3).
+"""Motion onto a head: generated landmarks at a film's poses, or on one portrait (docs/moditalker.md#alignment).
 
 Two ways. `onto_pose` and `onto_portrait` see the landmarks with the camera that the pack's own tracking has found; nothing
 else is needed. `align_to_pose` is the published rule for users of a 3DMM: orthographic, scaled and placed by five points.
@@ -115,7 +115,7 @@ def _seen(solid: np.ndarray, pose: PoseTrack) -> np.ndarray:  # [T, 68, 3] metre
 # ------------------------------------------------------------------------------------------------------- the published rule
 
 def crop_fit(points: Tensor, height: int, template: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """How large and where a face is, from five points: scaled orthography by least squares (POS, spec 6.2).
+    """How large and where a face is, from five points: scaled orthography by least squares (POS).
 
     Args:
         points: [T, 68, 2] px, y down.
@@ -147,7 +147,7 @@ def crop_fit(points: Tensor, height: int, template: Tensor | None = None) -> tup
 
 def align_to_pose(points: Tensor, rotation: Tensor, translation: Tensor, scale: Tensor, detected: Tensor, *,
                   published: bool = False, whole: bool = True) -> Tensor:
-    """Canonical landmarks at the 3DMM pose of a film's frames, placed by what a detector saw there (spec 6.3, compact form).
+    """Canonical landmarks at the 3DMM pose of a film's frames, placed by what a detector saw there (compact form).
 
     Args:
         points: [T, 68, 3] canonical, in the 3DMM's unit.

@@ -1,4 +1,4 @@
-"""The user's own BFM for published weights: its mean face and, for 3DMM coefficients, its bases at the 68 points (spec 6.1).
+"""The user's own BFM for published weights: its mean face and, for 3DMM coefficients, its bases at the 68 points.
 
 The pack ships no BFM and needs none: its own weights are made around `media_core.face.canonical.mean_face()`.
 """

@@ -1,4 +1,4 @@
-"""The 68 points in MoDiTalker's units: what the networks read, and the way there and back (spec/moditalker.md 2.3, 2.6, 6.1).
+"""The 68 points in MoDiTalker's units: what the networks read, and the way there and back (docs/moditalker.md#units).
 
     canonical   decimetres, looking to the front: x right, y up, z to the viewer (LandmarkTrack space "canonical")
     idexp       10 x (canonical - key_mean_shape), flattened point by point: [..., 204] centimetres off the mean face
@@ -66,7 +66,7 @@ def lip_joined(lip: Tensor, upper: Tensor) -> Tensor:  # [..., 111], [..., 93] -
 
 
 def rotation_from_euler(angles: Tensor) -> Tensor:  # [..., 3] rad -> [..., 3, 3]
-    """(R_z R_y R_x) transposed, for row vectors: v' = v R (spec 6.1)."""
+    """(R_z R_y R_x) transposed, for row vectors: v' = v R."""
     x, y, z = angles.unbind(-1)
     one, none = torch.ones_like(x), torch.zeros_like(x)
 

@@ -21,6 +21,7 @@ LAYERS = {  # folder -> what its modules may import from inside the package
     "cli": {"cli", "host", "hmtalker_core", "moditalker_core", "training_core", "media_core"},
 }
 JSON_READER = "media_core/json_files.py"
+OWN_FOLDERS = {"fuzz", "workflows"}  # of tests/: they test the pack as a whole, so no package folder has their name
 COMFY = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "execution"}
 FLAGGED_IMPORTS = {"subprocess", "pickle", "socket", "requests", "urllib", "http", "ftplib", "dill", "cloudpickle"}
 FLAGGED_CALLS = {"eval", "exec", "compile", "__import__", "system", "popen", "urlopen", "getenv"}
@@ -204,3 +205,12 @@ def test_the_doctor_asks_for_what_is_declared():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
     assert set(_NEEDED) == {*project["dependencies"], "torch", "numpy", "av", "pillow"}
+
+
+def test_tests_mirror_the_tree():
+    """Every folder of tests stands where the package has one of that name."""
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    assert len(folders) > 10
+    odd = [folder.as_posix() for folder in folders if folder.as_posix() not in {".", *OWN_FOLDERS}
+           and not (ROOT / folder / "__init__.py").exists()]
+    assert not odd, f"tests/ has folders that the package does not have: {', '.join(sorted(odd))}"

@@ -1,6 +1,6 @@
 """How AToM's weights move: Adan as its published recipe runs it, AdamW, the rate of every step, and the averaged weights.
 
-Adan: Xie et al. 2022 (arXiv 2208.06677) in the form of spec/moditalker.md 8. timm and pytorch_optimizer have an
+Adan: Xie et al. 2022 (arXiv 2208.06677) in the form of docs/moditalker.md#adan. timm and pytorch_optimizer have an
 Adan too, but it moves the weights by the first gradient, where the published rule only lets them decay: at the fixture both are
 off by as much as a whole step (with either sense of the betas), so it is written here.
 """

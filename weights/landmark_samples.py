@@ -1,5 +1,5 @@
 """Renders of `landmark_renders` turned into training samples for `make_face_landmarks.py`: another skin, hair, light, camera and
-face shape each time, with things in front of the face. Recipe: spec/capture.md 5, widened.
+face shape each time, with things in front of the face. Recipe: docs/capture.md#landmark-network.
 """
 from __future__ import annotations
 

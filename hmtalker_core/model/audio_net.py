@@ -1,4 +1,4 @@
-"""Speech features of eight neighbouring frames to one code a frame (spec 2.4, tables 1.2 and 3.4).
+"""Speech features of eight neighbouring frames to one code a frame (docs/hmtalker.md#networks).
 
 `AudioNet` shortens the feature rows of each frame by strided convolutions (logits, HuBERT, mel); `AudioNetAVE` takes one
 vector a frame; `AudioAttNet` weighs the eight frames. Names follow the published checkpoints.

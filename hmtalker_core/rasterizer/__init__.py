@@ -4,7 +4,7 @@
     cpu            numba on tiles; with gradients `cpu.py`, without gradients the faster `cpu_fused.py`
     cuda_gsplat    gsplat on an NVIDIA card, where a tiny test render succeeded
 
-All follow gsplat 1.5.3's "classic" mode (spec/hmtalker.md 4.1).
+All follow gsplat 1.5.3's "classic" mode (docs/rasterizer.md#conventions).
 """
 from __future__ import annotations
 

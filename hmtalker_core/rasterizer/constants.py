@@ -1,4 +1,4 @@
-"""Numbers that every back end shares: gsplat 1.5.3's "classic" mode (spec/hmtalker.md 4.1) and the harmonics' coefficients."""
+"""Numbers that every back end shares: gsplat 1.5.3's "classic" mode (docs/rasterizer.md) and the harmonics' coefficients."""
 
 ALPHA_MIN = 1.0 / 255.0        # fainter contributions are skipped
 ALPHA_MAX = 0.999              # no single Gaussian hides everything behind it

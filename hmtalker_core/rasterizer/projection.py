@@ -1,6 +1,6 @@
 """From 3D Gaussians to 2D ones, in plain torch on any device: EWA projection and spherical harmonics.
 
-The numbers are gsplat 1.5.3's "classic" mode (spec/hmtalker.md 4.1): pinhole camera with OpenCV axes, 0.3 px^2 of blur,
+The numbers are gsplat 1.5.3's "classic" mode (docs/rasterizer.md#conventions): pinhole camera with OpenCV axes, 0.3 px^2 of blur,
 Jacobian evaluated at most 15 % of the image size outside of the image, boxes at the radius where alpha drops to 1/255.
 Only elementwise operations are used (no matrix products), so that a frame's numbers do not depend on the frames beside it.
 """

@@ -21,7 +21,7 @@ from .curriculum import MIN_MOUTH_AREA
 BLINK = AU_NAMES.index("AU45")
 EYES = (slice(36, 42), slice(42, 48))  # landmarks of each eye
 LONGEST_GAP = 0.5  # s the sound and the film of a data set may differ
-BLINK_CEILING = 2.0  # TalkingGaussian clips AU45 here (spec 2.4); ours: a track that goes higher keeps its range
+BLINK_CEILING = 2.0  # TalkingGaussian clips AU45 here; ours: a track that goes higher keeps its range
 
 
 @dataclass(frozen=True)

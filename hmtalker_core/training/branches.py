@@ -11,7 +11,7 @@ from ..model.gaussians import GaussianField
 from ..model.motion import LR
 from .densify import DensityControl
 
-ADAM_EPS = 1e-15  # Gaussians (spec 2.7)
+ADAM_EPS = 1e-15  # Gaussians (docs/hmtalker.md#optimisers)
 NET_BETAS, NET_EPS = (0.9, 0.99), 1e-8  # motion nets
 
 
@@ -21,7 +21,7 @@ class Branch:
     Args:
         field: the canonical Gaussians.
         net: FaceMotionNet or MouthMotionNet.
-        extent: scene extent in metres (spec 2.1): scales the positions' learning rate and the size thresholds.
+        extent: scene extent in metres: scales the positions' learning rate and the size thresholds.
         max_points: growth stops here.
         net_lr: rate of the net's perceptrons.
         uniform_lr: that rate for every part of the net.

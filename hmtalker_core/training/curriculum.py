@@ -1,4 +1,4 @@
-"""Which frame a training step sees (spec 2.6, "Curriculum"), without the endless loops of the published code (spec 2.10).
+"""Which frame a training step sees, without the endless loops of the published code (docs/hmtalker.md#curriculum).
 
 Frames come in shuffled rounds (each once a round); now and then a rule asks for a frame of a certain mouth opening or blink.
 Where no frame meets the rule, the nearest one is taken. The choice depends on (seed, stage, step) alone, so a resumed run goes

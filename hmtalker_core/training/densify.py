@@ -1,4 +1,4 @@
-"""Growing and thinning the Gaussians during training (spec 2.8).
+"""Growing and thinning the Gaussians during training (docs/hmtalker.md#densification).
 
 Own density control rather than a library's: scales pass through softplus, and the published order of rows (survivors,
 clones, splits) and treatment of the optimiser's moments are kept, so that runs can be compared.

@@ -1,6 +1,6 @@
 """Where the first Gaussians of a branch stand.
 
-`cube` is TalkingGaussian's: uniform in +-0.1 m, grey (spec 2.1). `silhouette` is ours: the head mask of the most frontal frame
+`cube` is TalkingGaussian's: uniform in +-0.1 m, grey. `silhouette` is ours: the head mask of the most frontal frame
 is inflated into a relief (height from the distance to the outline), which a short schedule on a CPU needs; colours come from
 the picture.
 """

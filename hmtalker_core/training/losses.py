@@ -1,4 +1,4 @@
-"""Image losses of the avatar's training (spec 1.5, 2.6). Images are [3, H, W] or [B, 3, H, W] in 0..1."""
+"""Image losses of the avatar's training (docs/hmtalker.md#losses). Images are [3, H, W] or [B, 3, H, W] in 0..1."""
 from __future__ import annotations
 
 import torch
@@ -26,7 +26,7 @@ def patchify(image: Tensor, size: int) -> Tensor:  # [C, H, W] or [B, C, H, W] -
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:  # values [..., H, W], mask bool broadcastable -> []
-    """Mean over a mask, zero (with zero gradient) when it is empty: a frame without hair is no reason for NaN (spec 2.10)."""
+    """Mean over a mask, zero (with zero gradient) when it is empty: a frame without hair is no reason for NaN."""
     mask = mask.to(values.dtype).expand_as(values)
     return (values * mask).sum() / mask.sum().clamp_min(1.0)
 
@@ -38,5 +38,5 @@ def alpha_loss(alpha: Tensor, mask: Tensor) -> Tensor:  # alpha 0..1, mask bool 
 
 
 def motion_regulariser(*offsets: Tensor) -> Tensor:
-    """Sum over the offsets of their mean absolute value (spec 2.6; weight 1e-5)."""
+    """Sum over the offsets of their mean absolute value (weight 1e-5)."""
     return torch.stack([offset.abs().mean() for offset in offsets]).sum()

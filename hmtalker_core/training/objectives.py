@@ -1,7 +1,7 @@
-"""The losses of the three training stages, one function each (spec 1.4, 1.5, 2.6).
+"""The losses of the three training stages, one function each (docs/hmtalker.md#losses).
 
 Every function renders one frame and returns (loss, what to show). The published clear colour (green) is replaced by a random
-one a step, laid under render and target alike (spec 4.2): nothing can hide in it, and no clean-up by colour is needed.
+one a step, laid under render and target alike: nothing can hide in it, and no clean-up by colour is needed.
 """
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .losses import alpha_loss, masked_mean, motion_regulariser, photometric
 from .lpips import LPIPS, patch_distance
 from .schedules import draw_mask, draw_path
 
-HAIR_ALWAYS, MASK_CLOSING, MOUTH_FROZEN = 0.92, 0.94, 0.98  # shares of a stage from which its published ending counts (spec 2.6)
-LPIPS_FACE, LPIPS_MOUTH, LPIPS_FUSE = 0.94, 0.98, 0.5  # share of each stage after which LPIPS counts (spec 2.6)
+HAIR_ALWAYS, MASK_CLOSING, MOUTH_FROZEN = 0.92, 0.94, 0.98  # shares of a stage from which its published ending counts
+LPIPS_FACE, LPIPS_MOUTH, LPIPS_FUSE = 0.94, 0.98, 0.5  # share of each stage after which LPIPS counts
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def picture_loss(image: Tensor, target: Tensor, config: TrainConfig) -> Tensor:
 
 
 def align_loss(net: FaceMotionNet, clip: Clip, frames: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """L_align = mean |c_l^a - c_l^v| over known channels of some frames; the explicit code is only a target (spec 1.4)."""
+    """L_align = mean |c_l^a - c_l^v| over known channels of some frames; the explicit code is only a target."""
     windows = augment_windows(clip.windows(frames), config.audio_augment, generator)
     target = net.encode_au(clip.lower[frames]).detach()
     deviation = (net.a2am(net.encode_audio(windows)) - target).abs()
@@ -102,7 +102,7 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
 
 
 def in_ending(config: TrainConfig, step: int, share: float, steps: int) -> bool:
-    """Whether a stage of `steps` is past `share` and the run follows the published endings (spec 2.6)."""
+    """Whether a stage of `steps` is past `share` and the run follows the published endings (docs/hmtalker.md#schedules)."""
     return config.published_endings and step >= share * steps
 
 

@@ -1,7 +1,7 @@
 """Everything in training that depends on the step: learning rates, thresholds, the curriculum, the draw of a path.
 
 The published constants hold for 50 000 steps; `total` scales them, so that a preset of 5 000 steps sees the same curves
-(spec 1.4, 2.6, 2.7).
+(docs/hmtalker.md#schedules).
 """
 from __future__ import annotations
 

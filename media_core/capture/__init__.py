@@ -3,7 +3,7 @@
     folder = capture("me.mp4", "my_data", CaptureSettings(size=512))
     start, stop, scores = pick_segment("long.mp4", seconds=30)
 
-Nothing heavy is imported until one of these names is used. Source of the method: spec/capture.md, spec/hmtalker.md 2.12-2.13.
+Nothing heavy is imported until one of these names is used. The method: docs/capture.md.
 """
 from __future__ import annotations
 

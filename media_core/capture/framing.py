@@ -1,7 +1,7 @@
 """The one square of a film that becomes its frames: decided once from where the face is in all of them.
 
 A square that moved with the face would hide the head's movement from the pose tracker and make the background swim, so it stands
-still (spec/capture.md 0; spec/hmtalker.md 2.12). Unit of length: u, the distance of the outer eye corners.
+still (docs/capture.md#framing). Unit of length: u, the distance of the outer eye corners.
 """
 from __future__ import annotations
 

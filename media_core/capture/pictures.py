@@ -1,4 +1,4 @@
-"""The pictures of a data set: frames, masks, background, and what stands before it (spec/hmtalker.md 2.12-2.13).
+"""The pictures of a data set: frames, masks, background, and what stands before it (docs/hmtalker.md#dataset-layout).
 
 Each frame's files are written on their own and whole; a frame that is there is not made again.
 """

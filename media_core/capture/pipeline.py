@@ -2,7 +2,7 @@
 
 Stages: (segment ->) track -> frames -> measure -> (masks -> background -> layers ->) sound -> tables -> report -> manifest.
 Memory does not grow with the film but for its sound, 68 points a frame and, while measuring, up to 240 followed corners a frame.
-Source: spec/capture.md 0, spec/hmtalker.md 2.11-2.13.
+The method: docs/capture.md; what is written: docs/hmtalker.md#dataset-layout.
 """
 from __future__ import annotations
 

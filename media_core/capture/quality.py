@@ -1,7 +1,7 @@
 """What a film is worth as training material, before hours are spent on it: figures, a verdict on each, and what to film again.
 
 The limits rank films of people who talk to a camera; they come from the synthetic subject and from what published data sets look
-like (spec/hmtalker.md 1.6), not from a study.
+like (docs/capture.md#quality), not from a study.
 """
 from __future__ import annotations
 

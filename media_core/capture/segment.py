@@ -2,7 +2,7 @@
 
 A short, informative piece trains an avatar as well as the whole film and many times faster; the idea, and the three things that
 make a piece informative (variety of the sound, amplitude of the lips, spread of the views), are those of ISExplore
-(arXiv 2511.07940, summarised in spec/hmtalker.md 7.2). The scores here are our own.
+(arXiv 2511.07940; docs/capture.md#segments). The scores here are our own.
 """
 from __future__ import annotations
 

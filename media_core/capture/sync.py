@@ -1,6 +1,6 @@
 """Whether the lips and the sound of a film run together, measured without a network.
 
-The proxy of spec/capture.md 9: a small regression predicts the lips' opening from the sound of one instant; at the lag at which
+The proxy of docs/capture.md: a small regression predicts the lips' opening from the sound of one instant; at the lag at which
 it predicts best, the sound belongs. It is fitted on one half of the film and judged on the other, for every lag anew, and sees no
 neighbouring sound, so that it cannot learn a lag away.
 """

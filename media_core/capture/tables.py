@@ -1,4 +1,4 @@
-"""The tables of a data set: poses, action units, landmarks, sound and its features (spec/hmtalker.md 2.12)."""
+"""The tables of a data set: poses, action units, landmarks, sound and its features (docs/hmtalker.md#dataset-layout)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

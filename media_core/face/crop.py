@@ -1,6 +1,6 @@
 """A square picture of a face, cut out of a larger one and put back: `FaceCrop` remembers the way there and returns by it.
 
-Pixels outside the feathered square come back bit for bit (spec/field.md 2, demand 22). One frame at a time, so films stream.
+Pixels outside the feathered square come back bit for bit. One frame at a time, so films stream.
 The centre of the top-left pixel is (0, 0); `x' = (x + 1/2) * scale - 1/2` where only the size changes.
 """
 from __future__ import annotations

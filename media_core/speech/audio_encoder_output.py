@@ -1,4 +1,4 @@
-"""ComfyUI's AUDIO_ENCODER_OUTPUT as `Speech` (spec/comfyui.md: speech features).
+"""ComfyUI's AUDIO_ENCODER_OUTPUT as `Speech` (docs/comfyui.md#core-types).
 
 Core's node Audio Encoder Encode gives a dict: "encoded_audio" [1, T, C] (the last layer), "encoded_audio_all_layers" (a tuple of
 such tensors, what enters the first layer first, the last layer last) and "audio_samples", the sound's length at 16 kHz. It does

@@ -59,7 +59,7 @@ class Speech:
         return known.window if known else max(1, round(self.rate / FPS))
 
     def silence_row(self) -> torch.Tensor:  # float32 [C]
-        """What stands outside the sound: real silence, never invented zeros (spec/moditalker.md 13 A13).
+        """What stands outside the sound: real silence, never invented zeros (docs/moditalker.md#silence).
 
         The encoder's constant where it has one (mel), else what it made of digital silence, else the most usual of the silent
         rows of this speech, else of its first and last row.

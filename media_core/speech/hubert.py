@@ -1,4 +1,4 @@
-"""HuBERT features (spec/moditalker.md 2.7) from a folder on this machine, run by the transformers library.
+"""HuBERT features (docs/moditalker.md#speech-features) from a folder on this machine, run by the transformers library.
 
 The folder holds a model as Hugging Face publishes it: config.json, *.safetensors and, if it came with one,
 preprocessor_config.json. Nothing is fetched and no pickle is read.

@@ -1,4 +1,4 @@
-"""The log-mel spectrogram of the AVE encoder (spec/hmtalker.md 3.2), usable as it stands: language independent, no weights.
+"""The log-mel spectrogram of the AVE encoder, usable as it stands: language independent, no weights.
 
 Pre-emphasis .97, magnitude STFT (n_fft 800, hop 200, Hann, centred, zero padding), 80 Slaney mel bands from 55 to 7600 Hz, dB,
 normalised to -4..4. The STFT runs in torch, a slice of rows at a time, so that ten minutes need no more memory than one.

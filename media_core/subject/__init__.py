@@ -6,7 +6,7 @@
     frame = subject.render(performance.params[0], pose, performance.sway[0])
     export_dataset("folder", seconds=60, seed=0)      # the same as a training data set
 
-Nothing heavy is imported until one of these names is used. Source of the recipe: spec/capture.md 8.
+Nothing heavy is imported until one of these names is used. The recipe: docs/capture.md#synthetic-subject.
 """
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Every phoneme is one or two anchors (time, reach, dominance, target). A curve is the mean of the targets, weighted by
 dominance and by distance in time; a strong anchor (p b m) wins over its neighbours, a weak one (k h) takes their shape. Lips lead
-the sound by 25 ms. The scheme is Cohen and Massaro's (1993); the numbers are ours (spec/capture.md 8).
+the sound by 25 ms. The scheme is Cohen and Massaro's (1993); the numbers are ours.
 """
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The library keeps hidden state between utterances, and 1.51 draws from the C library's `rand`. Each batch therefore runs on a
 fresh private copy of the shared library (its globals are new), with the random generator seeded, and the copy is unloaded and
-removed afterwards. Phoneme times come from the library's own event stream (spec/capture.md 8).
+removed afterwards. Phoneme times come from the library's own event stream.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A performance written as a training data set, in the layout of TalkingGaussian and its relatives (spec/hmtalker.md 2.12).
+"""A performance written as a training data set, in the layout of TalkingGaussian and its relatives (docs/hmtalker.md).
 
 Frames are made and written one at a time. Every file appears whole or not at all, and the manifest comes last: a folder with a
 manifest is finished, a folder without one is continued where it stopped.

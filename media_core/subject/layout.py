@@ -48,7 +48,7 @@ POINTS_17_TO_67 = [
 
 
 def to_68(mesh: np.ndarray) -> np.ndarray:  # [>=468, 3] -> [68, 3]
-    """The iBUG-68 points. The jaw's 17 are spaced evenly by arc length, the rest are mesh points (spec/capture.md 3)."""
+    """The iBUG-68 points. The jaw's 17 are spaced evenly by arc length, the rest are mesh points (docs/capture.md)."""
     jaw = mesh[JAW_LINE]
     right, left = _evenly(jaw[:_MIDDLE + 1], 9), _evenly(jaw[_MIDDLE:], 9)
     return np.concatenate([right, left[1:], mesh[POINTS_17_TO_67]])

@@ -1,4 +1,4 @@
-"""The 22 numbers that pose the face, and the 17 action units that follow from them exactly (spec/capture.md 6, 8)."""
+"""The 22 numbers that pose the face, and the 17 action units that follow from them exactly."""
 from __future__ import annotations
 
 import numpy as np

@@ -1,6 +1,6 @@
-"""Attention as AToM has it: positions are rotated into the inputs of the query and key projections, over the full width (A2).
+"""Attention as AToM has it: positions are rotated into the inputs of the query and key projections, over the full width.
 
-Source: spec/moditalker.md 2.2; rotary position embedding: Su et al. 2021 (arXiv 2104.09864).
+Source: docs/moditalker.md#rotary-positions; rotary position embedding: Su et al. 2021 (arXiv 2104.09864).
 """
 from __future__ import annotations
 

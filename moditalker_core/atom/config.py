@@ -33,7 +33,7 @@ def _known(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """Sizes of the network; the defaults are the published ones (spec/moditalker.md 2)."""
+    """Sizes of the network; the defaults are the published ones (docs/moditalker.md#atom-network)."""
 
     nfeats: int = 204  # 68 points x 3, point-major
     seq_len: int = 156  # T, most frames in a window
@@ -45,7 +45,7 @@ class DenoiserConfig:
     cond_feature_dim: int = 1024  # numbers an audio token
     rotary_base: float = 10000.0  # of the position angles; ours: `octave_base`
     residual: bool = False  # each layer adds to what it was given (ours); published: it replaces it, so that speech reaches the
-    # next layer only through attention weights on the face's tokens (A3), which learns slowly and hardly opens the mouth
+    # next layer only through attention weights on the face's tokens, which learns slowly and hardly opens the mouth
 
     def __post_init__(self) -> None:
         whole = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
@@ -105,7 +105,7 @@ class SpeechInput:
             raise TalkingHeadsError("Speech features must be finite", "NaN or inf among them", "Encode the sound again")
 
     def tokens(self, speech: Speech, fps: float, start: int, stop: int) -> Tensor:  # float32 [2 (stop - start), stack * dim]
-        """Audio tokens of film frames `start` to `stop`; outside the sound stands real silence (spec 13 A13), never zeros."""
+        """Audio tokens of film frames `start` to `stop`; outside the sound stands real silence, never zeros."""
         tokens = torch.arange(TOKENS_PER_FRAME * start, TOKENS_PER_FRAME * stop, dtype=torch.float64)
         middle = (tokens + 0.5) / (TOKENS_PER_FRAME * fps) * self.rate  # in rows, as in Speech.frame_windows
         first = torch.floor(middle - self.stack / 2 + 0.5 + 1e-9).long()
@@ -136,7 +136,7 @@ class AToMConfig:
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     speech: SpeechInput = field(default_factory=SpeechInput)
     fps: float = FPS  # frames a second of the motion
-    clip: float | None = 1.0  # cm; predictions are kept within +-clip in every step (spec 13 B4); None: not at all
+    clip: float | None = 1.0  # cm; predictions are kept within +-clip in every step (docs/moditalker.md#clip); None: not at all
     guidance: float = 2.0  # w: unconditional + w (conditional - unconditional)
     sampler: str = "ddim"  # see diffusion.SAMPLERS
     steps: int = 50  # of the sampler

@@ -1,7 +1,7 @@
-"""AToM's network: from a noisy motion window, the speech and a face to the clean motion (spec/moditalker.md 2.1-2.4).
+"""AToM's network: from a noisy motion window, the speech and a face to the clean motion (docs/moditalker.md#atom-network).
 
 Nothing that comes from speech and face depends on the diffusion step, so it is computed once (`condition`) and every step reads
-it (`denoise`). Quirks of the published network that its checkpoints need are kept and marked A1-A3 (spec 13 A).
+it (`denoise`). Quirks of the published network that its checkpoints need are kept (docs/moditalker.md#kept-as-published).
 """
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class FiLM(nn.Linear):
 
 
 class DecoderLayer(nn.Module):
-    """One decoder layer; lips and the rest of the face share every weight (A3: no feed-forward net).
+    """One decoder layer; lips and the rest of the face share every weight (no feed-forward net).
 
     Args:
         width: C. heads: H. dropout: in training.
@@ -136,9 +136,9 @@ class AToMDenoiser(nn.Module):
         summary = torch.where(keep[:, None], self.audio_summary(heard.mean(1)), self.null_audio_summary)
         heard = torch.where(keep[:, None, None], heard, self.null_audio[:, :2 * frames])
         seen = torch.where(keep[:, None, None], self._encoded(self.face_encoder, self.face_in(face)), self.null_face[:, :frames])
-        summary = summary + 2 * self.face_summary(seen.mean(1))  # A1: the published code adds f twice, to both branches
+        summary = summary + 2 * self.face_summary(seen.mean(1))  # the published code adds f twice, to both branches
         seen = torch.cat([seen.new_zeros(len(seen), TIME_TOKENS, seen.shape[2]), self.memory_norm(seen)], 1)
-        tables = self._tables(3 * frames + TIME_TOKENS, face)  # A2: positions run through the concatenated memory
+        tables = self._tables(3 * frames + TIME_TOKENS, face)  # positions run through the concatenated memory
         whole, attentions = torch.cat([self.memory_norm(heard), seen], 1), [layer.cross_attn for layer in self.layers]
         return Condition(summary, tuple(a.keys_values(whole, tables) for a in attentions),
                          tuple(a.keys_values(seen, tables[:frames + TIME_TOKENS]) for a in attentions), frames, tables)

@@ -23,7 +23,7 @@ LAMBDA_MIN = -5.1  # half log SNR below which DPM-Solver++ does not start, as di
 
 
 def betas() -> Tensor:  # float32 [1000]
-    """The cosine schedule of Nichol & Dhariwal 2021, computed in float64, clipped to 0..0.999, then rounded to float32 (A10)."""
+    """The cosine schedule of Nichol & Dhariwal 2021, computed in float64, clipped to 0..0.999, then rounded to float32."""
     t = torch.arange(STEPS + 1, dtype=torch.float64) / STEPS
     level = torch.cos((t + OFFSET) / (1 + OFFSET) * math.pi / 2) ** 2
     return (1 - level[1:] / level[:-1]).clamp(0, 0.999).float()

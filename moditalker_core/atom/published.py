@@ -1,5 +1,5 @@
-"""Published MoDiTalker checkpoints to our files (spec/moditalker.md 9, 10): AToM's, and how any of them is read; MToV's are in
-`published_mtov`.
+"""Published MoDiTalker checkpoints to our files (docs/moditalker.md#checkpoints): AToM's, and how any of them is read; MToV's are
+in `published_mtov`.
 
 AToM's `atom.pt` is a dict of `model_state_dict`, `ema_state_dict` and `optimizer_state_dict`; a bare state dict is taken as well.
 It is a pickle, read with torch's restricted reader, which builds tensors, numbers, texts and containers and nothing else.

@@ -1,6 +1,6 @@
 """What a training of AToM is made of: one frozen record, and three presets.
 
-`published` holds the numbers of spec/moditalker.md 8; `demo` is what a CPU can do in an hour or two, on mel features; `standard`
+`published` holds the numbers of docs/moditalker.md; `demo` is what a CPU can do in an hour or two, on mel features; `standard`
 lies between: for one graphics card.
 """
 from __future__ import annotations

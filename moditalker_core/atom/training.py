@@ -1,4 +1,4 @@
-"""Training of AToM: a motion data set in, an AToM file out (spec/moditalker.md 2.5, 8).
+"""Training of AToM: a motion data set in, an AToM file out (docs/moditalker.md#training).
 
 The state of the run stands beside the file (`driver`). A run that was stopped and resumed ends with the same weights as one that
 was not, to the bit on the CPU.
@@ -114,6 +114,6 @@ def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, 
 
 
 def _look_at_clip(clip: float | None, held: Held | None) -> None:
-    """One line on motion that sampling would cut off (spec 13 B4)."""
+    """One line on motion that sampling would cut off (docs/moditalker.md#clip)."""
     if clip is not None and held is not None and (largest := float(held.x0.abs().max())) > clip:
         log.warning("Points of the held clips move by up to %.2f cm; samples are clipped at %.2f cm", largest, clip)

@@ -2,7 +2,7 @@
 
 So batches do not depend on how they are cut into pieces, on the number of processes, or on where a run was taken up again. A
 window holds T neighbouring frames of one clip with 2T audio tokens; in clips shorter than T the last face stays, the tokens
-are those of silence, and the mask keeps those frames out of the loss (spec/moditalker.md 13 B17).
+are those of silence, and the mask keeps those frames out of the loss (docs/moditalker.md#padding).
 """
 from __future__ import annotations
 

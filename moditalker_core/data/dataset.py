@@ -9,7 +9,7 @@ pictures of it where they were asked for.
         perhaps pictures (pictures.py); the clip's facts["pictures"] then tells their size
 
 Shards are memory-mapped and read where they are wanted: memory does not grow with the folder. Written by dataset_writer.py.
-The contents are those of spec/moditalker.md 9 (GeneFace's .npy is pickled and is not read).
+The contents are those of docs/moditalker.md#training-data (GeneFace's .npy is pickled and is not read).
 """
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def trust(points: Tensor, own: Tensor, picture: tuple[int, int], size: int) -> T
     Args:
         points: [T, 68, 2 or more] px, the frames' landmarks.
         own: [1, 68, 2 or more] px, the portrait's.
-        picture: (H, W) px that both are of; its middle square is what the networks see (B23).
+        picture: (H, W) px that both are of; its middle square is what the networks see.
         size: side of the result, px.
     Returns:
         float32 [T, 1, size, size] in 0..1; 1 where nothing moved.

@@ -27,7 +27,7 @@ def parts(x: Tensor) -> tuple[Tensor, ...]:
 
 def frame_angles(frames: int, dim: int) -> Tensor:  # -> float32 [frames, dim]
     """Angles of the rotation over time. The frequencies stand in two halves, but the rotation takes neighbours: as published
-    (spec/moditalker.md 3.1, 13 A4)."""
+    (docs/moditalker.md#rotary-frequencies)."""
     turn = torch.arange(frames, dtype=torch.float32)[:, None] * 10000.0 ** (-torch.arange(0, dim, 2).float() / dim)
     return torch.cat([turn, turn], -1)
 
@@ -119,7 +119,7 @@ class FeedForward(nn.Module):
 
 
 class PoolingTransformer(nn.Module):
-    """Reads one vector off a sequence: a learned token is put behind it, and the answer stands in the place of its first (A5)."""
+    """Reads one vector off a sequence: a learned token is put behind it, and the answer stands in the place of its first."""
 
     def __init__(self, length: int, channels: int, depth: int, heads: int, dim_head: int, hidden: int):
         super().__init__()

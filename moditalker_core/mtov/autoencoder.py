@@ -1,4 +1,4 @@
-"""MToV's autoencoder: a clip of video <-> three planes of numbers (spec/moditalker.md 3; architecture of PVDM, arXiv 2302.07685).
+"""MToV's autoencoder: a clip of video <-> three planes of numbers (docs/moditalker.md; architecture of PVDM, arXiv 2302.07685).
 
 A clip becomes tokens, one a patch and frame; transformers over time and over the picture work on them; pooling over each axis
 in turn leaves the planes xy, yt and xt, four numbers a place, within -1..1. The way back adds the planes up.

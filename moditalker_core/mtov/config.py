@@ -13,7 +13,7 @@ MOST_TOKENS = 1 << 16  # of one frame
 MOST_TABLE = 1 << 24   # numbers of a table of angles: tokens of a frame, or frames, times numbers a head
 MOST_LEVELS = 8        # at which the denoiser halves its planes
 _COUNTS = ("depth", "pool_depth", "num_res_blocks")
-PLANES = ("xy", "yt", "xt")  # the order in which a latent holds them; "yt" keeps (t, w), "xt" keeps (t, h) (A5)
+PLANES = ("xy", "yt", "xt")  # the order in which a latent holds them; "yt" keeps (t, w), "xt" keeps (t, h)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """Sizes of an autoencoder; the defaults are the published ones (spec/moditalker.md 3)."""
+    """Sizes of an autoencoder; the defaults are the published ones (docs/moditalker.md#autoencoder)."""
 
     embed_dim: int = 4      # channels of a latent
     channels: int = 384     # C
@@ -93,7 +93,7 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """Sizes of the denoiser; the defaults are the published ones (spec/moditalker.md 4)."""
+    """Sizes of the denoiser; the defaults are the published ones (docs/moditalker.md#denoiser)."""
 
     channels: int = 4                     # of a latent; 4 times as many go in: x_t, landmarks, pose, identity
     model_channels: int = 128
@@ -103,7 +103,7 @@ class DenoiserConfig:
     num_heads: int = 8
     groups: int = 32                      # of every group norm
     residual: bool = False                # what it tells is added to the identity's latent (ours; predictions of the clean
-    # latent only): it begins as the still identity and learns what moves. AToM predicts residuals too (spec 2.5)
+    # latent only): it begins as the still identity and learns what moves. AToM predicts residuals too
 
     def __post_init__(self) -> None:
         for name in ("channel_mult", "attention_resolutions"):

@@ -1,4 +1,4 @@
-"""MToV's denoiser: one UNet whose weights serve three planes, joined by attention over all of them (spec/moditalker.md 4; PVDM,
+"""MToV's denoiser: one UNet whose weights serve three planes, joined by attention over all of them (docs/moditalker.md; PVDM,
 arXiv 2302.07685, after the UNet of arXiv 2105.05233).
 
 What the published network carries without using (`output_bg_*`) is not built. Channels lie innermost in memory ("channels last"):
@@ -205,7 +205,7 @@ class MToVDenoiser(nn.Module):
             times: steps [B], 0..999.
             landmarks, pose: latents of the rasters and of the pose frames, [B, 4, L].
             identity: latents of the identity clip, [B, 4, L], or their plane xy alone: only that plane is
-                read (A6), unless the network adds to the whole of it (config.residual).
+                read (docs/moditalker.md#identity-plane), unless the network adds to the whole of it (config.residual).
         Returns:
             [B, 4, L].
         Raises:
@@ -233,7 +233,7 @@ class MToVDenoiser(nn.Module):
 
 
 def step_embedding(times: Tensor, width: int) -> Tensor:  # [B] -> float32 [B, width]
-    """Cosines, then sines, of the step at width/2 rates (A11)."""
+    """Cosines, then sines, of the step at width/2 rates (docs/moditalker.md#step-embedding)."""
     half = width // 2
     rates = torch.exp(torch.arange(half, dtype=torch.float32, device=times.device) * (-math.log(PERIOD) / half))
     angles = times[:, None].float() * rates

@@ -27,7 +27,7 @@ def betas() -> Tensor:  # float64 [1000]
 
 
 def alphas_cumprod() -> Tensor:  # float32 [1000]
-    """The share of signal after each step, cumulated in float64, then rounded (A10)."""
+    """The share of signal after each step, cumulated in float64, then rounded (docs/moditalker.md)."""
     return torch.cumprod(1 - betas(), 0).float()
 
 

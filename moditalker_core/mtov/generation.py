@@ -278,5 +278,5 @@ def held(points: Tensor, clip: Clip) -> Tensor:  # [n, 68, 2+] -> [T, 68, 2+]
 
 
 def to_uint8(pictures: Tensor) -> np.ndarray:  # float [..., 3, H, W] -1..1 -> uint8 [..., H, W, 3]
-    """Rounded, where the published code cuts off (B10)."""
+    """Rounded, where the published code cuts off (docs/moditalker.md#rounding)."""
     return pictures.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1).contiguous().numpy()

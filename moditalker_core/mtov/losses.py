@@ -1,4 +1,4 @@
-"""What MToV's autoencoders are trained with (spec/moditalker.md 3.4). Clips are [B, 3, T, H, W] in -1..1.
+"""What MToV's autoencoders are trained with (docs/moditalker.md#losses). Clips are [B, 3, T, H, W] in -1..1.
 
 The published loss: L1, LPIPS with a VGG16 on one frame of each clip, and in the GAN phase hinge terms of two discriminators with
 feature matching. Where the user has no LPIPS weights, a substitute of ours stands in its place: L1 of neighbouring pixels'

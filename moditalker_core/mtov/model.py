@@ -23,7 +23,7 @@ MARGIN = 1.6  # side of the square face crop over the face's own size
 
 @dataclass(frozen=True)
 class RasterSettings:
-    """How landmarks are drawn for the landmark autoencoder; the defaults are the published ones (spec/moditalker.md 6.5)."""
+    """How landmarks are drawn for the landmark autoencoder; the defaults are the published ones."""
 
     size: int = SIZE      # px, side of the pictures
     radius: int = RADIUS  # px, of the discs in the picture that is drawn, `finer` times as large

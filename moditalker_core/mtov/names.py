@@ -1,4 +1,4 @@
-"""Names of the published MToV tensors and ours (spec/moditalker.md 10)."""
+"""Names of the published MToV tensors and ours (docs/moditalker.md#checkpoints)."""
 from __future__ import annotations
 
 import re

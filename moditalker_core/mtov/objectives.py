@@ -1,4 +1,4 @@
-"""What each stage of a training of MToV asks of its network, for a few windows at a time (spec/moditalker.md 3.4, 5, 8).
+"""What each stage of a training of MToV asks of its network, for a few windows at a time (docs/moditalker.md#losses).
 
 Chance: everything drawn for window `index` of `step` is a function of (seed, step, index). So a batch may be cut into pieces, or
 shared by processes, and stays the same.

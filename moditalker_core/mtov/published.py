@@ -1,4 +1,4 @@
-"""MToV's published checkpoints to our files (spec/moditalker.md 9, 10): `autoencoder_rgb.pth`, `autoencoder_motion.pth` and
+"""MToV's published checkpoints to our files (docs/moditalker.md): `autoencoder_rgb.pth`, `autoencoder_motion.pth` and
 `diffusion_model.pth`, each a bare state dict.
 
 Sizes are read off the tensors. The denoiser's dead `output_bg_*` and the `zeros` of the long-video setting are left behind; the

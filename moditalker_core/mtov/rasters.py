@@ -1,6 +1,6 @@
 """Landmarks and film as MToV's three streams: white discs on black, pose frames without the lower face, identity frames.
 
-Exact to the pixel (spec/moditalker.md 6.5, 6.6). Pictures are channels first: a film [T, C, H, W], a clip [C, T, S, S] in -1..1.
+Exact to the pixel (docs/moditalker.md). Pictures are channels first: a film [T, C, H, W], a clip [C, T, S, S] in -1..1.
 """
 from __future__ import annotations
 

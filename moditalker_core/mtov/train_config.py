@@ -1,8 +1,8 @@
 """What a training of MToV is made of: one frozen record a stage, and three presets.
 
 The stages follow one another: "rgb" (the pictures' autoencoder), "gan" (sharpens it, if wanted), "landmarks" (the rasters'
-autoencoder, from the pictures'), "diffusion" (the denoiser, between both). `published` holds the numbers of spec/moditalker.md 8,
-3.4 and 5; `demo` is what a CPU does in hours, on 128 px; `standard` lies between: for one graphics card.
+autoencoder, from the pictures'), "diffusion" (the denoiser, between both). `published` holds the numbers of
+docs/moditalker.md#training; `demo` is what a CPU does in hours, on 128 px; `standard` lies between: for one graphics card.
 """
 from __future__ import annotations
 
@@ -161,9 +161,9 @@ def _require(holds: bool, must: str, came: str) -> None:
 
 
 def _published() -> dict[str, TrainConfig]:
-    """Spec 8: a batch of 1 (8 in the GAN phase) gathered three times, fp16. The warm-up of the diffusion, built but never
-    stepped there (13 B13), is stepped here, for latent diffusion's usual 10 000 steps. Lengths that the spec does not know
-    are PVDM's, from which these trainings come. Without LPIPS weights, the substitute counts as much as L1."""
+    """As published: a batch of 1 (8 in the GAN phase) gathered three times, fp16. The warm-up of the diffusion, built but never
+    stepped there (docs/moditalker.md#warm-up), is stepped here, for latent diffusion's usual 10 000 steps. Lengths that no source
+    gives are PVDM's, from which these trainings come. Without LPIPS weights, the substitute counts as much as L1."""
     rgb = TrainConfig("published", "rgb", batch=3, accumulation=3, steps=1_000_000, betas=(0.5, 0.9), precision="fp16", edges=4.0,
                       coarse=4.0)
     gan = replace(rgb, stage="gan", batch=24, steps=28_000)

@@ -5,7 +5,7 @@
     landmarks  -> an autoencoder of rasters (from `rgb`; the decoder's transformers stay as they are)
     diffusion  -> the denoiser between both (from `rgb` and `landmarks`, which stay as they are), saved as one MToV with them
 
-Recipes: spec/moditalker.md 3.4, 5, 8. The state of the run stands beside the file (`driver`); a run that was stopped and resumed
+Recipes: docs/moditalker.md#training. The state of the run stands beside the file (`driver`); a run that was stopped and resumed
 ends with the same weights as one that was not, to the bit on the CPU.
 """
 from __future__ import annotations

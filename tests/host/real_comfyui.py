@@ -1,4 +1,4 @@
-"""A real ComfyUI as a subprocess, driven over HTTP and websocket (spec/comfyui.md 4.11). Needs its requirements installed."""
+"""A real ComfyUI as a subprocess, driven over HTTP and websocket (docs/comfyui.md#http-api). Needs its requirements installed."""
 from __future__ import annotations
 
 import asyncio

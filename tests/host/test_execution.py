@@ -1,4 +1,4 @@
-"""Running prompts: order, cache, lists, lazy inputs, stopping, previews, errors (spec/comfyui.md 2)."""
+"""Running prompts: order, cache, lists, lazy inputs, stopping, previews, errors (docs/comfyui.md#execution)."""
 from __future__ import annotations
 
 import pytest

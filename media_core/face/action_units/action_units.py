@@ -1,4 +1,4 @@
-"""The 17 action units from 68 points: approximate, with a reliability for each unit (spec/capture.md 6).
+"""The 17 action units from 68 points: approximate, with a reliability for each unit (docs/capture.md#action-units).
 
 The points are turned to the front with the head's pose, compared with the person's own neutral face, and mapped by a small net
 that was trained on synthetic people only (weights/make_face_action_units.py). Several units move nothing that 68 points can

@@ -1,4 +1,4 @@
-"""Action units out of other programs' tables: OpenFace, py-feat, LibreFace, PyAFAR (formats: spec/capture.md 6).
+"""Action units out of other programs' tables: OpenFace, py-feat, LibreFace, PyAFAR (docs/capture.md#action-unit-tables).
 
 Rows are put on the film's frames by their time. What a table does not say is NaN, never 0: a unit it has no column for, a frame
 it has no row for, a row that its tool marks as failed.

@@ -1,4 +1,4 @@
-"""Action units from the 52 blendshapes of ComfyUI core's face landmarker (spec/capture.md 6, hmtalker.md 7).
+"""Action units from the 52 blendshapes of ComfyUI core's face landmarker (docs/capture.md#action-units).
 
 The table is the usual correspondence of ARKit's shapes and FACS; it has not been measured against true action units, and neither
 have the reliabilities below: they say what is commonly reported (cheekSquint, noseSneer and mouthDimple stay near 0 in the

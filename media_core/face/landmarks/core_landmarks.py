@@ -1,4 +1,4 @@
-"""ComfyUI core's FACE_LANDMARKS (478 points of MediaPipe Face Landmarker) as our 68 points, and back (spec/capture.md 1, 3).
+"""ComfyUI core's FACE_LANDMARKS (478 points of MediaPipe Face Landmarker) as our 68 points, and back (docs/capture.md).
 
 The socket carries a plain dict; nothing of ComfyUI is imported. The jaw's 17 points are spaced by arc length on the mesh's edge,
 in three dimensions where the mesh's depth is there: on a flat picture a turned head would shift them.

@@ -1,4 +1,4 @@
-"""Where faces are: scikit-image's LBP cascade, which comes inside its wheel (spec/capture.md 2). Frontal, upright faces."""
+"""Where faces are: scikit-image's LBP cascade, which comes inside its wheel (docs/capture.md). Frontal, upright faces."""
 from __future__ import annotations
 
 import numpy as np

@@ -1,7 +1,7 @@
 """The pack's own landmark networks: face (68 points and whether there is a face), mouth (20 points) and eye (6 points).
 
 A face crop of 96 px gives all points; from these a mouth crop of 64 px and two eye crops of 48 px are cut at a finer scale, and
-their points replace the first ones (idea of the second stage: spec/capture.md 5). Plain convolutions, no pretrained part:
+their points replace the first ones (docs/capture.md#landmark-network). Plain convolutions, no pretrained part:
 trained by weights/make_face_landmarks.py on renders of invented people only.
 """
 from __future__ import annotations

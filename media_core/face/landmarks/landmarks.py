@@ -3,7 +3,7 @@
     raw = track_frames(read_frames("me.mp4", fps=25), fps=25)      # points in px of the film, NaN where there is no face
     raw, kept, filled = fill_missing(raw, "interpolate")
 
-"Built-in (approximate)": trained on renders of invented people only (spec/capture.md 5). Optical flow is not used: it lowers
+"Built-in (approximate)": trained on renders of invented people only (docs/capture.md). Optical flow is not used: it lowers
 jitter but shuts lips and lids (measured there).
 """
 from __future__ import annotations

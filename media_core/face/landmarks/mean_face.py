@@ -2,7 +2,7 @@
 
 The table weights/mean_face.safetensors was measured on invented people by weights/make_mean_face.py. Frame of the head: metres,
 OpenGL axes (x right, y up, z to the viewer), origin between the ears, as in `media_core.subject`; the outer corners of the eyes
-are 9 cm apart (spec/capture.md 4).
+are 9 cm apart (docs/capture.md#head-pose).
 """
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
     masker = HeadMasker((512, 512), shape)
     masks = masker(frame, points)                   # each frame for itself
 
-Without a shape the masker learns one from every 8th frame and uses it for the seven that follow (spec/capture.md 7).
+Without a shape the masker learns one from every 8th frame and uses it for the seven that follow (docs/capture.md#masks).
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .regions import HeadAxes, above_jaw, face_outline, head_axes, jaw_middle, p
 KEY_EVERY = 8      # frames, without a learnt shape
 SAMPLES = 12       # frames that are enough to learn a shape from
 PALETTE = {"background": (255, 255, 255), "face": (0, 0, 255), "neck": (0, 255, 0), "clothes": (255, 0, 0),
-           "mouth": (100, 100, 100), "hair": (0, 0, 0)}  # RGB, spec/hmtalker.md 2.12
+           "mouth": (100, 100, 100), "hair": (0, 0, 0)}  # RGB, docs/hmtalker.md#dataset-layout
 _COLLAR = 0.55     # units below the chin: what is skin-coloured and higher is neck
 _CHEEKS = [1, 3, 48, 33, 54, 13, 15, 28]  # outline of skin that is rarely covered
 _TOP = ((-1.2, -.85), (1.2, -.85), (1.2, -2.4), (-1.2, -2.4))  # units: above the forehead

@@ -1,4 +1,4 @@
-"""The inside of the mouth and the teeth: the inner lips' outline, corrected by colour (spec/capture.md 7)."""
+"""The inside of the mouth and the teeth: the inner lips' outline, corrected by colour (docs/capture.md#masks)."""
 from __future__ import annotations
 
 import numpy as np

@@ -2,7 +2,7 @@
 
 The first cut starts from the landmarks alone. From one or more such cuts a `HeadShape` is learnt: where the person usually is,
 the head in its own axes, the shoulders in the picture. Later frames then only have a narrow band to decide.
-Everything depends on the frame and the shape only, so it does not matter where a film is taken up again (spec/capture.md 7).
+Everything depends on the frame and the shape only, so it does not matter where a film is taken up again.
 """
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What stands behind a person: the clean background of a film, and the neck and clothes as they go on under the head.
 
-Both follow the rules that published avatars were prepared with (spec/hmtalker.md 2.13, steps 5 and 6), one frame at a time:
+Both follow the rules that published avatars were prepared with (docs/capture.md), one frame at a time:
 memory does not grow with the film.
 """
 from __future__ import annotations

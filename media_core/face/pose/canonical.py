@@ -1,6 +1,6 @@
 """Landmarks as AToM wants them: 3-D, looking to the front, in decimetres, from a film or one portrait, without a 3DMM.
 
-Taking the pose off the pixels gives x and y; z is not measured (no detector's z is worth it: spec/capture.md 4) but comes from
+Taking the pose off the pixels gives x and y; z is not measured (no detector's z is worth it: docs/capture.md) but comes from
 the person's fitted shape and, for lips and chin, from what the visible moves tell (`MeanFace.relief`). Offsets from `mean_face()`
 in centimetres have the meaning of the published "idexp" numbers, though not their basis.
 """

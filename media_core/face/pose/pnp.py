@@ -1,4 +1,4 @@
-"""The head's pose in every frame from the pixels of a known rigid shape, all frames at once (spec/capture.md 4).
+"""The head's pose in every frame from the pixels of a known rigid shape, all frames at once (docs/capture.md#head-pose).
 
 Start: the closed-form pose of a camera without perspective. Then Levenberg-Marquardt on the reprojection error with soft-L1
 weights; every frame has its own damping, so a bad frame cannot disturb another one. About 0.1 ms a frame.

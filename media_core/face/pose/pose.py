@@ -4,7 +4,7 @@
     poses, reprojection = solve_poses(points, shape)
     track = smooth_poses(PoseTrack(torch.from_numpy(poses), shape.focal, image_size, fps))
 
-Source: spec/capture.md 4 (method), spec/hmtalker.md 2.11 (conventions).
+docs/capture.md#head-pose (method), docs/hmtalker.md#camera (conventions).
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One person's 68 points as a solid, fitted to a film by a small bundle adjustment (spec/capture.md 4).
+"""One person's 68 points as a solid, fitted to a film by a small bundle adjustment (docs/capture.md#head-pose).
 
 Depth and shape of a face trade off against its turns when these are small, so the fit is held to the mean face, as far as people
 differ from it; the focal length cannot be seen at all in such films and is given, not fitted.
@@ -17,7 +17,7 @@ from . import pnp
 FOCAL = 2.2               # default focal length in picture widths: a view of about 25 degrees
 MOST_FRAMES = 60          # of a film that the bundle adjustment looks at
 _UNCERTAIN = 0.002        # metres added to the spread between the invented people: real ones differ more
-_OFF = {"jaw": 0.0019, "nose": 0.0007, "eye": 0.0008}  # metres a landmark is typically off (spec/capture.md 5, in-domain)
+_OFF = {"jaw": 0.0019, "nose": 0.0007, "eye": 0.0008}  # metres a landmark is typically off (on our renders)
 _FREE_OFF = 0.0012        # the same for the points that move
 _RELIEF = 0.07            # standard deviation of the whole face's depth, as a share of it
 _STRANGE = 2.0            # frames that fit the mean face this many times worse than the median are left out

@@ -3,8 +3,8 @@
 Landmarks err by half a pixel, a little differently in every frame, and a Gaussian avatar turns that into blur. Corners of the
 upper face and the hair can be followed to a tenth of a pixel from a few reference frames straight to every other one (so nothing
 drifts). Their places in the head are unknown: triangulation from all frames' poses and poses from all points take turns.
-Never used for lips or lids (spec/capture.md 5). The idea, tracked rigid keypoints and a bundle adjustment against jitter, is
-SyncTalk's (spec/hmtalker.md 2.13, 7.1); this way of doing it is our own.
+Never used for lips or lids. The idea, tracked rigid keypoints and a bundle adjustment against jitter, is
+SyncTalk's (docs/capture.md#head-pose); this way of doing it is our own.
 """
 from __future__ import annotations
 

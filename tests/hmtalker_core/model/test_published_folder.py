@@ -1,5 +1,5 @@
 """Folders as the published preprocessing of TalkingGaussian, ER-NeRF and their relatives writes them: opened as they are, or
-refused with what is missing (spec/hmtalker.md 2.10, 2.12; spec/capture.md 6)."""
+refused with what is missing (docs/hmtalker.md#dataset-layout)."""
 from __future__ import annotations
 
 import json

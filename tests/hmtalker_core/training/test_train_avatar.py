@@ -252,7 +252,7 @@ def test_rounds_show_every_frame_once():
 
 
 def test_rules_always_find_a_frame():
-    """The published loops never end where nobody blinks (spec 2.10); here the nearest frame comes."""
+    """The published loops never end where nobody blinks (docs/hmtalker.md#curriculum); here the nearest frame comes."""
     values = np.array([0.0, 0.1, 0.2])
     rng = np.random.default_rng(0)
     assert nearest_in_window(values, np.arange(3), 0.9, 1.2, rng) == 2
@@ -264,7 +264,7 @@ def test_rules_always_find_a_frame():
 
 
 def test_published_endings_freeze_the_mouth(tiny_dataset, tiny_config, tmp_path, monkeypatch):
-    """From 98 % of the mouth stage on only its colours learn (spec 2.6); without the flag everything goes on."""
+    """From 98 % of the mouth stage on only its colours learn; without the flag everything goes on."""
     from dataclasses import replace
 
     from talking_heads.hmtalker_core.training.steps import Run

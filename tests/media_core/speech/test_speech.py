@@ -74,7 +74,7 @@ def test_silence_is_the_silence_value():
 
 
 def test_windows_stand_where_the_references_do():
-    """AVE's window for film frame t starts at row 3.2 (t - 2), cut to a whole number (spec 3.3); ours is the nearest row."""
+    """AVE's window for film frame t starts at row 3.2 (t - 2), cut to a whole number; ours is the nearest row."""
     rows = torch.arange(161, dtype=torch.float32)[:, None].expand(161, 80).contiguous()
     windows = Speech(rows, 80.0, "mel", 2.0, torch.zeros(161, dtype=torch.bool)).frame_windows()
     for frame in range(2, 47):

@@ -109,7 +109,7 @@ def test_dropout_only_in_training():
 
 
 def test_attention_is_torchs_own_on_inputs_turned_by_hand():
-    """Positions are rotated into what query and key project, over the full width; values are not (A2)."""
+    """Positions are rotated into what query and key project, over the full width; values are not."""
     torch.manual_seed(1)
     own, width, heads, length = Attention(8, 2, 0.0).eval(), 8, 2, 5
     reference = torch.nn.MultiheadAttention(width, heads, batch_first=True).eval()

@@ -71,7 +71,7 @@ def test_fresh_noise_gives_the_distribution_too():
 
 
 def test_published_ddim_step_by_hand():
-    """One step of spec 2.5, the noise's direction taken from the clamped prediction."""
+    """One step of docs/moditalker.md#atom-diffusion, the noise's direction taken from the clamped prediction."""
     draw, seen = drawn(), []
     run("ddim", 50, lambda x, t: seen.append(x) or 3 * torch.ones(SHAPE, dtype=torch.float64), draw, eta=1.0, clip=1.0)
     level = diffusion.alphas_cumprod().double()

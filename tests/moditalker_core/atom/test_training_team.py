@@ -1,4 +1,4 @@
-"""Several processes train one network: gradients are really exchanged (spec/moditalker.md 13 B16), and only one writes."""
+"""Several processes train one network: gradients are really exchanged (docs/moditalker.md), and only one writes."""
 from __future__ import annotations
 
 import csv

@@ -241,7 +241,7 @@ def test_the_parts_of_a_real_picture_are_where_the_landmarks_are(tiny_film, tmp_
     pictures = torch.from_numpy(dataset.frames_of(0)).permute(0, 3, 1, 2)
     hidden, shown = (lower_face_hidden(pictures, pixels + torch.tensor([0, low])) for low in (0, SIDE - 3))
     mouth = torch.from_numpy(masks == CLASSES.index("mouth"))[:, None].expand_as(pictures)
-    assert mouth.any() and (hidden[mouth] == 0).all() and torch.equal(shown, pictures), "spec/moditalker.md 13 B3"
+    assert mouth.any() and (hidden[mouth] == 0).all() and torch.equal(shown, pictures), "docs/moditalker.md#image-height"
 
 
 def test_faces_too_small_for_pictures_are_told_and_keep_their_motion(films, points, tmp_path):

@@ -183,7 +183,7 @@ def test_spoilt_pictures_are_told(folder):
     assert len(dataset.frames_of(1)) == 20, "the other clip is whole"
 
 
-# pose frames (13 B3) ------------------------------------------------------------------------------------------------------------
+# pose frames -------------------------------------------------------------------------------------------------------------------
 
 def pictured(folder: Path) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
     """Pictures [T, 3, S, S], landmarks and mouths (of the parts; where it is shut, the lips' inner points)."""
@@ -207,7 +207,7 @@ def test_a_pose_frame_hides_the_mouth(source, request):
 
 @pytest.mark.parametrize("source", ["made", "captured"])
 def test_landmarks_flipped_about_another_row_would_show_it(source, request):
-    """The released preparation took a wrong height: everything lies height - 3 px too low (13 B3)."""
+    """The released preparation took a wrong height: everything lies height - 3 px too low (docs/moditalker.md#image-height)."""
     pictures, pixels, mouths = pictured(request.getfixturevalue(source))
     shown = lower_face_hidden(pictures, pixels + torch.tensor([0, SIZE - 3]))
     assert torch.equal(shown, pictures)

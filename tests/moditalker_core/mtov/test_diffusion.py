@@ -123,7 +123,7 @@ def test_fresh_noise_keeps_the_spread():
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("calls", [5, 7, 25])
 def test_ddim_is_its_formula_with_the_noise_as_it_was_told(eta, calls):
-    """x0 is clamped, the noise is not computed anew (A9); and any number of calls steps by its own times."""
+    """x0 is clamped, the noise is not computed anew (docs/moditalker.md); and any number of calls steps by its own times."""
     level, draw = levels(), drawn(2)
     told = lambda x, t: 1.7 * x + 0.1  # so large that x0 is clamped
     x = diffusion.noised_start(drawn()(0).tanh(), 0.25, drawn()(1))

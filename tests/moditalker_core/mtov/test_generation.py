@@ -342,7 +342,7 @@ def test_another_rate_is_refused(mtov):
 
 def test_landmarks_outside_the_frame(mtov):
     motion = face(5)
-    lower = motion.points + torch.tensor([0.0, 45.0, 0.0])  # as the released preparation had them (B3)
+    lower = motion.points + torch.tensor([0.0, 45.0, 0.0])  # as the released preparation had them
     with pytest.raises(TalkingHeadsError, match="half of the face.*frames 0, 1, 2, 3, 4"):
         talk(mtov, motion.with_data(lower), picture())
     some = motion.points.clone()

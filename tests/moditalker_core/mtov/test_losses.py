@@ -1,4 +1,4 @@
-"""Losses of MToV's autoencoders (spec/moditalker.md 3.4): values by hand, the discriminators' shapes, LPIPS with a VGG16."""
+"""Losses of MToV's autoencoders (docs/moditalker.md#losses): values by hand, the discriminators' shapes, LPIPS with a VGG16."""
 from __future__ import annotations
 
 from dataclasses import replace

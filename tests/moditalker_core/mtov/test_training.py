@@ -120,7 +120,7 @@ def test_the_first_weights_are_as_small_as_the_settings_say(data, tmp_path):
 
 
 def test_the_warm_up_is_stepped(data, made, tmp_path):
-    """Spec 13 B13: the published one was built and never used."""
+    """The published one was built and never used (docs/moditalker.md#warm-up)."""
     report = StopAt()
     config = replace(DIFFUSION, warm_up=4, lr=1e-3)
     train_mtov("diffusion", data, tmp_path / "a.safetensors", config, report=report, **given("diffusion", made))

@@ -57,7 +57,7 @@ def test_the_same_track_from_any_frame_on(film, track):
 
 
 def test_a_real_photograph_of_nobody_in_training():
-    """The unwarped portrait: the mesh measured on it is the truth (spec/capture.md 8)."""
+    """The unwarped portrait: the mesh measured on it is the truth."""
     from skimage import data
     from talking_heads.media_core.subject.layout import to_68
     from talking_heads.media_core.subject.portrait import load
