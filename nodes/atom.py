@@ -33,15 +33,15 @@ class LoadAToM(io.ComfyNode):
             search_aliases=["audio to motion", "moditalker", "speech to landmarks", "motion diffusion model"],
             inputs=[
                 io.Combo.Input("atom_name", options=bridge.model_files("atom"),
-                               tooltip="An AToM file (.safetensors) from models/talking_heads, or one shipped with the pack. "
-                                       "Published checkpoints (atom.pt) go through Import AToM once."),
+                               tooltip="An AToM file (.safetensors) in models/talking_heads, or the one that comes with the "
+                                       "pack. Official checkpoints (atom.pt) must go through Import AToM once."),
                 io.Combo.Input("precision", options=PRECISIONS, default="auto", advanced=True,
-                               tooltip="Number format of the network: auto takes fp32 on a CPU and bf16 where the graphics card "
-                                       "is made for it. Lips differ by hundredths of a millimetre."),
+                               tooltip="Number format of the network: auto uses fp32 on a CPU and bf16 on a GPU that supports "
+                                       "it. Lips differ by hundredths of a millimetre."),
             ],
             outputs=[atom_output(), io.String.Output("about", display_name="about",
-                                                     tooltip="What the file says of itself: size, speech encoder, sampling, how "
-                                                             "it was trained, licence.")],
+                                                     tooltip="What the file says about itself: size, speech encoder, sampling, "
+                                                             "training, licence.")],
         )
 
     @classmethod
@@ -62,28 +62,30 @@ class ImportAToM(io.ComfyNode):
             node_id="MoDiTalker_ImportAToM",
             display_name="Import AToM",
             category="Talking Heads/MoDiTalker",
-            description="Turns a checkpoint of MoDiTalker's audio-to-motion network (atom.pt in models/talking_heads) into a "
-                        "file that Load AToM lists. Needed once. Mind the licence of the weights.",
+            description="Converts a checkpoint of MoDiTalker's audio-to-motion network (atom.pt in models/talking_heads) to a "
+                        "file that Load AToM lists. Needed only once. Check the licence of the weights.",
             search_aliases=["atom.pt", "moditalker checkpoint", "convert checkpoint", "published weights"],
             inputs=[
                 io.Combo.Input("checkpoint", options=[NONE, *bridge.loose_files(CHECKPOINTS)], default=NONE,
-                               tooltip="A .pt or .pth file in models/talking_heads; press R when you have put one there."),
+                               tooltip="A .pt or .pth file in models/talking_heads; press R after adding one."),
                 io.Combo.Input("weights", options=WEIGHTS, default="raw",
-                               tooltip="raw: as published inference uses them; ema: their running average, where the file has "
-                                       "it."),
+                               tooltip="raw: the weights that the official inference uses; ema: their moving average, if the "
+                                       "file has one."),
                 io.Combo.Input("mean_face", options=[BUILT_IN, *bridge.loose_files(MEAN_FACES)], default=BUILT_IN,
-                               tooltip="The face the weights measure motion from: your BFM_model_front.mat, or its 68 points as "
-                                       ".npy, in models/talking_heads. built-in: the pack's own, which the published weights do "
-                                       "not know."),
+                               tooltip="The face from which the weights measure motion: your BFM_model_front.mat, or its 68 "
+                                       "points as .npy, in models/talking_heads. built-in: the pack's own, which the official "
+                                       "weights were not trained with."),
                 io.Int.Input("heads", default=8, min=1, max=64, advanced=True,
-                             tooltip="Attention heads, the one size a checkpoint does not tell; 8 in the published one."),
+                             tooltip="Number of attention heads, the only size that a checkpoint does not tell; 8 in the "
+                                     "official one."),
                 io.String.Input("name", default="atom",
-                                tooltip="The new file's name in models/talking_heads. A file of that name is replaced."),
+                                tooltip="Name of the new file in models/talking_heads. An existing file of that name is "
+                                        "replaced."),
                 io.Boolean.Input("half", default=False, advanced=True,
-                                 tooltip="Store 16-bit numbers: half the size, and hardly a difference."),
+                                 tooltip="Store 16-bit numbers: half the size, almost no difference."),
             ],
             outputs=[atom_output(), io.String.Output("file", display_name="file",
-                                                     tooltip="The new file's name, as Load AToM lists it.")],
+                                                     tooltip="Name of the new file, as Load AToM lists it.")],
             is_output_node=True,
         )
 
@@ -106,18 +108,19 @@ class GenerateMotion(io.ComfyNode):
             node_id="MoDiTalker_GenerateMotion",
             display_name="Generate Motion",
             category="Talking Heads/MoDiTalker",
-            description="Speech and one face become motion: 68 points in space, frame by frame, for speech of any length. Shows "
-                        "the moving face while it samples. The same seed gives the same motion.",
+            description="Generates motion from speech and one face: 68 points in 3D for every frame, for speech of any length. "
+                        "Shows the moving face while sampling. The same seed gives the same motion.",
             search_aliases=["audio to motion", "speech to landmarks", "lip sync", "atom", "talking landmarks"],
             inputs=[
                 sockets.Atom.Input("atom", tooltip="The network (Load AToM)."),
-                sockets.Speech.Input("speech", tooltip="Encoded speech, by the encoder that the weights listen to."),
-                sockets.Landmarks.Input("portrait", tooltip="The face that speaks (Portrait Landmarks); of a film, its first "
-                                                            "frame. Canonical landmarks; pixels are turned to the front first."),
+                sockets.Speech.Input("speech", tooltip="Encoded speech, from the encoder that the weights were trained with."),
+                sockets.Landmarks.Input("portrait", tooltip="The face that speaks (Portrait Landmarks); for a video, its first "
+                                                            "frame is used. Canonical landmarks; landmarks in pixels are first "
+                                                            "turned to face forward."),
                 *_sampling_inputs(),
             ],
             outputs=[sockets.Landmarks.Output("motion", display_name="motion",
-                                              tooltip="Canonical landmarks, one row a film frame, as long as the speech.")],
+                                              tooltip="Canonical landmarks, one set per frame, as long as the speech.")],
         )
 
     @classmethod
@@ -142,25 +145,25 @@ class AlignMotion(io.ComfyNode):
             node_id="MoDiTalker_AlignMotion",
             display_name="Align Motion to Pose",
             category="Talking Heads/MoDiTalker",
-            description="Puts motion on a head: on a film's, which turns and nods as filmed, or on a portrait's, which keeps "
-                        "still. Canonical landmarks become pixels of that picture.",
+            description="Puts motion on a head: the head of a video, which turns and nods as recorded, or of a portrait, which "
+                        "stays still. Canonical landmarks become pixels of that image.",
             search_aliases=["pose transfer", "landmarks to pixels", "head pose", "project landmarks"],
             inputs=[
                 sockets.Landmarks.Input("motion", tooltip="Canonical landmarks (Generate Motion)."),
                 io.Int.Input("start_frame", default=0, min=0, max=10_000_000,
-                             tooltip="Frame of the film's poses that belongs to the first frame of the motion. Where the film is "
-                                     "shorter, its poses are played to and fro."),
-                sockets.FaceTrack.Input("face_track", optional=True, tooltip="The head of a film (Track Face)."),
-                sockets.Pose.Input("pose", optional=True, tooltip="A film's head pose instead."),
+                             tooltip="The video frame whose pose goes with the first frame of the motion. If the video is "
+                                     "shorter, its poses are repeated ping-pong."),
+                sockets.FaceTrack.Input("face_track", optional=True, tooltip="The head of a video (Track Face)."),
+                sockets.Pose.Input("pose", optional=True, tooltip="The head pose of a video, instead of a face track."),
                 sockets.Landmarks.Input("portrait", optional=True,
-                                        tooltip="A portrait's landmarks in pixels instead (Portrait Landmarks): the head keeps "
-                                                "still."),
+                                        tooltip="Landmarks of a portrait in pixels (Portrait Landmarks), instead of a face "
+                                                "track: the head stays still."),
                 sockets.Landmarks.Input("canonical", optional=True,
-                                        tooltip="The same portrait's canonical landmarks: a mouth at rest then lies on the "
-                                                "picture's to the pixel. Only with a portrait."),
+                                        tooltip="Canonical landmarks of the same portrait: a mouth at rest then matches the "
+                                                "portrait's mouth exactly. Only with a portrait."),
             ],
             outputs=[sockets.Landmarks.Output("landmarks", display_name="landmarks",
-                                              tooltip="Landmarks in pixels, at the motion's rate.")],
+                                              tooltip="Landmarks in pixels, at the frame rate of the motion.")],
         )
 
     @classmethod
@@ -171,7 +174,7 @@ class AlignMotion(io.ComfyNode):
         given = {"face_track": face_track, "pose": pose, "portrait": portrait}
         connected = [name for name, value in given.items() if value is not None]
         if len(connected) != 1:
-            raise TalkingHeadsError("Align Motion to Pose needs a face track, a pose or a portrait, one of the three",
+            raise TalkingHeadsError("Align Motion to Pose needs one of: a face track, a pose, a portrait",
                                     " and ".join(connected) or "none", "Connect exactly one of them")
         if portrait is not None:
             return io.NodeOutput(onto_portrait(motion, portrait, canonical=canonical))
@@ -185,24 +188,26 @@ def atom_output() -> Any:
 def _sampling_inputs() -> list:
     return [
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
-                     tooltip="Which of the many ways to say the same; the same seed gives the same motion."),
+                     tooltip="Speech can be spoken in many ways; the seed picks one. The same seed gives the same motion."),
         io.Int.Input("steps", default=0, min=0, max=1000,
-                     tooltip="Sampling steps; 0 as the weights say. 10 to 20 suffice for dpm++ and unipc, 50 are usual for "
-                             "ddim."),
+                     tooltip="Number of sampling steps; 0 uses the value stored with the weights. 10 to 20 are enough for dpm++ "
+                             "and unipc; ddim usually takes 50."),
         io.Combo.Input("sampler", options=SAMPLERS, default=OWN,
-                       tooltip="ddim: as published; ddim0: without fresh noise; dpm++ and unipc: good with few steps."),
+                       tooltip="ddim: as in the official code; ddim0: DDIM with eta 0, no fresh noise; dpm++ and unipc: good "
+                               "with few steps."),
         io.Float.Input("guidance", default=-1.0, min=-1.0, max=20.0, step=0.1,
-                       tooltip="How strictly the lips follow the speech: 1 as learnt, more exaggerates, 0 ignores it; below 0 as "
-                               "the weights say."),
+                       tooltip="How strongly the lips follow the speech: 1 as trained, above 1 exaggerated, 0 ignores the "
+                               "speech; below 0 uses the value stored with the weights."),
         io.Boolean.Input("silence_gate", default=True,
-                         tooltip="Close the mouth where nobody speaks for 0.3 s or longer."),
+                         tooltip="Close the mouth during pauses of 0.3 s or longer."),
         io.Float.Input("clip", default=-1.0, min=-1.0, max=100.0, step=0.1, advanced=True,
-                       tooltip="How far a point may be predicted off the initial face, in centimetres; 0: any distance; below 0 "
-                               "as the weights say."),
+                       tooltip="Limit on how far a predicted point may be from the initial face, in centimetres; 0: no limit; "
+                               "below 0 uses the value stored with the weights."),
         io.Float.Input("eta", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
-                       tooltip="Share of fresh noise in every step of ddim; below 0 as the weights say."),
+                       tooltip="Fraction of fresh noise added in every step of ddim; below 0 uses the value stored with the "
+                               "weights."),
         io.Int.Input("overlap", default=-1, min=-1, max=10_000, advanced=True,
-                     tooltip="Frames that neighbouring windows share, at most half a window; below 0 a third of a window, at "
+                     tooltip="Frames that neighbouring windows share, at most half a window; below 0: a third of a window, at "
                              "most 32."),
     ]
 

@@ -33,9 +33,10 @@ class MotionDataset(io.ComfyNode):
             node_id="TalkingHead_MotionDataset",
             display_name="Motion Dataset",
             category="Talking Heads/MoDiTalker",
-            description="Builds what AToM and MToV learn from, in output/talking_heads/datasets: speech features, landmarks, "
-                        "head poses and, for MToV, pictures of many people talking, invented ones or those of your films. "
-                        "Interrupt at any time: running it again continues. Film people only with their consent.",
+            description="Builds the dataset that AToM and MToV are trained on, in output/talking_heads/datasets: speech "
+                        "features, landmarks, head poses and, for MToV, images of many people talking, either synthetic people "
+                        "or the people in your videos. You can interrupt it at any time; running it again continues. Film people "
+                        "only with their consent.",
             search_aliases=["audio to motion dataset", "landmark dataset", "atom training data", "preprocess videos"],
             inputs=_dataset_inputs(),
             outputs=dataset_outputs(),
@@ -76,14 +77,15 @@ class LoadMotionDataset(io.ComfyNode):
             node_id="TalkingHead_LoadMotionDataset",
             display_name="Load Motion Dataset",
             category="Talking Heads/MoDiTalker",
-            description="Opens a motion data set that was built before, by Motion Dataset or by the command line (talking-heads "
-                        "dataset motion).",
+            description="Opens a motion dataset built earlier by Motion Dataset or on the command line (talking-heads dataset "
+                        "motion).",
             search_aliases=["audio to motion dataset", "atom training data", "landmark dataset"],
             inputs=[
                 io.Combo.Input("place", options=["input", "output"], default="output",
-                               tooltip="In which of ComfyUI's folders the data set lies."),
+                               tooltip="Which of ComfyUI's folders the dataset is in."),
                 io.String.Input("folder", default="",
-                                tooltip="Its folder, relative to that place, such as talking_heads/datasets/motion."),
+                                tooltip="The dataset's folder, relative to that location, such as "
+                                        "talking_heads/datasets/motion."),
             ],
             outputs=dataset_outputs(),
         )
@@ -107,35 +109,38 @@ class TrainAToM(io.ComfyNode):
             node_id="MoDiTalker_TrainAToM",
             display_name="Train AToM",
             category="Talking Heads/MoDiTalker",
-            description="Learns motion from speech and saves the weights under models/talking_heads. Shows the loss and, on "
-                        "clips kept aside, lip curves beside the true ones. Interrupt at any time: what was learnt is kept, and "
-                        "running it again continues.",
+            description="Trains AToM to generate motion from speech and saves the weights in models/talking_heads. Shows the "
+                        "loss and, for held-out clips, the lip curves next to the true ones. You can interrupt it at any time: "
+                        "the state is kept, and running it again continues.",
             search_aliases=["train audio to motion", "moditalker training", "landmark diffusion training"],
             inputs=[
-                sockets.MotionDataset.Input("dataset", tooltip="What to learn from (Motion Dataset or Load Motion Dataset)."),
+                sockets.MotionDataset.Input("dataset", tooltip="The dataset to train on (Motion Dataset or Load Motion "
+                                                               "Dataset)."),
                 io.Combo.Input("preset", options=PRESETS, default="demo",
-                               tooltip="demo: small, mel speech, an hour or two on a CPU; standard: for a graphics card; "
-                                       "published: MoDiTalker's own, on HuBERT features."),
+                               tooltip="demo: small, mel features, an hour or two on a CPU; standard: for a GPU; published: "
+                                       "MoDiTalker's own configuration, on HuBERT features."),
                 io.Float.Input("steps", default=1.0, min=0.0001, max=10.0, step=0.1, round=0.0001,
-                               tooltip="Times the preset's number of training steps: 0.1 for a quick look, 2 for longer."),
+                               tooltip="Multiplies the preset's number of training steps: 0.1 for a quick look, 2 to train "
+                                       "longer."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
-                             tooltip="Decides the first weights and the order of the clips."),
+                             tooltip="Determines the initial weights and the order of the clips."),
                 io.String.Input("name", default="my_atom",
-                                tooltip="The file's name in models/talking_heads. A finished file of that name is replaced when "
-                                        "training ends."),
+                                tooltip="Name of the file in models/talking_heads. An existing finished file of that name is "
+                                        "replaced when training ends."),
                 io.Boolean.Input("resume", default=True,
-                                 tooltip="Continue an interrupted training of that name with the same settings; off: begin "
-                                         "anew."),
+                                 tooltip="Continue an interrupted training run of that name with the same settings; off: start "
+                                         "over."),
                 io.Int.Input("batch", default=0, min=0, max=4096, advanced=True,
-                             tooltip="Windows of motion a step; 0 for the preset's number."),
+                             tooltip="Motion windows per step; 0 uses the preset's value."),
                 io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True,
-                             tooltip="Compute a step in so many pieces: less memory, the same result."),
+                             tooltip="Split each step into this many micro-batches: less memory, same result."),
                 io.String.Input("licence", default="", advanced=True,
-                                tooltip="What may be done with the weights: written into the file, and shown by Load AToM."),
+                                tooltip="What the weights may be used for: stored in the file and shown by Load AToM."),
             ],
             outputs=[atom_output(), io.String.Output("file", display_name="file",
-                                                     tooltip="The file's name, as Load AToM lists it."),
-                     io.String.Output("about", display_name="about", tooltip="What was trained on what, in a few lines.")],
+                                                     tooltip="Name of the file, as Load AToM lists it."),
+                     io.String.Output("about", display_name="about", tooltip="A short summary of what was trained and on which "
+                                                                             "data.")],
             is_output_node=True,
         )
 
@@ -149,32 +154,33 @@ class TrainAToM(io.ComfyNode):
 def _dataset_inputs() -> list:
     return [
         io.Combo.Input("source", options=SOURCES, default=SUBJECT,
-                       tooltip="synthetic subject: invented people who say invented sentences, with exact landmarks; videos: a "
-                               "folder of films, whose faces are tracked."),
+                       tooltip="synthetic subject: synthetic people who speak invented sentences, with exact landmarks; videos: "
+                               "a folder of videos in which faces are tracked."),
         io.String.Input("name", default="motion",
-                        tooltip="The data set's folder is called this, with a code for these settings behind."),
+                        tooltip="Name of the dataset's folder; a code for these settings is appended."),
         io.Combo.Input("encoder", options=speech.ENCODERS, default="mel",
-                       tooltip="How the sound is read: weights trained on it listen to that encoder only. hubert needs a model "
-                               "folder."),
-        io.Int.Input("people", default=24, min=1, max=9000, tooltip="Synthetic subject: how many people, one clip of each."),
+                       tooltip="How the audio is encoded; weights trained on this dataset work with this encoder only. hubert "
+                               "needs a model folder."),
+        io.Int.Input("people", default=24, min=1, max=9000, tooltip="Synthetic subject: number of people, one clip each."),
         io.Float.Input("seconds", default=75.0, min=2.0, max=3600.0, step=1.0,
-                       tooltip="Synthetic subject: how long each of them speaks."),
+                       tooltip="Synthetic subject: how long each person speaks, in seconds."),
         io.Boolean.Input("captured", default=False, advanced=True,
-                         tooltip="Synthetic subject: film the people and track the films, as with real ones, instead of taking "
-                                 "exact landmarks. Takes far longer."),
-        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Synthetic subject: decides what is said and how."),
+                         tooltip="Synthetic subject: render the people and track the rendered videos, as for real people, "
+                                 "instead of using exact landmarks. Takes much longer."),
+        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Synthetic subject: determines what is said and how."),
         io.String.Input("videos", default="",
-                        tooltip="Videos: a folder below ComfyUI's input folder; subfolders too, one for each person by habit."),
+                        tooltip="Videos: a folder inside ComfyUI's input folder; subfolders are included, normally one per "
+                                "person."),
         *face.face_inputs(),
         *speech.hubert_inputs(),
         io.Int.Input("pictures", default=0, min=0, max=1024, step=32, optional=True,
-                     tooltip="Sides of the pictures of the face in pixels, for Train MToV: 128 for demo, 256 for the other "
-                             "presets; 0: none, which is enough for Train AToM."),
+                     tooltip="Size of the face images in pixels, for Train MToV: 128 for demo, 256 for the other presets; 0: no "
+                             "images, which is enough for Train AToM."),
         io.Float.Input("margin", default=MARGIN, min=1.0, max=10.0, step=0.1, optional=True, advanced=True,
-                       tooltip="Of the pictures: side of the square in face heights."),
+                       tooltip="Face images: side of the square in face heights."),
         io.Combo.Input("crop", options=CROPS, default=CROPS[0], optional=True, advanced=True,
-                       tooltip="Of the pictures: one square for a whole clip (still), or one that goes along with the head, "
-                               "slowly (following)."),
+                       tooltip="Face images: one square for a whole clip (still), or one that slowly follows the head "
+                               "(following)."),
     ]
 
 
@@ -184,7 +190,7 @@ _HUBERT = {"model_folder": speech.NO_FOLDER, "layer": -1, "precision": "fp32", "
 def dataset_outputs() -> list:
     return [
         sockets.MotionDataset.Output("dataset", display_name="dataset",
-                                     tooltip="The data set's folder, for Train AToM and Train MToV."),
+                                     tooltip="The dataset's folder, for Train AToM and Train MToV."),
         io.String.Output("about", display_name="about",
                          tooltip="What is in it: clips, minutes, people, speech encoder, and what was left out and why."),
     ]
@@ -232,7 +238,7 @@ def _films(videos: str) -> Path:
 def _located(place: str, folder: str) -> Path:
     """The data set's folder, inside ComfyUI's input or output."""
     if not folder.strip():
-        raise TalkingHeadsError("The data set's folder must be named", "an empty name",
+        raise TalkingHeadsError("The dataset's folder must be named", "an empty name",
                                 f"Give its path relative to ComfyUI's {place} folder")
     return contained(folder_paths.get_directory_by_type(place), folder.strip())
 

@@ -23,22 +23,22 @@ class PickSegment(io.ComfyNode):
             node_id="TalkingHead_PickSegment",
             display_name="Pick Segment",
             category="Talking Heads/Dataset",
-            description="Finds the part of a long video that an avatar learns most from: varied speech, lips that open wide, a "
-                        "head that moves, no frames without a face. Looks with the built-in (approximate) tracker, 5 times a "
-                        "second.",
+            description="Finds the part of a long video that is best for training an avatar: varied speech, lips that open wide, "
+                        "a head that moves, a face in every frame. Samples the video 5 times per second with the built-in "
+                        "(approximate) tracker.",
             search_aliases=["best part of video", "trim video", "training segment"],
             inputs=[
-                io.Video.Input("video", tooltip="A long film of one person speaking."),
+                io.Video.Input("video", tooltip="A long video of one person speaking."),
                 io.Float.Input("seconds", default=30.0, min=2.0, max=600.0, step=1.0,
-                               tooltip="How long the part is; 10 to 60 s are usual. A shorter film is taken whole."),
+                               tooltip="Length of the segment; 10 to 60 s are usual. A shorter video is used whole."),
                 *face.face_inputs(),
             ],
             outputs=[
-                io.Float.Output("start", display_name="start", tooltip="Where the part begins, in seconds: for Prepare Avatar "
+                io.Float.Output("start", display_name="start", tooltip="Start of the segment in seconds, for Prepare Avatar "
                                                                        "Dataset."),
-                io.Float.Output("duration", display_name="duration", tooltip="How long it is, in seconds."),
-                io.Video.Output("video", display_name="video", tooltip="That part of the video."),
-                io.String.Output("about", display_name="about", tooltip="Why this part: its scores, 0 to 1."),
+                io.Float.Output("duration", display_name="duration", tooltip="Length of the segment in seconds."),
+                io.Video.Output("video", display_name="video", tooltip="That segment of the video."),
+                io.String.Output("about", display_name="about", tooltip="Why this segment was chosen: its scores, 0 to 1."),
             ],
         )
 
@@ -64,9 +64,9 @@ class PrepareDataset(io.ComfyNode):
             node_id="TalkingHead_PrepareDataset",
             display_name="Prepare Avatar Dataset",
             category="Talking Heads/Dataset",
-            description="Turns a film of a person into a training dataset in output/talking_heads/datasets: frames, masks, "
-                        "landmarks, action units, poses, sound. The built-in tracker is approximate; its report tells how good "
-                        "the film is and what to film again. Film people only with their consent.",
+            description="Turns a video of a person into a training dataset in output/talking_heads/datasets: frames, masks, "
+                        "landmarks, action units, poses, audio. The built-in tracker is approximate; a report tells how good the "
+                        "video is and what to record again. Film people only with their consent.",
             search_aliases=["video to dataset", "preprocess avatar video", "talkinggaussian preprocessing", "openface"],
             inputs=_inputs(),
             outputs=_outputs(),
@@ -93,48 +93,48 @@ class PrepareDataset(io.ComfyNode):
 
 def _inputs() -> list:
     return [
-        io.Video.Input("video", tooltip="A film of one person speaking, with sound; any rate, any size."),
+        io.Video.Input("video", tooltip="A video of one person speaking, with audio; any frame rate, any size."),
         io.String.Input("name", default="me",
-                        tooltip="The dataset's folder is called this, with a code for film and settings behind."),
+                        tooltip="Name of the dataset's folder; a code for the video and the settings is appended."),
         io.Int.Input("size", default=512, min=64, max=1024, step=32,
-                     tooltip="Width and height of the frames in pixels; the head is cut out and scaled to it."),
+                     tooltip="Width and height of the frames in pixels; the head is cropped and scaled to this size."),
         io.Float.Input("start", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
-                       tooltip="Where the part to use begins, in seconds (see Pick Segment)."),
+                       tooltip="Start of the segment to use, in seconds (see Pick Segment)."),
         io.Float.Input("duration", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
-                       tooltip="How long that part is, in seconds; 0 for all that follows."),
+                       tooltip="Length of the segment in seconds; 0 for everything that follows."),
         *face.face_inputs(),
         face.policy_input(),
         io.Float.Input("focal", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
-                       tooltip="The camera's focal length in pixels of the dataset's frames; 0 for 2.2 times their side."),
+                       tooltip="Focal length of the camera in pixels of the dataset's frames; 0 uses 2.2 times their side."),
         io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
-                     tooltip="Frames over which the pose is smoothed, undelayed; 0 as measured."),
+                     tooltip="Width in frames of the zero-phase smoothing of the pose; 0 keeps it as measured."),
         io.Boolean.Input("steady", default=True, advanced=True,
-                         tooltip="Steadier poses: corners of skin and hair are followed from frame to frame besides the "
-                                 "landmarks. Switch it off when long loose hair or a hat moves on its own."),
+                         tooltip="More stable poses: corners in skin and hair are tracked from frame to frame in addition to the "
+                                 "landmarks. Turn it off if long loose hair or a hat moves on its own."),
         io.String.Input("parsing", default="", advanced=True,
-                        tooltip="Face-parsing PNGs to use instead of the built-in masks: a folder below ComfyUI's input, "
-                                "one file a dataset frame. Empty: none."),
+                        tooltip="Face-parsing PNGs to use instead of the built-in masks: a folder inside ComfyUI's input folder, "
+                                "one file per dataset frame. Empty: none."),
         sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=face.LANDMARKS_TIP),
         sockets.Expression.Input("expression", optional=True,
-                                 tooltip="Action units measured elsewhere (Import Action Units), over the whole film. "
-                                         "Without them: built-in, with the unreliable units marked."),
-        io.Mask.Input("mask", optional=True, tooltip="Where to look for the face: white, in the film's pixels."),
+                                 tooltip="Action units measured elsewhere (Import Action Units) for the whole video. Without "
+                                         "them the built-in ones are used, with unreliable units marked."),
+        io.Mask.Input("mask", optional=True, tooltip="Where to look for the face: white, in pixels of the video."),
         io.Mask.Input("person", optional=True,
-                      tooltip="Where the person is (head and body): white, in the film's pixels; one for all frames, or one a "
-                              "frame at 25 frames/s. Instead of the built-in masks."),
+                      tooltip="Where the person is (head and body): white, in pixels of the video; one for all frames, or one "
+                              "per frame at 25 frames per second. Replaces the built-in masks."),
         sockets.Dataset.Input("like", optional=True,
-                              tooltip="A dataset of the same person and camera whose crop and head shape are used again."),
+                              tooltip="A dataset of the same person and camera whose crop and head shape are reused."),
     ]
 
 
 def _outputs() -> list:
     rows = {
         "dataset": (sockets.Dataset, "The dataset's folder, for Train Avatar."),
-        "preview": (io.Image, "The quality report as a picture."),
-        "sound": (io.Audio, "The film's sound, in step with the frames."),
-        "expression": (sockets.Expression, "17 action units a frame, and how reliable each is."),
+        "preview": (io.Image, "The quality report as an image."),
+        "sound": (io.Audio, "The audio of the video, in sync with the frames."),
+        "expression": (sockets.Expression, "17 action units per frame, and how reliable each is."),
         "pose": (sockets.Pose, "The head's pose, frame by frame."),
-        "report": (io.String, "The quality report in words: what is good, and what to film again."),
+        "report": (io.String, "The quality report as text: what is good, and what to record again."),
     }
     return [kind.Output(name, display_name=name, tooltip=tip) for name, (kind, tip) in rows.items()]
 

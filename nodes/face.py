@@ -25,22 +25,22 @@ BUILT_IN = "built-in (approximate)"
 def face_inputs() -> list:
     """Which face, for every node that looks for one."""
     return [
-        io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face where there are several: 0 is the first."),
+        io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face to use if there are several: 0 is the first."),
         io.Combo.Input("order", options=ORDERS, default="largest",
-                       tooltip="How several faces are counted: the largest first, or from the left of the picture."),
+                       tooltip="How several faces are ordered: largest first, or from the left of the image."),
     ]
 
 
 def policy_input() -> Any:
     """What happens to frames without a face."""
     return io.Combo.Input("policy", options=POLICIES, default="error",
-                          tooltip="Frames without a face: stop and name them (error), keep the last face (hold), go straight "
-                                  "from the face before to the one after (interpolate), or leave them out (skip).")
+                          tooltip="What to do with frames without a face: stop and list them (error), keep the last face (hold), "
+                                  "move straight from the previous face to the next (interpolate), or leave them out (skip).")
 
 
 def mask_input() -> Any:
     return io.Mask.Input("mask", optional=True,
-                         tooltip="Where to look for the face: white. One mask for all frames, or one a frame.")
+                         tooltip="Where to look for the face: white. One mask for all frames, or one per frame.")
 
 
 class TrackFace(io.ComfyNode):
@@ -52,22 +52,23 @@ class TrackFace(io.ComfyNode):
             node_id="TalkingHead_TrackFace",
             display_name="Track Face",
             category="Talking Heads/Face",
-            description="Follows a face through a film: 68 landmarks, head pose and action units, by the built-in "
-                        "(approximate) tracker or from core's face landmarks. Units that landmarks cannot show are marked "
+            description="Tracks a face through a video: 68 landmarks, head pose and action units, with the built-in "
+                        "(approximate) tracker or from core's face landmarks. Action units that landmarks cannot show are marked "
                         "unreliable.",
             search_aliases=["face tracking", "head pose", "action units", "landmarks from video", "openface"],
             inputs=[
                 io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
-                               tooltip="Frames a second of the tracks. A video is shown at this rate, but for one with face "
-                                       "landmarks, which keeps its own; images are taken to have it."),
+                               tooltip="Frames per second of the tracks. A video is resampled to this rate, unless face "
+                                       "landmarks are connected: then it keeps its own. Images are assumed to have this rate."),
                 *face_inputs(),
                 policy_input(),
                 io.Float.Input("focal", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
-                               tooltip="The camera's focal length in pixels of the frames; 0 for a usual one, 2.2 times the "
+                               tooltip="Focal length of the camera in pixels of the frames; 0 uses a typical one, 2.2 times the "
                                        "width."),
                 io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
-                             tooltip="Frames over which the pose is smoothed, undelayed; 0 as measured, which trembles."),
-                io.Video.Input("video", optional=True, tooltip="The film; of any rate and length, read frame by frame."),
+                             tooltip="Width in frames of the zero-phase smoothing of the pose; 0 keeps it as measured, with "
+                                     "jitter."),
+                io.Video.Input("video", optional=True, tooltip="The video; any frame rate and length, read frame by frame."),
                 io.Image.Input("images", optional=True, tooltip="Frames instead of a video."),
                 sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=LANDMARKS_TIP),
                 mask_input(),
@@ -102,20 +103,20 @@ class PortraitLandmarks(io.ComfyNode):
             node_id="TalkingHead_PortraitLandmarks",
             display_name="Portrait Landmarks",
             category="Talking Heads/Face",
-            description="Finds the 68 landmarks of a portrait with the built-in (approximate) tracker, and turns them to the "
-                        "front in space: what audio-to-motion starts from.",
+            description="Finds the 68 landmarks of a portrait with the built-in (approximate) tracker and turns them to face "
+                        "forward in 3D: the starting point of audio-to-motion.",
             search_aliases=["face landmarks", "68 points", "canonical landmarks", "portrait face"],
             inputs=[
-                io.Image.Input("image", tooltip="A portrait; each picture of a batch is looked at by itself."),
+                io.Image.Input("image", tooltip="A portrait; each image of a batch is processed on its own."),
                 *face_inputs(),
                 mask_input(),
             ],
             outputs=[
                 sockets.Landmarks.Output("canonical", display_name="canonical",
-                                         tooltip="The face turned to the front, in space (decimetres); depth is a guess from a "
-                                                 "mean face."),
-                sockets.Landmarks.Output("pixels", display_name="pixels", tooltip="The points where they stand in the picture."),
-                io.Image.Output("preview", display_name="preview", tooltip="The picture with the points drawn over it."),
+                                         tooltip="The face turned forward, in 3D (decimetres); depth is estimated from a mean "
+                                                 "face."),
+                sockets.Landmarks.Output("pixels", display_name="pixels", tooltip="The points at their place in the image."),
+                io.Image.Output("preview", display_name="preview", tooltip="The image with the points drawn over it."),
             ],
         )
 
@@ -145,23 +146,24 @@ class ImportActionUnits(io.ComfyNode):
             node_id="TalkingHead_ImportActionUnits",
             display_name="Import Action Units",
             category="Talking Heads/Face",
-            description="Reads action units from a CSV file of OpenFace, py-feat, LibreFace or PyAFAR and puts them on the "
-                        "film's frames by their time. What the table does not know stays unknown.",
+            description="Reads action units from a CSV file of OpenFace, py-feat, LibreFace or PyAFAR and aligns them with the "
+                        "video's frames by time. What the table does not contain stays unknown.",
             search_aliases=["openface csv", "au.csv", "facial action units", "libreface", "py-feat"],
             inputs=[
                 io.String.Input("file", default="au.csv", tooltip="The CSV file, relative to ComfyUI's input folder."),
                 io.Combo.Input("tool", options=TOOLS, default="auto",
-                               tooltip="Which program wrote it; auto looks at the column names."),
+                               tooltip="Which program wrote the file; auto decides by the column names."),
                 io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
-                               tooltip="Frames a second of the track, unless a face track or dataset is connected."),
+                               tooltip="Frames per second of the track, unless a face track or dataset is connected."),
                 io.Int.Input("frames", default=0, min=0, max=10_000_000,
-                             tooltip="Length of the track, unless a face track or dataset is connected; 0 as the table."),
-                sockets.FaceTrack.Input("face_track", optional=True, tooltip="Takes rate and length from this track."),
-                sockets.Dataset.Input("dataset", optional=True, tooltip="Takes rate and length from this dataset."),
+                             tooltip="Length of the track in frames, unless a face track or dataset is connected; 0 uses the "
+                                     "length of the table."),
+                sockets.FaceTrack.Input("face_track", optional=True, tooltip="Frame rate and length are taken from this track."),
+                sockets.Dataset.Input("dataset", optional=True, tooltip="Frame rate and length are taken from this dataset."),
             ],
             outputs=[
                 sockets.Expression.Output("expression", display_name="expression",
-                                          tooltip="The 17 action units, 0..5, unknown where the table is."),
+                                          tooltip="The 17 action units, 0..5; unknown where the table has no value."),
                 io.String.Output("about", display_name="about", tooltip="What was read: program, frames, units without values."),
             ],
         )
@@ -190,8 +192,9 @@ class ImportActionUnits(io.ComfyNode):
 def track_outputs() -> list:
     """A face track and its parts."""
     return [
-        sockets.FaceTrack.Output("face_track", display_name="face track", tooltip="All of it: for Face Crop and previews."),
-        sockets.Landmarks.Output("landmarks", display_name="landmarks", tooltip="68 points a frame, in pixels."),
+        sockets.FaceTrack.Output("face_track", display_name="face track", tooltip="Everything that was tracked, for Face Crop "
+                                                                                  "and previews."),
+        sockets.Landmarks.Output("landmarks", display_name="landmarks", tooltip="68 points per frame, in pixels."),
         sockets.Expression.Output("expression", display_name="expression",
                                   tooltip="17 action units, 0..5, and how reliable each is."),
         sockets.Pose.Output("pose", display_name="pose", tooltip="The head's pose, frame by frame, smoothed."),

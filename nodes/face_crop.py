@@ -10,7 +10,8 @@ from ..media_core.errors import TalkingHeadsError
 from . import bridge, face, films, sockets
 
 WAYS = ["still", "follow", "each"]
-_FEATHER_TIP = "How far the edit fades out inwards from the square's edge, as a part of its side: 0 a hard edge, 0.1 hides it."
+_FEATHER_TIP = "How far the edit fades out inwards from the edge of the square, as a fraction of its side: 0 gives a hard edge, "
+               "0.1 hides the seam."
 
 
 class FaceCrop(io.ComfyNode):
@@ -22,29 +23,31 @@ class FaceCrop(io.ComfyNode):
             node_id="TalkingHead_FaceCrop",
             display_name="Face Crop",
             category="Talking Heads/Face",
-            description="Cuts a square with the face out of a picture, or of every frame of a film, and remembers the way back "
+            description="Crops a square around the face from an image or from every frame of a video, and keeps the transform "
                         "for Face Paste Back. Finds the face with the built-in (approximate) tracker unless a face track is "
                         "connected.",
             search_aliases=["crop face", "face square", "portrait crop", "align face"],
             inputs=[
-                io.Image.Input("images", tooltip="A picture, or the frames of a film."),
+                io.Image.Input("images", tooltip="An image, or the frames of a video."),
                 io.Int.Input("size", default=512, min=16, max=4096, step=16, tooltip="Width and height of the crop in pixels."),
                 io.Float.Input("margin", default=2.5, min=1.0, max=10.0, step=0.1,
-                               tooltip="Side of the square in face heights: 1 the face alone, 2.5 head and shoulders."),
+                               tooltip="Side of the square in face heights: 1 for the face alone, 2.5 for head and shoulders."),
                 io.Combo.Input("way", options=WAYS, default="still",
-                               tooltip="still: one square for all frames; follow: it goes along with the head, smoothly; each: "
-                                       "pictures that do not belong together."),
-                io.Boolean.Input("upright", default=False, tooltip="Turn the square so that the eyes lie level."),
+                               tooltip="How the square moves: still is static, one square for all frames; follow tracks the head "
+                                       "smoothly; each is per frame, for unrelated images."),
+                io.Boolean.Input("upright", default=False, tooltip="Rotate the square so that the eyes are level."),
                 io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01, tooltip=_FEATHER_TIP),
                 *face.face_inputs(),
-                sockets.FaceTrack.Input("face_track", optional=True, tooltip="Track Face's result for these very frames."),
+                sockets.FaceTrack.Input("face_track", optional=True, tooltip="The result of Track Face for exactly these "
+                                                                             "frames."),
                 face.mask_input(),
             ],
             outputs=[
                 io.Image.Output("crops", display_name="crops", tooltip="The squares."),
-                sockets.FaceCrop.Output("face_crop", display_name="face crop", tooltip="The way back, for Face Paste Back."),
+                sockets.FaceCrop.Output("face_crop", display_name="face crop", tooltip="The transform back into the image, for "
+                                                                                       "Face Paste Back."),
                 io.Mask.Output("feathered", display_name="feathered",
-                               tooltip="How much of an edit would be pasted back: white inside, black at the square's edge."),
+                               tooltip="How much of an edit is pasted back: white inside, black at the edge of the square."),
             ],
         )
 
@@ -78,21 +81,22 @@ class FacePasteBack(io.ComfyNode):
             node_id="TalkingHead_FacePasteBack",
             display_name="Face Paste Back",
             category="Talking Heads/Face",
-            description="Puts edited face crops back into their pictures. The edit fades out at the square's edge; every pixel "
-                        "outside stays exactly as it was.",
+            description="Puts edited face crops back into their images. The edit fades out at the edge of the square; every "
+                        "pixel outside stays exactly as it was.",
             search_aliases=["uncrop face", "composite face", "paste face", "seamless"],
             inputs=[
-                io.Image.Input("images", tooltip="The pictures that went into Face Crop."),
-                io.Image.Input("crops", tooltip="Face Crop's squares after editing; they may have been enlarged."),
-                sockets.FaceCrop.Input("face_crop", tooltip="Face Crop's way back."),
+                io.Image.Input("images", tooltip="The images that went into Face Crop."),
+                io.Image.Input("crops", tooltip="The squares of Face Crop after editing; they may have been upscaled."),
+                sockets.FaceCrop.Input("face_crop", tooltip="The transform from Face Crop."),
                 io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01, tooltip=_FEATHER_TIP),
                 io.Mask.Input("mask", optional=True,
-                              tooltip="What of the edit is wanted: white. Drawn over the crop; one for all, or one a frame."),
+                              tooltip="Which part of the edit to keep: white. Drawn over the crop; one for all, or one per "
+                                      "frame."),
                 io.Boolean.Input("even_sides", default=False, optional=True,
-                                 tooltip="Repeat the last row or column of pictures with an odd height or width, as Create Video "
-                                         "and Save Video need it."),
+                                 tooltip="Repeat the last row or column of images with an odd height or width, as Create Video "
+                                         "and Save Video require."),
             ],
-            outputs=[io.Image.Output("images", display_name="images", tooltip="The whole pictures, with the edit.")],
+            outputs=[io.Image.Output("images", display_name="images", tooltip="The whole images, with the edit.")],
         )
 
     @classmethod
@@ -102,8 +106,8 @@ class FacePasteBack(io.ComfyNode):
         import torch
 
         if len(images) != len(crops) and len(images) != 1:
-            raise TalkingHeadsError("There must be as many crops as pictures, or one picture for all of them",
-                                    f"{len(crops)} crops for {len(images)} pictures", "Paste back the frames that were cut out")
+            raise TalkingHeadsError("There must be as many crops as images, or one image for all of them",
+                                    f"{len(crops)} crops for {len(images)} pictures", "Paste back the frames that were cropped")
         added = [side % 2 if even_sides else 0 for side in images.shape[1:3]]
         sides = (side + more for side, more in zip(images.shape[1:3], added))
         (out,) = bridge.empty_images(len(crops), *sides, (3,), "Paste back fewer frames at once")
@@ -147,9 +151,9 @@ def _tracked(images: Any, face_track: Any) -> Any:  # float32 [T, 68, 2]
     """The track's points, when it is of these pictures."""
     if len(face_track) not in (1, len(images)) or tuple(face_track.image_size) != tuple(images.shape[1:3]):
         height, width = face_track.image_size
-        raise TalkingHeadsError("The face track must be of these very pictures",
+        raise TalkingHeadsError("The face track must be of exactly these images",
                                 f"a track of {len(face_track)} frames, {width} x {height} px, for {len(images)} pictures, "
-                                f"{images.shape[2]} x {images.shape[1]} px", "Track the pictures that are cropped")
+                                f"{images.shape[2]} x {images.shape[1]} px", "Track the images that are cropped")
     return face_track.landmarks.points[..., :2].numpy()
 
 

@@ -29,23 +29,23 @@ class LoadMToV(io.ComfyNode):
             display_name="Load MToV",
             category="Talking Heads/MoDiTalker",
             description="Loads motion-to-video weights from models/talking_heads, or the demo weights that come with the pack. "
-                        "Size and margin are those of the pictures they know: connect them to Face Crop.",
+                        "Size and margin are those of the images the weights were trained on: connect them to Face Crop.",
             search_aliases=["motion to video", "moditalker", "landmarks to video", "video diffusion model"],
             inputs=[
                 io.Combo.Input("mtov_name", options=bridge.model_files("mtov"),
-                               tooltip="An MToV file (.safetensors) from models/talking_heads, or one shipped with the pack. "
-                                       "Published checkpoints go through Import MToV once."),
+                               tooltip="An MToV file (.safetensors) in models/talking_heads, or the one that comes with the "
+                                       "pack. Official checkpoints must go through Import MToV once."),
                 io.Combo.Input("precision", options=PRECISIONS, default="auto", advanced=True,
-                               tooltip="Number format of the networks: auto takes fp32 on a CPU and bf16 where the graphics "
-                                       "card is made for it."),
+                               tooltip="Number format of the networks: auto uses fp32 on a CPU and bf16 on a GPU that supports "
+                                       "it."),
             ],
             outputs=[
                 mtov_output(),
-                io.Int.Output("size", display_name="size", tooltip="Height and width of its pictures in pixels, for Face Crop."),
+                io.Int.Output("size", display_name="size", tooltip="Height and width of its images in pixels, for Face Crop."),
                 io.Float.Output("margin", display_name="margin",
-                                tooltip="How much it has seen around the face, for Face Crop."),
+                                tooltip="How much space around the face the weights were trained with, for Face Crop."),
                 io.String.Output("about", display_name="about",
-                                 tooltip="What the file says of itself: size, sampling, how it was trained, licence."),
+                                 tooltip="What the file says about itself: size, sampling, training, licence."),
             ],
         )
 
@@ -69,22 +69,24 @@ class ImportMToV(io.ComfyNode):
             node_id="MoDiTalker_ImportMToV",
             display_name="Import MToV",
             category="Talking Heads/MoDiTalker",
-            description="Turns the checkpoints of MoDiTalker's motion-to-video networks (three files in models/talking_heads) "
-                        "into a file that Load MToV lists. Needed once. Mind the licence of the weights.",
+            description="Converts the checkpoints of MoDiTalker's motion-to-video networks (three files in models/talking_heads) "
+                        "to a file that Load MToV lists. Needed only once. Check the licence of the weights.",
             search_aliases=["autoencoder_rgb.pth", "diffusion_model.pth", "moditalker checkpoint", "published weights"],
             inputs=[
                 *(io.Combo.Input(name, options=[NONE, *bridge.loose_files(CHECKPOINTS)], default=NONE,
                                  tooltip=f"Published as {file}: a .pt or .pth file in models/talking_heads; press R when you "
                                          "have put one there.") for name, file in PARTS.items()),
                 io.Int.Input("heads", default=8, min=1, max=64, advanced=True,
-                             tooltip="Attention heads of the denoiser, a size that no checkpoint tells; 8 in the published one."),
+                             tooltip="Number of attention heads of the denoiser, a size that no checkpoint tells; 8 in the "
+                                     "official one."),
                 io.String.Input("name", default="mtov",
-                                tooltip="The new file's name in models/talking_heads. A file of that name is replaced."),
+                                tooltip="Name of the new file in models/talking_heads. An existing file of that name is "
+                                        "replaced."),
                 io.Boolean.Input("half", default=False, advanced=True,
-                                 tooltip="Store 16-bit numbers: half the size, and hardly a difference."),
+                                 tooltip="Store 16-bit numbers: half the size, almost no difference."),
             ],
             outputs=[mtov_output(), io.String.Output("file", display_name="file",
-                                                     tooltip="The new file's name, as Load MToV lists it.")],
+                                                     tooltip="Name of the new file, as Load MToV lists it.")],
             is_output_node=True,
         )
 
@@ -107,22 +109,22 @@ class MotionToVideo(io.ComfyNode):
             node_id="MoDiTalker_MotionToVideo",
             display_name="Motion to Video",
             category="Talking Heads/MoDiTalker",
-            description="A portrait moves as the landmarks say: images, one a frame. All frames are held in memory: for long "
-                        "speech, make parts or use Motion to Video (file). Shows the picture while it is made. The same seed "
-                        "gives the same frames.",
+            description="Animates a portrait with landmarks: one image per frame. All frames are held in memory: for long "
+                        "speech, render it in parts or use Motion to Video (file). Shows the frames while sampling. The same "
+                        "seed gives the same frames.",
             search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head"],
             inputs=[
                 *motion_inputs(),
-                io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame to make, from 0."),
+                io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame to generate, from 0."),
                 io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
-                             tooltip="How many frames to make; 0 for all that follow."),
+                             tooltip="How many frames to generate; 0 for all that follow."),
                 *pose_inputs(),
                 *published_inputs(),
                 resize_input(),
             ],
             outputs=[
-                io.Image.Output("images", display_name="images", tooltip="The frames, as square as the weights' pictures."),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second, for Create Video."),
+                io.Image.Output("images", display_name="images", tooltip="The frames, square, at the size of the weights."),
+                io.Float.Output("fps", display_name="fps", tooltip="Frames per second, for Create Video."),
             ],
         )
 
@@ -148,8 +150,8 @@ def motion_inputs() -> list:
     return [
         sockets.MToV.Input("mtov", tooltip="The networks (Load MToV)."),
         sockets.Landmarks.Input("motion", tooltip="Landmarks in pixels of the portrait (Align Motion to Pose), or of the pose "
-                                                  "images where there are any."),
-        io.Image.Input("portrait", tooltip="Who is seen: the face cut out as the weights know it (Face Crop)."),
+                                                  "images if there are any."),
+        io.Image.Input("portrait", tooltip="The person to show: the face cropped as the weights expect it (Face Crop)."),
         *sampling_inputs(),
     ]
 
@@ -157,19 +159,23 @@ def motion_inputs() -> list:
 def sampling_inputs() -> list:
     return [
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
-                     tooltip="Decides the noise; the same seed gives the same frames."),
+                     tooltip="Determines the noise; the same seed gives the same frames."),
         io.Int.Input("steps", default=0, min=0, max=1000,
-                     tooltip="Sampling steps; 0 as the weights say. 4 to 10 suffice for dpm++ and unipc, 25 are published for "
-                             "ddim."),
+                     tooltip="Number of sampling steps (num_inference_steps); 0 uses the value stored with the weights. 4 to 10 "
+                             "are enough for dpm++ and unipc; the official setting for ddim is 25."),
         io.Combo.Input("sampler", options=SAMPLERS, default=OWN,
-                       tooltip="ddim: as published; ddim0: without fresh noise; dpm++ and unipc: good with few steps."),
+                       tooltip="ddim: as in the official code; ddim0: DDIM with eta 0, no fresh noise; dpm++ and unipc: good "
+                               "with few steps."),
         io.Float.Input("denoise", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
-                       tooltip="How much of the portrait is drowned in noise at the start: 0.25 is published, 1 begins from "
-                               "noise alone, which weights must have learnt; below 0 as the weights say."),
+                       tooltip="Strength: how much noise is added to the portrait before sampling. The official setting is 0.25; "
+                               "1 starts from pure noise, which the weights must have been trained for; below 0 uses the value "
+                               "stored with the weights."),
         io.Float.Input("eta", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
-                       tooltip="Share of fresh noise in every step of ddim; below 0 as the weights say."),
+                       tooltip="Fraction of fresh noise added in every step of ddim; below 0 uses the value stored with the "
+                               "weights."),
         io.Int.Input("overlap", default=-1, min=-1, max=10_000, advanced=True,
-                     tooltip="Frames over which neighbouring clips fade into one another; below 0 as the weights say."),
+                     tooltip="Frames over which neighbouring clips are cross-faded; below 0 uses the value stored with the "
+                             "weights."),
     ]
 
 
@@ -177,26 +183,26 @@ def published_inputs() -> list:
     """How the published program counts."""
     return [
         io.Int.Input("schedule_steps", default=0, min=0, max=1000, optional=True, advanced=True,
-                     tooltip="As the published program counts: steps over the whole way from noise, of which it runs those "
-                             "within `denoise` (of 100 at 0.25 the last 25). Then `steps` does not count. 0: `steps` counts."),
+                     tooltip="Counts as the official code does: steps over the whole noise schedule, of which only those within "
+                             "`denoise` are run (for 100 steps at 0.25, the last 25). `steps` is then ignored. 0: use `steps`."),
     ]
 
 
 def resize_input() -> Any:
     return io.Combo.Input("resize", options=RESIZES, default=RESIZES[0], optional=True, advanced=True,
-                          tooltip="How pictures larger than the weights' shrink: filtered, so that nothing flickers; or bilinear "
-                                  "without a filter, as published.")
+                          tooltip="How images larger than the weights' size are downscaled: filtered, which avoids flicker; or "
+                                  "bilinear without a filter, as in the official code.")
 
 
 def pose_inputs() -> list:
     """Where head and shoulders come from when not from the portrait."""
     return [
         io.Image.Input("pose_images", optional=True,
-                       tooltip="Frames of a film, cut out like the portrait, whose head movement is kept; without them the "
-                               "portrait stands still. Where they end they are played to and fro."),
+                       tooltip="Frames of a video, cropped like the portrait, whose head movement is kept; without them the "
+                               "portrait keeps its head still. Repeated ping-pong if too short."),
         sockets.Landmarks.Input("pose_landmarks", optional=True,
-                                tooltip="Landmarks in pixels of those frames (Track Face), or of the portrait: below them the "
-                                        "mouth is hidden, so that only the motion decides it."),
+                                tooltip="Landmarks in pixels of those frames (Track Face), or of the portrait: the mouth below "
+                                        "them is hidden, so that only the motion determines it."),
     ]
 
 
@@ -236,7 +242,7 @@ def imported(parts: dict[str, str], heads: int, name: str, half: bool) -> Path:
 def whole(mtov: sockets.LoadedMToV | None) -> sockets.LoadedMToV:
     """The networks, when there are any: a training's earlier stages make only parts."""
     if mtov is None:
-        raise TalkingHeadsError("Motion to Video needs a whole MToV", "a stage of its training that makes only a part",
+        raise TalkingHeadsError("Motion to Video needs a complete MToV", "a training stage that produces only a part of it",
                                 "Train the diffusion stage, or choose a file with Load MToV")
     return mtov
 

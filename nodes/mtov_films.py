@@ -22,8 +22,9 @@ class MotionToVideoFile(io.ComfyNode):
             node_id="MoDiTalker_MotionToVideoFile",
             display_name="Motion to Video (file)",
             category="Talking Heads/MoDiTalker",
-            description="A portrait moves as the landmarks say, straight into a video file (H.264, with your sound), of any "
-                        "length. With a face crop each frame is put back into the whole picture. Save it with Save Video.",
+            description="Animates a portrait with landmarks and writes the result straight to a video file (H.264, with your "
+                        "audio), of any length. With a face crop, each frame is pasted back into the whole image. Save it with "
+                        "Save Video.",
             search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head video"],
             inputs=[
                 *motion_inputs(),
@@ -31,9 +32,9 @@ class MotionToVideoFile(io.ComfyNode):
                 *pose_inputs(),
                 audio_input(),
                 io.Image.Input("source", optional=True,
-                               tooltip="With a face crop: the whole picture that Face Crop cut, or one a frame."),
+                               tooltip="With a face crop: the whole image that Face Crop cropped, or one per frame."),
                 sockets.FaceCrop.Input("face_crop", optional=True,
-                                       tooltip="Face Crop's way back: the film then shows the whole picture."),
+                                       tooltip="The transform from Face Crop: the video then shows the whole image."),
                 *published_inputs(),
                 resize_input(),
             ],
@@ -57,32 +58,33 @@ class MotionToFilm(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="MoDiTalker_MotionToFilm",
-            display_name="Motion to Film",
+            display_name="Lip-Sync Video",
             category="Talking Heads/MoDiTalker",
-            description="The person of a film moves the lips as the landmarks say; head, hair and background stay as filmed. "
-                        "Written frame by frame, of any length: where the film ends it is played to and fro. Save it with Save "
-                        "Video. Film people only with their consent.",
+            description="Makes the person in a video move their lips as the landmarks say; head, hair and background stay as "
+                        "recorded. Written frame by frame, for any length: a shorter video is repeated ping-pong. Save it with "
+                        "Save Video. Film people only with their consent.",
             search_aliases=["dub video", "lip sync video", "mtov", "pose video", "visual dubbing"],
             inputs=[
                 sockets.MToV.Input("mtov", tooltip="The networks (Load MToV)."),
-                sockets.Landmarks.Input("motion", tooltip="Canonical landmarks (Generate Motion), of anybody's speech; or "
-                                                          "landmarks in pixels of the film."),
-                io.Video.Input("film", tooltip="The film; of any rate and length, read frame by frame."),
+                sockets.Landmarks.Input("motion", tooltip="Canonical landmarks (Generate Motion) from anybody's speech; or "
+                                                          "landmarks in pixels of the video."),
+                io.Video.Input("film", tooltip="The video; any frame rate and length, read frame by frame."),
                 io.Boolean.Input("follow", default=False,
-                                 tooltip="Let the square around the face go along with the head, for films in which it moves "
-                                         "far."),
+                                 tooltip="Let the square around the face follow the head, for videos in which it moves a lot."),
                 *sampling_inputs(),
                 io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01,
-                               tooltip="How far the new face fades out inwards from the square's edge, as a part of its side."),
+                               tooltip="How far the new face fades out inwards from the edge of the square, as a fraction of its "
+                                       "side."),
                 crf_input(),
                 sockets.FaceTrack.Input("face_track", optional=True,
-                                        tooltip="Track Face's result for this film, at the weights' rate; without it the "
-                                                "built-in (approximate) tracker is used."),
+                                        tooltip="The result of Track Face for this video, at the frame rate of the weights; "
+                                                "without it the built-in (approximate) tracker is used."),
                 io.Image.Input("portrait", optional=True,
-                               tooltip="Another picture of the person to take the looks from; else the film's first frame."),
+                               tooltip="Another image of the person to take the appearance from; otherwise the first frame of "
+                                       "the video is used."),
                 audio_input(),
                 io.Combo.Input("policy", options=POLICIES, default="skip", optional=True,
-                               tooltip="The film's frames without a face: leave them as filmed (skip), stop and name them "
+                               tooltip="What to do with frames without a face: leave them as recorded (skip), stop and list them "
                                        "(error), or draw a mouth where the face was last (hold) or on the way to the next one "
                                        "(interpolate)."),
                 *published_inputs(),
@@ -106,16 +108,16 @@ class MotionToFilm(io.ComfyNode):
 
 def crf_input() -> Any:
     return io.Int.Input("crf", default=18, min=0, max=40, advanced=True,
-                        tooltip="Quality of the film's pictures: 0 lossless, 18 hardly visible loss, 40 small and poor.")
+                        tooltip="Quality of the video: 0 is lossless, 18 almost no visible loss, 40 small and poor.")
 
 
 def audio_input() -> Any:
     return io.Audio.Input("audio", optional=True,
-                          tooltip="The sound of the film, normally the speech itself. Without it the film is silent.")
+                          tooltip="The audio of the video, normally the speech itself. Without it the video is silent.")
 
 
 def video_output() -> Any:
-    return io.Video.Output("video", display_name="video", tooltip="The film, as a file in ComfyUI's temp folder.")
+    return io.Video.Output("video", display_name="video", tooltip="The video, as a file in ComfyUI's temp folder.")
 
 
 def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8 [H, W, 3]
@@ -127,8 +129,8 @@ def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8
     if source is None:
         return iter(())
     if len(source) not in (1, count):
-        raise TalkingHeadsError("There must be one source picture, or as many as frames",
-                                f"{len(source)} pictures for {count} frames", "Connect the pictures that went into Face Crop")
+        raise TalkingHeadsError("There must be one source image, or as many as frames",
+                                f"{len(source)} pictures for {count} frames", "Connect the images that went into Face Crop")
     return films.pixels(source) if len(source) > 1 else repeat(next(films.pixels(source)))
 
 

@@ -33,25 +33,26 @@ class TrainMToV(io.ComfyNode):
             node_id="MoDiTalker_TrainMToV",
             display_name="Train MToV",
             category="Talking Heads/MoDiTalker",
-            description="Learns to make video of motion, in stages that follow one another, and saves each under "
-                        "models/talking_heads. Shows the loss and pictures beside the true ones. Interrupt at any time: what "
-                        "was learnt is kept, and running it again continues.",
+            description="Trains MToV to make video from motion, in consecutive stages, and saves each in models/talking_heads. "
+                        "Shows the loss, and generated frames next to the true ones. You can interrupt it at any time: the state "
+                        "is kept, and running it again continues.",
             search_aliases=["train motion to video", "moditalker training", "video diffusion training", "video autoencoder"],
             inputs=[
-                sockets.MotionDataset.Input("dataset", tooltip="A motion data set with pictures (Motion Dataset or Load Motion "
+                sockets.MotionDataset.Input("dataset", tooltip="A motion dataset with images (Motion Dataset or Load Motion "
                                                                "Dataset)."),
                 io.Combo.Input("stage", options=STAGES, default=STAGES[0],
-                               tooltip="What is trained, in this order: rgb, the autoencoder of pictures; gan sharpens it (may "
-                                       "be left out); landmarks, that of landmarks; diffusion, which makes the MToV whole."),
+                               tooltip="What is trained, in this order: rgb, the image autoencoder; gan makes it sharper "
+                                       "(optional); landmarks, the landmark autoencoder; diffusion, which completes the MToV."),
                 io.Combo.Input("preset", options=PRESETS, default="demo",
-                               tooltip="demo: small pictures, some hours on a CPU; standard: for a graphics card; published: "
-                                       "MoDiTalker's own size. The same for all stages."),
+                               tooltip="demo: small images, some hours on a CPU; standard: for a GPU; published: MoDiTalker's "
+                                       "own configuration. Use the same preset for all stages."),
                 *_settings(),
             ],
             outputs=[mtov_output(), io.String.Output("file", display_name="file",
                                                      tooltip="The stage's file in models/talking_heads, for later stages; Load "
-                                                             "MToV lists that of the last."),
-                     io.String.Output("about", display_name="about", tooltip="What was trained on what, in a few lines.")],
+                                                             "MToV lists that of the last stage."),
+                     io.String.Output("about", display_name="about", tooltip="A short summary of what was trained and on which "
+                                                                             "data.")],
             is_output_node=True,
         )
 
@@ -76,31 +77,32 @@ class TrainMToV(io.ComfyNode):
 def _settings() -> list:
     return [
         io.Float.Input("steps", default=1.0, min=0.0001, max=10.0, step=0.1, round=0.0001,
-                       tooltip="Times the preset's number of training steps: 0.1 for a quick look, 2 for longer."),
-        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Decides the first weights and the order of the clips."),
+                       tooltip="Multiplies the preset's number of training steps: 0.1 for a quick look, 2 to train longer."),
+        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Determines the initial weights and the order of the "
+                                                                       "clips."),
         io.String.Input("name", default="my_mtov",
-                        tooltip="The whole file's name in models/talking_heads; the stage stands behind it in the files before. "
-                                "A finished file of that name is replaced when training ends."),
+                        tooltip="Name of the complete file in models/talking_heads; files of earlier stages have the stage "
+                                "appended. An existing finished file of that name is replaced when training ends."),
         io.Boolean.Input("resume", default=True,
-                         tooltip="Continue an interrupted training of that name with the same settings; off: begin anew."),
-        io.Int.Input("batch", default=0, min=0, max=4096, advanced=True, tooltip="Clips a step; 0 for the preset's number."),
+                         tooltip="Continue an interrupted training run of that name with the same settings; off: start over."),
+        io.Int.Input("batch", default=0, min=0, max=4096, advanced=True, tooltip="Clips per step; 0 uses the preset's value."),
         io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True,
-                     tooltip="Compute a step in so many pieces: less memory, the same result (gan: nearly, as its "
-                             "judges compare the clips of a piece)."),
+                     tooltip="Split each step into this many micro-batches: less memory, same result (gan: almost, because its "
+                             "discriminators compare the clips of a micro-batch)."),
         io.Combo.Input("precision", options=PRECISIONS, default=PRECISIONS[0], advanced=True,
-                       tooltip="Number format of the arithmetic; the weights are kept in 32 bits."),
+                       tooltip="Number format for computing; the weights are stored in 32 bits."),
         io.Combo.Input("perceptual", options=[NONE, *bridge.model_files("lpips")], default=NONE, advanced=True,
-                       tooltip="LPIPS weights (VGG or AlexNet, .safetensors) in models/talking_heads for the autoencoders' loss; "
-                               "none: edges and coarse colours instead, which need no weights."),
+                       tooltip="LPIPS weights (VGG or AlexNet, .safetensors) in models/talking_heads for the loss of the "
+                               "autoencoders; none: compares edges and coarse colours instead, which needs no weights."),
         io.String.Input("licence", default="", advanced=True,
-                        tooltip="What may be done with the weights: written into the file, and shown by Load MToV."),
+                        tooltip="What the weights may be used for: stored in the file and shown by Load MToV."),
         io.String.Input("rgb", default="", optional=True,
                         tooltip="For later stages: the file of rgb or gan, from the output of that node; empty: found by name."),
         io.String.Input("landmarks", default="", optional=True,
-                        tooltip="For diffusion: the file of the stage landmarks, likewise; empty: found by name."),
+                        tooltip="For diffusion: the file of the landmarks stage, likewise; empty: found by name."),
         io.String.Input("mtov", default="", optional=True,
-                        tooltip="For diffusion: a whole MToV's file in models/talking_heads to go on from, with its autoencoders "
-                                "where rgb and landmarks are empty; empty: a denoiser from the beginning."),
+                        tooltip="For diffusion: the file of a complete MToV in models/talking_heads to continue from; its "
+                                "autoencoders are used if rgb and landmarks are empty. Empty: train a new denoiser."),
     ]
 
 

@@ -20,27 +20,27 @@ class PreviewLandmarks(io.ComfyNode):
             node_id="TalkingHead_PreviewLandmarks",
             display_name="Preview Landmarks",
             category="Talking Heads/Face",
-            description="Draws the 68 landmarks over the frames they were found in, over one picture, or on black. Frames "
-                        "without a face stay as they are. For a film with sound: Create Video and Save Video.",
+            description="Draws the 68 landmarks over the frames they were found in, over a single image, or on black. Frames "
+                        "without a face stay as they are. For a video with audio, go on to Create Video and Save Video.",
             search_aliases=["draw landmarks", "show face points", "landmark overlay", "landmarks preview", "motion preview"],
             inputs=[
                 io.Int.Input("size", default=512, min=64, max=4096, step=16,
-                             tooltip="Longer side of pictures on black; images keep their own."),
-                io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame drawn, from 0."),
+                             tooltip="Longer side of images on black; connected images keep their own size."),
+                io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame to draw, from 0."),
                 io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
-                             tooltip="How many frames are drawn; 0 for all that follow."),
+                             tooltip="How many frames to draw; 0 for all that follow."),
                 io.Boolean.Input("dots", default=True, tooltip="Mark every point, not only the lines between them."),
                 sockets.Landmarks.Input("landmarks", optional=True, tooltip="Landmarks in pixels, or canonical ones."),
                 sockets.FaceTrack.Input("face_track", optional=True, tooltip="A face track instead of landmarks."),
                 io.Image.Input("images", optional=True,
                                tooltip="Frames to draw over: as many as landmarks, or one for all. Without them: black."),
                 io.Int.Input("longest", default=0, min=0, max=16384, step=16, optional=True,
-                             tooltip="Larger images are shrunk until their longer side has so many pixels, and sides become even "
-                                     "numbers, as films need them; 0 leaves images as they are."),
+                             tooltip="Larger images are downscaled until their longer side has this many pixels, and sides "
+                                     "become even numbers, as video files require; 0 leaves images as they are."),
             ],
             outputs=[
-                io.Image.Output("images", display_name="images", tooltip="The pictures with the points."),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second of the landmarks, for Create Video."),
+                io.Image.Output("images", display_name="images", tooltip="The images with the points."),
+                io.Float.Output("fps", display_name="fps", tooltip="Frames per second of the landmarks, for Create Video."),
             ],
         )
 
@@ -75,20 +75,20 @@ class PreviewCurves(io.ComfyNode):
             node_id="TalkingHead_PreviewCurves",
             display_name="Preview Curves",
             category="Talking Heads/Face",
-            description="Plots action units and the opening of the lips over time. Unreliable units are pale and labelled so; "
-                        "what is unknown stays empty.",
+            description="Plots action units and the opening of the lips over time. Unreliable units are pale and labelled as "
+                        "such; unknown values stay empty.",
             search_aliases=["plot action units", "au curves", "lip aperture", "expression graph"],
             inputs=[
                 io.Combo.Input("units", options=CURVES, default="all",
                                tooltip="Which action units: all 17, those of the lower or upper face, or only reliable ones."),
-                io.Int.Input("width", default=1024, min=320, max=8192, step=16, tooltip="Width of the picture in pixels."),
+                io.Int.Input("width", default=1024, min=320, max=8192, step=16, tooltip="Width of the image in pixels."),
                 io.Int.Input("strip", default=44, min=36, max=400, step=2, tooltip="Height of one curve in pixels."),
                 sockets.Expression.Input("expression", optional=True, tooltip="Action units to plot."),
                 sockets.FaceTrack.Input("face_track", optional=True,
                                         tooltip="A face track: its lips, and its action units unless others are connected."),
                 sockets.Landmarks.Input("landmarks", optional=True, tooltip="Landmarks, for the opening of the lips."),
             ],
-            outputs=[io.Image.Output("image", display_name="image", tooltip="The plot: one strip a curve.")],
+            outputs=[io.Image.Output("image", display_name="image", tooltip="The plot: one strip per curve.")],
         )
 
     @classmethod
@@ -123,7 +123,7 @@ def _landmarks(landmarks: Any, face_track: Any, images: Any) -> tuple[Any, Any]:
         raise TalkingHeadsError("There must be landmarks to draw", "none", "Connect landmarks or a face track")
     track = landmarks if landmarks is not None else face_track.landmarks
     if images is not None and len(images) not in (1, len(track)):
-        raise TalkingHeadsError("There must be as many pictures as frames of landmarks, or one",
+        raise TalkingHeadsError("There must be as many images as frames of landmarks, or one",
                                 f"{len(images)} pictures, {len(track)} frames", "Connect the frames the landmarks were found in")
     return track, None if landmarks is not None else (face_track.confidence > 0).tolist()
 

@@ -16,9 +16,9 @@ from . import bridge, sockets
 _OUTPUTS = {
     "dataset": "The dataset's folder, for Train Avatar.",
     "preview": "Up to four frames of the recording.",
-    "sound": "The recording's sound.",
-    "expression": "The recording's 17 action units, frame by frame.",
-    "pose": "The recording's head pose, frame by frame.",
+    "sound": "The audio of the recording.",
+    "expression": "The 17 action units of the recording, frame by frame.",
+    "pose": "The head pose of the recording, frame by frame.",
 }
 
 
@@ -37,24 +37,24 @@ class SyntheticSubject(io.ComfyNode):
             node_id="TalkingHead_SyntheticSubject",
             display_name="Synthetic Subject",
             category="Talking Heads/Dataset",
-            description="Films an invented person saying invented sentences, with exact ground truth, as a training dataset in "
-                        "output/talking_heads/datasets. Made from a warped NASA portrait (public domain); the person shown "
+            description="Renders a synthetic person speaking invented sentences, with exact ground truth, as a training dataset "
+                        "in output/talking_heads/datasets. Made from a warped NASA portrait (public domain); the person shown "
                         "never said this.",
             search_aliases=["test dataset", "talking head dataset", "fake speaker"],
             inputs=[
                 io.Float.Input("seconds", default=20.0, min=1.0, max=600.0, step=0.5,
-                               tooltip="Length of the recording; with a text, the text's."),
+                               tooltip="Length of the recording in seconds; with a text, the length of the text."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
-                             tooltip="Decides the sentences, head movement and blinks."),
+                             tooltip="Determines the sentences, head movement and blinks."),
                 io.Int.Input("size", default=256, min=64, max=1024, step=32, tooltip="Width and height of the frames in pixels."),
-                io.Int.Input("identity", default=3, min=1, max=9999, tooltip="Which invented face."),
+                io.Int.Input("identity", default=3, min=1, max=9999, tooltip="Which synthetic face."),
                 io.Combo.Input("voice", options=["auto", "espeak", "formant"], default="auto",
-                               tooltip="Who speaks: espeak-ng where it is installed, the built-in formant voice, or auto for "
-                                       "the first that works."),
+                               tooltip="The voice: espeak-ng if it is installed, the built-in formant voice, or auto for the "
+                                       "first that works."),
                 io.String.Input("name", default="subject",
-                                tooltip="The dataset's folder is called this, with a code for these settings behind."),
+                                tooltip="Name of the dataset's folder; a code for these settings is appended."),
                 io.String.Input("text", default="", multiline=True, optional=True,
-                                tooltip="What is said, in English, one sentence a line. Empty: invented sentences until the "
+                                tooltip="What is said, in English, one sentence per line. Empty: invented sentences until the "
                                         "length is reached."),
             ],
             outputs=_outputs(),
@@ -86,9 +86,10 @@ class LoadDataset(io.ComfyNode):
             search_aliases=["talking head dataset", "talkinggaussian dataset"],
             inputs=[
                 io.Combo.Input("place", options=["input", "output"], default="input",
-                               tooltip="In which of ComfyUI's folders the dataset lies."),
+                               tooltip="Which of ComfyUI's folders the dataset is in."),
                 io.String.Input("folder", default="",
-                                tooltip="The dataset's folder, relative to that place, such as talking_heads/datasets/subject."),
+                                tooltip="The dataset's folder, relative to that location, such as "
+                                        "talking_heads/datasets/subject."),
             ],
             outputs=_outputs(),
         )

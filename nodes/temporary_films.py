@@ -37,8 +37,8 @@ class KeptFile:
         try:
             self._handles = [open(path, "rb")]  # noqa: SIM115 a removed file's content lasts as long as somebody holds it open
         except OSError as error:
-            raise FileFormatError("The film must be in ComfyUI's temp folder, and readable", f"{path.name} ({error.strerror})",
-                                  "Run what made it again, or choose another film") from error
+            raise FileFormatError("The video must be in ComfyUI's temp folder, and readable", f"{path.name} ({error.strerror})",
+                                  "Run the node that made it again, or choose another video") from error
         self._busy = Lock()
         weakref.finalize(self, _let_go, self._handles, path if owned else None, os.getpid())
 
