@@ -1,4 +1,4 @@
-"""AToM: load or import it, let speech and one face become motion, put the motion on a head."""
+"""AToM: load or import it, generate motion from speech and one face, put the motion on a head."""
 from __future__ import annotations
 
 from typing import Any
@@ -32,7 +32,7 @@ class LoadAToM(io.ComfyNode):
             description="Loads audio-to-motion weights from models/talking_heads, or the demo weights that come with the pack.",
             search_aliases=["audio to motion", "moditalker", "speech to landmarks", "motion diffusion model"],
             inputs=[
-                io.Combo.Input("atom_name", options=bridge.model_files("atom"),
+                io.Combo.Input("atom_name", display_name="AToM file", options=bridge.model_files("atom"),
                                tooltip="An AToM file (.safetensors) in models/talking_heads, or the one that comes with the "
                                        "pack. Official checkpoints (atom.pt) must go through Import AToM once."),
                 io.Combo.Input("precision", options=PRECISIONS, default="auto", advanced=True,
@@ -54,7 +54,7 @@ class LoadAToM(io.ComfyNode):
 
 
 class ImportAToM(io.ComfyNode):
-    """A published atom.pt to an AToM file."""
+    """An official atom.pt to an AToM file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -75,13 +75,13 @@ class ImportAToM(io.ComfyNode):
                                tooltip="The face from which the weights measure motion: your BFM_model_front.mat, or its 68 "
                                        "points as .npy, in models/talking_heads. built-in: the pack's own, which the official "
                                        "weights were not trained with."),
-                io.Int.Input("heads", default=8, min=1, max=64, advanced=True,
+                io.Int.Input("heads", display_name="attention heads", default=8, min=1, max=64, advanced=True,
                              tooltip="Number of attention heads, the only size that a checkpoint does not tell; 8 in the "
                                      "official one."),
-                io.String.Input("name", default="atom",
+                io.String.Input("name", display_name="file name", default="atom",
                                 tooltip="Name of the new file in models/talking_heads. An existing file of that name is "
                                         "replaced."),
-                io.Boolean.Input("half", default=False, advanced=True,
+                io.Boolean.Input("half", display_name="half precision", default=False, advanced=True,
                                  tooltip="Store 16-bit numbers: half the size, almost no difference."),
             ],
             outputs=[atom_output(), io.String.Output("file", display_name="file",
@@ -112,7 +112,7 @@ class GenerateMotion(io.ComfyNode):
                         "Shows the moving face while sampling. The same seed gives the same motion.",
             search_aliases=["audio to motion", "speech to landmarks", "lip sync", "atom", "talking landmarks"],
             inputs=[
-                sockets.Atom.Input("atom", tooltip="The network (Load AToM)."),
+                sockets.Atom.Input("atom", display_name="AToM", tooltip="The network (Load AToM)."),
                 sockets.Speech.Input("speech", tooltip="Encoded speech, from the encoder that the weights were trained with."),
                 sockets.Landmarks.Input("portrait", tooltip="The face that speaks (Portrait Landmarks); for a video, its first "
                                                             "frame is used. Canonical landmarks; landmarks in pixels are first "
@@ -137,7 +137,7 @@ class GenerateMotion(io.ComfyNode):
 
 
 class AlignMotion(io.ComfyNode):
-    """Canonical TH_LANDMARKS and a head's place to TH_LANDMARKS in pixels."""
+    """Canonical TH_LANDMARKS and a head pose to TH_LANDMARKS in pixels."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -200,7 +200,7 @@ def _sampling_inputs() -> list:
                                "speech; below 0 uses the value stored with the weights."),
         io.Boolean.Input("silence_gate", default=True,
                          tooltip="Close the mouth during pauses of 0.3 s or longer."),
-        io.Float.Input("clip", default=-1.0, min=-1.0, max=100.0, step=0.1, advanced=True,
+        io.Float.Input("clip", display_name="max offset (cm)", default=-1.0, min=-1.0, max=100.0, step=0.1, advanced=True,
                        tooltip="Limit on how far a predicted point may be from the initial face, in centimetres; 0: no limit; "
                                "below 0 uses the value stored with the weights."),
         io.Float.Input("eta", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
@@ -218,7 +218,7 @@ def _own(value: Any) -> Any:
 
 
 def canonical(portrait: Any) -> Any:
-    """A portrait's landmarks from the front; those in pixels are turned there."""
+    """Landmarks of a portrait, facing forward; those in pixels are turned first."""
     if portrait.space == "canonical":
         return portrait
     from ..media_core.face.pose.canonical import canonical_portrait
@@ -239,11 +239,11 @@ def about(atom: Any) -> str:
     """An AToM in a few lines."""
     config, size = atom.config, sum(p.numel() for p in atom.denoiser.parameters())
     clip = "" if config.clip is None else f", clipped at {config.clip:g} cm"
-    made = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config.training.items()) or "not told"
-    return (f"{size / 1e6:.1f} million weights, windows of {config.denoiser.seq_len} frames at {config.fps:g} frames/s\n"
-            f"listens to {config.speech.encoder}, layer {config.speech.layer}\n"
+    made = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config.training.items()) or "not stated"
+    return (f"{size / 1e6:.1f} million weights, windows of {config.denoiser.seq_len} frames at {config.fps:g} fps\n"
+            f"speech encoder {config.speech.encoder}, layer {config.speech.layer}\n"
             f"sampling: {config.sampler}, {config.steps} steps, guidance {config.guidance:g}{clip}\n"
-            f"training: {made}\nlicence: {config.licence or 'not told'}")
+            f"training: {made}\nlicence: {config.licence or 'not stated'}")
 
 
 def imported(checkpoint: str, weights: str, mean_face: str, heads: int, name: str, half: bool) -> Any:

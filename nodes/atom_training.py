@@ -1,4 +1,4 @@
-"""What AToM and MToV learn from, and the training of AToM."""
+"""The dataset for AToM and MToV, and the training of AToM."""
 from __future__ import annotations
 
 import hashlib
@@ -25,7 +25,7 @@ LOGS = "talking_heads/logs"  # below ComfyUI's output folder
 
 
 class MotionDataset(io.ComfyNode):
-    """Invented people, or a folder of films, to TH_MOTION_DATASET."""
+    """Synthetic people, or a folder of videos, to TH_MOTION_DATASET."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -69,7 +69,7 @@ class MotionDataset(io.ComfyNode):
 
 
 class LoadMotionDataset(io.ComfyNode):
-    """A motion data set below ComfyUI's input or output folder."""
+    """A motion dataset below ComfyUI's input or output folder."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -81,7 +81,7 @@ class LoadMotionDataset(io.ComfyNode):
                         "motion).",
             search_aliases=["audio to motion dataset", "atom training data", "landmark dataset"],
             inputs=[
-                io.Combo.Input("place", options=["input", "output"], default="output",
+                io.Combo.Input("place", display_name="location", options=["input", "output"], default="output",
                                tooltip="Which of ComfyUI's folders the dataset is in."),
                 io.String.Input("folder", default="",
                                 tooltip="The dataset's folder, relative to that location, such as "
@@ -119,7 +119,8 @@ class TrainAToM(io.ComfyNode):
                 io.Combo.Input("preset", options=PRESETS, default="demo",
                                tooltip="demo: small, mel features, an hour or two on a CPU; standard: for a GPU; published: "
                                        "MoDiTalker's own configuration, on HuBERT features."),
-                io.Float.Input("steps", default=1.0, min=0.0001, max=10.0, step=0.1, round=0.0001,
+                io.Float.Input("steps", display_name="steps multiplier", default=1.0, min=0.0001, max=10.0, step=0.1,
+                               round=0.0001,
                                tooltip="Multiplies the preset's number of training steps: 0.1 for a quick look, 2 to train "
                                        "longer."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
@@ -130,9 +131,9 @@ class TrainAToM(io.ComfyNode):
                 io.Boolean.Input("resume", default=True,
                                  tooltip="Continue an interrupted training run of that name with the same settings; off: start "
                                          "over."),
-                io.Int.Input("batch", default=0, min=0, max=4096, advanced=True,
+                io.Int.Input("batch", display_name="batch size", default=0, min=0, max=4096, advanced=True,
                              tooltip="Motion windows per step; 0 uses the preset's value."),
-                io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True,
+                io.Int.Input("accumulation", display_name="gradient accumulation", default=1, min=1, max=256, advanced=True,
                              tooltip="Split each step into this many micro-batches: less memory, same result."),
                 io.String.Input("licence", default="", advanced=True,
                                 tooltip="What the weights may be used for: stored in the file and shown by Load AToM."),
@@ -162,18 +163,18 @@ def _dataset_inputs() -> list:
                        tooltip="How the audio is encoded; weights trained on this dataset work with this encoder only. hubert "
                                "needs a model folder."),
         io.Int.Input("people", default=24, min=1, max=9000, tooltip="Synthetic subject: number of people, one clip each."),
-        io.Float.Input("seconds", default=75.0, min=2.0, max=3600.0, step=1.0,
+        io.Float.Input("seconds", display_name="seconds per person", default=75.0, min=2.0, max=3600.0, step=1.0,
                        tooltip="Synthetic subject: how long each person speaks, in seconds."),
-        io.Boolean.Input("captured", default=False, advanced=True,
+        io.Boolean.Input("captured", display_name="track rendered video", default=False, advanced=True,
                          tooltip="Synthetic subject: render the people and track the rendered videos, as for real people, "
                                  "instead of using exact landmarks. Takes much longer."),
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Synthetic subject: determines what is said and how."),
-        io.String.Input("videos", default="",
+        io.String.Input("videos", display_name="videos folder", default="",
                         tooltip="Videos: a folder inside ComfyUI's input folder; subfolders are included, normally one per "
                                 "person."),
         *face.face_inputs(),
         *speech.hubert_inputs(),
-        io.Int.Input("pictures", default=0, min=0, max=1024, step=32, optional=True,
+        io.Int.Input("pictures", display_name="image size", default=0, min=0, max=1024, step=32, optional=True,
                      tooltip="Size of the face images in pixels, for Train MToV: 128 for demo, 256 for the other presets; 0: no "
                              "images, which is enough for Train AToM."),
         io.Float.Input("margin", default=MARGIN, min=1.0, max=10.0, step=0.1, optional=True, advanced=True,
@@ -197,7 +198,7 @@ def dataset_outputs() -> list:
 
 
 def _of_subject(stem: str, told: dict, encoder: Any, people: int, seconds: float, captured: bool, seed: int) -> Path:
-    """Builds the data set of invented people, or finds it."""
+    """Builds the dataset of synthetic people, or finds it."""
     from ..moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 
     identities = tuple(range(FIRST_IDENTITY, FIRST_IDENTITY + people))
@@ -207,7 +208,7 @@ def _of_subject(stem: str, told: dict, encoder: Any, people: int, seconds: float
 
 
 def _of_videos(stem: str, told: dict, encoder: Any, videos: str, face_index: int, order: str) -> Path:
-    """Builds the data set of a folder of films, or finds it."""
+    """Builds the dataset of a folder of videos, or finds it."""
     from ..moditalker_core.data.from_videos import FilmPlan, build_from_videos
 
     if not videos.strip():
@@ -219,7 +220,7 @@ def _of_videos(stem: str, told: dict, encoder: Any, videos: str, face_index: int
 
 
 def _shown(told: dict) -> Any:
-    """Which pictures are kept; None: none."""
+    """Which face images are stored; None: none."""
     from ..moditalker_core.data.pictures import PictureSettings
 
     return PictureSettings(told["pictures"], told["margin"], told["crop"]) if "pictures" in told else None
@@ -231,12 +232,12 @@ def _folder(stem: str, settings: dict[str, Any]) -> Path:
 
 
 def _films(videos: str) -> Path:
-    """The folder of films, inside ComfyUI's input folder."""
+    """The folder of videos, inside ComfyUI's input folder."""
     return contained(folder_paths.get_input_directory(), videos.strip())
 
 
 def _located(place: str, folder: str) -> Path:
-    """The data set's folder, inside ComfyUI's input or output."""
+    """The dataset's folder, inside ComfyUI's input or output."""
     if not folder.strip():
         raise TalkingHeadsError("The dataset's folder must be named", "an empty name",
                                 f"Give its path relative to ComfyUI's {place} folder")
@@ -244,15 +245,15 @@ def _located(place: str, folder: str) -> Path:
 
 
 def opened(folder: Path) -> tuple[sockets.MotionFolder, str]:
-    """A motion data set's two outputs."""
+    """The two outputs of a motion dataset."""
     from ..moditalker_core.data.dataset import MotionDataset as Clips
 
     data = Clips.open(folder)
     held, people = len(data.indices("val")), len({clip.identity for clip in data.clips})
     lines = [f"{folder.name}: {len(data)} clips ({held} to validate on), {data.seconds / 60:.1f} minutes, people: {people}",
-             f"{data.fps:g} frames/s, speech of {data.format}"]
+             f"{data.fps:g} fps, speech of {data.format}"]
     if size := min((clip.picture_size for clip in data.clips), default=0):
-        lines.append(f"pictures of {size} px, for MToV too")
+        lines.append(f"face images of {size} px, for MToV too")
     lines += [f"left out: {left.get('source')}: {left.get('reason')}" for left in data.skipped]
     return sockets.MotionFolder(str(folder), len(data), data.seconds, data.fps, data.format.encoder), "\n".join(lines)
 

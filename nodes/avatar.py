@@ -20,7 +20,7 @@ class LoadAvatar(io.ComfyNode):
             description="Loads a trained avatar from models/talking_heads, or the demo avatar that comes with the pack.",
             search_aliases=["talking head model", "gaussian avatar", "hm-talker"],
             inputs=[
-                io.Combo.Input("avatar_name", options=bridge.model_files("avatar"),
+                io.Combo.Input("avatar_name", display_name="avatar file", options=bridge.model_files("avatar"),
                                tooltip="An avatar file (.safetensors) in models/talking_heads, or the one that comes with the "
                                        "pack."),
             ],
@@ -43,7 +43,7 @@ class LoadAvatar(io.ComfyNode):
         path = bridge.model_path(avatar_name)
         avatar = load_avatar(path)
         height, width = avatar.size
-        about = (f"{path.name}\n{width} x {height} pixels, {avatar.fps:g} frames/s, speech encoder {avatar.encoder}\n"
+        about = (f"{path.name}\n{width} x {height} pixels, {avatar.fps:g} fps, speech encoder {avatar.encoder}\n"
                  f"{avatar.licence}")
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), about)
 

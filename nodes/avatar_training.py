@@ -29,7 +29,7 @@ class TrainAvatar(io.ComfyNode):
                 io.Combo.Input("preset", options=PRESETS, default="preview",
                                tooltip="preview: a small avatar in minutes, even on a CPU; standard: for a GPU; paper: the full "
                                        "schedule of the papers, with its final phases."),
-                io.Float.Input("steps", default=1.0, min=0.001, max=10.0, step=0.1, round=0.001,
+                io.Float.Input("steps", display_name="steps multiplier", default=1.0, min=0.001, max=10.0, step=0.1, round=0.001,
                                tooltip="Multiplies the preset's number of training steps: 0.1 for a quick look, 2 to train "
                                        "longer."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,

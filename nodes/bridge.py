@@ -29,7 +29,7 @@ ENCODERS = "audio_encoders"  # core's model folder of speech models
 DATASETS = "talking_heads/datasets"  # below ComfyUI's output folder
 PACK_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 log = logging.getLogger("talking_heads")
-UNFINISHED = (".training.safetensors", ".latents.safetensors")  # what a training keeps beside the file it will make
+UNFINISHED = (".training.safetensors", ".latents.safetensors")  # what a training run keeps next to the file it will make
 
 _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
@@ -63,7 +63,7 @@ class NodeReport:
         self._bar.update_absolute(done, total, picture)
 
     def _picture(self, preview: Any, info: Mapping[str, Any]) -> tuple[str, Any, int]:
-        """As ComfyUI takes it. The longer side it is told is the sheet's own: the caption does not shrink the picture."""
+        """As ComfyUI takes it. The longer side passed on is that of the whole sheet: the caption does not shrink the image."""
         from ..media_core.caption_picture import enlarged, nothing
         from ..media_core.captions import SHOWS
 
@@ -111,8 +111,8 @@ def on_device(loaded: LoadedAvatar, backend: str | None = None, report: Report |
     """The avatar ready for work: its weights where ComfyUI put them, the small rest (torso, plate, caches) made beside them.
 
     Args:
-        backend: of the rasteriser, where the avatar is to be drawn: if the CPU must draw it, the card is left to other models.
-        report: told before gsplat is tried (and perhaps compiled) to find that out; frames: how many are to be drawn.
+        backend: of the rasteriser, where the avatar is to be drawn: if the CPU must draw it, the GPU is left to other models.
+        report: called before gsplat is tried (and perhaps compiled) to find that out; frames: how many are to be drawn.
     """
     from ..hmtalker_core.rasterizer import drawing_device, probe_pending
     from ..media_core.captions import COMPILE
@@ -168,7 +168,7 @@ def register_model_folder() -> None:
 
 def model_files(kind: str) -> list[str]:
     """The files of a kind ("avatar", "atom", "mtov") to choose from: the user's, then those shipped with the pack. What says
-    nothing of itself is offered too, so that loading can tell what is wrong with it."""
+    nothing of itself is offered too, so that loading can report what is wrong with it."""
     offered = []
     for name in folder_paths.get_filename_list(MODELS):
         path = None if name.endswith(UNFINISHED) or is_temporary(Path(name).name) else folder_paths.get_full_path(MODELS, name)
@@ -245,7 +245,7 @@ def empty_images(count: int, height: int, width: int, channels: tuple[int, ...],
     `channels` (0: without that axis).
 
     Raises:
-        TalkingHeadsError: they would take more than two thirds of the free memory; `do` tells the way out.
+        TalkingHeadsError: they would take more than two thirds of the free memory; `do` says what to do.
     """
     import torch
 

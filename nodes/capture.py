@@ -1,4 +1,4 @@
-"""A film of a person to a training dataset, and the part of it that is worth most."""
+"""A video of a person to a training dataset, and the segment of it that is best to train on."""
 from __future__ import annotations
 
 import hashlib
@@ -104,14 +104,14 @@ def _inputs() -> list:
                        tooltip="Length of the segment in seconds; 0 for everything that follows."),
         *face.face_inputs(),
         face.policy_input(),
-        io.Float.Input("focal", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
+        io.Float.Input("focal", display_name="focal length (px)", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
                        tooltip="Focal length of the camera in pixels of the dataset's frames; 0 uses 2.2 times their side."),
         io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
                      tooltip="Width in frames of the zero-phase smoothing of the pose; 0 keeps it as measured."),
-        io.Boolean.Input("steady", default=True, advanced=True,
+        io.Boolean.Input("steady", display_name="stabilise pose", default=True, advanced=True,
                          tooltip="More stable poses: corners in skin and hair are tracked from frame to frame in addition to the "
                                  "landmarks. Turn it off if long loose hair or a hat moves on its own."),
-        io.String.Input("parsing", default="", advanced=True,
+        io.String.Input("parsing", display_name="parsing folder", default="", advanced=True,
                         tooltip="Face-parsing PNGs to use instead of the built-in masks: a folder inside ComfyUI's input folder, "
                                 "one file per dataset frame. Empty: none."),
         sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=face.LANDMARKS_TIP),
@@ -119,10 +119,10 @@ def _inputs() -> list:
                                  tooltip="Action units measured elsewhere (Import Action Units) for the whole video. Without "
                                          "them the built-in ones are used, with unreliable units marked."),
         io.Mask.Input("mask", optional=True, tooltip="Where to look for the face: white, in pixels of the video."),
-        io.Mask.Input("person", optional=True,
+        io.Mask.Input("person", display_name="person mask", optional=True,
                       tooltip="Where the person is (head and body): white, in pixels of the video; one for all frames, or one "
                               "per frame at 25 frames per second. Replaces the built-in masks."),
-        sockets.Dataset.Input("like", optional=True,
+        sockets.Dataset.Input("like", display_name="match dataset", optional=True,
                               tooltip="A dataset of the same person and camera whose crop and head shape are reused."),
     ]
 
@@ -140,7 +140,7 @@ def _outputs() -> list:
 
 
 def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
-    """Runs or continues the capture; the data set's folder."""
+    """Runs or continues the capture; returns the dataset's folder."""
     from ..media_core.capture import CaptureSettings
     from ..media_core.capture import capture as captured
     from ..media_core.video import probe
@@ -158,7 +158,7 @@ def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
 
 
 def _folder(stem: str, film: films.Film, settings: Any, arrays: list) -> Path:
-    """Where the data set is written: every setting but the policy has a folder of its own, so that nothing is overwritten, and
+    """Where the dataset is written: every setting but the policy has a folder of its own, so that nothing is overwritten, and
     another policy goes on from the tracking that is done."""
     from ..media_core.capture.settings import film_fingerprint, fingerprint
 
@@ -169,8 +169,8 @@ def _folder(stem: str, film: films.Film, settings: Any, arrays: list) -> Path:
 
 
 def _given(face_landmarks: Any, expression: Any, facts: Any, start: float, face_index: int) -> tuple[Any, Any]:
-    """What core's landmarker found, over the whole film and at its own rate (RawTrack, ExpressionTrack); its blendshapes are the
-    expression where none is connected. The socket's frames begin `start` s into the film (a trimmed VIDEO)."""
+    """What core's landmarker found, over the whole video and at its own frame rate (RawTrack, ExpressionTrack); its blendshapes
+    are the expression where none is connected. The socket's frames begin `start` s into the video (a trimmed VIDEO)."""
     if face_landmarks is None:
         return None, expression
     import numpy as np
@@ -199,7 +199,7 @@ def _drawn(mask: Any, size: tuple[int, int]) -> Any:  # MASK -> bool [B, H, W]
 
 
 def _parsing(name: str) -> Path | None:
-    """The folder of parsing pictures, inside ComfyUI's input folder."""
+    """The folder of parsing images, inside ComfyUI's input folder."""
     return contained(folder_paths.get_input_directory(), name.strip()) if name and name.strip() else None
 
 

@@ -1,4 +1,4 @@
-"""A face in a film or a picture to tracks: landmarks, action units and pose."""
+"""A face in a video or an image to tracks: landmarks, action units and pose."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -62,7 +62,8 @@ class TrackFace(io.ComfyNode):
                                        "landmarks are connected: then it keeps its own. Images are assumed to have this rate."),
                 *face_inputs(),
                 policy_input(),
-                io.Float.Input("focal", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
+                io.Float.Input("focal", display_name="focal length (px)", default=0.0, min=0.0, max=100000.0, step=1.0,
+                               advanced=True,
                                tooltip="Focal length of the camera in pixels of the frames; 0 uses a typical one, 2.2 times the "
                                        "width."),
                 io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
@@ -150,7 +151,8 @@ class ImportActionUnits(io.ComfyNode):
                         "video's frames by time. What the table does not contain stays unknown.",
             search_aliases=["openface csv", "au.csv", "facial action units", "libreface", "py-feat"],
             inputs=[
-                io.String.Input("file", default="au.csv", tooltip="The CSV file, relative to ComfyUI's input folder."),
+                io.String.Input("file", display_name="CSV file", default="au.csv",
+                                tooltip="The CSV file, relative to ComfyUI's input folder."),
                 io.Combo.Input("tool", options=TOOLS, default="auto",
                                tooltip="Which program wrote the file; auto decides by the column names."),
                 io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
@@ -204,7 +206,7 @@ def track_outputs() -> list:
 
 
 def followed(again: Any, fps: float, total: int, masks: list | None, report: Any, **which: Any) -> Any:
-    """The built-in tracker over a film's frames, `again(start)` from a number on, within their masks: a RawTrack."""
+    """The built-in tracker on video frames, `again(start)` from that frame on, within their masks: a RawTrack."""
     from itertools import chain, repeat
 
     from ..media_core.face.landmarks.landmarks import FaceTracker, track_frames
@@ -214,7 +216,7 @@ def followed(again: Any, fps: float, total: int, masks: list | None, report: Any
 
 
 def portraits(frames: Any, total: int, masks: list | None, report: Any, **which: Any) -> Any:  # [T, 68, 2] px
-    """The built-in tracker on pictures that do not belong together."""
+    """The built-in tracker on unrelated images."""
     import numpy as np
 
     from ..media_core.face.landmarks.landmarks import portrait_landmarks
@@ -259,7 +261,7 @@ def _about(track: Any, raw: Any, kept: int, filled: int, tracker: str) -> str:
     import numpy as np
 
     lines = [f"tracker: {tracker}",
-             f"{kept} frames at {raw.fps:g} frames/s, {len(raw.points)} in the film; {filled} without a face were filled in",
+             f"{kept} frames at {raw.fps:g} fps, {len(raw.points)} in the video; {filled} without a face were filled in",
              f"reprojection error {float(np.nanmean(track.reprojection)):.2f} px"]
     if raw.cuts:
         lines.append("cuts before frames " + ", ".join(map(str, raw.cuts)))
@@ -274,7 +276,7 @@ def _about_units(expression: Any) -> str:
     known = (~torch.isnan(expression.au)).float().mean(dim=0)
     unknown = [name for name, share in zip(AU_NAMES, known.tolist()) if share == 0]
     partly = [f"{name} ({share:.0%})" for name, share in zip(AU_NAMES, known.tolist()) if 0 < share < 1]
-    lines = [f"action units: {expression.source}, {len(expression)} frames at {expression.fps:g} frames/s",
+    lines = [f"action units: {expression.source}, {len(expression)} frames at {expression.fps:g} fps",
              f"unreliable: {', '.join(expression.unreliable) or 'none stated'}", f"unknown: {', '.join(unknown) or 'none'}"]
     return "\n".join([*lines, f"known in part: {', '.join(partly)}"] if partly else lines)
 

@@ -1,4 +1,4 @@
-"""A face out of its picture, and back into it."""
+"""A face cropped from its image, and pasted back into it."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -10,8 +10,8 @@ from ..media_core.errors import TalkingHeadsError
 from . import bridge, face, films, sockets
 
 WAYS = ["still", "follow", "each"]
-_FEATHER_TIP = "How far the edit fades out inwards from the edge of the square, as a fraction of its side: 0 gives a hard edge, "
-               "0.1 hides the seam."
+_FEATHER_TIP = ("How far the edit fades out inwards from the edge of the square, as a fraction of its side: 0 gives a hard edge, "
+                "0.1 hides the seam.")
 
 
 class FaceCrop(io.ComfyNode):
@@ -32,10 +32,11 @@ class FaceCrop(io.ComfyNode):
                 io.Int.Input("size", default=512, min=16, max=4096, step=16, tooltip="Width and height of the crop in pixels."),
                 io.Float.Input("margin", default=2.5, min=1.0, max=10.0, step=0.1,
                                tooltip="Side of the square in face heights: 1 for the face alone, 2.5 for head and shoulders."),
-                io.Combo.Input("way", options=WAYS, default="still",
+                io.Combo.Input("way", display_name="mode", options=WAYS, default="still",
                                tooltip="How the square moves: still is static, one square for all frames; follow tracks the head "
                                        "smoothly; each is per frame, for unrelated images."),
-                io.Boolean.Input("upright", default=False, tooltip="Rotate the square so that the eyes are level."),
+                io.Boolean.Input("upright", display_name="level eyes", default=False,
+                                 tooltip="Rotate the square so that the eyes are level."),
                 io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01, tooltip=_FEATHER_TIP),
                 *face.face_inputs(),
                 sockets.FaceTrack.Input("face_track", optional=True, tooltip="The result of Track Face for exactly these "
@@ -73,7 +74,7 @@ class FaceCrop(io.ComfyNode):
 
 
 class FacePasteBack(io.ComfyNode):
-    """Edited squares into the pictures they were cut from."""
+    """Edited squares pasted into the images they were cropped from."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -107,7 +108,7 @@ class FacePasteBack(io.ComfyNode):
 
         if len(images) != len(crops) and len(images) != 1:
             raise TalkingHeadsError("There must be as many crops as images, or one image for all of them",
-                                    f"{len(crops)} crops for {len(images)} pictures", "Paste back the frames that were cropped")
+                                    f"{len(crops)} crops for {len(images)} images", "Paste back the frames that were cropped")
         added = [side % 2 if even_sides else 0 for side in images.shape[1:3]]
         sides = (side + more for side, more in zip(images.shape[1:3], added))
         (out,) = bridge.empty_images(len(crops), *sides, (3,), "Paste back fewer frames at once")
@@ -122,7 +123,7 @@ class FacePasteBack(io.ComfyNode):
 
 
 def _points(images: Any, face_track: Any, mask: Any, report: Any, way: str, **which: Any) -> tuple[Any, float]:
-    """Where the face is in each picture, [T, 68, 2] px, and the frames a second: of the track, else looked for."""
+    """Where the face is in each image, [T, 68, 2] px, and the frames per second: from the track if there is one."""
     from ..media_core.audio import FPS
 
     if face_track is not None:
@@ -148,11 +149,11 @@ def _knowing(crop: Any, face_track: Any) -> Any:
 
 
 def _tracked(images: Any, face_track: Any) -> Any:  # float32 [T, 68, 2]
-    """The track's points, when it is of these pictures."""
+    """The points of the track, if it is of these images."""
     if len(face_track) not in (1, len(images)) or tuple(face_track.image_size) != tuple(images.shape[1:3]):
         height, width = face_track.image_size
         raise TalkingHeadsError("The face track must be of exactly these images",
-                                f"a track of {len(face_track)} frames, {width} x {height} px, for {len(images)} pictures, "
+                                f"a track of {len(face_track)} frames, {width} x {height} px, for {len(images)} images, "
                                 f"{images.shape[2]} x {images.shape[1]} px", "Track the images that are cropped")
     return face_track.landmarks.points[..., :2].numpy()
 

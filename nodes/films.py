@@ -23,7 +23,7 @@ class Film:
 
     path: Path  # any file FFmpeg reads; below ComfyUI's temp folder when the VIDEO had none
     start: float = 0.0  # s, where the part that is meant begins
-    stop: float | None = None  # s, where it ends; None for the end of the film
+    stop: float | None = None  # s, where it ends; None for the end of the video
 
     @property
     def whole(self) -> bool:
@@ -40,7 +40,7 @@ class Film:
         ends = [end for end in (self.stop, begin + duration if duration > 0 else None) if end is not None]
         part = Film(self.path, begin, min(ends) if ends else None)
         if begin > 0 and begin >= part.end():
-            raise TalkingHeadsError(f"The part must begin within the film's {self.end() - self.start:.2f} s", f"{start:g} s",
+            raise TalkingHeadsError(f"The part must begin within the video's {self.end() - self.start:.2f} s", f"{start:g} s",
                                     "Choose an earlier start")
         return part
 
@@ -83,7 +83,7 @@ def film(video: Any) -> Film:
 
     source = video.get_stream_source()
     path = Path(source) if isinstance(source, (str, os.PathLike)) else _dumped(source.getvalue())
-    facts = probe(path)  # tells in the pack's words what is wrong with a file
+    facts = probe(path)  # explains what is wrong with a file
     if facts.remark:
         log.warning("%s: %s", path.name, facts.remark)
     if hasattr(video, "get_active_trim_window"):
@@ -91,7 +91,7 @@ def film(video: Any) -> Film:
         return Film(path, start, start + duration if duration else None)
     if InputImpl.VideoFromFile(str(path)).get_duration() == video.get_duration():
         return Film(path)
-    return saved(video)  # an older ComfyUI, which does not tell what it trimmed
+    return saved(video)  # an older ComfyUI, which does not say what it trimmed
 
 
 def saved(video: Any) -> Film:
@@ -132,7 +132,7 @@ def mask_frames(mask: Any, size: tuple[int, int]) -> list[Any]:  # float [B, h, 
 
 
 def _encoded(parts: Any) -> Path:
-    """A film in memory, written hardly compressed."""
+    """A video in memory, written almost uncompressed."""
     from ..media_core.audio import Sound
     from ..media_core.video import VideoWriter
 
@@ -152,7 +152,7 @@ def _dumped(content: bytes) -> Path:
 
 
 def _written(write: Any) -> Film:
-    """A file of the temp folder, named after what `write` puts into it: the same film keeps its file, and so its caches."""
+    """A file of the temp folder, named after what `write` puts into it: the same video keeps its file, and so its caches."""
     temporary = temporary_films.new_path()
     try:
         write(temporary)

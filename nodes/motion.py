@@ -55,7 +55,7 @@ class ScaleMouth(io.ComfyNode):
                 sockets.Landmarks.Input("landmarks", tooltip="Landmarks, canonical or in pixels."),
                 io.Float.Input("factor", default=1.2, min=0.0, max=10.0, step=0.05,
                                tooltip="Multiplies the movement of the mouth: 0 keeps it shut, 1 changes nothing, 2 doubles it."),
-                sockets.Landmarks.Input("rest", optional=True,
+                sockets.Landmarks.Input("rest", display_name="resting face", optional=True,
                                         tooltip="The person's face at rest (landmarks of a portrait). Without it the rest "
                                                 "position is estimated from the track."),
             ],

@@ -1,4 +1,4 @@
-"""Motion kept as a file, and exchanged with core's FACE_LANDMARKS."""
+"""Motion saved as a file, and exchanged with core's FACE_LANDMARKS."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -60,7 +60,7 @@ class LoadLandmarks(io.ComfyNode):
             description="Reads landmarks from a safetensors file written by Save Landmarks or Python.",
             search_aliases=["import motion", "load motion", "landmarks from file"],
             inputs=[
-                io.Combo.Input("place", options=["input", "output"], default="output",
+                io.Combo.Input("place", display_name="location", options=["input", "output"], default="output",
                                tooltip="Which of ComfyUI's folders the file is in."),
                 io.String.Input("file", default="talking_heads/landmarks_00001_.safetensors",
                                 tooltip="The file, relative to that location."),
@@ -81,7 +81,7 @@ class LoadLandmarks(io.ComfyNode):
 
         track = LandmarkTrack.load(_located(place, file))
         picture = f" of {track.image_size[1]} x {track.image_size[0]}" if track.image_size else ""
-        return io.NodeOutput(track, f"{len(track)} frames at {track.fps:g} frames/s ({track.duration:.2f} s), "
+        return io.NodeOutput(track, f"{len(track)} frames at {track.fps:g} fps ({track.duration:.2f} s), "
                                     f"{track.space}{picture}")
 
 

@@ -1,4 +1,4 @@
-"""MToV: load or import it, let motion and one picture become video."""
+"""MToV: load or import it, make video from motion and one image."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from . import bridge, films, sockets
 from .atom import CHECKPOINTS, NONE, OWN, PRECISIONS, SAMPLERS
 
 PARTS = {"autoencoder": "autoencoder_rgb.pth", "landmark_autoencoder": "autoencoder_motion.pth",
-         "denoiser": "diffusion_model.pth"}  # of a published MToV: our name and its file
+         "denoiser": "diffusion_model.pth"}  # of an official MToV: our name and its file
 RESIZES = ["filtered", "bilinear"]
 _AT_ONCE = 4  # clips computed together on an accelerator; on a CPU one is as fast
 
@@ -32,7 +32,7 @@ class LoadMToV(io.ComfyNode):
                         "Size and margin are those of the images the weights were trained on: connect them to Face Crop.",
             search_aliases=["motion to video", "moditalker", "landmarks to video", "video diffusion model"],
             inputs=[
-                io.Combo.Input("mtov_name", options=bridge.model_files("mtov"),
+                io.Combo.Input("mtov_name", display_name="MToV file", options=bridge.model_files("mtov"),
                                tooltip="An MToV file (.safetensors) in models/talking_heads, or the one that comes with the "
                                        "pack. Official checkpoints must go through Import MToV once."),
                 io.Combo.Input("precision", options=PRECISIONS, default="auto", advanced=True,
@@ -61,7 +61,7 @@ class LoadMToV(io.ComfyNode):
 
 
 class ImportMToV(io.ComfyNode):
-    """The three published files to an MToV file."""
+    """The three official files to an MToV file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -74,15 +74,15 @@ class ImportMToV(io.ComfyNode):
             search_aliases=["autoencoder_rgb.pth", "diffusion_model.pth", "moditalker checkpoint", "published weights"],
             inputs=[
                 *(io.Combo.Input(name, options=[NONE, *bridge.loose_files(CHECKPOINTS)], default=NONE,
-                                 tooltip=f"Published as {file}: a .pt or .pth file in models/talking_heads; press R when you "
-                                         "have put one there.") for name, file in PARTS.items()),
-                io.Int.Input("heads", default=8, min=1, max=64, advanced=True,
+                                 tooltip=f"Officially named {file}: a .pt or .pth file in models/talking_heads; press R after "
+                                         "adding one.") for name, file in PARTS.items()),
+                io.Int.Input("heads", display_name="attention heads", default=8, min=1, max=64, advanced=True,
                              tooltip="Number of attention heads of the denoiser, a size that no checkpoint tells; 8 in the "
                                      "official one."),
-                io.String.Input("name", default="mtov",
+                io.String.Input("name", display_name="file name", default="mtov",
                                 tooltip="Name of the new file in models/talking_heads. An existing file of that name is "
                                         "replaced."),
-                io.Boolean.Input("half", default=False, advanced=True,
+                io.Boolean.Input("half", display_name="half precision", default=False, advanced=True,
                                  tooltip="Store 16-bit numbers: half the size, almost no difference."),
             ],
             outputs=[mtov_output(), io.String.Output("file", display_name="file",
@@ -148,7 +148,7 @@ def mtov_output() -> Any:
 def motion_inputs() -> list:
     """What moves, and how it is drawn."""
     return [
-        sockets.MToV.Input("mtov", tooltip="The networks (Load MToV)."),
+        sockets.MToV.Input("mtov", display_name="MToV", tooltip="The networks (Load MToV)."),
         sockets.Landmarks.Input("motion", tooltip="Landmarks in pixels of the portrait (Align Motion to Pose), or of the pose "
                                                   "images if there are any."),
         io.Image.Input("portrait", tooltip="The person to show: the face cropped as the weights expect it (Face Crop)."),
@@ -180,7 +180,7 @@ def sampling_inputs() -> list:
 
 
 def published_inputs() -> list:
-    """How the published program counts."""
+    """Steps counted as the official code counts them."""
     return [
         io.Int.Input("schedule_steps", default=0, min=0, max=1000, optional=True, advanced=True,
                      tooltip="Counts as the official code does: steps over the whole noise schedule, of which only those within "
@@ -219,12 +219,12 @@ def about(mtov: Any) -> str:
     """An MToV in a few lines."""
     config = mtov.config
     size = sum(p.numel() for part in mtov.networks.values() for p in part.parameters())
-    made = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config.training.items()) or "not told"
+    made = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config.training.items()) or "not stated"
     return (f"{size / 1e6:.1f} million weights, clips of {config.frames} frames of {config.size} px "
-            f"at {config.fps:g} frames/s\n"
-            f"faces cut out with margin {config.margin:g}\n"
-            f"sampling: {config.sampler}, {config.calls} steps from {config.ratio:g}, overlap {config.overlap}\n"
-            f"training: {made}\nlicence: {config.licence or 'not told'}")
+            f"at {config.fps:g} fps\n"
+            f"faces cropped with margin {config.margin:g}\n"
+            f"sampling: {config.sampler}, {config.calls} steps at strength {config.ratio:g}, overlap {config.overlap}\n"
+            f"training: {made}\nlicence: {config.licence or 'not stated'}")
 
 
 def imported(parts: dict[str, str], heads: int, name: str, half: bool) -> Path:
@@ -240,7 +240,7 @@ def imported(parts: dict[str, str], heads: int, name: str, half: bool) -> Path:
 
 
 def whole(mtov: sockets.LoadedMToV | None) -> sockets.LoadedMToV:
-    """The networks, when there are any: a training's earlier stages make only parts."""
+    """The networks, if they are complete: earlier training stages make only parts."""
     if mtov is None:
         raise TalkingHeadsError("Motion to Video needs a complete MToV", "a training stage that produces only a part of it",
                                 "Train the diffusion stage, or choose a file with Load MToV")

@@ -1,4 +1,4 @@
-"""Motion to films on disk: a portrait that speaks, or a film whose person says something else."""
+"""Motion to videos on disk: a speaking portrait, or an existing video with new lip movement."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from .mtov import motion_inputs, pose_inputs, published_inputs, resize_input, sa
 
 
 class MotionToVideoFile(io.ComfyNode):
-    """The same to a file-backed VIDEO, frame by frame: memory does not grow with its length."""
+    """Like MotionToVideo, to a file-backed VIDEO, frame by frame: memory does not grow with its length."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -65,11 +65,12 @@ class MotionToFilm(io.ComfyNode):
                         "Save Video. Film people only with their consent.",
             search_aliases=["dub video", "lip sync video", "mtov", "pose video", "visual dubbing"],
             inputs=[
-                sockets.MToV.Input("mtov", tooltip="The networks (Load MToV)."),
+                sockets.MToV.Input("mtov", display_name="MToV", tooltip="The networks (Load MToV)."),
                 sockets.Landmarks.Input("motion", tooltip="Canonical landmarks (Generate Motion) from anybody's speech; or "
                                                           "landmarks in pixels of the video."),
-                io.Video.Input("film", tooltip="The video; any frame rate and length, read frame by frame."),
-                io.Boolean.Input("follow", default=False,
+                io.Video.Input("film", display_name="video",
+                               tooltip="The video; any frame rate and length, read frame by frame."),
+                io.Boolean.Input("follow", display_name="follow head", default=False,
                                  tooltip="Let the square around the face follow the head, for videos in which it moves a lot."),
                 *sampling_inputs(),
                 io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01,
@@ -121,7 +122,7 @@ def video_output() -> Any:
 
 
 def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8 [H, W, 3]
-    """The whole pictures that frames are put back into; one serves all frames."""
+    """The whole images that frames are pasted into; one serves all frames."""
     if (source is None) != (face_crop is None):
         given, other = ("a face crop", "the source") if source is None else ("a source", "the face crop")
         raise TalkingHeadsError("A face crop and its source belong together", f"{given} without {other}",
@@ -130,12 +131,12 @@ def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8
         return iter(())
     if len(source) not in (1, count):
         raise TalkingHeadsError("There must be one source image, or as many as frames",
-                                f"{len(source)} pictures for {count} frames", "Connect the images that went into Face Crop")
+                                f"{len(source)} images for {count} frames", "Connect the images that went into Face Crop")
     return films.pixels(source) if len(source) > 1 else repeat(next(films.pixels(source)))
 
 
 def film_scene(film: films.Film, config: Any, track: Any, portrait: Any, follow: bool, policy: str, report: Any) -> Any:
-    """The film as the place of a video."""
+    """The video whose person is lip-synced, as a scene."""
     from ..moditalker_core.mtov import scenes
 
     picture = None if portrait is None else next(films.pixels(portrait))
@@ -144,7 +145,7 @@ def film_scene(film: films.Film, config: Any, track: Any, portrait: Any, follow:
 
 
 def written(frames: Iterator[Any], fps: float, audio: dict | None, crf: int) -> Any:
-    """A film of frames as they come, with its sound, as VIDEO."""
+    """Frames as they come, written to a file with their audio, as VIDEO."""
     from ..media_core.audio import Sound
     from ..moditalker_core.pipeline import save_frames
 

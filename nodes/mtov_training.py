@@ -70,13 +70,13 @@ class TrainMToV(io.ComfyNode):
         parts = {part: part_path(given[part], name, part) for part in used(stage, given)}
         made = trained(stage, dataset.folder, path, parts, **settings)
         if stage != WHOLE:
-            return io.NodeOutput(None, path.name, f"{path.name}\na part, for the stages that follow {stage}")
+            return io.NodeOutput(None, path.name, f"{path.name}\na part, for the stages after {stage}")
         return io.NodeOutput(bridge.wrapped_mtov(made, path.stem), path.name, f"{path.name}\n{about(made)}")
 
 
 def _settings() -> list:
     return [
-        io.Float.Input("steps", default=1.0, min=0.0001, max=10.0, step=0.1, round=0.0001,
+        io.Float.Input("steps", display_name="steps multiplier", default=1.0, min=0.0001, max=10.0, step=0.1, round=0.0001,
                        tooltip="Multiplies the preset's number of training steps: 0.1 for a quick look, 2 to train longer."),
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Determines the initial weights and the order of the "
                                                                        "clips."),
@@ -85,22 +85,24 @@ def _settings() -> list:
                                 "appended. An existing finished file of that name is replaced when training ends."),
         io.Boolean.Input("resume", default=True,
                          tooltip="Continue an interrupted training run of that name with the same settings; off: start over."),
-        io.Int.Input("batch", default=0, min=0, max=4096, advanced=True, tooltip="Clips per step; 0 uses the preset's value."),
-        io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True,
+        io.Int.Input("batch", display_name="batch size", default=0, min=0, max=4096, advanced=True,
+                     tooltip="Clips per step; 0 uses the preset's value."),
+        io.Int.Input("accumulation", display_name="gradient accumulation", default=1, min=1, max=256, advanced=True,
                      tooltip="Split each step into this many micro-batches: less memory, same result (gan: almost, because its "
                              "discriminators compare the clips of a micro-batch)."),
         io.Combo.Input("precision", options=PRECISIONS, default=PRECISIONS[0], advanced=True,
                        tooltip="Number format for computing; the weights are stored in 32 bits."),
-        io.Combo.Input("perceptual", options=[NONE, *bridge.model_files("lpips")], default=NONE, advanced=True,
+        io.Combo.Input("perceptual", display_name="LPIPS weights", options=[NONE, *bridge.model_files("lpips")], default=NONE,
+                       advanced=True,
                        tooltip="LPIPS weights (VGG or AlexNet, .safetensors) in models/talking_heads for the loss of the "
                                "autoencoders; none: compares edges and coarse colours instead, which needs no weights."),
         io.String.Input("licence", default="", advanced=True,
                         tooltip="What the weights may be used for: stored in the file and shown by Load MToV."),
-        io.String.Input("rgb", default="", optional=True,
+        io.String.Input("rgb", display_name="rgb file", default="", optional=True,
                         tooltip="For later stages: the file of rgb or gan, from the output of that node; empty: found by name."),
-        io.String.Input("landmarks", default="", optional=True,
+        io.String.Input("landmarks", display_name="landmarks file", default="", optional=True,
                         tooltip="For diffusion: the file of the landmarks stage, likewise; empty: found by name."),
-        io.String.Input("mtov", default="", optional=True,
+        io.String.Input("mtov", display_name="MToV file", default="", optional=True,
                         tooltip="For diffusion: the file of a complete MToV in models/talking_heads to continue from; its "
                                 "autoencoders are used if rgb and landmarks are empty. Empty: train a new denoiser."),
     ]

@@ -1,4 +1,4 @@
-"""Tracks as pictures to look at: landmarks over frames, action units over time."""
+"""Tracks as images to look at: landmarks over frames, action units over time."""
 from __future__ import annotations
 
 from typing import Any
@@ -29,12 +29,13 @@ class PreviewLandmarks(io.ComfyNode):
                 io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame to draw, from 0."),
                 io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
                              tooltip="How many frames to draw; 0 for all that follow."),
-                io.Boolean.Input("dots", default=True, tooltip="Mark every point, not only the lines between them."),
+                io.Boolean.Input("dots", display_name="draw points", default=True,
+                                 tooltip="Mark every point, not only the lines between them."),
                 sockets.Landmarks.Input("landmarks", optional=True, tooltip="Landmarks in pixels, or canonical ones."),
                 sockets.FaceTrack.Input("face_track", optional=True, tooltip="A face track instead of landmarks."),
                 io.Image.Input("images", optional=True,
                                tooltip="Frames to draw over: as many as landmarks, or one for all. Without them: black."),
-                io.Int.Input("longest", default=0, min=0, max=16384, step=16, optional=True,
+                io.Int.Input("longest", display_name="longest side", default=0, min=0, max=16384, step=16, optional=True,
                              tooltip="Larger images are downscaled until their longer side has this many pixels, and sides "
                                      "become even numbers, as video files require; 0 leaves images as they are."),
             ],
@@ -82,7 +83,8 @@ class PreviewCurves(io.ComfyNode):
                 io.Combo.Input("units", options=CURVES, default="all",
                                tooltip="Which action units: all 17, those of the lower or upper face, or only reliable ones."),
                 io.Int.Input("width", default=1024, min=320, max=8192, step=16, tooltip="Width of the image in pixels."),
-                io.Int.Input("strip", default=44, min=36, max=400, step=2, tooltip="Height of one curve in pixels."),
+                io.Int.Input("strip", display_name="strip height", default=44, min=36, max=400, step=2,
+                             tooltip="Height of one curve in pixels."),
                 sockets.Expression.Input("expression", optional=True, tooltip="Action units to plot."),
                 sockets.FaceTrack.Input("face_track", optional=True,
                                         tooltip="A face track: its lips, and its action units unless others are connected."),
@@ -124,24 +126,24 @@ def _landmarks(landmarks: Any, face_track: Any, images: Any) -> tuple[Any, Any]:
     track = landmarks if landmarks is not None else face_track.landmarks
     if images is not None and len(images) not in (1, len(track)):
         raise TalkingHeadsError("There must be as many images as frames of landmarks, or one",
-                                f"{len(images)} pictures, {len(track)} frames", "Connect the frames the landmarks were found in")
+                                f"{len(images)} images, {len(track)} frames", "Connect the frames the landmarks were found in")
     return track, None if landmarks is not None else (face_track.confidence > 0).tolist()
 
 
 def _black_size(track: Any, size: int) -> tuple[int, int]:
-    """(H, W) of pictures on black, in the proportions of the track's own."""
+    """(H, W) of images on black, in the proportions of the track's own."""
     if track.image_size is None:
         return size, size
     return _even(track.image_size, size / max(track.image_size))
 
 
 def _fitted(shape: tuple[int, int], longest: int) -> tuple[int, int]:
-    """(H, W) of pictures drawn over images of that shape; 0: theirs."""
+    """(H, W) of frames drawn over images of that shape; 0: theirs."""
     return _even(shape, min(1.0, longest / max(shape))) if longest else shape
 
 
 def _even(shape: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Scaled and even: H.264 takes no other pictures."""
+    """Scaled and even: H.264 accepts no other sizes."""
     return tuple(max(2, 2 * int(edge * scale / 2 + 1e-6)) for edge in shape)
 
 

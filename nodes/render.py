@@ -1,4 +1,4 @@
-"""An avatar's motion to frames, to a film, or to one frame of Gaussians."""
+"""An avatar's motion to frames, to a video, or to one frame of Gaussians."""
 from __future__ import annotations
 
 from typing import Any

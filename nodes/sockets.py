@@ -13,7 +13,7 @@ with a `version`; they are never changed in place.
 | TH_AVATAR          | LoadedAvatar                    | a trained avatar, its model patcher, its licence note              |
 | TH_ATOM            | LoadedAToM                      | AToM weights (speech to motion), their model patcher, licence note |
 | TH_MTOV            | LoadedMToV                      | MToV weights (motion to video), their model patcher, licence note  |
-| TH_MOTION_DATASET  | MotionFolder                    | what AToM and MToV learn from: a folder on disk                    |
+| TH_MOTION_DATASET  | MotionFolder                    | the dataset of AToM and MToV: a folder on disk                     |
 | TH_AVATAR_MOTION   | hmtalker_core.avatar.AvatarMotion | per-frame mouth and lip codes, action units, poses, fps          |
 | TH_LANDMARKS       | media_core.motion.LandmarkTrack | 68 points [T, 68, 3], fps; `space` "pixels" (x right, y down, of    |
 |                    |                                 | `image_size` (H, W)) or "canonical" (decimetres, from the front)   |
@@ -55,8 +55,8 @@ class DatasetFolder:
     """A training dataset on disk, in the TalkingGaussian layout."""
 
     folder: str  # absolute path
-    frames: int  # film frames in it
-    fps: float  # frames a second
+    frames: int  # video frames in it
+    fps: float  # frames per second
     version: int = 1  # of this object's layout
 
 
@@ -94,12 +94,12 @@ class LoadedMToV:
 
 @dataclass(frozen=True)
 class MotionFolder:
-    """A motion data set on disk (moditalker_core.data.dataset)."""
+    """A motion dataset on disk (moditalker_core.data.dataset)."""
 
     folder: str  # absolute path
     clips: int  # pieces of speech with one face each
     seconds: float  # of speech in all
-    fps: float  # frames a second
+    fps: float  # frames per second
     encoder: str  # of its speech features
     version: int = 1  # of this object's layout
 

@@ -1,4 +1,4 @@
-"""Sound to the features an avatar or a portrait is driven by."""
+"""Audio to the features that drive an avatar or a portrait."""
 from __future__ import annotations
 
 from typing import Any
@@ -115,7 +115,8 @@ def hubert_inputs() -> list:
         _layer_input(optional=True),
         io.Combo.Input("precision", options=PRECISIONS, default="fp32", optional=True, advanced=True,
                        tooltip="For hubert: bf16 needs half the memory and changes the features slightly."),
-        io.Combo.Input("borders", options=BORDERS, default="overlapping", optional=True, advanced=True,
+        io.Combo.Input("borders", display_name="chunk borders", options=BORDERS, default="overlapping", optional=True,
+                       advanced=True,
                        tooltip="For hubert, beyond 20 s: chunks of the audio overlap, so that their borders do not show "
                                "(overlapping), or end abruptly, as in the official features (published)."),
     ]

@@ -1,4 +1,4 @@
-"""Training datasets: made by the synthetic subject, or read from a folder."""
+"""Training datasets: made with the synthetic subject, or read from a folder."""
 from __future__ import annotations
 
 import hashlib
@@ -85,7 +85,7 @@ class LoadDataset(io.ComfyNode):
                         "...) from a folder.",
             search_aliases=["talking head dataset", "talkinggaussian dataset"],
             inputs=[
-                io.Combo.Input("place", options=["input", "output"], default="input",
+                io.Combo.Input("place", display_name="location", options=["input", "output"], default="input",
                                tooltip="Which of ComfyUI's folders the dataset is in."),
                 io.String.Input("folder", default="",
                                 tooltip="The dataset's folder, relative to that location, such as "
@@ -114,7 +114,7 @@ def _located(place: str, folder: str) -> Path:
 
 
 def opened(folder: Path) -> tuple[Any, ...]:
-    """The five outputs of a dataset: folder, preview, sound, expression, pose."""
+    """The five outputs of a dataset: folder, preview, audio, expression, pose."""
     import torch
 
     from ..hmtalker_core.data.dataset import AvatarDataset

@@ -1,4 +1,4 @@
-"""Films that nodes make in ComfyUI's temp folder.
+"""Videos that nodes make in ComfyUI's temp folder.
 
 ComfyUI keeps a node's VIDEO from run to run, while its file lies in a folder that anybody may empty at any time. Here each such
 VIDEO holds its file open: when the file is gone it is written again, and with the VIDEO itself the file goes too.
@@ -122,7 +122,7 @@ def new_path() -> Path:
 
 
 def new_film(path: Path) -> TemporaryFilm:
-    """The VIDEO of a film just written to `new_path`; the file goes when nobody holds the VIDEO or a part of it any more."""
+    """The VIDEO of a file just written to `new_path`; the file goes when nobody holds the VIDEO or a part of it any more."""
     return TemporaryFilm(KeptFile(path))
 
 

@@ -284,4 +284,4 @@ def test_a_film_on_black_knows_its_rate(host, base, given, face):
 def test_the_demo_weights_are_offered_first_hand(host):
     kept = collector(host)
     ok(host.run({"atom": changed(ATOM, atom_name="demo_atom.safetensors"), "k": keep("atom", 1)}))
-    assert "mel" in kept[0] and "not told" not in kept[0], "training and licence are told"
+    assert "mel" in kept[0] and "not stated" not in kept[0], "training and licence are stated"

@@ -77,7 +77,7 @@ def test_an_mtov_says_what_it_is(host, base):
     for network in loaded.mtov.networks.values():
         moved = {id(p) for p in loaded.patcher.model.parameters()}
         assert {id(p) for p in network.parameters()} <= moved, "what ComfyUI moves are the networks"
-    for part in ("tiny.safetensors", f"{FRAMES} frames of {SIZE} px", "ddim, 2 steps from 0.125", "licence: for tests",
+    for part in ("tiny.safetensors", f"{FRAMES} frames of {SIZE} px", "ddim, 2 steps at strength 0.125", "licence: for tests",
                  "margin 1.6", "note knows nothing"):
         assert part in about
 
@@ -368,4 +368,4 @@ def test_the_demo_weights_are_offered_first_hand(host, root):
         pytest.skip("the demo weights are not there yet")
     kept = collector(host)
     ok(host.run({"mtov": changed(MTOV, mtov_name="demo_mtov.safetensors"), "k": keep("mtov", 3)}))
-    assert "128 px" in kept[0] and "not told" not in kept[0], "training and licence are told"
+    assert "128 px" in kept[0] and "not stated" not in kept[0], "training and licence are stated"
