@@ -133,7 +133,7 @@ class GenerateMotion(io.ComfyNode):
             eta=_own(eta), seed=seed, overlap=_own(overlap), gate=silence_gate,
             batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
         report = bridge.NodeReport()
-        return io.NodeOutput(generate_motion(bridge.atom_on_device(atom), speech, canonical(portrait), settings, report))
+        return io.NodeOutput(generate_motion(bridge.on_device(atom), speech, canonical(portrait), settings, report))
 
 
 class AlignMotion(io.ComfyNode):

@@ -56,7 +56,7 @@ class LoadMToV(io.ComfyNode):
     @classmethod
     def execute(cls, mtov_name: str, precision: str) -> io.NodeOutput:
         loaded, told = loaded_mtov(mtov_name, precision)
-        config = loaded.mtov.config
+        config = loaded.model.config
         return io.NodeOutput(loaded, config.size, float(config.margin), told)
 
 
@@ -132,7 +132,7 @@ class MotionToVideo(io.ComfyNode):
     def execute(cls, mtov: sockets.LoadedMToV, motion: Any, portrait: Any, start_frame: int, frame_count: int,
                 pose_images: Any = None, pose_landmarks: Any = None, **sampling: Any) -> io.NodeOutput:
         stop = bridge.checked_stop(len(motion), start_frame, frame_count)
-        size = whole(mtov).mtov.config.size
+        size = whole(mtov).model.config.size
         (images,) = bridge.empty_images(stop - start_frame, size, size, (3,),
                                         "Use Motion to Video (file), which writes frame by frame, or set frame_count")
         frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (start_frame, stop), **sampling)
@@ -253,7 +253,7 @@ def talking(mtov: sockets.LoadedMToV, motion: Any, portrait: Any, pose_images: A
     from ..moditalker_core.mtov.generation import talk
 
     poses = None if pose_images is None else films.pixels(pose_images)
-    return talk(bridge.mtov_on_device(whole(mtov)), motion, next(films.pixels(portrait)), video_settings(part, **sampling),
+    return talk(bridge.on_device(whole(mtov)), motion, next(films.pixels(portrait)), video_settings(part, **sampling),
                 pose_frames=poses, pose_landmarks=pose_landmarks, report=bridge.NodeReport())
 
 

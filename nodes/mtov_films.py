@@ -99,10 +99,10 @@ class MotionToFilm(io.ComfyNode):
                 **sampling: Any) -> io.NodeOutput:
         from ..moditalker_core.pipeline import video
 
-        config, bar = whole(mtov).mtov.config, bridge.NodeReport()
+        config, bar = whole(mtov).model.config, bridge.NodeReport()
         looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
         scene = film_scene(films.film(film), config, face_track, portrait, follow, policy, looking)
-        frames = video(bridge.mtov_on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather,
+        frames = video(bridge.on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather,
                        report=drawing)
         return io.NodeOutput(written(frames, config.fps, audio, crf))
 

@@ -48,7 +48,7 @@ class RenderAvatarVideo(io.ComfyNode):
 
         sound = None if audio is None else Sound.from_comfy(audio)
         path, report = temporary_films.new_path(), bridge.NodeReport()
-        ready = bridge.on_device(avatar, backend, report, len(motion))
+        ready = bridge.ready_to_draw(avatar, backend, report, len(motion))
         render_video(ready, motion, path, sound, background=_COLOURS.get(background, background), backend=backend, crf=crf,
                      report=report)
         return io.NodeOutput(temporary_films.new_film(path))
@@ -86,10 +86,10 @@ class RenderAvatar(io.ComfyNode):
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, start_frame: int, frame_count: int,
                 backend: str) -> io.NodeOutput:
         stop = bridge.checked_stop(len(motion), start_frame, frame_count)
-        images, masks = bridge.empty_images(stop - start_frame, *avatar.avatar.size, (3, 0),
+        images, masks = bridge.empty_images(stop - start_frame, *avatar.model.size, (3, 0),
                                             "Use Render Avatar Video, which writes frame by frame, or set frame_count")
         report = bridge.NodeReport()
-        ready = bridge.on_device(avatar, backend, report, stop - start_frame)
+        ready = bridge.ready_to_draw(avatar, backend, report, stop - start_frame)
         frames = ready.render(motion, start_frame, stop, backend=backend, report=report,
                               background=_COLOURS.get(background, background))
         at = 0

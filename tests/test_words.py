@@ -136,17 +136,23 @@ SOURCES = [schemas, labels, help_pages, readme, workflows, captions, node_messag
 
 def private(text: str) -> list[str]:
     """The private words of a text, outside of code and of what is allowed."""
+    return [found[0] for found in FORBIDDEN.finditer(prose(text))]
+
+
+def prose(text: str) -> str:
+    """A text in one line, without code and what is allowed."""
     plain = CODE.sub(" ", text)
     for phrase in ALLOWED:
         plain = re.sub(r"\s+".join(map(re.escape, phrase.split())), " ", plain)
-    return [found[0] for found in FORBIDDEN.finditer(re.sub(r"[ \t\n]+", " ", plain))]
+    return re.sub(r"[ \t\n]+", " ", plain)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
 def test_users_read_the_words_of_the_field(source):
     texts = list(source())
     assert texts, "nothing was read"
-    found = [f"{where}: {word!r} in {text[:200]!r}" for where, text in texts for word in private(text)]
+    found = [f"{where}: {word[0]!r} in ...{plain[max(0, word.start() - 60):word.end() + 40]}..."
+             for where, plain in ((where, prose(text)) for where, text in texts) for word in FORBIDDEN.finditer(plain)]
     assert not found, "\n".join(found)
 
 
