@@ -1,7 +1,8 @@
 """AToM: load or import it, generate motion from speech and one face, put the motion on a head."""
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import comfy.model_management as mm
 from comfy_api.latest import io
@@ -9,6 +10,14 @@ from comfy_api.latest import io
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
 from . import bridge, sockets
+
+if TYPE_CHECKING:
+    from ..media_core.face.track import FaceTrack
+    from ..media_core.motion import LandmarkTrack, PoseTrack
+    from ..media_core.speech import Speech
+    from ..moditalker_core.atom.model import AToM
+
+Number = TypeVar("Number", int, float)
 
 # moditalker_core, spelled out so that registering the pack imports no model code
 OWN = "weights' own"
@@ -90,7 +99,7 @@ class ImportAToM(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: str, mean_face: str = BUILT_IN, **others: Any) -> tuple[str, ...]:
+    def fingerprint_inputs(cls, checkpoint: str, mean_face: str = BUILT_IN, **others: object) -> tuple[str, ...]:
         return tuple(bridge.stamp(bridge.model_path(name)) for name in (checkpoint, mean_face) if name not in (NONE, BUILT_IN))
 
     @classmethod
@@ -124,13 +133,13 @@ class GenerateMotion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, atom: sockets.LoadedAToM, speech: Any, portrait: Any, seed: int, steps: int, sampler: str, guidance: float,
-                silence_gate: bool, clip: float, eta: float, overlap: int) -> io.NodeOutput:
+    def execute(cls, atom: sockets.LoadedAToM, speech: Speech, portrait: LandmarkTrack, seed: int, steps: int, sampler: str,
+                guidance: float, silence_gate: bool, clip: float, eta: float, overlap: int) -> io.NodeOutput:
         from ..moditalker_core.atom.generation import SamplingSettings, generate_motion
 
         settings = SamplingSettings(
-            sampler=None if sampler == OWN else sampler, steps=steps or None, guidance=_own(guidance), clip=_own(clip),
-            eta=_own(eta), seed=seed, overlap=_own(overlap), gate=silence_gate,
+            sampler=None if sampler == OWN else sampler, steps=steps or None, guidance=own(guidance), clip=own(clip),
+            eta=own(eta), seed=seed, overlap=own(overlap), gate=silence_gate,
             batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
         report = bridge.NodeReport()
         return io.NodeOutput(generate_motion(bridge.on_device(atom), speech, canonical(portrait), settings, report))
@@ -167,8 +176,8 @@ class AlignMotion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, motion: Any, start_frame: int, face_track: Any = None, pose: Any = None, portrait: Any = None,
-                canonical: Any = None) -> io.NodeOutput:
+    def execute(cls, motion: LandmarkTrack, start_frame: int, face_track: FaceTrack | None = None, pose: PoseTrack | None = None,
+                portrait: LandmarkTrack | None = None, canonical: LandmarkTrack | None = None) -> io.NodeOutput:
         from ..moditalker_core.alignment import onto_portrait, onto_pose
 
         given = {"face_track": face_track, "pose": pose, "portrait": portrait}
@@ -178,10 +187,12 @@ class AlignMotion(io.ComfyNode):
                                     " and ".join(connected) or "none", "Connect exactly one of them")
         if portrait is not None:
             return io.NodeOutput(onto_portrait(motion, portrait, canonical=canonical))
-        return io.NodeOutput(onto_pose(motion, face_track if pose is None else pose, start=start_frame))
+        head = face_track if pose is None else pose
+        assert head is not None  # one of the three is connected
+        return io.NodeOutput(onto_pose(motion, head, start=start_frame))
 
 
-def atom_output() -> Any:
+def atom_output() -> io.Output:
     return sockets.Atom.Output("atom", display_name="atom", tooltip="The network, for Generate Motion.")
 
 
@@ -212,17 +223,18 @@ def _sampling_inputs() -> list:
     ]
 
 
-def _own(value: Any) -> Any:
+def own(value: Number) -> Number | None:
     """None, which leaves it to the weights, for numbers below 0."""
     return None if value < 0 else value
 
 
-def canonical(portrait: Any) -> Any:
+def canonical(portrait: LandmarkTrack) -> LandmarkTrack:
     """Landmarks of a portrait, facing forward; those in pixels are turned first."""
     if portrait.space == "canonical":
         return portrait
     from ..media_core.face.pose.canonical import canonical_portrait
 
+    assert portrait.image_size is not None  # landmarks in pixels have one
     return canonical_portrait(portrait.points[0, :, :2].numpy(), portrait.image_size)
 
 
@@ -235,7 +247,7 @@ def loaded(name: str, precision: str) -> tuple[sockets.LoadedAToM, str]:
     return bridge.wrapped_atom(atom, path.stem), f"{path.name}\n{about(atom)}"
 
 
-def about(atom: Any) -> str:
+def about(atom: AToM) -> str:
     """An AToM in a few lines."""
     config, size = atom.config, sum(p.numel() for p in atom.denoiser.parameters())
     clip = "" if config.clip is None else f", clipped at {config.clip:g} cm"
@@ -246,7 +258,7 @@ def about(atom: Any) -> str:
             f"training: {made}\nlicence: {config.licence or 'not stated'}")
 
 
-def imported(checkpoint: str, weights: str, mean_face: str, heads: int, name: str, half: bool) -> Any:
+def imported(checkpoint: str, weights: str, mean_face: str, heads: int, name: str, half: bool) -> Path:
     """Writes the AToM file and returns its path."""
     from ..moditalker_core.atom.published import import_atom
     from ..moditalker_core.bfm import read_key_mean_shape

@@ -5,7 +5,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as mm
 import folder_paths
@@ -15,6 +15,10 @@ from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
 from . import bridge, face, sockets, speech
 from .atom import about, atom_output
+
+if TYPE_CHECKING:
+    from ..moditalker_core.atom.model import AToM
+    from ..moditalker_core.data.pictures import PictureSettings
 
 # moditalker_core.atom, spelled out so that registering the pack imports no model code
 PRESETS = ["demo", "standard", "published"]
@@ -45,7 +49,7 @@ class MotionDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, videos: str | None) -> bool | str:
-        return bridge.found(lambda: not (videos or "").strip() or _films(videos).is_dir(),
+        return bridge.found(lambda: not videos or not videos.strip() or _films(videos).is_dir(),
                             f"There is no folder {videos} in ComfyUI's input folder")
 
     @classmethod
@@ -219,7 +223,7 @@ def _of_videos(stem: str, told: dict, encoder: Any, videos: str, face_index: int
     return build_from_videos(_films(videos), folder, plan, encoder=encoder, report=bridge.NodeReport())
 
 
-def _shown(told: dict) -> Any:
+def _shown(told: dict) -> PictureSettings | None:
     """Which face images are stored; None: none."""
     from ..moditalker_core.data.pictures import PictureSettings
 
@@ -259,7 +263,7 @@ def opened(folder: Path) -> tuple[sockets.MotionFolder, str]:
 
 
 def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resume: bool, batch: int, accumulation: int,
-            licence: str) -> Any:
+            licence: str) -> AToM:
     """Trains, saves, and returns the AToM."""
     import torch
 

@@ -1,11 +1,13 @@
 """A trained avatar: load it, and drive it with speech."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from comfy_api.latest import io
 
 from . import bridge, sockets
+
+Blinks: TypeAlias = Literal["track", "generated", "none"]
 
 
 class LoadAvatar(io.ComfyNode):
@@ -90,7 +92,7 @@ class DriveAvatar(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, avatar: sockets.LoadedAvatar, speech: Any, blinks: str, smoothing: float, lip_gain: float, seed: int,
+    def execute(cls, avatar: sockets.LoadedAvatar, speech: Any, blinks: Blinks, smoothing: float, lip_gain: float, seed: int,
                 expression: Any = None, pose: Any = None) -> io.NodeOutput:
         motion = bridge.on_device(avatar).drive(speech, expression=expression, pose=pose, blinks=blinks, smoothing=smoothing,
                                                 lip_gain=lip_gain, seed=seed)

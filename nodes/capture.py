@@ -5,13 +5,23 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import folder_paths
 from comfy_api.latest import io
 
 from ..media_core.paths import contained, file_stem
 from . import bridge, face, films, sockets, subject
+
+if TYPE_CHECKING:
+    import numpy as np
+    from comfy_api.input import VideoInput
+    from torch import Tensor
+
+    from ..media_core.capture import CaptureSettings
+    from ..media_core.face.landmarks.raw_track import RawTrack
+    from ..media_core.motion import ExpressionTrack
+    from ..media_core.video_reading import VideoInfo
 
 
 class PickSegment(io.ComfyNode):
@@ -43,7 +53,7 @@ class PickSegment(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, video: Any, seconds: float, face_index: int, order: str) -> io.NodeOutput:
+    def execute(cls, video: VideoInput, seconds: float, face_index: int, order: str) -> io.NodeOutput:
         from ..media_core.capture import pick_segment
         from ..media_core.face.landmarks.landmarks import FaceTracker
 
@@ -74,16 +84,16 @@ class PrepareDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, parsing: str | None) -> bool | str:
-        return bridge.found(lambda: _parsing(parsing) is None or _parsing(parsing).is_dir(),
+        return bridge.found(lambda: (folder := _parsing(parsing)) is None or folder.is_dir(),
                             f"There is no folder {parsing} in ComfyUI's input folder")
 
     @classmethod
-    def fingerprint_inputs(cls, parsing: str = "", **others: Any) -> tuple:
+    def fingerprint_inputs(cls, parsing: str = "", **others: object) -> tuple[str, ...]:
         folder = _parsing(parsing)
         return () if folder is None or not folder.is_dir() else tuple(map(bridge.stamp, sorted(folder.glob("*.png"))))
 
     @classmethod
-    def execute(cls, video: Any, name: str, start: float, duration: float, **options: Any) -> io.NodeOutput:
+    def execute(cls, video: VideoInput, name: str, start: float, duration: float, **options: Any) -> io.NodeOutput:
         film = films.film(video)
         folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start})
         dataset, _, sound, expression, pose = subject.opened(folder)
@@ -157,7 +167,7 @@ def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
     return captured(film.path, folder, settings, face_landmarks=raw, report=bridge.NodeReport(), **drawn)
 
 
-def _folder(stem: str, film: films.Film, settings: Any, arrays: list) -> Path:
+def _folder(stem: str, film: films.Film, settings: CaptureSettings, arrays: list[np.ndarray | None]) -> Path:
     """Where the dataset is written: every setting but the policy has a folder of its own, so that nothing is overwritten, and
     another policy goes on from the tracking that is done."""
     from ..media_core.capture.settings import film_fingerprint, fingerprint
@@ -168,7 +178,8 @@ def _folder(stem: str, film: films.Film, settings: Any, arrays: list) -> Path:
     return contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{stem}_{digest}")
 
 
-def _given(face_landmarks: Any, expression: Any, facts: Any, start: float, face_index: int) -> tuple[Any, Any]:
+def _given(face_landmarks: dict | None, expression: ExpressionTrack | None, facts: VideoInfo, start: float,
+           face_index: int) -> tuple[RawTrack | None, ExpressionTrack | None]:
     """What core's landmarker found, over the whole video and at its own frame rate (RawTrack, ExpressionTrack); its blendshapes
     are the expression where none is connected. The socket's frames begin `start` s into the video (a trimmed VIDEO)."""
     if face_landmarks is None:
@@ -183,7 +194,7 @@ def _given(face_landmarks: Any, expression: Any, facts: Any, start: float, face_
     before = round(start * fps)
     around = before, max(0, round(facts.duration * fps) - before - len(raw))
 
-    def padded(rows: Any, value: float) -> Any:
+    def padded(rows: np.ndarray, value: float) -> np.ndarray:
         return np.pad(rows, [around, *[(0, 0)] * (rows.ndim - 1)], constant_values=value)
 
     if expression is None and shapes is not None:
@@ -192,18 +203,18 @@ def _given(face_landmarks: Any, expression: Any, facts: Any, start: float, face_
                    cuts=tuple(cut + before for cut in raw.cuts)), expression
 
 
-def _drawn(mask: Any, size: tuple[int, int]) -> Any:  # MASK -> bool [B, H, W]
+def _drawn(mask: Tensor | None, size: tuple[int, int]) -> np.ndarray | None:  # MASK -> bool [B, H, W]
     import numpy as np
 
     return None if mask is None else np.stack(films.mask_frames(mask, size))
 
 
-def _parsing(name: str) -> Path | None:
+def _parsing(name: str | None) -> Path | None:
     """The folder of parsing images, inside ComfyUI's input folder."""
     return contained(folder_paths.get_input_directory(), name.strip()) if name and name.strip() else None
 
 
-def _picture(path: Path) -> Any:  # float32 [1, H, W, 3]
+def _picture(path: Path) -> Tensor:  # float32 [1, H, W, 3]
     from ..media_core.picture_reading import read_picture
 
     return films.floats(read_picture(path, "The report"))[None]

@@ -1,9 +1,10 @@
 """A face in a video or an image to tracks: landmarks, action units and pose."""
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import folder_paths
 from comfy_api.latest import io
@@ -11,6 +12,16 @@ from comfy_api.latest import io
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained
 from . import bridge, films, sockets
+
+if TYPE_CHECKING:
+    import numpy as np
+    from comfy_api.input import VideoInput
+    from torch import Tensor
+
+    from ..media_core.face.landmarks.raw_track import RawTrack
+    from ..media_core.face.track import FaceTrack
+    from ..media_core.motion import ExpressionTrack
+    from ..media_core.progress import Report
 
 # media_core.face.landmarks and au_files, spelled out so that registering the pack imports no model code
 POLICIES = ["error", "hold", "interpolate", "skip"]
@@ -31,14 +42,14 @@ def face_inputs() -> list:
     ]
 
 
-def policy_input() -> Any:
+def policy_input() -> io.Input:
     """What happens to frames without a face."""
     return io.Combo.Input("policy", options=POLICIES, default="error",
                           tooltip="What to do with frames without a face: stop and list them (error), keep the last face (hold), "
                                   "move straight from the previous face to the next (interpolate), or leave them out (skip).")
 
 
-def mask_input() -> Any:
+def mask_input() -> io.Input:
     return io.Mask.Input("mask", optional=True,
                          tooltip="Where to look for the face: white. One mask for all frames, or one per frame.")
 
@@ -78,8 +89,9 @@ class TrackFace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, fps: float, face_index: int, order: str, policy: str, focal: float, smoothing: int, video: Any = None,
-                images: Any = None, face_landmarks: Any = None, mask: Any = None) -> io.NodeOutput:
+    def execute(cls, fps: float, face_index: int, order: str, policy: str, focal: float, smoothing: int,
+                video: VideoInput | None = None, images: Tensor | None = None, face_landmarks: dict | None = None,
+                mask: Tensor | None = None) -> io.NodeOutput:
         from ..media_core.face.landmarks.landmarks import fill_missing, smooth_points
         from ..media_core.face.track import measure
 
@@ -122,14 +134,14 @@ class PortraitLandmarks(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image: Any, face_index: int, order: str, mask: Any = None) -> io.NodeOutput:
+    def execute(cls, image: Tensor, face_index: int, order: str, mask: Tensor | None = None) -> io.NodeOutput:
         import torch
 
         from ..media_core.face.draw import draw_landmarks
         from ..media_core.face.pose.canonical import canonical_portrait
         from ..media_core.motion import LandmarkTrack, concatenated
 
-        size = tuple(image.shape[1:3])
+        size = films.size_of(image)
         masks = None if mask is None else films.mask_frames(mask, size)
         points = portraits(films.pixels(image), len(image), masks, bridge.NodeReport(), face_index=face_index, order=order)
         solid = concatenated([canonical_portrait(one, size) for one in points])
@@ -175,11 +187,11 @@ class ImportActionUnits(io.ComfyNode):
         return bridge.found(lambda: file is None or _table(file).is_file(), f"There is no file {file} in ComfyUI's input folder")
 
     @classmethod
-    def fingerprint_inputs(cls, file: str | None, **others: Any) -> str:
+    def fingerprint_inputs(cls, file: str | None, **others: object) -> str:
         return bridge.stamp(_table(file)) if file and _table(file).is_file() else "absent"
 
     @classmethod
-    def execute(cls, file: str, tool: str, fps: float, frames: int, face_track: Any = None,
+    def execute(cls, file: str, tool: str, fps: float, frames: int, face_track: FaceTrack | None = None,
                 dataset: sockets.DatasetFolder | None = None) -> io.NodeOutput:
         from ..media_core.face.action_units.au_files import read_action_units_file
 
@@ -205,7 +217,8 @@ def track_outputs() -> list:
     ]
 
 
-def followed(again: Any, fps: float, total: int, masks: list | None, report: Any, **which: Any) -> Any:
+def followed(again: Callable[[int], Iterator[np.ndarray]], fps: float, total: int, masks: list[np.ndarray] | None, report: Report,
+             **which: Any) -> RawTrack:
     """The built-in tracker on video frames, `again(start)` from that frame on, within their masks: a RawTrack."""
     from itertools import chain, repeat
 
@@ -215,7 +228,8 @@ def followed(again: Any, fps: float, total: int, masks: list | None, report: Any
     return track_frames(again(0), fps, tracker=FaceTracker(**which), total=total, masks=regions, again=again, report=report)
 
 
-def portraits(frames: Any, total: int, masks: list | None, report: Any, **which: Any) -> Any:  # [T, 68, 2] px
+def portraits(frames: Iterable[np.ndarray], total: int, masks: list[np.ndarray] | None, report: Report,
+              **which: Any) -> np.ndarray:  # [T, 68, 2] px
     """The built-in tracker on unrelated images."""
     import numpy as np
 
@@ -229,26 +243,26 @@ def portraits(frames: Any, total: int, masks: list | None, report: Any, **which:
     return np.stack(points)
 
 
-def _followed(video: Any, images: Any, face_landmarks: Any, mask: Any, fps: float, face_index: int,
-              order: str) -> tuple[Any, Any]:  # RawTrack, blendshapes [T, 52] or None
+def _followed(video: VideoInput | None, images: Tensor | None, face_landmarks: dict | None, mask: Tensor | None, fps: float,
+              face_index: int, order: str) -> tuple[RawTrack, np.ndarray | None]:  # ..., blendshapes [T, 52]
     """The face through the frames, by whichever way is connected."""
     if face_landmarks is not None:
         from ..media_core.face.landmarks.core_landmarks import from_face_landmarks
 
         return from_face_landmarks(face_landmarks, fps if video is None else float(video.get_frame_rate()), face_index)
-    if (video is None) == (images is None):
-        raise TalkingHeadsError("Track Face needs either a video or images", "both" if images is not None else "neither",
-                                "Connect one of them, or face landmarks")
-    if video is not None:
+    if video is not None and images is None:
         film = films.film(video)
         again, total, size = (lambda start: film.frames(fps, start)), film.frame_count(fps), film.size()
+    elif images is not None and video is None:
+        again, total, size = (lambda start: films.pixels(images[start:])), len(images), films.size_of(images)
     else:
-        again, total, size = (lambda start: films.pixels(images[start:])), len(images), tuple(images.shape[1:3])
+        raise TalkingHeadsError("Track Face needs either a video or images", "both" if images is not None else "neither",
+                                "Connect one of them, or face landmarks")
     masks = None if mask is None else films.mask_frames(mask, size)
     return followed(again, fps, total, masks, bridge.NodeReport(), face_index=face_index, order=order), None
 
 
-def _expression_from(shapes: Any, kept: Any, fps: float) -> Any:
+def _expression_from(shapes: np.ndarray | None, kept: np.ndarray, fps: float) -> ExpressionTrack | None:
     """Action units of the socket's blendshapes, for the frames that were kept; None without."""
     if shapes is None:
         return None
@@ -257,7 +271,7 @@ def _expression_from(shapes: Any, kept: Any, fps: float) -> Any:
     return expression_from_blendshapes(shapes[kept], fps)
 
 
-def _about(track: Any, raw: Any, kept: int, filled: int, tracker: str) -> str:
+def _about(track: FaceTrack, raw: RawTrack, kept: int, filled: int, tracker: str) -> str:
     import numpy as np
 
     lines = [f"tracker: {tracker}",
@@ -268,7 +282,7 @@ def _about(track: Any, raw: Any, kept: int, filled: int, tracker: str) -> str:
     return "\n".join([*lines, _about_units(track.expression)])
 
 
-def _about_units(expression: Any) -> str:
+def _about_units(expression: ExpressionTrack) -> str:
     import torch
 
     from ..media_core.motion import AU_NAMES

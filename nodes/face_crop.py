@@ -1,13 +1,22 @@
 """A face cropped from its image, and pasted back into it."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, face, films, sockets
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ..media_core.face.crop import FaceCrop as Crop
+    from ..media_core.face.track import FaceTrack
+    from ..media_core.progress import Report
 
 WAYS = ["still", "follow", "each"]
 _FEATHER_TIP = ("How far the edit fades out inwards from the edge of the square, as a fraction of its side: 0 gives a hard edge, "
@@ -53,8 +62,8 @@ class FaceCrop(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images: Any, size: int, margin: float, way: str, upright: bool, feather: float, face_index: int, order: str,
-                face_track: Any = None, mask: Any = None) -> io.NodeOutput:
+    def execute(cls, images: Tensor, size: int, margin: float, way: str, upright: bool, feather: float, face_index: int,
+                order: str, face_track: FaceTrack | None = None, mask: Tensor | None = None) -> io.NodeOutput:
         import torch
 
         from ..media_core.face.landmarks.raw_track import listed
@@ -62,7 +71,7 @@ class FaceCrop(io.ComfyNode):
         bar = bridge.NodeReport()
         looking, cutting = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
         points, fps = _points(images, face_track, mask, looking, way, face_index=face_index, order=order)
-        crop = _cropping(points, tuple(images.shape[1:3]), size, fps, way, margin=margin, upright=upright)
+        crop = _cropping(points, films.size_of(images), size, fps, way, margin=margin, upright=upright)
         crop = crop if face_track is None else _knowing(crop, face_track)
         if crop.unseen:
             bridge.log.warning("no face in frames %s; nothing will be put back into them", listed(crop.unseen))
@@ -101,7 +110,7 @@ class FacePasteBack(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images: Any, crops: Any, face_crop: Any, feather: float, mask: Any = None,
+    def execute(cls, images: Tensor, crops: Tensor, face_crop: Crop, feather: float, mask: Tensor | None = None,
                 even_sides: bool = False) -> io.NodeOutput:
         import numpy as np
         import torch
@@ -109,9 +118,9 @@ class FacePasteBack(io.ComfyNode):
         if len(images) != len(crops) and len(images) != 1:
             raise TalkingHeadsError("There must be as many crops as images, or one image for all of them",
                                     f"{len(crops)} crops for {len(images)} images", "Paste back the frames that were cropped")
-        added = [side % 2 if even_sides else 0 for side in images.shape[1:3]]
-        sides = (side + more for side, more in zip(images.shape[1:3], added))
-        (out,) = bridge.empty_images(len(crops), *sides, (3,), "Paste back fewer frames at once")
+        height, width = films.size_of(images)
+        added = (height % 2, width % 2) if even_sides else (0, 0)
+        (out,) = bridge.empty_images(len(crops), height + added[0], width + added[1], (3,), "Paste back fewer frames at once")
         masks = None if mask is None else (mask if mask.ndim == 3 else mask[None]).detach().cpu().float().numpy()
         report = bridge.NodeReport()
         for i, (source, edited) in enumerate(zip(_float_frames(images, len(crops)), _float_frames(crops))):
@@ -122,20 +131,21 @@ class FacePasteBack(io.ComfyNode):
         return io.NodeOutput(out)
 
 
-def _points(images: Any, face_track: Any, mask: Any, report: Any, way: str, **which: Any) -> tuple[Any, float]:
+def _points(images: Tensor, face_track: FaceTrack | None, mask: Tensor | None, report: Report, way: str,
+            **which: Any) -> tuple[np.ndarray, float]:
     """Where the face is in each image, [T, 68, 2] px, and the frames per second: from the track if there is one."""
     from ..media_core.audio import FPS
 
     if face_track is not None:
         return _tracked(images, face_track), face_track.fps
-    masks = None if mask is None else films.mask_frames(mask, tuple(images.shape[1:3]))
+    masks = None if mask is None else films.mask_frames(mask, films.size_of(images))
     total = len(images)
     if way == "each" or total == 1:
         return face.portraits(films.pixels(images), total, masks, report, **which), FPS
     return face.followed(lambda start: films.pixels(images[start:]), FPS, total, masks, report, **which).points, FPS
 
 
-def _cropping(points: Any, shape: tuple[int, int], size: int, fps: float, way: str, **options: Any) -> Any:
+def _cropping(points: np.ndarray, shape: tuple[int, int], size: int, fps: float, way: str, **options: Any) -> Crop:
     from ..media_core.face.crop import following_crop, single_crops, still_crop
 
     if way == "follow":
@@ -143,12 +153,12 @@ def _cropping(points: Any, shape: tuple[int, int], size: int, fps: float, way: s
     return (single_crops if way == "each" else still_crop)(points, shape, size, **options)
 
 
-def _knowing(crop: Any, face_track: Any) -> Any:
+def _knowing(crop: Crop, face_track: FaceTrack) -> Crop:
     """The crop, with the frames in which the track saw nobody and is only filled in."""
     return replace(crop, unseen=tuple((face_track.confidence == 0).nonzero().flatten().tolist()))
 
 
-def _tracked(images: Any, face_track: Any) -> Any:  # float32 [T, 68, 2]
+def _tracked(images: Tensor, face_track: FaceTrack) -> np.ndarray:  # float32 [T, 68, 2]
     """The points of the track, if it is of these images."""
     if len(face_track) not in (1, len(images)) or tuple(face_track.image_size) != tuple(images.shape[1:3]):
         height, width = face_track.image_size
@@ -158,7 +168,7 @@ def _tracked(images: Any, face_track: Any) -> Any:  # float32 [T, 68, 2]
     return face_track.landmarks.points[..., :2].numpy()
 
 
-def _float_frames(images: Any, count: int | None = None) -> Any:
+def _float_frames(images: Tensor, count: int | None = None) -> Iterator[np.ndarray]:
     """An IMAGE batch as float32 [H, W, 3] arrays; the last one again where `count` is larger."""
     for i in range(len(images) if count is None else count):
         frame = images[min(i, len(images) - 1), ..., :3].detach().cpu().float().contiguous()

@@ -1,16 +1,19 @@
 """Motion edited: smoothed, its mouth scaled, moved, two blended, at another rate."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
 from . import sockets
 
+if TYPE_CHECKING:
+    from ..media_core.motion import LandmarkTrack
+
 REGIONS = ["all", "mouth", "upper"]  # media_core.mouth.REGIONS, spelled out so that registering the pack imports no model code
 
 
-def landmarks_output(tooltip: str) -> Any:
+def landmarks_output(tooltip: str) -> io.Output:
     return sockets.Landmarks.Output("landmarks", display_name="landmarks", tooltip=tooltip)
 
 
@@ -35,7 +38,7 @@ class SmoothLandmarks(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, landmarks: Any, cutoff: float) -> io.NodeOutput:
+    def execute(cls, landmarks: LandmarkTrack, cutoff: float) -> io.NodeOutput:
         return io.NodeOutput(landmarks.smoothed(cutoff))
 
 
@@ -63,7 +66,7 @@ class ScaleMouth(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, landmarks: Any, factor: float, rest: Any = None) -> io.NodeOutput:
+    def execute(cls, landmarks: LandmarkTrack, factor: float, rest: LandmarkTrack | None = None) -> io.NodeOutput:
         from ..media_core.motion_editing import scale_mouth
 
         return io.NodeOutput(scale_mouth(landmarks, factor, None if rest is None else rest.points[0]))
@@ -74,7 +77,7 @@ class OffsetLandmarks(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        def distance(name: str, way: str) -> Any:
+        def distance(name: str, way: str) -> io.Input:
             return io.Float.Input(name, default=0.0, min=-100000.0, max=100000.0, step=0.01, round=0.0001, tooltip=way)
 
         return io.Schema(
@@ -94,7 +97,7 @@ class OffsetLandmarks(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, landmarks: Any, x: float, y: float, z: float) -> io.NodeOutput:
+    def execute(cls, landmarks: LandmarkTrack, x: float, y: float, z: float) -> io.NodeOutput:
         from ..media_core.motion_editing import offset
 
         return io.NodeOutput(offset(landmarks, x, y, z))
@@ -125,7 +128,7 @@ class BlendLandmarks(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, a: Any, b: Any, weight: float, region: str) -> io.NodeOutput:
+    def execute(cls, a: LandmarkTrack, b: LandmarkTrack, weight: float, region: str) -> io.NodeOutput:
         from ..media_core.motion_editing import blended
 
         return io.NodeOutput(blended(a, b, weight, region))
@@ -152,7 +155,7 @@ class RetimeLandmarks(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, landmarks: Any, fps: float) -> io.NodeOutput:
+    def execute(cls, landmarks: LandmarkTrack, fps: float) -> io.NodeOutput:
         return io.NodeOutput(landmarks.resampled(fps))
 
 

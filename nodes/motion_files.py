@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import folder_paths
 from comfy_api.latest import io
@@ -11,6 +11,9 @@ from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import check_length, contained
 from . import bridge, face, sockets
 from .motion import landmarks_output
+
+if TYPE_CHECKING:
+    from ..media_core.motion import LandmarkTrack
 
 ENDING = ".safetensors"
 
@@ -37,7 +40,7 @@ class SaveLandmarks(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, landmarks: Any, filename_prefix: str) -> io.NodeOutput:
+    def execute(cls, landmarks: LandmarkTrack, filename_prefix: str) -> io.NodeOutput:
         from ..media_core.numbered import save_numbered
 
         output = folder_paths.get_output_directory()
@@ -104,7 +107,7 @@ class LandmarksToFaceLandmarks(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, landmarks: Any) -> io.NodeOutput:
+    def execute(cls, landmarks: LandmarkTrack) -> io.NodeOutput:
         from ..media_core.face.landmarks.core_landmarks import to_face_landmarks
 
         return io.NodeOutput(to_face_landmarks(landmarks))
@@ -134,7 +137,7 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, face_landmarks: Any, fps: float, face_index: int, policy: str) -> io.NodeOutput:
+    def execute(cls, face_landmarks: dict, fps: float, face_index: int, policy: str) -> io.NodeOutput:
         import torch
 
         from ..media_core.face.landmarks.core_landmarks import from_face_landmarks
@@ -143,7 +146,7 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
 
         raw, _, _ = fill_missing(from_face_landmarks(face_landmarks, fps, face_index)[0], policy)
         points = torch.nn.functional.pad(torch.from_numpy(raw.points).float(), (0, 1))
-        return io.NodeOutput(LandmarkTrack(points, raw.fps, "pixels", tuple(raw.image_size)))
+        return io.NodeOutput(LandmarkTrack(points, raw.fps, "pixels", raw.image_size))
 
 
 def _located(place: str, file: str) -> Path:

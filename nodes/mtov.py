@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as mm
 from comfy_api.latest import io
@@ -11,7 +11,15 @@ from comfy_api.latest import io
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
 from . import bridge, films, sockets
-from .atom import CHECKPOINTS, NONE, OWN, PRECISIONS, SAMPLERS
+from .atom import CHECKPOINTS, NONE, OWN, PRECISIONS, SAMPLERS, own
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ..media_core.motion import LandmarkTrack
+    from ..moditalker_core.mtov.generation import VideoSettings
+    from ..moditalker_core.mtov.model import MToV
 
 PARTS = {"autoencoder": "autoencoder_rgb.pth", "landmark_autoencoder": "autoencoder_motion.pth",
          "denoiser": "diffusion_model.pth"}  # of an official MToV: our name and its file
@@ -91,7 +99,7 @@ class ImportMToV(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **values: Any) -> tuple[str, ...]:
+    def fingerprint_inputs(cls, **values: str) -> tuple[str, ...]:
         return tuple(bridge.stamp(bridge.model_path(values[name])) for name in PARTS if values.get(name, NONE) != NONE)
 
     @classmethod
@@ -129,8 +137,8 @@ class MotionToVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, mtov: sockets.LoadedMToV, motion: Any, portrait: Any, start_frame: int, frame_count: int,
-                pose_images: Any = None, pose_landmarks: Any = None, **sampling: Any) -> io.NodeOutput:
+    def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, start_frame: int, frame_count: int,
+                pose_images: Tensor | None = None, pose_landmarks: LandmarkTrack | None = None, **sampling: Any) -> io.NodeOutput:
         stop = bridge.checked_stop(len(motion), start_frame, frame_count)
         size = whole(mtov).model.config.size
         (images,) = bridge.empty_images(stop - start_frame, size, size, (3,),
@@ -141,7 +149,7 @@ class MotionToVideo(io.ComfyNode):
         return io.NodeOutput(images, float(motion.fps))
 
 
-def mtov_output() -> Any:
+def mtov_output() -> io.Output:
     return sockets.MToV.Output("mtov", display_name="mtov", tooltip="The networks, for Motion to Video.")
 
 
@@ -188,7 +196,7 @@ def published_inputs() -> list:
     ]
 
 
-def resize_input() -> Any:
+def resize_input() -> io.Input:
     return io.Combo.Input("resize", options=RESIZES, default=RESIZES[0], optional=True, advanced=True,
                           tooltip="How images larger than the weights' size are downscaled: filtered, which avoids flicker; or "
                                   "bilinear without a filter, as in the official code.")
@@ -215,7 +223,7 @@ def loaded_mtov(name: str, precision: str) -> tuple[sockets.LoadedMToV, str]:
     return bridge.wrapped_mtov(mtov, path.stem), f"{path.name}\n{about(mtov)}"
 
 
-def about(mtov: Any) -> str:
+def about(mtov: MToV) -> str:
     """An MToV in a few lines."""
     config = mtov.config
     size = sum(p.numel() for part in mtov.networks.values() for p in part.parameters())
@@ -235,7 +243,8 @@ def imported(parts: dict[str, str], heads: int, name: str, half: bool) -> Path:
     if absent:
         raise FileFormatError("Import MToV needs all three checkpoints", f"none is chosen for {' and '.join(absent)}",
                               "Put them into models/talking_heads, press R and choose them")
-    return import_mtov(*(bridge.model_path(parts[part]) for part in PARTS), bridge.new_model_path(file_stem(name)), heads=heads,
+    rgb, motion, diffusion = (bridge.model_path(parts[part]) for part in PARTS)
+    return import_mtov(rgb, motion, diffusion, bridge.new_model_path(file_stem(name)), heads=heads,
                        half=half, licence="as the published checkpoints'; they carry none of their own")
 
 
@@ -247,8 +256,9 @@ def whole(mtov: sockets.LoadedMToV | None) -> sockets.LoadedMToV:
     return mtov
 
 
-def talking(mtov: sockets.LoadedMToV, motion: Any, portrait: Any, pose_images: Any, pose_landmarks: Any, part: tuple[int, int],
-            **sampling: Any) -> Iterator[Any]:  # uint8 [S, S, 3]
+def talking(mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, pose_images: Tensor | None,
+            pose_landmarks: LandmarkTrack | None, part: tuple[int, int],
+            **sampling: Any) -> Iterator[np.ndarray]:  # uint8 [S, S, 3]
     """The frames from part[0] to before part[1], as they are made."""
     from ..moditalker_core.mtov.generation import talk
 
@@ -258,19 +268,14 @@ def talking(mtov: sockets.LoadedMToV, motion: Any, portrait: Any, pose_images: A
 
 
 def video_settings(part: tuple[int, int | None], seed: int, steps: int, sampler: str, denoise: float, eta: float, overlap: int,
-                   schedule_steps: int = 0, resize: str = RESIZES[0]) -> Any:
+                   schedule_steps: int = 0, resize: str = RESIZES[0]) -> VideoSettings:
     """The widgets as the core takes them."""
     from ..moditalker_core.mtov.generation import VideoSettings
 
     return VideoSettings(
-        sampler=None if sampler == OWN else sampler, calls=steps or None, ratio=_own(denoise), eta=_own(eta), seed=seed,
-        overlap=_own(overlap), start=part[0], stop=part[1], schedule=schedule_steps or None, resize=resize,
+        sampler=None if sampler == OWN else sampler, calls=steps or None, ratio=own(denoise), eta=own(eta), seed=seed,
+        overlap=own(overlap), start=part[0], stop=part[1], schedule=schedule_steps or None, resize=resize,
         batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
-
-
-def _own(value: Any) -> Any:
-    """None, which leaves it to the weights, for numbers below 0."""
-    return None if value < 0 else value
 
 
 NODES = (LoadMToV, ImportMToV, MotionToVideo)

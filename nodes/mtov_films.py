@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
@@ -11,6 +11,18 @@ from ..media_core.errors import TalkingHeadsError
 from . import bridge, films, sockets, temporary_films
 from .face import POLICIES
 from .mtov import motion_inputs, pose_inputs, published_inputs, resize_input, sampling_inputs, talking, video_settings, whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from comfy_api.input import VideoInput
+    from torch import Tensor
+
+    from ..media_core.face.crop import FaceCrop
+    from ..media_core.face.track import FaceTrack
+    from ..media_core.motion import LandmarkTrack
+    from ..media_core.progress import Report
+    from ..moditalker_core.mtov.model import MToVConfig
+    from ..moditalker_core.mtov.scenes import Scene
 
 
 class MotionToVideoFile(io.ComfyNode):
@@ -42,9 +54,9 @@ class MotionToVideoFile(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, mtov: sockets.LoadedMToV, motion: Any, portrait: Any, crf: int, pose_images: Any = None,
-                pose_landmarks: Any = None, audio: dict | None = None, source: Any = None, face_crop: Any = None,
-                **sampling: Any) -> io.NodeOutput:
+    def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, crf: int,
+                pose_images: Tensor | None = None, pose_landmarks: LandmarkTrack | None = None, audio: dict | None = None,
+                source: Tensor | None = None, face_crop: FaceCrop | None = None, **sampling: Any) -> io.NodeOutput:
         whole_pictures = pictures(source, face_crop, len(motion))
         frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (0, len(motion)), **sampling)
         frames = frames if face_crop is None else face_crop.pasted(whole_pictures, frames)
@@ -94,9 +106,9 @@ class MotionToFilm(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, mtov: sockets.LoadedMToV, motion: Any, film: Any, follow: bool, feather: float, crf: int,
-                face_track: Any = None, portrait: Any = None, audio: dict | None = None, policy: str = "skip",
-                **sampling: Any) -> io.NodeOutput:
+    def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, film: VideoInput, follow: bool, feather: float, crf: int,
+                face_track: FaceTrack | None = None, portrait: Tensor | None = None, audio: dict | None = None,
+                policy: str = "skip", **sampling: Any) -> io.NodeOutput:
         from ..moditalker_core.pipeline import video
 
         config, bar = whole(mtov).model.config, bridge.NodeReport()
@@ -107,21 +119,21 @@ class MotionToFilm(io.ComfyNode):
         return io.NodeOutput(written(frames, config.fps, audio, crf))
 
 
-def crf_input() -> Any:
+def crf_input() -> io.Input:
     return io.Int.Input("crf", default=18, min=0, max=40, advanced=True,
                         tooltip="Quality of the video: 0 is lossless, 18 almost no visible loss, 40 small and poor.")
 
 
-def audio_input() -> Any:
+def audio_input() -> io.Input:
     return io.Audio.Input("audio", optional=True,
                           tooltip="The audio of the video, normally the speech itself. Without it the video is silent.")
 
 
-def video_output() -> Any:
+def video_output() -> io.Output:
     return io.Video.Output("video", display_name="video", tooltip="The video, as a file in ComfyUI's temp folder.")
 
 
-def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8 [H, W, 3]
+def pictures(source: Tensor | None, face_crop: FaceCrop | None, count: int) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
     """The whole images that frames are pasted into; one serves all frames."""
     if (source is None) != (face_crop is None):
         given, other = ("a face crop", "the source") if source is None else ("a source", "the face crop")
@@ -135,7 +147,8 @@ def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8
     return films.pixels(source) if len(source) > 1 else repeat(next(films.pixels(source)))
 
 
-def film_scene(film: films.Film, config: Any, track: Any, portrait: Any, follow: bool, policy: str, report: Any) -> Any:
+def film_scene(film: films.Film, config: MToVConfig, track: FaceTrack | None, portrait: Tensor | None, follow: bool, policy: str,
+               report: Report) -> Scene:
     """The video whose person is lip-synced, as a scene."""
     from ..moditalker_core.mtov import scenes
 
@@ -144,7 +157,7 @@ def film_scene(film: films.Film, config: Any, track: Any, portrait: Any, follow:
                              policy=policy, total=film.frame_count(config.fps), report=report)
 
 
-def written(frames: Iterator[Any], fps: float, audio: dict | None, crf: int) -> Any:
+def written(frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int) -> temporary_films.TemporaryFilm:
     """Frames as they come, written to a file with their audio, as VIDEO."""
     from ..media_core.audio import Sound
     from ..moditalker_core.pipeline import save_frames

@@ -1,9 +1,10 @@
 """The training of MToV, stage by stage."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as mm
 import folder_paths
@@ -15,6 +16,10 @@ from . import bridge, sockets
 from .atom import NONE
 from .atom_training import LOGS, PRESETS
 from .mtov import about, mtov_output
+
+if TYPE_CHECKING:
+    from ..moditalker_core.mtov.autoencoder import VideoAutoencoder
+    from ..moditalker_core.mtov.model import MToV
 
 # moditalker_core.mtov.train_config, spelled out so that registering the pack imports no model code
 STAGES = ["rgb", "gan", "landmarks", "diffusion"]
@@ -58,18 +63,20 @@ class TrainMToV(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, stage: str, name: str | None, rgb: str | None = "", landmarks: str | None = "",
-                           mtov: str | None = "", **others: Any) -> tuple[str, ...]:
+                           mtov: str | None = "", **others: object) -> tuple[str, ...]:
         given = {"rgb": rgb, "landmarks": landmarks, "mtov": mtov}  # None: from another node
-        known = [part for part in used(stage, given) if given[part] is not None and name is not None]
-        return tuple(part_stamp(given[part], name, part) for part in known)
+        known = [(part, file) for part in used(stage, given) if (file := given[part]) is not None]
+        return () if name is None else tuple(part_stamp(file, name, part) for part, file in known)
 
     @classmethod
     def execute(cls, dataset: sockets.MotionFolder, stage: str, name: str, rgb: str = "", landmarks: str = "", mtov: str = "",
                 **settings: Any) -> io.NodeOutput:
+        from ..moditalker_core.mtov.model import MToV
+
         path, given = stage_path(name, stage), {"rgb": rgb, "landmarks": landmarks, "mtov": mtov}
         parts = {part: part_path(given[part], name, part) for part in used(stage, given)}
         made = trained(stage, dataset.folder, path, parts, **settings)
-        if stage != WHOLE:
+        if not isinstance(made, MToV):
             return io.NodeOutput(None, path.name, f"{path.name}\na part, for the stages after {stage}")
         return io.NodeOutput(bridge.wrapped_mtov(made, path.stem), path.name, f"{path.name}\n{about(made)}")
 
@@ -113,7 +120,7 @@ def stage_path(name: str, stage: str) -> Path:
     return bridge.new_model_path(file_stem(name) if stage == WHOLE else f"{file_stem(name)}_{stage}")
 
 
-def used(stage: str, given: dict[str, str | None]) -> list[str]:
+def used(stage: str, given: Mapping[str, str | None]) -> list[str]:
     """Names of the files that a stage reads."""
     named = [part for part, file in given.items() if file is None or file.strip()]  # None: known when another node has run
     whole = "mtov" in named
@@ -140,7 +147,7 @@ def part_stamp(given: str, name: str, part: str) -> str:
 
 
 def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], preset: str, steps: float, seed: int, resume: bool,
-            batch: int, accumulation: int, precision: str, perceptual: str, licence: str) -> Any:
+            batch: int, accumulation: int, precision: str, perceptual: str, licence: str) -> VideoAutoencoder | MToV:
     """Trains a stage, saves it, and returns what it made."""
     import torch
 
@@ -154,7 +161,8 @@ def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], preset:
     lpips = None if perceptual == NONE else bridge.model_path(perceptual)
     mm.unload_all_models()
     with torch.inference_mode(False), torch.enable_grad():
-        return train_mtov(stage, folder, path, config, **parts, seed=seed, device=mm.get_torch_device(), resume=resume,
+        return train_mtov(stage, folder, path, config, rgb=parts.get("rgb"), landmarks=parts.get("landmarks"),
+                          mtov=parts.get("mtov"), seed=seed, device=mm.get_torch_device(), resume=resume,
                           report=bridge.NodeReport(), log_folder=logs, licence=licence, lpips=lpips)
 
 

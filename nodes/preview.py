@@ -1,12 +1,19 @@
 """Tracks as images to look at: landmarks over frames, action units over time."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, films, sockets
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ..media_core.face.track import FaceTrack
+    from ..media_core.motion import ExpressionTrack, LandmarkTrack
 
 CURVES = ["all", "lower face", "upper face", "reliable"]
 
@@ -46,14 +53,15 @@ class PreviewLandmarks(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, size: int, start_frame: int, frame_count: int, dots: bool, landmarks: Any = None, face_track: Any = None,
-                images: Any = None, longest: int = 0) -> io.NodeOutput:
+    def execute(cls, size: int, start_frame: int, frame_count: int, dots: bool,
+                landmarks: LandmarkTrack | None = None, face_track: FaceTrack | None = None,
+                images: Tensor | None = None, longest: int = 0) -> io.NodeOutput:
         import numpy as np
 
         from ..media_core.face.draw import draw_landmarks, picture_points
 
         track, known = _landmarks(landmarks, face_track, images)
-        shape = _black_size(track, size) if images is None else _fitted(tuple(images.shape[1:3]), longest)
+        shape = _black_size(track, size) if images is None else _fitted(films.size_of(images), longest)
         stop = bridge.checked_stop(len(track), start_frame, frame_count)
         points, report = picture_points(track, shape), bridge.NodeReport()
         (out,) = bridge.empty_images(stop - start_frame, *shape, (3,), "Set frame_count, or a smaller size (or longest)")
@@ -94,8 +102,8 @@ class PreviewCurves(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, units: str, width: int, strip: int, expression: Any = None, face_track: Any = None,
-                landmarks: Any = None) -> io.NodeOutput:
+    def execute(cls, units: str, width: int, strip: int, expression: ExpressionTrack | None = None,
+                face_track: FaceTrack | None = None, landmarks: LandmarkTrack | None = None) -> io.NodeOutput:
         from ..media_core.face.draw import draw_curves, lip_curve, unit_curves
 
         if face_track is not None:
@@ -103,15 +111,15 @@ class PreviewCurves(io.ComfyNode):
             landmarks = landmarks if landmarks is not None else face_track.landmarks
         curves = [] if landmarks is None else [lip_curve(landmarks)]
         curves += [] if expression is None else unit_curves(expression, _names(units, expression))
-        if not curves:
+        timed = expression if expression is not None else landmarks
+        if timed is None or not curves:
             raise TalkingHeadsError("There must be something to plot", "nothing, or no unit of that kind",
                                     "Connect an expression, a face track or landmarks")
         title = "" if expression is None else f"action units: {expression.source}"
-        fps = (expression if expression is not None else landmarks).fps
-        return io.NodeOutput(films.floats(draw_curves(curves, fps, width, strip, title))[None])
+        return io.NodeOutput(films.floats(draw_curves(curves, timed.fps, width, strip, title))[None])
 
 
-def _names(units: str, expression: Any) -> list[str]:
+def _names(units: str, expression: ExpressionTrack) -> list[str]:
     """The chosen action units."""
     from ..media_core.motion import AU_NAMES, LOWER_AUS, UPPER_AUS
 
@@ -119,18 +127,22 @@ def _names(units: str, expression: Any) -> list[str]:
     return [name for name in chosen if units != "reliable" or name not in expression.unreliable]
 
 
-def _landmarks(landmarks: Any, face_track: Any, images: Any) -> tuple[Any, Any]:
+def _landmarks(landmarks: LandmarkTrack | None, face_track: FaceTrack | None,
+               images: Tensor | None) -> tuple[LandmarkTrack, list[bool] | None]:
     """The landmarks to draw, and where a track knows them, bool [T] or None for everywhere."""
-    if landmarks is None and face_track is None:
+    if landmarks is not None:
+        track, known = landmarks, None
+    elif face_track is not None:
+        track, known = face_track.landmarks, (face_track.confidence > 0).tolist()
+    else:
         raise TalkingHeadsError("There must be landmarks to draw", "none", "Connect landmarks or a face track")
-    track = landmarks if landmarks is not None else face_track.landmarks
     if images is not None and len(images) not in (1, len(track)):
         raise TalkingHeadsError("There must be as many images as frames of landmarks, or one",
                                 f"{len(images)} images, {len(track)} frames", "Connect the frames the landmarks were found in")
-    return track, None if landmarks is not None else (face_track.confidence > 0).tolist()
+    return track, known
 
 
-def _black_size(track: Any, size: int) -> tuple[int, int]:
+def _black_size(track: LandmarkTrack, size: int) -> tuple[int, int]:
     """(H, W) of images on black, in the proportions of the track's own."""
     if track.image_size is None:
         return size, size
@@ -144,10 +156,11 @@ def _fitted(shape: tuple[int, int], longest: int) -> tuple[int, int]:
 
 def _even(shape: tuple[int, int], scale: float) -> tuple[int, int]:
     """Scaled and even: H.264 accepts no other sizes."""
-    return tuple(max(2, 2 * int(edge * scale / 2 + 1e-6)) for edge in shape)
+    height, width = (max(2, 2 * int(edge * scale / 2 + 1e-6)) for edge in shape)
+    return height, width
 
 
-def _picture(images: Any, i: int, shape: tuple[int, int]) -> Any:  # uint8 [H, W, 3]
+def _picture(images: Tensor, i: int, shape: tuple[int, int]) -> np.ndarray:  # uint8 [H, W, 3]
     """Image i, or the last one, in that size."""
     import cv2
 

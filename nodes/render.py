@@ -1,15 +1,18 @@
 """An avatar's motion to frames, to a video, or to one frame of Gaussians."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import Types, io
 
 from . import bridge, sockets, temporary_films
 
+if TYPE_CHECKING:
+    from ..hmtalker_core.backdrop import Background
+
 BACKENDS = ["auto", "cpu", "cuda_gsplat", "reference"]
 BACKGROUNDS = ["plate", "black", "white", "green"]
-_COLOURS = {"white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
+_COLOURS: dict[str, Background] = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
 _BACKEND_TIP = ("auto: gsplat on CUDA if it works, otherwise this pack's CPU rasteriser. reference: exact and very slow, for "
                 "comparison.")
 _BACKGROUND_TIP = "What is behind the head: the background of the recording (plate), or one colour."
@@ -49,7 +52,7 @@ class RenderAvatarVideo(io.ComfyNode):
         sound = None if audio is None else Sound.from_comfy(audio)
         path, report = temporary_films.new_path(), bridge.NodeReport()
         ready = bridge.ready_to_draw(avatar, backend, report, len(motion))
-        render_video(ready, motion, path, sound, background=_COLOURS.get(background, background), backend=backend, crf=crf,
+        render_video(ready, motion, path, sound, background=_COLOURS[background], backend=backend, crf=crf,
                      report=report)
         return io.NodeOutput(temporary_films.new_film(path))
 
@@ -91,7 +94,7 @@ class RenderAvatar(io.ComfyNode):
         report = bridge.NodeReport()
         ready = bridge.ready_to_draw(avatar, backend, report, stop - start_frame)
         frames = ready.render(motion, start_frame, stop, backend=backend, report=report,
-                              background=_COLOURS.get(background, background))
+                              background=_COLOURS[background])
         at = 0
         for rgb, alpha in frames:
             images[at:at + len(rgb)], masks[at:at + len(rgb)] = rgb, alpha

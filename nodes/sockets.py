@@ -28,7 +28,7 @@ Core's FACE_LANDMARKS (0.23 and later) is a dict: "frames" (a list of faces a fr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from comfy_api.latest import io
 
@@ -80,9 +80,9 @@ class Loaded(Generic[Model]):
     version: int = 1  # of this object's layout
 
 
-LoadedAvatar = Loaded["hmtalker.Avatar"]
-LoadedAToM = Loaded["atom.AToM"]
-LoadedMToV = Loaded["mtov.MToV"]
+LoadedAvatar: TypeAlias = "Loaded[hmtalker.Avatar]"
+LoadedAToM: TypeAlias = "Loaded[atom.AToM]"
+LoadedMToV: TypeAlias = "Loaded[mtov.MToV]"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import folder_paths
 from comfy_api.latest import io
@@ -12,6 +12,11 @@ from comfy_api.latest import io
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
 from . import bridge, sockets
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..media_core.motion import ExpressionTrack, PoseTrack
 
 _OUTPUTS = {
     "dataset": "The dataset's folder, for Train Avatar.",
@@ -113,7 +118,7 @@ def _located(place: str, folder: str) -> Path:
     return contained(base, folder.strip())
 
 
-def opened(folder: Path) -> tuple[Any, ...]:
+def opened(folder: Path) -> tuple[sockets.DatasetFolder, Tensor, dict, ExpressionTrack, PoseTrack]:
     """The five outputs of a dataset: folder, preview, audio, expression, pose."""
     import torch
 
@@ -127,7 +132,7 @@ def opened(folder: Path) -> tuple[Any, ...]:
     preview = torch.stack([torch.as_tensor(data.frame(i).image, dtype=torch.float32) / 255.0 for i in shown])
     expression = ExpressionTrack(torch.as_tensor(data.au, dtype=torch.float32), data.fps, source="dataset",
                                  reliability=getattr(data, "au_reliability", None))
-    pose = PoseTrack(torch.as_tensor(data.poses, dtype=torch.float32), data.focal, data.size, data.fps)
+    pose = PoseTrack(torch.as_tensor(data.poses, dtype=torch.float32), data.focal, (data.size[0], data.size[1]), data.fps)
     dataset = sockets.DatasetFolder(str(folder), count, data.fps)
     return dataset, preview, load_sound(data.audio_path).to_comfy(), expression, pose
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import uuid
 import weakref
+from io import BufferedReader
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -75,7 +76,7 @@ class KeptFile:
         old.close()
 
 
-def _let_go(handles: list[Any], path: Path | None, process: int) -> None:
+def _let_go(handles: list[BufferedReader], path: Path | None, process: int) -> None:
     """The end of a `KeptFile`; a forked child, which inherits it, removes nothing."""
     for handle in handles:
         handle.close()
@@ -104,13 +105,13 @@ class TemporaryFilm(InputImpl.VideoFromFile):
                 kept.ensure()
         return super().__getattribute__(name)
 
-    def as_trimmed(self, *args: Any, **options: Any) -> Any:
+    def as_trimmed(self, *args: Any, **options: Any) -> InputImpl.VideoFromFile | None:
         """A part of it, which holds the same file."""
         part = super().as_trimmed(*args, **options)
         if not isinstance(part, InputImpl.VideoFromFile):
             return part
         film = TemporaryFilm.__new__(TemporaryFilm)
-        vars(film).update(vars(part), _kept=self._kept)
+        film.__dict__.update(vars(part), _kept=self._kept)
         return film
 
 
@@ -126,7 +127,7 @@ def new_film(path: Path) -> TemporaryFilm:
     return TemporaryFilm(KeptFile(path))
 
 
-def film_of(path: Path) -> Any:
+def film_of(path: Path) -> InputImpl.VideoFromFile:
     """The VIDEO of a file that belongs to others; one in the temp folder is held, so that emptying it does no harm.
 
     Raises:

@@ -54,8 +54,8 @@ times as much. Other editing nodes: *Blend*, *Offset*, *Retime Landmarks*; *Save
 *Motion to Video* gives images, so that other nodes can work on the face before *Face Paste Back* pastes it into the whole
 image. They are held in memory: for many minutes of speech use *Motion to Video (file)*.
 
-The demo weights were trained on synthetic people only. The portrait is a warped NASA portrait (Eileen Collins, public domain); she never
-said these words.""",
+The demo weights were trained on synthetic people only. The portrait is a warped NASA portrait (Eileen Collins, public
+domain); she never said these words.""",
     "train_avatar": """\
 ## Train an avatar
 

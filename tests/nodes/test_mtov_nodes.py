@@ -70,7 +70,7 @@ def video(**changes) -> dict:
 def test_an_mtov_says_what_it_is(host, base):
     kept = collector(host)
     ok(host.run({"mtov": MTOV, **{f"k{i}": keep("mtov", i) for i in range(4)}}))
-    loaded = next(value for value in kept if hasattr(value, "mtov"))
+    loaded = next(value for value in kept if hasattr(value, "model"))
     about = next(value for value in kept if isinstance(value, str))
     assert (loaded.name, loaded.licence, loaded.model.dtype) == ("tiny", "for tests", torch.float32)
     assert SIZE in kept and 1.6 in kept, "for Face Crop"
