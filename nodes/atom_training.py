@@ -15,6 +15,7 @@ from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
 from . import bridge, face, sockets, speech
 from .atom import about, atom_output
+from .training_inputs import batch_inputs, licence_input, run_inputs
 
 if TYPE_CHECKING:
     from ..moditalker_core.atom.model import AToM
@@ -123,24 +124,9 @@ class TrainAToM(io.ComfyNode):
                 io.Combo.Input("preset", options=PRESETS, default="demo",
                                tooltip="demo: small, mel features, an hour or two on a CPU; standard: for a GPU; published: "
                                        "MoDiTalker's own configuration, on HuBERT features."),
-                io.Float.Input("steps", display_name="steps multiplier", default=1.0, min=0.0001, max=10.0, step=0.1,
-                               round=0.0001,
-                               tooltip="Multiplies the preset's number of training steps: 0.1 for a quick look, 2 to train "
-                                       "longer."),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
-                             tooltip="Determines the initial weights and the order of the clips."),
-                io.String.Input("name", default="my_atom",
-                                tooltip="Name of the file in models/talking_heads. An existing finished file of that name is "
-                                        "replaced when training ends."),
-                io.Boolean.Input("resume", default=True,
-                                 tooltip="Continue an interrupted training run of that name with the same settings; off: start "
-                                         "over."),
-                io.Int.Input("batch", display_name="batch size", default=0, min=0, max=4096, advanced=True,
-                             tooltip="Motion windows per step; 0 uses the preset's value."),
-                io.Int.Input("accumulation", display_name="gradient accumulation", default=1, min=1, max=256, advanced=True,
-                             tooltip="Split each step into this many micro-batches: less memory, same result."),
-                io.String.Input("licence", default="", advanced=True,
-                                tooltip="What the weights may be used for: stored in the file and shown by Load AToM."),
+                *run_inputs("my_atom", "clips"),
+                *batch_inputs("Motion windows"),
+                licence_input("Load AToM"),
             ],
             outputs=[atom_output(), io.String.Output("file", display_name="file",
                                                      tooltip="Name of the file, as Load AToM lists it."),

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..media_core.paths import file_stem
 from . import bridge, sockets
+from .training_inputs import run_inputs
 
 # hmtalker_core.training.presets(), spelled out so that registering the pack imports no model code
 PRESETS = ["preview", "standard", "paper"]
@@ -29,17 +30,7 @@ class TrainAvatar(io.ComfyNode):
                 io.Combo.Input("preset", options=PRESETS, default="preview",
                                tooltip="preview: a small avatar in minutes, even on a CPU; standard: for a GPU; paper: the full "
                                        "schedule of the papers, with its final phases."),
-                io.Float.Input("steps", display_name="steps multiplier", default=1.0, min=0.001, max=10.0, step=0.1, round=0.001,
-                               tooltip="Multiplies the preset's number of training steps: 0.1 for a quick look, 2 to train "
-                                       "longer."),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
-                             tooltip="Determines the order of the frames and the initial weights."),
-                io.String.Input("name", default="my_avatar",
-                                tooltip="Name of the file in models/talking_heads. An existing finished file of that name is "
-                                        "replaced when training ends."),
-                io.Boolean.Input("resume", default=True,
-                                 tooltip="Continue an interrupted training run of that name with the same settings; off: start "
-                                         "over."),
+                *run_inputs("my_avatar", "frames", least=0.001),
             ],
             outputs=[
                 sockets.Avatar.Output("avatar", display_name="avatar", tooltip="The trained avatar, ready to be driven."),

@@ -16,6 +16,7 @@ from . import bridge, sockets
 from .atom import NONE
 from .atom_training import LOGS, PRESETS
 from .mtov import about, mtov_output
+from .training_inputs import batch_inputs, licence_input, run_inputs
 
 if TYPE_CHECKING:
     from ..moditalker_core.mtov.autoencoder import VideoAutoencoder
@@ -83,28 +84,16 @@ class TrainMToV(io.ComfyNode):
 
 def _settings() -> list:
     return [
-        io.Float.Input("steps", display_name="steps multiplier", default=1.0, min=0.0001, max=10.0, step=0.1, round=0.0001,
-                       tooltip="Multiplies the preset's number of training steps: 0.1 for a quick look, 2 to train longer."),
-        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Determines the initial weights and the order of the "
-                                                                       "clips."),
-        io.String.Input("name", default="my_mtov",
-                        tooltip="Name of the complete file in models/talking_heads; files of earlier stages have the stage "
-                                "appended. An existing finished file of that name is replaced when training ends."),
-        io.Boolean.Input("resume", default=True,
-                         tooltip="Continue an interrupted training run of that name with the same settings; off: start over."),
-        io.Int.Input("batch", display_name="batch size", default=0, min=0, max=4096, advanced=True,
-                     tooltip="Clips per step; 0 uses the preset's value."),
-        io.Int.Input("accumulation", display_name="gradient accumulation", default=1, min=1, max=256, advanced=True,
-                     tooltip="Split each step into this many micro-batches: less memory, same result (gan: almost, because its "
-                             "discriminators compare the clips of a micro-batch)."),
+        *run_inputs("my_mtov", "clips",
+                    name_tip="Name of the complete file in models/talking_heads; files of earlier stages have the stage appended."),
+        *batch_inputs("Clips", "same result (gan: almost, because its discriminators compare the clips of a micro-batch)"),
         io.Combo.Input("precision", options=PRECISIONS, default=PRECISIONS[0], advanced=True,
                        tooltip="Number format for computing; the weights are stored in 32 bits."),
         io.Combo.Input("perceptual", display_name="LPIPS weights", options=[NONE, *bridge.model_files("lpips")], default=NONE,
                        advanced=True,
                        tooltip="LPIPS weights (VGG or AlexNet, .safetensors) in models/talking_heads for the loss of the "
                                "autoencoders; none: compares edges and coarse colours instead, which needs no weights."),
-        io.String.Input("licence", default="", advanced=True,
-                        tooltip="What the weights may be used for: stored in the file and shown by Load MToV."),
+        licence_input("Load MToV"),
         io.String.Input("rgb", display_name="rgb file", default="", optional=True,
                         tooltip="For later stages: the file of rgb or gan, from the output of that node; empty: found by name."),
         io.String.Input("landmarks", display_name="landmarks file", default="", optional=True,
