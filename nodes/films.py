@@ -135,7 +135,7 @@ def floats(frame: np.ndarray) -> Tensor:  # uint8 [H, W, 3] -> float32 tensor [H
 
 
 def mask_frames(mask: Tensor, size: tuple[int, int]) -> list[np.ndarray]:  # float [B, h, w] -> B x bool [H, W]
-    """A MASK batch at the pictures' size (H, W), by the nearest pixel."""
+    """A MASK batch resized to (H, W), by the nearest pixel."""
     import cv2
     import numpy as np
 

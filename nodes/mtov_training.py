@@ -85,7 +85,8 @@ class TrainMToV(io.ComfyNode):
 def _settings() -> list:
     return [
         *run_inputs("my_mtov", "clips",
-                    name_tip="Name of the complete file in models/talking_heads; files of earlier stages have the stage appended."),
+                    name_tip="Name of the complete file in models/talking_heads; files of earlier stages have the stage "
+                             "appended."),
         *batch_inputs("Clips", "same result (gan: almost, because its discriminators compare the clips of a micro-batch)"),
         io.Combo.Input("precision", options=PRECISIONS, default=PRECISIONS[0], advanced=True,
                        tooltip="Number format for computing; the weights are stored in 32 bits."),
@@ -131,7 +132,7 @@ def part_stamp(given: str, name: str, part: str) -> str:
     """What changes when an earlier stage's file does."""
     try:
         return bridge.stamp(part_path(given, name, part))
-    except TalkingHeadsError:  # told when the node runs
+    except TalkingHeadsError:  # reported when the node runs
         return "absent"
 
 
