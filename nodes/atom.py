@@ -104,7 +104,7 @@ class ImportAToM(io.ComfyNode):
 
     @classmethod
     def execute(cls, checkpoint: str, weights: str, mean_face: str, heads: int, name: str, half: bool) -> io.NodeOutput:
-        path = imported(checkpoint, weights, mean_face, heads, name, half)
+        path = imported(checkpoint, weights=weights, mean_face=mean_face, heads=heads, name=name, half=half)
         return io.NodeOutput(loaded(path.name, "auto")[0], path.name)
 
 
@@ -258,7 +258,7 @@ def about(atom: AToM) -> str:
             f"training: {made}\nlicence: {config.licence or 'not stated'}")
 
 
-def imported(checkpoint: str, weights: str, mean_face: str, heads: int, name: str, half: bool) -> Path:
+def imported(checkpoint: str, *, weights: str, mean_face: str, heads: int, name: str, half: bool) -> Path:
     """Writes the AToM file and returns its path."""
     from ..moditalker_core.atom.published import import_atom
     from ..moditalker_core.bfm import read_key_mean_shape

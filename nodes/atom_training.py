@@ -67,9 +67,9 @@ class MotionDataset(io.ComfyNode):
         shown = {"pictures": pictures, "margin": margin, "crop": crop} if pictures else {}
         told = {"encoder": encoder, **(hubert if encoder == "hubert" else {}), **shown}
         if source == SUBJECT:
-            folder = _of_subject(file_stem(name), told, chosen, people, seconds, captured, seed)
+            folder = _of_subject(file_stem(name), told, chosen, people=people, seconds=seconds, captured=captured, seed=seed)
         else:
-            folder = _of_videos(file_stem(name), told, chosen, videos, face_index, order)
+            folder = _of_videos(file_stem(name), told, chosen, videos=videos, face_index=face_index, order=order)
         return io.NodeOutput(*opened(folder))
 
 
@@ -187,7 +187,7 @@ def dataset_outputs() -> list:
     ]
 
 
-def _of_subject(stem: str, told: dict, encoder: Any, people: int, seconds: float, captured: bool, seed: int) -> Path:
+def _of_subject(stem: str, told: dict, encoder: Any, *, people: int, seconds: float, captured: bool, seed: int) -> Path:
     """Builds the dataset of synthetic people, or finds it."""
     from ..moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 
@@ -197,7 +197,7 @@ def _of_subject(stem: str, told: dict, encoder: Any, people: int, seconds: float
     return build_from_subject(folder, plan, encoder=encoder, report=bridge.NodeReport())
 
 
-def _of_videos(stem: str, told: dict, encoder: Any, videos: str, face_index: int, order: str) -> Path:
+def _of_videos(stem: str, told: dict, encoder: Any, *, videos: str, face_index: int, order: str) -> Path:
     """Builds the dataset of a folder of videos, or finds it."""
     from ..moditalker_core.data.from_videos import FilmPlan, build_from_videos
 
@@ -245,7 +245,8 @@ def opened(folder: Path) -> tuple[sockets.MotionFolder, str]:
     if size := min((clip.picture_size for clip in data.clips), default=0):
         lines.append(f"face images of {size} px, for MToV too")
     lines += [f"left out: {left.get('source')}: {left.get('reason')}" for left in data.skipped]
-    return sockets.MotionFolder(str(folder), len(data), data.seconds, data.fps, data.format.encoder), "\n".join(lines)
+    return sockets.MotionFolder(folder=str(folder), clips=len(data), seconds=data.seconds, fps=data.fps,
+                                encoder=data.format.encoder), "\n".join(lines)
 
 
 def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resume: bool, batch: int, accumulation: int,

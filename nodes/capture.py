@@ -157,7 +157,7 @@ def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
 
     facts, like = probe(film.path), options.pop("like", None)
     raw, expression = _given(options.pop("face_landmarks", None), options.pop("expression", None), facts,
-                             options.pop("landmarks_from"), options["face_index"])
+                             start=options.pop("landmarks_from"), face_index=options["face_index"])
     drawn = {key: _drawn(options.pop(name, None), (facts.height, facts.width))
              for name, key in (("mask", "face_region"), ("person", "person"))}
     settings = CaptureSettings(segment=None if film.whole else (film.start, film.end()), focal=options.pop("focal") or None,
@@ -178,7 +178,7 @@ def _folder(stem: str, film: films.Film, settings: CaptureSettings, arrays: list
     return contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{stem}_{digest}")
 
 
-def _given(face_landmarks: dict | None, expression: ExpressionTrack | None, facts: VideoInfo, start: float,
+def _given(face_landmarks: dict | None, expression: ExpressionTrack | None, facts: VideoInfo, *, start: float,
            face_index: int) -> tuple[RawTrack | None, ExpressionTrack | None]:
     """What core's landmarker found, over the whole video and at its own frame rate (RawTrack, ExpressionTrack); its blendshapes
     are the expression where none is connected. The socket's frames begin `start` s into the video (a trimmed VIDEO)."""

@@ -95,7 +95,7 @@ class TrackFace(io.ComfyNode):
         from ..media_core.face.landmarks.landmarks import fill_missing, smooth_points
         from ..media_core.face.track import measure
 
-        raw, shapes = _followed(video, images, face_landmarks, mask, fps, face_index, order)
+        raw, shapes = _followed(video, images, face_landmarks, mask, fps=fps, face_index=face_index, order=order)
         whole, kept, filled = fill_missing(raw, policy)
         gaps = {at for at in range(1, len(kept)) if kept[at] - kept[at - 1] > 1}  # where frames were left out
         whole = replace(whole, cuts=tuple(sorted({*whole.cuts, *gaps})))
@@ -243,7 +243,7 @@ def portraits(frames: Iterable[np.ndarray], total: int, masks: list[np.ndarray] 
     return np.stack(points)
 
 
-def _followed(video: VideoInput | None, images: Tensor | None, face_landmarks: dict | None, mask: Tensor | None, fps: float,
+def _followed(video: VideoInput | None, images: Tensor | None, face_landmarks: dict | None, mask: Tensor | None, *, fps: float,
               face_index: int, order: str) -> tuple[RawTrack, np.ndarray | None]:  # ..., blendshapes [T, 52]
     """The face through the frames, by whichever way is connected."""
     if face_landmarks is not None:

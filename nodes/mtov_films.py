@@ -113,7 +113,8 @@ class MotionToFilm(io.ComfyNode):
 
         config, bar = whole(mtov).model.config, bridge.NodeReport()
         looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
-        scene = film_scene(films.film(film), config, face_track, portrait, follow, policy, looking)
+        scene = film_scene(films.film(film), config, track=face_track, portrait=portrait, follow=follow, policy=policy,
+                           report=looking)
         frames = video(bridge.on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather,
                        report=drawing)
         return io.NodeOutput(written(frames, config.fps, audio, crf))
@@ -147,8 +148,8 @@ def pictures(source: Tensor | None, face_crop: FaceCrop | None, count: int) -> I
     return films.pixels(source) if len(source) > 1 else repeat(next(films.pixels(source)))
 
 
-def film_scene(film: films.Film, config: MToVConfig, track: FaceTrack | None, portrait: Tensor | None, follow: bool, policy: str,
-               report: Report) -> Scene:
+def film_scene(film: films.Film, config: MToVConfig, *, track: FaceTrack | None, portrait: Tensor | None, follow: bool,
+               policy: str, report: Report) -> Scene:
     """The video whose person is lip-synced, as a scene."""
     from ..moditalker_core.mtov import scenes
 
