@@ -1,7 +1,7 @@
-"""What a report's figures read like: one line for the picture on a node, the log and the command line.
+"""The words for the figures of a report: one line for the preview on a node, the log and the command line.
 
-Every key that a core reports has its word here, and so has every stage; a test compares. What only experts read (the parts of a
-loss, the rate) is left to the log of the training.
+Every key and every stage that a core reports has its words here; a test compares. What only experts read (the parts of a loss,
+the learning rate) is left to the training log.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 PARTS = " · "  # between the parts of a caption
 COMPILE = "compile"  # the phase in which nothing is seen to happen for half a minute
 NOTE = "note"  # the attribute of a log record that carries a caption alone
-SHOWS = "shows"  # the key of what a picture shows: "truth | avatar" from left to right; drawn beside it, no part of the sentence
+SHOWS = "shows"  # the key of what a preview shows: "truth | avatar" from left to right; drawn next to it, not part of the sentence
 
 STAGES = {
     # an avatar
@@ -25,17 +25,17 @@ STAGES = {
     ("phase", "finish"): "Finishing the avatar",
     # a portrait
     ("phase", "draw"): "Drawing the motion",
-    ("phase", "encode"): "reading the motion",
-    ("phase", "anchor"): "looking once at the whole",
+    ("phase", "encode"): "encoding the motion",
+    ("phase", "anchor"): "computing the detail residual",
     ("phase", "sample"): "sampling",
-    ("phase", "decode"): "drawing",
+    ("phase", "decode"): "decoding",
     ("phase", "done"): "",
-    # data sets
-    ("stage", "face"): "Following the face",
+    # datasets
+    ("stage", "face"): "Tracking the face",
     ("stage", "landmarks"): "Measuring landmarks",
-    ("stage", "data set"): "Drawing",
-    ("stage", "voice"): "Speaking",
-    ("stage", "looking"): "Looking at",
+    ("stage", "data set"): "Rendering",
+    ("stage", "voice"): "Synthesising speech",
+    ("stage", "looking"): "Scanning",
     ("stage", "film"): "",
     ("stage", "clip"): "",
     ("stage", "checksums"): "Computing checksums",
@@ -47,7 +47,7 @@ STAGES = {
     ("stage", "masks"): "Drawing masks",
     ("stage", "background"): "Finding the background",
     ("stage", "layers"): "Separating head and body",
-    ("stage", "sound"): "Writing the sound",
+    ("stage", "sound"): "Writing the audio",
     ("stage", "tables"): "Writing tables",
     ("stage", "quality report"): "Writing the quality report",
 }
@@ -57,27 +57,27 @@ COUNTED = (("frame", "frames"), ("clip", "clips"), ("window", "windows"), ("numb
 FIGURES: Mapping[str, Callable[[Any], str]] = {
     "film": str,
     "loss": lambda value: f"loss {value:.3f}" if value >= 0.01 else f"loss {value:.2g}",
-    "velocity": lambda value: f"of its velocity {value:.2g}",
+    "velocity": lambda value: f"velocity loss {value:.2g}",
     "psnr": lambda value: f"PSNR {value:.1f} dB",
     "mouth": lambda value: f"mouth PSNR {value:.1f} dB",
-    "still": lambda value: f"mouth held still {value:.1f} dB",
+    "still": lambda value: f"still mouth {value:.1f} dB",
     "lips": lambda value: f"lip correlation {value:.2f}",
     "points": lambda value: f"{value:,} points",
     "missing": lambda value: f"no face in {value:,}" if value else "",
-    "phoneme": lambda value: f"sound {value}" if value else "",
-    "looked at": lambda value: f"{value:,} frames looked at",
+    "phoneme": lambda value: f"phoneme {value}" if value else "",
+    "looked at": lambda value: f"{value:,} frames scanned",
 }
 UNSHOWN = frozenset({"reconstruction", "rate", "gradient", "l1", "look", "latents", "verdict", "matched", "judges",
                      "held loss", SHOWS})  # stand in the training's log
 
 
 def caption(info: Mapping[str, Any]) -> str:
-    """The figures of a report as a reader wants them: "Stage face · loss 0.031 · PSNR 27.9 dB · 9,647 points"."""
+    """The figures of a report in words: "Stage face · loss 0.031 · PSNR 27.9 dB · 9,647 points"."""
     return PARTS.join(part for part in (_opening(info), *_rest(info)) if part)
 
 
 def known_keys() -> frozenset[str]:
-    """Every key that has its word."""
+    """Every key that has its words."""
     counted = {name for pair in COUNTED for name in pair}
     return frozenset({"phase", "stage", *counted, *FIGURES, *UNSHOWN})
 
@@ -96,10 +96,10 @@ def _opening(info: Mapping[str, Any]) -> str:
 
 
 def _count(info: Mapping[str, Any], one: str, all_of: str) -> str:
-    """Nothing where there is only one to count: a stage's begin or end."""
+    """Nothing where there is only one to count: the start or end of a stage."""
     if all_of not in info:
         return f"{one} {info[one]:,}"
-    word = {"number": "film"}.get(one, one)
+    word = {"number": "video"}.get(one, one)
     return "" if one == "frame" and info[all_of] <= 1 else f"{word} {info[one]:,} of {info[all_of]:,}"
 
 

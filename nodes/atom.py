@@ -1,7 +1,8 @@
-"""AToM: load or import it, let speech and one face become motion, put the motion on a head."""
+"""AToM: load or import it, generate motion from speech and one face, put the motion on a head."""
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import comfy.model_management as mm
 from comfy_api.latest import io
@@ -9,6 +10,14 @@ from comfy_api.latest import io
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
 from . import bridge, sockets
+
+if TYPE_CHECKING:
+    from ..media_core.face.track import FaceTrack
+    from ..media_core.motion import LandmarkTrack, PoseTrack
+    from ..media_core.speech import Speech
+    from ..moditalker_core.atom.model import AToM
+
+Number = TypeVar("Number", int, float)
 
 # moditalker_core, spelled out so that registering the pack imports no model code
 OWN = "weights' own"
@@ -32,16 +41,16 @@ class LoadAToM(io.ComfyNode):
             description="Loads audio-to-motion weights from models/talking_heads, or the demo weights that come with the pack.",
             search_aliases=["audio to motion", "moditalker", "speech to landmarks", "motion diffusion model"],
             inputs=[
-                io.Combo.Input("atom_name", options=bridge.model_files("atom"),
-                               tooltip="An AToM file (.safetensors) from models/talking_heads, or one shipped with the pack. "
-                                       "Published checkpoints (atom.pt) go through Import AToM once."),
+                io.Combo.Input("atom_name", display_name="AToM file", options=bridge.model_files("atom"),
+                               tooltip="An AToM file (.safetensors) in models/talking_heads, or the one that comes with the "
+                                       "pack. Official checkpoints (atom.pt) must go through Import AToM once."),
                 io.Combo.Input("precision", options=PRECISIONS, default="auto", advanced=True,
-                               tooltip="Number format of the network: auto takes fp32 on a CPU and bf16 where the graphics card "
-                                       "is made for it. Lips differ by hundredths of a millimetre."),
+                               tooltip="Number format of the network: auto uses fp32 on a CPU and bf16 on a GPU that supports "
+                                       "it. Lips differ by hundredths of a millimetre."),
             ],
             outputs=[atom_output(), io.String.Output("about", display_name="about",
-                                                     tooltip="What the file says of itself: size, speech encoder, sampling, how "
-                                                             "it was trained, licence.")],
+                                                     tooltip="What the file says about itself: size, speech encoder, sampling, "
+                                                             "training, licence.")],
         )
 
     @classmethod
@@ -54,7 +63,7 @@ class LoadAToM(io.ComfyNode):
 
 
 class ImportAToM(io.ComfyNode):
-    """A published atom.pt to an AToM file."""
+    """An official atom.pt to an AToM file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -62,38 +71,40 @@ class ImportAToM(io.ComfyNode):
             node_id="MoDiTalker_ImportAToM",
             display_name="Import AToM",
             category="Talking Heads/MoDiTalker",
-            description="Turns a checkpoint of MoDiTalker's audio-to-motion network (atom.pt in models/talking_heads) into a "
-                        "file that Load AToM lists. Needed once. Mind the licence of the weights.",
+            description="Converts a checkpoint of MoDiTalker's audio-to-motion network (atom.pt in models/talking_heads) to a "
+                        "file that Load AToM lists. Needed only once. Check the licence of the weights.",
             search_aliases=["atom.pt", "moditalker checkpoint", "convert checkpoint", "published weights"],
             inputs=[
                 io.Combo.Input("checkpoint", options=[NONE, *bridge.loose_files(CHECKPOINTS)], default=NONE,
-                               tooltip="A .pt or .pth file in models/talking_heads; press R when you have put one there."),
+                               tooltip="A .pt or .pth file in models/talking_heads; press R after adding one."),
                 io.Combo.Input("weights", options=WEIGHTS, default="raw",
-                               tooltip="raw: as published inference uses them; ema: their running average, where the file has "
-                                       "it."),
+                               tooltip="raw: the weights that the official inference uses; ema: their moving average, if the "
+                                       "file has one."),
                 io.Combo.Input("mean_face", options=[BUILT_IN, *bridge.loose_files(MEAN_FACES)], default=BUILT_IN,
-                               tooltip="The face the weights measure motion from: your BFM_model_front.mat, or its 68 points as "
-                                       ".npy, in models/talking_heads. built-in: the pack's own, which the published weights do "
-                                       "not know."),
-                io.Int.Input("heads", default=8, min=1, max=64, advanced=True,
-                             tooltip="Attention heads, the one size a checkpoint does not tell; 8 in the published one."),
-                io.String.Input("name", default="atom",
-                                tooltip="The new file's name in models/talking_heads. A file of that name is replaced."),
-                io.Boolean.Input("half", default=False, advanced=True,
-                                 tooltip="Store 16-bit numbers: half the size, and hardly a difference."),
+                               tooltip="The face from which the weights measure motion: your BFM_model_front.mat, or its 68 "
+                                       "points as .npy, in models/talking_heads. built-in: the pack's own, which the official "
+                                       "weights were not trained with."),
+                io.Int.Input("heads", display_name="attention heads", default=8, min=1, max=64, advanced=True,
+                             tooltip="Number of attention heads, the only size that a checkpoint does not tell; 8 in the "
+                                     "official one."),
+                io.String.Input("name", display_name="file name", default="atom",
+                                tooltip="Name of the new file in models/talking_heads. An existing file of that name is "
+                                        "replaced."),
+                io.Boolean.Input("half", display_name="half precision", default=False, advanced=True,
+                                 tooltip="Store 16-bit numbers: half the size, almost no difference."),
             ],
             outputs=[atom_output(), io.String.Output("file", display_name="file",
-                                                     tooltip="The new file's name, as Load AToM lists it.")],
+                                                     tooltip="Name of the new file, as Load AToM lists it.")],
             is_output_node=True,
         )
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: str, mean_face: str = BUILT_IN, **others: Any) -> tuple[str, ...]:
+    def fingerprint_inputs(cls, checkpoint: str, mean_face: str = BUILT_IN, **others: object) -> tuple[str, ...]:
         return tuple(bridge.stamp(bridge.model_path(name)) for name in (checkpoint, mean_face) if name not in (NONE, BUILT_IN))
 
     @classmethod
     def execute(cls, checkpoint: str, weights: str, mean_face: str, heads: int, name: str, half: bool) -> io.NodeOutput:
-        path = imported(checkpoint, weights, mean_face, heads, name, half)
+        path = imported(checkpoint, weights=weights, mean_face=mean_face, heads=heads, name=name, half=half)
         return io.NodeOutput(loaded(path.name, "auto")[0], path.name)
 
 
@@ -106,35 +117,36 @@ class GenerateMotion(io.ComfyNode):
             node_id="MoDiTalker_GenerateMotion",
             display_name="Generate Motion",
             category="Talking Heads/MoDiTalker",
-            description="Speech and one face become motion: 68 points in space, frame by frame, for speech of any length. Shows "
-                        "the moving face while it samples. The same seed gives the same motion.",
+            description="Generates motion from speech and one face: 68 points in 3D for every frame, for speech of any length. "
+                        "Shows the moving face while sampling. The same seed gives the same motion.",
             search_aliases=["audio to motion", "speech to landmarks", "lip sync", "atom", "talking landmarks"],
             inputs=[
-                sockets.Atom.Input("atom", tooltip="The network (Load AToM)."),
-                sockets.Speech.Input("speech", tooltip="Encoded speech, by the encoder that the weights listen to."),
-                sockets.Landmarks.Input("portrait", tooltip="The face that speaks (Portrait Landmarks); of a film, its first "
-                                                            "frame. Canonical landmarks; pixels are turned to the front first."),
+                sockets.Atom.Input("atom", display_name="AToM", tooltip="The network (Load AToM)."),
+                sockets.Speech.Input("speech", tooltip="Encoded speech, from the encoder that the weights were trained with."),
+                sockets.Landmarks.Input("portrait", tooltip="The face that speaks (Portrait Landmarks); for a video, its first "
+                                                            "frame is used. Canonical landmarks; landmarks in pixels are first "
+                                                            "turned to face forward."),
                 *_sampling_inputs(),
             ],
             outputs=[sockets.Landmarks.Output("motion", display_name="motion",
-                                              tooltip="Canonical landmarks, one row a film frame, as long as the speech.")],
+                                              tooltip="Canonical landmarks, one set per frame, as long as the speech.")],
         )
 
     @classmethod
-    def execute(cls, atom: sockets.LoadedAToM, speech: Any, portrait: Any, seed: int, steps: int, sampler: str, guidance: float,
-                silence_gate: bool, clip: float, eta: float, overlap: int) -> io.NodeOutput:
+    def execute(cls, atom: sockets.LoadedAToM, speech: Speech, portrait: LandmarkTrack, seed: int, steps: int, sampler: str,
+                guidance: float, silence_gate: bool, clip: float, eta: float, overlap: int) -> io.NodeOutput:
         from ..moditalker_core.atom.generation import SamplingSettings, generate_motion
 
         settings = SamplingSettings(
-            sampler=None if sampler == OWN else sampler, steps=steps or None, guidance=_own(guidance), clip=_own(clip),
-            eta=_own(eta), seed=seed, overlap=_own(overlap), gate=silence_gate,
+            sampler=None if sampler == OWN else sampler, steps=steps or None, guidance=own(guidance), clip=own(clip),
+            eta=own(eta), seed=seed, overlap=own(overlap), gate=silence_gate,
             batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
         report = bridge.NodeReport()
-        return io.NodeOutput(generate_motion(bridge.atom_on_device(atom), speech, canonical(portrait), settings, report))
+        return io.NodeOutput(generate_motion(bridge.on_device(atom), speech, canonical(portrait), settings, report))
 
 
 class AlignMotion(io.ComfyNode):
-    """Canonical TH_LANDMARKS and a head's place to TH_LANDMARKS in pixels."""
+    """Canonical TH_LANDMARKS and a head pose to TH_LANDMARKS in pixels."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -142,82 +154,87 @@ class AlignMotion(io.ComfyNode):
             node_id="MoDiTalker_AlignMotion",
             display_name="Align Motion to Pose",
             category="Talking Heads/MoDiTalker",
-            description="Puts motion on a head: on a film's, which turns and nods as filmed, or on a portrait's, which keeps "
-                        "still. Canonical landmarks become pixels of that picture.",
+            description="Puts motion on a head: the head of a video, which turns and nods as recorded, or of a portrait, which "
+                        "stays still. Canonical landmarks become pixels of that image.",
             search_aliases=["pose transfer", "landmarks to pixels", "head pose", "project landmarks"],
             inputs=[
                 sockets.Landmarks.Input("motion", tooltip="Canonical landmarks (Generate Motion)."),
                 io.Int.Input("start_frame", default=0, min=0, max=10_000_000,
-                             tooltip="Frame of the film's poses that belongs to the first frame of the motion. Where the film is "
-                                     "shorter, its poses are played to and fro."),
-                sockets.FaceTrack.Input("face_track", optional=True, tooltip="The head of a film (Track Face)."),
-                sockets.Pose.Input("pose", optional=True, tooltip="A film's head pose instead."),
+                             tooltip="The video frame whose pose goes with the first frame of the motion. If the video is "
+                                     "shorter, its poses are repeated ping-pong."),
+                sockets.FaceTrack.Input("face_track", optional=True, tooltip="The head of a video (Track Face)."),
+                sockets.Pose.Input("pose", optional=True, tooltip="The head pose of a video, instead of a face track."),
                 sockets.Landmarks.Input("portrait", optional=True,
-                                        tooltip="A portrait's landmarks in pixels instead (Portrait Landmarks): the head keeps "
-                                                "still."),
+                                        tooltip="Landmarks of a portrait in pixels (Portrait Landmarks), instead of a face "
+                                                "track: the head stays still."),
                 sockets.Landmarks.Input("canonical", optional=True,
-                                        tooltip="The same portrait's canonical landmarks: a mouth at rest then lies on the "
-                                                "picture's to the pixel. Only with a portrait."),
+                                        tooltip="Canonical landmarks of the same portrait: a mouth at rest then matches the "
+                                                "portrait's mouth exactly. Only with a portrait."),
             ],
             outputs=[sockets.Landmarks.Output("landmarks", display_name="landmarks",
-                                              tooltip="Landmarks in pixels, at the motion's rate.")],
+                                              tooltip="Landmarks in pixels, at the frame rate of the motion.")],
         )
 
     @classmethod
-    def execute(cls, motion: Any, start_frame: int, face_track: Any = None, pose: Any = None, portrait: Any = None,
-                canonical: Any = None) -> io.NodeOutput:
+    def execute(cls, motion: LandmarkTrack, start_frame: int, face_track: FaceTrack | None = None, pose: PoseTrack | None = None,
+                portrait: LandmarkTrack | None = None, canonical: LandmarkTrack | None = None) -> io.NodeOutput:
         from ..moditalker_core.alignment import onto_portrait, onto_pose
 
         given = {"face_track": face_track, "pose": pose, "portrait": portrait}
         connected = [name for name, value in given.items() if value is not None]
         if len(connected) != 1:
-            raise TalkingHeadsError("Align Motion to Pose needs a face track, a pose or a portrait, one of the three",
+            raise TalkingHeadsError("Align Motion to Pose needs one of: a face track, a pose, a portrait",
                                     " and ".join(connected) or "none", "Connect exactly one of them")
         if portrait is not None:
             return io.NodeOutput(onto_portrait(motion, portrait, canonical=canonical))
-        return io.NodeOutput(onto_pose(motion, face_track if pose is None else pose, start=start_frame))
+        head = face_track if pose is None else pose
+        assert head is not None  # one of the three is connected
+        return io.NodeOutput(onto_pose(motion, head, start=start_frame))
 
 
-def atom_output() -> Any:
+def atom_output() -> io.Output:
     return sockets.Atom.Output("atom", display_name="atom", tooltip="The network, for Generate Motion.")
 
 
 def _sampling_inputs() -> list:
     return [
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
-                     tooltip="Which of the many ways to say the same; the same seed gives the same motion."),
+                     tooltip="Speech can be spoken in many ways; the seed picks one. The same seed gives the same motion."),
         io.Int.Input("steps", default=0, min=0, max=1000,
-                     tooltip="Sampling steps; 0 as the weights say. 10 to 20 suffice for dpm++ and unipc, 50 are usual for "
-                             "ddim."),
+                     tooltip="Number of sampling steps; 0 uses the value stored with the weights. 10 to 20 are enough for dpm++ "
+                             "and unipc; ddim usually takes 50."),
         io.Combo.Input("sampler", options=SAMPLERS, default=OWN,
-                       tooltip="ddim: as published; ddim0: without fresh noise; dpm++ and unipc: good with few steps."),
+                       tooltip="ddim: as in the official code; ddim0: DDIM with eta 0, no fresh noise; dpm++ and unipc: good "
+                               "with few steps."),
         io.Float.Input("guidance", default=-1.0, min=-1.0, max=20.0, step=0.1,
-                       tooltip="How strictly the lips follow the speech: 1 as learnt, more exaggerates, 0 ignores it; below 0 as "
-                               "the weights say."),
+                       tooltip="How strongly the lips follow the speech: 1 as trained, above 1 exaggerated, 0 ignores the "
+                               "speech; below 0 uses the value stored with the weights."),
         io.Boolean.Input("silence_gate", default=True,
-                         tooltip="Close the mouth where nobody speaks for 0.3 s or longer."),
-        io.Float.Input("clip", default=-1.0, min=-1.0, max=100.0, step=0.1, advanced=True,
-                       tooltip="How far a point may be predicted off the initial face, in centimetres; 0: any distance; below 0 "
-                               "as the weights say."),
+                         tooltip="Close the mouth during pauses of 0.3 s or longer."),
+        io.Float.Input("clip", display_name="max offset (cm)", default=-1.0, min=-1.0, max=100.0, step=0.1, advanced=True,
+                       tooltip="Limit on how far a predicted point may be from the initial face, in centimetres; 0: no limit; "
+                               "below 0 uses the value stored with the weights."),
         io.Float.Input("eta", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
-                       tooltip="Share of fresh noise in every step of ddim; below 0 as the weights say."),
+                       tooltip="Fraction of fresh noise added in every step of ddim; below 0 uses the value stored with the "
+                               "weights."),
         io.Int.Input("overlap", default=-1, min=-1, max=10_000, advanced=True,
-                     tooltip="Frames that neighbouring windows share, at most half a window; below 0 a third of a window, at "
+                     tooltip="Frames that neighbouring windows share, at most half a window; below 0: a third of a window, at "
                              "most 32."),
     ]
 
 
-def _own(value: Any) -> Any:
+def own(value: Number) -> Number | None:
     """None, which leaves it to the weights, for numbers below 0."""
     return None if value < 0 else value
 
 
-def canonical(portrait: Any) -> Any:
-    """A portrait's landmarks from the front; those in pixels are turned there."""
+def canonical(portrait: LandmarkTrack) -> LandmarkTrack:
+    """Landmarks of a portrait, facing forward; those in pixels are turned first."""
     if portrait.space == "canonical":
         return portrait
     from ..media_core.face.pose.canonical import canonical_portrait
 
+    assert portrait.image_size is not None  # landmarks in pixels have one
     return canonical_portrait(portrait.points[0, :, :2].numpy(), portrait.image_size)
 
 
@@ -230,18 +247,18 @@ def loaded(name: str, precision: str) -> tuple[sockets.LoadedAToM, str]:
     return bridge.wrapped_atom(atom, path.stem), f"{path.name}\n{about(atom)}"
 
 
-def about(atom: Any) -> str:
+def about(atom: AToM) -> str:
     """An AToM in a few lines."""
     config, size = atom.config, sum(p.numel() for p in atom.denoiser.parameters())
     clip = "" if config.clip is None else f", clipped at {config.clip:g} cm"
-    made = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config.training.items()) or "not told"
-    return (f"{size / 1e6:.1f} million weights, windows of {config.denoiser.seq_len} frames at {config.fps:g} frames/s\n"
-            f"listens to {config.speech.encoder}, layer {config.speech.layer}\n"
+    made = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config.training.items()) or "not stated"
+    return (f"{size / 1e6:.1f} million weights, windows of {config.denoiser.seq_len} frames at {config.fps:g} fps\n"
+            f"speech encoder {config.speech.encoder}, layer {config.speech.layer}\n"
             f"sampling: {config.sampler}, {config.steps} steps, guidance {config.guidance:g}{clip}\n"
-            f"training: {made}\nlicence: {config.licence or 'not told'}")
+            f"training: {made}\nlicence: {config.licence or 'not stated'}")
 
 
-def imported(checkpoint: str, weights: str, mean_face: str, heads: int, name: str, half: bool) -> Any:
+def imported(checkpoint: str, *, weights: str, mean_face: str, heads: int, name: str, half: bool) -> Path:
     """Writes the AToM file and returns its path."""
     from ..moditalker_core.atom.published import import_atom
     from ..moditalker_core.bfm import read_key_mean_shape

@@ -1,11 +1,11 @@
-"""What AToM and MToV learn from, and the training of AToM."""
+"""The dataset for AToM and MToV, and the training of AToM."""
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as mm
 import folder_paths
@@ -15,6 +15,11 @@ from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
 from . import bridge, face, sockets, speech
 from .atom import about, atom_output
+from .training_inputs import batch_inputs, licence_input, run_inputs
+
+if TYPE_CHECKING:
+    from ..moditalker_core.atom.model import AToM
+    from ..moditalker_core.data.pictures import PictureSettings
 
 # moditalker_core.atom, spelled out so that registering the pack imports no model code
 PRESETS = ["demo", "standard", "published"]
@@ -25,7 +30,7 @@ LOGS = "talking_heads/logs"  # below ComfyUI's output folder
 
 
 class MotionDataset(io.ComfyNode):
-    """Invented people, or a folder of films, to TH_MOTION_DATASET."""
+    """Synthetic people, or a folder of videos, to TH_MOTION_DATASET."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -33,9 +38,10 @@ class MotionDataset(io.ComfyNode):
             node_id="TalkingHead_MotionDataset",
             display_name="Motion Dataset",
             category="Talking Heads/MoDiTalker",
-            description="Builds what AToM and MToV learn from, in output/talking_heads/datasets: speech features, landmarks, "
-                        "head poses and, for MToV, pictures of many people talking, invented ones or those of your films. "
-                        "Interrupt at any time: running it again continues. Film people only with their consent.",
+            description="Builds the dataset that AToM and MToV are trained on, in output/talking_heads/datasets: speech "
+                        "features, landmarks, head poses and, for MToV, images of many people talking, either synthetic people "
+                        "or the people in your videos. You can interrupt it at any time; running it again continues. Film people "
+                        "only with their consent.",
             search_aliases=["audio to motion dataset", "landmark dataset", "atom training data", "preprocess videos"],
             inputs=_dataset_inputs(),
             outputs=dataset_outputs(),
@@ -44,7 +50,7 @@ class MotionDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, videos: str | None) -> bool | str:
-        return bridge.found(lambda: not (videos or "").strip() or _films(videos).is_dir(),
+        return bridge.found(lambda: not videos or not videos.strip() or _films(videos).is_dir(),
                             f"There is no folder {videos} in ComfyUI's input folder")
 
     @classmethod
@@ -61,14 +67,14 @@ class MotionDataset(io.ComfyNode):
         shown = {"pictures": pictures, "margin": margin, "crop": crop} if pictures else {}
         told = {"encoder": encoder, **(hubert if encoder == "hubert" else {}), **shown}
         if source == SUBJECT:
-            folder = _of_subject(file_stem(name), told, chosen, people, seconds, captured, seed)
+            folder = _of_subject(file_stem(name), told, chosen, people=people, seconds=seconds, captured=captured, seed=seed)
         else:
-            folder = _of_videos(file_stem(name), told, chosen, videos, face_index, order)
+            folder = _of_videos(file_stem(name), told, chosen, videos=videos, face_index=face_index, order=order)
         return io.NodeOutput(*opened(folder))
 
 
 class LoadMotionDataset(io.ComfyNode):
-    """A motion data set below ComfyUI's input or output folder."""
+    """A motion dataset below ComfyUI's input or output folder."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -76,14 +82,15 @@ class LoadMotionDataset(io.ComfyNode):
             node_id="TalkingHead_LoadMotionDataset",
             display_name="Load Motion Dataset",
             category="Talking Heads/MoDiTalker",
-            description="Opens a motion data set that was built before, by Motion Dataset or by the command line (talking-heads "
-                        "dataset motion).",
+            description="Opens a motion dataset built earlier by Motion Dataset or on the command line (talking-heads dataset "
+                        "motion).",
             search_aliases=["audio to motion dataset", "atom training data", "landmark dataset"],
             inputs=[
-                io.Combo.Input("place", options=["input", "output"], default="output",
-                               tooltip="In which of ComfyUI's folders the data set lies."),
+                io.Combo.Input("place", display_name="location", options=["input", "output"], default="output",
+                               tooltip="Which of ComfyUI's folders the dataset is in."),
                 io.String.Input("folder", default="",
-                                tooltip="Its folder, relative to that place, such as talking_heads/datasets/motion."),
+                                tooltip="The dataset's folder, relative to that location, such as "
+                                        "talking_heads/datasets/motion."),
             ],
             outputs=dataset_outputs(),
         )
@@ -107,35 +114,24 @@ class TrainAToM(io.ComfyNode):
             node_id="MoDiTalker_TrainAToM",
             display_name="Train AToM",
             category="Talking Heads/MoDiTalker",
-            description="Learns motion from speech and saves the weights under models/talking_heads. Shows the loss and, on "
-                        "clips kept aside, lip curves beside the true ones. Interrupt at any time: what was learnt is kept, and "
-                        "running it again continues.",
+            description="Trains AToM to generate motion from speech and saves the weights in models/talking_heads. Shows the "
+                        "loss and, for held-out clips, the lip curves next to the true ones. You can interrupt it at any time: "
+                        "the state is kept, and running it again continues.",
             search_aliases=["train audio to motion", "moditalker training", "landmark diffusion training"],
             inputs=[
-                sockets.MotionDataset.Input("dataset", tooltip="What to learn from (Motion Dataset or Load Motion Dataset)."),
+                sockets.MotionDataset.Input("dataset", tooltip="The dataset to train on (Motion Dataset or Load Motion "
+                                                               "Dataset)."),
                 io.Combo.Input("preset", options=PRESETS, default="demo",
-                               tooltip="demo: small, mel speech, an hour or two on a CPU; standard: for a graphics card; "
-                                       "published: MoDiTalker's own, on HuBERT features."),
-                io.Float.Input("steps", default=1.0, min=0.0001, max=10.0, step=0.1, round=0.0001,
-                               tooltip="Times the preset's number of training steps: 0.1 for a quick look, 2 for longer."),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
-                             tooltip="Decides the first weights and the order of the clips."),
-                io.String.Input("name", default="my_atom",
-                                tooltip="The file's name in models/talking_heads. A finished file of that name is replaced when "
-                                        "training ends."),
-                io.Boolean.Input("resume", default=True,
-                                 tooltip="Continue an interrupted training of that name with the same settings; off: begin "
-                                         "anew."),
-                io.Int.Input("batch", default=0, min=0, max=4096, advanced=True,
-                             tooltip="Windows of motion a step; 0 for the preset's number."),
-                io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True,
-                             tooltip="Compute a step in so many pieces: less memory, the same result."),
-                io.String.Input("licence", default="", advanced=True,
-                                tooltip="What may be done with the weights: written into the file, and shown by Load AToM."),
+                               tooltip="demo: small, mel features, an hour or two on a CPU; standard: for a GPU; published: "
+                                       "MoDiTalker's own configuration, on HuBERT features."),
+                *run_inputs("my_atom", "clips"),
+                *batch_inputs("Motion windows"),
+                licence_input("Load AToM"),
             ],
             outputs=[atom_output(), io.String.Output("file", display_name="file",
-                                                     tooltip="The file's name, as Load AToM lists it."),
-                     io.String.Output("about", display_name="about", tooltip="What was trained on what, in a few lines.")],
+                                                     tooltip="Name of the file, as Load AToM lists it."),
+                     io.String.Output("about", display_name="about", tooltip="A short summary of what was trained and on which "
+                                                                             "data.")],
             is_output_node=True,
         )
 
@@ -149,32 +145,33 @@ class TrainAToM(io.ComfyNode):
 def _dataset_inputs() -> list:
     return [
         io.Combo.Input("source", options=SOURCES, default=SUBJECT,
-                       tooltip="synthetic subject: invented people who say invented sentences, with exact landmarks; videos: a "
-                               "folder of films, whose faces are tracked."),
+                       tooltip="synthetic subject: synthetic people who speak invented sentences, with exact landmarks; videos: "
+                               "a folder of videos in which faces are tracked."),
         io.String.Input("name", default="motion",
-                        tooltip="The data set's folder is called this, with a code for these settings behind."),
+                        tooltip="Name of the dataset's folder; a code for these settings is appended."),
         io.Combo.Input("encoder", options=speech.ENCODERS, default="mel",
-                       tooltip="How the sound is read: weights trained on it listen to that encoder only. hubert needs a model "
-                               "folder."),
-        io.Int.Input("people", default=24, min=1, max=9000, tooltip="Synthetic subject: how many people, one clip of each."),
-        io.Float.Input("seconds", default=75.0, min=2.0, max=3600.0, step=1.0,
-                       tooltip="Synthetic subject: how long each of them speaks."),
-        io.Boolean.Input("captured", default=False, advanced=True,
-                         tooltip="Synthetic subject: film the people and track the films, as with real ones, instead of taking "
-                                 "exact landmarks. Takes far longer."),
-        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Synthetic subject: decides what is said and how."),
-        io.String.Input("videos", default="",
-                        tooltip="Videos: a folder below ComfyUI's input folder; subfolders too, one for each person by habit."),
+                       tooltip="How the audio is encoded; weights trained on this dataset work with this encoder only. hubert "
+                               "needs a model folder."),
+        io.Int.Input("people", default=24, min=1, max=9000, tooltip="Synthetic subject: number of people, one clip each."),
+        io.Float.Input("seconds", display_name="seconds per person", default=75.0, min=2.0, max=3600.0, step=1.0,
+                       tooltip="Synthetic subject: how long each person speaks, in seconds."),
+        io.Boolean.Input("captured", display_name="track rendered video", default=False, advanced=True,
+                         tooltip="Synthetic subject: render the people and track the rendered videos, as for real people, "
+                                 "instead of using exact landmarks. Takes much longer."),
+        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Synthetic subject: determines what is said and how."),
+        io.String.Input("videos", display_name="videos folder", default="",
+                        tooltip="Videos: a folder inside ComfyUI's input folder; subfolders are included, normally one per "
+                                "person."),
         *face.face_inputs(),
         *speech.hubert_inputs(),
-        io.Int.Input("pictures", default=0, min=0, max=1024, step=32, optional=True,
-                     tooltip="Sides of the pictures of the face in pixels, for Train MToV: 128 for demo, 256 for the other "
-                             "presets; 0: none, which is enough for Train AToM."),
+        io.Int.Input("pictures", display_name="image size", default=0, min=0, max=1024, step=32, optional=True,
+                     tooltip="Size of the face images in pixels, for Train MToV: 128 for demo, 256 for the other presets; 0: no "
+                             "images, which is enough for Train AToM."),
         io.Float.Input("margin", default=MARGIN, min=1.0, max=10.0, step=0.1, optional=True, advanced=True,
-                       tooltip="Of the pictures: side of the square in face heights."),
+                       tooltip="Face images: side of the square in face heights."),
         io.Combo.Input("crop", options=CROPS, default=CROPS[0], optional=True, advanced=True,
-                       tooltip="Of the pictures: one square for a whole clip (still), or one that goes along with the head, "
-                               "slowly (following)."),
+                       tooltip="Face images: one square for a whole clip (still), or one that slowly follows the head "
+                               "(following)."),
     ]
 
 
@@ -184,14 +181,14 @@ _HUBERT = {"model_folder": speech.NO_FOLDER, "layer": -1, "precision": "fp32", "
 def dataset_outputs() -> list:
     return [
         sockets.MotionDataset.Output("dataset", display_name="dataset",
-                                     tooltip="The data set's folder, for Train AToM and Train MToV."),
+                                     tooltip="The dataset's folder, for Train AToM and Train MToV."),
         io.String.Output("about", display_name="about",
                          tooltip="What is in it: clips, minutes, people, speech encoder, and what was left out and why."),
     ]
 
 
-def _of_subject(stem: str, told: dict, encoder: Any, people: int, seconds: float, captured: bool, seed: int) -> Path:
-    """Builds the data set of invented people, or finds it."""
+def _of_subject(stem: str, told: dict, encoder: Any, *, people: int, seconds: float, captured: bool, seed: int) -> Path:
+    """Builds the dataset of synthetic people, or finds it."""
     from ..moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 
     identities = tuple(range(FIRST_IDENTITY, FIRST_IDENTITY + people))
@@ -200,8 +197,8 @@ def _of_subject(stem: str, told: dict, encoder: Any, people: int, seconds: float
     return build_from_subject(folder, plan, encoder=encoder, report=bridge.NodeReport())
 
 
-def _of_videos(stem: str, told: dict, encoder: Any, videos: str, face_index: int, order: str) -> Path:
-    """Builds the data set of a folder of films, or finds it."""
+def _of_videos(stem: str, told: dict, encoder: Any, *, videos: str, face_index: int, order: str) -> Path:
+    """Builds the dataset of a folder of videos, or finds it."""
     from ..moditalker_core.data.from_videos import FilmPlan, build_from_videos
 
     if not videos.strip():
@@ -212,8 +209,8 @@ def _of_videos(stem: str, told: dict, encoder: Any, videos: str, face_index: int
     return build_from_videos(_films(videos), folder, plan, encoder=encoder, report=bridge.NodeReport())
 
 
-def _shown(told: dict) -> Any:
-    """Which pictures are kept; None: none."""
+def _shown(told: dict) -> PictureSettings | None:
+    """Which face images are stored; None: none."""
     from ..moditalker_core.data.pictures import PictureSettings
 
     return PictureSettings(told["pictures"], told["margin"], told["crop"]) if "pictures" in told else None
@@ -225,34 +222,35 @@ def _folder(stem: str, settings: dict[str, Any]) -> Path:
 
 
 def _films(videos: str) -> Path:
-    """The folder of films, inside ComfyUI's input folder."""
+    """The folder of videos, inside ComfyUI's input folder."""
     return contained(folder_paths.get_input_directory(), videos.strip())
 
 
 def _located(place: str, folder: str) -> Path:
-    """The data set's folder, inside ComfyUI's input or output."""
+    """The dataset's folder, inside ComfyUI's input or output."""
     if not folder.strip():
-        raise TalkingHeadsError("The data set's folder must be named", "an empty name",
+        raise TalkingHeadsError("The dataset's folder must be named", "an empty name",
                                 f"Give its path relative to ComfyUI's {place} folder")
     return contained(folder_paths.get_directory_by_type(place), folder.strip())
 
 
 def opened(folder: Path) -> tuple[sockets.MotionFolder, str]:
-    """A motion data set's two outputs."""
+    """The two outputs of a motion dataset."""
     from ..moditalker_core.data.dataset import MotionDataset as Clips
 
     data = Clips.open(folder)
     held, people = len(data.indices("val")), len({clip.identity for clip in data.clips})
     lines = [f"{folder.name}: {len(data)} clips ({held} to validate on), {data.seconds / 60:.1f} minutes, people: {people}",
-             f"{data.fps:g} frames/s, speech of {data.format}"]
+             f"{data.fps:g} fps, speech of {data.format}"]
     if size := min((clip.picture_size for clip in data.clips), default=0):
-        lines.append(f"pictures of {size} px, for MToV too")
+        lines.append(f"face images of {size} px, for MToV too")
     lines += [f"left out: {left.get('source')}: {left.get('reason')}" for left in data.skipped]
-    return sockets.MotionFolder(str(folder), len(data), data.seconds, data.fps, data.format.encoder), "\n".join(lines)
+    return sockets.MotionFolder(folder=str(folder), clips=len(data), seconds=data.seconds, fps=data.fps,
+                                encoder=data.format.encoder), "\n".join(lines)
 
 
 def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resume: bool, batch: int, accumulation: int,
-            licence: str) -> Any:
+            licence: str) -> AToM:
     """Trains, saves, and returns the AToM."""
     import torch
 

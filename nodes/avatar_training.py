@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..media_core.paths import file_stem
 from . import bridge, sockets
+from .training_inputs import run_inputs
 
 # hmtalker_core.training.presets(), spelled out so that registering the pack imports no model code
 PRESETS = ["preview", "standard", "paper"]
@@ -20,30 +21,20 @@ class TrainAvatar(io.ComfyNode):
             node_id="HMTalker_TrainAvatar",
             display_name="Train Avatar",
             category="Talking Heads/HM-Talker",
-            description="Trains an avatar of the dataset's person and saves it under models/talking_heads. Shows loss, PSNR "
-                        "and a preview as it goes. "
-                        "Interrupt at any time: what was learnt is kept, and running it again continues.",
+            description="Trains an avatar of the dataset's person and saves it in models/talking_heads. Shows loss, PSNR and a "
+                        "preview. You can interrupt it at any time: the state is kept, and running it again continues.",
             search_aliases=["train talking head", "gaussian avatar training", "hm-talker training"],
             inputs=[
-                sockets.Dataset.Input("dataset", tooltip="What to learn from (Prepare Avatar Dataset, Synthetic Subject or Load "
-                                                     "Dataset)."),
+                sockets.Dataset.Input("dataset", tooltip="The dataset to train on (Prepare Avatar Dataset, Synthetic Subject or "
+                                                         "Load Dataset)."),
                 io.Combo.Input("preset", options=PRESETS, default="preview",
-                               tooltip="preview: a small avatar in minutes, on a CPU too; standard: for a graphics card; "
-                                       "paper: the papers' full schedule with its endings."),
-                io.Float.Input("steps", default=1.0, min=0.001, max=10.0, step=0.1, round=0.001,
-                               tooltip="Times the preset's number of training steps: 0.1 for a quick look, 2 for longer."),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
-                             tooltip="Decides the order of frames and the first weights."),
-                io.String.Input("name", default="my_avatar",
-                                tooltip="The file's name in models/talking_heads. A finished file of that name is replaced "
-                                        "when training ends."),
-                io.Boolean.Input("resume", default=True,
-                                 tooltip="Continue an interrupted training of that name with the same settings; off: begin "
-                                         "anew."),
+                               tooltip="preview: a small avatar in minutes, even on a CPU; standard: for a GPU; paper: the full "
+                                       "schedule of the papers, with its final phases."),
+                *run_inputs("my_avatar", "frames", least=0.001),
             ],
             outputs=[
                 sockets.Avatar.Output("avatar", display_name="avatar", tooltip="The trained avatar, ready to be driven."),
-                io.String.Output("file", display_name="file", tooltip="The file's name, as Load Avatar lists it."),
+                io.String.Output("file", display_name="file", tooltip="Name of the file, as Load Avatar lists it."),
             ],
             is_output_node=True,
         )

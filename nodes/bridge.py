@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import comfy.model_management as mm
 import comfy.model_patcher
@@ -19,17 +19,26 @@ import folder_paths
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.json_files import parse_json_object
 from ..media_core.paths import contained, is_temporary
-from .sockets import LoadedAToM, LoadedAvatar, LoadedMToV
+from .sockets import Loaded, LoadedAToM, LoadedAvatar, LoadedMToV
 
 if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from ..hmtalker_core.avatar import Avatar
     from ..media_core.progress import Report
+    from ..moditalker_core.atom.model import AToM
+    from ..moditalker_core.mtov.model import MToV
+
+Movable = TypeVar("Movable", "Avatar", "AToM", "MToV")
 
 MODELS = "talking_heads"  # the model folder's name
 ENCODERS = "audio_encoders"  # core's model folder of speech models
 DATASETS = "talking_heads/datasets"  # below ComfyUI's output folder
 PACK_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 log = logging.getLogger("talking_heads")
-UNFINISHED = (".training.safetensors", ".latents.safetensors")  # what a training keeps beside the file it will make
+UNFINISHED = (".training.safetensors", ".latents.safetensors")  # what a training run keeps next to the file it will make
 
 _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
@@ -46,12 +55,11 @@ class NodeReport:
         self._previewed = self._logged = float("-inf")
         self._strip = 0  # px, the tallest caption so far: the preview does not jump
 
-    def __call__(self, done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
+    def __call__(self, done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None = None) -> None:
         from ..media_core.captions import COMPILE, NOTE
 
         mm.throw_exception_if_processing_interrupted()
-        if self._bar is None:
-            self._bar = comfy.utils.ProgressBar(total)
+        bar = self._bar = self._bar or comfy.utils.ProgressBar(total)
         now, picture, waits = time.monotonic(), None, info.get("phase") == COMPILE
         if waits or preview is not None and now - self._previewed >= _PREVIEW_EVERY:
             self._previewed, picture = now, self._picture(preview, info)
@@ -60,10 +68,10 @@ class NodeReport:
             log.info("%d/%d  %s", done, total, words, extra={NOTE: words})
         if waits:  # what comes next shows at once that the wait is over
             self._previewed = self._logged = float("-inf")
-        self._bar.update_absolute(done, total, picture)
+        bar.update_absolute(done, total, picture)
 
-    def _picture(self, preview: Any, info: Mapping[str, Any]) -> tuple[str, Any, int]:
-        """As ComfyUI takes it. The longer side it is told is the sheet's own: the caption does not shrink the picture."""
+    def _picture(self, preview: np.ndarray | None, info: Mapping[str, Any]) -> tuple[str, Image.Image, int]:
+        """As ComfyUI takes it. The longer side passed on is that of the whole sheet: the caption does not shrink the image."""
         from ..media_core.caption_picture import enlarged, nothing
         from ..media_core.captions import SHOWS
 
@@ -80,7 +88,7 @@ def caption(info: Mapping[str, Any]) -> str:
     return captions.caption(info)
 
 
-def captioned(image: Any, text: str, shows: str = "", least: int = 0) -> Any:
+def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> Image.Image:
     """See `media_core.caption_picture`."""
     from ..media_core import caption_picture
 
@@ -92,7 +100,7 @@ def one_pass(report: Report, number: int, passes: int) -> Report:
     return lambda done, total, info, preview=None: report(number * total + done, passes * total, info, preview)
 
 
-def patched(*networks: Any) -> Any:
+def patched(*networks: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
     """A model patcher around torch modules, so that ComfyUI can move their weights between devices under memory pressure."""
     from torch.nn import ModuleList
 
@@ -101,56 +109,47 @@ def patched(*networks: Any) -> Any:
     return kind(ModuleList(networks), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
 
 
-def wrapped(avatar: Any, name: str) -> LoadedAvatar:
-    """The avatar with a model patcher around its weights."""
+def wrapped(avatar: Avatar, name: str) -> LoadedAvatar:
+    """The avatar with a model patcher around its networks and fields."""
     avatar = avatar.to("cpu")
-    return LoadedAvatar(avatar, patched(*avatar.modules), name)
+    return Loaded(avatar, patched(*avatar.modules), name)
 
 
-def on_device(loaded: LoadedAvatar, backend: str | None = None, report: Report | None = None, frames: int = 1) -> Any:
-    """The avatar ready for work: its weights where ComfyUI put them, the small rest (torso, plate, caches) made beside them.
+def wrapped_atom(atom: AToM, name: str) -> LoadedAToM:
+    """The AToM with a model patcher around its network."""
+    return Loaded(atom, patched(atom.denoiser), name, atom.config.licence)
+
+
+def wrapped_mtov(mtov: MToV, name: str) -> LoadedMToV:
+    """The MToV with a model patcher around its three networks."""
+    return Loaded(mtov, patched(*mtov.networks.values()), name, mtov.config.licence)
+
+
+def on_device(loaded: Loaded[Movable]) -> Movable:
+    """The model ready for work: its networks where ComfyUI put them, the small rest (torso, plate, caches) made next to them."""
+    mm.load_models_gpu([loaded.patcher])
+    return loaded.model.to(mm.get_torch_device())
+
+
+def ready_to_draw(loaded: LoadedAvatar, backend: str, report: Report, frames: int) -> Avatar:
+    """The avatar on the device that draws it: if that must be the CPU, the GPU is left to other models.
 
     Args:
-        backend: of the rasteriser, where the avatar is to be drawn: if the CPU must draw it, the card is left to other models.
-        report: told before gsplat is tried (and perhaps compiled) to find that out; frames: how many are to be drawn.
+        backend: of the rasteriser.
+        report: called before gsplat is tried (and perhaps compiled) to find that out.
+        frames: how many are to be drawn, for the report.
     """
     from ..hmtalker_core.rasterizer import drawing_device, probe_pending
     from ..media_core.captions import COMPILE
 
     device = mm.get_torch_device()
-    if backend is not None:
-        if report is not None and probe_pending(device, backend):
-            report(0, frames, {"phase": COMPILE}, None)
-        place = drawing_device(device, backend)
-        if place != device:
-            return loaded.avatar.copied(place)
-    mm.load_models_gpu([loaded.patcher])
-    return loaded.avatar.to(device)
+    if probe_pending(device, backend):
+        report(0, frames, {"phase": COMPILE}, None)
+    place = drawing_device(device, backend)
+    return on_device(loaded) if place == device else loaded.model.copied(place)
 
 
-def wrapped_atom(atom: Any, name: str) -> LoadedAToM:
-    """The AToM with a model patcher around its network."""
-    return LoadedAToM(atom, patched(atom.denoiser), name, atom.config.licence)
-
-
-def atom_on_device(loaded: LoadedAToM) -> Any:
-    """The AToM ready for work, its network where ComfyUI put it."""
-    mm.load_models_gpu([loaded.patcher])
-    return loaded.atom.to(mm.get_torch_device())
-
-
-def wrapped_mtov(mtov: Any, name: str) -> LoadedMToV:
-    """The MToV with a model patcher around its three networks."""
-    return LoadedMToV(mtov, patched(*mtov.networks.values()), name, mtov.config.licence)
-
-
-def mtov_on_device(loaded: LoadedMToV) -> Any:
-    """The MToV ready for work, its networks where ComfyUI put them."""
-    mm.load_models_gpu([loaded.patcher])
-    return loaded.mtov.to(mm.get_torch_device())
-
-
-def number_format(choice: str) -> Any:
+def number_format(choice: str) -> torch.dtype:
     """The torch dtype of a choice "auto", "fp32", "bf16" or "fp16"."""
     import torch
 
@@ -168,7 +167,7 @@ def register_model_folder() -> None:
 
 def model_files(kind: str) -> list[str]:
     """The files of a kind ("avatar", "atom", "mtov") to choose from: the user's, then those shipped with the pack. What says
-    nothing of itself is offered too, so that loading can tell what is wrong with it."""
+    nothing of itself is offered too, so that loading can report what is wrong with it."""
     offered = []
     for name in folder_paths.get_filename_list(MODELS):
         path = None if name.endswith(UNFINISHED) or is_temporary(Path(name).name) else folder_paths.get_full_path(MODELS, name)
@@ -240,12 +239,12 @@ def _depth(base: str, place: str) -> int:
     return len(Path(place).relative_to(base).parts)
 
 
-def empty_images(count: int, height: int, width: int, channels: tuple[int, ...], do: str) -> list[Any]:
+def empty_images(count: int, height: int, width: int, channels: tuple[int, ...], do: str) -> list[torch.Tensor]:
     """Room for frames on ComfyUI's device between nodes: a float32 tensor [count, height, width] or [..., C] for each of
     `channels` (0: without that axis).
 
     Raises:
-        TalkingHeadsError: they would take more than two thirds of the free memory; `do` tells the way out.
+        TalkingHeadsError: they would take more than two thirds of the free memory; `do` says what to do.
     """
     import torch
 

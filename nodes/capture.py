@@ -1,17 +1,27 @@
-"""A film of a person to a training dataset, and the part of it that is worth most."""
+"""A video of a person to a training dataset, and the segment of it that is best to train on."""
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import folder_paths
 from comfy_api.latest import io
 
 from ..media_core.paths import contained, file_stem
 from . import bridge, face, films, sockets, subject
+
+if TYPE_CHECKING:
+    import numpy as np
+    from comfy_api.input import VideoInput
+    from torch import Tensor
+
+    from ..media_core.capture import CaptureSettings
+    from ..media_core.face.landmarks.raw_track import RawTrack
+    from ..media_core.motion import ExpressionTrack
+    from ..media_core.video_reading import VideoInfo
 
 
 class PickSegment(io.ComfyNode):
@@ -23,27 +33,27 @@ class PickSegment(io.ComfyNode):
             node_id="TalkingHead_PickSegment",
             display_name="Pick Segment",
             category="Talking Heads/Dataset",
-            description="Finds the part of a long video that an avatar learns most from: varied speech, lips that open wide, a "
-                        "head that moves, no frames without a face. Looks with the built-in (approximate) tracker, 5 times a "
-                        "second.",
+            description="Finds the part of a long video that is best for training an avatar: varied speech, lips that open wide, "
+                        "a head that moves, a face in every frame. Samples the video 5 times per second with the built-in "
+                        "(approximate) tracker.",
             search_aliases=["best part of video", "trim video", "training segment"],
             inputs=[
-                io.Video.Input("video", tooltip="A long film of one person speaking."),
+                io.Video.Input("video", tooltip="A long video of one person speaking."),
                 io.Float.Input("seconds", default=30.0, min=2.0, max=600.0, step=1.0,
-                               tooltip="How long the part is; 10 to 60 s are usual. A shorter film is taken whole."),
+                               tooltip="Length of the segment; 10 to 60 s are usual. A shorter video is used whole."),
                 *face.face_inputs(),
             ],
             outputs=[
-                io.Float.Output("start", display_name="start", tooltip="Where the part begins, in seconds: for Prepare Avatar "
+                io.Float.Output("start", display_name="start", tooltip="Start of the segment in seconds, for Prepare Avatar "
                                                                        "Dataset."),
-                io.Float.Output("duration", display_name="duration", tooltip="How long it is, in seconds."),
-                io.Video.Output("video", display_name="video", tooltip="That part of the video."),
-                io.String.Output("about", display_name="about", tooltip="Why this part: its scores, 0 to 1."),
+                io.Float.Output("duration", display_name="duration", tooltip="Length of the segment in seconds."),
+                io.Video.Output("video", display_name="video", tooltip="That segment of the video."),
+                io.String.Output("about", display_name="about", tooltip="Why this segment was chosen: its scores, 0 to 1."),
             ],
         )
 
     @classmethod
-    def execute(cls, video: Any, seconds: float, face_index: int, order: str) -> io.NodeOutput:
+    def execute(cls, video: VideoInput, seconds: float, face_index: int, order: str) -> io.NodeOutput:
         from ..media_core.capture import pick_segment
         from ..media_core.face.landmarks.landmarks import FaceTracker
 
@@ -64,9 +74,9 @@ class PrepareDataset(io.ComfyNode):
             node_id="TalkingHead_PrepareDataset",
             display_name="Prepare Avatar Dataset",
             category="Talking Heads/Dataset",
-            description="Turns a film of a person into a training dataset in output/talking_heads/datasets: frames, masks, "
-                        "landmarks, action units, poses, sound. The built-in tracker is approximate; its report tells how good "
-                        "the film is and what to film again. Film people only with their consent.",
+            description="Turns a video of a person into a training dataset in output/talking_heads/datasets: frames, masks, "
+                        "landmarks, action units, poses, audio. The built-in tracker is approximate; a report tells how good the "
+                        "video is and what to record again. Film people only with their consent.",
             search_aliases=["video to dataset", "preprocess avatar video", "talkinggaussian preprocessing", "openface"],
             inputs=_inputs(),
             outputs=_outputs(),
@@ -74,16 +84,16 @@ class PrepareDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, parsing: str | None) -> bool | str:
-        return bridge.found(lambda: _parsing(parsing) is None or _parsing(parsing).is_dir(),
+        return bridge.found(lambda: (folder := _parsing(parsing)) is None or folder.is_dir(),
                             f"There is no folder {parsing} in ComfyUI's input folder")
 
     @classmethod
-    def fingerprint_inputs(cls, parsing: str = "", **others: Any) -> tuple:
+    def fingerprint_inputs(cls, parsing: str = "", **others: object) -> tuple[str, ...]:
         folder = _parsing(parsing)
         return () if folder is None or not folder.is_dir() else tuple(map(bridge.stamp, sorted(folder.glob("*.png"))))
 
     @classmethod
-    def execute(cls, video: Any, name: str, start: float, duration: float, **options: Any) -> io.NodeOutput:
+    def execute(cls, video: VideoInput, name: str, start: float, duration: float, **options: Any) -> io.NodeOutput:
         film = films.film(video)
         folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start})
         dataset, _, sound, expression, pose = subject.opened(folder)
@@ -93,61 +103,61 @@ class PrepareDataset(io.ComfyNode):
 
 def _inputs() -> list:
     return [
-        io.Video.Input("video", tooltip="A film of one person speaking, with sound; any rate, any size."),
+        io.Video.Input("video", tooltip="A video of one person speaking, with audio; any frame rate, any size."),
         io.String.Input("name", default="me",
-                        tooltip="The dataset's folder is called this, with a code for film and settings behind."),
+                        tooltip="Name of the dataset's folder; a code for the video and the settings is appended."),
         io.Int.Input("size", default=512, min=64, max=1024, step=32,
-                     tooltip="Width and height of the frames in pixels; the head is cut out and scaled to it."),
+                     tooltip="Width and height of the frames in pixels; the head is cropped and scaled to this size."),
         io.Float.Input("start", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
-                       tooltip="Where the part to use begins, in seconds (see Pick Segment)."),
+                       tooltip="Start of the segment to use, in seconds (see Pick Segment)."),
         io.Float.Input("duration", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
-                       tooltip="How long that part is, in seconds; 0 for all that follows."),
+                       tooltip="Length of the segment in seconds; 0 for everything that follows."),
         *face.face_inputs(),
         face.policy_input(),
-        io.Float.Input("focal", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
-                       tooltip="The camera's focal length in pixels of the dataset's frames; 0 for 2.2 times their side."),
+        io.Float.Input("focal", display_name="focal length (px)", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
+                       tooltip="Focal length of the camera in pixels of the dataset's frames; 0 uses 2.2 times their side."),
         io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
-                     tooltip="Frames over which the pose is smoothed, undelayed; 0 as measured."),
-        io.Boolean.Input("steady", default=True, advanced=True,
-                         tooltip="Steadier poses: corners of skin and hair are followed from frame to frame besides the "
-                                 "landmarks. Switch it off when long loose hair or a hat moves on its own."),
-        io.String.Input("parsing", default="", advanced=True,
-                        tooltip="Face-parsing PNGs to use instead of the built-in masks: a folder below ComfyUI's input, "
-                                "one file a dataset frame. Empty: none."),
+                     tooltip="Width in frames of the zero-phase smoothing of the pose; 0 keeps it as measured."),
+        io.Boolean.Input("steady", display_name="stabilise pose", default=True, advanced=True,
+                         tooltip="More stable poses: corners in skin and hair are tracked from frame to frame in addition to the "
+                                 "landmarks. Turn it off if long loose hair or a hat moves on its own."),
+        io.String.Input("parsing", display_name="parsing folder", default="", advanced=True,
+                        tooltip="Face-parsing PNGs to use instead of the built-in masks: a folder inside ComfyUI's input folder, "
+                                "one file per dataset frame. Empty: none."),
         sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=face.LANDMARKS_TIP),
         sockets.Expression.Input("expression", optional=True,
-                                 tooltip="Action units measured elsewhere (Import Action Units), over the whole film. "
-                                         "Without them: built-in, with the unreliable units marked."),
-        io.Mask.Input("mask", optional=True, tooltip="Where to look for the face: white, in the film's pixels."),
-        io.Mask.Input("person", optional=True,
-                      tooltip="Where the person is (head and body): white, in the film's pixels; one for all frames, or one a "
-                              "frame at 25 frames/s. Instead of the built-in masks."),
-        sockets.Dataset.Input("like", optional=True,
-                              tooltip="A dataset of the same person and camera whose crop and head shape are used again."),
+                                 tooltip="Action units measured elsewhere (Import Action Units) for the whole video. Without "
+                                         "them the built-in ones are used, with unreliable units marked."),
+        io.Mask.Input("mask", optional=True, tooltip="Where to look for the face: white, in pixels of the video."),
+        io.Mask.Input("person", display_name="person mask", optional=True,
+                      tooltip="Where the person is (head and body): white, in pixels of the video; one for all frames, or one "
+                              "per frame at 25 frames per second. Replaces the built-in masks."),
+        sockets.Dataset.Input("like", display_name="match dataset", optional=True,
+                              tooltip="A dataset of the same person and camera whose crop and head shape are reused."),
     ]
 
 
 def _outputs() -> list:
     rows = {
         "dataset": (sockets.Dataset, "The dataset's folder, for Train Avatar."),
-        "preview": (io.Image, "The quality report as a picture."),
-        "sound": (io.Audio, "The film's sound, in step with the frames."),
-        "expression": (sockets.Expression, "17 action units a frame, and how reliable each is."),
+        "preview": (io.Image, "The quality report as an image."),
+        "sound": (io.Audio, "The audio of the video, in sync with the frames."),
+        "expression": (sockets.Expression, "17 action units per frame, and how reliable each is."),
         "pose": (sockets.Pose, "The head's pose, frame by frame."),
-        "report": (io.String, "The quality report in words: what is good, and what to film again."),
+        "report": (io.String, "The quality report as text: what is good, and what to record again."),
     }
     return [kind.Output(name, display_name=name, tooltip=tip) for name, (kind, tip) in rows.items()]
 
 
 def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
-    """Runs or continues the capture; the data set's folder."""
+    """Runs or continues the capture; returns the dataset's folder."""
     from ..media_core.capture import CaptureSettings
     from ..media_core.capture import capture as captured
     from ..media_core.video import probe
 
     facts, like = probe(film.path), options.pop("like", None)
     raw, expression = _given(options.pop("face_landmarks", None), options.pop("expression", None), facts,
-                             options.pop("landmarks_from"), options["face_index"])
+                             start=options.pop("landmarks_from"), face_index=options["face_index"])
     drawn = {key: _drawn(options.pop(name, None), (facts.height, facts.width))
              for name, key in (("mask", "face_region"), ("person", "person"))}
     settings = CaptureSettings(segment=None if film.whole else (film.start, film.end()), focal=options.pop("focal") or None,
@@ -157,8 +167,8 @@ def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
     return captured(film.path, folder, settings, face_landmarks=raw, report=bridge.NodeReport(), **drawn)
 
 
-def _folder(stem: str, film: films.Film, settings: Any, arrays: list) -> Path:
-    """Where the data set is written: every setting but the policy has a folder of its own, so that nothing is overwritten, and
+def _folder(stem: str, film: films.Film, settings: CaptureSettings, arrays: list[np.ndarray | None]) -> Path:
+    """Where the dataset is written: every setting but the policy has a folder of its own, so that nothing is overwritten, and
     another policy goes on from the tracking that is done."""
     from ..media_core.capture.settings import film_fingerprint, fingerprint
 
@@ -168,9 +178,10 @@ def _folder(stem: str, film: films.Film, settings: Any, arrays: list) -> Path:
     return contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{stem}_{digest}")
 
 
-def _given(face_landmarks: Any, expression: Any, facts: Any, start: float, face_index: int) -> tuple[Any, Any]:
-    """What core's landmarker found, over the whole film and at its own rate (RawTrack, ExpressionTrack); its blendshapes are the
-    expression where none is connected. The socket's frames begin `start` s into the film (a trimmed VIDEO)."""
+def _given(face_landmarks: dict | None, expression: ExpressionTrack | None, facts: VideoInfo, *, start: float,
+           face_index: int) -> tuple[RawTrack | None, ExpressionTrack | None]:
+    """What core's landmarker found, over the whole video and at its own frame rate (RawTrack, ExpressionTrack); its blendshapes
+    are the expression where none is connected. The socket's frames begin `start` s into the video (a trimmed VIDEO)."""
     if face_landmarks is None:
         return None, expression
     import numpy as np
@@ -183,7 +194,7 @@ def _given(face_landmarks: Any, expression: Any, facts: Any, start: float, face_
     before = round(start * fps)
     around = before, max(0, round(facts.duration * fps) - before - len(raw))
 
-    def padded(rows: Any, value: float) -> Any:
+    def padded(rows: np.ndarray, value: float) -> np.ndarray:
         return np.pad(rows, [around, *[(0, 0)] * (rows.ndim - 1)], constant_values=value)
 
     if expression is None and shapes is not None:
@@ -192,18 +203,18 @@ def _given(face_landmarks: Any, expression: Any, facts: Any, start: float, face_
                    cuts=tuple(cut + before for cut in raw.cuts)), expression
 
 
-def _drawn(mask: Any, size: tuple[int, int]) -> Any:  # MASK -> bool [B, H, W]
+def _drawn(mask: Tensor | None, size: tuple[int, int]) -> np.ndarray | None:  # MASK -> bool [B, H, W]
     import numpy as np
 
     return None if mask is None else np.stack(films.mask_frames(mask, size))
 
 
-def _parsing(name: str) -> Path | None:
-    """The folder of parsing pictures, inside ComfyUI's input folder."""
+def _parsing(name: str | None) -> Path | None:
+    """The folder of parsing images, inside ComfyUI's input folder."""
     return contained(folder_paths.get_input_directory(), name.strip()) if name and name.strip() else None
 
 
-def _picture(path: Path) -> Any:  # float32 [1, H, W, 3]
+def _picture(path: Path) -> Tensor:  # float32 [1, H, W, 3]
     from ..media_core.picture_reading import read_picture
 
     return films.floats(read_picture(path, "The report"))[None]

@@ -7,7 +7,10 @@ from . import (
     atom,
     atom_training,
     avatar,
+    avatar_training,
     bridge,
+    capture,
+    face,
     face_crop,
     motion,
     motion_files,
@@ -19,24 +22,15 @@ from . import (
     speech,
     subject,
 )
-from . import (
-    avatar_training as training,
-)
-from . import (
-    capture as prepare,
-)
-from . import (
-    face as capture,
-)
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     *speech.NODES,
     *subject.NODES,
-    *prepare.NODES,
     *capture.NODES,
+    *face.NODES,
     *face_crop.NODES,
     *preview.NODES,
-    *training.NODES,
+    *avatar_training.NODES,
     *avatar.NODES,
     *render.NODES,
     *atom.NODES,

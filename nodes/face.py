@@ -1,9 +1,10 @@
-"""A face in a film or a picture to tracks: landmarks, action units and pose."""
+"""A face in a video or an image to tracks: landmarks, action units and pose."""
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import folder_paths
 from comfy_api.latest import io
@@ -11,6 +12,16 @@ from comfy_api.latest import io
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained
 from . import bridge, films, sockets
+
+if TYPE_CHECKING:
+    import numpy as np
+    from comfy_api.input import VideoInput
+    from torch import Tensor
+
+    from ..media_core.face.landmarks.raw_track import RawTrack
+    from ..media_core.face.track import FaceTrack
+    from ..media_core.motion import ExpressionTrack
+    from ..media_core.progress import Report
 
 # media_core.face.landmarks and au_files, spelled out so that registering the pack imports no model code
 POLICIES = ["error", "hold", "interpolate", "skip"]
@@ -25,22 +36,22 @@ BUILT_IN = "built-in (approximate)"
 def face_inputs() -> list:
     """Which face, for every node that looks for one."""
     return [
-        io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face where there are several: 0 is the first."),
+        io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face to use if there are several: 0 is the first."),
         io.Combo.Input("order", options=ORDERS, default="largest",
-                       tooltip="How several faces are counted: the largest first, or from the left of the picture."),
+                       tooltip="How several faces are ordered: largest first, or from the left of the image."),
     ]
 
 
-def policy_input() -> Any:
+def policy_input() -> io.Input:
     """What happens to frames without a face."""
     return io.Combo.Input("policy", options=POLICIES, default="error",
-                          tooltip="Frames without a face: stop and name them (error), keep the last face (hold), go straight "
-                                  "from the face before to the one after (interpolate), or leave them out (skip).")
+                          tooltip="What to do with frames without a face: stop and list them (error), keep the last face (hold), "
+                                  "move straight from the previous face to the next (interpolate), or leave them out (skip).")
 
 
-def mask_input() -> Any:
+def mask_input() -> io.Input:
     return io.Mask.Input("mask", optional=True,
-                         tooltip="Where to look for the face: white. One mask for all frames, or one a frame.")
+                         tooltip="Where to look for the face: white. One mask for all frames, or one per frame.")
 
 
 class TrackFace(io.ComfyNode):
@@ -52,22 +63,24 @@ class TrackFace(io.ComfyNode):
             node_id="TalkingHead_TrackFace",
             display_name="Track Face",
             category="Talking Heads/Face",
-            description="Follows a face through a film: 68 landmarks, head pose and action units, by the built-in "
-                        "(approximate) tracker or from core's face landmarks. Units that landmarks cannot show are marked "
+            description="Tracks a face through a video: 68 landmarks, head pose and action units, with the built-in "
+                        "(approximate) tracker or from core's face landmarks. Action units that landmarks cannot show are marked "
                         "unreliable.",
             search_aliases=["face tracking", "head pose", "action units", "landmarks from video", "openface"],
             inputs=[
                 io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
-                               tooltip="Frames a second of the tracks. A video is shown at this rate, but for one with face "
-                                       "landmarks, which keeps its own; images are taken to have it."),
+                               tooltip="Frames per second of the tracks. A video is resampled to this rate, unless face "
+                                       "landmarks are connected: then it keeps its own. Images are assumed to have this rate."),
                 *face_inputs(),
                 policy_input(),
-                io.Float.Input("focal", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
-                               tooltip="The camera's focal length in pixels of the frames; 0 for a usual one, 2.2 times the "
+                io.Float.Input("focal", display_name="focal length (px)", default=0.0, min=0.0, max=100000.0, step=1.0,
+                               advanced=True,
+                               tooltip="Focal length of the camera in pixels of the frames; 0 uses a typical one, 2.2 times the "
                                        "width."),
                 io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
-                             tooltip="Frames over which the pose is smoothed, undelayed; 0 as measured, which trembles."),
-                io.Video.Input("video", optional=True, tooltip="The film; of any rate and length, read frame by frame."),
+                             tooltip="Width in frames of the zero-phase smoothing of the pose; 0 keeps it as measured, with "
+                                     "jitter."),
+                io.Video.Input("video", optional=True, tooltip="The video; any frame rate and length, read frame by frame."),
                 io.Image.Input("images", optional=True, tooltip="Frames instead of a video."),
                 sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=LANDMARKS_TIP),
                 mask_input(),
@@ -76,12 +89,13 @@ class TrackFace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, fps: float, face_index: int, order: str, policy: str, focal: float, smoothing: int, video: Any = None,
-                images: Any = None, face_landmarks: Any = None, mask: Any = None) -> io.NodeOutput:
+    def execute(cls, fps: float, face_index: int, order: str, policy: str, focal: float, smoothing: int,
+                video: VideoInput | None = None, images: Tensor | None = None, face_landmarks: dict | None = None,
+                mask: Tensor | None = None) -> io.NodeOutput:
         from ..media_core.face.landmarks.landmarks import fill_missing, smooth_points
         from ..media_core.face.track import measure
 
-        raw, shapes = _followed(video, images, face_landmarks, mask, fps, face_index, order)
+        raw, shapes = _followed(video, images, face_landmarks, mask, fps=fps, face_index=face_index, order=order)
         whole, kept, filled = fill_missing(raw, policy)
         gaps = {at for at in range(1, len(kept)) if kept[at] - kept[at - 1] > 1}  # where frames were left out
         whole = replace(whole, cuts=tuple(sorted({*whole.cuts, *gaps})))
@@ -102,32 +116,32 @@ class PortraitLandmarks(io.ComfyNode):
             node_id="TalkingHead_PortraitLandmarks",
             display_name="Portrait Landmarks",
             category="Talking Heads/Face",
-            description="Finds the 68 landmarks of a portrait with the built-in (approximate) tracker, and turns them to the "
-                        "front in space: what audio-to-motion starts from.",
+            description="Finds the 68 landmarks of a portrait with the built-in (approximate) tracker and turns them to face "
+                        "forward in 3D: the starting point of audio-to-motion.",
             search_aliases=["face landmarks", "68 points", "canonical landmarks", "portrait face"],
             inputs=[
-                io.Image.Input("image", tooltip="A portrait; each picture of a batch is looked at by itself."),
+                io.Image.Input("image", tooltip="A portrait; each image of a batch is processed on its own."),
                 *face_inputs(),
                 mask_input(),
             ],
             outputs=[
                 sockets.Landmarks.Output("canonical", display_name="canonical",
-                                         tooltip="The face turned to the front, in space (decimetres); depth is a guess from a "
-                                                 "mean face."),
-                sockets.Landmarks.Output("pixels", display_name="pixels", tooltip="The points where they stand in the picture."),
-                io.Image.Output("preview", display_name="preview", tooltip="The picture with the points drawn over it."),
+                                         tooltip="The face turned forward, in 3D (decimetres); depth is estimated from a mean "
+                                                 "face."),
+                sockets.Landmarks.Output("pixels", display_name="pixels", tooltip="The points at their place in the image."),
+                io.Image.Output("preview", display_name="preview", tooltip="The image with the points drawn over it."),
             ],
         )
 
     @classmethod
-    def execute(cls, image: Any, face_index: int, order: str, mask: Any = None) -> io.NodeOutput:
+    def execute(cls, image: Tensor, face_index: int, order: str, mask: Tensor | None = None) -> io.NodeOutput:
         import torch
 
         from ..media_core.face.draw import draw_landmarks
         from ..media_core.face.pose.canonical import canonical_portrait
         from ..media_core.motion import LandmarkTrack, concatenated
 
-        size = tuple(image.shape[1:3])
+        size = films.size_of(image)
         masks = None if mask is None else films.mask_frames(mask, size)
         points = portraits(films.pixels(image), len(image), masks, bridge.NodeReport(), face_index=face_index, order=order)
         solid = concatenated([canonical_portrait(one, size) for one in points])
@@ -145,23 +159,25 @@ class ImportActionUnits(io.ComfyNode):
             node_id="TalkingHead_ImportActionUnits",
             display_name="Import Action Units",
             category="Talking Heads/Face",
-            description="Reads action units from a CSV file of OpenFace, py-feat, LibreFace or PyAFAR and puts them on the "
-                        "film's frames by their time. What the table does not know stays unknown.",
+            description="Reads action units from a CSV file of OpenFace, py-feat, LibreFace or PyAFAR and aligns them with the "
+                        "video's frames by time. What the table does not contain stays unknown.",
             search_aliases=["openface csv", "au.csv", "facial action units", "libreface", "py-feat"],
             inputs=[
-                io.String.Input("file", default="au.csv", tooltip="The CSV file, relative to ComfyUI's input folder."),
+                io.String.Input("file", display_name="CSV file", default="au.csv",
+                                tooltip="The CSV file, relative to ComfyUI's input folder."),
                 io.Combo.Input("tool", options=TOOLS, default="auto",
-                               tooltip="Which program wrote it; auto looks at the column names."),
+                               tooltip="Which program wrote the file; auto decides by the column names."),
                 io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
-                               tooltip="Frames a second of the track, unless a face track or dataset is connected."),
+                               tooltip="Frames per second of the track, unless a face track or dataset is connected."),
                 io.Int.Input("frames", default=0, min=0, max=10_000_000,
-                             tooltip="Length of the track, unless a face track or dataset is connected; 0 as the table."),
-                sockets.FaceTrack.Input("face_track", optional=True, tooltip="Takes rate and length from this track."),
-                sockets.Dataset.Input("dataset", optional=True, tooltip="Takes rate and length from this dataset."),
+                             tooltip="Length of the track in frames, unless a face track or dataset is connected; 0 uses the "
+                                     "length of the table."),
+                sockets.FaceTrack.Input("face_track", optional=True, tooltip="Frame rate and length are taken from this track."),
+                sockets.Dataset.Input("dataset", optional=True, tooltip="Frame rate and length are taken from this dataset."),
             ],
             outputs=[
                 sockets.Expression.Output("expression", display_name="expression",
-                                          tooltip="The 17 action units, 0..5, unknown where the table is."),
+                                          tooltip="The 17 action units, 0..5; unknown where the table has no value."),
                 io.String.Output("about", display_name="about", tooltip="What was read: program, frames, units without values."),
             ],
         )
@@ -171,11 +187,11 @@ class ImportActionUnits(io.ComfyNode):
         return bridge.found(lambda: file is None or _table(file).is_file(), f"There is no file {file} in ComfyUI's input folder")
 
     @classmethod
-    def fingerprint_inputs(cls, file: str | None, **others: Any) -> str:
+    def fingerprint_inputs(cls, file: str | None, **others: object) -> str:
         return bridge.stamp(_table(file)) if file and _table(file).is_file() else "absent"
 
     @classmethod
-    def execute(cls, file: str, tool: str, fps: float, frames: int, face_track: Any = None,
+    def execute(cls, file: str, tool: str, fps: float, frames: int, face_track: FaceTrack | None = None,
                 dataset: sockets.DatasetFolder | None = None) -> io.NodeOutput:
         from ..media_core.face.action_units.au_files import read_action_units_file
 
@@ -190,8 +206,9 @@ class ImportActionUnits(io.ComfyNode):
 def track_outputs() -> list:
     """A face track and its parts."""
     return [
-        sockets.FaceTrack.Output("face_track", display_name="face track", tooltip="All of it: for Face Crop and previews."),
-        sockets.Landmarks.Output("landmarks", display_name="landmarks", tooltip="68 points a frame, in pixels."),
+        sockets.FaceTrack.Output("face_track", display_name="face track", tooltip="Everything that was tracked, for Face Crop "
+                                                                                  "and previews."),
+        sockets.Landmarks.Output("landmarks", display_name="landmarks", tooltip="68 points per frame, in pixels."),
         sockets.Expression.Output("expression", display_name="expression",
                                   tooltip="17 action units, 0..5, and how reliable each is."),
         sockets.Pose.Output("pose", display_name="pose", tooltip="The head's pose, frame by frame, smoothed."),
@@ -200,8 +217,9 @@ def track_outputs() -> list:
     ]
 
 
-def followed(again: Any, fps: float, total: int, masks: list | None, report: Any, **which: Any) -> Any:
-    """The built-in tracker over a film's frames, `again(start)` from a number on, within their masks: a RawTrack."""
+def followed(again: Callable[[int], Iterator[np.ndarray]], fps: float, total: int, masks: list[np.ndarray] | None, report: Report,
+             **which: Any) -> RawTrack:
+    """The built-in tracker on video frames, `again(start)` from that frame on, within their masks: a RawTrack."""
     from itertools import chain, repeat
 
     from ..media_core.face.landmarks.landmarks import FaceTracker, track_frames
@@ -210,8 +228,9 @@ def followed(again: Any, fps: float, total: int, masks: list | None, report: Any
     return track_frames(again(0), fps, tracker=FaceTracker(**which), total=total, masks=regions, again=again, report=report)
 
 
-def portraits(frames: Any, total: int, masks: list | None, report: Any, **which: Any) -> Any:  # [T, 68, 2] px
-    """The built-in tracker on pictures that do not belong together."""
+def portraits(frames: Iterable[np.ndarray], total: int, masks: list[np.ndarray] | None, report: Report,
+              **which: Any) -> np.ndarray:  # [T, 68, 2] px
+    """The built-in tracker on unrelated images."""
     import numpy as np
 
     from ..media_core.face.landmarks.landmarks import portrait_landmarks
@@ -224,26 +243,26 @@ def portraits(frames: Any, total: int, masks: list | None, report: Any, **which:
     return np.stack(points)
 
 
-def _followed(video: Any, images: Any, face_landmarks: Any, mask: Any, fps: float, face_index: int,
-              order: str) -> tuple[Any, Any]:  # RawTrack, blendshapes [T, 52] or None
+def _followed(video: VideoInput | None, images: Tensor | None, face_landmarks: dict | None, mask: Tensor | None, *, fps: float,
+              face_index: int, order: str) -> tuple[RawTrack, np.ndarray | None]:  # ..., blendshapes [T, 52]
     """The face through the frames, by whichever way is connected."""
     if face_landmarks is not None:
         from ..media_core.face.landmarks.core_landmarks import from_face_landmarks
 
         return from_face_landmarks(face_landmarks, fps if video is None else float(video.get_frame_rate()), face_index)
-    if (video is None) == (images is None):
-        raise TalkingHeadsError("Track Face needs either a video or images", "both" if images is not None else "neither",
-                                "Connect one of them, or face landmarks")
-    if video is not None:
+    if video is not None and images is None:
         film = films.film(video)
         again, total, size = (lambda start: film.frames(fps, start)), film.frame_count(fps), film.size()
+    elif images is not None and video is None:
+        again, total, size = (lambda start: films.pixels(images[start:])), len(images), films.size_of(images)
     else:
-        again, total, size = (lambda start: films.pixels(images[start:])), len(images), tuple(images.shape[1:3])
+        raise TalkingHeadsError("Track Face needs either a video or images", "both" if images is not None else "neither",
+                                "Connect one of them, or face landmarks")
     masks = None if mask is None else films.mask_frames(mask, size)
     return followed(again, fps, total, masks, bridge.NodeReport(), face_index=face_index, order=order), None
 
 
-def _expression_from(shapes: Any, kept: Any, fps: float) -> Any:
+def _expression_from(shapes: np.ndarray | None, kept: np.ndarray, fps: float) -> ExpressionTrack | None:
     """Action units of the socket's blendshapes, for the frames that were kept; None without."""
     if shapes is None:
         return None
@@ -252,18 +271,18 @@ def _expression_from(shapes: Any, kept: Any, fps: float) -> Any:
     return expression_from_blendshapes(shapes[kept], fps)
 
 
-def _about(track: Any, raw: Any, kept: int, filled: int, tracker: str) -> str:
+def _about(track: FaceTrack, raw: RawTrack, kept: int, filled: int, tracker: str) -> str:
     import numpy as np
 
     lines = [f"tracker: {tracker}",
-             f"{kept} frames at {raw.fps:g} frames/s, {len(raw.points)} in the film; {filled} without a face were filled in",
+             f"{kept} frames at {raw.fps:g} fps, {len(raw.points)} in the video; {filled} without a face were filled in",
              f"reprojection error {float(np.nanmean(track.reprojection)):.2f} px"]
     if raw.cuts:
         lines.append("cuts before frames " + ", ".join(map(str, raw.cuts)))
     return "\n".join([*lines, _about_units(track.expression)])
 
 
-def _about_units(expression: Any) -> str:
+def _about_units(expression: ExpressionTrack) -> str:
     import torch
 
     from ..media_core.motion import AU_NAMES
@@ -271,7 +290,7 @@ def _about_units(expression: Any) -> str:
     known = (~torch.isnan(expression.au)).float().mean(dim=0)
     unknown = [name for name, share in zip(AU_NAMES, known.tolist()) if share == 0]
     partly = [f"{name} ({share:.0%})" for name, share in zip(AU_NAMES, known.tolist()) if 0 < share < 1]
-    lines = [f"action units: {expression.source}, {len(expression)} frames at {expression.fps:g} frames/s",
+    lines = [f"action units: {expression.source}, {len(expression)} frames at {expression.fps:g} fps",
              f"unreliable: {', '.join(expression.unreliable) or 'none stated'}", f"unknown: {', '.join(unknown) or 'none'}"]
     return "\n".join([*lines, f"known in part: {', '.join(partly)}"] if partly else lines)
 

@@ -1,16 +1,26 @@
-"""A face out of its picture, and back into it."""
+"""A face cropped from its image, and pasted back into it."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, face, films, sockets
 
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ..media_core.face.crop import FaceCrop as Crop
+    from ..media_core.face.track import FaceTrack
+    from ..media_core.progress import Report
+
 WAYS = ["still", "follow", "each"]
-_FEATHER_TIP = "How far the edit fades out inwards from the square's edge, as a part of its side: 0 a hard edge, 0.1 hides it."
+_FEATHER_TIP = ("How far the edit fades out inwards from the edge of the square, as a fraction of its side: 0 gives a hard edge, "
+                "0.1 hides the seam.")
 
 
 class FaceCrop(io.ComfyNode):
@@ -22,35 +32,38 @@ class FaceCrop(io.ComfyNode):
             node_id="TalkingHead_FaceCrop",
             display_name="Face Crop",
             category="Talking Heads/Face",
-            description="Cuts a square with the face out of a picture, or of every frame of a film, and remembers the way back "
+            description="Crops a square around the face from an image or from every frame of a video, and keeps the transform "
                         "for Face Paste Back. Finds the face with the built-in (approximate) tracker unless a face track is "
                         "connected.",
             search_aliases=["crop face", "face square", "portrait crop", "align face"],
             inputs=[
-                io.Image.Input("images", tooltip="A picture, or the frames of a film."),
+                io.Image.Input("images", tooltip="An image, or the frames of a video."),
                 io.Int.Input("size", default=512, min=16, max=4096, step=16, tooltip="Width and height of the crop in pixels."),
                 io.Float.Input("margin", default=2.5, min=1.0, max=10.0, step=0.1,
-                               tooltip="Side of the square in face heights: 1 the face alone, 2.5 head and shoulders."),
-                io.Combo.Input("way", options=WAYS, default="still",
-                               tooltip="still: one square for all frames; follow: it goes along with the head, smoothly; each: "
-                                       "pictures that do not belong together."),
-                io.Boolean.Input("upright", default=False, tooltip="Turn the square so that the eyes lie level."),
+                               tooltip="Side of the square in face heights: 1 for the face alone, 2.5 for head and shoulders."),
+                io.Combo.Input("way", display_name="mode", options=WAYS, default="still",
+                               tooltip="How the square moves: still is static, one square for all frames; follow tracks the head "
+                                       "smoothly; each is per frame, for unrelated images."),
+                io.Boolean.Input("upright", display_name="level eyes", default=False,
+                                 tooltip="Rotate the square so that the eyes are level."),
                 io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01, tooltip=_FEATHER_TIP),
                 *face.face_inputs(),
-                sockets.FaceTrack.Input("face_track", optional=True, tooltip="Track Face's result for these very frames."),
+                sockets.FaceTrack.Input("face_track", optional=True, tooltip="The result of Track Face for exactly these "
+                                                                             "frames."),
                 face.mask_input(),
             ],
             outputs=[
                 io.Image.Output("crops", display_name="crops", tooltip="The squares."),
-                sockets.FaceCrop.Output("face_crop", display_name="face crop", tooltip="The way back, for Face Paste Back."),
+                sockets.FaceCrop.Output("face_crop", display_name="face crop", tooltip="The transform back into the image, for "
+                                                                                       "Face Paste Back."),
                 io.Mask.Output("feathered", display_name="feathered",
-                               tooltip="How much of an edit would be pasted back: white inside, black at the square's edge."),
+                               tooltip="How much of an edit is pasted back: white inside, black at the edge of the square."),
             ],
         )
 
     @classmethod
-    def execute(cls, images: Any, size: int, margin: float, way: str, upright: bool, feather: float, face_index: int, order: str,
-                face_track: Any = None, mask: Any = None) -> io.NodeOutput:
+    def execute(cls, images: Tensor, size: int, margin: float, way: str, upright: bool, feather: float, face_index: int,
+                order: str, face_track: FaceTrack | None = None, mask: Tensor | None = None) -> io.NodeOutput:
         import torch
 
         from ..media_core.face.landmarks.raw_track import listed
@@ -58,7 +71,7 @@ class FaceCrop(io.ComfyNode):
         bar = bridge.NodeReport()
         looking, cutting = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
         points, fps = _points(images, face_track, mask, looking, way, face_index=face_index, order=order)
-        crop = _cropping(points, tuple(images.shape[1:3]), size, fps, way, margin=margin, upright=upright)
+        crop = _cropping(points, films.size_of(images), size, fps, way, margin=margin, upright=upright)
         crop = crop if face_track is None else _knowing(crop, face_track)
         if crop.unseen:
             bridge.log.warning("no face in frames %s; nothing will be put back into them", listed(crop.unseen))
@@ -70,7 +83,7 @@ class FaceCrop(io.ComfyNode):
 
 
 class FacePasteBack(io.ComfyNode):
-    """Edited squares into the pictures they were cut from."""
+    """Edited squares pasted into the images they were cropped from."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -78,35 +91,36 @@ class FacePasteBack(io.ComfyNode):
             node_id="TalkingHead_FacePasteBack",
             display_name="Face Paste Back",
             category="Talking Heads/Face",
-            description="Puts edited face crops back into their pictures. The edit fades out at the square's edge; every pixel "
-                        "outside stays exactly as it was.",
+            description="Puts edited face crops back into their images. The edit fades out at the edge of the square; every "
+                        "pixel outside stays exactly as it was.",
             search_aliases=["uncrop face", "composite face", "paste face", "seamless"],
             inputs=[
-                io.Image.Input("images", tooltip="The pictures that went into Face Crop."),
-                io.Image.Input("crops", tooltip="Face Crop's squares after editing; they may have been enlarged."),
-                sockets.FaceCrop.Input("face_crop", tooltip="Face Crop's way back."),
+                io.Image.Input("images", tooltip="The images that went into Face Crop."),
+                io.Image.Input("crops", tooltip="The squares of Face Crop after editing; they may have been upscaled."),
+                sockets.FaceCrop.Input("face_crop", tooltip="The transform from Face Crop."),
                 io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01, tooltip=_FEATHER_TIP),
                 io.Mask.Input("mask", optional=True,
-                              tooltip="What of the edit is wanted: white. Drawn over the crop; one for all, or one a frame."),
+                              tooltip="Which part of the edit to keep: white. Drawn over the crop; one for all, or one per "
+                                      "frame."),
                 io.Boolean.Input("even_sides", default=False, optional=True,
-                                 tooltip="Repeat the last row or column of pictures with an odd height or width, as Create Video "
-                                         "and Save Video need it."),
+                                 tooltip="Repeat the last row or column of images with an odd height or width, as Create Video "
+                                         "and Save Video require."),
             ],
-            outputs=[io.Image.Output("images", display_name="images", tooltip="The whole pictures, with the edit.")],
+            outputs=[io.Image.Output("images", display_name="images", tooltip="The whole images, with the edit.")],
         )
 
     @classmethod
-    def execute(cls, images: Any, crops: Any, face_crop: Any, feather: float, mask: Any = None,
+    def execute(cls, images: Tensor, crops: Tensor, face_crop: Crop, feather: float, mask: Tensor | None = None,
                 even_sides: bool = False) -> io.NodeOutput:
         import numpy as np
         import torch
 
         if len(images) != len(crops) and len(images) != 1:
-            raise TalkingHeadsError("There must be as many crops as pictures, or one picture for all of them",
-                                    f"{len(crops)} crops for {len(images)} pictures", "Paste back the frames that were cut out")
-        added = [side % 2 if even_sides else 0 for side in images.shape[1:3]]
-        sides = (side + more for side, more in zip(images.shape[1:3], added))
-        (out,) = bridge.empty_images(len(crops), *sides, (3,), "Paste back fewer frames at once")
+            raise TalkingHeadsError("There must be as many crops as images, or one image for all of them",
+                                    f"{len(crops)} crops for {len(images)} images", "Paste back the frames that were cropped")
+        height, width = films.size_of(images)
+        added = (height % 2, width % 2) if even_sides else (0, 0)
+        (out,) = bridge.empty_images(len(crops), height + added[0], width + added[1], (3,), "Paste back fewer frames at once")
         masks = None if mask is None else (mask if mask.ndim == 3 else mask[None]).detach().cpu().float().numpy()
         report = bridge.NodeReport()
         for i, (source, edited) in enumerate(zip(_float_frames(images, len(crops)), _float_frames(crops))):
@@ -117,20 +131,21 @@ class FacePasteBack(io.ComfyNode):
         return io.NodeOutput(out)
 
 
-def _points(images: Any, face_track: Any, mask: Any, report: Any, way: str, **which: Any) -> tuple[Any, float]:
-    """Where the face is in each picture, [T, 68, 2] px, and the frames a second: of the track, else looked for."""
+def _points(images: Tensor, face_track: FaceTrack | None, mask: Tensor | None, report: Report, way: str,
+            **which: Any) -> tuple[np.ndarray, float]:
+    """Where the face is in each image, [T, 68, 2] px, and the frames per second: from the track if there is one."""
     from ..media_core.audio import FPS
 
     if face_track is not None:
         return _tracked(images, face_track), face_track.fps
-    masks = None if mask is None else films.mask_frames(mask, tuple(images.shape[1:3]))
+    masks = None if mask is None else films.mask_frames(mask, films.size_of(images))
     total = len(images)
     if way == "each" or total == 1:
         return face.portraits(films.pixels(images), total, masks, report, **which), FPS
     return face.followed(lambda start: films.pixels(images[start:]), FPS, total, masks, report, **which).points, FPS
 
 
-def _cropping(points: Any, shape: tuple[int, int], size: int, fps: float, way: str, **options: Any) -> Any:
+def _cropping(points: np.ndarray, shape: tuple[int, int], size: int, fps: float, way: str, **options: Any) -> Crop:
     from ..media_core.face.crop import following_crop, single_crops, still_crop
 
     if way == "follow":
@@ -138,22 +153,22 @@ def _cropping(points: Any, shape: tuple[int, int], size: int, fps: float, way: s
     return (single_crops if way == "each" else still_crop)(points, shape, size, **options)
 
 
-def _knowing(crop: Any, face_track: Any) -> Any:
+def _knowing(crop: Crop, face_track: FaceTrack) -> Crop:
     """The crop, with the frames in which the track saw nobody and is only filled in."""
     return replace(crop, unseen=tuple((face_track.confidence == 0).nonzero().flatten().tolist()))
 
 
-def _tracked(images: Any, face_track: Any) -> Any:  # float32 [T, 68, 2]
-    """The track's points, when it is of these pictures."""
+def _tracked(images: Tensor, face_track: FaceTrack) -> np.ndarray:  # float32 [T, 68, 2]
+    """The points of the track, if it is of these images."""
     if len(face_track) not in (1, len(images)) or tuple(face_track.image_size) != tuple(images.shape[1:3]):
         height, width = face_track.image_size
-        raise TalkingHeadsError("The face track must be of these very pictures",
-                                f"a track of {len(face_track)} frames, {width} x {height} px, for {len(images)} pictures, "
-                                f"{images.shape[2]} x {images.shape[1]} px", "Track the pictures that are cropped")
+        raise TalkingHeadsError("The face track must be of exactly these images",
+                                f"a track of {len(face_track)} frames, {width} x {height} px, for {len(images)} images, "
+                                f"{images.shape[2]} x {images.shape[1]} px", "Track the images that are cropped")
     return face_track.landmarks.points[..., :2].numpy()
 
 
-def _float_frames(images: Any, count: int | None = None) -> Any:
+def _float_frames(images: Tensor, count: int | None = None) -> Iterator[np.ndarray]:
     """An IMAGE batch as float32 [H, W, 3] arrays; the last one again where `count` is larger."""
     for i in range(len(images) if count is None else count):
         frame = images[min(i, len(images) - 1), ..., :3].detach().cpu().float().contiguous()

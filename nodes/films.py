@@ -4,17 +4,24 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from comfy_api.latest import InputImpl
 
 from ..media_core.errors import TalkingHeadsError
 from . import temporary_films
 
+if TYPE_CHECKING:
+    import numpy as np
+    from comfy_api.input import VideoInput
+    from comfy_api.util import VideoComponents
+    from torch import Tensor
+
 log = logging.getLogger("talking_heads")
+_PART = 1 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Film:
 
     path: Path  # any file FFmpeg reads; below ComfyUI's temp folder when the VIDEO had none
     start: float = 0.0  # s, where the part that is meant begins
-    stop: float | None = None  # s, where it ends; None for the end of the film
+    stop: float | None = None  # s, where it ends; None for the end of the video
 
     @property
     def whole(self) -> bool:
@@ -40,7 +47,7 @@ class Film:
         ends = [end for end in (self.stop, begin + duration if duration > 0 else None) if end is not None]
         part = Film(self.path, begin, min(ends) if ends else None)
         if begin > 0 and begin >= part.end():
-            raise TalkingHeadsError(f"The part must begin within the film's {self.end() - self.start:.2f} s", f"{start:g} s",
+            raise TalkingHeadsError(f"The part must begin within the video's {self.end() - self.start:.2f} s", f"{start:g} s",
                                     "Choose an earlier start")
         return part
 
@@ -64,7 +71,7 @@ class Film:
 
         return frame_count(max(0.0, self.end() - self.start), fps)
 
-    def frames(self, fps: float, start: int = 0) -> Iterator[Any]:  # uint8 [H, W, 3]
+    def frames(self, fps: float, start: int = 0) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
         """The part's frames at a constant rate from number `start` on, one at a time."""
         from ..media_core.video import read_frames
 
@@ -75,7 +82,7 @@ class Film:
             yield frame
 
 
-def film(video: Any) -> Film:
+def film(video: VideoInput) -> Film:
     """A VIDEO as a file: its own where it has one, else one in the temp folder named after its content."""
     if not isinstance(video, InputImpl.VideoFromFile):
         return Film(_encoded(video.get_components()))
@@ -83,7 +90,7 @@ def film(video: Any) -> Film:
 
     source = video.get_stream_source()
     path = Path(source) if isinstance(source, (str, os.PathLike)) else _dumped(source.getvalue())
-    facts = probe(path)  # tells in the pack's words what is wrong with a file
+    facts = probe(path)  # explains what is wrong with a file
     if facts.remark:
         log.warning("%s: %s", path.name, facts.remark)
     if hasattr(video, "get_active_trim_window"):
@@ -91,20 +98,20 @@ def film(video: Any) -> Film:
         return Film(path, start, start + duration if duration else None)
     if InputImpl.VideoFromFile(str(path)).get_duration() == video.get_duration():
         return Film(path)
-    return saved(video)  # an older ComfyUI, which does not tell what it trimmed
+    return saved(video)  # an older ComfyUI, which does not say what it trimmed
 
 
-def saved(video: Any) -> Film:
+def saved(video: VideoInput) -> Film:
     """A VIDEO's own part as a file of its own."""
     return _written(lambda temporary: video.save_to(str(temporary)))
 
 
-def video(path: Path, start: float, duration: float) -> Any:
+def video(path: Path, start: float, duration: float) -> VideoInput | None:
     """A part of a file as VIDEO; nothing is copied where ComfyUI can trim (0.14 and later)."""
     return temporary_films.film_of(path).as_trimmed(start, duration, strict_duration=False)
 
 
-def pixels(images: Any) -> Iterator[Any]:  # float [B, H, W, C] -> uint8 [H, W, 3]
+def pixels(images: Iterable[Tensor]) -> Iterator[np.ndarray]:  # float [B, H, W, C] -> uint8 [H, W, 3]
     """An IMAGE batch's frames: grey becomes colour, transparent places become black."""
     import numpy as np
 
@@ -115,15 +122,20 @@ def pixels(images: Any) -> Iterator[Any]:  # float [B, H, W, C] -> uint8 [H, W, 
         yield np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame
 
 
-def floats(frame: Any) -> Any:  # uint8 [H, W, 3] -> float32 tensor [H, W, 3] 0..1
+def size_of(images: Tensor) -> tuple[int, int]:  # [B, H, W, C]
+    """(H, W) of an IMAGE batch, px."""
+    return images.shape[1], images.shape[2]
+
+
+def floats(frame: np.ndarray) -> Tensor:  # uint8 [H, W, 3] -> float32 tensor [H, W, 3] 0..1
     """A frame as IMAGE has it."""
     import torch
 
     return torch.from_numpy(frame.copy()).float() / 255
 
 
-def mask_frames(mask: Any, size: tuple[int, int]) -> list[Any]:  # float [B, h, w] -> B x bool [H, W]
-    """A MASK batch at the pictures' size (H, W), by the nearest pixel."""
+def mask_frames(mask: Tensor, size: tuple[int, int]) -> list[np.ndarray]:  # float [B, h, w] -> B x bool [H, W]
+    """A MASK batch resized to (H, W), by the nearest pixel."""
     import cv2
     import numpy as np
 
@@ -131,8 +143,8 @@ def mask_frames(mask: Any, size: tuple[int, int]) -> list[Any]:  # float [B, h, 
     return [cv2.resize((plane > 0.5).astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0 for plane in planes]
 
 
-def _encoded(parts: Any) -> Path:
-    """A film in memory, written hardly compressed."""
+def _encoded(parts: VideoComponents) -> Path:
+    """A video in memory, written almost uncompressed."""
     from ..media_core.audio import Sound
     from ..media_core.video import VideoWriter
 
@@ -151,13 +163,15 @@ def _dumped(content: bytes) -> Path:
     return _written(lambda temporary: temporary.write_bytes(content)).path
 
 
-def _written(write: Any) -> Film:
-    """A file of the temp folder, named after what `write` puts into it: the same film keeps its file, and so its caches."""
+def _written(write: Callable[[Path], object]) -> Film:
+    """A file of the temp folder, named after what `write` puts into it: the same video keeps its file, and so its caches."""
     temporary = temporary_films.new_path()
     try:
         write(temporary)
         with temporary.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
+            digest = hashlib.sha256()
+            while part := file.read(_PART):
+                digest.update(part)
         path = temporary.with_name(f"talking_heads_{digest.hexdigest()[:24]}.mp4")
         if not path.is_file():
             os.replace(temporary, path)

@@ -1,8 +1,8 @@
-"""Motion kept as a file, and exchanged with core's FACE_LANDMARKS."""
+"""Motion saved as a file, and exchanged with core's FACE_LANDMARKS."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import folder_paths
 from comfy_api.latest import io
@@ -11,6 +11,9 @@ from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import check_length, contained
 from . import bridge, face, sockets
 from .motion import landmarks_output
+
+if TYPE_CHECKING:
+    from ..media_core.motion import LandmarkTrack
 
 ENDING = ".safetensors"
 
@@ -24,20 +27,20 @@ class SaveLandmarks(io.ComfyNode):
             node_id="TalkingHead_SaveLandmarks",
             display_name="Save Landmarks",
             category="Talking Heads/Motion",
-            description="Writes landmarks to a safetensors file in ComfyUI's output folder, numbered so that nothing is "
-                        "replaced. Load Landmarks and Python read it.",
+            description="Writes landmarks to a safetensors file in ComfyUI's output folder. Files are numbered, so nothing is "
+                        "overwritten. Load Landmarks and Python can read it.",
             search_aliases=["export motion", "save motion", "landmarks to file"],
             inputs=[
                 sockets.Landmarks.Input("landmarks", tooltip="Landmarks, canonical or in pixels."),
                 io.String.Input("filename_prefix", default="talking_heads/landmarks",
-                                tooltip="What the file's name begins with; folders of the output folder may stand before it."),
+                                tooltip="Start of the file name; it may include subfolders of the output folder."),
             ],
             outputs=[io.String.Output("file", display_name="file", tooltip="The file, relative to the output folder.")],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, landmarks: Any, filename_prefix: str) -> io.NodeOutput:
+    def execute(cls, landmarks: LandmarkTrack, filename_prefix: str) -> io.NodeOutput:
         from ..media_core.numbered import save_numbered
 
         output = folder_paths.get_output_directory()
@@ -57,16 +60,17 @@ class LoadLandmarks(io.ComfyNode):
             node_id="TalkingHead_LoadLandmarks",
             display_name="Load Landmarks",
             category="Talking Heads/Motion",
-            description="Reads landmarks that Save Landmarks, or Python, has written to a safetensors file.",
+            description="Reads landmarks from a safetensors file written by Save Landmarks or Python.",
             search_aliases=["import motion", "load motion", "landmarks from file"],
             inputs=[
-                io.Combo.Input("place", options=["input", "output"], default="output",
-                               tooltip="In which of ComfyUI's folders the file lies."),
+                io.Combo.Input("place", display_name="location", options=["input", "output"], default="output",
+                               tooltip="Which of ComfyUI's folders the file is in."),
                 io.String.Input("file", default="talking_heads/landmarks_00001_.safetensors",
-                                tooltip="The file, relative to that place."),
+                                tooltip="The file, relative to that location."),
             ],
-            outputs=[landmarks_output("The landmarks of the file."),
-                     io.String.Output("about", display_name="about", tooltip="Frames, rate and kind of the landmarks.")],
+            outputs=[landmarks_output("The landmarks in the file."),
+                     io.String.Output("about", display_name="about", tooltip="Number of frames, frame rate and kind of the "
+                                                                             "landmarks.")],
         )
 
     @classmethod
@@ -80,7 +84,7 @@ class LoadLandmarks(io.ComfyNode):
 
         track = LandmarkTrack.load(_located(place, file))
         picture = f" of {track.image_size[1]} x {track.image_size[0]}" if track.image_size else ""
-        return io.NodeOutput(track, f"{len(track)} frames at {track.fps:g} frames/s ({track.duration:.2f} s), "
+        return io.NodeOutput(track, f"{len(track)} frames at {track.fps:g} fps ({track.duration:.2f} s), "
                                     f"{track.space}{picture}")
 
 
@@ -93,17 +97,17 @@ class LandmarksToFaceLandmarks(io.ComfyNode):
             node_id="TalkingHead_LandmarksToFaceLandmarks",
             display_name="Landmarks to Face Landmarks",
             category="Talking Heads/Motion",
-            description="Hands landmarks to ComfyUI's own face nodes (0.23 and later), which draw them or make masks of them. "
-                        "The 68 points stay where they are; the other points of the mesh are guessed between them.",
+            description="Passes landmarks to ComfyUI's own face nodes (0.23 and later), which draw them or turn them into masks. "
+                        "The 68 points keep their place; the other points of the mesh are interpolated.",
             search_aliases=["mediapipe", "face mesh", "478 points", "face landmarks"],
             inputs=[sockets.Landmarks.Input("landmarks", tooltip="Landmarks in pixels; canonical ones go through Align Motion to "
                                                                  "Pose first.")],
             outputs=[sockets.FaceLandmarks.Output("face_landmarks", display_name="face landmarks",
-                                                  tooltip="One face a frame, for core's face nodes.")],
+                                                  tooltip="One face per frame, for core's face nodes.")],
         )
 
     @classmethod
-    def execute(cls, landmarks: Any) -> io.NodeOutput:
+    def execute(cls, landmarks: LandmarkTrack) -> io.NodeOutput:
         from ..media_core.face.landmarks.core_landmarks import to_face_landmarks
 
         return io.NodeOutput(to_face_landmarks(landmarks))
@@ -118,22 +122,22 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
             node_id="TalkingHead_LandmarksFromFaceLandmarks",
             display_name="Landmarks from Face Landmarks",
             category="Talking Heads/Motion",
-            description="Takes the 68 points out of the mesh that ComfyUI's MediaPipe Face Landmarker finds (0.23 and later). "
-                        "For pose and action units as well: Track Face.",
+            description="Takes the 68 points from the mesh that ComfyUI's MediaPipe Face Landmarker finds (0.23 and later). Use "
+                        "Track Face if you also need pose and action units.",
             search_aliases=["mediapipe", "face mesh", "478 points", "68 points"],
             inputs=[
                 sockets.FaceLandmarks.Input("face_landmarks", tooltip="The output of MediaPipe Face Landmarker."),
                 io.Float.Input("fps", default=25.0, min=1.0, max=240.0, step=1.0, round=0.001,
-                               tooltip="Frames a second of the film; the socket does not tell."),
+                               tooltip="Frames per second of the video, which the socket does not carry."),
                 io.Int.Input("face_index", default=0, min=0, max=99,
-                             tooltip="Which face where there are several: 0 is the first."),
+                             tooltip="Which face to use if there are several: 0 is the first."),
                 face.policy_input(),
             ],
             outputs=[landmarks_output("The 68 points, in pixels.")],
         )
 
     @classmethod
-    def execute(cls, face_landmarks: Any, fps: float, face_index: int, policy: str) -> io.NodeOutput:
+    def execute(cls, face_landmarks: dict, fps: float, face_index: int, policy: str) -> io.NodeOutput:
         import torch
 
         from ..media_core.face.landmarks.core_landmarks import from_face_landmarks
@@ -142,13 +146,13 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
 
         raw, _, _ = fill_missing(from_face_landmarks(face_landmarks, fps, face_index)[0], policy)
         points = torch.nn.functional.pad(torch.from_numpy(raw.points).float(), (0, 1))
-        return io.NodeOutput(LandmarkTrack(points, raw.fps, "pixels", tuple(raw.image_size)))
+        return io.NodeOutput(LandmarkTrack(points, raw.fps, "pixels", raw.image_size))
 
 
 def _located(place: str, file: str) -> Path:
     """The file, inside ComfyUI's input or output folder."""
     if not file.strip():
-        raise TalkingHeadsError("The landmarks' file must be named", "an empty name", f"Give its path relative to ComfyUI's "
+        raise TalkingHeadsError("The landmarks file must be named", "an empty name", f"Give its path relative to ComfyUI's "
                                                                                       f"{place} folder")
     return contained(folder_paths.get_directory_by_type(place), file.strip())
 

@@ -1,9 +1,9 @@
-"""MToV: load or import it, let motion and one picture become video."""
+"""MToV: load or import it, make video from motion and one image."""
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as mm
 from comfy_api.latest import io
@@ -11,10 +11,18 @@ from comfy_api.latest import io
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
 from . import bridge, films, sockets
-from .atom import CHECKPOINTS, NONE, OWN, PRECISIONS, SAMPLERS
+from .atom import CHECKPOINTS, NONE, OWN, PRECISIONS, SAMPLERS, own
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ..media_core.motion import LandmarkTrack
+    from ..moditalker_core.mtov.generation import VideoSettings
+    from ..moditalker_core.mtov.model import MToV
 
 PARTS = {"autoencoder": "autoencoder_rgb.pth", "landmark_autoencoder": "autoencoder_motion.pth",
-         "denoiser": "diffusion_model.pth"}  # of a published MToV: our name and its file
+         "denoiser": "diffusion_model.pth"}  # of an official MToV: our name and its file
 RESIZES = ["filtered", "bilinear"]
 _AT_ONCE = 4  # clips computed together on an accelerator; on a CPU one is as fast
 
@@ -29,23 +37,23 @@ class LoadMToV(io.ComfyNode):
             display_name="Load MToV",
             category="Talking Heads/MoDiTalker",
             description="Loads motion-to-video weights from models/talking_heads, or the demo weights that come with the pack. "
-                        "Size and margin are those of the pictures they know: connect them to Face Crop.",
+                        "Size and margin are those of the images the weights were trained on: connect them to Face Crop.",
             search_aliases=["motion to video", "moditalker", "landmarks to video", "video diffusion model"],
             inputs=[
-                io.Combo.Input("mtov_name", options=bridge.model_files("mtov"),
-                               tooltip="An MToV file (.safetensors) from models/talking_heads, or one shipped with the pack. "
-                                       "Published checkpoints go through Import MToV once."),
+                io.Combo.Input("mtov_name", display_name="MToV file", options=bridge.model_files("mtov"),
+                               tooltip="An MToV file (.safetensors) in models/talking_heads, or the one that comes with the "
+                                       "pack. Official checkpoints must go through Import MToV once."),
                 io.Combo.Input("precision", options=PRECISIONS, default="auto", advanced=True,
-                               tooltip="Number format of the networks: auto takes fp32 on a CPU and bf16 where the graphics "
-                                       "card is made for it."),
+                               tooltip="Number format of the networks: auto uses fp32 on a CPU and bf16 on a GPU that supports "
+                                       "it."),
             ],
             outputs=[
                 mtov_output(),
-                io.Int.Output("size", display_name="size", tooltip="Height and width of its pictures in pixels, for Face Crop."),
+                io.Int.Output("size", display_name="size", tooltip="Height and width of its images in pixels, for Face Crop."),
                 io.Float.Output("margin", display_name="margin",
-                                tooltip="How much it has seen around the face, for Face Crop."),
+                                tooltip="How much space around the face the weights were trained with, for Face Crop."),
                 io.String.Output("about", display_name="about",
-                                 tooltip="What the file says of itself: size, sampling, how it was trained, licence."),
+                                 tooltip="What the file says about itself: size, sampling, training, licence."),
             ],
         )
 
@@ -56,12 +64,12 @@ class LoadMToV(io.ComfyNode):
     @classmethod
     def execute(cls, mtov_name: str, precision: str) -> io.NodeOutput:
         loaded, told = loaded_mtov(mtov_name, precision)
-        config = loaded.mtov.config
+        config = loaded.model.config
         return io.NodeOutput(loaded, config.size, float(config.margin), told)
 
 
 class ImportMToV(io.ComfyNode):
-    """The three published files to an MToV file."""
+    """The three official files to an MToV file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -69,27 +77,29 @@ class ImportMToV(io.ComfyNode):
             node_id="MoDiTalker_ImportMToV",
             display_name="Import MToV",
             category="Talking Heads/MoDiTalker",
-            description="Turns the checkpoints of MoDiTalker's motion-to-video networks (three files in models/talking_heads) "
-                        "into a file that Load MToV lists. Needed once. Mind the licence of the weights.",
+            description="Converts the checkpoints of MoDiTalker's motion-to-video networks (three files in models/talking_heads) "
+                        "to a file that Load MToV lists. Needed only once. Check the licence of the weights.",
             search_aliases=["autoencoder_rgb.pth", "diffusion_model.pth", "moditalker checkpoint", "published weights"],
             inputs=[
                 *(io.Combo.Input(name, options=[NONE, *bridge.loose_files(CHECKPOINTS)], default=NONE,
-                                 tooltip=f"Published as {file}: a .pt or .pth file in models/talking_heads; press R when you "
-                                         "have put one there.") for name, file in PARTS.items()),
-                io.Int.Input("heads", default=8, min=1, max=64, advanced=True,
-                             tooltip="Attention heads of the denoiser, a size that no checkpoint tells; 8 in the published one."),
-                io.String.Input("name", default="mtov",
-                                tooltip="The new file's name in models/talking_heads. A file of that name is replaced."),
-                io.Boolean.Input("half", default=False, advanced=True,
-                                 tooltip="Store 16-bit numbers: half the size, and hardly a difference."),
+                                 tooltip=f"Officially named {file}: a .pt or .pth file in models/talking_heads; press R after "
+                                         "adding one.") for name, file in PARTS.items()),
+                io.Int.Input("heads", display_name="attention heads", default=8, min=1, max=64, advanced=True,
+                             tooltip="Number of attention heads of the denoiser, a size that no checkpoint tells; 8 in the "
+                                     "official one."),
+                io.String.Input("name", display_name="file name", default="mtov",
+                                tooltip="Name of the new file in models/talking_heads. An existing file of that name is "
+                                        "replaced."),
+                io.Boolean.Input("half", display_name="half precision", default=False, advanced=True,
+                                 tooltip="Store 16-bit numbers: half the size, almost no difference."),
             ],
             outputs=[mtov_output(), io.String.Output("file", display_name="file",
-                                                     tooltip="The new file's name, as Load MToV lists it.")],
+                                                     tooltip="Name of the new file, as Load MToV lists it.")],
             is_output_node=True,
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **values: Any) -> tuple[str, ...]:
+    def fingerprint_inputs(cls, **values: str) -> tuple[str, ...]:
         return tuple(bridge.stamp(bridge.model_path(values[name])) for name in PARTS if values.get(name, NONE) != NONE)
 
     @classmethod
@@ -107,30 +117,30 @@ class MotionToVideo(io.ComfyNode):
             node_id="MoDiTalker_MotionToVideo",
             display_name="Motion to Video",
             category="Talking Heads/MoDiTalker",
-            description="A portrait moves as the landmarks say: images, one a frame. All frames are held in memory: for long "
-                        "speech, make parts or use Motion to Video (file). Shows the picture while it is made. The same seed "
-                        "gives the same frames.",
+            description="Animates a portrait with landmarks: one image per frame. All frames are held in memory: for long "
+                        "speech, render it in parts or use Motion to Video (file). Shows the frames while sampling. The same "
+                        "seed gives the same frames.",
             search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head"],
             inputs=[
                 *motion_inputs(),
-                io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame to make, from 0."),
+                io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame to generate, from 0."),
                 io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
-                             tooltip="How many frames to make; 0 for all that follow."),
+                             tooltip="How many frames to generate; 0 for all that follow."),
                 *pose_inputs(),
                 *published_inputs(),
                 resize_input(),
             ],
             outputs=[
-                io.Image.Output("images", display_name="images", tooltip="The frames, as square as the weights' pictures."),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second, for Create Video."),
+                io.Image.Output("images", display_name="images", tooltip="The frames, square, at the size of the weights."),
+                io.Float.Output("fps", display_name="fps", tooltip="Frames per second, for Create Video."),
             ],
         )
 
     @classmethod
-    def execute(cls, mtov: sockets.LoadedMToV, motion: Any, portrait: Any, start_frame: int, frame_count: int,
-                pose_images: Any = None, pose_landmarks: Any = None, **sampling: Any) -> io.NodeOutput:
+    def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, start_frame: int, frame_count: int,
+                pose_images: Tensor | None = None, pose_landmarks: LandmarkTrack | None = None, **sampling: Any) -> io.NodeOutput:
         stop = bridge.checked_stop(len(motion), start_frame, frame_count)
-        size = whole(mtov).mtov.config.size
+        size = whole(mtov).model.config.size
         (images,) = bridge.empty_images(stop - start_frame, size, size, (3,),
                                         "Use Motion to Video (file), which writes frame by frame, or set frame_count")
         frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (start_frame, stop), **sampling)
@@ -139,17 +149,17 @@ class MotionToVideo(io.ComfyNode):
         return io.NodeOutput(images, float(motion.fps))
 
 
-def mtov_output() -> Any:
+def mtov_output() -> io.Output:
     return sockets.MToV.Output("mtov", display_name="mtov", tooltip="The networks, for Motion to Video.")
 
 
 def motion_inputs() -> list:
     """What moves, and how it is drawn."""
     return [
-        sockets.MToV.Input("mtov", tooltip="The networks (Load MToV)."),
+        sockets.MToV.Input("mtov", display_name="MToV", tooltip="The networks (Load MToV)."),
         sockets.Landmarks.Input("motion", tooltip="Landmarks in pixels of the portrait (Align Motion to Pose), or of the pose "
-                                                  "images where there are any."),
-        io.Image.Input("portrait", tooltip="Who is seen: the face cut out as the weights know it (Face Crop)."),
+                                                  "images if there are any."),
+        io.Image.Input("portrait", tooltip="The person to show: the face cropped as the weights expect it (Face Crop)."),
         *sampling_inputs(),
     ]
 
@@ -157,46 +167,50 @@ def motion_inputs() -> list:
 def sampling_inputs() -> list:
     return [
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
-                     tooltip="Decides the noise; the same seed gives the same frames."),
+                     tooltip="Determines the noise; the same seed gives the same frames."),
         io.Int.Input("steps", default=0, min=0, max=1000,
-                     tooltip="Sampling steps; 0 as the weights say. 4 to 10 suffice for dpm++ and unipc, 25 are published for "
-                             "ddim."),
+                     tooltip="Number of sampling steps (num_inference_steps); 0 uses the value stored with the weights. 4 to 10 "
+                             "are enough for dpm++ and unipc; the official setting for ddim is 25."),
         io.Combo.Input("sampler", options=SAMPLERS, default=OWN,
-                       tooltip="ddim: as published; ddim0: without fresh noise; dpm++ and unipc: good with few steps."),
+                       tooltip="ddim: as in the official code; ddim0: DDIM with eta 0, no fresh noise; dpm++ and unipc: good "
+                               "with few steps."),
         io.Float.Input("denoise", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
-                       tooltip="How much of the portrait is drowned in noise at the start: 0.25 is published, 1 begins from "
-                               "noise alone, which weights must have learnt; below 0 as the weights say."),
+                       tooltip="Strength: how much noise is added to the portrait before sampling. The official setting is 0.25; "
+                               "1 starts from pure noise, which the weights must have been trained for; below 0 uses the value "
+                               "stored with the weights."),
         io.Float.Input("eta", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
-                       tooltip="Share of fresh noise in every step of ddim; below 0 as the weights say."),
+                       tooltip="Fraction of fresh noise added in every step of ddim; below 0 uses the value stored with the "
+                               "weights."),
         io.Int.Input("overlap", default=-1, min=-1, max=10_000, advanced=True,
-                     tooltip="Frames over which neighbouring clips fade into one another; below 0 as the weights say."),
+                     tooltip="Frames over which neighbouring clips are cross-faded; below 0 uses the value stored with the "
+                             "weights."),
     ]
 
 
 def published_inputs() -> list:
-    """How the published program counts."""
+    """Steps counted as the official code counts them."""
     return [
         io.Int.Input("schedule_steps", default=0, min=0, max=1000, optional=True, advanced=True,
-                     tooltip="As the published program counts: steps over the whole way from noise, of which it runs those "
-                             "within `denoise` (of 100 at 0.25 the last 25). Then `steps` does not count. 0: `steps` counts."),
+                     tooltip="Counts as the official code does: steps over the whole noise schedule, of which only those within "
+                             "`denoise` are run (for 100 steps at 0.25, the last 25). `steps` is then ignored. 0: use `steps`."),
     ]
 
 
-def resize_input() -> Any:
+def resize_input() -> io.Input:
     return io.Combo.Input("resize", options=RESIZES, default=RESIZES[0], optional=True, advanced=True,
-                          tooltip="How pictures larger than the weights' shrink: filtered, so that nothing flickers; or bilinear "
-                                  "without a filter, as published.")
+                          tooltip="How images larger than the weights' size are downscaled: filtered, which avoids flicker; or "
+                                  "bilinear without a filter, as in the official code.")
 
 
 def pose_inputs() -> list:
     """Where head and shoulders come from when not from the portrait."""
     return [
         io.Image.Input("pose_images", optional=True,
-                       tooltip="Frames of a film, cut out like the portrait, whose head movement is kept; without them the "
-                               "portrait stands still. Where they end they are played to and fro."),
+                       tooltip="Frames of a video, cropped like the portrait, whose head movement is kept; without them the "
+                               "portrait keeps its head still. Repeated ping-pong if too short."),
         sockets.Landmarks.Input("pose_landmarks", optional=True,
-                                tooltip="Landmarks in pixels of those frames (Track Face), or of the portrait: below them the "
-                                        "mouth is hidden, so that only the motion decides it."),
+                                tooltip="Landmarks in pixels of those frames (Track Face), or of the portrait: the mouth below "
+                                        "them is hidden, so that only the motion determines it."),
     ]
 
 
@@ -209,16 +223,16 @@ def loaded_mtov(name: str, precision: str) -> tuple[sockets.LoadedMToV, str]:
     return bridge.wrapped_mtov(mtov, path.stem), f"{path.name}\n{about(mtov)}"
 
 
-def about(mtov: Any) -> str:
+def about(mtov: MToV) -> str:
     """An MToV in a few lines."""
     config = mtov.config
     size = sum(p.numel() for part in mtov.networks.values() for p in part.parameters())
-    made = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config.training.items()) or "not told"
+    made = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config.training.items()) or "not stated"
     return (f"{size / 1e6:.1f} million weights, clips of {config.frames} frames of {config.size} px "
-            f"at {config.fps:g} frames/s\n"
-            f"faces cut out with margin {config.margin:g}\n"
-            f"sampling: {config.sampler}, {config.calls} steps from {config.ratio:g}, overlap {config.overlap}\n"
-            f"training: {made}\nlicence: {config.licence or 'not told'}")
+            f"at {config.fps:g} fps\n"
+            f"faces cropped with margin {config.margin:g}\n"
+            f"sampling: {config.sampler}, {config.calls} steps at strength {config.ratio:g}, overlap {config.overlap}\n"
+            f"training: {made}\nlicence: {config.licence or 'not stated'}")
 
 
 def imported(parts: dict[str, str], heads: int, name: str, half: bool) -> Path:
@@ -229,42 +243,39 @@ def imported(parts: dict[str, str], heads: int, name: str, half: bool) -> Path:
     if absent:
         raise FileFormatError("Import MToV needs all three checkpoints", f"none is chosen for {' and '.join(absent)}",
                               "Put them into models/talking_heads, press R and choose them")
-    return import_mtov(*(bridge.model_path(parts[part]) for part in PARTS), bridge.new_model_path(file_stem(name)), heads=heads,
+    rgb, motion, diffusion = (bridge.model_path(parts[part]) for part in PARTS)
+    return import_mtov(rgb, motion, diffusion, bridge.new_model_path(file_stem(name)), heads=heads,
                        half=half, licence="as the published checkpoints'; they carry none of their own")
 
 
 def whole(mtov: sockets.LoadedMToV | None) -> sockets.LoadedMToV:
-    """The networks, when there are any: a training's earlier stages make only parts."""
+    """The networks, if they are complete: earlier training stages make only parts."""
     if mtov is None:
-        raise TalkingHeadsError("Motion to Video needs a whole MToV", "a stage of its training that makes only a part",
+        raise TalkingHeadsError("Motion to Video needs a complete MToV", "a training stage that produces only a part of it",
                                 "Train the diffusion stage, or choose a file with Load MToV")
     return mtov
 
 
-def talking(mtov: sockets.LoadedMToV, motion: Any, portrait: Any, pose_images: Any, pose_landmarks: Any, part: tuple[int, int],
-            **sampling: Any) -> Iterator[Any]:  # uint8 [S, S, 3]
+def talking(mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, pose_images: Tensor | None,
+            pose_landmarks: LandmarkTrack | None, part: tuple[int, int],
+            **sampling: Any) -> Iterator[np.ndarray]:  # uint8 [S, S, 3]
     """The frames from part[0] to before part[1], as they are made."""
     from ..moditalker_core.mtov.generation import talk
 
     poses = None if pose_images is None else films.pixels(pose_images)
-    return talk(bridge.mtov_on_device(whole(mtov)), motion, next(films.pixels(portrait)), video_settings(part, **sampling),
+    return talk(bridge.on_device(whole(mtov)), motion, next(films.pixels(portrait)), video_settings(part, **sampling),
                 pose_frames=poses, pose_landmarks=pose_landmarks, report=bridge.NodeReport())
 
 
 def video_settings(part: tuple[int, int | None], seed: int, steps: int, sampler: str, denoise: float, eta: float, overlap: int,
-                   schedule_steps: int = 0, resize: str = RESIZES[0]) -> Any:
+                   schedule_steps: int = 0, resize: str = RESIZES[0]) -> VideoSettings:
     """The widgets as the core takes them."""
     from ..moditalker_core.mtov.generation import VideoSettings
 
     return VideoSettings(
-        sampler=None if sampler == OWN else sampler, calls=steps or None, ratio=_own(denoise), eta=_own(eta), seed=seed,
-        overlap=_own(overlap), start=part[0], stop=part[1], schedule=schedule_steps or None, resize=resize,
+        sampler=None if sampler == OWN else sampler, calls=steps or None, ratio=own(denoise), eta=own(eta), seed=seed,
+        overlap=own(overlap), start=part[0], stop=part[1], schedule=schedule_steps or None, resize=resize,
         batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
-
-
-def _own(value: Any) -> Any:
-    """None, which leaves it to the weights, for numbers below 0."""
-    return None if value < 0 else value
 
 
 NODES = (LoadMToV, ImportMToV, MotionToVideo)

@@ -1,9 +1,9 @@
-"""Motion to films on disk: a portrait that speaks, or a film whose person says something else."""
+"""Motion to videos on disk: a speaking portrait, or an existing video with new lip movement."""
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
@@ -12,9 +12,21 @@ from . import bridge, films, sockets, temporary_films
 from .face import POLICIES
 from .mtov import motion_inputs, pose_inputs, published_inputs, resize_input, sampling_inputs, talking, video_settings, whole
 
+if TYPE_CHECKING:
+    import numpy as np
+    from comfy_api.input import VideoInput
+    from torch import Tensor
+
+    from ..media_core.face.crop import FaceCrop
+    from ..media_core.face.track import FaceTrack
+    from ..media_core.motion import LandmarkTrack
+    from ..media_core.progress import Report
+    from ..moditalker_core.mtov.model import MToVConfig
+    from ..moditalker_core.mtov.scenes import Scene
+
 
 class MotionToVideoFile(io.ComfyNode):
-    """The same to a file-backed VIDEO, frame by frame: memory does not grow with its length."""
+    """Like MotionToVideo, to a file-backed VIDEO, frame by frame: memory does not grow with its length."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -22,8 +34,9 @@ class MotionToVideoFile(io.ComfyNode):
             node_id="MoDiTalker_MotionToVideoFile",
             display_name="Motion to Video (file)",
             category="Talking Heads/MoDiTalker",
-            description="A portrait moves as the landmarks say, straight into a video file (H.264, with your sound), of any "
-                        "length. With a face crop each frame is put back into the whole picture. Save it with Save Video.",
+            description="Animates a portrait with landmarks and writes the result straight to a video file (H.264, with your "
+                        "audio), of any length. With a face crop, each frame is pasted back into the whole image. Save it with "
+                        "Save Video.",
             search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head video"],
             inputs=[
                 *motion_inputs(),
@@ -31,9 +44,9 @@ class MotionToVideoFile(io.ComfyNode):
                 *pose_inputs(),
                 audio_input(),
                 io.Image.Input("source", optional=True,
-                               tooltip="With a face crop: the whole picture that Face Crop cut, or one a frame."),
+                               tooltip="With a face crop: the whole image that Face Crop cropped, or one per frame."),
                 sockets.FaceCrop.Input("face_crop", optional=True,
-                                       tooltip="Face Crop's way back: the film then shows the whole picture."),
+                                       tooltip="The transform from Face Crop: the video then shows the whole image."),
                 *published_inputs(),
                 resize_input(),
             ],
@@ -41,9 +54,9 @@ class MotionToVideoFile(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, mtov: sockets.LoadedMToV, motion: Any, portrait: Any, crf: int, pose_images: Any = None,
-                pose_landmarks: Any = None, audio: dict | None = None, source: Any = None, face_crop: Any = None,
-                **sampling: Any) -> io.NodeOutput:
+    def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, crf: int,
+                pose_images: Tensor | None = None, pose_landmarks: LandmarkTrack | None = None, audio: dict | None = None,
+                source: Tensor | None = None, face_crop: FaceCrop | None = None, **sampling: Any) -> io.NodeOutput:
         whole_pictures = pictures(source, face_crop, len(motion))
         frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (0, len(motion)), **sampling)
         frames = frames if face_crop is None else face_crop.pasted(whole_pictures, frames)
@@ -57,32 +70,34 @@ class MotionToFilm(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="MoDiTalker_MotionToFilm",
-            display_name="Motion to Film",
+            display_name="Lip-Sync Video",
             category="Talking Heads/MoDiTalker",
-            description="The person of a film moves the lips as the landmarks say; head, hair and background stay as filmed. "
-                        "Written frame by frame, of any length: where the film ends it is played to and fro. Save it with Save "
-                        "Video. Film people only with their consent.",
+            description="Makes the person in a video move their lips as the landmarks say; head, hair and background stay as "
+                        "recorded. Written frame by frame, for any length: a shorter video is repeated ping-pong. Save it with "
+                        "Save Video. Film people only with their consent.",
             search_aliases=["dub video", "lip sync video", "mtov", "pose video", "visual dubbing"],
             inputs=[
-                sockets.MToV.Input("mtov", tooltip="The networks (Load MToV)."),
-                sockets.Landmarks.Input("motion", tooltip="Canonical landmarks (Generate Motion), of anybody's speech; or "
-                                                          "landmarks in pixels of the film."),
-                io.Video.Input("film", tooltip="The film; of any rate and length, read frame by frame."),
-                io.Boolean.Input("follow", default=False,
-                                 tooltip="Let the square around the face go along with the head, for films in which it moves "
-                                         "far."),
+                sockets.MToV.Input("mtov", display_name="MToV", tooltip="The networks (Load MToV)."),
+                sockets.Landmarks.Input("motion", tooltip="Canonical landmarks (Generate Motion) from anybody's speech; or "
+                                                          "landmarks in pixels of the video."),
+                io.Video.Input("film", display_name="video",
+                               tooltip="The video; any frame rate and length, read frame by frame."),
+                io.Boolean.Input("follow", display_name="follow head", default=False,
+                                 tooltip="Let the square around the face follow the head, for videos in which it moves a lot."),
                 *sampling_inputs(),
                 io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01,
-                               tooltip="How far the new face fades out inwards from the square's edge, as a part of its side."),
+                               tooltip="How far the new face fades out inwards from the edge of the square, as a fraction of its "
+                                       "side."),
                 crf_input(),
                 sockets.FaceTrack.Input("face_track", optional=True,
-                                        tooltip="Track Face's result for this film, at the weights' rate; without it the "
-                                                "built-in (approximate) tracker is used."),
+                                        tooltip="The result of Track Face for this video, at the frame rate of the weights; "
+                                                "without it the built-in (approximate) tracker is used."),
                 io.Image.Input("portrait", optional=True,
-                               tooltip="Another picture of the person to take the looks from; else the film's first frame."),
+                               tooltip="Another image of the person to take the appearance from; otherwise the first frame of "
+                                       "the video is used."),
                 audio_input(),
                 io.Combo.Input("policy", options=POLICIES, default="skip", optional=True,
-                               tooltip="The film's frames without a face: leave them as filmed (skip), stop and name them "
+                               tooltip="What to do with frames without a face: leave them as recorded (skip), stop and list them "
                                        "(error), or draw a mouth where the face was last (hold) or on the way to the next one "
                                        "(interpolate)."),
                 *published_inputs(),
@@ -91,35 +106,36 @@ class MotionToFilm(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, mtov: sockets.LoadedMToV, motion: Any, film: Any, follow: bool, feather: float, crf: int,
-                face_track: Any = None, portrait: Any = None, audio: dict | None = None, policy: str = "skip",
-                **sampling: Any) -> io.NodeOutput:
+    def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, film: VideoInput, follow: bool, feather: float, crf: int,
+                face_track: FaceTrack | None = None, portrait: Tensor | None = None, audio: dict | None = None,
+                policy: str = "skip", **sampling: Any) -> io.NodeOutput:
         from ..moditalker_core.pipeline import video
 
-        config, bar = whole(mtov).mtov.config, bridge.NodeReport()
+        config, bar = whole(mtov).model.config, bridge.NodeReport()
         looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
-        scene = film_scene(films.film(film), config, face_track, portrait, follow, policy, looking)
-        frames = video(bridge.mtov_on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather,
+        scene = film_scene(films.film(film), config, track=face_track, portrait=portrait, follow=follow, policy=policy,
+                           report=looking)
+        frames = video(bridge.on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather,
                        report=drawing)
         return io.NodeOutput(written(frames, config.fps, audio, crf))
 
 
-def crf_input() -> Any:
+def crf_input() -> io.Input:
     return io.Int.Input("crf", default=18, min=0, max=40, advanced=True,
-                        tooltip="Quality of the film's pictures: 0 lossless, 18 hardly visible loss, 40 small and poor.")
+                        tooltip="Quality of the video: 0 is lossless, 18 almost no visible loss, 40 small and poor.")
 
 
-def audio_input() -> Any:
+def audio_input() -> io.Input:
     return io.Audio.Input("audio", optional=True,
-                          tooltip="The sound of the film, normally the speech itself. Without it the film is silent.")
+                          tooltip="The audio of the video, normally the speech itself. Without it the video is silent.")
 
 
-def video_output() -> Any:
-    return io.Video.Output("video", display_name="video", tooltip="The film, as a file in ComfyUI's temp folder.")
+def video_output() -> io.Output:
+    return io.Video.Output("video", display_name="video", tooltip="The video, as a file in ComfyUI's temp folder.")
 
 
-def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8 [H, W, 3]
-    """The whole pictures that frames are put back into; one serves all frames."""
+def pictures(source: Tensor | None, face_crop: FaceCrop | None, count: int) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
+    """The whole images that frames are pasted into; one serves all frames."""
     if (source is None) != (face_crop is None):
         given, other = ("a face crop", "the source") if source is None else ("a source", "the face crop")
         raise TalkingHeadsError("A face crop and its source belong together", f"{given} without {other}",
@@ -127,13 +143,14 @@ def pictures(source: Any, face_crop: Any, count: int) -> Iterator[Any]:  # uint8
     if source is None:
         return iter(())
     if len(source) not in (1, count):
-        raise TalkingHeadsError("There must be one source picture, or as many as frames",
-                                f"{len(source)} pictures for {count} frames", "Connect the pictures that went into Face Crop")
+        raise TalkingHeadsError("There must be one source image, or as many as frames",
+                                f"{len(source)} images for {count} frames", "Connect the images that went into Face Crop")
     return films.pixels(source) if len(source) > 1 else repeat(next(films.pixels(source)))
 
 
-def film_scene(film: films.Film, config: Any, track: Any, portrait: Any, follow: bool, policy: str, report: Any) -> Any:
-    """The film as the place of a video."""
+def film_scene(film: films.Film, config: MToVConfig, *, track: FaceTrack | None, portrait: Tensor | None, follow: bool,
+               policy: str, report: Report) -> Scene:
+    """The video whose person is lip-synced, as a scene."""
     from ..moditalker_core.mtov import scenes
 
     picture = None if portrait is None else next(films.pixels(portrait))
@@ -141,8 +158,8 @@ def film_scene(film: films.Film, config: Any, track: Any, portrait: Any, follow:
                              policy=policy, total=film.frame_count(config.fps), report=report)
 
 
-def written(frames: Iterator[Any], fps: float, audio: dict | None, crf: int) -> Any:
-    """A film of frames as they come, with its sound, as VIDEO."""
+def written(frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int) -> temporary_films.TemporaryFilm:
+    """Frames as they come, written to a file with their audio, as VIDEO."""
     from ..media_core.audio import Sound
     from ..moditalker_core.pipeline import save_frames
 

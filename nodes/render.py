@@ -1,18 +1,21 @@
-"""An avatar's motion to frames, to a film, or to one frame of Gaussians."""
+"""An avatar's motion to frames, to a video, or to one frame of Gaussians."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import Types, io
 
 from . import bridge, sockets, temporary_films
 
+if TYPE_CHECKING:
+    from ..hmtalker_core.backdrop import Background
+
 BACKENDS = ["auto", "cpu", "cuda_gsplat", "reference"]
 BACKGROUNDS = ["plate", "black", "white", "green"]
-_COLOURS = {"white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
-_BACKEND_TIP = ("auto: gsplat on CUDA where it works, else this pack's CPU rasteriser. reference: exact and very slow, for "
+_COLOURS: dict[str, Background] = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
+_BACKEND_TIP = ("auto: gsplat on CUDA if it works, otherwise this pack's CPU rasteriser. reference: exact and very slow, for "
                 "comparison.")
-_BACKGROUND_TIP = "What stands behind the head: the recording's own background plate, or one colour."
+_BACKGROUND_TIP = "What is behind the head: the background of the recording (plate), or one colour."
 
 
 class RenderAvatarVideo(io.ComfyNode):
@@ -24,7 +27,7 @@ class RenderAvatarVideo(io.ComfyNode):
             node_id="HMTalker_RenderAvatarVideo",
             display_name="Render Avatar Video",
             category="Talking Heads/HM-Talker",
-            description="Renders motion straight into a video file (H.264, with your sound). For speech of any length; save it "
+            description="Renders motion straight to a video file (H.264, with your audio), for speech of any length. Save it "
                         "with Save Video.",
             search_aliases=["talking head video", "avatar to video", "render talking head"],
             inputs=[
@@ -33,11 +36,11 @@ class RenderAvatarVideo(io.ComfyNode):
                 io.Combo.Input("background", options=BACKGROUNDS, default="plate", tooltip=_BACKGROUND_TIP),
                 io.Combo.Input("backend", options=BACKENDS, default="auto", tooltip=_BACKEND_TIP, advanced=True),
                 io.Int.Input("crf", default=18, min=0, max=40, advanced=True,
-                             tooltip="Quality of the film's pictures: 0 lossless, 18 hardly visible loss, 40 small and poor."),
+                             tooltip="Quality of the video: 0 is lossless, 18 almost no visible loss, 40 small and poor."),
                 io.Audio.Input("audio", optional=True,
-                               tooltip="The sound of the film, normally the speech itself. Without it the film is silent."),
+                               tooltip="The audio of the video, normally the speech itself. Without it the video is silent."),
             ],
-            outputs=[io.Video.Output("video", display_name="video", tooltip="The film, as a file in ComfyUI's temp folder.")],
+            outputs=[io.Video.Output("video", display_name="video", tooltip="The video, as a file in ComfyUI's temp folder.")],
         )
 
     @classmethod
@@ -48,8 +51,8 @@ class RenderAvatarVideo(io.ComfyNode):
 
         sound = None if audio is None else Sound.from_comfy(audio)
         path, report = temporary_films.new_path(), bridge.NodeReport()
-        ready = bridge.on_device(avatar, backend, report, len(motion))
-        render_video(ready, motion, path, sound, background=_COLOURS.get(background, background), backend=backend, crf=crf,
+        ready = bridge.ready_to_draw(avatar, backend, report, len(motion))
+        render_video(ready, motion, path, sound, background=_COLOURS[background], backend=backend, crf=crf,
                      report=report)
         return io.NodeOutput(temporary_films.new_film(path))
 
@@ -64,14 +67,13 @@ class RenderAvatar(io.ComfyNode):
             display_name="Render Avatar (frames)",
             category="Talking Heads/HM-Talker",
             description="Renders motion to images and masks for other nodes. All frames are held in memory: for long speech, "
-                        "render parts or use "
-                        "Render Avatar Video.",
+                        "render in parts or use Render Avatar Video.",
             search_aliases=["avatar frames", "talking head images", "avatar mask"],
             inputs=[
                 sockets.Avatar.Input("avatar", tooltip="The avatar the motion was made for."),
                 sockets.AvatarMotion.Input("motion", tooltip="Motion from Drive Avatar."),
                 io.Combo.Input("background", options=BACKGROUNDS, default="plate", tooltip=_BACKGROUND_TIP),
-                io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first film frame to render, from 0."),
+                io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame to render, from 0."),
                 io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
                              tooltip="How many frames to render; 0 for all that follow."),
                 io.Combo.Input("backend", options=BACKENDS, default="auto", tooltip=_BACKEND_TIP, advanced=True),
@@ -87,12 +89,12 @@ class RenderAvatar(io.ComfyNode):
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, start_frame: int, frame_count: int,
                 backend: str) -> io.NodeOutput:
         stop = bridge.checked_stop(len(motion), start_frame, frame_count)
-        images, masks = bridge.empty_images(stop - start_frame, *avatar.avatar.size, (3, 0),
+        images, masks = bridge.empty_images(stop - start_frame, *avatar.model.size, (3, 0),
                                             "Use Render Avatar Video, which writes frame by frame, or set frame_count")
         report = bridge.NodeReport()
-        ready = bridge.on_device(avatar, backend, report, stop - start_frame)
+        ready = bridge.ready_to_draw(avatar, backend, report, stop - start_frame)
         frames = ready.render(motion, start_frame, stop, backend=backend, report=report,
-                              background=_COLOURS.get(background, background))
+                              background=_COLOURS[background])
         at = 0
         for rgb, alpha in frames:
             images[at:at + len(rgb)], masks[at:at + len(rgb)] = rgb, alpha
@@ -109,16 +111,15 @@ class AvatarFrameToSplat(io.ComfyNode):
             node_id="HMTalker_AvatarFrameToSplat",
             display_name="Avatar Frame to Splat",
             category="Talking Heads/HM-Talker",
-            description="One frame of the avatar as Gaussians, for ComfyUI's own splat nodes (preview, render, save as PLY). "
-                        "The head stands still at "
-                        "the origin; torso and background are pictures and not part of it.",
+            description="One frame of the avatar as Gaussians, for ComfyUI's own splat nodes (preview, render, save as PLY). The "
+                        "head stands still at the origin; torso and background are images and not included.",
             search_aliases=["gaussian splat", "avatar ply", "3dgs"],
             inputs=[
                 sockets.Avatar.Input("avatar", tooltip="The avatar the motion was made for."),
                 sockets.AvatarMotion.Input("motion", tooltip="Motion from Drive Avatar."),
-                io.Int.Input("frame", default=0, min=0, max=10_000_000, tooltip="Which film frame, from 0."),
+                io.Int.Input("frame", default=0, min=0, max=10_000_000, tooltip="Which frame, from 0."),
             ],
-            outputs=[sockets.Splat.Output("splat", display_name="splat", tooltip="The head's Gaussians at that frame, in "
+            outputs=[sockets.Splat.Output("splat", display_name="splat", tooltip="The Gaussians of the head in that frame, in "
                                                                                  "metres.")],
         )
 

@@ -10,10 +10,10 @@ with a `version`; they are never changed in place.
 | TH_EXPRESSION      | media_core.motion.ExpressionTrack | action units [T, 17], OpenFace intensity 0..5, NaN = unknown, fps |
 | TH_POSE            | media_core.motion.PoseTrack     | camera-to-head [T, 4, 4] (OpenGL, metres), focal px, (H, W), fps   |
 | TH_DATASET         | DatasetFolder                   | a training dataset: a folder on disk                               |
-| TH_AVATAR          | LoadedAvatar                    | a trained avatar, its model patcher, its licence note              |
-| TH_ATOM            | LoadedAToM                      | AToM weights (speech to motion), their model patcher, licence note |
-| TH_MTOV            | LoadedMToV                      | MToV weights (motion to video), their model patcher, licence note  |
-| TH_MOTION_DATASET  | MotionFolder                    | what AToM and MToV learn from: a folder on disk                    |
+| TH_AVATAR          | Loaded[Avatar]                  | a trained avatar and its model patcher                             |
+| TH_ATOM            | Loaded[AToM]                    | AToM weights (speech to motion), their model patcher, licence note |
+| TH_MTOV            | Loaded[MToV]                    | MToV weights (motion to video), their model patcher, licence note  |
+| TH_MOTION_DATASET  | MotionFolder                    | the dataset of AToM and MToV: a folder on disk                     |
 | TH_AVATAR_MOTION   | hmtalker_core.avatar.AvatarMotion | per-frame mouth and lip codes, action units, poses, fps          |
 | TH_LANDMARKS       | media_core.motion.LandmarkTrack | 68 points [T, 68, 3], fps; `space` "pixels" (x right, y down, of    |
 |                    |                                 | `image_size` (H, W)) or "canonical" (decimetres, from the front)   |
@@ -28,10 +28,19 @@ Core's FACE_LANDMARKS (0.23 and later) is a dict: "frames" (a list of faces a fr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from comfy_api.latest import io
 
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+    from torch import Tensor
+
+    from ..hmtalker_core import avatar as hmtalker
+    from ..moditalker_core.atom import model as atom
+    from ..moditalker_core.mtov import model as mtov
+
+Model = TypeVar("Model")
 Speech = io.Custom("TH_SPEECH")
 Expression = io.Custom("TH_EXPRESSION")
 Pose = io.Custom("TH_POSE")
@@ -55,51 +64,35 @@ class DatasetFolder:
     """A training dataset on disk, in the TalkingGaussian layout."""
 
     folder: str  # absolute path
-    frames: int  # film frames in it
-    fps: float  # frames a second
+    frames: int  # video frames in it
+    fps: float  # frames per second
     version: int = 1  # of this object's layout
 
 
 @dataclass(frozen=True)
-class LoadedAvatar:
-    """An avatar and the patcher through which ComfyUI moves its weights between devices."""
+class Loaded(Generic[Model]):
+    """A model from a file, and the patcher through which ComfyUI moves its networks between devices (see `bridge`)."""
 
-    avatar: Any  # hmtalker_core.avatar.Avatar
-    patcher: Any  # comfy.model_patcher.ModelPatcher around the avatar's networks and fields
+    model: Model
+    patcher: ModelPatcher  # around the model's networks
     name: str  # file name without its ending
+    licence: str = ""  # what the weights may be used for
     version: int = 1  # of this object's layout
 
 
-@dataclass(frozen=True)
-class LoadedAToM:
-    """AToM weights and the patcher through which ComfyUI moves them between devices."""
-
-    atom: Any  # moditalker_core.atom.model.AToM
-    patcher: Any  # comfy.model_patcher.ModelPatcher around the network
-    name: str  # file name without its ending
-    licence: str = ""  # what may be done with the weights
-    version: int = 1  # of this object's layout
-
-
-@dataclass(frozen=True)
-class LoadedMToV:
-    """MToV weights and the patcher through which ComfyUI moves them between devices."""
-
-    mtov: Any  # moditalker_core.mtov.model.MToV
-    patcher: Any  # comfy.model_patcher.ModelPatcher around the two autoencoders and the denoiser
-    name: str  # file name without its ending
-    licence: str = ""  # what may be done with the weights
-    version: int = 1  # of this object's layout
+LoadedAvatar: TypeAlias = "Loaded[hmtalker.Avatar]"
+LoadedAToM: TypeAlias = "Loaded[atom.AToM]"
+LoadedMToV: TypeAlias = "Loaded[mtov.MToV]"
 
 
 @dataclass(frozen=True)
 class MotionFolder:
-    """A motion data set on disk (moditalker_core.data.dataset)."""
+    """A motion dataset on disk (moditalker_core.data.dataset)."""
 
     folder: str  # absolute path
     clips: int  # pieces of speech with one face each
     seconds: float  # of speech in all
-    fps: float  # frames a second
+    fps: float  # frames per second
     encoder: str  # of its speech features
     version: int = 1  # of this object's layout
 
@@ -108,9 +101,9 @@ class MotionFolder:
 class SplatBatch:
     """Core's SPLAT attributes, for the versions of ComfyUI that have no class for them."""
 
-    positions: Any  # float32 [B, N, 3], Y down, Z forward
-    scales: Any  # float32 [B, N, 3], linear standard deviations
-    rotations: Any  # float32 [B, N, 4], unit quaternions wxyz
-    opacities: Any  # float32 [B, N, 1], 0..1
-    sh: Any  # float32 [B, N, K, 3], spherical harmonics, K = (degree + 1) ** 2
-    counts: Any = None  # [B] true lengths, or None when every row is full
+    positions: Tensor  # float32 [B, N, 3], Y down, Z forward
+    scales: Tensor  # float32 [B, N, 3], linear standard deviations
+    rotations: Tensor  # float32 [B, N, 4], unit quaternions wxyz
+    opacities: Tensor  # float32 [B, N, 1], 0..1
+    sh: Tensor  # float32 [B, N, K, 3], spherical harmonics, K = (degree + 1) ** 2
+    counts: Tensor | None = None  # [B] true lengths, or None when every row is full

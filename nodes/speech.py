@@ -1,4 +1,4 @@
-"""Sound to the features an avatar or a portrait is driven by."""
+"""Audio to the features that drive an avatar or a portrait."""
 from __future__ import annotations
 
 from typing import Any
@@ -25,22 +25,22 @@ class EncodeSpeech(io.ComfyNode):
             node_id="TalkingHead_EncodeSpeech",
             display_name="Encode Speech",
             category="Talking Heads/Speech",
-            description="Turns sound into the features that drive a talking head. Any length, sample rate and number of "
+            description="Turns audio into the features that drive a talking head. Any length, sample rate and number of "
                         "channels.",
             search_aliases=["audio features", "mel", "hubert", "lip sync", "talking head audio"],
             inputs=[
                 io.Audio.Input("audio",
-                               tooltip="Speech. Any sample rate; the channels that sound are averaged (hubert reads the first of "
-                                       "them); the first item of a batch is used."),
+                               tooltip="Speech. Any sample rate; channels that are not silent are averaged (hubert uses the "
+                                       "first of them); the first item of a batch is used."),
                 io.Combo.Input("encoder", options=ENCODERS, default="mel",
-                               tooltip="How the sound is read. It must be the encoder that the avatar or AToM was trained with; "
-                                       "that of the demo weights is mel. hubert needs a model folder."),
+                               tooltip="How the audio is encoded. It must be the encoder that the avatar or AToM was trained "
+                                       "with; the demo weights use mel. hubert needs a model folder."),
                 *hubert_inputs(),
             ],
             outputs=[speech_output(),
                      io.Audio.Output("audio", display_name="audio for video",
-                                     tooltip="The same sound for Create Video: unchanged, or at a sample rate and with channels "
-                                             "that video files can hold.")],
+                                     tooltip="The same audio for Create Video: unchanged, or converted to a sample rate and "
+                                             "channels that video files can hold.")],
         )
 
     @classmethod
@@ -71,17 +71,17 @@ class SpeechFromAudioEncoder(io.ComfyNode):
             node_id="TalkingHead_SpeechFromAudioEncoder",
             display_name="Speech from Audio Encoder",
             category="Talking Heads/Speech",
-            description="Takes the features of ComfyUI's own Audio Encoder Encode (wav2vec 2.0, Whisper, HuBERT) as speech for a "
+            description="Uses the features of ComfyUI's own Audio Encoder Encode (wav2vec 2.0, Whisper, HuBERT) as speech for a "
                         "talking head that was trained on them.",
             search_aliases=["wav2vec2", "whisper", "hubert", "audio encoder output", "speech features"],
             inputs=[
                 sockets.AudioEncoderOutput.Input("audio_encoder_output", tooltip="The output of Audio Encoder Encode."),
                 io.Combo.Input("encoder", options=CORE_ENCODERS, default="auto",
-                               tooltip="Which model Load Audio Encoder holds. auto tells it by its size, but takes HuBERT large "
-                                       "for wav2vec2-large, whose size it has: say so here."),
+                               tooltip="Which model Load Audio Encoder has loaded. auto decides by its size, but mistakes HuBERT "
+                                       "large for wav2vec2-large, which has the same size: choose it here."),
                 _layer_input(),
                 io.Audio.Input("audio", optional=True,
-                               tooltip="The sound that was encoded: gives the exact length and where it is silent."),
+                               tooltip="The audio that was encoded: gives the exact length and the silent parts."),
             ],
             outputs=[speech_output()],
         )
@@ -98,13 +98,13 @@ class SpeechFromAudioEncoder(io.ComfyNode):
 def speech_output() -> Any:
     """What every encoding node gives."""
     return sockets.Speech.Output("speech", display_name="speech",
-                                 tooltip="Speech features with their rate, the encoder's name, and where the sound is silent.")
+                                 tooltip="Speech features with their rate, the encoder's name, and where the audio is silent.")
 
 
 def _layer_input(**options: Any) -> Any:
     return io.Int.Input("layer", default=-1, min=-64, max=64, advanced=True,
-                        tooltip="Which layer's output: -1 the last, as published; 0 what enters the first layer. It must be the "
-                                "layer the model was trained with.", **options)
+                        tooltip="Which layer's output to use: -1 the last, as in the official models; 0 the input of the first "
+                                "layer. It must be the layer the model was trained with.", **options)
 
 
 def hubert_inputs() -> list:
@@ -114,10 +114,11 @@ def hubert_inputs() -> list:
                        tooltip="For hubert: a folder in models/audio_encoders with config.json and model.safetensors."),
         _layer_input(optional=True),
         io.Combo.Input("precision", options=PRECISIONS, default="fp32", optional=True, advanced=True,
-                       tooltip="For hubert: bf16 needs half the memory and changes the features a little."),
-        io.Combo.Input("borders", options=BORDERS, default="overlapping", optional=True, advanced=True,
-                       tooltip="For hubert, beyond 20 s: chunks of the sound overlap, so that their borders do not show "
-                               "(overlapping), or end sharply, as the published features do (published)."),
+                       tooltip="For hubert: bf16 needs half the memory and changes the features slightly."),
+        io.Combo.Input("borders", display_name="chunk borders", options=BORDERS, default="overlapping", optional=True,
+                       advanced=True,
+                       tooltip="For hubert, beyond 20 s: chunks of the audio overlap, so that their borders do not show "
+                               "(overlapping), or end abruptly, as in the official features (published)."),
     ]
 
 

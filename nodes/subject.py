@@ -1,10 +1,10 @@
-"""Training datasets: made by the synthetic subject, or read from a folder."""
+"""Training datasets: made with the synthetic subject, or read from a folder."""
 from __future__ import annotations
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import folder_paths
 from comfy_api.latest import io
@@ -13,12 +13,17 @@ from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
 from . import bridge, sockets
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..media_core.motion import ExpressionTrack, PoseTrack
+
 _OUTPUTS = {
     "dataset": "The dataset's folder, for Train Avatar.",
     "preview": "Up to four frames of the recording.",
-    "sound": "The recording's sound.",
-    "expression": "The recording's 17 action units, frame by frame.",
-    "pose": "The recording's head pose, frame by frame.",
+    "sound": "The audio of the recording.",
+    "expression": "The 17 action units of the recording, frame by frame.",
+    "pose": "The head pose of the recording, frame by frame.",
 }
 
 
@@ -37,24 +42,24 @@ class SyntheticSubject(io.ComfyNode):
             node_id="TalkingHead_SyntheticSubject",
             display_name="Synthetic Subject",
             category="Talking Heads/Dataset",
-            description="Films an invented person saying invented sentences, with exact ground truth, as a training dataset in "
-                        "output/talking_heads/datasets. Made from a warped NASA portrait (public domain); the person shown "
+            description="Renders a synthetic person speaking invented sentences, with exact ground truth, as a training dataset "
+                        "in output/talking_heads/datasets. Made from a warped NASA portrait (public domain); the person shown "
                         "never said this.",
             search_aliases=["test dataset", "talking head dataset", "fake speaker"],
             inputs=[
                 io.Float.Input("seconds", default=20.0, min=1.0, max=600.0, step=0.5,
-                               tooltip="Length of the recording; with a text, the text's."),
+                               tooltip="Length of the recording in seconds; with a text, the length of the text."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
-                             tooltip="Decides the sentences, head movement and blinks."),
+                             tooltip="Determines the sentences, head movement and blinks."),
                 io.Int.Input("size", default=256, min=64, max=1024, step=32, tooltip="Width and height of the frames in pixels."),
-                io.Int.Input("identity", default=3, min=1, max=9999, tooltip="Which invented face."),
+                io.Int.Input("identity", default=3, min=1, max=9999, tooltip="Which synthetic face."),
                 io.Combo.Input("voice", options=["auto", "espeak", "formant"], default="auto",
-                               tooltip="Who speaks: espeak-ng where it is installed, the built-in formant voice, or auto for "
-                                       "the first that works."),
+                               tooltip="The voice: espeak-ng if it is installed, the built-in formant voice, or auto for the "
+                                       "first that works."),
                 io.String.Input("name", default="subject",
-                                tooltip="The dataset's folder is called this, with a code for these settings behind."),
+                                tooltip="Name of the dataset's folder; a code for these settings is appended."),
                 io.String.Input("text", default="", multiline=True, optional=True,
-                                tooltip="What is said, in English, one sentence a line. Empty: invented sentences until the "
+                                tooltip="What is said, in English, one sentence per line. Empty: invented sentences until the "
                                         "length is reached."),
             ],
             outputs=_outputs(),
@@ -85,10 +90,11 @@ class LoadDataset(io.ComfyNode):
                         "...) from a folder.",
             search_aliases=["talking head dataset", "talkinggaussian dataset"],
             inputs=[
-                io.Combo.Input("place", options=["input", "output"], default="input",
-                               tooltip="In which of ComfyUI's folders the dataset lies."),
+                io.Combo.Input("place", display_name="location", options=["input", "output"], default="input",
+                               tooltip="Which of ComfyUI's folders the dataset is in."),
                 io.String.Input("folder", default="",
-                                tooltip="The dataset's folder, relative to that place, such as talking_heads/datasets/subject."),
+                                tooltip="The dataset's folder, relative to that location, such as "
+                                        "talking_heads/datasets/subject."),
             ],
             outputs=_outputs(),
         )
@@ -112,8 +118,8 @@ def _located(place: str, folder: str) -> Path:
     return contained(base, folder.strip())
 
 
-def opened(folder: Path) -> tuple[Any, ...]:
-    """The five outputs of a dataset: folder, preview, sound, expression, pose."""
+def opened(folder: Path) -> tuple[sockets.DatasetFolder, Tensor, dict, ExpressionTrack, PoseTrack]:
+    """The five outputs of a dataset: folder, preview, audio, expression, pose."""
     import torch
 
     from ..hmtalker_core.data.dataset import AvatarDataset
@@ -126,7 +132,7 @@ def opened(folder: Path) -> tuple[Any, ...]:
     preview = torch.stack([torch.as_tensor(data.frame(i).image, dtype=torch.float32) / 255.0 for i in shown])
     expression = ExpressionTrack(torch.as_tensor(data.au, dtype=torch.float32), data.fps, source="dataset",
                                  reliability=getattr(data, "au_reliability", None))
-    pose = PoseTrack(torch.as_tensor(data.poses, dtype=torch.float32), data.focal, data.size, data.fps)
+    pose = PoseTrack(torch.as_tensor(data.poses, dtype=torch.float32), data.focal, (data.size[0], data.size[1]), data.fps)
     dataset = sockets.DatasetFolder(str(folder), count, data.fps)
     return dataset, preview, load_sound(data.audio_path).to_comfy(), expression, pose
 

@@ -1,4 +1,4 @@
-"""Films that nodes make in ComfyUI's temp folder.
+"""Videos that nodes make in ComfyUI's temp folder.
 
 ComfyUI keeps a node's VIDEO from run to run, while its file lies in a folder that anybody may empty at any time. Here each such
 VIDEO holds its file open: when the file is gone it is written again, and with the VIDEO itself the file goes too.
@@ -10,6 +10,7 @@ import os
 import shutil
 import uuid
 import weakref
+from io import BufferedReader
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -37,8 +38,8 @@ class KeptFile:
         try:
             self._handles = [open(path, "rb")]  # noqa: SIM115 a removed file's content lasts as long as somebody holds it open
         except OSError as error:
-            raise FileFormatError("The film must be in ComfyUI's temp folder, and readable", f"{path.name} ({error.strerror})",
-                                  "Run what made it again, or choose another film") from error
+            raise FileFormatError("The video must be in ComfyUI's temp folder, and readable", f"{path.name} ({error.strerror})",
+                                  "Run the node that made it again, or choose another video") from error
         self._busy = Lock()
         weakref.finalize(self, _let_go, self._handles, path if owned else None, os.getpid())
 
@@ -75,7 +76,7 @@ class KeptFile:
         old.close()
 
 
-def _let_go(handles: list[Any], path: Path | None, process: int) -> None:
+def _let_go(handles: list[BufferedReader], path: Path | None, process: int) -> None:
     """The end of a `KeptFile`; a forked child, which inherits it, removes nothing."""
     for handle in handles:
         handle.close()
@@ -104,13 +105,13 @@ class TemporaryFilm(InputImpl.VideoFromFile):
                 kept.ensure()
         return super().__getattribute__(name)
 
-    def as_trimmed(self, *args: Any, **options: Any) -> Any:
+    def as_trimmed(self, *args: Any, **options: Any) -> InputImpl.VideoFromFile | None:
         """A part of it, which holds the same file."""
         part = super().as_trimmed(*args, **options)
         if not isinstance(part, InputImpl.VideoFromFile):
             return part
         film = TemporaryFilm.__new__(TemporaryFilm)
-        vars(film).update(vars(part), _kept=self._kept)
+        film.__dict__.update(vars(part), _kept=self._kept)
         return film
 
 
@@ -122,11 +123,11 @@ def new_path() -> Path:
 
 
 def new_film(path: Path) -> TemporaryFilm:
-    """The VIDEO of a film just written to `new_path`; the file goes when nobody holds the VIDEO or a part of it any more."""
+    """The VIDEO of a file just written to `new_path`; the file goes when nobody holds the VIDEO or a part of it any more."""
     return TemporaryFilm(KeptFile(path))
 
 
-def film_of(path: Path) -> Any:
+def film_of(path: Path) -> InputImpl.VideoFromFile:
     """The VIDEO of a file that belongs to others; one in the temp folder is held, so that emptying it does no harm.
 
     Raises:

@@ -17,66 +17,67 @@ NOTES = {
 
 1. Copy `demo/demo_speech.wav` of this pack into ComfyUI's `input` folder, or choose your own speech.
 2. Choose an avatar. `demo_avatar` comes with the pack; your own lie in `models/talking_heads`.
-3. Run. Save Video writes the film to `output/talking_heads`.
+3. Run. Save Video writes the video to `output/talking_heads`.
 
-The demo face is invented: a warped NASA portrait (Eileen Collins, public domain). She never said these words.""",
+The demo face is synthetic: a warped NASA portrait (Eileen Collins, public domain). She never said these words.""",
     "speech_to_motion": """\
-## Speech and a portrait become motion
+## From speech and a portrait to motion
 
 1. Copy `demo/demo_portrait.jpg` and `demo/demo_speech.wav` of this pack into ComfyUI's `input` folder, or choose your own.
-2. Run. *Generate Motion* shows the moving face while it samples; Save Video writes the film to `output/talking_heads`.
+2. Run. *Generate Motion* shows the moving face while sampling; Save Video writes the video to `output/talking_heads`.
 
-`demo_atom` comes with the pack, and has learnt from synthetic people only. The portrait is one of them whom it has never seen: a
+`demo_atom` comes with the pack and was trained on synthetic people only. The portrait shows one that it was not trained on: a
 warped NASA portrait (Eileen Collins, public domain). She never said these words.
 
-More or less mouth: *Scale Mouth*. A moving head: give *Align Motion to Pose* a film's face track instead of the portrait.""",
+For more or less mouth movement use *Scale Mouth*; for a moving head give *Align Motion to Pose* the face track of a video
+instead of the portrait.""",
     "portrait_to_talking_video": """\
-## A portrait and speech become a talking video
+## From a portrait and speech to a talking video
 
 1. Copy `demo/demo_portrait.jpg` and `demo/demo_speech_short.wav` of this pack into ComfyUI's `input` folder, or choose your own.
-2. Run. The nodes show the moving face, then the picture; Save Video writes the film to `output/talking_heads`.
+2. Run. The nodes show the moving face, then the frames; Save Video writes the video to `output/talking_heads`.
 
-`demo_atom` and `demo_mtov` come with the pack. They are small and have learnt from synthetic people only: expect a soft face,
-and little of a real person. The portrait is one of those people whom they have never seen: a warped NASA portrait (Eileen
-Collins, public domain). She never said these words. Use pictures of people only with their consent.
+`demo_atom` and `demo_mtov` come with the pack. They are small and were trained on synthetic people only: expect a soft face, and
+poor results for a real person. The portrait shows a synthetic person that they were not trained on: a warped NASA portrait
+(Eileen Collins, public domain). She never said these words. Use images of people only with their consent.
 
-The film is written frame by frame: speech may be of any length.""",
+The video is written frame by frame: speech may be of any length.""",
     "portrait_edited_motion_to_video": """\
-## The motion edited, then the video
+## Edit the motion, then make the video
 
-Motion is landmarks, and they can be edited before they become video: here they are smoothed, and the mouth moves 1.5 times
-as much. Other editing nodes: *Blend*, *Offset*, *Retime Landmarks*; *Save* and *Load Landmarks* keep a take.
+Motion consists of landmarks that can be edited before they become video: here they are smoothed, and the mouth moves 1.5
+times as much. Other editing nodes: *Blend*, *Offset*, *Retime Landmarks*; *Save* and *Load Landmarks* keep a take.
 
 1. Copy `demo/demo_portrait.jpg` and `demo/demo_speech_short.wav` of this pack into ComfyUI's `input` folder, or choose your own.
-2. Run. Save Video writes the film to `output/talking_heads`.
+2. Run. Save Video writes the video to `output/talking_heads`.
 
-*Motion to Video* gives images, so that other nodes can work on the face before *Face Paste Back* puts it into the whole
-picture. They are held in memory: for speech of many minutes take *Motion to Video (file)*.
+*Motion to Video* gives images, so that other nodes can work on the face before *Face Paste Back* pastes it into the whole
+image. They are held in memory: for many minutes of speech use *Motion to Video (file)*.
 
-The demo weights know synthetic people only. The portrait is a warped NASA portrait (Eileen Collins, public domain); she never
-said these words.""",
+The demo weights were trained on synthetic people only. The portrait is a warped NASA portrait (Eileen Collins, public
+domain); she never said these words.""",
     "train_avatar": """\
 ## Train an avatar
 
-Films the synthetic subject (an invented person), trains an avatar of it, and drives it with sentences it has not heard.
-Put *Load Dataset* in the first node's place for a recording of your own.
+Renders the synthetic subject (a person who does not exist), trains an avatar of it, and drives it with sentences it was not
+trained on. Replace the first node with *Load Dataset* to use a recording of your own.
 
-Training shows its progress on the node. Interrupt when you like: running it again continues.""",
+Training shows its progress on the node. You can interrupt it at any time: running it again continues.""",
     "video_to_avatar": """\
-## From a film of you to your avatar
+## From a video of you to your avatar
 
-1. Choose a film: one person talking to the camera for half a minute to a few minutes, with sound, steady camera and even light.
+1. Choose a video: one person talking to the camera for half a minute to a few minutes, with audio, fixed camera, even light.
    Film people only with their consent.
 2. Copy `demo/demo_speech.wav` of this pack into ComfyUI's `input` folder, or choose other speech.
-3. Run. First comes the dataset with its **quality report**: read it, and film again what it complains of. Then the avatar is
-   trained (`preview`: minutes; `standard` wants a graphics card), and speaks.
+3. Run. The first result is the dataset with its **quality report**: read it, and record again what it criticises. Then the
+   avatar is trained (`preview`: minutes; `standard` needs a GPU) and speaks.
 
-The face is followed by the built-in tracker, which is approximate. Interrupt when you like: running it again continues.""",
+The face is tracked by the built-in tracker, which is approximate. You can interrupt at any time: running it again continues.""",
 }
 WIDTH, GAP, ROW = 340, 80, 30
 TITLE, BADGE = 30, 25  # px above a node's place: its title, and the badge above that
 NOTE = (2 * WIDTH + GAP, 220)
-# What a node shows while it runs, height over width of the picture: the page lets it grow downwards over its neighbours.
+# What a node shows while it runs, height over width: the page lets it grow downwards over its neighbours.
 PREVIEWS = {
     "HMTalker_TrainAvatar": 0.5, "HMTalker_RenderAvatarVideo": 1.0, "HMTalker_RenderAvatar": 0.5,
     "MoDiTalker_GenerateMotion": 1.0, "MoDiTalker_MotionToVideo": 1.0, "MoDiTalker_MotionToVideoFile": 1.0,

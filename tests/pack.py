@@ -1,6 +1,7 @@
 """The pack as ComfyUI loads it, through the small host: for tests and for the scripts beside them."""
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from talking_heads.host.graph import Host
 ROOT = Path(__file__).resolve().parents[1]
 FOUND_FILES = (("HMTalker_LoadAvatar", "avatar_name"), ("MoDiTalker_LoadAToM", "atom_name"),
                ("MoDiTalker_LoadMToV", "mtov_name"))  # choices that depend on the machine
+OUTPUT_LABELS = {"sound": "audio", "atom": "AToM", "mtov": "MToV"}  # output names are forever: what the page shows instead
+_TABLES = re.compile(r"## Inputs\n.*", re.DOTALL)  # of a help page, to its end
 
 
 def make_host(base: Path, **folders: Any) -> Host:
@@ -39,10 +42,34 @@ def _entry(info: dict[str, Any]) -> dict[str, Any]:
     return {
         "display_name": info["display_name"],
         "description": info["description"],
-        "inputs": {name: {"name": name.replace("_", " "), "tooltip": spec[1]["tooltip"]} for name, spec in inputs.items()},
-        "outputs": {str(i): {"name": name, "tooltip": tip}
+        "inputs": {name: {"name": label(name, spec), "tooltip": spec[1]["tooltip"]} for name, spec in inputs.items()},
+        "outputs": {str(i): {"name": OUTPUT_LABELS.get(name, name), "tooltip": tip}
                     for i, (name, tip) in enumerate(zip(info["output_name"], info["output_tooltips"]))},
     }
+
+
+def label(name: str, spec: list[Any]) -> str:
+    """What the page calls an input: its own label, else its name."""
+    return spec[1].get("display_name") or name.replace("_", " ")
+
+
+def with_tables(page: str, entry: dict[str, Any], info: dict[str, Any]) -> str:
+    """A help page with the tables of inputs and outputs written from the node's English texts.
+
+    Args:
+        page: Markdown whose last sections are Inputs and Outputs.
+        entry: the node's entry in nodeDefs.json; info: the same node in `/object_info`.
+    """
+    inputs = [_row(name, own["name"], own["tooltip"]) for name, own in entry["inputs"].items()]
+    outputs = [_row(name, own["name"], own["tooltip"]) for name, own in zip(info["output_name"], entry["outputs"].values())]
+    tables = [f"## {title}\n\n| {title[:-1].lower()} | meaning |\n|---|---|\n" + "\n".join(rows)
+              for title, rows in (("Inputs", inputs), ("Outputs", outputs))]
+    return _TABLES.sub(lambda found: "\n\n".join(tables) + "\n", page)
+
+
+def _row(name: str, shown: str, tooltip: str) -> str:
+    """Name and label, where the label is more than the name with blanks."""
+    return f"| {f'`{name}`' if shown in (name, name.replace('_', ' ')) else f'{shown} (`{name}`)'} | {tooltip} |"
 
 
 def temporary_host() -> Host:

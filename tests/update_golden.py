@@ -2,6 +2,7 @@
 
 tests/nodes/object_info.json   what is published: may only grow
 locales/en/nodeDefs.json       the English labels
+web/docs/*.md                  the tables of inputs and outputs on the help pages
 """
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pack import ROOT, english, own_object_info, temporary_host
+from pack import ROOT, english, own_object_info, temporary_host, with_tables
 
 
 def write(path: Path, value: Any) -> None:
@@ -20,7 +21,11 @@ def write(path: Path, value: Any) -> None:
 def main() -> None:
     infos = own_object_info(temporary_host())
     write(ROOT / "tests" / "nodes" / "object_info.json", infos)
-    write(ROOT / "locales" / "en" / "nodeDefs.json", english(infos))
+    texts = english(infos)
+    write(ROOT / "locales" / "en" / "nodeDefs.json", texts)
+    for name, entry in texts.items():
+        page = ROOT / "web" / "docs" / f"{name}.md"
+        page.write_text(with_tables(page.read_text("utf8"), entry, infos[name]), "utf8")
 
 
 if __name__ == "__main__":

@@ -68,8 +68,8 @@ def test_an_atom_says_what_it_is(host, base):
     kept = collector(host)
     ok(host.run({"atom": ATOM, "a": keep("atom"), "b": keep("atom", 1)}))
     loaded, about = sorted(kept, key=lambda value: isinstance(value, str))
-    assert (loaded.name, loaded.licence, loaded.atom.dtype) == ("tiny", "for tests", torch.float32)
-    moved, computing = (next(module.parameters()) for module in (loaded.patcher.model, loaded.atom.denoiser))
+    assert (loaded.name, loaded.licence, loaded.model.dtype) == ("tiny", "for tests", torch.float32)
+    moved, computing = (next(module.parameters()) for module in (loaded.patcher.model, loaded.model.denoiser))
     assert moved is computing, "what ComfyUI moves is the network"
     for part in ("tiny.safetensors", "mel", "20 frames", "ddim, 5 steps", "licence: for tests", "note knows nothing"):
         assert part in about
@@ -80,7 +80,7 @@ def test_the_number_format_is_chosen(host, base, given, face, choice, dtype):
     given |= face
     kept = collector(host)
     ok(host.run(prompt(atom=changed(ATOM, precision=choice), a=keep("atom"), b=keep("motion"))))
-    assert next(value for value in kept if hasattr(value, "atom")).atom.dtype == dtype
+    assert next(value for value in kept if hasattr(value, "model")).model.dtype == dtype
     motion = next(value for value in kept if hasattr(value, "points"))
     assert motion.points.dtype == torch.float32 and len(motion) == 38
 
@@ -116,12 +116,12 @@ def test_a_published_checkpoint_is_imported_once_and_listed(host, base):
     nodes = {"import": IMPORT, "a": keep("import"), "b": keep("import", 1)}
     ok(host.run(nodes))
     loaded, name = sorted(kept, key=lambda value: isinstance(value, str))
-    assert name == "mine.safetensors" and loaded.atom.config.speech.encoder == "hubert-large-ls960-ft"
+    assert name == "mine.safetensors" and loaded.model.config.speech.encoder == "hubert-large-ls960-ft"
     offered = host.object_info(["MoDiTalker_LoadAToM"])["MoDiTalker_LoadAToM"]["input"]["required"]["atom_name"][1]["options"]
     assert name in offered and not host.run(nodes).executed
     ok(host.run({**nodes, "import": changed(IMPORT, weights="ema", name="averaged")}))
     averaged = next(value for value in kept if getattr(value, "name", "") == "averaged")
-    ours, theirs = (next(each.atom.denoiser.parameters()) for each in (loaded, averaged))
+    ours, theirs = (next(each.model.denoiser.parameters()) for each in (loaded, averaged))
     assert torch.allclose(theirs, ours / 2) and not torch.allclose(theirs, ours)
 
 
@@ -131,7 +131,7 @@ def test_the_users_mean_face_is_kept(host, base):
     save_tiny_checkpoint(folder / "atom.pt")
     np.save(folder / "face.npy", mean_face() * 1.1)
     ok(host.run({"import": changed(IMPORT, mean_face="face.npy"), "a": keep("import")}))
-    assert np.allclose(kept[0].atom.key_mean_shape.numpy(), mean_face() * 1.1)
+    assert np.allclose(kept[0].model.key_mean_shape.numpy(), mean_face() * 1.1)
 
 
 @pytest.mark.parametrize("content, word", [(None, "none is chosen"), (b"no pickle", "torch.save"), (b"", "torch.save")])
@@ -284,4 +284,4 @@ def test_a_film_on_black_knows_its_rate(host, base, given, face):
 def test_the_demo_weights_are_offered_first_hand(host):
     kept = collector(host)
     ok(host.run({"atom": changed(ATOM, atom_name="demo_atom.safetensors"), "k": keep("atom", 1)}))
-    assert "mel" in kept[0] and "not told" not in kept[0], "training and licence are told"
+    assert "mel" in kept[0] and "not stated" not in kept[0], "training and licence are stated"

@@ -130,10 +130,10 @@ def test_training_saves_weights_that_load(host, base):
 
     kept = collector(host)
     ok(host.run({"data": LOAD, "train": TRAIN, **{f"k{i}": keep("train", i) for i in range(3)}}))
-    loaded = next(value for value in kept if hasattr(value, "atom"))
+    loaded = next(value for value in kept if hasattr(value, "model"))
     assert "mine.safetensors" in kept and (base / "models" / "talking_heads" / "mine.safetensors").is_file()
     steps = round(preset("demo").steps * 0.001)
-    assert loaded.licence == "for tests" and loaded.atom.config.training["steps"] == steps > 1
+    assert loaded.licence == "for tests" and loaded.model.config.training["steps"] == steps > 1
     assert list((base / "output" / "talking_heads" / "logs" / "mine").iterdir()), "the log"
     load = node("MoDiTalker_LoadAToM", atom_name="mine.safetensors", precision="fp32")
     ok(host.run({"load": load, "k": keep("load", 1)}))

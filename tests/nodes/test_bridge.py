@@ -102,15 +102,15 @@ def test_an_avatar_that_the_processor_draws_leaves_the_card_to_others(bridge, mo
 
     card, cpu, loads = torch.device("cuda", 0), torch.device("cpu"), []
     avatar = SimpleNamespace(copied=lambda device: ("copy", device), to=lambda device: ("moved", device))
-    loaded, place = SimpleNamespace(avatar=avatar, patcher="patcher"), {"auto": cpu}
+    loaded, place = SimpleNamespace(model=avatar, patcher="patcher"), {"auto": cpu}
     rasterizer = importlib.import_module(bridge.__name__.replace("nodes.bridge", "hmtalker_core.rasterizer"))
     monkeypatch.setattr(bridge.mm, "get_torch_device", lambda: card)
     monkeypatch.setattr(bridge.mm, "load_models_gpu", loads.append)
     monkeypatch.setattr(rasterizer, "drawing_device", lambda device, backend: place[backend])
-    assert bridge.on_device(loaded, "auto") == ("copy", cpu) and not loads
+    assert bridge.ready_to_draw(loaded, "auto", bridge.NodeReport(), 1) == ("copy", cpu) and not loads
     assert bridge.on_device(loaded) == ("moved", card) and loads == [["patcher"]]
     place["auto"] = card
-    assert bridge.on_device(loaded, "auto") == ("moved", card) and len(loads) == 2
+    assert bridge.ready_to_draw(loaded, "auto", bridge.NodeReport(), 1) == ("moved", card) and len(loads) == 2
 
 
 def test_compiling_gsplat_is_announced_where_a_film_is_to_be_drawn(bridge, monkeypatch):
@@ -121,10 +121,10 @@ def test_compiling_gsplat_is_announced_where_a_film_is_to_be_drawn(bridge, monke
     monkeypatch.setattr(bridge.mm, "get_torch_device", lambda: torch.device("cuda", 0))
     monkeypatch.setattr(rasterizer, "probe_pending", lambda device, backend: backend == "auto")
     monkeypatch.setattr(rasterizer, "drawing_device", lambda device, backend: happened.append("tried") or torch.device("cpu"))
-    loaded = SimpleNamespace(avatar=SimpleNamespace(copied=lambda device: "copy"))
+    loaded = SimpleNamespace(model=SimpleNamespace(copied=lambda device: "copy"))
     for backend, told in (("auto", [(0, 7, {"phase": "compile"}, None)]), ("cpu", [])):
         happened.clear()
-        assert bridge.on_device(loaded, backend, lambda *told: happened.append(told), 7) == "copy"
+        assert bridge.ready_to_draw(loaded, backend, lambda *told: happened.append(told), 7) == "copy"
         assert happened == [*told, "tried"]
 
 
@@ -133,13 +133,13 @@ def test_compiling_gsplat_is_announced_where_a_film_is_to_be_drawn(bridge, monke
 def test_both_rendering_nodes_tell_of_it(bridge, monkeypatch, node, given, frames):
     asked = []
 
-    def on_device(loaded, backend, report, count):
+    def ready_to_draw(loaded, backend, report, count):
         asked.append((backend, type(report), count))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bridge, "on_device", on_device)
+    monkeypatch.setattr(bridge, "ready_to_draw", ready_to_draw)
     render = sys.modules[bridge.__name__.replace("bridge", "render")]
-    loaded = SimpleNamespace(avatar=SimpleNamespace(size=(8, 8)))
+    loaded = SimpleNamespace(model=SimpleNamespace(size=(8, 8)))
     with pytest.raises(KeyboardInterrupt):
         getattr(render, node).execute(loaded, range(9), background="black", backend="auto", **given)
     assert asked == [("auto", bridge.NodeReport, frames)]

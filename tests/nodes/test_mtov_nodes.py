@@ -70,14 +70,14 @@ def video(**changes) -> dict:
 def test_an_mtov_says_what_it_is(host, base):
     kept = collector(host)
     ok(host.run({"mtov": MTOV, **{f"k{i}": keep("mtov", i) for i in range(4)}}))
-    loaded = next(value for value in kept if hasattr(value, "mtov"))
+    loaded = next(value for value in kept if hasattr(value, "model"))
     about = next(value for value in kept if isinstance(value, str))
-    assert (loaded.name, loaded.licence, loaded.mtov.dtype) == ("tiny", "for tests", torch.float32)
+    assert (loaded.name, loaded.licence, loaded.model.dtype) == ("tiny", "for tests", torch.float32)
     assert SIZE in kept and 1.6 in kept, "for Face Crop"
-    for network in loaded.mtov.networks.values():
+    for network in loaded.model.networks.values():
         moved = {id(p) for p in loaded.patcher.model.parameters()}
         assert {id(p) for p in network.parameters()} <= moved, "what ComfyUI moves are the networks"
-    for part in ("tiny.safetensors", f"{FRAMES} frames of {SIZE} px", "ddim, 2 steps from 0.125", "licence: for tests",
+    for part in ("tiny.safetensors", f"{FRAMES} frames of {SIZE} px", "ddim, 2 steps at strength 0.125", "licence: for tests",
                  "margin 1.6", "note knows nothing"):
         assert part in about
 
@@ -102,7 +102,7 @@ def test_how_the_published_program_counts_and_shrinks(host, base, given, monkeyp
 def test_the_number_format_is_chosen(host, base, given, choice, dtype):
     kept = collector(host)
     ok(host.run({**video(), "mtov": changed(MTOV, precision=choice), "l": keep("mtov")}))
-    assert next(value for value in kept if hasattr(value, "mtov")).mtov.dtype == dtype
+    assert next(value for value in kept if hasattr(value, "model")).model.dtype == dtype
     images = next(value for value in kept if isinstance(value, torch.Tensor))
     assert images.dtype == torch.float32 and torch.isfinite(images).all()
 
@@ -140,7 +140,7 @@ def test_published_checkpoints_are_imported_once_and_listed(host, base):
     ok(host.run(nodes))
     loaded, name = sorted(kept, key=lambda value: isinstance(value, str))
     assert name == "mine.safetensors" and "they carry none" in loaded.licence
-    assert loaded.mtov.config.denoiser.num_heads == HEADS and loaded.mtov.config.sampler == "ddim"
+    assert loaded.model.config.denoiser.num_heads == HEADS and loaded.model.config.sampler == "ddim"
     offered = host.object_info(["MoDiTalker_LoadMToV"])["MoDiTalker_LoadMToV"]["input"]["required"]["mtov_name"][1]["options"]
     assert name in offered and not host.run(nodes).executed
 
@@ -368,4 +368,4 @@ def test_the_demo_weights_are_offered_first_hand(host, root):
         pytest.skip("the demo weights are not there yet")
     kept = collector(host)
     ok(host.run({"mtov": changed(MTOV, mtov_name="demo_mtov.safetensors"), "k": keep("mtov", 3)}))
-    assert "128 px" in kept[0] and "not told" not in kept[0], "training and licence are told"
+    assert "128 px" in kept[0] and "not stated" not in kept[0], "training and licence are stated"

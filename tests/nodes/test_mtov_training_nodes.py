@@ -53,8 +53,8 @@ def test_four_stages_behind_one_another_make_an_mtov(host, base, monkeypatch):
               "diffusion": changed(TRAIN, stage="diffusion", rgb=["gan", 1], landmarks=["landmarks", 1])}
     ok(host.run({"data": LOAD, **stages, **{f"k{i}": keep("diffusion", i) for i in range(3)}, "part": keep("rgb", 2)}))
     assert models(base) == ["mine.safetensors", "mine_gan.safetensors", "mine_landmarks.safetensors", "mine_rgb.safetensors"]
-    loaded = next(value for value in kept if hasattr(value, "mtov"))
-    assert loaded.licence == "for tests" and loaded.mtov.config.training["stage"] == "diffusion" and "mine.safetensors" in kept
+    loaded = next(value for value in kept if hasattr(value, "model"))
+    assert loaded.licence == "for tests" and loaded.model.config.training["stage"] == "diffusion" and "mine.safetensors" in kept
     assert any("a part" in str(value) for value in kept)
     assert list((base / "output" / "talking_heads" / "logs" / "mine_gan").iterdir()), "the log"
     load = node("MoDiTalker_LoadMToV", mtov_name="mine.safetensors", precision="fp32")
@@ -90,7 +90,7 @@ def test_a_whole_mtov_is_gone_on_from(host, base, monkeypatch):
     assert not host.run(more).executed
     first = node("MoDiTalker_LoadMToV", mtov_name="mine.safetensors", precision="fp32")
     ok(host.run({"load": first, "k": keep("load")}))
-    again, before = (value.mtov for value in kept)
+    again, before = (value.model for value in kept)
     assert not [name for name in models(base) if name.startswith("more_")]
     known = before.denoiser.state_dict()
     changes = [float((value - known[key]).abs().max()) for key, value in again.denoiser.state_dict().items()]
@@ -147,6 +147,6 @@ def test_the_data_set_node_keeps_pictures(host, tmp_path):
     ok(host.run({"data": changed(data, pictures=64, margin=2.0), "a": keep("data"), "b": keep("data", 1)}))
     plain, pictured = (value for value in kept if hasattr(value, "folder"))
     about = next(value for value in kept if isinstance(value, str))
-    assert plain.folder != pictured.folder and "pictures of 64 px" in about
+    assert plain.folder != pictured.folder and "face images of 64 px" in about
     clips = own(host, "moditalker_core.data.dataset").MotionDataset.open(pictured.folder)
     assert clips.frames_of(0, 0, 2).shape == (2, 64, 64, 3)

@@ -1,0 +1,46 @@
+"""The inputs that every training node has."""
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+
+def run_inputs(name: str, items: str, least: float = 0.0001, name_tip: str = "Name of the file in models/talking_heads.") -> list:
+    """How long, from which seed, to which file, and whether to resume.
+
+    Args:
+        name: the file's default name.
+        items: what the dataset is made of, such as "clips".
+        least: smallest multiplier of the preset's steps.
+        name_tip: what the name is of.
+    """
+    return [
+        io.Float.Input("steps", display_name="steps multiplier", default=1.0, min=least, max=10.0, step=0.1, round=least,
+                       tooltip="Multiplies the preset's number of training steps: 0.1 for a quick look, 2 to train longer."),
+        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
+                     tooltip=f"Determines the initial weights and the order of the {items}."),
+        io.String.Input("name", default=name,
+                        tooltip=f"{name_tip} An existing finished file of that name is replaced when training ends."),
+        io.Boolean.Input("resume", default=True,
+                         tooltip="Continue an interrupted training run of that name with the same settings; off: start over."),
+    ]
+
+
+def batch_inputs(items: str, result: str = "same result") -> list:
+    """How much is computed at once.
+
+    Args:
+        items: what a batch consists of, such as "Clips".
+        result: what accumulation does to the result.
+    """
+    return [
+        io.Int.Input("batch", display_name="batch size", default=0, min=0, max=4096, advanced=True,
+                     tooltip=f"{items} per step; 0 uses the preset's value."),
+        io.Int.Input("accumulation", display_name="gradient accumulation", default=1, min=1, max=256, advanced=True,
+                     tooltip=f"Split each step into this many micro-batches: less memory, {result}."),
+    ]
+
+
+def licence_input(loader: str) -> io.Input:
+    """What is stored with the weights; `loader` is the node that shows it."""
+    return io.String.Input("licence", default="", advanced=True,
+                           tooltip=f"What the weights may be used for: stored in the file and shown by {loader}.")
