@@ -17,7 +17,7 @@ SAMPLERS = ("ddim", "ddim0", "dpm++", "unipc")
 STEPS = 1000  # of both training schedules
 
 
-def published_times(steps: int) -> list[int]:
+def official_times(steps: int) -> list[int]:
     """The times of the published samplers, both networks': the whole schedule in so many steps; the next would be -1.
 
     Evenly, cut off to whole numbers. In single precision, as published: where an exact number would be whole this is at times one

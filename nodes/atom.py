@@ -243,7 +243,7 @@ def about(atom: Any) -> str:
 
 def imported(checkpoint: str, weights: str, mean_face: str, heads: int, name: str, half: bool) -> Any:
     """Writes the AToM file and returns its path."""
-    from ..moditalker_core.atom.published import import_atom
+    from ..moditalker_core.atom.official import import_atom
     from ..moditalker_core.bfm import read_key_mean_shape
 
     if checkpoint == NONE:

@@ -9,7 +9,7 @@ from talking_heads.moditalker_core.atom.checkpoints import save_atom
 from talking_heads.moditalker_core.atom.config import AToMConfig, DenoiserConfig, SpeechInput
 from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
 from talking_heads.moditalker_core.atom.model import AToM
-from talking_heads.moditalker_core.atom.published import published_state_dict
+from talking_heads.moditalker_core.atom.official import official_state_dict
 
 MEL = SpeechInput("mel", "last", 80.0, 80, 4)
 
@@ -32,7 +32,7 @@ def save_tiny_atom(path: Path, **options) -> Path:
 def save_tiny_checkpoint(path: Path) -> Path:
     """The same as MoDiTalker publishes its own: raw and averaged weights that differ, names of parallel training."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = published_state_dict(tiny_atom(SpeechInput(), heads=8))
+    state = official_state_dict(tiny_atom(SpeechInput(), heads=8))
     raw = {f"module.{name}": value for name, value in state.items()}
     torch.save({"model_state_dict": raw, "ema_state_dict": {name: value * 0.5 for name, value in state.items()},
                 "optimizer_state_dict": {"state": {}}}, path)

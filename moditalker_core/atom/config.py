@@ -13,22 +13,11 @@ from ...media_core.audio import FPS
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.schema import RATES, WIDEST, is_json_object
 from ...media_core.speech import Speech
+from ..config import MOST_LAYERS, REFERENCES, known
 from .diffusion import SAMPLERS, STEPS
 
 TOKENS_PER_FRAME = 2
-MOST_LAYERS = 256  # of a network
 MOST_ROWS = 10_000.0  # Hz, of speech features
-REFERENCES = ("first", "any")
-
-
-def _known(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    if not is_json_object(values):
-        raise TalkingHeadsError(f"{what} must be an object", type(values).__name__, "Copy or make the file again")
-    unknown = sorted(set(values) - {f.name for f in fields(cls)})
-    if unknown:
-        raise TalkingHeadsError(f"{what} may hold only {', '.join(f.name for f in fields(cls))}", f"also {', '.join(unknown)}",
-                                "Update Talking Heads, or correct the names")
-    return dict(values)
 
 
 @dataclass(frozen=True)
@@ -168,8 +157,8 @@ class AToMConfig:
         Raises:
             TalkingHeadsError: names or values that no AToM has.
         """
-        known = _known(cls, values, "An AToM's description")
+        given = known(cls, values, "An AToM's description")
         parts = {"denoiser": DenoiserConfig, "speech": SpeechInput}
         for name, part in parts.items():
-            known[name] = part(**_known(part, known.get(name, {}), f"Its part '{name}'"))
-        return cls(**known)
+            given[name] = part(**known(part, given.get(name, {}), f"Its part '{name}'"))
+        return cls(**given)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
-from ..walk import SAMPLERS, STEPS, Walk, published_times
+from ..walk import SAMPLERS, STEPS, Walk, official_times
 
 OFFSET = 8e-3  # s of the cosine schedule
 RECONSTRUCTION, VELOCITY = 7.5, 1.5  # weights of the loss
@@ -90,7 +90,7 @@ def make_scheduler(sampler: str, steps: int, clip: float | None = 1.0) -> Schedu
             or (clip is not None and not 0 < clip < math.inf)):
         raise TalkingHeadsError(f"The sampler must be one of {', '.join(SAMPLERS)}, with 1 to {STEPS} steps and a clip above 0 "
                                 "or none", f"'{sampler}' with {steps} and {clip}", "Choose one of those")
-    times = published_times(steps) if sampler in ("ddim", "ddim0") else _even_times(sampler, steps)
+    times = official_times(steps) if sampler in ("ddim", "ddim0") else _even_times(sampler, steps)
     return Scheduler(sampler, torch.tensor(times))
 
 

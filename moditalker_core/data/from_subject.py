@@ -23,6 +23,7 @@ from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.progress import Report, silent
 from ...media_core.speech import HubertEncoder, encode_speech
 from ...media_core.subject.performance import Performance, perform
+from .captured import bridged, measured, steadied
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
 from .pictures import Pictures, PictureSettings, class_crop, spool
 
@@ -217,7 +218,6 @@ def captured_motion(performance: Performance, identity: int, frames: int, size: 
         TalkingHeadsError: the tracker lost the face.
     """
     from ...media_core.face.landmarks.landmarks import track_frames
-    from .captured import bridged, measured, steadied
 
     raw = bridged(track_frames(_film(performance, identity, frames, size), performance.fps, total=frames, report=report))
     if not raw.seen.all():

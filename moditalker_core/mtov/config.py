@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ...media_core.errors import TalkingHeadsError
-from ...media_core.schema import SIDE, WIDEST, is_json_object
+from ...media_core.schema import SIDE, WIDEST
+from ..config import MOST_LAYERS, known
 
-MOST_LAYERS = 256  # of a network, in a row
 MOST_TOKENS = 1 << 16  # of one frame
 MOST_TABLE = 1 << 24   # numbers of a table of angles: tokens of a frame, or frames, times numbers a head
 MOST_LEVELS = 8        # at which the denoiser halves its planes
@@ -156,18 +156,3 @@ def check_residual(denoiser: DenoiserConfig, prediction: str) -> None:
     if denoiser.residual and prediction != "sample":
         raise TalkingHeadsError("A denoiser that adds to the identity must predict the clean latent ('sample')",
                                 f"'{prediction}'", "Choose that prediction, or no residual")
-
-
-def known(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The values, all of which are fields of `cls`.
-
-    Raises:
-        TalkingHeadsError: there are others.
-    """
-    if not is_json_object(values):
-        raise TalkingHeadsError(f"{what} must be an object", type(values).__name__, "Copy or make the file again")
-    unknown = sorted(set(values) - {f.name for f in fields(cls)})
-    if unknown:
-        raise TalkingHeadsError(f"{what} may hold only {', '.join(f.name for f in fields(cls))}", f"also {', '.join(unknown)}",
-                                "Update Talking Heads, or correct the names")
-    return dict(values)

@@ -20,7 +20,7 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.geometry import MIRROR, MOUTH
 from ...media_core.mouth import lip_aperture
-from ..atom.config import REFERENCES
+from ..config import REFERENCES
 from ..data.dataset import MotionDataset, without_pictures
 from .model import RasterSettings
 from .rasters import fine_rasters, landmark_clip, lower_face_hidden, normalised

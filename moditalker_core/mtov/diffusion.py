@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
-from ..walk import SAMPLERS, STEPS, Walk, published_times
+from ..walk import SAMPLERS, STEPS, Walk, official_times
 
 FIRST, LAST = 0.0015, 0.0195    # betas; their roots are evenly spaced
 PREDICTIONS = ("epsilon", "sample", "v_prediction")  # what the network predicts, by diffusers' names; published: epsilon
@@ -128,7 +128,7 @@ def scheduled_times(schedule: int, ratio: float) -> list[int]:
     if type(schedule) is not int or not 1 <= schedule <= STEPS or not 0 < ratio <= 1 or int(schedule * (1 - ratio)) == schedule:
         raise TalkingHeadsError(f"A schedule must have 1 to {STEPS} steps, some of them within the ratio of the way that is run",
                                 f"{schedule} at ratio {ratio}", "Choose more steps or a higher ratio")
-    return published_times(schedule)[int(schedule * (1 - ratio)):]
+    return official_times(schedule)[int(schedule * (1 - ratio)):]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from ...media_core.audio import FPS
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.schema import RATES, SIDE, is_json_object
-from ..atom.config import REFERENCES
+from ..config import REFERENCES
 from .autoencoder import VideoAutoencoder
 from .config import AutoencoderConfig, DenoiserConfig, Grid, check_residual, known
 from .denoiser import MToVDenoiser

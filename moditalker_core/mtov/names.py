@@ -87,7 +87,7 @@ _OUR_PLANE = re.compile(r"(to|from)_plane\.(\w+)\.(\w+)")
 _OUR_STAGE = re.compile(r"(down|up)\.(\d+)\.(blocks\.\d+|joint)\.(.+)")
 
 
-def published_autoencoder_name(ours: str) -> str:
+def official_autoencoder_name(ours: str) -> str:
     """The inverse of `autoencoder_name`."""
     if told := _OUR_TRUNK.fullmatch(ours):
         return f"{told[1]}.layers.{told[2]}.{_TRUNK_PARTS.index(told[3])}.{_PUBLISHED_PARTS[told[4]]}.{told[5]}"
@@ -101,7 +101,7 @@ def published_autoencoder_name(ours: str) -> str:
     return f"{ {value: key for key, value in _AUTOENCODER.items()}[head] }.{last}"
 
 
-def published_denoiser_name(ours: str) -> str:
+def official_denoiser_name(ours: str) -> str:
     """The inverse of `denoiser_name`, with the published prefix."""
     head, _, rest = ours.partition(".")
     if told := _OUR_STAGE.fullmatch(ours):

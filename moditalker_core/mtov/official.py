@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ...media_core.claims import claimed
 from ...media_core.errors import FileFormatError, TalkingHeadsError
-from ..atom.checkpoints import check_state
-from ..atom.published import check_target, check_telling, counted, read_published, renamed
+from ..official import check_target, check_telling, counted, give_again, read_official, renamed
+from ..weight_files import check_state
 from . import names
 from .checkpoints import AutoencoderNote, save_autoencoder_tensors, save_mtov_tensors, unfilled_autoencoder, unfilled_denoiser
 from .config import PLANES, AutoencoderConfig, DenoiserConfig, Grid
@@ -45,13 +45,13 @@ def import_mtov(rgb: str | os.PathLike, motion: str | os.PathLike, diffusion: st
         half: store float16.
         whole: keep the landmark autoencoder's decoder, which only training uses.
     Raises:
-        FileFormatError: see `read_published`, `autoencoder_of_state` and `denoiser_of_state`.
+        FileFormatError: see `read_official`, `autoencoder_of_state` and `denoiser_of_state`.
         TalkingHeadsError: the three do not belong together; one autoencoder was given twice; `path` is one of the sources; the
             disk is full.
     """
     path, sources = Path(path), {name: Path(source) for name, source in zip(FILES, (rgb, motion, diffusion))}
     check_target(path, *sources.values())
-    published = {name: read_published(source, called=FILES[name]) for name, source in sources.items()}
+    published = {name: read_official(source, FILES[name]) for name, source in sources.items()}
     configs, states = {}, {}
     for role in ("rgb", "landmarks"):
         configs[role], states[role] = autoencoder_of_state(published[role], autoencoder_heads, sources[role].name, FILES[role])
@@ -81,13 +81,13 @@ def import_autoencoder(source: str | os.PathLike, path: str | os.PathLike, *, ro
         role: "rgb" or "landmarks": which of them it is; no tensor tells.
         heads, licence, half: as in `import_mtov`.
     Raises:
-        FileFormatError: see `read_published` and `autoencoder_of_state`.
+        FileFormatError: see `read_official` and `autoencoder_of_state`.
         TalkingHeadsError: another role; `path` is the source; the disk is full.
     """
     source, path = Path(source), Path(path)
     check_target(path, source)
     made = AutoencoderNote(role, licence=licence, training={"imported_from": source.name})
-    config, state = autoencoder_of_state(read_published(source, called=FILES[role]), heads, source.name, FILES[role])
+    config, state = autoencoder_of_state(read_official(source, FILES[role]), heads, source.name, FILES[role])
     return save_autoencoder_tensors(state, AutoencoderNote(role, config, made.licence, made.training), path, half=half)
 
 
@@ -104,11 +104,11 @@ def autoencoder_of_state(published: Mapping[str, Tensor], heads: int | None = No
             checkpoint.
     """
     config = autoencoder_config(published, heads, name, called)
-    theirs = names.published_autoencoder_name
-    state = renamed(published, names.autoencoder_name, theirs, "MToV's autoencoder", name, _again(called))
+    theirs = names.official_autoencoder_name
+    state = renamed(published, names.autoencoder_name, theirs, "MToV's autoencoder", name, give_again(called))
     linear = [key for key in state if re.fullmatch(r"(to|from)_plane\.\w+\.weight", key) and state[key].shape[2:] == (1, 1)]
     state |= {key: state[key][..., 0, 0] for key in linear}
-    check_state(state, unfilled_autoencoder(config), name, _again(called), theirs)
+    check_state(state, unfilled_autoencoder(config), name, give_again(called), theirs)
     return config, state
 
 
@@ -124,7 +124,7 @@ def autoencoder_config(state: Mapping[str, Tensor], heads: int | None = None, na
     check_telling(state, {"to_pixel.1.weight": 4, "pre_xy.weight": 4, **{f"{plane}_pos_embedding": 3 for plane in PLANES},
                           **{f"{first}{part}.weight": 2 for part in ("0.fn.to_qkv", "2.fn.net.0")},
                           **{f"{pooling}{part}.weight": 2 for part in ("0.fn.to_qkv", "1.fn.net.0")}},
-                  "an autoencoder of MToV", name, _again(called))
+                  "an autoencoder of MToV", name, give_again(called))
     channels, _, _, patch = state["to_pixel.1.weight"].shape
     frames, rows, columns = (state[f"{plane}_pos_embedding"].shape[1] - 1 for plane in PLANES)
     inner, pooled = (state[f"{part}0.fn.to_qkv.weight"].shape[0] // 3 for part in (first, pooling))
@@ -141,14 +141,14 @@ def autoencoder_config(state: Mapping[str, Tensor], heads: int | None = None, na
     try:
         return AutoencoderConfig(
             embed_dim=state["pre_xy.weight"].shape[0], channels=channels, frames=frames, height=rows * patch,
-            width=columns * patch, patch=patch, depth=counted(state, "encoder.layers.", name, _again(called)), heads=heads,
+            width=columns * patch, patch=patch, depth=counted(state, "encoder.layers.", name, give_again(called)), heads=heads,
             dim_head=inner // heads, ff_mult=state[f"{first}2.fn.net.0.weight"].shape[0] // (2 * max(channels, 1)),
-            pool_depth=counted(state, "xy_quant_attn.layers.", name, _again(called)), pool_heads=POOL_HEADS,
+            pool_depth=counted(state, "xy_quant_attn.layers.", name, give_again(called)), pool_heads=POOL_HEADS,
             pool_dim_head=pooled // POOL_HEADS, pool_hidden=state[f"{pooling}1.fn.net.0.weight"].shape[0])
     except FileFormatError:
         raise
     except TalkingHeadsError as error:
-        raise FileFormatError(error.must, f"{error.came}, in {name}", _again(called)) from error
+        raise FileFormatError(error.must, f"{error.came}, in {name}", give_again(called)) from error
 
 
 def denoiser_of_state(published: Mapping[str, Tensor], config: DenoiserConfig, grid: Grid,
@@ -162,8 +162,8 @@ def denoiser_of_state(published: Mapping[str, Tensor], config: DenoiserConfig, g
         FileFormatError: tensors are missing, unknown, of another shape, or not finite; they are named as in the checkpoint.
         TalkingHeadsError: a grid that cannot be halved often enough.
     """
-    prefix, again = _prefix(published), _again(FILES["denoiser"])
-    known = lambda ours: prefix + names.published_denoiser_name(ours).removeprefix(names.PREFIX)
+    prefix, again = _prefix(published), give_again(FILES["denoiser"])
+    known = lambda ours: prefix + names.official_denoiser_name(ours).removeprefix(names.PREFIX)
     state = renamed(published, lambda key: names.denoiser_name(key, config), known, "MToV's denoiser", name, again)
     check_state(state, unfilled_denoiser(config, grid), name, again, known)
     return state
@@ -178,7 +178,7 @@ def denoiser_config(published: Mapping[str, Tensor], heads: int = HEADS, name: s
         FileFormatError: a tensor that tells a size is missing or has another number of dimensions, a layer is missing, or no such
             network can be.
     """
-    prefix, again = _prefix(published), _again(FILES["denoiser"])
+    prefix, again = _prefix(published), give_again(FILES["denoiser"])
     first, last = f"{prefix}input_blocks.0.0.weight", f"{prefix}out.2.weight"
     check_telling(published, {first: 4, last: 4}, "a denoiser of MToV", name, again)
     width, blocks = published[first].shape[0], counted(published, f"{prefix}input_blocks.", name, again)
@@ -199,10 +199,6 @@ def denoiser_config(published: Mapping[str, Tensor], heads: int = HEADS, name: s
                               attends[::-1], heads)
     except TalkingHeadsError as error:
         raise FileFormatError(error.must, f"{error.came}, in {name}", "Give the number of heads, or another file") from error
-
-
-def _again(called: str) -> str:
-    return f"Give MoDiTalker's {called}, whole, or copy it again"
 
 
 def _prefix(published: Mapping[str, Tensor]) -> str:
