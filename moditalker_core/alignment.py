@@ -17,7 +17,7 @@ from ..media_core.face.pose.pose import fit_shape, solve_poses, to_camera
 from ..media_core.face.track import FaceTrack
 from ..media_core.motion import LandmarkTrack, PoseTrack
 from ..media_core.tracks import ping_pong
-from .landmarks import POINTS, five_points, posed
+from .landmarks import POINTS, five_points, pixel_size, posed
 
 CROP_SCALE = 102.0          # the published crop makes a face of the template's size this many px / scale
 GRID = 112.0                # half the width of that crop, px: posed landmarks of 1 lie this far from its middle
@@ -56,7 +56,7 @@ def onto_pose(motion: LandmarkTrack, pose: PoseTrack | FaceTrack, *, start: int 
     motion, pose = motion.resampled(rate), (pose.pose if isinstance(pose, FaceTrack) else pose).resampled(rate)
     pose = pose.selected(pose_frames(len(pose), len(motion), start))
     return LandmarkTrack(torch.from_numpy(_seen(motion.points.double().numpy() / DECIMETRES, pose)), rate, "pixels",
-                         tuple(pose.image_size))
+                         pose.image_size)
 
 
 def pose_frames(available: int, wanted: int, start: int = 0) -> Tensor:  # -> int64 [wanted]
@@ -81,14 +81,15 @@ def onto_portrait(motion: LandmarkTrack, portrait: LandmarkTrack, *, focal: floa
     """
     if portrait.space != "pixels":
         raise TalkingHeadsError("The portrait's landmarks must be in pixels", f"space '{portrait.space}'",
-                                "Connect what the face tracking found in the picture")
+                                "Connect what the face tracking found in the image")
+    size = pixel_size(portrait)
     points = portrait.points[0, :, :2].double().numpy()
     if np.ptp(points, axis=0).min() < 1:
         raise TalkingHeadsError("The portrait's landmarks must span more than a pixel", f"{np.ptp(points, axis=0)} px",
                                 "Track the face again")
-    shape = fit_shape(points[None], portrait.image_size, focal)
+    shape = fit_shape(points[None], size, focal)
     poses, _ = solve_poses(points[None], shape)
-    still = PoseTrack(torch.from_numpy(poses), shape.focal, tuple(portrait.image_size), motion.fps)
+    still = PoseTrack(torch.from_numpy(poses), shape.focal, size, motion.fps)
     placed = onto_pose(motion, still)
     if canonical is None:
         return placed

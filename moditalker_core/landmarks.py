@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.face.geometry import RIGID
+from ..media_core.motion import LandmarkTrack
 
 POINTS = 68
 IDEXP_SCALE = 10.0                              # centimetres in a decimetre
@@ -51,6 +52,13 @@ def absolute(offsets: Tensor, key_mean_shape: Tensor) -> Tensor:  # [..., 204], 
     points = offsets.unflatten(-1, (POINTS, 3)) / IDEXP_SCALE
     _check(points, key_mean_shape)
     return points + key_mean_shape.to(points)
+
+
+def pixel_size(track: LandmarkTrack) -> tuple[int, int]:
+    """(H, W) px of the frames that a track in space "pixels" is measured in; no such track is without."""
+    assert track.image_size is not None
+    height, width = track.image_size
+    return height, width
 
 
 def lip_split(flat: Tensor) -> tuple[Tensor, Tensor]:  # [..., 204] -> [..., 111], [..., 93]

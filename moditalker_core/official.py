@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -66,7 +66,7 @@ def _unwrapped(name: str) -> str:
     return name
 
 
-def _names(held: Mapping[object, object]) -> str:
+def _names(held: Iterable[object]) -> str:
     return listed([str(name) for name in held]) or "nothing"
 
 
@@ -138,17 +138,17 @@ def renamed(official: Mapping[str, Tensor], ours_of: Callable[[str], str | None]
     Raises:
         FileFormatError: it holds unknown tensors.
     """
-    unknown, state = [], {}
+    unknown: list[str] = []
+    state: dict[str, Tensor] = {}
     for key, value in official.items():
         try:
             ours = ours_of(key)
-            strange = ours is not None and theirs_of(ours) != key
+            if ours is not None and theirs_of(ours) != key:
+                unknown.append(key)
+            elif ours is not None:
+                state[ours] = value
         except KeyError:
-            strange = True
-        if strange:
             unknown.append(key)
-        elif ours is not None:
-            state[ours] = value
     if unknown:
         raise FileFormatError(f"The checkpoint may hold {what}'s tensors only", f"{name} also holds {listed(unknown)}", do)
     return state

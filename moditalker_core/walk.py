@@ -8,10 +8,14 @@ every step goes to the time that is told next.
 """
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+    from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
 SAMPLERS = ("ddim", "ddim0", "dpm++", "unipc")
 STEPS = 1000  # of both training schedules
@@ -59,7 +63,7 @@ class Walk:
         reached = levels.cpu().double()[times.cpu()]  # [n]
         self.signals, self.spreads = reached.sqrt().tolist(), (1 - reached).sqrt().tolist()
         self.factors: list[list[float]] | None = None
-        self.solver = None
+        self.solver: DPMSolverMultistepScheduler | UniPCMultistepScheduler | None = None
         if sampler in ("ddim", "ddim0"):
             self.factors = ddim_factors(reached, eta if sampler == "ddim" else 0.0).tolist()
         else:
@@ -76,21 +80,23 @@ class Walk:
             fresh: Gaussian noise like x; None: none.
         """
         if self.factors is None:
-            return self.solver.step(x0, self.solver.timesteps[k], x).prev_sample
+            assert self.solver is not None
+            return self.solver.step(x0, self.solver.timesteps[k], x, return_dict=False)[0]
         to_clean, to_noise, to_fresh = self.factors[k]
         noise = (x - self.signals[k] * x0) / self.spreads[k] if noise is None else noise
         moved = to_clean * x0 + to_noise * noise
         return moved if fresh is None else moved + to_fresh * fresh
 
 
-def multistep(sampler: str, levels: Tensor) -> Any:
+def multistep(sampler: str, levels: Tensor) -> DPMSolverMultistepScheduler | UniPCMultistepScheduler:
     """A diffusers scheduler of just these steps, whose predictions are clean samples; it numbers them n - 1 .. 0.
 
     Args:
         sampler: "dpm++" or "unipc".
         levels: float64 [n] rising, see `Walk`.
     """
-    from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+    from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
     cleaner = levels.flip(0)  # from the least noise to the most, as diffusers counts
     own = 1 - cleaner / torch.cat([cleaner.new_ones(1), cleaner[:-1]])

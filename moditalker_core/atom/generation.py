@@ -7,9 +7,8 @@ any machine, with the same result.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -48,7 +47,7 @@ class SamplingSettings:
     batch: int = 1  # windows computed at once; on a CPU 1 is as fast, and the same to the bit whatever the chunking
     gate: bool = True  # close the mouth where nobody speaks (media_core.mouth_gate)
 
-    def resolved(self, config: AToMConfig) -> SamplingSettings:
+    def resolved(self, config: AToMConfig) -> ResolvedSampling:
         """With every None filled in.
 
         Raises:
@@ -56,11 +55,12 @@ class SamplingSettings:
         """
         length = config.denoiser.seq_len
         clip = config.clip if self.clip is None else self.clip
-        full = replace(self, sampler=self.sampler or config.sampler, steps=self.steps or config.steps, clip=clip or 0.0,
-                       guidance=config.guidance if self.guidance is None else self.guidance,
-                       eta=config.eta if self.eta is None else self.eta,
-                       overlap=min(32, length // 3) if self.overlap is None else self.overlap)
-        full = replace(full, eta=0.0) if full.sampler == "ddim0" else full
+        sampler, eta = self.sampler or config.sampler, config.eta if self.eta is None else self.eta
+        full = ResolvedSampling(sampler=sampler, steps=self.steps or config.steps, clip=clip or 0.0,
+                                guidance=config.guidance if self.guidance is None else self.guidance,
+                                eta=0.0 if sampler == "ddim0" else eta, seed=self.seed,
+                                overlap=min(32, length // 3) if self.overlap is None else self.overlap, batch=self.batch,
+                                gate=self.gate)
         whole = [full.seed, full.steps, full.overlap, full.batch]
         if (full.sampler not in SAMPLERS or not 0 <= full.clip < math.inf or not math.isfinite(full.guidance)
                 or not 0 <= full.eta <= 1 or any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS
@@ -72,6 +72,18 @@ class SamplingSettings:
             raise TalkingHeadsError(f"Windows of {length} frames may share 0 to {length // 2}", f"{full.overlap}",
                                     "Choose another overlap")
         return full
+
+
+@dataclass(frozen=True)
+class ResolvedSampling(SamplingSettings):
+    """Sampling settings without a None; made by `SamplingSettings.resolved`."""
+
+    sampler: str = "ddim"
+    steps: int = 50
+    guidance: float = 2.0
+    clip: float = 0.0  # 0: not at all
+    eta: float = 1.0
+    overlap: int = 0
 
 
 def generate_motion(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings: SamplingSettings = SamplingSettings(),
@@ -148,7 +160,7 @@ class _Job:
     atom: AToM
     speech: Speech
     face: Tensor
-    settings: SamplingSettings
+    settings: ResolvedSampling
     report: Report
     windows: list[Window]
 
@@ -184,7 +196,7 @@ class _Job:
         return found
 
 
-def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float, timesteps: Tensor) -> Any:
+def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float, timesteps: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     """(x_t float32 [B, T, 204], t) -> x0 with classifier-free guidance; both passes are one batch, and at 1 there is one pass.
 
     Args:

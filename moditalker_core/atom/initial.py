@@ -26,8 +26,9 @@ def fresh_denoiser(config: DenoiserConfig, seed: int) -> AToMDenoiser:
     if steps is not None:
         look_at_own_time(net, steps)
     if config.residual:  # every layer adds nothing at first, and the first prediction is "no motion"
-        for linear in (*(layer.linear3 for layer in net.layers), net.out):
-            nn.init.zeros_(linear.weight), nn.init.zeros_(linear.bias)
+        for linear in (*(layer.linear3 for layer in net.decoder_layers()), net.out):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
     return net
 
 
@@ -48,7 +49,7 @@ def look_at_own_time(net: AToMDenoiser, steps: int) -> None:
     size = width // heads  # channels a head
     pairs = min(size // 2, width // 2 - steps)
     net.memory_norm.bias[::2] = BEACON
-    for layer in net.layers:
+    for layer in net.decoder_layers():
         layer.norm2.bias[::2] = BEACON
         weight = layer.cross_attn.in_proj_weight  # [3C, C]: queries, keys, values
         for head in range(max(1, heads // 2)):

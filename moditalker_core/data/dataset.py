@@ -158,7 +158,7 @@ class MotionDataset:
         """All speech features of a clip, float32, with their silence."""
         clip = self.clips[index]
         features, silence = self._read(clip, "speech").float(), self._read(clip, "silence")
-        quiet = self._read(clip, "silence_features", optional=True)
+        quiet = self._read_if_there(clip, "silence_features")
         return Speech(features, self.format.rate, self.format.encoder, clip.seconds, silence, self.format.layer, quiet)
 
     def speech_rows(self, index: int, start: int, stop: int) -> torch.Tensor:  # float32 [stop - start, D]
@@ -185,7 +185,8 @@ class MotionDataset:
             raise FileFormatError("A clip with poses must say their camera", f"{clip.name} in {self.folder} does not",
                                   "Delete index.json and that shard, and build the data set again")
         camera_to_head = self._read(clip, "poses", start, stop)
-        return PoseTrack(camera_to_head, float(clip.camera["focal"]), tuple(clip.camera["size"]), self.fps)
+        height, width = clip.camera["size"]
+        return PoseTrack(camera_to_head, float(clip.camera["focal"]), (height, width), self.fps)
 
     def pixels(self, index: int, start: int = 0, stop: int | None = None) -> torch.Tensor:  # float32 [n, 68, 2]
         """Landmarks of frames [start, stop) in px of the pictures.
@@ -231,15 +232,18 @@ class MotionDataset:
             shape = file.get_slice(name).get_shape() if name in file.keys() else []
             return shape[0] if shape else 0
 
-    def _read(self, clip: Clip, part: str, start: int = 0, stop: int | None = None,
-              optional: bool = False) -> torch.Tensor | None:
+    def _read(self, clip: Clip, part: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        found = self._read_if_there(clip, part, start, stop)
+        if found is None:
+            raise FileFormatError("A shard must hold every clip that the index names", f"{clip.shard} lacks {clip.name}.{part}",
+                                  "Delete index.json and that shard, and build the data set again")
+        return found
+
+    def _read_if_there(self, clip: Clip, part: str, start: int = 0, stop: int | None = None) -> torch.Tensor | None:
         path, name = self.folder / SHARDS / clip.shard, f"{clip.name}.{part}"
         with reading(path), safe_open(path, framework="pt", device="cpu") as file:
             if name not in file.keys():
-                if optional:
-                    return None
-                raise FileFormatError("A shard must hold every clip that the index names", f"{path.name} lacks {name}",
-                                      "Delete index.json and that shard, and build the data set again")
+                return None
             rows = file.get_slice(name)
             check_part(rows.get_dtype(), rows.get_shape(), part, self.format.dim, name)
             length = rows.get_shape()[0]
@@ -264,9 +268,11 @@ class MotionDataset:
                                       "Copy it again, or delete index.json and that shard and build it again")
             report(done + 1, len(checksums), {"stage": "checksums"}, None)
         for index in range(len(self)):
-            self.landmarks(index), self.poses(index), self.speech(index)
+            for read in (self.landmarks, self.poses, self.speech):
+                read(index)
             for frame in range(self.clips[index].frames if self.clips[index].picture_size else 0):
-                self.frames_of(index, frame, frame + 1), self.masks(index, frame, frame + 1)
+                self.frames_of(index, frame, frame + 1)
+                self.masks(index, frame, frame + 1)
 
 
 def file_checksum(path: Path) -> str:

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,10 @@ from ...media_core.subject.performance import Performance, perform
 from .captured import bridged, measured, steadied
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
 from .pictures import Pictures, PictureSettings, class_crop, spool
+
+if TYPE_CHECKING:
+    from ...media_core.subject.render import Subject, SubjectFrame
+    from ...media_core.subject.rig import Rig
 
 VERSION = 1
 FIRST_IDENTITY = 1000
@@ -196,17 +200,15 @@ def exact_motion(performance: Performance, identity: int, frames: int, size: int
             PoseTrack(torch.from_numpy(poses.astype(np.float32)), DISTANCE * size / WINDOW, (size, size), fps), {})
 
 
-def rig_of(identity: int):
+def rig_of(identity: int) -> Rig:
     """The rig of an invented person, without the textures that drawing needs."""
-    from types import SimpleNamespace
-
     from ...media_core.subject.identity import invent
     from ...media_core.subject.portrait import load
-    from ...media_core.subject.rig import Rig
+    from ...media_core.subject.rig import Outlines, Rig
 
     plain = load()
     bent, _ = invent(plain, identity)
-    return Rig(SimpleNamespace(points=bent.points, plain_points=plain.points, hair_outline=bent.hair))
+    return Rig(Outlines(points=bent.points, plain_points=plain.points, hair_outline=bent.hair))
 
 
 def captured_motion(performance: Performance, identity: int, frames: int, size: int,
@@ -225,6 +227,7 @@ def captured_motion(performance: Performance, identity: int, frames: int, size: 
                                 f"not in {int((~raw.seen).sum())} of {frames} of identity {identity}",
                                 "Render larger, or leave that identity out")
     piece = measured(raw, 0, frames, size)
+    assert piece.landmarks is not None and piece.poses is not None
     return piece.landmarks, piece.poses, {"crop": piece.crop}, steadied(raw.points, raw.fps)
 
 
@@ -235,7 +238,7 @@ def _film(performance: Performance, identity: int, frames: int, size: int) -> It
     return (frame.rgb for frame in _rendered(subject, performance, frames))
 
 
-def _rendered(subject: Any, performance: Performance, frames: int) -> Iterator[Any]:  # SubjectFrame
+def _rendered(subject: Subject, performance: Performance, frames: int) -> Iterator[SubjectFrame]:
     for params, euler, shift, sway in zip(performance.params[:frames], performance.euler, performance.translation,
                                           performance.sway):
         yield subject.render(params, subject.pose(euler, shift), sway)
@@ -252,6 +255,7 @@ def drawn(name: str, performance: Performance, plan: SubjectPlan, made_from: Map
     from ...media_core.subject.render import Subject
 
     settings, frames = plan.pictures, plan.frames
+    assert settings is not None
     size = min(max(plan.size, _LARGER * settings.size), _LARGEST)  # the face's square shall have as many px as the picture
     subject = Subject(size, made_from["identity"], oversampling=1)
     if seen is None:

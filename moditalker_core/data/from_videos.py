@@ -208,7 +208,7 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
     if heard < len(raw) - plan.fps / 2:
         skipped.append(_left_out(film, heard, len(raw), plan.fps, "the sound has ended"))
     for piece in pieces(_until(raw, heard), plan.size) if heard else ():
-        if piece.landmarks is None:
+        if piece.landmarks is None or piece.poses is None:
             skipped.append(_left_out(film, piece.first, piece.stop, plan.fps, piece.reason))
             continue
         for first, stop in _parts(piece, plan.fps):

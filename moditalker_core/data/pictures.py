@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.face.crop import FaceCrop, following_crop, still_crop
+from ...media_core.face.masks.masks import FrameMasks
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.schema import described, note, record
 from ...media_core.tensor_schema import Numbers, fitting
@@ -160,15 +161,16 @@ def decoded(blobs: np.ndarray, offsets: np.ndarray, colour: bool) -> np.ndarray:
     """
     import cv2
 
-    kind, out = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE, None
+    kind = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE
+    out = np.empty(0, np.uint8)
     for i, (begin, end) in enumerate(zip(offsets[:-1], offsets[1:])):
         blob = blobs[begin:end]
         picture = cv2.imdecode(blob, kind) if 0 < len(blob) == end - begin else None
-        if picture is None or out is not None and picture.shape != out.shape[1:]:
+        if picture is None or i and picture.shape != out.shape[1:]:
             raise FileFormatError("Every picture of a motion data set must be readable, and of its clip's size",
                                   f"picture {i} of {len(offsets) - 1} that were read is not",
                                   "Delete index.json and that shard, and build the data set again")
-        out = np.empty((len(offsets) - 1, *picture.shape), np.uint8) if out is None else out
+        out = out if i else np.empty((len(offsets) - 1, *picture.shape), np.uint8)
         out[i] = picture[..., ::-1] if colour else picture
     return out
 
@@ -181,7 +183,7 @@ def class_crop(crop: FaceCrop, classes: np.ndarray, frame: int = 0) -> np.ndarra
                           borderMode=cv2.BORDER_REPLICATE)
 
 
-def mask_classes(masks: Any) -> np.ndarray:  # FrameMasks [H, W] -> uint8 [H, W]
+def mask_classes(masks: FrameMasks) -> np.ndarray:  # [H, W] -> uint8 [H, W]
     """The parts that face/masks.py finds, as CLASSES."""
     out = np.zeros(masks.head.shape, np.uint8)
     for name, region in (("torso", masks.torso), ("neck", masks.neck), ("face", masks.head), ("hair", masks.hair),

@@ -7,7 +7,9 @@ nothing of what looks right to people. Pixels may be weighed (ours): those of th
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
@@ -47,13 +49,18 @@ def generator_terms(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Te
     Returns:
         minus the mean verdict, summed over discriminators; L1 of the stages before it, summed over both.
     """
-    verdict = -sum(stages[-1].float().mean() for stages in fake)
+    score = -_total(stages[-1].float().mean() for stages in fake)
     pairs = [pair for mine, true in zip(fake, real) for pair in zip(mine[:-1], true)]
-    matched = sum((a.float() - b.detach().float()).abs().mean() for a, b in pairs)
-    return verdict, matched
+    matched = _total((a.float() - b.detach().float()).abs().mean() for a, b in pairs)
+    return score, matched
 
 
 def hinge(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
     """What the discriminators learn from, summed over them: half the mean of relu(1 - D(real)) and of relu(1 + D(fake))."""
     pairs = [(true[-1].float(), made[-1].float()) for true, made in zip(real, fake)]
-    return sum(0.5 * (F.relu(1 - true).mean() + F.relu(1 + made).mean()) for true, made in pairs)
+    return _total(0.5 * (F.relu(1 - true).mean() + F.relu(1 + made).mean()) for true, made in pairs)
+
+
+def _total(values: Iterable[Tensor]) -> Tensor:
+    """The sum of at least one tensor, from left to right."""
+    return reduce(add, values)

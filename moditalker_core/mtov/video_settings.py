@@ -1,12 +1,12 @@
 """How a video is drawn: what a user may choose, and what the weights say otherwise."""
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ...media_core.asked import real, whole
 from ...media_core.errors import TalkingHeadsError
 from .conditions import RESIZES
-from .diffusion import CALLS, STEPS, check_sampling, scheduled_times
+from .diffusion import CALLS, RATIO, STEPS, check_sampling, scheduled_times
 from .model import MToVConfig
 
 NOISES = ("shared", "own")
@@ -38,7 +38,7 @@ class VideoSettings:
     schedule: int | None = None  # steps of the whole way, of which the published program runs those within the ratio, at its very
     # times (diffusion.scheduled_times); `calls` then do not count. Where both come out even they are the same
 
-    def resolved(self, config: MToVConfig, frames: int) -> VideoSettings:
+    def resolved(self, config: MToVConfig, frames: int) -> ResolvedVideo:
         """With every None filled in.
 
         Args:
@@ -50,15 +50,15 @@ class VideoSettings:
         ratio = config.ratio if self.ratio is None else self.ratio
         eta = config.eta if self.eta is None else self.eta
         check_sampling(sampler, 1, ratio, config.prediction, config.clip, eta)
-        full = replace(self, sampler=sampler, ratio=ratio, eta=eta,
-                       calls=self._counted(config, sampler, ratio),
-                       overlap=config.overlap if self.overlap is None else self.overlap,
-                       anchored=config.anchored if self.anchored is None else self.anchored,
-                       stop=frames if self.stop is None else self.stop)
-        published = self.schedule is not None
-        check_sampling(full.sampler, 1 if published else full.calls, ratio, config.prediction, config.clip, full.eta)
+        chosen = {"sampler": sampler, "ratio": ratio, "eta": eta, "calls": self._counted(config, sampler, ratio),
+                  "overlap": config.overlap if self.overlap is None else self.overlap,
+                  "anchored": config.anchored if self.anchored is None else self.anchored,
+                  "stop": frames if self.stop is None else self.stop}
+        full = ResolvedVideo(**{**vars(self), **chosen})
+        calls = full.calls if self.schedule is None else 1
+        check_sampling(full.sampler, calls, ratio, config.prediction, config.clip, full.eta)
         config.check_start(ratio)
-        if published:
+        if self.schedule is not None:
             config.check_start((scheduled_times(self.schedule, ratio)[0] + 1) / STEPS)
         full._check_plain()
         if not 0 <= full.overlap <= config.frames // 2:
@@ -98,7 +98,20 @@ class VideoSettings:
         usual = config.calls if sampler == config.sampler else CALLS if sampler.startswith("ddim") else FAST_CALLS
         return min(usual, max(1, round(STEPS * ratio)))
 
+
+@dataclass(frozen=True)
+class ResolvedVideo(VideoSettings):
+    """Video settings without a None; made by `VideoSettings.resolved`."""
+
+    sampler: str = "ddim"
+    calls: int = CALLS
+    ratio: float = RATIO
+    eta: float = 1.0
+    overlap: int = 0
+    anchored: bool = False
+    stop: int = 1
+
     @property
     def begins(self) -> float:
-        """Resolved: the ratio at which the noised start stands; the published program cuts its step off, ours rounds it."""
+        """The ratio at which the noised start stands; the published program cuts its step off, ours rounds it."""
         return self.ratio if self.schedule is None else int(STEPS * self.ratio) / STEPS
