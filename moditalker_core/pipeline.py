@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech, encode_speech
 from .atom.generation import SamplingSettings, generate_motion
 from .atom.model import AToM
+from .mtov.conditions import Picture
 from .mtov.generation import VideoSettings, talk
 from .mtov.model import MToV
 from .mtov.scenes import FEATHER, Scene, portrait_scene
@@ -114,7 +114,7 @@ def video(mtov: MToV, motion: LandmarkTrack, scene: Scene, settings: VideoSettin
     return scene.pasted(crops, stop, feather) if paste else scene.squares(crops, chosen.start, stop)
 
 
-def speak_video(atom: AToM, mtov: MToV, sound: Sound, scene: Any, path: str | os.PathLike, *,
+def speak_video(atom: AToM, mtov: MToV, sound: Sound, scene: Scene | Picture, path: str | os.PathLike, *,
                 sampling: SamplingSettings | None = None, settings: VideoSettings | None = None, speech: Speech | None = None,
                 paste: bool = True, feather: float = FEATHER, crf: float = 18, report: Report = silent) -> Path:
     """A portrait, or the person of a film, says `sound`: an mp4, whole or absent, streamed.

@@ -49,6 +49,11 @@ class Trunk(nn.Module):
         checkpointing: in training, keep only what enters each layer and compute the rest again: less memory, more time.
     """
 
+    frame_cos: Tensor    # float32 [T, D], see `turning`
+    frame_sin: Tensor
+    picture_cos: Tensor  # float32 [N, D / 2]
+    picture_sin: Tensor
+
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
         grid = config.grid
@@ -183,6 +188,7 @@ class VideoAutoencoder(nn.Module):
         if self.config.reach:
             painted = self.to_pixels(rearrange(tokens, "b t (h w) c -> (b t) c h w", h=grid.h))
             return rearrange(painted, "(b t) c h w -> b c t h w", b=len(tokens)).mul(0.5).tanh()
+        assert self.to_pixels.bias is not None
         squares = tokens @ self.to_pixels.weight.flatten(1)
         pictures = rearrange(squares, "b t (h w) (c p q) -> b c t (h p) (w q)", h=grid.h, p=p, q=p)
         return (pictures + self.to_pixels.bias[:, None, None, None]).mul(0.5).tanh()  # = 2 sigmoid - 1

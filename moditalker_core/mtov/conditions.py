@@ -8,7 +8,6 @@ the same in both. The lower face is hidden before anything is resized: no filter
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +16,18 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import LandmarkTrack
 from ...media_core.tracks import listed, ping_pong
+from ..landmarks import pixel_size
 from .model import RasterSettings
 from .rasters import NOSE_BASE, fine_rasters, landmark_clip, middle_square, normalised
 
+Picture = np.ndarray | Tensor  # as `rgb_picture` takes it
 INSIDE = 0.5        # share of a face's points that must lie in the picture
 SMALLEST = 16       # px, of a portrait's shorter side
 RESIZES = ("filtered", "bilinear")
 _BACKWARDS = 32     # frames held at once while a film is walked backwards
 
 
-def rgb_picture(image: Any) -> np.ndarray:  # uint8 or float 0..1 [H, W] or [H, W, 1, 3 or 4] -> uint8 [H, W, 3]
+def rgb_picture(image: Picture) -> np.ndarray:  # uint8 or float 0..1 [H, W] or [H, W, 1, 3 or 4] -> uint8 [H, W, 3]
     """A picture as RGB: grey three times, transparent parts over black.
 
     Raises:
@@ -49,7 +50,7 @@ def rgb_picture(image: Any) -> np.ndarray:  # uint8 or float 0..1 [H, W] or [H, 
     return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else np.array(picture, order="C")
 
 
-def portrait_picture(image: Any, size: int | None = None,
+def portrait_picture(image: Picture, size: int | None = None,
                      resize: str = RESIZES[0]) -> Tensor:  # as `rgb_picture` -> float32 [3, S, S] 0..255
     """The identity picture: RGB, channels first; with `size` its middle square of that many px, otherwise [3, H, W].
 
@@ -93,7 +94,8 @@ def hidden_row(points: Tensor) -> Tensor:  # [..., 68, 2+] px -> int64 [...]
     return points[..., NOSE_BASE, 1].double().trunc().long()
 
 
-def pose_picture(frame: Any, row: int, size: int, resize: str = RESIZES[0]) -> Tensor:  # uint8 [H, W, 3], px -> [3, size, size]
+def pose_picture(frame: np.ndarray, row: int, size: int,
+                 resize: str = RESIZES[0]) -> Tensor:  # uint8 [H, W, 3], px -> [3, size, size]
     """A driving frame, black from `row` downwards: uint8, or as published float32 ("bilinear").
 
     Raises:
@@ -105,7 +107,7 @@ def pose_picture(frame: Any, row: int, size: int, resize: str = RESIZES[0]) -> T
     return shown if resize == "bilinear" else shown.round().to(torch.uint8)
 
 
-def pose_pictures(frames: Iterable[Any], rows: Tensor, wanted: int, size: int, frame_size: tuple[int, int],
+def pose_pictures(frames: Iterable[np.ndarray], rows: Tensor, wanted: int, size: int, frame_size: tuple[int, int],
                   resize: str = RESIZES[0]) -> Iterator[Tensor]:
     """`pose_picture` of a film's frames, one at a time: [3, size, size], `wanted` of them.
 
@@ -172,7 +174,7 @@ def check_on_picture(track: LandmarkTrack) -> None:
     if track.space != "pixels":
         raise TalkingHeadsError("MToV draws landmarks in pixels of the picture", f"space '{track.space}'",
                                 "Align the motion to the portrait or to a pose film first")
-    side, top, left = middle_square(*track.image_size)
+    side, top, left = middle_square(*pixel_size(track))
     place = track.points[..., :2] - torch.tensor([left, top])
     inside = ((place >= -0.5) & (place < side - 0.5)).all(-1).float().mean(-1)
     outside = torch.nonzero(inside < INSIDE).flatten().tolist()

@@ -35,7 +35,7 @@ class WindowSettings:
 
     frames: int = 16          # T
     size: int = 128           # px, sides of the pictures; the data set's, or smaller
-    raster: RasterSettings = field(default_factory=lambda: RasterSettings(128, 2, 1))  # of `size`
+    raster: RasterSettings = field(default_factory=lambda: RasterSettings(size=128, radius=2, finer=1))  # of `size`
     reference: str = "first"  # which picture is the identity: the window's "first" (published), or "any" of the clip (B20)
     still: float = 0.0        # share of windows whose pose is the identity's picture, repeated: as with one portrait
     mirror: float = 0.5       # share of mirrored windows
@@ -80,13 +80,14 @@ class VideoBatch:
     masks: Tensor | None      # uint8 [B, T, S, S], places in atom.pictures.CLASSES
 
     def to(self, device: torch.device | str) -> VideoBatch:
-        return VideoBatch(*(None if value is None else value.to(device) for value in vars(self).values()))
+        """The same on another device."""
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if value is not None})
 
     @classmethod
     def of(cls, windows: Sequence[VideoBatch]) -> VideoBatch:
         """Several batches one after the other as one."""
-        columns = ([getattr(window, part.name) for window in windows] for part in fields(cls))
-        return cls(*(None if column[0] is None else torch.cat(column) for column in columns))
+        columns = {part.name: [getattr(window, part.name) for window in windows] for part in fields(cls)}
+        return replace(windows[0], **{name: torch.cat(column) for name, column in columns.items() if column[0] is not None})
 
 
 class VideoWindows:
@@ -177,19 +178,23 @@ class VideoWindows:
         raster = pose = identity = masks = None
         if "landmarks" in parts:
             raster = landmark_clip(fine_rasters(pixels, settings.size, **vars(settings.raster)))[None]
-        if "identity" in parts or "pose" in parts and sample.still:
-            face = self._pictures(sample, sample.reference, sample.reference + 1)
-            points = self._pixels(sample, sample.reference, sample.reference + 1)
-            identity = normalised(face)
+        if "identity" in parts:
+            identity = normalised(self._pictures(sample, sample.reference, sample.reference + 1))
         if "pose" in parts:
-            pose = lower_face_hidden(face, points).expand_as(pictures) if sample.still else lower_face_hidden(pictures, pixels)
-            pose = _clip(pose)
+            assert pictures is not None  # the settings refuse a pose without pictures
+            pose = _clip(self._still_pose(sample).expand_as(pictures) if sample.still else lower_face_hidden(pictures, pixels))
         if "masks" in parts:
             masks = self._sized(self.dataset.masks(self.numbers[sample.clip], sample.start, stop), False)
             masks = torch.from_numpy(np.ascontiguousarray(masks[:, :, ::-1] if sample.mirrored else masks))[None]
         weights = mouth_weights(pixels, settings.size, settings.mouth)[None]
         frames = None if pictures is None else _clip(pictures)
-        return VideoBatch(frames, weights, pixels[None], raster, pose, identity if "identity" in parts else None, masks)
+        return VideoBatch(frames=frames, weights=weights, pixels=pixels[None], landmarks=raster, pose=pose, identity=identity,
+                          masks=masks)
+
+    def _still_pose(self, sample: Sample) -> Tensor:
+        """float32 [1, 3, S, S] 0..255: the identity's image without its lower face."""
+        face, points = (read(sample, sample.reference, sample.reference + 1) for read in (self._pictures, self._pixels))
+        return lower_face_hidden(face, points)
 
     def _pictures(self, sample: Sample, start: int, stop: int) -> Tensor:
         """float32 [n, 3, S, S] 0..255, as the sample has them turned and coloured."""

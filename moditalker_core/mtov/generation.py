@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +18,12 @@ from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import LandmarkTrack
 from ...media_core.progress import Report, silent
 from ..blending import blended_windows
+from ..landmarks import pixel_size
 from ..noise import frame_noise
 from .anchoring import trust
 from .clips import Clip, Rolling, clip_plan, settled
 from .conditions import (
+    Picture,
     check_on_picture,
     clip_of,
     hidden_row,
@@ -34,7 +35,7 @@ from .conditions import (
 )
 from .diffusion import make_scheduler, noised_start, sample
 from .model import MToV, MToVConfig
-from .video_settings import VideoSettings
+from .video_settings import ResolvedVideo, VideoSettings
 
 _SAME_RATE = 1e-3   # frames a second that rates may differ by
 _USUAL = VideoSettings()
@@ -46,7 +47,7 @@ def estimated_clips(frames: int, config: MToVConfig, settings: VideoSettings = _
     return sum(len(group) for group in _groups(frames, config, chosen))
 
 
-def talk(mtov: MToV, motion: LandmarkTrack, portrait: Any, settings: VideoSettings = _USUAL, *,
+def talk(mtov: MToV, motion: LandmarkTrack, portrait: Picture, settings: VideoSettings = _USUAL, *,
          pose_frames: Iterable[np.ndarray] | None = None, pose_landmarks: LandmarkTrack | None = None,
          report: Report = silent) -> Iterator[np.ndarray]:
     """The video of a motion, a frame at a time, as frames are made; its memory does not grow with the length.
@@ -78,9 +79,10 @@ def talk(mtov: MToV, motion: LandmarkTrack, portrait: Any, settings: VideoSettin
     picture = rgb_picture(portrait)
     _check_motion(motion, mtov.config)
     if pose_frames is None:
-        _check_size(motion, tuple(picture.shape[:2]), "portrait")
+        height, width = picture.shape[:2]
+        _check_picture(motion, (height, width), "portrait")
         if pose_landmarks is not None:
-            _check_size(pose_landmarks, tuple(picture.shape[:2]), "portrait")
+            _check_picture(pose_landmarks, (height, width), "portrait")
         elif settings.anchored:
             raise TalkingHeadsError("A video that is anchored needs the portrait's own landmarks", "none",
                                     "Give them as pose_landmarks, or leave the anchor out")
@@ -102,8 +104,9 @@ def _pose_film(frames: Iterable[np.ndarray], motion: LandmarkTrack, track: Landm
     if track.fps != motion.fps:
         raise TalkingHeadsError("Motion and pose film must have one rate", f"{motion.fps:g} and {track.fps:g} frames a second",
                                 "Read the film at the motion's rate")
-    _check_size(motion, tuple(track.image_size), "pose film")
-    return pose_pictures(frames, hidden_row(track.points), len(motion), size, tuple(track.image_size), resize)
+    frame_size = pixel_size(track)
+    _check_picture(motion, frame_size, "pose film")
+    return pose_pictures(frames, hidden_row(track.points), len(motion), size, frame_size, resize)
 
 
 def _check_motion(motion: LandmarkTrack, config: MToVConfig) -> None:
@@ -113,14 +116,17 @@ def _check_motion(motion: LandmarkTrack, config: MToVConfig) -> None:
     check_on_picture(motion)
 
 
-def _check_size(track: LandmarkTrack, size: tuple[int, int], what: str) -> None:
-    if track.space != "pixels" or tuple(track.image_size) != size:
-        came = f"{track.image_size[1]} x {track.image_size[0]} px" if track.space == "pixels" else f"space '{track.space}'"
+def _check_picture(track: LandmarkTrack, size: tuple[int, int], what: str) -> None:
+    if track.space != "pixels" or pixel_size(track) != size:
+        came = f"space '{track.space}'"
+        if track.space == "pixels":
+            height, width = pixel_size(track)
+            came = f"{width} x {height} px"
         raise TalkingHeadsError(f"The landmarks must be in pixels of the {what}, {size[1]} x {size[0]} px", came,
                                 f"Align the motion to this {what}")
 
 
-def _groups(frames: int, config: MToVConfig, chosen: VideoSettings) -> list[list[tuple[int, Clip]]]:
+def _groups(frames: int, config: MToVConfig, chosen: ResolvedVideo) -> list[list[tuple[int, Clip]]]:
     """Numbered clips that are computed together; the same ones whatever part of the motion is wanted."""
     plan = list(enumerate(clip_plan(frames, config.frames, chosen.overlap)))
     used = [number for number, clip in plan if _wanted(clip, chosen)]
@@ -129,7 +135,7 @@ def _groups(frames: int, config: MToVConfig, chosen: VideoSettings) -> list[list
     return [group for group in groups if any(first <= number <= used[-1] for number, _ in group)]
 
 
-def _wanted(clip: Clip, chosen: VideoSettings) -> bool:
+def _wanted(clip: Clip, chosen: ResolvedVideo) -> bool:
     return clip.start < chosen.stop and clip.stop > chosen.start
 
 
@@ -145,13 +151,14 @@ class _Job:
     """
 
     def __init__(self, mtov: MToV, motion: LandmarkTrack, picture: np.ndarray, row: int, poses: Iterator[Tensor] | None,
-                 settings: VideoSettings, groups: list[list[tuple[int, Clip]]], report: Report, own: Tensor | None = None):
+                 settings: ResolvedVideo, groups: list[list[tuple[int, Clip]]], report: Report, own: Tensor | None = None):
         self.mtov, self.motion, self.settings, self.groups, self.report = mtov, motion, settings, groups, report
         self.picture, self.row = picture, row
         self.poses = None if poses is None else Rolling(poses, len(motion))
         self.clips, self.done = sum(map(len, groups)), 0  # all of them, and those that are finished
         self.still: tuple[Tensor, Tensor | None] | None = None  # latents that never change, once they are known
-        self.own, self.missed = own, None  # what may be added to a clip, [T, 3, S, S], once it is known
+        self.own = own
+        self.missed: Tensor | None = None  # what may be added to a clip, [T, 3, S, S], once it is known
 
     def frames(self) -> Iterator[np.ndarray]:
         """uint8 [S, S, 3], one after another."""
@@ -176,13 +183,13 @@ class _Job:
         drawn = self._drawn(self.motion.points, [clip for _, clip in group])
         landmarks, pose, identity = self._conditions(drawn, [clip for _, clip in group])
         if self.own is not None and self.missed is None:
-            self.missed = self._missing(pose[:1], identity)
+            self.missed = self._missing(self.own, pose[:1], identity)
         latents = self._sampled(group, landmarks, pose, identity)
         self._check(latents, f"latents of frames {group[0][1].start} to {group[-1][1].stop - 1}")
         self._tell(len(group), "decode")
         videos = self.mtov.rgb.decode(latents.to(self.mtov.dtype)).float().transpose(1, 2).cpu()
-        if self.missed is not None:
-            videos = (videos + self.missed * self._trust([clip for _, clip in group])).clamp(-1, 1)
+        if self.own is not None and self.missed is not None:
+            videos = (videos + self.missed * self._trust(self.own, [clip for _, clip in group])).clamp(-1, 1)
         self._check(videos, f"pictures of frames {group[0][1].start} to {group[-1][1].stop - 1}")
         self.done += len(group)
         self._tell(0, "done", to_uint8(videos[-1, -1:])[0])
@@ -190,13 +197,13 @@ class _Job:
 
     def _drawn(self, points: Tensor, clips: list[Clip]) -> Tensor:  # [n, 68, 2+] px -> [B, 3, T, S, S]
         """The clips' landmarks; the last stay."""
-        size = tuple(self.motion.image_size)
+        size = pixel_size(self.motion)
         return torch.stack([raster_clip(held(points, clip), size, self.mtov.config.raster) for clip in clips])
 
-    def _trust(self, clips: list[Clip]) -> Tensor:  # -> float32 [B, T, 1, S, S]
+    def _trust(self, own: Tensor, clips: list[Clip]) -> Tensor:  # -> float32 [B, T, 1, S, S]
         """How much of what is missed is added to each frame."""
-        size = tuple(self.motion.image_size)
-        return torch.stack([trust(held(self.motion.points, clip), self.own, size, self.mtov.config.size) for clip in clips])
+        size = pixel_size(self.motion)
+        return torch.stack([trust(held(self.motion.points, clip), own, size, self.mtov.config.size) for clip in clips])
 
     def _conditions(self, drawn: Tensor, clips: list[Clip]) -> tuple[Tensor, Tensor, Tensor]:  # [B, 4, L] twice, [1, 4, L]
         mtov, config = self.mtov, self.mtov.config
@@ -213,12 +220,13 @@ class _Job:
         if self.poses is not None:
             films = torch.stack([clip_of(self.poses.between(clip.start, clip.stop)) for clip in clips])
             pose = mtov.rgb.encode(put(films))
+        assert pose is not None  # without a pose film, that of the portrait is kept
         return landmarks, pose.expand(len(clips), -1, -1), identity
 
-    def _missing(self, pose: Tensor, identity: Tensor) -> Tensor:  # -> float32 [T, 3, S, S], on the CPU
+    def _missing(self, own: Tensor, pose: Tensor, identity: Tensor) -> Tensor:  # -> float32 [T, 3, S, S], on the CPU
         """What the portrait has and the networks do not draw when they are shown its own landmarks."""
         mtov, clip = self.mtov, Clip(0, self.mtov.config.frames, 0, 0)
-        landmarks = mtov.landmarks.encode(self._drawn(self.own, [clip]).to(mtov.device, mtov.dtype))
+        landmarks = mtov.landmarks.encode(self._drawn(own, [clip]).to(mtov.device, mtov.dtype))
         latents = self._sampled([(0, clip)], landmarks, pose, identity, told=False)
         drawn = mtov.rgb.decode(latents.to(mtov.dtype)).float()[0].transpose(0, 1).cpu()
         return clip_of([portrait_picture(self.picture, mtov.config.size, self.settings.resize)]).transpose(0, 1) - drawn

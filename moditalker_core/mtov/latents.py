@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ class Encoder:
         computing: a context in which to encode.
     """
 
-    def __init__(self, rgb: VideoAutoencoder, landmarks: VideoAutoencoder, lips: float, computing: Callable[[], Any]):
+    def __init__(self, rgb: VideoAutoencoder, landmarks: VideoAutoencoder, lips: float,
+                 computing: Callable[[], AbstractContextManager[object]]):
         self.rgb, self.landmarks, self.lips, self.computing = rgb, landmarks, lips, computing
 
     @property
@@ -60,6 +62,7 @@ class Encoder:
     def encoded(self, windows: VideoBatch, still: Sequence[bool]) -> Encoded:
         """`still` tells which windows have one picture as their pose."""
         batch = windows.to(self.device)
+        assert batch.frames is not None and batch.landmarks is not None and batch.pose is not None and batch.identity is not None
         with self.computing():
             frames, landmarks = self.rgb.encode(batch.frames), self.landmarks.encode(batch.landmarks)
             identity, pose = self.rgb.encode_still(batch.identity), torch.empty_like(frames)
@@ -97,7 +100,7 @@ class Latents:
         if self.store is None:
             return self._made(self._keys(step, indices), self._keys(step + 1, indices))
         rows = [row for _, row in self._keys(step, indices)]
-        self._fill(rows, [row for _, row in self._keys(step + 1, indices)])
+        self._fill(self.store, rows, [row for _, row in self._keys(step + 1, indices)])
         return Encoded(*(value.to(self.encoder.device) for value in self.store.read(rows)))
 
     def _keys(self, step: int, indices: Sequence[int]) -> list[tuple[int, int]]:
@@ -106,15 +109,15 @@ class Latents:
         drawn = (np.random.default_rng([self.seed, POOL, step, int(i)]) for i in indices)
         return [(POOL, int(random.integers(self.pool))) for random in drawn]
 
-    def _fill(self, rows: Sequence[int], soon: Sequence[int]) -> None:
+    def _fill(self, store: Store, rows: Sequence[int], soon: Sequence[int]) -> None:
         """Encodes the rows that are not there yet; on the CPU one by one, so that a row does not depend on its company."""
-        missing = [row for row in dict.fromkeys(rows) if not self.store.has(row)]
-        soon = [row for row in dict.fromkeys(soon) if row not in missing and not self.store.has(row)]
+        missing = [row for row in dict.fromkeys(rows) if not store.has(row)]
+        soon = [row for row in dict.fromkeys(soon) if row not in missing and not store.has(row)]
         together = 1 if self.encoder.device.type == "cpu" else max(len(missing), 1)
         for start in range(0, len(missing), together):
             part = missing[start:start + together]
             later = [(POOL, row) for row in (*missing[start + together:], *soon)]
-            self.store.write(part, self._made([(POOL, row) for row in part], later))
+            store.write(part, self._made([(POOL, row) for row in part], later))
 
     def _made(self, keys: list[tuple[int, int]], soon: Sequence[tuple[int, int]]) -> Encoded:
         still = [self.reader.source.sample(*key).still for key in keys]
@@ -164,13 +167,14 @@ class Store:
         self.path.unlink(missing_ok=True)
 
 
-def _kind(name: str) -> tuple[str, Any]:
+def _kind(name: str) -> tuple[str, type[np.generic]]:
     return ("U8", np.uint8) if name == "filled" else ("F16", np.float16)
 
 
 def _layout(told: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[bytes, dict[str, int], int]:
     """The file's head, where each tensor begins behind it, and the whole length."""
-    entries, starts, at = {"__metadata__": {_IDENTITY: told}}, {}, 0
+    entries: dict[str, Mapping[str, str | list[int]]] = {"__metadata__": {_IDENTITY: told}}
+    starts, at = {}, 0
     for name, shape in sorted(shapes.items(), key=lambda item: item[0] == "filled"):  # even numbers first: they stay aligned
         kind, number = _kind(name)
         size = int(np.prod(shape)) * np.dtype(number).itemsize

@@ -10,6 +10,7 @@ from torch import Tensor
 from ...media_core.asked import real, whole
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import LandmarkTrack
+from ..landmarks import pixel_size
 
 SIZE, RADIUS = 256, 3           # of the published networks' pictures and discs, px
 NOSE_BASE = 33                  # the point whose row is the first hidden one
@@ -128,7 +129,7 @@ def rasters(track: LandmarkTrack, *, size: int = SIZE, radius: int = RADIUS) -> 
     if track.space != "pixels":
         raise TalkingHeadsError("Discs are drawn from landmarks in pixels", f"space '{track.space}'",
                                 "Align the motion to a pose or to the portrait first")
-    side, top, left = middle_square(*track.image_size)
+    side, top, left = middle_square(*pixel_size(track))
     return rasterise(track.points[..., :2].double() - torch.tensor([left, top]), side, size=size, radius=radius)
 
 

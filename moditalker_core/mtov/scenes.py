@@ -20,7 +20,8 @@ from ...media_core.motion import LandmarkTrack
 from ...media_core.mouth import resting_face
 from ...media_core.progress import Report, silent
 from ..alignment import onto_portrait, onto_pose, pose_frames
-from .conditions import pose_walk, rgb_picture
+from ..landmarks import pixel_size
+from .conditions import Picture, pose_walk, rgb_picture
 from .model import MToVConfig
 
 LARGEST = 1280  # px, longer side of a portrait; larger ones are made smaller first: the face in them is smaller still
@@ -59,11 +60,12 @@ class Scene:
             TalkingHeadsError: pixels of other pictures, or another rate than the film's.
         """
         if motion.space == "pixels":
-            if tuple(motion.image_size) == (self.crop.size, self.crop.size):
+            size = pixel_size(motion)
+            if size == (self.crop.size, self.crop.size):
                 return motion
-            if tuple(motion.image_size) != tuple(self.crop.source_size):
+            if size != tuple(self.crop.source_size):
                 height, width = self.crop.source_size
-                came = f"{motion.image_size[1]} x {motion.image_size[0]}"
+                came = f"{size[1]} x {size[0]}"
                 raise TalkingHeadsError(f"Motion in pixels must be of the whole picture, {width} x {height} px, or of the crop, "
                                         f"{self.crop.size} x {self.crop.size}", came, "Align the motion to this picture")
             return self._cropped(motion)
@@ -73,10 +75,11 @@ class Scene:
 
     def pose_crops(self, count: int) -> Iterator[np.ndarray] | None:
         """The film's frames to and fro, `count` of them, cut out, uint8 [S, S, 3]; None: a portrait. Holds few at a time."""
-        if self.opened is None:
-            return None
+        return None if self.opened is None else self._film_crops(self.opened, count)
+
+    def _film_crops(self, opened: Opened, count: int) -> Iterator[np.ndarray]:
         order = pose_frames(len(self.source), count).tolist()
-        return (self.crop.crop(frame, row) for row, frame in zip(order, pose_walk(self.opened, len(self.source), count)))
+        return (self.crop.crop(frame, row) for row, frame in zip(order, pose_walk(opened, len(self.source), count)))
 
     def pose_landmarks(self, count: int) -> LandmarkTrack:
         """`landmarks` of those frames; of a portrait its one row."""
@@ -104,7 +107,7 @@ class Scene:
             yield from crops
             return
         order = pose_frames(len(self.source), stop).tolist()[start:]
-        for number, filmed, edited in zip(order, islice(self.pose_crops(stop), start, None), crops):
+        for number, filmed, edited in zip(order, islice(self._film_crops(self.opened, stop), start, None), crops):
             yield filmed if self._alone(number) else edited
 
     def unseen(self, count: int | None = None) -> list[int]:
@@ -126,7 +129,7 @@ class Scene:
         return replace(motion, points=points, image_size=(self.crop.size, self.crop.size))
 
 
-def portrait_scene(image: Any, config: MToVConfig, *, points: np.ndarray | None = None, **which: Any) -> Scene:
+def portrait_scene(image: Picture, config: MToVConfig, *, points: np.ndarray | None = None, **which: Any) -> Scene:
     """A scene in which the head keeps still.
 
     Args:
@@ -143,20 +146,22 @@ def portrait_scene(image: Any, config: MToVConfig, *, points: np.ndarray | None 
     whole = rgb_picture(image)
     picture = _no_larger(whole)
     if points is None:
-        points = portrait_landmarks(picture, **which).points
+        place = portrait_landmarks(picture, **which).points
     else:
         _check_points(points)
-        points = (np.asarray(points, np.float64)[..., :2] + 0.5) * (picture.shape[0] / whole.shape[0]) - 0.5
-    crop = still_crop(points, picture.shape[:2], config.size, margin=config.margin)
+        place = (np.asarray(points, np.float64)[..., :2] + 0.5) * (picture.shape[0] / whole.shape[0]) - 0.5
+    height, width = picture.shape[:2]
+    crop = still_crop(place, (height, width), config.size, margin=config.margin)
     flat = torch.zeros(1, 68, 3)
-    flat[0, :, :2] = torch.from_numpy(np.asarray(points, np.float32))
-    source = LandmarkTrack(flat, config.fps, "pixels", tuple(picture.shape[:2]))
-    return Scene(picture, crop.crop(picture), crop, source, canonical_portrait(points, picture.shape[:2]))
+    flat[0, :, :2] = torch.from_numpy(np.asarray(place, np.float32))
+    source = LandmarkTrack(flat, config.fps, "pixels", (height, width))
+    return Scene(picture=picture, identity=crop.crop(picture), crop=crop, source=source,
+                 canonical=canonical_portrait(place, (height, width)))
 
 
-def _check_points(points: Any) -> None:
+def _check_points(points: object) -> None:
     try:
-        given = np.asarray(points, np.float64)
+        given: np.ndarray = np.asarray(points, np.float64)
     except (TypeError, ValueError):  # ragged, or no numbers
         given = np.zeros(0)
     if given.ndim != 2 or len(given) != 68 or given.shape[1] < 2 or not np.isfinite(given[:, :2]).all():
@@ -165,8 +170,8 @@ def _check_points(points: Any) -> None:
                                 "Give the points of one face, or none to have them found")
 
 
-def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = None, portrait: Any = None, follow: bool = False,
-               policy: str = AS_FILMED, total: int | None = None, report: Report = silent) -> Scene:
+def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = None, portrait: Picture | None = None,
+               follow: bool = False, policy: str = AS_FILMED, total: int | None = None, report: Report = silent) -> Scene:
     """A scene with the head movement of a film, whose mouth is made anew.
 
     Args:
@@ -195,13 +200,14 @@ def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = 
         log.warning("the face track has %d frames, the film about %d: where a track left frames out (policy skip), later ones "
                     "come too early; track with interpolate", len(track), total)
     source, first = track.landmarks, int(torch.argmax((track.confidence > 0).int()))
-    points, size = source.points[..., :2].numpy(), tuple(track.image_size)
+    points, size = source.points[..., :2].numpy(), track.image_size
     crop = (following_crop(points, size, config.size, config.fps, margin=config.margin) if follow
             else still_crop(points, size, config.size, margin=config.margin))
     picture = next(opened(first))
     identity = crop.crop(picture, first) if portrait is None else portrait_scene(portrait, config).identity
     canonical = LandmarkTrack(resting_face(canonical_landmarks(track).points)[None], config.fps)
-    return Scene(picture, identity, crop, source, canonical, track, opened, _as_filmed(track, policy))
+    return Scene(picture=picture, identity=identity, crop=crop, source=source, canonical=canonical, track=track, opened=opened,
+                 faceless=_as_filmed(track, policy))
 
 
 def _tracked(opened: Opened, fps: float, policy: str, total: int | None, report: Report) -> FaceTrack:
