@@ -47,7 +47,7 @@ class KeyBasis:
         Args:
             meanshape: V x 3 numbers of any shape. idBase, exBase: [3 V, I] and [3 V, E].
             keypoints: 68 one-based vertex numbers.
-            off_by_one: use them as if they were zero-based, as for AToM's published training data; False: as they are meant.
+            off_by_one: use them as if they were zero-based, as for AToM's official training data; False: as they are meant.
         Raises:
             TalkingHeadsError: arrays that do not belong together.
         """

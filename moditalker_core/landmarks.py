@@ -7,7 +7,7 @@
     pixels      `alignment.py`; drawn as discs by `rasters.py`
 
 `key_mean_shape` [68, 3] dm is `media_core.face.canonical.mean_face()` for the pack's own weights, and the user's BFM
-(`bfm.read_key_mean_shape`) for published ones; `registration` carries landmarks from one of these frames to the other.
+(`bfm.read_key_mean_shape`) for official ones; `registration` carries landmarks from one of these frames to the other.
 """
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ POINTS = 68
 IDEXP_SCALE = 10.0                              # centimetres in a decimetre
 LIP_RELATED = (*range(17), *range(48, 68))      # jaw and mouth, 37 points: the denoiser's lip branch
 UPPER = tuple(range(17, 48))                    # brows, nose, eyes, 31 points: its other branch
-FIVE = ((36, 39), (42, 45), (30,), (48,), (54,))  # points averaged: right eye (left in the picture), left eye, nose tip, corners
-_LEAST_SPREAD = 1e-6                            # of points that are to tell a scale, in their own unit
+FIVE = ((36, 39), (42, 45), (30,), (48,), (54,))  # points averaged: right eye (left in the image), left eye, nose tip, corners
+_LEAST_SPREAD = 1e-6                            # of points whose scale is measured, in their own unit
 
 
 def idexp(points: Tensor, key_mean_shape: Tensor) -> Tensor:  # [..., 68, 3], [68, 3] -> [..., 204]
@@ -47,7 +47,7 @@ def absolute(offsets: Tensor, key_mean_shape: Tensor) -> Tensor:  # [..., 204], 
         TalkingHeadsError: other shapes.
     """
     if offsets.shape[-1:] != (3 * POINTS,):
-        raise TalkingHeadsError(f"Landmark offsets must have {3 * POINTS} numbers a frame", f"{list(offsets.shape)}",
+        raise TalkingHeadsError(f"Landmark offsets must have {3 * POINTS} numbers per frame", f"{list(offsets.shape)}",
                                 "Give them as idexp() makes them")
     points = offsets.unflatten(-1, (POINTS, 3)) / IDEXP_SCALE
     _check(points, key_mean_shape)
@@ -133,14 +133,14 @@ class Registration:
 def registration(source: np.ndarray, target: np.ndarray, indices: Sequence[int] = RIGID) -> Registration:
     """The least-squares similarity between two mean faces (Umeyama 1991), by the points that expression hardly moves.
 
-    Published weights expect landmarks around the BFM mean face: `to_bfm = registration(mean_face(), key_mean_shape)`, then
+    Official weights expect landmarks around the BFM mean face: `to_bfm = registration(mean_face(), key_mean_shape)`, then
     `to_bfm(portrait)` goes in and `to_bfm.inverse()` takes what they generate back to the pack's own canonical frame.
 
     Args:
         source, target: [68, 3] each, dm.
         indices: points that count.
     Raises:
-        TalkingHeadsError: not [68, 3], not finite, or points that do not tell a scale.
+        TalkingHeadsError: not [68, 3], not finite, or points without a scale.
     """
     pair = [np.asarray(face, np.float64) for face in (source, target)]
     if any(face.shape != (POINTS, 3) or not np.isfinite(face).all() for face in pair):

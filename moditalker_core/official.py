@@ -102,7 +102,7 @@ def _check_reader(version: str) -> None:
 
 
 def check_telling(state: Mapping[str, Tensor], telling: Mapping[str, int], what: str, name: str, do: str) -> None:
-    """Looks for the tensors that tell a network's sizes.
+    """Checks the tensors that show a network's sizes.
 
     Args:
         telling: official name -> number of dimensions. what: the network; name: of the file; do: what to do; for messages.

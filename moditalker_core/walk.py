@@ -4,7 +4,7 @@ DDIM is written here from eq. 12 and 16 of Song, Meng and Ermon (arXiv 2010.0250
 adds and never subtracts: the textbook's root of 1 - a' - sigma^2 is that of almost nothing at the noisiest step with eta 1, and
 in single precision, on some processors, of less than nothing. DPM-Solver++ (arXiv 2211.01095) and UniPC (arXiv 2302.04867) come
 from diffusers, which is given the schedule of the chosen steps alone: so any number of them ends exactly at the clean sample, and
-every step goes to the time that is told next.
+every step goes to the time that comes next.
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STEPS = 1000  # of both training schedules
 
 
 def official_times(steps: int) -> list[int]:
-    """The times of the published samplers, both networks': the whole schedule in so many steps; the next would be -1.
+    """The times of the official samplers, both networks': the whole schedule in so many steps; the next would be -1.
 
     Evenly, cut off to whole numbers. In single precision, as published: where an exact number would be whole this is at times one
     less.
@@ -38,8 +38,8 @@ def ddim_factors(levels: Tensor, eta: float) -> Tensor:  # [..., n] rising -> fl
     prediction alone.
 
     Args:
-        levels: share of signal (the papers' alpha-bar) at each step's time, above 0 and below 1.
-        eta: 0..1, share of fresh noise: 0 none, 1 as much as the ancestral sampler's.
+        levels: fraction of signal (the papers' alpha-bar) at each step's time, above 0 and below 1.
+        eta: 0..1, fraction of fresh noise: 0 none, 1 as much as the ancestral sampler's.
     """
     here = levels.double()
     there = torch.cat([here[..., 1:], torch.ones_like(here[..., :1])], -1)
@@ -55,7 +55,7 @@ class Walk:
     Args:
         sampler: one of SAMPLERS.
         times: int64 [n], falling.
-        levels: share of signal after each of the training schedule's steps, [1000].
+        levels: fraction of signal after each of the training schedule's steps, [1000].
         eta: see `ddim_factors`; of "ddim" only.
     """
 

@@ -59,10 +59,10 @@ def check_state(state: Mapping[str, Tensor], network: nn.Module, name: str, do: 
     Args:
         state: under the network's own names.
         network: on the meta device.
-        name: of the file, for messages. do: the way out, for messages.
+        name: of the file, for messages. do: what to do, for messages.
         known: our name -> the one the user knows.
     Raises:
-        FileFormatError: tensors are missing, too many, of another shape, not floating point, or not finite; all are told.
+        FileFormatError: tensors are missing, too many, of another shape, not floating point, or not finite; all are named.
     """
     own = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     called = [known(key) for key in own if key not in state]

@@ -23,9 +23,9 @@ Memory = tuple[Tensor, Tensor]  # keys, values [B, H, M, d]
 
 @dataclass(frozen=True)
 class Condition:
-    """What speech and face say, ready for every step. B samples, H heads, d channels a head.
+    """What speech and face say, ready for every step. B samples, H heads, d channels per head.
 
-    The memories keep places for the time tokens, which every step fills anew: one Condition serves one sampling at a time.
+    The memories keep places for the time tokens, which every step fills again: one Condition serves one sampling at a time.
     """
 
     summary: Tensor  # [B, C] 2 f + a of the FiLM vector
@@ -79,7 +79,7 @@ class DecoderLayer(nn.Module):
 
         Memories are (keys, values) [k B, H, M, d]; `tables` are those of T positions.
         """
-        pair = h.unflatten(-1, (2, -1))  # [B, T, 2, C]: one call for the two branches
+        pair = h.unflatten(-1, (2, -1))  # [B, T, 2, C]: one pass for the two branches
         (scale, shift), (scale2, shift2), (scale3, shift3) = films
         moved = self.dropout(self.self_attn.within(self.norm1(pair), tables))
         if len(scale) != len(h):
@@ -129,7 +129,7 @@ class AToMDenoiser(nn.Module):
 
         Args:
             face: [B, T, nfeats] the reference face's offsets from the mean face, cm, repeated over T.
-            audio: [B, 2T, cond_feature_dim] two tokens a frame.
+            audio: [B, 2T, cond_feature_dim] two tokens per frame.
             keep: bool [B], False drops speech and face together (classifier-free guidance); None keeps all.
         """
         frames = face.shape[1]

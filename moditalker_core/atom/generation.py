@@ -1,4 +1,4 @@
-"""Speech and one face -> motion of any length. The whole way in one screen: `generate_motion`.
+"""Speech and one face -> motion of any length. All of it on one screen: `generate_motion`.
 
 A window is as long as the network was trained; windows overlap and are blended as residuals against the one initial face. Noise
 belongs to frames, not to windows (`noise.py`), so windows agree where they overlap, and any range of frames can be made alone, on
@@ -29,21 +29,21 @@ from .diffusion import SAMPLERS, make_scheduler, sample
 from .model import AToM
 from .preview import FacePreview
 
-ROOM_BEFORE = 0.06  # s before speech that `Speech.silent_frames` already calls speech: there the mouth is freed
+ROOM_BEFORE = 0.06  # s before speech that `Speech.silent_frames` already counts as speech: there the mouth may move
 SEEDS = 1 << 64
 
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How a motion is drawn. None: as the weights say."""
+    """How a motion is sampled. None: as the weights say."""
 
     sampler: str | None = None  # one of diffusion.SAMPLERS
     steps: int | None = None  # 1..1000
     guidance: float | None = None  # w: 1 follows the speech as trained, more exaggerates, 0 ignores it
     clip: float | None = None  # cm, predictions are kept within +-clip; 0: not at all
-    eta: float | None = None  # 0..1, share of fresh noise in DDIM
+    eta: float | None = None  # 0..1, fraction of fresh noise in DDIM
     seed: int = 0
-    overlap: int | None = None  # frames two windows share; None: a third of the window, at most 32
+    overlap: int | None = None  # frames that neighbouring windows share; None: a third of the window, at most 32
     batch: int = 1  # windows computed at once; on a CPU 1 is as fast, and the same to the bit whatever the chunking
     gate: bool = True  # close the mouth where nobody speaks (media_core.mouth_gate)
 
@@ -88,14 +88,14 @@ class ResolvedSampling(SamplingSettings):
 
 def generate_motion(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings: SamplingSettings = SamplingSettings(),
                     report: Report = silent) -> LandmarkTrack:
-    """The motion of a whole sound: speech.frame_count(fps) frames at the checkpoint's rate, canonical.
+    """The motion for all of the speech: speech.frame_count(fps) frames at the checkpoint's rate, canonical.
 
     Args:
         atom: the network.
         speech: of the encoder that the checkpoint names.
         portrait: canonical; its first frame is the face that speaks.
         settings: see `SamplingSettings`.
-        report: called once a sampling step with a picture of the moving face now and then; may raise to cancel.
+        report: called once a sampling step with an image of the moving face now and then; may raise to cancel.
     Raises:
         TalkingHeadsError: speech of another encoder, a portrait that is not canonical or no face, settings out of range.
     """

@@ -20,7 +20,7 @@ from .checkpoints import save_atom_tensors, unfilled
 from .config import AToMConfig, DenoiserConfig, SpeechInput
 from .model import AToM, checked_mean_shape
 
-NAMES = {  # published -> ours; a name stands for itself and for everything below it
+NAMES = {  # official -> ours; a name stands for itself and for everything below it
     "time_mlp.1": "time_in", "to_time_cond.0": "time_summary", "to_time_tokens.0": "time_tokens",
     "input_projection_lip": "lip_in", "input_projection_wo_lip": "upper_in",
     "cond_projection": "audio_in", "face_projection": "face_in",
@@ -32,29 +32,29 @@ NAMES = {  # published -> ours; a name stands for itself and for everything belo
 }
 LAYER_NAMES = {"multihead_attn": "cross_attn", "film1.block.1": "film1", "film2.block.1": "film2", "film3.block.1": "film3"}
 DEAD = ("input_projection.", "face_mlp.", "to_face_cond.", "to_face_tokens.", "pos_encoder.", "pos_projection.",
-        "non_attn_pos_projection.")  # never used by the published network: left behind
+        "non_attn_pos_projection.")  # never used by the official network: left behind
 _DEAD_LAYER = re.compile(r"seqTransDecoder\.stack\.\d+\.linear[12]\.")
 _LAYER = re.compile(r"(seqTransDecoder\.stack\.\d+)\.(.+)")
 _FILE = "atom.pt"
 _AGAIN = give_again(_FILE)
-MEAN_NOTE = ("published weights were trained on offsets from BFM's mean face; this file uses the built-in one: import again with "
+MEAN_NOTE = ("official weights were trained on offsets from BFM's mean face; this file uses the built-in one: import again with "
              "BFM's")
 
 
-def our_name(published: str) -> str | None:
-    """Our name of a published tensor; None for dead tensors and rotary buffers.
+def our_name(official: str) -> str | None:
+    """Our name of an official tensor; None for dead tensors and rotary buffers.
 
     Raises:
-        KeyError: the published network has no such tensor.
+        KeyError: the official network has no such tensor.
     """
-    if is_dead(published):
+    if is_dead(official):
         return None
-    layer = _LAYER.fullmatch(published)
+    layer = _LAYER.fullmatch(official)
     if layer:
         return f"{NAMES['seqTransDecoder.stack']}.{layer[1].rpartition('.')[2]}.{_renamed(layer[2], LAYER_NAMES) or layer[2]}"
-    name = _renamed(published, NAMES)
+    name = _renamed(official, NAMES)
     if name is None:
-        raise KeyError(published)
+        raise KeyError(official)
     return name
 
 
@@ -65,9 +65,9 @@ def _renamed(name: str, table: Mapping[str, str]) -> str | None:
     return None
 
 
-def is_dead(published: str) -> bool:
-    """Whether the published network carries this tensor without ever computing with it, or computes it anew."""
-    return published.startswith(DEAD) or bool(_DEAD_LAYER.match(published)) or published.endswith("rotary.freqs")
+def is_dead(official: str) -> bool:
+    """Whether the official network carries this tensor without ever computing with it, or computes it again."""
+    return official.startswith(DEAD) or bool(_DEAD_LAYER.match(official)) or official.endswith("rotary.freqs")
 
 
 def official_name(ours: str) -> str:
@@ -80,17 +80,17 @@ def official_name(ours: str) -> str:
 
 
 def official_state_dict(atom: AToM) -> dict[str, Tensor]:
-    """An AToM's network under the published names, without the dead tensors."""
+    """An AToM's network under the official names, without the dead tensors."""
     return {official_name(name): value for name, value in atom.denoiser.state_dict().items()}
 
 
 def config_of_state(state: Mapping[str, Tensor], heads: int = 8, name: str = "the checkpoint") -> DenoiserConfig:
-    """Sizes of the published network, read off its tensors.
+    """Sizes of the official network, read off its tensors.
 
     Args:
-        state: published names. heads: the one size that no tensor tells.
+        state: official names. heads: the one size that no tensor shows.
     Raises:
-        FileFormatError: a tensor that tells a size is missing or has another number of dimensions, or a layer is missing.
+        FileFormatError: a tensor that shows a size is missing or has another number of dimensions, or a layer is missing.
         TalkingHeadsError: no such network can be, `heads` does not divide its width for instance.
     """
     check_telling(state, {"null_cond_hidden": 2, "face_null_cond_embed": 3, "cond_encoder.0.linear1.weight": 2,
@@ -101,15 +101,15 @@ def config_of_state(state: Mapping[str, Tensor], heads: int = 8, name: str = "th
                           num_layers=layers, num_heads=heads, cond_feature_dim=state["cond_projection.weight"].shape[1])
 
 
-def network_of_state(published: Mapping[str, Tensor], heads: int = 8,
+def network_of_state(official: Mapping[str, Tensor], heads: int = 8,
                      name: str = "the checkpoint") -> tuple[DenoiserConfig, dict[str, Tensor]]:
-    """A published state dict as (sizes, state dict under our names), every tensor accounted for.
+    """An official state dict as (sizes, state dict under our names), every tensor accounted for.
 
     Raises:
         FileFormatError: tensors are missing, unknown, of another shape, or not finite; they are named as in the checkpoint.
     """
-    config = config_of_state(published, heads, name)
-    state = renamed(published, our_name, official_name, "AToM", name, _AGAIN)
+    config = config_of_state(official, heads, name)
+    state = renamed(official, our_name, official_name, "AToM", name, _AGAIN)
     check_state(state, unfilled(config), name, _AGAIN, official_name)
     return config, state
 
@@ -117,7 +117,7 @@ def network_of_state(published: Mapping[str, Tensor], heads: int = 8,
 @claimed("path")
 def import_atom(source: str | os.PathLike, path: str | os.PathLike, *, weights: str = "raw", key_mean_shape: Any = None,
                 heads: int = 8, speech: SpeechInput | None = None, licence: str = "", half: bool = False) -> Path:
-    """A published `atom.pt` to an AToM file, written whole or not at all.
+    """An official `atom.pt` to an AToM file, written whole or not at all.
 
     Args:
         source: the checkpoint. path: the file to write, .safetensors.

@@ -1,4 +1,4 @@
-"""A motion data set of invented people who speak: exact landmarks straight from the rig, or captured from their rendered film.
+"""A motion dataset of invented people who speak: exact landmarks straight from the rig, or captured from their rendered video.
 
 Several people times several voices; each clip is one performance. Identity numbers from 1000 on: smaller ones are for tests and
 benchmarks (weights/make_mean_face.py). Exact landmarks are scaled as there: outer eye corners 9 cm apart at rest.
@@ -35,8 +35,8 @@ VERSION = 1
 FIRST_IDENTITY = 1000
 VOICES = tuple(f"en-us+{name}" for name in ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f4", "f5", "m8"))
 _EXACT_EVERY = 50  # frames between two reports
-_SHOWN_EVERY = 10  # frames between two previews of the pictures
-_LARGER, _LARGEST = 2, 1024  # a rendered film's side over that of its pictures; px
+_SHOWN_EVERY = 10  # frames between two previews of the images
+_LARGER, _LARGEST = 2, 1024  # a rendered video's side over that of its images; px
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class SubjectPlan:
     seed: int = 0                      # clip i is performed from seed + i
     val: int | None = None             # clips, the last ones, to validate on; None: two, or fewer of fewer than three
     captured: bool = False             # rendered and tracked instead of exact
-    size: int = 256                    # px of the rendered film
+    size: int = 256                    # px of the rendered video
     engine: str = "auto"               # "espeak", "formant" or "auto", as for `perform`
-    fps: float = FPS                   # film frames a second
-    pictures: PictureSettings | None = None  # pictures for MToV; None: motion only
+    fps: float = FPS                   # frames per second
+    pictures: PictureSettings | None = None  # images for MToV; None: motion only
 
     def __post_init__(self) -> None:
         if not self.identities or not self.voices or min(self.identities) < 0:
@@ -98,13 +98,13 @@ class SubjectPlan:
 @claimed("folder")
 def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = None, *, encoder: str | HubertEncoder = "mel",
                        report: Report = silent) -> Path:
-    """Writes the data set and returns its folder; a finished one of the same plan is returned as it is.
+    """Writes the dataset and returns its folder; a finished one of the same plan is returned as it is.
 
     Args:
-        folder: new, empty, or a motion data set; clips in it that were made the same way are kept.
+        folder: new, empty, or a motion dataset; clips in it that were made the same way are kept.
         plan: see `SubjectPlan`.
         encoder: of the speech: an id, or a loaded one with weights.
-        report: called with frames done of all (every frame where films are rendered); what it raises stops the work, and the
+        report: called with frames done of all (every frame where videos are rendered); what it raises stops the work, and the
             same call later goes on with the clip that was interrupted.
     Raises:
         TalkingHeadsError: no espeak-ng where it is asked for, or the folder holds something else, is full or cannot be written.
@@ -140,7 +140,7 @@ class _Step:
                     {"stage": "clip", "clip": self.clip + 1, "clips": self.plan.count}, preview)
 
     def drawing(self) -> _Step:
-        """For the pictures: behind the tracking, where there was one."""
+        """For the images: behind the tracking, where there was one."""
         return _Step(self.report, self.clip, self.plan, self.total, self.plan.work - self.plan.frames)
 
 
@@ -153,7 +153,7 @@ def _resolved(plan: SubjectPlan) -> SubjectPlan:
 
 def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: str | HubertEncoder, work: Path,
                  step: _Step) -> Recorded:
-    """One performance as a clip; its pictures, if wanted, are coded into files in the folder `work`."""
+    """One performance as a clip; its images, if wanted, are coded into files in the folder `work`."""
     identity, voice = made_from["identity"], made_from["voice"]
     performance = perform(plan.seconds, made_from["seed"], fps=plan.fps, voice=voice, engine=plan.engine, report=_still(step))
     sound, frames = performance.sound, len(performance)
@@ -172,7 +172,7 @@ def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], enc
 
 
 def _still(report: Report) -> Report:
-    """For what counts otherwise: progress stands still, and can be cancelled."""
+    """For work that is not counted: progress does not move, and can be cancelled."""
     return lambda done, total, info, preview=None: report(0, 1, {}, None)
 
 
@@ -213,7 +213,7 @@ def rig_of(identity: int) -> Rig:
 
 def captured_motion(performance: Performance, identity: int, frames: int, size: int,
                     report: Report = silent) -> tuple[LandmarkTrack, PoseTrack, dict[str, Any], np.ndarray]:
-    """The same as the pack's own tracker sees it in the rendered film, which is never stored; and what it saw there, steadied,
+    """The same as the pack's own tracker sees it in the rendered video, which is never stored; and what it saw there, steadied,
     float32 [T, 68, 2] px.
 
     Raises:
@@ -246,17 +246,17 @@ def _rendered(subject: Subject, performance: Performance, frames: int) -> Iterat
 
 def drawn(name: str, performance: Performance, plan: SubjectPlan, made_from: Mapping[str, Any], seen: np.ndarray | None,
           work: Path, report: Report = silent) -> Pictures:
-    """The first frames of a performance as pictures, with the subject's own parts as masks.
+    """The first frames of a performance as images, with the subject's own parts as masks.
 
     Args:
-        seen: [T, 68, 2] px of a film of `plan.size`; None: the exact points.
-        work: the folder for the coded pictures.
+        seen: [T, 68, 2] px of a video of `plan.size`; None: the exact points.
+        work: the folder for the coded images.
     """
     from ...media_core.subject.render import Subject
 
     settings, frames = plan.pictures, plan.frames
     assert settings is not None
-    size = min(max(plan.size, _LARGER * settings.size), _LARGEST)  # the face's square shall have as many px as the picture
+    size = min(max(plan.size, _LARGER * settings.size), _LARGEST)  # the face's square should have as many px as the image
     subject = Subject(size, made_from["identity"], oversampling=1)
     if seen is None:
         points = np.stack([subject.landmarks(params, subject.pose(euler, shift))[0] for params, euler, shift in

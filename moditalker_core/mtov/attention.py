@@ -1,4 +1,4 @@
-"""Attention of MToV's autoencoder: over time, over the picture, and of the transformers that pool a plane."""
+"""Attention of MToV's autoencoder: over time, over the image, and of the transformers that pool a plane."""
 from __future__ import annotations
 
 import math
@@ -33,7 +33,7 @@ def frame_angles(frames: int, dim: int) -> Tensor:  # -> float32 [frames, dim]
 
 
 def picture_angles(height: int, width: int, dim: int) -> Tensor:  # -> float32 [height * width, dim / 2]
-    """Angles of the rotation over the picture: dim/4 scales from 1 to 5 for rows, then for columns; one for two neighbours."""
+    """Angles of the rotation over the image: dim/4 scales from 1 to 5 for rows, then for columns; one for two neighbours."""
     scales = torch.logspace(0, math.log2(5), dim // 4, base=2)
     rows, columns = (torch.linspace(-1, 1, size)[:, None] * scales * math.pi for size in (height, width))
     both = torch.cat([rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)], -1)

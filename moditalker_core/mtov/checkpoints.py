@@ -41,7 +41,7 @@ _AGAIN = "Train, import or copy the weights again"
 class AutoencoderNote:
     """What an autoencoder's file says about it."""
 
-    role: str                      # what its clips show: "rgb" pictures, "landmarks" rasters
+    role: str                      # what its clips show: "rgb" images, "landmarks" rasters
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     licence: str = ""              # what may be done with the weights
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made

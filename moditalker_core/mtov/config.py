@@ -10,7 +10,7 @@ from ...media_core.schema import SIDE, WIDEST
 from ..config import MOST_LAYERS, known
 
 MOST_TOKENS = 1 << 16  # of one frame
-MOST_TABLE = 1 << 24   # numbers of a table of angles: tokens of a frame, or frames, times numbers a head
+MOST_TABLE = 1 << 24   # numbers of a table of angles: tokens of a frame, or frames, times numbers per head
 MOST_LEVELS = 8        # at which the denoiser halves its planes
 _COUNTS = ("depth", "pool_depth", "num_res_blocks")
 PLANES = ("xy", "yt", "xt")  # the order in which a latent holds them; "yt" keeps (t, w), "xt" keeps (t, h) (A5)
@@ -56,9 +56,9 @@ class AutoencoderConfig:
     ff_mult: int = 4        # hidden width of the feed-forward nets over C
     pool_depth: int = 4     # layers of each pooling transformer
     pool_heads: int = 4
-    pool_dim_head: int = 48  # published: C // 8
+    pool_dim_head: int = 48  # official: C // 8
     pool_hidden: int = 512  # hidden width of their feed-forward nets
-    positions: bool = False  # tokens carry learned positions in the picture (ours: small networks learn faces sooner)
+    positions: bool = False  # tokens carry learned positions in the image (ours: small networks learn faces sooner)
     reach: int = 0          # px by which the square that a token paints overlaps its neighbours' (ours: no seams between them)
 
     def __post_init__(self) -> None:

@@ -1,11 +1,11 @@
 """Windows that MToV learns from: sample `index` of step `step` is a function of (seed, step, index) and of nothing else.
 
-So batches do not depend on how they are cut into pieces, on the number of processes, or on where a run was taken up again. A
-window holds T neighbouring pictures of one clip of a motion data set with what the networks are told about them: discs at the
+So batches do not depend on how they are cut into pieces, on the number of processes, or on where a training was resumed. A
+window holds T neighbouring images of one clip of a motion dataset with the conditions the networks get: discs at the
 landmarks, pose frames whose lower face is hidden, and one picture of the person (spec/moditalker.md 6.5, 6.6). Only the window's
 own bytes are read: memory does not grow with the folder.
 
-The landmarks were stored in px of the very pictures, so that the row from which the pose frames are black is above the mouth; the
+The landmarks were stored in px of the very images, so that the row from which the pose frames are black is above the mouth; the
 released preparation had them `height - 3` px lower, and its pose frames showed the mouth (spec/moditalker.md 7, 13 B3).
 """
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ..data.dataset import MotionDataset, without_pictures
 from .model import RasterSettings
 from .rasters import fine_rasters, landmark_clip, lower_face_hidden, normalised
 
-PARTS = ("landmarks", "pose", "identity", "masks")  # of a window, beside its pictures
-_AROUND = 32  # the mouth's box is wider by a 32nd of the picture on each side
+PARTS = ("landmarks", "pose", "identity", "masks")  # of a window, beside its images
+_AROUND = 32  # the mouth's box is wider by a 32nd of the image on each side
 
 
 @dataclass(frozen=True)
@@ -34,50 +34,50 @@ class WindowSettings:
     """What windows look like."""
 
     frames: int = 16          # T
-    size: int = 128           # px, sides of the pictures; the data set's, or smaller
+    size: int = 128           # px, sides of the images; the dataset's, or smaller
     raster: RasterSettings = field(default_factory=lambda: RasterSettings(size=128, radius=2, finer=1))  # of `size`
     reference: str = "first"  # which picture is the identity: the window's "first" (published), or "any" of the clip (B20)
-    still: float = 0.0        # share of windows whose pose is the identity's picture, repeated: as with one portrait
-    mirror: float = 0.5       # share of mirrored windows
+    still: float = 0.0        # fraction of windows whose pose is the identity's image, repeated: as with one portrait
+    mirror: float = 0.5       # fraction of mirrored windows
     colour: float = 0.15      # each colour of a window is multiplied by 1 - colour .. 1 + colour
     mouth: float = 5.0        # weight of the mouth's box; 1 everywhere else
     parts: tuple[str, ...] = PARTS[:3]  # what is wanted, of PARTS
-    pictures: bool = True     # False: no picture is read; only the parts "landmarks" and "masks" may be wanted then
-    lively: int = 1           # a window is the one whose mouth moves most among so many drawn
+    pictures: bool = True     # False: no image is read; only the parts "landmarks" and "masks" may be wanted then
+    lively: int = 1           # motion-weighted: of so many sampled windows, the one whose mouth moves most
 
     def __post_init__(self) -> None:
-        shares = (self.still, self.mirror, self.colour)
+        fractions = (self.still, self.mirror, self.colour)
         blind = not self.pictures and {"pose", "identity"} & set(self.parts)
-        small = min(self.frames, self.size, self.lively) < 1 or self.mouth < 0 or min(shares) < 0 or max(shares) > 1
+        small = min(self.frames, self.size, self.lively) < 1 or self.mouth < 0 or min(fractions) < 0 or max(fractions) > 1
         if (small or blind or self.reference not in REFERENCES or not set(self.parts) <= set(PARTS)
                 or self.raster.size != self.size):
-            raise TalkingHeadsError("Windows need a reference 'first' or 'any', shares from 0 to 1, rasters as large as the "
-                                    f"pictures, and parts of {', '.join(PARTS)}", f"{self}", "Correct the settings")
+            raise TalkingHeadsError("Windows need a reference 'first' or 'any', fractions from 0 to 1, rasters as large as the "
+                                    f"images, and parts of {', '.join(PARTS)}", f"{self}", "Correct the settings")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What chance decided about one window."""
+    """The random choices for one window."""
 
     clip: int       # place among the split's clips
     start: int      # frame
     reference: int  # frame of the clip that is the identity
     mirrored: bool = False
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of red, green and blue
-    still: bool = False  # the pose is the identity's picture, repeated
+    still: bool = False  # the pose is the identity's image, repeated
 
 
 @dataclass(frozen=True)
 class VideoBatch:
-    """B windows of T pictures; what was not asked for is None."""
+    """B windows of T images; what was not asked for is None."""
 
     frames: Tensor | None  # float32 [B, 3, T, S, S] -1..1
     weights: Tensor   # float32 [B, 1, T, S, S]: how much each pixel counts in a loss
-    pixels: Tensor    # float32 [B, T, 68, 2] landmarks, px of the pictures
+    pixels: Tensor    # float32 [B, T, 68, 2] landmarks, px of the images
     landmarks: Tensor | None  # float32 [B, 3, T, S, S] -1..1, white discs
     pose: Tensor | None       # float32 [B, 3, T, S, S] -1..1, lower face black
     identity: Tensor | None   # float32 [B, 3, S, S] -1..1
-    masks: Tensor | None      # uint8 [B, T, S, S], places in atom.pictures.CLASSES
+    masks: Tensor | None      # uint8 [B, T, S, S], places in data.pictures.CLASSES
 
     def to(self, device: torch.device | str) -> VideoBatch:
         """The same on another device."""
@@ -91,15 +91,15 @@ class VideoBatch:
 
 
 class VideoWindows:
-    """Random windows of the clips of a split that have pictures, as `settings` want them.
+    """Random windows of the clips of a split that have images, as `settings` want them.
 
     Args:
-        dataset: a motion data set with pictures.
+        dataset: a motion dataset with images.
         split: "train" or "val".
         settings: see `WindowSettings`.
         seed: of the run.
     Raises:
-        TalkingHeadsError: the data set has no pictures, or smaller ones; the split is empty, or its clips shorter than a window.
+        TalkingHeadsError: the dataset has no images, or smaller ones; the split is empty, or its clips shorter than a window.
     """
 
     def __init__(self, dataset: MotionDataset, split: str, settings: WindowSettings, seed: int = 0):
@@ -110,12 +110,12 @@ class VideoWindows:
         self.numbers = tuple(i for i in dataset.indices(split)
                              if clips[i].picture_size and clips[i].frames >= settings.frames)
         if not self.numbers:
-            raise TalkingHeadsError(f"A motion data set must hold clips of {settings.frames} frames or more, with pictures, to "
+            raise TalkingHeadsError(f"A motion dataset must hold clips of {settings.frames} frames or more, with images, to "
                                     f"{'train' if split == 'train' else 'test'} on", f"none in its split '{split}'",
-                                    "Build it from more or longer films")
+                                    "Build it from more or longer videos")
         smallest = min(clips[i].picture_size for i in self.numbers)
         if smallest < settings.size:
-            raise TalkingHeadsError(f"The data set's pictures must have {settings.size} px or more", f"{smallest} px",
+            raise TalkingHeadsError(f"The dataset's images must have {settings.size} px or more", f"{smallest} px",
                                     f"Build it again with --frames {settings.size}, or train a smaller network")
         self.lengths = np.array([clips[i].frames for i in self.numbers])
         self._ends = np.cumsum(self.lengths)
@@ -181,7 +181,7 @@ class VideoWindows:
         if "identity" in parts:
             identity = normalised(self._pictures(sample, sample.reference, sample.reference + 1))
         if "pose" in parts:
-            assert pictures is not None  # the settings refuse a pose without pictures
+            assert pictures is not None  # the settings refuse a pose without images
             pose = _clip(self._still_pose(sample).expand_as(pictures) if sample.still else lower_face_hidden(pictures, pixels))
         if "masks" in parts:
             masks = self._sized(self.dataset.masks(self.numbers[sample.clip], sample.start, stop), False)
@@ -204,7 +204,7 @@ class VideoWindows:
         return (pictures * torch.tensor(sample.gains)[:, None, None]).clamp(0, 255)
 
     def _pixels(self, sample: Sample, start: int, stop: int) -> Tensor:
-        """[n, 68, 2] px of those pictures."""
+        """[n, 68, 2] px of those images."""
         number, size = self.numbers[sample.clip], self.settings.size
         pixels = self.dataset.pixels(number, start, stop)
         pixels = (pixels + 0.5) * (size / self.dataset.clips[number].picture_size) - 0.5
@@ -226,7 +226,7 @@ def unchanged(settings: WindowSettings) -> WindowSettings:
 
 
 def mirrored(pixels: Tensor, size: int) -> Tensor:  # [..., 68, 2] -> same
-    """Landmarks of the mirrored picture `size` px wide: left and right exchange their numbers too."""
+    """Landmarks of the mirrored image `size` px wide: left and right exchange their numbers too."""
     return pixels[..., MIRROR.tolist(), :] * pixels.new_tensor([-1, 1]) + pixels.new_tensor([size - 1, 0])
 
 

@@ -1,7 +1,7 @@
 """MToV's denoiser: one UNet whose weights serve three planes, joined by attention over all of them (spec/moditalker.md 4; PVDM,
 arXiv 2302.07685, after the UNet of arXiv 2105.05233).
 
-What the published network carries without using (`output_bg_*`) is not built. Channels lie innermost in memory ("channels last"):
+What the official network carries without using (`output_bg_*`) is not built. Channels lie innermost in memory ("channels last"):
 a plane is then a sequence of tokens as it lies, and attention copies nothing.
 """
 from __future__ import annotations

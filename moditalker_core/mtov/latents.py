@@ -1,6 +1,6 @@
-"""What the diffusion learns from: windows as latents, made anew for every step, or once for a pool of windows and kept in a file.
+"""What the diffusion learns from: windows as latents, made for every step, or once for a pool of windows and kept in a file.
 
-The file is a safetensors file whose tensors are mapped into memory, filled as windows are first drawn and marked row by row: a
+The file is a safetensors file whose tensors are mapped into memory, filled as windows are first sampled and marked row by row: a
 training that was stopped finds there what it had made. It holds float16.
 """
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .autoencoder import VideoAutoencoder
 from .dataset import VideoBatch
 from .reading import Reader
 
-POOL = 1 << 40  # the "step" at which the windows of a pool are drawn
+POOL = 1 << 40  # the "step" at which the windows of a pool are sampled
 PARTS = ("frames", "landmarks", "pose", "identity")
 _IDENTITY = "talking_heads.latents"  # name of the header's entry
 _BLOCK = 1 << 22  # bytes
@@ -60,7 +60,7 @@ class Encoder:
 
     @torch.no_grad()
     def encoded(self, windows: VideoBatch, still: Sequence[bool]) -> Encoded:
-        """`still` tells which windows have one picture as their pose."""
+        """`still` says which windows have one image as their pose."""
         batch = windows.to(self.device)
         assert batch.frames is not None and batch.landmarks is not None and batch.pose is not None and batch.identity is not None
         with self.computing():
@@ -88,7 +88,7 @@ class Latents:
     Args:
         reader: of the windows. encoder: of them.
         seed: of the run.
-        pool: windows drawn for the whole training; 0: each step draws its own.
+        pool: windows sampled for the whole training; 0: each step samples its own.
         store: where those of the pool are kept.
     """
 
@@ -110,7 +110,7 @@ class Latents:
         return [(POOL, int(random.integers(self.pool))) for random in drawn]
 
     def _fill(self, store: Store, rows: Sequence[int], soon: Sequence[int]) -> None:
-        """Encodes the rows that are not there yet; on the CPU one by one, so that a row does not depend on its company."""
+        """Encodes the rows that are not there yet; on the CPU one by one, so that a row does not depend on the others."""
         missing = [row for row in dict.fromkeys(rows) if not store.has(row)]
         soon = [row for row in dict.fromkeys(soon) if row not in missing and not store.has(row)]
         together = 1 if self.encoder.device.type == "cpu" else max(len(missing), 1)
@@ -131,7 +131,7 @@ class Store:
         path: made, or taken over when it was made for the same `identity`, `rows` and `shape`.
         identity: what the latents depend on, JSON-serialisable.
         rows: how many. shape: (4, L) of one latent.
-        make: False waits for nobody and only opens: another process has made it.
+        make: False only opens it: another process has made it.
     Raises:
         TalkingHeadsError: no room, a folder that cannot be written, or a file there that holds something else.
     """

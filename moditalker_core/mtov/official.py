@@ -2,7 +2,7 @@
 `diffusion_model.pth`, each a bare state dict.
 
 Sizes are read off the tensors. The denoiser's dead `output_bg_*` and the `zeros` of the long-video setting are left behind; the
-1 x 1 convolutions around the planes become linear layers. Nothing in the files tells the two autoencoders apart: given in the
+1 x 1 convolutions around the planes become linear layers. Nothing in the files distinguishes the two autoencoders: given in the
 wrong order they load, and the video is wrong.
 """
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .config import PLANES, AutoencoderConfig, DenoiserConfig, Grid
 from .model import MToVConfig, RasterSettings
 
 FILES = {"rgb": "autoencoder_rgb.pth", "landmarks": "autoencoder_motion.pth", "denoiser": "diffusion_model.pth"}
-HEADS, POOL_HEADS = 8, 4  # of the published networks; no weight tells them
-UNTOLD = ("nothing in the published files tells the two autoencoders apart: if the video shows discs instead of a face, they "
+HEADS, POOL_HEADS = 8, 4  # of the official networks; no weight shows them
+UNTOLD = ("nothing in the official files distinguishes the two autoencoders: if the video shows discs instead of a face, they "
           "were given in the wrong order")
 _INVERSE_FREQUENCIES = "encoder.frame_rot_emb.inv_freqs"  # a buffer, half as long as a head is wide
 
@@ -35,7 +35,7 @@ _INVERSE_FREQUENCIES = "encoder.frame_rot_emb.inv_freqs"  # a buffer, half as lo
 def import_mtov(rgb: str | os.PathLike, motion: str | os.PathLike, diffusion: str | os.PathLike, path: str | os.PathLike, *,
                 heads: int = HEADS, autoencoder_heads: int | None = None, licence: str = "", half: bool = False,
                 whole: bool = False) -> Path:
-    """The three published checkpoints to an MToV file, written whole or not at all.
+    """The three official checkpoints to an MToV file, written whole or not at all.
 
     Args:
         rgb, motion, diffusion: `autoencoder_rgb.pth`, `autoencoder_motion.pth`, `diffusion_model.pth`.
@@ -58,7 +58,7 @@ def import_mtov(rgb: str | os.PathLike, motion: str | os.PathLike, diffusion: st
     denoiser = denoiser_config(published["denoiser"], heads, sources["denoiser"].name)
     told = ", ".join(source.name for source in sources.values())
     if _equal(states["rgb"], states["landmarks"]):
-        raise TalkingHeadsError("MToV needs two autoencoders, one of pictures and one of landmarks", f"{sources['rgb']} and "
+        raise TalkingHeadsError("MToV needs two autoencoders, one of images and one of landmarks", f"{sources['rgb']} and "
                                 f"{sources['landmarks']} hold the same weights", f"Give {FILES['rgb']} and {FILES['landmarks']}")
     try:
         config = MToVConfig(configs["rgb"], configs["landmarks"], denoiser, overlap=min(4, configs["rgb"].frames // 2),
@@ -73,12 +73,12 @@ def import_mtov(rgb: str | os.PathLike, motion: str | os.PathLike, diffusion: st
 @claimed("path")
 def import_autoencoder(source: str | os.PathLike, path: str | os.PathLike, *, role: str, heads: int | None = None,
                        licence: str = "", half: bool = False) -> Path:
-    """One published autoencoder to a file of its own, with which a training of the denoiser can begin: people who have the
-    autoencoders mostly lack `diffusion_model.pth`.
+    """One official autoencoder to a file of its own, with which a training of the denoiser can begin: people who have the
+    autoencoders often lack `diffusion_model.pth`.
 
     Args:
         source: `autoencoder_rgb.pth` or `autoencoder_motion.pth`. path: the file to write, .safetensors.
-        role: "rgb" or "landmarks": which of them it is; no tensor tells.
+        role: "rgb" or "landmarks": which of them it is; no tensor shows it.
         heads, licence, half: as in `import_mtov`.
     Raises:
         FileFormatError: see `read_official` and `autoencoder_of_state`.
@@ -93,12 +93,12 @@ def import_autoencoder(source: str | os.PathLike, path: str | os.PathLike, *, ro
 
 def autoencoder_of_state(published: Mapping[str, Tensor], heads: int | None = None, name: str = "the checkpoint",
                          called: str = FILES["rgb"]) -> tuple[AutoencoderConfig, dict[str, Tensor]]:
-    """A published state dict as (sizes, state dict under our names), every tensor accounted for.
+    """An official state dict as (sizes, state dict under our names), every tensor accounted for.
 
     Args:
-        published: published names.
-        heads: of the trunk's attention; None: as the buffers tell, or 8 where they are missing.
-        name: of the file, and called: how it is published; for messages.
+        published: official names.
+        heads: of the trunk's attention; None: as the buffers show, or 8 where they are missing.
+        name: of the file, and called: the official name; for messages.
     Raises:
         FileFormatError: no autoencoder's; tensors are missing, unknown, of another shape, or not finite; they are named as in the
             checkpoint.
@@ -114,10 +114,10 @@ def autoencoder_of_state(published: Mapping[str, Tensor], heads: int | None = No
 
 def autoencoder_config(state: Mapping[str, Tensor], heads: int | None = None, name: str = "the checkpoint",
                        called: str = FILES["rgb"]) -> AutoencoderConfig:
-    """Sizes of a published autoencoder, read off its tensors; see `autoencoder_of_state`.
+    """Sizes of an official autoencoder, read off its tensors; see `autoencoder_of_state`.
 
     Raises:
-        FileFormatError: a tensor that tells a size is missing or has another number of dimensions, a layer is missing, or no such
+        FileFormatError: a tensor that shows a size is missing or has another number of dimensions, a layer is missing, or no such
             network can be.
     """
     first, pooling = "encoder.layers.0.", "xy_quant_attn.layers.0."
@@ -132,7 +132,7 @@ def autoencoder_config(state: Mapping[str, Tensor], heads: int | None = None, na
     if told is not None and told.dim() == 1 and len(told):
         said = inner // (2 * len(told))
         if heads not in (None, said):
-            raise FileFormatError("The heads must be the autoencoder's", f"{heads}, but {name} tells of {said}", "Leave them out")
+            raise FileFormatError("The heads must be the autoencoder's", f"{heads}, but {name} has {said}", "Leave them out")
         heads = said
     heads = HEADS if heads is None else heads
     if heads < 1 or inner % heads or pooled % POOL_HEADS:
@@ -153,11 +153,11 @@ def autoencoder_config(state: Mapping[str, Tensor], heads: int | None = None, na
 
 def denoiser_of_state(published: Mapping[str, Tensor], config: DenoiserConfig, grid: Grid,
                       name: str = "the checkpoint") -> dict[str, Tensor]:
-    """A published state dict under our names, every tensor accounted for.
+    """An official state dict under our names, every tensor accounted for.
 
     Args:
-        published: published names, with their prefix `diffusion_model.` or without.
-        config: as `denoiser_config` tells. grid: of the autoencoders.
+        published: official names, with their prefix `diffusion_model.` or without.
+        config: of `denoiser_config`. grid: of the autoencoders.
     Raises:
         FileFormatError: tensors are missing, unknown, of another shape, or not finite; they are named as in the checkpoint.
         TalkingHeadsError: a grid that cannot be halved often enough.
@@ -170,12 +170,12 @@ def denoiser_of_state(published: Mapping[str, Tensor], config: DenoiserConfig, g
 
 
 def denoiser_config(published: Mapping[str, Tensor], heads: int = HEADS, name: str = "the checkpoint") -> DenoiserConfig:
-    """Sizes of the published denoiser, read off its tensors.
+    """Sizes of the official denoiser, read off its tensors.
 
     Args:
-        published: published names, with their prefix or without. heads: the one size that no tensor tells.
+        published: official names, with their prefix or without. heads: the one size that no tensor shows.
     Raises:
-        FileFormatError: a tensor that tells a size is missing or has another number of dimensions, a layer is missing, or no such
+        FileFormatError: a tensor that shows a size is missing or has another number of dimensions, a layer is missing, or no such
             network can be.
     """
     prefix, again = _prefix(published), give_again(FILES["denoiser"])

@@ -1,6 +1,6 @@
-"""Where a video takes place: one portrait, or a film whose head movement is kept; cut out as MToV's weights know faces.
+"""Where a video takes place: one portrait, or a video whose head movement is kept; cut out as MToV's weights know faces.
 
-A scene carries generated motion to the pixels of its crop (`placed`) and finished crops back into whole pictures (`pasted`).
+A scene carries generated motion to the pixels of its crop (`placed`) and finished crops back into whole images (`pasted`).
 """
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from .conditions import Picture, pose_walk, rgb_picture
 from .model import MToVConfig
 
 LARGEST = 1280  # px, longer side of a portrait; larger ones are made smaller first: the face in them is smaller still
-_SLACK = 0.5    # s that a film may seem longer than its track
+_SLACK = 0.5    # s that a video may seem longer than its track
 AS_FILMED = "skip"  # the policy that leaves frames without a face alone; the other ones are those of a capture
-Opened = Callable[[int], Iterator[np.ndarray]]  # (start) -> a film's frames uint8 [H, W, 3] from that number on
+Opened = Callable[[int], Iterator[np.ndarray]]  # (start) -> a video's frames uint8 [H, W, 3] from that number on
 
 
 log = logging.getLogger(__name__)
@@ -37,14 +37,14 @@ log = logging.getLogger(__name__)
 class Scene:
     """A head to be driven. Made by `portrait_scene` or `film_scene`."""
 
-    picture: np.ndarray       # uint8 [H, W, 3], the whole picture of who is seen; of a film its first frame with a face
+    picture: np.ndarray       # uint8 [H, W, 3], the whole image of who is seen; of a video its first frame with a face
     identity: np.ndarray      # uint8 [S, S, 3], the face of it
-    crop: FaceCrop            # the way from whole pictures to crops and back
-    source: LandmarkTrack     # in pixels of the whole pictures; a row for each frame of the film, or one
+    crop: FaceCrop            # the way from whole images to crops and back
+    source: LandmarkTrack     # in pixels of the whole images; a row for each frame of the video, or one
     canonical: LandmarkTrack  # the person's face at rest, from the front: AToM's portrait; one row
-    track: FaceTrack | None = None   # of the film
-    opened: Opened | None = None     # the film's whole frames; None: a portrait
-    faceless: np.ndarray | None = None  # bool, one a frame of the film: nobody is seen, it stays as filmed; None: no such
+    track: FaceTrack | None = None   # of the video
+    opened: Opened | None = None     # the video's whole frames; None: a portrait
+    faceless: np.ndarray | None = None  # bool, one per frame of the video: nobody is seen, it stays as recorded; None: no such
 
     @property
     def landmarks(self) -> LandmarkTrack:
@@ -55,9 +55,9 @@ class Scene:
         """Motion in pixels of the crops, frame by frame.
 
         Args:
-            motion: canonical (of the scene's person, or of anybody); or in pixels of the whole pictures, or of the crops.
+            motion: canonical (of the scene's person, or of anybody); or in pixels of the whole images, or of the crops.
         Raises:
-            TalkingHeadsError: pixels of other pictures, or another rate than the film's.
+            TalkingHeadsError: pixels of other images, or another rate than the video's.
         """
         if motion.space == "pixels":
             size = pixel_size(motion)
@@ -66,15 +66,15 @@ class Scene:
             if size != tuple(self.crop.source_size):
                 height, width = self.crop.source_size
                 came = f"{size[1]} x {size[0]}"
-                raise TalkingHeadsError(f"Motion in pixels must be of the whole picture, {width} x {height} px, or of the crop, "
-                                        f"{self.crop.size} x {self.crop.size}", came, "Align the motion to this picture")
+                raise TalkingHeadsError(f"Motion in pixels must be of the whole image, {width} x {height} px, or of the crop, "
+                                        f"{self.crop.size} x {self.crop.size}", came, "Align the motion to this image")
             return self._cropped(motion)
         if self.track is None:
             return self._cropped(onto_portrait(motion, self.source, canonical=self.canonical))
         return self._cropped(onto_pose(motion, self.track, fps=motion.fps))
 
     def pose_crops(self, count: int) -> Iterator[np.ndarray] | None:
-        """The film's frames to and fro, `count` of them, cut out, uint8 [S, S, 3]; None: a portrait. Holds few at a time."""
+        """The video's frames, ping-pong, `count` of them, cut out, uint8 [S, S, 3]; None: a portrait. Holds few at a time."""
         return None if self.opened is None else self._film_crops(self.opened, count)
 
     def _film_crops(self, opened: Opened, count: int) -> Iterator[np.ndarray]:
@@ -87,8 +87,8 @@ class Scene:
         return landmarks if self.opened is None else landmarks.with_data(landmarks.points[pose_frames(len(landmarks), count)])
 
     def pasted(self, crops: Iterator[np.ndarray], count: int, feather: float = FEATHER) -> Iterator[np.ndarray]:
-        """Crops back into the whole pictures, uint8 [H, W, 3]; what lies outside the square stays to the bit, and so do frames of
-        the film in which nobody is seen.
+        """Crops back into the whole images, uint8 [H, W, 3]; what lies outside the square stays to the bit, and so do frames of
+        the video in which nobody is seen.
 
         Args:
             count: of the crops.
@@ -102,7 +102,7 @@ class Scene:
             yield whole if self._alone(number) else self.crop.paste_back(whole, edited, number, feather=feather)
 
     def squares(self, crops: Iterator[np.ndarray], start: int, stop: int) -> Iterator[np.ndarray]:
-        """Crops `start` to `stop` (exclusive) as they are, uint8 [S, S, 3]; of frames in which nobody is seen the film's own."""
+        """Crops `start` to `stop` (exclusive) as they are, uint8 [S, S, 3]; of frames in which nobody is seen the video's own."""
         if self.opened is None or self.faceless is None or not self.faceless.any():
             yield from crops
             return
@@ -111,7 +111,7 @@ class Scene:
             yield filmed if self._alone(number) else edited
 
     def unseen(self, count: int | None = None) -> list[int]:
-        """Numbers of the film's frames that stay as filmed, of those that a video of `count` frames shows (None: of all)."""
+        """Numbers of the video's frames that stay as recorded, of those that a video of `count` frames shows (None: of all)."""
         if self.faceless is None:
             return []
         shown = np.arange(len(self.source)) if count is None else np.unique(pose_frames(len(self.source), count))
@@ -130,15 +130,15 @@ class Scene:
 
 
 def portrait_scene(image: Picture, config: MToVConfig, *, points: np.ndarray | None = None, **which: Any) -> Scene:
-    """A scene in which the head keeps still.
+    """A scene in which the head does not move.
 
     Args:
         image: what `conditions.rgb_picture` takes: uint8 or float 0..1, grey, RGB, or RGBA (over black), of any size.
         config: of the weights: size and margin of the crop.
-        points: [68, 2] px of the picture; None: found by the built-in (approximate) tracker.
-        which: face_index and order, for pictures with several faces.
+        points: [68, 2] px of the image; None: found by the built-in (approximate) tracker.
+        which: face_index and order, for images with several faces.
     Raises:
-        TalkingHeadsError: no such face, no picture, or points that are no face.
+        TalkingHeadsError: no such face, no image, or points that are no face.
     """
     from ...media_core.face.landmarks.landmarks import portrait_landmarks
     from ...media_core.face.pose.canonical import canonical_portrait
@@ -172,18 +172,18 @@ def _check_points(points: object) -> None:
 
 def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = None, portrait: Picture | None = None,
                follow: bool = False, policy: str = AS_FILMED, total: int | None = None, report: Report = silent) -> Scene:
-    """A scene with the head movement of a film, whose mouth is made anew.
+    """A scene with the head movement of a video, whose mouth is made again.
 
     Args:
-        opened: (start) -> the film's frames uint8 [H, W, 3] from that number on, at the weights' rate (config.fps); called again
-            for each pass over the film (`lambda start: read_frames(path, config.fps, start)`).
-        track: of the film at that rate; None: its face is followed by the built-in (approximate) tracker.
-        portrait: another picture of the person, for the identity; None: the film's first frame with a face.
-        follow: the crop goes along with the head, for films in which it moves far; else one square serves all frames.
-        policy: frames without a face: they stay as filmed ("skip"), are refused ("error"), or get a mouth all the same, where the
-            face was last ("hold") or on the way to where it is next ("interpolate"); a given `track` knows these places itself.
-        total: how many frames the film has, for the report.
-        report: while the film is tracked.
+        opened: (start) -> the video's frames uint8 [H, W, 3] from that number on, at the weights' rate (config.fps); called again
+            for each pass over the video (`lambda start: read_frames(path, config.fps, start)`).
+        track: of the video at that rate; None: its face is followed by the built-in (approximate) tracker.
+        portrait: another image of the person, for the identity; None: the video's first frame with a face.
+        follow: the crop goes along with the head, for videos in which it moves far; else one square serves all frames.
+        policy: frames without a face: they stay as recorded ("skip"), are refused ("error"), or get a mouth all the same, where
+            the face was last ("hold") or on the way to where it is next ("interpolate"); a given `track` knows these places itself.
+        total: how many frames the video has, for the report.
+        report: while the video is tracked.
     Raises:
         TalkingHeadsError: no face, a track of another rate, an unknown policy, or frames without a face under "error".
     """
@@ -194,10 +194,10 @@ def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = 
         raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
     track = _tracked(opened, config.fps, policy, total, report) if track is None else track
     if track.fps != config.fps:
-        raise TalkingHeadsError(f"The pose film's track must have the weights' rate, {config.fps:g} frames a second",
-                                f"{track.fps:g}", "Track the film at that rate")
+        raise TalkingHeadsError(f"The pose video's track must have the weights' rate, {config.fps:g} frames per second",
+                                f"{track.fps:g}", "Track the video at that rate")
     if total is not None and len(track) < total - _SLACK * config.fps:
-        log.warning("the face track has %d frames, the film about %d: where a track left frames out (policy skip), later ones "
+        log.warning("the face track has %d frames, the video about %d: where a track left frames out (policy skip), later ones "
                     "come too early; track with interpolate", len(track), total)
     source, first = track.landmarks, int(torch.argmax((track.confidence > 0).int()))
     points, size = source.points[..., :2].numpy(), track.image_size
@@ -219,7 +219,7 @@ def _tracked(opened: Opened, fps: float, policy: str, total: int | None, report:
 
 
 def _as_filmed(track: FaceTrack, policy: str) -> np.ndarray | None:  # bool [T]
-    """Which frames stay as filmed; they are named in the log.
+    """Which frames stay as recorded; they are named in the log.
 
     Raises:
         TalkingHeadsError: frames without a face under "error".
@@ -231,14 +231,14 @@ def _as_filmed(track: FaceTrack, policy: str) -> np.ndarray | None:  # bool [T]
         return None
     numbers = f"no face in {faceless.sum()} of {len(track)} frames: {listed(np.flatnonzero(faceless))}"
     if policy == "error":
-        raise TalkingHeadsError("Every frame of the film must show the face", numbers,
+        raise TalkingHeadsError("Every frame of the video must show the face", numbers,
                                 "Cut these parts, or choose what becomes of them: hold, interpolate or skip")
-    log.warning("%s; they stay as filmed", numbers)
+    log.warning("%s; they stay as recorded", numbers)
     return faceless
 
 
 def _no_larger(picture: np.ndarray) -> np.ndarray:
-    """A picture of at most `LARGEST` px, averaged where it shrinks."""
+    """An image of at most `LARGEST` px, averaged where it shrinks."""
     largest = max(picture.shape[:2])
     if largest <= LARGEST:
         return picture

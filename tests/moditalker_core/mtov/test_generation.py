@@ -10,9 +10,9 @@ import torch
 from mtov_files import FRAMES, SIZE, tiny_mtov
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 from talking_heads.media_core.motion import LandmarkTrack
-from talking_heads.moditalker_core.mtov.anchoring import trust
-from talking_heads.moditalker_core.mtov.clips import clip_plan, settled
+from talking_heads.moditalker_core.mtov.clips import boundary_corrected, clip_plan
 from talking_heads.moditalker_core.mtov.conditions import clip_of, portrait_picture, pose_picture, raster_clip
+from talking_heads.moditalker_core.mtov.detail_residual import trust
 from talking_heads.moditalker_core.mtov.diffusion import make_scheduler, noised_start, sample
 from talking_heads.moditalker_core.mtov.generation import VideoSettings, estimated_clips, latent_noise, talk, to_uint8
 from talking_heads.moditalker_core.mtov.model import MToV, RasterSettings
@@ -138,8 +138,8 @@ def test_a_clip_settles_from_the_one_before():
     assert np.abs(np.diff(out, axis=0)).max() <= 127.5 / (T - 2 + 1) + 1
     assert out.min() == 64 and out.max() >= 170
     rows, before = torch.rand(T, 5), torch.rand(2, 5)
-    half = settled(rows, before, 0.5)
-    assert torch.equal(half[-2:], rows[-2:]) and torch.equal(settled(rows, rows[:2], 1.0), rows)
+    half = boundary_corrected(rows, before, 0.5)
+    assert torch.equal(half[-2:], rows[-2:]) and torch.equal(boundary_corrected(rows, rows[:2], 1.0), rows)
     assert bool(((before.mean(0) - half[:2].mean(0)).abs() < (before.mean(0) - rows[:2].mean(0)).abs() + 1e-6).all())
 
 
