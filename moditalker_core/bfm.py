@@ -28,7 +28,6 @@ _ILLUMINATION, _ANGLES = 27, 3       # coefficients before the translation; befo
 _MAT = ("meanshape", "idBase", "exBase", "keypoints")  # what is read of BFM_model_front.mat
 _LEAST, _MOST = 0.5, 5.0             # dm a face's largest side lies between
 _CHIN, _BRIDGE, _TIP, _SIDES = 8, 27, 30, (0, 16)
-_SAME = 1e-6                         # dm
 _WHOLE = "The mean face's file must be whole and of the format its name says"
 _COPY = "It may be truncated or of another format: copy it again"
 

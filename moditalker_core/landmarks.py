@@ -61,18 +61,6 @@ def pixel_size(track: LandmarkTrack) -> tuple[int, int]:
     return height, width
 
 
-def lip_split(flat: Tensor) -> tuple[Tensor, Tensor]:  # [..., 204] -> [..., 111], [..., 93]
-    """Numbers of the lip-related and of the other points, point by point."""
-    points = flat.unflatten(-1, (POINTS, 3))
-    return points[..., LIP_RELATED, :].flatten(-2), points[..., UPPER, :].flatten(-2)
-
-
-def lip_joined(lip: Tensor, upper: Tensor) -> Tensor:  # [..., 111], [..., 93] -> [..., 204]
-    """The inverse of `lip_split`."""
-    order = torch.argsort(torch.tensor(LIP_RELATED + UPPER))
-    return torch.cat([lip, upper], -1).unflatten(-1, (POINTS, 3))[..., order, :].flatten(-2)
-
-
 def rotation_from_euler(angles: Tensor) -> Tensor:  # [..., 3] rad -> [..., 3, 3]
     """(R_z R_y R_x) transposed, for row vectors: v' = v R (spec 6.1)."""
     x, y, z = angles.unbind(-1)
@@ -85,13 +73,6 @@ def rotation_from_euler(angles: Tensor) -> Tensor:  # [..., 3] rad -> [..., 3, 3
     about_y = matrix(y.cos(), none, y.sin(), none, one, none, -y.sin(), none, y.cos())
     about_z = matrix(z.cos(), -z.sin(), none, z.sin(), z.cos(), none, none, none, one)
     return (about_z @ about_y @ about_x).mT
-
-
-def euler_from_rotation(rotation: Tensor) -> Tensor:  # [..., 3, 3] -> [..., 3] rad
-    """The inverse of `rotation_from_euler`, y within -90 to 90 degrees."""
-    turn = rotation.mT
-    return torch.stack([torch.atan2(turn[..., 2, 1], turn[..., 2, 2]), torch.asin((-turn[..., 2, 0]).clamp(-1, 1)),
-                        torch.atan2(turn[..., 1, 0], turn[..., 0, 0])], -1)
 
 
 def posed(points: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:  # [..., N, 3], [..., 3, 3], [..., 3] -> [..., N, 3]

@@ -1,7 +1,7 @@
 """MoDiTalker from end to end, on one screen: audio and one portrait become motion, motion and the portrait become video.
 
     audio  --media_core.speech-->   Speech             two tokens per frame
-    image --media_core.face-->   canonical portrait 68 points from the front; no 3DMM is needed
+    image  --media_core.face-->     canonical portrait 68 points from the front; no 3DMM is needed
     both   --atom.generation-->     LandmarkTrack      editable, canonical, any length
     motion --scenes, alignment-->   pixels             on a portrait or a pose video
     pixels --mtov.generation-->     video              any length, frame by frame
@@ -65,7 +65,7 @@ def portrait_motion(portrait: np.ndarray | LandmarkTrack) -> LandmarkTrack:
 
 
 def drawn(motion: LandmarkTrack, size: int = DRAWN) -> Iterator[np.ndarray]:
-    """The motion as images of lines and dots on black, uint8 [size, size, 3], a frame at a time.
+    """The motion as images of lines and dots on black, uint8 [size, size, 3], one frame at a time.
 
     Raises:
         TalkingHeadsError: a size below 16 px or above 8192.
@@ -91,7 +91,7 @@ def save_drawn(motion: LandmarkTrack, path: str | os.PathLike, sound: Sound | No
 
 def video(mtov: MToV, motion: LandmarkTrack, scene: Scene, settings: VideoSettings | None = None, *, paste: bool = True,
           feather: float = FEATHER, report: Report = silent) -> Iterator[np.ndarray]:
-    """Motion as video in a scene, a frame at a time: uint8 [H, W, 3] of the whole image, or [S, S, 3] of the crop.
+    """Motion as video in a scene, one frame at a time: uint8 [H, W, 3] of the whole image, or [S, S, 3] of the crop.
 
     Args:
         mtov: the networks.
@@ -129,7 +129,7 @@ def speak_video(atom: AToM, mtov: MToV, sound: Sound, scene: Scene | Picture, pa
         crf: the video's quality, see `VideoWriter`.
         report: first of the motion, then of the video.
     Raises:
-        TalkingHeadsError: no face in the image, or what the steps refuse.
+        TalkingHeadsError: no face in the image, or what the stages refuse.
     """
     scene = scene if isinstance(scene, Scene) else portrait_scene(scene, mtov.config)
     motion = speak(atom, sound, scene.canonical, sampling, speech=speech, report=report)

@@ -9,7 +9,7 @@ from talking_heads.moditalker_core.atom.checkpoints import save_atom
 from talking_heads.moditalker_core.atom.config import AToMConfig, DenoiserConfig, SpeechInput
 from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
 from talking_heads.moditalker_core.atom.model import AToM
-from talking_heads.moditalker_core.atom.official import official_state_dict
+from talking_heads.moditalker_core.atom.official import official_name
 
 MEL = SpeechInput("mel", "last", 80.0, 80, 4)
 
@@ -22,6 +22,11 @@ def tiny_atom(speech: SpeechInput = MEL, heads: int = 2) -> AToM:
     record = {"preset": "random", "note": "knows nothing"}
     config = AToMConfig(sizes, speech, steps=5, licence="for tests", training=record)
     return AToM(AToMDenoiser(sizes), config, mean_face())
+
+
+def official_state_dict(atom: AToM) -> dict[str, torch.Tensor]:
+    """An AToM's network under the official names, without the dead tensors."""
+    return {official_name(name): value for name, value in atom.denoiser.state_dict().items()}
 
 
 def save_tiny_atom(path: Path, **options) -> Path:

@@ -219,9 +219,3 @@ def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float, timesteps: 
         return unconditional + guidance * (conditional - unconditional)
 
     return predict
-
-
-def estimated_windows(frames: int, config: AToMConfig, settings: SamplingSettings = SamplingSettings()) -> int:
-    """How many windows a motion takes: the work is this times the steps."""
-    overlap = settings.resolved(config).overlap
-    return len(window_plan(frames, config.denoiser.seq_len, overlap, config.reference == "first"))

@@ -18,7 +18,7 @@ from ..official import check_target, check_telling, counted, give_again, read_of
 from ..weight_files import check_state
 from .checkpoints import save_atom_tensors, unfilled
 from .config import AToMConfig, DenoiserConfig, SpeechInput
-from .model import AToM, checked_mean_shape
+from .model import checked_mean_shape
 
 NAMES = {  # official -> ours; a name stands for itself and for everything below it
     "time_mlp.1": "time_in", "to_time_cond.0": "time_summary", "to_time_tokens.0": "time_tokens",
@@ -77,11 +77,6 @@ def official_name(ours: str) -> str:
         number, _, rest = number.partition(".")
         return f"seqTransDecoder.stack.{number}.{_renamed(rest, {o: t for t, o in LAYER_NAMES.items()}) or rest}"
     return _renamed(ours, {o: t for t, o in NAMES.items()}) or ours
-
-
-def official_state_dict(atom: AToM) -> dict[str, Tensor]:
-    """An AToM's network under the official names, without the dead tensors."""
-    return {official_name(name): value for name, value in atom.denoiser.state_dict().items()}
 
 
 def config_of_state(state: Mapping[str, Tensor], heads: int = 8, name: str = "the checkpoint") -> DenoiserConfig:

@@ -161,10 +161,6 @@ class MotionDataset:
         quiet = self._read_if_there(clip, "silence_features")
         return Speech(features, self.format.rate, self.format.encoder, clip.seconds, silence, self.format.layer, quiet)
 
-    def speech_rows(self, index: int, start: int, stop: int) -> torch.Tensor:  # float32 [stop - start, D]
-        """Rows of the features as stored; row k stands at k / rate seconds."""
-        return self._read(self.clips[index], "speech", start, stop).float()
-
     def landmarks(self, index: int, start: int = 0, stop: int | None = None) -> LandmarkTrack:
         """Canonical landmarks of frames [start, stop), dm.
 

@@ -41,12 +41,6 @@ _SAME_RATE = 1e-3   # frames per second that rates may differ by
 _USUAL = VideoSettings()
 
 
-def estimated_clips(frames: int, config: MToVConfig, settings: VideoSettings = _USUAL) -> int:
-    """How many clips a motion of so many frames takes; the work is this times the steps."""
-    chosen = settings.resolved(config, frames)
-    return sum(len(group) for group in _groups(frames, config, chosen))
-
-
 def talk(mtov: MToV, motion: LandmarkTrack, portrait: Picture, settings: VideoSettings = _USUAL, *,
          pose_frames: Iterable[np.ndarray] | None = None, pose_landmarks: LandmarkTrack | None = None,
          report: Report = silent) -> Iterator[np.ndarray]:

@@ -173,16 +173,6 @@ def landmark_clip(pictures: Tensor) -> Tensor:  # uint8 [T, S, S] -> float32 [3,
     return normalised(pictures).expand(3, *pictures.shape)
 
 
-def pose_clip(frames: Tensor, landmarks: Tensor, size: int = SIZE) -> Tensor:  # [T, 3, H, W] 0..255 -> float32 [3, T, size, size]
-    """Driving frames without their lower face, -1..1; black is -1."""
-    return normalised(resize_crop(lower_face_hidden(frames, landmarks), size))
-
-
-def identity_clip(frame: Tensor, count: int, size: int = SIZE) -> Tensor:  # [3, H, W] 0..255 -> float32 [3, count, size, size]
-    """One frame, `count` times, -1..1."""
-    return normalised(resize_crop(frame[None], size)).expand(-1, count, -1, -1)
-
-
 def middle_square(height: int, width: int) -> tuple[int, int, int]:
     """The middle square: side, first row, first column."""
     side = min(height, width)

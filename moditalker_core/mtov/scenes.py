@@ -1,4 +1,4 @@
-"""Where a video takes place: one portrait, or a video whose head movement is kept; cut out as MToV's weights know faces.
+"""Where a video takes place: one portrait, or a video whose head movement is kept; cut out as MToV's weights expect faces.
 
 A scene carries generated motion to the pixels of its crop (`placed`) and finished crops back into whole images (`pasted`).
 """
@@ -37,14 +37,14 @@ log = logging.getLogger(__name__)
 class Scene:
     """A head to be driven. Made by `portrait_scene` or `film_scene`."""
 
-    picture: np.ndarray       # uint8 [H, W, 3], the whole image of who is seen; of a video its first frame with a face
+    picture: np.ndarray       # uint8 [H, W, 3], the whole image of who is seen; of a video: its first frame with a face
     identity: np.ndarray      # uint8 [S, S, 3], the face of it
     crop: FaceCrop            # the way from whole images to crops and back
     source: LandmarkTrack     # in pixels of the whole images; a row for each frame of the video, or one
     canonical: LandmarkTrack  # the person's face at rest, from the front: AToM's portrait; one row
     track: FaceTrack | None = None   # of the video
     opened: Opened | None = None     # the video's whole frames; None: a portrait
-    faceless: np.ndarray | None = None  # bool, one per frame of the video: nobody is seen, it stays as recorded; None: no such
+    faceless: np.ndarray | None = None  # bool, one per frame of the video: nobody is seen, they stay as recorded; None: none
 
     @property
     def landmarks(self) -> LandmarkTrack:
@@ -172,7 +172,7 @@ def _check_points(points: object) -> None:
 
 def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = None, portrait: Picture | None = None,
                follow: bool = False, policy: str = AS_FILMED, total: int | None = None, report: Report = silent) -> Scene:
-    """A scene with the head movement of a video, whose mouth is made again.
+    """A scene with the head movement of a video, whose mouth is generated.
 
     Args:
         opened: (start) -> the video's frames uint8 [H, W, 3] from that number on, at the weights' rate (config.fps); called again
@@ -181,7 +181,8 @@ def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = 
         portrait: another image of the person, for the identity; None: the video's first frame with a face.
         follow: the crop goes along with the head, for videos in which it moves far; else one square serves all frames.
         policy: frames without a face: they stay as recorded ("skip"), are refused ("error"), or get a mouth all the same, where
-            the face was last ("hold") or on the way to where it is next ("interpolate"); a given `track` knows these places itself.
+            the face was last ("hold") or on the way to where it is next ("interpolate"); a given `track`
+            has them already.
         total: how many frames the video has, for the report.
         report: while the video is tracked.
     Raises:

@@ -35,7 +35,7 @@ class VideoSettings:
     stop: int | None = None     # frame before which it ends; None: the motion's end
     previews: int = PREVIEWS    # a clip, shown by the report while it is sampled
     resize: str = RESIZES[0]    # how images larger than the networks' shrink, one of conditions.RESIZES
-    schedule: int | None = None  # steps of the whole way, of which the official program runs those within the strength, at its very
+    schedule: int | None = None  # steps of the whole way, of which the official program runs those within the strength, at its
     # times (diffusion.scheduled_times); `calls` then does not count. Where both come out even they are the same
 
     def resolved(self, config: MToVConfig, frames: int) -> ResolvedVideo:

@@ -4,13 +4,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from atom_files import official_state_dict
 from talking_heads.cli import main
 from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.moditalker_core.atom.checkpoints import load_atom
 from talking_heads.moditalker_core.atom.config import AToMConfig, DenoiserConfig
 from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
 from talking_heads.moditalker_core.atom.model import AToM
-from talking_heads.moditalker_core.atom.official import official_state_dict
 
 SIZES = DenoiserConfig(seq_len=4, latent_dim=16, ff_size=16, num_layers=1, num_heads=4)
 

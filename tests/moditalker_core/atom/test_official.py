@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from atom_files import official_state_dict
 from safetensors import safe_open
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
 from talking_heads.media_core.face.pose.canonical import mean_face
@@ -98,7 +99,7 @@ def test_ema_weights_and_files_of_the_older_format(state, tmp_path):
 
 def test_there_and_back(state, tmp_path):
     atom = imported(tmp_path, checkpoint(state))
-    back = official.official_state_dict(atom)
+    back = official_state_dict(atom)
     assert set(back) == {name for name in state if not official.is_dead(name)}
     assert all(torch.equal(value, state[name]) for name, value in back.items())
 
