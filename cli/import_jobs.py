@@ -55,7 +55,7 @@ def import_checkpoint(options: argparse.Namespace) -> int:
 def _import_atom(options: argparse.Namespace, out: str) -> int:
     """Also tells what the built-in mean face means."""
     from ..moditalker_core.atom.checkpoints import load_atom
-    from ..moditalker_core.atom.published import import_atom
+    from ..moditalker_core.atom.official import import_atom
     from ..moditalker_core.bfm import read_key_mean_shape
 
     mean = None if options.key_mean_shape is None else read_key_mean_shape(options.key_mean_shape)
@@ -70,7 +70,7 @@ def _import_atom(options: argparse.Namespace, out: str) -> int:
 
 def _import_mtov(options: argparse.Namespace, out: str) -> int:
     from ..moditalker_core.mtov.checkpoints import load_mtov
-    from ..moditalker_core.mtov.published import UNTOLD, import_mtov
+    from ..moditalker_core.mtov.official import UNTOLD, import_mtov
 
     path = import_mtov(options.rgb, options.motion, options.diffusion, out, heads=options.heads, licence=options.licence,
                        autoencoder_heads=options.autoencoder_heads, half=options.half, whole=options.whole)
@@ -80,7 +80,7 @@ def _import_mtov(options: argparse.Namespace, out: str) -> int:
 
 def _import_autoencoder(options: argparse.Namespace, out: str) -> int:
     from ..moditalker_core.mtov.checkpoints import load_autoencoder
-    from ..moditalker_core.mtov.published import import_autoencoder
+    from ..moditalker_core.mtov.official import import_autoencoder
 
     path = import_autoencoder(options.file, out, role=options.role, heads=options.autoencoder_heads, licence=options.licence,
                               half=options.half)

@@ -11,7 +11,7 @@ from typing import Any
 PARTS = " · "  # between the parts of a caption
 COMPILE = "compile"  # the phase in which nothing is seen to happen for half a minute
 NOTE = "note"  # the attribute of a log record that carries a caption alone
-SHOWS = "shows"  # the key of what a preview shows: "truth | avatar" from left to right; drawn next to it, not part of the sentence
+SHOWS = "shows"  # the key of what a preview shows: "truth | avatar" from left to right; drawn next to it, not in the sentence
 
 STAGES = {
     # an avatar

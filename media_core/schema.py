@@ -169,8 +169,8 @@ def shown(value: Any) -> str:
     return told if len(told) <= _SHOWN else told[:_SHOWN] + "..."
 
 
-def listed(names: Iterable[str], most: int = 3) -> str:
+def listed(names: Iterable[str], most: int = 3, between: str = ", ") -> str:
     """The first few names; the others counted."""
     names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return between.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 

@@ -1,1 +1,1 @@
-"""MoDiTalker: speech becomes moving face landmarks (`atom`), and these a film. Imports media_core only."""
+"""MoDiTalker: speech becomes moving face landmarks (`atom`), and these a video. Imports media_core only."""

@@ -1,7 +1,7 @@
 """Motion onto a head: generated landmarks at a film's poses, or on one portrait (docs/moditalker.md#alignment).
 
 Two ways. `onto_pose` and `onto_portrait` see the landmarks with the camera that the pack's own tracking has found; nothing
-else is needed. `align_to_pose` is the published rule for users of a 3DMM: orthographic, scaled and placed by five points.
+else is needed. `align_to_pose` is the official rule for users of a 3DMM: orthographic, scaled and placed by five points.
 """
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from ..media_core.face.pose.pose import fit_shape, solve_poses, to_camera
 from ..media_core.face.track import FaceTrack
 from ..media_core.motion import LandmarkTrack, PoseTrack
 from ..media_core.tracks import ping_pong
-from .landmarks import POINTS, five_points, posed
+from .landmarks import POINTS, five_points, pixel_size, posed
 
-CROP_SCALE = 102.0          # the published crop makes a face of the template's size this many px / scale
+CROP_SCALE = 102.0          # the official crop makes a face of the template's size this many px / scale
 GRID = 112.0                # half the width of that crop, px: posed landmarks of 1 lie this far from its middle
 _NEAREST = 0.02             # metres before the camera that a point must keep
-_LEAST_SCALE = 1e-6         # px of the picture per unit of the template
+_LEAST_SCALE = 1e-6         # px of the image per unit of the template
 
 
 # ---------------------------------------------------------------------------------------------------- the pack's own poses
 
 def onto_pose(motion: LandmarkTrack, pose: PoseTrack | FaceTrack, *, start: int = 0, fps: float | None = None) -> LandmarkTrack:
-    """Canonical landmarks seen by a film's camera.
+    """Canonical landmarks seen by a video's camera.
 
     The head's frame is the one of `canonical_landmarks` (origin between the ears, eyes 9 cm apart), the same for everybody:
-    a film's own canonical landmarks come back to its pixels, another person's come to the same place and size. Where the
-    motion is longer than the film, the poses walk to and fro (`pose_frames`).
+    a video's own canonical landmarks come back to its pixels, another person's come to the same place and size. Where the
+    motion is longer than the video, the poses are played ping-pong (`pose_frames`).
 
     Args:
         motion: space "canonical".
-        pose: the film's poses, or all that was measured of it.
+        pose: the video's poses, or all that was measured of it.
         start: frame of the poses, at the result's rate, that belongs to the motion's first frame.
-        fps: frames a second of the result; None: the motion's. Whatever has another rate is resampled.
+        fps: frames per second of the result; None: the motion's. Whatever has another rate is resampled.
     Returns:
-        Space "pixels" of the film's size, as long as the motion; z away from the viewer from the head's origin, px.
+        Space "pixels" of the video's size, as long as the motion; z away from the viewer from the head's origin, px.
     Raises:
         TalkingHeadsError: landmarks in pixels, no poses, a rate of 0 or less, or a head behind the camera.
     """
@@ -48,25 +48,26 @@ def onto_pose(motion: LandmarkTrack, pose: PoseTrack | FaceTrack, *, start: int 
         raise TalkingHeadsError("Only canonical landmarks can be aligned to a pose", f"space '{motion.space}'",
                                 "Give generated motion, or make the landmarks canonical first")
     if not isinstance(pose, (PoseTrack, FaceTrack)):
-        raise TalkingHeadsError("Motion is aligned to a pose track or a face track", type(pose).__name__, "Track the film's face")
+        raise TalkingHeadsError("Motion is aligned to a pose track or a face track", type(pose).__name__,
+                                "Track the video's face")
     rate = motion.fps if fps is None else float(fps)
     if not 0 < rate < np.inf or start < 0:
-        raise TalkingHeadsError("Aligned motion needs a rate above 0 frames a second and a start of 0 or more",
-                                f"{rate:g} frames a second, start {start}", "Leave both out")
+        raise TalkingHeadsError("Aligned motion needs a rate above 0 frames per second and a start of 0 or more",
+                                f"{rate:g} frames per second, start {start}", "Leave both out")
     motion, pose = motion.resampled(rate), (pose.pose if isinstance(pose, FaceTrack) else pose).resampled(rate)
     pose = pose.selected(pose_frames(len(pose), len(motion), start))
     return LandmarkTrack(torch.from_numpy(_seen(motion.points.double().numpy() / DECIMETRES, pose)), rate, "pixels",
-                         tuple(pose.image_size))
+                         pose.image_size)
 
 
 def pose_frames(available: int, wanted: int, start: int = 0) -> Tensor:  # -> int64 [wanted]
-    """Which frame of the pose film belongs to each frame of the aligned motion: to and fro, ends not repeated."""
+    """Which frame of the pose video belongs to each frame of the aligned motion: ping-pong, ends not repeated."""
     return ping_pong(available, wanted, start)
 
 
 def onto_portrait(motion: LandmarkTrack, portrait: LandmarkTrack, *, focal: float | None = None,
                   canonical: LandmarkTrack | None = None) -> LandmarkTrack:
-    """Canonical landmarks on the head of one picture, which keeps still.
+    """Canonical landmarks on the head of one image, which does not move.
 
     Args:
         motion: space "canonical", of the portrait's person (as generated from `canonical_portrait`).
@@ -81,14 +82,15 @@ def onto_portrait(motion: LandmarkTrack, portrait: LandmarkTrack, *, focal: floa
     """
     if portrait.space != "pixels":
         raise TalkingHeadsError("The portrait's landmarks must be in pixels", f"space '{portrait.space}'",
-                                "Connect what the face tracking found in the picture")
+                                "Connect what the face tracking found in the image")
+    size = pixel_size(portrait)
     points = portrait.points[0, :, :2].double().numpy()
     if np.ptp(points, axis=0).min() < 1:
         raise TalkingHeadsError("The portrait's landmarks must span more than a pixel", f"{np.ptp(points, axis=0)} px",
                                 "Track the face again")
-    shape = fit_shape(points[None], portrait.image_size, focal)
+    shape = fit_shape(points[None], size, focal)
     poses, _ = solve_poses(points[None], shape)
-    still = PoseTrack(torch.from_numpy(poses), shape.focal, tuple(portrait.image_size), motion.fps)
+    still = PoseTrack(torch.from_numpy(poses), shape.focal, size, motion.fps)
     placed = onto_pose(motion, still)
     if canonical is None:
         return placed
@@ -112,14 +114,14 @@ def _seen(solid: np.ndarray, pose: PoseTrack) -> np.ndarray:  # [T, 68, 3] metre
     return np.concatenate([flat, depth[..., None]], -1).astype(np.float32)
 
 
-# ------------------------------------------------------------------------------------------------------- the published rule
+# ------------------------------------------------------------------------------------------------------- the official rule
 
 def crop_fit(points: Tensor, height: int, template: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """How large and where a face is, from five points: scaled orthography by least squares (POS).
 
     Args:
         points: [T, 68, 2] px, y down.
-        height: px of the picture, the true one: y is turned up as height - 1 - y. (The published keypoint script reads it
+        height: px of the image, the true one: y is turned up as height - 1 - y. (The official keypoint script reads it
             from the wrong axis, which moves every landmark off the face.)
         template: [5, 3] the five points of a face from the front; None: of the pack's mean face, dm.
     Returns:
@@ -129,7 +131,7 @@ def crop_fit(points: Tensor, height: int, template: Tensor | None = None) -> tup
     """
     template = five_points(torch.from_numpy(mean_face())) if template is None else template
     if points.ndim != 3 or tuple(points.shape[1:]) != (POINTS, 2) or not torch.isfinite(points).all():
-        raise TalkingHeadsError("The face's size is told by finite points [T, 68, 2]", f"{list(points.shape)}"
+        raise TalkingHeadsError("A face's size is measured on finite points [T, 68, 2]", f"{list(points.shape)}"
                                 + ("" if torch.isfinite(points).all() else " with NaN or inf"), "Track the face again")
     system = torch.cat([template.double(), torch.ones(len(template), 1, dtype=torch.float64)], 1)  # [5, 4]
     if tuple(system.shape) != (5, 4) or torch.linalg.matrix_rank(system) < 4:
@@ -152,12 +154,12 @@ def align_to_pose(points: Tensor, rotation: Tensor, translation: Tensor, scale: 
     Args:
         points: [T, 68, 3] canonical, in the 3DMM's unit.
         rotation: [T, 3, 3] for row vectors, as `rotation_from_euler`.
-        translation: [T, 3]; only the published rounding depends on it.
+        translation: [T, 3]; only the official rounding depends on it.
         scale: [T] of `crop_fit` with the 3DMM's template.
         detected: [T, 68, 2] px, y down, one row for each row of `points`.
         published: cut to whole numbers twice and place by five points, the corners of the mouth among them: speech then shakes
             the whole face. False: place by points that hardly move, and round nowhere.
-        whole: of the published rule, cut the result too (as for AToM's output); False: as MToV's training landmarks were made.
+        whole: of the official rule, cut the result too (as for AToM's output); False: as MToV's training landmarks were made.
     Returns:
         [T, 68, 2] px of the frames: int64 if published and whole, else float64.
     Raises:
@@ -183,5 +185,5 @@ def _check_aligned(points: Tensor, rotation: Tensor, translation: Tensor, scale:
                                 f"{wrong} beside points {list(points.shape)}", "Give one row of each for every frame")
     unknown = [name for name, (each, _) in wanted.items() if not torch.isfinite(each).all()]
     if unknown or not bool((scale > 0).all()):
-        raise TalkingHeadsError("What is aligned must be finite, with scales above 0", ", ".join(unknown) or "a scale of 0",
+        raise TalkingHeadsError("Aligned landmarks must be finite, with scales above 0", ", ".join(unknown) or "a scale of 0",
                                 "Measure these frames again")

@@ -28,7 +28,6 @@ _ILLUMINATION, _ANGLES = 27, 3       # coefficients before the translation; befo
 _MAT = ("meanshape", "idBase", "exBase", "keypoints")  # what is read of BFM_model_front.mat
 _LEAST, _MOST = 0.5, 5.0             # dm a face's largest side lies between
 _CHIN, _BRIDGE, _TIP, _SIDES = 8, 27, 30, (0, 16)
-_SAME = 1e-6                         # dm
 _WHOLE = "The mean face's file must be whole and of the format its name says"
 _COPY = "It may be truncated or of another format: copy it again"
 
@@ -47,7 +46,7 @@ class KeyBasis:
         Args:
             meanshape: V x 3 numbers of any shape. idBase, exBase: [3 V, I] and [3 V, E].
             keypoints: 68 one-based vertex numbers.
-            off_by_one: use them as if they were zero-based, as for AToM's published training data; False: as they are meant.
+            off_by_one: use them as if they were zero-based, as for AToM's official training data; False: as they are meant.
         Raises:
             TalkingHeadsError: arrays that do not belong together.
         """

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..media_core.mouth import smooth_step
 
-RETURN = 0.4  # share of the overlap that is thrown away when windows begin at the initial face (reference "first")
+RETURN = 0.4  # fraction of the overlap that is thrown away when windows begin at the initial face (reference "first")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@
     pixels      `alignment.py`; drawn as discs by `rasters.py`
 
 `key_mean_shape` [68, 3] dm is `media_core.face.canonical.mean_face()` for the pack's own weights, and the user's BFM
-(`bfm.read_key_mean_shape`) for published ones; `registration` carries landmarks from one of these frames to the other.
+(`bfm.read_key_mean_shape`) for official ones; `registration` carries landmarks from one of these frames to the other.
 """
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from torch import Tensor
 
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.face.geometry import RIGID
+from ..media_core.motion import LandmarkTrack
 
 POINTS = 68
 IDEXP_SCALE = 10.0                              # centimetres in a decimetre
 LIP_RELATED = (*range(17), *range(48, 68))      # jaw and mouth, 37 points: the denoiser's lip branch
 UPPER = tuple(range(17, 48))                    # brows, nose, eyes, 31 points: its other branch
-FIVE = ((36, 39), (42, 45), (30,), (48,), (54,))  # points averaged: right eye (left in the picture), left eye, nose tip, corners
-_LEAST_SPREAD = 1e-6                            # of points that are to tell a scale, in their own unit
+FIVE = ((36, 39), (42, 45), (30,), (48,), (54,))  # points averaged: right eye (left in the image), left eye, nose tip, corners
+_LEAST_SPREAD = 1e-6                            # of points whose scale is measured, in their own unit
 
 
 def idexp(points: Tensor, key_mean_shape: Tensor) -> Tensor:  # [..., 68, 3], [68, 3] -> [..., 204]
@@ -46,23 +47,18 @@ def absolute(offsets: Tensor, key_mean_shape: Tensor) -> Tensor:  # [..., 204], 
         TalkingHeadsError: other shapes.
     """
     if offsets.shape[-1:] != (3 * POINTS,):
-        raise TalkingHeadsError(f"Landmark offsets must have {3 * POINTS} numbers a frame", f"{list(offsets.shape)}",
+        raise TalkingHeadsError(f"Landmark offsets must have {3 * POINTS} numbers per frame", f"{list(offsets.shape)}",
                                 "Give them as idexp() makes them")
     points = offsets.unflatten(-1, (POINTS, 3)) / IDEXP_SCALE
     _check(points, key_mean_shape)
     return points + key_mean_shape.to(points)
 
 
-def lip_split(flat: Tensor) -> tuple[Tensor, Tensor]:  # [..., 204] -> [..., 111], [..., 93]
-    """Numbers of the lip-related and of the other points, point by point."""
-    points = flat.unflatten(-1, (POINTS, 3))
-    return points[..., LIP_RELATED, :].flatten(-2), points[..., UPPER, :].flatten(-2)
-
-
-def lip_joined(lip: Tensor, upper: Tensor) -> Tensor:  # [..., 111], [..., 93] -> [..., 204]
-    """The inverse of `lip_split`."""
-    order = torch.argsort(torch.tensor(LIP_RELATED + UPPER))
-    return torch.cat([lip, upper], -1).unflatten(-1, (POINTS, 3))[..., order, :].flatten(-2)
+def pixel_size(track: LandmarkTrack) -> tuple[int, int]:
+    """(H, W) px of the frames that a track in space "pixels" is measured in; no such track is without."""
+    assert track.image_size is not None
+    height, width = track.image_size
+    return height, width
 
 
 def rotation_from_euler(angles: Tensor) -> Tensor:  # [..., 3] rad -> [..., 3, 3]
@@ -77,13 +73,6 @@ def rotation_from_euler(angles: Tensor) -> Tensor:  # [..., 3] rad -> [..., 3, 3
     about_y = matrix(y.cos(), none, y.sin(), none, one, none, -y.sin(), none, y.cos())
     about_z = matrix(z.cos(), -z.sin(), none, z.sin(), z.cos(), none, none, none, one)
     return (about_z @ about_y @ about_x).mT
-
-
-def euler_from_rotation(rotation: Tensor) -> Tensor:  # [..., 3, 3] -> [..., 3] rad
-    """The inverse of `rotation_from_euler`, y within -90 to 90 degrees."""
-    turn = rotation.mT
-    return torch.stack([torch.atan2(turn[..., 2, 1], turn[..., 2, 2]), torch.asin((-turn[..., 2, 0]).clamp(-1, 1)),
-                        torch.atan2(turn[..., 1, 0], turn[..., 0, 0])], -1)
 
 
 def posed(points: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:  # [..., N, 3], [..., 3, 3], [..., 3] -> [..., N, 3]
@@ -125,14 +114,14 @@ class Registration:
 def registration(source: np.ndarray, target: np.ndarray, indices: Sequence[int] = RIGID) -> Registration:
     """The least-squares similarity between two mean faces (Umeyama 1991), by the points that expression hardly moves.
 
-    Published weights expect landmarks around the BFM mean face: `to_bfm = registration(mean_face(), key_mean_shape)`, then
+    Official weights expect landmarks around the BFM mean face: `to_bfm = registration(mean_face(), key_mean_shape)`, then
     `to_bfm(portrait)` goes in and `to_bfm.inverse()` takes what they generate back to the pack's own canonical frame.
 
     Args:
         source, target: [68, 3] each, dm.
         indices: points that count.
     Raises:
-        TalkingHeadsError: not [68, 3], not finite, or points that do not tell a scale.
+        TalkingHeadsError: not [68, 3], not finite, or points without a scale.
     """
     pair = [np.asarray(face, np.float64) for face in (source, target)]
     if any(face.shape != (POINTS, 3) or not np.isfinite(face).all() for face in pair):

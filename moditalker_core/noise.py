@@ -1,4 +1,4 @@
-"""Gaussian noise that belongs to frames: the same for a frame in whichever window, chunk or process it is asked for."""
+"""Gaussian noise that belongs to frames: the same for a frame in any window, chunk or process."""
 from __future__ import annotations
 
 import numpy as np
@@ -15,7 +15,7 @@ def frame_noise(seed: int, draw: int, start: int, stop: int, width: int) -> Tens
         seed: 0..2^64 - 1, of the whole motion.
         draw: 0 for the sampler's start, k for its k-th step.
         start, stop: frames >= 0.
-        width: numbers a frame.
+        width: numbers per frame.
     """
     blocks = [_block(seed, draw, block, width) for block in range(start // BLOCK, (stop - 1) // BLOCK + 1)]
     first = start - start // BLOCK * BLOCK

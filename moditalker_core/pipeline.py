@@ -1,9 +1,9 @@
-"""MoDiTalker from end to end, in one screen: a sound and one portrait become motion, motion and the portrait become video.
+"""MoDiTalker from end to end, on one screen: audio and one portrait become motion, motion and the portrait become video.
 
-    sound  --media_core.speech-->   Speech             two tokens a frame
-    picture --media_core.face-->   canonical portrait 68 points from the front; no 3DMM is needed
+    audio  --media_core.speech-->   Speech             two tokens per frame
+    image  --media_core.face-->     canonical portrait 68 points from the front; no 3DMM is needed
     both   --atom.generation-->     LandmarkTrack      editable, canonical, any length
-    motion --scenes, alignment-->   pixels             on a portrait or a pose film
+    motion --scenes, alignment-->   pixels             on a portrait or a pose video
     pixels --mtov.generation-->     video              any length, frame by frame
 """
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,11 +22,12 @@ from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech, encode_speech
 from .atom.generation import SamplingSettings, generate_motion
 from .atom.model import AToM
+from .mtov.conditions import Picture
 from .mtov.generation import VideoSettings, talk
 from .mtov.model import MToV
 from .mtov.scenes import FEATHER, Scene, portrait_scene
 
-DRAWN = 512  # px of a drawn film
+DRAWN = 512  # px of a drawn video
 
 
 def speak(atom: AToM, sound: Sound, portrait: np.ndarray | LandmarkTrack, settings: SamplingSettings | None = None, *,
@@ -37,14 +37,14 @@ def speak(atom: AToM, sound: Sound, portrait: np.ndarray | LandmarkTrack, settin
     Args:
         atom: the network.
         sound: any length and rate.
-        portrait: picture uint8 [H, W, 3] with one face, or canonical landmarks of it.
-        settings: how it is drawn; None: as the weights say.
-        speech: the sound already encoded; None encodes it with the encoder that the checkpoint names (mel).
+        portrait: image uint8 [H, W, 3] with one face, or canonical landmarks of it.
+        settings: how it is sampled; None: as the weights say.
+        speech: the audio already encoded; None encodes it with the encoder that the checkpoint names (mel).
         report: see `generate_motion`.
     Returns:
         canonical landmarks, round(duration * fps) frames.
     Raises:
-        TalkingHeadsError: no face in the picture, or what `generate_motion` refuses.
+        TalkingHeadsError: no face in the image, or what `generate_motion` refuses.
     """
     speech = encode_speech(sound, atom.config.speech.encoder) if speech is None else speech
     return generate_motion(atom, speech, portrait_motion(portrait), settings or SamplingSettings(), report)
@@ -54,7 +54,7 @@ def portrait_motion(portrait: np.ndarray | LandmarkTrack) -> LandmarkTrack:
     """The portrait's canonical landmarks: one frame.
 
     Raises:
-        TalkingHeadsError: no face in the picture.
+        TalkingHeadsError: no face in the image.
     """
     if isinstance(portrait, LandmarkTrack):
         return portrait
@@ -65,12 +65,12 @@ def portrait_motion(portrait: np.ndarray | LandmarkTrack) -> LandmarkTrack:
 
 
 def drawn(motion: LandmarkTrack, size: int = DRAWN) -> Iterator[np.ndarray]:
-    """The motion as pictures of lines and dots on black, uint8 [size, size, 3], a frame at a time.
+    """The motion as images of lines and dots on black, uint8 [size, size, 3], one frame at a time.
 
     Raises:
         TalkingHeadsError: a size below 16 px or above 8192.
     """
-    whole("The side of the pictures, in px,", size, 16, 8192)
+    whole("The side of the images, in px,", size, 16, 8192)
     from ..media_core.face.draw import draw_landmarks, picture_points
 
     for points in picture_points(motion, (size, size)):
@@ -79,7 +79,7 @@ def drawn(motion: LandmarkTrack, size: int = DRAWN) -> Iterator[np.ndarray]:
 
 def save_drawn(motion: LandmarkTrack, path: str | os.PathLike, sound: Sound | None = None, size: int = DRAWN,
                report: Report = silent) -> Path:
-    """Writes such pictures as an mp4 with the sound; streamed, whole or absent."""
+    """Writes such images as an mp4 with the audio; streamed, whole or absent."""
     from ..media_core.video import VideoWriter
 
     with VideoWriter(path, size, size, fps=motion.fps, sound=sound) as writer:
@@ -91,14 +91,14 @@ def save_drawn(motion: LandmarkTrack, path: str | os.PathLike, sound: Sound | No
 
 def video(mtov: MToV, motion: LandmarkTrack, scene: Scene, settings: VideoSettings | None = None, *, paste: bool = True,
           feather: float = FEATHER, report: Report = silent) -> Iterator[np.ndarray]:
-    """Motion as video in a scene, a frame at a time: uint8 [H, W, 3] of the whole picture, or [S, S, 3] of the crop.
+    """Motion as video in a scene, one frame at a time: uint8 [H, W, 3] of the whole image, or [S, S, 3] of the crop.
 
     Args:
         mtov: the networks.
         motion: canonical, or in pixels of the scene; of another rate than the weights' it is resampled.
         scene: of `scenes.portrait_scene` or `film_scene`, made for these weights.
-        settings: how it is drawn; None: as the weights say. A part of it (`start`) only for crops.
-        paste: into the whole pictures, over `feather` of the square's side; else the crops.
+        settings: how it is sampled; None: as the weights say. A part of it (`start`) only for crops.
+        paste: into the whole images, over `feather` of the square's side; else the crops.
         report: see `talk`.
     Raises:
         TalkingHeadsError: what `Scene.placed` and `talk` refuse.
@@ -114,22 +114,22 @@ def video(mtov: MToV, motion: LandmarkTrack, scene: Scene, settings: VideoSettin
     return scene.pasted(crops, stop, feather) if paste else scene.squares(crops, chosen.start, stop)
 
 
-def speak_video(atom: AToM, mtov: MToV, sound: Sound, scene: Any, path: str | os.PathLike, *,
+def speak_video(atom: AToM, mtov: MToV, sound: Sound, scene: Scene | Picture, path: str | os.PathLike, *,
                 sampling: SamplingSettings | None = None, settings: VideoSettings | None = None, speech: Speech | None = None,
                 paste: bool = True, feather: float = FEATHER, crf: float = 18, report: Report = silent) -> Path:
-    """A portrait, or the person of a film, says `sound`: an mp4, whole or absent, streamed.
+    """A portrait, or the person of a video, says `sound`: an mp4, whole or absent, streamed.
 
     Args:
         atom, mtov: the networks.
-        sound: any length and rate; it is the film's sound.
-        scene: a picture with one face (see `scenes.portrait_scene`), or a scene.
-        path: the film.
+        sound: any length and rate; it is the video's audio.
+        scene: an image with one face (see `scenes.portrait_scene`), or a scene.
+        path: the video.
         sampling, speech: of the motion, see `speak`.
         settings, paste, feather: of the video, see `video`.
-        crf: the film's quality, see `VideoWriter`.
+        crf: the video's quality, see `VideoWriter`.
         report: first of the motion, then of the video.
     Raises:
-        TalkingHeadsError: no face in the picture, or what the steps refuse.
+        TalkingHeadsError: no face in the image, or what the stages refuse.
     """
     scene = scene if isinstance(scene, Scene) else portrait_scene(scene, mtov.config)
     motion = speak(atom, sound, scene.canonical, sampling, speech=speech, report=report)
@@ -148,7 +148,7 @@ def save_frames(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: floa
 
     first = next(frames, None)
     if first is None:
-        raise TalkingHeadsError("A film needs at least one frame", "none", "Check the motion")
+        raise TalkingHeadsError("A video needs at least one frame", "none", "Check the motion")
     with VideoWriter(path, first.shape[1], first.shape[0], fps, sound, crf=crf) as writer:
         writer.write(first)
         for frame in frames:

@@ -4,21 +4,25 @@ DDIM is written here from eq. 12 and 16 of Song, Meng and Ermon (arXiv 2010.0250
 adds and never subtracts: the textbook's root of 1 - a' - sigma^2 is that of almost nothing at the noisiest step with eta 1, and
 in single precision, on some processors, of less than nothing. DPM-Solver++ (arXiv 2211.01095) and UniPC (arXiv 2302.04867) come
 from diffusers, which is given the schedule of the chosen steps alone: so any number of them ends exactly at the clean sample, and
-every step goes to the time that is told next.
+every step goes to the time that comes next.
 """
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+    from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
 SAMPLERS = ("ddim", "ddim0", "dpm++", "unipc")
 STEPS = 1000  # of both training schedules
 
 
-def published_times(steps: int) -> list[int]:
-    """The times of the published samplers, both networks': the whole schedule in so many steps; the next would be -1.
+def official_times(steps: int) -> list[int]:
+    """The times of the official samplers, both networks': the whole schedule in so many steps; the next would be -1.
 
     Evenly, cut off to whole numbers. In single precision, as published: where an exact number would be whole this is at times one
     less.
@@ -34,8 +38,8 @@ def ddim_factors(levels: Tensor, eta: float) -> Tensor:  # [..., n] rising -> fl
     prediction alone.
 
     Args:
-        levels: share of signal (the papers' alpha-bar) at each step's time, above 0 and below 1.
-        eta: 0..1, share of fresh noise: 0 none, 1 as much as the ancestral sampler's.
+        levels: fraction of signal (the papers' alpha-bar) at each step's time, above 0 and below 1.
+        eta: 0..1, fraction of fresh noise: 0 none, 1 as much as the ancestral sampler's.
     """
     here = levels.double()
     there = torch.cat([here[..., 1:], torch.ones_like(here[..., :1])], -1)
@@ -51,7 +55,7 @@ class Walk:
     Args:
         sampler: one of SAMPLERS.
         times: int64 [n], falling.
-        levels: share of signal after each of the training schedule's steps, [1000].
+        levels: fraction of signal after each of the training schedule's steps, [1000].
         eta: see `ddim_factors`; of "ddim" only.
     """
 
@@ -59,7 +63,7 @@ class Walk:
         reached = levels.cpu().double()[times.cpu()]  # [n]
         self.signals, self.spreads = reached.sqrt().tolist(), (1 - reached).sqrt().tolist()
         self.factors: list[list[float]] | None = None
-        self.solver = None
+        self.solver: DPMSolverMultistepScheduler | UniPCMultistepScheduler | None = None
         if sampler in ("ddim", "ddim0"):
             self.factors = ddim_factors(reached, eta if sampler == "ddim" else 0.0).tolist()
         else:
@@ -76,21 +80,23 @@ class Walk:
             fresh: Gaussian noise like x; None: none.
         """
         if self.factors is None:
-            return self.solver.step(x0, self.solver.timesteps[k], x).prev_sample
+            assert self.solver is not None
+            return self.solver.step(x0, self.solver.timesteps[k], x, return_dict=False)[0]
         to_clean, to_noise, to_fresh = self.factors[k]
         noise = (x - self.signals[k] * x0) / self.spreads[k] if noise is None else noise
         moved = to_clean * x0 + to_noise * noise
         return moved if fresh is None else moved + to_fresh * fresh
 
 
-def multistep(sampler: str, levels: Tensor) -> Any:
+def multistep(sampler: str, levels: Tensor) -> DPMSolverMultistepScheduler | UniPCMultistepScheduler:
     """A diffusers scheduler of just these steps, whose predictions are clean samples; it numbers them n - 1 .. 0.
 
     Args:
         sampler: "dpm++" or "unipc".
         levels: float64 [n] rising, see `Walk`.
     """
-    from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+    from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
     cleaner = levels.flip(0)  # from the least noise to the most, as diffusers counts
     own = 1 - cleaner / torch.cat([cleaner.new_ones(1), cleaner[:-1]])

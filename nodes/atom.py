@@ -260,7 +260,7 @@ def about(atom: AToM) -> str:
 
 def imported(checkpoint: str, *, weights: str, mean_face: str, heads: int, name: str, half: bool) -> Path:
     """Writes the AToM file and returns its path."""
-    from ..moditalker_core.atom.published import import_atom
+    from ..moditalker_core.atom.official import import_atom
     from ..moditalker_core.bfm import read_key_mean_shape
 
     if checkpoint == NONE:

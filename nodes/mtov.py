@@ -237,7 +237,7 @@ def about(mtov: MToV) -> str:
 
 def imported(parts: dict[str, str], heads: int, name: str, half: bool) -> Path:
     """Writes the MToV file and returns its path."""
-    from ..moditalker_core.mtov.published import import_mtov
+    from ..moditalker_core.mtov.official import import_mtov
 
     absent = [file for part, file in PARTS.items() if parts[part] == NONE]
     if absent:

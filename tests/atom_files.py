@@ -9,7 +9,7 @@ from talking_heads.moditalker_core.atom.checkpoints import save_atom
 from talking_heads.moditalker_core.atom.config import AToMConfig, DenoiserConfig, SpeechInput
 from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
 from talking_heads.moditalker_core.atom.model import AToM
-from talking_heads.moditalker_core.atom.published import published_state_dict
+from talking_heads.moditalker_core.atom.official import official_name
 
 MEL = SpeechInput("mel", "last", 80.0, 80, 4)
 
@@ -24,6 +24,11 @@ def tiny_atom(speech: SpeechInput = MEL, heads: int = 2) -> AToM:
     return AToM(AToMDenoiser(sizes), config, mean_face())
 
 
+def official_state_dict(atom: AToM) -> dict[str, torch.Tensor]:
+    """An AToM's network under the official names, without the dead tensors."""
+    return {official_name(name): value for name, value in atom.denoiser.state_dict().items()}
+
+
 def save_tiny_atom(path: Path, **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return save_atom(tiny_atom(**options), path)
@@ -32,7 +37,7 @@ def save_tiny_atom(path: Path, **options) -> Path:
 def save_tiny_checkpoint(path: Path) -> Path:
     """The same as MoDiTalker publishes its own: raw and averaged weights that differ, names of parallel training."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = published_state_dict(tiny_atom(SpeechInput(), heads=8))
+    state = official_state_dict(tiny_atom(SpeechInput(), heads=8))
     raw = {f"module.{name}": value for name, value in state.items()}
     torch.save({"model_state_dict": raw, "ema_state_dict": {name: value * 0.5 for name, value in state.items()},
                 "optimizer_state_dict": {"state": {}}}, path)

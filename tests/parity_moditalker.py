@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from parity_case import Case
 from talking_heads.moditalker_core import landmarks
-from talking_heads.moditalker_core.atom import diffusion, published
+from talking_heads.moditalker_core.atom import diffusion, official
 from talking_heads.moditalker_core.atom.checkpoints import built, unfilled
 from talking_heads.moditalker_core.atom.config import DenoiserConfig
 from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
@@ -30,7 +30,7 @@ def _sizes(constructor: Mapping[str, Any]) -> DenoiserConfig:
 
 def _denoiser(state: Mapping[str, Tensor], constructor: Mapping[str, Any]) -> AToMDenoiser:
     """The net, imported as a user's checkpoint is; what the importer read off the tensors must be what the fixture says."""
-    config, ours = published.network_of_state(state, constructor.get("num_heads", 8))
+    config, ours = official.network_of_state(state, constructor.get("num_heads", 8))
     if config != _sizes({**constructor, "dropout": config.dropout}):
         raise ValueError(f"the importer read {config}, the fixture says {dict(constructor)}")
     return built(config, ours).eval()
@@ -164,7 +164,7 @@ def checked_sums(weights: Mapping[str, Tensor], sums: Mapping[str, list[float]])
 def fullsize_atom(f: Any) -> Computed:
     seed, constructor, recipe = f.meta["seed"], f.meta["atom"], f.meta["procedure"]
     config = _sizes(constructor)
-    shapes = {published.published_name(name): tuple(value.shape) for name, value in unfilled(config).state_dict().items()}
+    shapes = {official.official_name(name): tuple(value.shape) for name, value in unfilled(config).state_dict().items()}
     weights = {name: procedural(name, shape, seed) for name, shape in shapes.items()}
     checked_sums(weights, f.meta.get("weight_checksums", {}).get("atom", {}))
     net, frames = _denoiser(weights, constructor), config.seq_len

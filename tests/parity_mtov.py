@@ -15,7 +15,7 @@ from talking_heads.moditalker_core.mtov import diffusion, names
 from talking_heads.moditalker_core.mtov.autoencoder import VideoAutoencoder
 from talking_heads.moditalker_core.mtov.config import AutoencoderConfig, DenoiserConfig, Grid
 from talking_heads.moditalker_core.mtov.denoiser import MToVDenoiser
-from talking_heads.moditalker_core.walk import published_times
+from talking_heads.moditalker_core.walk import official_times
 from torch import Tensor, nn
 
 Computed = dict[str, Tensor]
@@ -128,7 +128,7 @@ def _sampled(predict: Any, f: Any) -> Computed:
     if "noised_start" in f.outputs:
         x = diffusion.noised_start(given["noised_x_start"], noised["ratio"], given["noise.noised_q"])
         computed["noised_start"] = diffusion.sample(predict, x, lambda k: given["noise.noised_steps"][k - 1], short)
-    kept = published_times(noised["steps"])
+    kept = official_times(noised["steps"])
     for times in (short.timesteps.tolist(), diffusion.scheduled_times(noised["steps"], noised["ratio"])):
         if kept[noised["dropped_pairs"]:] != times:
             raise ValueError(f"a noised start runs {times}, not the last of {kept}")
@@ -149,14 +149,14 @@ def _schedule(f: Any) -> Computed:
             "ref.sqrt_recip_alphas_cumprod": (1 / level).sqrt(), "ref.sqrt_recipm1_alphas_cumprod": (1 / level - 1).sqrt(),
             "ref.posterior_mean_coef1": betas * before.sqrt() / (1 - level),
             "ref.posterior_mean_coef2": (1 - before) * (1 - betas).sqrt() / (1 - level),
-            **{f"ref.times_{n}": _ended(published_times(int(n))) for n in steps}}
+            **{f"ref.times_{n}": _ended(official_times(int(n))) for n in steps}}
 
 
 # ----------------------------------------------------------------------------------- full size, with weights made by a recipe
 
-def _made(net: nn.Module, published_name: Any, our_name: Any, seed: int, sums: Mapping[str, list[float]]) -> Any:
+def _made(net: nn.Module, official_name: Any, our_name: Any, seed: int, sums: Mapping[str, list[float]]) -> Any:
     weights = {key: procedural(key, tuple(value.shape), seed)
-               for key, value in ((published_name(name), value) for name, value in net.state_dict().items())}
+               for key, value in ((official_name(name), value) for name, value in net.state_dict().items())}
     checked_sums(weights, sums)
     return _loaded(net, weights, our_name)
 
@@ -164,7 +164,7 @@ def _made(net: nn.Module, published_name: Any, our_name: Any, seed: int, sums: M
 @torch.inference_mode()
 def _fullsize_autoencoder(f: Any) -> Computed:
     seed, config = f.meta["seed"], _autoencoder_config({"constructor": f.meta["ae"]})
-    net = _made(VideoAutoencoder(config), names.published_autoencoder_name, names.autoencoder_name, seed,
+    net = _made(VideoAutoencoder(config), names.official_autoencoder_name, names.autoencoder_name, seed,
                 f.meta["weight_checksums"]["ae"])
     video = torch.from_numpy(normal("video", seed, 1, 3, config.frames, config.height, config.width)).tanh()
     z = torch.from_numpy(normal("z", seed, 1, config.embed_dim, config.grid.length)).tanh()
@@ -176,7 +176,7 @@ def _fullsize_autoencoder(f: Any) -> Computed:
 def _fullsize_denoiser(f: Any) -> Computed:
     seed, config = f.meta["seed"], _denoiser_config(f.meta["unet"])
     grid = _autoencoder_config({"constructor": f.meta["ae"]}).grid
-    net = _made(MToVDenoiser(config, grid), names.published_denoiser_name, lambda key: names.denoiser_name(key, config), seed,
+    net = _made(MToVDenoiser(config, grid), names.official_denoiser_name, lambda key: names.denoiser_name(key, config), seed,
                 f.meta["weight_checksums"]["unet"])
     drawn = lambda name, channels, length=grid.length: torch.from_numpy(normal(name, seed, 1, channels, length))
     times = torch.tensor([int(re.search(r"UNet t=(\d+)", f.meta["procedure"])[1])])

@@ -9,7 +9,7 @@ import parity
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from talking_heads.moditalker_core.atom.published import is_dead
+from talking_heads.moditalker_core.atom.official import is_dead
 
 FILES = {path.stem: path for path in parity.SHIPPED}
 NOT_SPOILT = ("mel_basis", "moditalker_fullsize")  # a table; weights and inputs made by a recipe

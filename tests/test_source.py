@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_SHIPPED = ("host", "cli", "tests", "benchmarks", "weights")  # weights/ holds scripts that made them; see .comfyignore
-IMPORTERS = ("moditalker_core/atom/published.py",)  # read published checkpoints once, with torch's restricted reader
+IMPORTERS = ("moditalker_core/official.py",)  # reads official checkpoints once, with torch's restricted reader
 LAYERS = {  # folder -> what its modules may import from inside the package
     "media_core": {"media_core"},
     "training_core": {"training_core", "media_core"},
@@ -19,6 +19,11 @@ LAYERS = {  # folder -> what its modules may import from inside the package
     "nodes": {"nodes", "hmtalker_core", "moditalker_core", "training_core", "media_core"},
     "host": {"host", "media_core"},
     "cli": {"cli", "host", "hmtalker_core", "moditalker_core", "training_core", "media_core"},
+}
+MODITALKER = {  # folder of moditalker_core -> the folders beside it that its modules may import; what lies above is open to all
+    "data": {"data"},
+    "atom": {"atom", "data"},
+    "mtov": {"mtov", "data"},
 }
 JSON_READER = "media_core/json_files.py"
 OWN_FOLDERS = {"fuzz", "workflows"}  # of tests/: they test the pack as a whole, so no package folder has their name
@@ -107,6 +112,17 @@ def misplaced_imports(path, tree):
             yield f"imports {target}"
 
 
+def crossed_halves(path, tree):
+    """In moditalker_core: what both halves share is in none of them, and neither leans on the other."""
+    place = path.relative_to(ROOT)
+    if place.parts[0] != "moditalker_core" or place.parts[1] not in MODITALKER:
+        return
+    for level, module in imports(tree):
+        target = (*place.parts[:len(place.parts) - level], *module.split(".")) if level else ()
+        if len(target) > 1 and target[:1] == ("moditalker_core",) and target[1] in MODITALKER.keys() - MODITALKER[place.parts[1]]:
+            yield f"imports {'.'.join(target[1:])}"
+
+
 def swallowed(path, tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler):
@@ -137,7 +153,8 @@ def pickled_arrays(path, tree):
                 yield f"line {node.lineno} reads pickles"
 
 
-@pytest.mark.parametrize("look", [flagged, named_devices, misplaced_imports, swallowed, json_elsewhere, pickled_arrays])
+@pytest.mark.parametrize("look", [flagged, named_devices, misplaced_imports, crossed_halves, swallowed, json_elsewhere,
+                                  pickled_arrays])
 def test_the_rules_of_the_house(look):
     assert complaints(look) == []
 
@@ -157,6 +174,9 @@ def test_the_stand_in_and_the_command_line_import_downwards_only():
     (flagged, "nodes/x.py", "np.load(f, allow_pickle=True)"), (flagged, "nodes/x.py", "torch.load(f, weights_only=True)"),
     (flagged, IMPORTERS[0], "torch.load(f)"), (named_devices, "nodes/x.py", "x.to('cuda:0')"),
     (misplaced_imports, "media_core/x.py", "from ..nodes import bridge"), (misplaced_imports, "nodes/x.py", "import media_core"),
+    (crossed_halves, "moditalker_core/data/x.py", "from ..atom import config"),
+    (crossed_halves, "moditalker_core/mtov/x.py", "from ..atom.config import REFERENCES"),
+    (crossed_halves, "moditalker_core/atom/x.py", "def f():\n from .. import mtov"),
     (misplaced_imports, "media_core/x.py", "import folder_paths"), (swallowed, "nodes/x.py", "try: a\nexcept Exception: b"),
     (swallowed, "nodes/x.py", "try: a\nexcept OSError: pass"), (json_elsewhere, "nodes/x.py", "json.loads(a)"),
     (json_elsewhere, "nodes/x.py", "from json import loads"), (pickled_arrays, "nodes/x.py", "np.load(a)")])

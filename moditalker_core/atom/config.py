@@ -13,22 +13,11 @@ from ...media_core.audio import FPS
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.schema import RATES, WIDEST, is_json_object
 from ...media_core.speech import Speech
+from ..config import MOST_LAYERS, REFERENCES, known
 from .diffusion import SAMPLERS, STEPS
 
 TOKENS_PER_FRAME = 2
-MOST_LAYERS = 256  # of a network
 MOST_ROWS = 10_000.0  # Hz, of speech features
-REFERENCES = ("first", "any")
-
-
-def _known(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    if not is_json_object(values):
-        raise TalkingHeadsError(f"{what} must be an object", type(values).__name__, "Copy or make the file again")
-    unknown = sorted(set(values) - {f.name for f in fields(cls)})
-    if unknown:
-        raise TalkingHeadsError(f"{what} may hold only {', '.join(f.name for f in fields(cls))}", f"also {', '.join(unknown)}",
-                                "Update Talking Heads, or correct the names")
-    return dict(values)
 
 
 @dataclass(frozen=True)
@@ -63,8 +52,8 @@ class DenoiserConfig:
 def octave_base(width: int, steps: int | None = None) -> float:
     """The rotary base for which audio token 2 i turns as frame i does, `steps` channel pairs further on: base^(2 steps / C) = 2.
 
-    With two tokens a frame, matching a frame to its sound asks for rotations at half the rate; only then are there any that
-    match exactly. Our choice, for networks too small to learn around it; None takes the nearest to the published 10000.
+    With two tokens per frame, matching a frame to its audio asks for rotations at half the rate; only then are there any that
+    match exactly. Our choice, for networks too small to learn around it; None takes the nearest to the official 10000.
     """
     steps = max(1, round(width * math.log(2) / (2 * math.log(10000)))) if steps is None else steps
     return 2.0 ** (width / (2 * steps))
@@ -72,12 +61,12 @@ def octave_base(width: int, steps: int | None = None) -> float:
 
 @dataclass(frozen=True)
 class SpeechInput:
-    """The speech a checkpoint was trained on. Two tokens a film frame; token k stands for the time (k + 1/2) / (2 fps)."""
+    """The speech a checkpoint was trained on. Two tokens per video frame; token k stands for the time (k + 1/2) / (2 fps)."""
 
     encoder: str = "hubert-large-ls960-ft"  # id of the encoder
     layer: str = "last"  # which of its layers
-    rate: float = 50.0  # Hz, rows a second
-    dim: int = 1024  # numbers a row
+    rate: float = 50.0  # Hz, rows per second
+    dim: int = 1024  # numbers per row
     stack: int = 1  # neighbouring rows joined into one token
 
     def __post_init__(self) -> None:
@@ -95,14 +84,14 @@ class SpeechInput:
         """Raises:
             TalkingHeadsError: the speech was made by another encoder, layer or rate, or has another width.
         """
-        wanted = f"{self.encoder}, layer {self.layer}, {self.rate:g} Hz, {self.dim} numbers a row"
+        wanted = f"{self.encoder}, layer {self.layer}, {self.rate:g} Hz, {self.dim} numbers per row"
         width = speech.features.shape[1]
-        came = f"{speech.encoder}, layer {speech.layer}, {speech.rate:g} Hz, {width} numbers a row"
+        came = f"{speech.encoder}, layer {speech.layer}, {speech.rate:g} Hz, {width} numbers per row"
         if (speech.encoder, speech.layer, width) != (self.encoder, self.layer, self.dim) or abs(speech.rate - self.rate) > 1e-6:
-            raise TalkingHeadsError(f"This AToM listens to {wanted}", came, f"Encode the sound with '{self.encoder}', or load an "
+            raise TalkingHeadsError(f"This AToM listens to {wanted}", came, f"Encode the audio with '{self.encoder}', or load an "
                                     f"AToM trained on '{speech.encoder}'")
         if not torch.isfinite(speech.features).all():
-            raise TalkingHeadsError("Speech features must be finite", "NaN or inf among them", "Encode the sound again")
+            raise TalkingHeadsError("Speech features must be finite", "NaN or inf among them", "Encode the audio again")
 
     def tokens(self, speech: Speech, fps: float, start: int, stop: int) -> Tensor:  # float32 [2 (stop - start), stack * dim]
         """Audio tokens of film frames `start` to `stop`; outside the sound stands real silence, never zeros."""
@@ -112,7 +101,7 @@ class SpeechInput:
         rows = first[:, None] + torch.arange(self.stack)
         inside = (rows >= 0) & (rows < len(speech.features))
         picked = speech.features[rows.clamp(0, len(speech.features) - 1)].float()
-        if not bool(inside.all()):  # silence is looked for in the whole sound: not for every window
+        if not bool(inside.all()):  # silence is searched for once in all of the audio, not for every window
             picked = torch.where(inside[..., None], picked, speech.silence_row())
         return picked.flatten(1)
 
@@ -135,12 +124,12 @@ class AToMConfig:
 
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     speech: SpeechInput = field(default_factory=SpeechInput)
-    fps: float = FPS  # frames a second of the motion
+    fps: float = FPS  # frames per second of the motion
     clip: float | None = 1.0  # cm; predictions are kept within +-clip in every step (docs/moditalker.md#clip); None: not at all
     guidance: float = 2.0  # w: unconditional + w (conditional - unconditional)
     sampler: str = "ddim"  # see diffusion.SAMPLERS
     steps: int = 50  # of the sampler
-    eta: float = 1.0  # share of fresh noise in DDIM
+    eta: float = 1.0  # fraction of fresh noise in DDIM
     reference: str = "first"  # the face trained with: "first" frame of the window (published), or "any" frame of the person
     licence: str = ""  # what may be done with the weights
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
@@ -151,7 +140,7 @@ class AToMConfig:
                                     f"{self.reference}, {self.fps}", "Correct them")
         check_sampling(self.sampler, self.steps, self.eta, self.guidance, self.clip)
         if not isinstance(self.licence, str) or not is_json_object(self.training):
-            raise TalkingHeadsError("An AToM's licence must be a text, and what is said of its training an object",
+            raise TalkingHeadsError("An AToM's licence must be a text, and its training notes an object",
                                     f"{type(self.licence).__name__} and {type(self.training).__name__}", "Correct them")
         if self.speech.token_dim != self.denoiser.cond_feature_dim:
             raise TalkingHeadsError("An audio token must have the network's cond_feature_dim numbers",
@@ -168,8 +157,8 @@ class AToMConfig:
         Raises:
             TalkingHeadsError: names or values that no AToM has.
         """
-        known = _known(cls, values, "An AToM's description")
+        given = known(cls, values, "An AToM's description")
         parts = {"denoiser": DenoiserConfig, "speech": SpeechInput}
         for name, part in parts.items():
-            known[name] = part(**_known(part, known.get(name, {}), f"Its part '{name}'"))
-        return cls(**known)
+            given[name] = part(**known(part, given.get(name, {}), f"Its part '{name}'"))
+        return cls(**given)

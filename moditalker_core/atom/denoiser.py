@@ -23,9 +23,9 @@ Memory = tuple[Tensor, Tensor]  # keys, values [B, H, M, d]
 
 @dataclass(frozen=True)
 class Condition:
-    """What speech and face say, ready for every step. B samples, H heads, d channels a head.
+    """What speech and face say, ready for every step. B samples, H heads, d channels per head.
 
-    The memories keep places for the time tokens, which every step fills anew: one Condition serves one sampling at a time.
+    The memories keep places for the time tokens, which every step fills again: one Condition serves one sampling at a time.
     """
 
     summary: Tensor  # [B, C] 2 f + a of the FiLM vector
@@ -43,14 +43,16 @@ class Moment:
     tokens: tuple[tuple[Memory, Memory], ...]  # per layer: the time tokens behind the audio tokens, and first; [n, H, 2, d]
 
 
-class FiLM(nn.Linear):
+class FiLM(nn.Module):
     """tau [..., C] -> (scale, shift), each [..., 1, C]."""
 
     def __init__(self, width: int):
-        super().__init__(width, 2 * width)
+        super().__init__()
+        linear = nn.Linear(width, 2 * width)
+        self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, tau: Tensor) -> tuple[Tensor, Tensor]:
-        scale, shift = super().forward(F.mish(tau)).unsqueeze(-2).chunk(2, dim=-1)
+        scale, shift = F.linear(F.mish(tau), self.weight, self.bias).unsqueeze(-2).chunk(2, dim=-1)
         return 1 + scale, shift
 
 
@@ -77,7 +79,7 @@ class DecoderLayer(nn.Module):
 
         Memories are (keys, values) [k B, H, M, d]; `tables` are those of T positions.
         """
-        pair = h.unflatten(-1, (2, -1))  # [B, T, 2, C]: one call for the two branches
+        pair = h.unflatten(-1, (2, -1))  # [B, T, 2, C]: one pass for the two branches
         (scale, shift), (scale2, shift2), (scale3, shift3) = films
         moved = self.dropout(self.self_attn.within(self.norm1(pair), tables))
         if len(scale) != len(h):
@@ -127,7 +129,7 @@ class AToMDenoiser(nn.Module):
 
         Args:
             face: [B, T, nfeats] the reference face's offsets from the mean face, cm, repeated over T.
-            audio: [B, 2T, cond_feature_dim] two tokens a frame.
+            audio: [B, 2T, cond_feature_dim] two tokens per frame.
             keep: bool [B], False drops speech and face together (classifier-free guidance); None keeps all.
         """
         frames = face.shape[1]
@@ -139,7 +141,7 @@ class AToMDenoiser(nn.Module):
         summary = summary + 2 * self.face_summary(seen.mean(1))  # the published code adds f twice, to both branches
         seen = torch.cat([seen.new_zeros(len(seen), TIME_TOKENS, seen.shape[2]), self.memory_norm(seen)], 1)
         tables = self._tables(3 * frames + TIME_TOKENS, face)  # positions run through the concatenated memory
-        whole, attentions = torch.cat([self.memory_norm(heard), seen], 1), [layer.cross_attn for layer in self.layers]
+        whole, attentions = torch.cat([self.memory_norm(heard), seen], 1), [layer.cross_attn for layer in self.decoder_layers()]
         return Condition(summary, tuple(a.keys_values(whole, tables) for a in attentions),
                          tuple(a.keys_values(seen, tables[:frames + TIME_TOKENS]) for a in attentions), frames, tables)
 
@@ -156,11 +158,13 @@ class AToMDenoiser(nn.Module):
         tau = self.time_summary(hidden) + condition.summary
         tokens = self.memory_norm(self.time_tokens(hidden).unflatten(-1, (TIME_TOKENS, -1))).flatten(0, 1).repeat(1, 2, 1)
         tables = condition.tables[[*range(2 * frames, 2 * frames + TIME_TOKENS), *range(TIME_TOKENS)]]
-        films = [tuple(film(tau) for film in (layer.film1, layer.film2, layer.film3)) for layer in self.layers]
+        layers = self.decoder_layers()
+        films = [[film(tau) for film in (layer.film1, layer.film2, layer.film3)] for layer in layers]
         found = [[part.unflatten(0, (steps, count)).chunk(2, 3) for part in layer.cross_attn.keys_values(tokens, tables)]
-                 for layer in self.layers]
+                 for layer in layers]
         return [Moment(tuple(tuple((scale[s], shift[s]) for scale, shift in three) for three in films),
-                       tuple(tuple((k[s], v[s]) for k, v in zip(keys, values)) for keys, values in found)) for s in range(steps)]
+                       tuple(((late[s], late_values[s]), (early[s], early_values[s]))
+                             for (late, early), (late_values, early_values) in found)) for s in range(steps)]
 
     def denoise(self, x: Tensor, times: Tensor | Moment, condition: Condition) -> Tensor:
         """One step: noisy residuals to clean ones.
@@ -176,11 +180,15 @@ class AToMDenoiser(nn.Module):
         points, frames = x.unflatten(-1, (-1, 3)), condition.frames
         lip, upper = points[:, :, list(LIP_RELATED)].flatten(2), points[:, :, list(UPPER)].flatten(2)
         h = torch.cat([self.lip_in(lip), self.upper_in(upper)], -1)
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self.decoder_layers()):
             late, early = moment.tokens[i]
             audio, face = _placed(condition.audio[i], late, 2 * frames), _placed(condition.face[i], early, 0)
             h = layer(h, moment.films[i], condition.tables[:frames], audio, face)
         return self.out(h)
+
+    def decoder_layers(self) -> list[DecoderLayer]:
+        """`layers` by what they are."""
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
 
     def _encoded(self, layers: nn.ModuleList, tokens: Tensor) -> Tensor:
         tables = self._tables(tokens.shape[1], tokens)
@@ -200,7 +208,7 @@ class AToMDenoiser(nn.Module):
 
 def _placed(memory: Memory, tokens: Memory, start: int) -> Memory:
     """`memory` with the time tokens from place `start` on: in place, or in a copy where gradients flow."""
-    memory = tuple(part.clone() for part in memory) if torch.is_grad_enabled() else memory
+    memory = (memory[0].clone(), memory[1].clone()) if torch.is_grad_enabled() else memory
     for whole, part in zip(memory, tokens):
         whole[:, :, start:start + TIME_TOKENS] = part
     return memory

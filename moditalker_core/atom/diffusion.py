@@ -1,7 +1,7 @@
 """The diffusion of AToM: the cosine schedule, the loss, and the samplers (their steps: `walk.py`).
 
-The published sampler is "ddim" with 50 steps, eta 1, x0 prediction clipped to +-1 cm and guidance 2; it draws one noise at the
-start and one a step. The others are ours to choose from: DDIM without fresh noise, DPM-Solver++ (arXiv 2211.01095) and UniPC
+The official sampler is "ddim" with 50 steps, eta 1, x0 prediction clipped to +-1 cm and guidance 2; it draws one noise at the
+start and one per step. The others are ours to choose from: DDIM without fresh noise, DPM-Solver++ (arXiv 2211.01095) and UniPC
 (arXiv 2302.04867), good from 10 to 20 steps.
 """
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
-from ..walk import SAMPLERS, STEPS, Walk, published_times
+from ..walk import SAMPLERS, STEPS, Walk, official_times
 
 OFFSET = 8e-3  # s of the cosine schedule
 RECONSTRUCTION, VELOCITY = 7.5, 1.5  # weights of the loss
@@ -30,7 +30,7 @@ def betas() -> Tensor:  # float32 [1000]
 
 
 def alphas_cumprod() -> Tensor:  # float32 [1000]
-    """The share of signal after each step, cumulated in float32 as the published code does."""
+    """The fraction of signal after each step, cumulated in float32 as the official code does."""
     return torch.cumprod(1 - betas(), 0)
 
 
@@ -73,7 +73,7 @@ class Scheduler:
     """A sampler and its times."""
 
     sampler: str       # one of SAMPLERS
-    timesteps: Tensor  # int64 [n], falling: what the network is told
+    timesteps: Tensor  # int64 [n], falling: the steps the network is given
 
 
 def make_scheduler(sampler: str, steps: int, clip: float | None = 1.0) -> Scheduler:
@@ -90,7 +90,7 @@ def make_scheduler(sampler: str, steps: int, clip: float | None = 1.0) -> Schedu
             or (clip is not None and not 0 < clip < math.inf)):
         raise TalkingHeadsError(f"The sampler must be one of {', '.join(SAMPLERS)}, with 1 to {STEPS} steps and a clip above 0 "
                                 "or none", f"'{sampler}' with {steps} and {clip}", "Choose one of those")
-    times = published_times(steps) if sampler in ("ddim", "ddim0") else _even_times(sampler, steps)
+    times = official_times(steps) if sampler in ("ddim", "ddim0") else _even_times(sampler, steps)
     return Scheduler(sampler, torch.tensor(times))
 
 
@@ -111,7 +111,7 @@ def sample(predict: Callable[[Tensor, Tensor], Tensor], draw: Callable[[int], Te
         draw: (k) -> the k-th Gaussian noise [B, T, N]: 0 is x_T, k > 0 that of step k. Samplers without fresh noise draw
             the first only.
         scheduler: of `make_scheduler`.
-        eta: 0..1, share of fresh noise in "ddim".
+        eta: 0..1, fraction of fresh noise in "ddim".
         clip: x0 is clamped to +-clip in every step; None: not.
         watch: called after each step with its number and the predicted x0; may raise to cancel.
     Returns:
@@ -120,7 +120,7 @@ def sample(predict: Callable[[Tensor, Tensor], Tensor], draw: Callable[[int], Te
         TalkingHeadsError: eta out of range.
     """
     if not 0 <= eta <= 1:
-        raise TalkingHeadsError("The share of fresh noise, eta, must lie within 0..1", f"{eta}", "Choose another")
+        raise TalkingHeadsError("Eta, the fraction of fresh noise, must lie within 0..1", f"{eta}", "Choose another")
     x, last = draw(0), len(scheduler.timesteps) - 1
     walk, fresh = Walk(scheduler.sampler, scheduler.timesteps, alphas_cumprod(), eta), eta > 0 and scheduler.sampler == "ddim"
     for k, t in enumerate(scheduler.timesteps):

@@ -1,4 +1,4 @@
-"""Speech and one face -> motion of any length. The whole way in one screen: `generate_motion`.
+"""Speech and one face -> motion of any length. All of it on one screen: `generate_motion`.
 
 A window is as long as the network was trained; windows overlap and are blended as residuals against the one initial face. Noise
 belongs to frames, not to windows (`noise.py`), so windows agree where they overlap, and any range of frames can be made alone, on
@@ -7,9 +7,8 @@ any machine, with the same result.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -30,25 +29,25 @@ from .diffusion import SAMPLERS, make_scheduler, sample
 from .model import AToM
 from .preview import FacePreview
 
-ROOM_BEFORE = 0.06  # s before speech that `Speech.silent_frames` already calls speech: there the mouth is freed
+ROOM_BEFORE = 0.06  # s before speech that `Speech.silent_frames` already counts as speech: there the mouth may move
 SEEDS = 1 << 64
 
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How a motion is drawn. None: as the weights say."""
+    """How a motion is sampled. None: as the weights say."""
 
     sampler: str | None = None  # one of diffusion.SAMPLERS
     steps: int | None = None  # 1..1000
     guidance: float | None = None  # w: 1 follows the speech as trained, more exaggerates, 0 ignores it
     clip: float | None = None  # cm, predictions are kept within +-clip; 0: not at all
-    eta: float | None = None  # 0..1, share of fresh noise in DDIM
+    eta: float | None = None  # 0..1, fraction of fresh noise in DDIM
     seed: int = 0
-    overlap: int | None = None  # frames two windows share; None: a third of the window, at most 32
+    overlap: int | None = None  # frames that neighbouring windows share; None: a third of the window, at most 32
     batch: int = 1  # windows computed at once; on a CPU 1 is as fast, and the same to the bit whatever the chunking
     gate: bool = True  # close the mouth where nobody speaks (media_core.mouth_gate)
 
-    def resolved(self, config: AToMConfig) -> SamplingSettings:
+    def resolved(self, config: AToMConfig) -> ResolvedSampling:
         """With every None filled in.
 
         Raises:
@@ -56,11 +55,12 @@ class SamplingSettings:
         """
         length = config.denoiser.seq_len
         clip = config.clip if self.clip is None else self.clip
-        full = replace(self, sampler=self.sampler or config.sampler, steps=self.steps or config.steps, clip=clip or 0.0,
-                       guidance=config.guidance if self.guidance is None else self.guidance,
-                       eta=config.eta if self.eta is None else self.eta,
-                       overlap=min(32, length // 3) if self.overlap is None else self.overlap)
-        full = replace(full, eta=0.0) if full.sampler == "ddim0" else full
+        sampler, eta = self.sampler or config.sampler, config.eta if self.eta is None else self.eta
+        full = ResolvedSampling(sampler=sampler, steps=self.steps or config.steps, clip=clip or 0.0,
+                                guidance=config.guidance if self.guidance is None else self.guidance,
+                                eta=0.0 if sampler == "ddim0" else eta, seed=self.seed,
+                                overlap=min(32, length // 3) if self.overlap is None else self.overlap, batch=self.batch,
+                                gate=self.gate)
         whole = [full.seed, full.steps, full.overlap, full.batch]
         if (full.sampler not in SAMPLERS or not 0 <= full.clip < math.inf or not math.isfinite(full.guidance)
                 or not 0 <= full.eta <= 1 or any(type(number) is not int for number in whole) or not 0 <= full.seed < SEEDS
@@ -74,16 +74,28 @@ class SamplingSettings:
         return full
 
 
+@dataclass(frozen=True)
+class ResolvedSampling(SamplingSettings):
+    """Sampling settings without a None; made by `SamplingSettings.resolved`."""
+
+    sampler: str = "ddim"
+    steps: int = 50
+    guidance: float = 2.0
+    clip: float = 0.0  # 0: not at all
+    eta: float = 1.0
+    overlap: int = 0
+
+
 def generate_motion(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings: SamplingSettings = SamplingSettings(),
                     report: Report = silent) -> LandmarkTrack:
-    """The motion of a whole sound: speech.frame_count(fps) frames at the checkpoint's rate, canonical.
+    """The motion for all of the speech: speech.frame_count(fps) frames at the checkpoint's rate, canonical.
 
     Args:
         atom: the network.
         speech: of the encoder that the checkpoint names.
         portrait: canonical; its first frame is the face that speaks.
         settings: see `SamplingSettings`.
-        report: called once a sampling step with a picture of the moving face now and then; may raise to cancel.
+        report: called once a sampling step with an image of the moving face now and then; may raise to cancel.
     Raises:
         TalkingHeadsError: speech of another encoder, a portrait that is not canonical or no face, settings out of range.
     """
@@ -148,7 +160,7 @@ class _Job:
     atom: AToM
     speech: Speech
     face: Tensor
-    settings: SamplingSettings
+    settings: ResolvedSampling
     report: Report
     windows: list[Window]
 
@@ -184,7 +196,7 @@ class _Job:
         return found
 
 
-def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float, timesteps: Tensor) -> Any:
+def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float, timesteps: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     """(x_t float32 [B, T, 204], t) -> x0 with classifier-free guidance; both passes are one batch, and at 1 there is one pass.
 
     Args:
@@ -207,9 +219,3 @@ def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float, timesteps: 
         return unconditional + guidance * (conditional - unconditional)
 
     return predict
-
-
-def estimated_windows(frames: int, config: AToMConfig, settings: SamplingSettings = SamplingSettings()) -> int:
-    """How many windows a motion takes: the work is this times the steps."""
-    overlap = settings.resolved(config).overlap
-    return len(window_plan(frames, config.denoiser.seq_len, overlap, config.reference == "first"))

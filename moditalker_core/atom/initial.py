@@ -1,6 +1,6 @@
 """First weights of an AToM that is trained from nothing.
 
-The published network starts anywhere and has to find out, through rotations applied before the projections, that frame i is heard
+The official network starts anywhere and has to find out, through rotations applied before the projections, that frame i is heard
 in tokens 2 i and 2 i + 1. Our start knows it: half the heads of every cross-attention look at their own time. It needs a rotary
 base of which 2 is a whole power (`config.octave_base`) and changes nothing but first values. Our choice, no paper's.
 """
@@ -15,7 +15,7 @@ from ...media_core.chance import drawn
 from .config import DenoiserConfig
 from .denoiser import AToMDenoiser
 
-BEACON = 2.0  # constant in every even channel of what is rotated: a pair (BEACON, 0) tells its position by its angle
+BEACON = 2.0  # constant in every even channel of what is rotated: a pair (BEACON, 0) shows its position by its angle
 SHARPNESS = (0.7, 1.4)  # square of the gain of the looking heads, in turn: how closely they look at their own time
 
 
@@ -26,8 +26,9 @@ def fresh_denoiser(config: DenoiserConfig, seed: int) -> AToMDenoiser:
     if steps is not None:
         look_at_own_time(net, steps)
     if config.residual:  # every layer adds nothing at first, and the first prediction is "no motion"
-        for linear in (*(layer.linear3 for layer in net.layers), net.out):
-            nn.init.zeros_(linear.weight), nn.init.zeros_(linear.bias)
+        for linear in (*(layer.linear3 for layer in net.decoder_layers()), net.out):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
     return net
 
 
@@ -45,10 +46,10 @@ def look_at_own_time(net: AToMDenoiser, steps: int) -> None:
     largest where j = 2 i, and a sum over many n only there.
     """
     width, heads = net.config.latent_dim, net.config.num_heads
-    size = width // heads  # channels a head
+    size = width // heads  # channels per head
     pairs = min(size // 2, width // 2 - steps)
     net.memory_norm.bias[::2] = BEACON
-    for layer in net.layers:
+    for layer in net.decoder_layers():
         layer.norm2.bias[::2] = BEACON
         weight = layer.cross_attn.in_proj_weight  # [3C, C]: queries, keys, values
         for head in range(max(1, heads // 2)):

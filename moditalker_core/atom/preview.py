@@ -8,12 +8,12 @@ from ...media_core.face.draw import draw_landmarks
 from ..landmarks import absolute
 
 SIZE = 256  # px
-STRIDE = 3  # film frames between two pictures: the face speaks while the steps go by
+STRIDE = 3  # video frames between two images: the face speaks while the steps go by
 _MARGIN = 0.2  # of the face's larger side, left free around it
 
 
 class FacePreview:
-    """Pictures of one face from the front, all at one scale.
+    """Images of one face from the front, all at one scale.
 
     Args:
         rest: [68, 3] canonical, the initial face.
@@ -28,7 +28,7 @@ class FacePreview:
         self._count = 0
 
     def picture(self, offsets: Tensor) -> np.ndarray:  # [T, 204] cm -> uint8 [SIZE, SIZE, 3]
-        """The next picture: each call shows a later frame of the window, round and round."""
+        """The next image: each call shows a later frame of the window, in a loop."""
         frame = offsets[self._count * STRIDE % len(offsets)].detach().float().cpu()
         self._count += 1
         points = absolute(frame, self._zero)[:, :2].double().numpy()

@@ -12,8 +12,8 @@ from typing import Any
 
 from ...media_core.errors import TalkingHeadsError
 from ...training_core.optim import USUAL_BETAS
+from ..config import known as known_fields
 from .config import REFERENCES, DenoiserConfig, check_sampling, octave_base
-from .config import _known as known_fields
 
 PRECISIONS, SCHEDULES, OPTIMIZERS = ("fp32", "bf16"), ("constant", "cosine"), tuple(USUAL_BETAS)
 FREE = ("accumulation", "save_every", "val_every", "log_every", "clip", "guidance", "sampler", "sampler_steps",

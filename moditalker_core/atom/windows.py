@@ -1,6 +1,6 @@
 """Windows that AToM learns from: sample `index` of step `step` is a function of (seed, step, index) and of nothing else.
 
-So batches do not depend on how they are cut into pieces, on the number of processes, or on where a run was taken up again. A
+So batches do not depend on how they are cut into pieces, on the number of processes, or on where a training was resumed. A
 window holds T neighbouring frames of one clip with 2T audio tokens; in clips shorter than T the last face stays, the tokens
 are those of silence, and the mask keeps those frames out of the loss (docs/moditalker.md#padding).
 """
@@ -54,7 +54,7 @@ class Clips:
     """The clips of a split with their audio tokens, made once and kept while there is room.
 
     Args:
-        dataset: the data set.
+        dataset: the dataset.
         split: "train" or "val".
         speech: what the network listens to.
         frames: T of the network.
@@ -67,8 +67,8 @@ class Clips:
         self.dataset, self.speech, self.frames, self.mean = dataset, speech, frames, mean
         self.numbers = dataset.indices(split)
         if not self.numbers:
-            raise TalkingHeadsError(f"A motion data set must hold clips to {'train' if split == 'train' else 'test'} on",
-                                    f"none in its split '{split}'", "Build it from more films")
+            raise TalkingHeadsError(f"A motion dataset must hold clips to {'train' if split == 'train' else 'test'} on",
+                                    f"none in its split '{split}'", "Build it from more videos")
         self.lengths = np.array([dataset.clips[i].frames for i in self.numbers])
         self._kept: OrderedDict[int, Piece] = OrderedDict()
         self._bytes = 0
@@ -101,7 +101,7 @@ def _size(piece: Piece) -> int:
 
 @dataclass(frozen=True)
 class Sample:
-    """What chance decided about one window."""
+    """The random choices for one window."""
 
     clip: int
     start: int  # frame
@@ -128,7 +128,7 @@ class Windows:
         self._voice = config.voice if clips.speech.encoder == mel.ENCODER.id else 0.0
 
     def sample(self, step: int, index: int) -> Sample:
-        """Draws window `index` of `step`; every frame of the data set is as likely as any other to choose its clip."""
+        """Draws window `index` of `step`; every frame of the dataset is as likely as any other to choose its clip."""
         random = np.random.default_rng([self.seed, step, index])
         clip = int(np.searchsorted(self._ends, random.integers(self._ends[-1]), side="right"))
         length = int(self.clips.lengths[clip])
@@ -181,12 +181,12 @@ def mirrored(points: Tensor) -> Tensor:  # [..., 68, 3] -> same
 
 
 def other_voice(audio: Tensor, strength: float, random: np.random.Generator) -> Tensor:  # [2T, stack * 80] -> same
-    """Mel tokens louder or softer, coloured, and noisy; where nothing at all was heard nothing is.
+    """Mel tokens louder or softer, coloured, and noisy; silence stays silent.
 
     Args:
         audio: features in -4..4, channel fastest within each row.
         strength: 1 means GAIN, TILT and NOISE.
-        random: the only source of chance.
+        random: the only source of randomness.
     """
     band = np.linspace(-1, 1, mel.BANDS, dtype=np.float32)
     level = GAIN * random.standard_normal() + TILT * random.standard_normal() * band

@@ -1,1 +1,1 @@
-"""The motion data set both halves of MoDiTalker learn from."""
+"""The motion dataset both halves of MoDiTalker learn from."""

@@ -1,8 +1,8 @@
-"""Tracked points of a film to clips: unbroken pieces of one shot, each canonical landmarks and poses, as the capture makes them.
+"""Tracked points of a video to clips: unbroken pieces of one shot, each canonical landmarks and poses, as the capture makes them.
 
 The order is that of media_core/capture (a still square around the face, jaw and nose smoothed, the person's shape fitted, poses
 solved and smoothed, the pose taken off), but the chin keeps its own movement: smoothing would flatten what AToM is to learn.
-Corners followed by optical flow (`steady`) and action units are left out: the first would need every picture twice, the second
+Corners followed by optical flow (`steady`) and action units are left out: the first would need every image twice, the second
 nobody reads here. Each shot is measured on its own: another may show somebody else.
 """
 from __future__ import annotations
@@ -27,21 +27,21 @@ CHIN = slice(4, 13)  # jaw points that speech moves
 
 @dataclass(frozen=True)
 class Piece:
-    """Frames [first, stop) of a film."""
+    """Frames [first, stop) of a video."""
 
     first: int
     stop: int
     landmarks: LandmarkTrack | None = None  # canonical; None: the piece is left out
     poses: PoseTrack | None = None
-    crop: Mapping[str, Any] | None = None   # the square of the film that poses refer to
+    crop: Mapping[str, Any] | None = None   # the square of the video that poses refer to
     reason: str = ""                        # why it is left out
 
 
 def pieces(raw: RawTrack, size: int) -> Iterator[Piece]:
-    """The film's usable pieces and, with a reason, those that are not, in order.
+    """The video's usable pieces and, with a reason, those that are not, in order.
 
     Args:
-        raw: points of the whole film, NaN where there is no face.
+        raw: points of the whole video, NaN where there is no face.
         size: px, sides of the square that poses refer to.
     """
     known = bridged(raw)
@@ -73,7 +73,7 @@ def bridged(raw: RawTrack) -> RawTrack:
 
 
 def steadied(points: np.ndarray, fps: float) -> np.ndarray:  # [T, 68, 2] px -> float32 [T, 68, 2]
-    """Tracked points of one shot for pictures, smoothed as the motion is: the chin keeps its own movement."""
+    """Tracked points of one shot for images, smoothed as the motion is: the chin keeps its own movement."""
     out = smooth_points(points.astype(np.float32), fps)
     out[:, CHIN] = points[:, CHIN]
     return out

@@ -1,12 +1,12 @@
 """What AToM and MToV learn from: a folder of clips, each speech features, canonical landmarks and poses of one face talking, and
-pictures of it where they were asked for.
+images of it where they were asked for.
 
     index.json                  kind "motion_dataset": rate, speech encoder, clips, what was left out and why, checksums
     request.json                what the folder was ordered to hold; without index.json beside it the folder is unfinished
-    shards/<source>.safetensors one for each source (a film, a performance), whole or absent; per clip
+    shards/<source>.safetensors one for each source (a video, a performance), whole or absent; per clip
         <clip>.speech float16 | float32 [Ts, D], <clip>.silence bool [Ts], perhaps <clip>.silence_features float32 [D],
         <clip>.landmarks float32 [T, 68, 3] (canonical, dm), <clip>.poses float32 [T, 4, 4] (camera to head, metres),
-        perhaps pictures (pictures.py); the clip's facts["pictures"] then tells their size
+        perhaps images (pictures.py); the clip's facts["pictures"] then holds their size
 
 Shards are memory-mapped and read where they are wanted: memory does not grow with the folder. Written by dataset_writer.py.
 The contents are those of docs/moditalker.md#training-data (GeneFace's .npy is pickled and is not read).
@@ -45,11 +45,11 @@ class SpeechFormat:
 
     encoder: str  # id
     layer: str    # of the encoder
-    rate: float   # Hz, rows a second
-    dim: int      # numbers a row
+    rate: float   # Hz, rows per second
+    dim: int      # numbers per row
 
     def __str__(self) -> str:
-        return f"{self.encoder} (layer {self.layer}, {self.rate:g} Hz, {self.dim} numbers a row)"
+        return f"{self.encoder} (layer {self.layer}, {self.rate:g} Hz, {self.dim} numbers per row)"
 
     @classmethod
     def of(cls, speech: Speech) -> SpeechFormat:
@@ -64,15 +64,15 @@ class Clip:
     shard: str     # file name in shards/
     frames: int    # T
     seconds: float  # of the speech
-    source: str    # the film, or "subject"
+    source: str    # the video, or "subject"
     identity: str  # who it shows
     split: str     # "train" or "val"
     camera: Mapping[str, Any] = field(default_factory=dict)  # "focal" px and "size" [H, W] px of the poses
-    facts: Mapping[str, Any] = field(default_factory=dict)   # what else is known: voice, seed, crop, pictures ...
+    facts: Mapping[str, Any] = field(default_factory=dict)   # what else is known: voice, seed, crop, images ...
 
     @property
     def picture_size(self) -> int:
-        """Sides of its pictures, px; 0: it has none."""
+        """Sides of its images, px; 0: it has none."""
         return int(self.facts.get("pictures", {}).get("size", 0))
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class MotionDataset:
 
     Attributes:
         folder: where it lies.
-        fps: film frames a second, of every clip.
+        fps: frames per second, of every clip.
         format: the speech features.
         clips: all clips, in order.
         skipped: what was left out: {"source", "reason", ...}.
@@ -103,17 +103,17 @@ class MotionDataset:
         """Reads the index and looks whether every shard is there; nothing else is read before it is wanted.
 
         Raises:
-            FileFormatError: no motion data set, an unfinished or newer one, a garbled index, no clip, or a missing shard.
+            FileFormatError: no motion dataset, an unfinished or newer one, a garbled index, no clip, or a missing shard.
         """
         folder = Path(folder)
         index = _checked_index(folder)
         dataset = cls(folder, index)
         if not dataset.clips:
-            raise FileFormatError("A motion data set must hold at least one clip", f"{folder} holds none{_why(dataset.skipped)}",
-                                  "Build it from films with a face and sound")
+            raise FileFormatError("A motion dataset must hold at least one clip", f"{folder} holds none{_why(dataset.skipped)}",
+                                  "Build it from videos with a face and audio")
         missing = [clip.shard for clip in dataset.clips if not (folder / SHARDS / clip.shard).is_file()]
         if missing:
-            raise FileFormatError("Every shard of a motion data set must be there",
+            raise FileFormatError("Every shard of a motion dataset must be there",
                                   f"{folder / SHARDS} lacks {', '.join(sorted(set(missing))[:8])}",
                                   "Copy it whole, or delete index.json and build it again: what is there is kept")
         return dataset
@@ -148,9 +148,9 @@ class MotionDataset:
         f = self.format
         if (encoder, layer) != (f.encoder, f.layer) or (rate is not None and abs(rate - f.rate) > 1e-6):
             wanted = f"'{encoder}' (layer {layer}{'' if rate is None else f', {rate:g} Hz'})"
-            raise TalkingHeadsError(f"The motion data set must hold the speech features that the model listens to, {wanted}",
+            raise TalkingHeadsError(f"The motion dataset must hold the speech features that the model listens to, {wanted}",
                                     f"{self.folder} holds those of {f}",
-                                    "Build the data set with that encoder, or train for this one")
+                                    "Build the dataset with that encoder, or train for this one")
 
     # a clip's parts: index number -> rows [start, stop) -------------------------------------------------------------------------
 
@@ -158,12 +158,8 @@ class MotionDataset:
         """All speech features of a clip, float32, with their silence."""
         clip = self.clips[index]
         features, silence = self._read(clip, "speech").float(), self._read(clip, "silence")
-        quiet = self._read(clip, "silence_features", optional=True)
+        quiet = self._read_if_there(clip, "silence_features")
         return Speech(features, self.format.rate, self.format.encoder, clip.seconds, silence, self.format.layer, quiet)
-
-    def speech_rows(self, index: int, start: int, stop: int) -> torch.Tensor:  # float32 [stop - start, D]
-        """Rows of the features as stored; row k stands at k / rate seconds."""
-        return self._read(self.clips[index], "speech", start, stop).float()
 
     def landmarks(self, index: int, start: int = 0, stop: int | None = None) -> LandmarkTrack:
         """Canonical landmarks of frames [start, stop), dm.
@@ -183,30 +179,31 @@ class MotionDataset:
         clip = self.clips[index]
         if not clip.camera:
             raise FileFormatError("A clip with poses must say their camera", f"{clip.name} in {self.folder} does not",
-                                  "Delete index.json and that shard, and build the data set again")
+                                  "Delete index.json and that shard, and build the dataset again")
         camera_to_head = self._read(clip, "poses", start, stop)
-        return PoseTrack(camera_to_head, float(clip.camera["focal"]), tuple(clip.camera["size"]), self.fps)
+        height, width = clip.camera["size"]
+        return PoseTrack(camera_to_head, float(clip.camera["focal"]), (height, width), self.fps)
 
     def pixels(self, index: int, start: int = 0, stop: int | None = None) -> torch.Tensor:  # float32 [n, 68, 2]
-        """Landmarks of frames [start, stop) in px of the pictures.
+        """Landmarks of frames [start, stop) in px of the images.
 
         Raises:
-            TalkingHeadsError: the clip has no pictures.
+            TalkingHeadsError: the clip has no images.
             FileFormatError: the shard is truncated or lacks them.
         """
         return self._read(self._pictured(index), "pixels", start, stop)
 
     def frames_of(self, index: int, start: int = 0, stop: int | None = None) -> np.ndarray:  # uint8 [n, S, S, 3] RGB
-        """Pictures of frames [start, stop); only their bytes are read.
+        """Images of frames [start, stop); only their bytes are read.
 
         Raises:
-            TalkingHeadsError: the clip has no pictures.
+            TalkingHeadsError: the clip has no images.
             FileFormatError: the shard is truncated, lacks them, or holds something else in their place.
         """
         return self._decoded(index, "frame", start, stop)
 
     def masks(self, index: int, start: int = 0, stop: int | None = None) -> np.ndarray:  # uint8 [n, S, S]
-        """The parts of those pictures, as places in `pictures.CLASSES`. Errors as for `frames_of`."""
+        """The parts of those images, as places in `pictures.CLASSES`. Errors as for `frames_of`."""
         return self._decoded(index, "mask", start, stop)
 
     def _decoded(self, index: int, kind: str, start: int, stop: int | None) -> np.ndarray:
@@ -231,15 +228,18 @@ class MotionDataset:
             shape = file.get_slice(name).get_shape() if name in file.keys() else []
             return shape[0] if shape else 0
 
-    def _read(self, clip: Clip, part: str, start: int = 0, stop: int | None = None,
-              optional: bool = False) -> torch.Tensor | None:
+    def _read(self, clip: Clip, part: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        found = self._read_if_there(clip, part, start, stop)
+        if found is None:
+            raise FileFormatError("A shard must hold every clip that the index names", f"{clip.shard} lacks {clip.name}.{part}",
+                                  "Delete index.json and that shard, and build the dataset again")
+        return found
+
+    def _read_if_there(self, clip: Clip, part: str, start: int = 0, stop: int | None = None) -> torch.Tensor | None:
         path, name = self.folder / SHARDS / clip.shard, f"{clip.name}.{part}"
         with reading(path), safe_open(path, framework="pt", device="cpu") as file:
             if name not in file.keys():
-                if optional:
-                    return None
-                raise FileFormatError("A shard must hold every clip that the index names", f"{path.name} lacks {name}",
-                                      "Delete index.json and that shard, and build the data set again")
+                return None
             rows = file.get_slice(name)
             check_part(rows.get_dtype(), rows.get_shape(), part, self.format.dim, name)
             length = rows.get_shape()[0]
@@ -259,14 +259,16 @@ class MotionDataset:
         checksums = self.index["checksums"]
         for done, (name, wanted) in enumerate(checksums.items()):
             if file_checksum(self.folder / SHARDS / name) != wanted:
-                raise FileFormatError("A motion data set's shards must be as they were written",
+                raise FileFormatError("A motion dataset's shards must be as they were written",
                                       f"{name} in {self.folder} differs",
                                       "Copy it again, or delete index.json and that shard and build it again")
             report(done + 1, len(checksums), {"stage": "checksums"}, None)
         for index in range(len(self)):
-            self.landmarks(index), self.poses(index), self.speech(index)
+            for read in (self.landmarks, self.poses, self.speech):
+                read(index)
             for frame in range(self.clips[index].frames if self.clips[index].picture_size else 0):
-                self.frames_of(index, frame, frame + 1), self.masks(index, frame, frame + 1)
+                self.frames_of(index, frame, frame + 1)
+                self.masks(index, frame, frame + 1)
 
 
 def file_checksum(path: Path) -> str:
@@ -290,7 +292,7 @@ def reading(path: Path) -> Iterator[None]:
     except TalkingHeadsError:  # a ValueError too, and says what is wrong already
         raise
     except UNREADABLE as error:
-        raise FileFormatError("A motion data set's shard must be a whole safetensors file", f"{path} cannot be read ({error})",
+        raise FileFormatError("A motion dataset's shard must be a whole safetensors file", f"{path} cannot be read ({error})",
                               "It may be truncated: copy it again, or delete index.json and it and build it again") from error
 
 
@@ -298,28 +300,28 @@ def _checked_index(folder: Path) -> dict[str, Any]:
     index = read_json(folder / INDEX)
     if not index:
         if (folder / REQUEST).is_file():
-            raise FileFormatError("The motion data set must be finished", f"{folder} has no {INDEX} yet",
+            raise FileFormatError("The motion dataset must be finished", f"{folder} has no {INDEX} yet",
                                   "Run the command that builds it again: it continues")
         came = f"no {INDEX} in {folder}" if folder.is_dir() else f"no folder at {folder}"
-        raise FileFormatError("The folder must hold a motion data set", came, "Build one: talking-heads dataset motion")
+        raise FileFormatError("The folder must hold a motion dataset", came, "Build one: talking-heads dataset motion")
     if index.get("kind") != KIND:
-        raise FileFormatError("The folder must hold a motion data set", f"{folder / INDEX} is of kind {index.get('kind')!r}",
+        raise FileFormatError("The folder must hold a motion dataset", f"{folder / INDEX} is of kind {index.get('kind')!r}",
                               "Choose another folder")
     version = index.get("version")
     if type(version) is not int or not 1 <= version <= VERSION:
-        raise FileFormatError(f"The motion data set's version must be {VERSION} or older", f"{version!r}", "Update Talking Heads")
+        raise FileFormatError(f"The motion dataset's version must be {VERSION} or older", f"{version!r}", "Update Talking Heads")
     try:
         check_index(index, folder / INDEX)
     except FileFormatError as error:
         came = f"{folder / INDEX} lacks or garbles {error.must}; {error.came}"
-        raise FileFormatError("The index of a motion data set must be as it was written", came,
-                              "Delete it and build the data set again") from error
+        raise FileFormatError("The index of a motion dataset must be as it was written", came,
+                              "Delete it and build the dataset again") from error
     return index
 
 
 def without_pictures(folder: Path) -> TalkingHeadsError:
-    """What to do when pictures are wanted of clips that have none."""
-    return TalkingHeadsError("MToV learns from a motion data set with pictures", f"{folder} holds none",
+    """What to do when images are wanted of clips that have none."""
+    return TalkingHeadsError("MToV learns from a motion dataset with images", f"{folder} holds none",
                              "Build it with them: talking-heads dataset motion OUT ... --frames 128 (or 256)")
 
 

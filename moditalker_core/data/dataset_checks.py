@@ -1,4 +1,4 @@
-"""What the index of a motion data set may say, and what the tensors of its shards must be: checked before either is used."""
+"""What the index of a motion dataset may say, and what the tensors of its shards must be: checked before either is used."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ INDEX = record({"fps": RATE, "speech": _FORMAT, "clips": many(record(_CLIP, _MOR
 _CLIP_OF_SHARD = record({name: check for name, check in _CLIP.items() if name != "split"}, {**_MORE, "split": text(20)})
 SHARD = record({"made_from": note(), "clips": many(_CLIP_OF_SHARD, most=_MANY), "speech": many(_FORMAT, most=1),
                 "fps": many(RATE, most=1), "skipped": _SKIPPED})
-_AGAIN = "Delete index.json and that shard, and build the data set again"
+_AGAIN = "Delete index.json and that shard, and build the dataset again"
 _FLOATS, _WHOLE = ("F32", "F16"), ("I64",)
 _PARTS = {  # part -> number kinds, and the shape of a row; None: as wide as the speech features
     "speech": (_FLOATS, (None,)), "silence": (("BOOL",), ()), "silence_features": (_FLOATS, ()),
@@ -51,16 +51,16 @@ _PARTS = {  # part -> number kinds, and the shape of a row; None: as wide as the
 
 def check_index(index: Mapping[str, Any], path: Path) -> None:
     """Raises:
-        FileFormatError: an entry is missing, of another type, or out of range; a shard elsewhere; a clip whose sound cannot be
+        FileFormatError: an entry is missing, of another type, or out of range; a shard elsewhere; a clip whose audio cannot be
             as long as it says.
     """
-    do = "Delete it and build the data set again"
+    do = "Delete it and build the dataset again"
     described(index, INDEX, str(path), do)
     for clip in index["clips"]:
         check_duration(clip["seconds"], clip["frames"] / index["fps"], f"{clip['name']} in {path}")
     names = [clip["name"] for clip in index["clips"]]
     if len(set(names)) < len(names):
-        raise FileFormatError("Every clip of a motion data set must have a name of its own", f"two share one in {path}", do)
+        raise FileFormatError("Every clip of a motion dataset must have a name of its own", f"two share one in {path}", do)
 
 
 def check_part(kind: str, shape: list[int], part: str, dim: int, name: str) -> None:
@@ -76,15 +76,15 @@ def check_part(kind: str, shape: list[int], part: str, dim: int, name: str) -> N
     wanted = [dim if length is None else length for length in row]
     if kind not in kinds or len(shape) != len(wanted) + 1 or shape[1:] != wanted:
         must = f"{' or '.join(kinds)} [{', '.join(map(str, ('?', *wanted)))}]"
-        raise FileFormatError(f"'{name}' of a motion data set must be {must}", f"{kind} {shape}", _AGAIN)
+        raise FileFormatError(f"'{name}' of a motion dataset must be {must}", f"{kind} {shape}", _AGAIN)
 
 
 def check_ends(ends: np.ndarray, length: int, name: str) -> None:
-    """Where pictures begin and end among `length` bytes.
+    """Where images begin and end among `length` bytes.
 
     Raises:
         FileFormatError: places that do not count up, or lie outside.
     """
     if len(ends) < 2 or ends[0] < 0 or ends[-1] > length or (np.diff(ends) < 0).any():
-        raise FileFormatError("The pictures of a motion data set must stand one after the other in their shard",
+        raise FileFormatError("The images of a motion dataset must stand one after the other in their shard",
                               f"other places for {name}", _AGAIN)

@@ -31,7 +31,7 @@ from .dataset_checks import SHARD
 from .pictures import Pictures
 
 SHARD_KIND, SHARD_VERSION = "motion_shard", 1
-_WIDE = 256        # numbers a row from which features are stored as float16
+_WIDE = 256        # numbers per row from which features are stored as float16
 _NARROWEST = 0.1   # dm between the outer corners of the eyes; less is no face
 
 
@@ -43,7 +43,7 @@ class Recorded:
     speech: Speech            # of exactly these frames
     landmarks: LandmarkTrack  # canonical
     poses: PoseTrack          # equally long
-    source: str               # the film, or "subject"
+    source: str               # the video, or "subject"
     identity: str             # who it shows
     facts: Mapping[str, Any] = field(default_factory=dict)  # what else is known; JSON
     pictures: Pictures | None = None  # equally many, coded into files
@@ -53,7 +53,7 @@ class ShardWriter:
     """Begins or goes on with a folder.
 
     Args:
-        folder: new, empty, or a motion data set; made when absent.
+        folder: new, empty, or a motion dataset; made when absent.
         request: what it shall hold, JSON; a finished folder of the same request is left as it is (`finished`).
     Raises:
         TalkingHeadsError: the folder holds something else, or cannot be written.
@@ -69,14 +69,14 @@ class ShardWriter:
         if self.finished:
             return
         if self.folder.exists() and not self.folder.is_dir():
-            raise TalkingHeadsError("A motion data set is a folder", f"{self.folder} is a file", "Choose another name")
+            raise TalkingHeadsError("A motion dataset is a folder", f"{self.folder} is a file", "Choose another name")
         if not (index.get("kind") == KIND or (self.folder / REQUEST).is_file()) and occupied(self.folder, own=(SHARDS,)):
-            raise TalkingHeadsError("The folder for a motion data set must be new, empty or a motion data set",
+            raise TalkingHeadsError("The folder for a motion dataset must be new, empty or a motion dataset",
                                     f"{self.folder} holds other files", "Choose another folder")
         begun = any(not is_temporary(path.name) for path in (self.folder / SHARDS).glob("*.safetensors"))  # else nothing binds it
         kind = read_json(self.folder / REQUEST).get("kind", self.request["kind"])
         if begun and kind != self.request["kind"]:
-            raise TalkingHeadsError(f"The folder must be new, or hold a motion data set made from {self.request['kind']} too",
+            raise TalkingHeadsError(f"The folder must be new, or hold a motion dataset made from {self.request['kind']} too",
                                     f"{self.folder} holds one made from {kind}", "Choose another folder")
         with writing(self.folder):
             remove_leftovers(self.folder, below=True)
@@ -136,11 +136,11 @@ class ShardWriter:
         formats = formats | {SpeechFormat(**f) for config in self._shards.values() for f in config["speech"]}
         rates = rates | {float(rate) for config in self._shards.values() for rate in config["fps"]}
         if len(formats) > 1:
-            raise TalkingHeadsError("All clips of a motion data set must have the same speech features",
+            raise TalkingHeadsError("All clips of a motion dataset must have the same speech features",
                                     " and ".join(sorted(map(str, formats))), "Use one encoder for all")
         if len(rates) > 1:
-            raise TalkingHeadsError("All clips of a motion data set must have one rate",
-                                    f"{sorted(rates)} frames a second", "Use one rate for all")
+            raise TalkingHeadsError("All clips of a motion dataset must have one rate",
+                                    f"{sorted(rates)} frames per second", "Use one rate for all")
 
     def finish(self, val: Callable[[Sequence[Mapping[str, Any]]], Collection[int]],
                info: Mapping[str, Any] | None = None) -> Path:
@@ -156,8 +156,8 @@ class ShardWriter:
         skipped = [reason for config in self._shards.values() for reason in config["skipped"]]
         if not clips:
             reasons = "; ".join(f"{reason['source']}: {reason['reason']}" for reason in skipped[:5])
-            raise TalkingHeadsError("A motion data set needs at least one clip", f"none could be made ({reasons or 'no source'})",
-                                    "Give films with one face and sound")
+            raise TalkingHeadsError("A motion dataset needs at least one clip", f"none could be made ({reasons or 'no source'})",
+                                    "Give videos with one face and audio")
         self._agree(set(), set())
         held_out = set(val(clips))
         clips = [{**clip, "split": "val" if i in held_out else "train"} for i, clip in enumerate(clips)]
@@ -198,7 +198,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TalkingHeadsError("The motion data set's folder must have room and be writable",
+        raise TalkingHeadsError("The motion dataset's folder must have room and be writable",
                                 f"writing {error.filename or folder} failed ({error.strerror})",
                                 "Free some space, or choose another folder, and run it again: it continues") from error
 
@@ -215,14 +215,14 @@ def _check(clip: Recorded) -> None:
     track, wanted = clip.landmarks, frame_count(clip.speech.duration, clip.landmarks.fps)
     pictures = len(track) if clip.pictures is None else len(clip.pictures)
     if len(clip.poses) != len(track) or wanted != len(track) or clip.poses.fps != track.fps or pictures != len(track):
-        raise TalkingHeadsError("A clip's speech, landmarks, poses and pictures must be equally long",
+        raise TalkingHeadsError("A clip's speech, landmarks, poses and images must be equally long",
                                 f"{clip.name}: speech for {wanted} frames, {len(track)} of landmarks, {len(clip.poses)} of "
-                                f"poses, {pictures} pictures",
-                                "Cut them to the same part of the film")
+                                f"poses, {pictures} images",
+                                "Cut them to the same part of the video")
     if not clip.name or "." in clip.name:
         raise TalkingHeadsError("A clip needs a name without points", f"'{clip.name}'", "Name it otherwise")
     if track.space != "canonical":
-        raise TalkingHeadsError("A motion data set's landmarks must be canonical", f"{clip.name} is in space '{track.space}'",
+        raise TalkingHeadsError("A motion dataset's landmarks must be canonical", f"{clip.name} is in space '{track.space}'",
                                 "Take the pose off first (canonical_landmarks)")
     span = (track.points[:, OUTER_CORNERS[1]] - track.points[:, OUTER_CORNERS[0]]).norm(dim=-1)
     if not bool(torch.isfinite(span).all()) or float(span.min()) < _NARROWEST:
@@ -230,4 +230,4 @@ def _check(clip: Recorded) -> None:
                                 f"{clip.name}: {float(span.min()):.3g} dm in frame {int(span.argmin())}", "Track the face again")
     if not bool(torch.isfinite(clip.speech.features).all()):
         raise TalkingHeadsError("Every number of the speech features must be finite", f"NaN or inf in {clip.name}",
-                                "Encode the sound again")
+                                "Encode the audio again")

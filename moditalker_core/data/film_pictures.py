@@ -1,6 +1,6 @@
-"""Pictures of a film's clips: a second pass through the film, when it is known which frames belong to which clip.
+"""Images of a video's clips: a second pass through the video, when it is known which frames belong to which clip.
 
-The square is that of the clip's own tracked points. The parts of the picture are found in a wider one, with hair and shoulders,
+The square is that of the clip's own tracked points. The parts of the image are found in a wider one, with hair and shoulders,
 as the capture does (media_core/face/masks): a tight square shows too little of what lies around a face to tell them apart. A
 clip that was done before the work was stopped is not done again.
 """
@@ -27,23 +27,23 @@ from .captured import bridged, steadied
 from .dataset_writer import Recorded, writing
 from .pictures import PictureSettings, mask_classes, spool, spooled
 
-LEAST = 0.5         # side of the square in the film over that of the pictures: smaller faces have no pictures worth learning from
+LEAST = 0.5         # side of the square in the video over that of the images: smaller faces have no images worth learning from
 _SHOWN_EVERY = 10   # frames between two previews
 _WIDE = 160         # px, sides of the square in which the parts are found
 
 
 def with_pictures(film: Path, clips: Sequence[Recorded], raw: RawTrack, settings: PictureSettings, work: Path,
                   made_from: Mapping[str, Any], report: Report = silent) -> tuple[list[Recorded], list[dict[str, Any]]]:
-    """The clips with their pictures, coded into files in the folder `work`; and which have none, and why.
+    """The clips with their images, coded into files in the folder `work`; and which have none, and why.
 
     Args:
-        clips: of the film, in order; `facts["first_frame"]` tells where each begins.
-        raw: the points of the whole film.
+        clips: of the video, in order; `facts["first_frame"]` tells where each begins.
+        raw: the points of the whole video.
         made_from: what the clips depend on, JSON.
-        report: called with the film's frames done.
+        report: called with the video's frames done.
     Raises:
-        FileFormatError: the film cannot be decoded any more.
-        TalkingHeadsError: the film has become shorter, or the disk is full.
+        FileFormatError: the video cannot be decoded any more.
+        TalkingHeadsError: the video has become shorter, or the disk is full.
     """
     known, done, small = bridged(raw), [], []
     frames = _Frames(film, raw.fps)
@@ -54,7 +54,7 @@ def with_pictures(film: Path, clips: Sequence[Recorded], raw: RawTrack, settings
             points = steadied(known.points[first:stop], raw.fps)
             crop, key = settings.square(points, raw.image_size, raw.fps), {**made_from, "frames": [first, stop]}
             if crop.side() < LEAST * settings.size:
-                small.append({"reason": f"no pictures of {settings.size} px: the face's square has {crop.side():.0f} px there",
+                small.append({"reason": f"no images of {settings.size} px: the face's square has {crop.side():.0f} px there",
                               "frames": [first, stop], "seconds": round((stop - first) / raw.fps, 2)})
                 done.append(clip)
                 continue
@@ -92,7 +92,7 @@ def _moved(classes: np.ndarray, wide: np.ndarray, crop: np.ndarray, size: int) -
 
 
 class _Frames:
-    """A film read once from front to back, begun at the first frame that is asked for."""
+    """A video read once from front to back, begun at the first frame that is asked for."""
 
     def __init__(self, film: Path, fps: float):
         self.film, self.fps = film, fps
@@ -100,7 +100,7 @@ class _Frames:
         self._next = 0
 
     def between(self, first: int, stop: int) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
-        """Frames [first, stop); `first` lies behind all that were asked for before. A film that ends earlier gives fewer."""
+        """Frames [first, stop); `first` lies behind all that were asked for before. A video that ends earlier gives fewer."""
         if self._frames is None:
             self._frames, self._next = ahead(read_frames(self.film, self.fps, first)), first
         while self._next < stop:

@@ -1,4 +1,4 @@
-"""A motion data set of invented people who speak: exact landmarks straight from the rig, or captured from their rendered film.
+"""A motion dataset of invented people who speak: exact landmarks straight from the rig, or captured from their rendered video.
 
 Several people times several voices; each clip is one performance. Identity numbers from 1000 on: smaller ones are for tests and
 benchmarks (weights/make_mean_face.py). Exact landmarks are scaled as there: outer eye corners 9 cm apart at rest.
@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,15 +23,20 @@ from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.progress import Report, silent
 from ...media_core.speech import HubertEncoder, encode_speech
 from ...media_core.subject.performance import Performance, perform
+from .captured import bridged, measured, steadied
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
 from .pictures import Pictures, PictureSettings, class_crop, spool
+
+if TYPE_CHECKING:
+    from ...media_core.subject.render import Subject, SubjectFrame
+    from ...media_core.subject.rig import Rig
 
 VERSION = 1
 FIRST_IDENTITY = 1000
 VOICES = tuple(f"en-us+{name}" for name in ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f4", "f5", "m8"))
 _EXACT_EVERY = 50  # frames between two reports
-_SHOWN_EVERY = 10  # frames between two previews of the pictures
-_LARGER, _LARGEST = 2, 1024  # a rendered film's side over that of its pictures; px
+_SHOWN_EVERY = 10  # frames between two previews of the images
+_LARGER, _LARGEST = 2, 1024  # a rendered video's side over that of its images; px
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,10 @@ class SubjectPlan:
     seed: int = 0                      # clip i is performed from seed + i
     val: int | None = None             # clips, the last ones, to validate on; None: two, or fewer of fewer than three
     captured: bool = False             # rendered and tracked instead of exact
-    size: int = 256                    # px of the rendered film
+    size: int = 256                    # px of the rendered video
     engine: str = "auto"               # "espeak", "formant" or "auto", as for `perform`
-    fps: float = FPS                   # film frames a second
-    pictures: PictureSettings | None = None  # pictures for MToV; None: motion only
+    fps: float = FPS                   # frames per second
+    pictures: PictureSettings | None = None  # images for MToV; None: motion only
 
     def __post_init__(self) -> None:
         if not self.identities or not self.voices or min(self.identities) < 0:
@@ -93,13 +98,13 @@ class SubjectPlan:
 @claimed("folder")
 def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = None, *, encoder: str | HubertEncoder = "mel",
                        report: Report = silent) -> Path:
-    """Writes the data set and returns its folder; a finished one of the same plan is returned as it is.
+    """Writes the dataset and returns its folder; a finished one of the same plan is returned as it is.
 
     Args:
-        folder: new, empty, or a motion data set; clips in it that were made the same way are kept.
+        folder: new, empty, or a motion dataset; clips in it that were made the same way are kept.
         plan: see `SubjectPlan`.
         encoder: of the speech: an id, or a loaded one with weights.
-        report: called with frames done of all (every frame where films are rendered); what it raises stops the work, and the
+        report: called with frames done of all (every frame where videos are rendered); what it raises stops the work, and the
             same call later goes on with the clip that was interrupted.
     Raises:
         TalkingHeadsError: no espeak-ng where it is asked for, or the folder holds something else, is full or cannot be written.
@@ -135,7 +140,7 @@ class _Step:
                     {"stage": "clip", "clip": self.clip + 1, "clips": self.plan.count}, preview)
 
     def drawing(self) -> _Step:
-        """For the pictures: behind the tracking, where there was one."""
+        """For the images: behind the tracking, where there was one."""
         return _Step(self.report, self.clip, self.plan, self.total, self.plan.work - self.plan.frames)
 
 
@@ -148,7 +153,7 @@ def _resolved(plan: SubjectPlan) -> SubjectPlan:
 
 def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: str | HubertEncoder, work: Path,
                  step: _Step) -> Recorded:
-    """One performance as a clip; its pictures, if wanted, are coded into files in the folder `work`."""
+    """One performance as a clip; its images, if wanted, are coded into files in the folder `work`."""
     identity, voice = made_from["identity"], made_from["voice"]
     performance = perform(plan.seconds, made_from["seed"], fps=plan.fps, voice=voice, engine=plan.engine, report=_still(step))
     sound, frames = performance.sound, len(performance)
@@ -167,7 +172,7 @@ def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], enc
 
 
 def _still(report: Report) -> Report:
-    """For what counts otherwise: progress stands still, and can be cancelled."""
+    """For work that is not counted: progress does not move, and can be cancelled."""
     return lambda done, total, info, preview=None: report(0, 1, {}, None)
 
 
@@ -195,29 +200,26 @@ def exact_motion(performance: Performance, identity: int, frames: int, size: int
             PoseTrack(torch.from_numpy(poses.astype(np.float32)), DISTANCE * size / WINDOW, (size, size), fps), {})
 
 
-def rig_of(identity: int):
+def rig_of(identity: int) -> Rig:
     """The rig of an invented person, without the textures that drawing needs."""
-    from types import SimpleNamespace
-
     from ...media_core.subject.identity import invent
     from ...media_core.subject.portrait import load
-    from ...media_core.subject.rig import Rig
+    from ...media_core.subject.rig import Outlines, Rig
 
     plain = load()
     bent, _ = invent(plain, identity)
-    return Rig(SimpleNamespace(points=bent.points, plain_points=plain.points, hair_outline=bent.hair))
+    return Rig(Outlines(points=bent.points, plain_points=plain.points, hair_outline=bent.hair))
 
 
 def captured_motion(performance: Performance, identity: int, frames: int, size: int,
                     report: Report = silent) -> tuple[LandmarkTrack, PoseTrack, dict[str, Any], np.ndarray]:
-    """The same as the pack's own tracker sees it in the rendered film, which is never stored; and what it saw there, steadied,
+    """The same as the pack's own tracker sees it in the rendered video, which is never stored; and what it saw there, steadied,
     float32 [T, 68, 2] px.
 
     Raises:
         TalkingHeadsError: the tracker lost the face.
     """
     from ...media_core.face.landmarks.landmarks import track_frames
-    from .captured import bridged, measured, steadied
 
     raw = bridged(track_frames(_film(performance, identity, frames, size), performance.fps, total=frames, report=report))
     if not raw.seen.all():
@@ -225,6 +227,7 @@ def captured_motion(performance: Performance, identity: int, frames: int, size: 
                                 f"not in {int((~raw.seen).sum())} of {frames} of identity {identity}",
                                 "Render larger, or leave that identity out")
     piece = measured(raw, 0, frames, size)
+    assert piece.landmarks is not None and piece.poses is not None
     return piece.landmarks, piece.poses, {"crop": piece.crop}, steadied(raw.points, raw.fps)
 
 
@@ -235,7 +238,7 @@ def _film(performance: Performance, identity: int, frames: int, size: int) -> It
     return (frame.rgb for frame in _rendered(subject, performance, frames))
 
 
-def _rendered(subject: Any, performance: Performance, frames: int) -> Iterator[Any]:  # SubjectFrame
+def _rendered(subject: Subject, performance: Performance, frames: int) -> Iterator[SubjectFrame]:
     for params, euler, shift, sway in zip(performance.params[:frames], performance.euler, performance.translation,
                                           performance.sway):
         yield subject.render(params, subject.pose(euler, shift), sway)
@@ -243,16 +246,17 @@ def _rendered(subject: Any, performance: Performance, frames: int) -> Iterator[A
 
 def drawn(name: str, performance: Performance, plan: SubjectPlan, made_from: Mapping[str, Any], seen: np.ndarray | None,
           work: Path, report: Report = silent) -> Pictures:
-    """The first frames of a performance as pictures, with the subject's own parts as masks.
+    """The first frames of a performance as images, with the subject's own parts as masks.
 
     Args:
-        seen: [T, 68, 2] px of a film of `plan.size`; None: the exact points.
-        work: the folder for the coded pictures.
+        seen: [T, 68, 2] px of a video of `plan.size`; None: the exact points.
+        work: the folder for the coded images.
     """
     from ...media_core.subject.render import Subject
 
     settings, frames = plan.pictures, plan.frames
-    size = min(max(plan.size, _LARGER * settings.size), _LARGEST)  # the face's square shall have as many px as the picture
+    assert settings is not None
+    size = min(max(plan.size, _LARGER * settings.size), _LARGEST)  # the face's square should have as many px as the image
     subject = Subject(size, made_from["identity"], oversampling=1)
     if seen is None:
         points = np.stack([subject.landmarks(params, subject.pose(euler, shift))[0] for params, euler, shift in

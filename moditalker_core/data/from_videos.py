@@ -1,8 +1,8 @@
-"""A motion data set of films: the face is tracked, its pose taken off, its sound encoded; pictures are kept where wanted.
+"""A motion dataset of videos: the face is tracked, its pose taken off, its audio encoded; images are kept where wanted.
 
-A film is split where its shots cut and where no face is seen for longer than a fifth of a second; long pieces are split again, so
-that some can be kept for validation. What cannot be used is listed with its reason, never left out silently. A stopped build goes
-on in the middle of a film. Pictures are cut in a second pass through the film, when the clips are known.
+A video is split at cuts and where no face is seen for longer than a fifth of a second; long pieces are split again, so that some
+can be kept for validation. What cannot be used is listed with its reason, never left out silently. A stopped build
+resumes in the middle of a video. Images are cut in a second pass through the video, when the clips are known.
 """
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from .pictures import PictureSettings
 VERSION = 1
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
 LONGEST = 60.0     # s of a clip
-HELD_OUT = 10      # every tenth film, or a tenth of the clips of fewer films, is for validation
+HELD_OUT = 10      # every tenth video, or a tenth of the clips of fewer videos, is for validation
 
 
 @dataclass(frozen=True)
 class FilmPlan:
-    """How films become clips."""
+    """How videos become clips."""
 
-    fps: float = FPS          # film frames a second of the data set
+    fps: float = FPS          # frames per second of the dataset
     size: int = 512           # px of the square around the face that poses refer to
     face_index: int = 0       # which of several faces, counted in `order`
-    order: str = "largest"    # "largest" first, or from the "left" of the picture
-    pictures: PictureSettings | None = None  # pictures for MToV; None: motion only
+    order: str = "largest"    # "largest" first, or from the "left" of the image
+    pictures: PictureSettings | None = None  # images for MToV; None: motion only
 
     def settings(self) -> CaptureSettings:
         """The same for the tracking.
@@ -56,7 +56,7 @@ class FilmPlan:
 
     @property
     def passes(self) -> int:
-        """Through every film."""
+        """Through every video."""
         return 2 if self.pictures else 1
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class _Film:
     path: Path
     source: str              # its name within the folder
     identity: str            # the folder it lies in, else its name
-    frames: int              # expected, at the data set's rate; 0 when it cannot be used
+    frames: int              # expected, at the dataset's rate; 0 when it cannot be used
     fingerprint: str
     reason: str = ""         # why it cannot be used
 
@@ -79,19 +79,19 @@ class _Film:
 def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], folder: str | os.PathLike,
                       plan: FilmPlan | None = None, *, encoder: str | HubertEncoder = "mel", tracker: Callable | None = None,
                       report: Report = silent) -> Path:
-    """Writes the data set and returns its folder; a finished one of the same films is returned as it is.
+    """Writes the dataset and returns its folder; a finished one of the same videos is returned as it is.
 
     Args:
-        videos: a folder of films (subfolders too: one for each person, by habit), or the films themselves.
-        folder: new, empty, or a motion data set; films in it that were measured the same way are kept.
+        videos: a folder of videos (subfolders too: one for each person, by habit), or the videos themselves.
+        folder: new, empty, or a motion dataset; videos in it that were measured the same way are kept.
         plan: see `FilmPlan`.
         encoder: of the speech: an id, or a loaded one with weights.
         tracker: finds a face in a frame; None: the built-in. For tests.
-        report: called once a frame, done of all films' frames; what it raises stops the work within a frame, and the same call
+        report: called once per frame, done of all videos' frames; what it raises stops the work within a frame, and the same call
             later goes on there.
     Raises:
-        FileFormatError: no film there.
-        TalkingHeadsError: not one film can be used (the reasons are named), or the folder holds something else or is full.
+        FileFormatError: no video there.
+        TalkingHeadsError: not one video can be used (the reasons are named), or the folder holds something else or is full.
     """
     plan, heard = plan or FilmPlan(), listening(encoder)
     settings = plan.settings()
@@ -122,13 +122,13 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
 
 @dataclass(frozen=True)
 class _Step:
-    """One film's frames within those of all."""
+    """One video's frames within those of all."""
 
     report: Report
     film: _Film
     number: int
     films: int
-    before: int  # frames of the films before
+    before: int  # frames of the videos before
     total: int   # frames of all
 
     def __call__(self, done: int, total: int, info: Mapping[str, Any] | None = None, preview: np.ndarray | None = None) -> None:
@@ -143,17 +143,17 @@ class _Step:
         return replace(self, before=self.before + self.film.frames)
 
     def sound(self, done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None = None) -> None:
-        """The encoder's report: no frame more, but a chance to stop."""
+        """The encoder's report: no more frames, but an opportunity to stop."""
         self(self.film.frames, self.film.frames)
 
 
 # what there is ------------------------------------------------------------------------------------------------------------------
 
 def _listed(videos: str | os.PathLike | Sequence[str | os.PathLike]) -> list[tuple[Path, Path]]:
-    """(film, folder its name is told from), in order.
+    """(video, folder its name is relative to), in order.
 
     Raises:
-        FileFormatError: no film.
+        FileFormatError: no video.
     """
     if not isinstance(videos, (str, os.PathLike)):
         found = [(Path(path), Path(path).parent) for path in videos]
@@ -163,7 +163,7 @@ def _listed(videos: str | os.PathLike | Sequence[str | os.PathLike]) -> list[tup
             [(path, root) for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()
              and not is_temporary(path.name)]
     if not found:
-        raise FileFormatError("There must be films to learn from", f"none ({', '.join(SUFFIXES)}) in {videos}",
+        raise FileFormatError("There must be videos to learn from", f"none ({', '.join(SUFFIXES)}) in {videos}",
                               "Check the folder")
     return found
 
@@ -177,12 +177,12 @@ def _looked_at(path: Path, root: Path, fps: float, report: Report) -> _Film:
     except FileFormatError as error:
         stand_in = f"{path.stat().st_size if path.is_file() else 0}"
         return _Film(path, source, identity, 0, stand_in, f"{error}")
-    reason = "" if info.has_sound else "it has no sound"
+    reason = "" if info.has_sound else "it has no audio"
     return _Film(path, source, identity, 0 if reason else max(1, round(info.duration * fps)), fingerprint, reason)
 
 
 def _held_out(clips: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Numbers of the clips to validate on: of every tenth film, or the last tenth (at least one) where films are fewer."""
+    """Numbers of the clips to validate on: of every tenth video, or the last tenth (at least one) where videos are fewer."""
     sources = list(dict.fromkeys(clip["source"] for clip in clips))
     if len(sources) >= HELD_OUT:
         held = set(sources[HELD_OUT - 1::HELD_OUT])
@@ -191,11 +191,11 @@ def _held_out(clips: Sequence[Mapping[str, Any]]) -> set[int]:
     return set(range(len(clips) - count, len(clips)))
 
 
-# one film -----------------------------------------------------------------------------------------------------------------------
+# one video ----------------------------------------------------------------------------------------------------------------------
 
 def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: CaptureSettings, encoder: str | HubertEncoder,
               tracker: Callable, step: _Step) -> tuple[list[Recorded], list[dict[str, Any]]]:
-    """A film's clips, and what of it was left out."""
+    """A video's clips, and what of it was left out."""
     if film.reason:
         return [], [{"source": film.source, "reason": film.reason}]
     try:
@@ -206,9 +206,9 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
     clips, skipped = [], []
     heard = min(len(raw), round(sound.duration * plan.fps))
     if heard < len(raw) - plan.fps / 2:
-        skipped.append(_left_out(film, heard, len(raw), plan.fps, "the sound has ended"))
+        skipped.append(_left_out(film, heard, len(raw), plan.fps, "the audio has ended"))
     for piece in pieces(_until(raw, heard), plan.size) if heard else ():
-        if piece.landmarks is None:
+        if piece.landmarks is None or piece.poses is None:
             skipped.append(_left_out(film, piece.first, piece.stop, plan.fps, piece.reason))
             continue
         for first, stop in _parts(piece, plan.fps):
@@ -225,7 +225,7 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
 
 
 def _tracked(film: _Film, work: Path, settings: CaptureSettings, tracker: Callable, step: _Step) -> RawTrack:
-    """The film's points; found before, in whole or in part, where `work` has them."""
+    """The video's points; found before, in whole or in part, where `work` has them."""
     if not (work / RAW).is_file():
         with writing(work):
             work.mkdir(parents=True, exist_ok=True)
@@ -234,7 +234,7 @@ def _tracked(film: _Film, work: Path, settings: CaptureSettings, tracker: Callab
 
 
 def _heard(path: Path, encoder: str | HubertEncoder) -> Sound:
-    """The film's sound as the encoder reads it, one channel at 16 kHz: an hour takes 230 MB."""
+    """The video's audio as the encoder reads it, one channel at 16 kHz: an hour takes 230 MB."""
     facts = weightless_encoder(encoder) if isinstance(encoder, str) else encoder.facts
     return Sound(facts.mono(load_film_sound(path))[None], SAMPLE_RATE)
 
@@ -244,7 +244,7 @@ def _until(raw: RawTrack, stop: int) -> RawTrack:
 
 
 def _parts(piece: Piece, fps: float) -> Iterator[tuple[int, int]]:
-    """A long piece in equal parts of at most LONGEST s: [first, stop) of the film's frames."""
+    """A long piece in equal parts of at most LONGEST s: [first, stop) of the video's frames."""
     count = max(1, int(np.ceil((piece.stop - piece.first) / (LONGEST * fps))))
     edges = np.linspace(piece.first, piece.stop, count + 1).round().astype(int)
     return zip(edges[:-1].tolist(), edges[1:].tolist())

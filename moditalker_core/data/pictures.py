@@ -1,7 +1,7 @@
-"""Pictures of a motion data set's clips, for MToV: a square around the face, its landmarks in px of that square, and its parts.
+"""Images of a motion dataset's clips, for MToV: a square around the face, its landmarks in px of that square, and its parts.
 
-    <clip>.frames uint8 [bytes], <clip>.frame_offsets int64 [T + 1]  JPEG pictures one after the other (quality 97, full colour)
-    <clip>.masks uint8 [bytes], <clip>.mask_offsets int64 [T + 1]    PNG, one byte a pixel: a place in CLASSES
+    <clip>.frames uint8 [bytes], <clip>.frame_offsets int64 [T + 1]  JPEG images one after the other (quality 97, full colour)
+    <clip>.masks uint8 [bytes], <clip>.mask_offsets int64 [T + 1]    PNG, one byte per pixel: a place in CLASSES
     <clip>.pixels float32 [T, 68, 2]                                 landmarks, px of the square
     <clip>.crops float64 [1 | T, 2, 3]                               source px to px of the square, as in `FaceCrop`
 
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.face.crop import FaceCrop, following_crop, still_crop
+from ...media_core.face.masks.masks import FrameMasks
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.schema import described, note, record
 from ...media_core.tensor_schema import Numbers, fitting
@@ -36,7 +37,7 @@ _TENSORS = {"frame_offsets": Numbers(("T + 1",), (torch.int64,)), "mask_offsets"
 
 @dataclass(frozen=True)
 class PictureSettings:
-    """Which pictures a motion data set holds."""
+    """Which images a motion dataset holds."""
 
     size: int             # px, sides of the square
     margin: float = 1.6   # side of the square over the longer side of the points' box
@@ -44,7 +45,7 @@ class PictureSettings:
 
     def __post_init__(self) -> None:
         if not SMALLEST <= self.size <= LARGEST:
-            raise TalkingHeadsError(f"Pictures of a motion data set must be {SMALLEST} to {LARGEST} px", f"{self.size}",
+            raise TalkingHeadsError(f"Images of a motion dataset must be {SMALLEST} to {LARGEST} px", f"{self.size}",
                                     "Take 128 or 256, as the network will be")
         if not 1.0 <= self.margin <= 10.0:
             raise TalkingHeadsError("The margin around the face must be 1 to 10 times the face", f"{self.margin:g}",
@@ -54,11 +55,11 @@ class PictureSettings:
                                     "Choose one of those")
 
     def to_dict(self) -> dict[str, Any]:
-        """What pictures depend on, for a shard's header."""
+        """What images depend on, for a shard's header."""
         return {"version": VERSION, **asdict(self)}
 
     def square(self, points: np.ndarray, image_size: tuple[int, int], fps: float) -> FaceCrop:
-        """The square for a clip's landmarks [T, 68, 2], px of pictures of `image_size` (H, W)."""
+        """The square for a clip's landmarks [T, 68, 2], px of images of `image_size` (H, W)."""
         if self.crop == "following" and len(points) > 1:
             return following_crop(points, image_size, self.size, fps, margin=self.margin)
         return still_crop(points, image_size, self.size, margin=self.margin)
@@ -66,7 +67,7 @@ class PictureSettings:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The coded pictures of one clip, on their way into its shard."""
+    """The encoded images of one clip, before they are in its shard."""
 
     frames: Path              # JPEG after JPEG
     masks: Path               # PNG after PNG
@@ -100,7 +101,7 @@ def spooled(folder: Path, name: str, key: Mapping[str, Any]) -> Pictures | None:
 
 def spool(folder: Path, name: str, key: Mapping[str, Any], settings: PictureSettings, crop: FaceCrop, points: np.ndarray,
           pictures: Iterable[tuple[np.ndarray, np.ndarray]]) -> Pictures:
-    """Codes a clip's pictures into files in `folder`.
+    """Codes a clip's images into files in `folder`.
 
     Args:
         folder: made when absent; a file there of the same name is replaced.
@@ -109,7 +110,7 @@ def spool(folder: Path, name: str, key: Mapping[str, Any], settings: PictureSett
         points: [T, 68, 2] px of the source.
         pictures: T times the square, uint8 [S, S, 3] RGB, and its parts, uint8 [S, S] in CLASSES.
     Raises:
-        TalkingHeadsError: not T pictures, or the disk is full.
+        TalkingHeadsError: not T images, or the disk is full.
         OSError: as the file system reports it.
     """
     frames, masks, rest = _files(folder, name)
@@ -121,8 +122,8 @@ def spool(folder: Path, name: str, key: Mapping[str, Any], settings: PictureSett
             frame_ends.append(frame_ends[-1] + colours.write(jpeg(frame)))
             mask_ends.append(mask_ends[-1] + parts.write(png(classes)))
     if len(frame_ends) != len(points) + 1:
-        raise TalkingHeadsError(f"{name} must have {len(points)} pictures, one for each row of landmarks",
-                                f"{len(frame_ends) - 1}", "Track the film again; it may have changed")
+        raise TalkingHeadsError(f"{name} must have {len(points)} images, one for each row of landmarks",
+                                f"{len(frame_ends) - 1}", "Track the video again; it may have changed")
     pixels = np.stack([crop.to_crop(row, i) for i, row in enumerate(points)])
     tensors = {"frame_offsets": torch.tensor(frame_ends), "mask_offsets": torch.tensor(mask_ends),
                "pixels": torch.from_numpy(pixels.astype(np.float32)), "crops": torch.from_numpy(crop.matrices)}
@@ -138,7 +139,7 @@ def _files(folder: Path, name: str) -> tuple[Path, Path, Path]:
 # coding -------------------------------------------------------------------------------------------------------------------------
 
 def jpeg(picture: np.ndarray) -> bytes:  # uint8 [H, W, 3] RGB
-    """A picture as JPEG, colours at full resolution."""
+    """An image as JPEG, colours at full resolution."""
     import cv2
 
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -146,42 +147,43 @@ def jpeg(picture: np.ndarray) -> bytes:  # uint8 [H, W, 3] RGB
 
 
 def png(classes: np.ndarray) -> bytes:  # uint8 [H, W]
-    """A picture of one channel as PNG, without loss."""
+    """An image of one channel as PNG, without loss."""
     import cv2
 
     return cv2.imencode(".png", classes, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
 def decoded(blobs: np.ndarray, offsets: np.ndarray, colour: bool) -> np.ndarray:  # -> uint8 [n, H, W, 3] RGB or [n, H, W]
-    """Pictures [offsets[i], offsets[i + 1]) of `blobs`, uint8 [bytes].
+    """Images [offsets[i], offsets[i + 1]) of `blobs`, uint8 [bytes].
 
     Raises:
-        FileFormatError: what stands there is no picture, or they differ in size.
+        FileFormatError: what stands there is no image, or they differ in size.
     """
     import cv2
 
-    kind, out = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE, None
+    kind = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE
+    out = np.empty(0, np.uint8)
     for i, (begin, end) in enumerate(zip(offsets[:-1], offsets[1:])):
         blob = blobs[begin:end]
         picture = cv2.imdecode(blob, kind) if 0 < len(blob) == end - begin else None
-        if picture is None or out is not None and picture.shape != out.shape[1:]:
-            raise FileFormatError("Every picture of a motion data set must be readable, and of its clip's size",
-                                  f"picture {i} of {len(offsets) - 1} that were read is not",
-                                  "Delete index.json and that shard, and build the data set again")
-        out = np.empty((len(offsets) - 1, *picture.shape), np.uint8) if out is None else out
+        if picture is None or i and picture.shape != out.shape[1:]:
+            raise FileFormatError("Every image of a motion dataset must be readable, and of its clip's size",
+                                  f"image {i} of {len(offsets) - 1} that were read is not",
+                                  "Delete index.json and that shard, and build the dataset again")
+        out = out if i else np.empty((len(offsets) - 1, *picture.shape), np.uint8)
         out[i] = picture[..., ::-1] if colour else picture
     return out
 
 
 def class_crop(crop: FaceCrop, classes: np.ndarray, frame: int = 0) -> np.ndarray:  # uint8 [H, W] -> uint8 [size, size]
-    """The square of a picture of CLASSES: the nearest pixel's; beyond the picture its edge."""
+    """The square of an image of CLASSES: the nearest pixel's; beyond the image its edge."""
     import cv2
 
     return cv2.warpAffine(classes, crop.matrix(frame), (crop.size, crop.size), flags=cv2.INTER_NEAREST,
                           borderMode=cv2.BORDER_REPLICATE)
 
 
-def mask_classes(masks: Any) -> np.ndarray:  # FrameMasks [H, W] -> uint8 [H, W]
+def mask_classes(masks: FrameMasks) -> np.ndarray:  # [H, W] -> uint8 [H, W]
     """The parts that face/masks.py finds, as CLASSES."""
     out = np.zeros(masks.head.shape, np.uint8)
     for name, region in (("torso", masks.torso), ("neck", masks.neck), ("face", masks.head), ("hair", masks.hair),

@@ -1,4 +1,4 @@
-"""Attention of MToV's autoencoder: over time, over the picture, and of the transformers that pool a plane."""
+"""Attention of MToV's autoencoder: over time, over the image, and of the transformers that pool a plane."""
 from __future__ import annotations
 
 import math
@@ -33,7 +33,7 @@ def frame_angles(frames: int, dim: int) -> Tensor:  # -> float32 [frames, dim]
 
 
 def picture_angles(height: int, width: int, dim: int) -> Tensor:  # -> float32 [height * width, dim / 2]
-    """Angles of the rotation over the picture: dim/4 scales from 1 to 5 for rows, then for columns; one for two neighbours."""
+    """Angles of the rotation over the image: dim/4 scales from 1 to 5 for rows, then for columns; one for two neighbours."""
     scales = torch.logspace(0, math.log2(5), dim // 4, base=2)
     rows, columns = (torch.linspace(-1, 1, size)[:, None] * scales * math.pi for size in (height, width))
     both = torch.cat([rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)], -1)
@@ -118,6 +118,15 @@ class FeedForward(nn.Module):
         return self.down(value * gate if torch.is_grad_enabled() else gate.mul_(value))
 
 
+class PoolingLayer(nn.ModuleList):
+    """Attention and a feed-forward net, each with a residual."""
+
+    def forward(self, x: Tensor, answer: bool) -> Tensor:  # [N, L, C] -> the same, or [N, 1, C]: the first token's answer alone
+        attention, feed_forward = self
+        x = (x[:, :1] if answer else x) + attention(x, queries=1 if answer else None)
+        return x + feed_forward(x)
+
+
 class PoolingTransformer(nn.Module):
     """Reads one vector off a sequence: a learned token is put behind it, and the answer stands in the place of its first."""
 
@@ -125,16 +134,14 @@ class PoolingTransformer(nn.Module):
         super().__init__()
         self.token = nn.Parameter(torch.randn(1, 1, channels))
         self.positions = nn.Parameter(torch.randn(1, length + 1, channels))
-        self.layers = nn.ModuleList(nn.ModuleList([Attention(channels, heads, dim_head),
-                                                   FeedForward(channels, hidden, gated=False)]) for _ in range(depth))
+        self.layers = nn.ModuleList(PoolingLayer([Attention(channels, heads, dim_head),
+                                                  FeedForward(channels, hidden, gated=False)]) for _ in range(depth))
 
     def forward(self, x: Tensor) -> Tensor:  # [N, L, C] -> [N, C]
         return torch.cat([self._answers(part) for part in parts(x)]) if in_parts(x) else self._answers(x)
 
     def _answers(self, x: Tensor) -> Tensor:  # [N, L, C] -> [N, C]
         x = torch.cat([x, self.token.to(x.dtype).expand(len(x), -1, -1)], 1) + self.positions.to(x.dtype)
-        for number, (attention, feed_forward) in enumerate(self.layers):
-            last = number == len(self.layers) - 1  # of the last layer, only the answer is computed
-            x = (x[:, :1] if last else x) + attention(x, queries=1 if last else None)
-            x = x + feed_forward(x)
+        for number, layer in enumerate(self.layers):
+            x = layer(x, number == len(self.layers) - 1)  # of the last layer, only the answer is computed
         return x[:, 0]

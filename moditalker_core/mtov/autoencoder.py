@@ -1,7 +1,7 @@
 """MToV's autoencoder: a clip of video <-> three planes of numbers (docs/moditalker.md; architecture of PVDM, arXiv 2302.07685).
 
-A clip becomes tokens, one a patch and frame; transformers over time and over the picture work on them; pooling over each axis
-in turn leaves the planes xy, yt and xt, four numbers a place, within -1..1. The way back adds the planes up.
+A clip becomes tokens, one per patch and frame; transformers over time and over the image work on them; pooling over each axis
+in turn leaves the planes xy, yt and xt, four numbers per place, within -1..1. The way back adds the planes up.
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .config import PLANES, AutoencoderConfig
 
 
 class TrunkLayer(nn.Module):
-    """Attention over time, attention over the picture, feed-forward net; each adds to what it was given."""
+    """Attention over time, attention over the image, feed-forward net; each adds to what it was given."""
 
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
@@ -49,6 +49,11 @@ class Trunk(nn.Module):
         checkpointing: in training, keep only what enters each layer and compute the rest again: less memory, more time.
     """
 
+    frame_cos: Tensor    # float32 [T, D], see `turning`
+    frame_sin: Tensor
+    picture_cos: Tensor  # float32 [N, D / 2]
+    picture_sin: Tensor
+
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
         grid = config.grid
@@ -76,7 +81,7 @@ class Trunk(nn.Module):
 class VideoAutoencoder(nn.Module):
     """Clips [B, 3, T, H, W] in -1..1 <-> latents [B, 4, L] in -1..1, L = h w + t w + t h.
 
-    Two instances work in MToV: one for pictures (RGB) and one for rasters of landmarks.
+    Two instances work in MToV: one for images (RGB) and one for rasters of landmarks.
 
     Args:
         config: sizes.
@@ -114,12 +119,12 @@ class VideoAutoencoder(nn.Module):
         return self._pooled(self.encoded(clips))
 
     def encode_still(self, pictures: Tensor) -> Tensor:  # [B, 3, H, W] -> [B, embed_dim, L]
-        """The latent of a clip that is one picture in all frames.
+        """The latent of a clip that is one image in all frames.
 
-        Equal frames attend to each other in vain, so one of them is computed: a sixteenth of the time, the same numbers.
+        Attention among equal frames changes nothing, so only one is computed: a sixteenth of the time, the same numbers.
 
         Raises:
-            TalkingHeadsError: pictures of another size than the network's.
+            TalkingHeadsError: images of another size than the network's.
         """
         clips = pictures[:, :, None]
         self._check(clips, 1)
@@ -133,7 +138,7 @@ class VideoAutoencoder(nn.Module):
         return self._pixels(self.decoder(summed))
 
     def decode_frame(self, latents: Tensor, frame: int) -> Tensor:  # [B, embed_dim, L] -> [B, 3, H, W] in -1..1
-        """One frame for a preview, as if the others were equal to it: a T-th of the time, and nearly the same picture.
+        """One frame for a preview, as if the others were equal to it: a T-th of the time, and nearly the same image.
 
         Raises:
             TalkingHeadsError: as `decode`.
@@ -172,7 +177,7 @@ class VideoAutoencoder(nn.Module):
         planes = []
         for plane, shape in zip(PLANES, grid.shapes):
             values = self.to_plane[plane](self.pool[plane](pooled[plane])).tanh()
-            values = values.unflatten(0, (len(tokens), -1, shape[1]))  # [B, rows (1 of a still picture's yt and xt), columns, 4]
+            values = values.unflatten(0, (len(tokens), -1, shape[1]))  # [B, rows (1 of a still image's yt and xt), columns, 4]
             values = values.expand(-1, shape[0], -1, -1) if still and plane != "xy" else values
             planes.append(values.flatten(1, 2))
         return torch.cat(planes, 1).transpose(1, 2).contiguous()
@@ -183,6 +188,7 @@ class VideoAutoencoder(nn.Module):
         if self.config.reach:
             painted = self.to_pixels(rearrange(tokens, "b t (h w) c -> (b t) c h w", h=grid.h))
             return rearrange(painted, "(b t) c h w -> b c t h w", b=len(tokens)).mul(0.5).tanh()
+        assert self.to_pixels.bias is not None
         squares = tokens @ self.to_pixels.weight.flatten(1)
         pictures = rearrange(squares, "b t (h w) (c p q) -> b c t (h p) (w q)", h=grid.h, p=p, q=p)
         return (pictures + self.to_pixels.bias[:, None, None, None]).mul(0.5).tanh()  # = 2 sigmoid - 1
@@ -191,4 +197,4 @@ class VideoAutoencoder(nn.Module):
         config = self.config
         if clips.ndim != 5 or clips.shape[1:] != (3, frames, config.height, config.width):
             raise TalkingHeadsError(f"This autoencoder takes clips [B, 3, {config.frames}, {config.height}, {config.width}]",
-                                    f"{list(clips.shape)}", "Resize the pictures to the size of the weights")
+                                    f"{list(clips.shape)}", "Resize the images to the size of the weights")

@@ -1,4 +1,4 @@
-"""MToV's weight files: a whole MToV, or one autoencoder of it; see `checkpoints` for what is common to them.
+"""MToV's weight files: a whole MToV, or one autoencoder of it.
 
 MToV: kind "mtov", version 1; tensors `rgb.*`, `landmarks.*` (its encoder; its decoder only where asked for, for nothing but
 training uses it) and `denoiser.*`, float32, or float16 where asked for; config as `MToVConfig.to_dict` gives it.
@@ -6,7 +6,7 @@ training uses it) and `denoiser.*`, float32, or float16 where asked for; config 
 Autoencoder: kind "mtov_autoencoder", version 1; tensors `autoencoder.*` likewise; config: role "rgb" or "landmarks",
 `autoencoder` as `AutoencoderConfig.to_dict` gives it, licence, and training, a note of how it was made.
 
-Published checkpoints are brought into these forms by `published_mtov`.
+Official checkpoints are brought into these forms by `official`.
 """
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
-from ..atom.checkpoints import check_state, described, filled, storable, told
+from ...media_core.schema import listed
+from ..weight_files import check_state, filled, read_description, storable
 from .autoencoder import VideoAutoencoder
 from .config import AutoencoderConfig, DenoiserConfig, Grid, known
 from .denoiser import MToVDenoiser
@@ -40,7 +41,7 @@ _AGAIN = "Train, import or copy the weights again"
 class AutoencoderNote:
     """What an autoencoder's file says about it."""
 
-    role: str                      # what its clips show: "rgb" pictures, "landmarks" rasters
+    role: str                      # what its clips show: "rgb" images, "landmarks" rasters
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     licence: str = ""              # what may be done with the weights
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
@@ -101,7 +102,7 @@ def load_mtov(path: str | os.PathLike = SHIPPED_MTOV, device: str | torch.device
     """
     tensors, values = load_tensors(path, kind=MTOV, version=VERSION)
     name, number = Path(path).name, dtype or torch.float32
-    config = described(MToVConfig, values, "an MToV", name, _AGAIN)
+    config = read_description(MToVConfig.from_dict, values, "an MToV", name, _AGAIN)
     states = parted(tensors, NETWORKS, name)
     rgb, landmarks = (autoencoder_of(getattr(config, role), states[role], name, f"{role}.", number) for role in ROLES)
     denoiser = unfilled_denoiser(config.denoiser, config.grid)
@@ -153,7 +154,7 @@ def load_autoencoder(path: str | os.PathLike, device: str | torch.device = "cpu"
     """
     tensors, values = load_tensors(path, kind=AUTOENCODER, version=VERSION)
     name = Path(path).name
-    note = described(AutoencoderNote, values, "an autoencoder", name, _AGAIN)
+    note = read_description(AutoencoderNote.from_dict, values, "an autoencoder", name, _AGAIN)
     if role not in (None, note.role):
         raise FileFormatError(f"The autoencoder must be one of {role}", f"{name} is one of {note.role}", "Choose another file")
     state = parted(tensors, (_NET[:-1],), name)[_NET[:-1]]
@@ -195,7 +196,7 @@ def parted(tensors: Mapping[str, Tensor], parts: tuple[str, ...], name: str) -> 
     """
     strange = [key for key in tensors if key.partition(".")[0] not in parts]
     if strange:
-        raise FileFormatError(f"The file may hold tensors of {', '.join(parts)} only", f"{name} also holds {told(strange)}",
+        raise FileFormatError(f"The file may hold tensors of {', '.join(parts)} only", f"{name} also holds {listed(strange)}",
                               _AGAIN)
     return {part: {key[len(part) + 1:]: value for key, value in tensors.items() if key.partition(".")[0] == part}
             for part in parts}

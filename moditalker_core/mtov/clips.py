@@ -1,4 +1,4 @@
-"""Clips over a long motion: where they stand, how they become one film without a jump, and the pictures they take in turn."""
+"""Clips over a long motion: where they stand, how they become one video without a jump, and the images they take in turn."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -23,27 +23,27 @@ def clip_plan(frames: int, length: int, overlap: int) -> list[Clip]:
     return [Clip(w.start, w.stop, w.fade, w.full) for w in window_plan(frames, length, overlap, False)]
 
 
-def settled(rows: Tensor, before: Tensor, share: float) -> Tensor:  # [T, N], [n, N] -> [T, N]
-    """A clip that begins nearer to the one before, and is itself again where it shares frames with the next.
+def boundary_corrected(rows: Tensor, before: Tensor, strength: float) -> Tensor:  # [T, N], [n, N] -> [T, N]
+    """Boundary correction: a clip that begins nearer to the one before, and is itself again where it overlaps the next.
 
-    Clips of one face differ by something that hardly changes within a clip (a texture, a shade). Faded over few frames it is seen
-    as a flicker; given up evenly over the whole clip it is not.
+    Clips of one face differ by something that hardly changes within a clip (a texture, a shade). Faded over few frames it shows
+    as flicker; spread evenly over the whole clip it does not.
 
     Args:
         rows: the clip's frames. before: the earlier clip's last n frames, which stand for rows 0..n.
-        share: of the mean difference.
+        strength: 0..1, the fraction of the mean difference that is corrected.
     """
     shared, free = len(before), len(rows) - len(before)
     frame = torch.arange(len(rows)).clamp(min=shared)
-    weight = share * (1 - (frame + 1) / (free + 1)).clamp(min=0)  # with the fade before: even steps over all `free` frames
+    weight = strength * (1 - (frame + 1) / (free + 1)).clamp(min=0)  # with the fade before: even steps over all `free` frames
     return rows + weight[:, None] * (before - rows[:shared]).mean(0)
 
 
 class Rolling:
-    """Pictures of a film that clips take in turn; those that no later clip needs are dropped.
+    """Images of a video that clips take in turn; those that no later clip needs are dropped.
 
     Args:
-        pictures: one a frame.
+        pictures: one per frame.
         count: how many there are; beyond, the last stays.
     """
 

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ...media_core.errors import TalkingHeadsError
-from ...media_core.schema import SIDE, WIDEST, is_json_object
+from ...media_core.schema import SIDE, WIDEST
+from ..config import MOST_LAYERS, known
 
-MOST_LAYERS = 256  # of a network, in a row
 MOST_TOKENS = 1 << 16  # of one frame
-MOST_TABLE = 1 << 24   # numbers of a table of angles: tokens of a frame, or frames, times numbers a head
+MOST_TABLE = 1 << 24   # numbers of a table of angles: tokens of a frame, or frames, times numbers per head
 MOST_LEVELS = 8        # at which the denoiser halves its planes
 _COUNTS = ("depth", "pool_depth", "num_res_blocks")
 PLANES = ("xy", "yt", "xt")  # the order in which a latent holds them; "yt" keeps (t, w), "xt" keeps (t, h)
@@ -56,9 +56,9 @@ class AutoencoderConfig:
     ff_mult: int = 4        # hidden width of the feed-forward nets over C
     pool_depth: int = 4     # layers of each pooling transformer
     pool_heads: int = 4
-    pool_dim_head: int = 48  # published: C // 8
+    pool_dim_head: int = 48  # official: C // 8
     pool_hidden: int = 512  # hidden width of their feed-forward nets
-    positions: bool = False  # tokens carry learned positions in the picture (ours: small networks learn faces sooner)
+    positions: bool = False  # tokens carry learned positions in the image (ours: small networks learn faces sooner)
     reach: int = 0          # px by which the square that a token paints overlaps its neighbours' (ours: no seams between them)
 
     def __post_init__(self) -> None:
@@ -156,18 +156,3 @@ def check_residual(denoiser: DenoiserConfig, prediction: str) -> None:
     if denoiser.residual and prediction != "sample":
         raise TalkingHeadsError("A denoiser that adds to the identity must predict the clean latent ('sample')",
                                 f"'{prediction}'", "Choose that prediction, or no residual")
-
-
-def known(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The values, all of which are fields of `cls`.
-
-    Raises:
-        TalkingHeadsError: there are others.
-    """
-    if not is_json_object(values):
-        raise TalkingHeadsError(f"{what} must be an object", type(values).__name__, "Copy or make the file again")
-    unknown = sorted(set(values) - {f.name for f in fields(cls)})
-    if unknown:
-        raise TalkingHeadsError(f"{what} may hold only {', '.join(f.name for f in fields(cls))}", f"also {', '.join(unknown)}",
-                                "Update Talking Heads, or correct the names")
-    return dict(values)

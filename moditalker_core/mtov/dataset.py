@@ -1,11 +1,11 @@
 """Windows that MToV learns from: sample `index` of step `step` is a function of (seed, step, index) and of nothing else.
 
-So batches do not depend on how they are cut into pieces, on the number of processes, or on where a run was taken up again. A
-window holds T neighbouring pictures of one clip of a motion data set with what the networks are told about them: discs at the
+So batches do not depend on how they are cut into pieces, on the number of processes, or on where a training was resumed. A
+window holds T neighbouring images of one clip of a motion dataset with the conditions the networks get: discs at the
 landmarks, pose frames whose lower face is hidden, and one picture of the person (docs/moditalker.md). Only the window's
 own bytes are read: memory does not grow with the folder.
 
-The landmarks were stored in px of the very pictures, so that the row from which the pose frames are black is above the mouth; the
+The landmarks were stored in px of the very images, so that the row from which the pose frames are black is above the mouth; the
 released preparation had them `height - 3` px lower, and its pose frames showed the mouth (docs/moditalker.md#image-height).
 """
 from __future__ import annotations
@@ -20,13 +20,13 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.geometry import MIRROR, MOUTH
 from ...media_core.mouth import lip_aperture
-from ..atom.config import REFERENCES
+from ..config import REFERENCES
 from ..data.dataset import MotionDataset, without_pictures
 from .model import RasterSettings
 from .rasters import fine_rasters, landmark_clip, lower_face_hidden, normalised
 
-PARTS = ("landmarks", "pose", "identity", "masks")  # of a window, beside its pictures
-_AROUND = 32  # the mouth's box is wider by a 32nd of the picture on each side
+PARTS = ("landmarks", "pose", "identity", "masks")  # of a window, beside its images
+_AROUND = 32  # the mouth's box is wider by a 32nd of the image on each side
 
 
 @dataclass(frozen=True)
@@ -34,71 +34,72 @@ class WindowSettings:
     """What windows look like."""
 
     frames: int = 16          # T
-    size: int = 128           # px, sides of the pictures; the data set's, or smaller
-    raster: RasterSettings = field(default_factory=lambda: RasterSettings(128, 2, 1))  # of `size`
+    size: int = 128           # px, sides of the images; the dataset's, or smaller
+    raster: RasterSettings = field(default_factory=lambda: RasterSettings(size=128, radius=2, finer=1))  # of `size`
     reference: str = "first"  # which picture is the identity: the window's "first" (published), or "any" of the clip
-    still: float = 0.0        # share of windows whose pose is the identity's picture, repeated: as with one portrait
-    mirror: float = 0.5       # share of mirrored windows
+    still: float = 0.0        # fraction of windows whose pose is the identity's image, repeated: as with one portrait
+    mirror: float = 0.5       # fraction of mirrored windows
     colour: float = 0.15      # each colour of a window is multiplied by 1 - colour .. 1 + colour
     mouth: float = 5.0        # weight of the mouth's box; 1 everywhere else
     parts: tuple[str, ...] = PARTS[:3]  # what is wanted, of PARTS
-    pictures: bool = True     # False: no picture is read; only the parts "landmarks" and "masks" may be wanted then
-    lively: int = 1           # a window is the one whose mouth moves most among so many drawn
+    pictures: bool = True     # False: no image is read; only the parts "landmarks" and "masks" may be wanted then
+    lively: int = 1           # motion-weighted: of so many sampled windows, the one whose mouth moves most
 
     def __post_init__(self) -> None:
-        shares = (self.still, self.mirror, self.colour)
+        fractions = (self.still, self.mirror, self.colour)
         blind = not self.pictures and {"pose", "identity"} & set(self.parts)
-        small = min(self.frames, self.size, self.lively) < 1 or self.mouth < 0 or min(shares) < 0 or max(shares) > 1
+        small = min(self.frames, self.size, self.lively) < 1 or self.mouth < 0 or min(fractions) < 0 or max(fractions) > 1
         if (small or blind or self.reference not in REFERENCES or not set(self.parts) <= set(PARTS)
                 or self.raster.size != self.size):
-            raise TalkingHeadsError("Windows need a reference 'first' or 'any', shares from 0 to 1, rasters as large as the "
-                                    f"pictures, and parts of {', '.join(PARTS)}", f"{self}", "Correct the settings")
+            raise TalkingHeadsError("Windows need a reference 'first' or 'any', fractions from 0 to 1, rasters as large as the "
+                                    f"images, and parts of {', '.join(PARTS)}", f"{self}", "Correct the settings")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What chance decided about one window."""
+    """The random choices for one window."""
 
     clip: int       # place among the split's clips
     start: int      # frame
     reference: int  # frame of the clip that is the identity
     mirrored: bool = False
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of red, green and blue
-    still: bool = False  # the pose is the identity's picture, repeated
+    still: bool = False  # the pose is the identity's image, repeated
 
 
 @dataclass(frozen=True)
 class VideoBatch:
-    """B windows of T pictures; what was not asked for is None."""
+    """B windows of T images; what was not asked for is None."""
 
     frames: Tensor | None  # float32 [B, 3, T, S, S] -1..1
     weights: Tensor   # float32 [B, 1, T, S, S]: how much each pixel counts in a loss
-    pixels: Tensor    # float32 [B, T, 68, 2] landmarks, px of the pictures
+    pixels: Tensor    # float32 [B, T, 68, 2] landmarks, px of the images
     landmarks: Tensor | None  # float32 [B, 3, T, S, S] -1..1, white discs
     pose: Tensor | None       # float32 [B, 3, T, S, S] -1..1, lower face black
     identity: Tensor | None   # float32 [B, 3, S, S] -1..1
-    masks: Tensor | None      # uint8 [B, T, S, S], places in atom.pictures.CLASSES
+    masks: Tensor | None      # uint8 [B, T, S, S], places in data.pictures.CLASSES
 
     def to(self, device: torch.device | str) -> VideoBatch:
-        return VideoBatch(*(None if value is None else value.to(device) for value in vars(self).values()))
+        """The same on another device."""
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if value is not None})
 
     @classmethod
     def of(cls, windows: Sequence[VideoBatch]) -> VideoBatch:
         """Several batches one after the other as one."""
-        columns = ([getattr(window, part.name) for window in windows] for part in fields(cls))
-        return cls(*(None if column[0] is None else torch.cat(column) for column in columns))
+        columns = {part.name: [getattr(window, part.name) for window in windows] for part in fields(cls)}
+        return replace(windows[0], **{name: torch.cat(column) for name, column in columns.items() if column[0] is not None})
 
 
 class VideoWindows:
-    """Random windows of the clips of a split that have pictures, as `settings` want them.
+    """Random windows of the clips of a split that have images, as `settings` want them.
 
     Args:
-        dataset: a motion data set with pictures.
+        dataset: a motion dataset with images.
         split: "train" or "val".
         settings: see `WindowSettings`.
         seed: of the run.
     Raises:
-        TalkingHeadsError: the data set has no pictures, or smaller ones; the split is empty, or its clips shorter than a window.
+        TalkingHeadsError: the dataset has no images, or smaller ones; the split is empty, or its clips shorter than a window.
     """
 
     def __init__(self, dataset: MotionDataset, split: str, settings: WindowSettings, seed: int = 0):
@@ -109,12 +110,12 @@ class VideoWindows:
         self.numbers = tuple(i for i in dataset.indices(split)
                              if clips[i].picture_size and clips[i].frames >= settings.frames)
         if not self.numbers:
-            raise TalkingHeadsError(f"A motion data set must hold clips of {settings.frames} frames or more, with pictures, to "
+            raise TalkingHeadsError(f"A motion dataset must hold clips of {settings.frames} frames or more, with images, to "
                                     f"{'train' if split == 'train' else 'test'} on", f"none in its split '{split}'",
-                                    "Build it from more or longer films")
+                                    "Build it from more or longer videos")
         smallest = min(clips[i].picture_size for i in self.numbers)
         if smallest < settings.size:
-            raise TalkingHeadsError(f"The data set's pictures must have {settings.size} px or more", f"{smallest} px",
+            raise TalkingHeadsError(f"The dataset's images must have {settings.size} px or more", f"{smallest} px",
                                     f"Build it again with --frames {settings.size}, or train a smaller network")
         self.lengths = np.array([clips[i].frames for i in self.numbers])
         self._ends = np.cumsum(self.lengths)
@@ -177,19 +178,23 @@ class VideoWindows:
         raster = pose = identity = masks = None
         if "landmarks" in parts:
             raster = landmark_clip(fine_rasters(pixels, settings.size, **vars(settings.raster)))[None]
-        if "identity" in parts or "pose" in parts and sample.still:
-            face = self._pictures(sample, sample.reference, sample.reference + 1)
-            points = self._pixels(sample, sample.reference, sample.reference + 1)
-            identity = normalised(face)
+        if "identity" in parts:
+            identity = normalised(self._pictures(sample, sample.reference, sample.reference + 1))
         if "pose" in parts:
-            pose = lower_face_hidden(face, points).expand_as(pictures) if sample.still else lower_face_hidden(pictures, pixels)
-            pose = _clip(pose)
+            assert pictures is not None  # the settings refuse a pose without images
+            pose = _clip(self._still_pose(sample).expand_as(pictures) if sample.still else lower_face_hidden(pictures, pixels))
         if "masks" in parts:
             masks = self._sized(self.dataset.masks(self.numbers[sample.clip], sample.start, stop), False)
             masks = torch.from_numpy(np.ascontiguousarray(masks[:, :, ::-1] if sample.mirrored else masks))[None]
         weights = mouth_weights(pixels, settings.size, settings.mouth)[None]
         frames = None if pictures is None else _clip(pictures)
-        return VideoBatch(frames, weights, pixels[None], raster, pose, identity if "identity" in parts else None, masks)
+        return VideoBatch(frames=frames, weights=weights, pixels=pixels[None], landmarks=raster, pose=pose, identity=identity,
+                          masks=masks)
+
+    def _still_pose(self, sample: Sample) -> Tensor:
+        """float32 [1, 3, S, S] 0..255: the identity's image without its lower face."""
+        face, points = (read(sample, sample.reference, sample.reference + 1) for read in (self._pictures, self._pixels))
+        return lower_face_hidden(face, points)
 
     def _pictures(self, sample: Sample, start: int, stop: int) -> Tensor:
         """float32 [n, 3, S, S] 0..255, as the sample has them turned and coloured."""
@@ -199,7 +204,7 @@ class VideoWindows:
         return (pictures * torch.tensor(sample.gains)[:, None, None]).clamp(0, 255)
 
     def _pixels(self, sample: Sample, start: int, stop: int) -> Tensor:
-        """[n, 68, 2] px of those pictures."""
+        """[n, 68, 2] px of those images."""
         number, size = self.numbers[sample.clip], self.settings.size
         pixels = self.dataset.pixels(number, start, stop)
         pixels = (pixels + 0.5) * (size / self.dataset.clips[number].picture_size) - 0.5
@@ -221,7 +226,7 @@ def unchanged(settings: WindowSettings) -> WindowSettings:
 
 
 def mirrored(pixels: Tensor, size: int) -> Tensor:  # [..., 68, 2] -> same
-    """Landmarks of the mirrored picture `size` px wide: left and right exchange their numbers too."""
+    """Landmarks of the mirrored image `size` px wide: left and right exchange their numbers too."""
     return pixels[..., MIRROR.tolist(), :] * pixels.new_tensor([-1, 1]) + pixels.new_tensor([size - 1, 0])
 
 

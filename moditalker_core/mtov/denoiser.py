@@ -1,13 +1,14 @@
 """MToV's denoiser: one UNet whose weights serve three planes, joined by attention over all of them (docs/moditalker.md; PVDM,
 arXiv 2302.07685, after the UNet of arXiv 2105.05233).
 
-What the published network carries without using (`output_bg_*`) is not built. Channels lie innermost in memory ("channels last"):
+What the official network carries without using (`output_bg_*`) is not built. Channels lie innermost in memory ("channels last"):
 a plane is then a sequence of tokens as it lies, and attention copies nothing.
 """
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from .config import DenoiserConfig, Grid
 
 PERIOD = 10000.0  # of the slowest wave of a step's embedding
 EPS = 1e-5
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class Norm(nn.GroupNorm):
@@ -26,8 +28,9 @@ class Norm(nn.GroupNorm):
     def __init__(self, groups: int, width: int):
         super().__init__(groups, width, eps=EPS)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps).to(x.dtype)
+    def forward(self, input: Tensor) -> Tensor:
+        normed = F.group_norm(input.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps)
+        return normed.to(input.dtype)
 
 
 class ResBlock(nn.Module):
@@ -77,11 +80,11 @@ def _tokens(x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, H W, C]
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def _plane(x: Tensor, shape: tuple[int, int]) -> Tensor:  # [B, H W, C] -> [B, C, H, W], channels last
+def _plane(x: Tensor, shape: Sequence[int]) -> Tensor:  # [B, H W, C] -> [B, C, H, W], channels last
     return x.unflatten(1, shape).permute(0, 3, 1, 2)
 
 
-def _zero(layer: nn.Module) -> nn.Module:
+def _zero(layer: Layer) -> Layer:
     """A layer that begins by adding nothing."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -135,7 +138,7 @@ class Planes:
             flat |= dict(zip(group, _tokens(part).chunk(len(group))))
         return torch.cat([flat[i] for i in range(len(flat))], 1)
 
-    def each(self, layer) -> Planes:
+    def each(self, layer: Callable[[Tensor], Tensor]) -> Planes:
         return Planes([layer(part) for part in self.parts], self.members)
 
     def jointly(self, layer: nn.Module) -> Planes:
@@ -188,7 +191,7 @@ class MToVDenoiser(nn.Module):
                     ds //= 2
                 self.up.append(Stage(blocks, attention(now)))
         self.out_norm, self.out = Norm(groups, now), _zero(nn.Conv2d(now, config.channels, 3, padding=1))
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]: torch's stub knows no memory_format
 
     @property
     def device(self) -> torch.device:

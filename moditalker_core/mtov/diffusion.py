@@ -1,8 +1,8 @@
 """The diffusion of MToV: the schedule, the noised start and the samplers (their steps: `walk.py`).
 
-The published sampler is "ddim" with eta 1: of 100 steps the last 25 are run, from the identity's latent noised to t = 250. The
+The official sampler is "ddim" with eta 1: of 100 steps the last 25 are run, from the identity's latent noised to t = 250. The
 others are ours to choose from: DDIM without fresh noise, DPM-Solver++ (arXiv 2211.01095) and UniPC (arXiv 2302.04867), which
-need 4 to 10 calls from the same start.
+need 4 to 10 steps from the same start.
 """
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
-from ..walk import SAMPLERS, STEPS, Walk, published_times
+from ..walk import SAMPLERS, STEPS, Walk, official_times
 
 FIRST, LAST = 0.0015, 0.0195    # betas; their roots are evenly spaced
-PREDICTIONS = ("epsilon", "sample", "v_prediction")  # what the network predicts, by diffusers' names; published: epsilon
-RATIO, CALLS = 0.25, 25         # published: where the noised start stands, and how many calls follow
+PREDICTIONS = ("epsilon", "sample", "v_prediction")  # what the network predicts, by diffusers' names; official: epsilon
+RATIO, CALLS = 0.25, 25         # official: where the noised start stands, and how many steps follow
 BEND = {"dpm++": 3, "unipc": 3}  # see `sampler_times`: of an error known exactly, a tenth of what even steps leave
 
 
@@ -38,7 +38,7 @@ def noised(x0: Tensor, times: Tensor, noise: Tensor) -> Tensor:
 
 
 def _levels(times: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:  # [B, 1, 1] each
-    """Shares of signal and of noise at `times`."""
+    """Fractions of signal and of noise at `times`."""
     level = alphas_cumprod().to(like.device)[times][:, None, None]
     return level.sqrt().to(like.dtype), (1 - level).sqrt().to(like.dtype)
 
@@ -64,8 +64,8 @@ def pulled_noise(x0: Tensor, reference: Tensor, times: Tensor, noise: Tensor, pu
     """Noise that stands for a start from another latent: noised(x0, times, it) lies where the sampler comes by (ours).
 
     The sampler begins at the noised identity, not at the noised answer, and while it runs a rest of that difference is left,
-    which the published training never shows to the network: so the identity's mouth shines through. Of it a sampler whose
-    network is right keeps the share (sigma_t / sigma_start)^(1 + eta), sigma^2 = (1 - level) / level. Noise moved by that much
+    which the official training never shows to the network: so the identity's mouth shines through. Of it a sampler whose
+    network is right keeps the fraction (sigma_t / sigma_start)^(1 + eta), sigma^2 = (1 - level) / level. Noise moved by that much
     makes x_t as if x0 were moved so far towards the reference, while the targets made of it (`training_target`) ask for x0.
 
     Args:
@@ -76,17 +76,17 @@ def pulled_noise(x0: Tensor, reference: Tensor, times: Tensor, noise: Tensor, pu
     """
     level = alphas_cumprod().to(x0.device)
     sigma = ((1 - level) / level).sqrt()
-    start = sigma[round(STEPS * ratio) - 1]  # of the first call
+    start = sigma[round(STEPS * ratio) - 1]  # of the first step
     share = (sigma[times] / start).clamp_max(1) ** (1 + eta)
     return noise + (pull * share / sigma[times])[:, None, None].to(x0.dtype) * (reference - x0)
 
 
 def noised_start(reference: Tensor, ratio: float, noise: Tensor) -> Tensor:
-    """Where the sampler begins: the identity's latent noised to t = 1000 ratio, one step above the first call (as published).
+    """Where the sampler begins: the identity's latent noised to t = 1000 ratio, one step above the first one run (as published).
 
     Args:
         reference: [B or 1, 4, L].
-        ratio: 0..1; at 1 it is the noise alone (the published code fails there).
+        ratio: 0..1; at 1 it is the noise alone (the official code fails there).
         noise: [B, 4, L].
     """
     t = round(STEPS * ratio)
@@ -100,15 +100,15 @@ def check_sampling(sampler: str, calls: int, ratio: float, prediction: str, clip
     if (sampler not in SAMPLERS or prediction not in PREDICTIONS or type(calls) is not int or not 0 < ratio <= 1
             or not 1 <= calls <= round(STEPS * ratio) or not 0 <= eta <= 1 or (clip is not None and not 0 < clip < math.inf)):
         raise TalkingHeadsError(
-            f"Sampling needs one of {', '.join(SAMPLERS)}, a ratio above 0 and up to 1, 1 to {STEPS} x ratio calls, a prediction "
-            f"of {', '.join(PREDICTIONS)}, a clip above 0 or none, eta 0..1",
-            f"{sampler}, ratio {ratio}, {calls} calls, {prediction}, clip {clip}, eta {eta}", "Correct them")
+            f"Sampling needs one of {', '.join(SAMPLERS)}, a strength (ratio) above 0 and up to 1, 1 to {STEPS} x "
+            f"strength steps, a prediction of {', '.join(PREDICTIONS)}, a clip above 0 or none, eta 0..1",
+            f"{sampler}, strength {ratio}, {calls} steps, {prediction}, clip {clip}, eta {eta}", "Correct them")
 
 
 def sampler_times(calls: int, ratio: float, bend: int = 1) -> list[int]:
-    """The steps at which the network is called, from 1000 ratio - 1 downwards; the next would be -1.
+    """The diffusion steps at which the network runs, from 1000 ratio - 1 downwards; the next would be -1.
 
-    Evenly with bend 1; where 1000 / n is whole these are the last `calls` of the published n = calls / ratio. A higher power
+    Evenly with bend 1; where 1000 / n is whole these are the last `calls` of the official n = calls / ratio. A higher power
     crowds them towards the end, where the noise's size changes fastest: solvers of a high order need that.
     """
     top = round(STEPS * ratio)
@@ -116,19 +116,19 @@ def sampler_times(calls: int, ratio: float, bend: int = 1) -> list[int]:
 
 
 def scheduled_times(schedule: int, ratio: float) -> list[int]:
-    """The published noised start's steps, as its program counts them: of `schedule` steps over the whole way, those that are left
+    """The official noised start's steps, as its program counts them: of `schedule` steps over the whole way, those that are left
     when int(schedule (1 - ratio)) have been dropped. Where that does not come out even, the first may lie above the start.
 
     Args:
-        schedule: 1..1000; published: 100.
+        schedule: 1..1000; official: 100.
         ratio: above 0, up to 1.
     Raises:
         TalkingHeadsError: numbers out of range, or no step would be left.
     """
     if type(schedule) is not int or not 1 <= schedule <= STEPS or not 0 < ratio <= 1 or int(schedule * (1 - ratio)) == schedule:
-        raise TalkingHeadsError(f"A schedule must have 1 to {STEPS} steps, some of them within the ratio of the way that is run",
-                                f"{schedule} at ratio {ratio}", "Choose more steps or a higher ratio")
-    return published_times(schedule)[int(schedule * (1 - ratio)):]
+        raise TalkingHeadsError(f"A schedule must have 1 to {STEPS} steps, some of them within the strength (ratio) that is run",
+                                f"{schedule} at strength {ratio}", "Choose more steps or a higher strength")
+    return official_times(schedule)[int(schedule * (1 - ratio)):]
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,10 @@ class Scheduler:
     """A sampler's steps, and how its predictions are read."""
 
     sampler: str             # one of SAMPLERS
-    timesteps: Tensor        # int64 [calls], descending: what the network is told
+    timesteps: Tensor        # int64 [calls], descending: the steps the network is given
     prediction: str          # one of PREDICTIONS
     clip: float | None       # x0 is clamped to +-clip in every step
-    eta: float               # share of fresh noise; above 0 in "ddim" only
+    eta: float               # fraction of fresh noise; above 0 in "ddim" only
 
     @property
     def draws(self) -> int:
@@ -149,7 +149,7 @@ class Scheduler:
 
 def make_scheduler(sampler: str, calls: int, ratio: float = 1.0, prediction: str = "epsilon", clip: float | None = 1.0,
                    eta: float = 1.0, schedule: int | None = None) -> Scheduler:
-    """A sampler of `calls` calls from t = 1000 ratio. Any number of calls ends exactly at the clean latent.
+    """A sampler of `calls` steps from t = 1000 ratio. Any number of steps ends exactly at the clean latent.
 
     Args:
         sampler: one of SAMPLERS.
@@ -186,7 +186,7 @@ def sample(predict: Callable[[Tensor, Tensor], Tensor], start: Tensor, draw: Cal
         told = predict(x, t)
         x0 = clean(scheduler.prediction, told, x, t)
         x0 = x0 if clip is None else x0.clamp(-clip, clip)
-        # published: the noise is not computed anew from the clamped x0
+        # as published: the noise is not computed again from the clamped x0
         x = walk.step(k, x, x0, noise=told if scheduler.prediction == "epsilon" else None,
                       fresh=draw(k + 1) if k < scheduler.draws else None)
         if watch is not None:

@@ -1,12 +1,13 @@
-"""What the diffusion learns from: windows as latents, made anew for every step, or once for a pool of windows and kept in a file.
+"""What the diffusion learns from: windows as latents, made for every step, or once for a pool of windows and kept in a file.
 
-The file is a safetensors file whose tensors are mapped into memory, filled as windows are first drawn and marked row by row: a
+The file is a safetensors file whose tensors are mapped into memory, filled as windows are first sampled and marked row by row: a
 training that was stopped finds there what it had made. It holds float16.
 """
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from .autoencoder import VideoAutoencoder
 from .dataset import VideoBatch
 from .reading import Reader
 
-POOL = 1 << 40  # the "step" at which the windows of a pool are drawn
+POOL = 1 << 40  # the "step" at which the windows of a pool are sampled
 PARTS = ("frames", "landmarks", "pose", "identity")
 _IDENTITY = "talking_heads.latents"  # name of the header's entry
 _BLOCK = 1 << 22  # bytes
@@ -49,7 +50,8 @@ class Encoder:
         computing: a context in which to encode.
     """
 
-    def __init__(self, rgb: VideoAutoencoder, landmarks: VideoAutoencoder, lips: float, computing: Callable[[], Any]):
+    def __init__(self, rgb: VideoAutoencoder, landmarks: VideoAutoencoder, lips: float,
+                 computing: Callable[[], AbstractContextManager[object]]):
         self.rgb, self.landmarks, self.lips, self.computing = rgb, landmarks, lips, computing
 
     @property
@@ -58,8 +60,9 @@ class Encoder:
 
     @torch.no_grad()
     def encoded(self, windows: VideoBatch, still: Sequence[bool]) -> Encoded:
-        """`still` tells which windows have one picture as their pose."""
+        """`still` says which windows have one image as their pose."""
         batch = windows.to(self.device)
+        assert batch.frames is not None and batch.landmarks is not None and batch.pose is not None and batch.identity is not None
         with self.computing():
             frames, landmarks = self.rgb.encode(batch.frames), self.landmarks.encode(batch.landmarks)
             identity, pose = self.rgb.encode_still(batch.identity), torch.empty_like(frames)
@@ -85,7 +88,7 @@ class Latents:
     Args:
         reader: of the windows. encoder: of them.
         seed: of the run.
-        pool: windows drawn for the whole training; 0: each step draws its own.
+        pool: windows sampled for the whole training; 0: each step samples its own.
         store: where those of the pool are kept.
     """
 
@@ -97,7 +100,7 @@ class Latents:
         if self.store is None:
             return self._made(self._keys(step, indices), self._keys(step + 1, indices))
         rows = [row for _, row in self._keys(step, indices)]
-        self._fill(rows, [row for _, row in self._keys(step + 1, indices)])
+        self._fill(self.store, rows, [row for _, row in self._keys(step + 1, indices)])
         return Encoded(*(value.to(self.encoder.device) for value in self.store.read(rows)))
 
     def _keys(self, step: int, indices: Sequence[int]) -> list[tuple[int, int]]:
@@ -106,15 +109,15 @@ class Latents:
         drawn = (np.random.default_rng([self.seed, POOL, step, int(i)]) for i in indices)
         return [(POOL, int(random.integers(self.pool))) for random in drawn]
 
-    def _fill(self, rows: Sequence[int], soon: Sequence[int]) -> None:
-        """Encodes the rows that are not there yet; on the CPU one by one, so that a row does not depend on its company."""
-        missing = [row for row in dict.fromkeys(rows) if not self.store.has(row)]
-        soon = [row for row in dict.fromkeys(soon) if row not in missing and not self.store.has(row)]
+    def _fill(self, store: Store, rows: Sequence[int], soon: Sequence[int]) -> None:
+        """Encodes the rows that are not there yet; on the CPU one by one, so that a row does not depend on the others."""
+        missing = [row for row in dict.fromkeys(rows) if not store.has(row)]
+        soon = [row for row in dict.fromkeys(soon) if row not in missing and not store.has(row)]
         together = 1 if self.encoder.device.type == "cpu" else max(len(missing), 1)
         for start in range(0, len(missing), together):
             part = missing[start:start + together]
             later = [(POOL, row) for row in (*missing[start + together:], *soon)]
-            self.store.write(part, self._made([(POOL, row) for row in part], later))
+            store.write(part, self._made([(POOL, row) for row in part], later))
 
     def _made(self, keys: list[tuple[int, int]], soon: Sequence[tuple[int, int]]) -> Encoded:
         still = [self.reader.source.sample(*key).still for key in keys]
@@ -128,7 +131,7 @@ class Store:
         path: made, or taken over when it was made for the same `identity`, `rows` and `shape`.
         identity: what the latents depend on, JSON-serialisable.
         rows: how many. shape: (4, L) of one latent.
-        make: False waits for nobody and only opens: another process has made it.
+        make: False only opens it: another process has made it.
     Raises:
         TalkingHeadsError: no room, a folder that cannot be written, or a file there that holds something else.
     """
@@ -164,13 +167,14 @@ class Store:
         self.path.unlink(missing_ok=True)
 
 
-def _kind(name: str) -> tuple[str, Any]:
+def _kind(name: str) -> tuple[str, type[np.generic]]:
     return ("U8", np.uint8) if name == "filled" else ("F16", np.float16)
 
 
 def _layout(told: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[bytes, dict[str, int], int]:
     """The file's head, where each tensor begins behind it, and the whole length."""
-    entries, starts, at = {"__metadata__": {_IDENTITY: told}}, {}, 0
+    entries: dict[str, Mapping[str, str | list[int]]] = {"__metadata__": {_IDENTITY: told}}
+    starts, at = {}, 0
     for name, shape in sorted(shapes.items(), key=lambda item: item[0] == "filled"):  # even numbers first: they stay aligned
         kind, number = _kind(name)
         size = int(np.prod(shape)) * np.dtype(number).itemsize

@@ -1,4 +1,4 @@
-"""A whole MToV: two autoencoders, the denoiser, and what they say about themselves."""
+"""A whole MToV: two autoencoders, the denoiser, and their description."""
 from __future__ import annotations
 
 import math
@@ -11,7 +11,7 @@ import torch
 from ...media_core.audio import FPS
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.schema import RATES, SIDE, is_json_object
-from ..atom.config import REFERENCES
+from ..config import REFERENCES
 from .autoencoder import VideoAutoencoder
 from .config import AutoencoderConfig, DenoiserConfig, Grid, check_residual, known
 from .denoiser import MToVDenoiser
@@ -25,9 +25,9 @@ MARGIN = 1.6  # side of the square face crop over the face's own size
 class RasterSettings:
     """How landmarks are drawn for the landmark autoencoder; the defaults are the published ones."""
 
-    size: int = SIZE      # px, side of the pictures
-    radius: int = RADIUS  # px, of the discs in the picture that is drawn, `finer` times as large
-    finer: int = 1        # drawn so many times larger, then averaged (ours): discs move by less than a pixel; 1: published
+    size: int = SIZE      # px, side of the images
+    radius: int = RADIUS  # px, of the discs in the image that is drawn, `finer` times as large
+    finer: int = 1        # drawn so many times larger, then averaged (ours): discs move by less than a pixel; 1: official
 
     def __post_init__(self) -> None:
         values = (self.size, self.radius, self.finer)
@@ -41,23 +41,23 @@ class RasterSettings:
 class MToVConfig:
     """A whole checkpoint's description."""
 
-    rgb: AutoencoderConfig = field(default_factory=AutoencoderConfig)        # of pictures
+    rgb: AutoencoderConfig = field(default_factory=AutoencoderConfig)        # of images
     landmarks: AutoencoderConfig = field(default_factory=AutoencoderConfig)  # of rasters of landmarks
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     prediction: str = "epsilon"     # what the denoiser predicts, one of diffusion.PREDICTIONS
     clip: float | None = 1.0        # predicted latents are kept within +-clip in every step; None: not at all
     sampler: str = "ddim"           # one of diffusion.SAMPLERS
-    calls: int = CALLS              # of the denoiser a clip
-    ratio: float = RATIO            # the sampler starts from the identity noised to 1000 ratio; 1: from pure noise
-    eta: float = 1.0                # share of fresh noise in DDIM
-    overlap: int = 4                # frames two clips share
+    calls: int = CALLS              # sampling steps per clip (num_inference_steps)
+    ratio: float = RATIO            # strength: the sampler starts from the identity noised to 1000 ratio; 1: from pure noise
+    eta: float = 1.0                # fraction of fresh noise in DDIM
+    overlap: int = 4                # frames that neighbouring clips share
     raster: RasterSettings = field(default_factory=RasterSettings)
     reference: str = "first"        # identity trained with: "first" frame of the clip (published), or "any" of the person
-    margin: float = MARGIN          # of the face crop of the training pictures
-    fps: float = FPS                # frames a second of the video
+    margin: float = MARGIN          # of the face crop of the training images
+    fps: float = FPS                # frames per second of the video
     licence: str = ""               # what may be done with the weights
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
-    anchored: bool = False          # portraits: what the networks miss of the picture is added back (ours, for weak networks)
+    anchored: bool = False          # portraits: with the detail residual (ours, for weak networks): what they miss of the image
     times: tuple[int, int] = (0, 1000)  # steps of noise that the last training learnt, from (included) and to (not included):
     # sampling begins within them
 
@@ -72,11 +72,11 @@ class MToVConfig:
                                     f"{rgb.grid} x {rgb.embed_dim}, {landmarks.grid} x {landmarks.embed_dim}, a denoiser of "
                                     f"{self.denoiser.channels}", "Put networks together that were trained together")
         if len({rgb.height, rgb.width, landmarks.height, landmarks.width, self.raster.size}) > 1:
-            raise TalkingHeadsError("Pictures and rasters must be squares of one size", f"{rgb.height} x {rgb.width}, "
+            raise TalkingHeadsError("Images and rasters must be squares of one size", f"{rgb.height} x {rgb.width}, "
                                     f"{landmarks.height} x {landmarks.width} and {self.raster.size} px", "Correct the sizes")
         self.denoiser.fits(rgb.grid)
         if not isinstance(self.licence, str) or not is_json_object(self.training) or type(self.anchored) is not bool:
-            raise TalkingHeadsError("An MToV's licence must be a text, what is said of its training an object, and anchored true "
+            raise TalkingHeadsError("An MToV's licence must be a text, its training notes an object, and anchored true "
                                     "or false", f"{type(self.licence).__name__}, {type(self.training).__name__}, "
                                     f"{self.anchored!r}", "Correct them")
         if (type(self.overlap) is not int or not 0 <= self.overlap <= rgb.frames // 2 or self.reference not in REFERENCES
@@ -94,9 +94,9 @@ class MToVConfig:
             raise TalkingHeadsError(f"An MToV's learnt steps must be two whole numbers in 0..{STEPS}, the first below the second",
                                     f"{self.times}", "Correct them")
         if not self.times[0] < round(STEPS * ratio) <= self.times[1]:
-            raise TalkingHeadsError(f"These weights learnt to start from a noise ratio (denoise) of {self.times[1] / STEPS:g} at "
+            raise TalkingHeadsError(f"These weights learnt to start from a strength (denoise) of {self.times[1] / STEPS:g} at "
                                     f"most, and above {self.times[0] / STEPS:g}", f"{ratio:g}",
-                                    "Choose one of these ratios, or weights that learnt more")
+                                    "Choose one of these strengths, or weights that learnt more")
 
     @property
     def grid(self) -> Grid:
@@ -109,7 +109,7 @@ class MToVConfig:
 
     @property
     def size(self) -> int:
-        """Side of the pictures, px."""
+        """Side of the images, px."""
         return self.rgb.height
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,12 +134,12 @@ class MToV:
     """Motion, a face and poses in, video out; see `generation.talk`.
 
     Args:
-        rgb: the autoencoder of pictures.
+        rgb: the autoencoder of images.
         landmarks: that of rasters; it may lack its decoder, which nothing here uses.
         denoiser: the network of the diffusion. All three are put into evaluation mode.
         config: their description; its parts must be the networks' own.
     Raises:
-        TalkingHeadsError: the descriptions differ, or the pictures' autoencoder cannot decode.
+        TalkingHeadsError: the descriptions differ, or the images' autoencoder cannot decode.
     """
 
     def __init__(self, rgb: VideoAutoencoder, landmarks: VideoAutoencoder, denoiser: MToVDenoiser, config: MToVConfig):
@@ -149,7 +149,7 @@ class MToV:
                 raise TalkingHeadsError(f"An MToV's description of '{name}' must be that of its network", f"{told} for {given}",
                                         "Build the networks from the description")
         if not rgb.can_decode:
-            raise TalkingHeadsError("An MToV needs the whole autoencoder of pictures", "its encoder alone",
+            raise TalkingHeadsError("An MToV needs the whole autoencoder of images", "its encoder alone",
                                     "Load the autoencoder with its decoder")
         self.rgb, self.landmarks, self.denoiser, self.config = rgb.eval(), landmarks.eval(), denoiser.eval(), config
 

@@ -22,10 +22,10 @@ _DEAD = ("output_bg_blocks.", "output_bg_attns.")
 
 
 def autoencoder_name(published: str) -> str | None:
-    """Our name of a tensor of `autoencoder_rgb.pth` or `autoencoder_motion.pth`; None for what is computed anew.
+    """Our name of a tensor of `autoencoder_rgb.pth` or `autoencoder_motion.pth`; None for what is computed again.
 
     Raises:
-        KeyError: the published network has no such tensor.
+        KeyError: the official network has no such tensor.
     """
     if published in _BUFFERS:
         return None
@@ -48,7 +48,7 @@ def denoiser_name(published: str, config: DenoiserConfig) -> str | None:
     """Our name of a tensor of `diffusion_model.pth`, with or without its prefix; None for what is never used.
 
     Raises:
-        KeyError: the published network of these sizes has no such tensor.
+        KeyError: the official network of these sizes has no such tensor.
     """
     name = published.removeprefix(PREFIX)
     if name.startswith(_DEAD) or name == "zeros":
@@ -80,19 +80,19 @@ def _within(name: str, table: dict[str, str]) -> str:
     return f"{table[head]}.{last}"
 
 
-_PUBLISHED_PARTS = {ours: theirs for theirs, ours in _PARTS.items()}
+_OFFICIAL_PARTS = {ours: theirs for theirs, ours in _PARTS.items()}
 _OUR_TRUNK = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(\w+)\.(norm|qkv|out|up|down)\.(\w+)")
 _OUR_POOL = re.compile(r"pool\.(\w+)\.layers\.(\d+)\.([01])\.(norm|qkv|out|up|down)\.(\w+)")
 _OUR_PLANE = re.compile(r"(to|from)_plane\.(\w+)\.(\w+)")
 _OUR_STAGE = re.compile(r"(down|up)\.(\d+)\.(blocks\.\d+|joint)\.(.+)")
 
 
-def published_autoencoder_name(ours: str) -> str:
+def official_autoencoder_name(ours: str) -> str:
     """The inverse of `autoencoder_name`."""
     if told := _OUR_TRUNK.fullmatch(ours):
-        return f"{told[1]}.layers.{told[2]}.{_TRUNK_PARTS.index(told[3])}.{_PUBLISHED_PARTS[told[4]]}.{told[5]}"
+        return f"{told[1]}.layers.{told[2]}.{_TRUNK_PARTS.index(told[3])}.{_OFFICIAL_PARTS[told[4]]}.{told[5]}"
     if told := _OUR_POOL.fullmatch(ours):
-        return f"{told[1]}_quant_attn.layers.{told[2]}.{told[3]}.{_PUBLISHED_PARTS[told[4]]}.{told[5]}"
+        return f"{told[1]}_quant_attn.layers.{told[2]}.{told[3]}.{_OFFICIAL_PARTS[told[4]]}.{told[5]}"
     if told := _OUR_PLANE.fullmatch(ours):
         return f"{'pre' if told[1] == 'to' else 'post'}_{told[2]}.{told[3]}"
     head, _, last = ours.rpartition(".")
@@ -101,8 +101,8 @@ def published_autoencoder_name(ours: str) -> str:
     return f"{ {value: key for key, value in _AUTOENCODER.items()}[head] }.{last}"
 
 
-def published_denoiser_name(ours: str) -> str:
-    """The inverse of `denoiser_name`, with the published prefix."""
+def official_denoiser_name(ours: str) -> str:
+    """The inverse of `denoiser_name`, with the official prefix."""
     head, _, rest = ours.partition(".")
     if told := _OUR_STAGE.fullmatch(ours):
         side = {"down": "input", "up": "output"}[told[1]]

@@ -1,4 +1,4 @@
-"""Landmarks and film as MToV's three streams: white discs on black, pose frames without the lower face, identity frames.
+"""Landmarks and video as MToV's three streams: white discs on black, pose frames without the lower face, identity frames.
 
 Exact to the pixel (docs/moditalker.md). Pictures are channels first: a film [T, C, H, W], a clip [C, T, S, S] in -1..1.
 """
@@ -10,14 +10,15 @@ from torch import Tensor
 from ...media_core.asked import real, whole
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import LandmarkTrack
+from ..landmarks import pixel_size
 
-SIZE, RADIUS = 256, 3           # of the published networks' pictures and discs, px
+SIZE, RADIUS = 256, 3           # of the official networks' images and discs, px
 NOSE_BASE = 33                  # the point whose row is the first hidden one
 WHITE = 255
 _HALF = 127.5                   # 0..255 -> -1..1
 _AT_ONCE = 256                  # frames drawn at once: bounds the memory
-_FINEST = 16                    # times that a picture is drawn larger, at most
-_FAR = 2.0 ** 31                # px: beyond this a point is not in any picture, and int64 holds it
+_FINEST = 16                    # times that an image is drawn larger, at most
+_FAR = 2.0 ** 31                # px: beyond this a point is not in any image, and int64 holds it
 
 
 def disc_rows(radius: int) -> list[int]:  # -> [radius + 1]
@@ -51,14 +52,14 @@ def rasterise(points: Tensor, width: float, *, size: int = SIZE, radius: int = R
     """A white disc for every point of every frame on black.
 
     Coordinates are cut to whole numbers, scaled by size / width and cut again, both towards zero. Discs at the edge are
-    clipped; of a point outside the visible part is drawn.
+    clipped; of a point outside, the visible part is drawn.
 
     Args:
         points: px in a square frame, x right, y down; more than two coordinates are ignored.
         width: px of that frame.
-        size: px of the pictures.
+        size: px of the images.
         radius: px of the discs.
-        flip: turns the pictures upside down, for points with y up.
+        flip: turns the images upside down, for points with y up.
     Raises:
         TalkingHeadsError: other shapes, NaN, no frames, a width or size of 0.
     """
@@ -74,14 +75,14 @@ def rasterise(points: Tensor, width: float, *, size: int = SIZE, radius: int = R
 
 def fine_rasters(points: Tensor, width: float, *, size: int = SIZE, radius: int = RADIUS,
                  finer: int = 1) -> Tensor:  # [N, K, 2] -> float32 [N, size, size] 0..255
-    """Discs that move by less than a pixel: drawn in a picture `finer` times as large, which is then averaged.
+    """Discs that move by less than a pixel: drawn in an image `finer` times as large, which is then averaged.
 
-    The published rule (`rasterise`) cuts coordinates to whole pixels, so that of a mouth opening slowly the discs jump. Here the
-    coordinates are scaled first and rounded in the large picture. With `finer` 1 the discs are the published ones.
+    The official rule (`rasterise`) cuts coordinates to whole pixels, so that of a mouth opening slowly the discs jump. Here the
+    coordinates are scaled first and rounded in the large image. With `finer` 1 the discs are the official ones.
 
     Args:
         points, width, size: as for `rasterise`.
-        radius: px of the large picture.
+        radius: px of the large image.
         finer: 1..16.
     Raises:
         TalkingHeadsError: as `rasterise`, or `finer` out of range.
@@ -103,11 +104,11 @@ def _check_drawn(points: Tensor, width: float, size: int) -> None:
         raise TalkingHeadsError("Discs are drawn at finite points [N, 68, 2]", f"{list(points.shape)}"
                                 + ("" if torch.isfinite(points).all() else " with NaN or inf"), "Track the face again")
     real("A raster's frame, in pixels,", width, 1e-6)
-    whole("A raster's picture, in pixels,", size, 1)
+    whole("A raster's image, in pixels,", size, 1)
 
 
 def _stamped(centres: Tensor, size: int, radius: int) -> Tensor:  # whole numbers [n, K, 2] -> uint8 [n, size, size]
-    """Discs in a picture with so wide an edge that none leaves it; then the edge is cut off."""
+    """Discs in an image with so wide an edge that none leaves it; then the edge is cut off."""
     rows, edge = disc_rows(radius), 2 * radius + 1
     side = size + 2 * edge
     disc = torch.tensor([dy * side + dx for dy in range(-radius, radius + 1)
@@ -128,7 +129,7 @@ def rasters(track: LandmarkTrack, *, size: int = SIZE, radius: int = RADIUS) -> 
     if track.space != "pixels":
         raise TalkingHeadsError("Discs are drawn from landmarks in pixels", f"space '{track.space}'",
                                 "Align the motion to a pose or to the portrait first")
-    side, top, left = middle_square(*track.image_size)
+    side, top, left = middle_square(*pixel_size(track))
     return rasterise(track.points[..., :2].double() - torch.tensor([left, top]), side, size=size, radius=radius)
 
 
@@ -140,8 +141,8 @@ def lower_face_hidden(frames: Tensor, landmarks: Tensor) -> Tensor:  # [T, C, H,
     """
     if (frames.ndim != 4 or landmarks.ndim != 3 or landmarks.shape[-2] != 68 or len(landmarks) != len(frames)
             or not torch.isfinite(landmarks).all()):
-        raise TalkingHeadsError("Pose frames need a film [T, C, H, W] and finite landmarks [T, 68, 2]",
-                                f"{list(frames.shape)} and {list(landmarks.shape)}", "Give one row of landmarks a frame")
+        raise TalkingHeadsError("Pose frames need a video [T, C, H, W] and finite landmarks [T, 68, 2]",
+                                f"{list(frames.shape)} and {list(landmarks.shape)}", "Give one row of landmarks per frame")
     first = landmarks[:, NOSE_BASE, 1].double().trunc().to(frames.device)
     below = torch.arange(frames.shape[2], device=frames.device) >= first[:, None]
     return frames.masked_fill(below[:, None, :, None], 0)
@@ -155,7 +156,7 @@ def resize_crop(frames: Tensor, size: int = SIZE) -> Tensor:  # [T, C, H, W] -> 
     """
     if frames.ndim != 4 or not frames.numel() or size < 1:
         raise TalkingHeadsError("Frames must be [T, C, H, W] with something in them, and their new size above 0",
-                                f"{list(frames.shape)} to {size}", "Give a film")
+                                f"{list(frames.shape)} to {size}", "Give a video")
     side, top, left = middle_square(*frames.shape[2:])
     middle = frames[..., top:top + side, left:left + side].float()
     small = torch.nn.functional.interpolate(middle, size=(size, size), mode="bilinear", align_corners=False)
@@ -170,16 +171,6 @@ def normalised(pictures: Tensor) -> Tensor:
 def landmark_clip(pictures: Tensor) -> Tensor:  # uint8 [T, S, S] -> float32 [3, T, S, S]
     """Rasters as a clip of -1 and 1."""
     return normalised(pictures).expand(3, *pictures.shape)
-
-
-def pose_clip(frames: Tensor, landmarks: Tensor, size: int = SIZE) -> Tensor:  # [T, 3, H, W] 0..255 -> float32 [3, T, size, size]
-    """Driving frames without their lower face, -1..1; black is -1."""
-    return normalised(resize_crop(lower_face_hidden(frames, landmarks), size))
-
-
-def identity_clip(frame: Tensor, count: int, size: int = SIZE) -> Tensor:  # [3, H, W] 0..255 -> float32 [3, count, size, size]
-    """One frame, `count` times, -1..1."""
-    return normalised(resize_crop(frame[None], size)).expand(-1, count, -1, -1)
 
 
 def middle_square(height: int, width: int) -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
-"""Where a video takes place: one portrait, or a film whose head movement is kept; cut out as MToV's weights know faces.
+"""Where a video takes place: one portrait, or a video whose head movement is kept; cut out as MToV's weights expect faces.
 
-A scene carries generated motion to the pixels of its crop (`placed`) and finished crops back into whole pictures (`pasted`).
+A scene carries generated motion to the pixels of its crop (`placed`) and finished crops back into whole images (`pasted`).
 """
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from ...media_core.motion import LandmarkTrack
 from ...media_core.mouth import resting_face
 from ...media_core.progress import Report, silent
 from ..alignment import onto_portrait, onto_pose, pose_frames
-from .conditions import pose_walk, rgb_picture
+from ..landmarks import pixel_size
+from .conditions import Picture, pose_walk, rgb_picture
 from .model import MToVConfig
 
 LARGEST = 1280  # px, longer side of a portrait; larger ones are made smaller first: the face in them is smaller still
-_SLACK = 0.5    # s that a film may seem longer than its track
+_SLACK = 0.5    # s that a video may seem longer than its track
 AS_FILMED = "skip"  # the policy that leaves frames without a face alone; the other ones are those of a capture
-Opened = Callable[[int], Iterator[np.ndarray]]  # (start) -> a film's frames uint8 [H, W, 3] from that number on
+Opened = Callable[[int], Iterator[np.ndarray]]  # (start) -> a video's frames uint8 [H, W, 3] from that number on
 
 
 log = logging.getLogger(__name__)
@@ -36,14 +37,14 @@ log = logging.getLogger(__name__)
 class Scene:
     """A head to be driven. Made by `portrait_scene` or `film_scene`."""
 
-    picture: np.ndarray       # uint8 [H, W, 3], the whole picture of who is seen; of a film its first frame with a face
+    picture: np.ndarray       # uint8 [H, W, 3], the whole image of who is seen; of a video: its first frame with a face
     identity: np.ndarray      # uint8 [S, S, 3], the face of it
-    crop: FaceCrop            # the way from whole pictures to crops and back
-    source: LandmarkTrack     # in pixels of the whole pictures; a row for each frame of the film, or one
+    crop: FaceCrop            # the way from whole images to crops and back
+    source: LandmarkTrack     # in pixels of the whole images; a row for each frame of the video, or one
     canonical: LandmarkTrack  # the person's face at rest, from the front: AToM's portrait; one row
-    track: FaceTrack | None = None   # of the film
-    opened: Opened | None = None     # the film's whole frames; None: a portrait
-    faceless: np.ndarray | None = None  # bool, one a frame of the film: nobody is seen, it stays as filmed; None: no such
+    track: FaceTrack | None = None   # of the video
+    opened: Opened | None = None     # the video's whole frames; None: a portrait
+    faceless: np.ndarray | None = None  # bool, one per frame of the video: nobody is seen, they stay as recorded; None: none
 
     @property
     def landmarks(self) -> LandmarkTrack:
@@ -54,29 +55,31 @@ class Scene:
         """Motion in pixels of the crops, frame by frame.
 
         Args:
-            motion: canonical (of the scene's person, or of anybody); or in pixels of the whole pictures, or of the crops.
+            motion: canonical (of the scene's person, or of anybody); or in pixels of the whole images, or of the crops.
         Raises:
-            TalkingHeadsError: pixels of other pictures, or another rate than the film's.
+            TalkingHeadsError: pixels of other images, or another rate than the video's.
         """
         if motion.space == "pixels":
-            if tuple(motion.image_size) == (self.crop.size, self.crop.size):
+            size = pixel_size(motion)
+            if size == (self.crop.size, self.crop.size):
                 return motion
-            if tuple(motion.image_size) != tuple(self.crop.source_size):
+            if size != tuple(self.crop.source_size):
                 height, width = self.crop.source_size
-                came = f"{motion.image_size[1]} x {motion.image_size[0]}"
-                raise TalkingHeadsError(f"Motion in pixels must be of the whole picture, {width} x {height} px, or of the crop, "
-                                        f"{self.crop.size} x {self.crop.size}", came, "Align the motion to this picture")
+                came = f"{size[1]} x {size[0]}"
+                raise TalkingHeadsError(f"Motion in pixels must be of the whole image, {width} x {height} px, or of the crop, "
+                                        f"{self.crop.size} x {self.crop.size}", came, "Align the motion to this image")
             return self._cropped(motion)
         if self.track is None:
             return self._cropped(onto_portrait(motion, self.source, canonical=self.canonical))
         return self._cropped(onto_pose(motion, self.track, fps=motion.fps))
 
     def pose_crops(self, count: int) -> Iterator[np.ndarray] | None:
-        """The film's frames to and fro, `count` of them, cut out, uint8 [S, S, 3]; None: a portrait. Holds few at a time."""
-        if self.opened is None:
-            return None
+        """The video's frames, ping-pong, `count` of them, cut out, uint8 [S, S, 3]; None: a portrait. Holds few at a time."""
+        return None if self.opened is None else self._film_crops(self.opened, count)
+
+    def _film_crops(self, opened: Opened, count: int) -> Iterator[np.ndarray]:
         order = pose_frames(len(self.source), count).tolist()
-        return (self.crop.crop(frame, row) for row, frame in zip(order, pose_walk(self.opened, len(self.source), count)))
+        return (self.crop.crop(frame, row) for row, frame in zip(order, pose_walk(opened, len(self.source), count)))
 
     def pose_landmarks(self, count: int) -> LandmarkTrack:
         """`landmarks` of those frames; of a portrait its one row."""
@@ -84,8 +87,8 @@ class Scene:
         return landmarks if self.opened is None else landmarks.with_data(landmarks.points[pose_frames(len(landmarks), count)])
 
     def pasted(self, crops: Iterator[np.ndarray], count: int, feather: float = FEATHER) -> Iterator[np.ndarray]:
-        """Crops back into the whole pictures, uint8 [H, W, 3]; what lies outside the square stays to the bit, and so do frames of
-        the film in which nobody is seen.
+        """Crops back into the whole images, uint8 [H, W, 3]; what lies outside the square stays to the bit, and so do frames of
+        the video in which nobody is seen.
 
         Args:
             count: of the crops.
@@ -99,16 +102,16 @@ class Scene:
             yield whole if self._alone(number) else self.crop.paste_back(whole, edited, number, feather=feather)
 
     def squares(self, crops: Iterator[np.ndarray], start: int, stop: int) -> Iterator[np.ndarray]:
-        """Crops `start` to `stop` (exclusive) as they are, uint8 [S, S, 3]; of frames in which nobody is seen the film's own."""
+        """Crops `start` to `stop` (exclusive) as they are, uint8 [S, S, 3]; of frames in which nobody is seen the video's own."""
         if self.opened is None or self.faceless is None or not self.faceless.any():
             yield from crops
             return
         order = pose_frames(len(self.source), stop).tolist()[start:]
-        for number, filmed, edited in zip(order, islice(self.pose_crops(stop), start, None), crops):
+        for number, filmed, edited in zip(order, islice(self._film_crops(self.opened, stop), start, None), crops):
             yield filmed if self._alone(number) else edited
 
     def unseen(self, count: int | None = None) -> list[int]:
-        """Numbers of the film's frames that stay as filmed, of those that a video of `count` frames shows (None: of all)."""
+        """Numbers of the video's frames that stay as recorded, of those that a video of `count` frames shows (None: of all)."""
         if self.faceless is None:
             return []
         shown = np.arange(len(self.source)) if count is None else np.unique(pose_frames(len(self.source), count))
@@ -126,16 +129,16 @@ class Scene:
         return replace(motion, points=points, image_size=(self.crop.size, self.crop.size))
 
 
-def portrait_scene(image: Any, config: MToVConfig, *, points: np.ndarray | None = None, **which: Any) -> Scene:
-    """A scene in which the head keeps still.
+def portrait_scene(image: Picture, config: MToVConfig, *, points: np.ndarray | None = None, **which: Any) -> Scene:
+    """A scene in which the head does not move.
 
     Args:
         image: what `conditions.rgb_picture` takes: uint8 or float 0..1, grey, RGB, or RGBA (over black), of any size.
         config: of the weights: size and margin of the crop.
-        points: [68, 2] px of the picture; None: found by the built-in (approximate) tracker.
-        which: face_index and order, for pictures with several faces.
+        points: [68, 2] px of the image; None: found by the built-in (approximate) tracker.
+        which: face_index and order, for images with several faces.
     Raises:
-        TalkingHeadsError: no such face, no picture, or points that are no face.
+        TalkingHeadsError: no such face, no image, or points that are no face.
     """
     from ...media_core.face.landmarks.landmarks import portrait_landmarks
     from ...media_core.face.pose.canonical import canonical_portrait
@@ -143,20 +146,22 @@ def portrait_scene(image: Any, config: MToVConfig, *, points: np.ndarray | None 
     whole = rgb_picture(image)
     picture = _no_larger(whole)
     if points is None:
-        points = portrait_landmarks(picture, **which).points
+        place = portrait_landmarks(picture, **which).points
     else:
         _check_points(points)
-        points = (np.asarray(points, np.float64)[..., :2] + 0.5) * (picture.shape[0] / whole.shape[0]) - 0.5
-    crop = still_crop(points, picture.shape[:2], config.size, margin=config.margin)
+        place = (np.asarray(points, np.float64)[..., :2] + 0.5) * (picture.shape[0] / whole.shape[0]) - 0.5
+    height, width = picture.shape[:2]
+    crop = still_crop(place, (height, width), config.size, margin=config.margin)
     flat = torch.zeros(1, 68, 3)
-    flat[0, :, :2] = torch.from_numpy(np.asarray(points, np.float32))
-    source = LandmarkTrack(flat, config.fps, "pixels", tuple(picture.shape[:2]))
-    return Scene(picture, crop.crop(picture), crop, source, canonical_portrait(points, picture.shape[:2]))
+    flat[0, :, :2] = torch.from_numpy(np.asarray(place, np.float32))
+    source = LandmarkTrack(flat, config.fps, "pixels", (height, width))
+    return Scene(picture=picture, identity=crop.crop(picture), crop=crop, source=source,
+                 canonical=canonical_portrait(place, (height, width)))
 
 
-def _check_points(points: Any) -> None:
+def _check_points(points: object) -> None:
     try:
-        given = np.asarray(points, np.float64)
+        given: np.ndarray = np.asarray(points, np.float64)
     except (TypeError, ValueError):  # ragged, or no numbers
         given = np.zeros(0)
     if given.ndim != 2 or len(given) != 68 or given.shape[1] < 2 or not np.isfinite(given[:, :2]).all():
@@ -165,20 +170,21 @@ def _check_points(points: Any) -> None:
                                 "Give the points of one face, or none to have them found")
 
 
-def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = None, portrait: Any = None, follow: bool = False,
-               policy: str = AS_FILMED, total: int | None = None, report: Report = silent) -> Scene:
-    """A scene with the head movement of a film, whose mouth is made anew.
+def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = None, portrait: Picture | None = None,
+               follow: bool = False, policy: str = AS_FILMED, total: int | None = None, report: Report = silent) -> Scene:
+    """A scene with the head movement of a video, whose mouth is generated.
 
     Args:
-        opened: (start) -> the film's frames uint8 [H, W, 3] from that number on, at the weights' rate (config.fps); called again
-            for each pass over the film (`lambda start: read_frames(path, config.fps, start)`).
-        track: of the film at that rate; None: its face is followed by the built-in (approximate) tracker.
-        portrait: another picture of the person, for the identity; None: the film's first frame with a face.
-        follow: the crop goes along with the head, for films in which it moves far; else one square serves all frames.
-        policy: frames without a face: they stay as filmed ("skip"), are refused ("error"), or get a mouth all the same, where the
-            face was last ("hold") or on the way to where it is next ("interpolate"); a given `track` knows these places itself.
-        total: how many frames the film has, for the report.
-        report: while the film is tracked.
+        opened: (start) -> the video's frames uint8 [H, W, 3] from that number on, at the weights' rate (config.fps); called again
+            for each pass over the video (`lambda start: read_frames(path, config.fps, start)`).
+        track: of the video at that rate; None: its face is followed by the built-in (approximate) tracker.
+        portrait: another image of the person, for the identity; None: the video's first frame with a face.
+        follow: the crop goes along with the head, for videos in which it moves far; else one square serves all frames.
+        policy: frames without a face: they stay as recorded ("skip"), are refused ("error"), or get a mouth all the same, where
+            the face was last ("hold") or on the way to where it is next ("interpolate"); a given `track`
+            has them already.
+        total: how many frames the video has, for the report.
+        report: while the video is tracked.
     Raises:
         TalkingHeadsError: no face, a track of another rate, an unknown policy, or frames without a face under "error".
     """
@@ -189,19 +195,20 @@ def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = 
         raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
     track = _tracked(opened, config.fps, policy, total, report) if track is None else track
     if track.fps != config.fps:
-        raise TalkingHeadsError(f"The pose film's track must have the weights' rate, {config.fps:g} frames a second",
-                                f"{track.fps:g}", "Track the film at that rate")
+        raise TalkingHeadsError(f"The pose video's track must have the weights' rate, {config.fps:g} frames per second",
+                                f"{track.fps:g}", "Track the video at that rate")
     if total is not None and len(track) < total - _SLACK * config.fps:
-        log.warning("the face track has %d frames, the film about %d: where a track left frames out (policy skip), later ones "
+        log.warning("the face track has %d frames, the video about %d: where a track left frames out (policy skip), later ones "
                     "come too early; track with interpolate", len(track), total)
     source, first = track.landmarks, int(torch.argmax((track.confidence > 0).int()))
-    points, size = source.points[..., :2].numpy(), tuple(track.image_size)
+    points, size = source.points[..., :2].numpy(), track.image_size
     crop = (following_crop(points, size, config.size, config.fps, margin=config.margin) if follow
             else still_crop(points, size, config.size, margin=config.margin))
     picture = next(opened(first))
     identity = crop.crop(picture, first) if portrait is None else portrait_scene(portrait, config).identity
     canonical = LandmarkTrack(resting_face(canonical_landmarks(track).points)[None], config.fps)
-    return Scene(picture, identity, crop, source, canonical, track, opened, _as_filmed(track, policy))
+    return Scene(picture=picture, identity=identity, crop=crop, source=source, canonical=canonical, track=track, opened=opened,
+                 faceless=_as_filmed(track, policy))
 
 
 def _tracked(opened: Opened, fps: float, policy: str, total: int | None, report: Report) -> FaceTrack:
@@ -213,7 +220,7 @@ def _tracked(opened: Opened, fps: float, policy: str, total: int | None, report:
 
 
 def _as_filmed(track: FaceTrack, policy: str) -> np.ndarray | None:  # bool [T]
-    """Which frames stay as filmed; they are named in the log.
+    """Which frames stay as recorded; they are named in the log.
 
     Raises:
         TalkingHeadsError: frames without a face under "error".
@@ -225,14 +232,14 @@ def _as_filmed(track: FaceTrack, policy: str) -> np.ndarray | None:  # bool [T]
         return None
     numbers = f"no face in {faceless.sum()} of {len(track)} frames: {listed(np.flatnonzero(faceless))}"
     if policy == "error":
-        raise TalkingHeadsError("Every frame of the film must show the face", numbers,
+        raise TalkingHeadsError("Every frame of the video must show the face", numbers,
                                 "Cut these parts, or choose what becomes of them: hold, interpolate or skip")
-    log.warning("%s; they stay as filmed", numbers)
+    log.warning("%s; they stay as recorded", numbers)
     return faceless
 
 
 def _no_larger(picture: np.ndarray) -> np.ndarray:
-    """A picture of at most `LARGEST` px, averaged where it shrinks."""
+    """An image of at most `LARGEST` px, averaged where it shrinks."""
     largest = max(picture.shape[:2])
     if largest <= LARGEST:
         return picture

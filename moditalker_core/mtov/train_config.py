@@ -13,7 +13,7 @@ from typing import Any
 
 from ...media_core.errors import TalkingHeadsError
 from ...training_core.optim import USUAL_BETAS
-from ..atom.config import REFERENCES
+from ..config import REFERENCES
 from .config import AutoencoderConfig, DenoiserConfig, check_residual, known
 from .diffusion import check_sampling
 from .model import RasterSettings

@@ -85,6 +85,6 @@ def test_one_source_must_be_given(run, options):
 
 def test_failures_say_what_to_do(run, tmp_path, capsys):
     assert run("--videos", str(tmp_path / "none")) == 1
-    assert "There must be films" in capsys.readouterr().err
+    assert "There must be videos" in capsys.readouterr().err
     assert run(*QUICK, "--encoder", "whisper") == 1
     assert "'whisper'" in capsys.readouterr().err

@@ -4,13 +4,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from atom_files import official_state_dict
 from talking_heads.cli import main
 from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.moditalker_core.atom.checkpoints import load_atom
 from talking_heads.moditalker_core.atom.config import AToMConfig, DenoiserConfig
 from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
 from talking_heads.moditalker_core.atom.model import AToM
-from talking_heads.moditalker_core.atom.published import published_state_dict
 
 SIZES = DenoiserConfig(seq_len=4, latent_dim=16, ff_size=16, num_layers=1, num_heads=4)
 
@@ -19,7 +19,7 @@ SIZES = DenoiserConfig(seq_len=4, latent_dim=16, ff_size=16, num_layers=1, num_h
 def state(tmp_path, monkeypatch):
     """A small network's published state dict, saved as atom.pt in the working folder with EMA weights 1 above."""
     torch.manual_seed(0)
-    net = published_state_dict(AToM(AToMDenoiser(SIZES), AToMConfig(SIZES), torch.zeros(68, 3)))
+    net = official_state_dict(AToM(AToMDenoiser(SIZES), AToMConfig(SIZES), torch.zeros(68, 3)))
     monkeypatch.chdir(tmp_path)
     ema = {name: value + 1 for name, value in net.items()}
     torch.save({"ema_state_dict": ema, "model_state_dict": net, "optimizer_state_dict": {"restart_cond": None}}, "atom.pt")

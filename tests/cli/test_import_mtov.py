@@ -27,8 +27,8 @@ def folder(tmp_path, monkeypatch):
     torch.manual_seed(0)
     monkeypatch.chdir(tmp_path)
     for name in FILES[:2]:
-        torch.save(published(VideoAutoencoder(SIZES), names.published_autoencoder_name), name)
-    torch.save(published(MToVDenoiser(NETWORK, SIZES.grid), names.published_denoiser_name), FILES[2])
+        torch.save(published(VideoAutoencoder(SIZES), names.official_autoencoder_name), name)
+    torch.save(published(MToVDenoiser(NETWORK, SIZES.grid), names.official_denoiser_name), FILES[2])
     return tmp_path
 
 

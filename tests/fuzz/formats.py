@@ -246,7 +246,7 @@ def _hubert(folder: Path) -> Read:
 
 @fmt("impatom", 12, seeds.published_atom)
 def _impatom(folder: Path) -> Read:
-    from talking_heads.moditalker_core.atom.published import import_atom
+    from talking_heads.moditalker_core.atom.official import import_atom
 
     return lambda: import_atom(folder / "atom.pt", folder.parent / "imported_atom.safetensors")
 
@@ -254,7 +254,7 @@ def _impatom(folder: Path) -> Read:
 @fmt("impmtov", 4, seeds.published_mtov)
 def _impmtov(folder: Path) -> Read:
     from mtov_files import HEADS
-    from talking_heads.moditalker_core.mtov.published import import_mtov
+    from talking_heads.moditalker_core.mtov.official import import_mtov
 
     files = [folder / f"{name}.pth" for name in ("autoencoder_rgb", "autoencoder_motion", "diffusion_model")]
     return lambda: import_mtov(*files, folder.parent / "imported_mtov.safetensors", **seeds.import_options(HEADS))

@@ -17,11 +17,11 @@ from talking_heads.media_core.claims import claim, claimed
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.subject import export_dataset
 from talking_heads.media_core.video import VideoWriter
-from talking_heads.moditalker_core.atom.published import import_atom
+from talking_heads.moditalker_core.atom.official import import_atom
 from talking_heads.moditalker_core.atom.training import train_atom
 from talking_heads.moditalker_core.data.from_subject import build_from_subject
 from talking_heads.moditalker_core.data.from_videos import build_from_videos
-from talking_heads.moditalker_core.mtov.published import import_autoencoder, import_mtov
+from talking_heads.moditalker_core.mtov.official import import_autoencoder, import_mtov
 from talking_heads.moditalker_core.mtov.training import train_mtov
 
 

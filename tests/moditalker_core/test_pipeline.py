@@ -134,7 +134,7 @@ def test_motion_in_pixels_of_the_picture_or_of_the_crop():
     whole = LandmarkTrack(points, 25.0, "pixels", tuple(scene.picture.shape[:2]))
     for given in (in_crop, whole):
         assert float((scene.placed(given).points - in_crop.points)[..., :2].abs().max()) < 1e-2
-    with pytest.raises(TalkingHeadsError, match="whole picture.*or of the crop.*77 x 99"):
+    with pytest.raises(TalkingHeadsError, match="whole image.*or of the crop.*77 x 99"):
         scene.placed(LandmarkTrack(points, 25.0, "pixels", (99, 77)))
 
 
@@ -198,7 +198,7 @@ def test_another_portrait_gives_a_film_its_looks(driven):
 
 def test_a_track_of_another_rate(driven):
     mtov, first = driven
-    with pytest.raises(TalkingHeadsError, match="weights' rate, 30 frames a second.*25"):
+    with pytest.raises(TalkingHeadsError, match="weights' rate, 30 frames per second.*25"):
         film_scene(first.opened, tiny(fps=30.0).config, track=first.track)
 
 
@@ -243,7 +243,7 @@ def test_a_track_that_left_frames_out_is_told(driven, caplog):
     film_scene(first.opened, mtov.config, track=first.track, total=40)
     assert not caplog.records
     film_scene(first.opened, mtov.config, track=first.track, total=60)
-    assert "track has 30 frames, the film about 60" in caplog.text
+    assert "track has 30 frames, the video about 60" in caplog.text
 
 
 @pytest.mark.parametrize("policy", ["skip", "interpolate", "error"])

@@ -105,11 +105,11 @@ def test_what_is_sampled_is_finite(module, last_bit):
 # -------------------------------------------------------------------------------------------------------- published times
 
 def test_published_times_are_even_and_cut_off():
-    assert walk.published_times(50) == list(range(999, 0, -20)) and walk.published_times(1000) == list(range(999, -1, -1))
-    assert walk.published_times(12) == [999, 915, 832, 749, 665, 582, 499, 415, 332, 249, 165, 82]
+    assert walk.official_times(50) == list(range(999, 0, -20)) and walk.official_times(1000) == list(range(999, -1, -1))
+    assert walk.official_times(12) == [999, 915, 832, 749, 665, 582, 499, 415, 332, 249, 165, 82]
     for n in COUNTS:
         exact = [1000 * left // n - 1 for left in range(n, 0, -1)]
-        apart = [a - b for a, b in zip(exact, walk.published_times(n), strict=True)]
+        apart = [a - b for a, b in zip(exact, walk.official_times(n), strict=True)]
         assert set(apart) <= {0, 1} and (1000 % n or not any(apart))  # single precision cuts a whole number to the one below
 
 
@@ -123,13 +123,13 @@ def test_atom_runs_the_published_times_and_steps_to_the_next_of_them():
         return answer
 
     atom.sample(right, lambda k: X, atom.make_scheduler("ddim", 12), eta=0.0)
-    assert [t for t, _ in seen] == walk.published_times(12)
+    assert [t for t, _ in seen] == walk.official_times(12)
     assert all(torch.allclose(noise.float(), X, atol=1e-3) for _, noise in seen)
 
 
 def test_a_published_noised_start_that_does_not_come_out_even():
     assert mtov.scheduled_times(12, 0.4) == [415, 332, 249, 165, 82]  # 12 steps, of which int(12 * 0.6) = 7 are dropped
-    assert mtov.scheduled_times(100, 0.25) == list(range(249, 0, -10)) and mtov.scheduled_times(7, 1.0) == walk.published_times(7)
+    assert mtov.scheduled_times(100, 0.25) == list(range(249, 0, -10)) and mtov.scheduled_times(7, 1.0) == walk.official_times(7)
     assert mtov.make_scheduler("ddim", 3, 0.4, schedule=12).timesteps.tolist() == [415, 332, 249, 165, 82]
 
 

@@ -123,13 +123,13 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     from talking_heads.media_core.speech import encoders
     from talking_heads.media_core.speech.audio_encoder_output import AUTO, LAYERS
     from talking_heads.moditalker_core.atom.diffusion import SAMPLERS
-    from talking_heads.moditalker_core.atom.published import WEIGHTS
     from talking_heads.moditalker_core.atom.train_config import presets as atom_presets
     from talking_heads.moditalker_core.data.pictures import CROPS
     from talking_heads.moditalker_core.mtov.conditions import RESIZES
     from talking_heads.moditalker_core.mtov.diffusion import SAMPLERS as video_samplers
     from talking_heads.moditalker_core.mtov.train_config import PRECISIONS, STAGES
     from talking_heads.moditalker_core.mtov.train_config import presets as mtov_presets
+    from talking_heads.moditalker_core.official import WEIGHTS
 
     def options(node_id, name):
         return inputs_of(host.object_info([node_id])[node_id])[name][1]["options"]

@@ -10,7 +10,7 @@ from talking_heads.media_core.mouth import closed_mouth, lip_aperture
 from talking_heads.media_core.speech import Speech, encode_speech
 from talking_heads.moditalker_core.atom.config import AToMConfig, DenoiserConfig, SpeechInput
 from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
-from talking_heads.moditalker_core.atom.generation import SamplingSettings, estimated_windows, generate_motion, motion_frames
+from talking_heads.moditalker_core.atom.generation import SamplingSettings, generate_motion, motion_frames
 from talking_heads.moditalker_core.atom.model import AToM
 from talking_heads.moditalker_core.blending import blended_windows, window_plan
 from talking_heads.moditalker_core.noise import BLOCK, frame_noise
@@ -129,7 +129,8 @@ def test_cancelling_stops_within_one_step():
 def test_report_counts_every_step():
     calls, atom, speech = [], tiny_atom(), spoken(3.0)
     generate_motion(atom, speech, portrait(), SamplingSettings(batch=2), report=lambda *a: calls.append(a[:2]))
-    total = estimated_windows(75, atom.config) * 3
+    length, overlap = atom.config.denoiser.seq_len, SamplingSettings().resolved(atom.config).overlap
+    total = len(window_plan(75, length, overlap, atom.config.reference == "first")) * 3
     assert calls[-1] == (total, total) and [c[0] for c in calls] == sorted({c[0] for c in calls})
 
 

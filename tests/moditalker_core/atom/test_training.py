@@ -367,7 +367,7 @@ def test_settings_that_do_not_fit_say_so(data, tmp_path, changes, words):
 def test_a_negative_seed_and_a_folder_that_is_none_say_so(data, tmp_path):
     with pytest.raises(TalkingHeadsError, match="seed"):
         train_atom(data, tmp_path / "a.safetensors", TINY, seed=-1)
-    with pytest.raises(FileFormatError, match="motion data set"):
+    with pytest.raises(FileFormatError, match="motion dataset"):
         train_atom(tmp_path / "nothing", tmp_path / "a.safetensors", TINY)
 
 

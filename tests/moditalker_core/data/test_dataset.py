@@ -84,7 +84,6 @@ def test_rows_are_read_where_they_are_wanted(made):
     dataset = MotionDataset.open(made)
     assert torch.equal(dataset.landmarks(1, 5, 12).points, dataset.landmarks(1).points[5:12])
     assert torch.equal(dataset.poses(1, 5, 12).camera_to_head, dataset.poses(1).camera_to_head[5:12])
-    assert torch.equal(dataset.speech_rows(1, 10, 20), dataset.speech(1).features[10:20])
 
 
 def test_a_finished_folder_is_left_as_it_is(folder):

@@ -74,7 +74,7 @@ def test_shards_that_are_garbled(folder, part, change):
     tensors = load_file(path)
     tensors[f"c0.{part}"] = change(tensors[f"c0.{part}"]).contiguous()
     save_file(tensors, path)
-    with pytest.raises(FileFormatError, match="motion data set"):
+    with pytest.raises(FileFormatError, match="motion dataset"):
         read_all(folder)
 
 

@@ -141,9 +141,9 @@ def test_a_finished_folder_is_left_and_another_kind_of_it_kept(made, films, poin
 
 
 def test_no_films_and_no_usable_film_are_told(films, tmp_path):
-    with pytest.raises(FileFormatError, match="There must be films"):
+    with pytest.raises(FileFormatError, match="There must be videos"):
         build_from_videos(tmp_path, tmp_path / "d")
-    with pytest.raises(TalkingHeadsError, match="mute.mp4: it has no sound"):
+    with pytest.raises(TalkingHeadsError, match="mute.mp4: it has no audio"):
         build_from_videos([films / "mute.mp4", films / "broken.mp4"], tmp_path / "d")
     with pytest.raises(TalkingHeadsError, match="absent.mp4"):
         build_from_videos([tmp_path / "absent.mp4"], tmp_path / "e")
@@ -226,7 +226,7 @@ def test_a_build_stopped_among_the_pictures_goes_on_there(pictured, films, point
 def test_a_film_that_has_become_shorter_is_told(films, points, tmp_path, monkeypatch):
     whole = film_pictures.read_frames
     monkeypatch.setattr(film_pictures, "read_frames", lambda *given: islice(whole(*given), 20))
-    with pytest.raises(TalkingHeadsError, match="50 pictures.*20"):
+    with pytest.raises(TalkingHeadsError, match="50 images.*20"):
         build_from_videos(films / "ann" / "plain.mp4", tmp_path / "d", WHOLE, tracker=KnownFace(points))
 
 

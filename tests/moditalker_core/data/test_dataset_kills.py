@@ -73,5 +73,5 @@ def test_what_a_killed_run_left_does_not_bind_the_folder(clip, tmp_path, monkeyp
 
 def test_a_film_that_is_still_being_written_is_none(tmp_path):
     (tmp_path / ".me.0123456789ab.part.mp4").write_bytes(b"film")
-    with pytest.raises(FileFormatError, match="must be films"):
+    with pytest.raises(FileFormatError, match="must be videos"):
         build_from_videos(tmp_path, tmp_path / "set")

@@ -104,7 +104,7 @@ CHANGES = {
     "lacks rgb.patch_in.bias": dropped("rgb.patch_in.bias"),
     "lacks denoiser.time_embed.0.weight": dropped("denoiser."),
     "lacks landmarks.patch_in.weight": dropped("landmarks."),
-    "needs the whole autoencoder of pictures": lambda t, c: [dropped(f"rgb.{part}")(t, c)
+    "needs the whole autoencoder of images": lambda t, c: [dropped(f"rgb.{part}")(t, c)
                                                              for part in ("decoder.", "from_plane.", "to_pixels.")],
     "lacks landmarks.decoder.layers.0": lambda t, c: t.update({"landmarks.to_pixels.bias": torch.zeros(3)}),
     "also holds rgb.stranger": lambda t, c: t.update({"rgb.stranger": torch.zeros(1)}),

@@ -103,7 +103,7 @@ def test_pose_pictures_are_the_published_ones():
     points, frames = placed(4), noise(4, 40, 40, 3)
     film = torch.from_numpy(frames).permute(0, 3, 1, 2)
     given = list(co.pose_pictures(frames, co.hidden_row(points), 4, 40, (40, 40)))
-    assert torch.equal(co.clip_of(given), ra.pose_clip(film, points, 40))
+    assert torch.equal(co.clip_of(given), ra.normalised(ra.resize_crop(ra.lower_face_hidden(film, points), 40)))
 
 
 @pytest.mark.parametrize("size", [24, 40, 64])
@@ -150,7 +150,7 @@ def test_faces_outside_the_picture():
         co.check_on_picture(track(points))
     with pytest.raises(TalkingHeadsError, match="half of the face"):  # in the frame, but not in its middle square
         co.check_on_picture(track(placed(), (40, 200)))
-    with pytest.raises(TalkingHeadsError, match="pixels of the picture"):
+    with pytest.raises(TalkingHeadsError, match="pixels of the image"):
         co.check_on_picture(LandmarkTrack(placed()))
 
 

@@ -10,11 +10,11 @@ import torch
 from mtov_files import FRAMES, SIZE, tiny_mtov
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 from talking_heads.media_core.motion import LandmarkTrack
-from talking_heads.moditalker_core.mtov.anchoring import trust
-from talking_heads.moditalker_core.mtov.clips import clip_plan, settled
+from talking_heads.moditalker_core.mtov.clips import boundary_corrected, clip_plan
 from talking_heads.moditalker_core.mtov.conditions import clip_of, portrait_picture, pose_picture, raster_clip
+from talking_heads.moditalker_core.mtov.detail_residual import trust
 from talking_heads.moditalker_core.mtov.diffusion import make_scheduler, noised_start, sample
-from talking_heads.moditalker_core.mtov.generation import VideoSettings, estimated_clips, latent_noise, talk, to_uint8
+from talking_heads.moditalker_core.mtov.generation import VideoSettings, _groups, latent_noise, talk, to_uint8
 from talking_heads.moditalker_core.mtov.model import MToV, RasterSettings
 
 S, T = SIZE, FRAMES
@@ -138,8 +138,8 @@ def test_a_clip_settles_from_the_one_before():
     assert np.abs(np.diff(out, axis=0)).max() <= 127.5 / (T - 2 + 1) + 1
     assert out.min() == 64 and out.max() >= 170
     rows, before = torch.rand(T, 5), torch.rand(2, 5)
-    half = settled(rows, before, 0.5)
-    assert torch.equal(half[-2:], rows[-2:]) and torch.equal(settled(rows, rows[:2], 1.0), rows)
+    half = boundary_corrected(rows, before, 0.5)
+    assert torch.equal(half[-2:], rows[-2:]) and torch.equal(boundary_corrected(rows, rows[:2], 1.0), rows)
     assert bool(((before.mean(0) - half[:2].mean(0)).abs() < (before.mean(0) - rows[:2].mean(0)).abs() + 1e-6).all())
 
 
@@ -152,8 +152,13 @@ def test_clips_cover_every_frame_once_or_fade():
             steps = torch.cat([torch.zeros(1), plan[-1].weight(torch.arange(plan[-1].start, plan[-1].stop))]).diff()
             assert len(plan) == 1 or float(steps.max()) <= 1 / (overlap + 1) + 1e-6
     parts = {(0, 27): 5, (7, 8): 2, (13, 14): 3, (8, 9): 2}  # with the clip before, from which the first one settles
-    assert all(estimated_clips(27, tiny().config, VideoSettings(start=a, stop=b)) == n for (a, b), n in parts.items())
-    assert estimated_clips(27, tiny().config, VideoSettings(start=8, stop=9, settle=0.0)) == 1
+    assert all(clips_made(27, VideoSettings(start=a, stop=b)) == n for (a, b), n in parts.items())
+    assert clips_made(27, VideoSettings(start=8, stop=9, settle=0.0)) == 1
+
+
+def clips_made(frames: int, settings: VideoSettings) -> int:
+    config = tiny().config
+    return sum(map(len, _groups(frames, config, settings.resolved(config, frames))))
 
 
 def test_memory_does_not_grow_with_length(mtov):
@@ -335,7 +340,7 @@ def test_nan_in_the_networks_is_told(part, index):
 
 
 def test_another_rate_is_refused(mtov):
-    with pytest.raises(TalkingHeadsError, match="25 frames a second.*30.*Resample"):
+    with pytest.raises(TalkingHeadsError, match="25 frames per second.*30.*Resample"):
         talk(mtov, face(3, fps=30.0), picture())
     assert len(made(mtov, face(6, fps=30.0).resampled(25.0), picture())) == 5
 
@@ -359,7 +364,7 @@ def test_landmarks_of_another_picture_or_space(mtov):
         talk(mtov, face(3), picture((64, 48)))
     with pytest.raises(TalkingHeadsError, match="portrait.*Align"):
         talk(mtov, face(3), picture(), pose_landmarks=canonical)
-    with pytest.raises(TalkingHeadsError, match="pixels of the pose film, 64 x 64 px.*48 x 48"):
+    with pytest.raises(TalkingHeadsError, match="pixels of the pose video, 64 x 64 px.*48 x 48"):
         talk(mtov, face(3), picture(), pose_frames=film(3, (64, 64)), pose_landmarks=face(3, (64, 64)))
     with pytest.raises(TalkingHeadsError, match="one rate.*25 and 30"):
         talk(mtov, face(3), picture(), pose_frames=film(3), pose_landmarks=face(3, fps=30.0))

@@ -145,7 +145,7 @@ def test_the_learnt_steps_are_kept_and_bound_the_start(whole):
     mtov = load_mtov(whole["diffusion"])
     assert mtov.config.times == DIFFUSION.times == (0, 250)
     VideoSettings(ratio=0.25).resolved(mtov.config, 4)
-    with pytest.raises(TalkingHeadsError, match="noise ratio .denoise. of 0.25 at most.*Got: 0.5"):
+    with pytest.raises(TalkingHeadsError, match="strength .denoise. of 0.25 at most.*Got: 0.5"):
         VideoSettings(ratio=0.5).resolved(mtov.config, 4)
     replace(mtov.config, times=(249, 300))
     for bad in ((0, 0), (5, 2000), (0.0, 250), 5, None):

@@ -9,8 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
-from talking_heads.moditalker_core.mtov import names
-from talking_heads.moditalker_core.mtov import published as published_mtov
+from talking_heads.moditalker_core.mtov import names, official
 from talking_heads.moditalker_core.mtov.checkpoints import load_autoencoder, load_mtov, unfilled_autoencoder, unfilled_denoiser
 from talking_heads.moditalker_core.mtov.config import AutoencoderConfig, DenoiserConfig, Grid
 from talking_heads.moditalker_core.mtov.denoiser import MToVDenoiser
@@ -18,7 +17,7 @@ from talking_heads.moditalker_core.mtov.denoiser import MToVDenoiser
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "moditalker"
 HEADS = 4  # of the denoiser's fixture
 PUBLISHED = Grid(16, 32, 32)  # planes for which the denoiser's fixture was made
-RGB, MOTION, DIFFUSION = published_mtov.FILES.values()
+RGB, MOTION, DIFFUSION = official.FILES.values()
 UNET = names.PREFIX
 Tensors = dict[str, torch.Tensor]
 
@@ -47,7 +46,7 @@ def states(given) -> dict[str, Tensors]:
 def imported(folder: Path, states: dict, **options) -> Path:
     for name, held in states.items():
         torch.save(held, folder / name)
-    return published_mtov.import_mtov(*(folder / name for name in published_mtov.FILES.values()), folder / "mtov.safetensors",
+    return official.import_mtov(*(folder / name for name in official.FILES.values()), folder / "mtov.safetensors",
                                       **{"heads": HEADS, **options})
 
 
@@ -77,7 +76,7 @@ def accounted(entries: dict, own: Tensors, ours_of, theirs_of) -> tuple[dict, di
 def test_every_tensor_of_the_published_autoencoder_is_mapped_or_a_buffer():
     entries = listed("mtov.ViTAutoencoder")
     own = unfilled_autoencoder(AutoencoderConfig()).state_dict()
-    mapped, left = accounted(entries, own, names.autoencoder_name, names.published_autoencoder_name)
+    mapped, left = accounted(entries, own, names.autoencoder_name, names.official_autoencoder_name)
     assert len(entries) == 415 and numbers(mapped.values()) == 62_064_399
     assert len(left) == 5 and {entry["kind"] for entry in left.values()} == {"buffer"}
 
@@ -86,10 +85,10 @@ def test_every_tensor_of_the_published_autoencoder_is_mapped_or_a_buffer():
                                                           ("base_longvid", 805, 528_291_844, 830_249_220 - 528_291_844)])
 def test_every_tensor_of_the_published_denoiser_is_mapped_or_dead(setting, tensors, live, dead):
     entries = listed(f"mtov.DiffusionWrapper({setting}.yaml)")
-    config = published_mtov.denoiser_config({name: torch.empty(entry["shape"], device="meta") for name, entry in entries.items()})
+    config = official.denoiser_config({name: torch.empty(entry["shape"], device="meta") for name, entry in entries.items()})
     assert config == DenoiserConfig(model_channels=128 if setting == "base" else 256)
     own = unfilled_denoiser(config, PUBLISHED).state_dict()
-    mapped, left = accounted(entries, own, lambda name: names.denoiser_name(name, config), names.published_denoiser_name)
+    mapped, left = accounted(entries, own, lambda name: names.denoiser_name(name, config), names.official_denoiser_name)
     assert len(entries) == tensors and numbers(mapped.values()) == live
     assert numbers(entry for entry in left.values() if entry["kind"] == "param") == dead
     assert all("output_bg_" in name or name.endswith(".zeros") for name in left)
@@ -98,25 +97,25 @@ def test_every_tensor_of_the_published_denoiser_is_mapped_or_dead(setting, tenso
 @pytest.mark.parametrize("name, heads", [("ae_small", 2), ("ae_native", 8)])
 def test_an_autoencoders_sizes_are_read_off_its_tensors(given, name, heads):
     state = weights(given[name])
-    config, _ = published_mtov.autoencoder_of_state(state)
+    config, _ = official.autoencoder_of_state(state)
     side = given[name]["in.video"].shape[-1]
     assert (config.heads, config.height, config.width, config.frames, config.patch) == (heads, side, side, 16, 8)
     meta = {name: torch.empty(entry["shape"], device="meta") for name, entry in listed("mtov.ViTAutoencoder").items()}
-    assert published_mtov.autoencoder_config(meta) == AutoencoderConfig()
+    assert official.autoencoder_config(meta) == AutoencoderConfig()
     untold = {name: value for name, value in meta.items() if "inv_freqs" not in name}
-    assert published_mtov.autoencoder_config(untold) == AutoencoderConfig()  # then 8 heads are taken for granted
-    assert published_mtov.autoencoder_config(untold, heads=4).dim_head == 128
+    assert official.autoencoder_config(untold) == AutoencoderConfig()  # then 8 heads are taken for granted
+    assert official.autoencoder_config(untold, heads=4).dim_head == 128
 
 
 def test_the_sizes_of_another_denoiser_are_read_off_its_tensors():
     config = DenoiserConfig(channels=2, model_channels=32, channel_mult=(1, 3, 2), num_res_blocks=3, attention_resolutions=(2,))
     own = unfilled_denoiser(config, PUBLISHED).state_dict()
-    state = {names.published_denoiser_name(name): value for name, value in own.items()}
-    assert published_mtov.denoiser_config(state) == config
+    state = {names.official_denoiser_name(name): value for name, value in own.items()}
+    assert official.denoiser_config(state) == config
     one = DenoiserConfig(model_channels=32, channel_mult=(1,), attention_resolutions=())
     own = unfilled_denoiser(one, PUBLISHED).state_dict()
-    bare = {names.published_denoiser_name(name).removeprefix(names.PREFIX): value for name, value in own.items()}
-    assert published_mtov.denoiser_config(bare) == one
+    bare = {names.official_denoiser_name(name).removeprefix(names.PREFIX): value for name, value in own.items()}
+    assert official.denoiser_config(bare) == one
 
 
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {f"module.{k}": v for k, v in s.items()},
@@ -157,9 +156,9 @@ def test_files_of_the_older_format_and_there_and_back(states, tmp_path):
     for name, state in states.items():
         torch.save(state, tmp_path / name, _use_new_zipfile_serialization=False)
     paths = [tmp_path / name for name in states]
-    mtov = load_mtov(published_mtov.import_mtov(*paths, tmp_path / "a.safetensors", heads=HEADS, whole=True))
-    kept = {RGB: (mtov.rgb, names.published_autoencoder_name), MOTION: (mtov.landmarks, names.published_autoencoder_name),
-            DIFFUSION: (mtov.denoiser, names.published_denoiser_name)}
+    mtov = load_mtov(official.import_mtov(*paths, tmp_path / "a.safetensors", heads=HEADS, whole=True))
+    kept = {RGB: (mtov.rgb, names.official_autoencoder_name), MOTION: (mtov.landmarks, names.official_autoencoder_name),
+            DIFFUSION: (mtov.denoiser, names.official_denoiser_name)}
     for name, (network, theirs) in kept.items():
         for key, value in network.state_dict().items():
             assert torch.equal(value, states[name][theirs(key)].view(value.shape)), key
@@ -168,15 +167,15 @@ def test_files_of_the_older_format_and_there_and_back(states, tmp_path):
 @pytest.mark.parametrize("role", ["rgb", "landmarks"])
 def test_one_autoencoder_alone(states, given, tmp_path, role):
     torch.save(states[RGB], tmp_path / "any.pth")
-    path = published_mtov.import_autoencoder(tmp_path / "any.pth", tmp_path / "a.safetensors", role=role, licence="mine")
+    path = official.import_autoencoder(tmp_path / "any.pth", tmp_path / "a.safetensors", role=role, licence="mine")
     network, note = load_autoencoder(path, role=role)
     assert note.training == {"imported_from": "any.pth"} and note.licence == "mine" and network.can_decode
     with torch.inference_mode():
         assert torch.allclose(network.encode(given["ae_small"]["in.video"]), given["ae_small"]["out.latent"], atol=2e-4)
     with pytest.raises(TalkingHeadsError, match="rgb or landmarks"):
-        published_mtov.import_autoencoder(tmp_path / "any.pth", tmp_path / "b.safetensors", role="pose")
+        official.import_autoencoder(tmp_path / "any.pth", tmp_path / "b.safetensors", role="pose")
     with pytest.raises(TalkingHeadsError, match="another file"):
-        published_mtov.import_autoencoder(tmp_path / "any.pth", tmp_path / "any.pth", role=role)
+        official.import_autoencoder(tmp_path / "any.pth", tmp_path / "any.pth", role=role)
 
 
 def dropped(state: Tensors, *begins: str) -> Tensors:
@@ -239,7 +238,7 @@ def test_a_file_that_is_no_checkpoint_is_told(file, how, told, states, tmp_path)
     if how is not None:
         (tmp_path / file).write_bytes(how(whole))
     with pytest.raises(FileFormatError, match=f"(?s){told}.*{file}|{file}.*{told}|{told}"):
-        published_mtov.import_mtov(*(tmp_path / name for name in states), tmp_path / "mtov.safetensors", heads=HEADS)
+        official.import_mtov(*(tmp_path / name for name in states), tmp_path / "mtov.safetensors", heads=HEADS)
     assert not (tmp_path / "mtov.safetensors").exists()
 
 
@@ -254,7 +253,7 @@ def test_networks_that_do_not_belong_together_are_told(states, given, tmp_path):
                             num_heads=HEADS)
     wider = MToVDenoiser(config, PUBLISHED).state_dict()
     with pytest.raises(TalkingHeadsError, match="belong together.*a denoiser of 6"):
-        imported(tmp_path, {**states, DIFFUSION: {names.published_denoiser_name(name): value for name, value in wider.items()}})
+        imported(tmp_path, {**states, DIFFUSION: {names.official_denoiser_name(name): value for name, value in wider.items()}})
     with pytest.raises(TalkingHeadsError, match="two autoencoders"):
         imported(tmp_path, {**states, MOTION: states[RGB]})
     assert not (tmp_path / "mtov.safetensors").exists()
@@ -288,5 +287,5 @@ def test_a_source_is_not_written_over(states, tmp_path):
     for target in paths:
         before = target.read_bytes()
         with pytest.raises(TalkingHeadsError, match="another file"):
-            published_mtov.import_mtov(*paths, target, heads=HEADS)
+            official.import_mtov(*paths, target, heads=HEADS)
         assert target.read_bytes() == before

@@ -1,9 +1,9 @@
-"""Where what the networks miss of a portrait may be added to a frame: near landmarks that stand as they do in the portrait.
+"""The detail residual: what the networks miss of a portrait is added to a frame, near landmarks that stand as in the portrait.
 
-Ours. A small network redraws a face softly. In a portrait that keeps its head still, the error it makes for the portrait's own
-landmarks is known and can be added back; where lips or lids have moved since, that error belongs to what is no longer there, so
-it fades with the way they went. The numbers were chosen on people 3 and 11 of benchmarks/mtov.py, which are never trained on; its
-people 7 and 19 had no say in them.
+Ours. A small network draws a face softly. For a portrait whose head does not move, its error for the portrait's own landmarks is
+known and can be added back; where lips or lids have moved since, that error belongs to what is no longer there, so it fades with
+the distance they moved. The numbers were chosen on people 3 and 11 of benchmarks/mtov.py, which are never trained on; its people
+7 and 19 were not used for it.
 """
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from .rasters import middle_square
 
-NEAR = 0.02      # of the side: a landmark speaks for its surroundings, a Gaussian of this deviation
-MOVED = 0.01     # of the side: a landmark that went this far leaves 1/e of the portrait's detail
-EYES = 0.3       # what the (squared) ways of lids and brows count: there sharpness is missed more than exactness
+NEAR = 0.02      # of the side: standard deviation of the Gaussian with which a landmark counts around it
+MOVED = 0.01     # of the side: where a landmark moved this far, 1/e of the portrait's detail is left
+EYES = 0.3       # weight of the (squared) movement of lids and brows: there sharpness matters more than exactness
 _CELL = 4        # px: how finely this is computed
 _EYES = [*range(17, 27), *range(36, 48)]  # brows and lids of the 68 points
-_NOWHERE = 0.05  # weight of "nothing moves", which decides far from all landmarks
+_NOWHERE = 0.05  # weight of "nothing moves", for pixels far from all landmarks
 
 
 def trust(points: Tensor, own: Tensor, picture: tuple[int, int], size: int) -> Tensor:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from atom_files import official_state_dict
 from safetensors import safe_open
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
 from talking_heads.media_core.face.pose.canonical import mean_face
-from talking_heads.moditalker_core.atom import published
+from talking_heads.moditalker_core.atom import official
 from talking_heads.moditalker_core.atom.checkpoints import load_atom, unfilled
 from talking_heads.moditalker_core.atom.config import DenoiserConfig, SpeechInput
+from talking_heads.moditalker_core.official import read_official
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "moditalker"
 LISTENS = SpeechInput("toy", "last", 50.0, 24)  # the fixture's width
@@ -46,7 +48,7 @@ def saved(folder, held, **how) -> Path:
 
 def imported(folder, held, **options):
     options = {"speech": LISTENS, "heads": HEADS, **options}
-    return load_atom(published.import_atom(saved(folder, held), folder / "atom.safetensors", **options))
+    return load_atom(official.import_atom(saved(folder, held), folder / "atom.safetensors", **options))
 
 
 def test_every_published_tensor_is_mapped_dead_or_a_buffer():
@@ -55,25 +57,25 @@ def test_every_published_tensor_is_mapped_dead_or_a_buffer():
     own = {name: list(value.shape) for name, value in unfilled(DenoiserConfig(**sizes)).state_dict().items()}
     mapped, left = {}, []
     for name, entry in listed["keys"].items():
-        ours = published.our_name(name)
+        ours = official.our_name(name)
         if ours is None:
             left.append(entry)
             continue
         assert ours not in mapped and entry["shape"] == own[ours] and entry["kind"] == "param", name
-        assert published.published_name(ours) == name
+        assert official.official_name(ours) == name
         mapped[ours] = entry
     assert set(mapped) == set(own) and len(mapped) + len(left) == 344
     numbers = lambda entries: sum(math.prod(entry["shape"]) for entry in entries)
     assert numbers(mapped.values()) == 48_491_724
     assert numbers(entry for entry in left if entry["kind"] == "param") == 16_685_568
     with pytest.raises(KeyError):
-        published.our_name("face_mlq.0.weight")
+        official.our_name("face_mlq.0.weight")
 
 
 def test_sizes_are_read_off_the_tensors_of_any_network():
     listed = json.loads((FIXTURES / "keys.json").read_text("utf8"))["atom.MotionDecoder"]["keys"]
     state = {name: torch.empty(entry["shape"], device="meta") for name, entry in listed.items()}
-    assert published.config_of_state(state) == DenoiserConfig()
+    assert official.config_of_state(state) == DenoiserConfig()
 
 
 @pytest.mark.parametrize("wrap", [lambda s: checkpoint(s), lambda s: s, lambda s: {"model_state_dict": s},
@@ -91,14 +93,14 @@ def test_the_imported_network_predicts_what_the_published_one_does(wrap, state, 
 
 def test_ema_weights_and_files_of_the_older_format(state, tmp_path):
     saved(tmp_path, checkpoint(state), _use_new_zipfile_serialization=False)
-    path = published.import_atom(tmp_path / "atom.pt", tmp_path / "a.safetensors", weights="ema", speech=LISTENS, heads=HEADS)
+    path = official.import_atom(tmp_path / "atom.pt", tmp_path / "a.safetensors", weights="ema", speech=LISTENS, heads=HEADS)
     assert torch.equal(load_atom(path).denoiser.out.bias, state["final_layer.bias"] + 0.5)
 
 
 def test_there_and_back(state, tmp_path):
     atom = imported(tmp_path, checkpoint(state))
-    back = published.published_state_dict(atom)
-    assert set(back) == {name for name in state if not published.is_dead(name)}
+    back = official_state_dict(atom)
+    assert set(back) == {name for name in state if not official.is_dead(name)}
     assert all(torch.equal(value, state[name]) for name, value in back.items())
 
 
@@ -153,7 +155,7 @@ def test_a_file_that_is_no_checkpoint_is_told(how, told, state, tmp_path):
     path = saved(tmp_path, checkpoint(state))
     path.write_bytes(how(path.read_bytes()))
     with pytest.raises(FileFormatError, match=told):
-        published.import_atom(path, tmp_path / "a.safetensors", speech=LISTENS, heads=HEADS)
+        official.import_atom(path, tmp_path / "a.safetensors", speech=LISTENS, heads=HEADS)
     assert [path.name for path in tmp_path.iterdir()] == ["atom.pt"]
 
 
@@ -174,9 +176,9 @@ def test_ema_of_a_file_without_it_absent_files_and_the_source_as_target(state, t
     with pytest.raises(FileFormatError, match="Choose the other weights"):
         imported(tmp_path, {"model_state_dict": state}, weights="ema")
     with pytest.raises(FileFormatError, match="no file at"):
-        published.import_atom(tmp_path / "none.pt", tmp_path / "a.safetensors")
+        official.import_atom(tmp_path / "none.pt", tmp_path / "a.safetensors")
     with pytest.raises(TalkingHeadsError, match="another file"):
-        published.import_atom(tmp_path / "atom.pt", tmp_path / "atom.pt", speech=LISTENS, heads=HEADS)
+        official.import_atom(tmp_path / "atom.pt", tmp_path / "atom.pt", speech=LISTENS, heads=HEADS)
 
 
 @pytest.mark.parametrize("version, safe", [("2.5.1+cu124", False), ("1.13.0", False), ("2.6.0", True), ("2.13.0+cpu", True),
@@ -185,7 +187,7 @@ def test_a_torch_whose_restricted_reader_can_be_fooled_is_refused(version, safe,
     monkeypatch.setattr(torch, "__version__", version)
     torch.save({"model_state_dict": state}, tmp_path / "atom.pt")
     try:
-        published.read_published(tmp_path / "atom.pt")
+        read_official(tmp_path / "atom.pt", "atom.pt")
     except TalkingHeadsError as error:
         assert ("CVE-2025-32434" in str(error)) != safe
     else:
