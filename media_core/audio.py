@@ -10,7 +10,7 @@ import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from .av_files import open_media, unreadable
 from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
 from .sound_reading import decoded, sound_track
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 FPS = 25.0  # both papers' film rate, frames per second
 _GATE_ROWS = 400  # rows of the silence gate computed at once; changes memory, not the gate
@@ -175,7 +178,7 @@ def load_sound(path: str | os.PathLike) -> Sound:
                               "Export it again as WAV, FLAC or MP3") from error
 
 
-def track_sound(container: Any, name: str) -> Sound:
+def track_sound(container: InputContainer, name: str) -> Sound:
     """The sound of an open container, as `load_sound` has it.
 
     Raises:
@@ -249,7 +252,7 @@ def _levels(mono: np.ndarray, sample_rate: int, rate: float, rows: int) -> np.nd
     return level
 
 
-def _whole_rate(rate: Any) -> int:
+def _whole_rate(rate: object) -> int:
     """The rate as int; what is no whole number becomes 0, which `_check` refuses with a proper message."""
     return int(rate) if isinstance(rate, (int, float, np.integer, np.floating)) and float(rate).is_integer() else 0
 

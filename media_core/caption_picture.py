@@ -2,11 +2,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .captions import PARTS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 SIDE = 512  # px, the longer side of a preview's picture
 _LETTERS = 0.065  # of the picture's width: the font's size, of which a capital takes about 7 tenths
@@ -19,11 +23,11 @@ def enlarged(image: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [h, w
     from PIL import Image
 
     scale = SIDE / max(image.shape[:2])
-    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> Any:  # -> PIL image
+def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> Image:
     """A picture with words below it, in letters that can be read when it is as wide as a node.
 
     Args:
@@ -51,20 +55,21 @@ def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> 
     return sheet
 
 
-def _font(size: int) -> tuple[Any, int, Callable[[str], str]]:
+def _font(size: int) -> tuple[FreeTypeFont | ImageFont, int, Callable[[str], str]]:
     """A font of so many px, the height of its lines, and how it takes a text. Pillow before 10.1, or without FreeType, has one
     font of one size, which knows the letters of Latin-1 alone."""
     from PIL import ImageFont
 
     try:
         font = ImageFont.load_default(size)
-        return font, sum(font.getmetrics()) + 1, str
-    except (TypeError, ImportError, OSError, AttributeError):
+        if isinstance(font, ImageFont.FreeTypeFont):
+            return font, sum(font.getmetrics()) + 1, str
+    except (TypeError, ImportError, OSError):
         font = ImageFont.load_default()
-        return font, font.getbbox("Ag")[3] + 1, lambda text: text.encode("latin-1", "replace").decode("latin-1")
+    return font, int(font.getbbox("Ag")[3]) + 1, lambda text: text.encode("latin-1", "replace").decode("latin-1")
 
 
-def wrapped_lines(text: str, font: Any, width: int) -> list[str]:
+def wrapped_lines(text: str, font: FreeTypeFont | ImageFont, width: int) -> list[str]:
     """`text` in lines of at most `width` px, broken between its parts, else between words; a longer word has its own line."""
     lines: list[str] = []
     for part in text.split(PARTS) if text else []:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import RLock
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .errors import TalkingHeadsError
 
 _ONE_AT_A_TIME = RLock()  # entering and leaving a mode keeps and restores flags of torch's that all threads share
+
 
 class _DrawnFrom(TorchDispatchMode):
     """What this thread draws on the CPU while the mode is on comes from `generator`; torch keeps modes apart by thread.
@@ -78,6 +79,13 @@ class Chance:
         return self._generators[device]
 
 
+@runtime_checkable
+class _Random(Protocol):
+    """A part of a network that draws random numbers."""
+
+    chance: Chance | None
+
+
 class Dropout(nn.Module):
     """`nn.Dropout`, bit for bit on the CPU, but drawn from `chance`; without one (None) from torch's default generator.
 
@@ -104,6 +112,6 @@ def share_chance(network: nn.Module) -> Chance:
     """One `Chance` for every part of `network` that has one: dropout, and attention with dropout."""
     chance = Chance()
     for part in network.modules():
-        if hasattr(part, "chance"):
+        if isinstance(part, _Random):
             part.chance = chance
     return chance

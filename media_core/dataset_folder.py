@@ -146,7 +146,7 @@ def landmark_lines(points: np.ndarray) -> bytes:  # [68, 2] px
 
 
 def write_transforms(folder: Path, poses: np.ndarray, focal: float, centre: tuple[float, float],
-                     sound_frames: Sequence[int] | None = None) -> None:
+                     sound_frames: Sequence[int] | np.ndarray | None = None) -> None:
     """transforms_train.json (the first 10/11) and transforms_val.json.
 
     Args:

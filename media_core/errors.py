@@ -1,9 +1,8 @@
 """The pack's errors: every message says what must hold, what came, and what to do."""
 from __future__ import annotations
 
-from functools import reduce
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 SHOWN_MODULE = "talking_heads"
 
@@ -14,6 +13,9 @@ class ShortName:
     ComfyUI shows an error as "module.Class: message" and imports this package under the path of its folder: four lines of path
     would stand before the sentence that helps.
     """
+
+    args: tuple[Any, ...]  # of every exception
+    _home: ClassVar[str]  # the module where the class really stands
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -33,7 +35,10 @@ def _made_again(home: str, name: str, arguments: tuple) -> Any:
     Args:
         name: of a class within another one, both with a dot between.
     """
-    return reduce(getattr, name.split("."), import_module(home))(*arguments)
+    found: Any = import_module(home)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found(*arguments)
 
 
 class TalkingHeadsError(ShortName, ValueError):

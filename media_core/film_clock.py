@@ -2,7 +2,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
 
 LONGEST_GAP = 60.0  # s without a new picture; a longer one is a broken time stamp (the sound's rule is the same)
 _RESTART = 0.5      # s: stamps that go back further begin anew (recordings put together); less is an unsteady clock
@@ -61,13 +65,13 @@ class FilmClock:
         return step
 
 
-def usual_step(stream: Any) -> float:
+def usual_step(stream: av.VideoStream) -> float:
     """Seconds between two pictures of a video stream, as its header says."""
     rate = stream.guessed_rate or stream.average_rate or stream.base_rate
     return 1 / float(rate) if rate else 0.04
 
 
-def length_by_packets(container: Any, stream: Any) -> tuple[float, int]:
+def length_by_packets(container: InputContainer, stream: av.VideoStream) -> tuple[float, int]:
     """(s, pictures) of a film, from the time stamps of its packets: nothing is decoded, all of the file is read."""
     clock, count = FilmClock(usual_step(stream)), 0
     for packet in container.demux(stream):

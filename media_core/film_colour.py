@@ -8,9 +8,12 @@ to the luminance: so do ordinary cameras, whose saturation an ordinary film has 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import av
 
 TRANSFERS = {16: "PQ", 18: "HLG"}  # numbers of ITU-T H.273
 WHITE = 203.0    # cd/m2 of HDR's reference white
@@ -38,7 +41,7 @@ class Colour(NamedTuple):
         return not self.transfer and self.primaries not in _TO_709
 
 
-def colour_of(stream: Any, frame: Any) -> Colour:
+def colour_of(stream: av.VideoStream, frame: av.VideoFrame) -> Colour:
     """Of a film by its stream (PyAV's VideoStream) and a decoded frame."""
     context = stream.codec_context
     transfer = TRANSFERS.get(int(context.color_trc or 0), "")
@@ -50,7 +53,7 @@ def colour_of(stream: Any, frame: Any) -> Colour:
     return Colour(transfer, primaries, "ITU709" if large and not tagged else None)
 
 
-def shown_picture(frame: Any, width: int, colour: Colour) -> np.ndarray:  # uint8 [H, width, 3]
+def shown_picture(frame: av.VideoFrame, width: int, colour: Colour) -> np.ndarray:  # uint8 [H, width, 3]
     """A decoded frame as RGB of BT.709, `width` px wide."""
     # RGB has no colour matrix to convert to, but without one named PyAV 14 takes BT.709 films for BT.601.
     kind = "rgb24" if colour.plain else "rgb48le"

@@ -173,7 +173,8 @@ def concatenated(tracks: Sequence[AnyTrack]) -> AnyTrack:
             raise TalkingHeadsError("Joined tracks must be of one kind and agree in everything but their frames",
                                     f"{type(first).__name__} and {type(track).__name__} that differ in {', '.join(differing)}",
                                     "Resample or convert one of them")
-    changes = {"reliability": _least_reliable(tracks)} if isinstance(first, ExpressionTrack) else {}
+    expressions = [track for track in tracks if isinstance(track, ExpressionTrack)]
+    changes = {"reliability": _least_reliable(expressions)} if expressions else {}
     return first.with_data(torch.cat([track.data for track in tracks]), **changes)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -23,9 +23,12 @@ from .tensor_schema import Numbers, fitting
 AnyTrack = TypeVar("AnyTrack", bound="Track")
 
 
-@dataclass(frozen=True)
 class Track:
-    """What the three tracks share. Subclasses name their tensor field `DATA` (the first one) and their file kind `KIND`."""
+    """What the three tracks share. Subclasses are frozen dataclasses; `DATA` names their tensor field (the first one), `KIND`
+    their kind of file."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    fps: float  # frames per second
 
     DATA: ClassVar[str] = ""
     KIND: ClassVar[str] = ""
@@ -116,7 +119,7 @@ class Track:
         name, again = Path(path).name, "Copy the file, or make the track, again"
         described(config, cls.SETTINGS, name, again)
         fitting(tensors, {cls.DATA: Numbers(("T", *cls.ROW), (torch.float32,), nan=True)}, name, again)
-        return cls(tensors[cls.DATA], **settings(config))
+        return cls(**{cls.DATA: tensors[cls.DATA], **settings(config)})
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,10 @@ from .claims import claim
 from .errors import TalkingHeadsError
 from .files import atomic_path
 from .video_reading import VideoInfo, load_film_sound, probe, read_frames
+
+if TYPE_CHECKING:
+    import av
+    from av.container import OutputContainer
 
 __all__ = ["VideoInfo", "VideoWriter", "encodable", "exact_fps", "film_samples", "film_sound", "load_film_sound", "probe",
            "read_frames"]
@@ -59,6 +64,13 @@ def film_sound(sound: Sound, frames: int, fps: float = FPS) -> Sound:
     return given.lasting(film_samples(frames, exact_fps(fps), given.sample_rate))
 
 
+class _Voice(NamedTuple):
+    """What is heard, and the stream it goes into."""
+
+    stream: av.AudioStream
+    sound: Sound
+
+
 class VideoWriter(AbstractContextManager):
     """Writes H.264 + AAC mp4 at a constant rate; whole when the block ends well, absent when it does not.
 
@@ -89,7 +101,9 @@ class VideoWriter(AbstractContextManager):
         self.metadata = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (metadata or {}).items()}
         self.frames_written = 0
         self.samples_written = 0  # a channel
-        self._container: Any = None
+        self._container: OutputContainer
+        self._picture: av.VideoStream
+        self._voice: _Voice | None = None
         self._busy, self._abandoned = Lock(), False  # a second thread may still encode when the block ends early
 
     def __enter__(self) -> VideoWriter:
@@ -104,12 +118,13 @@ class VideoWriter(AbstractContextManager):
             stack.push(self._abandon)
             self._container.metadata.update(self.metadata)
             self._picture = self._add_picture()
-            self._voice = None if self.sound is None else self._add_voice()
+            self._voice = None if self.sound is None else _Voice(self._add_voice(self.sound), self.sound)
             stack.push(self._finish)
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         self._stack.__exit__(kind, error, trace)  # _finish, then _abandon when something failed, then atomic_path
 
     def write(self, frames: np.ndarray) -> None:  # uint8 [H, W, 3] or [B, H, W, 3]
@@ -134,9 +149,9 @@ class VideoWriter(AbstractContextManager):
         self._mux(self._picture, self._picture.encode(picture))
         self.frames_written += 1
         if self._voice is not None:
-            self._write_sound(last=False)
+            self._write_sound(self._voice, last=False)
 
-    def _add_picture(self) -> Any:
+    def _add_picture(self) -> av.VideoStream:
         from av.video.reformatter import ColorRange, Colorspace
 
         stream = self._container.add_stream("libx264", rate=self.fps, options=self.options)
@@ -147,66 +162,70 @@ class VideoWriter(AbstractContextManager):
         context.color_range = int(ColorRange.MPEG)
         return stream
 
-    def _add_voice(self) -> Any:
-        rate, channels = self.sound.sample_rate, self.sound.channels
+    def _add_voice(self, sound: Sound) -> av.AudioStream:
+        rate, channels = sound.sample_rate, sound.channels
         stream = self._container.add_stream("aac", rate=rate, layout=AAC_LAYOUTS[channels])
         stream.codec_context.bit_rate = min(AAC_BITS, 4 * rate) * channels
         stream.codec_context.time_base = Fraction(1, rate)
         return stream
 
-    def _write_sound(self, last: bool) -> None:
+    def _write_sound(self, voice: _Voice, last: bool) -> None:
         """Feeds whole blocks up to the end of the frames written so far; with `last` also the rest."""
-        end = film_samples(self.frames_written, self.fps, self.sound.sample_rate)
+        end = film_samples(self.frames_written, self.fps, voice.sound.sample_rate)
         while self.samples_written + (1 if last else BLOCK) <= end:
             stop = min(self.samples_written + BLOCK, end)
-            self._encode_sound(fitted(self.sound.waveform[:, self.samples_written:stop], stop - self.samples_written))
+            self._encode_sound(fitted(voice.sound.waveform[:, self.samples_written:stop], stop - self.samples_written))
 
     def _encode_sound(self, samples: np.ndarray) -> None:  # float32 [C, n], the codec's input
         import av
 
-        rate = self.sound.sample_rate
+        voice = self._voice
+        assert voice is not None
+        rate = voice.sound.sample_rate
         block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=AAC_LAYOUTS[len(samples)])
         block.sample_rate, block.pts, block.time_base = rate, self.samples_written, Fraction(1, rate)
-        self._mux(self._voice, self._voice.encode(block))
+        self._mux(voice.stream, voice.stream.encode(block))
         self.samples_written += samples.shape[1]
 
-    def _mux(self, stream: Any, packets: list[Any]) -> None:
+    def _mux(self, stream: av.VideoStream | av.AudioStream, packets: list[av.Packet]) -> None:
         for packet in packets:
             if stream is self._picture:
                 packet.duration = 1  # in ticks of 1 / fps: also the last frame lasts
             with self._writing():
                 self._container.mux(packet)
 
-    def _finish(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def _finish(self, kind: type[BaseException] | None, error: BaseException | None,
+                trace: TracebackType | None) -> None:
         """Ends the file, when nothing failed so far."""
         if error is not None:
             return
         if not self.frames_written:
             raise TalkingHeadsError("A film needs at least one frame", "none was written", "Check the frames in front")
         if self._voice is not None:
-            self._write_sound(last=True)
-            self._mux(self._voice, self._voice.encode(None))
+            self._write_sound(self._voice, last=True)
+            self._mux(self._voice.stream, self._voice.stream.encode(None))
         self._mux(self._picture, self._picture.encode(None))
         with self._writing():
             self._container.close()
 
-    def _abandon(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def _abandon(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         """Closes the file because of `error`, which goes on its way; `atomic_path` then removes it."""
-        import av
+        from av.error import FFmpegError
 
         if error is not None:
-            with self._busy, suppress(av.error.FFmpegError):  # closing writes too, to a full disk perhaps
+            with self._busy, suppress(FFmpegError):  # closing writes too, to a full disk perhaps
                 self._abandoned = True
                 self._container.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Tells what to do when the file cannot be written."""
-        import av
+        from av.error import FFmpegError
 
         try:
             yield
-        except (av.error.FFmpegError, OSError) as error:
+        except (FFmpegError, OSError) as error:
             raise TalkingHeadsError("The film's folder must have room and be writable",
                                     f"writing {self.path.name} failed ({error})",
                                     "Free some space, or choose another folder") from error

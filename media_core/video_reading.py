@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from .errors import FileFormatError, TalkingHeadsError
 from .film_clock import FilmClock, length_by_packets, usual_step
 from .film_colour import Colour, colour_of, shown_picture
 from .orientation import frame_orientation
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
 
 _LEAST_BYTES = 20_000  # a second: a file with less for its stated length is looked through, it may be shorter
 _SAME_RATE = 0.01  # share by which the counted rate may differ from the stated one, which is exact
@@ -61,8 +66,8 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         fps = Fraction(stream.average_rate or stream.base_rate or Fraction(FPS))
         seconds = stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, 1_000_000)
         frames = stream.frames or max(1, round(seconds * fps))
-        told = VideoInfo(*sides, fps, frames, float(seconds) or float(frames / fps), bool(container.streams.audio),
-                         colour_of(stream, first).transfer)
+        told = VideoInfo(width=sides[0], height=sides[1], fps=fps, frames=frames, duration=float(seconds) or float(frames / fps),
+                         has_sound=bool(container.streams.audio), hdr=colour_of(stream, first).transfer)
         doubtful = container.format.name in _RESTARTING or Path(path).stat().st_size < _LEAST_BYTES * told.duration
     return _counted(path, told) if doubtful else told
 
@@ -103,11 +108,11 @@ def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 
             last = _last_shown(clock(frame.time, _lasts(frame)), fps, count)
             yield from _held(shown, stream, colour, last - max(count, start))
             count, shown = last, frame
-        if shown is not None:
+        if shown is not None and fps is not None:
             yield from _held(shown, stream, colour, _last_shown(clock.end, fps, count) - max(count, start))
 
 
-def _lasts(frame: Any) -> float | None:
+def _lasts(frame: av.VideoFrame) -> float | None:
     """Seconds the frame is shown, where the file says so."""
     return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None
 
@@ -119,11 +124,12 @@ def _last_shown(time: float, fps: float, count: int) -> int:
     return count
 
 
-def _held(frame: Any, stream: Any, colour: Colour | None, times: int) -> Iterator[np.ndarray]:
-    """The frame `times` times over; converted only when that is at least once."""
-    picture = _upright(frame, stream, colour or Colour()) if times > 0 else None
-    for _ in range(times):
-        yield picture
+def _held(frame: av.VideoFrame | None, stream: av.VideoStream, colour: Colour | None, times: int) -> Iterator[np.ndarray]:
+    """The frame `times` times over; converted only when that is at least once. Before the first frame (None): nothing."""
+    if frame is not None and times > 0:
+        picture = _upright(frame, stream, colour or Colour())
+        for _ in range(times):
+            yield picture
 
 
 def load_film_sound(path: str | os.PathLike) -> Sound:
@@ -156,7 +162,7 @@ class _Opened(AbstractContextManager):
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
 
-    def __enter__(self) -> tuple[Any, Any]:
+    def __enter__(self) -> tuple[InputContainer, av.VideoStream]:
         if not self.path.is_file() or self.path.stat().st_size == 0:
             came = f"{self.path.name} is empty" if self.path.is_file() else f"no file at {self.path}"
             raise FileFormatError("The film must exist and hold data", came, "Check the name, or copy the film again")
@@ -171,7 +177,7 @@ class _Opened(AbstractContextManager):
         stream.thread_type = "AUTO"
         return self.container, stream
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.container.close()
         if isinstance(error, unreadable()) and not isinstance(error, TalkingHeadsError):
             raise self._unreadable(error) from error
@@ -181,11 +187,11 @@ class _Opened(AbstractContextManager):
                                "Export it again as mp4 (H.264)")
 
 
-def _upright(frame: Any, stream: Any, colour: Colour) -> np.ndarray:  # uint8 [H, W, 3]
+def _upright(frame: av.VideoFrame, stream: av.VideoStream, colour: Colour) -> np.ndarray:  # uint8 [H, W, 3]
     return frame_orientation(frame).applied(shown_picture(frame, _shown_width(frame, stream), colour))
 
 
-def _shown_width(frame: Any, stream: Any) -> int:
+def _shown_width(frame: av.VideoFrame, stream: av.VideoStream) -> int:
     """Pixels across once they are square: old camcorders store oblong ones."""
     ratio = stream.sample_aspect_ratio
     return round(frame.width * float(ratio)) if ratio and 0.25 <= ratio <= 4 else frame.width

@@ -13,7 +13,7 @@ import numpy as np
 from ..dataset_folder import MANIFEST, read_json
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.crop import FaceCrop
-from ..face.geometry import EYES, inter_ocular, similarity
+from ..face.geometry import EYES, height_width, inter_ocular, similarity
 from ..face.landmarks.detector import no_face
 from ..face.pose.pose import RigidShape
 from ..face.track import FaceTrack
@@ -66,7 +66,7 @@ def _placed(centre: float, side: int, edge: int) -> int:
 def _square(x: int, y: int, side: int, image_size: tuple[int, int], size: int) -> FaceCrop:
     half = (side - 1) / 2
     matrix = similarity(0.0, size / side, (x + half, y + half), ((size - 1) / 2, (size - 1) / 2)).affine
-    return FaceCrop(matrix[None], size, tuple(image_size))
+    return FaceCrop(matrix[None], size, height_width(image_size))
 
 
 @dataclass(frozen=True)

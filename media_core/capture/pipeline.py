@@ -187,10 +187,12 @@ class _Job:
         if segment is None:
             return 0, None
         if isinstance(segment, (int, float)):
+            wanted = float(segment)
+
             def pick(step: Callable) -> list[float]:
                 def tell(done: int, total: int, info: Any, preview: np.ndarray | None) -> None:
                     step(done, total, None, preview)
-                found = pick_segment(self.film, float(segment), tracker=self._tracker(), masks=self._regions(RATE),
+                found = pick_segment(self.film, wanted, tracker=self._tracker(), masks=self._regions(RATE),
                                      landmarks=self.inputs.landmarks, report=tell)
                 return [found.start, found.stop]
             self._stage("segment", ("segment", "face_index", "order", "landmarks", "region"), (), pick)

@@ -228,7 +228,7 @@ def _fit(e: Evidence) -> Finding:
 def _units(e: Evidence) -> Finding:
     """Which action units training will not use. No fault of the film, so no verdict on it."""
     expression = e.track.expression
-    known = dict(zip(AU_NAMES, np.isfinite(expression.au.numpy()).any(axis=0)))
+    known = dict(zip(AU_NAMES, np.any(np.isfinite(expression.au.numpy()), axis=0)))
     lots = {"unreliable": [n for n in expression.unreliable if known[n]], "not measured": [n for n in AU_NAMES if not known[n]]}
     left = len(AU_NAMES) - sum(map(len, lots.values()))
     notes = [f"{word}: {' '.join(name[2:] for name in names)}" for word, names in lots.items() if names]

@@ -82,9 +82,10 @@ def _looks(folder: Path, track: FaceTrack, tell: Callable[[int, int], None]) -> 
         if min(face.shape[:2]) < 16:
             continue
         brightness = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
-        blur.append(float(blur_effect(brightness)))
+        blur.append(float(np.asarray(blur_effect(brightness))))
         small = cv2.resize(brightness, (_FACE_SIDE, _FACE_SIDE), interpolation=cv2.INTER_AREA)
-        grey.append(float(small.mean())), clipped.append(float(((small < 6) | (small > 249)).mean()))
+        grey.append(float(small.mean()))
+        clipped.append(float(((small < 6) | (small > 249)).mean()))
     if not blur:
         return float("nan"), (float("nan"), 0.0)
     return float(np.median(blur)), (float(np.median(grey)), float(np.median(clipped)))

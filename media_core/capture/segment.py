@@ -7,10 +7,10 @@ make a piece informative (variety of the sound, amplitude of the lips, spread of
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from ..metrics import lip_aperture
 from ..progress import Report, silent
 from ..speech import Speech, encode_speech
 from ..video import load_film_sound, probe, read_frames
+
+if TYPE_CHECKING:
+    from ..face.landmarks.landmarks import FaceTracker
 
 RATE = 5.0            # frames a second looked at in a film
 STEP = 1.0            # s between two candidates
@@ -53,7 +56,7 @@ class _Curves:
 
 
 def pick_segment(source: str | os.PathLike | FaceTrack, seconds: float = 30.0, *, sound: Sound | None = None,
-                 tracker: Callable | None = None, masks: Iterable[np.ndarray] | None = None, landmarks: RawTrack | None = None,
+                 tracker: FaceTracker | None = None, masks: Iterable[np.ndarray] | None = None, landmarks: RawTrack | None = None,
                  report: Report = silent) -> Segment:
     """The most informative `seconds` of a film.
 
@@ -83,7 +86,7 @@ def pick_segment(source: str | os.PathLike | FaceTrack, seconds: float = 30.0, *
     return _best(curves, encode_speech(sound, "mel"), seconds)
 
 
-def _size(source: Any, landmarks: RawTrack | None) -> tuple[int, int] | None:
+def _size(source: str | os.PathLike | FaceTrack, landmarks: RawTrack | None) -> tuple[int, int] | None:
     """(H, W) px of what was looked at; None when it was tracked elsewhere."""
     if landmarks is not None:
         return landmarks.image_size
@@ -98,7 +101,7 @@ def _of_track(track: FaceTrack) -> _Curves:
     return _curves(points, track.fps, ())
 
 
-def _of_film(path: Path, tracker: Callable | None, masks: Iterable[np.ndarray] | None, report: Report) -> _Curves:
+def _of_film(path: Path, tracker: FaceTracker | None, masks: Iterable[np.ndarray] | None, report: Report) -> _Curves:
     from ..face.landmarks.landmarks import track_frames
 
     total = max(1, round(probe(path).duration * RATE))

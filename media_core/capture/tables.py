@@ -84,7 +84,8 @@ def write_sound(folder: Path, sound: Sound, frames: int, fps: float, encoder: st
     save_wav(folder / "aud.wav", sixteen)
 
 
-def write_tables(folder: Path, track: FaceTrack, filled: np.ndarray, sound_frames: Sequence[int], step: Step) -> None:
+def write_tables(folder: Path, track: FaceTrack, filled: np.ndarray, sound_frames: Sequence[int] | np.ndarray,
+                 step: Step) -> None:
     """Landmark files, au.csv and the transforms.
 
     Args:

@@ -11,6 +11,7 @@ import torch
 
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.draw import draw_landmarks
+from ..face.geometry import height_width
 from ..face.landmarks.landmarks import CutFinder, RawTrack
 from ..face.presence import PATIENCE, expect_face
 from ..files import load_tensors, save_tensors
@@ -91,7 +92,7 @@ def given_track(raw: RawTrack, size: tuple[int, int], fps: float, first: int, st
                                 f"{len(numbers)}", "Find them in the whole film")
     rows = np.minimum(((numbers + 0.5) * raw.fps / fps).astype(int), len(raw.points) - 1)
     cuts = np.unique(np.searchsorted(rows, np.asarray(raw.cuts, int)))
-    return RawTrack(raw.points[rows], raw.confidence[rows], tuple(size), float(fps),
+    return RawTrack(raw.points[rows], raw.confidence[rows], height_width(size), float(fps),
                     tuple(int(c) for c in cuts if 0 < c < len(rows)))
 
 

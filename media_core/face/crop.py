@@ -13,7 +13,7 @@ import numpy as np
 
 from ..audio import FPS
 from ..errors import TalkingHeadsError
-from .geometry import LEFT_EYE, RIGHT_EYE, similarity
+from .geometry import LEFT_EYE, RIGHT_EYE, height_width, similarity
 
 MARGIN = 2.5  # side of the square over the longer side of the points' box: head, hair and shoulders
 RAISED = 0.08  # of the points' box, by which the square's middle lies above the box's: hair needs more room than the chin
@@ -30,7 +30,7 @@ class FaceCrop:
     source_size: tuple[int, int]  # (H, W) px of the pictures it is cut from
     fps: float = FPS  # frames a second, when T > 1
     version: int = 1  # of this object's layout
-    unseen: tuple[int, ...] = ()  # frames of the film in which nobody was seen: nothing is put back into them
+    faceless: tuple[int, ...] = ()  # frames of the film in which nobody was seen: nothing is put back into them
 
     def __post_init__(self) -> None:
         shape, scales = np.shape(self.matrices), np.linalg.det(np.asarray(self.matrices, float)[..., :2])
@@ -105,7 +105,7 @@ class FaceCrop:
         _check_edit(source, edited, mask)
         (left, top), (right, bottom) = self._box(frame)
         out = source.copy()
-        if right <= left or bottom <= top or frame in self.unseen:
+        if right <= left or bottom <= top or frame in self.faceless:
             return out
         alpha = self._alpha((left, top, right, bottom), frame, feather, mask)
         region = out[top:bottom, left:right]
@@ -129,7 +129,7 @@ class FaceCrop:
         """For a JSON file; `from_dict` reads it."""
         table = {"version": self.version, "size": self.size, "source_size": list(self.source_size), "fps": self.fps,
                  "matrices": self.matrices.tolist()}
-        return {**table, "unseen": list(self.unseen)} if self.unseen else table
+        return {**table, "unseen": list(self.faceless)} if self.faceless else table
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> FaceCrop:
@@ -141,8 +141,9 @@ class FaceCrop:
         try:
             if table["version"] != 1:
                 raise ValueError(f"version {table['version']}")
-            return cls(np.asarray(table["matrices"], np.float64), int(table["size"]), tuple(map(int, table["source_size"])),
-                       float(table["fps"]), unseen=tuple(map(int, table.get("unseen", ()))))
+            return cls(matrices=np.asarray(table["matrices"], np.float64), size=int(table["size"]),
+                       source_size=height_width([int(side) for side in table["source_size"]]), fps=float(table["fps"]),
+                       faceless=tuple(map(int, table.get("unseen", ()))))
         except (KeyError, TypeError, ValueError) as error:
             raise TalkingHeadsError("A stored face crop must have version, size, source_size, fps and matrices", repr(error),
                                     "Cut the face out again") from error
@@ -187,11 +188,10 @@ def still_crop(points: np.ndarray, image_size: tuple[int, int], size: int, *, ma
     Raises:
         TalkingHeadsError: no frame has a face, or a size or margin out of range.
     """
-    *places, known = _places(points)
-    middle, extent, roll = (np.median(part, axis=0) for part in places)
-    angle = float(roll) if upright else 0.0
-    square = _square(middle, extent, angle, image_size, size, margin, inside)
-    return FaceCrop(square[None], size, tuple(image_size), unseen=tuple(np.flatnonzero(~known).tolist()))
+    middle, extent, roll, known = _places(points)
+    angle = float(np.median(roll)) if upright else 0.0
+    square = _square(np.median(middle, axis=0), float(np.median(extent)), angle, image_size, size, margin, inside)
+    return FaceCrop(square[None], size, height_width(image_size), faceless=tuple(np.flatnonzero(~known).tolist()))
 
 
 def following_crop(points: np.ndarray, image_size: tuple[int, int], size: int, fps: float = FPS, *, margin: float = MARGIN,
@@ -214,10 +214,10 @@ def following_crop(points: np.ndarray, image_size: tuple[int, int], size: int, f
     frames = np.arange(len(points))
     curves = [np.interp(frames, frames[known], curve) for curve in (*middle.T, np.unwrap(roll))]
     x, y, turn = low_pass(torch.from_numpy(np.stack(curves, axis=1)), fps, cutoff).numpy().T
-    side = np.median(extent)
+    side = float(np.median(extent))
     squares = [_square(np.array(centre), side, angle if upright else 0.0, image_size, size, margin, inside, whole=False)
                for *centre, angle in zip(x, y, turn)]
-    return FaceCrop(np.stack(squares), size, tuple(image_size), fps, unseen=tuple(np.flatnonzero(~known).tolist()))
+    return FaceCrop(np.stack(squares), size, height_width(image_size), fps, faceless=tuple(np.flatnonzero(~known).tolist()))
 
 
 def single_crops(points: np.ndarray, image_size: tuple[int, int], size: int, **options: Any) -> FaceCrop:
@@ -231,14 +231,14 @@ def single_crops(points: np.ndarray, image_size: tuple[int, int], size: int, **o
         TalkingHeadsError: as for `still_crop`; also where any picture has no face.
     """
     return FaceCrop(np.concatenate([still_crop(one, image_size, size, **options).matrices for one in points]), size,
-                    tuple(image_size))
+                    height_width(image_size))
 
 
 def _places(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Middle [n, 2], extent [n] and roll [n] (rad) of the n known faces, and which of the frames those are, bool [T]."""
     points = np.asarray(points, np.float64)
     points = points[None] if points.ndim == 2 else points
-    known = np.isfinite(points).all(axis=(1, 2))
+    known = np.all(np.isfinite(points), axis=(1, 2))
     if not known.any():
         raise TalkingHeadsError("A face must be found before it can be cut out", f"none in {len(points)} frames",
                                 "Choose a picture that shows the whole face, from the front")
@@ -256,7 +256,7 @@ def _square(middle: np.ndarray, extent: float, angle: float, image_size: tuple[i
     _check_size(size)
     if not 1.0 <= margin <= 10.0:
         raise TalkingHeadsError("The margin around the face must be 1 to 10 times the face", f"{margin:g}", "2.5 shows the head")
-    side, straight = margin * float(extent), abs(angle) < 1e-9
+    side, straight = margin * extent, abs(angle) < 1e-9
     if inside and straight:
         side = min(side, *image_size)
     side = max(1.0, float(round(side)) if whole else side)

@@ -69,7 +69,7 @@ def picture_points(track: LandmarkTrack, size: tuple[int, int]) -> np.ndarray:  
     Canonical points get one scale for the whole track, so that movement stays in proportion.
     """
     points = track.points.numpy().astype(np.float64)
-    if track.space == "pixels":
+    if track.image_size is not None and track.space == "pixels":
         scale = np.array([size[1] / track.image_size[1], size[0] / track.image_size[0]])
         return (points[..., :2] + 0.5) * scale - 0.5
     flat = points[..., :2] * [1.0, -1.0]

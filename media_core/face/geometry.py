@@ -5,6 +5,7 @@ mouth 48-67 (outer ring, then inner ring).
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,12 @@ def similarity(angle: float = 0.0, scale: float = 1.0, centre=(0.0, 0.0), target
     """Turns by `angle` (rad) and scales about `centre`, which lands on `target`."""
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return Similarity(matrix, np.asarray(target, float) - matrix @ np.asarray(centre, float))
+
+
+def height_width(size: Sequence[int]) -> tuple[int, int]:
+    """An image's size as a tuple, whatever kind of sequence it came in."""
+    height, width = size
+    return height, width
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:  # [N, 2], [N, 2]

@@ -15,6 +15,7 @@ from ..motion import ExpressionTrack, LandmarkTrack, PoseTrack, Track
 from ..schema import FOCAL, SIZE, described, record
 from ..tensor_schema import Numbers, fitting
 from ..tracks import settings
+from .geometry import height_width
 from .pose.pose import WINDOW, RigidShape, fit_shape, smooth_poses, solve_poses, to_camera
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
     Raises:
         TalkingHeadsError: no frame with a face, or an expression of another length or rate.
     """
-    size = tuple(raw.image_size)
+    size = height_width(raw.image_size)
     confidence = np.where(np.isfinite(raw.points).all((1, 2)), np.nan_to_num(raw.confidence), 0).clip(0, 1).astype(np.float32)
     seen = np.where(confidence[:, None, None] > 0, raw.points, np.nan)      # without rows that somebody filled
     shape = fit_shape(seen, size, focal) if shape is None else shape.at(size, focal)

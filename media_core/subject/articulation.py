@@ -7,7 +7,7 @@ the sound by 25 ms. The scheme is Cohen and Massaro's (1993); the numbers are ou
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,7 +118,7 @@ def _anchors_of(name: str, start: float, length: float) -> list[Anchor]:
     return [Anchor(start + .5 * length, .05, .4, _target(_UNKNOWN))]
 
 
-def _target(shape: dict[str, float]) -> np.ndarray:  # -> [9]
+def _target(shape: Mapping[str, float]) -> np.ndarray:  # -> [9]
     return np.array([shape.get(curve, 0.0) for curve in CURVES])
 
 

@@ -115,8 +115,9 @@ def _truth(subject: Subject, performance: Performance, report: Report) -> _Truth
         pose = subject.pose(euler, move)
         points2d, points3d = subject.landmarks(params, pose)
         r, t = subject.world_to_camera(pose)
-        flat.append(points2d), solid.append(points3d), rotation.append(r), translation.append(t)
-    return _Truth(*map(np.array, (flat, solid, rotation, translation)))
+        for values, value in zip((flat, solid, rotation, translation), (points2d, points3d, r, t)):
+            values.append(value)
+    return _Truth(np.array(flat), np.array(solid), np.array(rotation), np.array(translation))
 
 
 def _write_frames(folder: Path, subject: Subject, performance: Performance, truth: _Truth, report: Report) -> None:

@@ -86,7 +86,7 @@ def _shape(c: _Controls, here: np.ndarray, phase: np.ndarray, key: str, stressed
 def _smooth(curve: np.ndarray, width: int) -> np.ndarray:
     window = np.hanning(2 * width + 1) / np.hanning(2 * width + 1).sum()
     padded = np.pad(curve, [(width, width)] + [(0, 0)] * (curve.ndim - 1), mode="edge")
-    return sum(w * padded[i:i + len(curve)] for i, w in enumerate(window))
+    return sum((w * padded[i:i + len(curve)] for i, w in enumerate(window)), start=np.zeros(curve.shape))
 
 
 def _stretch(curve: np.ndarray, samples: int) -> np.ndarray:

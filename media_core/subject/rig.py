@@ -5,6 +5,8 @@ About 280 of the 468 points are handles; the rest minimise a bi-Laplacian energy
 """
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .assets import Layers
@@ -57,10 +59,17 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.einsum("ij,jk->ik", a, b, optimize=False)
 
 
+class Outlines(NamedTuple):
+    """What a rig needs of `Layers`."""
+    points: np.ndarray        # float64 [478, 3] photo pixels
+    plain_points: np.ndarray  # the same before the identity's warp
+    hair_outline: np.ndarray  # float64 [P, 2] photo pixels
+
+
 class Rig:
     """One person's mesh. V = 468 skin points, then hair, then a strip under the chin."""
 
-    def __init__(self, layers: Layers):
+    def __init__(self, layers: Layers | Outlines):
         self.photo = layers.points
         camera = to_camera(self.photo)
         self.axes, self.origin = _frame(camera)                        # canonical -> camera in the photo
@@ -192,7 +201,7 @@ def solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:  # [n, n] posit
     return work[:, size:]
 
 
-def _shell(layers: Layers) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def _shell(layers: Layers | Outlines) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Hair and ears as a shell around the face, and a strip under the chin that keeps its edge soft.
 
     Returns:
@@ -210,7 +219,7 @@ def _shell(layers: Layers) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     numbers = np.concatenate([OVAL, SKIN + np.arange(len(flat))]).astype(int)
     every = np.vstack([oval[:, :2], flat])
     around = np.arange(len(oval))
-    triangles = force_edges(every, delaunay(every), zip(around, np.roll(around, -1)))
+    triangles = force_edges(every, delaunay(every), zip(around.tolist(), np.roll(around, -1).tolist()))
     centre = every[triangles].mean(1)
     keep = ~inside(oval[:, :2], centre) & inside(np.vstack([rim, strip[::-1]]), centre)
     depth = np.concatenate([hair[:, 2], edge[:, 2] + 2.0])

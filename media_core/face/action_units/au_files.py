@@ -126,7 +126,7 @@ def _one_person(table: CsvTable, layout: TableFormat, face_index: int) -> np.nda
         size = np.prod([table.numbers(name) for name in layout.size], axis=0) if ranked else np.zeros(len(table))
         by_frame: dict[float, list[int]] = {}
         for i in np.lexsort((rows, -size)):
-            by_frame.setdefault(frame[i], []).append(i)
+            by_frame.setdefault(float(frame[i]), []).append(int(i))
         _check_face(face_index, max(len(faces) for faces in by_frame.values()), table)
         return np.sort([faces[face_index] for faces in by_frame.values() if len(faces) > face_index])
     _check_face(face_index, 1, table)
@@ -172,7 +172,7 @@ def _guessed_rate(count: int, fps: float, frames: int | None, table: CsvTable) -
     nearest = min((fps, *USUAL_RATES), key=lambda usual: abs(usual - rate))
     off = abs(nearest - rate) / rate
     close = frames is None or abs(count - frames) <= max(LENGTH_SLACK[0] * fps, LENGTH_SLACK[1] * frames)
-    if off > 0.02 and not close:
+    if off > 0.02 and not close and frames is not None:
         raise TalkingHeadsError(f"The table's frames must fit the film's {frames / fps:.2f} s",
                                 f"{count} frames in {table.path.name}, which would be {rate:.2f} frames a second",
                                 "Choose the table of this very film, or give the rate of the film that the tool saw")

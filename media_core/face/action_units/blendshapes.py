@@ -49,7 +49,7 @@ def expression_from_blendshapes(frames: np.ndarray | Sequence[Mapping[str, float
     if not len(values) or not np.isfinite(values).all(1).any():
         raise TalkingHeadsError("Blendshapes need at least one frame with a face", f"none in {len(values)} frames",
                                 "Check the film, or choose another face")
-    shape = dict(zip(BLENDSHAPES, values.T))
+    shape: dict[str, np.ndarray] = dict(zip(BLENDSHAPES, values.T))
 
     def both(name: str) -> np.ndarray:  # [T]
         return shape[name] if name in shape else (shape[f"{name}Left"] + shape[f"{name}Right"]) / 2

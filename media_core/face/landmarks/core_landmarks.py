@@ -75,15 +75,16 @@ def to_face_landmarks(track: LandmarkTrack, blendshapes: np.ndarray | None = Non
     """
     from .mesh_fill import MeshFill, connection_sets
 
-    if track.space != "pixels":
+    if track.space != "pixels" or track.image_size is None:
         raise TalkingHeadsError("Face landmarks must be points of a picture", f"a track in space '{track.space}'",
                                 "Align the motion to a pose first")
     if blendshapes is not None and np.shape(blendshapes) != (len(track), len(BLENDSHAPES)):
         raise TalkingHeadsError(f"Blendshapes must be [{len(track)}, {len(BLENDSHAPES)}], a row a frame",
                                 f"{list(np.shape(blendshapes))}", "Give the same film's")
     fill = MeshFill()
-    shapes = [{}] * len(track) if blendshapes is None else [
-        dict(zip(BLENDSHAPES, map(float, row))) if np.isfinite(row).all() else {} for row in np.asarray(blendshapes)]
+    shapes: list[dict[str, float]] = [{}] * len(track) if blendshapes is None else [
+        {name: float(value) for name, value in zip(BLENDSHAPES, row)} if np.isfinite(row).all() else {}
+        for row in np.asarray(blendshapes)]
     points = track.points[..., :2].double().numpy()
     frames = [[_face(fill(flat), fill.head_matrix(flat, track.image_size), dict(shape))] for flat, shape in zip(points, shapes)]
     return {"frames": frames, "image_size": tuple(track.image_size), "connection_sets": connection_sets(fill)}

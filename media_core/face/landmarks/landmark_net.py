@@ -80,6 +80,8 @@ class LandmarkNets(nn.Module):
         self.eye = PointNet(EYE_SIZE, 6, (16, 24, 40, 64), 96)
         self.register_buffer("template", torch.zeros(68, 2))
 
+    template: Tensor  # float32 [68, 2], a buffer
+
     @property
     def device(self) -> torch.device:
         return self.template.device

@@ -74,7 +74,7 @@ class FaceTracker:
             TalkingHeadsError: no RGB picture.
         """
         _check(frame)
-        found = self._followed(frame) if self.state is not None else None
+        found = None if self.state is None else self._followed(frame, self.state)
         if found is None:
             found = self._found(frame, mask)
         self.state = None if found is None else found.points
@@ -85,9 +85,9 @@ class FaceTracker:
             self._last_size = None
         return found
 
-    def _followed(self, frame: np.ndarray) -> FaceFrame | None:
-        points, confidence = self.finder.refined(frame, self.state)
-        moved = np.linalg.norm(points - self.state, axis=1).mean() / max(np.linalg.norm(points[36] - points[45]), 1e-3)
+    def _followed(self, frame: np.ndarray, last: np.ndarray) -> FaceFrame | None:  # last: [68, 2] px
+        points, confidence = self.finder.refined(frame, last)
+        moved = np.linalg.norm(points - last, axis=1).mean() / max(np.linalg.norm(points[36] - points[45]), 1e-3)
         if moved > _MOVED:
             points, confidence = self.finder.refined(frame, points)
         return FaceFrame(points, confidence) if confidence >= _PATIENT else None

@@ -7,14 +7,13 @@ missing to the known points is spread over the mesh by a kernel |x - y| in its o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import SimpleNamespace
 
 import numpy as np
 
 from ...subject.layout import BROWS, EYES, JAW_LINE, LIPS, OVAL, POINTS_17_TO_67, SKIN, to_68
 from ...subject.parameters import INDEX, PARAMS
 from ...subject.portrait import load
-from ...subject.rig import Rig
+from ...subject.rig import Outlines, Rig
 from ...subject.triangulate import face_triangles
 from ..geometry import STILLEST
 
@@ -109,7 +108,7 @@ def connection_sets(mesh: MeshFill) -> dict[str, frozenset[tuple[int, int]]]:
 
 def _rig() -> tuple[Rig, np.ndarray]:  # and float64 [478, 3] photo pixels
     portrait = load()
-    return Rig(SimpleNamespace(points=portrait.points, plain_points=portrait.points, hair_outline=portrait.hair)), portrait.points
+    return Rig(Outlines(portrait.points, portrait.points, portrait.hair)), portrait.points
 
 
 def _half(points: np.ndarray, deep: float) -> np.ndarray:  # [9, 2] from the chin outwards -> [9, 3]

@@ -45,7 +45,7 @@ class RawTrack:
     @property
     def seen(self) -> np.ndarray:  # bool [T]
         """Frames with a face."""
-        return np.isfinite(self.points).all((1, 2))
+        return np.all(np.isfinite(self.points), axis=(1, 2))
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes one safetensors file."""
@@ -111,7 +111,7 @@ def smooth_points(points: np.ndarray, fps: float, cuts: tuple[int, ...] = ()) ->
     from scipy.signal import savgol_filter
 
     out = points.copy()
-    for first, stop in runs(np.isfinite(points).all((1, 2)), cuts):
+    for first, stop in runs(np.all(np.isfinite(points), axis=(1, 2)), cuts):
         for part, name in ((JAW, "face"), (NOSE, "face"), (BROWS, "brows")):
             window = min(2 * round(_WINDOW[name] * fps / 2) + 1, (stop - first - 1) // 2 * 2 + 1)
             if window >= 5:

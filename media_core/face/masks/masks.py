@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import TalkingHeadsError
+from ..geometry import height_width
 from .mouth_inside import mouth_inside
 from .person import HeadShape, cut_band, enlarged, learn_shape, reduced
 from .regions import HeadAxes, above_jaw, face_outline, head_axes, jaw_middle, polygon
@@ -65,7 +66,7 @@ class HeadMasker:
     """
 
     def __init__(self, image_size: tuple[int, int], shape: HeadShape | None = None):
-        self.image_size, self.index = tuple(image_size), 0
+        self.image_size, self.index = height_width(image_size), 0
         self._learnt, self._shape = shape, shape
 
     def __call__(self, frame: np.ndarray, points: np.ndarray, user: np.ndarray | None = None) -> FrameMasks:
@@ -142,7 +143,8 @@ def _colours(frame: np.ndarray, points: np.ndarray, person: np.ndarray) -> _Colo
     found = [_unlikeness(lab, lab[cheeks]), _unlikeness(lab, lab[top]), _unlikeness(lab, lab[chest]),
              _unlikeness(lab, lab[cheeks], _SHADE)]
     bald = bool(top.sum() < _FEW or np.median(found[0][top]) < _BALD)
-    return _Colours(*(cv2.resize(values, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR) for values in found), bald)
+    skin, hair, clothes, shaded = (cv2.resize(values, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR) for values in found)
+    return _Colours(skin=skin, hair=hair, clothes=clothes, shaded_skin=shaded, bald=bald)
 
 
 def _head_side(points: np.ndarray, colours: _Colours, axes: HeadAxes) -> np.ndarray:  # -> bool [H, W]

@@ -16,6 +16,7 @@ from .regions import MAYBE_NO, MAYBE_YES, SURE_NO, SURE_YES, face_outline, head_
 WORKING = 256                       # pixels: longer edge that cuts are made at
 _FIRST_ROUNDS, _BAND_ROUNDS = 3, 1  # of the graph cut: from landmarks, within the band
 _SEED = 1
+_NO_BOX = (0, 0, 0, 0)              # OpenCV reads none where labels are given
 _GRID, _SPAN, _MIDDLE = 160, 5.2, 0.52  # the head's picture: pixels, units across, where its centre is in the height
 _YES, _NO = 0.9, 0.1                # share of the learnt cuts from which on it is sure
 _BAND, _BAND_ALONE = 0.08, 0.10     # units that the undecided band is wider, for a shape of several frames, of one
@@ -119,7 +120,7 @@ def _graph_cut(lab: np.ndarray, labels: np.ndarray, inside: np.ndarray, outside:
     if min(labels.shape) < 2 or not (labels > SURE_YES).any() or min(len(inside), len(outside)) < _FEW:
         return (labels & 1) > 0
     models = _colours(inside, outside)
-    cv2.grabCut(np.ascontiguousarray(lab), labels, None, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
+    cv2.grabCut(np.ascontiguousarray(lab), labels, _NO_BOX, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
     return (labels & 1) > 0
 
 
@@ -134,7 +135,7 @@ def _colours(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.nd
     labels = np.ascontiguousarray(np.broadcast_to(labels[:, None], (len(labels), _STRIP)))
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(_SEED)
-    cv2.grabCut(np.concatenate(strips), labels, None, *models, 1, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(np.concatenate(strips), labels, _NO_BOX, *models, 1, cv2.GC_INIT_WITH_MASK)
     return models
 
 
@@ -156,7 +157,7 @@ def _average(cuts: list[np.ndarray], points: list[np.ndarray]) -> HeadShape:
         matrix = head_axes(own).affine(_GRID, _SPAN, _MIDDLE)
         heads.append(cv2.warpAffine(mask.astype(np.float32), matrix, (_GRID, _GRID),
                                     flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE))
-    return HeadShape(np.mean(heads, 0, dtype=np.float32), np.mean(cuts, 0, dtype=np.float32), len(cuts))
+    return HeadShape(np.asarray(np.mean(heads, 0, dtype=np.float32)), np.asarray(np.mean(cuts, 0, dtype=np.float32)), len(cuts))
 
 
 def _band(points: np.ndarray, shape: HeadShape, size: tuple[int, int]) -> np.ndarray:  # -> uint8 [h, w] labels

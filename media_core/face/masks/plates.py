@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import TalkingHeadsError
+from ..geometry import height_width
 from .masks import FrameMasks
 
 EVERY = 20            # frames between two that the background is gathered from
@@ -30,7 +31,7 @@ class BackgroundPlate:
     """
 
     def __init__(self, image_size: tuple[int, int]):
-        self._size = tuple(image_size)
+        self._size = height_width(image_size)
         self._image = np.zeros((*self._size, 3), np.uint8)
         self._distance = np.zeros(self._size, np.float32)  # pixels to the person in the frame taken; 0: none yet
 
@@ -72,7 +73,7 @@ class BackgroundPlate:
                                     "Film from farther away, or give a picture as background")
         if seen.all():
             return self._image.copy()
-        rows, columns = distance_transform_edt(~seen, return_distances=False, return_indices=True)
+        rows, columns = np.asarray(distance_transform_edt(~seen, return_distances=False, return_indices=True))
         return self._image[rows, columns]
 
     def state(self) -> dict[str, np.ndarray]:

@@ -135,7 +135,6 @@ def _everywhere(known, rotation, translation, count, cuts) -> tuple[np.ndarray, 
 
     if len(known) == count:
         return rotation, translation
-    every = Rotation.from_matrix(rotation)
     out_r, out_t = np.empty((count, 3, 3)), np.empty((count, 3))
     for start, stop in _shots(count, cuts):
         own = np.flatnonzero((known >= start) & (known < stop))
@@ -143,7 +142,7 @@ def _everywhere(known, rotation, translation, count, cuts) -> tuple[np.ndarray, 
             own = np.abs(known - (start + stop) / 2).argmin(keepdims=True)
         at = np.clip(np.arange(start, stop), known[own[0]], known[own[-1]])
         single = len(own) == 1
-        out_r[start:stop] = rotation[own[0]] if single else Slerp(known[own], every[own])(at).as_matrix()
+        out_r[start:stop] = rotation[own[0]] if single else Slerp(known[own], Rotation.from_matrix(rotation[own]))(at).as_matrix()
         out_t[start:stop] = np.stack([np.interp(at, known[own], axis) for axis in translation[own].T], 1)
     return out_r, out_t
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import TalkingHeadsError
-from ..geometry import OUTER_CORNERS, RIGID
+from ..geometry import OUTER_CORNERS, RIGID, height_width
 from ..landmarks.mean_face import EYE_SPAN, MeanFace
 from . import pnp
 
@@ -41,7 +41,7 @@ class RigidShape:
     def at(self, image_size: tuple[int, int], focal: float | None = None) -> RigidShape:
         """The same person in a film of another size: the focal length follows the width, or is given."""
         focal = self.focal * image_size[1] / self.image_size[1] if focal is None else focal
-        return RigidShape(self.points, float(focal), tuple(image_size))
+        return RigidShape(self.points, float(focal), height_width(image_size))
 
 
 def fit_shape(points: np.ndarray, image_size: tuple[int, int], focal: float | None = None) -> RigidShape:
@@ -67,7 +67,7 @@ def fit_shape(points: np.ndarray, image_size: tuple[int, int], focal: float | No
     points = points[_telling_frames(points, mean, focal, image_size)]
     rigid = _bundle_adjusted(points[:, RIGID], mean, focal, image_size)
     whole = _triangulated(points, rigid, mean, focal, image_size)
-    return RigidShape(_placed(whole, mean).astype(np.float32), focal, tuple(image_size))
+    return RigidShape(_placed(whole, mean).astype(np.float32), focal, height_width(image_size))
 
 
 def sigma(mean: MeanFace) -> np.ndarray:  # -> [len(RIGID)]

@@ -149,6 +149,7 @@ def triangulated(flow: np.ndarray, poses: tuple[np.ndarray, np.ndarray], shape: 
     rotation, translation = poses
     seen = (flow - pnp.middle(shape.image_size)) / shape.focal  # [T, N, 2]
     weight = np.isfinite(flow[..., 0]).astype(np.float64)
+    place, error = np.zeros((flow.shape[1], 3)), np.zeros(flow.shape[:2])
     for _ in range(2):
         normal, right = np.zeros((flow.shape[1], 3, 3)), np.zeros((flow.shape[1], 3))
         for block in _blocks(len(flow)):
