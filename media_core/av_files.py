@@ -34,7 +34,7 @@ def unreadable() -> tuple[type[Exception], ...]:
 
 
 def pictures(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """The frames of a picture stream, past packets of tracks that the file's head does not name: there PyAV breaks off with an
+    """The frames of a video stream, past packets of tracks that the file's head does not name: there PyAV breaks off with an
     IndexError (a .ts whose second track appears late); the packet after it will do."""
     frames = container.decode(stream)
     while True:

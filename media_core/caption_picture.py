@@ -1,4 +1,4 @@
-"""A preview's picture with its caption: words below it, large enough to be read when it is as wide as a node."""
+"""A preview's image with its caption: words below it, large enough to be read when it is as wide as a node."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-SIDE = 512  # px, the longer side of a preview's picture
-_LETTERS = 0.065  # of the picture's width: the font's size, of which a capital takes about 7 tenths
+SIDE = 512  # px, the longer side of a preview's image
+_LETTERS = 0.065  # of the image's width: the font's size, of which a capital takes about 7 tenths
 _SMALLEST_FONT, _EDGE = 8, 3  # px
 _TEXT, _LABEL = (230, 230, 230), (255, 214, 102)
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [h, w, 3]
-    """A preview's picture with its longer side at `SIDE` px: letters beside it have then a size of their own."""
+    """A preview's image with its longer side at `SIDE` px: letters beside it have then a size of their own."""
     from PIL import Image
 
     scale = SIDE / max(image.shape[:2])
@@ -28,12 +28,12 @@ def enlarged(image: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [h, w
 
 
 def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> Image:
-    """A picture with words below it, in letters that can be read when it is as wide as a node.
+    """An image with words below it, in letters that can be read when it is as wide as a node.
 
     Args:
         image: uint8 [H, W, 3].
         text: wrapped into as many lines as it needs.
-        shows: names of the picture's parts from left to right, "truth | avatar": each stands below its part.
+        shows: names of the image's parts from left to right, "truth | avatar": each stands below its part.
         least: px to leave for them at least.
     """
     from PIL import Image, ImageDraw
@@ -84,5 +84,5 @@ def wrapped_lines(text: str, font: FreeTypeFont | ImageFont, width: int) -> list
 
 
 def nothing() -> np.ndarray:  # uint8 [H, W, 3]
-    """What stands above a caption before there is a picture."""
+    """What stands above a caption before there is an image."""
     return np.zeros((SIDE // 2, SIDE, 3), np.uint8)

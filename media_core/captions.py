@@ -1,4 +1,4 @@
-"""What a report's figures read like: one line for the picture on a node, the log and the command line.
+"""What a report's figures read like: one line for the image on a node, the log and the command line.
 
 Every key that a core reports has its word here, and so has every stage; a test compares. What only experts read (the parts of a
 loss, the rate) is left to the log of the training.
@@ -11,7 +11,7 @@ from typing import Any
 PARTS = " · "  # between the parts of a caption
 COMPILE = "compile"  # the phase in which nothing is seen to happen for half a minute
 NOTE = "note"  # the attribute of a log record that carries a caption alone
-SHOWS = "shows"  # the key of what a picture shows: "truth | avatar" from left to right; drawn beside it, no part of the sentence
+SHOWS = "shows"  # the key of what an image shows: "truth | avatar" from left to right; drawn beside it, no part of the sentence
 
 STAGES = {
     # an avatar
@@ -30,7 +30,7 @@ STAGES = {
     ("phase", "sample"): "sampling",
     ("phase", "decode"): "drawing",
     ("phase", "done"): "",
-    # data sets
+    # datasets
     ("stage", "face"): "Following the face",
     ("stage", "landmarks"): "Measuring landmarks",
     ("stage", "data set"): "Drawing",
@@ -47,7 +47,7 @@ STAGES = {
     ("stage", "masks"): "Drawing masks",
     ("stage", "background"): "Finding the background",
     ("stage", "layers"): "Separating head and body",
-    ("stage", "sound"): "Writing the sound",
+    ("stage", "sound"): "Writing the audio",
     ("stage", "tables"): "Writing tables",
     ("stage", "quality report"): "Writing the quality report",
 }

@@ -60,7 +60,7 @@ def drawn(seed: int, make: Callable[[], Any]) -> Any:
 
 
 class Chance:
-    """Where the dropout of one network draws from: a generator for each device, seeded anew by whoever trains it."""
+    """Where the dropout of one network draws from: a generator for each device, reseeded by whoever trains it."""
 
     def __init__(self) -> None:
         self._seed = 0
@@ -90,7 +90,7 @@ class Dropout(nn.Module):
     """`nn.Dropout`, bit for bit on the CPU, but drawn from `chance`; without one (None) from torch's default generator.
 
     Args:
-        p: share of the numbers that become 0 in training, 0..1.
+        p: fraction of the numbers that become 0 in training, 0..1.
     """
 
     def __init__(self, p: float):
@@ -103,7 +103,7 @@ class Dropout(nn.Module):
 
 
 def dropped(x: Tensor, p: float, chance: Chance | None) -> Tensor:  # any shape -> the same
-    """`x` with a share `p` (below 1) of its numbers 0 and the others divided by 1 - p."""
+    """`x` with a fraction `p` (below 1) of its numbers 0 and the others divided by 1 - p."""
     generator = None if chance is None else chance.of(x.device)
     return x * torch.empty_like(x).bernoulli_(1 - p, generator=generator).div_(1 - p)
 

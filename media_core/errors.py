@@ -63,7 +63,7 @@ class FileFormatError(TalkingHeadsError):
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the computer's memory or a card's was short: another time the same may do, so it says nothing of what was tried.
+    """Whether the computer's memory or the GPU's was short: another time the same may do, so it says nothing of what was tried.
 
     torch's class for it is told by its name (torch is not imported here); what fails outside torch's allocators, by its words.
     """

@@ -1,4 +1,4 @@
-"""Motion as tracks one can look at, edit, save and replace: landmarks, expression (action units) and pose, one row a film frame.
+"""Motion as tracks one can look at, edit, save and replace: landmarks, expression (action units) and pose, one row per frame.
 
 Frame i stands for the time (i + 1/2) / fps. Tracks are immutable; every edit makes a new one.
 """
@@ -29,7 +29,7 @@ RELIABLE = 0.4  # a unit measured with less than this correlation to the truth i
 
 @dataclass(frozen=True)
 class LandmarkTrack(Track):
-    """68 face points a frame, in 3-D."""
+    """68 face points per frame, in 3-D."""
 
     DATA: ClassVar[str] = "points"
     KIND: ClassVar[str] = "landmarks"
@@ -38,7 +38,7 @@ class LandmarkTrack(Track):
                                             "image_size": optional(SIZE)})
 
     points: torch.Tensor  # float32 [T, 68, 3]; canonical: decimetres, x right, y up, z to the camera; pixels: x right, y down
-    fps: float = FPS  # frames a second
+    fps: float = FPS  # frames per second
     space: str = "canonical"  # "canonical" or "pixels"
     image_size: tuple[int, int] | None = None  # (H, W) in px, needed in space "pixels"
 
@@ -54,7 +54,7 @@ class LandmarkTrack(Track):
 
 @dataclass(frozen=True)
 class ExpressionTrack(Track):
-    """17 action units a frame."""
+    """17 action units per frame."""
 
     DATA: ClassVar[str] = "au"
     KIND: ClassVar[str] = "expression"
@@ -64,7 +64,7 @@ class ExpressionTrack(Track):
                                             "reliability": optional(many(real(0, 1), count=len(AU_NAMES)))})
 
     au: torch.Tensor  # float32 [T, 17] in AU_NAMES' order, OpenFace intensity 0..5; NaN: not known
-    fps: float = FPS  # frames a second
+    fps: float = FPS  # frames per second
     source: str = "unknown"  # what measured or made it
     reliability: tuple[float, ...] | None = None  # 17 numbers 0..1, how far each unit can be trusted; None: fully, or not known
 
@@ -128,7 +128,7 @@ class PoseTrack(Track):
     camera_to_head: torch.Tensor  # float32 [T, 4, 4], OpenGL camera (x right, y up, z back) to head, metres
     focal: float  # px at `image_size`; the principal point is the image's middle
     image_size: tuple[int, int]  # (H, W) px
-    fps: float = FPS  # frames a second
+    fps: float = FPS  # frames per second
 
     def __post_init__(self) -> None:
         check_rows(self)
@@ -142,7 +142,7 @@ class PoseTrack(Track):
                                     "Measure these frames again")
         if not self.focal > 0 or min(self.image_size) < 1:
             raise TalkingHeadsError("A pose track needs a focal length and an image size in px above 0",
-                                    f"focal {self.focal}, size {self.image_size}", "Give the film's own")
+                                    f"focal {self.focal}, size {self.image_size}", "Give the video's own")
         check_size(self.image_size)
 
     def _at(self, position: torch.Tensor) -> torch.Tensor:
@@ -187,7 +187,7 @@ def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  
         TalkingHeadsError: a number of frames or a seed that is not whole or below 0, a rate that is none.
     """
     asked.whole("The number of frames", n)
-    asked.real("A rate, in frames a second,", fps, 1e-3)
+    asked.frame_rate(fps)
     random = np.random.default_rng(asked.whole("The seed", seed))
     time = (np.arange(n) + 0.5) / fps
     curve = np.zeros(n)

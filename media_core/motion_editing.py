@@ -68,7 +68,7 @@ def blended(a: LandmarkTrack, b: LandmarkTrack, weight: Any, region: str = "all"
     rigid points: another head movement moves no part of the face away from the others.
 
     Args:
-        a, b: of equal length, rate, space and picture.
+        a, b: of equal length, rate, space and image size.
         weight: 0..1, one number or [T].
         region: "all", "mouth" or "upper".
     Raises:
@@ -76,9 +76,9 @@ def blended(a: LandmarkTrack, b: LandmarkTrack, weight: Any, region: str = "all"
     """
     share = region_weights(region)
     differing = [name for name, x, y in (("length", len(a), len(b)), ("rate", a.fps, b.fps), ("space", a.space, b.space),
-                                         ("picture", a.image_size, b.image_size)) if x != y]
+                                         ("image size", a.image_size, b.image_size)) if x != y]
     if differing:
-        raise TalkingHeadsError("Blended tracks must have equal length, rate, space and picture",
+        raise TalkingHeadsError("Blended tracks must have equal length, rate, space and image size",
                                 f"different {', '.join(differing)}: {_said(a)}, and {_said(b)}",
                                 "Resample, cut or convert one of them")
     weight = _numbers(weight, len(a), "The blend's weight", 1.0).reshape(-1, 1, 1) * share.double()[:, None]  # [T or 1, 68, 1]

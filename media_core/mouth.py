@@ -20,7 +20,7 @@ JAW_AND_MOUTH = (*range(17), *range(48, 68))
 REGIONS = ("all", "mouth", "upper")
 _RIGID = list(STILLEST)  # nothing here moves them
 CLOSED = 0.02  # of the outer eye corners' distance, 1.8 mm: a mouth no further open counts as closed
-_RESTING = 0.05  # share of a film's frames, those with the smallest lip aperture, that show the mouth at rest
+_RESTING = 0.05  # fraction of a video's frames, those with the smallest lip aperture, that show the mouth at rest
 _FLAT = 1e-3  # of the largest extent: a depth below this is none
 _BORDER = 4  # jaw points, from each ear on, over which a region fades out
 _UPPER_SHARE = 0.17  # of closing lips' way that the upper lip goes
@@ -103,7 +103,7 @@ def closed_mouth(points: Any) -> torch.Tensor:  # [..., 68, 2 or 3] -> the same
 def resting_face(points: Any) -> torch.Tensor:  # [68, D] or [T, 68, D] in one pose -> [68, D]
     """One person's face with its mouth closed.
 
-    Of a film the median of the 5 % of its frames with the smallest lip aperture. Its mouth stays as it is when its lips stand
+    Of a video the median of the 5 % of its frames with the smallest lip aperture. Its mouth stays as it is when its lips stand
     less than 2 % of the eyes' distance apart; else it is closed by `closed_mouth` (a portrait that smiles with open lips).
 
     Raises:

@@ -1,7 +1,7 @@
 """Closes the mouth where nobody speaks (not `audio.silence_gate`, which finds the silence; that is the input here).
 
-Two steps, so that a film may be made in pieces of any size: `gate_weights` needs the whole film's silence, which is known before
-the first frame is made; `gated` works a frame at a time.
+Two steps, so that a video can be made in pieces of any size: `gate_weights` needs the silence of the whole video, which is
+known before the first frame is made; `gated` works one frame at a time.
 """
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def gate_mouth(points: Any, silent: Any, fps: float, attack: float = ATTACK, rel
 
     - inside=True: frames outside are bit for bit as they were. The mouth closes over the first `release` seconds and is freed
       over the last `attack`; frames whose middle lies between have exactly the mouth of `closed` (well within 10 % of its lip
-      aperture). With 0.3 s, the default ramps and 10 frames a second or more there is always such a frame.
+      aperture). With 0.3 s, the default ramps and 10 frames per second or more there is always such a frame.
     - inside=False: every frame of the silence has exactly the mouth of `closed`; the ramps lie in the frames beside it, `release`
       seconds before and `attack` behind. `Speech.silent_frames` leaves that room: the audio gate calls 0.16 s after and 0.06 s
       before speech "not silent".
-    - no ramp stands where the film begins or ends with silence: the mouth is closed from its first, to its last frame;
+    - no ramp stands where the video begins or ends with silence: the mouth is closed from its first, to its last frame;
     - the weight of the closed mouth follows smooth steps: its second difference is at most 6 / (shorter ramp * fps)^2 (under
       three times that where outside ramps of two silences meet over a short word);
     - only lips and jaw move (the jaw fading out towards the ears); brows, nose and eyes stay bit for bit.
@@ -40,7 +40,7 @@ def gate_mouth(points: Any, silent: Any, fps: float, attack: float = ATTACK, rel
     Args:
         points: [T, 68, 2 or 3].
         silent: bool [T], as from `Speech.silent_frames(fps)`.
-        fps: frames a second.
+        fps: frames per second.
         attack, release: s, 0 or more. least: s.
         closed: [68, 3 (2)] the person's face, its mouth closed or not (see `resting_face`): the portrait's landmarks. None: in
             space "canonical" the track's own resting face (needs the whole track); in "pixels" each frame's own mouth closed.
@@ -84,7 +84,7 @@ def gate_weights(silent: Any, fps: float, attack: float = ATTACK, release: float
 
 
 def gated(points: Any, weights: torch.Tensor, closed: Any = None, space: str = "canonical") -> torch.Tensor:
-    """Frames with the mouth closed as far as `weights` say; any piece of a film gives the same as the whole.
+    """Frames with the mouth closed as far as `weights` say; any piece of a video gives the same as the whole.
 
     Args:
         points: [T, 68, 2 or 3].
@@ -124,7 +124,7 @@ def closed_target(points: torch.Tensor, closed: Any, space: str) -> torch.Tensor
 def _film(points: Any) -> torch.Tensor:
     points = checked(points, "The track")
     if points.ndim != 3:
-        raise TalkingHeadsError("A track must be [T, 68, 2 or 3]", f"{list(points.shape)}", "Give one face a frame")
+        raise TalkingHeadsError("A track must be [T, 68, 2 or 3]", f"{list(points.shape)}", "Give one face per frame")
     return points
 
 
@@ -144,7 +144,7 @@ def _check_times(fps: float, attack: float, release: float, least: float, inside
     numbers = (fps, attack, release, least)
     if not all(math.isfinite(x) for x in numbers) or not fps > 0 or min(attack, release) < 0 or not least > 0:
         raise TalkingHeadsError("The gate needs a rate and a shortest silence above 0, attack and release of 0 or more",
-                                f"{fps} frames a second, least {least} s, attack {attack} s, release {release} s",
+                                f"{fps} frames per second, least {least} s, attack {attack} s, release {release} s",
                                 "Choose other numbers")
     if inside and attack + release > least + 1e-9:
         raise TalkingHeadsError("Attack and release must fit into the shortest silence",

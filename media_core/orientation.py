@@ -1,4 +1,4 @@
-"""How a film's frames are turned and mirrored before they are shown: the container's display matrix."""
+"""How a video's frames are turned and mirrored before they are shown: the container's display matrix."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Orientation(NamedTuple):
-    """One of the eight: first rows and columns change places, then the picture is mirrored."""
+    """One of the eight: first rows and columns change places, then the image is mirrored."""
 
     transposed: bool = False
     left_right: bool = False
     top_bottom: bool = False
 
     def applied(self, picture: np.ndarray) -> np.ndarray:  # [H, W, C] as stored -> [H, W, C] or [W, H, C] as shown
-        """The picture as it is meant to be seen."""
+        """The image as it is meant to be seen."""
         picture = picture.swapaxes(0, 1) if self.transposed else picture
         picture = picture[:, ::-1] if self.left_right else picture
         return np.ascontiguousarray(picture[::-1] if self.top_bottom else picture)

@@ -1,4 +1,4 @@
-"""A container's sound track as samples: which track, its gaps, and what is left of a damaged one."""
+"""A container's audio track as samples: which track, its gaps, and what is left of a damaged one."""
 from __future__ import annotations
 
 import logging
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
-_FILM_RATE = 25  # frames a second; shorter gaps are the container's imprecise clock
+_FILM_RATE = 25  # frames per second; shorter gaps are the container's imprecise clock
 
 
 def sound_track(container: InputContainer) -> av.AudioStream | None:
-    """The sound stream to use: the one that the file marks as default, else its first; None where none can be decoded."""
+    """The audio stream to use: the one that the file marks as default, else its first; None where none can be decoded."""
     tracks = [stream for stream in container.streams.audio if stream.codec_context is not None]
     marked = [stream for stream in tracks if int(getattr(stream, "disposition", 0)) & _DEFAULT]
     return next(iter(marked + tracks), None)
@@ -92,7 +92,7 @@ class _Packets:
             return
         if self.damaged > self.whole:
             raise self.first_error
-        log.warning("The sound track is damaged: %d of %d parts were left out, silence stands in their place (%s)",
+        log.warning("The audio track is damaged: %d of %d parts were left out, silence stands in their place (%s)",
                     self.damaged, self.damaged + self.whole, self.first_error.strerror)
 
 
@@ -157,7 +157,7 @@ def _late(frame: av.AudioFrame, start: int | None, rate: int) -> int:
 
 
 def _gap(frame: av.AudioFrame, begin: float | None, heard: int, rate: int, damage: bool) -> int:
-    """Samples missing in front of a frame (a telephone that dropped some): what follows must not come too early. Over a minute
-    it is a wrong clock: 0. Under one film frame it is an imprecise one, unless there was damage."""
+    """Samples missing in front of a frame (a phone that dropped some): what follows must not come too early. Over a minute
+    it is a wrong clock: 0. Under one video frame it is an imprecise one, unless there was damage."""
     gap = 0 if frame.time is None or begin is None else round((frame.time - begin) * rate) - heard
     return gap if (0 if damage else rate / _FILM_RATE) < gap < LONGEST_GAP * rate else 0

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 
-from .asked import real, whole
+from .asked import frame_rate, whole
 from .audio import frame_count
 from .errors import TalkingHeadsError
 from .files import load_tensors, save_tensors
@@ -53,7 +53,7 @@ class Track:
         return self.data.shape[0]
 
     def with_data(self: AnyTrack, data: torch.Tensor, **changes: Any) -> AnyTrack:
-        """The same track around other rows (checked anew)."""
+        """The same track around other rows (checked again)."""
         return replace(self, **{self.DATA: data}, **changes)
 
     def slice(self: AnyTrack, start: int, stop: int) -> AnyTrack:
@@ -85,7 +85,7 @@ class Track:
         Raises:
             TalkingHeadsError: a rate out of range.
         """
-        real("A rate, in frames a second,", fps, 0.01, 1e5)
+        frame_rate(fps)
         if fps == self.fps:
             return self
         count = frame_count(self.duration, fps)
@@ -93,7 +93,7 @@ class Track:
         return self.with_data(self._at(position), fps=fps)
 
     def smoothed(self: AnyTrack, cutoff: float) -> AnyTrack:
-        """Low-passed with zero delay (see `low_pass`), `cutoff` Hz the -3 dB point; 0 and below change nothing."""
+        """Low-passed with zero phase (see `low_pass`), `cutoff` Hz the -3 dB point; 0 and below change nothing."""
         return self.with_data(self._low_passed(cutoff)) if cutoff > 0 else self
 
     def _at(self, position: torch.Tensor) -> torch.Tensor:  # float64 [n] -> [n, ...]
@@ -128,7 +128,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ping_pong(n_source: int, n_wanted: int, start: int = 0) -> torch.Tensor:  # int64 [n_wanted]
-    """Indices that walk to and fro over a source, ends not repeated: 0 1 2 1 0 1 ... for three. `start` may exceed the source.
+    """Indices that run over a source in ping-pong, ends not repeated: 0 1 2 1 0 1 ... for three. `start` may exceed the source.
 
     Raises:
         TalkingHeadsError: an empty source, or numbers that are not whole or below 0.
@@ -142,7 +142,7 @@ def ping_pong(n_source: int, n_wanted: int, start: int = 0) -> torch.Tensor:  # 
 
 
 def low_pass(x: torch.Tensor, fps: float, cutoff: float) -> torch.Tensor:  # [T, ...] -> [T, ...]
-    """Gaussian low-pass along time, -3 dB at `cutoff` Hz, zero delay; weights renormalised at the ends and around NaN."""
+    """Gaussian low-pass along time, -3 dB at `cutoff` Hz, zero phase; weights renormalised at the ends and around NaN."""
     sigma = np.sqrt(np.log(2)) / (2 * np.pi * cutoff) * fps  # frames
     reach = min(max(1, int(np.ceil(4 * sigma))), max(len(x), 1))  # beyond the ends nothing counts
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)[None, None]
@@ -169,19 +169,17 @@ def check_rows(track: Track) -> None:
     if not isinstance(data, torch.Tensor) or data.dtype != torch.float32 or tuple(data.shape[1:]) != shape or data.numel() == 0:
         came = f"{data.dtype} {list(data.shape)}" if isinstance(data, torch.Tensor) else type(data).__name__
         wanted = f"float32 tensor [T, {', '.join(map(str, shape))}]"
-        raise TalkingHeadsError(f"{type(track).__name__} needs a {wanted} with T >= 1", came, "Give one row a film frame")
-    if not RATES[0] <= track.fps <= RATES[1]:
-        raise TalkingHeadsError(f"A track's rate must lie in {RATES[0]:g}..{RATES[1]:g} frames a second", f"{track.fps}",
-                                "Give the film's rate")
+        raise TalkingHeadsError(f"{type(track).__name__} needs a {wanted} with T >= 1", came, "Give one row per video frame")
+    frame_rate(track.fps, *RATES)
 
 
 def check_size(size: tuple[int, int]) -> None:
     """Raises:
-        TalkingHeadsError: no height and width of a picture.
+        TalkingHeadsError: no height and width of an image.
     """
     if len(size) != 2 or not 1 <= min(size) <= max(size) <= SIDE:
-        raise TalkingHeadsError(f"A picture's size must be a height and a width in 1..{SIDE} px", f"{size}",
-                                "Give the film's own")
+        raise TalkingHeadsError(f"An image's size must be a height and a width in 1..{SIDE} px", f"{size}",
+                                "Give the video's own")
 
 
 def check_finite(track: Track) -> None:

@@ -1,6 +1,6 @@
-"""Films, frame by frame: `VideoWriter` encodes while frames are made; `read_frames` decodes while they are used.
+"""Videos, frame by frame: `VideoWriter` encodes while frames are made; `read_frames` decodes while they are used.
 
-Neither ever holds a film: memory does not grow with length (spec/field.md 2, demands 12 and 17-18). PyAV only; nothing is run.
+Neither ever holds a video: memory does not grow with length (spec/field.md 2, demands 12 and 17-18). PyAV only; nothing is run.
 """
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .asked import real
+from .asked import frame_rate, real
 from .audio import FPS, Sound, fitted
 from .claims import claim
 from .errors import TalkingHeadsError
 from .files import atomic_path
+from .schema import RATES
 from .video_reading import VideoInfo, load_film_sound, probe, read_frames
 
 if TYPE_CHECKING:
@@ -42,24 +43,22 @@ def exact_fps(fps: float | Fraction) -> Fraction:
     Raises:
         TalkingHeadsError: not between 1 and 1000.
     """
-    if not 1 <= fps <= 1000:
-        raise TalkingHeadsError("The film's rate must lie between 1 and 1000 frames a second", f"{fps}",
-                                "The models use 25")
+    frame_rate(fps, *RATES)
     return Fraction(fps).limit_denominator(1001)
 
 
 def film_samples(frames: int, fps: Fraction, sample_rate: int) -> int:
-    """Sound samples that last as long as `frames` film frames, to the nearest sample."""
+    """Audio samples that last as long as `frames` video frames, to the nearest sample."""
     return round(Fraction(frames) / fps * sample_rate)
 
 
 def encodable(sound: Sound) -> Sound:
-    """The sound AAC is given: itself, bit for bit, unless AAC lacks its rate or channels (`Sound.within`)."""
+    """The audio AAC is given: itself, bit for bit, unless AAC lacks its rate or channels (`Sound.within`)."""
     return sound.within(AAC_RATES, tuple(AAC_LAYOUTS))
 
 
 def film_sound(sound: Sound, frames: int, fps: float = FPS) -> Sound:
-    """What a film of `frames` frames carries: the sound cut, or followed by silence, to the film's length within a sample."""
+    """What a video of `frames` frames carries: the audio cut, or followed by silence, to the video's length within a sample."""
     given = encodable(sound)
     return given.lasting(film_samples(frames, exact_fps(fps), given.sample_rate))
 
@@ -74,13 +73,13 @@ class _Voice(NamedTuple):
 class VideoWriter(AbstractContextManager):
     """Writes H.264 + AAC mp4 at a constant rate; whole when the block ends well, absent when it does not.
 
-    The sound is encoded alongside the frames and ends with them (`film_sound`); a film stopped early has the sound up to there.
+    The audio is encoded alongside the frames and ends with them (`film_sound`); a video stopped early has the audio up to there.
     An odd width or height gets its last column or row twice, since H.264's 4:2:0 colour needs even sizes. Colours are BT.709.
 
     Args:
-        path: the film; its folder is made when absent. Written under a temporary name beside it and renamed at the end.
+        path: the video; its folder is made when absent. Written under a temporary name beside it and renamed at the end.
         width, height: px of the frames.
-        fps: frames a second.
+        fps: frames per second.
         sound: what is heard, at its own rate and channels where AAC has them (`encodable`).
         crf: x264's constant quality, 0 lossless to 51; 18 looks like the source.
         preset: x264's speed, "ultrafast" to "veryslow".
@@ -88,13 +87,13 @@ class VideoWriter(AbstractContextManager):
 
     Raises:
         TalkingHeadsError: wrong size or rate; from the block's beginning a folder that cannot be written, or a second writer of
-            that film; from `write` and the block's end also frames of another shape or type, a full disk, no frame at all.
+            that video; from `write` and the block's end also frames of another shape or type, a full disk, no frame at all.
     """
 
     def __init__(self, path: str | os.PathLike, width: int, height: int, fps: float | Fraction = FPS, sound: Sound | None = None,
                  crf: float = 18, preset: str = "veryfast", metadata: Mapping[str, Any] | None = None):
         if not (2 <= width <= 16384 and 2 <= height <= 16384):
-            raise TalkingHeadsError("A film's sides must be 2 to 16384 px", f"{width} x {height}", "Render at another size")
+            raise TalkingHeadsError("A video's sides must be 2 to 16384 px", f"{width} x {height}", "Render at another size")
         self.path, self.width, self.height, self.fps = Path(path), int(width), int(height), exact_fps(fps)
         self.sound = None if sound is None else encodable(sound)
         self.options = {"crf": str(real("x264's constant quality, crf,", crf, 0, 51)), "preset": preset}
@@ -128,7 +127,7 @@ class VideoWriter(AbstractContextManager):
         self._stack.__exit__(kind, error, trace)  # _finish, then _abandon when something failed, then atomic_path
 
     def write(self, frames: np.ndarray) -> None:  # uint8 [H, W, 3] or [B, H, W, 3]
-        """Encodes one or several frames, and the sound up to their end.
+        """Encodes one or several frames, and the audio up to their end.
 
         Raises:
             TalkingHeadsError: another shape or type, or the disk is full.
@@ -200,7 +199,7 @@ class VideoWriter(AbstractContextManager):
         if error is not None:
             return
         if not self.frames_written:
-            raise TalkingHeadsError("A film needs at least one frame", "none was written", "Check the frames in front")
+            raise TalkingHeadsError("A video needs at least one frame", "none was written", "Check what makes the frames")
         if self._voice is not None:
             self._write_sound(self._voice, last=True)
             self._mux(self._voice.stream, self._voice.stream.encode(None))
@@ -226,7 +225,7 @@ class VideoWriter(AbstractContextManager):
         try:
             yield
         except (FFmpegError, OSError) as error:
-            raise TalkingHeadsError("The film's folder must have room and be writable",
+            raise TalkingHeadsError("The video's folder must have room and be writable",
                                     f"writing {self.path.name} failed ({error})",
                                     "Free some space, or choose another folder") from error
 
@@ -235,7 +234,7 @@ class VideoWriter(AbstractContextManager):
         frames = frames[None] if frames.ndim == 3 else frames
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (self.height, self.width, 3):
             raise TalkingHeadsError(f"Frames must be uint8 [{self.height}, {self.width}, 3], or several of them",
-                                    f"{frames.dtype} {list(frames.shape)}", "Convert them, or open the film at their size")
+                                    f"{frames.dtype} {list(frames.shape)}", "Convert them, or open the video at their size")
         if self.width % 2 or self.height % 2:
             frames = np.pad(frames, [(0, 0), (0, self.height % 2), (0, self.width % 2), (0, 0)], mode="edge")
         return np.ascontiguousarray(frames)

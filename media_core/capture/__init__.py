@@ -1,4 +1,4 @@
-"""A film of a person as a training data set, and what can be said about its quality before hours are spent on it.
+"""A video of a person as a training dataset, and what can be said about its quality before hours are spent on it.
 
     folder = capture("me.mp4", "my_data", CaptureSettings(size=512))
     start, stop, scores = pick_segment("long.mp4", seconds=30)

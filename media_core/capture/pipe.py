@@ -1,4 +1,4 @@
-"""Two workers at once without holding a film: read ahead of who consumes, and map in order with a few results in the air.
+"""Two workers at once without holding a video: read ahead of who consumes, and map in order with a few results in the air.
 
 What runs at the same time only changes when something is done, never what comes out.
 """

@@ -1,7 +1,7 @@
-"""A film of a person to a folder that avatars are trained on: one call, stage after stage, each continued where it stopped.
+"""A video of a person to a folder that avatars are trained on: one call, stage after stage, each continued where it stopped.
 
 Stages: (segment ->) track -> frames -> measure -> (masks -> background -> layers ->) sound -> tables -> report -> manifest.
-Memory does not grow with the film but for its sound, 68 points a frame and, while measuring, up to 240 followed corners a frame.
+Per frame only 68 points stay in memory and, while measuring, up to 240 followed corners; besides them, the audio.
 Source: spec/capture.md 0, spec/hmtalker.md 2.11-2.13.
 """
 from __future__ import annotations
@@ -43,7 +43,7 @@ ALWAYS, MASKED = ("track", "frames", "measure", "sound", "tables", "report", "ch
 
 @dataclass(frozen=True)
 class Inputs:
-    """What else may be given beside the film; film px, frames at the data set's rate."""
+    """What else may be given beside the video; video px, frames at the dataset's rate."""
 
     landmarks: RawTrack | None = None      # instead of the built-in tracker's
     region: np.ndarray | None = None       # bool [1 or frames, H, W]: the face is looked for in it
@@ -55,21 +55,21 @@ class Inputs:
 def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: CaptureSettings | None = None, *,
             face_landmarks: RawTrack | None = None, face_region: np.ndarray | None = None, person: np.ndarray | None = None,
             tracker: Callable | None = None, report: Report = silent) -> Path:
-    """Writes the data set and returns its folder; a finished one of the same film and settings is returned as it is.
+    """Writes the dataset and returns its folder; a finished one of the same video and settings is returned as it is.
 
     Args:
-        video: a film of one person talking, with sound.
-        folder: where to write; made when absent. A folder that this film was captured into before is continued or, where
-            settings differ, made anew from the first stage they concern.
+        video: a video of one person talking, with audio.
+        folder: where to write; made when absent. A folder that this video was captured into before is continued or, where
+            settings differ, made again from the first stage they concern.
         settings: see `CaptureSettings`.
-        face_landmarks: points found by something else (`from_face_landmarks`), in the film's pixels, over the whole film.
-        face_region: bool [1 or T, H, W] in film px, T frames at the data set's rate: the face is looked for in it.
+        face_landmarks: points found by something else (`from_face_landmarks`), in the video's pixels, over the whole video.
+        face_region: bool [1 or T, H, W] in video px, T frames at the dataset's rate: the face is looked for in it.
         person: bool of the same shape: where the person is; instead of masks found by colour.
         tracker: called with (frame uint8 [H, W, 3], region or None), gives a FaceFrame or None; for tests.
         report: called once a frame with a stage's title in `info`, and a preview now and then; what it raises stops the capture
             within a frame, and the same call later continues it.
     Raises:
-        FileFormatError: the film is absent, empty, no film, or has no sound.
+        FileFormatError: the video is absent, empty, no video, or has no audio.
         TalkingHeadsError: no face in it (frames are named), or the folder holds something else, is full or cannot be written.
     """
     settings, film, folder = settings or CaptureSettings(), Path(video), Path(folder)
@@ -77,8 +77,8 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
     print_of_film = film_fingerprint(film)
     info = probe(film)
     if not info.has_sound:
-        raise FileFormatError("The film must have sound: an avatar learns its lips from it", f"{film.name} has none",
-                              "Film again with the microphone on, or add the sound to the film first")
+        raise FileFormatError("The video must have audio: an avatar learns its lips from it", f"{film.name} has none",
+                              "Record again with the microphone on, or add the audio to the video first")
     if info.remark:
         log.warning("%s: %s", film.name, info.remark)
     _check_inputs(settings, folder, inputs, info)
@@ -94,12 +94,12 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
 def _check_inputs(settings: CaptureSettings, folder: Path, inputs: Inputs, info: VideoInfo) -> None:
     """What can be told before anything is written."""
     if settings.like is not None and settings.like.resolve() == folder.resolve():
-        raise TalkingHeadsError("The data set to be like must be another one than that which is written", f"{folder} is both",
+        raise TalkingHeadsError("The dataset given as `like` must be another one than the one being written", f"{folder} is both",
                                 "Write into a new folder, or leave `like` out")
     for name, mask in (("region", inputs.region), ("person", inputs.person)):
         if mask is not None and (np.ndim(mask) != 3 or len(mask) == 0 or np.shape(mask)[1:] != (info.height, info.width)):
-            raise TalkingHeadsError(f"The mask of the {name} must be as large as the film, [1 or frames, {info.height}, "
-                                    f"{info.width}]", f"{list(np.shape(mask))}", "Draw it over the film's own frames, unscaled")
+            raise TalkingHeadsError(f"The mask of the {name} must be as large as the video, [1 or frames, {info.height}, "
+                                    f"{info.width}]", f"{list(np.shape(mask))}", "Draw it over the video's own frames, unscaled")
 
 
 def _stages(settings: CaptureSettings) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ class _Job:
     folder: Path
     settings: CaptureSettings
     inputs: Inputs
-    info: VideoInfo           # of the film
+    info: VideoInfo           # of the video
     record: Record
     progress: Progress
     request: dict[str, Any]
@@ -182,7 +182,7 @@ class _Job:
         step(1, 1)
 
     def _segment(self) -> tuple[int, int | None]:
-        """First frame, and the one behind the last (None: the film's end), at the data set's rate."""
+        """First frame, and the one behind the last (None: the video's end), at the dataset's rate."""
         segment, fps = self.settings.segment, self.settings.fps
         if segment is None:
             return 0, None
@@ -203,7 +203,7 @@ class _Job:
         return self.inputs.tracker or FaceTracker(face_index=self.settings.face_index, order=self.settings.order)
 
     def _regions(self, rate: float) -> Iterator[np.ndarray] | None:
-        """Where the face is looked for in each frame of the film at `rate`; None: everywhere."""
+        """Where the face is looked for in each frame of the video at `rate`; None: everywhere."""
         region, fps = self.inputs.region, self.settings.fps
         return None if region is None else (region[min(int((i + 0.5) / rate * fps), len(region) - 1)] for i in count())
 
@@ -234,7 +234,7 @@ class _Job:
         known = None if settings.like is None else pictures.known_anchors(Path(settings.like), track.image_size)
         if known is not None and (shared := steadied(known=known))[1] is not None:
             return shared[0], None
-        return steadied()  # also where the other film's corners cannot be found again
+        return steadied()  # also where the other video's corners cannot be found again
 
     def _masks(self, source: np.ndarray, crop: FaceCrop, squared: RawTrack) -> None:
         size, frames = self.settings.size, len(source)
@@ -257,6 +257,6 @@ class _Job:
 
 
 def _joints(cuts: tuple[int, ...], kept: np.ndarray) -> tuple[int, ...]:
-    """Written frames before which time does not run on: the film's cuts, and where frames were left out."""
+    """Written frames before which time does not run on: the video's cuts, and where frames were left out."""
     at = {int(i) for i in np.searchsorted(kept, np.asarray(cuts, int))} | {int(i) + 1 for i in np.flatnonzero(np.diff(kept) > 1)}
     return tuple(sorted(i for i in at if 0 < i < len(kept)))

@@ -1,4 +1,4 @@
-"""A film to its raw track: 68 points a frame in the film's own pixels, begun again where a killed run stopped."""
+"""A video to its raw track: 68 points per frame in the video's own pixels, begun again where a killed run stopped."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from .settings import CaptureSettings
 
 CHUNK = 100            # frames between two savings; what a kill costs at most
 PREVIEW_EVERY = 10     # frames
-LEAST = 10             # frames of a film that can be used at all
+LEAST = 10             # frames of a video that can be used at all
 PREVIEW_SIDE = 512     # px, the longer side of a preview
 RAW, PARTIAL = "raw_track.safetensors", "raw_track.partial.safetensors"
 _KIND, _VERSION = "partial_track", 1
@@ -32,18 +32,18 @@ Step = Callable[..., None]
 
 def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, stop: int | None, total: int,
                region: np.ndarray | None, tracker: Any, step: Step) -> None:
-    """Follows the face through the film and writes raw_track.safetensors.
+    """Follows the face through the video and writes raw_track.safetensors.
 
     At the beginning of every chunk the tracker knows the last frame's points and nothing else, whether or not the run was
-    interrupted there: the same film gives the same track.
+    interrupted there: the same video gives the same track.
 
     Args:
-        first, stop: frames of the film, at the data set's rate; `stop` None is the film's end.
+        first, stop: frames of the video, at the dataset's rate; `stop` None is the video's end.
         total: frames expected, for the progress.
         region: bool [1 or frames, H, W]: where the face is looked for.
         tracker: finds the face; see `capture`. What it remembers is forgotten.
     Raises:
-        FileFormatError: the film cannot be decoded, has too few frames, or shows no face.
+        FileFormatError: the video cannot be decoded, has too few frames, or shows no face.
     """
     tracker.reset()
     points, confidence, cuts = _partial(folder)
@@ -76,20 +76,20 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
 
 
 def given_track(raw: RawTrack, size: tuple[int, int], fps: float, first: int, stop: int | None) -> RawTrack:
-    """The part of a given track that is captured, at the data set's rate: at each frame what was on screen.
+    """The part of a given track that is captured, at the dataset's rate: at each frame what was on screen.
 
     Raises:
-        TalkingHeadsError: it is of a film of another size, or ends before the part begins.
+        TalkingHeadsError: it is of a video of another size, or ends before the part begins.
     """
     if tuple(raw.image_size) != tuple(size):
-        raise TalkingHeadsError(f"The landmarks must be in the film's pixels, {size[1]} x {size[0]}",
-                                f"of a picture of {raw.image_size[1]} x {raw.image_size[0]}",
-                                "Find them in this very film, unscaled")
+        raise TalkingHeadsError(f"The landmarks must be in the video's pixels, {size[1]} x {size[0]}",
+                                f"of an image of {raw.image_size[1]} x {raw.image_size[0]}",
+                                "Find them in this video, unscaled")
     count = round(len(raw.points) * fps / raw.fps)
     numbers = np.arange(first, count if stop is None else min(stop, count))
     if len(numbers) < LEAST:
         raise TalkingHeadsError(f"The landmarks must cover at least {LEAST} frames of the part that is captured",
-                                f"{len(numbers)}", "Find them in the whole film")
+                                f"{len(numbers)}", "Find them in the whole video")
     rows = np.minimum(((numbers + 0.5) * raw.fps / fps).astype(int), len(raw.points) - 1)
     cuts = np.unique(np.searchsorted(rows, np.asarray(raw.cuts, int)))
     return RawTrack(raw.points[rows], raw.confidence[rows], height_width(size), float(fps),
@@ -98,7 +98,7 @@ def given_track(raw: RawTrack, size: tuple[int, int], fps: float, first: int, st
 
 def _look_further(film: Path, fps: float, first: int, stop: int | None, total: int, region: np.ndarray | None, tracker: Any,
                   step: Step) -> None:
-    """Refuses a film whose rest shows no face either; arguments as for `track_film`."""
+    """Refuses a video whose rest shows no face either; arguments as for `track_film`."""
     after = enumerate(read_frames(film, fps, first + PATIENCE), PATIENCE)
     rest = (frame for _, frame in _before(after, None if stop is None else stop - first))
     expect_face(rest, tracker, fps, total - PATIENCE, lambda: step(PATIENCE, max(total, PATIENCE), {}, None),
@@ -113,7 +113,7 @@ def _before(frames: Iterator[tuple[int, np.ndarray]], stop: int | None) -> Itera
 
 
 def _region(region: np.ndarray | None, number: int) -> np.ndarray | None:  # bool [H, W]
-    """Where the face is looked for in a frame of the film."""
+    """Where the face is looked for in a frame of the video."""
     return None if region is None else region[0 if len(region) == 1 else min(number, len(region) - 1)]
 
 
@@ -137,7 +137,7 @@ def _partial(folder: Path) -> tuple[list[np.ndarray], list[float], list[int]]:
     if not path.is_file():
         return [], [], []
     tensors, config = load_tensors(path, kind=_KIND, version=_VERSION)
-    again = "Delete it and capture the film again"
+    again = "Delete it and capture the video again"
     described(config, record({"cuts": many(whole(0, COUNT))}), path.name, again)
     fitting(tensors, {"points": Numbers(("T", 68, 2), nan=True), "confidence": Numbers(("T",))}, path.name, again)
     return list(tensors["points"].numpy()), tensors["confidence"].tolist(), list(config["cuts"])
@@ -151,5 +151,5 @@ def _save_partial(folder: Path, points: list[np.ndarray], confidence: list[float
 def _check_length(film: Path, frames: int, first: int, fps: float) -> None:
     if frames < LEAST:
         came = f"{film.name} shows {frames} after {first / fps:.2f} s" if first else f"{film.name} shows {frames}"
-        raise FileFormatError(f"The film must show at least {LEAST} frames at {fps:g} a second", came,
-                              "Choose a longer film, or an earlier segment")
+        raise FileFormatError(f"The video must show at least {LEAST} frames at {fps:g} a second", came,
+                              "Choose a longer video, or an earlier segment")

@@ -1,6 +1,6 @@
-"""A square picture of a face, cut out of a larger one and put back: `FaceCrop` remembers the way there and returns by it.
+"""A square image of a face, cut out of a larger one and put back: `FaceCrop` remembers the way there and returns by it.
 
-Pixels outside the feathered square come back bit for bit (spec/field.md 2, demand 22). One frame at a time, so films stream.
+Pixels outside the feathered square come back bit for bit (spec/field.md 2, demand 22). One frame at a time, so videos stream.
 The centre of the top-left pixel is (0, 0); `x' = (x + 1/2) * scale - 1/2` where only the size changes.
 """
 from __future__ import annotations
@@ -23,14 +23,14 @@ FEATHER = 0.1  # of the square's side, over which an edit fades out inwards from
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """Where a square of `size` pixels lies in a picture, or in each frame of a film."""
+    """Where a square of `size` pixels lies in an image, or in each frame of a video."""
 
     matrices: np.ndarray  # float64 [T, 2, 3], source px -> crop px (turn, one scale, shift); T = 1: the same for every frame
     size: int  # px, side of the crop
-    source_size: tuple[int, int]  # (H, W) px of the pictures it is cut from
-    fps: float = FPS  # frames a second, when T > 1
+    source_size: tuple[int, int]  # (H, W) px of the images it is cut from
+    fps: float = FPS  # frames per second, when T > 1
     version: int = 1  # of this object's layout
-    faceless: tuple[int, ...] = ()  # frames of the film in which nobody was seen: nothing is put back into them
+    faceless: tuple[int, ...] = ()  # frames of the video in which nobody was seen: nothing is put back into them
 
     def __post_init__(self) -> None:
         shape, scales = np.shape(self.matrices), np.linalg.det(np.asarray(self.matrices, float)[..., :2])
@@ -73,7 +73,7 @@ class FaceCrop:
         return _applied(_inverse(self.matrix(frame)), points)
 
     def crop(self, image: np.ndarray, frame: int = 0) -> np.ndarray:  # [H, W, C] or [H, W] -> [size, size, C] or [size, size]
-        """The square, area-averaged where it shrinks, bicubic where it grows. What lies beyond the picture repeats its edge.
+        """The square, area-averaged where it shrinks, bicubic where it grows. What lies beyond the image repeats its edge.
 
         Args:
             image: uint8, or float32 0..1, of `source_size`.
@@ -85,7 +85,7 @@ class FaceCrop:
         return _warped(image, self.matrix(frame), (self.size, self.size))
 
     def crops(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """`crop` of every frame of a film, one at a time."""
+        """`crop` of every frame of a video, one at a time."""
         return (self.crop(image, i) for i, image in enumerate(frames))
 
     def paste_back(self, source: np.ndarray, edited: np.ndarray, frame: int = 0, *, feather: float = FEATHER,
@@ -117,7 +117,7 @@ class FaceCrop:
         return out
 
     def pasted(self, sources: Iterable[np.ndarray], edits: Iterable[np.ndarray], **options: Any) -> Iterator[np.ndarray]:
-        """`paste_back` of every frame of a film, one at a time; `options` as there."""
+        """`paste_back` of every frame of a video, one at a time; `options` as there."""
         return (self.paste_back(source, edit, i, **options) for i, (source, edit) in enumerate(zip(sources, edits)))
 
     def feather_mask(self, feather: float = FEATHER) -> np.ndarray:  # float32 [size, size]
@@ -169,13 +169,13 @@ class FaceCrop:
     def _check_source(self, image: np.ndarray) -> None:
         if image.shape[:2] != tuple(self.source_size) or image.dtype not in (np.uint8, np.float32):
             height, width = self.source_size
-            raise TalkingHeadsError(f"The picture must be the one the crop was made for, {width} x {height} px, uint8 or float32",
-                                    f"{image.dtype} {list(image.shape)}", "Connect the picture that went into Face Crop")
+            raise TalkingHeadsError(f"The image must be the one the crop was made for, {width} x {height} px, uint8 or float32",
+                                    f"{image.dtype} {list(image.shape)}", "Connect the image that went into Face Crop")
 
 
 def still_crop(points: np.ndarray, image_size: tuple[int, int], size: int, *, margin: float = MARGIN, upright: bool = False,
                inside: bool = True) -> FaceCrop:
-    """One square for a picture, or for all frames of a film: around the middle place of the face, at whole pixels.
+    """One square for an image, or for all frames of a video: around the middle place of the face, at whole pixels.
 
     Args:
         points: [68, 2] or [T, 68, 2] source px; frames with NaN do not count.
@@ -183,7 +183,7 @@ def still_crop(points: np.ndarray, image_size: tuple[int, int], size: int, *, ma
         size: px of the crop.
         margin: side of the square over the longer side of the points' box.
         upright: turn the face level.
-        inside: keep the square within the picture, smaller if need be; not where it is turned.
+        inside: keep the square within the image, smaller if need be; not where it is turned.
 
     Raises:
         TalkingHeadsError: no frame has a face, or a size or margin out of range.
@@ -221,14 +221,14 @@ def following_crop(points: np.ndarray, image_size: tuple[int, int], size: int, f
 
 
 def single_crops(points: np.ndarray, image_size: tuple[int, int], size: int, **options: Any) -> FaceCrop:
-    """A square of its own for each of several pictures that do not belong together.
+    """A square of its own for each of several images that do not belong together.
 
     Args:
         points: [T, 68, 2] source px.
         image_size, size, options: as for `still_crop`.
 
     Raises:
-        TalkingHeadsError: as for `still_crop`; also where any picture has no face.
+        TalkingHeadsError: as for `still_crop`; also where any image has no face.
     """
     return FaceCrop(np.concatenate([still_crop(one, image_size, size, **options).matrices for one in points]), size,
                     height_width(image_size))
@@ -241,7 +241,7 @@ def _places(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     known = np.all(np.isfinite(points), axis=(1, 2))
     if not known.any():
         raise TalkingHeadsError("A face must be found before it can be cut out", f"none in {len(points)} frames",
-                                "Choose a picture that shows the whole face, from the front")
+                                "Choose an image that shows the whole face, from the front")
     there = points[known]
     low, high = there.min(axis=1), there.max(axis=1)
     extent = (high - low).max(axis=1)
@@ -312,7 +312,7 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
 
 
 def _resized(matrix: np.ndarray, factor: float) -> np.ndarray:
-    """`matrix` into a target picture `factor` times as large."""
+    """`matrix` into a target image `factor` times as large."""
     return np.column_stack([matrix[:, :2] * factor, (matrix[:, 2] + 0.5) * factor - 0.5])
 
 
@@ -327,7 +327,7 @@ def _check_size(size: int) -> None:
 
 def _check_edit(source: np.ndarray, edited: np.ndarray, mask: np.ndarray | None) -> None:
     if edited.shape[0] != edited.shape[1] or edited.shape[2:] != source.shape[2:] or edited.dtype != source.dtype:
-        raise TalkingHeadsError("The edited crop must be square, of the picture's own type and number of channels",
+        raise TalkingHeadsError("The edited crop must be square, of the image's own type and number of channels",
                                 f"{edited.dtype} {list(edited.shape)} for {source.dtype} {list(source.shape)}",
                                 "Connect the crop after editing it, without changing its shape")
     if mask is not None and (mask.ndim != 2 or mask.shape[0] != mask.shape[1]):

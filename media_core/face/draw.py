@@ -1,4 +1,4 @@
-"""Landmarks and curves as pictures, to look at: 68 points over a frame or on black; action units and lip opening over time.
+"""Landmarks and curves as images, to look at: 68 points over a frame or on black; action units and lip opening over time.
 
 Units that cannot be trusted are drawn pale and called "unreliable"; nothing here makes a guess look like a measurement.
 """
@@ -25,7 +25,7 @@ MEANINGS = {"AU01": "inner brow up", "AU02": "outer brow up", "AU04": "brow down
             "AU26": "jaw open", "AU45": "blink"}
 _SUBPIXEL = 4  # bits of OpenCV's fractional coordinates
 _SMALLEST = 1e-3  # dm, what drawn canonical landmarks measure at least
-_FILL = 0.8  # of the picture that canonical landmarks fill
+_FILL = 0.8  # of the image that canonical landmarks fill
 _LABEL, _RIGHT, _LINE = 132, 32, 22  # px beside the curves, and of a line of text above or below
 _INK, _PALE, _GRID, _PAPER = (30, 70, 140), (190, 190, 198), (228, 228, 232), (255, 255, 255)
 
@@ -41,7 +41,7 @@ class Curve:
 
 
 def draw_landmarks(image: np.ndarray, points: np.ndarray, dots: bool = True) -> np.ndarray:  # uint8 [H, W, 3]
-    """The 68 points over `image`, joined by features; a new picture, the same one when there is no face.
+    """The 68 points over `image`, joined by features; a new image, the same one when there is no face.
 
     Args:
         image: uint8 [H, W, 3].
@@ -64,7 +64,7 @@ def draw_landmarks(image: np.ndarray, points: np.ndarray, dots: bool = True) -> 
 
 
 def picture_points(track: LandmarkTrack, size: tuple[int, int]) -> np.ndarray:  # float64 [T, 68, 2] px
-    """Where a track's points stand in pictures of `size` (H, W): scaled from its own picture, or canonical ones from the front.
+    """Where a track's points stand in images of `size` (H, W): scaled from its own image, or canonical ones from the front.
 
     Canonical points get one scale for the whole track, so that movement stays in proportion.
     """
@@ -98,8 +98,8 @@ def draw_curves(curves: Sequence[Curve], fps: float, width: int = 1024, strip: i
 
     Args:
         curves: all of equal length.
-        fps: frames a second.
-        width: px of the picture. strip: px, the height of one curve.
+        fps: frames per second.
+        width: px of the image. strip: px, the height of one curve.
         title: a line above them.
 
     Raises:
@@ -110,7 +110,7 @@ def draw_curves(curves: Sequence[Curve], fps: float, width: int = 1024, strip: i
     lengths = {len(curve.values) for curve in curves}
     if len(lengths) != 1 or 0 in lengths:
         raise TalkingHeadsError("Curves drawn together must be of one length", f"{sorted(lengths)} frames",
-                                "Connect tracks of the same film")
+                                "Connect tracks of the same video")
     top = _LINE if title else 0
     picture = Image.new("RGB", (width, top + strip * len(curves) + _LINE), _PAPER)
     draw, frames = ImageDraw.Draw(picture), lengths.pop()

@@ -1,4 +1,4 @@
-"""Whether a film shows a face at all: told long before every frame of it has been searched at full cost."""
+"""Whether a video shows a face at all: told long before every frame of it has been searched at full cost."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -9,18 +9,18 @@ import numpy as np
 from ..errors import FileFormatError
 from .landmarks.detector import no_face
 
-PATIENCE = 10  # frames without a face at a film's beginning before the rest is looked through
+PATIENCE = 10  # frames without a face at a video's beginning before the rest is looked through
 _LEAST = 16    # looks at the rest, however short it is
 
 
 def expect_face(rest: Iterable[np.ndarray], tracker: Any, fps: float, frames: int, tell: Callable[[], Any],
                 region: Callable[[int], Any] = lambda number: None) -> None:
-    """Looks at frames spread over a film's rest, and comes back at the first face; no second without a look.
+    """Looks at frames spread over a video's rest, and comes back at the first face; no second without a look.
 
     Args:
         rest: uint8 [H, W, 3], what follows the first `PATIENCE` frames.
         tracker: called with (frame, region); afterwards it has forgotten everything.
-        fps: frames a second.
+        fps: frames per second.
         frames: how many follow, about.
         tell: called after each look; may cancel.
         region: (number among the rest) -> where the face is looked for.
@@ -39,6 +39,6 @@ def expect_face(rest: Iterable[np.ndarray], tracker: Any, fps: float, frames: in
             tell()
     finally:
         tracker.reset()
-    told = no_face("film", size, f"no face in its first {PATIENCE} frames, nor in {looks} spread over the rest",
-                   do="Choose another film, or crop closer to the face")
+    told = no_face("video", size, f"no face in its first {PATIENCE} frames, nor in {looks} spread over the rest",
+                   do="Choose another video, or crop closer to the face")
     raise FileFormatError(told.must, told.came, told.do)

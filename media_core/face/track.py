@@ -1,4 +1,4 @@
-"""What capture knows about a film: landmarks, expression, pose, and how far to trust each frame (socket TH_FACE_TRACK)."""
+"""What capture knows about a video: landmarks, expression, pose, and how far to trust each frame (socket TH_FACE_TRACK)."""
 from __future__ import annotations
 
 import os
@@ -21,7 +21,7 @@ from .pose.pose import WINDOW, RigidShape, fit_shape, smooth_poses, solve_poses,
 if TYPE_CHECKING:
     from .landmarks.landmarks import RawTrack
 
-_OUTLIER, _OUTLIER_PIXELS = 4.0, 0.006  # a frame this many medians off, and this share of the width, is hardly trusted
+_OUTLIER, _OUTLIER_PIXELS = 4.0, 0.006  # a frame this many medians off, and this fraction of the width, is hardly trusted
 _OUTLIER_WEIGHT = 0.1
 _PARTS = {"landmarks": LandmarkTrack, "expression": ExpressionTrack, "pose": PoseTrack}
 _SETTINGS = record({**{name: kind.SETTINGS for name, kind in _PARTS.items()},
@@ -48,7 +48,7 @@ class FaceTrack:
         rates = {getattr(self, name).fps for name in _PARTS}
         if len(set(lengths.values())) != 1 or len(rates) != 1:
             raise TalkingHeadsError("The parts of a face track must have equal length and rate",
-                                    f"{lengths} frames, {sorted(rates)} frames a second", "Measure the film again")
+                                    f"{lengths} frames, {sorted(rates)} frames per second", "Measure the video again")
 
     def __len__(self) -> int:
         return len(self.pose)
@@ -93,7 +93,7 @@ class FaceTrack:
             FileFormatError: absent, truncated, of another kind, newer, or with entries that no track has.
         """
         tensors, config = load_tensors(path, kind=cls.KIND, version=cls.VERSION)
-        name, again = Path(path).name, "Measure the film again"
+        name, again = Path(path).name, "Measure the video again"
         described(config, _SETTINGS, name, again)
         fitting(tensors, _TENSORS, name, again)
         parts = {part: kind(tensors[part], **settings(config[part])) for part, kind in _PARTS.items()}
@@ -108,9 +108,9 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
     Args:
         raw: the points; NaN, or filled with confidence 0, where no face was found.
         focal: px; None means the shape's, or 2.2 times the width.
-        shape: a person already known (another film of them): poses then share that head frame. None: fitted to this film.
+        shape: a person already known (another video of them): poses then share that head frame. None: fitted to this video.
         smoothing: window of the pose smoothing, frames at 25 fps; 0: none.
-        expression: action units measured by something else, one row a frame; None: from the landmarks.
+        expression: action units measured by something else, one row per frame; None: from the landmarks.
     Raises:
         TalkingHeadsError: no frame with a face, or an expression of another length or rate.
     """
@@ -142,7 +142,7 @@ def filled(points: np.ndarray, cuts=()) -> np.ndarray:  # [T, 68, 2] -> the same
     known = np.isfinite(points).all((1, 2))
     if not known.any():
         raise TalkingHeadsError("A track needs at least one frame with a face", f"{len(points)} frames without any",
-                                "Check the film and the tracking")
+                                "Check the video and the tracking")
     every = np.arange(len(points))
     shot = np.searchsorted(np.sort(np.asarray(cuts, int)), every, side="right")
     out = points.copy()

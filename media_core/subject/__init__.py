@@ -1,10 +1,10 @@
-"""A talking person who does not exist, with exact ground truth: film, masks, landmarks, action units, poses and sound.
+"""A talking person who does not exist, with exact ground truth: video, masks, landmarks, action units, poses and audio.
 
     subject = Subject(size=256)                       # identity 3: an invented face
     performance = perform(seconds=4.0, seed=0)        # words, voice, and one parameter vector a frame
     pose = subject.pose(performance.euler[0], performance.translation[0])
     frame = subject.render(performance.params[0], pose, performance.sway[0])
-    export_dataset("folder", seconds=60, seed=0)      # the same as a training data set
+    export_dataset("folder", seconds=60, seed=0)      # the same as a training dataset
 
 Nothing heavy is imported until one of these names is used. Source of the recipe: spec/capture.md 8.
 """

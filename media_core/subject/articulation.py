@@ -18,7 +18,7 @@ Phoneme = tuple[str, float, float]  # (espeak mnemonic, start s, end s)
 LEAD = 0.025        # s by which the lips lead the sound
 _STEPS = 4          # inner samples a frame
 _REACH = 1.5        # s beyond which an anchor weighs nothing
-_BLOCK = 100        # frames blended at a time: bounds the memory of long films
+_BLOCK = 100        # frames blended at a time: bounds the memory of long videos
 _FLOOR = 1e-5       # weight of far anchors, so that a gap is never 0/0
 
 

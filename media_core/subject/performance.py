@@ -112,7 +112,7 @@ def _given(text: str | Sequence[str] | None) -> tuple[str, ...] | None:
     lines = tuple(line.strip() for line in ([text] if isinstance(text, str) else text))
     lines = tuple(line for line in lines if line)
     if not any(letter.isalnum() for line in lines for letter in line):
-        raise TalkingHeadsError("The text must have words in it", f"{text!r}", "Write something to say, or leave the text away")
+        raise TalkingHeadsError("The text must have words in it", f"{text!r}", "Write something to say, or leave the text out")
     return lines
 
 

@@ -32,7 +32,7 @@ from .lips import Lips
 from .parameters import INDEX
 from .triangulate import delaunay, face_triangles, force_edges, inside, wound
 
-DISTANCE = 520.0                      # from the camera to the picture plane, photo pixels; also the focal length
+DISTANCE = 520.0                      # from the camera to the image plane, photo pixels; also the focal length
 WINDOW_X, WINDOW_Y, WINDOW = 111.0, 2.0, 232.0   # the square of the photo that is rendered
 CENTRE = np.array([WINDOW_X + WINDOW / 2, WINDOW_Y + WINDOW / 2])
 _NECK_JOINT = np.array([0, 34.0, 6.0])

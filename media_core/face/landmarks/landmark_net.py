@@ -43,7 +43,7 @@ class PointNet(nn.Module):
         size: px of the crop, a multiple of 16.
         points: how many.
         widths: channels of the stem and the three residual stages.
-        hidden: numbers between picture and points.
+        hidden: numbers between image and points.
     """
 
     def __init__(self, size: int, points: int, widths: tuple[int, ...], hidden: int, extra: int = 0):
@@ -87,7 +87,7 @@ class LandmarkNets(nn.Module):
         return self.template.device
 
 
-def face_crop(points: np.ndarray, template: np.ndarray) -> Similarity:  # [68, 2] picture px, [68, 2] -> picture -> crop px
+def face_crop(points: np.ndarray, template: np.ndarray) -> Similarity:  # [68, 2] image px, [68, 2] -> image -> crop px
     """Where the face crop is cut for a face at `points`."""
     to_units = fit_similarity(points, template)
     return to_units.then(similarity(0.0, FACE_SIZE / FACE_SIDE, (0.0, FACE_MIDDLE), ((FACE_SIZE - 1) / 2,) * 2))

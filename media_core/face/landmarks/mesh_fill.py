@@ -82,7 +82,7 @@ class MeshFill:
 
     def _jaw(self, points: np.ndarray, placed: np.ndarray) -> np.ndarray:  # [17, 2], [478, 3] -> [23, 3]
         """The mesh's edge through the jaw's points. Depth makes the way between them equally long on either side of the chin,
-        which is what `to_68` divides; its sign and, as far as the picture allows, its size are those of the placed mesh."""
+        which is what `to_68` divides; its sign and, as far as the image allows, its size are those of the placed mesh."""
         chin = placed[152, 2]
         right = _half(points[8::-1], placed[JAW_LINE[0], 2] - chin) + [0, 0, chin]  # from the chin outwards
         left = _half(points[8:], placed[JAW_LINE[-1], 2] - chin) + [0, 0, chin]

@@ -55,14 +55,14 @@ class FrameMasks:
 
 
 class HeadMasker:
-    """Masks of a film's frames, one after the other.
+    """Masks of a video's frames, one after the other.
 
     Attributes:
-        index: number of the next frame. To go on within a film without a learnt shape, set it to a multiple of `KEY_EVERY` and
+        index: number of the next frame. To go on within a video without a learnt shape, set it to a multiple of `KEY_EVERY` and
             begin there: the result is that of an uninterrupted run.
     Args:
         image_size: (H, W) of the frames.
-        shape: what `learn_shape` made of the film; each frame is then independent of all others.
+        shape: what `learn_shape` made of the video; each frame is then independent of all others.
     """
 
     def __init__(self, image_size: tuple[int, int], shape: HeadShape | None = None):
@@ -89,7 +89,7 @@ class HeadMasker:
         if self._learnt is None and self.index % KEY_EVERY == 0:
             self._shape = learn_shape([(frame, points)])
         if self._shape is None:
-            raise TalkingHeadsError(f"Masks must be taken up at a multiple of {KEY_EVERY} frames", f"frame {self.index}",
+            raise TalkingHeadsError(f"Masks must be resumed at a multiple of {KEY_EVERY} frames", f"frame {self.index}",
                                     f"Go back to frame {self.index // KEY_EVERY * KEY_EVERY}")
         lab, small = reduced(frame, points)
         return enlarged(cut_band(lab, small, self._shape), self.image_size)
@@ -99,7 +99,7 @@ class HeadMasker:
         if frame.shape != (height, width, 3) or user is not None and user.shape != (height, width):
             raise TalkingHeadsError(f"Frames and masks must be {width} x {height} pixels, as the first",
                                     f"frame {frame.shape}, mask {None if user is None else user.shape}",
-                                    "Scale them, or begin anew for another size")
+                                    "Scale them, or start over for another size")
         if np.shape(points) != (68, 2) or not np.isfinite(points).all():
             raise TalkingHeadsError("A frame's masks need its 68 landmarks, finite numbers", f"shape {np.shape(points)}",
                                     "Fill the missing frames first, or leave them out")
@@ -199,7 +199,7 @@ def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: n
     """Masks from a face parsing in the colours of `PALETTE`, by another tool or by `parsing_png`.
 
     Args:
-        parsing: uint8 [H, W, 3] RGB. Colours in between (a scaled or lossy picture) count as the nearest of the six.
+        parsing: uint8 [H, W, 3] RGB. Colours in between (a scaled or lossy image) count as the nearest of the six.
         frame, points: uint8 [H, W, 3] and [68, 2], to find the teeth with; without them there are none.
     """
     label = _labels(parsing)

@@ -1,7 +1,7 @@
-"""What stands behind a person: the clean background of a film, and the neck and clothes as they go on under the head.
+"""What stands behind a person: the clean background of a video, and the neck and clothes as they go on under the head.
 
 Both follow the rules that published avatars were prepared with (spec/hmtalker.md 2.13, steps 5 and 6), one frame at a time:
-memory does not grow with the film.
+memory does not grow with the video.
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BLUR_SIZE, _BLUR = 5, 4.0  # of the neck's fill, against vertical lines: window
 
 
 class BackgroundPlate:
-    """Gathers the background of a film with a camera that stands still.
+    """Gathers the background of a video with a camera that stands still.
 
     For each pixel the frame counts in which the person was farthest away from it. Memory: 7 bytes a pixel, whatever the length.
 
@@ -50,14 +50,14 @@ class BackgroundPlate:
             distance = cv2.distanceTransform((~foreground).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
             distance = np.sqrt(np.rint(distance * distance))  # squares are whole numbers; OpenCV's last bits vary
         else:
-            distance = np.full(self._size, float(sum(self._size)), np.float32)  # farther than any person in the picture
+            distance = np.full(self._size, float(sum(self._size)), np.float32)  # farther than any person in the image
         better = distance > self._distance
         self._image[better] = frame[better]
         self._distance[better] = distance[better]
 
     @property
     def covered(self) -> float:
-        """Share of the pixels that some frame has shown, 0..1; the rest is filled from its neighbours."""
+        """Fraction of the pixels that some frame has shown, 0..1; the rest is filled from its neighbours."""
         return float((self._distance > _NEAR).mean())
 
     def plate(self) -> np.ndarray:
@@ -70,7 +70,7 @@ class BackgroundPlate:
         seen = self._distance > _NEAR
         if not seen.any():
             raise TalkingHeadsError("Some of the background must show beside the person", "the person fills every frame",
-                                    "Film from farther away, or give a picture as background")
+                                    "Record from farther away, or give an image as background")
         if seen.all():
             return self._image.copy()
         rows, columns = np.asarray(distance_transform_edt(~seen, return_distances=False, return_indices=True))

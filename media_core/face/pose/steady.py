@@ -36,7 +36,7 @@ _TENSORS = {"reference": Numbers(("N",), (torch.int64,)), "xy": Numbers(("N", 2)
 REFERENCES, CORNERS = 4, 60  # reference frames, corners in each
 WINDOW = 7                # frames at 25 fps of the smoothing that is left to do
 _ROUNDS = 4               # of taking turns
-_OFF = 0.15 / 256         # of the picture's width: how far off a followed corner typically is
+_OFF = 0.15 / 256         # of the image's width: how far off a followed corner typically is
 _ABSENT = 1e3             # times that: a corner that was lost
 _LEAST = 15               # corners a frame needs; else its pose stays as the landmarks gave it
 _LEAST_SEEN = 0.2         # of the frames a corner must be seen in
@@ -68,7 +68,7 @@ class Anchors:
             FileFormatError: absent, truncated, of another kind, newer, or with entries that no anchors have.
         """
         tensors, config = load_tensors(path, kind=KIND, version=VERSION)
-        name, again = Path(path).name, "Delete it and capture the film again"
+        name, again = Path(path).name, "Delete it and capture the video again"
         frames = described(config, _SETTINGS, name, again)["frames"]
         fitting(tensors, _TENSORS, name, again, {"R": len(frames)})
         reference = tensors["reference"]
@@ -86,7 +86,7 @@ def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tup
     Args:
         track: measured by landmarks.
         picture: number -> uint8 [H, W] grey frame of the track's image size; called once or twice for each frame.
-        known: anchors of another film of this person and their reference pictures, so that poses share its head frame exactly.
+        known: anchors of another video of this person and their reference images, so that poses share its head frame exactly.
         window: of the smoothing that remains, frames at 25 fps; below 5 none.
         cuts: frames that begin another shot.
         step: called with (frames done, frames).
