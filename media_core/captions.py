@@ -1,7 +1,7 @@
-"""What a report's figures read like: one line for the image on a node, the log and the command line.
+"""How a report's figures are worded: one line for the preview on a node, the log and the command line.
 
-Every key that a core reports has its word here, and so has every stage; a test compares. What only experts read (the parts of a
-loss, the rate) is left to the log of the training.
+Every key that a core reports has its words here, and so has every stage; a test compares. What only experts read (the parts of
+a loss, the learning rate) is left to the training log.
 """
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _count(info: Mapping[str, Any], one: str, all_of: str) -> str:
     """Nothing where there is only one to count: a stage's begin or end."""
     if all_of not in info:
         return f"{one} {info[one]:,}"
-    word = {"number": "film"}.get(one, one)
+    word = {"number": "video"}.get(one, one)
     return "" if one == "frame" and info[all_of] <= 1 else f"{word} {info[one]:,} of {info[all_of]:,}"
 
 

@@ -60,8 +60,8 @@ class FaceCrop(io.ComfyNode):
         points, fps = _points(images, face_track, mask, looking, way, face_index=face_index, order=order)
         crop = _cropping(points, tuple(images.shape[1:3]), size, fps, way, margin=margin, upright=upright)
         crop = crop if face_track is None else _knowing(crop, face_track)
-        if crop.unseen:
-            bridge.log.warning("no face in frames %s; nothing will be put back into them", listed(crop.unseen))
+        if crop.faceless:
+            bridge.log.warning("no face in frames %s; nothing will be put back into them", listed(crop.faceless))
         (crops,) = bridge.empty_images(len(images), size, size, (3,), "Choose a smaller size, or crop fewer frames at once")
         for i, square in enumerate(crop.crops(_float_frames(images))):
             crops[i] = torch.from_numpy(square)
@@ -140,7 +140,7 @@ def _cropping(points: Any, shape: tuple[int, int], size: int, fps: float, way: s
 
 def _knowing(crop: Any, face_track: Any) -> Any:
     """The crop, with the frames in which the track saw nobody and is only filled in."""
-    return replace(crop, unseen=tuple((face_track.confidence == 0).nonzero().flatten().tolist()))
+    return replace(crop, faceless=tuple((face_track.confidence == 0).nonzero().flatten().tolist()))
 
 
 def _tracked(images: Any, face_track: Any) -> Any:  # float32 [T, 68, 2]

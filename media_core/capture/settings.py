@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..asked import frame_rate
 from ..audio import FPS
 from ..errors import FileFormatError, TalkingHeadsError
 from ..motion import ExpressionTrack
@@ -59,9 +60,7 @@ def _check_numbers(settings: CaptureSettings) -> None:
     size, segment = settings.size, settings.segment
     if not (isinstance(size, int) and SMALLEST <= size <= LARGEST and size % 2 == 0):
         raise TalkingHeadsError(f"The size must be an even number of pixels, {SMALLEST} to {LARGEST}", f"{size}", "512 is usual")
-    if not 1 <= settings.fps <= 120:
-        raise TalkingHeadsError("The dataset's rate must lie between 1 and 120 frames per second", f"{settings.fps}",
-                                "The models use 25")
+    frame_rate(settings.fps, 1, 120)
     if settings.face_index < 0:
         raise TalkingHeadsError("The face's number must be 0 or more", f"{settings.face_index}", "0 is the first")
     if settings.focal is not None and not settings.focal > 0:

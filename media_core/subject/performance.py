@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..asked import whole
+from ..asked import frame_rate, whole
 from ..audio import Sound, frame_count
 from ..errors import TalkingHeadsError
 from ..progress import Report, silent
@@ -92,8 +92,7 @@ def _check(seconds, fps, text, script) -> None:
     if seconds is not None and not _MIN_SECONDS <= seconds <= 4 * 3600:
         raise TalkingHeadsError(f"A performance must last between {_MIN_SECONDS} s and 4 h", f"{seconds} s",
                                 "Choose another length")
-    if not 5 <= fps <= 240:
-        raise TalkingHeadsError("The frame rate must lie between 5 and 240", f"{fps}", "Take 25")
+    frame_rate(fps, 5, 240)
     if script not in ("grammar", "lines"):
         raise TalkingHeadsError("The script must be 'grammar' or 'lines'", f"'{script}'", "Choose one of the two, or give a text")
 

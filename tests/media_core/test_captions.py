@@ -25,7 +25,7 @@ TELLING = {"report", "_report", "tell", "step"}  # names under which a report is
     ({"stage": "face", "frame": 3, "frames": 100, "missing": 0}, "Following the face, frame 3 of 100"),
     ({"stage": "face", "frame": 3, "frames": 100, "missing": 2}, "Following the face, frame 3 of 100 · no face in 2"),
     ({"stage": "masks", "frame": 0, "frames": 1}, "Drawing masks"),
-    ({"stage": "film", "film": "me.mp4", "number": 2, "films": 5}, "Film 2 of 5 · me.mp4"),
+    ({"stage": "film", "film": "me.mp4", "number": 2, "films": 5}, "Video 2 of 5 · me.mp4"),
     ({"stage": "looking", "film": "me.mp4"}, "Looking at me.mp4"),
     ({"loss": 0.3, "velocity": 0.0123, "rate": 1e-4, "gradient": 2.0, "lips": 0.83},
      "loss 0.300 · of its velocity 0.012 · lip correlation 0.83"),
@@ -98,5 +98,5 @@ def test_a_caption_is_drawn_where_pillow_has_one_font_only(monkeypatch, broken):
         return plain
 
     monkeypatch.setattr(ImageFont, "load_default", only_one)
-    sheet = np.asarray(captioned(image, "Film 2 of 5 · 结果.mp4", "truth | avatar"))
+    sheet = np.asarray(captioned(image, "Video 2 of 5 · 结果.mp4", "truth | avatar"))
     assert sheet.shape[0] > 75 and sheet[60:].max() > 150
