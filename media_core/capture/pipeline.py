@@ -87,7 +87,8 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
         return folder
     with writing(folder):
         record = Record.open(folder, print_of_film, film.name)
-        _Job(film, folder, settings, inputs, info, record, Progress(report, _stages(settings)), request).run()
+        _Job(film=film, folder=folder, settings=settings, inputs=inputs, info=info, record=record,
+             progress=Progress(report, _stages(settings)), request=request).run()
     return folder
 
 
@@ -157,7 +158,7 @@ class _Job:
             self.folder, tables.film_part(self.film, first, len(raw.points), settings.fps), len(raw.points), settings.fps,
             settings.encoder, step))
         self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step), frames)
-        shown = Shown(track, kept, crop, raw, first, self.info.remark)
+        shown = Shown(track=track, kept=kept, crop=crop, raw=raw, first=first, remark=self.info.remark)
         self._stage("report", (), ("sound", "tables", *(MASKED[-1:] if settings.masks else ())),
                     lambda step: write_report(self.folder, self.film, shown, settings, step))
         write_manifest(self.folder, self._facts(shown, filled), self.request, len(track), settings,

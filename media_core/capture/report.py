@@ -55,9 +55,10 @@ def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettin
     blur, light = _looks(folder, shown.track, lambda done, total: step(done, total + 2))
     sound = film_part(film, shown.first, frames, settings.fps)
     speech = Speech.load(folder / f"speech_{get_encoder(settings.encoder).id}.safetensors")
-    evidence = Evidence(shown.track, sound, speech, shown.kept, shown.crop.size / shown.crop.side(), beyond(shown.crop),
-                        tuple(shown.missing), frames, tuple(shown.first + cut for cut in shown.raw.cuts), blur, light,
-                        shown.remark)
+    evidence = Evidence(track=shown.track, sound=sound, speech=speech, sound_frames=shown.kept,
+                        scale=shown.crop.size / shown.crop.side(), beyond=beyond(shown.crop), missing=tuple(shown.missing),
+                        film_frames=frames, cuts=tuple(shown.first + cut for cut in shown.raw.cuts), blur=blur, light=light,
+                        colours=shown.remark)
     report = quality_report(evidence)
     step(1, 2)
     write_bytes(folder / "report.txt", report.text().encode())

@@ -45,13 +45,13 @@ def sound_offset(aperture: np.ndarray, speech: Speech, fps: float) -> SoundOffse
     sound = _sound_rows(speech, len(aperture), fps)
     lags = range(-REACH, REACH + 1)
     if np.isfinite(aperture).sum() < LEAST_FRAMES + REACH or np.nanstd(aperture) == 0 or bool(speech.silence.all()):
-        return SoundOffset(0, 0.0, 0.0, False, (0.0,) * len(lags))
+        return SoundOffset(frames=0, score=0.0, margin=0.0, decided=False, scores=(0.0,) * len(lags))
     scores = [_predicted(aperture, sound, lag) for lag in lags]
     best = int(np.argmax(scores))
     margin = scores[best] - float(np.median(scores))
     lead = scores[best] - max(score for i, score in enumerate(scores) if abs(i - best) > NEIGHBOURS)
     decided = scores[best] >= LEAST_SCORE and margin >= LEAST_MARGIN and lead >= LEAST_LEAD and 0 < best < len(scores) - 1
-    return SoundOffset(lags[best], scores[best], margin, decided, tuple(scores))
+    return SoundOffset(frames=lags[best], score=scores[best], margin=margin, decided=decided, scores=tuple(scores))
 
 
 def _sound_rows(speech: Speech, frames: int, fps: float) -> np.ndarray:  # float64 [T, BANDS]

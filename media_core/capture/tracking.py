@@ -71,7 +71,8 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
             if i + 1 == PATIENCE and not any(confidence):
                 _look_further(film, settings.fps, first, stop, total, region, tracker, step)
     _check_length(film, len(points), first, settings.fps)
-    RawTrack(np.stack(points), np.array(confidence, np.float32), size, float(settings.fps), tuple(cuts)).save(folder / RAW)
+    RawTrack(points=np.stack(points), confidence=np.array(confidence, np.float32), image_size=size, fps=float(settings.fps),
+             cuts=tuple(cuts)).save(folder / RAW)
     (folder / PARTIAL).unlink(missing_ok=True)
 
 
@@ -92,8 +93,8 @@ def given_track(raw: RawTrack, size: tuple[int, int], fps: float, first: int, st
                                 f"{len(numbers)}", "Find them in the whole video")
     rows = np.minimum(((numbers + 0.5) * raw.fps / fps).astype(int), len(raw.points) - 1)
     cuts = np.unique(np.searchsorted(rows, np.asarray(raw.cuts, int)))
-    return RawTrack(raw.points[rows], raw.confidence[rows], height_width(size), float(fps),
-                    tuple(int(c) for c in cuts if 0 < c < len(rows)))
+    return RawTrack(points=raw.points[rows], confidence=raw.confidence[rows], image_size=height_width(size), fps=float(fps),
+                    cuts=tuple(int(c) for c in cuts if 0 < c < len(rows)))
 
 
 def _look_further(film: Path, fps: float, first: int, stop: int | None, total: int, region: np.ndarray | None, tracker: Any,

@@ -129,7 +129,8 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
 
         expression = action_units(seen, camera_to_head=pose.camera_to_head.numpy(), shape=shape.points,
                                   focal=shape.focal, image_size=size, fps=pose.fps)
-    return FaceTrack(landmarks, expression, pose, torch.from_numpy(confidence), shape, torch.from_numpy(reprojection))
+    return FaceTrack(landmarks=landmarks, expression=expression, pose=pose, confidence=torch.from_numpy(confidence),
+                     shape=shape, reprojection=torch.from_numpy(reprojection))
 
 
 def filled(points: np.ndarray, cuts=()) -> np.ndarray:  # [T, 68, 2] -> the same

@@ -80,8 +80,8 @@ def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str =
     _blink(params, length, fps, rng)
     euler, translation, sway = _head(nods, frames, fps, rng)
     _gaze(params, euler, fps, rng)
-    return Performance(Sound(wave[None], rate), tuple(phonemes), lines, params, action_units(params), euler, translation, sway,
-                       float(fps), engine)
+    return Performance(sound=Sound(wave[None], rate), phonemes=tuple(phonemes), text=lines, params=params,
+                       au=action_units(params), euler=euler, translation=translation, sway=sway, fps=float(fps), engine=engine)
 
 
 # ---------------------------------------------------------------------------------------------------------------- speech

@@ -60,7 +60,8 @@ def load() -> Portrait:
         shape = ((BOTTOM - TOP) * SCALE, (RIGHT - LEFT) * SCALE)
         head, torso = (np.unpackbits(stored[name], count=shape[0] * shape[1]).reshape(shape) * np.uint8(255)
                        for name in ("head", "torso"))
-    return Portrait(data.astronaut()[TOP:BOTTOM, LEFT:RIGHT].copy(), points, head, torso, HAIR, NECK, TORSO)
+    return Portrait(image=data.astronaut()[TOP:BOTTOM, LEFT:RIGHT].copy(), points=points, head_cut=head, torso_cut=torso,
+                    hair=HAIR, neck=NECK, torso=TORSO)
 
 
 def to_texture(points: ArrayLike) -> np.ndarray:  # [..., 2] -> [..., 2]

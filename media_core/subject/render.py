@@ -134,7 +134,8 @@ class Subject:
             classes = share.argmax(0).astype(np.uint8)
             teeth = (averaged(teeth.astype(np.float32), times) >= .5) & (classes == _MOUTH)
             torso = _averaged_layer(torso, times)
-        return SubjectFrame(rgb, classes, teeth, points2d, points3d, torso, self._small_plate.copy())
+        return SubjectFrame(rgb=rgb, classes=classes, teeth=teeth, landmarks2d=points2d, landmarks3d=points3d, torso=torso,
+                            background=self._small_plate.copy())
 
     def _place(self, texture: np.ndarray, shift=(0.0, 0.0)) -> np.ndarray:
         """A flat texture as it appears in the image, shifted by photo pixels."""

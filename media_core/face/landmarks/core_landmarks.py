@@ -52,7 +52,7 @@ def from_face_landmarks(value: Any, fps: float, face_index: int = 0) -> tuple[Ra
     shapes = [face.get("blendshapes") if face else None for face in faces]
     has = any(shapes)
     rows = blendshape_rows([shape or None for shape in shapes]) if has else None
-    return RawTrack(points, confidence, size, float(fps), ()), rows
+    return RawTrack(points=points, confidence=confidence, image_size=size, fps=float(fps), cuts=()), rows
 
 
 def to_face_landmarks(track: LandmarkTrack, blendshapes: np.ndarray | None = None) -> dict[str, Any]:

@@ -161,7 +161,8 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
             expect_face(again(PATIENCE), tracker, fps, count - PATIENCE, lambda: report(PATIENCE, count, figures, None))
     if not points:
         raise TalkingHeadsError("The video must hold frames", "none", "Choose another video")
-    return RawTrack(np.stack(points), np.array(confidence, np.float32), size, fps, tuple(cuts))
+    return RawTrack(points=np.stack(points), confidence=np.array(confidence, np.float32), image_size=size, fps=fps,
+                    cuts=tuple(cuts))
 
 
 class CutFinder:

@@ -115,7 +115,8 @@ def split_person(frame: np.ndarray, points: np.ndarray, person: np.ndarray) -> F
     torso = person & ~head
     hair = head & ~mouth & colours.rather_hair & ~polygon(face_outline(points), person.shape)
     collar = np.arange(len(person))[:, None] < points[8, 1] + _COLLAR * axes.unit
-    return FrameMasks(head, hair, mouth, teeth, torso, torso & collar & (colours.shaded_skin < _SHADED))
+    return FrameMasks(head=head, hair=hair, mouth=mouth, teeth=teeth, torso=torso,
+                      neck=torso & collar & (colours.shaded_skin < _SHADED))
 
 
 @dataclass(frozen=True)
@@ -207,8 +208,8 @@ def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: n
     teeth = np.zeros(label.shape, bool)
     if frame is not None and points is not None:
         teeth = mouth_inside(frame, points, head_axes(points).unit)[1] & region["mouth"]
-    return FrameMasks(region["face"] | region["hair"] | region["mouth"], region["hair"], region["mouth"], teeth,
-                      region["clothes"] | region["neck"], region["neck"])
+    return FrameMasks(head=region["face"] | region["hair"] | region["mouth"], hair=region["hair"], mouth=region["mouth"],
+                      teeth=teeth, torso=region["clothes"] | region["neck"], neck=region["neck"])
 
 
 def _labels(parsing: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [H, W]

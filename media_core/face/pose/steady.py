@@ -97,8 +97,9 @@ def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tup
         chosen = spread_out(track.pose.camera_to_head.numpy(), seen_face, REFERENCES)
         pictures = [picture(f) for f in chosen]
         marks = [corners(image, points[f], CORNERS) for image, f in zip(pictures, chosen)]
-        anchors = Anchors(tuple(chosen), np.repeat(np.arange(len(chosen)), [len(m) for m in marks]), np.concatenate(marks),
-                          np.zeros((sum(len(m) for m in marks), 3), np.float32), points[chosen].astype(np.float32))
+        anchors = Anchors(frames=tuple(chosen), reference=np.repeat(np.arange(len(chosen)), [len(m) for m in marks]),
+                          xy=np.concatenate(marks), points=np.zeros((sum(len(m) for m in marks), 3), np.float32),
+                          landmarks=points[chosen].astype(np.float32))
     else:
         anchors, pictures = known
     if len(anchors.xy) < _LEAST:
