@@ -190,7 +190,7 @@ def track_sound(container: InputContainer, name: str) -> Sound:
         raise FileFormatError("The file must hold an audio track", f"{name} has none", "Choose a file with audio")
     waveform, rate = decoded(container, stream)
     if not waveform.size:
-        raise FileFormatError("The audio track must hold samples", f"that of {name} is empty", "Choose a file with audio")
+        raise FileFormatError("The audio track must hold samples", f"the one in {name} is empty", "Choose a file with audio")
     try:
         return Sound(waveform, rate)
     except TalkingHeadsError as error:  # NaN samples, say: here the file is to blame

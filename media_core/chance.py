@@ -42,7 +42,7 @@ def _with_generator(func: Any) -> Any:
     """The same draw in the form that takes a generator: randint.generator for randint, randint.low_generator for randint.low."""
     name = "generator" if func._overloadname == "default" else f"{func._overloadname}_generator"
     if name not in func.overloadpacket.overloads():
-        raise TalkingHeadsError("First weights must be drawn in a way that takes a generator", str(func),
+        raise TalkingHeadsError("Initial weights must be sampled in a way that takes a generator", str(func),
                                 "Use the plain form: torch.rand, randn or randint without `out`")
     return getattr(func.overloadpacket, name)
 

@@ -86,7 +86,7 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | P
         too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
         raise TalkingHeadsError(f"The {kind} file must fit where it is written", f"writing {path} failed ({error})",
                                 ("Choose a shorter name" if too_long else "Free some space or choose another folder")
-                                + "; what stood there before is untouched") from error
+                                + "; the previous file is untouched") from error
     return Path(path)
 
 
@@ -176,6 +176,6 @@ def _checked_header(header: Mapping[str, str], path: Path, kind: str, version: i
                               "Update Talking Heads, or save the file with this version")
     config = parse_json(header.get(_PREFIX + "config", "null"), f"The description in {path.name}", finite=False)
     if not isinstance(config, dict):
-        raise FileFormatError(f"The {kind} file must carry its description", f"that of {path.name} is missing or garbled",
+        raise FileFormatError(f"The {kind} file must contain its description", f"the one in {path.name} is missing or damaged",
                               "Copy or make the file again")
     return config

@@ -57,7 +57,7 @@ class FilmClock:
         if step < -_RESTART or step > LONGEST_GAP:
             self._joins += 1
             if self._name and self._joins <= _TOLD:
-                log.warning("%s: the time stamps leap by %+.2f s at %.2f s; the video goes on without a gap", self._name, step,
+                log.warning("%s: the time stamps jump by %+.2f s at %.2f s; the video continues without a gap", self._name, step,
                             self.now)
             return self._lasts
         if step > 0:

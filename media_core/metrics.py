@@ -125,7 +125,7 @@ def _points(x: Array) -> torch.Tensor:  # float64 [T, 68, D]
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> None:
     if a.shape != b.shape:
-        raise TalkingHeadsError("What is compared must be of equal shape", f"{list(a.shape)} and {list(b.shape)}",
+        raise TalkingHeadsError("Inputs to compare must have equal shape", f"{list(a.shape)} and {list(b.shape)}",
                                 "Cut or resample one of them")
 
 

@@ -217,7 +217,7 @@ def checked_reliability(values: Any) -> tuple[float, ...]:  # [17] -> [17]
         numbers = ()
     if len(numbers) != len(AU_NAMES) or not all(0 <= value <= 1 for value in numbers):
         raise TalkingHeadsError(f"The action units' reliability must be {len(AU_NAMES)} numbers in 0..1", f"{values}",
-                                "Give one number for each unit, in the order of AU_NAMES, or none at all")
+                                "Give one number for each unit, in the order of AU_NAMES, or none")
     return numbers
 
 

@@ -53,8 +53,8 @@ def gate_mouth(points: Any, silent: Any, fps: float, attack: float = ATTACK, rel
     points = _film(points)
     weights = gate_weights(silent, fps, attack, release, least, inside=inside)
     if len(weights) != len(points):
-        raise TalkingHeadsError("There must be one flag of silence for each frame",
-                                f"{len(weights)} flags, {len(points)} frames", "Take both at the track's own rate")
+        raise TalkingHeadsError("There must be one silence flag for each frame",
+                                f"{len(weights)} flags, {len(points)} frames", "Make both at the track's own frame rate")
     return gated(points, weights, resting_face(points) if closed is None and space == "canonical" else closed, space)
 
 
@@ -143,9 +143,9 @@ def _ramp(seconds: torch.Tensor, length: float, inside: bool) -> torch.Tensor:  
 def _check_times(fps: float, attack: float, release: float, least: float, inside: bool) -> None:
     numbers = (fps, attack, release, least)
     if not all(math.isfinite(x) for x in numbers) or not fps > 0 or min(attack, release) < 0 or not least > 0:
-        raise TalkingHeadsError("The gate needs a rate and a shortest silence above 0, attack and release of 0 or more",
+        raise TalkingHeadsError("The mouth gate needs a frame rate and shortest silence above 0, attack and release of 0 or more",
                                 f"{fps} frames per second, least {least} s, attack {attack} s, release {release} s",
                                 "Choose other numbers")
     if inside and attack + release > least + 1e-9:
         raise TalkingHeadsError("Attack and release must fit into the shortest silence",
-                                f"{attack:g} + {release:g} s in {least:g} s", "Shorten them, or put them outside")
+                                f"{attack:g} + {release:g} s in {least:g} s", "Shorten them, or place them outside the silence")

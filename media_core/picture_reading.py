@@ -131,4 +131,4 @@ def is_picture(path: str | os.PathLike, what: str = "The face") -> bool:
 
 def _too_large(path: str | os.PathLike, what: str, size: str) -> FileFormatError:
     return FileFormatError(f"{what} must have at most {LARGEST // 1_000_000} megapixels", f"{Path(path).name} has {size}",
-                           "Make it smaller first")
+                           "Scale it down first")

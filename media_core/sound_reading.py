@@ -92,7 +92,7 @@ class _Packets:
             return
         if self.damaged > self.whole:
             raise self.first_error
-        log.warning("The audio track is damaged: %d of %d parts were left out, silence stands in their place (%s)",
+        log.warning("The audio track is damaged: %d of %d parts were left out, replaced by silence (%s)",
                     self.damaged, self.damaged + self.whole, self.first_error.strerror)
 
 

@@ -75,7 +75,7 @@ class Track:
         """
         wanted = torch.as_tensor(indices, dtype=torch.long)
         if wanted.numel() and not -len(self) <= int(wanted.min()) <= int(wanted.max()) < len(self):
-            raise TalkingHeadsError(f"The frames must be of the track's {len(self)}",
+            raise TalkingHeadsError(f"The frames must be among the track's {len(self)}",
                                     f"{int(wanted.min())} to {int(wanted.max())}", "Choose others")
         return self.with_data(self.data[wanted])
 

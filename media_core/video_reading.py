@@ -60,7 +60,7 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     with _Opened(path) as (container, stream):
         first = next(pictures(container, stream), None)
         if first is None:
-            raise FileFormatError("The video must hold frames", f"{Path(path).name} has none", "Export it again as mp4")
+            raise FileFormatError("The video must have frames", f"{Path(path).name} has none", "Export it again as mp4")
         sides = _shown_width(first, stream), first.height
         sides = sides[::-1] if frame_orientation(first).transposed else sides
         fps = Fraction(stream.average_rate or stream.base_rate or Fraction(FPS))

@@ -149,7 +149,7 @@ def _drawn(person: np.ndarray, number: int, crop: FaceCrop) -> np.ndarray:  # ->
 def _imported(path: Path, frame: np.ndarray, points: np.ndarray) -> FrameMasks:
     picture = read_picture(path)
     if picture.shape != frame.shape:
-        raise FileFormatError(f"Face-parsing images must be {frame.shape[1]} x {frame.shape[0]} px, as the written frames",
+        raise FileFormatError(f"Face-parsing images must be {frame.shape[1]} x {frame.shape[0]} px, the size of the frames",
                               f"{path.name} is {picture.shape[1]} x {picture.shape[0]}", "Parse the images in ori_imgs")
     return from_parsing(picture, frame, points)
 

@@ -139,7 +139,7 @@ def _face_size(e: Evidence) -> Finding:
     width = float((points[:, 36] - points[:, 45]).norm(dim=-1).median())
     verdict = _graded(width / e.scale, 45, 80)
     value = f"{width / e.scale:.0f} px between the outer eye corners in the video, {width:.0f} px in the frames"
-    return Finding("face size", value, verdict, "" if verdict == GOOD else "record from closer, or with more pixels")
+    return Finding("face size", value, verdict, "" if verdict == GOOD else "record from closer, or at a higher resolution")
 
 
 def _framing(e: Evidence) -> Finding:
@@ -154,7 +154,7 @@ def _framing(e: Evidence) -> Finding:
 
 def _sharpness(e: Evidence) -> Finding:
     verdict = UNKNOWN if np.isnan(e.blur) else _graded(e.blur, 0.65, 0.55)
-    return Finding("sharpness", f"blur {e.blur:.2f} (0 sharp, 1 nothing but blur)", verdict,
+    return Finding("sharpness", f"blur {e.blur:.2f} (0 sharp, 1 fully blurred)", verdict,
                    "" if verdict in (GOOD, UNKNOWN) else "clean the lens, lock the focus on the face, use more light")
 
 
@@ -190,14 +190,14 @@ def _blinks(e: Evidence) -> Finding:
     count, minutes = len(blinks(e.eyes, e.track.fps)), len(e.track) / e.track.fps / 60
     verdict = GOOD if count >= max(2, 4 * minutes) else FAIR
     return Finding("blinks", f"{count}, {count / minutes:.0f} a minute", verdict,
-                   "" if verdict == GOOD else "blink now and then: an avatar cannot shut eyes it never saw shut")
+                   "" if verdict == GOOD else "blink now and then: an avatar cannot close eyes it never saw closed")
 
 
 def _lips(e: Evidence) -> Finding:
     shut, wide = np.percentile(e.aperture, (5, 97))
     verdict = _graded(wide - shut, 0.05, 0.09)
     return Finding("lip opening", f"{max(shut, 0):.2f} .. {wide:.2f} of the eyes' distance", verdict,
-                   "" if verdict == GOOD else "speak clearly, with some wide vowels and with pauses in which the lips are shut")
+                   "" if verdict == GOOD else "speak clearly, with some wide vowels and with pauses in which the lips are closed")
 
 
 def _missing(e: Evidence) -> Finding:
@@ -205,7 +205,7 @@ def _missing(e: Evidence) -> Finding:
     verdict = GOOD if not e.missing else FAIR if share <= 0.05 else POOR
     value = f"{len(e.missing)} of {e.film_frames}" + (f": {listed(e.missing)}" if e.missing else "")
     return Finding("missing frames", value, verdict,
-                   "" if verdict == GOOD else "keep hands and objects from the face, and the face in the image")
+                   "" if verdict == GOOD else "keep hands and objects away from the face, and the face inside the frame")
 
 
 def _cuts(e: Evidence) -> Finding:
@@ -222,7 +222,7 @@ def _fit(e: Evidence) -> Finding:
     verdict = _graded(float(np.median(off)), 3.0, 1.5)
     value = f"{np.median(off):.2f} px off, {np.percentile(off, 95):.2f} px in the worst 5 % (at 512 px)"
     return Finding("pose fit", value, verdict, "" if verdict == GOOD else
-                   "the face fits no rigid head well: give the camera's focal length, or other landmarks")
+                   "the face does not fit a rigid head well: give the camera's focal length, or other landmarks")
 
 
 def _units(e: Evidence) -> Finding:
@@ -234,7 +234,7 @@ def _units(e: Evidence) -> Finding:
     notes = [f"{word}: {' '.join(name[2:] for name in names)}" for word, names in lots.items() if names]
     value = "; ".join([f"{left} of {len(AU_NAMES)} to be trained on, by {expression.source}", *notes])
     return Finding("action units", value, UNKNOWN if notes else GOOD, "training leaves these out; where they matter, measure "
-                   "them with OpenFace or the like and capture again with its table" if notes else "")
+                   "them with OpenFace or a similar tool and capture again with its table" if notes else "")
 
 
 def _sound(e: Evidence) -> tuple[Finding, Finding]:

@@ -53,7 +53,7 @@ class CaptureSettings:
             object.__setattr__(self, name, None if folder is None else Path(folder))
         weightless_encoder(self.encoder)
         if isinstance(self.expression, (str, os.PathLike)) and not Path(self.expression).is_file():
-            raise FileFormatError("The file of action units must exist", f"none at {self.expression}", "Check the name")
+            raise FileFormatError("The action-unit file must exist", f"none at {self.expression}", "Check the name")
 
 
 def _check_numbers(settings: CaptureSettings) -> None:

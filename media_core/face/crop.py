@@ -35,7 +35,7 @@ class FaceCrop:
     def __post_init__(self) -> None:
         shape, scales = np.shape(self.matrices), np.linalg.det(np.asarray(self.matrices, float)[..., :2])
         if len(shape) != 3 or shape[0] < 1 or shape[1:] != (2, 3) or not np.isfinite(self.matrices).all() or (scales <= 0).any():
-            raise TalkingHeadsError("A face crop needs a matrix [T, 2, 3] that neither mirrors nor flattens", f"{list(shape)}",
+            raise TalkingHeadsError("A face crop needs matrices [T, 2, 3] that neither mirror nor flatten", f"{list(shape)}",
                                     "Make it from landmarks with Face Crop")
         _check_size(self.size)
 
@@ -56,7 +56,7 @@ class FaceCrop:
         if not self.moves:
             return self.matrices[0]
         if not 0 <= frame < len(self):
-            raise TalkingHeadsError(f"The frame must be one of the {len(self)} the face was followed through", f"frame {frame}",
+            raise TalkingHeadsError(f"The frame must be one of the {len(self)} the face was tracked in", f"frame {frame}",
                                     "Cut and paste the same frames")
         return self.matrices[frame]
 

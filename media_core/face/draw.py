@@ -109,7 +109,7 @@ def draw_curves(curves: Sequence[Curve], fps: float, width: int = 1024, strip: i
 
     lengths = {len(curve.values) for curve in curves}
     if len(lengths) != 1 or 0 in lengths:
-        raise TalkingHeadsError("Curves drawn together must be of one length", f"{sorted(lengths)} frames",
+        raise TalkingHeadsError("Curves drawn together must have the same length", f"{sorted(lengths)} frames",
                                 "Connect tracks of the same video")
     top = _LINE if title else 0
     picture = Image.new("RGB", (width, top + strip * len(curves) + _LINE), _PAPER)

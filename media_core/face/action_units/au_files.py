@@ -47,11 +47,14 @@ class TableFormat:
 
 
 FORMATS = {
-    "openface": TableFormat("OpenFace", "AU{0:02d}_r", 1.0, "frame", 1, "timestamp", person="face_id", valid="success"),
-    "libreface": TableFormat("LibreFace", "au_{0}_intensity", 1.0, "frame_idx", 0, "frame_time_in_ms", 1e-3),
-    "pyafar": TableFormat("PyAFAR", "Int_au_{0}", 1.0, "Frame", 0, person="Person_ID", sparse=True),
-    "py-feat": TableFormat("py-feat", "AU{0:02d}", 5.0, "frame", 0, size=("FaceRectWidth", "FaceRectHeight"),
-                           other_names=(("AU45", 43),)),
+    "openface": TableFormat(name="OpenFace", column="AU{0:02d}_r", factor=1.0, frame="frame", first=1, time="timestamp",
+                            person="face_id", valid="success"),
+    "libreface": TableFormat(name="LibreFace", column="au_{0}_intensity", factor=1.0, frame="frame_idx", first=0,
+                             time="frame_time_in_ms", time_unit=1e-3),
+    "pyafar": TableFormat(name="PyAFAR", column="Int_au_{0}", factor=1.0, frame="Frame", first=0, person="Person_ID",
+                          sparse=True),
+    "py-feat": TableFormat(name="py-feat", column="AU{0:02d}", factor=5.0, frame="frame", first=0,
+                           size=("FaceRectWidth", "FaceRectHeight"), other_names=(("AU45", 43),)),
 }
 
 
@@ -175,7 +178,7 @@ def _guessed_rate(count: int, fps: float, frames: int | None, table: CsvTable) -
     if off > 0.02 and not close and frames is not None:
         raise TalkingHeadsError(f"The table's frames must fit the video's {frames / fps:.2f} s",
                                 f"{count} frames in {table.path.name}, which would be {rate:.2f} frames per second",
-                                "Choose the table of this video, or give the rate of the video that the tool saw")
+                                "Choose the table made from this video, or give the frame rate of the video the tool was run on")
     return fps if close and off > 0.005 else nearest
 
 
@@ -186,9 +189,9 @@ def _count(middle: np.ndarray, period: float, fps: float, frames: int | None, ta
     film = frames / fps
     slack = max(LENGTH_SLACK[0], LENGTH_SLACK[1] * film)
     if end > film + slack or end < film - slack and not layout.sparse:
-        raise TalkingHeadsError(f"The table must be about the video's {film:.2f} s",
+        raise TalkingHeadsError(f"The table must cover the video's {film:.2f} s",
                                 f"{table.path.name} runs from {float(middle.min()) - period / 2:.2f} to {end:.2f} s",
-                                "Choose the table of this video, from its first frame to its last")
+                                "Choose the table made from this video, from its first frame to its last")
     return frames
 
 

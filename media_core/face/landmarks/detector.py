@@ -27,7 +27,7 @@ def find_faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | 
         TalkingHeadsError: an unknown order, or a mask of another size.
     """
     if order not in ORDERS:
-        raise TalkingHeadsError(f"Faces are ordered by one of {', '.join(ORDERS)}", f"'{order}'", "Choose one of those")
+        raise TalkingHeadsError(f"The order of faces must be one of {', '.join(ORDERS)}", f"'{order}'", "Choose one of those")
     if mask is not None and mask.shape != image.shape[:2]:
         raise TalkingHeadsError("The mask must be as large as the image",
                                 f"{mask.shape[1]} x {mask.shape[0]} for {image.shape[1]} x {image.shape[0]} px",
@@ -58,7 +58,7 @@ def no_face(shown: str, size: tuple[int, int] | None, came: str, wanted: str = "
         return TalkingHeadsError(f"The {shown} must show {wanted}", came, do)
     came = f"{came}; it is {size[1]} x {size[0]} px"
     return TalkingHeadsError(f"The {shown} must show {wanted}, {_LEAST_FACE} px or more from brows to chin", came,
-                             "Where the face is smaller, use a larger one; else turn it upright")
+                             "If the face is smaller, use a larger image or video; otherwise turn it upright")
 
 
 def _searched(image: np.ndarray, sizes: tuple[float, float]) -> np.ndarray:  # [N, 4] float64

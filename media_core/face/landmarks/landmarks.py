@@ -160,7 +160,7 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
         if again is not None and missing == index + 1 == PATIENCE:
             expect_face(again(PATIENCE), tracker, fps, count - PATIENCE, lambda: report(PATIENCE, count, figures, None))
     if not points:
-        raise TalkingHeadsError("The video must hold frames", "none", "Choose another video")
+        raise TalkingHeadsError("The video must have frames", "none", "Choose another video")
     return RawTrack(points=np.stack(points), confidence=np.array(confidence, np.float32), image_size=size, fps=fps,
                     cuts=tuple(cuts))
 
@@ -199,7 +199,7 @@ def _faces(image, finder, order: str, mask, size: float | None) -> list[FaceFram
 def _check_choice(face_index: int, order: str) -> None:
     if face_index < 0 or order not in ORDERS:
         raise TalkingHeadsError(f"The face's number must be 0 or more, its order one of {', '.join(ORDERS)}",
-                                f"{face_index}, '{order}'", "Take 0 and 'largest'")
+                                f"{face_index}, '{order}'", "Use 0 and 'largest'")
 
 
 def _check(image: np.ndarray) -> None:

@@ -94,7 +94,7 @@ def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[
     if policy == "error":
         raise TalkingHeadsError("Every frame must show the face", f"no face in {(~seen).sum()} of {len(raw)} frames: "
                                 f"{listed(first + every[~seen])}",
-                                "Cut these parts, or choose what becomes of them: hold, interpolate or skip")
+                                "Cut these parts, or choose how they are handled: hold, interpolate or skip")
     if policy == "skip":
         cuts = tuple(sorted({int(seen[:c].sum()) for c in raw.cuts if seen[c:].any() and seen[:c].any()}))
         kept = replace(raw, points=raw.points[seen], confidence=raw.confidence[seen], cuts=cuts)

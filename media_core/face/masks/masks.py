@@ -97,7 +97,7 @@ class HeadMasker:
     def _check(self, frame, points, user) -> None:
         height, width = self.image_size
         if frame.shape != (height, width, 3) or user is not None and user.shape != (height, width):
-            raise TalkingHeadsError(f"Frames and masks must be {width} x {height} pixels, as the first",
+            raise TalkingHeadsError(f"Frames and masks must be {width} x {height} pixels, like the first",
                                     f"frame {frame.shape}, mask {None if user is None else user.shape}",
                                     "Scale them, or start over for another size")
         if np.shape(points) != (68, 2) or not np.isfinite(points).all():

@@ -69,7 +69,7 @@ class BackgroundPlate:
         from scipy.ndimage import distance_transform_edt
         seen = self._distance > _NEAR
         if not seen.any():
-            raise TalkingHeadsError("Some of the background must show beside the person", "the person fills every frame",
+            raise TalkingHeadsError("Some of the background must be visible beside the person", "the person fills every frame",
                                     "Record from farther away, or give an image as background")
         if seen.all():
             return self._image.copy()
@@ -84,7 +84,7 @@ class BackgroundPlate:
         """Goes on from a `state` of the same size."""
         if state["image"].shape != self._image.shape or state["distance"].shape != self._size:
             raise TalkingHeadsError(f"The stored background must be {self._size[1]} x {self._size[0]} pixels",
-                                    f"shape {state['image'].shape}", "Delete it and gather it again")
+                                    f"shape {state['image'].shape}", "Delete it and run the capture again")
         self._image, self._distance = state["image"].astype(np.uint8), state["distance"].astype(np.float32)
 
 
