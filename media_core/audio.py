@@ -1,4 +1,4 @@
-"""Sound: one immutable waveform, how it comes in (ComfyUI, files), leaves (ComfyUI, WAV), is resampled, and where it is silent.
+"""Audio as one immutable waveform (`Sound`): read from ComfyUI and files, written to ComfyUI and WAV, resampled; its silences.
 
 Nothing here changes a sample unasked: no loudness correction, no clipping. Only `mono()` resamples, and only into a copy.
 """
@@ -96,7 +96,7 @@ class Sound:
         return {"waveform": torch.from_numpy(self.waveform.copy())[None], "sample_rate": self.sample_rate}
 
     def mono(self, rate: int) -> np.ndarray:  # float32 [ceil(N * rate / sample_rate)]
-        """One channel (`downmix.mono`: the mean of those that sound) at `rate` Hz: soxr HQ by the exact ratio, the length librosa
+        """One channel (`downmix.mono`: the mean of the audible ones) at `rate` Hz: soxr HQ by the exact ratio, the length librosa
         gives. Sample k stands at k / rate s.
 
         Raises:
@@ -139,7 +139,7 @@ class Sound:
         return Sound(self.waveform[:, first:last], self.sample_rate)
 
     def lasting(self, samples: int) -> Sound:
-        """The same sound cut, or followed by silence, to exactly `samples` samples.
+        """The same audio, cut or padded with silence to exactly `samples` samples.
 
         Raises:
             TalkingHeadsError: no whole number of them, or none.
@@ -149,7 +149,7 @@ class Sound:
 
 
 def fitted(x: np.ndarray, length: int) -> np.ndarray:  # [..., N] -> [..., length]
-    """`x` cut, or padded with zeros behind, to `length` along its last axis; `x` itself when it fits."""
+    """`x` cut, or padded with zeros at the end, to `length` along its last axis; `x` itself when it fits."""
     if x.shape[-1] >= length:
         return x[..., :length]
     return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, length - x.shape[-1])])
@@ -198,7 +198,7 @@ def track_sound(container: InputContainer, name: str) -> Sound:
 
 
 def save_wav(path: str | os.PathLike, sound: Sound) -> Path:
-    """Writes 32-bit float WAV, atomically: every sample as it is, equal sounds as equal bytes.
+    """Writes 32-bit float WAV, atomically: every sample as it is, equal audio gives equal bytes.
 
     Raises:
         TalkingHeadsError: the data exceed what WAV can hold (4 GB).

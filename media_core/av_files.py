@@ -1,4 +1,4 @@
-"""Media files opened one way, whatever their tags hold."""
+"""One way to open media files, whatever their tags contain."""
 from __future__ import annotations
 
 import os
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def open_media(source: str | os.PathLike | IO[bytes]) -> InputContainer:
     """The opened container of a path or a file object, for reading: a context manager, closed at the block's end.
 
-    Titles and other tags that are no UTF-8 (Latin-1 of Windows programs, say) do not matter: their letters are replaced.
+    Titles and other tags that are no UTF-8 (Latin-1 of Windows programs, say) do not matter: those characters are replaced.
 
     Raises:
         one of `unreadable()`: the source is no media file. Decoding raises the same.

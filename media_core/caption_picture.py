@@ -19,7 +19,7 @@ _TEXT, _LABEL = (230, 230, 230), (255, 214, 102)
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [h, w, 3]
-    """A preview's image with its longer side at `SIDE` px: letters beside it have then a size of their own."""
+    """A preview's image with its longer side at `SIDE` px: text beside it then has a size of its own."""
     from PIL import Image
 
     scale = SIDE / max(image.shape[:2])
@@ -28,7 +28,7 @@ def enlarged(image: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [h, w
 
 
 def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> Image:
-    """An image with words below it, in letters that can be read when it is as wide as a node.
+    """An image with words below it, in a size that can be read when the image is as wide as a node.
 
     Args:
         image: uint8 [H, W, 3].
@@ -57,7 +57,7 @@ def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> 
 
 def _font(size: int) -> tuple[FreeTypeFont | ImageFont, int, Callable[[str], str]]:
     """A font of so many px, the height of its lines, and how it takes a text. Pillow before 10.1, or without FreeType, has one
-    font of one size, which knows the letters of Latin-1 alone."""
+    font of one size, which has only the characters of Latin-1."""
     from PIL import ImageFont
 
     try:

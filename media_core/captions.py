@@ -72,12 +72,12 @@ UNSHOWN = frozenset({"reconstruction", "rate", "gradient", "l1", "look", "latent
 
 
 def caption(info: Mapping[str, Any]) -> str:
-    """The figures of a report as a reader wants them: "Stage face · loss 0.031 · PSNR 27.9 dB · 9,647 points"."""
+    """The figures of a report as one readable line: "Stage face · loss 0.031 · PSNR 27.9 dB · 9,647 points"."""
     return PARTS.join(part for part in (_opening(info), *_rest(info)) if part)
 
 
 def known_keys() -> frozenset[str]:
-    """Every key that has its word."""
+    """Every key that has its words."""
     counted = {name for pair in COUNTED for name in pair}
     return frozenset({"phase", "stage", *counted, *FIGURES, *UNSHOWN})
 
@@ -96,7 +96,7 @@ def _opening(info: Mapping[str, Any]) -> str:
 
 
 def _count(info: Mapping[str, Any], one: str, all_of: str) -> str:
-    """Nothing where there is only one to count: a stage's begin or end."""
+    """Nothing where there is only one to count: a stage's start or end."""
     if all_of not in info:
         return f"{one} {info[one]:,}"
     word = {"number": "video"}.get(one, one)

@@ -1,6 +1,6 @@
-"""Chance of one's own: first weights and dropout from a generator instead of torch's default one, which all threads share.
+"""Private random numbers: initial weights and dropout from a generator instead of torch's default one, which all threads share.
 
-Two trainings in two threads of a process would otherwise draw from one sequence, and each end with other weights than alone.
+Two trainings in two threads of a process would otherwise share one sequence, and each would end with different weights.
 """
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _with_generator(func: Any) -> Any:
 
 
 def drawn(seed: int, make: Callable[[], Any]) -> Any:
-    """What `make` returns, its first weights drawn as after `torch.manual_seed(seed)`, bit for bit; the default generator is
+    """What `make` returns, its initial weights sampled as after `torch.manual_seed(seed)`, bit for bit; the default generator is
     neither read nor changed. Threads take turns.
 
     Args:
@@ -60,7 +60,7 @@ def drawn(seed: int, make: Callable[[], Any]) -> Any:
 
 
 class Chance:
-    """Where the dropout of one network draws from: a generator for each device, reseeded by whoever trains it."""
+    """The random numbers of one network's dropout: a generator for each device, reseeded by whoever trains it."""
 
     def __init__(self) -> None:
         self._seed = 0

@@ -33,7 +33,7 @@ _ALWAYS_FITS = 80  # of a name, as `name_size` counts: every file system takes t
 
 
 class Team(Protocol):
-    """Processes that work on one thing together; see `moditalker_core`."""
+    """A process group that works on one job."""
 
     @property
     def main(self) -> bool: ...

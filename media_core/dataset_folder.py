@@ -35,7 +35,7 @@ PRESENT = 0.5                # intensity from which OpenFace's second set of col
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Tells what to do when the folder cannot be written."""
+    """Turns a folder that cannot be written into an error with a remedy."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Several channels of audio become one, whatever order they stand in: ComfyUI's AUDIO does not tell.
+"""Several channels of audio become one, whatever order they stand in: ComfyUI's AUDIO does not say.
 
 1. Silent channels do not count: those more than 40 dB below the loudest. One speaking channel of eight keeps its level.
 2. In audio of six or eight channels the fourth, where videos have their bass effects (LFE), does not count when it holds bass

@@ -1,4 +1,4 @@
-"""The pack's errors: every message says what must hold, what came, and what to do."""
+"""The pack's errors: every message says what must hold, what was given instead, and what to do."""
 from __future__ import annotations
 
 from importlib import import_module
@@ -30,7 +30,7 @@ class ShortName:
 
 
 def _made_again(home: str, name: str, arguments: tuple) -> Any:
-    """An exception from another process: its class is found where it stands, not where its name says.
+    """An exception from another process: its class is looked up in its real module, not the one it shows.
 
     Args:
         name: of a class within another one, both with a dot between.
@@ -65,7 +65,7 @@ class FileFormatError(TalkingHeadsError):
 def out_of_memory(error: BaseException) -> bool:
     """Whether the computer's memory or the GPU's was short: another time the same may do, so it says nothing of what was tried.
 
-    torch's class for it is told by its name (torch is not imported here); what fails outside torch's allocators, by its words.
+    torch's class is recognised by its name (torch is not imported here), failures outside torch's allocators by their message.
     """
     named, words = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__), str(error)
     told = words.startswith("CUDA error: out of memory") or "DefaultCPUAllocator" in words

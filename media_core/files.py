@@ -33,7 +33,7 @@ _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", tor
 
 @contextmanager
 def atomic_path(path: str | os.PathLike, *, tidy: bool = True) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; renames it to `path` when the block ends well, removes it when it does not.
+    """Yields a temporary name beside `path`; renames it to `path` when the block succeeds, removes it when it fails.
 
     Args:
         tidy: first look through the folder for what killed processes have left. Off where thousands of files are written one by

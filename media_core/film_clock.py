@@ -1,4 +1,4 @@
-"""When a video's frames are shown, whatever its time stamps say: steadily onwards from the first frame."""
+"""When a video's frames are shown, whatever its time stamps say: time runs steadily from the first frame on."""
 from __future__ import annotations
 
 import logging

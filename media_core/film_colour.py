@@ -29,7 +29,7 @@ _TO_709 = {  # linear RGB to linear RGB of BT.709, by the primaries' number; 9: 
 
 
 class Colour(NamedTuple):
-    """What has to be done to a video's colours."""
+    """How a video's colours have to be converted."""
 
     transfer: str = ""   # "PQ" or "HLG"; empty: an ordinary video
     primaries: int = 1   # number of ITU-T H.273; BT.709's, or one of `_TO_709`
@@ -42,7 +42,7 @@ class Colour(NamedTuple):
 
 
 def colour_of(stream: av.VideoStream, frame: av.VideoFrame) -> Colour:
-    """Of a video by its stream (PyAV's VideoStream) and a decoded frame."""
+    """The colours of a video, from its stream and a decoded frame."""
     context = stream.codec_context
     transfer = TRANSFERS.get(int(context.color_trc or 0), "")
     primaries = int(context.color_primaries or 0)

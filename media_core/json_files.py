@@ -1,4 +1,4 @@
-"""The one place where JSON is read: with bounds, and with one error for everything that Python's parser meets in foreign text.
+"""The one place where JSON is read: with bounds, and with one error for everything that Python's parser may raise.
 
 What is refused beside broken JSON: more bytes, deeper nesting or longer whole numbers than any file of ours has, texts that no
 encoding can hold, and, unless they are allowed, NaN and infinity.
@@ -107,7 +107,7 @@ def json_object(value: object, name: str | os.PathLike, do: str = _AGAIN) -> dic
 
 
 def as_json(value: Any) -> Any:
-    """`value` as JSON gives it back: tuples are lists, keys are texts."""
+    """`value` after a round trip through JSON: tuples are lists, keys are strings."""
     return json.loads(json.dumps(value))
 
 

@@ -1,4 +1,4 @@
-"""Motion as tracks one can look at, edit, save and replace: landmarks, expression (action units) and pose, one row per frame.
+"""Motion as tracks that can be viewed, edited, saved and replaced: landmarks, expression (action units), pose; a row per frame.
 
 Frame i stands for the time (i + 1/2) / fps. Tracks are immutable; every edit makes a new one.
 """
@@ -158,7 +158,7 @@ class PoseTrack(Track):
 
 
 def concatenated(tracks: Sequence[AnyTrack]) -> AnyTrack:
-    """Tracks of one kind behind one another; rate, space, camera must be equal. Reliability is the least of all, by unit.
+    """Tracks of one kind joined end to end; rate, space and camera must be equal. Reliability is the least of all, by unit.
 
     Raises:
         TalkingHeadsError: no track, or tracks that do not fit together.
@@ -179,7 +179,7 @@ def concatenated(tracks: Sequence[AnyTrack]) -> AnyTrack:
 
 
 def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  # float32 [n]
-    """A made-up AU45 curve, 0 with pulses of 1.7 to 2.0 that last 0.24 to 0.36 s and begin 2 to 6 s after one another.
+    """A generated AU45 curve, 0 with pulses of 1.7 to 2.0 that last 0.24 to 0.36 s and begin 2 to 6 s after one another.
 
     The same seed gives the same blinks at any length and rate. Lids fall in a third of the time that they take to rise.
 
@@ -201,7 +201,7 @@ def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  
 
 
 def unreliable_units(reliability: Sequence[float] | None) -> tuple[str, ...]:  # [17] -> names
-    """The action units below `RELIABLE`; none when nothing is said about them."""
+    """The action units below `RELIABLE`; none when no reliability is stated."""
     return () if reliability is None else tuple(name for name, r in zip(AU_NAMES, reliability) if r < RELIABLE)
 
 

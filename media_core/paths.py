@@ -1,4 +1,4 @@
-"""What a user typed, as a path that cannot leave its folder; which names are none of a user's files."""
+"""User input as a path that cannot leave its folder; which names do not belong to user files."""
 from __future__ import annotations
 
 import os

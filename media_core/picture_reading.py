@@ -1,4 +1,4 @@
-"""Images that are read from files: upright, 8-bit RGB, whatever kind they are; or one clear error.
+"""Images that are read from files: upright, 8-bit RGB, whatever their format; or one clear error.
 
 Pillow alone would clip 16-bit grey to white and show the hidden colours of transparent places.
 """

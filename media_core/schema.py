@@ -25,7 +25,7 @@ _SHOWN = 60          # characters of a value in an error
 
 
 class Unfit(ValueError):
-    """A value is not what it has to be."""
+    """A value does not pass its check."""
 
     def __init__(self, where: str, must: str, value: object):
         self.where, self.must, self.value = where, must, value
@@ -73,7 +73,7 @@ def text(longest: int = 10_000, choices: Sequence[str] = ()) -> Check:
 
 
 def flag() -> Check:
-    """True or false."""
+    """A boolean."""
     return _check(lambda value: isinstance(value, bool), "true or false")
 
 
@@ -83,7 +83,7 @@ def plain_name() -> Check:
 
 
 def note() -> Check:
-    """Any object: what is only kept or shown."""
+    """Any object: its content is only stored or shown."""
     return _check(lambda value: isinstance(value, Mapping), "an object")
 
 
@@ -145,7 +145,7 @@ SIZE = many(whole(1, SIDE), count=2)  # (H, W) px
 
 
 def described(value: Any, check: Check, name: str, do: str) -> Any:
-    """`value` when `check` is content with it.
+    """`value`, when it passes `check`.
 
     Args:
         value: the description in a file's header, or what a JSON file holds.

@@ -87,7 +87,7 @@ class _Packets:
         return fresh
 
     def tell(self) -> None:
-        """Warns of damage; raises the first error where that is most of the track."""
+        """Logs damage; raises the first error where that is most of the track."""
         if self.first_error is None:
             return
         if self.damaged > self.whole:

@@ -1,4 +1,4 @@
-"""What all tracks share: rows at a rate, cut, resampled, smoothed, saved (see motion.py), and the functions that do it.
+"""What all tracks share: rows at a frame rate, and how they are cut, resampled, smoothed and saved (see motion.py).
 
 Frame i stands for the time (i + 1/2) / fps. Tracks are immutable; every edit makes a new one.
 """
@@ -93,7 +93,7 @@ class Track:
         return self.with_data(self._at(position), fps=fps)
 
     def smoothed(self: AnyTrack, cutoff: float) -> AnyTrack:
-        """Low-passed with zero phase (see `low_pass`), `cutoff` Hz the -3 dB point; 0 and below change nothing."""
+        """Zero-phase low-pass (see `low_pass`), `cutoff` Hz the -3 dB point; 0 and below change nothing."""
         return self.with_data(self._low_passed(cutoff)) if cutoff > 0 else self
 
     def _at(self, position: torch.Tensor) -> torch.Tensor:  # float64 [n] -> [n, ...]
@@ -155,7 +155,7 @@ def low_pass(x: torch.Tensor, fps: float, cutoff: float) -> torch.Tensor:  # [T,
 
 
 def linear(x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:  # [T, ...], float64 [n] -> [n, ...]
-    """Values between frames; beside a NaN the known neighbour."""
+    """Linear interpolation between frames; next to a NaN the known neighbour."""
     low = position.floor().long()
     high = (low + 1).clamp(max=len(x) - 1)
     weight = (position - low).reshape(-1, *[1] * (x.ndim - 1)).to(x.dtype)

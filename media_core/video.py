@@ -38,7 +38,7 @@ BLOCK = 1024  # samples AAC encodes at once
 
 
 def exact_fps(fps: float | Fraction) -> Fraction:
-    """The rate as a fraction: 25 -> 25, 29.97 -> 2997/100, 30000/1001 stays.
+    """The frame rate as a fraction: 25 -> 25, 29.97 -> 2997/100, 30000/1001 stays.
 
     Raises:
         TalkingHeadsError: not between 1 and 1000.
@@ -64,14 +64,14 @@ def film_sound(sound: Sound, frames: int, fps: float = FPS) -> Sound:
 
 
 class _Voice(NamedTuple):
-    """What is heard, and the stream it goes into."""
+    """The audio, and the stream it is written to."""
 
     stream: av.AudioStream
     sound: Sound
 
 
 class VideoWriter(AbstractContextManager):
-    """Writes H.264 + AAC mp4 at a constant rate; whole when the block ends well, absent when it does not.
+    """Writes H.264 + AAC mp4 at a constant rate; complete when the block succeeds, absent when it fails.
 
     The audio is encoded alongside the frames and ends with them (`film_sound`); a video stopped early has the audio up to there.
     An odd width or height gets its last column or row twice, since H.264's 4:2:0 colour needs even sizes. Colours are BT.709.
@@ -219,7 +219,7 @@ class VideoWriter(AbstractContextManager):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Tells what to do when the file cannot be written."""
+        """Turns a file that cannot be written into an error with a remedy."""
         from av.error import FFmpegError
 
         try:

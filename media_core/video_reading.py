@@ -1,4 +1,4 @@
-"""Videos that are read: what they are, their frames one at a time, and their audio from the first frame on.
+"""Reading videos: their properties, their frames one at a time, and their audio from the first frame on.
 
 Whatever phones write is honoured: turned and mirrored images, oblong pixels, varying rates, high dynamic range (HLG, PQ),
 audio that starts before or after the first frame; and time stamps that start over, or leap.
@@ -35,7 +35,7 @@ _RESTARTING = ("mpegts", "mpeg")  # kinds of files in which recordings are simpl
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video is."""
+    """Properties of a video."""
 
     width: int  # px, as shown (turned upright)
     height: int  # px, as shown
@@ -52,7 +52,7 @@ class VideoInfo:
 
 
 def probe(path: str | os.PathLike) -> VideoInfo:
-    """What the video at `path` is; its first frame is decoded to be sure.
+    """The properties of the video at `path`; its first frame is decoded to be sure.
 
     Raises:
         FileFormatError: absent, empty, not a video, or without a video stream.
@@ -73,7 +73,7 @@ def probe(path: str | os.PathLike) -> VideoInfo:
 
 
 def _counted(path: str | os.PathLike, told: VideoInfo) -> VideoInfo:
-    """What a video is whose stated length may be wrong: as `read_frames` will find it."""
+    """The properties of a video whose stated length may be wrong: as `read_frames` will find them."""
     with _Opened(path) as (container, stream):
         seconds, frames = length_by_packets(container, stream)
     if not seconds or abs(seconds - told.duration) <= 1 / told.fps:

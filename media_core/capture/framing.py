@@ -1,4 +1,4 @@
-"""The one square of a video that becomes its frames: decided once from where the face is in all of them.
+"""The one square of a video that becomes its frames: chosen once, from where the face is in all of them.
 
 A square that moved with the face would hide the head's movement from the pose tracker and make the background swim, so it stands
 still (spec/capture.md 0; spec/hmtalker.md 2.12). Unit of length: u, the distance of the outer eye corners.
@@ -71,7 +71,7 @@ def _square(x: int, y: int, side: int, image_size: tuple[int, int], size: int) -
 
 @dataclass(frozen=True)
 class Likeness:
-    """What a new capture takes over from an older one of the same person and camera."""
+    """What a new capture reuses from an older one of the same person and camera."""
 
     crop: FaceCrop
     shape: RigidShape    # of the person, with the focal length
@@ -93,7 +93,7 @@ class Likeness:
 
 
 def like_dataset(folder: str | Path) -> Likeness:
-    """What can be taken over from a captured dataset.
+    """What a new capture can reuse from a captured dataset.
 
     Raises:
         FileFormatError: the folder holds no finished one.

@@ -1,6 +1,6 @@
-"""Two workers at once without holding a video: read ahead of who consumes, and map in order with a few results in the air.
+"""Two kinds of parallel work that never hold a whole video: reading ahead of the consumer, and mapping in order with threads.
 
-What runs at the same time only changes when something is done, never what comes out.
+Parallel work changes when something is computed, never the result.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 AHEAD = 4        # items read ahead
 MOST = 8         # threads that map
-_PATIENCE = 0.1  # s between two looks whether the consumer has gone
+_PATIENCE = 0.1  # s between two looks whether the consumer is gone
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class _End:
 
 
 def ahead(items: Iterable[Item], depth: int = AHEAD) -> Generator[Item, None, None]:
-    """`items`, drawn by a thread of its own, at most `depth` before they are wanted. Its errors are raised where they come up.
+    """`items`, read by a thread of their own, at most `depth` ahead. Errors are raised where the item would have come.
 
     The thread ends with the generator, also when that is closed early.
     """

@@ -1,4 +1,4 @@
-"""A video of a person to a folder that avatars are trained on: one call, stage after stage, each continued where it stopped.
+"""From a video of a person to a dataset folder that avatars are trained on: one call, in stages, each resumed where it stopped.
 
 Stages: (segment ->) track -> frames -> measure -> (masks -> background -> layers ->) sound -> tables -> report -> manifest.
 Per frame only 68 points stay in memory and, while measuring, up to 240 followed corners; besides them, the audio.
@@ -43,7 +43,7 @@ ALWAYS, MASKED = ("track", "frames", "measure", "sound", "tables", "report", "ch
 
 @dataclass(frozen=True)
 class Inputs:
-    """What else may be given beside the video; video px, frames at the dataset's rate."""
+    """Optional inputs besides the video; video px, frames at the dataset's rate."""
 
     landmarks: RawTrack | None = None      # instead of the built-in tracker's
     region: np.ndarray | None = None       # bool [1 or frames, H, W]: the face is looked for in it
@@ -93,7 +93,7 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
 
 
 def _check_inputs(settings: CaptureSettings, folder: Path, inputs: Inputs, info: VideoInfo) -> None:
-    """What can be told before anything is written."""
+    """Checks that need nothing written."""
     if settings.like is not None and settings.like.resolve() == folder.resolve():
         raise TalkingHeadsError("The dataset given as `like` must be another one than the one being written", f"{folder} is both",
                                 "Write into a new folder, or leave `like` out")
@@ -258,6 +258,6 @@ class _Job:
 
 
 def _joints(cuts: tuple[int, ...], kept: np.ndarray) -> tuple[int, ...]:
-    """Written frames before which time does not run on: the video's cuts, and where frames were left out."""
+    """Written frames before which time is not continuous: the video's cuts, and where frames were left out."""
     at = {int(i) for i in np.searchsorted(kept, np.asarray(cuts, int))} | {int(i) + 1 for i in np.flatnonzero(np.diff(kept) > 1)}
     return tuple(sorted(i for i in at if 0 < i < len(kept)))

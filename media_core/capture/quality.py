@@ -1,4 +1,4 @@
-"""What a video is worth as training material, before hours are spent on it: figures, a verdict on each, and what to record again.
+"""What a video is worth as training material, before hours are spent on it: figures, a rating of each, and what to record again.
 
 The limits rank videos of people who talk to a camera; they come from the synthetic subject and from what published datasets look
 like (spec/hmtalker.md 1.6), not from a study.
@@ -28,7 +28,7 @@ _LEVEL_ROW = 0.02     # s, pieces the loudness is measured over
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the verdicts rest on; T written frames."""
+    """What the ratings are based on; T written frames."""
 
     track: FaceTrack                     # in written px
     sound: Sound                         # of the whole video or segment, from its first frame on
@@ -55,7 +55,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """One figure and what to think of it."""
+    """One figure and its rating."""
 
     name: str     # "lip opening"
     value: str    # "0.02 .. 0.21 of the eyes' distance"
@@ -72,13 +72,13 @@ class QualityReport:
 
     @property
     def verdict(self) -> str:
-        """The worst of all; what could not be told counts little."""
+        """The worst of all; what could not be measured counts little."""
         worst = max((_ORDER.index(f.verdict) for f in self.findings), default=0)
         return GOOD if _ORDER[worst] == UNKNOWN else _ORDER[worst]
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """What to record again or to change, the most pressing first."""
+        """What to record again or to change, the most important first."""
         told = sorted((f for f in self.findings if f.advice), key=lambda f: -_ORDER.index(f.verdict))
         return tuple(f"{f.name}: {f.advice}" for f in told)
 
@@ -91,7 +91,7 @@ class QualityReport:
 
 
 def quality_report(evidence: Evidence) -> QualityReport:
-    """Judges what was captured."""
+    """Rates what was captured."""
     offset = sound_offset(_on_sound_frames(evidence.aperture, evidence), evidence.speech, evidence.track.fps)
     findings = [_length(evidence), _face_size(evidence), _framing(evidence), _sharpness(evidence), _light(evidence),
                 *_colours(evidence), *_views(evidence), _blinks(evidence), _lips(evidence), _missing(evidence), _cuts(evidence),
@@ -168,7 +168,7 @@ def _light(e: Evidence) -> Finding:
 
 
 def _colours(e: Evidence) -> tuple[Finding, ...]:
-    """Only of a video whose colours had to be changed."""
+    """Only for a video whose colours had to be changed."""
     advice = "switch HDR off in the camera's settings: only then the colours are those it shows"
     return (Finding("colours", e.colours, FAIR, advice),) if e.colours else ()
 
@@ -226,7 +226,7 @@ def _fit(e: Evidence) -> Finding:
 
 
 def _units(e: Evidence) -> Finding:
-    """Which action units training will not use. No fault of the video, so no verdict on it."""
+    """Which action units training will not use. This is not a fault of the video, so it does not lower its rating."""
     expression = e.track.expression
     known = dict(zip(AU_NAMES, np.any(np.isfinite(expression.au.numpy()), axis=0)))
     lots = {"unreliable": [n for n in expression.unreliable if known[n]], "not measured": [n for n in AU_NAMES if not known[n]]}

@@ -1,4 +1,4 @@
-"""Which stages of a capture are done, and for what: kept in the folder's request.json, so that a run goes on where one ended.
+"""Which stages of a capture are done, and for what: kept in the folder's request.json, so that a run can resume.
 
 Each stage has a key out of its own settings and the keys of the stages it builds on. Another key removes what the stage wrote
 before; the same key keeps what is there and makes the rest.
@@ -71,7 +71,7 @@ class Record:
         return cls(folder, film, old.get("name", name), dict(old.get("stages", {})))
 
     def pending(self, stage: str, own: Mapping[str, Any], *after: str, frames: int = 0) -> bool:
-        """Whether `stage` has something to do: also when somebody deleted what it had made. With another key than before, its
+        """Whether `stage` has something to do: also when its output was deleted. With another key than before, its
         older files are removed.
 
         Args:

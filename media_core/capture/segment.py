@@ -1,4 +1,4 @@
-"""The best part of a long video to train on: much said, lips that open, a head that moves.
+"""The best part of a long video to train on: plenty of speech, lips that open, a head that moves.
 
 A short, informative piece trains an avatar as well as the whole video and many times faster; the idea, and the three things that
 make a piece informative (variety of the sounds, amplitude of the lips, spread of the views), are those of ISExplore

@@ -1,4 +1,4 @@
-"""What a capture can be told, checked once, and how inputs are recognised when it is run again."""
+"""The settings of a capture, checked once, and how inputs are recognised when it is run again."""
 from __future__ import annotations
 
 import hashlib

@@ -1,4 +1,4 @@
-"""How far a capture is, told to the one hook of everything long (`media_core.progress`)."""
+"""The progress of a capture, for the reports of `media_core.progress`."""
 from __future__ import annotations
 
 from collections.abc import Mapping

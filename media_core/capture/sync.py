@@ -1,4 +1,4 @@
-"""Whether the lips and the audio of a video run together, measured without a network.
+"""Whether the lips and the audio of a video are in sync, measured without a network.
 
 The proxy of spec/capture.md 9: a small regression predicts the lips' opening from the audio of one instant; at the lag at which
 it predicts best, the two belong together. It is fitted on one half of the video and tested on the other, separately for
@@ -25,7 +25,7 @@ _RIDGE = 1.0          # weight decay per frame and unit of variance, in hundredt
 
 @dataclass(frozen=True)
 class SoundOffset:
-    """How the audio lies against the lips."""
+    """The offset between audio and lips."""
 
     frames: int           # the audio comes so many frames after the lips; negative: before
     score: float          # correlation of predicted and seen opening at that lag

@@ -71,7 +71,8 @@ def film_part(film: Path, first: int, frames: int, fps: float) -> Sound:
     begin, samples = round(first / fps * sound.sample_rate), round(frames / fps * sound.sample_rate)
     if begin >= sound.samples:
         raise TalkingHeadsError("The segment must have audio",
-                                f"the audio of {film.name} lasts {sound.duration:.1f} s, the segment starts at {first / fps:.1f} s", "Choose an earlier segment")
+                                f"the audio of {film.name} lasts {sound.duration:.1f} s, the segment starts at {first / fps:.1f} s",
+                                "Choose an earlier segment")
     return Sound(np.ascontiguousarray(fitted(sound.waveform[:, begin:], samples)), sound.sample_rate)
 
 

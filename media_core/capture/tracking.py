@@ -1,4 +1,4 @@
-"""A video to its raw track: 68 points per frame in the video's own pixels, begun again where a killed run stopped."""
+"""From a video to its raw track: 68 points per frame in the video's own pixels, resumed where a killed run stopped."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -99,7 +99,7 @@ def given_track(raw: RawTrack, size: tuple[int, int], fps: float, first: int, st
 
 def _look_further(film: Path, fps: float, first: int, stop: int | None, total: int, region: np.ndarray | None, tracker: Any,
                   step: Step) -> None:
-    """Refuses a video whose rest shows no face either; arguments as for `track_film`."""
+    """Rejects a video whose remainder shows no face either; arguments as for `track_film`."""
     after = enumerate(read_frames(film, fps, first + PATIENCE), PATIENCE)
     rest = (frame for _, frame in _before(after, None if stop is None else stop - first))
     expect_face(rest, tracker, fps, total - PATIENCE, lambda: step(PATIENCE, max(total, PATIENCE), {}, None),

@@ -1,4 +1,4 @@
-"""A square image of a face, cut out of a larger one and put back: `FaceCrop` remembers the way there and returns by it.
+"""A square image of a face, cut out of a larger one and put back: `FaceCrop` stores the mapping there and back.
 
 Pixels outside the feathered square come back bit for bit (spec/field.md 2, demand 22). One frame at a time, so videos stream.
 The centre of the top-left pixel is (0, 0); `x' = (x + 1/2) * scale - 1/2` where only the size changes.
@@ -196,7 +196,7 @@ def still_crop(points: np.ndarray, image_size: tuple[int, int], size: int, *, ma
 
 def following_crop(points: np.ndarray, image_size: tuple[int, int], size: int, fps: float = FPS, *, margin: float = MARGIN,
                    upright: bool = False, inside: bool = True, cutoff: float = FOLLOW_HZ) -> FaceCrop:
-    """A square that goes along with the face, without delay and without its fast movement; its side stays the same.
+    """A square that tracks the face (zero-phase low-pass, so without its fast movement); its side stays the same.
 
     Args:
         points: [T, 68, 2] source px; over frames with NaN the way is straight.

@@ -1,4 +1,4 @@
-"""Whether a video shows a face at all: told long before every frame of it has been searched at full cost."""
+"""Whether a video shows a face at all: decided long before every frame of it has been searched at full cost."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ _LEAST = 16    # looks at the rest, however short it is
 
 def expect_face(rest: Iterable[np.ndarray], tracker: Any, fps: float, frames: int, tell: Callable[[], Any],
                 region: Callable[[int], Any] = lambda number: None) -> None:
-    """Looks at frames spread over a video's rest, and comes back at the first face; no second without a look.
+    """Searches frames spread over the rest of a video, at least one per second, and returns at the first face.
 
     Args:
         rest: uint8 [H, W, 3], what follows the first `PATIENCE` frames.

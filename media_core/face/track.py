@@ -1,4 +1,4 @@
-"""What capture knows about a video: landmarks, expression, pose, and how far to trust each frame (socket TH_FACE_TRACK)."""
+"""What a capture measures in a video: landmarks, expression, pose, and how far to trust each frame (socket TH_FACE_TRACK)."""
 from __future__ import annotations
 
 import os

@@ -43,7 +43,7 @@ def find_faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | 
 
 def no_face(shown: str, size: tuple[int, int] | None, came: str, wanted: str = "an upright, frontal face",
             do: str = "Crop closer to the face, or turn it upright") -> TalkingHeadsError:
-    """The error for images in which nothing was found: what is too small is not told to be cropped.
+    """The error for images in which nothing was found: for a small image it does not suggest to crop.
 
     Args:
         shown: "image" or "video".

@@ -33,7 +33,7 @@ class PointFinder:
         return self.refined(image, points)
 
     def refined(self, image: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, float]:
-        """Points [68, 2] float32 px and confidence 0..1, from where the face about is."""
+        """Points [68, 2] float32 px and confidence 0..1, from roughly where the face is."""
         points, present = self._coarse(image, guess)
         fine = self._parts(image, points)
         unit = max(float(np.linalg.norm(points[36] - points[45])), 1e-3)

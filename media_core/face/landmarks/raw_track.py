@@ -71,7 +71,7 @@ class RawTrack:
 
 
 def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[RawTrack, np.ndarray, np.ndarray]:
-    """What becomes of frames without a face.
+    """Handles frames without a face.
 
     Args:
         policy: "error"; "hold" the last face (the first one before it); "interpolate" between neighbours in the same shot; "skip"
