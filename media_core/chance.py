@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import RLock
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import TalkingHeadsError
 
+Made = TypeVar("Made")
 _ONE_AT_A_TIME = RLock()  # entering and leaving a mode keeps and restores flags of torch's that all threads share
 
 
@@ -47,7 +48,7 @@ def _with_generator(func: Any) -> Any:
     return getattr(func.overloadpacket, name)
 
 
-def drawn(seed: int, make: Callable[[], Any]) -> Any:
+def drawn(seed: int, make: Callable[[], Made]) -> Made:
     """What `make` returns, its initial weights sampled as after `torch.manual_seed(seed)`, bit for bit; the default generator is
     neither read nor changed. Threads take turns.
 

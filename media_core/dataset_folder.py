@@ -103,7 +103,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return read_json_object(path, absent={}, longest=LONGEST_TABLE, do="Choose another folder, or delete the file")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     write_bytes(path, json.dumps(value, indent=1).encode())
 
 

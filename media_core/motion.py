@@ -4,9 +4,9 @@ Frame i stands for the time (i + 1/2) / fps. Tracks are immutable; every edit ma
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -205,7 +205,7 @@ def unreliable_units(reliability: Sequence[float] | None) -> tuple[str, ...]:  #
     return () if reliability is None else tuple(name for name, r in zip(AU_NAMES, reliability) if r < RELIABLE)
 
 
-def checked_reliability(values: Any) -> tuple[float, ...]:  # [17] -> [17]
+def checked_reliability(values: Iterable[float]) -> tuple[float, ...]:  # [17] -> [17]
     """Reliabilities as a tuple.
 
     Raises:

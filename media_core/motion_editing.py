@@ -6,11 +6,12 @@ Smoothing, another rate, cutting, saving and loading are the tracks' own: `smoot
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
 from .errors import TalkingHeadsError
+from .metrics import Array
 from .motion import LandmarkTrack
 from .mouth import INNER_PAIRS, REGIONS, closed_mouth, jaw_drop, laid_over, lip_aperture, region_weights, resting_face, up_axis
 from .mouth_gate import closed_target
@@ -20,7 +21,7 @@ __all__ = ["REGIONS", "blended", "closed_mouth", "jaw_drop", "lip_aperture", "of
 MOST = 10.0  # times the mouth's own movement
 
 
-def scale_mouth(track: LandmarkTrack, factor: Any, rest: Any = None) -> LandmarkTrack:
+def scale_mouth(track: LandmarkTrack, factor: float | Sequence[float] | Array, rest: Array | None = None) -> LandmarkTrack:
     """The track with its mouth's and jaw's movement times `factor`: 1 changes no bit, 0 keeps the mouth shut, 2 doubles it.
 
     What is scaled is the departure from rest. In space "canonical" that is one face, so that spreading and rounding are scaled
@@ -60,7 +61,7 @@ def offset(track: LandmarkTrack, dx: float = 0.0, dy: float = 0.0, dz: float = 0
     return track.with_data(track.points + track.points.new_tensor([dx, dy, dz]))
 
 
-def blended(a: LandmarkTrack, b: LandmarkTrack, weight: Any, region: str = "all") -> LandmarkTrack:
+def blended(a: LandmarkTrack, b: LandmarkTrack, weight: float | Sequence[float] | Array, region: str = "all") -> LandmarkTrack:
     """(1 - weight) of `a` plus `weight` of `b`: 0 gives the bits of `a`, 1 of "all" those of `b`.
 
     With region "mouth" (lips and jaw) or "upper" (the rest) the other points are those of `a`; along the jaw the region fades
@@ -98,7 +99,8 @@ def _uncrossed(points: torch.Tensor, before: torch.Tensor, rest: torch.Tensor, u
     return out
 
 
-def _numbers(value: Any, length: int, what: str, most: float) -> torch.Tensor:  # -> float64 [1] or [length]
+def _numbers(value: float | Sequence[float] | Array, length: int, what: str,
+             most: float) -> torch.Tensor:  # -> float64 [1] or [length]
     try:
         out = torch.as_tensor(value, dtype=torch.float64).reshape(-1)
     except (TypeError, ValueError, RuntimeError):  # text, None, a ragged list

@@ -6,12 +6,12 @@ known before the first frame is made; `gated` works one frame at a time.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 
 from .errors import TalkingHeadsError
+from .metrics import Array
 from .mouth import checked, closed_mouth, laid_over, region_weights, resting_face, smooth_step
 
 ATTACK = 0.08  # s in which the mouth is freed before speech
@@ -20,8 +20,9 @@ LEAST = 0.3  # s, the shortest silence in which it closes
 _ROUNDING = 1e-6  # frames
 
 
-def gate_mouth(points: Any, silent: Any, fps: float, attack: float = ATTACK, release: float = RELEASE, least: float = LEAST, *,
-               closed: Any = None, space: str = "canonical", inside: bool = True) -> torch.Tensor:  # [T, 68, D] -> the same
+def gate_mouth(points: Array, silent: Array, fps: float, attack: float = ATTACK, release: float = RELEASE,
+               least: float = LEAST, *, closed: Array | None = None, space: str = "canonical",
+               inside: bool = True) -> torch.Tensor:  # [T, 68, D] -> the same
     """The track with its mouth closed in every silence of at least `least` seconds.
 
     Guaranteed, for a silence of frames s to e (exclusive) with (e - s) / fps >= least, speech before and behind it:
@@ -58,7 +59,7 @@ def gate_mouth(points: Any, silent: Any, fps: float, attack: float = ATTACK, rel
     return gated(points, weights, resting_face(points) if closed is None and space == "canonical" else closed, space)
 
 
-def gate_weights(silent: Any, fps: float, attack: float = ATTACK, release: float = RELEASE, least: float = LEAST, *,
+def gate_weights(silent: Array, fps: float, attack: float = ATTACK, release: float = RELEASE, least: float = LEAST, *,
                  inside: bool = True) -> torch.Tensor:  # bool [T] -> float64 [T] 0..1
     """How far the mouth is closed in each frame: 0 speech, 1 shut. See `gate_mouth`.
 
@@ -83,7 +84,7 @@ def gate_weights(silent: Any, fps: float, attack: float = ATTACK, release: float
     return 1 - free
 
 
-def gated(points: Any, weights: torch.Tensor, closed: Any = None, space: str = "canonical") -> torch.Tensor:
+def gated(points: Array, weights: torch.Tensor, closed: Array | None = None, space: str = "canonical") -> torch.Tensor:
     """Frames with the mouth closed as far as `weights` say; any piece of a video gives the same as the whole.
 
     Args:
@@ -101,7 +102,7 @@ def gated(points: Any, weights: torch.Tensor, closed: Any = None, space: str = "
     return torch.where(weight == 0, points, torch.lerp(points.double(), target, weight).to(points.dtype))
 
 
-def closed_target(points: torch.Tensor, closed: Any, space: str) -> torch.Tensor:  # [T, 68, D] -> float64 [T, 68, D]
+def closed_target(points: torch.Tensor, closed: Array | None, space: str) -> torch.Tensor:  # [T, 68, D] -> float64 [T, 68, D]
     """What each frame looks like with its mouth closed (see `gate_mouth`).
 
     Raises:
@@ -121,7 +122,7 @@ def closed_target(points: torch.Tensor, closed: Any, space: str) -> torch.Tensor
     return face.double().expand(points.shape) if space == "canonical" else laid_over(face, points)
 
 
-def _film(points: Any) -> torch.Tensor:
+def _film(points: Array) -> torch.Tensor:
     points = checked(points, "The track")
     if points.ndim != 3:
         raise TalkingHeadsError("A track must be [T, 68, 2 or 3]", f"{list(points.shape)}", "Give one face per frame")

@@ -10,12 +10,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import FileFormatError, TalkingHeadsError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
 LARGEST = 100_000_000  # pixels; a larger image is refused before it is decoded
 _REMEDY = "Give a PNG or JPEG"
@@ -43,7 +44,7 @@ def read_picture(path: str | os.PathLike, what: str = "The portrait", do: str = 
 
 
 @contextmanager
-def opened_picture(path: str | os.PathLike, what: str = "The image", do: str = _REMEDY) -> Iterator[Any]:
+def opened_picture(path: str | os.PathLike, what: str = "The image", do: str = _REMEDY) -> Iterator[Image]:
     """An image opened by Pillow, turned as its camera was held; what goes wrong with it in the block becomes one error.
 
     Raises:
@@ -64,7 +65,7 @@ def opened_picture(path: str | os.PathLike, what: str = "The image", do: str = _
         raise FileFormatError(f"{what} must be an image that can be read", f"{path}: {error}", do) from error
 
 
-def colours_of(picture: Any) -> tuple[np.ndarray, np.ndarray | None]:  # [H, W, 3], uint8 [H, W] or None
+def colours_of(picture: Image) -> tuple[np.ndarray, np.ndarray | None]:  # [H, W, 3], uint8 [H, W] or None
     """An opened image's RGB, uint8 or (grey of more than 8 bits) float32 0..1; and the opacity of one with transparency.
 
     Numbers without a stated range (whole ones of 32 bits, floating-point ones) are of 0..1, 0..255, 0..65535 or 0..2147483647, by

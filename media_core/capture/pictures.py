@@ -4,10 +4,9 @@ Each frame's files are written on their own and whole; a frame that is there is 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,12 +22,12 @@ from ..picture_reading import check_size
 from ..video import read_frames
 from .framing import cut_square
 from .pipe import ahead, mapped
+from .stages import Step
 
 PREVIEW_EVERY = 10  # frames
 PREVIEW_TINT = 0.5  # of the colour laid over what is not the head
 FRAME, PARSING, TEETH, GT, TORSO = "ori_imgs/{}.jpg", "parsing/{}.png", "teeth_mask/{}.npy", "gt_imgs/{}.jpg", "torso_imgs/{}.png"
 ANCHORS = "anchors.safetensors"  # corners on the skull, for videos that shall share this one's head frame
-Step = Callable[..., None]  # step(done, total, info, preview), see `stages.Progress`
 
 
 def write_frames(folder: Path, film: Path, fps: float, source: np.ndarray, crop: FaceCrop, points: np.ndarray,
@@ -87,7 +86,7 @@ def known_anchors(folder: Path, image_size: tuple[int, int]) -> tuple[Anchors, l
     return (anchors, pictures) if all(p.shape == tuple(image_size) for p in pictures) else None
 
 
-def _until(frames: Iterator[tuple[int, np.ndarray]], last: int, wanted: Any) -> Iterator[tuple[int, np.ndarray]]:
+def _until(frames: Iterator[tuple[int, np.ndarray]], last: int, wanted: Container[int]) -> Iterator[tuple[int, np.ndarray]]:
     for number, frame in frames:
         if number in wanted:
             yield number, frame

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -23,6 +23,7 @@ from ..errors import FileFormatError, TalkingHeadsError
 from ..face.crop import FaceCrop
 from ..face.landmarks.landmarks import FaceTracker, RawTrack, fill_missing, smooth_points
 from ..face.pose.steady import WINDOW, Anchors, steady
+from ..face.presence import Tracker
 from ..face.track import FaceTrack, measure
 from ..progress import Report, silent
 from ..video import VideoInfo, probe
@@ -33,7 +34,7 @@ from .record import Record
 from .report import Shown, write_report
 from .segment import RATE, pick_segment
 from .settings import CaptureSettings, film_fingerprint, fingerprint
-from .stages import Progress
+from .stages import Progress, Step
 from .tracking import RAW, given_track, track_film
 
 log = logging.getLogger(__name__)
@@ -48,13 +49,13 @@ class Inputs:
     landmarks: RawTrack | None = None      # instead of the built-in tracker's
     region: np.ndarray | None = None       # bool [1 or frames, H, W]: the face is looked for in it
     person: np.ndarray | None = None       # bool [1 or frames, H, W]: where the person is, instead of found masks
-    tracker: Callable | None = None        # finds a face in a frame; None: `FaceTracker`
+    tracker: Tracker | None = None        # finds a face in a frame; None: `FaceTracker`
 
 
 @claimed("folder")
 def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: CaptureSettings | None = None, *,
             face_landmarks: RawTrack | None = None, face_region: np.ndarray | None = None, person: np.ndarray | None = None,
-            tracker: Callable | None = None, report: Report = silent) -> Path:
+            tracker: Tracker | None = None, report: Report = silent) -> Path:
     """Writes the dataset and returns its folder; a finished one of the same video and settings is returned as it is.
 
     Args:
@@ -168,13 +169,13 @@ class _Job:
     def _size(self) -> tuple[int, int]:
         return self.info.height, self.info.width
 
-    def _stage(self, name: str, own: tuple[str, ...], after: tuple[str, ...], make: Callable[[Callable], Any],
+    def _stage(self, name: str, own: tuple[str, ...], after: tuple[str, ...], make: Callable[[Step], object],
                frames: int = 0) -> None:
         """Runs `make(step)` unless the stage is done for the same settings; what it returns is kept in the record.
 
         `frames` is how many of each file there must be that is written once a frame.
         """
-        def step(done: int, total: int, info: Any = None, preview: np.ndarray | None = None) -> None:
+        def step(done: int, total: int, info: Mapping[str, Any] | None = None, preview: np.ndarray | None = None) -> None:
             self.progress(name, done, total, info, preview)
 
         if self.record.pending(name, {key: self.request[key] for key in own}, *after, frames=frames):
@@ -190,8 +191,8 @@ class _Job:
         if isinstance(segment, (int, float)):
             wanted = float(segment)
 
-            def pick(step: Callable) -> list[float]:
-                def tell(done: int, total: int, info: Any, preview: np.ndarray | None) -> None:
+            def pick(step: Step) -> list[float]:
+                def tell(done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None) -> None:
                     step(done, total, None, preview)
                 found = pick_segment(self.film, wanted, tracker=self._tracker(), masks=self._regions(RATE),
                                      landmarks=self.inputs.landmarks, report=tell)
@@ -200,7 +201,7 @@ class _Job:
             segment = self.record.result("segment")
         return round(segment[0] * fps), round(segment[1] * fps)
 
-    def _tracker(self) -> Callable:
+    def _tracker(self) -> Tracker:
         return self.inputs.tracker or FaceTracker(face_index=self.settings.face_index, order=self.settings.order)
 
     def _regions(self, rate: float) -> Iterator[np.ndarray] | None:
@@ -211,7 +212,7 @@ class _Job:
     def _track(self, first: int, stop: int | None) -> RawTrack:
         settings = self.settings
 
-        def make(step: Callable) -> None:
+        def make(step: Step) -> None:
             if self.inputs.landmarks is not None:
                 given_track(self.inputs.landmarks, self._size, settings.fps, first, stop).save(self.folder / RAW)
                 return
@@ -222,7 +223,7 @@ class _Job:
         return RawTrack.load(self.folder / RAW)
 
     def _measured(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray,
-                  step: Callable) -> tuple[FaceTrack, Anchors | None]:
+                  step: Step) -> tuple[FaceTrack, Anchors | None]:
         settings = self.settings
         frames = max(int(source[-1]) + 1, round(self.info.duration * settings.fps))
         expression = tables.given_expression(settings.expression, settings.fps, frames, source)

@@ -21,6 +21,7 @@ from .framing import beyond
 from .pictures import FRAME, read_picture
 from .quality import FAIR, GOOD, POOR, UNKNOWN, Evidence, QualityReport, quality_report, view_angles
 from .settings import CaptureSettings
+from .stages import Step
 from .tables import film_part
 
 LOOKED_AT = 40      # frames whose sharpness and light are measured
@@ -49,7 +50,7 @@ class Shown:
         return (self.first + np.flatnonzero(~np.isfinite(self.raw.points).all(axis=(1, 2)))).tolist()
 
 
-def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettings, step: Callable[..., None]) -> dict[str, Any]:
+def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettings, step: Step) -> dict[str, Any]:
     """Writes both files; returns what the manifest keeps: the verdict, and each finding."""
     frames = len(shown.raw.points)
     blur, light = _looks(folder, shown.track, lambda done, total: step(done, total + 2))

@@ -26,7 +26,7 @@ from ..speech import Speech, encode_speech
 from ..video import load_film_sound, probe, read_frames
 
 if TYPE_CHECKING:
-    from ..face.landmarks.landmarks import FaceTracker
+    from ..face.presence import Tracker
 
 RATE = 5.0            # frames per second looked at in a video
 STEP = 1.0            # s between two candidates
@@ -56,7 +56,7 @@ class _Curves:
 
 
 def pick_segment(source: str | os.PathLike | FaceTrack, seconds: float = 30.0, *, sound: Sound | None = None,
-                 tracker: FaceTracker | None = None, masks: Iterable[np.ndarray] | None = None, landmarks: RawTrack | None = None,
+                 tracker: Tracker | None = None, masks: Iterable[np.ndarray] | None = None, landmarks: RawTrack | None = None,
                  report: Report = silent) -> Segment:
     """The most informative `seconds` of a video.
 
@@ -101,7 +101,7 @@ def _of_track(track: FaceTrack) -> _Curves:
     return _curves(points, track.fps, ())
 
 
-def _of_film(path: Path, tracker: FaceTracker | None, masks: Iterable[np.ndarray] | None, report: Report) -> _Curves:
+def _of_film(path: Path, tracker: Tracker | None, masks: Iterable[np.ndarray] | None, report: Report) -> _Curves:
     from ..face.landmarks.landmarks import track_frames
 
     total = max(1, round(probe(path).duration * RATE))

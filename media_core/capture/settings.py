@@ -5,9 +5,9 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..asked import frame_rate
 from ..audio import FPS
@@ -96,7 +96,7 @@ def film_fingerprint(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def fingerprint(value: Any) -> str | None:
+def fingerprint(value: str | os.PathLike | ExpressionTrack | ArrayLike | None) -> str | None:
     """A short name that changes with the content of a file, a folder's files, an array or a track; None for None."""
     if value is None:
         return None

@@ -1,7 +1,7 @@
 """The tables of a dataset: poses, action units, landmarks, audio and its features (spec/hmtalker.md 2.12)."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,10 @@ from ..motion import ExpressionTrack
 from ..speech import SAMPLE_RATE, encode_speech
 from ..video import load_film_sound
 from .pictures import ANCHORS
+from .stages import Step
 
 TRACK, CANONICAL = "track.safetensors", "landmarks_canonical.safetensors"
 TELL_EVERY = 50  # frames
-Step = Callable[..., None]
 
 
 def given_expression(given: Path | ExpressionTrack | None, fps: float, film_frames: int,
@@ -71,7 +71,7 @@ def film_part(film: Path, first: int, frames: int, fps: float) -> Sound:
     begin, samples = round(first / fps * sound.sample_rate), round(frames / fps * sound.sample_rate)
     if begin >= sound.samples:
         raise TalkingHeadsError("The segment must have audio",
-                                f"the audio of {film.name} lasts {sound.duration:.1f} s, the segment starts at {first / fps:.1f} s",
+                                f"that of {film.name} lasts {sound.duration:.1f} s, the segment starts at {first / fps:.1f} s",
                                 "Choose an earlier segment")
     return Sound(np.ascontiguousarray(fitted(sound.waveform[:, begin:], samples)), sound.sample_rate)
 

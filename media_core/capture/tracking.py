@@ -1,10 +1,9 @@
 """From a video to its raw track: 68 points per frame in the video's own pixels, resumed where a killed run stopped."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +12,14 @@ from ..errors import FileFormatError, TalkingHeadsError
 from ..face.draw import draw_landmarks
 from ..face.geometry import height_width
 from ..face.landmarks.landmarks import CutFinder, RawTrack
-from ..face.presence import PATIENCE, expect_face
+from ..face.presence import PATIENCE, Tracker, expect_face
 from ..files import load_tensors, save_tensors
 from ..schema import COUNT, described, many, record, whole
 from ..tensor_schema import Numbers, fitting
 from ..video import read_frames
 from .pipe import ahead
 from .settings import CaptureSettings
+from .stages import Step
 
 CHUNK = 100            # frames between two savings; what a kill costs at most
 PREVIEW_EVERY = 10     # frames
@@ -27,11 +27,10 @@ LEAST = 10             # frames of a video that can be used at all
 PREVIEW_SIDE = 512     # px, the longer side of a preview
 RAW, PARTIAL = "raw_track.safetensors", "raw_track.partial.safetensors"
 _KIND, _VERSION = "partial_track", 1
-Step = Callable[..., None]
 
 
 def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, stop: int | None, total: int,
-               region: np.ndarray | None, tracker: Any, step: Step) -> None:
+               region: np.ndarray | None, tracker: Tracker, step: Step) -> None:
     """Follows the face through the video and writes raw_track.safetensors.
 
     At the beginning of every chunk the tracker knows the last frame's points and nothing else, whether or not the run was
@@ -97,7 +96,7 @@ def given_track(raw: RawTrack, size: tuple[int, int], fps: float, first: int, st
                     cuts=tuple(int(c) for c in cuts if 0 < c < len(rows)))
 
 
-def _look_further(film: Path, fps: float, first: int, stop: int | None, total: int, region: np.ndarray | None, tracker: Any,
+def _look_further(film: Path, fps: float, first: int, stop: int | None, total: int, region: np.ndarray | None, tracker: Tracker,
                   step: Step) -> None:
     """Rejects a video whose remainder shows no face either; arguments as for `track_film`."""
     after = enumerate(read_frames(film, fps, first + PATIENCE), PATIENCE)
@@ -118,7 +117,7 @@ def _region(region: np.ndarray | None, number: int) -> np.ndarray | None:  # boo
     return None if region is None else region[0 if len(region) == 1 else min(number, len(region) - 1)]
 
 
-def _fresh(tracker: Any, points: np.ndarray) -> None:
+def _fresh(tracker: Tracker, points: np.ndarray) -> None:
     """Forgets all but where the face was."""
     tracker.reset()
     tracker.state = points if np.isfinite(points).all() else None

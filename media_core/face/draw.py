@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from ..errors import TalkingHeadsError
 from ..metrics import lip_aperture
 from ..motion import AU_MAX, AU_NAMES, ExpressionTrack, LandmarkTrack, au_index, unreliable_units
 from .geometry import inter_ocular
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
 
 # first point, last point, closed, RGB
 LINES = ((0, 16, False, (80, 200, 255)), (17, 21, False, (255, 200, 60)), (22, 26, False, (255, 200, 60)),
@@ -121,7 +124,7 @@ def draw_curves(curves: Sequence[Curve], fps: float, width: int = 1024, strip: i
     return np.asarray(picture)
 
 
-def _draw_axis(draw: Any, seconds: float, width: int, top: int, bottom: int) -> None:
+def _draw_axis(draw: ImageDraw, seconds: float, width: int, top: int, bottom: int) -> None:
     """Upright lines at whole numbers of seconds, at most about a dozen, and what they are."""
     step = next((s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600) if seconds / s <= 12), 36000)
     for i in range(int(seconds / step + 1e-6) + 1):
@@ -130,7 +133,7 @@ def _draw_axis(draw: Any, seconds: float, width: int, top: int, bottom: int) -> 
         draw.text((x + 2, bottom + 4), f"{i * step:g} s", fill=(90, 90, 96))
 
 
-def _draw_strip(draw: Any, curve: Curve, top: int, height: int, width: int) -> None:
+def _draw_strip(draw: ImageDraw, curve: Curve, top: int, height: int, width: int) -> None:
     """One curve in its strip, its name and what is wrong with it on the left."""
     ink = _INK if curve.reliable else _PALE
     known = np.isfinite(curve.values)

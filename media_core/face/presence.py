@@ -2,19 +2,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..errors import FileFormatError
 from .landmarks.detector import no_face
 
+if TYPE_CHECKING:
+    from .landmarks.landmarks import FaceFrame
+
 PATIENCE = 10  # frames without a face at a video's beginning before the rest is looked through
 _LEAST = 16    # looks at the rest, however short it is
 
 
-def expect_face(rest: Iterable[np.ndarray], tracker: Any, fps: float, frames: int, tell: Callable[[], Any],
-                region: Callable[[int], Any] = lambda number: None) -> None:
+class Tracker(Protocol):
+    """Finds one face and follows it from frame to frame, as `FaceTracker` does."""
+
+    state: np.ndarray | None  # [68, 2] px, where the face was in the last frame; None: it must be found
+
+    def __call__(self, frame: np.ndarray, mask: np.ndarray | None = None, /) -> FaceFrame | None: ...
+
+    def reset(self) -> None: ...
+
+
+def expect_face(rest: Iterable[np.ndarray], tracker: Tracker, fps: float, frames: int, tell: Callable[[], object],
+                region: Callable[[int], np.ndarray | None] = lambda number: None) -> None:
     """Searches frames spread over the rest of a video, at least one per second, and returns at the first face.
 
     Args:

@@ -25,7 +25,7 @@ _CROP, _FILLED = 192.0, 1 / 1.5  # units of the mesh in its own crop, and the cr
 _DO = "Connect the FACE_LANDMARKS output of ComfyUI's MediaPipe Face Landmarker node"
 
 
-def from_face_landmarks(value: Any, fps: float, face_index: int = 0) -> tuple[RawTrack, np.ndarray | None]:
+def from_face_landmarks(value: object, fps: float, face_index: int = 0) -> tuple[RawTrack, np.ndarray | None]:
     """One face of the socket's video.
 
     Args:
@@ -99,7 +99,7 @@ def _face(mesh: np.ndarray, matrix: np.ndarray, blendshapes: dict[str, float]) -
             "presence": 1.0, "score": 1.0}
 
 
-def _checked(value: Any) -> tuple[list, tuple[int, int]]:
+def _checked(value: object) -> tuple[list, tuple[int, int]]:
     """(frames, (H, W)) of a well-formed socket."""
     frames = value.get("frames") if isinstance(value, Mapping) else None
     if not isinstance(frames, (list, tuple)) or not all(isinstance(faces, (list, tuple)) for faces in frames):
@@ -140,7 +140,7 @@ def _chosen(frames: list, face_index: int) -> list[Mapping | None]:
     return out
 
 
-def _points(face: Any, frame: int) -> np.ndarray:  # -> float64 [478, 2] px
+def _points(face: object, frame: int) -> np.ndarray:  # -> float64 [478, 2] px
     points = face.get("landmarks_xy") if isinstance(face, Mapping) else None
     points = np.asarray(points if points is not None else [], dtype=np.float64)
     if points.ndim != 2 or points.shape[0] < SKIN or points.shape[1] != 2 or not np.isfinite(points).all():

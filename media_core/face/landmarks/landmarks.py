@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import TalkingHeadsError
 from ...progress import Report, silent
 from ..draw import draw_landmarks
-from ..presence import PATIENCE, expect_face
+from ..presence import PATIENCE, Tracker, expect_face
 from .detector import ORDERS, find_faces, no_face
 from .raw_track import RawTrack, fill_missing, smooth_points  # noqa: F401  (part of this module's interface)
 
@@ -127,7 +127,7 @@ def portrait_landmarks(image: np.ndarray, *, face_index: int = 0, order: str = "
     return FaceFrame(*finder.careful(image, found[face_index].points))
 
 
-def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTracker | None = None, total: int | None = None,
+def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: Tracker | None = None, total: int | None = None,
                  masks: Iterable[np.ndarray] | None = None, again: Callable[[int], Iterable[np.ndarray]] | None = None,
                  report: Report = silent) -> RawTrack:
     """Follows one face through a video; holds one frame at a time.

@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +79,7 @@ class Anchors:
 
 def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tuple[Anchors, Sequence[np.ndarray]] | None = None,
            window: int = WINDOW, cuts: Sequence[int] = (),
-           step: Callable[..., Any] = lambda *_: None) -> tuple[FaceTrack, Anchors | None]:
+           step: Callable[[int, int], object] = lambda done, total: None) -> tuple[FaceTrack, Anchors | None]:
     """The track with better poses, and the anchors they were measured with (None: too few corners; the track stays as it was).
 
     Args:
