@@ -75,11 +75,12 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | P
              for k, v in plain.items()}
     try:
         with atomic_path(path) as temporary:
-            if any(isinstance(value, Path) for value in plain.values()):
+            in_memory = {name: value for name, value in plain.items() if isinstance(value, torch.Tensor)}
+            if len(in_memory) < len(plain):
                 _save_piecewise(temporary, plain, header)
             else:
                 mode = temporary.stat().st_mode
-                save_file(plain, temporary, metadata=header)
+                save_file(in_memory, temporary, metadata=header)
                 temporary.chmod(mode)  # newer safetensors put a file of the owner's alone in its place
                 _order_header(temporary)
     except (OSError, SafetensorError) as error:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def length_by_packets(container: InputContainer, stream: av.VideoStream) -> tupl
     for packet in container.demux(stream):
         if packet.size and not packet.is_discard:
             stamp = packet.pts if packet.dts is None else packet.dts
-            clock(None if stamp is None else float(stamp * stream.time_base), float((packet.duration or 0) * stream.time_base))
+            base = stream.time_base or Fraction(0)
+            clock(None if stamp is None or not base else float(stamp * base), float((packet.duration or 0) * base))
             count += 1
     return (clock.end if count else 0.0), count

@@ -57,8 +57,7 @@ def shown_picture(frame: av.VideoFrame, width: int, colour: Colour) -> np.ndarra
     """A decoded frame as RGB of BT.709, `width` px wide."""
     # RGB has no colour matrix to convert to, but without one named PyAV 14 takes BT.709 videos for BT.601.
     kind = "rgb24" if colour.plain else "rgb48le"
-    matrix = {} if colour.matrix is None else {"src_colorspace": colour.matrix}
-    picture = frame.reformat(format=kind, dst_colorspace="ITU601", width=width, **matrix).to_ndarray()
+    picture = frame.reformat(format=kind, src_colorspace=colour.matrix, dst_colorspace="ITU601", width=width).to_ndarray()
     return picture if colour.plain else as_shown(picture, colour)
 
 

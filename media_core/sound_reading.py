@@ -126,7 +126,7 @@ class _Samples:
         self._flush()
         waveform = np.ascontiguousarray(np.concatenate(self.blocks, axis=1).reshape(-1, self.channels).T)
         stream = self.stream
-        if stream.duration and "mp4" in self.container.format.name:
+        if stream.duration and stream.time_base and "mp4" in self.container.format.name:
             waveform = waveform[:, :max(1, self.late + round(stream.duration * stream.time_base * self.rate))]
         return waveform, self.rate
 

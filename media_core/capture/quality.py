@@ -228,7 +228,7 @@ def _fit(e: Evidence) -> Finding:
 def _units(e: Evidence) -> Finding:
     """Which action units training will not use. This is not a fault of the video, so it does not lower its rating."""
     expression = e.track.expression
-    known = dict(zip(AU_NAMES, np.any(np.isfinite(expression.au.numpy()), axis=0)))
+    known: dict[str, bool] = dict(zip(AU_NAMES, np.any(np.isfinite(expression.au.numpy()), axis=0)))
     lots = {"unreliable": [n for n in expression.unreliable if known[n]], "not measured": [n for n in AU_NAMES if not known[n]]}
     left = len(AU_NAMES) - sum(map(len, lots.values()))
     notes = [f"{word}: {' '.join(name[2:] for name in names)}" for word, names in lots.items() if names]
