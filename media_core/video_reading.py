@@ -64,7 +64,8 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         sides = _shown_width(first, stream), first.height
         sides = sides[::-1] if frame_orientation(first).transposed else sides
         fps = Fraction(stream.average_rate or stream.base_rate or Fraction(FPS))
-        seconds = stream.duration * stream.time_base if stream.duration and stream.time_base else Fraction(container.duration or 0, 1_000_000)
+        seconds = stream.duration * stream.time_base if stream.duration and stream.time_base else \
+            Fraction(container.duration or 0, 1_000_000)
         frames = stream.frames or max(1, round(seconds * fps))
         told = VideoInfo(width=sides[0], height=sides[1], fps=fps, frames=frames, duration=float(seconds) or float(frames / fps),
                          has_sound=bool(container.streams.audio), hdr=colour_of(stream, first).transfer)
