@@ -1,1 +1,1 @@
-"""What both methods read: sound, film, motion tracks, metrics, the synthetic subject. Imports nothing of the layers above."""
+"""What both methods use: audio, video, motion tracks, metrics, the synthetic subject. Imports nothing from the layers above."""

@@ -1,4 +1,4 @@
-"""Sound: one immutable waveform, how it comes in (ComfyUI, files), leaves (ComfyUI, WAV), is resampled, and where it is silent.
+"""Audio as one immutable waveform (`Sound`): read from ComfyUI and files, written to ComfyUI and WAV, resampled; its silences.
 
 Nothing here changes a sample unasked: no loudness correction, no clipping. Only `mono()` resamples, and only into a copy.
 """
@@ -10,19 +10,22 @@ import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from . import downmix
-from .asked import real, whole
+from .asked import frame_rate, real, whole
 from .av_files import open_media, unreadable
 from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
 from .sound_reading import decoded, sound_track
 
-FPS = 25.0  # both papers' film rate, frames per second
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+FPS = 25.0  # both papers' video rate, frames per second
 _GATE_ROWS = 400  # rows of the silence gate computed at once; changes memory, not the gate
 _HIGHEST_PEAK = 64.0  # floats beyond this are integers that nobody scaled
 
@@ -37,19 +40,19 @@ GATE_RELEASE = 0.160  # s it stays open after speech
 
 
 def frame_count(duration: float, fps: float = FPS) -> int:
-    """Film frames for `duration` seconds of sound: floor(duration * fps + 1/2), at least 1.
+    """Video frames for `duration` seconds of audio: floor(duration * fps + 1/2), at least 1.
 
     Raises:
         TalkingHeadsError: a length below 0 or a rate that is none.
     """
-    real("A sound's length, in seconds,", duration, 0)
-    real("A rate, in frames a second,", fps, 1e-3)
+    real("The audio's length, in seconds,", duration, 0)
+    frame_rate(fps)
     return max(1, math.floor(duration * fps + 0.5 + 1e-9))
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A piece of sound, checked once when it is made: at least one channel and one sample, every sample finite."""
+    """A piece of audio, checked once when it is made: at least one channel and one sample, every sample finite."""
 
     waveform: np.ndarray  # float32 [C, N], full scale -1..1 (a little beyond is kept as it is)
     sample_rate: int  # Hz
@@ -79,21 +82,21 @@ class Sound:
         """
         if not isinstance(audio, Mapping) or "waveform" not in audio or "sample_rate" not in audio:
             came = f"keys {sorted(map(str, audio))}" if isinstance(audio, Mapping) else type(audio).__name__
-            raise TalkingHeadsError("The sound must be an AUDIO with 'waveform' and 'sample_rate'", came,
+            raise TalkingHeadsError("The audio must be an AUDIO with 'waveform' and 'sample_rate'", came,
                                     "Connect an AUDIO output, such as Load Audio's")
         waveform = torch.as_tensor(audio["waveform"])
         if waveform.ndim != 3 or waveform.shape[0] == 0 or not waveform.is_floating_point():
-            raise TalkingHeadsError("The sound's waveform must be floats [batch, channels, samples] with at least one item",
+            raise TalkingHeadsError("The audio's waveform must be floats [batch, channels, samples] with at least one item",
                                     f"{waveform.dtype} {list(waveform.shape)}", "Connect an AUDIO output, such as Load Audio's")
         first = waveform[0].detach().to("cpu", torch.float32).numpy()
         return cls(np.ascontiguousarray(first), _whole_rate(audio["sample_rate"]))
 
     def to_comfy(self) -> dict[str, Any]:
-        """ComfyUI's AUDIO with a batch of one; the samples are copied, so that a later node cannot change this sound."""
+        """ComfyUI's AUDIO with a batch of one; the samples are copied, so that a later node cannot change this audio."""
         return {"waveform": torch.from_numpy(self.waveform.copy())[None], "sample_rate": self.sample_rate}
 
     def mono(self, rate: int) -> np.ndarray:  # float32 [ceil(N * rate / sample_rate)]
-        """One channel (`downmix.mono`: the mean of those that sound) at `rate` Hz: soxr HQ by the exact ratio, the length librosa
+        """One channel (`downmix.mono`: the mean of the audible ones) at `rate` Hz: soxr HQ by the exact ratio, the length librosa
         gives. Sample k stands at k / rate s.
 
         Raises:
@@ -110,7 +113,7 @@ class Sound:
         return fitted(resampled.astype(np.float32, copy=False), wanted)
 
     def within(self, rates: Collection[int], channels: Collection[int]) -> Sound:
-        """What a format can carry that has only these rates (Hz) and numbers of channels, 1 among them: the sound itself where it
+        """What a format can carry that has only these rates (Hz) and numbers of channels, 1 among them: the audio itself where it
         can; else the next higher rate, or the highest, and one channel (`downmix.mono`)."""
         waveform, rate = self.waveform, self.sample_rate
         if self.channels not in channels:
@@ -124,7 +127,7 @@ class Sound:
         return self if waveform is self.waveform else Sound(waveform, rate)
 
     def cut(self, start: float, stop: float) -> Sound:
-        """The part from `start` to `stop` seconds (clamped to the sound, at least one sample).
+        """The part from `start` to `stop` seconds (clamped to the audio, at least one sample).
 
         Raises:
             TalkingHeadsError: no finite times.
@@ -136,7 +139,7 @@ class Sound:
         return Sound(self.waveform[:, first:last], self.sample_rate)
 
     def lasting(self, samples: int) -> Sound:
-        """The same sound cut, or followed by silence, to exactly `samples` samples.
+        """The same audio, cut or padded with silence to exactly `samples` samples.
 
         Raises:
             TalkingHeadsError: no whole number of them, or none.
@@ -146,48 +149,48 @@ class Sound:
 
 
 def fitted(x: np.ndarray, length: int) -> np.ndarray:  # [..., N] -> [..., length]
-    """`x` cut, or padded with zeros behind, to `length` along its last axis; `x` itself when it fits."""
+    """`x` cut, or padded with zeros at the end, to `length` along its last axis; `x` itself when it fits."""
     if x.shape[-1] >= length:
         return x[..., :length]
     return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, length - x.shape[-1])])
 
 
 def load_sound(path: str | os.PathLike) -> Sound:
-    """The sound of any file FFmpeg reads, at its own rate and channels: the track that the file marks as default, else its first.
+    """The audio of any file FFmpeg reads, at its own rate and channels: the track that the file marks as default, else its first.
 
-    A track that starts after the file does (a film whose sound comes late) gets that much silence in front; damaged parts become
+    A track that starts after the file does (a video whose audio comes late) gets that much silence in front; damaged parts become
     silence, and what follows keeps its time; what an mp4 holds behind the track's stated length (the rest of AAC's last block)
     is cut.
 
     Raises:
-        FileFormatError: no such file, not a media file, no sound in it, most of it damaged, or samples that are not finite.
+        FileFormatError: no such file, not a media file, no audio in it, most of it damaged, or samples that are not finite.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileFormatError("The sound file must exist", f"no file at {path}", "Check the name and the folder")
+        raise FileFormatError("The audio file must exist", f"no file at {path}", "Check the name and the folder")
     try:
         with open_media(path) as container:
             return track_sound(container, path.name)
     except FileFormatError:
         raise
     except unreadable() as error:
-        raise FileFormatError("The sound file must be one FFmpeg can read", f"{path.name} cannot be decoded ({error})",
+        raise FileFormatError("The audio file must be one FFmpeg can read", f"{path.name} cannot be decoded ({error})",
                               "Export it again as WAV, FLAC or MP3") from error
 
 
-def track_sound(container: Any, name: str) -> Sound:
-    """The sound of an open container, as `load_sound` has it.
+def track_sound(container: InputContainer, name: str) -> Sound:
+    """The audio of an open container, as `load_sound` has it.
 
     Raises:
-        FileFormatError: no sound in it, or samples that are not finite; `name` says where.
+        FileFormatError: no audio in it, or samples that are not finite; `name` says where.
         one of `av_files.unreadable()`: most of it is damaged.
     """
     stream = sound_track(container)
     if stream is None:
-        raise FileFormatError("The file must hold a sound track", f"{name} has none", "Choose a file with sound")
+        raise FileFormatError("The file must hold an audio track", f"{name} has none", "Choose a file with audio")
     waveform, rate = decoded(container, stream)
     if not waveform.size:
-        raise FileFormatError("The sound track must hold samples", f"that of {name} is empty", "Choose a file with sound")
+        raise FileFormatError("The audio track must hold samples", f"the one in {name} is empty", "Choose a file with audio")
     try:
         return Sound(waveform, rate)
     except TalkingHeadsError as error:  # NaN samples, say: here the file is to blame
@@ -195,7 +198,7 @@ def track_sound(container: Any, name: str) -> Sound:
 
 
 def save_wav(path: str | os.PathLike, sound: Sound) -> Path:
-    """Writes 32-bit float WAV, atomically: every sample as it is, equal sounds as equal bytes.
+    """Writes 32-bit float WAV, atomically: every sample as it is, equal audio gives equal bytes.
 
     Raises:
         TalkingHeadsError: the data exceed what WAV can hold (4 GB).
@@ -203,7 +206,7 @@ def save_wav(path: str | os.PathLike, sound: Sound) -> Path:
     frame = 4 * sound.channels
     size = frame * sound.samples
     if size > 2**32 - 64:
-        raise TalkingHeadsError("A WAV file holds less than 4 GB", f"{size / 2**30:.1f} GB of samples", "Save the sound in parts")
+        raise TalkingHeadsError("A WAV file holds less than 4 GB", f"{size / 2**30:.1f} GB of samples", "Save the audio in parts")
     head = struct.pack("<4sI4s", b"RIFF", 50 + size, b"WAVE")
     rate = sound.sample_rate
     head += struct.pack("<4sIHHIIHHH", b"fmt ", 18, 3, sound.channels, rate, rate * frame, frame, 32, 0)  # 3: IEEE float
@@ -249,27 +252,27 @@ def _levels(mono: np.ndarray, sample_rate: int, rate: float, rows: int) -> np.nd
     return level
 
 
-def _whole_rate(rate: Any) -> int:
+def _whole_rate(rate: object) -> int:
     """The rate as int; what is no whole number becomes 0, which `_check` refuses with a proper message."""
     return int(rate) if isinstance(rate, (int, float, np.integer, np.floating)) and float(rate).is_integer() else 0
 
 
 def _check(waveform: np.ndarray, sample_rate: int) -> None:
     if not isinstance(sample_rate, int) or not 1 <= sample_rate <= 1_000_000:
-        raise TalkingHeadsError("The sound's sample rate must be a whole number of Hz, 1 to 1000000", f"{sample_rate!r}",
-                                "Load the sound again, or resample it")
+        raise TalkingHeadsError("The audio's sample rate must be a whole number of Hz, 1 to 1000000", f"{sample_rate!r}",
+                                "Load the audio again, or resample it")
     if not isinstance(waveform, np.ndarray) or waveform.dtype != np.float32 or waveform.ndim != 2:
         came = f"{waveform.dtype} {list(waveform.shape)}" if isinstance(waveform, np.ndarray) else type(waveform).__name__
-        raise TalkingHeadsError("A sound must be a float32 array [channels, samples]", came, "Use Sound.from_comfy or load_sound")
+        raise TalkingHeadsError("Audio must be a float32 array [channels, samples]", came, "Use Sound.from_comfy or load_sound")
     if waveform.size == 0:
-        raise TalkingHeadsError("The sound must hold at least one sample",
+        raise TalkingHeadsError("The audio must hold at least one sample",
                                 f"{waveform.shape[0]} channel(s) of {waveform.shape[1]} samples",
-                                "Check the file that was loaded, and the trimming in front of this node")
+                                "Check the file that was loaded, and any trimming before this node")
     peak = float(np.maximum(waveform.max(), -waveform.min()))  # NaN stays NaN
     if not math.isfinite(peak):
         bad = int(np.size(waveform) - np.count_nonzero(np.isfinite(waveform)))
-        raise TalkingHeadsError("Every sample of the sound must be finite", f"{bad} of {waveform.size} are NaN or infinite",
-                                "Look for the node in front that divides by zero (normalising silence, say)")
+        raise TalkingHeadsError("Every sample of the audio must be finite", f"{bad} of {waveform.size} are NaN or infinite",
+                                "Look for an earlier node that divides by zero (normalising silence, say)")
     if peak > _HIGHEST_PEAK:
-        raise TalkingHeadsError("The sound's samples must be floats of full scale -1..1", f"a peak of {peak:g}",
+        raise TalkingHeadsError("The audio's samples must be floats of full scale -1..1", f"a peak of {peak:g}",
                                 "Divide integer samples by their full scale first (16 bit: 32768)")

@@ -1,35 +1,39 @@
-"""A preview's picture with its caption: words below it, large enough to be read when it is as wide as a node."""
+"""A preview's image with its caption: words below it, large enough to be read when it is as wide as a node."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .captions import PARTS
 
-SIDE = 512  # px, the longer side of a preview's picture
-_LETTERS = 0.065  # of the picture's width: the font's size, of which a capital takes about 7 tenths
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+SIDE = 512  # px, the longer side of a preview's image
+_LETTERS = 0.065  # of the image's width: the font's size, of which a capital takes about 7 tenths
 _SMALLEST_FONT, _EDGE = 8, 3  # px
 _TEXT, _LABEL = (230, 230, 230), (255, 214, 102)
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [h, w, 3]
-    """A preview's picture with its longer side at `SIDE` px: letters beside it have then a size of their own."""
+    """A preview's image with its longer side at `SIDE` px: text beside it then has a size of its own."""
     from PIL import Image
 
     scale = SIDE / max(image.shape[:2])
-    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> Any:  # -> PIL image
-    """A picture with words below it, in letters that can be read when it is as wide as a node.
+def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> Image:
+    """An image with words below it, in a size that can be read when the image is as wide as a node.
 
     Args:
         image: uint8 [H, W, 3].
         text: wrapped into as many lines as it needs.
-        shows: names of the picture's parts from left to right, "truth | avatar": each stands below its part.
+        shows: names of the image's parts from left to right, "truth | avatar": each stands below its part.
         least: px to leave for them at least.
     """
     from PIL import Image, ImageDraw
@@ -51,20 +55,21 @@ def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> 
     return sheet
 
 
-def _font(size: int) -> tuple[Any, int, Callable[[str], str]]:
+def _font(size: int) -> tuple[FreeTypeFont | ImageFont, int, Callable[[str], str]]:
     """A font of so many px, the height of its lines, and how it takes a text. Pillow before 10.1, or without FreeType, has one
-    font of one size, which knows the letters of Latin-1 alone."""
+    font of one size, which has only the characters of Latin-1."""
     from PIL import ImageFont
 
     try:
         font = ImageFont.load_default(size)
-        return font, sum(font.getmetrics()) + 1, str
-    except (TypeError, ImportError, OSError, AttributeError):
+        if isinstance(font, ImageFont.FreeTypeFont):
+            return font, sum(font.getmetrics()) + 1, str
+    except (TypeError, ImportError, OSError):
         font = ImageFont.load_default()
-        return font, font.getbbox("Ag")[3] + 1, lambda text: text.encode("latin-1", "replace").decode("latin-1")
+    return font, int(font.getbbox("Ag")[3]) + 1, lambda text: text.encode("latin-1", "replace").decode("latin-1")
 
 
-def wrapped_lines(text: str, font: Any, width: int) -> list[str]:
+def wrapped_lines(text: str, font: FreeTypeFont | ImageFont, width: int) -> list[str]:
     """`text` in lines of at most `width` px, broken between its parts, else between words; a longer word has its own line."""
     lines: list[str] = []
     for part in text.split(PARTS) if text else []:
@@ -79,5 +84,5 @@ def wrapped_lines(text: str, font: Any, width: int) -> list[str]:
 
 
 def nothing() -> np.ndarray:  # uint8 [H, W, 3]
-    """What stands above a caption before there is a picture."""
+    """What stands above a caption before there is an image."""
     return np.zeros((SIDE // 2, SIDE, 3), np.uint8)

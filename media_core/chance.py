@@ -1,12 +1,12 @@
-"""Chance of one's own: first weights and dropout from a generator instead of torch's default one, which all threads share.
+"""Private random numbers: initial weights and dropout from a generator instead of torch's default one, which all threads share.
 
-Two trainings in two threads of a process would otherwise draw from one sequence, and each end with other weights than alone.
+Two trainings in two threads of a process would otherwise share one sequence, and each would end with different weights.
 """
 from __future__ import annotations
 
 from collections.abc import Callable
 from threading import RLock
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import TalkingHeadsError
 
+Made = TypeVar("Made")
 _ONE_AT_A_TIME = RLock()  # entering and leaving a mode keeps and restores flags of torch's that all threads share
+
 
 class _DrawnFrom(TorchDispatchMode):
     """What this thread draws on the CPU while the mode is on comes from `generator`; torch keeps modes apart by thread.
@@ -41,13 +43,13 @@ def _with_generator(func: Any) -> Any:
     """The same draw in the form that takes a generator: randint.generator for randint, randint.low_generator for randint.low."""
     name = "generator" if func._overloadname == "default" else f"{func._overloadname}_generator"
     if name not in func.overloadpacket.overloads():
-        raise TalkingHeadsError("First weights must be drawn in a way that takes a generator", str(func),
+        raise TalkingHeadsError("Initial weights must be sampled in a way that takes a generator", str(func),
                                 "Use the plain form: torch.rand, randn or randint without `out`")
     return getattr(func.overloadpacket, name)
 
 
-def drawn(seed: int, make: Callable[[], Any]) -> Any:
-    """What `make` returns, its first weights drawn as after `torch.manual_seed(seed)`, bit for bit; the default generator is
+def drawn(seed: int, make: Callable[[], Made]) -> Made:
+    """What `make` returns, its initial weights sampled as after `torch.manual_seed(seed)`, bit for bit; the default generator is
     neither read nor changed. Threads take turns.
 
     Args:
@@ -59,7 +61,7 @@ def drawn(seed: int, make: Callable[[], Any]) -> Any:
 
 
 class Chance:
-    """Where the dropout of one network draws from: a generator for each device, seeded anew by whoever trains it."""
+    """The random numbers of one network's dropout: a generator for each device, reseeded by whoever trains it."""
 
     def __init__(self) -> None:
         self._seed = 0
@@ -78,11 +80,18 @@ class Chance:
         return self._generators[device]
 
 
+@runtime_checkable
+class _Random(Protocol):
+    """A part of a network that draws random numbers."""
+
+    chance: Chance | None
+
+
 class Dropout(nn.Module):
     """`nn.Dropout`, bit for bit on the CPU, but drawn from `chance`; without one (None) from torch's default generator.
 
     Args:
-        p: share of the numbers that become 0 in training, 0..1.
+        p: fraction of the numbers that become 0 in training, 0..1.
     """
 
     def __init__(self, p: float):
@@ -95,7 +104,7 @@ class Dropout(nn.Module):
 
 
 def dropped(x: Tensor, p: float, chance: Chance | None) -> Tensor:  # any shape -> the same
-    """`x` with a share `p` (below 1) of its numbers 0 and the others divided by 1 - p."""
+    """`x` with a fraction `p` (below 1) of its numbers 0 and the others divided by 1 - p."""
     generator = None if chance is None else chance.of(x.device)
     return x * torch.empty_like(x).bernoulli_(1 - p, generator=generator).div_(1 - p)
 
@@ -104,6 +113,6 @@ def share_chance(network: nn.Module) -> Chance:
     """One `Chance` for every part of `network` that has one: dropout, and attention with dropout."""
     chance = Chance()
     for part in network.modules():
-        if hasattr(part, "chance"):
+        if isinstance(part, _Random):
             part.chance = chance
     return chance

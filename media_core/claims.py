@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from .errors import TalkingHeadsError
 from .paths import name_size
 from .temporary import shortened
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 _mine: ContextVar[frozenset[str]] = ContextVar("claims of this thread", default=frozenset())
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EDEADLK)  # what the system answers where another has the lock
@@ -33,7 +34,7 @@ _ALWAYS_FITS = 80  # of a name, as `name_size` counts: every file system takes t
 
 
 class Team(Protocol):
-    """Processes that work on one thing together; see `moditalker_core`."""
+    """A process group that works on one job."""
 
     @property
     def main(self) -> bool: ...
@@ -70,21 +71,21 @@ def claim(target: str | os.PathLike) -> Iterator[None]:
                 folder.rmdir()
 
 
-def claimed(argument: str, team: str | None = None) -> Callable[[Function], Function]:
+def claimed(argument: str, team: str | None = None) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """A function that claims the file or folder its argument `argument` names for as long as it runs.
 
     Args:
         team: name of the argument with the processes that do this together (see `Team`): the main one claims for all of them.
     """
-    def around(function: Function) -> Function:
+    def around(function: Callable[P, T]) -> Callable[P, T]:
         signature = inspect.signature(function)
 
         @functools.wraps(function)
-        def run(*args: Any, **kwargs: Any) -> Any:
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
             given = signature.bind(*args, **kwargs).arguments
             with _for_all(given[argument], given.get(team) if team else None):
                 return function(*args, **kwargs)
-        return run  # type: ignore[return-value]
+        return run
     return around
 
 

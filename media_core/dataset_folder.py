@@ -1,4 +1,4 @@
-"""What every writer of a data set folder shares: the layout's files, how they are written, checked and continued
+"""What every writer of a dataset folder shares: the layout's files, how they are written, checked and continued
 (docs/hmtalker.md#dataset-layout).
 
 Every file appears whole or not at all and the manifest comes last: a folder with a manifest is finished, a folder without one is
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 
 from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
-from .json_files import LONGEST_TABLE, json_object, read_json_file
+from .json_files import LONGEST_TABLE, read_json_object
 from .motion import AU_NAMES
 from .schema import described, each, is_plain_name, record, text, whole
 
@@ -28,31 +29,31 @@ FRAME_FILES = ("ori_imgs/{}.jpg", "ori_imgs/{}.lms", "gt_imgs/{}.jpg", "torso_im
                "teeth_mask/{}.npy")
 TABLE_FILES = ("aud.wav", "au.csv", "transforms_train.json", "transforms_val.json")
 REQUEST, MANIFEST = "request.json", "manifest.json"
-MOST_FRAMES = 10 ** 7        # of a data set: days of film
+MOST_FRAMES = 10 ** 7        # of a dataset: days of video
 PRESENT = 0.5                # intensity from which OpenFace's second set of columns says that a unit is there
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Tells what to do when the folder cannot be written."""
+    """Turns a folder that cannot be written into an error with a remedy."""
     try:
         yield
     except OSError as error:
-        raise TalkingHeadsError("The data set's folder must have room and be writable",
+        raise TalkingHeadsError("The dataset's folder must have room and be writable",
                                 f"writing {error.filename or folder} failed ({error.strerror})",
                                 "Free some space, or choose another folder, and run it again: it continues") from error
 
 
 def occupied(folder: Path, *, own: Sequence[str] = ()) -> bool:
-    """Whether a folder holds anything that is not of a data set just begun: hidden files, of killed runs perhaps, do not count,
-    nor do the data set's `own` folders as long as nothing but such files is in them."""
+    """Whether a folder holds anything that is not of a dataset just begun: hidden files, of killed runs perhaps, do not count,
+    nor do the dataset's `own` folders as long as nothing but such files is in them."""
     if not folder.is_dir():
         return False
     return any(path.is_dir() and (path.name not in own or occupied(path)) or not path.is_dir() and not path.name.startswith(".")
                for path in folder.iterdir())
 
 
-def verify_dataset(folder) -> dict[str, Any]:
+def verify_dataset(folder: str | os.PathLike) -> dict[str, Any]:
     """Reads every file of a finished folder and compares checksums; returns the manifest.
 
     Raises:
@@ -61,13 +62,13 @@ def verify_dataset(folder) -> dict[str, Any]:
     folder = Path(folder)
     manifest = read_json(folder / MANIFEST)
     if manifest.get("kind") != "dataset":
-        raise FileFormatError("The folder must hold a finished data set", f"no manifest in {folder}",
+        raise FileFormatError("The folder must hold a finished dataset", f"no manifest in {folder}",
                               "Run the export again: it continues")
     described(manifest, _MANIFEST, MANIFEST, "Delete it, and run the export again")
     _check_files(folder, manifest)
     for name, wanted in manifest["checksums"].items():
         if checksum(folder, name, manifest["frames"]) != wanted:
-            raise FileFormatError("A data set's files must be as they were written", f"{name} in {folder} differs",
+            raise FileFormatError("A dataset's files must be as they were written", f"{name} in {folder} differs",
                                   "Delete manifest.json and that part, and run the export again")
     return manifest
 
@@ -88,24 +89,21 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> None:
     numbered = {name.rpartition("/")[0] for name in manifest["checksums"] if "{}" in name}
     there = max((sum(1 for _ in place.iterdir()) for place in map(folder.joinpath, numbered) if place.is_dir()), default=0)
     if numbered and manifest["frames"] > there:
-        raise FileFormatError("A data set's files must be as they were written",
+        raise FileFormatError("A dataset's files must be as they were written",
                               f"{folder} has files of {there} frames at most, not of {manifest['frames']}",
                               "Delete manifest.json and run the export again")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, or {} when there is none.
+    """The JSON object in a file of a dataset, or {} when there is none.
 
     Raises:
         FileFormatError: the file is no JSON object.
     """
-    if not path.is_file():
-        return {}
-    other = "Choose another folder, or delete the file"
-    return json_object(read_json_file(path, longest=LONGEST_TABLE, do=other), path, other)
+    return read_json_object(path, absent={}, longest=LONGEST_TABLE, do="Choose another folder, or delete the file")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     write_bytes(path, json.dumps(value, indent=1).encode())
 
 
@@ -125,7 +123,7 @@ def checksum(folder: Path, name: str, frames: int, tick: Callable[[int], None] =
 
 
 def encoded(kind: str, image: np.ndarray) -> bytes:  # uint8 [H, W, 3|4] RGB(A)
-    """A picture file's bytes; `kind` is ".jpg" (quality 97) or ".png"."""
+    """An image file's bytes; `kind` is ".jpg" (quality 97) or ".png"."""
     import cv2
     order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 1]
@@ -146,13 +144,13 @@ def landmark_lines(points: np.ndarray) -> bytes:  # [68, 2] px
 
 
 def write_transforms(folder: Path, poses: np.ndarray, focal: float, centre: tuple[float, float],
-                     sound_frames: Sequence[int] | None = None) -> None:
+                     sound_frames: Sequence[int] | np.ndarray | None = None) -> None:
     """transforms_train.json (the first 10/11) and transforms_val.json.
 
     Args:
         poses: [F, 4, 4] camera to head, OpenGL axes, metres.
         focal, centre: px.
-        sound_frames: per picture the frame of the sound that belongs to it (`aud_id`); its own number when not given.
+        sound_frames: per image the frame of the audio that belongs to it (`aud_id`); its own number when not given.
     """
     common = {"focal_len": float(focal), "cx": float(centre[0]), "cy": float(centre[1])}
     heard = range(len(poses)) if sound_frames is None else sound_frames
@@ -171,7 +169,7 @@ def openface_table(au: np.ndarray, fps: float, confidence: Iterable[float] | Non
 
     Args:
         au: [F, 17] intensities 0..5 in `AU_NAMES`' order, NaN where unknown.
-        fps: frames a second.
+        fps: frames per second.
         confidence: [F] 0..1 (default 1).
         success: [F] whether the frame was really measured (default True).
     """

@@ -1,7 +1,7 @@
-"""Several channels of sound become one, whatever order they stand in: ComfyUI's AUDIO does not tell.
+"""Several channels of audio become one, whatever order they stand in: ComfyUI's AUDIO does not say.
 
 1. Silent channels do not count: those more than 40 dB below the loudest. One speaking channel of eight keeps its level.
-2. In sound of six or eight channels the fourth, where films have their bass effects (LFE), does not count when it holds bass
+2. In audio of six or eight channels the fourth, where videos have their bass effects (LFE), does not count when it holds bass
    alone.
 3. The others' mean is taken. Ordinary stereo is exactly the mean of its two channels.
 4. Where channels cancel one another in that mean (a microphone wired the wrong way round), those that move against the loudest
@@ -38,7 +38,7 @@ def mono(waveform: np.ndarray, rate: int) -> np.ndarray:  # float32 [C, N], Hz -
 
 
 def speaking(waveform: np.ndarray, rate: int) -> np.ndarray:  # float32 [C, N], Hz -> int [K], 1 <= K <= C
-    """Numbers of the channels that count; all of a sound that is silent altogether."""
+    """Numbers of the channels that count; all of audio that is silent altogether."""
     power = _powers(waveform)
     heard = power >= _AUDIBLE * power.max()
     rest = heard.copy()

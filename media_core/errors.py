@@ -1,9 +1,8 @@
-"""The pack's errors: every message says what must hold, what came, and what to do."""
+"""The pack's errors: every message says what must hold, what was given instead, and what to do."""
 from __future__ import annotations
 
-from functools import reduce
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 SHOWN_MODULE = "talking_heads"
 
@@ -14,6 +13,9 @@ class ShortName:
     ComfyUI shows an error as "module.Class: message" and imports this package under the path of its folder: four lines of path
     would stand before the sentence that helps.
     """
+
+    args: tuple[Any, ...]  # of every exception
+    _home: ClassVar[str]  # the module where the class really stands
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -28,12 +30,15 @@ class ShortName:
 
 
 def _made_again(home: str, name: str, arguments: tuple) -> Any:
-    """An exception from another process: its class is found where it stands, not where its name says.
+    """An exception from another process: its class is looked up in its real module, not the one it shows.
 
     Args:
         name: of a class within another one, both with a dot between.
     """
-    return reduce(getattr, name.split("."), import_module(home))(*arguments)
+    found: Any = import_module(home)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found(*arguments)
 
 
 class TalkingHeadsError(ShortName, ValueError):
@@ -58,9 +63,9 @@ class FileFormatError(TalkingHeadsError):
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the computer's memory or a card's was short: another time the same may do, so it says nothing of what was tried.
+    """Whether the computer's memory or the GPU's was short: another time the same may do, so it says nothing of what was tried.
 
-    torch's class for it is told by its name (torch is not imported here); what fails outside torch's allocators, by its words.
+    torch's class is recognised by its name (torch is not imported here), failures outside torch's allocators by their message.
     """
     named, words = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__), str(error)
     told = words.startswith("CUDA error: out of memory") or "DefaultCPUAllocator" in words

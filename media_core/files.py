@@ -33,7 +33,7 @@ _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", tor
 
 @contextmanager
 def atomic_path(path: str | os.PathLike, *, tidy: bool = True) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; renames it to `path` when the block ends well, removes it when it does not.
+    """Yields a temporary name beside `path`; renames it to `path` when the block succeeds, removes it when it fails.
 
     Args:
         tidy: first look through the folder for what killed processes have left. Off where thousands of files are written one by
@@ -75,18 +75,19 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | P
              for k, v in plain.items()}
     try:
         with atomic_path(path) as temporary:
-            if any(isinstance(value, Path) for value in plain.values()):
+            in_memory = {name: value for name, value in plain.items() if isinstance(value, torch.Tensor)}
+            if len(in_memory) < len(plain):
                 _save_piecewise(temporary, plain, header)
             else:
                 mode = temporary.stat().st_mode
-                save_file(plain, temporary, metadata=header)
+                save_file(in_memory, temporary, metadata=header)
                 temporary.chmod(mode)  # newer safetensors put a file of the owner's alone in its place
                 _order_header(temporary)
     except (OSError, SafetensorError) as error:
         too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
         raise TalkingHeadsError(f"The {kind} file must fit where it is written", f"writing {path} failed ({error})",
                                 ("Choose a shorter name" if too_long else "Free some space or choose another folder")
-                                + "; what stood there before is untouched") from error
+                                + "; the previous file is untouched") from error
     return Path(path)
 
 
@@ -176,6 +177,6 @@ def _checked_header(header: Mapping[str, str], path: Path, kind: str, version: i
                               "Update Talking Heads, or save the file with this version")
     config = parse_json(header.get(_PREFIX + "config", "null"), f"The description in {path.name}", finite=False)
     if not isinstance(config, dict):
-        raise FileFormatError(f"The {kind} file must carry its description", f"that of {path.name} is missing or garbled",
+        raise FileFormatError(f"The {kind} file must contain its description", f"the one in {path.name} is missing or damaged",
                               "Copy or make the file again")
     return config

@@ -1,16 +1,19 @@
-"""A film's colours to 8-bit RGB of BT.709, as a screen of ordinary brightness shows them: high dynamic range is brought down.
+"""A video's colours to 8-bit RGB of BT.709, as a screen of ordinary brightness shows them: high dynamic range is brought down.
 
 HLG and PQ (ITU-R BT.2100) become light, in multiples of HDR's reference white of 203 cd/m2 (BT.2408), which is the white of an
-ordinary film. Primaries become BT.709's. What is brighter than `_KNEE` is bent so that the brightest still has detail; all below
+ordinary video. Primaries become BT.709's. What is brighter than `_KNEE` is bent so that the brightest still has detail; all below
 keeps its light, and is written with a screen's gamma of 2.4 (BT.1886). HLG's system gamma of 1.2 is applied to each colour, not
-to the luminance: so do ordinary cameras, whose saturation an ordinary film has (the "traditional look" of BT.2390).
+to the luminance: so do ordinary cameras, whose saturation an ordinary video has (the "traditional look" of BT.2390).
 """
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import av
 
 TRANSFERS = {16: "PQ", 18: "HLG"}  # numbers of ITU-T H.273
 WHITE = 203.0    # cd/m2 of HDR's reference white
@@ -19,18 +22,18 @@ _KNEE = 0.8      # of the reference white
 _GAMMA = 2.4
 _STEPS = 65535   # of the tables
 _AT_ONCE = 1 << 16  # pixels: what a core's cache holds
-_HD = (1280, 576)  # px: untagged films wider or higher than this are of BT.709, smaller ones of BT.601 (as players guess)
+_HD = (1280, 576)  # px: untagged videos wider or higher than this are of BT.709, smaller ones of BT.601 (as players guess)
 _TO_709 = {  # linear RGB to linear RGB of BT.709, by the primaries' number; 9: BT.2020, 12: Display P3
     9: np.array([[1.66049, -0.58764, -0.07285], [-0.12455, 1.13290, -0.00835], [-0.01815, -0.10058, 1.11873]], np.float32),
     12: np.array([[1.22494, -0.22494, 0.0], [-0.04206, 1.04206, 0.0], [-0.01964, -0.07864, 1.09827]], np.float32)}
 
 
 class Colour(NamedTuple):
-    """What has to be done to a film's colours."""
+    """How a video's colours have to be converted."""
 
-    transfer: str = ""   # "PQ" or "HLG"; empty: an ordinary film
+    transfer: str = ""   # "PQ" or "HLG"; empty: an ordinary video
     primaries: int = 1   # number of ITU-T H.273; BT.709's, or one of `_TO_709`
-    matrix: str | None = None  # of YUV films that do not name theirs; None: as the film says
+    matrix: str | None = None  # of YUV videos that do not name theirs; None: as the video says
 
     @property
     def plain(self) -> bool:
@@ -38,8 +41,8 @@ class Colour(NamedTuple):
         return not self.transfer and self.primaries not in _TO_709
 
 
-def colour_of(stream: Any, frame: Any) -> Colour:
-    """Of a film by its stream (PyAV's VideoStream) and a decoded frame."""
+def colour_of(stream: av.VideoStream, frame: av.VideoFrame) -> Colour:
+    """The colours of a video, from its stream and a decoded frame."""
     context = stream.codec_context
     transfer = TRANSFERS.get(int(context.color_trc or 0), "")
     primaries = int(context.color_primaries or 0)
@@ -50,17 +53,16 @@ def colour_of(stream: Any, frame: Any) -> Colour:
     return Colour(transfer, primaries, "ITU709" if large and not tagged else None)
 
 
-def shown_picture(frame: Any, width: int, colour: Colour) -> np.ndarray:  # uint8 [H, width, 3]
+def shown_picture(frame: av.VideoFrame, width: int, colour: Colour) -> np.ndarray:  # uint8 [H, width, 3]
     """A decoded frame as RGB of BT.709, `width` px wide."""
-    # RGB has no colour matrix to convert to, but without one named PyAV 14 takes BT.709 films for BT.601.
+    # RGB has no colour matrix to convert to, but without one named PyAV 14 takes BT.709 videos for BT.601.
     kind = "rgb24" if colour.plain else "rgb48le"
-    matrix = {} if colour.matrix is None else {"src_colorspace": colour.matrix}
-    picture = frame.reformat(format=kind, dst_colorspace="ITU601", width=width, **matrix).to_ndarray()
+    picture = frame.reformat(format=kind, src_colorspace=colour.matrix, dst_colorspace="ITU601", width=width).to_ndarray()
     return picture if colour.plain else as_shown(picture, colour)
 
 
 def as_shown(picture: np.ndarray, colour: Colour) -> np.ndarray:  # uint16 [H, W, 3] -> uint8 [H, W, 3]
-    """Coded RGB of a film with other light or primaries as 8-bit RGB of BT.709."""
+    """Coded RGB of a video with other light or primaries as 8-bit RGB of BT.709."""
     import cv2
 
     coded, out = picture.reshape(-1, 3), np.empty((picture.shape[0] * picture.shape[1], 3), np.uint8)

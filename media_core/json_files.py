@@ -1,4 +1,4 @@
-"""The one place where JSON is read: with bounds, and with one error for everything that Python's parser meets in foreign text.
+"""The one place where JSON is read: with bounds, and with one error for everything that Python's parser may raise.
 
 What is refused beside broken JSON: more bytes, deeper nesting or longer whole numbers than any file of ours has, texts that no
 encoding can hold, and, unless they are allowed, NaN and infinity.
@@ -9,13 +9,14 @@ import json
 import math
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import FileFormatError
 
 LONGEST = 1 << 26  # bytes of a file
-LONGEST_TABLE = 1 << 28  # of one with a row a frame or a clip: five hours of poses
+LONGEST_TABLE = 1 << 28  # of one with a row per frame or a clip: five hours of poses
 DEEPEST = 64       # lists and objects within each other
 DIGITS = 20        # of a whole number: every 64-bit seed has fewer
 _AGAIN = "It may be truncated or of another kind: copy or make it again"
@@ -41,6 +42,22 @@ def read_json_file(path: str | os.PathLike, *, finite: bool = True, longest: int
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise FileFormatError(f"{path.name} must be a readable file", f"{path} is not ({error})", do) from error
     return parse_json(content, path, finite=finite, longest=longest, do=do)
+
+
+def read_json_object(path: str | os.PathLike, *, absent: Mapping[str, Any] | None = None, longest: int = LONGEST,
+                     do: str = _AGAIN) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Args:
+        path: the file.
+        absent: what to return when there is no such file; None: an error.
+        longest, do: as in `read_json_file`.
+    Raises:
+        FileFormatError: as in `read_json_file`, or another JSON value.
+    """
+    if absent is not None and not Path(path).is_file():
+        return dict(absent)
+    return json_object(read_json_file(path, longest=longest, do=do), path, do)
 
 
 def parse_json(content: bytes | str, name: str | os.PathLike, *, finite: bool = True, longest: int = LONGEST,
@@ -69,16 +86,16 @@ def parse_json(content: bytes | str, name: str | os.PathLike, *, finite: bool = 
     return value
 
 
-def parse_json_object(content: bytes | str, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
+def parse_json_object(content: bytes | str, name: str | os.PathLike, *, do: str = _AGAIN) -> dict[str, Any]:
     """As `parse_json`, of an object.
 
     Raises:
         FileFormatError: another JSON value too.
     """
-    return json_object(parse_json(content, name, **options), name, options.get("do", _AGAIN))
+    return json_object(parse_json(content, name, do=do), name, do)
 
 
-def json_object(value: Any, name: str | os.PathLike, do: str = _AGAIN) -> dict[str, Any]:
+def json_object(value: object, name: str | os.PathLike, do: str = _AGAIN) -> dict[str, Any]:
     """`value`, which must be an object.
 
     Raises:
@@ -90,7 +107,7 @@ def json_object(value: Any, name: str | os.PathLike, do: str = _AGAIN) -> dict[s
 
 
 def as_json(value: Any) -> Any:
-    """`value` as JSON gives it back: tuples are lists, keys are texts."""
+    """`value` after a round trip through JSON: tuples are lists, keys are strings."""
     return json.loads(json.dumps(value))
 
 

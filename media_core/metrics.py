@@ -1,18 +1,15 @@
-"""Measures that need no weights: image, landmark, action-unit and timing errors.
+"""Measures that need no weights: of images, landmarks and curves.
 
 Images are numpy or torch, [..., H, W, C] with values 0..1 (uint8 is divided by 255). Landmarks are [T, 68, 2 or 3] in iBUG order.
-A measure that is not defined for what came is NaN, never a stand-in number.
+A measure that is undefined for its inputs is NaN, never a stand-in number.
 """
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from . import ssim as structural
 from .errors import TalkingHeadsError
-from .motion import AU_NAMES, LOWER_AUS, UPPER_AUS
 
 Array = np.ndarray | torch.Tensor
 
@@ -20,25 +17,6 @@ MOUTH = slice(48, 68)
 INNER_GAPS = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip, facing one another
 EYE_CORNERS = (36, 45)  # outer corners, the inter-ocular distance
 EYES = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))  # corner, upper, upper, corner, lower, lower
-SPLITS = {  # TalkingGaussian's published numbers count AU09 as upper, HM-Talker's split as lower
-    "hmtalker": (LOWER_AUS, UPPER_AUS),
-    "talkinggaussian": (tuple(a for a in LOWER_AUS if a != "AU09"), tuple(sorted(UPPER_AUS + ("AU09",)))),
-}
-
-
-class AuError(NamedTuple):
-    """Sum over a group's action units of the mean squared difference; NaN when one of the group is unknown throughout."""
-
-    lower: float
-    upper: float
-
-
-class Lag(NamedTuple):
-    """Where two curves fit best."""
-
-    frames: int  # positive: the second comes that many frames late
-    correlation: float  # there; NaN when nothing can be compared
-    confidence: float  # that minus the median over all lags
 
 
 def psnr(a: Array, b: Array, mask: Array | None = None) -> float:
@@ -77,26 +55,6 @@ def lmd(a: Array, b: Array) -> float:
     return float(((a - a.mean(1, keepdim=True)) - (b - b.mean(1, keepdim=True))).norm(dim=-1).mean())
 
 
-def lve(a: Array, b: Array) -> float:
-    """Lip vertex error: mean over frames of the largest squared distance among the mouth points."""
-    a, b = (_points(x)[:, MOUTH] for x in (a, b))
-    _same(a, b)
-    return float((a - b).square().sum(-1).amax(1).mean())
-
-
-def aue(a: Array, b: Array, split: str = "hmtalker") -> AuError:
-    """Action-unit error of two [T, 17] tracks over frames in which both are known.
-
-    Args:
-        split: "hmtalker" (AU09 lower) or "talkinggaussian" (AU09 upper); name it beside the number.
-    """
-    a, b = (_double(x) for x in (a, b))
-    _same(a, b)
-    squared = (a - b).square().nanmean(dim=0)
-    lower, upper = (float(squared[[AU_NAMES.index(n) for n in group]].sum()) for group in SPLITS[split])
-    return AuError(lower, upper)
-
-
 def lip_aperture(landmarks: Array) -> torch.Tensor:  # [T, 68, D] -> float64 [T]
     """Mean gap of the inner lips over the distance of the outer eye corners; 0 is shut."""
     return _gap(_points(landmarks), INNER_GAPS) / _span(_points(landmarks), EYE_CORNERS)
@@ -126,24 +84,19 @@ def correlation(x: Array, y: Array) -> float:
     return float((x @ y) / (x.norm() * y.norm()))
 
 
-def best_lag(x: Array, y: Array, max_lag: int) -> Lag:
-    """The shift of `y` against `x` within +-max_lag frames at which they correlate best; of equal ones the smallest.
+def _ssim_frame(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:  # [1, C, H, W] -> []
+    offset = torch.arange(-5, 6, dtype=torch.float64)
+    g = torch.exp(-offset.square() / (2 * 1.5**2))
+    g, channels = (g / g.sum()).to(a), a.shape[1]
 
-    Lags that leave under three frames, or a constant piece, do not compete.
-    """
-    x, y = (_double(v).flatten() for v in (x, y))
-    _same(x, y)
-    lags = sorted(range(-max_lag, max_lag + 1), key=abs)
-    scores = [_correlation_at(x, y, lag) for lag in lags]
-    if np.isnan(scores).all():
-        return Lag(0, float("nan"), float("nan"))
-    best = int(np.nanargmax(scores))
-    return Lag(lags[best], scores[best], scores[best] - float(np.nanmedian(scores)))
+    def blur(x: torch.Tensor) -> torch.Tensor:
+        x = torch.nn.functional.conv2d(x, g.view(1, 1, 11, 1).expand(channels, 1, 11, 1), groups=channels)
+        return torch.nn.functional.conv2d(x, g.view(1, 1, 1, 11).expand(channels, 1, 1, 11), groups=channels)
 
-
-def _correlation_at(x: torch.Tensor, y: torch.Tensor, lag: int) -> float:
-    n = len(x) - abs(lag)
-    return correlation(x[max(-lag, 0):][:n], y[max(lag, 0):][:n]) if n > 2 else float("nan")
+    mean_a, mean_b = blur(a), blur(b)
+    var_a, var_b, cov = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2, blur(a * b) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    return ((2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))).mean()
 
 
 def _double(x: Array) -> torch.Tensor:  # on the CPU: not every device has float64
@@ -172,7 +125,7 @@ def _points(x: Array) -> torch.Tensor:  # float64 [T, 68, D]
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> None:
     if a.shape != b.shape:
-        raise TalkingHeadsError("What is compared must be of equal shape", f"{list(a.shape)} and {list(b.shape)}",
+        raise TalkingHeadsError("Inputs to compare must have equal shape", f"{list(a.shape)} and {list(b.shape)}",
                                 "Cut or resample one of them")
 
 

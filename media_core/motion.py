@@ -1,12 +1,12 @@
-"""Motion as tracks one can look at, edit, save and replace: landmarks, expression (action units) and pose, one row a film frame.
+"""Motion as tracks that can be viewed, edited, saved and replaced: landmarks, expression (action units), pose; a row per frame.
 
 Frame i stands for the time (i + 1/2) / fps. Tracks are immutable; every edit makes a new one.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ RELIABLE = 0.4  # a unit measured with less than this correlation to the truth i
 
 @dataclass(frozen=True)
 class LandmarkTrack(Track):
-    """68 face points a frame, in 3-D."""
+    """68 face points per frame, in 3-D."""
 
     DATA: ClassVar[str] = "points"
     KIND: ClassVar[str] = "landmarks"
@@ -38,7 +38,7 @@ class LandmarkTrack(Track):
                                             "image_size": optional(SIZE)})
 
     points: torch.Tensor  # float32 [T, 68, 3]; canonical: decimetres, x right, y up, z to the camera; pixels: x right, y down
-    fps: float = FPS  # frames a second
+    fps: float = FPS  # frames per second
     space: str = "canonical"  # "canonical" or "pixels"
     image_size: tuple[int, int] | None = None  # (H, W) in px, needed in space "pixels"
 
@@ -54,7 +54,7 @@ class LandmarkTrack(Track):
 
 @dataclass(frozen=True)
 class ExpressionTrack(Track):
-    """17 action units a frame."""
+    """17 action units per frame."""
 
     DATA: ClassVar[str] = "au"
     KIND: ClassVar[str] = "expression"
@@ -64,7 +64,7 @@ class ExpressionTrack(Track):
                                             "reliability": optional(many(real(0, 1), count=len(AU_NAMES)))})
 
     au: torch.Tensor  # float32 [T, 17] in AU_NAMES' order, OpenFace intensity 0..5; NaN: not known
-    fps: float = FPS  # frames a second
+    fps: float = FPS  # frames per second
     source: str = "unknown"  # what measured or made it
     reliability: tuple[float, ...] | None = None  # 17 numbers 0..1, how far each unit can be trusted; None: fully, or not known
 
@@ -128,7 +128,7 @@ class PoseTrack(Track):
     camera_to_head: torch.Tensor  # float32 [T, 4, 4], OpenGL camera (x right, y up, z back) to head, metres
     focal: float  # px at `image_size`; the principal point is the image's middle
     image_size: tuple[int, int]  # (H, W) px
-    fps: float = FPS  # frames a second
+    fps: float = FPS  # frames per second
 
     def __post_init__(self) -> None:
         check_rows(self)
@@ -142,7 +142,7 @@ class PoseTrack(Track):
                                     "Measure these frames again")
         if not self.focal > 0 or min(self.image_size) < 1:
             raise TalkingHeadsError("A pose track needs a focal length and an image size in px above 0",
-                                    f"focal {self.focal}, size {self.image_size}", "Give the film's own")
+                                    f"focal {self.focal}, size {self.image_size}", "Give the video's own")
         check_size(self.image_size)
 
     def _at(self, position: torch.Tensor) -> torch.Tensor:
@@ -158,7 +158,7 @@ class PoseTrack(Track):
 
 
 def concatenated(tracks: Sequence[AnyTrack]) -> AnyTrack:
-    """Tracks of one kind behind one another; rate, space, camera must be equal. Reliability is the least of all, by unit.
+    """Tracks of one kind joined end to end; rate, space and camera must be equal. Reliability is the least of all, by unit.
 
     Raises:
         TalkingHeadsError: no track, or tracks that do not fit together.
@@ -173,12 +173,13 @@ def concatenated(tracks: Sequence[AnyTrack]) -> AnyTrack:
             raise TalkingHeadsError("Joined tracks must be of one kind and agree in everything but their frames",
                                     f"{type(first).__name__} and {type(track).__name__} that differ in {', '.join(differing)}",
                                     "Resample or convert one of them")
-    changes = {"reliability": _least_reliable(tracks)} if isinstance(first, ExpressionTrack) else {}
+    expressions = [track for track in tracks if isinstance(track, ExpressionTrack)]
+    changes = {"reliability": _least_reliable(expressions)} if expressions else {}
     return first.with_data(torch.cat([track.data for track in tracks]), **changes)
 
 
 def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  # float32 [n]
-    """A made-up AU45 curve, 0 with pulses of 1.7 to 2.0 that last 0.24 to 0.36 s and begin 2 to 6 s after one another.
+    """A generated AU45 curve, 0 with pulses of 1.7 to 2.0 that last 0.24 to 0.36 s and begin 2 to 6 s after one another.
 
     The same seed gives the same blinks at any length and rate. Lids fall in a third of the time that they take to rise.
 
@@ -186,7 +187,7 @@ def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  
         TalkingHeadsError: a number of frames or a seed that is not whole or below 0, a rate that is none.
     """
     asked.whole("The number of frames", n)
-    asked.real("A rate, in frames a second,", fps, 1e-3)
+    asked.frame_rate(fps)
     random = np.random.default_rng(asked.whole("The seed", seed))
     time = (np.arange(n) + 0.5) / fps
     curve = np.zeros(n)
@@ -200,11 +201,11 @@ def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  
 
 
 def unreliable_units(reliability: Sequence[float] | None) -> tuple[str, ...]:  # [17] -> names
-    """The action units below `RELIABLE`; none when nothing is said about them."""
+    """The action units below `RELIABLE`; none when no reliability is stated."""
     return () if reliability is None else tuple(name for name, r in zip(AU_NAMES, reliability) if r < RELIABLE)
 
 
-def checked_reliability(values: Any) -> tuple[float, ...]:  # [17] -> [17]
+def checked_reliability(values: Iterable[float]) -> tuple[float, ...]:  # [17] -> [17]
     """Reliabilities as a tuple.
 
     Raises:
@@ -216,7 +217,7 @@ def checked_reliability(values: Any) -> tuple[float, ...]:  # [17] -> [17]
         numbers = ()
     if len(numbers) != len(AU_NAMES) or not all(0 <= value <= 1 for value in numbers):
         raise TalkingHeadsError(f"The action units' reliability must be {len(AU_NAMES)} numbers in 0..1", f"{values}",
-                                "Give one number for each unit, in the order of AU_NAMES, or none at all")
+                                "Give one number for each unit, in the order of AU_NAMES, or none")
     return numbers
 
 

@@ -6,11 +6,12 @@ Smoothing, another rate, cutting, saving and loading are the tracks' own: `smoot
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
 from .errors import TalkingHeadsError
+from .metrics import Array
 from .motion import LandmarkTrack
 from .mouth import INNER_PAIRS, REGIONS, closed_mouth, jaw_drop, laid_over, lip_aperture, region_weights, resting_face, up_axis
 from .mouth_gate import closed_target
@@ -20,7 +21,7 @@ __all__ = ["REGIONS", "blended", "closed_mouth", "jaw_drop", "lip_aperture", "of
 MOST = 10.0  # times the mouth's own movement
 
 
-def scale_mouth(track: LandmarkTrack, factor: Any, rest: Any = None) -> LandmarkTrack:
+def scale_mouth(track: LandmarkTrack, factor: float | Sequence[float] | Array, rest: Array | None = None) -> LandmarkTrack:
     """The track with its mouth's and jaw's movement times `factor`: 1 changes no bit, 0 keeps the mouth shut, 2 doubles it.
 
     What is scaled is the departure from rest. In space "canonical" that is one face, so that spreading and rounding are scaled
@@ -60,7 +61,7 @@ def offset(track: LandmarkTrack, dx: float = 0.0, dy: float = 0.0, dz: float = 0
     return track.with_data(track.points + track.points.new_tensor([dx, dy, dz]))
 
 
-def blended(a: LandmarkTrack, b: LandmarkTrack, weight: Any, region: str = "all") -> LandmarkTrack:
+def blended(a: LandmarkTrack, b: LandmarkTrack, weight: float | Sequence[float] | Array, region: str = "all") -> LandmarkTrack:
     """(1 - weight) of `a` plus `weight` of `b`: 0 gives the bits of `a`, 1 of "all" those of `b`.
 
     With region "mouth" (lips and jaw) or "upper" (the rest) the other points are those of `a`; along the jaw the region fades
@@ -68,7 +69,7 @@ def blended(a: LandmarkTrack, b: LandmarkTrack, weight: Any, region: str = "all"
     rigid points: another head movement moves no part of the face away from the others.
 
     Args:
-        a, b: of equal length, rate, space and picture.
+        a, b: of equal length, rate, space and image size.
         weight: 0..1, one number or [T].
         region: "all", "mouth" or "upper".
     Raises:
@@ -76,9 +77,9 @@ def blended(a: LandmarkTrack, b: LandmarkTrack, weight: Any, region: str = "all"
     """
     share = region_weights(region)
     differing = [name for name, x, y in (("length", len(a), len(b)), ("rate", a.fps, b.fps), ("space", a.space, b.space),
-                                         ("picture", a.image_size, b.image_size)) if x != y]
+                                         ("image size", a.image_size, b.image_size)) if x != y]
     if differing:
-        raise TalkingHeadsError("Blended tracks must have equal length, rate, space and picture",
+        raise TalkingHeadsError("Blended tracks must have equal length, rate, space and image size",
                                 f"different {', '.join(differing)}: {_said(a)}, and {_said(b)}",
                                 "Resample, cut or convert one of them")
     weight = _numbers(weight, len(a), "The blend's weight", 1.0).reshape(-1, 1, 1) * share.double()[:, None]  # [T or 1, 68, 1]
@@ -98,7 +99,8 @@ def _uncrossed(points: torch.Tensor, before: torch.Tensor, rest: torch.Tensor, u
     return out
 
 
-def _numbers(value: Any, length: int, what: str, most: float) -> torch.Tensor:  # -> float64 [1] or [length]
+def _numbers(value: float | Sequence[float] | Array, length: int, what: str,
+             most: float) -> torch.Tensor:  # -> float64 [1] or [length]
     try:
         out = torch.as_tensor(value, dtype=torch.float64).reshape(-1)
     except (TypeError, ValueError, RuntimeError):  # text, None, a ragged list

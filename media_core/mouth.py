@@ -5,14 +5,13 @@ does not matter: the mean face is laid over the rigid points by an affine map fi
 """
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from .errors import TalkingHeadsError
 from .face.geometry import MIRROR, OUTER_CORNERS, STILLEST
 from .face.landmarks.mean_face import MeanFace
+from .metrics import Array
 
 INNER_PAIRS = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip, facing one another
 CHIN, NOSE_BASE = 8, 33
@@ -20,7 +19,7 @@ JAW_AND_MOUTH = (*range(17), *range(48, 68))
 REGIONS = ("all", "mouth", "upper")
 _RIGID = list(STILLEST)  # nothing here moves them
 CLOSED = 0.02  # of the outer eye corners' distance, 1.8 mm: a mouth no further open counts as closed
-_RESTING = 0.05  # share of a film's frames, those with the smallest lip aperture, that show the mouth at rest
+_RESTING = 0.05  # fraction of a video's frames, those with the smallest lip aperture, that show the mouth at rest
 _FLAT = 1e-3  # of the largest extent: a depth below this is none
 _BORDER = 4  # jaw points, from each ear on, over which a region fades out
 _UPPER_SHARE = 0.17  # of closing lips' way that the upper lip goes
@@ -35,7 +34,7 @@ _LIP_CLOSING = {48: (.24, 0), 49: (-.04, 0), 50: (-.09, 0), 51: (-.12, 0), 57: (
                 60: (.24, 0), 61: (-.145, 0), 62: (-.17, 0), 66: (.83, .145), 67: (.79, .145)}
 
 
-def lip_aperture(points: Any) -> torch.Tensor:  # [..., 68, 2 or 3] -> [...]
+def lip_aperture(points: Array) -> torch.Tensor:  # [..., 68, 2 or 3] -> [...]
     """Mean distance of the three inner-lip pairs 61-67, 62-66, 63-65, in the points' own unit (`metrics.lip_aperture`: in parts
     of the eyes' distance). In three dimensions closed lips keep the depth between their edges, about 1 mm.
 
@@ -46,7 +45,7 @@ def lip_aperture(points: Any) -> torch.Tensor:  # [..., 68, 2 or 3] -> [...]
     return (points[..., _UPPER_PAIR, :] - points[..., _LOWER_PAIR, :]).norm(dim=-1).mean(-1)
 
 
-def jaw_drop(points: Any) -> torch.Tensor:  # [..., 68, 2 or 3] -> [...]
+def jaw_drop(points: Array) -> torch.Tensor:  # [..., 68, 2 or 3] -> [...]
     """Distance from the nose's base (33) to the chin (8), in the points' own unit: grows as the jaw opens, whatever the pose.
 
     Raises:
@@ -72,7 +71,7 @@ def region_weights(region: str) -> torch.Tensor:  # float32 [68] 0..1
     return {"all": torch.ones(68), "mouth": mouth, "upper": 1 - mouth}[region]
 
 
-def closed_mouth(points: Any) -> torch.Tensor:  # [..., 68, 2 or 3] -> the same
+def closed_mouth(points: Array) -> torch.Tensor:  # [..., 68, 2 or 3] -> the same
     """The same faces with the inner lips together as the mean face has them at rest; brows, eyes and nose stay bit for bit.
 
     The lower lip, the chin and the jaw's line go up, the upper lip comes down a little, the corners rise, in the proportions of
@@ -100,10 +99,10 @@ def closed_mouth(points: Any) -> torch.Tensor:  # [..., 68, 2 or 3] -> the same
     return torch.where(moves, out.to(given.dtype), given)
 
 
-def resting_face(points: Any) -> torch.Tensor:  # [68, D] or [T, 68, D] in one pose -> [68, D]
+def resting_face(points: Array) -> torch.Tensor:  # [68, D] or [T, 68, D] in one pose -> [68, D]
     """One person's face with its mouth closed.
 
-    Of a film the median of the 5 % of its frames with the smallest lip aperture. Its mouth stays as it is when its lips stand
+    Of a video the median of the 5 % of its frames with the smallest lip aperture. Its mouth stays as it is when its lips stand
     less than 2 % of the eyes' distance apart; else it is closed by `closed_mouth` (a portrait that smiles with open lips).
 
     Raises:
@@ -126,7 +125,7 @@ def laid_over(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:  # [.
     return (source - middle) @ _affine(source, target.double()) + there
 
 
-def up_axis(points: Any) -> torch.Tensor:  # [..., 68, 2 or 3] -> float64 [..., D] of length 1
+def up_axis(points: Array) -> torch.Tensor:  # [..., 68, 2 or 3] -> float64 [..., D] of length 1
     """Where the face's top lies: the mean face's y axis, laid over the rigid points."""
     up = _affine(torch.from_numpy(MeanFace.load().points), checked(points).double())[..., 1, :]
     return up / up.norm(dim=-1, keepdim=True).clamp(min=1e-12)
@@ -138,14 +137,13 @@ def smooth_step(x: torch.Tensor) -> torch.Tensor:
     return x * x * (3 - 2 * x)
 
 
-def checked(points: Any, what: str = "The face") -> torch.Tensor:  # [..., 68, 2 or 3] floating point
+def checked(points: Array, what: str = "The face") -> torch.Tensor:  # [..., 68, 2 or 3] floating point
     """Faces as a tensor.
 
     Raises:
         TalkingHeadsError: another shape, no frame, or a number that is not finite.
     """
-    kind = isinstance(points, (torch.Tensor, np.ndarray))
-    out = torch.as_tensor(points) if kind else None
+    out = torch.as_tensor(points) if isinstance(points, (torch.Tensor, np.ndarray)) else None
     if out is None or out.ndim < 2 or out.shape[-2] != 68 or out.shape[-1] not in (2, 3) or not out.numel():
         raise TalkingHeadsError(f"{what} must be points [..., 68, 2 or 3] with at least one frame",
                                 f"{list(out.shape)}" if out is not None else type(points).__name__, "Use the 68-point layout")

@@ -1,17 +1,17 @@
 """Closes the mouth where nobody speaks (not `audio.silence_gate`, which finds the silence; that is the input here).
 
-Two steps, so that a film may be made in pieces of any size: `gate_weights` needs the whole film's silence, which is known before
-the first frame is made; `gated` works a frame at a time.
+Two steps, so that a video can be made in pieces of any size: `gate_weights` needs the silence of the whole video, which is
+known before the first frame is made; `gated` works one frame at a time.
 """
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 
 from .errors import TalkingHeadsError
+from .metrics import Array
 from .mouth import checked, closed_mouth, laid_over, region_weights, resting_face, smooth_step
 
 ATTACK = 0.08  # s in which the mouth is freed before speech
@@ -20,19 +20,20 @@ LEAST = 0.3  # s, the shortest silence in which it closes
 _ROUNDING = 1e-6  # frames
 
 
-def gate_mouth(points: Any, silent: Any, fps: float, attack: float = ATTACK, release: float = RELEASE, least: float = LEAST, *,
-               closed: Any = None, space: str = "canonical", inside: bool = True) -> torch.Tensor:  # [T, 68, D] -> the same
+def gate_mouth(points: Array, silent: Array, fps: float, attack: float = ATTACK, release: float = RELEASE,
+               least: float = LEAST, *, closed: Array | None = None, space: str = "canonical",
+               inside: bool = True) -> torch.Tensor:  # [T, 68, D] -> the same
     """The track with its mouth closed in every silence of at least `least` seconds.
 
     Guaranteed, for a silence of frames s to e (exclusive) with (e - s) / fps >= least, speech before and behind it:
 
     - inside=True: frames outside are bit for bit as they were. The mouth closes over the first `release` seconds and is freed
       over the last `attack`; frames whose middle lies between have exactly the mouth of `closed` (well within 10 % of its lip
-      aperture). With 0.3 s, the default ramps and 10 frames a second or more there is always such a frame.
+      aperture). With 0.3 s, the default ramps and 10 frames per second or more there is always such a frame.
     - inside=False: every frame of the silence has exactly the mouth of `closed`; the ramps lie in the frames beside it, `release`
       seconds before and `attack` behind. `Speech.silent_frames` leaves that room: the audio gate calls 0.16 s after and 0.06 s
       before speech "not silent".
-    - no ramp stands where the film begins or ends with silence: the mouth is closed from its first, to its last frame;
+    - no ramp stands where the video begins or ends with silence: the mouth is closed from its first, to its last frame;
     - the weight of the closed mouth follows smooth steps: its second difference is at most 6 / (shorter ramp * fps)^2 (under
       three times that where outside ramps of two silences meet over a short word);
     - only lips and jaw move (the jaw fading out towards the ears); brows, nose and eyes stay bit for bit.
@@ -40,7 +41,7 @@ def gate_mouth(points: Any, silent: Any, fps: float, attack: float = ATTACK, rel
     Args:
         points: [T, 68, 2 or 3].
         silent: bool [T], as from `Speech.silent_frames(fps)`.
-        fps: frames a second.
+        fps: frames per second.
         attack, release: s, 0 or more. least: s.
         closed: [68, 3 (2)] the person's face, its mouth closed or not (see `resting_face`): the portrait's landmarks. None: in
             space "canonical" the track's own resting face (needs the whole track); in "pixels" each frame's own mouth closed.
@@ -53,12 +54,12 @@ def gate_mouth(points: Any, silent: Any, fps: float, attack: float = ATTACK, rel
     points = _film(points)
     weights = gate_weights(silent, fps, attack, release, least, inside=inside)
     if len(weights) != len(points):
-        raise TalkingHeadsError("There must be one flag of silence for each frame",
-                                f"{len(weights)} flags, {len(points)} frames", "Take both at the track's own rate")
+        raise TalkingHeadsError("There must be one silence flag for each frame",
+                                f"{len(weights)} flags, {len(points)} frames", "Make both at the track's own frame rate")
     return gated(points, weights, resting_face(points) if closed is None and space == "canonical" else closed, space)
 
 
-def gate_weights(silent: Any, fps: float, attack: float = ATTACK, release: float = RELEASE, least: float = LEAST, *,
+def gate_weights(silent: Array, fps: float, attack: float = ATTACK, release: float = RELEASE, least: float = LEAST, *,
                  inside: bool = True) -> torch.Tensor:  # bool [T] -> float64 [T] 0..1
     """How far the mouth is closed in each frame: 0 speech, 1 shut. See `gate_mouth`.
 
@@ -83,8 +84,8 @@ def gate_weights(silent: Any, fps: float, attack: float = ATTACK, release: float
     return 1 - free
 
 
-def gated(points: Any, weights: torch.Tensor, closed: Any = None, space: str = "canonical") -> torch.Tensor:
-    """Frames with the mouth closed as far as `weights` say; any piece of a film gives the same as the whole.
+def gated(points: Array, weights: torch.Tensor, closed: Array | None = None, space: str = "canonical") -> torch.Tensor:
+    """Frames with the mouth closed as far as `weights` say; any piece of a video gives the same as the whole.
 
     Args:
         points: [T, 68, 2 or 3].
@@ -101,7 +102,7 @@ def gated(points: Any, weights: torch.Tensor, closed: Any = None, space: str = "
     return torch.where(weight == 0, points, torch.lerp(points.double(), target, weight).to(points.dtype))
 
 
-def closed_target(points: torch.Tensor, closed: Any, space: str) -> torch.Tensor:  # [T, 68, D] -> float64 [T, 68, D]
+def closed_target(points: torch.Tensor, closed: Array | None, space: str) -> torch.Tensor:  # [T, 68, D] -> float64 [T, 68, D]
     """What each frame looks like with its mouth closed (see `gate_mouth`).
 
     Raises:
@@ -121,10 +122,10 @@ def closed_target(points: torch.Tensor, closed: Any, space: str) -> torch.Tensor
     return face.double().expand(points.shape) if space == "canonical" else laid_over(face, points)
 
 
-def _film(points: Any) -> torch.Tensor:
+def _film(points: Array) -> torch.Tensor:
     points = checked(points, "The track")
     if points.ndim != 3:
-        raise TalkingHeadsError("A track must be [T, 68, 2 or 3]", f"{list(points.shape)}", "Give one face a frame")
+        raise TalkingHeadsError("A track must be [T, 68, 2 or 3]", f"{list(points.shape)}", "Give one face per frame")
     return points
 
 
@@ -143,9 +144,9 @@ def _ramp(seconds: torch.Tensor, length: float, inside: bool) -> torch.Tensor:  
 def _check_times(fps: float, attack: float, release: float, least: float, inside: bool) -> None:
     numbers = (fps, attack, release, least)
     if not all(math.isfinite(x) for x in numbers) or not fps > 0 or min(attack, release) < 0 or not least > 0:
-        raise TalkingHeadsError("The gate needs a rate and a shortest silence above 0, attack and release of 0 or more",
-                                f"{fps} frames a second, least {least} s, attack {attack} s, release {release} s",
+        raise TalkingHeadsError("The mouth gate needs a frame rate and shortest silence above 0, attack and release of 0 or more",
+                                f"{fps} frames per second, least {least} s, attack {attack} s, release {release} s",
                                 "Choose other numbers")
     if inside and attack + release > least + 1e-9:
         raise TalkingHeadsError("Attack and release must fit into the shortest silence",
-                                f"{attack:g} + {release:g} s in {least:g} s", "Shorten them, or put them outside")
+                                f"{attack:g} + {release:g} s in {least:g} s", "Shorten them, or place them outside the silence")

@@ -1,4 +1,4 @@
-"""Arrays out of .npy files: never a pickle, and never more memory than the file has numbers."""
+"""Arrays from .npy files: never a pickle, and never more memory than the file's own size."""
 from __future__ import annotations
 
 import math

@@ -1,4 +1,4 @@
-"""What a user typed, as a path that cannot leave its folder; which names are none of a user's files."""
+"""User input as a path that cannot leave its folder; which names do not belong to user files."""
 from __future__ import annotations
 
 import os
@@ -100,7 +100,7 @@ def _size(name: str) -> int:
         return name_size(name)
     except UnicodeEncodeError as error:
         raise TalkingHeadsError("A name must be whole characters", f"{name[:60]!r}",
-                                "Type it anew; it may come from a damaged workflow") from error
+                                "Type it again; it may come from a damaged workflow") from error
 
 
 def _outside(base: Path, name: str) -> TalkingHeadsError:

@@ -1,4 +1,4 @@
-"""Pictures that are read from files: upright, 8-bit RGB, whatever kind they are; or one clear error.
+"""Images that are read from files: upright, 8-bit RGB, whatever their format; or one clear error.
 
 Pillow alone would clip 16-bit grey to white and show the hidden colours of transparent places.
 """
@@ -10,14 +10,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import FileFormatError, TalkingHeadsError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
-LARGEST = 100_000_000  # pixels; a larger picture is refused before it is decoded
+LARGEST = 100_000_000  # pixels; a larger image is refused before it is decoded
 _REMEDY = "Give a PNG or JPEG"
 # What Pillow's readers raise for broken files; of RuntimeError those of its AVIF and WebP libraries.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError,
@@ -26,12 +27,12 @@ _SCALES = (1.0, 255.0, 65535.0, 2147483647.0)  # what numbers without a stated r
 
 
 def read_picture(path: str | os.PathLike, what: str = "The portrait", do: str = _REMEDY) -> np.ndarray:  # uint8 [H, W, 3]
-    """A picture file, upright; transparent places over black.
+    """An image file, upright; transparent places over black.
 
     Args:
         what, do: the error's subject, and its advice.
     Raises:
-        FileFormatError: absent, no picture, broken, or larger than `LARGEST`.
+        FileFormatError: absent, no image, broken, or larger than `LARGEST`.
     """
     import numpy as np
 
@@ -43,8 +44,8 @@ def read_picture(path: str | os.PathLike, what: str = "The portrait", do: str = 
 
 
 @contextmanager
-def opened_picture(path: str | os.PathLike, what: str = "The picture", do: str = _REMEDY) -> Iterator[Any]:
-    """A picture opened by Pillow, turned as its camera was held; what goes wrong with it in the block becomes one error.
+def opened_picture(path: str | os.PathLike, what: str = "The image", do: str = _REMEDY) -> Iterator[Image]:
+    """An image opened by Pillow, turned as its camera was held; what goes wrong with it in the block becomes one error.
 
     Raises:
         FileFormatError: as for `read_picture`.
@@ -61,11 +62,11 @@ def opened_picture(path: str | os.PathLike, what: str = "The picture", do: str =
     except Image.DecompressionBombError as error:  # Pillow's own limit lies higher
         raise _too_large(path, what, "more") from error
     except _BROKEN as error:
-        raise FileFormatError(f"{what} must be a picture that can be read", f"{path}: {error}", do) from error
+        raise FileFormatError(f"{what} must be an image that can be read", f"{path}: {error}", do) from error
 
 
-def colours_of(picture: Any) -> tuple[np.ndarray, np.ndarray | None]:  # [H, W, 3], uint8 [H, W] or None
-    """An opened picture's RGB, uint8 or (grey of more than 8 bits) float32 0..1; and the opacity of one with transparency.
+def colours_of(picture: Image) -> tuple[np.ndarray, np.ndarray | None]:  # [H, W, 3], uint8 [H, W] or None
+    """An opened image's RGB, uint8 or (grey of more than 8 bits) float32 0..1; and the opacity of one with transparency.
 
     Numbers without a stated range (whole ones of 32 bits, floating-point ones) are of 0..1, 0..255, 0..65535 or 0..2147483647, by
     their largest.
@@ -89,7 +90,7 @@ def colours_of(picture: Any) -> tuple[np.ndarray, np.ndarray | None]:  # [H, W, 
 
 
 def check_size(data: bytes, name: str) -> None:
-    """Refuses a picture by its header, before another library decodes it.
+    """Refuses an image by its header, before another library decodes it.
 
     Raises:
         FileFormatError: more pixels than `LARGEST`.
@@ -102,18 +103,18 @@ def check_size(data: bytes, name: str) -> None:
         with Image.open(BytesIO(data)) as picture:
             size = picture.size
     except Image.DecompressionBombError as error:
-        raise _too_large(name, "A picture", "more") from error
+        raise _too_large(name, "An image", "more") from error
     except _BROKEN:  # the other library tells what is wrong with it
         return
     if size[0] * size[1] > LARGEST:
-        raise _too_large(name, "A picture", f"{size[0]} x {size[1]} px")
+        raise _too_large(name, "An image", f"{size[0]} x {size[1]} px")
 
 
 def is_picture(path: str | os.PathLike, what: str = "The face") -> bool:
-    """Whether the file's beginning is that of a picture.
+    """Whether the file's beginning is that of an image.
 
     Raises:
-        FileFormatError: no such file, one that may not be read, or a picture that is broken or huge.
+        FileFormatError: no such file, one that may not be read, or an image that is broken or huge.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -125,10 +126,10 @@ def is_picture(path: str | os.PathLike, what: str = "The face") -> bool:
     except Image.DecompressionBombError as error:
         raise _too_large(path, what, "more") from error
     except _BROKEN as error:
-        raise FileFormatError(f"{what} must be a picture or a film that can be read", f"{path}: {error}",
+        raise FileFormatError(f"{what} must be an image or a video that can be read", f"{path}: {error}",
                               "Check the name") from error
 
 
 def _too_large(path: str | os.PathLike, what: str, size: str) -> FileFormatError:
     return FileFormatError(f"{what} must have at most {LARGEST // 1_000_000} megapixels", f"{Path(path).name} has {size}",
-                           "Make it smaller first")
+                           "Scale it down first")

@@ -1,4 +1,4 @@
-"""The one hook of everything long: progress, preview and cancelling go through a single callable.
+"""The one hook of every long job: progress, preview and cancelling go through a single callable.
 
 A *report* is called once a step as `report(done, total, info, preview)`. It may raise (`errors.Cancelled`, or ComfyUI's own
 interruption) to stop the job: long functions never catch what it raises, so a job ends within one step.

@@ -2,7 +2,7 @@
 `tensor_schema.py`.
 
     SETTINGS = record({"fps": RATE, "image_size": SIZE}, {"cuts": many(whole(0, 10**7))})
-    described(config, SETTINGS, path.name, "Track the film again")
+    described(config, SETTINGS, path.name, "Track the video again")
     sizes = fitting(tensors, {"points": Numbers(("T", 68, 2), nan=True)}, path.name, "Track the film again")
 
 A check is a function of (value, where it stands) that returns the value or raises `Unfit`. Sizes and counts that a file states
@@ -12,28 +12,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, TypeGuard
 
 from .errors import FileFormatError
 
 Check = Callable[[Any, str], Any]
 WIDEST = 1 << 16     # of a network: no width, length or count of ours is near it
-SIDE = 1 << 14       # px of a picture
+SIDE = 1 << 14       # px of an image
 COUNT = 10 ** 8      # frames, steps, rows
 _SHOWN = 60          # characters of a value in an error
 
 
 class Unfit(ValueError):
-    """A value is not what it has to be."""
+    """A value does not pass its check."""
 
-    def __init__(self, where: str, must: str, value: Any):
+    def __init__(self, where: str, must: str, value: object):
         self.where, self.must, self.value = where, must, value
         super().__init__(f"{where} must be {must}, not {shown(value)}")
 
 
 # checks of values ---------------------------------------------------------------------------------------------------------------
 
-def _check(fits: Callable[[Any], bool], must: str) -> Check:
+def _check(fits: Callable[[object], bool], must: str) -> Check:
     def checked(value: Any, where: str) -> Any:
         if not fits(value):
             raise Unfit(where, must, value)
@@ -42,15 +43,25 @@ def _check(fits: Callable[[Any], bool], must: str) -> Check:
     return checked
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether `value` is a whole number: no bool, no 3.0, but any kind of integer (NumPy's too)."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_real(value: object) -> TypeGuard[float]:
+    """Whether `value` is a real number, NaN and infinity included: no bool, but any kind of number (NumPy's, fractions)."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def whole(least: int, most: int) -> Check:
-    """A whole number (no bool, no 3.0)."""
-    return _check(lambda value: type(value) is int and least <= value <= most, f"a whole number in {least}..{most}")
+    """A whole number (`is_whole`)."""
+    return _check(lambda value: is_whole(value) and least <= value <= most, f"a whole number in {least}..{most}")
 
 
 def real(least: float, most: float, *, nan: bool = False) -> Check:
-    """A number; `nan`: or NaN."""
-    def fits(value: Any) -> bool:
-        return type(value) in (int, float) and (least <= value <= most or nan and math.isnan(value))
+    """A number (`is_real`); `nan`: or NaN."""
+    def fits(value: object) -> bool:
+        return is_real(value) and (least <= value <= most or nan and math.isnan(value))
 
     return _check(fits, f"a number in {least:g}..{most:g}" + (" or NaN" if nan else ""))
 
@@ -62,7 +73,7 @@ def text(longest: int = 10_000, choices: Sequence[str] = ()) -> Check:
 
 
 def flag() -> Check:
-    """True or false."""
+    """A boolean."""
     return _check(lambda value: isinstance(value, bool), "true or false")
 
 
@@ -72,7 +83,7 @@ def plain_name() -> Check:
 
 
 def note() -> Check:
-    """Any object: what is only kept or shown."""
+    """Any object: its content is only stored or shown."""
     return _check(lambda value: isinstance(value, Mapping), "an object")
 
 
@@ -128,13 +139,13 @@ def record(required: Mapping[str, Check], more: Mapping[str, Check] | None = Non
 
 
 RATES = (1.0, 1000.0)
-RATE = real(*RATES)               # frames a second
+RATE = real(*RATES)               # frames per second
 FOCAL = real(1e-3, 1e9)           # px
 SIZE = many(whole(1, SIDE), count=2)  # (H, W) px
 
 
 def described(value: Any, check: Check, name: str, do: str) -> Any:
-    """`value` when `check` is content with it.
+    """`value`, when it passes `check`.
 
     Args:
         value: the description in a file's header, or what a JSON file holds.
@@ -150,18 +161,18 @@ def described(value: Any, check: Check, name: str, do: str) -> Any:
         raise FileFormatError(f"{where} in {name} must be {error.must}", shown(error.value), do) from error
 
 
-def is_plain_name(value: Any) -> bool:
+def is_plain_name(value: object) -> TypeGuard[str]:
     """Whether `value` can be the name of a file in a folder, and nothing else."""
     return (isinstance(value, str) and 0 < len(value) <= 200 and not set(value) & set('/\\:\0') and not value.startswith(".")
             and value.isprintable())
 
 
-def is_json_object(value: Any) -> bool:
+def is_json_object(value: object) -> TypeGuard[Mapping[str, Any]]:
     """Whether `value` is an object with texts for names."""
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value in an error: never long."""
     if isinstance(value, (list, tuple, Mapping)) and len(value) > 8:
         return f"{'an object' if isinstance(value, Mapping) else 'a list'} of {len(value)}"

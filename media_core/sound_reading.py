@@ -1,28 +1,33 @@
-"""A container's sound track as samples: which track, its gaps, and what is left of a damaged one."""
+"""A container's audio track as samples: which track, its gaps, and what is left of a damaged one."""
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .film_clock import LONGEST_GAP
 
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.error import FFmpegError
+
 log = logging.getLogger(__name__)
 
 _DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
-_FILM_RATE = 25  # frames a second; shorter gaps are the container's imprecise clock
+_FILM_RATE = 25  # frames per second; shorter gaps are the container's imprecise clock
 
 
-def sound_track(container: Any) -> Any | None:
-    """The sound stream to use: the one that the file marks as default, else its first; None where none can be decoded."""
+def sound_track(container: InputContainer) -> av.AudioStream | None:
+    """The audio stream to use: the one that the file marks as default, else its first; None where none can be decoded."""
     tracks = [stream for stream in container.streams.audio if stream.codec_context is not None]
     marked = [stream for stream in tracks if int(getattr(stream, "disposition", 0)) & _DEFAULT]
     return next(iter(marked + tracks), None)
 
 
-def decoded(container: Any, stream: Any) -> tuple[np.ndarray, int]:  # float32 [C, N], Hz
+def decoded(container: InputContainer, stream: av.AudioStream) -> tuple[np.ndarray, int]:  # float32 [C, N], Hz
     """A track of an open container as planar floats at its own rate and channels.
 
     Silence stands in front of a track that starts after the file does, and wherever samples are missing. Damaged packets are
@@ -42,12 +47,14 @@ def decoded(container: Any, stream: Any) -> tuple[np.ndarray, int]:  # float32 [
 class _Packets:
     """The frames of a track, past what is damaged."""
 
-    def __init__(self, container: Any, stream: Any):
+    def __init__(self, container: InputContainer, stream: av.AudioStream):
         self.container, self.stream = container, stream
-        self.whole, self.damaged, self.first_error, self._fresh = 0, 0, None, False
+        self.whole, self.damaged, self._fresh = 0, 0, False
+        self.first_error: FFmpegError | None = None
 
-    def __iter__(self) -> Iterator[Any]:
-        import av
+    def __iter__(self) -> Iterator[av.AudioFrame]:
+        from av.error import EOFError as EndOfFile
+        from av.error import FFmpegError
 
         packets = self.container.demux(self.stream)
         while True:
@@ -56,22 +63,22 @@ class _Packets:
             except IndexError:  # PyAV, of a packet whose track the file's head does not name: the one after it will do
                 packets = self.container.demux(self.stream)
                 continue
-            except av.error.FFmpegError as error:  # the container itself ends here
+            except FFmpegError as error:  # the container itself ends here
                 self._note(error)
                 return
             if packet is None:
                 return
             try:
                 frames = packet.decode()
-            except av.error.EOFError:  # a flush after the decoder has ended
+            except EndOfFile:  # a flush after the decoder has ended
                 continue
-            except av.error.FFmpegError as error:
+            except FFmpegError as error:
                 self._note(error)
                 continue
             self.whole += bool(frames)
             yield from frames
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: FFmpegError) -> None:
         self.damaged, self.first_error, self._fresh = self.damaged + 1, self.first_error or error, True
 
     def fresh_damage(self) -> bool:
@@ -80,26 +87,28 @@ class _Packets:
         return fresh
 
     def tell(self) -> None:
-        """Warns of damage; raises the first error where that is most of the track."""
+        """Logs damage; raises the first error where that is most of the track."""
+        if self.first_error is None:
+            return
         if self.damaged > self.whole:
             raise self.first_error
-        if self.damaged:
-            log.warning("The sound track is damaged: %d of %d parts were left out, silence stands in their place (%s)",
-                        self.damaged, self.damaged + self.whole, self.first_error.strerror)
+        log.warning("The audio track is damaged: %d of %d parts were left out, replaced by silence (%s)",
+                    self.damaged, self.damaged + self.whole, self.first_error.strerror)
 
 
 class _Samples:
     """Frames put together, in the first one's rate and channels, at the times they say."""
 
-    def __init__(self, container: Any, stream: Any):
+    def __init__(self, container: InputContainer, stream: av.AudioStream):
         self.container, self.stream = container, stream
         self.blocks: list[np.ndarray] = []  # float32 [1, n * C]
-        self.kind: Any = None  # of the frames that the resampler takes
-        self.resampler: Any = None
+        self.kind: tuple[str, str, int] | None = None  # of the frames that the resampler takes
+        self.resampler: av.AudioResampler | None = None
         self.layout, self.channels, self.rate = "", 1, stream.rate or 0
-        self.begin, self.late, self.heard = None, 0, 0  # s, and samples a channel: silence in front; since the first frame
+        self.begin: float | None = None  # s
+        self.late, self.heard = 0, 0  # samples a channel: silence in front; since the first frame
 
-    def add(self, frame: Any, damage_before: bool) -> None:
+    def add(self, frame: av.AudioFrame, damage_before: bool) -> None:
         """One more frame; `damage_before`: something in front of it was left out, so that a short gap is one too."""
         if not self.layout:
             self.layout, self.channels = frame.layout.name, frame.layout.nb_channels
@@ -117,7 +126,7 @@ class _Samples:
         self._flush()
         waveform = np.ascontiguousarray(np.concatenate(self.blocks, axis=1).reshape(-1, self.channels).T)
         stream = self.stream
-        if stream.duration and "mp4" in self.container.format.name:
+        if stream.duration and stream.time_base and "mp4" in self.container.format.name:
             waveform = waveform[:, :max(1, self.late + round(stream.duration * stream.time_base * self.rate))]
         return waveform, self.rate
 
@@ -125,7 +134,7 @@ class _Samples:
         if samples:
             self.blocks.append(np.zeros((1, self.channels * samples), np.float32))
 
-    def _convert(self, frame: Any) -> None:
+    def _convert(self, frame: av.AudioFrame) -> None:
         import av
 
         kind = frame.format.name, frame.layout.name, frame.sample_rate
@@ -133,6 +142,7 @@ class _Samples:
             self._flush()
             # Packed, not planar: PyAV 18's planes of eight and more channels point nowhere.
             self.kind, self.resampler = kind, av.AudioResampler(format="flt", layout=self.layout, rate=self.rate)
+        assert self.resampler is not None
         self.blocks += [part.to_ndarray() for part in self.resampler.resample(frame)]
 
     def _flush(self) -> None:
@@ -140,14 +150,14 @@ class _Samples:
             self.blocks += [part.to_ndarray() for part in self.resampler.resample(None)]
 
 
-def _late(frame: Any, start: int | None, rate: int) -> int:
+def _late(frame: av.AudioFrame, start: int | None, rate: int) -> int:
     """Samples by which a track's first frame comes after the file's start (us); below 10 ms it is codec delay: 0."""
     late = 0 if frame.time is None or start is None else round((frame.time - start / 1e6) * rate)
     return late if late > rate // 100 else 0
 
 
-def _gap(frame: Any, begin: float | None, heard: int, rate: int, damage: bool) -> int:
-    """Samples missing in front of a frame (a telephone that dropped some): what follows must not come too early. Over a minute
-    it is a wrong clock: 0. Under one film frame it is an imprecise one, unless there was damage."""
+def _gap(frame: av.AudioFrame, begin: float | None, heard: int, rate: int, damage: bool) -> int:
+    """Samples missing in front of a frame (a phone that dropped some): what follows must not come too early. Over a minute
+    it is a wrong clock: 0. Under one video frame it is an imprecise one, unless there was damage."""
     gap = 0 if frame.time is None or begin is None else round((frame.time - begin) * rate) - heard
     return gap if (0 if damage else rate / _FILM_RATE) < gap < LONGEST_GAP * rate else 0

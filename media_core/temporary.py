@@ -1,4 +1,4 @@
-"""Temporary names that tell which process made them, so that what a killed process left behind is recognised and removed.
+"""Temporary names that identify the process that made them, so that leftovers of killed processes can be found and removed.
 
 A name carries a mark, `<place>-<process number>-<random>`. The place stands for the machine and, on Linux, its last start and the
 container: a number counts within one place only. (On Windows and macOS, where a start does not count, a number that is given

@@ -1,4 +1,4 @@
-"""What all tracks share: rows at a rate, cut, resampled, smoothed, saved (see motion.py), and the functions that do it.
+"""What all tracks share: rows at a frame rate, and how they are cut, resampled, smoothed and saved (see motion.py).
 
 Frame i stands for the time (i + 1/2) / fps. Tracks are immutable; every edit makes a new one.
 """
@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 
-from .asked import real, whole
+from .asked import frame_rate, whole
 from .audio import frame_count
 from .errors import TalkingHeadsError
 from .files import load_tensors, save_tensors
@@ -23,9 +23,12 @@ from .tensor_schema import Numbers, fitting
 AnyTrack = TypeVar("AnyTrack", bound="Track")
 
 
-@dataclass(frozen=True)
 class Track:
-    """What the three tracks share. Subclasses name their tensor field `DATA` (the first one) and their file kind `KIND`."""
+    """What the three tracks share. Subclasses are frozen dataclasses; `DATA` names their tensor field (the first one), `KIND`
+    their kind of file."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    fps: float  # frames per second
 
     DATA: ClassVar[str] = ""
     KIND: ClassVar[str] = ""
@@ -50,7 +53,7 @@ class Track:
         return self.data.shape[0]
 
     def with_data(self: AnyTrack, data: torch.Tensor, **changes: Any) -> AnyTrack:
-        """The same track around other rows (checked anew)."""
+        """The same track around other rows (checked again)."""
         return replace(self, **{self.DATA: data}, **changes)
 
     def slice(self: AnyTrack, start: int, stop: int) -> AnyTrack:
@@ -72,7 +75,7 @@ class Track:
         """
         wanted = torch.as_tensor(indices, dtype=torch.long)
         if wanted.numel() and not -len(self) <= int(wanted.min()) <= int(wanted.max()) < len(self):
-            raise TalkingHeadsError(f"The frames must be of the track's {len(self)}",
+            raise TalkingHeadsError(f"The frames must be among the track's {len(self)}",
                                     f"{int(wanted.min())} to {int(wanted.max())}", "Choose others")
         return self.with_data(self.data[wanted])
 
@@ -82,7 +85,7 @@ class Track:
         Raises:
             TalkingHeadsError: a rate out of range.
         """
-        real("A rate, in frames a second,", fps, 0.01, 1e5)
+        frame_rate(fps)
         if fps == self.fps:
             return self
         count = frame_count(self.duration, fps)
@@ -90,7 +93,7 @@ class Track:
         return self.with_data(self._at(position), fps=fps)
 
     def smoothed(self: AnyTrack, cutoff: float) -> AnyTrack:
-        """Low-passed with zero delay (see `low_pass`), `cutoff` Hz the -3 dB point; 0 and below change nothing."""
+        """Zero-phase low-pass (see `low_pass`), `cutoff` Hz the -3 dB point; 0 and below change nothing."""
         return self.with_data(self._low_passed(cutoff)) if cutoff > 0 else self
 
     def _at(self, position: torch.Tensor) -> torch.Tensor:  # float64 [n] -> [n, ...]
@@ -116,7 +119,7 @@ class Track:
         name, again = Path(path).name, "Copy the file, or make the track, again"
         described(config, cls.SETTINGS, name, again)
         fitting(tensors, {cls.DATA: Numbers(("T", *cls.ROW), (torch.float32,), nan=True)}, name, again)
-        return cls(tensors[cls.DATA], **settings(config))
+        return cls(**{cls.DATA: tensors[cls.DATA], **settings(config)})
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +128,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ping_pong(n_source: int, n_wanted: int, start: int = 0) -> torch.Tensor:  # int64 [n_wanted]
-    """Indices that walk to and fro over a source, ends not repeated: 0 1 2 1 0 1 ... for three. `start` may exceed the source.
+    """Indices that run over a source in ping-pong, ends not repeated: 0 1 2 1 0 1 ... for three. `start` may exceed the source.
 
     Raises:
         TalkingHeadsError: an empty source, or numbers that are not whole or below 0.
@@ -139,7 +142,7 @@ def ping_pong(n_source: int, n_wanted: int, start: int = 0) -> torch.Tensor:  # 
 
 
 def low_pass(x: torch.Tensor, fps: float, cutoff: float) -> torch.Tensor:  # [T, ...] -> [T, ...]
-    """Gaussian low-pass along time, -3 dB at `cutoff` Hz, zero delay; weights renormalised at the ends and around NaN."""
+    """Gaussian low-pass along time, -3 dB at `cutoff` Hz, zero phase; weights renormalised at the ends and around NaN."""
     sigma = np.sqrt(np.log(2)) / (2 * np.pi * cutoff) * fps  # frames
     reach = min(max(1, int(np.ceil(4 * sigma))), max(len(x), 1))  # beyond the ends nothing counts
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)[None, None]
@@ -152,7 +155,7 @@ def low_pass(x: torch.Tensor, fps: float, cutoff: float) -> torch.Tensor:  # [T,
 
 
 def linear(x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:  # [T, ...], float64 [n] -> [n, ...]
-    """Values between frames; beside a NaN the known neighbour."""
+    """Linear interpolation between frames; next to a NaN the known neighbour."""
     low = position.floor().long()
     high = (low + 1).clamp(max=len(x) - 1)
     weight = (position - low).reshape(-1, *[1] * (x.ndim - 1)).to(x.dtype)
@@ -166,19 +169,17 @@ def check_rows(track: Track) -> None:
     if not isinstance(data, torch.Tensor) or data.dtype != torch.float32 or tuple(data.shape[1:]) != shape or data.numel() == 0:
         came = f"{data.dtype} {list(data.shape)}" if isinstance(data, torch.Tensor) else type(data).__name__
         wanted = f"float32 tensor [T, {', '.join(map(str, shape))}]"
-        raise TalkingHeadsError(f"{type(track).__name__} needs a {wanted} with T >= 1", came, "Give one row a film frame")
-    if not RATES[0] <= track.fps <= RATES[1]:
-        raise TalkingHeadsError(f"A track's rate must lie in {RATES[0]:g}..{RATES[1]:g} frames a second", f"{track.fps}",
-                                "Give the film's rate")
+        raise TalkingHeadsError(f"{type(track).__name__} needs a {wanted} with T >= 1", came, "Give one row per video frame")
+    frame_rate(track.fps, *RATES)
 
 
 def check_size(size: tuple[int, int]) -> None:
     """Raises:
-        TalkingHeadsError: no height and width of a picture.
+        TalkingHeadsError: no height and width of an image.
     """
     if len(size) != 2 or not 1 <= min(size) <= max(size) <= SIDE:
-        raise TalkingHeadsError(f"A picture's size must be a height and a width in 1..{SIDE} px", f"{size}",
-                                "Give the film's own")
+        raise TalkingHeadsError(f"An image's size must be a height and a width in 1..{SIDE} px", f"{size}",
+                                "Give the video's own")
 
 
 def check_finite(track: Track) -> None:

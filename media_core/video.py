@@ -1,6 +1,6 @@
-"""Films, frame by frame: `VideoWriter` encodes while frames are made; `read_frames` decodes while they are used.
+"""Videos, frame by frame: `VideoWriter` encodes while frames are made; `read_frames` decodes while they are used.
 
-Neither ever holds a film: memory does not grow with length. PyAV only; nothing is run.
+Neither ever holds a video: memory does not grow with length. PyAV only; nothing is run.
 """
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .asked import real
+from .asked import frame_rate, real
 from .audio import FPS, Sound, fitted
 from .claims import claim
 from .errors import TalkingHeadsError
 from .files import atomic_path
+from .schema import RATES
 from .video_reading import VideoInfo, load_film_sound, probe, read_frames
+
+if TYPE_CHECKING:
+    import av
+    from av.container import OutputContainer
 
 __all__ = ["VideoInfo", "VideoWriter", "encodable", "exact_fps", "film_samples", "film_sound", "load_film_sound", "probe",
            "read_frames"]
@@ -32,43 +38,48 @@ BLOCK = 1024  # samples AAC encodes at once
 
 
 def exact_fps(fps: float | Fraction) -> Fraction:
-    """The rate as a fraction: 25 -> 25, 29.97 -> 2997/100, 30000/1001 stays.
+    """The frame rate as a fraction: 25 -> 25, 29.97 -> 2997/100, 30000/1001 stays.
 
     Raises:
         TalkingHeadsError: not between 1 and 1000.
     """
-    if not 1 <= fps <= 1000:
-        raise TalkingHeadsError("The film's rate must lie between 1 and 1000 frames a second", f"{fps}",
-                                "The models use 25")
+    frame_rate(fps, *RATES)
     return Fraction(fps).limit_denominator(1001)
 
 
 def film_samples(frames: int, fps: Fraction, sample_rate: int) -> int:
-    """Sound samples that last as long as `frames` film frames, to the nearest sample."""
+    """Audio samples that last as long as `frames` video frames, to the nearest sample."""
     return round(Fraction(frames) / fps * sample_rate)
 
 
 def encodable(sound: Sound) -> Sound:
-    """The sound AAC is given: itself, bit for bit, unless AAC lacks its rate or channels (`Sound.within`)."""
+    """The audio AAC is given: itself, bit for bit, unless AAC lacks its rate or channels (`Sound.within`)."""
     return sound.within(AAC_RATES, tuple(AAC_LAYOUTS))
 
 
 def film_sound(sound: Sound, frames: int, fps: float = FPS) -> Sound:
-    """What a film of `frames` frames carries: the sound cut, or followed by silence, to the film's length within a sample."""
+    """What a video of `frames` frames carries: the audio cut, or followed by silence, to the video's length within a sample."""
     given = encodable(sound)
     return given.lasting(film_samples(frames, exact_fps(fps), given.sample_rate))
 
 
-class VideoWriter(AbstractContextManager):
-    """Writes H.264 + AAC mp4 at a constant rate; whole when the block ends well, absent when it does not.
+class _Voice(NamedTuple):
+    """The audio, and the stream it is written to."""
 
-    The sound is encoded alongside the frames and ends with them (`film_sound`); a film stopped early has the sound up to there.
+    stream: av.AudioStream
+    sound: Sound
+
+
+class VideoWriter(AbstractContextManager):
+    """Writes H.264 + AAC mp4 at a constant rate; complete when the block succeeds, absent when it fails.
+
+    The audio is encoded alongside the frames and ends with them (`film_sound`); a video stopped early has the audio up to there.
     An odd width or height gets its last column or row twice, since H.264's 4:2:0 colour needs even sizes. Colours are BT.709.
 
     Args:
-        path: the film; its folder is made when absent. Written under a temporary name beside it and renamed at the end.
+        path: the video; its folder is made when absent. Written under a temporary name beside it and renamed at the end.
         width, height: px of the frames.
-        fps: frames a second.
+        fps: frames per second.
         sound: what is heard, at its own rate and channels where AAC has them (`encodable`).
         crf: x264's constant quality, 0 lossless to 51; 18 looks like the source.
         preset: x264's speed, "ultrafast" to "veryslow".
@@ -76,20 +87,22 @@ class VideoWriter(AbstractContextManager):
 
     Raises:
         TalkingHeadsError: wrong size or rate; from the block's beginning a folder that cannot be written, or a second writer of
-            that film; from `write` and the block's end also frames of another shape or type, a full disk, no frame at all.
+            that video; from `write` and the block's end also frames of another shape or type, a full disk, no frame at all.
     """
 
     def __init__(self, path: str | os.PathLike, width: int, height: int, fps: float | Fraction = FPS, sound: Sound | None = None,
                  crf: float = 18, preset: str = "veryfast", metadata: Mapping[str, Any] | None = None):
         if not (2 <= width <= 16384 and 2 <= height <= 16384):
-            raise TalkingHeadsError("A film's sides must be 2 to 16384 px", f"{width} x {height}", "Render at another size")
+            raise TalkingHeadsError("A video's sides must be 2 to 16384 px", f"{width} x {height}", "Render at another size")
         self.path, self.width, self.height, self.fps = Path(path), int(width), int(height), exact_fps(fps)
         self.sound = None if sound is None else encodable(sound)
         self.options = {"crf": str(real("x264's constant quality, crf,", crf, 0, 51)), "preset": preset}
         self.metadata = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (metadata or {}).items()}
         self.frames_written = 0
         self.samples_written = 0  # a channel
-        self._container: Any = None
+        self._container: OutputContainer
+        self._picture: av.VideoStream
+        self._voice: _Voice | None = None
         self._busy, self._abandoned = Lock(), False  # a second thread may still encode when the block ends early
 
     def __enter__(self) -> VideoWriter:
@@ -104,16 +117,17 @@ class VideoWriter(AbstractContextManager):
             stack.push(self._abandon)
             self._container.metadata.update(self.metadata)
             self._picture = self._add_picture()
-            self._voice = None if self.sound is None else self._add_voice()
+            self._voice = None if self.sound is None else _Voice(self._add_voice(self.sound), self.sound)
             stack.push(self._finish)
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         self._stack.__exit__(kind, error, trace)  # _finish, then _abandon when something failed, then atomic_path
 
     def write(self, frames: np.ndarray) -> None:  # uint8 [H, W, 3] or [B, H, W, 3]
-        """Encodes one or several frames, and the sound up to their end.
+        """Encodes one or several frames, and the audio up to their end.
 
         Raises:
             TalkingHeadsError: another shape or type, or the disk is full.
@@ -134,9 +148,9 @@ class VideoWriter(AbstractContextManager):
         self._mux(self._picture, self._picture.encode(picture))
         self.frames_written += 1
         if self._voice is not None:
-            self._write_sound(last=False)
+            self._write_sound(self._voice, last=False)
 
-    def _add_picture(self) -> Any:
+    def _add_picture(self) -> av.VideoStream:
         from av.video.reformatter import ColorRange, Colorspace
 
         stream = self._container.add_stream("libx264", rate=self.fps, options=self.options)
@@ -147,67 +161,71 @@ class VideoWriter(AbstractContextManager):
         context.color_range = int(ColorRange.MPEG)
         return stream
 
-    def _add_voice(self) -> Any:
-        rate, channels = self.sound.sample_rate, self.sound.channels
+    def _add_voice(self, sound: Sound) -> av.AudioStream:
+        rate, channels = sound.sample_rate, sound.channels
         stream = self._container.add_stream("aac", rate=rate, layout=AAC_LAYOUTS[channels])
         stream.codec_context.bit_rate = min(AAC_BITS, 4 * rate) * channels
         stream.codec_context.time_base = Fraction(1, rate)
         return stream
 
-    def _write_sound(self, last: bool) -> None:
+    def _write_sound(self, voice: _Voice, last: bool) -> None:
         """Feeds whole blocks up to the end of the frames written so far; with `last` also the rest."""
-        end = film_samples(self.frames_written, self.fps, self.sound.sample_rate)
+        end = film_samples(self.frames_written, self.fps, voice.sound.sample_rate)
         while self.samples_written + (1 if last else BLOCK) <= end:
             stop = min(self.samples_written + BLOCK, end)
-            self._encode_sound(fitted(self.sound.waveform[:, self.samples_written:stop], stop - self.samples_written))
+            self._encode_sound(fitted(voice.sound.waveform[:, self.samples_written:stop], stop - self.samples_written))
 
     def _encode_sound(self, samples: np.ndarray) -> None:  # float32 [C, n], the codec's input
         import av
 
-        rate = self.sound.sample_rate
+        voice = self._voice
+        assert voice is not None
+        rate = voice.sound.sample_rate
         block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=AAC_LAYOUTS[len(samples)])
         block.sample_rate, block.pts, block.time_base = rate, self.samples_written, Fraction(1, rate)
-        self._mux(self._voice, self._voice.encode(block))
+        self._mux(voice.stream, voice.stream.encode(block))
         self.samples_written += samples.shape[1]
 
-    def _mux(self, stream: Any, packets: list[Any]) -> None:
+    def _mux(self, stream: av.VideoStream | av.AudioStream, packets: list[av.Packet]) -> None:
         for packet in packets:
             if stream is self._picture:
                 packet.duration = 1  # in ticks of 1 / fps: also the last frame lasts
             with self._writing():
                 self._container.mux(packet)
 
-    def _finish(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def _finish(self, kind: type[BaseException] | None, error: BaseException | None,
+                trace: TracebackType | None) -> None:
         """Ends the file, when nothing failed so far."""
         if error is not None:
             return
         if not self.frames_written:
-            raise TalkingHeadsError("A film needs at least one frame", "none was written", "Check the frames in front")
+            raise TalkingHeadsError("A video needs at least one frame", "none was written", "Check what makes the frames")
         if self._voice is not None:
-            self._write_sound(last=True)
-            self._mux(self._voice, self._voice.encode(None))
+            self._write_sound(self._voice, last=True)
+            self._mux(self._voice.stream, self._voice.stream.encode(None))
         self._mux(self._picture, self._picture.encode(None))
         with self._writing():
             self._container.close()
 
-    def _abandon(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def _abandon(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         """Closes the file because of `error`, which goes on its way; `atomic_path` then removes it."""
-        import av
+        from av.error import FFmpegError
 
         if error is not None:
-            with self._busy, suppress(av.error.FFmpegError):  # closing writes too, to a full disk perhaps
+            with self._busy, suppress(FFmpegError):  # closing writes too, to a full disk perhaps
                 self._abandoned = True
                 self._container.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Tells what to do when the file cannot be written."""
-        import av
+        """Turns a file that cannot be written into an error with a remedy."""
+        from av.error import FFmpegError
 
         try:
             yield
-        except (av.error.FFmpegError, OSError) as error:
-            raise TalkingHeadsError("The film's folder must have room and be writable",
+        except (FFmpegError, OSError) as error:
+            raise TalkingHeadsError("The video's folder must have room and be writable",
                                     f"writing {self.path.name} failed ({error})",
                                     "Free some space, or choose another folder") from error
 
@@ -216,7 +234,7 @@ class VideoWriter(AbstractContextManager):
         frames = frames[None] if frames.ndim == 3 else frames
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (self.height, self.width, 3):
             raise TalkingHeadsError(f"Frames must be uint8 [{self.height}, {self.width}, 3], or several of them",
-                                    f"{frames.dtype} {list(frames.shape)}", "Convert them, or open the film at their size")
+                                    f"{frames.dtype} {list(frames.shape)}", "Convert them, or open the video at their size")
         if self.width % 2 or self.height % 2:
             frames = np.pad(frames, [(0, 0), (0, self.height % 2), (0, self.width % 2), (0, 0)], mode="edge")
         return np.ascontiguousarray(frames)

@@ -1,7 +1,7 @@
-"""Films that are read: what they are, their frames one at a time, and their sound from the first frame on.
+"""Reading videos: their properties, their frames one at a time, and their audio from the first frame on.
 
-Whatever telephones write is honoured: turned and mirrored pictures, oblong pixels, varying rates, high dynamic range (HLG, PQ),
-sound that starts before or after the picture; and time stamps that begin anew, or leap.
+Whatever phones write is honoured: turned and mirrored images, oblong pixels, varying rates, high dynamic range (HLG, PQ),
+audio that starts before or after the first frame; and time stamps that start over, or leap.
 """
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .asked import real, whole
+from .asked import frame_rate, whole
 from .audio import FPS, Sound, load_sound
 from .av_files import open_media, pictures, unreadable
 from .errors import FileFormatError, TalkingHeadsError
 from .film_clock import FilmClock, length_by_packets, usual_step
 from .film_colour import Colour, colour_of, shown_picture
 from .orientation import frame_orientation
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
 
 _LEAST_BYTES = 20_000  # a second: a file with less for its stated length is looked through, it may be shorter
 _SAME_RATE = 0.01  # share by which the counted rate may differ from the stated one, which is exact
@@ -30,45 +35,46 @@ _RESTARTING = ("mpegts", "mpeg")  # kinds of files in which recordings are simpl
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a film is."""
+    """Properties of a video."""
 
     width: int  # px, as shown (turned upright)
     height: int  # px, as shown
-    fps: Fraction  # average frames a second
+    fps: Fraction  # average frames per second
     frames: int  # as the file says, else duration times rate
-    duration: float  # s, of the picture
+    duration: float  # s, of the video stream
     has_sound: bool
-    hdr: str = ""  # "HLG" or "PQ"; empty: an ordinary film
+    hdr: str = ""  # "HLG" or "PQ"; empty: an ordinary video
 
     @property
     def remark(self) -> str:
-        """What is to be told of the film's colours; empty: nothing."""
-        return f"high dynamic range ({self.hdr}), brought to the colours of an ordinary film (BT.709)" if self.hdr else ""
+        """A note on the video's colours for the user; empty: none."""
+        return f"high dynamic range ({self.hdr}), converted to ordinary colours (BT.709)" if self.hdr else ""
 
 
 def probe(path: str | os.PathLike) -> VideoInfo:
-    """What the film at `path` is; its first frame is decoded to be sure.
+    """The properties of the video at `path`; its first frame is decoded to be sure.
 
     Raises:
-        FileFormatError: absent, empty, not a film, or without a picture.
+        FileFormatError: absent, empty, not a video, or without a video stream.
     """
     with _Opened(path) as (container, stream):
         first = next(pictures(container, stream), None)
         if first is None:
-            raise FileFormatError("The film must hold frames", f"{Path(path).name} has none", "Export it again as mp4")
+            raise FileFormatError("The video must have frames", f"{Path(path).name} has none", "Export it again as mp4")
         sides = _shown_width(first, stream), first.height
         sides = sides[::-1] if frame_orientation(first).transposed else sides
         fps = Fraction(stream.average_rate or stream.base_rate or Fraction(FPS))
-        seconds = stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, 1_000_000)
+        seconds = stream.duration * stream.time_base if stream.duration and stream.time_base else \
+            Fraction(container.duration or 0, 1_000_000)
         frames = stream.frames or max(1, round(seconds * fps))
-        told = VideoInfo(*sides, fps, frames, float(seconds) or float(frames / fps), bool(container.streams.audio),
-                         colour_of(stream, first).transfer)
+        told = VideoInfo(width=sides[0], height=sides[1], fps=fps, frames=frames, duration=float(seconds) or float(frames / fps),
+                         has_sound=bool(container.streams.audio), hdr=colour_of(stream, first).transfer)
         doubtful = container.format.name in _RESTARTING or Path(path).stat().st_size < _LEAST_BYTES * told.duration
     return _counted(path, told) if doubtful else told
 
 
 def _counted(path: str | os.PathLike, told: VideoInfo) -> VideoInfo:
-    """What a film is whose stated length may be wrong: as `read_frames` will find it."""
+    """The properties of a video whose stated length may be wrong: as `read_frames` will find them."""
     with _Opened(path) as (container, stream):
         seconds, frames = length_by_packets(container, stream)
     if not seconds or abs(seconds - told.duration) <= 1 / told.fps:
@@ -78,19 +84,19 @@ def _counted(path: str | os.PathLike, told: VideoInfo) -> VideoInfo:
 
 
 def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 0) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
-    """The film's frames in order, upright (rotation metadata and oblong pixels are applied), one at a time.
+    """The video's frames in order, upright (rotation metadata and oblong pixels are applied), one at a time.
 
     Args:
-        fps: with it, the frames a film of that constant rate would show: at each (i + 1/2) / fps after the first frame the one on
-            screen. Without it, every frame as stored.
+        fps: frames per second wanted: at each (i + 1/2) / fps after the first frame, the one then on screen. None: every frame
+            as stored.
         start: number of the first frame given; those before are decoded and dropped.
 
     Raises:
-        FileFormatError: absent, empty, not a film, or broken somewhere on the way.
+        FileFormatError: absent, empty, not a video, or broken somewhere on the way.
         TalkingHeadsError: no such rate or number.
     """
     if fps is not None:
-        real("A rate, in frames a second,", fps, 1e-3, 1e5)
+        frame_rate(fps)
     whole("The number of the first frame", start)
     with _Opened(path) as (container, stream):
         count, shown, colour, clock = 0, None, None, FilmClock(usual_step(stream), Path(path).name)
@@ -103,63 +109,64 @@ def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 
             last = _last_shown(clock(frame.time, _lasts(frame)), fps, count)
             yield from _held(shown, stream, colour, last - max(count, start))
             count, shown = last, frame
-        if shown is not None:
+        if shown is not None and fps is not None:
             yield from _held(shown, stream, colour, _last_shown(clock.end, fps, count) - max(count, start))
 
 
-def _lasts(frame: Any) -> float | None:
+def _lasts(frame: av.VideoFrame) -> float | None:
     """Seconds the frame is shown, where the file says so."""
     return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None
 
 
 def _last_shown(time: float, fps: float, count: int) -> int:
-    """Frames of a film at `fps` whose middles lie before `time` s, at least `count`."""
+    """Frames of a video at `fps` whose middles lie before `time` s, at least `count`."""
     while (count + 0.5) / fps < time:
         count += 1
     return count
 
 
-def _held(frame: Any, stream: Any, colour: Colour | None, times: int) -> Iterator[np.ndarray]:
-    """The frame `times` times over; converted only when that is at least once."""
-    picture = _upright(frame, stream, colour or Colour()) if times > 0 else None
-    for _ in range(times):
-        yield picture
+def _held(frame: av.VideoFrame | None, stream: av.VideoStream, colour: Colour | None, times: int) -> Iterator[np.ndarray]:
+    """The frame `times` times over; converted only when that is at least once. Before the first frame (None): nothing."""
+    if frame is not None and times > 0:
+        picture = _upright(frame, stream, colour or Colour())
+        for _ in range(times):
+            yield picture
 
 
 def load_film_sound(path: str | os.PathLike) -> Sound:
-    """The film's sound from its first picture on: sample 0 is heard when frame 0 of `read_frames` appears.
+    """The video's audio from its first frame on: sample 0 is heard when frame 0 of `read_frames` appears.
 
-    What is heard before the picture begins is cut; a sound track that starts after the picture gets silence in front.
+    Audio before the first frame is cut; an audio track that starts after it gets silence in front.
 
     Raises:
-        FileFormatError: as for `load_sound` and `read_frames`, or the sound ends before the picture begins.
+        FileFormatError: as for `load_sound` and `read_frames`, or the audio ends before the first frame.
     """
     with _Opened(path) as (container, stream):
         if not container.streams.audio:
-            raise FileFormatError("The film must have sound", f"{Path(path).name} has none",
-                                  "Choose a film with sound, or film again with the microphone on")
+            raise FileFormatError("The video must have audio", f"{Path(path).name} has none",
+                                  "Choose a video with audio, or record again with the microphone on")
         first, begin = next(pictures(container, stream), None), container.start_time  # us
         early = 0.0 if first is None or first.time is None or begin is None else first.time - begin / 1e6
     sound = load_sound(path)
     if round(early * sound.sample_rate) <= 0:
         return sound
     if early >= sound.duration:
-        raise FileFormatError("The film's sound must go on while there is a picture",
-                              f"in {Path(path).name} it ends {early - sound.duration:.1f} s before the picture begins",
-                              "Export the film again")
+        raise FileFormatError("The video's audio must last until the first frame",
+                              f"in {Path(path).name} it ends {early - sound.duration:.1f} s before it",
+                              "Export the video again")
     return sound.cut(early, sound.duration)
 
 
 class _Opened(AbstractContextManager):
-    """An opened film and its picture stream; whatever FFmpeg reports inside the block becomes a FileFormatError."""
+    """An opened video and its video stream; whatever FFmpeg reports inside the block becomes a FileFormatError."""
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
 
-    def __enter__(self) -> tuple[Any, Any]:
+    def __enter__(self) -> tuple[InputContainer, av.VideoStream]:
         if not self.path.is_file() or self.path.stat().st_size == 0:
             came = f"{self.path.name} is empty" if self.path.is_file() else f"no file at {self.path}"
-            raise FileFormatError("The film must exist and hold data", came, "Check the name, or copy the film again")
+            raise FileFormatError("The video must exist and hold data", came, "Check the name, or copy the video again")
         try:
             self.container = open_media(self.path)
         except unreadable() as error:
@@ -167,25 +174,25 @@ class _Opened(AbstractContextManager):
         stream = next(iter(self.container.streams.video), None)
         if stream is None or stream.codec_context is None or not stream.codec_context.width:  # the last two: a cut-off header
             self.container.close()
-            raise FileFormatError("The film must hold a picture", f"{self.path.name} has none", "Choose a film with a picture")
+            raise FileFormatError("The file must have a video stream", f"{self.path.name} has none", "Choose a video file")
         stream.thread_type = "AUTO"
         return self.container, stream
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.container.close()
         if isinstance(error, unreadable()) and not isinstance(error, TalkingHeadsError):
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: BaseException) -> FileFormatError:
-        return FileFormatError("The film must be one FFmpeg can read", f"{self.path.name} cannot be decoded ({error})",
+        return FileFormatError("The video must be one FFmpeg can read", f"{self.path.name} cannot be decoded ({error})",
                                "Export it again as mp4 (H.264)")
 
 
-def _upright(frame: Any, stream: Any, colour: Colour) -> np.ndarray:  # uint8 [H, W, 3]
+def _upright(frame: av.VideoFrame, stream: av.VideoStream, colour: Colour) -> np.ndarray:  # uint8 [H, W, 3]
     return frame_orientation(frame).applied(shown_picture(frame, _shown_width(frame, stream), colour))
 
 
-def _shown_width(frame: Any, stream: Any) -> int:
+def _shown_width(frame: av.VideoFrame, stream: av.VideoStream) -> int:
     """Pixels across once they are square: old camcorders store oblong ones."""
     ratio = stream.sample_aspect_ratio
     return round(frame.width * float(ratio)) if ratio and 0.25 <= ratio <= 4 else frame.width

@@ -73,8 +73,8 @@ class FaceCrop(io.ComfyNode):
         points, fps = _points(images, face_track, mask, looking, way, face_index=face_index, order=order)
         crop = _cropping(points, films.size_of(images), size, fps, way, margin=margin, upright=upright)
         crop = crop if face_track is None else _knowing(crop, face_track)
-        if crop.unseen:
-            bridge.log.warning("no face in frames %s; nothing will be put back into them", listed(crop.unseen))
+        if crop.faceless:
+            bridge.log.warning("no face in frames %s; nothing will be put back into them", listed(crop.faceless))
         (crops,) = bridge.empty_images(len(images), size, size, (3,), "Choose a smaller size, or crop fewer frames at once")
         for i, square in enumerate(crop.crops(_float_frames(images))):
             crops[i] = torch.from_numpy(square)
@@ -155,7 +155,7 @@ def _cropping(points: np.ndarray, shape: tuple[int, int], size: int, fps: float,
 
 def _knowing(crop: Crop, face_track: FaceTrack) -> Crop:
     """The crop, with the frames in which the track saw nobody and is only filled in."""
-    return replace(crop, unseen=tuple((face_track.confidence == 0).nonzero().flatten().tolist()))
+    return replace(crop, faceless=tuple((face_track.confidence == 0).nonzero().flatten().tolist()))
 
 
 def _tracked(images: Tensor, face_track: FaceTrack) -> np.ndarray:  # float32 [T, 68, 2]

@@ -1,4 +1,4 @@
-"""The one square of a film that becomes its frames: decided once from where the face is in all of them.
+"""The one square of a video that becomes its frames: chosen once, from where the face is in all of them.
 
 A square that moved with the face would hide the head's movement from the pose tracker and make the background swim, so it stands
 still (docs/capture.md#framing). Unit of length: u, the distance of the outer eye corners.
@@ -13,35 +13,35 @@ import numpy as np
 from ..dataset_folder import MANIFEST, read_json
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.crop import FaceCrop
-from ..face.geometry import EYES, inter_ocular, similarity
+from ..face.geometry import EYES, height_width, inter_ocular, similarity
 from ..face.landmarks.detector import no_face
 from ..face.pose.pose import RigidShape
 from ..face.track import FaceTrack
 
 ABOVE, BELOW, BESIDE = 2.0, 2.6, 2.3  # u from the eyes' middle: hair, shoulders, air
 LEAST = 3.5         # u (beside the head's movement), side of the smallest square that shows hair and chin
-WHOLE = 0.75        # of a square film's side: a square this large or larger is the whole film
+WHOLE = 0.75        # of a square video's side: a square this large or larger is the whole video
 _RARE = 2.0         # percent of the frames that may leave the box of the movement
-_WIDTH_PERCENTILE = 75  # of the corners' distance over the film: it shrinks where the head turns
+_WIDTH_PERCENTILE = 75  # of the corners' distance over the video: it shrinks where the head turns
 
 
 def frame_face(points: np.ndarray, image_size: tuple[int, int], size: int) -> FaceCrop:
-    """The square for a film's frames: hair and shoulders in it, inside the picture where that is possible.
+    """The square for a video's frames: hair and shoulders in it, inside the image where that is possible.
 
-    A square film whose face is large enough is taken whole. Where the picture is too small to hold hair and chin, the square
-    reaches beyond it, and the picture's edge is repeated there.
+    A square video whose face is large enough is taken whole. Where the image is too small to hold hair and chin, the square
+    reaches beyond it, and the image's edge is repeated there.
 
     Args:
         points: [T, 68, 2] source px; frames with NaN do not count.
-        image_size: (H, W) of the film, px.
+        image_size: (H, W) of the video, px.
         size: px of the frames to write.
     Raises:
         TalkingHeadsError: no frame has a face.
     """
     known = points[np.isfinite(points).all(axis=(1, 2))]
     if not len(known):
-        raise no_face("film", image_size, f"none found in {len(points)} frames", "a face",
-                      "Film the head from the front, in good light, larger in the picture")
+        raise no_face("video", image_size, f"none found in {len(points)} frames", "a face",
+                      "Record the head from the front, in good light, larger in the image")
     unit = float(np.percentile(inter_ocular(known), _WIDTH_PERCENTILE))
     eyes = known[:, EYES].mean(axis=1)
     low, high = np.percentile(eyes, (_RARE, 100 - _RARE), axis=0)
@@ -58,7 +58,7 @@ def frame_face(points: np.ndarray, image_size: tuple[int, int], size: int) -> Fa
 
 
 def _placed(centre: float, side: int, edge: int) -> int:
-    """First pixel of a stretch of `side` px around `centre` (from the picture's border), inside 0..`edge` if it fits."""
+    """First pixel of a stretch of `side` px around `centre` (from the image's border), inside 0..`edge` if it fits."""
     first = round(centre - side / 2)
     return min(max(first, 0), edge - side) if side <= edge else min(max(first, edge - side), 0)
 
@@ -66,12 +66,12 @@ def _placed(centre: float, side: int, edge: int) -> int:
 def _square(x: int, y: int, side: int, image_size: tuple[int, int], size: int) -> FaceCrop:
     half = (side - 1) / 2
     matrix = similarity(0.0, size / side, (x + half, y + half), ((size - 1) / 2, (size - 1) / 2)).affine
-    return FaceCrop(matrix[None], size, tuple(image_size))
+    return FaceCrop(matrix[None], size, height_width(image_size))
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """What a new capture takes over from an older one of the same person and camera."""
+    """What a new capture reuses from an older one of the same person and camera."""
 
     crop: FaceCrop
     shape: RigidShape    # of the person, with the focal length
@@ -81,19 +81,19 @@ class Likeness:
         """The same square for frames of `size` px.
 
         Raises:
-            TalkingHeadsError: the film is not as large as that of the older data set.
+            TalkingHeadsError: the video is not as large as that of the older dataset.
         """
         if tuple(image_size) != tuple(self.crop.source_size):
             height, width = self.crop.source_size
-            raise TalkingHeadsError(f"The film must be {width} x {height} px, as that of the data set it is to be like",
+            raise TalkingHeadsError(f"The video must be {width} x {height} px, as that of the dataset given as `like`",
                                     f"{image_size[1]} x {image_size[0]} px",
-                                    "Leave `like` out, or film with the same camera settings")
+                                    "Leave `like` out, or record with the same camera settings")
         x, y, side = _box(self.crop)
         return _square(x, y, side, image_size, size)
 
 
 def like_dataset(folder: str | Path) -> Likeness:
-    """What can be taken over from a captured data set.
+    """What a new capture can reuse from a captured dataset.
 
     Raises:
         FileFormatError: the folder holds no finished one.
@@ -106,7 +106,7 @@ def like_dataset(folder: str | Path) -> Likeness:
     folder = Path(folder)
     manifest = read_json(folder / MANIFEST)
     if "crop" not in manifest:
-        raise FileFormatError("The data set to be like must be one that was captured from a film, and finished",
+        raise FileFormatError("The dataset given as `like` must be a finished capture of a video",
                               f"{folder} is none", "Choose another folder, or finish its capture")
     crop, shape = FaceCrop.from_dict(manifest["crop"]), FaceTrack.load(folder / "track.safetensors").shape
     digest = hashlib.sha256(json.dumps(crop.to_dict(), sort_keys=True).encode())
@@ -122,7 +122,7 @@ def _box(crop: FaceCrop) -> tuple[int, int, int]:
 
 
 def beyond(crop: FaceCrop) -> float:
-    """Share of the square that lies outside the picture, 0..1."""
+    """Fraction of the square that lies outside the image, 0..1."""
     corners = crop.to_source(np.array([[-0.5, -0.5], [crop.size - 0.5, crop.size - 0.5]]))
     height, width = crop.source_size
     inside = np.clip(corners, -0.5, [width - 0.5, height - 0.5])
@@ -130,7 +130,7 @@ def beyond(crop: FaceCrop) -> float:
 
 
 def cut_square(image: np.ndarray, crop: FaceCrop) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [size, size, 3]
-    """A film frame's square, as `crop.crop` gives it but quicker: it has whole source pixels. Averaged where it shrinks."""
+    """A video frame's square, as `crop.crop` gives it but quicker: it has whole source pixels. Averaged where it shrinks."""
     import cv2
 
     x, y, side = _box(crop)

@@ -1,4 +1,4 @@
-"""The last file of a captured data set: what it is, how it was made, and the checksums of all the others."""
+"""The last file of a captured dataset: what it is, how it was made, and the checksums of all the others."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def write_manifest(folder: Path, facts: dict[str, Any], request: dict[str, Any],
 
     Args:
         facts: what the stages found.
-        request: the film and settings it was made from; the same request later returns the folder at once.
+        request: the video and settings it was made from; the same request later returns the folder at once.
         step: called while files are read for their checksums; may cancel.
     """
     per_frame = FRAME_FILES if settings.masks else tuple(name for name in FRAME_FILES if name.startswith("ori_imgs"))
@@ -37,7 +37,7 @@ def write_manifest(folder: Path, facts: dict[str, Any], request: dict[str, Any],
         "size": [settings.size] * 2, "frames": frames, "masks": settings.masks, "au": list(AU_NAMES), **facts,
         "versions": {name: version for name in _LIBRARIES if (version := _version(name))}, "request": request,
         "checksums": checksums,
-        "conventions": "landmarks: x right, y down, the middle of the top-left pixel is (0, 0); crop: film px to frame px"})
+        "conventions": "landmarks: x right, y down, the middle of the top-left pixel is (0, 0); crop: video px to frame px"})
     step(total, total)
 
 

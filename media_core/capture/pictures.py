@@ -1,13 +1,12 @@
-"""The pictures of a data set: frames, masks, background, and what stands before it (docs/hmtalker.md#dataset-layout).
+"""The images of a dataset: frames, masks, background, and what stands before it (docs/hmtalker.md#dataset-layout).
 
 Each frame's files are written on their own and whole; a frame that is there is not made again.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,23 +22,23 @@ from ..picture_reading import check_size
 from ..video import read_frames
 from .framing import cut_square
 from .pipe import ahead, mapped
+from .stages import Step
 
 PREVIEW_EVERY = 10  # frames
 PREVIEW_TINT = 0.5  # of the colour laid over what is not the head
 FRAME, PARSING, TEETH, GT, TORSO = "ori_imgs/{}.jpg", "parsing/{}.png", "teeth_mask/{}.npy", "gt_imgs/{}.jpg", "torso_imgs/{}.png"
-ANCHORS = "anchors.safetensors"  # corners on the skull, for films that shall share this one's head frame
-Step = Callable[..., None]  # step(done, total, info, preview), see `stages.Progress`
+ANCHORS = "anchors.safetensors"  # corners on the skull, for videos that shall share this one's head frame
 
 
 def write_frames(folder: Path, film: Path, fps: float, source: np.ndarray, crop: FaceCrop, points: np.ndarray,
                  step: Step) -> None:
-    """The square of every wanted film frame.
+    """The square of every wanted video frame.
 
     Args:
-        source: int64 [T] ascending, number in the film (at `fps`) of each written frame.
+        source: int64 [T] ascending, number in the video (at `fps`) of each written frame.
         points: [T, 68, 2] px of the written frames, for the preview.
     Raises:
-        FileFormatError: the film ends before the last frame that was tracked.
+        FileFormatError: the video ends before the last frame that was tracked.
     """
     wanted = _missing(folder, FRAME, len(source))
     (folder / FRAME).parent.mkdir(exist_ok=True)
@@ -63,15 +62,15 @@ def write_frames(folder: Path, film: Path, fps: float, source: np.ndarray, crop:
             done += 1
             step(done, len(source), {}, draw_landmarks(square, points[i]) if i % PREVIEW_EVERY == 0 else None)
     if done < len(source):
-        raise FileFormatError("The film must be the one that was tracked", f"it ends {len(source) - done} frames earlier",
-                              "Do not change the film while it is captured; run the capture again")
+        raise FileFormatError("The video must be the one that was tracked", f"it ends {len(source) - done} frames earlier",
+                              "Do not change the video while it is captured; run the capture again")
 
 
 def grey(folder: Path, index: int) -> np.ndarray:  # uint8 [H, W]
     """A written frame without its colours.
 
     Raises:
-        FileFormatError: absent or no picture.
+        FileFormatError: absent or no image.
     """
     import cv2
 
@@ -79,7 +78,7 @@ def grey(folder: Path, index: int) -> np.ndarray:  # uint8 [H, W]
 
 
 def known_anchors(folder: Path, image_size: tuple[int, int]) -> tuple[Anchors, list[np.ndarray]] | None:
-    """The pose anchors of another data set and their pictures; None when it has none, or frames of another size."""
+    """The pose anchors of another dataset and their images; None when it has none, or frames of another size."""
     if not (folder / ANCHORS).is_file():
         return None
     anchors = Anchors.load(folder / ANCHORS)
@@ -87,7 +86,7 @@ def known_anchors(folder: Path, image_size: tuple[int, int]) -> tuple[Anchors, l
     return (anchors, pictures) if all(p.shape == tuple(image_size) for p in pictures) else None
 
 
-def _until(frames: Iterator[tuple[int, np.ndarray]], last: int, wanted: Any) -> Iterator[tuple[int, np.ndarray]]:
+def _until(frames: Iterator[tuple[int, np.ndarray]], last: int, wanted: Container[int]) -> Iterator[tuple[int, np.ndarray]]:
     for number, frame in frames:
         if number in wanted:
             yield number, frame
@@ -97,15 +96,15 @@ def _until(frames: Iterator[tuple[int, np.ndarray]], last: int, wanted: Any) -> 
 
 def write_masks(folder: Path, points: np.ndarray, size: int, person: np.ndarray | None, crop: FaceCrop, source: np.ndarray,
                 parsing: Path | None, step: Step) -> None:
-    """Parsing pictures and teeth of every frame: from `parsing` when given, else by `HeadMasker`.
+    """Parsing images and teeth of every frame: from `parsing` when given, else by `HeadMasker`.
 
-    Each frame is cut out on its own, by what is learnt from some frames spread over the film: an interrupted run comes to the
+    Each frame is cut out on its own, by what is learnt from some frames spread over the video: an interrupted run comes to the
     same masks.
 
     Args:
         points: [T, 68, 2] px.
-        person: bool [1 or film frames, H, W] in film px: where the person is, drawn by somebody; None: found.
-        source: int64 [T] film frame of each written one.
+        person: bool [1 or video frames, H, W] in video px: where the person is, drawn by somebody; None: found.
+        source: int64 [T] video frame of each written one.
     """
     total = len(points)
     for pattern in (PARSING, TEETH):
@@ -133,7 +132,7 @@ def write_masks(folder: Path, points: np.ndarray, size: int, person: np.ndarray 
 
 
 def _shape(folder: Path, points: np.ndarray, step: Step) -> HeadShape:
-    """What tells the person from the background in this film, learnt from frames spread over it."""
+    """What tells the person from the background in this video, learnt from frames spread over it."""
     samples = []
     for i in np.unique(np.linspace(0, len(points) - 1, SAMPLES).round().astype(int)):
         samples.append((read_picture(folder / FRAME.format(i)), points[i]))
@@ -149,8 +148,8 @@ def _drawn(person: np.ndarray, number: int, crop: FaceCrop) -> np.ndarray:  # ->
 def _imported(path: Path, frame: np.ndarray, points: np.ndarray) -> FrameMasks:
     picture = read_picture(path)
     if picture.shape != frame.shape:
-        raise FileFormatError(f"Face-parsing pictures must be {frame.shape[1]} x {frame.shape[0]} px, as the written frames",
-                              f"{path.name} is {picture.shape[1]} x {picture.shape[0]}", "Parse the pictures in ori_imgs")
+        raise FileFormatError(f"Face-parsing images must be {frame.shape[1]} x {frame.shape[0]} px, the size of the frames",
+                              f"{path.name} is {picture.shape[1]} x {picture.shape[0]}", "Parse the images in ori_imgs")
     return from_parsing(picture, frame, points)
 
 
@@ -161,7 +160,7 @@ def _tinted(frame: np.ndarray, masks: FrameMasks) -> np.ndarray:
 
 
 def write_background(folder: Path, count: int, size: int, step: Step) -> None:
-    """bc.jpg: what is seen behind the person over the whole film."""
+    """bc.jpg: what is seen behind the person over the whole video."""
     plate = BackgroundPlate((size, size))
     numbers = sorted({*range(0, count, EVERY), count - 1})
     for done, i in enumerate(numbers, 1):
@@ -193,10 +192,10 @@ def write_layers(folder: Path, count: int, step: Step) -> None:
 
 
 def read_picture(path: Path) -> np.ndarray:  # uint8 [H, W, 3] RGB
-    """A picture file.
+    """An image file.
 
     Raises:
-        FileFormatError: absent, no picture, or a huge one.
+        FileFormatError: absent, no image, or a huge one.
     """
     import cv2
 
@@ -215,7 +214,7 @@ def _decoded(path: Path, kind: int) -> np.ndarray:
         picture = None
     if picture is None:
         came = f"{path} cannot be read" if path.is_file() else f"no file at {path}"
-        raise FileFormatError("Every picture of the data set must be there and readable", came,
+        raise FileFormatError("Every image of the dataset must be there and readable", came,
                               "Make or copy it again; the capture then goes on")
     return picture
 

@@ -1,58 +1,72 @@
-"""Two workers at once without holding a film: read ahead of who consumes, and map in order with a few results in the air.
+"""Two kinds of parallel work that never hold a whole video: reading ahead of the consumer, and mapping in order with threads.
 
-What runs at the same time only changes when something is done, never what comes out.
+Parallel work changes when something is computed, never the result.
 """
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 4        # items read ahead
 MOST = 8         # threads that map
-_PATIENCE = 0.1  # s between two looks whether the consumer has gone
-_END = object()
+_PATIENCE = 0.1  # s between two looks whether the consumer is gone
 
 
-def ahead(items: Iterable[Item], depth: int = AHEAD) -> Iterator[Item]:
-    """`items`, drawn by a thread of its own, at most `depth` before they are wanted. Its errors are raised where they come up.
+@dataclass(frozen=True)
+class _Item(Generic[Item]):
+    item: Item
+
+
+@dataclass(frozen=True)
+class _Failed:
+    error: BaseException
+
+
+class _End:
+    """Stands in a queue behind the last item."""
+
+
+def ahead(items: Iterable[Item], depth: int = AHEAD) -> Generator[Item, None, None]:
+    """`items`, read by a thread of their own, at most `depth` ahead. Errors are raised where the item would have come.
 
     The thread ends with the generator, also when that is closed early.
     """
-    queue: Queue[tuple[Any, BaseException | None]] = Queue(depth)
+    queue: Queue[_Item[Item] | _Failed | _End] = Queue(depth)
     gone = Event()
     thread = Thread(target=_draw, args=(iter(items), queue, gone), daemon=True)
     thread.start()
     try:
         while True:
-            item, error = queue.get()
-            if error is not None:
-                raise error
-            if item is _END:
+            entry = queue.get()
+            if isinstance(entry, _Failed):
+                raise entry.error
+            if isinstance(entry, _End):
                 return
-            yield item
+            yield entry.item
     finally:
         gone.set()
         thread.join()
 
 
-def _draw(items: Iterator[Any], queue: Queue, gone: Event) -> None:
+def _draw(items: Iterator[Item], queue: Queue[_Item[Item] | _Failed | _End], gone: Event) -> None:
     """The thread: puts items until they end, fail, or nobody wants more; closes a generator where it was made to run."""
     try:
         for item in items:
-            if not _put(queue, (item, None), gone):
+            if not _put(queue, _Item(item), gone):
                 break
         else:
-            _put(queue, (_END, None), gone)
+            _put(queue, _End(), gone)
     except BaseException as error:  # carried over to whoever consumes
-        if not _put(queue, (None, error), gone):
+        if not _put(queue, _Failed(error), gone):
             raise
     finally:
         close = getattr(items, "close", None)
@@ -60,7 +74,7 @@ def _draw(items: Iterator[Any], queue: Queue, gone: Event) -> None:
             close()
 
 
-def _put(queue: Queue, entry: Any, gone: Event) -> bool:
+def _put(queue: Queue[_Item[Item] | _Failed | _End], entry: _Item[Item] | _Failed | _End, gone: Event) -> bool:
     while not gone.is_set():
         try:
             queue.put(entry, timeout=_PATIENCE)
@@ -70,14 +84,15 @@ def _put(queue: Queue, entry: Any, gone: Event) -> bool:
     return False
 
 
-def mapped(function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None) -> Iterator[Result]:
+def mapped(function: Callable[[Item], Result], items: Iterable[Item],
+           workers: int | None = None) -> Generator[Result, None, None]:
     """`function` of every item, in order, by `workers` threads (None: as many as there are cores, 2 to 8); a few are begun before
     the first is wanted.
 
     When the generator is closed, or one of them fails, those already begun are finished and no other is started.
     """
     workers = min(max(os.cpu_count() or 2, 2), MOST) if workers is None else workers
-    depth, pending = workers + 2, deque[Future]()
+    depth, pending = workers + 2, deque[Future[Result]]()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:

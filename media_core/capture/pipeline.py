@@ -1,14 +1,14 @@
-"""A film of a person to a folder that avatars are trained on: one call, stage after stage, each continued where it stopped.
+"""From a video of a person to a dataset folder that avatars are trained on: one call, in stages, each resumed where it stopped.
 
 Stages: (segment ->) track -> frames -> measure -> (masks -> background -> layers ->) sound -> tables -> report -> manifest.
-Memory does not grow with the film but for its sound, 68 points a frame and, while measuring, up to 240 followed corners a frame.
+Per frame only 68 points stay in memory and, while measuring, up to 240 followed corners; besides them, the audio.
 The method: docs/capture.md; what is written: docs/hmtalker.md#dataset-layout.
 """
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -23,6 +23,7 @@ from ..errors import FileFormatError, TalkingHeadsError
 from ..face.crop import FaceCrop
 from ..face.landmarks.landmarks import FaceTracker, RawTrack, fill_missing, smooth_points
 from ..face.pose.steady import WINDOW, Anchors, steady
+from ..face.presence import Tracker
 from ..face.track import FaceTrack, measure
 from ..progress import Report, silent
 from ..video import VideoInfo, probe
@@ -33,7 +34,7 @@ from .record import Record
 from .report import Shown, write_report
 from .segment import RATE, pick_segment
 from .settings import CaptureSettings, film_fingerprint, fingerprint
-from .stages import Progress
+from .stages import Progress, Step
 from .tracking import RAW, given_track, track_film
 
 log = logging.getLogger(__name__)
@@ -43,33 +44,33 @@ ALWAYS, MASKED = ("track", "frames", "measure", "sound", "tables", "report", "ch
 
 @dataclass(frozen=True)
 class Inputs:
-    """What else may be given beside the film; film px, frames at the data set's rate."""
+    """Optional inputs besides the video; video px, frames at the dataset's rate."""
 
     landmarks: RawTrack | None = None      # instead of the built-in tracker's
     region: np.ndarray | None = None       # bool [1 or frames, H, W]: the face is looked for in it
     person: np.ndarray | None = None       # bool [1 or frames, H, W]: where the person is, instead of found masks
-    tracker: Callable | None = None        # finds a face in a frame; None: `FaceTracker`
+    tracker: Tracker | None = None        # finds a face in a frame; None: `FaceTracker`
 
 
 @claimed("folder")
 def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: CaptureSettings | None = None, *,
             face_landmarks: RawTrack | None = None, face_region: np.ndarray | None = None, person: np.ndarray | None = None,
-            tracker: Callable | None = None, report: Report = silent) -> Path:
-    """Writes the data set and returns its folder; a finished one of the same film and settings is returned as it is.
+            tracker: Tracker | None = None, report: Report = silent) -> Path:
+    """Writes the dataset and returns its folder; a finished one of the same video and settings is returned as it is.
 
     Args:
-        video: a film of one person talking, with sound.
-        folder: where to write; made when absent. A folder that this film was captured into before is continued or, where
-            settings differ, made anew from the first stage they concern.
+        video: a video of one person talking, with audio.
+        folder: where to write; made when absent. A folder that this video was captured into before is continued or, where
+            settings differ, made again from the first stage they concern.
         settings: see `CaptureSettings`.
-        face_landmarks: points found by something else (`from_face_landmarks`), in the film's pixels, over the whole film.
-        face_region: bool [1 or T, H, W] in film px, T frames at the data set's rate: the face is looked for in it.
+        face_landmarks: points found by something else (`from_face_landmarks`), in the video's pixels, over the whole video.
+        face_region: bool [1 or T, H, W] in video px, T frames at the dataset's rate: the face is looked for in it.
         person: bool of the same shape: where the person is; instead of masks found by colour.
         tracker: called with (frame uint8 [H, W, 3], region or None), gives a FaceFrame or None; for tests.
         report: called once a frame with a stage's title in `info`, and a preview now and then; what it raises stops the capture
             within a frame, and the same call later continues it.
     Raises:
-        FileFormatError: the film is absent, empty, no film, or has no sound.
+        FileFormatError: the video is absent, empty, no video, or has no audio.
         TalkingHeadsError: no face in it (frames are named), or the folder holds something else, is full or cannot be written.
     """
     settings, film, folder = settings or CaptureSettings(), Path(video), Path(folder)
@@ -77,8 +78,8 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
     print_of_film = film_fingerprint(film)
     info = probe(film)
     if not info.has_sound:
-        raise FileFormatError("The film must have sound: an avatar learns its lips from it", f"{film.name} has none",
-                              "Film again with the microphone on, or add the sound to the film first")
+        raise FileFormatError("The video must have audio: an avatar learns its lips from it", f"{film.name} has none",
+                              "Record again with the microphone on, or add the audio to the video first")
     if info.remark:
         log.warning("%s: %s", film.name, info.remark)
     _check_inputs(settings, folder, inputs, info)
@@ -87,19 +88,20 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
         return folder
     with writing(folder):
         record = Record.open(folder, print_of_film, film.name)
-        _Job(film, folder, settings, inputs, info, record, Progress(report, _stages(settings)), request).run()
+        _Job(film=film, folder=folder, settings=settings, inputs=inputs, info=info, record=record,
+             progress=Progress(report, _stages(settings)), request=request).run()
     return folder
 
 
 def _check_inputs(settings: CaptureSettings, folder: Path, inputs: Inputs, info: VideoInfo) -> None:
-    """What can be told before anything is written."""
+    """Checks that need nothing written."""
     if settings.like is not None and settings.like.resolve() == folder.resolve():
-        raise TalkingHeadsError("The data set to be like must be another one than that which is written", f"{folder} is both",
+        raise TalkingHeadsError("The dataset given as `like` must be another one than the one being written", f"{folder} is both",
                                 "Write into a new folder, or leave `like` out")
     for name, mask in (("region", inputs.region), ("person", inputs.person)):
         if mask is not None and (np.ndim(mask) != 3 or len(mask) == 0 or np.shape(mask)[1:] != (info.height, info.width)):
-            raise TalkingHeadsError(f"The mask of the {name} must be as large as the film, [1 or frames, {info.height}, "
-                                    f"{info.width}]", f"{list(np.shape(mask))}", "Draw it over the film's own frames, unscaled")
+            raise TalkingHeadsError(f"The mask of the {name} must be as large as the video, [1 or frames, {info.height}, "
+                                    f"{info.width}]", f"{list(np.shape(mask))}", "Draw it over the video's own frames, unscaled")
 
 
 def _stages(settings: CaptureSettings) -> tuple[str, ...]:
@@ -127,7 +129,7 @@ class _Job:
     folder: Path
     settings: CaptureSettings
     inputs: Inputs
-    info: VideoInfo           # of the film
+    info: VideoInfo           # of the video
     record: Record
     progress: Progress
     request: dict[str, Any]
@@ -157,7 +159,7 @@ class _Job:
             self.folder, tables.film_part(self.film, first, len(raw.points), settings.fps), len(raw.points), settings.fps,
             settings.encoder, step))
         self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step), frames)
-        shown = Shown(track, kept, crop, raw, first, self.info.remark)
+        shown = Shown(track=track, kept=kept, crop=crop, raw=raw, first=first, remark=self.info.remark)
         self._stage("report", (), ("sound", "tables", *(MASKED[-1:] if settings.masks else ())),
                     lambda step: write_report(self.folder, self.film, shown, settings, step))
         write_manifest(self.folder, self._facts(shown, filled), self.request, len(track), settings,
@@ -167,13 +169,13 @@ class _Job:
     def _size(self) -> tuple[int, int]:
         return self.info.height, self.info.width
 
-    def _stage(self, name: str, own: tuple[str, ...], after: tuple[str, ...], make: Callable[[Callable], Any],
+    def _stage(self, name: str, own: tuple[str, ...], after: tuple[str, ...], make: Callable[[Step], object],
                frames: int = 0) -> None:
         """Runs `make(step)` unless the stage is done for the same settings; what it returns is kept in the record.
 
         `frames` is how many of each file there must be that is written once a frame.
         """
-        def step(done: int, total: int, info: Any = None, preview: np.ndarray | None = None) -> None:
+        def step(done: int, total: int, info: Mapping[str, Any] | None = None, preview: np.ndarray | None = None) -> None:
             self.progress(name, done, total, info, preview)
 
         if self.record.pending(name, {key: self.request[key] for key in own}, *after, frames=frames):
@@ -182,33 +184,35 @@ class _Job:
         step(1, 1)
 
     def _segment(self) -> tuple[int, int | None]:
-        """First frame, and the one behind the last (None: the film's end), at the data set's rate."""
+        """First frame, and the one behind the last (None: the video's end), at the dataset's rate."""
         segment, fps = self.settings.segment, self.settings.fps
         if segment is None:
             return 0, None
         if isinstance(segment, (int, float)):
-            def pick(step: Callable) -> list[float]:
-                def tell(done: int, total: int, info: Any, preview: np.ndarray | None) -> None:
+            wanted = float(segment)
+
+            def pick(step: Step) -> list[float]:
+                def tell(done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None) -> None:
                     step(done, total, None, preview)
-                found = pick_segment(self.film, float(segment), tracker=self._tracker(), masks=self._regions(RATE),
+                found = pick_segment(self.film, wanted, tracker=self._tracker(), masks=self._regions(RATE),
                                      landmarks=self.inputs.landmarks, report=tell)
                 return [found.start, found.stop]
             self._stage("segment", ("segment", "face_index", "order", "landmarks", "region"), (), pick)
             segment = self.record.result("segment")
         return round(segment[0] * fps), round(segment[1] * fps)
 
-    def _tracker(self) -> Callable:
+    def _tracker(self) -> Tracker:
         return self.inputs.tracker or FaceTracker(face_index=self.settings.face_index, order=self.settings.order)
 
     def _regions(self, rate: float) -> Iterator[np.ndarray] | None:
-        """Where the face is looked for in each frame of the film at `rate`; None: everywhere."""
+        """Where the face is looked for in each frame of the video at `rate`; None: everywhere."""
         region, fps = self.inputs.region, self.settings.fps
         return None if region is None else (region[min(int((i + 0.5) / rate * fps), len(region) - 1)] for i in count())
 
     def _track(self, first: int, stop: int | None) -> RawTrack:
         settings = self.settings
 
-        def make(step: Callable) -> None:
+        def make(step: Step) -> None:
             if self.inputs.landmarks is not None:
                 given_track(self.inputs.landmarks, self._size, settings.fps, first, stop).save(self.folder / RAW)
                 return
@@ -219,7 +223,7 @@ class _Job:
         return RawTrack.load(self.folder / RAW)
 
     def _measured(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray,
-                  step: Callable) -> tuple[FaceTrack, Anchors | None]:
+                  step: Step) -> tuple[FaceTrack, Anchors | None]:
         settings = self.settings
         frames = max(int(source[-1]) + 1, round(self.info.duration * settings.fps))
         expression = tables.given_expression(settings.expression, settings.fps, frames, source)
@@ -232,7 +236,7 @@ class _Job:
         known = None if settings.like is None else pictures.known_anchors(Path(settings.like), track.image_size)
         if known is not None and (shared := steadied(known=known))[1] is not None:
             return shared[0], None
-        return steadied()  # also where the other film's corners cannot be found again
+        return steadied()  # also where the other video's corners cannot be found again
 
     def _masks(self, source: np.ndarray, crop: FaceCrop, squared: RawTrack) -> None:
         size, frames = self.settings.size, len(source)
@@ -255,6 +259,6 @@ class _Job:
 
 
 def _joints(cuts: tuple[int, ...], kept: np.ndarray) -> tuple[int, ...]:
-    """Written frames before which time does not run on: the film's cuts, and where frames were left out."""
+    """Written frames before which time is not continuous: the video's cuts, and where frames were left out."""
     at = {int(i) for i in np.searchsorted(kept, np.asarray(cuts, int))} | {int(i) + 1 for i in np.flatnonzero(np.diff(kept) > 1)}
     return tuple(sorted(i for i in at if 0 < i < len(kept)))

@@ -1,6 +1,6 @@
-"""What a film is worth as training material, before hours are spent on it: figures, a verdict on each, and what to film again.
+"""What a video is worth as training material, before hours are spent on it: figures, a rating of each, and what to record again.
 
-The limits rank films of people who talk to a camera; they come from the synthetic subject and from what published data sets look
+The limits rank videos of people who talk to a camera; they come from the synthetic subject and from what published datasets look
 like (docs/capture.md#quality), not from a study.
 """
 from __future__ import annotations
@@ -28,20 +28,20 @@ _LEVEL_ROW = 0.02     # s, pieces the loudness is measured over
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the verdicts rest on; T written frames."""
+    """What the ratings are based on; T written frames."""
 
     track: FaceTrack                     # in written px
-    sound: Sound                         # of the whole film or segment, from its first frame on
-    speech: Speech                       # of that sound
-    sound_frames: np.ndarray             # int64 [T] frame of the sound that belongs to each picture
-    scale: float                         # written px for one of the film's
-    beyond: float                        # share of the square outside the picture
-    missing: tuple[int, ...] = ()        # frames of the film in which no face was found
-    film_frames: int = 0                 # frames of the film, at the data set's rate
-    cuts: tuple[int, ...] = ()           # frames of the film that begin a new shot
+    sound: Sound                         # of the whole video or segment, from its first frame on
+    speech: Speech                       # of that audio
+    sound_frames: np.ndarray             # int64 [T] frame of the audio that belongs to each image
+    scale: float                         # written px for one of the video's
+    beyond: float                        # fraction of the square outside the image
+    missing: tuple[int, ...] = ()        # frames of the video in which no face was found
+    film_frames: int = 0                 # frames of the video, at the dataset's rate
+    cuts: tuple[int, ...] = ()           # frames of the video that begin a new shot
     blur: float = float("nan")           # 0 sharp .. 1 nothing but blur, of the face
-    light: tuple[float, float] = (float("nan"), 0.0)  # the face's mean grey 0..255, share of it black or white
-    colours: str = ""                    # what was done to the film's colours; empty: nothing
+    light: tuple[float, float] = (float("nan"), 0.0)  # the face's mean grey 0..255, fraction of it black or white
+    colours: str = ""                    # what was done to the video's colours; empty: nothing
 
     @property
     def aperture(self) -> np.ndarray:  # [T]
@@ -55,7 +55,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """One figure and what to think of it."""
+    """One figure and its rating."""
 
     name: str     # "lip opening"
     value: str    # "0.02 .. 0.21 of the eyes' distance"
@@ -65,20 +65,20 @@ class Finding:
 
 @dataclass(frozen=True)
 class QualityReport:
-    """All findings of one film."""
+    """All findings of one video."""
 
     findings: tuple[Finding, ...]
-    offset: SoundOffset  # of the sound against the lips
+    offset: SoundOffset  # of the audio against the lips
 
     @property
     def verdict(self) -> str:
-        """The worst of all; what could not be told counts little."""
+        """The worst of all; what could not be measured counts little."""
         worst = max((_ORDER.index(f.verdict) for f in self.findings), default=0)
         return GOOD if _ORDER[worst] == UNKNOWN else _ORDER[worst]
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """What to film again or to change, the most pressing first."""
+        """What to record again or to change, the most important first."""
         told = sorted((f for f in self.findings if f.advice), key=lambda f: -_ORDER.index(f.verdict))
         return tuple(f"{f.name}: {f.advice}" for f in told)
 
@@ -86,12 +86,12 @@ class QualityReport:
         """For report.txt."""
         lines = [f"verdict: {self.verdict}", ""]
         lines += [f"{f.verdict:8s} {f.name:16s} {f.value}" for f in self.findings]
-        lines += ["", "what to do:", *(f"- {line}" for line in self.advice)] if self.advice else ["", "nothing to film again."]
+        lines += ["", "what to do:", *(f"- {line}" for line in self.advice)] if self.advice else ["", "nothing to record again."]
         return "\n".join(lines) + "\n"
 
 
 def quality_report(evidence: Evidence) -> QualityReport:
-    """Judges what was captured."""
+    """Rates what was captured."""
     offset = sound_offset(_on_sound_frames(evidence.aperture, evidence), evidence.speech, evidence.track.fps)
     findings = [_length(evidence), _face_size(evidence), _framing(evidence), _sharpness(evidence), _light(evidence),
                 *_colours(evidence), *_views(evidence), _blinks(evidence), _lips(evidence), _missing(evidence), _cuts(evidence),
@@ -113,7 +113,7 @@ def blinks(eyes: np.ndarray, fps: float) -> list[int]:
     return [int(a) for a, b in zip(first, after) if b - a <= _LONGEST_BLINK * fps]
 
 
-def _on_sound_frames(curve: np.ndarray, evidence: Evidence) -> np.ndarray:  # [T] -> [frames of the sound], NaN where skipped
+def _on_sound_frames(curve: np.ndarray, evidence: Evidence) -> np.ndarray:  # [T] -> [frames of the audio], NaN where skipped
     out = np.full(max(evidence.film_frames, int(evidence.sound_frames.max()) + 1), np.nan)
     out[evidence.sound_frames] = curve
     return out
@@ -131,15 +131,15 @@ def _length(e: Evidence) -> Finding:
     seconds = len(e.track) / e.track.fps
     verdict = _graded(seconds, 10, 30)
     return Finding("length", f"{seconds:.1f} s, {len(e.track)} frames", verdict,
-                   "" if verdict == GOOD else "film half a minute or more; the papers use one to five minutes")
+                   "" if verdict == GOOD else "record half a minute or more; the papers use one to five minutes")
 
 
 def _face_size(e: Evidence) -> Finding:
     points = e.track.landmarks.points[..., :2].double()
     width = float((points[:, 36] - points[:, 45]).norm(dim=-1).median())
     verdict = _graded(width / e.scale, 45, 80)
-    value = f"{width / e.scale:.0f} px between the outer eye corners in the film, {width:.0f} px in the frames"
-    return Finding("face size", value, verdict, "" if verdict == GOOD else "film closer, or with more pixels")
+    value = f"{width / e.scale:.0f} px between the outer eye corners in the video, {width:.0f} px in the frames"
+    return Finding("face size", value, verdict, "" if verdict == GOOD else "record from closer, or at a higher resolution")
 
 
 def _framing(e: Evidence) -> Finding:
@@ -148,13 +148,13 @@ def _framing(e: Evidence) -> Finding:
     outside = ((points < 0) | (points > (width - 1, height - 1))).any(axis=(1, 2))
     share = float(outside.mean())
     verdict = POOR if share > 0.02 else FAIR if share > 0 or e.beyond > 0.02 else GOOD
-    value = f"face outside the frame in {100 * share:.1f} %, {100 * e.beyond:.0f} % of the square beyond the picture"
+    value = f"face outside the frame in {100 * share:.1f} %, {100 * e.beyond:.0f} % of the square beyond the image"
     return Finding("framing", value, verdict, "" if verdict == GOOD else "leave room above the hair and around the head")
 
 
 def _sharpness(e: Evidence) -> Finding:
     verdict = UNKNOWN if np.isnan(e.blur) else _graded(e.blur, 0.65, 0.55)
-    return Finding("sharpness", f"blur {e.blur:.2f} (0 sharp, 1 nothing but blur)", verdict,
+    return Finding("sharpness", f"blur {e.blur:.2f} (0 sharp, 1 fully blurred)", verdict,
                    "" if verdict in (GOOD, UNKNOWN) else "clean the lens, lock the focus on the face, use more light")
 
 
@@ -168,7 +168,7 @@ def _light(e: Evidence) -> Finding:
 
 
 def _colours(e: Evidence) -> tuple[Finding, ...]:
-    """Only of a film whose colours had to be changed."""
+    """Only for a video whose colours had to be changed."""
     advice = "switch HDR off in the camera's settings: only then the colours are those it shows"
     return (Finding("colours", e.colours, FAIR, advice),) if e.colours else ()
 
@@ -190,14 +190,14 @@ def _blinks(e: Evidence) -> Finding:
     count, minutes = len(blinks(e.eyes, e.track.fps)), len(e.track) / e.track.fps / 60
     verdict = GOOD if count >= max(2, 4 * minutes) else FAIR
     return Finding("blinks", f"{count}, {count / minutes:.0f} a minute", verdict,
-                   "" if verdict == GOOD else "blink now and then: an avatar cannot shut eyes it never saw shut")
+                   "" if verdict == GOOD else "blink now and then: an avatar cannot close eyes it never saw closed")
 
 
 def _lips(e: Evidence) -> Finding:
     shut, wide = np.percentile(e.aperture, (5, 97))
     verdict = _graded(wide - shut, 0.05, 0.09)
     return Finding("lip opening", f"{max(shut, 0):.2f} .. {wide:.2f} of the eyes' distance", verdict,
-                   "" if verdict == GOOD else "speak clearly, with some wide vowels and with pauses in which the lips are shut")
+                   "" if verdict == GOOD else "speak clearly, with some wide vowels and with pauses in which the lips are closed")
 
 
 def _missing(e: Evidence) -> Finding:
@@ -205,7 +205,7 @@ def _missing(e: Evidence) -> Finding:
     verdict = GOOD if not e.missing else FAIR if share <= 0.05 else POOR
     value = f"{len(e.missing)} of {e.film_frames}" + (f": {listed(e.missing)}" if e.missing else "")
     return Finding("missing frames", value, verdict,
-                   "" if verdict == GOOD else "keep hands and objects from the face, and the face in the picture")
+                   "" if verdict == GOOD else "keep hands and objects away from the face, and the face inside the frame")
 
 
 def _cuts(e: Evidence) -> Finding:
@@ -222,19 +222,19 @@ def _fit(e: Evidence) -> Finding:
     verdict = _graded(float(np.median(off)), 3.0, 1.5)
     value = f"{np.median(off):.2f} px off, {np.percentile(off, 95):.2f} px in the worst 5 % (at 512 px)"
     return Finding("pose fit", value, verdict, "" if verdict == GOOD else
-                   "the face fits no rigid head well: give the camera's focal length, or other landmarks")
+                   "the face does not fit a rigid head well: give the camera's focal length, or other landmarks")
 
 
 def _units(e: Evidence) -> Finding:
-    """Which action units training will not use. No fault of the film, so no verdict on it."""
+    """Which action units training will not use. This is not a fault of the video, so it does not lower its rating."""
     expression = e.track.expression
-    known = dict(zip(AU_NAMES, np.isfinite(expression.au.numpy()).any(axis=0)))
+    known: dict[str, bool] = dict(zip(AU_NAMES, np.any(np.isfinite(expression.au.numpy()), axis=0)))
     lots = {"unreliable": [n for n in expression.unreliable if known[n]], "not measured": [n for n in AU_NAMES if not known[n]]}
     left = len(AU_NAMES) - sum(map(len, lots.values()))
     notes = [f"{word}: {' '.join(name[2:] for name in names)}" for word, names in lots.items() if names]
     value = "; ".join([f"{left} of {len(AU_NAMES)} to be trained on, by {expression.source}", *notes])
     return Finding("action units", value, UNKNOWN if notes else GOOD, "training leaves these out; where they matter, measure "
-                   "them with OpenFace or the like and capture again with its table" if notes else "")
+                   "them with OpenFace or a similar tool and capture again with its table" if notes else "")
 
 
 def _sound(e: Evidence) -> tuple[Finding, Finding]:
@@ -252,19 +252,19 @@ def _sound(e: Evidence) -> tuple[Finding, Finding]:
         "record nearer to the mouth, in a quiet room, and speak most of the time"
     value = "silence" if silent else f"speech {loud:.0f} dB, background {noise:.0f} dB, spoken {100 * spoken:.0f} % of the time"
     clip = _graded(clipped, 0.002, 0.0001)
-    return (Finding("sound level", value, verdict, advice),
-            Finding("sound clipping", f"{100 * clipped:.3f} % of the samples", clip,
+    return (Finding("audio level", value, verdict, advice),
+            Finding("audio clipping", f"{100 * clipped:.3f} % of the samples", clip,
                     "" if clip == GOOD else "lower the recording level, or step back from the microphone"))
 
 
 def _sync(offset: SoundOffset, e: Evidence) -> Finding:
     if not offset.decided:
         why = f"best correlation {offset.score:.2f}" if any(offset.scores) else "too little speech, or too few frames"
-        return Finding("sound offset", f"undecided: {why}", UNKNOWN)
+        return Finding("audio offset", f"undecided: {why}", UNKNOWN)
     milliseconds = round(1000 * offset.frames / e.track.fps)
     verdict = _graded(abs(offset.frames), 4, 2)
     side = "after" if offset.frames > 0 else "before"
     value = f"{abs(milliseconds)} ms {side} the lips (correlation {offset.score:.2f})" if offset.frames else \
         f"none (correlation {offset.score:.2f})"
-    return Finding("sound offset", value, verdict,
-                   "" if verdict == GOOD else f"shift the sound by {-milliseconds} ms, or export the film again")
+    return Finding("audio offset", value, verdict,
+                   "" if verdict == GOOD else f"shift the audio by {-milliseconds} ms, or export the video again")

@@ -1,4 +1,4 @@
-"""Which stages of a capture are done, and for what: kept in the folder's request.json, so that a run goes on where one ended.
+"""Which stages of a capture are done, and for what: kept in the folder's request.json, so that a run can resume.
 
 Each stage has a key out of its own settings and the keys of the stages it builds on. Another key removes what the stage wrote
 before; the same key keeps what is there and makes the rest.
@@ -48,30 +48,30 @@ class Record:
         """The record of `folder`, which is made when absent.
 
         Args:
-            film: the film's fingerprint.
-            name: what to call the film in an error.
+            film: the video's fingerprint.
+            name: what to call the video in an error.
         Raises:
-            TalkingHeadsError: the folder holds something else, or another film.
+            TalkingHeadsError: the folder holds something else, or another video.
         """
         if folder.is_file():
-            raise TalkingHeadsError("The folder for a captured data set must be new, empty or one of this film",
+            raise TalkingHeadsError("The folder for a captured dataset must be new, empty or one of this video",
                                     f"{folder} is a file", "Choose another name")
         folder.mkdir(parents=True, exist_ok=True)
         old = read_json(folder / REQUEST)
         if old.get("kind") != KIND and occupied(folder):
-            raise TalkingHeadsError("The folder for a captured data set must be new, empty or one of this film",
+            raise TalkingHeadsError("The folder for a captured dataset must be new, empty or one of this video",
                                     f"{folder} holds other files", "Choose another folder")
         if old and (old.get("film"), old.get("version")) != (film, VERSION):
-            came = f"{folder} holds one of another film" if old.get("film") != film else \
+            came = f"{folder} holds one of another video" if old.get("film") != film else \
                 f"{folder} was begun by version {old.get('version')}"
-            raise TalkingHeadsError("The folder for a captured data set must be new, empty or one of this film",
+            raise TalkingHeadsError("The folder for a captured dataset must be new, empty or one of this video",
                                     f"{came} ({old.get('name', '?')}, not {name})", "Choose another folder, or delete that one")
-        described(old, _REQUEST, str(folder / REQUEST), "Delete it: the capture then begins anew")
+        described(old, _REQUEST, str(folder / REQUEST), "Delete it: the capture then starts over")
         remove_leftovers(folder, below=True)
         return cls(folder, film, old.get("name", name), dict(old.get("stages", {})))
 
     def pending(self, stage: str, own: Mapping[str, Any], *after: str, frames: int = 0) -> bool:
-        """Whether `stage` has something to do: also when somebody deleted what it had made. With another key than before, its
+        """Whether `stage` has something to do: also when its output was deleted. With another key than before, its
         older files are removed.
 
         Args:

@@ -1,4 +1,4 @@
-"""report.txt and report.png of a captured data set: the verdicts, pictures of the film, and its curves."""
+"""report.txt and report.png of a captured dataset: the verdicts, images of the video, and its curves."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from .framing import beyond
 from .pictures import FRAME, read_picture
 from .quality import FAIR, GOOD, POOR, UNKNOWN, Evidence, QualityReport, quality_report, view_angles
 from .settings import CaptureSettings
+from .stages import Step
 from .tables import film_part
 
 LOOKED_AT = 40      # frames whose sharpness and light are measured
@@ -39,25 +40,26 @@ class Shown:
     track: FaceTrack
     kept: np.ndarray     # int64 [T] frame of the tracked part that each written one is
     crop: FaceCrop
-    raw: RawTrack        # of the whole tracked part, film px
-    first: int           # frame of the film the tracked part begins with
-    remark: str = ""     # on the film's colours
+    raw: RawTrack        # of the whole tracked part, video px
+    first: int           # frame of the video the tracked part begins with
+    remark: str = ""     # on the video's colours
 
     @property
     def missing(self) -> list[int]:
-        """Frames of the film in which no face was found."""
+        """Frames of the video in which no face was found."""
         return (self.first + np.flatnonzero(~np.isfinite(self.raw.points).all(axis=(1, 2)))).tolist()
 
 
-def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettings, step: Callable[..., None]) -> dict[str, Any]:
+def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettings, step: Step) -> dict[str, Any]:
     """Writes both files; returns what the manifest keeps: the verdict, and each finding."""
     frames = len(shown.raw.points)
     blur, light = _looks(folder, shown.track, lambda done, total: step(done, total + 2))
     sound = film_part(film, shown.first, frames, settings.fps)
     speech = Speech.load(folder / f"speech_{get_encoder(settings.encoder).id}.safetensors")
-    evidence = Evidence(shown.track, sound, speech, shown.kept, shown.crop.size / shown.crop.side(), beyond(shown.crop),
-                        tuple(shown.missing), frames, tuple(shown.first + cut for cut in shown.raw.cuts), blur, light,
-                        shown.remark)
+    evidence = Evidence(track=shown.track, sound=sound, speech=speech, sound_frames=shown.kept,
+                        scale=shown.crop.size / shown.crop.side(), beyond=beyond(shown.crop), missing=tuple(shown.missing),
+                        film_frames=frames, cuts=tuple(shown.first + cut for cut in shown.raw.cuts), blur=blur, light=light,
+                        colours=shown.remark)
     report = quality_report(evidence)
     step(1, 2)
     write_bytes(folder / "report.txt", report.text().encode())
@@ -67,7 +69,7 @@ def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettin
 
 
 def _looks(folder: Path, track: FaceTrack, tell: Callable[[int, int], None]) -> tuple[float, tuple[float, float]]:
-    """Blur 0..1, and (mean grey, share of black or white), of the face: medians over frames spread over the film."""
+    """Blur 0..1, and (mean grey, fraction of black or white), of the face: medians over frames spread over the video."""
     import cv2
     from skimage.measure import blur_effect
 
@@ -82,9 +84,10 @@ def _looks(folder: Path, track: FaceTrack, tell: Callable[[int, int], None]) -> 
         if min(face.shape[:2]) < 16:
             continue
         brightness = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
-        blur.append(float(blur_effect(brightness)))
+        blur.append(float(np.asarray(blur_effect(brightness))))
         small = cv2.resize(brightness, (_FACE_SIDE, _FACE_SIDE), interpolation=cv2.INTER_AREA)
-        grey.append(float(small.mean())), clipped.append(float(((small < 6) | (small > 249)).mean()))
+        grey.append(float(small.mean()))
+        clipped.append(float(((small < 6) | (small > 249)).mean()))
     if not blur:
         return float("nan"), (float("nan"), 0.0)
     return float(np.median(blur)), (float(np.median(grey)), float(np.median(clipped)))
@@ -118,7 +121,7 @@ def _thumbnails(folder: Path, track: FaceTrack) -> np.ndarray:  # uint8 [THUMB, 
 
 
 def _curves(evidence: Evidence) -> list[Curve]:
-    """All over the whole tracked part: written frames stand where they were in the film."""
+    """All over the whole tracked part: written frames stand where they were in the video."""
     def spread(values: np.ndarray) -> np.ndarray:
         out = np.full(max(evidence.film_frames, int(evidence.sound_frames[-1]) + 1), np.nan)
         out[evidence.sound_frames] = values
@@ -131,7 +134,7 @@ def _curves(evidence: Evidence) -> list[Curve]:
     level = [10 * np.log10(max(float(np.mean(np.square(mono[a:b], dtype=np.float64))), 1e-8)) + 80
              for a, b in zip(edges, np.maximum(edges[1:], edges[:-1] + 1))]
     return [Curve("lip opening", spread(aperture), max(0.1, float(aperture.max()) * 1.1)),
-            Curve("sound level, dB + 80", np.array(level), 80.0),
+            Curve("audio level, dB + 80", np.array(level), 80.0),
             Curve("eye opening", spread(eyes), max(0.3, float(eyes.max()) * 1.1)),
             Curve("turning + 30 degrees", spread(views[:, 0] + _VIEW), 2 * _VIEW),
             Curve("nodding + 30 degrees", spread(views[:, 1] + _VIEW), 2 * _VIEW)]

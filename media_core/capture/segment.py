@@ -1,16 +1,16 @@
-"""The best part of a long film to train on: much said, lips that open, a head that moves.
+"""The best part of a long video to train on: plenty of speech, lips that open, a head that moves.
 
-A short, informative piece trains an avatar as well as the whole film and many times faster; the idea, and the three things that
-make a piece informative (variety of the sound, amplitude of the lips, spread of the views), are those of ISExplore
+A short, informative piece trains an avatar as well as the whole video and many times faster; the idea, and the three things that
+make a piece informative (variety of the sounds, amplitude of the lips, spread of the views), are those of ISExplore
 (arXiv 2511.07940; docs/capture.md#segments). The scores here are our own.
 """
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -25,26 +25,29 @@ from ..progress import Report, silent
 from ..speech import Speech, encode_speech
 from ..video import load_film_sound, probe, read_frames
 
-RATE = 5.0            # frames a second looked at in a film
+if TYPE_CHECKING:
+    from ..face.presence import Tracker
+
+RATE = 5.0            # frames per second looked at in a video
 STEP = 1.0            # s between two candidates
 KINDS = 24            # of sounds told apart
 SHORTEST, LONGEST = 2.0, 600.0  # s
 _ROUNDS = 8           # of k-means
 _NOSE = 30            # its tip
-_MISSING_COST, _CUT_COST = 2.0, 0.5  # off the score: times the share of frames without a face; for a cut
+_MISSING_COST, _CUT_COST = 2.0, 0.5  # off the score: times the fraction of frames without a face; for a cut
 
 
 class Segment(NamedTuple):
-    """A part of a film and why it was chosen."""
+    """A part of a video and why it was chosen."""
 
     start: float  # s
     stop: float   # s
-    scores: dict[str, float]  # "sound", "lips", "views" 0..1 (of the film's best part), "missing", "cuts", "total"
+    scores: dict[str, float]  # "sound", "lips", "views" 0..1 (of the video's best part), "missing", "cuts", "total"
 
 
 @dataclass(frozen=True)
 class _Curves:
-    """A whole film at a low rate; K rows."""
+    """A whole video at a low rate; K rows."""
 
     rate: float             # rows a second
     opening: np.ndarray     # [K] lips over the eyes' distance, NaN without a face
@@ -53,37 +56,37 @@ class _Curves:
 
 
 def pick_segment(source: str | os.PathLike | FaceTrack, seconds: float = 30.0, *, sound: Sound | None = None,
-                 tracker: Callable | None = None, masks: Iterable[np.ndarray] | None = None, landmarks: RawTrack | None = None,
+                 tracker: Tracker | None = None, masks: Iterable[np.ndarray] | None = None, landmarks: RawTrack | None = None,
                  report: Report = silent) -> Segment:
-    """The most informative `seconds` of a film.
+    """The most informative `seconds` of a video.
 
     Args:
-        source: a film, looked at 5 times a second, or a face track with its `sound`.
-        seconds: how long a part is wanted; a film no longer than that is taken whole.
-        sound: of the film, from its first frame on; read from the film when not given.
+        source: a video, looked at 5 times a second, or a face track with its `sound`.
+        seconds: how long a part is wanted; a video no longer than that is taken whole.
+        sound: of the video, from its first frame on; read from the video when not given.
         tracker: finds the face (`FaceTracker`); made when not given.
         masks: bool [H, W] for each frame looked at: where the face is looked for.
-        landmarks: points found by something else over the whole film; the film's frames are then not looked at.
+        landmarks: points found by something else over the whole video; the video's frames are then not looked at.
         report: called once for each frame looked at; may cancel.
     Raises:
-        TalkingHeadsError: the film cannot be read, has no sound or no face.
+        TalkingHeadsError: the video cannot be read, has no audio or no face.
     """
     if not SHORTEST <= seconds <= LONGEST:
         raise TalkingHeadsError(f"A segment must last {SHORTEST:g} to {LONGEST:g} s", f"{seconds:g} s", "10 to 60 s are usual")
     if isinstance(source, FaceTrack):
         if sound is None:
-            raise TalkingHeadsError("A track needs its sound beside it", "none", "Give the film's sound too")
+            raise TalkingHeadsError("A face track needs its audio as well", "none", "Give the video's audio too")
         curves = _of_track(source)
     else:
         sound = load_film_sound(source) if sound is None else sound
         curves = _of_film(Path(source), tracker, masks, report) if landmarks is None else \
             _curves(landmarks.points, landmarks.fps, landmarks.cuts)
     if not np.isfinite(curves.opening).any():
-        raise no_face("film", _size(source, landmarks), "none found", "a face", "Film the head from the front, in good light")
+        raise no_face("video", _size(source, landmarks), "none found", "a face", "Record the head from the front, in good light")
     return _best(curves, encode_speech(sound, "mel"), seconds)
 
 
-def _size(source: Any, landmarks: RawTrack | None) -> tuple[int, int] | None:
+def _size(source: str | os.PathLike | FaceTrack, landmarks: RawTrack | None) -> tuple[int, int] | None:
     """(H, W) px of what was looked at; None when it was tracked elsewhere."""
     if landmarks is not None:
         return landmarks.image_size
@@ -98,7 +101,7 @@ def _of_track(track: FaceTrack) -> _Curves:
     return _curves(points, track.fps, ())
 
 
-def _of_film(path: Path, tracker: Callable | None, masks: Iterable[np.ndarray] | None, report: Report) -> _Curves:
+def _of_film(path: Path, tracker: Tracker | None, masks: Iterable[np.ndarray] | None, report: Report) -> _Curves:
     from ..face.landmarks.landmarks import track_frames
 
     total = max(1, round(probe(path).duration * RATE))
@@ -145,7 +148,7 @@ def _scores(curves: _Curves, speech: Speech, kinds: np.ndarray, start: float, st
 
 
 def _variety(kinds: np.ndarray) -> float:  # int [n], -1 where nobody speaks
-    """How evenly all kinds of sounds occur: entropy over that of the even mixture, times the share of speech."""
+    """How evenly all kinds of sounds occur: entropy over that of the even mixture, times the fraction of speech."""
     spoken = kinds[kinds >= 0]
     if not spoken.size:
         return 0.0

@@ -1,14 +1,15 @@
-"""What a capture can be told, checked once, and how inputs are recognised when it is run again."""
+"""The settings of a capture, checked once, and how inputs are recognised when it is run again."""
 from __future__ import annotations
 
 import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ..asked import frame_rate
 from ..audio import FPS
 from ..errors import FileFormatError, TalkingHeadsError
 from ..motion import ExpressionTrack
@@ -18,27 +19,27 @@ POLICIES = ("error", "hold", "interpolate", "skip")
 ORDERS = ("largest", "left")
 SMALLEST, LARGEST = 64, 2048  # px, sides of the written frames
 LONGEST_SMOOTHING = 101       # frames
-_BLOCKS, _BLOCK = 64, 1 << 16  # what is read of a film to recognise it
+_BLOCKS, _BLOCK = 64, 1 << 16  # what is read of a video to recognise it
 
 
 @dataclass(frozen=True)
 class CaptureSettings:
-    """How a film becomes a data set. Everything has a default that suits a telephone's film of one person."""
+    """How a video becomes a dataset. Everything has a default that suits a phone's video of one person."""
 
     size: int = 512                      # px, sides of the written frames
-    fps: float = FPS                     # frames a second of the data set; the models use 25
+    fps: float = FPS                     # frames per second of the dataset; the models use 25
     policy: str = "error"                # frames without a face: "error", "hold", "interpolate" or "skip"
     face_index: int = 0                  # which of several faces, counted in `order`
-    order: str = "largest"               # "largest" first, or from the "left" of the picture
+    order: str = "largest"               # "largest" first, or from the "left" of the image
     focal: float | None = None           # px of the written frames; None: 2.2 times their width
     smoothing: int = 13                  # frames of the poses' smoothing window, odd; 0 leaves them as measured
     steady: bool = True                  # steadier poses: corners of skin and hair are followed by optical flow
     masks: bool = True                   # without them the folder can be looked at but not trained on
-    like: Path | None = None             # another captured data set whose crop, focal length and head are used again
+    like: Path | None = None             # another captured dataset whose crop, focal length and head are used again
     expression: Path | ExpressionTrack | None = None  # action units measured elsewhere: a table of OpenFace's kind, or a track
-    parsing: Path | None = None          # a folder of face-parsing pictures <frame>.png of the written frames
+    parsing: Path | None = None          # a folder of face-parsing images <frame>.png of the written frames
     segment: tuple[float, float] | float | None = None  # s: the part from .. to; one number: the best so many seconds; None: all
-    encoder: str = "mel"                 # of the speech features written beside the sound
+    encoder: str = "mel"                 # of the speech features written beside the audio
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -52,16 +53,14 @@ class CaptureSettings:
             object.__setattr__(self, name, None if folder is None else Path(folder))
         weightless_encoder(self.encoder)
         if isinstance(self.expression, (str, os.PathLike)) and not Path(self.expression).is_file():
-            raise FileFormatError("The file of action units must exist", f"none at {self.expression}", "Check the name")
+            raise FileFormatError("The action-unit file must exist", f"none at {self.expression}", "Check the name")
 
 
 def _check_numbers(settings: CaptureSettings) -> None:
     size, segment = settings.size, settings.segment
     if not (isinstance(size, int) and SMALLEST <= size <= LARGEST and size % 2 == 0):
         raise TalkingHeadsError(f"The size must be an even number of pixels, {SMALLEST} to {LARGEST}", f"{size}", "512 is usual")
-    if not 1 <= settings.fps <= 120:
-        raise TalkingHeadsError("The data set's rate must lie between 1 and 120 frames a second", f"{settings.fps}",
-                                "The models use 25")
+    frame_rate(settings.fps, 1, 120)
     if settings.face_index < 0:
         raise TalkingHeadsError("The face's number must be 0 or more", f"{settings.face_index}", "0 is the first")
     if settings.focal is not None and not settings.focal > 0:
@@ -74,12 +73,12 @@ def _check_numbers(settings: CaptureSettings) -> None:
     good = 0 <= segment[0] < segment[1] if isinstance(segment, (tuple, list)) and len(segment) == 2 else \
         isinstance(segment, (int, float)) and segment > 0
     if not good:
-        raise TalkingHeadsError("The segment must be a begin and a later end in seconds, or one length in seconds", f"{segment}",
+        raise TalkingHeadsError("The segment must be a start and a later end in seconds, or one length in seconds", f"{segment}",
                                 "Give for instance 10 40, or auto 30")
 
 
 def film_fingerprint(path: str | os.PathLike) -> str:
-    """Recognises a film by its length and 64 blocks spread over it, wherever it lies and whatever its name.
+    """Recognises a video by its length and 64 blocks spread over it, wherever it lies and whatever its name.
 
     Raises:
         FileFormatError: no such file, or it is empty.
@@ -88,7 +87,7 @@ def film_fingerprint(path: str | os.PathLike) -> str:
     size = path.stat().st_size if path.is_file() else 0
     if not size:
         came = f"{path.name} is empty" if path.is_file() else f"no file at {path}"
-        raise FileFormatError("The film must exist and hold data", came, "Check the name, or copy the film again")
+        raise FileFormatError("The video must exist and hold data", came, "Check the name, or copy the video again")
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
         for k in range(_BLOCKS):
@@ -97,7 +96,7 @@ def film_fingerprint(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def fingerprint(value: Any) -> str | None:
+def fingerprint(value: str | os.PathLike | ExpressionTrack | ArrayLike | None) -> str | None:
     """A short name that changes with the content of a file, a folder's files, an array or a track; None for None."""
     if value is None:
         return None

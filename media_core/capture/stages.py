@@ -1,8 +1,8 @@
-"""How far a capture is, told to the one hook of everything long (`media_core.progress`)."""
+"""The progress of a capture, for the reports of `media_core.progress`."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,6 +14,13 @@ TITLES = {"segment": "choosing the segment", "track": "finding the face", "frame
 WEIGHTS = {"segment": 2, "track": 8, "frames": 3, "measure": 5, "masks": 20, "background": 1, "layers": 4, "sound": 1,
            "tables": 1, "report": 1, "checksums": 1}  # of a frame's time, roughly
 UNITS = 1000  # the whole job
+
+
+class Step(Protocol):
+    """Reports `done` of `total` frames (or other steps) of the stage that runs; may raise to cancel."""
+
+    def __call__(self, done: int, total: int, info: Mapping[str, Any] | None = None, preview: np.ndarray | None = None,
+                 /) -> None: ...
 
 
 class Progress:

@@ -1,8 +1,8 @@
-"""Whether the lips and the sound of a film run together, measured without a network.
+"""Whether the lips and the audio of a video are in sync, measured without a network.
 
-The proxy of docs/capture.md: a small regression predicts the lips' opening from the sound of one instant; at the lag at which
-it predicts best, the sound belongs. It is fitted on one half of the film and judged on the other, for every lag anew, and sees no
-neighbouring sound, so that it cannot learn a lag away.
+The proxy of docs/capture.md: a small regression predicts the lips' opening from the audio of one instant; at the lag at which
+it predicts best, the two belong together. It is fitted on one half of the video and tested on the other, separately for
+every lag, and sees no neighbouring audio, so that it cannot learn to undo a lag.
 """
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LEAST_SCORE = 0.30    # correlation below which the best lag means nothing ...
 LEAST_MARGIN = 0.10   # ... as it does when the lags' median comes this close
 LEAST_LEAD = 0.08     # ... or the best lag that is no neighbour: syllables repeat
 NEIGHBOURS = 3        # lags to either side that the lips' own slowness raises
-LEAST_FRAMES = 125    # shorter films decide nothing
-BANDS = 16            # groups of neighbouring features: few enough for a film of some seconds
+LEAST_FRAMES = 125    # shorter videos decide nothing
+BANDS = 16            # groups of neighbouring features: few enough for a video of some seconds
 _PIECE = 50           # frames of one fold's pieces: 2 s
 _RIDGE = 1.0          # weight decay per frame and unit of variance, in hundredths
 
 
 @dataclass(frozen=True)
 class SoundOffset:
-    """How the sound lies against the lips."""
+    """The offset between audio and lips."""
 
-    frames: int           # the sound comes so many frames after the lips; negative: before
+    frames: int           # the audio comes so many frames after the lips; negative: before
     score: float          # correlation of predicted and seen opening at that lag
     margin: float         # by how much that exceeds the lags' median
     decided: bool         # False: too short, too quiet or too noisy to tell
@@ -35,27 +35,27 @@ class SoundOffset:
 
 
 def sound_offset(aperture: np.ndarray, speech: Speech, fps: float) -> SoundOffset:  # [T]
-    """The lag between the lips' opening and the sound.
+    """The lag between the lips' opening and the audio.
 
     Args:
         aperture: [T] the lips' opening in any unit, NaN where unknown.
-        speech: of the film's sound, from its first frame on.
-        fps: frames a second of `aperture`.
+        speech: of the video's audio, from its first frame on.
+        fps: frames per second of `aperture`.
     """
     sound = _sound_rows(speech, len(aperture), fps)
     lags = range(-REACH, REACH + 1)
     if np.isfinite(aperture).sum() < LEAST_FRAMES + REACH or np.nanstd(aperture) == 0 or bool(speech.silence.all()):
-        return SoundOffset(0, 0.0, 0.0, False, (0.0,) * len(lags))
+        return SoundOffset(frames=0, score=0.0, margin=0.0, decided=False, scores=(0.0,) * len(lags))
     scores = [_predicted(aperture, sound, lag) for lag in lags]
     best = int(np.argmax(scores))
     margin = scores[best] - float(np.median(scores))
     lead = scores[best] - max(score for i, score in enumerate(scores) if abs(i - best) > NEIGHBOURS)
     decided = scores[best] >= LEAST_SCORE and margin >= LEAST_MARGIN and lead >= LEAST_LEAD and 0 < best < len(scores) - 1
-    return SoundOffset(lags[best], scores[best], margin, decided, tuple(scores))
+    return SoundOffset(frames=lags[best], score=scores[best], margin=margin, decided=decided, scores=tuple(scores))
 
 
 def _sound_rows(speech: Speech, frames: int, fps: float) -> np.ndarray:  # float64 [T, BANDS]
-    """The mean feature row of each film frame's own time, in bands; silence behind the end."""
+    """The mean feature row of each video frame's own time, in bands; silence behind the end."""
     features = speech.features.double().numpy()
     edges = np.clip(np.rint(np.arange(frames + 1) / fps * speech.rate).astype(int), 0, len(features))
     total = np.concatenate([np.zeros((1, features.shape[1])), np.cumsum(features, axis=0)])
@@ -67,7 +67,7 @@ def _sound_rows(speech: Speech, frames: int, fps: float) -> np.ndarray:  # float
 
 
 def _predicted(aperture: np.ndarray, sound: np.ndarray, lag: int) -> float:
-    """Correlation of the opening with what the sound `lag` frames later predicts, by two folds of alternating pieces."""
+    """Correlation of the opening with what the audio `lag` frames later predicts, by two folds of alternating pieces."""
     count = len(aperture) - abs(lag)
     y, x = aperture[max(-lag, 0):][:count], sound[max(lag, 0):][:count]
     known = np.isfinite(y)

@@ -1,7 +1,7 @@
-"""The tables of a data set: poses, action units, landmarks, sound and its features (docs/hmtalker.md#dataset-layout)."""
+"""The tables of a dataset: poses, action units, landmarks, audio and its features (docs/hmtalker.md#dataset-layout)."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,10 @@ from ..motion import ExpressionTrack
 from ..speech import SAMPLE_RATE, encode_speech
 from ..video import load_film_sound
 from .pictures import ANCHORS
+from .stages import Step
 
 TRACK, CANONICAL = "track.safetensors", "landmarks_canonical.safetensors"
 TELL_EVERY = 50  # frames
-Step = Callable[..., None]
 
 
 def given_expression(given: Path | ExpressionTrack | None, fps: float, film_frames: int,
@@ -28,12 +28,12 @@ def given_expression(given: Path | ExpressionTrack | None, fps: float, film_fram
     """Action units measured elsewhere, one row for each written frame; None when there are none.
 
     Args:
-        given: a table of the whole film, or a track of the whole film.
-        fps: of the data set.
-        film_frames: of the whole film at that rate.
-        source: int64 [T] film frame of each written one.
+        given: a table of the whole video, or a track of the whole video.
+        fps: of the dataset.
+        film_frames: of the whole video at that rate.
+        source: int64 [T] video frame of each written one.
     Raises:
-        TalkingHeadsError: what was measured is not as long as the film.
+        TalkingHeadsError: what was measured is not as long as the video.
     """
     if given is None:
         return None
@@ -44,8 +44,8 @@ def given_expression(given: Path | ExpressionTrack | None, fps: float, film_fram
 
         track = read_action_units_file(given, fps, film_frames)
     if abs(len(track) - film_frames) > max(fps / 2, film_frames / 20):
-        raise TalkingHeadsError(f"The action units must be as long as the film, {film_frames} frames at {fps:g} a second",
-                                f"{len(track)} frames", "Measure them on this very film, all of it")
+        raise TalkingHeadsError(f"The action units must be as long as the video, {film_frames} frames at {fps:g} a second",
+                                f"{len(track)} frames", "Measure them on the whole of this video")
     rows = torch.from_numpy(source)
     au = track.au[rows.clamp(max=len(track) - 1)].clone()
     au[rows >= len(track)] = torch.nan
@@ -62,16 +62,17 @@ def save_measured(folder: Path, track: FaceTrack, anchors: Anchors | None = None
 
 
 def film_part(film: Path, first: int, frames: int, fps: float) -> Sound:
-    """The film's own sound under `frames` frames from frame `first` on, at its rate; silence behind its end.
+    """The video's own audio under `frames` frames from frame `first` on, at its rate; silence behind its end.
 
     Raises:
-        FileFormatError: the film has no sound there.
+        FileFormatError: the video has no audio there.
     """
     sound = load_film_sound(film)
     begin, samples = round(first / fps * sound.sample_rate), round(frames / fps * sound.sample_rate)
     if begin >= sound.samples:
-        raise TalkingHeadsError("The segment must have sound", f"that of {film.name} lasts {sound.duration:.1f} s, the segment "
-                                f"begins at {first / fps:.1f} s", "Choose an earlier segment")
+        raise TalkingHeadsError("The segment must have audio",
+                                f"that of {film.name} lasts {sound.duration:.1f} s, the segment starts at {first / fps:.1f} s",
+                                "Choose an earlier segment")
     return Sound(np.ascontiguousarray(fitted(sound.waveform[:, begin:], samples)), sound.sample_rate)
 
 
@@ -84,13 +85,14 @@ def write_sound(folder: Path, sound: Sound, frames: int, fps: float, encoder: st
     save_wav(folder / "aud.wav", sixteen)
 
 
-def write_tables(folder: Path, track: FaceTrack, filled: np.ndarray, sound_frames: Sequence[int], step: Step) -> None:
+def write_tables(folder: Path, track: FaceTrack, filled: np.ndarray, sound_frames: Sequence[int] | np.ndarray,
+                 step: Step) -> None:
     """Landmark files, au.csv and the transforms.
 
     Args:
         track: of the written frames.
         filled: bool [T] frames in which no face was seen: their action units stay unknown, their row says failed.
-        sound_frames: [T] frame of the sound that belongs to each picture.
+        sound_frames: [T] frame of the audio that belongs to each image.
     """
     for i, points in enumerate(track.landmarks.points[..., :2].numpy()):
         path = folder / f"ori_imgs/{i}.lms"

@@ -1,1 +1,1 @@
-"""Faces in pictures and films: landmarks, pose, action units, masks. Import from the modules; nothing heavy is loaded here."""
+"""Faces in images and videos: landmarks, pose, action units, masks. Import from the modules; nothing heavy is loaded here."""

@@ -1,6 +1,6 @@
-"""A square picture of a face, cut out of a larger one and put back: `FaceCrop` remembers the way there and returns by it.
+"""A square image of a face, cut out of a larger one and put back: `FaceCrop` stores the mapping there and back.
 
-Pixels outside the feathered square come back bit for bit. One frame at a time, so films stream.
+Pixels outside the feathered square come back bit for bit. One frame at a time, so videos stream.
 The centre of the top-left pixel is (0, 0); `x' = (x + 1/2) * scale - 1/2` where only the size changes.
 """
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from ..audio import FPS
 from ..errors import TalkingHeadsError
-from .geometry import LEFT_EYE, RIGHT_EYE, similarity
+from .geometry import LEFT_EYE, RIGHT_EYE, height_width, similarity
 
 MARGIN = 2.5  # side of the square over the longer side of the points' box: head, hair and shoulders
 RAISED = 0.08  # of the points' box, by which the square's middle lies above the box's: hair needs more room than the chin
@@ -23,19 +23,19 @@ FEATHER = 0.1  # of the square's side, over which an edit fades out inwards from
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """Where a square of `size` pixels lies in a picture, or in each frame of a film."""
+    """Where a square of `size` pixels lies in an image, or in each frame of a video."""
 
     matrices: np.ndarray  # float64 [T, 2, 3], source px -> crop px (turn, one scale, shift); T = 1: the same for every frame
     size: int  # px, side of the crop
-    source_size: tuple[int, int]  # (H, W) px of the pictures it is cut from
-    fps: float = FPS  # frames a second, when T > 1
+    source_size: tuple[int, int]  # (H, W) px of the images it is cut from
+    fps: float = FPS  # frames per second, when T > 1
     version: int = 1  # of this object's layout
-    unseen: tuple[int, ...] = ()  # frames of the film in which nobody was seen: nothing is put back into them
+    faceless: tuple[int, ...] = ()  # frames of the video in which nobody was seen: nothing is put back into them
 
     def __post_init__(self) -> None:
         shape, scales = np.shape(self.matrices), np.linalg.det(np.asarray(self.matrices, float)[..., :2])
         if len(shape) != 3 or shape[0] < 1 or shape[1:] != (2, 3) or not np.isfinite(self.matrices).all() or (scales <= 0).any():
-            raise TalkingHeadsError("A face crop needs a matrix [T, 2, 3] that neither mirrors nor flattens", f"{list(shape)}",
+            raise TalkingHeadsError("A face crop needs matrices [T, 2, 3] that neither mirror nor flatten", f"{list(shape)}",
                                     "Make it from landmarks with Face Crop")
         _check_size(self.size)
 
@@ -56,7 +56,7 @@ class FaceCrop:
         if not self.moves:
             return self.matrices[0]
         if not 0 <= frame < len(self):
-            raise TalkingHeadsError(f"The frame must be one of the {len(self)} the face was followed through", f"frame {frame}",
+            raise TalkingHeadsError(f"The frame must be one of the {len(self)} the face was tracked in", f"frame {frame}",
                                     "Cut and paste the same frames")
         return self.matrices[frame]
 
@@ -73,7 +73,7 @@ class FaceCrop:
         return _applied(_inverse(self.matrix(frame)), points)
 
     def crop(self, image: np.ndarray, frame: int = 0) -> np.ndarray:  # [H, W, C] or [H, W] -> [size, size, C] or [size, size]
-        """The square, area-averaged where it shrinks, bicubic where it grows. What lies beyond the picture repeats its edge.
+        """The square, area-averaged where it shrinks, bicubic where it grows. What lies beyond the image repeats its edge.
 
         Args:
             image: uint8, or float32 0..1, of `source_size`.
@@ -85,7 +85,7 @@ class FaceCrop:
         return _warped(image, self.matrix(frame), (self.size, self.size))
 
     def crops(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """`crop` of every frame of a film, one at a time."""
+        """`crop` of every frame of a video, one at a time."""
         return (self.crop(image, i) for i, image in enumerate(frames))
 
     def paste_back(self, source: np.ndarray, edited: np.ndarray, frame: int = 0, *, feather: float = FEATHER,
@@ -105,7 +105,7 @@ class FaceCrop:
         _check_edit(source, edited, mask)
         (left, top), (right, bottom) = self._box(frame)
         out = source.copy()
-        if right <= left or bottom <= top or frame in self.unseen:
+        if right <= left or bottom <= top or frame in self.faceless:
             return out
         alpha = self._alpha((left, top, right, bottom), frame, feather, mask)
         region = out[top:bottom, left:right]
@@ -117,7 +117,7 @@ class FaceCrop:
         return out
 
     def pasted(self, sources: Iterable[np.ndarray], edits: Iterable[np.ndarray], **options: Any) -> Iterator[np.ndarray]:
-        """`paste_back` of every frame of a film, one at a time; `options` as there."""
+        """`paste_back` of every frame of a video, one at a time; `options` as there."""
         return (self.paste_back(source, edit, i, **options) for i, (source, edit) in enumerate(zip(sources, edits)))
 
     def feather_mask(self, feather: float = FEATHER) -> np.ndarray:  # float32 [size, size]
@@ -129,7 +129,7 @@ class FaceCrop:
         """For a JSON file; `from_dict` reads it."""
         table = {"version": self.version, "size": self.size, "source_size": list(self.source_size), "fps": self.fps,
                  "matrices": self.matrices.tolist()}
-        return {**table, "unseen": list(self.unseen)} if self.unseen else table
+        return {**table, "unseen": list(self.faceless)} if self.faceless else table
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> FaceCrop:
@@ -141,8 +141,9 @@ class FaceCrop:
         try:
             if table["version"] != 1:
                 raise ValueError(f"version {table['version']}")
-            return cls(np.asarray(table["matrices"], np.float64), int(table["size"]), tuple(map(int, table["source_size"])),
-                       float(table["fps"]), unseen=tuple(map(int, table.get("unseen", ()))))
+            return cls(matrices=np.asarray(table["matrices"], np.float64), size=int(table["size"]),
+                       source_size=height_width([int(side) for side in table["source_size"]]), fps=float(table["fps"]),
+                       faceless=tuple(map(int, table.get("unseen", ()))))
         except (KeyError, TypeError, ValueError) as error:
             raise TalkingHeadsError("A stored face crop must have version, size, source_size, fps and matrices", repr(error),
                                     "Cut the face out again") from error
@@ -168,13 +169,13 @@ class FaceCrop:
     def _check_source(self, image: np.ndarray) -> None:
         if image.shape[:2] != tuple(self.source_size) or image.dtype not in (np.uint8, np.float32):
             height, width = self.source_size
-            raise TalkingHeadsError(f"The picture must be the one the crop was made for, {width} x {height} px, uint8 or float32",
-                                    f"{image.dtype} {list(image.shape)}", "Connect the picture that went into Face Crop")
+            raise TalkingHeadsError(f"The image must be the one the crop was made for, {width} x {height} px, uint8 or float32",
+                                    f"{image.dtype} {list(image.shape)}", "Connect the image that went into Face Crop")
 
 
 def still_crop(points: np.ndarray, image_size: tuple[int, int], size: int, *, margin: float = MARGIN, upright: bool = False,
                inside: bool = True) -> FaceCrop:
-    """One square for a picture, or for all frames of a film: around the middle place of the face, at whole pixels.
+    """One square for an image, or for all frames of a video: around the middle place of the face, at whole pixels.
 
     Args:
         points: [68, 2] or [T, 68, 2] source px; frames with NaN do not count.
@@ -182,21 +183,20 @@ def still_crop(points: np.ndarray, image_size: tuple[int, int], size: int, *, ma
         size: px of the crop.
         margin: side of the square over the longer side of the points' box.
         upright: turn the face level.
-        inside: keep the square within the picture, smaller if need be; not where it is turned.
+        inside: keep the square within the image, smaller if need be; not where it is turned.
 
     Raises:
         TalkingHeadsError: no frame has a face, or a size or margin out of range.
     """
-    *places, known = _places(points)
-    middle, extent, roll = (np.median(part, axis=0) for part in places)
-    angle = float(roll) if upright else 0.0
-    square = _square(middle, extent, angle, image_size, size, margin, inside)
-    return FaceCrop(square[None], size, tuple(image_size), unseen=tuple(np.flatnonzero(~known).tolist()))
+    middle, extent, roll, known = _places(points)
+    angle = float(np.median(roll)) if upright else 0.0
+    square = _square(np.median(middle, axis=0), float(np.median(extent)), angle, image_size, size, margin, inside)
+    return FaceCrop(square[None], size, height_width(image_size), faceless=tuple(np.flatnonzero(~known).tolist()))
 
 
 def following_crop(points: np.ndarray, image_size: tuple[int, int], size: int, fps: float = FPS, *, margin: float = MARGIN,
                    upright: bool = False, inside: bool = True, cutoff: float = FOLLOW_HZ) -> FaceCrop:
-    """A square that goes along with the face, without delay and without its fast movement; its side stays the same.
+    """A square that tracks the face (zero-phase low-pass, so without its fast movement); its side stays the same.
 
     Args:
         points: [T, 68, 2] source px; over frames with NaN the way is straight.
@@ -214,34 +214,34 @@ def following_crop(points: np.ndarray, image_size: tuple[int, int], size: int, f
     frames = np.arange(len(points))
     curves = [np.interp(frames, frames[known], curve) for curve in (*middle.T, np.unwrap(roll))]
     x, y, turn = low_pass(torch.from_numpy(np.stack(curves, axis=1)), fps, cutoff).numpy().T
-    side = np.median(extent)
+    side = float(np.median(extent))
     squares = [_square(np.array(centre), side, angle if upright else 0.0, image_size, size, margin, inside, whole=False)
                for *centre, angle in zip(x, y, turn)]
-    return FaceCrop(np.stack(squares), size, tuple(image_size), fps, unseen=tuple(np.flatnonzero(~known).tolist()))
+    return FaceCrop(np.stack(squares), size, height_width(image_size), fps, faceless=tuple(np.flatnonzero(~known).tolist()))
 
 
 def single_crops(points: np.ndarray, image_size: tuple[int, int], size: int, **options: Any) -> FaceCrop:
-    """A square of its own for each of several pictures that do not belong together.
+    """A square of its own for each of several images that do not belong together.
 
     Args:
         points: [T, 68, 2] source px.
         image_size, size, options: as for `still_crop`.
 
     Raises:
-        TalkingHeadsError: as for `still_crop`; also where any picture has no face.
+        TalkingHeadsError: as for `still_crop`; also where any image has no face.
     """
     return FaceCrop(np.concatenate([still_crop(one, image_size, size, **options).matrices for one in points]), size,
-                    tuple(image_size))
+                    height_width(image_size))
 
 
 def _places(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Middle [n, 2], extent [n] and roll [n] (rad) of the n known faces, and which of the frames those are, bool [T]."""
     points = np.asarray(points, np.float64)
     points = points[None] if points.ndim == 2 else points
-    known = np.isfinite(points).all(axis=(1, 2))
+    known = np.all(np.isfinite(points), axis=(1, 2))
     if not known.any():
         raise TalkingHeadsError("A face must be found before it can be cut out", f"none in {len(points)} frames",
-                                "Choose a picture that shows the whole face, from the front")
+                                "Choose an image that shows the whole face, from the front")
     there = points[known]
     low, high = there.min(axis=1), there.max(axis=1)
     extent = (high - low).max(axis=1)
@@ -256,7 +256,7 @@ def _square(middle: np.ndarray, extent: float, angle: float, image_size: tuple[i
     _check_size(size)
     if not 1.0 <= margin <= 10.0:
         raise TalkingHeadsError("The margin around the face must be 1 to 10 times the face", f"{margin:g}", "2.5 shows the head")
-    side, straight = margin * float(extent), abs(angle) < 1e-9
+    side, straight = margin * extent, abs(angle) < 1e-9
     if inside and straight:
         side = min(side, *image_size)
     side = max(1.0, float(round(side)) if whole else side)
@@ -312,7 +312,7 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
 
 
 def _resized(matrix: np.ndarray, factor: float) -> np.ndarray:
-    """`matrix` into a target picture `factor` times as large."""
+    """`matrix` into a target image `factor` times as large."""
     return np.column_stack([matrix[:, :2] * factor, (matrix[:, 2] + 0.5) * factor - 0.5])
 
 
@@ -327,7 +327,7 @@ def _check_size(size: int) -> None:
 
 def _check_edit(source: np.ndarray, edited: np.ndarray, mask: np.ndarray | None) -> None:
     if edited.shape[0] != edited.shape[1] or edited.shape[2:] != source.shape[2:] or edited.dtype != source.dtype:
-        raise TalkingHeadsError("The edited crop must be square, of the picture's own type and number of channels",
+        raise TalkingHeadsError("The edited crop must be square, of the image's own type and number of channels",
                                 f"{edited.dtype} {list(edited.shape)} for {source.dtype} {list(source.shape)}",
                                 "Connect the crop after editing it, without changing its shape")
     if mask is not None and (mask.ndim != 2 or mask.shape[0] != mask.shape[1]):

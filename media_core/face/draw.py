@@ -1,4 +1,4 @@
-"""Landmarks and curves as pictures, to look at: 68 points over a frame or on black; action units and lip opening over time.
+"""Landmarks and curves as images, to look at: 68 points over a frame or on black; action units and lip opening over time.
 
 Units that cannot be trusted are drawn pale and called "unreliable"; nothing here makes a guess look like a measurement.
 """
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from ..errors import TalkingHeadsError
 from ..metrics import lip_aperture
 from ..motion import AU_MAX, AU_NAMES, ExpressionTrack, LandmarkTrack, au_index, unreliable_units
 from .geometry import inter_ocular
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
 
 # first point, last point, closed, RGB
 LINES = ((0, 16, False, (80, 200, 255)), (17, 21, False, (255, 200, 60)), (22, 26, False, (255, 200, 60)),
@@ -25,7 +28,7 @@ MEANINGS = {"AU01": "inner brow up", "AU02": "outer brow up", "AU04": "brow down
             "AU26": "jaw open", "AU45": "blink"}
 _SUBPIXEL = 4  # bits of OpenCV's fractional coordinates
 _SMALLEST = 1e-3  # dm, what drawn canonical landmarks measure at least
-_FILL = 0.8  # of the picture that canonical landmarks fill
+_FILL = 0.8  # of the image that canonical landmarks fill
 _LABEL, _RIGHT, _LINE = 132, 32, 22  # px beside the curves, and of a line of text above or below
 _INK, _PALE, _GRID, _PAPER = (30, 70, 140), (190, 190, 198), (228, 228, 232), (255, 255, 255)
 
@@ -41,7 +44,7 @@ class Curve:
 
 
 def draw_landmarks(image: np.ndarray, points: np.ndarray, dots: bool = True) -> np.ndarray:  # uint8 [H, W, 3]
-    """The 68 points over `image`, joined by features; a new picture, the same one when there is no face.
+    """The 68 points over `image`, joined by features; a new image, the same one when there is no face.
 
     Args:
         image: uint8 [H, W, 3].
@@ -64,12 +67,12 @@ def draw_landmarks(image: np.ndarray, points: np.ndarray, dots: bool = True) -> 
 
 
 def picture_points(track: LandmarkTrack, size: tuple[int, int]) -> np.ndarray:  # float64 [T, 68, 2] px
-    """Where a track's points stand in pictures of `size` (H, W): scaled from its own picture, or canonical ones from the front.
+    """Where a track's points stand in images of `size` (H, W): scaled from its own image, or canonical ones from the front.
 
     Canonical points get one scale for the whole track, so that movement stays in proportion.
     """
     points = track.points.numpy().astype(np.float64)
-    if track.space == "pixels":
+    if track.image_size is not None and track.space == "pixels":
         scale = np.array([size[1] / track.image_size[1], size[0] / track.image_size[0]])
         return (points[..., :2] + 0.5) * scale - 0.5
     flat = points[..., :2] * [1.0, -1.0]
@@ -98,8 +101,8 @@ def draw_curves(curves: Sequence[Curve], fps: float, width: int = 1024, strip: i
 
     Args:
         curves: all of equal length.
-        fps: frames a second.
-        width: px of the picture. strip: px, the height of one curve.
+        fps: frames per second.
+        width: px of the image. strip: px, the height of one curve.
         title: a line above them.
 
     Raises:
@@ -109,8 +112,8 @@ def draw_curves(curves: Sequence[Curve], fps: float, width: int = 1024, strip: i
 
     lengths = {len(curve.values) for curve in curves}
     if len(lengths) != 1 or 0 in lengths:
-        raise TalkingHeadsError("Curves drawn together must be of one length", f"{sorted(lengths)} frames",
-                                "Connect tracks of the same film")
+        raise TalkingHeadsError("Curves drawn together must have the same length", f"{sorted(lengths)} frames",
+                                "Connect tracks of the same video")
     top = _LINE if title else 0
     picture = Image.new("RGB", (width, top + strip * len(curves) + _LINE), _PAPER)
     draw, frames = ImageDraw.Draw(picture), lengths.pop()
@@ -121,7 +124,7 @@ def draw_curves(curves: Sequence[Curve], fps: float, width: int = 1024, strip: i
     return np.asarray(picture)
 
 
-def _draw_axis(draw: Any, seconds: float, width: int, top: int, bottom: int) -> None:
+def _draw_axis(draw: ImageDraw, seconds: float, width: int, top: int, bottom: int) -> None:
     """Upright lines at whole numbers of seconds, at most about a dozen, and what they are."""
     step = next((s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600) if seconds / s <= 12), 36000)
     for i in range(int(seconds / step + 1e-6) + 1):
@@ -130,7 +133,7 @@ def _draw_axis(draw: Any, seconds: float, width: int, top: int, bottom: int) -> 
         draw.text((x + 2, bottom + 4), f"{i * step:g} s", fill=(90, 90, 96))
 
 
-def _draw_strip(draw: Any, curve: Curve, top: int, height: int, width: int) -> None:
+def _draw_strip(draw: ImageDraw, curve: Curve, top: int, height: int, width: int) -> None:
     """One curve in its strip, its name and what is wrong with it on the left."""
     ink = _INK if curve.reliable else _PALE
     known = np.isfinite(curve.values)

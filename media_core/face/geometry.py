@@ -1,17 +1,18 @@
-"""The 68 face points: which is which, what mirrors what, and where a face stands in a picture.
+"""The 68 face points: which is which, what mirrors what, and where a face stands in an image.
 
-Order: iBUG 300-W, as drawn in the picture: jaw 0-16 from the picture's left to its right, brows 17-26, nose 27-35, eyes 36-47,
+Order: iBUG 300-W, as drawn in the image: jaw 0-16 from the image's left to its right, brows 17-26, nose 27-35, eyes 36-47,
 mouth 48-67 (outer ring, then inner ring).
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 JAW, BROWS, NOSE = slice(0, 17), slice(17, 27), slice(27, 36)
 EYES, MOUTH, INNER_LIPS = slice(36, 48), slice(48, 68), slice(60, 68)
-RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)  # the person's right is the picture's left
+RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)  # the person's right is the image's left
 FEATURES = slice(17, 68)  # all but the jaw
 STILLEST = (0, 16, *range(27, 36), 36, 39, 42, 45)  # of RIGID those that lie on the face mesh and no edit moves
 RIGID = (0, 1, 2, 14, 15, 16, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45)  # hardly moved by expression
@@ -19,7 +20,7 @@ OUTER_CORNERS = (36, 45)
 
 MIRROR = np.array([*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46,
                    39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65])
-"""Where each point stands in the mirrored picture: `mirrored = (width - 1 - x, y)[MIRROR]`."""
+"""Where each point stands in the mirrored image: `mirrored = (width - 1 - x, y)[MIRROR]`."""
 MIRROR_EYE = np.array([3, 2, 1, 0, 5, 4])  # the same within one eye
 
 
@@ -56,6 +57,12 @@ def similarity(angle: float = 0.0, scale: float = 1.0, centre=(0.0, 0.0), target
     return Similarity(matrix, np.asarray(target, float) - matrix @ np.asarray(centre, float))
 
 
+def height_width(size: Sequence[int]) -> tuple[int, int]:
+    """An image's size as a tuple, whatever kind of sequence it came in."""
+    height, width = size
+    return height, width
+
+
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:  # [N, 2], [N, 2]
     """The least-squares similarity without mirroring (Umeyama 1991, two dimensions in closed form)."""
     a, b = np.asarray(source, float), np.asarray(target, float)
@@ -74,7 +81,7 @@ def inter_ocular(points: np.ndarray) -> np.ndarray:  # [..., 68, D] -> [...]
 
 
 def mirrored(points: np.ndarray, width: int) -> np.ndarray:  # [..., 68, 2] -> [..., 68, 2]
-    """The points of the picture seen in a mirror."""
+    """The points of the image seen in a mirror."""
     out = points[..., MIRROR, :].copy()
     out[..., 0] = width - 1 - out[..., 0]
     return out

@@ -1,4 +1,4 @@
-"""What capture knows about a film: landmarks, expression, pose, and how far to trust each frame (socket TH_FACE_TRACK)."""
+"""What a capture measures in a video: landmarks, expression, pose, and how far to trust each frame (socket TH_FACE_TRACK)."""
 from __future__ import annotations
 
 import os
@@ -15,12 +15,13 @@ from ..motion import ExpressionTrack, LandmarkTrack, PoseTrack, Track
 from ..schema import FOCAL, SIZE, described, record
 from ..tensor_schema import Numbers, fitting
 from ..tracks import settings
+from .geometry import height_width
 from .pose.pose import WINDOW, RigidShape, fit_shape, smooth_poses, solve_poses, to_camera
 
 if TYPE_CHECKING:
     from .landmarks.landmarks import RawTrack
 
-_OUTLIER, _OUTLIER_PIXELS = 4.0, 0.006  # a frame this many medians off, and this share of the width, is hardly trusted
+_OUTLIER, _OUTLIER_PIXELS = 4.0, 0.006  # a frame this many medians off, and this fraction of the width, is hardly trusted
 _OUTLIER_WEIGHT = 0.1
 _PARTS = {"landmarks": LandmarkTrack, "expression": ExpressionTrack, "pose": PoseTrack}
 _SETTINGS = record({**{name: kind.SETTINGS for name, kind in _PARTS.items()},
@@ -47,7 +48,7 @@ class FaceTrack:
         rates = {getattr(self, name).fps for name in _PARTS}
         if len(set(lengths.values())) != 1 or len(rates) != 1:
             raise TalkingHeadsError("The parts of a face track must have equal length and rate",
-                                    f"{lengths} frames, {sorted(rates)} frames a second", "Measure the film again")
+                                    f"{lengths} frames, {sorted(rates)} frames per second", "Measure the video again")
 
     def __len__(self) -> int:
         return len(self.pose)
@@ -92,7 +93,7 @@ class FaceTrack:
             FileFormatError: absent, truncated, of another kind, newer, or with entries that no track has.
         """
         tensors, config = load_tensors(path, kind=cls.KIND, version=cls.VERSION)
-        name, again = Path(path).name, "Measure the film again"
+        name, again = Path(path).name, "Measure the video again"
         described(config, _SETTINGS, name, again)
         fitting(tensors, _TENSORS, name, again)
         parts = {part: kind(tensors[part], **settings(config[part])) for part, kind in _PARTS.items()}
@@ -107,13 +108,13 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
     Args:
         raw: the points; NaN, or filled with confidence 0, where no face was found.
         focal: px; None means the shape's, or 2.2 times the width.
-        shape: a person already known (another film of them): poses then share that head frame. None: fitted to this film.
+        shape: a person already known (another video of them): poses then share that head frame. None: fitted to this video.
         smoothing: window of the pose smoothing, frames at 25 fps; 0: none.
-        expression: action units measured by something else, one row a frame; None: from the landmarks.
+        expression: action units measured by something else, one row per frame; None: from the landmarks.
     Raises:
         TalkingHeadsError: no frame with a face, or an expression of another length or rate.
     """
-    size = tuple(raw.image_size)
+    size = height_width(raw.image_size)
     confidence = np.where(np.isfinite(raw.points).all((1, 2)), np.nan_to_num(raw.confidence), 0).clip(0, 1).astype(np.float32)
     seen = np.where(confidence[:, None, None] > 0, raw.points, np.nan)      # without rows that somebody filled
     shape = fit_shape(seen, size, focal) if shape is None else shape.at(size, focal)
@@ -128,7 +129,8 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
 
         expression = action_units(seen, camera_to_head=pose.camera_to_head.numpy(), shape=shape.points,
                                   focal=shape.focal, image_size=size, fps=pose.fps)
-    return FaceTrack(landmarks, expression, pose, torch.from_numpy(confidence), shape, torch.from_numpy(reprojection))
+    return FaceTrack(landmarks=landmarks, expression=expression, pose=pose, confidence=torch.from_numpy(confidence),
+                     shape=shape, reprojection=torch.from_numpy(reprojection))
 
 
 def filled(points: np.ndarray, cuts=()) -> np.ndarray:  # [T, 68, 2] -> the same
@@ -141,7 +143,7 @@ def filled(points: np.ndarray, cuts=()) -> np.ndarray:  # [T, 68, 2] -> the same
     known = np.isfinite(points).all((1, 2))
     if not known.any():
         raise TalkingHeadsError("A track needs at least one frame with a face", f"{len(points)} frames without any",
-                                "Check the film and the tracking")
+                                "Check the video and the tracking")
     every = np.arange(len(points))
     shot = np.searchsorted(np.sort(np.asarray(cuts, int)), every, side="right")
     out = points.copy()

@@ -7,7 +7,7 @@ the sound by 25 ms. The scheme is Cohen and Massaro's (1993); the numbers are ou
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ Phoneme = tuple[str, float, float]  # (espeak mnemonic, start s, end s)
 LEAD = 0.025        # s by which the lips lead the sound
 _STEPS = 4          # inner samples a frame
 _REACH = 1.5        # s beyond which an anchor weighs nothing
-_BLOCK = 100        # frames blended at a time: bounds the memory of long films
+_BLOCK = 100        # frames blended at a time: bounds the memory of long videos
 _FLOOR = 1e-5       # weight of far anchors, so that a gap is never 0/0
 
 
@@ -118,7 +118,7 @@ def _anchors_of(name: str, start: float, length: float) -> list[Anchor]:
     return [Anchor(start + .5 * length, .05, .4, _target(_UNKNOWN))]
 
 
-def _target(shape: dict[str, float]) -> np.ndarray:  # -> [9]
+def _target(shape: Mapping[str, float]) -> np.ndarray:  # -> [9]
     return np.array([shape.get(curve, 0.0) for curve in CURVES])
 
 

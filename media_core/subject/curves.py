@@ -7,7 +7,7 @@ import numpy as np
 def low_pass(curve: np.ndarray, rate: float, cut: float) -> np.ndarray:  # [T, ...] -> [T, ...]
     """Second-order Butterworth, forwards and backwards (no delay). `rate` and `cut` in Hz; cut < rate/2."""
     from scipy.signal import butter, filtfilt
-    b, a = butter(2, min(cut / (rate / 2), 0.99))
+    b, a = np.asarray(butter(2, min(cut / (rate / 2), 0.99)))
     return filtfilt(b, a, curve, axis=0, padlen=min(3 * len(b), len(curve) - 1))
 
 
@@ -17,7 +17,7 @@ def wander(frames: int, fps: float, memory: float, spread: float, rng: np.random
     keep = np.exp(-1 / (fps * memory))
     push = rng.normal(0, spread * np.sqrt(1 - keep * keep), frames + int(4 * fps))
     push[0] = 0.0
-    return low_pass(lfilter([1.0], [1.0, -keep], push), fps, cut)[-frames:]
+    return low_pass(np.asarray(lfilter([1.0], [1.0, -keep], push)), fps, cut)[-frames:]
 
 
 def bump(time: np.ndarray, centre: float, width: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A performance written as a training data set, in the layout of TalkingGaussian and its relatives (docs/hmtalker.md).
+"""A performance written as a training dataset, in the layout of TalkingGaussian and its relatives (docs/hmtalker.md).
 
 Frames are made and written one at a time. Every file appears whole or not at all, and the manifest comes last: a folder with a
 manifest is finished, a folder without one is continued where it stopped.
@@ -94,7 +94,7 @@ def _prepare(folder: Path, request: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     old = read_json(folder / REQUEST)
     if not old and occupied(folder):
-        raise TalkingHeadsError("The folder for a data set must be new, empty or a data set of the subject",
+        raise TalkingHeadsError("The folder for a dataset must be new, empty or a dataset of the subject",
                                 f"{folder} holds other files", "Choose another folder")
     remove_leftovers(folder, below=True)
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -115,8 +115,9 @@ def _truth(subject: Subject, performance: Performance, report: Report) -> _Truth
         pose = subject.pose(euler, move)
         points2d, points3d = subject.landmarks(params, pose)
         r, t = subject.world_to_camera(pose)
-        flat.append(points2d), solid.append(points3d), rotation.append(r), translation.append(t)
-    return _Truth(*map(np.array, (flat, solid, rotation, translation)))
+        for values, value in zip((flat, solid, rotation, translation), (points2d, points3d, r, t)):
+            values.append(value)
+    return _Truth(np.array(flat), np.array(solid), np.array(rotation), np.array(translation))
 
 
 def _write_frames(folder: Path, subject: Subject, performance: Performance, truth: _Truth, report: Report) -> None:

@@ -53,15 +53,16 @@ def sing(phonemes: Sequence[Phoneme], seconds: float, rng: np.random.Generator) 
 def _plan(phonemes: Sequence[Phoneme], samples: int, rng: np.random.Generator) -> _Controls:
     count = samples // _HOP + 1
     time = np.arange(count) * _HOP / RATE
-    c = _Controls(np.zeros((count, 3)) + (500, 1500, 2600), np.zeros(count), np.zeros(count), np.full(count, 200.0),
-                  np.zeros((count, 2), int) + (2000, 6000))
+    c = _Controls(formants=np.zeros((count, 3)) + (500, 1500, 2600), voice=np.zeros(count), noise=np.zeros(count),
+                  pitch=np.full(count, 200.0), band=np.zeros((count, 2), int) + (2000, 6000))
     base = 205.0
     for name, start, end in phonemes:
         here = (time >= start) & (time < end)
         base = base * .996 + 195 * .004 + rng.normal(0, .6)
         c.pitch[here] = base * (1.1 if is_stressed(name) else 1) * (1 + .02 * np.sin(2 * np.pi * 5 * time[here]))
         _shape(c, here, (time[here] - start) / (end - start), bare(name), is_stressed(name))
-    return _Controls(_smooth(c.formants, 5), _smooth(c.voice, 3), _smooth(c.noise, 2), _smooth(c.pitch, 8), c.band)
+    return _Controls(formants=_smooth(c.formants, 5), voice=_smooth(c.voice, 3), noise=_smooth(c.noise, 2),
+                     pitch=_smooth(c.pitch, 8), band=c.band)
 
 
 def _shape(c: _Controls, here: np.ndarray, phase: np.ndarray, key: str, stressed: bool) -> None:
@@ -86,7 +87,7 @@ def _shape(c: _Controls, here: np.ndarray, phase: np.ndarray, key: str, stressed
 def _smooth(curve: np.ndarray, width: int) -> np.ndarray:
     window = np.hanning(2 * width + 1) / np.hanning(2 * width + 1).sum()
     padded = np.pad(curve, [(width, width)] + [(0, 0)] * (curve.ndim - 1), mode="edge")
-    return sum(w * padded[i:i + len(curve)] for i, w in enumerate(window))
+    return sum((w * padded[i:i + len(curve)] for i, w in enumerate(window)), start=np.zeros(curve.shape))
 
 
 def _stretch(curve: np.ndarray, samples: int) -> np.ndarray:

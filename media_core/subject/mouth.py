@@ -45,7 +45,7 @@ def draw_mouth(image: np.ndarray, lips: np.ndarray, params: np.ndarray, teeth_te
     if min(box.shape) < 2:
         return Box(0, 0, 0, 0), np.zeros((0, 0), bool)
     y, x = np.mgrid[box.top:box.bottom, box.left:box.right].astype(np.float32)
-    view = _View(box, x, y, scale, project)
+    view = _View(box=box, x=x, y=y, scale=scale, project=project)
     jaw, tongue = float(params[INDEX["jaw"]]), float(params[INDEX["tongue"]])
     patch = _cavity(view, lips)
     _draw_tongue(patch, view, jaw, tongue)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..asked import whole
+from ..asked import frame_rate, whole
 from ..audio import Sound, frame_count
 from ..errors import TalkingHeadsError
 from ..progress import Report, silent
@@ -80,8 +80,8 @@ def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str =
     _blink(params, length, fps, rng)
     euler, translation, sway = _head(nods, frames, fps, rng)
     _gaze(params, euler, fps, rng)
-    return Performance(Sound(wave[None], rate), tuple(phonemes), lines, params, action_units(params), euler, translation, sway,
-                       float(fps), engine)
+    return Performance(sound=Sound(wave[None], rate), phonemes=tuple(phonemes), text=lines, params=params,
+                       au=action_units(params), euler=euler, translation=translation, sway=sway, fps=float(fps), engine=engine)
 
 
 # ---------------------------------------------------------------------------------------------------------------- speech
@@ -92,8 +92,7 @@ def _check(seconds, fps, text, script) -> None:
     if seconds is not None and not _MIN_SECONDS <= seconds <= 4 * 3600:
         raise TalkingHeadsError(f"A performance must last between {_MIN_SECONDS} s and 4 h", f"{seconds} s",
                                 "Choose another length")
-    if not 5 <= fps <= 240:
-        raise TalkingHeadsError("The frame rate must lie between 5 and 240", f"{fps}", "Take 25")
+    frame_rate(fps, 5, 240)
     if script not in ("grammar", "lines"):
         raise TalkingHeadsError("The script must be 'grammar' or 'lines'", f"'{script}'", "Choose one of the two, or give a text")
 
@@ -112,7 +111,7 @@ def _given(text: str | Sequence[str] | None) -> tuple[str, ...] | None:
     lines = tuple(line.strip() for line in ([text] if isinstance(text, str) else text))
     lines = tuple(line for line in lines if line)
     if not any(letter.isalnum() for line in lines for letter in line):
-        raise TalkingHeadsError("The text must have words in it", f"{text!r}", "Write something to say, or leave the text away")
+        raise TalkingHeadsError("The text must have words in it", f"{text!r}", "Write something to say, or leave the text out")
     return lines
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import FileFormatError
 
@@ -59,10 +60,11 @@ def load() -> Portrait:
         shape = ((BOTTOM - TOP) * SCALE, (RIGHT - LEFT) * SCALE)
         head, torso = (np.unpackbits(stored[name], count=shape[0] * shape[1]).reshape(shape) * np.uint8(255)
                        for name in ("head", "torso"))
-    return Portrait(data.astronaut()[TOP:BOTTOM, LEFT:RIGHT].copy(), points, head, torso, HAIR, NECK, TORSO)
+    return Portrait(image=data.astronaut()[TOP:BOTTOM, LEFT:RIGHT].copy(), points=points, head_cut=head, torso_cut=torso,
+                    hair=HAIR, neck=NECK, torso=TORSO)
 
 
-def to_texture(points: np.ndarray) -> np.ndarray:  # [..., 2] -> [..., 2]
+def to_texture(points: ArrayLike) -> np.ndarray:  # [..., 2] -> [..., 2]
     """Photo pixels -> texture pixels (pixel centres are integers in both)."""
     return (np.asarray(points, np.float64) - [LEFT, TOP] + 0.5) * SCALE - 0.5
 
@@ -83,7 +85,7 @@ def filled(shape: tuple[int, int], outline: np.ndarray) -> np.ndarray:  # [P, 2]
     """A polygon drawn at texture size with smooth edges."""
     import cv2
     mask = np.zeros(shape, np.uint8)
-    cv2.fillPoly(mask, [np.int32(np.round(to_texture(outline) * 16))], 255, cv2.LINE_AA, 4)
+    cv2.fillPoly(mask, [np.round(to_texture(outline) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     return mask
 
 

@@ -1,4 +1,4 @@
-"""Parameters and a pose -> a picture with its truth. Layers from back to front: backdrop, suit, neck, eyes, mouth, head."""
+"""Parameters and a pose -> an image with its truth. Layers from back to front: backdrop, suit, neck, eyes, mouth, head."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ AXES = np.array([1.0, -1.0, -1.0])  # image axes (y down, z away) <-> OpenGL axe
 CLASSES = ("background", "face", "neck", "torso", "mouth", "hair")
 _FACE, _NECK, _TORSO, _MOUTH, _HAIR = range(1, 6)
 SMALLEST, LARGEST = 64, 1024
-_SMOOTH_FROM = 400                 # pixels from which pictures are drawn at their own size
+_SMOOTH_FROM = 400                 # pixels from which images are drawn at their own size
 _LIGHT = np.array([-.25, -.55, -.80]) / np.sqrt(.25 ** 2 + .55 ** 2 + .80 ** 2)
 
 Pose = tuple[np.ndarray, np.ndarray]  # R [3, 3], t [3]: mesh frame -> camera, photo pixels
@@ -40,7 +40,7 @@ class SubjectFrame:
 
 @dataclass
 class _Canvas:
-    """A picture in the making."""
+    """An image in the making."""
     image: np.ndarray         # float32 [H, W, 3]
     classes: np.ndarray       # uint8 [H, W]
     torso: np.ndarray         # uint8 [H, W, 4]
@@ -52,7 +52,7 @@ class Subject:
     Args:
         size: pixels, height and width, 64..1024 (made for 256..512).
         identity: any whole number, 0 or more, is another person; None is the portrait itself, a real person: for tests only.
-        oversampling: pictures are drawn this many times larger and averaged down, for smooth lips; None means 2 below 400 px.
+        oversampling: images are drawn this many times larger and averaged down, for smooth lips; None means 2 below 400 px.
     """
 
     def __init__(self, size: int = 256, identity: int | None = 3, *, oversampling: int | None = None):
@@ -134,7 +134,8 @@ class Subject:
             classes = share.argmax(0).astype(np.uint8)
             teeth = (averaged(teeth.astype(np.float32), times) >= .5) & (classes == _MOUTH)
             torso = _averaged_layer(torso, times)
-        return SubjectFrame(rgb, classes, teeth, points2d, points3d, torso, self._small_plate.copy())
+        return SubjectFrame(rgb=rgb, classes=classes, teeth=teeth, landmarks2d=points2d, landmarks3d=points3d, torso=torso,
+                            background=self._small_plate.copy())
 
     def _place(self, texture: np.ndarray, shift=(0.0, 0.0)) -> np.ndarray:
         """A flat texture as it appears in the image, shifted by photo pixels."""

@@ -32,7 +32,7 @@ from .lips import Lips
 from .parameters import INDEX
 from .triangulate import delaunay, face_triangles, force_edges, inside, wound
 
-DISTANCE = 520.0                      # from the camera to the picture plane, photo pixels; also the focal length
+DISTANCE = 520.0                      # from the camera to the image plane, photo pixels; also the focal length
 WINDOW_X, WINDOW_Y, WINDOW = 111.0, 2.0, 232.0   # the square of the photo that is rendered
 CENTRE = np.array([WINDOW_X + WINDOW / 2, WINDOW_Y + WINDOW / 2])
 _NECK_JOINT = np.array([0, 34.0, 6.0])
@@ -219,7 +219,7 @@ def _shell(layers: Layers | Outlines) -> tuple[np.ndarray, np.ndarray, np.ndarra
     numbers = np.concatenate([OVAL, SKIN + np.arange(len(flat))]).astype(int)
     every = np.vstack([oval[:, :2], flat])
     around = np.arange(len(oval))
-    triangles = force_edges(every, delaunay(every), zip(around, np.roll(around, -1)))
+    triangles = force_edges(every, delaunay(every), zip(around.tolist(), np.roll(around, -1).tolist()))
     centre = every[triangles].mean(1)
     keep = ~inside(oval[:, :2], centre) & inside(np.vstack([rim, strip[::-1]]), centre)
     depth = np.concatenate([hair[:, 2], edge[:, 2] + 2.0])

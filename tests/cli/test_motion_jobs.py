@@ -57,7 +57,7 @@ def test_a_picture_without_a_face_leaves_nothing(files, capsys):
     assert "face" in capsys.readouterr().err and not (files / "out.safetensors").exists()
 
 
-@pytest.mark.parametrize("portrait, out, word", [("nobody.png", "out.mp4", "picture"), ("face.safetensors", "out.avi", ".mp4"),
+@pytest.mark.parametrize("portrait, out, word", [("nobody.png", "out.mp4", "image"), ("face.safetensors", "out.avi", ".mp4"),
                                                  ("tiny.safetensors", "out.mp4", "landmarks")])
 def test_wrong_files_are_told(files, capsys, portrait, out, word):
     assert run(files, portrait, out) == 1 and word in capsys.readouterr().err

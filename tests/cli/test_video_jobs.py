@@ -164,14 +164,14 @@ def test_frames_are_gone_once_they_are_written(files, monkeypatch):
 
 
 @pytest.mark.parametrize("given, more, words", [
-    ({"face": "nobody.png"}, (), ["picture or a film", "nobody.png"]),
-    ({"face": "words.txt"}, (), ["picture or a film", "words.txt", "the film must"]),
+    ({"face": "nobody.png"}, (), ["image or a video", "nobody.png"]),
+    ({"face": "words.txt"}, (), ["image or a video", "words.txt", "the video must"]),
     ({"face": "words.txt"}, ("--film",), ["must be a film", "words.txt"]),
-    ({"face": "."}, (), ["picture or a film"]),
+    ({"face": "."}, (), ["image or a video"]),
     ({"face": "empty.png"}, (), ["upright, frontal face"]),
     ({"face": "dark.mp4"}, (), ["face"]),
-    ({"sound": "words.txt"}, (), ["sound", "words.txt"]),
-    ({"sound": "absent.wav"}, (), ["sound", "absent.wav"]),
+    ({"sound": "words.txt"}, (), ["audio", "words.txt"]),
+    ({"sound": "absent.wav"}, (), ["audio", "absent.wav"]),
     ({"out": "out.avi"}, (), [".mp4", "out.avi"]),
     ({}, ("--mtov", "atom.safetensors"), ["mtov", "atom"]),
     ({}, ("--mtov", "absent.safetensors"), ["absent.safetensors"]),

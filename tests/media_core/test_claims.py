@@ -228,7 +228,7 @@ JOBS = {"AToM": lambda out: train_atom("none", out), "MToV": lambda out: train_m
         "import MToV": lambda out: import_mtov("none", "none", "none", out),
         "import autoencoder": lambda out: import_autoencoder("none", out, role="rgb"),
         "capture": lambda out: capture("none", out), "subject": lambda out: export_dataset(out, 1.0, 0),
-        "motion of the subject": build_from_subject, "motion of films": lambda out: build_from_videos("none", out),
+        "motion of the subject": build_from_subject, "motion of videos": lambda out: build_from_videos("none", out),
         "film": lambda out: VideoWriter(out, 16, 16).__enter__()}
 
 

@@ -1,4 +1,4 @@
-"""A finished data set's manifest is checked before its text becomes paths and its numbers become loops."""
+"""A finished dataset's manifest is checked before its text becomes paths and its numbers become loops."""
 import json
 
 import pytest

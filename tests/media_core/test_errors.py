@@ -14,7 +14,7 @@ from talking_heads.host.validate import Validation
 from talking_heads.host.workflow import WorkflowError
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
 
-SAID = ("The picture must show a face", "none found", "Turn it upright")
+SAID = ("The image must show a face", "none found", "Turn it upright")
 
 
 class Reader:
@@ -39,7 +39,7 @@ def test_an_error_keeps_its_class_and_words_on_every_way(error):
 def test_families_are_as_they_were():
     assert issubclass(FileFormatError, TalkingHeadsError) and issubclass(TalkingHeadsError, ValueError)
     assert not issubclass(Cancelled, ValueError) and issubclass(InvalidPrompt, WorkflowError)
-    assert str(TalkingHeadsError(*SAID)) == "The picture must show a face. Got: none found. Turn it upright."
+    assert str(TalkingHeadsError(*SAID)) == "The image must show a face. Got: none found. Turn it upright."
 
 
 def test_every_exception_class_that_a_user_may_read_has_the_short_name(host):

@@ -130,7 +130,7 @@ def test_another_head_movement_tears_nothing():
     base = canonical()
     a = pixels(base, torch.linspace(-0.3, 0.3, 40))
     b = pixels(base, torch.linspace(0.3, -0.3, 40), (160.0, 90.0))
-    assert float((blended(a, b, 1.0, "mouth").points - a.points).abs().max()) < 0.05, "the same speech, the same picture"
+    assert float((blended(a, b, 1.0, "mouth").points - a.points).abs().max()) < 0.05, "the same speech, the same image"
     assert torch.equal(blended(a, b, 1.0).points, b.points)
 
 
@@ -162,8 +162,8 @@ def test_impossible_weights(weight):
 
 
 @pytest.mark.parametrize("other, word", [
-    (canonical(39), "length: 40 frames.*39 frames"), (canonical(fps=30.0), "rate.*30"), (pixels(canonical()), "space, picture"),
-    (LandmarkTrack(canonical().points, 30.0, "pixels", SIZE), "rate, space, picture")])
+    (canonical(39), "length: 40 frames.*39 frames"), (canonical(fps=30.0), "rate.*30"), (pixels(canonical()), "space, image"),
+    (LandmarkTrack(canonical().points, 30.0, "pixels", SIZE), "rate, space, image")])
 def test_tracks_that_do_not_fit(other, word):
     with pytest.raises(TalkingHeadsError, match=word):
         blended(canonical(), other, 0.5)

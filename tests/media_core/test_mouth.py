@@ -42,7 +42,7 @@ def speech(frames: int = 60, seed: int = 0) -> torch.Tensor:  # [T, 68, 3]
 
 
 def in_pixels(points: torch.Tensor, yaw: float = 0.0, scale: float = 120.0) -> torch.Tensor:
-    """The film's view: x right, y down, z away, in px."""
+    """The video's view: x right, y down, z away, in px."""
     c, s = np.cos(yaw), np.sin(yaw)
     turn = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=torch.float32)
     return (points @ turn.T) * torch.tensor([1.0, -1, -1]) * scale + torch.tensor([130.0, 120, 0])

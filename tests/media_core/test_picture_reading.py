@@ -1,4 +1,4 @@
-"""Pictures of every kind become 8-bit RGB, or one error that says what to do."""
+"""Images of every kind become 8-bit RGB, or one error that says what to do."""
 from __future__ import annotations
 
 import struct
@@ -62,7 +62,7 @@ def no_numbers(path):
 
 
 BROKEN = {
-    "absent.png": lambda path: None, "text.png": lambda path: path.write_text("no picture"),
+    "absent.png": lambda path: None, "text.png": lambda path: path.write_text("no image"),
     "head.png": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\x04IHDR\0\0\0\x04" + bytes(8)),
     "rows.png": lambda path: png(path, 40, 40, b"\x09" * 99), "nan.tif": no_numbers,
     "cut.jpg": lambda path: path.write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(20)),
@@ -72,7 +72,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_whatever_is_wrong_is_one_error(tmp_path, name):
     BROKEN[name](tmp_path / name)
-    with pytest.raises(FileFormatError, match="The portrait must be a picture that can be read. Got: .*PNG or JPEG"):
+    with pytest.raises(FileFormatError, match="The portrait must be an image that can be read. Got: .*PNG or JPEG"):
         read_picture(tmp_path / name)
 
 
@@ -93,7 +93,7 @@ def test_whatever_pillow_raises_is_told_in_the_packs_words(tmp_path, monkeypatch
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # Pillow's own, on the way
 @pytest.mark.parametrize("side", [10_001, 20_000])
 def test_huge_pictures_are_refused_before_they_are_decoded(tmp_path, monkeypatch, side):
-    """By the header: what follows would not even be a picture."""
+    """By the header: what follows would not even be an image."""
     assert side ** 2 > LARGEST
     path = png(tmp_path / "bomb.png", side, side)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
@@ -106,5 +106,5 @@ def test_what_is_a_picture(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.webp")
     (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(99))
     assert is_picture(tmp_path / "a.webp") and not is_picture(tmp_path / "film.mp4")
-    with pytest.raises(FileFormatError, match="picture or a film"):
+    with pytest.raises(FileFormatError, match="image or a video"):
         is_picture(tmp_path / "absent.png")

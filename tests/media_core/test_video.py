@@ -1,4 +1,4 @@
-"""Films: frames, lengths, sound and colour survive a round trip; whatever goes wrong leaves nothing behind."""
+"""Videos: frames, lengths, sound and colour survive a round trip; whatever goes wrong leaves nothing behind."""
 from __future__ import annotations
 
 import gc
@@ -43,7 +43,7 @@ def film(path, count: int = 5, **options):
     return path
 
 
-def lengths(path) -> tuple[float, float, int]:  # picture s, sound s, packets of the picture
+def lengths(path) -> tuple[float, float, int]:  # image s, sound s, packets of the image
     with av.open(str(path)) as container:
         picture, sound = container.streams.video[0], container.streams.audio[0]
         assert picture.start_time == 0 and sound.start_time == 0
@@ -249,7 +249,7 @@ def test_impossible_sizes_and_rates_are_refused(tmp_path, arguments):
 
 def test_what_is_no_film(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
-    (tmp_path / "text.mp4").write_text("no film\n" * 50)
+    (tmp_path / "text.mp4").write_text("no video\n" * 50)
     for name in ("absent.mp4", "empty.mp4", "text.mp4"):
         for reader in (probe, lambda path: next(read_frames(path))):
             with pytest.raises(FileFormatError) as caught:
@@ -292,7 +292,7 @@ def test_sound_that_starts_late_gets_silence_in_front(tmp_path):
 
 
 def test_rotation_is_honoured(tmp_path):
-    """A telephone's film: the frames lie, the track header says by how much to turn them."""
+    """A phone's video: the frames lie, the track header says by how much to turn them."""
     frame = np.zeros((H, W, 3), np.uint8)
     frame[:, :8] = 250  # bright on the left as stored
     with VideoWriter(tmp_path / "a.mp4", W, H) as writer:
@@ -323,7 +323,7 @@ def test_exact_rates():
 
 
 def test_a_track_that_appears_on_the_way_does_not_matter(tmp_path):
-    """PyAV's demux breaks off with an IndexError there; the pictures behind it are still read."""
+    """PyAV's demux breaks off with an IndexError there; the images behind it are still read."""
     import av
     from talking_heads.media_core.av_files import pictures
 

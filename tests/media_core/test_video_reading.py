@@ -1,4 +1,4 @@
-"""Films as telephones and editors leave them: turned, mirrored, bright, oddly named, and with time stamps that leap."""
+"""Videos as phones and editors leave them: turned, mirrored, bright, oddly named, and with time stamps that leap."""
 from __future__ import annotations
 
 import logging
@@ -21,7 +21,7 @@ EIGHT = {(a, b, c, d): (abs(b), c if b else a, b if b else d) for a, b, c, d in
 
 
 def encoded(path, stamps, *, codec="libx264", pictures=None, colour=None, format="yuv420p", size=(H, W), rate=25, lasts=None):
-    """A film of one picture a time stamp (ms); `pictures` uint8 [T, H, W, 3], else grey ones; the last shown for `lasts` ms."""
+    """A video of one image a time stamp (ms); `pictures` uint8 [T, H, W, 3], else grey ones; the last shown for `lasts` ms."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options={"bf": "0", "crf": "4"})
         stream.height, stream.width = size
@@ -64,7 +64,7 @@ def test_a_matrix_without_sense_turns_nothing():
 
 @pytest.mark.parametrize("matrix", EIGHT)
 def test_a_film_is_turned_and_mirrored_upright(tmp_path, matrix):
-    """The track header of a telephone's film says how; a bright corner tells."""
+    """The track header of a phone's video says how; a bright corner tells."""
     a, b, c, d = matrix
     frame = np.zeros((H, W, 3), np.uint8)
     frame[:16, :16] = 250
@@ -106,7 +106,7 @@ def test_a_gap_that_a_recording_can_have_stays(tmp_path):
 
 
 def test_recordings_put_together_go_on_where_the_first_ends(tmp_path):
-    """Two MPEG transport streams, one behind the other: the second one's stamps begin anew, for picture and sound."""
+    """Two MPEG transport streams, one behind the other: the second one's stamps start over, for image and audio."""
     with av.open(str(tmp_path / "a.ts"), "w") as container:
         picture, voice = container.add_stream("mpeg2video", rate=25), container.add_stream("mp2", rate=48000, layout="mono")
         picture.width, picture.height, picture.pix_fmt = W, H, "yuv420p"

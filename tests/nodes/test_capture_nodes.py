@@ -131,7 +131,7 @@ def test_a_film_without_sound_says_so(host, base, tiny_film):
     with VideoWriter(base / "input" / "film.mp4", 240, 192) as film:
         for frame in read_frames(tiny_film):
             film.write(frame)
-    assert "must have sound" in failure(host.run({"film": FILM, "data": PREPARE, "show": SHOW}))
+    assert "must have audio" in failure(host.run({"film": FILM, "data": PREPARE, "show": SHOW}))
     assert not folders(base)
 
 

@@ -298,7 +298,7 @@ def test_a_track_spares_the_search(host, base, given, truth):
     ok(host.run(nodes))
     middle = kept[0].to_source(np.array([47.5, 47.5]))
     assert np.abs(middle - np.median((truth.min(1) + truth.max(1)) / 2, axis=0)).max() < 12
-    assert kept[0].unseen == ()
+    assert kept[0].faceless == ()
     nodes["k"] = keep("track")
     ok(host.run(nodes))
     confidence = kept[1].confidence.clone()
@@ -306,7 +306,7 @@ def test_a_track_spares_the_search(host, base, given, truth):
     given["gap"] = replace(kept[1], confidence=confidence)
     nodes |= {"gap": give("gap"), "crop": changed(CROP, face_track=["gap", 0]), "k": keep("crop", 1)}
     ok(host.run(nodes))
-    assert kept[2].unseen == (3, 4), "nothing is put back where the track saw nobody"
+    assert kept[2].faceless == (3, 4), "nothing is put back where the track saw nobody"
     nodes["crop"] = changed(CROP, face_track=["track", 0])
     nodes["half"] = node("TalkingHead_FaceCrop", **{**nodes["crop"]["inputs"], "images": ["picture", 0]})
     nodes["picture"] = node("LoadImage", image="one.png")

@@ -85,14 +85,14 @@ def _shipped_net() -> ActionUnitNet:
 
 def action_units(points: np.ndarray, *, camera_to_head: np.ndarray, shape: np.ndarray, focal: float,
                  image_size: tuple[int, int], fps: float, net: ActionUnitNet | None = None) -> ExpressionTrack:
-    """Action units of a film, from tracked points and poses.
+    """Action units of a video, from tracked points and poses.
 
     Args:
         points: [T, 68, 2] source px; NaN where no face was found.
         camera_to_head: [T, 4, 4] OpenGL camera to head, metres (`PoseTrack`).
         shape: [68, 3] the person's points in the head's frame, metres; only depth is used.
         focal: px; the principal point is the middle of `image_size` (H, W).
-        fps: frames a second.
+        fps: frames per second.
         net: weights; None takes the shipped ones.
     Returns:
         [T, 17] intensities 0..5, NaN in frames without points or pose, with the weights' reliability.
@@ -115,7 +115,7 @@ def frontal_points(points: np.ndarray, camera_to_head: np.ndarray, shape: np.nda
     if points.ndim != 3 or points.shape[1:] != (68, 2) or poses.shape != (len(points), 4, 4) or shape.shape != (68, 3):
         raise TalkingHeadsError("Action units need points [T, 68, 2], poses [T, 4, 4] and a shape [68, 3]",
                                 f"{list(points.shape)}, {list(poses.shape)} and {list(shape.shape)}",
-                                "Give one pose a frame, from the same tracking")
+                                "Give one pose per frame, from the same tracking")
     height, width = image_size
     ray = np.stack([(points[..., 0] - width / 2) / focal, (height / 2 - points[..., 1]) / focal,
                     -np.ones(points.shape[:2])], -1)
@@ -135,7 +135,7 @@ def features(xy: np.ndarray, fps: float) -> torch.Tensor:  # [T, 68, 2] -> float
     known = np.isfinite(xy).all((1, 2))
     if not known.any():
         raise TalkingHeadsError("Action units need at least one frame with a face", f"none in {len(xy)} frames",
-                                "Check the film, or choose another face")
+                                "Check the video, or choose another face")
     seen = xy[known]
     rest = neutral(seen)
     unit = max(float(inter_ocular(rest)), 1e-9)

@@ -1,6 +1,6 @@
 """Action units out of other programs' tables: OpenFace, py-feat, LibreFace, PyAFAR (docs/capture.md#action-unit-tables).
 
-Rows are put on the film's frames by their time. What a table does not say is NaN, never 0: a unit it has no column for, a frame
+Rows are put on the video's frames by their time. What a table does not say is NaN, never 0: a unit it has no column for, a frame
 it has no row for, a row that its tool marks as failed.
 """
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ...motion import AU_MAX, AU_NAMES, ExpressionTrack
 from .csv_table import CsvTable, read_csv
 
 SAME_RATE = 0.005  # rates this close are one: rows are taken as they are, otherwise they are interpolated in time
-LENGTH_SLACK = (0.5, 0.05)  # s and share of the film by which a table may be longer or shorter
-MOST_FRAMES = (100_000, 100)  # of a track whose length no film tells: so many, or so many for each row
+LENGTH_SLACK = (0.5, 0.05)  # s and fraction of the video by which a table may be longer or shorter
+MOST_FRAMES = (100_000, 100)  # of a track whose length no video tells: so many, or so many for each row
 USUAL_RATES = (12.0, 12.5, 15.0, 23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 60.0, 100.0, 119.88, 120.0)
 
 
@@ -47,36 +47,39 @@ class TableFormat:
 
 
 FORMATS = {
-    "openface": TableFormat("OpenFace", "AU{0:02d}_r", 1.0, "frame", 1, "timestamp", person="face_id", valid="success"),
-    "libreface": TableFormat("LibreFace", "au_{0}_intensity", 1.0, "frame_idx", 0, "frame_time_in_ms", 1e-3),
-    "pyafar": TableFormat("PyAFAR", "Int_au_{0}", 1.0, "Frame", 0, person="Person_ID", sparse=True),
-    "py-feat": TableFormat("py-feat", "AU{0:02d}", 5.0, "frame", 0, size=("FaceRectWidth", "FaceRectHeight"),
-                           other_names=(("AU45", 43),)),
+    "openface": TableFormat(name="OpenFace", column="AU{0:02d}_r", factor=1.0, frame="frame", first=1, time="timestamp",
+                            person="face_id", valid="success"),
+    "libreface": TableFormat(name="LibreFace", column="au_{0}_intensity", factor=1.0, frame="frame_idx", first=0,
+                             time="frame_time_in_ms", time_unit=1e-3),
+    "pyafar": TableFormat(name="PyAFAR", column="Int_au_{0}", factor=1.0, frame="Frame", first=0, person="Person_ID",
+                          sparse=True),
+    "py-feat": TableFormat(name="py-feat", column="AU{0:02d}", factor=5.0, frame="frame", first=0,
+                           size=("FaceRectWidth", "FaceRectHeight"), other_names=(("AU45", 43),)),
 }
 
 
 def read_action_units_file(path: str | os.PathLike, fps: float, frames: int | None = None, tool: str = "auto", *,
                            face_index: int = 0, source_fps: float | None = None) -> ExpressionTrack:
-    """A table as an expression track at the film's rate.
+    """A table as an expression track at the video's rate.
 
     Args:
         path: the CSV file.
-        fps: frames a second of the track.
+        fps: frames per second of the track.
         frames: its length; None takes the table's own.
         tool: "openface", "py-feat", "libreface", "pyafar", or "auto": whichever the header speaks of.
         face_index: with several people, which: 0 is who is in most frames (where the table names people) or who is largest.
-        source_fps: frames a second of the film that the tool saw, for tables without times; None finds it from `frames`.
+        source_fps: frames per second of the video that the tool saw, for tables without times; None finds it from `frames`.
     Returns:
         [frames, 17] intensities 0..5, NaN where the table knows nothing.
     Raises:
         FileFormatError: absent, an unknown header, cut-off rows, no rows, a cell that is no number.
-        TalkingHeadsError: no such tool or face, or times that do not fit the film's length.
+        TalkingHeadsError: no such tool or face, or times that do not fit the video's length.
     """
     table = read_csv(path)
     layout = _layout(table, tool)
     if not len(table):
         raise FileFormatError("An action-unit table must have at least one row", f"none in {table.path.name}",
-                              f"Run {layout.name} on the film again")
+                              f"Run {layout.name} on the video again")
     middle, period = _times(table, layout, fps, frames, source_fps)
     count = _count(middle, period, fps, frames, table, layout)
     rows = _one_person(table, layout, face_index)
@@ -101,7 +104,7 @@ def _layout(table: CsvTable, tool: str) -> TableFormat:
     if "AU03_r" in table:
         raise FileFormatError("An OpenFace table must name units by their numbers, as OpenFace 2 does",
                               f"{table.path.name} has a column AU03_r: OpenFace 3 counts its columns instead",
-                              "Track the film with OpenFace 2.2")
+                              "Track the video with OpenFace 2.2")
     fitting = [layout for name, layout in FORMATS.items() if tool in ("auto", name) and layout.columns(table.header)]
     if not fitting:
         wanted = "; ".join(f"{f.name}: {f.column.format(12)}" for name, f in FORMATS.items() if tool in ("auto", name))
@@ -126,7 +129,7 @@ def _one_person(table: CsvTable, layout: TableFormat, face_index: int) -> np.nda
         size = np.prod([table.numbers(name) for name in layout.size], axis=0) if ranked else np.zeros(len(table))
         by_frame: dict[float, list[int]] = {}
         for i in np.lexsort((rows, -size)):
-            by_frame.setdefault(frame[i], []).append(i)
+            by_frame.setdefault(float(frame[i]), []).append(int(i))
         _check_face(face_index, max(len(faces) for faces in by_frame.values()), table)
         return np.sort([faces[face_index] for faces in by_frame.values() if len(faces) > face_index])
     _check_face(face_index, 1, table)
@@ -141,7 +144,7 @@ def _check_face(index: int, count: int, table: CsvTable) -> None:
 
 def _times(table: CsvTable, layout: TableFormat, fps: float, frames: int | None,
            source_fps: float | None) -> tuple[np.ndarray, float]:  # -> [N] s, s
-    """The middle of each row's frame, and how long a frame of the tool's film lasts."""
+    """The middle of each row's frame, and how long a frame of the tool's video lasts."""
     if layout.time in table:
         begin = _finite(table, layout.time) * layout.time_unit
         steps = np.diff(np.unique(begin))
@@ -161,21 +164,21 @@ def _finite(table: CsvTable, name: str) -> np.ndarray:
     values = table.numbers(name)
     if not np.isfinite(values).all():
         line = table.lines[int(np.flatnonzero(~np.isfinite(values))[0])]
-        raise FileFormatError(f"Every row of {table.path.name} must have its `{name}`", f"none on line {line}",
+        raise FileFormatError(f"Every row of {table.path.name} must have a value for `{name}`", f"none on line {line}",
                               "Write the table again with its tool")
     return values
 
 
 def _guessed_rate(count: int, fps: float, frames: int | None, table: CsvTable) -> float:
-    """The film's rate of a table that only counts frames: the track's own, or the usual rate that fits the film's length."""
+    """The video's rate of a table that only counts frames: the track's own, or the usual rate that fits the video's length."""
     rate = fps if frames is None else count * fps / frames
     nearest = min((fps, *USUAL_RATES), key=lambda usual: abs(usual - rate))
     off = abs(nearest - rate) / rate
     close = frames is None or abs(count - frames) <= max(LENGTH_SLACK[0] * fps, LENGTH_SLACK[1] * frames)
-    if off > 0.02 and not close:
-        raise TalkingHeadsError(f"The table's frames must fit the film's {frames / fps:.2f} s",
-                                f"{count} frames in {table.path.name}, which would be {rate:.2f} frames a second",
-                                "Choose the table of this very film, or give the rate of the film that the tool saw")
+    if off > 0.02 and not close and frames is not None:
+        raise TalkingHeadsError(f"The table's frames must fit the video's {frames / fps:.2f} s",
+                                f"{count} frames in {table.path.name}, which would be {rate:.2f} frames per second",
+                                "Choose the table made from this video, or give the frame rate of the video the tool was run on")
     return fps if close and off > 0.005 else nearest
 
 
@@ -186,9 +189,9 @@ def _count(middle: np.ndarray, period: float, fps: float, frames: int | None, ta
     film = frames / fps
     slack = max(LENGTH_SLACK[0], LENGTH_SLACK[1] * film)
     if end > film + slack or end < film - slack and not layout.sparse:
-        raise TalkingHeadsError(f"The table must be about the film's {film:.2f} s",
+        raise TalkingHeadsError(f"The table must cover the video's {film:.2f} s",
                                 f"{table.path.name} runs from {float(middle.min()) - period / 2:.2f} to {end:.2f} s",
-                                "Choose the table of this very film, from its first frame to its last")
+                                "Choose the table made from this video, from its first frame to its last")
     return frames
 
 
@@ -196,13 +199,14 @@ def _counted(end: float, fps: float, table: CsvTable) -> int:
     """Frames up to `end` s; times are not believed without rows to go with them (a clock's time, a garbled number)."""
     most = max(MOST_FRAMES[0], MOST_FRAMES[1] * len(table))
     if not end * fps < most:
-        raise FileFormatError(f"A table of {len(table)} rows must end within its film, in {most / fps:.0f} s at most",
-                              f"{table.path.name} runs to {end:.4g} s", "Count times from the film's begin, or give its length")
+        raise FileFormatError(f"A table of {len(table)} rows must end within its video, in {most / fps:.0f} s at most",
+                              f"{table.path.name} runs to {end:.4g} s",
+                              "Count times from the start of the video, or give its length")
     return frame_count(end, fps)
 
 
 def _aligned(time: np.ndarray, au: np.ndarray, period: float, fps: float, count: int) -> np.ndarray:  # -> [count, 17]
-    """Values at the middles of the film's frames: the nearest row at an equal rate, otherwise between the two rows around it;
+    """Values at the middles of the video's frames: the nearest row at an equal rate, otherwise between the two rows around it;
     NaN where a needed row is missing or unknown."""
     wanted = (np.arange(count) + 0.5) / fps
     after = np.searchsorted(time, wanted).clip(0, len(time) - 1)

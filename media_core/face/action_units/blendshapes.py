@@ -34,12 +34,12 @@ RELIABILITY = (0.6, 0.6, 0.5, 0.5, 0.2, 0.5, 0.2, 0.5, 0.7, 0.2, 0.3, 0.3, 0.4, 
 
 
 def expression_from_blendshapes(frames: np.ndarray | Sequence[Mapping[str, float] | None], fps: float) -> ExpressionTrack:
-    """Action units of a film.
+    """Action units of a video.
 
     Args:
         frames: [T, 52] in the order of BLENDSHAPES, 0..1, NaN rows where there is no face; or a dict a frame, None where there
             is no face.
-        fps: frames a second.
+        fps: frames per second.
     Returns:
         [T, 17] intensities 0..5, NaN in frames without a face, with the table's stated reliability.
     Raises:
@@ -48,8 +48,8 @@ def expression_from_blendshapes(frames: np.ndarray | Sequence[Mapping[str, float
     values = blendshape_rows(frames)
     if not len(values) or not np.isfinite(values).all(1).any():
         raise TalkingHeadsError("Blendshapes need at least one frame with a face", f"none in {len(values)} frames",
-                                "Check the film, or choose another face")
-    shape = dict(zip(BLENDSHAPES, values.T))
+                                "Check the video, or choose another face")
+    shape: dict[str, np.ndarray] = dict(zip(BLENDSHAPES, values.T))
 
     def both(name: str) -> np.ndarray:  # [T]
         return shape[name] if name in shape else (shape[f"{name}Left"] + shape[f"{name}Right"]) / 2
@@ -78,7 +78,7 @@ def blendshape_rows(frames: np.ndarray | Sequence[Mapping[str, float] | None]) -
             frame = [frame.get(name, 0.0) for name in BLENDSHAPES]
         row = np.full(len(BLENDSHAPES), np.nan) if frame is None else np.asarray(frame, np.float64)
         if row.shape != (len(BLENDSHAPES),):
-            raise TalkingHeadsError(f"Blendshapes must be {len(BLENDSHAPES)} numbers a frame",
+            raise TalkingHeadsError(f"Blendshapes must be {len(BLENDSHAPES)} numbers per frame",
                                     f"shape {list(row.shape)} in frame {number}", "Give them in the order of BLENDSHAPES")
         rows.append(row if np.isfinite(row).all() else np.full_like(row, np.nan))
     return np.array(rows).reshape(-1, len(BLENDSHAPES))

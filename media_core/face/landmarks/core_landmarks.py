@@ -1,7 +1,7 @@
 """ComfyUI core's FACE_LANDMARKS (478 points of MediaPipe Face Landmarker) as our 68 points, and back (docs/capture.md).
 
 The socket carries a plain dict; nothing of ComfyUI is imported. The jaw's 17 points are spaced by arc length on the mesh's edge,
-in three dimensions where the mesh's depth is there: on a flat picture a turned head would shift them.
+in three dimensions where the mesh's depth is there: on a flat image a turned head would shift them.
 """
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from ...motion import LandmarkTrack
     from .landmarks import RawTrack
 
-_MISFIT = 0.05  # of the face's size: how far the mesh in its own units may lie off the points in the picture
+_MISFIT = 0.05  # of the face's size: how far the mesh in its own units may lie off the points in the image
 _DRIFT = 0.2  # face sizes a frame that somebody may have moved while he was not seen, besides one at once
 _CROP, _FILLED = 192.0, 1 / 1.5  # units of the mesh in its own crop, and the crop's share that the face takes
 _DO = "Connect the FACE_LANDMARKS output of ComfyUI's MediaPipe Face Landmarker node"
 
 
-def from_face_landmarks(value: Any, fps: float, face_index: int = 0) -> tuple[RawTrack, np.ndarray | None]:
-    """One face of the socket's film.
+def from_face_landmarks(value: object, fps: float, face_index: int = 0) -> tuple[RawTrack, np.ndarray | None]:
+    """One face of the socket's video.
 
     Args:
-        value: the socket's dict: `frames` (a list of faces a frame), `image_size` (H, W).
-        fps: of the film, which the socket does not say.
+        value: the socket's dict: `frames` (a list of faces per frame), `image_size` (H, W).
+        fps: of the video, which the socket does not say.
         face_index: which of several faces, in the socket's order in the first frame that has so many; afterwards the one
             nearest to where it was.
     Returns:
@@ -52,13 +52,13 @@ def from_face_landmarks(value: Any, fps: float, face_index: int = 0) -> tuple[Ra
     shapes = [face.get("blendshapes") if face else None for face in faces]
     has = any(shapes)
     rows = blendshape_rows([shape or None for shape in shapes]) if has else None
-    return RawTrack(points, confidence, size, float(fps), ()), rows
+    return RawTrack(points=points, confidence=confidence, image_size=size, fps=float(fps), cuts=()), rows
 
 
 def to_face_landmarks(track: LandmarkTrack, blendshapes: np.ndarray | None = None) -> dict[str, Any]:
-    """A track as the socket's film of one face, for the nodes that draw it or mask by it.
+    """A track as the socket's video of one face, for the nodes that draw it or mask by it.
 
-    Read back by `from_face_landmarks` it has the same 68 points in the picture: brows, nose, eyes and mouth to the last bit of
+    Read back by `from_face_landmarks` it has the same 68 points in the image: brows, nose, eyes and mouth to the last bit of
     float32, the jaw to 0.01 px (the mesh is bent so that it divides there). The other mesh points, depth and irises are guessed
     (face/mesh_fill.py); `transformation_matrix` leaves perspective out; the wireframe's lines are our own. The track's depth is
     not used.
@@ -71,19 +71,20 @@ def to_face_landmarks(track: LandmarkTrack, blendshapes: np.ndarray | None = Non
         float32 [4], `landmarks_xy` float32 [478, 2] px, `landmarks_3d` float32 [478, 3] in units of a 192 px crop, z away from
         the viewer, `blendshapes`, `transformation_matrix` float32 [4, 4], `presence` and `score` 1.
     Raises:
-        TalkingHeadsError: a canonical track (it has no picture), or blendshapes of another shape.
+        TalkingHeadsError: a canonical track (it has no image), or blendshapes of another shape.
     """
     from .mesh_fill import MeshFill, connection_sets
 
-    if track.space != "pixels":
-        raise TalkingHeadsError("Face landmarks must be points of a picture", f"a track in space '{track.space}'",
+    if track.space != "pixels" or track.image_size is None:
+        raise TalkingHeadsError("Face landmarks must be points of an image", f"a track in space '{track.space}'",
                                 "Align the motion to a pose first")
     if blendshapes is not None and np.shape(blendshapes) != (len(track), len(BLENDSHAPES)):
-        raise TalkingHeadsError(f"Blendshapes must be [{len(track)}, {len(BLENDSHAPES)}], a row a frame",
-                                f"{list(np.shape(blendshapes))}", "Give the same film's")
+        raise TalkingHeadsError(f"Blendshapes must be [{len(track)}, {len(BLENDSHAPES)}], a row per frame",
+                                f"{list(np.shape(blendshapes))}", "Give the same video's")
     fill = MeshFill()
-    shapes = [{}] * len(track) if blendshapes is None else [
-        dict(zip(BLENDSHAPES, map(float, row))) if np.isfinite(row).all() else {} for row in np.asarray(blendshapes)]
+    shapes: list[dict[str, float]] = [{}] * len(track) if blendshapes is None else [
+        {name: float(value) for name, value in zip(BLENDSHAPES, row)} if np.isfinite(row).all() else {}
+        for row in np.asarray(blendshapes)]
     points = track.points[..., :2].double().numpy()
     frames = [[_face(fill(flat), fill.head_matrix(flat, track.image_size), dict(shape))] for flat, shape in zip(points, shapes)]
     return {"frames": frames, "image_size": tuple(track.image_size), "connection_sets": connection_sets(fill)}
@@ -98,7 +99,7 @@ def _face(mesh: np.ndarray, matrix: np.ndarray, blendshapes: dict[str, float]) -
             "presence": 1.0, "score": 1.0}
 
 
-def _checked(value: Any) -> tuple[list, tuple[int, int]]:
+def _checked(value: object) -> tuple[list, tuple[int, int]]:
     """(frames, (H, W)) of a well-formed socket."""
     frames = value.get("frames") if isinstance(value, Mapping) else None
     if not isinstance(frames, (list, tuple)) or not all(isinstance(faces, (list, tuple)) for faces in frames):
@@ -110,7 +111,7 @@ def _checked(value: Any) -> tuple[list, tuple[int, int]]:
         raise TalkingHeadsError("Face landmarks must state their image's height and width",
                                 f"{value.get('image_size')!r}", _DO) from error
     if not frames or min(height, width) < 1:
-        raise TalkingHeadsError("Face landmarks must have at least one frame of a picture",
+        raise TalkingHeadsError("Face landmarks must have at least one frame of an image",
                                 f"{len(frames)} frames of {height} x {width}", _DO)
     return list(frames), (height, width)
 
@@ -123,7 +124,7 @@ def _chosen(frames: list, face_index: int) -> list[Mapping | None]:
         raise TalkingHeadsError(f"The face must be one of the {most} found, counted from 0" if most else
                                 "Some frame must show a face",
                                 f"face {face_index}" if most else f"no face in {len(frames)} frames",
-                                "Choose another face" if most else "Lower the detector's confidence, or choose another film")
+                                "Choose another face" if most else "Lower the detector's confidence, or choose another video")
     out: list[Mapping | None] = [None] * len(frames)
     for walk in (range(first, len(frames)), range(first, -1, -1)):
         last, size, lost = None, 0.0, 0
@@ -139,7 +140,7 @@ def _chosen(frames: list, face_index: int) -> list[Mapping | None]:
     return out
 
 
-def _points(face: Any, frame: int) -> np.ndarray:  # -> float64 [478, 2] px
+def _points(face: object, frame: int) -> np.ndarray:  # -> float64 [478, 2] px
     points = face.get("landmarks_xy") if isinstance(face, Mapping) else None
     points = np.asarray(points if points is not None else [], dtype=np.float64)
     if points.ndim != 2 or points.shape[0] < SKIN or points.shape[1] != 2 or not np.isfinite(points).all():

@@ -7,7 +7,7 @@ from ...errors import TalkingHeadsError
 
 ORDERS = ("largest", "left")
 SMALLEST = 1 / 10    # of the longer side: the smallest face looked for
-_LONGEST = 288       # px: pictures are searched at this size
+_LONGEST = 288       # px: images are searched at this size
 _WINDOW = 24         # px: the cascade's own size
 _LEAST_SIDE = 64     # px: a usual portrait (a face of 3/10 of the height) still has one that is found, measured
 _LEAST_FACE = 20     # px from brows to chin: about what the cascade's window needs, measured
@@ -16,22 +16,22 @@ _MERGE = 0.3         # overlapping boxes (intersection over union) are one face
 
 def find_faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | None = None,
                sizes: tuple[float, float] = (SMALLEST, 1.0)) -> np.ndarray:  # [N, 4]
-    """Boxes x0, y0, x1, y1 in px of what may be faces in an RGB picture; a few are not (see landmarks.py).
+    """Boxes x0, y0, x1, y1 in px of what may be faces in an RGB image; a few are not (see landmarks.py).
 
     Args:
         image: uint8 [H, W, 3].
-        order: "largest" first, or "left" first (from the picture's left to its right).
+        order: "largest" first, or "left" first (from the image's left to its right).
         mask: bool [H, W]; only faces whose middle lies inside count.
         sizes: smallest and largest box looked for, as a part of the longer side; a narrow range is fast.
     Raises:
         TalkingHeadsError: an unknown order, or a mask of another size.
     """
     if order not in ORDERS:
-        raise TalkingHeadsError(f"Faces are ordered by one of {', '.join(ORDERS)}", f"'{order}'", "Choose one of those")
+        raise TalkingHeadsError(f"The order of faces must be one of {', '.join(ORDERS)}", f"'{order}'", "Choose one of those")
     if mask is not None and mask.shape != image.shape[:2]:
-        raise TalkingHeadsError("The mask must be as large as the picture",
+        raise TalkingHeadsError("The mask must be as large as the image",
                                 f"{mask.shape[1]} x {mask.shape[0]} for {image.shape[1]} x {image.shape[0]} px",
-                                "Scale the mask to the picture")
+                                "Scale the mask to the image")
     boxes = _searched(image, sizes)
     if mask is not None:
         middle = np.round((boxes[:, :2] + boxes[:, 2:]) / 2).astype(int)
@@ -43,13 +43,13 @@ def find_faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | 
 
 def no_face(shown: str, size: tuple[int, int] | None, came: str, wanted: str = "an upright, frontal face",
             do: str = "Crop closer to the face, or turn it upright") -> TalkingHeadsError:
-    """The error for pictures in which nothing was found: what is too small is not told to be cropped.
+    """The error for images in which nothing was found: for a small image it does not suggest to crop.
 
     Args:
-        shown: "picture" or "film".
-        size: (H, W) px of the pictures looked at; None: not known.
+        shown: "image" or "video".
+        size: (H, W) px of the images looked at; None: not known.
         came: what was found.
-        wanted: what should have been; do: what helps where pictures are large enough.
+        wanted: what should have been; do: what helps where images are large enough.
     """
     if size is not None and min(size) < _LEAST_SIDE:
         return TalkingHeadsError(f"The {shown} must be at least {_LEAST_SIDE} x {_LEAST_SIDE} px for a face to be found",
@@ -58,7 +58,7 @@ def no_face(shown: str, size: tuple[int, int] | None, came: str, wanted: str = "
         return TalkingHeadsError(f"The {shown} must show {wanted}", came, do)
     came = f"{came}; it is {size[1]} x {size[0]} px"
     return TalkingHeadsError(f"The {shown} must show {wanted}, {_LEAST_FACE} px or more from brows to chin", came,
-                             "Where the face is smaller, use a larger one; else turn it upright")
+                             "If the face is smaller, use a larger image or video; otherwise turn it upright")
 
 
 def _searched(image: np.ndarray, sizes: tuple[float, float]) -> np.ndarray:  # [N, 4] float64

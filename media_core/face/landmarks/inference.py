@@ -1,4 +1,4 @@
-"""The landmark networks at work on whole pictures: crops in, points in px of the picture out."""
+"""The landmark networks at work on whole images: crops in, points in px of the image out."""
 from __future__ import annotations
 
 import os
@@ -14,7 +14,7 @@ BOX_UNIT, BOX_RIGHT, BOX_DOWN = 0.66, 0.0, -0.125  # eye corners' distance and m
 _FLAT = 3.0       # grey levels, standard deviation of a crop: below it there is nothing, as after fading to black
 _AGREE = 0.06     # distances of the eye corners by which the stages may disagree
 _MIRROR_MOUTH = MIRROR[48:] - 48
-_VIEWS = ((0.0, 1.0), (6.0, .95), (-6.0, 1.06), (3.0, 1.1), (-3.0, .92))  # degrees, scale: how a still picture is looked at
+_VIEWS = ((0.0, 1.0), (6.0, .95), (-6.0, 1.06), (3.0, 1.1), (-3.0, .92))  # degrees, scale: how a still image is looked at
 
 
 class PointFinder:
@@ -33,7 +33,7 @@ class PointFinder:
         return self.refined(image, points)
 
     def refined(self, image: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, float]:
-        """Points [68, 2] float32 px and confidence 0..1, from where the face about is."""
+        """Points [68, 2] float32 px and confidence 0..1, from roughly where the face is."""
         points, present = self._coarse(image, guess)
         fine = self._parts(image, points)
         unit = max(float(np.linalg.norm(points[36] - points[45])), 1e-3)
@@ -77,7 +77,7 @@ class PointFinder:
 
 
 def cut(image: np.ndarray, place: Similarity, size: int) -> np.ndarray:  # uint8 [size, size, 3]
-    """A crop; pictures much larger than the crop are first averaged down around it, so that nothing flickers."""
+    """A crop; images much larger than the crop are first averaged down around it, so that nothing flickers."""
     import cv2
 
     warp = partial(cv2.warpAffine, dsize=(size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -91,7 +91,7 @@ def cut(image: np.ndarray, place: Similarity, size: int) -> np.ndarray:  # uint8
         return warp(image, place.affine)
     width, height = (x1 - x0) // step, (y1 - y0) // step
     small = cv2.resize(image[y0:y0 + height * step, x0:x0 + width * step], (width, height), interpolation=cv2.INTER_AREA)
-    enlarged = Similarity(np.eye(2) * step, np.array([x0, y0]) + (step - 1) / 2)  # small px -> picture px
+    enlarged = Similarity(np.eye(2) * step, np.array([x0, y0]) + (step - 1) / 2)  # small px -> image px
     return warp(small, enlarged.then(place).affine)
 
 

@@ -43,7 +43,7 @@ class PointNet(nn.Module):
         size: px of the crop, a multiple of 16.
         points: how many.
         widths: channels of the stem and the three residual stages.
-        hidden: numbers between picture and points.
+        hidden: numbers between image and points.
     """
 
     def __init__(self, size: int, points: int, widths: tuple[int, ...], hidden: int, extra: int = 0):
@@ -80,12 +80,14 @@ class LandmarkNets(nn.Module):
         self.eye = PointNet(EYE_SIZE, 6, (16, 24, 40, 64), 96)
         self.register_buffer("template", torch.zeros(68, 2))
 
+    template: Tensor  # float32 [68, 2], a buffer
+
     @property
     def device(self) -> torch.device:
         return self.template.device
 
 
-def face_crop(points: np.ndarray, template: np.ndarray) -> Similarity:  # [68, 2] picture px, [68, 2] -> picture -> crop px
+def face_crop(points: np.ndarray, template: np.ndarray) -> Similarity:  # [68, 2] image px, [68, 2] -> image -> crop px
     """Where the face crop is cut for a face at `points`."""
     to_units = fit_similarity(points, template)
     return to_units.then(similarity(0.0, FACE_SIZE / FACE_SIDE, (0.0, FACE_MIDDLE), ((FACE_SIZE - 1) / 2,) * 2))

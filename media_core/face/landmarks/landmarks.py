@@ -1,4 +1,4 @@
-"""68 face points from pictures: found once, then followed from frame to frame by the pack's own small networks.
+"""68 face points from images: found once, then followed from frame to frame by the pack's own small networks.
 
     raw = track_frames(read_frames("me.mp4", fps=25), fps=25)      # points in px of the film, NaN where there is no face
     raw, kept, filled = fill_missing(raw, "interpolate")
@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import TalkingHeadsError
 from ...progress import Report, silent
 from ..draw import draw_landmarks
-from ..presence import PATIENCE, expect_face
+from ..presence import PATIENCE, Tracker, expect_face
 from .detector import ORDERS, find_faces, no_face
 from .raw_track import RawTrack, fill_missing, smooth_points  # noqa: F401  (part of this module's interface)
 
@@ -33,7 +33,7 @@ _PREVIEW_EVERY = 10  # frames
 
 @dataclass(frozen=True)
 class FaceFrame:
-    """One face in one picture."""
+    """One face in one image."""
 
     points: np.ndarray  # float32 [68, 2] px, x right, y down; the middle of the first pixel is (0, 0)
     confidence: float  # 0..1 that this is a face and that the networks agree where
@@ -44,7 +44,7 @@ class FaceTracker:
 
     Args:
         face_index: which of several faces, counted in `order`; a frame with fewer faces has no face for this tracker.
-        order: "largest" first or "left" first (from the picture's left).
+        order: "largest" first or "left" first (from the image's left).
         weights: another file than the pack's own.
     Raises:
         TalkingHeadsError: a negative index or unknown order (FileFormatError: unreadable weights).
@@ -71,10 +71,10 @@ class FaceTracker:
         Args:
             mask: bool [H, W]; where faces are looked for.
         Raises:
-            TalkingHeadsError: no RGB picture.
+            TalkingHeadsError: no RGB image.
         """
         _check(frame)
-        found = self._followed(frame) if self.state is not None else None
+        found = None if self.state is None else self._followed(frame, self.state)
         if found is None:
             found = self._found(frame, mask)
         self.state = None if found is None else found.points
@@ -85,9 +85,9 @@ class FaceTracker:
             self._last_size = None
         return found
 
-    def _followed(self, frame: np.ndarray) -> FaceFrame | None:
-        points, confidence = self.finder.refined(frame, self.state)
-        moved = np.linalg.norm(points - self.state, axis=1).mean() / max(np.linalg.norm(points[36] - points[45]), 1e-3)
+    def _followed(self, frame: np.ndarray, last: np.ndarray) -> FaceFrame | None:  # last: [68, 2] px
+        points, confidence = self.finder.refined(frame, last)
+        moved = np.linalg.norm(points - last, axis=1).mean() / max(np.linalg.norm(points[36] - points[45]), 1e-3)
         if moved > _MOVED:
             points, confidence = self.finder.refined(frame, points)
         return FaceFrame(points, confidence) if confidence >= _PATIENT else None
@@ -99,7 +99,7 @@ class FaceTracker:
 
 def faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | None = None,
           weights: str | Path | None = None) -> list[FaceFrame]:
-    """Every face of a picture (uint8 [H, W, 3] RGB) in the stated order."""
+    """Every face of an image (uint8 [H, W, 3] RGB) in the stated order."""
     from .inference import PointFinder
 
     _check(image)
@@ -108,10 +108,10 @@ def faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | None 
 
 def portrait_landmarks(image: np.ndarray, *, face_index: int = 0, order: str = "largest", mask: np.ndarray | None = None,
                        weights: str | Path | None = None) -> FaceFrame:
-    """The face of a still picture (uint8 [H, W, 3] RGB), looked at more carefully than a film's frame.
+    """The face of a still image (uint8 [H, W, 3] RGB), looked at more carefully than a video's frame.
 
     Raises:
-        TalkingHeadsError: no such face, a negative index or unknown order, or no RGB picture.
+        TalkingHeadsError: no such face, a negative index or unknown order, or no RGB image.
     """
     from .inference import PointFinder
 
@@ -122,22 +122,22 @@ def portrait_landmarks(image: np.ndarray, *, face_index: int = 0, order: str = "
     if len(found) <= face_index:
         wanted = f"{face_index + 1} upright, frontal faces" if face_index else "an upright, frontal face"
         remedy = ", or choose a smaller face index" if face_index else ""
-        raise no_face("picture", image.shape[:2], f"{len(found) or 'none'} found", wanted,
+        raise no_face("image", image.shape[:2], f"{len(found) or 'none'} found", wanted,
                       f"Crop closer to the face, or turn it upright{remedy}")
     return FaceFrame(*finder.careful(image, found[face_index].points))
 
 
-def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTracker | None = None, total: int | None = None,
+def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: Tracker | None = None, total: int | None = None,
                  masks: Iterable[np.ndarray] | None = None, again: Callable[[int], Iterable[np.ndarray]] | None = None,
                  report: Report = silent) -> RawTrack:
-    """Follows one face through a film; holds one frame at a time.
+    """Follows one face through a video; holds one frame at a time.
 
     Args:
         frames: uint8 [H, W, 3] RGB, all of one size.
-        fps: frames a second.
+        fps: frames per second.
         total: how many there are, for the report.
         masks: bool [H, W] for each frame: where the face is looked for.
-        again: (start) -> the film's frames from that number on; with it a film without any face is refused soon.
+        again: (start) -> the video's frames from that number on; with it a video without any face is refused soon.
     Raises:
         TalkingHeadsError: no frame at all, or (with `again`) no face.
     """
@@ -160,12 +160,13 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: FaceTrack
         if again is not None and missing == index + 1 == PATIENCE:
             expect_face(again(PATIENCE), tracker, fps, count - PATIENCE, lambda: report(PATIENCE, count, figures, None))
     if not points:
-        raise TalkingHeadsError("The film must hold frames", "none", "Choose another film")
-    return RawTrack(np.stack(points), np.array(confidence, np.float32), size, fps, tuple(cuts))
+        raise TalkingHeadsError("The video must have frames", "none", "Choose another video")
+    return RawTrack(points=np.stack(points), confidence=np.array(confidence, np.float32), image_size=size, fps=fps,
+                    cuts=tuple(cuts))
 
 
 class CutFinder:
-    """Tells whether a frame begins another shot: its thumbnail differs far more from the last one than is usual in this film."""
+    """Tells whether a frame begins another shot: its thumbnail differs far more from the last one than is usual in this video."""
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
@@ -198,11 +199,11 @@ def _faces(image, finder, order: str, mask, size: float | None) -> list[FaceFram
 def _check_choice(face_index: int, order: str) -> None:
     if face_index < 0 or order not in ORDERS:
         raise TalkingHeadsError(f"The face's number must be 0 or more, its order one of {', '.join(ORDERS)}",
-                                f"{face_index}, '{order}'", "Take 0 and 'largest'")
+                                f"{face_index}, '{order}'", "Use 0 and 'largest'")
 
 
 def _check(image: np.ndarray) -> None:
     if (not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3
             or min(image.shape) < 1):
         came = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise TalkingHeadsError("A picture must be uint8 RGB [H, W, 3]", came, "Convert it first")
+        raise TalkingHeadsError("An image must be uint8 RGB [H, W, 3]", came, "Convert it first")

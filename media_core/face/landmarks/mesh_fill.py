@@ -7,14 +7,13 @@ missing to the known points is spread over the mesh by a kernel |x - y| in its o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import SimpleNamespace
 
 import numpy as np
 
 from ...subject.layout import BROWS, EYES, JAW_LINE, LIPS, OVAL, POINTS_17_TO_67, SKIN, to_68
 from ...subject.parameters import INDEX, PARAMS
 from ...subject.portrait import load
-from ...subject.rig import Rig
+from ...subject.rig import Outlines, Rig
 from ...subject.triangulate import face_triangles
 from ..geometry import STILLEST
 
@@ -83,7 +82,7 @@ class MeshFill:
 
     def _jaw(self, points: np.ndarray, placed: np.ndarray) -> np.ndarray:  # [17, 2], [478, 3] -> [23, 3]
         """The mesh's edge through the jaw's points. Depth makes the way between them equally long on either side of the chin,
-        which is what `to_68` divides; its sign and, as far as the picture allows, its size are those of the placed mesh."""
+        which is what `to_68` divides; its sign and, as far as the image allows, its size are those of the placed mesh."""
         chin = placed[152, 2]
         right = _half(points[8::-1], placed[JAW_LINE[0], 2] - chin) + [0, 0, chin]  # from the chin outwards
         left = _half(points[8:], placed[JAW_LINE[-1], 2] - chin) + [0, 0, chin]
@@ -109,7 +108,7 @@ def connection_sets(mesh: MeshFill) -> dict[str, frozenset[tuple[int, int]]]:
 
 def _rig() -> tuple[Rig, np.ndarray]:  # and float64 [478, 3] photo pixels
     portrait = load()
-    return Rig(SimpleNamespace(points=portrait.points, plain_points=portrait.points, hair_outline=portrait.hair)), portrait.points
+    return Rig(Outlines(portrait.points, portrait.points, portrait.hair)), portrait.points
 
 
 def _half(points: np.ndarray, deep: float) -> np.ndarray:  # [9, 2] from the chin outwards -> [9, 3]

@@ -1,4 +1,4 @@
-"""What a tracker yields: 68 points a frame in px of the film, and what to do about frames without a face."""
+"""What a tracker yields: 68 points per frame in px of the video, and what to do about frames without a face."""
 from __future__ import annotations
 
 import os
@@ -26,10 +26,10 @@ _WINDOW = {"face": .28, "brows": .2}  # s: lengths of the smoothing windows
 class RawTrack:
     """Points as measured, NaN where no face was seen."""
 
-    points: np.ndarray  # float32 [T, 68, 2] px of the film, x right, y down
+    points: np.ndarray  # float32 [T, 68, 2] px of the video, x right, y down
     confidence: np.ndarray  # float32 [T] 0..1, 0 without a face
     image_size: tuple[int, int]  # (H, W) px
-    fps: float  # frames a second
+    fps: float  # frames per second
     cuts: tuple[int, ...] = ()  # frames that begin another shot
 
     def __post_init__(self) -> None:
@@ -37,7 +37,7 @@ class RawTrack:
         if p.ndim != 3 or p.shape[1:] != (68, 2) or len(p) == 0 or c.shape != (len(p),):
             raise TalkingHeadsError("A track must hold points [T, 68, 2] and confidences [T]",
                                     f"{list(p.shape)}, {list(c.shape)}",
-                                    "Track the film again")
+                                    "Track the video again")
 
     def __len__(self) -> int:
         return len(self.points)
@@ -45,7 +45,7 @@ class RawTrack:
     @property
     def seen(self) -> np.ndarray:  # bool [T]
         """Frames with a face."""
-        return np.isfinite(self.points).all((1, 2))
+        return np.all(np.isfinite(self.points), axis=(1, 2))
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes one safetensors file."""
@@ -63,7 +63,7 @@ class RawTrack:
             FileFormatError: absent, truncated, of another kind, newer, or with entries that no track has.
         """
         tensors, config = load_tensors(path, kind=KIND, version=VERSION)
-        name, again = Path(path).name, "Track the film again"
+        name, again = Path(path).name, "Track the video again"
         described(config, _SETTINGS, name, again)
         fitting(tensors, _TENSORS, name, again)
         return cls(tensors["points"].numpy(), tensors["confidence"].numpy(), tuple(config["image_size"]), config["fps"],
@@ -71,14 +71,14 @@ class RawTrack:
 
 
 def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[RawTrack, np.ndarray, np.ndarray]:
-    """What becomes of frames without a face.
+    """Handles frames without a face.
 
     Args:
         policy: "error"; "hold" the last face (the first one before it); "interpolate" between neighbours in the same shot; "skip"
             those frames.
-        first: number of the track's first frame in the film, for the error.
+        first: number of the track's first frame in the video, for the error.
     Returns:
-        the track with every point known, the film's frame of each row (int64 [T']), and which rows were filled (bool [T']);
+        the track with every point known, the video's frame of each row (int64 [T']), and which rows were filled (bool [T']);
         filled rows have confidence 0.
     Raises:
         TalkingHeadsError: an unknown policy, no face at all, or frames without one under "error" (their numbers are named).
@@ -87,14 +87,14 @@ def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[
         raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
     seen, every = raw.seen, np.arange(len(raw))
     if not seen.any():
-        raise no_face("film", raw.image_size, f"none in {len(raw)} frames",
-                      do="Choose another film, or crop closer to the face")
+        raise no_face("video", raw.image_size, f"none in {len(raw)} frames",
+                      do="Choose another video, or crop closer to the face")
     if seen.all():
         return raw, every, np.zeros(len(raw), bool)
     if policy == "error":
         raise TalkingHeadsError("Every frame must show the face", f"no face in {(~seen).sum()} of {len(raw)} frames: "
                                 f"{listed(first + every[~seen])}",
-                                "Cut these parts, or choose what becomes of them: hold, interpolate or skip")
+                                "Cut these parts, or choose how they are handled: hold, interpolate or skip")
     if policy == "skip":
         cuts = tuple(sorted({int(seen[:c].sum()) for c in raw.cuts if seen[c:].any() and seen[:c].any()}))
         kept = replace(raw, points=raw.points[seen], confidence=raw.confidence[seen], cuts=cuts)
@@ -104,14 +104,14 @@ def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[
 
 
 def smooth_points(points: np.ndarray, fps: float, cuts: tuple[int, ...] = ()) -> np.ndarray:  # [T, 68, 2] -> [T, 68, 2]
-    """Jaw and nose, and brows a little, smoothed with zero delay (Savitzky-Golay, order 2); lips and lids stay as they are.
+    """Jaw and nose, and brows a little, smoothed with zero phase (Savitzky-Golay, order 2); lips and lids stay as they are.
 
     Runs between unknown frames and between cuts are smoothed on their own.
     """
     from scipy.signal import savgol_filter
 
     out = points.copy()
-    for first, stop in runs(np.isfinite(points).all((1, 2)), cuts):
+    for first, stop in runs(np.all(np.isfinite(points), axis=(1, 2)), cuts):
         for part, name in ((JAW, "face"), (NOSE, "face"), (BROWS, "brows")):
             window = min(2 * round(_WINDOW[name] * fps / 2) + 1, (stop - first - 1) // 2 * 2 + 1)
             if window >= 5:

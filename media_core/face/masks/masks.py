@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import TalkingHeadsError
+from ..geometry import height_width
 from .mouth_inside import mouth_inside
 from .person import HeadShape, cut_band, enlarged, learn_shape, reduced
 from .regions import HeadAxes, above_jaw, face_outline, head_axes, jaw_middle, polygon
@@ -54,18 +55,18 @@ class FrameMasks:
 
 
 class HeadMasker:
-    """Masks of a film's frames, one after the other.
+    """Masks of a video's frames, one after the other.
 
     Attributes:
-        index: number of the next frame. To go on within a film without a learnt shape, set it to a multiple of `KEY_EVERY` and
+        index: number of the next frame. To go on within a video without a learnt shape, set it to a multiple of `KEY_EVERY` and
             begin there: the result is that of an uninterrupted run.
     Args:
         image_size: (H, W) of the frames.
-        shape: what `learn_shape` made of the film; each frame is then independent of all others.
+        shape: what `learn_shape` made of the video; each frame is then independent of all others.
     """
 
     def __init__(self, image_size: tuple[int, int], shape: HeadShape | None = None):
-        self.image_size, self.index = tuple(image_size), 0
+        self.image_size, self.index = height_width(image_size), 0
         self._learnt, self._shape = shape, shape
 
     def __call__(self, frame: np.ndarray, points: np.ndarray, user: np.ndarray | None = None) -> FrameMasks:
@@ -88,7 +89,7 @@ class HeadMasker:
         if self._learnt is None and self.index % KEY_EVERY == 0:
             self._shape = learn_shape([(frame, points)])
         if self._shape is None:
-            raise TalkingHeadsError(f"Masks must be taken up at a multiple of {KEY_EVERY} frames", f"frame {self.index}",
+            raise TalkingHeadsError(f"Masks must be resumed at a multiple of {KEY_EVERY} frames", f"frame {self.index}",
                                     f"Go back to frame {self.index // KEY_EVERY * KEY_EVERY}")
         lab, small = reduced(frame, points)
         return enlarged(cut_band(lab, small, self._shape), self.image_size)
@@ -96,9 +97,9 @@ class HeadMasker:
     def _check(self, frame, points, user) -> None:
         height, width = self.image_size
         if frame.shape != (height, width, 3) or user is not None and user.shape != (height, width):
-            raise TalkingHeadsError(f"Frames and masks must be {width} x {height} pixels, as the first",
+            raise TalkingHeadsError(f"Frames and masks must be {width} x {height} pixels, like the first",
                                     f"frame {frame.shape}, mask {None if user is None else user.shape}",
-                                    "Scale them, or begin anew for another size")
+                                    "Scale them, or start over for another size")
         if np.shape(points) != (68, 2) or not np.isfinite(points).all():
             raise TalkingHeadsError("A frame's masks need its 68 landmarks, finite numbers", f"shape {np.shape(points)}",
                                     "Fill the missing frames first, or leave them out")
@@ -114,7 +115,8 @@ def split_person(frame: np.ndarray, points: np.ndarray, person: np.ndarray) -> F
     torso = person & ~head
     hair = head & ~mouth & colours.rather_hair & ~polygon(face_outline(points), person.shape)
     collar = np.arange(len(person))[:, None] < points[8, 1] + _COLLAR * axes.unit
-    return FrameMasks(head, hair, mouth, teeth, torso, torso & collar & (colours.shaded_skin < _SHADED))
+    return FrameMasks(head=head, hair=hair, mouth=mouth, teeth=teeth, torso=torso,
+                      neck=torso & collar & (colours.shaded_skin < _SHADED))
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def _colours(frame: np.ndarray, points: np.ndarray, person: np.ndarray) -> _Colo
     found = [_unlikeness(lab, lab[cheeks]), _unlikeness(lab, lab[top]), _unlikeness(lab, lab[chest]),
              _unlikeness(lab, lab[cheeks], _SHADE)]
     bald = bool(top.sum() < _FEW or np.median(found[0][top]) < _BALD)
-    return _Colours(*(cv2.resize(values, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR) for values in found), bald)
+    skin, hair, clothes, shaded = (cv2.resize(values, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR) for values in found)
+    return _Colours(skin=skin, hair=hair, clothes=clothes, shaded_skin=shaded, bald=bald)
 
 
 def _head_side(points: np.ndarray, colours: _Colours, axes: HeadAxes) -> np.ndarray:  # -> bool [H, W]
@@ -197,7 +200,7 @@ def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: n
     """Masks from a face parsing in the colours of `PALETTE`, by another tool or by `parsing_png`.
 
     Args:
-        parsing: uint8 [H, W, 3] RGB. Colours in between (a scaled or lossy picture) count as the nearest of the six.
+        parsing: uint8 [H, W, 3] RGB. Colours in between (a scaled or lossy image) count as the nearest of the six.
         frame, points: uint8 [H, W, 3] and [68, 2], to find the teeth with; without them there are none.
     """
     label = _labels(parsing)
@@ -205,8 +208,8 @@ def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: n
     teeth = np.zeros(label.shape, bool)
     if frame is not None and points is not None:
         teeth = mouth_inside(frame, points, head_axes(points).unit)[1] & region["mouth"]
-    return FrameMasks(region["face"] | region["hair"] | region["mouth"], region["hair"], region["mouth"], teeth,
-                      region["clothes"] | region["neck"], region["neck"])
+    return FrameMasks(head=region["face"] | region["hair"] | region["mouth"], hair=region["hair"], mouth=region["mouth"],
+                      teeth=teeth, torso=region["clothes"] | region["neck"], neck=region["neck"])
 
 
 def _labels(parsing: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [H, W]

@@ -1,8 +1,8 @@
 """A person cut out of a frame that has landmarks: a graph cut on colours between what is surely and surely not the person.
 
 The first cut starts from the landmarks alone. From one or more such cuts a `HeadShape` is learnt: where the person usually is,
-the head in its own axes, the shoulders in the picture. Later frames then only have a narrow band to decide.
-Everything depends on the frame and the shape only, so it does not matter where a film is taken up again.
+the head in its own axes, the shoulders in the image. Later frames then only have a narrow band to decide.
+Everything depends on the frame and the shape only, so it does not matter where a video is resumed again.
 """
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from .regions import MAYBE_NO, MAYBE_YES, SURE_NO, SURE_YES, face_outline, head_
 WORKING = 256                       # pixels: longer edge that cuts are made at
 _FIRST_ROUNDS, _BAND_ROUNDS = 3, 1  # of the graph cut: from landmarks, within the band
 _SEED = 1
-_GRID, _SPAN, _MIDDLE = 160, 5.2, 0.52  # the head's picture: pixels, units across, where its centre is in the height
-_YES, _NO = 0.9, 0.1                # share of the learnt cuts from which on it is sure
+_NO_BOX = (0, 0, 0, 0)              # OpenCV reads none where labels are given
+_GRID, _SPAN, _MIDDLE = 160, 5.2, 0.52  # the head's image: pixels, units across, where its centre is in the height
+_YES, _NO = 0.9, 0.1                # fraction of the learnt cuts from which on it is sure
 _BAND, _BAND_ALONE = 0.08, 0.10     # units that the undecided band is wider, for a shape of several frames, of one
 _GENEROUS = 0.12                    # units around what is sure that the cut begins with: one too small loses pale hair
 _NECK = 0.35                        # units below the chin, over which the shoulders take over from the head
@@ -28,14 +29,14 @@ _CLEAR_FIRST, _CLEAR = 0.2, 0.1     # units from the outline that colours are le
 _SHADES = (0, -14, 14, -7, 7)       # of 255: brightness by which the background may differ from what shows beside the head
 _EXAMPLES, _STRIP, _FEW = 6000, 32, 200  # pixels that colours are learnt from: at most, in rows of, at least
 _EDGE = 0.6                         # share from which a pixel at the outline is the person: cuts take mixed pixels in
-_SPECK = 0.004                      # share of the picture: smaller holes in a person are filled
+_SPECK = 0.004                      # fraction of the image: smaller holes in a person are filled
 
 
 @dataclass(frozen=True)
 class HeadShape:
     """Where the person is, learnt from `count` frames."""
-    head: np.ndarray       # float32 [160, 160] share of the frames, in the head's axes
-    body: np.ndarray       # float32 [h, w] share of the frames, in the (reduced) picture
+    head: np.ndarray       # float32 [160, 160] fraction of the frames, in the head's axes
+    body: np.ndarray       # float32 [h, w] fraction of the frames, in the (reduced) image
     count: int
 
 
@@ -58,7 +59,7 @@ def enlarged(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:  # bool [h
 
 
 def learn_shape(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> HeadShape:
-    """The shape of a person from some frames of one film, each (uint8 [H, W, 3], points [68, 2]), the same on every run.
+    """The shape of a person from some frames of one video, each (uint8 [H, W, 3], points [68, 2]), the same on every run.
 
     Cuts that went wrong in a few frames are outvoted by the others.
     """
@@ -119,7 +120,7 @@ def _graph_cut(lab: np.ndarray, labels: np.ndarray, inside: np.ndarray, outside:
     if min(labels.shape) < 2 or not (labels > SURE_YES).any() or min(len(inside), len(outside)) < _FEW:
         return (labels & 1) > 0
     models = _colours(inside, outside)
-    cv2.grabCut(np.ascontiguousarray(lab), labels, None, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
+    cv2.grabCut(np.ascontiguousarray(lab), labels, _NO_BOX, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
     return (labels & 1) > 0
 
 
@@ -134,7 +135,7 @@ def _colours(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.nd
     labels = np.ascontiguousarray(np.broadcast_to(labels[:, None], (len(labels), _STRIP)))
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(_SEED)
-    cv2.grabCut(np.concatenate(strips), labels, None, *models, 1, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(np.concatenate(strips), labels, _NO_BOX, *models, 1, cv2.GC_INIT_WITH_MASK)
     return models
 
 
@@ -156,7 +157,7 @@ def _average(cuts: list[np.ndarray], points: list[np.ndarray]) -> HeadShape:
         matrix = head_axes(own).affine(_GRID, _SPAN, _MIDDLE)
         heads.append(cv2.warpAffine(mask.astype(np.float32), matrix, (_GRID, _GRID),
                                     flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE))
-    return HeadShape(np.mean(heads, 0, dtype=np.float32), np.mean(cuts, 0, dtype=np.float32), len(cuts))
+    return HeadShape(np.asarray(np.mean(heads, 0, dtype=np.float32)), np.asarray(np.mean(cuts, 0, dtype=np.float32)), len(cuts))
 
 
 def _band(points: np.ndarray, shape: HeadShape, size: tuple[int, int]) -> np.ndarray:  # -> uint8 [h, w] labels

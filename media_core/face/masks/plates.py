@@ -1,13 +1,14 @@
-"""What stands behind a person: the clean background of a film, and the neck and clothes as they go on under the head.
+"""What stands behind a person: the clean background of a video, and the neck and clothes as they go on under the head.
 
 Both follow the rules that published avatars were prepared with (docs/capture.md), one frame at a time:
-memory does not grow with the film.
+memory does not grow with the video.
 """
 from __future__ import annotations
 
 import numpy as np
 
 from ...errors import TalkingHeadsError
+from ..geometry import height_width
 from .masks import FrameMasks
 
 EVERY = 20            # frames between two that the background is gathered from
@@ -21,7 +22,7 @@ _BLUR_SIZE, _BLUR = 5, 4.0  # of the neck's fill, against vertical lines: window
 
 
 class BackgroundPlate:
-    """Gathers the background of a film with a camera that stands still.
+    """Gathers the background of a video with a camera that stands still.
 
     For each pixel the frame counts in which the person was farthest away from it. Memory: 7 bytes a pixel, whatever the length.
 
@@ -30,7 +31,7 @@ class BackgroundPlate:
     """
 
     def __init__(self, image_size: tuple[int, int]):
-        self._size = tuple(image_size)
+        self._size = height_width(image_size)
         self._image = np.zeros((*self._size, 3), np.uint8)
         self._distance = np.zeros(self._size, np.float32)  # pixels to the person in the frame taken; 0: none yet
 
@@ -49,14 +50,14 @@ class BackgroundPlate:
             distance = cv2.distanceTransform((~foreground).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
             distance = np.sqrt(np.rint(distance * distance))  # squares are whole numbers; OpenCV's last bits vary
         else:
-            distance = np.full(self._size, float(sum(self._size)), np.float32)  # farther than any person in the picture
+            distance = np.full(self._size, float(sum(self._size)), np.float32)  # farther than any person in the image
         better = distance > self._distance
         self._image[better] = frame[better]
         self._distance[better] = distance[better]
 
     @property
     def covered(self) -> float:
-        """Share of the pixels that some frame has shown, 0..1; the rest is filled from its neighbours."""
+        """Fraction of the pixels that some frame has shown, 0..1; the rest is filled from its neighbours."""
         return float((self._distance > _NEAR).mean())
 
     def plate(self) -> np.ndarray:
@@ -68,11 +69,11 @@ class BackgroundPlate:
         from scipy.ndimage import distance_transform_edt
         seen = self._distance > _NEAR
         if not seen.any():
-            raise TalkingHeadsError("Some of the background must show beside the person", "the person fills every frame",
-                                    "Film from farther away, or give a picture as background")
+            raise TalkingHeadsError("Some of the background must be visible beside the person", "the person fills every frame",
+                                    "Record from farther away, or give an image as background")
         if seen.all():
             return self._image.copy()
-        rows, columns = distance_transform_edt(~seen, return_distances=False, return_indices=True)
+        rows, columns = np.asarray(distance_transform_edt(~seen, return_distances=False, return_indices=True))
         return self._image[rows, columns]
 
     def state(self) -> dict[str, np.ndarray]:
@@ -83,7 +84,7 @@ class BackgroundPlate:
         """Goes on from a `state` of the same size."""
         if state["image"].shape != self._image.shape or state["distance"].shape != self._size:
             raise TalkingHeadsError(f"The stored background must be {self._size[1]} x {self._size[0]} pixels",
-                                    f"shape {state['image'].shape}", "Delete it and gather it again")
+                                    f"shape {state['image'].shape}", "Delete it and run the capture again")
         self._image, self._distance = state["image"].astype(np.uint8), state["distance"].astype(np.float32)
 
 

@@ -1,6 +1,6 @@
 """Where the 68 points say that parts of a person are: the head's axes, the jaw's line, seeds for a cut-out, the mouth's opening.
 
-Lengths are in units of the distance between the outer eye corners (about 9 cm), so that they fit every picture. Pixels: the
+Lengths are in units of the distance between the outer eye corners (about 9 cm), so that they fit every image. Pixels: the
 centre of the top-left pixel is (0, 0).
 """
 from __future__ import annotations
@@ -15,7 +15,7 @@ _EYES_TO_UNIT, _NOSE_TO_UNIT = 1.43, 2.0    # between the eyes' middles, from th
 _SIDES = ((0, 1, 2), (14, 15, 16))          # points of the jaw at the ears
 _NOSE_BASE, _BROWS, _CHIN = slice(31, 36), slice(17, 27), 8
 _JAW_DEGREE, _JAW_STEPS = 8, 81             # of the smooth curve through the jaw's 17 noisy points
-_FAR = 6.0                                  # units: outside every picture
+_FAR = 6.0                                  # units: outside every image
 _FRACTION = 4                               # binary digits of a pixel that OpenCV draws polygons with
 
 SURE_NO, SURE_YES, MAYBE_NO, MAYBE_YES = 0, 1, 2, 3  # labels of a cut-out's seeds, as OpenCV counts them
@@ -33,7 +33,7 @@ class HeadAxes:
     """A frame of reference that goes with the head."""
     centre: np.ndarray   # [2] pixels: height of the eyes, half way between the ears
     unit: float          # pixels between the outer eye corners, were the face frontal
-    right: np.ndarray    # [2] unit vector along the eyes, to the picture's right
+    right: np.ndarray    # [2] unit vector along the eyes, to the image's right
     down: np.ndarray     # [2] unit vector, to the chin
 
     def place(self, points) -> np.ndarray:  # [N, 2] units -> [N, 2] pixels
@@ -41,7 +41,7 @@ class HeadAxes:
         return self.centre + self.unit * (points[:, :1] * self.right + points[:, 1:] * self.down)
 
     def affine(self, size: int, span: float, middle: float) -> np.ndarray:  # -> [2, 3]
-        """Pixels of a `size` x `size` picture of the head, `span` units wide, its centre at `middle` of the height -> pixels."""
+        """Pixels of a `size` x `size` image of the head, `span` units wide, its centre at `middle` of the height -> pixels."""
         step = self.unit * span / size
         matrix = np.stack([self.right * step, self.down * step], 1)
         return np.column_stack([matrix, self.centre - matrix @ np.array([size / 2, size * middle])])
@@ -103,7 +103,7 @@ def face_outline(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [N, 2]
 
 
 def seeds(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:  # [68, 2] -> uint8 [H, W]
-    """What a picture of this size (H, W) shows, as far as the points tell: SURE_NO, SURE_YES, MAYBE_NO, MAYBE_YES."""
+    """What an image of this size (H, W) shows, as far as the points tell: SURE_NO, SURE_YES, MAYBE_NO, MAYBE_YES."""
     axes, chin = head_axes(points), points[_CHIN]
     rows, columns = np.mgrid[:shape[0], :shape[1]]
     away = np.stack([columns, rows], -1) - axes.centre

@@ -1,4 +1,4 @@
-"""Landmarks as AToM wants them: 3-D, looking to the front, in decimetres, from a film or one portrait, without a 3DMM.
+"""Landmarks as AToM wants them: 3-D, looking to the front, in decimetres, from a video or one portrait, without a 3DMM.
 
 Taking the pose off the pixels gives x and y; z is not measured (no detector's z is worth it: docs/capture.md) but comes from
 the person's fitted shape and, for lips and chin, from what the visible moves tell (`MeanFace.relief`). Offsets from `mean_face()`
@@ -26,7 +26,7 @@ _ROUNDS = 2               # depth tells x and y, these tell depth
 
 
 def canonical_landmarks(track: FaceTrack) -> LandmarkTrack:
-    """A film's landmarks with the head's pose taken off: space "canonical", decimetres."""
+    """A video's landmarks with the head's pose taken off: space "canonical", decimetres."""
     solid = deposed(track.landmarks.points[..., :2].numpy(), track.pose.camera_to_head.numpy(), track.shape)
     return LandmarkTrack(torch.from_numpy((solid * DECIMETRES).astype(np.float32)), track.fps)
 

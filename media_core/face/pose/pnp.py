@@ -11,11 +11,10 @@ import numpy as np
 
 _ROUNDS = 25
 _DONE = 1e-9              # relative gain below which a frame is finished
-_HEAD_TO_CAMERA = np.diag([1.0, -1.0, -1.0])  # a head that looks into the camera: OpenGL axes -> OpenCV axes
 
 
 def middle(image_size: tuple[int, int]) -> np.ndarray:  # (H, W) -> [2]
-    """The principal point: the middle of the picture, x and y."""
+    """The principal point: the middle of the image, x and y."""
     return np.array([image_size[1] - 1, image_size[0] - 1]) / 2
 
 

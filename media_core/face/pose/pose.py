@@ -46,7 +46,7 @@ def solve_poses(points: np.ndarray, shape: RigidShape, *, cuts: Sequence[int] = 
     known = np.flatnonzero(np.isfinite(points).all((1, 2)))
     if not len(known):
         raise TalkingHeadsError("Poses need at least one frame with a face", f"{len(points)} frames without any",
-                                "Check the film and the tracking")
+                                "Check the video and the tracking")
     solid, off = shape.points[list(RIGID)].astype(np.float64), sigma(MeanFace.load())
     rotation, translation = np.empty((len(known), 3, 3)), np.empty((len(known), 3))
     for block in np.array_split(np.arange(len(known)), -(-len(known) // _MOST_BLOCK)):
@@ -98,7 +98,7 @@ def to_talkinggaussian(track: PoseTrack, start: int = 0, stop: int | None = None
 def to_gsplat(track: PoseTrack) -> tuple[torch.Tensor, torch.Tensor]:
     """World-to-camera matrices float32 [T, 4, 4] with OpenCV axes, the head being the world, and K [3, 3].
 
-    K counts pixels from the picture's corner, as rasterisers do: the centre of the first pixel is (0.5, 0.5) there.
+    K counts pixels from the image's corner, as rasterisers do: the centre of the first pixel is (0.5, 0.5) there.
     """
     rotation, translation = to_camera(track.camera_to_head.numpy())
     viewmats = np.tile(np.eye(4, dtype=np.float32), (len(track), 1, 1))
@@ -135,7 +135,6 @@ def _everywhere(known, rotation, translation, count, cuts) -> tuple[np.ndarray, 
 
     if len(known) == count:
         return rotation, translation
-    every = Rotation.from_matrix(rotation)
     out_r, out_t = np.empty((count, 3, 3)), np.empty((count, 3))
     for start, stop in _shots(count, cuts):
         own = np.flatnonzero((known >= start) & (known < stop))
@@ -143,7 +142,7 @@ def _everywhere(known, rotation, translation, count, cuts) -> tuple[np.ndarray, 
             own = np.abs(known - (start + stop) / 2).argmin(keepdims=True)
         at = np.clip(np.arange(start, stop), known[own[0]], known[own[-1]])
         single = len(own) == 1
-        out_r[start:stop] = rotation[own[0]] if single else Slerp(known[own], every[own])(at).as_matrix()
+        out_r[start:stop] = rotation[own[0]] if single else Slerp(known[own], Rotation.from_matrix(rotation[own]))(at).as_matrix()
         out_t[start:stop] = np.stack([np.interp(at, known[own], axis) for axis in translation[own].T], 1)
     return out_r, out_t
 

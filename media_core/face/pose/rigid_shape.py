@@ -1,7 +1,7 @@
-"""One person's 68 points as a solid, fitted to a film by a small bundle adjustment (docs/capture.md#head-pose).
+"""One person's 68 points as a solid, fitted to a video by a small bundle adjustment (docs/capture.md#head-pose).
 
 Depth and shape of a face trade off against its turns when these are small, so the fit is held to the mean face, as far as people
-differ from it; the focal length cannot be seen at all in such films and is given, not fitted.
+differ from it; the focal length cannot be seen at all in such videos and is given, not fitted.
 """
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import TalkingHeadsError
-from ..geometry import OUTER_CORNERS, RIGID
+from ..geometry import OUTER_CORNERS, RIGID, height_width
 from ..landmarks.mean_face import EYE_SPAN, MeanFace
 from . import pnp
 
-FOCAL = 2.2               # default focal length in picture widths: a view of about 25 degrees
-MOST_FRAMES = 60          # of a film that the bundle adjustment looks at
+FOCAL = 2.2               # default focal length in image widths: a view of about 25 degrees
+MOST_FRAMES = 60          # of a video that the bundle adjustment looks at
 _UNCERTAIN = 0.002        # metres added to the spread between the invented people: real ones differ more
 _OFF = {"jaw": 0.0019, "nose": 0.0007, "eye": 0.0008}  # metres a landmark is typically off (on our renders)
 _FREE_OFF = 0.0012        # the same for the points that move
-_RELIEF = 0.07            # standard deviation of the whole face's depth, as a share of it
+_RELIEF = 0.07            # standard deviation of the whole face's depth, as a fraction of it
 _STRANGE = 2.0            # frames that fit the mean face this many times worse than the median are left out
 _ROUNDS = 40              # of the bundle adjustment, at most
 _QUIET = 3                # the mouth's rest is taken from the third of the frames with the smallest lip gap
@@ -39,9 +39,9 @@ class RigidShape:
                                     f"{self.points.shape}, focal {self.focal}, size {self.image_size}", "Fit the shape again")
 
     def at(self, image_size: tuple[int, int], focal: float | None = None) -> RigidShape:
-        """The same person in a film of another size: the focal length follows the width, or is given."""
+        """The same person in a video of another size: the focal length follows the width, or is given."""
         focal = self.focal * image_size[1] / self.image_size[1] if focal is None else focal
-        return RigidShape(self.points, float(focal), tuple(image_size))
+        return RigidShape(self.points, float(focal), height_width(image_size))
 
 
 def fit_shape(points: np.ndarray, image_size: tuple[int, int], focal: float | None = None) -> RigidShape:
@@ -62,12 +62,12 @@ def fit_shape(points: np.ndarray, image_size: tuple[int, int], focal: float | No
         raise TalkingHeadsError("The focal length must be above 0 px", f"{focal}", f"Leave it out: {FOCAL} times the width")
     points = points[np.isfinite(points).all((1, 2))]
     if not len(points):
-        raise TalkingHeadsError("A face's shape needs at least one frame with a face", "none", "Check the film and the tracking")
+        raise TalkingHeadsError("A face's shape needs at least one frame with a face", "none", "Check the video and the tracking")
     mean = MeanFace.load()
     points = points[_telling_frames(points, mean, focal, image_size)]
     rigid = _bundle_adjusted(points[:, RIGID], mean, focal, image_size)
     whole = _triangulated(points, rigid, mean, focal, image_size)
-    return RigidShape(_placed(whole, mean).astype(np.float32), focal, tuple(image_size))
+    return RigidShape(_placed(whole, mean).astype(np.float32), focal, height_width(image_size))
 
 
 def sigma(mean: MeanFace) -> np.ndarray:  # -> [len(RIGID)]

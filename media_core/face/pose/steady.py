@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ _TENSORS = {"reference": Numbers(("N",), (torch.int64,)), "xy": Numbers(("N", 2)
 REFERENCES, CORNERS = 4, 60  # reference frames, corners in each
 WINDOW = 7                # frames at 25 fps of the smoothing that is left to do
 _ROUNDS = 4               # of taking turns
-_OFF = 0.15 / 256         # of the picture's width: how far off a followed corner typically is
+_OFF = 0.15 / 256         # of the image's width: how far off a followed corner typically is
 _ABSENT = 1e3             # times that: a corner that was lost
 _LEAST = 15               # corners a frame needs; else its pose stays as the landmarks gave it
 _LEAST_SEEN = 0.2         # of the frames a corner must be seen in
@@ -68,7 +67,7 @@ class Anchors:
             FileFormatError: absent, truncated, of another kind, newer, or with entries that no anchors have.
         """
         tensors, config = load_tensors(path, kind=KIND, version=VERSION)
-        name, again = Path(path).name, "Delete it and capture the film again"
+        name, again = Path(path).name, "Delete it and capture the video again"
         frames = described(config, _SETTINGS, name, again)["frames"]
         fitting(tensors, _TENSORS, name, again, {"R": len(frames)})
         reference = tensors["reference"]
@@ -80,13 +79,13 @@ class Anchors:
 
 def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tuple[Anchors, Sequence[np.ndarray]] | None = None,
            window: int = WINDOW, cuts: Sequence[int] = (),
-           step: Callable[..., Any] = lambda *_: None) -> tuple[FaceTrack, Anchors | None]:
+           step: Callable[[int, int], object] = lambda done, total: None) -> tuple[FaceTrack, Anchors | None]:
     """The track with better poses, and the anchors they were measured with (None: too few corners; the track stays as it was).
 
     Args:
         track: measured by landmarks.
         picture: number -> uint8 [H, W] grey frame of the track's image size; called once or twice for each frame.
-        known: anchors of another film of this person and their reference pictures, so that poses share its head frame exactly.
+        known: anchors of another video of this person and their reference images, so that poses share its head frame exactly.
         window: of the smoothing that remains, frames at 25 fps; below 5 none.
         cuts: frames that begin another shot.
         step: called with (frames done, frames).
@@ -97,8 +96,9 @@ def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tup
         chosen = spread_out(track.pose.camera_to_head.numpy(), seen_face, REFERENCES)
         pictures = [picture(f) for f in chosen]
         marks = [corners(image, points[f], CORNERS) for image, f in zip(pictures, chosen)]
-        anchors = Anchors(tuple(chosen), np.repeat(np.arange(len(chosen)), [len(m) for m in marks]), np.concatenate(marks),
-                          np.zeros((sum(len(m) for m in marks), 3), np.float32), points[chosen].astype(np.float32))
+        anchors = Anchors(frames=tuple(chosen), reference=np.repeat(np.arange(len(chosen)), [len(m) for m in marks]),
+                          xy=np.concatenate(marks), points=np.zeros((sum(len(m) for m in marks), 3), np.float32),
+                          landmarks=points[chosen].astype(np.float32))
     else:
         anchors, pictures = known
     if len(anchors.xy) < _LEAST:
@@ -149,6 +149,7 @@ def triangulated(flow: np.ndarray, poses: tuple[np.ndarray, np.ndarray], shape: 
     rotation, translation = poses
     seen = (flow - pnp.middle(shape.image_size)) / shape.focal  # [T, N, 2]
     weight = np.isfinite(flow[..., 0]).astype(np.float64)
+    place, error = np.zeros((flow.shape[1], 3)), np.zeros(flow.shape[:2])
     for _ in range(2):
         normal, right = np.zeros((flow.shape[1], 3, 3)), np.zeros((flow.shape[1], 3))
         for block in _blocks(len(flow)):

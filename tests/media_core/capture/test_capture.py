@@ -1,4 +1,4 @@
-"""A film to a folder: what stands in it, that avatars can be trained on it, and that runs go on, change and stop as told."""
+"""A video to a folder: what stands in it, that avatars can be trained on it, and that runs go on, change and stop as told."""
 from __future__ import annotations
 
 import json
@@ -27,7 +27,7 @@ PLAIN = replace(SETTINGS, masks=False)
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
-    """(path, points): 2 s, the person at the left of a wide picture."""
+    """(path, points): 2 s, the person at the left of a wide image."""
     said = talk(2.0)
     frames, points = placed(said, 160, 240, 40, 16)
     return write_film(tmp_path_factory.mktemp("film") / "me.mp4", frames, sound=said.sound), points
@@ -91,7 +91,7 @@ def test_the_report_says_what_to_film_again(folder):
     from PIL import Image
 
     text = (folder / "report.txt").read_text()
-    assert text.startswith("verdict: poor") and "length: film half a minute" in text and "missing frames   0 of 50" in text
+    assert text.startswith("verdict: poor") and "length: record half a minute" in text and "missing frames   0 of 50" in text
     assert Image.open(folder / "report.png").size[0] == 1280
 
 
@@ -177,11 +177,11 @@ def test_masks_can_be_added_and_left_out_again(folder, film, tmp_path):
 
 def test_a_folder_with_something_else_is_left_alone(folder, film, tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(TalkingHeadsError, match="new, empty or one of this film.*other files"):
+    with pytest.raises(TalkingHeadsError, match="new, empty or one of this video.*other files"):
         capture(film[0], tmp_path, PLAIN, tracker=never)
     other = write_film(tmp_path / "other.mp4", placed(talk(2.0), 160, 240, 60, 16)[0], sound=talk(2.0).sound)
     before = contents(folder)
-    with pytest.raises(TalkingHeadsError, match="another film"):
+    with pytest.raises(TalkingHeadsError, match="another video"):
         capture(other, folder, PLAIN, tracker=never)
     assert contents(folder) == before
     (tmp_path / "subject").mkdir()
@@ -250,7 +250,7 @@ def test_like_another_data_set(folder, film, tmp_path):
     assert np.array_equal(mine.points, other.points) and mine.focal == pytest.approx(other.focal * 64 / SIZE)
     crops = [json.loads((f / "manifest.json").read_text())["crop"] for f in (target, folder)]
     np.testing.assert_allclose(np.array(crops[0]["matrices"])[0, :, :2] * SIZE / 64, np.array(crops[1]["matrices"])[0, :, :2])
-    with pytest.raises(FileFormatError, match="captured from a film"):
+    with pytest.raises(FileFormatError, match="captured from a video"):
         capture(film[0], tmp_path / "other", replace(PLAIN, like=tmp_path), tracker=never)
 
 
@@ -275,7 +275,7 @@ def test_action_units_from_elsewhere(film, tmp_path):
     manifest = json.loads((by_track / "manifest.json").read_text())
     assert manifest["au_source"] == "mine" and manifest["au_reliability"] == [0.5] * 17
     short = ExpressionTrack(given.au[:20], 25.0)
-    with pytest.raises(TalkingHeadsError, match="as long as the film, 50 frames.*20"):
+    with pytest.raises(TalkingHeadsError, match="as long as the video, 50 frames.*20"):
         capture(film[0], tmp_path / "b", replace(PLAIN, expression=short), tracker=Oracle(film[1]))
 
 
@@ -327,12 +327,12 @@ def test_wrong_settings(wrong):
 
 
 def test_stereo_sound_reaches_the_report_unmixed(film, tmp_path):
-    """Clipping is judged on the film's own samples."""
+    """Clipping is judged on the video's own samples."""
     said = talk(2.0)
     loud = np.clip(said.sound.waveform * 40, -1, 1).astype(np.float32)
     path = write_film(tmp_path / "loud.mp4", placed(said, 160, 240, 40, 16)[0], sound=Sound(loud, said.sound.sample_rate))
     target = capture(path, tmp_path / "set", PLAIN, tracker=Oracle(film[1]))
-    line = next(line for line in (target / "report.txt").read_text().splitlines() if "sound clipping" in line)
+    line = next(line for line in (target / "report.txt").read_text().splitlines() if "audio clipping" in line)
     assert line.startswith("poor")
 
 
@@ -356,7 +356,7 @@ def test_a_temporary_file_of_a_killed_run_is_no_other_file(film, tmp_path):
 
 def test_masks_of_another_size_are_told_at_once(film, tmp_path):
     for wrong in ({"person": np.ones((1, 80, 120), bool)}, {"face_region": np.ones((160, 240), bool)}):
-        with pytest.raises(TalkingHeadsError, match="as large as the film.*160.*240"):
+        with pytest.raises(TalkingHeadsError, match="as large as the video.*160.*240"):
             capture(film[0], tmp_path / "set", SETTINGS, tracker=never, **wrong)
     assert not (tmp_path / "set").exists()
 
@@ -407,18 +407,18 @@ def test_the_best_segment_is_that_of_the_chosen_face(film, tmp_path, monkeypatch
 
 
 def test_corners_that_cannot_be_found_again_are_replaced(film, folder, tmp_path, monkeypatch):
-    """A film made like another one, in another light, is steadied by its own corners."""
+    """A video made like another one, in another light, is steadied by its own corners."""
     from talking_heads.media_core.capture import pictures, pipeline
 
     calls = []
-    monkeypatch.setattr(pictures, "known_anchors", lambda *_: ("another film's", []))
+    monkeypatch.setattr(pictures, "known_anchors", lambda *_: ("another video's", []))
 
     def steady(track, picture, known=None, **_):
         calls.append(known)
         return track, None
     monkeypatch.setattr(pipeline, "steady", steady)
     capture(film[0], tmp_path / "set", replace(PLAIN, like=folder), tracker=Oracle(film[1]))
-    assert calls == [("another film's", []), None]
+    assert calls == [("another video's", []), None]
 
 
 def test_a_set_that_is_measured_otherwise_is_another_one_to_be_like(folder, tmp_path):
@@ -442,7 +442,7 @@ def test_light_is_not_measured_where_the_face_is_outside(folder):
 
     track = FaceTrack.load(folder / "track.safetensors")
     points = track.landmarks.points.clone()
-    points[..., 1] -= 1.2 * SIZE  # as in a film made like one in which the person sat elsewhere
+    points[..., 1] -= 1.2 * SIZE  # as in a video made like one in which the person sat elsewhere
     blur, (light, _) = _looks(folder, replace(track, landmarks=track.landmarks.with_data(points)), lambda *_: None)
     assert np.isnan(blur) and np.isnan(light)
 

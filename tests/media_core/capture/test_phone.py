@@ -1,6 +1,6 @@
-"""What telephones and old cameras do to films: rates, rotation, codecs, sound that starts elsewhere, hands, cuts, broken files.
+"""What phones and old cameras do to videos: rates, rotation, codecs, sound that starts elsewhere, hands, cuts, broken files.
 
-The films are square, so that they are taken whole and each written frame still carries its number.
+The videos are square, so that they are taken whole and each written frame still carries its number.
 """
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def clicks(times, seconds, rate=44100, channels=1):
 
 
 def heard(path):
-    """Times at which tones begin in a sound file."""
+    """Times at which tones begin in an audio file."""
     sound = load_sound(path)
     loud = np.abs(sound.waveform[0]) > 0.15
     starts = [i / sound.sample_rate for i in np.flatnonzero(loud) if not loud[max(0, i - round(0.1 * sound.sample_rate)):i].any()]
@@ -47,7 +47,7 @@ def squares(said, count):
 
 
 def captured(path, points, folder, settings=PLAIN):
-    """(folder, numbers of the film frames that were tracked); what was written must be the same ones."""
+    """(folder, numbers of the video frames that were tracked); what was written must be the same ones."""
     oracle = Oracle(points)
     capture(path, folder, settings, tracker=oracle)
     written = [number_of(read_picture(folder / f"ori_imgs/{i}.jpg")) for i in range(len(oracle.seen))]
@@ -104,7 +104,7 @@ def test_sound_of_44100_hz(said, tmp_path, channels):
 @pytest.mark.parametrize("late", [{"sound_from": 0.4}, {"picture_from": 0.4}])
 @pytest.mark.parametrize("kind", ["mp4", "mkv"])
 def test_sound_and_picture_that_begin_at_different_times(said, tmp_path, late, kind):
-    """A tone 0.8 s after the sound's beginning is heard where the picture of that time is."""
+    """A tone 0.8 s after the audio's beginning is heard where the image of that time is."""
     frames, points = squares(said, 35)
     path = write_film(tmp_path / f"a.{kind}", frames, sound=clicks((0.8,), 1.4), **late)
     folder, seen = captured(path, points, tmp_path / "set")
@@ -187,7 +187,7 @@ def test_a_hand_passing_the_face(tmp_path):
 
 @pytest.mark.parametrize("make, word", [
     (lambda path: path.write_bytes(b""), "is empty"),
-    (lambda path: path.write_text("no film " * 500), "cannot be decoded"),
+    (lambda path: path.write_text("no video " * 500), "cannot be decoded"),
     (lambda path: None, "no file at"),
     (lambda path: path.write_bytes(b"\0\0\0\x20ftypisom" + bytes(4000)), "me.mp4"),
 ])
@@ -210,7 +210,7 @@ def test_a_film_cut_off_in_the_middle(said, tmp_path):
 def test_no_sound_and_only_sound(said, tmp_path):
     frames, points = squares(said, 30)
     path = write_film(tmp_path / "mute.mp4", frames)
-    with pytest.raises(FileFormatError, match="must have sound.*mute.mp4 has none.*microphone"):
+    with pytest.raises(FileFormatError, match="must have audio.*mute.mp4 has none.*microphone"):
         capture(path, tmp_path / "set", PLAIN, tracker=Oracle(points))
     with pytest.raises(FileFormatError, match="mute.mp4 has none"):
         load_film_sound(path)

@@ -1,4 +1,4 @@
-"""Verdicts, the sound's offset, the best segment and the square: on exact geometry, without drawing a picture."""
+"""Verdicts, the audio's offset, the best segment and the square: on exact geometry, without drawing an image."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -47,7 +47,7 @@ def finding(report, name):
 def test_a_good_film_has_nothing_against_it_but_its_length():
     report = quality_report(evidence())
     assert {f.name for f in report.findings if f.verdict not in ("good", "unknown")} <= {"length", "blinks"}, report.text()
-    assert report.verdict == "fair" and finding(report, "sound offset").verdict == "good"
+    assert report.verdict == "fair" and finding(report, "audio offset").verdict == "good"
     assert report.text().startswith("verdict: fair") and "half a minute" in report.text()
 
 
@@ -69,8 +69,8 @@ def test_a_still_silent_face_is_not_worth_filming():
     hush = Sound(np.zeros_like(sound.waveform), sound.sample_rate)
     report = quality_report(evidence(track=still, sound=hush, speech=encode_speech(hush)))
     poor = {f.name for f in report.findings if f.verdict == "poor"}
-    assert poor == {"lip opening", "sound level"}
-    assert finding(report, "sound offset").value == "undecided: too little speech, or too few frames"
+    assert poor == {"lip opening", "audio level"}
+    assert finding(report, "audio offset").value == "undecided: too little speech, or too few frames"
     assert finding(report, "head turning").verdict == finding(report, "blinks").verdict == "fair"
     assert report.advice[0].startswith("lip opening") and report.verdict == "poor"
 
@@ -100,7 +100,7 @@ def test_changed_colours_are_told():
 def test_clipping_is_found():
     track, sound = said()
     loud = Sound(np.clip(sound.waveform * 30, -1, 1).astype(np.float32), sound.sample_rate)
-    assert finding(quality_report(evidence(sound=loud)), "sound clipping").verdict == "poor"
+    assert finding(quality_report(evidence(sound=loud)), "audio clipping").verdict == "poor"
 
 
 @pytest.mark.parametrize("shift", [-0.32, 0.0, 0.2])
@@ -173,10 +173,10 @@ def face(x, y, unit, count=3):
 
 
 @pytest.mark.parametrize("size, points, box", [
-    ((512, 512), face(256, 220, 130), (0, 0, 512)),            # square and near: the whole film
+    ((512, 512), face(256, 220, 130), (0, 0, 512)),            # square and near: the whole video
     ((1080, 1920), face(900, 400, 200), (440, 0, 920)),        # wide: hair and shoulders, pushed down to the upper edge
     ((1080, 1920), face(1850, 500, 150), (1230, 200, 690)),    # at the side: pushed inside
-    ((1920, 1080), face(540, 700, 300), (0, 100, 1080)),       # upright and near: as wide as the picture, hair before shoulders
+    ((1920, 1080), face(540, 700, 300), (0, 100, 1080)),       # upright and near: as wide as the image, hair before shoulders
 ])
 def test_the_square_lies_inside_the_picture(size, points, box):
     crop = frame_face(points, size, 256)
@@ -206,6 +206,6 @@ def test_channels_that_are_silent_or_cancel_make_no_poor_sound(kind):
     sound = said()[1]
     one = sound.waveform[:1]
     channels = np.concatenate([np.zeros((7, one.shape[1]), np.float32), one] if "eight" in kind else [one, -one])
-    alone, wired = (finding(quality_report(evidence(sound=Sound(waveform, sound.sample_rate))), "sound level")
+    alone, wired = (finding(quality_report(evidence(sound=Sound(waveform, sound.sample_rate))), "audio level")
                     for waveform in (one, channels))
     assert wired == alone and alone.verdict != "poor"

@@ -122,7 +122,7 @@ def test_the_edit_fades_steadily_and_nowhere_leaves_a_step():
 
 
 def test_what_comes_back_is_what_was_seen():
-    """Smooth picture, crop enlarged and shrunk: back in its place within a few grey levels."""
+    """Smooth image, crop enlarged and shrunk: back in its place within a few grey levels."""
     y, x = np.mgrid[:H, :W]
     waves = np.stack([80 * np.sin(x / 17), 80 * np.cos(y / 13), 60 * np.sin((x + y) / 19)], -1)
     picture = (128 + waves).astype(np.uint8)
@@ -247,7 +247,7 @@ def test_nothing_is_put_back_where_nobody_was_seen(cut):
     points = np.stack([face()] * 4)
     points[1:3] = np.nan
     crop = FaceCrop.from_dict(json.loads(json.dumps(cut(points, (H, W), 32).to_dict())))
-    assert crop.unseen == (1, 2)
+    assert crop.faceless == (1, 2)
     film = [noise(seed=k) for k in range(4)]
     back = list(crop.pasted(film, [noise(seed=9, shape=(32, 32, 3))] * 4))
     assert [np.array_equal(*pair) for pair in zip(film, back)] == [False, True, True, False]

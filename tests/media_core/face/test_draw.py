@@ -52,7 +52,7 @@ def test_canonical_tracks_fill_the_picture_upright_with_one_scale():
     track = LandmarkTrack(torch.stack([solid, solid * 0.5]))
     drawn = picture_points(track, (200, 300))
     assert drawn[0].min() >= 19 and drawn[0][:, 1].max() <= 180
-    assert drawn[0][17, 1] > drawn[0][51, 1], "y grows downwards in the picture, as it did in the points"
+    assert drawn[0][17, 1] > drawn[0][51, 1], "y grows downwards in the image, as it did in the points"
     assert np.ptp(drawn[1][:, 0]) == pytest.approx(np.ptp(drawn[0][:, 0]) / 2)
 
 

@@ -1,4 +1,4 @@
-"""A film without any face is refused soon; one whose face comes late is not."""
+"""A video without any face is refused soon; one whose face comes late is not."""
 from __future__ import annotations
 
 import numpy as np
@@ -34,7 +34,7 @@ def opened(start, stop=FRAMES):
 
 
 def tracked(watcher, folder=None, report=lambda *call: None):
-    """By the tracker of films, or by that of captures."""
+    """By the tracker of videos, or by that of captures."""
     if folder is None:
         return track_frames(opened(0), 25.0, tracker=watcher, total=FRAMES, again=opened, report=report)
     tracking.track_film(folder, folder / "film.mp4", CaptureSettings(), 0, None, FRAMES, None, watcher, report)

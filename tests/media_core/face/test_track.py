@@ -1,4 +1,4 @@
-"""The face track: measuring, keeping, cutting; canonical landmarks of a film and of a portrait."""
+"""The face track: measuring, keeping, cutting; canonical landmarks of a video and of a portrait."""
 from __future__ import annotations
 
 import numpy as np

@@ -124,7 +124,7 @@ def test_it_stops_before_the_first_frame_too(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="a limit of POSIX")
 def test_a_full_disk_is_told_and_the_next_call_continues(folder, tmp_path):
-    """A real limit of the operating system: no file may grow past 2 KiB, so that the first picture does not fit."""
+    """A real limit of the operating system: no file may grow past 2 KiB, so that the first image does not fit."""
     import resource
 
     target, limits = tmp_path / "set", resource.getrlimit(resource.RLIMIT_FSIZE)

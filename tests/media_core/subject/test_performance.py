@@ -84,7 +84,7 @@ def test_blinks_know_nothing_of_the_words():
 
 
 def test_what_is_said_much_later_does_not_pull_the_mouth():
-    """Far anchors weigh nothing: in a long film, blending over all of them would drift towards the mean mouth."""
+    """Far anchors weigh nothing: in a long video, blending over all of them would drift towards the mean mouth."""
     words = [("A:", 1.0, 1.2), ("b", 1.2, 1.3), ("A:", 1.3, 1.5)]
     later = [("A:", 20 + i / 5, 20.2 + i / 5) for i in range(2000)]
     short, long = (articulation.coarticulate(articulation.anchors(articulation.with_silences(said, seconds)), 50, 25.0)

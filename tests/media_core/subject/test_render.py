@@ -1,4 +1,4 @@
-"""The picture and its truth agree with each other."""
+"""The image and its truth agree with each other."""
 from __future__ import annotations
 
 import hashlib

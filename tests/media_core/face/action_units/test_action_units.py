@@ -103,7 +103,7 @@ def test_a_still_face_does_nothing(film):
     front = np.repeat(frontal_points(*film[:4], (SIZE, SIZE))[:1], 30, 0)
     au = frontal_action_units(front, FPS).au
     assert float((au - au[:1]).abs().max()) < 1e-4 and float(au[0].mean()) < 1.0
-    assert len(frontal_action_units(front[:1], FPS)) == 1, "a portrait is a film too"
+    assert len(frontal_action_units(front[:1], FPS)) == 1, "a portrait is a video too"
 
 
 def test_the_neutral_face_has_its_lips_shut(film):
@@ -124,7 +124,7 @@ def test_the_rate_counts_in_seconds(film):
 def test_impossible_input_is_refused(film):
     with pytest.raises(TalkingHeadsError, match="at least one frame with a face"):
         units(film, np.full_like(film[0], np.nan))
-    with pytest.raises(TalkingHeadsError, match="One pose a frame|one pose a frame"):
+    with pytest.raises(TalkingHeadsError, match="One pose per frame|one pose per frame"):
         action_units(film[0], camera_to_head=film[1][:-1], shape=film[2], focal=1.0, image_size=(1, 1), fps=FPS)
 
 

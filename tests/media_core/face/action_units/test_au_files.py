@@ -115,7 +115,7 @@ def test_a_table_that_only_counts_frames_finds_its_rate(tmp_path):
     def made(count):
         return table(tmp_path / "a.csv", ["frame", "AU12"], [[i, i / count] for i in range(count)])
 
-    track = read_action_units_file(made(120), 25.0, 100)  # 4 s at 30 frames a second
+    track = read_action_units_file(made(120), 25.0, 100)  # 4 s at 30 frames per second
     assert float((track.column("AU12") - 5 * (torch.arange(100) + 0.5) / 100).abs().max()) < 0.06
     with pytest.raises(TalkingHeadsError, match="4.00 s.*140 frames"):
         read_action_units_file(made(140), 25.0, 100)
@@ -165,14 +165,14 @@ def test_the_tool_can_be_named(tmp_path):
 def test_times_that_no_film_has_ask_for_no_memory(tmp_path, rows):
     path = tmp_path / "a.csv"
     path.write_text("frame,timestamp,AU01_r\n" + rows)
-    with pytest.raises(FileFormatError, match="must end within its film"):
+    with pytest.raises(FileFormatError, match="must end within its video"):
         read_action_units_file(path, 25.0)
 
 
 def test_frame_numbers_that_no_film_has_ask_for_no_memory(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("frame,AU01\n0,0.5\n1000000000000000000,0.5\n")
-    with pytest.raises(FileFormatError, match="A table of 2 rows must end within its film"):
+    with pytest.raises(FileFormatError, match="A table of 2 rows must end within its video"):
         read_action_units_file(path, 25.0)
 
 

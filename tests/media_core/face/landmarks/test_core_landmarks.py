@@ -1,4 +1,4 @@
-"""ComfyUI core's face landmarks: the 68 points of the same mesh, one person through the film, and errors for anything else."""
+"""ComfyUI core's face landmarks: the 68 points of the same mesh, one person through the video, and errors for anything else."""
 from __future__ import annotations
 
 import numpy as np

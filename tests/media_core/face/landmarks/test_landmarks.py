@@ -23,7 +23,7 @@ PERSON = 42  # below 1000: never in training
 
 @pytest.fixture(scope="module")
 def film():
-    """24 frames of a person talking, every third of the film: pictures and exact points."""
+    """24 frames of a person talking, every third of the video: images and exact points."""
     subject, spoken = Subject(256, PERSON, oversampling=1), perform(5.0, 4, engine="formant")
     made = [subject.render(spoken.params[i], subject.pose(spoken.euler[i], spoken.translation[i])) for i in range(10, 82, 3)]
     return [m.rgb for m in made], np.stack([m.landmarks2d for m in made])
@@ -85,7 +85,7 @@ def test_pictures_without_a_face():
     (150, 200, "20 px or more.*it is 200 x 150 px.*larger", "Crop"),
 ])
 def test_only_a_picture_large_enough_is_told_to_be_cropped(height, width, said, unsaid):
-    """The search looks for faces of a tenth of the longer side, and 24 px at least: cropping a small picture changes nothing."""
+    """The search looks for faces of a tenth of the longer side, and 24 px at least: cropping a small image changes nothing."""
     blank = np.full((height, width, 3), 128, np.uint8)
     with pytest.raises(TalkingHeadsError, match=said) as error:
         portrait_landmarks(blank)
@@ -205,7 +205,7 @@ def test_a_film_without_any_face(gappy):
     for policy in ("error", "hold", "interpolate", "skip"):
         with pytest.raises(TalkingHeadsError, match="none in 10 frames"):
             fill_missing(empty, policy)
-    with pytest.raises(TalkingHeadsError, match="film must be at least 64 x 64 px.*none in 10 frames; it is 48 x 36 px"):
+    with pytest.raises(TalkingHeadsError, match="video must be at least 64 x 64 px.*none in 10 frames; it is 48 x 36 px"):
         fill_missing(replace(empty, image_size=(36, 48)), "hold")
 
 
@@ -255,7 +255,7 @@ def test_the_mirror_is_its_own_inverse(film):
 
 @pytest.mark.parametrize("scale", [0.11, 0.3, 0.45, 0.8, 1.7])
 def test_crops_are_where_they_should_be(scale):
-    """A soft dot lands where the crop's own geometry says, also through the averaging of large pictures."""
+    """A soft dot lands where the crop's own geometry says, also through the averaging of large images."""
     y, x = np.mgrid[:500, :600]
     dot = np.exp(-((x - 311.3) ** 2 + (y - 207.8) ** 2) / (2 * (6 / scale ** .5) ** 2))
     image = np.repeat((dot * 255).astype(np.uint8)[..., None], 3, 2)

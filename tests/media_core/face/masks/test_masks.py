@@ -1,4 +1,4 @@
-"""Masks against the synthetic subject's truth, and what must not change them: threads, restarts, chunks, place in the picture."""
+"""Masks against the synthetic subject's truth, and what must not change them: threads, restarts, chunks, place in the image."""
 from __future__ import annotations
 
 import cv2

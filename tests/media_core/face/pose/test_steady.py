@@ -14,7 +14,7 @@ SIZE = 160
 
 @pytest.fixture(scope="module")
 def film():
-    """40 frames of a turning head: grey pictures, exact points, exact poses, and points as a tracker would measure them."""
+    """40 frames of a turning head: grey images, exact points, exact poses, and points as a tracker would measure them."""
     import cv2
 
     subject, spoken = Subject(SIZE, 42, oversampling=1), perform(8.0, 5, engine="formant")
@@ -72,7 +72,7 @@ def test_poses_come_nearer_to_the_truth(film, measured, steadied):
 
 
 def test_anchors_carry_the_head_frame_to_another_film(film, measured, steadied):
-    """The second half of the film, measured with the first one's anchors, gets the poses it has in the whole film."""
+    """The second half of the video, measured with the first one's anchors, gets the poses it has in the whole video."""
     track, anchors = steadied
     pictures, raw = film[0], film[1]
     half = measure(RawTrack(raw.points[20:], raw.confidence[20:], raw.image_size, raw.fps), shape=measured.shape, smoothing=0)
@@ -121,7 +121,7 @@ def test_corners_keep_away_from_lids_brows_and_mouth(film):
 
 
 def test_followed_corners_find_home(film):
-    """A shifted picture: every corner is found again to a tenth of a pixel."""
+    """A shifted image: every corner is found again to a tenth of a pixel."""
     import cv2
 
     picture, points = film[0][0], film[1].points[0].astype(float)
