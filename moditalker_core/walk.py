@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SAMPLERS = ("ddim", "ddim0", "dpm++", "unipc")
 STEPS = 1000  # of both training schedules
 
 

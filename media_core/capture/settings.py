@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..audio import FPS
+from ..choices import ORDERS, POLICIES
 from ..errors import FileFormatError, TalkingHeadsError
 from ..motion import ExpressionTrack
 from ..speech import weightless_encoder
 
-POLICIES = ("error", "hold", "interpolate", "skip")
-ORDERS = ("largest", "left")
 SMALLEST, LARGEST = 64, 2048  # px, sides of the written frames
 LONGEST_SMOOTHING = 101       # frames
 _BLOCKS, _BLOCK = 64, 1 << 16  # what is read of a film to recognise it
