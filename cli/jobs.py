@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..host.execute import RunResult
 from ..host.graph import REPOSITORY, Host, describe
 from ..host.shim import folder_paths
 from ..host.validate import Validation
@@ -43,8 +44,8 @@ class GraphJob:
         self._titles: dict[str, str] = {}
         self._stopped, self._note = False, ""
 
-    def run(self, path: str, settings: list[str], debug: bool) -> tuple[int, Any, list[Path]]:
-        """(exit code, RunResult or None, files saved to output/)."""
+    def run(self, path: str, settings: list[str], debug: bool) -> tuple[int, RunResult, list[Path]]:
+        """(exit code, how it ended, files saved to output/)."""
         info = self.host.object_info()
         prompt, workflow = self.host.load(path)
         apply_settings(prompt, settings, info)
@@ -78,15 +79,16 @@ class GraphJob:
             self.host.interrupt()
         elif name == "executing":
             self._note = ""
-            self.line.show(self._titles.get(data["node"], data["node"]))
+            self.line.show(self._titles.get(data["node"], str(data["node"])))
         elif name == "progress_state":
             for node_id, state in data["nodes"].items():
                 self.line.show(self._titles.get(node_id, str(node_id)), state["value"], state["max"], self._note)
         elif name == "execution_error" and data["exception_type"] == "ExecutionBlocked":
             print(f"{self._titles.get(data['node_id'])}: {data['exception_message']}", file=sys.stderr)
 
-    def _complain(self, result: Any, debug: bool) -> None:
+    def _complain(self, result: RunResult, debug: bool) -> None:
         error = result.error
+        assert error is not None  # the run's status says so
         if debug and result.exception is not None:
             traceback.print_exception(result.exception)
         text = error["exception_message"].strip() or error["exception_type"]

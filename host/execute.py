@@ -23,7 +23,7 @@ from .shim.context import (
     set_progress_hook,
     throw_exception_if_processing_interrupted,
 )
-from .shim.io_schema import real_override
+from .shim.io_schema import ComfyNode, real_override
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 
@@ -36,7 +36,7 @@ class RunResult:
     prompt_id: str = ""
     outputs: dict[str, dict] = field(default_factory=dict)  # node id -> what the page would show
     executed: list[str] = field(default_factory=list)  # nodes that ran, in order of finishing
-    cached: list[str] = field(default_factory=list)  # nodes whose result was there before the run
+    cached: list[str] = field(default_factory=list)  # nodes whose result existed before the run
     seconds: dict[str, float] = field(default_factory=dict)  # node id -> s from its start to its end
     error: dict[str, Any] | None = None  # ComfyUI's execution_error or execution_interrupted message
     exception: BaseException | None = None  # what the node raised
@@ -67,7 +67,7 @@ def shown_value(value: Any) -> Any:
 class Executor:
     """Runs prompts one after another and remembers results between them."""
 
-    def __init__(self, classes: Mapping[str, Any], on_event: OnEvent | None = None):
+    def __init__(self, classes: Mapping[str, type[ComfyNode]], on_event: OnEvent | None = None):
         self.classes, self.cache = classes, Cache()
         self.on_event: OnEvent = on_event or (lambda name, data: None)
 
@@ -169,7 +169,7 @@ class _Run:
         entry = self.cache.get(source)
         return entry.outputs[socket] if entry is not None and socket < len(entry.outputs) else None
 
-    async def _wants_more(self, node_id: str, node_class: Any, call: Call) -> bool:
+    async def _wants_more(self, node_id: str, node_class: type[ComfyNode], call: Call) -> bool:
         """Asks check_lazy_status; makes the inputs it names needed."""
         if real_override(node_class, "check_lazy_status") is None:
             return False
@@ -216,7 +216,7 @@ class _Run:
                 self._show_cached(node_id, entry)
 
     def _progress(self, value: float, maximum: float, preview: Any, node_id: str | None, from_bar: bool = True) -> None:
-        """Takes progress of ProgressBar: first the stop button, then the picture, then the figures. ComfyAPI's does not stop."""
+        """Takes progress of ProgressBar: first the stop button, then the preview, then the numbers. ComfyAPI's does not stop."""
         if from_bar:
             throw_exception_if_processing_interrupted()
         running = get_executing_context()

@@ -125,7 +125,7 @@ def is_picture(path: str | os.PathLike, what: str = "The face") -> bool:
     except Image.DecompressionBombError as error:
         raise _too_large(path, what, "more") from error
     except _BROKEN as error:
-        raise FileFormatError(f"{what} must be a picture or a film that can be read", f"{path}: {error}",
+        raise FileFormatError(f"{what} must be an image or a video that can be read", f"{path}: {error}",
                               "Check the name") from error
 
 

@@ -1,4 +1,4 @@
-"""`server`: a PromptServer that remembers what it was told. Routes are collected, not served."""
+"""`server`: a PromptServer that remembers what it receives. Routes are collected, not served."""
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -102,13 +102,13 @@ def test_a_film_gets_another_mouth(files, tiny_film, capsys):
     assert np.abs(after - before)[:, :, :8].mean() < 3 < np.abs(after - before).mean()
 
 
-def test_a_moving_picture_may_be_called_a_film(files, tiny_film, capsys):
-    """A GIF is a picture, unless told otherwise."""
+def test_a_moving_image_may_be_called_a_video(files, tiny_film, capsys):
+    """A GIF is an image, unless told otherwise."""
     pictures = [Image.fromarray(frame) for frame in frames(tiny_film)[:12]]
     pictures[0].save(files / "me.gif", save_all=True, append_images=pictures[1:], duration=40)
     motion = ("--motion", str(files / "motion.safetensors"))
-    assert run(files, *motion, face="me.gif") == OK and "Following" not in capsys.readouterr().err
-    assert run(files, *motion, "--film", face="me.gif") == OK and "Following" in capsys.readouterr().err
+    assert run(files, *motion, face="me.gif") == OK and "Tracking" not in capsys.readouterr().err
+    assert run(files, *motion, "--video", face="me.gif") == OK and "Tracking" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given, policy", [((), "skip"), (("--policy", "error"), "error")])
