@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .cache import Cache, Entry
 from .nodecall import Call, Prompt, collect, map_node, merge
@@ -24,6 +24,9 @@ from .shim.context import (
     throw_exception_if_processing_interrupted,
 )
 from .shim.io_schema import ComfyNode, real_override
+
+if TYPE_CHECKING:
+    from .shim.context import Preview
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 
@@ -215,7 +218,8 @@ class _Run:
             if schema.has_intermediate_output and entry is not None and node_id not in self.result.executed:
                 self._show_cached(node_id, entry)
 
-    def _progress(self, value: float, maximum: float, preview: Any, node_id: str | None, from_bar: bool = True) -> None:
+    def _progress(self, value: float, maximum: float, preview: Preview | None, node_id: str | None,
+                  from_bar: bool = True) -> None:
         """Takes progress of ProgressBar: first the stop button, then the preview, then the numbers. ComfyAPI's does not stop."""
         if from_bar:
             throw_exception_if_processing_interrupted()
