@@ -1,4 +1,4 @@
-"""Runs a validated prompt: order, cache, lazy inputs, progress, previews, stop button, error report (spec/comfyui.md 2 and 4.6).
+"""Runs a validated prompt: order, cache, lazy inputs, progress, previews, stop button, error report (docs/comfyui.md).
 
 Events are ComfyUI's, given to `on_event(name, data)`: execution_start, execution_cached, executing, progress_state, progress,
 preview, executed, execution_success | execution_error | execution_interrupted.

@@ -1,4 +1,4 @@
-"""Loads a pack as ComfyUI does, and the core nodes its workflows need (spec/comfyui.md 4.1)."""
+"""Loads a pack as ComfyUI does, and the core nodes its workflows need (docs/comfyui.md#loading)."""
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,6 @@
 """Calling one node as ComfyUI does: collect its inputs, map over lists, run on a locked clone of its class, merge the results.
 
-Source: spec/comfyui.md 2 and 4.2, checked against ComfyUI 0.33. V3 nodes only; node expansion is refused.
+Source: docs/comfyui.md#execution, checked against ComfyUI 0.33. V3 nodes only; node expansion is refused.
 """
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def normalised(returned: Any) -> NodeOutput:
 def merge(schema: Schema, returned: list[Any]) -> tuple[Outputs, dict[str, list]]:
     """Results of all rows as (items of each output, what the page is shown).
 
-    A NodeOutput without values gives no outputs at all, even with block_execution: the core bug of spec/comfyui.md 2, kept.
+    A NodeOutput without values gives no outputs at all, even with block_execution: a bug of core (docs/comfyui.md), kept.
     """
     rows, shown = [], []
     for item in returned:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .choices import SAMPLERS as SAMPLERS  # read from here by both diffusions
+
 STEPS = 1000  # of both training schedules
 
 

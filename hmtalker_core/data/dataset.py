@@ -1,4 +1,4 @@
-"""A person's recording as a training dataset: TalkingGaussian's folder layout, read frame by frame (spec 2.12).
+"""A person's recording as a training dataset: TalkingGaussian's folder layout, read frame by frame (docs/hmtalker.md).
 
 Tables and landmarks are read at once and checked against each other; images are decoded on demand and kept in a bounded cache,
 so that memory does not grow with the recording. Everything a frame needs is known to be there before training starts.
@@ -103,7 +103,7 @@ class AvatarDataset:
 
     @classmethod
     def open(cls, folder: str | Path, *, size: int | None = None, cache_bytes: int = CACHE_BYTES) -> AvatarDataset:
-        """Opens a folder of the layout in spec 2.12.
+        """Opens a folder of the layout in docs/hmtalker.md#dataset-layout.
 
         Args:
             folder: with transforms_train.json, au.csv, aud.wav, bc.jpg, ori_imgs/, parsing/, torso_imgs/; transforms_val.json,

@@ -1,4 +1,4 @@
-"""The dataset's tables: camera poses and action units, checked against each other (spec 2.12, 2.10)."""
+"""The dataset's tables: camera poses and action units, checked against each other (docs/hmtalker.md)."""
 from __future__ import annotations
 
 from collections import Counter

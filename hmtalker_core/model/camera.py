@@ -1,4 +1,4 @@
-"""Cameras: the dataset's OpenGL poses, the rasteriser's OpenCV matrices, the tracker's angles (spec 2.11).
+"""Cameras: the dataset's OpenGL poses, the rasteriser's OpenCV matrices, the tracker's angles (docs/hmtalker.md#camera).
 
 The world is the head; the head is static and the camera moves. Lengths are metres.
 """

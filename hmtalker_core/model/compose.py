@@ -1,4 +1,4 @@
-"""Putting a frame together: face over mouth interior over background (spec 2.6 "fuse", 2.14)."""
+"""Putting a frame together: face over mouth interior over background (docs/hmtalker.md#compositing)."""
 from __future__ import annotations
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """The canonical Gaussian field of one branch (face or inside-mouth): raw parameters, their activations, their learning rates.
 
-Source: TalkingGaussian as restated in spec sections 2.1, 2.2 and 2.7. Scales go through softplus, not exp. Opacity and
+Source: TalkingGaussian (docs/hmtalker.md#gaussian-field). Scales go through softplus, not exp. Opacity and
 colour are never deformed. Positions are metres in the head frame, quaternions are wxyz.
 """
 from __future__ import annotations
@@ -26,7 +26,7 @@ PARAMETERS = {
 
 
 def mean_squared_neighbour_distance(points: Tensor, neighbours: int = 3, chunk: int = 4096) -> Tensor:  # [N, 3] -> [N]
-    """Mean of the squared distances to the nearest `neighbours` other points, metres^2 (spec 4.4). Zero for a lone point."""
+    """Mean of the squared distances to the nearest `neighbours` other points, metres^2. Zero for a lone point."""
     wanted = min(neighbours, len(points) - 1)
     if wanted < 1:
         return points.new_zeros(len(points))
@@ -123,7 +123,7 @@ class GaussianField(nn.Module):
 
     def deformed(self, d_xyz: Tensor | None = None, d_rot: Tensor | None = None,
                  d_scale: Tensor | None = None) -> dict[str, Tensor]:
-        """The field moved by offsets on the raw parameters (spec 2.2), under the rasteriser's argument names.
+        """The field moved by offsets on the raw parameters, under the rasteriser's argument names.
 
         Args:
             d_xyz, d_rot, d_scale: [..., N, 3], [..., N, 4], [..., N, 3] or None for no change; leading dimensions are frames.
@@ -139,11 +139,11 @@ class GaussianField(nn.Module):
         }
 
     def grow_sh_degree(self) -> None:
-        """Renders one more degree from now on, up to `sh_degree` (spec 2.1: every 1 000 steps)."""
+        """Renders one more degree from now on, up to `sh_degree` (every 1 000 steps)."""
         self.active_sh_degree = min(self.active_sh_degree + 1, self.sh_degree)
 
     def adam_groups(self, extent: float) -> list[dict]:
-        """Parameter groups for Adam(eps=1e-15): one parameter each, with `lr` and `name` (spec 2.7).
+        """Parameter groups for Adam(eps=1e-15): one parameter each, with `lr` and `name` (docs/hmtalker.md#optimisers).
 
         Args:
             extent: scene extent in metres; multiplies the positions' learning rate.

@@ -7,11 +7,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-DISPLACEMENT = 0.01  # metres per unit of the nets' first three outputs (spec 1.2, 2.4)
+DISPLACEMENT = 0.01  # metres per unit of the nets' first three outputs (docs/hmtalker.md#networks)
 
 
 class MLP(nn.Module):
-    """Linear layers without bias, ReLU between them and none at the end (spec 1.2).
+    """Linear layers without bias, ReLU between them and none at the end (docs/hmtalker.md#networks).
 
     Args:
         dim_in, dim_out: widths of input and output.
@@ -39,7 +39,7 @@ class MLP(nn.Module):
         return self.after_first(self.net[0](x))
 
     def after_first(self, h: Tensor) -> Tensor:  # [..., width of the first layer's output] -> [..., dim_out]
-        """Everything behind the first layer; lets a caller that knows part of the first product add the rest (spec fact 3)."""
+        """Everything behind the first layer; lets a caller that knows part of the first product add the rest."""
         for layer in self.net[1:]:
             h = layer(torch.relu(h))
         return h

@@ -1,8 +1,8 @@
 """What moves the Gaussians: speech and action units in, offsets of the raw parameters out.
 
-`FaceMotionNet` is HM-Talker's hybrid face net (spec 1.2): an implicit code from speech and an explicit code from lower-face
-action units, fused by a gate; upper-face action units act beside them. `MouthMotionNet` is the inside-mouth net (spec 2.4).
-Positions never change after training, so everything that depends on them alone is cached (spec fact 3): `cache`,
+`FaceMotionNet` is HM-Talker's hybrid face net: an implicit code from speech and an explicit code from lower-face
+action units, fused by a gate; upper-face action units act beside them. `MouthMotionNet` is the inside-mouth net.
+Positions never change after training, so everything that depends on them alone is cached: `cache`,
 `deform_cached`. TalkingGaussian's own face net is in `published.py`.
 """
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .triplane import GridConfig, TriPlane
 Path = Literal["audio", "masked", "vanilla"]
 MOUTH_SIDEWAYS = 5.0   # the mouth's x and z displacements are divided by this: motion is mostly vertical in head space
 FACE_OUTPUTS = 11      # displacement 3, rotation 4, opacity 1, scale 3
-LR, LR_GRID, LR_ATTENTION = 5e-4, 5e-3, 2.5e-3            # spec 2.7
+LR, LR_GRID, LR_ATTENTION = 5e-4, 5e-3, 2.5e-3            # docs/hmtalker.md#optimisers
 DECAY_GRID, DECAY_ATTENTION = 0.01, 1e-4                  # AdamW weight decay; 0 for everything else
 
 
 @dataclass(frozen=True)
 class FaceDims:
-    """Widths of the face net that the paper fixes or leaves open (spec 1.2)."""
+    """Widths of the face net that the paper fixes or leaves open (docs/hmtalker.md#networks)."""
     code: int = 32           # implicit, explicit and fused lower-face codes
     upper: int = 7           # upper-face action units
     lower: int = 10          # lower-face action units; the last channels of an explicit code
@@ -101,11 +101,11 @@ class SpeechMotionNet(TriPlane):
         return self.audio_att_net(self.audio_net(windows))
 
     def optimizer_groups(self, lr: float = LR, uniform: bool = False) -> list[dict]:
-        """Groups for AdamW(betas=(0.9, 0.99), eps=1e-8): `params`, `lr`, `weight_decay`, `name` (spec 2.7).
+        """Groups for AdamW(betas=(0.9, 0.99), eps=1e-8): `params`, `lr`, `weight_decay`, `name`.
 
         Args:
             lr: learning rate of the perceptrons; grids and audio attention keep their multiples of it.
-            uniform: one learning rate for everything, the paper's literal reading (spec 1.5).
+            uniform: one learning rate for everything, the paper's literal reading.
         """
         special = {"encoder_xy": (LR_GRID, DECAY_GRID), "encoder_yz": (LR_GRID, DECAY_GRID), "encoder_xz": (LR_GRID, DECAY_GRID),
                    "audio_att_net": (LR_ATTENTION, DECAY_ATTENTION)}
@@ -118,7 +118,7 @@ class SpeechMotionNet(TriPlane):
 
 
 class FaceMotionNet(SpeechMotionNet):
-    """HM-Talker's face motion (Eqs. 5-9) with the readings of spec section 1.
+    """HM-Talker's face motion (Eqs. 5-9) with the readings of docs/hmtalker.md#networks.
 
     Args:
         audio_dim, audio_window, audio_kind: the speech features; see `SpeechMotionNet`.
@@ -153,7 +153,7 @@ class FaceMotionNet(SpeechMotionNet):
 
     def codes(self, windows: Tensor, au_lower: Tensor | None = None, path: Path = "audio",
               mask: Tensor | None = None) -> FaceCodes:
-        """The codes of one training path (spec 1.4); the arguments of `forward` without the positions.
+        """The codes of one training path (docs/hmtalker.md#training-paths); the arguments of `forward` without the positions.
 
         Raises:
             TalkingHeadsError: the path is unknown, or lacks the action units or the mask it needs.
@@ -183,7 +183,7 @@ class FaceMotionNet(SpeechMotionNet):
             au_upper: [B, 7] intensities of action units 1, 2, 4, 5, 6, 7, 45.
             au_lower: [B, 10] intensities of 9, 10, 12, 14, 15, 17, 20, 23, 25, 26; needed by "masked" and "vanilla",
                 and for the alignment loss.
-            path: "audio" (inference), "masked" or "vanilla" (training; spec 1.4).
+            path: "audio" (inference), "masked" or "vanilla" (training).
             mask: [B, 32] or [1, 32] of 0 and 1, multiplies the implicit code on the masked path.
         """
         codes = self.codes(windows, au_lower, path, mask)
@@ -231,7 +231,7 @@ class FaceMotionNet(SpeechMotionNet):
 
 
 class MouthMotionNet(SpeechMotionNet):
-    """Motion of the inside of the mouth: displacements only, from speech only (spec 2.4).
+    """Motion of the inside of the mouth: displacements only, from speech only.
 
     Args:
         audio_dim, audio_window, audio_kind: the speech features; see `SpeechMotionNet`.

@@ -1,6 +1,6 @@
 """Nets of official checkpoints: TalkingGaussian's face net, and rebuilding any motion net from the shapes of its state dict.
 
-Spec sections 2.4 and 2.9. Nothing about a checkpoint's widths is assumed: they are read off its tensors.
+docs/hmtalker.md#official-checkpoints. Nothing about a checkpoint's widths is assumed: they are read off its tensors.
 """
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def build_motion_net(state: Mapping[str, Tensor], *, bound: float = 0.15, window
     """Rebuilds the motion net whose state dict is `state` and loads it.
 
     Args:
-        state: names of spec 1.8 (ours) or 2.4 (official); the names tell the kind.
+        state: our names or the official ones (docs/hmtalker.md#networks), which tell the kind.
         bound: metres, as in training.
         window: rows of speech features per frame, where it is not 16 (conv) or 1 (fc).
         grid: fields of `GridConfig` that differ from the official settings.

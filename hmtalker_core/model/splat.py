@@ -1,4 +1,4 @@
-"""Gaussians of the head frame as ComfyUI's SPLAT, whose frame of reference is turned half about X (spec/comfyui.md 4.3)."""
+"""Gaussians of the head frame as ComfyUI's SPLAT, whose frame of reference is turned half about X (docs/comfyui.md)."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Multi-resolution grid encoder of positions: one plane, and the three planes of a head.
 
 A plane holds L grids of rising resolution in one table; a point reads each grid bilinearly. With the avatar's settings every
-grid fits its table densely, so a lookup is `grid_sample` on a view of the table (exact, spec 2.3 and raster spec 3). Grids
+grid fits its table densely, so a lookup is `grid_sample` on a view of the table (docs/hmtalker.md#tri-plane-encoder). Grids
 too large for their table are hashed and read by gathering; that form also serves three-dimensional grids and is the slow twin.
 Table layout and state-dict names follow the official checkpoints (`embeddings`, `offsets`).
 """
@@ -55,7 +55,7 @@ class GridLevel:
 
 
 def grid_levels(config: GridConfig) -> tuple[GridLevel, ...]:
-    """The table layout of `config` (spec 2.3): R_l = ceil(base * s^l), rows = min(2^log2_size, (R_l + 1)^dims) up to 8.
+    """The table layout of `config`: R_l = ceil(base * s^l), rows = min(2^log2_size, (R_l + 1)^dims) up to 8.
 
     The official kernel computes a level's scale in single precision; so does this, else fine grids would be read 1e-5 off.
     """

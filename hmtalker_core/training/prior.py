@@ -3,7 +3,7 @@
 The paper's speech encoder (AVE) comes pretrained on thousands of speakers; our mel encoder knows nothing. A *speech prior*
 fills that place: AudioNet, AudioAttNet and A2AM of the face net, trained on speech with known action units of people other than
 the one to be trained. A new avatar starts from it (`train_avatar`), as InsTaG (arXiv 2502.20387) starts a person from a universal
-motion net (spec/hmtalker.md 7, 3).
+motion net (docs/hmtalker.md#speech-prior).
 """
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Stands in for the parts of ComfyUI that a V3 pack imports. `install` puts them into sys.modules under ComfyUI's names.
 
-Every rule here comes from spec/comfyui.md or from how ComfyUI 0.33 was seen to behave; what is missing raises AttributeError or
+Every rule here comes from docs/comfyui.md or from how ComfyUI 0.33 was seen to behave; what is missing raises AttributeError or
 ModuleNotFoundError; nothing is silently ignored. The folder itself is never on sys.path.
 """
 from __future__ import annotations

@@ -104,7 +104,7 @@ def exists_annotated_filepath(name: str) -> bool:
 
 
 def add_model_folder_path(folder_name: str, full_folder_path: str, is_default: bool = False) -> None:
-    """Adds a folder to search (first if is_default). A new folder name starts without endings: set them yourself (spec 4.4)."""
+    """Adds a folder to search (first if is_default). A new folder name starts without endings: set them yourself."""
     folders = folder_names_and_paths.setdefault(folder_name, ([], set()))[0]
     if full_folder_path in folders:
         if is_default:

@@ -1,6 +1,6 @@
 """Inputs that depend on others: DynamicCombo (a choice that opens further inputs) and MatchType (sockets that agree).
 
-API form: `"size": "custom", "size.width": 96`. `execute` receives `size={"size": "custom", "width": 96}` (spec/comfyui.md 4.2).
+API form: `"size": "custom", "size.width": 96`. `execute` receives `size={"size": "custom", "width": 96}` (docs/comfyui.md).
 Autogrow and DynamicSlot are not here: the pack does not use them.
 """
 from __future__ import annotations

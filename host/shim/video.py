@@ -1,4 +1,4 @@
-"""The VIDEO value: a video in a file or in tensors, as `Input.Video` and `InputImpl` offer it (spec/comfyui.md 4.3)."""
+"""The VIDEO value: a video in a file or in tensors, as `Input.Video` and `InputImpl` offer it (docs/comfyui.md#core-types)."""
 from __future__ import annotations
 
 import io

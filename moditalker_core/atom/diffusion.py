@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
-from ..choices import SAMPLERS
-from ..walk import STEPS, Walk, published_times
+from ..walk import SAMPLERS, STEPS, Walk, published_times
 
 OFFSET = 8e-3  # s of the cosine schedule
 RECONSTRUCTION, VELOCITY = 7.5, 1.5  # weights of the loss

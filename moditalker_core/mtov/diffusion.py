@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
-from ..choices import SAMPLERS
-from ..walk import STEPS, Walk, published_times
+from ..walk import SAMPLERS, STEPS, Walk, published_times
 
 FIRST, LAST = 0.0015, 0.0195    # betas; their roots are evenly spaced
 PREDICTIONS = ("epsilon", "sample", "v_prediction")  # what the network predicts, by diffusers' names; published: epsilon
