@@ -28,7 +28,7 @@ def label_masks(parsing: np.ndarray, teeth: np.ndarray, *, published: bool = Fal
         parsing: uint8 [..., H, W, 3] RGB.
         teeth: bool [..., H, W].
         published: as TalkingGaussian's official program computes the face (blue XOR teeth): teeth within the grey mouth label
-            then lie in the face as well as in the mouth (docs/hmtalker.md#differences). Otherwise teeth belong to the mouth alone.
+            then lie in the face and in the mouth (docs/hmtalker.md#differences). Otherwise teeth belong to the mouth alone.
     """
     blue, grey, black = ((parsing == np.array(label, np.uint8)).all(-1) for label in (FACE, MOUTH, HAIR))
     return FrameMasks(face=blue ^ teeth if published else blue & ~teeth, hair=black, mouth=grey | teeth)
