@@ -1,13 +1,16 @@
-"""`--device`: tried before the work begins."""
+"""`--device`: checked before the work begins."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..media_core.errors import TalkingHeadsError
 
+if TYPE_CHECKING:
+    import torch
 
-def chosen_device(name: str | None) -> Any:
-    """The torch device of that name; without one, the accelerator, else the CPU.
+
+def chosen_device(name: str | None) -> torch.device:
+    """The torch device of that name; None: the accelerator, or else the CPU.
 
     Raises:
         TalkingHeadsError: torch knows no such device, or this machine has none.
@@ -21,7 +24,7 @@ def chosen_device(name: str | None) -> Any:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch raises, by device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch raises depends on the device
         raise TalkingHeadsError("The device must be one that torch can use here", f"{name!r} ({str(error).splitlines()[0]})",
                                 "Leave --device out, or write cpu") from error
     return device

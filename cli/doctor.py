@@ -16,9 +16,9 @@ from ..media_core.paths import is_temporary
 
 _NEEDED = ("torch", "numpy", "av", "safetensors", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
            "opencv-python-headless", "diffusers", "einops", "pillow")
-_OPTIONAL = {"gsplat": "rendering and training on an NVIDIA card", "espeakng-loader": "the synthetic subject's voice",
+_OPTIONAL = {"gsplat": "rendering and training on an NVIDIA GPU", "espeakng-loader": "the synthetic subject's voice",
              "transformers": "the HuBERT speech encoder", "accelerate": "training in several processes"}
-_SPACE = 1 << 30  # bytes; less free room than this is worth a word
+_SPACE = 1 << 30  # bytes; less free space than this is worth a note
 
 
 class Finding(NamedTuple):
@@ -66,7 +66,7 @@ def _packages() -> Iterable[Finding]:
         yield Finding("ok", f"{name} {version}") if version else Finding("FAIL", f"{name} is not installed: pip install {name}")
     for name, use in _OPTIONAL.items():
         version = _version(name)
-        yield Finding("ok", f"{name} {version}") if version else Finding("note", f"{name} is not installed; it is for {use}")
+        yield Finding("ok", f"{name} {version}") if version else Finding("note", f"{name} is not installed; needed for {use}")
 
 
 def _devices() -> Iterable[Finding]:
@@ -77,8 +77,8 @@ def _devices() -> Iterable[Finding]:
         return
     found = torch.accelerator.current_accelerator(check_available=True) if hasattr(torch, "accelerator") else None
     count = torch.accelerator.device_count() if found is not None else 0
-    cpu = f"device: CPU, {os.cpu_count()} cores, no accelerator seen by torch"
-    yield Finding("ok", f"device: {count} x {found.type}" if count else cpu)
+    cpu = f"device: CPU, {os.cpu_count()} cores, torch sees no accelerator"
+    yield Finding("ok", f"device: {count} x {found.type}" if found is not None and count else cpu)
 
 
 def _backends() -> Iterable[Finding]:
@@ -96,23 +96,25 @@ def _backends() -> Iterable[Finding]:
             continue
         try:
             yield Finding("ok", f"rasteriser {other}: usable ({rasterizer.choose_backend(device, other)[1]})")
-        except ValueError as error:  # a TalkingHeadsError: the back end says itself why not
+        except ValueError as error:  # a TalkingHeadsError: the back end says why not
             yield Finding("note", f"rasteriser {other}: {error}")
 
 
 def _kernels() -> Iterable[Finding]:
     """Where numba keeps the compiled kernels."""
     try:
+        from numba.core.dispatcher import Dispatcher
+
         from ..hmtalker_core.rasterizer.kernels import add_slots
     except ImportError as error:
         yield Finding("FAIL", f"the rasteriser's kernels do not import: {error}")
         return
-    folder = add_slots.stats.cache_path
+    folder = add_slots.stats.cache_path if isinstance(add_slots, Dispatcher) else None
     if folder is not None and os.access(folder, os.W_OK):
-        yield Finding("ok", f"compiled kernels are kept in {folder}")
+        yield Finding("ok", f"compiled kernels are stored in {folder}")
     else:
-        yield Finding("note", "compiled kernels cannot be kept on disk (neither the pack's folder nor the user's cache can be "
-                      "written): each start compiles them again, which takes seconds; the variable NUMBA_CACHE_DIR names another "
+        yield Finding("note", "compiled kernels cannot be stored on disk (neither the pack's folder nor the user's cache is "
+                      "writable): every start compiles them again, which takes seconds; set NUMBA_CACHE_DIR to another "
                       "folder")
 
 
@@ -122,7 +124,7 @@ def _pack() -> Iterable[Finding]:
     with tempfile.TemporaryDirectory() as base:
         try:
             pack = Host(base).packs[0]
-        except Exception as error:  # whatever stops the pack from loading is the finding
+        except Exception as error:  # whatever keeps the pack from loading is the finding
             yield Finding("FAIL", f"the node pack does not load: {type(error).__name__}: {error}")
             return
     yield Finding("ok", f"node pack: {len(pack.nodes)} nodes, imported in {pack.seconds:.2f} s")

@@ -1,4 +1,4 @@
-"""`talking-heads import`: published checkpoints to the pack's own files."""
+"""`talking-heads import`: official checkpoints to the pack's own files."""
 from __future__ import annotations
 
 import argparse
@@ -13,38 +13,38 @@ def add_options(imports: argparse.ArgumentParser, common: argparse.ArgumentParse
     atom.add_argument("file", metavar="FILE", help="atom.pt, or a bare state dict of torch.save")
     atom.add_argument("out", metavar="OUT.safetensors")
     atom.add_argument("--weights", choices=["raw", "ema"], default="raw",
-                      help="the weights themselves, as published inference takes them, or their running mean (default: raw)")
-    atom.add_argument("--key-mean-shape", metavar="FILE", help="mean face of the weights' training: BFM_model_front.mat, or 68"
-                      " points as .npy or .safetensors (default: the built-in one, which published weights do not fit exactly)")
-    atom.add_argument("--heads", type=int, default=8, metavar="N", help="heads of the attention, told by no tensor (default: 8)")
+                      help="the weights themselves, as official inference uses them, or their moving average (default: raw)")
+    atom.add_argument("--key-mean-shape", metavar="FILE", help="mean face used in training the weights: BFM_model_front.mat, or"
+                      " 68 points as .npy or .safetensors (default: the built-in one, which fits official weights only roughly)")
+    atom.add_argument("--heads", type=int, default=8, metavar="N", help="attention heads; the file does not tell (default: 8)")
     for command in (atom, *_mtov_options(what, common)):
-        command.add_argument("--licence", default="", metavar="TEXT", help="what may be done with the weights; kept in the file")
+        command.add_argument("--licence", default="", metavar="TEXT", help="the weights' licence; stored in the file")
         command.add_argument("--half", action="store_true", help="store float16, half the size")
 
 
 def _mtov_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> tuple[argparse.ArgumentParser, ...]:
-    """The commands of MToV, to which the options of every import are yet to be added."""
+    """The commands for MToV, still without the options of every import."""
     mtov = what.add_parser("mtov", parents=[common], help="MoDiTalker's three MToV checkpoints to an MToV file",
-                           epilog="Nothing in them tells the two autoencoders apart: mind their order.")
+                           epilog="The files do not tell which autoencoder is which: mind their order.")
     mtov.add_argument("rgb", metavar="RGB", help="autoencoder_rgb.pth")
     mtov.add_argument("motion", metavar="MOTION", help="autoencoder_motion.pth")
     mtov.add_argument("diffusion", metavar="DIFFUSION", help="diffusion_model.pth")
     mtov.add_argument("out", metavar="OUT.safetensors")
     mtov.add_argument("--heads", type=int, default=8, metavar="N",
-                      help="heads of the denoiser's attention, told by no tensor (default: 8)")
-    mtov.add_argument("--whole", action="store_true", help="keep the landmark autoencoder's decoder, which only training uses")
+                      help="attention heads of the denoiser; the files do not tell (default: 8)")
+    mtov.add_argument("--whole", action="store_true", help="keep the landmark autoencoder's decoder, which only training needs")
     one = what.add_parser("autoencoder", parents=[common], help="one of MToV's two autoencoders alone, to train a denoiser on it")
     one.add_argument("file", metavar="FILE", help="autoencoder_rgb.pth or autoencoder_motion.pth")
     one.add_argument("out", metavar="OUT.safetensors")
-    one.add_argument("--role", choices=["rgb", "landmarks"], required=True, help="which of the two it is; no tensor tells")
+    one.add_argument("--role", choices=["rgb", "landmarks"], required=True, help="which of the two it is; the file does not tell")
     for command in (mtov, one):
         command.add_argument("--autoencoder-heads", type=int, metavar="N",
-                             help="heads of the autoencoders' attention (default: as the files tell, else 8)")
+                             help="attention heads of the autoencoders (default: as the files say, else 8)")
     return mtov, one
 
 
 def import_checkpoint(options: argparse.Namespace) -> int:
-    """Runs it; prints the file and what is in it."""
+    """Runs the command; prints the file and what is in it."""
     from .jobs import writable_file
 
     out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
@@ -53,7 +53,7 @@ def import_checkpoint(options: argparse.Namespace) -> int:
 
 
 def _import_atom(options: argparse.Namespace, out: str) -> int:
-    """Also tells what the built-in mean face means."""
+    """Also prints a note on the built-in mean face."""
     from ..moditalker_core.atom.checkpoints import load_atom
     from ..moditalker_core.atom.official import import_atom
     from ..moditalker_core.bfm import read_key_mean_shape
@@ -61,7 +61,7 @@ def _import_atom(options: argparse.Namespace, out: str) -> int:
     mean = None if options.key_mean_shape is None else read_key_mean_shape(options.key_mean_shape)
     path = import_atom(options.file, out, weights=options.weights, key_mean_shape=mean, heads=options.heads,
                        licence=options.licence, half=options.half)
-    atom = load_atom(path)  # what was written can be read
+    atom = load_atom(path)  # proves that what was written can be read
     print(f"{path}\n{atom}")
     if "note" in atom.config.training:
         print(f"Note: {atom.config.training['note']} (--key-mean-shape).")

@@ -1,4 +1,4 @@
-"""What the command line runs: a workflow, the demo, a training. Each returns an exit code and prints for people."""
+"""What the command line runs: a workflow, the demo, a training. Each prints its result and returns an exit code."""
 from __future__ import annotations
 
 import logging
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..host.execute import RunResult
 from ..host.graph import REPOSITORY, Host, describe
 from ..host.shim import folder_paths
 from ..host.validate import Validation
@@ -43,8 +44,8 @@ class GraphJob:
         self._titles: dict[str, str] = {}
         self._stopped, self._note = False, ""
 
-    def run(self, path: str, settings: list[str], debug: bool) -> tuple[int, Any, list[Path]]:
-        """(exit code, RunResult or None, files saved to output/)."""
+    def run(self, path: str, settings: list[str], debug: bool) -> tuple[int, RunResult, list[Path]]:
+        """(exit code, how it ended, files saved to output/)."""
         info = self.host.object_info()
         prompt, workflow = self.host.load(path)
         apply_settings(prompt, settings, info)
@@ -54,7 +55,7 @@ class GraphJob:
                 result = self.host.run(prompt, workflow=workflow)
         finally:
             self.line.close()
-            self.host.executor.cache.clear()  # films of the temp folder are held open while they are kept (Windows then keeps it)
+            self.host.executor.cache.clear()  # it holds videos of the temp folder open, which Windows then cannot delete
         if result.node_errors:
             print(describe(Validation(True, None, [], result.node_errors)), file=sys.stderr)
         if result.status == "interrupted":
@@ -70,23 +71,24 @@ class GraphJob:
         self.host.interrupt()
 
     def _heard(self, note: str) -> None:
-        """Shown with the progress that is told next."""
+        """Shown with the next progress."""
         self._note = note
 
     def _event(self, name: str, data: Mapping[str, Any]) -> None:
-        if name == "execution_start" and self._stopped:  # a run begins by forgetting older stops, also one during validation
+        if name == "execution_start" and self._stopped:  # a run begins by forgetting earlier stops, even one during validation
             self.host.interrupt()
         elif name == "executing":
             self._note = ""
-            self.line.show(self._titles.get(data["node"], data["node"]))
+            self.line.show(self._titles.get(data["node"], str(data["node"])))
         elif name == "progress_state":
             for node_id, state in data["nodes"].items():
                 self.line.show(self._titles.get(node_id, str(node_id)), state["value"], state["max"], self._note)
         elif name == "execution_error" and data["exception_type"] == "ExecutionBlocked":
             print(f"{self._titles.get(data['node_id'])}: {data['exception_message']}", file=sys.stderr)
 
-    def _complain(self, result: Any, debug: bool) -> None:
+    def _complain(self, result: RunResult, debug: bool) -> None:
         error = result.error
+        assert error is not None  # the run's status says so
         if debug and result.exception is not None:
             traceback.print_exception(result.exception)
         text = error["exception_message"].strip() or error["exception_type"]
@@ -94,7 +96,7 @@ class GraphJob:
 
 
 class _Notes(logging.Handler):
-    """Takes the captions out of the pack's log; its warnings go where they would have gone."""
+    """Takes the captions out of the pack's log; warnings go where they would go without it."""
 
     def __init__(self, heard: Callable[[str], None]):
         super().__init__()
@@ -104,12 +106,13 @@ class _Notes(logging.Handler):
         if hasattr(record, NOTE):
             self._heard(getattr(record, NOTE))
         elif record.levelno >= logging.WARNING and not logging.root.handlers:
-            logging.lastResort.handle(record)
+            if logging.lastResort is not None:
+                logging.lastResort.handle(record)
 
 
 @contextmanager
 def _listening(heard: Callable[[str], None]) -> Iterator[None]:
-    """What nodes say of their work, meanwhile."""
+    """Hears what nodes log about their work inside the block."""
     log, handler = logging.getLogger("talking_heads"), _Notes(heard)
     before = log.level
     log.addHandler(handler)
@@ -122,7 +125,7 @@ def _listening(heard: Callable[[str], None]) -> Iterator[None]:
 
 
 def saved_files(outputs: Mapping[str, Mapping[str, Any]]) -> list[Path]:
-    """Files of output/ that a run's nodes name in their ui results."""
+    """Files in output/ that a run's nodes name in their ui results."""
     found = []
     for shown in outputs.values():
         entries = (item for items in shown.values() if isinstance(items, (list, tuple)) for item in items)
@@ -132,7 +135,7 @@ def saved_files(outputs: Mapping[str, Mapping[str, Any]]) -> list[Path]:
 
 
 def writable_file(path: str | os.PathLike, *also: str) -> None:
-    """`nameable`, and tries the folder.
+    """`nameable`, and checks that the folder can be written.
 
     Raises:
         TalkingHeadsError: it cannot be written there, is a folder, or has a name too long.
@@ -142,10 +145,10 @@ def writable_file(path: str | os.PathLike, *also: str) -> None:
 
 
 def nameable(path: str | os.PathLike, *also: str) -> None:
-    """Looks at the name of a file to come.
+    """Checks the name of a file to be written.
 
     Args:
-        also: endings that files beside it will have instead of its own.
+        also: endings of files that will be written beside it.
     Raises:
         TalkingHeadsError: it is a folder, or the name is too long.
     """
@@ -157,7 +160,7 @@ def nameable(path: str | os.PathLike, *also: str) -> None:
 
 
 def writable(folder: str | os.PathLike) -> None:
-    """Makes `folder` where it is absent and tries it, so that an hour's work does not end at a closed door.
+    """Makes `folder` if needed and checks that it can be written, before hours of work.
 
     Raises:
         TalkingHeadsError: it cannot be made or written.
@@ -183,90 +186,47 @@ def run_workflow(path: str, settings: list[str], *, base_dir: str, output_dir: s
 
 
 def run_demo(output: str, *, base_dir: str, debug: bool) -> int:
-    """`talking-heads demo`: the shipped speech through the shipped avatar to one film at `output`."""
+    """`talking-heads demo`: the shipped speech through the shipped avatar to one video at `output`."""
     if not os.path.isfile(DEMO_WORKFLOW):
         raise WorkflowError(f"The demo needs {DEMO_WORKFLOW}. It is missing. Use a complete checkout of the repository.")
     target, started = Path(output).resolve(), time.perf_counter()
     writable_file(target)
     with claim(target), temporary_folder(TEMPORARY) as temp:
         code, result, files = GraphJob(base_dir, os.path.join(temp, "output"), DEMO_INPUT, temp).run(DEMO_WORKFLOW, [], debug)
-        films = [file for file in files if file.suffix == ".mp4"]
+        videos = [file for file in files if file.suffix == ".mp4"]
         if code != OK:
             return code
-        if not films:
-            print("The demo workflow saved no film.", file=sys.stderr)
+        if not videos:
+            print("The demo workflow saved no video.", file=sys.stderr)
             return FAILED
         from ..host.shim.files import whole_file
 
         with whole_file(str(target)) as whole:
-            shutil.copyfile(films[-1], whole)
-    _tell_film(target, max(result.seconds.values()), time.perf_counter() - started)
+            shutil.copyfile(videos[-1], whole)
+    _print_video(target, max(result.seconds.values()), time.perf_counter() - started)
     return OK
 
 
-def _tell_film(path: Path, rendering: float, whole: float) -> None:
-    """rendering, whole: seconds the slowest node and the job took."""
+def _print_video(path: Path, rendering: float, whole: float) -> None:
+    """rendering, whole: seconds that the slowest node and the whole job took."""
     from ..media_core.video import probe
 
-    film = probe(path)
+    video = probe(path)
     print(f"{path}")
-    print(f"{film.frames} frames of {film.width}x{film.height}, {film.duration:.2f} s of film in {whole:.1f} s; "
-          f"rendered at {film.frames / rendering:.1f} frames/s")
+    print(f"{video.frames} frames of {video.width}x{video.height}, {video.duration:.2f} s of video in {whole:.1f} s; "
+          f"rendered at {video.frames / rendering:.1f} frames per second")
 
 
 def makeable(folder: str | os.PathLike) -> None:
-    """Tries where a folder to come will stand, without making it: in itself where it is there already.
+    """Checks that a folder can be made and written, without making it.
 
     Raises:
-        TalkingHeadsError: nothing can be written there.
+        TalkingHeadsError: it cannot.
     """
     place = Path(folder).resolve()
     check_length(place.parent, place.name)
-    if not place.is_file():  # that is told in the job's own words
+    if not place.is_file():  # the job itself has better words for that
         writable(next(parent for parent in (place, *place.parents) if parent.exists()))
-
-
-def capture_film(video: str, out: str, settings: Mapping[str, Any]) -> int:
-    """`talking-heads capture`: a film to a data set folder; prints the quality report. Ctrl-C keeps what was done.
-
-    Args:
-        settings: the fields of `CaptureSettings`.
-    """
-    from ..media_core.capture import CaptureSettings, capture
-
-    makeable(out)
-    started = time.perf_counter()
-
-    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
-        counted = (info["frame"], info["frames"]) if info["frames"] > 1 else (0, 0)  # a stage's begin and end count nothing
-        line.show(f"Capture: {info['stage']}", *counted, f"{100 * done / total:.0f} % of all")
-
-    def work(report: Report) -> Path:
-        checked = CaptureSettings(**settings)
-        _check_beforehand(video, checked)
-        return capture(video, out, checked, report=report)
-
-    def tell(folder: Path) -> None:
-        print((folder / "report.txt").read_text("utf8"))
-        print(f"{folder}  (see {folder / 'report.png'}; {time.perf_counter() - started:.0f} s)")
-
-    return run_job(work, show, tell)
-
-
-def _check_beforehand(video: str, settings: Any) -> None:
-    """Finds what a capture would only stumble over after minutes of work: a table of action units that cannot be read or belongs
-    to another film.
-
-    Raises:
-        TalkingHeadsError: it does.
-    """
-    from ..media_core.capture.settings import film_fingerprint
-    from ..media_core.face.action_units.au_files import read_action_units_file
-    from ..media_core.video import probe
-
-    if settings.expression is not None:
-        film_fingerprint(video)  # its errors tell an absent film from an empty one
-        read_action_units_file(settings.expression, settings.fps, round(probe(video).duration * settings.fps))
 
 
 def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int, device: str | None, resume: bool,

@@ -1,18 +1,21 @@
-"""`talking-heads motion`: a sound and a portrait to 68-point motion, as a file and as a drawn film."""
+"""`talking-heads motion`: speech and a portrait to 68-point motion, as a file and as a drawn video."""
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.picture_reading import read_picture
-from .progress_line import ProgressLine, run_job
+from ..moditalker_core.choices import SAMPLERS
+from .progress_line import Info, ProgressLine, run_job
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from ..media_core.motion import LandmarkTrack
     from ..media_core.progress import Report  # imports NumPy
 
 LANDMARKS = ".safetensors"
@@ -21,17 +24,17 @@ LANDMARKS = ".safetensors"
 def add_options(motion: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = motion.add_argument
-    add("sound", metavar="SOUND", help="speech: any sound or film file")
-    add("portrait", metavar="PORTRAIT", help="a picture with one face, or landmarks saved as .safetensors (canonical)")
-    add("out", metavar="OUT", help=".safetensors: the motion; .mp4: a drawn film of it with the sound, the motion beside it")
+    add("sound", metavar="AUDIO", help="speech: any audio or video file")
+    add("portrait", metavar="PORTRAIT", help="an image with one face, or landmarks saved as .safetensors (canonical)")
+    add("out", metavar="OUT", help=".safetensors: the motion; .mp4: a drawn video of it with the audio, and the motion beside it")
     add("--weights", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
-    add("--sampler", choices=["ddim", "ddim0", "dpm++", "unipc"], help="default: as the weights say")
+    add("--sampler", choices=SAMPLERS, help="ddim0 is DDIM with eta 0 (default: as the weights say)")
     add("--steps", type=int, metavar="N", help="of the sampler (default: as the weights say)")
     add("--guidance", type=float, metavar="W", help="how closely the speech is followed (default: as the weights say)")
     add("--seed", type=int, default=0)
-    add("--no-gate", dest="gate", action="store_false", help="do not close the mouth where nobody speaks")
-    add("--speech", metavar="FILE", help="the sound already encoded (for encoders that need a model)")
-    add("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
+    add("--no-gate", dest="gate", action="store_false", help="do not close the mouth in silence")
+    add("--speech", metavar="FILE", help="the audio already encoded (for encoders that need a model)")
+    add("--device", default=None, help="a torch device (default: the accelerator, or else cpu)")
 
 
 def make_motion(options: argparse.Namespace) -> int:
@@ -49,15 +52,16 @@ def make_motion(options: argparse.Namespace) -> int:
     writable_file(out, LANDMARKS)
     started = time.perf_counter()
 
-    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
+    def show(line: ProgressLine, done: int, total: int, info: Info) -> None:
         line.show("Drawing" if info.get("phase") == "draw" else "Motion", done, total)
 
     @claimed("out")
     @claimed("track")
-    def made(out: Path, track: Path, report: Report) -> Any:
+    def made(out: Path, track: Path, report: Report) -> LandmarkTrack:
         sound, portrait = load_sound(options.sound), _portrait(options.portrait)
         atom = load_atom(options.weights or SHIPPED_ATOM, chosen_device(options.device))
-        settings = SamplingSettings(options.sampler, options.steps, options.guidance, seed=options.seed, gate=options.gate)
+        settings = SamplingSettings(sampler=options.sampler, steps=options.steps, guidance=options.guidance, seed=options.seed,
+                                    gate=options.gate)
         speech = None if options.speech is None else Speech.load(options.speech)
         motion = speak(atom, sound, portrait, settings, speech=speech, report=report)
         motion.save(track)
@@ -65,14 +69,14 @@ def make_motion(options: argparse.Namespace) -> int:
             save_drawn(motion, out, sound, report=report)
         return motion
 
-    def tell(motion: Any) -> None:
-        print(f"{out}\n{len(motion)} frames at {motion.fps:g} a second, {time.perf_counter() - started:.1f} s")
+    def show_result(motion: LandmarkTrack) -> None:
+        print(f"{out}\n{len(motion)} frames at {motion.fps:g} fps, made in {time.perf_counter() - started:.1f} s")
 
-    return run_job(lambda report: made(out, out.with_suffix(LANDMARKS), report), show, tell, goes_on=False)
+    return run_job(lambda report: made(out, out.with_suffix(LANDMARKS), report), show, show_result, goes_on=False)
 
 
 def _check_names(out: Path, given: list[str]) -> None:
-    """What is written is no other kind of file, and replaces none of what is read.
+    """The output is of a kind that can be written, and replaces no input.
 
     Raises:
         TalkingHeadsError: it would.
@@ -84,20 +88,20 @@ def _check_names(out: Path, given: list[str]) -> None:
 
 def check_unreplaced(written: list[Path], read: list[str]) -> None:
     """Raises:
-        TalkingHeadsError: a file that is written is one of those that are read.
+        TalkingHeadsError: an output file is also an input.
     """
     files = {file.resolve() for file in written}
     for name in read:
         if Path(name).resolve() in files:
-            raise TalkingHeadsError("What is written must not replace what is read", f"{written[0].name} would replace {name}",
+            raise TalkingHeadsError("The output must not replace an input", f"{written[0].name} would replace {name}",
                                     "Choose another name")
 
 
-def _portrait(path: str) -> Any:
-    """uint8 [H, W, 3] of a picture, or a saved track.
+def _portrait(path: str) -> np.ndarray | LandmarkTrack:
+    """uint8 [H, W, 3] of an image, or a saved track.
 
     Raises:
-        TalkingHeadsError: absent, or neither picture nor landmarks.
+        TalkingHeadsError: absent, or neither image nor landmarks.
     """
     from ..media_core.motion import LandmarkTrack
 

@@ -1,4 +1,4 @@
-"""One line on stderr that follows a job, and the stop button (Ctrl-C) behind it."""
+"""One progress line on stderr, and the stop button (Ctrl-C) behind it."""
 from __future__ import annotations
 
 import signal
@@ -6,21 +6,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from ..media_core.errors import Cancelled
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..media_core.progress import Report  # imports NumPy
 
 OK, INTERRUPTED = 0, 130  # exit codes
+Info = Mapping[str, Any]  # a report's figures: numbers and words, different ones in each job
 Result = TypeVar("Result")
 _PAUSE = 0.1  # s between two drawings
 _WIDTH = 100  # characters; the end of a longer line is cut
 
 
 class ProgressLine:
-    """Redraws one line on a terminal; elsewhere (a log file) prints a line only when the label changes."""
+    """Redraws one line on a terminal; elsewhere (in a log file) prints a line only when the label changes."""
 
     def __init__(self, stream: TextIO | None = None):
         self._stream = stream or sys.stderr
@@ -52,10 +56,10 @@ class ProgressLine:
 
 @contextmanager
 def stoppable(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C, or a polite end from outside (SIGTERM), calls `stop` once, so that the job ends within one step and cleans up; a
-    second one ends the program."""
+    """Ctrl-C, or SIGTERM from outside, calls `stop` once, so that the job ends within one step and cleans up; a second one ends
+    the program."""
 
-    def pressed(number: int, frame: Any) -> None:
+    def pressed(number: int, frame: FrameType | None) -> None:
         print("\nStopping after this step; Ctrl-C again ends at once.", file=sys.stderr, flush=True)
         for one in before:
             signal.signal(one, signal.default_int_handler)
@@ -69,20 +73,21 @@ def stoppable(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def run_job(work: Callable[[Report], Result], show: Callable[[ProgressLine, int, int, Mapping[str, Any]], None],
-            tell: Callable[[Result], None], *, goes_on: bool = True, silent: bool = False) -> int:
+def run_job(work: Callable[[Report], Result], show: Callable[[ProgressLine, int, int, Info], None],
+            show_result: Callable[[Result], None], *, goes_on: bool = True, silent: bool = False) -> int:
     """A job with a progress line and the stop button; exit code.
 
     Args:
-        work: the job; what it is given, it calls as it goes on.
-        show: draws (line, done, total, info) of such a call.
-        tell: prints what the job returned, on a clean terminal.
-        goes_on: the same command continues an interrupted job; said to who interrupts it.
-        silent: say nothing and print no result: in processes beside the main one.
+        work: the job; it calls the report it is given at every step.
+        show: draws such a report (line, done, total, info).
+        show_result: prints what the job returned, on a clean terminal.
+        goes_on: the same command continues an interrupted job; printed on interruption.
+        silent: print nothing, in the processes beside the main one.
     """
-    line, stopped = ProgressLine(), []
+    line = ProgressLine()
+    stopped: list[bool] = []
 
-    def report(done: int, total: int, info: Mapping[str, Any], preview: Any = None) -> None:
+    def report(done: int, total: int, info: Info, preview: np.ndarray | None = None) -> None:
         if stopped:
             raise Cancelled("stopped by Ctrl-C")
         if not silent:
@@ -99,5 +104,5 @@ def run_job(work: Callable[[Report], Result], show: Callable[[ProgressLine, int,
     finally:
         line.close()
     if not silent:
-        tell(result)
+        show_result(result)
     return OK

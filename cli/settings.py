@@ -17,7 +17,7 @@ def apply_settings(prompt: Prompt, settings: Sequence[str], info: Mapping[str, A
 
     Args:
         settings: "NODE.INPUT=VALUE"; NODE is an id, a title or a class that occurs once; VALUE is JSON, else taken as text;
-            for inputs that are texts or choices it is text, a quoted one without its quotes.
+            for inputs that are texts or choices it is text, without its quotes if it is quoted.
         info: /object_info.
 
     Raises:
@@ -37,17 +37,17 @@ def apply_settings(prompt: Prompt, settings: Sequence[str], info: Mapping[str, A
 
 
 def find_input(prompt: Prompt, place: str) -> tuple[str, str]:
-    """(node id, input) of "NODE.INPUT"; titles and inputs may contain dots: the longest node name that fits wins."""
+    """(node id, input) of "NODE.INPUT"; titles and inputs may contain dots: the longest matching node name wins."""
     parts = place.split(".")
     for cut in range(len(parts) - 1, 0, -1):
         found = find_nodes(prompt, ".".join(parts[:cut]))
         if len(found) == 1:
             return found[0], ".".join(parts[cut:])
         if found:
-            told = ", ".join(describe(prompt, node_id) for node_id in found)
-            raise WorkflowError(f"{'.'.join(parts[:cut])!r} means more than one node: {told}. Use the number.")
-    told = ", ".join(describe(prompt, node_id) for node_id in prompt)
-    raise WorkflowError(f"No node fits {place!r}. The workflow has: {told}.")
+            listed = ", ".join(describe(prompt, node_id) for node_id in found)
+            raise WorkflowError(f"{'.'.join(parts[:cut])!r} means more than one node: {listed}. Use the number.")
+    listed = ", ".join(describe(prompt, node_id) for node_id in prompt)
+    raise WorkflowError(f"No node matches {place!r}. The workflow has: {listed}.")
 
 
 def find_nodes(prompt: Prompt, name: str) -> list[str]:
@@ -66,7 +66,7 @@ def describe(prompt: Prompt, node_id: str) -> str:
 
 
 def parse_value(text: str) -> Any:
-    """JSON where it is JSON (3, 0.5, true, "text"), else the text itself."""
+    """JSON if it is JSON (3, 0.5, true, "text"), else the text itself."""
     try:
         return parse_json(text, "A value", finite=False)
     except FileFormatError:
@@ -74,11 +74,11 @@ def parse_value(text: str) -> Any:
 
 
 def _is_text(entry: Any, value: Any, prompt: Prompt) -> bool:
-    """Whether what was typed is taken as it stands: for a text, or a choice among texts, unless it is a quoted text, a choice as
-    it is, or a link to a node.
+    """Whether what was typed is taken literally: for a text, or a choice among texts, unless it is a quoted text, an exact
+    choice, or a link to a node.
 
     Args:
-        entry: the input's definition, [kind, options]; None where it has none.
+        entry: the input's definition, [kind, options]; None if it has none.
         value: what was typed, as JSON.
     """
     kind, options = (entry[0], entry[1] if len(entry) > 1 else {}) if entry else (None, {})

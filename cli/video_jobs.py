@@ -1,51 +1,57 @@
-"""`talking-heads video`: a sound and a face, of a picture or of a film, to a talking film."""
+"""`talking-heads video`: speech and a face, in an image or a video, to a talking video."""
 from __future__ import annotations
 
 import argparse
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..media_core.choices import POLICIES
 from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.picture_reading import is_picture, read_picture
+from ..moditalker_core.choices import SAMPLERS
 from .motion_jobs import check_unreplaced
-from .progress_line import ProgressLine, run_job
+from .progress_line import Info, ProgressLine, run_job
 
-if TYPE_CHECKING:
-    from ..media_core.progress import Report  # imports NumPy
+if TYPE_CHECKING:  # these import NumPy and torch
+    from ..media_core.progress import Report
+    from ..moditalker_core.mtov.generation import VideoSettings
+    from ..moditalker_core.mtov.model import MToV, MToVConfig
+    from ..moditalker_core.mtov.scenes import Scene
 
 log = logging.getLogger(__name__)
-_AT_ONCE = 4  # clips computed together on an accelerator; on a CPU one is as fast
+_BATCH = 4  # clips computed together on an accelerator; on a CPU one at a time is as fast
 
 
 def add_options(video: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = video.add_argument
-    add("sound", metavar="SOUND", help="speech: any sound or film file; the film's sound")
-    add("face", metavar="FACE", help="a picture with one face, which keeps its head still; or a film of a person, which keeps "
-                                     "its head movement, eyes and background and gets another mouth (a film that ends first is "
-                                     "played to and fro)")
-    add("out", metavar="OUT.mp4", help="the film, in the size of the whole picture")
-    add("--film", action="store_true", help="take FACE for a film whatever its kind (default: what is no picture)")
+    add("sound", metavar="AUDIO", help="speech: any audio or video file; becomes the video's audio")
+    add("face", metavar="FACE", help="an image with one face, whose head stays still; or a video of a person, which keeps its "
+                                     "head movement, eyes and background and gets a new mouth (a video that ends first is "
+                                     "played ping-pong)")
+    add("out", metavar="OUT.mp4", help="the video, as large as the whole image")
+    add("--video", "--film", dest="film", action="store_true",
+        help="treat FACE as a video, whatever its kind (default: if it is not an image)")
     add("--mtov", metavar="FILE", help="an MToV file (default: the shipped demo weights)")
     motion = video.add_mutually_exclusive_group()
     motion.add_argument("--atom", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
     motion.add_argument("--motion", metavar="FILE", help="a saved motion (of `talking-heads motion`, edited perhaps) instead of "
-                                                         "AToM's; as long as the film is to be. SOUND is then only heard")
-    add("--sampler", choices=["ddim", "ddim0", "dpm++", "unipc"], help="of MToV (default: as its weights say)")
-    add("--calls", type=int, metavar="N", help="of MToV's network a clip: fewer are faster (default: as its weights say)")
-    add("--schedule-steps", type=int, metavar="N", help="instead of --calls, as the published program counts: of N steps over "
-                                                        "the whole way from noise it runs those within the weights' ratio")
-    add("--seed", type=int, default=0, help="the same one gives the same film")
-    add("--batch", type=int, metavar="N", help=f"clips computed at once (default: 1 on a CPU, else {_AT_ONCE})")
-    add("--policy", default="skip", choices=["error", "hold", "interpolate", "skip"],
-        help="of a film's frames without a face: stop and name them (error), put the mouth where the face was last (hold) or on "
-             "the way to the next one (interpolate), or leave them as filmed (skip) (default: skip)")
+                                                         "AToM's; sets the video's length. AUDIO is then only played")
+    add("--sampler", choices=SAMPLERS, help="of MToV; ddim0 is DDIM with eta 0 (default: as its weights say)")
+    add("--steps", "--calls", dest="calls", type=int, metavar="N",
+        help="MToV's sampling steps per clip: fewer are faster (default: as its weights say)")
+    add("--schedule-steps", type=int, metavar="N", help="instead of --steps, as the official program counts: of N steps over "
+                                                        "the whole noise schedule it runs those within the weights' strength")
+    add("--seed", type=int, default=0, help="the same seed gives the same video")
+    add("--batch", type=int, metavar="N", help=f"clips computed at once (default: 1 on a CPU, else {_BATCH})")
+    add("--policy", default="skip", choices=POLICIES,
+        help="a video's frames without a face: stop and name them (error), put the mouth where the face was last (hold) or on "
+             "the way to the next one (interpolate), or leave them unchanged (skip) (default: skip)")
     add("--no-paste", dest="paste", action="store_false", help="only the square around the face, as the networks make it")
-    add("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
+    add("--device", default=None, help="a torch device (default: the accelerator, or else cpu)")
 
 
 def make_video(options: argparse.Namespace) -> int:
@@ -56,27 +62,26 @@ def make_video(options: argparse.Namespace) -> int:
     _check_names(out, [options.sound, options.face, options.mtov, options.atom, options.motion])
     started = time.perf_counter()
 
-    def tell(done: tuple[Path, str]) -> None:
+    def show_result(done: tuple[Path, str]) -> None:
         made, note = done
-        film, seconds = probe(made), time.perf_counter() - started
-        print(f"{made}\n{film.frames} frames, {film.duration:.2f} s at {float(film.fps):g} a second, made in {seconds:.1f} s")
+        video, seconds = probe(made), time.perf_counter() - started
+        print(f"{made}\n{video.frames} frames, {video.duration:.2f} s at {float(video.fps):g} fps, made in {seconds:.1f} s")
         if note:
             print(note)
 
-    return run_job(lambda report: _made(options, out, report), _show, tell, goes_on=False)
+    return run_job(lambda report: _made(options, out, report), _show, show_result, goes_on=False)
 
 
-def _show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
+def _show(line: ProgressLine, done: int, total: int, info: Info) -> None:
     if "clip" in info:
         line.show("Video", done, total, f"clip {info['clip']} of {info['clips']}")
     else:
-        line.show("Motion" if "window" in info else "Following the face", done, total)
+        line.show("Motion" if "window" in info else "Tracking the face", done, total)
 
 
 @claimed("out")
 def _made(options: argparse.Namespace, out: Path, report: Report) -> tuple[Path, str]:
-    """The work itself: the film, and what is to be said of it. What is wrong with the request is found before the long parts
-    begin."""
+    """The work itself: the video, and a note on it. Faults of the request are found before the long parts begin."""
     from ..media_core.audio import frame_count, load_sound
     from ..media_core.motion import LandmarkTrack
     from ..moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
@@ -94,27 +99,29 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> tuple[Path,
     atom = load_atom(options.atom or SHIPPED_ATOM, device) if motion is None else None
     writable_file(out)
     scene = _scene(options.face, options.film, mtov.config, options.policy, report)
-    if atom is not None:
-        speak_video(atom, mtov, sound, scene, out, sampling=SamplingSettings(seed=options.seed), settings=settings,
-                    paste=options.paste, report=report)
-        return out, _left_alone(scene, frame_count(sound.duration, mtov.config.fps))
-    frames = video(mtov, motion, scene, settings, paste=options.paste, report=report)
-    return save_frames(frames, out, mtov.config.fps, sound), _left_alone(scene, frame_count(motion.duration, mtov.config.fps))
+    fps = mtov.config.fps
+    if motion is not None:
+        frames = video(mtov, motion, scene, settings, paste=options.paste, report=report)
+        return save_frames(frames, out, fps, sound), _left_alone(scene, frame_count(motion.duration, fps))
+    assert atom is not None  # loaded above, where no motion is given
+    speak_video(atom, mtov, sound, scene, out, sampling=SamplingSettings(seed=options.seed), settings=settings,
+                paste=options.paste, report=report)
+    return out, _left_alone(scene, frame_count(sound.duration, fps))
 
 
-def _left_alone(scene: Any, frames: int) -> str:
-    """Which of the film's frames a video of so many shows as they were."""
+def _left_alone(scene: Scene, frames: int) -> str:
+    """Which frames of the source video are unchanged in a result of so many."""
     from ..media_core.face.landmarks.raw_track import listed
 
     unseen = scene.unseen(frames)
-    return f"no face in the film's frames {listed(unseen)}: left as filmed" if unseen else ""
+    return f"no face in the video's frames {listed(unseen)}: left unchanged" if unseen else ""
 
 
-def _settings(options: argparse.Namespace, mtov: Any) -> Any:
-    """VideoSettings of the options.
+def _settings(options: argparse.Namespace, mtov: MToV) -> VideoSettings:
+    """The options as settings.
 
     Raises:
-        TalkingHeadsError: values that no sampler takes.
+        TalkingHeadsError: values that no sampler accepts.
     """
     from ..moditalker_core.mtov.generation import VideoSettings
 
@@ -122,15 +129,16 @@ def _settings(options: argparse.Namespace, mtov: Any) -> Any:
         if getattr(options, name) is not None and getattr(options, name) < least:
             raise TalkingHeadsError(f"--{name} must be a whole number of {least} or more", f"{getattr(options, name)}",
                                     "Choose another one, or leave it out")
-    usual = 1 if mtov.device.type == "cpu" else _AT_ONCE
+    usual = 1 if mtov.device.type == "cpu" else _BATCH
     batch = usual if options.batch is None else options.batch
-    settings = VideoSettings(options.sampler, options.calls, seed=options.seed, batch=batch, schedule=options.schedule_steps)
-    settings.resolved(mtov.config, frames=1)  # refuses now what it would refuse after the motion is made
+    settings = VideoSettings(sampler=options.sampler, calls=options.calls, seed=options.seed, batch=batch,
+                             schedule=options.schedule_steps)
+    settings.resolved(mtov.config, frames=1)  # refuses now what it would otherwise refuse after the motion is made
     return settings
 
 
-def _scene(face: str, film: bool, config: Any, policy: str, report: Report) -> Any:
-    """The picture or film as the place of the video.
+def _scene(face: str, film: bool, config: MToVConfig, policy: str, report: Report) -> Scene:
+    """The image or video that the face is in.
 
     Raises:
         TalkingHeadsError: neither of them, or no face in it.
@@ -145,9 +153,9 @@ def _scene(face: str, film: bool, config: Any, policy: str, report: Report) -> A
         info = probe(face)
     except FileFormatError as error:
         why = f"{error.came} ({error.must[0].lower()}{error.must[1:]})"
-        raise FileFormatError("The face must be a film that can be read" if film else
-                              "The face must be a picture or a film that can be read", why,
-                              "Give a PNG or JPEG, or a film as mp4 (H.264)") from error
+        raise FileFormatError("The face must be a video that can be read" if film else
+                              "The face must be an image or a video that can be read", why,
+                              "Give a PNG or JPEG, or a video as mp4 (H.264)") from error
     if info.remark:
         log.warning("%s: %s", face, info.remark)
     return film_scene(lambda start: read_frames(face, config.fps, start), config, policy=policy, report=report,
@@ -155,11 +163,11 @@ def _scene(face: str, film: bool, config: Any, policy: str, report: Report) -> A
 
 
 def _check_names(out: Path, given: list[str | None]) -> None:
-    """What is written is a film, and replaces none of what is read.
+    """The output is a video, and replaces no input.
 
     Raises:
         TalkingHeadsError: it would.
     """
     if out.suffix != ".mp4":
-        raise TalkingHeadsError("The film must be written to an .mp4 file", f"{out.name}", "Choose another name")
+        raise TalkingHeadsError("The video must be written to an .mp4 file", f"{out.name}", "Choose another name")
     check_unreplaced([out], [name for name in given if name])

@@ -1,4 +1,4 @@
-"""Which results of the last run still hold: a signature of everything a node's result depends on.
+"""Which results of the last run are still valid: a signature of everything a node's result depends on.
 
 Two nodes with equal signatures share a result, as in ComfyUI. Only the nodes of the newest prompt are kept (its "classic" cache).
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from .nodecall import Outputs, Prompt, collect, is_link, map_node
 from .shim.context import ExecutionBlocker
-from .shim.io_schema import Hidden, real_override
+from .shim.io_schema import ComfyNode, Hidden, real_override
 
 _NEVER = itertools.count()
 
@@ -44,8 +44,8 @@ class Cache:
         self._entries: dict[int, Entry] = {}  # number -> result
         self._keys: dict[str, int] = {}  # node id of the current prompt -> number
 
-    async def open(self, prompt: Prompt, classes: Mapping[str, Any], prompt_id: str) -> None:
-        """Takes up a new prompt: signs its nodes, drops every result that none of them can use."""
+    async def open(self, prompt: Prompt, classes: Mapping[str, type[ComfyNode]], prompt_id: str) -> None:
+        """Starts a new prompt: signs its nodes, drops every result that none of them can use."""
         marks = {}
         for node_id, node in prompt.items():
             marks[node_id] = await _fingerprint(node_id, node, classes[node["class_type"]], prompt_id)
@@ -57,7 +57,7 @@ class Cache:
         self._entries = {key: entry for key, entry in self._entries.items() if key in used}
         self._numbers = {signature: key for signature, key in self._numbers.items() if key in used}
 
-    def _sign(self, node_id: str, prompt: Prompt, classes: Mapping[str, Any], marks: Mapping[str, Any],
+    def _sign(self, node_id: str, prompt: Prompt, classes: Mapping[str, type[ComfyNode]], marks: Mapping[str, Any],
               signed: dict[str, int]) -> int:
         if node_id in signed:
             return signed[node_id]
@@ -86,7 +86,7 @@ class Cache:
         self.__init__()
 
 
-async def _fingerprint(node_id: str, node: Mapping[str, Any], node_class: Any, prompt_id: str) -> Any:
+async def _fingerprint(node_id: str, node: Mapping[str, Any], node_class: type[ComfyNode], prompt_id: str) -> Any:
     """What fingerprint_inputs says (links are None there); a failing one means "always changed", with a warning."""
     if real_override(node_class, "fingerprint_inputs") is None:
         return False

@@ -1,4 +1,4 @@
-"""The command line's former place: `python -m talking_heads.host.cli` goes on working; the commands are in `cli/`."""
+"""The command line's former place: `python -m talking_heads.host.cli` still works; the commands are in `cli/`."""
 from __future__ import annotations
 
 import sys

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .cache import Cache, Entry
 from .nodecall import Call, Prompt, collect, map_node, merge
@@ -23,7 +23,10 @@ from .shim.context import (
     set_progress_hook,
     throw_exception_if_processing_interrupted,
 )
-from .shim.io_schema import real_override
+from .shim.io_schema import ComfyNode, real_override
+
+if TYPE_CHECKING:
+    from .shim.context import Preview
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 
@@ -36,7 +39,7 @@ class RunResult:
     prompt_id: str = ""
     outputs: dict[str, dict] = field(default_factory=dict)  # node id -> what the page would show
     executed: list[str] = field(default_factory=list)  # nodes that ran, in order of finishing
-    cached: list[str] = field(default_factory=list)  # nodes whose result was there before the run
+    cached: list[str] = field(default_factory=list)  # nodes whose result existed before the run
     seconds: dict[str, float] = field(default_factory=dict)  # node id -> s from its start to its end
     error: dict[str, Any] | None = None  # ComfyUI's execution_error or execution_interrupted message
     exception: BaseException | None = None  # what the node raised
@@ -67,7 +70,7 @@ def shown_value(value: Any) -> Any:
 class Executor:
     """Runs prompts one after another and remembers results between them."""
 
-    def __init__(self, classes: Mapping[str, Any], on_event: OnEvent | None = None):
+    def __init__(self, classes: Mapping[str, type[ComfyNode]], on_event: OnEvent | None = None):
         self.classes, self.cache = classes, Cache()
         self.on_event: OnEvent = on_event or (lambda name, data: None)
 
@@ -169,7 +172,7 @@ class _Run:
         entry = self.cache.get(source)
         return entry.outputs[socket] if entry is not None and socket < len(entry.outputs) else None
 
-    async def _wants_more(self, node_id: str, node_class: Any, call: Call) -> bool:
+    async def _wants_more(self, node_id: str, node_class: type[ComfyNode], call: Call) -> bool:
         """Asks check_lazy_status; makes the inputs it names needed."""
         if real_override(node_class, "check_lazy_status") is None:
             return False
@@ -215,8 +218,9 @@ class _Run:
             if schema.has_intermediate_output and entry is not None and node_id not in self.result.executed:
                 self._show_cached(node_id, entry)
 
-    def _progress(self, value: float, maximum: float, preview: Any, node_id: str | None, from_bar: bool = True) -> None:
-        """Takes progress of ProgressBar: first the stop button, then the picture, then the figures. ComfyAPI's does not stop."""
+    def _progress(self, value: float, maximum: float, preview: Preview | None, node_id: str | None,
+                  from_bar: bool = True) -> None:
+        """Takes progress of ProgressBar: first the stop button, then the preview, then the numbers. ComfyAPI's does not stop."""
         if from_bar:
             throw_exception_if_processing_interrupted()
         running = get_executing_context()

@@ -17,6 +17,7 @@ from .execute import Executor, OnEvent, RunResult
 from .load import Pack, core_nodes, load_pack
 from .nodecall import Prompt
 from .shim.context import interrupt_current_processing
+from .shim.io_schema import ComfyNode
 from .validate import Validation, validate_prompt
 from .workflow import WorkflowError, load_workflow
 
@@ -57,7 +58,7 @@ class Host:
             input_dir, output_dir, temp_dir: instead of the base folder's own.
         """
         shim.install(base_dir, input_dir=input_dir, output_dir=output_dir, temp_dir=temp_dir)
-        self.classes: dict[str, Any] = core_nodes()
+        self.classes: dict[str, type[ComfyNode]] = core_nodes()
         self.packs: list[Pack] = []
         for root in packs:
             pack = load_pack(root)

@@ -7,11 +7,15 @@ import inspect
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..media_core.errors import ShortName
+
+if TYPE_CHECKING:
+    from .shim.io_schema import ComfyNode
 
 
 class PackError(ShortName, Exception):
@@ -24,13 +28,13 @@ class Pack:
 
     name: str  # the folder's name, as in custom_nodes/<name>
     module: ModuleType
-    nodes: dict[str, Any]  # node id -> class
+    nodes: dict[str, type[ComfyNode]]  # node id -> class
     web_directory: str | None  # absolute
-    seconds: float  # what importing it cost
+    seconds: float  # how long importing it took
 
 
 def load_pack(root: str, name: str | None = None) -> Pack:
-    """Imports `root`/__init__.py under a name made of its path (dots as _x_), asks its entry point for nodes.
+    """Imports `root`/__init__.py under a name made of its path (dots as _x_), and asks its entry point for nodes.
 
     Args:
         name: stands in for the folder's name in python_module, as if it lay in custom_nodes/<name>.
@@ -70,7 +74,7 @@ def _import(root: str) -> ModuleType:
     return module
 
 
-async def _nodes(entry: Any, root: str) -> dict[str, Any]:
+async def _nodes(entry: Callable[[], Any], root: str) -> dict[str, type[ComfyNode]]:
     from .shim.api import ComfyExtension
 
     extension = entry()
@@ -85,7 +89,7 @@ async def _nodes(entry: Any, root: str) -> dict[str, Any]:
     return {node.GET_SCHEMA().node_id: node for node in found}
 
 
-def core_nodes() -> dict[str, Any]:
+def core_nodes() -> dict[str, type[ComfyNode]]:
     """The few nodes of ComfyUI itself that the pack's workflows use."""
     from .shim import core_audio, core_image, core_video
 

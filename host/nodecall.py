@@ -12,7 +12,7 @@ from typing import Any
 
 from .shim.context import ExecutionBlocker, RunningNode, running, throw_exception_if_processing_interrupted
 from .shim.io_dynamic import LiveInputs, nest, open_inputs
-from .shim.io_schema import Hidden, HiddenHolder, NodeOutput
+from .shim.io_schema import ComfyNode, Hidden, HiddenHolder, NodeOutput, Schema
 
 Prompt = dict[str, dict[str, Any]]  # node id -> {"class_type", "inputs", "_meta"?}
 Outputs = list[list[Any]]  # one list of items for each output socket
@@ -37,7 +37,7 @@ class Call:
     hidden: dict[Hidden, Any] = field(default_factory=dict)
 
 
-def collect(node_class: Any, node_id: str, inputs: Mapping[str, Any], source: Callable[[str, int], list | None],
+def collect(node_class: type[ComfyNode], node_id: str, inputs: Mapping[str, Any], source: Callable[[str, int], list | None],
             prompt: Prompt | None = None, extra_data: Mapping[str, Any] | None = None) -> Call:
     """Inputs of a node. `source(id, socket)` gives a link's items, None where they do not exist yet."""
     schema = node_class.FINALIZE_SCHEMA()
@@ -57,13 +57,13 @@ def collect(node_class: Any, node_id: str, inputs: Mapping[str, Any], source: Ca
     return call
 
 
-def locked_clone(node_class: type, hidden: Mapping[Hidden, Any]) -> type:
+def locked_clone(node_class: type[ComfyNode], hidden: Mapping[Hidden, Any]) -> type[ComfyNode]:
     """The class a call runs on: carries this call's hidden values and refuses every assignment."""
 
     def refuse(cls: type, name: str, value: Any) -> None:
         raise AttributeError(f"Cannot modify class attribute '{name}' on locked class '{cls.__name__}'")
 
-    meta = type("Locked", (type(node_class),), {"__setattr__": refuse})
+    meta: Any = type("Locked", (type(node_class),), {"__setattr__": refuse})  # a metaclass, of which types know too little
     return meta(node_class.__name__ + "Clone", (node_class,), {"hidden": HiddenHolder(dict(hidden))})
 
 
@@ -76,7 +76,7 @@ def _blocker(values: Mapping[str, Any], whole_lists: bool) -> ExecutionBlocker |
     return None
 
 
-def _rows(call: Call, whole_lists: bool, names: Any = None) -> list[dict[str, Any]]:
+def _rows(call: Call, whole_lists: bool, names: set[str] | None = None) -> list[dict[str, Any]]:
     """Keyword arguments of each call: once with whole lists, else once an item, short lists repeating their last."""
     values = call.values if names is None else {key: item for key, item in call.values.items() if key in names}
     if whole_lists:
@@ -87,7 +87,7 @@ def _rows(call: Call, whole_lists: bool, names: Any = None) -> list[dict[str, An
     return [{key: items[index if index < len(items) else -1] for key, items in values.items()} for index in range(count)]
 
 
-async def map_node(node_class: Any, method: str, call: Call, where: tuple[str, str], *, names: set[str] | None = None,
+async def map_node(node_class: type[ComfyNode], method: str, call: Call, where: tuple[str, str], *, names: set[str] | None = None,
                    with_keys: bool = False, interruptible: bool = False,
                    on_block: Callable[[ExecutionBlocker], ExecutionBlocker] | None = None) -> list[Any]:
     """Calls a classmethod for each row of inputs.
@@ -115,7 +115,7 @@ async def map_node(node_class: Any, method: str, call: Call, where: tuple[str, s
     return results
 
 
-async def _start(function: Callable, clone: type, kwargs: dict[str, Any], node: RunningNode) -> Any:
+async def _start(function: Callable, clone: type[ComfyNode], kwargs: dict[str, Any], node: RunningNode) -> Any:
     """A plain call's result; for an async one its result if it never waits, else its task."""
     if not inspect.iscoroutinefunction(function):
         with running(node):
@@ -153,7 +153,7 @@ def normalised(returned: Any) -> NodeOutput:
     return output
 
 
-def merge(schema: Any, returned: list[Any]) -> tuple[Outputs, dict[str, list]]:
+def merge(schema: Schema, returned: list[Any]) -> tuple[Outputs, dict[str, list]]:
     """Results of all rows as (items of each output, what the page is shown).
 
     A NodeOutput without values gives no outputs at all, even with block_execution: a bug of core (docs/comfyui.md), kept.

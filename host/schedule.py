@@ -3,16 +3,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from .nodecall import Prompt, is_link
 from .shim.io_dynamic import open_inputs
+from .shim.io_schema import ComfyNode
 
 
 class Schedule:
     """The nodes still to run and what each waits for."""
 
-    def __init__(self, prompt: Prompt, classes: Mapping[str, Any], is_done: Callable[[str], bool]):
+    def __init__(self, prompt: Prompt, classes: Mapping[str, type[ComfyNode]], is_done: Callable[[str], bool]):
         self._prompt, self._classes, self._is_done = prompt, classes, is_done
         self._waits: dict[str, set[str]] = {}  # pending node -> nodes it waits for, in order of discovery
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,10 @@ from .execute import full_type_name
 from .nodecall import Prompt, collect, map_node
 from .shim.context import ExecutionBlocker
 from .shim.io_dynamic import LiveInputs, open_inputs
-from .shim.io_schema import real_override
+from .shim.io_schema import ComfyNode, real_override
 
 _ANY = {"*"}
-_CONVERT = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
+_CONVERT: dict[object, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
 _LONG_LIST = 20  # choices; longer lists are counted, not shown
 
 
@@ -32,7 +32,7 @@ def problem(kind: str, message: str, details: str, **extra: Any) -> dict[str, An
     return {"type": kind, "message": message, "details": details, "extra_info": extra}
 
 
-async def validate_prompt(prompt: Prompt, classes: Mapping[str, Any], prompt_id: str = "",
+async def validate_prompt(prompt: Prompt, classes: Mapping[str, type[ComfyNode]], prompt_id: str = "",
                           only: list[str] | None = None) -> Validation:
     """Checks every output node (of `only`, where given) and what it needs. Converts widget values in `prompt` to their types."""
     for node_id, node in prompt.items():
@@ -64,7 +64,7 @@ async def validate_prompt(prompt: Prompt, classes: Mapping[str, Any], prompt_id:
     return Validation(bool(good), error, good, node_errors)
 
 
-def _missing_class(node_id: str, node: Mapping[str, Any], classes: Mapping[str, Any]) -> dict[str, Any] | None:
+def _missing_class(node_id: str, node: Mapping[str, Any], classes: Mapping[str, type[ComfyNode]]) -> dict[str, Any] | None:
     node = node if isinstance(node, Mapping) else {}
     meta, class_type = node.get("_meta"), node.get("class_type")
     title = meta.get("title") if isinstance(meta, Mapping) else None
@@ -90,7 +90,7 @@ def types_fit(received: Any, wanted: Any) -> bool:
 class _Checker:
     """Checks nodes depth first, each once."""
 
-    def __init__(self, prompt: Prompt, classes: Mapping[str, Any], prompt_id: str):
+    def __init__(self, prompt: Prompt, classes: Mapping[str, type[ComfyNode]], prompt_id: str):
         self.prompt, self.classes, self.prompt_id = prompt, classes, prompt_id
         self.errors: dict[str, list[dict]] = {}  # node id -> its own errors; nodes below a bad one have none of their own
         self.valid: dict[str, bool] = {}
@@ -108,20 +108,20 @@ class _Checker:
         self.valid[node_id] = upstream and not known
         return self.valid[node_id]
 
-    def fail(self, node_id: str, where: str, error: Exception, **told: Any) -> None:
+    def fail(self, node_id: str, where: str, error: Exception, **extra: Any) -> None:
         """Marks a node whose check itself broke. where: "" or "_inner"."""
         self.valid[node_id] = False
         self.errors[node_id] = [
             problem(f"exception_during{where}_validation", f"Exception when validating{where.replace('_', ' ')} node", str(error),
-                    exception_type=full_type_name(type(error)), traceback=traceback.format_tb(error.__traceback__), **told)]
+                    exception_type=full_type_name(type(error)), traceback=traceback.format_tb(error.__traceback__), **extra)]
 
     def _cycle(self, node_id: str) -> bool:
         loop = [*self.path[self.path.index(node_id):], node_id]
-        told = " -> ".join(f"{item} ({self.prompt[item]['class_type']})" for item in loop)
+        path = " -> ".join(f"{item} ({self.prompt[item]['class_type']})" for item in loop)
         members = list(dict.fromkeys(loop))
         for item in members:
             self.errors.setdefault(item, []).append(
-                problem("dependency_cycle", "Dependency cycle detected", told, node_id=item, cycle_nodes=members))
+                problem("dependency_cycle", "Dependency cycle detected", path, node_id=item, cycle_nodes=members))
         return False
 
     async def _inputs(self, node_id: str) -> tuple[list[dict], bool]:
@@ -129,23 +129,23 @@ class _Checker:
         node = self.prompt[node_id]
         node_class, inputs = self.classes[node["class_type"]], node["inputs"]
         live = open_inputs(node_class.INPUT_TYPES(), inputs)
-        judge = real_override(node_class, "validate_inputs")
-        spec = inspect.getfullargspec(judge) if judge else None
-        judged, judges_all = (spec.args, spec.varkw is not None) if spec else ([], False)
+        own_check = real_override(node_class, "validate_inputs")
+        spec = inspect.getfullargspec(own_check) if own_check else None
+        checked, checks_all = (spec.args, spec.varkw is not None) if spec else ([], False)
         errors, upstream, received = [], True, {}
         for category in ("required", "optional"):
             for name in live.table[category]:
                 if name not in inputs:
                     errors += [_required(name, live)] if category == "required" else []
                 elif isinstance(inputs[name], list):
-                    error, sound = await self._link(node_id, name, live, received, "input_types" in judged)
+                    error, in_order = await self._link(node_id, name, live, received, "input_types" in checked)
                     errors += [error] if error else []
-                    upstream = upstream and sound
+                    upstream = upstream and in_order
                 else:
-                    error = check_value(inputs, name, live, own_judge=name in judged or judges_all)
+                    error = check_value(inputs, name, live, own_check=name in checked or checks_all)
                     errors += [error] if error else []
-        if len(judged) > 1 or judges_all:  # the first argument is cls
-            errors += await self._judge(node_id, node_class, set(judged), judges_all, received)
+        if len(checked) > 1 or checks_all:  # the first argument is cls
+            errors += await self._own_check(node_id, node_class, set(checked), checks_all, received)
         return errors, upstream
 
     async def _link(self, node_id: str, name: str, live: LiveInputs, received: dict, own_types: bool) -> tuple[dict | None, bool]:
@@ -173,7 +173,8 @@ class _Checker:
         finally:
             self.path.pop()
 
-    async def _judge(self, node_id: str, node_class: Any, names: set[str], all_names: bool, received: dict) -> list[dict]:
+    async def _own_check(self, node_id: str, node_class: type[ComfyNode], names: set[str], all_names: bool,
+                     received: dict) -> list[dict]:
         """The node's own validate_inputs: its complaint is attached to every input it names and has."""
         call = collect(node_class, node_id, self.prompt[node_id]["inputs"], lambda *_: None)
         shown = set(call.values) if all_names else names & set(call.values)
@@ -193,29 +194,29 @@ def _required(name: str, live: LiveInputs) -> dict[str, Any]:
     return problem("required_input_missing", "Required input is missing", details, input_name=name)
 
 
-def check_value(inputs: dict[str, Any], name: str, live: LiveInputs, own_judge: bool) -> dict[str, Any] | None:
-    """A widget's value: converts it in place, then range and choices, unless the node judges this input itself."""
+def check_value(inputs: dict[str, Any], name: str, live: LiveInputs, own_check: bool) -> dict[str, Any] | None:
+    """A widget's value: converts it in place, then range and choices, unless the node checks this input itself."""
     kind, _, options = live.find(name)
     value = inputs[name]
     if isinstance(value, dict) and "__value__" in value:  # how the page sends a list that is no link
         value = inputs[name] = value["__value__"]
-    told = {"input_name": name, "input_config": (kind, options)}
+    about = {"input_name": name, "input_config": (kind, options)}
     try:
         value = inputs[name] = _CONVERT.get(kind, lambda same: same)(value)
     except (TypeError, ValueError, OverflowError) as error:
         return problem("invalid_input_type", f"Failed to convert an input value to a {kind} value", f"{name}, {value}, {error}",
-                       **told, received_value=value, exception_message=str(error))
-    if own_judge:
+                       **about, received_value=value, exception_message=str(error))
+    if own_check:
         return None
-    told["received_value"] = value
+    about["received_value"] = value
     if "min" in options and value < options["min"]:
-        return problem("value_smaller_than_min", f"Value {value} smaller than min of {options['min']}", name, **told)
+        return problem("value_smaller_than_min", f"Value {value} smaller than min of {options['min']}", name, **about)
     if "max" in options and value > options["max"]:
-        return problem("value_bigger_than_max", f"Value {value} bigger than max of {options['max']}", name, **told)
-    return _check_choice(kind, options, name, value, told) if kind == "COMBO" else None
+        return problem("value_bigger_than_max", f"Value {value} bigger than max of {options['max']}", name, **about)
+    return _check_choice(kind, options, name, value, about) if kind == "COMBO" else None
 
 
-def _check_choice(kind: str, options: dict, name: str, value: Any, told: dict) -> dict[str, Any] | None:
+def _check_choice(kind: str, options: dict, name: str, value: Any, about: dict) -> dict[str, Any] | None:
     choices = options.get("options", [])
     several = options.get("multiselect", False) and isinstance(value, list)
     unknown = [item for item in (value if several else [value]) if item not in choices]
@@ -224,4 +225,4 @@ def _check_choice(kind: str, options: dict, name: str, value: Any, told: dict) -
     long = len(choices) > _LONG_LIST
     shown = f"(list of length {len(choices)})" if long else str(choices)
     return problem("value_not_in_list", "Value not in list", f"{name}: {', '.join(map(repr, unknown))} not in {shown}",
-                   **{**told, "input_config": None if long else (kind, options)})
+                   **{**about, "input_config": None if long else (kind, options)})

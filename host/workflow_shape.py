@@ -38,7 +38,9 @@ def _link(value: Any, where: str) -> Any:
         return _LINK(value, where)
     if not isinstance(value, list) or len(value) < 6:
         raise Unfit(where, "a link: six entries", value)
-    _ID(value[0], f"{where}[0]"), _ID(value[1], f"{where}[1]"), _SOCKET(value[2], f"{where}[2]")
+    _ID(value[0], f"{where}[0]")
+    _ID(value[1], f"{where}[1]")
+    _SOCKET(value[2], f"{where}[2]")
     return value
 
 

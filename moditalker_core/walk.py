@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .choices import SAMPLERS as SAMPLERS  # read from here by both diffusions
+
 if TYPE_CHECKING:
     from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
     from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
-SAMPLERS = ("ddim", "ddim0", "dpm++", "unipc")
 STEPS = 1000  # of both training schedules
 
 

@@ -1,1 +1,1 @@
-"""The data set an avatar learns from."""
+"""The dataset an avatar learns from."""

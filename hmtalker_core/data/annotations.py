@@ -1,4 +1,4 @@
-"""What the data set's reader derives from one frame's labels, landmarks and action units: pure array functions.
+"""What the dataset's reader derives from one frame's labels, landmarks and action units: pure array functions.
 
 Rectangles are [row0, row1, col0, col1] in pixels, ends exclusive.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 FACE, MOUTH, HAIR = (0, 0, 255), (100, 100, 100), (0, 0, 0)  # RGB of the parsing's labels
 OUTER_LIPS, INNER_LIPS, NOSE_BASE = slice(48, 60), slice(60, 68), slice(31, 36)  # of 68 iBUG landmarks
-BLINK_CEILING = 2.0  # AU45 from which an eye counts as shut
+BLINK_CEILING = 2.0  # AU45 at which an eye counts as shut
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ def label_masks(parsing: np.ndarray, teeth: np.ndarray, *, published: bool = Fal
     Args:
         parsing: uint8 [..., H, W, 3] RGB.
         teeth: bool [..., H, W].
-        published: as TalkingGaussian computes the face (blue XOR teeth): teeth within the grey mouth label then lie in the
-            face as well as in the mouth (docs/hmtalker.md#differences). Otherwise teeth belong to the mouth alone.
+        published: as TalkingGaussian's official program computes the face (blue XOR teeth): teeth within the grey mouth label
+            then lie in the face and in the mouth (docs/hmtalker.md#differences). Otherwise teeth belong to the mouth alone.
     """
     blue, grey, black = ((parsing == np.array(label, np.uint8)).all(-1) for label in (FACE, MOUTH, HAIR))
     return FrameMasks(face=blue ^ teeth if published else blue & ~teeth, hair=black, mouth=grey | teeth)
@@ -74,7 +74,7 @@ def lips_part_levels(au25: np.ndarray) -> np.ndarray:  # [F] intensities -> [F, 
 
 
 def backdrop(torso: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """The torso's layer over the clean background: what stands behind the head.
+    """The torso's layer over the clean background: what is seen behind the head.
 
     Args:
         torso: uint8 [..., H, W, 4] RGBA, straight alpha.

@@ -1,7 +1,7 @@
-"""A person's recording as a training data set: TalkingGaussian's folder layout, read frame by frame (docs/hmtalker.md).
+"""A person's recording as a training dataset: TalkingGaussian's folder layout, read frame by frame (docs/hmtalker.md).
 
-Tables and landmarks are read at once and checked against each other; pictures are decoded when asked for and kept in a bounded
-cache, so that memory does not grow with the recording. Everything a frame needs is known to be there before training starts.
+Tables and landmarks are read at once and checked against each other; images are decoded on demand and kept in a bounded cache,
+so that memory does not grow with the recording. Everything a frame needs is known to be there before training starts.
 """
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from ..model.camera import scene_extent
 from .annotations import clamp_rect, label_masks, lip_opening, lip_square
 from .dataset_tables import CameraTable, read_action_units, read_cameras, some
 
-FPS = 25.0  # of a data set without a manifest
-PICTURES = (".jpg", ".jpeg", ".png")
+FPS = 25.0  # of a dataset without a manifest
+IMAGES = (".jpg", ".jpeg", ".png")
 CACHE_BYTES = 1 << 30
-FOLDERS = {"parsing": PICTURES, "torso_imgs": (".png",)}  # besides the images and landmarks; teeth_mask may be absent
+FOLDERS = {"parsing": IMAGES, "torso_imgs": (".png",)}  # besides the images and landmarks; teeth_mask may be absent
 _MANIFEST = record({}, {"fps": real(-1e9, 1e9), "credit": optional(text()), "au_source": optional(text()),
                         "masks": optional(flag())}, others=True)
 
@@ -36,18 +36,18 @@ _MANIFEST = record({}, {"fps": real(-1e9, 1e9), "credit": optional(text()), "au_
 class Frame:
     """One frame at the training size. Arrays are shared with the cache: do not write to them."""
     index: int                          # frame number
-    image: np.ndarray                   # uint8 [H, W, 3] RGB, background replaced where the data set has gt_imgs
+    image: np.ndarray                   # uint8 [H, W, 3] RGB, background replaced where the dataset has gt_imgs
     face_mask: np.ndarray               # bool [H, W] skin, lips, eyes, brows
     hair_mask: np.ndarray               # bool [H, W]
-    mouth_mask: np.ndarray              # bool [H, W] inside of the mouth; empty while it is shut
+    mouth_mask: np.ndarray              # bool [H, W] inside of the mouth, empty while it is shut
     torso: np.ndarray                   # uint8 [H, W, 4] RGBA, straight alpha
     background: np.ndarray              # uint8 [H, W, 3], the same array for every frame
     landmarks: np.ndarray               # float32 [68, 2] x y pixels
-    lips_rect: np.ndarray | None     # int64 [row0, row1, col0, col1] inside the image; None when the lips lie outside it
+    lips_rect: np.ndarray | None        # int64 [row0, row1, col0, col1] inside the image; None when the lips lie outside it
 
     @property
     def has_mouth(self) -> bool:
-        """Whether the inside of the mouth is to be seen."""
+        """Whether the inside of the mouth is visible."""
         return bool(self.mouth_mask.any())
 
     @property
@@ -59,11 +59,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a data set's manifest says and training uses."""
-    fps: float = FPS                                     # frames a second
-    credit: str = ""                                     # origin of the pictures
+    """The part of a dataset's manifest that training uses."""
+    fps: float = FPS                                     # frames per second
+    credit: str = ""                                     # origin of the images
     au_source: str = ""                                  # what measured the action units
-    au_reliability: tuple[float, ...] | None = None   # 17 numbers 0..1; None: not said
+    au_reliability: tuple[float, ...] | None = None      # 17 numbers 0..1; None: not given
     masks: bool = True                                   # whether it was prepared with masks
 
 
@@ -73,30 +73,31 @@ class AvatarDataset:
     Attributes:
         folder: where it lies.
         size: (H, W) of the frames as delivered.
-        fps: frames a second.
-        credit: what the manifest says of the pictures' origin; avatars carry it on.
-        au_source: what measured the action units, as the manifest says; "" when it does not.
-        au_reliability: 17 numbers 0..1, how far each unit can be trusted, or None when the manifest says nothing.
+        fps: frames per second.
+        credit: where the images come from, as the manifest says; stored in avatars too.
+        au_source: what measured the action units, as the manifest says; "" if it does not.
+        au_reliability: 17 numbers 0..1, how far each unit can be trusted, or None if the manifest does not say.
         focal: pixels, at `size`.
         poses: [F, 4, 4] float32 camera to head, OpenGL axes, metres.
         au: [F, 17] float32 intensities 0..5 in `media_core.motion.AU_NAMES`' order; NaN where unknown.
         landmarks: [F, 68, 2] float32 pixels, at `size`.
         train_index, val_index: int64 frame numbers of the two parts.
-        sound_index: int64 [F] frame of the sound that belongs to each picture; they differ where frames were left out.
-        sound_path: the recording's sound.
+        sound_index: int64 [F] frame of the audio that belongs to each image; they differ where frames were left out.
+        sound_path, audio_path: the recording's audio.
     """
 
-    def __init__(self, folder: Path, files: dict[str, list[Path]], cameras: CameraTable, au: np.ndarray, landmarks: np.ndarray,
-                 manifest: Manifest, size: int | None, cache_bytes: int):
+    def __init__(self, folder: Path, files: dict[str, list[Path]], *, cameras: CameraTable, au: np.ndarray,
+                 landmarks: np.ndarray, manifest: Manifest, size: int | None, cache_bytes: int):
         self.folder, self.au, self.poses = folder, au, cameras.poses
         self.fps, self.credit = manifest.fps, manifest.credit
         self.au_source, self.au_reliability = manifest.au_source, manifest.au_reliability
         self.train_index, self.val_index, self.sound_index = cameras.train, cameras.val, cameras.sound
         self._files, self._cache_bytes, self._cached_bytes = files, cache_bytes, 0
         self._cache: OrderedDict[int, Frame] = OrderedDict()
-        self._stored = _picture(files["images"][0], "RGB").shape[:2]
-        scale = min(1.0, size / max(self._stored)) if size else 1.0
-        self.size = tuple(max(1, round(edge * scale)) for edge in self._stored)
+        height, width, _ = _image(files["images"][0], "RGB").shape
+        self._stored = (height, width)
+        scale = min(1.0, size / max(height, width)) if size else 1.0
+        self.size = (max(1, round(height * scale)), max(1, round(width * scale)))
         self.focal, self.landmarks = cameras.focal * scale, (landmarks * scale).astype(np.float32)
         self.background = self._resized(self._checked(files["background"][0], "RGB"))
 
@@ -107,7 +108,7 @@ class AvatarDataset:
         Args:
             folder: with transforms_train.json, au.csv, aud.wav, bc.jpg, ori_imgs/, parsing/, torso_imgs/; transforms_val.json,
                 gt_imgs/, teeth_mask/ and manifest.json are used when present.
-            size: longer edge in pixels to which frames are reduced (area average); None, or more than they have, keeps them.
+            size: longer edge in pixels to which frames are reduced (area average); None, or more than they have: as they are.
             cache_bytes: memory that decoded frames may take.
         Raises:
             FileFormatError: something is missing (up to ten frame numbers are named), or tables contradict each other.
@@ -121,14 +122,15 @@ class AvatarDataset:
         count = len(cameras.poses)
         images = "gt_imgs" if (folder / "gt_imgs").is_dir() and any(
             not is_temporary(path.name) for path in (folder / "gt_imgs").iterdir()) else "ori_imgs"
-        files = {"images": _numbered(folder / images, PICTURES, count), "lms": _numbered(folder / "ori_imgs", (".lms",), count),
+        files = {"images": _numbered(folder / images, IMAGES, count), "lms": _numbered(folder / "ori_imgs", (".lms",), count),
                  "background": [_background_path(folder)]}
         files.update({name: _numbered(folder / name, kinds, count) for name, kinds in FOLDERS.items()})
         files["teeth_mask"] = _numbered(folder / "teeth_mask", (".npy",), count) if (folder / "teeth_mask").is_dir() else []
         manifest = _manifest(folder / "manifest.json")
         au = read_action_units(folder / "au.csv", count, manifest.fps)
         landmarks = np.stack([_landmarks(path) for path in files["lms"]])
-        return cls(folder, files, cameras, au, landmarks, manifest, size, cache_bytes)
+        return cls(folder, files, cameras=cameras, au=au, landmarks=landmarks, manifest=manifest, size=size,
+                   cache_bytes=cache_bytes)
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -157,10 +159,10 @@ class AvatarDataset:
 
         Raises:
             IndexError: no such frame.
-            FileFormatError: a picture is broken or of another size than the first.
+            FileFormatError: an image is broken or differs in size from the first.
         """
         if not 0 <= index < len(self):
-            raise IndexError(f"frame {index} of a data set of {len(self)}")
+            raise IndexError(f"frame {index} of a dataset of {len(self)}")
         frame = self._cache.get(index)
         if frame is None:
             frame = self._cache[index] = self._decode(index)
@@ -176,43 +178,46 @@ class AvatarDataset:
         masks = label_masks(self._checked(files["parsing"][index], "RGB"), teeth)
         face, hair, mouth = (self._resized(mask) for mask in (masks.face, masks.hair, masks.mouth))
         landmarks = self.landmarks[index]
-        return Frame(index, self._resized(self._checked(files["images"][index], "RGB")), face, hair, mouth,
-                     self._resized(self._checked(files["torso_imgs"][index], "RGBA")), self.background, landmarks,
-                     clamp_rect(lip_square(landmarks), *self.size))
+        return Frame(
+            index=index, image=self._resized(self._checked(files["images"][index], "RGB")), face_mask=face, hair_mask=hair,
+            mouth_mask=mouth, torso=self._resized(self._checked(files["torso_imgs"][index], "RGBA")),
+            background=self.background, landmarks=landmarks, lips_rect=clamp_rect(lip_square(landmarks), *self.size))
 
     def _checked(self, path: Path, mode: str) -> np.ndarray:  # uint8 [H, W, C]
-        picture = _picture(path, mode)
-        if picture.shape[:2] != self._stored:
+        image = _image(path, mode)
+        if image.shape[:2] != self._stored:
             height, width = self._stored
-            raise FileFormatError(f"All pictures of a data set must be {width} x {height} pixels, as its first frame",
-                                  f"{path} is {picture.shape[1]} x {picture.shape[0]}", "Prepare the recording again")
-        return picture
+            raise FileFormatError(f"All images of a dataset must be {width} x {height} pixels, like its first frame",
+                                  f"{path} is {image.shape[1]} x {image.shape[0]}", "Prepare the recording again")
+        return image
 
-    def _resized(self, picture: np.ndarray) -> np.ndarray:  # uint8 [H, W, C] or bool [H, W]
-        if picture.shape[:2] == self.size:
-            return picture
+    def _resized(self, image: np.ndarray) -> np.ndarray:  # uint8 [H, W, C] or bool [H, W]
+        if image.shape[:2] == self.size:
+            return image
         from PIL import Image
-        mask = picture.dtype == bool
-        source = Image.fromarray(picture.astype(np.uint8) * 255 if mask else picture)
-        small = np.asarray(source.resize(self.size[::-1], Image.Resampling.BOX))
+
+        height, width = self.size
+        mask = image.dtype == bool
+        source = Image.fromarray(image.astype(np.uint8) * 255 if mask else image)
+        small = np.asarray(source.resize((width, height), Image.Resampling.BOX))
         return small >= 128 if mask else small
 
 
 def _require(folder: Path) -> None:
-    """Everything every data set has, in one error."""
+    """What every dataset must have, in one error."""
     names = ("transforms_train.json", "au.csv", "aud.wav", "ori_imgs", *FOLDERS)
     missing = [name for name in names if not (folder / name).exists()] + ([] if _background_path(folder) else ["bc.jpg"])
     if "parsing" in missing and not _manifest(folder / "manifest.json").masks:
-        raise FileFormatError("A training data set must have masks", f"{folder} was captured without",
-                              "Capture the film into the same folder again, with masks: only they are then made")
+        raise FileFormatError("A training dataset must have masks", f"{folder} was captured without",
+                              "Capture the video into the same folder again, with masks: only the masks are made then")
     if missing:
         came = f"{folder} lacks {', '.join(missing)}" if folder.is_dir() else f"no folder at {folder}"
-        raise FileFormatError("A training data set must be a folder of TalkingGaussian's layout", came,
-                              "Choose a prepared folder, or make one from a film (Prepare Avatar Dataset, talking-heads capture)")
+        raise FileFormatError("A training dataset must be a folder in TalkingGaussian's layout", came,
+                              "Choose a prepared folder, or make one (node Prepare Avatar Dataset, or talking-heads capture)")
 
 
 def _background_path(folder: Path) -> Path | None:
-    return next((folder / f"bc{kind}" for kind in PICTURES if (folder / f"bc{kind}").is_file()), None)
+    return next((folder / f"bc{kind}" for kind in IMAGES if (folder / f"bc{kind}").is_file()), None)
 
 
 def _numbered(folder: Path, kinds: tuple[str, ...], count: int) -> list[Path]:
@@ -227,19 +232,19 @@ def _numbered(folder: Path, kinds: tuple[str, ...], count: int) -> list[Path]:
     missing = [number for number in range(count) if number not in found]
     if missing:
         raise FileFormatError(f"{folder.name}/ must hold a {kinds[0]} file for each of the {count} frames",
-                              f"none for frame {some(missing)}", "Copy the whole data set again, or prepare these frames")
+                              f"none for frame {some(missing)}", "Copy the whole dataset again, or prepare these frames")
     return [found[number] for number in range(count)]
 
 
 def _manifest(manifest: Path) -> Manifest:
-    """What is used of the manifest; the defaults without the file.
+    """The part of the manifest that is used; the defaults if there is no file.
 
     Raises:
-        FileFormatError: no JSON object, or a rate or reliabilities that cannot be.
+        FileFormatError: no JSON object, or an impossible frame rate or reliability.
     """
     if not manifest.is_file():
         return Manifest()
-    do = "Delete it (25 frames a second are then assumed), or make the data set again"
+    do = "Delete it (25 frames per second are then assumed), or make the dataset again"
     try:
         table = json_object(read_json_file(manifest, do=do), manifest, do)
         described(table, _MANIFEST, "manifest.json", do)
@@ -250,10 +255,11 @@ def _manifest(manifest: Path) -> Manifest:
     credit, source = table.get("credit") or "", table.get("au_source") or ""
     masks = table.get("masks") is not False
     if not RATES[0] <= fps <= RATES[1]:
-        raise FileFormatError(f"A data set's frame rate must lie in {RATES[0]:g}..{RATES[1]:g}", f"{fps}",
+        raise FileFormatError(f"A dataset's frame rate must lie in {RATES[0]:g}..{RATES[1]:g}", f"{fps}",
                               "Correct `fps` in manifest.json")
     try:
-        return Manifest(fps, credit, source, None if trust is None else checked_reliability(trust), masks)
+        return Manifest(fps=fps, credit=credit, au_source=source, masks=masks,
+                        au_reliability=None if trust is None else checked_reliability(trust))
     except TalkingHeadsError as error:
         raise FileFormatError(error.must, f"{error.came} in {manifest}", "Correct `au_reliability` in manifest.json") from error
 
@@ -270,19 +276,19 @@ def _landmarks(path: Path) -> np.ndarray:  # -> [68, 2] float64
     return points.reshape(68, 2)
 
 
-def _picture(path: Path, mode: str) -> np.ndarray:  # -> uint8 [H, W, 3 or 4]
-    do = "Copy it again from the original, or prepare this frame anew"
-    with opened_picture(path, "Every picture of a data set", do) as picture:
-        if max(picture.size) > SIDE:
-            raise ValueError(f"{picture.width} x {picture.height} px, more than {SIDE}")
-        return np.array(picture.convert(mode))
+def _image(path: Path, mode: str) -> np.ndarray:  # -> uint8 [H, W, 3 or 4]
+    do = "Copy it again from the original, or prepare this frame again"
+    with opened_picture(path, "Every image of a dataset", do) as image:
+        if max(image.size) > SIDE:
+            raise ValueError(f"{image.width} x {image.height} px, more than {SIDE}")
+        return np.array(image.convert(mode))
 
 
 def _teeth(path: Path, size: tuple[int, int]) -> np.ndarray:  # -> bool [H, W]
-    mask = load_npy(path, "A teeth mask must be a readable .npy file", "Prepare this frame anew")
+    mask = load_npy(path, "A teeth mask must be a readable .npy file", "Prepare this frame again")
     if mask.dtype.kind not in "biuf":
-        raise FileFormatError("A teeth mask must hold numbers", f"{path} holds {mask.dtype}", "Prepare this frame anew")
+        raise FileFormatError("A teeth mask must hold numbers", f"{path} holds {mask.dtype}", "Prepare this frame again")
     if mask.shape != size:
-        raise FileFormatError(f"A teeth mask must be {size[0]} x {size[1]}, as its frame", f"{path} is {mask.shape}",
-                              "Prepare this frame anew")
+        raise FileFormatError(f"A teeth mask must be {size[0]} x {size[1]}, like its frame", f"{path} is {mask.shape}",
+                              "Prepare this frame again")
     return mask.astype(bool)

@@ -1,11 +1,10 @@
-"""The data set's tables: camera poses and action units, checked against each other (docs/hmtalker.md)."""
+"""The dataset's tables: camera poses and action units, checked against each other (docs/hmtalker.md)."""
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,12 +23,12 @@ _FRAMES = record({"focal_len": FOCAL, "frames": many(record(
 
 @dataclass(frozen=True)
 class CameraTable:
-    """Both transforms files together; F frames."""
+    """Both transforms files together, F frames."""
     poses: np.ndarray   # [F, 4, 4] float32, camera to head, OpenGL axes, metres
     focal: float        # pixels, at the size of the stored frames
     train: np.ndarray   # [n] int64 frame numbers
     val: np.ndarray     # [m] int64 frame numbers, possibly none
-    sound: np.ndarray   # [F] int64 frame of the sound that belongs to each picture
+    sound: np.ndarray   # [F] int64 frame of the audio that belongs to each image
 
 
 def some(numbers: Sequence[int]) -> str:
@@ -53,7 +52,7 @@ def read_cameras(folder: Path) -> CameraTable:
     if missing or not numbers:
         raise FileFormatError("Every frame from 0 on must have a pose in transforms_train.json or transforms_val.json",
                               f"no pose for frame {some(missing)}" if numbers else "no frame at all",
-                              "Track the missing frames again, or cut the video before them and prepare it anew")
+                              "Track the missing frames again, or cut the video before them and prepare it again")
     if len(set(numbers)) < len(numbers):
         twice = sorted(number for number, times in Counter(numbers).items() if times > 1)
         raise FileFormatError("Every frame must have one pose", f"several for frame {some(twice)}",
@@ -63,9 +62,10 @@ def read_cameras(folder: Path) -> CameraTable:
         poses[number], sound[number] = matrix, heard
     late = [number for number in range(1, len(sound)) if sound[number] <= sound[number - 1]]
     if late or sound[0] < 0:
-        raise FileFormatError("The frames of the sound, `aud_id`, must count up with `img_id`",
+        raise FileFormatError("The frames of the audio, `aud_id`, must count up with `img_id`",
                               f"they do not at frame {some(late or [0])}", "Write the transforms files again")
-    return CameraTable(poses, focal, *(np.array(sorted(n for n, *_ in part), np.int64) for part in (train, val)), sound)
+    parts = [np.array(sorted(number for number, _, _ in part), np.int64) for part in (train, val)]
+    return CameraTable(poses=poses, focal=focal, train=parts[0], val=parts[1], sound=sound)
 
 
 def _read_transforms(path: Path) -> tuple[float, list[tuple[int, int, np.ndarray]]]:
@@ -75,23 +75,23 @@ def _read_transforms(path: Path) -> tuple[float, list[tuple[int, int, np.ndarray
     except (FileFormatError, Unfit) as error:
         came = error.came if isinstance(error, FileFormatError) else f"{path} is otherwise ({error})"
         raise FileFormatError(f"{path.name} must list `focal_len` and `frames` with `img_id` and a finite 4 x 4 "
-                              "`transform_matrix`", came, "Write it again with the tracker") from error
+                              "`transform_matrix`", came, "Run the tracker again") from error
     frames = [(frame["img_id"], frame.get("aud_id", frame["img_id"]), np.asarray(frame["transform_matrix"], np.float64))
               for frame in table["frames"]]
     return float(table["focal_len"]), frames
 
 
 def read_action_units(path: Path, frames: int, fps: float) -> np.ndarray:  # -> [F, 17] float32, NaN where unknown
-    """OpenFace's table: 17 intensities a frame, put in order by its `frame` (or `timestamp`) column.
+    """OpenFace's table: 17 intensities per frame, put in order by its `frame` (or `timestamp`) column.
 
     Columns that are absent and rows that OpenFace marks as failed become NaN. Names may carry blanks.
 
     Args:
         path: au.csv.
-        frames: F, of the data set.
-        fps: frames a second, for a table with time stamps only.
+        frames: F, of the dataset.
+        fps: frames per second, for a table with time stamps only.
     Raises:
-        FileFormatError: not a table, no action unit in it, not one row a frame, or a cell is not a number.
+        FileFormatError: not a table, no action unit in it, not one row per frame, or a cell is not a number.
     """
     table = read_csv(path)
     found = [name for name in AU_NAMES if f"{name}_r" in table]
@@ -100,7 +100,7 @@ def read_action_units(path: Path, frames: int, fps: float) -> np.ndarray:  # -> 
                               "Track the video again with action units")
     if len(table) != frames:
         raise FileFormatError(f"au.csv must have one row for each of the {frames} frames", f"{len(table)} rows",
-                              "Run the action-unit tracker on this very video, with one face a frame")
+                              "Run the action-unit tracker on this very video, with one face per frame")
     unknown = np.full(frames, np.nan)
     au = np.stack([table.numbers(f"{name}_r") if name in found else unknown for name in AU_NAMES], axis=1)
     if "success" in table:
@@ -112,11 +112,11 @@ def read_action_units(path: Path, frames: int, fps: float) -> np.ndarray:  # -> 
 
 
 def _places(table: CsvTable, frames: int, fps: float) -> np.ndarray:  # -> [F] frame number of each row
-    column: str | None = next((name for name in ("frame", "timestamp") if name in table), None)
+    column = next((name for name in ("frame", "timestamp") if name in table), None)
     if column is None:
         return np.arange(frames)
     values = table.numbers(column)
-    numbers: Any = values if column == "frame" else np.rint(values * fps)
+    numbers = values if column == "frame" else np.rint(values * fps)
     if np.isfinite(numbers).all():
         place = numbers.astype(np.int64)
         place -= 1 if column == "frame" and place.min() == 1 else 0  # OpenFace counts frames from 1

@@ -4,7 +4,7 @@ The world is the head; the head is static and the camera moves. Lengths are metr
 """
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -14,6 +14,15 @@ from ...media_core.motion import PoseTrack
 BLUR = 0.3  # px^2 that the rasteriser adds to every Gaussian, at the size an avatar was trained at
 DECIMETRE = 0.1  # metres; the 3DMM tracker's unit
 EXTENT_MARGIN = 1.1
+
+
+class Cameras(TypedDict):
+    """Arguments of the rasteriser that say from where B frames are seen."""
+    viewmats: Tensor  # [B, 1, 4, 4] world to camera, OpenCV axes, metres
+    Ks: Tensor        # [B, 1, 3, 3] px
+    width: int        # px
+    height: int       # px
+    eps2d: float      # px^2 that every Gaussian is blurred by
 
 
 def opengl_c2w_to_viewmat(c2w: Tensor) -> Tensor:  # [..., 4, 4] rigid -> [..., 4, 4]
@@ -26,27 +35,18 @@ def opengl_c2w_to_viewmat(c2w: Tensor) -> Tensor:  # [..., 4, 4] rigid -> [..., 
     return viewmat
 
 
-def viewmat_to_opengl_c2w(viewmat: Tensor) -> Tensor:  # [..., 4, 4] rigid -> [..., 4, 4]
-    """The inverse of `opengl_c2w_to_viewmat`."""
-    turned, c2w = viewmat[..., :3, :3].transpose(-1, -2), torch.zeros_like(viewmat)
-    c2w[..., :3, :3] = turned * viewmat.new_tensor([1.0, -1.0, -1.0])
-    c2w[..., :3, 3] = -(turned @ viewmat[..., :3, 3:])[..., 0]
-    c2w[..., 3, 3] = 1.0
-    return c2w
-
-
 def intrinsics(focal: float, width: int, height: int) -> Tensor:  # -> [3, 3]
     """Pinhole with the principal point at the image's centre; `focal` in pixels. Pixel i covers i..i + 1."""
     return torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
 
 
 def film_cameras(poses: PoseTrack, begin: int, end: int, size: tuple[int, int], trained: tuple[int, int],
-                 device: torch.device) -> dict[str, Any]:
+                 device: torch.device) -> Cameras:
     """Arguments of the rasteriser for frames begin..end.
 
-    Another `size` (H, W) px than the `trained` one is the same picture scaled, in each direction by itself, as torso and plate
-    are. The blur of every Gaussian, which training got used to, grows and shrinks with it: at half the size a film is then the
-    full one averaged down, where the full blur would make thin Gaussians cover more than they did (10 dB farther from it).
+    A `size` (H, W) px other than the `trained` one gives the same image scaled, each direction on its own, as torso and plate
+    are. The blur of every Gaussian, which training adapted to, scales along: at half the size a video is then the full one
+    averaged down, where the full blur would make thin Gaussians cover more than they did (10 dB farther from it).
     """
     height, width = size
     tall, wide = height / trained[0], width / trained[1]

@@ -21,7 +21,7 @@ def remove_clear_colour(rgb: Tensor, alpha: Tensor, clear: Tensor, layout: Layou
 
 
 def dilation_at(height: int) -> int:
-    """Odd size in pixels of the dilation at an image height: the published one at its 512 px, in proportion elsewhere."""
+    """Odd size in pixels of the dilation at an image height: the paper's at its 512 px, in proportion elsewhere."""
     return 2 * round(max(DILATION * height / DILATION_HEIGHT - 1, 0) / 2) + 1
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-DISPLACEMENT = 0.01  # metres a unit of the nets' first three outputs (docs/hmtalker.md#networks)
+DISPLACEMENT = 0.01  # metres per unit of the nets' first three outputs (docs/hmtalker.md#networks)
 
 
 class MLP(nn.Module):
@@ -23,9 +23,17 @@ class MLP(nn.Module):
     def __init__(self, dim_in: int, dim_out: int, hidden: int, layers: int, *, zero_last: bool = False):
         super().__init__()
         widths = [dim_in] + [hidden] * (layers - 1) + [dim_out]
-        self.net = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(widths))
+        linears = [nn.Linear(a, b, bias=False) for a, b in pairwise(widths)]
         if zero_last:
-            nn.init.zeros_(self.net[-1].weight)
+            nn.init.zeros_(linears[-1].weight)
+        self.net = nn.ModuleList(linears)
+
+    @property
+    def first_weight(self) -> Tensor:
+        """[width of the first layer's output, dim_in]: what a caller needs to compute that layer in parts."""
+        first = self.net[0]
+        assert isinstance(first, nn.Linear)
+        return first.weight
 
     def forward(self, x: Tensor) -> Tensor:  # [..., dim_in] -> [..., dim_out]
         return self.after_first(self.net[0](x))

@@ -3,12 +3,12 @@
 `FaceMotionNet` is HM-Talker's hybrid face net: an implicit code from speech and an explicit code from lower-face
 action units, fused by a gate; upper-face action units act beside them. `MouthMotionNet` is the inside-mouth net.
 Positions never change after training, so everything that depends on them alone is cached: `cache`,
-`deform_cached`. The published TalkingGaussian face net stands in `published.py`.
+`deform_cached`. TalkingGaussian's own face net is in `published.py`.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ class FaceDims:
 
 @dataclass(frozen=True)
 class MotionOutput:
-    """What the face net says about N Gaussians in B frames."""
+    """Output of the face net for N Gaussians in B frames."""
     d_xyz: Tensor                       # [B, N, 3] metres
     d_rot: Tensor                       # [B, N, 4] added to the raw quaternion
     d_opacity: Tensor                   # [B, N, 1] predicted, never applied; regularised only
@@ -51,23 +51,33 @@ class MotionOutput:
     ambient_upper: Tensor               # [B, N, 1] channel norm of att_upper
     c_implicit: Tensor                  # [B, 32] code of speech, masked on the masked path
     c_audio_au: Tensor                  # [B, 32] explicit code predicted from speech; its last 10 channels are action units
-    c_visual_au: Tensor | None       # [B, 32] explicit code of the measured action units, None without them
+    c_visual_au: Tensor | None          # [B, 32] explicit code of the measured action units, None without them
     c_fused: Tensor                     # [B, 32]
-    alpha: Tensor                       # [B, 32] in 0..1, share of the explicit code
-    align_loss: Tensor | None        # [] mean |c_audio_au - c_visual_au|, None without measured action units
+    alpha: Tensor                       # [B, 32] in 0..1, fraction of the explicit code
+    align_loss: Tensor | None           # [] mean |c_audio_au - c_visual_au|, None without measured action units
 
 
 @dataclass(frozen=True)
 class FaceCache:
     """What depends on the positions alone."""
-    first: Tensor        # [N, hidden] H's share of the deformation net's first layer
+    first: Tensor        # [N, hidden] H's part of the deformation net's first layer
     attention: Tensor    # [N, 7 + 32] att_upper, att_lower
 
 
 @dataclass(frozen=True)
 class MouthCache:
     """What depends on the positions alone."""
-    first: Tensor        # [N, hidden] H's share of the first layer
+    first: Tensor        # [N, hidden] H's part of the first layer
+
+
+class FaceCodes(TypedDict):
+    """What the face net knows of B frames before it looks at the Gaussians; described at `MotionOutput`."""
+    c_implicit: Tensor            # [B, 32]
+    c_audio_au: Tensor            # [B, 32]
+    c_visual_au: Tensor | None    # [B, 32]
+    c_fused: Tensor               # [B, 32]
+    alpha: Tensor                 # [B, 32] in 0..1
+    align_loss: Tensor | None     # []
 
 
 class SpeechMotionNet(TriPlane):
@@ -75,9 +85,9 @@ class SpeechMotionNet(TriPlane):
 
     Args:
         grid: layout of the three planes.
-        audio_kind: "conv" (rows of features) or "fc" (one vector a frame).
+        audio_kind: "conv" (rows of features) or "fc" (one vector per frame).
         audio_dim: C, width of a feature row.
-        audio_window: W, rows a frame.
+        audio_window: W, rows per frame.
         code: width of the code of speech.
     """
 
@@ -94,15 +104,15 @@ class SpeechMotionNet(TriPlane):
         """Groups for AdamW(betas=(0.9, 0.99), eps=1e-8): `params`, `lr`, `weight_decay`, `name`.
 
         Args:
-            lr: rate of the perceptrons; grids and audio attention keep their multiples of it.
-            uniform: one rate for everything, the paper's literal reading.
+            lr: learning rate of the perceptrons; grids and audio attention keep their multiples of it.
+            uniform: one learning rate for everything, the paper's literal reading.
         """
         special = {"encoder_xy": (LR_GRID, DECAY_GRID), "encoder_yz": (LR_GRID, DECAY_GRID), "encoder_xz": (LR_GRID, DECAY_GRID),
                    "audio_att_net": (LR_ATTENTION, DECAY_ATTENTION)}
         groups = []
         for name, child in self.named_children():
-            rate, decay = special.get(name, (LR, 0.0))
-            groups.append({"params": list(child.parameters()), "lr": lr if uniform else rate * lr / LR, "weight_decay": decay,
+            own_lr, decay = special.get(name, (LR, 0.0))
+            groups.append({"params": list(child.parameters()), "lr": lr if uniform else own_lr * lr / LR, "weight_decay": decay,
                            "name": name})
         return groups
 
@@ -125,26 +135,24 @@ class FaceMotionNet(SpeechMotionNet):
         width, code = self.position_width, dims.code
         self.dims = dims
         self.au_enc = MLP(dims.lower, code - dims.lower, dims.au_hidden, 2)
-        self.a2am = nn.Sequential(nn.Linear(code, dims.a2am_hidden), nn.ReLU(), nn.Linear(dims.a2am_hidden, code), nn.ReLU())
-        self.gate = nn.Sequential(nn.Linear(2 * code, dims.gate_hidden), nn.ReLU(), nn.Linear(dims.gate_hidden, code),
-                                  nn.Sigmoid())
+        # a2am's bias: no unit starts dead behind the last ReLU; gate's: alpha starts near one half
+        self.a2am = _two_layers((code, dims.a2am_hidden, code), nn.ReLU(), bias=0.1)
+        self.gate = _two_layers((2 * code, dims.gate_hidden, code), nn.Sigmoid(), bias=0.0)
         self.att_lower = MLP(width, code, att_hidden, 2)
         self.att_upper = MLP(width, dims.upper, dims.upper_hidden, 2)
         self.deform = MLP(width + dims.upper + code, FACE_OUTPUTS, hidden, dims.deform_layers, zero_last=True)
-        nn.init.constant_(self.a2am[2].bias, 0.1)  # no unit starts dead behind the last ReLU
-        nn.init.zeros_(self.gate[2].bias)          # alpha starts near one half
 
     def encode_au(self, au_lower: Tensor) -> Tensor:  # [B, 10] intensities 0..5 -> [B, 32]
         """Eq. 5: the explicit code. Its last 10 channels are the action units themselves."""
         return torch.cat([torch.relu(self.au_enc(au_lower)), au_lower], dim=-1)
 
     def fuse(self, c_implicit: Tensor, c_explicit: Tensor) -> tuple[Tensor, Tensor]:  # [B, 32] x 2 -> c_fused, alpha [B, 32]
-        """Eq. 7: each channel mixes the two codes by a learned share."""
+        """Eq. 7: each channel mixes the two codes in a learned proportion."""
         alpha = self.gate(torch.cat([c_implicit, c_explicit], dim=-1))
         return alpha * c_explicit + (1 - alpha) * c_implicit, alpha
 
     def codes(self, windows: Tensor, au_lower: Tensor | None = None, path: Path = "audio",
-              mask: Tensor | None = None) -> dict[str, Tensor | None]:
+              mask: Tensor | None = None) -> FaceCodes:
         """The codes of one training path (docs/hmtalker.md#training-paths); the arguments of `forward` without the positions.
 
         Raises:
@@ -154,8 +162,13 @@ class FaceMotionNet(SpeechMotionNet):
         c_implicit = self.encode_audio(windows)
         c_audio_au = self.a2am(c_implicit)
         c_visual_au = None if au_lower is None else self.encode_au(au_lower)
-        used = c_implicit * mask if path == "masked" else c_implicit
-        c_fused, alpha = self.fuse(used, c_audio_au if path == "audio" else c_visual_au)
+        used = c_implicit
+        if path == "masked":
+            assert mask is not None  # _check_path
+            used = c_implicit * mask
+        explicit = c_audio_au if path == "audio" else c_visual_au
+        assert explicit is not None  # _check_path
+        c_fused, alpha = self.fuse(used, explicit)
         align = None if c_visual_au is None else (c_audio_au - c_visual_au.detach()).abs().mean()
         return {"c_implicit": used, "c_audio_au": c_audio_au, "c_visual_au": c_visual_au, "c_fused": c_fused, "alpha": alpha,
                 "align_loss": align}
@@ -192,13 +205,13 @@ class FaceMotionNet(SpeechMotionNet):
         """Computes once what every frame of an avatar shares."""
         features = self.encode_position(xyz)
         att_lower, att_upper = self._attention(features)
-        weight = self.deform.net[0].weight[:, :self.position_width]
+        weight = self.deform.first_weight[:, :self.position_width]
         return FaceCache(features @ weight.T, torch.cat([att_upper, att_lower], dim=-1))
 
     def deform_cached(self, cache: FaceCache, c_fused: Tensor, au_upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The offsets of `forward` from the cached part and the frames' codes.
 
-        The codes scale the first layer's columns instead of every Gaussian's attention: one product a frame, no [B, N, 39].
+        The codes scale the first layer's columns instead of every Gaussian's attention: one product per frame, no [B, N, 39].
 
         Args:
             cache: of the same positions.
@@ -209,8 +222,9 @@ class FaceMotionNet(SpeechMotionNet):
         """
         if cache.first.device.type == "cpu" and len(c_fused) > 1:  # one frame's intermediates stay in the processor's cache
             each = [self.deform_cached(cache, c_fused[i:i + 1], au_upper[i:i + 1]) for i in range(len(c_fused))]
-            return tuple(torch.cat(parts) for parts in zip(*each, strict=True))
-        weight = self.deform.net[0].weight[:, self.position_width:].T                       # [39, hidden]
+            d_xyz, d_rot, d_scale = (torch.cat(parts) for parts in zip(*each, strict=True))
+            return d_xyz, d_rot, d_scale
+        weight = self.deform.first_weight[:, self.position_width:].T                        # [39, hidden]
         scaled = torch.cat([au_upper, c_fused], dim=-1)[..., None] * weight                 # [B, 39, hidden]
         h = self.deform.after_first(cache.first + cache.attention @ scaled)
         return DISPLACEMENT * h[..., :3], h[..., 3:7], h[..., 8:11]
@@ -224,7 +238,7 @@ class MouthMotionNet(SpeechMotionNet):
         bound: metres; half the edge of the cube in which the head lies.
         hidden: width of the motion net.
         code: width of the code of speech.
-        att_hidden: hidden width of `aud_ch_att_net`, which the published net carries and never uses; None leaves it out.
+        att_hidden: hidden width of `aud_ch_att_net`, which the official net carries and never uses; None leaves it out.
         grid: layout of the tri-plane; by default TalkingGaussian's mouth settings at `bound`.
     """
 
@@ -245,12 +259,19 @@ class MouthMotionNet(SpeechMotionNet):
 
     def cache(self, xyz: Tensor) -> MouthCache:  # [N, 3] metres
         """Computes once what every frame of an avatar shares."""
-        return MouthCache(self.encode_position(xyz) @ self.sigma_net.net[0].weight[:, :self.position_width].T)
+        return MouthCache(self.encode_position(xyz) @ self.sigma_net.first_weight[:, :self.position_width].T)
 
     def deform_cached(self, cache: MouthCache, code: Tensor) -> Tensor:  # [B, 32] -> d_xyz [B, N, 3] metres
         """`forward` from the cached part and the frames' codes of speech."""
-        entering = code @ self.sigma_net.net[0].weight[:, self.position_width:].T           # [B, hidden]
+        entering = code @ self.sigma_net.first_weight[:, self.position_width:].T            # [B, hidden]
         return _mouth_displacement(self.sigma_net.after_first(cache.first + entering[:, None]))
+
+
+def _two_layers(widths: tuple[int, int, int], end: nn.Module, bias: float) -> nn.Sequential:
+    """Two linear layers, ReLU between and `end` behind them; the second starts with this bias."""
+    first, second = nn.Linear(widths[0], widths[1]), nn.Linear(widths[1], widths[2])
+    nn.init.constant_(second.bias, bias)
+    return nn.Sequential(first, nn.ReLU(), second, end)
 
 
 def _mouth_displacement(h: Tensor) -> Tensor:  # [..., 3] -> [..., 3] metres

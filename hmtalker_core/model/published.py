@@ -1,4 +1,4 @@
-"""Nets of published checkpoints: TalkingGaussian's face net, and rebuilding any motion net from the shapes of its state dict.
+"""Nets of official checkpoints: TalkingGaussian's face net, and rebuilding any motion net from the shapes of its state dict.
 
 docs/hmtalker.md#official-checkpoints. Nothing about a checkpoint's widths is assumed: they are read off its tensors.
 """
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,17 @@ from .motion import FACE_OUTPUTS, FaceDims, FaceMotionNet, MouthMotionNet, Speec
 from .triplane import GridConfig, grid_levels
 
 
+class SpeechBranch(TypedDict):
+    """Arguments of a motion net that its speech branch's tensors tell; see `SpeechMotionNet`."""
+    audio_kind: str
+    audio_dim: int
+    audio_window: int
+    code: int
+
+
 @dataclass(frozen=True)
 class PublishedMotion:
-    """What TalkingGaussian's face net says about N Gaussians in B frames."""
+    """Output of TalkingGaussian's face net for N Gaussians in B frames."""
     d_xyz: Tensor            # [B, N, 3] metres
     d_rot: Tensor            # [B, N, 4] added to the raw quaternion
     d_opacity: Tensor        # [B, N, 1] never applied
@@ -39,7 +47,7 @@ class TalkingGaussianFaceNet(SpeechMotionNet):
         expressions: action units (1, 4, 5, 6, 7, 45); all but the last pass through a small net.
         code: width of the code of speech.
         att_hidden, eye_hidden, expression_hidden: hidden widths of the attentions and of that small net.
-        grid: layout of the tri-plane; by default the published face settings at `bound`.
+        grid: layout of the tri-plane; by default the official face settings at `bound`.
     """
 
     def __init__(self, audio_dim: int = 29, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15,
@@ -66,15 +74,17 @@ class TalkingGaussianFaceNet(SpeechMotionNet):
         encoded = torch.cat([self.exp_encode_net(expression[:, :-1]), expression[:, -1:]], dim=-1)
         entering = [features.expand(len(code), -1, -1), code[:, None] * att_audio, encoded[:, None] * att_eye]
         h = self.sigma_net(torch.cat(entering, dim=-1))
-        return PublishedMotion(DISPLACEMENT * h[..., :3], h[..., 3:7], h[..., 7:8], h[..., 8:11],
-                               att_audio.norm(dim=-1, keepdim=True), att_eye.norm(dim=-1, keepdim=True))
+        return PublishedMotion(d_xyz=DISPLACEMENT * h[..., :3], d_rot=h[..., 3:7], d_opacity=h[..., 7:8], d_scale=h[..., 8:11],
+                               ambient_audio=att_audio.norm(dim=-1, keepdim=True),
+                               ambient_eye=att_eye.norm(dim=-1, keepdim=True))
 
 
-def audio_arguments(state: Mapping[str, Tensor], window: int | None = None, prefix: str = "audio_net.") -> dict[str, Any]:
-    """`audio_kind`, `audio_dim`, `audio_window`, `code` of the speech branch in `state`.
+def audio_arguments(state: Mapping[str, Tensor], window: int | None = None, prefix: str = "audio_net.") -> SpeechBranch:
+    """What the speech branch in `state` is.
 
     Args:
-        window: rows a frame; the convolutions do not tell. None: 16 for them, 1 for the connected form.
+        window: rows per frame; the convolutions' shapes do not tell. None: 16 for them, 1 for the
+            fully connected form.
     Raises:
         FileFormatError: there is no speech branch under `prefix`.
     """
@@ -97,7 +107,7 @@ def audio_net_of_state(state: Mapping[str, Tensor], window: int | None = None, p
     if arguments["audio_kind"] == "conv":
         net: nn.Module = AudioNet(arguments["audio_dim"], arguments["audio_window"], widths[-1], widths[:-1])
     else:
-        net = AudioNetAVE(arguments["audio_dim"] * arguments["audio_window"], widths[-1], widths[:-1])
+        net = AudioNetAVE(arguments["audio_dim"] * arguments["audio_window"], widths[-1], (widths[0], widths[-2]))
     net.load_state_dict(own)
     return net
 
@@ -122,7 +132,7 @@ def _weights(state: Mapping[str, Tensor]) -> list[str]:
     return sorted(names, key=lambda name: ("fc" in name.split(".")[0], int(name.split(".")[1])))
 
 
-def grid_of_state(state: Mapping[str, Tensor], default: GridConfig, **known: Any) -> GridConfig:
+def grid_of_state(state: Mapping[str, Tensor], default: GridConfig, **known: float) -> GridConfig:
     """The tri-plane layout of a state dict: levels and features from its shapes, the rest from `known` over `default`.
 
     Raises:
@@ -138,14 +148,14 @@ def grid_of_state(state: Mapping[str, Tensor], default: GridConfig, **known: Any
 
 
 def build_motion_net(state: Mapping[str, Tensor], *, bound: float = 0.15, window: int | None = None,
-                     **grid: Any) -> FaceMotionNet | MouthMotionNet | TalkingGaussianFaceNet:
+                     **grid: float) -> FaceMotionNet | MouthMotionNet | TalkingGaussianFaceNet:
     """Rebuilds the motion net whose state dict is `state` and loads it.
 
     Args:
-        state: our names or the published ones (docs/hmtalker.md#networks); the kind is told by them.
+        state: our names or the official ones (docs/hmtalker.md#networks), which tell the kind.
         bound: metres, as in training.
-        window: rows of speech features a frame, where it is not 16 (conv) or 1 (fc).
-        grid: fields of `GridConfig` that differ from the published settings.
+        window: rows of speech features per frame, where it is not 16 (conv) or 1 (fc).
+        grid: fields of `GridConfig` that differ from the official settings.
     Raises:
         FileFormatError: names or shapes fit no motion net of these settings.
     """
@@ -168,7 +178,7 @@ def build_motion_net(state: Mapping[str, Tensor], *, bound: float = 0.15, window
     return net
 
 
-def _hm_talker(state: Mapping[str, Tensor], audio: Mapping[str, Any], grid: GridConfig) -> FaceMotionNet:
+def _hm_talker(state: Mapping[str, Tensor], audio: SpeechBranch, grid: GridConfig) -> FaceMotionNet:
     lower, _, au_hidden, _ = mlp_sizes(state, "au_enc.")
     _, upper, upper_hidden, _ = mlp_sizes(state, "att_upper.")
     _, _, hidden, layers = mlp_sizes(state, "deform.")
@@ -178,7 +188,7 @@ def _hm_talker(state: Mapping[str, Tensor], audio: Mapping[str, Any], grid: Grid
                          att_hidden=mlp_sizes(state, "att_lower.")[2], dims=dims, grid=grid)
 
 
-def _published_face(state: Mapping[str, Tensor], audio: Mapping[str, Any], grid: GridConfig) -> TalkingGaussianFaceNet:
+def _published_face(state: Mapping[str, Tensor], audio: SpeechBranch, grid: GridConfig) -> TalkingGaussianFaceNet:
     _, expressions, eye_hidden, _ = mlp_sizes(state, "eye_att_net.")
     _, _, hidden, layers = mlp_sizes(state, "sigma_net.")
     return TalkingGaussianFaceNet(**audio, hidden=hidden, layers=layers, expressions=expressions, eye_hidden=eye_hidden,
@@ -186,7 +196,7 @@ def _published_face(state: Mapping[str, Tensor], audio: Mapping[str, Any], grid:
                                   expression_hidden=mlp_sizes(state, "exp_encode_net.")[2], grid=grid)
 
 
-def _mouth(state: Mapping[str, Tensor], audio: Mapping[str, Any], grid: GridConfig) -> MouthMotionNet:
+def _mouth(state: Mapping[str, Tensor], audio: SpeechBranch, grid: GridConfig) -> MouthMotionNet:
     _, _, hidden, layers = mlp_sizes(state, "sigma_net.")
     unused = mlp_sizes(state, "aud_ch_att_net.")[2] if "aud_ch_att_net.net.0.weight" in state else None
     return MouthMotionNet(**audio, hidden=hidden, layers=layers, att_hidden=unused, grid=grid)

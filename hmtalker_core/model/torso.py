@@ -1,8 +1,8 @@
 """The body under the head: a small linear model of the torso layer, one state for every pose of the avatar's track.
 
-TalkingGaussian pastes the torso of the source frame; an avatar file cannot carry a video. Here the premultiplied torso pictures
+TalkingGaussian pastes the torso of the source frame; an avatar file cannot carry a video. Here the premultiplied torso images
 become their mean plus a few principal components (8-bit), and each pose keeps its coefficients: neck and shoulders go with the
-head they were filmed with (our choice).
+head they were recorded with (our choice).
 """
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-SAMPLES = 160  # torso pictures that fit the components: so many at least (where there are), twice as many at most
+SAMPLES = 160  # torso images the components are fitted to: at least this many (where there are), at most twice as many
 
 
 @dataclass(frozen=True)
 class TorsoModel:
-    """Premultiplied RGBA torso pictures of one resolution."""
+    """Premultiplied RGBA torso images of one resolution."""
 
     mean: Tensor  # uint8 [4, h, w], the crop's mean
     components: Tensor  # int8 [K, 4, h, w]
-    scales: Tensor  # float32 [K], picture units (0..1) of a component's step
+    scales: Tensor  # float32 [K], image units (0..1) per step of a component
     states: Tensor  # float32 [P, K], coefficients of each pose of the track
-    box: tuple  # (row0, row1, col0, col1) of the crop in the frame
-    size: tuple  # (H, W) of the frame
+    box: tuple[int, int, int, int]  # (row0, row1, col0, col1) of the crop in the frame
+    size: tuple[int, int]  # (H, W) of the frame
 
     def layer(self, index: Tensor) -> tuple[Tensor, Tensor]:  # [B] -> [B, H, W, 3], [B, H, W, 1]
         """Premultiplied colour and alpha (0..1) of the torso at poses `index` of the track."""
         rank = len(self.scales)
         basis = (self.components.float() * self.scales.view(rank, 1, 1, 1)).flatten(1)
-        change = torch.stack([state @ basis for state in self.states[index]])  # one product a frame: the same in any chunk
+        change = torch.stack([state @ basis for state in self.states[index]])  # one product per frame: the same in any chunk
         crop = self.mean.float().div(255).flatten() + change
         crop = crop.clamp(0, 1).view(len(index), 4, *self.mean.shape[-2:])
         row0, row1, col0, col1 = self.box
@@ -46,17 +46,17 @@ class TorsoModel:
         return TorsoModel(**{name: tensor.to(device) for name, tensor in self.tensors().items()}, box=self.box, size=self.size)
 
 
-def fit_torso(pictures: Iterable[Tensor], count: int, components: int, size: tuple[int, int]) -> TorsoModel:
-    """The linear model of `count` torso pictures.
+def fit_torso(images: Iterable[Tensor], count: int, components: int, size: tuple[int, int]) -> TorsoModel:
+    """The linear model of `count` torso images.
 
     Args:
-        pictures: an iterable (read twice: give a re-iterable) of uint8 [H, W, 4] straight-alpha torso layers, one a pose.
+        images: iterable (read twice: give a re-iterable) of uint8 [H, W, 4] straight-alpha torso layers, one per pose.
         count: how many it yields.
-        components: rank of the model; fewer when there are fewer pictures.
+        components: rank of the model; less if there are fewer images.
         size: (H, W).
     """
     every = max(1, count // SAMPLES)
-    sample = torch.stack([_premultiplied(p) for i, p in enumerate(pictures) if i % every == 0])  # [S, 4, H, W]
+    sample = torch.stack([_premultiplied(image) for i, image in enumerate(images) if i % every == 0])  # [S, 4, H, W]
     seen = (sample[:, 3] > 1 / 255).any(0)
     box = _bounding_box(seen, size)
     cut = lambda x: x[..., box[0]:box[1], box[2]:box[3]]
@@ -66,18 +66,18 @@ def fit_torso(pictures: Iterable[Tensor], count: int, components: int, size: tup
     basis, scales = _principal_axes(flat - mean, rank)
     stepped = basis.float() * scales[:, None]
     wide = stepped.double()
-    solve = torch.linalg.pinv(wide @ wide.T) if rank else None
+    solve = torch.linalg.pinv(wide @ wide.T) if rank else wide.new_zeros(0, 0)
     states = []
-    for picture in pictures:
-        offset = cut(_premultiplied(picture)).flatten() - mean
+    for image in images:
+        offset = cut(_premultiplied(image)).flatten() - mean
         states.append((solve @ (wide @ offset.double())).float() if rank else offset.new_zeros(0))
     shape = (4, box[1] - box[0], box[3] - box[2])
-    return TorsoModel((mean * 255).round().clamp(0, 255).to(torch.uint8).view(shape), basis.view(rank, *shape), scales,
-                      torch.stack(states), box, tuple(size))
+    return TorsoModel(mean=(mean * 255).round().clamp(0, 255).to(torch.uint8).view(shape), components=basis.view(rank, *shape),
+                      scales=scales, states=torch.stack(states), box=box, size=(size[0], size[1]))
 
 
-def _premultiplied(picture: Tensor) -> Tensor:  # uint8 [H, W, 4] -> float [4, H, W]
-    rgba = picture.float().div(255)
+def _premultiplied(image: Tensor) -> Tensor:  # uint8 [H, W, 4] -> float [4, H, W]
+    rgba = image.float().div(255)
     return torch.cat([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], dim=-1).movedim(-1, 0)
 
 

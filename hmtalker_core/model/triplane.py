@@ -3,7 +3,7 @@
 A plane holds L grids of rising resolution in one table; a point reads each grid bilinearly. With the avatar's settings every
 grid fits its table densely, so a lookup is `grid_sample` on a view of the table (docs/hmtalker.md#tri-plane-encoder). Grids
 too large for their table are hashed and read by gathering; that form also serves three-dimensional grids and is the slow twin.
-Table layout and state-dict names follow the published checkpoints (`embeddings`, `offsets`).
+Table layout and state-dict names follow the official checkpoints (`embeddings`, `offsets`).
 """
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class GridLevel:
 def grid_levels(config: GridConfig) -> tuple[GridLevel, ...]:
     """The table layout of `config`: R_l = ceil(base * s^l), rows = min(2^log2_size, (R_l + 1)^dims) up to 8.
 
-    The published kernel works out a level's scale in single precision; so does this, else fine grids would be read 1e-5 off.
+    The official kernel computes a level's scale in single precision; so does this, else fine grids would be read 1e-5 off.
     """
     octaves = math.log2(config.finest / config.base) / max(1, config.levels - 1)
     ratio = 2.0 ** octaves
@@ -109,7 +109,7 @@ class GridPlane(nn.Module):
         position = u * level.scale + 0.5
         cell = position.detach().floor()
         fraction, cell = position - cell, cell.long()
-        total: Tensor | float = 0.0
+        total = u.new_zeros(())
         for corner in itertools.product((0, 1), repeat=self.config.dims):
             step = torch.tensor(corner, device=u.device)
             weight = torch.where(step.bool(), fraction, 1 - fraction).prod(-1, keepdim=True)
@@ -160,7 +160,7 @@ def encode_planes(planes: Sequence[GridPlane], x: Tensor) -> Tensor:  # P planes
 
 class TriPlane(nn.Module):
     """Three planes (`encoder_xy`, `encoder_yz`, `encoder_xz`); the motion nets inherit it so that the names stand in their
-    own namespace, as in the published checkpoints."""
+    own namespace, as in the official checkpoints."""
 
     def __init__(self, config: GridConfig = GridConfig()):
         super().__init__()

@@ -1,8 +1,8 @@
-"""Variety for the speech a personal avatar hears: 60 seconds of one voice hold each sound only a few times.
+"""Augments the speech an avatar trains on: 60 seconds of one voice contain each sound only a few times.
 
 Every rule acts on a whole window of frames [B, 8, C, W] alike, so that what changes is the voice, not what is said. The paper
 trains on minutes of speech with a frozen, pretrained encoder and needs none of this; our mel encoder has seen no other voice
-(our choice, measured in benchmarks/avatar_quality.py). Drawn from the generator that is passed in, and from nothing else.
+(our choice, measured in benchmarks/avatar_quality.py). All randomness comes from the generator that is passed in.
 """
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ DROPPED = -1.0  # their value, in units of the features
 
 
 def augment_windows(windows: Tensor, strength: float, generator: torch.Generator) -> Tensor:  # [B, 8, C, W] -> same
-    """Other voices saying the same: warped in frequency, louder or softer, coloured, noisy, with a band missing.
+    """The same words in other voices: warped in frequency, louder or softer, coloured, noisy, with a band missing.
 
     Args:
         windows: [B, 8, C, W] features of `audio_windows`; features without a frequency axis (W = 1) get noise only.
         strength: 0 returns the input; 1 is what `preview` uses.
-        generator: the only source of chance.
+        generator: the only source of randomness.
     """
     if strength <= 0:
         return windows

@@ -1,4 +1,4 @@
-"""LPIPS over patches of the avatar's pictures (docs/hmtalker.md#losses); the distance itself is `media_core.lpips`."""
+"""LPIPS over patches of the avatar's images (docs/hmtalker.md#losses); the distance itself is `training_core.lpips`."""
 from __future__ import annotations
 
 import torch
@@ -11,7 +11,7 @@ __all__ = ["LPIPS", "load_lpips", "patch_distance"]
 
 
 def patch_distance(net: LPIPS, image: Tensor, target: Tensor, low: int, high: int, generator: torch.Generator) -> Tensor:
-    """LPIPS over the patches of two pictures [h, w, 3]: of an even size from low..high, the picture's edge at most."""
+    """LPIPS over the patches of two images [h, w, 3]: of an even size in low..high, at most the image's edge."""
     size = low + 2 * int(torch.randint((high - low) // 2 + 1, (1,), generator=generator))
     size = min(size, *image.shape[:2])
     return net(*(patchify(x.movedim(-1, 0), size) for x in (image, target)))

@@ -1,8 +1,8 @@
-"""What speech looks like before any person is known: audio nets that already predict lower-face action units.
+"""Audio nets that already predict lower-face action units before any person is known.
 
 The paper's speech encoder (AVE) comes pretrained on thousands of speakers; our mel encoder knows nothing. A *speech prior*
 fills that place: AudioNet, AudioAttNet and A2AM of the face net, trained on speech with known action units of people other than
-the one to come. A new avatar starts from it (`train_avatar`), as InsTaG (arXiv 2502.20387) starts a person from a universal
+the one to be trained. A new avatar starts from it (`train_avatar`), as InsTaG (arXiv 2502.20387) starts a person from a universal
 motion net (docs/hmtalker.md#speech-prior).
 """
 from __future__ import annotations
@@ -55,13 +55,13 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
     Args:
         clips: of any people and lengths, from one encoder.
         path: file to write.
-        encoder: id of that encoder.
-        steps: optimisation steps of 48 frames.
-        seed: of everything random.
+        encoder: its id.
+        steps: optimisation steps of 48 frames each.
+        seed: of all randomness.
         augment: strength of `augment.augment_windows`.
-        report: called once a step with the loss (mean squared action-unit error, EMA).
+        report: called once per step with the loss (mean squared action-unit error, EMA).
     Raises:
-        TalkingHeadsError: no clips, or a loss or gradient that is not finite; no file is written then.
+        TalkingHeadsError: no clips, or a loss or gradient that is not finite (then no file is written).
     """
     clips = [_with_silence(clip, encoder) for clip in clips]
     if not clips:
@@ -110,7 +110,7 @@ def start_from_prior(net: FaceMotionNet, path: str | os.PathLike, encoder: str) 
     """Puts a prior's weights into a fresh face net.
 
     Raises:
-        FileFormatError: absent, damaged, or no prior.
+        FileFormatError: absent, damaged, or not a prior.
         TalkingHeadsError: it was made for another encoder.
     """
     tensors, config = load_tensors(path, kind=KIND, version=VERSION)

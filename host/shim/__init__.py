@@ -1,7 +1,7 @@
 """Stands in for the parts of ComfyUI that a V3 pack imports. `install` puts them into sys.modules under ComfyUI's names.
 
 Every rule here comes from docs/comfyui.md or from how ComfyUI 0.33 was seen to behave; what is missing raises AttributeError or
-ModuleNotFoundError, never a silent stand-in. The folder itself is never on sys.path.
+ModuleNotFoundError; nothing is silently ignored. The folder itself is never on sys.path.
 """
 from __future__ import annotations
 
@@ -53,6 +53,5 @@ def _package(name: str) -> ModuleType:
     if found is not None and getattr(found, "__talking_heads_shim__", False):
         return found
     package = ModuleType(name, "Shim package.")
-    package.__path__ = []  # type: ignore[attr-defined]
-    package.__talking_heads_shim__ = True  # type: ignore[attr-defined]
+    package.__dict__.update(__path__=[], __talking_heads_shim__=True)
     return package

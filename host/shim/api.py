@@ -1,7 +1,7 @@
 """`comfy_api.latest`: extension base class, progress API, and the shelves Input, InputImpl, Types."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import io, ui
 from .cli_args import args
@@ -9,9 +9,11 @@ from .context import get_executing_context, progress_hook
 from .server import PromptServer
 from .video import VideoCodec, VideoComponents, VideoContainer, VideoFromComponents, VideoFromFile, VideoInput
 
+if TYPE_CHECKING:
+    from .context import Preview
+
 IO, UI = io, ui
 __all__ = ["ComfyAPI", "ComfyAPISync", "ComfyExtension", "IO", "Input", "InputImpl", "Types", "UI", "io", "ui"]
-
 
 
 class ComfyExtension:
@@ -58,7 +60,7 @@ class Types:
     VideoComponents = VideoComponents
 
 
-def _as_preview(image: Any, whole: bool) -> tuple | None:
+def _as_preview(image: Any, whole: bool) -> Preview | None:
     """A PIL image or an IMAGE tensor [B,H,W,C] or [H,W,C] as the ("JPEG", PIL image, longest side) the hook takes."""
     if image is None:
         return None

@@ -6,9 +6,14 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    Preview = tuple[str, Image, int | None]  # format such as "JPEG", the image, its longest side in px (None: as it is)
 
 
 class ExecutionBlocker:
@@ -30,9 +35,16 @@ class RunningNode(NamedTuple):
     list_index: int | None  # which item of a mapped list
 
 
+class ProgressHook(Protocol):
+    """Receives progress."""
+
+    def __call__(self, value: float, maximum: float, preview: Preview | None, node_id: str | None,
+                 from_bar: bool = True) -> None:
+        """node_id: None is the running node's. from_bar: from a ProgressBar, not from ComfyAPI."""
+
+
 _running: contextvars.ContextVar[RunningNode | None] = contextvars.ContextVar("running_node", default=None)
 _stop = threading.Event()
-ProgressHook = Callable[..., None]  # (value, maximum, preview, node id or None for the running one, from a ProgressBar = True)
 _hook: list[ProgressHook] = []
 
 

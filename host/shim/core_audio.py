@@ -1,4 +1,4 @@
-"""ComfyUI's sound nodes as workflows see them: LoadAudio, SaveAudio, SaveAudioMP3, PreviewAudio (0.33)."""
+"""ComfyUI's audio nodes as workflows see them: LoadAudio, SaveAudio, SaveAudioMP3, PreviewAudio (0.33)."""
 from __future__ import annotations
 
 import hashlib
@@ -18,7 +18,7 @@ def file_digest(name: str) -> str:
 
 
 class LoadAudio(io.ComfyNode):
-    """A sound file of input/ as AUDIO."""
+    """An audio file of input/ as AUDIO."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -50,7 +50,7 @@ def _saver(node_id: str, title: str, aliases: list[str], extra: list, essentials
         is_deprecated=True, is_output_node=True, outputs=[io.Audio.Output("audio")])
 
 
-def _heard(node: str, audio: Any) -> dict:
+def _heard(node: str, audio: dict[str, Any] | None) -> dict[str, Any]:
     if audio is None:
         raise ValueError(f"{node}: input audio is None (source video may have no audio track).")
     return audio

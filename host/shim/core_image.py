@@ -1,18 +1,21 @@
-"""ComfyUI's picture nodes as workflows see them: LoadImage, SaveImage, PreviewImage.
+"""ComfyUI's image nodes as workflows see them: LoadImage, SaveImage, PreviewImage.
 
-V1 classes in ComfyUI, V3 here: same ids, inputs and outputs, another spelling of the choice of files in /object_info.
+V1 classes in ComfyUI, V3 here: same ids, inputs and outputs, the choice of files is spelled differently in /object_info.
 """
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import folder_paths, io, ui
 from .core_audio import file_digest
 
+if TYPE_CHECKING:
+    import torch
+
 
 class LoadImage(io.ComfyNode):
-    """A picture of input/ as IMAGE, its transparency as MASK (1 where transparent)."""
+    """An image of input/ as IMAGE, its transparency as MASK (1 where transparent)."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -30,8 +33,8 @@ class LoadImage(io.ComfyNode):
 
         from ...media_core.picture_reading import colours_of, opened_picture
 
-        with opened_picture(folder_paths.get_annotated_filepath(image)) as picture:
-            colours, opacity = colours_of(picture)  # the colours under transparent places stay: ComfyUI leaves them to MASK
+        with opened_picture(folder_paths.get_annotated_filepath(image)) as opened:
+            colours, opacity = colours_of(opened)  # colours under transparent places stay: ComfyUI leaves them to MASK
         seen = torch.from_numpy(colours).float()[None] / (255 if colours.dtype == "uint8" else 1)
         mask = torch.zeros(1, 64, 64) if opacity is None else 1 - torch.from_numpy(opacity).float()[None] / 255
         return io.NodeOutput(seen, mask)
@@ -58,7 +61,7 @@ class SaveImage(io.ComfyNode):
             is_output_node=True, outputs=[io.Image.Output("images")])
 
     @classmethod
-    def execute(cls, images: Any, filename_prefix: str = "ComfyUI") -> io.NodeOutput:
+    def execute(cls, images: torch.Tensor, filename_prefix: str = "ComfyUI") -> io.NodeOutput:
         return io.NodeOutput(images, ui=ui.ImageSaveHelper.get_save_images_ui(images, filename_prefix, cls))
 
 
@@ -73,7 +76,7 @@ class PreviewImage(io.ComfyNode):
             inputs=[io.Image.Input("images")], is_output_node=True, outputs=[io.Image.Output("images")])
 
     @classmethod
-    def execute(cls, images: Any) -> io.NodeOutput:
+    def execute(cls, images: torch.Tensor) -> io.NodeOutput:
         return io.NodeOutput(images, ui={"images": ui.PreviewImage(images, cls=cls).values})
 
 

@@ -1,18 +1,21 @@
-"""ComfyUI's film nodes as workflows see them: SaveVideo, CreateVideo, GetVideoComponents, LoadVideo (0.33)."""
+"""ComfyUI's video nodes as workflows see them: SaveVideo, CreateVideo, GetVideoComponents, LoadVideo (0.33)."""
 from __future__ import annotations
 
 import os
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import folder_paths, io, ui
 from .files import numbered_file
-from .video import VideoCodec, VideoComponents, VideoContainer, VideoFromComponents, VideoFromFile
+from .video import VideoCodec, VideoComponents, VideoContainer, VideoFromComponents, VideoFromFile, VideoInput
+
+if TYPE_CHECKING:
+    import torch
 
 _CRF = {"h264": (23.0, 51.0), "av1": (30.0, 63.0)}  # default, largest
 
 
-def _codec(offered: tuple[str, ...] = ("auto", "h264", "av1"), optional: bool = False, hidden: bool = False) -> Any:
+def _codec(offered: tuple[str, ...] = ("auto", "h264", "av1"), optional: bool = False, hidden: bool = False) -> io.Input:
     """The codec choice; H.264 and AV1 open an encoding choice."""
     colour = io.Combo.Input("color_space", options=["auto", "sRGB", "HDR", "HDR PQ"], default="auto", display_name="color space")
     options = []
@@ -30,7 +33,7 @@ def _codec(offered: tuple[str, ...] = ("auto", "h264", "av1"), optional: bool = 
 
 
 class SaveVideo(io.ComfyNode):
-    """VIDEO to a file of output/, the workflow inside."""
+    """VIDEO to a file of output/, with the workflow inside."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -45,23 +48,24 @@ class SaveVideo(io.ComfyNode):
             is_output_node=True, outputs=[io.Video.Output("video", tooltip="The input video, unchanged.")])
 
     @classmethod
-    def execute(cls, video: Any, filename_prefix: str, format: Any, codec: Any = None) -> io.NodeOutput:
-        codec = (format.get("codec") or codec or {}) if isinstance(format, dict) else (codec or {})
-        format = format["format"] if isinstance(format, dict) else format
-        encoding = codec.get("encoding") or {}
+    def execute(cls, video: VideoInput, filename_prefix: str, format: dict[str, Any] | str,
+                codec: dict[str, Any] | None = None) -> io.NodeOutput:
+        container = format["format"] if isinstance(format, dict) else format
+        chosen: dict[str, Any] = (format.get("codec") if isinstance(format, dict) else None) or codec or {}
+        encoding = chosen.get("encoding") or {}
         colour = encoding.get("color_space")
         width, height = video.get_dimensions()
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory(), width, height)
-        hidden = cls.hidden
+        hidden = cls.hidden or io.HiddenHolder()
         tags = {**(hidden.extra_pnginfo or {}), **({"prompt": hidden.prompt} if hidden.prompt is not None else {})}
         options = {"crf": encoding.get("crf"), "color_space": None if colour == "auto" else colour}
 
         def write(path: str) -> None:
-            video.save_to(path, format=VideoContainer(format), codec=VideoCodec(codec.get("codec", "auto")),
+            video.save_to(path, format=VideoContainer(container), codec=VideoCodec(chosen.get("codec", "auto")),
                           metadata=tags or None, **{key: value for key, value in options.items() if value is not None})
 
-        ending = VideoContainer.get_extension(format)
+        ending = VideoContainer.get_extension(container)
         file, _ = numbered_file(folder, lambda number: f"{name}_{number:05}_.{ending}", counter, write)
         return io.NodeOutput(video, ui=ui.PreviewVideo([ui.SavedResult(file, subfolder, io.FolderType.output)]))
 
@@ -82,13 +86,13 @@ class CreateVideo(io.ComfyNode):
             outputs=[io.Video.Output()])
 
     @classmethod
-    def execute(cls, images: Any, fps: float, audio: Any = None, bit_depth: int = 8) -> io.NodeOutput:
+    def execute(cls, images: torch.Tensor, fps: float, audio: dict[str, Any] | None = None, bit_depth: int = 8) -> io.NodeOutput:
         parts = VideoComponents(images=images, audio=audio, frame_rate=Fraction(fps))
         return io.NodeOutput(VideoFromComponents(parts, bit_depth=bit_depth))
 
 
 class GetVideoComponents(io.ComfyNode):
-    """VIDEO to IMAGE, AUDIO and figures."""
+    """VIDEO to IMAGE, AUDIO and numbers."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -101,13 +105,13 @@ class GetVideoComponents(io.ComfyNode):
             outputs=[kind.Output(display_name=name) for kind, name in names])
 
     @classmethod
-    def execute(cls, video: Any) -> io.NodeOutput:
+    def execute(cls, video: VideoInput) -> io.NodeOutput:
         parts = video.get_components()
         return io.NodeOutput(parts.images, parts.audio, float(parts.frame_rate), video.get_bit_depth(), "sRGB")
 
 
 class LoadVideo(io.ComfyNode):
-    """A film of input/ as VIDEO."""
+    """A video of input/ as VIDEO."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

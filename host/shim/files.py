@@ -29,7 +29,7 @@ def numbered_file(folder: str, name_of: Callable[[int], str], first: int, write:
         write: writes it at the path it is given.
         tidy: first remove what killed runs have left in the folder; once is enough for a batch.
     Raises:
-        TalkingHeadsError: the folder is full or cannot be written; the name is too long, which is told before any work.
+        TalkingHeadsError: the folder is full or cannot be written; the name is too long, which is checked before any work.
     """
     from ...media_core.numbered import save_numbered
     from ...media_core.paths import check_length

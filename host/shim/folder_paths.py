@@ -21,7 +21,7 @@ _places = {"input": "", "output": "", "temp": "", "user": ""}
 
 
 def set_base(base: str, *, input_dir: str | None = None, output_dir: str | None = None, temp_dir: str | None = None) -> None:
-    """Points every folder below `base`, or where told; forgets model folders added before. Makes output/ and temp/, and the
+    """Puts every folder below `base`, or where it is given; forgets model folders added before. Makes output/ and temp/, and the
     input/ below `base`.
 
     Raises:

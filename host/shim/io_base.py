@@ -5,8 +5,12 @@ The dictionaries built here are what /object_info carries, so keys, their order 
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from types import new_class
+from typing import Any, TypeVar
+
+Owner = TypeVar("Owner")
 
 
 class FolderType(str, Enum):
@@ -134,11 +138,12 @@ def owned(base: type, owner: type) -> type:
     return type(base.__name__, (base,), {"Parent": owner, **names})
 
 
-def comfytype(io_type: str):
+def comfytype(io_type: str) -> Callable[[type[Owner]], type[Owner]]:
     """Class decorator: names a socket type and gives it its own Input and Output classes."""
 
-    def adopt(cls: type) -> type:
-        new = cls if issubclass(cls, ComfyType) else type(cls.__name__, (cls, ComfyType), {"__doc__": cls.__doc__})
+    def adopt(cls: type[Owner]) -> type[Owner]:
+        own = {"__doc__": cls.__doc__, "__module__": __name__}
+        new: Any = cls if issubclass(cls, ComfyType) else new_class(cls.__name__, (cls, ComfyType), None, lambda d: d.update(own))
         new.io_type = io_type
         new.Input = owned(new.Input, new)
         new.Output = owned(new.Output, new)
@@ -147,11 +152,11 @@ def comfytype(io_type: str):
     return adopt
 
 
-def named_type(name: str, io_type: str) -> type:
+def named_type(name: str, io_type: str) -> type[ComfyType]:
     """A socket type without a widget, e.g. named_type("Image", "IMAGE")."""
     return comfytype(io_type)(type(name, (ComfyType,), {"__doc__": f"The {io_type} socket."}))
 
 
-def Custom(io_type: str) -> type:
+def Custom(io_type: str) -> type[ComfyType]:
     """A pack's own socket type; links are compared by this string."""
     return named_type("Custom_" + io_type, io_type)

@@ -37,7 +37,7 @@ class DynamicCombo(ComfyType):
             return {"key": self.key, "inputs": input_dict(self.inputs)}
 
     class Input(Input):
-        def __init__(self, id: str, options: list, display_name: str | None = None, optional: bool = False,
+        def __init__(self, id: str, options: list[DynamicCombo.Option], display_name: str | None = None, optional: bool = False,
                      tooltip: str | None = None, lazy: bool | None = None, extra_dict: dict | None = None):
             super().__init__(id, display_name, optional, tooltip, lazy, extra_dict)
             self.options = options
@@ -68,7 +68,7 @@ class MatchType(ComfyType):
             return {"template_id": self.template_id, "allowed_types": ",".join(kind.io_type for kind in self.allowed_types)}
 
     class Input(Input):
-        def __init__(self, id: str, template: Any, display_name: str | None = None, optional: bool = False,
+        def __init__(self, id: str, template: MatchType.Template, display_name: str | None = None, optional: bool = False,
                      tooltip: str | None = None, lazy: bool | None = None, extra_dict: dict | None = None,
                      raw_link: bool | None = None, advanced: bool | None = None):
             super().__init__(id, display_name, optional, tooltip, lazy, extra_dict, raw_link, advanced)
@@ -78,8 +78,8 @@ class MatchType(ComfyType):
             return {**super().as_dict(), **without_none(template=self.template.as_dict())}
 
     class Output(Output):
-        def __init__(self, template: Any, id: str | None = None, display_name: str | None = None, tooltip: str | None = None,
-                     is_output_list: bool = False):
+        def __init__(self, template: MatchType.Template, id: str | None = None, display_name: str | None = None,
+                     tooltip: str | None = None, is_output_list: bool = False):
             super().__init__(id, display_name or (None if id else "MATCHTYPE"), tooltip, is_output_list)
             self.template = template
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -31,7 +32,7 @@ class HiddenHolder:
     def __init__(self, values: dict[Hidden, Any] | None = None):
         self.__dict__.update({key.name: value for key, value in (values or {}).items()})
 
-    def __getattr__(self, name: str) -> None:
+    def __getattr__(self, name: str) -> Any:
         return None
 
 
@@ -89,7 +90,7 @@ class Schema:
             table["hidden"] = {item.name: (item.value,) for item in self.hidden}
         return table
 
-    def info(self, python_module: str) -> dict[str, Any]:
+    def info(self, python_module: str | None) -> dict[str, Any]:
         """This node's entry of /object_info (ComfyUI 0.33)."""
         table = self.input_types()
         matches = [item.template.template_id if isinstance(item, MatchType.Output) else None for item in self.outputs]
@@ -120,15 +121,15 @@ class ComfyNode:
         raise NotImplementedError
 
     @classmethod
-    def execute(cls, **kwargs: Any) -> NodeOutput:
+    def execute(cls, *args: Any, **kwargs: Any) -> NodeOutput:
         raise NotImplementedError
 
     @classmethod
-    def validate_inputs(cls, **kwargs: Any) -> bool | str:
+    def validate_inputs(cls, *args: Any, **kwargs: Any) -> bool | str:
         raise NotImplementedError
 
     @classmethod
-    def fingerprint_inputs(cls, **kwargs: Any) -> Any:
+    def fingerprint_inputs(cls, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 
     @classmethod
@@ -165,7 +166,7 @@ class ComfyNode:
         return cls.GET_SCHEMA().info(cls.RELATIVE_PYTHON_MODULE)
 
 
-def real_override(cls: type, name: str) -> Any:
+def real_override(cls: type[ComfyNode], name: str) -> Callable[..., Any] | None:
     """The classmethod `name` where the node itself (or a parent below ComfyNode) defines it, else None."""
     defined = any(name in parent.__dict__ for parent in cls.__mro__[: cls.__mro__.index(ComfyNode)])
     return getattr(cls, name) if defined else None

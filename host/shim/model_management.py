@@ -1,11 +1,11 @@
 """`comfy.model_management`: which device, which precision, and the stop button.
 
-Without ComfyUI's memory juggling: a model is moved where it is needed, and stays.
+Without ComfyUI's memory juggling: a model is moved where it is needed, and stays there.
 """
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .context import (  # noqa: F401
     InterruptProcessingException,
@@ -14,8 +14,13 @@ from .context import (  # noqa: F401
     throw_exception_if_processing_interrupted,
 )
 
+if TYPE_CHECKING:
+    import torch
 
-def get_torch_device() -> Any:
+    from .model_patcher import ModelPatcher
+
+
+def get_torch_device() -> torch.device:
     """The accelerator torch reports, else the CPU."""
     import torch
 
@@ -25,56 +30,57 @@ def get_torch_device() -> Any:
     return torch.device(found.type, torch.accelerator.current_device_index())
 
 
-def _cpu() -> Any:
+def _cpu() -> torch.device:
     import torch
 
     return torch.device("cpu")
 
 
-def unet_offload_device() -> Any:
+def unet_offload_device() -> torch.device:
     return _cpu()
 
 
-def text_encoder_device() -> Any:
+def text_encoder_device() -> torch.device:
     return get_torch_device()
 
 
-def text_encoder_offload_device() -> Any:
+def text_encoder_offload_device() -> torch.device:
     return _cpu()
 
 
-def vae_device() -> Any:
+def vae_device() -> torch.device:
     return get_torch_device()
 
 
-def vae_offload_device() -> Any:
+def vae_offload_device() -> torch.device:
     return _cpu()
 
 
-def intermediate_device() -> Any:
+def intermediate_device() -> torch.device:
     """Where IMAGE and AUDIO tensors live between nodes."""
     return _cpu()
 
 
-def intermediate_dtype() -> Any:
+def intermediate_dtype() -> torch.dtype:
     import torch
 
     return torch.float32
 
 
-def is_device_cpu(device: Any) -> bool:
+def is_device_cpu(device: torch.device | None) -> bool:
     return getattr(device, "type", None) == "cpu"
 
 
-def should_use_fp16(device: Any = None, **_: Any) -> bool:
+def should_use_fp16(device: torch.device | None = None, **_: Any) -> bool:
     return not is_device_cpu(device or get_torch_device())
 
 
-def should_use_bf16(device: Any = None, **_: Any) -> bool:
+def should_use_bf16(device: torch.device | None = None, **_: Any) -> bool:
     return not is_device_cpu(device or get_torch_device())
 
 
-def unet_dtype(device: Any = None, model_params: int = 0, supported_dtypes: Sequence[Any] | None = None, **_: Any) -> Any:
+def unet_dtype(device: torch.device | None = None, model_params: int = 0,
+               supported_dtypes: Sequence[torch.dtype] | None = None, **_: Any) -> torch.dtype:
     """float32 on the CPU, else the first supported half precision."""
     import torch
 
@@ -86,13 +92,13 @@ def unet_dtype(device: Any = None, model_params: int = 0, supported_dtypes: Sequ
     return torch.float32
 
 
-def load_models_gpu(models: Sequence[Any], memory_required: int = 0, **_: Any) -> None:
+def load_models_gpu(models: Sequence[ModelPatcher], memory_required: int = 0, **_: Any) -> None:
     """Moves each patcher's model to its load device."""
     for patcher in models:
         patcher.model.to(patcher.load_device)
 
 
-def load_model_gpu(model: Any) -> None:
+def load_model_gpu(model: ModelPatcher) -> None:
     load_models_gpu([model])
 
 
@@ -104,7 +110,7 @@ def unload_all_models() -> None:
     """Models are moved, not managed: nothing is loaded between nodes."""
 
 
-def get_free_memory(dev: Any = None, torch_free_too: bool = False) -> Any:
+def get_free_memory(dev: torch.device | None = None, torch_free_too: bool = False) -> int | tuple[int, int]:
     """Bytes free on a device; of the machine's memory what the system could hand out."""
     dev = dev or get_torch_device()
     if is_device_cpu(dev):

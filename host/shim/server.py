@@ -1,8 +1,11 @@
-"""`server`: a PromptServer that remembers what it was told. Routes are collected, not served."""
+"""`server`: a PromptServer that remembers what it receives. Routes are collected, not served."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .io_schema import NodeReplace
 
 
 class Routes:
@@ -28,9 +31,9 @@ class NodeReplacements:
     """What `ComfyAPI.node_replacement.register` fills."""
 
     def __init__(self) -> None:
-        self.found: list[Any] = []
+        self.found: list[NodeReplace] = []
 
-    def register(self, replacement: Any) -> None:
+    def register(self, replacement: NodeReplace) -> None:
         self.found.append(replacement)
 
 

@@ -9,10 +9,10 @@ _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: 
 
 
 def write_sound(path: str, audio: dict, format: str, quality: str, tags: dict[str, str]) -> None:
-    """The first item of AUDIO to one file, flac or mp3; what the format lacks is converted (`Sound.within`).
+    """The first item of AUDIO to one file, flac or mp3; converted where the format lacks its rate or channels (`Sound.within`).
 
     Raises:
-        TalkingHeadsError: the sound is empty or not finite.
+        TalkingHeadsError: the audio is empty or not finite.
     """
     import av
     import numpy as np
@@ -37,6 +37,6 @@ def write_sound(path: str, audio: dict, format: str, quality: str, tags: dict[st
 
 
 def _flac(rate: int) -> tuple[Collection[int], Collection[int]]:
-    """Rates and numbers of channels that FLAC has, of those that matter for a sound of this rate."""
+    """Sample rates and numbers of channels that FLAC has, of those that matter for audio at this rate."""
     kept = rate < 65536 or (rate % 10 == 0 and rate <= 655350)
     return (rate,) if kept else _HIGH_RATES, tuple(_LAYOUTS)

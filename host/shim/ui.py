@@ -4,13 +4,18 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import folder_paths
 from .cli_args import args
 from .files import numbered_file
 from .io_base import FolderType
 from .sound import write_sound
+
+if TYPE_CHECKING:
+    import torch
+
+    from .io_schema import ComfyNode
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -57,8 +62,8 @@ class SavedAudios(UIOutput):
         return {"audio": self.results}
 
 
-def workflow_tags(cls: Any) -> dict[str, str]:
-    """The prompt and the page's workflow as JSON texts, {} where the node has none."""
+def workflow_tags(cls: type[ComfyNode] | None) -> dict[str, str]:
+    """The prompt and the page's workflow as JSON texts, {} if the node has none."""
     hidden = None if args.disable_metadata else getattr(cls, "hidden", None)
     tags = {} if hidden is None or hidden.prompt is None else {"prompt": json.dumps(hidden.prompt)}
     extra = (hidden.extra_pnginfo if hidden is not None else None) or {}
@@ -69,31 +74,32 @@ class ImageSaveHelper:
     """Saves IMAGE batches."""
 
     @staticmethod
-    def save_images(images: Any, filename_prefix: str, folder_type: FolderType, cls: Any,
+    def save_images(images: torch.Tensor, filename_prefix: str, folder_type: FolderType, cls: type[ComfyNode] | None,
                     compress_level: int = 4) -> list[SavedResult]:
-        """images [B, H, W, C] 0..1 as one PNG each, numbered on from what is there."""
+        """images [B, H, W, C] 0..1 as one PNG each, numbered after those that are there."""
         import numpy as np
         from PIL import Image
         from PIL.PngImagePlugin import PngInfo
 
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_directory_by_type(folder_type.value), images[0].shape[1], images[0].shape[0])
+            filename_prefix, _folder(folder_type), images[0].shape[1], images[0].shape[0])
         info = PngInfo()
         for key, text in workflow_tags(cls).items():
             info.add_text(key, text)
         results = []
         for index, image in enumerate(images):
-            picture = Image.fromarray(np.clip(255.0 * image.cpu().numpy(), 0, 255).astype(np.uint8))
+            pixels = Image.fromarray(np.clip(255.0 * image.cpu().numpy(), 0, 255).astype(np.uint8))
             file, counter = numbered_file(
                 folder, _numbered(name, index, "_.png"), counter,
-                lambda path, picture=picture: picture.save(path, pnginfo=info, compress_level=compress_level),
+                lambda path, pixels=pixels: pixels.save(path, pnginfo=info, compress_level=compress_level),
                 tidy=index == 0)
             results.append(SavedResult(file, subfolder, folder_type))
             counter += 1
         return results
 
     @staticmethod
-    def get_save_images_ui(images: Any, filename_prefix: str, cls: Any, compress_level: int = 4) -> SavedImages:
+    def get_save_images_ui(images: torch.Tensor, filename_prefix: str, cls: type[ComfyNode],
+                           compress_level: int = 4) -> SavedImages:
         return SavedImages(ImageSaveHelper.save_images(images, filename_prefix, FolderType.output, cls, compress_level))
 
 
@@ -101,17 +107,16 @@ class AudioSaveHelper:
     """Saves AUDIO batches as FLAC or MP3 (Opus is ComfyUI's alone: it resamples)."""
 
     @staticmethod
-    def save_audio(audio: dict, filename_prefix: str, folder_type: FolderType, cls: Any, format: str = "flac",
+    def save_audio(audio: dict, filename_prefix: str, folder_type: FolderType, cls: type[ComfyNode] | None, format: str = "flac",
                    quality: str = "128k") -> list[SavedResult]:
-        """audio {"waveform" [B, C, N], "sample_rate"} as one file a batch item.
+        """audio {"waveform" [B, C, N], "sample_rate"} as one file per batch item.
 
         Raises:
             ValueError: for a format other than flac and mp3.
         """
         if format not in ("flac", "mp3"):
             raise ValueError(f"Unsupported audio format: {format!r}")
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_directory_by_type(folder_type.value))
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, _folder(folder_type))
         results = []
         for index in range(len(audio["waveform"])):
             item = {**audio, "waveform": audio["waveform"][index:index + 1]}
@@ -124,9 +129,15 @@ class AudioSaveHelper:
         return results
 
     @staticmethod
-    def get_save_audio_ui(audio: dict, filename_prefix: str, cls: Any, format: str = "flac",
+    def get_save_audio_ui(audio: dict, filename_prefix: str, cls: type[ComfyNode], format: str = "flac",
                           quality: str = "128k") -> SavedAudios:
         return SavedAudios(AudioSaveHelper.save_audio(audio, filename_prefix, FolderType.output, cls, format, quality))
+
+
+def _folder(kind: FolderType) -> str:
+    place = folder_paths.get_directory_by_type(kind.value)
+    assert place is not None  # every FolderType has one
+    return place
 
 
 def _numbered(name: str, index: int, ending: str) -> Callable[[int], str]:
@@ -140,9 +151,9 @@ def _temp_prefix() -> str:
 
 
 class PreviewImage(UIOutput):
-    """Pictures for the page only, in temp/."""
+    """Images for the page only, in temp/."""
 
-    def __init__(self, image: Any, animated: bool = False, cls: Any = None, **_: Any):
+    def __init__(self, image: torch.Tensor, animated: bool = False, cls: type[ComfyNode] | None = None, **_: Any):
         self.values = ImageSaveHelper.save_images(image, _temp_prefix(), FolderType.temp, cls, compress_level=1)
         self.animated = animated
 
@@ -151,17 +162,17 @@ class PreviewImage(UIOutput):
 
 
 class PreviewMask(PreviewImage):
-    """A mask [B, H, W] shown as grey."""
+    """A mask [B, H, W] shown in grey."""
 
-    def __init__(self, mask: Any, animated: bool = False, cls: Any = None, **_: Any):
+    def __init__(self, mask: torch.Tensor, animated: bool = False, cls: type[ComfyNode] | None = None, **_: Any):
         grey = mask.reshape((-1, mask.shape[-2], mask.shape[-1], 1)).expand(-1, -1, -1, 3)
         super().__init__(grey, animated, cls)
 
 
 class PreviewAudio(UIOutput):
-    """Sound for the page only, in temp/."""
+    """Audio for the page only, in temp/."""
 
-    def __init__(self, audio: dict, cls: Any = None, **_: Any):
+    def __init__(self, audio: dict, cls: type[ComfyNode] | None = None, **_: Any):
         self.values = AudioSaveHelper.save_audio(audio, _temp_prefix(), FolderType.temp, cls)
 
     def as_dict(self) -> dict[str, Any]:
@@ -169,9 +180,9 @@ class PreviewAudio(UIOutput):
 
 
 class PreviewVideo(UIOutput):
-    """Films already saved."""
+    """Videos already saved."""
 
-    def __init__(self, values: list, **_: Any):
+    def __init__(self, values: list[SavedResult], **_: Any):
         self.values = values
 
     def as_dict(self) -> dict[str, Any]:

@@ -2,9 +2,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .context import progress_hook
+
+if TYPE_CHECKING:
+    import torch
+
+    from .context import Preview
 
 _PAUSE = 0.1  # s: plain updates closer together than this are not sent
 _STEP = 0.5  # percent: nor smaller ones (both ComfyUI 0.33)
@@ -18,8 +23,8 @@ class ProgressBar:
         self.hook = progress_hook()
         self._sent_at, self._sent = 0.0, -1
 
-    def update_absolute(self, value: float, total: float | None = None, preview: Any = None) -> None:
-        """Sets the figure. preview: ("JPEG", PIL image, longest side) or None. First, last, previewed updates are always sent."""
+    def update_absolute(self, value: float, total: float | None = None, preview: Preview | None = None) -> None:
+        """Sets the value. preview: ("JPEG", PIL image, longest side) or None. First, last, previewed updates are always sent."""
         self.total = self.total if total is None else total
         self.current = value = min(value, self.total)
         if self.hook is None:
@@ -35,7 +40,8 @@ class ProgressBar:
         self.update_absolute(self.current + value)
 
 
-def load_torch_file(ckpt: str, safe_load: bool = False, device: Any = None, return_metadata: bool = False) -> Any:
+def load_torch_file(ckpt: str, safe_load: bool = False, device: torch.device | str | None = None,
+                    return_metadata: bool = False) -> Any:
     """Tensors of a .safetensors file, or of a pickle read with weights_only. Returns {name: tensor}, or (that, metadata)."""
     import torch
 

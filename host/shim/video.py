@@ -1,4 +1,4 @@
-"""The VIDEO value: a film in a file or in tensors, as `Input.Video` and `InputImpl` offer it (docs/comfyui.md#core-types)."""
+"""The VIDEO value: a video in a file or in tensors, as `Input.Video` and `InputImpl` offer it (docs/comfyui.md#core-types)."""
 from __future__ import annotations
 
 import io
@@ -10,9 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...media_core.av_files import open_media, pictures, unreadable
+
+if TYPE_CHECKING:
+    import av
+    import numpy as np
+    import torch
+    from av.container import InputContainer, OutputContainer
+
+Source = str | os.PathLike | io.BytesIO  # what PyAV opens
 
 
 class VideoCodec(str, Enum):
@@ -36,20 +44,20 @@ class VideoContainer(str, Enum):
         return [member.value for member in cls]
 
     @classmethod
-    def get_extension(cls, value: Any) -> str:
+    def get_extension(cls, value: str) -> str:
         kind = cls(value)
         return "mp4" if kind is cls.AUTO else kind.value
 
 
 @dataclass
 class VideoComponents:
-    """A film taken apart."""
+    """A video taken apart."""
 
-    images: Any  # float32 [F, H, W, 3] 0..1
+    images: torch.Tensor  # float32 [F, H, W, 3] 0..1
     frame_rate: Fraction  # 1/s
     audio: dict | None = None  # {"waveform" [1, C, N], "sample_rate"}
     metadata: dict | None = None
-    alpha: Any = None  # float32 [F, H, W] or [F, H, W, 1]
+    alpha: torch.Tensor | None = None  # float32 [F, H, W] or [F, H, W, 1]
 
 
 class VideoInput:
@@ -58,11 +66,11 @@ class VideoInput:
     def get_components(self) -> VideoComponents:
         raise NotImplementedError
 
-    def save_to(self, path: Any, format: Any = VideoContainer.AUTO, codec: Any = VideoCodec.AUTO, metadata: dict | None = None,
+    def save_to(self, path: Source, format: str = VideoContainer.AUTO, codec: str = VideoCodec.AUTO, metadata: dict | None = None,
                 **_: Any) -> None:
         raise NotImplementedError
 
-    def get_stream_source(self) -> Any:
+    def get_stream_source(self) -> Source:
         """A path or a BytesIO that PyAV can open."""
         buffer = io.BytesIO()
         self.save_to(buffer)
@@ -93,12 +101,12 @@ class VideoInput:
 
 
 class VideoFromFile(VideoInput):
-    """A film on disk, decoded only when its parts are asked for; or the part of it from `start_time` on, `duration` s long."""
+    """A video on disk, decoded only when its parts are asked for; or the part of it from `start_time` on, `duration` s long."""
 
-    def __init__(self, file: Any, *, start_time: float = 0, duration: float = 0):
+    def __init__(self, file: Source, *, start_time: float = 0, duration: float = 0):
         self._file, self._start, self._length = file, start_time, duration
 
-    def get_stream_source(self) -> Any:
+    def get_stream_source(self) -> Source:
         """The whole file, trimmed or not (as in ComfyUI 0.33)."""
         if isinstance(self._file, io.BytesIO):
             self._file.seek(0)
@@ -110,29 +118,29 @@ class VideoFromFile(VideoInput):
         return float(start), float(self._length)
 
     def as_trimmed(self, start_time: float = 0, duration: float = 0, strict_duration: bool = True) -> VideoFromFile | None:
-        """A part of this film; None where that is shorter than asked for and must not be."""
+        """A part of this video; None if it is shorter than asked for and that is not allowed."""
         trimmed = VideoFromFile(self.get_stream_source(), start_time=start_time + self._start, duration=duration)
         return None if strict_duration and trimmed.get_duration() < duration else trimmed
 
     @contextmanager
-    def _open(self) -> Iterator[Any]:
-        """The film's container.
+    def _open(self) -> Iterator[InputContainer]:
+        """The video's container.
 
         Raises:
-            FileFormatError: it cannot be read, or has no picture; also what goes wrong while the block decodes.
+            FileFormatError: it cannot be read, or has no video stream; also for failures while the block decodes.
         """
         from ...media_core.errors import FileFormatError, TalkingHeadsError
 
-        name = os.path.basename(self._file) if isinstance(self._file, (str, os.PathLike)) else "a film in memory"
+        name = os.path.basename(self._file) if isinstance(self._file, (str, os.PathLike)) else "a video in memory"
         try:
             with open_media(self.get_stream_source()) as container:
                 if not container.streams.video:
-                    raise FileFormatError("The film must hold a picture", f"{name} has none", "Choose a film with a picture")
+                    raise FileFormatError("The file must hold a video", f"{name} has none", "Choose a file with a video stream")
                 yield container
         except (TalkingHeadsError, OSError):  # the system's own errors: a full disk, say, where the block writes
             raise
         except unreadable() as error:
-            raise FileFormatError("The film must be one FFmpeg can read", f"{name} cannot be decoded ({error})",
+            raise FileFormatError("The video must be one FFmpeg can read", f"{name} cannot be decoded ({error})",
                                   "Export it again as mp4 (H.264)") from error
 
     def get_dimensions(self) -> tuple[int, int]:
@@ -140,9 +148,9 @@ class VideoFromFile(VideoInput):
 
         with self._open() as container:
             stream = container.streams.video[0]
-            sides = stream.width, stream.height
+            width, height = stream.width, stream.height
             frame = next(pictures(container, stream), None)
-            return sides[::-1] if frame is not None and frame_orientation(frame).transposed else sides
+            return (height, width) if frame is not None and frame_orientation(frame).transposed else (width, height)
 
     def get_frame_rate(self) -> Fraction:
         with self._open() as container:
@@ -175,6 +183,7 @@ class VideoFromFile(VideoInput):
         with self._open() as container:
             stream = container.streams.video[0]
             rate, tags = Fraction(stream.average_rate or 1), dict(container.metadata)
+            assert stream.time_base is not None  # FFmpeg gives one to every stream it reads
             first, stop = int(start / stream.time_base), int((start + length) / stream.time_base) if length else math.inf
             seen = (frame for frame in pictures(container, stream) if frame.pts is None or first <= frame.pts < stop)
             frames = [torch.from_numpy(_upright(frame)) for frame in seen]
@@ -188,15 +197,15 @@ class VideoFromFile(VideoInput):
         with self._open() as container:
             if sound_track(container) is None:
                 return None
-            sound = track_sound(container, "the film").to_comfy()
+            sound = track_sound(container, "the video").to_comfy()
         waveform, rate = sound["waveform"], sound["sample_rate"]
         start, length = self.get_active_trim_window()
         first, stop = round(start * rate), round((start + length) * rate) if length else None
         return {"waveform": waveform[..., first:stop], "sample_rate": rate}
 
-    def save_to(self, path: Any, format: Any = VideoContainer.AUTO, codec: Any = VideoCodec.AUTO, metadata: dict | None = None,
+    def save_to(self, path: Source, format: str = VideoContainer.AUTO, codec: str = VideoCodec.AUTO, metadata: dict | None = None,
                 **options: Any) -> None:
-        """Copies the streams as they are, adding metadata; re-encodes (through tensors) where container or codec differ."""
+        """Copies the streams unchanged and adds metadata; re-encodes (through tensors) if container or codec differ."""
         with self._open() as container:
             there = container.streams.video[0].codec.canonical_name
             same_codec = VideoCodec(codec) is VideoCodec.AUTO or VideoCodec(codec).value == there
@@ -207,24 +216,24 @@ class VideoFromFile(VideoInput):
         return VideoFromComponents(self.get_components()).save_to(path, format, codec, metadata, **options)
 
 
-def _upright(frame: Any) -> Any:  # uint8 [H, W, 3]
-    """A frame as it is meant to be seen: telephones' films lie, or are mirrored."""
+def _upright(frame: av.VideoFrame) -> np.ndarray:  # uint8 [H, W, 3]
+    """A frame as it is meant to be seen: videos of phones may be stored rotated or mirrored."""
     from ...media_core.orientation import frame_orientation
 
     return frame_orientation(frame).applied(frame.to_ndarray(format="rgb24"))
 
 
-def _tags(output: Any, metadata: dict | None) -> None:
+def _tags(output: OutputContainer, metadata: dict | None) -> None:
     for key, value in (metadata or {}).items():
         output.metadata[key] = value if isinstance(value, str) else json.dumps(value)
 
 
-def _movflags(path: Any) -> dict[str, str]:
-    """Keep foreign tags; move the index to the front where the file can be reopened by name."""
+def _movflags(path: Source) -> dict[str, str]:
+    """Keeps unknown tags; moves the index to the front if the file can be reopened by name."""
     return {"movflags": "use_metadata_tags+faststart" if isinstance(path, (str, os.PathLike)) else "use_metadata_tags"}
 
 
-def _remux(container: Any, path: Any, metadata: dict | None) -> None:
+def _remux(container: InputContainer, path: Source, metadata: dict | None) -> None:
     import av
 
     with av.open(path, mode="w", format="mp4", options=_movflags(path)) as output:
@@ -238,13 +247,13 @@ def _remux(container: Any, path: Any, metadata: dict | None) -> None:
 
 
 class VideoFromComponents(VideoInput):
-    """A film in tensors."""
+    """A video in tensors."""
 
     def __init__(self, components: VideoComponents, bit_depth: int = 8):
         self._parts, self._depth = components, bit_depth
 
     def as_trimmed(self, start_time: float = 0, duration: float = 0, strict_duration: bool = True) -> VideoFromFile | None:
-        """A part of it, encoded; None where it is too short (whether that must not be or not: ComfyUI 0.33)."""
+        """A part of it, encoded; None if it is too short, whether that is allowed or not (ComfyUI 0.33)."""
         if self.get_duration() < start_time + duration:
             return None
         return VideoFromFile(self.get_stream_source(), start_time=start_time, duration=duration)
@@ -255,10 +264,10 @@ class VideoFromComponents(VideoInput):
     def get_bit_depth(self) -> int:
         return self._depth
 
-    def save_to(self, path: Any, format: Any = VideoContainer.AUTO, codec: Any = VideoCodec.AUTO, metadata: dict | None = None,
+    def save_to(self, path: Source, format: str = VideoContainer.AUTO, codec: str = VideoCodec.AUTO, metadata: dict | None = None,
                 crf: float | None = None, **_: Any) -> None:
-        """H.264 and AAC in MP4; the sound is cut to the film's length. What these lack is mended, where ComfyUI fails: odd sides
-        get their last row or column twice, sound of other rates and channels is converted (`encodable`).
+        """H.264 and AAC in MP4; the audio is cut to the video's length. Where ComfyUI fails, this adapts: odd sides get their
+        last row or column twice, audio of other rates and channels is converted (`encodable`).
 
         Raises:
             ValueError: for another container or codec (ComfyUI itself offers them).
@@ -270,19 +279,19 @@ class VideoFromComponents(VideoInput):
         images, rate = self._parts.images, Fraction(round(self._parts.frame_rate * 1000), 1000)
         with av.open(path, mode="w", format="mp4", options=_movflags(path)) as output:
             _tags(output, {key: json.dumps(value) for key, value in (metadata or {}).items()})
-            film = output.add_stream("h264", rate=rate)
-            film.width, film.height, film.pix_fmt = _even(images.shape[2]), _even(images.shape[1]), "yuv420p"
-            film.options = {} if crf is None else {"crf": str(crf)}
+            track = output.add_stream("h264", rate=rate)
+            track.width, track.height, track.pix_fmt = _even(images.shape[2]), _even(images.shape[1]), "yuv420p"
+            track.options = {} if crf is None else {"crf": str(crf)}
             sound = self._add_sound(output, rate)
             for image in images:
-                output.mux(film.encode(av.VideoFrame.from_ndarray(_pixels(image), format="rgb24")))
-            output.mux(film.encode(None))
+                output.mux(track.encode(av.VideoFrame.from_ndarray(_pixels(image), format="rgb24")))
+            output.mux(track.encode(None))
             if sound is not None:
                 stream, frame = sound
                 output.mux(stream.encode(frame))
                 output.mux(stream.encode(None))
 
-    def _add_sound(self, output: Any, rate: Fraction) -> tuple[Any, Any] | None:
+    def _add_sound(self, output: OutputContainer, rate: Fraction) -> tuple[av.AudioStream, av.AudioFrame] | None:
         import av
         import numpy as np
 
@@ -300,11 +309,11 @@ class VideoFromComponents(VideoInput):
 
 
 def _even(side: int) -> int:
-    """The next even number of pixels, which H.264's colour needs."""
+    """The next even number of pixels, as H.264's chroma needs."""
     return side + side % 2
 
 
-def _pixels(image: Any) -> Any:  # float [H, W, C] 0..1 -> uint8 [H, W, 3], sides even
+def _pixels(image: torch.Tensor) -> np.ndarray:  # float [H, W, C] 0..1 -> uint8 [H, W, 3], sides even
     import numpy as np
 
     pixels = (image[..., :3] * 255).clamp(0, 255).byte().cpu().numpy()

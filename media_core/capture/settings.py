@@ -11,12 +11,11 @@ from numpy.typing import ArrayLike
 
 from ..asked import frame_rate
 from ..audio import FPS
+from ..choices import ORDERS, POLICIES
 from ..errors import FileFormatError, TalkingHeadsError
 from ..motion import ExpressionTrack
 from ..speech import weightless_encoder
 
-POLICIES = ("error", "hold", "interpolate", "skip")
-ORDERS = ("largest", "left")
 SMALLEST, LARGEST = 64, 2048  # px, sides of the written frames
 LONGEST_SMOOTHING = 101       # frames
 _BLOCKS, _BLOCK = 64, 1 << 16  # what is read of a video to recognise it

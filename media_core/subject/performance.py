@@ -12,6 +12,7 @@ import numpy as np
 
 from ..asked import frame_rate, whole
 from ..audio import Sound, frame_count
+from ..choices import VOICE_ENGINES
 from ..errors import TalkingHeadsError
 from ..progress import Report, silent
 from . import articulation, espeak, formant, letters
@@ -98,7 +99,7 @@ def _check(seconds, fps, text, script) -> None:
 
 
 def _choose(engine: str) -> str:
-    if engine not in ("auto", "espeak", "formant"):
+    if engine not in VOICE_ENGINES:
         raise TalkingHeadsError("The engine must be 'auto', 'espeak' or 'formant'", f"'{engine}'", "Choose one of the three")
     if engine == "auto":
         return "espeak" if espeak.usable() else "formant"

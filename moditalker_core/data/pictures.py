@@ -25,9 +25,9 @@ from ...media_core.face.masks.masks import FrameMasks
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.schema import described, note, record
 from ...media_core.tensor_schema import Numbers, fitting
+from ..choices import CROPS
 
 CLASSES = ("background", "face", "neck", "torso", "mouth", "hair")  # as the synthetic subject's
-CROPS = ("still", "following")
 SMALLEST, LARGEST = 32, 1024
 JPEG_QUALITY = 97  # with full colour 44.6 dB on faces of 128 px; with halved colour, as is usual, 42.4
 KIND, VERSION = "clip_pictures", 1

@@ -1,6 +1,7 @@
 """The command line: exit codes, messages, stopping, doctor."""
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -148,7 +149,7 @@ def test_training_into_a_folder_that_cannot_be_made_says_so_before_the_first_ste
     assert "training file" in told and "Training\n" not in told
 
 
-def test_demo_copies_the_film_and_tells_its_speed(tmp_path, monkeypatch, capsys):
+def test_demo_copies_the_video_and_tells_its_speed(tmp_path, monkeypatch, capsys):
     from PIL import Image
     from talking_heads.cli import jobs
 
@@ -165,7 +166,7 @@ def test_demo_copies_the_film_and_tells_its_speed(tmp_path, monkeypatch, capsys)
         assert main.main(["demo", *options]) == 0
         told = capsys.readouterr().out
         assert (tmp_path / place).is_file() and str(tmp_path / place) in told and "1 frames of 32x16" in told
-        assert "frames/s" in told
+        assert "frames per second" in told
     assert os.listdir(tmp_path / "output") == ["demo.mp4"]
     monkeypatch.setattr(jobs, "DEMO_WORKFLOW", str(tmp_path / "gone.json"))
     assert main.main(["demo"]) == 2
@@ -205,6 +206,55 @@ def test_doctor_tells_the_state_and_fails_where_output_cannot_be_written(tmp_pat
 def test_help_imports_nothing_heavy():
     code = "import sys; from talking_heads.cli import main; main.parser(); assert not {'torch', 'numpy', 'av'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_help_shows_the_defaults_of_the_cores():
+    """The command line passes on only what it is given; the numbers in its help are the settings' own."""
+    import re
+    from dataclasses import fields
+
+    from talking_heads.media_core.capture import CaptureSettings
+    from talking_heads.moditalker_core.data.from_subject import FIRST_IDENTITY, SubjectPlan
+    from talking_heads.moditalker_core.data.from_videos import FilmPlan
+    from talking_heads.moditalker_core.data.pictures import PictureSettings
+
+    def shown(*command: str) -> dict[str, str]:
+        options = main.parser()
+        for name in command:
+            [choice] = [action for action in options._actions if isinstance(action.choices, dict)]
+            options = choice.choices[name]
+        found = {action.dest: re.search(r"\(default: ([^,)]*)", action.help or "") for action in options._actions}
+        return {name: match[1] for name, match in found.items() if match}
+
+    def default_of(settings: type, name: str) -> object:
+        return {field.name: field.default for field in fields(settings)}[name]
+
+    told = shown("capture")
+    for name in ("size", "fps", "policy", "face_index", "order", "smoothing", "encoder"):
+        default = default_of(CaptureSettings, name)
+        assert told[name] == (f"{default:g}" if isinstance(default, float) else str(default)), name
+    told, plan = shown("dataset", "motion"), SubjectPlan()
+    wanted = {"people": len(plan.identities), "first_identity": FIRST_IDENTITY, "seconds": plan.seconds, "seed": plan.seed,
+              "engine": plan.engine, "val": plan.held_out, "fps": plan.fps, "margin": default_of(PictureSettings, "margin"),
+              "crop": default_of(PictureSettings, "crop"), "face_index": FilmPlan().face_index, "order": FilmPlan().order}
+    assert {name: told[name] for name in wanted} == {name: f"{value:g}" if isinstance(value, float) else str(value)
+                                                     for name, value in wanted.items()}
+    assert told["size"] == f"videos {FilmPlan().size}" and f"subject {plan.size}" in main_help("dataset", "motion")
+
+
+def main_help(*command: str) -> str:
+    """The whole help text of a command."""
+    with pytest.raises(SystemExit), contextlib.redirect_stdout(io.StringIO()) as told:
+        main.main([*command, "--help"])
+    return told.getvalue()
+
+
+@pytest.mark.parametrize("words", [("--steps", "--calls"), ("--video", "--film")])
+def test_earlier_option_names_go_on_working(words):
+    value = ["3"] if words[0] == "--steps" else []
+    new, old = (main.parser().parse_args(["video", "a.wav", "b.png", "c.mp4", word, *value]) for word in words)
+    assert vars(new) == vars(old) != vars(main.parser().parse_args(["video", "a.wav", "b.png", "c.mp4"]))
+    assert words[0] in main_help("video")
 
 
 def test_capture_writes_a_folder_and_prints_its_report(tmp_path, capsys, monkeypatch):

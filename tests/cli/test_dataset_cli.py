@@ -56,7 +56,7 @@ def test_pictures_for_mtov(run, tmp_path, capsys):
 
     quick = [*QUICK, "--people", "1", "--size", "64", "--take", "0.2"]
     assert run(*quick, "--frames", "32", "--margin", "1.4", "--crop", "following") == 0
-    assert "pictures of 32 x 32 px in 1 clips" in capsys.readouterr().out
+    assert "images of 32 x 32 px in 1 clips" in capsys.readouterr().out
     dataset = MotionDataset.open(tmp_path / "out")
     assert dataset.frames_of(0).shape == (5, 32, 32, 3)
     assert dataset.clips[0].facts["pictures"]["margin"] == 1.4 and dataset.clips[0].facts["pictures"]["crop"] == "following"

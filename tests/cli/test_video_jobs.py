@@ -54,7 +54,7 @@ def files(made, tmp_path) -> Path:
 def run(files: Path, *more: str, face: str = "me.png", out: str = "out.mp4", sound: str = "speech.wav") -> int:
     motion = () if "--motion" in more else ("--atom", str(files / "atom.safetensors"))
     return main(["video", str(files / sound), str(files / face), str(files / out), "--mtov", str(files / "mtov.safetensors"),
-                 "--device", "cpu", "--calls", "1", *motion, *more])
+                 "--device", "cpu", "--steps", "1", *motion, *more])
 
 
 def frames(path: Path) -> np.ndarray:
@@ -72,7 +72,7 @@ def test_a_picture_says_a_sentence(files, capsys):
         assert run(files) == OK
     film, told = probe(files / "out.mp4"), capsys.readouterr()
     assert (film.frames, film.fps, film.width, film.height, film.has_sound) == (15, 25, 256, 256, True)
-    assert told.out.startswith(f"{files / 'out.mp4'}\n15 frames, 0.60 s at 25 a second")
+    assert told.out.startswith(f"{files / 'out.mp4'}\n15 frames, 0.60 s at 25 fps")
     assert told.err.split("\n")[:2] == ["Motion", "Video"]
     whole = np.asarray(Image.open(files / "me.png"), np.int16)
     off = np.abs(frames(files / "out.mp4") - whole)
@@ -96,19 +96,19 @@ def test_a_film_gets_another_mouth(files, tiny_film, capsys):
     """What lies outside the square is the film's, in its order."""
     shutil.copy(tiny_film, files / "me.mp4")
     assert run(files, face="me.mp4") == OK
-    assert capsys.readouterr().err.split("\n")[:3] == ["Following the face", "Motion", "Video"]
+    assert capsys.readouterr().err.split("\n")[:3] == ["Tracking the face", "Motion", "Video"]
     before, after = frames(tiny_film)[:15].astype(int), frames(files / "out.mp4")
     assert after.shape == before.shape
     assert np.abs(after - before)[:, :, :8].mean() < 3 < np.abs(after - before).mean()
 
 
-def test_a_moving_picture_may_be_called_a_film(files, tiny_film, capsys):
-    """A GIF is a picture, unless told otherwise."""
+def test_a_moving_image_may_be_called_a_video(files, tiny_film, capsys):
+    """A GIF is an image, unless told otherwise."""
     pictures = [Image.fromarray(frame) for frame in frames(tiny_film)[:12]]
     pictures[0].save(files / "me.gif", save_all=True, append_images=pictures[1:], duration=40)
     motion = ("--motion", str(files / "motion.safetensors"))
-    assert run(files, *motion, face="me.gif") == OK and "Following" not in capsys.readouterr().err
-    assert run(files, *motion, "--film", face="me.gif") == OK and "Following" in capsys.readouterr().err
+    assert run(files, *motion, face="me.gif") == OK and "Tracking" not in capsys.readouterr().err
+    assert run(files, *motion, "--video", face="me.gif") == OK and "Tracking" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given, policy", [((), "skip"), (("--policy", "error"), "error")])
@@ -124,7 +124,7 @@ def test_frames_without_a_face_are_named_at_the_end(files, capsys, monkeypatch, 
 
     monkeypatch.setattr(scenes, "film_scene", film_scene)
     assert run(files, "--motion", str(files / "motion.safetensors"), *given, face="dark.mp4") == OK
-    assert "no face in the film's frames 3: left as filmed" in capsys.readouterr().out and asked == [(policy, (64, 64, 3))]
+    assert "no face in the video's frames 3: left unchanged" in capsys.readouterr().out and asked == [(policy, (64, 64, 3))]
 
 
 def test_ctrl_c_leaves_the_folder_as_it_was(files, capsys, monkeypatch):
@@ -166,7 +166,7 @@ def test_frames_are_gone_once_they_are_written(files, monkeypatch):
 @pytest.mark.parametrize("given, more, words", [
     ({"face": "nobody.png"}, (), ["image or a video", "nobody.png"]),
     ({"face": "words.txt"}, (), ["image or a video", "words.txt", "the video must"]),
-    ({"face": "words.txt"}, ("--film",), ["must be a film", "words.txt"]),
+    ({"face": "words.txt"}, ("--film",), ["must be a video", "words.txt"]),
     ({"face": "."}, (), ["image or a video"]),
     ({"face": "empty.png"}, (), ["upright, frontal face"]),
     ({"face": "dark.mp4"}, (), ["face"]),

@@ -88,7 +88,7 @@ def test_long_lists_are_counted_not_shown(small):
     from talking_heads.host.validate import check_value
 
     live = LiveInputs(table={"required": {"file": ("COMBO", {"options": [str(index) for index in range(21)]})}, "optional": {}})
-    error = check_value({"file": "x"}, "file", live, own_judge=False)
+    error = check_value({"file": "x"}, "file", live, own_check=False)
     assert error["details"] == "file: 'x' not in (list of length 21)" and error["extra_info"]["input_config"] is None
 
 

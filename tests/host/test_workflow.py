@@ -131,7 +131,7 @@ def test_settings_find_nodes_by_number_title_and_class(small):
     apply_settings(prompt, ["1.value=5", "No. 1.mode=double", "ToyNumber.note=a=b", "2.a=7", "4.size.width=9"], info)
     assert prompt["1"]["inputs"] == {"value": 5, "mode": "double", "note": "a=b"}
     assert prompt["2"]["inputs"] == {"a": 7} and prompt["4"]["inputs"] == {"size.width": 9}
-    for wrong, told in (("ToyAdd.a=1", "more than one node"), ("9.a=1", "No node fits"), ("1.speed=1", "has no input 'speed'"),
+    for wrong, told in (("ToyAdd.a=1", "more than one node"), ("9.a=1", "No node matches"), ("1.speed=1", "has no input 'speed'"),
                         ("x", "NODE.INPUT")):
         with pytest.raises(WorkflowError, match=told):
             apply_settings(prompt, [wrong], info)

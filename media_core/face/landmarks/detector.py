@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...choices import ORDERS
 from ...errors import TalkingHeadsError
 
-ORDERS = ("largest", "left")
 SMALLEST = 1 / 10    # of the longer side: the smallest face looked for
 _LONGEST = 288       # px: images are searched at this size
 _WINDOW = 24         # px: the cascade's own size

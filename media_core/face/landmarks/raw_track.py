@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...choices import POLICIES
 from ...errors import TalkingHeadsError
 from ...files import load_tensors, save_tensors
 from ...schema import COUNT, RATE, SIZE, described, many, record, whole
@@ -15,7 +16,6 @@ from ..geometry import BROWS, JAW, NOSE
 from .detector import no_face
 
 KIND, VERSION = "raw_face_track", 1
-POLICIES = ("error", "hold", "interpolate", "skip")
 _SETTINGS = record({"image_size": SIZE, "fps": RATE, "cuts": many(whole(0, COUNT))})
 _TENSORS = {"points": Numbers(("T", 68, 2), nan=True), "confidence": Numbers(("T",))}
 _LISTED = 12         # frame numbers an error names

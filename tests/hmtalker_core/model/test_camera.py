@@ -1,4 +1,4 @@
-"""Camera conversions: axes, round trips, the synthetic subject's own matrices."""
+"""Camera conversions: axes, inverses, the synthetic subject's own matrices."""
 from __future__ import annotations
 
 import torch
@@ -9,10 +9,9 @@ def pose(euler=(0.1, -0.3, 0.2), shift=(0.1, -0.2, -7.0)):
     return camera.tracker_to_c2w(torch.tensor(euler, dtype=torch.float64), torch.tensor(shift, dtype=torch.float64))
 
 
-def test_round_trip_and_batches():
+def test_a_view_is_the_inverse_and_batches():
     c2w = torch.stack([pose(), pose((0, 0.5, 0))])
     view = camera.opengl_c2w_to_viewmat(c2w)
-    torch.testing.assert_close(camera.viewmat_to_opengl_c2w(view), c2w)
     torch.testing.assert_close(camera.opengl_c2w_to_viewmat(c2w[1]), view[1])
     flip = torch.diag(torch.tensor([1.0, -1, -1, 1], dtype=torch.float64))
     torch.testing.assert_close(view, torch.linalg.inv(c2w @ flip))

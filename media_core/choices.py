@@ -1,0 +1,6 @@
+"""Choices that the cores check and that menus and the command line offer. Imports nothing, so that showing them costs nothing."""
+from __future__ import annotations
+
+POLICIES = ("error", "hold", "interpolate", "skip")  # what to do with frames that show no face
+ORDERS = ("largest", "left")  # how several faces of a frame are counted
+VOICE_ENGINES = ("auto", "espeak", "formant")  # of the synthetic subject
