@@ -34,6 +34,7 @@ from .model.motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
 from .model.splat import as_splat
 from .model.torso import TorsoModel
 from .rasterizer import drawing_device, must_compile, rasterization
+from .speech_format import SpeechFormat
 
 BLINK = AU_NAMES.index("AU45")
 DRIVE_CHUNK = 32  # frames that are driven at once
@@ -76,6 +77,11 @@ class Avatar:
     def encoder(self) -> str:
         """Id of the speech encoder the avatar understands."""
         return self.config["encoder"]
+
+    @cached_property
+    def hears(self) -> SpeechFormat:
+        """The speech the avatar understands."""
+        return SpeechFormat.from_config(self.config)
 
     @property
     def au_known(self) -> tuple[bool, ...]:  # [17]
@@ -124,7 +130,7 @@ class Avatar:
         """Speech to motion, one frame for each 1/fps of sound.
 
         Args:
-            speech: features of the avatar's encoder.
+            speech: features of the avatar's encoder and layer (`hears`).
             expression: action units that replace the avatar's own wherever they are not NaN: upper ones those of its track, lower
                 ones those predicted from speech. Shorter tracks loop forth and back. Units the avatar was not trained with
                 (`au_known`) stay 0: nothing in it knows what they do.
@@ -138,9 +144,7 @@ class Avatar:
             TalkingHeadsError: the speech comes from another encoder, a track from another frame rate, no such `blinks`, or a
                 number out of range.
         """
-        if speech.encoder != self.encoder:
-            raise TalkingHeadsError(f"This avatar understands speech encoded by '{self.encoder}'", f"'{speech.encoder}'",
-                                    f"Choose encoder '{self.encoder}' in Encode Speech")
+        speech = self.hears.checked(speech)
         check_driving(smoothing, lip_gain, start, seed)
         if blinks not in ("track", "generated", "none"):
             raise TalkingHeadsError("`blinks` must be track, generated or none", repr(blinks), "Choose one of them")

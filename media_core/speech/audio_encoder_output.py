@@ -25,7 +25,7 @@ import torch
 
 from ..audio import Sound, silence_gate
 from ..errors import TalkingHeadsError
-from .encoder import LAST, SAMPLE_RATE
+from .facts import LAST, SAMPLE_RATE
 from .features import Speech
 from .hubert import layer_name, row_count
 from .registry import CORE_ENCODERS, get_encoder

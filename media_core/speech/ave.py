@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..errors import FileFormatError, TalkingHeadsError
 from ..files import UNREADABLE
 from ..progress import Report, silent
-from .encoder import SAMPLE_RATE
+from .facts import SAMPLE_RATE
 from .mel import BANDS, HOP, mel_spectrogram
 
 DIM = 512

@@ -24,14 +24,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..audio import fitted
+from ..audio import Sound, fitted
 from ..errors import FileFormatError, TalkingHeadsError, out_of_memory
 from ..files import UNREADABLE
 from ..json_files import json_object, read_json_file
 from ..paths import is_temporary
 from ..progress import Report, silent
 from ..schema import WIDEST, described, flag, many, optional, real, record, text, whole
-from .encoder import LAST, SAMPLE_RATE, SpeechEncoder
+from .encoder import FolderEncoder, encoded
+from .facts import LAST, SAMPLE_RATE, EncoderFacts
+from .features import Speech
 
 FIELD = 400  # samples a row depends on, before the transformer
 STRIDE = 320  # samples from row to row
@@ -52,9 +54,8 @@ _CONFIG = record({}, {  # what decides how large a model is and how it is built;
     "_name_or_path": optional(text())}, others=True)
 _FIT = ("hubert", 1024, 24)  # kind, width and layers of the large model
 
-ENCODER = SpeechEncoder(id="hubert-large-ls960-ft", dim=1024, rate=SAMPLE_RATE / STRIDE, window=2, silence=None, channels="first",
-                        description="HuBERT large, fine-tuned on LibriSpeech, 1024 numbers at 50 Hz; needs a model folder",
-                        encode=None)
+FACTS = EncoderFacts(id="hubert-large-ls960-ft", dim=1024, rate=SAMPLE_RATE / STRIDE, window=2, silence=None, channels="first",
+                     description="HuBERT large, fine-tuned on LibriSpeech, 1024 numbers at 50 Hz; needs a model folder")
 
 
 def row_count(samples: int) -> int:
@@ -73,7 +74,7 @@ class HubertEncoder:
     """A HuBERT model ready to encode; made by `load`. Changed copies by dataclasses.replace (rows, context)."""
 
     model: Any  # transformers.HubertModel without the layers above `layer`
-    facts: SpeechEncoder  # id, width, rate
+    facts: EncoderFacts  # id, width, rate
     layer: str = LAST  # whose output the features are
     normalise: bool = True  # the sound is brought to mean 0 and variance 1 first, as a whole
     rows: int = ROWS  # kept of each chunk; changes memory
@@ -103,12 +104,16 @@ class HubertEncoder:
         if name != LAST:
             _cut(model, int(name))
         id = encoder_id(folder, config)
-        facts = replace(ENCODER, id=id, dim=config["hidden_size"],
-                        description=ENCODER.description if id == ENCODER.id else f"HuBERT model '{id}'")
+        facts = replace(FACTS, id=id, dim=config["hidden_size"],
+                        description=FACTS.description if id == FACTS.id else f"HuBERT model '{id}'")
         return cls(model.to(device, dtype).eval().requires_grad_(False), facts, name, _normalised(folder))
 
-    def encode(self, mono: np.ndarray, report: Report = silent) -> np.ndarray:  # [N] -> [T, C]
-        """The features of a sound, T = (N - 80) // 320 (at least 1: sounds under 400 samples are followed by silence).
+    def encode(self, sound: Sound, report: Report = silent) -> Speech:
+        """See `SpeechEncoder.encode`."""
+        return encoded(self, self.features, sound, report)
+
+    def features(self, mono: np.ndarray, report: Report = silent) -> np.ndarray:  # [N] -> [T, C]
+        """The rows of features, T = (N - 80) // 320 (at least 1: sounds under 400 samples are followed by silence).
 
         Args:
             mono: float32 at 16 kHz, N >= 1.
@@ -144,7 +149,7 @@ class HubertEncoder:
     @cached_property
     def silence_features(self) -> torch.Tensor:  # float32 [C]
         """What the model makes of digital silence: the middle row of four seconds of it."""
-        rows = self.encode(np.zeros(round(_SILENCE * SAMPLE_RATE), np.float32))
+        rows = self.features(np.zeros(round(_SILENCE * SAMPLE_RATE), np.float32))
         return torch.from_numpy(rows[len(rows) // 2].copy())
 
 
@@ -153,9 +158,9 @@ def encoder_id(folder: Path, config: Mapping[str, Any]) -> str:
     size = (config["model_type"], config["hidden_size"], config["num_hidden_layers"])
     # Of the large models only the fine-tuned ones carry a head for letters; ls960-ft is the one with English letters.
     fine_tuned = "HubertForCTC" in (config.get("architectures") or ()) and config.get("vocab_size") == 32
-    named = any(ENCODER.id in str(name) for name in (folder.absolute().name, config.get("_name_or_path")))
+    named = any(FACTS.id in str(name) for name in (folder.absolute().name, config.get("_name_or_path")))
     if size == _FIT and (fine_tuned or named):
-        return ENCODER.id
+        return FACTS.id
     return re.sub(r"[^a-z0-9._-]+", "-", folder.absolute().name.lower()).strip("-") or "hubert"
 
 
@@ -280,3 +285,6 @@ def _cut(model: Any, layer: int) -> None:
     model.encoder.layers = model.encoder.layers[:layer]
     if model.config.do_stable_layer_norm:  # that normalisation is the last layer's alone; otherwise it comes before the first
         model.encoder.layer_norm = Identity()
+
+
+ENCODER = FolderEncoder(FACTS, HubertEncoder.load, model_type="hubert")
