@@ -1,4 +1,4 @@
-"""`talking-heads`: demo | run | motion | video | capture | dataset | train | import | doctor.
+"""`talking-heads`: demo | run | motion | video | avatar | capture | dataset | train | import | doctor.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
@@ -38,10 +38,11 @@ def parser() -> argparse.ArgumentParser:
 
     _capture_options(commands.add_parser("capture", parents=[common], help="a film of a person talking to a data set folder"))
 
-    from . import atom_jobs, dataset_jobs, import_jobs, motion_jobs, mtov_jobs, video_jobs
+    from . import atom_jobs, avatar_jobs, dataset_jobs, encoders, import_jobs, motion_jobs, mtov_jobs, video_jobs
 
     motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
     video_jobs.add_options(commands.add_parser("video", parents=[common], help="speech and a picture or film to a talking film"))
+    avatar_jobs.add_options(commands.add_parser("avatar", parents=[common], help="speech and an avatar to a talking video"))
     dataset_jobs.add_options(commands.add_parser("dataset", help="make what models learn from"), common)
 
     train = commands.add_parser("train", help="train a model")
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     avatar.add_argument("--steps", type=float, default=1.0, metavar="FACTOR", help="times the preset's steps (default: 1)")
     avatar.add_argument("--seed", type=int, default=0)
     avatar.add_argument("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
+    encoders.add_encoder(avatar)
     avatar.add_argument("--lpips", metavar="FILE", help="LPIPS (AlexNet) weights, .safetensors, for the perceptual terms")
     avatar.add_argument("--no-resume", dest="resume", action="store_false", help="begin anew where an unfinished run stands")
 
@@ -67,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _capture_options(capture: argparse.ArgumentParser) -> None:
+    from .encoders import add_encoder
+
     add = capture.add_argument
     add("video", metavar="VIDEO", help="any film FFmpeg reads, with sound")
     add("out", metavar="OUT", help="the folder; an interrupted capture into it goes on; report.png in it says what to film again")
@@ -85,7 +89,7 @@ def _capture_options(capture: argparse.ArgumentParser) -> None:
     add("--like", metavar="DIR", help="use crop, focal length and head of this captured data set")
     add("--au", metavar="FILE", help="action units of the film by OpenFace, py-feat, LibreFace or PyAFAR")
     add("--segment", nargs=2, metavar=("FROM", "TO"), help="seconds FROM TO, or: auto SECONDS for the best part")
-    add("--encoder", default="mel", metavar="ID", help="of the speech features (default: mel)")
+    add_encoder(capture)
 
 
 def _segment(given: Sequence[str] | None) -> tuple[float, float] | float | None:
@@ -158,7 +162,12 @@ def dispatch(options: argparse.Namespace) -> int:
         from .import_jobs import import_checkpoint
 
         return import_checkpoint(options)
+    if options.command == "avatar":
+        from .avatar_jobs import make_avatar_video
+
+        return make_avatar_video(options)
     from . import jobs
+    from .encoders import chosen_encoder
 
     if options.command == "demo":
         return jobs.run_demo(options.output or os.path.join(base, "output", "demo.mp4"), base_dir=base, debug=options.debug)
@@ -166,11 +175,10 @@ def dispatch(options: argparse.Namespace) -> int:
         return jobs.run_workflow(options.workflow, options.settings, base_dir=base, output_dir=options.output_dir,
                                  input_dir=options.input_dir, packs=options.packs, debug=options.debug)
     if options.command == "capture":
-        names = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing", "steady", "masks", "parsing", "like",
-                 "encoder")
+        names = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing", "steady", "masks", "parsing", "like")
         chosen = {name: getattr(options, name) for name in names}
         return jobs.capture_film(options.video, options.out, {**chosen, "segment": _segment(options.segment),
-                                                              "expression": options.au})
+                                                              "expression": options.au, "encoder": chosen_encoder(options)})
     if options.what == "atom":
         from .atom_jobs import train_atom
 
@@ -180,7 +188,8 @@ def dispatch(options: argparse.Namespace) -> int:
 
         return train_mtov(options)
     return jobs.train_avatar(options.dataset, options.out, preset=options.preset, steps=options.steps, seed=options.seed,
-                             device=options.device, resume=options.resume, lpips=options.lpips)
+                             device=options.device, resume=options.resume, lpips=options.lpips,
+                             encoder=lambda: chosen_encoder(options))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.picture_reading import read_picture
+from .encoders import add_encoder, chosen_encoder
 from .progress_line import ProgressLine, run_job
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def add_options(motion: argparse.ArgumentParser) -> None:
     add("--guidance", type=float, metavar="W", help="how closely the speech is followed (default: as the weights say)")
     add("--seed", type=int, default=0)
     add("--no-gate", dest="gate", action="store_false", help="do not close the mouth where nobody speaks")
-    add("--speech", metavar="FILE", help="the sound already encoded (for encoders that need a model)")
+    add("--speech", metavar="FILE", help="the audio already encoded, instead of --encoder")
+    add_encoder(motion, default=None)
     add("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
 
 
@@ -58,7 +60,10 @@ def make_motion(options: argparse.Namespace) -> int:
         sound, portrait = load_sound(options.sound), _portrait(options.portrait)
         atom = load_atom(options.weights or SHIPPED_ATOM, chosen_device(options.device))
         settings = SamplingSettings(options.sampler, options.steps, options.guidance, seed=options.seed, gate=options.gate)
-        speech = None if options.speech is None else Speech.load(options.speech)
+        encoder = chosen_encoder(options)
+        if encoder is not None and options.speech is not None:
+            raise TalkingHeadsError("Speech must be encoded once", "both --speech and --encoder", "Leave one of them out")
+        speech = encoder.encode(sound, report) if encoder else Speech.load(options.speech) if options.speech else None
         motion = speak(atom, sound, portrait, settings, speech=speech, report=report)
         motion.save(track)
         if out.suffix == ".mp4":

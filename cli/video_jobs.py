@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.picture_reading import is_picture, read_picture
+from .encoders import add_encoder, chosen_encoder
 from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
 
@@ -35,6 +36,7 @@ def add_options(video: argparse.ArgumentParser) -> None:
     motion.add_argument("--atom", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
     motion.add_argument("--motion", metavar="FILE", help="a saved motion (of `talking-heads motion`, edited perhaps) instead of "
                                                          "AToM's; as long as the film is to be. SOUND is then only heard")
+    add_encoder(video, default=None)
     add("--sampler", choices=["ddim", "ddim0", "dpm++", "unipc"], help="of MToV (default: as its weights say)")
     add("--calls", type=int, metavar="N", help="of MToV's network a clip: fewer are faster (default: as its weights say)")
     add("--schedule-steps", type=int, metavar="N", help="instead of --calls, as the published program counts: of N steps over "
@@ -90,12 +92,15 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> tuple[Path,
     sound = load_sound(options.sound)
     motion = None if options.motion is None else LandmarkTrack.load(options.motion)
     mtov = load_mtov(options.mtov or SHIPPED_MTOV, device)
-    settings = _settings(options, mtov)
+    settings, encoder = _settings(options, mtov), chosen_encoder(options)
+    if encoder is not None and motion is not None:
+        raise TalkingHeadsError("A saved motion needs no speech encoder", "both --motion and --encoder", "Leave one of them out")
     atom = load_atom(options.atom or SHIPPED_ATOM, device) if motion is None else None
     writable_file(out)
     scene = _scene(options.face, options.film, mtov.config, options.policy, report)
     if atom is not None:
-        speak_video(atom, mtov, sound, scene, out, sampling=SamplingSettings(seed=options.seed), settings=settings,
+        speech = encoder.encode(sound, report) if encoder else None
+        speak_video(atom, mtov, sound, scene, out, speech=speech, sampling=SamplingSettings(seed=options.seed), settings=settings,
                     paste=options.paste, report=report)
         return out, _left_alone(scene, frame_count(sound.duration, mtov.config.fps))
     frames = video(mtov, motion, scene, settings, paste=options.paste, report=report)

@@ -1,11 +1,13 @@
 """A dataset to an avatar."""
 from __future__ import annotations
 
+from typing import Any
+
 import comfy.model_management as mm
 from comfy_api.latest import io
 
 from ..media_core.paths import file_stem
-from . import bridge, sockets
+from . import bridge, sockets, speech
 
 # hmtalker_core.training.presets(), spelled out so that registering the pack imports no model code
 PRESETS = ["preview", "standard", "paper"]
@@ -40,6 +42,10 @@ class TrainAvatar(io.ComfyNode):
                 io.Boolean.Input("resume", default=True,
                                  tooltip="Continue an interrupted training of that name with the same settings; off: begin "
                                          "anew."),
+                io.Combo.Input("encoder", options=speech.ENCODERS, default="mel", optional=True,
+                               tooltip="How the avatar hears: it can be driven only by speech of the encoder it is trained with. "
+                                       "hubert needs a model folder."),
+                *speech.hubert_inputs(),
             ],
             outputs=[
                 sockets.Avatar.Output("avatar", display_name="avatar", tooltip="The trained avatar, ready to be driven."),
@@ -49,8 +55,12 @@ class TrainAvatar(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, dataset: sockets.DatasetFolder, preset: str, steps: float, seed: int, name: str,
-                resume: bool) -> io.NodeOutput:
+    def fingerprint_inputs(cls, encoder: str = "mel", model_folder: str = speech.NO_FOLDER, **others: Any) -> tuple[str, ...]:
+        return speech.folder_stamps(encoder, model_folder)
+
+    @classmethod
+    def execute(cls, dataset: sockets.DatasetFolder, preset: str, steps: float, seed: int, name: str, resume: bool,
+                encoder: str = "mel", **model: Any) -> io.NodeOutput:
         import torch
 
         from ..hmtalker_core.training.train_avatar import train_avatar
@@ -59,7 +69,7 @@ class TrainAvatar(io.ComfyNode):
         mm.unload_all_models()
         with torch.inference_mode(False), torch.enable_grad():
             avatar = train_avatar(dataset.folder, path, preset=preset, steps=steps, seed=seed, device=mm.get_torch_device(),
-                                  report=bridge.NodeReport(), resume=resume)
+                                  report=bridge.NodeReport(), resume=resume, encoder=speech.chosen_encoder(encoder, **model))
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name)
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from comfy_api.latest import Types, io
 
+from ..hmtalker_core import backend_registry
 from . import bridge, sockets, temporary_films
 
-BACKENDS = ["auto", "cpu", "cuda_gsplat", "reference"]
+BACKENDS = list(backend_registry.CHOICES)
 BACKGROUNDS = ["plate", "black", "white", "green"]
 _COLOURS = {"white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
 _BACKEND_TIP = ("auto: gsplat on CUDA where it works, else this pack's CPU rasteriser. reference: exact and very slow, for "

@@ -15,7 +15,9 @@ from torch.autograd.function import once_differentiable
 
 from . import cpu_project, cpu_sh, kernels
 from .arguments import Scene
-from .jit import run_all
+from .backend import Backend, Rendered
+from .frames import blended
+from .jit import is_compiled, run_all
 from .projection import Projected
 
 LANES_PER_WORKER = 4       # tiles differ in cost; several portions a thread even it out
@@ -202,3 +204,33 @@ class _Blend(torch.autograd.Function):
         run_all(kernels.add_slots, ((lists[f][1], slots[f], out[f]) for f in range(m)), workers)
         grad = torch.from_numpy(out)
         return grad[..., 0:2], grad[..., 2:5], grad[..., 6:], grad[..., 5], None, None, None, None
+
+
+class Cpu(Backend):
+    """Tensors of another device are copied to memory and back, gradients too."""
+
+    name = "cpu"
+
+    def render(self, scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> Rendered:
+        """See `Backend.render`."""
+        from . import cpu_fused  # which is built on this module
+
+        device = scene.means.device
+        tensors = {name: value for name, value in scene._asdict().items() if isinstance(value, Tensor)}
+        scene = scene._replace(**{name: value.cpu() for name, value in tensors.items()})
+        if torch.is_grad_enabled() and any(value.requires_grad for value in tensors.values()):
+            splats, colors = project(scene, near_plane, far_plane, eps2d)
+            return blended(scene, splats, colors, blend, self.name, device)
+        image, alpha, meta = cpu_fused.render(scene, near_plane, far_plane, eps2d)
+        return image.to(device), alpha.to(device), {k: v.to(device) if isinstance(v, Tensor) else v for k, v in meta.items()}
+
+    def place(self, device: torch.device) -> torch.device:
+        """The CPU."""
+        return torch.device("cpu")
+
+    def must_compile(self, gradients: bool) -> bool:
+        """Whether the kernels have not been compiled on this machine."""
+        return not is_compiled(kernels.blend_backward if gradients else kernels.blend)
+
+
+BACKEND = Cpu()

@@ -26,6 +26,8 @@ from torch import Tensor
 
 from ...media_core.errors import Cancelled, out_of_memory
 from .arguments import Scene, checked
+from .backend import Backend, Rendered
+from .frames import on_background
 from .projection import sh_colors
 
 DEVICE_TYPE = "cuda"
@@ -166,3 +168,26 @@ def render(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> t
                                render_mode="RGB+D" if scene.with_depth else "RGB")
     kept = {name: meta[name] for name in ("means2d", "radii", "depths")}
     return image.to(scene.means.dtype), alpha.to(scene.means.dtype), {**kept, "backend": "cuda_gsplat"}
+
+
+class CudaGsplat(Backend):
+    """gsplat, on the devices where its test render succeeded."""
+
+    name, needs, remedy = "cuda_gsplat", "an NVIDIA GPU and a working gsplat", "install gsplat with a CUDA compiler"
+    works = "a test render with gsplat succeeded"
+
+    def render(self, scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> Rendered:
+        """See `Backend.render`."""
+        image, alpha, meta = render(scene, near_plane, far_plane, eps2d)
+        return on_background(image, alpha, scene), alpha, meta
+
+    def why_not(self, device: torch.device) -> str | None:
+        """What the test render said; it is made at the first question."""
+        return why_not(device)
+
+    def is_pending(self, device: torch.device) -> bool:
+        """Whether that test render is still to come."""
+        return is_pending(device)
+
+
+BACKEND = CudaGsplat()

@@ -21,7 +21,7 @@ def augment_windows(windows: Tensor, strength: float, generator: torch.Generator
     """Other voices saying the same: warped in frequency, louder or softer, coloured, noisy, with a band missing.
 
     Args:
-        windows: [B, 8, C, W] features of `audio_windows`; features without a frequency axis (W = 1, or not `spectral`) get noise only.
+        windows: [B, 8, C, W] features of `audio_windows`; those without a frequency axis (W = 1 or not `spectral`): only noise.
         strength: 0 returns the input; 1 is what `preview` uses.
         generator: the only source of chance.
         spectral: whether the C numbers are frequency bands in order (`EncoderFacts.spectral`).

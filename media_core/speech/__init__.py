@@ -13,11 +13,11 @@ from .encoder import FolderEncoder, LoadedEncoder, PlainEncoder, SpeechEncoder, 
 from .facts import LAST, SAMPLE_RATE, EncoderFacts, known_facts
 from .features import VERSION, Speech
 from .hubert import HubertEncoder
-from .registry import EncoderChoice, encoders, get_encoder, needs_folder, open_encoder, opened
+from .registry import EncoderChoice, encoders, get_encoder, needs_folder, open_encoder, opened, opens_by_name
 
-__all__ = ["LAST", "SAMPLE_RATE", "VERSION", "EncoderChoice", "EncoderFacts", "FolderEncoder", "HubertEncoder", "LoadedEncoder", "PlainEncoder",
-           "Speech", "SpeechEncoder", "encode_speech", "encoders", "full_name", "get_encoder", "known_facts", "needs_folder", "open_encoder",
-           "opened"]
+__all__ = ["LAST", "SAMPLE_RATE", "VERSION", "EncoderChoice", "EncoderFacts", "FolderEncoder", "HubertEncoder", "LoadedEncoder",
+           "PlainEncoder", "Speech", "SpeechEncoder", "encode_speech", "encoders", "full_name", "get_encoder", "known_facts",
+           "needs_folder", "open_encoder", "opened", "opens_by_name"]
 
 
 def encode_speech(sound: Sound, encoder: EncoderChoice = "mel", report: Report = silent) -> Speech:

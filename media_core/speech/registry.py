@@ -54,6 +54,11 @@ def needs_folder(name: str) -> bool:
     return isinstance(KINDS.get(name), FolderEncoder)
 
 
+def opens_by_name(id: str) -> bool:
+    """Whether the encoder of that name or id needs no weights."""
+    return _plain(id) is not None
+
+
 def open_encoder(name: str | os.PathLike[str], *, device: str | torch.device = "cpu", layer: str | int = LAST,
                  dtype: torch.dtype = torch.float32) -> SpeechEncoder:
     """An encoder ready to encode.

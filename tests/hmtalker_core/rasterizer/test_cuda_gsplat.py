@@ -33,7 +33,7 @@ def like_gsplat(means, quats, scales, opacities, colors, viewmats, Ks, width, he
     whole = arguments.checked({**{k: v.double() for k, v in values.items()}, "backgrounds": None}, width, height, near_plane,
                               far_plane, None, render_mode)
     splats, _ = rasterizer.project_by_torch(whole, near_plane, far_plane, eps2d)
-    made = rasterizer._blended(whole, splats, colors.double().reshape(-1, n, colors.shape[-1]), reference.render, "test", CPU)
+    made = rasterizer.blended(whole, splats, colors.double().reshape(-1, n, colors.shape[-1]), reference.render, "test", CPU)
     return made[0].float(), made[1].float(), made[2]
 
 
