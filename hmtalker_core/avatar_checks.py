@@ -63,9 +63,9 @@ def check_avatar(tensors: Mapping[str, Tensor], config: Mapping[str, Any], name:
     row0, row1, column0, column1 = config["torso_box"]
     fits = row0 < row1 <= height and column0 < column1 <= width and (row1 - row0, column1 - column0) == (sizes["h"], sizes["w"])
     if not fits or list(config["torso_size"]) != [height, width]:
-        raise FileFormatError("The torso of an avatar must lie in its picture and be as large as its box",
+        raise FileFormatError("The torso of an avatar must lie in its image and be as large as its box",
                               f"in {name}, {sizes['h']} x {sizes['w']} px at {config['torso_box']} of {config['torso_size']}, "
-                              f"pictures of {config['image_size']}", do)
+                              f"images of {config['image_size']}", do)
     silence, width = config.get("speech", {}).get("silence"), config["audio"]["audio_dim"]
     if silence is not None and len(silence) != width:
         raise FileFormatError(f"The features of silence must be {width} numbers, as the speech of the avatar",

@@ -1,16 +1,19 @@
 """An avatar's motion to frames, to a film, or to one frame of Gaussians."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import Types, io
 
 from ..hmtalker_core import backend_registry
 from . import bridge, sockets, temporary_films
 
+if TYPE_CHECKING:
+    from ..hmtalker_core.backdrop import Background
+
 BACKENDS = list(backend_registry.CHOICES)
 BACKGROUNDS = ["plate", "black", "white", "green"]
-_COLOURS = {"white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
+_BEHIND: dict[str, Background] = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
 _BACKEND_TIP = ("auto: gsplat on CUDA where it works, else this pack's CPU rasteriser. reference: exact and very slow, for "
                 "comparison.")
 _BACKGROUND_TIP = "What stands behind the head: the recording's own background plate, or one colour."
@@ -50,7 +53,7 @@ class RenderAvatarVideo(io.ComfyNode):
         sound = None if audio is None else Sound.from_comfy(audio)
         path, report = temporary_films.new_path(), bridge.NodeReport()
         ready = bridge.on_device(avatar, backend, report, len(motion))
-        render_video(ready, motion, path, sound, background=_COLOURS.get(background, background), backend=backend, crf=crf,
+        render_video(ready, motion, path, sound, background=_BEHIND[background], backend=backend, crf=crf,
                      report=report)
         return io.NodeOutput(temporary_films.new_film(path))
 
@@ -93,7 +96,7 @@ class RenderAvatar(io.ComfyNode):
         report = bridge.NodeReport()
         ready = bridge.on_device(avatar, backend, report, stop - start_frame)
         frames = ready.render(motion, start_frame, stop, backend=backend, report=report,
-                              background=_COLOURS.get(background, background))
+                              background=_BEHIND[background])
         at = 0
         for rgb, alpha in frames:
             images[at:at + len(rgb)], masks[at:at + len(rgb)] = rgb, alpha

@@ -86,7 +86,7 @@ class _Project(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g_means2d, g_conics, g_depths, _):
+    def backward(ctx, g_means2d, g_conics, g_depths, _):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub knows (ctx, *grad_outputs) only
         arrays, index, settings, conic, radius = ctx.kept
         incoming = [array_of(g) for g in (g_means2d, g_conics, g_depths)]
         grads = [np.zeros_like(array) for array in arrays[:3]]
@@ -129,7 +129,7 @@ class _Colors(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g_colors):
+    def backward(ctx, g_colors):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub knows (ctx, *grad_outputs) only
         arrays, radius, index, degree, color = ctx.kept
         g_color = array_of(g_colors)
         g_mean, g_coefficients = np.zeros_like(arrays[0]), np.zeros_like(arrays[2])
@@ -189,7 +189,7 @@ class _Blend(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g_image, g_left):
+    def backward(ctx, g_image, g_left):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub knows (ctx, *grad_outputs) only
         splat, color, lists, left, last, tiles_x = ctx.kept
         m, height, width = left.shape
         d = color.shape[2]
