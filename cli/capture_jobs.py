@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from ..host.workflow import WorkflowError
 from ..media_core.choices import ORDERS, POLICIES
+from .encoders import add_encoder, chosen_encoder
 from .progress_line import Info, ProgressLine, run_job
 
 if TYPE_CHECKING:
     from ..media_core.capture import CaptureSettings
     from ..media_core.progress import Report  # imports NumPy
 
-_SETTINGS = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing", "steady", "masks", "parsing", "like",
-             "encoder")
+_SETTINGS = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing", "steady", "masks", "parsing", "like")
 
 
 def add_options(capture: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def add_options(capture: argparse.ArgumentParser) -> None:
     add("--like", metavar="DIR", help="use the crop, focal length and head of this captured dataset")
     add("--au", metavar="FILE", help="action units of the video by OpenFace, py-feat, LibreFace or PyAFAR")
     add("--segment", nargs=2, metavar=("FROM", "TO"), help="seconds FROM TO, or: auto SECONDS for the best part")
-    add("--encoder", metavar="ID", help="of the speech features (default: mel)")
+    add_encoder(capture)
 
 
 def capture_video(options: argparse.Namespace) -> int:
@@ -63,7 +63,7 @@ def capture_video(options: argparse.Namespace) -> int:
         line.show(f"Capture: {info['stage']}", *counted, f"{100 * done / total:.0f} % of all")
 
     def work(report: Report) -> Path:
-        checked = CaptureSettings(**chosen, segment=segment, expression=options.au)
+        checked = CaptureSettings(**chosen, segment=segment, expression=options.au, encoder=chosen_encoder(options) or "mel")
         _check_beforehand(options.video, checked)
         return capture(options.video, options.out, checked, report=report)
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from ..host.workflow import WorkflowError
 from ..media_core.choices import ORDERS, VOICE_ENGINES
 from ..moditalker_core.choices import CROPS
+from .encoders import add_encoder, chosen_encoder
 from .progress_line import Info, ProgressLine, run_job
 
 if TYPE_CHECKING:  # these import NumPy and torch
     from ..media_core.progress import Report
-    from ..media_core.speech import HubertEncoder
     from ..moditalker_core.data.dataset import MotionDataset
 
 _ONLY = {"subject": ("people", "first_identity", "voices", "clips", "seconds", "take", "seed", "val", "captured", "engine"),
@@ -30,9 +30,8 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     source = motion.add_mutually_exclusive_group(required=True)
     source.add_argument("--videos", metavar="DIR", help="videos of people talking (subfolders too, one per person)")
     source.add_argument("--subject", action="store_true", help="invented people who speak")
-    add("--encoder", default="mel", metavar="ID|DIR", help="of the speech: mel, or the folder of a HuBERT model (default: mel)")
-    add("--layer", default=None, help="of a HuBERT model: a number, or last (default: last)")
-    add("--device", default=None, help="torch device for a HuBERT model (default: the accelerator, or else cpu)")
+    add_encoder(motion)
+    add("--device", default=None, help="torch device for an encoder with weights (default: accelerator, or else cpu)")
     add("--fps", type=float, default=25.0, help="frames per second (default: 25)")
     add("--size", type=int, default=None, metavar="PX", help="of the square around the face (default: videos 512, subject 256)")
     shown = motion.add_argument_group("images for MToV")
@@ -90,7 +89,7 @@ def motion_dataset(options: argparse.Namespace) -> int:
 
 
 def _build(source: str, options: argparse.Namespace, report: Report) -> Path:
-    encoder = _encoder(options)
+    encoder = chosen_encoder(options) or "mel"
     given = {name: getattr(options, name) for name in (*_ONLY[source], "fps", "size") if getattr(options, name) is not None}
     if options.frames is not None:
         from ..moditalker_core.data.pictures import PictureSettings
@@ -108,18 +107,6 @@ def _build(source: str, options: argparse.Namespace, report: Report) -> Path:
         given["voices"] = tuple(name.strip() for name in given["voices"].split(",") if name.strip())
     plan = SubjectPlan(identities=tuple(range(first, first + people)), **given)
     return build_from_subject(options.out, plan, encoder=encoder, report=report)
-
-
-def _encoder(options: argparse.Namespace) -> str | HubertEncoder:
-    """The encoder's id, or the model in the folder of that name."""
-    if not Path(options.encoder).is_dir():
-        if options.layer is not None:
-            raise WorkflowError(f"--layer needs a HuBERT model's folder as --encoder. Got: {options.encoder}. Leave it out.")
-        return options.encoder
-    from ..media_core.speech import LAST, HubertEncoder
-    from .devices import chosen_device
-
-    return HubertEncoder.load(options.encoder, chosen_device(options.device), options.layer or LAST)
 
 
 def _note(info: Info) -> str:

@@ -85,11 +85,12 @@ def _backends() -> Iterable[Finding]:
     try:
         from ..hmtalker_core import rasterizer
         from ..host.shim.model_management import get_torch_device
+
+        device = get_torch_device()
+        name, why = rasterizer.choose_backend(device, "auto")  # imports the back ends that it asks
     except ImportError as error:
         yield Finding("FAIL", f"the rasteriser does not import: {error}")
         return
-    device = get_torch_device()
-    name, why = rasterizer.choose_backend(device, "auto")
     yield Finding("ok", f"rasteriser on {device}: {name} ({why})")
     for other in rasterizer.BACKENDS:
         if other == name:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..host.execute import RunResult
 from ..host.graph import REPOSITORY, Host, describe
@@ -26,6 +26,9 @@ from ..media_core.progress import Report
 from ..media_core.temporary import temporary_folder
 from .progress_line import INTERRUPTED, OK, ProgressLine, run_job, stoppable
 from .settings import apply_settings
+
+if TYPE_CHECKING:
+    from ..media_core.speech import SpeechEncoder  # imports torch
 
 FAILED = 1
 DEMO_WORKFLOW = os.path.join(REPOSITORY, "workflows", "api", "avatar_speech_to_video.json")
@@ -230,7 +233,7 @@ def makeable(folder: str | os.PathLike) -> None:
 
 
 def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int, device: str | None, resume: bool,
-                 lpips: str | None = None) -> int:
+                 lpips: str | None = None, encoder: Callable[[], SpeechEncoder | None] = lambda: None) -> int:
     """`talking-heads train avatar`: a data set folder to an avatar file (`out`, .safetensors is added); Ctrl-C keeps what was
     learnt."""
     from ..hmtalker_core.training import train_avatar as avatar_training
@@ -245,7 +248,7 @@ def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int
 
     def work(report: Report) -> Any:
         return avatar_training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume,
-                                     lpips_weights=lpips, report=report)
+                                            lpips_weights=lpips, encoder=encoder() or "mel", report=report)
 
     def tell(avatar: Any) -> None:
         print(out)

@@ -1,4 +1,4 @@
-"""`talking-heads`: demo | run | motion | video | capture | dataset | train | import | doctor: the parser and the dispatch.
+"""`talking-heads`: demo | run | motion | video | avatar | capture | dataset | train | import | doctor (parser and dispatch).
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
@@ -35,12 +35,13 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--input-dir", metavar="DIR", help="where Load nodes look (default: the pack's demo folder)")
     run.add_argument("--pack", dest="packs", action="append", default=[], metavar="DIR", help="load another V3 node pack as well")
 
-    from . import atom_jobs, capture_jobs, dataset_jobs, import_jobs, motion_jobs, mtov_jobs, video_jobs
+    from . import atom_jobs, avatar_jobs, capture_jobs, dataset_jobs, encoders, import_jobs, motion_jobs, mtov_jobs, video_jobs
 
     capture_jobs.add_options(commands.add_parser("capture", parents=[common],
                                                  help="a video of a person talking to a dataset folder"))
     motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
     video_jobs.add_options(commands.add_parser("video", parents=[common], help="speech and an image or video to a talking video"))
+    avatar_jobs.add_options(commands.add_parser("avatar", parents=[common], help="speech and an avatar to a talking video"))
     dataset_jobs.add_options(commands.add_parser("dataset", help="make a dataset for training"), common)
 
     train = commands.add_parser("train", help="train a model")
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     avatar.add_argument("--steps", type=float, default=1.0, metavar="FACTOR", help="times the preset's steps (default: 1)")
     avatar.add_argument("--seed", type=int, default=0)
     avatar.add_argument("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
+    encoders.add_encoder(avatar)
     avatar.add_argument("--lpips", metavar="FILE", help="LPIPS (AlexNet) weights, .safetensors, for the perceptual terms")
     avatar.add_argument("--no-resume", dest="resume", action="store_false", help="start over, even if there is an unfinished run")
 
@@ -122,7 +124,12 @@ def dispatch(options: argparse.Namespace) -> int:
         from .import_jobs import import_checkpoint
 
         return import_checkpoint(options)
+    if options.command == "avatar":
+        from .avatar_jobs import make_avatar_video
+
+        return make_avatar_video(options)
     from . import jobs
+    from .encoders import chosen_encoder
 
     if options.command == "demo":
         return jobs.run_demo(options.output or os.path.join(base, "output", "demo.mp4"), base_dir=base, debug=options.debug)
@@ -138,7 +145,8 @@ def dispatch(options: argparse.Namespace) -> int:
 
         return train_mtov(options)
     return jobs.train_avatar(options.dataset, options.out, preset=options.preset, steps=options.steps, seed=options.seed,
-                             device=options.device, resume=options.resume, lpips=options.lpips)
+                             device=options.device, resume=options.resume, lpips=options.lpips,
+                             encoder=lambda: chosen_encoder(options))
 
 
 if __name__ == "__main__":

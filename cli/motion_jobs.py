@@ -10,6 +10,7 @@ from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.picture_reading import read_picture
 from ..moditalker_core.choices import SAMPLERS
+from .encoders import add_encoder, chosen_encoder
 from .progress_line import Info, ProgressLine, run_job
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def add_options(motion: argparse.ArgumentParser) -> None:
     add("--guidance", type=float, metavar="W", help="how closely the speech is followed (default: as the weights say)")
     add("--seed", type=int, default=0)
     add("--no-gate", dest="gate", action="store_false", help="do not close the mouth in silence")
-    add("--speech", metavar="FILE", help="the audio already encoded (for encoders that need a model)")
+    add("--speech", metavar="FILE", help="the audio already encoded, instead of --encoder")
+    add_encoder(motion, default=None)
     add("--device", default=None, help="a torch device (default: the accelerator, or else cpu)")
 
 
@@ -62,7 +64,10 @@ def make_motion(options: argparse.Namespace) -> int:
         atom = load_atom(options.weights or SHIPPED_ATOM, chosen_device(options.device))
         settings = SamplingSettings(sampler=options.sampler, steps=options.steps, guidance=options.guidance, seed=options.seed,
                                     gate=options.gate)
-        speech = None if options.speech is None else Speech.load(options.speech)
+        encoder = chosen_encoder(options)
+        if encoder is not None and options.speech is not None:
+            raise TalkingHeadsError("Speech must be encoded once", "both --speech and --encoder", "Leave one of them out")
+        speech = encoder.encode(sound, report) if encoder else Speech.load(options.speech) if options.speech else None
         motion = speak(atom, sound, portrait, settings, speech=speech, report=report)
         motion.save(track)
         if out.suffix == ".mp4":

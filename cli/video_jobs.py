@@ -12,6 +12,7 @@ from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.picture_reading import is_picture, read_picture
 from ..moditalker_core.choices import SAMPLERS
+from .encoders import add_encoder, chosen_encoder
 from .motion_jobs import check_unreplaced
 from .progress_line import Info, ProgressLine, run_job
 
@@ -40,6 +41,7 @@ def add_options(video: argparse.ArgumentParser) -> None:
     motion.add_argument("--atom", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
     motion.add_argument("--motion", metavar="FILE", help="a saved motion (of `talking-heads motion`, edited perhaps) instead of "
                                                          "AToM's; sets the video's length. AUDIO is then only played")
+    add_encoder(video, default=None)
     add("--sampler", choices=SAMPLERS, help="of MToV; ddim0 is DDIM with eta 0 (default: as its weights say)")
     add("--steps", "--calls", dest="calls", type=int, metavar="N",
         help="MToV's sampling steps per clip: fewer are faster (default: as its weights say)")
@@ -95,7 +97,9 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> tuple[Path,
     sound = load_sound(options.sound)
     motion = None if options.motion is None else LandmarkTrack.load(options.motion)
     mtov = load_mtov(options.mtov or SHIPPED_MTOV, device)
-    settings = _settings(options, mtov)
+    settings, encoder = _settings(options, mtov), chosen_encoder(options)
+    if encoder is not None and motion is not None:
+        raise TalkingHeadsError("A saved motion needs no speech encoder", "both --motion and --encoder", "Leave one of them out")
     atom = load_atom(options.atom or SHIPPED_ATOM, device) if motion is None else None
     writable_file(out)
     scene = _scene(options.face, options.film, mtov.config, options.policy, report)
@@ -104,7 +108,8 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> tuple[Path,
         frames = video(mtov, motion, scene, settings, paste=options.paste, report=report)
         return save_frames(frames, out, fps, sound), _left_alone(scene, frame_count(motion.duration, fps))
     assert atom is not None  # loaded above, where no motion is given
-    speak_video(atom, mtov, sound, scene, out, sampling=SamplingSettings(seed=options.seed), settings=settings,
+    speech = encoder.encode(sound, report) if encoder else None
+    speak_video(atom, mtov, sound, scene, out, speech=speech, sampling=SamplingSettings(seed=options.seed), settings=settings,
                 paste=options.paste, report=report)
     return out, _left_alone(scene, frame_count(sound.duration, fps))
 

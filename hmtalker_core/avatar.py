@@ -1,4 +1,4 @@
-"""An avatar: two Gaussian fields, two motion nets, the poses and the body they were filmed with. Start reading here.
+"""An avatar: two Gaussian fields, two motion nets, the poses and the body they were recorded with. Start reading here.
 
     speech -> windows -> c_l^i (AudioNet, AudioAttNet)            drive()
            -> c_l^a = A2AM(c_l^i) -> c_f = gate(c_l^i, c_l^a)
@@ -34,9 +34,11 @@ from .model.motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
 from .model.splat import as_splat
 from .model.torso import TorsoModel
 from .rasterizer import drawing_device, must_compile, rasterization
+from .speech_format import SpeechFormat
 
 BLINK = AU_NAMES.index("AU45")
 DRIVE_CHUNK = 32  # frames that are driven at once
+Modules = tuple[GaussianField, GaussianField, FaceMotionNet, MouthMotionNet]
 
 
 class Avatar:
@@ -47,7 +49,7 @@ class Avatar:
         face_net, mouth_net: their motion nets.
         poses: the track the avatar moves along by default.
         upper_au: [P, 17] action units of the track; the upper-face ones are used.
-        torso: states of the body, one a pose of the track.
+        torso: states of the body, one per pose of the track.
         background: uint8 [H, W, 3] plate behind everything.
         config: everything else, JSON-serialisable (see `checkpoints`).
     """
@@ -60,13 +62,15 @@ class Avatar:
             module.requires_grad_(False).eval()
 
     @property
-    def modules(self) -> tuple:
+    def modules(self) -> Modules:
+        """Both fields and both nets, in the order of the constructor."""
         return self.face, self.mouth, self.face_net, self.mouth_net
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) px the avatar was trained at."""
-        return tuple(self.poses.image_size)
+        height, width = self.poses.image_size
+        return height, width
 
     @property
     def fps(self) -> float:
@@ -77,6 +81,11 @@ class Avatar:
         """Id of the speech encoder the avatar understands."""
         return self.config["encoder"]
 
+    @cached_property
+    def hears(self) -> SpeechFormat:
+        """The speech the avatar understands."""
+        return SpeechFormat.from_config(self.config)
+
     @property
     def au_known(self) -> tuple[bool, ...]:  # [17]
         """Which action units the avatar was trained with."""
@@ -84,7 +93,7 @@ class Avatar:
 
     @property
     def au_reliability(self) -> tuple[float, ...] | None:  # [17]
-        """How far the units it learnt from could be trusted, 0 for those it never learnt; None: all alike."""
+        """How far the units it was trained on can be trusted, 0 for those it never learnt; None: all alike."""
         stated = self.config.get("au_reliability") or [1.0] * len(AU_NAMES)
         trust = tuple(r if known else 0.0 for r, known in zip(stated, self.au_known))
         return None if min(trust) == 1.0 else trust
@@ -98,9 +107,9 @@ class Avatar:
         return self.face.xyz.device
 
     def to(self, device: str | torch.device) -> Avatar:
-        """The same avatar on another device (modules move, tensors are copied, caches are made anew)."""
-        return Avatar(*(m.to(device) for m in self.modules), self.poses, self.upper_au, self.torso.to(device),
-                      self.background.to(device), self.config)
+        """The same avatar on another device (modules move, tensors are copied, caches are rebuilt)."""
+        return self._beside((self.face.to(device), self.mouth.to(device), self.face_net.to(device), self.mouth_net.to(device)),
+                            device)
 
     def where_drawn(self, backend: str = "auto") -> Avatar:
         """The avatar beside its rasteriser: itself, or a copy on the CPU where that must draw (`rasterizer.drawing_device`)."""
@@ -109,11 +118,18 @@ class Avatar:
 
     def copied(self, device: str | torch.device) -> Avatar:
         """`to` for weights that someone else moves about, as ComfyUI does: they stay where they are."""
-        return Avatar(*(deepcopy(m).to(device) for m in self.modules), self.poses, self.upper_au, self.torso.to(device),
-                      self.background.to(device), self.config)
+        face, mouth, face_net, mouth_net = deepcopy(self.modules)
+        return self._beside((face.to(device), mouth.to(device), face_net.to(device), mouth_net.to(device)), device)
+
+    def _beside(self, modules: Modules, device: str | torch.device) -> Avatar:
+        """An avatar of these modules, with the rest of this one on their device."""
+        return Avatar(*modules, poses=self.poses, upper_au=self.upper_au, torso=self.torso.to(device),
+                      background=self.background.to(device), config=self.config)
 
     def with_config(self, **changes: Any) -> Avatar:
-        return Avatar(*self.modules, self.poses, self.upper_au, self.torso, self.background, self.config | changes)
+        """The same avatar with other entries of `config`."""
+        return Avatar(*self.modules, poses=self.poses, upper_au=self.upper_au, torso=self.torso, background=self.background,
+                      config=self.config | changes)
 
     # driving --------------------------------------------------------------------------------------------------------------------
 
@@ -121,16 +137,16 @@ class Avatar:
     def drive(self, speech: Speech, *, expression: ExpressionTrack | None = None, pose: PoseTrack | None = None,
               blinks: Literal["track", "generated", "none"] = "track", smoothing: float = 0.0, lip_gain: float = 1.0,
               start: int = 0, seed: int = 0) -> AvatarMotion:
-        """Speech to motion, one frame for each 1/fps of sound.
+        """Speech to motion, one frame per 1/fps of audio.
 
         Args:
-            speech: features of the avatar's encoder.
+            speech: features of the avatar's encoder and layer (`hears`).
             expression: action units that replace the avatar's own wherever they are not NaN: upper ones those of its track, lower
-                ones those predicted from speech. Shorter tracks loop forth and back. Units the avatar was not trained with
+                ones those predicted from speech. Shorter tracks are repeated ping-pong. Units the avatar was not trained with
                 (`au_known`) stay 0: nothing in it knows what they do.
             pose: camera track instead of the avatar's; it loops likewise.
-            blinks: AU45 of the track, drawn anew from `seed`, or none. An `expression` with AU45 wins.
-            smoothing: standard deviation in frames, 0..1000, of a zero-delay Gaussian over the codes; 0 for none.
+            blinks: AU45 of the track, generated from `seed`, or none. An `expression` with AU45 wins.
+            smoothing: standard deviation in frames, 0..1000, of a zero-phase Gaussian over the codes; 0 for none.
             lip_gain: stretches the codes away from those of silence (`Speech.silence_row`); 1 leaves them.
             start: frame of the avatar's track to begin with.
             seed: of generated blinks.
@@ -138,9 +154,7 @@ class Avatar:
             TalkingHeadsError: the speech comes from another encoder, a track from another frame rate, no such `blinks`, or a
                 number out of range.
         """
-        if speech.encoder != self.encoder:
-            raise TalkingHeadsError(f"This avatar understands speech encoded by '{self.encoder}'", f"'{speech.encoder}'",
-                                    f"Choose encoder '{self.encoder}' in Encode Speech")
+        speech = self.hears.checked(speech)
         check_driving(smoothing, lip_gain, start, seed)
         if blinks not in ("track", "generated", "none"):
             raise TalkingHeadsError("`blinks` must be track, generated or none", repr(blinks), "Choose one of them")
@@ -177,7 +191,7 @@ class Avatar:
     def _check_rates(self, *tracks: ExpressionTrack | PoseTrack | None) -> None:
         for track in tracks:
             if track is not None and abs(track.fps - self.fps) > 1e-6:
-                raise TalkingHeadsError(f"Tracks must run at the avatar's {self.fps:g} frames a second", f"{track.fps:g}",
+                raise TalkingHeadsError(f"Tracks must run at the avatar's {self.fps:g} frames per second", f"{track.fps:g}",
                                         "Resample the track first")
 
     def _of_known_units(self, au: Tensor) -> Tensor:  # [T, 17] -> [T, 17]
@@ -189,8 +203,8 @@ class Avatar:
 
     def _codes(self, speech: Speech, frames: int, au: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(c_f [T, 32], mouth code [T, 32], au [T, 17] with the lower ones filled in), always in whole chunks that begin at
-        multiples of `DRIVE_CHUNK`: the last one goes on into what is heard behind the end, so that a frame's numbers do not
-        depend on the length of the film."""
+        multiples of `DRIVE_CHUNK`: the last one goes on into what is heard after the end, so that a frame's numbers do not
+        depend on the length of the video."""
         lower = list(LOWER_INDEX)
         wanted = torch.nn.functional.pad(au[:, lower], (0, 0, 0, -frames % DRIVE_CHUNK), value=torch.nan)
         out = [self._chunk_codes(speech, begin, wanted[begin:begin + DRIVE_CHUNK]) for begin in range(0, frames, DRIVE_CHUNK)]
@@ -224,7 +238,7 @@ class Avatar:
         return self.face_net.codes(quiet)["c_fused"], self.mouth_net.encode_audio(quiet)
 
     def _nearest_pose(self, poses: PoseTrack) -> Tensor:
-        """For foreign poses: the state of the torso filmed nearest to each."""
+        """For foreign poses: the state of the torso recorded nearest to each."""
         flat = lambda p: torch.cat([p.camera_to_head[:, :3, :3].flatten(1), 4 * p.camera_to_head[:, :3, 3]], dim=-1)
         return torch.cdist(flat(poses), flat(self.poses)).argmin(-1)
 
@@ -232,7 +246,7 @@ class Avatar:
 
     @cached_property
     def _caches(self) -> tuple[FaceCache, MouthCache]:
-        """H(mu), both attention maps and their share of the first layer: the same in every frame."""
+        """H(mu), both attention maps and their part of the first layer: the same in every frame."""
         with torch.inference_mode():
             return self.face_net.cache(self.face.xyz), self.mouth_net.cache(self.mouth.xyz)
 
@@ -246,7 +260,7 @@ class Avatar:
         upper = motion.au[start:stop][:, list(UPPER_INDEX)].to(self.device)
         face = self.face_net.deform_cached(face_cache, motion.codes[start:stop].to(self.device), upper)
         codes = motion.mouth_codes[start:stop].to(self.device)
-        # One product a frame: the same in any chunk.
+        # One product per frame: the same in any chunk.
         mouth = [self.mouth_net.deform_cached(mouth_cache, code[None]) for code in codes]
         return face, torch.cat(mouth)
 
@@ -259,12 +273,12 @@ class Avatar:
         Args:
             motion: of `drive`.
             start, stop: frames to render.
-            chunk: frames a call of the rasteriser; any number gives the same pictures.
+            chunk: frames per call of the rasteriser; any number gives the same frames.
             backend: rasteriser, see `rasterizer.choose_backend`.
-            background: the plate the avatar was filmed before, black, or an RGB colour in 0..1.
-            size: (H, W) px; None is the avatar's own. Another shape stretches the picture.
+            background: the recorded background (plate), black, or an RGB colour in 0..1.
+            size: (H, W) px; None is the avatar's own. Another shape stretches the image.
             torso: draw the body; without it head and neck edge stand alone.
-            report: called once a chunk.
+            report: called once per chunk.
         Yields:
             rgb float32 [B, H, W, 3] in 0..1 over the background, alpha float32 [B, H, W] of the person; where they were drawn.
         Raises:

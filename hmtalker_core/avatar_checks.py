@@ -11,8 +11,9 @@ from ..media_core.errors import FileFormatError
 from ..media_core.motion import AU_NAMES
 from ..media_core.schema import FOCAL, RATE, SIDE, SIZE, described, flag, many, note, optional, real, record, text, whole
 from ..media_core.tensor_schema import Numbers, all_finite, fitting
+from .speech_format import SPEECH, WIDEST
 
-AUDIO = record({"audio_dim": whole(1, 1 << 14), "audio_window": whole(1, 64), "audio_kind": text(choices=("conv", "fc"))})
+AUDIO = record({"audio_dim": whole(1, WIDEST), "audio_window": whole(1, 64), "audio_kind": text(choices=("conv", "fc"))})
 HIGHEST_DEGREE = 3  # of the spherical harmonics
 _UNITS = len(AU_NAMES)
 _CONFIG = record(
@@ -21,7 +22,7 @@ _CONFIG = record(
      "sh_degrees": many(whole(0, HIGHEST_DEGREE), count=2)},
     {"au_known": many(flag(), count=_UNITS), "au_reliability": optional(many(real(0, 1), count=_UNITS)),
      "au_source": optional(text()), "licence": text(100_000), "credit": text(100_000), "training": note(), "quality": note(),
-     "speech_prior": flag()}, others=True)
+     "speech_prior": flag(), "speech": SPEECH}, others=True)
 _UINT8, _INT8, _FLOAT = (torch.uint8,), (torch.int8,), (torch.float32,)
 _FIRST_LAYER = {"conv": "audio_net.encoder_conv.0.weight", "fc": "audio_net.encoder_fc1.0.weight"}
 
@@ -62,9 +63,13 @@ def check_avatar(tensors: Mapping[str, Tensor], config: Mapping[str, Any], name:
     row0, row1, column0, column1 = config["torso_box"]
     fits = row0 < row1 <= height and column0 < column1 <= width and (row1 - row0, column1 - column0) == (sizes["h"], sizes["w"])
     if not fits or list(config["torso_size"]) != [height, width]:
-        raise FileFormatError("The torso of an avatar must lie in its picture and be as large as its box",
+        raise FileFormatError("The torso of an avatar must lie in its image and be as large as its box",
                               f"in {name}, {sizes['h']} x {sizes['w']} px at {config['torso_box']} of {config['torso_size']}, "
-                              f"pictures of {config['image_size']}", do)
+                              f"images of {config['image_size']}", do)
+    silence, width = config.get("speech", {}).get("silence"), config["audio"]["audio_dim"]
+    if silence is not None and len(silence) != width:
+        raise FileFormatError(f"The features of silence must be {width} numbers, as the speech of the avatar",
+                              f"{len(silence)} in {name}", do)
     for net in ("face_net", "mouth_net"):
         check_audio(config["audio"], tensors, f"{net}.", name, do)
 

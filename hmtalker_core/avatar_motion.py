@@ -1,4 +1,4 @@
-"""What `Avatar.drive` makes and `Avatar.render` shows: codes, action units and poses, one row a film frame."""
+"""What `Avatar.drive` makes and `Avatar.render` shows: codes, action units and poses, one row per video frame."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -63,13 +63,13 @@ def check_rendering(start: int, stop: int | None, chunk: int, size: Sequence[int
         TalkingHeadsError: something out of range, or a background that is none.
     """
     whole("The first frame", start, 0, FARTHEST)
-    whole("The frame before which the film ends", 0 if stop is None else stop, 0, FARTHEST)
+    whole("The frame before which the video ends", 0 if stop is None else stop, 0, FARTHEST)
     whole("The frames of a chunk", chunk, 1)
     if size is not None:
         if not isinstance(size, Sequence) or len(size) != 2:
             raise TalkingHeadsError("A size must be (height, width) in px", f"{size!r}", "Give both")
         for side in size:
-            whole("A side of the picture, in px,", side, 1, FARTHEST)
+            whole("A side of the image, in px,", side, 1, FARTHEST)
     if background not in ("plate", "black"):
         if isinstance(background, str) or not isinstance(background, Sequence) or len(background) != 3:
             raise TalkingHeadsError("The background must be 'plate', 'black' or an RGB colour", f"{background!r}", "Choose one")
@@ -78,7 +78,7 @@ def check_rendering(start: int, stop: int | None, chunk: int, size: Sequence[int
 
 
 def smooth_in_time(x: Tensor, sigma: float) -> Tensor:  # [T, D] -> [T, D]
-    """A Gaussian of `sigma` frames along time, without delay; the ends repeat."""
+    """A Gaussian of `sigma` frames along time, zero-phase; the ends repeat."""
     reach = max(1, int(3 * sigma + 0.5))
     weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / sigma) ** 2)
     padded = torch.cat([x[:1].expand(reach, -1), x, x[-1:].expand(reach, -1)]).T[:, None]

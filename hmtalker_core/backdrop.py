@@ -22,16 +22,16 @@ def body_layer(torso: TorsoModel, index: Tensor, size: tuple[int, int]) -> tuple
 
 
 def backdrop(plate: Tensor, background: Background, size: tuple[int, int]) -> Tensor:  # uint8 [h, w, 3] -> [H, W, 3] in 0..1
-    """The plate an avatar was filmed before, black, or an RGB colour in 0..1, at `size` (H, W) px."""
+    """The recorded background (plate), black, or an RGB colour in 0..1, at `size` (H, W) px."""
     if background == "plate":
-        picture = plate.float().div(255)
-        return picture if tuple(plate.shape[:2]) == tuple(size) else resized(picture[None], size)[0]
+        image = plate.float().div(255)
+        return image if tuple(plate.shape[:2]) == tuple(size) else resized(image[None], size)[0]
     colour = (0.0, 0.0, 0.0) if background == "black" else tuple(float(v) for v in background)
     return torch.tensor(colour, device=plate.device).expand(*size, 3)
 
 
-def resized(picture: Tensor, size: tuple[int, int]) -> Tensor:  # [B, h, w, C] in 0..1 -> [B, H, W, C] in 0..1
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:  # [B, h, w, C] in 0..1 -> [B, H, W, C] in 0..1
     """Cubic, so that what is made larger and averaged down again is what it was."""
-    moved = torch.nn.functional.interpolate(picture.movedim(-1, 1), size=tuple(size), mode="bicubic", align_corners=False,
+    moved = torch.nn.functional.interpolate(image.movedim(-1, 1), size=tuple(size), mode="bicubic", align_corners=False,
                                             antialias=True)
     return moved.clamp(0, 1).movedim(1, -1)

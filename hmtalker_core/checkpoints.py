@@ -54,7 +54,7 @@ def load_avatar(path: str | os.PathLike, device: str | torch.device = "cpu") -> 
         raise FileFormatError(must, came, again) from error
     except RuntimeError as error:  # torch's, over a net of other layers
         raise FileFormatError(must, f"{name} lacks or garbles one ({error})", again) from error
-    return avatar.to(device)  # outside: a card that is full is not the file's fault
+    return avatar.to(device)  # outside: a GPU that is full is not the file's fault
 
 
 def _assembled(tensors: dict, config: dict) -> Avatar:

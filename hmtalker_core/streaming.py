@@ -1,4 +1,4 @@
-"""From motion to a film file, a chunk of frames at a time: memory does not grow with the length of the speech."""
+"""From motion to a video file, a chunk of frames at a time: memory does not grow with the length of the speech."""
 from __future__ import annotations
 
 import os
@@ -30,13 +30,13 @@ MOST_WORKERS = 8  # threads; more only wait for the encoder
 class RenderSummary:
     """What `render_video` did."""
 
-    path: Path  # the finished film
+    path: Path  # the finished video
     frames: int
     seconds: float  # wall time of rendering and encoding together
 
     @property
     def rate(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return self.frames / max(self.seconds, 1e-9)
 
 
@@ -49,13 +49,13 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
     Args:
         avatar, motion: what to show.
         path: the mp4; absent until it is whole.
-        sound: what is heard; cut or padded to the film's length within half a frame.
+        sound: what is heard; cut or padded to the video's length within half a frame.
         chunk, backend, background, size, torso: see `Avatar.render`.
         workers: chunks rendered at once; None is torch's number of threads where a CPU draws, 1 elsewhere. Any number gives the
-            same film.
+            same video.
         crf: H.264 quality, lower is better.
         metadata: written into the file.
-        report: called once a chunk, with a preview now and then; may raise to cancel, then no file is left.
+        report: called once per chunk, with a preview now and then; may raise to cancel, then no file is left.
     Raises:
         TalkingHeadsError: as `Avatar.render`, or workers below 0.
     """

@@ -63,9 +63,9 @@ class MotionDataset(io.ComfyNode):
     def execute(cls, source: str, name: str, encoder: str, people: int, seconds: float, captured: bool, seed: int, videos: str,
                 face_index: int, order: str, pictures: int = 0, margin: float = MARGIN, crop: str = CROPS[0],
                 **hubert: Any) -> io.NodeOutput:
-        chosen = speech.loaded_hubert(**{**_HUBERT, **hubert}) if encoder == "hubert" else encoder
+        chosen = speech.chosen_encoder(encoder, **hubert)
         shown = {"pictures": pictures, "margin": margin, "crop": crop} if pictures else {}
-        told = {"encoder": encoder, **(hubert if encoder == "hubert" else {}), **shown}
+        told = {"encoder": encoder, **(hubert if speech.needs_folder(encoder) else {}), **shown}
         if source == SUBJECT:
             folder = _of_subject(file_stem(name), told, chosen, people=people, seconds=seconds, captured=captured, seed=seed)
         else:
@@ -173,9 +173,6 @@ def _dataset_inputs() -> list:
                        tooltip="Face images: one square for a whole clip (still), or one that slowly follows the head "
                                "(following)."),
     ]
-
-
-_HUBERT = {"model_folder": speech.NO_FOLDER, "layer": -1, "precision": "fp32", "borders": "overlapping"}  # where not given
 
 
 def dataset_outputs() -> list:

@@ -1,11 +1,13 @@
 """A dataset to an avatar."""
 from __future__ import annotations
 
+from typing import Any
+
 import comfy.model_management as mm
 from comfy_api.latest import io
 
 from ..media_core.paths import file_stem
-from . import bridge, sockets
+from . import bridge, sockets, speech
 from .training_inputs import run_inputs
 
 # hmtalker_core.training.presets(), spelled out so that registering the pack imports no model code
@@ -31,6 +33,10 @@ class TrainAvatar(io.ComfyNode):
                                tooltip="preview: a small avatar in minutes, even on a CPU; standard: for a GPU; paper: the full "
                                        "schedule of the papers, with its final phases."),
                 *run_inputs("my_avatar", "frames", least=0.001),
+                io.Combo.Input("encoder", options=speech.ENCODERS, default="mel", optional=True,
+                               tooltip="How the avatar hears: it can be driven only by speech of the encoder it is trained with. "
+                                       "hubert needs a model folder."),
+                *speech.hubert_inputs(),
             ],
             outputs=[
                 sockets.Avatar.Output("avatar", display_name="avatar", tooltip="The trained avatar, ready to be driven."),
@@ -40,8 +46,12 @@ class TrainAvatar(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, dataset: sockets.DatasetFolder, preset: str, steps: float, seed: int, name: str,
-                resume: bool) -> io.NodeOutput:
+    def fingerprint_inputs(cls, encoder: str = "mel", model_folder: str = speech.NO_FOLDER, **others: Any) -> tuple[str, ...]:
+        return speech.folder_stamps(encoder, model_folder)
+
+    @classmethod
+    def execute(cls, dataset: sockets.DatasetFolder, preset: str, steps: float, seed: int, name: str, resume: bool,
+                encoder: str = "mel", **model: Any) -> io.NodeOutput:
         import torch
 
         from ..hmtalker_core.training.train_avatar import train_avatar
@@ -50,7 +60,7 @@ class TrainAvatar(io.ComfyNode):
         mm.unload_all_models()
         with torch.inference_mode(False), torch.enable_grad():
             avatar = train_avatar(dataset.folder, path, preset=preset, steps=steps, seed=seed, device=mm.get_torch_device(),
-                                  report=bridge.NodeReport(), resume=resume)
+                                  report=bridge.NodeReport(), resume=resume, encoder=speech.chosen_encoder(encoder, **model))
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name)
 
 

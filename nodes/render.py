@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import Types, io
 
+from ..hmtalker_core import backend_registry
 from . import bridge, sockets, temporary_films
 
 if TYPE_CHECKING:
     from ..hmtalker_core.backdrop import Background
 
-BACKENDS = ["auto", "cpu", "cuda_gsplat", "reference"]
+BACKENDS = list(backend_registry.CHOICES)
 BACKGROUNDS = ["plate", "black", "white", "green"]
 _COLOURS: dict[str, Background] = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
 _BACKEND_TIP = ("auto: gsplat on CUDA if it works, otherwise this pack's CPU rasteriser. reference: exact and very slow, for "

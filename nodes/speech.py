@@ -1,15 +1,19 @@
 """Audio to the features that drive an avatar or a portrait."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as mm
 from comfy_api.latest import io
 
+from ..media_core import encoder_registry
 from . import bridge, sockets
 
-# media_core.speech, spelled out so that registering the pack imports no model code
-ENCODERS = ["mel", "hubert"]  # the encoders without weights, and those loaded from a model folder
+if TYPE_CHECKING:
+    from ..media_core.speech import SpeechEncoder
+
+ENCODERS = list(encoder_registry.ENCODERS)
+# media_core.speech.audio_encoder_output, spelled out so that registering the pack imports no model code
 CORE_ENCODERS = ["auto", "wav2vec2-base", "wav2vec2-large", "hubert-large-ls960-ft", "whisper-large-v3"]
 PRECISIONS = ["fp32", "bf16"]
 BORDERS = ["overlapping", "published"]
@@ -45,20 +49,17 @@ class EncodeSpeech(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, encoder: str = "mel", model_folder: str = NO_FOLDER, **others: Any) -> tuple[str, ...]:
-        there = encoder == "hubert" and model_folder in bridge.encoder_folders()
-        return tuple(map(bridge.stamp, sorted(bridge.encoder_folder(model_folder).glob("*.*")))) if there else ()
+        return folder_stamps(encoder, model_folder)
 
     @classmethod
     def execute(cls, audio: dict, encoder: str, model_folder: str = NO_FOLDER, layer: int = -1, precision: str = "fp32",
                 borders: str = "overlapping") -> io.NodeOutput:
         from ..media_core.audio import Sound
-        from ..media_core.speech import encode_speech
         from ..media_core.video import encodable
 
         sound = Sound.from_comfy(audio)
         heard = encodable(sound)
-        chosen = loaded_hubert(model_folder, layer, precision, borders) if encoder == "hubert" else encoder
-        speech = encode_speech(sound, chosen, bridge.NodeReport())
+        speech = chosen_encoder(encoder, model_folder, layer, precision, borders).encode(sound, bridge.NodeReport())
         return io.NodeOutput(speech, audio if heard is sound else heard.to_comfy())
 
 
@@ -122,23 +123,41 @@ def hubert_inputs() -> list:
     ]
 
 
-def loaded_hubert(model_folder: str, layer: int, precision: str, borders: str) -> Any:
-    """The model of a folder, its weights where ComfyUI wants them."""
+def needs_folder(encoder: str) -> bool:
+    """Whether the chosen encoder has weights, which lie in a model folder."""
+    from ..media_core.speech import needs_folder as needs
+
+    return needs(encoder)
+
+
+def folder_stamps(encoder: str, model_folder: str) -> tuple[str, ...]:
+    """What changes when a file of the chosen model folder does; empty where the encoder needs none."""
+    there = model_folder in bridge.encoder_folders() and needs_folder(encoder)
+    return tuple(map(bridge.stamp, sorted(bridge.encoder_folder(model_folder).glob("*.*")))) if there else ()
+
+
+def chosen_encoder(encoder: str, model_folder: str = NO_FOLDER, layer: int = -1, precision: str = "fp32",
+                   borders: str = "overlapping") -> SpeechEncoder:
+    """The encoder of a node's inputs, open; the weights of one that has any where ComfyUI wants them."""
     from dataclasses import replace
 
     import torch
 
     from ..media_core.errors import TalkingHeadsError
-    from ..media_core.speech import HubertEncoder
+    from ..media_core.speech import HubertEncoder, open_encoder
 
+    if not needs_folder(encoder):
+        return open_encoder(encoder)
     if model_folder == NO_FOLDER:
-        raise TalkingHeadsError("The encoder hubert needs a model folder", "none is chosen",
+        raise TalkingHeadsError(f"The encoder {encoder} needs a model folder", "none is chosen",
                                 "Put hubert-large-ls960-ft (config.json, model.safetensors) into models/audio_encoders, press R "
                                 "and choose it")
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    encoder = HubertEncoder.load(bridge.encoder_folder(model_folder), "cpu", layer, dtype)
-    mm.load_models_gpu([bridge.patched(encoder.model)])
-    return encoder if borders == "overlapping" else replace(encoder, context=0)
+    opened = open_encoder(bridge.encoder_folder(model_folder), layer=layer, dtype=dtype)
+    model = getattr(opened, "model", None)
+    if model is not None:
+        mm.load_models_gpu([bridge.patched(model)])
+    return replace(opened, context=0) if isinstance(opened, HubertEncoder) and borders != "overlapping" else opened
 
 
 NODES = (EncodeSpeech, SpeechFromAudioEncoder)

@@ -1,7 +1,7 @@
-"""Speech features of eight neighbouring frames to one code a frame (docs/hmtalker.md#networks).
+"""Speech features of eight neighbouring frames to one code per frame (docs/hmtalker.md#networks).
 
 `AudioNet` shortens the feature rows of each frame by strided convolutions (logits, HuBERT, mel); `AudioNetAVE` takes one
-vector a frame; `AudioAttNet` weighs the eight frames. Names follow the published checkpoints.
+vector per frame; `AudioAttNet` weighs the eight frames. Names follow the official checkpoints.
 """
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AudioNet(nn.Module):
 
     Args:
         dim: C, width of a feature row (29 DeepSpeech, 80 mel, 1024 HuBERT).
-        window: W, rows a frame, 1..16 (longer windows lose the rows after the 16th).
+        window: W, rows per frame, 1..16 (longer windows lose the rows after the 16th).
         code: width of the result.
         widths: of the four convolutions and of the linear layer between.
     """
@@ -48,7 +48,7 @@ class AudioNet(nn.Module):
 
 
 class AudioNetAVE(nn.Module):
-    """Fully connected form for one vector a frame: [.., 1, dim] -> [.., code].
+    """Fully connected form for one vector per frame: [.., 1, dim] -> [.., code].
 
     Args:
         dim: width of the vector (512 for the audio-visual encoder).
@@ -72,7 +72,7 @@ class AudioAttNet(nn.Module):
     Args:
         code: width of the per-frame codes.
         frames: T, frames in a window.
-        widths: of the convolutions before the last, which leaves one number a frame.
+        widths: of the convolutions before the last, which leaves one number per frame.
     """
 
     def __init__(self, code: int = 32, frames: int = FRAMES, widths: tuple[int, ...] = (16, 8, 4, 2)):
@@ -96,7 +96,7 @@ def make_audio_net(kind: str, dim: int, window: int, code: int = 32) -> nn.Modul
         return AudioNet(dim, window, code)
     if kind == "fc":
         return AudioNetAVE(dim * window, code)
-    raise TalkingHeadsError("The audio net's kind must be 'conv' or 'fc'", repr(kind), "Use 'fc' for one vector a frame")
+    raise TalkingHeadsError("The audio net's kind must be 'conv' or 'fc'", repr(kind), "Use 'fc' for one vector per frame")
 
 
 def net_arguments(features: Tensor) -> dict[str, int | str]:  # [F, C, W] speech features around each frame
@@ -113,8 +113,8 @@ def audio_windows(features: Tensor, index: Tensor, frames: int = FRAMES,
         features: one entry a video frame (any trailing shape).
         index: frame numbers; those outside 0..F-1 are legal and see only what lies in the clip.
         frames: length of a window.
-        outside: [frames, ...] what is heard in the frames / 2 before the clip, then in those behind it; the nearest of them
-            stands for what lies still further out. None: zeros, as the published nets learnt. In mel 0 is loud.
+        outside: [frames, ...] what is heard in the frames / 2 before the clip, then in those after it; the nearest of them
+            stands for what lies further out. None: zeros, as the official nets were trained. In mel 0 is loud.
     """
     half, count = frames // 2, len(features)
     at = index[:, None].to(features.device) + torch.arange(frames, device=features.device) - half
@@ -127,5 +127,5 @@ def audio_windows(features: Tensor, index: Tensor, frames: int = FRAMES,
 
 
 def sound_around(speech: Speech, fps: float, count: int) -> Tensor:  # -> [8, C, W]
-    """`outside` of `audio_windows` for film frames 0 to `count` of a speech: real silence, or sound that goes on there."""
+    """`outside` of `audio_windows` for video frames 0 to `count` of a speech: real silence, or audio that goes on there."""
     return torch.cat([speech.frame_windows(fps, -HALF, 0), speech.frame_windows(fps, count, count + HALF)])

@@ -58,11 +58,11 @@ def checked(tensors: dict[str, Tensor | None], width: int, height: int, near_pla
     Args: tensors: means, quats, scales, opacities, colors, viewmats, Ks, backgrounds (may be None) as in `rasterization`.
     """
     _check_settings(width, height, near_plane, far_plane, sh_degree, render_mode)
-    tensors = {name: value for name, value in tensors.items() if value is not None}
-    _check_shapes(tensors, sh_degree)
-    _check_devices(tensors)
-    dtype = tensors["means"].dtype if tensors["means"].dtype in (torch.float32, torch.float64) else torch.float32
-    t = {name: value.to(dtype) for name, value in tensors.items()}
+    given = {name: value for name, value in tensors.items() if value is not None}
+    _check_shapes(given, sh_degree)
+    _check_devices(given)
+    dtype = given["means"].dtype if given["means"].dtype in (torch.float32, torch.float64) else torch.float32
+    t = {name: value.to(dtype) for name, value in given.items()}
     _check_finite(t)
     leading = [value.shape[:-_own_dims(name, sh_degree)] for name, value in t.items()]
     try:
@@ -71,8 +71,9 @@ def checked(tensors: dict[str, Tensor | None], width: int, height: int, near_pla
         shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in t.items())
         raise TalkingHeadsError("The leading (batch) dimensions of all arguments must broadcast", shapes,
                                 "Give every argument the same leading dimensions, or none") from reason
-    return Scene(t["means"], t["quats"], t["scales"], t["opacities"], t["colors"], t["viewmats"], t["Ks"], t.get("backgrounds"),
-                 tuple(batch), int(width), int(height), sh_degree, render_mode == "RGB+D")
+    return Scene(means=t["means"], quats=t["quats"], scales=t["scales"], opacities=t["opacities"], colors=t["colors"],
+                 viewmats=t["viewmats"], intrinsics=t["Ks"], backgrounds=t.get("backgrounds"), batch=tuple(batch),
+                 width=int(width), height=int(height), sh_degree=sh_degree, with_depth=render_mode == "RGB+D")
 
 
 def _check_settings(width: int, height: int, near_plane: float, far_plane: float, sh_degree: int | None,

@@ -15,7 +15,9 @@ from torch.autograd.function import once_differentiable
 
 from . import cpu_project, cpu_sh, kernels
 from .arguments import Scene
-from .jit import run_all
+from .backend import Backend, Rendered
+from .frames import blended
+from .jit import is_compiled, run_all
 from .projection import Projected
 
 LANES_PER_WORKER = 4       # tiles differ in cost; several portions a thread even it out
@@ -84,7 +86,7 @@ class _Project(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g_means2d, g_conics, g_depths, _):
+    def backward(ctx, g_means2d, g_conics, g_depths, _):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub knows (ctx, *grad_outputs) only
         arrays, index, settings, conic, radius = ctx.kept
         incoming = [array_of(g) for g in (g_means2d, g_conics, g_depths)]
         grads = [np.zeros_like(array) for array in arrays[:3]]
@@ -127,7 +129,7 @@ class _Colors(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g_colors):
+    def backward(ctx, g_colors):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub knows (ctx, *grad_outputs) only
         arrays, radius, index, degree, color = ctx.kept
         g_color = array_of(g_colors)
         g_mean, g_coefficients = np.zeros_like(arrays[0]), np.zeros_like(arrays[2])
@@ -187,7 +189,7 @@ class _Blend(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g_image, g_left):
+    def backward(ctx, g_image, g_left):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub knows (ctx, *grad_outputs) only
         splat, color, lists, left, last, tiles_x = ctx.kept
         m, height, width = left.shape
         d = color.shape[2]
@@ -202,3 +204,33 @@ class _Blend(torch.autograd.Function):
         run_all(kernels.add_slots, ((lists[f][1], slots[f], out[f]) for f in range(m)), workers)
         grad = torch.from_numpy(out)
         return grad[..., 0:2], grad[..., 2:5], grad[..., 6:], grad[..., 5], None, None, None, None
+
+
+class Cpu(Backend):
+    """Tensors of another device are copied to memory and back, gradients too."""
+
+    name = "cpu"
+
+    def render(self, scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> Rendered:
+        """See `Backend.render`."""
+        from . import cpu_fused  # which is built on this module
+
+        device = scene.means.device
+        tensors = {name: value for name, value in scene._asdict().items() if isinstance(value, Tensor)}
+        scene = scene._replace(**{name: value.cpu() for name, value in tensors.items()})
+        if torch.is_grad_enabled() and any(value.requires_grad for value in tensors.values()):
+            splats, colors = project(scene, near_plane, far_plane, eps2d)
+            return blended(scene, splats, colors, blend, self.name, device)
+        image, alpha, meta = cpu_fused.render(scene, near_plane, far_plane, eps2d)
+        return image.to(device), alpha.to(device), {k: v.to(device) if isinstance(v, Tensor) else v for k, v in meta.items()}
+
+    def place(self, device: torch.device) -> torch.device:
+        """The CPU."""
+        return torch.device("cpu")
+
+    def must_compile(self, gradients: bool) -> bool:
+        """Whether the kernels have not been compiled on this machine."""
+        return not is_compiled(kernels.blend_backward if gradients else kernels.blend)
+
+
+BACKEND = Cpu()

@@ -41,14 +41,14 @@ class _Frames:
 
     inputs: list[np.ndarray]        # rows of means, quats, scales, opacities, view matrices, intrinsics, colours, backgrounds
     index: list[np.ndarray]         # for each of them, the row that a frame reads, int64 [M]
-    settings: tuple                 # width, height, near, far, eps2d
+    settings: tuple[int, int, float, float, float]  # width, height, near, far, eps2d
     degree: int | None              # of the harmonics; None: colours
     with_depth: bool                # one more channel
     splat: np.ndarray               # [M, N, 8] see kernels.py
     depth: np.ndarray               # [M, N]
     radius: np.ndarray              # int32 [M, N, 2]
-    color: list[np.ndarray | None]  # of M: [N, D (+1)]
-    lists: list[tuple | None]       # of M: tile lists
+    color: list[np.ndarray]         # of M: [N, D (+1)]
+    lists: dict[int, tuple]         # tile lists of the frames in work
     image: np.ndarray               # [M, H, W, D (+1)]
     left: np.ndarray                # [M, H, W] light that passes
 
@@ -63,10 +63,11 @@ class _Frames:
         inputs = [value.numpy() for value in rows]
         m, n, dtype = len(index[0]), scene.points, inputs[0].dtype
         settings = scene.width, scene.height, near_plane, far_plane, eps2d
-        return cls(inputs, list(index), settings, scene.sh_degree, scene.with_depth,
-                   np.empty((m, n, 8), dtype), np.empty((m, n), dtype), np.empty((m, n, 2), np.int32),
-                   [cls._color_room(inputs[6], index[6][f], scene) for f in range(m)], [None] * m,
-                   np.empty((m, scene.height, scene.width, channels), dtype), np.empty((m, scene.height, scene.width), dtype))
+        return cls(inputs=inputs, index=list(index), settings=settings, degree=scene.sh_degree, with_depth=scene.with_depth,
+                   splat=np.empty((m, n, 8), dtype), depth=np.empty((m, n), dtype), radius=np.empty((m, n, 2), np.int32),
+                   color=[cls._color_room(inputs[6], index[6][f], scene) for f in range(m)], lists={},
+                   image=np.empty((m, scene.height, scene.width, channels), dtype),
+                   left=np.empty((m, scene.height, scene.width), dtype))
 
     @staticmethod
     def _color_room(colors: np.ndarray, row: int, scene: Scene) -> np.ndarray:
@@ -108,4 +109,4 @@ class _Frames:
         self.project(f, 0, self.depth.shape[1])
         self.sort(f)
         self.blend(f, 0, 1)
-        self.lists[f] = None
+        del self.lists[f]

@@ -1,4 +1,4 @@
-"""gsplat (1.5.3, and the coming 1.6.0) on an NVIDIA card, behind the same function.
+"""gsplat (1.5.3, and the coming 1.6.0) on an NVIDIA GPU, behind the same function.
 
 gsplat's wheel holds CUDA sources that it compiles at first use (nvcc and a host compiler; minutes), and importing it succeeds
 where rendering cannot. So a tiny scene is really rendered, as an avatar is (frames, harmonics, depth, gradients), and compared
@@ -7,9 +7,9 @@ with `reference.py` first. Whatever goes wrong there is the reason why gsplat is
 Harmonics are turned into colours here (`projection.sh_colors`): 1.5.3 wants them with the frames' leading dimensions, 1.6.0
 without, and both take colours of each camera.
 
-Never run on a card: `_call`, `render`, `_render_and_compare`, and `_probe` after its first two questions (none was at hand when
+Never run on a GPU: `_call`, `render`, `_render_and_compare`, and `_probe` after its first two questions (none was at hand when
 this was written). The tests run them on the CPU with a stand-in for gsplat that has its signature and its demands on shapes
-(read in gsplat 1.5.3's source); `test_on_a_card` runs the real thing where there is a card.
+(read in gsplat 1.5.3's source); `test_on_a_card` runs the real thing where there is a GPU.
 """
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from torch import Tensor
 
 from ...media_core.errors import Cancelled, out_of_memory
 from .arguments import Scene, checked
+from .backend import Backend, Rendered
+from .frames import on_background
 from .projection import sh_colors
 
 DEVICE_TYPE = "cuda"
@@ -38,7 +40,7 @@ log = logging.getLogger(__name__)
 def why_not(device: torch.device) -> str | None:
     """None where gsplat works on `device`, otherwise the reason why it does not, as a clause."""
     if device.type != DEVICE_TYPE:
-        return f"the tensors are on {device.type}, not on an NVIDIA card"
+        return f"the tensors are on {device.type}, not on an NVIDIA GPU"
     known = verdicts()
     if device not in known:
         try:
@@ -52,21 +54,21 @@ def why_not(device: torch.device) -> str | None:
 
 @functools.lru_cache(maxsize=1)
 def verdicts() -> dict[torch.device, str | None]:
-    """Of the cards tried so far in this process: None where gsplat works, else why it does not."""
+    """Of the GPUs tried so far in this process: None where gsplat works, else why it does not."""
     return {}
 
 
 def is_pending(device: torch.device) -> bool:
     """Whether `why_not` would now render with gsplat to find out, and compile it perhaps. Tries nothing itself."""
-    return (device.type == DEVICE_TYPE and device not in verdicts() and _no_card() is None
+    return (device.type == DEVICE_TYPE and device not in verdicts() and _no_gpu() is None
             and ("gsplat" in sys.modules or find_spec("gsplat") is not None))
 
 
-def _no_card() -> str | None:
-    """Why no card here could be used, whatever gsplat does."""
+def _no_gpu() -> str | None:
+    """Why no GPU here could be used, whatever gsplat does."""
     if not torch.cuda.is_available():
-        return "torch finds no NVIDIA card"
-    return "gsplat 1.5.3 has no kernels for AMD cards" if getattr(torch.version, "hip", None) else None
+        return "torch finds no NVIDIA GPU"
+    return "gsplat 1.5.3 has no kernels for AMD GPUs" if getattr(torch.version, "hip", None) else None
 
 
 def _probe(device: torch.device) -> str | None:
@@ -75,7 +77,7 @@ def _probe(device: torch.device) -> str | None:
     Raises:
         Cancelled, and what tells of memory that was short: they are no verdict on gsplat.
     """
-    missing = _no_card()
+    missing = _no_gpu()
     if missing is not None:
         return missing
     log.info("Trying gsplat on %s; at its first use it compiles its kernels, which takes minutes and, where MAX_JOBS is not set, "
@@ -118,7 +120,7 @@ def _render_and_compare(device: torch.device) -> str | None:
             own = {name: value.to(where, copy=True).requires_grad_() for name, value in leaves.items()}
             image, alpha = _tried(own, {name: value.to(where) for name, value in cameras.items()}, back_end)
             (image.square().sum() + alpha.square().sum()).backward()
-            results.append([torch.cat([image, alpha], -1).detach().cpu(), *(value.grad.cpu() for value in own.values())])
+            results.append([torch.cat([image, alpha], -1).detach().cpu(), *(_gradient(value) for value in own.values())])
     (image, *gradients), (other, *others) = results
     for frame, (name, tolerance) in enumerate((("", TOLERANCE), (" of a nearly opaque Gaussian", NEAR_OPAQUE))):
         if not float((image[frame] - other[frame]).abs().max()) <= tolerance * float(image[frame].abs().max()):
@@ -133,11 +135,21 @@ def _tried(leaves: dict[str, Tensor], cameras: dict[str, Tensor], back_end: Call
     """RGB and depth [2, 1, 16, 24, 4], alpha [2, 1, 16, 24, 1] by a back end's `render`; None is the reference."""
     from . import rasterization
     if back_end is None:
-        return rasterization(**leaves, **cameras, width=24, height=16, sh_degree=2, render_mode="RGB+D", backend="reference")[:2]
+        values = [leaves[name] for name in ("means", "quats", "scales", "opacities", "colors")]
+        image, alpha, _ = rasterization(*values, cameras["viewmats"], cameras["Ks"], 24, 16, sh_degree=2, render_mode="RGB+D",
+                                        backend="reference")
+        return image, alpha
     scene = checked({**leaves, **cameras, "backgrounds": None}, 24, 16, 0.01, 1e10, 2, "RGB+D")
     image, alpha, meta = back_end(scene, 0.01, 1e10, 0.3)
     meta["means2d"].retain_grad()  # training asks for it
     return image, alpha
+
+
+def _gradient(leaf: Tensor) -> Tensor:
+    """On the CPU."""
+    if leaf.grad is None:
+        raise RuntimeError("no gradient has reached one of the Gaussians' tensors")
+    return leaf.grad.cpu()
 
 
 def _apart(a: Tensor, b: Tensor) -> float:
@@ -166,3 +178,26 @@ def render(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> t
                                render_mode="RGB+D" if scene.with_depth else "RGB")
     kept = {name: meta[name] for name in ("means2d", "radii", "depths")}
     return image.to(scene.means.dtype), alpha.to(scene.means.dtype), {**kept, "backend": "cuda_gsplat"}
+
+
+class CudaGsplat(Backend):
+    """gsplat, on the devices where its test render succeeded."""
+
+    name, needs, remedy = "cuda_gsplat", "an NVIDIA GPU and a working gsplat", "install gsplat with a CUDA compiler"
+    works = "a test render with gsplat succeeded"
+
+    def render(self, scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> Rendered:
+        """See `Backend.render`."""
+        image, alpha, meta = render(scene, near_plane, far_plane, eps2d)
+        return on_background(image, alpha, scene), alpha, meta
+
+    def why_not(self, device: torch.device) -> str | None:
+        """What the test render said; it is made at the first question."""
+        return why_not(device)
+
+    def is_pending(self, device: torch.device) -> bool:
+        """Whether that test render is still to come."""
+        return is_pending(device)
+
+
+BACKEND = CudaGsplat()

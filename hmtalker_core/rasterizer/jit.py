@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from numba import njit
 
@@ -53,8 +54,11 @@ def _excused(access: Callable) -> Callable:
     return run
 
 
-def is_compiled(kernel: Callable) -> bool:
-    """Whether a kernel was compiled before, by this process or by an earlier one that kept it on disk."""
+def is_compiled(kernel: Any) -> bool:
+    """Whether a kernel was compiled before, by this process or by an earlier one that kept it on disk.
+
+    Args: kernel: numba's dispatcher (not annotated), or the function itself where its compiler is switched off.
+    """
     if not hasattr(kernel, "signatures"):  # numba's compiler is switched off (NUMBA_DISABLE_JIT)
         return True
     folder = kernel.stats.cache_path

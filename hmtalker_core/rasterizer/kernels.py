@@ -124,7 +124,8 @@ def blend(lane, lanes, splat, color, start, ids, width, height, tiles_x, channel
             mx, my = splat[g, 0] - flt(x_lo) - flt(0.5), splat[g, 1] - flt(0.5)
             rank = flt(s - start[t] + 1)
             first, end = _rows(my, splat[g, 7], y_lo, y_hi)
-            blend_rows(state, (first - y_lo) * stride, stride, end - first, mx, flt(first) - my, splat[g, 2], splat[g, 3],
+            blend_rows(  # pyright: ignore[reportCallIssue]  # numba gives an intrinsic its first argument
+                       state, (first - y_lo) * stride, stride, end - first, mx, flt(first) - my, splat[g, 2], splat[g, 3],
                        splat[g, 4], splat[g, 5], rank, flat, g * d, channels)
             if (s - start[t]) % CHECK_EVERY == CHECK_EVERY - 1 and _finished(state, stride):
                 break
@@ -180,7 +181,8 @@ def blend_backward(lane, lanes, splat, color, start, ids, width, height, tiles_x
             mx, my = splat[g, 0] - flt(x_lo) - flt(0.5), splat[g, 1] - flt(0.5)
             rank = flt(s - start[t] + 1)
             first, end = _rows(my, splat[g, 7], y_lo, y_hi)
-            blend_rows_backward(state, (first - y_lo) * stride, stride, end - first, mx, flt(first) - my, splat[g, 2],
+            blend_rows_backward(  # pyright: ignore[reportCallIssue]  # numba gives an intrinsic its first argument
+                                state, (first - y_lo) * stride, stride, end - first, mx, flt(first) - my, splat[g, 2],
                                 splat[g, 3], splat[g, 4], splat[g, 5], rank, flat, g * d, channels, flat_slots,
                                 s * (GEOMETRY + d))
 

@@ -4,6 +4,8 @@ LLVM's own vectoriser gives up on those loops (measured: the scalar form is 3-4 
 explicit vectors. LLVM turns them into whatever the processor has: one AVX-512 register, two of AVX2, four of NEON.
 `Lanes` values add, multiply and compare like numbers; `choose` is the vector form of "a if mask else b".
 """
+# llvmlite is not annotated, and what is inferred of it (values without a type, instructions that are None) is wrong:
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false, reportReturnType=false
 from __future__ import annotations
 
 from llvmlite import ir

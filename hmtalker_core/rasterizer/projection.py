@@ -103,9 +103,10 @@ def sh_basis(directions: Tensor, degree: int) -> list[Tensor]:
     basis = [torch.full_like(x, C0)]
     if degree > 0:
         basis += [-C1 * y, C1 * z, -C1 * x]
-    if degree > 1:
-        zz, xx_yy, xy = z * z, x * x - y * y, 2 * x * y
-        basis += [A2 * xy, -B2 * y * z, C2 * zz - D2, -B2 * x * z, A2 * xx_yy]
+    if degree < 2:
+        return basis
+    zz, xx_yy, xy = z * z, x * x - y * y, 2 * x * y
+    basis += [A2 * xy, -B2 * y * z, C2 * zz - D2, -B2 * x * z, A2 * xx_yy]
     if degree > 2:
         c, b = D3 - C3 * zz, B3 * z
         basis += [-A3 * (x * xy + y * xx_yy), b * xy, c * y, z * (E3 * zz - F3), c * x, b * xx_yy, -A3 * (x * xx_yy - y * xy)]

@@ -7,7 +7,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .arguments import Scene
+from .backend import Backend, Rendered
 from .constants import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
+from .frames import blended, project_by_torch
 from .projection import Projected
 
 PAIRS_AT_ONCE = 250_000        # Gaussian-pixel pairs worked on together (a temporary of 2 MB stays in the cache)
@@ -54,3 +57,19 @@ def _weights(means2d: Tensor, conics: Tensor, opacities: Tensor, width: int, top
     after = torch.cumprod(1 - alpha, -1)
     before = torch.cat([torch.ones_like(after[:, :1]), after], -1)[:, :-1]
     return alpha * before * (after > TRANSMITTANCE_MIN)
+
+
+class Reference(Backend):
+    """Everything in float64 torch."""
+
+    name = "reference"
+
+    def render(self, scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> Rendered:
+        """See `Backend.render`."""
+        wide = scene._replace(**{name: value.double() for name, value in scene._asdict().items() if isinstance(value, Tensor)})
+        splats, colors = project_by_torch(wide, near_plane, far_plane, eps2d)
+        image, alpha, meta = blended(wide, splats, colors, render, self.name, scene.means.device)
+        return image.to(scene.means.dtype), alpha.to(scene.means.dtype), meta
+
+
+BACKEND = Reference()

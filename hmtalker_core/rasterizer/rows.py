@@ -6,6 +6,8 @@ A tile's state is one flat array, row after row, `fields` x 16 numbers a row:
 light: share of light not yet stopped. count: rank of the last Gaussian drawn; -1 - count once the pixel is finished.
 behind: sum over the Gaussians behind of weight x (image gradient . colour + g_alpha).
 """
+# llvmlite is not annotated, and what is inferred of it (values without a type, instructions that are None) is wrong:
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false, reportReturnType=false
 from __future__ import annotations
 
 from collections.abc import Iterator

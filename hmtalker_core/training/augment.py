@@ -16,19 +16,21 @@ LONGEST_DROP = 12  # neighbouring feature channels made constant at once
 DROPPED = -1.0  # their value, in units of the features
 
 
-def augment_windows(windows: Tensor, strength: float, generator: torch.Generator) -> Tensor:  # [B, 8, C, W] -> same
+def augment_windows(windows: Tensor, strength: float, generator: torch.Generator,
+                    spectral: bool = True) -> Tensor:  # [B, 8, C, W] -> same
     """The same words in other voices: warped in frequency, louder or softer, coloured, noisy, with a band missing.
 
     Args:
-        windows: [B, 8, C, W] features of `audio_windows`; features without a frequency axis (W = 1) get noise only.
+        windows: [B, 8, C, W] features of `audio_windows`; those without a frequency axis (W = 1 or not `spectral`): only noise.
         strength: 0 returns the input; 1 is what `preview` uses.
         generator: the only source of randomness.
+        spectral: whether the C numbers are frequency bands in order (`EncoderFacts.spectral`).
     """
     if strength <= 0:
         return windows
     batch, _, channels, width = windows.shape
     noise = lambda *shape: torch.randn(*shape, generator=generator).to(windows)
-    if width == 1:
+    if width == 1 or not spectral:
         return windows + strength * NOISE * windows.std().clamp_min(1e-6) * noise(*windows.shape) * 0.1
     windows = _stretch_frequency(windows, 1 + strength * PITCH * (2 * torch.rand(batch, generator=generator) - 1))
     windows = windows + strength * (GAIN * noise(batch, 1, 1, 1) + TILT * noise(batch, 1, channels, 1)

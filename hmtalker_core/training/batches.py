@@ -12,11 +12,12 @@ from ...media_core.audio import load_sound
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, unreliable_units
 from ...media_core.progress import Report
-from ...media_core.speech import encode_speech
+from ...media_core.speech import EncoderChoice, encode_speech
 from ..data.annotations import BLINK_CEILING
 from ..data.dataset import AvatarDataset
 from ..model.audio_net import audio_windows, sound_around
 from ..model.camera import intrinsics, opengl_c2w_to_viewmat
+from ..speech_format import SpeechFormat
 from .curriculum import MIN_MOUTH_AREA
 
 BLINK = AU_NAMES.index("AU45")
@@ -62,6 +63,7 @@ class Clip:
     viewmats: Tensor  # [F, 4, 4]
     device: torch.device
     outside: Tensor | None = None  # [8, C, W] what is heard in the four frames before the audio, and in those after it
+    hears: SpeechFormat = SpeechFormat("mel", 80)  # whose features they are
 
     def windows(self, index: Tensor) -> Tensor:  # int64 [B] -> [B, 8, C, W]
         """What is heard around frames `index`: the eight frames of audio that a motion net reads."""
@@ -118,7 +120,7 @@ def _fill(mask: Tensor, box: Box | np.ndarray) -> None:
     mask[top:bottom, left:right] = True
 
 
-def open_clip(dataset: AvatarDataset, encoder: str, device: torch.device, report: Report) -> Clip:
+def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.device, report: Report) -> Clip:
     """Reads the tracks of a dataset and encodes its speech.
 
     Raises:
@@ -140,7 +142,7 @@ def open_clip(dataset: AvatarDataset, encoder: str, device: torch.device, report
     c2w = torch.as_tensor(np.asarray(dataset.poses), dtype=torch.float32)
     return Clip(dataset=dataset, features=features, sound=heard.to(device), au=au.to(device), au_known=known,
                 blink_ceiling=ceiling, viewmats=opengl_c2w_to_viewmat(c2w).to(device), device=device,
-                outside=sound_around(speech, dataset.fps, frames).to(device))
+                outside=sound_around(speech, dataset.fps, frames).to(device), hears=SpeechFormat.of(speech))
 
 
 def clean_action_units(au: Tensor, train: np.ndarray, reliability: Sequence[float] | None = None

@@ -21,7 +21,7 @@ TICK_EVERY = 25  # pictures between two chances to stop
 HELD_OUT = 24  # validation frames that are scored
 
 
-def build_avatar(run: Run, encoder: str, tick: Callable[[], None] = lambda: None) -> Avatar:
+def build_avatar(run: Run, tick: Callable[[], None] = lambda: None) -> Avatar:
     """The avatar of a run's current weights, on the run's device. `tick` is called now and then and may raise to stop."""
     clip, config = run.clip, run.config
     data = clip.dataset
@@ -31,7 +31,8 @@ def build_avatar(run: Run, encoder: str, tick: Callable[[], None] = lambda: None
                       float(data.fps))
     background = torch.as_tensor(data.frame(kept[0]).background).clone()
     record: dict[str, Any] = {
-        "encoder": encoder, "audio": audio_arguments(clip), "blink_ceiling": clip.blink_ceiling, "au_known": list(clip.au_known),
+        **clip.hears.to_config(), "audio": audio_arguments(clip), "blink_ceiling": clip.blink_ceiling,
+        "au_known": list(clip.au_known),
         "au_source": data.au_source, "au_reliability": data.au_reliability and list(data.au_reliability),
         "training": config.to_json() | {"seed": run.seed, "frames": len(data.train_index)}, "licence": LICENCE,
         "credit": data.credit}

@@ -54,7 +54,7 @@ def picture_loss(image: Tensor, target: Tensor, config: TrainConfig) -> Tensor:
 
 def align_loss(net: FaceMotionNet, clip: Clip, frames: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
     """L_align = mean |c_l^a - c_l^v| over known channels of some frames; the explicit code is only a target."""
-    windows = augment_windows(clip.windows(frames), config.audio_augment, generator)
+    windows = augment_windows(clip.windows(frames), config.audio_augment, generator, clip.hears.spectral)
     target = net.encode_au(clip.lower[frames]).detach()
     deviation = (net.a2am(net.encode_audio(windows)) - target).abs()
     return deviation[:, known_channels(clip, target.shape[1])].mean()
@@ -120,7 +120,7 @@ def align_weight(config: TrainConfig) -> float:
 
 def _face_motion(branch: Branch, clip: Clip, view: View, config: TrainConfig, generator: torch.Generator) -> MotionOutput:
     index = torch.tensor([view.index], device=clip.device)
-    windows = augment_windows(clip.windows(index), config.audio_augment, generator)
+    windows = augment_windows(clip.windows(index), config.audio_augment, generator, clip.hears.spectral)
     path = draw_path(generator, config.path_weights)
     mask = draw_mask(branch.net.dims.code, generator, *config.mask_ratio).to(clip.device) if path == "masked" else None
     return branch.net(branch.field.xyz, windows, clip.upper[index], clip.lower[index], path, mask)
@@ -157,7 +157,7 @@ def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainC
     d_xyz = None
     if moving:
         index = torch.tensor([view.index], device=clip.device)
-        windows = augment_windows(clip.windows(index), config.audio_augment, generator)
+        windows = augment_windows(clip.windows(index), config.audio_augment, generator, clip.hears.spectral)
         d_xyz = branch.net(branch.field.xyz, windows)
     shot = shoot(branch, view, d_xyz)
     free = view.lips * (1 - view.mouth)

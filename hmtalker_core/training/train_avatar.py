@@ -23,6 +23,7 @@ from ...media_core.errors import TalkingHeadsError
 from ...media_core.json_files import as_json
 from ...media_core.motion import AU_NAMES
 from ...media_core.progress import Report, silent
+from ...media_core.speech import EncoderChoice, full_name, opened
 from ..avatar import Avatar
 from ..checkpoints import save_avatar
 from ..data.dataset import AvatarDataset
@@ -42,7 +43,8 @@ log = logging.getLogger(__name__)
 
 @claimed("out")
 def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: str | TrainConfig = "preview", steps: float = 1.0,
-                 seed: int = 0, size: int | None = None, encoder: str = "mel", device: str | torch.device = "cpu",
+                 seed: int = 0, size: int | None = None, encoder: EncoderChoice = "mel",
+                 device: str | torch.device = "cpu",
                  speech_prior: str | os.PathLike | None = SHIPPED, lpips_weights: str | os.PathLike | None = None,
                  resume: bool = True, report: Report = silent) -> Avatar:
     """Trains an avatar, saves it, and returns it.
@@ -54,7 +56,7 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
         steps: multiplies every schedule of the preset.
         seed: of everything random.
         size: training resolution in pixels (square); None keeps the data set's.
-        encoder: speech encoder, see `media_core.speech.encoders`.
+        encoder: speech encoder: "mel", a model folder, or an open one (`media_core.speech.open_encoder`).
         device: where to train; the CPU does, as a whole, where it must draw for that device (see `rasterizer.drawing_device`).
         speech_prior: file the audio nets start from when the preset wants one (see `prior`); the shipped one serves "mel".
         lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
@@ -70,18 +72,20 @@ def train_avatar(dataset: str | os.PathLike, out: str | os.PathLike, *, preset: 
     data = AvatarDataset.open(dataset, size=size)
     if probe_pending(device):
         report(0, sum(steps_of(config)), {"phase": COMPILE}, None)
-    clip = open_clip(data, encoder, drawing_device(torch.device(device)), silent)
+    listener = opened(encoder)
+    clip = open_clip(data, listener, drawing_device(torch.device(device)), silent)
     _tell_left_out(clip)
     lpips = load_lpips(lpips_weights).to(clip.device) if lpips_weights else None
-    prior = _prior(config, speech_prior, encoder)
-    identity = run_identity(clip.dataset, config, seed, encoder) | {"lpips": lpips is not None, "speech_prior": prior is not None}
+    prior = _prior(config, speech_prior, listener.facts.id)
+    identity = run_identity(clip.dataset, config, seed, full_name(listener))
+    identity |= {"lpips": lpips is not None, "speech_prior": prior is not None}
     state_path = unfinished_path(out)
     run = _resumed(state_path, clip, config, seed, identity) if resume else None
     run = run or Run.fresh(clip, config, seed, prior)
     run.lpips = lpips
     save_run(run, state_path, identity)  # a folder that is full or read-only shows before the work, not after it
     _drive(run, state_path, identity, report)
-    avatar = build_avatar(run, encoder, lambda: report(run.total_steps, run.total_steps, {"phase": "finish"}, None))
+    avatar = build_avatar(run, lambda: report(run.total_steps, run.total_steps, {"phase": "finish"}, None))
     avatar = avatar.with_config(speech_prior=prior is not None, quality=held_out_quality(avatar, clip))
     save_avatar(avatar, out)
     state_path.unlink(missing_ok=True)

@@ -28,7 +28,8 @@ def write_manifest(folder: Path, facts: dict[str, Any], request: dict[str, Any],
     """
     per_frame = FRAME_FILES if settings.masks else tuple(name for name in FRAME_FILES if name.startswith("ori_imgs"))
     anchors = (ANCHORS,) if (folder / ANCHORS).exists() else ()
-    names = (*per_frame, *_SINGLE, *anchors, f"speech_{settings.encoder}.safetensors", *(("bc.jpg",) if settings.masks else ()))
+    speech = f"speech_{settings.heard_by.facts.id}.safetensors"
+    names = (*per_frame, *_SINGLE, *anchors, speech, *(("bc.jpg",) if settings.masks else ()))
     total, checksums = len(names) * frames, {}
     for k, name in enumerate(names):
         checksums[name] = checksum(folder, name, frames, lambda i, k=k: step(k * frames + i, total))

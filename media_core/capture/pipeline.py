@@ -26,6 +26,7 @@ from ..face.pose.steady import WINDOW, Anchors, steady
 from ..face.presence import Tracker
 from ..face.track import FaceTrack, measure
 from ..progress import Report, silent
+from ..speech import full_name
 from ..video import VideoInfo, probe
 from . import pictures, tables
 from .framing import Likeness, frame_face, like_dataset
@@ -113,7 +114,7 @@ def _request(settings: CaptureSettings, inputs: Inputs, film: str) -> dict[str, 
     """All that the folder's content depends on, as JSON holds it."""
     own = {name: value for name, value in vars(settings).items() if name not in ("like", "expression", "parsing")}
     own["segment"] = list(settings.segment) if isinstance(settings.segment, (tuple, list)) else settings.segment
-    landmarks = inputs.landmarks
+    own["encoder"], landmarks = full_name(settings.heard_by), inputs.landmarks
     return {**own, "version": VERSION, "film": film, "expression": fingerprint(settings.expression),
             "parsing": fingerprint(settings.parsing) if settings.masks else None,
             "like": None if settings.like is None else like_dataset(settings.like).fingerprint,
@@ -157,7 +158,7 @@ class _Job:
                 self.record.drop(stage)
         self._stage("sound", ("encoder", "fps"), ("track",), lambda step: tables.write_sound(
             self.folder, tables.film_part(self.film, first, len(raw.points), settings.fps), len(raw.points), settings.fps,
-            settings.encoder, step))
+            settings.heard_by, step))
         self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step), frames)
         shown = Shown(track=track, kept=kept, crop=crop, raw=raw, first=first, remark=self.info.remark)
         self._stage("report", (), ("sound", "tables", *(MASKED[-1:] if settings.masks else ())),

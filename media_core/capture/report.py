@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..audio import load_sound
 from ..dataset_folder import encoded, write_bytes
 from ..downmix import mono as mono_of
 from ..face.crop import FaceCrop
@@ -16,7 +17,7 @@ from ..face.draw import Curve, draw_curves, draw_landmarks
 from ..face.geometry import FEATURES
 from ..face.landmarks.landmarks import RawTrack
 from ..face.track import FaceTrack
-from ..speech import Speech, get_encoder
+from ..speech import Speech, encode_speech
 from .framing import beyond
 from .pictures import FRAME, read_picture
 from .quality import FAIR, GOOD, POOR, UNKNOWN, Evidence, QualityReport, quality_report, view_angles
@@ -55,7 +56,9 @@ def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettin
     frames = len(shown.raw.points)
     blur, light = _looks(folder, shown.track, lambda done, total: step(done, total + 2))
     sound = film_part(film, shown.first, frames, settings.fps)
-    speech = Speech.load(folder / f"speech_{get_encoder(settings.encoder).id}.safetensors")
+    heard = settings.heard_by.facts  # audio and lips are compared by the spectrum, whatever the encoder
+    speech = Speech.load(folder / f"speech_{heard.id}.safetensors") if heard.spectral else \
+        encode_speech(load_sound(folder / "aud.wav"))
     evidence = Evidence(track=shown.track, sound=sound, speech=speech, sound_frames=shown.kept,
                         scale=shown.crop.size / shown.crop.side(), beyond=beyond(shown.crop), missing=tuple(shown.missing),
                         film_frames=frames, cuts=tuple(shown.first + cut for cut in shown.raw.cuts), blur=blur, light=light,

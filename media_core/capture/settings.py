@@ -14,7 +14,7 @@ from ..audio import FPS
 from ..choices import ORDERS, POLICIES
 from ..errors import FileFormatError, TalkingHeadsError
 from ..motion import ExpressionTrack
-from ..speech import weightless_encoder
+from ..speech import EncoderChoice, SpeechEncoder, opened
 
 SMALLEST, LARGEST = 64, 2048  # px, sides of the written frames
 LONGEST_SMOOTHING = 101       # frames
@@ -38,7 +38,7 @@ class CaptureSettings:
     expression: Path | ExpressionTrack | None = None  # action units measured elsewhere: a table of OpenFace's kind, or a track
     parsing: Path | None = None          # a folder of face-parsing images <frame>.png of the written frames
     segment: tuple[float, float] | float | None = None  # s: the part from .. to; one number: the best so many seconds; None: all
-    encoder: str = "mel"                 # of the speech features written beside the audio
+    encoder: EncoderChoice = "mel"       # of the speech features written beside the audio
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -50,9 +50,14 @@ class CaptureSettings:
             if folder is not None and not Path(folder).is_dir():
                 raise FileFormatError(f"The folder given as `{name}` must exist", f"none at {folder}", "Check the name")
             object.__setattr__(self, name, None if folder is None else Path(folder))
-        weightless_encoder(self.encoder)
+        object.__setattr__(self, "encoder", opened(self.encoder))
         if isinstance(self.expression, (str, os.PathLike)) and not Path(self.expression).is_file():
             raise FileFormatError("The action-unit file must exist", f"none at {self.expression}", "Check the name")
+
+    @property
+    def heard_by(self) -> SpeechEncoder:
+        """The encoder, open."""
+        return opened(self.encoder)
 
 
 def _check_numbers(settings: CaptureSettings) -> None:

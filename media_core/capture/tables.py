@@ -14,7 +14,7 @@ from ..face.pose.canonical import canonical_landmarks
 from ..face.pose.steady import Anchors
 from ..face.track import FaceTrack
 from ..motion import ExpressionTrack
-from ..speech import SAMPLE_RATE, encode_speech
+from ..speech import SAMPLE_RATE, SpeechEncoder
 from ..video import load_film_sound
 from .pictures import ANCHORS
 from .stages import Step
@@ -76,12 +76,12 @@ def film_part(film: Path, first: int, frames: int, fps: float) -> Sound:
     return Sound(np.ascontiguousarray(fitted(sound.waveform[:, begin:], samples)), sound.sample_rate)
 
 
-def write_sound(folder: Path, sound: Sound, frames: int, fps: float, encoder: str, step: Step) -> None:
+def write_sound(folder: Path, sound: Sound, frames: int, fps: float, encoder: SpeechEncoder, step: Step) -> None:
     """aud.wav: 16 kHz, mono, as long as `frames` frames to the nearest sample; speech_<encoder>.safetensors."""
     mono = fitted(sound.mono(SAMPLE_RATE), round(frames / fps * SAMPLE_RATE))
     sixteen = Sound(np.ascontiguousarray(mono[None]), SAMPLE_RATE)
-    speech = encode_speech(sixteen, encoder, lambda done, total, info, preview: step(done, total))
-    speech.save(folder / f"speech_{encoder}.safetensors")
+    speech = encoder.encode(sixteen, lambda done, total, info, preview: step(done, total))
+    speech.save(folder / f"speech_{encoder.facts.id}.safetensors")
     save_wav(folder / "aud.wav", sixteen)
 
 

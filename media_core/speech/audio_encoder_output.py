@@ -1,14 +1,14 @@
 """ComfyUI's AUDIO_ENCODER_OUTPUT as `Speech` (docs/comfyui.md#core-types).
 
 Core's node Audio Encoder Encode gives a dict: "encoded_audio" [1, T, C] (the last layer), "encoded_audio_all_layers" (a tuple of
-such tensors, what enters the first layer first, the last layer last) and "audio_samples", the sound's length at 16 kHz. It does
+such tensors, what enters the first layer first, the last layer last) and "audio_samples", the audio's length at 16 kHz. It does
 not say which model made it; width and number of layers do:
 
 | model                     | C    | layers | rows                                            |
 |---------------------------|------|--------|-------------------------------------------------|
 | wav2vec 2.0 base          | 768  | 12     | 50 Hz, (N - 80) // 320                          |
 | wav2vec 2.0 large, HuBERT | 1024 | 24     | the same                                        |
-| Whisper large v3          | 1280 | 32     | 50 Hz, always 1500: the first 30 s of the sound |
+| Whisper large v3          | 1280 | 32     | 50 Hz, always 1500: the first 30 s of the audio |
 
 HuBERT large cannot be told from wav2vec 2.0 large: core runs its weights in the same network. Measured: when the names carry
 no "hubert." in front, every key fits and the features agree to 1e-5 in fp32; with it core refuses the file. Who loaded HuBERT
@@ -25,7 +25,7 @@ import torch
 
 from ..audio import Sound, silence_gate
 from ..errors import TalkingHeadsError
-from .encoder import LAST, SAMPLE_RATE
+from .facts import LAST, SAMPLE_RATE
 from .features import Speech
 from .hubert import layer_name, row_count
 from .registry import CORE_ENCODERS, get_encoder
@@ -33,14 +33,14 @@ from .registry import CORE_ENCODERS, get_encoder
 LAYERS = {"wav2vec2-base": 12, "wav2vec2-large": 24, "hubert-large-ls960-ft": 24, "whisper-large-v3": 32}  # transformer layers
 AUTO = "auto"  # the encoder is told by its size
 _WHISPER = "whisper-large-v3"
-_WHISPER_ROWS = 1500  # of 30 s, whatever the sound
-_SLACK = 0.05  # s by which a connected sound may differ from what was encoded
+_WHISPER_ROWS = 1500  # of 30 s, whatever the audio
+_SLACK = 0.05  # s by which connected audio may differ from what was encoded
 _REDO = "Connect the output of ComfyUI's Audio Encoder Encode"
 
 
 def speech_from_audio_encoder(output: Mapping[str, Any], *, encoder: str = AUTO, layer: str | int = LAST,
                               sound: Sound | None = None) -> Speech:
-    """Features of one sound as core's audio encoder gave them.
+    """Features of one recording as core's audio encoder gave them.
 
     Args:
         output: core's dict.
@@ -49,8 +49,8 @@ def speech_from_audio_encoder(output: Mapping[str, Any], *, encoder: str = AUTO,
         layer: "last", or 0 (what enters the first layer) .. the number of layers; negative from the end.
         sound: what was encoded. Without it the length is the encoder's word (to 1/16000 s) and no row counts as silent.
     Raises:
-        TalkingHeadsError: not such a dict, several sounds, NaN, no such layer, another model than `encoder`, a sound longer than
-            Whisper's 30 s, or a `sound` of another length.
+        TalkingHeadsError: not such a dict, several recordings, NaN, no such layer, another model than `encoder`, audio
+            longer than Whisper's 30 s, or a `sound` of another length.
     """
     last, layers, samples = _parts(output)
     id = _known(last.shape[-1], len(layers), encoder)
@@ -58,7 +58,7 @@ def speech_from_audio_encoder(output: Mapping[str, Any], *, encoder: str = AUTO,
     features = _finite(chosen)
     seconds = samples / SAMPLE_RATE
     if sound is not None and abs(sound.duration - seconds) > _SLACK:
-        raise TalkingHeadsError("The connected audio must be the sound that was encoded",
+        raise TalkingHeadsError("The connected audio must be what was encoded",
                                 f"{sound.duration:.2f} s of audio, {seconds:.2f} s encoded",
                                 "Connect the same audio to both nodes")
     features, quiet = _cut(features, id, samples)
@@ -81,13 +81,13 @@ def _parts(output: Any) -> tuple[torch.Tensor, tuple, int]:  # [1, T, C], layers
         came = str(list(last.shape)) if isinstance(last, torch.Tensor) else type(last).__name__
         raise TalkingHeadsError("encoded_audio must be a tensor [1, rows, numbers]", came, _REDO)
     if len(last) != 1:
-        raise TalkingHeadsError("One sound must be encoded at a time", f"a batch of {len(last)}",
-                                "Encode the sounds one by one")
+        raise TalkingHeadsError("One recording must be encoded at a time", f"a batch of {len(last)}",
+                                "Encode them one by one")
     if not isinstance(layers, (tuple, list)) or not all(isinstance(x, torch.Tensor) and x.shape == last.shape for x in layers):
         raise TalkingHeadsError(f"encoded_audio_all_layers must be tensors of the last one's shape {list(last.shape)}",
                                 f"{type(layers).__name__}", _REDO)
     if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-        raise TalkingHeadsError("audio_samples must be the sound's length in samples, 1 or more", f"{samples!r}", _REDO)
+        raise TalkingHeadsError("audio_samples must be the audio's length in samples, 1 or more", f"{samples!r}", _REDO)
     return last, tuple(layers), int(samples)
 
 
@@ -119,12 +119,12 @@ def _finite(tensor: torch.Tensor) -> torch.Tensor:  # [1, T, C] -> float32 [T, C
     bad = int((~torch.isfinite(rows)).sum())
     if bad:
         raise TalkingHeadsError("The encoded audio must be finite", f"{bad} of {rows.numel()} numbers are NaN or infinite",
-                                "Start ComfyUI with --fp32-text-enc, or look for NaN in the sound")
+                                "Start ComfyUI with --fp32-text-enc, or look for NaN in the audio")
     return rows
 
 
 def _cut(rows: torch.Tensor, id: str, samples: int) -> tuple[torch.Tensor, torch.Tensor | None]:  # [T, C], [C]
-    """The rows of the sound itself and, from Whisper's padding to 30 s, what silence looks like."""
+    """The rows of the audio itself and, from Whisper's padding to 30 s, what silence looks like."""
     if id != _WHISPER:
         wanted = row_count(samples)
         if abs(len(rows) - wanted) > 1:
@@ -133,5 +133,5 @@ def _cut(rows: torch.Tensor, id: str, samples: int) -> tuple[torch.Tensor, torch
     wanted = math.ceil(samples * 50 / SAMPLE_RATE)
     if wanted > _WHISPER_ROWS or len(rows) != _WHISPER_ROWS:
         raise TalkingHeadsError("Whisper encodes 30 s at most, as 1500 rows", f"{samples / SAMPLE_RATE:.1f} s, {len(rows)} rows",
-                                "Cut the sound into parts, or choose a wav2vec 2.0 model or HuBERT")
+                                "Cut the audio into parts, or choose a wav2vec 2.0 model or HuBERT")
     return rows[:wanted].clone(), rows[(wanted + _WHISPER_ROWS) // 2].clone() if _WHISPER_ROWS - wanted >= 100 else None

@@ -1,8 +1,8 @@
-"""The audio-visual encoder (AVE) of SyncTalk: log-mel windows of 0.2 s -> 512 numbers, a row for each video frame at 25 a second.
+"""The audio-visual encoder (AVE) of SyncTalk: log-mel windows of 0.2 s -> 512 numbers, a row per video frame at 25 fps.
 
 Thirteen convolutions with batch normalisation, the audio half of a lip-sync expert, narrow 80 bands x 16 mel rows to one vector,
 never below 0. Frame i takes the 16 rows from int(3.2 (i - 2)): they lie around it, 0.1 s to each side. No weights are shipped
-(the published ones may not be used commercially, CC BY-NC 4.0). The state dict has their names, so they load as they are.
+(the official ones may not be used commercially, CC BY-NC 4.0). The state dict has their names, so they load as they are.
 """
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from ..errors import FileFormatError, TalkingHeadsError
 from ..files import UNREADABLE
 from ..progress import Report, silent
-from .encoder import SAMPLE_RATE
+from .facts import SAMPLE_RATE
 from .mel import BANDS, HOP, mel_spectrogram
 
 DIM = 512
 WINDOW = 16                                # mel rows of a window
-FPS = 25                                   # windows a second
+FPS = 25                                   # windows per second
 ROWS_PER_FRAME = SAMPLE_RATE / HOP / FPS   # 3.2
 EDGE = 2                                   # first and last windows stand for so many frames more
 BATCH = 64                                 # windows computed at once
@@ -65,15 +65,15 @@ class AudioVisualEncoder(nn.Module):
 
 
 def mel_windows(mel: Tensor) -> Tensor:  # [T, 80] -> [n, 1, 80, 16], n = int((T - 16) / 80 * 25) + 2
-    """What the encoder reads of a sound; a window that would run over the end takes the last 16 rows.
+    """What the encoder reads of audio; a window that would run over the end takes the last 16 rows.
 
     Raises:
         TalkingHeadsError: fewer than 16 rows, or rows of another width.
     """
     if mel.ndim != 2 or mel.shape[1] != BANDS or len(mel) < WINDOW:
         raise TalkingHeadsError(f"The mel spectrogram must be [T, {BANDS}] with at least {WINDOW} rows, 0.2 s",
-                                f"{list(mel.shape)}", "Put silence at the end of the sound")
-    count = int((len(mel) - WINDOW) / (SAMPLE_RATE // HOP) * FPS) + 2  # rounded and cut off as published
+                                f"{list(mel.shape)}", "Put silence at the end of the audio")
+    count = int((len(mel) - WINDOW) / (SAMPLE_RATE // HOP) * FPS) + 2  # rounded and cut off as in the original
     first = (torch.arange(count, dtype=torch.float64) * ROWS_PER_FRAME + 1e-9).long().clamp(max=len(mel) - WINDOW)
     return mel[first[:, None] + torch.arange(WINDOW)].transpose(1, 2)[:, None]
 
@@ -85,7 +85,7 @@ def edged(features: Tensor) -> Tensor:  # [n, D] -> [n + 4, D]
 
 @torch.inference_mode()
 def ave_features(net: AudioVisualEncoder, mono: np.ndarray, report: Report = silent) -> Tensor:  # [N] -> float32 [n + 4, 512]
-    """The features of a sound's frames at 25 a second; a few more than it has. Shorter sounds than 0.2 s end in silence.
+    """The features of the audio's frames at 25 per second; a few more than it has. Audio shorter than 0.2 s ends in silence.
 
     Args:
         net: on any device.
@@ -103,10 +103,10 @@ def ave_features(net: AudioVisualEncoder, mono: np.ndarray, report: Report = sil
 
 
 def encoder_of_state(state: Mapping[str, Tensor], name: str = "the checkpoint") -> AudioVisualEncoder:
-    """The encoder with published weights, every tensor accounted for.
+    """The encoder with official weights, every tensor accounted for.
 
     Args:
-        state: published names, with the module's prefix `audio_encoder.` or, as in the file, without.
+        state: official names, with the module's prefix `audio_encoder.` or, as in the file, without.
         name: of the file, for messages.
     Raises:
         FileFormatError: tensors are missing, unknown, of another shape, or not finite.
@@ -118,7 +118,7 @@ def encoder_of_state(state: Mapping[str, Tensor], name: str = "the checkpoint") 
                   if given[key].shape != wanted[key])
     odd = odd or sorted(key for key, value in given.items() if not bool(torch.isfinite(value).all()))
     if odd:
-        raise FileFormatError(f"An audio-visual encoder must have {len(wanted)} finite tensors of the published names and shapes",
+        raise FileFormatError(f"An audio-visual encoder must have {len(wanted)} finite tensors of the official names and shapes",
                               f"{name}: {', '.join(odd[:3])}{' ...' if len(odd) > 3 else ''}", "Give the whole checkpoint")
     net.load_state_dict(given)
     return net

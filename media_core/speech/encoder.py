@@ -1,38 +1,105 @@
-"""What a speech encoder is. Each encoder stands in a file of its own and ends in one `ENCODER = SpeechEncoder(...)`."""
+"""What a speech encoder is once it is open, and the two ways a file of this folder can offer one.
+
+    ENCODER = PlainEncoder(EncoderFacts(...), features)                        it needs nothing but the audio (mel.py)
+    ENCODER = FolderEncoder(EncoderFacts(...), load, model_type="hubert")      it needs a model folder (hubert.py)
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import torch
+from torch import nn
 
-from .. import downmix
-from ..audio import Sound
-from ..progress import Report
+from ..audio import Sound, silence_gate
+from ..progress import Report, silent
+from .facts import LAST, SAMPLE_RATE, EncoderFacts
+from .features import Speech
 
-SAMPLE_RATE = 16000  # Hz of the mono sound every encoder reads
-LAST = "last"  # the layer of an encoder's own output; other layers are numbers written as text, "0" the lowest
+Features = Callable[[np.ndarray, Report], np.ndarray]  # mono float32 [N] at 16 kHz, report -> float32 [T, C], T >= 1
 
-Encode = Callable[[np.ndarray, Report], np.ndarray]  # mono float32 [N] at 16 kHz, report -> float32 [T, C], T >= 1
+
+class SpeechEncoder(Protocol):
+    """An encoder that is ready to encode."""
+
+    @property
+    def facts(self) -> EncoderFacts:
+        """Its id, size and rate."""
+        ...
+
+    @property
+    def layer(self) -> str:
+        """The layer its features come from, "last" for its own output."""
+        ...
+
+    @property
+    def silence_features(self) -> torch.Tensor | None:  # float32 [C]
+        """What it makes of digital silence; None where `facts.silence` says it, or where nobody asked the model."""
+        ...
+
+    def encode(self, sound: Sound, report: Report = silent) -> Speech:
+        """The features of audio of any rate, length and number of channels; `report` is called after each part, may cancel."""
+        ...
+
+
+class LoadedEncoder(SpeechEncoder, Protocol):
+    """An encoder with weights."""
+
+    @property
+    def model(self) -> nn.Module:
+        """Its network, for hosts that move weights between devices."""
+        ...
+
+
+def full_name(encoder: SpeechEncoder) -> str:
+    """What features depend on, in a word: the encoder's id, and its layer unless that is the last."""
+    return encoder.facts.id if encoder.layer == LAST else f"{encoder.facts.id} layer {encoder.layer}"
+
+
+def encoded(encoder: SpeechEncoder, features: Features, sound: Sound, report: Report = silent) -> Speech:
+    """The features of `sound` and where it is silent (`audio.silence_gate`), with all that the encoder says of itself.
+
+    Args:
+        features: computes the rows.
+    """
+    facts, mono = encoder.facts, encoder.facts.mono(sound)
+    rows = np.asarray(features(mono, report), np.float32)
+    gate = silence_gate(mono, SAMPLE_RATE, facts.rate, len(rows))
+    return Speech(torch.from_numpy(rows), rate=facts.rate, encoder=facts.id, duration=sound.duration,
+                  silence=torch.from_numpy(gate), layer=encoder.layer, silence_features=encoder.silence_features)
 
 
 @dataclass(frozen=True)
-class SpeechEncoder:
-    """Turns 16 kHz mono into rows of features; row k stands at k / rate seconds."""
+class PlainEncoder:
+    """An encoder without weights: always open."""
 
-    id: str  # written into every file made with it; forever
-    dim: int  # C, numbers a row
-    rate: float  # Hz, rows a second
-    window: int  # W, rows a model reads for one video frame
-    silence: float | None  # the value of rows outside the sound; None: silence is no constant, see Speech.silence_row
-    description: str  # one line for menus and error messages
-    encode: Encode | None  # None: it needs weights, see hubert.HubertEncoder and audio_encoder_output
-    channels: Literal["mean", "first"] = "mean"  # what becomes of several channels (`downmix`)
+    facts: EncoderFacts
+    features: Features
+    layer: str = LAST
+    silence_features: torch.Tensor | None = None
 
-    def mono(self, sound: Sound) -> np.ndarray:  # float32 [N]
-        """The sound as this encoder reads it: one channel at 16 kHz; the "first" is the first that sounds."""
-        if self.channels == "mean":
-            return sound.mono(SAMPLE_RATE)
-        first = downmix.speaking(sound.waveform, sound.sample_rate)[0]
-        return Sound(sound.waveform[first:first + 1], sound.sample_rate).mono(SAMPLE_RATE)
+    def encode(self, sound: Sound, report: Report = silent) -> Speech:
+        """See `SpeechEncoder.encode`."""
+        return encoded(self, self.features, sound, report)
+
+
+class Load(Protocol):
+    """Opens a model folder.
+
+    Raises:
+        TalkingHeadsError: it holds no such model, or has no such layer.
+    """
+
+    def __call__(self, folder: Path, device: str | torch.device, layer: str | int, dtype: torch.dtype) -> LoadedEncoder: ...
+
+
+@dataclass(frozen=True)
+class FolderEncoder:
+    """An encoder whose weights are in a model folder as Hugging Face lays it out."""
+
+    facts: EncoderFacts  # of the model that is meant where none is named
+    load: Load
+    model_type: str  # "model_type" in config.json of the folders it opens

@@ -1,4 +1,4 @@
-"""`Speech`: the features of one sound, with all that a model needs to know of where they come from."""
+"""`Speech`: the features of one recording, with all that a model needs to know of where they come from."""
 from __future__ import annotations
 
 import os
@@ -13,11 +13,10 @@ from ..errors import FileFormatError, TalkingHeadsError
 from ..files import load_tensors, save_tensors
 from ..schema import described, real, record, text
 from ..tensor_schema import Numbers, fitting
-from .encoder import LAST
-from .registry import encoders
+from .facts import LAST, known_facts
 
 VERSION = 2  # 2: layer and silence_features
-_SLACK = 10.0  # s by which a sound may outlast its rows
+_SLACK = 10.0  # s by which audio may outlast its rows
 FEATURE_RATE = real(1, 10_000)  # Hz
 _SETTINGS = record({"rate": FEATURE_RATE, "encoder": text(200), "duration": real(0, 10 ** 7)}, {"layer": text(20)})
 _TENSORS = {"features": Numbers(("T", "C")), "silence": Numbers(("T",), (torch.bool,)),
@@ -26,12 +25,12 @@ _TENSORS = {"features": Numbers(("T", "C")), "silence": Numbers(("T",), (torch.b
 
 @dataclass(frozen=True)
 class Speech:
-    """The features of one sound; row k stands at k / rate seconds."""
+    """The features of one recording; row k stands at k / rate seconds."""
 
     features: torch.Tensor  # float32 [T, C]
-    rate: float  # Hz, rows a second
+    rate: float  # Hz, rows per second
     encoder: str  # id of the encoder that made them
-    duration: float  # s, of the sound (not of the rows)
+    duration: float  # s, of the audio (not of the rows)
     silence: torch.Tensor  # bool [T], True where nobody speaks
     layer: str = LAST  # which of the encoder's layers: "last" (its own output) or a number, "0" the lowest
     silence_features: torch.Tensor | None = None  # float32 [C], what the encoder makes of digital silence; None: not known
@@ -40,31 +39,31 @@ class Speech:
     def __post_init__(self) -> None:
         rows = self.features.shape[0] if self.features.ndim == 2 else 0
         if not rows or tuple(self.silence.shape) != (rows,):
-            raise TalkingHeadsError("Speech must be features [T, C] with one silence flag a row and T >= 1",
+            raise TalkingHeadsError("Speech must be features [T, C] with one silence flag per row and T >= 1",
                                     f"features {list(self.features.shape)}, silence {list(self.silence.shape)}",
-                                    "Encode the sound again")
+                                    "Encode the audio again")
         quiet = self.silence_features
         if quiet is not None and quiet.shape != self.features.shape[1:]:
             raise TalkingHeadsError(f"The features of silence must be one row of {self.features.shape[1]} numbers",
-                                    f"{list(quiet.shape)}", "Encode the sound again")
+                                    f"{list(quiet.shape)}", "Encode the audio again")
 
     def frame_count(self, fps: float = FPS) -> int:
-        """Film frames this speech fills: floor(duration * fps + 1/2), at least 1."""
+        """Video frames this speech fills: floor(duration * fps + 1/2), at least 1."""
         return frame_count(self.duration, fps)
 
     @property
     def window(self) -> int:
-        """W, rows a model reads for one film frame: the encoder's, or, of an encoder not listed, those of 1/25 s."""
-        known = encoders().get(self.encoder)
+        """W, rows a model reads for one video frame: the encoder's, or, of an encoder not listed, those of 1/25 s."""
+        known = known_facts(self.encoder)
         return known.window if known else max(1, round(self.rate / FPS))
 
     def silence_row(self) -> torch.Tensor:  # float32 [C]
-        """What stands outside the sound: real silence, never invented zeros (docs/moditalker.md#silence).
+        """What stands outside the audio: real silence, never invented zeros (docs/moditalker.md#silence).
 
         The encoder's constant where it has one (mel), else what it made of digital silence, else the most usual of the silent
         rows of this speech, else of its first and last row.
         """
-        known = encoders().get(self.encoder)
+        known = known_facts(self.encoder)
         if known is not None and known.silence is not None:
             return self.features.new_full(self.features.shape[1:], known.silence)
         if self.silence_features is not None:
@@ -73,17 +72,17 @@ class Speech:
         return rows[(rows - rows.mean(dim=0)).square().sum(dim=1).argmin()]
 
     def frame_windows(self, fps: float = FPS, start: int = 0, stop: int | None = None) -> torch.Tensor:  # [F, C, W]
-        """What a model reads for film frames `start` to `stop` (default: the end): W rows around each frame's middle.
+        """What a model reads for video frames `start` to `stop` (default: the end): W rows around each frame's middle.
 
-        Frame i takes rows [s, s + W), s = floor((i + 1/2) / fps * rate - W / 2 + 1/2); rows outside the sound hold
+        Frame i takes rows [s, s + W), s = floor((i + 1/2) / fps * rate - W / 2 + 1/2); rows outside the audio hold
         `silence_row`. Frames before 0 or behind the end are allowed, so that a model's context needs no special case.
 
         Raises:
-            TalkingHeadsError: a stop before the start, or a rate that is none.
+            TalkingHeadsError: a stop before the start, or an impossible frame rate.
         """
         window, stop = self.window, self.frame_count(fps) if stop is None else stop
         asked.whole("The number of frames", stop - start)
-        asked.real("A rate, in frames a second,", fps, 1e-3)
+        asked.real("A rate, in frames per second,", fps, 1e-3)
         frames = torch.arange(start, stop, dtype=torch.float64)
         first = torch.floor((frames + 0.5) / fps * self.rate - window / 2 + 0.5 + 1e-9).long()
         rows = first[:, None] + torch.arange(window)  # [F, W]
@@ -94,7 +93,7 @@ class Speech:
         return windows.transpose(1, 2).contiguous()
 
     def silent_frames(self, fps: float = FPS) -> torch.Tensor:  # bool [F]
-        """Per film frame: True when every row between the frame's start and end is silent."""
+        """Per video frame: True when every row between the frame's start and end is silent."""
         edges = torch.arange(self.frame_count(fps) + 1, dtype=torch.float64) / fps * self.rate
         first = edges[:-1].floor().long().clamp(0, len(self.silence) - 1)
         last = edges[1:].ceil().long().clamp(1, len(self.silence))
@@ -117,7 +116,7 @@ class Speech:
             FileFormatError: absent, truncated, not speech, newer, or with numbers that do not fit together.
         """
         tensors, config = load_tensors(path, kind="speech", version=VERSION)
-        name, again = Path(path).name, "Encode the sound again"
+        name, again = Path(path).name, "Encode the audio again"
         described(config, _SETTINGS, name, again)
         rows = fitting(tensors, _TENSORS, name, again)["T"]
         check_duration(config["duration"], rows / config["rate"], name)
@@ -126,7 +125,7 @@ class Speech:
 
 
 def check_duration(stated: float, held: float, name: str) -> None:
-    """The stated length of a sound must be about that of its rows; Whisper's go on behind it.
+    """The stated length of the audio must be about that of its rows; Whisper's go on behind it.
 
     Args:
         stated, held: s. name: of the file.
@@ -134,5 +133,5 @@ def check_duration(stated: float, held: float, name: str) -> None:
         FileFormatError: it says much more than its rows hold.
     """
     if stated > 2 * held + _SLACK:
-        raise FileFormatError("Speech must hold rows for the whole length of its sound",
-                              f"{name} has {held:.2f} s of rows for a sound of {stated:.2f} s", "Encode the sound again")
+        raise FileFormatError("Speech must hold rows for the whole length of its audio",
+                              f"{name} has {held:.2f} s of rows for audio of {stated:.2f} s", "Encode the audio again")

@@ -3,12 +3,12 @@
 The folder holds a model as Hugging Face publishes it: config.json, *.safetensors and, if it came with one,
 preprocessor_config.json. Nothing is fetched and no pickle is read.
 
-Long sound is encoded in chunks of 1000 rows (20 s), so that memory does not grow with its length. Published features come from
+Long audio is encoded in chunks of 1000 rows (20 s), so that memory does not grow with its length. Published features come from
 chunks that end where they end; there the network's position convolution (64 rows to either side) sees zeros instead of speech,
 and rows near a border differ from those of one pass by most of a standard deviation. By default each chunk is therefore given
 128 rows (2.56 s) of what stands before and behind it, whose own features are thrown away: what convolutions compute is then
 exactly that of one pass, and only attention, which reaches everywhere, sees 25 s instead of the whole. `context=0` is the
-published rule. The two agree on sounds up to 20 s, which one chunk holds.
+published rule. The two agree on audio up to 20 s, which one chunk holds.
 """
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..audio import fitted
+from ..audio import Sound, fitted
 from ..errors import FileFormatError, TalkingHeadsError, out_of_memory
 from ..files import UNREADABLE
 from ..json_files import json_object, read_json_file
 from ..paths import is_temporary
 from ..progress import Report, silent
 from ..schema import WIDEST, described, flag, many, optional, real, record, text, whole
-from .encoder import LAST, SAMPLE_RATE, SpeechEncoder
+from .encoder import FolderEncoder, encoded
+from .facts import LAST, SAMPLE_RATE, EncoderFacts
+from .features import Speech
 
 FIELD = 400  # samples a row depends on, before the transformer
 STRIDE = 320  # samples from row to row
 ROWS = 1000  # rows of a chunk
-CONTEXT = 128  # rows of neighbouring sound a chunk is given on each side; 0: the published rule
+CONTEXT = 128  # rows of neighbouring audio a chunk is given on each side; 0: the published rule
 _SILENCE = 4.0  # s of digital silence encoded to learn what it looks like; its middle does not see its ends
 _UNUSED = ("masked_spec_embed",)  # weights that only pre-training reads
 _WIDTH, _LAYERS = whole(1, WIDEST), whole(1, 256)
@@ -52,13 +54,12 @@ _CONFIG = record({}, {  # what decides how large a model is and how it is built;
     "_name_or_path": optional(text())}, others=True)
 _FIT = ("hubert", 1024, 24)  # kind, width and layers of the large model
 
-ENCODER = SpeechEncoder(id="hubert-large-ls960-ft", dim=1024, rate=SAMPLE_RATE / STRIDE, window=2, silence=None, channels="first",
-                        description="HuBERT large, fine-tuned on LibriSpeech, 1024 numbers at 50 Hz; needs a model folder",
-                        encode=None)
+FACTS = EncoderFacts(id="hubert-large-ls960-ft", dim=1024, rate=SAMPLE_RATE / STRIDE, window=2, silence=None, channels="first",
+                     description="HuBERT large, fine-tuned on LibriSpeech, 1024 numbers at 50 Hz; needs a model folder")
 
 
 def row_count(samples: int) -> int:
-    """Rows of a sound: (N - 80) // 320, at least 1. The published chunks give this number for every N >= 400."""
+    """Rows of audio: (N - 80) // 320, at least 1. The published chunks give this number for every N >= 400."""
     return max(1, (samples - FIELD + STRIDE) // STRIDE)
 
 
@@ -73,9 +74,9 @@ class HubertEncoder:
     """A HuBERT model ready to encode; made by `load`. Changed copies by dataclasses.replace (rows, context)."""
 
     model: Any  # transformers.HubertModel without the layers above `layer`
-    facts: SpeechEncoder  # id, width, rate
+    facts: EncoderFacts  # id, width, rate
     layer: str = LAST  # whose output the features are
-    normalise: bool = True  # the sound is brought to mean 0 and variance 1 first, as a whole
+    normalise: bool = True  # the audio is brought to mean 0 and variance 1 first, as a whole
     rows: int = ROWS  # kept of each chunk; changes memory
     context: int = CONTEXT  # rows beside each chunk that are computed and thrown away; 0: the published rule
 
@@ -103,12 +104,16 @@ class HubertEncoder:
         if name != LAST:
             _cut(model, int(name))
         id = encoder_id(folder, config)
-        facts = replace(ENCODER, id=id, dim=config["hidden_size"],
-                        description=ENCODER.description if id == ENCODER.id else f"HuBERT model '{id}'")
+        facts = replace(FACTS, id=id, dim=config["hidden_size"],
+                        description=FACTS.description if id == FACTS.id else f"HuBERT model '{id}'")
         return cls(model.to(device, dtype).eval().requires_grad_(False), facts, name, _normalised(folder))
 
-    def encode(self, mono: np.ndarray, report: Report = silent) -> np.ndarray:  # [N] -> [T, C]
-        """The features of a sound, T = (N - 80) // 320 (at least 1: sounds under 400 samples are followed by silence).
+    def encode(self, sound: Sound, report: Report = silent) -> Speech:
+        """See `SpeechEncoder.encode`."""
+        return encoded(self, self.features, sound, report)
+
+    def features(self, mono: np.ndarray, report: Report = silent) -> np.ndarray:  # [N] -> [T, C]
+        """The rows of features, T = (N - 80) // 320 (at least 1: audio under 400 samples is followed by silence).
 
         Args:
             mono: float32 at 16 kHz, N >= 1.
@@ -123,7 +128,7 @@ class HubertEncoder:
         for first, last, begin, end in chunks(total, self.rows, self.context):
             stop = wave.size if end == total else (end - 1) * STRIDE + FIELD
             piece = ((wave[begin * STRIDE:stop] - mean) / scale).astype(np.float32)
-            if end == total:  # digital silence behind a very short sound is 0 for the network too
+            if end == total:  # digital silence behind very short audio is 0 for the network too
                 piece[max(0, mono.size - begin * STRIDE):] = 0
             out[first:last] = self._rows(piece)[first - begin:last - begin]
             report(last, total, {}, None)
@@ -141,10 +146,14 @@ class HubertEncoder:
                                     "Choose fp32; if that fails too, copy the model folder again")
         return hidden.cpu().numpy()
 
-    @cached_property
+    @property
     def silence_features(self) -> torch.Tensor:  # float32 [C]
         """What the model makes of digital silence: the middle row of four seconds of it."""
-        rows = self.encode(np.zeros(round(_SILENCE * SAMPLE_RATE), np.float32))
+        return self._silence_features
+
+    @cached_property
+    def _silence_features(self) -> torch.Tensor:
+        rows = self.features(np.zeros(round(_SILENCE * SAMPLE_RATE), np.float32))
         return torch.from_numpy(rows[len(rows) // 2].copy())
 
 
@@ -153,9 +162,9 @@ def encoder_id(folder: Path, config: Mapping[str, Any]) -> str:
     size = (config["model_type"], config["hidden_size"], config["num_hidden_layers"])
     # Of the large models only the fine-tuned ones carry a head for letters; ls960-ft is the one with English letters.
     fine_tuned = "HubertForCTC" in (config.get("architectures") or ()) and config.get("vocab_size") == 32
-    named = any(ENCODER.id in str(name) for name in (folder.absolute().name, config.get("_name_or_path")))
+    named = any(FACTS.id in str(name) for name in (folder.absolute().name, config.get("_name_or_path")))
     if size == _FIT and (fine_tuned or named):
-        return ENCODER.id
+        return FACTS.id
     return re.sub(r"[^a-z0-9._-]+", "-", folder.absolute().name.lower()).strip("-") or "hubert"
 
 
@@ -197,11 +206,11 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 
 def _normalised(folder: Path) -> bool:
-    """Whether the model wants sound of mean 0 and variance 1; it does unless its preprocessor_config.json says no."""
+    """Whether the model wants audio of mean 0 and variance 1; it does unless its preprocessor_config.json says no."""
     facts = _json(folder / "preprocessor_config.json") or {}
     rate = facts.get("sampling_rate", SAMPLE_RATE)
     if rate != SAMPLE_RATE:
-        raise FileFormatError(f"The HuBERT model must read sound of {SAMPLE_RATE} Hz", f"{folder.name} wants {rate}",
+        raise FileFormatError(f"The HuBERT model must read audio of {SAMPLE_RATE} Hz", f"{folder.name} wants {rate}",
                               "Choose another model")
     return bool(facts.get("do_normalize", True))
 
@@ -237,7 +246,8 @@ def _model(folder: Path, config: Mapping[str, Any]) -> Any:
                                 "ComfyUI brings it; elsewhere: pip install transformers") from error
     _check_weights(folder, config)
     try:
-        model, about = HubertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, output_loading_info=True)
+        loaded: Any = HubertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, output_loading_info=True)
+        model, about = loaded  # annotated as the model alone, which it is without output_loading_info
     except Exception as error:  # whatever transformers meets in a foreign config: each of its versions has classes of its own
         if out_of_memory(error):
             raise
@@ -280,3 +290,6 @@ def _cut(model: Any, layer: int) -> None:
     model.encoder.layers = model.encoder.layers[:layer]
     if model.config.do_stable_layer_norm:  # that normalisation is the last layer's alone; otherwise it comes before the first
         model.encoder.layer_norm = Identity()
+
+
+ENCODER = FolderEncoder(FACTS, HubertEncoder.load, model_type="hubert")

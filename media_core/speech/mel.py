@@ -13,7 +13,8 @@ import torch
 
 from ..asked import whole
 from ..progress import Report, silent
-from .encoder import SAMPLE_RATE, SpeechEncoder
+from .encoder import PlainEncoder
+from .facts import SAMPLE_RATE, EncoderFacts
 
 N_FFT = 800  # samples, also the window
 HOP = 200  # samples
@@ -23,7 +24,7 @@ PRE_EMPHASIS = 0.97
 REFERENCE_DB = 20.0  # dB taken off
 RANGE_DB = 100.0  # dB under the reference mapped onto -LIMIT..LIMIT
 LIMIT = 4.0
-ROWS = 400  # rows a slice, 5 s
+ROWS = 400  # rows per slice, 5 s
 
 
 def mel_spectrogram(mono: np.ndarray, report: Report = silent, rows: int = ROWS) -> np.ndarray:  # [N] -> [N // 200 + 1, 80]
@@ -45,7 +46,7 @@ def mel_spectrogram(mono: np.ndarray, report: Report = silent, rows: int = ROWS)
 
 
 def _emphasised(mono: np.ndarray, first: int, last: int) -> torch.Tensor:  # [last - first]
-    """Samples [first, last) of x[n] - .97 x[n-1], zeros outside the sound."""
+    """Samples [first, last) of x[n] - .97 x[n-1], zeros outside the audio."""
     begin, end = max(first, 0), min(last, mono.size)
     previous = mono[max(begin - 1, 0):end - 1] if begin else np.concatenate([np.zeros(1, np.float32), mono[:end - 1]])
     piece = mono[begin:end] - np.float32(PRE_EMPHASIS) * previous
@@ -85,5 +86,6 @@ def _slaney_hertz(mel: np.ndarray) -> np.ndarray:  # [n]
     return np.where(mel < _KNEE / _SLOPE, mel * _SLOPE, _KNEE * np.exp(_STEP * (mel - _KNEE / _SLOPE)))
 
 
-ENCODER = SpeechEncoder(id="mel", dim=BANDS, rate=SAMPLE_RATE / HOP, window=16, silence=-LIMIT,
-                        description="Log-mel spectrogram, 80 bands at 80 Hz; no weights, any language", encode=mel_spectrogram)
+ENCODER = PlainEncoder(EncoderFacts(
+    id="mel", dim=BANDS, rate=SAMPLE_RATE / HOP, window=16, silence=-LIMIT, spectral=True,
+    description="Log-mel spectrogram, 80 bands at 80 Hz; no weights, any language"), mel_spectrogram)

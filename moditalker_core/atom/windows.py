@@ -125,7 +125,7 @@ class Windows:
         self.clips, self.config, self.seed = clips, config, seed
         self._ends = np.cumsum(clips.lengths)
         self._shift = mirrored(10 * clips.mean[None])[0] - 10 * clips.mean  # 0 for a symmetric mean face
-        self._voice = config.voice if clips.speech.encoder == mel.ENCODER.id else 0.0
+        self._voice = config.voice if clips.speech.encoder == mel.ENCODER.facts.id else 0.0
 
     def sample(self, step: int, index: int) -> Sample:
         """Draws window `index` of `step`; every frame of the dataset is as likely as any other to choose its clip."""

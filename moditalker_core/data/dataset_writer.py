@@ -24,7 +24,7 @@ from ...media_core.files import load_tensors, save_tensors
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.paths import is_temporary
 from ...media_core.schema import described, is_plain_name
-from ...media_core.speech import LAST, HubertEncoder, Speech, weightless_encoder
+from ...media_core.speech import EncoderChoice, Speech, opened
 from ...media_core.temporary import remove_leftovers
 from .dataset import INDEX, KIND, REQUEST, SHARDS, VERSION, Clip, SpeechFormat, file_checksum
 from .dataset_checks import SHARD
@@ -181,15 +181,14 @@ def shard_name(source: str, number: int) -> str:
     return f"{number:05d}_{plain or 'clip'}.safetensors"
 
 
-def listening(encoder: str | HubertEncoder) -> dict[str, Any]:
+def listening(encoder: EncoderChoice) -> dict[str, Any]:
     """What of an encoder its features depend on, for `made_from`.
 
     Raises:
         TalkingHeadsError: no such encoder, or one that must be loaded first.
     """
-    if isinstance(encoder, str):
-        return {"encoder": weightless_encoder(encoder).id, "layer": LAST}
-    return {"encoder": encoder.facts.id, "layer": encoder.layer}
+    chosen = opened(encoder)
+    return {"encoder": chosen.facts.id, "layer": chosen.layer}
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.landmarks.mean_face import EYE_SPAN
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.progress import Report, silent
-from ...media_core.speech import HubertEncoder, encode_speech
+from ...media_core.speech import EncoderChoice, SpeechEncoder, opened
 from ...media_core.subject.performance import Performance, perform
 from .captured import bridged, measured, steadied
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
@@ -96,19 +96,20 @@ class SubjectPlan:
 
 
 @claimed("folder")
-def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = None, *, encoder: str | HubertEncoder = "mel",
+def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = None, *, encoder: EncoderChoice = "mel",
                        report: Report = silent) -> Path:
     """Writes the dataset and returns its folder; a finished one of the same plan is returned as it is.
 
     Args:
         folder: new, empty, or a motion dataset; clips in it that were made the same way are kept.
         plan: see `SubjectPlan`.
-        encoder: of the speech: an id, or a loaded one with weights.
+        encoder: of the speech: "mel", a model folder, or an open one.
         report: called with frames done of all (every frame where videos are rendered); what it raises stops the work, and the
             same call later goes on with the clip that was interrupted.
     Raises:
         TalkingHeadsError: no espeak-ng where it is asked for, or the folder holds something else, is full or cannot be written.
     """
+    encoder = opened(encoder)
     plan, heard = _resolved(plan or SubjectPlan()), listening(encoder)
     request = {"kind": "subject", "clips": [{**plan.made_from(i), **heard} for i in range(plan.count)], "val": plan.held_out}
     writer = ShardWriter(folder, request)
@@ -151,7 +152,7 @@ def _resolved(plan: SubjectPlan) -> SubjectPlan:
     return plan if plan.engine != "auto" else replace(plan, engine="espeak" if usable() else "formant")
 
 
-def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: str | HubertEncoder, work: Path,
+def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: SpeechEncoder, work: Path,
                  step: _Step) -> Recorded:
     """One performance as a clip; its images, if wanted, are coded into files in the folder `work`."""
     identity, voice = made_from["identity"], made_from["voice"]
@@ -167,7 +168,7 @@ def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], enc
     pictures = drawn(name, performance, plan, made_from, seen, work, step.drawing()) if plan.pictures else None
     facts = {"identity": identity, "voice": voice, "seed": made_from["seed"], "captured": plan.captured, **facts}
     end = step.drawing()
-    speech = encode_speech(sound, encoder, lambda done, total, info, preview=None: end(frames, frames, {}, None))
+    speech = encoder.encode(sound, lambda done, total, info, preview=None: end(frames, frames, {}, None))
     return Recorded(name, speech, landmarks, poses, "subject", str(identity), facts, pictures)
 
 

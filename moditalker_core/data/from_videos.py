@@ -23,7 +23,7 @@ from ...media_core.errors import FileFormatError
 from ...media_core.face.landmarks.landmarks import FaceTracker, RawTrack
 from ...media_core.paths import is_temporary
 from ...media_core.progress import Report, silent
-from ...media_core.speech import SAMPLE_RATE, HubertEncoder, encode_speech, weightless_encoder
+from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, opened
 from ...media_core.video import load_film_sound, probe
 from .captured import Piece, pieces
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
@@ -77,7 +77,7 @@ class _Film:
 
 @claimed("folder")
 def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], folder: str | os.PathLike,
-                      plan: FilmPlan | None = None, *, encoder: str | HubertEncoder = "mel", tracker: Callable | None = None,
+                      plan: FilmPlan | None = None, *, encoder: EncoderChoice = "mel", tracker: Callable | None = None,
                       report: Report = silent) -> Path:
     """Writes the dataset and returns its folder; a finished one of the same videos is returned as it is.
 
@@ -85,7 +85,7 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
         videos: a folder of videos (subfolders too: one for each person, by habit), or the videos themselves.
         folder: new, empty, or a motion dataset; videos in it that were measured the same way are kept.
         plan: see `FilmPlan`.
-        encoder: of the speech: an id, or a loaded one with weights.
+        encoder: of the speech: "mel", a model folder, or an open one.
         tracker: finds a face in a frame; None: the built-in. For tests.
         report: called once per frame, done of all videos' frames; what it raises stops the work within a frame, and the same call
             later goes on there.
@@ -93,6 +93,7 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
         FileFormatError: no video there.
         TalkingHeadsError: not one video can be used (the reasons are named), or the folder holds something else or is full.
     """
+    encoder = opened(encoder)
     plan, heard = plan or FilmPlan(), listening(encoder)
     settings = plan.settings()
     films = [_looked_at(path, root, plan.fps, report) for path, root in _listed(videos)]
@@ -193,7 +194,7 @@ def _held_out(clips: Sequence[Mapping[str, Any]]) -> set[int]:
 
 # one video ----------------------------------------------------------------------------------------------------------------------
 
-def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: CaptureSettings, encoder: str | HubertEncoder,
+def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: CaptureSettings, encoder: SpeechEncoder,
               tracker: Callable, step: _Step) -> tuple[list[Recorded], list[dict[str, Any]]]:
     """A video's clips, and what of it was left out."""
     if film.reason:
@@ -213,7 +214,7 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
             continue
         for first, stop in _parts(piece, plan.fps):
             said = sound.cut(first / plan.fps, stop / plan.fps).lasting(round((stop - first) / plan.fps * SAMPLE_RATE))
-            speech = encode_speech(said, encoder, step.sound)
+            speech = encoder.encode(said, step.sound)
             if bool(speech.silence.all()):
                 skipped.append(_left_out(film, first, stop, plan.fps, "nobody speaks"))
                 continue
@@ -233,10 +234,9 @@ def _tracked(film: _Film, work: Path, settings: CaptureSettings, tracker: Callab
     return RawTrack.load(work / RAW)
 
 
-def _heard(path: Path, encoder: str | HubertEncoder) -> Sound:
+def _heard(path: Path, encoder: SpeechEncoder) -> Sound:
     """The video's audio as the encoder reads it, one channel at 16 kHz: an hour takes 230 MB."""
-    facts = weightless_encoder(encoder) if isinstance(encoder, str) else encoder.facts
-    return Sound(facts.mono(load_film_sound(path))[None], SAMPLE_RATE)
+    return Sound(encoder.facts.mono(load_film_sound(path))[None], SAMPLE_RATE)
 
 
 def _until(raw: RawTrack, stop: int) -> RawTrack:

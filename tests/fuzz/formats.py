@@ -241,7 +241,7 @@ def _lpips(folder: Path) -> Read:
 def _hubert(folder: Path) -> Read:
     from talking_heads.media_core.speech.hubert import HubertEncoder
 
-    return lambda: HubertEncoder.load(folder).encode(np.zeros(1600, np.float32))
+    return lambda: HubertEncoder.load(folder).features(np.zeros(1600, np.float32))
 
 
 @fmt("impatom", 12, seeds.published_atom)

@@ -78,7 +78,8 @@ def test_lip_gain_stretches_away_from_the_speechs_own_silence(tiny_avatar, encod
     known = torch.linspace(-1, 1, 80)
     for row in (known, None):
         speech = Speech(made.features, made.rate, encoder, made.duration, made.silence, silence_features=row)
-        avatar = tiny_avatar.with_config(encoder=encoder, audio=tiny_avatar.config["audio"] | {"audio_window": speech.window})
+        heard = tiny_avatar.config["audio"] | {"audio_window": speech.window}
+        avatar = tiny_avatar.with_config(encoder=encoder, speech={}, audio=heard)
         still = avatar.drive(speech, lip_gain=0.0)
         rest = avatar._rest_codes(speech.silence_row())
         assert float((still.codes - rest[0]).abs().max()) < 1e-6 and float((still.mouth_codes - rest[1]).abs().max()) < 1e-6

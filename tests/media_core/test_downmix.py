@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from talking_heads.media_core import downmix
 from talking_heads.media_core.audio import Sound
-from talking_heads.media_core.speech.hubert import ENCODER as FIRST_CHANNEL
+from talking_heads.media_core.speech.hubert import FACTS as FIRST_CHANNEL
 from talking_heads.media_core.video import encodable
 
 RATE = 16000

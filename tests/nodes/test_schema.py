@@ -114,14 +114,13 @@ def test_nodes_are_short_and_need_nothing_newer_than_the_floor(host):
 
 def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     """The node files spell these out so that registering the pack imports no model code."""
-    from talking_heads.hmtalker_core.rasterizer import BACKENDS as rasterisers
     from talking_heads.hmtalker_core.training.config import presets
     from talking_heads.hmtalker_core.training.train_avatar import unfinished_path
     from talking_heads.media_core.capture.settings import ORDERS, POLICIES
     from talking_heads.media_core.face.action_units.au_files import FORMATS
     from talking_heads.media_core.mouth import REGIONS
-    from talking_heads.media_core.speech import encoders
     from talking_heads.media_core.speech.audio_encoder_output import AUTO, LAYERS
+    from talking_heads.media_core.speech.registry import KINDS
     from talking_heads.moditalker_core.atom.diffusion import SAMPLERS
     from talking_heads.moditalker_core.atom.train_config import presets as atom_presets
     from talking_heads.moditalker_core.data.pictures import CROPS
@@ -134,11 +133,10 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     def options(node_id, name):
         return inputs_of(host.object_info([node_id])[node_id])[name][1]["options"]
 
-    weightless = [id for id, encoder in encoders().items() if encoder.encode is not None]
-    assert options("TalkingHead_EncodeSpeech", "encoder") == [*weightless, "hubert"]
+    assert options("TalkingHead_EncodeSpeech", "encoder") == list(KINDS) == ["mel", "hubert"]
     assert options("TalkingHead_SpeechFromAudioEncoder", "encoder") == [AUTO, *LAYERS]
     assert options("HMTalker_TrainAvatar", "preset") == list(presets())
-    assert set(options("HMTalker_RenderAvatarVideo", "backend")) == {"auto", *rasterisers}
+    assert options("HMTalker_RenderAvatarVideo", "backend") == ["auto", "cpu", "cuda_gsplat", "reference"]
     assert options("TalkingHead_TrackFace", "policy") == list(POLICIES)
     assert options("TalkingHead_TrackFace", "order") == list(ORDERS)
     assert set(options("TalkingHead_ImportActionUnits", "tool")) == {"auto", *FORMATS}
@@ -146,7 +144,8 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     assert options("MoDiTalker_ImportAToM", "weights") == list(WEIGHTS)
     assert options("MoDiTalker_TrainAToM", "preset") == list(atom_presets())
     assert options("TalkingHead_BlendLandmarks", "region") == list(REGIONS)
-    assert options("TalkingHead_MotionDataset", "encoder") == options("TalkingHead_EncodeSpeech", "encoder")
+    for node_id in ("TalkingHead_MotionDataset", "HMTalker_TrainAvatar"):
+        assert options(node_id, "encoder") == options("TalkingHead_EncodeSpeech", "encoder")
     for node_id in ("MoDiTalker_MotionToVideo", "MoDiTalker_MotionToVideoFile", "MoDiTalker_MotionToFilm"):
         assert options(node_id, "sampler")[1:] == list(video_samplers)
         assert node_id == "MoDiTalker_MotionToFilm" or options(node_id, "resize") == list(RESIZES)

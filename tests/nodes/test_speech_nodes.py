@@ -8,7 +8,7 @@ import pytest
 import torch
 from hubert_folder import save_hubert
 from pack import make_host
-from prompts import collector, failure, keep, node, ok
+from prompts import collector, failure, give, giver, keep, node, ok, own
 from talking_heads.media_core.audio import Sound, save_wav
 
 
@@ -130,3 +130,24 @@ def test_speech_of_another_encoder_is_refused_with_both_names(host_with_avatar, 
                              lip_gain=1.0, seed=0), "kept": keep("motion")}
     message = failure(host_with_avatar.run(prompt))
     assert "'mel'" in message and "'wav2vec2-base'" in message
+
+
+# ------------------------------------------------------------------------------------ an avatar that hears through a model folder
+
+def test_an_avatar_is_trained_on_and_driven_by_a_model_folder(with_model, tiny_dataset):
+    """One step of each phase; then speech of its layer moves it, and speech of another is refused."""
+    model = {"encoder": "hubert", "model_folder": "small hubert"}
+    kept, values = collector(with_model), giver(with_model)
+    values["dataset"] = own(with_model, "nodes.sockets").DatasetFolder(str(tiny_dataset), 30, 25.0)
+    prompt = encode(**model, layer=1)
+    prompt["dataset"] = give("dataset")
+    prompt["avatar"] = node("HMTalker_TrainAvatar", dataset=["dataset", 0], preset="preview", steps=0.001, seed=0, name="ears",
+                            resume=True, **model, layer=1)
+    prompt["motion"] = node("HMTalker_DriveAvatar", avatar=["avatar", 0], speech=["speech", 0], blinks="track", smoothing=0.0,
+                            lip_gain=1.0, seed=0)
+    prompt["kept"] = keep("motion")
+    ok(with_model.run(prompt))
+    assert kept[0].encoder == "small-hubert" and len(kept[0]) == 25 and bool(torch.isfinite(kept[0].codes).all())
+    prompt["speech"]["inputs"]["layer"] = -1
+    message = failure(with_model.run(prompt))
+    assert "'small-hubert', layer 1" in message and "'small-hubert', layer last" in message

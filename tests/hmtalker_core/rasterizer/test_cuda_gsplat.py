@@ -33,7 +33,7 @@ def like_gsplat(means, quats, scales, opacities, colors, viewmats, Ks, width, he
     whole = arguments.checked({**{k: v.double() for k, v in values.items()}, "backgrounds": None}, width, height, near_plane,
                               far_plane, None, render_mode)
     splats, _ = rasterizer.project_by_torch(whole, near_plane, far_plane, eps2d)
-    made = rasterizer._blended(whole, splats, colors.double().reshape(-1, n, colors.shape[-1]), reference.render, "test", CPU)
+    made = rasterizer.blended(whole, splats, colors.double().reshape(-1, n, colors.shape[-1]), reference.render, "test", CPU)
     return made[0].float(), made[1].float(), made[2]
 
 
@@ -221,10 +221,10 @@ def raising(error):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
 def test_without_a_card_the_cpu_is_chosen():
     name, why = choose_backend(CARD)
-    assert name == "cpu" and "no NVIDIA card" in why
+    assert name == "cpu" and "no NVIDIA GPU" in why
 
 
-@pytest.mark.skipif(cuda_gsplat.why_not(CARD) is not None, reason="needs an NVIDIA card and gsplat")
+@pytest.mark.skipif(cuda_gsplat.why_not(CARD) is not None, reason="needs an NVIDIA GPU and gsplat")
 def test_on_a_card(scene):
     s = {k: v.float() if isinstance(v, torch.Tensor) else v for k, v in scene(2000, 90, 60, cameras=2, degree=2).items()}
     on_card = {k: v.to(CARD).requires_grad_(k == "means") if isinstance(v, torch.Tensor) else v for k, v in s.items()}

@@ -49,7 +49,7 @@ def test_it_is_transformers_own_result(folder, encoder, samples):
     prepared = Wav2Vec2FeatureExtractor(do_normalize=True)(noise(samples), sampling_rate=16000, return_tensors="pt")
     with torch.inference_mode():
         theirs = HubertModel.from_pretrained(folder).eval()(prepared.input_values).last_hidden_state[0].numpy()
-    ours = encoder.encode(noise(samples))
+    ours = encoder.features(noise(samples))
     assert ours.shape == theirs.shape == ((samples - 80) // 320, 32) and ours.dtype == np.float32
     assert np.abs(ours - theirs).max() < 2e-5 and theirs.std() > 0.1
 
@@ -67,7 +67,7 @@ def test_every_layer_is_transformers_own(tmp_path, stable):
         last = model(torch.from_numpy((mono - mono.mean()) / mono.std())[None]).last_hidden_state[0]
     wanted = {"0": seen[0][0][0], "1": seen[0][1][0], "2": seen[1][1][0], "last": last}
     for name, value in wanted.items():
-        assert np.abs(HubertEncoder.load(folder, layer=name).encode(mono) - value.numpy()).max() < 1e-4, name
+        assert np.abs(HubertEncoder.load(folder, layer=name).features(mono) - value.numpy()).max() < 1e-4, name
     assert not torch.allclose(wanted["2"], last, atol=0.01)
 
 
@@ -79,8 +79,8 @@ def test_layers_have_one_name_each(folder):
 
 
 def test_bf16_is_near(folder, encoder):
-    coarse = HubertEncoder.load(folder, dtype=torch.bfloat16).encode(noise(16000))
-    fine = encoder.encode(noise(16000))
+    coarse = HubertEncoder.load(folder, dtype=torch.bfloat16).features(noise(16000))
+    fine = encoder.features(noise(16000))
     assert coarse.dtype == np.float32 and np.abs(coarse - fine).max() > 0
     # How near depends on the processor: with AMX, convolutions of bf16 add up more coarsely (mean 0.08, against 0.004 elsewhere).
     assert np.corrcoef(coarse.ravel(), fine.ravel())[0, 1] > 0.98
@@ -88,10 +88,10 @@ def test_bf16_is_near(folder, encoder):
 
 def test_loudness_and_offset_do_not_matter_unless_the_model_says_so(folder, tmp_path, encoder):
     plain = HubertEncoder.load(shutil.copytree(folder, tmp_path / "plain"))
-    assert np.abs(plain.encode(noise(8000) * 3 + 0.2) - encoder.encode(noise(8000))).max() < 1e-3
+    assert np.abs(plain.features(noise(8000) * 3 + 0.2) - encoder.features(noise(8000))).max() < 1e-3
     (tmp_path / "plain" / "preprocessor_config.json").write_text('{"do_normalize": false, "sampling_rate": 16000}')
     raw = HubertEncoder.load(tmp_path / "plain")
-    assert np.abs(raw.encode(noise(8000) * 3 + 0.2) - encoder.encode(noise(8000))).max() > 0.01
+    assert np.abs(raw.features(noise(8000) * 3 + 0.2) - encoder.features(noise(8000))).max() > 0.01
 
 
 # ------------------------------------------------------------------------------------------------------------------ the chunks
@@ -121,7 +121,7 @@ def test_the_published_rule_equals_its_slow_twin(encoder):
             piece = torch.from_numpy(wave[start:start + 320 * rows + 80])[None]
             parts.append(encoder.model(piece).last_hidden_state[0].numpy())
             start += 320 * rows
-    ours = replace(encoder, rows=rows, context=0).encode(mono)
+    ours = replace(encoder, rows=rows, context=0).features(mono)
     assert len(parts) == 4 and np.abs(ours - np.concatenate(parts)).max() < 2e-5
 
 
@@ -129,9 +129,9 @@ def test_what_convolutions_compute_has_no_borders(deaf, folder):
     """Without attention chunks with context equal one pass everywhere; so does what enters the first layer of any model."""
     mono = noise(16000 * 13)
     for one in (deaf, HubertEncoder.load(folder, layer=0)):
-        whole = replace(one, rows=ONE_PASS).encode(mono)
-        assert np.abs(replace(one, rows=150).encode(mono) - whole).max() < 1e-4
-        sharp = np.abs(replace(one, rows=150, context=0).encode(mono) - whole).max(axis=1)
+        whole = replace(one, rows=ONE_PASS).features(mono)
+        assert np.abs(replace(one, rows=150).features(mono) - whole).max() < 1e-4
+        sharp = np.abs(replace(one, rows=150, context=0).features(mono) - whole).max(axis=1)
         away = np.array([min(abs(row - border + 0.5) for border in range(150, 649, 150)) > 64 for row in range(649)])
         assert sharp[away].max() < 1e-4 < 0.05 < sharp[~away].max()
         assert away.sum() > 100
@@ -140,22 +140,22 @@ def test_what_convolutions_compute_has_no_borders(deaf, folder):
 def test_context_takes_the_borders_away(encoder):
     """With attention nothing short of one pass is exact; overlapping chunks come near it, sharp ones do not."""
     mono = noise(16000 * 20)
-    whole = replace(encoder, rows=ONE_PASS).encode(mono)
-    soft = np.abs(replace(encoder, rows=300).encode(mono) - whole).max()
-    sharp = np.abs(replace(encoder, rows=300, context=0).encode(mono) - whole).max()
+    whole = replace(encoder, rows=ONE_PASS).features(mono)
+    soft = np.abs(replace(encoder, rows=300).features(mono) - whole).max()
+    sharp = np.abs(replace(encoder, rows=300, context=0).features(mono) - whole).max()
     assert soft < 0.1 and sharp > 4 * soft and 0.5 < whole.std() < 2
 
 
 def test_up_to_twenty_seconds_both_rules_are_one_pass(encoder):
     mono = noise(320000 + 79)
     assert len(hubert.chunks(hubert.row_count(mono.size))) == 1
-    assert np.array_equal(encoder.encode(mono), replace(encoder, context=0).encode(mono))
+    assert np.array_equal(encoder.features(mono), replace(encoder, context=0).features(mono))
 
 
 def test_memory_does_not_grow_with_the_sound(folder):
     encoder, longest = replace(HubertEncoder.load(folder), rows=60, context=20), []
     encoder.model.register_forward_pre_hook(lambda module, args: longest.append(args[0].shape[-1]))
-    assert len(encoder.encode(noise(16000 * 30))) == 1499
+    assert len(encoder.features(noise(16000 * 30))) == 1499
     assert len(longest) == 25 and max(longest) == (60 + 2 * 20) * 320 + 80
 
 
@@ -168,7 +168,7 @@ def test_report_can_cancel_between_chunks(encoder):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        replace(encoder, rows=20, context=5).encode(noise(32000), report)
+        replace(encoder, rows=20, context=5).features(noise(32000), report)
     assert seen == [(20, 99), (40, 99)]
 
 
@@ -228,7 +228,7 @@ def test_the_id_tells_models_apart(tmp_path):
 def test_a_head_for_letters_is_left_out(tmp_path):
     folder = save_hubert(tmp_path / "head", head=True)
     assert any(name.startswith("hubert.") for name in weights(folder))
-    assert HubertEncoder.load(folder).encode(noise(4000)).shape == (12, 32)
+    assert HubertEncoder.load(folder).features(noise(4000)).shape == (12, 32)
 
 
 def weights(folder):
@@ -249,7 +249,7 @@ def test_older_names_of_the_position_convolution(folder, encoder, tmp_path):
         renamed[name] = value
     assert any(name.endswith("weight_g") for name in renamed)
     save_file(renamed, old / "model.safetensors", metadata={"format": "pt"})
-    assert np.array_equal(HubertEncoder.load(old).encode(noise(4000)), encoder.encode(noise(4000)))
+    assert np.array_equal(HubertEncoder.load(old).features(noise(4000)), encoder.features(noise(4000)))
 
 
 def test_nothing_is_fetched(folder, monkeypatch):
@@ -328,11 +328,11 @@ def test_weights_that_give_nan(folder):
     with torch.no_grad():
         encoder.model.feature_projection.projection.weight[0, 0] = torch.nan
     with pytest.raises(TalkingHeadsError, match="finite features.*tiny-hubert"):
-        encoder.encode(noise(1600))
+        encoder.features(noise(1600))
 
 
 def test_the_name_alone_is_not_enough():
-    with pytest.raises(TalkingHeadsError, match="weights: mel.*'hubert-large-ls960-ft'.*HubertEncoder.load"):
+    with pytest.raises(TalkingHeadsError, match="weights: mel.*'hubert-large-ls960-ft'.*model's folder"):
         encode_speech(Sound(noise(800)[None], 16000), "hubert-large-ls960-ft")
 
 

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from talking_heads.media_core.audio import Sound, frame_count
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
 from talking_heads.media_core.files import save_tensors
-from talking_heads.media_core.speech import Speech, SpeechEncoder, encode_speech, encoders, get_encoder, mel
+from talking_heads.media_core.speech import EncoderFacts, Speech, encode_speech, encoders, get_encoder, mel
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "talkinggaussian"
 
@@ -145,7 +145,7 @@ def test_save_and_load(tmp_path):
 def test_registry():
     assert encoders()["mel"] is get_encoder("mel") and (get_encoder("mel").dim, get_encoder("mel").rate) == (80, 80.0)
     for id, encoder in encoders().items():
-        assert isinstance(encoder, SpeechEncoder) and id == encoder.id and encoder.description
+        assert isinstance(encoder, EncoderFacts) and id == encoder.id and encoder.description
     with pytest.raises(TalkingHeadsError, match="mel"):
         encode_speech(Sound(np.zeros((1, 10), np.float32), 16000), "melon")
 

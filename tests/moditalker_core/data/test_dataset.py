@@ -240,13 +240,11 @@ def test_wide_features_are_halves_and_come_back_with_their_silence(tmp_path):
 
 
 def test_a_loaded_encoder_is_named_and_another_makes_the_clips_anew(folder):
-    from types import SimpleNamespace
-
-    from talking_heads.media_core.speech import get_encoder
+    from talking_heads.media_core.speech import PlainEncoder, get_encoder
 
     facts = replace(get_encoder("hubert-large-ls960-ft"), id="tiny", dim=6)
-    loaded = SimpleNamespace(facts=facts, layer="3", silence_features=torch.zeros(6),
-                             encode=lambda mono, report: torch.ones(len(mono) // 320, 6).numpy())
+    loaded = PlainEncoder(facts, lambda mono, report: torch.ones(len(mono) // 320, 6).numpy(), layer="3",
+                          silence_features=torch.zeros(6))
     build_from_subject(folder, PLAN, encoder=loaded)
     dataset = MotionDataset.open(folder)
     dataset.expect("tiny", "3", 50.0)

@@ -1,0 +1,44 @@
+"""`--encoder` and `--layer`, for every command that hears audio."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..host.workflow import WorkflowError
+from ..media_core.encoder_registry import ENCODERS
+
+if TYPE_CHECKING:
+    from ..media_core.speech import SpeechEncoder  # imports torch
+
+
+def add_encoder(parser: argparse.ArgumentParser, default: str | None = "mel") -> None:
+    """The two options. `default` None: the encoder of the model that listens."""
+    stands = default or "the one the weights were trained with, if it needs no model folder"
+    parser.add_argument("--encoder", default=default, metavar="NAME|DIR",
+                        help=f"how the audio is encoded: one of {', '.join(ENCODERS)}; for one with weights, such as hubert, "
+                             f"give its model folder (default: {stands})")
+    parser.add_argument("--layer", default=None, help="of a model folder's encoder: a number, or last (default: last)")
+
+
+def chosen_encoder(options: argparse.Namespace, layer: str | None = None) -> SpeechEncoder | None:
+    """The encoder of the options, open; None where none is named.
+
+    Args:
+        layer: of a model, where --layer is not given.
+    Raises:
+        WorkflowError: --layer without a model folder.
+        TalkingHeadsError: no such encoder, folder or layer.
+    """
+    folder = options.encoder is not None and Path(options.encoder).is_dir()
+    if options.layer is not None and not folder:
+        raise WorkflowError(f"--layer needs a model folder as --encoder. Got: {options.encoder}. Leave it out.")
+    if options.encoder is None:
+        return None
+    from ..media_core.speech import LAST, open_encoder
+    from .devices import chosen_device
+
+    if not folder:
+        return open_encoder(options.encoder)
+    device = chosen_device(getattr(options, "device", None))
+    return open_encoder(Path(options.encoder), device=device, layer=options.layer or layer or LAST)

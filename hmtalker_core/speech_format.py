@@ -1,0 +1,73 @@
+"""What speech an avatar listens to: the encoder, its layer, and the shape of its features. Any encoder will do, but always the
+same one in training and in driving."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.schema import many, real, record, text
+from ..media_core.speech import LAST, Speech, known_facts
+
+WIDEST = 1 << 14  # numbers per row
+_RATE_SLACK = 1e-6  # Hz
+SPEECH = record({"layer": text(20), "rate": real(1, 10_000), "silence": many(real(-1e30, 1e30), most=WIDEST)})  # in avatar files
+
+
+@dataclass(frozen=True)
+class SpeechFormat:
+    """The encoder of some features, and how they look."""
+
+    encoder: str  # id
+    dim: int  # C, numbers per row
+    layer: str = LAST
+    rate: float | None = None  # Hz, rows per second; None: an avatar file of before, which does not say
+    silence: Tensor | None = None  # float32 [C], the features of silence; None: likewise
+
+    @classmethod
+    def of(cls, speech: Speech) -> SpeechFormat:
+        """That of some speech."""
+        return cls(encoder=speech.encoder, dim=speech.features.shape[1], layer=speech.layer, rate=speech.rate,
+                   silence=speech.silence_row())
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> SpeechFormat:
+        """That of an avatar's config."""
+        told = config.get("speech") or {}
+        silence = torch.tensor(told["silence"], dtype=torch.float32) if "silence" in told else None
+        return cls(encoder=config["encoder"], dim=config["audio"]["audio_dim"], layer=told.get("layer", LAST),
+                   rate=told.get("rate"), silence=silence)
+
+    def to_config(self) -> dict[str, Any]:
+        """Entries of an avatar's config, which `from_config` reads."""
+        if self.rate is None or self.silence is None:
+            return {"encoder": self.encoder}
+        return {"encoder": self.encoder, "speech": {"layer": self.layer, "rate": self.rate, "silence": self.silence.tolist()}}
+
+    @property
+    def spectral(self) -> bool:
+        """Whether the numbers of a row are frequency bands in order."""
+        known = known_facts(self.encoder)
+        return known is not None and known.spectral
+
+    def __str__(self) -> str:
+        rate = "" if self.rate is None else f", {self.rate:g} Hz"
+        return f"'{self.encoder}', layer {self.layer} ({self.dim} numbers per row{rate})"
+
+    def checked(self, speech: Speech) -> Speech:
+        """`speech`, with the features of silence where its encoder's are known only to the avatar.
+
+        Raises:
+            TalkingHeadsError: it comes from another encoder or layer, or has another shape.
+        """
+        came = SpeechFormat.of(speech)
+        same = (came.encoder, came.layer, came.dim) == (self.encoder, self.layer, self.dim)
+        if not same or (self.rate is not None and abs(speech.rate - self.rate) > _RATE_SLACK):
+            raise TalkingHeadsError(f"This avatar understands speech encoded by {self}", f"{came}",
+                                    f"Encode the audio with '{self.encoder}', layer {self.layer} (in Encode Speech, or with "
+                                    "--encoder and --layer)")
+        return speech if speech.silence_features is not None else replace(speech, silence_features=self.silence)
