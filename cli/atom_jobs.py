@@ -54,16 +54,16 @@ def train_atom(options: argparse.Namespace) -> int:
     nameable(out, ".training.safetensors")
     changes = {name: getattr(options, name) for name in _CHANGES if getattr(options, name) is not None}
     config = replace(preset(options.preset), **changes)
-    team, device = training_team(options.device)
+    group, device = training_team(options.device)
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
         line.show("Training", done, total, caption(info))
 
     def work(report: Report) -> Any:
         return train(options.dataset, out, config, seed=options.seed, device=device, resume=options.resume, report=report,
-                     half=options.half, log_folder=options.log_dir, key_mean_shape=_mean(options.key_mean_shape), team=team)
+                     half=options.half, log_folder=options.log_dir, key_mean_shape=_mean(options.key_mean_shape), process_group=group)
 
-    return run_job(work, show, lambda atom: print(f"{out}\n{atom}"), silent=not team.main)
+    return run_job(work, show, lambda atom: print(f"{out}\n{atom}"), silent=not group.main)
 
 
 def _mean(path: str | None) -> Any:
@@ -80,13 +80,13 @@ def training_team(device: str | None) -> tuple[Any, Any]:
     Raises:
         TalkingHeadsError: WORLD_SIZE is no number; no such device.
     """
-    from ..training_core.team import Alone, Together
+    from ..training_core.process_group import Distributed, SingleProcess
     from .devices import chosen_device
 
     processes = os.environ.get("WORLD_SIZE", "1")  # set by accelerate launch and torchrun
     if not processes.isdecimal():
         raise TalkingHeadsError("WORLD_SIZE must be a number of processes", repr(processes), "Start with accelerate launch")
     if int(processes) > 1:
-        team = Together.join(device)
-        return team, team.device
-    return Alone(), str(chosen_device(device))
+        group = Distributed.join(device)
+        return group, group.device
+    return SingleProcess(), str(chosen_device(device))

@@ -66,7 +66,7 @@ def train_mtov(options: argparse.Namespace) -> int:
     changes = {name: getattr(options, name) for name in _CHANGES if getattr(options, name) is not None}
     changes |= {name: True for name in ("checkpointing", "decoder_only") if getattr(options, name)}
     config = replace(preset(options.preset, options.stage), **changes)
-    team, device = training_team(options.device)
+    group, device = training_team(options.device)
 
     def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
         line.show(f"Training {options.stage}", done, total, caption(info))
@@ -74,9 +74,9 @@ def train_mtov(options: argparse.Namespace) -> int:
     def work(report: Report) -> Any:
         return train(options.stage, options.dataset, out, config, rgb=options.rgb, landmarks=options.landmarks, seed=options.seed,
                      device=device, resume=options.resume, report=report, half=options.half, log_folder=options.log_dir,
-                     lpips=options.lpips, latents=options.latents, mtov=options.mtov, licence=options.licence, team=team)
+                     lpips=options.lpips, latents=options.latents, mtov=options.mtov, licence=options.licence, process_group=group)
 
-    return run_job(work, show, lambda network: print(f"{out}\n{about(network)}"), silent=not team.main)
+    return run_job(work, show, lambda network: print(f"{out}\n{about(network)}"), silent=not group.main)
 
 
 def about(network: Any) -> str:

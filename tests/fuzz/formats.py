@@ -316,7 +316,7 @@ def _atstate(folder: Path) -> Read:
     def read() -> None:
         run = seeds.atom_run(folder / "data")
         run.load(folder / "atom.training.safetensors", seeds.same)
-        run.step()
+        run.train_step()
 
     return read
 
@@ -329,7 +329,7 @@ def _mtov_state(folder: Path) -> Read:
     def read() -> None:
         run = seeds.mtov_run(folder, stage)
         run.load(folder / f"{stage}.training.safetensors", seeds.same)
-        run.step()
+        run.train_step()
 
     return read
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.training_core.optim import FLOOR, Adan, Ema, make_optimizer, rate_factor
+from talking_heads.training_core.optim import FLOOR, Adan, Ema, lr_factor, make_optimizer
 from talking_heads.training_core.state import optimizer_tensors, restore_optimizer
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "moditalker" / "moditalker_atom.safetensors"
@@ -66,11 +66,11 @@ def test_another_optimizer_is_refused():
 
 
 def test_the_rate_climbs_and_falls():
-    factors = [rate_factor(step, 100, 10, "cosine") for step in range(100)]
+    factors = [lr_factor(step, 100, 10, "cosine") for step in range(100)]
     assert factors[:10] == pytest.approx([k / 10 for k in range(1, 11)])
     assert all(a > b for a, b in zip(factors[10:], factors[11:])) and FLOOR < factors[-1] < 2 * FLOOR
-    assert rate_factor(55, 100, 10, "cosine") == pytest.approx((1 + FLOOR) / 2)
-    assert {rate_factor(step, 100, 10, "constant") for step in range(10, 100)} == {1.0}
+    assert lr_factor(55, 100, 10, "cosine") == pytest.approx((1 + FLOOR) / 2)
+    assert {lr_factor(step, 100, 10, "constant") for step in range(10, 100)} == {1.0}
 
 
 def test_averaged_weights_forget_their_beginning_when_warmed_up():

@@ -1,16 +1,19 @@
-"""The processes that train one network together: alone, or several through `accelerate`."""
+"""The processes that train together: a single one, or several through `accelerate`."""
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..media_core.errors import TalkingHeadsError
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-class Alone:
+
+class SingleProcess:
     """One process."""
 
     rank, size = 0, 1
@@ -24,8 +27,8 @@ class Alone:
         """The module that a loss must go through, so that every process gets the mean of all gradients."""
         return network
 
-    def apart(self, wrapped: nn.Module) -> AbstractContextManager:
-        """A stretch in which gradients gather without being exchanged."""
+    def no_sync(self, wrapped: nn.Module) -> AbstractContextManager[None]:
+        """A stretch in which gradients are added up without being exchanged."""
         return nullcontext()
 
     def total(self, values: Tensor) -> Tensor:
@@ -40,19 +43,15 @@ class Alone:
         """Until all are here."""
 
 
-class Together(Alone):
-    """Several processes, one of which this is (`accelerate launch`).
+class Distributed(SingleProcess):
+    """Several processes, one of which this is (`accelerate launch`)."""
 
-    Args:
-        accelerator: accelerate.Accelerator.
-    """
-
-    def __init__(self, accelerator: Any):
+    def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
         self.rank, self.size = accelerator.process_index, accelerator.num_processes
 
     @classmethod
-    def join(cls, device: str | torch.device | None = None) -> Together:
+    def join(cls, device: str | torch.device | None = None) -> Distributed:
         """Meets the other processes.
 
         Args:
@@ -75,11 +74,13 @@ class Together(Alone):
     def wrapped(self, network: nn.Module) -> nn.Module:
         return self.accelerator.prepare_model(network)
 
-    def apart(self, wrapped: nn.Module) -> AbstractContextManager:
+    def no_sync(self, wrapped: nn.Module) -> AbstractContextManager[None]:
         return self.accelerator.no_sync(wrapped)
 
     def total(self, values: Tensor) -> Tensor:
-        return self.accelerator.reduce(values, reduction="sum")
+        summed = self.accelerator.reduce(values, reduction="sum")
+        assert isinstance(summed, Tensor)  # a tensor in, a tensor out; `reduce` takes nested containers too
+        return summed
 
     def any(self, said: bool) -> bool:
         return bool(self.total(torch.tensor(float(said), device=self.device)) > 0)
