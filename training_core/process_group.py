@@ -1,6 +1,7 @@
 """The processes that train together: a single one, or several through `accelerate`."""
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,9 @@ class SingleProcess:
     def total(self, values: Tensor) -> Tensor:
         """The sum over all processes."""
         return values
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Makes every gradient the sum over all processes; for networks that `wrapped` does not suit."""
 
     def any(self, said: bool) -> bool:
         """Whether one of the processes says so; every process must ask."""
@@ -81,6 +85,18 @@ class Distributed(SingleProcess):
         summed = self.accelerator.reduce(values, reduction="sum")
         assert isinstance(summed, Tensor)  # a tensor in, a tensor out; `reduce` takes nested containers too
         return summed
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """In one exchange. A gradient that no process has stays absent: an optimizer then leaves its parameter alone."""
+        parameters = list(parameters)
+        flags = self.total(torch.tensor([float(p.grad is not None) for p in parameters], device=self.device))
+        there = [p for p, count in zip(parameters, flags.tolist(), strict=True) if count]
+        if not there:
+            return
+        own = [torch.zeros_like(p) if p.grad is None else p.grad for p in there]
+        summed = self.total(torch.cat([g.flatten() for g in own]))
+        for p, part in zip(there, summed.split([p.numel() for p in there]), strict=True):
+            p.grad = part.view_as(p).clone()
 
     def any(self, said: bool) -> bool:
         return bool(self.total(torch.tensor(float(said), device=self.device)) > 0)

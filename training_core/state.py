@@ -56,19 +56,22 @@ def check_finite(loss: float, gradient: float, where: str) -> None:
                                 LOWER)
 
 
-def check_finite_step(loss: Tensor, gradients: Iterable[Tensor | None], where: str) -> tuple[float, float]:
+def check_finite_step(loss: Tensor, gradients: Iterable[Tensor | None], where: str,
+                      also: Iterable[Tensor | None] = ()) -> tuple[float, float]:
     """`check_finite`, between the backward pass and everything that remembers a gradient. One look for all of them.
 
     Args:
-        loss: []. gradients: of any shapes; None where there is none.
+        loss: []. gradients: of any shapes; None where there is none. also: must be finite too, but do not count in the norm.
     Returns:
         the loss and the norm of all gradients.
     """
     there = [g.detach() for g in gradients if g is not None]
+    count = len(there)
+    there += [g.detach() for g in also if g is not None]
     sizes = torch._foreach_norm(there) if there else ()  # NaN stays NaN; what moments could not square comes out as infinity
     value, *norms = torch.stack([loss.detach().float(), *(s.to(loss.device, torch.float32) for s in sizes)]).tolist()
-    size = max((n for n in norms if not math.isfinite(n)), default=math.hypot(*norms))
-    check_finite(value, size, where)
+    size = math.hypot(*norms[:count])
+    check_finite(value, max((n for n in norms if not math.isfinite(n)), default=size), where)
     return value, size
 
 

@@ -182,7 +182,7 @@ class Adversarial(Reconstruction):
 
     def __init__(self, config: TrainConfig, seed: int, device: torch.device, group: SingleProcess, autoencoder: VideoAutoencoder,
                  discriminators: Discriminators, reader: Reader, lpips: LPIPS | None = None):
-        super().__init__(config, seed, device, team, autoencoder, reader, lpips)
+        super().__init__(config, seed, device, group, autoencoder, reader, lpips)
         self.networks["judges"] = discriminators
         self.wrapped["judges"] = group.wrapped(discriminators)
 
