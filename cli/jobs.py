@@ -1,4 +1,4 @@
-"""What the command line runs: a workflow, the demo, a training. Each returns an exit code and prints for people."""
+"""What the command line runs: a workflow, the demo, a capture. Each returns an exit code and prints for people."""
 from __future__ import annotations
 
 import logging
@@ -17,7 +17,7 @@ from ..host.graph import REPOSITORY, Host, describe
 from ..host.shim import folder_paths
 from ..host.validate import Validation
 from ..host.workflow import WorkflowError
-from ..media_core.captions import NOTE, caption
+from ..media_core.captions import NOTE
 from ..media_core.claims import claim
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import check_length
@@ -267,30 +267,3 @@ def _check_beforehand(video: str, settings: Any) -> None:
     if settings.expression is not None:
         film_fingerprint(video)  # its errors tell an absent film from an empty one
         read_action_units_file(settings.expression, settings.fps, round(probe(video).duration * settings.fps))
-
-
-def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int, device: str | None, resume: bool,
-                 lpips: str | None = None) -> int:
-    """`talking-heads train avatar`: a data set folder to an avatar file (`out`, .safetensors is added); Ctrl-C keeps what was
-    learnt."""
-    from ..hmtalker_core.training import train_avatar as avatar_training
-    from .devices import chosen_device
-
-    out = out if out.endswith(".safetensors") else f"{out}.safetensors"
-    nameable(out, ".training.safetensors")
-    place = str(chosen_device(device))
-
-    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
-        line.show("Training", done, total, caption(info))
-
-    def work(report: Report) -> Any:
-        return avatar_training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume,
-                                     lpips_weights=lpips, report=report)
-
-    def tell(avatar: Any) -> None:
-        print(out)
-        quality = avatar.config.get("quality")
-        if quality:
-            print(f"PSNR of the head, on {quality['frames']} frames not trained on: {quality['head_psnr']:.1f} dB")
-
-    return run_job(work, show, tell)

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
     _capture_options(commands.add_parser("capture", parents=[common], help="a film of a person talking to a data set folder"))
 
-    from . import atom_jobs, dataset_jobs, import_jobs, motion_jobs, mtov_jobs, video_jobs
+    from . import atom_jobs, avatar_jobs, dataset_jobs, import_jobs, motion_jobs, mtov_jobs, video_jobs
 
     motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
     video_jobs.add_options(commands.add_parser("video", parents=[common], help="speech and a picture or film to a talking film"))
@@ -46,20 +46,11 @@ def parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model")
     what = train.add_subparsers(dest="what", required=True)
-    avatar = what.add_parser("avatar", parents=[common], help="a data set folder to an avatar")
-    avatar.add_argument("dataset", metavar="DATASET")
-    avatar.add_argument("out", metavar="OUT.safetensors")
-    avatar.add_argument("--preset", default="preview", help="preview, standard or paper (default: preview)")
-    avatar.add_argument("--steps", type=float, default=1.0, metavar="FACTOR", help="times the preset's steps (default: 1)")
-    avatar.add_argument("--seed", type=int, default=0)
-    avatar.add_argument("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
-    avatar.add_argument("--lpips", metavar="FILE", help="LPIPS (AlexNet) weights, .safetensors, for the perceptual terms")
-    avatar.add_argument("--no-resume", dest="resume", action="store_false", help="begin anew where an unfinished run stands")
-
-    import_jobs.add_options(commands.add_parser("import", help="published weights to the pack's own files"), common)
-
+    avatar_jobs.add_options(what, common)
     atom_jobs.add_options(what, common)
     mtov_jobs.add_options(what, common)
+
+    import_jobs.add_options(commands.add_parser("import", help="published weights to the pack's own files"), common)
 
     doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and lacks")
     doctor.add_argument("--output-dir", metavar="DIR", help="also checked for writing (default: BASE/output)")
@@ -179,8 +170,9 @@ def dispatch(options: argparse.Namespace) -> int:
         from .mtov_jobs import train_mtov
 
         return train_mtov(options)
-    return jobs.train_avatar(options.dataset, options.out, preset=options.preset, steps=options.steps, seed=options.seed,
-                             device=options.device, resume=options.resume, lpips=options.lpips)
+    from .avatar_jobs import train_avatar
+
+    return train_avatar(options)
 
 
 if __name__ == "__main__":

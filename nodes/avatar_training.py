@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import comfy.model_management as mm
+import folder_paths
 from comfy_api.latest import io
 
-from ..media_core.paths import file_stem
+from ..media_core.paths import contained, file_stem
 from . import bridge, sockets
+from .atom_training import LOGS
 
 # hmtalker_core.training.presets(), spelled out so that registering the pack imports no model code
-PRESETS = ["preview", "standard", "paper"]
+PRESETS = ["demo", "standard", "published"]
+FORMERLY = ["preview", "paper"]  # demo and published, in saved workflows
 
 
 class TrainAvatar(io.ComfyNode):
@@ -27,9 +30,10 @@ class TrainAvatar(io.ComfyNode):
             inputs=[
                 sockets.Dataset.Input("dataset", tooltip="What to learn from (Prepare Avatar Dataset, Synthetic Subject or Load "
                                                      "Dataset)."),
-                io.Combo.Input("preset", options=PRESETS, default="preview",
-                               tooltip="preview: a small avatar in minutes, on a CPU too; standard: for a graphics card; "
-                                       "paper: the papers' full schedule with its endings."),
+                io.Combo.Input("preset", options=PRESETS + FORMERLY, default="demo",
+                               tooltip="demo: a small avatar in minutes, on a CPU too; standard: for a GPU; published: the "
+                                       "papers' full schedule with its endings. preview and paper are earlier names of demo and "
+                                       "published."),
                 io.Float.Input("steps", default=1.0, min=0.001, max=10.0, step=0.1, round=0.001,
                                tooltip="Times the preset's number of training steps: 0.1 for a quick look, 2 for longer."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
@@ -38,8 +42,8 @@ class TrainAvatar(io.ComfyNode):
                                 tooltip="The file's name in models/talking_heads. A finished file of that name is replaced "
                                         "when training ends."),
                 io.Boolean.Input("resume", default=True,
-                                 tooltip="Continue an interrupted training of that name with the same settings; off: begin "
-                                         "anew."),
+                                 tooltip="Continue an interrupted training of that name with the same settings; off: start "
+                                         "over."),
             ],
             outputs=[
                 sockets.Avatar.Output("avatar", display_name="avatar", tooltip="The trained avatar, ready to be driven."),
@@ -56,10 +60,11 @@ class TrainAvatar(io.ComfyNode):
         from ..hmtalker_core.training.train_avatar import train_avatar
 
         path = bridge.new_model_path(file_stem(name))
+        logs = contained(folder_paths.get_output_directory(), f"{LOGS}/{path.stem}")
         mm.unload_all_models()
         with torch.inference_mode(False), torch.enable_grad():
             avatar = train_avatar(dataset.folder, path, preset=preset, steps=steps, seed=seed, device=mm.get_torch_device(),
-                                  report=bridge.NodeReport(), resume=resume)
+                                  report=bridge.NodeReport(), resume=resume, log_folder=logs)
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name)
 
 

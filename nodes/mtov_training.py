@@ -44,7 +44,7 @@ class TrainMToV(io.ComfyNode):
                                tooltip="What is trained, in this order: rgb, the autoencoder of pictures; gan sharpens it (may "
                                        "be left out); landmarks, that of landmarks; diffusion, which makes the MToV whole."),
                 io.Combo.Input("preset", options=PRESETS, default="demo",
-                               tooltip="demo: small pictures, some hours on a CPU; standard: for a graphics card; published: "
+                               tooltip="demo: small pictures, some hours on a CPU; standard: for a GPU; published: "
                                        "MoDiTalker's own size. The same for all stages."),
                 *_settings(),
             ],
@@ -82,11 +82,11 @@ def _settings() -> list:
                         tooltip="The whole file's name in models/talking_heads; the stage stands behind it in the files before. "
                                 "A finished file of that name is replaced when training ends."),
         io.Boolean.Input("resume", default=True,
-                         tooltip="Continue an interrupted training of that name with the same settings; off: begin anew."),
-        io.Int.Input("batch", default=0, min=0, max=4096, advanced=True, tooltip="Clips a step; 0 for the preset's number."),
+                         tooltip="Continue an interrupted training of that name with the same settings; off: start over."),
+        io.Int.Input("batch", default=0, min=0, max=4096, advanced=True, tooltip="Clips per step; 0 for the preset's number."),
         io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True,
                      tooltip="Compute a step in so many pieces: less memory, the same result (gan: nearly, as its "
-                             "judges compare the clips of a piece)."),
+                             "discriminators compare the clips of a piece)."),
         io.Combo.Input("precision", options=PRECISIONS, default=PRECISIONS[0], advanced=True,
                        tooltip="Number format of the arithmetic; the weights are kept in 32 bits."),
         io.Combo.Input("perceptual", options=[NONE, *bridge.model_files("lpips")], default=NONE, advanced=True,

@@ -130,7 +130,7 @@ class NetworkTraining(TrainState):
         for number, indices in enumerate(pieces):
             with nullcontext() if number == len(pieces) - 1 else group.no_sync(self.wrapped(turn)):
                 found = self.losses(turn, indices.tolist())
-                self.scaler.scale(found[0] * group.size).backward()  # the processes' gradients are averaged; these are to be summed
+                self.scaler.scale(found[0] * group.size).backward()  # gradients are averaged over processes; these are summed
             sums += found.detach()
         return sums
 

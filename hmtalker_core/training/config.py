@@ -21,7 +21,7 @@ from ...media_core.errors import TalkingHeadsError
 from ...training_core.settings import require
 
 PRECISIONS = ("fp32", "bf16")
-FREE = ("save_every", "val_every", "log_every")  # do not change what is learnt: may change between a training and its continuation
+FREE = ("save_every", "val_every", "log_every")  # do not change what is learnt: may change when a training is continued
 FORMERLY = {"preview": "demo", "paper": "published"}  # names of presets
 
 
@@ -69,9 +69,9 @@ class TrainConfig:
     mouth_from_face: bool = True  # the mouth's audio net starts from the face's (ours: short schedules are too short for two)
     net_lr: float = 5e-4  # of the perceptrons; grids and audio attention keep their multiples of it (`motion.LR`)
     rule_every: int = 15  # the face's curriculum acts in one of so many steps (TalkingGaussian)
-    uniform_lr: bool = False  # one learning rate for every part of the motion nets, the paper's literal words
-    published_endings: bool = False  # the last percents of each stage as TalkingGaussian's code has them (`objectives.HAIR_ALWAYS`
-    # and what follows it), silhouette terms from the motion phase on
+    uniform_lr: bool = False  # one learning rate for all of the motion nets, the paper's literal words
+    published_endings: bool = False  # the last percents of each stage as TalkingGaussian's code has them
+    # (`objectives.HAIR_ALWAYS` and what follows it), silhouette terms from the motion phase on
     crop_margin: int | None = 12  # px around the head that are rasterised in most steps; None: always the whole frame. A loss
     # is a mean over what is rasterised, so a cropped step's gradients, those that growth is decided by too, are larger by frame
     # over crop; grad_threshold of the presets that crop was chosen with that

@@ -36,7 +36,8 @@ def build_avatar(run: AvatarTraining, encoder: str, tick: Callable[[], None] = l
                       float(data.fps))
     background = torch.as_tensor(data.frame(kept[0]).background).clone()
     record: dict[str, Any] = {
-        "encoder": encoder, "audio": net_arguments(clip.features), "blink_ceiling": clip.blink_ceiling, "au_known": list(clip.au_known),
+        "encoder": encoder, "audio": net_arguments(clip.features), "blink_ceiling": clip.blink_ceiling,
+        "au_known": list(clip.au_known),
         "au_source": data.au_source, "au_reliability": data.au_reliability and list(data.au_reliability),
         "training": config.to_json() | {"seed": run.seed, "frames": len(data.train_index)}, "licence": LICENCE,
         "credit": data.credit}

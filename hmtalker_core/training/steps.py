@@ -1,8 +1,7 @@
 """The training of an avatar: its two branches, and what one step of each phase does.
 
 A step learns from `batch` frames, shared by the processes: gradients and density statistics are added up over frames and
-processes. What is sampled for a frame depends on (seed, phase, step, frame of the batch) alone, so it does not matter who computes
-it.
+processes. What is sampled for a frame depends on (seed, phase, step, frame of the batch) alone, so any process may compute it.
 """
 from __future__ import annotations
 

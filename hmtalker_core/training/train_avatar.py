@@ -61,8 +61,8 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
         speech_prior: file the audio nets start from when the preset wants one (see `prior`); the shipped one serves "mel".
         lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
         resume: continue an unfinished training of the same data, settings and seed; False starts over.
-        report: once a step, with phase, loss, psnr (dB, EMA; when it draws), points, val_psnr (dB, of the head on held-out frames)
-            once it is known, at times a preview (target | render); also now and then while validating, with the phase, and while
+        report: once a step, with phase, loss, psnr (dB, EMA; when it draws), points, val_psnr (dB, of the head on held-out
+            frames) once it is known, at times a preview (target | render); also now and then while validating, with the phase, and while
             finishing, with phase "finish" alone.
         log_folder: where log.csv and TensorBoard's files go; None: `<name>_log` beside `out`.
         process_group: the processes that train together; None: this one alone.

@@ -63,7 +63,8 @@ class AToMTraining(NetworkTraining):
         batch = self.windows.batch(self.step, indices).to(self.device)
         self.chance.seed(seed_of(self.seed, _CHANCE + self.step, indices[0]))  # of seed, step and window alone
         with autocast(self.device, self.config.precision):
-            predicted = self._wrapped(noised(batch.x0, batch.times, batch.noise), batch.face, batch.audio, batch.times, batch.keep)
+            noisy = noised(batch.x0, batch.times, batch.noise)
+            predicted = self._wrapped(noisy, batch.face, batch.audio, batch.times, batch.keep)
         each = losses(predicted.float(), batch.x0, batch.mask)
         counted = batch.mask.sum()
         parts = torch.stack([each.reconstruction * counted / frames,

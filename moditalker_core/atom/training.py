@@ -1,7 +1,7 @@
 """Training of AToM: a motion dataset in, an AToM file out (spec/moditalker.md 2.5, 8).
 
-The state of the training stands beside the file (`trainer`). A training that was stopped and resumed ends with the same weights as one that
-was not, to the bit on the CPU.
+The state of the training stands beside the file (`trainer`). A training that was stopped and resumed ends with the
+same weights as one that was not, to the bit on the CPU.
 """
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
         seed: of everything random, 0 or above.
         device: where to compute.
         resume: continue an unfinished training of the same data, settings and seed; False starts over.
-        report: once a step, with loss, reconstruction, velocity, lr, grad_norm, and `lip_correlation` once it is known (of the lips' distance
-            with the truth on held-out clips); the preview shows lip curves. May raise to stop.
+        report: once a step, with loss, reconstruction, velocity, lr, grad_norm, and `lip_correlation` once it is known (of the
+            lips' distance with the truth, on held-out clips); the preview shows lip curves. May raise to stop.
         half: keep the weights as float16.
         log_folder: where log.csv and TensorBoard's files go; None: `<name>_log` beside `out`.
         key_mean_shape: [68, 3] dm, the face motion is measured from; None: our own mean face.

@@ -56,8 +56,8 @@ def held_out_windows(clips: Clips, config: TrainConfig, device: torch.device) ->
 
 @torch.no_grad()
 def evaluate(atom: AToM, held_out: HeldOut, watch: Callable[[], None]) -> EvalResult:
-    """Samples the held-out windows: the correlation of the lips' distance with the truth, mean over windows; the loss at LEVELS; and
-    curves.
+    """Samples the held-out windows: the correlation of the lips' distance with the truth, mean over windows; the loss at LEVELS;
+    and curves.
 
     Args:
         watch: called after each step of the sampler; may raise to cancel.
@@ -65,15 +65,16 @@ def evaluate(atom: AToM, held_out: HeldOut, watch: Callable[[], None]) -> EvalRe
     config, network = atom.config, atom.denoiser
     start = torch.randn(held_out.x0.shape, generator=torch.Generator().manual_seed(SEED)).to(held_out.x0)
     scheduler = make_scheduler(SAMPLER, STEPS, config.clip)
-    found = sample(guided(atom, held_out.face, held_out.audio, config.guidance, scheduler.timesteps), lambda k: start, scheduler, eta=0.0,
-                   clip=config.clip, watch=lambda k, x0: watch())
+    predict = guided(atom, held_out.face, held_out.audio, config.guidance, scheduler.timesteps)
+    found = sample(predict, lambda k: start, scheduler, eta=0.0, clip=config.clip, watch=lambda k, x0: watch())
     truth, mouths, mask = held_out.mouths(held_out.x0), held_out.mouths(found), held_out.mask.cpu().numpy()
     each = [_correlation(a[m], b[m]) for a, b, m in zip(truth, mouths, mask)]
     moving = [value for value in each if value is not None]
     condition, levels = network.condition(held_out.face, held_out.audio), []
     for level in LEVELS:
         times = torch.full((len(start),), level, device=start.device)
-        levels.append(losses(network.denoise(noised(held_out.x0, times, start), times, condition), held_out.x0, held_out.mask).total)
+        predicted = network.denoise(noised(held_out.x0, times, start), times, condition)
+        levels.append(losses(predicted, held_out.x0, held_out.mask).total)
         watch()
     metrics = {"lip_correlation": float(np.mean(moving)) if moving else 0.0, "val_loss": float(torch.stack(levels).mean())}
     return EvalResult(metrics, ("lip_correlation",), curves(truth, mouths, mask), name="lips",

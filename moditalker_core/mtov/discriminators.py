@@ -1,4 +1,4 @@
-"""The two discriminators of the GAN phase: patch discriminators of frames and of clips (spec/moditalker.md 3.4; arXiv 1611.07004)."""
+"""The two discriminators of the GAN phase: patches of frames and of clips (spec/moditalker.md 3.4; arXiv 1611.07004)."""
 from __future__ import annotations
 
 import torch

@@ -85,7 +85,8 @@ class StageInputs:
 
     def checksums(self) -> dict[str, int | bool | None]:
         """What names the given weights."""
-        networks = {"rgb": self.rgb, "landmarks": self.landmarks, "denoiser": None if self.initial is None else self.initial.denoiser}
+        denoiser = None if self.initial is None else self.initial.denoiser
+        networks = {"rgb": self.rgb, "landmarks": self.landmarks, "denoiser": denoiser}
         return {role: _checksum(network) for role, network in networks.items()} | {"lpips": self.lpips is not None}
 
     def encoding(self) -> dict[str, int | None]:

@@ -1,7 +1,7 @@
 """What each stage of a training of MToV is to learn: its losses, for a few windows at a time (spec/moditalker.md 3.4, 5, 8).
 
-Randomness: everything sampled for window `index` of `step` is a function of (seed, step, index). So a batch may be cut into pieces, or
-shared by processes, and stays the same.
+Randomness: everything sampled for window `index` of `step` is a function of (seed, step, index). So a batch may be cut into
+pieces, or shared by processes, and stays the same.
 """
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class TrainConfig(TrainSettings):
     pull: float = 0.0  # diffusion: how far a noisy latent stands on its way from the identity, see diffusion.pulled_noise (ours)
     still: float = 0.0  # diffusion: probability of a clip whose pose is the still identity, as with a portrait (ours)
     lips: float = 1.0  # diffusion: what a token of the mouth counts in the loss (ours); landmarks: a pixel; 1: as all others
-    cache: int = 0  # diffusion: so many windows are sampled for the whole training, their latents computed once and kept; 0: fresh
+    cache: int = 0  # diffusion: so many windows for the whole training, their latents computed once and kept; 0: new ones
     reference: str = "first"  # identity of a window: its "first" frame, or "any" frame of the video
     mirror: float = 0.0  # probability of a window with left and right exchanged (ours)
     colour: float = 0.0  # largest change of a channel's brightness, as a fraction (ours)
@@ -94,7 +94,8 @@ class TrainConfig(TrainSettings):
         require(all(0 <= v < math.inf for v in weights.values()), "Weights of losses must not be below 0", f"{weights}")
         require(0 < self.judges_lr < math.inf and self.mouth > 0 and self.lips > 0,
                 "judges_lr, mouth and lips must be above 0", f"{self.judges_lr}, {self.mouth}, {self.lips}")
-        require(self.judges_clip is None or self.judges_clip > 0, "judges_clip must be above 0", f"{self.judges_clip}")
+        require(self.judges_clip is None or self.judges_clip > 0, "The gradients' largest norms (judges_clip) must be above 0",
+                f"{self.judges_clip}")
         times = tuple(self.times)
         require(len(times) == 2 and all(type(t) is int for t in times) and 0 <= times[0] < times[1] <= 1000,
                 "times must be two steps, the first in 0..999, the second after it and 1000 at most", f"{self.times}")
@@ -138,7 +139,8 @@ def _published() -> dict[str, TrainConfig]:
 
 
 def _demo() -> dict[str, TrainConfig]:
-    """For 128 px on one core: still frames first, which teach most; latents of eight channels, positions, and squares that overlap."""
+    """For 128 px on one core: still frames first, which teach most; latents of eight channels, positions, overlapping
+    squares."""
     autoencoder = AutoencoderConfig(embed_dim=8, channels=128, height=128, width=128, depth=2, heads=4, dim_head=32, ff_mult=2,
                                     pool_depth=1, pool_dim_head=32, pool_hidden=256, positions=True, reach=4)
     denoiser = DenoiserConfig(channels=8, model_channels=40, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(2,),

@@ -5,8 +5,8 @@
     landmarks  -> an autoencoder of rasters (from `rgb`; the decoder's transformers stay as they are)
     diffusion  -> the denoiser between both (from `rgb` and `landmarks`, which stay as they are), saved as one MToV with them
 
-Recipes: spec/moditalker.md 3.4, 5, 8. The state of the training stands beside the file (`trainer`); a training that was stopped and resumed
-ends with the same weights as one that was not, to the bit on the CPU.
+Recipes: spec/moditalker.md 3.4, 5, 8. The state of the training stands beside the file (`trainer`); a training that was stopped
+and resumed ends with the same weights as one that was not, to the bit on the CPU.
 """
 from __future__ import annotations
 
@@ -199,9 +199,10 @@ class StageTraining:
 
     def _description(self, licence: str) -> MToVConfig:
         config, inputs = self.config, self.inputs
+        inherited = inputs.initial.config.licence if inputs.initial is not None else ""
         return MToVConfig(inputs.rgb.config, inputs.landmarks.config, config.denoiser, config.prediction, config.clip,
                           config.sampler, config.calls, config.ratio, config.eta, config.overlap, config.raster, config.reference,
-                          self.windows.margin, self.data.fps, licence or (inputs.initial.config.licence if inputs.initial else ""),
+                          self.windows.margin, self.data.fps, licence or inherited,
                           self.record(), config.anchored, config.times)
 
     def record(self) -> dict[str, Any]:

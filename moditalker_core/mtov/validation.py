@@ -44,7 +44,8 @@ class AutoencoderValidation:
     def __init__(self, held_out: VideoBatch, config: TrainConfig, network: Callable[[], VideoAutoencoder]):
         self.network = network
         if config.stage == "landmarks":
-            self.clips = torch.stack([raster_clip(pixels, (config.raster.size,) * 2, config.raster) for pixels in held_out.pixels])
+            size = config.raster.size, config.raster.size
+            self.clips = torch.stack([raster_clip(pixels, size, config.raster) for pixels in held_out.pixels])
             self.mouth = self.clips[:, :1] > -1
         else:
             self.clips, self.mouth = held_out.frames, held_out.weights > 1

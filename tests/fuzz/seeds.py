@@ -45,7 +45,7 @@ class Shared:
 def _avatar_settings() -> Any:
     from talking_heads.hmtalker_core.training.config import preset
 
-    few = preset("preview")
+    few = preset("demo")
     face = replace(few.face, steps=3, static=1, points=60, max_points=80, densify_from=100)
     mouth = replace(few.mouth, steps=2, static=1, points=30, max_points=40, densify_from=100)
     return replace(few, face=face, mouth=mouth, warmup_steps=1, fuse_steps=1)
@@ -278,14 +278,13 @@ def clip(folder: Path) -> Any:
 
 
 def avatar_state(folder: Path, shared: Shared) -> None:
-    from talking_heads.hmtalker_core.training.state import save_run
-    from talking_heads.hmtalker_core.training.steps import Run
+    from talking_heads.hmtalker_core.training.steps import AvatarTraining
 
     shutil.copytree(shared.dataset, folder / "data")
-    run = Run.fresh(clip(folder / "data"), AVATAR, 0)
+    training = AvatarTraining.fresh(clip(folder / "data"), AVATAR, 0)
     for _ in range(5):  # into the mouth's phase
-        run.step(False)
-    save_run(run, folder / "avatar.training.safetensors", IDENTITY)
+        training.train_step()
+    training.save(folder / "avatar.training.safetensors", IDENTITY)
 
 
 def atom_run(folder: Path) -> Any:

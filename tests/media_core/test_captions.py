@@ -70,11 +70,12 @@ def test_every_reported_key_and_stage_has_its_word(told):
 
 
 def test_figures_and_stages_that_stand_in_tables_have_their_words():
+    from talking_heads.hmtalker_core.training.steps import COLUMNS as avatar_columns
     from talking_heads.hmtalker_core.training.steps import PHASES
     from talking_heads.moditalker_core.atom.run import COLUMNS
     from talking_heads.moditalker_core.mtov.validation import AUTOENCODER_COLUMNS, DIFFUSION_COLUMNS
 
-    assert {*COLUMNS, *AUTOENCODER_FIGURES, *DIFFUSION_FIGURES} <= known_keys()
+    assert {*COLUMNS, *AUTOENCODER_COLUMNS, *DIFFUSION_COLUMNS, *avatar_columns} <= known_keys()
     assert {("phase", name) for name in PHASES} | {("stage", title) for title in TITLES.values()} <= set(STAGES)
     tree = ast.parse((ROOT / "moditalker_core" / "mtov" / "generation.py").read_text("utf8"))
     phases = {call.args[1].value for call in ast.walk(tree) if isinstance(call, ast.Call)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from talking_heads.hmtalker_core.training import schedules
+from talking_heads.hmtalker_core.training import curriculum as schedules
 
 
 @pytest.mark.parametrize("factor", [schedules.face_motion_factor, schedules.mouth_motion_factor])

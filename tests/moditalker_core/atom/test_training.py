@@ -22,8 +22,8 @@ from talking_heads.moditalker_core.atom.run import AToMTraining
 from talking_heads.moditalker_core.atom.training import train_atom, unfinished_path
 from talking_heads.moditalker_core.atom.windows import Clips, Windows
 from talking_heads.moditalker_core.data.dataset import MotionDataset
-from talking_heads.training_core.state import strip
 from talking_heads.training_core.process_group import SingleProcess
+from talking_heads.training_core.state import strip
 
 
 class StopAt:
@@ -250,7 +250,8 @@ def test_a_state_whose_weights_are_of_another_kind_says_so(data, tmp_path, part,
     run.save(path, {})
     tensors, saved = load_tensors(path, kind=AToMTraining.kind, version=AToMTraining.version)
     name = next(name for name in tensors if name.startswith(part))
-    save_tensors(path, tensors | {name: damage(tensors[name])}, kind=AToMTraining.kind, version=AToMTraining.version, config=saved)
+    save_tensors(path, tensors | {name: damage(tensors[name])}, kind=AToMTraining.kind, version=AToMTraining.version,
+                 config=saved)
     with pytest.raises(FileFormatError, match="all weights.*Start over"):
         make_run(data).load(path, lambda came: None)
 
