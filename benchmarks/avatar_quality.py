@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("output/benchmark_avatar"), help="folder for data sets and the avatar")
     parser.add_argument("--avatar", type=Path, help="an avatar trained on the same 60 s; trained here when absent")
-    parser.add_argument("--preset", default="preview")
+    parser.add_argument("--preset", default="demo")
     parser.add_argument("--no-prior", action="store_true", help="train without the speech prior; results get a name of their own")
     parser.add_argument("--steps", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=256)

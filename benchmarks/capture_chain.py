@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("output/benchmark_chain"), help="folder for data and avatars")
     parser.add_argument("--truth", type=Path, help="an avatar trained on the exact data (the demo avatar is); else trained here")
     parser.add_argument("--only-capture", action="store_true", help="stop before training")
-    parser.add_argument("--preset", default="preview")
+    parser.add_argument("--preset", default="demo")
     parser.add_argument("--steps", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--identity", type=int, default=3)

@@ -115,7 +115,7 @@ def test_nodes_are_short_and_need_nothing_newer_than_the_floor(host):
 def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     """The node files spell these out so that registering the pack imports no model code."""
     from talking_heads.hmtalker_core.rasterizer import BACKENDS as rasterisers
-    from talking_heads.hmtalker_core.training.config import presets
+    from talking_heads.hmtalker_core.training.config import FORMERLY, presets
     from talking_heads.hmtalker_core.training.train_avatar import unfinished_path
     from talking_heads.media_core.capture.settings import ORDERS, POLICIES
     from talking_heads.media_core.face.action_units.au_files import FORMATS
@@ -137,7 +137,7 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     weightless = [id for id, encoder in encoders().items() if encoder.encode is not None]
     assert options("TalkingHead_EncodeSpeech", "encoder") == [*weightless, "hubert"]
     assert options("TalkingHead_SpeechFromAudioEncoder", "encoder") == [AUTO, *LAYERS]
-    assert options("HMTalker_TrainAvatar", "preset") == list(presets())
+    assert options("HMTalker_TrainAvatar", "preset") == [*presets(), *FORMERLY]
     assert set(options("HMTalker_RenderAvatarVideo", "backend")) == {"auto", *rasterisers}
     assert options("TalkingHead_TrackFace", "policy") == list(POLICIES)
     assert options("TalkingHead_TrackFace", "order") == list(ORDERS)
