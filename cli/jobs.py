@@ -103,7 +103,7 @@ class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if hasattr(record, NOTE):
             self._heard(getattr(record, NOTE))
-        elif record.levelno >= logging.WARNING and not logging.root.handlers:
+        elif record.levelno >= logging.WARNING and not logging.root.handlers and logging.lastResort is not None:
             logging.lastResort.handle(record)
 
 

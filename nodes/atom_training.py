@@ -44,7 +44,7 @@ class MotionDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, videos: str | None) -> bool | str:
-        return bridge.found(lambda: not (videos or "").strip() or _films(videos).is_dir(),
+        return bridge.found(lambda: videos is None or not videos.strip() or _films(videos).is_dir(),
                             f"There is no folder {videos} in ComfyUI's input folder")
 
     @classmethod

@@ -1,6 +1,7 @@
 """The training of MToV, stage by stage."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,9 @@ class TrainMToV(io.ComfyNode):
     def fingerprint_inputs(cls, stage: str, name: str | None, rgb: str | None = "", landmarks: str | None = "",
                            mtov: str | None = "", **others: Any) -> tuple[str, ...]:
         given = {"rgb": rgb, "landmarks": landmarks, "mtov": mtov}  # None: from another node
-        known = [part for part in used(stage, given) if given[part] is not None and name is not None]
-        return tuple(part_stamp(given[part], name, part) for part in known)
+        if name is None:
+            return ()
+        return tuple(part_stamp(file, name, part) for part in used(stage, given) if (file := given[part]) is not None)
 
     @classmethod
     def execute(cls, dataset: sockets.MotionFolder, stage: str, name: str, rgb: str = "", landmarks: str = "", mtov: str = "",
@@ -109,7 +111,7 @@ def stage_path(name: str, stage: str) -> Path:
     return bridge.new_model_path(file_stem(name) if stage == WHOLE else f"{file_stem(name)}_{stage}")
 
 
-def used(stage: str, given: dict[str, str | None]) -> list[str]:
+def used(stage: str, given: Mapping[str, str | None]) -> list[str]:
     """Names of the files that a stage reads."""
     named = [part for part, file in given.items() if file is None or file.strip()]  # None: known when another node has run
     whole = "mtov" in named
@@ -150,7 +152,8 @@ def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], preset:
     lpips = None if perceptual == NONE else bridge.model_path(perceptual)
     mm.unload_all_models()
     with torch.inference_mode(False), torch.enable_grad():
-        return train_mtov(stage, folder, path, config, **parts, seed=seed, device=mm.get_torch_device(), resume=resume,
+        return train_mtov(stage, folder, path, config, rgb=parts.get("rgb"), landmarks=parts.get("landmarks"),
+                          mtov=parts.get("mtov"), seed=seed, device=mm.get_torch_device(), resume=resume,
                           report=bridge.NodeReport(), log_folder=logs, licence=licence, lpips=lpips)
 
 

@@ -4,6 +4,8 @@ Adan: Xie et al. 2022 (arXiv 2208.06677) in the form of spec/moditalker.md 8. ti
 Adan too, but it moves the weights by the first gradient, where the published rule only lets them decay: at the fixture both are
 off by as much as a whole step (with either sense of the betas), so it is written here.
 """
+# torch has _foreach_*, which its own optimizers and those of others use; its stubs forget to export them:
+# pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
 import math
@@ -67,7 +69,7 @@ class Adan(torch.optim.Optimizer):
         states = [self.state[p] for p in params]
         steps, before, m, v, n = ([s[key] for s in states] for key in self.entries)
         torch._foreach_add_(steps, 1)
-        grads = [p.grad for p in params]
+        grads = [p.grad for p in params if p.grad is not None]  # all have one
         change = torch._foreach_sub(grads, before)
         ahead = torch._foreach_add(grads, change, alpha=1 - b2)
         torch._foreach_mul_(ahead, ahead)
@@ -95,7 +97,8 @@ def make_optimizer(name: str, params: Iterable[nn.Parameter], lr: float, weight_
     if name == "adan":
         return Adan(params, lr, betas or USUAL_BETAS[name], EPS, weight_decay)
     if name == "adamw":
-        return torch.optim.AdamW(params, lr, tuple(betas or USUAL_BETAS[name]), EPS, weight_decay, fused=True)
+        first, second = betas or USUAL_BETAS[name]
+        return torch.optim.AdamW(params, lr, (first, second), EPS, weight_decay, fused=True)
     raise TalkingHeadsError("The optimizer must be 'adan' or 'adamw'", f"'{name}'", "Choose one of those")
 
 

@@ -1,4 +1,6 @@
 """What an unfinished training keeps on disk beside its weights, and what must hold before its weights move."""
+# torch has _foreach_*, which its own optimizers and those of others use; its stubs forget to export them:
+# pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
 import math

@@ -15,6 +15,7 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import AU_NAMES
 from ...training_core.state import misfit, strip
+from ..model.audio_net import net_arguments
 from ..model.gaussians import GaussianField
 from ..model.motion import LR, FaceMotionNet, MouthMotionNet
 from .batches import Clip
@@ -90,6 +91,12 @@ def field_from(state: Mapping[str, Tensor], active: int) -> GaussianField:
     """A field from its state dict, whatever its size; `active` is the degree it renders."""
     return GaussianField(*(state[attribute].clone() for attribute in
                            ("xyz", "features_dc", "features_rest", "scaling", "rotation", "opacity")), active_sh_degree=active)
+
+
+def audio_arguments(clip: Clip) -> tuple[int, int, str]:
+    """`audio_dim`, `audio_window` and `audio_kind` of both motion nets for the clip's speech features."""
+    found = net_arguments(clip.features)
+    return int(found["audio_dim"]), int(found["audio_window"]), str(found["audio_kind"])
 
 
 def extent_of(clip: Clip) -> float:

@@ -15,7 +15,7 @@ from ..avatar import Avatar, AvatarMotion
 from ..model.audio_net import net_arguments
 from ..model.torso import fit_torso
 from .batches import Clip, View
-from .objectives import driven
+from .objectives import driven, face_net, mouth_net
 from .steps import PHASES, AvatarTraining, FrameResult, side_by_side
 
 LICENCE = ("Belongs to whoever owns the training video; use needs the consent of the person shown. "
@@ -31,8 +31,8 @@ def build_avatar(run: AvatarTraining, encoder: str, tick: Callable[[], None] = l
     data = clip.dataset
     assert run.mouth is not None  # the training is finished
     kept = [int(i) for i in np.asarray(data.train_index)[:config.pose_track]]
-    torso = fit_torso(TorsoLayers(clip, kept, tick), len(kept), config.torso_components, data.size)
-    poses = PoseTrack(torch.as_tensor(np.asarray(data.poses), dtype=torch.float32)[kept], float(data.focal), tuple(data.size),
+    torso = fit_torso(TorsoLayers(clip, kept, tick), len(kept), config.torso_components, frame_size(clip))
+    poses = PoseTrack(torch.as_tensor(np.asarray(data.poses), dtype=torch.float32)[kept], float(data.focal), frame_size(clip),
                       float(data.fps))
     background = torch.as_tensor(data.frame(kept[0]).background).clone()
     record: dict[str, Any] = {
@@ -41,13 +41,20 @@ def build_avatar(run: AvatarTraining, encoder: str, tick: Callable[[], None] = l
         "au_source": data.au_source, "au_reliability": data.au_reliability and list(data.au_reliability),
         "training": config.to_json() | {"seed": run.seed, "frames": len(data.train_index)}, "licence": LICENCE,
         "credit": data.credit}
-    parts = [copy.deepcopy(part) for part in (run.face.field, run.mouth.field, run.face.net, run.mouth.net)]
-    return Avatar(*parts, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
+    fields = copy.deepcopy(run.face.field), copy.deepcopy(run.mouth.field)
+    nets = copy.deepcopy(face_net(run.face)), copy.deepcopy(mouth_net(run.mouth))
+    return Avatar(*fields, *nets, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
                   record).to(clip.device)
 
 
+def frame_size(clip: Clip) -> tuple[int, int]:
+    """(H, W) px."""
+    height, width = clip.dataset.size
+    return height, width
+
+
 class TorsoLayers:
-    """The torso layers of some frames, decoded one at a time; can be read again and again."""
+    """The torso layers of some frames, decoded one at a time; can be read repeatedly."""
 
     def __init__(self, clip: Clip, frames: list[int], tick: Callable[[], None]):
         self.clip, self.frames, self.tick = clip, frames, tick
@@ -60,17 +67,18 @@ class TorsoLayers:
 
 
 def motion_of_frames(avatar: Avatar, clip: Clip, frames: list[int]) -> AvatarMotion:
-    """The motion that re-enacts frames of a data set: their own poses and action units, lips from their sound. The body
+    """The motion that re-enacts frames of a dataset: their own poses and action units, lips from their audio. The body
     keeps the first pose's state: only the head can be compared."""
     index = torch.tensor(frames, device=clip.device)
     with torch.inference_mode():
         windows = clip.windows(index)
-        codes = avatar.face_net.codes(windows)
+        codes = avatar.face_net.codes(windows)["c_fused"]
+        assert codes is not None
         au = clip.au[index].clone()
         mouth = avatar.mouth_net.encode_audio(windows)
     poses = PoseTrack(torch.as_tensor(np.asarray(clip.dataset.poses), dtype=torch.float32)[frames], float(clip.dataset.focal),
-                      tuple(clip.dataset.size), float(clip.dataset.fps))
-    return AvatarMotion(codes["c_fused"].cpu(), mouth.cpu(), au.cpu(), poses, torch.zeros(len(frames), dtype=torch.long),
+                      frame_size(clip), float(clip.dataset.fps))
+    return AvatarMotion(codes.cpu(), mouth.cpu(), au.cpu(), poses, torch.zeros(len(frames), dtype=torch.long),
                         avatar.encoder)
 
 

@@ -50,7 +50,8 @@ def shoot(branch: Branch, view: View, d_xyz: Tensor | None = None, d_rot: Tensor
     """Renders a branch into a view, moved by offsets [1, N, .] or still."""
     first: Callable[[Tensor | None], Tensor | None] = lambda x: None if x is None else x[0]
     moved = branch.field.deformed(first(d_xyz), first(d_rot), first(d_scale))
-    rgb, alpha, meta = rasterization(**moved, viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height,
+    rgb, alpha, meta = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], moved["colors"],
+                                     viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height,
                                      sh_degree=branch.field.active_sh_degree, backend=backend)
     if meta["means2d"].requires_grad:
         meta["means2d"].retain_grad()
@@ -149,9 +150,10 @@ def computing(device: torch.device, config: TrainConfig) -> AbstractContextManag
 def _attention_loss(branch: Branch, view: View, out: MotionOutput, with_hair: bool) -> Tensor:
     """Upper-face attention has no business on the lips, and no attention has any on the hair."""
     moved = {k: v.detach() for k, v in branch.field.deformed(out.d_xyz[0], out.d_rot[0], out.d_scale[0]).items()}
-    moved["colors"] = torch.cat([out.ambient_lower[0], out.ambient_upper[0]], dim=-1)
-    picture = rasterization(**moved, viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height)[0][0]
-    lower, upper = picture[..., :1], picture[..., 1:]
+    colors = torch.cat([out.ambient_lower[0], out.ambient_upper[0]], dim=-1)
+    image = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], colors,
+                          viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height)[0][0]
+    lower, upper = image[..., :1], image[..., 1:]
     loss = masked_mean(upper, view.lips)
     if with_hair:
         loss = loss + masked_mean(upper, view.hair) + masked_mean(lower, view.hair)
@@ -213,6 +215,7 @@ def driven(face: Branch, mouth: Branch | None, clip: Clip, view: View, *, moving
     windows, net = clip.windows(index), face_net(face)
     with torch.no_grad():
         codes = net.codes(windows)["c_fused"]
+        assert codes is not None
         offsets = net.deform_cached(net.cache(face.field.xyz), codes, clip.upper[index]) if moving else ()
         inside = None
         if mouth is not None:

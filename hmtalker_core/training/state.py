@@ -20,10 +20,9 @@ from ...training_core.state import (
     saved_count,
     strip,
 )
-from ..model.audio_net import net_arguments
 from ..model.motion import FaceMotionNet, MouthMotionNet
 from .batches import Clip
-from .branches import Branch, extent_of
+from .branches import Branch, audio_arguments, extent_of
 from .config import TrainConfig
 from .objectives import MOUTH_FROZEN, in_ending
 from .steps import PHASES, AvatarTraining, steps_of
@@ -85,7 +84,7 @@ def _assembled(tensors: dict[str, Tensor], saved: dict[str, Any], clip: Clip, co
     for name, net, plan in (("face", FaceMotionNet, config.face), ("mouth", MouthMotionNet, config.mouth)):
         part = strip(tensors, f"{name}.")
         if part:
-            fresh = drawn(0, lambda net=net: net(**net_arguments(clip.features))).to(clip.device)
+            fresh = drawn(0, lambda net=net: net(*audio_arguments(clip))).to(clip.device)
             branches[name] = Branch.restored(part, fresh, extent, plan.max_points, config.net_lr, config.uniform_lr,
                                              saved_count(saved, config.sh_degree, file, f"{name}_degree"))
     lengths = steps_of(config)

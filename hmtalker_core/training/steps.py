@@ -26,11 +26,10 @@ from ...training_core.logs import Metrics
 from ...training_core.process_group import SingleProcess
 from ...training_core.state import check_finite_step
 from ...training_core.trainer import Shown, TrainState
-from ..model.audio_net import net_arguments
 from ..model.motion import FaceMotionNet, MouthMotionNet
 from ..rasterizer import must_compile
 from .batches import BLINK, Clip, bounding_box
-from .branches import Branch, extent_of, initial_field
+from .branches import Branch, audio_arguments, extent_of, initial_field
 from .config import BranchConfig, TrainConfig
 from .curriculum import (
     FrameOrder,
@@ -45,7 +44,7 @@ from .curriculum import (
     step_seed,
 )
 from .lpips import LPIPS
-from .objectives import MOUTH_FROZEN, Shot, align_loss, face_loss, fuse_loss, in_ending, mouth_loss
+from .objectives import MOUTH_FROZEN, Shot, align_loss, face_loss, face_net, fuse_loss, in_ending, mouth_loss
 from .prior import start_from_prior
 
 PHASES = ("warmup", "face", "mouth", "fuse")
@@ -111,7 +110,7 @@ class AvatarTraining(TrainState):
               group: SingleProcess | None = None) -> AvatarTraining:
         """Before the first step; `prior` is (file, encoder id) of a speech prior to start from."""
         generator = torch.Generator().manual_seed(step_seed(seed, 90, 0))
-        net = drawn(step_seed(seed, 91, 0), lambda: FaceMotionNet(**net_arguments(clip.features))).to(clip.device)
+        net = drawn(step_seed(seed, 91, 0), lambda: FaceMotionNet(*audio_arguments(clip))).to(clip.device)
         if prior is not None:
             start_from_prior(net, *prior)
         field = initial_field(clip, config, config.face, "head", generator).to(clip.device)
@@ -218,7 +217,7 @@ class AvatarTraining(TrainState):
         """Alignment alone: AudioNet, AudioAttNet and A2AM learn the explicit code of measured action units."""
         train = torch.as_tensor(np.asarray(self.clip.dataset.train_index))
         frames = train[torch.randint(len(train), (WARMUP_BATCH,), generator=generator)].to(self.clip.device)
-        return FrameResult(align_loss(self.face.net, self.clip, frames, self.config, generator))
+        return FrameResult(align_loss(face_net(self.face), self.clip, frames, self.config, generator))
 
     def _face_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
         index = choose_frame(self._orders["face"], self._rules["face"], at, slot, self.config.batch)
@@ -241,7 +240,7 @@ class AvatarTraining(TrainState):
         if self.config.crop_margin is None or at % FULL_FRAME_EVERY == 0:
             return None
         frame = self.clip.dataset.frame(index)
-        return bounding_box(frame.face_mask | frame.hair_mask | frame.mouth_mask, self.config.crop_margin)
+        return bounding_box(torch.as_tensor(frame.face_mask | frame.hair_mask | frame.mouth_mask), self.config.crop_margin)
 
     def _mouth_box(self, at: int, slot: int) -> tuple[int, tuple[int, int, int, int] | None]:
         order, batch = self._orders["mouth"], self.config.batch
@@ -313,8 +312,7 @@ class AvatarTraining(TrainState):
                 "mouth": mouth_rule(plan.mouth.steps, plan.mouth.static, au25, train)}
 
     def _make_warmup_optimizer(self) -> torch.optim.AdamW:
-        net = self.face.net
-        assert isinstance(net, FaceMotionNet)
+        net = face_net(self.face)
         parameters = [p for part in (net.audio_net, net.audio_att_net, net.a2am) for p in part.parameters()]
         return torch.optim.AdamW(parameters, lr=WARMUP_LR, weight_decay=1e-2)
 
@@ -326,8 +324,7 @@ class AvatarTraining(TrainState):
 
     def _fresh_mouth(self) -> Branch:
         generator = torch.Generator().manual_seed(step_seed(self.seed, 92, 0))
-        arguments = net_arguments(self.clip.features)
-        net = drawn(step_seed(self.seed, 93, 0), lambda: MouthMotionNet(**arguments)).to(self.clip.device)
+        net = drawn(step_seed(self.seed, 93, 0), lambda: MouthMotionNet(*audio_arguments(self.clip))).to(self.clip.device)
         if self.config.mouth_from_face:
             net.audio_net.load_state_dict(self.face.net.audio_net.state_dict())
             net.audio_att_net.load_state_dict(self.face.net.audio_att_net.state_dict())

@@ -62,8 +62,8 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
         lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
         resume: continue an unfinished training of the same data, settings and seed; False starts over.
         report: once a step, with phase, loss, psnr (dB, EMA; when it draws), points, val_psnr (dB, of the head on held-out
-            frames) once it is known, at times a preview (target | render); also now and then while validating, with the phase, and while
-            finishing, with phase "finish" alone.
+            frames) once it is known, at times a preview (target | render); also now and then while validating, with the phase,
+            and while finishing, with phase "finish" alone.
         log_folder: where log.csv and TensorBoard's files go; None: `<name>_log` beside `out`.
         process_group: the processes that train together; None: this one alone.
     Raises:
@@ -73,7 +73,7 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
     """
     config = (find_preset(preset) if isinstance(preset, str) else preset).scaled(steps)
     group = process_group or SingleProcess()
-    data = AvatarDataset.open(dataset, size=size)
+    data = AvatarDataset.open(Path(dataset), size=size)
     if probe_pending(device):
         report(0, config.steps, {"phase": COMPILE}, None)
     clip = open_clip(data, encoder, drawing_device(torch.device(device)), silent)

@@ -51,7 +51,8 @@ def held_out_windows(clips: Clips, config: TrainConfig, device: torch.device) ->
             face = piece.motion[start if config.reference == "first" else 0]
             rows.append((motion - face, face.expand(clips.frames, -1), audio, mask))
     rows = rows[:MOST]
-    return HeldOut(*(torch.stack(part).to(device) for part in zip(*rows)), clips.mean.to(device))
+    x0, face, audio, mask = (torch.stack(part).to(device) for part in zip(*rows, strict=True))
+    return HeldOut(x0, face, audio, mask, clips.mean.to(device))
 
 
 @torch.no_grad()

@@ -56,8 +56,14 @@ class StageInputs:
         note = read["landmarks"][1].training if "landmarks" in read else {}
         raster = whole.config.raster if whole is not None and "landmarks" not in read else None
         raster = RasterSettings(**note["raster"]) if "raster" in note else raster
-        wanted = lpips is not None and stage != "diffusion"
-        return cls(found.get("rgb"), found.get("landmarks"), raster, load_lpips(lpips).to(device) if wanted else None, whole)
+        weights = None if lpips is None or stage == "diffusion" else load_lpips(lpips).to(device)
+        return cls(rgb=found.get("rgb"), landmarks=found.get("landmarks"), raster=raster, lpips=weights, initial=whole)
+
+    @property
+    def autoencoders(self) -> tuple[VideoAutoencoder, VideoAutoencoder]:
+        """Of images and of landmarks, both of which the diffusion has."""
+        assert self.rgb is not None and self.landmarks is not None  # `read` refuses a diffusion without them
+        return self.rgb, self.landmarks
 
     def resolved(self, config: TrainConfig) -> TrainConfig:
         """The settings with the sizes of the given networks, and rasters of their size.

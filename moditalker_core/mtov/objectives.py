@@ -130,21 +130,22 @@ class Reconstruction(Objective):
 
     def clips(self, step: int, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """What is to come back [B, 3, T, S, S] and what its pixels count [B, 1, T, S, S]."""
-        reader = self.stills if self.of_stills(step) else self.reader
+        reader = self.stills if self.stills is not None and self.of_stills(step) else self.reader
         alike = self.of_stills(step) == self.of_stills(step + 1)  # the next step reads from the same place
         batch = reader.windows([(step, int(i)) for i in indices], [(step + 1, int(i)) for i in indices] if alike else [])
         if self.config.stage == "landmarks":
             return self.rasters(batch, [self.random(step, int(i)) for i in indices])
         if self.of_stills(step) and self.config.still_shift:
             return self._moved(batch, [self.random(step, int(i)) for i in indices])
-        return batch.frames.to(self.device), batch.weights.to(self.device)
+        return frames_of(batch).to(self.device), batch.weights.to(self.device)
 
     def _moved(self, batch: VideoBatch, chance: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
         """Still frames moved by a few pixels; what leaves at one edge comes in at the other."""
-        most = round(self.config.still_shift * batch.frames.shape[-1])
+        images = frames_of(batch)
+        most = round(self.config.still_shift * images.shape[-1])
         shifts = [tuple(random.integers(-most, most + 1, 2).tolist()) for random in chance]
         frames, weights = (torch.stack([one.roll(shift, (-2, -1)) for one, shift in zip(part, shifts)]).to(self.device)
-                           for part in (batch.frames, batch.weights))
+                           for part in (images, batch.weights))
         return frames, weights
 
     def rasters(self, batch: VideoBatch, chance: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
@@ -172,6 +173,12 @@ class Reconstruction(Objective):
         shape = config.embed_dim, config.grid.length
         drawn = np.stack([self.random(step, int(i)).standard_normal(shape, np.float32) for i in indices])
         return self.config.latent_noise * torch.from_numpy(drawn).to(self.device)
+
+
+def frames_of(batch: VideoBatch) -> Tensor:  # [B, 3, T, S, S]
+    """The frames of windows that were asked for them."""
+    assert batch.frames is not None
+    return batch.frames
 
 
 class Adversarial(Reconstruction):

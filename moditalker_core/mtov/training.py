@@ -141,7 +141,8 @@ class StageTraining:
     def objective(self, store: Store | None) -> Objective:
         common = self.config, self.seed, self.device, self.group
         if self.config.stage == "diffusion":
-            denoiser = first_weights(self.seed, lambda: MToVDenoiser(self.config.denoiser, self.inputs.rgb.config.grid))
+            grid = self.inputs.autoencoders[0].config.grid
+            denoiser = first_weights(self.seed, lambda: MToVDenoiser(self.config.denoiser, grid))
             if self.inputs.initial is not None:
                 denoiser.load_state_dict(self.inputs.initial.denoiser.state_dict())
             latents = Latents(self.reader, self._encoder(), self.seed, self.config.cache, store)
@@ -160,7 +161,7 @@ class StageTraining:
 
     def _encoder(self) -> Encoder:
         """The frozen autoencoders of the diffusion stage."""
-        rgb, landmarks = (network.eval().requires_grad_(False) for network in (self.inputs.rgb, self.inputs.landmarks))
+        rgb, landmarks = (network.eval().requires_grad_(False) for network in self.inputs.autoencoders)
         return Encoder(rgb, landmarks, self.config.lips, lambda: autocast(self.device, self.config.encoding))
 
     def _store(self, path: Path) -> Store | None:
@@ -193,17 +194,20 @@ class StageTraining:
         network = copy.deepcopy(run.model.network)
         network.load_state_dict(run.weights())
         network = network.eval().requires_grad_(False)
-        if self.config.stage != "diffusion":
-            return network
-        return MToV(self.inputs.rgb, self.inputs.landmarks, network, self._description(licence))
+        if isinstance(network, MToVDenoiser):
+            return MToV(*self.inputs.autoencoders, network, self._description(licence))
+        assert isinstance(network, VideoAutoencoder)
+        return network
 
     def _description(self, licence: str) -> MToVConfig:
         config, inputs = self.config, self.inputs
         inherited = inputs.initial.config.licence if inputs.initial is not None else ""
-        return MToVConfig(inputs.rgb.config, inputs.landmarks.config, config.denoiser, config.prediction, config.clip,
-                          config.sampler, config.calls, config.ratio, config.eta, config.overlap, config.raster, config.reference,
-                          self.windows.margin, self.data.fps, licence or inherited,
-                          self.record(), config.anchored, config.times)
+        rgb, landmarks = inputs.autoencoders
+        return MToVConfig(
+            rgb.config, landmarks.config, config.denoiser, prediction=config.prediction, clip=config.clip, sampler=config.sampler,
+            calls=config.calls, ratio=config.ratio, eta=config.eta, overlap=config.overlap, raster=config.raster,
+            reference=config.reference, margin=self.windows.margin, fps=self.data.fps, licence=licence or inherited,
+            training=self.record(), anchored=config.anchored, times=config.times)
 
     def record(self) -> dict[str, Any]:
         """How the weights were made, for their file."""

@@ -16,7 +16,7 @@ from .dataset import Sample, VideoBatch
 from .diffusion import make_scheduler, noised, noised_start, sample, training_target
 from .latents import Encoded, Encoder
 from .model import MToV
-from .objectives import ADVERSARIAL, AUTOENCODER
+from .objectives import ADVERSARIAL, AUTOENCODER, frames_of
 from .reading import WindowSource
 from .train_config import TrainConfig
 
@@ -48,7 +48,7 @@ class AutoencoderValidation:
             self.clips = torch.stack([raster_clip(pixels, size, config.raster) for pixels in held_out.pixels])
             self.mouth = self.clips[:, :1] > -1
         else:
-            self.clips, self.mouth = held_out.frames, held_out.weights > 1
+            self.clips, self.mouth = frames_of(held_out), held_out.weights > 1
 
     @torch.no_grad()
     def __call__(self, watch: Callable[[], None]) -> EvalResult:
@@ -77,8 +77,10 @@ class DiffusionValidation:
         self.config, self.mtov, self.mouth = config, mtov, self.batch.weights > 1
         each = [encoder.encoded(_row(self.batch, i), [one.still]) for i, one in enumerate(samples)]
         self.known = Encoded(*(torch.cat([getattr(part, name) for part in each]) for name in vars(each[0])))
-        still = self.batch.identity[:, :, None].expand_as(self.batch.frames)
-        self.still = psnr(still, self.batch.frames, self.mouth)
+        assert self.batch.identity is not None  # asked for
+        self.frames = frames_of(self.batch)
+        self.identity = self.batch.identity[:, :, None].expand_as(self.frames)
+        self.still = psnr(self.identity, self.frames, self.mouth)
 
     @torch.no_grad()
     def __call__(self, watch: Callable[[], None]) -> EvalResult:
@@ -90,15 +92,14 @@ class DiffusionValidation:
         predict = lambda x, t: mtov.denoiser(x, t.to(x.device).expand(len(x)), known.landmarks, known.pose, known.identity)
         latents = sample(predict, noised_start(known.identity, config.ratio, noise), draw, scheduler,
                          watch=lambda k, x0: watch())
-        made = []
+        decoded = []
         for latent in latents:
-            made.append(mtov.rgb.decode(latent[None])[0].float().cpu())
+            decoded.append(mtov.rgb.decode(latent[None])[0].float().cpu())
             watch()
-        made, frames = torch.stack(made), self.batch.frames
+        made, frames = torch.stack(decoded), self.frames
         metrics = {"psnr": psnr(made, frames), "mouth": psnr(made, frames, self.mouth), "still": self.still,
                    "val_loss": self._loss(mtov, noise, watch)}
-        identity = self.batch.identity[:, :, None].expand_as(frames)
-        image = grid([identity, frames, made])
+        image = grid([self.identity, frames, made])
         return EvalResult(metrics, ("psnr", "mouth", "still"), image, "clips", "rows in turn: portrait, truth, MToV")
 
     def _loss(self, mtov: MToV, noise: Tensor, watch: Callable[[], None]) -> float:
@@ -113,7 +114,7 @@ class DiffusionValidation:
 
 
 def _row(batch: VideoBatch, i: int) -> VideoBatch:
-    return VideoBatch(*(None if value is None else value[i:i + 1] for value in vars(batch).values()))
+    return replace(batch, **{name: value[i:i + 1] for name, value in vars(batch).items() if value is not None})
 
 
 def psnr(found: Tensor, truth: Tensor, mask: Tensor | None = None) -> float:

@@ -69,7 +69,7 @@ def clip(tiny_dataset):
 
 
 def test_a_batch_is_the_mean_of_its_frames(clip, tiny_config):
-    """The same frame twice would teach what it teaches once; here each has its own random numbers, and the first is the old one."""
+    """Each has its own random numbers."""
     single, double = (AvatarTraining.fresh(clip, replace(tiny_config, warmup_steps=0, batch=batch), 0) for batch in (1, 2))
     first = single.train_step()
     both = double.train_step()
@@ -78,7 +78,8 @@ def test_a_batch_is_the_mean_of_its_frames(clip, tiny_config):
 
 
 def test_a_batch_that_stops_goes_on_to_the_same_weights(tiny_dataset, tiny_config, tmp_path):
-    config, whole, parts = replace(tiny_config, batch=2, gradient_clip=0.5), tmp_path / "whole.safetensors", tmp_path / "p.safetensors"
+    config = replace(tiny_config, batch=2, gradient_clip=0.5)
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     train_avatar(tiny_dataset, whole, preset=config)
 
     def stop(done, total, info, preview):

@@ -28,7 +28,8 @@ def test_bf16_trains_the_motion_nets_and_keeps_the_weights_exact(clip, tiny_conf
     (_, exact), (half, rounded) = (trained(clip, replace(tiny_config, precision=precision), 24) for precision in ("fp32", "bf16"))
     losses = [[figures["loss"] for figures in found] for found in (exact, rounded)]
     assert losses[1] == pytest.approx(losses[0], rel=0.1) and losses[1] != losses[0]
-    assert all(v.dtype == torch.float32 for branch in (half.face, half.mouth) for v in branch.weights().values())
+    parameters = [*half.face.field.parameters(), *half.face.net.parameters(), *half.mouth.net.parameters()]
+    assert all(p.dtype == torch.float32 for p in parameters)
 
 
 def test_a_clipped_gradient_is_logged_as_it_was_and_moves_as_it_is_told(clip, tiny_config):
@@ -36,7 +37,8 @@ def test_a_clipped_gradient_is_logged_as_it_was_and_moves_as_it_is_told(clip, ti
                      for most in (None, 1e-3))
     before, after = free.train_step(), clipped.train_step()
     assert before == after and before["grad_norm"] > 1e-3
-    norms = [torch.stack([p.grad.norm() for p in run.face.field.parameters() if p.grad is not None]).norm() for run in (free, clipped)]
+    norms = [torch.stack([p.grad.norm() for p in run.face.field.parameters() if p.grad is not None]).norm()
+             for run in (free, clipped)]
     assert float(norms[0]) == pytest.approx(before["grad_norm"], rel=1e-4) and float(norms[1]) == pytest.approx(1e-3, rel=1e-2)
 
 
@@ -80,7 +82,8 @@ def test_a_number_of_steps_is_kept_to_the_step(name, steps):
 
 
 def test_settings_that_make_no_sense_are_refused():
-    for changes, words in (({"batch": 0}, "above 0"), ({"val_every": 2.5}, "whole numbers"), ({"precision": "fp16"}, "fp32, bf16"),
+    for changes, words in (({"batch": 0}, "above 0"), ({"val_every": 2.5}, "whole numbers"),
+                           ({"precision": "fp16"}, "fp32, bf16"),
                            ({"gradient_clip": 0.0}, "gradient_clip")):
         with pytest.raises(TalkingHeadsError, match=words):
             replace(preset("demo"), **changes)
