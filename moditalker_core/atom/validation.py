@@ -65,7 +65,7 @@ def evaluate(atom: AToM, held_out: HeldOut, watch: Callable[[], None]) -> EvalRe
     """
     config, network = atom.config, atom.denoiser
     start = torch.randn(held_out.x0.shape, generator=torch.Generator().manual_seed(SEED)).to(held_out.x0)
-    scheduler = make_scheduler(SAMPLER, STEPS, config.clip)
+    scheduler = make_scheduler(SAMPLER, STEPS)
     predict = guided(atom, held_out.face, held_out.audio, config.guidance, scheduler.timesteps)
     found = sample(predict, lambda k: start, scheduler, eta=0.0, clip=config.clip, watch=lambda k, x0: watch())
     truth, mouths, mask = held_out.mouths(held_out.x0), held_out.mouths(found), held_out.mask.cpu().numpy()
