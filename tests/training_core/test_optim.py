@@ -81,3 +81,14 @@ def test_averaged_weights_forget_their_beginning_when_warmed_up():
     assert float(ema.average["w"]) == pytest.approx(1 - 2 / 11) and float(plain.average["w"]) == pytest.approx(1e-4, rel=1e-3)
     ema.update(p, 10 ** 6)
     assert float(ema.average["w"]) == pytest.approx(1 - 2 / 11 * 0.9999, abs=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_learning_rates_are_those_of_torchs_scheduler(schedule):
+    """To the bit, at every step; ours needs no state of its own."""
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
+    theirs = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, 50, 7, schedule, 0.02))
+    for step in range(50):
+        assert optimizer.param_groups[0]["lr"] == 3e-4 * lr_factor(step, 50, 7, schedule, 0.02)
+        optimizer.step()
+        theirs.step()
