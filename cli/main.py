@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
     _capture_options(commands.add_parser("capture", parents=[common], help="a film of a person talking to a data set folder"))
 
-    from . import atom_jobs, avatar_jobs, dataset_jobs, import_jobs, motion_jobs, mtov_jobs, video_jobs
+    from . import atom_jobs, avatar_training_jobs, dataset_jobs, import_jobs, motion_jobs, mtov_jobs, video_jobs
 
     motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
     video_jobs.add_options(commands.add_parser("video", parents=[common], help="speech and a picture or film to a talking film"))
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model")
     what = train.add_subparsers(dest="what", required=True)
-    avatar_jobs.add_options(what, common)
+    avatar_training_jobs.add_options(what, common)
     atom_jobs.add_options(what, common)
     mtov_jobs.add_options(what, common)
 
@@ -170,7 +170,7 @@ def dispatch(options: argparse.Namespace) -> int:
         from .mtov_jobs import train_mtov
 
         return train_mtov(options)
-    from .avatar_jobs import train_avatar
+    from .avatar_training_jobs import train_avatar
 
     return train_avatar(options)
 

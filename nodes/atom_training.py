@@ -44,7 +44,7 @@ class MotionDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, videos: str | None) -> bool | str:
-        return bridge.found(lambda: videos is None or not videos.strip() or _films(videos).is_dir(),
+        return bridge.found(lambda: not (videos or "").strip() or _films(videos).is_dir(),
                             f"There is no folder {videos} in ComfyUI's input folder")
 
     @classmethod
@@ -114,7 +114,7 @@ class TrainAToM(io.ComfyNode):
             inputs=[
                 sockets.MotionDataset.Input("dataset", tooltip="What to learn from (Motion Dataset or Load Motion Dataset)."),
                 io.Combo.Input("preset", options=PRESETS, default="demo",
-                               tooltip="demo: small, mel speech, an hour or two on a CPU; standard: for a GPU; "
+                               tooltip="demo: small, mel speech, an hour or two on a CPU; standard: for a graphics card; "
                                        "published: MoDiTalker's own, on HuBERT features."),
                 io.Float.Input("steps", default=1.0, min=0.0001, max=10.0, step=0.1, round=0.0001,
                                tooltip="Times the preset's number of training steps: 0.1 for a quick look, 2 for longer."),
@@ -124,10 +124,10 @@ class TrainAToM(io.ComfyNode):
                                 tooltip="The file's name in models/talking_heads. A finished file of that name is replaced when "
                                         "training ends."),
                 io.Boolean.Input("resume", default=True,
-                                 tooltip="Continue an interrupted training of that name with the same settings; off: start "
-                                         "over."),
+                                 tooltip="Continue an interrupted training of that name with the same settings; off: begin "
+                                         "anew."),
                 io.Int.Input("batch", default=0, min=0, max=4096, advanced=True,
-                             tooltip="Windows of motion per step; 0 for the preset's number."),
+                             tooltip="Windows of motion a step; 0 for the preset's number."),
                 io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True,
                              tooltip="Compute a step in so many pieces: less memory, the same result."),
                 io.String.Input("licence", default="", advanced=True,

@@ -1,7 +1,6 @@
 """The training of MToV, stage by stage."""
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ class TrainMToV(io.ComfyNode):
                                tooltip="What is trained, in this order: rgb, the autoencoder of pictures; gan sharpens it (may "
                                        "be left out); landmarks, that of landmarks; diffusion, which makes the MToV whole."),
                 io.Combo.Input("preset", options=PRESETS, default="demo",
-                               tooltip="demo: small pictures, some hours on a CPU; standard: for a GPU; published: "
+                               tooltip="demo: small pictures, some hours on a CPU; standard: for a graphics card; published: "
                                        "MoDiTalker's own size. The same for all stages."),
                 *_settings(),
             ],
@@ -60,9 +59,8 @@ class TrainMToV(io.ComfyNode):
     def fingerprint_inputs(cls, stage: str, name: str | None, rgb: str | None = "", landmarks: str | None = "",
                            mtov: str | None = "", **others: Any) -> tuple[str, ...]:
         given = {"rgb": rgb, "landmarks": landmarks, "mtov": mtov}  # None: from another node
-        if name is None:
-            return ()
-        return tuple(part_stamp(file, name, part) for part in used(stage, given) if (file := given[part]) is not None)
+        known = [part for part in used(stage, given) if given[part] is not None and name is not None]
+        return tuple(part_stamp(given[part], name, part) for part in known)
 
     @classmethod
     def execute(cls, dataset: sockets.MotionFolder, stage: str, name: str, rgb: str = "", landmarks: str = "", mtov: str = "",
@@ -84,11 +82,11 @@ def _settings() -> list:
                         tooltip="The whole file's name in models/talking_heads; the stage stands behind it in the files before. "
                                 "A finished file of that name is replaced when training ends."),
         io.Boolean.Input("resume", default=True,
-                         tooltip="Continue an interrupted training of that name with the same settings; off: start over."),
-        io.Int.Input("batch", default=0, min=0, max=4096, advanced=True, tooltip="Clips per step; 0 for the preset's number."),
+                         tooltip="Continue an interrupted training of that name with the same settings; off: begin anew."),
+        io.Int.Input("batch", default=0, min=0, max=4096, advanced=True, tooltip="Clips a step; 0 for the preset's number."),
         io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True,
                      tooltip="Compute a step in so many pieces: less memory, the same result (gan: nearly, as its "
-                             "discriminators compare the clips of a piece)."),
+                             "judges compare the clips of a piece)."),
         io.Combo.Input("precision", options=PRECISIONS, default=PRECISIONS[0], advanced=True,
                        tooltip="Number format of the arithmetic; the weights are kept in 32 bits."),
         io.Combo.Input("perceptual", options=[NONE, *bridge.model_files("lpips")], default=NONE, advanced=True,
@@ -111,7 +109,7 @@ def stage_path(name: str, stage: str) -> Path:
     return bridge.new_model_path(file_stem(name) if stage == WHOLE else f"{file_stem(name)}_{stage}")
 
 
-def used(stage: str, given: Mapping[str, str | None]) -> list[str]:
+def used(stage: str, given: dict[str, str | None]) -> list[str]:
     """Names of the files that a stage reads."""
     named = [part for part, file in given.items() if file is None or file.strip()]  # None: known when another node has run
     whole = "mtov" in named
@@ -152,8 +150,7 @@ def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], preset:
     lpips = None if perceptual == NONE else bridge.model_path(perceptual)
     mm.unload_all_models()
     with torch.inference_mode(False), torch.enable_grad():
-        return train_mtov(stage, folder, path, config, rgb=parts.get("rgb"), landmarks=parts.get("landmarks"),
-                          mtov=parts.get("mtov"), seed=seed, device=mm.get_torch_device(), resume=resume,
+        return train_mtov(stage, folder, path, config, **parts, seed=seed, device=mm.get_torch_device(), resume=resume,
                           report=bridge.NodeReport(), log_folder=logs, licence=licence, lpips=lpips)
 
 

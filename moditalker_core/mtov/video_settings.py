@@ -49,14 +49,14 @@ class VideoSettings:
         sampler = self.sampler or config.sampler
         ratio = config.ratio if self.ratio is None else self.ratio
         eta = config.eta if self.eta is None else self.eta
-        published = self.schedule is not None
-        asked = 1 if published or self.calls is None else self.calls  # what is counted below is always possible
-        check_sampling(sampler, asked, ratio, config.prediction, config.clip, eta)
+        check_sampling(sampler, 1, ratio, config.prediction, config.clip, eta)
         full = replace(self, sampler=sampler, ratio=ratio, eta=eta,
                        calls=self._counted(config, sampler, ratio),
                        overlap=config.overlap if self.overlap is None else self.overlap,
                        anchored=config.anchored if self.anchored is None else self.anchored,
                        stop=frames if self.stop is None else self.stop)
+        published = self.schedule is not None
+        check_sampling(full.sampler, 1 if published else full.calls, ratio, config.prediction, config.clip, full.eta)
         config.check_start(ratio)
         if published:
             config.check_start((scheduled_times(self.schedule, ratio)[0] + 1) / STEPS)
