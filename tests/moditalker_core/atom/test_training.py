@@ -268,7 +268,7 @@ def test_a_state_whose_moments_do_not_fit_says_so(data, tmp_path, optimizer, dam
     run.save(path, {})
     tensors, saved = load_tensors(path, kind=AToMTraining.kind, version=AToMTraining.version)
     kept, moments = {k: v for k, v in tensors.items() if "optimizer." not in k}, strip(tensors, "optimizer.network.")
-    for said in ({}, {"moments": saved.pop("moments")}):  # states of earlier versions do not say how many there are
+    for said in ({}, {"moments": saved.pop("moments")}):  # also where it is not said how many there are
         tensors = kept | {f"optimizer.network.{k}": v for k, v in damage(moments).items()}
         save_tensors(path, tensors, kind=AToMTraining.kind, version=AToMTraining.version, config=saved | said)
         with pytest.raises(FileFormatError, match="moments.*Start over"):
@@ -276,6 +276,23 @@ def test_a_state_whose_moments_do_not_fit_says_so(data, tmp_path, optimizer, dam
         save_tensors(path, kept | {f"optimizer.network.{k}": v for k, v in moments.items()}, kind=AToMTraining.kind,
                      version=AToMTraining.version, config=saved | said)
         make_run(data, config).load(path, lambda came: None)
+
+
+def test_a_state_of_an_earlier_version_is_refused_and_kept(data, tmp_path):
+    """Version 1: `done`, and moments under `optimizer.<number>`."""
+    run, path = make_run(data), tmp_path / "a.safetensors"
+    run.train_step()
+    run.save(unfinished_path(path), {})
+    tensors, saved = load_tensors(unfinished_path(path), kind=AToMTraining.kind, version=AToMTraining.version)
+    tensors = {name.replace("optimizer.network.", "optimizer."): value for name, value in tensors.items()}
+    earlier = {"identity": saved["identity"], "done": saved["step"], "moments": saved["moments"]["network"]}
+    save_tensors(unfinished_path(path), tensors, kind=AToMTraining.kind, version=1, config=earlier)
+    kept = unfinished_path(path).read_bytes()
+    with pytest.raises(FileFormatError, match="version of Talking Heads that began it.*earlier version.*Finish it with that"):
+        train_atom(data, path, TINY)
+    assert unfinished_path(path).read_bytes() == kept
+    train_atom(data, path, TINY, resume=False)
+    assert path.exists()
 
 
 @pytest.mark.parametrize("done", [None, -1, 7, "2", True])

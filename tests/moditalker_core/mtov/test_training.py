@@ -224,7 +224,7 @@ def test_a_state_whose_moments_do_not_fit_says_so(data, tmp_path, damage):
     tensors, saved = load_tensors(state, kind=MToVTraining.kind, version=MToVTraining.version)
     moments = {k: v for k, v in tensors.items() if k.startswith("optimizer.")}
     kept = {k: v for k, v in tensors.items() if k not in moments}
-    for told in (saved, {k: v for k, v in saved.items() if k != "moments"}):  # as states of earlier versions
+    for told in (saved, {k: v for k, v in saved.items() if k != "moments"}):  # also where it is not said how many
         save_tensors(state, kept | damage(moments), kind=MToVTraining.kind, version=MToVTraining.version, config=told)
         with pytest.raises(FileFormatError, match="moments.*Start over"):
             train_mtov("rgb", data, path, RGB)
@@ -255,8 +255,15 @@ def refused(stage, state, data, made, tmp_path, words, tensors=(), **said):
         train_mtov(stage, data, path, config, **given(stage, made))
 
 
+@pytest.mark.parametrize("stage", ["rgb", "gan", "diffusion"])
+def test_a_state_of_an_earlier_version_is_refused(unfinished, data, made, tmp_path, stage):
+    """Version 1 says nothing of its version beside the header, and `done` for `step`."""
+    refused(stage, unfinished, data, made, tmp_path, "version of Talking Heads that began it.*earlier version.*start over",
+            version=None, step=None, done=2)
+
+
 @pytest.mark.parametrize("part", ["autoencoder", "judges"])
-def test_older_states_need_the_moments_of_every_network_that_moved(unfinished, data, made, tmp_path, part):
+def test_states_need_the_moments_of_every_network_that_moved(unfinished, data, made, tmp_path, part):
     gone = {name: None for name in unfinished["gan"][0] if name.startswith(f"optimizer.{part}.")}
     assert gone
     refused("gan", unfinished, data, made, tmp_path, "moments.*Start over", gone, moments=None)
