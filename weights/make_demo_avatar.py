@@ -38,7 +38,8 @@ def main() -> None:
     from talking_heads.media_core.subject import export_dataset
 
     film = export_dataset(args.work, SECONDS, SEED, size=SIZE, identity=IDENTITY, engine="espeak", report=show)
-    avatar = train_avatar(film, ROOT / "weights" / "demo_avatar.safetensors", preset=args.preset, device=args.device, report=show)
+    avatar = train_avatar(film, ROOT / "weights" / "demo_avatar.safetensors", preset=args.preset, device=args.device, report=show,
+                          log_folder=args.work.with_name(f"{args.work.name}_log"))
     print(f"\nheld-out frames: {avatar.config['quality']}")
 
 
