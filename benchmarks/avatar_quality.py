@@ -1,6 +1,6 @@
 """How good a personal avatar is on speech it never heard: 60 s of the synthetic subject train it, 10 s of new sentences test it.
 
-    python benchmarks/avatar_quality.py [--work FOLDER] [--avatar FILE] [--preset preview] [--steps 1.0] [--no-prior]
+    python benchmarks/avatar_quality.py [--work FOLDER] [--avatar FILE] [--preset demo] [--steps 1.0] [--no-prior]
 
 Poses and upper-face action units of the test clip are given (self-reconstruction, as in the papers' tables); the lips come from
 the sound alone. Openings are measured on the rendered pictures by `meters.py`. Writes

@@ -1,7 +1,7 @@
 """Does capture hold? The subject's plain film, without any ground truth, through capture and the avatar trainer; its avatar is
 compared with one trained on the exact data set of the same film.
 
-    python benchmarks/capture_chain.py [--work FOLDER] [--truth AVATAR] [--preset preview] [--steps 1.0]
+    python benchmarks/capture_chain.py [--work FOLDER] [--truth AVATAR] [--preset demo] [--steps 1.0]
 
 Both are judged on 10 s of unseen sentences against the same exact film. Poses and upper-face action units of that film come from
 its own data set: exact for one avatar, captured (`like` the training film) for the other. Writes

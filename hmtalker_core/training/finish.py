@@ -15,8 +15,8 @@ from ..avatar import Avatar, AvatarMotion
 from ..model.audio_net import net_arguments
 from ..model.torso import fit_torso
 from .batches import Clip, View
-from .objectives import driven, face_net, mouth_net
-from .steps import PHASES, AvatarTraining, FrameResult, side_by_side
+from .objectives import FrameResult, driven, face_net, mouth_net, side_by_side
+from .steps import PHASES, AvatarTraining
 
 LICENCE = ("Belongs to whoever owns the training video; use needs the consent of the person shown. "
            "Made by Talking Heads (Apache-2.0) after HM-Talker and TalkingGaussian, from their descriptions alone.")

@@ -5,10 +5,12 @@ one a step, laid under render and target alike (spec 4.2): nothing can hide in i
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,6 +45,22 @@ class Shot:
         gradients = self.meta["means2d"].grad
         assert gradients is not None  # `shoot` keeps them
         return gradients
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What one frame of a step gives; a step of the warm-up has no image."""
+
+    loss: Tensor  # []
+    image: Tensor | None = None  # [h, w, 3]
+    target: Tensor | None = None  # [h, w, 3]
+    shot: Shot | None = None  # where density control counts gradients
+
+    @property
+    def psnr(self) -> float:  # dB
+        if self.image is None or self.target is None:
+            return math.nan
+        return -10 * math.log10(max(float((self.image.detach() - self.target).square().mean()), 1e-10))
 
 
 def shoot(branch: Branch, view: View, d_xyz: Tensor | None = None, d_rot: Tensor | None = None,
@@ -226,6 +244,14 @@ def driven(face: Branch, mouth: Branch | None, clip: Clip, view: View, *, moving
         return front.rgb + view.backdrop * (1 - front.alpha)
     behind = shoot(mouth, view, inside)
     return compose(front.rgb, front.alpha, behind.rgb, behind.alpha, view.backdrop)
+
+
+def side_by_side(result: FrameResult) -> np.ndarray | None:
+    """uint8 [h, 2w, 3]: what should be, and what is."""
+    if result.image is None or result.target is None:
+        return None
+    pair = torch.cat([result.target, result.image], dim=1).detach().clamp(0, 1)
+    return (pair * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def face_net(branch: Branch) -> FaceMotionNet:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from ...media_core.captions import COMPILE
@@ -44,7 +42,17 @@ from .curriculum import (
     step_seed,
 )
 from .lpips import LPIPS
-from .objectives import MOUTH_FROZEN, Shot, align_loss, face_loss, face_net, fuse_loss, in_ending, mouth_loss
+from .objectives import (
+    MOUTH_FROZEN,
+    FrameResult,
+    align_loss,
+    face_loss,
+    face_net,
+    fuse_loss,
+    in_ending,
+    mouth_loss,
+    side_by_side,
+)
 from .prior import start_from_prior
 
 PHASES = ("warmup", "face", "mouth", "fuse")
@@ -58,22 +66,6 @@ MAX_SCREEN = 20  # px, a Gaussian that covers more goes; as in TalkingGaussian
 MOUTH_TRIES = 8  # more frames are sampled until one shows the inside of the mouth; after so many, the last will do
 EMA = 0.02
 PREVIEW_EVERY = 25  # steps between preview images
-
-
-@dataclass(frozen=True)
-class FrameResult:
-    """What one frame of a step gives; a step of the warm-up has no image."""
-
-    loss: Tensor  # []
-    image: Tensor | None = None  # [h, w, 3]
-    target: Tensor | None = None  # [h, w, 3]
-    shot: Shot | None = None  # where density control counts gradients
-
-    @property
-    def psnr(self) -> float:  # dB
-        if self.image is None or self.target is None:
-            return math.nan
-        return -10 * math.log10(max(float((self.image.detach() - self.target).square().mean()), 1e-10))
 
 
 class AvatarTraining(TrainState):
@@ -336,11 +328,3 @@ class AvatarTraining(TrainState):
 def steps_of(config: TrainConfig) -> tuple[int, int, int, int]:
     """Steps of each of PHASES."""
     return config.warmup_steps, config.face.steps, config.mouth.steps, config.fuse_steps
-
-
-def side_by_side(result: FrameResult) -> np.ndarray | None:
-    """uint8 [h, 2w, 3]: what should be, and what is."""
-    if result.image is None or result.target is None:
-        return None
-    pair = torch.cat([result.target, result.image], dim=1).detach().clamp(0, 1)
-    return (pair * 255).round().to(torch.uint8).cpu().numpy()
