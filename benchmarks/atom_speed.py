@@ -149,7 +149,7 @@ def plain_steps(plain: Plain, steps: int) -> None:
         heard, free = (plain(x, face, audio, t.reshape(1), keep) for keep in (True, False))
         return free + config.guidance * (heard - free)
 
-    sample(predict, lambda k: torch.randn_like(x), make_scheduler(config.sampler, steps, config.clip), clip=config.clip)
+    sample(predict, lambda k: torch.randn_like(x), make_scheduler(config.sampler, steps), clip=config.clip)
 
 
 def difference(atom: AToM) -> float:

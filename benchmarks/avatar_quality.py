@@ -1,6 +1,6 @@
 """How good a personal avatar is on speech it never heard: 60 s of the synthetic subject train it, 10 s of new sentences test it.
 
-    python benchmarks/avatar_quality.py [--work FOLDER] [--avatar FILE] [--preset preview] [--steps 1.0] [--no-prior]
+    python benchmarks/avatar_quality.py [--work FOLDER] [--avatar FILE] [--preset demo] [--steps 1.0] [--no-prior]
 
 Poses and upper-face action units of the test clip are given (self-reconstruction, as in the papers' tables); the lips come from
 the sound alone. Openings are measured on the rendered pictures by `meters.py`. Writes
@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("output/benchmark_avatar"), help="folder for data sets and the avatar")
     parser.add_argument("--avatar", type=Path, help="an avatar trained on the same 60 s; trained here when absent")
-    parser.add_argument("--preset", default="preview")
+    parser.add_argument("--preset", default="demo")
     parser.add_argument("--no-prior", action="store_true", help="train without the speech prior; results get a name of their own")
     parser.add_argument("--steps", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=256)

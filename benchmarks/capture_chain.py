@@ -1,7 +1,7 @@
 """Does capture hold? The subject's plain film, without any ground truth, through capture and the avatar trainer; its avatar is
 compared with one trained on the exact data set of the same film.
 
-    python benchmarks/capture_chain.py [--work FOLDER] [--truth AVATAR] [--preset preview] [--steps 1.0]
+    python benchmarks/capture_chain.py [--work FOLDER] [--truth AVATAR] [--preset demo] [--steps 1.0]
 
 Both are judged on 10 s of unseen sentences against the same exact film. Poses and upper-face action units of that film come from
 its own data set: exact for one avatar, captured (`like` the training film) for the other. Writes
@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("output/benchmark_chain"), help="folder for data and avatars")
     parser.add_argument("--truth", type=Path, help="an avatar trained on the exact data (the demo avatar is); else trained here")
     parser.add_argument("--only-capture", action="store_true", help="stop before training")
-    parser.add_argument("--preset", default="preview")
+    parser.add_argument("--preset", default="demo")
     parser.add_argument("--steps", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--identity", type=int, default=3)

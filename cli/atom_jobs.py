@@ -1,47 +1,38 @@
-"""`talking-heads train atom`: alone, or in each of the processes that `accelerate launch` started."""
+"""`talking-heads train atom`: in one process, or in each of those that `accelerate launch` started."""
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..media_core.captions import caption
-from ..media_core.errors import TalkingHeadsError
-from .progress_line import ProgressLine, run_job
+from .training_options import (
+    add_training_options,
+    changes,
+    run_training,
+    safetensors_name,
+    several,
+    steps_asked,
+    training_group,
+)
 
 if TYPE_CHECKING:
     from ..media_core.progress import Report  # imports NumPy
 
-_SEVERAL = ("In several processes, one a card: accelerate launch --multi_gpu --num_processes N -m talking_heads.cli.main train "
-            "atom DATASET OUT ... (with --device cpu also without a card).")
-_CHANGES = ("steps", "batch", "accumulation", "optimizer", "lr", "precision", "save_every", "val_every")
-
 
 def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
     """The options of `talking-heads train atom`."""
-    atom = what.add_parser("atom", parents=[common], help="a motion data set to an AToM, which turns speech into motion",
-                           epilog=_SEVERAL)
+    atom = what.add_parser("atom", parents=[common], help="a motion dataset to an AToM, which turns speech into motion",
+                           epilog=several("atom DATASET OUT"))
     add = atom.add_argument
     add("dataset", metavar="DATASET", help="a folder of `talking-heads dataset motion`")
     add("out", metavar="OUT.safetensors")
-    add("--preset", default="demo", help="demo, standard or published (default: demo)")
-    add("--steps", type=int, metavar="N", help="optimisation steps, as all that follows instead of the preset's")
-    add("--batch", type=int, metavar="N", help="windows a step, over all processes")
-    add("--accumulation", type=int, metavar="N", help="pieces in which a process computes its share: less memory")
+    add_training_options(add, samples="windows", precisions=("fp32", "bf16"))
+    add("--accumulation", type=int, metavar="N", help="pieces in which a process computes its part of a batch: less memory")
     add("--optimizer", choices=["adan", "adamw"])
-    add("--lr", type=float, metavar="RATE")
-    add("--precision", choices=["fp32", "bf16"])
-    add("--save-every", type=int, metavar="N", help="steps between savings of the unfinished run")
-    add("--val-every", type=int, metavar="N", help="steps between samples on held clips")
-    add("--seed", type=int, default=0)
-    add("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
+    add("--lr", type=float, metavar="RATE", help="learning rate")
     add("--half", action="store_true", help="keep the weights as float16, half the size")
     add("--key-mean-shape", metavar="FILE", help="the face motion is measured from: BFM_model_front.mat, or 68 points as .npy or "
         ".safetensors (default: the built-in one)")
-    add("--log-dir", metavar="DIR", help="where log.csv and TensorBoard's files go (default: OUT_log)")
-    add("--no-resume", dest="resume", action="store_false", help="begin anew where an unfinished run stands")
 
 
 def train_atom(options: argparse.Namespace) -> int:
@@ -50,20 +41,18 @@ def train_atom(options: argparse.Namespace) -> int:
     from ..moditalker_core.atom.training import train_atom as train
     from .jobs import nameable
 
-    out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
+    out = safetensors_name(options.out)
     nameable(out, ".training.safetensors")
-    changes = {name: getattr(options, name) for name in _CHANGES if getattr(options, name) is not None}
-    config = replace(preset(options.preset), **changes)
-    team, device = training_team(options.device)
-
-    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
-        line.show("Training", done, total, caption(info))
+    config = preset(options.preset)
+    config = replace(config, steps=steps_asked(options, config.steps), **changes(options, "accumulation", "optimizer", "lr"))
+    group, device = training_group(options.device)
 
     def work(report: Report) -> Any:
         return train(options.dataset, out, config, seed=options.seed, device=device, resume=options.resume, report=report,
-                     half=options.half, log_folder=options.log_dir, key_mean_shape=_mean(options.key_mean_shape), team=team)
+                     half=options.half, log_folder=options.log_dir, key_mean_shape=_mean(options.key_mean_shape),
+                     process_group=group)
 
-    return run_job(work, show, lambda atom: print(f"{out}\n{atom}"), silent=not team.main)
+    return run_training(work, lambda atom: print(f"{out}\n{atom}"), "Training", group)
 
 
 def _mean(path: str | None) -> Any:
@@ -72,21 +61,3 @@ def _mean(path: str | None) -> Any:
     from ..moditalker_core.bfm import read_key_mean_shape
 
     return read_key_mean_shape(path)
-
-
-def training_team(device: str | None) -> tuple[Any, Any]:
-    """The processes of this training and where this one computes.
-
-    Raises:
-        TalkingHeadsError: WORLD_SIZE is no number; no such device.
-    """
-    from ..training_core.team import Alone, Together
-    from .devices import chosen_device
-
-    processes = os.environ.get("WORLD_SIZE", "1")  # set by accelerate launch and torchrun
-    if not processes.isdecimal():
-        raise TalkingHeadsError("WORLD_SIZE must be a number of processes", repr(processes), "Start with accelerate launch")
-    if int(processes) > 1:
-        team = Together.join(device)
-        return team, team.device
-    return Alone(), str(chosen_device(device))

@@ -1,4 +1,4 @@
-"""What the command line runs: a workflow, the demo, a training. Each prints its result and returns an exit code."""
+"""What the command line runs: a workflow, the demo, a capture. Each prints its result and returns an exit code."""
 from __future__ import annotations
 
 import logging
@@ -18,17 +18,16 @@ from ..host.graph import REPOSITORY, Host, describe
 from ..host.shim import folder_paths
 from ..host.validate import Validation
 from ..host.workflow import WorkflowError
-from ..media_core.captions import NOTE, caption
+from ..media_core.captions import NOTE
 from ..media_core.claims import claim
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import check_length
-from ..media_core.progress import Report
 from ..media_core.temporary import temporary_folder
-from .progress_line import INTERRUPTED, OK, ProgressLine, run_job, stoppable
+from .progress_line import INTERRUPTED, OK, ProgressLine, stoppable
 from .settings import apply_settings
 
 if TYPE_CHECKING:
-    from ..media_core.speech import SpeechEncoder  # imports torch
+    pass  # imports torch
 
 FAILED = 1
 DEMO_WORKFLOW = os.path.join(REPOSITORY, "workflows", "api", "avatar_speech_to_video.json")
@@ -108,7 +107,7 @@ class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if hasattr(record, NOTE):
             self._heard(getattr(record, NOTE))
-        elif record.levelno >= logging.WARNING and not logging.root.handlers:
+        elif record.levelno >= logging.WARNING and not logging.root.handlers and logging.lastResort is not None:
             if logging.lastResort is not None:
                 logging.lastResort.handle(record)
 
@@ -232,28 +231,3 @@ def makeable(folder: str | os.PathLike) -> None:
         writable(next(parent for parent in (place, *place.parents) if parent.exists()))
 
 
-def train_avatar(dataset: str, out: str, *, preset: str, steps: float, seed: int, device: str | None, resume: bool,
-                 lpips: str | None = None, encoder: Callable[[], SpeechEncoder | None] = lambda: None) -> int:
-    """`talking-heads train avatar`: a data set folder to an avatar file (`out`, .safetensors is added); Ctrl-C keeps what was
-    learnt."""
-    from ..hmtalker_core.training import train_avatar as avatar_training
-    from .devices import chosen_device
-
-    out = out if out.endswith(".safetensors") else f"{out}.safetensors"
-    nameable(out, ".training.safetensors")
-    place = str(chosen_device(device))
-
-    def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
-        line.show("Training", done, total, caption(info))
-
-    def work(report: Report) -> Any:
-        return avatar_training.train_avatar(dataset, out, preset=preset, steps=steps, seed=seed, device=place, resume=resume,
-                                            lpips_weights=lpips, encoder=encoder() or "mel", report=report)
-
-    def tell(avatar: Any) -> None:
-        print(out)
-        quality = avatar.config.get("quality")
-        if quality:
-            print(f"PSNR of the head, on {quality['frames']} frames not trained on: {quality['head_psnr']:.1f} dB")
-
-    return run_job(work, show, tell)

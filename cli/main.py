@@ -35,7 +35,17 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--input-dir", metavar="DIR", help="where Load nodes look (default: the pack's demo folder)")
     run.add_argument("--pack", dest="packs", action="append", default=[], metavar="DIR", help="load another V3 node pack as well")
 
-    from . import atom_jobs, avatar_jobs, capture_jobs, dataset_jobs, encoders, import_jobs, motion_jobs, mtov_jobs, video_jobs
+    from . import (
+        atom_jobs,
+        avatar_jobs,
+        avatar_training_jobs,
+        capture_jobs,
+        dataset_jobs,
+        import_jobs,
+        motion_jobs,
+        mtov_jobs,
+        video_jobs,
+    )
 
     capture_jobs.add_options(commands.add_parser("capture", parents=[common],
                                                  help="a video of a person talking to a dataset folder"))
@@ -46,21 +56,11 @@ def parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model")
     what = train.add_subparsers(dest="what", required=True)
-    avatar = what.add_parser("avatar", parents=[common], help="a dataset folder to an avatar")
-    avatar.add_argument("dataset", metavar="DATASET")
-    avatar.add_argument("out", metavar="OUT.safetensors")
-    avatar.add_argument("--preset", default="preview", help="preview, standard or paper (default: preview)")
-    avatar.add_argument("--steps", type=float, default=1.0, metavar="FACTOR", help="times the preset's steps (default: 1)")
-    avatar.add_argument("--seed", type=int, default=0)
-    avatar.add_argument("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
-    encoders.add_encoder(avatar)
-    avatar.add_argument("--lpips", metavar="FILE", help="LPIPS (AlexNet) weights, .safetensors, for the perceptual terms")
-    avatar.add_argument("--no-resume", dest="resume", action="store_false", help="start over, even if there is an unfinished run")
-
-    import_jobs.add_options(commands.add_parser("import", help="official weights to the pack's own files"), common)
-
+    avatar_training_jobs.add_options(what, common)
     atom_jobs.add_options(what, common)
     mtov_jobs.add_options(what, common)
+
+    import_jobs.add_options(commands.add_parser("import", help="published weights to the pack's own files"), common)
 
     doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and what is missing")
     doctor.add_argument("--output-dir", metavar="DIR", help="also checked for writing (default: BASE/output)")
@@ -129,7 +129,6 @@ def dispatch(options: argparse.Namespace) -> int:
 
         return make_avatar_video(options)
     from . import jobs
-    from .encoders import chosen_encoder
 
     if options.command == "demo":
         return jobs.run_demo(options.output or os.path.join(base, "output", "demo.mp4"), base_dir=base, debug=options.debug)
@@ -144,9 +143,9 @@ def dispatch(options: argparse.Namespace) -> int:
         from .mtov_jobs import train_mtov
 
         return train_mtov(options)
-    return jobs.train_avatar(options.dataset, options.out, preset=options.preset, steps=options.steps, seed=options.seed,
-                             device=options.device, resume=options.resume, lpips=options.lpips,
-                             encoder=lambda: chosen_encoder(options))
+    from .avatar_training_jobs import train_avatar
+
+    return train_avatar(options)
 
 
 if __name__ == "__main__":

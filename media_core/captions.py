@@ -59,16 +59,17 @@ FIGURES: Mapping[str, Callable[[Any], str]] = {
     "loss": lambda value: f"loss {value:.3f}" if value >= 0.01 else f"loss {value:.2g}",
     "velocity": lambda value: f"velocity loss {value:.2g}",
     "psnr": lambda value: f"PSNR {value:.1f} dB",
+    "val_psnr": lambda value: f"on frames not trained on {value:.1f} dB",
     "mouth": lambda value: f"mouth PSNR {value:.1f} dB",
     "still": lambda value: f"still mouth {value:.1f} dB",
-    "lips": lambda value: f"lip correlation {value:.2f}",
+    "lip_correlation": lambda value: f"lip correlation {value:.2f}",
     "points": lambda value: f"{value:,} points",
     "missing": lambda value: f"no face in {value:,}" if value else "",
     "phoneme": lambda value: f"phoneme {value}" if value else "",
     "looked at": lambda value: f"{value:,} frames scanned",
 }
-UNSHOWN = frozenset({"reconstruction", "rate", "gradient", "l1", "look", "latents", "verdict", "matched", "judges",
-                     "held loss", SHOWS})  # stand in the training's log
+UNSHOWN = frozenset({"reconstruction", "lr", "grad_norm", "l1", "perceptual", "latent_size", "adversarial", "feature_matching",
+                     "discriminators", "val_loss", SHOWS})  # stand in the training's log
 
 
 def caption(info: Mapping[str, Any]) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 from typing import Any
 
 import comfy.model_management as mm
+import folder_paths
 from comfy_api.latest import io
 
-from ..media_core.paths import file_stem
+from ..media_core.paths import contained, file_stem
 from . import bridge, sockets, speech
+from .atom_training import LOGS
 from .training_inputs import run_inputs
 
 # hmtalker_core.training.presets(), spelled out so that registering the pack imports no model code
-PRESETS = ["preview", "standard", "paper"]
+PRESETS = ["demo", "standard", "published"]
+FORMERLY = ["preview", "paper"]  # demo and published, in saved workflows
 
 
 class TrainAvatar(io.ComfyNode):
@@ -29,9 +32,10 @@ class TrainAvatar(io.ComfyNode):
             inputs=[
                 sockets.Dataset.Input("dataset", tooltip="The dataset to train on (Prepare Avatar Dataset, Synthetic Subject or "
                                                          "Load Dataset)."),
-                io.Combo.Input("preset", options=PRESETS, default="preview",
-                               tooltip="preview: a small avatar in minutes, even on a CPU; standard: for a GPU; paper: the full "
-                                       "schedule of the papers, with its final phases."),
+                io.Combo.Input("preset", options=PRESETS + FORMERLY, default="demo",
+                               tooltip="demo: a small avatar in minutes, even on a CPU; standard: for a GPU; published: the full "
+                                       "schedule of the papers, with its final phases. preview and paper are earlier names of "
+                                       "demo and published."),
                 *run_inputs("my_avatar", "frames", least=0.001),
                 io.Combo.Input("encoder", options=speech.ENCODERS, default="mel", optional=True,
                                tooltip="How the avatar hears: it can be driven only by speech of the encoder it is trained with. "
@@ -57,10 +61,12 @@ class TrainAvatar(io.ComfyNode):
         from ..hmtalker_core.training.train_avatar import train_avatar
 
         path = bridge.new_model_path(file_stem(name))
+        logs = contained(folder_paths.get_output_directory(), f"{LOGS}/{path.stem}")
         mm.unload_all_models()
         with torch.inference_mode(False), torch.enable_grad():
             avatar = train_avatar(dataset.folder, path, preset=preset, steps=steps, seed=seed, device=mm.get_torch_device(),
-                                  report=bridge.NodeReport(), resume=resume, encoder=speech.chosen_encoder(encoder, **model))
+                                  report=bridge.NodeReport(), resume=resume, log_folder=logs,
+                                  encoder=speech.chosen_encoder(encoder, **model))
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name)
 
 

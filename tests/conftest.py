@@ -85,7 +85,7 @@ def tiny_avatar(tiny_dataset, tmp_path_factory) -> Path:
     from talking_heads.hmtalker_core.training.config import preset
     from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 
-    few = preset("preview")
+    few = preset("demo")
     face = replace(few.face, steps=6, static=2, points=300, max_points=400, densify_from=100)
     mouth = replace(few.mouth, steps=4, static=2, points=100, max_points=150, densify_from=100)
     few = replace(few, face=face, mouth=mouth, warmup_steps=2, fuse_steps=2)

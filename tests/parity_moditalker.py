@@ -101,7 +101,7 @@ def _sampled(net: AToMDenoiser, f: Any) -> Computed:
         return uncond + weight * (cond - uncond)
 
     seen: Computed = {}
-    scheduler = diffusion.make_scheduler("ddim" if eta else "ddim0", settings["ddim_steps"], clip)
+    scheduler = diffusion.make_scheduler("ddim" if eta else "ddim0", settings["ddim_steps"])
     x0 = diffusion.sample(predict, lambda k: noise[k], scheduler, eta=eta, clip=clip,
                           watch=lambda k, x: seen.update({f"tap.step{k}_x_start": x}))
     level = diffusion.alphas_cumprod()[scheduler.timesteps[0]]

@@ -1,31 +1,37 @@
-"""What a training writes down: log.csv, and beside it what TensorBoard shows, where that is installed."""
+"""The log of a training: log.csv, and beside it the files of TensorBoard, where that is installed."""
 from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..media_core.errors import TalkingHeadsError
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+Metrics = Mapping[str, float | str]  # of a step, by name; texts name its phase
+
 
 class TrainingLog:
-    """Lines of figures, means over `every` steps.
+    """Lines of metrics, means over `every` steps of one phase.
 
     Args:
         folder: made when absent.
-        done: steps behind the run; lines of later ones, of a run that was cut off, are dropped.
-        total: steps of the run. every: steps a line.
-        columns: of the table, behind the step; figures of other names are not written.
+        done: steps already done; lines of later ones, of a training that was cut off, are dropped.
+        total: steps of the training. every: steps per line.
+        columns: of the table, after the step; metrics of other names are not written.
     Raises:
         TalkingHeadsError: the folder cannot be made or written.
     """
 
     def __init__(self, folder: Path, done: int, total: int, every: int, columns: tuple[str, ...]):
         self.path, self.total, self.every, self.columns = folder / "log.csv", total, every, columns
-        self._gathered: list[Mapping[str, float]] = []
+        self._gathered: list[Metrics] = []
+        self._last = done
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lines = _lines_until(self.path, done)
@@ -38,33 +44,47 @@ class TrainingLog:
         self._lines.writerows(lines)
         self._board = _board(folder, done)
 
-    def step(self, step: int, figures: Mapping[str, float]) -> None:
-        """Takes in the figures after `step`."""
-        self._gathered.append(figures)
+    def step(self, step: int, metrics: Metrics) -> None:
+        """Takes in the metrics of `step`."""
+        if self._gathered and _texts(self._gathered[-1]) != _texts(metrics):
+            self._flush()
+        self._gathered.append(metrics)
+        self._last = step
         if step % self.every == 0 or step == self.total:
-            names = [name for name in self.columns if any(name in each for each in self._gathered)]
-            self._write(step, {name: float(np.mean([each[name] for each in self._gathered if name in each]))
-                               for name in names})
-            self._gathered = []
+            self._flush()
 
-    def verdict(self, step: int, figures: Mapping[str, float], name: str, picture: np.ndarray) -> None:
-        """Takes in what validation found after `step`, and a picture called `name`."""
-        self._write(step, figures)
+    def evaluated(self, step: int, metrics: Mapping[str, float], name: str, image: np.ndarray) -> None:
+        """Takes in what validation found after `step`, and an image called `name`."""
+        self._write(step, metrics)
         if self._board is not None:
-            self._board.add_image(name, picture, step, dataformats="HWC")
+            self._board.add_image(name, image, step, dataformats="HWC")
             self._board.flush()
 
-    def _write(self, step: int, figures: Mapping[str, float]) -> None:
-        self._lines.writerow({"step": step, **{name: f"{value:.6g}" for name, value in figures.items()}})
+    def _flush(self) -> None:
+        found: dict[str, float | str] = {**_texts(self._gathered[-1])}
+        for name in self.columns:
+            values = [value for each in self._gathered if isinstance(value := each.get(name), (int, float))]
+            if values:
+                found[name] = float(np.mean(values))
+        self._write(self._last, found)
+        self._gathered = []
+
+    def _write(self, step: int, metrics: Metrics) -> None:
+        cells = {name: value if isinstance(value, str) else f"{value:.6g}" for name, value in metrics.items()}
+        self._lines.writerow({"step": step, **cells})
         self._file.flush()
-        for name, value in figures.items():
-            if self._board is not None:
-                self._board.add_scalar(name.replace(" ", "_"), value, step)
+        for name, value in metrics.items():
+            if self._board is not None and not isinstance(value, str):
+                self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def _texts(metrics: Metrics) -> dict[str, str]:
+    return {name: value for name, value in metrics.items() if isinstance(value, str)}
 
 
 def _lines_until(path: Path, done: int) -> list[dict[str, str]]:
@@ -81,7 +101,7 @@ def _step_of(line: Mapping[str, str]) -> float:
     return int(step) if step.isdecimal() else float("inf")
 
 
-def _board(folder: Path, done: int) -> Any:
+def _board(folder: Path, done: int) -> SummaryWriter | None:
     """A writer of TensorBoard's files, or None where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter

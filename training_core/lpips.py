@@ -34,6 +34,9 @@ class LPIPS(nn.Module):
         state: tensors under the names above.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, state: dict[str, Tensor]):
         super().__init__()
         kind = "vgg" if "features.28.weight" in state else "alex"

@@ -1,18 +1,22 @@
 """What an unfinished training keeps on disk beside its weights, and what must hold before its weights move."""
+# torch has _foreach_*, which its own optimizers and those of others use; its stubs forget to export them:
+# pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
+from ..media_core.files import load_tensors, save_tensors
 
 ADAM = ("step", "exp_avg", "exp_avg_sq")  # what Adam and AdamW keep for a parameter; another optimiser names its own as `entries`
 SQUARES = ("exp_avg_sq", "n")  # of them, what is never below zero
-LOWER = "Look at the data, lower the rate or begin anew (resume off); the last good state is kept"
+LOWER = "Check the data, lower the learning rate, or start over (resume off); the last good state is kept"
 
 
 def strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -20,20 +24,57 @@ def strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def check_finite_step(loss: Tensor, gradients: Iterable[Tensor | None], where: str) -> None:
-    """To be called between the backward pass and everything that remembers a gradient. One look for all of them.
+def save_state(path: Path, tensors: Mapping[str, Tensor], kind: str, version: int, config: Mapping[str, Any]) -> None:
+    """Writes the state of an unfinished training, whole or not at all.
 
     Args:
-        loss: []. gradients: of any shapes; None where there is none. where: which step, for the message ("step 3 of face").
+        config: "identity", "step" and whatever else continuing takes.
+    """
+    save_tensors(path, tensors, kind=kind, version=version, config={"version": version, **config})
+
+
+def load_state(path: Path, kind: str, version: int,
+               check: Callable[[dict[str, Any]], None]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save_state` wrote. `check` is given its identity first, and raises when it is another training's.
+
     Raises:
-        TalkingHeadsError: the loss or a gradient is not finite.
+        FileFormatError: absent, damaged, of another kind, or of another version of the pack.
+    """
+    tensors, saved = load_tensors(path, kind=kind, version=version)
+    if saved.get("version") != version:
+        raise FileFormatError("An unfinished training can only be continued by the version of Talking Heads that began it",
+                              f"{path.name} is from an earlier version",
+                              "Finish it with that version, or start over (resume off)")
+    check(saved["identity"] if isinstance(saved.get("identity"), dict) else {})
+    return tensors, saved
+
+
+def check_finite(loss: float, gradient: float, where: str) -> None:
+    """Raises:
+        TalkingHeadsError: the loss or the gradient's norm is not finite; `where` says in which step ("step 3 of face").
+    """
+    if not (math.isfinite(loss) and math.isfinite(gradient)):
+        raise TalkingHeadsError("The loss of a training must stay finite", f"loss {loss:g}, gradient {gradient:g} at {where}",
+                                LOWER)
+
+
+def check_finite_step(loss: Tensor, gradients: Iterable[Tensor | None], where: str,
+                      also: Iterable[Tensor | None] = ()) -> tuple[float, float]:
+    """`check_finite`, between the backward pass and everything that remembers a gradient. One look for all of them.
+
+    Args:
+        loss: []. gradients: of any shapes; None where there is none. also: must be finite too, but do not count in the norm.
+    Returns:
+        the loss and the norm of all gradients.
     """
     there = [g.detach() for g in gradients if g is not None]
+    count = len(there)
+    there += [g.detach() for g in also if g is not None]
     sizes = torch._foreach_norm(there) if there else ()  # NaN stays NaN; what moments could not square comes out as infinity
     value, *norms = torch.stack([loss.detach().float(), *(s.to(loss.device, torch.float32) for s in sizes)]).tolist()
-    size = max((n for n in norms if not math.isfinite(n)), default=math.hypot(*norms))
-    if not (math.isfinite(value) and math.isfinite(size)):
-        raise TalkingHeadsError("The loss of a training must stay finite", f"loss {value:g}, gradient {size:g} at {where}", LOWER)
+    size = math.hypot(*norms[:count])
+    check_finite(value, max((n for n in norms if not math.isfinite(n)), default=size), where)
+    return value, size
 
 
 def check_finite_weights(tensors: Mapping[str, Tensor], where: str) -> None:
@@ -45,7 +86,7 @@ def check_finite_weights(tensors: Mapping[str, Tensor], where: str) -> None:
     broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise TalkingHeadsError("The weights of a training must stay finite", f"NaN or inf in {broken[0]} after {where}",
-                                "Lower the rate; the last good state is kept")
+                                "Lower the learning rate; the last good state is kept")
 
 
 def misfit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
@@ -71,10 +112,10 @@ def check_saved_weights(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]
     wrong = misfit(tensors, own)
     if wrong is not None:
         raise FileFormatError("An unfinished training must hold all weights of its networks", f"{file} does not: {wrong}",
-                              "Begin anew (resume off)")
+                              "Start over (resume off)")
 
 
-def steps_done(saved: Mapping[str, Any], most: int, file: str, name: str = "done") -> int:
+def saved_count(saved: Mapping[str, Any], most: int, file: str, name: str = "step") -> int:
     """The count `name` of a state's description.
 
     Raises:
@@ -83,7 +124,7 @@ def steps_done(saved: Mapping[str, Any], most: int, file: str, name: str = "done
     count = saved.get(name)
     if type(count) is not int or not 0 <= count <= most:
         raise FileFormatError(f"An unfinished training must say how far it is: '{name}' in 0..{most}", f"{count!r} in {file}",
-                              "Begin anew (resume off)")
+                              "Start over (resume off)")
     return count
 
 
@@ -98,7 +139,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer | None) -> dict[str, Tens
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], count: int | None = None,
                       file: str = "the state", needed: bool = False) -> None:
     """Puts back what `optimizer_tensors` gave. The moments go to their parameters' device; step counters stay where `tensors`
-    lie, which should be the CPU: on a card, reading them would stop every step.
+    lie, which should be the CPU: on a GPU, reading them would stop every step.
 
     Moments are laid out in memory as their parameters are (files hold plain rows): fused optimisers walk through both side by
     side.
@@ -146,4 +187,4 @@ def _check_moments(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping
 
 
 def _broken(came: str) -> FileFormatError:
-    return FileFormatError("An unfinished training must hold all moments of its optimisers", came, "Begin anew (resume off)")
+    return FileFormatError("An unfinished training must hold all moments of its optimisers", came, "Start over (resume off)")

@@ -1,14 +1,15 @@
-"""Runs the steps of a training, of AToM or of MToV, and does what is to be done between them.
+"""The one loop of every training: it runs the steps of a `TrainState` and does what is due between them.
 
-The state of a run stands beside the file it will make, `<name>.training.safetensors`: written at the beginning, every
-`save_every` steps, when the report stops the run, and at the end until the file itself is saved.
+The state of a training stands beside the file it will make, `<name>.training.safetensors`: written at the start, every
+`save_every` steps, when anything stops the training, and at the end until the file itself is saved.
 """
 from __future__ import annotations
 
 import logging
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,147 +20,216 @@ from ..media_core.captions import SHOWS
 from ..media_core.errors import Cancelled, TalkingHeadsError
 from ..media_core.json_files import as_json
 from ..media_core.progress import Report
-from .logs import TrainingLog
-from .team import Alone
+from .logs import Metrics, TrainingLog
+from .process_group import SingleProcess
 
 log = logging.getLogger(__name__)
 
 
-class Lengths(Protocol):
-    """What a training's settings must tell."""
+class Intervals(Protocol):
+    """How often something is due, in steps."""
 
-    steps: int
-    save_every: int
-    val_every: int
-    log_every: int
+    @property
+    def save_every(self) -> int: ...
 
+    @property
+    def val_every(self) -> int: ...
 
-class Steps(Protocol):
-    """A training between two steps."""
-
-    config: Lengths
-    team: Alone
-    done: int
-
-    def step(self) -> dict[str, float]: ...
-
-    def save(self, path: Path, identity: dict[str, Any]) -> None: ...
+    @property
+    def log_every(self) -> int: ...
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How far a training is, on what it has not learnt from."""
+class Shown:
+    """What a report shows of a step."""
 
-    figures: Mapping[str, float]  # for the log
-    told: tuple[str, ...]  # which of them go with every later step's report
-    picture: np.ndarray  # uint8 [H, W, 3]
-    name: str  # of the picture
-    shows: str = ""  # what the picture shows, for its caption
+    info: Metrics
+    image: np.ndarray | None = None  # uint8 [H, W, 3]
+    caption: str = ""  # what the image shows
 
 
-class Driver:
-    """A whole training.
+@dataclass(frozen=True)
+class EvalResult:
+    """How good a model is on data it was not trained on."""
+
+    metrics: Mapping[str, float]  # for the log
+    reported: tuple[str, ...]  # which of them go with every later step's report
+    image: np.ndarray  # uint8 [H, W, 3]
+    name: str  # of the image, in TensorBoard
+    caption: str = ""  # what the image shows
+
+
+Validate = Callable[[Callable[[], None]], EvalResult | None]  # given what to call now and then, which may raise to stop
+
+
+class TrainState(ABC):
+    """A training between two steps: what a method brings to the `Trainer`.
 
     Args:
-        run: its steps.
-        judge: looks at the run's weights; it is given what to call now and then, which may raise. None: nothing to look at.
-        state: where the unfinished run is kept. identity: what must be equal for it to go on.
-        report: once a step. folder: of the log. columns: of its table.
+        config: how often to save, validate and log.
+        steps: how many there are.
+        group: the processes that train together.
+    Attributes:
+        step: steps done.
+        whole: whether the last step is complete, or changed nothing: only then may the state be saved.
     """
 
-    def __init__(self, run: Steps, judge: Callable[[Callable[[], None]], Verdict] | None, state: Path, identity: dict[str, Any],
-                 report: Report, folder: Path, columns: tuple[str, ...]):
-        self.run, self.judge, self.state, self.identity, self.report = run, judge, state, identity, report
-        self.folder, self.columns, self.told, self.shows = folder, columns, {}, ""
+    def __init__(self, config: Intervals, steps: int, group: SingleProcess):
+        self.intervals, self.steps, self.group = config, steps, group
+        self.step, self.whole = 0, True
 
-    def drive(self) -> None:
+    @abstractmethod
+    def train_step(self) -> Metrics:
+        """One optimisation step: its metrics, for the log.
+
+        Raises:
+            TalkingHeadsError: the loss or a gradient is not finite; weights and moments are those before the step.
+        """
+
+    @abstractmethod
+    def save(self, path: Path, identity: Mapping[str, Any]) -> None:
+        """Writes everything that continuing takes, whole or not at all.
+
+        Raises:
+            TalkingHeadsError: weights that are not finite (an earlier file stays), or no room.
+        """
+
+    def shown(self, metrics: Metrics) -> Shown:
+        """What the report shows of the step just done."""
+        return Shown(metrics)
+
+    def notice(self) -> Metrics | None:
+        """What to report before the next step, where it takes unusually long; None: nothing."""
+        return None
+
+
+@dataclass
+class Trainer:
+    """A whole training."""
+
+    state: TrainState
+    validate: Validate | None  # None: there is nothing to validate on
+    path: Path  # of the state on disk
+    identity: Mapping[str, Any]  # what must be equal for the training to be continued
+    report: Report  # called once a step; may raise to stop
+    folder: Path  # of the log
+    columns: tuple[str, ...]  # of its table
+    reported: dict[str, float] = field(default_factory=dict)  # of the last validation
+    _saved: int | None = None  # the step the state on disk is of
+
+    def run(self) -> None:
         """Until the last step.
 
         Raises:
-            TalkingHeadsError: what `run.step` and `run.save` raise, and a log that cannot be written.
-            Whatever the report raises; the run's state is saved first.
+            TalkingHeadsError: what the state's `train_step` and `save` raise, and a log that cannot be written.
+            Whatever the report raises; the state is saved first.
         """
-        run, lines = self.run, None
-        if run.team.main:
-            run.save(self.state, self.identity)  # a folder that is full or read-only shows before the work, not after it
-            lines = TrainingLog(self.folder, run.done, run.config.steps, run.config.log_every, self.columns)
+        state, lines = self.state, None
+        self._save()  # a folder that is full or read-only shows before the work, not after it
+        if state.group.main:
+            lines = TrainingLog(self.folder, state.step, state.steps, state.intervals.log_every, self.columns)
         try:
-            while run.done < run.config.steps:
+            while state.step < state.steps:
+                self._notice()
                 self._step(lines)
             self._save()  # saving the file may fail too: only that is then done again
         finally:
             if lines is not None:
                 lines.close()
 
+    def _notice(self) -> None:
+        """Several processes are told nothing: one that stopped here would leave the others waiting."""
+        state = self.state
+        notice = state.notice() if state.group.size == 1 else None
+        if notice is not None:
+            try:
+                self.report(state.step, state.steps, notice, None)
+            except BaseException:  # passed on, as below
+                self._save()
+                raise
+
     def _step(self, lines: TrainingLog | None) -> None:
-        run = self.run
+        state = self.state
         try:
-            figures = run.step()
+            metrics = state.train_step()
         except TalkingHeadsError:  # refused before anything moved: what was learnt since the last saving is kept
-            self._kept()
+            self._save_if_possible()
             raise
         try:
+            if state.step % state.intervals.save_every == 0:
+                self._save()
             if lines is not None:
-                lines.step(run.done, figures)
-            picture = self._judged(lines) if run.done % run.config.val_every == 0 or run.done == run.config.steps else None
-            shows = {SHOWS: self.shows} if picture is not None and self.shows else {}
-            self.report(run.done, run.config.steps, {**figures, **self.told, **shows}, picture)
-        except BaseException:  # whatever stops the run (cancelling included) passes on; the work done so far is kept
-            run.team.any(True)
+                lines.step(state.step, metrics)
+            self._report(state.shown(metrics), lines)
+        except BaseException:  # whatever stops the training (cancelling included) passes on; the work done so far is kept
+            state.group.any(True)
             self._save()
             raise
-        if run.team.any(False):
+        if state.group.any(False):
             self._save()
             raise Cancelled("another process of the training was stopped")
-        if run.done % run.config.save_every == 0:
-            self._save()
+
+    def _report(self, shown: Shown, lines: TrainingLog | None) -> None:
+        state = self.state
+        if state.step % state.intervals.val_every == 0 or state.step == state.steps:
+            result = self._evaluated(shown.info, lines)
+            shown = shown if result is None else Shown(shown.info, result.image, result.caption)
+        caption = {SHOWS: shown.caption} if shown.image is not None and shown.caption else {}
+        self.report(state.step, state.steps, {**shown.info, **self.reported, **caption}, shown.image)
+
+    def _evaluated(self, info: Metrics, lines: TrainingLog | None) -> EvalResult | None:
+        """The main process alone validates."""
+        if self.validate is None or lines is None:
+            return None
+        state = self.state
+        meanwhile = {name: value for name, value in info.items() if isinstance(value, str)}  # the phase, not the step's metrics
+        result = self.validate(lambda: self.report(state.step, state.steps, {**meanwhile, **self.reported}, None))
+        if result is not None:
+            self.reported = {name: result.metrics[name] for name in result.reported}
+            lines.evaluated(state.step, result.metrics, result.name, result.image)
+            log.info("Step %d: %s", state.step, ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items()))
+        return result
 
     def _save(self) -> None:
-        """The main process alone saves."""
-        if self.run.team.main:
-            self.run.save(self.state, self.identity)
+        """The main process alone saves, and no step twice."""
+        if self.state.group.main and self._saved != self.state.step:
+            self.state.save(self.path, self.identity)
+            self._saved = self.state.step
 
-    def _kept(self) -> None:
-        """Saves the state while something worse is being told."""
+    def _save_if_possible(self) -> None:
+        """Saves the state while something worse is being reported."""
+        if not self.state.whole:
+            log.warning("The state of the training was not saved: it stopped in the middle of a step; the one saved before is "
+                        "kept")
+            return
         try:
             self._save()
         except TalkingHeadsError as error:
             log.warning("The state of the training was not saved: %s", error)
 
-    def _judged(self, lines: TrainingLog | None) -> np.ndarray | None:
-        """The main process alone looks."""
-        if self.judge is None or lines is None:
-            return None
-        run = self.run
-        verdict = self.judge(lambda: self.report(run.done, run.config.steps, self.told, None))
-        self.told, self.shows = {name: verdict.figures[name] for name in verdict.told}, verdict.shows
-        lines.verdict(run.done, verdict.figures, verdict.name, verdict.picture)
-        log.info("Step %d: %s", run.done, ", ".join(f"{name} {value:.4g}" for name, value in verdict.figures.items()))
-        return verdict.picture
 
-
-def unfinished_path(out: str | os.PathLike) -> Path:
-    """Where the state of an unfinished run of `out` stands."""
+def unfinished_path(out: str | os.PathLike[str]) -> Path:
+    """Where the state of an unfinished training of `out` stands."""
     return Path(out).with_suffix(".training.safetensors")
 
 
-def log_folder(out: str | os.PathLike, folder: str | os.PathLike | None) -> Path:
-    """Where the log of a run of `out` goes, unless it is told."""
+def log_folder(out: str | os.PathLike[str], folder: str | os.PathLike[str] | None) -> Path:
+    """Where the log of a training of `out` goes: `folder`, or `<name>_log` beside the file."""
     return Path(folder) if folder is not None else Path(out).with_name(f"{Path(out).stem}_log")
 
 
-def same_run(identity: Mapping[str, Any], came: Mapping[str, Any], path: Path) -> None:
+def same_run(identity: Mapping[str, Any], saved: Mapping[str, Any], path: Path) -> None:
     """Raises:
-        TalkingHeadsError: the unfinished run at `path` is another one.
+        TalkingHeadsError: the unfinished training at `path` is another one; which settings differ.
     """
-    plain, came = as_json(identity), came if isinstance(came, dict) else {}
-    differing = [k for k in plain if k != "config" and plain[k] != came.get(k)]
-    theirs = came["config"] if isinstance(came.get("config"), dict) else {}
-    differing += [k for k in plain["config"] if plain["config"][k] != theirs.get(k)]
+    mine = as_json(identity)
+    differing = [name for name in mine if name != "config" and mine[name] != saved.get(name)]
+    theirs = saved["config"] if isinstance(saved.get("config"), dict) else {}
+    differing += [name for name, value in mine.get("config", {}).items() if value != theirs.get(name)]
     if differing:
-        raise TalkingHeadsError("An unfinished training can only be continued with the same data set and settings",
+        raise TalkingHeadsError("An unfinished training can only be continued with the same dataset and settings",
                                 f"another {', '.join(differing)} in {path.name}",
-                                "Restore the settings, choose another name, or begin anew (resume off)")
+                                "Restore the settings, choose another name, or start over (resume off)")
 
 
 def checked_seed(seed: int) -> int:

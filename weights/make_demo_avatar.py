@@ -1,7 +1,7 @@
 """The one command that made the demo files: `python weights/make_demo_avatar.py`.
 
 Speaks the demo speech, films 66 s of synthetic identity 3 (60 s train, 6 s are held out) and trains
-weights/demo_avatar.safetensors with the `preview` preset on the CPU. Needs espeak-ng (Debian package, or `pip install
+weights/demo_avatar.safetensors with the `demo` preset on the CPU. Needs espeak-ng (Debian package, or `pip install
 espeakng-loader`).
 """
 from __future__ import annotations
@@ -26,7 +26,7 @@ SPEECHES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=ROOT / "output" / "demo_avatar", help="folder of the training film")
-    parser.add_argument("--preset", default="preview")
+    parser.add_argument("--preset", default="demo")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only-speech", action="store_true", help="speak the demo speech and stop")
     args = parser.parse_args()
@@ -38,7 +38,8 @@ def main() -> None:
     from talking_heads.media_core.subject import export_dataset
 
     film = export_dataset(args.work, SECONDS, SEED, size=SIZE, identity=IDENTITY, engine="espeak", report=show)
-    avatar = train_avatar(film, ROOT / "weights" / "demo_avatar.safetensors", preset=args.preset, device=args.device, report=show)
+    avatar = train_avatar(film, ROOT / "weights" / "demo_avatar.safetensors", preset=args.preset, device=args.device, report=show,
+                          log_folder=args.work.with_name(f"{args.work.name}_log"))
     print(f"\nheld-out frames: {avatar.config['quality']}")
 
 

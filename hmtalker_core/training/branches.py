@@ -1,33 +1,48 @@
-"""One Gaussian branch under training: its field, its motion net, their optimisers, and everything a checkpoint needs of them."""
+"""One Gaussian branch under training: its first Gaussians, its motion net, their optimizers, and what a state needs of them.
+
+Where the first Gaussians stand: `cube` is TalkingGaussian's, uniform in +-0.1 m, grey (spec 2.1). `silhouette` is ours: the head
+mask of the most frontal frame is inflated into a relief (height from the distance to the outline), which a short schedule on a
+CPU needs; colours come from the image.
+"""
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ...media_core.errors import TalkingHeadsError
+from ...media_core.motion import AU_NAMES
 from ...training_core.state import misfit, strip
+from ..model.audio_net import net_arguments
 from ..model.gaussians import GaussianField
-from ..model.motion import LR
+from ..model.motion import LR, FaceMotionNet, MouthMotionNet
+from .batches import Clip
+from .config import BranchConfig, TrainConfig
 from .densify import DensityControl
 
+MIN_EXTENT = 0.1  # m, the lower end of what recordings usually have
+HALF_CUBE = 0.1  # m
+GREY = 127 / 255  # the 8-bit grey a published point file holds
+RELIEF = 0.75  # depth of the relief over the half-width of the mask
 ADAM_EPS = 1e-15  # Gaussians (docs/hmtalker.md#optimisers)
 NET_BETAS, NET_EPS = (0.9, 0.99), 1e-8  # motion nets
 
 
 class Branch:
-    """A field with its net and optimisers.
+    """A field with its net and optimizers.
 
     Args:
         field: the canonical Gaussians.
         net: FaceMotionNet or MouthMotionNet.
         extent: scene extent in metres: scales the positions' learning rate and the size thresholds.
         max_points: growth stops here.
-        net_lr: rate of the net's perceptrons.
-        uniform_lr: that rate for every part of the net.
+        net_lr: learning rate of the net's perceptrons.
+        uniform_lr: that learning rate for every part of the net.
     """
 
-    def __init__(self, field: GaussianField, net: nn.Module, extent: float, max_points: int | None = None,
+    def __init__(self, field: GaussianField, net: FaceMotionNet | MouthMotionNet, extent: float, max_points: int | None = None,
                  net_lr: float = LR, uniform_lr: bool = False):
         self.field, self.net, self.extent = field, net, extent
         self.field_optimizer = torch.optim.Adam(field.adam_groups(extent), lr=0.0, eps=ADAM_EPS)
@@ -45,15 +60,15 @@ class Branch:
             group["lr"] = group["base_lr"] * net_factor
 
     def weights(self) -> dict[str, Tensor]:
-        """Everything that changes while training, by name, but for the optimisers' moments."""
+        """Everything that changes while training, by name, but for the optimizers' moments."""
         out = {f"field.{k}": v for k, v in self.field.state_dict().items()}
         out |= {f"net.{k}": v for k, v in self.net.state_dict().items()}
         return out | {f"density.{k}": v for k, v in self.density.state_dict().items()}
 
     @classmethod
-    def restored(cls, tensors: Mapping[str, Tensor], net: nn.Module, extent: float, max_points: int | None,
+    def restored(cls, tensors: Mapping[str, Tensor], net: FaceMotionNet | MouthMotionNet, extent: float, max_points: int | None,
                  net_lr: float, uniform_lr: bool, active: int) -> Branch:
-        """The branch with `weights` as in `tensors`, its optimisers still fresh; `net` gives the architecture.
+        """The branch with `weights` as in `tensors`, its optimizers still fresh; `net` gives the architecture.
 
         Raises:
             KeyError, RuntimeError, ValueError: a tensor is missing or does not fit the others.
@@ -76,3 +91,99 @@ def field_from(state: Mapping[str, Tensor], active: int) -> GaussianField:
     """A field from its state dict, whatever its size; `active` is the degree it renders."""
     return GaussianField(*(state[attribute].clone() for attribute in
                            ("xyz", "features_dc", "features_rest", "scaling", "rotation", "opacity")), active_sh_degree=active)
+
+
+def audio_arguments(clip: Clip) -> tuple[int, int, str]:
+    """`audio_dim`, `audio_window` and `audio_kind` of both motion nets for the clip's speech features."""
+    found = net_arguments(clip.features)
+    return int(found["audio_dim"]), int(found["audio_window"]), str(found["audio_kind"])
+
+
+def extent_of(clip: Clip) -> float:
+    """Scene extent in metres, at least a usual one: with a head that hardly moves every Gaussian would count as too large."""
+    return max(clip.dataset.extent, MIN_EXTENT)
+
+
+def initial_field(clip: Clip, config: TrainConfig, plan: BranchConfig, part: str, generator: torch.Generator) -> GaussianField:
+    """The first Gaussians of the head or of the inside of the mouth (`TrainConfig.init`)."""
+    if config.init == "cube":
+        return GaussianField.create(*cube_points(plan.points, generator), sh_degree=config.sh_degree)
+    data = clip.dataset
+    train = np.asarray(data.train_index)
+    c2w = torch.as_tensor(np.asarray(data.poses), dtype=torch.float32)
+    if part == "head":
+        index = int(train[frontal_frame(c2w[train])])
+        frame = data.frame(index)
+        mask = frame.face_mask | frame.hair_mask
+    else:
+        index, mask = open_mouth(clip, train)
+        frame = data.frame(index)
+    image = torch.as_tensor(frame.image).float() / 255
+    return GaussianField.create(*silhouette_points(image, torch.as_tensor(mask), c2w[index], data.focal, plan.points, generator),
+                                sh_degree=config.sh_degree)
+
+
+def open_mouth(clip: Clip, frames: np.ndarray) -> tuple[int, np.ndarray]:
+    """(frame, mask [H, W]) of the widest mouth (AU25) whose inside shows; without one, the lip square of the widest."""
+    au25 = clip.au[:, AU_NAMES.index("AU25")].cpu().numpy()
+    widest_first = [int(i) for i in frames[np.argsort(-au25[frames], kind="stable")]]
+    for index in widest_first:
+        if clip.has_mouth(index):
+            return index, clip.dataset.frame(index).mouth_mask
+    return widest_first[0], clip.view(widest_first[0]).lips[..., 0].cpu().numpy() > 0
+
+
+def cube_points(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(points [count, 3] metres, colours [count, 3]) of TalkingGaussian's start."""
+    points = (torch.rand(count, 3, generator=generator) * 2 - 1) * HALF_CUBE
+    return points, torch.full((count, 3), GREY)
+
+
+def frontal_frame(c2w: Tensor) -> int:  # [F, 4, 4] camera to head, OpenGL axes
+    """The frame whose camera looks at the face most squarely (camera axis nearest to the mean one)."""
+    axis = torch.nn.functional.normalize(c2w[:, :3, 2], dim=-1)
+    return int((axis @ torch.nn.functional.normalize(axis.mean(0), dim=0)).argmax())
+
+
+def silhouette_points(image: Tensor, mask: Tensor, c2w: Tensor, focal: float, count: int,
+                      generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Points on the inflated mask, seen from one camera.
+
+    Args:
+        image: [H, W, 3] in 0..1.
+        mask: [H, W] bool, what the branch draws.
+        c2w: [4, 4] camera to head, OpenGL axes, metres; the head's origin lies inside the head.
+        focal: px.
+        count: how many points.
+        generator: the only source of chance.
+    Returns:
+        (points [count, 3] metres in the head frame, colours [count, 3] in 0..1).
+    Raises:
+        TalkingHeadsError: the mask is empty.
+    """
+    rows, columns = torch.nonzero(mask, as_tuple=True)
+    if len(rows) == 0:
+        raise TalkingHeadsError("The frame that starts the avatar must show the person", "an empty mask",
+                                "Check the parsing masks of the data set")
+    pick = torch.randint(len(rows), (count,), generator=generator)
+    rows, columns = rows[pick].cpu(), columns[pick].cpu()
+    height, width = mask.shape
+    reach = _distance_to_outline(mask)
+    level = (reach / reach.max()).clamp(0, 1)[rows, columns]
+    origin_depth = float(c2w[:3, 3].norm())
+    half = float(reach.max()) * origin_depth / focal
+    depth = origin_depth - RELIEF * half * (1 - (1 - level).square()).sqrt()
+    jitter = torch.rand(2, count, generator=generator) - 0.5
+    x = (columns + 0.5 + jitter[0] - width / 2) / focal * depth
+    y = -(rows + 0.5 + jitter[1] - height / 2) / focal * depth
+    camera = torch.stack([x, y, -depth], dim=-1)
+    c2w = c2w.cpu().float()
+    return camera @ c2w[:3, :3].T + c2w[:3, 3], image.cpu()[rows, columns].float()
+
+
+def _distance_to_outline(mask: Tensor) -> Tensor:  # bool [H, W] -> float [H, W] px
+    """Exact Euclidean distance of every inside pixel to the nearest outside one."""
+    from scipy.ndimage import distance_transform_edt
+
+    padded = torch.nn.functional.pad(mask.cpu(), (1, 1, 1, 1))
+    return torch.from_numpy(distance_transform_edt(padded.numpy())).float()[1:-1, 1:-1]

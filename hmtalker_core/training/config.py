@@ -1,14 +1,14 @@
-"""What a training run is made of: one frozen record, and three presets.
+"""The settings of an avatar's training: one frozen record, and three presets.
 
-The numbers of `paper` are those of HM-Talker section 4.1 and TalkingGaussian's scripts.
-`preview` and `standard` keep every term and shorten the schedule; where they differ in kind (initial points, size caps) the
-field says so. `paper` is the published schedule with its endings, in which hair counts always, the mouth's mask is closed, the
-inside of the mouth stops moving and LPIPS counts where weights for it are given. What differs in it too:
+The numbers of `published` are those of HM-Talker section 4.1 and TalkingGaussian's scripts.
+`demo` and `standard` keep every term and shorten the schedule; where they differ in kind (initial points, size caps) the
+field says so. `published` is the published schedule with its endings, in which hair counts always, the mouth's mask is closed,
+the inside of the mouth stops moving and LPIPS counts where weights for it are given. What differs in it too:
 
-- the clear colour is random, not green, so nothing is cleaned up by its colour (`stages`); at the mouth's end it is black;
-- pruning never goes beyond half the median opacity (`run`), and growth ends at a million Gaussians;
+- the clear colour is random, not green, so nothing is cleaned up by its colour (`objectives`); at the mouth's end it is black;
+- pruning never goes beyond half the median opacity (`steps`), and growth ends at a million Gaussians;
 - the two branches are trained one after the other, not side by side: neither looks at the other;
-- speech is encoded by the encoder of the run (mel), not by the paper's pretrained AVE;
+- speech is encoded by the encoder of the training (mel), not by the paper's pretrained AVE;
 - a frame that a rule of the curriculum cannot find is the nearest one instead of an endless search (`curriculum`).
 """
 from __future__ import annotations
@@ -18,6 +18,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...media_core.errors import TalkingHeadsError
+from ...training_core.settings import require
+
+PRECISIONS = ("fp32", "bf16")
+FREE = ("save_every", "val_every", "log_every")  # do not change what is learnt: may change when a training is continued
+FORMERLY = {"preview": "demo", "paper": "published"}  # names of presets
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class BranchConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run: TalkingGaussian's three stages (face, inside of the mouth, both) with HM-Talker's terms."""
+    """A whole training: TalkingGaussian's three stages (face, inside of the mouth, both) with HM-Talker's terms."""
 
     preset: str  # name shown to the user
     face: BranchConfig
@@ -64,15 +69,27 @@ class TrainConfig:
     mouth_from_face: bool = True  # the mouth's audio net starts from the face's (ours: short schedules are too short for two)
     net_lr: float = 5e-4  # of the perceptrons; grids and audio attention keep their multiples of it (`motion.LR`)
     rule_every: int = 15  # the face's curriculum acts in one of so many steps (TalkingGaussian)
-    uniform_lr: bool = False  # one rate for every part of the motion nets, the paper's literal words
-    published_endings: bool = False  # the last percents of each stage as TalkingGaussian's code has them (`stages.HAIR_ALWAYS`
-    # and what follows it), silhouette terms from the motion phase on
+    uniform_lr: bool = False  # one learning rate for all of the motion nets, the paper's literal words
+    published_endings: bool = False  # the last percents of each stage as TalkingGaussian's code has them
+    # (`objectives.HAIR_ALWAYS` and what follows it), silhouette terms from the motion phase on
     crop_margin: int | None = 12  # px around the head that are rasterised in most steps; None: always the whole frame. A loss
     # is a mean over what is rasterised, so a cropped step's gradients, those that growth is decided by too, are larger by frame
     # over crop; grad_threshold of the presets that crop was chosen with that
     pose_track: int = 750  # poses, upper-face action units and torso states kept in the avatar file
     torso_components: int = 10  # rank of the torso's appearance model
-    checkpoint_every: int = 500  # steps between checkpoints of an unfinished run
+    batch: int = 1  # frames per step, over all processes (paper: 1)
+    precision: str = "fp32"  # of the motion nets, one of PRECISIONS; drawing stays fp32
+    gradient_clip: float | None = None  # largest norm of the gradient; None: no limit
+    save_every: int = 500  # steps between savings of the unfinished training
+    val_every: int = 500  # steps between validations
+    log_every: int = 10  # steps averaged in one line of the log
+
+    def __post_init__(self) -> None:
+        whole = {name: getattr(self, name) for name in ("batch", *FREE)}
+        require(all(type(value) is int and value >= 1 for value in whole.values()),
+                "Batch and intervals must be whole numbers above 0", f"{whole}")
+        require(self.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}", f"'{self.precision}'")
+        require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip must be above 0", f"{self.gradient_clip}")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -80,13 +97,39 @@ class TrainConfig:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> TrainConfig:
         plain = dict(record)
+        if "checkpoint_every" in plain:  # its name before
+            plain["save_every"] = plain.pop("checkpoint_every")
         branches = {name: BranchConfig(**plain.pop(name)) for name in ("face", "mouth")}
         for name in ("mask_ratio", "path_weights"):
             plain[name] = tuple(plain[name])
         return cls(**branches, **plain)
 
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for an unfinished training to be continued."""
+        return {name: value for name, value in self.to_json().items() if name not in FREE}
+
+    @property
+    def steps(self) -> int:
+        """Optimisation steps of all phases."""
+        return self.warmup_steps + self.face.steps + self.mouth.steps + self.fuse_steps
+
+    def with_steps(self, steps: int) -> TrainConfig:
+        """The same training in `steps` steps, all phases shortened or lengthened in proportion.
+
+        Raises:
+            TalkingHeadsError: not a whole number, or too few for every phase to have one.
+        """
+        phases = sum(length > 0 for length in (self.warmup_steps, self.face.steps, self.mouth.steps, self.fuse_steps))
+        require(type(steps) is int and steps >= phases, f"The steps must be a whole number above 0, at least {phases}: one for "
+                "each phase", f"{steps!r}")
+        scaled = self.scaled(steps / self.steps)
+        rest = steps - scaled.steps  # what rounding left
+        longest = max(("face", "mouth"), key=lambda name: getattr(scaled, name).steps)
+        branch = getattr(scaled, longest)
+        return replace(scaled, **{longest: replace(branch, steps=max(1, branch.steps + rest))})
+
     def scaled(self, factor: float) -> TrainConfig:
-        """The same run with every schedule multiplied by `factor` (> 0)."""
+        """The same training with every schedule multiplied by `factor` (> 0)."""
         if not 0 < factor <= 1000:
             raise TalkingHeadsError("The step multiplier must be above 0, and 1000 at most", f"{factor}",
                                     "Use 1 for the preset's own length")
@@ -103,30 +146,31 @@ class TrainConfig:
 
 
 def presets() -> dict[str, TrainConfig]:
-    """`preview` (a CPU, minutes), `standard` (a GPU, minutes) and `paper` (the published schedule), by name."""
-    preview = TrainConfig(
-        preset="preview", init="silhouette", fuse_steps=600, warmup_steps=800, speech_prior=True, align_batch=16, hair_every=3,
+    """`demo` (a CPU, minutes), `standard` (a GPU, minutes) and `published` (the published schedule), by name."""
+    demo = TrainConfig(
+        preset="demo", init="silhouette", fuse_steps=600, warmup_steps=800, speech_prior=True, align_batch=16, hair_every=3,
         lambda_detail=0.3, lambda_align=3e-2, net_lr=1e-3, rule_every=4,
         face=BranchConfig(steps=7000, static=700, points=5000, max_points=10000, densify_from=300, densify_until=0.75),
         mouth=BranchConfig(steps=2200, static=300, points=1200, max_points=2500, densify_from=200, densify_until=0.75,
                            grad_threshold=2e-4))
     standard = replace(
-        preview, preset="standard", fuse_steps=5000, warmup_steps=1000, crop_margin=None, lambda_detail=0.1, net_lr=1e-3,
+        demo, preset="standard", fuse_steps=5000, warmup_steps=1000, crop_margin=None, lambda_detail=0.1, net_lr=1e-3,
         rule_every=8,
         face=BranchConfig(steps=20000, static=1500, points=10000, max_points=60000, densify_until=0.9),
         mouth=BranchConfig(steps=15000, static=1500, points=5000, max_points=20000, densify_until=0.9, grad_threshold=2e-4))
-    paper = TrainConfig(
-        preset="paper", init="cube", fuse_steps=15000, warmup_steps=0, speech_prior=False, align_batch=1, audio_augment=0.0,
+    published = TrainConfig(
+        preset="published", init="cube", fuse_steps=15000, warmup_steps=0, speech_prior=False, align_batch=1, audio_augment=0.0,
         attention_every=1, mouth_from_face=False, published_endings=True, crop_margin=None, pose_track=10000,
-        checkpoint_every=2000,
+        save_every=2000, val_every=2000,
         face=BranchConfig(steps=50000, static=3000, points=2000, max_points=1000000),
         mouth=BranchConfig(steps=50000, static=3000, points=10000, max_points=1000000, densify_until=0.9, grad_threshold=2e-4))
-    return {c.preset: c for c in (preview, standard, paper)}
+    return {c.preset: c for c in (demo, standard, published)}
 
 
 def preset(name: str) -> TrainConfig:
-    """The preset called `name`; a three-part error lists the names otherwise."""
+    """The preset called `name`, or once called so; a three-part error lists the names otherwise."""
     known = presets()
+    name = FORMERLY.get(name, name)
     if name not in known:
         raise TalkingHeadsError("The preset must be one of " + ", ".join(known), repr(name), "Choose one of these names")
     return known[name]

@@ -5,6 +5,7 @@ clones, splits) and treatment of the optimiser's moments are kept, so that runs 
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...media_core.errors import TalkingHeadsError
+from ...training_core.process_group import SingleProcess
 from ..model.gaussians import GaussianField
 
 SPLIT = 2              # Gaussians that replace a split one
@@ -77,6 +79,16 @@ class DensityControl:
         visible, norm = visible.reshape(-1, len(self.field)), norm.reshape(-1, len(self.field))
         self.gradient += torch.where(visible, norm, 0.0).sum(0)
         self.seen += visible.sum(0)
+
+    def accumulate_all(self, renderings: Sequence[tuple[Tensor, Tensor]], width: int, height: int, group: SingleProcess) -> None:
+        """`accumulate` of the renderings (means2d_grad, radii) that all processes have made."""
+        before = self.gradient, self.seen
+        if group.size > 1:  # what is new is added up, and then added to what was there
+            self.reset()
+        for means2d_grad, radii in renderings:
+            self.accumulate(means2d_grad, radii, width, height)
+        if group.size > 1:
+            self.gradient, self.seen = before[0] + group.total(self.gradient), before[1] + group.total(self.seen)
 
     @torch.no_grad()
     def densify_and_prune(self, grad_threshold: float, min_opacity: float, extent: float, max_screen: float | None = None, *,

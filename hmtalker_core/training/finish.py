@@ -1,4 +1,4 @@
-"""From a finished run to an avatar, and what it scores on frames whose pictures it never saw."""
+"""From a finished training to an avatar, and how good it is on held-out frames."""
 from __future__ import annotations
 
 import copy
@@ -10,39 +10,51 @@ import torch
 from torch import Tensor
 
 from ...media_core.motion import PoseTrack
+from ...training_core.trainer import EvalResult, Validate
 from ..avatar import Avatar, AvatarMotion
+from ..model.audio_net import net_arguments
 from ..model.torso import fit_torso
-from .batches import Clip
-from .steps import Run, audio_arguments
+from .batches import Clip, View
+from .objectives import FrameResult, driven, face_net, mouth_net, side_by_side
+from .steps import PHASES, AvatarTraining
 
 LICENCE = ("Belongs to whoever owns the training video; use needs the consent of the person shown. "
            "Made by Talking Heads (Apache-2.0) after HM-Talker and TalkingGaussian, from their descriptions alone.")
-TICK_EVERY = 25  # pictures between two chances to stop
-HELD_OUT = 24  # validation frames that are scored
+TICK_EVERY = 25  # frames between two chances to stop
+HELD_OUT = 24  # validation frames that a finished avatar is scored on
+VALIDATED = 4  # and that a training is, meanwhile
 
 
-def build_avatar(run: Run, tick: Callable[[], None] = lambda: None) -> Avatar:
-    """The avatar of a run's current weights, on the run's device. `tick` is called now and then and may raise to stop."""
+def build_avatar(run: AvatarTraining, tick: Callable[[], None] = lambda: None) -> Avatar:
+    """The avatar of a training's current weights, on its device. `tick` is called now and then and may raise to stop."""
     clip, config = run.clip, run.config
     data = clip.dataset
+    assert run.mouth is not None  # the training is finished
     kept = [int(i) for i in np.asarray(data.train_index)[:config.pose_track]]
-    torso = fit_torso(TorsoPictures(clip, kept, tick), len(kept), config.torso_components, data.size)
-    poses = PoseTrack(torch.as_tensor(np.asarray(data.poses), dtype=torch.float32)[kept], float(data.focal), tuple(data.size),
+    torso = fit_torso(TorsoLayers(clip, kept, tick), len(kept), config.torso_components, frame_size(clip))
+    poses = PoseTrack(torch.as_tensor(np.asarray(data.poses), dtype=torch.float32)[kept], float(data.focal), frame_size(clip),
                       float(data.fps))
     background = torch.as_tensor(data.frame(kept[0]).background).clone()
     record: dict[str, Any] = {
-        **clip.hears.to_config(), "audio": audio_arguments(clip), "blink_ceiling": clip.blink_ceiling,
+        **clip.hears.to_config(), "audio": net_arguments(clip.features), "blink_ceiling": clip.blink_ceiling,
         "au_known": list(clip.au_known),
         "au_source": data.au_source, "au_reliability": data.au_reliability and list(data.au_reliability),
         "training": config.to_json() | {"seed": run.seed, "frames": len(data.train_index)}, "licence": LICENCE,
         "credit": data.credit}
-    parts = [copy.deepcopy(part) for part in (run.face.field, run.mouth.field, run.face.net, run.mouth.net)]
-    return Avatar(*parts, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
+    fields = copy.deepcopy(run.face.field), copy.deepcopy(run.mouth.field)
+    nets = copy.deepcopy(face_net(run.face)), copy.deepcopy(mouth_net(run.mouth))
+    return Avatar(*fields, *nets, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
                   record).to(clip.device)
 
 
-class TorsoPictures:
-    """The torso layers of some frames, decoded one at a time; can be read again and again."""
+def frame_size(clip: Clip) -> tuple[int, int]:
+    """(H, W) px."""
+    height, width = clip.dataset.size
+    return height, width
+
+
+class TorsoLayers:
+    """The torso layers of some frames, decoded one at a time; can be read repeatedly."""
 
     def __init__(self, clip: Clip, frames: list[int], tick: Callable[[], None]):
         self.clip, self.frames, self.tick = clip, frames, tick
@@ -55,31 +67,62 @@ class TorsoPictures:
 
 
 def motion_of_frames(avatar: Avatar, clip: Clip, frames: list[int]) -> AvatarMotion:
-    """The motion that re-enacts frames of a data set: their own poses and action units, lips from their sound. The body
+    """The motion that re-enacts frames of a dataset: their own poses and action units, lips from their audio. The body
     keeps the first pose's state: only the head can be compared."""
     index = torch.tensor(frames, device=clip.device)
     with torch.inference_mode():
         windows = clip.windows(index)
-        codes = avatar.face_net.codes(windows)
+        codes = avatar.face_net.codes(windows)["c_fused"]
+        assert codes is not None
         au = clip.au[index].clone()
         mouth = avatar.mouth_net.encode_audio(windows)
     poses = PoseTrack(torch.as_tensor(np.asarray(clip.dataset.poses), dtype=torch.float32)[frames], float(clip.dataset.focal),
-                      tuple(clip.dataset.size), float(clip.dataset.fps))
-    return AvatarMotion(codes["c_fused"].cpu(), mouth.cpu(), au.cpu(), poses, torch.zeros(len(frames), dtype=torch.long),
+                      frame_size(clip), float(clip.dataset.fps))
+    return AvatarMotion(codes.cpu(), mouth.cpu(), au.cpu(), poses, torch.zeros(len(frames), dtype=torch.long),
                         avatar.encoder)
 
 
+def held_out_frames(clip: Clip, most: int) -> list[int]:
+    """Evenly spread validation frames."""
+    held_out = [int(i) for i in np.asarray(clip.dataset.val_index)]
+    return held_out[::max(1, len(held_out) // most)][:most]
+
+
+def head_psnr(image: Tensor, view: View) -> float:  # [H, W, 3] -> dB
+    """Within the head's mask alone."""
+    head = torch.maximum(torch.maximum(view.face, view.hair), view.mouth)
+    squared = ((image - view.image).square() * head).sum() / (3 * head.sum()).clamp_min(1)
+    return -10 * float(torch.log10(squared.clamp_min(1e-10)))
+
+
 def held_out_quality(avatar: Avatar, clip: Clip) -> dict[str, float]:
-    """Head PSNR (dB) on evenly spread validation frames, driven by their sound; empty without validation frames."""
-    held = [int(i) for i in np.asarray(clip.dataset.val_index)]
-    held = held[::max(1, len(held) // HELD_OUT)][:HELD_OUT]
-    if not held:
+    """Head PSNR (dB) on evenly spread validation frames, driven by their audio; empty without validation frames."""
+    held_out = held_out_frames(clip, HELD_OUT)
+    if not held_out:
         return {}
-    motion = motion_of_frames(avatar, clip, held)
-    scores = []
-    for position, (rgb, _) in enumerate(avatar.render(motion, chunk=1)):
-        view = clip.view(held[position])
-        head = torch.maximum(torch.maximum(view.face, view.hair), view.mouth)
-        squared = ((rgb[0] - view.image).square() * head).sum() / (3 * head.sum()).clamp_min(1)
-        scores.append(-10 * float(torch.log10(squared.clamp_min(1e-10))))
-    return {"head_psnr": float(np.mean(scores)), "frames": len(held)}
+    motion = motion_of_frames(avatar, clip, held_out)
+    scores = [head_psnr(rgb[0], clip.view(index))
+              for index, (rgb, _) in zip(held_out, avatar.render(motion, chunk=1), strict=True)]
+    return {"head_psnr": float(np.mean(scores)), "frames": len(held_out)}
+
+
+def validation(run: AvatarTraining) -> Validate | None:
+    """The same on fewer frames, for a training between two steps; None where there are no validation frames."""
+    held_out = held_out_frames(run.clip, VALIDATED)
+
+    @torch.no_grad()
+    def validate(watch: Callable[[], None]) -> EvalResult | None:
+        if run.phase == PHASES.index("warmup"):  # which draws nothing
+            return None
+        scores, pairs = [], []
+        for index in held_out:
+            view = run.clip.view(index)
+            moving = run.phase > PHASES.index("face") or run.at >= run.config.face.static
+            image = driven(run.face, run.mouth, run.clip, view, moving=moving)
+            scores.append(head_psnr(image, view))
+            pairs.append(side_by_side(FrameResult(image.new_zeros(()), image, view.image)))
+            watch()
+        return EvalResult({"val_psnr": float(np.mean(scores))}, ("val_psnr",), np.concatenate(pairs), name="avatar",
+                          caption="frames not trained on: truth | avatar")
+
+    return validate if held_out else None

@@ -5,22 +5,27 @@ one a step, laid under render and target alike: nothing can hide in it, and no c
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...media_core.motion import LOWER_INDEX
+from ...training_core.optim import autocast
 from ..model.compose import compose
-from ..model.motion import FaceMotionNet, MotionOutput
+from ..model.motion import FaceMotionNet, MotionOutput, MouthMotionNet
 from ..rasterizer import rasterization
 from .augment import augment_windows
 from .batches import Clip, View, bounding_box
 from .branches import Branch
 from .config import TrainConfig
+from .curriculum import draw_mask, draw_path
 from .losses import alpha_loss, masked_mean, motion_regulariser, photometric
 from .lpips import LPIPS, patch_distance
-from .schedules import draw_mask, draw_path
 
 HAIR_ALWAYS, MASK_CLOSING, MOUTH_FROZEN = 0.92, 0.94, 0.98  # shares of a stage from which its published ending counts
 LPIPS_FACE, LPIPS_MOUTH, LPIPS_FUSE = 0.94, 0.98, 0.5  # share of each stage after which LPIPS counts
@@ -32,15 +37,39 @@ class Shot:
 
     rgb: Tensor  # [h, w, 3], weighted by alpha
     alpha: Tensor  # [h, w, 1]
-    meta: dict  # means2d (gradient kept), radii
+    meta: dict[str, Tensor]  # means2d (gradient kept), radii
+
+    @property
+    def centre_gradients(self) -> Tensor:  # [1, N, 2] per pixel
+        """Of the loss to the projected centres, after its backward pass."""
+        gradients = self.meta["means2d"].grad
+        assert gradients is not None  # `shoot` keeps them
+        return gradients
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What one frame of a step gives; a step of the warm-up has no image."""
+
+    loss: Tensor  # []
+    image: Tensor | None = None  # [h, w, 3]
+    target: Tensor | None = None  # [h, w, 3]
+    shot: Shot | None = None  # where density control counts gradients
+
+    @property
+    def psnr(self) -> float:  # dB
+        if self.image is None or self.target is None:
+            return math.nan
+        return -10 * math.log10(max(float((self.image.detach() - self.target).square().mean()), 1e-10))
 
 
 def shoot(branch: Branch, view: View, d_xyz: Tensor | None = None, d_rot: Tensor | None = None,
           d_scale: Tensor | None = None, *, backend: str = "auto") -> Shot:
     """Renders a branch into a view, moved by offsets [1, N, .] or still."""
-    first = lambda x: None if x is None else x[0]
+    first: Callable[[Tensor | None], Tensor | None] = lambda x: None if x is None else x[0]
     moved = branch.field.deformed(first(d_xyz), first(d_rot), first(d_scale))
-    rgb, alpha, meta = rasterization(**moved, viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height,
+    rgb, alpha, meta = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], moved["colors"],
+                                     viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height,
                                      sh_degree=branch.field.active_sh_degree, backend=backend)
     if meta["means2d"].requires_grad:
         meta["means2d"].retain_grad()
@@ -55,8 +84,10 @@ def picture_loss(image: Tensor, target: Tensor, config: TrainConfig) -> Tensor:
 def align_loss(net: FaceMotionNet, clip: Clip, frames: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
     """L_align = mean |c_l^a - c_l^v| over known channels of some frames; the explicit code is only a target."""
     windows = augment_windows(clip.windows(frames), config.audio_augment, generator, clip.hears.spectral)
-    target = net.encode_au(clip.lower[frames]).detach()
-    deviation = (net.a2am(net.encode_audio(windows)) - target).abs()
+    with computing(clip.device, config):
+        target = net.encode_au(clip.lower[frames]).detach()
+        predicted = net.a2am(net.encode_audio(windows))
+    deviation = (predicted.float() - target.float()).abs()
     return deviation[:, known_channels(clip, target.shape[1])].mean()
 
 
@@ -73,7 +104,7 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
     clear = torch.rand(3, generator=generator).to(clip.device)
     moving = step >= config.face.static
     out = _face_motion(branch, clip, view, config, generator) if moving else None
-    shot = shoot(branch, view, *((out.d_xyz, out.d_rot, out.d_scale) if moving else ()))
+    shot = shoot(branch, view, *((out.d_xyz, out.d_rot, out.d_scale) if out is not None else ()))
     mouth = closed(view.mouth) if in_ending(config, step, MASK_CLOSING, config.face.steps) else view.mouth
     head = torch.maximum(view.face, view.hair) * (1 - mouth)
     image = shot.rgb + clear * (1 - shot.alpha)
@@ -91,13 +122,13 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
         without_lips = lambda x: clear * view.lips + x * (1 - view.lips)
         loss = loss + 0.2 * patch_distance(lpips, without_lips(image), without_lips(target), 64, 96, generator)
         loss = loss + 0.01 * lip_distance(lpips, image, target, view.lips)
-    if moving:
+    if out is not None:
         loss = loss + config.lambda_motion * motion_regulariser(out.d_xyz, out.d_rot, out.d_opacity, out.d_scale)
         if step % config.attention_every == 0:
             loss = loss + config.attention_every * config.lambda_attention * _attention_loss(branch, view, out, hair_counts)
         some = torch.randint(len(clip.dataset.train_index), (config.align_batch - 1,), generator=generator)
         frames = torch.cat([torch.tensor([view.index]), torch.as_tensor(clip.dataset.train_index)[some]]).to(clip.device)
-        loss = loss + align_weight(config) * align_loss(branch.net, clip, frames, config, generator)
+        loss = loss + align_weight(config) * align_loss(face_net(branch), clip, frames, config, generator)
     return loss, shot, image, target
 
 
@@ -122,16 +153,25 @@ def _face_motion(branch: Branch, clip: Clip, view: View, config: TrainConfig, ge
     index = torch.tensor([view.index], device=clip.device)
     windows = augment_windows(clip.windows(index), config.audio_augment, generator, clip.hears.spectral)
     path = draw_path(generator, config.path_weights)
-    mask = draw_mask(branch.net.dims.code, generator, *config.mask_ratio).to(clip.device) if path == "masked" else None
-    return branch.net(branch.field.xyz, windows, clip.upper[index], clip.lower[index], path, mask)
+    net = face_net(branch)
+    mask = draw_mask(net.dims.code, generator, *config.mask_ratio).to(clip.device) if path == "masked" else None
+    with computing(clip.device, config):
+        out = net(branch.field.xyz, windows, clip.upper[index], clip.lower[index], path, mask)
+    return replace(out, **{f.name: value.float() for f in fields(out) if isinstance(value := getattr(out, f.name), Tensor)})
+
+
+def computing(device: torch.device, config: TrainConfig) -> AbstractContextManager[object]:
+    """The motion nets' number format; drawing stays float32."""
+    return nullcontext() if config.precision == "fp32" else autocast(device, config.precision)
 
 
 def _attention_loss(branch: Branch, view: View, out: MotionOutput, with_hair: bool) -> Tensor:
     """Upper-face attention has no business on the lips, and no attention has any on the hair."""
     moved = {k: v.detach() for k, v in branch.field.deformed(out.d_xyz[0], out.d_rot[0], out.d_scale[0]).items()}
-    moved["colors"] = torch.cat([out.ambient_lower[0], out.ambient_upper[0]], dim=-1)
-    picture = rasterization(**moved, viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height)[0][0]
-    lower, upper = picture[..., :1], picture[..., 1:]
+    colors = torch.cat([out.ambient_lower[0], out.ambient_upper[0]], dim=-1)
+    image = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], colors,
+                          viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height)[0][0]
+    lower, upper = image[..., :1], image[..., 1:]
     loss = masked_mean(upper, view.lips)
     if with_hair:
         loss = loss + masked_mean(upper, view.hair) + masked_mean(lower, view.hair)
@@ -158,7 +198,9 @@ def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainC
     if moving:
         index = torch.tensor([view.index], device=clip.device)
         windows = augment_windows(clip.windows(index), config.audio_augment, generator, clip.hears.spectral)
-        d_xyz = branch.net(branch.field.xyz, windows)
+        with computing(clip.device, config):
+            d_xyz = mouth_net(branch)(branch.field.xyz, windows)
+        d_xyz = d_xyz.float()
     shot = shoot(branch, view, d_xyz)
     free = view.lips * (1 - view.mouth)
     image = (shot.rgb + clear * (1 - shot.alpha)) * (1 - free) + clear * free
@@ -173,16 +215,52 @@ def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainC
 
 def fuse_loss(face: Branch, mouth: Branch, clip: Clip, view: View, step: int, config: TrainConfig, generator: torch.Generator,
               lpips: LPIPS | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Joint fine-tuning: (loss, image, target) of the whole picture, on the audio path, with geometry and motion frozen."""
-    index = torch.tensor([view.index], device=clip.device)
-    windows = clip.windows(index)
-    with torch.no_grad():
-        codes = face.net.codes(windows)["c_fused"]
-        offsets = face.net.deform_cached(face.net.cache(face.field.xyz), codes, clip.upper[index])
-        inside = mouth.net.deform_cached(mouth.net.cache(mouth.field.xyz), mouth.net.encode_audio(windows))
-    front, behind = shoot(face, view, *offsets), shoot(mouth, view, inside)
-    image = compose(front.rgb, front.alpha, behind.rgb, behind.alpha, view.backdrop)
+    """Joint fine-tuning: (loss, image, target) of the whole image, on the audio path, with geometry and motion frozen."""
+    image = driven(face, mouth, clip, view)
     loss = picture_loss(image, view.image, config)
     if lpips is not None and step >= LPIPS_FUSE * config.fuse_steps:
         loss = loss + config.lambda_lpips * patch_distance(lpips, image, view.image, 32, 42, generator)
     return loss, image, view.image
+
+
+def driven(face: Branch, mouth: Branch | None, clip: Clip, view: View, *, moving: bool = True) -> Tensor:  # [h, w, 3]
+    """What an avatar would show in a frame, driven by the frame's speech; only colours and opacities have gradients.
+
+    Args:
+        mouth: None before its phase. moving: whether the face's motion net has begun to learn.
+    """
+    index = torch.tensor([view.index], device=clip.device)
+    windows, net = clip.windows(index), face_net(face)
+    with torch.no_grad():
+        codes = net.codes(windows)["c_fused"]
+        assert codes is not None
+        offsets = net.deform_cached(net.cache(face.field.xyz), codes, clip.upper[index]) if moving else ()
+        inside = None
+        if mouth is not None:
+            other = mouth_net(mouth)
+            inside = other.deform_cached(other.cache(mouth.field.xyz), other.encode_audio(windows))
+    front = shoot(face, view, *offsets)
+    if mouth is None:
+        return front.rgb + view.backdrop * (1 - front.alpha)
+    behind = shoot(mouth, view, inside)
+    return compose(front.rgb, front.alpha, behind.rgb, behind.alpha, view.backdrop)
+
+
+def side_by_side(result: FrameResult) -> np.ndarray | None:
+    """uint8 [h, 2w, 3]: what should be, and what is."""
+    if result.image is None or result.target is None:
+        return None
+    pair = torch.cat([result.target, result.image], dim=1).detach().clamp(0, 1)
+    return (pair * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def face_net(branch: Branch) -> FaceMotionNet:
+    """The face branch's motion net."""
+    assert isinstance(branch.net, FaceMotionNet)
+    return branch.net
+
+
+def mouth_net(branch: Branch) -> MouthMotionNet:
+    """The mouth branch's motion net."""
+    assert isinstance(branch.net, MouthMotionNet)
+    return branch.net

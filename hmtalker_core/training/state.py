@@ -1,7 +1,7 @@
-"""The unfinished run on disk: branches, moments, counters. Written whole or not at all."""
+"""The unfinished training of an avatar on disk: branches, moments, counters. Written whole or not at all."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,89 +10,100 @@ from torch import Tensor
 
 from ...media_core.chance import drawn
 from ...media_core.errors import FileFormatError, TalkingHeadsError
-from ...media_core.files import load_tensors, save_tensors
-from ...training_core.state import check_finite_weights, optimizer_tensors, restore_optimizer, steps_done, strip
+from ...training_core.process_group import SingleProcess
+from ...training_core.state import (
+    check_finite_weights,
+    load_state,
+    optimizer_tensors,
+    restore_optimizer,
+    save_state,
+    saved_count,
+    strip,
+)
 from ..model.motion import FaceMotionNet, MouthMotionNet
 from .batches import Clip
-from .branches import Branch
+from .branches import Branch, audio_arguments, extent_of
 from .config import TrainConfig
 from .objectives import MOUTH_FROZEN, in_ending
-from .steps import PHASES, Run, audio_arguments, extent_of, steps_of
+from .steps import PHASES, AvatarTraining, steps_of
 
-KIND, VERSION = "training", 1
+KIND, VERSION = "training", 2
 
 
-def save_run(run: Run, path: Path, identity: dict[str, Any]) -> None:
-    """Saves everything a later `load_run` needs.
+def save_training(training: AvatarTraining, path: Path, identity: Mapping[str, Any]) -> None:
+    """Saves everything a later `load_training` needs.
 
     Raises:
         TalkingHeadsError: weights that are not finite (an earlier file stays), or no room.
     """
-    tensors, config, moments = {}, dict(identity=identity, phase=run.phase, at=run.at, loss=run.loss, psnr=run.psnr), {}
-    for name, branch in (("face", run.face), ("mouth", run.mouth)):
+    tensors: dict[str, Tensor] = {}
+    moments: dict[str, int] = {}
+    degrees: dict[str, int] = {}
+    for name, branch in (("face", training.face), ("mouth", training.mouth)):
         if branch is not None:
             weights = branch.weights()
-            check_finite_weights(weights, f"step {run.done}")
+            check_finite_weights(weights, f"step {training.step}")
             tensors |= {f"{name}.{k}": v for k, v in weights.items()}
-            config[f"{name}_degree"] = branch.field.active_sh_degree
-    for name, optimizer in _optimizers(run).items():
-        kept = optimizer_tensors(optimizer)
-        tensors |= {f"{name}.{k}": v for k, v in kept.items()}
-        moments[name] = len(kept)
-    config["moments"] = moments
-    save_tensors(path, {k: v.clone() for k, v in tensors.items()}, kind=KIND, version=VERSION, config=config)
+            degrees[f"{name}_degree"] = branch.field.active_sh_degree
+    for name, optimizer in _optimizers(training).items():
+        found = optimizer_tensors(optimizer)
+        tensors |= {f"{name}.{k}": v for k, v in found.items()}
+        moments[name] = len(found)
+    config = {"identity": identity, "step": training.step, "loss": training.loss, "psnr": training.psnr, "moments": moments}
+    save_state(path, {k: v.clone() for k, v in tensors.items()}, KIND, VERSION, config | degrees)
 
 
-def _optimizers(run: Run) -> dict[str, torch.optim.Optimizer | None]:
-    """A run's optimisers by the name their moments are saved under; None where there is none (yet, or any more)."""
+def _optimizers(training: AvatarTraining) -> dict[str, torch.optim.Optimizer | None]:
+    """A training's optimizers by the name their moments are saved under; None where there is none (yet, or any more)."""
     branches = {f"{name}.{kind}_adam": branch and getattr(branch, f"{kind}_optimizer")
-                for name, branch in (("face", run.face), ("mouth", run.mouth)) for kind in ("field", "net")}
-    warmup = run.warmup_optimizer if run.phase == PHASES.index("warmup") else None
-    return branches | {"warmup_adam": warmup, "fuse_adam": run.fuse_optimizer}
+                for name, branch in (("face", training.face), ("mouth", training.mouth)) for kind in ("field", "net")}
+    warmup = training.warmup_optimizer if training.phase == PHASES.index("warmup") else None
+    return branches | {"warmup_adam": warmup, "fuse_adam": training.fuse_optimizer}
 
 
-def load_run(path: Path, clip: Clip, config: TrainConfig, seed: int, check: Callable[[dict[str, Any]], None]) -> Run:
-    """The run as it was saved. `check` is given its identity before anything is built, and raises when it is another run's.
+def load_training(path: Path, clip: Clip, config: TrainConfig, seed: int, check: Callable[[dict[str, Any]], None],
+                  group: SingleProcess | None = None) -> AvatarTraining:
+    """The training as it was saved. `check` is given its identity before anything is built, and raises when it is another's.
 
     Raises:
-        FileFormatError: absent, damaged, no unfinished training, or one that lacks something.
+        FileFormatError: absent, damaged, no unfinished training, one of an earlier version, or one that lacks something.
     """
-    tensors, saved = load_tensors(path, kind=KIND, version=VERSION)
-    check(saved["identity"] if isinstance(saved.get("identity"), dict) else {})
+    tensors, saved = load_state(path, KIND, VERSION, check)
     try:
-        return _assembled(tensors, saved, clip, config, seed, path.name)
+        return _assembled(tensors, saved, clip, config, seed, path.name, group)
     except TalkingHeadsError:  # says more than the next clause
         raise
     except (KeyError, RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise FileFormatError("An unfinished training must hold its branches, their statistics and how far it is",
-                              f"{path.name} lacks or garbles one ({error})", "Begin anew (resume off)") from error
+                              f"{path.name} lacks or garbles one ({error})", "Start over (resume off)") from error
 
 
-def _assembled(tensors: dict[str, Tensor], saved: dict[str, Any], clip: Clip, config: TrainConfig, seed: int, file: str) -> Run:
+def _assembled(tensors: dict[str, Tensor], saved: dict[str, Any], clip: Clip, config: TrainConfig, seed: int, file: str,
+               group: SingleProcess | None) -> AvatarTraining:
     extent, branches = extent_of(clip), {}
     for name, net, plan in (("face", FaceMotionNet, config.face), ("mouth", MouthMotionNet, config.mouth)):
         part = strip(tensors, f"{name}.")
         if part:
-            fresh = drawn(0, lambda: net(**audio_arguments(clip))).to(clip.device)
+            fresh = drawn(0, lambda net=net: net(*audio_arguments(clip))).to(clip.device)
             branches[name] = Branch.restored(part, fresh, extent, plan.max_points, config.net_lr, config.uniform_lr,
-                                             steps_done(saved, config.sh_degree, file, f"{name}_degree"))
-    phase, longest = steps_done(saved, len(PHASES), file, "phase"), max(steps_of(config))
-    at = steps_done(saved, longest, file, "at")
-    mouth_begun = (phase, at) > (PHASES.index("mouth"), 0)
-    if mouth_begun and "mouth" not in branches:  # a fresh one would be made in silence
+                                             saved_count(saved, config.sh_degree, file, f"{name}_degree"))
+    lengths = steps_of(config)
+    step = saved_count(saved, sum(lengths), file)
+    if step > sum(lengths[:PHASES.index("mouth")]) and "mouth" not in branches:  # a fresh one would be made in silence
         raise KeyError("mouth.")
-    run = Run(clip, config, seed, branches["face"], branches.get("mouth"), phase=phase, at=at)
-    run.loss, run.psnr = float(saved["loss"]), float(saved["psnr"])
-    moments = saved.get("moments") or {}  # states of earlier versions do not say how many there are
-    for name, optimizer in _optimizers(run).items():
+    training = AvatarTraining(clip, config, seed, branches["face"], branches.get("mouth"), step=step, group=group)
+    training.loss, training.psnr = float(saved["loss"]), float(saved["psnr"])
+    moments = saved["moments"]
+    for name, optimizer in _optimizers(training).items():
         if optimizer is not None:
-            restore_optimizer(optimizer, strip(tensors, f"{name}."), moments.get(name), file, _has_moved(run, name))
-    return run
+            restore_optimizer(optimizer, strip(tensors, f"{name}."), moments[name], file, _has_moved(training, name))
+    return training
 
 
-def _has_moved(run: Run, name: str) -> bool:
-    """Whether the steps behind a run moved what an optimiser moves; a motion net begins after its branch's static steps."""
-    phase, still = {"warmup_adam": (0, 0), "face.field_adam": (1, 0), "face.net_adam": (1, run.config.face.static),
-                    "mouth.field_adam": (2, 0), "mouth.net_adam": (2, run.config.mouth.static), "fuse_adam": (3, 0)}[name]
-    frozen = name == "mouth.net_adam" and in_ending(run.config, still, MOUTH_FROZEN, run.config.mouth.steps)
-    return not frozen and run.lengths[phase] > still and run.done > sum(run.lengths[:phase]) + still
+def _has_moved(training: AvatarTraining, name: str) -> bool:
+    """Whether the steps already done moved what an optimizer moves; a motion net begins after its branch's static steps."""
+    config, lengths = training.config, steps_of(training.config)
+    phase, still = {"warmup_adam": (0, 0), "face.field_adam": (1, 0), "face.net_adam": (1, config.face.static),
+                    "mouth.field_adam": (2, 0), "mouth.net_adam": (2, config.mouth.static), "fuse_adam": (3, 0)}[name]
+    frozen = name == "mouth.net_adam" and in_ending(config, still, MOUTH_FROZEN, config.mouth.steps)
+    return not frozen and lengths[phase] > still and training.step > sum(lengths[:phase]) + still

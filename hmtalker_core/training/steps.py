@@ -1,218 +1,301 @@
-"""A training run: its two branches, and what one step of each phase does."""
+"""The training of an avatar: its two branches, and what one step of each phase does.
+
+A step learns from `batch` frames, shared by the processes: gradients and density statistics are added up over frames and
+processes. What is sampled for a frame depends on (seed, phase, step, frame of the batch) alone, so any process may compute it.
+"""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch.optim import Optimizer
 
+from ...media_core.captions import COMPILE
 from ...media_core.chance import drawn
+from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import AU_NAMES
+from ...training_core.logs import Metrics
+from ...training_core.process_group import SingleProcess
 from ...training_core.state import check_finite_step
-from ..model.audio_net import net_arguments
-from ..model.gaussians import GaussianField
+from ...training_core.trainer import Shown, TrainState
 from ..model.motion import FaceMotionNet, MouthMotionNet
+from ..rasterizer import must_compile
 from .batches import BLINK, Clip, bounding_box
-from .branches import Branch
+from .branches import Branch, audio_arguments, extent_of, initial_field
 from .config import BranchConfig, TrainConfig
-from .curriculum import FrameOrder, choose_frame, face_rule, mouth_rule, step_seed
-from .initial import cube_points, frontal_frame, silhouette_points
+from .curriculum import (
+    FrameOrder,
+    Rule,
+    choose_frame,
+    exponential_lr,
+    face_motion_factor,
+    face_rule,
+    mouth_motion_factor,
+    mouth_rule,
+    prune_opacity,
+    step_seed,
+)
 from .lpips import LPIPS
-from .objectives import MOUTH_FROZEN, align_loss, face_loss, fuse_loss, in_ending, mouth_loss
+from .objectives import (
+    MOUTH_FROZEN,
+    FrameResult,
+    align_loss,
+    face_loss,
+    face_net,
+    fuse_loss,
+    in_ending,
+    mouth_loss,
+    side_by_side,
+)
 from .prior import start_from_prior
-from .schedules import exponential_lr, face_motion_factor, mouth_motion_factor, prune_opacity
 
 PHASES = ("warmup", "face", "mouth", "fuse")
+COLUMNS = ("phase", "loss", "psnr", "points", "lr", "grad_norm", "val_psnr")  # of the log
 WARMUP_LR, WARMUP_BATCH = 5e-4, 32
 FUSE_OPACITY_LR = 1e-3  # what TalkingGaussian's script asks for and, by a defect of its code, never gets
 FULL_FRAME_EVERY = 8  # steps in which a cropped branch sees the whole frame
-SH_EVERY = 1000  # steps between degrees of the spherical harmonics; a seventh of a shorter run
+SH_EVERY = 1000  # steps between degrees of the spherical harmonics; a seventh of a shorter training
 FROZEN = ("xyz", "opacity", "scaling", "rotation")  # of the mouth in its published ending: only its colours go on learning
 MAX_SCREEN = 20  # px, a Gaussian that covers more goes; as in TalkingGaussian
-MOUTH_TRIES = 8  # more frames are drawn until one shows the inside of the mouth; after so many, the last will do
+MOUTH_TRIES = 8  # more frames are sampled until one shows the inside of the mouth; after so many, the last will do
 EMA = 0.02
-MIN_EXTENT = 0.1  # m, the lower end of what recordings usually have
+PREVIEW_EVERY = 25  # steps between preview images
 
 
-class Run:
-    """The state of a training run between two steps.
+class AvatarTraining(TrainState):
+    """The state of a training between two steps.
 
+    Args:
+        clip: what it learns from. config: its settings. seed: of everything random.
+        face, mouth: branches; `mouth` exists from its phase on.
+        step: steps done.
+        group: the processes that train together.
     Attributes:
         phase: index into PHASES, len(PHASES) when finished; at: steps done in it.
-        face, mouth: branches; `mouth` exists from its phase on.
-        psnr, loss: moving averages, for show.
-        between: whether the last step is whole or never moved anything, so that the state can be kept.
+        loss, psnr: moving averages, for show.
     """
 
-    def __init__(self, clip: Clip, config: TrainConfig, seed: int, face: Branch, mouth: Branch | None = None, *,
-                 phase: int = 0, at: int = 0):
-        self.clip, self.config, self.seed = clip, config, seed
+    def __init__(self, clip: Clip, config: TrainConfig, seed: int, face: Branch, mouth: Branch | None = None, *, step: int = 0,
+                 group: SingleProcess | None = None):
+        super().__init__(config, sum(steps_of(config)), group or SingleProcess())
+        if config.batch % self.group.size:
+            raise TalkingHeadsError("A batch must divide evenly into processes",
+                                    f"{config.batch} frames, {self.group.size} processes", "Change the batch")
+        self.clip, self.config, self.seed, self.step = clip, config, seed, step
         self.lpips: LPIPS | None = None  # set by the caller who has weights
-        self.face, self.mouth, self.phase, self.at = face, mouth, phase, at
-        self.loss, self.psnr, self.between = math.nan, math.nan, True
+        self.face, self.mouth = face, mouth
+        self.loss, self.psnr, self.preview = math.nan, math.nan, None
         self.warmup_optimizer = self._make_warmup_optimizer()
         self.fuse_optimizer: torch.optim.Adam | None = None
         self._rules = self._make_rules()
         self._orders = {p: FrameOrder(np.asarray(clip.dataset.train_index), seed, i) for i, p in enumerate(PHASES)}
-        self._skip_empty_phases()
+        self._make_parts()
 
     @classmethod
-    def fresh(cls, clip: Clip, config: TrainConfig, seed: int, prior: tuple | None = None) -> Run:
-        """A run before its first step; `prior` is (file, encoder id) of a speech prior to start from."""
+    def fresh(cls, clip: Clip, config: TrainConfig, seed: int, prior: tuple[Any, str] | None = None,
+              group: SingleProcess | None = None) -> AvatarTraining:
+        """Before the first step; `prior` is (file, encoder id) of a speech prior to start from."""
         generator = torch.Generator().manual_seed(step_seed(seed, 90, 0))
-        net = drawn(step_seed(seed, 91, 0), lambda: FaceMotionNet(**audio_arguments(clip))).to(clip.device)
+        net = drawn(step_seed(seed, 91, 0), lambda: FaceMotionNet(*audio_arguments(clip))).to(clip.device)
         if prior is not None:
             start_from_prior(net, *prior)
         field = initial_field(clip, config, config.face, "head", generator).to(clip.device)
-        return cls(clip, config, seed, Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr,
-                                              config.uniform_lr))
+        face = Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr, config.uniform_lr)
+        return cls(clip, config, seed, face, group=group)
 
     @property
-    def lengths(self) -> tuple:
-        return steps_of(self.config)
+    def phase(self) -> int:
+        return bisect_right(list(accumulate(steps_of(self.config))), self.step)
 
     @property
-    def total_steps(self) -> int:
-        return sum(self.lengths)
+    def at(self) -> int:
+        return self.step - sum(steps_of(self.config)[:self.phase])
 
-    @property
-    def done(self) -> int:
-        return sum(self.lengths[:self.phase]) + self.at
+    def save(self, path: Path, identity: Mapping[str, Any]) -> None:
+        from .state import save_training
 
-    @property
-    def draws(self) -> bool:
-        """Whether the next step draws pictures: all but the first phase do."""
-        return PHASES[self.phase] != "warmup"
+        save_training(self, path, identity)
 
-    def step(self, wants_picture: bool) -> tuple[Mapping[str, Any], np.ndarray | None]:
-        """One optimisation step: (figures, picture uint8 [h, 2w, 3] or None).
+    def notice(self) -> Metrics | None:
+        draws = PHASES[self.phase] != "warmup"
+        return {"phase": COMPILE} if draws and must_compile(self.clip.device, gradients=True) else None
 
-        Raises:
-            TalkingHeadsError: the loss or a gradient is not finite; weights, moments and statistics are those before the step.
-        """
-        name = PHASES[self.phase]
-        generator = torch.Generator().manual_seed(step_seed(self.seed, self.phase, self.at))
-        loss, image, target = getattr(self, f"_{name}_step")(self.at, generator)
-        self._average(loss, image, target)
-        points = len(self.face.field) + (len(self.mouth.field) if self.mouth else 0)
-        shown = {} if math.isnan(self.psnr) else {"psnr": self.psnr}
-        info = {"phase": name, "loss": self.loss, **shown, "points": points}
-        self.at, self.between = self.at + 1, True
-        self._skip_empty_phases()  # a new phase begins with new averages
-        return info, side_by_side(target, image) if wants_picture and image is not None else None
+    def shown(self, metrics: Metrics) -> Shown:
+        return Shown(self._info, self.preview, "truth | avatar")
 
-    def _skip_empty_phases(self) -> None:
-        while self.phase < len(PHASES) and self.at >= self.lengths[self.phase]:
-            self.phase, self.at = self.phase + 1, 0
+    # one step -------------------------------------------------------------------------------------------------------------------
+
+    def train_step(self) -> dict[str, float | str]:
+        phase, step, at, batch = PHASES[self.phase], self.step, self.at, self.config.batch
+        optimizers = self._optimizers(phase, at)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        each, results = batch // self.group.size, []
+        generators = []
+        for slot in range(self.group.rank * each, (self.group.rank + 1) * each):
+            generators.append(torch.Generator().manual_seed(step_seed(self.seed, self.phase, at, slot)))
+            result = getattr(self, f"_{phase}_frame")(at, slot, generators[-1])
+            (result.loss if batch == 1 else result.loss / batch).backward()
+            results.append(result)
+        loss, norm = self._checked_gradients(optimizers, results, f"step {at + 1} of {phase}")
+        self.whole = False
+        generator = generators[0] if batch == 1 else torch.Generator().manual_seed(step_seed(self.seed, self.phase + 200, at))
+        self._move(phase, at, optimizers, results, generator)
+        psnr = self._mean_psnr(results)
+        metrics = self._metrics(phase, loss, psnr, norm, optimizers[-1].param_groups[0]["lr"])
+        self.preview = side_by_side(results[0]) if step % PREVIEW_EVERY == 0 else None
+        self.step, self.whole = step + 1, True
+        if PHASES[self.phase:self.phase + 1] != (phase,):  # a new phase begins with new averages
             self.loss = self.psnr = math.nan
+        self._make_parts()
+        return metrics
+
+    def _checked_gradients(self, optimizers: Sequence[Optimizer], results: Sequence[FrameResult], where: str
+                           ) -> tuple[float, float]:
+        """Gradients of what the optimizers move, added up over the processes, and looked at before anything takes them in: the
+        step's loss and their norm before they are clipped."""
+        moved = [p for o in optimizers for group in o.param_groups for p in group["params"]]
+        centres = [result.shot.centre_gradients for result in results if result.shot is not None]
+        loss = results[0].loss.detach()
+        if self.config.batch > 1:
+            loss = self.group.total(torch.stack([result.loss.detach() for result in results]).sum()) / self.config.batch
+            self.group.sum_gradients(moved)
+            centres = [self.group.total(torch.stack([c.norm() for c in centres]).sum())] if centres else []
+        found = check_finite_step(loss, [p.grad for p in moved], where, also=centres)
+        if self.config.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(moved, self.config.gradient_clip)
+        return found
+
+    def _mean_psnr(self, results: Sequence[FrameResult]) -> float:
+        mean = sum(result.psnr for result in results) / len(results)
+        if self.group.size == 1:
+            return mean
+        return float(self.group.total(torch.tensor(mean, device=self.clip.device))) / self.group.size
+
+    def _metrics(self, phase: str, loss: float, psnr: float, norm: float, lr: float) -> dict[str, float | str]:
+        """For the log; and takes loss and PSNR into what is shown."""
+        self.loss = loss if math.isnan(self.loss) else (1 - EMA) * self.loss + EMA * loss
+        if not math.isnan(psnr):
+            self.psnr = psnr if math.isnan(self.psnr) else (1 - EMA) * self.psnr + EMA * psnr
+        points = len(self.face.field) + (len(self.mouth.field) if self.mouth else 0)
+        info = {"phase": phase, "loss": self.loss, **({} if math.isnan(self.psnr) else {"psnr": self.psnr}), "points": points}
+        self._info: Metrics = info
+        return {"phase": phase, "loss": loss, **({} if math.isnan(psnr) else {"psnr": psnr}), "points": points, "lr": lr,
+                "grad_norm": norm}
+
+    # phases: what a frame of a step gives ---------------------------------------------------------------------------------------
+
+    def _optimizers(self, phase: str, at: int) -> tuple[Optimizer, ...]:
+        """Those that a step of the phase moves, with the step's learning rates."""
+        if phase == "warmup":
+            for group in self.warmup_optimizer.param_groups:
+                group["lr"] = WARMUP_LR * (1 - at / self.config.warmup_steps)
+            return (self.warmup_optimizer,)
+        if phase == "fuse":
+            assert self.fuse_optimizer is not None  # made when its phase begins
+            return (self.fuse_optimizer,)
+        plan, branch, factor = ((self.config.face, self.face, face_motion_factor) if phase == "face" else
+                                (self.config.mouth, self._mouth, mouth_motion_factor))
+        branch.set_rates(exponential_lr(at, 1.0, 0.01, 0.9 * plan.steps), factor(at, plan.steps))
+        return branch.field_optimizer, branch.net_optimizer
+
+    def _warmup_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
+        """Alignment alone: AudioNet, AudioAttNet and A2AM learn the explicit code of measured action units."""
+        train = torch.as_tensor(np.asarray(self.clip.dataset.train_index))
+        frames = train[torch.randint(len(train), (WARMUP_BATCH,), generator=generator)].to(self.clip.device)
+        return FrameResult(align_loss(face_net(self.face), self.clip, frames, self.config, generator))
+
+    def _face_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
+        index = choose_frame(self._orders["face"], self._rules["face"], at, slot, self.config.batch)
+        view = self.clip.view(index, self._head_box(index, at))
+        loss, shot, image, target = face_loss(self.face, self.clip, view, at, self.config, generator, self.lpips)
+        return FrameResult(loss, image, target, shot)
+
+    def _mouth_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
+        view = self.clip.view(*self._mouth_box(at, slot))
+        loss, shot, image, target = mouth_loss(self._mouth, self.clip, view, at, self.config, generator, self.lpips)
+        return FrameResult(loss, image, target, shot)
+
+    def _fuse_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
+        index = self._orders["fuse"](at * self.config.batch + slot)
+        view = self.clip.view(index, self._head_box(index, at))
+        loss, image, target = fuse_loss(self.face, self._mouth, self.clip, view, at, self.config, generator, self.lpips)
+        return FrameResult(loss, image, target)
+
+    def _head_box(self, index: int, at: int) -> tuple[int, int, int, int] | None:
+        if self.config.crop_margin is None or at % FULL_FRAME_EVERY == 0:
+            return None
+        frame = self.clip.dataset.frame(index)
+        return bounding_box(torch.as_tensor(frame.face_mask | frame.hair_mask | frame.mouth_mask), self.config.crop_margin)
+
+    def _mouth_box(self, at: int, slot: int) -> tuple[int, tuple[int, int, int, int] | None]:
+        order, batch = self._orders["mouth"], self.config.batch
+        index = choose_frame(order, self._rules["mouth"], at, slot, batch)
+        for attempt in range(MOUTH_TRIES):
+            if self.clip.has_mouth(index):
+                break
+            index = order(at * batch + slot + (attempt + 1) * 7919)
+        if self.config.crop_margin is None or at % FULL_FRAME_EVERY == 0:
+            return index, None
+        view = self.clip.view(index)
+        return index, bounding_box((view.lips + view.mouth)[..., 0].cpu() > 0, self.config.crop_margin)
+
+    # phases: what its gradients move --------------------------------------------------------------------------------------------
+
+    def _move(self, phase: str, at: int, optimizers: Sequence[Optimizer], results: Sequence[FrameResult],
+              generator: torch.Generator) -> None:
+        if phase in ("face", "mouth"):
+            branch, plan = (self.face, self.config.face) if phase == "face" else (self._mouth, self.config.mouth)
+            self._move_branch(branch, results, plan, at, generator)
+        else:
+            for optimizer in optimizers:
+                optimizer.step()
+
+    def _move_branch(self, branch: Branch, results: Sequence[FrameResult], plan: BranchConfig, at: int,
+                     generator: torch.Generator) -> None:
+        """Optimizers, density control, degree of the harmonics."""
+        frozen = branch is self.mouth and in_ending(self.config, at, MOUTH_FROZEN, plan.steps)
+        height, width = self.clip.dataset.size
+        shots = [result.shot for result in results if result.shot is not None]
+        branch.density.accumulate_all([(shot.centre_gradients[0] * self.config.batch, shot.meta["radii"][0]) for shot in shots],
+                                      width, height, self.group)
+        if frozen:
+            for name in FROZEN:
+                getattr(branch.field, name).grad = None
+        branch.field_optimizer.step()
+        if at >= plan.static and not frozen:
+            branch.net_optimizer.step()
+        until = plan.densify_until * plan.steps
+        if plan.densify_from <= at < until and at % plan.densify_every == 0:
+            # A short training has not lifted its opacities yet: thin out, do not empty.
+            typical = float(branch.field.opacities.detach().median())
+            threshold = min(prune_opacity(at, until, plan.prune_from, plan.prune_ramp), 0.5 * typical)
+            branch.density.densify_and_prune(plan.grad_threshold, threshold, branch.extent,
+                                             MAX_SCREEN if at >= plan.static else None, generator=generator)
+        if (at + 1) % max(1, min(SH_EVERY, plan.steps // 7)) == 0:
+            branch.field.grow_sh_degree()
+
+    # making the parts -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def _mouth(self) -> Branch:
+        assert self.mouth is not None  # made when its phase begins
+        return self.mouth
+
+    def _make_parts(self) -> None:
+        """What the phase needs that earlier ones do not."""
         if self.phase >= PHASES.index("mouth") and self.mouth is None:
             self.mouth = self._fresh_mouth()
         if self.phase == PHASES.index("fuse") and self.fuse_optimizer is None:
             self.fuse_optimizer = self._make_fuse_optimizer()
 
-    def _average(self, loss: Tensor, image: Tensor | None, target: Tensor | None) -> None:
-        value = float(loss.detach())
-        self.loss = value if math.isnan(self.loss) else (1 - EMA) * self.loss + EMA * value
-        if image is not None:
-            psnr = -10 * math.log10(max(float((image.detach() - target).square().mean()), 1e-10))
-            self.psnr = psnr if math.isnan(self.psnr) else (1 - EMA) * self.psnr + EMA * psnr
-
-    # phases ---------------------------------------------------------------------------------------------------------------------
-
-    def _warmup_step(self, step: int, generator: torch.Generator) -> tuple[Tensor, None, None]:
-        """Alignment alone: AudioNet, AudioAttNet and A2AM learn the explicit code of measured action units."""
-        train = torch.as_tensor(np.asarray(self.clip.dataset.train_index))
-        frames = train[torch.randint(len(train), (WARMUP_BATCH,), generator=generator)].to(self.clip.device)
-        for group in self.warmup_optimizer.param_groups:
-            group["lr"] = WARMUP_LR * (1 - step / self.config.warmup_steps)
-        loss = align_loss(self.face.net, self.clip, frames, self.config, generator)
-        self._backward(loss, self.warmup_optimizer)
-        self.warmup_optimizer.step()
-        return loss, None, None
-
-    def _face_step(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        plan = self.config.face
-        self.face.set_rates(exponential_lr(step, 1.0, 0.01, 0.9 * plan.steps), face_motion_factor(step, plan.steps))
-        index = choose_frame(self._orders["face"], self._rules["face"], step)
-        view = self.clip.view(index, self._head_box(index, step))
-        loss, shot, image, target = face_loss(self.face, self.clip, view, step, self.config, generator, self.lpips)
-        self._update(self.face, loss, shot.meta, plan, step, generator)
-        return loss, image, target
-
-    def _mouth_step(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        plan = self.config.mouth
-        self.mouth.set_rates(exponential_lr(step, 1.0, 0.01, 0.9 * plan.steps), mouth_motion_factor(step, plan.steps))
-        view = self.clip.view(*self._mouth_frame(step))
-        loss, shot, image, target = mouth_loss(self.mouth, self.clip, view, step, self.config, generator, self.lpips)
-        self._update(self.mouth, loss, shot.meta, plan, step, generator)
-        return loss, image, target
-
-    def _fuse_step(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        index = self._orders["fuse"](step)
-        view = self.clip.view(index, self._head_box(index, step))
-        loss, image, target = fuse_loss(self.face, self.mouth, self.clip, view, step, self.config, generator, self.lpips)
-        self._backward(loss, self.fuse_optimizer)
-        self.fuse_optimizer.step()
-        return loss, image, target
-
-    def _update(self, branch: Branch, loss: Tensor, meta: dict, plan: BranchConfig, step: int,
-                generator: torch.Generator) -> None:
-        """Backward, optimisers, density control, degree of the harmonics."""
-        self._backward(loss, branch.field_optimizer, branch.net_optimizer, centres=meta["means2d"])
-        frozen = branch is self.mouth and in_ending(self.config, step, MOUTH_FROZEN, plan.steps)
-        height, width = self.clip.dataset.size
-        branch.density.accumulate(meta["means2d"].grad[0], meta["radii"][0], width, height)
-        if frozen:
-            for name in FROZEN:
-                getattr(branch.field, name).grad = None
-        branch.field_optimizer.step()
-        if step >= plan.static and not frozen:
-            branch.net_optimizer.step()
-        until = plan.densify_until * plan.steps
-        if plan.densify_from <= step < until and step % plan.densify_every == 0:
-            # A short run has not lifted its opacities yet: thin out, do not empty.
-            typical = float(branch.field.opacities.detach().median())
-            threshold = min(prune_opacity(step, until, plan.prune_from, plan.prune_ramp), 0.5 * typical)
-            branch.density.densify_and_prune(plan.grad_threshold, threshold, branch.extent,
-                                             MAX_SCREEN if step >= plan.static else None, generator=generator)
-        if (step + 1) % max(1, min(SH_EVERY, plan.steps // 7)) == 0:
-            branch.field.grow_sh_degree()
-
-    def _backward(self, loss: Tensor, *optimizers: torch.optim.Optimizer, centres: Tensor | None = None) -> None:
-        """Gradients of what the optimisers move, looked at before anything takes them in. `centres` keeps its gradient too."""
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        moved = [p.grad for o in optimizers for group in o.param_groups for p in group["params"]]
-        check_finite_step(loss, [*moved, None if centres is None else centres.grad],
-                          f"step {self.at + 1} of {PHASES[self.phase]}")
-        self.between = False
-
-    # what a step sees -----------------------------------------------------------------------------------------------------------
-
-    def _head_box(self, index: int, step: int) -> tuple | None:
-        if self.config.crop_margin is None or step % FULL_FRAME_EVERY == 0:
-            return None
-        frame = self.clip.dataset.frame(index)
-        return bounding_box(frame.face_mask | frame.hair_mask | frame.mouth_mask, self.config.crop_margin)
-
-    def _mouth_frame(self, step: int) -> tuple[int, tuple | None]:
-        index = choose_frame(self._orders["mouth"], self._rules["mouth"], step)
-        for attempt in range(MOUTH_TRIES):
-            if self.clip.has_mouth(index):
-                break
-            index = self._orders["mouth"](step + (attempt + 1) * 7919)
-        if self.config.crop_margin is None or step % FULL_FRAME_EVERY == 0:
-            return index, None
-        view = self.clip.view(index)
-        return index, bounding_box((view.lips + view.mouth)[..., 0].cpu() > 0, self.config.crop_margin)
-
-    # making the parts -----------------------------------------------------------------------------------------------------------
-
-    def _make_rules(self) -> dict:
+    def _make_rules(self) -> dict[str, Rule]:
         data, plan, train = self.clip.dataset, self.config, self.clip.dataset.train_index
         opening = np.asarray(data.openings, dtype=np.float64)
         blink = (self.clip.au[:, BLINK] / self.clip.blink_ceiling).cpu().numpy()
@@ -221,19 +304,19 @@ class Run:
                 "mouth": mouth_rule(plan.mouth.steps, plan.mouth.static, au25, train)}
 
     def _make_warmup_optimizer(self) -> torch.optim.AdamW:
-        net = self.face.net
+        net = face_net(self.face)
         parameters = [p for part in (net.audio_net, net.audio_att_net, net.a2am) for p in part.parameters()]
         return torch.optim.AdamW(parameters, lr=WARMUP_LR, weight_decay=1e-2)
 
     def _make_fuse_optimizer(self) -> torch.optim.Adam:
-        groups = [g | {"lr": g["base_lr"]} for b in (self.face, self.mouth) for g in b.field_optimizer.param_groups
+        groups = [g | {"lr": g["base_lr"]} for b in (self.face, self._mouth) for g in b.field_optimizer.param_groups
                   if g["name"] in ("f_dc", "f_rest")]
         groups.append({"params": [self.face.field.opacity], "lr": FUSE_OPACITY_LR})
         return torch.optim.Adam([{"params": g["params"], "lr": g["lr"]} for g in groups], eps=1e-15)
 
     def _fresh_mouth(self) -> Branch:
         generator = torch.Generator().manual_seed(step_seed(self.seed, 92, 0))
-        net = drawn(step_seed(self.seed, 93, 0), lambda: MouthMotionNet(**audio_arguments(self.clip))).to(self.clip.device)
+        net = drawn(step_seed(self.seed, 93, 0), lambda: MouthMotionNet(*audio_arguments(self.clip))).to(self.clip.device)
         if self.config.mouth_from_face:
             net.audio_net.load_state_dict(self.face.net.audio_net.state_dict())
             net.audio_att_net.load_state_dict(self.face.net.audio_att_net.state_dict())
@@ -245,48 +328,3 @@ class Run:
 def steps_of(config: TrainConfig) -> tuple[int, int, int, int]:
     """Steps of each of PHASES."""
     return config.warmup_steps, config.face.steps, config.mouth.steps, config.fuse_steps
-
-
-def audio_arguments(clip: Clip) -> dict[str, Any]:
-    """Constructor arguments of both motion nets for the clip's speech features."""
-    return net_arguments(clip.features)
-
-
-def extent_of(clip: Clip) -> float:
-    """Scene extent in metres, at least a usual one: with a head that hardly moves every Gaussian would count as too large."""
-    return max(clip.dataset.extent, MIN_EXTENT)
-
-
-def initial_field(clip: Clip, config: TrainConfig, plan: BranchConfig, part: str, generator: torch.Generator) -> GaussianField:
-    """The first Gaussians of the head or of the inside of the mouth (`TrainConfig.init`)."""
-    if config.init == "cube":
-        return GaussianField.create(*cube_points(plan.points, generator), sh_degree=config.sh_degree)
-    data = clip.dataset
-    train = np.asarray(data.train_index)
-    c2w = torch.as_tensor(np.asarray(data.poses), dtype=torch.float32)
-    if part == "head":
-        index = int(train[frontal_frame(c2w[train])])
-        frame = data.frame(index)
-        mask = frame.face_mask | frame.hair_mask
-    else:
-        index, mask = open_mouth(clip, train)
-        frame = data.frame(index)
-    image = torch.as_tensor(frame.image).float() / 255
-    return GaussianField.create(*silhouette_points(image, torch.as_tensor(mask), c2w[index], data.focal, plan.points, generator),
-                                sh_degree=config.sh_degree)
-
-
-def open_mouth(clip: Clip, frames: np.ndarray) -> tuple[int, np.ndarray]:
-    """(frame, mask [H, W]) of the widest mouth (AU25) whose inside shows; without one, the lip square of the widest."""
-    au25 = clip.au[:, AU_NAMES.index("AU25")].cpu().numpy()
-    widest_first = [int(i) for i in frames[np.argsort(-au25[frames], kind="stable")]]
-    for index in widest_first:
-        if clip.has_mouth(index):
-            return index, clip.dataset.frame(index).mouth_mask
-    return widest_first[0], clip.view(widest_first[0]).lips[..., 0].cpu().numpy() > 0
-
-
-def side_by_side(target: Tensor, image: Tensor) -> np.ndarray:
-    """uint8 [h, 2w, 3]: what should be, and what is."""
-    pair = torch.cat([target, image], dim=1).detach().clamp(0, 1)
-    return (pair * 255).round().to(torch.uint8).cpu().numpy()

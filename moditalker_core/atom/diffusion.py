@@ -76,20 +76,18 @@ class Scheduler:
     timesteps: Tensor  # int64 [n], falling: the steps the network is given
 
 
-def make_scheduler(sampler: str, steps: int, clip: float | None = 1.0) -> Scheduler:
+def make_scheduler(sampler: str, steps: int) -> Scheduler:
     """A sampler of x0 predictions on AToM's schedule.
 
     Args:
         sampler: one of SAMPLERS.
         steps: 1..1000. DPM-Solver++ leaves out those at the schedule's noisiest end: of more than 222 it takes a few less.
-        clip: predictions are clamped to +-clip in every step (`sample` does); None: not.
     Raises:
         TalkingHeadsError: no such sampler, or numbers out of range.
     """
-    if (sampler not in SAMPLERS or type(steps) is not int or not 1 <= steps <= STEPS
-            or (clip is not None and not 0 < clip < math.inf)):
-        raise TalkingHeadsError(f"The sampler must be one of {', '.join(SAMPLERS)}, with 1 to {STEPS} steps and a clip above 0 "
-                                "or none", f"'{sampler}' with {steps} and {clip}", "Choose one of those")
+    if sampler not in SAMPLERS or type(steps) is not int or not 1 <= steps <= STEPS:
+        raise TalkingHeadsError(f"The sampler must be one of {', '.join(SAMPLERS)}, with 1 to {STEPS} steps",
+                                f"'{sampler}' with {steps}", "Choose one of those")
     times = official_times(steps) if sampler in ("ddim", "ddim0") else _even_times(sampler, steps)
     return Scheduler(sampler, torch.tensor(times))
 
@@ -117,10 +115,12 @@ def sample(predict: Callable[[Tensor, Tensor], Tensor], draw: Callable[[int], Te
     Returns:
         [B, T, N].
     Raises:
-        TalkingHeadsError: eta out of range.
+        TalkingHeadsError: eta or clip out of range.
     """
     if not 0 <= eta <= 1:
         raise TalkingHeadsError("Eta, the fraction of fresh noise, must lie within 0..1", f"{eta}", "Choose another")
+    if clip is not None and not 0 < clip < math.inf:
+        raise TalkingHeadsError("The clip of x0 must be above 0, or none", f"{clip}", "Choose another")
     x, last = draw(0), len(scheduler.timesteps) - 1
     walk, fresh = Walk(scheduler.sampler, scheduler.timesteps, alphas_cumprod(), eta), eta > 0 and scheduler.sampler == "ddim"
     for k, t in enumerate(scheduler.timesteps):

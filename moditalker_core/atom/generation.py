@@ -176,7 +176,7 @@ class _Job:
         atom, chosen, length = self.atom, self.settings, self.atom.config.denoiser.seq_len
         audio = torch.stack([atom.config.speech.tokens(self.speech, atom.config.fps, w.start, w.start + length) for w in windows])
         face = self.face.expand(len(windows), length, -1)
-        scheduler = make_scheduler(chosen.sampler, chosen.steps, chosen.clip or None)
+        scheduler = make_scheduler(chosen.sampler, chosen.steps)
         predict = guided(atom, face, audio, chosen.guidance, scheduler.timesteps)
         steps, total = len(scheduler.timesteps), len(self.windows) * len(scheduler.timesteps)
 

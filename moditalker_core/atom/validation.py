@@ -1,4 +1,4 @@
-"""How far a training is: the mouth that AToM gives clips it has not learnt from, beside the true one."""
+"""Validation of AToM: the mouth that it gives held-out clips, beside the true one."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...media_core.mouth import lip_aperture
-from ...training_core.trainer import Verdict
+from ...training_core.trainer import EvalResult
 from .diffusion import losses, make_scheduler, noised, sample
 from .generation import guided
 from .model import AToM
@@ -17,15 +17,14 @@ from .train_config import TrainConfig
 from .windows import Clips, cut
 
 SAMPLER, STEPS = "ddim0", 8
-MOST = 8  # windows looked at
+MOST = 8  # windows validated on
 LEVELS = (100, 300, 500, 700, 900)  # diffusion steps at which the loss is measured
-COLUMNS = ("loss", "reconstruction", "velocity", "rate", "gradient", "lips", "held loss")  # of the log
 SEED = 20240917  # of the noise, the same every time
 
 
 @dataclass(frozen=True)
-class Held:
-    """Windows of clips not trained on, on the network's device."""
+class HeldOut:
+    """Windows of held-out clips, on the network's device."""
 
     x0: Tensor  # [N, T, 204] cm
     face: Tensor  # [N, T, 204] cm
@@ -39,7 +38,7 @@ class Held:
         return lip_aperture(points.cpu()).double().numpy()
 
 
-def held_windows(clips: Clips, config: TrainConfig, device: torch.device) -> Held:
+def held_out_windows(clips: Clips, config: TrainConfig, device: torch.device) -> HeldOut:
     """Up to MOST windows, spread over the clips; the face is the first frame of the window, or of the clip."""
     chosen = np.unique(np.linspace(0, len(clips) - 1, MOST).round().astype(int))
     each = -(-MOST // len(chosen))
@@ -52,32 +51,35 @@ def held_windows(clips: Clips, config: TrainConfig, device: torch.device) -> Hel
             face = piece.motion[start if config.reference == "first" else 0]
             rows.append((motion - face, face.expand(clips.frames, -1), audio, mask))
     rows = rows[:MOST]
-    return Held(*(torch.stack(part).to(device) for part in zip(*rows)), clips.mean.to(device))
+    x0, face, audio, mask = (torch.stack(part).to(device) for part in zip(*rows, strict=True))
+    return HeldOut(x0, face, audio, mask, clips.mean.to(device))
 
 
 @torch.no_grad()
-def judge(atom: AToM, held: Held, watch: Callable[[], None]) -> Verdict:
-    """Samples the held windows: the correlation of the lips' distance with the truth, mean over windows; the loss at LEVELS; and
-    curves.
+def evaluate(atom: AToM, held_out: HeldOut, watch: Callable[[], None]) -> EvalResult:
+    """Samples the held-out windows: the correlation of the lips' distance with the truth, mean over windows; the loss at LEVELS;
+    and curves.
 
     Args:
         watch: called after each step of the sampler; may raise to cancel.
     """
     config, network = atom.config, atom.denoiser
-    start = torch.randn(held.x0.shape, generator=torch.Generator().manual_seed(SEED)).to(held.x0)
-    scheduler = make_scheduler(SAMPLER, STEPS, config.clip)
-    found = sample(guided(atom, held.face, held.audio, config.guidance, scheduler.timesteps), lambda k: start, scheduler, eta=0.0,
-                   clip=config.clip, watch=lambda k, x0: watch())
-    truth, mouths, mask = held.mouths(held.x0), held.mouths(found), held.mask.cpu().numpy()
+    start = torch.randn(held_out.x0.shape, generator=torch.Generator().manual_seed(SEED)).to(held_out.x0)
+    scheduler = make_scheduler(SAMPLER, STEPS)
+    predict = guided(atom, held_out.face, held_out.audio, config.guidance, scheduler.timesteps)
+    found = sample(predict, lambda k: start, scheduler, eta=0.0, clip=config.clip, watch=lambda k, x0: watch())
+    truth, mouths, mask = held_out.mouths(held_out.x0), held_out.mouths(found), held_out.mask.cpu().numpy()
     each = [_correlation(a[m], b[m]) for a, b, m in zip(truth, mouths, mask)]
     moving = [value for value in each if value is not None]
-    condition, levels = network.condition(held.face, held.audio), []
+    condition, levels = network.condition(held_out.face, held_out.audio), []
     for level in LEVELS:
         times = torch.full((len(start),), level, device=start.device)
-        levels.append(losses(network.denoise(noised(held.x0, times, start), times, condition), held.x0, held.mask).total)
+        predicted = network.denoise(noised(held_out.x0, times, start), times, condition)
+        levels.append(losses(predicted, held_out.x0, held_out.mask).total)
         watch()
-    figures = {"lips": float(np.mean(moving)) if moving else 0.0, "held loss": float(torch.stack(levels).mean())}
-    return Verdict(figures, ("lips",), curves(truth, mouths, mask), "lips", "opening of the lips: truth grey, AToM red")
+    metrics = {"lip_correlation": float(np.mean(moving)) if moving else 0.0, "val_loss": float(torch.stack(levels).mean())}
+    return EvalResult(metrics, ("lip_correlation",), curves(truth, mouths, mask), name="lips",
+                      caption="opening of the lips: truth grey, AToM red")
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
@@ -98,13 +100,13 @@ def curves(truth: np.ndarray, found: np.ndarray, mask: np.ndarray, width: int = 
     """
     import cv2
 
-    picture = np.full((row * len(truth), width, 3), 250, np.uint8)
+    image = np.full((row * len(truth), width, 3), 250, np.uint8)
     top = max(float(truth[mask].max(initial=0)), float(found[mask].max(initial=0)), 0.1)
     x = np.linspace(4, width - 5, truth.shape[1])
     for i, (a, b, m) in enumerate(zip(truth, found, mask)):
         base = (i + 1) * row - 4
         for values, colour, thick in ((a, (150, 150, 150), 3), (b, (200, 40, 40), 1)):
             line = np.stack([x, base - np.nan_to_num(values) / top * (row - 8)], -1)[m]
-            cv2.polylines(picture, [line.round().astype(np.int32)], False, colour, thick, cv2.LINE_AA)
-        picture[(i + 1) * row - 1] = 220
-    return picture
+            cv2.polylines(image, [line.round().astype(np.int32)], False, colour, thick, cv2.LINE_AA)
+        image[(i + 1) * row - 1] = 220
+    return image

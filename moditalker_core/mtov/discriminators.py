@@ -1,4 +1,4 @@
-"""The two judges of the GAN phase: patch discriminators of frames and of clips (docs/moditalker.md#losses; arXiv 1611.07004)."""
+"""The two discriminators of the GAN phase: patches of frames and of clips (docs/moditalker.md#losses; arXiv 1611.07004)."""
 from __future__ import annotations
 
 import torch
@@ -28,10 +28,10 @@ class PatchDiscriminator(nn.Module):
             stages.append(nn.Sequential(*layers))
         self.stages = nn.ModuleList(stages)
         for name, parameter in self.named_parameters():
-            _drawn(name, parameter)
+            _initialise(name, parameter)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """The outputs of the five stages, the verdict last."""
+        """The outputs of the five stages, the decision last."""
         out = []
         for stage in self.stages:
             x = stage(x)
@@ -40,7 +40,7 @@ class PatchDiscriminator(nn.Module):
 
 
 @torch.no_grad()
-def _drawn(name: str, parameter: Tensor) -> None:
+def _initialise(name: str, parameter: Tensor) -> None:
     """Convolutions N(0, STD), scales of norms N(1, STD), biases 0."""
     if name.endswith("bias"):
         parameter.zero_()
@@ -48,8 +48,8 @@ def _drawn(name: str, parameter: Tensor) -> None:
         parameter.normal_(float(parameter.ndim == 1), STD)
 
 
-class Judges(nn.Module):
-    """Both discriminators; real and made ones are looked at apart, as each batch is normalised by itself."""
+class Discriminators(nn.Module):
+    """Both discriminators; real and made ones are looked at separately, as each batch is normalised by itself."""
 
     def __init__(self, width: int = 64):
         super().__init__()
@@ -62,7 +62,7 @@ class Judges(nn.Module):
             frames: made and real ones, [B, 3, H, W] each.
             clips: made and real ones, [B, 3, T, H, W] each.
         Returns:
-            the stages' outputs of both judges on what was made, and on what is real.
+            the stages' outputs of both discriminators on what was made, and on what is real.
         """
         made = [self.frame(frames[0]), self.clip(clips[0])]
         return made, [self.frame(frames[1]), self.clip(clips[1])]

@@ -1,55 +1,50 @@
-"""What each stage of a training of MToV asks of its network, for a few windows at a time (docs/moditalker.md#losses).
+"""What each stage of a training of MToV is to learn: its losses, for a few windows at a time (docs/moditalker.md#losses).
 
-Chance: everything drawn for window `index` of `step` is a function of (seed, step, index). So a batch may be cut into pieces, or
-shared by processes, and stays the same.
+Randomness: everything sampled for window `index` of `step` is a function of (seed, step, index). So a batch may be cut into
+pieces, or shared by processes, and stays the same.
 """
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ...training_core.lpips import LPIPS
-from ...training_core.team import Alone
+from ...training_core.optim import autocast
+from ...training_core.process_group import SingleProcess
 from . import losses
 from .autoencoder import VideoAutoencoder
 from .conditions import raster_clip
 from .dataset import VideoBatch, mouth_weights
 from .denoiser import MToVDenoiser
 from .diffusion import noised, pulled_noise, training_target
-from .discriminators import Judges
+from .discriminators import Discriminators
 from .latents import Latents
 from .reading import Reader
 from .train_config import TrainConfig
 
-CHANCE = 1 << 34  # beside the steps: the stream of what is drawn here
-NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Computing in `precision`, one of train_config.PRECISIONS."""
-    return torch.autocast(device.type, NUMBERS[precision], enabled=precision != "fp32")
+CHANCE = 1 << 34  # beside the steps: the stream of what is sampled here
+AUTOENCODER, ADVERSARIAL = ("loss", "l1", "perceptual", "latent_size"), ("adversarial", "feature_matching")  # metrics
 
 
 class Objective(ABC):
     """A stage.
 
     Args:
-        config: the training. seed: of the run. device: where to compute. team: the processes that work together.
+        config: the training. seed: of the run. device: where to compute. group: the processes that train together.
     Attributes:
-        networks: those that are trained, by name; the first is what is kept.
+        networks: those that are trained, by name; the first is the model to save.
         wrapped: what their losses go through.
     """
 
     networks: dict[str, nn.Module]
     wrapped: dict[str, nn.Module]
 
-    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone):
-        self.config, self.seed, self.device, self.team = config, seed, device, team
+    def __init__(self, config: TrainConfig, seed: int, device: torch.device, group: SingleProcess):
+        self.config, self.seed, self.device, self.group = config, seed, device, group
         self.networks, self.wrapped = {}, {}
 
     def turn(self, step: int) -> str:
@@ -57,15 +52,15 @@ class Objective(ABC):
         return next(iter(self.networks))
 
     @abstractmethod
-    def figures(self, turn: str) -> tuple[str, ...]:
+    def metric_names(self, turn: str) -> tuple[str, ...]:
         """Names of what `losses` gives, "loss" first."""
 
     @abstractmethod
     def losses(self, turn: str, step: int, indices: Sequence[int]) -> Tensor:
-        """Means over the windows `indices` of `step`, float32 [figures]; the first one has a gradient."""
+        """Means over the windows `indices` of `step`, float32 [metrics]; the first one has a gradient."""
 
     def random(self, step: int, index: int) -> np.random.Generator:
-        """The chance of one window."""
+        """The random numbers of one window."""
         return np.random.default_rng([self.seed, CHANCE, step, index])
 
 
@@ -91,23 +86,23 @@ class Reconstruction(Objective):
         autoencoder: to be trained, on `device`.
         reader: of the windows.
         lpips: the user's weights, or None: the substitute.
-        stills: reader of single pictures, where the settings want steps of them.
+        stills: reader of single frames, where the settings want steps of them.
     """
 
-    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, autoencoder: VideoAutoencoder,
+    def __init__(self, config: TrainConfig, seed: int, device: torch.device, group: SingleProcess, autoencoder: VideoAutoencoder,
                  reader: Reader, lpips: LPIPS | None = None, stills: Reader | None = None):
-        super().__init__(config, seed, device, team)
+        super().__init__(config, seed, device, group)
         self.autoencoder, self.reader, self.lpips, self.stills = autoencoder, reader, lpips, stills
         for trunk in (autoencoder.encoder, autoencoder.decoder):
             trunk.checkpointing = config.checkpointing
         self.networks = {"autoencoder": autoencoder}
-        self.wrapped = {"autoencoder": team.wrapped(Rebuild(autoencoder))}
+        self.wrapped = {"autoencoder": group.wrapped(Rebuild(autoencoder))}
 
-    def figures(self, turn: str) -> tuple[str, ...]:
-        return ("loss", "l1", "look", "latents")
+    def metric_names(self, turn: str) -> tuple[str, ...]:
+        return AUTOENCODER
 
     def losses(self, turn: str, step: int, indices: Sequence[int]) -> Tensor:
-        if self.of_stills(step):  # stills j of clip i is a window of its own
+        if self.of_stills(step):  # still frame j of clip i is a window of its own
             indices = [int(i) * self.config.stills + j for i in indices for j in range(self.config.stills)]
         clips, weights = self.clips(step, indices)
         with autocast(self.device, self.config.precision):
@@ -115,13 +110,13 @@ class Reconstruction(Objective):
         return torch.stack(self.terms(found.float(), latents.float(), clips, weights, self.frames(step, indices)))
 
     def of_stills(self, step: int) -> bool:
-        """Whether `step` learns from single pictures: clips that do not move, which cost a T-th."""
+        """Whether `step` learns from single frames: clips that do not move, which cost a T-th."""
         config = self.config
         after = step - config.still_steps
         return self.stills is not None and (after < 0 or config.still_every > 0 and after % config.still_every == 0)
 
     def terms(self, found: Tensor, latents: Tensor, clips: Tensor, weights: Tensor, frames: Tensor) -> list[Tensor]:
-        """The whole loss and its parts, as `figures` has them."""
+        """The whole loss and its parts, as `metric_names` has them."""
         config = self.config
         near = losses.l1(found, clips, weights)
         if self.lpips is not None:
@@ -135,25 +130,26 @@ class Reconstruction(Objective):
 
     def clips(self, step: int, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """What is to come back [B, 3, T, S, S] and what its pixels count [B, 1, T, S, S]."""
-        reader = self.stills if self.of_stills(step) else self.reader
+        reader = self.stills if self.stills is not None and self.of_stills(step) else self.reader
         alike = self.of_stills(step) == self.of_stills(step + 1)  # the next step reads from the same place
         batch = reader.windows([(step, int(i)) for i in indices], [(step + 1, int(i)) for i in indices] if alike else [])
         if self.config.stage == "landmarks":
             return self.rasters(batch, [self.random(step, int(i)) for i in indices])
         if self.of_stills(step) and self.config.still_shift:
             return self._moved(batch, [self.random(step, int(i)) for i in indices])
-        return batch.frames.to(self.device), batch.weights.to(self.device)
+        return frames_of(batch).to(self.device), batch.weights.to(self.device)
 
     def _moved(self, batch: VideoBatch, chance: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
-        """Stills moved by a few pixels; what leaves at one edge comes in at the other."""
-        most = round(self.config.still_shift * batch.frames.shape[-1])
+        """Still frames moved by a few pixels; what leaves at one edge comes in at the other."""
+        images = frames_of(batch)
+        most = round(self.config.still_shift * images.shape[-1])
         shifts = [tuple(random.integers(-most, most + 1, 2).tolist()) for random in chance]
         frames, weights = (torch.stack([one.roll(shift, (-2, -1)) for one, shift in zip(part, shifts)]).to(self.device)
-                           for part in (batch.frames, batch.weights))
+                           for part in (images, batch.weights))
         return frames, weights
 
     def rasters(self, batch: VideoBatch, chance: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
-        """Clips of discs, moved and scaled a little by `chance`; what a disc's pixels count."""
+        """Clips of discs, moved and scaled a little at random; what a disc's pixels count."""
         config, made, boxes = self.config, [], []
         size, jitter = config.raster.size, config.jitter
         for pixels, random in zip(batch.pixels, chance):
@@ -179,23 +175,29 @@ class Reconstruction(Objective):
         return self.config.latent_noise * torch.from_numpy(drawn).to(self.device)
 
 
-class Adversarial(Reconstruction):
-    """Stage "gan": the autoencoder and the two judges in turn, a step each.
+def frames_of(batch: VideoBatch) -> Tensor:  # [B, 3, T, S, S]
+    """The frames of windows that were asked for them."""
+    assert batch.frames is not None
+    return batch.frames
 
-    On the CPU the judges always compute in float32: torch 2.13 has wrong gradients there for 3-D convolutions in 16 bits.
+
+class Adversarial(Reconstruction):
+    """Stage "gan": the autoencoder and the two discriminators in turn, a step each.
+
+    On the CPU the discriminators always compute in float32: torch 2.13 has wrong gradients there for 3-D convolutions in 16 bits.
     """
 
-    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, autoencoder: VideoAutoencoder,
-                 judges: Judges, reader: Reader, lpips: LPIPS | None = None):
-        super().__init__(config, seed, device, team, autoencoder, reader, lpips)
-        self.networks["judges"] = judges
-        self.wrapped["judges"] = team.wrapped(judges)
+    def __init__(self, config: TrainConfig, seed: int, device: torch.device, group: SingleProcess, autoencoder: VideoAutoencoder,
+                 discriminators: Discriminators, reader: Reader, lpips: LPIPS | None = None):
+        super().__init__(config, seed, device, group, autoencoder, reader, lpips)
+        self.networks["judges"] = discriminators
+        self.wrapped["judges"] = group.wrapped(discriminators)
 
     def turn(self, step: int) -> str:
         return "judges" if step % 2 else "autoencoder"
 
-    def figures(self, turn: str) -> tuple[str, ...]:
-        return ("loss", "l1", "look", "latents", "verdict", "matched") if turn == "autoencoder" else ("loss", "judges")
+    def metric_names(self, turn: str) -> tuple[str, ...]:
+        return AUTOENCODER + ADVERSARIAL if turn == "autoencoder" else ("loss", "discriminators")
 
     def losses(self, turn: str, step: int, indices: Sequence[int]) -> Tensor:
         clips, weights = self.clips(step, indices)
@@ -210,10 +212,10 @@ class Adversarial(Reconstruction):
         if not learning:
             hinge = losses.hinge(made, real)
             return torch.stack([self.config.adversarial * hinge, hinge.detach()])
-        verdict, matched = losses.generator_terms(made, real)
+        realism, matched = losses.generator_terms(made, real)
         total, *parts = self.terms(found.float(), latents.float(), clips, weights, frames)
-        total = total + self.config.adversarial * (verdict + self.config.matching * matched)
-        return torch.stack([total, *parts, verdict.detach(), matched.detach()])
+        total = total + self.config.adversarial * (realism + self.config.matching * matched)
+        return torch.stack([total, *parts, realism.detach(), matched.detach()])
 
 
 class Denoising(Objective):
@@ -224,14 +226,14 @@ class Denoising(Objective):
         latents: of the windows.
     """
 
-    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, denoiser: MToVDenoiser,
+    def __init__(self, config: TrainConfig, seed: int, device: torch.device, group: SingleProcess, denoiser: MToVDenoiser,
                  latents: Latents):
-        super().__init__(config, seed, device, team)
+        super().__init__(config, seed, device, group)
         self.latents = latents
         self.networks = {"denoiser": denoiser}
-        self.wrapped = {"denoiser": team.wrapped(denoiser)}
+        self.wrapped = {"denoiser": group.wrapped(denoiser)}
 
-    def figures(self, turn: str) -> tuple[str, ...]:
+    def metric_names(self, turn: str) -> tuple[str, ...]:
         return ("loss",)
 
     def losses(self, turn: str, step: int, indices: Sequence[int]) -> Tensor:

@@ -1,87 +1,70 @@
-"""What a training of MToV is made of: one frozen record a stage, and three presets.
+"""The settings of a training of MToV: one frozen record per stage, and three presets.
 
-The stages follow one another: "rgb" (the pictures' autoencoder), "gan" (sharpens it, if wanted), "landmarks" (the rasters'
-autoencoder, from the pictures'), "diffusion" (the denoiser, between both). `published` holds the numbers of
-docs/moditalker.md#training; `demo` is what a CPU does in hours, on 128 px; `standard` lies between: for one graphics card.
+The stages follow one another: "rgb" (the images' autoencoder), "gan" (sharpens it, if wanted), "landmarks" (the rasters'
+autoencoder, from the images'), "diffusion" (the denoiser, between both). `published` holds the numbers of
+docs/moditalker.md#training; `demo` is what a CPU does in hours, on 128 px; `standard` lies between: for one GPU.
 """
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from ...media_core.errors import TalkingHeadsError
-from ...training_core.optim import USUAL_BETAS
+from ...training_core import settings
+from ...training_core.settings import PRECISIONS, TrainSettings, require
 from ..config import REFERENCES
 from .config import AutoencoderConfig, DenoiserConfig, check_residual, known
 from .diffusion import check_sampling
 from .model import RasterSettings
 
 STAGES = ("rgb", "gan", "landmarks", "diffusion")
-PRECISIONS, SCHEDULES, OPTIMIZERS = ("fp32", "bf16", "fp16"), ("constant", "cosine"), tuple(USUAL_BETAS)
-FREE = ("accumulation", "save_every", "val_every", "log_every", "loaders", "checkpointing", "clip", "sampler", "calls", "overlap",
-        "anchored")  # do not change what is learnt, so they may change between a run and its continuation
+__all__ = ["PRECISIONS", "STAGES", "TrainConfig", "preset", "presets"]
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(TrainSettings):
     """One stage of a training."""
 
-    preset: str = "custom"  # name shown to the user
     stage: str = "rgb"  # one of STAGES
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)  # rgb: made; the others take the given file's
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)  # diffusion
-    raster: RasterSettings = field(default_factory=RasterSettings)  # how landmarks are drawn; its size follows the pictures'
-    steps: int = 10000  # optimisation steps; of gan, the discriminators' included
-    batch: int = 1  # clips a step, over all processes
-    accumulation: int = 1  # pieces in which a process computes its share of a batch
+    raster: RasterSettings = field(default_factory=RasterSettings)  # how landmarks are drawn; its size follows the images'
     loaders: int = 0  # threads that read the next batches meanwhile; 0: none
-    optimizer: str = "adamw"  # one of OPTIMIZERS
-    lr: float = 1e-4
-    betas: tuple[float, ...] | None = None  # None: the optimiser's usual ones
-    weight_decay: float = 0.01
-    warm_up: int = 0  # steps in which the rate climbs
-    schedule: str = "constant"  # of the rate, after warm-up: one of SCHEDULES
-    floor: float = 0.01  # share of the rate at which a cosine ends
-    gradient_clip: float | None = None  # largest norm of the gradient; None: not limited
-    ema: float | None = None  # share of the old in the averaged weights, which are what is kept; None: the last weights are
-    ema_warm_up: bool = True  # a smaller share at the beginning: at most (1 + n) / (10 + n) at the n-th average
-    ema_every: int = 1  # steps between two averages
-    precision: str = "fp32"  # of what is trained, one of PRECISIONS; bf16, fp16: autocast, fp16 with a scaled gradient
-    encoding: str = "fp32"  # diffusion: of the frozen autoencoders, one of PRECISIONS
+    encoding: str = "fp32"  # diffusion: precision of the frozen autoencoders, one of PRECISIONS
     checkpointing: bool = False  # autoencoders: compute the layers again for the gradient; less memory, more time
-    lively: int = 1  # a window is the one whose mouth moves most among so many (ours)
-    decoder_only: bool = False  # rgb: what a latent means stays, only its drawing is learnt (ours): denoisers of before still fit
-    freeze: bool = True  # landmarks: the decoder's layers stay the pictures'; False: they learn too (ours)
-    stills: int = 0  # rgb, landmarks: so many pictures stand for a clip in steps of stills (ours): clips at rest cost a T-th
-    still_steps: int = 0  # rgb, landmarks: the first so many steps are of stills, with `stills`
+    lively: int = 1  # motion-weighted: a window is the one whose mouth moves most among so many (ours)
+    decoder_only: bool = False  # rgb: what a latent means stays, only its decoding is learnt (ours): earlier denoisers still fit
+    freeze: bool = True  # landmarks: the decoder's layers stay the images'; False: they learn too (ours)
+    stills: int = 0  # rgb, landmarks: so many still frames stand for a clip in steps of stills (ours): a still costs a T-th
+    still_steps: int = 0  # rgb, landmarks: the first so many steps are of still frames, with `stills`
     still_every: int = 0  # rgb, landmarks: and after them every so many-th step; 0: none
-    still_shift: float = 0.0  # rgb: largest shift of a still, as a share of the side
+    still_shift: float = 0.0  # rgb: largest shift of a still frame, as a fraction of the side
     start: float = 1.0  # rgb: standard deviation of the pooling tokens and positions at first (published: 1)
     l1: float = 4.0  # weight of L1; the next too belong to autoencoders
     perceptual: float = 4.0  # of LPIPS on one frame of every clip, where weights for it are given
     edges: float = 0.0  # of neighbouring pixels' differences, where they are not (ours)
-    coarse: float = 0.0  # of L1 of pictures a quarter of the size, where they are not (ours)
+    coarse: float = 0.0  # of L1 of images a quarter of the size, where they are not (ours)
     mouth: float = 1.0  # what a pixel of the mouth (of a disc, in landmarks) counts (ours); 1: as all others
     penalty: float = 0.0  # of the latents' mean square (ours): keeps them from the ends of the tanh
     latent_noise: float = 0.0  # standard deviation of noise added to latents before they are decoded (ours)
     adversarial: float = 1.0  # gan: weight of what the discriminators say
-    matching: float = 4.0  # gan: of the discriminators' stages
+    matching: float = 4.0  # gan: weight of feature matching
     judges: int = 64  # gan: channels of the discriminators' first stage
-    judges_lr: float = 1e-4  # gan: the discriminators' rate
+    judges_lr: float = 1e-4  # gan: the discriminators' learning rate
     judges_clip: float | None = 1.0  # gan: largest norm of their gradient
     prediction: str = "epsilon"  # diffusion: one of diffusion.PREDICTIONS
     times: tuple[int, int] = (0, 1000)  # diffusion: steps that are learnt, from (included) and to (not included)
-    first_share: float = 0.0  # diffusion: share of clips at the highest of them, where sampling begins (ours)
+    first_share: float = 0.0  # diffusion: probability of a clip at the highest of them, where sampling begins (ours)
     pull: float = 0.0  # diffusion: how far a noisy latent stands on its way from the identity, see diffusion.pulled_noise (ours)
-    still: float = 0.0  # diffusion: share of clips whose pose is the still identity, as with a portrait (ours)
+    still: float = 0.0  # diffusion: probability of a clip whose pose is the still identity, as with a portrait (ours)
     lips: float = 1.0  # diffusion: what a token of the mouth counts in the loss (ours); landmarks: a pixel; 1: as all others
-    cache: int = 0  # diffusion: so many windows are drawn for the whole training, their latents computed once and kept; 0: fresh
-    reference: str = "first"  # identity of a window: its "first" frame, or "any" frame of the film
-    mirror: float = 0.0  # share of windows with left and right exchanged (ours)
-    colour: float = 0.0  # largest change of a channel's brightness, as a share (ours)
-    jitter: float = 0.0  # landmarks: largest shift of the rasters as a share of the side, and of their scale (ours)
+    cache: int = 0  # diffusion: so many windows for the whole training, their latents computed once and kept; 0: new ones
+    reference: str = "first"  # identity of a window: its "first" frame, or "any" frame of the video
+    mirror: float = 0.0  # probability of a window with left and right exchanged (ours)
+    colour: float = 0.0  # largest change of a channel's brightness, as a fraction (ours)
+    jitter: float = 0.0  # landmarks: largest shift of the rasters as a fraction of the side, and of their scale (ours)
     clip: float | None = 1.0  # diffusion: kept in the file for sampling, as are the next six
     sampler: str = "ddim"
     calls: int = 25
@@ -89,47 +72,33 @@ class TrainConfig:
     eta: float = 1.0
     overlap: int = 4
     anchored: bool = False
-    save_every: int = 2000  # steps between savings of the unfinished run
-    val_every: int = 2000  # steps between looks at clips not trained on
-    log_every: int = 10  # steps averaged in one line of the log
+
+    free: ClassVar[tuple[str, ...]] = (*settings.FREE, "loaders", "checkpointing", "clip", "sampler", "calls", "overlap",
+                                       "anchored")
 
     def __post_init__(self) -> None:
-        names = ("steps", "batch", "accumulation", "ema_every", "judges", "lively", "save_every", "val_every", "log_every")
-        whole, zero = {name: getattr(self, name) for name in names}, (self.warm_up, self.loaders, self.cache, self.stills,
-                                                                     self.still_steps, self.still_every)
-        _require(all(type(v) is int and v >= 1 for v in whole.values()) and all(type(v) is int and v >= 0 for v in zero),
-                 "Steps, batch and intervals must be whole numbers above 0, warm_up, loaders, cache and stills not below",
-                 f"{whole}, {zero}")
-        choices = {"stage": STAGES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS,
-                   "encoding": PRECISIONS, "reference": REFERENCES}
-        for name, options in choices.items():
-            _require(getattr(self, name) in options, f"{name} must be one of {', '.join(options)}", f"'{getattr(self, name)}'")
-        shares = {name: getattr(self, name) for name in ("mirror", "first_share", "still", "floor", "colour", "jitter", "pull",
-                                                         "still_shift")}
-        shares |= {} if self.ema is None else {"ema": self.ema}
-        _require(all(0 <= share <= 1 for share in shares.values()), "Shares must lie in 0..1", f"{shares}")
+        super().__post_init__()
+        self.check_whole(("judges", "lively"), ("loaders", "cache", "stills", "still_steps", "still_every"))
+        self.check_choices({"stage": STAGES, "encoding": PRECISIONS, "reference": REFERENCES})
+        self.check_fractions(("mirror", "first_share", "still", "colour", "jitter", "pull", "still_shift"))
         self._check_numbers()
         check_sampling(self.sampler, self.calls, self.ratio, self.prediction, self.clip, self.eta)
-        _require(self.stage == "rgb" or not self.decoder_only, "The decoder alone learns in the stage 'rgb' only",
-                 f"'{self.stage}'")
+        require(self.stage == "rgb" or not self.decoder_only, "The decoder alone learns in the stage 'rgb' only",
+                f"'{self.stage}'")
         if self.stage == "diffusion":
             check_residual(self.denoiser, self.prediction)
 
     def _check_numbers(self) -> None:
-        names = ("weight_decay", "start", "l1", "perceptual", "edges", "coarse", "penalty", "latent_noise", "adversarial",
-                 "matching")
-        weights, rates = {name: getattr(self, name) for name in names}, (self.lr, self.judges_lr)
-        _require(all(0 <= v < math.inf for v in weights.values()) and all(0 < v < math.inf for v in rates)
-                 and self.mouth > 0 and self.lips > 0, "Rates, mouth and lips must be above 0, weights not below",
-                 f"rates {rates}, mouth {self.mouth}, lips {self.lips}, {weights}")
-        clips = (self.gradient_clip, self.judges_clip)
-        _require(all(v is None or v > 0 for v in clips), "The gradients' largest norms must be above 0", f"{clips}")
-        count = len(USUAL_BETAS[self.optimizer])
-        _require(self.betas is None or len(self.betas) == count and all(0 <= beta < 1 for beta in self.betas),
-                 f"betas of {self.optimizer} must be {count} numbers in 0..1", f"{self.betas}")
+        names = ("start", "l1", "perceptual", "edges", "coarse", "penalty", "latent_noise", "adversarial", "matching")
+        weights = {name: getattr(self, name) for name in names}
+        require(all(0 <= v < math.inf for v in weights.values()), "Weights of losses must not be below 0", f"{weights}")
+        require(0 < self.judges_lr < math.inf and self.mouth > 0 and self.lips > 0,
+                "judges_lr, mouth and lips must be above 0", f"{self.judges_lr}, {self.mouth}, {self.lips}")
+        require(self.judges_clip is None or self.judges_clip > 0, "The gradients' largest norms (judges_clip) must be above 0",
+                f"{self.judges_clip}")
         times = tuple(self.times)
-        _require(len(times) == 2 and all(type(t) is int for t in times) and 0 <= times[0] < times[1] <= 1000,
-                 "times must be two steps, the first in 0..999, the second after it and 1000 at most", f"{self.times}")
+        require(len(times) == 2 and all(type(t) is int for t in times) and 0 <= times[0] < times[1] <= 1000,
+                "times must be two steps, the first in 0..999, the second after it and 1000 at most", f"{self.times}")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable; `from_dict` takes it back."""
@@ -140,45 +109,44 @@ class TrainConfig:
         """Raises:
             TalkingHeadsError: names or values that no training has.
         """
-        told = known(cls, values, "A training")
+        given = known(cls, values, "A training")
         for name, part in (("autoencoder", AutoencoderConfig), ("denoiser", DenoiserConfig), ("raster", RasterSettings)):
-            if name in told:
-                told[name] = part(**known(part, told[name], f"Its part '{name}'"))
+            if name in given:
+                given[name] = part(**known(part, given[name], f"Its part '{name}'"))
         for name in ("betas", "times"):
-            if told.get(name) is not None:
-                told[name] = tuple(told[name])
-        return cls(**told)
+            if given.get(name) is not None:
+                given[name] = tuple(given[name])
+        return cls(**given)
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal for an unfinished training to go on."""
-        free = FREE if self.pull > 0 else (*FREE, "eta")  # only with `pull` does the sampler's share of fresh noise matter
-        return {k: v for k, v in self.to_dict().items() if k not in free}
-
-
-def _require(holds: bool, must: str, came: str) -> None:
-    if not holds:
-        raise TalkingHeadsError(must, came, "Correct the training's settings")
+        """What must be equal for an unfinished training to be continued."""
+        found = super().identity()
+        if self.pull == 0:  # only with `pull` does the sampler's share of fresh noise matter
+            del found["eta"]
+        return found
 
 
 def _published() -> dict[str, TrainConfig]:
     """As published: a batch of 1 (8 in the GAN phase) gathered three times, fp16. The warm-up of the diffusion, built but never
     stepped there (docs/moditalker.md#warm-up), is stepped here, for latent diffusion's usual 10 000 steps. Lengths that no source
     gives are PVDM's, from which these trainings come. Without LPIPS weights, the substitute counts as much as L1."""
-    rgb = TrainConfig("published", "rgb", batch=3, accumulation=3, steps=1_000_000, betas=(0.5, 0.9), precision="fp16", edges=4.0,
-                      coarse=4.0)
+    rgb = TrainConfig(preset="published", stage="rgb", batch=3, accumulation=3, steps=1_000_000, betas=(0.5, 0.9),
+                      precision="fp16", edges=4.0, coarse=4.0)
     gan = replace(rgb, stage="gan", batch=24, steps=28_000)
-    diffusion = TrainConfig("published", "diffusion", batch=10, steps=850_000, betas=(0.9, 0.999), warm_up=10_000, ema=0.9999,
-                            ema_every=25, encoding="fp16", sampler="ddim", save_every=1000, val_every=5000)
+    diffusion = TrainConfig(preset="published", stage="diffusion", batch=10, steps=850_000, betas=(0.9, 0.999), warm_up=10_000,
+                            ema=0.9999, ema_every=25, encoding="fp16", sampler="ddim", save_every=1000, val_every=5000)
     return {"rgb": rgb, "gan": gan, "landmarks": replace(rgb, stage="landmarks"), "diffusion": diffusion}
 
 
 def _demo() -> dict[str, TrainConfig]:
-    """For 128 px on one core: stills first, which teach most; latents of eight channels, positions, and squares that overlap."""
+    """For 128 px on one core: still frames first, which teach most; latents of eight channels, positions, overlapping
+    squares."""
     autoencoder = AutoencoderConfig(embed_dim=8, channels=128, height=128, width=128, depth=2, heads=4, dim_head=32, ff_mult=2,
                                     pool_depth=1, pool_dim_head=32, pool_hidden=256, positions=True, reach=4)
     denoiser = DenoiserConfig(channels=8, model_channels=40, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(2,),
                               num_heads=2, groups=8, residual=True)
-    rgb = TrainConfig("demo", "rgb", autoencoder, denoiser, RasterSettings(128, 6, 4), steps=2800, stills=8, still_steps=1300,
+    rgb = TrainConfig(preset="demo", stage="rgb", autoencoder=autoencoder, denoiser=denoiser,
+                      raster=RasterSettings(128, 6, 4), steps=2800, stills=8, still_steps=1300,
                       still_every=4, still_shift=0.03, lr=2e-3, betas=(0.9, 0.98), warm_up=100, schedule="cosine", floor=0.02,
                       gradient_clip=1.0, start=0.05, l1=1.0, edges=0.5, coarse=1.0, mouth=5.0, penalty=0.01, reference="any",
                       mirror=0.5, colour=0.15, save_every=200, val_every=500)

@@ -1,12 +1,12 @@
-"""Training of MToV, stage by stage: a motion data set with pictures in, an autoencoder's file or a whole MToV out.
+"""Training of MToV, stage by stage: a motion dataset with images in, an autoencoder's file or a whole MToV out.
 
-    rgb        -> an autoencoder of pictures
+    rgb        -> an autoencoder of images
     gan        -> a sharper one (from `rgb`), against two discriminators
     landmarks  -> an autoencoder of rasters (from `rgb`; the decoder's transformers stay as they are)
     diffusion  -> the denoiser between both (from `rgb` and `landmarks`, which stay as they are), saved as one MToV with them
 
-Recipes: docs/moditalker.md#training. The state of the run stands beside the file (`driver`); a run that was stopped and resumed
-ends with the same weights as one that was not, to the bit on the CPU.
+Recipes: docs/moditalker.md#training. The state of the training stands beside the file (`trainer`); a training that was stopped
+and resumed ends with the same weights as one that was not, to the bit on the CPU.
 """
 from __future__ import annotations
 
@@ -28,119 +28,126 @@ from ...media_core.errors import TalkingHeadsError
 from ...media_core.progress import Report, silent
 from ...training_core import trainer
 from ...training_core.memory import keep_freed_memory
-from ...training_core.team import Alone
-from ...training_core.trainer import Driver, checked_seed, same_run, unfinished_path
+from ...training_core.network_training import seed_of
+from ...training_core.optim import autocast
+from ...training_core.process_group import SingleProcess
+from ...training_core.trainer import Trainer, Validate, checked_seed, same_run, unfinished_path
 from ..data.dataset import MotionDataset
 from .autoencoder import VideoAutoencoder
 from .dataset import PARTS, VideoWindows, WindowSettings, unchanged
 from .denoiser import MToVDenoiser
-from .discriminators import Judges
-from .given import Given
+from .discriminators import Discriminators
+from .inputs import StageInputs
 from .latents import Encoder, Latents, Store
 from .model import MToV, MToVConfig
-from .objectives import Adversarial, Denoising, Objective, Reconstruction, autocast
+from .objectives import Adversarial, Denoising, Objective, Reconstruction
 from .reading import Reader
-from .run import Run, number
+from .run import MToVTraining
 from .train_config import STAGES, TrainConfig, preset
-from .validation import AUTOENCODER_FIGURES, DIFFUSION_FIGURES, AutoencoderJudge, DiffusionJudge, held_windows
+from .validation import AUTOENCODER_COLUMNS, DIFFUSION_COLUMNS, AutoencoderValidation, DiffusionValidation, held_out_windows
 
 __all__ = ["STAGES", "TrainConfig", "preset", "train_mtov", "unfinished_path"]
-_FIRST, _JUDGES = 1 << 32, 1 << 33  # beside the steps: seeds of first weights
+_FIRST, _DISCRIMINATORS = 1 << 32, 1 << 33  # beside the steps: seeds of first weights
 
 
-@claimed("out", team="team")
+@claimed("out", team="process_group")
 def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, config: str | TrainConfig = "demo", *,
                rgb: str | os.PathLike | None = None, landmarks: str | os.PathLike | None = None, seed: int = 0,
                device: str | torch.device = "cpu", resume: bool = True, report: Report = silent, half: bool = False,
                log_folder: str | os.PathLike | None = None, lpips: str | os.PathLike | None = None,
                latents: str | os.PathLike | None = None, mtov: str | os.PathLike | None = None, licence: str = "",
-               team: Alone | None = None) -> VideoAutoencoder | MToV:
+               process_group: SingleProcess | None = None) -> VideoAutoencoder | MToV:
     """Trains one stage, saves what it makes, and returns it.
 
     Args:
         stage: one of STAGES.
-        dataset: folder of a motion data set with pictures (`talking-heads dataset motion --frames`).
+        dataset: folder of a motion dataset with images (`talking-heads dataset motion --frames`).
         out: the file to write (.safetensors).
         config: "demo", "standard", "published", or settings of one's own for that stage.
-        rgb: file of the pictures' autoencoder; for all stages but "rgb", which may go on from one.
+        rgb: file of the images' autoencoder; for all stages but "rgb", which may go on from one.
         landmarks: file of the rasters' autoencoder; for "diffusion".
         seed: of everything random, 0 or above.
         device: where to compute.
-        resume: go on with an unfinished run of the same data, files, settings and seed; False begins anew.
-        report: once a step, with the loss and its parts, rate, gradient, and `psnr` and `mouth` (dB, on held clips) once they are
-            known; the preview are held clips above what is made of them. May raise to stop.
+        resume: continue an unfinished training of the same data, files, settings and seed; False starts over.
+        report: once a step, with the loss and its parts, lr, grad_norm, and `psnr` and `mouth` (dB, on held-out clips) once they
+            are known; the preview shows held-out clips above what is made of them. May raise to stop.
         half: keep the weights as float16.
         log_folder: where log.csv and TensorBoard's files go; None: `<name>_log` beside `out`.
         lpips: the user's LPIPS weights (`media_core.lpips`); None: trains with the substitute (`losses`). Not for "diffusion".
         latents: where a pool of latents (config.cache) is kept for later trainings; None: beside `out`, until it is done.
-        mtov: file of a whole MToV that "diffusion" goes on from: its denoiser, and its autoencoders where none are named.
+        mtov: file of a whole MToV that "diffusion" continues from: its denoiser, and its autoencoders where none are named.
         licence: written into the file; "": that of `mtov`.
-        team: the processes that train together; None: this one alone.
+        process_group: the processes that train together; None: this one alone.
     Raises:
-        TalkingHeadsError: unusable data, files or settings, an unfinished run of others, a loss that is not finite, a full disk.
-        Whatever `report` raises; the run's state is saved first.
+        TalkingHeadsError: unusable data, files or settings, an unfinished training of others, a loss that is not finite, a full
+            disk.
+        Whatever `report` raises; the training's state is saved first.
     """
     keep_freed_memory()
     config = preset(config, stage) if isinstance(config, str) else config
     if config.stage != stage:
         raise TalkingHeadsError("The settings must be those of the stage", f"settings of '{config.stage}' for '{stage}'",
                                 "Choose the stage they are for")
-    data, team, place = MotionDataset.open(dataset), team or Alone(), torch.device(device)
+    data, group, place = MotionDataset.open(dataset), process_group or SingleProcess(), torch.device(device)
     if mtov is not None and Path(mtov).resolve() == Path(out).resolve():
-        raise TalkingHeadsError("A training must not replace what it goes on from", f"{out} as both", "Choose another name")
-    given = Given.read(stage, {"rgb": rgb, "landmarks": landmarks}, lpips, mtov, place)
-    config = given.settled(config)
-    trainer = _Trainer(config, checked_seed(seed), place, team, data, given)
-    return trainer.train(Path(out), resume, report, half, log_folder, latents, licence)
+        raise TalkingHeadsError("A training must not replace what it continues from", f"{out} as both", "Choose another name")
+    inputs = StageInputs.read(stage, {"rgb": rgb, "landmarks": landmarks}, lpips, mtov, place)
+    config = inputs.resolved(config)
+    stage_training = StageTraining(config, checked_seed(seed), place, group, data, inputs)
+    return stage_training.train(Path(out), resume=resume, report=report, half=half, folder=log_folder, latents=latents,
+                                licence=licence)
 
 
-class _Trainer:
+class StageTraining:
     """One stage with everything it needs."""
 
-    def __init__(self, config: TrainConfig, seed: int, device: torch.device, team: Alone, data: MotionDataset, given: Given):
-        self.config, self.seed, self.device, self.team, self.data, self.given = config, seed, device, team, data, given
+    def __init__(self, config: TrainConfig, seed: int, device: torch.device, group: SingleProcess, data: MotionDataset,
+                 inputs: StageInputs):
+        self.config, self.seed, self.device, self.group, self.data, self.inputs = config, seed, device, group, data, inputs
         self.windows = VideoWindows(data, "train", window_settings(config), seed)
         self.reader = Reader(self.windows, config.loaders)
         single = replace(window_settings(config), frames=1, lively=1)
         self.stills = Reader(VideoWindows(data, "train", single, seed), config.loaders) if wants_stills(config) else None
-        self.identity = {"config": config.identity(), "seed": seed, **given.checksums(),
-                         "data set": zlib.crc32(json.dumps(data.index, sort_keys=True).encode())}  # names every shard's checksum
+        self.identity = {"config": config.identity(), "seed": seed, **inputs.checksums(),
+                         "dataset": zlib.crc32(json.dumps(data.index, sort_keys=True).encode())}  # names every shard's checksum
 
-    def train(self, out: Path, resume: bool, report: Report, half: bool, folder: Any, latents: Any,
-              licence: str) -> VideoAutoencoder | MToV:
+    def train(self, out: Path, *, resume: bool, report: Report, half: bool, folder: str | os.PathLike | None,
+              latents: str | os.PathLike | None, licence: str) -> VideoAutoencoder | MToV:
         """See `train_mtov`."""
         if self.config.stage == "diffusion":
             self._description(licence)  # parts that make no MToV show before the work, not after it
         store = self._store(Path(latents) if latents is not None else out.with_suffix(".latents.safetensors"))
         try:
-            run = Run(self.config, self._objective(store))
+            run = MToVTraining(self.config, self.objective(store))
             state = unfinished_path(out)
             if resume and state.exists():
-                run.load(state, lambda came: same_run(self.identity, came, state))
+                run.load(state, lambda saved: same_run(self.identity, saved, state))
             made = lambda: self._made(run, licence)
-            columns = DIFFUSION_FIGURES if self.config.stage == "diffusion" else AUTOENCODER_FIGURES
-            Driver(run, self._judge(made), state, self.identity, report, trainer.log_folder(out, folder), columns).drive()
+            columns = DIFFUSION_COLUMNS if self.config.stage == "diffusion" else AUTOENCODER_COLUMNS
+            Trainer(run, self._validation(made), path=state, identity=self.identity, report=report,
+                    folder=trainer.log_folder(out, folder), columns=columns).run()
         finally:
             for reader in filter(None, (self.reader, self.stills)):
                 reader.close()
         network = made()
-        if self.team.main:
+        if self.group.main:
             self._save(network, out, half, licence)
             state.unlink(missing_ok=True)
             if store is not None and latents is None:
                 store.remove()
-        self.team.wait()
+        self.group.wait()
         return network
 
-    def _objective(self, store: Store | None) -> Objective:
-        common = self.config, self.seed, self.device, self.team
+    def objective(self, store: Store | None) -> Objective:
+        common = self.config, self.seed, self.device, self.group
         if self.config.stage == "diffusion":
-            denoiser = first_weights(self.seed, lambda: MToVDenoiser(self.config.denoiser, self.given.rgb.config.grid))
-            if self.given.begun is not None:
-                denoiser.load_state_dict(self.given.begun.denoiser.state_dict())
+            grid = self.inputs.autoencoders[0].config.grid
+            denoiser = first_weights(self.seed, lambda: MToVDenoiser(self.config.denoiser, grid))
+            if self.inputs.initial is not None:
+                denoiser.load_state_dict(self.inputs.initial.denoiser.state_dict())
             latents = Latents(self.reader, self._encoder(), self.seed, self.config.cache, store)
             return Denoising(*common, denoiser.to(self.device).train(), latents)
-        network = (self.given.rgb or fresh_autoencoder(self.config, self.seed)).to(self.device).train()
+        network = (self.inputs.rgb or fresh_autoencoder(self.config, self.seed)).to(self.device).train()
         if self.config.stage == "landmarks":
             network.decoder.requires_grad_(not self.config.freeze)
         if self.config.stage == "rgb" and self.config.decoder_only:
@@ -148,13 +155,13 @@ class _Trainer:
             for part in (network.decoder, network.from_plane, network.to_pixels):
                 part.requires_grad_(True)
         if self.config.stage == "gan":
-            judges = drawn(number(self.seed, _JUDGES), lambda: Judges(self.config.judges))
-            return Adversarial(*common, network, judges.to(self.device).train(), self.reader, self.given.lpips)
-        return Reconstruction(*common, network, self.reader, self.given.lpips, self.stills)
+            discriminators = drawn(seed_of(self.seed, _DISCRIMINATORS), lambda: Discriminators(self.config.judges))
+            return Adversarial(*common, network, discriminators.to(self.device).train(), self.reader, self.inputs.lpips)
+        return Reconstruction(*common, network, self.reader, self.inputs.lpips, self.stills)
 
     def _encoder(self) -> Encoder:
         """The frozen autoencoders of the diffusion stage."""
-        rgb, landmarks = (network.eval().requires_grad_(False) for network in (self.given.rgb, self.given.landmarks))
+        rgb, landmarks = (network.eval().requires_grad_(False) for network in self.inputs.autoencoders)
         return Encoder(rgb, landmarks, self.config.lips, lambda: autocast(self.device, self.config.encoding))
 
     def _store(self, path: Path) -> Store | None:
@@ -164,39 +171,43 @@ class _Trainer:
             return None
         mine = ("reference", "mirror", "colour", "still", "lips", "lively", "encoding", "raster")
         identity = {name: self.identity["config"][name] for name in mine}
-        identity |= {name: self.identity[name] for name in ("seed", "data set")} | self.given.encoding()
+        identity |= {"seed": self.seed, "data set": self.identity["dataset"], **self.inputs.encoding()}
         sizes = config.autoencoder
-        make = lambda: Store(path, identity, config.cache, (sizes.embed_dim, sizes.grid.length), self.team.main)
-        store = make() if self.team.main else None
-        self.team.wait()
+        make = lambda: Store(path, identity, config.cache, (sizes.embed_dim, sizes.grid.length), self.group.main)
+        store = make() if self.group.main else None
+        self.group.wait()
         return store or make()
 
-    def _judge(self, made: Callable[[], Any]) -> Callable | None:
-        """What looks at held clips, where there are any."""
+    def _validation(self, made: Callable[[], Any]) -> Validate | None:
+        """On held-out clips, where there are any."""
         clips = [self.data.clips[i] for i in self.data.indices("val")]
-        if not self.team.main or not any(clip.picture_size and clip.frames >= self.config.autoencoder.frames for clip in clips):
+        if not self.group.main or not any(clip.picture_size and clip.frames >= self.config.autoencoder.frames for clip in clips):
             return None
         settings = replace(unchanged(window_settings(self.config)), mouth=2.0)
-        held = held_windows(VideoWindows(self.data, "val", settings, self.seed))
+        held_out = held_out_windows(VideoWindows(self.data, "val", settings, self.seed))
         if self.config.stage == "diffusion":
-            return DiffusionJudge(held, self.config, self._encoder(), made)
-        return AutoencoderJudge(held[1], self.config, made)
+            return DiffusionValidation(held_out, self.config, self._encoder(), made)
+        return AutoencoderValidation(held_out[1], self.config, made)
 
-    def _made(self, run: Run, licence: str) -> VideoAutoencoder | MToV:
-        """A network of its own with the weights that are kept, in evaluation mode."""
-        network = copy.deepcopy(run.kept.network)
+    def _made(self, run: MToVTraining, licence: str) -> VideoAutoencoder | MToV:
+        """A network of its own with the weights to save, in evaluation mode."""
+        network = copy.deepcopy(run.model.network)
         network.load_state_dict(run.weights())
         network = network.eval().requires_grad_(False)
-        if self.config.stage != "diffusion":
-            return network
-        return MToV(self.given.rgb, self.given.landmarks, network, self._description(licence))
+        if isinstance(network, MToVDenoiser):
+            return MToV(*self.inputs.autoencoders, network, self._description(licence))
+        assert isinstance(network, VideoAutoencoder)
+        return network
 
     def _description(self, licence: str) -> MToVConfig:
-        config, given = self.config, self.given
-        return MToVConfig(given.rgb.config, given.landmarks.config, config.denoiser, config.prediction, config.clip,
-                          config.sampler, config.calls, config.ratio, config.eta, config.overlap, config.raster, config.reference,
-                          self.windows.margin, self.data.fps, licence or (given.begun.config.licence if given.begun else ""),
-                          self.record(), config.anchored, config.times)
+        config, inputs = self.config, self.inputs
+        inherited = inputs.initial.config.licence if inputs.initial is not None else ""
+        rgb, landmarks = inputs.autoencoders
+        return MToVConfig(
+            rgb.config, landmarks.config, config.denoiser, prediction=config.prediction, clip=config.clip, sampler=config.sampler,
+            calls=config.calls, ratio=config.ratio, eta=config.eta, overlap=config.overlap, raster=config.raster,
+            reference=config.reference, margin=self.windows.margin, fps=self.data.fps, licence=licence or inherited,
+            training=self.record(), anchored=config.anchored, times=config.times)
 
     def record(self) -> dict[str, Any]:
         """How the weights were made, for their file."""
@@ -204,9 +215,9 @@ class _Trainer:
         return {"preset": config.preset, "stage": config.stage, "seed": self.seed, "steps": config.steps, "batch": config.batch,
                 "optimizer": config.optimizer, "lr": config.lr, "clips": len(clips),
                 "seconds": round(sum(clip.frames for clip in clips) / self.data.fps, 1),
-                "people": len({clip.identity for clip in clips}), "processes": self.team.size,
-                "lpips": self.given.lpips is not None, "raster": asdict(config.raster),
-                **({} if self.given.begun is None else {"begun with": dict(self.given.begun.config.training)})}
+                "people": len({clip.identity for clip in clips}), "processes": self.group.size,
+                "lpips": self.inputs.lpips is not None, "raster": asdict(config.raster),
+                **({} if self.inputs.initial is None else {"begun with": dict(self.inputs.initial.config.training)})}
 
     def _save(self, network: VideoAutoencoder | MToV, out: Path, half: bool, licence: str) -> None:
         from .checkpoints import save_autoencoder, save_mtov
@@ -219,7 +230,7 @@ class _Trainer:
 
 
 def window_settings(config: TrainConfig) -> WindowSettings:
-    """What the windows of a stage look like; `config` has rasters as large as the pictures."""
+    """What the windows of a stage look like; `config` has rasters as large as the images."""
     diffusion, sizes = config.stage == "diffusion", config.autoencoder
     return WindowSettings(sizes.frames, sizes.height, config.raster, config.reference, config.still if diffusion else 0.0,
                           config.mirror, config.colour, 2.0 if diffusion else config.mouth, PARTS[:3] if diffusion else (),
@@ -227,13 +238,13 @@ def window_settings(config: TrainConfig) -> WindowSettings:
 
 
 def wants_stills(config: TrainConfig) -> bool:
-    """Whether some steps are of single pictures."""
+    """Whether some steps are of single images."""
     return config.stage in ("rgb", "landmarks") and config.stills > 0 and (config.still_steps > 0 or config.still_every > 0)
 
 
 def first_weights(seed: int, make: Callable[[], nn.Module]) -> Any:
     """A network before its first step; the same seed gives the same weights."""
-    return drawn(number(seed, _FIRST), make)
+    return drawn(seed_of(seed, _FIRST), make)
 
 
 def fresh_autoencoder(config: TrainConfig, seed: int) -> VideoAutoencoder:

@@ -1,4 +1,4 @@
-"""How far a training of MToV is: clips it has not learnt from, beside what its networks make of them."""
+"""Validation of MToV: held-out clips beside what its networks make of them."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -8,78 +8,82 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...training_core.trainer import Verdict
+from ...training_core.network_training import STEP_METRICS
+from ...training_core.trainer import EvalResult
 from .autoencoder import VideoAutoencoder
 from .conditions import raster_clip
 from .dataset import Sample, VideoBatch
 from .diffusion import make_scheduler, noised, noised_start, sample, training_target
 from .latents import Encoded, Encoder
 from .model import MToV
+from .objectives import ADVERSARIAL, AUTOENCODER, frames_of
 from .reading import WindowSource
 from .train_config import TrainConfig
 
-MOST, SHOWN, COLUMNS, LARGEST = 6, 3, 6, 128  # clips looked at; rows and columns of the picture, px of its frames
+MOST, SHOWN, COLUMNS, LARGEST = 6, 3, 6, 128  # clips validated on; rows and columns of the image, px of its frames
 LEVELS = 5  # diffusion steps at which the loss is measured
 SEED = 20240917  # of the noise, the same every time
 LEAST = 4 * 10 ** -9.9  # mean squared error of 99 dB
-AUTOENCODER_FIGURES = ("loss", "l1", "look", "latents", "verdict", "matched", "judges", "rate", "gradient", "psnr", "mouth",
-                       "held loss")
-DIFFUSION_FIGURES = ("loss", "rate", "gradient", "psnr", "mouth", "still", "held loss")
+AUTOENCODER_COLUMNS = (*AUTOENCODER, *ADVERSARIAL, "discriminators", *STEP_METRICS, "psnr", "mouth", "val_loss")  # of the log
+DIFFUSION_COLUMNS = ("loss", *STEP_METRICS, "psnr", "mouth", "still", "val_loss")
 
 
-def held_windows(source: WindowSource) -> tuple[tuple[Sample, ...], VideoBatch]:
+def held_out_windows(source: WindowSource) -> tuple[tuple[Sample, ...], VideoBatch]:
     """Windows spread over a split, every second one with a still pose."""
     samples = tuple(replace(one, still=bool(number % 2)) for number, one in enumerate(source.spread(MOST)))
     return samples, source.windows(samples)
 
 
-class AutoencoderJudge:
-    """Looks at what comes back of held clips: PSNR, that of the mouth (of the discs, in landmarks), and L1.
+class AutoencoderValidation:
+    """What comes back of held-out clips: PSNR, that of the mouth (of the discs, in landmarks), and L1.
 
     Args:
-        held: of `held_windows`. network: gives the one to look at.
+        held_out: of `held_out_windows`. network: gives the one to validate.
     """
 
-    def __init__(self, held: VideoBatch, config: TrainConfig, network: Callable[[], VideoAutoencoder]):
+    def __init__(self, held_out: VideoBatch, config: TrainConfig, network: Callable[[], VideoAutoencoder]):
         self.network = network
         if config.stage == "landmarks":
-            self.clips = torch.stack([raster_clip(pixels, (config.raster.size,) * 2, config.raster) for pixels in held.pixels])
+            size = config.raster.size, config.raster.size
+            self.clips = torch.stack([raster_clip(pixels, size, config.raster) for pixels in held_out.pixels])
             self.mouth = self.clips[:, :1] > -1
         else:
-            self.clips, self.mouth = held.frames, held.weights > 1
+            self.clips, self.mouth = frames_of(held_out), held_out.weights > 1
 
     @torch.no_grad()
-    def __call__(self, watch: Callable[[], None]) -> Verdict:
+    def __call__(self, watch: Callable[[], None]) -> EvalResult:
         network, found = self.network(), []
         for clip in self.clips:
             found.append(network(clip[None].to(network.device))[0][0].float().cpu())
             watch()
         made = torch.stack(found)
-        figures = {"psnr": psnr(made, self.clips), "mouth": psnr(made, self.clips, self.mouth),
-                   "held loss": float((made - self.clips).abs().mean())}
-        return Verdict(figures, ("psnr", "mouth"), grid([self.clips, made]), "clips", "rows in turn: truth, rebuilt")
+        metrics = {"psnr": psnr(made, self.clips), "mouth": psnr(made, self.clips, self.mouth),
+                   "val_loss": float((made - self.clips).abs().mean())}
+        return EvalResult(metrics, ("psnr", "mouth"), grid([self.clips, made]), "clips", "rows in turn: truth, rebuilt")
 
 
-class DiffusionJudge:
-    """Samples held clips: PSNR, that of the mouth, beside it that of the identity's mouth held still; and the loss.
+class DiffusionValidation:
+    """Samples held-out clips: PSNR, that of the mouth, beside it that of the identity's mouth kept still; and the loss.
 
     Args:
-        held: of `held_windows`.
+        held_out: of `held_out_windows`.
         encoder: of windows.
-        mtov: gives the one to look at.
+        mtov: gives the one to validate.
     """
 
-    def __init__(self, held: tuple[tuple[Sample, ...], VideoBatch], config: TrainConfig, encoder: Encoder,
+    def __init__(self, held_out: tuple[tuple[Sample, ...], VideoBatch], config: TrainConfig, encoder: Encoder,
                  mtov: Callable[[], MToV]):
-        samples, self.batch = held
+        samples, self.batch = held_out
         self.config, self.mtov, self.mouth = config, mtov, self.batch.weights > 1
         each = [encoder.encoded(_row(self.batch, i), [one.still]) for i, one in enumerate(samples)]
         self.known = Encoded(*(torch.cat([getattr(part, name) for part in each]) for name in vars(each[0])))
-        still = self.batch.identity[:, :, None].expand_as(self.batch.frames)
-        self.still = psnr(still, self.batch.frames, self.mouth)
+        assert self.batch.identity is not None  # asked for
+        self.frames = frames_of(self.batch)
+        self.identity = self.batch.identity[:, :, None].expand_as(self.frames)
+        self.still = psnr(self.identity, self.frames, self.mouth)
 
     @torch.no_grad()
-    def __call__(self, watch: Callable[[], None]) -> Verdict:
+    def __call__(self, watch: Callable[[], None]) -> EvalResult:
         mtov, known, config = self.mtov(), self.known, self.config
         generator = torch.Generator().manual_seed(SEED)
         noise = torch.randn(known.frames.shape[1:], generator=generator).expand_as(known.frames).to(known.frames.device)
@@ -88,30 +92,29 @@ class DiffusionJudge:
         predict = lambda x, t: mtov.denoiser(x, t.to(x.device).expand(len(x)), known.landmarks, known.pose, known.identity)
         latents = sample(predict, noised_start(known.identity, config.ratio, noise), draw, scheduler,
                          watch=lambda k, x0: watch())
-        made = []
+        decoded = []
         for latent in latents:
-            made.append(mtov.rgb.decode(latent[None])[0].float().cpu())
+            decoded.append(mtov.rgb.decode(latent[None])[0].float().cpu())
             watch()
-        made, frames = torch.stack(made), self.batch.frames
-        figures = {"psnr": psnr(made, frames), "mouth": psnr(made, frames, self.mouth), "still": self.still,
-                   "held loss": self._loss(mtov, noise, watch)}
-        identity = self.batch.identity[:, :, None].expand_as(frames)
-        picture = grid([identity, frames, made])
-        return Verdict(figures, ("psnr", "mouth", "still"), picture, "clips", "rows in turn: portrait, truth, MToV")
+        made, frames = torch.stack(decoded), self.frames
+        metrics = {"psnr": psnr(made, frames), "mouth": psnr(made, frames, self.mouth), "still": self.still,
+                   "val_loss": self._loss(mtov, noise, watch)}
+        image = grid([self.identity, frames, made])
+        return EvalResult(metrics, ("psnr", "mouth", "still"), image, "clips", "rows in turn: portrait, truth, MToV")
 
     def _loss(self, mtov: MToV, noise: Tensor, watch: Callable[[], None]) -> float:
         """The mean squared error at LEVELS steps, without our changes of the noise."""
         known, (low, high), levels = self.known, self.config.times, []
         for time in np.linspace(low, high - 1, LEVELS).round().astype(int):
             times = torch.full((len(noise),), int(time), device=noise.device)
-            told = mtov.denoiser(noised(known.frames, times, noise), times, known.landmarks, known.pose, known.identity)
-            levels.append((told - training_target(self.config.prediction, known.frames, noise, times)).square().mean())
+            predicted = mtov.denoiser(noised(known.frames, times, noise), times, known.landmarks, known.pose, known.identity)
+            levels.append((predicted - training_target(self.config.prediction, known.frames, noise, times)).square().mean())
             watch()
         return float(torch.stack(levels).mean())
 
 
 def _row(batch: VideoBatch, i: int) -> VideoBatch:
-    return VideoBatch(*(None if value is None else value[i:i + 1] for value in vars(batch).values()))
+    return replace(batch, **{name: value[i:i + 1] for name, value in vars(batch).items() if value is not None})
 
 
 def psnr(found: Tensor, truth: Tensor, mask: Tensor | None = None) -> float:
@@ -133,5 +136,5 @@ def grid(clips: Sequence[Tensor]) -> np.ndarray:  # each [B, 3, T, S, S] in -1..
             if row.shape[-1] > LARGEST:
                 row = torch.nn.functional.interpolate(row, (LARGEST, LARGEST), mode="area")
             rows.append(torch.cat(list(row), -1))
-    picture = (torch.cat(rows, -2).clamp(-1, 1) + 1) * 127.5
-    return picture.round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    image = (torch.cat(rows, -2).clamp(-1, 1) + 1) * 127.5
+    return image.round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()

@@ -31,15 +31,15 @@ def test_a_short_training(data, tmp_path, capsys):
 
 
 def test_ctrl_c_keeps_what_was_learnt(data, tmp_path, capsys, monkeypatch):
-    real, steps = training.Run.step, []
+    real, steps = training.AToMTraining.train_step, []
 
     def step(run):
-        steps.append(run.done)
+        steps.append(run.step)
         if len(steps) == 2:
             signal.raise_signal(signal.SIGINT)
         return real(run)
 
-    monkeypatch.setattr(training.Run, "step", step)
+    monkeypatch.setattr(training.AToMTraining, "train_step", step)
     command = ["train", "atom", str(data), str(tmp_path / "a.safetensors"), "--steps", "3", *SHORT]
     assert main(command) == INTERRUPTED and "continues where it stopped" in capsys.readouterr().err
     assert main(command) == OK and steps == [0, 1, 2]

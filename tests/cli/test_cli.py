@@ -110,7 +110,7 @@ def test_ctrl_c_while_the_job_still_loads_is_not_forgotten(run, monkeypatch, cap
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_training_stopped_from_outside_keeps_its_state(tmp_path, tiny_dataset, number):
     """A real training in a process of its own, stopped at its first steps."""
-    command = [sys.executable, "-m", "talking_heads.cli.main", "train", "avatar", str(tiny_dataset), "me", "--steps", "0.02",
+    command = [sys.executable, "-m", "talking_heads.cli.main", "train", "avatar", str(tiny_dataset), "me", "--steps", "212",
                "--device", "cpu"]
     job = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     for line in job.stderr:
@@ -119,10 +119,10 @@ def test_a_training_stopped_from_outside_keeps_its_state(tmp_path, tiny_dataset,
     job.send_signal(number)
     _, told = job.communicate(timeout=120)
     assert job.returncode == 130 and "continues where it stopped" in told and "Traceback" not in told
-    assert os.listdir(tmp_path) == ["me.training.safetensors"]
+    assert sorted(os.listdir(tmp_path)) == ["me.training.safetensors", "me_log"]
     from talking_heads.media_core.files import load_tensors
 
-    done = load_tensors(tmp_path / "me.training.safetensors", kind="training", version=1)[1]["at"]
+    done = load_tensors(tmp_path / "me.training.safetensors", kind="training", version=2)[1]["step"]
     assert done >= 1
 
 
@@ -177,10 +177,13 @@ def test_interrupted_training_keeps_its_state_and_ends_with_130(tmp_path, monkey
     import threading
 
     from talking_heads.hmtalker_core.training import train_avatar as avatar_training
+    from talking_heads.hmtalker_core.training.config import preset
     before = signal.getsignal(signal.SIGINT)  # ignored, where the tests run in the background of a script
 
-    def long(dataset, out, *, report, **settings):
-        assert settings == {"preset": "preview", "steps": 1.0, "seed": 7, "device": "cpu", "resume": False, "lpips_weights": None}
+    def long(dataset, out, *, report, process_group, **settings):
+        assert process_group.size == 1 and settings == {
+            "preset": preset("demo"), "seed": 7, "size": None, "device": "cpu", "resume": False, "lpips_weights": None,
+            "log_folder": None}
         threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         for step in range(1000):
             time.sleep(0.01)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from talking_heads.cli.main import FAILED, INTERRUPTED, OK, USAGE, main
-from talking_heads.moditalker_core.mtov import run, train_config
+from talking_heads.moditalker_core.mtov import train_config
 from talking_heads.moditalker_core.mtov.checkpoints import load_autoencoder, load_mtov
+from talking_heads.moditalker_core.mtov.run import MToVTraining
 from video_data import DIFFUSION, GAN, LANDMARKS, RGB, make_video_dataset
 
 
@@ -55,15 +56,15 @@ def test_all_stages_one_after_another(data, tmp_path, capsys):
 
 
 def test_ctrl_c_keeps_what_was_learnt(data, tmp_path, capsys, monkeypatch):
-    real, steps = run.Run.step, []
+    real, steps = MToVTraining.train_step, []
 
     def step(training):
-        steps.append(training.done)
+        steps.append(training.step)
         if len(steps) == 2:
             signal.raise_signal(signal.SIGINT)
         return real(training)
 
-    monkeypatch.setattr(run.Run, "step", step)
+    monkeypatch.setattr(MToVTraining, "train_step", step)
     command = ["train", "mtov", str(data), str(tmp_path / "a.safetensors"), "--stage", "rgb", "--steps", "3", "--device", "cpu"]
     assert main(command) == INTERRUPTED and "continues where it stopped" in capsys.readouterr().err
     assert main(command) == OK and steps == [0, 1, 2]

@@ -305,10 +305,11 @@ def _dswav(folder: Path) -> Read:
 
 @fmt("avstate", 4, seeds.avatar_state, "avatar.training.safetensors")
 def _avstate(folder: Path) -> Read:
-    from talking_heads.hmtalker_core.training.state import load_run
+    from talking_heads.hmtalker_core.training.state import load_training
 
     clip = seeds.clip(folder / "data")
-    return lambda: load_run(folder / "avatar.training.safetensors", clip, seeds.AVATAR, 0, lambda came: None).step(False)
+    return lambda: load_training(folder / "avatar.training.safetensors", clip, seeds.AVATAR, 0,
+                                 lambda came: None).train_step()
 
 
 @fmt("atstate", 12, seeds.atom_state, "atom.training.safetensors")
@@ -316,7 +317,7 @@ def _atstate(folder: Path) -> Read:
     def read() -> None:
         run = seeds.atom_run(folder / "data")
         run.load(folder / "atom.training.safetensors", seeds.same)
-        run.step()
+        run.train_step()
 
     return read
 
@@ -329,7 +330,7 @@ def _mtov_state(folder: Path) -> Read:
     def read() -> None:
         run = seeds.mtov_run(folder, stage)
         run.load(folder / f"{stage}.training.safetensors", seeds.same)
-        run.step()
+        run.train_step()
 
     return read
 

@@ -45,7 +45,7 @@ class Shared:
 def _avatar_settings() -> Any:
     from talking_heads.hmtalker_core.training.config import preset
 
-    few = preset("preview")
+    few = preset("demo")
     face = replace(few.face, steps=3, static=1, points=60, max_points=80, densify_from=100)
     mouth = replace(few.mouth, steps=2, static=1, points=30, max_points=40, densify_from=100)
     return replace(few, face=face, mouth=mouth, warmup_steps=1, fuse_steps=1)
@@ -278,28 +278,27 @@ def clip(folder: Path) -> Any:
 
 
 def avatar_state(folder: Path, shared: Shared) -> None:
-    from talking_heads.hmtalker_core.training.state import save_run
-    from talking_heads.hmtalker_core.training.steps import Run
+    from talking_heads.hmtalker_core.training.steps import AvatarTraining
 
     shutil.copytree(shared.dataset, folder / "data")
-    run = Run.fresh(clip(folder / "data"), AVATAR, 0)
+    training = AvatarTraining.fresh(clip(folder / "data"), AVATAR, 0)
     for _ in range(5):  # into the mouth's phase
-        run.step(False)
-    save_run(run, folder / "avatar.training.safetensors", IDENTITY)
+        training.train_step()
+    training.save(folder / "avatar.training.safetensors", IDENTITY)
 
 
 def atom_run(folder: Path) -> Any:
     from motion_data import TINY
     from talking_heads.moditalker_core.atom import training
-    from talking_heads.moditalker_core.atom.run import Run
+    from talking_heads.moditalker_core.atom.run import AToMTraining
     from talking_heads.moditalker_core.atom.windows import Clips, Windows
     from talking_heads.moditalker_core.data.dataset import MotionDataset
-    from talking_heads.training_core.team import Alone
+    from talking_heads.training_core.process_group import SingleProcess
 
     opened = MotionDataset.open(folder)
-    config, heard = training.settled(TINY, opened)
+    config, heard = training.resolved(TINY, opened)
     clips = Clips(opened, "train", heard, config.denoiser.seq_len, torch.from_numpy(training._own_mean()))
-    return Run(config, Windows(clips, config, 0), 0, torch.device("cpu"), Alone())
+    return AToMTraining(config, Windows(clips, config, 0), 0, torch.device("cpu"), SingleProcess())
 
 
 def atom_state(folder: Path, shared: Shared) -> None:
@@ -307,26 +306,26 @@ def atom_state(folder: Path, shared: Shared) -> None:
 
     make_motion_dataset(folder / "data", (10, 9), val=1)
     run = atom_run(folder / "data")
-    run.step()
+    run.train_step()
     run.save(folder / "atom.training.safetensors", IDENTITY)
 
 
 def mtov_run(folder: Path, stage: str) -> Any:
     from talking_heads.moditalker_core.data.dataset import MotionDataset
-    from talking_heads.moditalker_core.mtov.given import Given
-    from talking_heads.moditalker_core.mtov.run import Run
-    from talking_heads.moditalker_core.mtov.training import _Trainer
-    from talking_heads.training_core.team import Alone
+    from talking_heads.moditalker_core.mtov.inputs import StageInputs
+    from talking_heads.moditalker_core.mtov.run import MToVTraining
+    from talking_heads.moditalker_core.mtov.training import StageTraining
+    from talking_heads.training_core.process_group import SingleProcess
     from video_data import DIFFUSION, RGB
 
     cpu = torch.device("cpu")
     files = {"rgb": None, "landmarks": None}
     if stage == "diffusion":
         files = {name: folder / f"{name}.safetensors" for name in files}
-    given = Given.read(stage, files, None, None, cpu)
-    config = given.settled({"rgb": RGB, "diffusion": DIFFUSION}[stage])
-    trainer = _Trainer(config, 0, cpu, Alone(), MotionDataset.open(folder / "data"), given)
-    return Run(config, trainer._objective(None))
+    inputs = StageInputs.read(stage, files, None, None, cpu)
+    config = inputs.resolved({"rgb": RGB, "diffusion": DIFFUSION}[stage])
+    stage_training = StageTraining(config, 0, cpu, SingleProcess(), MotionDataset.open(folder / "data"), inputs)
+    return MToVTraining(config, stage_training.objective(None))
 
 
 def _mtov_state(folder: Path, stage: str) -> None:
@@ -339,7 +338,7 @@ def _mtov_state(folder: Path, stage: str) -> None:
         for role in ("rgb", "landmarks"):
             save_autoencoder(VideoAutoencoder(NET), folder / f"{role}.safetensors", role=role)
     run = mtov_run(folder, stage)
-    run.step()
+    run.train_step()
     run.save(folder / f"{stage}.training.safetensors", IDENTITY)
 
 

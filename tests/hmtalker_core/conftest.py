@@ -9,7 +9,7 @@ def tiny_config():
 
     return TrainConfig(
         preset="tiny", init="silhouette", fuse_steps=4, warmup_steps=4, speech_prior=True, align_batch=3, hair_every=2,
-        attention_every=3, pose_track=12, torso_components=3, checkpoint_every=1000,
+        attention_every=3, pose_track=12, torso_components=3, save_every=1000,
         face=BranchConfig(steps=14, static=5, points=700, max_points=800, densify_every=4, densify_from=4, grad_threshold=1e-6),
         mouth=BranchConfig(steps=8, static=3, points=40, max_points=60, densify_every=3, densify_from=3, grad_threshold=1e-6))
 

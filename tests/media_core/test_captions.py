@@ -27,7 +27,7 @@ TELLING = {"report", "_report", "tell", "step"}  # names under which a report is
     ({"stage": "masks", "frame": 0, "frames": 1}, "Drawing masks"),
     ({"stage": "film", "film": "me.mp4", "number": 2, "films": 5}, "Video 2 of 5 · me.mp4"),
     ({"stage": "looking", "film": "me.mp4"}, "Scanning me.mp4"),
-    ({"loss": 0.3, "velocity": 0.0123, "rate": 1e-4, "gradient": 2.0, "lips": 0.83},
+    ({"loss": 0.3, "velocity": 0.0123, "lr": 1e-4, "grad_norm": 2.0, "lip_correlation": 0.83},
      "loss 0.300 · velocity loss 0.012 · lip correlation 0.83"),
     ({"something": 1.23456, "shows": "truth | avatar"}, "something 1.235"),
     ({}, ""),
@@ -70,11 +70,12 @@ def test_every_reported_key_and_stage_has_its_word(told):
 
 
 def test_figures_and_stages_that_stand_in_tables_have_their_words():
+    from talking_heads.hmtalker_core.training.steps import COLUMNS as avatar_columns
     from talking_heads.hmtalker_core.training.steps import PHASES
-    from talking_heads.moditalker_core.atom.validation import COLUMNS
-    from talking_heads.moditalker_core.mtov.validation import AUTOENCODER_FIGURES, DIFFUSION_FIGURES
+    from talking_heads.moditalker_core.atom.run import COLUMNS
+    from talking_heads.moditalker_core.mtov.validation import AUTOENCODER_COLUMNS, DIFFUSION_COLUMNS
 
-    assert {*COLUMNS, *AUTOENCODER_FIGURES, *DIFFUSION_FIGURES} <= known_keys()
+    assert {*COLUMNS, *AUTOENCODER_COLUMNS, *DIFFUSION_COLUMNS, *avatar_columns} <= known_keys()
     assert {("phase", name) for name in PHASES} | {("stage", title) for title in TITLES.values()} <= set(STAGES)
     tree = ast.parse((ROOT / "moditalker_core" / "mtov" / "generation.py").read_text("utf8"))
     phases = {call.args[1].value for call in ast.walk(tree) if isinstance(call, ast.Call)

@@ -152,11 +152,16 @@ def test_no_such_schedule(schedule, ratio):
         mtov.scheduled_times(schedule, ratio)
 
 
-@pytest.mark.parametrize("values", [("ddim", 0), ("ddim", -3), ("unipc", 1001), ("dpm++", 5.0), ("ddim", 5, -1.0),
-                                    ("ddim", 5, float("nan"))])
+@pytest.mark.parametrize("values", [("ddim", 0), ("ddim", -3), ("unipc", 1001), ("dpm++", 5.0)])
 def test_no_such_atom_sampler(values):
     with pytest.raises(TalkingHeadsError, match="steps"):
         atom.make_scheduler(*values)
+
+
+@pytest.mark.parametrize("clip", [-1.0, 0.0, float("nan")])
+def test_no_such_clip(clip):
+    with pytest.raises(TalkingHeadsError, match="clip"):
+        atom.sample(lambda x, t: x, lambda k: X, atom.make_scheduler("ddim", 2), clip=clip)
 
 
 @pytest.mark.parametrize("eta", [-0.1, 1.1, float("nan")])

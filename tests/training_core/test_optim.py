@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.training_core.optim import FLOOR, Adan, Ema, make_optimizer, rate_factor
+from talking_heads.training_core.optim import FLOOR, Adan, Ema, lr_factor, make_optimizer
 from talking_heads.training_core.state import optimizer_tensors, restore_optimizer
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "moditalker" / "moditalker_atom.safetensors"
@@ -66,11 +66,11 @@ def test_another_optimizer_is_refused():
 
 
 def test_the_rate_climbs_and_falls():
-    factors = [rate_factor(step, 100, 10, "cosine") for step in range(100)]
+    factors = [lr_factor(step, 100, 10, "cosine") for step in range(100)]
     assert factors[:10] == pytest.approx([k / 10 for k in range(1, 11)])
     assert all(a > b for a, b in zip(factors[10:], factors[11:])) and FLOOR < factors[-1] < 2 * FLOOR
-    assert rate_factor(55, 100, 10, "cosine") == pytest.approx((1 + FLOOR) / 2)
-    assert {rate_factor(step, 100, 10, "constant") for step in range(10, 100)} == {1.0}
+    assert lr_factor(55, 100, 10, "cosine") == pytest.approx((1 + FLOOR) / 2)
+    assert {lr_factor(step, 100, 10, "constant") for step in range(10, 100)} == {1.0}
 
 
 def test_averaged_weights_forget_their_beginning_when_warmed_up():
@@ -81,3 +81,14 @@ def test_averaged_weights_forget_their_beginning_when_warmed_up():
     assert float(ema.average["w"]) == pytest.approx(1 - 2 / 11) and float(plain.average["w"]) == pytest.approx(1e-4, rel=1e-3)
     ema.update(p, 10 ** 6)
     assert float(ema.average["w"]) == pytest.approx(1 - 2 / 11 * 0.9999, abs=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_learning_rates_are_those_of_torchs_scheduler(schedule):
+    """To the bit, at every step; ours needs no state of its own."""
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
+    theirs = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, 50, 7, schedule, 0.02))
+    for step in range(50):
+        assert optimizer.param_groups[0]["lr"] == 3e-4 * lr_factor(step, 50, 7, schedule, 0.02)
+        optimizer.step()
+        theirs.step()

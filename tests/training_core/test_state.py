@@ -47,5 +47,5 @@ def test_weights_from_a_file_take_the_place_of_their_like_alone(change, words):
 def test_moments_that_must_be_there_are_missed():
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(2))])
     restore_optimizer(optimizer, {})
-    with pytest.raises(FileFormatError, match="x holds none.*Begin anew"):
+    with pytest.raises(FileFormatError, match="x holds none.*Start over"):
         restore_optimizer(optimizer, {}, None, "x", needed=True)

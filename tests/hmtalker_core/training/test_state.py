@@ -1,13 +1,12 @@
 """The state of an unfinished avatar: what is not finite never gets into it, and what does not fit is refused."""
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from talking_heads.hmtalker_core.training import prior
-from talking_heads.hmtalker_core.training import steps as run
+from talking_heads.hmtalker_core.training import steps as steps_module
 from talking_heads.hmtalker_core.training import train_avatar as avatar_training
-from talking_heads.hmtalker_core.training.state import KIND, VERSION, load_run, save_run
+from talking_heads.hmtalker_core.training.state import KIND, VERSION, load_training
 from talking_heads.hmtalker_core.training.train_avatar import train_avatar, unfinished_path
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
 from talking_heads.media_core.files import load_tensors, save_tensors
@@ -40,7 +39,7 @@ def steps(tiny_dataset, tiny_config, tmp_path_factory):
 
 
 def often(config):
-    return replace(config, checkpoint_every=1)
+    return replace(config, save_every=1)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def test_what_is_not_finite_stops_the_run_and_changes_nothing(tiny_dataset, tiny
                                                               kind):
     """A run goes on after two steps of a phase; the next is good, the one after it goes wrong, and what was good is kept."""
     name = {"warmup": "align_loss"}.get(phase, f"{phase}_loss")
-    real, calls = getattr(run, name), []
+    real, calls = getattr(steps_module, name), []
 
     def spoilt(*args, **kwargs):
         made = real(*args, **kwargs)
@@ -68,28 +67,21 @@ def test_what_is_not_finite_stops_the_run_and_changes_nothing(tiny_dataset, tiny
 
     path = tmp_path / "a.safetensors"
     unfinished_path(path).write_bytes(steps[STARTS[phase] + 2].read_bytes())
-    monkeypatch.setattr(run, name, spoilt)
-    monkeypatch.setattr(avatar_training, "_drive", lambda *args: drive(*args, every=1000))
+    monkeypatch.setattr(steps_module, name, spoilt)
     with pytest.raises(TalkingHeadsError, match=f"must stay finite.*{kind} nan.*step 4 of {phase}.*last good state"):
-        train_avatar(tiny_dataset, path, preset=often(tiny_config))
+        train_avatar(tiny_dataset, path, preset=replace(tiny_config, save_every=1000))  # what was learnt since is kept too
     kept, wanted = tensors_of(unfinished_path(path)), tensors_of(steps[STARTS[phase] + 3])
     assert not path.exists() and kept.keys() == wanted.keys()
     assert all(torch.equal(kept[k], wanted[k]) for k in kept), "weights, moments and statistics are those before the step"
 
 
-def drive(unfinished, path, identity, report, every, real=avatar_training._drive):
-    """Saves now and then only: what the steps since then learnt is kept when one goes wrong."""
-    unfinished.config = replace(unfinished.config, checkpoint_every=every)
-    real(unfinished, path, identity, report)
-
-
 def test_weights_that_are_not_finite_are_never_kept(clip, tiny_config, tmp_path):
-    fresh, path = run.Run.fresh(clip, tiny_config, 0), tmp_path / "a.training.safetensors"
-    save_run(fresh, path, {})
+    fresh, path = steps_module.AvatarTraining.fresh(clip, tiny_config, 0), tmp_path / "a.training.safetensors"
+    fresh.save(path, {})
     before = path.read_bytes()
     fresh.face.field.opacity.data[3] = float("inf")
     with pytest.raises(TalkingHeadsError, match="weights .* finite.*field.opacity"):
-        save_run(fresh, path, {})
+        fresh.save(path, {})
     assert path.read_bytes() == before
 
 
@@ -120,36 +112,40 @@ def test_a_state_that_lacks_something_says_so(clip, tiny_config, states, tmp_pat
     tensors, saved = load_tensors(states[phase], kind=KIND, version=VERSION)
     path = tmp_path / "a.training.safetensors"
     save_tensors(path, {k: v.clone() for k, v in damage(tensors).items()}, kind=KIND, version=VERSION, config=saved)
-    with pytest.raises(FileFormatError, match="unfinished training.*Begin anew"):
-        load_run(path, clip, tiny_config, 0, lambda came: None)
+    with pytest.raises(FileFormatError, match="unfinished training.*Start over"):
+        load_training(path, clip, tiny_config, 0, lambda came: None)
 
 
-@pytest.mark.parametrize("change", [{"at": None}, {"at": -1}, {"phase": 9}, {"phase": "face"}, {"face_degree": "1"},
-                                    {"loss": []}])
+@pytest.mark.parametrize("change", [{"step": None}, {"step": -1}, {"step": 31}, {"step": "face"}, {"face_degree": "1"},
+                                    {"loss": []}, {"moments": None}])
 def test_a_state_that_does_not_say_how_far_it_is_is_refused(clip, tiny_config, states, tmp_path, change):
     tensors, saved = load_tensors(states["face"], kind=KIND, version=VERSION)
     path = tmp_path / "a.training.safetensors"
     save_tensors(path, tensors, kind=KIND, version=VERSION, config=saved | change)
-    with pytest.raises(FileFormatError, match="Begin anew"):
-        load_run(path, clip, tiny_config, 0, lambda came: None)
+    with pytest.raises(FileFormatError, match="Start over"):
+        load_training(path, clip, tiny_config, 0, lambda came: None)
 
 
 @pytest.mark.parametrize("lost", ["face.field_adam.", "face.net_adam.", "mouth.field_adam.", "mouth.net_adam.", "fuse_adam."])
-def test_states_of_earlier_versions_need_the_moments_of_what_moved(clip, tiny_config, states, tmp_path, lost):
+def test_a_state_needs_the_moments_of_what_moved(clip, tiny_config, states, tmp_path, lost):
     tensors, saved = load_tensors(states["fuse"], kind=KIND, version=VERSION)
-    saved.pop("moments")
+    saved["moments"] = {name: 0 if f"{name}." == lost else count for name, count in saved["moments"].items()}
     kept, path = {k: v for k, v in tensors.items() if not k.startswith(lost)}, tmp_path / "a.training.safetensors"
     assert len(kept) < len(tensors)
     save_tensors(path, kept, kind=KIND, version=VERSION, config=saved)
-    with pytest.raises(FileFormatError, match="moments.*Begin anew"):
-        load_run(path, clip, tiny_config, 0, lambda came: None)
+    with pytest.raises(FileFormatError, match="moments.*Start over"):
+        load_training(path, clip, tiny_config, 0, lambda came: None)
 
 
-@pytest.mark.parametrize("phase", list(STARTS))
-def test_states_of_earlier_versions_go_on(clip, tiny_config, states, tmp_path, phase):
-    """They do not say how many moments there are."""
-    tensors, saved = load_tensors(states[phase], kind=KIND, version=VERSION)
-    saved.pop("moments")
-    path = tmp_path / "a.training.safetensors"
-    save_tensors(path, tensors, kind=KIND, version=VERSION, config=saved)
-    assert np.isfinite(load_run(path, clip, tiny_config, 0, lambda came: None).step(False)[0]["loss"])
+def test_a_state_of_an_earlier_version_is_refused_and_kept(tiny_dataset, tiny_config, states, tmp_path):
+    """Version 1 said `phase` and `at`, and nothing of its version beside the header."""
+    tensors, saved = load_tensors(states["face"], kind=KIND, version=VERSION)
+    earlier = {name: value for name, value in saved.items() if name not in ("version", "step")} | {"phase": 1, "at": 2}
+    path = tmp_path / "a.safetensors"
+    save_tensors(unfinished_path(path), tensors, kind=KIND, version=1, config=earlier)
+    kept = unfinished_path(path).read_bytes()
+    with pytest.raises(FileFormatError, match="version of Talking Heads that began it.*earlier version.*Finish it with that"):
+        train_avatar(tiny_dataset, path, preset=tiny_config)
+    assert unfinished_path(path).read_bytes() == kept
+    train_avatar(tiny_dataset, path, preset=tiny_config, resume=False)
+    assert path.exists()

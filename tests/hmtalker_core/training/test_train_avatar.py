@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from talking_heads.hmtalker_core.checkpoints import load_avatar
+from talking_heads.hmtalker_core.training import steps as steps_module
 from talking_heads.hmtalker_core.training import train_avatar as avatar_training
 from talking_heads.hmtalker_core.training.config import TrainConfig, preset, presets
 from talking_heads.hmtalker_core.training.curriculum import FrameOrder, choose_frame, face_rule, mouth_rule, nearest_in_window
@@ -23,6 +24,8 @@ class StopAt:
 
     def __call__(self, done, total, info, preview):
         if info["phase"] == "compile":  # told once on a machine that has never drawn, beside the steps
+            return
+        if "loss" not in info and info["phase"] != "finish":  # between the frames of a validation
             return
         self.calls.append((done, total))
         self.phases.append(info["phase"])
@@ -42,7 +45,8 @@ def test_runs_report_every_step_and_show_pictures(tiny_dataset, tiny_config, tmp
     assert "finish" not in report.phases[:total] and set(report.phases[total:]) == {"finish"}
     assert sorted(set(report.phases), key=report.phases.index) == ["warmup", "face", "mouth", "fuse", "finish"]
     assert np.isfinite(report.losses).all(), "no figure shown is NaN, not at the end of a phase either"
-    assert report.pictures and report.pictures[0].dtype == np.uint8 and report.shows == {"truth | avatar"}
+    assert report.pictures and report.pictures[0].dtype == np.uint8
+    assert report.shows == {"truth | avatar", "frames not trained on: truth | avatar"}
     assert avatar.config["quality"]["head_psnr"] > 5
     assert "never said" in avatar.config["credit"], "the data set's credit goes with the avatar"
     assert not unfinished_path(tmp_path / "a.safetensors").exists()
@@ -51,7 +55,7 @@ def test_runs_report_every_step_and_show_pictures(tiny_dataset, tiny_config, tmp
 def test_the_compiler_is_announced_before_the_first_picture_and_can_be_stopped_there(tiny_dataset, tiny_config, tmp_path,
                                                                                     monkeypatch):
     asked = []
-    monkeypatch.setattr(avatar_training, "must_compile", lambda device, gradients: asked.append(gradients) or True)
+    monkeypatch.setattr(steps_module, "must_compile", lambda device, gradients: asked.append(gradients) or True)
     seen = []
 
     def report(done, total, info, preview):
@@ -141,10 +145,11 @@ def test_an_unfinished_run_of_other_tracks_or_features_is_named(tiny_dataset, ti
         train_avatar(folder, path, preset=tiny_config, report=StopAt(3))
     data = avatar_training.AvatarDataset.open(folder)
     clip = avatar_training.open_clip(data, "mel", torch.device("cpu"), avatar_training.silent)
-    narrow = replace(clip, features=clip.features[:, :40])
+    narrow, state = replace(clip, features=clip.features[:, :40]), unfinished_path(path)
     identity = avatar_training.run_identity(clip.dataset, tiny_config, 0, "another")
     with pytest.raises(TalkingHeadsError, match="another encoder"):
-        avatar_training._resumed(unfinished_path(path), narrow, tiny_config, 0, identity)
+        avatar_training.load_training(state, narrow, tiny_config, 0,
+                                      lambda saved: avatar_training.same_run(identity, saved, state))
     lines = (folder / "au.csv").read_text().splitlines()
     (folder / "au.csv").write_text("\n".join([lines[0], lines[1].replace(" 0.000", " 1.000"), *lines[2:]]))
     with pytest.raises(TalkingHeadsError, match="action units"):
@@ -234,14 +239,15 @@ def test_presets_round_trip_and_scale():
 
     for config in presets().values():
         assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
-    assert preset("preview").scaled(0.5).face.steps == presets()["preview"].face.steps // 2
+    assert preset("demo").scaled(0.5).face.steps == presets()["demo"].face.steps // 2
+    assert (preset("preview"), preset("paper")) == (preset("demo"), preset("published")), "their names before"
     assert all(config.scaled(1.0) == config for config in presets().values()), "nothing is added to a preset"
-    dense = replace(preset("preview"), face=replace(preset("preview").face, densify_every=4))
+    dense = replace(preset("demo"), face=replace(preset("demo").face, densify_every=4))
     assert dense.scaled(1.0).face.densify_every == 4
-    with pytest.raises(TalkingHeadsError, match="preview"):
+    with pytest.raises(TalkingHeadsError, match="demo, standard, published"):
         preset("huge")
     with pytest.raises(TalkingHeadsError, match="above 0"):
-        preset("preview").scaled(0)
+        preset("demo").scaled(0)
 
 
 def test_rounds_show_every_frame_once():
@@ -267,19 +273,19 @@ def test_published_endings_freeze_the_mouth(tiny_dataset, tiny_config, tmp_path,
     """From 98 % of the mouth stage on only its colours learn; without the flag everything goes on."""
     from dataclasses import replace
 
-    from talking_heads.hmtalker_core.training.steps import Run
+    from talking_heads.hmtalker_core.training.steps import AvatarTraining
 
     seen = {}
-    step = Run.step
+    step = AvatarTraining.train_step
 
-    def watching(run, wants_picture):
-        out = step(run, wants_picture)
+    def watching(run):
+        out = step(run)
         if run.mouth is not None and run.phase == 2 and run.at in (10, 12):
             seen[run.at] = {k: v.clone() for k, v in run.mouth.field.state_dict().items()} | {
                 "net": torch.cat([p.detach().flatten() for p in run.mouth.net.parameters()])}
         return out
 
-    monkeypatch.setattr(Run, "step", watching)
+    monkeypatch.setattr(AvatarTraining, "train_step", watching)
     mouth = replace(tiny_config.mouth, steps=13, densify_until=0.5)
     for endings in (True, False):
         config = replace(tiny_config, published_endings=endings, mouth=mouth)

@@ -41,7 +41,7 @@ def drawn(seed: int = 0, shape: tuple[int, ...] = SHAPE):
 
 
 def run(sampler, steps, predict, draw=None, eta=0.0, clip=None, **more):
-    scheduler = diffusion.make_scheduler(sampler, steps, clip)
+    scheduler = diffusion.make_scheduler(sampler, steps)
     return diffusion.sample(predict, draw or drawn(), scheduler, eta=eta, clip=clip, **more)
 
 

@@ -18,12 +18,12 @@ from talking_heads.moditalker_core.atom import run as run_module
 from talking_heads.moditalker_core.atom import training
 from talking_heads.moditalker_core.atom.checkpoints import load_atom
 from talking_heads.moditalker_core.atom.config import octave_base
-from talking_heads.moditalker_core.atom.run import Run
+from talking_heads.moditalker_core.atom.run import AToMTraining
 from talking_heads.moditalker_core.atom.training import train_atom, unfinished_path
 from talking_heads.moditalker_core.atom.windows import Clips, Windows
 from talking_heads.moditalker_core.data.dataset import MotionDataset
+from talking_heads.training_core.process_group import SingleProcess
 from talking_heads.training_core.state import strip
-from talking_heads.training_core.team import Alone
 
 
 class StopAt:
@@ -60,11 +60,11 @@ def same(a: Path, b: Path) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-def make_run(data: Path, config=TINY, seed: int = 0, team: Alone | None = None) -> Run:
+def make_run(data: Path, config=TINY, seed: int = 0, group: SingleProcess | None = None) -> AToMTraining:
     opened = MotionDataset.open(data)
-    config, speech = training.settled(config, opened)
+    config, speech = training.resolved(config, opened)
     clips = Clips(opened, "train", speech, config.denoiser.seq_len, torch.from_numpy(training._own_mean()))
-    return Run(config, Windows(clips, config, seed), seed, torch.device("cpu"), team or Alone())
+    return AToMTraining(config, Windows(clips, config, seed), seed, torch.device("cpu"), group or SingleProcess())
 
 
 def test_every_step_is_told_and_samples_are_shown(data, tmp_path):
@@ -75,7 +75,7 @@ def test_every_step_is_told_and_samples_are_shown(data, tmp_path):
     assert all(info["loss"] == pytest.approx(info["reconstruction"] + info["velocity"]) for info in report.infos)
     assert [picture.shape[2] for picture in report.pictures] == [3, 3] and report.pictures[0].dtype == np.uint8
     assert report.shows == 2 * ["opening of the lips: truth grey, AToM red"], "each picture says what it shows"
-    assert "lips" not in report.infos[2] and -1 <= report.infos[3]["lips"] <= 1
+    assert "lip_correlation" not in report.infos[2] and -1 <= report.infos[3]["lip_correlation"] <= 1
     again = load_atom(path)
     assert again.config == atom.config and again.config.licence == "mine" and again.config.reference == "any"
     assert again.config.speech.encoder == "mel" and again.config.denoiser.cond_feature_dim == 160
@@ -86,13 +86,13 @@ def test_what_is_kept_are_the_averaged_weights(data):
     run = make_run(data)
     before = {k: v.clone() for k, v in run.weights().items()}
     for _ in range(3):
-        run.step()
+        run.train_step()
     kept = run.averaged_network().state_dict()
     name = "audio_in.weight"
     assert torch.equal(kept[name], run.average.average[name])
     assert not torch.equal(kept[name], run.params[name]) and not torch.equal(kept[name], before[name])
     last = make_run(data, replace(TINY, ema=None))
-    last.step()
+    last.train_step()
     assert torch.equal(last.averaged_network().state_dict()[name], last.params[name])
 
 
@@ -105,7 +105,7 @@ def test_it_learns_to_move_the_mouth(data, tmp_path):
     train_atom(data, tmp_path / "a.safetensors", config, report=report)
     losses = [info["loss"] for info in report.infos]
     assert np.mean(losses[-10:]) < 0.2 * np.mean(losses[:3])
-    assert report.infos[-1]["lips"] > 0.85
+    assert report.infos[-1]["lip_correlation"] > 0.85
 
 
 @pytest.mark.parametrize("stops", [(2,), (4,), (3, 5), (6,)])
@@ -127,14 +127,14 @@ def test_a_killed_run_goes_on_from_what_was_saved(data, tmp_path, optimizer):
     config, path = replace(TINY, optimizer=optimizer, precision="bf16"), tmp_path / "a.training.safetensors"
     whole, cut = make_run(data, config), make_run(data, config)
     for _ in range(3):
-        whole.step(), cut.step()
+        whole.train_step(), cut.train_step()
     cut.save(path, {})
-    cut.step()
-    cut = make_run(data, config, team=Alone())
+    cut.train_step()
+    cut = make_run(data, config, group=SingleProcess())
     cut.load(path, lambda came: None)
-    assert cut.done == 3
+    assert cut.step == 3
     for _ in range(2):
-        whole.step(), cut.step()
+        whole.train_step(), cut.train_step()
     assert all(torch.equal(whole.params[k], cut.params[k]) for k in whole.params)
     assert all(torch.equal(whole.average.average[k], cut.average.average[k]) for k in whole.params)
 
@@ -154,7 +154,7 @@ def test_accumulated_pieces_equal_the_whole_batch(data):
     whole, pieces = make_run(data, still), make_run(data, replace(still, accumulation=4))
     masks = whole.windows.batch(0, range(8)).mask.sum(1)
     assert masks.min() < masks.max(), "one of the windows is padded"
-    figures = [run.step() for run in (whole, pieces)]
+    figures = [run.train_step() for run in (whole, pieces)]
     assert figures[0] == pytest.approx(figures[1], rel=1e-5)
     for name, p in whole.params.items():
         assert torch.allclose(p.grad, pieces.params[name].grad, rtol=1e-4, atol=1e-7), name
@@ -171,8 +171,7 @@ def test_padded_frames_teach_nothing(data, monkeypatch):
         monkeypatch.setattr(run_module, "noised", lambda x0, times, noise: noise)  # what is seen is the same
         monkeypatch.setattr(run.windows, "batch", spoilt)
         run.network.zero_grad()
-        run._wrapped = run.network
-        run._gradients()
+        run.gradients("network")
         monkeypatch.undo()
         gradients.append({k: p.grad.clone() for k, p in run.params.items()})
     assert not run.windows.batch(0, range(8)).mask.all()
@@ -183,14 +182,14 @@ def test_a_dropped_condition_teaches_the_null_tokens_alone(data):
     for share, name, other in ((1.0, "null_audio", "audio_in.weight"), (0.0, "audio_in.weight", "null_audio")):
         run = make_run(data, replace(TINY, cond_drop=share, steps=50))
         for _ in range(2):  # the first prediction is "no motion", whatever is heard
-            run.step()
+            run.train_step()
         assert float(run.params[name].grad.abs().max()) > 0 and float(run.params[other].grad.abs().max()) == 0
 
 
 def test_the_warm_up_is_really_stepped(data, tmp_path):
     report = StopAt()
     train_atom(data, tmp_path / "a.safetensors", replace(TINY, schedule="constant", warm_up=4, lr=1e-3), report=report)
-    assert [info["rate"] for info in report.infos] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3, 1e-3])
+    assert [info["lr"] for info in report.infos] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3, 1e-3])
 
 
 def test_the_log_has_every_line_once(data, tmp_path):
@@ -201,18 +200,18 @@ def test_the_log_has_every_line_once(data, tmp_path):
     with (tmp_path / "a_log" / "log.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["step"] for line in lines] == ["2", "4", "4", "6", "6"]
-    assert all(float(line["loss"]) > 0 for line in lines if not line["lips"])
+    assert all(float(line["loss"]) > 0 for line in lines if not line["lip_correlation"])
     pytest.importorskip("tensorboard")
     assert list((tmp_path / "a_log").glob("events.out.tfevents*")), "TensorBoard finds something to show"
 
 
-@pytest.mark.parametrize("change", ["seed", "lr", "data set"])
+@pytest.mark.parametrize("change", ["seed", "lr", "dataset"])
 def test_an_unfinished_run_of_others_is_not_continued(data, tmp_path, change):
     path = tmp_path / "a.safetensors"
     with pytest.raises(Cancelled):
         train_atom(data, path, TINY, report=StopAt(2))
     kept = unfinished_path(path).read_bytes()
-    other = make_motion_dataset(tmp_path / "other", seed=5) if change == "data set" else data
+    other = make_motion_dataset(tmp_path / "other", seed=5) if change == "dataset" else data
     config, seed = replace(TINY, lr=1e-4) if change == "lr" else TINY, 3 if change == "seed" else 0
     with pytest.raises(TalkingHeadsError, match=f"another {change} in a.training"):
         train_atom(other, path, config, seed=seed)
@@ -237,9 +236,9 @@ def test_a_broken_state_says_so_and_a_new_start_helps(data, trained, tmp_path):
 def test_a_state_that_lacks_weights_says_so(data, tmp_path, part):
     run, path = make_run(data), tmp_path / "a.training.safetensors"
     run.save(path, {})
-    tensors, saved = load_tensors(path, kind=run_module.KIND, version=run_module.VERSION)
+    tensors, saved = load_tensors(path, kind=AToMTraining.kind, version=AToMTraining.version)
     tensors.pop(next(name for name in tensors if name.startswith(part)))
-    save_tensors(path, tensors, kind=run_module.KIND, version=run_module.VERSION, config=saved)
+    save_tensors(path, tensors, kind=AToMTraining.kind, version=AToMTraining.version, config=saved)
     with pytest.raises(FileFormatError, match="all weights"):
         make_run(data).load(path, lambda came: None)
 
@@ -249,10 +248,11 @@ def test_a_state_that_lacks_weights_says_so(data, tmp_path, part):
 def test_a_state_whose_weights_are_of_another_kind_says_so(data, tmp_path, part, damage):
     run, path = make_run(data), tmp_path / "a.training.safetensors"
     run.save(path, {})
-    tensors, saved = load_tensors(path, kind=run_module.KIND, version=run_module.VERSION)
+    tensors, saved = load_tensors(path, kind=AToMTraining.kind, version=AToMTraining.version)
     name = next(name for name in tensors if name.startswith(part))
-    save_tensors(path, tensors | {name: damage(tensors[name])}, kind=run_module.KIND, version=run_module.VERSION, config=saved)
-    with pytest.raises(FileFormatError, match="all weights.*Begin anew"):
+    save_tensors(path, tensors | {name: damage(tensors[name])}, kind=AToMTraining.kind, version=AToMTraining.version,
+                 config=saved)
+    with pytest.raises(FileFormatError, match="all weights.*Start over"):
         make_run(data).load(path, lambda came: None)
 
 
@@ -264,27 +264,44 @@ def test_a_state_whose_weights_are_of_another_kind_says_so(data, tmp_path, part,
 def test_a_state_whose_moments_do_not_fit_says_so(data, tmp_path, optimizer, damage):
     config = replace(TINY, optimizer=optimizer)
     run, path = make_run(data, config), tmp_path / "a.training.safetensors"
-    run.step()
+    run.train_step()
     run.save(path, {})
-    tensors, saved = load_tensors(path, kind=run_module.KIND, version=run_module.VERSION)
-    kept, moments = {k: v for k, v in tensors.items() if "optimizer." not in k}, strip(tensors, "optimizer.")
-    for said in ({}, {"moments": saved.pop("moments")}):  # states of earlier versions do not say how many there are
-        tensors = kept | {f"optimizer.{k}": v for k, v in damage(moments).items()}
-        save_tensors(path, tensors, kind=run_module.KIND, version=run_module.VERSION, config=saved | said)
-        with pytest.raises(FileFormatError, match="moments.*begin anew|moments.*Begin anew"):
+    tensors, saved = load_tensors(path, kind=AToMTraining.kind, version=AToMTraining.version)
+    kept, moments = {k: v for k, v in tensors.items() if "optimizer." not in k}, strip(tensors, "optimizer.network.")
+    for said in ({}, {"moments": saved.pop("moments")}):  # also where it is not said how many there are
+        tensors = kept | {f"optimizer.network.{k}": v for k, v in damage(moments).items()}
+        save_tensors(path, tensors, kind=AToMTraining.kind, version=AToMTraining.version, config=saved | said)
+        with pytest.raises(FileFormatError, match="moments.*Start over"):
             make_run(data, config).load(path, lambda came: None)
-        save_tensors(path, kept | {f"optimizer.{k}": v for k, v in moments.items()}, kind=run_module.KIND,
-                     version=run_module.VERSION, config=saved | said)
+        save_tensors(path, kept | {f"optimizer.network.{k}": v for k, v in moments.items()}, kind=AToMTraining.kind,
+                     version=AToMTraining.version, config=saved | said)
         make_run(data, config).load(path, lambda came: None)
+
+
+def test_a_state_of_an_earlier_version_is_refused_and_kept(data, tmp_path):
+    """Version 1: `done`, and moments under `optimizer.<number>`."""
+    run, path = make_run(data), tmp_path / "a.safetensors"
+    run.train_step()
+    run.save(unfinished_path(path), {})
+    tensors, saved = load_tensors(unfinished_path(path), kind=AToMTraining.kind, version=AToMTraining.version)
+    tensors = {name.replace("optimizer.network.", "optimizer."): value for name, value in tensors.items()}
+    earlier = {"identity": saved["identity"], "done": saved["step"], "moments": saved["moments"]["network"]}
+    save_tensors(unfinished_path(path), tensors, kind=AToMTraining.kind, version=1, config=earlier)
+    kept = unfinished_path(path).read_bytes()
+    with pytest.raises(FileFormatError, match="version of Talking Heads that began it.*earlier version.*Finish it with that"):
+        train_atom(data, path, TINY)
+    assert unfinished_path(path).read_bytes() == kept
+    train_atom(data, path, TINY, resume=False)
+    assert path.exists()
 
 
 @pytest.mark.parametrize("done", [None, -1, 7, "2", True])
 def test_a_state_that_does_not_say_how_far_it_is_is_refused(data, tmp_path, done):
     run, path = make_run(data), tmp_path / "a.training.safetensors"
     run.save(path, {})
-    tensors, saved = load_tensors(path, kind=run_module.KIND, version=run_module.VERSION)
-    save_tensors(path, tensors, kind=run_module.KIND, version=run_module.VERSION, config=saved | {"done": done})
-    with pytest.raises(FileFormatError, match="'done' in 0..6"):
+    tensors, saved = load_tensors(path, kind=AToMTraining.kind, version=AToMTraining.version)
+    save_tensors(path, tensors, kind=AToMTraining.kind, version=AToMTraining.version, config=saved | {"step": done})
+    with pytest.raises(FileFormatError, match="'step' in 0..6"):
         make_run(data).load(path, lambda came: None)
 
 
@@ -293,7 +310,7 @@ def test_two_trainings_in_two_threads_end_as_alone(data, monkeypatch):
     def trained(seed):
         run = make_run(data, seed=seed)
         for _ in range(2):
-            run.step()
+            run.train_step()
         return run.params
 
     alone = [trained(seed) for seed in (0, 1)]
@@ -313,7 +330,7 @@ def test_two_trainings_in_two_threads_end_as_alone(data, monkeypatch):
 
 def test_a_saving_that_fails_leaves_the_state_before(data, tmp_path, monkeypatch):
     run, path = make_run(data), tmp_path / "a.training.safetensors"
-    run.step()
+    run.train_step()
     run.save(path, {"who": 1})
     kept = path.read_bytes()
 
@@ -341,7 +358,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(data, tmp
     monkeypatch.undo()
     run = make_run(data)
     run.load(unfinished_path(path), lambda came: None)
-    assert run.done == 4 and all(bool(torch.isfinite(p).all()) for p in run.params.values())
+    assert run.step == 4 and all(bool(torch.isfinite(p).all()) for p in run.params.values())
     run.params["audio_in.bias"].data[0] = float("inf")
     with pytest.raises(TalkingHeadsError, match="weights .* finite"):
         run.save(unfinished_path(path), {})
@@ -349,7 +366,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(data, tmp
 
 def test_bf16_trains(data):
     exact, half = (make_run(data, replace(TINY, precision=precision)) for precision in ("fp32", "bf16"))
-    losses = [[run.step()["loss"] for _ in range(3)] for run in (exact, half)]
+    losses = [[run.train_step()["loss"] for _ in range(3)] for run in (exact, half)]
     assert losses[1] == pytest.approx(losses[0], rel=0.05) and losses[1] != losses[0]
     assert all(p.dtype == torch.float32 for p in half.params.values()), "weights and moments stay exact"
 

@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 from talking_heads.moditalker_core.mtov import losses
 from talking_heads.moditalker_core.mtov.autoencoder import VideoAutoencoder
 from talking_heads.moditalker_core.mtov.config import AutoencoderConfig
-from talking_heads.moditalker_core.mtov.discriminators import Judges, PatchDiscriminator
+from talking_heads.moditalker_core.mtov.discriminators import Discriminators, PatchDiscriminator
 from talking_heads.moditalker_core.mtov.objectives import Reconstruction
 from talking_heads.moditalker_core.mtov.train_config import TrainConfig, preset, presets
 from talking_heads.training_core.lpips import VGG, load_lpips
-from talking_heads.training_core.team import Alone
+from talking_heads.training_core.process_group import SingleProcess
 from video_data import NET, RGB
 
 
@@ -65,7 +65,7 @@ def test_discriminators_have_the_published_stages():
     assert float(weight.std()) == pytest.approx(0.02, rel=0.02)
     assert float(frame.stages[1][1].weight.detach().mean()) == pytest.approx(1, abs=0.02)
     frames, clips = ([clip(2, *shape, seed=i) for i in (0, 1)] for shape in ((3, 32, 32), (3, 4, 32, 32)))
-    made, real = Judges(4)(frames, clips)
+    made, real = Discriminators(4)(frames, clips)
     assert len(made) == len(real) == 2 and len(made[0]) == 5
 
 
@@ -94,7 +94,7 @@ def test_lpips_reads_a_vgg(vgg):
 def test_lpips_stands_in_the_place_of_its_substitute(vgg):
     """One frame of each clip is looked at: a change in another one is not seen by LPIPS."""
     net, config = VideoAutoencoder(NET), replace(RGB, perceptual=4.0, l1=4.0, penalty=0.0)
-    make = lambda lpips: Reconstruction(config, 0, torch.device("cpu"), Alone(), net, None, lpips)
+    make = lambda lpips: Reconstruction(config, 0, torch.device("cpu"), SingleProcess(), net, None, lpips)
     truth, latents, frames = clip(1, 3, 4, 32, 32), torch.zeros(1, 4, 32), torch.tensor([2])
     found = truth.clone()
     found[:, :, 1] += 0.1 * clip(3, 32, 32, seed=3)
@@ -136,6 +136,6 @@ def test_settings_that_make_no_sense_say_so(changes, words):
 
 
 def test_every_pieces_chance_is_its_own():
-    objective = Reconstruction(RGB, 3, torch.device("cpu"), Alone(), VideoAutoencoder(NET), None)
+    objective = Reconstruction(RGB, 3, torch.device("cpu"), SingleProcess(), VideoAutoencoder(NET), None)
     drawn = [objective.random(step, index).random() for step in (0, 1) for index in (0, 1)]
     assert len(set(drawn)) == 4 and drawn[0] == np.random.default_rng([3, 1 << 34, 0, 0]).random()

@@ -12,9 +12,11 @@ from motion_data import make_motion_dataset
 from safetensors.torch import load_file
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
 from talking_heads.media_core.files import load_tensors, save_tensors
-from talking_heads.moditalker_core.mtov import objectives, run
+from talking_heads.moditalker_core.mtov import objectives
 from talking_heads.moditalker_core.mtov.checkpoints import load_autoencoder, load_mtov
+from talking_heads.moditalker_core.mtov.run import MToVTraining
 from talking_heads.moditalker_core.mtov.training import train_mtov, unfinished_path
+from talking_heads.training_core import network_training
 from video_data import DIFFUSION, GAN, LANDMARKS, RGB, StopAt, make_video_dataset
 
 STAGES = {"rgb": RGB, "gan": GAN, "landmarks": LANDMARKS, "diffusion": DIFFUSION}
@@ -74,10 +76,10 @@ def test_the_loss_falls(held, made, tmp_path, stage, steps, changes, share):
     plain = {"mirror": 0.0, "colour": 0.0, "penalty": 0.0}
     config = replace(STAGES[stage], steps=steps, val_every=steps, save_every=steps, **plain, **changes)
     train_mtov(stage, held, tmp_path / "a.safetensors", config, report=report, **given(stage, made))
-    losses = [info["loss"] for info in report.infos if "judges" not in info]
+    losses = [info["loss"] for info in report.infos if "discriminators" not in info]
     assert np.mean(losses[-5:]) < share * losses[0]
     if stage == "gan":
-        judged = [info["judges"] for info in report.infos if "judges" in info]
+        judged = [info["discriminators"] for info in report.infos if "discriminators" in info]
         assert len(judged) == 20 and np.mean(judged[-5:]) < 0.8 * judged[0], "the discriminators learn to tell"
     assert len(report.pictures) == 1 and report.pictures[0].dtype == np.uint8 and report.pictures[0].shape[1:] == (6 * 32, 3)
     assert report.shows[0].startswith("rows in turn: "), "the picture says what it shows"
@@ -124,7 +126,7 @@ def test_the_warm_up_is_stepped(data, made, tmp_path):
     report = StopAt()
     config = replace(DIFFUSION, warm_up=4, lr=1e-3)
     train_mtov("diffusion", data, tmp_path / "a.safetensors", config, report=report, **given("diffusion", made))
-    assert [info["rate"] for info in report.infos] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
+    assert [info["lr"] for info in report.infos] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
 
 
 def test_what_is_kept_are_the_averaged_weights(data, made, tmp_path):
@@ -170,7 +172,7 @@ def test_half_numbers_train(data, made, tmp_path, stage, precision):
     assert half == pytest.approx(exact, rel=0.05) and half != exact
     state = load_file(unfinished_path(tmp_path / f"{precision}.safetensors"))
     assert all(v.dtype == torch.float32 for k, v in state.items() if k.endswith(("weight", "bias"))), "weights stay exact"
-    finite = [np.isfinite(info["gradient"]) for info in reports[1].infos]
+    finite = [np.isfinite(info["grad_norm"]) for info in reports[1].infos]
     assert all(finite) or precision == "fp16" and any(finite), "fp16 may have to find its scale"
     assert all(bool(torch.isfinite(value).all()) for value in state.values())
 
@@ -191,7 +193,7 @@ def test_a_gradient_that_fp16_cannot_hold_skips_the_step_and_lowers_the_scale(da
             train_mtov("rgb", data, path, config, report=StopAt(stop))
         weights.append(load_file(unfinished_path(path))["autoencoder.patch_in.weight"])
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
-    monkeypatch.setattr(run, "SKIPPED", 1)
+    monkeypatch.setattr(network_training, "SKIPPED", 1)
     monkeypatch.setattr(objectives.Reconstruction, "losses", lambda *given: 1e36 * real(*given))
     with pytest.raises(TalkingHeadsError, match="must stay finite.*step 5"):  # the fourth is skipped
         train_mtov("rgb", data, path, config)
@@ -219,15 +221,15 @@ def test_a_state_whose_moments_do_not_fit_says_so(data, tmp_path, damage):
     with pytest.raises(Cancelled):
         train_mtov("rgb", data, path, RGB, report=StopAt(2))
     state = unfinished_path(path)
-    tensors, saved = load_tensors(state, kind=run.KIND, version=run.VERSION)
+    tensors, saved = load_tensors(state, kind=MToVTraining.kind, version=MToVTraining.version)
     moments = {k: v for k, v in tensors.items() if k.startswith("optimizer.")}
     kept = {k: v for k, v in tensors.items() if k not in moments}
-    for told in (saved, {k: v for k, v in saved.items() if k != "moments"}):  # as states of earlier versions
-        save_tensors(state, kept | damage(moments), kind=run.KIND, version=run.VERSION, config=told)
-        with pytest.raises(FileFormatError, match="moments.*Begin anew"):
+    for told in (saved, {k: v for k, v in saved.items() if k != "moments"}):  # also where it is not said how many
+        save_tensors(state, kept | damage(moments), kind=MToVTraining.kind, version=MToVTraining.version, config=told)
+        with pytest.raises(FileFormatError, match="moments.*Start over"):
             train_mtov("rgb", data, path, RGB)
-    save_tensors(state, tensors, kind=run.KIND, version=run.VERSION, config=saved | {"done": -1})
-    with pytest.raises(FileFormatError, match="'done' in 0..5"):
+    save_tensors(state, tensors, kind=MToVTraining.kind, version=MToVTraining.version, config=saved | {"step": -1})
+    with pytest.raises(FileFormatError, match="'step' in 0..5"):
         train_mtov("rgb", data, path, RGB)
 
 
@@ -239,7 +241,7 @@ def unfinished(data, made, tmp_path_factory):
         path = tmp_path_factory.mktemp("states") / f"{stage}.safetensors"
         with pytest.raises(Cancelled):
             train_mtov(stage, data, path, config, report=StopAt(step), **given(stage, made))
-        states[stage] = *load_tensors(unfinished_path(path), kind=run.KIND, version=run.VERSION), config
+        states[stage] = *load_tensors(unfinished_path(path), kind=MToVTraining.kind, version=MToVTraining.version), config
     return states
 
 
@@ -248,30 +250,37 @@ def refused(stage, state, data, made, tmp_path, words, tensors=(), **said):
     whole, saved, config = state[stage]
     kept, told = ({k: v for k, v in (old | dict(new)).items() if v is not None} for old, new in ((whole, tensors), (saved, said)))
     path = tmp_path / "a.safetensors"
-    save_tensors(unfinished_path(path), kept, kind=run.KIND, version=run.VERSION, config=told)
+    save_tensors(unfinished_path(path), kept, kind=MToVTraining.kind, version=MToVTraining.version, config=told)
     with pytest.raises(FileFormatError, match=words):
         train_mtov(stage, data, path, config, **given(stage, made))
 
 
+@pytest.mark.parametrize("stage", ["rgb", "gan", "diffusion"])
+def test_a_state_of_an_earlier_version_is_refused(unfinished, data, made, tmp_path, stage):
+    """Version 1 says nothing of its version beside the header, and `done` for `step`."""
+    refused(stage, unfinished, data, made, tmp_path, "version of Talking Heads that began it.*earlier version.*start over",
+            version=None, step=None, done=2)
+
+
 @pytest.mark.parametrize("part", ["autoencoder", "judges"])
-def test_older_states_need_the_moments_of_every_network_that_moved(unfinished, data, made, tmp_path, part):
+def test_states_need_the_moments_of_every_network_that_moved(unfinished, data, made, tmp_path, part):
     gone = {name: None for name in unfinished["gan"][0] if name.startswith(f"optimizer.{part}.")}
     assert gone
-    refused("gan", unfinished, data, made, tmp_path, "moments.*Begin anew", gone, moments=None)
+    refused("gan", unfinished, data, made, tmp_path, "moments.*Start over", gone, moments=None)
 
 
 @pytest.mark.parametrize("change", [None, [], {}, {"scale": "much"}, {"scale": 0.0}, {"scale": -1.0}, {"growth_interval": None},
                                     {"_growth_tracker": 0.5}, {"_growth_tracker": 2 ** 40}, {"growth_factor": True}])
 def test_a_state_that_garbles_the_scale_of_fp16_says_so(unfinished, data, made, tmp_path, change):
     scaler = unfinished["rgb"][1]["scaler"] | change if change else change
-    refused("rgb", unfinished, data, made, tmp_path, "scales its gradients.*Begin anew", scaler=scaler)
+    refused("rgb", unfinished, data, made, tmp_path, "scales its gradients.*Start over", scaler=scaler)
 
 
 @pytest.mark.parametrize("part", ["denoiser.", "average."])
 @pytest.mark.parametrize("damage", [lambda v: v.to(torch.int32), lambda v: v.half(), lambda v: v * float("inf")])
 def test_a_state_whose_weights_are_of_another_kind_says_so(unfinished, data, made, tmp_path, part, damage):
     name, value = next((k, v) for k, v in unfinished["diffusion"][0].items() if k.startswith(part) and v.dtype == torch.float32)
-    refused("diffusion", unfinished, data, made, tmp_path, "all weights.*Begin anew", {name: damage(value)})
+    refused("diffusion", unfinished, data, made, tmp_path, "all weights.*Start over", {name: damage(value)})
 
 
 def test_the_log_has_every_line_once(held, tmp_path):
@@ -304,13 +313,13 @@ def test_latents_once_made_are_used_again(data, made, tmp_path, monkeypatch):
     assert len(encoded) == 12, "others' latents are not taken"
 
 
-@pytest.mark.parametrize("change", ["lr", "rgb", "data set"])
+@pytest.mark.parametrize("change", ["lr", "rgb", "dataset"])
 def test_an_unfinished_run_of_others_is_not_continued(data, made, tmp_path, change):
     path, files = tmp_path / "a.safetensors", given("landmarks", made)
     with pytest.raises(Cancelled):
         train_mtov("landmarks", data, path, LANDMARKS, report=StopAt(2), **files)
     kept = unfinished_path(path).read_bytes()
-    other = make_video_dataset(tmp_path / "other", seed=5) if change == "data set" else data
+    other = make_video_dataset(tmp_path / "other", seed=5) if change == "dataset" else data
     config = replace(LANDMARKS, lr=1e-4) if change == "lr" else LANDMARKS
     files = {"rgb": made["gan"]} if change == "rgb" else files
     with pytest.raises(TalkingHeadsError, match=f"another {change} in a.training"):

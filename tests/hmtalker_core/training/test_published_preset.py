@@ -1,10 +1,11 @@
-"""Preset `paper` is the published schedule (the paper's implementation details, TalkingGaussian's training script)."""
+"""Preset `published` is the published schedule (the paper's implementation details, TalkingGaussian's training script)."""
 from dataclasses import replace
 
 import pytest
 import torch
 from talking_heads.hmtalker_core.data.dataset import AvatarDataset
 from talking_heads.hmtalker_core.training.config import preset
+from talking_heads.hmtalker_core.training.curriculum import exponential_lr, face_motion_factor, mouth_motion_factor, prune_opacity
 from talking_heads.hmtalker_core.training.objectives import (
     HAIR_ALWAYS,
     LPIPS_FACE,
@@ -15,13 +16,12 @@ from talking_heads.hmtalker_core.training.objectives import (
     align_weight,
     in_ending,
 )
-from talking_heads.hmtalker_core.training.schedules import exponential_lr, face_motion_factor, mouth_motion_factor, prune_opacity
 from talking_heads.hmtalker_core.training.state import KIND, VERSION
 from talking_heads.hmtalker_core.training.train_avatar import run_identity, train_avatar, unfinished_path
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.files import save_tensors
 
-PAPER = preset("paper")
+PAPER = preset("published")
 
 
 def first(share, steps):
@@ -45,7 +45,7 @@ def test_lengths_and_terms():
 def test_endings():
     assert first(HAIR_ALWAYS, 50000) == 46000 and first(MASK_CLOSING, 50000) == 47000 and first(MOUTH_FROZEN, 50000) == 49000
     assert (LPIPS_FACE * 50000, LPIPS_MOUTH * 50000, LPIPS_FUSE * 15000) == (47000, 49000, 7500)
-    assert not any(in_ending(preset(name), 10**6, 0.0, 1) for name in ("preview", "standard")), "they have none"
+    assert not any(in_ending(preset(name), 10**6, 0.0, 1) for name in ("demo", "standard")), "they have none"
 
 
 def test_curves():
@@ -56,12 +56,13 @@ def test_curves():
 
 
 def test_a_run_begun_without_the_endings_is_refused_by_name(tiny_dataset, tiny_config, tmp_path):
-    """Runs of `paper` that were begun before it had them."""
+    """Trainings of `published` that were begun before it had them."""
     path = tmp_path / "a.safetensors"
     data = AvatarDataset.open(tiny_dataset)
-    identity = run_identity(data, tiny_config, 0, "mel")
-    save_tensors(unfinished_path(path), {"x": torch.zeros(1)}, kind=KIND, version=VERSION, config={"identity": identity})
+    identity = run_identity(data, tiny_config, 0, "mel") | {"lpips": False, "speech_prior": True}
+    save_tensors(unfinished_path(path), {"x": torch.zeros(1)}, kind=KIND, version=VERSION,
+                 config={"version": VERSION, "identity": identity})
     kept = unfinished_path(path).read_bytes()
-    with pytest.raises(TalkingHeadsError, match=r"another config \(published_endings\).*resume off"):
+    with pytest.raises(TalkingHeadsError, match=r"another published_endings in .*resume off"):
         train_avatar(tiny_dataset, path, preset=replace(tiny_config, published_endings=True))
     assert unfinished_path(path).read_bytes() == kept

@@ -1,16 +1,20 @@
-"""The processes that train one network together: alone, or several through `accelerate`."""
+"""The processes that train together: a single one, or several through `accelerate`."""
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..media_core.errors import TalkingHeadsError
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-class Alone:
+
+class SingleProcess:
     """One process."""
 
     rank, size = 0, 1
@@ -24,13 +28,16 @@ class Alone:
         """The module that a loss must go through, so that every process gets the mean of all gradients."""
         return network
 
-    def apart(self, wrapped: nn.Module) -> AbstractContextManager:
-        """A stretch in which gradients gather without being exchanged."""
+    def no_sync(self, wrapped: nn.Module) -> AbstractContextManager[None]:
+        """A stretch in which gradients are added up without being exchanged."""
         return nullcontext()
 
     def total(self, values: Tensor) -> Tensor:
         """The sum over all processes."""
         return values
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Makes every gradient the sum over all processes; for networks that `wrapped` does not suit."""
 
     def any(self, said: bool) -> bool:
         """Whether one of the processes says so; every process must ask."""
@@ -40,19 +47,15 @@ class Alone:
         """Until all are here."""
 
 
-class Together(Alone):
-    """Several processes, one of which this is (`accelerate launch`).
+class Distributed(SingleProcess):
+    """Several processes, one of which this is (`accelerate launch`)."""
 
-    Args:
-        accelerator: accelerate.Accelerator.
-    """
-
-    def __init__(self, accelerator: Any):
+    def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
         self.rank, self.size = accelerator.process_index, accelerator.num_processes
 
     @classmethod
-    def join(cls, device: str | torch.device | None = None) -> Together:
+    def join(cls, device: str | torch.device | None = None) -> Distributed:
         """Meets the other processes.
 
         Args:
@@ -75,11 +78,25 @@ class Together(Alone):
     def wrapped(self, network: nn.Module) -> nn.Module:
         return self.accelerator.prepare_model(network)
 
-    def apart(self, wrapped: nn.Module) -> AbstractContextManager:
+    def no_sync(self, wrapped: nn.Module) -> AbstractContextManager[None]:
         return self.accelerator.no_sync(wrapped)
 
     def total(self, values: Tensor) -> Tensor:
-        return self.accelerator.reduce(values, reduction="sum")
+        summed = self.accelerator.reduce(values, reduction="sum")
+        assert isinstance(summed, Tensor)  # a tensor in, a tensor out; `reduce` takes nested containers too
+        return summed
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """In one exchange. A gradient that no process has stays absent: an optimizer then leaves its parameter alone."""
+        parameters = list(parameters)
+        flags = self.total(torch.tensor([float(p.grad is not None) for p in parameters], device=self.device))
+        there = [p for p, count in zip(parameters, flags.tolist(), strict=True) if count]
+        if not there:
+            return
+        own = [torch.zeros_like(p) if p.grad is None else p.grad for p in there]
+        summed = self.total(torch.cat([g.flatten() for g in own]))
+        for p, part in zip(there, summed.split([p.numel() for p in there]), strict=True):
+            p.grad = part.view_as(p).clone()
 
     def any(self, said: bool) -> bool:
         return bool(self.total(torch.tensor(float(said), device=self.device)) > 0)

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from talking_heads.cli import main
 from talking_heads.moditalker_core.atom import training
 from talking_heads.moditalker_core.atom.checkpoints import load_atom
-from talking_heads.moditalker_core.atom.run import Run
+from talking_heads.moditalker_core.atom.run import AToMTraining
 from talking_heads.moditalker_core.atom.windows import Clips, Windows
 from talking_heads.moditalker_core.data.dataset import MotionDataset
-from talking_heads.training_core.team import Alone
+from talking_heads.training_core.process_group import SingleProcess
 
 STEPS, BATCH = 3, 4
 
@@ -65,7 +65,7 @@ def test_two_processes_equal_one_with_the_same_batch(tmp_path):
 def fresh_weights(data: Path) -> dict[str, torch.Tensor]:
     """The first weights of that training."""
     opened = MotionDataset.open(data)
-    config, speech = training.settled(replace(training.preset("demo"), batch=BATCH), opened)
+    config, speech = training.resolved(replace(training.preset("demo"), batch=BATCH), opened)
     clips = Clips(opened, "train", speech, config.denoiser.seq_len, torch.from_numpy(training._own_mean()))
-    run = Run(config, Windows(clips, config, 1), 1, torch.device("cpu"), Alone())
+    run = AToMTraining(config, Windows(clips, config, 1), 1, torch.device("cpu"), SingleProcess())
     return {name: run.params[name].detach() for name in ("layers.0.linear3.weight", "out.weight", "null_audio")}

@@ -18,16 +18,16 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
-from talking_heads.training_core.team import Alone, Together
+from talking_heads.training_core.process_group import Distributed, SingleProcess
 from talking_heads.moditalker_core.mtov.training import train_mtov
 from video_data import DIFFUSION, LANDMARKS, RGB
 
-data, team = Path(sys.argv[2]), Alone() if sys.argv[3] == "alone" else Together.join("cpu")
+data, group = Path(sys.argv[2]), SingleProcess() if sys.argv[3] == "alone" else Distributed.join("cpu")
 settings = {"steps": 3, "batch": 4, "val_every": 3}
-train_mtov("rgb", data, "rgb.safetensors", replace(RGB, **settings, stills=2, still_steps=1), team=team)
-train_mtov("landmarks", data, "lm.safetensors", replace(LANDMARKS, **settings), rgb="rgb.safetensors", team=team)
+train_mtov("rgb", data, "rgb.safetensors", replace(RGB, **settings, stills=2, still_steps=1), process_group=group)
+train_mtov("landmarks", data, "lm.safetensors", replace(LANDMARKS, **settings), rgb="rgb.safetensors", process_group=group)
 train_mtov("diffusion", data, "mtov.safetensors", replace(DIFFUSION, **settings, cache=6), rgb="rgb.safetensors",
-           landmarks="lm.safetensors", team=team)
+           landmarks="lm.safetensors", process_group=group)
 """
 
 

@@ -1,0 +1,72 @@
+"""`talking-heads train avatar`: in one process, or in each of those that `accelerate launch` started."""
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .encoders import add_encoder, chosen_encoder
+from .training_options import (
+    add_training_options,
+    changes,
+    run_training,
+    safetensors_name,
+    several,
+    steps_asked,
+    training_group,
+)
+
+if TYPE_CHECKING:
+    from ..media_core.progress import Report  # imports NumPy
+
+
+def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+    """The options of `talking-heads train avatar`."""
+    avatar = what.add_parser("avatar", parents=[common], help="a dataset folder to an avatar",
+                             epilog=several("avatar DATASET OUT --batch N"))
+    add = avatar.add_argument
+    add("dataset", metavar="DATASET", help="a folder of `talking-heads capture`, or one in the TalkingGaussian layout")
+    add("out", metavar="OUT.safetensors")
+    add_training_options(add, samples="frames", precisions=("fp32", "bf16"), steps=_steps)
+    add_encoder(avatar)
+    add("--size", type=int, metavar="PX", help="sides of the frames in training (default: the dataset's)")
+    add("--lpips", metavar="FILE", help="LPIPS (AlexNet) weights, .safetensors, for the perceptual terms")
+
+
+def _steps(text: str) -> float:
+    """A whole number of steps; with a decimal point, the factor that --steps once was."""
+    return int(text) if text.strip().lstrip("+-").isdecimal() else float(text)
+
+
+def train_avatar(options: argparse.Namespace) -> int:
+    """Trains and prints the file; Ctrl-C keeps what was learnt."""
+    from ..hmtalker_core.training import train_avatar as avatar_training
+    from ..hmtalker_core.training.config import preset
+    from .jobs import nameable
+
+    out = safetensors_name(options.out)
+    nameable(out, ".training.safetensors")
+    if isinstance(options.steps, float) and options.scale is None:
+        print(f"--steps is a number of steps now; {options.steps:g} is taken as a factor of the preset's: --scale "
+              f"{options.steps:g} says the same.", file=sys.stderr)
+        options.steps, options.scale = None, options.steps
+    config = replace(preset(options.preset), **changes(options))
+    if options.steps is not None or options.scale is not None:
+        steps = steps_asked(options, config.steps)
+        config = config.scaled(options.scale) if options.scale is not None else config.with_steps(steps)
+    group, device = training_group(options.device)
+
+    def work(report: Report) -> Any:
+        return avatar_training.train_avatar(
+            options.dataset, out, preset=config, seed=options.seed, size=options.size, encoder=chosen_encoder(options) or "mel",
+            device=device, resume=options.resume, lpips_weights=options.lpips, report=report, log_folder=options.log_dir,
+            process_group=group)
+
+    def tell(avatar: Any) -> None:
+        print(out)
+        quality = avatar.config.get("quality")
+        if quality:
+            print(f"PSNR of the head, on {quality['frames']} frames not trained on: {quality['head_psnr']:.1f} dB")
+
+    return run_training(work, tell, "Training", group)

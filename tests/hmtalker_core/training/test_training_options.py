@@ -1,0 +1,100 @@
+"""What an avatar's training may do beside the presets: precision, gradient clip, log and validation, a number of steps."""
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from talking_heads.hmtalker_core.training.config import TrainConfig, preset, presets
+from talking_heads.hmtalker_core.training.steps import COLUMNS, AvatarTraining
+from talking_heads.hmtalker_core.training.train_avatar import AvatarDataset, open_clip, train_avatar
+from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
+from talking_heads.media_core.progress import silent
+
+
+@pytest.fixture(scope="module")
+def clip(tiny_dataset):
+    return open_clip(AvatarDataset.open(tiny_dataset), "mel", torch.device("cpu"), silent)
+
+
+def trained(clip, config, steps):
+    training = AvatarTraining.fresh(clip, config, 0)
+    return training, [training.train_step() for _ in range(steps)]
+
+
+def test_bf16_trains_the_motion_nets_and_keeps_the_weights_exact(clip, tiny_config):
+    (_, exact), (half, rounded) = (trained(clip, replace(tiny_config, precision=precision), 24) for precision in ("fp32", "bf16"))
+    losses = [[figures["loss"] for figures in found] for found in (exact, rounded)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.1) and losses[1] != losses[0]
+    parameters = [*half.face.field.parameters(), *half.face.net.parameters(), *half.mouth.net.parameters()]
+    assert all(p.dtype == torch.float32 for p in parameters)
+
+
+def test_a_clipped_gradient_is_logged_as_it_was_and_moves_as_it_is_told(clip, tiny_config):
+    free, clipped = (AvatarTraining.fresh(clip, replace(tiny_config, warmup_steps=0, gradient_clip=most), 0)
+                     for most in (None, 1e-3))
+    before, after = free.train_step(), clipped.train_step()
+    assert before == after and before["grad_norm"] > 1e-3
+    norms = [torch.stack([p.grad.norm() for p in run.face.field.parameters() if p.grad is not None]).norm()
+             for run in (free, clipped)]
+    assert float(norms[0]) == pytest.approx(before["grad_norm"], rel=1e-4) and float(norms[1]) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_the_log_has_every_line_once_and_what_validation_found(tiny_dataset, tiny_config, tmp_path):
+    config, told, pictures = replace(tiny_config, log_every=5, val_every=10), [], []
+
+    def report(done, total, info, preview):
+        if "loss" in info:
+            told.append((done, info.get("val_psnr")))
+        if preview is not None and str(info.get("shows", "")).startswith("frames not trained on"):
+            pictures.append(preview)
+        if done == 17 and len(told) == 17:
+            raise Cancelled
+
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(Cancelled):
+        train_avatar(tiny_dataset, path, preset=config, report=report)
+    train_avatar(tiny_dataset, path, preset=config, report=report)
+    with (tmp_path / "a_log" / "log.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert list(lines[0]) == ["step", *COLUMNS]
+    kept = [line["step"] for line in lines if line["loss"]]
+    assert kept == sorted(set(kept), key=int) and kept[-1] == "30"
+    assert {line["phase"] for line in lines if line["loss"]} == {"warmup", "face", "mouth", "fuse"}
+    found = [(line["step"], float(line["val_psnr"])) for line in lines if line["val_psnr"]]
+    assert [step for step, _ in found] == ["10", "20", "30"] and all(5 < value < 60 for _, value in found)
+    assert [value for done, value in told if done < 10] == [None] * 9 and told[-1][1] is not None
+    assert len(pictures) == 3 and pictures[0].shape[1] == 2 * 64 and pictures[0].dtype == np.uint8
+    pytest.importorskip("tensorboard")
+    assert list((tmp_path / "a_log").glob("events.out.tfevents*")), "TensorBoard finds something to show"
+
+
+@pytest.mark.parametrize("name", ["demo", "standard", "published"])
+@pytest.mark.parametrize("steps", [4, 100, 5003, 250_000])
+def test_a_number_of_steps_is_kept_to_the_step(name, steps):
+    config = preset(name).with_steps(steps)
+    assert config.steps == steps and config.fuse_steps >= 1 and config.mouth.steps >= 1
+    whole = presets()[name]
+    assert config.face.steps == pytest.approx(whole.face.steps * steps / whole.steps, abs=3)
+    assert whole.with_steps(whole.steps) == whole
+
+
+def test_settings_that_make_no_sense_are_refused():
+    for changes, words in (({"batch": 0}, "above 0"), ({"val_every": 2.5}, "whole numbers"),
+                           ({"precision": "fp16"}, "fp32, bf16"),
+                           ({"gradient_clip": 0.0}, "gradient_clip")):
+        with pytest.raises(TalkingHeadsError, match=words):
+            replace(preset("demo"), **changes)
+    for steps in (0, 3, 2.5):
+        with pytest.raises(TalkingHeadsError, match="at least 4"):
+            preset("demo").with_steps(steps)
+
+
+def test_a_description_of_before_is_read():
+    record = preset("demo").to_json()
+    record["checkpoint_every"] = record.pop("save_every")
+    for name in ("batch", "precision", "gradient_clip", "val_every", "log_every"):
+        record.pop(name)
+    assert TrainConfig.from_json(record) == preset("demo")
