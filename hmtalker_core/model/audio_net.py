@@ -6,6 +6,7 @@ vector per frame; `AudioAttNet` weighs the eight frames. Names follow the offici
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +100,14 @@ def make_audio_net(kind: str, dim: int, window: int, code: int = 32) -> nn.Modul
     raise TalkingHeadsError("The audio net's kind must be 'conv' or 'fc'", repr(kind), "Use 'fc' for one vector per frame")
 
 
-def net_arguments(features: Tensor) -> dict[str, int | str]:  # [F, C, W] speech features around each frame
+class AudioArguments(TypedDict):
+    """What a motion net must know to read speech features; see `SpeechMotionNet`."""
+    audio_dim: int
+    audio_window: int
+    audio_kind: str
+
+
+def net_arguments(features: Tensor) -> AudioArguments:  # [F, C, W] speech features around each frame
     """What the motion nets must be told to read such features: `audio_dim`, `audio_window`, `audio_kind`."""
     _, channels, window = features.shape
     return {"audio_dim": channels, "audio_window": window, "audio_kind": "conv" if window > 1 else "fc"}

@@ -6,23 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from ...media_core.errors import FileFormatError
-from .audio_net import AudioAttNet, AudioNet, AudioNetAVE
+from .audio_net import AudioArguments, AudioAttNet, AudioNet, AudioNetAVE
 from .layers import DISPLACEMENT, MLP, mlp_sizes
 from .motion import FACE_OUTPUTS, FaceDims, FaceMotionNet, MouthMotionNet, SpeechMotionNet
 from .triplane import GridConfig, grid_levels
 
 
-class SpeechBranch(TypedDict):
-    """Arguments of a motion net that its speech branch's tensors tell; see `SpeechMotionNet`."""
-    audio_kind: str
-    audio_dim: int
-    audio_window: int
+class SpeechBranch(AudioArguments):
+    """What the tensors of a motion net's speech branch tell of it."""
     code: int
 
 
