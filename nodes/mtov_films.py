@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, films, sockets, temporary_films
 from .face import POLICIES
-from .mtov import motion_inputs, pose_inputs, official_inputs, resize_input, sampling_inputs, talking, video_settings, whole
+from .mtov import motion_inputs, official_inputs, pose_inputs, resize_input, sampling_inputs, talking, video_settings, whole
 
 if TYPE_CHECKING:
     import numpy as np
