@@ -50,13 +50,13 @@ class MotionDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, videos: str | None) -> bool | str:
-        return bridge.found(lambda: not videos or not videos.strip() or _films(videos).is_dir(),
+        return bridge.found(lambda: not videos or not videos.strip() or _videos_folder(videos).is_dir(),
                             f"There is no folder {videos} in ComfyUI's input folder")
 
     @classmethod
     def fingerprint_inputs(cls, source: str, videos: str = "", **others: Any) -> tuple[str, ...]:
-        there = source == VIDEOS and (videos or "").strip() and _films(videos).is_dir()
-        films = sorted(path for path in _films(videos).rglob("*") if path.is_file()) if there else ()
+        there = source == VIDEOS and (videos or "").strip() and _videos_folder(videos).is_dir()
+        films = sorted(path for path in _videos_folder(videos).rglob("*") if path.is_file()) if there else ()
         return (*map(bridge.stamp, films), *speech.EncodeSpeech.fingerprint_inputs(**others))
 
     @classmethod
@@ -65,11 +65,11 @@ class MotionDataset(io.ComfyNode):
                 **hubert: Any) -> io.NodeOutput:
         chosen = speech.chosen_encoder(encoder, **hubert)
         shown = {"pictures": pictures, "margin": margin, "crop": crop} if pictures else {}
-        told = {"encoder": encoder, **(hubert if speech.needs_folder(encoder) else {}), **shown}
+        asked = {"encoder": encoder, **(hubert if speech.needs_folder(encoder) else {}), **shown}
         if source == SUBJECT:
-            folder = _of_subject(file_stem(name), told, chosen, people=people, seconds=seconds, captured=captured, seed=seed)
+            folder = _of_subject(file_stem(name), asked, chosen, people=people, seconds=seconds, captured=captured, seed=seed)
         else:
-            folder = _of_videos(file_stem(name), told, chosen, videos=videos, face_index=face_index, order=order)
+            folder = _of_videos(file_stem(name), asked, chosen, videos=videos, face_index=face_index, order=order)
         return io.NodeOutput(*opened(folder))
 
 
@@ -184,33 +184,33 @@ def dataset_outputs() -> list:
     ]
 
 
-def _of_subject(stem: str, told: dict, encoder: Any, *, people: int, seconds: float, captured: bool, seed: int) -> Path:
+def _of_subject(stem: str, asked: dict, encoder: Any, *, people: int, seconds: float, captured: bool, seed: int) -> Path:
     """Builds the dataset of synthetic people, or finds it."""
     from ..moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 
     identities = tuple(range(FIRST_IDENTITY, FIRST_IDENTITY + people))
-    plan = SubjectPlan(identities, seconds=seconds, seed=seed, captured=captured, val=min(2, people - 1), pictures=_shown(told))
-    folder = _folder(stem, {**told, "people": people, "seconds": seconds, "captured": captured, "seed": seed})
+    plan = SubjectPlan(identities, seconds=seconds, seed=seed, captured=captured, val=min(2, people - 1), pictures=_shown(asked))
+    folder = _folder(stem, {**asked, "people": people, "seconds": seconds, "captured": captured, "seed": seed})
     return build_from_subject(folder, plan, encoder=encoder, report=bridge.NodeReport())
 
 
-def _of_videos(stem: str, told: dict, encoder: Any, *, videos: str, face_index: int, order: str) -> Path:
+def _of_videos(stem: str, asked: dict, encoder: Any, *, videos: str, face_index: int, order: str) -> Path:
     """Builds the dataset of a folder of videos, or finds it."""
     from ..moditalker_core.data.from_videos import FilmPlan, build_from_videos
 
     if not videos.strip():
         raise TalkingHeadsError("The folder of videos must be named", "an empty name",
                                 "Give its path relative to ComfyUI's input folder")
-    plan = FilmPlan(face_index=face_index, order=order, pictures=_shown(told))
-    folder = _folder(stem, {**told, "videos": videos.strip(), "face_index": face_index, "order": order})
-    return build_from_videos(_films(videos), folder, plan, encoder=encoder, report=bridge.NodeReport())
+    plan = FilmPlan(face_index=face_index, order=order, pictures=_shown(asked))
+    folder = _folder(stem, {**asked, "videos": videos.strip(), "face_index": face_index, "order": order})
+    return build_from_videos(_videos_folder(videos), folder, plan, encoder=encoder, report=bridge.NodeReport())
 
 
-def _shown(told: dict) -> PictureSettings | None:
+def _shown(asked: dict) -> PictureSettings | None:
     """Which face images are stored; None: none."""
     from ..moditalker_core.data.pictures import PictureSettings
 
-    return PictureSettings(told["pictures"], told["margin"], told["crop"]) if "pictures" in told else None
+    return PictureSettings(asked["pictures"], asked["margin"], asked["crop"]) if "pictures" in asked else None
 
 
 def _folder(stem: str, settings: dict[str, Any]) -> Path:
@@ -218,7 +218,7 @@ def _folder(stem: str, settings: dict[str, Any]) -> Path:
     return contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{stem}_{code}")
 
 
-def _films(videos: str) -> Path:
+def _videos_folder(videos: str) -> Path:
     """The folder of videos, inside ComfyUI's input folder."""
     return contained(folder_paths.get_input_directory(), videos.strip())
 

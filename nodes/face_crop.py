@@ -72,7 +72,7 @@ class FaceCrop(io.ComfyNode):
         looking, cutting = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
         points, fps = _points(images, face_track, mask, looking, way, face_index=face_index, order=order)
         crop = _cropping(points, films.size_of(images), size, fps, way, margin=margin, upright=upright)
-        crop = crop if face_track is None else _knowing(crop, face_track)
+        crop = crop if face_track is None else _with_unseen(crop, face_track)
         if crop.faceless:
             bridge.log.warning("no face in frames %s; nothing will be put back into them", listed(crop.faceless))
         (crops,) = bridge.empty_images(len(images), size, size, (3,), "Choose a smaller size, or crop fewer frames at once")
@@ -153,7 +153,7 @@ def _cropping(points: np.ndarray, shape: tuple[int, int], size: int, fps: float,
     return (single_crops if way == "each" else still_crop)(points, shape, size, **options)
 
 
-def _knowing(crop: Crop, face_track: FaceTrack) -> Crop:
+def _with_unseen(crop: Crop, face_track: FaceTrack) -> Crop:
     """The crop, with the frames in which the track saw nobody and is only filled in."""
     return replace(crop, faceless=tuple((face_track.confidence == 0).nonzero().flatten().tolist()))
 

@@ -63,9 +63,9 @@ class LoadMToV(io.ComfyNode):
 
     @classmethod
     def execute(cls, mtov_name: str, precision: str) -> io.NodeOutput:
-        loaded, told = loaded_mtov(mtov_name, precision)
+        loaded, text = loaded_mtov(mtov_name, precision)
         config = loaded.model.config
-        return io.NodeOutput(loaded, config.size, float(config.margin), told)
+        return io.NodeOutput(loaded, config.size, float(config.margin), text)
 
 
 class ImportMToV(io.ComfyNode):
@@ -127,7 +127,7 @@ class MotionToVideo(io.ComfyNode):
                 io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
                              tooltip="How many frames to generate; 0 for all that follow."),
                 *pose_inputs(),
-                *published_inputs(),
+                *official_inputs(),
                 resize_input(),
             ],
             outputs=[
@@ -187,7 +187,7 @@ def sampling_inputs() -> list:
     ]
 
 
-def published_inputs() -> list:
+def official_inputs() -> list:
     """Steps counted as the official code counts them."""
     return [
         io.Int.Input("schedule_steps", default=0, min=0, max=1000, optional=True, advanced=True,

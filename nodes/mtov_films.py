@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, films, sockets, temporary_films
 from .face import POLICIES
-from .mtov import motion_inputs, pose_inputs, published_inputs, resize_input, sampling_inputs, talking, video_settings, whole
+from .mtov import motion_inputs, official_inputs, pose_inputs, resize_input, sampling_inputs, talking, video_settings, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ class MotionToVideoFile(io.ComfyNode):
                                tooltip="With a face crop: the whole image that Face Crop cropped, or one per frame."),
                 sockets.FaceCrop.Input("face_crop", optional=True,
                                        tooltip="The transform from Face Crop: the video then shows the whole image."),
-                *published_inputs(),
+                *official_inputs(),
                 resize_input(),
             ],
             outputs=[video_output()],
@@ -100,7 +100,7 @@ class MotionToFilm(io.ComfyNode):
                                tooltip="What to do with frames without a face: leave them as recorded (skip), stop and list them "
                                        "(error), or draw a mouth where the face was last (hold) or on the way to the next one "
                                        "(interpolate)."),
-                *published_inputs(),
+                *official_inputs(),
             ],
             outputs=[video_output()],
         )

@@ -259,7 +259,7 @@ def test_one_place_for_the_head_not_none_nor_two(host, base, given, face, inputs
     nodes = {name: give(name) for name in ("pose", "pixels")}
     nodes |= {"face": give("canonical"), "align": changed(ALIGN, motion=["face", 0], **inputs), "k": keep("align")}
     message = failure(host.run(nodes))
-    assert "one of the three" in message and ("pose and portrait" in message if inputs else "none" in message)
+    assert "needs one of" in message and ("pose and portrait" in message if inputs else "none" in message)
 
 
 def test_pixels_cannot_be_aligned(host, base, given, face):

@@ -125,7 +125,7 @@ def test_frames_without_a_face(host, base, given, frames, policy, length):
         return
     ok(result)
     track, about = sorted(kept, key=lambda value: isinstance(value, str))
-    assert len(track) == length and "30 in the film" in about
+    assert len(track) == length and "30 in the video" in about
     assert (f"{length} frames" in about) and f"{3 if length == 30 else 0} without a face were filled in" in about
 
 
@@ -312,7 +312,7 @@ def test_a_track_spares_the_search(host, base, given, truth):
     nodes["picture"] = node("LoadImage", image="one.png")
     nodes["k"] = keep("half", 1)
     Image.new("RGB", (240, 190)).save(base / "input" / "one.png")
-    assert "these very pictures" in failure(host.run(nodes))
+    assert "exactly these images" in failure(host.run(nodes))
 
 
 def test_other_numbers_of_crops_are_refused(host, base, given, frames):
@@ -322,7 +322,7 @@ def test_other_numbers_of_crops_are_refused(host, base, given, frames):
     entry = changed(PASTE, images=["frames", 0], crops=["crops", 0], face_crop=["square", 0])
     nodes = {"frames": give("frames"), "crops": give("crops"), "square": give("square"), "paste": entry, "k": keep("paste")}
     kept = collector(host)
-    assert "2 crops for 3 pictures" in failure(host.run(nodes)) and not kept
+    assert "2 crops for 3 images" in failure(host.run(nodes)) and not kept
     given["frames"] = frames[:1]
     ok(host.run({**nodes, "frames": node("Give", name="frames", again=1)}))
     assert kept[0].shape == (2, 192, 240, 3), "one picture takes every crop"

@@ -298,7 +298,7 @@ def test_a_film_without_a_face(host, base, given, filmed):
 @pytest.mark.parametrize("inputs, words", [
     ({"source": ["portrait", 0]}, ("source", "face crop")),
     ({"face_crop": ["crop", 0]}, ("source", "face crop")),
-    ({"source": ["three", 0], "face_crop": ["crop", 0]}, ("3 pictures", f"{2 * FRAMES} frames")),
+    ({"source": ["three", 0], "face_crop": ["crop", 0]}, ("3 images", f"{2 * FRAMES} frames")),
 ])
 def test_a_way_back_and_its_pictures_belong_together(host, base, given, inputs, words):
     given["crop"] = own(host, "media_core.face.crop").FaceCrop(np.eye(2, 3)[None], WIDE, (WIDE, WIDE))
