@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MISFIT = 0.05  # of the face's size: how far the mesh in its own units may lie off the points in the image
 _DRIFT = 0.2  # face sizes a frame that somebody may have moved while he was not seen, besides one at once
-_CROP, _FILLED = 192.0, 1 / 1.5  # units of the mesh in its own crop, and the crop's share that the face takes
+_CROP, _FILLED = 192.0, 1 / 1.5  # units of the mesh in its own crop, and the fraction of the crop that the face takes
 _DO = "Connect the FACE_LANDMARKS output of ComfyUI's MediaPipe Face Landmarker node"
 
 
