@@ -102,7 +102,8 @@ def _face(mesh: np.ndarray, matrix: np.ndarray, blendshapes: dict[str, float]) -
 def _checked(value: object) -> tuple[list, tuple[int, int]]:
     """(frames, (H, W)) of a well-formed socket."""
     frames = value.get("frames") if isinstance(value, Mapping) else None
-    if not isinstance(frames, (list, tuple)) or not all(isinstance(faces, (list, tuple)) for faces in frames):
+    if (not isinstance(value, Mapping) or not isinstance(frames, (list, tuple))
+            or not all(isinstance(faces, (list, tuple)) for faces in frames)):
         came = f"a dict with {', '.join(map(str, list(value)[:4]))}" if isinstance(value, Mapping) else type(value).__name__
         raise TalkingHeadsError("Face landmarks must be a dict with a list of faces for each frame", came, _DO)
     try:
