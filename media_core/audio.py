@@ -225,7 +225,7 @@ def silence_gate(mono: np.ndarray, sample_rate: int, rate: float, rows: int, *, 
     Energy gate on the RMS of 40 ms around each row. Threshold in dB: the highest of `floor_db` (-60 re full scale), 30
     below the loud level (95th percentile), and 6 above the background noise (5th percentile; never nearer than 20 to the loud
     level). The gate opens `attack` seconds (60 ms) ahead of what passes the threshold and closes `release` seconds (160 ms)
-    after it. A silent sound is True throughout.
+    after it. Silent audio is True throughout.
     """
     level = _levels(mono, sample_rate, rate, rows)
     quiet, loud = np.percentile(level, (5, 95))

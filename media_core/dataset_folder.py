@@ -45,7 +45,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def occupied(folder: Path, *, own: Sequence[str] = ()) -> bool:
-    """Whether a folder holds anything that is not of a dataset just begun: hidden files, of killed runs perhaps, do not count,
+    """Whether a folder holds anything foreign to a dataset just started: hidden files, of killed runs perhaps, do not count,
     nor do the dataset's `own` folders as long as nothing but such files is in them."""
     if not folder.is_dir():
         return False
@@ -57,7 +57,7 @@ def verify_dataset(folder: str | os.PathLike) -> dict[str, Any]:
     """Reads every file of a finished folder and compares checksums; returns the manifest.
 
     Raises:
-        FileFormatError: no manifest, one that is garbled or names files elsewhere, or a file is missing or altered.
+        FileFormatError: no manifest, a damaged one, or one that names files elsewhere, or a file is missing or altered.
     """
     folder = Path(folder)
     manifest = read_json(folder / MANIFEST)

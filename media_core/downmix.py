@@ -7,7 +7,7 @@
 4. Where channels cancel one another in that mean (a microphone wired the wrong way round), those that move against the loudest
    are turned over first.
 
-The whole sound decides, so that nothing comes and goes within it.
+The decision is made for the whole audio, so that no channel comes and goes within it.
 """
 from __future__ import annotations
 

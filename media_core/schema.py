@@ -3,7 +3,7 @@
 
     SETTINGS = record({"fps": RATE, "image_size": SIZE}, {"cuts": many(whole(0, 10**7))})
     described(config, SETTINGS, path.name, "Track the video again")
-    sizes = fitting(tensors, {"points": Numbers(("T", 68, 2), nan=True)}, path.name, "Track the film again")
+    sizes = fitting(tensors, {"points": Numbers(("T", 68, 2), nan=True)}, path.name, "Track the video again")
 
 A check is a function of (value, where it stands) that returns the value or raises `Unfit`. Sizes and counts that a file states
 are never believed: every number has an upper bound, and letters in shapes must be equal in all tensors of a file.

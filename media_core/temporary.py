@@ -121,10 +121,10 @@ def _runs_on_windows(process: int) -> bool:
     """There os.kill would end the process."""
     import ctypes
 
-    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
+    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]  # in the stubs on Windows only
     handle = kernel.OpenProcess(_WINDOWS_SYNCHRONIZE, False, process)
     if not handle:
-        return ctypes.get_last_error() == 5  # type: ignore[attr-defined]  # access denied: there, and somebody else's
+        return ctypes.get_last_error() == 5  # type: ignore[attr-defined]  # (likewise) access denied: it runs, as somebody else's
     try:
         return kernel.WaitForSingleObject(handle, 0) == _WINDOWS_TIMEOUT
     finally:

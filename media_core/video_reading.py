@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 _LEAST_BYTES = 20_000  # a second: a file with less for its stated length is looked through, it may be shorter
-_SAME_RATE = 0.01  # share by which the counted rate may differ from the stated one, which is exact
+_SAME_RATE = 0.01  # fraction by which the counted rate may differ from the stated one, which is exact
 _RESTARTING = ("mpegts", "mpeg")  # kinds of files in which recordings are simply put one behind the other
 
 

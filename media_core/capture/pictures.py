@@ -27,7 +27,7 @@ from .stages import Step
 PREVIEW_EVERY = 10  # frames
 PREVIEW_TINT = 0.5  # of the colour laid over what is not the head
 FRAME, PARSING, TEETH, GT, TORSO = "ori_imgs/{}.jpg", "parsing/{}.png", "teeth_mask/{}.npy", "gt_imgs/{}.jpg", "torso_imgs/{}.png"
-ANCHORS = "anchors.safetensors"  # corners on the skull, for videos that shall share this one's head frame
+ANCHORS = "anchors.safetensors"  # corners on the skull, for videos that are to share this one's head frame
 
 
 def write_frames(folder: Path, film: Path, fps: float, source: np.ndarray, crop: FaceCrop, points: np.ndarray,
@@ -203,7 +203,7 @@ def read_picture(path: Path) -> np.ndarray:  # uint8 [H, W, 3] RGB
 
 
 def _decoded(path: Path, kind: int) -> np.ndarray:
-    """As OpenCV has it. The file is read by Python: on Windows OpenCV opens none whose name has letters beyond the code page."""
+    """As OpenCV has it. The file is read by Python: on Windows OpenCV opens no name with characters outside the code page."""
     import cv2
 
     data = path.read_bytes() if path.is_file() else b""

@@ -86,10 +86,10 @@ def _put(queue: Queue[_Item[Item] | _Failed | _End], entry: _Item[Item] | _Faile
 
 def mapped(function: Callable[[Item], Result], items: Iterable[Item],
            workers: int | None = None) -> Generator[Result, None, None]:
-    """`function` of every item, in order, by `workers` threads (None: as many as there are cores, 2 to 8); a few are begun before
+    """`function` of every item, in order, by `workers` threads (None: one per core, 2 to 8); a few are started before
     the first is wanted.
 
-    When the generator is closed, or one of them fails, those already begun are finished and no other is started.
+    When the generator is closed, or one of them fails, those already started are finished and no other is started.
     """
     workers = min(max(os.cpu_count() or 2, 2), MOST) if workers is None else workers
     depth, pending = workers + 2, deque[Future[Result]]()

@@ -63,7 +63,7 @@ class Record:
                                     f"{folder} holds other files", "Choose another folder")
         if old and (old.get("film"), old.get("version")) != (film, VERSION):
             came = f"{folder} holds one of another video" if old.get("film") != film else \
-                f"{folder} was begun by version {old.get('version')}"
+                f"{folder} was started by version {old.get('version')}"
             raise TalkingHeadsError("The folder for a captured dataset must be new, empty or one of this video",
                                     f"{came} ({old.get('name', '?')}, not {name})", "Choose another folder, or delete that one")
         described(old, _REQUEST, str(folder / REQUEST), "Delete it: the capture then starts over")

@@ -158,7 +158,7 @@ def _variety(kinds: np.ndarray) -> float:  # int [n], -1 where nobody speaks
 
 
 def _kinds(speech: Speech) -> np.ndarray:  # int [rows], -1 where nobody speaks
-    """Each row's group among KINDS, by k-means begun with rows far from each other: the same groups in every run."""
+    """Each row's group among KINDS, by k-means started from rows far from each other: the same groups in every run."""
     rows = speech.features.double().numpy()
     out, spoken = np.full(len(rows), -1), ~speech.silence.numpy()
     x = rows[spoken]

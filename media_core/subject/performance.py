@@ -1,6 +1,6 @@
 """Words -> a performance: the sound, and for every frame the face parameters, the head's turn and the shoulders' sway.
 
-Lips, jaw and tongue follow the sound. Blinks, smiles, frowns, gaze and head sway are drawn from the seed and know nothing of it;
+Lips, jaw and tongue follow the audio. Blinks, smiles, frowns, gaze and head sway are sampled from the seed, independent of it;
 nods and brow raises follow the stressed vowels. A model that has learnt the subject should find exactly that.
 """
 from __future__ import annotations

@@ -165,7 +165,7 @@ def test_frames_are_gone_once_they_are_written(files, monkeypatch):
 
 @pytest.mark.parametrize("given, more, words", [
     ({"face": "nobody.png"}, (), ["image or a video", "nobody.png"]),
-    ({"face": "words.txt"}, (), ["image or a video", "words.txt", "the video must"]),
+    ({"face": "words.txt"}, (), ["picture or a film", "words.txt", "the video must"]),
     ({"face": "words.txt"}, ("--film",), ["must be a video", "words.txt"]),
     ({"face": "."}, (), ["image or a video"]),
     ({"face": "empty.png"}, (), ["upright, frontal face"]),

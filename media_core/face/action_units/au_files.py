@@ -196,7 +196,7 @@ def _count(middle: np.ndarray, period: float, fps: float, frames: int | None, ta
 
 
 def _counted(end: float, fps: float, table: CsvTable) -> int:
-    """Frames up to `end` s; times are not believed without rows to go with them (a clock's time, a garbled number)."""
+    """Frames up to `end` s; times are not believed without rows to go with them (a clock's time, a damaged number)."""
     most = max(MOST_FRAMES[0], MOST_FRAMES[1] * len(table))
     if not end * fps < most:
         raise FileFormatError(f"A table of {len(table)} rows must end within its video, in {most / fps:.0f} s at most",

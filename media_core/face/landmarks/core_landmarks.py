@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MISFIT = 0.05  # of the face's size: how far the mesh in its own units may lie off the points in the image
 _DRIFT = 0.2  # face sizes a frame that somebody may have moved while he was not seen, besides one at once
-_CROP, _FILLED = 192.0, 1 / 1.5  # units of the mesh in its own crop, and the crop's share that the face takes
+_CROP, _FILLED = 192.0, 1 / 1.5  # units of the mesh in its own crop, and the fraction of the crop that the face takes
 _DO = "Connect the FACE_LANDMARKS output of ComfyUI's MediaPipe Face Landmarker node"
 
 
@@ -102,7 +102,8 @@ def _face(mesh: np.ndarray, matrix: np.ndarray, blendshapes: dict[str, float]) -
 def _checked(value: object) -> tuple[list, tuple[int, int]]:
     """(frames, (H, W)) of a well-formed socket."""
     frames = value.get("frames") if isinstance(value, Mapping) else None
-    if not isinstance(frames, (list, tuple)) or not all(isinstance(faces, (list, tuple)) for faces in frames):
+    if (not isinstance(value, Mapping) or not isinstance(frames, (list, tuple))
+            or not all(isinstance(faces, (list, tuple)) for faces in frames)):
         came = f"a dict with {', '.join(map(str, list(value)[:4]))}" if isinstance(value, Mapping) else type(value).__name__
         raise TalkingHeadsError("Face landmarks must be a dict with a list of faces for each frame", came, _DO)
     try:

@@ -1,6 +1,6 @@
 """68 face points from images: found once, then followed from frame to frame by the pack's own small networks.
 
-    raw = track_frames(read_frames("me.mp4", fps=25), fps=25)      # points in px of the film, NaN where there is no face
+    raw = track_frames(read_frames("me.mp4", fps=25), fps=25)      # points in px of the video, NaN where there is no face
     raw, kept, filled = fill_missing(raw, "interpolate")
 
 "Built-in (approximate)": trained on renders of invented people only (docs/capture.md). Optical flow is not used: it lowers

@@ -1,6 +1,6 @@
 """Head, hair, inside of the mouth, neck and clothes of every frame, from landmarks alone or from a user's mask or parsing.
 
-    shape = learn_shape(samples)                    # (frame, points) of up to SAMPLES frames, evenly over the film
+    shape = learn_shape(samples)                    # (frame, points) of up to SAMPLES frames, evenly over the video
     masker = HeadMasker((512, 512), shape)
     masks = masker(frame, points)                   # each frame for itself
 

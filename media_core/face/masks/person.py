@@ -28,7 +28,7 @@ _BESIDE = 0.5                       # units above the chin, where the background
 _CLEAR_FIRST, _CLEAR = 0.2, 0.1     # units from the outline that colours are learnt at: in a first round, later
 _SHADES = (0, -14, 14, -7, 7)       # of 255: brightness by which the background may differ from what shows beside the head
 _EXAMPLES, _STRIP, _FEW = 6000, 32, 200  # pixels that colours are learnt from: at most, in rows of, at least
-_EDGE = 0.6                         # share from which a pixel at the outline is the person: cuts take mixed pixels in
+_EDGE = 0.6                         # fraction from which a pixel at the outline is the person: cuts take mixed pixels in
 _SPECK = 0.004                      # fraction of the image: smaller holes in a person are filled
 
 

@@ -217,7 +217,7 @@ def test_no_sound_and_only_sound(said, tmp_path):
     from talking_heads.media_core.audio import save_wav
 
     save_wav(tmp_path / "only.wav", said.sound)
-    with pytest.raises(FileFormatError, match="picture"):
+    with pytest.raises(FileFormatError, match="video stream"):
         capture(tmp_path / "only.wav", tmp_path / "set", PLAIN)
 
 

@@ -235,7 +235,7 @@ def test_it_is_stored_as_json():
     (lambda: CROPS["larger"].paste_back(noise(), noise(shape=(9, 9, 3)), feather=0.7), "feather"),
     (lambda: still_crop(face(), (H, W), 8), "16 to 8192"),
     (lambda: still_crop(face(), (H, W), 64, margin=0.5), "margin"),
-    (lambda: FaceCrop(np.zeros((1, 2, 3)), 64, (H, W)), "mirrors"),
+    (lambda: FaceCrop(np.zeros((1, 2, 3)), 64, (H, W)), "neither mirror"),
 ])
 def test_what_does_not_fit_is_refused(call, word):
     with pytest.raises(TalkingHeadsError, match=word):

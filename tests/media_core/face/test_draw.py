@@ -109,7 +109,7 @@ def test_all_of_it_in_one_picture():
     assert picture.shape == (30 * 17 + 44, 600, 3) and picture.dtype == np.uint8
     one = ExpressionTrack(torch.ones(1, 17))
     assert draw_curves(unit_curves(one), 25.0).shape[0] == 44 * 17 + 22, "a single frame is a dot"
-    with pytest.raises(TalkingHeadsError, match="one length"):
+    with pytest.raises(TalkingHeadsError, match="the same length"):
         draw_curves([*unit_curves(one), *unit_curves(expression())], 25.0)
-    with pytest.raises(TalkingHeadsError, match="one length"):
+    with pytest.raises(TalkingHeadsError, match="the same length"):
         draw_curves([], 25.0)

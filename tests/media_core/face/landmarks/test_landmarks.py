@@ -154,7 +154,7 @@ def test_wrong_inputs():
         FaceTracker()(np.zeros((4, 4, 3), np.float32))
     with pytest.raises(TalkingHeadsError, match="largest, left"):
         FaceTracker(order="best")
-    with pytest.raises(TalkingHeadsError, match="hold frames"):
+    with pytest.raises(TalkingHeadsError, match="have frames"):
         track_frames([], 25.0)
 
 
