@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Full, Queue
 from threading import Event, Thread
@@ -21,7 +21,7 @@ _PATIENCE = 0.1  # s between two looks whether the consumer has gone
 _END = object()
 
 
-def ahead(items: Iterable[Item], depth: int = AHEAD) -> Iterator[Item]:
+def ahead(items: Iterable[Item], depth: int = AHEAD) -> Generator[Item, None, None]:
     """`items`, drawn by a thread of its own, at most `depth` before they are wanted. Its errors are raised where they come up.
 
     The thread ends with the generator, also when that is closed early.

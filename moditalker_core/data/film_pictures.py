@@ -6,7 +6,7 @@ clip that was done before the work was stopped is not done again.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain, islice
@@ -66,7 +66,8 @@ def with_pictures(film: Path, clips: Sequence[Recorded], raw: RawTrack, settings
     return done, small
 
 
-def _cut(frames: Iterator[np.ndarray], crop: FaceCrop, points: np.ndarray, tell: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _cut(frames: Iterator[np.ndarray], crop: FaceCrop, points: np.ndarray,
+         tell: Callable[[int, np.ndarray | None], None]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The square of every frame and its parts, uint8 [S, S, 3] and [S, S].
 
     The person's outline is learnt from the first frames, which wait for it.
@@ -96,7 +97,7 @@ class _Frames:
 
     def __init__(self, film: Path, fps: float):
         self.film, self.fps = film, fps
-        self._frames: Any = None
+        self._frames: Generator[np.ndarray, None, None] | None = None
         self._next = 0
 
     def between(self, first: int, stop: int) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]

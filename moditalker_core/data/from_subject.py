@@ -168,7 +168,8 @@ def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], enc
     facts = {"identity": identity, "voice": voice, "seed": made_from["seed"], "captured": plan.captured, **facts}
     end = step.drawing()
     speech = encode_speech(sound, encoder, lambda done, total, info, preview=None: end(frames, frames, {}, None))
-    return Recorded(name, speech, landmarks, poses, "subject", str(identity), facts, pictures)
+    return Recorded(name=name, speech=speech, landmarks=landmarks, poses=poses, source="subject", identity=str(identity),
+                    facts=facts, pictures=pictures)
 
 
 def _still(report: Report) -> Report:

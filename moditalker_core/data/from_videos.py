@@ -219,8 +219,8 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
                 continue
             inside = first - piece.first, stop - piece.first
             facts = {"film": film.fingerprint, "first_frame": first, "crop": piece.crop}
-            clips.append(Recorded(f"f{number:05d}_{len(clips):04d}", speech, piece.landmarks.slice(*inside),
-                                  piece.poses.slice(*inside), film.source, film.identity, facts))
+            clips.append(Recorded(name=f"f{number:05d}_{len(clips):04d}", speech=speech, landmarks=piece.landmarks.slice(*inside),
+                                  poses=piece.poses.slice(*inside), source=film.source, identity=film.identity, facts=facts))
     return clips, skipped
 
 

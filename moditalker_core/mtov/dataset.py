@@ -135,8 +135,9 @@ class VideoWindows:
         places = [self._place(random) for _ in range(settings.lively)]
         clip, start, reference = places[0] if len(places) == 1 else max(places, key=lambda place: self._movement(*place[:2]))
         turn, still, gains = random.random(), random.random(), random.uniform(-1, 1, 3)
-        return Sample(clip, start, start if settings.reference == "first" else reference, turn < settings.mirror,
-                      tuple(1 + settings.colour * gains), still < settings.still)
+        red, green, blue = 1 + settings.colour * gains
+        return Sample(clip=clip, start=start, reference=start if settings.reference == "first" else reference,
+                      mirrored=turn < settings.mirror, gains=(red, green, blue), still=still < settings.still)
 
     def _place(self, random: np.random.Generator) -> tuple[int, int, int]:
         """Clip, start and reference of a window."""
