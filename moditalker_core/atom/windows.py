@@ -110,7 +110,7 @@ class Sample:
     time: int  # diffusion step
     keep: bool
     mirrored: bool
-    generator: np.random.Generator  # goes on to draw noise
+    generator: np.random.Generator  # draws the noise next
 
 
 class Windows:

@@ -50,11 +50,11 @@ class Recorded:
 
 
 class ShardWriter:
-    """Begins or goes on with a folder.
+    """Starts or continues a folder.
 
     Args:
         folder: new, empty, or a motion dataset; made when absent.
-        request: what it shall hold, JSON; a finished folder of the same request is left as it is (`finished`).
+        request: what it is to hold, JSON; a finished folder of the same request is left as it is (`finished`).
     Raises:
         TalkingHeadsError: the folder holds something else, or cannot be written.
     """

@@ -1,7 +1,7 @@
 """Images of a video's clips: a second pass through the video, when it is known which frames belong to which clip.
 
 The square is that of the clip's own tracked points. The parts of the image are found in a wider one, with hair and shoulders,
-as the capture does (media_core/face/masks): a tight square shows too little of what lies around a face to tell them apart. A
+as the capture does (media_core/face/masks): a tight square shows too little of what lies around a face to distinguish them. A
 clip that was done before the work was stopped is not done again.
 """
 from __future__ import annotations

@@ -105,7 +105,7 @@ def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = Non
         plan: see `SubjectPlan`.
         encoder: of the speech: an id, or a loaded one with weights.
         report: called with frames done of all (every frame where videos are rendered); what it raises stops the work, and the
-            same call later goes on with the clip that was interrupted.
+            same call later continues with the clip that was interrupted.
     Raises:
         TalkingHeadsError: no espeak-ng where it is asked for, or the folder holds something else, is full or cannot be written.
     """

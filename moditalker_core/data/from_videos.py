@@ -82,13 +82,13 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
     """Writes the dataset and returns its folder; a finished one of the same videos is returned as it is.
 
     Args:
-        videos: a folder of videos (subfolders too: one for each person, by habit), or the videos themselves.
+        videos: a folder of videos (subfolders too: usually one for each person), or the videos themselves.
         folder: new, empty, or a motion dataset; videos in it that were measured the same way are kept.
         plan: see `FilmPlan`.
         encoder: of the speech: an id, or a loaded one with weights.
         tracker: finds a face in a frame; None: the built-in. For tests.
         report: called once per frame, done of all videos' frames; what it raises stops the work within a frame, and the same call
-            later goes on there.
+            later continues there.
     Raises:
         FileFormatError: no video there.
         TalkingHeadsError: not one video can be used (the reasons are named), or the folder holds something else or is full.

@@ -179,7 +179,7 @@ def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = 
             for each pass over the video (`lambda start: read_frames(path, config.fps, start)`).
         track: of the video at that rate; None: its face is followed by the built-in (approximate) tracker.
         portrait: another image of the person, for the identity; None: the video's first frame with a face.
-        follow: the crop goes along with the head, for videos in which it moves far; else one square serves all frames.
+        follow: the crop follows the head, for videos in which it moves far; else one square serves all frames.
         policy: frames without a face: they stay as recorded ("skip"), are refused ("error"), or get a mouth all the same, where
             the face was last ("hold") or on the way to where it is next ("interpolate"); a given `track`
             has them already.
