@@ -179,11 +179,15 @@ class VideoWindows:
         raster = pose = identity = masks = None
         if "landmarks" in parts:
             raster = landmark_clip(fine_rasters(pixels, settings.size, **vars(settings.raster)))[None]
-        if "identity" in parts:
-            identity = normalised(self._pictures(sample, sample.reference, sample.reference + 1))
+        shown = self._reference(sample) if "identity" in parts or "pose" in parts and sample.still else None
+        if shown is not None and "identity" in parts:
+            identity = normalised(shown[0])
         if "pose" in parts:
             assert pictures is not None  # the settings refuse a pose without images
-            pose = _clip(self._still_pose(sample).expand_as(pictures) if sample.still else lower_face_hidden(pictures, pixels))
+            if shown is not None and sample.still:
+                pose = _clip(lower_face_hidden(*shown).expand_as(pictures))
+            else:
+                pose = _clip(lower_face_hidden(pictures, pixels))
         if "masks" in parts:
             masks = self._sized(self.dataset.masks(self.numbers[sample.clip], sample.start, stop), False)
             masks = torch.from_numpy(np.ascontiguousarray(masks[:, :, ::-1] if sample.mirrored else masks))[None]
@@ -192,10 +196,10 @@ class VideoWindows:
         return VideoBatch(frames=frames, weights=weights, pixels=pixels[None], landmarks=raster, pose=pose, identity=identity,
                           masks=masks)
 
-    def _still_pose(self, sample: Sample) -> Tensor:
-        """float32 [1, 3, S, S] 0..255: the identity's image without its lower face."""
-        face, points = (read(sample, sample.reference, sample.reference + 1) for read in (self._pictures, self._pixels))
-        return lower_face_hidden(face, points)
+    def _reference(self, sample: Sample) -> tuple[Tensor, Tensor]:
+        """The identity's image, float32 [1, 3, S, S] 0..255, and its landmarks, [1, 68, 2]."""
+        start, stop = sample.reference, sample.reference + 1
+        return self._pictures(sample, start, stop), self._pixels(sample, start, stop)
 
     def _pictures(self, sample: Sample, start: int, stop: int) -> Tensor:
         """float32 [n, 3, S, S] 0..255, as the sample has them turned and coloured."""
