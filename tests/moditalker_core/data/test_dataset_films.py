@@ -248,7 +248,7 @@ def test_faces_too_small_for_pictures_are_told_and_keep_their_motion(films, poin
     plan = FilmPlan(size=128, pictures=PictureSettings(256))
     dataset = MotionDataset.open(build_from_videos(films / "ann" / "plain.mp4", tmp_path / "d", plan, tracker=KnownFace(points)))
     assert len(dataset) == 1 and dataset.clips[0].picture_size == 0 and len(dataset.landmarks(0)) == 50
-    assert "no pictures of 256 px" in dataset.skipped[0]["reason"] and dataset.skipped[0]["frames"] == [0, 50]
+    assert "no images of 256 px" in dataset.skipped[0]["reason"] and dataset.skipped[0]["frames"] == [0, 50]
     with pytest.raises(TalkingHeadsError, match="--frames"):
         dataset.frames_of(0)
 
