@@ -125,7 +125,7 @@ class AToMConfig:
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     speech: SpeechInput = field(default_factory=SpeechInput)
     fps: float = FPS  # frames per second of the motion
-    clip: float | None = 1.0  # cm; predictions are kept within +-clip in every step (spec 13 B4); None: not at all
+    clip: float | None = 1.0  # cm; predictions are kept within +-clip in every step (docs/moditalker.md#clip); None: not at all
     guidance: float = 2.0  # w: unconditional + w (conditional - unconditional)
     sampler: str = "ddim"  # see diffusion.SAMPLERS
     steps: int = 50  # of the sampler

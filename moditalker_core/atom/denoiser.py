@@ -140,7 +140,7 @@ class AToMDenoiser(nn.Module):
         seen = torch.where(keep[:, None, None], self._encoded(self.face_encoder, self.face_in(face)), self.null_face[:, :frames])
         summary = summary + 2 * self.face_summary(seen.mean(1))  # A1: the published code adds f twice, to both branches
         seen = torch.cat([seen.new_zeros(len(seen), TIME_TOKENS, seen.shape[2]), self.memory_norm(seen)], 1)
-        tables = self._tables(3 * frames + TIME_TOKENS, face)  # A2: positions run through the concatenated memory
+        tables = self._tables(3 * frames + TIME_TOKENS, face)  # positions run through the concatenated memory
         whole, attentions = torch.cat([self.memory_norm(heard), seen], 1), [layer.cross_attn for layer in self.decoder_layers()]
         return Condition(summary=summary, audio=tuple(a.keys_values(whole, tables) for a in attentions),
                          face=tuple(a.keys_values(seen, tables[:frames + TIME_TOKENS]) for a in attentions), frames=frames,

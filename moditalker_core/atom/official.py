@@ -1,4 +1,4 @@
-"""AToM's official checkpoint to our file (spec/moditalker.md 9, 10).
+"""AToM's official checkpoint to our file (docs/moditalker.md#checkpoints).
 
 `atom.pt` is a dict of `model_state_dict`, `ema_state_dict` and `optimizer_state_dict`; a bare state dict is taken as well.
 """

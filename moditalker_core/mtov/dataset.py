@@ -2,11 +2,11 @@
 
 So batches do not depend on how they are cut into pieces, on the number of processes, or on where a training was resumed. A
 window holds T neighbouring images of one clip of a motion dataset with the conditions the networks get: discs at the
-landmarks, pose frames whose lower face is hidden, and one picture of the person (spec/moditalker.md 6.5, 6.6). Only the window's
+landmarks, pose frames whose lower face is hidden, and one image of the person (docs/moditalker.md). Only the window's
 own bytes are read: memory does not grow with the folder.
 
 The landmarks were stored in px of the very images, so that the row from which the pose frames are black is above the mouth; the
-released preparation had them `height - 3` px lower, and its pose frames showed the mouth (spec/moditalker.md 7, 13 B3).
+released preparation had them `height - 3` px lower, and its pose frames showed the mouth (docs/moditalker.md#image-height).
 """
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class WindowSettings:
     frames: int = 16          # T
     size: int = 128           # px, sides of the images; the dataset's, or smaller
     raster: RasterSettings = field(default_factory=lambda: RasterSettings(size=128, radius=2, finer=1))  # of `size`
-    reference: str = "first"  # which picture is the identity: the window's "first" (published), or "any" of the clip (B20)
+    reference: str = "first"  # which image is the identity: the window's "first" (as published), or "any" of the clip
     still: float = 0.0        # fraction of windows whose pose is the identity's image, repeated: as with one portrait
     mirror: float = 0.5       # fraction of mirrored windows
     colour: float = 0.15      # each colour of a window is multiplied by 1 - colour .. 1 + colour
