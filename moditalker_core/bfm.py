@@ -10,10 +10,10 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from safetensors import safe_open
 from torch import Tensor
 
@@ -40,7 +40,8 @@ class KeyBasis:
     expression: Tensor  # float32 [68, 3, E]
 
     @classmethod
-    def from_arrays(cls, meanshape, idBase, exBase, keypoints, *, off_by_one: bool = True) -> KeyBasis:
+    def from_arrays(cls, meanshape: ArrayLike, idBase: ArrayLike, exBase: ArrayLike, keypoints: ArrayLike, *,
+                    off_by_one: bool = True) -> KeyBasis:
         """From the arrays of BFM_model_front.mat.
 
         Args:
@@ -150,7 +151,7 @@ def _of_mat(path: Path, off_by_one: bool) -> Tensor:
     return read_key_basis(path, off_by_one=off_by_one).mean
 
 
-def _mat(path: Path) -> Mapping[str, Any]:
+def _mat(path: Path) -> Mapping[str, np.ndarray]:
     """The arrays of a MATLAB file of version 7 or older."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError

@@ -140,7 +140,7 @@ class AToMConfig:
                                     f"{self.reference}, {self.fps}", "Correct them")
         check_sampling(self.sampler, self.steps, self.eta, self.guidance, self.clip)
         if not isinstance(self.licence, str) or not is_json_object(self.training):
-            raise TalkingHeadsError("An AToM's licence must be a text, and its training notes an object",
+            raise TalkingHeadsError("An AToM's licence must be text, and its training notes an object",
                                     f"{type(self.licence).__name__} and {type(self.training).__name__}", "Correct them")
         if self.speech.token_dim != self.denoiser.cond_feature_dim:
             raise TalkingHeadsError("An audio token must have the network's cond_feature_dim numbers",

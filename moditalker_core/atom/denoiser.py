@@ -142,8 +142,9 @@ class AToMDenoiser(nn.Module):
         seen = torch.cat([seen.new_zeros(len(seen), TIME_TOKENS, seen.shape[2]), self.memory_norm(seen)], 1)
         tables = self._tables(3 * frames + TIME_TOKENS, face)  # positions run through the concatenated memory
         whole, attentions = torch.cat([self.memory_norm(heard), seen], 1), [layer.cross_attn for layer in self.decoder_layers()]
-        return Condition(summary, tuple(a.keys_values(whole, tables) for a in attentions),
-                         tuple(a.keys_values(seen, tables[:frames + TIME_TOKENS]) for a in attentions), frames, tables)
+        return Condition(summary=summary, audio=tuple(a.keys_values(whole, tables) for a in attentions),
+                         face=tuple(a.keys_values(seen, tables[:frames + TIME_TOKENS]) for a in attentions), frames=frames,
+                         tables=tables)
 
     def moments(self, times: Tensor, condition: Condition) -> list[Moment]:
         """What S steps say, for all at once, so that their weights are read once.

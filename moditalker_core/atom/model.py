@@ -1,8 +1,7 @@
 """A whole AToM: the network, what it says about itself, and the mean face its motion is measured from."""
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +23,7 @@ class AToM:
         TalkingHeadsError: the two descriptions differ, or the mean face is not [68, 3] finite numbers.
     """
 
-    def __init__(self, denoiser: AToMDenoiser, config: AToMConfig, key_mean_shape: Any):
+    def __init__(self, denoiser: AToMDenoiser, config: AToMConfig, key_mean_shape: Tensor | np.ndarray):
         if denoiser.config != config.denoiser:
             raise TalkingHeadsError("An AToM's description must be that of its network", f"{config.denoiser} for a network of "
                                     f"{denoiser.config}", "Build the network from the description")
@@ -53,7 +52,7 @@ class AToM:
         return f"AToM({size} parameters, {config.denoiser.seq_len} frames at {config.fps:g}, hears {config.speech.encoder})"
 
 
-def checked_mean_shape(points: Any) -> Tensor:  # -> float32 [68, 3]
+def checked_mean_shape(points: Tensor | np.ndarray) -> Tensor:  # -> float32 [68, 3]
     """A mean face as a tensor of its own.
 
     Args:

@@ -8,8 +8,8 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from ...media_core.claims import claimed
@@ -110,8 +110,9 @@ def network_of_state(official: Mapping[str, Tensor], heads: int = 8,
 
 
 @claimed("path")
-def import_atom(source: str | os.PathLike, path: str | os.PathLike, *, weights: str = "raw", key_mean_shape: Any = None,
-                heads: int = 8, speech: SpeechInput | None = None, licence: str = "", half: bool = False) -> Path:
+def import_atom(source: str | os.PathLike, path: str | os.PathLike, *, weights: str = "raw",
+                key_mean_shape: Tensor | np.ndarray | None = None, heads: int = 8, speech: SpeechInput | None = None,
+                licence: str = "", half: bool = False) -> Path:
     """An official `atom.pt` to an AToM file, written whole or not at all.
 
     Args:

@@ -39,7 +39,8 @@ class Batch:
     keep: Tensor  # bool [B], False: learns without speech and face
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(*(value.to(device) for value in vars(self).values()))
+        """The same on another device."""
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Sample:
     time: int  # diffusion step
     keep: bool
     mirrored: bool
-    generator: np.random.Generator  # goes on to draw noise
+    generator: np.random.Generator  # draws the noise next
 
 
 class Windows:
@@ -135,8 +136,8 @@ class Windows:
         start = int(random.integers(max(length - self.clips.frames, 0) + 1))
         reference = int(random.integers(length))
         time, keep, turn = int(random.integers(STEPS)), random.random() >= self.config.cond_drop, random.random()
-        return Sample(clip, start, start if self.config.reference == "first" else reference, time, keep,
-                      turn < self.config.mirror, random)
+        return Sample(clip=clip, start=start, reference=start if self.config.reference == "first" else reference, time=time,
+                      keep=keep, mirrored=turn < self.config.mirror, generator=random)
 
     def counts(self, step: int) -> tuple[int, int]:
         """Frames and pairs of neighbouring frames of the whole batch that count in the loss."""
@@ -171,8 +172,8 @@ def cut(piece: Piece, start: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
 def collated(windows: list[tuple]) -> Batch:
     """Windows as `Windows._window` gives them, stacked."""
     x0, face, audio, mask, times, noise, keep = zip(*windows)
-    return Batch(torch.stack(x0), torch.stack(face), torch.stack(audio), torch.stack(mask), torch.tensor(times),
-                 torch.stack(noise), torch.tensor(keep))
+    return Batch(x0=torch.stack(x0), face=torch.stack(face), audio=torch.stack(audio), mask=torch.stack(mask),
+                 times=torch.tensor(times), noise=torch.stack(noise), keep=torch.tensor(keep))
 
 
 def mirrored(points: Tensor) -> Tensor:  # [..., 68, 3] -> same

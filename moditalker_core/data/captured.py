@@ -90,4 +90,4 @@ def measured(known: RawTrack, first: int, stop: int, size: int) -> Piece:
     whole = track.landmarks.points.clone()
     whole[:, CHIN, :2] = torch.from_numpy(seen[:, CHIN])
     speaking = replace(track, landmarks=track.landmarks.with_data(whole))
-    return Piece(first, stop, canonical_landmarks(speaking), track.pose, crop.to_dict())
+    return Piece(first=first, stop=stop, landmarks=canonical_landmarks(speaking), poses=track.pose, crop=crop.to_dict())

@@ -159,7 +159,8 @@ class MotionDataset:
         clip = self.clips[index]
         features, silence = self._read(clip, "speech").float(), self._read(clip, "silence")
         quiet = self._read_if_there(clip, "silence_features")
-        return Speech(features, self.format.rate, self.format.encoder, clip.seconds, silence, self.format.layer, quiet)
+        return Speech(features=features, rate=self.format.rate, encoder=self.format.encoder, duration=clip.seconds,
+                      silence=silence, layer=self.format.layer, silence_features=quiet)
 
     def landmarks(self, index: int, start: int = 0, stop: int | None = None) -> LandmarkTrack:
         """Canonical landmarks of frames [start, stop), dm.

@@ -50,11 +50,11 @@ class Recorded:
 
 
 class ShardWriter:
-    """Begins or goes on with a folder.
+    """Starts or continues a folder.
 
     Args:
         folder: new, empty, or a motion dataset; made when absent.
-        request: what it shall hold, JSON; a finished folder of the same request is left as it is (`finished`).
+        request: what it is to hold, JSON; a finished folder of the same request is left as it is (`finished`).
     Raises:
         TalkingHeadsError: the folder holds something else, or cannot be written.
     """
@@ -205,8 +205,8 @@ def writing(folder: Path) -> Iterator[None]:
 def _entry(clip: Recorded, shard: str) -> Clip:
     camera = {"focal": float(clip.poses.focal), "size": list(clip.poses.image_size)}
     pictured = {"pictures": dict(clip.pictures.facts)} if clip.pictures else {}
-    return Clip(clip.name, shard, len(clip.landmarks), float(clip.speech.duration), clip.source, clip.identity, "train", camera,
-                {**clip.facts, **pictured})
+    return Clip(name=clip.name, shard=shard, frames=len(clip.landmarks), seconds=float(clip.speech.duration), source=clip.source,
+                identity=clip.identity, split="train", camera=camera, facts={**clip.facts, **pictured})
 
 
 def _check(clip: Recorded) -> None:

@@ -1,12 +1,12 @@
 """Images of a video's clips: a second pass through the video, when it is known which frames belong to which clip.
 
 The square is that of the clip's own tracked points. The parts of the image are found in a wider one, with hair and shoulders,
-as the capture does (media_core/face/masks): a tight square shows too little of what lies around a face to tell them apart. A
+as the capture does (media_core/face/masks): a tight square shows too little of what lies around a face to distinguish them. A
 clip that was done before the work was stopped is not done again.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain, islice
@@ -66,7 +66,8 @@ def with_pictures(film: Path, clips: Sequence[Recorded], raw: RawTrack, settings
     return done, small
 
 
-def _cut(frames: Iterator[np.ndarray], crop: FaceCrop, points: np.ndarray, tell: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _cut(frames: Iterator[np.ndarray], crop: FaceCrop, points: np.ndarray,
+         tell: Callable[[int, np.ndarray | None], None]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The square of every frame and its parts, uint8 [S, S, 3] and [S, S].
 
     The person's outline is learnt from the first frames, which wait for it.
@@ -96,7 +97,7 @@ class _Frames:
 
     def __init__(self, film: Path, fps: float):
         self.film, self.fps = film, fps
-        self._frames: Any = None
+        self._frames: Generator[np.ndarray, None, None] | None = None
         self._next = 0
 
     def between(self, first: int, stop: int) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]

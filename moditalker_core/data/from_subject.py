@@ -105,7 +105,7 @@ def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = Non
         plan: see `SubjectPlan`.
         encoder: of the speech: "mel", a model folder, or an open one.
         report: called with frames done of all (every frame where videos are rendered); what it raises stops the work, and the
-            same call later goes on with the clip that was interrupted.
+            same call later continues with the clip that was interrupted.
     Raises:
         TalkingHeadsError: no espeak-ng where it is asked for, or the folder holds something else, is full or cannot be written.
     """
@@ -169,7 +169,8 @@ def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], enc
     facts = {"identity": identity, "voice": voice, "seed": made_from["seed"], "captured": plan.captured, **facts}
     end = step.drawing()
     speech = encoder.encode(sound, lambda done, total, info, preview=None: end(frames, frames, {}, None))
-    return Recorded(name, speech, landmarks, poses, "subject", str(identity), facts, pictures)
+    return Recorded(name=name, speech=speech, landmarks=landmarks, poses=poses, source="subject", identity=str(identity),
+                    facts=facts, pictures=pictures)
 
 
 def _still(report: Report) -> Report:

@@ -82,13 +82,13 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
     """Writes the dataset and returns its folder; a finished one of the same videos is returned as it is.
 
     Args:
-        videos: a folder of videos (subfolders too: one for each person, by habit), or the videos themselves.
+        videos: a folder of videos (subfolders too: usually one for each person), or the videos themselves.
         folder: new, empty, or a motion dataset; videos in it that were measured the same way are kept.
         plan: see `FilmPlan`.
         encoder: of the speech: "mel", a model folder, or an open one.
         tracker: finds a face in a frame; None: the built-in. For tests.
         report: called once per frame, done of all videos' frames; what it raises stops the work within a frame, and the same call
-            later goes on there.
+            later continues there.
     Raises:
         FileFormatError: no video there.
         TalkingHeadsError: not one video can be used (the reasons are named), or the folder holds something else or is full.
@@ -220,8 +220,8 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
                 continue
             inside = first - piece.first, stop - piece.first
             facts = {"film": film.fingerprint, "first_frame": first, "crop": piece.crop}
-            clips.append(Recorded(f"f{number:05d}_{len(clips):04d}", speech, piece.landmarks.slice(*inside),
-                                  piece.poses.slice(*inside), film.source, film.identity, facts))
+            clips.append(Recorded(name=f"f{number:05d}_{len(clips):04d}", speech=speech, landmarks=piece.landmarks.slice(*inside),
+                                  poses=piece.poses.slice(*inside), source=film.source, identity=film.identity, facts=facts))
     return clips, skipped
 
 

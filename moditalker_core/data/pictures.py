@@ -41,7 +41,7 @@ class PictureSettings:
 
     size: int             # px, sides of the square
     margin: float = 1.6   # side of the square over the longer side of the points' box
-    crop: str = "still"   # "still": one square a clip; "following": it goes along with the face, slowly
+    crop: str = "still"   # "still": one square per clip; "following": it follows the face slowly
 
     def __post_init__(self) -> None:
         if not SMALLEST <= self.size <= LARGEST:

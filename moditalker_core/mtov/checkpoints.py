@@ -117,7 +117,7 @@ def load_mtov(path: str | os.PathLike = SHIPPED_MTOV, device: str | torch.device
 
 def save_autoencoder(network: VideoAutoencoder, path: str | os.PathLike, *, role: str, licence: str = "",
                      training: Mapping[str, Any] | None = None, half: bool = False) -> Path:
-    """One autoencoder to a file of its own, whole or not at all; what training begins with and goes on from.
+    """One autoencoder to a file of its own, whole or not at all; what training starts and continues with.
 
     Args:
         network: on any device, in any number format.

@@ -2,7 +2,7 @@
 
 So batches do not depend on how they are cut into pieces, on the number of processes, or on where a training was resumed. A
 window holds T neighbouring images of one clip of a motion dataset with the conditions the networks get: discs at the
-landmarks, pose frames whose lower face is hidden, and one picture of the person (docs/moditalker.md). Only the window's
+landmarks, pose frames whose lower face is hidden, and one image of the person (docs/moditalker.md). Only the window's
 own bytes are read: memory does not grow with the folder.
 
 The landmarks were stored in px of the very images, so that the row from which the pose frames are black is above the mouth; the
@@ -36,7 +36,7 @@ class WindowSettings:
     frames: int = 16          # T
     size: int = 128           # px, sides of the images; the dataset's, or smaller
     raster: RasterSettings = field(default_factory=lambda: RasterSettings(size=128, radius=2, finer=1))  # of `size`
-    reference: str = "first"  # which picture is the identity: the window's "first" (published), or "any" of the clip
+    reference: str = "first"  # which image is the identity: the window's "first" (as published), or "any" of the clip
     still: float = 0.0        # fraction of windows whose pose is the identity's image, repeated: as with one portrait
     mirror: float = 0.5       # fraction of mirrored windows
     colour: float = 0.15      # each colour of a window is multiplied by 1 - colour .. 1 + colour
@@ -135,8 +135,9 @@ class VideoWindows:
         places = [self._place(random) for _ in range(settings.lively)]
         clip, start, reference = places[0] if len(places) == 1 else max(places, key=lambda place: self._movement(*place[:2]))
         turn, still, gains = random.random(), random.random(), random.uniform(-1, 1, 3)
-        return Sample(clip, start, start if settings.reference == "first" else reference, turn < settings.mirror,
-                      tuple(1 + settings.colour * gains), still < settings.still)
+        red, green, blue = 1 + settings.colour * gains
+        return Sample(clip=clip, start=start, reference=start if settings.reference == "first" else reference,
+                      mirrored=turn < settings.mirror, gains=(red, green, blue), still=still < settings.still)
 
     def _place(self, random: np.random.Generator) -> tuple[int, int, int]:
         """Clip, start and reference of a window."""
@@ -178,11 +179,15 @@ class VideoWindows:
         raster = pose = identity = masks = None
         if "landmarks" in parts:
             raster = landmark_clip(fine_rasters(pixels, settings.size, **vars(settings.raster)))[None]
-        if "identity" in parts:
-            identity = normalised(self._pictures(sample, sample.reference, sample.reference + 1))
+        shown = self._reference(sample) if "identity" in parts or "pose" in parts and sample.still else None
+        if shown is not None and "identity" in parts:
+            identity = normalised(shown[0])
         if "pose" in parts:
             assert pictures is not None  # the settings refuse a pose without images
-            pose = _clip(self._still_pose(sample).expand_as(pictures) if sample.still else lower_face_hidden(pictures, pixels))
+            if shown is not None and sample.still:
+                pose = _clip(lower_face_hidden(*shown).expand_as(pictures))
+            else:
+                pose = _clip(lower_face_hidden(pictures, pixels))
         if "masks" in parts:
             masks = self._sized(self.dataset.masks(self.numbers[sample.clip], sample.start, stop), False)
             masks = torch.from_numpy(np.ascontiguousarray(masks[:, :, ::-1] if sample.mirrored else masks))[None]
@@ -191,10 +196,10 @@ class VideoWindows:
         return VideoBatch(frames=frames, weights=weights, pixels=pixels[None], landmarks=raster, pose=pose, identity=identity,
                           masks=masks)
 
-    def _still_pose(self, sample: Sample) -> Tensor:
-        """float32 [1, 3, S, S] 0..255: the identity's image without its lower face."""
-        face, points = (read(sample, sample.reference, sample.reference + 1) for read in (self._pictures, self._pixels))
-        return lower_face_hidden(face, points)
+    def _reference(self, sample: Sample) -> tuple[Tensor, Tensor]:
+        """The identity's image, float32 [1, 3, S, S] 0..255, and its landmarks, [1, 68, 2]."""
+        start, stop = sample.reference, sample.reference + 1
+        return self._pictures(sample, start, stop), self._pixels(sample, start, stop)
 
     def _pictures(self, sample: Sample, start: int, stop: int) -> Tensor:
         """float32 [n, 3, S, S] 0..255, as the sample has them turned and coloured."""

@@ -165,7 +165,8 @@ def make_scheduler(sampler: str, calls: int, ratio: float = 1.0, prediction: str
     times = None if schedule is None else scheduled_times(schedule, ratio)
     check_sampling(sampler, calls if times is None else 1, ratio, prediction, clip, eta)
     times = sampler_times(calls, ratio, BEND.get(sampler, 1)) if times is None else times
-    return Scheduler(sampler, torch.tensor(times), prediction, clip, eta if sampler == "ddim" else 0.0)
+    return Scheduler(sampler=sampler, timesteps=torch.tensor(times), prediction=prediction, clip=clip,
+                     eta=eta if sampler == "ddim" else 0.0)
 
 
 def sample(predict: Callable[[Tensor, Tensor], Tensor], start: Tensor, draw: Callable[[int], Tensor], scheduler: Scheduler, *,

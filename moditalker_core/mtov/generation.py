@@ -46,7 +46,7 @@ def talk(mtov: MToV, motion: LandmarkTrack, portrait: Picture, settings: VideoSe
          report: Report = silent) -> Iterator[np.ndarray]:
     """The video of a motion, a frame at a time, as frames are made; its memory does not grow with the length.
 
-    Three ways: a portrait alone (it is pose and identity, and the head keeps still); a pose video (`pose_frames` with its
+    Three ways: a portrait alone (it is pose and identity, and the head does not move); a pose video (`pose_frames` with its
     `pose_landmarks` gives the head's movement, its lower face is hidden); and either of them with the motion of somebody else,
     aligned to this head (alignment.onto_portrait, onto_pose). A pose video shorter than the motion is played ping-pong, as
     `onto_pose` does with its poses.

@@ -72,7 +72,8 @@ class Encoder:
             if not all(still):
                 pose[~calm] = self.rgb.encode(batch.pose[~calm])
         weights = self.weights(batch.weights) if self.lips != 1 else frames.new_ones(len(frames), 1, frames.shape[2])
-        return Encoded(frames.float(), landmarks.float(), pose.float(), identity.float(), weights.float())
+        return Encoded(frames=frames.float(), landmarks=landmarks.float(), pose=pose.float(), identity=identity.float(),
+                       weights=weights.float())
 
     def weights(self, pixels: Tensor) -> Tensor:  # [B, 1, T, S, S], above 1 at the mouth -> [B, 1, L]
         """`lips` at the tokens of each plane behind which there is a mouth."""

@@ -76,7 +76,7 @@ class MToVConfig:
                                     f"{landmarks.height} x {landmarks.width} and {self.raster.size} px", "Correct the sizes")
         self.denoiser.fits(rgb.grid)
         if not isinstance(self.licence, str) or not is_json_object(self.training) or type(self.anchored) is not bool:
-            raise TalkingHeadsError("An MToV's licence must be a text, its training notes an object, and anchored true "
+            raise TalkingHeadsError("An MToV's licence must be text, its training notes an object, and anchored true "
                                     "or false", f"{type(self.licence).__name__}, {type(self.training).__name__}, "
                                     f"{self.anchored!r}", "Correct them")
         if (type(self.overlap) is not int or not 0 <= self.overlap <= rgb.frames // 2 or self.reference not in REFERENCES

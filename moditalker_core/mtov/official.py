@@ -61,8 +61,9 @@ def import_mtov(rgb: str | os.PathLike, motion: str | os.PathLike, diffusion: st
         raise TalkingHeadsError("MToV needs two autoencoders, one of images and one of landmarks", f"{sources['rgb']} and "
                                 f"{sources['landmarks']} hold the same weights", f"Give {FILES['rgb']} and {FILES['landmarks']}")
     try:
-        config = MToVConfig(configs["rgb"], configs["landmarks"], denoiser, overlap=min(4, configs["rgb"].frames // 2),
-                            raster=RasterSettings(configs["rgb"].height), licence=licence, training={"imported_from": told})
+        config = MToVConfig(rgb=configs["rgb"], landmarks=configs["landmarks"], denoiser=denoiser,
+                            overlap=min(4, configs["rgb"].frames // 2), raster=RasterSettings(configs["rgb"].height),
+                            licence=licence, training={"imported_from": told})
     except TalkingHeadsError as error:
         raise TalkingHeadsError("The three checkpoints must belong together", f"{told}: {error.must}; {error.came}",
                                 "Give the three files of one training") from error
@@ -195,8 +196,9 @@ def denoiser_config(published: Mapping[str, Tensor], heads: int = HEADS, name: s
         raise FileFormatError("The denoiser's widths must be multiples of the first", f"{widths} of {width} in {name}", again)
     attends = tuple(2 ** level for level, begin in enumerate(begins) if f"{begin}1.qkv.weight" in published)
     try:
-        return DenoiserConfig(published[last].shape[0], width, tuple(at // width for at in widths), blocks // levels - 1,
-                              attends[::-1], heads)
+        return DenoiserConfig(channels=published[last].shape[0], model_channels=width,
+                              channel_mult=tuple(at // width for at in widths), num_res_blocks=blocks // levels - 1,
+                              attention_resolutions=attends[::-1], num_heads=heads)
     except TalkingHeadsError as error:
         raise FileFormatError(error.must, f"{error.came}, in {name}", "Give the number of heads, or another file") from error
 

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -129,14 +128,15 @@ class Scene:
         return replace(motion, points=points, image_size=(self.crop.size, self.crop.size))
 
 
-def portrait_scene(image: Picture, config: MToVConfig, *, points: np.ndarray | None = None, **which: Any) -> Scene:
+def portrait_scene(image: Picture, config: MToVConfig, *, points: np.ndarray | None = None, face_index: int = 0,
+                   order: str = "largest") -> Scene:
     """A scene in which the head does not move.
 
     Args:
         image: what `conditions.rgb_picture` takes: uint8 or float 0..1, grey, RGB, or RGBA (over black), of any size.
         config: of the weights: size and margin of the crop.
         points: [68, 2] px of the image; None: found by the built-in (approximate) tracker.
-        which: face_index and order, for images with several faces.
+        face_index, order: for images with several faces, see `portrait_landmarks`.
     Raises:
         TalkingHeadsError: no such face, no image, or points that are no face.
     """
@@ -146,7 +146,7 @@ def portrait_scene(image: Picture, config: MToVConfig, *, points: np.ndarray | N
     whole = rgb_picture(image)
     picture = _no_larger(whole)
     if points is None:
-        place = portrait_landmarks(picture, **which).points
+        place = portrait_landmarks(picture, face_index=face_index, order=order).points
     else:
         _check_points(points)
         place = (np.asarray(points, np.float64)[..., :2] + 0.5) * (picture.shape[0] / whole.shape[0]) - 0.5
@@ -179,7 +179,7 @@ def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = 
             for each pass over the video (`lambda start: read_frames(path, config.fps, start)`).
         track: of the video at that rate; None: its face is followed by the built-in (approximate) tracker.
         portrait: another image of the person, for the identity; None: the video's first frame with a face.
-        follow: the crop goes along with the head, for videos in which it moves far; else one square serves all frames.
+        follow: the crop follows the head, for videos in which it moves far; else one square serves all frames.
         policy: frames without a face: they stay as recorded ("skip"), are refused ("error"), or get a mouth all the same, where
             the face was last ("hold") or on the way to where it is next ("interpolate"); a given `track`
             has them already.

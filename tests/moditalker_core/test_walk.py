@@ -165,6 +165,6 @@ def test_no_such_clip(clip):
 
 
 @pytest.mark.parametrize("eta", [-0.1, 1.1, float("nan")])
-def test_no_such_share_of_fresh_noise(eta):
-    with pytest.raises(TalkingHeadsError, match="Eta"):
+def test_no_such_fraction_of_fresh_noise(eta):
+    with pytest.raises(TalkingHeadsError, match="Eta, the fraction"):
         atom.sample(lambda x, t: x, lambda k: X, atom.make_scheduler("ddim", 2), eta=eta)

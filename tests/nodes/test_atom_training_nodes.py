@@ -80,7 +80,7 @@ def test_speech_of_a_model_folder(host, tmp_path):
     assert "model folder" in lost
 
 
-@pytest.mark.parametrize("videos, word", [("", "named"), ("empty", "films")])
+@pytest.mark.parametrize("videos, word", [("", "named"), ("empty", "must be videos")])
 def test_no_films(host, tmp_path, videos, word):
     (tmp_path / "base" / "input" / "empty").mkdir()
     assert word in failure(host.run({"data": changed(DATA, source="videos", videos=videos)}))

@@ -312,7 +312,7 @@ def test_a_way_back_and_its_pictures_belong_together(host, base, given, inputs, 
 
 @pytest.mark.parametrize("spoilt, words", [
     (lambda track, points: track(points / 50), ("pixels", "canonical")),
-    (lambda track, points: track(points, 30.0, "pixels", (WIDE, WIDE)), ("25 frames a second", "30")),
+    (lambda track, points: track(points, 30.0, "pixels", (WIDE, WIDE)), ("25 frames per second", "30")),
     (lambda track, points: track(points + 500, 25.0, "pixels", (WIDE, WIDE)), (f"middle {WIDE} x {WIDE} px", "frames")),
     (lambda track, points: track(points, 25.0, "pixels", (120, 120)), (f"{WIDE} x {WIDE} px", "120 x 120")),
 ], ids=["canonical", "another rate", "outside the picture", "of another picture"])

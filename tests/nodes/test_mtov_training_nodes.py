@@ -135,7 +135,7 @@ def test_what_cannot_be_trained(host, base, inputs, words):
 def test_a_data_set_without_pictures(host, base):
     make_motion_dataset(base / "input" / "plain")
     message = failure(host.run({"data": changed(LOAD, folder="plain"), "train": TRAIN}))
-    assert "pictures" in message and "--frames" in message
+    assert "images" in message and "--frames" in message
 
 
 def test_the_data_set_node_keeps_pictures(host, tmp_path):

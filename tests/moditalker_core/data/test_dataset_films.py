@@ -106,7 +106,7 @@ def test_the_sound_of_a_clip_is_what_is_heard_in_it(made, films):
 def test_what_cannot_be_used_is_listed_with_its_reason(made):
     skipped = {entry["source"]: entry["reason"] for entry in MotionDataset.open(made).skipped}
     assert set(skipped) == {"broken.mp4", "mute.mp4", "nobody.mp4", "still.mp4"}
-    assert "no sound" in skipped["mute.mp4"] and "no face" in skipped["nobody.mp4"] and "nobody speaks" in skipped["still.mp4"]
+    assert "no audio" in skipped["mute.mp4"] and "no face" in skipped["nobody.mp4"] and "nobody speaks" in skipped["still.mp4"]
     assert "cannot be decoded" in skipped["broken.mp4"]
 
 
@@ -154,7 +154,7 @@ def test_sound_that_ends_early_ends_the_clips(points, tmp_path, monkeypatch):
     monkeypatch.setattr(from_videos, "load_film_sound", lambda path: whole(path).cut(0, 1.6))
     dataset = MotionDataset.open(build_from_videos(film, tmp_path / "d", FilmPlan(size=128), tracker=KnownFace(points)))
     assert dataset.frames == 40
-    assert [(entry["reason"], entry["frames"]) for entry in dataset.skipped] == [("the sound has ended", [40, 80])]
+    assert [(entry["reason"], entry["frames"]) for entry in dataset.skipped] == [("the audio has ended", [40, 80])]
 
 
 def test_long_pieces_are_parted(points, tmp_path, monkeypatch):
@@ -248,7 +248,7 @@ def test_faces_too_small_for_pictures_are_told_and_keep_their_motion(films, poin
     plan = FilmPlan(size=128, pictures=PictureSettings(256))
     dataset = MotionDataset.open(build_from_videos(films / "ann" / "plain.mp4", tmp_path / "d", plan, tracker=KnownFace(points)))
     assert len(dataset) == 1 and dataset.clips[0].picture_size == 0 and len(dataset.landmarks(0)) == 50
-    assert "no pictures of 256 px" in dataset.skipped[0]["reason"] and dataset.skipped[0]["frames"] == [0, 50]
+    assert "no images of 256 px" in dataset.skipped[0]["reason"] and dataset.skipped[0]["frames"] == [0, 50]
     with pytest.raises(TalkingHeadsError, match="--frames"):
         dataset.frames_of(0)
 
