@@ -1,6 +1,6 @@
 """One Gaussian branch under training: its first Gaussians, its motion net, their optimizers, and what a state needs of them.
 
-Where the first Gaussians stand: `cube` is TalkingGaussian's, uniform in +-0.1 m, grey (spec 2.1). `silhouette` is ours: the head
+Where the first Gaussians stand: `cube` is TalkingGaussian's, uniform in +-0.1 m, grey. `silhouette` is ours: the head
 mask of the most frontal frame is inflated into a relief (height from the distance to the outline), which a short schedule on a
 CPU needs; colours come from the image.
 """

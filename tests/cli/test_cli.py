@@ -180,7 +180,8 @@ def test_interrupted_training_keeps_its_state_and_ends_with_130(tmp_path, monkey
     from talking_heads.hmtalker_core.training.config import preset
     before = signal.getsignal(signal.SIGINT)  # ignored, where the tests run in the background of a script
 
-    def long(dataset, out, *, report, process_group, **settings):
+    def long(dataset, out, *, report, process_group, encoder, **settings):
+        assert encoder.facts.id == "mel"
         assert process_group.size == 1 and settings == {
             "preset": preset("demo"), "seed": 7, "size": None, "device": "cpu", "resume": False, "lpips_weights": None,
             "log_folder": None}
