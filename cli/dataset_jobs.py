@@ -29,7 +29,7 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
         "longer fits them is removed from it")
     source = motion.add_mutually_exclusive_group(required=True)
     source.add_argument("--videos", metavar="DIR", help="videos of people talking (subfolders too, one per person)")
-    source.add_argument("--subject", action="store_true", help="invented people who speak")
+    source.add_argument("--subject", action="store_true", help="synthetic people who speak")
     add_encoder(motion)
     add("--device", default=None, help="torch device for an encoder with weights (default: accelerator, or else cpu)")
     add("--fps", type=float, default=25.0, help="frames per second (default: 25)")

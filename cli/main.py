@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     atom_jobs.add_options(what, common)
     mtov_jobs.add_options(what, common)
 
-    import_jobs.add_options(commands.add_parser("import", help="published weights to the pack's own files"), common)
+    import_jobs.add_options(commands.add_parser("import", help="official weights to the pack's own files"), common)
 
     doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and what is missing")
     doctor.add_argument("--output-dir", metavar="DIR", help="also checked for writing (default: BASE/output)")

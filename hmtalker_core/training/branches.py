@@ -164,7 +164,7 @@ def silhouette_points(image: Tensor, mask: Tensor, c2w: Tensor, focal: float, co
     rows, columns = torch.nonzero(mask, as_tuple=True)
     if len(rows) == 0:
         raise TalkingHeadsError("The frame that starts the avatar must show the person", "an empty mask",
-                                "Check the parsing masks of the data set")
+                                "Check the parsing masks of the dataset")
     pick = torch.randint(len(rows), (count,), generator=generator)
     rows, columns = rows[pick].cpu(), columns[pick].cpu()
     height, width = mask.shape

@@ -1,9 +1,9 @@
 """Everything in an avatar's training that depends on the step: learning rates, thresholds, the path, and which frame is seen.
 
 The published constants hold for 50 000 steps; `total` scales them, so that a preset of 5 000 steps sees the same curves
-(docs/hmtalker.md#training). Frames come in shuffled rounds (each once a round); now and then a rule asks for a frame of a certain mouth
-opening or blink, without the endless loops of the published code: where no frame meets the rule, the nearest one is
-taken. The choice depends on (seed, stage, step) alone, so a resumed training goes on with the same frames.
+(docs/hmtalker.md#training). Frames come in shuffled rounds (each once a round); now and then a rule asks for a frame of a certain
+mouth opening or blink, without the endless loops of the published code: where no frame meets the rule, the nearest one is taken.
+The choice depends on (seed, stage, step) alone, so a resumed training goes on with the same frames.
 """
 from __future__ import annotations
 

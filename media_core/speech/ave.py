@@ -134,5 +134,5 @@ def load_ave(path: str | os.PathLike) -> AudioVisualEncoder:
         state = load_file(path)
     except UNREADABLE as error:
         raise FileFormatError("The audio-visual encoder must be a safetensors file", f"{Path(path).name} ({error})",
-                              "Save the published state dict as safetensors") from error
+                              "Save the official state dict as safetensors") from error
     return encoder_of_state(state, Path(path).name)

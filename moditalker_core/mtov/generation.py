@@ -78,7 +78,7 @@ def talk(mtov: MToV, motion: LandmarkTrack, portrait: Picture, settings: VideoSe
         if pose_landmarks is not None:
             _check_picture(pose_landmarks, (height, width), "portrait")
         elif settings.anchored:
-            raise TalkingHeadsError("The detail residual (anchored) needs the portrait's own landmarks", "none",
+            raise TalkingHeadsError("The detail residual (`anchored`) needs the portrait's own landmarks", "none",
                                     "Give them as pose_landmarks, or leave the detail residual out")
         poses = None
     else:

@@ -76,7 +76,7 @@ class MToVConfig:
                                     f"{landmarks.height} x {landmarks.width} and {self.raster.size} px", "Correct the sizes")
         self.denoiser.fits(rgb.grid)
         if not isinstance(self.licence, str) or not is_json_object(self.training) or type(self.anchored) is not bool:
-            raise TalkingHeadsError("An MToV's licence must be text, its training notes an object, and anchored true "
+            raise TalkingHeadsError("An MToV's licence must be text, its training notes an object, and `anchored` true "
                                     "or false", f"{type(self.licence).__name__}, {type(self.training).__name__}, "
                                     f"{self.anchored!r}", "Correct them")
         if (type(self.overlap) is not int or not 0 <= self.overlap <= rgb.frames // 2 or self.reference not in REFERENCES
@@ -91,12 +91,12 @@ class MToVConfig:
             TalkingHeadsError: no two steps, or sampling would begin with more noise than the denoiser has learnt from.
         """
         if len(self.times) != 2 or any(type(t) is not int for t in self.times) or not 0 <= self.times[0] < self.times[1] <= STEPS:
-            raise TalkingHeadsError(f"An MToV's learnt steps must be two whole numbers in 0..{STEPS}, the first below the second",
-                                    f"{self.times}", "Correct them")
+            raise TalkingHeadsError(f"An MToV's trained steps must be two whole numbers in 0..{STEPS}, the first below the "
+                                    "second", f"{self.times}", "Correct them")
         if not self.times[0] < round(STEPS * ratio) <= self.times[1]:
-            raise TalkingHeadsError(f"These weights learnt to start from a strength (denoise) of {self.times[1] / STEPS:g} at "
-                                    f"most, and above {self.times[0] / STEPS:g}", f"{ratio:g}",
-                                    "Choose one of these strengths, or weights that learnt more")
+            raise TalkingHeadsError(f"These weights were trained to start from a strength (denoise) of {self.times[1] / STEPS:g} "
+                                    f"at most, and above {self.times[0] / STEPS:g}", f"{ratio:g}",
+                                    "Choose one of these strengths, or weights trained on more")
 
     @property
     def grid(self) -> Grid:

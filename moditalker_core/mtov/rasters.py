@@ -28,7 +28,7 @@ def disc_rows(radius: int) -> list[int]:  # -> [radius + 1]
         TalkingHeadsError: a radius below 0.
     """
     if radius < 0:
-        raise TalkingHeadsError("A disc's radius must be 0 px or more", f"{radius}", f"Choose {RADIUS}, as published")
+        raise TalkingHeadsError("A disc's radius must be 0 px or more", f"{radius}", f"Choose {RADIUS}, the official one")
     half = [0] * (radius + 1)
     across, along, error = radius, 0, 0
     while across >= along:
@@ -91,7 +91,8 @@ def fine_rasters(points: Tensor, width: float, *, size: int = SIZE, radius: int 
         return rasterise(points, width, size=size, radius=radius).float()
     _check_drawn(points, width, size)
     if not 1 <= finer <= _FINEST:
-        raise TalkingHeadsError(f"Discs are drawn 1 to {_FINEST} times as large", f"{finer}", "Choose 1, as published, or 4")
+        raise TalkingHeadsError(f"Discs are drawn 1 to {_FINEST} times as large", f"{finer}",
+                                "Choose 1, as the official code does, or 4")
     large = size * finer
     place = (points[..., :2].detach().cpu().double() + 0.5) * (large / width) - 0.5
     pictures = [torch.nn.functional.avg_pool2d(_stamped(part.round(), large, radius).float()[:, None], finer)[:, 0]

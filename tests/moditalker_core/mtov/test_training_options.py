@@ -149,7 +149,7 @@ def test_the_learnt_steps_are_kept_and_bound_the_start(whole):
         VideoSettings(ratio=0.5).resolved(mtov.config, 4)
     replace(mtov.config, times=(249, 300))
     for bad in ((0, 0), (5, 2000), (0.0, 250), 5, None):
-        with pytest.raises(TalkingHeadsError, match="learnt steps"):
+        with pytest.raises(TalkingHeadsError, match="trained steps"):
             replace(mtov.config, times=bad)
 
 
