@@ -27,7 +27,7 @@ from ..media_core.speech import Speech
 from .avatar_motion import AvatarMotion, check_driving, check_rendering, smooth_in_time
 from .backdrop import Background, backdrop, body_layer
 from .model.audio_net import HALF, audio_windows
-from .model.camera import film_cameras
+from .model.camera import Cameras, film_cameras
 from .model.compose import compose, coverage, dilate, dilation_at
 from .model.gaussians import GaussianField
 from .model.motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
@@ -312,7 +312,7 @@ class Avatar:
         image = compose(face_rgb, face_alpha, mouth_rgb, mouth_alpha, behind)
         return image.clamp(0, 1), cover[..., 0].clamp(0, 1)
 
-    def _draw(self, field: GaussianField, camera: dict, backend: str, *offsets: Tensor) -> tuple[Tensor, Tensor]:
+    def _draw(self, field: GaussianField, camera: Cameras, backend: str, *offsets: Tensor) -> tuple[Tensor, Tensor]:
         """One branch in B frames: (rgb [B, H, W, 3] weighted by alpha, alpha [B, H, W, 1])."""
         # A frame at a time: the same in any chunk.
         each = [field.deformed(*(o[frame] for o in offsets)) for frame in range(len(offsets[0]))]

@@ -164,7 +164,8 @@ def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
                                parsing=_parsing(options.pop("parsing")), like=None if like is None else Path(like.folder),
                                expression=expression, **options)
     folder = _folder(stem, film, settings, [None if raw is None else raw.points, *drawn.values()])
-    return captured(film.path, folder, settings, face_landmarks=raw, report=bridge.NodeReport(), **drawn)
+    return captured(film.path, folder, settings, face_landmarks=raw, report=bridge.NodeReport(),
+                    face_region=drawn["face_region"], person=drawn["person"])
 
 
 def _folder(stem: str, film: films.Film, settings: CaptureSettings, arrays: list[np.ndarray | None]) -> Path:

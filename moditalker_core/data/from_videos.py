@@ -21,6 +21,7 @@ from ...media_core.capture.tracking import RAW, track_film
 from ...media_core.claims import claimed
 from ...media_core.errors import FileFormatError
 from ...media_core.face.landmarks.landmarks import FaceTracker, RawTrack
+from ...media_core.face.presence import Tracker
 from ...media_core.paths import is_temporary
 from ...media_core.progress import Report, silent
 from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, opened
@@ -77,7 +78,7 @@ class _Film:
 
 @claimed("folder")
 def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], folder: str | os.PathLike,
-                      plan: FilmPlan | None = None, *, encoder: EncoderChoice = "mel", tracker: Callable | None = None,
+                      plan: FilmPlan | None = None, *, encoder: EncoderChoice = "mel", tracker: Tracker | None = None,
                       report: Report = silent) -> Path:
     """Writes the dataset and returns its folder; a finished one of the same videos is returned as it is.
 
@@ -195,7 +196,7 @@ def _held_out(clips: Sequence[Mapping[str, Any]]) -> set[int]:
 # one video ----------------------------------------------------------------------------------------------------------------------
 
 def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: CaptureSettings, encoder: SpeechEncoder,
-              tracker: Callable, step: _Step) -> tuple[list[Recorded], list[dict[str, Any]]]:
+              tracker: Tracker, step: _Step) -> tuple[list[Recorded], list[dict[str, Any]]]:
     """A video's clips, and what of it was left out."""
     if film.reason:
         return [], [{"source": film.source, "reason": film.reason}]
@@ -225,7 +226,7 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
     return clips, skipped
 
 
-def _tracked(film: _Film, work: Path, settings: CaptureSettings, tracker: Callable, step: _Step) -> RawTrack:
+def _tracked(film: _Film, work: Path, settings: CaptureSettings, tracker: Tracker, step: _Step) -> RawTrack:
     """The video's points; found before, in whole or in part, where `work` has them."""
     if not (work / RAW).is_file():
         with writing(work):
