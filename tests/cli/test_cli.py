@@ -179,6 +179,7 @@ def test_interrupted_training_keeps_its_state_and_ends_with_130(tmp_path, monkey
     before = signal.getsignal(signal.SIGINT)  # ignored, where the tests run in the background of a script
 
     def long(dataset, out, *, report, **settings):
+        assert settings.pop("encoder").facts.id == "mel"
         assert settings == {"preset": "preview", "steps": 1.0, "seed": 7, "device": "cpu", "resume": False, "lpips_weights": None}
         threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         for step in range(1000):
