@@ -90,7 +90,8 @@ class RenderAvatar(io.ComfyNode):
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, start_frame: int, frame_count: int,
                 backend: str) -> io.NodeOutput:
         stop = bridge.checked_stop(len(motion), start_frame, frame_count)
-        images, masks = bridge.empty_images(stop - start_frame, *avatar.model.size, (3, 0),
+        height, width = avatar.model.size
+        images, masks = bridge.empty_images(stop - start_frame, height, width, (3, 0),
                                             "Use Render Avatar Video, which writes frame by frame, or set frame_count")
         report = bridge.NodeReport()
         ready = bridge.ready_to_draw(avatar, backend, report, stop - start_frame)

@@ -48,7 +48,7 @@ class _Frames:
     depth: np.ndarray               # [M, N]
     radius: np.ndarray              # int32 [M, N, 2]
     color: list[np.ndarray]         # of M: [N, D (+1)]
-    lists: dict[int, tuple]         # tile lists of the frames in work
+    lists: dict[int, tuple[np.ndarray, np.ndarray]]  # tile lists of the frames in work
     image: np.ndarray               # [M, H, W, D (+1)]
     left: np.ndarray                # [M, H, W] light that passes
 

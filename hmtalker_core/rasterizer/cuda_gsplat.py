@@ -135,9 +135,10 @@ def _tried(leaves: dict[str, Tensor], cameras: dict[str, Tensor], back_end: Call
     """RGB and depth [2, 1, 16, 24, 4], alpha [2, 1, 16, 24, 1] by a back end's `render`; None is the reference."""
     from . import rasterization
     if back_end is None:
-        values = [leaves[name] for name in ("means", "quats", "scales", "opacities", "colors")]
-        image, alpha, _ = rasterization(*values, cameras["viewmats"], cameras["Ks"], 24, 16, sh_degree=2, render_mode="RGB+D",
-                                        backend="reference")
+        image, alpha, _ = rasterization(
+            means=leaves["means"], quats=leaves["quats"], scales=leaves["scales"], opacities=leaves["opacities"],
+            colors=leaves["colors"], viewmats=cameras["viewmats"], Ks=cameras["Ks"], width=24, height=16, sh_degree=2,
+            render_mode="RGB+D", backend="reference")
         return image, alpha
     scene = checked({**leaves, **cameras, "backgrounds": None}, 24, 16, 0.01, 1e10, 2, "RGB+D")
     image, alpha, meta = back_end(scene, 0.01, 1e10, 0.3)

@@ -95,7 +95,7 @@ def changed(**entries) -> dict:
     (changed(encoded_audio=torch.zeros(9, 1024)), r"\[1, rows, numbers\].*\[9, 1024\]"),
     (changed(encoded_audio=None), "NoneType"),
     (changed(encoded_audio=torch.zeros(1, 0, 1024)), r"\[1, 0, 1024\]"),
-    (changed(encoded_audio=torch.zeros(2, 49, 1024)), "one at a time|One sound.*batch of 2"),
+    (changed(encoded_audio=torch.zeros(2, 49, 1024)), "one at a time|One recording.*batch of 2"),
     (changed(encoded_audio_all_layers=torch.zeros(1, 49, 1024)), "all_layers.*Tensor"),
     (changed(encoded_audio_all_layers=(torch.zeros(1, 48, 1024),) * 25), "of the last one's shape"),
     (changed(encoded_audio_all_layers=output()["encoded_audio_all_layers"][:5]), "one of these.*1024 numbers, 4 layers"),
