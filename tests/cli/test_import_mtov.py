@@ -35,7 +35,7 @@ def folder(tmp_path, monkeypatch):
 def test_three_checkpoints_become_one_file(folder, capsys):
     assert main.main(["import", "mtov", *FILES, "mine", "--heads", "2", "--licence", "mine alone"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("mine.safetensors\nMToV(") and "apart" in told and "given in the wrong order" in told
+    assert told.startswith("mine.safetensors\nMToV(") and "distinguishes the two" in told and "given in the wrong order" in told
     mtov = load_mtov("mine.safetensors")
     assert mtov.config.rgb == SIZES and mtov.config.denoiser == NETWORK and mtov.config.licence == "mine alone"
     assert not mtov.landmarks.can_decode

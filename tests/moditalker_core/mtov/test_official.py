@@ -266,7 +266,7 @@ def test_another_networks_file_in_a_place_is_told(file, other, states, tmp_path)
 
 
 @pytest.mark.parametrize("options, told", [({"heads": 5}, "number of heads"), ({"heads": 0}, "from 1 to 65536"),
-                                           ({"autoencoder_heads": 4}, "tells of 2")])
+                                           ({"autoencoder_heads": 4}, "autoencoder_rgb.pth has 2")])
 def test_heads_that_do_not_fit_are_told(options, told, states, tmp_path):
     with pytest.raises(FileFormatError, match=told):
         imported(tmp_path, states, **options)
