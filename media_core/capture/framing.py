@@ -107,7 +107,7 @@ def like_dataset(folder: str | Path) -> Likeness:
     manifest = read_json(folder / MANIFEST)
     if "crop" not in manifest:
         raise FileFormatError("The dataset given as `like` must be a finished capture of a video",
-                              f"{folder} is none", "Choose another folder, or finish its capture")
+                              f"{folder} is not one", "Choose another folder, or finish its capture")
     crop, shape = FaceCrop.from_dict(manifest["crop"]), FaceTrack.load(folder / "track.safetensors").shape
     digest = hashlib.sha256(json.dumps(crop.to_dict(), sort_keys=True).encode())
     digest.update(str(manifest.get("checksums", {}).get(ANCHORS, "")).encode())

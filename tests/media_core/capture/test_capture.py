@@ -250,7 +250,7 @@ def test_like_another_data_set(folder, film, tmp_path):
     assert np.array_equal(mine.points, other.points) and mine.focal == pytest.approx(other.focal * 64 / SIZE)
     crops = [json.loads((f / "manifest.json").read_text())["crop"] for f in (target, folder)]
     np.testing.assert_allclose(np.array(crops[0]["matrices"])[0, :, :2] * SIZE / 64, np.array(crops[1]["matrices"])[0, :, :2])
-    with pytest.raises(FileFormatError, match="captured from a video"):
+    with pytest.raises(FileFormatError, match="finished capture of a video"):
         capture(film[0], tmp_path / "other", replace(PLAIN, like=tmp_path), tracker=never)
 
 

@@ -203,7 +203,7 @@ def test_a_film_cut_off_in_the_middle(said, tmp_path):
     frames, points = squares(said, 35)
     path = write_film(tmp_path / "a.mp4", frames, sound=clicks((0.5,), 1.4))
     path.write_bytes(path.read_bytes()[:-2000])  # the index stands at the end
-    with pytest.raises(FileFormatError, match="film.*a.mp4"):
+    with pytest.raises(FileFormatError, match="video.*a.mp4"):
         capture(path, tmp_path / "set", PLAIN, tracker=Oracle(points))
 
 
