@@ -33,7 +33,7 @@ def add_training_options(add: Callable[..., argparse.Action], *, samples: str, p
         add: of a parser. samples: what a batch is made of. steps: reads the value of --steps.
     """
     add("--preset", default="demo", help=PRESETS)
-    add("--steps", type=steps, metavar="N", help="optimisation steps, as all that follows instead of the preset's")
+    add("--steps", type=steps, metavar="N", help="optimisation steps (default: the preset's, as for the next options)")
     add("--scale", type=float, metavar="FACTOR", help="instead of --steps: times the preset's steps, 0.1 for a quick look")
     add("--batch", type=int, metavar="N", help=f"{samples} per step, over all processes")
     add("--precision", choices=precisions, help="number format of the arithmetic; weights stay fp32")

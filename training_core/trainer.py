@@ -114,8 +114,8 @@ class Trainer:
     report: Report  # called once a step; may raise to stop
     folder: Path  # of the log
     columns: tuple[str, ...]  # of its table
-    reported: dict[str, float] = field(default_factory=dict)  # of the last validation
-    _saved: int | None = None  # the step the state on disk is of
+    reported: dict[str, float] = field(default_factory=dict, init=False)  # of the last validation
+    _saved: int | None = field(default=None, init=False)  # the step the state on disk is of
 
     def run(self) -> None:
         """Until the last step.
