@@ -5,11 +5,14 @@ A measure that is undefined for its inputs is NaN, never a stand-in number.
 """
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
 from . import ssim as structural
 from .errors import TalkingHeadsError
+from .motion import AU_NAMES, LOWER_AUS, UPPER_AUS
 
 Array = np.ndarray | torch.Tensor
 
@@ -17,6 +20,17 @@ MOUTH = slice(48, 68)
 INNER_GAPS = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip, facing one another
 EYE_CORNERS = (36, 45)  # outer corners, the inter-ocular distance
 EYES = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))  # corner, upper, upper, corner, lower, lower
+SPLITS = {  # TalkingGaussian's numbers count AU09 as upper, HM-Talker's split as lower (docs/hmtalker.md#published-results)
+    "hmtalker": (LOWER_AUS, UPPER_AUS),
+    "talkinggaussian": (tuple(a for a in LOWER_AUS if a != "AU09"), tuple(sorted((*UPPER_AUS, "AU09")))),
+}
+
+
+class AuError(NamedTuple):
+    """Sum over a group's action units of the mean squared difference; NaN when one of the group is unknown throughout."""
+
+    lower: float
+    upper: float
 
 
 def psnr(a: Array, b: Array, mask: Array | None = None) -> float:
@@ -53,6 +67,19 @@ def lmd(a: Array, b: Array) -> float:
     a, b = (_points(x)[:, MOUTH] for x in (a, b))
     _same(a, b)
     return float(((a - a.mean(1, keepdim=True)) - (b - b.mean(1, keepdim=True))).norm(dim=-1).mean())
+
+
+def aue(a: Array, b: Array, split: str = "hmtalker") -> AuError:
+    """Action-unit error (AUE-L, AUE-U) of two [T, 17] tracks over frames in which both are known.
+
+    Args:
+        split: "hmtalker" (AU09 lower) or "talkinggaussian" (AU09 upper); name it beside the number.
+    """
+    a, b = (_double(x) for x in (a, b))
+    _same(a, b)
+    squared = (a - b).square().nanmean(dim=0)
+    lower, upper = (float(squared[[AU_NAMES.index(n) for n in group]].sum()) for group in SPLITS[split])
+    return AuError(lower, upper)
 
 
 def lip_aperture(landmarks: Array) -> torch.Tensor:  # [T, 68, D] -> float64 [T]

@@ -9,6 +9,8 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.metrics import (
+    SPLITS,
+    aue,
     correlation,
     eye_aperture,
     jitter,
@@ -17,6 +19,7 @@ from talking_heads.media_core.metrics import (
     psnr,
     ssim,
 )
+from talking_heads.media_core.motion import AU_NAMES
 
 random = np.random.default_rng(0)
 
@@ -76,6 +79,17 @@ def test_lmd_ignores_where_the_mouth_is_and_the_rest_of_the_face():
     c = a.copy()
     c[:, 48:58, 0] += 2.0  # half the points by 2: after centring every one is 1 off
     assert abs(lmd(a, c) - 1.0) < 1e-9
+
+
+def test_aue_of_both_splits():
+    a, b = np.zeros((5, 17)), np.zeros((5, 17))
+    b[:, AU_NAMES.index("AU09")], b[:, AU_NAMES.index("AU45")], b[:, AU_NAMES.index("AU26")] = 2.0, 1.0, 3.0
+    assert aue(a, b) == (4.0 + 9.0, 1.0) and aue(a, b, "talkinggaussian") == (9.0, 1.0 + 4.0)
+    b[0] = np.nan  # one unknown frame does not count, an unknown unit makes its group unknown
+    assert aue(a, b) == (13.0, 1.0)
+    b[:, AU_NAMES.index("AU01")] = np.nan
+    assert aue(a, b).lower == 13.0 and math.isnan(aue(a, b).upper)
+    assert all(len(lower) + len(upper) == 17 for lower, upper in SPLITS.values())
 
 
 def test_apertures_by_hand():
