@@ -3,9 +3,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from ..media_core.asked import whole
 from ..media_core.audio import Sound
 from ..media_core.captions import COMPILE
 from ..media_core.progress import Report, silent
+from ..media_core.read_ahead import mapped
 from ..media_core.video import VideoWriter
 from .avatar import Avatar, AvatarMotion, Background
 from .avatar_motion import FARTHEST, check_rendering
@@ -92,19 +91,11 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int 
     before = torch.get_num_threads()
     workers = workers or (min(before, MOST_WORKERS) if avatar.device.type == "cpu" else 1)
     avatar.prepare()
-    pending: deque[Future] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="render", initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            for begin in range(0, len(motion), chunk):
-                pending.append(pool.submit(_rendered, avatar, motion, begin, min(begin + chunk, len(motion)), options))
-                if len(pending) > workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
-            torch.set_num_threads(before)  # the workers' own setting is also the default of threads to come
+    try:
+        yield from mapped(lambda begin: _rendered(avatar, motion, begin, min(begin + chunk, len(motion)), options),
+                          range(0, len(motion), chunk), workers, beyond=1, prepare=lambda: torch.set_num_threads(1))
+    finally:
+        torch.set_num_threads(before)  # the workers' own setting is also the default of threads to come
 
 
 def _rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:

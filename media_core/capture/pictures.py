@@ -19,9 +19,9 @@ from ..face.masks.person import HeadShape
 from ..face.masks.plates import EVERY, BackgroundPlate, on_plate, torso_layer
 from ..face.pose.steady import Anchors
 from ..picture_reading import check_size
+from ..read_ahead import ahead, mapped
 from ..video import read_frames
 from .framing import cut_square
-from .pipe import ahead, mapped
 from .stages import Step
 
 PREVIEW_EVERY = 10  # frames

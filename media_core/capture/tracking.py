@@ -14,10 +14,10 @@ from ..face.geometry import height_width
 from ..face.landmarks.landmarks import CutFinder, RawTrack
 from ..face.presence import PATIENCE, Tracker, expect_face
 from ..files import load_tensors, save_tensors
+from ..read_ahead import ahead
 from ..schema import COUNT, described, many, record, whole
 from ..tensor_schema import Numbers, fitting
 from ..video import read_frames
-from .pipe import ahead
 from .settings import CaptureSettings
 from .stages import Step
 

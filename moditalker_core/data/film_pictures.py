@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from ...media_core.capture.framing import cut_square, frame_face
-from ...media_core.capture.pipe import ahead
 from ...media_core.face.crop import FaceCrop
 from ...media_core.face.landmarks.raw_track import RawTrack
 from ...media_core.face.masks.masks import KEY_EVERY, SAMPLES, HeadMasker
 from ...media_core.face.masks.person import learn_shape
 from ...media_core.progress import Report, silent
+from ...media_core.read_ahead import ahead
 from ...media_core.video import read_frames
 from .captured import bridged, steadied
 from .dataset_writer import Recorded, writing

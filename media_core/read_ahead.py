@@ -84,16 +84,19 @@ def _put(queue: Queue[_Item[Item] | _Failed | _End], entry: _Item[Item] | _Faile
     return False
 
 
-def mapped(function: Callable[[Item], Result], items: Iterable[Item],
-           workers: int | None = None) -> Generator[Result, None, None]:
+def mapped(function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None, *, beyond: int = 2,
+           prepare: Callable[[], object] | None = None) -> Generator[Result, None, None]:
     """`function` of every item, in order, by `workers` threads (None: one per core, 2 to 8); a few are started before
     the first is wanted.
 
     When the generator is closed, or one of them fails, those already started are finished and no other is started.
+
+    Args:
+        beyond: at most workers + `beyond` items are started and not yet taken. prepare: called in every thread first.
     """
     workers = min(max(os.cpu_count() or 2, 2), MOST) if workers is None else workers
-    depth, pending = workers + 2, deque[Future[Result]]()
-    with ThreadPoolExecutor(workers) as pool:
+    depth, pending = workers + beyond, deque[Future[Result]]()
+    with ThreadPoolExecutor(workers, thread_name_prefix="mapped", initializer=prepare) as pool:
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
