@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ..media_core.paths import is_temporary
 
 _NEEDED = ("torch", "numpy", "av", "safetensors", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
-           "opencv-python-headless", "diffusers", "einops", "pillow")
+           "opencv-python-headless", "diffusers", "einops", "kornia", "pillow")
 _OPTIONAL = {"gsplat": "rendering and training on an NVIDIA GPU", "espeakng-loader": "the synthetic subject's voice",
              "transformers": "the HuBERT speech encoder", "accelerate": "training in several processes"}
 _SPACE = 1 << 30  # bytes; less free space than this is worth a note

@@ -139,9 +139,9 @@ def in_ending(config: TrainConfig, step: int, share: float, steps: int) -> bool:
 
 def closed(mask: Tensor) -> Tensor:  # [h, w, 1] of 0 and 1 -> same
     """Morphological closing, 3 x 3: gaps of a pixel between the teeth and the lips belong to the mouth."""
-    planes = mask.movedim(-1, 0)[None]
-    wide = torch.nn.functional.max_pool2d(planes, 3, stride=1, padding=1)
-    return -torch.nn.functional.max_pool2d(-wide, 3, stride=1, padding=1)[0].movedim(0, -1)
+    from kornia.morphology import closing
+
+    return closing(mask.movedim(-1, 0)[None], mask.new_ones(3, 3))[0].movedim(0, -1)
 
 
 def align_weight(config: TrainConfig) -> float:
