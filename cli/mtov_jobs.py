@@ -5,6 +5,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..moditalker_core.choices import STAGES
 from .training_options import (
     add_training_options,
     changes,
@@ -18,8 +19,6 @@ from .training_options import (
 if TYPE_CHECKING:
     from ..media_core.progress import Report  # imports NumPy
 
-# moditalker_core.mtov, spelled out so that the command's help imports no model code
-STAGES = ("rgb", "gan", "landmarks", "diffusion")
 _ORDER = ("The stages, in order: rgb (autoencoder of images), gan (sharpens it; may be left out), landmarks (autoencoder of "
           "landmarks, needs --rgb), diffusion (needs --rgb and --landmarks, or --mtov; makes the whole MToV). ")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..media_core.captions import caption
 from ..media_core.errors import TalkingHeadsError
+from ..training_core.choices import PRESETS
 from .progress_line import ProgressLine, run_job
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ..media_core.progress import Report  # imports NumPy
     from ..training_core.process_group import SingleProcess
 
-PRESETS = "demo, standard or published (default: demo)"
 
 
 def several(command: str) -> str:
@@ -32,7 +32,7 @@ def add_training_options(add: Callable[..., argparse.Action], *, samples: str, p
     Args:
         add: of a parser. samples: what a batch is made of. steps: reads the value of --steps.
     """
-    add("--preset", default="demo", help=PRESETS)
+    add("--preset", default=PRESETS[0], help=f"{', '.join(PRESETS[:-1])} or {PRESETS[-1]} (default: {PRESETS[0]})")
     add("--steps", type=steps, metavar="N", help="optimisation steps (default: the preset's, as for the next options)")
     add("--scale", type=float, metavar="FACTOR", help="instead of --steps: times the preset's steps, 0.1 for a quick look")
     add("--batch", type=int, metavar="N", help=f"{samples} per step, over all processes")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .choices import REGIONS as REGIONS
 from .errors import TalkingHeadsError
 from .face.geometry import MIRROR, OUTER_CORNERS, STILLEST
 from .face.landmarks.mean_face import MeanFace
@@ -16,7 +17,6 @@ from .metrics import Array
 INNER_PAIRS = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip, facing one another
 CHIN, NOSE_BASE = 8, 33
 JAW_AND_MOUTH = (*range(17), *range(48, 68))
-REGIONS = ("all", "mouth", "upper")
 _RIGID = list(STILLEST)  # nothing here moves them
 CLOSED = 0.02  # of the outer eye corners' distance, 1.8 mm: a mouth no further open counts as closed
 _RESTING = 0.05  # fraction of a video's frames, those with the smallest lip aperture, that show the mouth at rest

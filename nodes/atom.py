@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
+from ..moditalker_core import choices
 from . import bridge, sockets
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Number = TypeVar("Number", int, float)
 
 # moditalker_core, spelled out so that registering the pack imports no model code
 OWN = "weights' own"
-SAMPLERS = [OWN, "ddim", "ddim0", "dpm++", "unipc"]
+SAMPLERS = [OWN, *choices.SAMPLERS]
 WEIGHTS = ["raw", "ema"]
 PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
 NONE, BUILT_IN = "none", "built-in"

@@ -13,6 +13,8 @@ from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
+from ..moditalker_core import choices
+from ..training_core import choices as training_choices
 from . import bridge, face, sockets, speech
 from .atom import about, atom_output
 from .training_inputs import batch_inputs, licence_input, run_inputs
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     from ..moditalker_core.data.pictures import PictureSettings
 
 # moditalker_core.atom, spelled out so that registering the pack imports no model code
-PRESETS = ["demo", "standard", "published"]
+PRESETS = list(training_choices.PRESETS)
 SUBJECT, VIDEOS = SOURCES = ["synthetic subject", "videos"]
-CROPS, MARGIN = ["still", "following"], 1.6
+CROPS, MARGIN = list(choices.CROPS), 1.6
 INDEX, FIRST_IDENTITY = "index.json", 1000
 LOGS = "talking_heads/logs"  # below ComfyUI's output folder
 

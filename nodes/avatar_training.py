@@ -8,12 +8,12 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..media_core.paths import contained, file_stem
+from ..training_core import choices
 from . import bridge, sockets, speech
 from .atom_training import LOGS
 from .training_inputs import run_inputs
 
-# hmtalker_core.training.presets(), spelled out so that registering the pack imports no model code
-PRESETS = ["demo", "standard", "published"]
+PRESETS = list(choices.PRESETS)
 FORMERLY = ["preview", "paper"]  # demo and published, in saved workflows
 
 

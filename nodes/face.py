@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import folder_paths
 from comfy_api.latest import io
 
+from ..media_core import choices
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained
 from . import bridge, films, sockets
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from ..media_core.progress import Report
 
 # media_core.face.landmarks and au_files, spelled out so that registering the pack imports no model code
-POLICIES = ["error", "hold", "interpolate", "skip"]
-ORDERS = ["largest", "left"]
+POLICIES, ORDERS = list(choices.POLICIES), list(choices.ORDERS)
 TOOLS = ["auto", "openface", "py-feat", "libreface", "pyafar"]
 
 LANDMARKS_TIP = ("Core's MediaPipe Face Landmarker on the same frames: more accurate. Without it the built-in (approximate) "

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
+from ..media_core import choices
 from . import sockets
 
 if TYPE_CHECKING:
     from ..media_core.motion import LandmarkTrack
 
-REGIONS = ["all", "mouth", "upper"]  # media_core.mouth.REGIONS, spelled out so that registering the pack imports no model code
+REGIONS = list(choices.REGIONS)
 
 
 def landmarks_output(tooltip: str) -> io.Output:

@@ -12,6 +12,7 @@ from comfy_api.latest import io
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import contained, file_stem
+from ..moditalker_core import choices
 from . import bridge, sockets
 from .atom import NONE
 from .atom_training import LOGS, PRESETS
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ..moditalker_core.mtov.model import MToV
 
 # moditalker_core.mtov.train_config, spelled out so that registering the pack imports no model code
-STAGES = ["rgb", "gan", "landmarks", "diffusion"]
+STAGES = list(choices.STAGES)
 WHOLE = STAGES[-1]
 NEEDED = {"rgb": (), "gan": ("rgb",), "landmarks": ("rgb",), "diffusion": ("rgb", "landmarks")}  # stage -> earlier parts it reads
 MADE_BY = {"rgb": ("gan", "rgb"), "landmarks": ("landmarks",)}  # part -> the stages that make it, the better one first

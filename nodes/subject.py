@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import folder_paths
 from comfy_api.latest import io
 
+from ..media_core.choices import VOICE_ENGINES
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
 from . import bridge, sockets
@@ -53,7 +54,7 @@ class SyntheticSubject(io.ComfyNode):
                              tooltip="Determines the sentences, head movement and blinks."),
                 io.Int.Input("size", default=256, min=64, max=1024, step=32, tooltip="Width and height of the frames in pixels."),
                 io.Int.Input("identity", default=3, min=1, max=9999, tooltip="Which synthetic face."),
-                io.Combo.Input("voice", options=["auto", "espeak", "formant"], default="auto",
+                io.Combo.Input("voice", options=list(VOICE_ENGINES), default="auto",
                                tooltip="The voice: espeak-ng if it is installed, the built-in formant voice, or auto for the "
                                        "first that works."),
                 io.String.Input("name", default="subject",

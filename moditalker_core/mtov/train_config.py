@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 from ...media_core.errors import TalkingHeadsError
 from ...training_core import settings
 from ...training_core.settings import PRECISIONS, TrainSettings, require
+from ..choices import STAGES
 from ..config import REFERENCES
 from .config import AutoencoderConfig, DenoiserConfig, check_residual, known
 from .diffusion import check_sampling
 from .model import RasterSettings
 
-STAGES = ("rgb", "gan", "landmarks", "diffusion")
 __all__ = ["PRECISIONS", "STAGES", "TrainConfig", "preset", "presets"]
 
 

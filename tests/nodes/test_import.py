@@ -30,8 +30,8 @@ async def register():
     return [node.GET_SCHEMA().node_id for node in await extension.get_node_list()]
 print(len(asyncio.run(register())))
 new = set(sys.modules) - before
-light = ["talking_heads.media_core." + name for name in ("errors", "paths", "json_files", "encoder_registry")]
-light.append("talking_heads.hmtalker_core.backend_registry")
+light = ["talking_heads.media_core." + name for name in ("errors", "paths", "json_files", "choices", "encoder_registry")]
+light += ["talking_heads.hmtalker_core.backend_registry", "talking_heads.moditalker_core.choices", "talking_heads.training_core.choices"]
 print(",".join(sorted(m for m in new if "_core." in m and m not in light)))
 heavy = ("librosa", "cv2", "scipy", "skimage", "numba", "gsplat", "diffusers")
 print(",".join(sorted(m for m in new if m.partition(".")[0] in heavy)))

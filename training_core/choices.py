@@ -1,0 +1,4 @@
+"""Choices that the cores check and that menus and the command line offer. Imports nothing, so that showing them costs nothing."""
+from __future__ import annotations
+
+PRESETS = ("demo", "standard", "published")  # of every training: a CPU; one GPU; the papers' own schedule
