@@ -31,7 +31,8 @@ async def register():
 print(len(asyncio.run(register())))
 new = set(sys.modules) - before
 light = ["talking_heads.media_core." + name for name in ("errors", "paths", "json_files", "choices", "encoder_registry")]
-light += ["talking_heads.hmtalker_core.backend_registry", "talking_heads.moditalker_core.choices", "talking_heads.training_core.choices"]
+cores = ("hmtalker_core.backend_registry", "moditalker_core.choices", "training_core.choices")
+light += ["talking_heads." + name for name in cores]
 print(",".join(sorted(m for m in new if "_core." in m and m not in light)))
 heavy = ("librosa", "cv2", "scipy", "skimage", "numba", "gsplat", "diffusers")
 print(",".join(sorted(m for m in new if m.partition(".")[0] in heavy)))
