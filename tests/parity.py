@@ -65,7 +65,7 @@ from talking_heads.hmtalker_core.model.gaussians import PARAMETERS, GaussianFiel
 from talking_heads.hmtalker_core.model.layers import MLP, mlp_sizes  # noqa: E402
 from talking_heads.hmtalker_core.model.triplane import GridConfig, GridPlane  # noqa: E402
 from talking_heads.hmtalker_core.rasterizer.projection import sh_basis  # noqa: E402
-from talking_heads.hmtalker_core.training import losses, schedules  # noqa: E402
+from talking_heads.hmtalker_core.training import curriculum, losses  # noqa: E402
 from talking_heads.hmtalker_core.training.densify import DensityControl  # noqa: E402
 from talking_heads.media_core.face.masks.masks import from_parsing  # noqa: E402
 from talking_heads.media_core.face.masks.plates import BackgroundPlate, on_plate, torso_layer  # noqa: E402
@@ -290,11 +290,11 @@ def _sh(f: Fixture) -> Computed:
 def _schedules(f: Fixture) -> Computed:
     noted, thousands = re.search(r"spatial_lr_scale=([\d.]+)", f.note), re.search(r"(\d+)k iterations", f.note)
     scale = f.meta.get("spatial_lr_scale", float(noted[1]) if noted else 1.0)
-    total = f.meta.get("iterations", 1000 * int(thousands[1]) if thousands else schedules.PUBLISHED_STEPS)
+    total = f.meta.get("iterations", 1000 * int(thousands[1]) if thousands else curriculum.PUBLISHED_STEPS)
     steps = f.inputs["iter"].tolist()
-    curves = {"xyz_lr": lambda s: scale * schedules.exponential_lr(s, total=0.9 * total),
-              "face_motion_mult": lambda s: schedules.face_motion_factor(s, total),
-              "mouth_motion_mult": lambda s: schedules.mouth_motion_factor(s, total)}
+    curves = {"xyz_lr": lambda s: scale * curriculum.exponential_lr(s, total=0.9 * total),
+              "face_motion_mult": lambda s: curriculum.face_motion_factor(s, total),
+              "mouth_motion_mult": lambda s: curriculum.mouth_motion_factor(s, total)}
     return {name: torch.tensor([curve(s) for s in steps], dtype=torch.float64) for name, curve in curves.items()}
 
 

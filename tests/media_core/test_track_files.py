@@ -49,7 +49,7 @@ def test_whole_files_are_read(whole, name):
     ("pose", {"image_size": [0, 5]}, "image_size"), ("raw", {"cuts": 5}, "'cuts'"), ("raw", {"cuts": [1.5]}, r"'cuts\[0\]'"),
     ("raw", {"fps": ...}, "without fps"), ("face", {"shape": {}}, "without focal"), ("face", {"landmarks": []}, "'landmarks'"),
     ("face", {"pose": ...}, "without pose"), ("anchors", {"frames": [0]}, "'landmarks'"), ("anchors", {"frames": 7}, "'frames'"),
-    ("speech", {"rate": 0}, "'rate'"), ("speech", {"duration": 1e6}, "0.09 s of rows for a sound of 1000000.00 s"),
+    ("speech", {"rate": 0}, "'rate'"), ("speech", {"duration": 1e6}, "0.09 s of rows for audio of 1000000.00 s"),
     ("speech", {"encoder": ...}, "without encoder"), ("speech", {"layer": 3}, "'layer'")])
 def test_descriptions_that_no_such_file_has(whole, tmp_path, name, change, told):
     path = rewritten(whole / f"{name}.safetensors", tmp_path / "odd.safetensors", change)

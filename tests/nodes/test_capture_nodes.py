@@ -166,7 +166,7 @@ def test_landmarks_of_a_trimmed_film_lie_where_they_belong(host, base, given):
     prepare = import_module(f"{host.packs[0].module.__name__}.nodes.capture")
     from talking_heads.media_core.video import probe
 
-    raw, expression = prepare._given(given, None, probe(base / "input" / "film.mp4"), 0.6, 0)
+    raw, expression = prepare._given(given, None, probe(base / "input" / "film.mp4"), start=0.6, face_index=0)
     assert raw.points.shape == (30, 68, 2) and np.isnan(raw.points[:15]).all() and np.isfinite(raw.points[15:]).all()
     assert (raw.confidence[:15] == 0).all() and (raw.confidence[15:] > 0).all()
     assert len(expression) == 30 and torch.isnan(expression.au[:15]).all() and torch.isfinite(expression.au[15:]).all()

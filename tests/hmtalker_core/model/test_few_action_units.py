@@ -54,7 +54,7 @@ def test_a_training_says_which_units_it_leaves_out(tiny_dataset, tmp_path, caplo
     avatar_training._tell_left_out(open_clip(AvatarDataset.open(doubted(tiny_dataset, tmp_path / "data", TRUST)), "mel",
                                       torch.device("cpu"), silent))
     assert [r.getMessage() for r in caplog.records] == [
-        "Action units not trained on, since unreliable or unknown in this data set: "
+        "Action units not trained on, since unreliable or unknown in this dataset: "
         + " ".join(name for name in AU_NAMES if name not in KNOWN) + " (measured by built-in landmarks)"]
     caplog.clear()
     avatar_training._tell_left_out(open_clip(AvatarDataset.open(tiny_dataset), "mel", torch.device("cpu"), silent))

@@ -36,7 +36,7 @@ def entry(name, value):
 @pytest.mark.parametrize("change, told", [
     (clip(shard="../s0.safetensors"), "without folders"), (clip(shard=3), "shard"), (clip(frames="6"), "frames"),
     (clip(frames=0), "frames"), (clip(frames=10**12), "frames"), (clip(seconds=None), "seconds"), (clip(seconds=1e9), "seconds"),
-    (clip(seconds=60.0), "0.24 s of rows for a sound of 60.00 s"), (clip(split="test"), "one of train, val"),
+    (clip(seconds=60.0), "0.24 s of rows for audio of 60.00 s"), (clip(split="test"), "one of train, val"),
     (clip(more=1), "one with more"),
     (clip(camera=[1]), "camera"), (clip(camera={"focal": "a", "size": [1, 1]}), "focal"),
     (clip(camera={"focal": 1.0, "size": 5}), "size"), (clip(camera={"size": [8, 8]}), "focal"),
