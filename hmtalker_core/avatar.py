@@ -317,8 +317,8 @@ class Avatar:
         # A frame at a time: the same in any chunk.
         each = [field.deformed(*(o[frame] for o in offsets)) for frame in range(len(offsets[0]))]
         moved = each[0] | {name: torch.stack([e[name] for e in each]) for name in ("means", "quats", "scales")[:len(offsets)]}
-        rgb, alpha, _ = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], moved["colors"], **camera,
-                                      sh_degree=field.active_sh_degree, backend=backend)
+        rgb, alpha, _ = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], moved["colors"],
+                                      **camera, sh_degree=field.active_sh_degree, backend=backend)
         return rgb[:, 0], alpha[:, 0]
 
     @torch.inference_mode()
