@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
-from ...media_core.json_files import json_object, read_json_file
+from ...media_core.json_files import read_json_object
 from ...media_core.motion import checked_reliability
 from ...media_core.npy_files import load_npy
 from ...media_core.paths import is_temporary
@@ -246,7 +246,7 @@ def _manifest(manifest: Path) -> Manifest:
         return Manifest()
     do = "Delete it (25 frames per second are then assumed), or make the dataset again"
     try:
-        table = json_object(read_json_file(manifest, do=do), manifest, do)
+        table = read_json_object(manifest, do=do)
         described(table, _MANIFEST, "manifest.json", do)
     except FileFormatError as error:
         raise FileFormatError("manifest.json must be a JSON object with a number `fps`",

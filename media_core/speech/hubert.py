@@ -27,7 +27,7 @@ import torch
 from ..audio import Sound, fitted
 from ..errors import FileFormatError, TalkingHeadsError, out_of_memory
 from ..files import UNREADABLE
-from ..json_files import json_object, read_json_file
+from ..json_files import read_json_object
 from ..paths import is_temporary
 from ..progress import Report, silent
 from ..schema import WIDEST, described, flag, many, optional, real, record, text, whole
@@ -173,10 +173,11 @@ def _config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise FileFormatError("The HuBERT model must be a folder", f"no folder at {folder}",
                               "Put the model's folder (config.json, model.safetensors) into models/audio_encoders")
-    config = _json(folder / "config.json")
-    if config is None:
+    path = folder / "config.json"
+    if not path.is_file():
         raise FileFormatError("The HuBERT folder must hold config.json", f"{folder.name} has none",
                               "Copy all files of the model, not only its weights")
+    config = read_json_object(path, do="Copy the file again")
     kind = config.get("model_type")
     if kind != "hubert":
         raise FileFormatError("The folder must hold a HuBERT model", f"{folder.name} holds one of kind '{kind}'",
@@ -198,16 +199,9 @@ def _reach(kernels: list[int], strides: list[int]) -> tuple[int, int]:
     return field, step
 
 
-def _json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from a file; None when there is no such file."""
-    if not path.is_file():
-        return None
-    return json_object(read_json_file(path, do="Copy the file again"), path, "Copy the file again")
-
-
 def _normalised(folder: Path) -> bool:
     """Whether the model wants audio of mean 0 and variance 1; it does unless its preprocessor_config.json says no."""
-    facts = _json(folder / "preprocessor_config.json") or {}
+    facts = read_json_object(folder / "preprocessor_config.json", absent={}, do="Copy the file again")
     rate = facts.get("sampling_rate", SAMPLE_RATE)
     if rate != SAMPLE_RATE:
         raise FileFormatError(f"The HuBERT model must read audio of {SAMPLE_RATE} Hz", f"{folder.name} wants {rate}",

@@ -9,7 +9,7 @@ import torch
 
 from ..encoder_registry import ENCODERS
 from ..errors import TalkingHeadsError
-from ..json_files import json_object, read_json_file
+from ..json_files import read_json_object
 from .encoder import FolderEncoder, PlainEncoder, SpeechEncoder
 from .facts import LAST, EncoderFacts, known_encoders, register
 
@@ -114,5 +114,5 @@ def _kind_of(folder: Path) -> FolderEncoder:
     """The encoder that opens a folder; where none does, the first one says what is wrong with it."""
     kinds = [kind for kind in KINDS.values() if isinstance(kind, FolderEncoder)]
     path, do = folder / "config.json", "Copy the file again"
-    stated = json_object(read_json_file(path, do=do), path, do).get("model_type") if path.is_file() else None
+    stated = read_json_object(path, absent={}, do=do).get("model_type")
     return next((kind for kind in kinds if kind.model_type == stated), kinds[0])
