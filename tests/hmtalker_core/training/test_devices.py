@@ -17,6 +17,7 @@ from talking_heads.hmtalker_core.training import train_avatar as avatar_training
 from talking_heads.hmtalker_core.training.batches import Clip, View
 from talking_heads.hmtalker_core.training.branches import Branch
 from talking_heads.hmtalker_core.training.config import preset
+from talking_heads.media_core import read_ahead
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.motion import PoseTrack
 from talking_heads.media_core.speech import encode_speech
@@ -115,13 +116,13 @@ def card_that_cannot_draw(monkeypatch):
 
 def test_an_avatar_moves_to_the_processor_that_draws_it(card_that_cannot_draw, tiny_avatar, monkeypatch, caplog):
     """All workers, as without a card, and said once."""
-    workers, pool = [], streaming.ThreadPoolExecutor
+    workers, pool = [], read_ahead.ThreadPoolExecutor
 
     def counted(count, **options):
         workers.append(count)
         return pool(2, **options)
 
-    monkeypatch.setattr(streaming, "ThreadPoolExecutor", counted)
+    monkeypatch.setattr(read_ahead, "ThreadPoolExecutor", counted)
     monkeypatch.setattr(streaming.torch, "set_num_threads", lambda count: None)
     monkeypatch.setattr(streaming.torch, "get_num_threads", lambda: 6)
     motion = tiny_avatar.drive(encode_speech(Sound(np.zeros((1, 6400), np.float32), 16000)))
