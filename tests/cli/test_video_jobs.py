@@ -165,7 +165,7 @@ def test_frames_are_gone_once_they_are_written(files, monkeypatch):
 
 @pytest.mark.parametrize("given, more, words", [
     ({"face": "nobody.png"}, (), ["image or a video", "nobody.png"]),
-    ({"face": "words.txt"}, (), ["picture or a film", "words.txt", "the video must"]),
+    ({"face": "words.txt"}, (), ["image or a video", "words.txt", "the video must"]),
     ({"face": "words.txt"}, ("--film",), ["must be a video", "words.txt"]),
     ({"face": "."}, (), ["image or a video"]),
     ({"face": "empty.png"}, (), ["upright, frontal face"]),
@@ -176,7 +176,7 @@ def test_frames_are_gone_once_they_are_written(files, monkeypatch):
     ({}, ("--mtov", "atom.safetensors"), ["mtov", "atom"]),
     ({}, ("--mtov", "absent.safetensors"), ["absent.safetensors"]),
     ({}, ("--motion", "atom.safetensors"), ["landmarks", "atom"]),
-    ({}, ("--calls", "0"), ["calls"]),
+    ({}, ("--calls", "0"), ["strength steps", " 0 steps"]),
     ({}, ("--schedule-steps", "0"), ["schedule"]),
     ({}, ("--batch", "0"), ["--batch must be", "Got: 0."]),
     ({}, ("--seed", "-1"), ["seed must be", "Got: -1."]),
