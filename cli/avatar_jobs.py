@@ -84,12 +84,13 @@ def _listener(options: argparse.Namespace, avatar: Avatar) -> SpeechEncoder:
     """The encoder of --encoder, at the avatar's layer unless --layer names another; else the avatar's own.
 
     Raises:
-        TalkingHeadsError: the avatar's own needs a model folder and none is given.
+        TalkingHeadsError: the avatar's own needs a model folder and none is given; the avatar understands another.
     """
     from ..media_core.speech import open_encoder, opens_by_name
 
     named = chosen_encoder(options, avatar.hears.layer)
     if named is not None:
+        avatar.hears.check_encoder(named)
         return named
     if not opens_by_name(avatar.encoder):
         raise TalkingHeadsError(f"This avatar understands speech encoded by {avatar.hears}", "no --encoder",

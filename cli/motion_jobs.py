@@ -68,6 +68,8 @@ def make_motion(options: argparse.Namespace) -> int:
         encoder = chosen_encoder(options, atom.config.speech.layer)
         if encoder is not None and options.speech is not None:
             raise TalkingHeadsError("Speech must be encoded once", "both --speech and --encoder", "Leave one of them out")
+        if encoder is not None:
+            atom.config.speech.check_encoder(encoder)
         speech = encoder.encode(sound, report) if encoder else Speech.load(options.speech) if options.speech else None
         motion = speak(atom, sound, portrait, settings, speech=speech, report=report)
         motion.save(track)

@@ -105,6 +105,8 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> tuple[Path,
         raise TalkingHeadsError("A saved motion needs no speech encoder", "both --motion and --encoder", "Leave one of them out")
     atom = load_atom(options.atom or SHIPPED_ATOM, device) if motion is None else None
     encoder = chosen_encoder(options, atom.config.speech.layer if atom is not None else None)
+    if encoder is not None and atom is not None:
+        atom.config.speech.check_encoder(encoder)
     writable_file(out)
     scene = _scene(options.face, options.film, mtov.config, options.policy, report)
     fps = mtov.config.fps
