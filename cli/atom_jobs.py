@@ -25,12 +25,12 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
                            epilog=several("atom DATASET OUT"))
     add = atom.add_argument
     add("dataset", metavar="DATASET", help="a folder of `talking-heads dataset motion`")
-    add("out", metavar="OUT.safetensors")
+    add("out", metavar="OUT.safetensors", help="the AToM; while unfinished, OUT.training.safetensors")
     add_training_options(add, samples="windows", precisions=("fp32", "bf16"))
     add("--accumulation", type=int, metavar="N", help="pieces in which a process computes its part of a batch: less memory")
-    add("--optimizer", choices=["adan", "adamw"])
+    add("--optimizer", choices=["adan", "adamw"], help="(default: the preset's)")
     add("--lr", type=float, metavar="RATE", help="learning rate")
-    add("--half", action="store_true", help="keep the weights as float16, half the size")
+    add("--half", action="store_true", help="store float16, half the size")
     add("--key-mean-shape", metavar="FILE", help="the face motion is measured from: BFM_model_front.mat, or 68 points as .npy or "
         ".safetensors (default: the built-in one)")
 

@@ -10,6 +10,7 @@ from ..hmtalker_core.backend_registry import CHOICES
 from ..media_core.captions import COMPILE, STAGES
 from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
+from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
 from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
@@ -34,11 +35,11 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
         help="from the avatar's recording, new ones from the seed, or none (default: track)")
     add("--smoothing", type=float, default=0.0, metavar="FRAMES", help="zero-phase smoothing of the lips (default: 0, none)")
     add("--lip-gain", type=float, default=1.0, metavar="FACTOR", help="how far the lips move (default: 1, as trained)")
-    add("--seed", type=int, default=0, help="of generated blinks")
+    add("--seed", type=int, default=0, metavar="N", help="of generated blinks (default: 0)")
     add("--background", choices=list(BACKGROUNDS), default="plate", help="behind the head (default: plate, as recorded)")
     add("--backend", choices=CHOICES, default="auto", help="of the rasteriser (default: auto)")
-    add("--crf", type=int, default=18, help="H.264 quality, lower is better (default: 18)")
-    add("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
+    add("--crf", type=int, default=18, metavar="N", help="H.264 quality, lower is better (default: 18)")
+    add_device(add)
 
 
 def make_avatar_video(options: argparse.Namespace) -> int:
@@ -83,14 +84,15 @@ def _listener(options: argparse.Namespace, avatar: Avatar) -> SpeechEncoder:
     """The encoder of --encoder, at the avatar's layer unless --layer names another; else the avatar's own.
 
     Raises:
-        TalkingHeadsError: the avatar's own needs a model folder and none is given.
+        TalkingHeadsError: the avatar's own needs a model folder and none is given; the avatar understands another.
     """
     from ..media_core.speech import open_encoder, opens_by_name
 
     named = chosen_encoder(options, avatar.hears.layer)
     if named is not None:
+        avatar.hears.check_encoder(named)
         return named
     if not opens_by_name(avatar.encoder):
-        raise TalkingHeadsError(f"This avatar understands speech encoded by {avatar.hears}", "no model folder is given",
+        raise TalkingHeadsError(f"This avatar understands speech encoded by {avatar.hears}", "no --encoder",
                                 "Give the folder of that model: --encoder DIR")
     return open_encoder(avatar.encoder)

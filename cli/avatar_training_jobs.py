@@ -27,7 +27,7 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
                              epilog=several("avatar DATASET OUT --batch N"))
     add = avatar.add_argument
     add("dataset", metavar="DATASET", help="a folder of `talking-heads capture`, or one in the TalkingGaussian layout")
-    add("out", metavar="OUT.safetensors")
+    add("out", metavar="OUT.safetensors", help="the avatar; while unfinished, OUT.training.safetensors")
     add_training_options(add, samples="frames", precisions=("fp32", "bf16"), steps=_steps)
     add_encoder(avatar)
     add("--size", type=int, metavar="PX", help="sides of the frames in training (default: the dataset's)")
@@ -35,8 +35,15 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
 
 
 def _steps(text: str) -> float:
-    """A whole number of steps; with a decimal point, the factor that --steps once was."""
-    return int(text) if text.strip().lstrip("+-").isdecimal() else float(text)
+    """A whole number of steps; with a decimal point, the factor that --steps once was.
+
+    Raises:
+        ArgumentTypeError: no number.
+    """
+    try:
+        return int(text) if text.strip().lstrip("+-").isdecimal() else float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a whole number: {text!r}") from error
 
 
 def train_avatar(options: argparse.Namespace) -> int:
@@ -67,6 +74,6 @@ def train_avatar(options: argparse.Namespace) -> int:
         print(out)
         quality = avatar.config.get("quality")
         if quality:
-            print(f"PSNR of the head, on {quality['frames']} frames not trained on: {quality['head_psnr']:.1f} dB")
+            print(f"PSNR of the head on {quality['frames']} held-out frames: {quality['head_psnr']:.1f} dB")
 
     return run_training(work, tell, "Training", group)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..host.workflow import WorkflowError
 from ..media_core.choices import ORDERS, VOICE_ENGINES
 from ..moditalker_core.choices import CROPS
+from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
 from .progress_line import Info, ProgressLine, run_job
 
@@ -31,13 +32,14 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     source.add_argument("--videos", metavar="DIR", help="videos of people talking (subfolders too, one per person)")
     source.add_argument("--subject", action="store_true", help="synthetic people who speak")
     add_encoder(motion)
-    add("--device", default=None, help="torch device for an encoder with weights (default: accelerator, or else cpu)")
+    add_device(add)
     add("--fps", type=float, default=25.0, help="frames per second (default: 25)")
     add("--size", type=int, default=None, metavar="PX", help="of the square around the face (default: videos 512, subject 256)")
     shown = motion.add_argument_group("images for MToV")
     shown.add_argument("--frames", type=int, metavar="PX", help="also store images of the face, squares of PX px: 128 for the "
                        "demo preset, 256 for the others (default: none, which is enough for AToM)")
-    shown.add_argument("--margin", type=float, help="with --frames: the square's side over the face's (default: 1.6)")
+    shown.add_argument("--margin", type=float, metavar="FACTOR",
+                       help="with --frames: the square's side over the face's (default: 1.6)")
     shown.add_argument("--crop", choices=CROPS, help="with --frames: one square for a whole clip, or one that slowly "
                        "follows the head (default: still)")
     videos = motion.add_argument_group("with --videos")
@@ -49,8 +51,8 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     made.add_argument("--voices", metavar="A,B", help="espeak-ng voices (default: twelve)")
     made.add_argument("--clips", type=int, metavar="N", help="performances (default: one per person)")
     made.add_argument("--seconds", type=float, help="of each performance (default: 75)")
-    made.add_argument("--take", type=float, metavar="S", help="seconds of each that are used (default: all)")
-    made.add_argument("--seed", type=int, help="of the first performance (default: 0)")
+    made.add_argument("--take", type=float, metavar="SECONDS", help="seconds of each that are used (default: all)")
+    made.add_argument("--seed", type=int, metavar="N", help="of the first performance (default: 0)")
     made.add_argument("--val", type=int, metavar="N", help="held-out clips for validation, the last ones (default: 2)")
     made.add_argument("--captured", action="store_true", default=None, help="render and track videos, instead of exact points")
     made.add_argument("--engine", choices=VOICE_ENGINES, help="of the voice (default: auto, espeak if it is installed)")

@@ -1,12 +1,19 @@
 """`--device`: checked before the work begins."""
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..media_core.errors import TalkingHeadsError
 
 if TYPE_CHECKING:
     import torch
+
+
+def add_device(add: Callable[..., argparse.Action]) -> None:
+    """The option, the same for every command that computes. `add`: of a parser."""
+    add("--device", default=None, help="a torch device such as cpu or cuda:1 (default: the accelerator, or else cpu)")
 
 
 def chosen_device(name: str | None) -> torch.device:

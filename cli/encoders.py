@@ -18,7 +18,8 @@ def add_encoder(parser: argparse.ArgumentParser, default: str | None = "mel") ->
     parser.add_argument("--encoder", default=default, metavar="NAME|DIR",
                         help=f"how the audio is encoded: one of {', '.join(ENCODERS)}; for one with weights, such as hubert, "
                              f"give its model folder (default: {stands})")
-    parser.add_argument("--layer", default=None, help="of a model folder's encoder: a number, or last (default: last)")
+    parser.add_argument("--layer", default=None, metavar="N|last", help="which layer of a model folder's encoder (default: "
+                        + ("last)" if default else "the one the weights were trained with)"))
 
 
 def chosen_encoder(options: argparse.Namespace, layer: str | None = None) -> SpeechEncoder | None:
@@ -32,7 +33,8 @@ def chosen_encoder(options: argparse.Namespace, layer: str | None = None) -> Spe
     """
     folder = options.encoder is not None and Path(options.encoder).is_dir()
     if options.layer is not None and not folder:
-        raise WorkflowError(f"--layer needs a model folder as --encoder. Got: {options.encoder}. Leave it out.")
+        given = "no --encoder" if options.encoder is None else f"--encoder {options.encoder}"
+        raise WorkflowError(f"--layer needs a model folder as --encoder. Got: {given}. Leave --layer out.")
     if options.encoder is None:
         return None
     from ..media_core.speech import LAST, open_encoder

@@ -11,7 +11,7 @@ def add_options(imports: argparse.ArgumentParser, common: argparse.ArgumentParse
     what = imports.add_subparsers(dest="what", required=True)
     atom = what.add_parser("atom", parents=[common], help="MoDiTalker's atom.pt to an AToM file")
     atom.add_argument("file", metavar="FILE", help="atom.pt, or a bare state dict of torch.save")
-    atom.add_argument("out", metavar="OUT.safetensors")
+    atom.add_argument("out", metavar="OUT.safetensors", help="the AToM file")
     atom.add_argument("--weights", choices=["raw", "ema"], default="raw",
                       help="the weights themselves, as official inference uses them, or their moving average (default: raw)")
     atom.add_argument("--key-mean-shape", metavar="FILE", help="mean face used in training the weights: BFM_model_front.mat, or"
@@ -29,13 +29,13 @@ def _mtov_options(what: argparse._SubParsersAction, common: argparse.ArgumentPar
     mtov.add_argument("rgb", metavar="RGB", help="autoencoder_rgb.pth")
     mtov.add_argument("motion", metavar="MOTION", help="autoencoder_motion.pth")
     mtov.add_argument("diffusion", metavar="DIFFUSION", help="diffusion_model.pth")
-    mtov.add_argument("out", metavar="OUT.safetensors")
+    mtov.add_argument("out", metavar="OUT.safetensors", help="the MToV file")
     mtov.add_argument("--heads", type=int, default=8, metavar="N",
                       help="attention heads of the denoiser; the files do not tell (default: 8)")
     mtov.add_argument("--whole", action="store_true", help="keep the landmark autoencoder's decoder, which only training needs")
     one = what.add_parser("autoencoder", parents=[common], help="one of MToV's two autoencoders alone, to train a denoiser on it")
     one.add_argument("file", metavar="FILE", help="autoencoder_rgb.pth or autoencoder_motion.pth")
-    one.add_argument("out", metavar="OUT.safetensors")
+    one.add_argument("out", metavar="OUT.safetensors", help="for `train mtov --rgb` or `--landmarks`")
     one.add_argument("--role", choices=["rgb", "landmarks"], required=True, help="which of the two it is; the file does not tell")
     for command in (mtov, one):
         command.add_argument("--autoencoder-heads", type=int, metavar="N",

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--output", default=None, metavar="PATH", help="the video (default: output/demo.mp4)")
 
     run = commands.add_parser("run", parents=[common], help="run a workflow (saved or API format)")
-    run.add_argument("workflow", metavar="WORKFLOW.json")
+    run.add_argument("workflow", metavar="WORKFLOW.json", help="as ComfyUI saves or exports it")
     run.add_argument("--set", dest="settings", action="append", default=[], metavar="NODE.INPUT=VALUE",
                      help="change a widget; NODE is an id, or a title or class that occurs once; repeatable")
     run.add_argument("--output-dir", metavar="DIR", help="where results go (default: BASE/output)")

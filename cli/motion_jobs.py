@@ -10,6 +10,7 @@ from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.picture_reading import read_picture
 from ..moditalker_core.choices import SAMPLERS
+from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
 from .progress_line import Info, ProgressLine, run_job
 
@@ -29,14 +30,14 @@ def add_options(motion: argparse.ArgumentParser) -> None:
     add("portrait", metavar="PORTRAIT", help="an image with one face, or landmarks saved as .safetensors (canonical)")
     add("out", metavar="OUT", help=".safetensors: the motion; .mp4: a drawn video of it with the audio, and the motion beside it")
     add("--weights", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
-    add("--sampler", choices=SAMPLERS, help="ddim0 is DDIM with eta 0 (default: as the weights say)")
-    add("--steps", type=int, metavar="N", help="of the sampler (default: as the weights say)")
+    add("--sampler", choices=SAMPLERS, help="of AToM; ddim0 is DDIM with eta 0 (default: as the weights say)")
+    add("--steps", type=int, metavar="N", help="sampling steps: fewer are faster (default: as the weights say)")
     add("--guidance", type=float, metavar="W", help="how closely the speech is followed (default: as the weights say)")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same motion (default: 0)")
     add("--no-gate", dest="gate", action="store_false", help="do not close the mouth in silence")
     add("--speech", metavar="FILE", help="the audio already encoded, instead of --encoder")
     add_encoder(motion, default=None)
-    add("--device", default=None, help="a torch device (default: the accelerator, or else cpu)")
+    add_device(add)
 
 
 def make_motion(options: argparse.Namespace) -> int:
@@ -64,9 +65,11 @@ def make_motion(options: argparse.Namespace) -> int:
         atom = load_atom(options.weights or SHIPPED_ATOM, chosen_device(options.device))
         settings = SamplingSettings(sampler=options.sampler, steps=options.steps, guidance=options.guidance, seed=options.seed,
                                     gate=options.gate)
-        encoder = chosen_encoder(options)
+        encoder = chosen_encoder(options, atom.config.speech.layer)
         if encoder is not None and options.speech is not None:
             raise TalkingHeadsError("Speech must be encoded once", "both --speech and --encoder", "Leave one of them out")
+        if encoder is not None:
+            atom.config.speech.check_encoder(encoder)
         speech = encoder.encode(sound, report) if encoder else Speech.load(options.speech) if options.speech else None
         motion = speak(atom, sound, portrait, settings, speech=speech, report=report)
         motion.save(track)

@@ -29,8 +29,8 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
                            epilog=_ORDER + several("mtov DATASET OUT"))
     add = mtov.add_argument
     add("dataset", metavar="DATASET", help="a folder of `talking-heads dataset motion --frames PX`")
-    add("out", metavar="OUT.safetensors")
-    add("--stage", choices=STAGES, required=True)
+    add("out", metavar="OUT.safetensors", help="what the stage makes; while unfinished, OUT.training.safetensors")
+    add("--stage", choices=STAGES, required=True, help="what is trained, see below")
     add("--rgb", metavar="FILE", help="the autoencoder of images that an earlier stage made")
     add("--landmarks", metavar="FILE", help="the autoencoder of landmarks that an earlier stage made")
     add("--mtov", metavar="FILE", help="diffusion: continue from that whole MToV, with its autoencoders where none are named")
@@ -43,8 +43,8 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
     add("--decoder-only", action="store_true", help="rgb: learn to decode latents better, and leave what they mean")
     add("--lpips", metavar="FILE", help="LPIPS weights (VGG16 or AlexNet), .safetensors (default: a loss that needs none)")
     add("--latents", metavar="FILE", help="diffusion: keep the computed latents there for the next training")
-    add("--half", action="store_true", help="keep the weights as float16, half the size")
-    add("--licence", default="", help="what may be done with the weights, kept in the file")
+    add("--half", action="store_true", help="store float16, half the size")
+    add("--licence", default="", metavar="TEXT", help="the weights' licence; stored in the file")
 
 
 def train_mtov(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """One progress line on stderr, and the stop button (Ctrl-C) behind it."""
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -20,7 +21,7 @@ OK, INTERRUPTED = 0, 130  # exit codes
 Info = Mapping[str, Any]  # a report's figures: numbers and words, different ones in each job
 Result = TypeVar("Result")
 _PAUSE = 0.1  # s between two drawings
-_WIDTH = 100  # characters; the end of a longer line is cut
+_WIDTH = 100  # characters; the end of a longer line is cut, and sooner on a narrow terminal, which would wrap it
 
 
 class ProgressLine:
@@ -43,15 +44,25 @@ class ProgressLine:
             self._drawn = now
             rate = (done - self._first) / (now - self._began) if now > self._began else 0.0
             figures = f"  {done:g}/{total:g}  {100 * done / total:3.0f} %  {rate:.1f}/s" if total > 0 else ""
-            self._stream.write("\r" + f"{label}{figures}  {note}"[:_WIDTH].ljust(_WIDTH))
+            width = _columns(self._stream)
+            self._stream.write("\r" + f"{label}{figures}  {note}"[:width].ljust(width))
             self._stream.flush()
 
     def close(self) -> None:
         """Leaves the terminal on a clean line."""
         if self._live and self._label:
-            self._stream.write("\r" + " " * _WIDTH + "\r")
+            self._stream.write("\r" + " " * _columns(self._stream) + "\r")
             self._stream.flush()
         self._label = ""
+
+
+def _columns(terminal: TextIO) -> int:
+    """How many characters fit into one line of it."""
+    try:
+        columns = os.get_terminal_size(terminal.fileno()).columns
+    except (OSError, ValueError):  # it does not know its size
+        columns = 0
+    return min(_WIDTH, columns - 1) if columns > 1 else _WIDTH
 
 
 @contextmanager

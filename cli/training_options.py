@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..media_core.captions import caption
 from ..media_core.errors import TalkingHeadsError
 from ..training_core.choices import PRESETS
+from .devices import add_device
 from .progress_line import ProgressLine, run_job
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def several(command: str) -> str:
     """How to train in several processes, for a command's help."""
-    return ("In several processes, one per GPU: accelerate launch --multi_gpu --num_processes N -m talking_heads.cli.main train "
+    return ("In several processes, one per GPU: accelerate launch --multi_gpu --num_processes N -m talking_heads.cli train "
             f"{command} ... (with --device cpu also without a GPU).")
 
 
@@ -38,12 +39,12 @@ def add_training_options(add: Callable[..., argparse.Action], *, samples: str, p
     add("--batch", type=int, metavar="N", help=f"{samples} per step, over all processes")
     add("--precision", choices=precisions, help="number format of the arithmetic; weights stay fp32")
     add("--gradient-clip", type=float, metavar="NORM", help="largest norm of the gradient")
-    add("--save-every", type=int, metavar="N", help="steps between savings of the unfinished training")
+    add("--save-every", type=int, metavar="N", help="steps between saves of the unfinished training")
     add("--val-every", type=int, metavar="N", help="steps between validations on held-out data")
     add("--log-dir", metavar="DIR", help="where log.csv and TensorBoard's files go (default: OUT_log)")
-    add("--seed", type=int, default=0)
-    add("--device", default=None, help="as torch names it (default: the accelerator, else cpu)")
-    add("--no-resume", dest="resume", action="store_false", help="start over where an unfinished training stands")
+    add("--seed", type=int, default=0, metavar="N", help="of everything random (default: 0)")
+    add_device(add)
+    add("--no-resume", dest="resume", action="store_false", help="start over instead of continuing an unfinished training")
 
 
 def changes(options: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.picture_reading import is_picture, read_picture
 from ..moditalker_core.choices import SAMPLERS
+from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
 from .motion_jobs import check_unreplaced
 from .progress_line import Info, ProgressLine, run_job
@@ -34,8 +35,9 @@ def add_options(video: argparse.ArgumentParser) -> None:
                                      "head movement, eyes and background and gets a new mouth (a video that ends first is "
                                      "played ping-pong)")
     add("out", metavar="OUT.mp4", help="the video, as large as the whole image")
-    add("--video", "--film", dest="film", action="store_true",
+    add("--video", dest="film", action="store_true",
         help="treat FACE as a video, whatever its kind (default: if it is not an image)")
+    add("--film", dest="film", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its name before
     add("--mtov", metavar="FILE", help="an MToV file (default: the shipped demo weights)")
     motion = video.add_mutually_exclusive_group()
     motion.add_argument("--atom", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
@@ -43,17 +45,18 @@ def add_options(video: argparse.ArgumentParser) -> None:
                                                          "AToM's; sets the video's length. AUDIO is then only played")
     add_encoder(video, default=None)
     add("--sampler", choices=SAMPLERS, help="of MToV; ddim0 is DDIM with eta 0 (default: as its weights say)")
-    add("--steps", "--calls", dest="calls", type=int, metavar="N",
+    add("--steps", dest="calls", type=int, metavar="N",
         help="MToV's sampling steps per clip: fewer are faster (default: as its weights say)")
+    add("--calls", dest="calls", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its name before
     add("--schedule-steps", type=int, metavar="N", help="instead of --steps, as the official program counts: of N steps over "
                                                         "the whole noise schedule it runs those within the weights' strength")
-    add("--seed", type=int, default=0, help="the same seed gives the same video")
+    add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same video (default: 0)")
     add("--batch", type=int, metavar="N", help=f"clips computed at once (default: 1 on a CPU, else {_BATCH})")
     add("--policy", default="skip", choices=POLICIES,
         help="a video's frames without a face: stop and name them (error), put the mouth where the face was last (hold) or on "
              "the way to the next one (interpolate), or leave them unchanged (skip) (default: skip)")
     add("--no-paste", dest="paste", action="store_false", help="only the square around the face, as the networks make it")
-    add("--device", default=None, help="a torch device (default: the accelerator, or else cpu)")
+    add_device(add)
 
 
 def make_video(options: argparse.Namespace) -> int:
@@ -97,10 +100,13 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> tuple[Path,
     sound = load_sound(options.sound)
     motion = None if options.motion is None else LandmarkTrack.load(options.motion)
     mtov = load_mtov(options.mtov or SHIPPED_MTOV, device)
-    settings, encoder = _settings(options, mtov), chosen_encoder(options)
-    if encoder is not None and motion is not None:
+    settings = _settings(options, mtov)
+    if options.encoder is not None and motion is not None:
         raise TalkingHeadsError("A saved motion needs no speech encoder", "both --motion and --encoder", "Leave one of them out")
     atom = load_atom(options.atom or SHIPPED_ATOM, device) if motion is None else None
+    encoder = chosen_encoder(options, atom.config.speech.layer if atom is not None else None)
+    if encoder is not None and atom is not None:
+        atom.config.speech.check_encoder(encoder)
     writable_file(out)
     scene = _scene(options.face, options.film, mtov.config, options.policy, report)
     fps = mtov.config.fps

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.schema import many, real, record, text
-from ..media_core.speech import LAST, Speech, known_facts
+from ..media_core.speech import LAST, Speech, SpeechEncoder, known_facts
 
 WIDEST = 1 << 14  # numbers per row
 _RATE_SLACK = 1e-6  # Hz
@@ -64,10 +64,21 @@ class SpeechFormat:
         Raises:
             TalkingHeadsError: it comes from another encoder or layer, or has another shape.
         """
-        came = SpeechFormat.of(speech)
+        self._refuse_others(SpeechFormat.of(speech))
+        return speech if speech.silence_features is not None else replace(speech, silence_features=self.silence)
+
+    def check_encoder(self, encoder: SpeechEncoder) -> None:
+        """What `checked` refuses, before anything is encoded.
+
+        Raises:
+            TalkingHeadsError: the avatar was trained with another encoder or layer.
+        """
+        facts = encoder.facts
+        self._refuse_others(SpeechFormat(encoder=facts.id, dim=facts.dim, layer=encoder.layer, rate=facts.rate))
+
+    def _refuse_others(self, came: SpeechFormat) -> None:
         same = (came.encoder, came.layer, came.dim) == (self.encoder, self.layer, self.dim)
-        if not same or (self.rate is not None and abs(speech.rate - self.rate) > _RATE_SLACK):
+        if not same or (self.rate is not None and came.rate is not None and abs(came.rate - self.rate) > _RATE_SLACK):
             raise TalkingHeadsError(f"This avatar understands speech encoded by {self}", f"{came}",
                                     f"Encode the audio with '{self.encoder}', layer {self.layer} (in Encode Speech, or with "
                                     "--encoder and --layer)")
-        return speech if speech.silence_features is not None else replace(speech, silence_features=self.silence)

@@ -59,7 +59,7 @@ FIGURES: Mapping[str, Callable[[Any], str]] = {
     "loss": lambda value: f"loss {value:.3f}" if value >= 0.01 else f"loss {value:.2g}",
     "velocity": lambda value: f"velocity loss {value:.2g}",
     "psnr": lambda value: f"PSNR {value:.1f} dB",
-    "val_psnr": lambda value: f"on frames not trained on {value:.1f} dB",
+    "val_psnr": lambda value: f"held-out PSNR {value:.1f} dB",
     "mouth": lambda value: f"mouth PSNR {value:.1f} dB",
     "still": lambda value: f"still mouth {value:.1f} dB",
     "lip_correlation": lambda value: f"lip correlation {value:.2f}",

@@ -45,7 +45,8 @@ class LoadAvatar(io.ComfyNode):
         path = bridge.model_path(avatar_name)
         avatar = load_avatar(path)
         height, width = avatar.size
-        about = (f"{path.name}\n{width} x {height} pixels, {avatar.fps:g} fps, speech encoder {avatar.encoder}\n"
+        about = (f"{path.name}\n{width} x {height} pixels, {avatar.fps:g} fps, "
+                 f"speech encoder {avatar.encoder}, layer {avatar.hears.layer}\n"
                  f"{avatar.licence}")
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), about)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -109,3 +110,13 @@ def test_modules_that_pages_name_exist():
     wrong = [f"{name(page)}: {named}" for page in pages
              for named in re.findall(r"`([\w/]+\.py)", page.read_text("utf8")) if not any(k.endswith(f"/{named}") for k in known)]
     assert not wrong, "\n".join(wrong)
+
+
+def test_commands_of_the_readme_exist():
+    from talking_heads.cli.main import parser
+
+    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text("utf8"), re.MULTILINE | re.DOTALL)
+    commands = [found[1] for block in blocks for found in re.finditer(r"(?:/talking-heads|talking_heads\.cli) ([^#\n]*)", block)]
+    assert len(commands) > 10
+    for command in commands:
+        parser().parse_args(shlex.split(command))  # another command or option ends in SystemExit

@@ -199,7 +199,7 @@ class AvatarDataset:
         height, width = self.size
         mask = image.dtype == bool
         source = Image.fromarray(image.astype(np.uint8) * 255 if mask else image)
-        small = np.asarray(source.resize((width, height), Image.Resampling.BOX))
+        small = np.array(source.resize((width, height), Image.Resampling.BOX))
         return small >= 128 if mask else small
 
 

@@ -172,7 +172,7 @@ def _config(folder: Path) -> dict[str, Any]:
     """The folder's config.json, checked."""
     if not folder.is_dir():
         raise FileFormatError("The HuBERT model must be a folder", f"no folder at {folder}",
-                              "Put the model's folder (config.json, model.safetensors) into models/audio_encoders")
+                              "Check the path; the folder holds config.json and model.safetensors")
     path = folder / "config.json"
     if not path.is_file():
         raise FileFormatError("The HuBERT folder must hold config.json", f"{folder.name} has none",

@@ -11,7 +11,7 @@ from ..encoder_registry import ENCODERS
 from ..errors import TalkingHeadsError
 from ..json_files import read_json_object
 from .encoder import FolderEncoder, PlainEncoder, SpeechEncoder
-from .facts import LAST, EncoderFacts, known_encoders, register
+from .facts import LAST, EncoderFacts, known_encoders, known_facts, register
 
 EncoderChoice = str | os.PathLike[str] | SpeechEncoder  # a name, a model folder, or an open encoder
 _CORE = "from ComfyUI's Audio Encoder Encode"
@@ -104,7 +104,10 @@ def _folder(name: str | os.PathLike[str]) -> Path:
     folder = Path(name)
     if folder.is_dir() or not isinstance(name, str) or len(folder.parts) > 1:
         return folder  # where it is no folder, loading says so
-    facts = KINDS[name].facts if name in KINDS else get_encoder(name)
+    facts = KINDS[name].facts if name in KINDS else known_facts(name)
+    if facts is None:
+        raise TalkingHeadsError(f"The speech encoder must be one of {', '.join(KINDS)}, or a model folder",
+                                f"{name!r}, and there is no such folder", "Correct the name, or give the path of the folder")
     plain = ", ".join(kind.facts.id for kind in KINDS.values() if isinstance(kind, PlainEncoder))
     raise TalkingHeadsError(f"An encoder chosen by its name alone must need no weights: {plain}",
                             f"'{name}' ({facts.description})", "Give the model's folder instead of the name")

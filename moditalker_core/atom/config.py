@@ -12,7 +12,7 @@ from torch import Tensor
 from ...media_core.audio import FPS
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.schema import RATES, WIDEST, is_json_object
-from ...media_core.speech import Speech
+from ...media_core.speech import Speech, SpeechEncoder
 from ..config import MOST_LAYERS, REFERENCES, known
 from .diffusion import SAMPLERS, STEPS
 
@@ -84,14 +84,24 @@ class SpeechInput:
         """Raises:
             TalkingHeadsError: the speech was made by another encoder, layer or rate, or has another width.
         """
-        wanted = f"{self.encoder}, layer {self.layer}, {self.rate:g} Hz, {self.dim} numbers per row"
-        width = speech.features.shape[1]
-        came = f"{speech.encoder}, layer {speech.layer}, {speech.rate:g} Hz, {width} numbers per row"
-        if (speech.encoder, speech.layer, width) != (self.encoder, self.layer, self.dim) or abs(speech.rate - self.rate) > 1e-6:
-            raise TalkingHeadsError(f"This AToM listens to {wanted}", came, f"Encode the audio with '{self.encoder}', or load an "
-                                    f"AToM trained on '{speech.encoder}'")
+        self._refuse_others(speech.encoder, speech.layer, speech.rate, speech.features.shape[1])
         if not torch.isfinite(speech.features).all():
             raise TalkingHeadsError("Speech features must be finite", "NaN or inf among them", "Encode the audio again")
+
+    def check_encoder(self, encoder: SpeechEncoder) -> None:
+        """What `check` refuses, before anything is encoded.
+
+        Raises:
+            TalkingHeadsError: the network was trained on another encoder or layer.
+        """
+        self._refuse_others(encoder.facts.id, encoder.layer, encoder.facts.rate, encoder.facts.dim)
+
+    def _refuse_others(self, encoder: str, layer: str, rate: float, dim: int) -> None:
+        wanted = f"{self.encoder}, layer {self.layer}, {self.rate:g} Hz, {self.dim} numbers per row"
+        if (encoder, layer, dim) != (self.encoder, self.layer, self.dim) or abs(rate - self.rate) > 1e-6:
+            came = f"{encoder}, layer {layer}, {rate:g} Hz, {dim} numbers per row"
+            raise TalkingHeadsError(f"This AToM listens to {wanted}", came, f"Encode the audio with '{self.encoder}', layer "
+                                    f"{self.layer}, or load an AToM trained on '{encoder}', layer {layer}")
 
     def tokens(self, speech: Speech, fps: float, start: int, stop: int) -> Tensor:  # float32 [2 (stop - start), stack * dim]
         """Audio tokens of film frames `start` to `stop`; outside the sound stands real silence, never zeros."""

@@ -63,6 +63,7 @@ def test_speech_of_another_encoder_or_layer_is_refused(run, hubert_avatar, place
     assert run(hubert_avatar, *options) == 1
     told = capsys.readouterr().err
     assert all(word in told for word in words) and not Path("out.mp4").exists()
+    assert "Encoding" not in told  # it is refused before that, which can take minutes
 
 
 def test_an_avatar_of_before_is_driven_by_mel_without_being_told(run, place, root, capsys):

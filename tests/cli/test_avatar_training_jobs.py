@@ -62,11 +62,13 @@ def test_what_is_wrong_is_told(asked, capsys, options, words):
     assert run(*options) == FAILED and words in capsys.readouterr().err and not asked
 
 
-def test_no_number_and_other_formats_are_wrong_usage(asked):
-    for options in (("--steps", "many"), ("--precision", "fp16")):
-        with pytest.raises(SystemExit) as stopped:
-            run(*options)
-        assert stopped.value.code == USAGE
+@pytest.mark.parametrize("options, words", [
+    (("--steps", "many"), "argument --steps: must be a whole number: 'many'"),
+    (("--precision", "fp16"), "invalid choice: 'fp16'")])
+def test_no_number_and_other_formats_are_wrong_usage(asked, options, words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(*options)
+    assert stopped.value.code == USAGE and words in capsys.readouterr().err
 
 
 def test_a_short_training(tiny_dataset, tmp_path, capsys):

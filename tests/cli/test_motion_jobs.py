@@ -5,6 +5,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 import torch
+from hubert_folder import save_hubert
 from PIL import Image
 from talking_heads.cli.main import main
 from talking_heads.media_core.audio import Sound, save_wav
@@ -99,3 +100,16 @@ def test_a_device_that_is_not_there(files, capsys, device):
     assert run(files, "face.safetensors", "out.mp4", "--device", device) == 1
     told = capsys.readouterr().err
     assert "device" in told and device in told and "Got:" in told and "Error:" not in told
+
+
+def test_the_model_folder_is_heard_at_the_layer_of_the_weights(files, capsys):
+    save_hubert(files / "ears")
+    denoiser = DenoiserConfig(seq_len=16, latent_dim=16, ff_size=16, num_layers=1, num_heads=2, cond_feature_dim=32)
+    config = AToMConfig(denoiser, SpeechInput("ears", "1", 50.0, 32, 1), steps=2, reference="any")
+    save_atom(AToM(AToMDenoiser(denoiser), config, mean_face()), files / "tiny.safetensors")
+    encoder = ("--encoder", str(files / "ears"))
+    done = run(files, "face.safetensors", "out.safetensors", *encoder)
+    assert "Motion" in capsys.readouterr().err and done == 0
+    assert run(files, "face.safetensors", "other.safetensors", *encoder, "--layer", "last") == 1
+    told = capsys.readouterr().err
+    assert "ears, layer 1" in told and "Motion" not in told  # refused before the audio is encoded, which can take minutes

@@ -1,10 +1,13 @@
 """What every long command has in common: its result told, Ctrl-C heard, other processes silent."""
 from __future__ import annotations
 
+import io
+import os
 import signal
 
 import pytest
-from talking_heads.cli.progress_line import INTERRUPTED, OK, run_job
+from talking_heads.cli import progress_line
+from talking_heads.cli.progress_line import INTERRUPTED, OK, ProgressLine, run_job
 
 
 def job(steps: int, stop_at: int | None = None):
@@ -80,3 +83,29 @@ def test_what_a_node_says_of_its_work_stands_behind_its_progress():
         graph._event("progress_state", progress)
     assert shown == [("Render",), ("Render", 0, 9, "Compiling"), ("Save",), ("Render", 0, 9, "")]
     assert (log.level, list(log.handlers)) == before
+
+
+class Terminal(io.StringIO):
+    """A terminal that may know its size."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 7
+
+
+@pytest.mark.parametrize("columns, width", [(80, 79), (200, 100), (0, 100), (None, 100)])
+def test_a_line_never_wraps(columns, width, monkeypatch):
+    """A wrapped line could not be drawn over: each redrawing would add one."""
+    def size(fd: int) -> os.terminal_size:
+        if columns is None:
+            raise OSError("no terminal")
+        return os.terminal_size((columns, 24))
+
+    monkeypatch.setattr(progress_line.os, "get_terminal_size", size)
+    terminal = Terminal()
+    line = ProgressLine(terminal)
+    line.show("Training", 1, 2, "long " * 50)
+    line.close()
+    assert [len(part) for part in terminal.getvalue().split("\r")] == [0, width, width, 0]

@@ -176,7 +176,7 @@ def test_frames_are_gone_once_they_are_written(files, monkeypatch):
     ({}, ("--mtov", "atom.safetensors"), ["mtov", "atom"]),
     ({}, ("--mtov", "absent.safetensors"), ["absent.safetensors"]),
     ({}, ("--motion", "atom.safetensors"), ["landmarks", "atom"]),
-    ({}, ("--calls", "0"), ["0 steps"]),
+    ({}, ("--calls", "0"), ["strength steps", " 0 steps"]),
     ({}, ("--schedule-steps", "0"), ["schedule"]),
     ({}, ("--batch", "0"), ["--batch must be", "Got: 0."]),
     ({}, ("--seed", "-1"), ["seed must be", "Got: -1."]),

@@ -29,6 +29,7 @@ TELLING = {"report", "_report", "tell", "step"}  # names under which a report is
     ({"stage": "looking", "film": "me.mp4"}, "Scanning me.mp4"),
     ({"loss": 0.3, "velocity": 0.0123, "lr": 1e-4, "grad_norm": 2.0, "lip_correlation": 0.83},
      "loss 0.300 · velocity loss 0.012 · lip correlation 0.83"),
+    ({"phase": "face", "val_psnr": 21.31}, "Stage face · held-out PSNR 21.3 dB"),
     ({"something": 1.23456, "shows": "truth | avatar"}, "something 1.235"),
     ({}, ""),
 ])

@@ -146,6 +146,7 @@ def test_reduced_frames(folder):
     half, whole = AvatarDataset.open(folder, size=16), AvatarDataset.open(folder, size=4000)
     assert half.size == (12, 16) and half.focal == FOCAL / 2 and whole.size == (HEIGHT, WIDTH)
     small, big = half.frame(5), whole.frame(5)
+    assert small.image.flags.writeable and small.background.flags.writeable  # torch warns of others
     assert small.image.shape == (12, 16, 3) and small.torso.shape == (12, 16, 4) and small.background.shape == (12, 16, 3)
     assert small.torso[11, 4].tolist() == [10, 20, 30, 255] and (small.image == 100).all()
     assert abs(int(small.hair_mask.sum()) * 4 - int(big.hair_mask.sum())) <= 16
