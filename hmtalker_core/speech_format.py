@@ -15,6 +15,7 @@ from ..media_core.speech import LAST, Speech, known_facts
 
 WIDEST = 1 << 14  # numbers per row
 _RATE_SLACK = 1e-6  # Hz
+_ANOTHER_MODEL = 0.5  # of the silence of two models, see `_apart`: one in bf16 and fp32 is 0.01 apart, two of random weights 1.4
 SPEECH = record({"layer": text(20), "rate": real(1, 10_000), "silence": many(real(-1e30, 1e30), most=WIDEST)})  # in avatar files
 
 
@@ -62,7 +63,7 @@ class SpeechFormat:
         """`speech`, with the features of silence where its encoder's are known only to the avatar.
 
         Raises:
-            TalkingHeadsError: it comes from another encoder or layer, or has another shape.
+            TalkingHeadsError: it comes from another encoder, model or layer, has another shape, or is not finite.
         """
         came = SpeechFormat.of(speech)
         same = (came.encoder, came.layer, came.dim) == (self.encoder, self.layer, self.dim)
@@ -70,4 +71,17 @@ class SpeechFormat:
             raise TalkingHeadsError(f"This avatar understands speech encoded by {self}", f"{came}",
                                     f"Encode the audio with '{self.encoder}', layer {self.layer} (in Encode Speech, or with "
                                     "--encoder and --layer)")
-        return speech if speech.silence_features is not None else replace(speech, silence_features=self.silence)
+        if not bool(torch.isfinite(speech.features).all()):
+            raise TalkingHeadsError("Speech features must be finite", "NaN or infinity among them", "Encode the audio again")
+        if speech.silence_features is None:
+            return replace(speech, silence_features=self.silence)
+        if self.silence is not None and _apart(speech.silence_features, self.silence) > _ANOTHER_MODEL:
+            raise TalkingHeadsError(f"This avatar understands the model called '{self.encoder}' that it was trained with",
+                                    "another model of that name, to which silence sounds different",
+                                    "Choose the model folder that the avatar was trained with")
+        return speech
+
+
+def _apart(a: Tensor, b: Tensor) -> float:
+    """How far two rows are apart, as a fraction of the longer one."""
+    return float((a - b).norm() / torch.stack([a.norm(), b.norm()]).max().clamp_min(1e-6))
