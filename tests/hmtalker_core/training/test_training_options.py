@@ -81,6 +81,19 @@ def test_a_number_of_steps_is_kept_to_the_step(name, steps):
     assert whole.with_steps(whole.steps) == whole
 
 
+def test_so_is_a_number_of_steps_of_settings_of_ones_own(tiny_config):
+    """Whatever the proportions, few steps too: each phase keeps one, the longest ones give."""
+    even = replace(tiny_config, warmup_steps=10, fuse_steps=3, face=replace(tiny_config.face, steps=10),
+                   mouth=replace(tiny_config.mouth, steps=10))
+    long_warmup = replace(even, warmup_steps=10_000, face=replace(even.face, steps=1), mouth=replace(even.mouth, steps=1))
+    for config in (even, long_warmup, tiny_config):
+        for steps in range(4, 60):
+            made = config.with_steps(steps)
+            assert made.steps == steps and min(made.warmup_steps, made.face.steps, made.mouth.steps, made.fuse_steps) >= 1
+    with pytest.raises(TalkingHeadsError, match="at most 1000 times the preset's 33"):
+        even.with_steps(33_001)
+
+
 def test_settings_that_make_no_sense_are_refused():
     for changes, words in (({"batch": 0}, "above 0"), ({"val_every": 2.5}, "whole numbers"),
                            ({"precision": "fp16"}, "fp32, bf16"),
