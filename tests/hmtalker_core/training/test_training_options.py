@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from talking_heads.hmtalker_core.training.config import TrainConfig, preset, presets
 from talking_heads.hmtalker_core.training.steps import COLUMNS, AvatarTraining
 from talking_heads.hmtalker_core.training.train_avatar import AvatarDataset, open_clip, train_avatar
@@ -69,6 +70,13 @@ def test_the_log_has_every_line_once_and_what_validation_found(tiny_dataset, tin
     assert len(pictures) == 3 and pictures[0].shape[1] == 2 * 64 and pictures[0].dtype == np.uint8
     pytest.importorskip("tensorboard")
     assert list((tmp_path / "a_log").glob("events.out.tfevents*")), "TensorBoard finds something to show"
+
+
+def test_validation_leaves_the_training_as_it_is(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path):
+    path = tmp_path / "a.safetensors"
+    train_avatar(tiny_dataset, path, preset=replace(tiny_config, val_every=1))
+    often, seldom = load_file(path), load_file(tiny_avatar_path)
+    assert often.keys() == seldom.keys() and all(torch.equal(often[k], seldom[k]) for k in often)
 
 
 @pytest.mark.parametrize("name", ["demo", "standard", "published"])
