@@ -77,7 +77,7 @@ class SpeechFormat:
             return replace(speech, silence_features=self.silence)
         if self.silence is not None and _apart(speech.silence_features, self.silence) > _ANOTHER_MODEL:
             raise TalkingHeadsError(f"This avatar understands the model called '{self.encoder}' that it was trained with",
-                                    "another model of that name, to which silence sounds different",
+                                    "another model of that name, which encodes silence otherwise",
                                     "Choose the model folder that the avatar was trained with")
         return speech
 
