@@ -155,7 +155,7 @@ def silhouette_points(image: Tensor, mask: Tensor, c2w: Tensor, focal: float, co
         c2w: [4, 4] camera to head, OpenGL axes, metres; the head's origin lies inside the head.
         focal: px.
         count: how many points.
-        generator: the only source of chance.
+        generator: the only source of randomness.
     Returns:
         (points [count, 3] metres in the head frame, colours [count, 3] in 0..1).
     Raises:

@@ -41,7 +41,7 @@ __all__ = ["TrainConfig", "train_avatar", "unfinished_path"]
 log = logging.getLogger(__name__)
 
 
-@claimed("out", team="process_group")
+@claimed("out", group="process_group")
 def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *, preset: str | TrainConfig = "demo",
                  steps: float = 1.0, seed: int = 0, size: int | None = None, encoder: EncoderChoice = "mel",
                  device: str | torch.device = "cpu", speech_prior: str | os.PathLike[str] | None = SHIPPED,
@@ -102,7 +102,7 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
 
 
 def _encoding(encoder: SpeechEncoder, group: SingleProcess, report: Report, steps: int) -> Report:
-    """What to tell while `encoder` works: a model may take minutes. Several processes are told nothing: one that stopped here
+    """What to report while `encoder` works: a model may take minutes. Several processes report nothing: one that stopped here
     would leave the others waiting."""
     if group.size > 1 or opens_by_name(encoder.facts.id):
         return silent
