@@ -115,7 +115,7 @@ def _lines_until(path: Path, done: int) -> list[dict[str, str]]:
     """The lines of an earlier log up to step `done`."""
     if not done or not path.is_file():
         return []
-    with path.open(newline="", encoding="utf8") as file:
+    with path.open(newline="", encoding="utf8", errors="replace") as file:
         return [line for line in csv.DictReader(file) if _step_of(line) <= done]
 
 
