@@ -88,13 +88,13 @@ class SpeechInput:
         width = speech.features.shape[1]
         came = f"{speech.encoder}, layer {speech.layer}, {speech.rate:g} Hz, {width} numbers per row"
         if (speech.encoder, speech.layer, width) != (self.encoder, self.layer, self.dim) or abs(speech.rate - self.rate) > 1e-6:
-            raise TalkingHeadsError(f"This AToM listens to {wanted}", came, f"Encode the audio with '{self.encoder}', or load an "
-                                    f"AToM trained on '{speech.encoder}'")
+            raise TalkingHeadsError(f"This AToM listens to {wanted}", came, f"Encode the audio with '{self.encoder}', layer "
+                                    f"{self.layer}, or load an AToM trained on '{speech.encoder}', layer {speech.layer}")
         if not torch.isfinite(speech.features).all():
             raise TalkingHeadsError("Speech features must be finite", "NaN or inf among them", "Encode the audio again")
 
     def tokens(self, speech: Speech, fps: float, start: int, stop: int) -> Tensor:  # float32 [2 (stop - start), stack * dim]
-        """Audio tokens of film frames `start` to `stop`; outside the sound stands real silence, never zeros."""
+        """Audio tokens of video frames `start` to `stop`; outside the audio stands real silence, never zeros."""
         tokens = torch.arange(TOKENS_PER_FRAME * start, TOKENS_PER_FRAME * stop, dtype=torch.float64)
         middle = (tokens + 0.5) / (TOKENS_PER_FRAME * fps) * self.rate  # in rows, as in Speech.frame_windows
         first = torch.floor(middle - self.stack / 2 + 0.5 + 1e-9).long()
