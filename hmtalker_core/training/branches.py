@@ -18,7 +18,7 @@ from ...training_core.state import misfit, strip
 from ..model.audio_net import net_arguments
 from ..model.gaussians import GaussianField
 from ..model.motion import LR, FaceMotionNet, MouthMotionNet
-from .batches import Clip
+from .batches import Clip, copied
 from .config import BranchConfig, TrainConfig
 from .densify import DensityControl
 
@@ -118,7 +118,7 @@ def initial_field(clip: Clip, config: TrainConfig, plan: BranchConfig, part: str
     else:
         index, mask = open_mouth(clip, train)
         frame = data.frame(index)
-    image = torch.as_tensor(frame.image).float() / 255
+    image = copied(frame.image).float() / 255
     return GaussianField.create(*silhouette_points(image, torch.as_tensor(mask), c2w[index], data.focal, plan.points, generator),
                                 sh_degree=config.sh_degree)
 
