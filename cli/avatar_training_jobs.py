@@ -20,6 +20,8 @@ from .training_options import (
 if TYPE_CHECKING:
     from ..media_core.progress import Report  # imports NumPy
 
+_FACTORS = 20  # --steps up to here may have been meant as the factor that it once was
+
 
 def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
     """The options of `talking-heads train avatar`."""
@@ -58,6 +60,9 @@ def train_avatar(options: argparse.Namespace) -> int:
         print(f"--steps is a number of steps now; {options.steps:g} is taken as a factor of the preset's: --scale "
               f"{options.steps:g} says the same.", file=sys.stderr)
         options.steps, options.scale = None, options.steps
+    elif options.steps is not None and 0 < options.steps <= _FACTORS:
+        print(f"--steps {options.steps} is {options.steps} steps now; {options.steps} times the preset's are --scale "
+              f"{options.steps}.", file=sys.stderr)
     config = replace(preset(options.preset), **changes(options))
     if options.steps is not None or options.scale is not None:
         steps = steps_asked(options, config.steps)

@@ -31,7 +31,7 @@ def chosen_encoder(options: argparse.Namespace, layer: str | None = None) -> Spe
         WorkflowError: --layer without a model folder.
         TalkingHeadsError: no such encoder, folder or layer.
     """
-    folder = options.encoder is not None and Path(options.encoder).is_dir()
+    folder = _is_folder(options.encoder)
     if options.layer is not None and not folder:
         given = "no --encoder" if options.encoder is None else f"--encoder {options.encoder}"
         raise WorkflowError(f"--layer needs a model folder as --encoder. Got: {given}. Leave --layer out.")
@@ -44,3 +44,12 @@ def chosen_encoder(options: argparse.Namespace, layer: str | None = None) -> Spe
         return open_encoder(options.encoder)
     device = chosen_device(getattr(options, "device", None))
     return open_encoder(Path(options.encoder), device=device, layer=options.layer or layer or LAST)
+
+
+def _is_folder(name: str | None) -> bool:
+    """Whether a model folder is named; the name of an encoder without weights is never one, whatever lies in this folder."""
+    if name is None or not Path(name).is_dir():
+        return False
+    from ..media_core.speech import opens_by_name
+
+    return not opens_by_name(name)

@@ -15,6 +15,7 @@ from ..media_core.speech import LAST, Speech, SpeechEncoder, known_facts
 
 WIDEST = 1 << 14  # numbers per row
 _RATE_SLACK = 1e-6  # Hz
+_ANOTHER_MODEL = 0.6  # of the longer row: one model in bf16 and fp32 is 0.01 apart, two of random weights 1.4
 SPEECH = record({"layer": text(20), "rate": real(1, 10_000), "silence": many(real(-1e30, 1e30), most=WIDEST)})  # in avatar files
 
 
@@ -62,10 +63,18 @@ class SpeechFormat:
         """`speech`, with the features of silence where its encoder's are known only to the avatar.
 
         Raises:
-            TalkingHeadsError: it comes from another encoder or layer, or has another shape.
+            TalkingHeadsError: it comes from another encoder, model or layer, has another shape, or is not finite.
         """
         self._refuse_others(SpeechFormat.of(speech))
-        return speech if speech.silence_features is not None else replace(speech, silence_features=self.silence)
+        if not bool(torch.isfinite(speech.features).all()):
+            raise TalkingHeadsError("Speech features must be finite", "NaN or infinity among them", "Encode the audio again")
+        if speech.silence_features is None:
+            return replace(speech, silence_features=self.silence)
+        if not self.same_model(speech.silence_features):
+            raise TalkingHeadsError(f"This avatar understands the model called '{self.encoder}' that it was trained with",
+                                    "another model of that name, which encodes silence otherwise",
+                                    "Choose the model folder that the avatar was trained with")
+        return speech
 
     def check_encoder(self, encoder: SpeechEncoder) -> None:
         """What `checked` refuses, before anything is encoded.
@@ -82,3 +91,10 @@ class SpeechFormat:
             raise TalkingHeadsError(f"This avatar understands speech encoded by {self}", f"{came}",
                                     f"Encode the audio with '{self.encoder}', layer {self.layer} (in Encode Speech, or with "
                                     "--encoder and --layer)")
+
+    def same_model(self, silence: Tensor | None) -> bool:  # float32 [C]
+        """Whether these features of silence can come from the same weights, in any precision; an id is but a folder's name."""
+        if self.silence is None or silence is None:
+            return True
+        longer = torch.stack([silence.norm(), self.silence.norm()]).max().clamp_min(1e-6)
+        return float((silence - self.silence).norm() / longer) < _ANOTHER_MODEL

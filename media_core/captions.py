@@ -10,12 +10,14 @@ from typing import Any
 
 PARTS = " · "  # between the parts of a caption
 COMPILE = "compile"  # the phase in which nothing is seen to happen for half a minute
+SPEECH = "speech"  # the phase in which a training encodes its audio, which takes minutes where a model does it on a CPU
 NOTE = "note"  # the attribute of a log record that carries a caption alone
 SHOWS = "shows"  # the key of what a preview shows: "truth | avatar" from left to right; drawn next to it, not in the sentence
 
 STAGES = {
     # an avatar
     ("phase", COMPILE): "Compiling the rasteriser (first time only)",
+    ("phase", SPEECH): "Encoding the speech",
     ("phase", "render"): "Rendering",
     ("phase", "warmup"): "Stage warm-up",
     ("phase", "face"): "Stage face",

@@ -33,8 +33,8 @@ _ENDING = ".lock"
 _ALWAYS_FITS = 80  # of a name, as `name_size` counts: every file system takes them
 
 
-class Team(Protocol):
-    """A process group that works on one job."""
+class Group(Protocol):
+    """Processes that work on one job."""
 
     @property
     def main(self) -> bool: ...
@@ -71,11 +71,11 @@ def claim(target: str | os.PathLike) -> Iterator[None]:
                 folder.rmdir()
 
 
-def claimed(argument: str, team: str | None = None) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def claimed(argument: str, group: str | None = None) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """A function that claims the file or folder its argument `argument` names for as long as it runs.
 
     Args:
-        team: name of the argument with the processes that do this together (see `Team`): the main one claims for all of them.
+        group: name of the argument with the processes that do this together (see `Group`): the main one claims for all of them.
     """
     def around(function: Callable[P, T]) -> Callable[P, T]:
         signature = inspect.signature(function)
@@ -83,27 +83,27 @@ def claimed(argument: str, team: str | None = None) -> Callable[[Callable[P, T]]
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> T:
             given = signature.bind(*args, **kwargs).arguments
-            with _for_all(given[argument], given.get(team) if team else None):
+            with _for_all(given[argument], given.get(group) if group else None):
                 return function(*args, **kwargs)
         return run
     return around
 
 
 @contextmanager
-def _for_all(target: str | os.PathLike, team: Team | None) -> Iterator[None]:
+def _for_all(target: str | os.PathLike, group: Group | None) -> Iterator[None]:
     """`claim` by the main process; when it is refused, every process is."""
-    if team is None:
+    if group is None:
         with claim(target):
             yield
         return
     refused = None
     with ExitStack() as held:
-        if team.main:
+        if group.main:
             try:
                 held.enter_context(claim(target))
             except TalkingHeadsError as error:
                 refused = error
-        if team.any(refused is not None):
+        if group.any(refused is not None):
             raise refused or _taken(Path(target), "")
         yield
 

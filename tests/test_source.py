@@ -228,6 +228,27 @@ def test_the_doctor_asks_for_what_is_declared():
     assert set(_NEEDED) == {*project["dependencies"], "torch", "numpy", "av", "pillow"}
 
 
+def handles_a_dataset(path, tree):
+    """Whether a module defines what an avatar learns from, or has a function that is given it: a dataset, its tracks, a frame."""
+    words = {"AvatarDataset", "Clip", "View"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name in words:
+            yield f"defines {node.name}"
+        if isinstance(node, ast.FunctionDef):
+            for given in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
+                named = set() if given.annotation is None else {part.id for part in ast.walk(given.annotation)
+                                                                if isinstance(part, ast.Name)}
+                if given.arg == "dataset" or named & words:
+                    yield f"{node.name}({given.arg})"
+
+
+def test_a_dataset_passes_few_files_on_its_way_through_the_training_of_an_avatar():
+    files = [path for folder in ("hmtalker_core", "training_core") for path in sorted((ROOT / folder).rglob("*.py"))]
+    passed = {said.split()[0] for said in complaints(handles_a_dataset, files)}
+    assert {"hmtalker_core/data/dataset.py", "hmtalker_core/training/train_avatar.py"} <= passed
+    assert len(passed) <= 12, sorted(passed)  # 8 when this was written
+
+
 def test_tests_mirror_the_tree():
     """Every folder of tests stands where the package has one of that name."""
     folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}

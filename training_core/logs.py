@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from ..media_core.errors import TalkingHeadsError
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
+log = logging.getLogger(__name__)
 Metrics = Mapping[str, float | str]  # of a step, by name; texts name its phase
 
 
@@ -32,20 +35,22 @@ class TrainingLog:
         self.path, self.total, self.every, self.columns = folder / "log.csv", total, every, columns
         self._gathered: list[Metrics] = []
         self._last = done
-        try:
+        with _writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
             lines = _lines_until(self.path, done)
             self._file = self.path.open("w", newline="", encoding="utf8")
-        except OSError as error:
-            raise TalkingHeadsError("The folder for a training's log must be writable", f"{folder}: {error.strerror}",
-                                    "Choose another folder, or change its permissions") from error
         self._lines = csv.DictWriter(self._file, ("step", *columns), restval="", extrasaction="ignore")
-        self._lines.writeheader()
-        self._lines.writerows(lines)
+        with _writable(folder):
+            self._lines.writeheader()
+            self._lines.writerows(lines)
         self._board = _board(folder, done)
 
     def step(self, step: int, metrics: Metrics) -> None:
-        """Takes in the metrics of `step`."""
+        """Takes in the metrics of `step`.
+
+        Raises:
+            TalkingHeadsError: the disk is full; so does `evaluated`.
+        """
         if self._gathered and _texts(self._gathered[-1]) != _texts(metrics):
             self._flush()
         self._gathered.append(metrics)
@@ -57,8 +62,9 @@ class TrainingLog:
         """Takes in what validation found after `step`, and an image called `name`."""
         self._write(step, metrics)
         if self._board is not None:
-            self._board.add_image(name, image, step, dataformats="HWC")
-            self._board.flush()
+            with _writable(self.path.parent):
+                self._board.add_image(name, image, step, dataformats="HWC")
+                self._board.flush()
 
     def _flush(self) -> None:
         found: dict[str, float | str] = {**_texts(self._gathered[-1])}
@@ -71,16 +77,34 @@ class TrainingLog:
 
     def _write(self, step: int, metrics: Metrics) -> None:
         cells = {name: value if isinstance(value, str) else f"{value:.6g}" for name, value in metrics.items()}
-        self._lines.writerow({"step": step, **cells})
-        self._file.flush()
-        for name, value in metrics.items():
-            if self._board is not None and not isinstance(value, str):
-                self._board.add_scalar(name, value, step)
+        with _writable(self.path.parent):
+            self._lines.writerow({"step": step, **cells})
+            self._file.flush()
+            for name, value in metrics.items():
+                if self._board is not None and not isinstance(value, str):
+                    self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        self._file.close()
-        if self._board is not None:
-            self._board.close()
+        """Never raises: what ended the training matters more than the last lines of its log."""
+        for part in (self._file, self._board):
+            try:
+                if part is not None:
+                    part.close()
+            except OSError as error:
+                log.warning("The log of the training is incomplete: %s", error)
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Raises:
+        TalkingHeadsError: the block could not write into `folder`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TalkingHeadsError("The folder for a training's log must be writable, and its disk not full",
+                                f"{folder}: {error.strerror or error}",
+                                "Choose another folder, free some space, or change its permissions") from error
 
 
 def _texts(metrics: Metrics) -> dict[str, str]:
@@ -91,7 +115,7 @@ def _lines_until(path: Path, done: int) -> list[dict[str, str]]:
     """The lines of an earlier log up to step `done`."""
     if not done or not path.is_file():
         return []
-    with path.open(newline="", encoding="utf8") as file:
+    with path.open(newline="", encoding="utf8", errors="replace") as file:
         return [line for line in csv.DictReader(file) if _step_of(line) <= done]
 
 

@@ -1,7 +1,7 @@
 """LPIPS, a perceptual distance, from weights the user owns; without them the pack trains without this term.
 
 The distance of Zhang et al. 2018 (arXiv 1801.03924, section 3): unit-normalised features of five layers, squared differences
-weighed by channel, averaged over the picture, summed over layers. One safetensors file holds both parts under their public
+weighed by channel, averaged over the image, summed over layers. One safetensors file holds both parts under their public
 names: `features.{...}.{weight,bias}` (torchvision's AlexNet or VGG16) and `lin{0..4}.model.1.weight` (the lpips package).
 Which of the two networks a file holds is read off its names.
 """
@@ -24,11 +24,11 @@ VGG = (((0, 1, 1), (2, 1, 1)), ((5, 1, 1), (7, 1, 1)), ((10, 1, 1), (12, 1, 1), 
        ((17, 1, 1), (19, 1, 1), (21, 1, 1)), ((24, 1, 1), (26, 1, 1), (28, 1, 1)))
 POOL = {"alex": (3, (1, 2)), "vgg": (2, (1, 2, 3, 4))}  # side of the pooling (stride 2), and the stages it stands before
 MEAN, STD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of inputs in -1..1, LPIPS' own scaling layer
-SMALLEST = 64  # px: smaller pictures are enlarged (the published code of HM-Talker crashes below 32)
+SMALLEST = 64  # px: smaller images are enlarged (the published code of HM-Talker crashes below 32)
 
 
 class LPIPS(nn.Module):
-    """Perceptual distance of pictures [B, 3, H, W] in 0..1: a scalar, 0 for equal ones. Frozen.
+    """Perceptual distance of images [B, 3, H, W] in 0..1: a scalar, 0 for equal ones. Frozen.
 
     Args:
         state: tensors under the names above.

@@ -33,7 +33,7 @@ class SingleProcess:
         return nullcontext()
 
     def total(self, values: Tensor) -> Tensor:
-        """The sum over all processes."""
+        """The sum over all processes, on the device of `values`."""
         return values
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -82,14 +82,15 @@ class Distributed(SingleProcess):
         return self.accelerator.no_sync(wrapped)
 
     def total(self, values: Tensor) -> Tensor:
-        summed = self.accelerator.reduce(values, reduction="sum")
+        # An avatar is trained on the CPU where nothing draws on the GPU; GPUs exchange only what lies on them.
+        summed = self.accelerator.reduce(values.to(self.device), reduction="sum")
         assert isinstance(summed, Tensor)  # a tensor in, a tensor out; `reduce` takes nested containers too
-        return summed
+        return summed.to(values.device)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """In one exchange. A gradient that no process has stays absent: an optimizer then leaves its parameter alone."""
         parameters = list(parameters)
-        flags = self.total(torch.tensor([float(p.grad is not None) for p in parameters], device=self.device))
+        flags = self.total(torch.tensor([float(p.grad is not None) for p in parameters]))
         there = [p for p, count in zip(parameters, flags.tolist(), strict=True) if count]
         if not there:
             return
@@ -99,7 +100,7 @@ class Distributed(SingleProcess):
             p.grad = part.view_as(p).clone()
 
     def any(self, said: bool) -> bool:
-        return bool(self.total(torch.tensor(float(said), device=self.device)) > 0)
+        return bool(self.total(torch.tensor(float(said))) > 0)
 
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()

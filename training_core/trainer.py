@@ -138,7 +138,7 @@ class Trainer:
                 lines.close()
 
     def _notice(self) -> None:
-        """Several processes are told nothing: one that stopped here would leave the others waiting."""
+        """Several processes get no notice: one that stopped here would leave the others waiting."""
         state = self.state
         notice = state.notice() if state.group.size == 1 else None
         if notice is not None:

@@ -22,7 +22,7 @@ def augment_windows(windows: Tensor, strength: float, generator: torch.Generator
 
     Args:
         windows: [B, 8, C, W] features of `audio_windows`; those without a frequency axis (W = 1 or not `spectral`): only noise.
-        strength: 0 returns the input; 1 is what `preview` uses.
+        strength: 0 returns the input; 1 is what `demo` and `standard` use.
         generator: the only source of randomness.
         spectral: whether the C numbers are frequency bands in order (`EncoderFacts.spectral`).
     """

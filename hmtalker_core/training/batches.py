@@ -82,7 +82,7 @@ class Clip:
         frame = self.dataset.frame(index)
         height, width = self.dataset.size
         row0, row1, col0, col1 = box or (0, height, 0, width)
-        cut = lambda x: _copied(x[row0:row1, col0:col1]).to(self.device)
+        cut = lambda x: copied(x[row0:row1, col0:col1]).to(self.device)
         mask = lambda x: cut(x).float()[..., None]
         torso = cut(frame.torso).float().div(255)
         background = cut(frame.background).float().div(255)
@@ -103,7 +103,7 @@ class Clip:
         return int(np.count_nonzero(self.dataset.frame(index).mouth_mask)) >= MIN_MOUTH_AREA
 
 
-def _copied(x: np.ndarray | Tensor) -> Tensor:  # cached arrays cannot be written to, which torch warns about
+def copied(x: np.ndarray | Tensor) -> Tensor:  # cached arrays cannot be written to, which torch warns about
     return x.clone() if isinstance(x, Tensor) else torch.from_numpy(x.copy())
 
 

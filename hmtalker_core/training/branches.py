@@ -18,7 +18,7 @@ from ...training_core.state import misfit, strip
 from ..model.audio_net import net_arguments
 from ..model.gaussians import GaussianField
 from ..model.motion import LR, FaceMotionNet, MouthMotionNet
-from .batches import Clip
+from .batches import Clip, copied
 from .config import BranchConfig, TrainConfig
 from .densify import DensityControl
 
@@ -118,7 +118,7 @@ def initial_field(clip: Clip, config: TrainConfig, plan: BranchConfig, part: str
     else:
         index, mask = open_mouth(clip, train)
         frame = data.frame(index)
-    image = torch.as_tensor(frame.image).float() / 255
+    image = copied(frame.image).float() / 255
     return GaussianField.create(*silhouette_points(image, torch.as_tensor(mask), c2w[index], data.focal, plan.points, generator),
                                 sh_degree=config.sh_degree)
 
@@ -155,7 +155,7 @@ def silhouette_points(image: Tensor, mask: Tensor, c2w: Tensor, focal: float, co
         c2w: [4, 4] camera to head, OpenGL axes, metres; the head's origin lies inside the head.
         focal: px.
         count: how many points.
-        generator: the only source of chance.
+        generator: the only source of randomness.
     Returns:
         (points [count, 3] metres in the head frame, colours [count, 3] in 0..1).
     Raises:

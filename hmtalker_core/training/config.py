@@ -22,6 +22,7 @@ from ...training_core.settings import require
 
 PRECISIONS = ("fp32", "bf16")
 FREE = ("save_every", "val_every", "log_every")  # do not change what is learnt: may change when a training is continued
+MOST_SCALED = 1000  # times a preset's steps
 FORMERLY = {"preview": "demo", "paper": "published"}  # names of presets
 
 
@@ -122,16 +123,21 @@ class TrainConfig:
         phases = sum(length > 0 for length in (self.warmup_steps, self.face.steps, self.mouth.steps, self.fuse_steps))
         require(type(steps) is int and steps >= phases, f"The steps must be a whole number above 0, at least {phases}: one for "
                 "each phase", f"{steps!r}")
+        require(steps <= MOST_SCALED * self.steps, f"The steps must be at most {MOST_SCALED} times the preset's {self.steps}",
+                f"{steps}")
         scaled = self.scaled(steps / self.steps)
-        rest = steps - scaled.steps  # what rounding left
-        longest = max(("face", "mouth"), key=lambda name: getattr(scaled, name).steps)
-        branch = getattr(scaled, longest)
-        return replace(scaled, **{longest: replace(branch, steps=max(1, branch.steps + rest))})
+        lengths = {"warmup": scaled.warmup_steps, "face": scaled.face.steps, "mouth": scaled.mouth.steps,
+                   "fuse": scaled.fuse_steps}
+        while rest := steps - sum(lengths.values()):  # what rounding left
+            longest = max(("face", "mouth", "warmup", "fuse"), key=lengths.__getitem__)
+            lengths[longest] += max(rest, 1 - lengths[longest])
+        return replace(scaled, face=replace(scaled.face, steps=lengths["face"]), fuse_steps=lengths["fuse"],
+                       mouth=replace(scaled.mouth, steps=lengths["mouth"]), warmup_steps=lengths["warmup"])
 
     def scaled(self, factor: float) -> TrainConfig:
         """The same training with every schedule multiplied by `factor` (> 0)."""
-        if not 0 < factor <= 1000:
-            raise TalkingHeadsError("The step multiplier must be above 0, and 1000 at most", f"{factor}",
+        if not 0 < factor <= MOST_SCALED:
+            raise TalkingHeadsError(f"The step multiplier must be above 0, and {MOST_SCALED} at most", f"{factor}",
                                     "Use 1 for the preset's own length")
 
         def n(steps: int) -> int:  # what is left out stays left out

@@ -93,7 +93,7 @@ class DensityControl:
     @torch.no_grad()
     def densify_and_prune(self, grad_threshold: float, min_opacity: float, extent: float, max_screen: float | None = None, *,
                           generator: torch.Generator | None = None, noise: Tensor | None = None) -> DensifyReport:
-        """Clones, splits, prunes, and starts the statistics anew.
+        """Clones, splits, prunes, and resets the statistics.
 
         Args:
             grad_threshold: mean gradient from which a Gaussian grows.

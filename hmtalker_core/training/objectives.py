@@ -77,7 +77,7 @@ def shoot(branch: Branch, view: View, d_xyz: Tensor | None = None, d_rot: Tensor
 
 
 def picture_loss(image: Tensor, target: Tensor, config: TrainConfig) -> Tensor:
-    """L1 + lambda (1 - SSIM) of two pictures [h, w, 3]."""
+    """L1 + lambda (1 - SSIM) of two images [h, w, 3]."""
     return photometric(image.movedim(-1, 0), target.movedim(-1, 0), config.lambda_ssim)
 
 

@@ -66,7 +66,8 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
     clips = [_with_silence(clip, encoder) for clip in clips]
     if not clips:
         raise TalkingHeadsError("A speech prior needs at least one clip", "none", "Give clips with action units")
-    arguments = net_arguments(clips[0].features)
+    arguments, known = net_arguments(clips[0].features), encoders().get(encoder)
+    spectral = known is not None and known.spectral
     net = drawn(step_seed(seed, 95, 0), lambda: FaceMotionNet(**arguments))
     parameters = [p for name in PARTS for p in getattr(net, name).parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=LR, weight_decay=DECAY)
@@ -76,7 +77,7 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
             group["lr"] = LR * (1 - step / steps) + 0.02 * LR
         generator = torch.Generator().manual_seed(step_seed(seed, 96, step))
         windows, au = _batch(clips, generator)
-        predicted = net.a2am(net.encode_audio(augment_windows(windows, augment, generator)))[:, -len(LOWER_INDEX):]
+        predicted = net.a2am(net.encode_audio(augment_windows(windows, augment, generator, spectral)))[:, -len(LOWER_INDEX):]
         loss = (predicted - au).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

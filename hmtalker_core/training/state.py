@@ -21,6 +21,7 @@ from ...training_core.state import (
     strip,
 )
 from ..model.motion import FaceMotionNet, MouthMotionNet
+from ..speech_format import SpeechFormat
 from .batches import Clip
 from .branches import Branch, audio_arguments, extent_of
 from .config import TrainConfig
@@ -49,7 +50,8 @@ def save_training(training: AvatarTraining, path: Path, identity: Mapping[str, A
         found = optimizer_tensors(optimizer)
         tensors |= {f"{name}.{k}": v for k, v in found.items()}
         moments[name] = len(found)
-    config = {"identity": identity, "step": training.step, "loss": training.loss, "psnr": training.psnr, "moments": moments}
+    config = {"identity": identity, "step": training.step, "loss": training.loss, "psnr": training.psnr, "moments": moments,
+              "hears": training.clip.hears.to_config()}
     save_state(path, {k: v.clone() for k, v in tensors.items()}, KIND, VERSION, config | degrees)
 
 
@@ -80,6 +82,11 @@ def load_training(path: Path, clip: Clip, config: TrainConfig, seed: int, check:
 
 def _assembled(tensors: dict[str, Tensor], saved: dict[str, Any], clip: Clip, config: TrainConfig, seed: int, file: str,
                group: SingleProcess | None) -> AvatarTraining:
+    heard = SpeechFormat.from_config({**saved["hears"], "audio": {"audio_dim": clip.hears.dim}})
+    if not heard.same_model(clip.hears.silence):
+        raise TalkingHeadsError("An unfinished training can only be continued with the same speech encoder",
+                                f"another model called '{heard.encoder}' than the one of {file}",
+                                "Restore the model folder, choose another name, or start over (resume off)")
     extent, branches = extent_of(clip), {}
     for name, net, plan in (("face", FaceMotionNet, config.face), ("mouth", MouthMotionNet, config.mouth)):
         part = strip(tensors, f"{name}.")

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...media_core.captions import COMPILE
+from ...media_core.captions import COMPILE, SPEECH
 from ...media_core.claims import claimed
 from ...media_core.motion import AU_NAMES
 from ...media_core.progress import Report, silent
-from ...media_core.speech import EncoderChoice, full_name, opened
+from ...media_core.speech import EncoderChoice, SpeechEncoder, full_name, opened, opens_by_name
 from ...training_core import trainer
 from ...training_core.process_group import SingleProcess
 from ...training_core.trainer import Trainer, checked_seed, same_run, unfinished_path
@@ -41,7 +41,7 @@ __all__ = ["TrainConfig", "train_avatar", "unfinished_path"]
 log = logging.getLogger(__name__)
 
 
-@claimed("out", team="process_group")
+@claimed("out", group="process_group")
 def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *, preset: str | TrainConfig = "demo",
                  steps: float = 1.0, seed: int = 0, size: int | None = None, encoder: EncoderChoice = "mel",
                  device: str | torch.device = "cpu", speech_prior: str | os.PathLike[str] | None = SHIPPED,
@@ -64,7 +64,7 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
         resume: continue an unfinished training of the same data, settings and seed; False starts over.
         report: once a step, with phase, loss, psnr (dB, EMA; when it draws), points, val_psnr (dB, of the head on held-out
             frames) once it is known, at times a preview (target | render); also now and then while validating, with the phase,
-            and while finishing, with phase "finish" alone.
+            while a model encodes the speech, with phase "speech" alone, and while finishing, with phase "finish" alone.
         log_folder: where log.csv and TensorBoard's files go; None: `<name>_log` beside `out`.
         process_group: the processes that train together; None: this one alone.
     Raises:
@@ -78,7 +78,7 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
     if probe_pending(device):
         report(0, config.steps, {"phase": COMPILE}, None)
     listener = opened(encoder)
-    clip = open_clip(data, listener, drawing_device(torch.device(device)), silent)
+    clip = open_clip(data, listener, drawing_device(torch.device(device)), _encoding(listener, group, report, config.steps))
     _tell_left_out(clip)
     lpips = load_lpips(lpips_weights).to(clip.device) if lpips_weights else None
     prior = _prior(config, speech_prior, listener.facts.id)
@@ -99,6 +99,14 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
         state.unlink(missing_ok=True)
     group.wait()
     return avatar
+
+
+def _encoding(encoder: SpeechEncoder, group: SingleProcess, report: Report, steps: int) -> Report:
+    """What to report while `encoder` works: a model may take minutes. Several processes report nothing: one that stopped here
+    would leave the others waiting."""
+    if group.size > 1 or opens_by_name(encoder.facts.id):
+        return silent
+    return lambda done, total, info, preview=None: report(0, steps, {"phase": SPEECH}, None)
 
 
 def _tell_left_out(clip: Clip) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ..audio import Sound, silence_gate
+from ..errors import TalkingHeadsError
 from ..progress import Report, silent
 from .facts import LAST, SAMPLE_RATE, EncoderFacts
 from .features import Speech
@@ -64,9 +65,16 @@ def encoded(encoder: SpeechEncoder, features: Features, sound: Sound, report: Re
 
     Args:
         features: computes the rows.
+    Raises:
+        TalkingHeadsError: they are not what the encoder says of itself, or not finite.
     """
     facts, mono = encoder.facts, encoder.facts.mono(sound)
     rows = np.asarray(features(mono, report), np.float32)
+    bad = rows.ndim == 2 and int(rows.size - np.count_nonzero(np.isfinite(rows)))
+    if rows.ndim != 2 or not len(rows) or rows.shape[1] != facts.dim or bad:
+        raise TalkingHeadsError(f"The speech encoder '{facts.id}' must give rows of {facts.dim} finite numbers",
+                                f"{list(rows.shape)}" + (f", {bad} of them NaN or infinite" if bad else ""),
+                                "Choose another encoder, or correct this one")
     gate = silence_gate(mono, SAMPLE_RATE, facts.rate, len(rows))
     return Speech(torch.from_numpy(rows), rate=facts.rate, encoder=facts.id, duration=sound.duration,
                   silence=torch.from_numpy(gate), layer=encoder.layer, silence_features=encoder.silence_features)

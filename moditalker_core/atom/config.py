@@ -104,7 +104,7 @@ class SpeechInput:
                                     f"{self.layer}, or load an AToM trained on '{encoder}', layer {layer}")
 
     def tokens(self, speech: Speech, fps: float, start: int, stop: int) -> Tensor:  # float32 [2 (stop - start), stack * dim]
-        """Audio tokens of film frames `start` to `stop`; outside the sound stands real silence, never zeros."""
+        """Audio tokens of video frames `start` to `stop`; outside the audio stands real silence, never zeros."""
         tokens = torch.arange(TOKENS_PER_FRAME * start, TOKENS_PER_FRAME * stop, dtype=torch.float64)
         middle = (tokens + 0.5) / (TOKENS_PER_FRAME * fps) * self.rate  # in rows, as in Speech.frame_windows
         first = torch.floor(middle - self.stack / 2 + 0.5 + 1e-9).long()

@@ -32,7 +32,7 @@ __all__ = ["TrainConfig", "preset", "train_atom", "unfinished_path"]
 log = logging.getLogger(__name__)
 
 
-@claimed("out", team="process_group")
+@claimed("out", group="process_group")
 def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str | TrainConfig = "demo", *, seed: int = 0,
                device: str | torch.device = "cpu", resume: bool = True, report: Report = silent, half: bool = False,
                log_folder: str | os.PathLike | None = None, key_mean_shape: Any = None, licence: str = "",

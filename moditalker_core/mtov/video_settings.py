@@ -49,14 +49,13 @@ class VideoSettings:
         sampler = self.sampler or config.sampler
         ratio = config.ratio if self.ratio is None else self.ratio
         eta = config.eta if self.eta is None else self.eta
-        check_sampling(sampler, 1, ratio, config.prediction, config.clip, eta)
+        calls = 1 if self.schedule is not None or self.calls is None else self.calls  # what `_counted` finds is possible
+        check_sampling(sampler, calls, ratio, config.prediction, config.clip, eta)
         chosen = {"sampler": sampler, "ratio": ratio, "eta": eta, "calls": self._counted(config, sampler, ratio),
                   "overlap": config.overlap if self.overlap is None else self.overlap,
                   "anchored": config.anchored if self.anchored is None else self.anchored,
                   "stop": frames if self.stop is None else self.stop}
         full = ResolvedVideo(**{**vars(self), **chosen})
-        calls = full.calls if self.schedule is None else 1
-        check_sampling(full.sampler, calls, ratio, config.prediction, config.clip, full.eta)
         config.check_start(ratio)
         if self.schedule is not None:
             config.check_start((scheduled_times(self.schedule, ratio)[0] + 1) / STEPS)

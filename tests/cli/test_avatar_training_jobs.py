@@ -47,7 +47,7 @@ def test_every_option_reaches_the_trainer(asked):
     ((), preset("demo"), False), (("--steps", "1060"), preset("demo").with_steps(1060), False),
     (("--scale", "0.5"), preset("demo").scaled(0.5), False), (("--scale", "2"), preset("demo").scaled(2), False),
     (("--steps", "0.5"), preset("demo").scaled(0.5), True), (("--steps", "1.0"), preset("demo"), True),
-    (("--preset", "preview"), preset("demo"), False),
+    (("--preset", "preview"), preset("demo"), False), (("--steps", "5"), preset("demo").with_steps(5), True),
     (("--preset", "paper", "--steps", "0.01"), preset("published").scaled(0.01), True)])
 def test_steps_are_a_number_and_the_factor_of_before_is_still_taken(asked, capsys, options, config, notice):
     assert run(*options) == OK and asked["preset"] == config

@@ -43,6 +43,22 @@ def test_silence_is_the_avatars_where_speech_does_not_say_it():
     assert torch.equal(replace(heard, silence=None).checked(speech()).silence_row(), speech().silence_row())
 
 
+def test_another_model_of_the_same_name_is_told_by_what_it_makes_of_silence():
+    """Ids are names of folders; the same model in bf16 is not another one."""
+    heard = SpeechFormat.of(speech(quiet=True))
+    near = replace(speech(), silence_features=heard.silence * 1.05)
+    assert heard.checked(near) is near
+    with pytest.raises(TalkingHeadsError, match="'ears' that it was trained with.*another model of that name"):
+        heard.checked(replace(speech(), silence_features=torch.tensor([0.5, -0.5, 0.5, -0.5])))
+
+
+def test_features_must_be_finite():
+    made = speech(quiet=True)
+    made.features[7, 2] = torch.nan
+    with pytest.raises(TalkingHeadsError, match="must be finite.*NaN.*Encode the audio again"):
+        SpeechFormat.of(speech(quiet=True)).checked(made)
+
+
 def test_an_avatar_file_keeps_it_and_is_refused_when_it_does_not_fit(tiny_avatar, tmp_path):
     assert tiny_avatar.config["speech"] == {"layer": "last", "rate": 80.0, "silence": [-4.0] * 80}
     again = load_avatar(save_avatar(tiny_avatar, tmp_path / "a.safetensors"))

@@ -211,12 +211,12 @@ class Member:
 
 def test_of_a_team_the_main_process_claims_and_all_are_refused(tmp_path):
     ran = []
-    work = claimed("out", team="team")(lambda out, team=None: ran.append(team))
+    work = claimed("out", group="group")(lambda out, group=None: ran.append(group))
     with held_elsewhere(tmp_path / "a"):
         with pytest.raises(TalkingHeadsError, match="process"):
             work(tmp_path / "a", Member(True))
         with pytest.raises(TalkingHeadsError, match="another run"):
-            work(tmp_path / "a", team=Member(False, other=True))
+            work(tmp_path / "a", group=Member(False, other=True))
         work(tmp_path / "a", Member(False))
     work(tmp_path / "a", Member(True))
     work(tmp_path / "a")

@@ -124,6 +124,21 @@ def test_lines_of_the_log_are_means_of_one_phase(tmp_path):
     assert found == [("2", "a", "1.5"), ("4", "b", "3.5"), ("7", "b", "6"), ("8", "a", "8"), ("9", "b", "9")]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_log_on_a_full_disk_stops_the_training_with_its_state_saved(tmp_path, caplog):
+    (tmp_path / "log.csv").symlink_to("/dev/full")
+    state = Counting()
+    with pytest.raises(TalkingHeadsError, match="disk not full.*No space left"):
+        trainer(tmp_path, state).run()
+    assert state.saved == [0, 2] and "log of the training is incomplete" in caplog.text
+
+
+def test_a_log_that_was_damaged_stops_nothing(tmp_path):
+    (tmp_path / "log.csv").write_bytes(b"step,loss\n1,5\n\xff\xfe,\x00\n2,4\n9,3\n2")
+    TrainingLog(tmp_path, 2, 9, 4, ("loss",)).close()
+    assert (tmp_path / "log.csv").read_text().split() == ["step,loss", "1,5", "2,4", "2,"]
+
+
 def test_what_differs_from_an_unfinished_training_is_named(tmp_path):
     mine = {"config": {"lr": 1e-3, "betas": (0.9, 0.99)}, "seed": 0, "dataset": 5}
     same_run(mine, {"config": {"lr": 1e-3, "betas": [0.9, 0.99], "more": 1}, "seed": 0, "dataset": 5}, tmp_path / "s")

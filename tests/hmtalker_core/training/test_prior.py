@@ -4,6 +4,7 @@ import torch
 from safetensors.torch import load_file
 from talking_heads.hmtalker_core.model.audio_net import audio_windows
 from talking_heads.hmtalker_core.model.motion import FaceMotionNet
+from talking_heads.hmtalker_core.training import prior
 from talking_heads.hmtalker_core.training.prior import PARTS, SHIPPED, SpokenClip, start_from_prior, train_prior
 from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
@@ -54,6 +55,14 @@ def test_same_seed_same_prior_and_cancel_leaves_nothing(clips, tmp_path):
     with pytest.raises(Cancelled):
         train_prior(clips, tmp_path / "c.safetensors", "mel", steps=3, report=stop)
     assert not (tmp_path / "c.safetensors").exists()
+
+
+@pytest.mark.parametrize("encoder, spectral", [("mel", True), ("hubert-large-ls960-ft", False), ("somebodys", False)])
+def test_only_a_spectrum_is_shifted_along_its_bands(clips, tmp_path, monkeypatch, encoder, spectral):
+    asked, real = [], prior.augment_windows
+    monkeypatch.setattr(prior, "augment_windows", lambda *given: asked.append(given[3]) or real(*given))
+    train_prior(clips, tmp_path / "p.safetensors", encoder, steps=1)
+    assert asked == [spectral]
 
 
 def test_wrong_encoder_and_damage_say_so(clips, tmp_path):

@@ -117,7 +117,8 @@ def test_a_state_that_lacks_something_says_so(clip, tiny_config, states, tmp_pat
 
 
 @pytest.mark.parametrize("change", [{"step": None}, {"step": -1}, {"step": 31}, {"step": "face"}, {"face_degree": "1"},
-                                    {"loss": []}, {"moments": None}])
+                                    {"loss": []}, {"moments": None}, {"hears": None},
+                                    {"hears": {"encoder": "mel", "speech": {"silence": "?"}}}])
 def test_a_state_that_does_not_say_how_far_it_is_is_refused(clip, tiny_config, states, tmp_path, change):
     tensors, saved = load_tensors(states["face"], kind=KIND, version=VERSION)
     path = tmp_path / "a.training.safetensors"
@@ -135,6 +136,13 @@ def test_a_state_needs_the_moments_of_what_moved(clip, tiny_config, states, tmp_
     save_tensors(path, kept, kind=KIND, version=VERSION, config=saved)
     with pytest.raises(FileFormatError, match="moments.*Start over"):
         load_training(path, clip, tiny_config, 0, lambda came: None)
+
+
+def test_a_training_goes_on_with_the_model_that_it_began_with(clip, tiny_config, states):
+    """Not with another one in a folder of the same name."""
+    other = replace(clip, hears=replace(clip.hears, silence=-clip.hears.silence))
+    with pytest.raises(TalkingHeadsError, match="same speech encoder.*another model called 'mel'.*Restore the model folder"):
+        load_training(states["face"], other, tiny_config, 0, lambda came: None)
 
 
 def test_a_state_of_an_earlier_version_is_refused_and_kept(tiny_dataset, tiny_config, states, tmp_path):

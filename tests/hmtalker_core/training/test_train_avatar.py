@@ -14,6 +14,7 @@ from talking_heads.hmtalker_core.training.curriculum import FrameOrder, choose_f
 from talking_heads.hmtalker_core.training.train_avatar import train_avatar, unfinished_path
 from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
+from talking_heads.media_core.speech import EncoderFacts, PlainEncoder
 
 
 class StopAt:
@@ -72,6 +73,21 @@ def test_the_compiler_is_announced_before_the_first_picture_and_can_be_stopped_t
     with pytest.raises(Cancelled):
         train_avatar(tiny_dataset, path, preset=tiny_config, report=again)
     assert again.calls == [(5, 30)], "it goes on where it was stopped"
+
+
+def test_a_slow_encoder_tells_and_can_be_stopped(tiny_dataset, tiny_config, tmp_path):
+    def slow(mono, report):
+        report(1, 2, {}, None)
+        raise AssertionError("it went on")
+
+    def stop(done, total, info, preview):
+        assert (done, total, info, preview) == (0, 30, {"phase": "speech"}, None)
+        raise Cancelled
+
+    facts = EncoderFacts("ears", dim=4, rate=50.0, window=2, silence=0.0, description="for this test")
+    with pytest.raises(Cancelled):
+        train_avatar(tiny_dataset, tmp_path / "a.safetensors", preset=tiny_config, encoder=PlainEncoder(facts, slow), report=stop)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("stops", [(2,), (11,), (21, 24), (28,)])

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from talking_heads.hmtalker_core.training.config import TrainConfig, preset, presets
 from talking_heads.hmtalker_core.training.steps import COLUMNS, AvatarTraining
 from talking_heads.hmtalker_core.training.train_avatar import AvatarDataset, open_clip, train_avatar
@@ -71,6 +72,13 @@ def test_the_log_has_every_line_once_and_what_validation_found(tiny_dataset, tin
     assert list((tmp_path / "a_log").glob("events.out.tfevents*")), "TensorBoard finds something to show"
 
 
+def test_validation_leaves_the_training_as_it_is(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path):
+    path = tmp_path / "a.safetensors"
+    train_avatar(tiny_dataset, path, preset=replace(tiny_config, val_every=1))
+    often, seldom = load_file(path), load_file(tiny_avatar_path)
+    assert often.keys() == seldom.keys() and all(torch.equal(often[k], seldom[k]) for k in often)
+
+
 @pytest.mark.parametrize("name", ["demo", "standard", "published"])
 @pytest.mark.parametrize("steps", [4, 100, 5003, 250_000])
 def test_a_number_of_steps_is_kept_to_the_step(name, steps):
@@ -79,6 +87,19 @@ def test_a_number_of_steps_is_kept_to_the_step(name, steps):
     whole = presets()[name]
     assert config.face.steps == pytest.approx(whole.face.steps * steps / whole.steps, abs=3)
     assert whole.with_steps(whole.steps) == whole
+
+
+def test_so_is_a_number_of_steps_of_settings_of_ones_own(tiny_config):
+    """Whatever the proportions, few steps too: each phase keeps one, the longest ones give."""
+    even = replace(tiny_config, warmup_steps=10, fuse_steps=3, face=replace(tiny_config.face, steps=10),
+                   mouth=replace(tiny_config.mouth, steps=10))
+    long_warmup = replace(even, warmup_steps=10_000, face=replace(even.face, steps=1), mouth=replace(even.mouth, steps=1))
+    for config in (even, long_warmup, tiny_config):
+        for steps in range(4, 60):
+            made = config.with_steps(steps)
+            assert made.steps == steps and min(made.warmup_steps, made.face.steps, made.mouth.steps, made.fuse_steps) >= 1
+    with pytest.raises(TalkingHeadsError, match="at most 1000 times the preset's 33"):
+        even.with_steps(33_001)
 
 
 def test_settings_that_make_no_sense_are_refused():

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from talking_heads.media_core.audio import Sound, frame_count
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
 from talking_heads.media_core.files import save_tensors
-from talking_heads.media_core.speech import EncoderFacts, Speech, encode_speech, encoders, get_encoder, mel
+from talking_heads.media_core.speech import EncoderFacts, PlainEncoder, Speech, encode_speech, encoders, get_encoder, mel
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "talkinggaussian"
 
@@ -148,6 +148,15 @@ def test_registry():
         assert isinstance(encoder, EncoderFacts) and id == encoder.id and encoder.description
     with pytest.raises(TalkingHeadsError, match="mel"):
         encode_speech(Sound(np.zeros((1, 10), np.float32), 16000), "melon")
+
+
+@pytest.mark.parametrize("rows, came", [(np.zeros((5, 3)), r"\[5, 3\]"), (np.zeros((0, 4)), r"\[0, 4\]"), (np.zeros(4), r"\[4\]"),
+                                        (np.full((5, 4), np.nan), "20 of them NaN")])
+def test_an_encoder_must_give_what_it_says(rows, came):
+    encoder = PlainEncoder(EncoderFacts("ears", dim=4, rate=50.0, window=2, silence=0.0, description="for this test"),
+                           lambda mono, report: rows)
+    with pytest.raises(TalkingHeadsError, match=f"'ears' must give rows of 4 finite numbers.*{came}"):
+        encode_speech(Sound(np.zeros((1, 1600), np.float32), 16000), encoder)
 
 
 def test_speech_refuses_what_does_not_fit():

@@ -55,3 +55,9 @@ def test_other_speech_is_refused_by_both_names(change):
     with pytest.raises(TalkingHeadsError) as error:
         FIFTY.check(other)
     assert "wav2vec2-large, layer last, 50 Hz, 1024" in error.value.must and other.encoder in error.value.came
+
+
+def test_another_layer_is_named_in_the_way_out():
+    speech = Speech(torch.zeros(4, 1024), 50.0, FIFTY.encoder, 0.1, torch.zeros(4, dtype=torch.bool), layer="9")
+    with pytest.raises(TalkingHeadsError, match="'wav2vec2-large', layer last, or load an AToM trained on '.*', layer 9"):
+        FIFTY.check(speech)

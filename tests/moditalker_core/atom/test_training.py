@@ -82,6 +82,11 @@ def test_every_step_is_told_and_samples_are_shown(data, tmp_path):
     assert again.config.training["steps"] == 6 and again.config.training["people"] == 4
 
 
+def test_validation_leaves_the_training_as_it_is(data, trained, tmp_path):
+    train_atom(data, tmp_path / "a.safetensors", replace(TINY, val_every=1))
+    assert same(trained, tmp_path / "a.safetensors")
+
+
 def test_what_is_kept_are_the_averaged_weights(data):
     run = make_run(data)
     before = {k: v.clone() for k, v in run.weights().items()}

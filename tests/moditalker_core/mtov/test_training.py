@@ -67,6 +67,14 @@ def test_every_stage_leaves_a_file_that_says_how_it_was_made(made):
     assert not any(path.suffix == ".part" or "latents" in path.name for path in made["rgb"].parent.iterdir())
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_validation_leaves_the_training_as_it_is(held, made, tmp_path, stage):
+    often, seldom = tmp_path / "often.safetensors", tmp_path / "seldom.safetensors"
+    for path, val_every in ((often, 1), (seldom, 100)):
+        train_mtov(stage, held, path, replace(STAGES[stage], val_every=val_every), **given(stage, made))
+    assert same(often, seldom)
+
+
 @pytest.mark.parametrize("stage, steps, changes, share", [
     ("rgb", 40, {"lr": 2e-2}, 0.5), ("landmarks", 40, {"lr": 2e-2}, 0.6),
     ("diffusion", 30, {"lr": 1e-2, "schedule": "cosine", "cache": 8}, 0.4),
