@@ -87,8 +87,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         whole = {name: getattr(self, name) for name in ("batch", *FREE)}
-        require(all(type(value) is int and value >= 1 for value in whole.values()),
-                "Batch and intervals must be whole numbers above 0", f"{whole}")
+        wrong = ", ".join(f"{name} {value}" for name, value in whole.items() if type(value) is not int or value < 1)
+        require(not wrong, "Batch and intervals must be whole numbers above 0", wrong)
         require(self.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}", f"'{self.precision}'")
         require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip must be above 0", f"{self.gradient_clip}")
 

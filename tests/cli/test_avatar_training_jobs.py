@@ -56,7 +56,7 @@ def test_steps_are_a_number_and_the_factor_of_before_is_still_taken(asked, capsy
 
 @pytest.mark.parametrize("options, words", [
     (("--steps", "100", "--scale", "2"), "--steps or --scale"), (("--steps", "0"), "at least 4"), (("--scale", "0"), "above 0"),
-    (("--steps", "-0.5"), "above 0"), (("--preset", "best"), "demo, standard, published"), (("--batch", "0"), "above 0"),
+    (("--steps", "-0.5"), "above 0"), (("--preset", "best"), "demo, standard, published"), (("--batch", "0"), "Got: batch 0. "),
     (("--gradient-clip", "0"), "gradient_clip")])
 def test_what_is_wrong_is_told(asked, capsys, options, words):
     assert run(*options) == FAILED and words in capsys.readouterr().err and not asked
