@@ -120,7 +120,7 @@ def test_an_error_leads_with_its_sentence(real):
     status, _, events, _ = real.run(prompt)
     (error,) = [data for name, data in events if name == "execution_error"]
     assert status == 200 and error["exception_type"] == "talking_heads.TalkingHeadsError"
-    assert error["exception_message"].startswith("The picture must be at least 64 x 64 px")
+    assert error["exception_message"].startswith("The image must be at least 64 x 64 px")
 
 
 def test_train_and_drive(real):
