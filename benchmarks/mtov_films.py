@@ -9,7 +9,7 @@ from talking_heads.media_core.audio import FPS, Sound
 from talking_heads.media_core.face.pose.canonical import canonical_portrait
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.subject import PARAMS, Performance, Subject, perform
-from talking_heads.moditalker_core.data.pictures import CLASSES, PictureSettings, class_crop
+from talking_heads.moditalker_core.data.images import CLASSES, PictureSettings, class_crop
 from talking_heads.moditalker_core.mtov.model import MToVConfig
 from talking_heads.moditalker_core.mtov.scenes import Scene
 

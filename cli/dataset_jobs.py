@@ -94,7 +94,7 @@ def _build(source: str, options: argparse.Namespace, report: Report) -> Path:
     encoder = chosen_encoder(options) or "mel"
     given = {name: getattr(options, name) for name in (*_ONLY[source], "fps", "size") if getattr(options, name) is not None}
     if options.frames is not None:
-        from ..moditalker_core.data.pictures import PictureSettings
+        from ..moditalker_core.data.images import PictureSettings
 
         chosen = {name: getattr(options, name) for name in ("margin", "crop") if getattr(options, name) is not None}
         given["pictures"] = PictureSettings(options.frames, **chosen)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.picture_reading import read_picture
+from ..media_core.image_reading import read_picture
 from ..moditalker_core.choices import SAMPLERS
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..media_core.choices import POLICIES
 from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError
-from ..media_core.picture_reading import is_picture, read_picture
+from ..media_core.image_reading import is_picture, read_picture
 from ..moditalker_core.choices import SAMPLERS
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder

@@ -17,10 +17,10 @@ import torch
 
 from . import downmix
 from .asked import frame_rate, real, whole
+from .audio_reading import decoded, sound_track
 from .av_files import open_media, unreadable
 from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
-from .sound_reading import decoded, sound_track
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -20,9 +20,9 @@ from .asked import frame_rate, whole
 from .audio import FPS, Sound, load_sound
 from .av_files import open_media, pictures, unreadable
 from .errors import FileFormatError, TalkingHeadsError
-from .film_clock import FilmClock, length_by_packets, usual_step
-from .film_colour import Colour, colour_of, shown_picture
 from .orientation import frame_orientation
+from .video_clock import FilmClock, length_by_packets, usual_step
+from .video_colour import Colour, colour_of, shown_picture
 
 if TYPE_CHECKING:
     import av

@@ -21,7 +21,7 @@ from .training_inputs import batch_inputs, licence_input, run_inputs
 
 if TYPE_CHECKING:
     from ..moditalker_core.atom.model import AToM
-    from ..moditalker_core.data.pictures import PictureSettings
+    from ..moditalker_core.data.images import PictureSettings
 
 # moditalker_core.atom, spelled out so that registering the pack imports no model code
 PRESETS = list(training_choices.PRESETS)
@@ -210,7 +210,7 @@ def _of_videos(stem: str, asked: dict, encoder: Any, *, videos: str, face_index:
 
 def _shown(asked: dict) -> PictureSettings | None:
     """Which face images are stored; None: none."""
-    from ..moditalker_core.data.pictures import PictureSettings
+    from ..moditalker_core.data.images import PictureSettings
 
     return PictureSettings(asked["pictures"], asked["margin"], asked["crop"]) if "pictures" in asked else None
 

@@ -72,7 +72,7 @@ class NodeReport:
 
     def _picture(self, preview: np.ndarray | None, info: Mapping[str, Any]) -> tuple[str, Image.Image, int]:
         """As ComfyUI takes it. The longer side passed on is that of the whole sheet: the caption does not shrink the image."""
-        from ..media_core.caption_picture import enlarged, nothing
+        from ..media_core.caption_image import enlarged, nothing
         from ..media_core.captions import SHOWS
 
         picture = nothing() if preview is None else enlarged(preview)
@@ -89,10 +89,10 @@ def caption(info: Mapping[str, Any]) -> str:
 
 
 def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> Image.Image:
-    """See `media_core.caption_picture`."""
-    from ..media_core import caption_picture
+    """See `media_core.caption_image`."""
+    from ..media_core import caption_image
 
-    return caption_picture.captioned(image, text, shows, least)
+    return caption_image.captioned(image, text, shows, least)
 
 
 def one_pass(report: Report, number: int, passes: int) -> Report:

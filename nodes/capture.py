@@ -11,7 +11,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..media_core.paths import contained, file_stem
-from . import bridge, face, films, sockets, subject
+from . import bridge, face, sockets, subject, videos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,12 +57,12 @@ class PickSegment(io.ComfyNode):
         from ..media_core.capture import pick_segment
         from ..media_core.face.landmarks.landmarks import FaceTracker
 
-        film = films.film(video)
-        path = film.path if film.whole else films.saved(video).path
+        film = videos.film(video)
+        path = film.path if film.whole else videos.saved(video).path
         start, stop, scores = pick_segment(path, seconds, tracker=FaceTracker(face_index=face_index, order=order),
                                            report=bridge.NodeReport())
         about = "\n".join([f"{start:.2f} to {stop:.2f} s", *(f"{name}: {value:.2f}" for name, value in scores.items())])
-        return io.NodeOutput(start, stop - start, films.video(path, start, stop - start), about)
+        return io.NodeOutput(start, stop - start, videos.video(path, start, stop - start), about)
 
 
 class PrepareDataset(io.ComfyNode):
@@ -94,7 +94,7 @@ class PrepareDataset(io.ComfyNode):
 
     @classmethod
     def execute(cls, video: VideoInput, name: str, start: float, duration: float, **options: Any) -> io.NodeOutput:
-        film = films.film(video)
+        film = videos.film(video)
         folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start})
         dataset, _, sound, expression, pose = subject.opened(folder)
         return io.NodeOutput(dataset, _picture(folder / "report.png"), sound, expression, pose,
@@ -149,7 +149,7 @@ def _outputs() -> list:
     return [kind.Output(name, display_name=name, tooltip=tip) for name, (kind, tip) in rows.items()]
 
 
-def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
+def _captured(film: videos.Film, stem: str, options: dict[str, Any]) -> Path:
     """Runs or continues the capture; returns the dataset's folder."""
     from ..media_core.capture import CaptureSettings
     from ..media_core.capture import capture as captured
@@ -168,7 +168,7 @@ def _captured(film: films.Film, stem: str, options: dict[str, Any]) -> Path:
                     face_region=drawn["face_region"], person=drawn["person"])
 
 
-def _folder(stem: str, film: films.Film, settings: CaptureSettings, arrays: list[np.ndarray | None]) -> Path:
+def _folder(stem: str, film: videos.Film, settings: CaptureSettings, arrays: list[np.ndarray | None]) -> Path:
     """Where the dataset is written: every setting but the policy has a folder of its own, so that nothing is overwritten, and
     another policy goes on from the tracking that is done."""
     from ..media_core.capture.settings import film_fingerprint, fingerprint
@@ -207,7 +207,7 @@ def _given(face_landmarks: dict | None, expression: ExpressionTrack | None, fact
 def _drawn(mask: Tensor | None, size: tuple[int, int]) -> np.ndarray | None:  # MASK -> bool [B, H, W]
     import numpy as np
 
-    return None if mask is None else np.stack(films.mask_frames(mask, size))
+    return None if mask is None else np.stack(videos.mask_frames(mask, size))
 
 
 def _parsing(name: str | None) -> Path | None:
@@ -216,9 +216,9 @@ def _parsing(name: str | None) -> Path | None:
 
 
 def _picture(path: Path) -> Tensor:  # float32 [1, H, W, 3]
-    from ..media_core.picture_reading import read_picture
+    from ..media_core.image_reading import read_picture
 
-    return films.floats(read_picture(path, "The report"))[None]
+    return videos.floats(read_picture(path, "The report"))[None]
 
 
 NODES = (PickSegment, PrepareDataset)

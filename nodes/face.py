@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ..media_core import choices
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained
-from . import bridge, films, sockets
+from . import bridge, sockets, videos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,12 +141,12 @@ class PortraitLandmarks(io.ComfyNode):
         from ..media_core.face.pose.canonical import canonical_portrait
         from ..media_core.motion import LandmarkTrack, concatenated
 
-        size = films.size_of(image)
-        masks = None if mask is None else films.mask_frames(mask, size)
-        points = portraits(films.pixels(image), len(image), masks, bridge.NodeReport(), face_index=face_index, order=order)
+        size = videos.size_of(image)
+        masks = None if mask is None else videos.mask_frames(mask, size)
+        points = portraits(videos.pixels(image), len(image), masks, bridge.NodeReport(), face_index=face_index, order=order)
         solid = concatenated([canonical_portrait(one, size) for one in points])
         flat = torch.nn.functional.pad(torch.from_numpy(points).float(), (0, 1))
-        drawn = [films.floats(draw_landmarks(frame, one)) for frame, one in zip(films.pixels(image), points)]
+        drawn = [videos.floats(draw_landmarks(frame, one)) for frame, one in zip(videos.pixels(image), points)]
         return io.NodeOutput(solid, LandmarkTrack(flat, space="pixels", image_size=size), torch.stack(drawn))
 
 
@@ -251,14 +251,14 @@ def _followed(video: VideoInput | None, images: Tensor | None, face_landmarks: d
 
         return from_face_landmarks(face_landmarks, fps if video is None else float(video.get_frame_rate()), face_index)
     if video is not None and images is None:
-        film = films.film(video)
+        film = videos.film(video)
         again, total, size = (lambda start: film.frames(fps, start)), film.frame_count(fps), film.size()
     elif images is not None and video is None:
-        again, total, size = (lambda start: films.pixels(images[start:])), len(images), films.size_of(images)
+        again, total, size = (lambda start: videos.pixels(images[start:])), len(images), videos.size_of(images)
     else:
         raise TalkingHeadsError("Track Face needs either a video or images", "both" if images is not None else "neither",
                                 "Connect one of them, or face landmarks")
-    masks = None if mask is None else films.mask_frames(mask, size)
+    masks = None if mask is None else videos.mask_frames(mask, size)
     return followed(again, fps, total, masks, bridge.NodeReport(), face_index=face_index, order=order), None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
-from . import bridge, face, films, sockets
+from . import bridge, face, sockets, videos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ class FaceCrop(io.ComfyNode):
         bar = bridge.NodeReport()
         looking, cutting = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
         points, fps = _points(images, face_track, mask, looking, way, face_index=face_index, order=order)
-        crop = _cropping(points, films.size_of(images), size, fps, way, margin=margin, upright=upright)
+        crop = _cropping(points, videos.size_of(images), size, fps, way, margin=margin, upright=upright)
         crop = crop if face_track is None else _with_unseen(crop, face_track)
         if crop.faceless:
             bridge.log.warning("no face in frames %s; nothing will be put back into them", listed(crop.faceless))
@@ -118,7 +118,7 @@ class FacePasteBack(io.ComfyNode):
         if len(images) != len(crops) and len(images) != 1:
             raise TalkingHeadsError("There must be as many crops as images, or one image for all of them",
                                     f"{len(crops)} crops for {len(images)} images", "Paste back the frames that were cropped")
-        height, width = films.size_of(images)
+        height, width = videos.size_of(images)
         added = (height % 2, width % 2) if even_sides else (0, 0)
         (out,) = bridge.empty_images(len(crops), height + added[0], width + added[1], (3,), "Paste back fewer frames at once")
         masks = None if mask is None else (mask if mask.ndim == 3 else mask[None]).detach().cpu().float().numpy()
@@ -138,11 +138,11 @@ def _points(images: Tensor, face_track: FaceTrack | None, mask: Tensor | None, r
 
     if face_track is not None:
         return _tracked(images, face_track), face_track.fps
-    masks = None if mask is None else films.mask_frames(mask, films.size_of(images))
+    masks = None if mask is None else videos.mask_frames(mask, videos.size_of(images))
     total = len(images)
     if way == "each" or total == 1:
-        return face.portraits(films.pixels(images), total, masks, report, **which), FPS
-    return face.followed(lambda start: films.pixels(images[start:]), FPS, total, masks, report, **which).points, FPS
+        return face.portraits(videos.pixels(images), total, masks, report, **which), FPS
+    return face.followed(lambda start: videos.pixels(images[start:]), FPS, total, masks, report, **which).points, FPS
 
 
 def _cropping(points: np.ndarray, shape: tuple[int, int], size: int, fps: float, way: str, **options: Any) -> Crop:

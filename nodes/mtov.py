@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
-from . import bridge, films, sockets
+from . import bridge, sockets, videos
 from .atom import CHECKPOINTS, NONE, OWN, PRECISIONS, SAMPLERS, own
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class MotionToVideo(io.ComfyNode):
                                         "Use Motion to Video (file), which writes frame by frame, or set frame_count")
         frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (start_frame, stop), **sampling)
         for i, frame in enumerate(frames):
-            images[i] = films.floats(frame)
+            images[i] = videos.floats(frame)
         return io.NodeOutput(images, float(motion.fps))
 
 
@@ -262,8 +262,8 @@ def talking(mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, p
     """The frames from part[0] to before part[1], as they are made."""
     from ..moditalker_core.mtov.generation import talk
 
-    poses = None if pose_images is None else films.pixels(pose_images)
-    return talk(bridge.on_device(whole(mtov)), motion, next(films.pixels(portrait)), video_settings(part, **sampling),
+    poses = None if pose_images is None else videos.pixels(pose_images)
+    return talk(bridge.on_device(whole(mtov)), motion, next(videos.pixels(portrait)), video_settings(part, **sampling),
                 pose_frames=poses, pose_landmarks=pose_landmarks, report=bridge.NodeReport())
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
-from . import bridge, films, sockets
+from . import bridge, sockets, videos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ class PreviewLandmarks(io.ComfyNode):
         from ..media_core.face.draw import draw_landmarks, picture_points
 
         track, known = _landmarks(landmarks, face_track, images)
-        shape = _black_size(track, size) if images is None else _fitted(films.size_of(images), longest)
+        shape = _black_size(track, size) if images is None else _fitted(videos.size_of(images), longest)
         stop = bridge.checked_stop(len(track), start_frame, frame_count)
         points, report = picture_points(track, shape), bridge.NodeReport()
         (out,) = bridge.empty_images(stop - start_frame, *shape, (3,), "Set frame_count, or a smaller size (or longest)")
@@ -70,7 +70,7 @@ class PreviewLandmarks(io.ComfyNode):
             if row and images is not None and len(images) > 1:
                 below = _picture(images, i, shape)
             drawn = draw_landmarks(below, points[i], dots) if known is None or known[i] else below
-            out[row] = films.floats(drawn)
+            out[row] = videos.floats(drawn)
             report(row + 1, len(out), {"phase": "draw", "frame": row + 1, "frames": len(out)}, drawn)
         return io.NodeOutput(out, float(track.fps))
 
@@ -116,7 +116,7 @@ class PreviewCurves(io.ComfyNode):
             raise TalkingHeadsError("There must be something to plot", "nothing, or no unit of that kind",
                                     "Connect an expression, a face track or landmarks")
         title = "" if expression is None else f"action units: {expression.source}"
-        return io.NodeOutput(films.floats(draw_curves(curves, timed.fps, width, strip, title))[None])
+        return io.NodeOutput(videos.floats(draw_curves(curves, timed.fps, width, strip, title))[None])
 
 
 def _names(units: str, expression: ExpressionTrack) -> list[str]:
@@ -165,7 +165,7 @@ def _picture(images: Tensor, i: int, shape: tuple[int, int]) -> np.ndarray:  # u
     import cv2
 
     i = min(i, len(images) - 1)
-    picture = next(films.pixels(images[i:i + 1]))
+    picture = next(videos.pixels(images[i:i + 1]))
     return picture if picture.shape[:2] == shape else cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_AREA)
 
 

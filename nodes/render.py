@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import Types, io
 
 from ..hmtalker_core import backend_registry
-from . import bridge, sockets, temporary_films
+from . import bridge, sockets, temporary_videos
 
 if TYPE_CHECKING:
     from ..hmtalker_core.backdrop import Background
@@ -51,11 +51,11 @@ class RenderAvatarVideo(io.ComfyNode):
         from ..media_core.audio import Sound
 
         sound = None if audio is None else Sound.from_comfy(audio)
-        path, report = temporary_films.new_path(), bridge.NodeReport()
+        path, report = temporary_videos.new_path(), bridge.NodeReport()
         ready = bridge.ready_to_draw(avatar, backend, report, len(motion))
         render_video(ready, motion, path, sound, background=_COLOURS[background], backend=backend, crf=crf,
                      report=report)
-        return io.NodeOutput(temporary_films.new_film(path))
+        return io.NodeOutput(temporary_videos.new_film(path))
 
 
 class RenderAvatar(io.ComfyNode):

@@ -37,6 +37,17 @@ def same_threads():
     assert after == before
 
 
+@pytest.fixture
+def bf16_attention():
+    """Skips where torch itself cannot attend in bf16: with ATEN_CPU_CAPABILITY below what a processor with AMX has, it raises."""
+    import torch
+
+    try:
+        torch.nn.functional.scaled_dot_product_attention(*3 * [torch.ones(1, 2, 64, 32, dtype=torch.bfloat16)])
+    except RuntimeError as error:
+        pytest.skip(f"torch cannot attend in bf16 with these kernels ({error})")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository root."""

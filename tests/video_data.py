@@ -10,7 +10,7 @@ from motion_data import _clip
 from talking_heads.media_core.errors import Cancelled
 from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.moditalker_core.data.dataset_writer import ShardWriter
-from talking_heads.moditalker_core.data.pictures import PictureSettings, spool
+from talking_heads.moditalker_core.data.images import PictureSettings, spool
 from talking_heads.moditalker_core.mtov.config import AutoencoderConfig, DenoiserConfig
 from talking_heads.moditalker_core.mtov.model import RasterSettings
 from talking_heads.moditalker_core.mtov.train_config import TrainConfig

@@ -55,7 +55,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     from talking_heads.moditalker_core.data.from_subject import SubjectPlan, build_from_subject
-    from talking_heads.moditalker_core.data.pictures import PictureSettings
+    from talking_heads.moditalker_core.data.images import PictureSettings
     from talking_heads.moditalker_core.mtov.train_config import preset
 
     size = preset(args.preset, "rgb").autoencoder.height

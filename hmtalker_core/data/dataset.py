@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
+from ...media_core.image_reading import opened_picture
 from ...media_core.json_files import read_json_object
 from ...media_core.motion import checked_reliability
 from ...media_core.npy_files import load_npy
 from ...media_core.paths import is_temporary
-from ...media_core.picture_reading import opened_picture
 from ...media_core.schema import RATES, SIDE, described, flag, optional, real, record, text
 from ..model.camera import scene_extent
 from .annotations import clamp_rect, label_masks, lip_opening, lip_square

@@ -31,7 +31,7 @@ class LoadImage(io.ComfyNode):
     def execute(cls, image: str) -> io.NodeOutput:
         import torch
 
-        from ...media_core.picture_reading import colours_of, opened_picture
+        from ...media_core.image_reading import colours_of, opened_picture
 
         with opened_picture(folder_paths.get_annotated_filepath(image)) as opened:
             colours, opacity = colours_of(opened)  # colours under transparent places stay: ComfyUI leaves them to MASK

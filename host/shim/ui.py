@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import folder_paths
+from .audio_file import write_sound
 from .cli_args import args
 from .files import numbered_file
 from .io_base import FolderType
-from .sound import write_sound
 
 if TYPE_CHECKING:
     import torch

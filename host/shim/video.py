@@ -192,7 +192,7 @@ class VideoFromFile(VideoInput):
 
     def _sound(self) -> dict | None:
         from ...media_core.audio import track_sound
-        from ...media_core.sound_reading import sound_track
+        from ...media_core.audio_reading import sound_track
 
         with self._open() as container:
             if sound_track(container) is None:

@@ -101,7 +101,7 @@ def like_dataset(folder: str | Path) -> Likeness:
     import hashlib
     import json
 
-    from .pictures import ANCHORS
+    from .images import ANCHORS
 
     folder = Path(folder)
     manifest = read_json(folder / MANIFEST)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..dataset_folder import FRAME_FILES, MANIFEST, TABLE_FILES, checksum, write_json
 from ..motion import AU_NAMES
-from .pictures import ANCHORS
+from .images import ANCHORS
 from .settings import CaptureSettings
 
 VERSION = 1

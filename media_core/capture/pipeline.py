@@ -28,7 +28,7 @@ from ..face.track import FaceTrack, measure
 from ..progress import Report, silent
 from ..speech import full_name
 from ..video import VideoInfo, probe
-from . import pictures, tables
+from . import images, tables
 from .framing import Likeness, frame_face, like_dataset
 from .manifest import write_manifest
 from .record import Record
@@ -146,7 +146,7 @@ class _Job:
         squared = replace(known, points=smooth_points(crop.to_crop(known.points).astype(np.float32), known.fps, cuts),
                           image_size=(settings.size, settings.size), cuts=cuts)
         source, frames = first + kept, len(kept)
-        self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: pictures.write_frames(
+        self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: images.write_frames(
             self.folder, self.film, settings.fps, source, crop, squared.points, step), frames)
         self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("frames",),
                     lambda step: tables.save_measured(self.folder, *self._measured(squared, likeness, source, step)))
@@ -232,19 +232,19 @@ class _Job:
         track = measure(squared, focal=settings.focal, shape=shape, smoothing=settings.smoothing, expression=expression)
         if not settings.steady:
             return track, None
-        steadied = partial(steady, track, lambda i: pictures.grey(self.folder, i), cuts=squared.cuts,
+        steadied = partial(steady, track, lambda i: images.grey(self.folder, i), cuts=squared.cuts,
                            window=min(WINDOW, settings.smoothing), step=step)
-        known = None if settings.like is None else pictures.known_anchors(Path(settings.like), track.image_size)
+        known = None if settings.like is None else images.known_anchors(Path(settings.like), track.image_size)
         if known is not None and (shared := steadied(known=known))[1] is not None:
             return shared[0], None
         return steadied()  # also where the other video's corners cannot be found again
 
     def _masks(self, source: np.ndarray, crop: FaceCrop, squared: RawTrack) -> None:
         size, frames = self.settings.size, len(source)
-        self._stage("masks", ("person", "parsing"), ("frames",), lambda step: pictures.write_masks(
+        self._stage("masks", ("person", "parsing"), ("frames",), lambda step: images.write_masks(
             self.folder, squared.points, size, self.inputs.person, crop, source, self.settings.parsing, step), frames)
-        self._stage("background", (), ("masks",), lambda step: pictures.write_background(self.folder, frames, size, step))
-        self._stage("layers", (), ("background",), lambda step: pictures.write_layers(self.folder, frames, step), frames)
+        self._stage("background", (), ("masks",), lambda step: images.write_background(self.folder, frames, size, step))
+        self._stage("layers", (), ("background",), lambda step: images.write_layers(self.folder, frames, step), frames)
 
     def _facts(self, shown: Shown, filled: np.ndarray) -> dict[str, Any]:
         """What the manifest says besides the request and the checksums."""

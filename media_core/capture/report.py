@@ -19,7 +19,7 @@ from ..face.landmarks.landmarks import RawTrack
 from ..face.track import FaceTrack
 from ..speech import Speech, encode_speech
 from .framing import beyond
-from .pictures import FRAME, read_picture
+from .images import FRAME, read_picture
 from .quality import FAIR, GOOD, POOR, UNKNOWN, Evidence, QualityReport, quality_report, view_angles
 from .settings import CaptureSettings
 from .stages import Step

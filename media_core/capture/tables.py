@@ -16,7 +16,7 @@ from ..face.track import FaceTrack
 from ..motion import ExpressionTrack
 from ..speech import SAMPLE_RATE, SpeechEncoder
 from ..video import load_film_sound
-from .pictures import ANCHORS
+from .images import ANCHORS
 from .stages import Step
 
 TRACK, CANONICAL = "track.safetensors", "landmarks_canonical.safetensors"

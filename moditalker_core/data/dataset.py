@@ -6,7 +6,7 @@ images of it where they were asked for.
     shards/<source>.safetensors one for each source (a video, a performance), whole or absent; per clip
         <clip>.speech float16 | float32 [Ts, D], <clip>.silence bool [Ts], perhaps <clip>.silence_features float32 [D],
         <clip>.landmarks float32 [T, 68, 3] (canonical, dm), <clip>.poses float32 [T, 4, 4] (camera to head, metres),
-        perhaps images (pictures.py); the clip's facts["pictures"] then holds their size
+        perhaps images (images.py); the clip's facts["pictures"] then holds their size
 
 Shards are memory-mapped and read where they are wanted: memory does not grow with the folder. Written by dataset_writer.py.
 The contents are those of docs/moditalker.md#training-data (GeneFace's .npy is pickled and is not read).
@@ -32,7 +32,7 @@ from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.progress import Report, silent
 from ...media_core.speech import Speech
 from .dataset_checks import SPLITS, check_ends, check_index, check_part
-from .pictures import decoded
+from .images import decoded
 
 KIND, VERSION = "motion_dataset", 1
 INDEX, REQUEST, SHARDS = "index.json", "request.json", "shards"
@@ -204,7 +204,7 @@ class MotionDataset:
         return self._decoded(index, "frame", start, stop)
 
     def masks(self, index: int, start: int = 0, stop: int | None = None) -> np.ndarray:  # uint8 [n, S, S]
-        """The parts of those images, as places in `pictures.CLASSES`. Errors as for `frames_of`."""
+        """The parts of those images, as places in `images.CLASSES`. Errors as for `frames_of`."""
         return self._decoded(index, "mask", start, stop)
 
     def _decoded(self, index: int, kind: str, start: int, stop: int | None) -> np.ndarray:

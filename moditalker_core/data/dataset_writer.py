@@ -28,7 +28,7 @@ from ...media_core.speech import EncoderChoice, Speech, opened
 from ...media_core.temporary import remove_leftovers
 from .dataset import INDEX, KIND, REQUEST, SHARDS, VERSION, Clip, SpeechFormat, file_checksum
 from .dataset_checks import SHARD
-from .pictures import Pictures
+from .images import Pictures
 
 SHARD_KIND, SHARD_VERSION = "motion_shard", 1
 _WIDE = 256        # numbers per row from which features are stored as float16

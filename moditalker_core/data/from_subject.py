@@ -25,7 +25,7 @@ from ...media_core.speech import EncoderChoice, SpeechEncoder, opened
 from ...media_core.subject.performance import Performance, perform
 from .captured import bridged, measured, steadied
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
-from .pictures import Pictures, PictureSettings, class_crop, spool
+from .images import Pictures, PictureSettings, class_crop, spool
 
 if TYPE_CHECKING:
     from ...media_core.subject.render import Subject, SubjectFrame

@@ -28,8 +28,8 @@ from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, open
 from ...media_core.video import load_film_sound, probe
 from .captured import Piece, pieces
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
-from .film_pictures import with_pictures
-from .pictures import PictureSettings
+from .images import PictureSettings
+from .video_images import with_pictures
 
 VERSION = 1
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")

@@ -80,7 +80,7 @@ def test_wrong_usage(run, hubert_avatar, capsys):
 
 
 def test_a_capture_writes_the_features_of_a_model(place, tmp_path, monkeypatch, capsys):
-    from capture_film import Oracle, placed, talk, write_film
+    from capture_video import Oracle, placed, talk, write_film
     from talking_heads.media_core.capture import pipeline
     from talking_heads.media_core.speech import Speech
 

@@ -220,7 +220,7 @@ def test_help_shows_the_defaults_of_the_cores():
     from talking_heads.media_core.capture import CaptureSettings
     from talking_heads.moditalker_core.data.from_subject import FIRST_IDENTITY, SubjectPlan
     from talking_heads.moditalker_core.data.from_videos import FilmPlan
-    from talking_heads.moditalker_core.data.pictures import PictureSettings
+    from talking_heads.moditalker_core.data.images import PictureSettings
 
     def shown(*command: str) -> dict[str, str]:
         options = main.parser()
@@ -262,7 +262,7 @@ def test_earlier_option_names_go_on_working(words):
 
 
 def test_capture_writes_a_folder_and_prints_its_report(tmp_path, capsys, monkeypatch):
-    from capture_film import Oracle, placed, talk, write_film
+    from capture_video import Oracle, placed, talk, write_film
     from talking_heads.media_core.capture import pipeline
 
     said = talk(1.4)
@@ -299,7 +299,7 @@ def test_capture_that_cannot_be(options, code, word, tmp_path, monkeypatch, caps
     (["--au", "long.csv"], "long.csv"), (["--order", "left", "--parsing", "me.mp4"], "`parsing` must exist"),
 ])
 def test_capture_looks_at_what_else_is_given_before_the_long_work(options, word, tmp_path, monkeypatch, capsys):
-    from capture_film import placed, talk, write_film
+    from capture_video import placed, talk, write_film
 
     said = talk(1.4)
     monkeypatch.chdir(tmp_path)
@@ -313,7 +313,7 @@ def test_capture_looks_at_what_else_is_given_before_the_long_work(options, word,
 
 
 def test_a_stopped_capture_tells_that_it_goes_on(tmp_path, capsys, monkeypatch):
-    from capture_film import Oracle, placed, talk, write_film
+    from capture_video import Oracle, placed, talk, write_film
     from talking_heads.media_core.capture import pipeline
 
     said = talk(1.4)

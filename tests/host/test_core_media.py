@@ -131,7 +131,7 @@ def test_a_telephones_film_is_shown_upright(tmp_path, name):
     (1, 16000, "flac"), (4, 44100, "flac"), (8, 48000, "flac"), (2, 192000, "flac"), (1, 70001, "flac"), (9, 16000, "flac"),
     (2, 44100, "mp3"), (4, 18900, "mp3"), (1, 192000, "mp3")])
 def test_sound_of_any_kind_is_saved(tmp_path, channels, rate, format):
-    from talking_heads.host.shim.sound import write_sound
+    from talking_heads.host.shim.audio_file import write_sound
 
     sound = tone(rate, channels)
     write_sound(str(tmp_path / f"a.{format}"), sound.to_comfy(), format, "128k", {})

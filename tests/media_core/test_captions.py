@@ -89,7 +89,7 @@ def test_a_caption_is_drawn_where_pillow_has_one_font_only(monkeypatch, broken):
     """Before 10.1, or without FreeType; its letters are those of Latin-1."""
     import numpy as np
     from PIL import ImageFont
-    from talking_heads.media_core.caption_picture import captioned
+    from talking_heads.media_core.caption_image import captioned
 
     image, plain = np.zeros((60, 120, 3), np.uint8), ImageFont.load_default_imagefont() if hasattr(
         ImageFont, "load_default_imagefont") else ImageFont.load_default()

@@ -8,12 +8,12 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from talking_heads.media_core import film_colour
+from talking_heads.media_core import video_colour
 from talking_heads.media_core.errors import FileFormatError
-from talking_heads.media_core.film_clock import LONGEST_GAP, FilmClock
-from talking_heads.media_core.film_colour import Colour, as_shown
 from talking_heads.media_core.orientation import Orientation, orientation_of
 from talking_heads.media_core.video import VideoWriter, load_film_sound, probe, read_frames
+from talking_heads.media_core.video_clock import LONGEST_GAP, FilmClock
+from talking_heads.media_core.video_colour import Colour, as_shown
 
 H, W, ONE = 48, 64, 1 << 16
 EIGHT = {(a, b, c, d): (abs(b), c if b else a, b if b else d) for a, b, c, d in
@@ -184,7 +184,7 @@ def test_a_telephones_bright_film(tmp_path, transfer, number):
 
 def test_ordinary_films_are_left_to_ffmpeg(tmp_path, monkeypatch):
     path = encoded(tmp_path / "a.mp4", [0, 40])
-    monkeypatch.setattr(film_colour, "as_shown", None)
+    monkeypatch.setattr(video_colour, "as_shown", None)
     assert len(list(read_frames(path))) == 2 and probe(path).hdr == ""
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from face_film import FOCAL, SIZE, film, raw_track
+from face_video import FOCAL, SIZE, film, raw_track
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.face.geometry import RIGID
 from talking_heads.media_core.face.pose.canonical import canonical_landmarks, canonical_portrait, mean_face

@@ -40,8 +40,8 @@ def base(host, tmp_path, tiny_film) -> Path:
 
 @pytest.fixture
 def films(host):
-    """nodes/films.py under the name the host gave the pack."""
-    return sys.modules[f"{host.packs[0].module.__name__}.nodes.films"]
+    """nodes/videos.py under the name the host gave the pack."""
+    return sys.modules[f"{host.packs[0].module.__name__}.nodes.videos"]
 
 
 # ----------------------------------------------------------------------------------------------------------------- dataset

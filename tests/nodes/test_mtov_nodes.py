@@ -98,6 +98,7 @@ def test_how_the_published_program_counts_and_shrinks(host, base, given, monkeyp
     assert len(next(value for value in kept if isinstance(value, torch.Tensor))) == 2 * FRAMES
 
 
+@pytest.mark.usefixtures("bf16_attention")
 @pytest.mark.parametrize("choice, dtype", [("bf16", torch.bfloat16), ("fp32", torch.float32)])
 def test_the_number_format_is_chosen(host, base, given, choice, dtype):
     kept = collector(host)

@@ -124,7 +124,7 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     from talking_heads.media_core.speech.registry import KINDS
     from talking_heads.moditalker_core.atom.diffusion import SAMPLERS
     from talking_heads.moditalker_core.atom.train_config import presets as atom_presets
-    from talking_heads.moditalker_core.data.pictures import CROPS
+    from talking_heads.moditalker_core.data.images import CROPS
     from talking_heads.moditalker_core.mtov.conditions import RESIZES
     from talking_heads.moditalker_core.mtov.diffusion import SAMPLERS as video_samplers
     from talking_heads.moditalker_core.mtov.train_config import PRECISIONS, STAGES

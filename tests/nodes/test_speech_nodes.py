@@ -36,6 +36,7 @@ def encode(**inputs) -> dict:
             "speech": node("TalkingHead_EncodeSpeech", audio=["sound", 0], **inputs), "kept": keep("speech")}
 
 
+@pytest.mark.usefixtures("bf16_attention")
 def test_hubert_from_a_model_folder(with_model, base):
     from talking_heads.media_core.speech import HubertEncoder, encode_speech
 

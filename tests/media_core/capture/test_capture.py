@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from capture_film import Oracle, placed, talk, write_film
+from capture_video import Oracle, placed, talk, write_film
 from talking_heads.hmtalker_core.data.dataset import AvatarDataset
 from talking_heads.hmtalker_core.training.batches import open_clip
 from talking_heads.media_core.audio import Sound, load_sound
@@ -191,11 +191,11 @@ def test_a_folder_with_something_else_is_left_alone(folder, film, tmp_path):
 
 
 def test_a_full_disk_is_told(film, tmp_path, monkeypatch):
-    from talking_heads.media_core.capture import pictures
+    from talking_heads.media_core.capture import images
 
     def full(path, content):
         raise OSError(28, "No space left on device", str(path))
-    monkeypatch.setattr(pictures, "write_bytes", full)
+    monkeypatch.setattr(images, "write_bytes", full)
     with pytest.raises(TalkingHeadsError, match="room.*No space left.*it continues"):
         capture(film[0], tmp_path / "set", PLAIN, tracker=Oracle(film[1]))
 
@@ -370,7 +370,7 @@ def test_frame_numbers_are_those_of_the_film(film, tmp_path):
 def test_pictures_are_opened_by_python(folder, monkeypatch):
     """OpenCV itself opens no file on Windows whose name has letters beyond the code page."""
     import cv2
-    from talking_heads.media_core.capture.pictures import grey, read_picture
+    from talking_heads.media_core.capture.images import grey, read_picture
 
     monkeypatch.setattr(cv2, "imread", lambda *_: None)
     assert grey(folder, 3).shape == (SIZE, SIZE)
@@ -408,10 +408,10 @@ def test_the_best_segment_is_that_of_the_chosen_face(film, tmp_path, monkeypatch
 
 def test_corners_that_cannot_be_found_again_are_replaced(film, folder, tmp_path, monkeypatch):
     """A video made like another one, in another light, is steadied by its own corners."""
-    from talking_heads.media_core.capture import pictures, pipeline
+    from talking_heads.media_core.capture import images, pipeline
 
     calls = []
-    monkeypatch.setattr(pictures, "known_anchors", lambda *_: ("another video's", []))
+    monkeypatch.setattr(images, "known_anchors", lambda *_: ("another video's", []))
 
     def steady(track, picture, known=None, **_):
         calls.append(known)

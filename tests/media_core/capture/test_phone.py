@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from capture_film import Oracle, number_of, numbered, placed, talk, write_film
+from capture_video import Oracle, number_of, numbered, placed, talk, write_film
 from talking_heads.media_core.audio import Sound, load_sound
 from talking_heads.media_core.capture import CaptureSettings, capture
-from talking_heads.media_core.capture.pictures import read_picture
+from talking_heads.media_core.capture.images import read_picture
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
 from talking_heads.media_core.face.crop import FaceCrop
 from talking_heads.media_core.video import load_film_sound, probe

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from face_film import film
+from face_video import film
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.capture.framing import beyond, cut_square, frame_face
 from talking_heads.media_core.capture.quality import Evidence, blinks, listed, quality_report

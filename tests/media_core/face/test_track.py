@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from face_film import SIZE, film, raw_track, rotation_errors
+from face_video import SIZE, film, raw_track, rotation_errors
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
 from talking_heads.media_core.face.landmarks.mean_face import MeanFace
 from talking_heads.media_core.face.pose.canonical import canonical_landmarks, canonical_portrait, mean_face

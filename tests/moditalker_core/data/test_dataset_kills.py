@@ -19,7 +19,7 @@ from talking_heads.moditalker_core.data.dataset import MotionDataset
 from talking_heads.moditalker_core.data.dataset_writer import Recorded
 from talking_heads.moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 from talking_heads.moditalker_core.data.from_videos import build_from_videos
-from talking_heads.moditalker_core.data.pictures import PictureSettings, spool
+from talking_heads.moditalker_core.data.images import PictureSettings, spool
 
 FRAMES = 5
 PLAN = SubjectPlan(identities=(3,), seconds=1.0, engine="formant", val=0)

@@ -73,6 +73,7 @@ def test_half_the_size_is_read_back_as_float32(mtov, tmp_path):
     assert read.dtype == torch.float32
 
 
+@pytest.mark.usefixtures("bf16_attention")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("half", [False, True])
 def test_networks_in_fewer_bits_compute_about_the_same(mtov, tmp_path, dtype, half):

@@ -15,7 +15,7 @@ from talking_heads.media_core.subject import render
 from talking_heads.moditalker_core.data import dataset as motion_dataset
 from talking_heads.moditalker_core.data.dataset import MotionDataset
 from talking_heads.moditalker_core.data.from_subject import SubjectPlan, build_from_subject
-from talking_heads.moditalker_core.data.pictures import CLASSES, PictureSettings
+from talking_heads.moditalker_core.data.images import CLASSES, PictureSettings
 from talking_heads.moditalker_core.mtov.dataset import PARTS, VideoWindows, WindowSettings, mouth_weights, unchanged
 from talking_heads.moditalker_core.mtov.model import RasterSettings
 from talking_heads.moditalker_core.mtov.rasters import lower_face_hidden

@@ -12,7 +12,7 @@ import torch
 from talking_heads.media_core.audio import FPS
 from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.subject import PARAMS, Subject
-from talking_heads.moditalker_core.data.pictures import PictureSettings
+from talking_heads.moditalker_core.data.images import PictureSettings
 from talking_heads.moditalker_core.mtov.checkpoints import SHIPPED_MTOV, load_mtov
 from talking_heads.moditalker_core.mtov.generation import VideoSettings, talk
 

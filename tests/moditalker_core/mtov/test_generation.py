@@ -430,6 +430,7 @@ def test_pictures_shrink_as_asked(mtov):
     assert np.abs(of(large, (3 * S, 3 * S), resize="bilinear").astype(int) - of(thirds, (S, S))).max() <= 3
 
 
+@pytest.mark.usefixtures("bf16_attention")
 def test_half_the_numbers():
     mtov = tiny().to(dtype=torch.bfloat16)
     half, full = (made(each, face(10), picture()).astype(float) for each in (mtov, tiny()))

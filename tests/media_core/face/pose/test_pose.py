@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from face_film import FOCAL, SIZE, film, rotation_errors
+from face_video import FOCAL, SIZE, film, rotation_errors
 from talking_heads.hmtalker_core.model import camera
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.face.geometry import RIGID

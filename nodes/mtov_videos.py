@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
-from . import bridge, films, sockets, temporary_films
+from . import bridge, sockets, temporary_videos
+from . import videos as films
 from .face import POLICIES
 from .mtov import motion_inputs, official_inputs, pose_inputs, resize_input, sampling_inputs, talking, video_settings, whole
 
@@ -158,13 +159,13 @@ def film_scene(film: films.Film, config: MToVConfig, *, track: FaceTrack | None,
                              policy=policy, total=film.frame_count(config.fps), report=report)
 
 
-def written(frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int) -> temporary_films.TemporaryFilm:
+def written(frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int) -> temporary_videos.TemporaryFilm:
     """Frames as they come, written to a file with their audio, as VIDEO."""
     from ..media_core.audio import Sound
     from ..moditalker_core.pipeline import save_frames
 
     sound = None if audio is None else Sound.from_comfy(audio)
-    return temporary_films.new_film(save_frames(frames, temporary_films.new_path(), fps, sound, crf))
+    return temporary_videos.new_film(save_frames(frames, temporary_videos.new_path(), fps, sound, crf))
 
 
 NODES = (MotionToVideoFile, MotionToFilm)

@@ -7,9 +7,9 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from talking_heads.media_core.capture import pictures as of_captures
+from talking_heads.media_core.capture import images as of_captures
 from talking_heads.media_core.errors import FileFormatError
-from talking_heads.media_core.picture_reading import LARGEST, is_picture, read_picture
+from talking_heads.media_core.image_reading import LARGEST, is_picture, read_picture
 
 RAMP = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (32, 1))
 

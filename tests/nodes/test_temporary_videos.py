@@ -20,7 +20,7 @@ def temp(host, tmp_path) -> Path:
 
 @pytest.fixture
 def films(host):
-    return own(host, "nodes.temporary_films")
+    return own(host, "nodes.temporary_videos")
 
 
 def made(films, content: bytes):
@@ -77,13 +77,13 @@ def test_a_part_of_a_film_of_the_temp_folder_is_held_too(films, host, temp, tiny
     """What other nodes left there: the part plays on, and the file stays theirs."""
     theirs = temp / "theirs.mp4"
     shutil.copy(tiny_film, theirs)
-    part = own(host, "nodes.films").video(theirs, 0.4, 0.4)
+    part = own(host, "nodes.videos").video(theirs, 0.4, 0.4)
     theirs.unlink()
     assert part.get_dimensions() == (240, 192) and theirs.is_file()
     del part
     gc.collect()
     assert theirs.is_file()
-    assert type(own(host, "nodes.films").video(tiny_film, 0.4, 0.4)).__name__ == "VideoFromFile"
+    assert type(own(host, "nodes.videos").video(tiny_film, 0.4, 0.4)).__name__ == "VideoFromFile"
 
 
 def test_runs_of_render_avatar_video_survive_an_emptied_folder_and_leave_only_the_cached_film(host_with_avatar, tmp_path):

@@ -141,7 +141,7 @@ def test_an_impossible_number_of_channels_is_told(tmp_path, channels):
 def test_a_track_that_appears_on_the_way_does_not_matter(tmp_path):
     """PyAV's demux breaks off with an IndexError there; the rest is still read."""
     import av
-    from talking_heads.media_core.sound_reading import decoded
+    from talking_heads.media_core.audio_reading import decoded
 
     class Breaking:
         def __init__(self, container, after: int):

@@ -13,11 +13,11 @@ from talking_heads.media_core.face.landmarks.landmarks import FaceFrame
 from talking_heads.media_core.face.landmarks.raw_track import RawTrack
 from talking_heads.media_core.metrics import lip_aperture
 from talking_heads.media_core.video import VideoWriter
-from talking_heads.moditalker_core.data import film_pictures, from_videos
+from talking_heads.moditalker_core.data import from_videos, video_images
 from talking_heads.moditalker_core.data.captured import bridged, pieces
 from talking_heads.moditalker_core.data.dataset import MotionDataset
 from talking_heads.moditalker_core.data.from_videos import FilmPlan, build_from_videos
-from talking_heads.moditalker_core.data.pictures import CLASSES, PictureSettings
+from talking_heads.moditalker_core.data.images import CLASSES, PictureSettings
 from talking_heads.moditalker_core.mtov.rasters import lower_face_hidden
 
 SIDE, FRAMES = 64, 130
@@ -42,7 +42,7 @@ class KnownFace:
 
 @pytest.fixture(scope="module")
 def points() -> np.ndarray:  # [130, 68, 2] px of a picture 64 px wide
-    from face_film import film
+    from face_video import film
 
     return ((film(3, FRAMES / 25).points + 0.5) * SIDE / 512 - 0.5).astype(np.float32)
 
@@ -186,7 +186,7 @@ def corners(dataset: MotionDataset, index: int) -> list[int]:
 def coarse_parts():
     """Parts are found in small pictures: these films show nothing that would be worth more."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(film_pictures, "_WIDE", 48)
+        patch.setattr(video_images, "_WIDE", 48)
         yield
 
 
@@ -213,25 +213,25 @@ def test_a_build_stopped_among_the_pictures_goes_on_there(pictured, films, point
         if done > 125:  # 70 tracked, then pictures of the first clip up to 110, and some of the second
             raise Cancelled("enough")
 
-    tracker, cut, whole = KnownFace(points), [], film_pictures._cut
+    tracker, cut, whole = KnownFace(points), [], video_images._cut
     with pytest.raises(Cancelled):
         build_from_videos(films / "ann", tmp_path / "d", WHOLE, tracker=tracker, report=stop)
     assert not list((tmp_path / "d" / "shards").iterdir())
-    monkeypatch.setattr(film_pictures, "_cut", lambda frames, *others: cut.append(len(others[1])) or whole(frames, *others))
+    monkeypatch.setattr(video_images, "_cut", lambda frames, *others: cut.append(len(others[1])) or whole(frames, *others))
     build_from_videos(films / "ann", tmp_path / "d", WHOLE, tracker=tracker)
     assert cut == [30, 50], "pictures of a finished clip were cut again"
     assert contents(tmp_path / "d") == contents(pictured)
 
 
 def test_a_film_that_has_become_shorter_is_told(films, points, tmp_path, monkeypatch):
-    whole = film_pictures.read_frames
-    monkeypatch.setattr(film_pictures, "read_frames", lambda *given: islice(whole(*given), 20))
+    whole = video_images.read_frames
+    monkeypatch.setattr(video_images, "read_frames", lambda *given: islice(whole(*given), 20))
     with pytest.raises(TalkingHeadsError, match="50 images.*20"):
         build_from_videos(films / "ann" / "plain.mp4", tmp_path / "d", WHOLE, tracker=KnownFace(points))
 
 
 def test_the_parts_of_a_real_picture_are_where_the_landmarks_are(tiny_film, tmp_path, monkeypatch):
-    monkeypatch.setattr(film_pictures, "_WIDE", 160)
+    monkeypatch.setattr(video_images, "_WIDE", 160)
     dataset = MotionDataset.open(build_from_videos(tiny_film, tmp_path / "d", FilmPlan(size=128, pictures=PictureSettings(SIDE))))
     masks, pixels = dataset.masks(0), dataset.pixels(0)
     x, y = pixels.round().long().clamp(0, SIDE - 1).unbind(-1)

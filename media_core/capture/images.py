@@ -18,7 +18,7 @@ from ..face.masks.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, le
 from ..face.masks.person import HeadShape
 from ..face.masks.plates import EVERY, BackgroundPlate, on_plate, torso_layer
 from ..face.pose.steady import Anchors
-from ..picture_reading import check_size
+from ..image_reading import check_size
 from ..read_ahead import ahead, mapped
 from ..video import read_frames
 from .framing import cut_square

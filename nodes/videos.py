@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import InputImpl
 
 from ..media_core.errors import TalkingHeadsError
-from . import temporary_films
+from . import temporary_videos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,7 +108,7 @@ def saved(video: VideoInput) -> Film:
 
 def video(path: Path, start: float, duration: float) -> VideoInput | None:
     """A part of a file as VIDEO; nothing is copied where ComfyUI can trim (0.14 and later)."""
-    return temporary_films.film_of(path).as_trimmed(start, duration, strict_duration=False)
+    return temporary_videos.film_of(path).as_trimmed(start, duration, strict_duration=False)
 
 
 def pixels(images: Iterable[Tensor]) -> Iterator[np.ndarray]:  # float [B, H, W, C] -> uint8 [H, W, 3]
@@ -165,7 +165,7 @@ def _dumped(content: bytes) -> Path:
 
 def _written(write: Callable[[Path], object]) -> Film:
     """A file of the temp folder, named after what `write` puts into it: the same video keeps its file, and so its caches."""
-    temporary = temporary_films.new_path()
+    temporary = temporary_videos.new_path()
     try:
         write(temporary)
         with temporary.open("rb") as file:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .film_clock import LONGEST_GAP
+from .video_clock import LONGEST_GAP
 
 if TYPE_CHECKING:
     import av

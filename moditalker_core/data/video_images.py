@@ -25,7 +25,7 @@ from ...media_core.read_ahead import ahead
 from ...media_core.video import read_frames
 from .captured import bridged, steadied
 from .dataset_writer import Recorded, writing
-from .pictures import PictureSettings, mask_classes, spool, spooled
+from .images import PictureSettings, mask_classes, spool, spooled
 
 LEAST = 0.5         # side of the square in the video over that of the images: smaller faces have no images worth learning from
 _SHOWN_EVERY = 10   # frames between two previews
