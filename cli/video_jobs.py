@@ -124,8 +124,8 @@ def _left_alone(scene: Scene, frames: int) -> str:
     """Which frames of the source video are unchanged in a result of so many."""
     from ..media_core.face.landmarks.raw_track import listed
 
-    unseen = scene.unseen(frames)
-    return f"no face in the video's frames {listed(unseen)}: left unchanged" if unseen else ""
+    faceless = scene.faceless_frames(frames)
+    return f"no face in the video's frames {listed(faceless)}: left unchanged" if faceless else ""
 
 
 def _settings(options: argparse.Namespace, mtov: MToV) -> VideoSettings:

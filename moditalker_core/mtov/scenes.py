@@ -109,7 +109,7 @@ class Scene:
         for number, filmed, edited in zip(order, islice(self._film_crops(self.opened, stop), start, None), crops):
             yield filmed if self._alone(number) else edited
 
-    def unseen(self, count: int | None = None) -> list[int]:
+    def faceless_frames(self, count: int | None = None) -> list[int]:
         """Numbers of the video's frames that stay as recorded, of those that a video of `count` frames shows (None: of all)."""
         if self.faceless is None:
             return []

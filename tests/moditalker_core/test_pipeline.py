@@ -214,13 +214,13 @@ def test_frames_without_a_face_stay_as_filmed(tiny_film, driven, caplog):
     mtov, first = driven
     scene = film_scene(first.opened, mtov.config, track=with_gap(first, [0, 9, 10, 11, 12, 28]))
     assert "no face in 6 of 30 frames: 0, 9-12, 28" in caplog.text
-    assert scene.unseen() == [0, 9, 10, 11, 12, 28] and scene.unseen(12) == [0, 9, 10, 11]
+    assert scene.faceless_frames() == [0, 9, 10, 11, 12, 28] and scene.faceless_frames(12) == [0, 9, 10, 11]
     film, numbers = list(read_frames(tiny_film, 25.0)), [i if i < 30 else 58 - i for i in range(40)]
     for number, frame in zip(numbers, video(mtov, motion(scene, 40), scene, FAST), strict=True):
-        assert np.array_equal(frame, film[number]) == (number in scene.unseen())
+        assert np.array_equal(frame, film[number]) == (number in scene.faceless_frames())
     squares = video(mtov, motion(scene, 14), scene, VideoSettings(calls=1, start=8), paste=False)
     for number, square in zip(range(8, 14), squares, strict=True):
-        assert np.array_equal(square, scene.crop.crop(film[number])) == (number in scene.unseen())
+        assert np.array_equal(square, scene.crop.crop(film[number])) == (number in scene.faceless_frames())
 
 
 def test_frames_without_a_face_as_one_wishes(driven, caplog):
@@ -228,7 +228,7 @@ def test_frames_without_a_face_as_one_wishes(driven, caplog):
     track = with_gap(first, [3, 4])
     for policy in ("hold", "interpolate"):
         scene = film_scene(first.opened, mtov.config, track=track, policy=policy)
-        assert scene.unseen() == [] and not caplog.records
+        assert scene.faceless_frames() == [] and not caplog.records
         for frame, filmed in zip(video(mtov, motion(scene, 5), scene, FAST), first.opened(0)):
             assert not np.array_equal(frame, filmed)
     with pytest.raises(TalkingHeadsError, match="no face in 2 of 30 frames: 3-4"):
@@ -258,7 +258,7 @@ def test_frames_without_a_face_are_found_while_a_film_is_tracked(driven, monkeyp
             film_scene(first.opened, mtov.config, policy=policy)
     else:
         scene = film_scene(first.opened, mtov.config, policy=policy)
-        assert scene.unseen() == ([5, 6, 7] if policy == "skip" else []) and bool(scene.source.points.isfinite().all())
+        assert scene.faceless_frames() == ([5, 6, 7] if policy == "skip" else []) and bool(scene.source.points.isfinite().all())
 
 
 # ------------------------------------------------------------------------------------------------------------- to the end
