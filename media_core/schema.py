@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
-from .errors import FileFormatError
+from .errors import FileFormatError, ShortName
 
 Check = Callable[[Any, str], Any]
 WIDEST = 1 << 16     # of a network: no width, length or count of ours is near it
@@ -24,12 +24,15 @@ COUNT = 10 ** 8      # frames, steps, rows
 _SHOWN = 60          # characters of a value in an error
 
 
-class Unfit(ValueError):
+class Unfit(ShortName, ValueError):
     """A value does not pass its check."""
 
     def __init__(self, where: str, must: str, value: object):
         self.where, self.must, self.value = where, must, value
         super().__init__(f"{where} must be {must}, not {shown(value)}")
+
+    def _arguments(self) -> tuple:
+        return self.where, self.must, self.value
 
 
 # checks of values ---------------------------------------------------------------------------------------------------------------

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import sys
 
 import pytest
+from pack import ROOT
 from prompts import collector, failure, keep, node, own
 from talking_heads.host.execute import full_type_name
 from talking_heads.host.graph import InvalidPrompt
@@ -13,7 +15,10 @@ from talking_heads.host.load import PackError
 from talking_heads.host.validate import Validation
 from talking_heads.host.workflow import WorkflowError
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
+from talking_heads.media_core.schema import Unfit
 
+PARTS = ("media_core", "training_core", "hmtalker_core", "moditalker_core", "nodes")
+ERROR_CLASS = re.compile(r"^class \w+\(.*(Error|Exception)\b", re.MULTILINE)
 SAID = ("The image must show a face", "none found", "Turn it upright")
 
 
@@ -23,7 +28,7 @@ class Reader:
 
 
 ERRORS = [Reader.Short(*SAID), TalkingHeadsError(*SAID), FileFormatError(*SAID), Cancelled("stopped"),
-          WorkflowError("no such file"), PackError("no such pack"),
+          Unfit("fps", "a number", "x"), WorkflowError("no such file"), PackError("no such pack"),
           InvalidPrompt(Validation(False, {"message": "refused"}, [], {}))]
 
 
@@ -50,6 +55,8 @@ def test_every_exception_class_that_a_user_may_read_has_the_short_name(host):
         assert full_type_name(getattr(errors, name)) == f"talking_heads.{name}"
     again = pickle.loads(pickle.dumps(errors.TalkingHeadsError(*SAID)))
     assert type(again) is errors.TalkingHeadsError and again.do == SAID[2]
+    for path in (path for part in PARTS for path in (ROOT / part).rglob("*.py") if ERROR_CLASS.search(path.read_text("utf8"))):
+        own(host, ".".join(path.relative_to(ROOT).with_suffix("").parts))
     raised = [kind for name, module in list(sys.modules.items()) if name.startswith(host.packs[0].module.__name__)
               for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert not [kind for kind in raised if host.packs[0].module.__name__ in kind.__module__]
