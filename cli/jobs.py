@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 FAILED = 1
 DEMO_WORKFLOW = os.path.join(REPOSITORY, "workflows", "api", "avatar_speech_to_video.json")
-DEMO_INPUT = os.path.join(REPOSITORY, "demo")
 TEMPORARY = "talking_heads_"  # what temporary folders are called
 
 
@@ -40,9 +39,19 @@ class GraphJob:
 
     def __init__(self, base_dir: str, output_dir: str | None, input_dir: str | None, temp_dir: str,
                  packs: Sequence[str] = ()):
+        """The pack offers its demo files in an input folder of its own, a temporary one: none of the user's gets any.
+
+        Args:
+            input_dir: the user's, read instead of that one.
+        """
         self.line = ProgressLine()
+        own_input = None if input_dir is None else readable(input_dir)
+        offered = os.path.join(temp_dir, "input")
+        os.makedirs(offered)
         self.host = Host(base_dir, (REPOSITORY, *packs), output_dir=output_dir or os.path.join(base_dir, "output"),
-                         temp_dir=temp_dir, input_dir=input_dir or DEMO_INPUT, on_event=self._event)
+                         temp_dir=temp_dir, input_dir=offered, on_event=self._event)
+        if own_input is not None:
+            folder_paths.set_input_directory(own_input)
         self._titles: dict[str, str] = {}
         self._stopped, self._note = False, ""
 
@@ -194,7 +203,7 @@ def run_demo(output: str, *, base_dir: str, debug: bool) -> int:
     target, started = Path(output).resolve(), time.perf_counter()
     writable_file(target)
     with claim(target), temporary_folder(TEMPORARY) as temp:
-        code, result, files = GraphJob(base_dir, os.path.join(temp, "output"), DEMO_INPUT, temp).run(DEMO_WORKFLOW, [], debug)
+        code, result, files = GraphJob(base_dir, os.path.join(temp, "output"), None, temp).run(DEMO_WORKFLOW, [], debug)
         videos = [file for file in files if file.suffix == ".mp4"]
         if code != OK:
             return code
@@ -217,6 +226,17 @@ def _print_video(path: Path, rendering: float, whole: float) -> None:
     print(f"{path}")
     print(f"{video.frames} frames of {video.width}x{video.height}, {video.duration:.2f} s of video in {whole:.1f} s; "
           f"rendered at {video.frames / rendering:.1f} frames per second")
+
+
+def readable(folder: str) -> str:
+    """The absolute path of a folder to read from.
+
+    Raises:
+        TalkingHeadsError: it is not there: what is read is never made.
+    """
+    if not os.path.isdir(folder):
+        raise TalkingHeadsError("The input folder must be there", f"no folder at {folder}", "Check its name")
+    return os.path.abspath(folder)
 
 
 def makeable(folder: str | os.PathLike) -> None:

@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--set", dest="settings", action="append", default=[], metavar="NODE.INPUT=VALUE",
                      help="change a widget; NODE is an id, or a title or class that occurs once; repeatable")
     run.add_argument("--output-dir", metavar="DIR", help="where results go (default: BASE/output)")
-    run.add_argument("--input-dir", metavar="DIR", help="where Load nodes look (default: the pack's demo folder)")
+    run.add_argument("--input-dir", metavar="DIR", help="where Load nodes look (default: the pack's demo files)")
     run.add_argument("--pack", dest="packs", action="append", default=[], metavar="DIR", help="load another V3 node pack as well")
 
     from . import (

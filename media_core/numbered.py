@@ -36,7 +36,7 @@ def save_numbered(path_of: Callable[[int], str | os.PathLike], first: int, write
     try:
         write(spare)
         number = first
-        while not _moved(spare, Path(path_of(number))):
+        while not give_name(spare, Path(path_of(number))):
             number += 1
         return Path(path_of(number)), number
     finally:
@@ -44,8 +44,8 @@ def save_numbered(path_of: Callable[[int], str | os.PathLike], first: int, write
             spare.unlink(missing_ok=True)
 
 
-def _moved(source: Path, target: Path) -> bool:
-    """Gives the file that name unless there is one already."""
+def give_name(source: Path, target: Path) -> bool:
+    """Gives the file that name unless there is one already, which it says: False. `source` may stay, under its own name too."""
     try:
         if sys.platform == "win32":
             os.rename(source, target)  # replaces nothing there

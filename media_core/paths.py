@@ -10,6 +10,7 @@ from .errors import TalkingHeadsError
 
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # as `name_size` counts
 _LONGEST_STEM = _LONGEST_NAME - len("_landmarks.training.safetensors")  # the most that the pack adds to a name
+_LONGEST_SAFE = 200  # leaves room for a number and an ending
 _DEVICE_NAMES = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))}
 
 
@@ -52,6 +53,15 @@ def file_stem(name: str) -> str:
         raise TalkingHeadsError(f"The name must take at most {_LONGEST_STEM} {_units()}", f"{size}, beginning {name[:40]!r}",
                                 f"Choose a shorter name{_hint()}")
     return name
+
+
+def safe_stem(name: str) -> str:
+    """The nearest to `name` that serves as the beginning of a file's name on every system, and as a prefix in ComfyUI, which
+    replaces words between % signs: what it cannot hold becomes _."""
+    safe = re.sub(r'[\\/:*?"<>|%\x00-\x1f\ud800-\udfff]', "_", name).strip(" .")
+    while _size(safe) > _LONGEST_SAFE:
+        safe = safe[:-1].rstrip(" .")
+    return f"_{safe}" if not safe or safe.lower().split(".")[0] in _DEVICE_NAMES else safe
 
 
 def is_temporary(name: str) -> bool:

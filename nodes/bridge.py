@@ -159,10 +159,18 @@ def number_format(choice: str) -> torch.dtype:
 
 
 def register_model_folder() -> None:
-    """Makes `models/talking_heads` (and the pack's own `weights`) a model folder of ComfyUI."""
-    for folder in (os.path.join(folder_paths.models_dir, MODELS), str(PACK_WEIGHTS)):
+    """Makes `models/talking_heads` (and the pack's own `weights`) a model folder of ComfyUI. A folder that extra_model_paths.yaml
+    names for it stands before them, and new models are saved there."""
+    own = os.path.join(folder_paths.models_dir, MODELS)
+    for folder in (own, str(PACK_WEIGHTS)):
         folder_paths.add_model_folder_path(MODELS, folder)
     folder_paths.folder_names_and_paths[MODELS][1].add(".safetensors")
+    if os.path.isdir(folder_paths.models_dir) and not os.path.isdir(own):
+        try:
+            os.mkdir(own)
+        except OSError as error:
+            log.warning("The model folder could not be made (%s): to add avatars of your own, make %s yourself.",
+                        error.strerror or error, own)
 
 
 def model_files(kind: str) -> list[str]:

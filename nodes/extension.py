@@ -1,15 +1,18 @@
-"""What the pack registers with ComfyUI: the model folder and the list of nodes."""
+"""What the pack registers with ComfyUI: the model folder, the demo files and the list of nodes."""
 from __future__ import annotations
 
+import folder_paths
 from comfy_api.latest import ComfyAPI, ComfyExtension, io
 
 from . import (
     atom,
     atom_training,
+    audio_batch,
     avatar,
     avatar_training,
     bridge,
     capture,
+    demo_files,
     face,
     face_crop,
     motion,
@@ -25,6 +28,7 @@ from . import (
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     *speech.NODES,
+    *audio_batch.NODES,
     *subject.NODES,
     *capture.NODES,
     *face.NODES,
@@ -51,6 +55,7 @@ class TalkingHeadsExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         bridge.register_model_folder()
+        demo_files.offer(folder_paths.get_input_directory())
         for replacement in REPLACEMENTS:
             await ComfyAPI().node_replacement.register(replacement)
 

@@ -20,6 +20,9 @@ SPEECHES = {
                         "Nobody filmed me saying these words; my mouth follows the sound alone.",
                         "Please bring five brown boxes before the market opens, and mind the blue boat."],
     "demo_speech_short.wav": ["Bob popped the bubble, and Maya laughed out loud."],
+    "batch/take1.wav": ["Welcome to the show."],
+    "batch/take2.wav": ["The weather will be warm and fair."],
+    "batch/take3.wav": ["Thank you, and good night."],
 }
 
 
@@ -53,7 +56,7 @@ def load_package() -> None:
 
 
 def speak() -> None:
-    """demo/*.wav, 16-bit mono at the voice's own rate."""
+    """demo/*.wav and demo/batch/*.wav, 16-bit mono at the voice's own rate."""
     import soundfile
     from talking_heads.media_core.files import atomic_path
     from talking_heads.media_core.subject import perform

@@ -46,6 +46,10 @@ def get_input_directory() -> str:
     return _places["input"]
 
 
+def set_input_directory(input_dir: str) -> None:
+    _places["input"] = input_dir
+
+
 def get_output_directory() -> str:
     return _places["output"]
 
