@@ -35,16 +35,16 @@ class LoadAudioBatch(io.ComfyNode):
             node_id="TalkingHead_LoadAudioBatch",
             display_name="Load Audio Batch",
             category="Talking Heads/Speech",
-            description="Loads every audio file of a folder in ComfyUI's input folder. The nodes connected to it run once for each "
-                        "file: one workflow makes a video of every speech.",
+            description="Loads every audio file of a folder in ComfyUI's input folder. The nodes connected to it run once for "
+                        "each file: one workflow makes a video of every speech.",
             search_aliases=["audio folder", "load audio files", "multiple audio files", "audio list", "for each audio"],
             inputs=_inputs(),
             outputs=[
                 io.Audio.Output("audio", display_name="audio", is_output_list=True,
                                 tooltip="The audio files one after another: what is connected runs once for each."),
                 io.String.Output("name", display_name="name", is_output_list=True,
-                                 tooltip="For each file the prefix and its name without the ending: connect it to filename_prefix "
-                                         "of Save Video."),
+                                 tooltip="For each file the prefix and its name without the ending: connect it to "
+                                         "filename_prefix of Save Video."),
             ],
         )
 
@@ -133,7 +133,7 @@ def _loaded(paths: list[Path]) -> list[tuple[Path, Sound]]:
         log.warning("Load Audio Batch leaves out %d of %d files that hold no audio it can read. %s", len(refused), len(paths),
                     "; ".join(refused))
     if not loaded:
-        raise TalkingHeadsError("At least one file must hold audio", "; ".join(refused[:5]) + ", ..." * (len(refused) > 5),
+        raise TalkingHeadsError("At least one file must hold audio", "; ".join(refused[:5]) + "; ..." * (len(refused) > 5),
                                 "Export them again as WAV, FLAC or MP3, or choose another folder")
     return loaded
 

@@ -1,4 +1,4 @@
-"""The pack's demo files in ComfyUI's input folder, so that its own loaders offer them and every template runs when first opened."""
+"""The pack's demo files in ComfyUI's input folder: its own loaders offer them, and every template runs when first opened."""
 from __future__ import annotations
 
 import logging
@@ -38,9 +38,9 @@ def offer(folder: str | os.PathLike, demo: Path = DEMO) -> None:
         for name, path in absent.items():
             _copy(path, Path(folder, name))
     except OSError as error:
-        log.warning("The demo files could not be copied into the input folder (%s): the example workflows will miss them. Make %s "
-                    "a folder that can be written, with %.1f MB free, and restart ComfyUI; or choose files of your own in their Load "
-                    "nodes.", error.strerror or error, folder, sum(path.stat().st_size for path in absent.values()) / 1e6)
+        log.warning("The demo files could not be copied into the input folder (%s): the example workflows will miss them. Make "
+                    "%s a writable folder with a few MB free and restart ComfyUI, or choose your own files in the Load nodes.",
+                    error.strerror or error, folder)
 
 
 def _copy(source: Path, target: Path) -> None:

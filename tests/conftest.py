@@ -109,6 +109,6 @@ def tiny_avatar(tiny_dataset, tmp_path_factory) -> Path:
 def host_with_avatar(host, tiny_avatar, tmp_path):
     """A host whose models/talking_heads holds `tiny.safetensors`."""
     folder = tmp_path / "base" / "models" / "talking_heads"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(tiny_avatar, folder / "tiny.safetensors")
     return host

@@ -10,7 +10,7 @@ from talking_heads.host.graph import Host
 
 ROOT = Path(__file__).resolve().parents[1]
 FOUND_FILES = (("HMTalker_LoadAvatar", "avatar_name"), ("MoDiTalker_LoadAToM", "atom_name"),
-               ("MoDiTalker_LoadMToV", "mtov_name"), ("TalkingHead_LoadAudioBatch", "folder"))  # choices that depend on the machine
+               ("MoDiTalker_LoadMToV", "mtov_name"), ("TalkingHead_LoadAudioBatch", "folder"))  # depends on the machine
 OUTPUT_LABELS = {"sound": "audio", "atom": "AToM", "mtov": "MToV"}  # output names are forever: what the page shows instead
 _TABLES = re.compile(r"## Inputs\n.*", re.DOTALL)  # of a help page, to its end
 

@@ -28,7 +28,8 @@ def main() -> None:
     from talking_heads.media_core.video import VideoWriter
 
     subject, said = Subject(SIZE, args.identity), perform(None, args.seed, voice=VOICE, engine="espeak", text=TEXT)
-    with VideoWriter(args.out, SIZE, SIZE, said.fps, said.sound, crf=CRF, preset="veryslow", metadata={"comment": CREDIT}) as video:
+    credit = {"comment": CREDIT}
+    with VideoWriter(args.out, SIZE, SIZE, said.fps, said.sound, crf=CRF, preset="veryslow", metadata=credit) as video:
         for i in range(len(said)):
             pose = subject.pose(said.euler[i], said.translation[i])
             video.write(subject.render(said.params[i], pose, said.sway[i]).rgb)

@@ -150,24 +150,22 @@ def test_training_into_a_folder_that_cannot_be_made_says_so_before_the_first_ste
 
 
 def test_demo_copies_the_video_and_tells_its_speed(tmp_path, monkeypatch, capsys):
-    from PIL import Image
     from talking_heads.cli import jobs
 
     node = lambda kind, **inputs: {"class_type": kind, "inputs": inputs}  # noqa: E731
-    (tmp_path / "in").mkdir()
-    Image.new("RGB", (32, 16)).save(tmp_path / "in" / "p.png")
-    workflow = {"1": node("LoadImage", image="p.png"), "2": node("CreateVideo", images=["1", 0], fps=25),
+    workflow = {"1": node("LoadImage", image="talking_heads_demo_portrait.jpg"),
+                "2": node("CreateVideo", images=["1", 0], fps=25),
                 "3": node("SaveVideo", video=["2", 0], filename_prefix="a/b", format="auto", codec="auto")}
     (tmp_path / "demo.json").write_text(json.dumps(workflow))
     monkeypatch.setattr(jobs, "DEMO_WORKFLOW", str(tmp_path / "demo.json"))
-    monkeypatch.setattr(jobs, "DEMO_INPUT", str(tmp_path / "in"))
     monkeypatch.chdir(tmp_path)
     for options, place in (([], "output/demo.mp4"), (["--output", "mine/x.mp4"], "mine/x.mp4"), ([], "output/demo.mp4")):
         assert main.main(["demo", *options]) == 0
         told = capsys.readouterr().out
-        assert (tmp_path / place).is_file() and str(tmp_path / place) in told and "1 frames of 32x16" in told
+        assert (tmp_path / place).is_file() and str(tmp_path / place) in told and "1 frames of 512x512" in told
         assert "frames per second" in told
     assert os.listdir(tmp_path / "output") == ["demo.mp4"]
+    assert sorted(os.listdir(tmp_path)) == ["demo.json", "mine", "output"], "the demo files were elsewhere"
     monkeypatch.setattr(jobs, "DEMO_WORKFLOW", str(tmp_path / "gone.json"))
     assert main.main(["demo"]) == 2
     assert "complete checkout" in capsys.readouterr().err
@@ -340,6 +338,19 @@ def test_a_path_that_the_console_cannot_write_fails_nothing(monkeypatch, tmp_pat
     assert main.main(["doctor"]) == 0
     told.flush()
     assert told.buffer.getvalue().split() == [rb"\u7ed3\u679c.mp4"]
+
+
+def test_demo_files_are_found_and_put_into_no_folder_of_the_users(run, tmp_path):
+    from PIL import Image
+
+    shown = {"1": {"class_type": "LoadImage", "inputs": {"image": "talking_heads_demo_portrait.jpg"}},
+             "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}}
+    assert run(shown) == 0 and sorted(os.listdir(tmp_path)) == ["output", "w.json"]
+    (tmp_path / "mine").mkdir()
+    Image.new("RGB", (32, 16)).save(tmp_path / "mine" / "p.png")
+    assert run(shown, "--input-dir", "mine") == 1, "another folder, other files"
+    assert run(shown, "--input-dir", "mine", "--set", "1.image=p.png") == 0
+    assert os.listdir(tmp_path / "mine") == ["p.png"] and sorted(os.listdir(tmp_path)) == ["mine", "output", "w.json"]
 
 
 def test_a_mistyped_input_folder_is_refused_and_not_made(run, tmp_path, capsys):

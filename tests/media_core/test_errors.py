@@ -64,7 +64,7 @@ def test_every_exception_class_that_a_user_may_read_has_the_short_name(host):
 
 def test_the_panel_leads_with_the_short_name(host, tmp_path):
     folder = tmp_path / "base" / "models" / "talking_heads"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "text.safetensors").write_text("hello")
     collector(host)
     result = host.run({"a": node("HMTalker_LoadAvatar", avatar_name="text.safetensors"), "k": keep("a")})

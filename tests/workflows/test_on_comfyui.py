@@ -33,8 +33,9 @@ def real(tmp_path_factory, tiny_avatar, tiny_film) -> Iterator[Any]:
     spec.loader.exec_module(module)
     base = tmp_path_factory.mktemp("comfyui")
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, (1, 24000)).astype(np.float32)
-    save_wav(base / "input" / "demo_speech.wav", Sound(noise, 16000))
-    shutil.copy(tiny_film, base / "input" / "me.mp4")
+    for name in ("demo_speech", "demo_speech_short", "demo_batch/a", "demo_batch/b"):  # what is there, the pack leaves as it is
+        save_wav(base / "input" / f"talking_heads_{name}.wav", Sound(noise, 16000))
+    shutil.copy(tiny_film, base / "input" / "talking_heads_demo_video.mp4")
     models = base / "models" / "talking_heads"
     models.mkdir(parents=True)
     shutil.copy(tiny_avatar, models / "demo_avatar.safetensors")
@@ -42,8 +43,6 @@ def real(tmp_path_factory, tiny_avatar, tiny_film) -> Iterator[Any]:
     save_tiny_checkpoint(models / "atom.pt")
     save_tiny_mtov(models / "tiny_mtov.safetensors")
     save_published(models)
-    save_wav(base / "input" / "demo_speech_short.wav", Sound(noise, 16000))
-    shutil.copy(ROOT / "demo" / "demo_portrait.jpg", base / "input" / "demo_portrait.jpg")
     save_hubert(base / "models" / "audio_encoders" / "small")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -164,6 +163,16 @@ def test_video_to_avatar(real):
     assert probe(films(real, "me*.mp4")[0]).frames == 38
 
 
+def test_audio_batch(real):
+    """Core maps the whole chain over the list. The pack's three demo files were put beside the two that were there."""
+    _, history = run(real, workflow("audio_batch", {"1": {"pattern": "?.wav"}}))
+    assert history["status"]["status_str"] == "success"
+    assert [shown["filename"] for shown in history["outputs"]["6"]["images"]] == ["a_00001_.mp4", "b_00001_.mp4"]
+    assert {probe(films(real, f"{name}_*.mp4")[0]).frames for name in "ab"} == {38}
+    folder = real.object_info()["TalkingHead_LoadAudioBatch"]["input"]["required"]["folder"][1]
+    assert folder["default"] in folder["options"] and len(list((real.base / "input" / folder["default"]).iterdir())) == 5
+
+
 def test_training_is_interrupted_and_goes_on(real):
     small = {"1": {"seconds": 1.0, "size": 64, "voice": "formant"}, "3": {"steps": 0.003, "name": "stopped"},
              "4": {"seconds": 1.0, "size": 64, "voice": "formant"}}
@@ -202,7 +211,7 @@ def test_the_frames_and_the_splat_feed_core_nodes(real):
 
 def test_hubert_from_a_model_folder(real):
     """Its weights go through ComfyUI's memory management; the speech is looked at by core's Preview as Text."""
-    prompt = {"1": node("LoadAudio", audio="demo_speech.wav"),
+    prompt = {"1": node("LoadAudio", audio="talking_heads_demo_speech.wav"),
               "2": node("TalkingHead_EncodeSpeech", audio=["1", 0], encoder="hubert", model_folder="small", layer=1),
               "3": node("PreviewAny", source=["2", 0])}
     _, history = run(real, prompt)
@@ -305,7 +314,7 @@ def test_edited_motion_to_video(real):
 def test_a_films_person_says_something_else(real):
     """A VIDEO in, another out, through core's own nodes."""
     prompt = workflow("portrait_to_talking_video", {"4": MTOV, "8": {"steps": 4}})
-    prompt["20"] = node("LoadVideo", file="me.mp4")
+    prompt["20"] = node("LoadVideo", file="talking_heads_demo_video.mp4")
     prompt["10"] = node("MoDiTalker_MotionToFilm", mtov=["4", 0], motion=["8", 0], film=["20", 0], follow=False, seed=0, steps=2,
                         sampler="dpm++", denoise=-1.0, eta=-1.0, overlap=-1, feather=0.1, crf=18, audio=["2", 0])
     del prompt["9"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mtov_files import save_tiny_mtov
 from pack import ROOT
-from talking_heads.media_core.audio import Sound, load_sound, save_wav
+from talking_heads.media_core.audio import load_sound, save_wav
 from talking_heads.media_core.video import probe
 
 NAMES = sorted(path.stem for path in (ROOT / "workflows" / "api").glob("*.json"))
@@ -19,7 +19,7 @@ CORE = {"LoadAudio", "LoadImage", "LoadVideo", "CreateVideo", "SaveVideo", "Prev
 
 def test_there_are_workflows():
     assert {"avatar_speech_to_video", "speech_to_motion", "train_avatar", "video_to_avatar", "portrait_to_talking_video",
-            "portrait_edited_motion_to_video"} <= set(NAMES)
+            "portrait_edited_motion_to_video", "audio_batch"} <= set(NAMES)
     assert {path.stem for path in (ROOT / "workflows").glob("*.json")} == set(NAMES)
 
 
@@ -63,18 +63,17 @@ def test_the_page_form_is_sound(host, name):
             assert apart, "nodes overlap"
 
 
+SPEECH, SHORT = "talking_heads_demo_speech.wav", "talking_heads_demo_speech_short.wav"
+
+
 @pytest.fixture
 def stage(host, tmp_path, tiny_avatar) -> Path:
-    """The base folder with what the avatar workflow reads: the shipped speech and avatar where they are, else small ones."""
+    """The base folder, into whose input/ the pack has put its demo files; the speeches cut short. A tiny avatar stands in where
+    the shipped one is absent."""
     base = tmp_path / "base"
-    speech, avatar = ROOT / "demo" / "demo_speech.wav", ROOT / "weights" / "demo_avatar.safetensors"
-    if speech.is_file():
-        save_wav(base / "input" / "demo_speech.wav", load_sound(speech).cut(0.0, 1.5))
-    else:
-        noise = np.random.default_rng(0).uniform(-0.3, 0.3, (1, 24000)).astype(np.float32)
-        save_wav(base / "input" / "demo_speech.wav", Sound(noise, 16000))
-    if not avatar.is_file():
-        (base / "models" / "talking_heads").mkdir(parents=True)
+    for name, seconds in ((SPEECH, 1.5), (SHORT, 1.0)):
+        save_wav(base / "input" / name, load_sound(base / "input" / name).cut(0.0, seconds))
+    if not (ROOT / "weights" / "demo_avatar.safetensors").is_file():
         shutil.copy(tiny_avatar, base / "models" / "talking_heads" / "demo_avatar.safetensors")
     return base
 
@@ -86,7 +85,7 @@ def test_speech_to_avatar_video(host, stage, form):
     assert result.status == "success", result.error
     (film,) = (stage / "output" / "talking_heads").glob("avatar*.mp4")
     facts = probe(film)
-    sound = load_sound(stage / "input" / "demo_speech.wav")
+    sound = load_sound(stage / "input" / SPEECH)
     assert facts.has_sound and abs(facts.frames / float(facts.fps) - sound.duration) <= 0.5 / float(facts.fps) + 1e-6
 
 
@@ -106,7 +105,7 @@ def test_train_and_drive(host, tmp_path):
 
 def test_video_to_avatar(host, stage, tiny_film):
     """A film that came from nowhere in particular to an avatar that speaks."""
-    shutil.copy(tiny_film, stage / "input" / "me.mp4")
+    shutil.copy(tiny_film, stage / "input" / "talking_heads_demo_video.mp4")
     prompt, _ = host.load(str(ROOT / "workflows" / "video_to_avatar.json"))
     small = {"2": {"size": 128}, "4": {"steps": 0.001}}
     for node_id, inputs in small.items():
@@ -118,7 +117,7 @@ def test_video_to_avatar(host, stage, tiny_film):
     (film,) = (stage / "output" / "talking_heads").glob("me*.mp4")
     facts = probe(film)
     assert (facts.width, facts.height, facts.has_sound) == (128, 128, True)
-    assert facts.frames == pytest.approx(load_sound(stage / "input" / "demo_speech.wav").duration * 25, abs=0.51)
+    assert facts.frames == pytest.approx(load_sound(stage / "input" / SHORT).duration * 25, abs=0.51)
 
 
 @pytest.mark.parametrize("form", ["", "api"])
@@ -126,7 +125,6 @@ def test_speech_to_motion(host, stage, form):
     """The shipped weights, portrait and speech; only the sampling is shortened."""
     from talking_heads.media_core.video import read_frames
 
-    shutil.copy(ROOT / "demo" / "demo_portrait.jpg", stage / "input" / "demo_portrait.jpg")
     prompt, page = host.load(str(ROOT / "workflows" / form / "speech_to_motion.json"))
     prompt["6"]["inputs"]["steps"] = 4
     result = host.run(prompt, workflow=page)
@@ -134,7 +132,7 @@ def test_speech_to_motion(host, stage, form):
     (film,) = (stage / "output" / "talking_heads").glob("motion*.mp4")
     facts = probe(film)
     assert (facts.width, facts.height, float(facts.fps), facts.has_sound) == (512, 512, 25.0, True)
-    assert facts.frames == pytest.approx(load_sound(stage / "input" / "demo_speech.wav").duration * 25, abs=0.51)
+    assert facts.frames == pytest.approx(load_sound(stage / "input" / SPEECH).duration * 25, abs=0.51)
     changes = np.ptp(np.stack([frame.astype(int) for frame in read_frames(film)]), axis=0).max(-1)
     moving = np.argwhere(changes > 100)
     assert len(moving) > 200, "lines move"
@@ -144,8 +142,6 @@ def test_speech_to_motion(host, stage, form):
 @pytest.fixture
 def portrait(stage) -> Path:
     """The base folder with what the portrait workflows read; a tiny MToV stands in where the demo weights are absent."""
-    shutil.copy(ROOT / "demo" / "demo_portrait.jpg", stage / "input" / "demo_portrait.jpg")
-    save_wav(stage / "input" / "demo_speech_short.wav", load_sound(ROOT / "demo" / "demo_speech_short.wav").cut(0.0, 1.0))
     if not (ROOT / "weights" / "demo_mtov.safetensors").is_file():
         save_tiny_mtov(stage / "models" / "talking_heads" / "demo_mtov.safetensors")
     return stage
@@ -194,6 +190,18 @@ def test_edited_motion_makes_another_video(host, portrait):
     assert moving > 5 and still < moving / 5, "lips whose motion is taken away keep still"
 
 
+def test_audio_batch(host, stage):
+    """Every speech of the demo folder becomes a video of its own, called like its file and as long."""
+    for path in (stage / "input" / "talking_heads_demo_batch").iterdir():
+        save_wav(path, load_sound(path).cut(0.4, 0.4 + (0.4 if path.stem == "take1" else 0.6)))
+    prompt, _ = host.load(str(ROOT / "workflows" / "api" / "audio_batch.json"))
+    result = host.run(prompt)
+    assert result.status == "success", result.error
+    videos = {path.name: probe(path) for path in (stage / "output" / "talking_heads").iterdir()}
+    assert {name: (facts.frames, facts.has_sound) for name, facts in videos.items()} == {
+        "take1_00001_.mp4": (10, True), "take2_00001_.mp4": (15, True), "take3_00001_.mp4": (15, True)}
+
+
 def test_the_demo_files_are_shipped():
     """What `make demo` and the first workflow need, and where the issue puts its bounds."""
     avatar = ROOT / "weights" / "demo_avatar.safetensors"
@@ -203,3 +211,5 @@ def test_the_demo_files_are_shipped():
     assert mtov.stat().st_size < 8_000_000
     assert (ROOT / "demo" / "demo_portrait.jpg").stat().st_size < 60_000
     assert load_sound(ROOT / "demo" / "demo_speech.wav").duration > 2.0
+    video = probe(ROOT / "demo" / "demo_video.mp4")
+    assert video.has_sound and video.duration > 10 and (ROOT / "demo" / "demo_video.mp4").stat().st_size < 900_000
