@@ -139,7 +139,7 @@ def _loaded(paths: list[Path]) -> list[tuple[Path, Sound]]:
 
 
 def unique_names(stems: list[str]) -> list[str]:
-    """Names for files made from these, different even where capitals do not count; take.wav and take.mp3 become take and take_2."""
+    """File names made of these, different even where capitals do not count: take.wav and take.mp3 become take and take_2."""
     given: set[str] = set()
     names = []
     for stem in map(safe_stem, stems):
