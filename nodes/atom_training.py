@@ -17,7 +17,8 @@ from ..moditalker_core import choices
 from ..training_core import choices as training_choices
 from . import bridge, face, sockets, speech
 from .atom import about, atom_output
-from .training_inputs import batch_inputs, licence_input, run_inputs
+from .automatic import AUTO, Value, check
+from .training_inputs import BATCH, batch_inputs, licence_input, run_inputs
 
 if TYPE_CHECKING:
     from ..moditalker_core.atom.model import AToM
@@ -138,6 +139,10 @@ class TrainAToM(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, batch: Value = AUTO) -> bool | str:
+        return check((BATCH,), batch)
+
+    @classmethod
     def execute(cls, dataset: sockets.MotionFolder, name: str, **settings: Any) -> io.NodeOutput:
         path = bridge.new_model_path(file_stem(name))
         atom = trained(dataset.folder, path, **settings)
@@ -248,7 +253,7 @@ def opened(folder: Path) -> tuple[sockets.MotionFolder, str]:
                                 encoder=data.format.encoder), "\n".join(lines)
 
 
-def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resume: bool, batch: int, accumulation: int,
+def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resume: bool, batch: Value, accumulation: int,
             licence: str) -> AToM:
     """Trains, saves, and returns the AToM."""
     import torch
@@ -257,7 +262,8 @@ def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resum
     from ..moditalker_core.atom.training import train_atom
 
     config = named(preset)
-    config = replace(config, steps=max(1, round(config.steps * steps)), batch=batch or config.batch, accumulation=accumulation)
+    config = replace(config, steps=max(1, round(config.steps * steps)), batch=BATCH.read_whole(batch) or config.batch,
+                     accumulation=accumulation)
     logs = contained(folder_paths.get_output_directory(), f"{LOGS}/{path.stem}")
     mm.unload_all_models()
     with torch.inference_mode(False), torch.enable_grad():

@@ -12,6 +12,7 @@ from comfy_api.latest import io
 
 from ..media_core.paths import contained, file_stem
 from . import bridge, face, sockets, subject, videos
+from .automatic import AUTO, Value, check
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,9 +84,10 @@ class PrepareDataset(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, parsing: str | None) -> bool | str:
-        return bridge.found(lambda: (folder := _parsing(parsing)) is None or folder.is_dir(),
-                            f"There is no folder {parsing} in ComfyUI's input folder")
+    def validate_inputs(cls, parsing: str | None, focal: Value = AUTO) -> bool | str:
+        there = bridge.found(lambda: (folder := _parsing(parsing)) is None or folder.is_dir(),
+                             f"There is no folder {parsing} in ComfyUI's input folder")
+        return check((face.FOCAL,), focal) if there is True else there
 
     @classmethod
     def fingerprint_inputs(cls, parsing: str = "", **others: object) -> tuple[str, ...]:
@@ -114,8 +116,7 @@ def _inputs() -> list:
                        tooltip="Length of the segment in seconds; 0 for everything that follows."),
         *face.face_inputs(),
         face.policy_input(),
-        io.Float.Input("focal", display_name="focal length (px)", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
-                       tooltip="Focal length of the camera in pixels of the dataset's frames; 0 uses 2.2 times their side."),
+        face.FOCAL.input("Focal length of the camera in pixels of the dataset's frames.", "2.2 times their side", advanced=True),
         io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
                      tooltip="Width in frames of the zero-phase smoothing of the pose; 0 keeps it as measured."),
         io.Boolean.Input("steady", display_name="stabilise pose", default=True, advanced=True,
@@ -160,9 +161,9 @@ def _captured(film: videos.Film, stem: str, options: dict[str, Any]) -> Path:
                              start=options.pop("landmarks_from"), face_index=options["face_index"])
     drawn = {key: _drawn(options.pop(name, None), (facts.height, facts.width))
              for name, key in (("mask", "face_region"), ("person", "person"))}
-    settings = CaptureSettings(segment=None if film.whole else (film.start, film.end()), focal=options.pop("focal") or None,
-                               parsing=_parsing(options.pop("parsing")), like=None if like is None else Path(like.folder),
-                               expression=expression, **options)
+    settings = CaptureSettings(segment=None if film.whole else (film.start, film.end()),
+                               focal=face.FOCAL.read(options.pop("focal")), parsing=_parsing(options.pop("parsing")),
+                               like=None if like is None else Path(like.folder), expression=expression, **options)
     folder = _folder(stem, film, settings, [None if raw is None else raw.points, *drawn.values()])
     return captured(film.path, folder, settings, face_landmarks=raw, report=bridge.NodeReport(),
                     face_region=drawn["face_region"], person=drawn["person"])

@@ -10,8 +10,19 @@ from comfy_api.latest import io
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, sockets, temporary_videos
 from . import videos as films
+from .automatic import AUTO, Value, check
 from .face import POLICIES
-from .mtov import motion_inputs, official_inputs, pose_inputs, resize_input, sampling_inputs, talking, video_settings, whole
+from .mtov import (
+    DRAWING,
+    motion_inputs,
+    official_inputs,
+    pose_inputs,
+    resize_input,
+    sampling_inputs,
+    talking,
+    video_settings,
+    whole,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +64,10 @@ class MotionToVideoFile(io.ComfyNode):
             ],
             outputs=[video_output()],
         )
+
+    @classmethod
+    def validate_inputs(cls, steps: Value = AUTO, denoise: Value = AUTO, eta: Value = AUTO, overlap: Value = AUTO) -> bool | str:
+        return check(DRAWING, steps, denoise, eta, overlap)
 
     @classmethod
     def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, crf: int,
@@ -105,6 +120,10 @@ class MotionToFilm(io.ComfyNode):
             ],
             outputs=[video_output()],
         )
+
+    @classmethod
+    def validate_inputs(cls, steps: Value = AUTO, denoise: Value = AUTO, eta: Value = AUTO, overlap: Value = AUTO) -> bool | str:
+        return check(DRAWING, steps, denoise, eta, overlap)
 
     @classmethod
     def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, film: VideoInput, follow: bool, feather: float, crf: int,

@@ -3,6 +3,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from .automatic import Automatic
+
+BATCH = Automatic("batch", 1, 4096, whole=True, label="batch size")
+
 
 def run_inputs(name: str, items: str, least: float = 0.0001, name_tip: str = "Name of the file in models/talking_heads.") -> list:
     """How long, from which seed, to which file, and whether to resume.
@@ -33,8 +37,7 @@ def batch_inputs(items: str, result: str = "same result") -> list:
         result: what accumulation does to the result.
     """
     return [
-        io.Int.Input("batch", display_name="batch size", default=0, min=0, max=4096, advanced=True,
-                     tooltip=f"{items} per step; 0 uses the preset's value."),
+        BATCH.input(f"{items} per step.", "the preset's value", advanced=True),
         io.Int.Input("accumulation", display_name="gradient accumulation", default=1, min=1, max=256, advanced=True,
                      tooltip=f"Split each step into this many micro-batches: less memory, {result}."),
     ]
