@@ -28,7 +28,7 @@ NONE, BUILT_IN = "none", "built-in"
 CHECKPOINTS, MEAN_FACES = (".pt", ".pth"), (".mat", ".npy")  # what is read besides our own files
 SAMPLING = (STEPS, GUIDANCE, CLIP, ETA, OVERLAP) = (
     Automatic("steps", 1, 1000, whole=True), Automatic("guidance", 0, 20), Automatic("clip", 0, 100, label="max offset (cm)"),
-    Automatic("eta", 0, 1), Automatic("overlap", 0, 10_000, whole=True))
+    Automatic("eta", 0, 1), Automatic("overlap", 0, 10_000, whole=True, label="overlap (frames)"))
 STORED = "the value stored with the weights"
 _AT_ONCE = 8  # windows computed together on an accelerator; on a CPU one is as fast
 

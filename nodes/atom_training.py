@@ -154,13 +154,14 @@ def _dataset_inputs() -> list:
         io.Combo.Input("source", options=SOURCES, default=SUBJECT,
                        tooltip="synthetic subject: synthetic people who speak invented sentences, with exact landmarks; videos: "
                                "a folder of videos in which faces are tracked."),
-        io.String.Input("name", default="motion",
+        io.String.Input("name", display_name="dataset name", default="motion",
                         tooltip="Name of the dataset's folder; a code for these settings is appended."),
         io.Combo.Input("encoder", options=speech.ENCODERS, default="mel",
                        tooltip="How the audio is encoded; weights trained on this dataset work with this encoder only. hubert "
                                "needs a model folder."),
-        io.Int.Input("people", default=24, min=1, max=9000, tooltip="Synthetic subject: number of people, one clip each."),
-        io.Float.Input("seconds", display_name="seconds per person", default=75.0, min=2.0, max=3600.0, step=1.0,
+        io.Int.Input("people", display_name="number of people", default=24, min=1, max=9000,
+                     tooltip="Synthetic subject: number of people, one clip each."),
+        io.Float.Input("seconds", display_name="seconds per person", default=75.0, min=2.0, max=3600.0, step=0.5,
                        tooltip="Synthetic subject: how long each person speaks, in seconds."),
         io.Boolean.Input("captured", display_name="track rendered video", default=False, advanced=True,
                          tooltip="Synthetic subject: render the people and track the rendered videos, as for real people, "
@@ -171,11 +172,11 @@ def _dataset_inputs() -> list:
                                 "person."),
         *face.face_inputs(),
         *speech.hubert_inputs(),
-        io.Int.Input("pictures", display_name="image size", default=0, min=0, max=1024, step=32, optional=True,
+        io.Int.Input("pictures", display_name="image size (0 = none)", default=0, min=0, max=1024, step=32, optional=True,
                      tooltip="Size of the face images in pixels, for Train MToV: 128 for demo, 256 for the other presets; 0: no "
                              "images, which is enough for Train AToM."),
-        io.Float.Input("margin", default=MARGIN, min=1.0, max=10.0, step=0.1, optional=True, advanced=True,
-                       tooltip="Face images: side of the square in face heights."),
+        io.Float.Input("margin", display_name="margin (face heights)", default=MARGIN, min=1.0, max=10.0, step=0.1,
+                       optional=True, advanced=True, tooltip="Face images: side of the square in face heights."),
         io.Combo.Input("crop", options=CROPS, default=CROPS[0], optional=True, advanced=True,
                        tooltip="Face images: one square for a whole clip (still), or one that slowly follows the head "
                                "(following)."),

@@ -40,7 +40,7 @@ class PickSegment(io.ComfyNode):
             search_aliases=["best part of video", "trim video", "training segment"],
             inputs=[
                 io.Video.Input("video", tooltip="A long video of one person speaking."),
-                io.Float.Input("seconds", default=30.0, min=2.0, max=600.0, step=1.0,
+                io.Float.Input("seconds", display_name="length (s)", default=30.0, min=2.0, max=600.0, step=0.5,
                                tooltip="Length of the segment; 10 to 60 s are usual. A shorter video is used whole."),
                 *face.face_inputs(),
             ],
@@ -106,18 +106,18 @@ class PrepareDataset(io.ComfyNode):
 def _inputs() -> list:
     return [
         io.Video.Input("video", tooltip="A video of one person speaking, with audio; any frame rate, any size."),
-        io.String.Input("name", default="me",
+        io.String.Input("name", display_name="dataset name", default="me",
                         tooltip="Name of the dataset's folder; a code for the video and the settings is appended."),
         io.Int.Input("size", default=512, min=64, max=1024, step=32,
                      tooltip="Width and height of the frames in pixels; the head is cropped and scaled to this size."),
-        io.Float.Input("start", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
+        io.Float.Input("start", display_name="start (s)", default=0.0, min=0.0, max=100000.0, step=0.001, round=0.001,
                        tooltip="Start of the segment to use, in seconds (see Pick Segment)."),
-        io.Float.Input("duration", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
-                       tooltip="Length of the segment in seconds; 0 for everything that follows."),
+        io.Float.Input("duration", display_name="length (s, 0 = all)", default=0.0, min=0.0, max=100000.0, step=0.001,
+                       round=0.001, tooltip="Length of the segment in seconds; 0 for everything that follows."),
         *face.face_inputs(),
         face.policy_input(),
         face.FOCAL.input("Focal length of the camera in pixels of the dataset's frames.", "2.2 times their side", advanced=True),
-        io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
+        io.Int.Input("smoothing", display_name="pose smoothing (frames)", default=13, min=0, max=101, advanced=True,
                      tooltip="Width in frames of the zero-phase smoothing of the pose; 0 keeps it as measured."),
         io.Boolean.Input("steady", display_name="stabilise pose", default=True, advanced=True,
                          tooltip="More stable poses: corners in skin and hair are tracked from frame to frame in addition to the "

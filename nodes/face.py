@@ -32,22 +32,22 @@ TOOLS = ["auto", "openface", "py-feat", "libreface", "pyafar"]
 LANDMARKS_TIP = ("Core's MediaPipe Face Landmarker on the same frames: more accurate. Without it the built-in (approximate) "
                  "tracker is used.")
 BUILT_IN = "built-in (approximate)"
-FOCAL = Automatic("focal", 0.001, 100_000, label="focal length (px)")
-FRAMES = Automatic("frames", 1, 10_000_000, whole=True)
+FOCAL = Automatic("focal", 1, 100_000, label="focal length (px)")
+FRAMES = Automatic("frames", 1, 10_000_000, whole=True, label="length (frames)")
 
 
 def face_inputs() -> list:
     """Which face, for every node that looks for one."""
     return [
         io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face to use if there are several: 0 is the first."),
-        io.Combo.Input("order", options=ORDERS, default="largest",
+        io.Combo.Input("order", display_name="face order", options=ORDERS, default="largest",
                        tooltip="How several faces are ordered: largest first, or from the left of the image."),
     ]
 
 
 def policy_input() -> io.Input:
     """What happens to frames without a face."""
-    return io.Combo.Input("policy", options=POLICIES, default="error",
+    return io.Combo.Input("policy", display_name="frames without a face", options=POLICIES, default="error",
                           tooltip="What to do with frames without a face: stop and list them (error), keep the last face (hold), "
                                   "move straight from the previous face to the next (interpolate), or leave them out (skip).")
 
@@ -71,14 +71,14 @@ class TrackFace(io.ComfyNode):
                         "unreliable.",
             search_aliases=["face tracking", "head pose", "action units", "landmarks from video", "openface"],
             inputs=[
-                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
+                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=0.001, round=0.001,
                                tooltip="Frames per second of the tracks. A video is resampled to this rate, unless face "
                                        "landmarks are connected: then it keeps its own. Images are assumed to have this rate."),
                 *face_inputs(),
                 policy_input(),
                 FOCAL.input("Focal length of the camera in pixels of the frames.", "a typical one, 2.2 times the width",
                             advanced=True),
-                io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
+                io.Int.Input("smoothing", display_name="pose smoothing (frames)", default=13, min=0, max=101, advanced=True,
                              tooltip="Width in frames of the zero-phase smoothing of the pose; 0 keeps it as measured, with "
                                      "jitter."),
                 io.Video.Input("video", optional=True, tooltip="The video; any frame rate and length, read frame by frame."),
@@ -170,9 +170,9 @@ class ImportActionUnits(io.ComfyNode):
             inputs=[
                 io.String.Input("file", display_name="CSV file", default="au.csv",
                                 tooltip="The CSV file, relative to ComfyUI's input folder."),
-                io.Combo.Input("tool", options=TOOLS, default="auto",
+                io.Combo.Input("tool", display_name="program", options=TOOLS, default="auto",
                                tooltip="Which program wrote the file; auto decides by the column names."),
-                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
+                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=0.001, round=0.001,
                                tooltip="Frames per second of the track, unless a face track or dataset is connected."),
                 FRAMES.input("Length of the track in frames, unless a face track or dataset is connected.",
                              "the length of the table"),

@@ -127,7 +127,7 @@ class MotionToVideo(io.ComfyNode):
             inputs=[
                 *motion_inputs(),
                 io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame to generate, from 0."),
-                io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
+                io.Int.Input("frame_count", display_name="frame count (0 = all)", default=0, min=0, max=10_000_000,
                              tooltip="How many frames to generate; 0 for all that follow."),
                 *pose_inputs(),
                 *official_inputs(),
@@ -190,7 +190,8 @@ def sampling_inputs() -> list:
 def official_inputs() -> list:
     """Steps counted as the official code counts them."""
     return [
-        io.Int.Input("schedule_steps", default=0, min=0, max=1000, optional=True, advanced=True,
+        io.Int.Input("schedule_steps", display_name="schedule steps (0 = off)", default=0, min=0, max=1000, optional=True,
+                     advanced=True,
                      tooltip="Counts as the official code does: steps over the whole noise schedule, of which only those within "
                              "`denoise` are run (for 100 steps at 0.25, the last 25). `steps` is then ignored. 0: use `steps`."),
     ]

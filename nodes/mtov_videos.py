@@ -112,7 +112,7 @@ class MotionToFilm(io.ComfyNode):
                                tooltip="Another image of the person to take the appearance from; otherwise the first frame of "
                                        "the video is used."),
                 audio_input(),
-                io.Combo.Input("policy", options=POLICIES, default="skip", optional=True,
+                io.Combo.Input("policy", display_name="frames without a face", options=POLICIES, default="skip", optional=True,
                                tooltip="What to do with frames without a face: leave them as recorded (skip), stop and list them "
                                        "(error), or draw a mouth where the face was last (hold) or on the way to the next one "
                                        "(interpolate)."),
@@ -141,7 +141,7 @@ class MotionToFilm(io.ComfyNode):
 
 
 def crf_input() -> io.Input:
-    return io.Int.Input("crf", default=18, min=0, max=40, advanced=True,
+    return io.Int.Input("crf", display_name="quality (CRF)", default=18, min=0, max=40, advanced=True,
                         tooltip="Quality of the video: 0 is lossless, 18 almost no visible loss, 40 small and poor.")
 
 

@@ -18,11 +18,12 @@ def run_inputs(name: str, items: str, least: float = 0.0001, name_tip: str = "Na
         name_tip: what the name is of.
     """
     return [
-        io.Float.Input("steps", display_name="steps multiplier", default=1.0, min=least, max=10.0, step=0.1, round=least,
+        io.Float.Input("steps", display_name="training length (×)", default=1.0, min=least, max=10.0, step=least,
+                       round=least,
                        tooltip="Multiplies the preset's number of training steps: 0.1 for a quick look, 2 to train longer."),
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
                      tooltip=f"Determines the initial weights and the order of the {items}."),
-        io.String.Input("name", default=name,
+        io.String.Input("name", display_name="file name", default=name,
                         tooltip=f"{name_tip} An existing finished file of that name is replaced when training ends."),
         io.Boolean.Input("resume", default=True,
                          tooltip="Continue an interrupted training run of that name with the same settings; off: start over."),
