@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..host.workflow import WorkflowError
 from ..media_core.choices import ORDERS, POLICIES
+from .automatic import or_auto
 from .encoders import add_encoder, chosen_encoder
 from .progress_line import Info, ProgressLine, run_job
 
@@ -32,7 +33,8 @@ def add_options(capture: argparse.ArgumentParser) -> None:
              "(interpolate), or leave them out (skip) (default: error)")
     add("--face-index", type=int, metavar="N", help="which face, if there are several (default: 0)")
     add("--order", choices=ORDERS, help="how faces are counted (default: largest)")
-    add("--focal", type=float, metavar="PX", help="the camera's focal length at the frames' size (default: 2.2 SIZE)")
+    add("--focal", type=or_auto(float), metavar="PX",
+        help="the camera's focal length at the frames' size (default: auto, 2.2 SIZE)")
     add("--smoothing", type=int, metavar="FRAMES", help="smoothing window of the poses (default: 13)")
     add("--no-steady", dest="steady", action="store_false", default=None,
         help="poses from landmarks alone, without tracking points on skin and hair")

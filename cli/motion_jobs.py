@@ -10,6 +10,7 @@ from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.image_reading import read_picture
 from ..moditalker_core.choices import SAMPLERS
+from .automatic import or_auto
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
 from .progress_line import Info, ProgressLine, run_job
@@ -31,8 +32,9 @@ def add_options(motion: argparse.ArgumentParser) -> None:
     add("out", metavar="OUT", help=".safetensors: the motion; .mp4: a drawn video of it with the audio, and the motion beside it")
     add("--weights", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
     add("--sampler", choices=SAMPLERS, help="of AToM; ddim0 is DDIM with eta 0 (default: as the weights say)")
-    add("--steps", type=int, metavar="N", help="sampling steps: fewer are faster (default: as the weights say)")
-    add("--guidance", type=float, metavar="W", help="how closely the speech is followed (default: as the weights say)")
+    add("--steps", type=or_auto(int), metavar="N", help="sampling steps: fewer are faster (default: auto, as the weights say)")
+    add("--guidance", type=or_auto(float), metavar="W",
+        help="how closely the speech is followed (default: auto, as the weights say)")
     add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same motion (default: 0)")
     add("--no-gate", dest="gate", action="store_false", help="do not close the mouth in silence")
     add("--speech", metavar="FILE", help="the audio already encoded, instead of --encoder")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..media_core.captions import caption
 from ..media_core.errors import TalkingHeadsError
 from ..training_core.choices import PRESETS
+from .automatic import or_auto
 from .devices import add_device
 from .progress_line import ProgressLine, run_job
 
@@ -34,9 +35,10 @@ def add_training_options(add: Callable[..., argparse.Action], *, samples: str, p
         add: of a parser. samples: what a batch is made of. steps: reads the value of --steps.
     """
     add("--preset", default=PRESETS[0], help=f"{', '.join(PRESETS[:-1])} or {PRESETS[-1]} (default: {PRESETS[0]})")
-    add("--steps", type=steps, metavar="N", help="optimisation steps (default: the preset's, as for the next options)")
+    add("--steps", type=or_auto(steps), metavar="N",
+        help="optimisation steps (default: auto, the preset's, as for the next options)")
     add("--scale", type=float, metavar="FACTOR", help="instead of --steps: times the preset's steps, 0.1 for a quick look")
-    add("--batch", type=int, metavar="N", help=f"{samples} per step, over all processes")
+    add("--batch", type=or_auto(int), metavar="N", help=f"{samples} per step, over all processes")
     add("--precision", choices=precisions, help="number format of the arithmetic; weights stay fp32")
     add("--gradient-clip", type=float, metavar="NORM", help="largest norm of the gradient")
     add("--save-every", type=int, metavar="N", help="steps between saves of the unfinished training")

@@ -12,6 +12,7 @@ from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.image_reading import is_picture, read_picture
 from ..moditalker_core.choices import SAMPLERS
+from .automatic import or_auto
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
 from .motion_jobs import check_unreplaced
@@ -45,13 +46,13 @@ def add_options(video: argparse.ArgumentParser) -> None:
                                                          "AToM's; sets the video's length. AUDIO is then only played")
     add_encoder(video, default=None)
     add("--sampler", choices=SAMPLERS, help="of MToV; ddim0 is DDIM with eta 0 (default: as its weights say)")
-    add("--steps", dest="calls", type=int, metavar="N",
-        help="MToV's sampling steps per clip: fewer are faster (default: as its weights say)")
-    add("--calls", dest="calls", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its name before
+    add("--steps", dest="calls", type=or_auto(int), metavar="N",
+        help="MToV's sampling steps per clip: fewer are faster (default: auto, as its weights say)")
+    add("--calls", dest="calls", type=or_auto(int), default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its name before
     add("--schedule-steps", type=int, metavar="N", help="instead of --steps, as the official program counts: of N steps over "
                                                         "the whole noise schedule it runs those within the weights' strength")
     add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same video (default: 0)")
-    add("--batch", type=int, metavar="N", help=f"clips computed at once (default: 1 on a CPU, else {_BATCH})")
+    add("--batch", type=or_auto(int), metavar="N", help=f"clips computed at once (default: auto, 1 on a CPU, else {_BATCH})")
     add("--policy", default="skip", choices=POLICIES,
         help="a video's frames without a face: stop and name them (error), put the mouth where the face was last (hold) or on "
              "the way to the next one (interpolate), or leave them unchanged (skip) (default: skip)")

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import comfy.model_management as mm
 from comfy_api.latest import io
@@ -11,14 +11,13 @@ from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
 from ..moditalker_core import choices
 from . import bridge, sockets
+from .automatic import AUTO, Automatic, Value, check
 
 if TYPE_CHECKING:
     from ..media_core.face.track import FaceTrack
     from ..media_core.motion import LandmarkTrack, PoseTrack
     from ..media_core.speech import Speech
     from ..moditalker_core.atom.model import AToM
-
-Number = TypeVar("Number", int, float)
 
 # moditalker_core, spelled out so that registering the pack imports no model code
 OWN = "weights' own"
@@ -27,6 +26,10 @@ WEIGHTS = ["raw", "ema"]
 PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
 NONE, BUILT_IN = "none", "built-in"
 CHECKPOINTS, MEAN_FACES = (".pt", ".pth"), (".mat", ".npy")  # what is read besides our own files
+SAMPLING = (STEPS, GUIDANCE, CLIP, ETA, OVERLAP) = (
+    Automatic("steps", 1, 1000, whole=True), Automatic("guidance", 0, 20), Automatic("clip", 0, 100, label="max offset (cm)"),
+    Automatic("eta", 0, 1), Automatic("overlap", 0, 10_000, whole=True, label="overlap (frames)"))
+STORED = "the value stored with the weights"
 _AT_ONCE = 8  # windows computed together on an accelerator; on a CPU one is as fast
 
 
@@ -134,13 +137,18 @@ class GenerateMotion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, atom: sockets.LoadedAToM, speech: Speech, portrait: LandmarkTrack, seed: int, steps: int, sampler: str,
-                guidance: float, silence_gate: bool, clip: float, eta: float, overlap: int) -> io.NodeOutput:
+    def validate_inputs(cls, steps: Value = AUTO, guidance: Value = AUTO, clip: Value = AUTO, eta: Value = AUTO,
+                        overlap: Value = AUTO) -> bool | str:
+        return check(SAMPLING, steps, guidance, clip, eta, overlap)
+
+    @classmethod
+    def execute(cls, atom: sockets.LoadedAToM, speech: Speech, portrait: LandmarkTrack, seed: int, steps: Value, sampler: str,
+                guidance: Value, silence_gate: bool, clip: Value, eta: Value, overlap: Value) -> io.NodeOutput:
         from ..moditalker_core.atom.generation import SamplingSettings, generate_motion
 
         settings = SamplingSettings(
-            sampler=None if sampler == OWN else sampler, steps=steps or None, guidance=own(guidance), clip=own(clip),
-            eta=own(eta), seed=seed, overlap=own(overlap), gate=silence_gate,
+            sampler=None if sampler == OWN else sampler, steps=STEPS.read_whole(steps), guidance=GUIDANCE.read(guidance),
+            clip=CLIP.read(clip), eta=ETA.read(eta), seed=seed, overlap=OVERLAP.read_whole(overlap), gate=silence_gate,
             batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
         report = bridge.NodeReport()
         return io.NodeOutput(generate_motion(bridge.on_device(atom), speech, canonical(portrait), settings, report))
@@ -201,32 +209,24 @@ def _sampling_inputs() -> list:
     return [
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
                      tooltip="Speech can be spoken in many ways; the seed picks one. The same seed gives the same motion."),
-        io.Int.Input("steps", default=0, min=0, max=1000,
-                     tooltip="Number of sampling steps; 0 uses the value stored with the weights. 10 to 20 are enough for dpm++ "
-                             "and unipc; ddim usually takes 50."),
+        STEPS.input("Number of sampling steps. 10 to 20 are enough for dpm++ and unipc; ddim usually takes 50.", STORED),
         io.Combo.Input("sampler", options=SAMPLERS, default=OWN,
                        tooltip="ddim: as in the official code; ddim0: DDIM with eta 0, no fresh noise; dpm++ and unipc: good "
                                "with few steps."),
-        io.Float.Input("guidance", default=-1.0, min=-1.0, max=20.0, step=0.1,
-                       tooltip="How strongly the lips follow the speech: 1 as trained, above 1 exaggerated, 0 ignores the "
-                               "speech; below 0 uses the value stored with the weights."),
+        GUIDANCE.input("How strongly the lips follow the speech: 1 as trained, above 1 exaggerated, 0 ignores the speech.",
+                       STORED),
         io.Boolean.Input("silence_gate", default=True,
                          tooltip="Close the mouth during pauses of 0.3 s or longer."),
-        io.Float.Input("clip", display_name="max offset (cm)", default=-1.0, min=-1.0, max=100.0, step=0.1, advanced=True,
-                       tooltip="Limit on how far a predicted point may be from the initial face, in centimetres; 0: no limit; "
-                               "below 0 uses the value stored with the weights."),
-        io.Float.Input("eta", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
-                       tooltip="Fraction of fresh noise added in every step of ddim; below 0 uses the value stored with the "
-                               "weights."),
-        io.Int.Input("overlap", default=-1, min=-1, max=10_000, advanced=True,
-                     tooltip="Frames that neighbouring windows share, at most half a window; below 0: a third of a window, at "
-                             "most 32."),
+        CLIP.input("Limit on how far a predicted point may be from the initial face, in centimetres; 0: no limit.", STORED,
+                   advanced=True),
+        eta_input(),
+        OVERLAP.input("Frames that neighbouring windows share, at most half a window.", "a third of a window, at most 32",
+                      advanced=True),
     ]
 
 
-def own(value: Number) -> Number | None:
-    """None, which leaves it to the weights, for numbers below 0."""
-    return None if value < 0 else value
+def eta_input() -> io.Input:
+    return ETA.input("Fraction of fresh noise added in every step of ddim.", STORED, advanced=True)
 
 
 def canonical(portrait: LandmarkTrack) -> LandmarkTrack:

@@ -17,7 +17,8 @@ from ..moditalker_core import choices
 from ..training_core import choices as training_choices
 from . import bridge, face, sockets, speech
 from .atom import about, atom_output
-from .training_inputs import batch_inputs, licence_input, run_inputs
+from .automatic import AUTO, Value, check
+from .training_inputs import BATCH, batch_inputs, licence_input, run_inputs
 
 if TYPE_CHECKING:
     from ..moditalker_core.atom.model import AToM
@@ -138,6 +139,10 @@ class TrainAToM(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, batch: Value = AUTO) -> bool | str:
+        return check((BATCH,), batch)
+
+    @classmethod
     def execute(cls, dataset: sockets.MotionFolder, name: str, **settings: Any) -> io.NodeOutput:
         path = bridge.new_model_path(file_stem(name))
         atom = trained(dataset.folder, path, **settings)
@@ -149,13 +154,14 @@ def _dataset_inputs() -> list:
         io.Combo.Input("source", options=SOURCES, default=SUBJECT,
                        tooltip="synthetic subject: synthetic people who speak invented sentences, with exact landmarks; videos: "
                                "a folder of videos in which faces are tracked."),
-        io.String.Input("name", default="motion",
+        io.String.Input("name", display_name="dataset name", default="motion",
                         tooltip="Name of the dataset's folder; a code for these settings is appended."),
         io.Combo.Input("encoder", options=speech.ENCODERS, default="mel",
                        tooltip="How the audio is encoded; weights trained on this dataset work with this encoder only. hubert "
                                "needs a model folder."),
-        io.Int.Input("people", default=24, min=1, max=9000, tooltip="Synthetic subject: number of people, one clip each."),
-        io.Float.Input("seconds", display_name="seconds per person", default=75.0, min=2.0, max=3600.0, step=1.0,
+        io.Int.Input("people", display_name="number of people", default=24, min=1, max=9000,
+                     tooltip="Synthetic subject: number of people, one clip each."),
+        io.Float.Input("seconds", display_name="seconds per person", default=75.0, min=2.0, max=3600.0, step=0.5,
                        tooltip="Synthetic subject: how long each person speaks, in seconds."),
         io.Boolean.Input("captured", display_name="track rendered video", default=False, advanced=True,
                          tooltip="Synthetic subject: render the people and track the rendered videos, as for real people, "
@@ -166,11 +172,11 @@ def _dataset_inputs() -> list:
                                 "person."),
         *face.face_inputs(),
         *speech.hubert_inputs(),
-        io.Int.Input("pictures", display_name="image size", default=0, min=0, max=1024, step=32, optional=True,
+        io.Int.Input("pictures", display_name="image size (0 = none)", default=0, min=0, max=1024, step=32, optional=True,
                      tooltip="Size of the face images in pixels, for Train MToV: 128 for demo, 256 for the other presets; 0: no "
                              "images, which is enough for Train AToM."),
-        io.Float.Input("margin", default=MARGIN, min=1.0, max=10.0, step=0.1, optional=True, advanced=True,
-                       tooltip="Face images: side of the square in face heights."),
+        io.Float.Input("margin", display_name="margin (face heights)", default=MARGIN, min=1.0, max=10.0, step=0.1,
+                       optional=True, advanced=True, tooltip="Face images: side of the square in face heights."),
         io.Combo.Input("crop", options=CROPS, default=CROPS[0], optional=True, advanced=True,
                        tooltip="Face images: one square for a whole clip (still), or one that slowly follows the head "
                                "(following)."),
@@ -248,7 +254,7 @@ def opened(folder: Path) -> tuple[sockets.MotionFolder, str]:
                                 encoder=data.format.encoder), "\n".join(lines)
 
 
-def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resume: bool, batch: int, accumulation: int,
+def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resume: bool, batch: Value, accumulation: int,
             licence: str) -> AToM:
     """Trains, saves, and returns the AToM."""
     import torch
@@ -257,7 +263,8 @@ def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resum
     from ..moditalker_core.atom.training import train_atom
 
     config = named(preset)
-    config = replace(config, steps=max(1, round(config.steps * steps)), batch=batch or config.batch, accumulation=accumulation)
+    config = replace(config, steps=max(1, round(config.steps * steps)), batch=BATCH.read_whole(batch) or config.batch,
+                     accumulation=accumulation)
     logs = contained(folder_paths.get_output_directory(), f"{LOGS}/{path.stem}")
     mm.unload_all_models()
     with torch.inference_mode(False), torch.enable_grad():

@@ -70,7 +70,7 @@ class DriveAvatar(io.ComfyNode):
                 io.Combo.Input("blinks", options=["track", "generated", "none"], default="track",
                                tooltip="track: from the connected expression or the avatar's recording; generated: new blinks "
                                        "from the seed; none: no blinks."),
-                io.Float.Input("smoothing", default=0.0, min=0.0, max=10.0, step=0.25,
+                io.Float.Input("smoothing", display_name="lip smoothing (frames)", default=0.0, min=0.0, max=10.0, step=0.05,
                                tooltip="Width in frames of a zero-phase smoothing of the lip motion: 0 follows the speech "
                                        "exactly, 3 mumbles."),
                 io.Float.Input("lip_gain", default=1.0, min=0.0, max=2.0, step=0.05,

@@ -12,6 +12,7 @@ from comfy_api.latest import io
 
 from ..media_core.paths import contained, file_stem
 from . import bridge, face, sockets, subject, videos
+from .automatic import AUTO, Value, check
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +40,7 @@ class PickSegment(io.ComfyNode):
             search_aliases=["best part of video", "trim video", "training segment"],
             inputs=[
                 io.Video.Input("video", tooltip="A long video of one person speaking."),
-                io.Float.Input("seconds", default=30.0, min=2.0, max=600.0, step=1.0,
+                io.Float.Input("seconds", display_name="length (s)", default=30.0, min=2.0, max=600.0, step=0.5,
                                tooltip="Length of the segment; 10 to 60 s are usual. A shorter video is used whole."),
                 *face.face_inputs(),
             ],
@@ -83,9 +84,10 @@ class PrepareDataset(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, parsing: str | None) -> bool | str:
-        return bridge.found(lambda: (folder := _parsing(parsing)) is None or folder.is_dir(),
-                            f"There is no folder {parsing} in ComfyUI's input folder")
+    def validate_inputs(cls, parsing: str | None, focal: Value = AUTO) -> bool | str:
+        there = bridge.found(lambda: (folder := _parsing(parsing)) is None or folder.is_dir(),
+                             f"There is no folder {parsing} in ComfyUI's input folder")
+        return check((face.FOCAL,), focal) if there is True else there
 
     @classmethod
     def fingerprint_inputs(cls, parsing: str = "", **others: object) -> tuple[str, ...]:
@@ -104,19 +106,18 @@ class PrepareDataset(io.ComfyNode):
 def _inputs() -> list:
     return [
         io.Video.Input("video", tooltip="A video of one person speaking, with audio; any frame rate, any size."),
-        io.String.Input("name", default="me",
+        io.String.Input("name", display_name="dataset name", default="me",
                         tooltip="Name of the dataset's folder; a code for the video and the settings is appended."),
         io.Int.Input("size", default=512, min=64, max=1024, step=32,
                      tooltip="Width and height of the frames in pixels; the head is cropped and scaled to this size."),
-        io.Float.Input("start", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
+        io.Float.Input("start", display_name="start (s)", default=0.0, min=0.0, max=100000.0, step=0.001, round=0.001,
                        tooltip="Start of the segment to use, in seconds (see Pick Segment)."),
-        io.Float.Input("duration", default=0.0, min=0.0, max=100000.0, step=0.1, round=0.001,
-                       tooltip="Length of the segment in seconds; 0 for everything that follows."),
+        io.Float.Input("duration", display_name="length (s, 0 = all)", default=0.0, min=0.0, max=100000.0, step=0.001,
+                       round=0.001, tooltip="Length of the segment in seconds; 0 for everything that follows."),
         *face.face_inputs(),
         face.policy_input(),
-        io.Float.Input("focal", display_name="focal length (px)", default=0.0, min=0.0, max=100000.0, step=1.0, advanced=True,
-                       tooltip="Focal length of the camera in pixels of the dataset's frames; 0 uses 2.2 times their side."),
-        io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
+        face.FOCAL.input("Focal length of the camera in pixels of the dataset's frames.", "2.2 times their side", advanced=True),
+        io.Int.Input("smoothing", display_name="pose smoothing (frames)", default=13, min=0, max=101, advanced=True,
                      tooltip="Width in frames of the zero-phase smoothing of the pose; 0 keeps it as measured."),
         io.Boolean.Input("steady", display_name="stabilise pose", default=True, advanced=True,
                          tooltip="More stable poses: corners in skin and hair are tracked from frame to frame in addition to the "
@@ -160,9 +161,9 @@ def _captured(film: videos.Film, stem: str, options: dict[str, Any]) -> Path:
                              start=options.pop("landmarks_from"), face_index=options["face_index"])
     drawn = {key: _drawn(options.pop(name, None), (facts.height, facts.width))
              for name, key in (("mask", "face_region"), ("person", "person"))}
-    settings = CaptureSettings(segment=None if film.whole else (film.start, film.end()), focal=options.pop("focal") or None,
-                               parsing=_parsing(options.pop("parsing")), like=None if like is None else Path(like.folder),
-                               expression=expression, **options)
+    settings = CaptureSettings(segment=None if film.whole else (film.start, film.end()),
+                               focal=face.FOCAL.read(options.pop("focal")), parsing=_parsing(options.pop("parsing")),
+                               like=None if like is None else Path(like.folder), expression=expression, **options)
     folder = _folder(stem, film, settings, [None if raw is None else raw.points, *drawn.values()])
     return captured(film.path, folder, settings, face_landmarks=raw, report=bridge.NodeReport(),
                     face_region=drawn["face_region"], person=drawn["person"])

@@ -13,6 +13,7 @@ from ..media_core import choices
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained
 from . import bridge, sockets, videos
+from .automatic import AUTO, Automatic, Value, check
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,20 +32,22 @@ TOOLS = ["auto", "openface", "py-feat", "libreface", "pyafar"]
 LANDMARKS_TIP = ("Core's MediaPipe Face Landmarker on the same frames: more accurate. Without it the built-in (approximate) "
                  "tracker is used.")
 BUILT_IN = "built-in (approximate)"
+FOCAL = Automatic("focal", 1, 100_000, label="focal length (px)")
+FRAMES = Automatic("frames", 1, 10_000_000, whole=True, label="length (frames)")
 
 
 def face_inputs() -> list:
     """Which face, for every node that looks for one."""
     return [
         io.Int.Input("face_index", default=0, min=0, max=99, tooltip="Which face to use if there are several: 0 is the first."),
-        io.Combo.Input("order", options=ORDERS, default="largest",
+        io.Combo.Input("order", display_name="face order", options=ORDERS, default="largest",
                        tooltip="How several faces are ordered: largest first, or from the left of the image."),
     ]
 
 
 def policy_input() -> io.Input:
     """What happens to frames without a face."""
-    return io.Combo.Input("policy", options=POLICIES, default="error",
+    return io.Combo.Input("policy", display_name="frames without a face", options=POLICIES, default="error",
                           tooltip="What to do with frames without a face: stop and list them (error), keep the last face (hold), "
                                   "move straight from the previous face to the next (interpolate), or leave them out (skip).")
 
@@ -68,16 +71,14 @@ class TrackFace(io.ComfyNode):
                         "unreliable.",
             search_aliases=["face tracking", "head pose", "action units", "landmarks from video", "openface"],
             inputs=[
-                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
+                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=0.001, round=0.001,
                                tooltip="Frames per second of the tracks. A video is resampled to this rate, unless face "
                                        "landmarks are connected: then it keeps its own. Images are assumed to have this rate."),
                 *face_inputs(),
                 policy_input(),
-                io.Float.Input("focal", display_name="focal length (px)", default=0.0, min=0.0, max=100000.0, step=1.0,
-                               advanced=True,
-                               tooltip="Focal length of the camera in pixels of the frames; 0 uses a typical one, 2.2 times the "
-                                       "width."),
-                io.Int.Input("smoothing", default=13, min=0, max=101, step=2, advanced=True,
+                FOCAL.input("Focal length of the camera in pixels of the frames.", "a typical one, 2.2 times the width",
+                            advanced=True),
+                io.Int.Input("smoothing", display_name="pose smoothing (frames)", default=13, min=0, max=101, advanced=True,
                              tooltip="Width in frames of the zero-phase smoothing of the pose; 0 keeps it as measured, with "
                                      "jitter."),
                 io.Video.Input("video", optional=True, tooltip="The video; any frame rate and length, read frame by frame."),
@@ -89,7 +90,11 @@ class TrackFace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, fps: float, face_index: int, order: str, policy: str, focal: float, smoothing: int,
+    def validate_inputs(cls, focal: Value = AUTO) -> bool | str:
+        return check((FOCAL,), focal)
+
+    @classmethod
+    def execute(cls, fps: float, face_index: int, order: str, policy: str, focal: Value, smoothing: int,
                 video: VideoInput | None = None, images: Tensor | None = None, face_landmarks: dict | None = None,
                 mask: Tensor | None = None) -> io.NodeOutput:
         from ..media_core.face.landmarks.landmarks import fill_missing, smooth_points
@@ -102,7 +107,7 @@ class TrackFace(io.ComfyNode):
         if smoothing:  # as a capture does
             whole = replace(whole, points=smooth_points(whole.points, whole.fps, whole.cuts))
         expression = _expression_from(shapes, kept, whole.fps)
-        track = measure(whole, focal=focal or None, smoothing=smoothing, expression=expression)
+        track = measure(whole, focal=FOCAL.read(focal), smoothing=smoothing, expression=expression)
         about = _about(track, raw, len(kept), int(filled.sum()), "face landmarks" if face_landmarks else BUILT_IN)
         return io.NodeOutput(track, track.landmarks, track.expression, track.pose, about)
 
@@ -165,13 +170,12 @@ class ImportActionUnits(io.ComfyNode):
             inputs=[
                 io.String.Input("file", display_name="CSV file", default="au.csv",
                                 tooltip="The CSV file, relative to ComfyUI's input folder."),
-                io.Combo.Input("tool", options=TOOLS, default="auto",
+                io.Combo.Input("tool", display_name="program", options=TOOLS, default="auto",
                                tooltip="Which program wrote the file; auto decides by the column names."),
-                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=1.0, round=0.001,
+                io.Float.Input("fps", default=25.0, min=1.0, max=120.0, step=0.001, round=0.001,
                                tooltip="Frames per second of the track, unless a face track or dataset is connected."),
-                io.Int.Input("frames", default=0, min=0, max=10_000_000,
-                             tooltip="Length of the track in frames, unless a face track or dataset is connected; 0 uses the "
-                                     "length of the table."),
+                FRAMES.input("Length of the track in frames, unless a face track or dataset is connected.",
+                             "the length of the table"),
                 sockets.FaceTrack.Input("face_track", optional=True, tooltip="Frame rate and length are taken from this track."),
                 sockets.Dataset.Input("dataset", optional=True, tooltip="Frame rate and length are taken from this dataset."),
             ],
@@ -183,23 +187,25 @@ class ImportActionUnits(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str | None) -> bool | str:
-        return bridge.found(lambda: file is None or _table(file).is_file(), f"There is no file {file} in ComfyUI's input folder")
+    def validate_inputs(cls, file: str | None, frames: Value = AUTO) -> bool | str:
+        there = bridge.found(lambda: file is None or _table(file).is_file(), f"There is no file {file} in ComfyUI's input folder")
+        return check((FRAMES,), frames) if there is True else there
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None, **others: object) -> str:
         return bridge.stamp(_table(file)) if file and _table(file).is_file() else "absent"
 
     @classmethod
-    def execute(cls, file: str, tool: str, fps: float, frames: int, face_track: FaceTrack | None = None,
+    def execute(cls, file: str, tool: str, fps: float, frames: Value, face_track: FaceTrack | None = None,
                 dataset: sockets.DatasetFolder | None = None) -> io.NodeOutput:
         from ..media_core.face.action_units.au_files import read_action_units_file
 
+        length = FRAMES.read_whole(frames)
         if face_track is not None:
-            fps, frames = face_track.landmarks.fps, len(face_track.landmarks)
+            fps, length = face_track.landmarks.fps, len(face_track.landmarks) or None
         elif dataset is not None:
-            fps, frames = dataset.fps, dataset.frames
-        expression = read_action_units_file(_table(file), fps, frames or None, tool)
+            fps, length = dataset.fps, dataset.frames or None
+        expression = read_action_units_file(_table(file), fps, length, tool)
         return io.NodeOutput(expression, _about_units(expression))
 
 

@@ -39,7 +39,7 @@ class FaceCrop(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", tooltip="An image, or the frames of a video."),
                 io.Int.Input("size", default=512, min=16, max=4096, step=16, tooltip="Width and height of the crop in pixels."),
-                io.Float.Input("margin", default=2.5, min=1.0, max=10.0, step=0.1,
+                io.Float.Input("margin", display_name="margin (face heights)", default=2.5, min=1.0, max=10.0, step=0.1,
                                tooltip="Side of the square in face heights: 1 for the face alone, 2.5 for head and shoulders."),
                 io.Combo.Input("way", display_name="mode", options=WAYS, default="still",
                                tooltip="How the square moves: still is static, one square for all frames; follow tracks the head "

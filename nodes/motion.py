@@ -31,7 +31,7 @@ class SmoothLandmarks(io.ComfyNode):
             search_aliases=["low-pass", "jitter", "stabilise landmarks", "filter motion"],
             inputs=[
                 sockets.Landmarks.Input("landmarks", tooltip="Landmarks, canonical or in pixels."),
-                io.Float.Input("cutoff", default=8.0, min=0.0, max=60.0, step=0.5,
+                io.Float.Input("cutoff", display_name="cutoff (Hz)", default=8.0, min=0.0, max=60.0, step=0.5,
                                tooltip="Cutoff in Hz: slower movement is kept, faster movement is removed. 8 leaves speech "
                                        "unchanged, 3 mumbles; 0 changes nothing."),
             ],
@@ -57,7 +57,7 @@ class ScaleMouth(io.ComfyNode):
             search_aliases=["lip gain", "exaggerate lips", "mouth amplitude", "jaw"],
             inputs=[
                 sockets.Landmarks.Input("landmarks", tooltip="Landmarks, canonical or in pixels."),
-                io.Float.Input("factor", default=1.2, min=0.0, max=10.0, step=0.05,
+                io.Float.Input("factor", display_name="scale factor", default=1.2, min=0.0, max=10.0, step=0.05,
                                tooltip="Multiplies the movement of the mouth: 0 keeps it shut, 1 changes nothing, 2 doubles it."),
                 sockets.Landmarks.Input("rest", display_name="resting face", optional=True,
                                         tooltip="The person's face at rest (landmarks of a portrait). Without it the rest "
@@ -79,7 +79,7 @@ class OffsetLandmarks(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         def distance(name: str, way: str) -> io.Input:
-            return io.Float.Input(name, default=0.0, min=-100000.0, max=100000.0, step=0.01, round=0.0001, tooltip=way)
+            return io.Float.Input(name, default=0.0, min=-100000.0, max=100000.0, step=0.001, round=0.001, tooltip=way)
 
         return io.Schema(
             node_id="TalkingHead_OffsetLandmarks",
@@ -149,7 +149,7 @@ class RetimeLandmarks(io.ComfyNode):
             search_aliases=["fps", "resample motion", "frame rate", "interpolate frames"],
             inputs=[
                 sockets.Landmarks.Input("landmarks", tooltip="Landmarks, canonical or in pixels."),
-                io.Float.Input("fps", default=30.0, min=1.0, max=240.0, step=1.0, round=0.001,
+                io.Float.Input("fps", default=30.0, min=1.0, max=240.0, step=0.001, round=0.001,
                                tooltip="Frames per second of the result."),
             ],
             outputs=[landmarks_output("The landmarks at that frame rate.")],

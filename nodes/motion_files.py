@@ -127,7 +127,7 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
             search_aliases=["mediapipe", "face mesh", "478 points", "68 points"],
             inputs=[
                 sockets.FaceLandmarks.Input("face_landmarks", tooltip="The output of MediaPipe Face Landmarker."),
-                io.Float.Input("fps", default=25.0, min=1.0, max=240.0, step=1.0, round=0.001,
+                io.Float.Input("fps", default=25.0, min=1.0, max=240.0, step=0.001, round=0.001,
                                tooltip="Frames per second of the video, which the socket does not carry."),
                 io.Int.Input("face_index", default=0, min=0, max=99,
                              tooltip="Which face to use if there are several: 0 is the first."),

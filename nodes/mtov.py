@@ -11,7 +11,8 @@ from comfy_api.latest import io
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
 from . import bridge, sockets, videos
-from .atom import CHECKPOINTS, NONE, OWN, PRECISIONS, SAMPLERS, own
+from .atom import CHECKPOINTS, ETA, NONE, OVERLAP, OWN, PRECISIONS, SAMPLERS, STEPS, STORED, eta_input
+from .automatic import AUTO, Automatic, Value, check
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 PARTS = {"autoencoder": "autoencoder_rgb.pth", "landmark_autoencoder": "autoencoder_motion.pth",
          "denoiser": "diffusion_model.pth"}  # of an official MToV: our name and its file
 RESIZES = ["filtered", "bilinear"]
+DENOISE = Automatic("denoise", 0, 1)
+DRAWING = (STEPS, DENOISE, ETA, OVERLAP)
 _AT_ONCE = 4  # clips computed together on an accelerator; on a CPU one is as fast
 
 
@@ -124,7 +127,7 @@ class MotionToVideo(io.ComfyNode):
             inputs=[
                 *motion_inputs(),
                 io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame to generate, from 0."),
-                io.Int.Input("frame_count", default=0, min=0, max=10_000_000,
+                io.Int.Input("frame_count", display_name="frame count (0 = all)", default=0, min=0, max=10_000_000,
                              tooltip="How many frames to generate; 0 for all that follow."),
                 *pose_inputs(),
                 *official_inputs(),
@@ -135,6 +138,10 @@ class MotionToVideo(io.ComfyNode):
                 io.Float.Output("fps", display_name="fps", tooltip="Frames per second, for Create Video."),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, steps: Value = AUTO, denoise: Value = AUTO, eta: Value = AUTO, overlap: Value = AUTO) -> bool | str:
+        return check(DRAWING, steps, denoise, eta, overlap)
 
     @classmethod
     def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, start_frame: int, frame_count: int,
@@ -168,29 +175,23 @@ def sampling_inputs() -> list:
     return [
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
                      tooltip="Determines the noise; the same seed gives the same frames."),
-        io.Int.Input("steps", default=0, min=0, max=1000,
-                     tooltip="Number of sampling steps (num_inference_steps); 0 uses the value stored with the weights. 4 to 10 "
-                             "are enough for dpm++ and unipc; the official setting for ddim is 25."),
+        STEPS.input("Number of sampling steps (num_inference_steps). 4 to 10 are enough for dpm++ and unipc; the official "
+                    "setting for ddim is 25.", STORED),
         io.Combo.Input("sampler", options=SAMPLERS, default=OWN,
                        tooltip="ddim: as in the official code; ddim0: DDIM with eta 0, no fresh noise; dpm++ and unipc: good "
                                "with few steps."),
-        io.Float.Input("denoise", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
-                       tooltip="Strength: how much noise is added to the portrait before sampling. The official setting is 0.25; "
-                               "1 starts from pure noise, which the weights must have been trained for; below 0 uses the value "
-                               "stored with the weights."),
-        io.Float.Input("eta", default=-1.0, min=-1.0, max=1.0, step=0.05, advanced=True,
-                       tooltip="Fraction of fresh noise added in every step of ddim; below 0 uses the value stored with the "
-                               "weights."),
-        io.Int.Input("overlap", default=-1, min=-1, max=10_000, advanced=True,
-                     tooltip="Frames over which neighbouring clips are cross-faded; below 0 uses the value stored with the "
-                             "weights."),
+        DENOISE.input("Strength: how much noise is added to the portrait before sampling. The official setting is 0.25; 1 starts "
+                      "from pure noise, which the weights must have been trained for.", STORED, advanced=True),
+        eta_input(),
+        OVERLAP.input("Frames over which neighbouring clips are cross-faded.", STORED, advanced=True),
     ]
 
 
 def official_inputs() -> list:
     """Steps counted as the official code counts them."""
     return [
-        io.Int.Input("schedule_steps", default=0, min=0, max=1000, optional=True, advanced=True,
+        io.Int.Input("schedule_steps", display_name="schedule steps (0 = off)", default=0, min=0, max=1000, optional=True,
+                     advanced=True,
                      tooltip="Counts as the official code does: steps over the whole noise schedule, of which only those within "
                              "`denoise` are run (for 100 steps at 0.25, the last 25). `steps` is then ignored. 0: use `steps`."),
     ]
@@ -267,15 +268,15 @@ def talking(mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, p
                 pose_frames=poses, pose_landmarks=pose_landmarks, report=bridge.NodeReport())
 
 
-def video_settings(part: tuple[int, int | None], seed: int, steps: int, sampler: str, denoise: float, eta: float, overlap: int,
-                   schedule_steps: int = 0, resize: str = RESIZES[0]) -> VideoSettings:
+def video_settings(part: tuple[int, int | None], seed: int, steps: Value, sampler: str, denoise: Value, eta: Value,
+                   overlap: Value, schedule_steps: int = 0, resize: str = RESIZES[0]) -> VideoSettings:
     """The widgets as the core takes them."""
     from ..moditalker_core.mtov.generation import VideoSettings
 
     return VideoSettings(
-        sampler=None if sampler == OWN else sampler, calls=steps or None, ratio=own(denoise), eta=own(eta), seed=seed,
-        overlap=own(overlap), start=part[0], stop=part[1], schedule=schedule_steps or None, resize=resize,
-        batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
+        sampler=None if sampler == OWN else sampler, calls=STEPS.read_whole(steps), ratio=DENOISE.read(denoise),
+        eta=ETA.read(eta), seed=seed, overlap=OVERLAP.read_whole(overlap), start=part[0], stop=part[1],
+        schedule=schedule_steps or None, resize=resize, batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
 
 
 NODES = (LoadMToV, ImportMToV, MotionToVideo)

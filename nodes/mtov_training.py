@@ -16,8 +16,9 @@ from ..moditalker_core import choices
 from . import bridge, sockets
 from .atom import NONE
 from .atom_training import LOGS, PRESETS
+from .automatic import AUTO, Value, check
 from .mtov import about, mtov_output
-from .training_inputs import batch_inputs, licence_input, run_inputs
+from .training_inputs import BATCH, batch_inputs, licence_input, run_inputs
 
 if TYPE_CHECKING:
     from ..moditalker_core.mtov.autoencoder import VideoAutoencoder
@@ -69,6 +70,10 @@ class TrainMToV(io.ComfyNode):
         given = {"rgb": rgb, "landmarks": landmarks, "mtov": mtov}  # None: from another node
         known = [(part, file) for part in used(stage, given) if (file := given[part]) is not None]
         return () if name is None else tuple(part_stamp(file, name, part) for part, file in known)
+
+    @classmethod
+    def validate_inputs(cls, batch: Value = AUTO) -> bool | str:
+        return check((BATCH,), batch)
 
     @classmethod
     def execute(cls, dataset: sockets.MotionFolder, stage: str, name: str, rgb: str = "", landmarks: str = "", mtov: str = "",
@@ -138,7 +143,7 @@ def part_stamp(given: str, name: str, part: str) -> str:
 
 
 def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], preset: str, steps: float, seed: int, resume: bool,
-            batch: int, accumulation: int, precision: str, perceptual: str, licence: str) -> VideoAutoencoder | MToV:
+            batch: Value, accumulation: int, precision: str, perceptual: str, licence: str) -> VideoAutoencoder | MToV:
     """Trains a stage, saves it, and returns what it made."""
     import torch
 
@@ -146,8 +151,8 @@ def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], preset:
     from ..moditalker_core.mtov.training import train_mtov
 
     config = named(preset, stage)
-    config = replace(config, steps=max(1, round(config.steps * steps)), batch=batch or config.batch, accumulation=accumulation,
-                     **({} if precision == PRECISIONS[0] else {"precision": precision}))
+    config = replace(config, steps=max(1, round(config.steps * steps)), batch=BATCH.read_whole(batch) or config.batch,
+                     accumulation=accumulation, **({} if precision == PRECISIONS[0] else {"precision": precision}))
     logs = contained(folder_paths.get_output_directory(), f"{LOGS}/{path.stem}")
     lpips = None if perceptual == NONE else bridge.model_path(perceptual)
     mm.unload_all_models()

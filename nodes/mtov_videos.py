@@ -10,8 +10,19 @@ from comfy_api.latest import io
 from ..media_core.errors import TalkingHeadsError
 from . import bridge, sockets, temporary_videos
 from . import videos as films
+from .automatic import AUTO, Value, check
 from .face import POLICIES
-from .mtov import motion_inputs, official_inputs, pose_inputs, resize_input, sampling_inputs, talking, video_settings, whole
+from .mtov import (
+    DRAWING,
+    motion_inputs,
+    official_inputs,
+    pose_inputs,
+    resize_input,
+    sampling_inputs,
+    talking,
+    video_settings,
+    whole,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +64,10 @@ class MotionToVideoFile(io.ComfyNode):
             ],
             outputs=[video_output()],
         )
+
+    @classmethod
+    def validate_inputs(cls, steps: Value = AUTO, denoise: Value = AUTO, eta: Value = AUTO, overlap: Value = AUTO) -> bool | str:
+        return check(DRAWING, steps, denoise, eta, overlap)
 
     @classmethod
     def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, crf: int,
@@ -97,7 +112,7 @@ class MotionToFilm(io.ComfyNode):
                                tooltip="Another image of the person to take the appearance from; otherwise the first frame of "
                                        "the video is used."),
                 audio_input(),
-                io.Combo.Input("policy", options=POLICIES, default="skip", optional=True,
+                io.Combo.Input("policy", display_name="frames without a face", options=POLICIES, default="skip", optional=True,
                                tooltip="What to do with frames without a face: leave them as recorded (skip), stop and list them "
                                        "(error), or draw a mouth where the face was last (hold) or on the way to the next one "
                                        "(interpolate)."),
@@ -105,6 +120,10 @@ class MotionToFilm(io.ComfyNode):
             ],
             outputs=[video_output()],
         )
+
+    @classmethod
+    def validate_inputs(cls, steps: Value = AUTO, denoise: Value = AUTO, eta: Value = AUTO, overlap: Value = AUTO) -> bool | str:
+        return check(DRAWING, steps, denoise, eta, overlap)
 
     @classmethod
     def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, film: VideoInput, follow: bool, feather: float, crf: int,
@@ -122,7 +141,7 @@ class MotionToFilm(io.ComfyNode):
 
 
 def crf_input() -> io.Input:
-    return io.Int.Input("crf", default=18, min=0, max=40, advanced=True,
+    return io.Int.Input("crf", display_name="quality (CRF)", default=18, min=0, max=40, advanced=True,
                         tooltip="Quality of the video: 0 is lossless, 18 almost no visible loss, 40 small and poor.")
 
 

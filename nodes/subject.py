@@ -48,7 +48,7 @@ class SyntheticSubject(io.ComfyNode):
                         "never said this.",
             search_aliases=["test dataset", "talking head dataset", "fake speaker"],
             inputs=[
-                io.Float.Input("seconds", default=20.0, min=1.0, max=600.0, step=0.5,
+                io.Float.Input("seconds", display_name="length (s)", default=20.0, min=1.0, max=600.0, step=0.5,
                                tooltip="Length of the recording in seconds; with a text, the length of the text."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
                              tooltip="Determines the sentences, head movement and blinks."),
@@ -57,7 +57,7 @@ class SyntheticSubject(io.ComfyNode):
                 io.Combo.Input("voice", options=list(VOICE_ENGINES), default="auto",
                                tooltip="The voice: espeak-ng if it is installed, the built-in formant voice, or auto for the "
                                        "first that works."),
-                io.String.Input("name", default="subject",
+                io.String.Input("name", display_name="dataset name", default="subject",
                                 tooltip="Name of the dataset's folder; a code for these settings is appended."),
                 io.String.Input("text", default="", multiline=True, optional=True,
                                 tooltip="What is said, in English, one sentence per line. Empty: invented sentences until the "

@@ -3,6 +3,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from .automatic import Automatic
+
+BATCH = Automatic("batch", 1, 4096, whole=True, label="batch size")
+
 
 def run_inputs(name: str, items: str, least: float = 0.0001, name_tip: str = "Name of the file in models/talking_heads.") -> list:
     """How long, from which seed, to which file, and whether to resume.
@@ -14,11 +18,12 @@ def run_inputs(name: str, items: str, least: float = 0.0001, name_tip: str = "Na
         name_tip: what the name is of.
     """
     return [
-        io.Float.Input("steps", display_name="steps multiplier", default=1.0, min=least, max=10.0, step=0.1, round=least,
+        io.Float.Input("steps", display_name="training length (×)", default=1.0, min=least, max=10.0, step=least,
+                       round=least,
                        tooltip="Multiplies the preset's number of training steps: 0.1 for a quick look, 2 to train longer."),
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
                      tooltip=f"Determines the initial weights and the order of the {items}."),
-        io.String.Input("name", default=name,
+        io.String.Input("name", display_name="file name", default=name,
                         tooltip=f"{name_tip} An existing finished file of that name is replaced when training ends."),
         io.Boolean.Input("resume", default=True,
                          tooltip="Continue an interrupted training run of that name with the same settings; off: start over."),
@@ -33,8 +38,7 @@ def batch_inputs(items: str, result: str = "same result") -> list:
         result: what accumulation does to the result.
     """
     return [
-        io.Int.Input("batch", display_name="batch size", default=0, min=0, max=4096, advanced=True,
-                     tooltip=f"{items} per step; 0 uses the preset's value."),
+        BATCH.input(f"{items} per step.", "the preset's value", advanced=True),
         io.Int.Input("accumulation", display_name="gradient accumulation", default=1, min=1, max=256, advanced=True,
                      tooltip=f"Split each step into this many micro-batches: less memory, {result}."),
     ]

@@ -40,6 +40,16 @@ def test_sound_and_landmarks_become_a_film_and_a_track(files, capsys):
     assert film.frames == len(motion) == 19 and film.has_sound and "19 frames" in capsys.readouterr().out
 
 
+def test_auto_is_an_option_left_out(files, capsys):
+    for out, more in (("out.safetensors", ()), ("auto.safetensors", ("--steps", "auto", "--guidance", "Auto"))):
+        assert run(files, "face.safetensors", out, *more) == 0
+    tracks = [LandmarkTrack.load(files / name).points for name in ("out.safetensors", "auto.safetensors")]
+    assert torch.equal(*tracks)
+    with pytest.raises(SystemExit):
+        run(files, "face.safetensors", "out.mp4", "--steps", "some")
+    assert "invalid int value: 'some'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("out, held", [("out.mp4", "out.safetensors"), ("out.mp4", "out.mp4"),
                                        ("out.safetensors", "out.safetensors")])
 def test_another_run_that_writes_one_of_the_files_comes_first(files, capsys, out, held):

@@ -27,6 +27,19 @@ def convert(small):
 SHOW = (("value", "*", 2, False),)
 
 
+@pytest.mark.parametrize("value", ["auto", "1.5", -1, 1.5])
+def test_a_text_field_that_takes_numbers_keeps_what_was_saved(convert, small, value):
+    prompt = convert(node(1, "ToyAuto", [value]), node(2, "ToyShow", [], SHOW), links=([2, 1, 0, 2, 0, "STRING"],))
+    assert prompt["1"]["inputs"] == {"value": value} and small.run(prompt).outputs["2"]["text"] == [repr(value)]
+
+
+def test_a_link_overrules_a_text_field_that_takes_numbers(convert, small):
+    number = node(1, "ToyNumber", [3, "plain", 0, "fixed", ""])
+    linked = node(2, "ToyAuto", [-1], (("value", "STRING,FLOAT,INT", 1, True),))
+    prompt = convert(number, linked, node(3, "ToyShow", [], SHOW), links=([1, 1, 0, 2, 0, "INT"], [2, 2, 0, 3, 0, "STRING"]))
+    assert small.run(prompt).outputs["3"]["text"] == ["3"]
+
+
 def test_values_by_position_links_and_the_slot_after_a_seed(convert, small):
     prompt = convert(
         node(1, "ToyNumber", [3, "double", 77, "randomize", "a note"], title="My number"),

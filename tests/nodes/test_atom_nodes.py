@@ -161,6 +161,16 @@ def test_speech_and_a_face_become_motion(host, base, given, face):
     assert not host.run(nodes).executed or torch.equal(kept[-1].points, first.points), "the same seed, the same motion"
 
 
+def test_auto_is_what_the_numbers_below_the_range_were(host, base, given, face):
+    given |= face | {"number": 1.5}
+    kept = collector(host)
+    spelled = {"steps": "auto", "guidance": "", "clip": "auto", "eta": "-1", "overlap": "Auto"}
+    for inputs in ({}, spelled, {"guidance": 1.5, "steps": 2}, {"guidance": ["number", 0], "steps": "2"}):
+        ok(host.run(prompt(k=keep("motion"), motion=changed(MOTION, **inputs), number=give("number"))))
+    old, auto, number, linked = [motion.points for motion in kept]
+    assert torch.equal(auto, old) and torch.equal(linked, number) and not torch.equal(number, old)
+
+
 def test_a_portrait_in_pixels_is_turned_to_the_front(host, base, given, face):
     given |= face
     kept = collector(host)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import re
 from pathlib import Path
 
@@ -23,6 +24,16 @@ def infos(host):
 
 def inputs_of(info):
     return {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+
+
+def widened(before: str, now: str) -> bool:
+    """Whether an input takes every type it took: FLOAT may become STRING,FLOAT, nothing may become narrower."""
+    return set(before.split(",")) <= set(now.split(","))
+
+
+def shown_digits(options) -> int:
+    """Decimals the page shows of a FLOAT widget, and rounds to where `round` is not given (useFloatWidget.ts, 1.41-1.58)."""
+    return max(0, -math.floor(math.log10(options.get("step", 0.5))))
 
 
 def test_every_contracted_node_is_there(infos):
@@ -46,11 +57,34 @@ def test_what_is_published_only_grows(infos, root):
             before, now = old["input"].get(kind, {}), new["input"].get(kind, {})
             assert list(now)[:len(before)] == list(before), f"{node_id}: {kind} inputs were renamed, reordered or removed"
             for name, spec in before.items():
-                assert now[name][0] == spec[0], f"{node_id}.{name} changed its type"
+                assert widened(spec[0], now[name][0]), f"{node_id}.{name} changed its type"
                 gone = set(spec[1].get("options") or []) - set(now[name][1].get("options") or [])
                 assert not gone, f"{node_id}.{name} lost {gone}"
         grown = list(inputs_of(new).items())[len(inputs_of(old)):]
         assert all("default" in spec[1] or name in new["input"].get("optional", {}) for name, spec in grown), node_id
+
+
+def test_a_type_may_widen_and_not_narrow():
+    assert widened("FLOAT", "STRING,FLOAT,INT") and widened("INT", "INT")
+    assert not widened("STRING,INT", "INT") and not widened("FLOAT", "STRING,INT")
+
+
+@pytest.mark.parametrize("node_id", IDS)
+def test_number_widgets_show_what_they_hold(infos, node_id):
+    """A value that the page cannot show exactly is changed silently when it is edited, or shown as another."""
+    for name, (kind, options) in inputs_of(infos[node_id]).items():
+        if kind not in ("INT", "FLOAT"):
+            continue
+        least, most = options["min"], options["max"]
+        assert least < most and least <= options["default"] <= most, name
+        if kind == "INT":  # the page rounds to steps from the least
+            assert (options["default"] - least) % options.get("step", 1) == 0, name
+            continue
+        digits = shown_digits(options)
+        assert digits > 0, f"{name}: a step of 1 hides every fraction"
+        for key in {"default", "min", "max", "step", "round"} & set(options):
+            assert round(options[key], digits) == options[key], f"{name}: {key} {options[key]} is shown with {digits} decimals"
+        assert most <= 100_000 and options["step"] * 10 <= most - least, name
 
 
 def test_the_golden_file_is_up_to_date(infos, root):
@@ -101,6 +135,15 @@ def test_categories_are_labelled_in_both_languages(infos, root):
     parts = {part for info in infos.values() for part in info["category"].split("/")}
     for language in ("en", "zh"):
         assert parts <= set(json.loads((root / "locales" / language / "main.json").read_text("utf8"))["nodeCategories"])
+
+
+def test_socket_types_have_names_in_both_languages(infos, root):
+    sockets = {kind for info in infos.values() for kind in [*info["output"], *(spec[0] for spec in inputs_of(info).values())]}
+    ours = {kind for kind in sockets if kind.startswith("TH_")}
+    assert len(ours) > 10
+    for language in ("en", "zh"):
+        named = json.loads((root / "locales" / language / "main.json").read_text("utf8"))["dataTypes"]
+        assert set(named) == ours and all(named.values()) and len(set(named.values())) == len(ours)
 
 
 def test_nodes_are_short_and_need_nothing_newer_than_the_floor(host):

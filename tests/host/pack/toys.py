@@ -220,10 +220,28 @@ class ToyPicture(io.ComfyNode):
         return io.NodeOutput(torch.full((frames, 32, 48, 3), 0.5), audio, inference)
 
 
+class ToyAuto(io.ComfyNode):
+    """A text field that also takes a number by a link."""
+
+    @classmethod
+    def define_schema(cls):
+        field = io.String.Input("value", display_name="the value", default="auto", tooltip="A word or a number.", advanced=True)
+        return schema("ToyAuto", [io.MultiType.Input(field, types=[io.Float, io.Int])],
+                      [io.String.Output("text"), Toy.Output("toy")])
+
+    @classmethod
+    def validate_inputs(cls, value):
+        return value != "many" or "must be auto or a number"
+
+    @classmethod
+    def execute(cls, value):
+        return io.NodeOutput(repr(value), value)
+
+
 class ToyExtension(ComfyExtension):
     async def get_node_list(self):
         return [ToyNumber, ToyAdd, ToyShow, ToyLazy, ToySplit, ToyJoin, ToySteps, ToyFail, ToyStubborn, ToyFingerprint, ToyJudge,
-                ToyBlock, ToyDynamic, ToyAsync, ToyPicture]
+                ToyBlock, ToyDynamic, ToyAsync, ToyPicture, ToyAuto]
 
 
 async def comfy_entrypoint():
