@@ -383,8 +383,10 @@ def _nodeimg(folder: Path) -> Read:
     import tempfile
 
     from pack import make_host
+    from talking_heads.host.shim import folder_paths
 
-    host = make_host(Path(tempfile.mkdtemp(prefix="fuzz_")), input_dir=str(folder))
+    host = make_host(Path(tempfile.mkdtemp(prefix="fuzz_")))
+    folder_paths.set_input_directory(str(folder))
     node, files = host.classes["LoadImage"], sorted(folder.iterdir())
 
     def read() -> None:

@@ -58,7 +58,8 @@ def watched(tmp_path, tiny_dataset, tiny_avatar):
 
 
 def leftovers(base: Path) -> list[Path]:
-    return [path for path in base.rglob("*") if ".part" in path.name or path.suffix == ".mp4"]
+    made = [path for path in base.rglob("*") if base / "input" not in path.parents]
+    return [path for path in made if ".part" in path.name or path.suffix == ".mp4"]
 
 
 def test_the_subject_shows_its_progress_and_is_made_once(watched):
