@@ -2,6 +2,10 @@
 
 They used to be number fields in which -1, or 0 where no number may be 0, stood for auto. Saved workflows hold those for ever, so
 every number below the range is read as auto.
+
+The type is STRING,INT or STRING,FLOAT,INT: one type alone would refuse the links of saved workflows. ComfyUI checks no range of
+such a type, and a wrong value is reported at every input that validate_inputs names. The page's old Primitive node keeps its
+value, but shows no widget after a reload (frontends 1.49 and 1.58); Int, Float and subgraph inputs do.
 """
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def speech_output() -> Any:
 
 
 def _layer_input(**options: Any) -> Any:
-    return io.Int.Input("layer", default=-1, min=-64, max=64, advanced=True,
+    return io.Int.Input("layer", display_name="layer (-1 = last)", default=-1, min=-64, max=64, advanced=True,
                         tooltip="Which layer's output to use: -1 the last, as in the official models; 0 the input of the first "
                                 "layer. It must be the layer the model was trained with.", **options)
 
