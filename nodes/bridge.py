@@ -48,44 +48,71 @@ _LONGEST_HEADER = 1 << 20  # bytes of a safetensors header that are read to lear
 
 
 class NodeReport:
-    """A core `Report` that drives the node's progress bar, shows a captioned preview, and stops when the user interrupts."""
+    """A core `Report` that drives the node's progress bar, shows a captioned preview with the time that is left, and stops when
+    the user interrupts. It remembers what a node then says of its work."""
 
     def __init__(self) -> None:
+        from ..media_core.remaining import Remaining
+
+        self.figures: dict[str, Any] = {}  # the newest of each: loss, psnr ...
+        self.began = time.monotonic()  # s
+        self.first: int | None = None  # the first step reported: a continued training begins behind others
+        self.done = 0
+        self._shown: tuple[np.ndarray, str] | None = None  # the newest preview, and what its parts are called
         self._bar: comfy.utils.ProgressBar | None = None
+        self._remaining = Remaining()
         self._previewed = self._logged = float("-inf")
         self._strip = 0  # px, the tallest caption so far: the preview does not jump
 
     def __call__(self, done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None = None) -> None:
         from ..media_core.captions import COMPILE, NOTE
+        from ..media_core.remaining import left
 
         mm.throw_exception_if_processing_interrupted()
         bar = self._bar = self._bar or comfy.utils.ProgressBar(total)
         now, picture, waits = time.monotonic(), None, info.get("phase") == COMPILE
+        self._remember(done, info, preview)
+        ahead = left(self._remaining.seconds(done, total, now))
         if waits or preview is not None and now - self._previewed >= _PREVIEW_EVERY:
-            self._previewed, picture = now, self._picture(preview, info)
+            self._previewed, picture = now, self._picture(preview, info, ahead)
         if info and (waits or now - self._logged >= _LOG_EVERY):
-            self._logged, words = now, caption(info)
+            self._logged, words = now, caption(info, ahead)
             log.info("%d/%d  %s", done, total, words, extra={NOTE: words})
-        if waits:  # what comes next shows at once that the wait is over
+        if waits:  # what comes next shows at once that the wait is over, and the wait says nothing of the speed
             self._previewed = self._logged = float("-inf")
+            self._remaining.restart()
         bar.update_absolute(done, total, picture)
 
-    def _picture(self, preview: np.ndarray | None, info: Mapping[str, Any]) -> tuple[str, Image.Image, int]:
+    def _remember(self, done: int, info: Mapping[str, Any], preview: np.ndarray | None) -> None:
+        from ..media_core.captions import FIGURES, SHOWS
+
+        self.done, self.first = done, done if self.first is None else self.first
+        self.figures.update((name, value) for name, value in info.items() if name in FIGURES)
+        if preview is not None and (SHOWS in info or self._shown is None or not self._shown[1]):
+            self._shown = preview, info.get(SHOWS, "")
+
+    def _picture(self, preview: np.ndarray | None, info: Mapping[str, Any], ahead: str = "") -> tuple[str, Image.Image, int]:
         """As ComfyUI takes it. The longer side passed on is that of the whole sheet: the caption does not shrink the image."""
         from ..media_core.caption_image import enlarged, nothing
         from ..media_core.captions import SHOWS
 
         picture = nothing() if preview is None else enlarged(preview)
-        sheet = captioned(picture, caption(info), info.get(SHOWS, ""), self._strip)
+        sheet = captioned(picture, caption(info, ahead), info.get(SHOWS, ""), self._strip)
         self._strip = sheet.height - len(picture)
         return "JPEG", sheet, max(sheet.size)
 
+    def last_picture(self) -> Image.Image | None:
+        """The newest preview with its labels and the newest figures; None if there was none."""
+        from ..media_core.caption_image import enlarged
 
-def caption(info: Mapping[str, Any]) -> str:
-    """See `media_core.captions`."""
+        return None if self._shown is None else captioned(enlarged(self._shown[0]), caption(self.figures), self._shown[1])
+
+
+def caption(info: Mapping[str, Any], *more: str) -> str:
+    """See `media_core.captions`; with what else is to be said."""
     from ..media_core import captions
 
-    return captions.caption(info)
+    return captions.PARTS.join(part for part in (captions.caption(info), *more) if part)
 
 
 def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> Image.Image:

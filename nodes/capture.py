@@ -11,7 +11,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..media_core.paths import contained, file_stem
-from . import bridge, face, sockets, subject, videos
+from . import bridge, face, saying, sockets, subject, videos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +50,7 @@ class PickSegment(io.ComfyNode):
                 io.Video.Output("video", display_name="video", tooltip="That segment of the video."),
                 io.String.Output("about", display_name="about", tooltip="Why this segment was chosen: its scores, 0 to 1."),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -62,7 +63,7 @@ class PickSegment(io.ComfyNode):
         start, stop, scores = pick_segment(path, seconds, tracker=FaceTracker(face_index=face_index, order=order),
                                            report=bridge.NodeReport())
         about = "\n".join([f"{start:.2f} to {stop:.2f} s", *(f"{name}: {value:.2f}" for name, value in scores.items())])
-        return io.NodeOutput(start, stop - start, videos.video(path, start, stop - start), about)
+        return io.NodeOutput(start, stop - start, videos.video(path, start, stop - start), about, ui=saying.said(about))
 
 
 class PrepareDataset(io.ComfyNode):
@@ -80,6 +81,7 @@ class PrepareDataset(io.ComfyNode):
             search_aliases=["video to dataset", "preprocess avatar video", "talkinggaussian preprocessing", "openface"],
             inputs=_inputs(),
             outputs=_outputs(),
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -97,8 +99,10 @@ class PrepareDataset(io.ComfyNode):
         film = videos.film(video)
         folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start})
         dataset, _, sound, expression, pose = subject.opened(folder)
-        return io.NodeOutput(dataset, _picture(folder / "report.png"), sound, expression, pose,
-                             (folder / "report.txt").read_text("utf8"))
+        picture, text = folder / "report.png", (folder / "report.txt").read_text("utf8")
+        said = saying.dataset(folder, text, images=[saying.output_file(picture)],
+                              files=[saying.output_file(picture.with_suffix(".txt"))])
+        return io.NodeOutput(dataset, _picture(picture), sound, expression, pose, text, ui=said)
 
 
 def _inputs() -> list:

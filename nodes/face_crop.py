@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
-from . import bridge, face, sockets, videos
+from . import bridge, face, saying, sockets, videos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +59,7 @@ class FaceCrop(io.ComfyNode):
                 io.Mask.Output("feathered", display_name="feathered",
                                tooltip="How much of an edit is pasted back: white inside, black at the edge of the square."),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -79,7 +80,9 @@ class FaceCrop(io.ComfyNode):
         for i, square in enumerate(crop.crops(_float_frames(images))):
             crops[i] = torch.from_numpy(square)
             cutting(i + 1, len(crops), {}, None)
-        return io.NodeOutput(crops, crop, torch.from_numpy(crop.feather_mask(feather))[None])
+        text = f"{len(crops)} of {size} x {size} px" + (f", {len(crop.faceless)} without a face" if crop.faceless else "")
+        return io.NodeOutput(crops, crop, torch.from_numpy(crop.feather_mask(feather))[None],
+                             ui=saying.said(text, images=saying.previews(crops[:1], cls)))
 
 
 class FacePasteBack(io.ComfyNode):

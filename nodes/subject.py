@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ..media_core.choices import VOICE_ENGINES
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
-from . import bridge, sockets
+from . import bridge, saying, sockets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +64,7 @@ class SyntheticSubject(io.ComfyNode):
                                         "length is reached."),
             ],
             outputs=_outputs(),
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -75,7 +76,7 @@ class SyntheticSubject(io.ComfyNode):
                     "text": lines}
         code = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         folder = contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{file_stem(name)}_{code}")
-        return io.NodeOutput(*opened(export_dataset(folder, **settings, report=bridge.NodeReport())))
+        return _shown(opened(export_dataset(folder, **settings, report=bridge.NodeReport())), cls)
 
 
 class LoadDataset(io.ComfyNode):
@@ -98,6 +99,7 @@ class LoadDataset(io.ComfyNode):
                                         "talking_heads/datasets/subject."),
             ],
             outputs=_outputs(),
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -107,7 +109,7 @@ class LoadDataset(io.ComfyNode):
 
     @classmethod
     def execute(cls, place: str, folder: str) -> io.NodeOutput:
-        return io.NodeOutput(*opened(_located(place, folder)))
+        return _shown(opened(_located(place, folder)), cls)
 
 
 def _located(place: str, folder: str) -> Path:
@@ -136,6 +138,15 @@ def opened(folder: Path) -> tuple[sockets.DatasetFolder, Tensor, dict, Expressio
     pose = PoseTrack(torch.as_tensor(data.poses, dtype=torch.float32), data.focal, (data.size[0], data.size[1]), data.fps)
     dataset = sockets.DatasetFolder(str(folder), count, data.fps)
     return dataset, preview, load_sound(data.audio_path).to_comfy(), expression, pose
+
+
+def _shown(made: tuple[sockets.DatasetFolder, Tensor, dict, ExpressionTrack, PoseTrack],
+           cls: type[io.ComfyNode]) -> io.NodeOutput:
+    """A dataset's outputs; its frames and what it is are shown on the node."""
+    dataset, preview, *_ = made
+    height, width = preview.shape[1:3]
+    text = f"{dataset.frames:,} frames of {width} x {height} px at {dataset.fps:g} fps, {dataset.frames / dataset.fps:.1f} s"
+    return io.NodeOutput(*made, ui=saying.dataset(Path(dataset.folder), text, images=saying.previews(preview, cls)))
 
 
 NODES = (SyntheticSubject, LoadDataset)

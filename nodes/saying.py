@@ -1,0 +1,100 @@
+"""What a node says of what it made or loaded: text on the node itself, and text, images and file names in the history.
+
+The keys of the history: `text` and `images` as ComfyUI has them; `files` below ComfyUI's output folder, which /view serves;
+`models` and `folders` by name, such as "models/talking_heads/my_avatar.safetensors".
+"""
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import folder_paths
+from comfy_api.latest import io, ui
+from comfy_execution.utils import get_executing_context
+from server import PromptServer
+
+from . import bridge
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LOG = "log.csv"  # of a training
+
+
+def said(text: str, **lists: Iterable[Any]) -> dict[str, list]:
+    """The `ui` of a node, whose text is shown on it at once. Give the same keys every time: ComfyUI adds up the results of a node
+    that runs over a list, and fails on different ones.
+
+    Args:
+        lists: images, files, models, folders.
+    """
+    show(text)
+    return {"text": [text], **{name: list(entries) for name, entries in lists.items()}}
+
+
+def show(text: str) -> None:
+    """Text on the node that runs; nothing where no page can hear of it (outside a run)."""
+    node, server = get_executing_context(), getattr(PromptServer, "instance", None)
+    if node is not None and server is not None:
+        server.send_progress_text(text, node.node_id, sid=server.client_id)
+
+
+def previews(images: Tensor | None, cls: type[io.ComfyNode]) -> list[Mapping[str, str]]:  # [B, H, W, 3] 0..1
+    """Images in ComfyUI's temp folder, as the page shows them below a node."""
+    return [] if images is None else list(ui.PreviewImage(images, cls=cls).as_dict()["images"])
+
+
+def output_file(path: Path) -> dict[str, str]:
+    """A file below ComfyUI's output folder, as /view takes it."""
+    inside = path.resolve().relative_to(Path(folder_paths.get_output_directory()).resolve())
+    return {"filename": inside.name, "subfolder": "" if inside.parent == Path() else inside.parent.as_posix(), "type": "output"}
+
+
+def place(path: Path) -> str:
+    """Where a file or folder is, as users know it: "models/talking_heads/my_avatar.safetensors"; whole where it is elsewhere."""
+    for name, base in (("models", folder_paths.models_dir), ("output", folder_paths.get_output_directory()),
+                       ("input", folder_paths.get_input_directory())):
+        if path.resolve().is_relative_to(Path(base).resolve()):
+            return f"{name}/{path.resolve().relative_to(Path(base).resolve()).as_posix()}"
+    return str(path)
+
+
+def model_saved(path: Path, *more: str) -> dict[str, list]:
+    """A model file was written."""
+    return said("\n".join([f"Saved {place(path)}", *more]), models=[place(path)])
+
+
+def trained(path: Path, logs: Path, report: bridge.NodeReport, cls: type[io.ComfyNode], *more: str) -> dict[str, list]:
+    """A training has ended: its file, how it went, its log, and the last preview.
+
+    Args:
+        logs: the log's folder, below ComfyUI's output folder.
+    """
+    log = logs / LOG
+    lines = [f"Saved {place(path)}", _work(report), bridge.caption(report.figures), f"Log: {place(log)}" if log.is_file() else ""]
+    return said("\n".join(line for line in (*lines, *more) if line), images=previews(_last_picture(report), cls),
+                models=[place(path)], files=[output_file(log)] if log.is_file() else [])
+
+
+def _work(report: bridge.NodeReport) -> str:
+    """"530 steps in 4 min"."""
+    from ..media_core.remaining import duration
+
+    before = max(0, (report.first or 0) - 1)
+    steps = f"{report.done:,} steps" if not before else f"{report.done - before:,} of {report.done:,} steps, the others before,"
+    return f"{steps} in {duration(time.monotonic() - report.began)}"
+
+
+def _last_picture(report: bridge.NodeReport) -> Tensor | None:  # float32 [1, H, W, 3] 0..1
+    import numpy as np
+    import torch
+
+    sheet = report.last_picture()
+    return None if sheet is None else torch.from_numpy(np.asarray(sheet, np.float32) / 255)[None]
+
+
+def dataset(folder: Path, text: str, **lists: Iterable[Any]) -> dict[str, list]:
+    """A dataset's folder was made or opened."""
+    return said(f"{place(folder)}\n{text}", folders=[place(folder)], **lists)
