@@ -80,9 +80,7 @@ class FaceCrop(io.ComfyNode):
         for i, square in enumerate(crop.crops(_float_frames(images))):
             crops[i] = torch.from_numpy(square)
             cutting(i + 1, len(crops), {}, None)
-        text = f"{len(crops)} of {size} x {size} px" + (f", {len(crop.faceless)} without a face" if crop.faceless else "")
-        return io.NodeOutput(crops, crop, torch.from_numpy(crop.feather_mask(feather))[None],
-                             ui=saying.said(text, images=saying.previews(crops[:1], cls)))
+        return io.NodeOutput(crops, crop, torch.from_numpy(crop.feather_mask(feather))[None], ui=_said(crops, crop, cls))
 
 
 class FacePasteBack(io.ComfyNode):
@@ -132,6 +130,13 @@ class FacePasteBack(io.ComfyNode):
             out[i] = torch.from_numpy(np.pad(pasted, [(0, added[0]), (0, added[1]), (0, 0)], mode="edge"))
             report(i + 1, len(out), {}, None)
         return io.NodeOutput(out)
+
+
+def _said(crops: Tensor, crop: Crop, cls: type[io.ComfyNode]) -> dict[str, list]:
+    """How many crops there are, and the first."""
+    count, unseen = f"{len(crops)} of " if len(crops) > 1 else "", len(crop.faceless)
+    text = f"{count}{crops.shape[2]} x {crops.shape[1]} px" + (f", {unseen} without a face" if unseen else "")
+    return saying.said(text, images=saying.previews(crops[:1], cls))
 
 
 def _points(images: Tensor, face_track: FaceTrack | None, mask: Tensor | None, report: Report, way: str,
