@@ -42,6 +42,7 @@ UNFINISHED = (".training.safetensors", ".latents.safetensors")  # what a trainin
 
 _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
+_LONGEST = 1024  # px, of an image that stays on a node
 _ENCODER_DEPTH = 3  # folders below models/audio_encoders that are looked into
 _MODEL_DEPTH = 3  # the same below models/talking_heads
 _LONGEST_HEADER = 1 << 20  # bytes of a safetensors header that are read to learn what a file is
@@ -54,10 +55,10 @@ class NodeReport:
     def __init__(self) -> None:
         from ..media_core.remaining import Remaining
 
-        self.figures: dict[str, Any] = {}  # the newest of each: loss, psnr ...
+        self._figures: dict[str, Any] = {}  # the newest of each
         self.began = time.monotonic()  # s
         self.first: int | None = None  # the first step reported: a continued training begins behind others
-        self.done = 0
+        self.done = self.total = 0
         self._shown: tuple[np.ndarray, str] | None = None  # the newest preview, and what its parts are called
         self._bar: comfy.utils.ProgressBar | None = None
         self._remaining = Remaining()
@@ -71,6 +72,7 @@ class NodeReport:
         mm.throw_exception_if_processing_interrupted()
         bar = self._bar = self._bar or comfy.utils.ProgressBar(total)
         now, picture, waits = time.monotonic(), None, info.get("phase") == COMPILE
+        self.total = total
         self._remember(done, info, preview)
         ahead = left(self._remaining.seconds(done, total, now))
         if waits or preview is not None and now - self._previewed >= _PREVIEW_EVERY:
@@ -87,7 +89,7 @@ class NodeReport:
         from ..media_core.captions import FIGURES, SHOWS
 
         self.done, self.first = done, done if self.first is None else self.first
-        self.figures.update((name, value) for name, value in info.items() if name in FIGURES)
+        self._figures.update((name, value) for name, value in info.items() if name in FIGURES)
         if preview is not None and (SHOWS in info or self._shown is None or not self._shown[1]):
             self._shown = preview, info.get(SHOWS, "")
 
@@ -101,11 +103,23 @@ class NodeReport:
         self._strip = sheet.height - len(picture)
         return "JPEG", sheet, max(sheet.size)
 
+    def figures(self) -> dict[str, Any]:
+        """The newest of each: loss, psnr ..."""
+        from ..media_core.captions import FIGURES
+
+        return {name: self._figures[name] for name in FIGURES if name in self._figures}
+
+    def leave(self, sheet: Image.Image) -> None:
+        """Makes this the image that stays on the node: of a node with previews, ComfyUI's page goes on showing the last of them,
+        not the images of the history."""
+        if self._bar is not None:
+            self._bar.update_absolute(self.done, self.total, ("JPEG", sheet, min(_LONGEST, max(sheet.size))))
+
     def last_picture(self) -> Image.Image | None:
         """The newest preview with its labels and the newest figures; None if there was none."""
         from ..media_core.caption_image import enlarged
 
-        return None if self._shown is None else captioned(enlarged(self._shown[0]), caption(self.figures), self._shown[1])
+        return None if self._shown is None else captioned(enlarged(self._shown[0]), caption(self.figures()), self._shown[1])
 
 
 def caption(info: Mapping[str, Any], *more: str) -> str:

@@ -97,12 +97,15 @@ class PrepareDataset(io.ComfyNode):
     @classmethod
     def execute(cls, video: VideoInput, name: str, start: float, duration: float, **options: Any) -> io.NodeOutput:
         film = videos.film(video)
-        folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start})
+        report = bridge.NodeReport()
+        folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start}, report)
         dataset, _, sound, expression, pose = subject.opened(folder)
         picture, text = folder / "report.png", (folder / "report.txt").read_text("utf8")
         said = saying.dataset(folder, text, images=[saying.output_file(picture)],
                               files=[saying.output_file(picture.with_suffix(".txt"))])
-        return io.NodeOutput(dataset, _picture(picture), sound, expression, pose, text, ui=said)
+        preview = _picture(picture)
+        saying.leave(preview, report)
+        return io.NodeOutput(dataset, preview, sound, expression, pose, text, ui=said)
 
 
 def _inputs() -> list:
@@ -153,7 +156,7 @@ def _outputs() -> list:
     return [kind.Output(name, display_name=name, tooltip=tip) for name, (kind, tip) in rows.items()]
 
 
-def _captured(film: videos.Film, stem: str, options: dict[str, Any]) -> Path:
+def _captured(film: videos.Film, stem: str, options: dict[str, Any], report: saying.Told) -> Path:
     """Runs or continues the capture; returns the dataset's folder."""
     from ..media_core.capture import CaptureSettings
     from ..media_core.capture import capture as captured
@@ -168,7 +171,7 @@ def _captured(film: videos.Film, stem: str, options: dict[str, Any]) -> Path:
                                parsing=_parsing(options.pop("parsing")), like=None if like is None else Path(like.folder),
                                expression=expression, **options)
     folder = _folder(stem, film, settings, [None if raw is None else raw.points, *drawn.values()])
-    return captured(film.path, folder, settings, face_landmarks=raw, report=bridge.NodeReport(),
+    return captured(film.path, folder, settings, face_landmarks=raw, report=report,
                     face_region=drawn["face_region"], person=drawn["person"])
 
 

@@ -146,13 +146,14 @@ class PortraitLandmarks(io.ComfyNode):
 
         size = videos.size_of(image)
         masks = None if mask is None else videos.mask_frames(mask, size)
-        points = portraits(videos.pixels(image), len(image), masks, bridge.NodeReport(), face_index=face_index, order=order)
+        report = bridge.NodeReport()
+        points = portraits(videos.pixels(image), len(image), masks, report, face_index=face_index, order=order)
         solid = concatenated([canonical_portrait(one, size) for one in points])
         flat = torch.nn.functional.pad(torch.from_numpy(points).float(), (0, 1))
         drawn = [videos.floats(draw_landmarks(frame, one)) for frame, one in zip(videos.pixels(image), points)]
         preview = torch.stack(drawn)
-        return io.NodeOutput(solid, LandmarkTrack(flat, space="pixels", image_size=size), preview,
-                             ui=saying.said(_about_portraits(points, size), images=saying.previews(preview[:_SHOWN], cls)))
+        said = saying.said(_about_portraits(points, size), images=saying.previews(preview[:_SHOWN], cls, report))
+        return io.NodeOutput(solid, LandmarkTrack(flat, space="pixels", image_size=size), preview, ui=said)
 
 
 class ImportActionUnits(io.ComfyNode):

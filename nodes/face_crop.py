@@ -80,7 +80,7 @@ class FaceCrop(io.ComfyNode):
         for i, square in enumerate(crop.crops(_float_frames(images))):
             crops[i] = torch.from_numpy(square)
             cutting(i + 1, len(crops), {}, None)
-        return io.NodeOutput(crops, crop, torch.from_numpy(crop.feather_mask(feather))[None], ui=_said(crops, crop, cls))
+        return io.NodeOutput(crops, crop, torch.from_numpy(crop.feather_mask(feather))[None], ui=_said(crops, crop, cls, bar))
 
 
 class FacePasteBack(io.ComfyNode):
@@ -132,11 +132,11 @@ class FacePasteBack(io.ComfyNode):
         return io.NodeOutput(out)
 
 
-def _said(crops: Tensor, crop: Crop, cls: type[io.ComfyNode]) -> dict[str, list]:
+def _said(crops: Tensor, crop: Crop, cls: type[io.ComfyNode], report: saying.Told) -> dict[str, list]:
     """How many crops there are, and the first."""
     count, unseen = f"{len(crops)} of " if len(crops) > 1 else "", len(crop.faceless)
     text = f"{count}{crops.shape[2]} x {crops.shape[1]} px" + (f", {unseen} without a face" if unseen else "")
-    return saying.said(text, images=saying.previews(crops[:1], cls))
+    return saying.said(text, images=saying.previews(crops[:1], cls, report))
 
 
 def _points(images: Tensor, face_track: FaceTrack | None, mask: Tensor | None, report: Report, way: str,

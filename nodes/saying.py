@@ -20,6 +20,8 @@ from . import bridge
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .bridge import NodeReport as Told
+
 LOG = "log.csv"  # of a training
 
 
@@ -41,9 +43,24 @@ def show(text: str) -> None:
         server.send_progress_text(text, node.node_id, sid=server.client_id)
 
 
-def previews(images: Tensor | None, cls: type[io.ComfyNode]) -> list[Mapping[str, str]]:  # [B, H, W, 3] 0..1
-    """Images in ComfyUI's temp folder, as the page shows them below a node."""
-    return [] if images is None else list(ui.PreviewImage(images, cls=cls).as_dict()["images"])
+def previews(images: Tensor, cls: type[io.ComfyNode],
+             report: Told | None = None) -> list[Mapping[str, str]]:  # [B, H, W, 3] 0..1
+    """Images in ComfyUI's temp folder, as the page shows them below a node; they stand there instead of what `report` showed."""
+    if report is not None:
+        leave(images, report)
+    return list(ui.PreviewImage(images, cls=cls).as_dict()["images"])
+
+
+def leave(images: Tensor, report: Told) -> None:  # [B, H, W, 3] 0..1
+    """Shows images side by side as the last preview of a node."""
+    import numpy as np
+    from PIL import Image
+
+    frames = [(255 * image.cpu().clamp(0, 1)).round().byte().numpy() for image in images]
+    columns = int(np.ceil(np.sqrt(len(frames))))
+    frames += [np.zeros_like(frames[0])] * (-len(frames) % columns)
+    rows = [np.concatenate(frames[at:at + columns], 1) for at in range(0, len(frames), columns)]
+    report.leave(Image.fromarray(np.concatenate(rows)))
 
 
 def output_file(path: Path) -> dict[str, str]:
@@ -66,19 +83,21 @@ def model_saved(path: Path, *more: str) -> dict[str, list]:
     return said("\n".join([f"Saved {place(path)}", *more]), models=[place(path)])
 
 
-def trained(path: Path, logs: Path, report: bridge.NodeReport, cls: type[io.ComfyNode], *more: str) -> dict[str, list]:
+def trained(path: Path, logs: Path, report: Told, cls: type[io.ComfyNode], *more: str) -> dict[str, list]:
     """A training has ended: its file, how it went, its log, and the last preview.
 
     Args:
         logs: the log's folder, below ComfyUI's output folder.
     """
     log = logs / LOG
-    lines = [f"Saved {place(path)}", _work(report), bridge.caption(report.figures), f"Log: {place(log)}" if log.is_file() else ""]
-    return said("\n".join(line for line in (*lines, *more) if line), images=previews(_last_picture(report), cls),
-                models=[place(path)], files=[output_file(log)] if log.is_file() else [])
+    lines = [f"Saved {place(path)}", _work(report), bridge.caption(report.figures()), f"Log: {place(log)}" if log.is_file() else ""]
+    picture = _last_picture(report)
+    return said("\n".join(line for line in (*lines, *more) if line), models=[place(path)],
+                images=[] if picture is None else previews(picture, cls, report),
+                files=[output_file(log)] if log.is_file() else [])
 
 
-def _work(report: bridge.NodeReport) -> str:
+def _work(report: Told) -> str:
     """"530 steps in 4 min"."""
     from ..media_core.remaining import duration
 
@@ -87,7 +106,7 @@ def _work(report: bridge.NodeReport) -> str:
     return f"{steps} in {duration(time.monotonic() - report.began)}"
 
 
-def _last_picture(report: bridge.NodeReport) -> Tensor | None:  # float32 [1, H, W, 3] 0..1
+def _last_picture(report: Told) -> Tensor | None:  # float32 [1, H, W, 3] 0..1
     import numpy as np
     import torch
 

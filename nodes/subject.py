@@ -76,7 +76,8 @@ class SyntheticSubject(io.ComfyNode):
                     "text": lines}
         code = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         folder = contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{file_stem(name)}_{code}")
-        return _shown(opened(export_dataset(folder, **settings, report=bridge.NodeReport())), cls)
+        report = bridge.NodeReport()
+        return _shown(opened(export_dataset(folder, **settings, report=report)), cls, report)
 
 
 class LoadDataset(io.ComfyNode):
@@ -141,12 +142,12 @@ def opened(folder: Path) -> tuple[sockets.DatasetFolder, Tensor, dict, Expressio
 
 
 def _shown(made: tuple[sockets.DatasetFolder, Tensor, dict, ExpressionTrack, PoseTrack],
-           cls: type[io.ComfyNode]) -> io.NodeOutput:
+           cls: type[io.ComfyNode], report: saying.Told | None = None) -> io.NodeOutput:
     """A dataset's outputs; its frames and what it is are shown on the node."""
     dataset, preview, *_ = made
     height, width = preview.shape[1:3]
     text = f"{dataset.frames:,} frames of {width} x {height} px at {dataset.fps:g} fps, {dataset.frames / dataset.fps:.1f} s"
-    return io.NodeOutput(*made, ui=saying.dataset(Path(dataset.folder), text, images=saying.previews(preview, cls)))
+    return io.NodeOutput(*made, ui=saying.dataset(Path(dataset.folder), text, images=saying.previews(preview, cls, report)))
 
 
 NODES = (SyntheticSubject, LoadDataset)
