@@ -110,10 +110,10 @@ class NodeReport:
         return {name: self._figures[name] for name in FIGURES if name in self._figures}
 
     def leave(self, sheet: Image.Image) -> None:
-        """Makes this the image that stays on the node: of a node with previews, ComfyUI's page goes on showing the last of them,
-        not the images of the history."""
-        if self._bar is not None:
-            self._bar.update_absolute(self.done, self.total, ("JPEG", sheet, min(_LONGEST, max(sheet.size))))
+        """Makes this the image that stays on the node. The page goes on showing the last preview, in Nodes 2.0 beside the images
+        of the history, and takes those of a node with a VIDEO input for videos: so nodes with previews return none."""
+        bar = self._bar = self._bar or comfy.utils.ProgressBar(1)
+        bar.update_absolute(max(self.done, 1), max(self.total, 1), ("JPEG", sheet, min(_LONGEST, max(sheet.size))))
 
     def last_picture(self) -> Image.Image | None:
         """The newest preview with its labels and the newest figures; None if there was none."""

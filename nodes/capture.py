@@ -101,8 +101,7 @@ class PrepareDataset(io.ComfyNode):
         folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start}, report)
         dataset, _, sound, expression, pose = subject.opened(folder)
         picture, text = folder / "report.png", (folder / "report.txt").read_text("utf8")
-        said = saying.dataset(folder, text, images=[saying.output_file(picture)],
-                              files=[saying.output_file(picture.with_suffix(".txt"))])
+        said = saying.dataset(folder, text, files=[saying.output_file(picture), saying.output_file(picture.with_suffix(".txt"))])
         preview = _picture(picture)
         saying.leave(preview, report)
         return io.NodeOutput(dataset, preview, sound, expression, pose, text, ui=said)

@@ -152,7 +152,7 @@ class PortraitLandmarks(io.ComfyNode):
         flat = torch.nn.functional.pad(torch.from_numpy(points).float(), (0, 1))
         drawn = [videos.floats(draw_landmarks(frame, one)) for frame, one in zip(videos.pixels(image), points)]
         preview = torch.stack(drawn)
-        said = saying.said(_about_portraits(points, size), images=saying.previews(preview[:_SHOWN], cls, report))
+        said = saying.said(_about_portraits(points, size), previews=saying.previews(preview[:_SHOWN], cls, report))
         return io.NodeOutput(solid, LandmarkTrack(flat, space="pixels", image_size=size), preview, ui=said)
 
 

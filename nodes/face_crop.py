@@ -136,7 +136,7 @@ def _said(crops: Tensor, crop: Crop, cls: type[io.ComfyNode], report: saying.Tol
     """How many crops there are, and the first."""
     count, unseen = f"{len(crops)} of " if len(crops) > 1 else "", len(crop.faceless)
     text = f"{count}{crops.shape[2]} x {crops.shape[1]} px" + (f", {unseen} without a face" if unseen else "")
-    return saying.said(text, images=saying.previews(crops[:1], cls, report))
+    return saying.said(text, previews=saying.previews(crops[:1], cls, report))
 
 
 def _points(images: Tensor, face_track: FaceTrack | None, mask: Tensor | None, report: Report, way: str,

@@ -1,6 +1,7 @@
 """What a node says of what it made or loaded: text on the node itself, and text, images and file names in the history.
 
-The keys of the history: `text` and `images` as ComfyUI has them; `files` below ComfyUI's output folder, which /view serves;
+The keys of the history: `text` and `images` as ComfyUI has them; `previews`, images that the page has shown already (see
+`bridge.NodeReport.leave`); `files` below ComfyUI's output folder, which /view serves;
 `models` and `folders` by name, such as "models/talking_heads/my_avatar.safetensors".
 """
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .bridge import NodeReport as Told
 
 LOG = "log.csv"  # of a training
+BREAK = "  \n"  # of a line, for pages that take the text on a node for Markdown (Nodes 2.0) and for those that do not
 
 
 def said(text: str, **lists: Iterable[Any]) -> dict[str, list]:
@@ -30,7 +32,7 @@ def said(text: str, **lists: Iterable[Any]) -> dict[str, list]:
     that runs over a list, and fails on different ones.
 
     Args:
-        lists: images, files, models, folders.
+        lists: images, previews, files, models, folders.
     """
     show(text)
     return {"text": [text], **{name: list(entries) for name, entries in lists.items()}}
@@ -40,15 +42,18 @@ def show(text: str) -> None:
     """Text on the node that runs; nothing where no page can hear of it (outside a run)."""
     node, server = get_executing_context(), getattr(PromptServer, "instance", None)
     if node is not None and server is not None:
-        server.send_progress_text(text, node.node_id, sid=server.client_id)
+        server.send_progress_text(text.replace("\n", BREAK), node.node_id, sid=server.client_id)
 
 
-def previews(images: Tensor, cls: type[io.ComfyNode],
-             report: Told | None = None) -> list[Mapping[str, str]]:  # [B, H, W, 3] 0..1
-    """Images in ComfyUI's temp folder, as the page shows them below a node; they stand there instead of what `report` showed."""
-    if report is not None:
-        leave(images, report)
+def pictures(images: Tensor, cls: type[io.ComfyNode]) -> list[Mapping[str, str]]:  # [B, H, W, 3] 0..1
+    """Images in ComfyUI's temp folder."""
     return list(ui.PreviewImage(images, cls=cls).as_dict()["images"])
+
+
+def previews(images: Tensor, cls: type[io.ComfyNode], report: Told) -> list[Mapping[str, str]]:  # [B, H, W, 3] 0..1
+    """The same, and they stay on the node instead of what `report` showed last."""
+    leave(images, report)
+    return pictures(images, cls)
 
 
 def leave(images: Tensor, report: Told) -> None:  # [B, H, W, 3] 0..1
@@ -90,10 +95,10 @@ def trained(path: Path, logs: Path, report: Told, cls: type[io.ComfyNode], *more
         logs: the log's folder, below ComfyUI's output folder.
     """
     log = logs / LOG
-    lines = [f"Saved {place(path)}", _work(report), bridge.caption(report.figures()), f"Log: {place(log)}" if log.is_file() else ""]
+    lines = [f"Saved {place(path)}", _work(report), bridge.caption(report.figures()), f"Log: {place(log)}" * log.is_file()]
     picture = _last_picture(report)
     return said("\n".join(line for line in (*lines, *more) if line), models=[place(path)],
-                images=[] if picture is None else previews(picture, cls, report),
+                previews=[] if picture is None else previews(picture, cls, report),
                 files=[output_file(log)] if log.is_file() else [])
 
 

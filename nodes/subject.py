@@ -77,7 +77,8 @@ class SyntheticSubject(io.ComfyNode):
         code = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         folder = contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{file_stem(name)}_{code}")
         report = bridge.NodeReport()
-        return _shown(opened(export_dataset(folder, **settings, report=report)), cls, report)
+        made = opened(export_dataset(folder, **settings, report=report))
+        return io.NodeOutput(*made, ui=_said(made[0], made[1], previews=saying.previews(made[1], cls, report)))
 
 
 class LoadDataset(io.ComfyNode):
@@ -110,7 +111,8 @@ class LoadDataset(io.ComfyNode):
 
     @classmethod
     def execute(cls, place: str, folder: str) -> io.NodeOutput:
-        return _shown(opened(_located(place, folder)), cls)
+        made = opened(_located(place, folder))
+        return io.NodeOutput(*made, ui=_said(made[0], made[1], images=saying.pictures(made[1], cls)))
 
 
 def _located(place: str, folder: str) -> Path:
@@ -141,13 +143,11 @@ def opened(folder: Path) -> tuple[sockets.DatasetFolder, Tensor, dict, Expressio
     return dataset, preview, load_sound(data.audio_path).to_comfy(), expression, pose
 
 
-def _shown(made: tuple[sockets.DatasetFolder, Tensor, dict, ExpressionTrack, PoseTrack],
-           cls: type[io.ComfyNode], report: saying.Told | None = None) -> io.NodeOutput:
-    """A dataset's outputs; its frames and what it is are shown on the node."""
-    dataset, preview, *_ = made
+def _said(dataset: sockets.DatasetFolder, preview: Tensor, **lists: list) -> dict[str, list]:
+    """What a dataset is."""
     height, width = preview.shape[1:3]
     text = f"{dataset.frames:,} frames of {width} x {height} px at {dataset.fps:g} fps, {dataset.frames / dataset.fps:.1f} s"
-    return io.NodeOutput(*made, ui=saying.dataset(Path(dataset.folder), text, images=saying.previews(preview, cls, report)))
+    return saying.dataset(Path(dataset.folder), text, **lists)
 
 
 NODES = (SyntheticSubject, LoadDataset)
