@@ -19,11 +19,12 @@ from . import (
     mtov_videos,
     preview,
     render,
+    saying,
     speech,
     subject,
 )
 
-NODES: tuple[type[io.ComfyNode], ...] = (
+NODES: tuple[type[io.ComfyNode], ...] = tuple(map(saying.explained, (
     *speech.NODES,
     *subject.NODES,
     *capture.NODES,
@@ -40,7 +41,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     *mtov_training.NODES,
     *motion.NODES,
     *motion_files.NODES,
-)
+)))
 
 # io.NodeReplace(...) of every node that was renamed or removed, so that old workflows load. Ids are forever: normally empty.
 REPLACEMENTS: tuple = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from comfy_api.latest import io, ui
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
+from ..media_core.errors import TalkingHeadsError
 from . import bridge
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from .bridge import NodeReport as Told
 
 LOG = "log.csv"  # of a training
+_failed: set[str] = set()  # ids of the nodes that show an error
 BREAK = "  \n"  # of a line, for pages that take the text on a node for Markdown (Nodes 2.0) and for those that do not
 
 
@@ -43,6 +46,26 @@ def show(text: str) -> None:
     node, server = get_executing_context(), getattr(PromptServer, "instance", None)
     if node is not None and server is not None:
         server.send_progress_text(text.replace("\n", BREAK), node.node_id, sid=server.client_id)
+
+
+def explained(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """The node class, whose errors stand on the node: the page itself puts them into a log that must be opened first."""
+    run = getattr(node, "execute").__func__  # noqa: B009 pyright knows no __func__ of a method
+
+    @wraps(run)
+    def execute(cls: type[io.ComfyNode], *values: Any, **named: Any) -> io.NodeOutput:
+        if (running := get_executing_context()) is not None and running.node_id in _failed:
+            _failed.remove(running.node_id)
+            show(" ")  # an empty text is ignored
+        try:
+            return run(cls, *values, **named)
+        except TalkingHeadsError as error:
+            show(str(error))
+            _failed.update([] if running is None else [running.node_id])
+            raise
+
+    setattr(node, "execute", classmethod(execute))  # noqa: B010 the same
+    return node
 
 
 def pictures(images: Tensor, cls: type[io.ComfyNode]) -> list[Mapping[str, str]]:  # [B, H, W, 3] 0..1

@@ -119,7 +119,7 @@ def test_an_error_leads_with_its_sentence(real):
               "4": node("PreviewImage", images=["3", 0])}
     status, _, events, _ = real.run(prompt)
     (error,) = [data for name, data in events if name == "execution_error"]
-    assert status == 200 and error["exception_type"] == "talking_heads.TalkingHeadsError"
+    assert status == 200 and error["exception_type"] == "TalkingHeadsError"
     assert error["exception_message"].startswith("The image must be at least 64 x 64 px")
 
 

@@ -49,7 +49,7 @@ def test_the_log_has_every_line_once_and_what_validation_found(tiny_dataset, tin
     def report(done, total, info, preview):
         if "loss" in info:
             told.append((done, info.get("val_psnr")))
-        if preview is not None and str(info.get("shows", "")).startswith("frames not trained on"):
+        if preview is not None and str(info.get("shows", "")).startswith("held-out"):
             pictures.append(preview)
         if done == 17 and len(told) == 17:
             raise Cancelled
