@@ -115,11 +115,20 @@ class NodeReport:
         bar = self._bar = self._bar or comfy.utils.ProgressBar(1)
         bar.update_absolute(max(self.done, 1), max(self.total, 1), ("JPEG", sheet, min(_LONGEST, max(sheet.size))))
 
-    def last_picture(self) -> Image.Image | None:
-        """The newest preview with its labels and the newest figures; None if there was none."""
+    def last_picture(self, *more: str) -> Image.Image | None:
+        """The newest preview with its labels, the newest figures, and what else is to be said; None if there was none."""
         from ..media_core.caption_image import enlarged
 
-        return None if self._shown is None else captioned(enlarged(self._shown[0]), caption(self.figures()), self._shown[1])
+        words = caption(self.figures(), *more)
+        return None if self._shown is None else captioned(enlarged(self._shown[0]), words, self._shown[1])
+
+
+def show_sentence(text: str) -> None:
+    """A text as the preview of the node that runs."""
+    from ..media_core.caption_image import sentence
+
+    sheet = sentence(text)
+    comfy.utils.ProgressBar(1).update_absolute(0, 1, ("JPEG", sheet, max(sheet.size)))
 
 
 def caption(info: Mapping[str, Any], *more: str) -> str:

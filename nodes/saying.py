@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .bridge import NodeReport as Told
 
 LOG = "log.csv"  # of a training
-_failed: set[str] = set()  # ids of the nodes that show an error
 BREAK = "  \n"  # of a line, for pages that take the text on a node for Markdown (Nodes 2.0) and for those that do not
 
 
@@ -49,19 +48,17 @@ def show(text: str) -> None:
 
 
 def explained(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """The node class, whose errors stand on the node: the page itself puts them into a log that must be opened first."""
+    """The node class, whose errors stand on the node until it runs again: the page itself puts them into a log that must be
+    opened first. As an image, because some pages take the text from a node when a run ends."""
     run = getattr(node, "execute").__func__  # noqa: B009 pyright knows no __func__ of a method
 
     @wraps(run)
     def execute(cls: type[io.ComfyNode], *values: Any, **named: Any) -> io.NodeOutput:
-        if (running := get_executing_context()) is not None and running.node_id in _failed:
-            _failed.remove(running.node_id)
-            show(" ")  # an empty text is ignored
         try:
             return run(cls, *values, **named)
         except TalkingHeadsError as error:
-            show(str(error))
-            _failed.update([] if running is None else [running.node_id])
+            if get_executing_context() is not None:
+                bridge.show_sentence(str(error))
             raise
 
     setattr(node, "execute", classmethod(execute))  # noqa: B010 the same
@@ -119,7 +116,7 @@ def trained(path: Path, logs: Path, report: Told, cls: type[io.ComfyNode], *more
     """
     log = logs / LOG
     lines = [f"Saved {place(path)}", _work(report), bridge.caption(report.figures()), f"Log: {place(log)}" * log.is_file()]
-    picture = _last_picture(report)
+    picture = _last_picture(report, f"saved {path.name}")
     return said("\n".join(line for line in (*lines, *more) if line), models=[place(path)],
                 previews=[] if picture is None else previews(picture, cls, report),
                 files=[output_file(log)] if log.is_file() else [])
@@ -134,11 +131,11 @@ def _work(report: Told) -> str:
     return f"{steps} in {duration(time.monotonic() - report.began)}"
 
 
-def _last_picture(report: Told) -> Tensor | None:  # float32 [1, H, W, 3] 0..1
+def _last_picture(report: Told, words: str) -> Tensor | None:  # float32 [1, H, W, 3] 0..1
     import numpy as np
     import torch
 
-    sheet = report.last_picture()
+    sheet = report.last_picture(words)
     return None if sheet is None else torch.from_numpy(np.asarray(sheet, np.float32) / 255)[None]
 
 
