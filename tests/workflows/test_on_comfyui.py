@@ -371,8 +371,9 @@ OUTPUT_NODES = {  # name of a model file, or of a file below the output folder, 
 
 
 def test_these_are_all_output_nodes(real):
-    mine = {name: facts for name, facts in real.object_info().items() if facts["python_module"] == f"custom_nodes.{ROOT.name}"}
-    assert {name for name, facts in mine.items() if facts["output_node"]} == {prompt["9"]["class_type"] for prompt in OUTPUT_NODES.values()}
+    module = f"custom_nodes.{ROOT.name}"
+    mine = {name for name, facts in real.object_info().items() if facts["python_module"] == module and facts["output_node"]}
+    assert mine == {prompt["9"]["class_type"] for prompt in OUTPUT_NODES.values()}
 
 
 @pytest.mark.parametrize("name", OUTPUT_NODES)
