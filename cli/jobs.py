@@ -53,6 +53,7 @@ class GraphJob:
         if own_input is not None:
             folder_paths.set_input_directory(own_input)
         self._titles: dict[str, str] = {}
+        self._kinds: dict[str, str] = {}
         self._stopped, self._note = False, ""
 
     def run(self, path: str, settings: list[str], debug: bool) -> tuple[int, RunResult, list[Path]]:
@@ -60,6 +61,7 @@ class GraphJob:
         info = self.host.object_info()
         prompt, workflow = self.host.load(path)
         apply_settings(prompt, settings, info)
+        self._kinds = {node_id: node["class_type"] for node_id, node in prompt.items()}
         self._titles = {node_id: node.get("_meta", {}).get("title") or node["class_type"] for node_id, node in prompt.items()}
         try:
             with stoppable(self._stop), _listening(self._heard):
@@ -75,7 +77,15 @@ class GraphJob:
         if result.status == "error":
             self._complain(result, debug)
             return FAILED, result, []
+        self._tell(result)
         return FAILED if result.node_errors else OK, result, saved_files(result.outputs)
+
+    def _tell(self, result: RunResult) -> None:
+        """What the output nodes say of their work, on stderr: stdout has the files alone."""
+        for node_id, shown in result.outputs.items():
+            if self.host.classes[self._kinds[node_id]].FINALIZE_SCHEMA().is_output_node:
+                for text in shown.get("text", ()):
+                    print(f"{self._titles[node_id]}: {text}", file=sys.stderr)
 
     def _stop(self) -> None:
         self._stopped = True
@@ -94,6 +104,9 @@ class GraphJob:
         elif name == "progress_state":
             for node_id, state in data["nodes"].items():
                 self.line.show(self._titles.get(node_id, str(node_id)), state["value"], state["max"], self._note)
+        elif name == "progress_text":
+            self._note = data["text"].partition("\n")[0]
+            self.line.show(self._titles.get(data["node"], str(data["node"])), note=self._note)
         elif name == "execution_error" and data["exception_type"] == "ExecutionBlocked":
             print(f"{self._titles.get(data['node_id'])}: {data['exception_message']}", file=sys.stderr)
 

@@ -1,7 +1,7 @@
 """Runs a validated prompt: order, cache, lazy inputs, progress, previews, stop button, error report (docs/comfyui.md).
 
 Events are ComfyUI's, given to `on_event(name, data)`: execution_start, execution_cached, executing, progress_state, progress,
-preview, executed, execution_success | execution_error | execution_interrupted.
+progress_text, preview, executed, execution_success | execution_error | execution_interrupted.
 """
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from .shim.context import (
     throw_exception_if_processing_interrupted,
 )
 from .shim.io_schema import ComfyNode, real_override
+from .shim.server import PromptServer
 
 if TYPE_CHECKING:
     from .shim.context import Preview
@@ -99,6 +100,7 @@ class _Run:
 
         interrupt_current_processing(False)
         set_progress_hook(self._progress)
+        PromptServer.instance.on_message = self._message
         self.send("execution_start")
         try:
             with torch.inference_mode():
@@ -118,6 +120,7 @@ class _Run:
                     if isinstance(task, asyncio.Task):
                         task.cancel()
             set_progress_hook(None)
+            PromptServer.instance.on_message = None
         return self.result
 
     async def _dissolve(self) -> None:
@@ -217,6 +220,10 @@ class _Run:
             schema = self.classes[node["class_type"]].FINALIZE_SCHEMA()
             if schema.has_intermediate_output and entry is not None and node_id not in self.result.executed:
                 self._show_cached(node_id, entry)
+
+    def _message(self, event: str, data: Any) -> None:
+        """Passes on what a node sends to the page."""
+        self.send(event, **(data if isinstance(data, Mapping) else {"data": data}))
 
     def _progress(self, value: float, maximum: float, preview: Preview | None, node_id: str | None,
                   from_bar: bool = True) -> None:

@@ -55,6 +55,18 @@ def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> 
     return sheet
 
 
+def sentence(text: str) -> Image:
+    """Words alone, as an image that can be read when it is as wide as a node."""
+    from PIL import Image, ImageDraw
+
+    font, height, written = _font(round(0.8 * _LETTERS * SIDE))
+    lines = wrapped_lines(written(text), font, SIDE - 4 * _EDGE)
+    sheet = Image.new("RGB", (SIDE, height * len(lines) + 4 * _EDGE))
+    for row, line in enumerate(lines):
+        ImageDraw.Draw(sheet).text((2 * _EDGE, 2 * _EDGE + height * row), line, _TEXT, font)
+    return sheet
+
+
 def _font(size: int) -> tuple[FreeTypeFont | ImageFont, int, Callable[[str], str]]:
     """A font of so many px, the height of its lines, and how it takes a text. Pillow before 10.1, or without FreeType, has one
     font of one size, which has only the characters of Latin-1."""

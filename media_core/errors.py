@@ -4,11 +4,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, ClassVar
 
-SHOWN_MODULE = "talking_heads"
+SHOWN_MODULE = "builtins"  # which ComfyUI and Python leave out
 
 
 class ShortName:
-    """Makes an exception class read `talking_heads.Name`, wherever the package was imported from.
+    """Makes an exception class read `Name`, wherever the package was imported from.
 
     ComfyUI shows an error as "module.Class: message" and imports this package under the path of its folder: four lines of path
     would stand before the sentence that helps.

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
 from ..moditalker_core import choices
-from . import bridge, sockets
+from . import bridge, saying, sockets
 from .automatic import AUTO, Automatic, Value, check
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class LoadAToM(io.ComfyNode):
             outputs=[atom_output(), io.String.Output("about", display_name="about",
                                                      tooltip="What the file says about itself: size, speech encoder, sampling, "
                                                              "training, licence.")],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -63,7 +64,8 @@ class LoadAToM(io.ComfyNode):
 
     @classmethod
     def execute(cls, atom_name: str, precision: str) -> io.NodeOutput:
-        return io.NodeOutput(*loaded(atom_name, precision))
+        atom, text = loaded(atom_name, precision)
+        return io.NodeOutput(atom, text, ui=saying.said(text))
 
 
 class ImportAToM(io.ComfyNode):
@@ -109,7 +111,8 @@ class ImportAToM(io.ComfyNode):
     @classmethod
     def execute(cls, checkpoint: str, weights: str, mean_face: str, heads: int, name: str, half: bool) -> io.NodeOutput:
         path = imported(checkpoint, weights=weights, mean_face=mean_face, heads=heads, name=name, half=half)
-        return io.NodeOutput(loaded(path.name, "auto")[0], path.name)
+        atom, text = loaded(path.name, "auto")
+        return io.NodeOutput(atom, path.name, ui=saying.model_saved(path, text))
 
 
 class GenerateMotion(io.ComfyNode):

@@ -15,12 +15,13 @@ from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
 from ..moditalker_core import choices
 from ..training_core import choices as training_choices
-from . import bridge, face, sockets, speech
+from . import bridge, face, saying, sockets, speech
 from .atom import about, atom_output
 from .automatic import AUTO, Value, check
 from .training_inputs import BATCH, batch_inputs, licence_input, run_inputs
 
 if TYPE_CHECKING:
+    from ..media_core.progress import Report
     from ..moditalker_core.atom.model import AToM
     from ..moditalker_core.data.images import PictureSettings
 
@@ -73,7 +74,8 @@ class MotionDataset(io.ComfyNode):
             folder = _of_subject(file_stem(name), asked, chosen, people=people, seconds=seconds, captured=captured, seed=seed)
         else:
             folder = _of_videos(file_stem(name), asked, chosen, videos=videos, face_index=face_index, order=order)
-        return io.NodeOutput(*opened(folder))
+        dataset, text = opened(folder)
+        return io.NodeOutput(dataset, text, ui=saying.dataset(folder, text, files=[saying.output_file(folder / INDEX)]))
 
 
 class LoadMotionDataset(io.ComfyNode):
@@ -96,6 +98,7 @@ class LoadMotionDataset(io.ComfyNode):
                                         "talking_heads/datasets/motion."),
             ],
             outputs=dataset_outputs(),
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -105,7 +108,8 @@ class LoadMotionDataset(io.ComfyNode):
 
     @classmethod
     def execute(cls, place: str, folder: str) -> io.NodeOutput:
-        return io.NodeOutput(*opened(_located(place, folder)))
+        dataset, text = opened(found := _located(place, folder))
+        return io.NodeOutput(dataset, text, ui=saying.dataset(found, text))
 
 
 class TrainAToM(io.ComfyNode):
@@ -144,9 +148,10 @@ class TrainAToM(io.ComfyNode):
 
     @classmethod
     def execute(cls, dataset: sockets.MotionFolder, name: str, **settings: Any) -> io.NodeOutput:
-        path = bridge.new_model_path(file_stem(name))
-        atom = trained(dataset.folder, path, **settings)
-        return io.NodeOutput(bridge.wrapped_atom(atom, path.stem), path.name, f"{path.name}\n{about(atom)}")
+        path, report = bridge.new_model_path(file_stem(name)), bridge.NodeReport()
+        atom = trained(dataset.folder, path, report, **settings)
+        return io.NodeOutput(bridge.wrapped_atom(atom, path.stem), path.name, f"{path.name}\n{about(atom)}",
+                             ui=saying.trained(path, logs_of(path), report, cls, about(atom)))
 
 
 def _dataset_inputs() -> list:
@@ -254,8 +259,13 @@ def opened(folder: Path) -> tuple[sockets.MotionFolder, str]:
                                 encoder=data.format.encoder), "\n".join(lines)
 
 
-def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resume: bool, batch: Value, accumulation: int,
-            licence: str) -> AToM:
+def logs_of(path: Path) -> Path:
+    """Where the log of a training of that file is."""
+    return contained(folder_paths.get_output_directory(), f"{LOGS}/{path.stem}")
+
+
+def trained(folder: str, path: Path, report: Report, preset: str, steps: float, seed: int, resume: bool, batch: Value,
+            accumulation: int, licence: str) -> AToM:
     """Trains, saves, and returns the AToM."""
     import torch
 
@@ -265,11 +275,10 @@ def trained(folder: str, path: Path, preset: str, steps: float, seed: int, resum
     config = named(preset)
     config = replace(config, steps=max(1, round(config.steps * steps)), batch=BATCH.read_whole(batch) or config.batch,
                      accumulation=accumulation)
-    logs = contained(folder_paths.get_output_directory(), f"{LOGS}/{path.stem}")
     mm.unload_all_models()
     with torch.inference_mode(False), torch.enable_grad():
         return train_atom(folder, path, config, seed=seed, device=mm.get_torch_device(), resume=resume,
-                          report=bridge.NodeReport(), log_folder=logs, licence=licence)
+                          report=report, log_folder=logs_of(path), licence=licence)
 
 
 NODES = (MotionDataset, LoadMotionDataset, TrainAToM)

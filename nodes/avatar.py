@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 from comfy_api.latest import io
 
-from . import bridge, sockets
+from . import bridge, saying, sockets
 
 Blinks: TypeAlias = Literal["track", "generated", "none"]
 
@@ -32,6 +32,7 @@ class LoadAvatar(io.ComfyNode):
                                  tooltip="What the file says about itself: size, frame rate, speech encoder, licence of the "
                                          "likeness."),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -48,7 +49,7 @@ class LoadAvatar(io.ComfyNode):
         about = (f"{path.name}\n{width} x {height} pixels, {avatar.fps:g} fps, "
                  f"speech encoder {avatar.encoder}, layer {avatar.hears.layer}\n"
                  f"{avatar.licence}")
-        return io.NodeOutput(bridge.wrapped(avatar, path.stem), about)
+        return io.NodeOutput(bridge.wrapped(avatar, path.stem), about, ui=saying.said(about))
 
 
 class DriveAvatar(io.ComfyNode):

@@ -4,13 +4,12 @@ from __future__ import annotations
 from typing import Any
 
 import comfy.model_management as mm
-import folder_paths
 from comfy_api.latest import io
 
-from ..media_core.paths import contained, file_stem
+from ..media_core.paths import file_stem
 from ..training_core import choices
-from . import bridge, sockets, speech
-from .atom_training import LOGS
+from . import bridge, saying, sockets, speech
+from .atom_training import logs_of
 from .training_inputs import run_inputs
 
 PRESETS = list(choices.PRESETS)
@@ -60,14 +59,14 @@ class TrainAvatar(io.ComfyNode):
 
         from ..hmtalker_core.training.train_avatar import train_avatar
 
-        path = bridge.new_model_path(file_stem(name))
-        logs = contained(folder_paths.get_output_directory(), f"{LOGS}/{path.stem}")
+        path, report = bridge.new_model_path(file_stem(name)), bridge.NodeReport()
+        logs = logs_of(path)
         mm.unload_all_models()
         with torch.inference_mode(False), torch.enable_grad():
             avatar = train_avatar(dataset.folder, path, preset=preset, steps=steps, seed=seed, device=mm.get_torch_device(),
-                                  report=bridge.NodeReport(), resume=resume, log_folder=logs,
+                                  report=report, resume=resume, log_folder=logs,
                                   encoder=speech.chosen_encoder(encoder, **model))
-        return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name)
+        return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name, ui=saying.trained(path, logs, report, cls))
 
 
 NODES = (TrainAvatar,)

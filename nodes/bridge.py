@@ -42,50 +42,100 @@ UNFINISHED = (".training.safetensors", ".latents.safetensors")  # what a trainin
 
 _PREVIEW_EVERY = 0.5  # s
 _LOG_EVERY = 10.0  # s
+_LONGEST = 1024  # px, of an image that stays on a node
 _ENCODER_DEPTH = 3  # folders below models/audio_encoders that are looked into
 _MODEL_DEPTH = 3  # the same below models/talking_heads
 _LONGEST_HEADER = 1 << 20  # bytes of a safetensors header that are read to learn what a file is
 
 
 class NodeReport:
-    """A core `Report` that drives the node's progress bar, shows a captioned preview, and stops when the user interrupts."""
+    """A core `Report` that drives the node's progress bar, shows a captioned preview with the time that is left, and stops when
+    the user interrupts. It remembers what a node then says of its work."""
 
     def __init__(self) -> None:
+        from ..media_core.remaining import Remaining
+
+        self._figures: dict[str, Any] = {}  # the newest of each
+        self.began = time.monotonic()  # s
+        self.first: int | None = None  # the first step reported: a continued training begins behind others
+        self.done = self.total = 0
+        self._shown: tuple[np.ndarray, str] | None = None  # the newest preview, and what its parts are called
         self._bar: comfy.utils.ProgressBar | None = None
+        self._remaining = Remaining()
         self._previewed = self._logged = float("-inf")
         self._strip = 0  # px, the tallest caption so far: the preview does not jump
 
     def __call__(self, done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None = None) -> None:
         from ..media_core.captions import COMPILE, NOTE
+        from ..media_core.remaining import left
 
         mm.throw_exception_if_processing_interrupted()
         bar = self._bar = self._bar or comfy.utils.ProgressBar(total)
         now, picture, waits = time.monotonic(), None, info.get("phase") == COMPILE
+        self.total = total
+        self._remember(done, info, preview)
+        ahead = left(self._remaining.seconds(done, total, now))
         if waits or preview is not None and now - self._previewed >= _PREVIEW_EVERY:
-            self._previewed, picture = now, self._picture(preview, info)
+            self._previewed, picture = now, self._picture(preview, info, ahead)
         if info and (waits or now - self._logged >= _LOG_EVERY):
-            self._logged, words = now, caption(info)
+            self._logged, words = now, caption(info, ahead)
             log.info("%d/%d  %s", done, total, words, extra={NOTE: words})
-        if waits:  # what comes next shows at once that the wait is over
+        if waits:  # what comes next shows at once that the wait is over, and the wait says nothing of the speed
             self._previewed = self._logged = float("-inf")
+            self._remaining.restart()
         bar.update_absolute(done, total, picture)
 
-    def _picture(self, preview: np.ndarray | None, info: Mapping[str, Any]) -> tuple[str, Image.Image, int]:
+    def _remember(self, done: int, info: Mapping[str, Any], preview: np.ndarray | None) -> None:
+        from ..media_core.captions import FIGURES, SHOWS
+
+        self.done, self.first = done, done if self.first is None else self.first
+        self._figures.update((name, value) for name, value in info.items() if name in FIGURES)
+        if preview is not None and (SHOWS in info or self._shown is None or not self._shown[1]):
+            self._shown = preview, info.get(SHOWS, "")
+
+    def _picture(self, preview: np.ndarray | None, info: Mapping[str, Any], ahead: str = "") -> tuple[str, Image.Image, int]:
         """As ComfyUI takes it. The longer side passed on is that of the whole sheet: the caption does not shrink the image."""
         from ..media_core.caption_image import enlarged, nothing
         from ..media_core.captions import SHOWS
 
         picture = nothing() if preview is None else enlarged(preview)
-        sheet = captioned(picture, caption(info), info.get(SHOWS, ""), self._strip)
+        sheet = captioned(picture, caption(info, ahead), info.get(SHOWS, ""), self._strip)
         self._strip = sheet.height - len(picture)
         return "JPEG", sheet, max(sheet.size)
 
+    def figures(self) -> dict[str, Any]:
+        """The newest of each: loss, psnr ..."""
+        from ..media_core.captions import FIGURES
 
-def caption(info: Mapping[str, Any]) -> str:
-    """See `media_core.captions`."""
+        return {name: self._figures[name] for name in FIGURES if name in self._figures}
+
+    def leave(self, sheet: Image.Image) -> None:
+        """Makes this the image that stays on the node. The page goes on showing the last preview, in Nodes 2.0 beside the images
+        of the history, and takes those of a node with a VIDEO input for videos: so nodes with previews return none."""
+        bar = self._bar = self._bar or comfy.utils.ProgressBar(1)
+        bar.update_absolute(max(self.done, 1), max(self.total, 1), ("JPEG", sheet, min(_LONGEST, max(sheet.size))))
+
+    def last_picture(self, *more: str) -> Image.Image | None:
+        """The newest preview with its labels, the newest figures, and what else is to be said; None if there was none."""
+        from ..media_core.caption_image import enlarged
+
+        words = caption(self.figures(), *more)
+        return None if self._shown is None else captioned(enlarged(self._shown[0]), words, self._shown[1])
+
+
+def show_sentence(text: str) -> None:
+    """A text as the preview of the node that runs."""
+    from ..media_core.caption_image import sentence
+
+    sheet = sentence(text)
+    comfy.utils.ProgressBar(1).update_absolute(0, 1, ("JPEG", sheet, max(sheet.size)))
+
+
+def caption(info: Mapping[str, Any], *more: str) -> str:
+    """See `media_core.captions`; with what else is to be said."""
     from ..media_core import captions
 
-    return captions.caption(info)
+    return captions.PARTS.join(part for part in (captions.caption(info), *more) if part)
 
 
 def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> Image.Image:

@@ -11,7 +11,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..media_core.paths import contained, file_stem
-from . import bridge, face, sockets, subject, videos
+from . import bridge, face, saying, sockets, subject, videos
 from .automatic import AUTO, Value, check
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class PickSegment(io.ComfyNode):
                 io.Video.Output("video", display_name="video", tooltip="That segment of the video."),
                 io.String.Output("about", display_name="about", tooltip="Why this segment was chosen: its scores, 0 to 1."),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -63,7 +64,7 @@ class PickSegment(io.ComfyNode):
         start, stop, scores = pick_segment(path, seconds, tracker=FaceTracker(face_index=face_index, order=order),
                                            report=bridge.NodeReport())
         about = "\n".join([f"{start:.2f} to {stop:.2f} s", *(f"{name}: {value:.2f}" for name, value in scores.items())])
-        return io.NodeOutput(start, stop - start, videos.video(path, start, stop - start), about)
+        return io.NodeOutput(start, stop - start, videos.video(path, start, stop - start), about, ui=saying.said(about))
 
 
 class PrepareDataset(io.ComfyNode):
@@ -81,6 +82,7 @@ class PrepareDataset(io.ComfyNode):
             search_aliases=["video to dataset", "preprocess avatar video", "talkinggaussian preprocessing", "openface"],
             inputs=_inputs(),
             outputs=_outputs(),
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -97,10 +99,14 @@ class PrepareDataset(io.ComfyNode):
     @classmethod
     def execute(cls, video: VideoInput, name: str, start: float, duration: float, **options: Any) -> io.NodeOutput:
         film = videos.film(video)
-        folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start})
+        report = bridge.NodeReport()
+        folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start}, report)
         dataset, _, sound, expression, pose = subject.opened(folder)
-        return io.NodeOutput(dataset, _picture(folder / "report.png"), sound, expression, pose,
-                             (folder / "report.txt").read_text("utf8"))
+        picture, text = folder / "report.png", (folder / "report.txt").read_text("utf8")
+        said = saying.dataset(folder, text, files=[saying.output_file(picture), saying.output_file(picture.with_suffix(".txt"))])
+        preview = _picture(picture)
+        saying.leave(preview, report)
+        return io.NodeOutput(dataset, preview, sound, expression, pose, text, ui=said)
 
 
 def _inputs() -> list:
@@ -150,7 +156,7 @@ def _outputs() -> list:
     return [kind.Output(name, display_name=name, tooltip=tip) for name, (kind, tip) in rows.items()]
 
 
-def _captured(film: videos.Film, stem: str, options: dict[str, Any]) -> Path:
+def _captured(film: videos.Film, stem: str, options: dict[str, Any], report: saying.Told) -> Path:
     """Runs or continues the capture; returns the dataset's folder."""
     from ..media_core.capture import CaptureSettings
     from ..media_core.capture import capture as captured
@@ -165,7 +171,7 @@ def _captured(film: videos.Film, stem: str, options: dict[str, Any]) -> Path:
                                focal=face.FOCAL.read(options.pop("focal")), parsing=_parsing(options.pop("parsing")),
                                like=None if like is None else Path(like.folder), expression=expression, **options)
     folder = _folder(stem, film, settings, [None if raw is None else raw.points, *drawn.values()])
-    return captured(film.path, folder, settings, face_landmarks=raw, report=bridge.NodeReport(),
+    return captured(film.path, folder, settings, face_landmarks=raw, report=report,
                     face_region=drawn["face_region"], person=drawn["person"])
 
 

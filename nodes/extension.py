@@ -22,11 +22,12 @@ from . import (
     mtov_videos,
     preview,
     render,
+    saying,
     speech,
     subject,
 )
 
-NODES: tuple[type[io.ComfyNode], ...] = (
+NODES: tuple[type[io.ComfyNode], ...] = tuple(map(saying.explained, (
     *speech.NODES,
     *audio_batch.NODES,
     *subject.NODES,
@@ -44,7 +45,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     *mtov_training.NODES,
     *motion.NODES,
     *motion_files.NODES,
-)
+)))
 
 # io.NodeReplace(...) of every node that was renamed or removed, so that old workflows load. Ids are forever: normally empty.
 REPLACEMENTS: tuple = ()

@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ..media_core import choices
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained
-from . import bridge, sockets, videos
+from . import bridge, saying, sockets, videos
 from .automatic import AUTO, Automatic, Value, check
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ LANDMARKS_TIP = ("Core's MediaPipe Face Landmarker on the same frames: more accu
 BUILT_IN = "built-in (approximate)"
 FOCAL = Automatic("focal", 1, 100_000, label="focal length (px)")
 FRAMES = Automatic("frames", 1, 10_000_000, whole=True, label="length (frames)")
+_SHOWN = 4  # images below a node
 
 
 def face_inputs() -> list:
@@ -87,6 +88,7 @@ class TrackFace(io.ComfyNode):
                 mask_input(),
             ],
             outputs=track_outputs(),
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -109,7 +111,7 @@ class TrackFace(io.ComfyNode):
         expression = _expression_from(shapes, kept, whole.fps)
         track = measure(whole, focal=FOCAL.read(focal), smoothing=smoothing, expression=expression)
         about = _about(track, raw, len(kept), int(filled.sum()), "face landmarks" if face_landmarks else BUILT_IN)
-        return io.NodeOutput(track, track.landmarks, track.expression, track.pose, about)
+        return io.NodeOutput(track, track.landmarks, track.expression, track.pose, about, ui=saying.said(about))
 
 
 class PortraitLandmarks(io.ComfyNode):
@@ -136,6 +138,7 @@ class PortraitLandmarks(io.ComfyNode):
                 sockets.Landmarks.Output("pixels", display_name="pixels", tooltip="The points at their place in the image."),
                 io.Image.Output("preview", display_name="preview", tooltip="The image with the points drawn over it."),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -148,11 +151,14 @@ class PortraitLandmarks(io.ComfyNode):
 
         size = videos.size_of(image)
         masks = None if mask is None else videos.mask_frames(mask, size)
-        points = portraits(videos.pixels(image), len(image), masks, bridge.NodeReport(), face_index=face_index, order=order)
+        report = bridge.NodeReport()
+        points = portraits(videos.pixels(image), len(image), masks, report, face_index=face_index, order=order)
         solid = concatenated([canonical_portrait(one, size) for one in points])
         flat = torch.nn.functional.pad(torch.from_numpy(points).float(), (0, 1))
         drawn = [videos.floats(draw_landmarks(frame, one)) for frame, one in zip(videos.pixels(image), points)]
-        return io.NodeOutput(solid, LandmarkTrack(flat, space="pixels", image_size=size), torch.stack(drawn))
+        preview = torch.stack(drawn)
+        said = saying.said(_about_portraits(points, size), previews=saying.previews(preview[:_SHOWN], cls, report))
+        return io.NodeOutput(solid, LandmarkTrack(flat, space="pixels", image_size=size), preview, ui=said)
 
 
 class ImportActionUnits(io.ComfyNode):
@@ -184,6 +190,7 @@ class ImportActionUnits(io.ComfyNode):
                                           tooltip="The 17 action units, 0..5; unknown where the table has no value."),
                 io.String.Output("about", display_name="about", tooltip="What was read: program, frames, units without values."),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -206,7 +213,8 @@ class ImportActionUnits(io.ComfyNode):
         elif dataset is not None:
             fps, length = dataset.fps, dataset.frames or None
         expression = read_action_units_file(_table(file), fps, length, tool)
-        return io.NodeOutput(expression, _about_units(expression))
+        about = _about_units(expression)
+        return io.NodeOutput(expression, about, ui=saying.said(about))
 
 
 def track_outputs() -> list:
@@ -286,6 +294,14 @@ def _about(track: FaceTrack, raw: RawTrack, kept: int, filled: int, tracker: str
     if raw.cuts:
         lines.append("cuts before frames " + ", ".join(map(str, raw.cuts)))
     return "\n".join([*lines, _about_units(track.expression)])
+
+
+def _about_portraits(points: np.ndarray, size: tuple[int, int]) -> str:  # [T, 68, 2] px
+    """How large the faces are, of jaw points from ear to ear, in images of (H, W) px."""
+    wide = sorted({round(float(one[:, 0].max() - one[:, 0].min())) for one in points})
+    across = f"{wide[0]}" if len(wide) == 1 else f"{wide[0]} to {wide[-1]}"
+    where = f"an image of {size[1]} x {size[0]} px" if len(points) == 1 else f"{len(points)} images of {size[1]} x {size[0]} px"
+    return f"Face {across} px wide, in {where}"
 
 
 def _about_units(expression: ExpressionTrack) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
-from . import bridge, face, sockets, videos
+from . import bridge, face, saying, sockets, videos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +59,7 @@ class FaceCrop(io.ComfyNode):
                 io.Mask.Output("feathered", display_name="feathered",
                                tooltip="How much of an edit is pasted back: white inside, black at the edge of the square."),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -79,7 +80,7 @@ class FaceCrop(io.ComfyNode):
         for i, square in enumerate(crop.crops(_float_frames(images))):
             crops[i] = torch.from_numpy(square)
             cutting(i + 1, len(crops), {}, None)
-        return io.NodeOutput(crops, crop, torch.from_numpy(crop.feather_mask(feather))[None])
+        return io.NodeOutput(crops, crop, torch.from_numpy(crop.feather_mask(feather))[None], ui=_said(crops, crop, cls, bar))
 
 
 class FacePasteBack(io.ComfyNode):
@@ -129,6 +130,13 @@ class FacePasteBack(io.ComfyNode):
             out[i] = torch.from_numpy(np.pad(pasted, [(0, added[0]), (0, added[1]), (0, 0)], mode="edge"))
             report(i + 1, len(out), {}, None)
         return io.NodeOutput(out)
+
+
+def _said(crops: Tensor, crop: Crop, cls: type[io.ComfyNode], report: saying.Told) -> dict[str, list]:
+    """How many crops there are, and the first."""
+    count, unseen = f"{len(crops)} of " if len(crops) > 1 else "", len(crop.faceless)
+    text = f"{count}{crops.shape[2]} x {crops.shape[1]} px" + (f", {unseen} without a face" if unseen else "")
+    return saying.said(text, previews=saying.previews(crops[:1], cls, report))
 
 
 def _points(images: Tensor, face_track: FaceTrack | None, mask: Tensor | None, report: Report, way: str,

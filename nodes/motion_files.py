@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import check_length, contained
-from . import bridge, face, sockets
+from . import bridge, face, saying, sockets
 from .motion import landmarks_output
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class SaveLandmarks(io.ComfyNode):
         _, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, output)
         stem = f"{subfolder}/{name}" if subfolder else name
         path, _ = save_numbered(lambda number: contained(output, f"{stem}_{number:05}_{ENDING}"), counter, landmarks.save)
-        return io.NodeOutput(path.relative_to(Path(output).resolve()).as_posix())
+        return io.NodeOutput(path.relative_to(Path(output).resolve()).as_posix(),
+                             ui=saying.said(f"Saved {saying.place(path)}\n{about(landmarks)}", files=[saying.output_file(path)]))
 
 
 class LoadLandmarks(io.ComfyNode):
@@ -71,6 +72,7 @@ class LoadLandmarks(io.ComfyNode):
             outputs=[landmarks_output("The landmarks in the file."),
                      io.String.Output("about", display_name="about", tooltip="Number of frames, frame rate and kind of the "
                                                                              "landmarks.")],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -83,9 +85,7 @@ class LoadLandmarks(io.ComfyNode):
         from ..media_core.motion import LandmarkTrack
 
         track = LandmarkTrack.load(_located(place, file))
-        picture = f" of {track.image_size[1]} x {track.image_size[0]}" if track.image_size else ""
-        return io.NodeOutput(track, f"{len(track)} frames at {track.fps:g} fps ({track.duration:.2f} s), "
-                                    f"{track.space}{picture}")
+        return io.NodeOutput(track, about(track), ui=saying.said(about(track)))
 
 
 class LandmarksToFaceLandmarks(io.ComfyNode):
@@ -147,6 +147,12 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
         raw, _, _ = fill_missing(from_face_landmarks(face_landmarks, fps, face_index)[0], policy)
         points = torch.nn.functional.pad(torch.from_numpy(raw.points).float(), (0, 1))
         return io.NodeOutput(LandmarkTrack(points, raw.fps, "pixels", raw.image_size))
+
+
+def about(track: LandmarkTrack) -> str:
+    """A track in a line."""
+    picture = f" of {track.image_size[1]} x {track.image_size[0]}" if track.image_size else ""
+    return f"{len(track)} frames at {track.fps:g} fps ({track.duration:.2f} s), {track.space}{picture}"
 
 
 def _located(place: str, file: str) -> Path:

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
-from . import bridge, sockets, videos
+from . import bridge, saying, sockets, videos
 from .atom import CHECKPOINTS, ETA, NONE, OVERLAP, OWN, PRECISIONS, SAMPLERS, STEPS, STORED, eta_input
 from .automatic import AUTO, Automatic, Value, check
 
@@ -58,6 +58,7 @@ class LoadMToV(io.ComfyNode):
                 io.String.Output("about", display_name="about",
                                  tooltip="What the file says about itself: size, sampling, training, licence."),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -68,7 +69,7 @@ class LoadMToV(io.ComfyNode):
     def execute(cls, mtov_name: str, precision: str) -> io.NodeOutput:
         loaded, text = loaded_mtov(mtov_name, precision)
         config = loaded.model.config
-        return io.NodeOutput(loaded, config.size, float(config.margin), text)
+        return io.NodeOutput(loaded, config.size, float(config.margin), text, ui=saying.said(text))
 
 
 class ImportMToV(io.ComfyNode):
@@ -108,7 +109,8 @@ class ImportMToV(io.ComfyNode):
     @classmethod
     def execute(cls, heads: int, name: str, half: bool, **parts: str) -> io.NodeOutput:
         path = imported(parts, heads, name, half)
-        return io.NodeOutput(loaded_mtov(path.name, "auto")[0], path.name)
+        mtov, text = loaded_mtov(path.name, "auto")
+        return io.NodeOutput(mtov, path.name, ui=saying.model_saved(path, text))
 
 
 class MotionToVideo(io.ComfyNode):

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as mm
-import folder_paths
 from comfy_api.latest import io
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
-from ..media_core.paths import contained, file_stem
+from ..media_core.paths import file_stem
 from ..moditalker_core import choices
-from . import bridge, sockets
+from . import bridge, saying, sockets
 from .atom import NONE
-from .atom_training import LOGS, PRESETS
+from .atom_training import PRESETS, logs_of
 from .automatic import AUTO, Value, check
 from .mtov import about, mtov_output
 from .training_inputs import BATCH, batch_inputs, licence_input, run_inputs
 
 if TYPE_CHECKING:
+    from ..media_core.progress import Report
     from ..moditalker_core.mtov.autoencoder import VideoAutoencoder
     from ..moditalker_core.mtov.model import MToV
 
@@ -82,10 +82,12 @@ class TrainMToV(io.ComfyNode):
 
         path, given = stage_path(name, stage), {"rgb": rgb, "landmarks": landmarks, "mtov": mtov}
         parts = {part: part_path(given[part], name, part) for part in used(stage, given)}
-        made = trained(stage, dataset.folder, path, parts, **settings)
-        if not isinstance(made, MToV):
-            return io.NodeOutput(None, path.name, f"{path.name}\na part, for the stages after {stage}")
-        return io.NodeOutput(bridge.wrapped_mtov(made, path.stem), path.name, f"{path.name}\n{about(made)}")
+        report = bridge.NodeReport()
+        made = trained(stage, dataset.folder, path, parts, report, **settings)
+        whole = bridge.wrapped_mtov(made, path.stem) if isinstance(made, MToV) else None
+        text = about(made) if isinstance(made, MToV) else f"a part, for the stages after {stage}"
+        return io.NodeOutput(whole, path.name, f"{path.name}\n{text}",
+                             ui=saying.trained(path, logs_of(path), report, cls, text))
 
 
 def _settings() -> list:
@@ -142,8 +144,9 @@ def part_stamp(given: str, name: str, part: str) -> str:
         return "absent"
 
 
-def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], preset: str, steps: float, seed: int, resume: bool,
-            batch: Value, accumulation: int, precision: str, perceptual: str, licence: str) -> VideoAutoencoder | MToV:
+def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], report: Report, preset: str, steps: float, seed: int,
+            resume: bool, batch: Value, accumulation: int, precision: str, perceptual: str,
+            licence: str) -> VideoAutoencoder | MToV:
     """Trains a stage, saves it, and returns what it made."""
     import torch
 
@@ -153,13 +156,12 @@ def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], preset:
     config = named(preset, stage)
     config = replace(config, steps=max(1, round(config.steps * steps)), batch=BATCH.read_whole(batch) or config.batch,
                      accumulation=accumulation, **({} if precision == PRECISIONS[0] else {"precision": precision}))
-    logs = contained(folder_paths.get_output_directory(), f"{LOGS}/{path.stem}")
     lpips = None if perceptual == NONE else bridge.model_path(perceptual)
     mm.unload_all_models()
     with torch.inference_mode(False), torch.enable_grad():
         return train_mtov(stage, folder, path, config, rgb=parts.get("rgb"), landmarks=parts.get("landmarks"),
                           mtov=parts.get("mtov"), seed=seed, device=mm.get_torch_device(), resume=resume,
-                          report=bridge.NodeReport(), log_folder=logs, licence=licence, lpips=lpips)
+                          report=report, log_folder=logs_of(path), licence=licence, lpips=lpips)
 
 
 NODES = (TrainMToV,)

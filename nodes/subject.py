@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ..media_core.choices import VOICE_ENGINES
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
-from . import bridge, sockets
+from . import bridge, saying, sockets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +64,7 @@ class SyntheticSubject(io.ComfyNode):
                                         "length is reached."),
             ],
             outputs=_outputs(),
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -75,7 +76,9 @@ class SyntheticSubject(io.ComfyNode):
                     "text": lines}
         code = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         folder = contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{file_stem(name)}_{code}")
-        return io.NodeOutput(*opened(export_dataset(folder, **settings, report=bridge.NodeReport())))
+        report = bridge.NodeReport()
+        made = opened(export_dataset(folder, **settings, report=report))
+        return io.NodeOutput(*made, ui=_said(made[0], made[1], previews=saying.previews(made[1], cls, report)))
 
 
 class LoadDataset(io.ComfyNode):
@@ -98,6 +101,7 @@ class LoadDataset(io.ComfyNode):
                                         "talking_heads/datasets/subject."),
             ],
             outputs=_outputs(),
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -107,7 +111,8 @@ class LoadDataset(io.ComfyNode):
 
     @classmethod
     def execute(cls, place: str, folder: str) -> io.NodeOutput:
-        return io.NodeOutput(*opened(_located(place, folder)))
+        made = opened(_located(place, folder))
+        return io.NodeOutput(*made, ui=_said(made[0], made[1], images=saying.pictures(made[1], cls)))
 
 
 def _located(place: str, folder: str) -> Path:
@@ -136,6 +141,13 @@ def opened(folder: Path) -> tuple[sockets.DatasetFolder, Tensor, dict, Expressio
     pose = PoseTrack(torch.as_tensor(data.poses, dtype=torch.float32), data.focal, (data.size[0], data.size[1]), data.fps)
     dataset = sockets.DatasetFolder(str(folder), count, data.fps)
     return dataset, preview, load_sound(data.audio_path).to_comfy(), expression, pose
+
+
+def _said(dataset: sockets.DatasetFolder, preview: Tensor, **lists: list) -> dict[str, list]:
+    """What a dataset is."""
+    height, width = preview.shape[1:3]
+    text = f"{dataset.frames:,} frames of {width} x {height} px at {dataset.fps:g} fps, {dataset.frames / dataset.fps:.1f} s"
+    return saying.dataset(Path(dataset.folder), text, **lists)
 
 
 NODES = (SyntheticSubject, LoadDataset)

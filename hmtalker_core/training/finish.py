@@ -122,7 +122,10 @@ def validation(run: AvatarTraining) -> Validate | None:
             scores.append(head_psnr(image, view))
             pairs.append(side_by_side(FrameResult(image.new_zeros(()), image, view.image)))
             watch()
-        return EvalResult({"val_psnr": float(np.mean(scores))}, ("val_psnr",), np.concatenate(pairs), name="avatar",
-                          caption="frames not trained on: truth | avatar")
+        columns = min(2, len(pairs))  # as wide as a node
+        pairs += [np.zeros_like(pairs[0])] * (-len(pairs) % columns)
+        rows = [np.concatenate(pairs[at:at + columns], axis=1) for at in range(0, len(pairs), columns)]
+        return EvalResult({"val_psnr": float(np.mean(scores))}, ("val_psnr",), np.concatenate(rows), name="avatar",
+                          caption=" | ".join(["held-out | avatar"] * columns))
 
     return validate if held_out else None

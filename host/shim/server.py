@@ -49,6 +49,11 @@ class PromptServer:
         self.last_node_id: str | None = None
         self.on_message: Callable[[str, Any], None] | None = None  # set by the host
 
+    def send_progress_text(self, text: bytes | bytearray | str, node_id: str, sid: str | None = None) -> None:
+        """Text that the page shows on a node."""
+        told = text if isinstance(text, str) else text.decode("utf8")
+        self.send_sync("progress_text", {"node": node_id, "text": told}, sid)
+
     def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
         if self.on_message is not None:
             self.on_message(event, data)

@@ -15,6 +15,14 @@ START_LIMIT = 300.0  # s for ComfyUI to answer
 RUN_LIMIT = 300.0  # s for one prompt
 
 
+def text_on_node(message: bytes) -> tuple[str, dict] | None:
+    """A binary message of kind 3, as the small host tells it; None for another kind."""
+    if int.from_bytes(message[:4], "big") != 3:
+        return None
+    length = int.from_bytes(message[4:8], "big")
+    return "progress_text", {"node": message[8:8 + length].decode(), "text": message[8 + length:].decode()}
+
+
 class RealHost:
     """Starts `main.py --cpu` with packs linked into custom_nodes, stops it in close()."""
 
@@ -84,7 +92,7 @@ class RealHost:
         events: list[tuple[str, dict]] = []
         async for message in socket:
             if isinstance(message.data, bytes):
-                events.append(("preview", {}))
+                events.append(text_on_node(message.data) or ("preview", {}))
                 continue
             event = json.loads(message.data)
             data = event.get("data") or {}

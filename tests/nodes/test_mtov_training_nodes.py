@@ -51,7 +51,13 @@ def test_four_stages_behind_one_another_make_an_mtov(host, base, monkeypatch):
     stages = {"rgb": TRAIN, "gan": changed(TRAIN, stage="gan", rgb=["rgb", 1]),
               "landmarks": changed(TRAIN, stage="landmarks", rgb=["gan", 1]),
               "diffusion": changed(TRAIN, stage="diffusion", rgb=["gan", 1], landmarks=["landmarks", 1])}
-    ok(host.run({"data": LOAD, **stages, **{f"k{i}": keep("diffusion", i) for i in range(3)}, "part": keep("rgb", 2)}))
+    told = {**{f"k{i}": keep("diffusion", i) for i in range(3)}, "part": keep("rgb", 2)}
+    said = ok(host.run({"data": LOAD, **stages, **told})).outputs
+    for stage, end in (("rgb", "_rgb"), ("gan", "_gan"), ("landmarks", "_landmarks"), ("diffusion", "")):
+        assert said[stage]["models"] == [f"models/talking_heads/mine{end}.safetensors"] and "previews" in said[stage]
+        assert said[stage]["files"] == [{"filename": "log.csv", "subfolder": f"talking_heads/logs/mine{end}", "type": "output"}]
+        assert said[stage]["text"][0].startswith(f"Saved models/talking_heads/mine{end}.safetensors\n")
+    assert "a part, for the stages after rgb" in said["rgb"]["text"][0] and "licence: for tests" in said["diffusion"]["text"][0]
     assert models(base) == ["mine.safetensors", "mine_gan.safetensors", "mine_landmarks.safetensors", "mine_rgb.safetensors"]
     loaded = next(value for value in kept if hasattr(value, "model"))
     assert loaded.licence == "for tests" and loaded.model.config.training["stage"] == "diffusion" and "mine.safetensors" in kept

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import socket
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,7 +120,7 @@ def test_an_error_leads_with_its_sentence(real):
               "4": node("PreviewImage", images=["3", 0])}
     status, _, events, _ = real.run(prompt)
     (error,) = [data for name, data in events if name == "execution_error"]
-    assert status == 200 and error["exception_type"] == "talking_heads.TalkingHeadsError"
+    assert status == 200 and error["exception_type"] == "TalkingHeadsError"
     assert error["exception_message"].startswith("The image must be at least 64 x 64 px")
 
 
@@ -350,3 +352,50 @@ def test_an_mtov_is_imported_and_trained(real):
     assert "trained_mtov_rgb.safetensors" in "".join(history["outputs"]["4"]["text"]) and ("preview", {}) in events
     options = real.object_info()["MoDiTalker_LoadMToV"]["input"]["required"]["mtov_name"][1]["options"]
     assert "imported_mtov.safetensors" in options and "trained_mtov_rgb.safetensors" not in options
+
+
+SUBJECT = node("TalkingHead_SyntheticSubject", seconds=1.0, seed=0, size=64, identity=3, voice="formant", name="told", text="")
+MOTION = node("TalkingHead_MotionDataset", source="synthetic subject", name="told", encoder="mel", people=2, seconds=2.0,
+              captured=False, seed=1, videos="", face_index=0, order="largest", pictures=128)
+RUN = {"preset": "demo", "seed": 0, "resume": True, "batch": 1, "accumulation": 1, "licence": "for tests"}
+OUTPUT_NODES = {  # name of a model file, or of a file below the output folder, that the node writes: the prompt; the node is "9"
+    "told.safetensors": {"1": SUBJECT, "9": node("HMTalker_TrainAvatar", dataset=["1", 0], preset="demo", steps=0.001, seed=0,
+                                                 name="told", resume=True)},
+    "index.json": {"9": MOTION},
+    "told_atom.safetensors": {"1": MOTION, "9": node("MoDiTalker_TrainAToM", dataset=["1", 0], steps=0.001, name="told_atom",
+                                                     **RUN)},
+    "told_mtov_rgb.safetensors": {"1": MOTION, "9": node(
+        "MoDiTalker_TrainMToV", dataset=["1", 0], stage="rgb", steps=0.0005, name="told_mtov", precision="preset's own",
+        perceptual="none", **RUN)},
+    "got_atom.safetensors": {"9": node("MoDiTalker_ImportAToM", checkpoint="atom.pt", weights="ema", mean_face="built-in",
+                                       heads=8, name="got_atom", half=True)},
+    "got_mtov.safetensors": {"9": node(
+        "MoDiTalker_ImportMToV", autoencoder="autoencoder_rgb.pth", landmark_autoencoder="autoencoder_motion.pth",
+        denoiser="diffusion_model.pth", heads=HEADS, name="got_mtov", half=True)},
+    "told_00001_.safetensors": {
+        "1": node("LoadImage", image="demo_portrait.jpg"),
+        "2": node("TalkingHead_PortraitLandmarks", image=["1", 0], face_index=0, order="largest"),
+        "9": node("TalkingHead_SaveLandmarks", landmarks=["2", 0], filename_prefix="talking_heads/told")},
+}
+
+
+def test_these_are_all_output_nodes(real):
+    module = f"custom_nodes.{ROOT.name}"
+    mine = {name for name, facts in real.object_info().items() if facts["python_module"] == module and facts["output_node"]}
+    assert mine == {prompt["9"]["class_type"] for prompt in OUTPUT_NODES.values()}
+
+
+@pytest.mark.parametrize("name", OUTPUT_NODES)
+def test_an_output_node_queued_alone_leaves_its_file_names_in_the_history(real, name):
+    events, history = run(real, OUTPUT_NODES[name])
+    shown = history["outputs"]["9"]
+    models, files = shown.get("models", []), shown.get("files", [])
+    assert name in [Path(model).name for model in models] + [entry["filename"] for entry in files]
+    assert all((real.base / model).is_file() for model in models)
+    for entry in (*files, *shown.get("previews", [])):
+        with urllib.request.urlopen(f"http://{real.url}/view?{urllib.parse.urlencode(entry)}", timeout=60) as answer:
+            assert answer.status == 200 and answer.read(1)
+    told = [data["text"] for event, data in events if event == "progress_text" and data["node"] == "9"]
+    assert told == [shown["text"][0].replace("\n", "  \n")]
+    _, again = run(real, OUTPUT_NODES[name])
+    assert again["outputs"] == history["outputs"], "from the cache too, what is no output node included"

@@ -47,7 +47,7 @@ def test_runs_report_every_step_and_show_pictures(tiny_dataset, tiny_config, tmp
     assert sorted(set(report.phases), key=report.phases.index) == ["warmup", "face", "mouth", "fuse", "finish"]
     assert np.isfinite(report.losses).all(), "no figure shown is NaN, not at the end of a phase either"
     assert report.pictures and report.pictures[0].dtype == np.uint8
-    assert report.shows == {"truth | avatar", "frames not trained on: truth | avatar"}
+    assert report.shows == {"truth | avatar", "held-out | avatar | held-out | avatar"}
     assert avatar.config["quality"]["head_psnr"] > 5
     assert "never said" in avatar.config["credit"], "the data set's credit goes with the avatar"
     assert not unfinished_path(tmp_path / "a.safetensors").exists()

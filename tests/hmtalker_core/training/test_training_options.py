@@ -49,7 +49,7 @@ def test_the_log_has_every_line_once_and_what_validation_found(tiny_dataset, tin
     def report(done, total, info, preview):
         if "loss" in info:
             told.append((done, info.get("val_psnr")))
-        if preview is not None and str(info.get("shows", "")).startswith("frames not trained on"):
+        if preview is not None and str(info.get("shows", "")).startswith("held-out"):
             pictures.append(preview)
         if done == 17 and len(told) == 17:
             raise Cancelled
@@ -67,7 +67,7 @@ def test_the_log_has_every_line_once_and_what_validation_found(tiny_dataset, tin
     found = [(line["step"], float(line["val_psnr"])) for line in lines if line["val_psnr"]]
     assert [step for step, _ in found] == ["10", "20", "30"] and all(5 < value < 60 for _, value in found)
     assert [value for done, value in told if done < 10] == [None] * 9 and told[-1][1] is not None
-    assert len(pictures) == 3 and pictures[0].shape[1] == 2 * 64 and pictures[0].dtype == np.uint8
+    assert len(pictures) == 3 and pictures[0].shape[1] == 4 * 64 and pictures[0].dtype == np.uint8
     pytest.importorskip("tensorboard")
     assert list((tmp_path / "a_log").glob("events.out.tfevents*")), "TensorBoard finds something to show"
 
