@@ -152,7 +152,8 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
 def about(track: LandmarkTrack) -> str:
     """A track in a line."""
     picture = f" of {track.image_size[1]} x {track.image_size[0]}" if track.image_size else ""
-    return f"{len(track)} frames at {track.fps:g} fps ({track.duration:.2f} s), {track.space}{picture}"
+    frames = "1 frame" if len(track) == 1 else f"{len(track)} frames"
+    return f"{frames} at {track.fps:g} fps ({track.duration:.2f} s), {track.space}{picture}"
 
 
 def _located(place: str, file: str) -> Path:

@@ -40,6 +40,20 @@ def test_run_saves_and_prints_the_files(run, tmp_path, capsys):
     assert not list(tmp_path.glob("temp*"))
 
 
+def test_run_prints_what_output_nodes_say(run, tmp_path, capsys):
+    """And only the files on stdout."""
+    landmarks = {"1": {"class_type": "LoadImage", "inputs": {"image": "demo_portrait.jpg"}},
+                 "2": {"class_type": "TalkingHead_PortraitLandmarks",
+                       "inputs": {"image": ["1", 0], "face_index": 0, "order": "largest"}},
+                 "3": {"class_type": "TalkingHead_SaveLandmarks", "inputs": {"landmarks": ["2", 0], "filename_prefix": "face"},
+                       "_meta": {"title": "Keep"}}}
+    assert run(landmarks) == 0
+    told = capsys.readouterr()
+    assert told.out.split() == [str(tmp_path / "output" / "face_00001_.safetensors")]
+    assert "Keep: Saved output/face_00001_.safetensors\n1 frame at 25 fps (0.04 s), canonical\n" in told.err
+    assert "Face " not in told.err, "what other nodes say is shown while they run"
+
+
 def test_a_refused_workflow_ends_with_1_and_the_reason(run, capsys):
     assert run(CHAIN, "--set", "1.value=11") == 1
     assert "ToyNumber (1): Value 11 bigger than max of 10: value" in capsys.readouterr().err
