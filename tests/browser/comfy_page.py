@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 WINDOW = {"width": 1600, "height": 1000}
 LIMIT = 120.0  # s for the page to answer a click: many programs share this machine
-NOTICES = '[data-testid^="missing-"], [data-testid="error-overlay"], [data-testid="linear-validation-warning"], .p-toast-message-error'
+NOTICES = ", ".join(("[data-testid^=missing-]", "[data-testid=error-overlay]", "[data-testid=linear-validation-warning]",
+                     ".p-toast-message-error"))
 # Videos with a decoded frame that lie in the window: [file name, width px, height px as shown, seconds].
 VIDEOS = """() => [...document.querySelectorAll('video')].filter(v => v.readyState > 1 && v.videoWidth > 0).map(v => {
   const r = v.getBoundingClientRect()
   return [new URL(v.currentSrc).searchParams.get('filename'), r.width, r.height, v.duration, r.x, r.y]
 }).filter(v => v[1] > 20 && v[2] > 20 && v[4] < innerWidth && v[5] < innerHeight && v[4] + v[1] > 0 && v[5] + v[2] > 0)"""
 NODES = """() => app.graph.nodes.map(n => ({id: n.id, type: n.type, title: n.title,
-  inputs: (n.inputs || []).map(i => ({name: i.name, type: `${i.type}`, widget: !!i.widget, linked: i.link != null, optional: i.shape === 7})),
+  inputs: (n.inputs || []).map(i => (
+    {name: i.name, type: `${i.type}`, widget: !!i.widget, linked: i.link != null, optional: i.shape === 7})),
   outputs: (n.outputs || []).map(o => ({name: o.name, type: `${o.type}`}))}))"""
 
 
@@ -64,8 +66,8 @@ class ComfyPage:
         self.context.close()
 
     # ------------------------------------------------------------------------------------------------ what a person does
-    def open(self, *, first_visit: bool = False) -> None:
-        """The page, ready to use. `first_visit`: ComfyUI greets a new user with the templates."""
+    def open(self, *, first_visit: bool = True) -> None:
+        """The page, ready to use. ComfyUI greets a new user with its templates, later with a workflow of its own."""
         self.server.settings(Comfy_TutorialCompleted=not first_visit, Comfy_VueNodes_Enabled=self.nodes2)
         self.page.goto(self.server.url)
         self.page.get_by_test_id("side-toolbar").wait_for()
@@ -112,9 +114,10 @@ class ComfyPage:
             return
         self.click(skip)
 
-    def new_workflow(self) -> None:
-        self.click(self.page.locator("button:has(.pi-plus)").first)
-        self._until("app.graph.nodes.length === 0", "an empty graph is open")
+    def close_templates(self) -> None:
+        """Leaves a new user before an empty graph."""
+        self.page.keyboard.press("Escape")
+        self._templates().wait_for(state="hidden")
 
     def add_node(self, words: str) -> None:
         """By the search that a double click on the canvas opens; the first result with that name."""

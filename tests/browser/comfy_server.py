@@ -74,9 +74,10 @@ class ComfyServer:
         return bool(queue["queue_running"] or queue["queue_pending"])
 
     def versions(self) -> dict[str, str]:
-        """Of ComfyUI, Python and torch; of the frontend package unless another one is served."""
+        """Of ComfyUI, Python and torch."""
         system = self.get("/api/system_stats")["system"]
-        return {"comfyui": system["comfyui_version"], "python": system["python_version"].split()[0], "torch": system["pytorch_version"]}
+        python = system["python_version"].split()[0]
+        return {"ComfyUI": system["comfyui_version"], "Python": python, "torch": system["pytorch_version"]}
 
 
 def free_port() -> int:

@@ -27,7 +27,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def browser(server):
-    pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed: nothing was tried in a browser")
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: nothing was tried in a browser")
     if chromium_path() is None:
         pytest.skip("no Chromium found (CHROMIUM_PATH): nothing was tried in a browser")
     with chromium() as browser:

@@ -50,6 +50,7 @@ def test_a_missing_file_is_noticed(page, server):
     file = next(node["widgets_values"][0] for node in nodes if node["type"] == "LoadAudio")
     (server.base / "input" / file).rename(server.base / "elsewhere")
     try:
+        page.open()  # again: the page asks for the list of files once
         page.open_template(name)
         assert any(file in notice or "edia" in notice for notice in page.notices(within=20))
     finally:
