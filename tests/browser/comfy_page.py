@@ -79,9 +79,9 @@ class ComfyPage:
         self.known = set(self.errors)  # ComfyUI's own: no user.css, no saved workflows yet, models not downloaded
         self.errors.clear()
 
-    def click(self, target: Locator) -> None:
+    def click(self, target: Locator, *, force: bool = False) -> None:
         self.clicks += 1
-        target.click()
+        target.click(force=force)
 
     def _templates(self) -> Locator:
         """The pack's entry in the list of the template browser."""
@@ -139,23 +139,29 @@ class ComfyPage:
 
     def type_into(self, node_type: str, widget: str, value: str) -> None:
         """Types a number or text into a node's widget."""
-        if self.nodes2:
-            node_id = next(node["id"] for node in self.nodes() if node["type"] == node_type)
-            field = self.page.locator(f'[data-node-id="{node_id}"]').get_by_label(widget).first
-            self.click(field)
-            field.fill(value)
-            self.page.keyboard.press("Enter")
-            return
-        x, y = self.page.evaluate("""([type, name]) => {
-          const node = app.graph.nodes.find(n => n.type === type), widget = node.widgets.find(w => w.name === name)
-          const at = app.canvas.ds.convertOffsetToCanvas([node.pos[0] + node.size[0] / 2, node.pos[1] + widget.last_y + 10])
-          const box = app.canvas.canvas.getBoundingClientRect()
-          return [at[0] + box.x, at[1] + box.y]}""", [node_type, widget])
-        self.clicks += 1
-        self.page.mouse.dblclick(x, y)
-        field = self.page.locator(".graphdialog input").first
+        node_id = next(node["id"] for node in self.nodes() if node["type"] == node_type)
+        field = self._field_of(node_id, widget)
         field.fill(value)
         self.page.keyboard.press("Enter")
+        taken = "([id, name]) => app.graph.getNodeById(id).widgets.find(w => w.name === name).value"
+        given = self.page.evaluate(taken, [node_id, widget])
+        assert str(given) == value, f"{widget!r} of {node_type} took {given} where {value} was typed"
+
+    def _field_of(self, node_id: int, widget: str) -> Locator:
+        """Clicks on a widget: the field to type in, on the node or in the little dialog of the classic canvas."""
+        if self.nodes2:
+            node = self.page.locator(f'[data-node-id="{node_id}"]')
+            field = node.locator(f'[aria-label="{widget}"] input, input[aria-label="{widget}"]')
+            self.click(field, force=True)  # a thin layer for dragging lies over number fields
+            return field
+        x, y = self.page.evaluate("""([id, name]) => {
+          const node = app.graph.getNodeById(id), widget = node.widgets.find(w => w.name === name)
+          const at = app.canvas.ds.convertOffsetToCanvas([node.pos[0] + node.size[0] / 2, node.pos[1] + widget.last_y + 10])
+          const box = app.canvas.canvas.getBoundingClientRect()
+          return [at[0] + box.x, at[1] + box.y]}""", [node_id, widget])
+        self.clicks += 1
+        self.page.mouse.click(x, y)
+        return self.page.locator(".graphdialog input").first
 
     # --------------------------------------------------------------------------------------------- what a person then sees
     def wait_done(self, limit: float = 600.0) -> dict:
