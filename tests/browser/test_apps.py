@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.app.json"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, ids=[name.replace(" ", "_") for name in NAMES])
 def test_app_runs_as_it_opens(page, name):
     inputs = json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf8"))["extra"]["linearData"]["inputs"]
     page.open_template(name)

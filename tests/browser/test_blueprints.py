@@ -39,7 +39,7 @@ def test_there_is_a_blueprint_to_try():
     assert NAMES or not (ROOT / "subgraphs").exists()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, ids=[name.replace(" ", "_") for name in NAMES])
 def test_blueprint_runs_in_an_empty_graph(page, name):
     page.close_templates()
     page.add_node(name)

@@ -18,7 +18,7 @@ def test_there_are_templates():
     assert len(NAMES) >= 6
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, ids=[name.replace(" ", "_") for name in NAMES])
 def test_template_runs_as_it_opens(page, name):
     page.open_template(name)
     assert not page.notices(within=3)
