@@ -107,6 +107,8 @@ class ComfyPage:
         """ComfyUI greets the first app of a user with a tour."""
         from playwright.sync_api import TimeoutError as TooLong
 
+        if "appMode" in self.server.get("/api/settings").get("Comfy.OnboardingCoachmarks.Seen", []):
+            return
         skip = self.page.get_by_role("button", name="Skip", exact=True)
         try:
             skip.wait_for(timeout=4000)
