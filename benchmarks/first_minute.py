@@ -74,7 +74,7 @@ class FirstMinute:
             started = time.monotonic()
             page.films_shown(page.wait_done(LIMIT))
             row = Row(name, page.clicks, opened, time.monotonic() - started, zoom, first)
-            page.page.wait_for_timeout(1000)  # the player fades in
+            page.page.wait_for_timeout(2000)  # the player fades in
             self.picture(page, f"{name} video")
         finally:
             page.close()

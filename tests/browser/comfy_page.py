@@ -17,11 +17,15 @@ WINDOW = {"width": 1600, "height": 1000}
 LIMIT = 120.0  # s for the page to answer a click: many programs share this machine
 NOTICES = ", ".join(("[data-testid^=missing-]", "[data-testid=error-overlay]", "[data-testid=linear-validation-warning]",
                      ".p-toast-message-error"))
-# Videos with a decoded frame that lie in the window: [file name, width px, height px as shown, seconds].
-VIDEOS = """() => [...document.querySelectorAll('video')].filter(v => v.readyState > 1 && v.videoWidth > 0).map(v => {
+# Videos in the window whose frame is drawn, not black: [file name, width px, height px as shown, seconds].
+VIDEOS = """() => [...document.querySelectorAll('video')].filter(v => v.readyState > 1 && v.videoWidth > 0).filter(v => {
   const r = v.getBoundingClientRect()
-  return [new URL(v.currentSrc).searchParams.get('filename'), r.width, r.height, v.duration, r.x, r.y]
-}).filter(v => v[1] > 20 && v[2] > 20 && v[4] < innerWidth && v[5] < innerHeight && v[4] + v[1] > 0 && v[5] + v[2] > 0)"""
+  return r.width > 20 && r.height > 20 && r.x < innerWidth && r.y < innerHeight && r.right > 0 && r.bottom > 0
+}).filter(v => {
+  const canvas = new OffscreenCanvas(64, 64), pen = canvas.getContext('2d')
+  pen.drawImage(v, 0, 0, 64, 64)
+  return pen.getImageData(0, 0, 64, 64).data.some((value, i) => i % 4 < 3 && value > 60)
+}).map(v => [new URL(v.currentSrc).searchParams.get('filename'), v.clientWidth, v.clientHeight, v.duration])"""
 NODES = """() => app.graph.nodes.map(n => ({id: n.id, type: n.type, title: n.title,
   inputs: (n.inputs || []).map(i => (
     {name: i.name, type: `${i.type}`, widget: !!i.widget, linked: i.link != null, optional: i.shape === 7})),
@@ -177,7 +181,7 @@ class ComfyPage:
                 assert not refused, f"ComfyUI did not start the run: {refused}"
             return None
 
-        entry = self._poll(done, limit, "the run has ended")
+        entry = self.until(done, limit, "the run has ended")
         assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
         return entry
 
@@ -188,7 +192,7 @@ class ComfyPage:
         def shown() -> list[str]:
             return [video[0] for video in self.page.evaluate(VIDEOS) if video[0] in made and video[3] > 0]
 
-        return self._poll(shown, limit, f"one of {sorted(made)} is shown as a video; the page has {self.page.evaluate(VIDEOS)}")
+        return self.until(shown, limit, f"one of {sorted(made)} is shown as a video; the page has {self.page.evaluate(VIDEOS)}")
 
     def notices(self, within: float = 0.0) -> list[str]:
         """What the page complains about: missing media, nodes or models, refused prompts, errors. Waits `within` s for one."""
@@ -211,8 +215,14 @@ class ComfyPage:
         return self.page.get_by_test_id("builder-widget-label").all_inner_texts()
 
     def new_errors(self) -> list[str]:
-        """Errors on the console since open(), without those that ComfyUI alone gives."""
-        return [error for error in self.errors if error not in self.known]
+        """Errors on the console since open(), without those that ComfyUI alone gives; of thumbnails, cards() tells."""
+        return [error for error in self.errors if error not in self.known and "/workflow_templates/" not in error]
+
+    def cards(self) -> dict[str, bool]:
+        """The templates that the browser shows now: name -> whether its thumbnail is drawn."""
+        return dict(self.page.evaluate("""() => [...document.querySelectorAll('[data-testid^=template-workflow-]')].map(card => [
+          card.dataset.testid.replace('template-workflow-', ''),
+          [...card.querySelectorAll('img')].some(image => image.naturalWidth > 1)])"""))
 
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +230,7 @@ class ComfyPage:
 
     # -------------------------------------------------------------------------------------------------------------- waiting
     def _until(self, condition: str, what: str) -> None:
-        self._poll(lambda: self.page.evaluate(f"!!({condition})"), LIMIT, what)
+        self.until(lambda: self.page.evaluate(f"!!({condition})"), LIMIT, what)
 
     def _settled(self, value: str) -> None:
         """Waits until a number of the page has been the same for half a second."""
@@ -230,9 +240,9 @@ class ComfyPage:
             seen.append(self.page.evaluate(value))
             return len(seen) > 5 and len(set(seen[-5:])) == 1
 
-        self._poll(same, LIMIT, f"{value} stays the same")
+        self.until(same, LIMIT, f"{value} stays the same")
 
-    def _poll(self, look: Callable, limit: float, what: str):
+    def until(self, look: Callable, limit: float, what: str):
         """What `look` gives once it is true; the page's events are handled in between."""
         end = time.monotonic() + limit
         while not (found := look()):

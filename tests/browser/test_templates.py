@@ -33,6 +33,12 @@ def test_template_runs_as_it_opens(page, name):
     assert {node["type"] for node in page.nodes()} == types_of(name), "the page kept every node"
 
 
+def test_the_template_browser_shows_every_thumbnail(page):
+    every = {path.name.removesuffix(".json") for path in (ROOT / "workflows").glob("*.json")}
+    page.browse_templates()
+    page.until(lambda: every <= {name for name, drawn in page.cards().items() if drawn}, 20, "every card has its thumbnail")
+
+
 def shorten(page) -> None:
     for node in page.nodes():
         if node["type"] in TRAINERS:
