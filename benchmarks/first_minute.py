@@ -60,6 +60,7 @@ class FirstMinute:
 
     def measure(self, name: str, first: bool) -> Row:
         page = ComfyPage(self.browser, self.server, nodes2=self.nodes2)
+        self.server.post("/free", {"unload_models": True, "free_memory": True})  # nothing comes from the run before
         try:
             begun = time.monotonic()
             page.open()
@@ -129,8 +130,8 @@ def write(title: str, text: str) -> None:
     sections[title] = text
     head = ("# The first minute in ComfyUI\n\nFrom an empty page of a fresh ComfyUI (nothing copied) to a video on the page, in "
             "headless Chromium, 1600 x 1000, every step a click. The server's start does not count; \"until open\" is from "
-            "loading the page to the template being ready to run; the first run compiles. Clicks: the pack's entry in the "
-            "template browser, the card, Run; before the first app ComfyUI has a tour to skip; a later visit begins with a click "
+            "loading the page to the template being ready to run. The rows are in the order of the runs: the first compiles. Clicks: the pack's entry in the "
+            "template browser, the template, Run; before the first app ComfyUI has a tour to skip; a later visit begins with a click "
             "on Templates.\n")
     RESULT.write_text("\n".join([head, *(sections[key] for key in sorted(sections))]), "utf8")
 

@@ -98,8 +98,10 @@ class ComfyPage:
         self.click(self._templates())
 
     def open_template(self, name: str) -> None:
-        self.browse_templates()
-        self.click(self.page.get_by_test_id(f"template-workflow-{name}"))
+        card = self.page.get_by_test_id(f"template-workflow-{name}")
+        if not card.is_visible():
+            self.browse_templates()
+        self.click(card)
         self.page.get_by_test_id("template-workflows-content").wait_for(state="hidden")
         self._until(f"app.graph.nodes.length === {wanted_nodes(name)}", f"template {name!r} is open")
         self._settled("app.canvas.ds.scale")

@@ -33,6 +33,15 @@ def test_template_runs_as_it_opens(page, name):
     assert {node["type"] for node in page.nodes()} == types_of(name), "the page kept every node"
 
 
+def test_a_later_visit_starts_at_the_side_bar(page):
+    """ComfyUI opens a workflow of its own then, whose models are not there: the console tells of them."""
+    page.open(first_visit=False)
+    page.open_template(NAMES[0])
+    assert page.clicks == 3  # Templates, the pack, the card
+    assert page.scale() >= LEAST_ZOOM - 0.005
+    page.errors.clear()
+
+
 def test_the_template_browser_shows_every_thumbnail(page):
     every = {path.name.removesuffix(".json") for path in (ROOT / "workflows").glob("*.json")}
     page.browse_templates()
