@@ -98,10 +98,9 @@ class ComfyPage:
         self.click(self._templates())
 
     def open_template(self, name: str) -> None:
-        card = self.page.get_by_test_id(f"template-workflow-{name}")
-        if not card.is_visible():
+        if not self.card(name).is_visible():
             self.browse_templates()
-        self.click(card)
+        self.click(self.card(name))
         self.page.get_by_test_id("template-workflows-content").wait_for(state="hidden")
         self._until(f"app.graph.nodes.length === {wanted_nodes(name)}", f"template {name!r} is open")
         self._settled("app.canvas.ds.scale")
@@ -217,14 +216,17 @@ class ComfyPage:
         return self.page.get_by_test_id("builder-widget-label").all_inner_texts()
 
     def new_errors(self) -> list[str]:
-        """Errors on the console since open(), without those that ComfyUI alone gives; of thumbnails, cards() tells."""
+        """Errors on the console since open(), without those that ComfyUI alone gives; of thumbnails, has_thumbnail() tells."""
         return [error for error in self.errors if error not in self.known and "/workflow_templates/" not in error]
 
-    def cards(self) -> dict[str, bool]:
-        """The templates that the browser shows now: name -> whether its thumbnail is drawn."""
-        return dict(self.page.evaluate("""() => [...document.querySelectorAll('[data-testid^=template-workflow-]')].map(card => [
-          card.dataset.testid.replace('template-workflow-', ''),
-          [...card.querySelectorAll('img')].some(image => image.naturalWidth > 1)])"""))
+    def card(self, name: str) -> Locator:
+        """Of the template browser."""
+        return self.page.get_by_test_id(f"template-workflow-{name}")
+
+    def has_thumbnail(self, name: str) -> bool:
+        """Its own, not the one that ComfyUI shows where there is none."""
+        return self.card(name).evaluate("card => [...card.querySelectorAll('img')]"
+                                        ".some(image => image.naturalWidth > 1 && !image.src.includes('default-template'))")
 
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
