@@ -1,0 +1,92 @@
+"""A real ComfyUI as a user has it: its own pages, a fresh base folder, the pack in custom_nodes. Used by tests and benchmarks."""
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = "ComfyUI-TalkingHeads"  # of the pack in custom_nodes; the template browser shows this name
+START_LIMIT = 300.0  # s
+
+
+class ComfyServer:
+    """`checkout`: a ComfyUI whose requirements this Python has. `frontend`: the `static` folder of another frontend package."""
+
+    def __init__(self, checkout: str, base: Path, *, frontend: str | None = None, port: int | None = None):
+        nodes = base / "custom_nodes"
+        nodes.mkdir(parents=True)
+        (nodes / FOLDER).symlink_to(ROOT, target_is_directory=True)
+        self.base, self.url = base, f"http://127.0.0.1:{port or free_port()}"
+        pages = ["--front-end-root", frontend] if frontend else []
+        self.log = open(base / "log.txt", "w")  # noqa: SIM115 - open while the server runs
+        self.process = subprocess.Popen(
+            [sys.executable, "main.py", "--cpu", "--port", self.url.rpartition(":")[2], "--base-directory", str(base),
+             "--database-url", "sqlite:///:memory:", "--disable-api-nodes", *pages],
+            cwd=checkout, stdout=self.log, stderr=subprocess.STDOUT)
+        try:
+            self._await_start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _await_start(self) -> None:
+        begun = time.monotonic()
+        while time.monotonic() - begun < START_LIMIT:
+            if self.process.poll() is not None:
+                raise RuntimeError("ComfyUI did not start:\n" + (self.base / "log.txt").read_text()[-3000:])
+            try:
+                self.get("/queue")
+                return
+            except OSError:
+                time.sleep(0.5)
+        raise RuntimeError(f"ComfyUI did not answer within {START_LIMIT:.0f} s")
+
+    def close(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
+            return json.load(answer)
+
+    def post(self, path: str, data: dict) -> None:
+        request = urllib.request.Request(self.url + path, json.dumps(data).encode(), {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=60).close()
+
+    def settings(self, **values: Any) -> None:
+        """Of the user, as the settings dialog stores them; `_` in a name stands for a dot."""
+        self.post("/api/settings", {name.replace("_", "."): value for name, value in values.items()})
+
+    def busy(self) -> bool:
+        queue = self.get("/queue")
+        return bool(queue["queue_running"] or queue["queue_pending"])
+
+    def versions(self) -> dict[str, str]:
+        """Of ComfyUI, Python and torch."""
+        system = self.get("/api/system_stats")["system"]
+        python = system["python_version"].split()[0]
+        return {"ComfyUI": system["comfyui_version"], "Python": python, "torch": system["pytorch_version"]}
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def chromium_path() -> str | None:
+    """CHROMIUM_PATH, or a browser where Linux keeps it; None: Playwright's own download is tried."""
+    usual = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+    return os.environ.get("CHROMIUM_PATH") or next((path for path in usual if Path(path).exists()), None)
