@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .sizes import BADGE, GROWS, TITLE
+from .sizes import BADGE, GROWS, PLAYER, TITLE, note_height
 
 WINDOW, ZOOM = (1600, 1000), 0.7  # the window that every template must fit, and the zoom that it must reach there
 FIT = 0.75  # of the window: what the page leaves for the graph when it opens a template
@@ -14,9 +14,8 @@ HEIGHT = WINDOW[1] * FIT / ZOOM - 2 * PADDING - TITLE  # ... and as high, from t
 GAP = TITLE + BADGE  # between a node and the place of the next in its group
 BAND, EDGE = 34, 12  # a group's title, and its frame beyond its nodes
 GROUP_GAP = EDGE + 6 + BAND + TITLE  # between the last node of a group and the first of the next
-COLOURS = {"Input": "#3f789e", "Face": "#a1309b", "Speech": "#b58b2a", "Motion": "#3f7a4a", "Editing": "#3f7a4a",
-           "Recording": "#3f789e", "Dataset": "#a1309b", "Training": "#b06634", "New speech": "#b58b2a", "Video": "#8A3A3A",
-           "Avatar": "#a1309b"}
+COLOURS = {"Input": "#5b9bd5", "Recording": "#5b9bd5", "Face": "#c77dbb", "Dataset": "#c77dbb", "Speech": "#d9b44a",
+           "New speech": "#d9b44a", "Motion": "#6fbf73", "Training": "#e0954a", "Video": "#e07a6a"}
 NOTE = "note"
 
 
@@ -56,19 +55,22 @@ class Plan:
         return next((title for title, members in self.groups.items() if node in members), None)
 
 
-def place(plan: Plan, kinds: Mapping[str, str], least: Mapping[str, int]) -> dict[str, Box]:
+def place(plan: Plan, kinds: Mapping[str, str], least: Mapping[str, int], note: str) -> dict[str, Box]:
     """Boxes of all nodes; the first column begins at (0, 0).
 
     Args:
         kinds: node type by id.
-        least: height that each needs.
+        least: height that each needs at any width; a player and the note need more in a wide or narrow column.
+        note: Markdown.
     """
     shares = list(plan.widths) or [1.0] * len(plan.columns)
     unit = (plan.width - plan.gutter * (len(plan.columns) - 1)) / sum(shares)
     boxes, x = {}, 0.0
     for column, share in zip(plan.columns, shares):
         for node in column:
-            boxes[node] = Box(round(x), 0, round(unit * share), least[node])
+            wide = round(unit * share)
+            boxes[node] = Box(round(x), 0, wide, note_height(note, wide) if node == NOTE else
+                              least[node] + (wide if kinds[node] in PLAYER else 0))
         x += unit * share + plan.gutter
     _stack(plan, boxes)
     foot = max(box.bottom for box in boxes.values())
@@ -99,11 +101,12 @@ def _gap(plan: Plan, above: str, node: str) -> float:
 
 
 def _grow(plan: Plan, column: Sequence[str], boxes: Mapping[str, Box], kinds: Mapping[str, str], foot: float) -> None:
-    """Shares a column's free height out, from one fixed place to the next: nodes of a group stay together."""
+    """Shares a column's free height out, from one fixed place to the next: a group of several columns stays where it is."""
+    fixed = {node for node in column if not set(plan.groups.get(plan.group_of(node) or "", ())) <= set(column)}
     runs: list[list[str]] = []
     for node in column:
-        joined = runs and plan.group_of(node) is not None and plan.group_of(runs[-1][-1]) == plan.group_of(node)
-        runs[-1].append(node) if joined else runs.append([node])
+        begins = not runs or plan.group_of(node) != plan.group_of(runs[-1][-1]) and node in fixed
+        runs.append([node]) if begins else runs[-1].append(node)
     for i, run in enumerate(runs):
         end = boxes[runs[i + 1][0]].y - GROUP_GAP if i + 1 < len(runs) else foot
         free = end - boxes[run[-1]].bottom

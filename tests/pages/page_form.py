@@ -35,7 +35,7 @@ def page_form(prompt: Mapping[str, Any], info: Mapping[str, Any], note: str, pla
     links = link(prompt, nodes)
     kinds = {node_id: node["class_type"] for node_id, node in prompt.items()}
     least = {node_id: least_height(kind, info.get(kind, {})) for node_id, kind in kinds.items()}
-    boxes = place(plan, {**kinds, NOTE: "MarkdownNote"}, {**least, NOTE: least_height("MarkdownNote", {})})
+    boxes = place(plan, {**kinds, NOTE: "MarkdownNote"}, least, note)
     for order, node_id in enumerate(in_order(prompt)):
         nodes[node_id] |= {"pos": _ints(boxes[node_id].x, boxes[node_id].y), "order": order,
                            "size": _ints(boxes[node_id].width, boxes[node_id].height)}
@@ -128,18 +128,19 @@ def ends(one: Sequence[Any], nodes: Mapping[str, dict], boxes: Mapping[str, Box]
 def reroutes(links: Sequence[Sequence[Any]], nodes: Mapping[str, dict], plan: Plan, boxes: Mapping[str, Box],
              infos: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Bends for the links that would run behind other nodes, as `extra` saves them; links of one output share theirs."""
-    column = {node: i for i, members in enumerate(plan.columns) for node in members}
+    columns = [[boxes[node] for node in members] for members in plan.columns]
+    at = {node: i for i, members in enumerate(plan.columns) for node in members}
     made: dict[tuple, dict] = {}
     ended: list[dict] = []
     lanes: dict[tuple, int] = {}
     for one in links:
         source, target = str(one[1]), str(one[3])
         start, end = ends(one, nodes, boxes, infos)
-        between = [[boxes[node] for node in plan.columns[i]] for i in range(column[source] + 1, column[target])]
-        if not between or not behind([start, end], boxes, (source, target)):
+        if at[source] >= at[target] or not behind([start, end], boxes, (source, target)):
             continue
         parent: int | None = None
-        for bend in route(start, end, between, lanes.setdefault((source, one[2]), len(lanes))):
+        lane = lanes.setdefault((source, one[2]), len(lanes))
+        for bend in route(start, end, columns[at[source]:at[target] + 1], lane):
             key = (source, one[2], parent, bend)
             known = made.setdefault(key, {"id": len(made) + 1, **({"parentId": parent} if parent else {}), "pos": list(bend),
                                           "linkIds": []})

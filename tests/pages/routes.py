@@ -3,48 +3,74 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, product
-from math import dist
+from math import atan2, copysign, cos, dist, pi, sin
 
 from .layout import Box
 from .sizes import TITLE
 
 Point = tuple[float, float]
-CLEAR, LANE = 14, 7  # px from a column to a bend beside it; between the lanes of two outputs in one gap
-
-
-def curve(start: Point, end: Point, steps: int = 48) -> Iterator[Point]:
-    """Points of a link as the page draws it: out to the right, in from the left."""
-    pull = 0.25 * dist(start, end)
-    xs, ys = (start[0], start[0] + pull, end[0] - pull, end[0]), (start[1], start[1], end[1], end[1])
-    for i in range(steps + 1):
-        t = i / steps
-        weights = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t ** 2 * (1 - t), t ** 3
-        yield sum(w * x for w, x in zip(weights, xs)), sum(w * y for w, y in zip(weights, ys))
+CLEAR, LANE = 16, 6  # px from a column to a bend beside it; between the lanes of two outputs
+ABOVE = TITLE + 46 + CLEAR  # from a column's first node up to the lane over its group's title
+STEEP = 150  # px up or down beyond which a link between two columns would bulge behind them
+BULGE = 80  # px: the page bends a link at most so far beside a reroute
 
 
 def behind(path: Sequence[Point], boxes: Mapping[str, Box], own: Sequence[str]) -> set[str]:
     """The nodes, other than its `own`, that a link through `path` runs behind."""
-    points = [point for start, end in pairwise(path) for point in curve(start, end)]
+    points = list(line(path))
     return {name for name, box in boxes.items() if name not in own
             if any(box.x < x < box.right and box.y - TITLE < y < box.bottom for x, y in points)}
 
 
+def line(path: Sequence[Point]) -> Iterator[Point]:
+    """Points of a link as the page draws it: out to the right, through the bends, in from the left."""
+    angles = [0.0, *[_turn(before, at, after) for before, at, after in zip(path, path[1:], path[2:])], 0.0]
+    for i, (start, end) in enumerate(pairwise(path)):
+        reach = dist(start, end) / 4
+        pulls = [reach if j in (0, len(path) - 1) else min(BULGE, reach) for j in (i, i + 1)]
+        out = (start[0] + pulls[0] * cos(angles[i]), start[1] + pulls[0] * sin(angles[i]))
+        into = (end[0] - pulls[1] * cos(angles[i + 1]), end[1] - pulls[1] * sin(angles[i + 1]))
+        yield from _bezier(start, out, into, end)
+
+
+def _turn(before: Point, at: Point, after: Point) -> float:
+    """The direction in which a link passes a bend: halfway between where it comes from and where it goes."""
+    into, out = atan2(at[1] - before[1], at[0] - before[0]), atan2(after[1] - at[1], after[0] - at[0])
+    half = (into - out) / 2
+    return into - (half + pi if abs(half) > pi / 2 else half)
+
+
+def _bezier(start: Point, out: Point, into: Point, end: Point, steps: int = 40) -> Iterator[Point]:
+    for i in range(steps + 1):
+        t = i / steps
+        weights = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t ** 2 * (1 - t), t ** 3
+        yield tuple(sum(w * point[axis] for w, point in zip(weights, (start, out, into, end))) for axis in (0, 1))
+
+
 def route(start: Point, end: Point, columns: Sequence[Sequence[Box]], lane: int) -> list[Point]:
-    """Bends from start to end through the gaps of the columns between: the way with the least up and down.
+    """Bends from start to end, through the gaps of the columns between: the way with the least up and down.
 
     Args:
-        columns: boxes of the columns that are crossed, each from the top.
-        lane: which of the lanes in a gap is this link's.
+        columns: boxes of the columns from the source's to the target's, each from the top.
+        lane: tells the links of different outputs apart.
     """
-    ways = product(*[_gaps(column) for column in columns])
+    aside = LANE * (lane % 3 - 1)
+    ways = product(*[_gaps(column) for column in columns[1:-1]])
     best = min(ways, key=lambda way: sum(abs(b - a) for a, b in pairwise([start[1], *way, end[1]])))
     bends: list[Point] = []
-    for column, middle in zip(columns, best):
-        y = round(middle + LANE * (lane % 3 - 1))
-        bends += [(column[0].x - CLEAR, y), (column[0].right + CLEAR, y)]
-    return bends
+    for column, middle in zip(columns[1:-1], best):
+        bends += [(column[0].x - CLEAR, round(middle + aside)), (column[0].right + CLEAR, round(middle + aside))]
+    first, last = bends[0][1] if bends else end[1], bends[-1][1] if bends else start[1]
+    near = _beside(start, first, (columns[0][0].right + columns[1][0].x) / 2 + aside)
+    far = _beside(end, last, (columns[-2][0].right + columns[-1][0].x) / 2 + aside)
+    return [*near, *bends, *far]
+
+
+def _beside(socket: Point, level: float, x: float) -> list[Point]:
+    """A bend close to a socket, where the link turns up or down into the gap between two columns."""
+    return [(round(x), round(socket[1] + copysign(20, level - socket[1])))] if abs(level - socket[1]) > STEEP else []
 
 
 def _gaps(column: Sequence[Box]) -> list[float]:
-    inner = [(above.bottom + below.y - TITLE) / 2 for above, below in pairwise(column)]
-    return [column[0].y - TITLE - 2 * CLEAR, *inner, column[-1].bottom + CLEAR + LANE]
+    """Heights at which a link may pass a column: above it, closely below each node."""
+    return [column[0].y - ABOVE, *[box.bottom + 10 for box in column[:-1]], column[-1].bottom + 2 * CLEAR]

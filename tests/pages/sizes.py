@@ -4,6 +4,8 @@ All lengths are in px of the graph. A node's place is the corner below its title
 """
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +15,7 @@ TITLE, BADGE = 30, 20  # above a node's place: its title; above that, in classic
 SLOT, WIDGET = 20, 24  # a row of sockets, a widget of a classic node
 WIDGET_2 = 28  # a widget in Nodes 2.0
 LEAST_PREVIEW = 220  # a preview is at least this high, however narrow the node
-NOTE_LEAST = 150
+PLAYER = {"SaveVideo", "LoadVideo"}  # as wide as the node, and square in the shipped workflows
 # What a node shows while it runs, height over width: the page lets it grow downwards over its neighbours.
 PREVIEWS = {
     "HMTalker_TrainAvatar": 0.5, "HMTalker_RenderAvatarVideo": 1.0, "HMTalker_RenderAvatar": 0.5,
@@ -24,9 +26,9 @@ PREVIEWS = {
     "TalkingHead_SyntheticSubject": 1.0, "TalkingHead_TrackFace": 0.75,
 }
 # Core's own: with the image, the player or the text that the page adds to them.
-CORE = {"LoadAudio": 140, "LoadImage": 330, "LoadVideo": 330, "PreviewImage": 260, "SaveVideo": 350, "CreateVideo": 112,
+CORE = {"LoadAudio": 140, "LoadImage": 330, "LoadVideo": 85, "PreviewImage": 260, "SaveVideo": 130, "CreateVideo": 112,
         "PreviewAny": 180, "PreviewAudio": 100, "SaveAudio": 130}
-GROWS = {"SaveVideo": 4.0, "MarkdownNote": 2.0, "LoadImage": 1.0, "LoadVideo": 1.0, "PreviewImage": 1.0, "PreviewAny": 1.0,
+GROWS = {"MarkdownNote": 0.7, "LoadImage": 1.0, "LoadVideo": 1.0, "PreviewImage": 1.0, "PreviewAny": 1.0,
          **dict.fromkeys(PREVIEWS, 1.0)}  # who shares a column's free height, and how
 
 
@@ -51,8 +53,6 @@ def widgets(info: Mapping[str, Any]) -> list[str]:
 
 def least_height(kind: str, info: Mapping[str, Any]) -> int:
     """What a node needs with all its widgets and its preview."""
-    if kind == "MarkdownNote":
-        return NOTE_LEAST
     if kind in CORE:
         return CORE[kind]
     rows = max(len(sockets(info)), len(info["output"]))
@@ -62,6 +62,17 @@ def least_height(kind: str, info: Mapping[str, Any]) -> int:
     shown = [name for name in set(names) if not options[name].get("advanced")]
     vue = SLOT * rows + WIDGET_2 * len(shown) + 38 + tall + (24 if len(shown) < len(set(names)) else 0)
     return max(classic, vue) + preview_room(kind)
+
+
+def note_height(text: str, width: float) -> int:
+    """What a note needs in Nodes 2.0, which draws it larger than classic and lets it grow over its neighbours."""
+    height = 30.0
+    for block in re.split(r"\n(?=- |\d\. )|\n\n", text):
+        plain, indented = " ".join(block.replace("*", "").split()), bool(re.match(r"- |\d\. ", block))
+        heading = plain.startswith("## ")
+        chars = (width - 24 - 26 * indented) / (9 if heading else 5.9)
+        height += (22 if heading else 16) * len(textwrap.wrap(plain, int(chars))) + 12
+    return round(0.86 * height)
 
 
 def preview_room(kind: str) -> int:
