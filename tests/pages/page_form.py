@@ -8,7 +8,7 @@ from pack import ROOT
 from talking_heads.host.workflow import extra_slots, has_widget
 
 from .layout import NOTE, Box, Plan, frames, place
-from .routes import Point, behind, route
+from .routes import Point, behind, routes
 from .sizes import SLOT, input_height, least_height, sockets, specs
 
 # player and upload button: only the page knows of them
@@ -136,11 +136,12 @@ def reroutes(links: Sequence[Sequence[Any]], nodes: Mapping[str, dict], plan: Pl
     for one in links:
         source, target = str(one[1]), str(one[3])
         start, end = ends(one, nodes, boxes, infos)
-        if at[source] >= at[target] or not behind([start, end], boxes, (source, target)):
+        if not behind([start, end], boxes, (source, target)):
             continue
         parent: int | None = None
         lane = lanes.setdefault((source, one[2]), len(lanes))
-        for bend in route(start, end, columns[at[source]:at[target] + 1], lane):
+        ways = routes(start, end, columns[at[source]:at[target] + 1], lane)
+        for bend in min(ways, key=lambda way: len(behind([start, *way, end], boxes, (source, target)))):
             key = (source, one[2], parent, bend)
             known = made.setdefault(key, {"id": len(made) + 1, **({"parentId": parent} if parent else {}), "pos": list(bend),
                                           "linkIds": []})

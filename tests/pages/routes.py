@@ -11,7 +11,9 @@ from .sizes import TITLE
 Point = tuple[float, float]
 CLEAR, LANE = 16, 6  # px from a column to a bend beside it; between the lanes of two outputs
 ABOVE = TITLE + 46 + CLEAR  # from a column's first node up to the lane over its group's title
-STEEP = 150  # px up or down beyond which a link between two columns would bulge behind them
+TRIES = 6
+GRAZE = 14  # px behind a node that a link may run: it is seen to turn, not to end there
+STEEP = (150, 60)  # px up or down beyond which a link between two columns bulges behind them; the second where the first is not enough
 BULGE = 80  # px: the page bends a link at most so far beside a reroute
 
 
@@ -19,7 +21,7 @@ def behind(path: Sequence[Point], boxes: Mapping[str, Box], own: Sequence[str]) 
     """The nodes, other than its `own`, that a link through `path` runs behind."""
     points = list(line(path))
     return {name for name, box in boxes.items() if name not in own
-            if any(box.x < x < box.right and box.y - TITLE < y < box.bottom for x, y in points)}
+            if any(box.x + GRAZE < x < box.right - GRAZE and box.y - TITLE + GRAZE < y < box.bottom - GRAZE for x, y in points)}
 
 
 def line(path: Sequence[Point]) -> Iterator[Point]:
@@ -47,28 +49,44 @@ def _bezier(start: Point, out: Point, into: Point, end: Point, steps: int = 40) 
         yield tuple(sum(w * point[axis] for w, point in zip(weights, (start, out, into, end))) for axis in (0, 1))
 
 
-def route(start: Point, end: Point, columns: Sequence[Sequence[Box]], lane: int) -> list[Point]:
-    """Bends from start to end, through the gaps of the columns between: the way with the least up and down.
+def routes(start: Point, end: Point, columns: Sequence[Sequence[Box]], lane: int) -> Iterator[list[Point]]:
+    """Bends from start to end, through the gaps of the columns between; the ways with the least up and down come first.
 
     Args:
-        columns: boxes of the columns from the source's to the target's, each from the top.
+        columns: boxes of the columns from the source's to the target's, each from the top; within one column, that one.
         lane: tells the links of different outputs apart.
     """
     aside = LANE * (lane % 3 - 1)
+    if len(columns) == 1:
+        yield _around(start, end, columns[0], aside)
+        return
     ways = product(*[_gaps(column) for column in columns[1:-1]])
-    best = min(ways, key=lambda way: sum(abs(b - a) for a, b in pairwise([start[1], *way, end[1]])))
+    best = sorted(ways, key=lambda way: sum(abs(b - a) for a, b in pairwise([start[1], *way, end[1]])))
+    for way, steep in product(best[:TRIES], STEEP):
+        yield _bends(start, end, columns, way, steep, aside)
+
+
+def _bends(start: Point, end: Point, columns: Sequence[Sequence[Box]], way: Sequence[float], steep: float,
+           aside: float) -> list[Point]:
     bends: list[Point] = []
-    for column, middle in zip(columns[1:-1], best):
+    for column, middle in zip(columns[1:-1], way):
         bends += [(column[0].x - CLEAR, round(middle + aside)), (column[0].right + CLEAR, round(middle + aside))]
     first, last = bends[0][1] if bends else end[1], bends[-1][1] if bends else start[1]
-    near = _beside(start, first, (columns[0][0].right + columns[1][0].x) / 2 + aside)
-    far = _beside(end, last, (columns[-2][0].right + columns[-1][0].x) / 2 + aside)
+    near = _beside(start, first, (columns[0][0].right + columns[1][0].x) / 2 + aside, steep)
+    far = _beside(end, last, (columns[-2][0].right + columns[-1][0].x) / 2 + aside, steep)
     return [*near, *bends, *far]
 
 
-def _beside(socket: Point, level: float, x: float) -> list[Point]:
+def _around(start: Point, end: Point, column: Sequence[Box], aside: float) -> list[Point]:
+    """Down the gap to the right of a column, and back to the left above the target."""
+    level = max(box.bottom for box in column if box.bottom < end[1]) + 10
+    return [(column[0].right + CLEAR + aside, round(start[1] + 20)), (column[0].right + CLEAR + aside, level),
+            (column[0].x - CLEAR, level)]
+
+
+def _beside(socket: Point, level: float, x: float, steep: float) -> list[Point]:
     """A bend close to a socket, where the link turns up or down into the gap between two columns."""
-    return [(round(x), round(socket[1] + copysign(20, level - socket[1])))] if abs(level - socket[1]) > STEEP else []
+    return [(round(x), round(socket[1] + copysign(20, level - socket[1])))] if abs(level - socket[1]) > steep else []
 
 
 def _gaps(column: Sequence[Box]) -> list[float]:
