@@ -12,6 +12,7 @@ from typing import Any
 
 from pack import ROOT, temporary_host
 from pages.apps import app_extra
+from pages.blueprints import BLUEPRINTS, blueprint_file
 from pages.catalogue import BY_NAME, PAGES
 from pages.page_form import page_form
 from pages.sizes import PREVIEWS
@@ -28,6 +29,9 @@ def files(info: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
         if page.app:
             yield (ROOT / "workflows" / f"{page.title}.app.json",
                    page_form(prompt, info, page.note, page.plan, app_extra(page.app)))
+    for one in BLUEPRINTS:
+        prompt = json.loads((ROOT / "workflows" / "api" / f"{one.workflow}.json").read_text("utf8"))
+        yield ROOT / "subgraphs" / f"{one.title}.json", blueprint_file(one, prompt, info)
 
 
 def main() -> None:
