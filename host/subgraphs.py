@@ -52,7 +52,8 @@ class _Flat:
         self.nodes: list[dict] = []
         self.links: list[list] = []
 
-    def add(self, graph: Mapping[str, Any], path: tuple, promoted: Mapping[str, Mapping[str, Any]], within: Sequence[str]) -> None:
+    def add(self, graph: Mapping[str, Any], path: tuple, promoted: Mapping[str, Mapping[str, Any]],
+            within: Sequence[str]) -> None:
         """Adds one level.
 
         Args:

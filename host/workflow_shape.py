@@ -70,7 +70,8 @@ _SUBGRAPH = record({"id": text(200), "nodes": many(_PAGE_NODE, most=_MOST)}, {
     "links": _or(_nothing, many(_link, most=_MOST)), "inputs": _SOCKETS, "outputs": _SOCKETS}, others=True)
 _PAGE = record({"nodes": many(_PAGE_NODE, most=_MOST)}, {
     "links": _or(_nothing, many(_link, most=_MOST)),
-    "definitions": _or(_nothing, record({}, {"subgraphs": _or(_nothing, many(_SUBGRAPH, most=_MOST))}, others=True))}, others=True)
+    "definitions": _or(_nothing, record({}, {"subgraphs": _or(_nothing, many(_SUBGRAPH, most=_MOST))}, others=True)),
+}, others=True)
 _API_NODE = record({"class_type": text()}, {"inputs": inner, "_meta": record({}, {"title": _or(_nothing, text())}, others=True)},
                    others=True)
 

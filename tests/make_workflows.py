@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pack import ROOT, temporary_host
-from pages.apps import app_extra
+from pages.apps import app_form
 from pages.blueprints import BLUEPRINTS, blueprint_file
 from pages.catalogue import BY_NAME, PAGES
 from pages.page_form import page_form
@@ -27,8 +27,8 @@ def files(info: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
         page, prompt = BY_NAME[path.stem], json.loads(path.read_text("utf8"))
         yield ROOT / "workflows" / f"{page.title}.json", page_form(prompt, info, page.note, page.plan)
         if page.app:
-            yield (ROOT / "workflows" / f"{page.title}.app.json",
-                   page_form(prompt, info, page.note, page.plan, app_extra(page.app)))
+            made = page_form(prompt, info, page.note, page.plan)
+            yield ROOT / "workflows" / f"{page.title}.app.json", app_form(made, page.app, info)
     for one in BLUEPRINTS:
         prompt = json.loads((ROOT / "workflows" / "api" / f"{one.workflow}.json").read_text("utf8"))
         yield ROOT / "subgraphs" / f"{one.title}.json", blueprint_file(one, prompt, info)

@@ -49,7 +49,7 @@ BLUEPRINTS = (
                Socket("lip_gain", [("4", "lip_gain")]), Socket("blinks", [("4", "blinks")]), Socket("seed", [("4", "seed")])],
               [Socket("video", [("5", "video")])], ["5"]),
     Blueprint("Portrait to video", "portrait_to_talking_video",
-              "A portrait speaks: an image and audio in, video with that audio out. The face is cropped, animated and pasted back.",
+              "A portrait speaks: an image and audio in, video with that audio out.",
               ["talking head", "lip sync", "talking portrait", "image and audio to video", "MoDiTalker"],
               Plan([["4", "5", "7"], ["6", "3"], ["8", "9"], ["10"]], {}),
               [Socket("image", [("5", "images"), ("10", "source")]), Socket("audio", [("7", "audio"), ("10", "audio")]),

@@ -9,9 +9,10 @@ from .layout import Plan
 
 @dataclass(frozen=True)
 class App:
-    """A form: the widgets it shows as (node id, widget), from the top, and the nodes whose results it shows."""
+    """A form: the widgets it shows, from the top, as (node id, widget, label or "" for its usual one), and the nodes whose
+    results it shows."""
 
-    inputs: Sequence[tuple[str, str]]
+    inputs: Sequence[tuple[str, str, str]]
     outputs: Sequence[str]
 
 
@@ -47,8 +48,9 @@ Press **Run**. The video appears on **Save Video** and is written to **output/ta
 
 {_SYNTHETIC}""",
          Plan([["note", "1", "3"], ["2", "4"], ["5"], ["6"]],
-              {"Input": "13", "Motion": "24", "Video": "56"}, widths=(1, 1, 1, 1.2), width=1560),
-         App([("1", "audio"), ("3", "avatar_name"), ("4", "lip_gain"), ("4", "blinks"), ("4", "seed")], ["6"])),
+              {"Input": [*"13"], "Motion": [*"24"], "Video": [*"56"]}, widths=(1, 1, 1, 1.2), width=1560),
+         App([("1", "audio", "speech"), ("3", "avatar_name", "avatar"), ("4", "lip_gain", ""), ("4", "blinks", ""),
+              ("4", "seed", "")], ["6"])),
     Page("portrait_to_talking_video", "2 Talking portrait", f"""\
 ## A portrait speaks
 
@@ -59,9 +61,10 @@ Press **Run**. The nodes show the moving face, then the frames; the video appear
 
 {_SOFT} {_SYNTHETIC}""",
          Plan([["note", "1", "2"], ["4", "5", "7"], ["6", "3"], ["8", "9"], ["10"], ["11"]],
-              {"Input": ["1", "2"], "Face": ["4", "5", "6"], "Speech": ["7", "3"], "Motion": ["8", "9"], "Video": ["10", "11"]},
+              {"Input": [*"12"], "Face": [*"456"], "Speech": [*"73"], "Motion": [*"89"], "Video": ["10", "11"]},
               widths=(1, 1, 1, 1, 1, 1.25), gutter=48),
-         App([("1", "image"), ("2", "audio"), ("10", "seed")], ["11"])),
+         App([("1", "image", "portrait"), ("2", "audio", "speech"), ("8", "seed", "seed of the motion"),
+              ("10", "seed", "seed of the video")], ["11"])),
     Page("video_to_avatar", "3 Video to avatar", """\
 ## A video of you becomes your avatar
 
@@ -74,8 +77,10 @@ Press **Run** to see it with the demo video. For your own avatar:
 
 The preset **demo** takes minutes; **standard** needs a GPU. You can stop at any time: running it again continues.""",
          Plan([["note", "1", "5"], ["2", "3"], ["4"], ["6", "7", "8"], ["9"]],
-              {"Input": "15", "Dataset": "23", "Training": "4", "Video": "6789"}, widths=(1, 1, 1.1, 1, 1.2), gutter=56),
-         App([("1", "file"), ("2", "name"), ("4", "name"), ("4", "preset"), ("5", "audio")], ["9", "3"])),
+              {"Input": [*"15"], "Dataset": [*"23"], "Training": [*"4"], "Video": [*"6789"]},
+              widths=(1, 1, 1.1, 1, 1.2), gutter=56),
+         App([("1", "file", "video of you talking"), ("2", "name", "dataset name"), ("4", "name", "avatar name"),
+              ("4", "preset", ""), ("5", "audio", "what the avatar says")], ["9", "3"])),
     Page("portrait_edited_motion_to_video", "4 Edit the motion", f"""\
 ## Edit the motion, then make the video
 
@@ -101,7 +106,7 @@ Press **Run**. **Generate Motion** shows the face while sampling; the video of t
 
 {_SYNTHETIC}""",
          Plan([["note", "1", "2"], ["4", "5", "3"], ["6", "7", "8"], ["9", "10"], ["11"]],
-              {"Input": ["1", "2"], "Face": ["4"], "Speech": ["5", "3"], "Motion": ["6", "7", "8"], "Video": ["9", "10", "11"]},
+              {"Input": [*"12"], "Face": [*"4"], "Speech": [*"53"], "Motion": [*"678"], "Video": ["9", "10", "11"]},
               widths=(1, 1, 1, 1, 1.2), gutter=56)),
     Page("train_avatar", "6 Train an avatar", """\
 ## Train an avatar of a person who does not exist
@@ -112,7 +117,8 @@ trained on.
 - **Your own recording:** put **Load Dataset** in place of **Recording to train on**, or use the template **3 Video to avatar**.
 - Training shows its progress on the node. You can stop at any time: running it again continues.""",
          Plan([["1", "2"], ["note", "4"], ["3"], ["5", "6", "7"], ["8"]],
-              {"Recording": "12", "New speech": "4", "Training": "3", "Video": "5678"}, widths=(1, 1, 1.1, 1, 1.2), gutter=56)),
+              {"Recording": [*"12"], "New speech": [*"4"], "Training": [*"3"], "Video": [*"5678"]},
+              widths=(1, 1, 1.1, 1, 1.2), gutter=56)),
     Page("audio_batch", "7 Audio batch", """\
 ## Many recordings, one video each
 
@@ -121,7 +127,8 @@ Press **Run**. Every recording of the folder is spoken by the avatar; each video
 - **Your own recordings:** put them into a folder inside ComfyUI's **input** folder and give its name on **Load Audio Batch**.
 - **Your own avatar:** choose it on **Load Avatar**.""",
          Plan([["note", "1", "3"], ["2", "4"], ["5"], ["6"]],
-              {"Input": "13", "Motion": "24", "Video": "56"}, widths=(1, 1, 1, 1.2), width=1560),
-         App([("1", "folder"), ("1", "pattern"), ("3", "avatar_name"), ("4", "lip_gain")], ["6"])),
+              {"Input": [*"13"], "Motion": [*"24"], "Video": [*"56"]}, widths=(1, 1, 1, 1.2), width=1560),
+         App([("1", "folder", "folder of recordings"), ("1", "pattern", ""), ("3", "avatar_name", "avatar"),
+              ("4", "lip_gain", "")], ["6"])),
 )
 BY_NAME = {page.name: page for page in PAGES}

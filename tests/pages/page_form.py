@@ -22,14 +22,12 @@ def registry_id() -> str:
     return next(line.split('"')[1] for line in lines if line.startswith("name = "))
 
 
-def page_form(prompt: Mapping[str, Any], info: Mapping[str, Any], note: str, plan: Plan,
-              extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def page_form(prompt: Mapping[str, Any], info: Mapping[str, Any], note: str, plan: Plan) -> dict[str, Any]:
     """A workflow of version 0.4.
 
     Args:
         info: /object_info.
         note: Markdown of the note; "" for none.
-        extra: besides what the layout needs.
     """
     nodes = {node_id: page_node(int(node_id), node, info[node["class_type"]]) for node_id, node in prompt.items()}
     links = link(prompt, nodes)
@@ -45,7 +43,7 @@ def page_form(prompt: Mapping[str, Any], info: Mapping[str, Any], note: str, pla
         made.append(_note(last + 1, boxes[NOTE], note))
     bends = reroutes(links, nodes, plan, boxes, {node_id: info[kind] for node_id, kind in kinds.items()})
     return {"last_node_id": last + bool(note), "last_link_id": len(links), "nodes": made, "links": links,
-            "groups": frames(plan, boxes), "config": {}, "extra": {**bends, **(extra or {})}, "version": 0.4}
+            "groups": frames(plan, boxes), "config": {}, "extra": bends, "version": 0.4}
 
 
 def _ints(*values: float) -> list[int]:

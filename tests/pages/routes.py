@@ -11,9 +11,9 @@ from .sizes import TITLE
 Point = tuple[float, float]
 CLEAR, LANE = 16, 6  # px from a column to a bend beside it; between the lanes of two outputs
 ABOVE = TITLE + 46 + CLEAR  # from a column's first node up to the lane over its group's title
-TRIES = 6
+TRIES = 6  # ways through the gaps that are looked at
 GRAZE = 14  # px behind a node that a link may run: it is seen to turn, not to end there
-STEEP = (150, 60)  # px up or down beyond which a link between two columns bulges behind them; the second where the first is not enough
+STEEP = (150, 60)  # px up or down beyond which a link between two columns bulges behind them; tried in this order
 BULGE = 80  # px: the page bends a link at most so far beside a reroute
 
 
