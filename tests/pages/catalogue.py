@@ -72,7 +72,7 @@ Press **Run** to see it with the demo video. For your own avatar:
 
 1. **Choose file to upload** on **Video of you talking**: one person facing the camera for half a minute to a few minutes, with
    audio, a fixed camera and even light. Film people only with their consent.
-2. Give the dataset and the avatar a **name**.
+2. Give the dataset and the avatar a **name**, and set **steps multiplier** to 1.
 3. Run, and read the **Quality report**. Record again what it criticises.
 
 The preset **demo** takes minutes; **standard** needs a GPU. You can stop at any time: running it again continues.""",
@@ -80,7 +80,7 @@ The preset **demo** takes minutes; **standard** needs a GPU. You can stop at any
               {"Input": [*"15"], "Dataset": [*"23"], "Training": [*"4"], "Video": [*"6789"]},
               widths=(1, 1, 1.1, 1, 1.2), gutter=56),
          App([("1", "file", "video of you talking"), ("2", "name", "dataset name"), ("4", "name", "avatar name"),
-              ("4", "preset", ""), ("5", "audio", "what the avatar says")], ["9", "3"])),
+              ("4", "preset", ""), ("4", "steps", ""), ("5", "audio", "what the avatar says")], ["9", "3"])),
     Page("portrait_edited_motion_to_video", "4 Edit the motion", f"""\
 ## Edit the motion, then make the video
 
