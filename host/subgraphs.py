@@ -123,7 +123,8 @@ def _inner_values(node: Mapping[str, Any], definition: Mapping[str, Any],
     for inner, name, value in [*pairs, *(("-1", name, value) for name, value in values.items())]:
         if value is None:
             continue
-        for target, widget in (targets.get(name, []) if inner == "-1" else [(inner, name)]):
+        fed = [ends for ends in targets.values() if (inner, name) in ends]  # one of several that an input of the subgraph feeds
+        for target, widget in (targets.get(name, []) if inner == "-1" else fed[0] if fed else [(inner, name)]):
             found.setdefault(target, {})[widget] = value
     return found
 
