@@ -15,7 +15,6 @@ from .sizes import SLOT, TITLE, WIDGET, WIDGET_2, least_height, specs
 
 _INPUTS, _OUTPUTS = -10, -20  # ids that the page gives a subgraph's own sockets
 CATEGORY = "Talking Heads"
-PREVIEW = "$$canvas-image-preview"  # what the page calls the image that a node shows
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ class Blueprint:
     plan: Plan
     inputs: Sequence[Socket]
     outputs: Sequence[Socket]
-    previews: Sequence[str] = ()  # nodes whose previews the subgraph's node shows
 
 
 BLUEPRINTS = (
@@ -47,7 +45,7 @@ BLUEPRINTS = (
               Plan([["3", "2"], ["4"], ["5"]], {}),
               [Socket("audio", [("2", "audio"), ("5", "audio")]), Socket("avatar_name", [("3", "avatar_name")]),
                Socket("lip_gain", [("4", "lip_gain")]), Socket("blinks", [("4", "blinks")]), Socket("seed", [("4", "seed")])],
-              [Socket("video", [("5", "video")])], ["5"]),
+              [Socket("video", [("5", "video")])]),
     Blueprint("Portrait to video", "portrait_to_talking_video",
               "A portrait speaks: an image and audio in, video with that audio out.",
               ["talking head", "lip sync", "talking portrait", "image and audio to video", "MoDiTalker"],
@@ -55,14 +53,14 @@ BLUEPRINTS = (
               [Socket("image", [("5", "images"), ("10", "source")]), Socket("audio", [("7", "audio"), ("10", "audio")]),
                Socket("atom_name", [("3", "atom_name")]), Socket("mtov_name", [("4", "mtov_name")]),
                Socket("motion_seed", [("8", "seed")]), Socket("video_seed", [("10", "seed")])],
-              [Socket("video", [("10", "video")]), Socket("landmarks", [("9", "landmarks")])], ["10"]),
+              [Socket("video", [("10", "video")]), Socket("landmarks", [("9", "landmarks")])]),
     Blueprint("Video to avatar", "video_to_avatar",
               "A video of one person talking becomes an avatar, which is saved under the name. Look at the report.",
               ["train avatar", "talking head", "personal avatar", "HM-Talker", "dataset"],
               Plan([["2"], ["4"]], {}),
               [Socket("video", [("2", "video")]), Socket("name", [("2", "name"), ("4", "name")]), Socket("size", [("2", "size")]),
                Socket("preset", [("4", "preset")]), Socket("steps", [("4", "steps")])],
-              [Socket("avatar", [("4", "avatar")]), Socket("report", [("2", "preview")])], ["4"]),
+              [Socket("avatar", [("4", "avatar")]), Socket("report", [("2", "preview")])]),
     Blueprint("Edit motion", "portrait_edited_motion_to_video",
               "Smooths a motion and opens the mouth more or less: landmarks in, landmarks out.",
               ["smooth landmarks", "scale mouth", "lip gain", "landmarks"],
@@ -81,14 +79,12 @@ def blueprint_file(one: Blueprint, prompt: Mapping[str, Any], info: Mapping[str,
                **({"widget": {"name": item["name"]}} if socket in widgets else {}), "link": None}
               for item, socket in zip(definition["inputs"], one.inputs)]
     rows = max(len(one.inputs) - len(widgets), len(one.outputs))
-    height = SLOT * rows + WIDGET_2 * len(widgets) + 40 + (220 if one.previews else 0)
+    height = SLOT * rows + WIDGET_2 * len(widgets) + 40
     node = {"id": 1, "type": definition["id"], "pos": [0, 0], "size": [300, height], "flags": {}, "order": 0, "mode": 0,
             "inputs": inputs,
             "outputs": [{"name": item["name"], "type": item["type"], "links": []} for item in definition["outputs"]],
             "title": one.title,
-            "properties": {"proxyWidgets": [list(socket.inside[0]) for socket in widgets], "cnr_id": registry_id(),
-                           "previewExposures": [{"name": PREVIEW, "sourceNodeId": inner, "sourcePreviewName": PREVIEW}
-                                                for inner in one.previews]},
+            "properties": {"proxyWidgets": [list(socket.inside[0]) for socket in widgets], "cnr_id": registry_id()},
             "widgets_values": []}
     return {"revision": 0, "last_node_id": 1, "last_link_id": 0, "nodes": [node], "links": [], "groups": [],
             "definitions": {"subgraphs": [definition]}, "config": {},

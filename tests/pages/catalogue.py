@@ -84,12 +84,11 @@ The preset **demo** takes minutes; **standard** needs a GPU. You can stop at any
     Page("portrait_edited_motion_to_video", "4 Edit the motion", f"""\
 ## Edit the motion, then make the video
 
-Motion is landmarks, which can be edited before they become video: here they are smoothed, and the mouth moves 1.5 times as
-much. More editing nodes: **Blend**, **Offset** and **Retime Landmarks**. **Save Landmarks** keeps a take.
+Motion is landmarks, which can be edited: here they are smoothed, and the mouth moves 1.5 times as much. See also **Blend**,
+**Offset** and **Retime Landmarks**.
 
 - **Your own portrait and speech:** {_OWN} **Portrait** and **Speech**.
-- **Motion to Video** gives images, so that other nodes can work on the face before it is pasted back. They are held in
-  memory: for minutes of speech use **Motion to Video (file)**.
+- Frames are held in memory: for minutes of speech use **Motion to Video (file)**.
 
 {_SYNTHETIC}""",
          Plan([["note", "1", "2"], ["4", "5", "7"], ["6", "3"], ["8", "9", "10", "11"], ["12", "13", "14"], ["15"]],

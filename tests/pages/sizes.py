@@ -26,7 +26,7 @@ PREVIEWS = {
     "TalkingHead_SyntheticSubject": 1.0, "TalkingHead_TrackFace": 0.75,
 }
 # Core's own: with the image, the player or the text that the page adds to them.
-CORE = {"LoadAudio": 140, "LoadImage": 330, "LoadVideo": 85, "PreviewImage": 260, "SaveVideo": 130, "CreateVideo": 112,
+CORE = {"LoadAudio": 165, "LoadImage": 352, "LoadVideo": 85, "PreviewImage": 260, "SaveVideo": 130, "CreateVideo": 112,
         "PreviewAny": 180, "PreviewAudio": 100, "SaveAudio": 130}
 GROWS = {"MarkdownNote": 0.7, "LoadImage": 1.0, "LoadVideo": 1.0, "PreviewImage": 1.0, "PreviewAny": 1.0,
          **dict.fromkeys(PREVIEWS, 1.0)}  # who shares a column's free height, and how
