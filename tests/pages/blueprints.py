@@ -49,7 +49,7 @@ BLUEPRINTS = (
     Blueprint("Portrait to video", "portrait_to_talking_video",
               "A portrait speaks: an image and audio in, video with that audio out.",
               ["talking head", "lip sync", "talking portrait", "image and audio to video", "MoDiTalker"],
-              Plan([["4", "5", "7"], ["6", "3"], ["8", "9"], ["10"]], {}),
+              Plan([["4", "5"], ["6", "7", "3"], ["8", "9"], ["10"]], {}),
               [Socket("image", [("5", "images"), ("10", "source")]), Socket("audio", [("7", "audio"), ("10", "audio")]),
                Socket("atom_name", [("3", "atom_name")]), Socket("mtov_name", [("4", "mtov_name")]),
                Socket("motion_seed", [("8", "seed")]), Socket("video_seed", [("10", "seed")])],

@@ -60,7 +60,7 @@ Press **Run**. The nodes show the moving face, then the frames; the video appear
 - **Your own speech:** {_OWN} **Speech**. It may be of any length.
 
 {_SOFT} {_SYNTHETIC}""",
-         Plan([["note", "1", "2"], ["4", "5", "7"], ["6", "3"], ["8", "9"], ["10"], ["11"]],
+         Plan([["note", "1", "2"], ["4", "5"], ["6", "7", "3"], ["8", "9"], ["10"], ["11"]],
               {"Input": [*"12"], "Face": [*"456"], "Speech": [*"73"], "Motion": [*"89"], "Video": ["10", "11"]},
               widths=(1, 1, 1, 1, 1, 1.25), gutter=48),
          App([("1", "image", "portrait"), ("2", "audio", "speech"), ("8", "seed", "seed of the motion"),
@@ -91,7 +91,7 @@ Motion is landmarks, which can be edited: here they are smoothed, and the mouth 
 - Frames are held in memory: for minutes of speech use **Motion to Video (file)**.
 
 {_SYNTHETIC}""",
-         Plan([["note", "1", "2"], ["4", "5", "7"], ["6", "3"], ["8", "9", "10", "11"], ["12", "13", "14"], ["15"]],
+         Plan([["note", "1", "2"], ["4", "5"], ["6", "7", "3"], ["8", "9", "10", "11"], ["12", "13", "14"], ["15"]],
               {"Input": ["1", "2"], "Face": ["4", "5", "6"], "Speech": ["7", "3"], "Motion": ["8", "9", "10", "11"],
                "Video": ["12", "13", "14", "15"]}, widths=(1, 1, 1, 1, 1, 1.25), gutter=48)),
     Page("speech_to_motion", "5 Speech to motion", f"""\

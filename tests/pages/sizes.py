@@ -25,6 +25,15 @@ PREVIEWS = {
     "TalkingHead_PortraitLandmarks": 1.0, "TalkingHead_PrepareDataset": 1.0, "TalkingHead_PreviewLandmarks": 1.0,
     "TalkingHead_SyntheticSubject": 1.0, "TalkingHead_TrackFace": 0.75,
 }
+TEXT = 60  # of some lines
+# Nodes that say, on themselves, what they loaded or made.
+SAYS = {
+    "HMTalker_LoadAvatar", "HMTalker_TrainAvatar", "MoDiTalker_ImportAToM", "MoDiTalker_ImportMToV", "MoDiTalker_LoadAToM",
+    "MoDiTalker_LoadMToV", "MoDiTalker_TrainAToM", "MoDiTalker_TrainMToV", "TalkingHead_FaceCrop",
+    "TalkingHead_ImportActionUnits", "TalkingHead_LoadDataset", "TalkingHead_LoadLandmarks", "TalkingHead_LoadMotionDataset", "TalkingHead_MotionDataset",
+    "TalkingHead_PickSegment", "TalkingHead_PortraitLandmarks", "TalkingHead_PrepareDataset", "TalkingHead_SaveLandmarks",
+    "TalkingHead_SyntheticSubject", "TalkingHead_TrackFace",
+}
 # Core's own: with the image, the player or the text that the page adds to them.
 CORE = {"LoadAudio": 165, "LoadImage": 352, "LoadVideo": 85, "PreviewImage": 260, "SaveVideo": 130, "CreateVideo": 112,
         "PreviewAny": 180, "PreviewAudio": 100, "SaveAudio": 130}
@@ -52,7 +61,7 @@ def widgets(info: Mapping[str, Any]) -> list[str]:
 
 
 def least_height(kind: str, info: Mapping[str, Any]) -> int:
-    """What a node needs with all its widgets and its preview."""
+    """What a node needs with all its widgets, its preview and its text."""
     if kind in CORE:
         return CORE[kind]
     rows = max(len(sockets(info)), len(info["output"]))
@@ -61,7 +70,7 @@ def least_height(kind: str, info: Mapping[str, Any]) -> int:
     classic = SLOT * rows + WIDGET * len(names) + 14 + tall
     shown = [name for name in set(names) if not options[name].get("advanced")]
     vue = SLOT * rows + WIDGET_2 * len(shown) + 38 + tall + (24 if len(shown) < len(set(names)) else 0)
-    return max(classic, vue) + preview_room(kind)
+    return max(classic, vue) + preview_room(kind) + TEXT * (kind in SAYS)
 
 
 def note_height(text: str, width: float) -> int:

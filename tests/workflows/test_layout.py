@@ -13,11 +13,12 @@ from pages.catalogue import BY_NAME, PAGES
 from pages.layout import EDGE, ZOOM, Box, zoom_to_fit
 from pages.page_form import ends, registry_id
 from pages.routes import behind
-from pages.sizes import BADGE, PLAYER, TITLE, least_height, note_height, specs, widgets
+from pages.sizes import BADGE, PLAYER, SAYS, TITLE, least_height, note_height, specs, widgets
 
 INFO = temporary_host().object_info()
 NAMES = sorted(path.stem for path in (ROOT / "workflows" / "api").glob("*.json"))
-WITHOUT = {"TalkingHead_EncodeSpeech", "TalkingHead_FacePasteBack"}  # tell how far they are, and show nothing
+# They tell how far they are, and show nothing.
+WITHOUT = {"TalkingHead_EncodeSpeech", "TalkingHead_FacePasteBack", "TalkingHead_LoadAudioBatch"}
 ROWS = 3
 
 
@@ -154,16 +155,25 @@ def test_an_app_shows_widgets_and_results_that_exist(name):
     assert data == app_form(plain, app, INFO)
 
 
-def test_every_node_that_previews_has_its_room_planned():
-    """A node previews when it, or a function of nodes/ that it calls, makes a NodeReport."""
+def using(names: set[str]) -> set[str]:
+    """Ids of the nodes that use one of these names, or call a function of nodes/ that does."""
     trees = [ast.parse(path.read_text("utf8")) for path in (ROOT / "nodes").glob("*.py")]
     bodies = [node for tree in trees for node in tree.body]
     uses = {node.name: {getattr(part, "attr", getattr(part, "id", None)) for part in ast.walk(node)} for node in bodies
             if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    telling, before = {"NodeReport"}, set()
-    while telling != before:
-        before = set(telling)
-        telling |= {node.name for node in bodies if isinstance(node, ast.FunctionDef) and uses[node.name] & before}
-    ids = {part.value.value for node in bodies if isinstance(node, ast.ClassDef) and uses[node.name] & telling
-           for part in ast.walk(node) if isinstance(part, ast.keyword) and part.arg == "node_id"}
+    before: set[str] = set()
+    while names != before:
+        before = set(names)
+        names = names | {node.name for node in bodies if isinstance(node, ast.FunctionDef) and uses[node.name] & before}
+    return {part.value.value for node in bodies if isinstance(node, ast.ClassDef) and uses[node.name] & names
+            for part in ast.walk(node) if isinstance(part, ast.keyword) and part.arg == "node_id"}
+
+
+def test_every_node_that_previews_has_its_room_planned():
+    """A node previews when it makes a NodeReport."""
+    ids = using({"NodeReport"})
     assert len(ids) > 15 and ids - WITHOUT == set(make_workflows.PREVIEWS)
+
+
+def test_every_node_that_says_something_has_its_room_planned():
+    assert using({"saying"}) <= SAYS
