@@ -61,8 +61,8 @@ Press **Run**. The nodes show the moving face, then the frames; the video appear
 
 {_SOFT} {_SYNTHETIC}""",
          Plan([["note", "1", "2"], ["4", "5"], ["6", "7", "3"], ["8", "9"], ["10"], ["11"]],
-              {"Input": [*"12"], "Face": [*"456"], "Speech": [*"73"], "Motion": [*"89"], "Video": ["10", "11"]},
-              widths=(1, 1, 1, 1, 1, 1.25), gutter=48),
+              {"Input": [*"12"], "Face": [*"45"], "Landmarks": [*"6"], "Speech": [*"73"], "Motion": [*"89"],
+               "Video": ["10", "11"]}, widths=(1, 1, 1, 1, 1, 1.25), gutter=48),
          App([("1", "image", "portrait"), ("2", "audio", "speech"), ("8", "seed", "seed of the motion"),
               ("10", "seed", "seed of the video")], ["11"])),
     Page("video_to_avatar", "3 Video to avatar", """\
@@ -92,7 +92,7 @@ Motion is landmarks, which can be edited: here they are smoothed, and the mouth 
 
 {_SYNTHETIC}""",
          Plan([["note", "1", "2"], ["4", "5"], ["6", "7", "3"], ["8", "9", "10", "11"], ["12", "13", "14"], ["15"]],
-              {"Input": ["1", "2"], "Face": ["4", "5", "6"], "Speech": ["7", "3"], "Motion": ["8", "9", "10", "11"],
+              {"Input": [*"12"], "Face": [*"45"], "Landmarks": [*"6"], "Speech": [*"73"], "Motion": ["8", "9", "10", "11"],
                "Video": ["12", "13", "14", "15"]}, widths=(1, 1, 1, 1, 1, 1.25), gutter=48)),
     Page("speech_to_motion", "5 Speech to motion", f"""\
 ## Speech moves a portrait's landmarks
@@ -105,7 +105,7 @@ Press **Run**. **Generate Motion** shows the face while sampling; the video of t
 
 {_SYNTHETIC}""",
          Plan([["note", "1", "2"], ["4", "5", "3"], ["6", "7", "8"], ["9", "10"], ["11"]],
-              {"Input": [*"12"], "Face": [*"4"], "Speech": [*"53"], "Motion": [*"678"], "Video": ["9", "10", "11"]},
+              {"Input": [*"12"], "Landmarks": [*"4"], "Speech": [*"53"], "Motion": [*"678"], "Video": ["9", "10", "11"]},
               widths=(1, 1, 1, 1, 1.2), gutter=56)),
     Page("train_avatar", "6 Train an avatar", """\
 ## Train an avatar of a person who does not exist

@@ -30,9 +30,9 @@ TEXT = 60  # of some lines
 SAYS = {
     "HMTalker_LoadAvatar", "HMTalker_TrainAvatar", "MoDiTalker_ImportAToM", "MoDiTalker_ImportMToV", "MoDiTalker_LoadAToM",
     "MoDiTalker_LoadMToV", "MoDiTalker_TrainAToM", "MoDiTalker_TrainMToV", "TalkingHead_FaceCrop",
-    "TalkingHead_ImportActionUnits", "TalkingHead_LoadDataset", "TalkingHead_LoadLandmarks", "TalkingHead_LoadMotionDataset", "TalkingHead_MotionDataset",
-    "TalkingHead_PickSegment", "TalkingHead_PortraitLandmarks", "TalkingHead_PrepareDataset", "TalkingHead_SaveLandmarks",
-    "TalkingHead_SyntheticSubject", "TalkingHead_TrackFace",
+    "TalkingHead_ImportActionUnits", "TalkingHead_LoadDataset", "TalkingHead_LoadLandmarks", "TalkingHead_LoadMotionDataset",
+    "TalkingHead_MotionDataset", "TalkingHead_PickSegment", "TalkingHead_PortraitLandmarks", "TalkingHead_PrepareDataset",
+    "TalkingHead_SaveLandmarks", "TalkingHead_SyntheticSubject", "TalkingHead_TrackFace",
 }
 # Core's own: with the image, the player or the text that the page adds to them.
 CORE = {"LoadAudio": 165, "LoadImage": 352, "LoadVideo": 85, "PreviewImage": 260, "SaveVideo": 130, "CreateVideo": 112,
