@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from pack import ROOT, make_host
 from pages.catalogue import PAGES, Page
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 SIDE, FPS, SECONDS, QUALITY = 320, 12.5, 2.4, 60  # px, frames per second, s, of WebP
 LARGEST = 250_000  # bytes
@@ -49,6 +49,10 @@ def extra(page: Page, prompt: dict) -> None:
     if page.name == "portrait_edited_motion_to_video":
         prompt["90"] = {"class_type": "TalkingHead_PreviewLandmarks",
                         "inputs": {"size": 512, "start_frame": 0, "frame_count": 0, "dots": False, "landmarks": ["11", 0]}}
+        prompt |= {"91": joined(["90", 0]), "92": save("a_landmarks", ["91", 0])}
+    elif page.name == "speech_to_motion":
+        prompt["90"] = {"class_type": "TalkingHead_PreviewLandmarks", "inputs": {**prompt["9"]["inputs"]}}
+        del prompt["90"]["inputs"]["images"]
         prompt |= {"91": joined(["90", 0]), "92": save("a_landmarks", ["91", 0])}
     elif page.name == "video_to_avatar":
         prompt["92"] = save("a_video", ["1", 0])
@@ -87,6 +91,12 @@ def inset(face: Image.Image, small: Image.Image) -> Image.Image:
     return image
 
 
+def lit(landmarks: Image.Image, face: Image.Image) -> Image.Image:
+    """Landmarks over a dimmed face."""
+    dimmed = face.resize(landmarks.size).point(lambda value: round(0.4 * value))
+    return ImageChops.lighter(landmarks, dimmed)
+
+
 def form(frame: Image.Image) -> Image.Image:
     """A player and a form, as the page shows an app."""
     image = Image.new("RGB", (SIDE, SIDE), "#202124")
@@ -107,6 +117,7 @@ def drawn(page: Page, found: Sequence[Frames]) -> Frames:
     ways: dict[str, Callable[[int], Image.Image]] = {
         "portrait_to_talking_video": lambda i: inset(last[i], portrait),
         "portrait_edited_motion_to_video": lambda i: beside([found[0][i], last[i]], 1.15),
+        "speech_to_motion": lambda i: fitted(lit(found[0][i], last[i]), SIDE, SIDE, 1.25),
         "video_to_avatar": lambda i: beside([found[0][i], last[i]], 1.15),
         "train_avatar": lambda i: beside([found[0][i % len(found[0])], last[i]], 1.15),
         "audio_batch": lambda i: beside([frames[i % len(frames)] for frames in found], 1.1),

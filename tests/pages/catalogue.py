@@ -123,7 +123,7 @@ trained on.
 
 Press **Run**. Every recording of the folder is spoken by the avatar; each video is written to **output/talking_heads**.
 
-- **Your own recordings:** put them into a folder inside ComfyUI's **input** folder and give its name on **Load Audio Batch**.
+- **Your own recordings:** put them into a folder inside ComfyUI's **input** folder and choose it on **Load Audio Batch**.
 - **Your own avatar:** choose it on **Load Avatar**.""",
          Plan([["note", "1", "3"], ["2", "4"], ["5"], ["6"]],
               {"Input": [*"13"], "Motion": [*"24"], "Video": [*"56"]}, widths=(1, 1, 1, 1.2), width=1560),

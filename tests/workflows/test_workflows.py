@@ -207,3 +207,20 @@ def test_the_demo_files_are_shipped():
     assert mtov.stat().st_size < 8_000_000
     assert (ROOT / "demo" / "demo_portrait.jpg").stat().st_size < 60_000
     assert load_sound(ROOT / "demo" / "demo_speech.wav").duration > 2.0
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "workflows"], ids=lambda path: path.name)
+def test_every_template_has_a_small_animated_thumbnail(path):
+    """The page asks for .jpg whatever it is."""
+    from PIL import Image
+
+    with Image.open(path.with_suffix(".jpg")) as image:
+        assert image.format == "WEBP" and image.n_frames > 20 and 256 <= min(image.size) and max(image.size) <= 400
+    assert path.with_suffix(".jpg").stat().st_size < 250_000
+
+
+def test_thumbnails_are_distinct_and_none_is_left_over():
+    images = sorted((ROOT / "workflows").glob("*.jpg"))
+    titles = {page.title for page in BY_NAME.values()}
+    assert len({path.read_bytes() for path in images}) == len(images)
+    assert {path.stem.removesuffix(".app") for path in images} <= titles
