@@ -6,21 +6,24 @@ control_after_generate, muted nodes vanish, bypassed ones pass links through by 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..media_core.errors import FileFormatError, ShortName
+from ..media_core.errors import FileFormatError
 from ..media_core.json_files import read_json_file
 from .nodecall import Prompt
+from .subgraphs import PROMOTED, flattened, link_parts
+from .workflow_error import WorkflowError
 from .workflow_shape import api_fault, page_fault
+
+__all__ = ["WorkflowError", "declared_inputs", "extra_slots", "has_widget", "known_inputs", "load_workflow", "to_prompt",
+           "widget_values"]
 
 _WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "COMFY_DYNAMICCOMBO_V3"}
 _NOT_NODES = {"Note", "MarkdownNote", "Reroute", "PrimitiveNode"}
 _MUTED, _BYPASSED = 2, 4
-
-
-class WorkflowError(ShortName, Exception):
-    """A workflow file cannot be used; the message says why and what to do."""
+_SUBGRAPH = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # how the page names the type of a subgraph's node
 
 
 def load_workflow(path: str, info: Mapping[str, Any]) -> tuple[Prompt, dict | None]:
@@ -56,19 +59,29 @@ def _refuse(path: str, fault: str | None) -> None:
 
 
 def to_prompt(workflow: Mapping[str, Any], info: Mapping[str, Any]) -> Prompt:
-    """The page's form to the API form."""
-    graph = _Graph(workflow, info)
+    """The page's form to the API form; nodes in subgraphs get the ids "outer:inner".
+
+    Raises:
+        WorkflowError: unknown nodes, a subgraph that contains itself, links in a circle.
+    """
+    graph = _Graph(flattened(workflow), info)
     prompt: Prompt = {}
     for node in graph.nodes.values():
         if node["type"] in _NOT_NODES or node.get("mode", 0) in (_MUTED, _BYPASSED):
             continue
         if node["type"] not in info:
-            subgraph = " (a subgraph: unpack it, or export the API form)" if graph.is_subgraph(node["type"]) else ""
-            named = node.get("title") or node["type"]
-            raise WorkflowError(f"Node '{named}' not found{subgraph}. The custom node may not be installed.")
+            raise WorkflowError(_unknown(node))
         title = node.get("title") or info[node["type"]]["display_name"] or node["type"]
         prompt[str(node["id"])] = {"inputs": graph.inputs(node), "class_type": node["type"], "_meta": {"title": title}}
     return prompt
+
+
+def _unknown(node: Mapping[str, Any]) -> str:
+    named = node.get("title") or node["type"]
+    if _SUBGRAPH.fullmatch(node["type"]):
+        return (f"Every subgraph must be defined in the workflow. Got: '{named}', whose definition is missing. Save the workflow "
+                "again in ComfyUI, or export the API form.")
+    return f"Node '{named}' not found. The custom node may not be installed."
 
 
 class _Graph:
@@ -78,14 +91,10 @@ class _Graph:
         self.info = info
         self.nodes = {node["id"]: node for node in workflow["nodes"]}
         self.links = {link[0] if isinstance(link, list) else link["id"]: link for link in workflow.get("links") or []}
-        self._subgraphs = {item["id"] for item in (workflow.get("definitions") or {}).get("subgraphs") or []}
-
-    def is_subgraph(self, kind: str) -> bool:
-        return kind in self._subgraphs
 
     def inputs(self, node: Mapping[str, Any]) -> dict[str, Any]:
         """Widget values, then links over them."""
-        found = widget_values(node, self.info[node["type"]])
+        found = {**widget_values(node, self.info[node["type"]]), **node.get(PROMOTED, {})}
         for socket in node.get("inputs") or []:
             if socket.get("link") is None:
                 continue
@@ -110,9 +119,7 @@ class _Graph:
         if link_id in passed:
             raise WorkflowError(f"Link {link_id} leads back to itself. Connect the reroute or bypassed node to a source.")
         passed |= {link_id}
-        if isinstance(link, dict):
-            link = [link["id"], link["origin_id"], link["origin_slot"], None, None, link.get("type", "*")]
-        _, source_id, socket, _, _, kind = link[:6]
+        _, source_id, socket, _, _, kind = link_parts(link)
         source = self.nodes.get(source_id)
         if source is None or source.get("mode", 0) == _MUTED:
             return None

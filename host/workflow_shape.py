@@ -49,6 +49,13 @@ def inner(value: Any, where: str = "") -> Any:
     return each(_anything, text())(value, where)
 
 
+def _proxy(value: Any, where: str) -> Any:
+    """[inner node, widget], and perhaps an id that tells two of them apart."""
+    if not isinstance(value, list) or not 2 <= len(value) <= 3 or not all(isinstance(part, str) for part in value):
+        raise Unfit(where, "a promoted widget: [inner node, widget]", value)
+    return value
+
+
 _ID = _or(whole(-_BIG, _BIG), text(200))
 _LINK = record({"id": _ID, "origin_id": _ID, "origin_slot": _SOCKET}, {"target_id": _ID, "target_slot": _SOCKET}, others=True)
 _OPTIONAL_ID = _or(_nothing, _ID)
@@ -56,11 +63,15 @@ _INPUT = record({"name": text()}, {"link": _OPTIONAL_ID, "type": _or(text(), who
 _VALUES = _or(_nothing, note(), many(_anything, most=_MOST))
 _PAGE_NODE = record({"id": _ID, "type": text()}, {
     "mode": whole(0, 100), "title": _or(_nothing, text()), "inputs": _or(_nothing, many(_INPUT, most=_MOST)),
+    "properties": _or(_nothing, record({}, {"proxyWidgets": _or(_nothing, many(_proxy, most=_MOST))}, others=True)),
     "widgets_values": _VALUES, "widgets_values_named": _or(_nothing, note())}, others=True)
+_SOCKETS = _or(_nothing, many(record({"name": text()}, others=True), most=_MOST))
+_SUBGRAPH = record({"id": text(200), "nodes": many(_PAGE_NODE, most=_MOST)}, {
+    "links": _or(_nothing, many(_link, most=_MOST)), "inputs": _SOCKETS, "outputs": _SOCKETS}, others=True)
 _PAGE = record({"nodes": many(_PAGE_NODE, most=_MOST)}, {
     "links": _or(_nothing, many(_link, most=_MOST)),
-    "definitions": _or(_nothing, record({}, {"subgraphs": _or(_nothing, many(record({"id": _ID}, others=True), most=_MOST))},
-                                        others=True))}, others=True)
+    "definitions": _or(_nothing, record({}, {"subgraphs": _or(_nothing, many(_SUBGRAPH, most=_MOST))}, others=True)),
+}, others=True)
 _API_NODE = record({"class_type": text()}, {"inputs": inner, "_meta": record({}, {"title": _or(_nothing, text())}, others=True)},
                    others=True)
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import make_workflows
 import pytest
 from pack import ROOT, own_object_info, temporary_host
+from pages.blueprints import BLUEPRINTS
+from pages.catalogue import PAGES
 
 WORDS = {  # a pattern: what the field says
     r"films?": "video",
@@ -83,6 +85,8 @@ def readme() -> Texts:
 
 def workflows() -> Texts:
     yield from make_workflows.NOTES.items()
+    yield from ((one.title, f"{one.description}\n{' '.join(one.aliases)}") for one in BLUEPRINTS)
+    yield from ((page.title, "\n".join(shown for *_, shown in page.app.inputs)) for page in PAGES if page.app)
     for path in sorted((ROOT / "workflows" / "api").glob("*.json")):
         yield from ((path.name, node["_meta"]["title"]) for node in json.loads(path.read_text("utf8")).values())
 

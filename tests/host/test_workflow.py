@@ -100,8 +100,8 @@ def test_a_subgraph_and_an_unknown_node_are_named(convert):
 
     with pytest.raises(WorkflowError, match="'Mystery' not found. The custom node"):
         convert(node(1, "Mystery"))
-    with pytest.raises(WorkflowError, match="unpack it, or export the API form"):
-        convert(node(1, "abc-def", title="Group"), definitions={"subgraphs": [{"id": "abc-def"}]})
+    with pytest.raises(WorkflowError, match="Got: 'Group', whose definition is missing. Save"):
+        convert(node(1, "0f1e2d3c-0000-4000-8000-0123456789ab", title="Group"))
 
 
 @pytest.mark.parametrize("text, told", [("{", "is not JSON"), ("[]", "neither a saved"), ("{}", "neither a saved")])

@@ -9,18 +9,29 @@ import make_workflows
 import numpy as np
 import pytest
 from mtov_files import save_tiny_mtov
-from pack import ROOT
+from pack import ROOT, temporary_host
+from pages.catalogue import BY_NAME
 from talking_heads.media_core.audio import load_sound, save_wav
 from talking_heads.media_core.video import probe
 
 NAMES = sorted(path.stem for path in (ROOT / "workflows" / "api").glob("*.json"))
+MADE = dict(make_workflows.files(temporary_host().object_info()))
+FILES = sorted(MADE)
 CORE = {"LoadAudio", "LoadImage", "LoadVideo", "CreateVideo", "SaveVideo", "PreviewImage", "MarkdownNote"}
 
 
 def test_there_are_workflows():
     assert {"avatar_speech_to_video", "speech_to_motion", "train_avatar", "video_to_avatar", "portrait_to_talking_video",
             "portrait_edited_motion_to_video", "audio_batch"} <= set(NAMES)
-    assert {path.stem for path in (ROOT / "workflows").glob("*.json")} == set(NAMES)
+    written = {path for folder in ("workflows", "subgraphs") for path in (ROOT / folder).glob("*.json")}
+    assert written == set(FILES), "run: python tests/make_workflows.py"
+
+
+def workflow_file(name: str, form: str = "") -> str:
+    """The path of a workflow; form: "" or "app" for the page's, or "api"."""
+    folder = ROOT / "workflows"
+    title = BY_NAME[name].title
+    return str({"api": folder / "api" / f"{name}.json", "app": folder / f"{title}.app.json"}.get(form, folder / f"{title}.json"))
 
 
 def plain(prompt):
@@ -33,34 +44,27 @@ def plain(prompt):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_form_converts_to_the_api_form(host, name):
-    page, workflow = host.load(str(ROOT / "workflows" / f"{name}.json"))
-    api, _ = host.load(str(ROOT / "workflows" / "api" / f"{name}.json"))
-    assert workflow["version"] == 0.4
-    assert plain(page) == plain(api)
+    api, _ = host.load(workflow_file(name, "api"))
+    for form in ("", "app") if BY_NAME[name].app else ("",):
+        page, workflow = host.load(workflow_file(name, form))
+        assert workflow["version"] == 0.4
+        assert plain(page) == plain(api)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_page_form_is_the_generated_one(host, name):
-    api = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text("utf8"))
-    page = json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf8"))
-    made = make_workflows.page_form(api, host.object_info(), make_workflows.NOTES[name])
-    assert page == made, "run: python tests/make_workflows.py"
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_the_page_opens_is_the_generated_one(path):
+    assert json.loads(path.read_text("utf8")) == MADE[path], "run: python tests/make_workflows.py"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_form_is_sound(host, name):
-    page = json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf8"))
+    page = json.loads(Path(workflow_file(name)).read_text("utf8"))
     nodes = {node["id"]: node for node in page["nodes"]}
     assert {node["type"] for node in nodes.values()} <= CORE | set(host.packs[0].nodes)
     assert page["last_node_id"] == max(nodes) and page["last_link_id"] == len(page["links"])
     for link, source, output, target, slot, kind in page["links"]:
         assert nodes[source]["outputs"][output]["type"] == kind == nodes[target]["inputs"][slot]["type"]
         assert link in nodes[source]["outputs"][output]["links"] and nodes[target]["inputs"][slot]["link"] == link
-    boxes = [(*node["pos"], *node["size"]) for node in nodes.values()]
-    for i, (x, y, w, h) in enumerate(boxes):
-        for other_x, other_y, other_w, other_h in boxes[:i]:
-            apart = x >= other_x + other_w or other_x >= x + w or y >= other_y + other_h or other_y >= y + h
-            assert apart, "nodes overlap"
 
 
 SPEECH, SHORT = "talking_heads_demo_speech.wav", "talking_heads_demo_speech_short.wav"
@@ -80,7 +84,7 @@ def stage(host, tmp_path, tiny_avatar) -> Path:
 
 @pytest.mark.parametrize("form", ["", "api"])
 def test_speech_to_avatar_video(host, stage, form):
-    prompt, page = host.load(str(ROOT / "workflows" / form / "avatar_speech_to_video.json"))
+    prompt, page = host.load(workflow_file("avatar_speech_to_video", form))
     result = host.run(prompt, workflow=page)
     assert result.status == "success", result.error
     (film,) = (stage / "output" / "talking_heads").glob("avatar*.mp4")
@@ -106,7 +110,7 @@ def test_train_and_drive(host, tmp_path):
 def test_video_to_avatar(host, stage, tiny_film):
     """A film that came from nowhere in particular to an avatar that speaks."""
     shutil.copy(tiny_film, stage / "input" / "talking_heads_demo_video.mp4")
-    prompt, _ = host.load(str(ROOT / "workflows" / "video_to_avatar.json"))
+    prompt, _ = host.load(workflow_file("video_to_avatar"))
     small = {"2": {"size": 128}, "4": {"steps": 0.001}}
     for node_id, inputs in small.items():
         prompt[node_id]["inputs"] |= inputs
@@ -125,7 +129,7 @@ def test_speech_to_motion(host, stage, form):
     """The shipped weights, portrait and speech; only the sampling is shortened."""
     from talking_heads.media_core.video import read_frames
 
-    prompt, page = host.load(str(ROOT / "workflows" / form / "speech_to_motion.json"))
+    prompt, page = host.load(workflow_file("speech_to_motion", form))
     prompt["6"]["inputs"]["steps"] = 4
     result = host.run(prompt, workflow=page)
     assert result.status == "success", result.error
@@ -151,7 +155,7 @@ def talking_film(host, base: Path, name: str, form: str, sampled: dict[str, dict
     """The frames [T, H, W, 3] of what the workflow makes, 1 s of speech with few steps."""
     from talking_heads.media_core.video import read_frames
 
-    prompt, page = host.load(str(ROOT / "workflows" / form / f"{name}.json"))
+    prompt, page = host.load(workflow_file(name, form))
     for node_id, inputs in sampled.items():
         prompt[node_id]["inputs"] |= inputs
     result = host.run(prompt, workflow=page)
@@ -213,3 +217,20 @@ def test_the_demo_files_are_shipped():
     assert load_sound(ROOT / "demo" / "demo_speech.wav").duration > 2.0
     video = probe(ROOT / "demo" / "demo_video.mp4")
     assert video.has_sound and video.duration > 10 and (ROOT / "demo" / "demo_video.mp4").stat().st_size < 900_000
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "workflows"], ids=lambda path: path.name)
+def test_every_template_has_a_small_animated_thumbnail(path):
+    """The page asks for .jpg whatever it is."""
+    from PIL import Image
+
+    with Image.open(path.with_suffix(".jpg")) as image:
+        assert image.format == "WEBP" and image.n_frames > 20 and min(image.size) >= 256 and max(image.size) <= 400
+    assert path.with_suffix(".jpg").stat().st_size < 250_000
+
+
+def test_thumbnails_are_distinct_and_none_is_left_over():
+    images = sorted((ROOT / "workflows").glob("*.jpg"))
+    titles = {page.title for page in BY_NAME.values()}
+    assert len({path.read_bytes() for path in images}) == len(images)
+    assert {path.stem.removesuffix(".app") for path in images} <= titles

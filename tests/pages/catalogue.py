@@ -1,0 +1,133 @@
+"""The shipped workflows: what they are called in the page, their notes, and where their nodes stand."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .layout import Plan
+
+
+@dataclass(frozen=True)
+class App:
+    """A form: the widgets it shows, from the top, as (node id, widget, label or "" for its usual one), and the nodes whose
+    results it shows."""
+
+    inputs: Sequence[tuple[str, str, str]]
+    outputs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A workflow in the page.
+
+    Attributes:
+        name: of the API form, `workflows/api/<name>.json`.
+        title: of the page form, `workflows/<title>.json`, which is what the template browser shows.
+        note: Markdown; bold instead of code, which Nodes 2.0 draws unreadably.
+    """
+
+    name: str
+    title: str
+    note: str
+    plan: Plan
+    app: App | None = None
+
+
+_OWN = "**choose file to upload** on"
+_SYNTHETIC = "The demo face is synthetic: a warped NASA portrait (Eileen Collins, public domain). She never said these words."
+_SOFT = "The demo weights are small and know synthetic people only: expect a soft face, and poor results for a real person."
+
+PAGES = (
+    Page("avatar_speech_to_video", "1 Talking avatar", f"""\
+## An avatar speaks
+
+Press **Run**. The video appears on **Save Video** and is written to **output/talking_heads**.
+
+- **Your own speech:** {_OWN} **Speech**.
+- **Your own avatar:** make one with the template **3 Video to avatar**, then choose it on **Load Avatar**.
+
+{_SYNTHETIC}""",
+         Plan([["note", "1", "3"], ["2", "4"], ["5"], ["6"]],
+              {"Input": [*"13"], "Motion": [*"24"], "Video": [*"56"]}, widths=(1, 1, 1, 1.2), width=1560),
+         App([("1", "audio", "speech"), ("3", "avatar_name", "avatar"), ("4", "lip_gain", ""), ("4", "blinks", ""),
+              ("4", "seed", "")], ["6"])),
+    Page("portrait_to_talking_video", "2 Talking portrait", f"""\
+## A portrait speaks
+
+Press **Run**. The nodes show the moving face, then the frames; the video appears on **Save Video**.
+
+- **Your own portrait:** {_OWN} **Portrait**. Use images of people only with their consent.
+- **Your own speech:** {_OWN} **Speech**. It may be of any length.
+
+{_SOFT} {_SYNTHETIC}""",
+         Plan([["note", "1", "2"], ["4", "5"], ["6", "7", "3"], ["8", "9"], ["10"], ["11"]],
+              {"Input": [*"12"], "Face": [*"45"], "Landmarks": [*"6"], "Speech": [*"73"], "Motion": [*"89"],
+               "Video": ["10", "11"]}, widths=(1, 1, 1, 1, 1, 1.25), gutter=48),
+         App([("1", "image", "portrait"), ("2", "audio", "speech"), ("8", "seed", "seed of the motion"),
+              ("10", "seed", "seed of the video")], ["11"])),
+    Page("video_to_avatar", "3 Video to avatar", """\
+## A video of you becomes your avatar
+
+Press **Run** to see it with the demo video. For your own avatar:
+
+1. **Choose file to upload** on **Video of you talking**: one person facing the camera for half a minute to a few minutes, with
+   audio, a fixed camera and even light. Film people only with their consent.
+2. Give the dataset and the avatar a **name**, and set **steps multiplier** to 1.
+3. Run, and read the **Quality report**. Record again what it criticises.
+
+The preset **demo** takes minutes; **standard** needs a GPU. You can stop at any time: running it again continues.""",
+         Plan([["note", "1", "5"], ["2", "3"], ["4"], ["6", "7", "8"], ["9"]],
+              {"Input": [*"15"], "Dataset": [*"23"], "Training": [*"4"], "Video": [*"6789"]},
+              widths=(1, 1, 1.1, 1, 1.2), gutter=56),
+         App([("1", "file", "video of you talking"), ("2", "name", "dataset name"), ("4", "name", "avatar name"),
+              ("4", "preset", ""), ("4", "steps", ""), ("5", "audio", "what the avatar says")], ["9", "3"])),
+    Page("portrait_edited_motion_to_video", "4 Edit the motion", f"""\
+## Edit the motion, then make the video
+
+Motion is landmarks, which can be edited: here they are smoothed, and the mouth moves 1.5 times as much. See also **Blend**,
+**Offset** and **Retime Landmarks**.
+
+- **Your own portrait and speech:** {_OWN} **Portrait** and **Speech**.
+- Frames are held in memory: for minutes of speech use **Motion to Video (file)**.
+
+{_SYNTHETIC}""",
+         Plan([["note", "1", "2"], ["4", "5"], ["6", "7", "3"], ["8", "9", "10", "11"], ["12", "13", "14"], ["15"]],
+              {"Input": [*"12"], "Face": [*"45"], "Landmarks": [*"6"], "Speech": [*"73"], "Motion": ["8", "9", "10", "11"],
+               "Video": ["12", "13", "14", "15"]}, widths=(1, 1, 1, 1, 1, 1.25), gutter=48)),
+    Page("speech_to_motion", "5 Speech to motion", f"""\
+## Speech moves a portrait's landmarks
+
+Press **Run**. **Generate Motion** shows the face while sampling; the video of the landmarks appears on **Save Video**.
+
+- **Your own portrait and speech:** {_OWN} **Portrait** and **Speech**.
+- **More or less mouth movement:** the factor of **Scale Mouth**.
+- **A moving head:** give **Align Motion to Pose** the face track of a video instead of the portrait.
+
+{_SYNTHETIC}""",
+         Plan([["note", "1", "2"], ["4", "5", "3"], ["6", "7", "8"], ["9", "10"], ["11"]],
+              {"Input": [*"12"], "Landmarks": [*"4"], "Speech": [*"53"], "Motion": [*"678"], "Video": ["9", "10", "11"]},
+              widths=(1, 1, 1, 1, 1.2), gutter=56)),
+    Page("train_avatar", "6 Train an avatar", """\
+## Train an avatar of a person who does not exist
+
+Press **Run**. A synthetic subject is rendered, an avatar is trained on it, and the avatar speaks sentences that it was not
+trained on.
+
+- **Your own recording:** put **Load Dataset** in place of **Recording to train on**, or use the template **3 Video to avatar**.
+- Training shows its progress on the node. You can stop at any time: running it again continues.""",
+         Plan([["1", "2"], ["note", "4"], ["3"], ["5", "6", "7"], ["8"]],
+              {"Recording": [*"12"], "New speech": [*"4"], "Training": [*"3"], "Video": [*"5678"]},
+              widths=(1, 1, 1.1, 1, 1.2), gutter=56)),
+    Page("audio_batch", "7 Audio batch", """\
+## Many recordings, one video each
+
+Press **Run**. Every recording of the folder is spoken by the avatar; each video is written to **output/talking_heads**.
+
+- **Your own recordings:** put them into a folder inside ComfyUI's **input** folder and choose it on **Load Audio Batch**.
+- **Your own avatar:** choose it on **Load Avatar**.""",
+         Plan([["note", "1", "3"], ["2", "4"], ["5"], ["6"]],
+              {"Input": [*"13"], "Motion": [*"24"], "Video": [*"56"]}, widths=(1, 1, 1, 1.2), width=1560),
+         App([("1", "folder", "folder of recordings"), ("1", "pattern", ""), ("3", "avatar_name", "avatar"),
+              ("4", "lip_gain", "")], ["6"])),
+)
+BY_NAME = {page.name: page for page in PAGES}
