@@ -93,7 +93,7 @@ def inset(face: Image.Image, small: Image.Image) -> Image.Image:
 
 def lit(landmarks: Image.Image, face: Image.Image) -> Image.Image:
     """Landmarks over a dimmed face."""
-    dimmed = face.resize(landmarks.size).point(lambda value: round(0.4 * value))
+    dimmed = Image.blend(Image.new("RGB", landmarks.size), face.resize(landmarks.size), 0.4)
     return ImageChops.lighter(landmarks, dimmed)
 
 
