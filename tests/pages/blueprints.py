@@ -149,7 +149,7 @@ def _output(socket: Socket, slot: int, infos: Mapping[str, Mapping[str, Any]], n
             "linkIds": [len(links)]}
 
 
-def _put(one: Blueprint, nodes: Mapping[str, dict], rows: Mapping[str, list], kinds: Mapping[str, str],
+def _put(one: Blueprint, nodes: dict[str, dict], rows: Mapping[str, list], kinds: Mapping[str, str],
          infos: Mapping[str, Mapping[str, Any]]) -> dict[str, Box]:
     boxes = place(one.plan, kinds, {node_id: least_height(kinds[node_id], infos[node_id]) for node_id in nodes}, "")
     for node_id, box in boxes.items():

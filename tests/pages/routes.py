@@ -46,7 +46,8 @@ def _bezier(start: Point, out: Point, into: Point, end: Point, steps: int = 40) 
     for i in range(steps + 1):
         t = i / steps
         weights = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t ** 2 * (1 - t), t ** 3
-        yield tuple(sum(w * point[axis] for w, point in zip(weights, (start, out, into, end))) for axis in (0, 1))
+        x, y = (sum(w * point[axis] for w, point in zip(weights, (start, out, into, end))) for axis in (0, 1))
+        yield x, y
 
 
 def routes(start: Point, end: Point, columns: Sequence[Sequence[Box]], lane: int) -> Iterator[list[Point]]:
