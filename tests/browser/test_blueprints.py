@@ -33,4 +33,5 @@ def test_blueprint_runs_in_an_empty_graph(page, name):
           f"out {[o['type'] for o in block['outputs']]}")
     if "VIDEO" in [output["type"] for output in block["outputs"]]:
         page.films_shown(entry)
+    assert entry["outputs"], "something of it is shown"
     assert not page.notices()
