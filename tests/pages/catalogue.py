@@ -72,7 +72,7 @@ Press **Run** to see it with the demo video. For your own avatar:
 
 1. **Choose file to upload** on **Video of you talking**: one person facing the camera for half a minute to a few minutes, with
    audio, a fixed camera and even light. Film people only with their consent.
-2. Give the dataset and the avatar a **name**, and set **steps multiplier** to 1.
+2. Name the dataset and the avatar; set the dataset's **size** to 512 and the **training length** to 1.
 3. Run, and read the **Quality report**. Record again what it criticises.
 
 The preset **demo** takes minutes; **standard** needs a GPU. You can stop at any time: running it again continues.""",
