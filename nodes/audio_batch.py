@@ -13,7 +13,7 @@ from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, is_temporary, safe_stem
-from . import bridge
+from . import bridge, saying
 from .demo_files import BATCH
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class LoadAudioBatch(io.ComfyNode):
                         "each file: one workflow makes a video of every speech.",
             search_aliases=["audio folder", "load audio files", "multiple audio files", "audio list", "for each audio"],
             inputs=_inputs(),
+            has_intermediate_output=True,
             outputs=[
                 io.Audio.Output("audio", display_name="audio", is_output_list=True,
                                 tooltip="The audio files one after another: what is connected runs once for each."),
@@ -62,7 +63,8 @@ class LoadAudioBatch(io.ComfyNode):
                                     "Put audio files into that folder of ComfyUI's input, or change the folder or the pattern")
         loaded = _loaded(chosen)
         names = unique_names([path.stem for path, _ in loaded])
-        return io.NodeOutput([sound.to_comfy() for _, sound in loaded], [prefix + name for name in names])
+        return io.NodeOutput([sound.to_comfy() for _, sound in loaded], [prefix + name for name in names],
+                             ui=saying.said(_listed(loaded)))
 
 
 def _inputs() -> list:
@@ -136,6 +138,13 @@ def _loaded(paths: list[Path]) -> list[tuple[Path, Sound]]:
         raise TalkingHeadsError("At least one file must hold audio", "; ".join(refused[:5]) + "; ..." * (len(refused) > 5),
                                 "Export them again as WAV, FLAC or MP3, or choose another folder")
     return loaded
+
+
+def _listed(loaded: list[tuple[Path, Sound]]) -> str:
+    """"3 audio files, 7.3 s: take1.wav, take2.wav, take3.wav"; the first ten."""
+    names = ", ".join(path.name for path, _ in loaded[:10]) + ", ..." * (len(loaded) > 10)
+    seconds = sum(sound.duration for _, sound in loaded)
+    return f"{len(loaded)} audio file{'s' * (len(loaded) != 1)}, {seconds:.1f} s: {names}"
 
 
 def unique_names(stems: list[str]) -> list[str]:

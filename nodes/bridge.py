@@ -75,7 +75,7 @@ class NodeReport:
         self.total = total
         self._remember(done, info, preview)
         ahead = left(self._remaining.seconds(done, total, now))
-        if waits or preview is not None and now - self._previewed >= _PREVIEW_EVERY:
+        if waits or preview is not None and (now - self._previewed >= _PREVIEW_EVERY or done >= total):  # the last one stays
             self._previewed, picture = now, self._picture(preview, info, ahead)
         if info and (waits or now - self._logged >= _LOG_EVERY):
             self._logged, words = now, caption(info, ahead)
