@@ -27,10 +27,6 @@ class Detection:
     box: np.ndarray  # [4] x0, y0, x1, y1: the face without its forehead
     keys: np.ndarray  # [6, 2] image-left eye, image-right eye, nose, mouth, ears
 
-    def moved(self, scale: float, shift: np.ndarray) -> Detection:
-        """In another image's px: scaled, then shifted by [2]."""
-        return Detection(self.score, self.box * scale + np.tile(shift, 2), self.keys * scale + shift)
-
 
 class BlazeFace(nn.Module):
     """[B, 3, 128, 128] RGB -1..1 -> boxes [B, 896, 16] (px of the image from their anchor), logits [B, 896]."""

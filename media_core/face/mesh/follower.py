@@ -1,0 +1,194 @@
+"""Faces of a video, by the mesh: found once, then looked at where they were in the frame before.
+
+    follower = MeshFollower(load_mesh_nets())
+    for faces in follower.follow(frames):    # a list for each frame, one entry per wanted face
+        ...
+
+Squares are held while the face in them moves by less than 4 % of their side or 0.04 rad: that lowers jitter by up to a third, and
+lets several frames be read as one batch (their squares are known beforehand). A batch gives what single frames give.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+
+import numpy as np
+
+from ...errors import TalkingHeadsError
+from .finder import PRESENT, Candidate, FaceFinder, MeshFace, accepted, as_face, check, ordered, same
+from .nets import MeshNets
+from .squares import Look, Square, crop, look, square_of_points
+
+BATCH = 4            # frames that are read together while the face keeps its square
+_HELD = (0.04, 0.04)  # sides, rad: the square stays while the face moves less
+_MOVED = 0.15        # sides: moved further than this within one frame, the face is looked at once more
+_MISREAD = 0.06      # disagreement from which the detector is asked whether the face is elsewhere
+_BETTER = 0.7        # times the disagreement: only a face that fits so much better is taken instead
+_FORGOTTEN = 25      # frames without a face after which another one may take its place
+_NEAR = 1.5          # sides: a face that comes back within that time is looked for so far away
+_SEARCH_AGAIN = 12   # frames between two thorough searches (turned, by windows) while there is no face; and between two doubts
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """One wanted face: where it is looked at (None: it must be found), where it was last, for how many frames it has been lost,
+    and when the detector was last asked about it."""
+
+    square: Square | None = None
+    last: Square | None = None
+    lost: int = 0
+    asked: int = -_SEARCH_AGAIN
+
+
+class MeshFollower:
+    """Follows faces from frame to frame; give it the frames in order.
+
+    Args:
+        nets: of `load_mesh_nets`.
+        faces: which faces are wanted, counted in `order` where they are found. They keep their places: a face that was lost for
+            less than a second comes back to its own.
+        order: "largest" or "left" first.
+        mirrored: also see every frame in a mirror: less jitter and one-sidedness for half as much time again.
+    Raises:
+        TalkingHeadsError: no face wanted, one twice, or a negative number.
+    """
+
+    def __init__(self, nets: MeshNets, faces: Sequence[int] = (0,), order: str = "largest", *, mirrored: bool = True):
+        if not faces or min(faces) < 0 or len(set(faces)) < len(faces):
+            raise TalkingHeadsError("The wanted faces must be different numbers from 0 on", f"{list(faces)}", "Use [0] for the first")
+        self.finder, self.wanted, self.order, self.mirrored = FaceFinder(nets), tuple(faces), order, mirrored
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all faces, as after a cut."""
+        self.slots = [_Slot() for _ in self.wanted]
+        self.frame, self._searched = 0, -_SEARCH_AGAIN
+
+    def __call__(self, frame: np.ndarray, mask: np.ndarray | None = None) -> list[MeshFace | None]:
+        """The wanted faces in the next frame (uint8 [H, W, 3] RGB), None for each that is not there.
+
+        Args:
+            mask: bool [H, W]; where faces are looked for.
+        Raises:
+            TalkingHeadsError: no RGB image, an unknown order, or a mask of another size.
+        """
+        check(frame, self.order, mask)
+        return self._settled(frame, mask, self._read([frame])[0])
+
+    def follow(self, frames: Iterable[np.ndarray], masks: Iterable[np.ndarray | None] | None = None,
+               batch: int = BATCH) -> Iterator[list[MeshFace | None]]:
+        """The same for each frame of a video, several frames at a time; holds `batch` of them.
+
+        Raises:
+            TalkingHeadsError: as calling it.
+        """
+        source = iter(zip(frames, repeat(None) if masks is None else masks))
+        waiting: list[tuple[np.ndarray, np.ndarray | None]] = []
+        ahead, more = 1, True
+        while more or waiting:
+            while more and len(waiting) < ahead:
+                pair = next(source, None)
+                more = pair is not None
+                if pair is not None:
+                    check(pair[0], self.order, pair[1])
+                    waiting.append(pair)
+            part = waiting[:ahead]
+            used = 0
+            for (frame, mask), looks in zip(part, self._read([frame for frame, _ in part])):
+                squares = [slot.square for slot in self.slots]
+                yield self._settled(frame, mask, looks)
+                used += 1
+                if any(slot.square is not square for slot, square in zip(self.slots, squares)) or None in squares:
+                    break  # the other frames of the batch were read elsewhere
+            ahead = min(2 * ahead, batch) if used == len(part) else 1
+            del waiting[:used]
+
+    def _read(self, frames: Sequence[np.ndarray]) -> list[list[Look | None]]:
+        """A look at every followed face of each frame, in the present squares."""
+        squares = [slot.square for slot in self.slots if slot.square is not None]
+        crops = [crop(frame, square) for frame in frames for square in squares]
+        looks = iter(look(self.finder.nets, crops, squares * len(frames), self.mirrored))
+        return [[None if slot.square is None else next(looks) for slot in self.slots] for _ in frames]
+
+    def _settled(self, frame: np.ndarray, mask: np.ndarray | None, looks: list[Look | None]) -> list[MeshFace | None]:
+        """What a frame's looks mean, and where the next frame is looked at."""
+        faces: list[MeshFace | None] = []
+        for number, one in enumerate(looks):
+            faces.append(None if one is None else self._followed(frame, number, one))
+        for number, face in enumerate(faces):  # two places cannot follow one face
+            if face is not None and any(other is not None and same(face.square, other.square) for other in faces[:number]):
+                faces[number] = None
+        if None in faces:
+            self._find(frame, mask, faces)
+        for number, face in enumerate(faces):
+            self.slots[number] = self._next(self.slots[number], face)
+        self.frame += 1
+        return faces
+
+    def _followed(self, frame: np.ndarray, number: int, one: Look) -> MeshFace | None:
+        square = self.slots[number].square
+        assert square is not None
+        if one.presence >= PRESENT and square.change(square_of_points(one.points))[0] > _MOVED:
+            square = square_of_points(one.points)
+            one, = look(self.finder.nets, [crop(frame, square)], [square], self.mirrored)
+        face = as_face(one, square) if one.presence >= PRESENT else None
+        asked = self.frame - self.slots[number].asked >= _SEARCH_AGAIN
+        return self._doubted(frame, number, face) if face is not None and face.disagreement > _MISREAD and asked else face
+
+    def _doubted(self, frame: np.ndarray, number: int, face: MeshFace) -> MeshFace:
+        """The face, or one that the detector sees nearby and that fits clearly better."""
+        self.slots[number] = replace(self.slots[number], asked=self.frame)
+        others = [slot.square for k, slot in enumerate(self.slots) if k != number and slot.square is not None]
+        near = [c for c in next(self.finder.searched(frame, windows=0)) if _reach(c.square, face.square) < _NEAR
+                and not any(same(c.square, other) for other in others)]
+        if not near:
+            return face
+        other = self.finder.looked(frame, min(near, key=lambda c: _reach(c.square, face.square)).square)
+        better = other.confidence >= PRESENT and other.disagreement < _BETTER * face.disagreement
+        return other if better else face
+
+    def _find(self, frame: np.ndarray, mask: np.ndarray | None, faces: list[MeshFace | None]) -> None:
+        """Fills places without a face, where one is found."""
+        thorough = self.frame - self._searched >= _SEARCH_AGAIN
+        if thorough:
+            self._searched = self.frame
+        taken = [face.square for face in faces if face is not None]
+        for level in self.finder.searched(frame, mask=mask, windows=1 if thorough else 0, turned=thorough):
+            free = [c for c in ordered(level, self.order) if not any(same(c.square, square) for square in taken)]
+            for number in [k for k, face in enumerate(faces) if face is None]:
+                candidate = self._own(number, free, taken)
+                face = None if candidate is None else self.finder.looked(frame, candidate.square)
+                if candidate is not None and face is not None and accepted(face, candidate):
+                    faces[number] = face
+                    taken.append(face.square)
+                    free = [c for c in free if not same(c.square, face.square)]
+            if None not in faces:
+                break
+
+    def _own(self, number: int, free: list[Candidate], taken: list[Square]) -> Candidate | None:
+        """The candidate that belongs to a place: the nearest one to where its face was, or by order when it has none."""
+        last = self.slots[number].last
+        if last is not None:
+            near = [c for c in free if _reach(c.square, last) < _NEAR]
+            return min(near, key=lambda c: _reach(c.square, last)) if near else None
+        marks = {id(c.square): c for c in free}
+        every = ordered([*free, *(Candidate(1.0, square) for square in taken)], self.order)
+        index = self.wanted[number]
+        return marks.get(id(every[index].square)) if len(every) > index else None
+
+    def _next(self, slot: _Slot, face: MeshFace | None) -> _Slot:
+        if face is None:
+            lost = slot.lost + 1
+            return replace(slot, square=None, lost=lost, last=slot.last if lost < _FORGOTTEN else None)
+        square, wanted = face.square, square_of_points(face.points)
+        away, turned = square.change(wanted)
+        if slot.square is None or square is not slot.square or away > _HELD[0] or turned > _HELD[1]:
+            square = wanted
+        return replace(slot, square=square, last=square, lost=0)
+
+
+def _reach(square: Square, other: Square) -> float:
+    """Distance of the middles in sides of the larger square."""
+    return math.hypot(square.x - other.x, square.y - other.y) / max(square.side, other.side)
