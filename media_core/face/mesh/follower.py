@@ -10,9 +10,9 @@ lets several frames be read as one batch (their squares are known beforehand). A
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import islice, repeat
 
 import numpy as np
 
@@ -40,6 +40,15 @@ class _Slot:
     last: Square | None = None
     lost: int = 0
     asked: int = -_SEARCH_AGAIN
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A frame that was taken from the video and is still to be read."""
+
+    frame: np.ndarray  # uint8 [H, W, 3]
+    mask: np.ndarray | None  # bool [H, W]
+    begins: bool  # another shot
 
 
 class MeshFollower:
@@ -77,33 +86,38 @@ class MeshFollower:
         check(frame, self.order, mask)
         return self._settled(frame, mask, self._read([frame])[0])
 
-    def follow(self, frames: Iterable[np.ndarray], masks: Iterable[np.ndarray | None] | None = None,
-               batch: int = BATCH) -> Iterator[list[MeshFace | None]]:
+    def follow(self, frames: Iterable[np.ndarray], masks: Iterable[np.ndarray | None] | None = None, *, batch: int = BATCH,
+               cut: Callable[[np.ndarray], bool] = lambda frame: False) -> Iterator[list[MeshFace | None]]:
         """The same for each frame of a video, several frames at a time; holds `batch` of them.
 
+        Args:
+            cut: called with each frame; true where another shot begins: all faces are forgotten.
         Raises:
             TalkingHeadsError: as calling it.
         """
         source = iter(zip(frames, repeat(None) if masks is None else masks))
-        waiting: list[tuple[np.ndarray, np.ndarray | None]] = []
-        ahead, more = 1, True
-        while more or waiting:
-            while more and len(waiting) < ahead:
-                pair = next(source, None)
-                more = pair is not None
-                if pair is not None:
-                    check(pair[0], self.order, pair[1])
-                    waiting.append(pair)
-            part = waiting[:ahead]
-            used = 0
-            for (frame, mask), looks in zip(part, self._read([frame for frame, _ in part])):
+        waiting: list[_Waiting] = []
+        ahead = 1  # frames that are read together
+        while True:
+            waiting += [self._checked(*pair, cut(pair[0])) for pair in islice(source, max(0, ahead - len(waiting)))]
+            if not waiting:
+                return
+            if waiting[0].begins:
+                self.reset()
+            begins = [k for k, one in enumerate(waiting) if k and one.begins]
+            part, used = waiting[:min([ahead, *begins])], 0
+            for one, looks in zip(part, self._read([one.frame for one in part])):
                 squares = [slot.square for slot in self.slots]
-                yield self._settled(frame, mask, looks)
+                yield self._settled(one.frame, one.mask, looks)
                 used += 1
-                if any(slot.square is not square for slot, square in zip(self.slots, squares)) or None in squares:
-                    break  # the other frames of the batch were read elsewhere
-            ahead = min(2 * ahead, batch) if used == len(part) else 1
+                if None in squares or any(slot.square is not square for slot, square in zip(self.slots, squares)):
+                    break  # the other frames were read in squares that are no longer right
             del waiting[:used]
+            ahead = min(2 * ahead, batch) if used == len(part) else 1
+
+    def _checked(self, frame: np.ndarray, mask: np.ndarray | None, begins: bool) -> _Waiting:
+        check(frame, self.order, mask)
+        return _Waiting(frame, mask, begins)
 
     def _read(self, frames: Sequence[np.ndarray]) -> list[list[Look | None]]:
         """A look at every followed face of each frame, in the present squares."""
