@@ -17,7 +17,7 @@ from itertools import islice, repeat
 import numpy as np
 
 from ...errors import TalkingHeadsError
-from .finder import PRESENT, Candidate, FaceFinder, MeshFace, accepted, as_face, check, ordered, same
+from .finder import PRESENT, Candidate, FaceFinder, MeshFace, accepted, as_face, check, inside, ordered, same
 from .nets import MeshNets
 from .squares import Look, Square, crop, look, square_of_points
 
@@ -27,6 +27,7 @@ _MOVED = 0.15        # sides: moved further than this within one frame, the face
 _MISREAD = 0.06      # disagreement from which the detector is asked whether the face is elsewhere
 _BETTER = 0.7        # times the disagreement: only a face that fits so much better is taken instead
 _FORGOTTEN = 25      # frames without a face after which another one may take its place
+_WINDOW = 3.0        # sides of the window about a face in which the detector looks for it
 _NEAR = 1.5          # sides: a face that comes back within that time is looked for so far away
 _SEARCH_AGAIN = 12   # frames between two thorough searches (turned, by windows) while there is no face; and between two doubts
 
@@ -142,44 +143,63 @@ class MeshFollower:
         return faces
 
     def _followed(self, frame: np.ndarray, number: int, one: Look) -> MeshFace | None:
-        square = self.slots[number].square
-        assert square is not None
-        if one.presence >= PRESENT and square.change(square_of_points(one.points))[0] > _MOVED:
-            square = square_of_points(one.points)
-            one, = look(self.finder.nets, [crop(frame, square)], [square], self.mirrored)
-        face = as_face(one, square) if one.presence >= PRESENT else None
-        asked = self.frame - self.slots[number].asked >= _SEARCH_AGAIN
-        return self._doubted(frame, number, face) if face is not None and face.disagreement > _MISREAD and asked else face
+        """The face that was looked at in its place; once more where it has moved far or does not fit."""
+        slot = self.slots[number]
+        assert slot.square is not None
+        if one.presence < PRESENT:
+            return None
+        face, moved = as_face(one, slot.square), square_of_points(one.points)
+        misfit = face.disagreement > _MISREAD
+        if misfit or slot.square.change(moved)[0] > _MOVED:
+            again, = look(self.finder.nets, [crop(frame, moved)], [moved], self.mirrored)
+            if not misfit or again.presence >= PRESENT and again.disagreement < face.disagreement:
+                face = as_face(again, moved)
+        if face.disagreement > _MISREAD and self.frame - slot.asked >= _SEARCH_AGAIN:
+            face = self._doubted(frame, number, face)
+        return face if face.confidence >= PRESENT else None
 
     def _doubted(self, frame: np.ndarray, number: int, face: MeshFace) -> MeshFace:
         """The face, or one that the detector sees nearby and that fits clearly better."""
         self.slots[number] = replace(self.slots[number], asked=self.frame)
         others = [slot.square for k, slot in enumerate(self.slots) if k != number and slot.square is not None]
-        near = [c for c in next(self.finder.searched(frame, windows=0)) if _reach(c.square, face.square) < _NEAR
-                and not any(same(c.square, other) for other in others)]
+        near = [c for c in self._around(frame, face.square) if not any(same(c.square, other) for other in others)]
         if not near:
             return face
-        other = self.finder.looked(frame, min(near, key=lambda c: _reach(c.square, face.square)).square)
+        other = self.finder.looked(frame, near[0].square)
         better = other.confidence >= PRESENT and other.disagreement < _BETTER * face.disagreement
         return other if better else face
+
+    def _around(self, frame: np.ndarray, square: Square) -> list[Candidate]:
+        """What the detector sees about a place, held the way the face was; the nearest first. Small faces are seen there which it
+        misses in the whole frame."""
+        quarter = round(square.angle / (math.pi / 2)) * math.pi / 2
+        found = self.finder.detect(frame, [Square(square.x, square.y, _WINDOW * square.side, quarter)])
+        return sorted((c for c in found if _reach(c.square, square) < _NEAR), key=lambda c: _reach(c.square, square))
 
     def _find(self, frame: np.ndarray, mask: np.ndarray | None, faces: list[MeshFace | None]) -> None:
         """Fills places without a face, where one is found."""
         thorough = self.frame - self._searched >= _SEARCH_AGAIN
         if thorough:
             self._searched = self.frame
-        taken = [face.square for face in faces if face is not None]
-        for level in self.finder.searched(frame, mask=mask, windows=1 if thorough else 0, turned=thorough):
-            free = [c for c in ordered(level, self.order) if not any(same(c.square, square) for square in taken)]
+        for level in self._levels(frame, mask, faces, thorough):
+            free = ordered(level, self.order)
             for number in [k for k, face in enumerate(faces) if face is None]:
+                taken = [face.square for face in faces if face is not None]
+                free = [c for c in free if not any(same(c.square, square) for square in taken)]
                 candidate = self._own(number, free, taken)
                 face = None if candidate is None else self.finder.looked(frame, candidate.square)
                 if candidate is not None and face is not None and accepted(face, candidate):
-                    faces[number] = face
-                    taken.append(face.square)
-                    free = [c for c in free if not same(c.square, face.square)]
+                    faces[number] = face if not any(same(face.square, square) for square in taken) else None
             if None not in faces:
-                break
+                return
+
+    def _levels(self, frame: np.ndarray, mask: np.ndarray | None, faces: list[MeshFace | None],
+                thorough: bool) -> Iterator[list[Candidate]]:
+        """Candidates for the missing faces: about where they were, then in the whole frame, then closer."""
+        for slot, face in zip(self.slots, faces):
+            if face is None and slot.last is not None:
+                yield inside(self._around(frame, slot.last), mask, frame)
+        yield from self.finder.searched(frame, mask=mask, windows=1 if thorough else 0, turned=thorough)
 
     def _own(self, number: int, free: list[Candidate], taken: list[Square]) -> Candidate | None:
         """The candidate that belongs to a place: the nearest one to where its face was, or by order when it has none."""
