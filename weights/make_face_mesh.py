@@ -3,7 +3,7 @@
     pip download mediapipe==0.10.21 --no-deps --only-binary=:all: --python-version 3.11
     python -m talking_heads.weights.make_face_mesh mediapipe-0.10.21-*.whl
 
-Reads the TFLite files inside the wheel with a reader of its own (a page of flatbuffers); neither TensorFlow nor MediaPipe is needed.
+Reads the TFLite files inside the wheel with a reader of its own (a page of flatbuffers); TensorFlow and MediaPipe are not needed.
 """
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _CLEARLY = 0.7       # times the disagreement: another turn than upright must do
 _LIKELY = 0.75       # score in a window or a turned image from which a badly fitting face is still one
 _MISFIT = 0.1        # disagreement from which it is none even then
 _WINDOWS = (0.6, 0.3, 0.15)  # sides of windows over the image's shorter side, tried in turn
-_LEAST_WINDOW = 96   # px
+_LEAST_WINDOW, _MOST_WINDOWS = 64, 500  # px; windows of one size
 _VIEWS = ((1.03, 0.035), (0.97, -0.035))  # growth and turn (rad) of the squares of a careful look
 
 
@@ -131,8 +131,8 @@ class FaceFinder:
         sure = any(c.score >= _SURE and abs(c.square.angle) < math.pi / 4 for c in upright)
         yield upright if sure or not turned else self._turned(image, whole, upright, mask)
         for share in _WINDOWS[:windows]:
-            squares = list(_windows(image, share))
-            yield [replace(c, sure=False) for c in inside(self.detect(image, squares), mask, image)]
+            found = inside(self.detect(image, _windows(image, share)), mask, image)
+            yield [replace(c, sure=False) for c in found]
 
     def looked(self, image: np.ndarray, square: Square) -> MeshFace:
         """The face about a square: a first look finds the square for the second."""
@@ -220,20 +220,17 @@ def _whole(image: np.ndarray) -> Square:
     return Square((width - 1) / 2, (height - 1) / 2, max(height, width))
 
 
-def _windows(image: np.ndarray, share: float) -> Iterator[Square]:
-    """Squares that cover the image, each half over the next."""
+def _windows(image: np.ndarray, share: float) -> list[Square]:
+    """Squares that cover the image, each half over the next; none where they would be too small or too many."""
     height, width = image.shape[:2]
-    side = max(share * min(height, width), _LEAST_WINDOW)
-    if side >= max(height, width):
-        return
-    for y in _middles(height, side):
-        for x in _middles(width, side):
-            yield Square(x, y, side)
+    side = share * min(height, width)
+    if side < _LEAST_WINDOW:
+        return []
+    squares = [Square(float(x), float(y), side) for y in _middles(height, side) for x in _middles(width, side)]
+    return squares if len(squares) <= _MOST_WINDOWS else []
 
 
 def _middles(length: int, side: float) -> np.ndarray:
-    if side >= length:
-        return np.array([(length - 1) / 2])
     count = math.ceil((length - side) / (side / 2)) + 1
     return np.linspace(side / 2, length - side / 2, count) - 0.5
 
@@ -255,6 +252,6 @@ def _distinct(found: list[Candidate]) -> list[Candidate]:
 
 
 def same(one: Square, other: Square) -> bool:
-    """Whether two squares lie about the same face: the middle of one is well inside the other, or half of their union is common."""
+    """Whether two squares lie about the same face: their middles are close, or half of their union is common."""
     near = math.hypot(one.x - other.x, one.y - other.y) < 0.25 * max(one.side, other.side)
     return near or float(blazeface.overlap(one.box, other.box[None])[0]) > 0.5

@@ -67,7 +67,8 @@ class MeshFollower:
 
     def __init__(self, nets: MeshNets, faces: Sequence[int] = (0,), order: str = "largest", *, mirrored: bool = True):
         if not faces or min(faces) < 0 or len(set(faces)) < len(faces):
-            raise TalkingHeadsError("The wanted faces must be different numbers from 0 on", f"{list(faces)}", "Use [0] for the first")
+            raise TalkingHeadsError("The wanted faces must be different numbers from 0 on", f"{list(faces)}",
+                                    "Use [0] for the first")
         self.finder, self.wanted, self.order, self.mirrored = FaceFinder(nets), tuple(faces), order, mirrored
         self.reset()
 
@@ -181,17 +182,37 @@ class MeshFollower:
         thorough = self.frame - self._searched >= _SEARCH_AGAIN
         if thorough:
             self._searched = self.frame
+        pool: list[MeshFace] = []  # faces that nobody follows
         for level in self._levels(frame, mask, faces, thorough):
-            free = ordered(level, self.order)
-            for number in [k for k, face in enumerate(faces) if face is None]:
-                taken = [face.square for face in faces if face is not None]
-                free = [c for c in free if not any(same(c.square, square) for square in taken)]
-                candidate = self._own(number, free, taken)
-                face = None if candidate is None else self.finder.looked(frame, candidate.square)
-                if candidate is not None and face is not None and accepted(face, candidate):
-                    faces[number] = face if not any(same(face.square, square) for square in taken) else None
+            for candidate in ordered(level, self.order):
+                known = [*pool, *(face for face in faces if face is not None)]
+                if not self._of_use(candidate, faces) or any(same(candidate.square, face.square) for face in known):
+                    continue
+                found = self.finder.looked(frame, candidate.square)
+                if accepted(found, candidate) and not any(same(found.square, face.square) for face in known):
+                    pool.append(found)
+            self._assign(faces, pool)
             if None not in faces:
                 return
+
+    def _of_use(self, candidate: Candidate, faces: list[MeshFace | None]) -> bool:
+        """Whether some missing face may be there: near where it was, or anywhere when it has not been anywhere yet."""
+        places = [slot.last for slot, face in zip(self.slots, faces) if face is None]
+        return any(last is None or _reach(candidate.square, last) < _NEAR for last in places)
+
+    def _assign(self, faces: list[MeshFace | None], pool: list[MeshFace]) -> None:
+        """Gives free places what is theirs: the face nearest to where theirs was, or the one whose turn it is by order."""
+        for number in [k for k, face in enumerate(faces) if face is None]:
+            last = self.slots[number].last
+            if last is not None:
+                near = [face for face in pool if _reach(face.square, last) < _NEAR]
+                own = min(near, key=lambda face: _reach(face.square, last)) if near else None
+            else:
+                every = ordered([*pool, *(face for face in faces if face is not None)], self.order)
+                own = every[self.wanted[number]] if len(every) > self.wanted[number] else None
+            if own is not None and any(own is face for face in pool):
+                faces[number] = own
+                pool[:] = [face for face in pool if face is not own]
 
     def _levels(self, frame: np.ndarray, mask: np.ndarray | None, faces: list[MeshFace | None],
                 thorough: bool) -> Iterator[list[Candidate]]:
@@ -200,17 +221,6 @@ class MeshFollower:
             if face is None and slot.last is not None:
                 yield inside(self._around(frame, slot.last), mask, frame)
         yield from self.finder.searched(frame, mask=mask, windows=1 if thorough else 0, turned=thorough)
-
-    def _own(self, number: int, free: list[Candidate], taken: list[Square]) -> Candidate | None:
-        """The candidate that belongs to a place: the nearest one to where its face was, or by order when it has none."""
-        last = self.slots[number].last
-        if last is not None:
-            near = [c for c in free if _reach(c.square, last) < _NEAR]
-            return min(near, key=lambda c: _reach(c.square, last)) if near else None
-        marks = {id(c.square): c for c in free}
-        every = ordered([*free, *(Candidate(1.0, square) for square in taken)], self.order)
-        index = self.wanted[number]
-        return marks.get(id(every[index].square)) if len(every) > index else None
 
     def _next(self, slot: _Slot, face: MeshFace | None) -> _Slot:
         if face is None:

@@ -1,8 +1,8 @@
 """Which of the 478 points is which: the regions that are refined, irises, mirror pairs, and the pack's 68 points.
 
 Points 0-467 are the face mesh in its usual numbering, 468-472 and 473-477 the irises. "Left" is left in the image, so the
-subject's right. The lists are facts of the model file and in the order of its outputs; what the points are otherwise called stands
-in `media_core.subject.layout`.
+subject's right. The lists are facts of the model file, in the order of its outputs; `media_core.subject.layout` says what the
+points are otherwise called.
 """
 from __future__ import annotations
 

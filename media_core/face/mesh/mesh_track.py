@@ -105,7 +105,8 @@ def track_mesh(frames: Iterable[np.ndarray], fps: float, follower: MeshFollower,
         missing += faces[0] is None
         done = len(rows)
         count = max(total or 0, done)
-        report(done, count, {"stage": "face", "frame": done, "frames": count, "missing": missing}, log.preview(done - 1, faces[0]))
+        figures = {"stage": "face", "frame": done, "frames": count, "missing": missing}
+        report(done, count, figures, log.preview(done - 1, faces[0]))
     if not rows:
         raise TalkingHeadsError("The video must have frames", "none", "Choose another video")
     return [_track([row[k] for row in rows], log.size, fps, tuple(log.cuts)) for k in range(len(follower.wanted))]

@@ -15,11 +15,6 @@ FIXTURE = Path(__file__).resolve().parents[3] / "fixtures" / "face_mesh" / "fixt
 
 
 @pytest.fixture(scope="module")
-def nets():
-    return load_mesh_nets()
-
-
-@pytest.fixture(scope="module")
 def recorded():
     return load_file(FIXTURE)
 
@@ -72,7 +67,7 @@ def test_the_detector_says_what_the_original_says(nets, recorded, name):
     assert apart(logits[0], recorded[f"detector/{name}/classificators"]) < 1e-3
 
 
-@pytest.mark.parametrize(("name", "net"), [("general", "person"), ("landscape", "person_wide")])
+@pytest.mark.parametrize("name, net", [("general", "person"), ("landscape", "person_wide")])
 def test_the_person_mask_says_what_the_original_says(nets, recorded, name, net):
     with exactly(nets.device):
         mask = nets.get_submodule(net)(given(recorded, f"person/{name}") / 255)
@@ -116,7 +111,7 @@ def test_other_weights_are_refused(nets, tmp_path):
         load_mesh_nets(SHIPPED.with_name("face_landmarks.safetensors"))
 
 
-@pytest.mark.parametrize(("kernel", "pads"), [(3, (0, 1)), (5, (1, 2))])
+@pytest.mark.parametrize("kernel, pads", [(3, (0, 1)), (5, (1, 2))])
 def test_the_odd_pixel_of_the_padding_goes_behind(kernel, pads):
     padded = same_pad(torch.ones(1, 1, 8, 8), kernel, 2)[0, 0]
     assert padded.shape == (8 + sum(pads), 8 + sum(pads))
