@@ -19,10 +19,11 @@ class SameConv(nn.Conv2d):
     """A square convolution with SAME padding; depthwise when `groups` equals the channels."""
 
     def __init__(self, inner: int, outer: int, kernel: int, stride: int = 1, groups: int = 1):
-        super().__init__(inner, outer, kernel, stride, groups=groups)
+        super().__init__(inner, outer, kernel, stride, padding=kernel // 2 if stride == 1 else 0, groups=groups)
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(same_pad(input, self.kernel_size[0], self.stride[0]))
+        stride = self.stride[0]
+        return super().forward(input if stride == 1 else same_pad(input, self.kernel_size[0], stride))
 
 
 class Block(nn.Module):

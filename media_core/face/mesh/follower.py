@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice, repeat
 
 import numpy as np
@@ -197,16 +198,18 @@ class MeshFollower:
 
     def _of_use(self, candidate: Candidate, faces: list[MeshFace | None]) -> bool:
         """Whether some missing face may be there: near where it was, or anywhere when it has not been anywhere yet."""
-        places = [slot.last for slot, face in zip(self.slots, faces) if face is None]
-        return any(last is None or _reach(candidate.square, last) < _NEAR for last in places)
+        for slot, face in zip(self.slots, faces):
+            if face is None and (slot.last is None or _reach(candidate.square, slot.last) < _NEAR):
+                return True
+        return False
 
     def _assign(self, faces: list[MeshFace | None], pool: list[MeshFace]) -> None:
         """Gives free places what is theirs: the face nearest to where theirs was, or the one whose turn it is by order."""
         for number in [k for k, face in enumerate(faces) if face is None]:
             last = self.slots[number].last
             if last is not None:
-                near = [face for face in pool if _reach(face.square, last) < _NEAR]
-                own = min(near, key=lambda face: _reach(face.square, last)) if near else None
+                own = min(pool, key=partial(_away, last), default=None)
+                own = own if own is not None and _away(last, own) < _NEAR else None
             else:
                 every = ordered([*pool, *(face for face in faces if face is not None)], self.order)
                 own = every[self.wanted[number]] if len(every) > self.wanted[number] else None
@@ -231,6 +234,10 @@ class MeshFollower:
         if slot.square is None or square is not slot.square or away > _HELD[0] or turned > _HELD[1]:
             square = wanted
         return replace(slot, square=square, last=square, lost=0)
+
+
+def _away(place: Square, face: MeshFace) -> float:
+    return _reach(face.square, place)
 
 
 def _reach(square: Square, other: Square) -> float:

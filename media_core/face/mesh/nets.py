@@ -52,7 +52,10 @@ def load_mesh_nets(path: str | os.PathLike = SHIPPED, device: torch.device | str
         nets.load_state_dict({key: value.float() for key, value in tensors.items()})
     except RuntimeError as error:
         raise FileFormatError("The face mesh weights must fit this version", f"{name} does not ({error})", again) from error
-    return nets.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)
+    for weight in nets.parameters():
+        if weight.ndim == 4:  # a quarter faster on the CPU
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return nets.eval().requires_grad_(False).to(device)
 
 
 def save_mesh_nets(nets: MeshNets, path: str | os.PathLike, config: Mapping[str, Any]) -> Path:

@@ -61,7 +61,8 @@ def test_several_faces_in_order(finder, couple):
     assert len(largest) == 2 and largest[0].square.side > 1.5 * largest[1].square.side
     assert [f.square.x for f in left] == sorted(f.square.x for f in largest)
     flipped = np.ascontiguousarray(couple[:, ::-1])
-    assert finder.faces(flipped, order="left", wanted=2)[0].square.side < finder.faces(flipped, wanted=1)[0].square.side
+    smaller, larger = finder.faces(flipped, order="left", wanted=2)[0], finder.faces(flipped, wanted=1)[0]
+    assert smaller.square.side < larger.square.side
     assert finder.face(couple, face_index=1).square.x > 500
 
 
@@ -108,7 +109,8 @@ def test_what_closer_search_alone_has_shown_must_fit():
     square = Square(0, 0, 1)
 
     def takes(score, sure, disagreement, confidence=1.0):
-        return accepted(MeshFace(np.zeros((478, 3), np.float32), confidence, disagreement, square), Candidate(score, square, sure))
+        face = MeshFace(np.zeros((478, 3), np.float32), confidence, disagreement, square)
+        return accepted(face, Candidate(score, square, sure))
 
     assert takes(0.6, True, 0.5) and not takes(0.99, True, 0.01, confidence=0.4)
     assert takes(0.8, False, 0.06) and not takes(0.8, False, 0.2) and takes(0.6, False, 0.02) and not takes(0.6, False, 0.06)

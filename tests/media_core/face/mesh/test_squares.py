@@ -42,16 +42,16 @@ def test_the_next_square_is_the_originals():
 def mirror_bias(finder, image, cropped=crop, views=6):
     """px of the crop by which points lie right of where the mirrored image has them, in the mean over several single looks."""
     leaning = []
-    sides = [(np.ascontiguousarray(view), finder.faces(np.ascontiguousarray(view), wanted=1)[0]) for view in (image, image[:, ::-1])]
+    pictures = [np.ascontiguousarray(view) for view in (image, image[:, ::-1])]
+    places = [square_of_points(finder.faces(picture, wanted=1)[0].points) for picture in pictures]
     for number in range(views):
         x, y, grown, turned = np.random.default_rng(number).normal(size=4) * [0.015, 0.015, 0.03, 0.03]
         seen = []
-        for view, face in sides:
-            about = square_of_points(face.points)
+        for picture, about in zip(pictures, places):
             square = Square(about.x + x * about.side, about.y + y * about.side, about.side * (1 + grown), about.angle + turned)
-            seen.append(look(finder.nets, [cropped(view, square)], [square], mirrored=False)[0].points)
+            seen.append(look(finder.nets, [cropped(picture, square)], [square], mirrored=False)[0].points)
         back = image.shape[1] - 1 - seen[1][layout.MIRROR, 0]
-        leaning.append((seen[0][:, 0] - back).mean() / 2 * 192 / about.side)
+        leaning.append((seen[0][:, 0] - back).mean() / 2 * 192 / places[0].side)
     return np.mean(leaning)
 
 
