@@ -97,6 +97,7 @@ def constants_of(net, heads):
             deep = module.groups > 1
             name = heads.get(module) or numbered("depthwise_conv2d" if deep else "conv2d")
             out[f"{name}/Kernel"] = module.weight.detach().permute(*((1, 2, 3, 0) if deep else (0, 2, 3, 1)))
+            assert module.bias is not None
             out[f"{name}/Bias"] = module.bias.detach()
     return out
 

@@ -28,6 +28,8 @@ from .squares import BATCH, Look, Square, crop, look, square_of_detection, squar
 
 PRESENT = 0.5        # confidence from which there is a face
 DOUBTFUL = 0.03      # disagreement from which the points should not be trusted
+_SPREAD = 0.06       # disagreement at which trust has fallen to 1/e
+_LEAST_TRUST = 1e-3  # 0 means that there is no face
 _SURE = 0.9          # score of a face that is surely upright
 _CLOSE = 0.06        # turns of the image whose scores differ less are told apart by looking
 _CLEARLY = 0.7       # times the disagreement: another turn than upright must do better than that
@@ -53,9 +55,19 @@ class MeshFace:
         return self.disagreement > DOUBTFUL
 
     @property
+    def trust(self) -> float:
+        """How far the points should be trusted, more than 0 and at most 1: confidence and agreement in one number."""
+        return float(trusted(np.array(self.confidence), np.array(self.disagreement)))
+
+    @property
     def turn(self) -> int:
         """Degrees, 0, 90, 180 or 270, by which the image must be turned counterclockwise for the face to be upright."""
         return round(math.degrees(square_of_points(self.points).angle) / 90) % 4 * 90
+
+
+def trusted(confidence: np.ndarray, disagreement: np.ndarray) -> np.ndarray:  # [...], [...] -> float32 [...]
+    """The trust in faces that are there: 0.97 at a disagreement of 0.01, 0.78 at 0.03, 0.37 at 0.06; never quite 0."""
+    return np.maximum(confidence * np.exp(-(disagreement / _SPREAD) ** 2), _LEAST_TRUST).astype(np.float32)
 
 
 @dataclass(frozen=True)

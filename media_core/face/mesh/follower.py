@@ -36,12 +36,13 @@ _SEARCH_AGAIN = 12   # frames between two thorough searches (turned, by windows)
 @dataclass(frozen=True)
 class _Slot:
     """One wanted face: where it is looked at (None: it must be found), where it was last, for how many frames it has been lost,
-    and when the detector was last asked about it."""
+    when the detector was last asked about it, and whether the square is but a guess."""
 
     square: Square | None = None
     last: Square | None = None
     lost: int = 0
     asked: int = -_SEARCH_AGAIN
+    rough: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class MeshFollower:
         """Forgets all faces, as after a cut."""
         self.slots = [_Slot() for _ in self.wanted]
         self.frame, self._searched = 0, -_SEARCH_AGAIN
+
+    def place(self, squares: Sequence[Square | None]) -> None:
+        """Forgets all but where the wanted faces were in the frame before, roughly; None: not known."""
+        self.reset()
+        self.slots = [_Slot(square=square, last=square, rough=square is not None) for square in squares]
 
     def __call__(self, frame: np.ndarray, mask: np.ndarray | None = None) -> list[MeshFace | None]:
         """The wanted faces in the next frame (uint8 [H, W, 3] RGB), None for each that is not there.
@@ -152,7 +158,7 @@ class MeshFollower:
             return None
         face, moved = as_face(one, slot.square), square_of_points(one.points)
         misfit = face.disagreement > _MISREAD
-        if misfit or slot.square.change(moved)[0] > _MOVED:
+        if misfit or slot.rough or slot.square.change(moved)[0] > _MOVED:
             again, = look(self.finder.nets, [crop(frame, moved)], [moved], self.mirrored)
             if not misfit or again.presence >= PRESENT and again.disagreement < face.disagreement:
                 face = as_face(again, moved)
@@ -228,12 +234,12 @@ class MeshFollower:
     def _next(self, slot: _Slot, face: MeshFace | None) -> _Slot:
         if face is None:
             lost = slot.lost + 1
-            return replace(slot, square=None, lost=lost, last=slot.last if lost < _FORGOTTEN else None)
+            return replace(slot, square=None, lost=lost, rough=False, last=slot.last if lost < _FORGOTTEN else None)
         square, wanted = face.square, square_of_points(face.points)
         away, turned = square.change(wanted)
         if slot.square is None or square is not slot.square or away > _HELD[0] or turned > _HELD[1]:
             square = wanted
-        return replace(slot, square=square, last=square, lost=0)
+        return replace(slot, square=square, last=square, lost=0, rough=False)
 
 
 def _away(place: Square, face: MeshFace) -> float:

@@ -17,7 +17,7 @@ from ..draw import draw_landmarks
 from ..landmarks.landmarks import CutFinder
 from ..landmarks.raw_track import RawTrack
 from . import layout
-from .finder import DOUBTFUL, MeshFace
+from .finder import DOUBTFUL, MeshFace, trusted
 from .follower import MeshFollower
 
 KIND, VERSION = "mesh_track", 1
@@ -57,10 +57,15 @@ class MeshTrack:
         """Frames with a face whose points are probably wrong."""
         return self.seen & (self.disagreement > DOUBTFUL)
 
+    @property
+    def trust(self) -> np.ndarray:  # float32 [T]
+        """Confidence and agreement in one number; 0 without a face."""
+        return np.where(self.seen, trusted(self.confidence, self.disagreement), np.float32(0))
+
     def landmarks(self) -> RawTrack:
-        """The pack's 68 points."""
-        return RawTrack(points=layout.points_68(self.points), confidence=self.confidence, image_size=self.image_size,
-                        fps=self.fps, cuts=self.cuts)
+        """The pack's 68 points; their confidence is the trust in them."""
+        return RawTrack(points=layout.points_68(self.points), confidence=self.trust, image_size=self.image_size, fps=self.fps,
+                        cuts=self.cuts)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes one safetensors file."""

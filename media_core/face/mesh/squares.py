@@ -102,8 +102,8 @@ def _read(nets: MeshNets, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  
     with exactly(nets.device):
         for first in range(0, len(views), BATCH):
             out = nets.mesh(as_input(views[first:first + BATCH], nets.device) / 255)
-            points.append(out.points().double().cpu().numpy())
-            present.append(out.flag.double().sigmoid().cpu().numpy())
+            points.append(out.points().cpu().double().numpy())
+            present.append(out.flag.cpu().double().sigmoid().numpy())
     return np.concatenate(points), np.concatenate(present)
 
 
