@@ -32,24 +32,14 @@ class MeshTracker:
     def __init__(self, nets: MeshNets | None = None, *, face_index: int = 0, order: str = "largest",
                  device: torch.device | str = "cpu"):
         self.follower = MeshFollower(load_mesh_nets(device=device) if nets is None else nets, (face_index,), order)
-        self.face: MeshFace | None = None  # in the frame before, with all 478 points
-        self._points: np.ndarray | None = None
-
-    @property
-    def state(self) -> np.ndarray | None:  # [68, 2] px
-        """Where the face was in the frame before. When it is set, the next face is found about there, whatever came before."""
-        return self._points
-
-    @state.setter
-    def state(self, points: np.ndarray | None) -> None:
-        self._points, self.face = points, None
-        self.follower.reset()
-        if points is not None:
-            self.follower.place([_square_of_68(points)])
+        self.state: np.ndarray | None = None  # [68, 2] px, where the face was in the frame before; may be set
+        self.face: MeshFace | None = None  # of the last frame, with all 478 points
+        self._left: np.ndarray | None = None  # what the last call left in `state`
 
     def reset(self) -> None:
         """Forgets the face, as after a cut."""
-        self.state = None
+        self.state = self._left = self.face = None
+        self.follower.reset()
 
     def __call__(self, frame: np.ndarray, mask: np.ndarray | None = None) -> FaceFrame | None:
         """The face in the next frame (uint8 [H, W, 3] RGB), None when there is none.
@@ -57,9 +47,11 @@ class MeshTracker:
         Raises:
             TalkingHeadsError: no RGB image, an unknown order, or a mask of another size.
         """
+        if self.state is not self._left:  # somebody has set it: found about there, whatever came before
+            self.follower.place([None if self.state is None else _square_of_68(self.state)])
         self.face, = self.follower(frame, mask)
         found = None if self.face is None else as_frame(self.face)
-        self._points = None if found is None else found.points
+        self.state = self._left = None if found is None else found.points
         return found
 
 
