@@ -1,1 +1,1 @@
-"""Face networks that learnt from real people: MediaPipe's detector, attention mesh (478 points) and person mask in torch."""
+"""Face networks that learnt from real people: MediaPipe's detector, attention mesh and person mask (docs/capture.md#face-mesh)."""

@@ -28,11 +28,13 @@ from .squares import BATCH, Look, Square, crop, look, square_of_detection, squar
 
 PRESENT = 0.5        # confidence from which there is a face
 DOUBTFUL = 0.03      # disagreement from which the points should not be trusted
+_NOTHING = 0.1       # confidence of a first look below which there is no second one
 _SPREAD = 0.06       # disagreement at which trust has fallen to 1/e
 _LEAST_TRUST = 1e-3  # 0 means that there is no face
 _SURE = 0.9          # score of a face that is surely upright
 _CLOSE = 0.06        # turns of the image whose scores differ less are told apart by looking
 _CLEARLY = 0.7       # times the disagreement: another turn than upright must do better than that
+_IN_WINDOW = 0.6     # score of what may be a face in a window: there are many windows
 _LIKELY = 0.75       # score in a window or a turned image from which a badly fitting face is still one
 _MISFIT = 0.1        # disagreement from which it is none even then
 _WINDOWS = (0.6, 0.3, 0.15)  # sides of windows over the image's shorter side, tried in turn
@@ -96,14 +98,16 @@ class FaceFinder:
             image: uint8 [H, W, 3] RGB.
             order: "largest" first or "left" first (from the image's left).
             mask: bool [H, W]; only faces whose middle lies inside count.
-            wanted: how many are enough; small faces are searched for while there are fewer. None: all, also the small ones.
+            wanted: how many are enough; small faces are searched for while there are fewer. None: all; ever smaller ones are
+                searched for while that shows more.
             careful: average four views of each, a third of the scatter away for 25 ms.
         Raises:
             TalkingHeadsError: no RGB image, an unknown order, or a mask of another size.
         """
         check(image, order, mask)
         out: list[MeshFace] = []
-        for level in self.searched(image, mask=mask):
+        for number, level in enumerate(self.searched(image, mask=mask)):
+            before = len(out)
             for candidate in ordered(level, order):
                 if len(out) == wanted:
                     break
@@ -111,7 +115,7 @@ class FaceFinder:
                     face = self.looked(image, candidate.square)
                     if accepted(face, candidate) and not any(same(face.square, other.square) for other in out):
                         out.append(self.careful(image, face) if careful else face)
-            if len(out) == wanted:
+            if len(out) == wanted or wanted is None and number and out and len(out) == before:
                 break
         return ordered(out, order)
 
@@ -144,11 +148,13 @@ class FaceFinder:
         yield upright if sure or not turned else self._turned(image, whole, upright, mask)
         for share in _WINDOWS[:windows]:
             found = inside(self.detect(image, _windows(image, share)), mask, image)
-            yield [replace(c, sure=False) for c in found]
+            yield [replace(c, sure=False) for c in found if c.score >= _IN_WINDOW]
 
     def looked(self, image: np.ndarray, square: Square) -> MeshFace:
         """The face about a square: a first look finds the square for the second."""
         first, = look(self.nets, [crop(image, square)], [square], mirrored=False)
+        if first.presence < _NOTHING:
+            return as_face(first, square)
         square = square_of_points(first.points)
         return as_face(look(self.nets, [crop(image, square)], [square])[0], square)
 
