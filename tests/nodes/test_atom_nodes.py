@@ -94,6 +94,7 @@ def test_files_are_offered_by_what_they_are(host, base, tiny_avatar):
         offered = host.object_info([node_id])[node_id]["input"]["required"][name][1]["options"]
         assert f"{wanted}.safetensors" in offered and f"{other}.safetensors" not in offered
         assert "text.safetensors" in offered, "loading tells what is wrong with it"
+        assert not {"face_mesh.safetensors", "face_landmarks.safetensors"} & {*offered}, "the pack's own networks are no models"
     collector(host)
     message = failure(host.run({"atom": changed(ATOM, atom_name="text.safetensors"), "k": keep("atom")}))
     assert "text.safetensors" in message and "Got:" in message

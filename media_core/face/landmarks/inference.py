@@ -76,11 +76,15 @@ class PointFinder:
         return out
 
 
-def cut(image: np.ndarray, place: Similarity, size: int) -> np.ndarray:  # uint8 [size, size, 3]
-    """A crop; images much larger than the crop are first averaged down around it, so that nothing flickers."""
+def cut(image: np.ndarray, place: Similarity, size: int, *, black: bool = False) -> np.ndarray:  # uint8 [size, size, 3]
+    """A crop; images much larger than the crop are first averaged down around it, so that nothing flickers.
+
+    Beyond the image its edge goes on, or it is black.
+    """
     import cv2
 
-    warp = partial(cv2.warpAffine, dsize=(size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    border = cv2.BORDER_CONSTANT if black else cv2.BORDER_REPLICATE
+    warp = partial(cv2.warpAffine, dsize=(size, size), flags=cv2.INTER_LINEAR, borderMode=border)
     step = int(1 / max(place.scale, 1e-6) + .25)
     if step < 2:
         return warp(image, place.affine)
