@@ -114,8 +114,7 @@ Press **Run**. A synthetic subject is rendered, an avatar is trained on it, and 
 trained on.
 
 - **Your own recording:** put **Load Dataset** in place of **Recording to train on**, or use the template **3 Video to avatar**.
-- Training is brief here: set **training length** to 1 for a good avatar. It shows its progress on the node, and you can stop
-  at any time: running it again continues.""",
+- For a good avatar set **training length** to 1. You can stop at any time: running it again continues.""",
          Plan([["1", "2"], ["note", "4"], ["3"], ["5", "6", "7"], ["8"]],
               {"Recording": [*"12"], "New speech": [*"4"], "Training": [*"3"], "Video": [*"5678"]},
               widths=(1, 1, 1.1, 1, 1.2), gutter=56)),
