@@ -57,8 +57,8 @@ def _proxy(value: Any, where: str) -> Any:
 
 _ID = _or(whole(-_BIG, _BIG), text(200))
 _OPTIONAL_ID, _OPTIONAL_SOCKET = _or(_nothing, _ID), _or(_nothing, _SOCKET)
-_LINK = record({"id": _ID, "origin_id": _ID, "origin_slot": _SOCKET}, {"target_id": _OPTIONAL_ID, "target_slot": _OPTIONAL_SOCKET},
-               others=True)
+_LINK = record({"id": _ID, "origin_id": _ID, "origin_slot": _SOCKET},
+               {"target_id": _OPTIONAL_ID, "target_slot": _OPTIONAL_SOCKET}, others=True)
 _INPUT = record({"name": text()}, {"link": _OPTIONAL_ID, "type": _or(text(), whole(-1, 1), _nothing)}, others=True)
 _VALUES = _or(_nothing, note(), many(_anything, most=_MOST))
 _PAGE_NODE = record({"id": _ID, "type": text()}, {

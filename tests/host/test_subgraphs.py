@@ -142,7 +142,8 @@ def test_definitions_within_definitions_and_ends_of_links_are_looked_at_too(smal
 @pytest.mark.parametrize("ends", [(1, -10, 0, 2, None, "INT"), (1, -10, -1, 2, 0, "INT"), (1, -10, 0, 2, -1, "INT")])
 def test_a_link_from_or_to_no_socket_sets_nothing(small, ends):
     """The same workflow gives the inner widget's own value: 3 + 4."""
-    loose = {**INNER, "links": [*joined(ends), INNER["links"][1]], "nodes": [node(2, "ToyAdd", [3, 4], (("a", "INT", None, True),))]}
+    loose = {**INNER, "links": [*joined(ends), INNER["links"][1]],
+             "nodes": [node(2, "ToyAdd", [3, 4], (("a", "INT", None, True),))]}
     _, text = shown(small, saved(node(5, GROUP, [6], (("value", "INT", None, True),)), definitions=(loose,)))
     assert text == ["7"]
 
