@@ -99,14 +99,19 @@ def _chosen(folder: str, pattern: str, start: int, count: int) -> list[Path]:
     """The matching files in natural order.
 
     Raises:
-        TalkingHeadsError: the folder leads out of ComfyUI's input folder, or is not there.
+        TalkingHeadsError: the folder leads out of ComfyUI's input folder, is not there, or cannot be read.
     """
     place = contained(folder_paths.get_input_directory(), folder)
     if not place.is_dir():
         raise TalkingHeadsError("The folder must be in ComfyUI's input folder", f"none called {folder!r}",
                                 "Choose another, or press R to read the folders again")
+    try:
+        files = os.listdir(place)
+    except OSError as error:
+        raise TalkingHeadsError("The folder must be readable", f"{folder!r} ({error.strerror or error})",
+                                "Choose another, or let ComfyUI read it") from error
     wanted = re.compile(fnmatch.translate(pattern.strip().casefold() or "*"))
-    names = [name for name in _audio_names(os.listdir(place)) if wanted.match(name.casefold())]
+    names = [name for name in _audio_names(files) if wanted.match(name.casefold())]
     return [path for name in sorted(names, key=natural) if (path := place / name).is_file()][start:start + count]
 
 

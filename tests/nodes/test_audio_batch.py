@@ -112,6 +112,16 @@ def test_a_folder_elsewhere_is_refused(host, folder, name):
         audio_batch._chosen(name, "*", 0, 1)
 
 
+def test_a_folder_that_cannot_be_read_is_told_with_a_way_out(host, folder, monkeypatch):
+    def refused(place):
+        raise PermissionError(13, "Permission denied")
+
+    audio_batch, error = own(host, "nodes.audio_batch"), own(host, "media_core.errors").TalkingHeadsError
+    monkeypatch.setattr(audio_batch.os, "listdir", refused)
+    with pytest.raises(error, match=r"The folder must be readable. Got: 'takes' \(Permission denied\). Choose another"):
+        audio_batch._chosen("takes", "*", 0, 1)
+
+
 def test_a_changed_or_added_file_is_loaded_again_and_nothing_else_is(host, folder):
     collector(host)
     prompt = {"1": batch(pattern="take*"), "2": keep("1")}
