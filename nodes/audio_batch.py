@@ -50,9 +50,13 @@ class LoadAudioBatch(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str = HERE, pattern: str = "*", start: int = 0, count: int = _MOST,
-                           **others: object) -> tuple[str, ...]:
-        return tuple(f"{path.name} {bridge.stamp(path)}" for path in _chosen(folder, pattern, start, count))
+    def fingerprint_inputs(cls, folder: str | None, pattern: str | None, start: int | None, count: int | None,
+                           **others: object) -> tuple[str, ...] | float:
+        """What is linked is None here: all files of the folder count then, and a folder not known yet is read again."""
+        if folder is None:
+            return float("nan")
+        known = (start, count) if pattern is not None and start is not None and count is not None else (0, _MOST)
+        return tuple(f"{path.name} {bridge.stamp(path)}" for path in _chosen(folder, pattern or "*", *known))
 
     @classmethod
     def execute(cls, folder: str, pattern: str, start: int, count: int, prefix: str) -> io.NodeOutput:

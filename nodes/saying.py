@@ -129,12 +129,12 @@ def trained(path: Path, logs: Path, report: bridge.NodeReport, cls: type[io.Comf
 
 
 def _work(report: bridge.NodeReport) -> str:
-    """"530 steps in 4 min"."""
+    """"530 steps in 4 min"; of a resumed training those of this run."""
     from ..media_core.remaining import duration
 
-    before = max(0, (report.first or 0) - 1)
-    steps = f"{report.done:,} steps" if not before else f"{report.done - before:,} of {report.done:,} steps, the others before,"
-    return f"{steps} in {duration(time.monotonic() - report.began)}"
+    before = report.done if report.first is None else max(0, report.first - 1)
+    steps = f"{report.done - before:,} step{'s' * (report.done - before != 1)} in {duration(time.monotonic() - report.began)}"
+    return f"{steps}, {report.done:,} with those of earlier runs" if before else steps
 
 
 def _last_picture(report: bridge.NodeReport, words: str) -> Tensor | None:  # float32 [1, H, W, 3] 0..1

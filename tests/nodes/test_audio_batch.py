@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from prompts import collector, failure, keep, node, ok, own
+from prompts import collector, failure, give, giver, keep, node, ok, own
 from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.paths import safe_stem
 
@@ -132,6 +132,16 @@ def test_a_changed_or_added_file_is_loaded_again_and_nothing_else_is(host, folde
     assert "1" in ok(host.run(prompt)).executed
     save_wav(folder / "take4.wav", tone(0.3))
     assert "1" in ok(host.run(prompt)).executed
+
+
+@pytest.mark.parametrize("name, value", [("start", 0), ("count", 9), ("pattern", "take*")])
+def test_linked_numbers_and_texts_are_no_reason_to_read_again(host, folder, caplog, name, value):
+    giver(host)["given"] = value
+    collector(host)
+    prompt = {"g": give("given"), "1": batch(**{name: ["g", 0]}), "2": keep("1")}
+    assert "1" in ok(host.run(prompt)).executed and "1" not in ok(host.run(prompt)).executed
+    save_wav(folder / "take4.wav", tone(0.1))
+    assert "1" in ok(host.run(prompt)).executed and not caplog.records
 
 
 def test_names_are_unique_even_where_capitals_do_not_count(host):

@@ -203,13 +203,19 @@ def test_images_side_by_side_stay_on_the_node(host):
     assert [np.asarray(sheet)[y, x, 0] for y, x in ((0, 0), (0, 6), (4, 0), (4, 6))] == [51, 102, 153, 0]
 
 
-def test_a_resumed_training_says_what_it_did_itself(host):
+@pytest.mark.parametrize("reports, words", [
+    ([(301, {"loss": 0.5}), (302, {"loss": 0.4})], "2 steps in 0 s, 302 with those of earlier runs"),
+    ([(0, {"phase": "speech"}), (300, {"phase": "compile"}), (301, {"loss": 0.5}), (301, {"phase": "finish"})],
+     "1 step in 0 s, 301 with those of earlier runs"),
+    ([(0, {"phase": "compile"}), (1, {"loss": 0.5}), (2, {"loss": 0.4})], "2 steps in 0 s"),
+    ([(302, {"phase": "finish"})], "0 steps in 0 s, 302 with those of earlier runs")])
+def test_a_training_says_what_it_did_itself(host, reports, words):
     saying, report = own(host, "nodes.saying"), own(host, "nodes.bridge").NodeReport()
     report._bar = type("Bar", (), {"update_absolute": lambda self, *told: None})()
-    for step in (301, 302):
-        report(step, 302, {"loss": 0.5, "phase": "face"})
-    assert saying._work(report) == "2 of 302 steps, the others before, in 0 s" and report.figures() == {"loss": 0.5}
-    assert report.last_picture() is None
+    for step, info in reports:
+        report(step, 302, info)
+    assert saying._work(report) == words and report.last_picture() is None
+    assert report.figures() == dict([item for _, info in reports for item in info.items() if item[0] == "loss"][-1:])
 
 
 def test_every_node_that_saves_or_tells_says_it_on_the_page(host):
