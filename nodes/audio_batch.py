@@ -68,7 +68,7 @@ class LoadAudioBatch(io.ComfyNode):
         loaded = _loaded(chosen)
         names = unique_names([path.stem for path, _ in loaded])
         return io.NodeOutput([sound.to_comfy() for _, sound in loaded], [prefix + name for name in names],
-                             ui=saying.said(_listed(loaded)))
+                             ui=saying.said(_listed(loaded, len(chosen) - len(loaded))))
 
 
 def _inputs() -> list:
@@ -149,11 +149,12 @@ def _loaded(paths: list[Path]) -> list[tuple[Path, Sound]]:
     return loaded
 
 
-def _listed(loaded: list[tuple[Path, Sound]]) -> str:
-    """"3 audio files, 7.3 s: take1.wav, take2.wav, take3.wav"; the first ten."""
+def _listed(loaded: list[tuple[Path, Sound]], refused: int) -> str:
+    """"3 audio files, 7.3 s: take1.wav, take2.wav, take3.wav"; the first ten, and how many were left out."""
     names = ", ".join(path.name for path, _ in loaded[:10]) + ", ..." * (len(loaded) > 10)
     seconds = sum(sound.duration for _, sound in loaded)
-    return f"{len(loaded)} audio file{'s' * (len(loaded) != 1)}, {seconds:.1f} s: {names}"
+    text = f"{len(loaded)} audio file{'s' * (len(loaded) != 1)}, {seconds:.1f} s: {names}"
+    return f"{text}\n{refused} left out, without readable audio: see the log" if refused else text
 
 
 def unique_names(stems: list[str]) -> list[str]:

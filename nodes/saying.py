@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOG = "log.csv"  # of a training
+_LONGEST = 1500  # characters on a node; the history has all of them
 BREAK = "  \n"  # of a line, for pages that take the text on a node for Markdown (Nodes 2.0) and for those that do not
 
 
@@ -39,11 +40,12 @@ def said(text: str, **lists: Iterable[Any]) -> dict[str, list]:
 
 
 def show(text: str) -> None:
-    """Text on the node that runs; nothing where no page can hear of it (outside a run)."""
+    """Text on the node that runs, the beginning of a very long one; nothing where no page can hear of it (outside a run)."""
     node, server = get_executing_context(), getattr(PromptServer, "instance", None)
     if node is not None and server is not None:
-        whole = text.encode("utf8", "replace").decode("utf8")  # the name of a file may hold what no UTF-8 can
-        server.send_progress_text(whole.replace("\n", BREAK), node.node_id, sid=server.client_id)
+        text = text.encode("utf8", "replace").decode("utf8")  # the name of a file may hold what no UTF-8 can
+        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+        server.send_progress_text(text.replace("\n", BREAK), node.node_id, sid=server.client_id)
 
 
 def explained(node: type[io.ComfyNode]) -> type[io.ComfyNode]:

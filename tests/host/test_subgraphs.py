@@ -165,3 +165,23 @@ def test_a_file_cannot_promote_widgets_by_itself_and_a_promoted_list_is_a_value(
     assert text == ["7"]
     prompt = to_prompt(saved(node(5, GROUP, [["3", 0]], (("value", "INT", None, True),))), small.object_info())
     assert prompt["5:2"]["inputs"]["a"] == {"__value__": ["3", 0]}
+
+
+ADD = (("a", "INT", 1, True),)
+
+
+@pytest.mark.parametrize("inside, links, result", [
+    ([node(2, "ToyAdd", [3, 4], ADD, mode=2)], INNER["links"], {}),
+    ([node(2, "ToyAdd", [3, 4], ADD, mode=4)], joined((1, -10, 0, 2, 0, "INT"), (2, 2, 0, -20, 0, "INT")), {"value": ["1", 0]}),
+    ([node(4, "Reroute", [], (("", "*", 1, False),)), node(2, "ToyAdd", [3, 4], (("a", "INT", 3, True),))],
+     joined((1, -10, 0, 4, 0, "INT"), (3, 4, 0, 2, 0, "INT"), (2, 2, 0, -20, 0, "TOY")), {"value": ["5:2", 0]}),
+    ([], joined((1, -10, 0, -20, 0, "INT")), {"value": ["1", 0]})], ids=["muted", "bypassed", "reroute", "straight through"])
+def test_muted_bypassed_and_absent_nodes_inside(small, inside, links, result):
+    from talking_heads.host.workflow import to_prompt
+
+    workflow = saved(node(5, GROUP, [], (("value", "INT", 8, True),)), node(1, "ToyNumber", [5, "plain", 0, "fixed", ""]),
+                     links=([9, 5, 0, 3, 0, "TOY"], [8, 1, 0, 5, 0, "INT"]),
+                     definitions=({**INNER, "nodes": inside, "links": links},))
+    prompt = to_prompt(workflow, small.object_info())
+    assert prompt["3"]["inputs"] == result
+    assert "5:2" not in prompt or prompt["5:2"]["inputs"] == {"a": ["1", 0], "b": 4}

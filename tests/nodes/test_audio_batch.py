@@ -88,6 +88,8 @@ def test_what_holds_no_audio_is_left_out_and_named(host, folder, caplog):
     assert [name for name, _ in loaded(host)] == ["take1", "take2", "take10"]
     told = [record.getMessage() for record in caplog.records if "Load Audio Batch" in record.getMessage()]
     assert len(told) == 1 and "take3.wav" in told[0] and "1 of 4" in told[0]
+    (text,) = ok(host.run({"1": batch(), "2": keep("1", 1)})).outputs["1"]["text"]
+    assert text == "3 audio files, 1.3 s: take1.wav, take2.wav, take10.wav\n1 left out, without readable audio: see the log"
 
 
 def test_none_that_matches_and_none_that_can_be_heard_are_errors_with_a_way_out(host, folder):

@@ -164,6 +164,18 @@ def test_a_name_that_is_no_utf8_can_be_said(heard):
     ears.texts[0][1].encode("utf8")
 
 
+def test_a_very_long_text_is_whole_in_the_history_alone(heard):
+    host, ears, base = heard
+    shutil.copytree(ROOT / "demo" / "batch", base / "input" / "takes")
+    load = node("TalkingHead_LoadAudioBatch", folder="takes", pattern="*", start=0, count=9, prefix="")
+    saying, audio_batch = own(host, "nodes.saying"), own(host, "nodes.audio_batch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audio_batch, "_listed", lambda *given: "line\n" * 10_000)
+        shown = ok(host.run({"a": load, "p": node("PreviewAudio", audio=["a", 0])})).outputs["a"]
+    assert shown["text"] == ["line\n" * 10_000] and ears.texts[0][1].endswith(" ...")
+    assert len(ears.texts[0][1]) < 2 * saying._LONGEST
+
+
 def test_datasets_on_another_disk_are_named_and_a_full_temp_folder_loses_nothing(heard, tmp_path, monkeypatch, caplog):
     host, _, base = heard
     (tmp_path / "disk").mkdir()
