@@ -223,7 +223,7 @@ class _Run:
 
     def _message(self, event: str, data: Any) -> None:
         """Passes on what a node sends to the page."""
-        self.send(event, **(data if isinstance(data, Mapping) else {"data": data}))
+        self.on_event(event, {**(data if isinstance(data, Mapping) else {"data": data}), "prompt_id": self.result.prompt_id})
 
     def _progress(self, value: float, maximum: float, preview: Preview | None, node_id: str | None,
                   from_bar: bool = True) -> None:

@@ -14,16 +14,17 @@ PROMOTED = "promoted"  # of a flattened node: widget values that the subgraph's 
 _MUTED, _BYPASSED = 2, 4
 _INPUTS, _OUTPUTS = -10, -20  # ids that the page gives a subgraph's own sockets
 _DEEPEST = 50
+_MOST = 100_000  # nodes, when all subgraphs are opened
 
 
 def flattened(workflow: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same workflow without subgraphs; one without any comes back as it is.
 
     Raises:
-        WorkflowError: a subgraph that contains itself.
+        WorkflowError: a subgraph that contains itself, or subgraphs of too many nodes.
     """
     definitions = dict(_definitions(workflow))
-    if not any(node["type"] in definitions for node in workflow["nodes"]):
+    if not any(node["type"] in definitions or PROMOTED in node for node in workflow["nodes"]):
         return workflow
     flat = _Flat(definitions)
     flat.add(workflow, (), {}, ())
@@ -51,6 +52,7 @@ class _Flat:
         self.definitions = definitions
         self.nodes: list[dict] = []
         self.links: list[list] = []
+        self.size = 0  # nodes in what was opened
 
     def add(self, graph: Mapping[str, Any], path: tuple, promoted: Mapping[str, Mapping[str, Any]],
             within: Sequence[str]) -> None:
@@ -61,8 +63,7 @@ class _Flat:
             promoted: values that they set: widget by inner node.
             within: the subgraphs that are being added.
         """
-        opened = {node["id"] for node in graph["nodes"]
-                  if node["type"] in self.definitions and node.get("mode", 0) not in (_MUTED, _BYPASSED)}
+        opened = {node["id"] for node in graph["nodes"] if self._opens(node)}
         links = [link_parts(link) for link in graph.get("links") or []]
         for link_id, source, slot, target, target_slot, kind in links:
             if source in opened:
@@ -72,13 +73,16 @@ class _Flat:
             self.links.append([_name(path, link_id), _joined(source, path), slot, _name(path, target), target_slot, kind])
         for node in graph["nodes"]:
             values = promoted.get(str(node["id"]), {})
-            if node["id"] in opened:
+            if self._opens(node):
                 self._open(node, path, values, within)
             else:
                 self.nodes.append({**node, "id": _name(path, node["id"]), "inputs": _renamed(node.get("inputs"), path),
                                    PROMOTED: values})
         if path:
             self._outputs(graph, path, links)
+
+    def _opens(self, node: Mapping[str, Any]) -> bool:
+        return node["type"] in self.definitions and node.get("mode", 0) not in (_MUTED, _BYPASSED)
 
     def _open(self, node: Mapping[str, Any], path: tuple, values: Mapping[str, Any], within: Sequence[str]) -> None:
         """Puts a subgraph's content in the place of its node."""
@@ -87,6 +91,10 @@ class _Flat:
             named = node.get("title") or definition.get("name") or node["type"]
             raise WorkflowError(f"A subgraph must not contain itself. Got: '{named}' within itself. Open it in ComfyUI, take out "
                                 "the node of the same subgraph, and save again.")
+        self.size += 1 + len(definition["nodes"])
+        if self.size > _MOST:
+            raise WorkflowError(f"A workflow must have at most {_MOST} nodes, those in subgraphs counted each time. Got: more. "
+                                "Use fewer subgraphs within each other.")
         inside = _path(path, node["id"])
         linked = {socket["name"]: socket.get("link") for socket in node.get("inputs") or []}
         for slot, socket in enumerate(definition.get("inputs") or []):
@@ -136,7 +144,7 @@ def _targets(definition: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
     found: dict[str, list[tuple[str, str]]] = {}
     for _, source, slot, target, target_slot, _ in map(link_parts, definition.get("links") or []):
         inputs = nodes[target].get("inputs") or [] if target in nodes else []
-        if source == _INPUTS and slot < len(sockets) and target_slot < len(inputs):
+        if source == _INPUTS and 0 <= slot < len(sockets) and target_slot is not None and 0 <= target_slot < len(inputs):
             found.setdefault(sockets[slot]["name"], []).append((str(target), inputs[target_slot]["name"]))
     return found
 

@@ -62,7 +62,7 @@ def to_prompt(workflow: Mapping[str, Any], info: Mapping[str, Any]) -> Prompt:
     """The page's form to the API form; nodes in subgraphs get the ids "outer:inner".
 
     Raises:
-        WorkflowError: unknown nodes, a subgraph that contains itself, links in a circle.
+        WorkflowError: unknown nodes, a subgraph that contains itself, too many nodes, links in a circle.
     """
     graph = _Graph(flattened(workflow), info)
     prompt: Prompt = {}
@@ -94,7 +94,8 @@ class _Graph:
 
     def inputs(self, node: Mapping[str, Any]) -> dict[str, Any]:
         """Widget values, then links over them."""
-        found = {**widget_values(node, self.info[node["type"]]), **node.get(PROMOTED, {})}
+        found = {**widget_values(node, self.info[node["type"]]),
+                 **{name: _boxed(value) for name, value in node.get(PROMOTED, {}).items()}}
         for socket in node.get("inputs") or []:
             if socket.get("link") is None:
                 continue

@@ -38,9 +38,8 @@ def _link(value: Any, where: str) -> Any:
         return _LINK(value, where)
     if not isinstance(value, list) or len(value) < 6:
         raise Unfit(where, "a link: six entries", value)
-    _ID(value[0], f"{where}[0]")
-    _ID(value[1], f"{where}[1]")
-    _SOCKET(value[2], f"{where}[2]")
+    for i, check in enumerate((_ID, _ID, _SOCKET, _OPTIONAL_ID, _OPTIONAL_SOCKET)):
+        check(value[i], f"{where}[{i}]")
     return value
 
 
@@ -57,8 +56,9 @@ def _proxy(value: Any, where: str) -> Any:
 
 
 _ID = _or(whole(-_BIG, _BIG), text(200))
-_LINK = record({"id": _ID, "origin_id": _ID, "origin_slot": _SOCKET}, {"target_id": _ID, "target_slot": _SOCKET}, others=True)
-_OPTIONAL_ID = _or(_nothing, _ID)
+_OPTIONAL_ID, _OPTIONAL_SOCKET = _or(_nothing, _ID), _or(_nothing, _SOCKET)
+_LINK = record({"id": _ID, "origin_id": _ID, "origin_slot": _SOCKET},
+               {"target_id": _OPTIONAL_ID, "target_slot": _OPTIONAL_SOCKET}, others=True)
 _INPUT = record({"name": text()}, {"link": _OPTIONAL_ID, "type": _or(text(), whole(-1, 1), _nothing)}, others=True)
 _VALUES = _or(_nothing, note(), many(_anything, most=_MOST))
 _PAGE_NODE = record({"id": _ID, "type": text()}, {
@@ -66,12 +66,17 @@ _PAGE_NODE = record({"id": _ID, "type": text()}, {
     "properties": _or(_nothing, record({}, {"proxyWidgets": _or(_nothing, many(_proxy, most=_MOST))}, others=True)),
     "widgets_values": _VALUES, "widgets_values_named": _or(_nothing, note())}, others=True)
 _SOCKETS = _or(_nothing, many(record({"name": text()}, others=True), most=_MOST))
-_SUBGRAPH = record({"id": text(200), "nodes": many(_PAGE_NODE, most=_MOST)}, {
-    "links": _or(_nothing, many(_link, most=_MOST)), "inputs": _SOCKETS, "outputs": _SOCKETS}, others=True)
-_PAGE = record({"nodes": many(_PAGE_NODE, most=_MOST)}, {
-    "links": _or(_nothing, many(_link, most=_MOST)),
-    "definitions": _or(_nothing, record({}, {"subgraphs": _or(_nothing, many(_SUBGRAPH, most=_MOST))}, others=True)),
-}, others=True)
+
+
+def _definitions(value: Any, where: str) -> Any:
+    """Subgraphs, which may hold the definitions of others."""
+    return _or(_nothing, record({}, {"subgraphs": _or(_nothing, many(_SUBGRAPH, most=_MOST))}, others=True))(value, where)
+
+
+_GRAPH = {"links": _or(_nothing, many(_link, most=_MOST)), "definitions": _definitions}
+_SUBGRAPH = record({"id": text(200), "nodes": many(_PAGE_NODE, most=_MOST)}, {**_GRAPH, "inputs": _SOCKETS, "outputs": _SOCKETS},
+                   others=True)
+_PAGE = record({"nodes": many(_PAGE_NODE, most=_MOST)}, _GRAPH, others=True)
 _API_NODE = record({"class_type": text()}, {"inputs": inner, "_meta": record({}, {"title": _or(_nothing, text())}, others=True)},
                    others=True)
 

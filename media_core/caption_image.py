@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SIDE = 512  # px, the longer side of a preview's image
 _LETTERS = 0.065  # of the image's width: the font's size, of which a capital takes about 7 tenths
 _SMALLEST_FONT, _EDGE = 8, 3  # px
+_LONGEST = 600  # characters of a sentence: ComfyUI's server ends when it cannot encode an image, as one of 65,536 px
 _TEXT, _LABEL = (230, 230, 230), (255, 214, 102)
 
 
@@ -56,15 +57,27 @@ def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> 
 
 
 def sentence(text: str) -> Image:
-    """Words alone, as an image that can be read when it is as wide as a node."""
+    """Words alone, as an image that can be read when it is as wide as a node; only the beginning of a very long text."""
     from PIL import Image, ImageDraw
 
     font, height, written = _font(round(0.8 * _LETTERS * SIDE))
-    lines = wrapped_lines(written(text), font, SIDE - 4 * _EDGE)
+    text = " ".join(text[:_LONGEST].split()) + " ..." * (len(text) > _LONGEST)
+    width = SIDE - 4 * _EDGE
+    lines = wrapped_lines(" ".join(_pieces(word, font, width) for word in written(text).split()), font, width)
     sheet = Image.new("RGB", (SIDE, height * len(lines) + 4 * _EDGE))
     for row, line in enumerate(lines):
         ImageDraw.Draw(sheet).text((2 * _EDGE, 2 * _EDGE + height * row), line, _TEXT, font)
     return sheet
+
+
+def _pieces(word: str, font: FreeTypeFont | ImageFont, width: int) -> str:
+    """A word, such as a path, with blanks where it has to be broken to fit."""
+    pieces = [""]
+    for letter in word:
+        if pieces[-1] and font.getlength(pieces[-1] + letter) > width:
+            pieces.append("")
+        pieces[-1] += letter
+    return " ".join(pieces)
 
 
 def _font(size: int) -> tuple[FreeTypeFont | ImageFont, int, Callable[[str], str]]:

@@ -75,7 +75,7 @@ class MotionDataset(io.ComfyNode):
         else:
             folder = _of_videos(file_stem(name), asked, chosen, videos=videos, face_index=face_index, order=order)
         dataset, text = opened(folder)
-        return io.NodeOutput(dataset, text, ui=saying.dataset(folder, text, files=[saying.output_file(folder / INDEX)]))
+        return io.NodeOutput(dataset, text, ui=saying.dataset(folder, text, files=saying.output_files(folder / INDEX)))
 
 
 class LoadMotionDataset(io.ComfyNode):

@@ -50,9 +50,13 @@ class LoadAudioBatch(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str = HERE, pattern: str = "*", start: int = 0, count: int = _MOST,
-                           **others: object) -> tuple[str, ...]:
-        return tuple(f"{path.name} {bridge.stamp(path)}" for path in _chosen(folder, pattern, start, count))
+    def fingerprint_inputs(cls, folder: str | None, pattern: str | None, start: int | None, count: int | None,
+                           **others: object) -> tuple[str, ...] | float:
+        """What is linked is None here: all files of the folder count then, and a folder not known yet is read again."""
+        if folder is None:
+            return float("nan")
+        known = (start, count) if pattern is not None and start is not None and count is not None else (0, _MOST)
+        return tuple(f"{path.name} {bridge.stamp(path)}" for path in _chosen(folder, pattern or "*", *known))
 
     @classmethod
     def execute(cls, folder: str, pattern: str, start: int, count: int, prefix: str) -> io.NodeOutput:
@@ -64,7 +68,7 @@ class LoadAudioBatch(io.ComfyNode):
         loaded = _loaded(chosen)
         names = unique_names([path.stem for path, _ in loaded])
         return io.NodeOutput([sound.to_comfy() for _, sound in loaded], [prefix + name for name in names],
-                             ui=saying.said(_listed(loaded)))
+                             ui=saying.said(_listed(loaded, len(chosen) - len(loaded))))
 
 
 def _inputs() -> list:
@@ -99,14 +103,19 @@ def _chosen(folder: str, pattern: str, start: int, count: int) -> list[Path]:
     """The matching files in natural order.
 
     Raises:
-        TalkingHeadsError: the folder leads out of ComfyUI's input folder, or is not there.
+        TalkingHeadsError: the folder leads out of ComfyUI's input folder, is not there, or cannot be read.
     """
     place = contained(folder_paths.get_input_directory(), folder)
     if not place.is_dir():
         raise TalkingHeadsError("The folder must be in ComfyUI's input folder", f"none called {folder!r}",
                                 "Choose another, or press R to read the folders again")
+    try:
+        files = os.listdir(place)
+    except OSError as error:
+        raise TalkingHeadsError("The folder must be readable", f"{folder!r} ({error.strerror or error})",
+                                "Choose another, or let ComfyUI read it") from error
     wanted = re.compile(fnmatch.translate(pattern.strip().casefold() or "*"))
-    names = [name for name in _audio_names(os.listdir(place)) if wanted.match(name.casefold())]
+    names = [name for name in _audio_names(files) if wanted.match(name.casefold())]
     return [path for name in sorted(names, key=natural) if (path := place / name).is_file()][start:start + count]
 
 
@@ -140,11 +149,12 @@ def _loaded(paths: list[Path]) -> list[tuple[Path, Sound]]:
     return loaded
 
 
-def _listed(loaded: list[tuple[Path, Sound]]) -> str:
-    """"3 audio files, 7.3 s: take1.wav, take2.wav, take3.wav"; the first ten."""
+def _listed(loaded: list[tuple[Path, Sound]], refused: int) -> str:
+    """"3 audio files, 7.3 s: take1.wav, take2.wav, take3.wav"; the first ten, and how many were left out."""
     names = ", ".join(path.name for path, _ in loaded[:10]) + ", ..." * (len(loaded) > 10)
     seconds = sum(sound.duration for _, sound in loaded)
-    return f"{len(loaded)} audio file{'s' * (len(loaded) != 1)}, {seconds:.1f} s: {names}"
+    text = f"{len(loaded)} audio file{'s' * (len(loaded) != 1)}, {seconds:.1f} s: {names}"
+    return f"{text}\n{refused} left out, without readable audio: see the log" if refused else text
 
 
 def unique_names(stems: list[str]) -> list[str]:

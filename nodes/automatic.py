@@ -64,9 +64,11 @@ class Automatic:
         return f"{'whole ' * self.whole}number from {self.least:.10g} to {self.most:.10g}"
 
     def _refusal(self, value: Value) -> TalkingHeadsError:
+        from ..media_core.schema import shown
+
         label = self.label or self.name
-        comma = isinstance(value, str) and "," in value and _number(value.replace(",", ".")) is not None
-        return TalkingHeadsError(f"{label[0].upper()}{label[1:]} must be {AUTO} or a {self._range()}", repr(value),
+        comma = isinstance(value, str) and not self.whole and "," in value and _number(value.replace(",", ".")) is not None
+        return TalkingHeadsError(f"{label[0].upper()}{label[1:]} must be {AUTO} or a {self._range()}", shown(value),
                                  "Write a decimal point instead of the comma" if comma else f"Type {AUTO} or such a number")
 
 

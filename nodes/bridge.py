@@ -57,7 +57,7 @@ class NodeReport:
 
         self._figures: dict[str, Any] = {}  # the newest of each
         self.began = time.monotonic()  # s
-        self.first: int | None = None  # the first step reported: a continued training begins behind others
+        self.first: int | None = None  # the first step with figures: a resumed training begins behind others
         self.done = self.total = 0
         self._shown: tuple[np.ndarray, str] | None = None  # the newest preview, and what its parts are called
         self._bar: comfy.utils.ProgressBar | None = None
@@ -88,8 +88,10 @@ class NodeReport:
     def _remember(self, done: int, info: Mapping[str, Any], preview: np.ndarray | None) -> None:
         from ..media_core.captions import FIGURES, SHOWS
 
-        self.done, self.first = done, done if self.first is None else self.first
+        self.done = done
         self._figures.update((name, value) for name, value in info.items() if name in FIGURES)
+        if self.first is None and self._figures:  # before that the speech is encoded, or the rasteriser compiled
+            self.first = done
         if preview is not None and (SHOWS in info or self._shown is None or not self._shown[1]):
             self._shown = preview, info.get(SHOWS, "")
 

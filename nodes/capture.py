@@ -103,7 +103,7 @@ class PrepareDataset(io.ComfyNode):
         folder = _captured(film.cut(start, duration), file_stem(name), options | {"landmarks_from": film.start}, report)
         dataset, _, sound, expression, pose = subject.opened(folder)
         picture, text = folder / "report.png", (folder / "report.txt").read_text("utf8")
-        said = saying.dataset(folder, text, files=[saying.output_file(picture), saying.output_file(picture.with_suffix(".txt"))])
+        said = saying.dataset(folder, text, files=saying.output_files(picture, picture.with_suffix(".txt")))
         preview = _picture(picture)
         saying.leave(preview, report)
         return io.NodeOutput(dataset, preview, sound, expression, pose, text, ui=said)
@@ -156,7 +156,7 @@ def _outputs() -> list:
     return [kind.Output(name, display_name=name, tooltip=tip) for name, (kind, tip) in rows.items()]
 
 
-def _captured(film: videos.Film, stem: str, options: dict[str, Any], report: saying.Told) -> Path:
+def _captured(film: videos.Film, stem: str, options: dict[str, Any], report: bridge.NodeReport) -> Path:
     """Runs or continues the capture; returns the dataset's folder."""
     from ..media_core.capture import CaptureSettings
     from ..media_core.capture import capture as captured

@@ -27,7 +27,7 @@ def demo_files(demo: Path = DEMO) -> dict[str, Path]:
 def offer(folder: str | os.PathLike, demo: Path = DEMO) -> None:
     """Copies each demo file that is absent into the input folder. What is there stays as it is, whatever it holds; a folder that
     cannot be written gets one line in the log and no file."""
-    absent = {name: path for name, path in demo_files(demo).items() if not os.path.lexists(Path(folder, name))}
+    absent = {name: path for name, path in demo_files(demo).items() if _free(Path(folder, name), Path(folder))}
     if not absent:
         return
     try:
@@ -41,6 +41,12 @@ def offer(folder: str | os.PathLike, demo: Path = DEMO) -> None:
         log.warning("The demo files could not be copied into the input folder (%s): the example workflows will miss them. Make "
                     "%s a writable folder with a few MB free and restart ComfyUI, or choose your own files in the Load nodes.",
                     error.strerror or error, folder)
+
+
+def _free(target: Path, folder: Path) -> bool:
+    """Whether nothing has that name, nor that of the folder below the input folder that it goes into."""
+    place = target.parent
+    return not os.path.lexists(target) and (place == folder or place.is_dir() or not os.path.lexists(place))
 
 
 def _copy(source: Path, target: Path) -> None:

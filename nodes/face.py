@@ -289,11 +289,15 @@ def _about(track: FaceTrack, raw: RawTrack, kept: int, filled: int, tracker: str
     import numpy as np
 
     lines = [f"tracker: {tracker}",
-             f"{kept} frames at {raw.fps:g} fps, {len(raw.points)} in the video; {filled} without a face were filled in",
+             f"{_frames(kept)} at {raw.fps:g} fps, {len(raw.points)} in the video; {filled} without a face were filled in",
              f"reprojection error {float(np.nanmean(track.reprojection)):.2f} px"]
     if raw.cuts:
         lines.append("cuts before frames " + ", ".join(map(str, raw.cuts)))
     return "\n".join([*lines, _about_units(track.expression)])
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
 
 
 def _about_portraits(points: np.ndarray, size: tuple[int, int]) -> str:  # [T, 68, 2] px
@@ -312,7 +316,7 @@ def _about_units(expression: ExpressionTrack) -> str:
     known = (~torch.isnan(expression.au)).float().mean(dim=0)
     unknown = [name for name, share in zip(AU_NAMES, known.tolist()) if share == 0]
     partly = [f"{name} ({share:.0%})" for name, share in zip(AU_NAMES, known.tolist()) if 0 < share < 1]
-    lines = [f"action units: {expression.source}, {len(expression)} frames at {expression.fps:g} fps",
+    lines = [f"action units: {expression.source}, {_frames(len(expression))} at {expression.fps:g} fps",
              f"unreliable: {', '.join(expression.unreliable) or 'none stated'}", f"unknown: {', '.join(unknown) or 'none'}"]
     return "\n".join([*lines, f"known in part: {', '.join(partly)}"] if partly else lines)
 

@@ -132,7 +132,7 @@ class FacePasteBack(io.ComfyNode):
         return io.NodeOutput(out)
 
 
-def _said(crops: Tensor, crop: Crop, cls: type[io.ComfyNode], report: saying.Told) -> dict[str, list]:
+def _said(crops: Tensor, crop: Crop, cls: type[io.ComfyNode], report: bridge.NodeReport) -> dict[str, list]:
     """How many crops there are, and the first."""
     count, unseen = f"{len(crops)} of " if len(crops) > 1 else "", len(crop.faceless)
     text = f"{count}{crops.shape[2]} x {crops.shape[1]} px" + (f", {unseen} without a face" if unseen else "")

@@ -49,7 +49,7 @@ class SaveLandmarks(io.ComfyNode):
         stem = f"{subfolder}/{name}" if subfolder else name
         path, _ = save_numbered(lambda number: contained(output, f"{stem}_{number:05}_{ENDING}"), counter, landmarks.save)
         return io.NodeOutput(path.relative_to(Path(output).resolve()).as_posix(),
-                             ui=saying.said(f"Saved {saying.place(path)}\n{about(landmarks)}", files=[saying.output_file(path)]))
+                             ui=saying.said(f"Saved {saying.place(path)}\n{about(landmarks)}", files=saying.output_files(path)))
 
 
 class LoadLandmarks(io.ComfyNode):

@@ -23,9 +23,8 @@ from . import bridge
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .bridge import NodeReport as Told
-
 LOG = "log.csv"  # of a training
+_LONGEST = 1500  # characters on a node; the history has all of them
 BREAK = "  \n"  # of a line, for pages that take the text on a node for Markdown (Nodes 2.0) and for those that do not
 
 
@@ -41,9 +40,11 @@ def said(text: str, **lists: Iterable[Any]) -> dict[str, list]:
 
 
 def show(text: str) -> None:
-    """Text on the node that runs; nothing where no page can hear of it (outside a run)."""
+    """Text on the node that runs, the beginning of a very long one; nothing where no page can hear of it (outside a run)."""
     node, server = get_executing_context(), getattr(PromptServer, "instance", None)
     if node is not None and server is not None:
+        text = text.encode("utf8", "replace").decode("utf8")  # the name of a file may hold what no UTF-8 can
+        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
         server.send_progress_text(text.replace("\n", BREAK), node.node_id, sid=server.client_id)
 
 
@@ -66,17 +67,22 @@ def explained(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
 
 def pictures(images: Tensor, cls: type[io.ComfyNode]) -> list[Mapping[str, str]]:  # [B, H, W, 3] 0..1
-    """Images in ComfyUI's temp folder."""
-    return list(ui.PreviewImage(images, cls=cls).as_dict()["images"])
+    """Images in ComfyUI's temp folder; none where that cannot be written: what the node made must not be lost for them."""
+    try:
+        return list(ui.PreviewImage(images, cls=cls).as_dict()["images"])
+    except OSError as error:
+        bridge.log.warning("The preview could not be saved (%s): free some space in ComfyUI's temp folder, or make it writable.",
+                           error.strerror or error)
+        return []
 
 
-def previews(images: Tensor, cls: type[io.ComfyNode], report: Told) -> list[Mapping[str, str]]:  # [B, H, W, 3] 0..1
+def previews(images: Tensor, cls: type[io.ComfyNode], report: bridge.NodeReport) -> list[Mapping[str, str]]:  # [B, H, W, 3] 0..1
     """The same, and they stay on the node instead of what `report` showed last."""
     leave(images, report)
     return pictures(images, cls)
 
 
-def leave(images: Tensor, report: Told) -> None:  # [B, H, W, 3] 0..1
+def leave(images: Tensor, report: bridge.NodeReport) -> None:  # [B, H, W, 3] 0..1
     """Shows images side by side as the last preview of a node."""
     import numpy as np
     from PIL import Image
@@ -88,10 +94,12 @@ def leave(images: Tensor, report: Told) -> None:  # [B, H, W, 3] 0..1
     report.leave(Image.fromarray(np.concatenate(rows)))
 
 
-def output_file(path: Path) -> dict[str, str]:
-    """A file below ComfyUI's output folder, as /view takes it."""
-    inside = path.resolve().relative_to(Path(folder_paths.get_output_directory()).resolve())
-    return {"filename": inside.name, "subfolder": "" if inside.parent == Path() else inside.parent.as_posix(), "type": "output"}
+def output_files(*paths: Path) -> list[dict[str, str]]:
+    """Files below ComfyUI's output folder, as /view takes them; without those that a link has led elsewhere."""
+    output = Path(folder_paths.get_output_directory()).resolve()
+    inside = [path.resolve().relative_to(output) for path in paths if path.resolve().is_relative_to(output)]
+    return [{"filename": path.name, "subfolder": "" if path.parent == Path() else path.parent.as_posix(), "type": "output"}
+            for path in inside]
 
 
 def place(path: Path) -> str:
@@ -108,7 +116,7 @@ def model_saved(path: Path, *more: str) -> dict[str, list]:
     return said("\n".join([f"Saved {place(path)}", *more]), models=[place(path)])
 
 
-def trained(path: Path, logs: Path, report: Told, cls: type[io.ComfyNode], *more: str) -> dict[str, list]:
+def trained(path: Path, logs: Path, report: bridge.NodeReport, cls: type[io.ComfyNode], *more: str) -> dict[str, list]:
     """A training has ended: its file, how it went, its log, and the last preview.
 
     Args:
@@ -119,19 +127,19 @@ def trained(path: Path, logs: Path, report: Told, cls: type[io.ComfyNode], *more
     picture = _last_picture(report, f"saved {path.name}")
     return said("\n".join(line for line in (*lines, *more) if line), models=[place(path)],
                 previews=[] if picture is None else previews(picture, cls, report),
-                files=[output_file(log)] if log.is_file() else [])
+                files=output_files(log) if log.is_file() else [])
 
 
-def _work(report: Told) -> str:
-    """"530 steps in 4 min"."""
+def _work(report: bridge.NodeReport) -> str:
+    """"530 steps in 4 min"; of a resumed training those of this run."""
     from ..media_core.remaining import duration
 
-    before = max(0, (report.first or 0) - 1)
-    steps = f"{report.done:,} steps" if not before else f"{report.done - before:,} of {report.done:,} steps, the others before,"
-    return f"{steps} in {duration(time.monotonic() - report.began)}"
+    before = report.done if report.first is None else max(0, report.first - 1)
+    steps = f"{report.done - before:,} step{'s' * (report.done - before != 1)} in {duration(time.monotonic() - report.began)}"
+    return f"{steps}, {report.done:,} with those of earlier runs" if before else steps
 
 
-def _last_picture(report: Told, words: str) -> Tensor | None:  # float32 [1, H, W, 3] 0..1
+def _last_picture(report: bridge.NodeReport, words: str) -> Tensor | None:  # float32 [1, H, W, 3] 0..1
     import numpy as np
     import torch
 

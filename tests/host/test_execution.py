@@ -113,6 +113,26 @@ def test_plain_progress_is_throttled_but_first_and_last_are_sent(small):
     assert sent[0] == 1 and sent[-1] == 1000 and len(sent) < 100
 
 
+def test_whatever_a_node_sends_to_the_page_arrives(small, monkeypatch):
+    """Other packs send events of their own, with any keys."""
+    from talking_heads.host.shim.server import PromptServer
+
+    kind = small.host.classes["ToyNumber"]
+    whole = kind.execute.__func__
+
+    def execute(cls, **given):
+        PromptServer.instance.send_sync("other.pack", {"event": 1, "self": 2})
+        PromptServer.instance.send_sync("other.text", "words")
+        return whole(cls, **given)
+
+    monkeypatch.setattr(kind, "execute", classmethod(execute))
+    result = small.run({"1": node("ToyNumber", value=3, mode="plain", seed=0), "2": node("ToyShow", value=["1", 0])})
+    assert result.status == "success", result.error
+    told = {name: data for name, data in small.events if name.startswith("other")}
+    run = {"prompt_id": result.prompt_id}
+    assert told == {"other.pack": {"event": 1, "self": 2, **run}, "other.text": {"data": "words", **run}}
+
+
 def test_an_exception_is_reported_with_node_inputs_and_its_own_words(small):
     result = small.run({"1": node("ToyNumber", value=3, mode="plain", seed=0), "2": node("ToyFail", value=["1", 0]),
                         "3": node("ToyShow", value=["2", 0])})

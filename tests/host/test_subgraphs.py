@@ -125,3 +125,63 @@ def test_odd_promotions_are_no_workflows(small, tmp_path):
     path.write_text(json.dumps(saved({**node(5, GROUP), "properties": {"proxyWidgets": [["2"]]}})))
     with pytest.raises(WorkflowError, match="a promoted widget"):
         small.host.load(str(path))
+
+
+@pytest.mark.parametrize("change", [
+    {"definitions": 3}, {"definitions": {"subgraphs": 3}}, {"definitions": {"subgraphs": [{"nodes": []}]}},
+    {"links": [[1, -10, 0, 2, "first", "INT"]]}, {"links": [[1, -10, 0, [2], 0, "INT"]]}])
+def test_definitions_within_definitions_and_ends_of_links_are_looked_at_too(small, tmp_path, change):
+    from talking_heads.host.workflow import WorkflowError
+
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps(saved(node(5, GROUP), definitions=({**INNER, **change},))))
+    with pytest.raises(WorkflowError, match="no whole workflow"):
+        small.host.load(str(path))
+
+
+@pytest.mark.parametrize("ends", [(1, -10, 0, 2, None, "INT"), (1, -10, -1, 2, 0, "INT"), (1, -10, 0, 2, -1, "INT")])
+def test_a_link_from_or_to_no_socket_sets_nothing(small, ends):
+    """The same workflow gives the inner widget's own value: 3 + 4."""
+    loose = {**INNER, "links": [*joined(ends), INNER["links"][1]],
+             "nodes": [node(2, "ToyAdd", [3, 4], (("a", "INT", None, True),))]}
+    _, text = shown(small, saved(node(5, GROUP, [6], (("value", "INT", None, True),)), definitions=(loose,)))
+    assert text == ["7"]
+
+
+def test_subgraphs_that_would_open_into_too_many_nodes_are_told(small):
+    from talking_heads.host.workflow import WorkflowError
+
+    names = [f"0f1e2d3c-0000-4000-8000-0000000001{level:02}" for level in range(9)]
+    levels = [{"id": name, "nodes": [node(number, below) for number in range(10)], "links": []}
+              for name, below in zip(names, [*names[1:], "ToyAdd"])]
+    with pytest.raises(WorkflowError, match="at most 100000 nodes"):
+        shown(small, saved(node(5, names[0]), definitions=tuple(levels)))
+
+
+def test_a_file_cannot_promote_widgets_by_itself_and_a_promoted_list_is_a_value(small):
+    from talking_heads.host.workflow import to_prompt
+
+    _, text = shown(small, saved({**node(5, "ToyAdd", [3, 4], (("a", "INT", None, True),)), "promoted": 5}, definitions=()))
+    assert text == ["7"]
+    prompt = to_prompt(saved(node(5, GROUP, [["3", 0]], (("value", "INT", None, True),))), small.object_info())
+    assert prompt["5:2"]["inputs"]["a"] == {"__value__": ["3", 0]}
+
+
+ADD = (("a", "INT", 1, True),)
+
+
+@pytest.mark.parametrize("inside, links, result", [
+    ([node(2, "ToyAdd", [3, 4], ADD, mode=2)], INNER["links"], {}),
+    ([node(2, "ToyAdd", [3, 4], ADD, mode=4)], joined((1, -10, 0, 2, 0, "INT"), (2, 2, 0, -20, 0, "INT")), {"value": ["1", 0]}),
+    ([node(4, "Reroute", [], (("", "*", 1, False),)), node(2, "ToyAdd", [3, 4], (("a", "INT", 3, True),))],
+     joined((1, -10, 0, 4, 0, "INT"), (3, 4, 0, 2, 0, "INT"), (2, 2, 0, -20, 0, "TOY")), {"value": ["5:2", 0]}),
+    ([], joined((1, -10, 0, -20, 0, "INT")), {"value": ["1", 0]})], ids=["muted", "bypassed", "reroute", "straight through"])
+def test_muted_bypassed_and_absent_nodes_inside(small, inside, links, result):
+    from talking_heads.host.workflow import to_prompt
+
+    workflow = saved(node(5, GROUP, [], (("value", "INT", 8, True),)), node(1, "ToyNumber", [5, "plain", 0, "fixed", ""]),
+                     links=([9, 5, 0, 3, 0, "TOY"], [8, 1, 0, 5, 0, "INT"]),
+                     definitions=({**INNER, "nodes": inside, "links": links},))
+    prompt = to_prompt(workflow, small.object_info())
+    assert prompt["3"]["inputs"] == result
+    assert "5:2" not in prompt or prompt["5:2"]["inputs"] == {"a": ["1", 0], "b": 4}

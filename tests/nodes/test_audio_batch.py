@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from prompts import collector, failure, keep, node, ok, own
+from prompts import collector, failure, give, giver, keep, node, ok, own
 from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.paths import safe_stem
 
@@ -88,6 +88,8 @@ def test_what_holds_no_audio_is_left_out_and_named(host, folder, caplog):
     assert [name for name, _ in loaded(host)] == ["take1", "take2", "take10"]
     told = [record.getMessage() for record in caplog.records if "Load Audio Batch" in record.getMessage()]
     assert len(told) == 1 and "take3.wav" in told[0] and "1 of 4" in told[0]
+    (text,) = ok(host.run({"1": batch(), "2": keep("1", 1)})).outputs["1"]["text"]
+    assert text == "3 audio files, 1.3 s: take1.wav, take2.wav, take10.wav\n1 left out, without readable audio: see the log"
 
 
 def test_none_that_matches_and_none_that_can_be_heard_are_errors_with_a_way_out(host, folder):
@@ -112,6 +114,16 @@ def test_a_folder_elsewhere_is_refused(host, folder, name):
         audio_batch._chosen(name, "*", 0, 1)
 
 
+def test_a_folder_that_cannot_be_read_is_told_with_a_way_out(host, folder, monkeypatch):
+    def refused(place):
+        raise PermissionError(13, "Permission denied")
+
+    audio_batch, error = own(host, "nodes.audio_batch"), own(host, "media_core.errors").TalkingHeadsError
+    monkeypatch.setattr(audio_batch.os, "listdir", refused)
+    with pytest.raises(error, match=r"The folder must be readable. Got: 'takes' \(Permission denied\). Choose another"):
+        audio_batch._chosen("takes", "*", 0, 1)
+
+
 def test_a_changed_or_added_file_is_loaded_again_and_nothing_else_is(host, folder):
     collector(host)
     prompt = {"1": batch(pattern="take*"), "2": keep("1")}
@@ -122,6 +134,16 @@ def test_a_changed_or_added_file_is_loaded_again_and_nothing_else_is(host, folde
     assert "1" in ok(host.run(prompt)).executed
     save_wav(folder / "take4.wav", tone(0.3))
     assert "1" in ok(host.run(prompt)).executed
+
+
+@pytest.mark.parametrize("name, value", [("start", 0), ("count", 9), ("pattern", "take*")])
+def test_linked_numbers_and_texts_are_no_reason_to_read_again(host, folder, caplog, name, value):
+    giver(host)["given"] = value
+    collector(host)
+    prompt = {"g": give("given"), "1": batch(**{name: ["g", 0]}), "2": keep("1")}
+    assert "1" in ok(host.run(prompt)).executed and "1" not in ok(host.run(prompt)).executed
+    save_wav(folder / "take4.wav", tone(0.1))
+    assert "1" in ok(host.run(prompt)).executed and not caplog.records
 
 
 def test_names_are_unique_even_where_capitals_do_not_count(host):

@@ -66,6 +66,7 @@ def test_a_whole_number_is_an_int(kinds):
     ("guidance", 20.5, "Got: 20.5"), ("guidance", "nan", "Got: 'nan'"), ("guidance", "inf", "Got: 'inf'"),
     ("guidance", float("-inf"), "Got: -inf"), ("guidance", True, "Got: True"), ("guidance", 10**400, "must be auto"),
     ("steps", "2.5", "Steps must be auto or a whole number from 1 to 1000. Got: '2.5'"), ("steps", 0.5, "Got: 0.5"),
+    ("steps", "1,000", "Got: '1,000'. Type auto or such a number."), ("steps", "9" * 400, f"Got: '{'9' * 59}. Type"),
     ("steps", [1], "must be auto"), ("focal", "wide", "Focal length (px) must be auto")])
 def test_what_a_field_refuses(pack, kinds, name, value, words):
     with pytest.raises(own(pack, "media_core.errors").TalkingHeadsError) as caught:

@@ -54,6 +54,19 @@ def test_what_is_there_stays_whatever_it_holds(host, demo_files, tmp_path):
     assert os.readlink(folder / "talking_heads_demo_portrait.jpg") == "gone.jpg"
 
 
+@pytest.mark.parametrize("how", ["a file", "a broken link"])
+def test_what_is_called_like_the_folder_stays_and_the_other_files_come(demo_files, tmp_path, caplog, how):
+    folder, batch = tmp_path / "in", tmp_path / "in" / "talking_heads_demo_batch"
+    folder.mkdir()
+    if how == "a file":
+        batch.write_text("mine")
+    else:
+        batch.symlink_to("gone")
+    demo_files.offer(folder)
+    assert set(files(folder)) - {batch.name} == {name for name in NAMES if "/" not in name} and not caplog.records
+    assert batch.read_text() == "mine" if how == "a file" else os.readlink(batch) == "gone"
+
+
 def test_a_second_start_only_looks(demo_files, tmp_path, monkeypatch):
     monkeypatch.setattr(demo_files, "_copy", lambda *given: pytest.fail("copied again"))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "base" / "input").rglob("*")}

@@ -139,6 +139,59 @@ def test_an_error_stands_on_the_node(heard):
     assert where == "f" and sheet.width == 512 and 80 < sheet.height < 300 and np.asarray(sheet).max() > 200 and not ears.texts
 
 
+@pytest.mark.parametrize("text", [
+    "word " * 20_000, "x" * 20_000, "/a/long/path" * 20, "The line must\nend.\n\nGot: two", "\udcff", ""])
+def test_any_text_is_an_image_of_a_size_that_can_be_sent(host, text):
+    """ComfyUI's server ends when it cannot encode a preview."""
+    sheet = own(host, "media_core.caption_image").sentence(text)
+    assert sheet.width == 512 and sheet.height < 2000
+    drawn = np.asarray(sheet).max(2) > 100
+    assert not drawn[:, -4:].any() and not drawn[-3:].any(), "nothing is cut off"
+    assert not drawn[:, :450].all() and (len(text) < 100 or drawn[:, 400:].any())
+
+
+def test_a_name_that_is_no_utf8_can_be_said(heard):
+    """Linux takes any bytes for a name; ComfyUI encodes what a node says strictly."""
+    host, ears, base = heard
+    shutil.copytree(ROOT / "demo" / "batch", base / "input" / "takes")
+    try:
+        (base / "input" / "takes" / "take1.wav").rename(base / "input" / "takes" / "t\udcff.wav")
+    except OSError:
+        pytest.skip("a file system that takes UTF-8 alone")
+    load = node("TalkingHead_LoadAudioBatch", folder="takes", pattern="*", start=0, count=9, prefix="")
+    shown = ok(host.run({"a": load, "p": node("PreviewAudio", audio=["a", 0])})).outputs["a"]
+    assert "t\udcff.wav" in shown["text"][0] and "t?.wav" in ears.texts[0][1]
+    ears.texts[0][1].encode("utf8")
+
+
+def test_a_very_long_text_is_whole_in_the_history_alone(heard):
+    host, ears, base = heard
+    shutil.copytree(ROOT / "demo" / "batch", base / "input" / "takes")
+    load = node("TalkingHead_LoadAudioBatch", folder="takes", pattern="*", start=0, count=9, prefix="")
+    saying, audio_batch = own(host, "nodes.saying"), own(host, "nodes.audio_batch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audio_batch, "_listed", lambda *given: "line\n" * 10_000)
+        shown = ok(host.run({"a": load, "p": node("PreviewAudio", audio=["a", 0])})).outputs["a"]
+    assert shown["text"] == ["line\n" * 10_000] and ears.texts[0][1].endswith(" ...")
+    assert len(ears.texts[0][1]) < 2 * saying._LONGEST
+
+
+def test_datasets_on_another_disk_are_named_and_a_full_temp_folder_loses_nothing(heard, tmp_path, monkeypatch, caplog):
+    host, _, base = heard
+    (tmp_path / "disk").mkdir()
+    (base / "output" / "talking_heads").mkdir(parents=True)
+    (base / "output" / "talking_heads" / "datasets").symlink_to(tmp_path / "disk")
+    shown = ok(host.run({"data": MOTION_DATA})).outputs["data"]
+    assert shown["files"] == [] and shown["folders"][0].startswith(str(tmp_path / "disk"))
+
+    def full(*values, **named):
+        raise OSError(28, "No space left on device")
+
+    saying = own(host, "nodes.saying")
+    monkeypatch.setattr(saying.ui, "PreviewImage", full)
+    assert saying.pictures(None, None) == [] and "No space left on device" in caplog.text
+
+
 def test_nothing_is_sent_where_no_node_runs(host):
     saying = own(host, "nodes.saying")
     assert saying.said("hello", files=[]) == {"text": ["hello"], "files": []}
@@ -162,13 +215,19 @@ def test_images_side_by_side_stay_on_the_node(host):
     assert [np.asarray(sheet)[y, x, 0] for y, x in ((0, 0), (0, 6), (4, 0), (4, 6))] == [51, 102, 153, 0]
 
 
-def test_a_resumed_training_says_what_it_did_itself(host):
+@pytest.mark.parametrize("reports, words", [
+    ([(301, {"loss": 0.5}), (302, {"loss": 0.4})], "2 steps in 0 s, 302 with those of earlier runs"),
+    ([(0, {"phase": "speech"}), (300, {"phase": "compile"}), (301, {"loss": 0.5}), (301, {"phase": "finish"})],
+     "1 step in 0 s, 301 with those of earlier runs"),
+    ([(0, {"phase": "compile"}), (1, {"loss": 0.5}), (2, {"loss": 0.4})], "2 steps in 0 s"),
+    ([(302, {"phase": "finish"})], "0 steps in 0 s, 302 with those of earlier runs")])
+def test_a_training_says_what_it_did_itself(host, reports, words):
     saying, report = own(host, "nodes.saying"), own(host, "nodes.bridge").NodeReport()
     report._bar = type("Bar", (), {"update_absolute": lambda self, *told: None})()
-    for step in (301, 302):
-        report(step, 302, {"loss": 0.5, "phase": "face"})
-    assert saying._work(report) == "2 of 302 steps, the others before, in 0 s" and report.figures() == {"loss": 0.5}
-    assert report.last_picture() is None
+    for step, info in reports:
+        report(step, 302, info)
+    assert saying._work(report) == words and report.last_picture() is None
+    assert report.figures() == dict([item for _, info in reports for item in info.items() if item[0] == "loss"][-1:])
 
 
 def test_every_node_that_saves_or_tells_says_it_on_the_page(host):
