@@ -167,7 +167,7 @@ def using(names: set[str]) -> set[str]:
     while names != before:
         before = set(names)
         names = names | {node.name for node in bodies if isinstance(node, ast.FunctionDef) and uses[node.name] & before}
-    return {part.value.value for node in bodies if isinstance(node, ast.ClassDef) and uses[node.name] & names
+    return {str(part.value.value) for node in bodies if isinstance(node, ast.ClassDef) and uses[node.name] & names
             for part in ast.walk(node) if isinstance(part, ast.keyword) and part.arg == "node_id"
             and isinstance(part.value, ast.Constant)}
 
