@@ -373,7 +373,7 @@ OUTPUT_NODES = {  # name of a model file, or of a file below the output folder, 
         "MoDiTalker_ImportMToV", autoencoder="autoencoder_rgb.pth", landmark_autoencoder="autoencoder_motion.pth",
         denoiser="diffusion_model.pth", heads=HEADS, name="got_mtov", half=True)},
     "told_00001_.safetensors": {
-        "1": node("LoadImage", image="demo_portrait.jpg"),
+        "1": node("LoadImage", image="talking_heads_demo_portrait.jpg"),
         "2": node("TalkingHead_PortraitLandmarks", image=["1", 0], face_index=0, order="largest"),
         "9": node("TalkingHead_SaveLandmarks", landmarks=["2", 0], filename_prefix="talking_heads/told")},
 }
