@@ -46,7 +46,7 @@ def file_stem(name: str) -> str:
             character files cannot carry, or a device's name.
     """
     bad = re.search(r'[\\/:*?"<>|\x00-\x1f]', name)
-    if not 1 <= len(name) <= 100 or bad or name != name.strip(" .") or name.lower().split(".")[0] in _DEVICE_NAMES:
+    if not 1 <= len(name) <= 100 or bad or name != name.strip(" .") or _is_device(name):
         raise TalkingHeadsError("The name must be 1 to 100 characters that a file name may hold", repr(name[:120]),
                                 "Use letters, digits, - and _, without folders")
     if (size := _size(name)) > _LONGEST_STEM:
@@ -61,7 +61,12 @@ def safe_stem(name: str) -> str:
     safe = re.sub(r'[\\/:*?"<>|%\x00-\x1f\ud800-\udfff]', "_", name).strip(" .")
     while _size(safe) > _LONGEST_SAFE:
         safe = safe[:-1].rstrip(" .")
-    return f"_{safe}" if not safe or safe.lower().split(".")[0] in _DEVICE_NAMES else safe
+    return f"_{safe}" if not safe or _is_device(safe) else safe
+
+
+def _is_device(name: str) -> bool:
+    """Whether Windows takes a file of that name for a device, whatever its ending."""
+    return name.lower().split(".")[0].rstrip() in _DEVICE_NAMES
 
 
 def is_temporary(name: str) -> bool:

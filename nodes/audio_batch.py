@@ -50,6 +50,10 @@ class LoadAudioBatch(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, prefix: str | None) -> bool | str:
+        return bridge.found(lambda: _inside(prefix or ""), "")
+
+    @classmethod
     def fingerprint_inputs(cls, folder: str | None, pattern: str | None, start: int | None, count: int | None,
                            **others: object) -> tuple[str, ...] | float:
         """What is linked is None here: all files of the folder count then, and a folder not known yet is read again."""
@@ -60,6 +64,7 @@ class LoadAudioBatch(io.ComfyNode):
 
     @classmethod
     def execute(cls, folder: str, pattern: str, start: int, count: int, prefix: str) -> io.NodeOutput:
+        _inside(prefix)
         chosen = _chosen(folder, pattern, start, count)
         if not chosen:
             raise TalkingHeadsError("At least one audio file must match", f"none in {folder!r} for the pattern {pattern!r}"
@@ -86,6 +91,15 @@ def _inputs() -> list:
         io.String.Input("prefix", display_name="name prefix", default="talking_heads/",
                         tooltip="Put before each name: a folder of the output folder ends in /."),
     ]
+
+
+def _inside(prefix: str) -> bool:
+    """True: Save Video will take it. It would refuse it only when the first video is rendered.
+
+    Raises:
+        TalkingHeadsError: the prefix leads out of ComfyUI's output folder.
+    """
+    return bool(contained(folder_paths.get_output_directory(), prefix, links_may_leave=True))
 
 
 def audio_folders() -> list[str]:

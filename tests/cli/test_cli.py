@@ -42,7 +42,7 @@ def test_run_saves_and_prints_the_files(run, tmp_path, capsys):
 
 def test_run_prints_what_output_nodes_say(run, tmp_path, capsys):
     """And only the files on stdout."""
-    landmarks = {"1": {"class_type": "LoadImage", "inputs": {"image": "demo_portrait.jpg"}},
+    landmarks = {"1": {"class_type": "LoadImage", "inputs": {"image": "talking_heads_demo_portrait.jpg"}},
                  "2": {"class_type": "TalkingHead_PortraitLandmarks",
                        "inputs": {"image": ["1", 0], "face_index": 0, "order": "largest"}},
                  "3": {"class_type": "TalkingHead_SaveLandmarks", "inputs": {"landmarks": ["2", 0], "filename_prefix": "face"},

@@ -165,10 +165,15 @@ def page_workflow(folder: Path, shared: Shared) -> None:
         {"id": 4, "type": "PrimitiveNode", "mode": 0, "widgets_values": ["x"]},
         {"id": 5, "type": "TalkingHead_SaveLandmarks", "mode": 4, "inputs": inputs,
          "widgets_values_named": {"filename_prefix": "b"}},
-        {"id": 6, "type": "Note", "mode": 0}]
+        {"id": 6, "type": "Note", "mode": 0},
+        {"id": 7, "type": "a-b", "inputs": [{**inputs[0], "link": 3}], "properties": {"proxyWidgets": [["8", "filename_prefix"]]},
+         "widgets_values": ["c"]}]
     links = [[1, 1, 0, 2, 0, "TH_LANDMARKS"], {"id": 2, "origin_id": 2, "origin_slot": 0, "target_id": 3, "target_slot": 0,
-                                               "type": "TH_LANDMARKS"}]
-    page = {"nodes": nodes, "links": links, "definitions": {"subgraphs": [{"id": "a-b"}]}, "version": 0.4}
+                                               "type": "TH_LANDMARKS"}, [3, 1, 0, 7, 0, "TH_LANDMARKS"]]
+    inside = {"id": "a-b", "inputs": [{"name": "landmarks"}], "outputs": [{"name": "saved"}], "definitions": {"subgraphs": []},
+              "nodes": [{"id": 8, "type": "TalkingHead_SaveLandmarks", "inputs": inputs, "widgets_values": ["d"]}],
+              "links": [[1, -10, 0, 8, 0, "TH_LANDMARKS"], [2, 8, 0, -20, 0, "STRING"]]}
+    page = {"nodes": nodes, "links": links, "definitions": {"subgraphs": [inside]}, "version": 0.4}
     (folder / "page.json").write_text(json.dumps(page))
 
 

@@ -136,6 +136,23 @@ def test_a_changed_or_added_file_is_loaded_again_and_nothing_else_is(host, folde
     assert "1" in ok(host.run(prompt)).executed
 
 
+@pytest.mark.parametrize("prefix", ["../x", "/tmp/x", "C:\\x", "a/../../x"])
+def test_a_prefix_that_leads_out_of_the_output_folder_is_refused_before_anything_runs(host, folder, prefix):
+    collector(host)
+    giver(host)["prefix"] = prefix
+    answer = host.validate({"1": batch(prefix=prefix), "2": keep("1")})
+    assert "must lie inside the folder 'output'" in answer.node_errors["1"]["errors"][0]["details"]
+    linked = {"p": give("prefix"), "1": batch(prefix=["p", 0]), "2": keep("1")}
+    assert "must lie inside the folder 'output'" in failure(host.run(linked))
+
+
+def test_an_output_folder_on_another_disk_may_be_in_the_prefix(host, folder, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "base" / "output").mkdir(exist_ok=True)
+    (tmp_path / "base" / "output" / "films").symlink_to(tmp_path / "disk")
+    assert loaded(host, prefix="films/%year%/", count=1) == [("films/%year%/take1", 0.1)]
+
+
 @pytest.mark.parametrize("name, value", [("start", 0), ("count", 9), ("pattern", "take*")])
 def test_linked_numbers_and_texts_are_no_reason_to_read_again(host, folder, caplog, name, value):
     giver(host)["given"] = value
@@ -153,6 +170,7 @@ def test_names_are_unique_even_where_capitals_do_not_count(host):
 
 @pytest.mark.parametrize("name, safe", [
     ("take 1", "take 1"), ("%date%", "_date_"), ("a:b?", "a_b_"), (" .x. ", "x"), ("", "_"), ("...", "_"), ("con", "_con"),
+    ("aux .x", "_aux .x"),
     ("é" * 150, "é" * 100), ("half \ud800", "half _")])
 def test_a_safe_name(name, safe):
     assert safe_stem(name) == safe
