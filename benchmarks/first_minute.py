@@ -170,7 +170,9 @@ def main() -> None:
         finally:
             server.close()
     title = f"Frontend {frontend_version(args.frontend)}, {'Nodes 2.0' if args.nodes2 else 'classic nodes'}"
-    command = f"python benchmarks/first_minute.py{' --nodes2' * args.nodes2}{' --frontend DIR' if args.frontend else ''}"
+    only = "".join(f' "{word}"' for word in args.names if word)
+    command = (f"python benchmarks/first_minute.py{' --nodes2' * args.nodes2}{' --frontend DIR' if args.frontend else ''}"
+               f"{' --names' + only if only else ''}")
     machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     write(title, section(title, f"{date.today().isoformat()}, {machine}, {versions}; `{command}`.", rows))
 
