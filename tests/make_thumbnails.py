@@ -19,7 +19,7 @@ LARGEST = 250_000  # bytes
 SHORT = "talking_heads_demo_speech_short.wav"
 # Changes that keep the run short; the results are those of the workflow.
 QUICK = {"avatar_speech_to_video": {"1": {"audio": SHORT}}, "speech_to_motion": {"2": {"audio": SHORT}},
-         "train_avatar": {"1": {"seconds": 3.0, "size": 128}, "3": {"steps": 0.004}, "4": {"seconds": 2.4, "size": 128}}}
+         "train_avatar": {"1": {"seconds": 12.0}, "3": {"steps": 0.05}, "4": {"seconds": 2.4}}}
 Frames = Sequence[Image.Image]
 
 
