@@ -26,12 +26,7 @@ def find_faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | 
     Raises:
         TalkingHeadsError: an unknown order, or a mask of another size.
     """
-    if order not in ORDERS:
-        raise TalkingHeadsError(f"The order of faces must be one of {', '.join(ORDERS)}", f"'{order}'", "Choose one of those")
-    if mask is not None and mask.shape != image.shape[:2]:
-        raise TalkingHeadsError("The mask must be as large as the image",
-                                f"{mask.shape[1]} x {mask.shape[0]} for {image.shape[1]} x {image.shape[0]} px",
-                                "Scale the mask to the image")
+    check_search(image, order, mask)
     boxes = _searched(image, sizes)
     if mask is not None:
         middle = np.round((boxes[:, :2] + boxes[:, 2:]) / 2).astype(int)
@@ -39,6 +34,18 @@ def find_faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | 
         boxes = boxes[mask[y, x].astype(bool)]
     key = -(boxes[:, 2] - boxes[:, 0]) if order == "largest" else boxes[:, 0]
     return boxes[np.argsort(key, kind="stable")]
+
+
+def check_search(image: np.ndarray, order: str, mask: np.ndarray | None) -> None:
+    """Raises:
+        TalkingHeadsError: an unknown order of faces, or a mask [H, W] of another size than the image [H, W, 3].
+    """
+    if order not in ORDERS:
+        raise TalkingHeadsError(f"The order of faces must be one of {', '.join(ORDERS)}", f"'{order}'", "Choose one of those")
+    if mask is not None and mask.shape != image.shape[:2]:
+        raise TalkingHeadsError("The mask must be as large as the image",
+                                f"{mask.shape[1]} x {mask.shape[0]} for {image.shape[1]} x {image.shape[0]} px",
+                                "Scale the mask to the image")
 
 
 def no_face(shown: str, size: tuple[int, int] | None, came: str, wanted: str = "an upright, frontal face",

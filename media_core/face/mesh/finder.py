@@ -20,8 +20,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from ...choices import ORDERS
 from ...errors import TalkingHeadsError
+from ..landmarks.detector import check_search
 from ..landmarks.inference import cut
 from . import blazeface
 from .nets import MeshNets, as_input, exactly
@@ -226,12 +226,7 @@ def check(image: np.ndarray, order: str, mask: np.ndarray | None) -> None:
             or min(image.shape) < 1):
         came = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         raise TalkingHeadsError("An image must be uint8 RGB [H, W, 3]", came, "Convert it first")
-    if order not in ORDERS:
-        raise TalkingHeadsError(f"The order of faces must be one of {', '.join(ORDERS)}", f"'{order}'", "Choose one of those")
-    if mask is not None and mask.shape != image.shape[:2]:
-        raise TalkingHeadsError("The mask must be as large as the image",
-                                f"{mask.shape[1]} x {mask.shape[0]} for {image.shape[1]} x {image.shape[0]} px",
-                                "Scale the mask to the image")
+    check_search(image, order, mask)
 
 
 def _whole(image: np.ndarray) -> Square:
