@@ -11,13 +11,15 @@ from ..host.workflow import WorkflowError
 from ..media_core.choices import ORDERS, POLICIES
 from .automatic import or_auto
 from .encoders import add_encoder, chosen_encoder
+from .face_options import add_tracker
 from .progress_line import Info, ProgressLine, run_job
 
 if TYPE_CHECKING:
     from ..media_core.capture import CaptureSettings
     from ..media_core.progress import Report  # imports NumPy
 
-_SETTINGS = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing", "steady", "masks", "parsing", "like")
+_SETTINGS = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing", "steady", "masks", "parsing", "like",
+             "tracker")
 
 
 def add_options(capture: argparse.ArgumentParser) -> None:
@@ -33,6 +35,7 @@ def add_options(capture: argparse.ArgumentParser) -> None:
              "(interpolate), or leave them out (skip) (default: error)")
     add("--face-index", type=int, metavar="N", help="which face, if there are several (default: 0)")
     add("--order", choices=ORDERS, help="how faces are counted (default: largest)")
+    add_tracker(add)
     add("--focal", type=or_auto(float), metavar="PX",
         help="the camera's focal length at the frames' size (default: auto, 2.2 SIZE)")
     add("--smoothing", type=int, metavar="FRAMES", help="smoothing window of the poses (default: 13)")

@@ -11,6 +11,7 @@ from ..media_core.choices import ORDERS, VOICE_ENGINES
 from ..moditalker_core.choices import CROPS
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
+from .face_options import add_tracker
 from .progress_line import Info, ProgressLine, run_job
 
 if TYPE_CHECKING:  # these import NumPy and torch
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # these import NumPy and torch
     from ..moditalker_core.data.dataset import MotionDataset
 
 _ONLY = {"subject": ("people", "first_identity", "voices", "clips", "seconds", "take", "seed", "val", "captured", "engine"),
-         "videos": ("face_index", "order")}  # options that make sense with one source only
+         "videos": ("face_index", "order", "tracker")}  # options that make sense with one source only
 
 
 def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
@@ -45,6 +46,7 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     videos = motion.add_argument_group("with --videos")
     videos.add_argument("--face-index", type=int, metavar="N", help="which face, if there are several (default: 0)")
     videos.add_argument("--order", choices=ORDERS, help="how faces are counted (default: largest)")
+    add_tracker(videos.add_argument)
     made = motion.add_argument_group("with --subject")
     made.add_argument("--people", type=int, metavar="N", help="how many (default: 24)")
     made.add_argument("--first-identity", type=int, metavar="N", help="number of the first (default: 1000)")

@@ -13,6 +13,7 @@ from ..moditalker_core.choices import SAMPLERS
 from .automatic import or_auto
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
+from .face_options import add_tracker
 from .progress_line import Info, ProgressLine, run_job
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def add_options(motion: argparse.ArgumentParser) -> None:
     add("sound", metavar="AUDIO", help="speech: any audio or video file")
     add("portrait", metavar="PORTRAIT", help="an image with one face, or landmarks saved as .safetensors (canonical)")
     add("out", metavar="OUT", help=".safetensors: the motion; .mp4: a drawn video of it with the audio, and the motion beside it")
+    add_tracker(add, "people", "which networks find the face of an image")
     add("--weights", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
     add("--sampler", choices=SAMPLERS, help="of AToM; ddim0 is DDIM with eta 0 (default: as the weights say)")
     add("--steps", type=or_auto(int), metavar="N", help="sampling steps: fewer are faster (default: auto, as the weights say)")
@@ -48,7 +50,7 @@ def make_motion(options: argparse.Namespace) -> int:
     from ..media_core.speech import Speech
     from ..moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
     from ..moditalker_core.atom.generation import SamplingSettings
-    from ..moditalker_core.pipeline import save_drawn, speak
+    from ..moditalker_core.pipeline import portrait_motion, save_drawn, speak
     from .devices import chosen_device
     from .jobs import writable_file
 
@@ -73,7 +75,7 @@ def make_motion(options: argparse.Namespace) -> int:
         if encoder is not None:
             atom.config.speech.check_encoder(encoder)
         speech = encoder.encode(sound, report) if encoder else Speech.load(options.speech) if options.speech else None
-        motion = speak(atom, sound, portrait, settings, speech=speech, report=report)
+        motion = speak(atom, sound, portrait_motion(portrait, options.tracker), settings, speech=speech, report=report)
         motion.save(track)
         if out.suffix == ".mp4":
             save_drawn(motion, out, sound, report=report)

@@ -15,6 +15,7 @@ from ..moditalker_core.choices import SAMPLERS
 from .automatic import or_auto
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
+from .face_options import add_tracker
 from .motion_jobs import check_unreplaced
 from .progress_line import Info, ProgressLine, run_job
 
@@ -56,6 +57,7 @@ def add_options(video: argparse.ArgumentParser) -> None:
     add("--policy", default="skip", choices=POLICIES,
         help="a video's frames without a face: stop and name them (error), put the mouth where the face was last (hold) or on "
              "the way to the next one (interpolate), or leave them unchanged (skip) (default: skip)")
+    add_tracker(add, "people")
     add("--no-paste", dest="paste", action="store_false", help="only the square around the face, as the networks make it")
     add_device(add)
 
@@ -109,7 +111,7 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> tuple[Path,
     if encoder is not None and atom is not None:
         atom.config.speech.check_encoder(encoder)
     writable_file(out)
-    scene = _scene(options.face, options.film, mtov.config, options.policy, report)
+    scene = _scene(options, mtov.config, report)
     fps = mtov.config.fps
     if motion is not None:
         frames = video(mtov, motion, scene, settings, paste=options.paste, report=report)
@@ -149,7 +151,7 @@ def _settings(options: argparse.Namespace, mtov: MToV) -> VideoSettings:
     return settings
 
 
-def _scene(face: str, film: bool, config: MToVConfig, policy: str, report: Report) -> Scene:
+def _scene(options: argparse.Namespace, config: MToVConfig, report: Report) -> Scene:
     """The image or video that the face is in.
 
     Raises:
@@ -159,8 +161,9 @@ def _scene(face: str, film: bool, config: MToVConfig, policy: str, report: Repor
     from ..media_core.video import probe, read_frames
     from ..moditalker_core.mtov.scenes import film_scene, portrait_scene
 
+    face, film = options.face, options.film
     if not film and is_picture(face):
-        return portrait_scene(read_picture(face), config)
+        return portrait_scene(read_picture(face), config, tracker=options.tracker)
     try:
         info = probe(face)
     except FileFormatError as error:
@@ -170,8 +173,8 @@ def _scene(face: str, film: bool, config: MToVConfig, policy: str, report: Repor
                               "Give a PNG or JPEG, or a video as mp4 (H.264)") from error
     if info.remark:
         log.warning("%s: %s", face, info.remark)
-    return film_scene(lambda start: read_frames(face, config.fps, start), config, policy=policy, report=report,
-                      total=frame_count(info.duration, config.fps))
+    return film_scene(lambda start: read_frames(face, config.fps, start), config, policy=options.policy,
+                      tracker=options.tracker, report=report, total=frame_count(info.duration, config.fps))
 
 
 def _check_names(out: Path, given: list[str | None]) -> None:

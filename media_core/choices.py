@@ -4,5 +4,6 @@ from __future__ import annotations
 POLICIES = ("error", "hold", "interpolate", "skip")  # what to do with frames that show no face
 ORDERS = ("largest", "left")  # how several faces of a frame are counted
 TRACKERS = ("people", "rendered")  # which networks find faces: those that learnt from real people, or from rendered ones
+MEASURED_BY = (*TRACKERS, "landmarks", "exact")  # what a track's points come from: also core's FACE_LANDMARKS, a subject's truth
 REGIONS = ("all", "mouth", "upper")  # parts of the face that an edit of motion touches
 VOICE_ENGINES = ("auto", "espeak", "formant")  # of the synthetic subject

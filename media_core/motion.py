@@ -13,6 +13,8 @@ import torch
 
 from . import asked
 from .audio import FPS
+from .dense_mesh import ROW as MESH_ROW
+from .dense_mesh import fitting_mesh
 from .errors import TalkingHeadsError
 from .schema import FOCAL, RATE, SIZE, Check, many, optional, real, record, text
 from .tracks import AnyTrack, Track, check_finite, check_rows, check_size, linear, listed, low_pass, ping_pong  # noqa: F401
@@ -37,14 +39,19 @@ class LandmarkTrack(Track):
     SETTINGS: ClassVar[Check] = record({}, {"fps": RATE, "space": text(choices=("canonical", "pixels")),
                                             "image_size": optional(SIZE)})
 
+    EXTRA: ClassVar[dict[str, tuple[int, ...]]] = {"mesh": MESH_ROW}
+
     points: torch.Tensor  # float32 [T, 68, 3]; canonical: decimetres, x right, y up, z to the camera; pixels: x right, y down
     fps: float = FPS  # frames per second
     space: str = "canonical"  # "canonical" or "pixels"
     image_size: tuple[int, int] | None = None  # (H, W) in px, needed in space "pixels"
+    mesh: torch.Tensor | None = None  # float32 [T, 478, 3] px, see dense_mesh.py; dropped where it does not have these points
 
     def __post_init__(self) -> None:
         check_rows(self)
         check_finite(self)
+        if self.mesh is not None and (self.space != "pixels" or not fitting_mesh(self.mesh.numpy(), self.points.numpy())):
+            object.__setattr__(self, "mesh", None)
         if self.space not in ("canonical", "pixels") or (self.space == "pixels" and self.image_size is None):
             raise TalkingHeadsError("Landmarks must be in space 'canonical', or 'pixels' with an image size",
                                     f"space '{self.space}', image size {self.image_size}", "Give both")
@@ -167,7 +174,7 @@ def concatenated(tracks: Sequence[AnyTrack]) -> AnyTrack:
         raise TalkingHeadsError("There must be at least one track", "none", "Connect a track")
     first = tracks[0]
     for track in tracks[1:]:
-        differing = [f.name for f in fields(first) if f.name not in (first.DATA, "source", "reliability")
+        differing = [f.name for f in fields(first) if f.name not in (first.DATA, *first.EXTRA, "source", "reliability")
                      and (type(track) is not type(first) or getattr(track, f.name) != getattr(first, f.name))]
         if differing:
             raise TalkingHeadsError("Joined tracks must be of one kind and agree in everything but their frames",
@@ -175,7 +182,18 @@ def concatenated(tracks: Sequence[AnyTrack]) -> AnyTrack:
                                     "Resample or convert one of them")
     expressions = [track for track in tracks if isinstance(track, ExpressionTrack)]
     changes = {"reliability": _least_reliable(expressions)} if expressions else {}
-    return first.with_data(torch.cat([track.data for track in tracks]), **changes)
+    return first.with_data(torch.cat([track.data for track in tracks]), **changes, **_joined_extra(tracks))
+
+
+def _joined_extra(tracks: Sequence[Track]) -> dict[str, torch.Tensor]:
+    """Optional rows end to end, unknown where a track has none; none where no track has them."""
+    out = {}
+    for name, row in tracks[0].EXTRA.items():
+        parts = [getattr(track, name) for track in tracks]
+        if any(part is not None for part in parts):
+            unknown = (torch.full((len(track), *row), torch.nan) for track in tracks)
+            out[name] = torch.cat([filler if part is None else part for filler, part in zip(unknown, parts)])
+    return out
 
 
 def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  # float32 [n]

@@ -5,7 +5,7 @@ Frame i stands for the time (i + 1/2) / fps. Tracks are immutable; every edit ma
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -34,6 +34,7 @@ class Track:
     KIND: ClassVar[str] = ""
     VERSION: ClassVar[int] = 1
     ROW: ClassVar[tuple[int, ...]] = ()     # shape of one frame's numbers
+    EXTRA: ClassVar[dict[str, tuple[int, ...]]] = {}  # optional fields with a row per frame: their shapes
     SETTINGS: ClassVar[Check] = record({})  # what a file says beside the rows
 
     @property
@@ -65,7 +66,8 @@ class Track:
         if not 0 <= start < stop <= len(self):
             raise TalkingHeadsError(f"The cut must lie within the track's {len(self)} frames", f"frames {start} to {stop}",
                                     "Choose 0 <= start < stop <= length")
-        return self.with_data(self.data[whole("The first frame", start):whole("The end", stop)].clone())
+        part = slice(whole("The first frame", start), whole("The end", stop))
+        return self.with_data(self.data[part].clone(), **self._extra(lambda rows: rows[part].clone()))
 
     def selected(self: AnyTrack, indices: torch.Tensor | Sequence[int]) -> AnyTrack:
         """The frames named by `indices`, in that order (see `ping_pong`).
@@ -77,7 +79,7 @@ class Track:
         if wanted.numel() and not -len(self) <= int(wanted.min()) <= int(wanted.max()) < len(self):
             raise TalkingHeadsError(f"The frames must be among the track's {len(self)}",
                                     f"{int(wanted.min())} to {int(wanted.max())}", "Choose others")
-        return self.with_data(self.data[wanted])
+        return self.with_data(self.data[wanted], **self._extra(lambda rows: rows[wanted]))
 
     def resampled(self: AnyTrack, fps: float) -> AnyTrack:
         """The same motion at another rate: frame_count(duration, fps) frames, interpolated between frame middles, ends held.
@@ -90,11 +92,20 @@ class Track:
             return self
         count = frame_count(self.duration, fps)
         position = ((torch.arange(count, dtype=torch.float64) + 0.5) * (self.fps / fps) - 0.5).clamp(0, len(self) - 1)
-        return self.with_data(self._at(position), fps=fps)
+        return self.with_data(self._at(position), fps=fps, **self._extra(lambda rows: between(rows, position)))
 
     def smoothed(self: AnyTrack, cutoff: float) -> AnyTrack:
         """Zero-phase low-pass (see `low_pass`), `cutoff` Hz the -3 dB point; 0 and below change nothing."""
         return self.with_data(self._low_passed(cutoff)) if cutoff > 0 else self
+
+    def described(self) -> dict[str, Any]:
+        """What is known besides the rows: what a file says in words."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != self.DATA and f.name not in self.EXTRA}
+
+    def _extra(self, change: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The optional rows that are there, changed."""
+        there = {name: getattr(self, name) for name in self.EXTRA}
+        return {name: change(rows) for name, rows in there.items() if rows is not None}
 
     def _at(self, position: torch.Tensor) -> torch.Tensor:  # float64 [n] -> [n, ...]
         return linear(self.data, position)
@@ -104,8 +115,8 @@ class Track:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes one safetensors file of kind `KIND`."""
-        config = {f.name: getattr(self, f.name) for f in fields(self) if f.name != self.DATA}
-        return save_tensors(path, {self.DATA: self.data}, kind=self.KIND, version=self.VERSION, config=config)
+        return save_tensors(path, {self.DATA: self.data, **self._extra(lambda rows: rows)}, kind=self.KIND, version=self.VERSION,
+                            config=self.described())
 
     @classmethod
     def load(cls: type[AnyTrack], path: str | os.PathLike) -> AnyTrack:
@@ -118,8 +129,15 @@ class Track:
         tensors, config = load_tensors(path, kind=cls.KIND, version=cls.VERSION)
         name, again = Path(path).name, "Copy the file, or make the track, again"
         described(config, cls.SETTINGS, name, again)
-        fitting(tensors, {cls.DATA: Numbers(("T", *cls.ROW), (torch.float32,), nan=True)}, name, again)
-        return cls(**{cls.DATA: tensors[cls.DATA], **settings(config)})
+        fitting(tensors, cls.tensors(cls.DATA), name, again)
+        extra = {field: tensors[field] for field in cls.EXTRA if field in tensors}
+        return cls(**{cls.DATA: tensors[cls.DATA], **extra, **settings(config)})
+
+    @classmethod
+    def tensors(cls, data: str) -> dict[str, Numbers]:
+        """What a file that holds such a track must have, its rows under the name `data`."""
+        extra = {name: Numbers(("T", *row), (torch.float32,), nan=True, absent=True) for name, row in cls.EXTRA.items()}
+        return {data: Numbers(("T", *cls.ROW), (torch.float32,), nan=True), **extra}
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,6 +180,14 @@ def linear(x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:  # [T, ...]
     a, b = x[low], x[high]
     mixed = torch.where(torch.isnan(b) | (weight == 0), a, a + (b - a) * weight)
     return torch.where(torch.isnan(a) & (weight > 0), b, mixed)
+
+
+def between(x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:  # [T, ...], float64 [n] -> [n, ...]
+    """Linear interpolation between frames; beside an unknown frame nothing is known."""
+    low = position.floor().long()
+    weight = (position - low).reshape(-1, *[1] * (x.ndim - 1)).to(x.dtype)
+    a, b = x[low], x[(low + 1).clamp(max=len(x) - 1)]
+    return torch.where(weight == 0, a, a + (b - a) * weight)
 
 
 def check_rows(track: Track) -> None:

@@ -50,18 +50,21 @@ def speak(atom: AToM, sound: Sound, portrait: np.ndarray | LandmarkTrack, settin
     return generate_motion(atom, speech, portrait_motion(portrait), settings or SamplingSettings(), report)
 
 
-def portrait_motion(portrait: np.ndarray | LandmarkTrack) -> LandmarkTrack:
+def portrait_motion(portrait: np.ndarray | LandmarkTrack, tracker: str = "people") -> LandmarkTrack:
     """The portrait's canonical landmarks: one frame.
 
+    Args:
+        portrait: an image, or its landmarks.
+        tracker: of the face in an image: for real "people", or for "rendered" ones.
     Raises:
         TalkingHeadsError: no face in the image.
     """
     if isinstance(portrait, LandmarkTrack):
         return portrait
-    from ..media_core.face.landmarks.landmarks import portrait_landmarks
     from ..media_core.face.pose.canonical import canonical_portrait
+    from ..media_core.face.trackers import still_landmarks
 
-    return canonical_portrait(portrait_landmarks(portrait).points, portrait.shape[:2])
+    return canonical_portrait(still_landmarks(tracker, portrait).points, portrait.shape[:2])
 
 
 def drawn(motion: LandmarkTrack, size: int = DRAWN) -> Iterator[np.ndarray]:

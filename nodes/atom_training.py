@@ -66,14 +66,15 @@ class MotionDataset(io.ComfyNode):
     @classmethod
     def execute(cls, source: str, name: str, encoder: str, people: int, seconds: float, captured: bool, seed: int, videos: str,
                 face_index: int, order: str, pictures: int = 0, margin: float = MARGIN, crop: str = CROPS[0],
-                **hubert: Any) -> io.NodeOutput:
+                tracker: str = "people", **hubert: Any) -> io.NodeOutput:
         chosen = speech.chosen_encoder(encoder, **hubert)
         shown = {"pictures": pictures, "margin": margin, "crop": crop} if pictures else {}
         asked = {"encoder": encoder, **(hubert if speech.needs_folder(encoder) else {}), **shown}
         if source == SUBJECT:
             folder = _of_subject(file_stem(name), asked, chosen, people=people, seconds=seconds, captured=captured, seed=seed)
         else:
-            folder = _of_videos(file_stem(name), asked, chosen, videos=videos, face_index=face_index, order=order)
+            folder = _of_videos(file_stem(name), asked, chosen, videos=videos, face_index=face_index, order=order,
+                                tracker=tracker)
         dataset, text = opened(folder)
         return io.NodeOutput(dataset, text, ui=saying.dataset(folder, text, files=saying.output_files(folder / INDEX)))
 
@@ -185,6 +186,7 @@ def _dataset_inputs() -> list:
         io.Combo.Input("crop", options=CROPS, default=CROPS[0], optional=True, advanced=True,
                        tooltip="Face images: one square for a whole clip (still), or one that slowly follows the head "
                                "(following)."),
+        io.Combo.Input("tracker", options=face.TRACKERS, default="people", optional=True, tooltip=f"Videos: {face.TRACKER_TIP}"),
     ]
 
 
@@ -207,15 +209,17 @@ def _of_subject(stem: str, asked: dict, encoder: Any, *, people: int, seconds: f
     return build_from_subject(folder, plan, encoder=encoder, report=bridge.NodeReport())
 
 
-def _of_videos(stem: str, asked: dict, encoder: Any, *, videos: str, face_index: int, order: str) -> Path:
+def _of_videos(stem: str, asked: dict, encoder: Any, *, videos: str, face_index: int, order: str,
+               tracker: str) -> Path:
     """Builds the dataset of a folder of videos, or finds it."""
     from ..moditalker_core.data.from_videos import FilmPlan, build_from_videos
 
     if not videos.strip():
         raise TalkingHeadsError("The folder of videos must be named", "an empty name",
                                 "Give its path relative to ComfyUI's input folder")
-    plan = FilmPlan(face_index=face_index, order=order, pictures=_shown(asked))
-    folder = _folder(stem, {**asked, "videos": videos.strip(), "face_index": face_index, "order": order})
+    plan = FilmPlan(face_index=face_index, order=order, pictures=_shown(asked), tracker=tracker)
+    by = {"tracker": tracker} if tracker != "rendered" else {}  # folders of before do not name that one
+    folder = _folder(stem, {**asked, "videos": videos.strip(), "face_index": face_index, "order": order, **by})
     return build_from_videos(_videos_folder(videos), folder, plan, encoder=encoder, report=bridge.NodeReport())
 
 

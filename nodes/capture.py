@@ -36,13 +36,14 @@ class PickSegment(io.ComfyNode):
             category="Talking Heads/Dataset",
             description="Finds the part of a long video that is best for training an avatar: varied speech, lips that open wide, "
                         "a head that moves, a face in every frame. Samples the video 5 times per second with the built-in "
-                        "(approximate) tracker.",
+                        "tracker.",
             search_aliases=["best part of video", "trim video", "training segment"],
             inputs=[
                 io.Video.Input("video", tooltip="A long video of one person speaking."),
                 io.Float.Input("seconds", display_name="length (s)", default=30.0, min=2.0, max=600.0, step=0.5,
                                tooltip="Length of the segment; 10 to 60 s are usual. A shorter video is used whole."),
                 *face.face_inputs(),
+                face.tracker_input(),
             ],
             outputs=[
                 io.Float.Output("start", display_name="start", tooltip="Start of the segment in seconds, for Prepare Avatar "
@@ -55,14 +56,14 @@ class PickSegment(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, video: VideoInput, seconds: float, face_index: int, order: str) -> io.NodeOutput:
+    def execute(cls, video: VideoInput, seconds: float, face_index: int, order: str, tracker: str = "people") -> io.NodeOutput:
         from ..media_core.capture import pick_segment
-        from ..media_core.face.landmarks.landmarks import FaceTracker
+        from ..media_core.face.trackers import make_tracker
 
         film = videos.film(video)
         path = film.path if film.whole else videos.saved(video).path
-        start, stop, scores = pick_segment(path, seconds, tracker=FaceTracker(face_index=face_index, order=order),
-                                           report=bridge.NodeReport())
+        start, stop, scores = pick_segment(path, seconds, report=bridge.NodeReport(),
+                                           tracker=make_tracker(tracker, face_index=face_index, order=order))
         about = "\n".join([f"{start:.2f} to {stop:.2f} s", *(f"{name}: {value:.2f}" for name, value in scores.items())])
         return io.NodeOutput(start, stop - start, videos.video(path, start, stop - start), about, ui=saying.said(about))
 
@@ -77,8 +78,8 @@ class PrepareDataset(io.ComfyNode):
             display_name="Prepare Avatar Dataset",
             category="Talking Heads/Dataset",
             description="Turns a video of a person into a training dataset in output/talking_heads/datasets: frames, masks, "
-                        "landmarks, action units, poses, audio. The built-in tracker is approximate; a report tells how good the "
-                        "video is and what to record again. Film people only with their consent.",
+                        "landmarks, action units, poses, audio. A report tells how good the video is and what to record "
+                        "again. Film people only with their consent.",
             search_aliases=["video to dataset", "preprocess avatar video", "talkinggaussian preprocessing", "openface"],
             inputs=_inputs(),
             outputs=_outputs(),
@@ -140,7 +141,8 @@ def _inputs() -> list:
                       tooltip="Where the person is (head and body): white, in pixels of the video; one for all frames, or one "
                               "per frame at 25 frames per second. Replaces the built-in masks."),
         sockets.Dataset.Input("like", display_name="match dataset", optional=True,
-                              tooltip="A dataset of the same person and camera whose crop and head shape are reused."),
+                              tooltip="A dataset of the same person, camera and tracker whose crop and head shape are reused."),
+        face.tracker_input(),
     ]
 
 
@@ -180,7 +182,8 @@ def _folder(stem: str, film: videos.Film, settings: CaptureSettings, arrays: lis
     another policy goes on from the tracking that is done."""
     from ..media_core.capture.settings import film_fingerprint, fingerprint
 
-    own = {name: str(value) for name, value in vars(settings).items() if name not in ("policy", "expression")}
+    own = {name: str(value) for name, value in vars(settings).items() if name not in ("policy", "expression", "tracker")}
+    own |= {"tracker": settings.tracker} if settings.tracker != "rendered" else {}  # folders of before do not name that one
     code = [film_fingerprint(film.path), fingerprint(settings.expression), *map(fingerprint, arrays), own]
     digest = hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:8]
     return contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{stem}_{digest}")
@@ -208,6 +211,7 @@ def _given(face_landmarks: dict | None, expression: ExpressionTrack | None, fact
     if expression is None and shapes is not None:
         expression = expression_from_blendshapes(padded(shapes, np.nan), fps)
     return replace(raw, points=padded(raw.points, np.nan), confidence=padded(raw.confidence, 0.0),
+                   mesh=None if raw.mesh is None else padded(raw.mesh, np.nan),
                    cuts=tuple(cut + before for cut in raw.cuts)), expression
 
 

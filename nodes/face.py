@@ -20,21 +20,25 @@ if TYPE_CHECKING:
     from comfy_api.input import VideoInput
     from torch import Tensor
 
+    from ..media_core.face.landmarks.landmarks import FaceFrame
     from ..media_core.face.landmarks.raw_track import RawTrack
     from ..media_core.face.track import FaceTrack
     from ..media_core.motion import ExpressionTrack
     from ..media_core.progress import Report
 
 # media_core.face.landmarks and au_files, spelled out so that registering the pack imports no model code
-POLICIES, ORDERS = list(choices.POLICIES), list(choices.ORDERS)
+POLICIES, ORDERS, TRACKERS = list(choices.POLICIES), list(choices.ORDERS), list(choices.TRACKERS)
 TOOLS = ["auto", "openface", "py-feat", "libreface", "pyafar"]
 
-LANDMARKS_TIP = ("Core's MediaPipe Face Landmarker on the same frames: more accurate. Without it the built-in (approximate) "
-                 "tracker is used.")
-BUILT_IN = "built-in (approximate)"
+LANDMARKS_TIP = ("Core's MediaPipe Face Landmarker on the same frames, instead of the built-in tracker; its blendshapes give the "
+                 "action units.")
+TRACKER_TIP = ("Which networks find the face: people, for real people (default); rendered, for computer-rendered people such as "
+               "this pack's demo subject.")
 FOCAL = Automatic("focal", 1, 100_000, label="focal length (px)")
 FRAMES = Automatic("frames", 1, 10_000_000, whole=True, label="length (frames)")
 _SHOWN = 4  # images below a node
+_NAMES = {"people": "people (built-in)", "rendered": "rendered (built-in)", "landmarks": "face landmarks"}
+_TURNS = ("nothing", "90 degrees counterclockwise", "180 degrees", "90 degrees clockwise")
 
 
 def face_inputs() -> list:
@@ -44,6 +48,11 @@ def face_inputs() -> list:
         io.Combo.Input("order", display_name="face order", options=ORDERS, default="largest",
                        tooltip="How several faces are ordered: largest first, or from the left of the image."),
     ]
+
+
+def tracker_input() -> io.Input:
+    """Which networks look for the face: the last widget of every node that has it."""
+    return io.Combo.Input("tracker", options=TRACKERS, default="people", optional=True, tooltip=TRACKER_TIP)
 
 
 def policy_input() -> io.Input:
@@ -67,8 +76,8 @@ class TrackFace(io.ComfyNode):
             node_id="TalkingHead_TrackFace",
             display_name="Track Face",
             category="Talking Heads/Face",
-            description="Tracks a face through a video: 68 landmarks, head pose and action units, with the built-in "
-                        "(approximate) tracker or from core's face landmarks. Action units that landmarks cannot show are marked "
+            description="Tracks a face through a video: 68 landmarks, the dense mesh, head pose and action units, with the "
+                        "built-in tracker or from core's face landmarks. Action units that landmarks cannot show are marked "
                         "unreliable.",
             search_aliases=["face tracking", "head pose", "action units", "landmarks from video", "openface"],
             inputs=[
@@ -86,6 +95,7 @@ class TrackFace(io.ComfyNode):
                 io.Image.Input("images", optional=True, tooltip="Frames instead of a video."),
                 sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=LANDMARKS_TIP),
                 mask_input(),
+                tracker_input(),
             ],
             outputs=track_outputs(),
             has_intermediate_output=True,
@@ -98,19 +108,20 @@ class TrackFace(io.ComfyNode):
     @classmethod
     def execute(cls, fps: float, face_index: int, order: str, policy: str, focal: Value, smoothing: int,
                 video: VideoInput | None = None, images: Tensor | None = None, face_landmarks: dict | None = None,
-                mask: Tensor | None = None) -> io.NodeOutput:
-        from ..media_core.face.landmarks.landmarks import fill_missing, smooth_points
+                mask: Tensor | None = None, tracker: str = "people") -> io.NodeOutput:
+        from ..media_core.face.landmarks.landmarks import fill_missing
         from ..media_core.face.track import measure
 
-        raw, shapes = _followed(video, images, face_landmarks, mask, fps=fps, face_index=face_index, order=order)
+        raw, shapes = _followed(video, images, face_landmarks, mask, fps=fps, face_index=face_index, order=order,
+                                tracker=tracker)
         whole, kept, filled = fill_missing(raw, policy)
         gaps = {at for at in range(1, len(kept)) if kept[at] - kept[at - 1] > 1}  # where frames were left out
         whole = replace(whole, cuts=tuple(sorted({*whole.cuts, *gaps})))
         if smoothing:  # as a capture does
-            whole = replace(whole, points=smooth_points(whole.points, whole.fps, whole.cuts))
+            whole = whole.smoothed()
         expression = _expression_from(shapes, kept, whole.fps)
         track = measure(whole, focal=FOCAL.read(focal), smoothing=smoothing, expression=expression)
-        about = _about(track, raw, len(kept), int(filled.sum()), "face landmarks" if face_landmarks else BUILT_IN)
+        about = _about(track, raw, len(kept), int(filled.sum()))
         return io.NodeOutput(track, track.landmarks, track.expression, track.pose, about, ui=saying.said(about))
 
 
@@ -123,13 +134,15 @@ class PortraitLandmarks(io.ComfyNode):
             node_id="TalkingHead_PortraitLandmarks",
             display_name="Portrait Landmarks",
             category="Talking Heads/Face",
-            description="Finds the 68 landmarks of a portrait with the built-in (approximate) tracker and turns them to face "
-                        "forward in 3D: the starting point of audio-to-motion.",
+            description="Finds the 68 landmarks of a portrait with the built-in tracker and turns them to face forward in 3D: "
+                        "the starting point of audio-to-motion. Tells when the face is on its side or upside down, or probably "
+                        "misread.",
             search_aliases=["face landmarks", "68 points", "canonical landmarks", "portrait face"],
             inputs=[
                 io.Image.Input("image", tooltip="A portrait; each image of a batch is processed on its own."),
                 *face_inputs(),
                 mask_input(),
+                tracker_input(),
             ],
             outputs=[
                 sockets.Landmarks.Output("canonical", display_name="canonical",
@@ -142,23 +155,28 @@ class PortraitLandmarks(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image: Tensor, face_index: int, order: str, mask: Tensor | None = None) -> io.NodeOutput:
+    def execute(cls, image: Tensor, face_index: int, order: str, mask: Tensor | None = None,
+                tracker: str = "people") -> io.NodeOutput:
         import torch
 
         from ..media_core.face.draw import draw_landmarks
+        from ..media_core.face.landmarks.landmarks import as_track
         from ..media_core.face.pose.canonical import canonical_portrait
         from ..media_core.motion import LandmarkTrack, concatenated
 
         size = videos.size_of(image)
         masks = None if mask is None else videos.mask_frames(mask, size)
         report = bridge.NodeReport()
-        points = portraits(videos.pixels(image), len(image), masks, report, face_index=face_index, order=order)
-        solid = concatenated([canonical_portrait(one, size) for one in points])
-        flat = torch.nn.functional.pad(torch.from_numpy(points).float(), (0, 1))
-        drawn = [videos.floats(draw_landmarks(frame, one)) for frame, one in zip(videos.pixels(image), points)]
-        preview = torch.stack(drawn)
-        said = saying.said(_about_portraits(points, size), previews=saying.previews(preview[:_SHOWN], cls, report))
-        return io.NodeOutput(solid, LandmarkTrack(flat, space="pixels", image_size=size), preview, ui=said)
+        faces = portraits(videos.pixels(image), len(image), masks, report, tracker=tracker, face_index=face_index, order=order)
+        solid = concatenated([canonical_portrait(face.points, size) for face in faces])
+        seen = as_track(faces, size, solid.fps, (), tracker)
+        flat = torch.nn.functional.pad(torch.from_numpy(seen.points), (0, 1))
+        pixels = LandmarkTrack(flat, solid.fps, "pixels", size, None if seen.mesh is None else torch.from_numpy(seen.mesh))
+        preview = torch.stack([videos.floats(draw_landmarks(frame, face.points))
+                               for frame, face in zip(videos.pixels(image), faces)])
+        text = _about_portraits(faces, size, tracker)
+        said = saying.said(text, previews=saying.previews(preview[:_SHOWN], cls, report))
+        return io.NodeOutput(solid, pixels, preview, ui=said)
 
 
 class ImportActionUnits(io.ComfyNode):
@@ -232,33 +250,33 @@ def track_outputs() -> list:
 
 
 def followed(again: Callable[[int], Iterator[np.ndarray]], fps: float, total: int, masks: list[np.ndarray] | None, report: Report,
-             **which: Any) -> RawTrack:
-    """The built-in tracker on video frames, `again(start)` from that frame on, within their masks: a RawTrack."""
+             *, tracker: str, dense: bool = True, **which: Any) -> RawTrack:
+    """The built-in tracker on video frames, `again(start)` from that frame on, within their masks; `dense`: with the mesh."""
     from itertools import chain, repeat
 
-    from ..media_core.face.landmarks.landmarks import FaceTracker, track_frames
+    from ..media_core.face.landmarks.landmarks import track_frames
+    from ..media_core.face.trackers import make_tracker
 
     regions = None if masks is None else chain(masks, repeat(masks[-1]))
-    return track_frames(again(0), fps, tracker=FaceTracker(**which), total=total, masks=regions, again=again, report=report)
+    return track_frames(again(0), fps, tracker=make_tracker(tracker, **which), total=total, masks=regions, again=again,
+                        report=report, dense=dense)
 
 
-def portraits(frames: Iterable[np.ndarray], total: int, masks: list[np.ndarray] | None, report: Report,
-              **which: Any) -> np.ndarray:  # [T, 68, 2] px
+def portraits(frames: Iterable[np.ndarray], total: int, masks: list[np.ndarray] | None, report: Report, *, tracker: str,
+              **which: Any) -> list[FaceFrame]:
     """The built-in tracker on unrelated images."""
-    import numpy as np
+    from ..media_core.face.trackers import still_landmarks
 
-    from ..media_core.face.landmarks.landmarks import portrait_landmarks
-
-    points = []
+    faces = []
     for i, frame in enumerate(frames):
         where = None if masks is None else masks[min(i, len(masks) - 1)]
-        points.append(portrait_landmarks(frame, mask=where, **which).points)
+        faces.append(still_landmarks(tracker, frame, mask=where, **which))
         report(i + 1, total, {"stage": "face", "frame": i + 1, "frames": total}, frame)
-    return np.stack(points)
+    return faces
 
 
 def _followed(video: VideoInput | None, images: Tensor | None, face_landmarks: dict | None, mask: Tensor | None, *, fps: float,
-              face_index: int, order: str) -> tuple[RawTrack, np.ndarray | None]:  # ..., blendshapes [T, 52]
+              face_index: int, order: str, tracker: str) -> tuple[RawTrack, np.ndarray | None]:  # ..., blendshapes [T, 52]
     """The face through the frames, by whichever way is connected."""
     if face_landmarks is not None:
         from ..media_core.face.landmarks.core_landmarks import from_face_landmarks
@@ -273,7 +291,7 @@ def _followed(video: VideoInput | None, images: Tensor | None, face_landmarks: d
         raise TalkingHeadsError("Track Face needs either a video or images", "both" if images is not None else "neither",
                                 "Connect one of them, or face landmarks")
     masks = None if mask is None else videos.mask_frames(mask, size)
-    return followed(again, fps, total, masks, bridge.NodeReport(), face_index=face_index, order=order), None
+    return followed(again, fps, total, masks, bridge.NodeReport(), tracker=tracker, face_index=face_index, order=order), None
 
 
 def _expression_from(shapes: np.ndarray | None, kept: np.ndarray, fps: float) -> ExpressionTrack | None:
@@ -285,10 +303,10 @@ def _expression_from(shapes: np.ndarray | None, kept: np.ndarray, fps: float) ->
     return expression_from_blendshapes(shapes[kept], fps)
 
 
-def _about(track: FaceTrack, raw: RawTrack, kept: int, filled: int, tracker: str) -> str:
+def _about(track: FaceTrack, raw: RawTrack, kept: int, filled: int) -> str:
     import numpy as np
 
-    lines = [f"tracker: {tracker}",
+    lines = [f"tracker: {_NAMES[raw.tracker]}",
              f"{_frames(kept)} at {raw.fps:g} fps, {len(raw.points)} in the video; {filled} without a face were filled in",
              f"reprojection error {float(np.nanmean(track.reprojection)):.2f} px"]
     if raw.cuts:
@@ -300,12 +318,23 @@ def _frames(count: int) -> str:
     return "1 frame" if count == 1 else f"{count} frames"
 
 
-def _about_portraits(points: np.ndarray, size: tuple[int, int]) -> str:  # [T, 68, 2] px
-    """How large the faces are, of jaw points from ear to ear, in images of (H, W) px."""
-    wide = sorted({round(float(one[:, 0].max() - one[:, 0].min())) for one in points})
+def _about_portraits(faces: list[FaceFrame], size: tuple[int, int], tracker: str) -> str:
+    """How large the faces are, of jaw points from ear to ear, in images of (H, W) px, and what to beware of."""
+    from ..media_core.face.geometry import quarter_turns
+
+    wide = sorted({round(float(face.points[:, 0].max() - face.points[:, 0].min())) for face in faces})
     across = f"{wide[0]}" if len(wide) == 1 else f"{wide[0]} to {wide[-1]}"
-    where = f"an image of {size[1]} x {size[0]} px" if len(points) == 1 else f"{len(points)} images of {size[1]} x {size[0]} px"
-    return f"Face {across} px wide, in {where}"
+    where = f"an image of {size[1]} x {size[0]} px" if len(faces) == 1 else f"{len(faces)} images of {size[1]} x {size[0]} px"
+    lines = [f"Face {across} px wide, in {where} (tracker: {_NAMES[tracker]})"]
+    for i, face in enumerate(faces):
+        which = "" if len(faces) == 1 else f" of image {i}"
+        turn = quarter_turns(face.points)
+        if face.doubtful:
+            lines.append(f"Warning: two looks at the face{which} disagree; check the points in the preview")
+        if turn:
+            lines.append(f"Warning: the face{which} is {'upside down' if turn == 2 else 'on its side'}; "
+                         f"turn the image by {_TURNS[turn]} before you animate it")
+    return "\n".join(lines)
 
 
 def _about_units(expression: ExpressionTrack) -> str:

@@ -33,8 +33,7 @@ class FaceCrop(io.ComfyNode):
             display_name="Face Crop",
             category="Talking Heads/Face",
             description="Crops a square around the face from an image or from every frame of a video, and keeps the transform "
-                        "for Face Paste Back. Finds the face with the built-in (approximate) tracker unless a face track is "
-                        "connected.",
+                        "for Face Paste Back. Finds the face with the built-in tracker unless a face track is connected.",
             search_aliases=["crop face", "face square", "portrait crop", "align face"],
             inputs=[
                 io.Image.Input("images", tooltip="An image, or the frames of a video."),
@@ -51,6 +50,7 @@ class FaceCrop(io.ComfyNode):
                 sockets.FaceTrack.Input("face_track", optional=True, tooltip="The result of Track Face for exactly these "
                                                                              "frames."),
                 face.mask_input(),
+                face.tracker_input(),
             ],
             outputs=[
                 io.Image.Output("crops", display_name="crops", tooltip="The squares."),
@@ -64,14 +64,15 @@ class FaceCrop(io.ComfyNode):
 
     @classmethod
     def execute(cls, images: Tensor, size: int, margin: float, way: str, upright: bool, feather: float, face_index: int,
-                order: str, face_track: FaceTrack | None = None, mask: Tensor | None = None) -> io.NodeOutput:
+                order: str, face_track: FaceTrack | None = None, mask: Tensor | None = None,
+                tracker: str = "people") -> io.NodeOutput:
         import torch
 
         from ..media_core.face.landmarks.raw_track import listed
 
         bar = bridge.NodeReport()
         looking, cutting = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
-        points, fps = _points(images, face_track, mask, looking, way, face_index=face_index, order=order)
+        points, fps = _points(images, face_track, mask, looking, way, tracker=tracker, face_index=face_index, order=order)
         crop = _cropping(points, videos.size_of(images), size, fps, way, margin=margin, upright=upright)
         crop = crop if face_track is None else _with_unseen(crop, face_track)
         if crop.faceless:
@@ -142,6 +143,8 @@ def _said(crops: Tensor, crop: Crop, cls: type[io.ComfyNode], report: bridge.Nod
 def _points(images: Tensor, face_track: FaceTrack | None, mask: Tensor | None, report: Report, way: str,
             **which: Any) -> tuple[np.ndarray, float]:
     """Where the face is in each image, [T, 68, 2] px, and the frames per second: from the track if there is one."""
+    import numpy as np
+
     from ..media_core.audio import FPS
 
     if face_track is not None:
@@ -149,8 +152,9 @@ def _points(images: Tensor, face_track: FaceTrack | None, mask: Tensor | None, r
     masks = None if mask is None else videos.mask_frames(mask, videos.size_of(images))
     total = len(images)
     if way == "each" or total == 1:
-        return face.portraits(videos.pixels(images), total, masks, report, **which), FPS
-    return face.followed(lambda start: videos.pixels(images[start:]), FPS, total, masks, report, **which).points, FPS
+        return np.stack([one.points for one in face.portraits(videos.pixels(images), total, masks, report, **which)]), FPS
+    raw = face.followed(lambda start: videos.pixels(images[start:]), FPS, total, masks, report, dense=False, **which)
+    return raw.points, FPS
 
 
 def _cropping(points: np.ndarray, shape: tuple[int, int], size: int, fps: float, way: str, **options: Any) -> Crop:

@@ -11,7 +11,7 @@ from ..media_core.errors import TalkingHeadsError
 from . import bridge, sockets, temporary_videos
 from . import videos as films
 from .automatic import AUTO, Value, check
-from .face import POLICIES
+from .face import POLICIES, tracker_input
 from .mtov import (
     DRAWING,
     motion_inputs,
@@ -107,7 +107,7 @@ class MotionToFilm(io.ComfyNode):
                 crf_input(),
                 sockets.FaceTrack.Input("face_track", optional=True,
                                         tooltip="The result of Track Face for this video, at the frame rate of the weights; "
-                                                "without it the built-in (approximate) tracker is used."),
+                                                "without it the built-in tracker is used."),
                 io.Image.Input("portrait", optional=True,
                                tooltip="Another image of the person to take the appearance from; otherwise the first frame of "
                                        "the video is used."),
@@ -117,6 +117,7 @@ class MotionToFilm(io.ComfyNode):
                                        "(error), or draw a mouth where the face was last (hold) or on the way to the next one "
                                        "(interpolate)."),
                 *official_inputs(),
+                tracker_input(),
             ],
             outputs=[video_output()],
         )
@@ -128,13 +129,13 @@ class MotionToFilm(io.ComfyNode):
     @classmethod
     def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, film: VideoInput, follow: bool, feather: float, crf: int,
                 face_track: FaceTrack | None = None, portrait: Tensor | None = None, audio: dict | None = None,
-                policy: str = "skip", **sampling: Any) -> io.NodeOutput:
+                policy: str = "skip", tracker: str = "people", **sampling: Any) -> io.NodeOutput:
         from ..moditalker_core.pipeline import video
 
         config, bar = whole(mtov).model.config, bridge.NodeReport()
         looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
         scene = film_scene(films.film(film), config, track=face_track, portrait=portrait, follow=follow, policy=policy,
-                           report=looking)
+                           tracker=tracker, report=looking)
         frames = video(bridge.on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather,
                        report=drawing)
         return io.NodeOutput(written(frames, config.fps, audio, crf))
@@ -169,13 +170,13 @@ def pictures(source: Tensor | None, face_crop: FaceCrop | None, count: int) -> I
 
 
 def film_scene(film: films.Film, config: MToVConfig, *, track: FaceTrack | None, portrait: Tensor | None, follow: bool,
-               policy: str, report: Report) -> Scene:
+               policy: str, tracker: str, report: Report) -> Scene:
     """The video whose person is lip-synced, as a scene."""
     from ..moditalker_core.mtov import scenes
 
     picture = None if portrait is None else next(films.pixels(portrait))
     return scenes.film_scene(lambda start: film.frames(config.fps, start), config, track=track, portrait=picture, follow=follow,
-                             policy=policy, total=film.frame_count(config.fps), report=report)
+                             policy=policy, total=film.frame_count(config.fps), tracker=tracker, report=report)
 
 
 def written(frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int) -> temporary_videos.TemporaryFilm:

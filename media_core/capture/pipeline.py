@@ -1,7 +1,8 @@
 """From a video of a person to a dataset folder that avatars are trained on: one call, in stages, each resumed where it stopped.
 
 Stages: (segment ->) track -> frames -> measure -> (masks -> background -> layers ->) sound -> tables -> report -> manifest.
-Per frame only 68 points stay in memory and, while measuring, up to 240 followed corners; besides them, the audio.
+Per frame only the face's points stay in memory (with the mesh 6 kB, twice while frames are measured) and, while measuring, up to
+240 followed corners; besides them, the audio.
 The method: docs/capture.md; what is written: docs/hmtalker.md#dataset-layout.
 """
 from __future__ import annotations
@@ -21,10 +22,11 @@ from ..claims import claimed
 from ..dataset_folder import MANIFEST, read_json, writing
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.crop import FaceCrop
-from ..face.landmarks.landmarks import FaceTracker, RawTrack, fill_missing, smooth_points
+from ..face.landmarks.landmarks import RawTrack, fill_missing
 from ..face.pose.steady import WINDOW, Anchors, steady
 from ..face.presence import Tracker
 from ..face.track import FaceTrack, measure
+from ..face.trackers import check_alike, make_tracker, manifest_tracker
 from ..progress import Report, silent
 from ..speech import full_name
 from ..video import VideoInfo, probe
@@ -50,7 +52,13 @@ class Inputs:
     landmarks: RawTrack | None = None      # instead of the built-in tracker's
     region: np.ndarray | None = None       # bool [1 or frames, H, W]: the face is looked for in it
     person: np.ndarray | None = None       # bool [1 or frames, H, W]: where the person is, instead of found masks
-    tracker: Tracker | None = None        # finds a face in a frame; None: `FaceTracker`
+    tracker: Tracker | None = None        # finds a face in a frame; None: as the settings say
+
+    def origin(self, settings: CaptureSettings) -> str:
+        """What measures the points, of `MEASURED_BY`."""
+        if self.landmarks is not None:
+            return self.landmarks.tracker
+        return settings.tracker if self.tracker is None else self.tracker.kind
 
 
 @claimed("folder")
@@ -85,7 +93,7 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
         log.warning("%s: %s", film.name, info.remark)
     _check_inputs(settings, folder, inputs, info)
     request = _request(settings, inputs, print_of_film)
-    if read_json(folder / MANIFEST).get("request") == request:
+    if _like_now(read_json(folder / MANIFEST)) == request:
         return folder
     with writing(folder):
         record = Record.open(folder, print_of_film, film.name)
@@ -103,6 +111,9 @@ def _check_inputs(settings: CaptureSettings, folder: Path, inputs: Inputs, info:
         if mask is not None and (np.ndim(mask) != 3 or len(mask) == 0 or np.shape(mask)[1:] != (info.height, info.width)):
             raise TalkingHeadsError(f"The mask of the {name} must be as large as the video, [1 or frames, {info.height}, "
                                     f"{info.width}]", f"{list(np.shape(mask))}", "Draw it over the video's own frames, unscaled")
+    if settings.like is not None:
+        check_alike("The dataset given as `like`", inputs.origin(settings), manifest_tracker(read_json(settings.like / MANIFEST)),
+                    "Choose that tracker, leave `like` out, or capture the older video again")
 
 
 def _stages(settings: CaptureSettings) -> tuple[str, ...]:
@@ -114,12 +125,19 @@ def _request(settings: CaptureSettings, inputs: Inputs, film: str) -> dict[str, 
     """All that the folder's content depends on, as JSON holds it."""
     own = {name: value for name, value in vars(settings).items() if name not in ("like", "expression", "parsing")}
     own["segment"] = list(settings.segment) if isinstance(settings.segment, (tuple, list)) else settings.segment
-    own["encoder"], landmarks = full_name(settings.heard_by), inputs.landmarks
+    own["encoder"], own["tracker"] = full_name(settings.heard_by), inputs.origin(settings)
+    landmarks = inputs.landmarks
     return {**own, "version": VERSION, "film": film, "expression": fingerprint(settings.expression),
             "parsing": fingerprint(settings.parsing) if settings.masks else None,
             "like": None if settings.like is None else like_dataset(settings.like).fingerprint,
             "landmarks": None if landmarks is None else fingerprint(landmarks.points), "region": fingerprint(inputs.region),
             "person": fingerprint(inputs.person) if settings.masks else None}
+
+
+def _like_now(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A finished folder's request as it would be written today: older ones do not name the tracker."""
+    request = manifest.get("request")
+    return {"tracker": manifest_tracker(manifest), **request} if isinstance(request, Mapping) else None
 
 
 @dataclass(frozen=True)
@@ -143,8 +161,10 @@ class _Job:
         crop = frame_face(known.points, self._size, settings.size) if likeness is None else \
             likeness.crop_for(self._size, settings.size)
         cuts = _joints(raw.cuts, kept)
-        squared = replace(known, points=smooth_points(crop.to_crop(known.points).astype(np.float32), known.fps, cuts),
-                          image_size=(settings.size, settings.size), cuts=cuts)
+        squared = known.placed(crop.to_crop, crop.size / crop.side(), (settings.size, settings.size))
+        squared = replace(squared, cuts=cuts).smoothed()
+        raw = replace(raw, mesh=None)  # the frames' own is enough from here on
+        del known
         source, frames = first + kept, len(kept)
         self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: images.write_frames(
             self.folder, self.film, settings.fps, source, crop, squared.points, step), frames)
@@ -179,7 +199,9 @@ class _Job:
         def step(done: int, total: int, info: Mapping[str, Any] | None = None, preview: np.ndarray | None = None) -> None:
             self.progress(name, done, total, info, preview)
 
-        if self.record.pending(name, {key: self.request[key] for key in own}, *after, frames=frames):
+        # older folders do not name the tracker: none of them was measured by the one for real people
+        asked = {key: self.request[key] for key in own if key != "tracker" or self.request[key] == "people"}
+        if self.record.pending(name, asked, *after, frames=frames):
             step(0, 1)
             self.record.finish(name, make(step))
         step(1, 1)
@@ -198,12 +220,13 @@ class _Job:
                 found = pick_segment(self.film, wanted, tracker=self._tracker(), masks=self._regions(RATE),
                                      landmarks=self.inputs.landmarks, report=tell)
                 return [found.start, found.stop]
-            self._stage("segment", ("segment", "face_index", "order", "landmarks", "region"), (), pick)
+            self._stage("segment", ("segment", "face_index", "order", "landmarks", "region", "tracker"), (), pick)
             segment = self.record.result("segment")
         return round(segment[0] * fps), round(segment[1] * fps)
 
     def _tracker(self) -> Tracker:
-        return self.inputs.tracker or FaceTracker(face_index=self.settings.face_index, order=self.settings.order)
+        settings = self.settings
+        return self.inputs.tracker or make_tracker(settings.tracker, face_index=settings.face_index, order=settings.order)
 
     def _regions(self, rate: float) -> Iterator[np.ndarray] | None:
         """Where the face is looked for in each frame of the video at `rate`; None: everywhere."""
@@ -220,7 +243,8 @@ class _Job:
             total = max(1, (round(self.info.duration * settings.fps) if stop is None else stop) - first)
             track_film(self.folder, self.film, settings, first, stop, total, self.inputs.region, self._tracker(), step)
 
-        self._stage("track", ("film", "version", "fps", "face_index", "order", "segment", "landmarks", "region"), (), make)
+        own = ("film", "version", "fps", "face_index", "order", "segment", "landmarks", "region", "tracker")
+        self._stage("track", own, (), make)
         return RawTrack.load(self.folder / RAW)
 
     def _measured(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray,
@@ -252,6 +276,7 @@ class _Job:
         reliability = track.expression.reliability
         return {"film": {"name": self.film.name, "width": info.width, "height": info.height, "fps": float(info.fps),
                          "seconds": info.duration, "hdr": info.hdr},
+                "tracker": self.request["tracker"],
                 "first_frame": shown.first, "crop": shown.crop.to_dict(), "focal": track.pose.focal,
                 "au_reliability": None if reliability is None else list(reliability), "au_source": track.expression.source,
                 "missing": shown.missing, "filled": np.flatnonzero(filled).tolist(),

@@ -20,7 +20,7 @@ VERSION = 1
 KIND = "capture"
 OUTPUTS = {  # stage -> what it writes; "{}" stands for a frame's number
     "segment": (),
-    "track": ("raw_track.safetensors", "raw_track.partial.safetensors"),
+    "track": ("raw_track.safetensors", "raw_track.partial.safetensors", "raw_track.partial.mesh"),
     "frames": ("ori_imgs/{}.jpg",),
     "measure": ("track.safetensors", "landmarks_canonical.safetensors", "anchors.safetensors"),
     "masks": ("parsing/{}.png", "teeth_mask/{}.npy"),
@@ -30,7 +30,7 @@ OUTPUTS = {  # stage -> what it writes; "{}" stands for a frame's number
     "tables": ("ori_imgs/{}.lms", "au.csv", "transforms_train.json", "transforms_val.json"),
     "report": ("report.png", "report.txt"),
 }
-OPTIONAL = ("raw_track.partial.safetensors", "anchors.safetensors")  # what a finished stage need not have left
+OPTIONAL = (*OUTPUTS["track"][1:], "anchors.safetensors")  # what a finished stage need not have left
 
 
 _STAGES = each(record({"key": text(100), "done": flag()}, {"result": lambda value, where: value}))

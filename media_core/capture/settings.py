@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..asked import frame_rate
 from ..audio import FPS
-from ..choices import ORDERS, POLICIES
+from ..choices import ORDERS, POLICIES, TRACKERS
 from ..errors import FileFormatError, TalkingHeadsError
 from ..motion import ExpressionTrack
 from ..speech import EncoderChoice, SpeechEncoder, opened
@@ -39,12 +39,16 @@ class CaptureSettings:
     parsing: Path | None = None          # a folder of face-parsing images <frame>.png of the written frames
     segment: tuple[float, float] | float | None = None  # s: the part from .. to; one number: the best so many seconds; None: all
     encoder: EncoderChoice = "mel"       # of the speech features written beside the audio
+    tracker: str = "people"              # of the face: for real "people", or for "rendered" ones
 
     def __post_init__(self) -> None:
         _check_numbers(self)
         if self.policy not in POLICIES or self.order not in ORDERS:
             raise TalkingHeadsError(f"The policy must be one of {', '.join(POLICIES)} and the order one of {', '.join(ORDERS)}",
                                     f"'{self.policy}' and '{self.order}'", "Choose from those")
+        if self.tracker not in TRACKERS:
+            raise TalkingHeadsError(f"The tracker must be one of {', '.join(TRACKERS)}", f"'{self.tracker}'",
+                                    "Choose one of those")
         for name in ("like", "parsing"):
             folder = getattr(self, name)
             if folder is not None and not Path(folder).is_dir():

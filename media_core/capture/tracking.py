@@ -1,21 +1,27 @@
-"""From a video to its raw track: 68 points per frame in the video's own pixels, resumed where a killed run stopped."""
+"""From a video to its raw track: the face's points in the video's own pixels, resumed where a killed run stopped.
+
+Of the mesh, which is by far the most, at most `CHUNK` frames are in memory until the video's end.
+"""
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ..choices import MEASURED_BY
+from ..dense_mesh import ROW as MESH_ROW
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.draw import draw_landmarks
 from ..face.geometry import height_width
-from ..face.landmarks.landmarks import CutFinder, RawTrack
+from ..face.landmarks.landmarks import CutFinder, FaceFrame, RawTrack
 from ..face.presence import PATIENCE, Tracker, expect_face
 from ..files import load_tensors, save_tensors
 from ..read_ahead import ahead
-from ..schema import COUNT, described, many, record, whole
+from ..schema import COUNT, described, flag, many, record, text, whole
 from ..tensor_schema import Numbers, fitting
 from ..video import read_frames
 from .settings import CaptureSettings
@@ -25,12 +31,15 @@ CHUNK = 100            # frames between two savings; what a kill costs at most
 PREVIEW_EVERY = 10     # frames
 LEAST = 10             # frames of a video that can be used at all
 PREVIEW_SIDE = 512     # px, the longer side of a preview
-RAW, PARTIAL = "raw_track.safetensors", "raw_track.partial.safetensors"
+RAW, PARTIAL, PARTIAL_MESH = "raw_track.safetensors", "raw_track.partial.safetensors", "raw_track.partial.mesh"
 _KIND, _VERSION = "partial_track", 1
+_SETTINGS = record({"cuts": many(whole(0, COUNT))}, {"tracker": text(choices=MEASURED_BY), "mesh": flag()})
+_TENSORS = {"points": Numbers(("T", 68, 2), nan=True), "confidence": Numbers(("T",))}
+_MESH_BYTES = 4 * MESH_ROW[0] * MESH_ROW[1]  # of a frame
 
 
 def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, stop: int | None, total: int,
-               region: np.ndarray | None, tracker: Tracker, step: Step) -> None:
+               region: np.ndarray | None, tracker: Tracker, step: Step, *, dense: bool = True) -> None:
     """Follows the face through the video and writes raw_track.safetensors.
 
     At the beginning of every chunk the tracker knows the last frame's points and nothing else, whether or not the run was
@@ -41,38 +50,36 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
         total: frames expected, for the progress.
         region: bool [1 or frames, H, W]: where the face is looked for.
         tracker: finds the face; see `capture`. What it remembers is forgotten.
+        dense: keep the mesh, where the tracker has one.
     Raises:
         FileFormatError: the video cannot be decoded, has too few frames, or shows no face.
     """
     tracker.reset()
-    points, confidence, cuts = _partial(folder)
-    begin, size, cut = len(points), (0, 0), CutFinder()
+    found = _Found.open(folder, tracker.kind, dense)
+    begin, size, cut = len(found.points), (0, 0), CutFinder()
     numbered = enumerate(read_frames(film, settings.fps, max(first + begin - 1, first)), max(begin - 1, 0))
     with closing(ahead(_before(numbered, None if stop is None else stop - first))) as frames:
         for i, frame in frames:
-            size = frame.shape[:2]
+            size = frame.shape[0], frame.shape[1]
             if i == begin - 1:  # seen before: only the next one's cut is judged by it
                 cut(frame)
                 continue
             if i % CHUNK == 0 and i:
-                _fresh(tracker, points[-1])
+                _fresh(tracker, found.points[-1])
             if cut(frame):
-                cuts.append(i)
+                found.cuts.append(i)
                 tracker.reset()
-            face = tracker(frame, _region(region, first + i))
-            points.append(np.full((68, 2), np.nan, np.float32) if face is None else np.asarray(face.points, np.float32))
-            confidence.append(0.0 if face is None else float(face.confidence))
+            found.add(tracker(frame, _region(region, first + i)))
             if (i + 1) % CHUNK == 0:
                 cut = CutFinder()
                 cut(frame)
-                _save_partial(folder, points, confidence, cuts)
-            step(i + 1, max(total, i + 1), {}, _preview(frame, points[-1]) if i % PREVIEW_EVERY == 0 else None)
-            if i + 1 == PATIENCE and not any(confidence):
+                found.save()
+            step(i + 1, max(total, i + 1), {}, _preview(frame, found.points[-1]) if i % PREVIEW_EVERY == 0 else None)
+            if i + 1 == PATIENCE and not any(found.confidence):
                 _look_further(film, settings.fps, first, stop, total, region, tracker, step)
-    _check_length(film, len(points), first, settings.fps)
-    RawTrack(points=np.stack(points), confidence=np.array(confidence, np.float32), image_size=size, fps=float(settings.fps),
-             cuts=tuple(cuts)).save(folder / RAW)
-    (folder / PARTIAL).unlink(missing_ok=True)
+    _check_length(film, len(found.points), first, settings.fps)
+    found.track(size, float(settings.fps)).save(folder / RAW)
+    found.remove()
 
 
 def given_track(raw: RawTrack, size: tuple[int, int], fps: float, first: int, stop: int | None) -> RawTrack:
@@ -92,8 +99,8 @@ def given_track(raw: RawTrack, size: tuple[int, int], fps: float, first: int, st
                                 f"{len(numbers)}", "Find them in the whole video")
     rows = np.minimum(((numbers + 0.5) * raw.fps / fps).astype(int), len(raw.points) - 1)
     cuts = np.unique(np.searchsorted(rows, np.asarray(raw.cuts, int)))
-    return RawTrack(points=raw.points[rows], confidence=raw.confidence[rows], image_size=height_width(size), fps=float(fps),
-                    cuts=tuple(int(c) for c in cuts if 0 < c < len(rows)))
+    chosen = raw.rows(rows, tuple(int(c) for c in cuts if 0 < c < len(rows)))
+    return replace(chosen, image_size=height_width(size), fps=float(fps))
 
 
 def _look_further(film: Path, fps: float, first: int, stop: int | None, total: int, region: np.ndarray | None, tracker: Tracker,
@@ -131,21 +138,91 @@ def _preview(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
     return draw_landmarks(small, (points + 0.5) * scale - 0.5)
 
 
-def _partial(folder: Path) -> tuple[list[np.ndarray], list[float], list[int]]:
-    """What an interrupted run has left: points, confidences, cuts."""
-    path = folder / PARTIAL
-    if not path.is_file():
-        return [], [], []
-    tensors, config = load_tensors(path, kind=_KIND, version=_VERSION)
-    again = "Delete it and capture the video again"
-    described(config, record({"cuts": many(whole(0, COUNT))}), path.name, again)
-    fitting(tensors, {"points": Numbers(("T", 68, 2), nan=True), "confidence": Numbers(("T",))}, path.name, again)
-    return list(tensors["points"].numpy()), tensors["confidence"].tolist(), list(config["cuts"])
+@dataclass
+class _Found:
+    """What has been found so far. Files keep it between two runs: the points in one that is written again with every chunk, the
+    mesh in one that only grows."""
 
+    folder: Path
+    tracker: str
+    dense: bool = True                                         # keep the mesh
+    points: list[np.ndarray] = field(default_factory=list)     # float32 [68, 2] px, NaN without a face
+    confidence: list[float] = field(default_factory=list)
+    cuts: list[int] = field(default_factory=list)
+    _dense: list[np.ndarray] = field(default_factory=list)     # float32 [478, 3], of the frames not yet in the file
+    _has_mesh: bool = False
 
-def _save_partial(folder: Path, points: list[np.ndarray], confidence: list[float], cuts: list[int]) -> None:
-    tensors = {"points": torch.from_numpy(np.stack(points)), "confidence": torch.tensor(confidence, dtype=torch.float64)}
-    save_tensors(folder / PARTIAL, tensors, kind=_KIND, version=_VERSION, config={"cuts": cuts})
+    @classmethod
+    def open(cls, folder: Path, tracker: str, dense: bool) -> _Found:
+        """What an interrupted run of the same tracker has left; nothing where parts of it are lost.
+
+        Raises:
+            FileFormatError: a file that no run has left.
+        """
+        path, out = folder / PARTIAL, cls(folder, tracker, dense)
+        if not path.is_file():
+            out.remove()
+            return out
+        tensors, config = load_tensors(path, kind=_KIND, version=_VERSION)
+        again = "Delete it and capture the video again"
+        described(config, _SETTINGS, path.name, again)
+        fitting(tensors, _TENSORS, path.name, again)
+        has_mesh = bool(config.get("mesh", False))
+        if config.get("tracker", "rendered") != tracker or not out._cut_mesh(len(tensors["points"]) if has_mesh else 0):
+            out.remove()
+            return out
+        return cls(folder=folder, tracker=tracker, dense=dense, points=list(tensors["points"].numpy()), cuts=list(config["cuts"]),
+                   confidence=tensors["confidence"].tolist(), _has_mesh=has_mesh)
+
+    def add(self, face: FaceFrame | None) -> None:
+        """The next frame's."""
+        mesh = face.mesh if face is not None and self.dense else None
+        if mesh is not None and not self._has_mesh:
+            self._has_mesh = True
+            self._dense = [np.full(MESH_ROW, np.nan, np.float32)] * len(self.points)
+        self.points.append(np.full((68, 2), np.nan, np.float32) if face is None else np.asarray(face.points, np.float32))
+        self.confidence.append(0.0 if face is None else float(face.confidence))
+        if self._has_mesh:
+            self._dense.append(np.full(MESH_ROW, np.nan, np.float32) if mesh is None else np.asarray(mesh, np.float32))
+
+    def save(self) -> None:
+        """Keeps all for another run."""
+        self._keep_mesh()
+        tensors = {"points": torch.from_numpy(np.stack(self.points)),
+                   "confidence": torch.tensor(self.confidence, dtype=torch.float64)}
+        save_tensors(self.folder / PARTIAL, tensors, kind=_KIND, version=_VERSION,
+                     config={"cuts": self.cuts, "tracker": self.tracker, "mesh": self._has_mesh})
+
+    def track(self, size: tuple[int, int], fps: float) -> RawTrack:
+        """All of it; the mesh stays on the disk as long as nobody reads it."""
+        self._keep_mesh()
+        shape = len(self.points), *MESH_ROW
+        mesh = np.memmap(self.folder / PARTIAL_MESH, np.float32, "c", shape=shape) if self._has_mesh else None
+        return RawTrack(points=np.stack(self.points), confidence=np.array(self.confidence, np.float32), image_size=size, fps=fps,
+                        cuts=tuple(self.cuts), tracker=self.tracker, mesh=mesh)
+
+    def remove(self) -> None:
+        for name in (PARTIAL, PARTIAL_MESH):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _cut_mesh(self, frames: int) -> bool:
+        """Leaves so many frames in the mesh's file: a kill may have come between the two files. False where it has fewer."""
+        path = self.folder / PARTIAL_MESH
+        if not frames:
+            path.unlink(missing_ok=True)
+            return True
+        if not path.is_file() or path.stat().st_size < frames * _MESH_BYTES:
+            return False
+        with path.open("r+b") as file:
+            file.truncate(frames * _MESH_BYTES)
+        return True
+
+    def _keep_mesh(self) -> None:
+        if self._dense:
+            with (self.folder / PARTIAL_MESH).open("ab") as file:
+                for row in self._dense:
+                    file.write(row.tobytes())
+            self._dense = []
 
 
 def _check_length(film: Path, frames: int, first: int, fps: float) -> None:

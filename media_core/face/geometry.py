@@ -80,6 +80,12 @@ def inter_ocular(points: np.ndarray) -> np.ndarray:  # [..., 68, D] -> [...]
     return np.linalg.norm(points[..., right, :] - points[..., left, :], axis=-1)
 
 
+def quarter_turns(points: np.ndarray) -> int:  # [68, 2] px
+    """How often the image must be turned by 90 degrees counterclockwise for the face to be upright, 0..3."""
+    x, y = points[OUTER_CORNERS[1]] - points[OUTER_CORNERS[0]]
+    return round(float(np.arctan2(y, x)) / (np.pi / 2)) % 4
+
+
 def mirrored(points: np.ndarray, width: int) -> np.ndarray:  # [..., 68, 2] -> [..., 68, 2]
     """The points of the image seen in a mirror."""
     out = points[..., MIRROR, :].copy()

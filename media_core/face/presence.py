@@ -19,6 +19,7 @@ _LEAST = 16    # looks at the rest, however short it is
 class Tracker(Protocol):
     """Finds one face and follows it from frame to frame, as `FaceTracker` does."""
 
+    kind: str  # of `MEASURED_BY`: what its tracks say in `tracker`
     state: np.ndarray | None  # [68, 2] px, where the face was in the last frame; None: it must be found
 
     def __call__(self, frame: np.ndarray, mask: np.ndarray | None = None, /) -> FaceFrame | None: ...

@@ -2,17 +2,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
+from ..choices import MEASURED_BY
 from ..errors import TalkingHeadsError
 from ..files import load_tensors, save_tensors
 from ..motion import ExpressionTrack, LandmarkTrack, PoseTrack, Track
-from ..schema import FOCAL, SIZE, described, record
+from ..schema import FOCAL, SIZE, described, record, text
 from ..tensor_schema import Numbers, fitting
 from ..tracks import settings
 from .geometry import height_width
@@ -25,8 +27,8 @@ _OUTLIER, _OUTLIER_PIXELS = 4.0, 0.006  # a frame this many medians off, and thi
 _OUTLIER_WEIGHT = 0.1
 _PARTS = {"landmarks": LandmarkTrack, "expression": ExpressionTrack, "pose": PoseTrack}
 _SETTINGS = record({**{name: kind.SETTINGS for name, kind in _PARTS.items()},
-                    "shape": record({"focal": FOCAL, "image_size": SIZE})})
-_TENSORS = {**{name: Numbers(("T", *kind.ROW), (torch.float32,), nan=True) for name, kind in _PARTS.items()},
+                    "shape": record({"focal": FOCAL, "image_size": SIZE})}, {"tracker": text(choices=MEASURED_BY)})
+_TENSORS = {**LandmarkTrack.tensors("landmarks"), **ExpressionTrack.tensors("expression"), **PoseTrack.tensors("pose"),
             "confidence": Numbers(("T",)), "reprojection": Numbers(("T",), nan=True), "shape": Numbers((68, 3))}
 
 
@@ -42,6 +44,7 @@ class FaceTrack:
     confidence: torch.Tensor      # float32 [T] 0..1; 0: no face seen, everything of this frame is interpolated
     shape: RigidShape             # the person
     reprojection: torch.Tensor    # float32 [T] px between the rigid points and the shape before smoothing; NaN: no face
+    tracker: str = "rendered"     # what measured it, of `MEASURED_BY`; files without a word are older than the choice
 
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in (*_PARTS, "confidence", "reprojection")}
@@ -49,6 +52,9 @@ class FaceTrack:
         if len(set(lengths.values())) != 1 or len(rates) != 1:
             raise TalkingHeadsError("The parts of a face track must have equal length and rate",
                                     f"{lengths} frames, {sorted(rates)} frames per second", "Measure the video again")
+        if self.tracker not in MEASURED_BY:
+            raise TalkingHeadsError(f"A face track must be measured by one of {', '.join(MEASURED_BY)}", f"'{self.tracker}'",
+                                    "Measure the video again")
 
     def __len__(self) -> int:
         return len(self.pose)
@@ -81,7 +87,9 @@ class FaceTrack:
         tensors = {name: getattr(self, name).data for name in _PARTS}
         tensors |= {"confidence": self.confidence, "reprojection": self.reprojection,
                     "shape": torch.from_numpy(self.shape.points)}
-        config: dict[str, Any] = {name: _settings(getattr(self, name)) for name in _PARTS}
+        tensors |= {} if self.landmarks.mesh is None else {"mesh": self.landmarks.mesh}
+        config: dict[str, Any] = {name: getattr(self, name).described() for name in _PARTS}
+        config["tracker"] = self.tracker
         config["shape"] = {"focal": self.shape.focal, "image_size": self.shape.image_size}
         return save_tensors(path, tensors, kind=self.KIND, version=self.VERSION, config=config)
 
@@ -96,9 +104,10 @@ class FaceTrack:
         name, again = Path(path).name, "Measure the video again"
         described(config, _SETTINGS, name, again)
         fitting(tensors, _TENSORS, name, again)
-        parts = {part: kind(tensors[part], **settings(config[part])) for part, kind in _PARTS.items()}
+        parts = {part: kind(tensors[part], **settings(config[part]), **_extra(kind, tensors)) for part, kind in _PARTS.items()}
         shape = RigidShape(tensors["shape"].numpy(), **settings(config["shape"]))
-        return cls(**parts, confidence=tensors["confidence"], shape=shape, reprojection=tensors["reprojection"])
+        return cls(**parts, confidence=tensors["confidence"], shape=shape, reprojection=tensors["reprojection"],
+                   tracker=config.get("tracker", "rendered"))
 
 
 def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | None = None, smoothing: int = WINDOW,
@@ -123,14 +132,15 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
     pose = PoseTrack(torch.from_numpy(poses), shape.focal, size, float(raw.fps))
     pose = smooth_poses(pose, smoothing, weight=_weight(confidence, reprojection, size), cuts=raw.cuts)
     points = filled(raw.points, raw.cuts)
-    landmarks = LandmarkTrack(torch.from_numpy(with_depth(points, pose, shape)), pose.fps, "pixels", size)
+    landmarks = LandmarkTrack(torch.from_numpy(with_depth(points, pose, shape)), pose.fps, "pixels", size,
+                              None if raw.mesh is None else torch.from_numpy(raw.mesh))
     if expression is None:
         from .action_units.action_units import action_units
 
         expression = action_units(seen, camera_to_head=pose.camera_to_head.numpy(), shape=shape.points,
-                                  focal=shape.focal, image_size=size, fps=pose.fps)
+                                  focal=shape.focal, image_size=size, fps=pose.fps, tracker=raw.tracker)
     return FaceTrack(landmarks=landmarks, expression=expression, pose=pose, confidence=torch.from_numpy(confidence),
-                     shape=shape, reprojection=torch.from_numpy(reprojection))
+                     shape=shape, reprojection=torch.from_numpy(reprojection), tracker=raw.tracker)
 
 
 def filled(points: np.ndarray, cuts=()) -> np.ndarray:  # [T, 68, 2] -> the same
@@ -155,8 +165,8 @@ def filled(points: np.ndarray, cuts=()) -> np.ndarray:  # [T, 68, 2] -> the same
     return out
 
 
-def _settings(track: Track) -> dict[str, Any]:
-    return {f.name: getattr(track, f.name) for f in fields(track) if f.name != track.DATA}
+def _extra(kind: type[Track], tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensors[name] for name in kind.EXTRA if name in tensors}
 
 
 def _weight(confidence: np.ndarray, reprojection: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # -> [T]

@@ -170,7 +170,7 @@ def _write_manifest(folder: Path, request: dict[str, Any], performance: Performa
     checksums = {name: checksum(folder, name, request["frames"]) for name in (*FRAME_FILES, *_SINGLE_FILES)}
     write_json(folder / MANIFEST, {
         "kind": "dataset", "version": VERSION, "source": "synthetic subject", "synthetic": True, "credit": CREDIT,
-        "fps": performance.fps, "size": [request["size"]] * 2,
+        "tracker": "exact", "fps": performance.fps, "size": [request["size"]] * 2,
         "frames": request["frames"], "seed": request["seed"], "identity": request["identity"],
         "text": list(performance.text), "phonemes": [list(p) for p in performance.phonemes], "params": list(PARAMS),
         "au": list(AU_NAMES), "classes": list(CLASSES), "request": request, "checksums": checksums,

@@ -84,7 +84,8 @@ def measured(known: RawTrack, first: int, stop: int, size: int) -> Piece:
     points = known.points[first:stop]
     crop = frame_face(points, known.image_size, size)
     seen = crop.to_crop(points).astype(np.float32)
-    part = RawTrack(smooth_points(seen, known.fps), known.confidence[first:stop], (size, size), known.fps)
+    part = RawTrack(points=smooth_points(seen, known.fps), confidence=known.confidence[first:stop], image_size=(size, size),
+                    fps=known.fps, tracker=known.tracker)
     unknown = ExpressionTrack(torch.full((stop - first, len(AU_NAMES)), torch.nan), known.fps)
     track = measure(part, expression=unknown)
     whole = track.landmarks.points.clone()

@@ -27,6 +27,7 @@ from safetensors import safe_open
 
 from ...media_core.dataset_folder import read_json
 from ...media_core.errors import FileFormatError, TalkingHeadsError
+from ...media_core.face.trackers import manifest_tracker
 from ...media_core.files import UNREADABLE
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.progress import Report, silent
@@ -120,6 +121,11 @@ class MotionDataset:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    @property
+    def tracker(self) -> str:
+        """What measured the clips, of `MEASURED_BY`; a dataset that does not say is older than the choice."""
+        return manifest_tracker(self.index)
 
     @property
     def frames(self) -> int:

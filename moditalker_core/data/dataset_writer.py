@@ -20,6 +20,7 @@ from ...media_core.audio import frame_count
 from ...media_core.dataset_folder import occupied, read_json, write_json
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.face.geometry import OUTER_CORNERS
+from ...media_core.face.trackers import check_alike, manifest_tracker
 from ...media_core.files import load_tensors, save_tensors
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.paths import is_temporary
@@ -55,11 +56,12 @@ class ShardWriter:
     Args:
         folder: new, empty, or a motion dataset; made when absent.
         request: what it is to hold, JSON; a finished folder of the same request is left as it is (`finished`).
+        tracker: what measures the clips, of `MEASURED_BY`.
     Raises:
-        TalkingHeadsError: the folder holds something else, or cannot be written.
+        TalkingHeadsError: the folder holds something else or clips that another tracker measured, or cannot be written.
     """
 
-    def __init__(self, folder: str | os.PathLike, request: Mapping[str, Any]):
+    def __init__(self, folder: str | os.PathLike, request: Mapping[str, Any], tracker: str = "rendered"):
         self.folder, self.request = Path(folder), dict(request)
         self._shards: dict[str, dict[str, Any]] = {}  # file name -> its header's description, in order
         index = read_json(self.folder / INDEX)
@@ -78,11 +80,20 @@ class ShardWriter:
         if begun and kind != self.request["kind"]:
             raise TalkingHeadsError(f"The folder must be new, or hold a motion dataset made from {self.request['kind']} too",
                                     f"{self.folder} holds one made from {kind}", "Choose another folder")
+        if begun:
+            check_alike(f"The motion dataset in {self.folder}", tracker, self._measured_by(),
+                        "Choose another folder, or the tracker of the clips that are there")
         with writing(self.folder):
             remove_leftovers(self.folder, below=True)
-            write_json(self.folder / REQUEST, self.request)  # first: from here on the folder is known for what it is
+            # first: from here on the folder is known for what it is
+            write_json(self.folder / REQUEST, {**self.request, "tracker": tracker})
             (self.folder / SHARDS).mkdir(exist_ok=True)
             (self.folder / INDEX).unlink(missing_ok=True)
+
+    def _measured_by(self) -> str:
+        """What measured the clips that the folder holds."""
+        request = read_json(self.folder / REQUEST)
+        return manifest_tracker(request if request else read_json(self.folder / INDEX))
 
     @property
     def unfinished(self) -> Path:

@@ -112,7 +112,7 @@ def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = Non
     encoder = opened(encoder)
     plan, heard = _resolved(plan or SubjectPlan()), listening(encoder)
     request = {"kind": "subject", "clips": [{**plan.made_from(i), **heard} for i in range(plan.count)], "val": plan.held_out}
-    writer = ShardWriter(folder, request)
+    writer = ShardWriter(folder, request, "rendered" if plan.captured else "exact")
     if writer.finished:
         return writer.folder
     total = plan.count * plan.work
@@ -126,7 +126,8 @@ def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = Non
     from ...media_core.subject import CREDIT
 
     return writer.finish(lambda clips: range(plan.count - plan.held_out, plan.count),
-                         {"source": "synthetic subject", "synthetic": True, "credit": CREDIT})
+                         {"source": "synthetic subject", "synthetic": True, "credit": CREDIT,
+                          "tracker": "rendered" if plan.captured else "exact"})
 
 
 class _Step:
@@ -215,15 +216,17 @@ def rig_of(identity: int) -> Rig:
 
 def captured_motion(performance: Performance, identity: int, frames: int, size: int,
                     report: Report = silent) -> tuple[LandmarkTrack, PoseTrack, dict[str, Any], np.ndarray]:
-    """The same as the pack's own tracker sees it in the rendered video, which is never stored; and what it saw there, steadied,
-    float32 [T, 68, 2] px.
+    """The same as the tracker for rendered people sees it in the rendered video, which is never stored; and what it saw there,
+    steadied, float32 [T, 68, 2] px.
 
     Raises:
         TalkingHeadsError: the tracker lost the face.
     """
     from ...media_core.face.landmarks.landmarks import track_frames
+    from ...media_core.face.trackers import make_tracker
 
-    raw = bridged(track_frames(_film(performance, identity, frames, size), performance.fps, total=frames, report=report))
+    raw = bridged(track_frames(_film(performance, identity, frames, size), performance.fps, tracker=make_tracker("rendered"),
+                               total=frames, report=report))
     if not raw.seen.all():
         raise TalkingHeadsError("The tracker must see the subject's face in every frame",
                                 f"not in {int((~raw.seen).sum())} of {frames} of identity {identity}",

@@ -20,8 +20,9 @@ from ...media_core.capture.settings import CaptureSettings, film_fingerprint
 from ...media_core.capture.tracking import RAW, track_film
 from ...media_core.claims import claimed
 from ...media_core.errors import FileFormatError
-from ...media_core.face.landmarks.landmarks import FaceTracker, RawTrack
+from ...media_core.face.landmarks.landmarks import RawTrack
 from ...media_core.face.presence import Tracker
+from ...media_core.face.trackers import make_tracker
 from ...media_core.paths import is_temporary
 from ...media_core.progress import Report, silent
 from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, opened
@@ -46,6 +47,7 @@ class FilmPlan:
     face_index: int = 0       # which of several faces, counted in `order`
     order: str = "largest"    # "largest" first, or from the "left" of the image
     pictures: PictureSettings | None = None  # images for MToV; None: motion only
+    tracker: str = "people"   # of the face: for real "people", or for "rendered" ones
 
     def settings(self) -> CaptureSettings:
         """The same for the tracking.
@@ -53,7 +55,7 @@ class FilmPlan:
         Raises:
             TalkingHeadsError: values that cannot be.
         """
-        return CaptureSettings(size=self.size, fps=self.fps, face_index=self.face_index, order=self.order)
+        return CaptureSettings(size=self.size, fps=self.fps, face_index=self.face_index, order=self.order, tracker=self.tracker)
 
     @property
     def passes(self) -> int:
@@ -63,6 +65,7 @@ class FilmPlan:
     def to_dict(self) -> dict[str, Any]:
         """What clips depend on, for a shard's header."""
         told = {name: getattr(self, name) for name in ("fps", "size", "face_index", "order")}
+        told |= {"tracker": self.tracker} if self.tracker != "rendered" else {}  # older shards do not name that one
         return {**told, "pictures": self.pictures.to_dict()} if self.pictures else told
 
 
@@ -84,7 +87,7 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
 
     Args:
         videos: a folder of videos (subfolders too: usually one for each person), or the videos themselves.
-        folder: new, empty, or a motion dataset; videos in it that were measured the same way are kept.
+        folder: new, empty, or a motion dataset of the same tracker; videos in it that were measured the same way are kept.
         plan: see `FilmPlan`.
         encoder: of the speech: "mel", a model folder, or an open one.
         tracker: finds a face in a frame; None: the built-in. For tests.
@@ -92,7 +95,8 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
             later continues there.
     Raises:
         FileFormatError: no video there.
-        TalkingHeadsError: not one video can be used (the reasons are named), or the folder holds something else or is full.
+        TalkingHeadsError: not one video can be used (the reasons are named), or the folder holds something else, is measured by
+            another tracker, or is full.
     """
     encoder = opened(encoder)
     plan, heard = plan or FilmPlan(), listening(encoder)
@@ -100,10 +104,11 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
     films = [_looked_at(path, root, plan.fps, report) for path, root in _listed(videos)]
     sources = [{"kind": "film", "version": VERSION, **plan.to_dict(), **heard, "source": f.source, "film": f.fingerprint}
                for f in films]
-    writer = ShardWriter(folder, {"kind": "videos", "films": sources})
+    origin = plan.tracker if tracker is None else tracker.kind
+    writer = ShardWriter(folder, {"kind": "videos", "films": sources}, origin)
     if writer.finished:
         return writer.folder
-    tracker = tracker or FaceTracker(face_index=plan.face_index, order=plan.order)
+    tracker = tracker or make_tracker(plan.tracker, face_index=plan.face_index, order=plan.order)
     total, done = plan.passes * sum(film.frames for film in films), 0
     for number, (film, made_from) in enumerate(zip(films, sources)):
         shard = shard_name(Path(film.source).stem, number)
@@ -119,7 +124,7 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
             shutil.rmtree(work, ignore_errors=True)
         done += plan.passes * film.frames
         report(done, max(total, 1), step.info, None)
-    return writer.finish(_held_out, {"source": "films"})
+    return writer.finish(_held_out, {"source": "films", "tracker": origin})
 
 
 @dataclass(frozen=True)
@@ -231,7 +236,7 @@ def _tracked(film: _Film, work: Path, settings: CaptureSettings, tracker: Tracke
     if not (work / RAW).is_file():
         with writing(work):
             work.mkdir(parents=True, exist_ok=True)
-            track_film(work, film.path, settings, 0, None, film.frames, None, tracker, step)
+            track_film(work, film.path, settings, 0, None, film.frames, None, tracker, step, dense=False)
     return RawTrack.load(work / RAW)
 
 
@@ -241,7 +246,7 @@ def _heard(path: Path, encoder: SpeechEncoder) -> Sound:
 
 
 def _until(raw: RawTrack, stop: int) -> RawTrack:
-    return replace(raw, points=raw.points[:stop], confidence=raw.confidence[:stop], cuts=tuple(c for c in raw.cuts if c < stop))
+    return raw.rows(slice(stop), tuple(c for c in raw.cuts if c < stop))
 
 
 def _parts(piece: Piece, fps: float) -> Iterator[tuple[int, int]]:

@@ -129,24 +129,25 @@ class Scene:
 
 
 def portrait_scene(image: Picture, config: MToVConfig, *, points: np.ndarray | None = None, face_index: int = 0,
-                   order: str = "largest") -> Scene:
+                   order: str = "largest", tracker: str = "people") -> Scene:
     """A scene in which the head does not move.
 
     Args:
         image: what `conditions.rgb_picture` takes: uint8 or float 0..1, grey, RGB, or RGBA (over black), of any size.
         config: of the weights: size and margin of the crop.
-        points: [68, 2] px of the image; None: found by the built-in (approximate) tracker.
-        face_index, order: for images with several faces, see `portrait_landmarks`.
+        points: [68, 2] px of the image; None: found by the tracker.
+        face_index, order: for images with several faces, see `still_landmarks`.
+        tracker: of the face: for real "people", or for "rendered" ones.
     Raises:
         TalkingHeadsError: no such face, no image, or points that are no face.
     """
-    from ...media_core.face.landmarks.landmarks import portrait_landmarks
     from ...media_core.face.pose.canonical import canonical_portrait
+    from ...media_core.face.trackers import still_landmarks
 
     whole = rgb_picture(image)
     picture = _no_larger(whole)
     if points is None:
-        place = portrait_landmarks(picture, face_index=face_index, order=order).points
+        place = still_landmarks(tracker, picture, face_index=face_index, order=order).points
     else:
         _check_points(points)
         place = (np.asarray(points, np.float64)[..., :2] + 0.5) * (picture.shape[0] / whole.shape[0]) - 0.5
@@ -171,19 +172,21 @@ def _check_points(points: object) -> None:
 
 
 def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = None, portrait: Picture | None = None,
-               follow: bool = False, policy: str = AS_FILMED, total: int | None = None, report: Report = silent) -> Scene:
+               follow: bool = False, policy: str = AS_FILMED, total: int | None = None, tracker: str = "people",
+               report: Report = silent) -> Scene:
     """A scene with the head movement of a video, whose mouth is generated.
 
     Args:
         opened: (start) -> the video's frames uint8 [H, W, 3] from that number on, at the weights' rate (config.fps); called again
             for each pass over the video (`lambda start: read_frames(path, config.fps, start)`).
-        track: of the video at that rate; None: its face is followed by the built-in (approximate) tracker.
+        track: of the video at that rate; None: its face is followed by the tracker.
         portrait: another image of the person, for the identity; None: the video's first frame with a face.
         follow: the crop follows the head, for videos in which it moves far; else one square serves all frames.
         policy: frames without a face: they stay as recorded ("skip"), are refused ("error"), or get a mouth all the same, where
             the face was last ("hold") or on the way to where it is next ("interpolate"); a given `track`
             has them already.
         total: how many frames the video has, for the report.
+        tracker: of the faces: for real "people", or for "rendered" ones.
         report: while the video is tracked.
     Raises:
         TalkingHeadsError: no face, a track of another rate, an unknown policy, or frames without a face under "error".
@@ -193,7 +196,7 @@ def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = 
 
     if policy not in POLICIES:
         raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
-    track = _tracked(opened, config.fps, policy, total, report) if track is None else track
+    track = _tracked(opened, config.fps, policy, total, tracker, report) if track is None else track
     if track.fps != config.fps:
         raise TalkingHeadsError(f"The pose video's track must have the weights' rate, {config.fps:g} frames per second",
                                 f"{track.fps:g}", "Track the video at that rate")
@@ -205,17 +208,18 @@ def film_scene(opened: Opened, config: MToVConfig, *, track: FaceTrack | None = 
     crop = (following_crop(points, size, config.size, config.fps, margin=config.margin) if follow
             else still_crop(points, size, config.size, margin=config.margin))
     picture = next(opened(first))
-    identity = crop.crop(picture, first) if portrait is None else portrait_scene(portrait, config).identity
+    identity = crop.crop(picture, first) if portrait is None else portrait_scene(portrait, config, tracker=tracker).identity
     canonical = LandmarkTrack(resting_face(canonical_landmarks(track).points)[None], config.fps)
     return Scene(picture=picture, identity=identity, crop=crop, source=source, canonical=canonical, track=track, opened=opened,
                  faceless=_as_filmed(track, policy))
 
 
-def _tracked(opened: Opened, fps: float, policy: str, total: int | None, report: Report) -> FaceTrack:
+def _tracked(opened: Opened, fps: float, policy: str, total: int | None, tracker: str, report: Report) -> FaceTrack:
     from ...media_core.face.landmarks.landmarks import fill_missing, track_frames
     from ...media_core.face.track import measure
+    from ...media_core.face.trackers import make_tracker
 
-    raw = track_frames(opened(0), fps, total=total, again=opened, report=report)
+    raw = track_frames(opened(0), fps, tracker=make_tracker(tracker), total=total, again=opened, report=report, dense=False)
     return measure(fill_missing(raw, "interpolate" if policy == AS_FILMED else policy)[0])
 
 

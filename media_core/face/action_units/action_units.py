@@ -83,8 +83,8 @@ def _shipped_net() -> ActionUnitNet:
     return ActionUnitNet.load()
 
 
-def action_units(points: np.ndarray, *, camera_to_head: np.ndarray, shape: np.ndarray, focal: float,
-                 image_size: tuple[int, int], fps: float, net: ActionUnitNet | None = None) -> ExpressionTrack:
+def action_units(points: np.ndarray, *, camera_to_head: np.ndarray, shape: np.ndarray, focal: float, image_size: tuple[int, int],
+                 fps: float, net: ActionUnitNet | None = None, tracker: str = "rendered") -> ExpressionTrack:
     """Action units of a video, from tracked points and poses.
 
     Args:

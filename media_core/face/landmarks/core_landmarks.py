@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...dense_mesh import ROW as MESH_ROW
 from ...errors import TalkingHeadsError
 from ...subject.layout import SKIN, to_68
 from ..action_units.blendshapes import BLENDSHAPES, blendshape_rows
@@ -34,8 +35,8 @@ def from_face_landmarks(value: object, fps: float, face_index: int = 0) -> tuple
         face_index: which of several faces, in the socket's order in the first frame that has so many; afterwards the one
             nearest to where it was.
     Returns:
-        the track (NaN where a frame is empty), and float64 [T, 52] blendshapes in the order of `BLENDSHAPES` (NaN likewise), None
-        when the socket has none.
+        the track (NaN where a frame is empty; with the mesh where that has irises and depth), and float64 [T, 52] blendshapes in
+        the order of `BLENDSHAPES` (NaN likewise), None when the socket has none.
     Raises:
         TalkingHeadsError: something else is connected, a face lacks its points, or no frame has such a face.
     """
@@ -44,24 +45,29 @@ def from_face_landmarks(value: object, fps: float, face_index: int = 0) -> tuple
     frames, size = _checked(value)
     faces = _chosen(frames, face_index)
     points = np.full((len(frames), 68, 2), np.nan, np.float32)
+    dense = np.full((len(frames), *MESH_ROW), np.nan, np.float32)
     confidence = np.zeros(len(frames), np.float32)
     for i, face in enumerate(faces):
         if face is not None:
-            points[i] = to_68(_mesh(face, i))[:, :2]
+            own = _mesh(face, i)
+            points[i] = to_68(own)[:, :2]
+            if own.shape == MESH_ROW:
+                dense[i] = own
             confidence[i] = np.clip(float(face.get("presence", face.get("score", 1.0))), 0, 1)
     shapes = [face.get("blendshapes") if face else None for face in faces]
     has = any(shapes)
     rows = blendshape_rows([shape or None for shape in shapes]) if has else None
-    return RawTrack(points=points, confidence=confidence, image_size=size, fps=float(fps), cuts=()), rows
+    mesh = dense if np.isfinite(dense).any() else None
+    return RawTrack(points=points, confidence=confidence, image_size=size, fps=float(fps), tracker="landmarks", mesh=mesh), rows
 
 
 def to_face_landmarks(track: LandmarkTrack, blendshapes: np.ndarray | None = None) -> dict[str, Any]:
     """A track as the socket's video of one face, for the nodes that draw it or mask by it.
 
     Read back by `from_face_landmarks` it has the same 68 points in the image: brows, nose, eyes and mouth to the last bit of
-    float32, the jaw to 0.01 px (the mesh is bent so that it divides there). The other mesh points, depth and irises are guessed
-    (face/mesh_fill.py); `transformation_matrix` leaves perspective out; the wireframe's lines are our own. The track's depth is
-    not used.
+    float32, the jaw to 0.01 px (the mesh is bent so that it divides there). The other mesh points, depth and irises are the
+    track's own where it has its mesh, and else guessed (face/mesh_fill.py); `transformation_matrix` leaves perspective out; the
+    wireframe's lines are our own. The depth of the 68 points is not used.
 
     Args:
         track: space "pixels".
@@ -86,7 +92,11 @@ def to_face_landmarks(track: LandmarkTrack, blendshapes: np.ndarray | None = Non
         {name: float(value) for name, value in zip(BLENDSHAPES, row)} if np.isfinite(row).all() else {}
         for row in np.asarray(blendshapes)]
     points = track.points[..., :2].double().numpy()
-    frames = [[_face(fill(flat), fill.head_matrix(flat, track.image_size), dict(shape))] for flat, shape in zip(points, shapes)]
+    dense = [None] * len(track) if track.mesh is None else track.mesh.numpy()
+    known = [row if row is not None and np.isfinite(row).all() else None for row in dense]
+    meshes = (fill(flat) if own is None else own.astype(np.float64) for flat, own in zip(points, known))
+    frames = [[_face(mesh, fill.head_matrix(flat, track.image_size), dict(shape))]
+              for mesh, flat, shape in zip(meshes, points, shapes)]
     return {"frames": frames, "image_size": tuple(track.image_size), "connection_sets": connection_sets(fill)}
 
 

@@ -1,4 +1,5 @@
-"""68 face points from images: found once, then followed from frame to frame by the pack's own small networks.
+"""68 face points from images: found once, then followed from frame to frame. `FaceTracker` and `portrait_landmarks` are the
+tracker "rendered" (see face/trackers.py): the pack's own small networks.
 
     raw = track_frames(read_frames("me.mp4", fps=25), fps=25)      # points in px of the video, NaN where there is no face
     raw, kept, filled = fill_missing(raw, "interpolate")
@@ -8,12 +9,13 @@ jitter but shuts lips and lids (measured there).
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from ...dense_mesh import ROW as MESH_ROW
 from ...errors import TalkingHeadsError
 from ...progress import Report, silent
 from ..draw import draw_landmarks
@@ -37,6 +39,8 @@ class FaceFrame:
 
     points: np.ndarray  # float32 [68, 2] px, x right, y down; the middle of the first pixel is (0, 0)
     confidence: float  # 0..1 that this is a face and that the networks agree where
+    mesh: np.ndarray | None = None  # float32 [478, 3] px, z smaller = nearer; None: the tracker has none
+    doubtful: bool = False  # two looks at it disagree: the points are probably wrong
 
 
 class FaceTracker:
@@ -49,6 +53,8 @@ class FaceTracker:
     Raises:
         TalkingHeadsError: a negative index or unknown order (FileFormatError: unreadable weights).
     """
+
+    kind = "rendered"
 
     def __init__(self, *, face_index: int = 0, order: str = "largest", weights: str | Path | None = None):
         from .inference import PointFinder
@@ -129,40 +135,60 @@ def portrait_landmarks(image: np.ndarray, *, face_index: int = 0, order: str = "
 
 def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: Tracker | None = None, total: int | None = None,
                  masks: Iterable[np.ndarray] | None = None, again: Callable[[int], Iterable[np.ndarray]] | None = None,
-                 report: Report = silent) -> RawTrack:
-    """Follows one face through a video; holds one frame at a time.
+                 report: Report = silent, dense: bool = True) -> RawTrack:
+    """Follows one face through a video; holds one frame at a time, and of each the points.
 
     Args:
         frames: uint8 [H, W, 3] RGB, all of one size.
         fps: frames per second.
+        tracker: of `make_tracker`; None: the one for real people.
         total: how many there are, for the report.
         masks: bool [H, W] for each frame: where the face is looked for.
         again: (start) -> the video's frames from that number on; with it a video without any face is refused soon.
+        dense: keep the mesh (6 kB per frame), where the tracker has one.
     Raises:
         TalkingHeadsError: no frame at all, or (with `again`) no face.
     """
-    tracker = FaceTracker() if tracker is None else tracker
+    if tracker is None:
+        from ..trackers import make_tracker
+
+        tracker = make_tracker("people")
     cut, masks = CutFinder(), None if masks is None else iter(masks)
-    points, confidence, cuts, size, missing = [], [], [], (0, 0), 0
+    faces, cuts, size, missing = list[FaceFrame | None](), list[int](), (0, 0), 0
     for index, frame in enumerate(frames):
         if cut(frame):
             cuts.append(index)
             tracker.reset()
         face = tracker(frame, None if masks is None else next(masks))
-        points.append(np.full((68, 2), np.nan, np.float32) if face is None else face.points)
-        confidence.append(0.0 if face is None else face.confidence)
-        size = frame.shape[:2]
-        preview = draw_landmarks(frame, points[-1]) if index % _PREVIEW_EVERY == 0 else None
+        faces.append(face if face is None or dense else replace(face, mesh=None))
+        size = frame.shape[0], frame.shape[1]
+        preview = _preview(frame, face) if index % _PREVIEW_EVERY == 0 else None
         missing += face is None
         count = max(total or 0, index + 1)
         figures = {"stage": "face", "frame": index + 1, "frames": count, "missing": missing}
         report(index + 1, count, figures, preview)
         if again is not None and missing == index + 1 == PATIENCE:
             expect_face(again(PATIENCE), tracker, fps, count - PATIENCE, lambda: report(PATIENCE, count, figures, None))
-    if not points:
+    if not faces:
         raise TalkingHeadsError("The video must have frames", "none", "Choose another video")
-    return RawTrack(points=np.stack(points), confidence=np.array(confidence, np.float32), image_size=size, fps=fps,
-                    cuts=tuple(cuts))
+    return as_track(faces, size, fps, tuple(cuts), tracker.kind)
+
+
+def as_track(faces: Sequence[FaceFrame | None], size: tuple[int, int], fps: float, cuts: tuple[int, ...],
+             tracker: str) -> RawTrack:
+    """The faces of a video's frames, of (H, W) px, as one track; NaN where there is none. `tracker`: of `MEASURED_BY`."""
+    nowhere = np.full((68, 2), np.nan, np.float32)
+    mesh = None
+    if any(face is not None and face.mesh is not None for face in faces):
+        unknown = np.full(MESH_ROW, np.nan, np.float32)
+        mesh = np.stack([unknown if face is None or face.mesh is None else face.mesh for face in faces])
+    return RawTrack(points=np.stack([nowhere if face is None else np.asarray(face.points, np.float32) for face in faces]),
+                    confidence=np.array([0.0 if face is None else face.confidence for face in faces], np.float32),
+                    image_size=size, fps=float(fps), cuts=cuts, tracker=tracker, mesh=mesh)
+
+
+def _preview(frame: np.ndarray, face: FaceFrame | None) -> np.ndarray:
+    return frame.copy() if face is None else draw_landmarks(frame, face.points)
 
 
 class CutFinder:

@@ -2,22 +2,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from ...choices import POLICIES
+from ...choices import MEASURED_BY, POLICIES
+from ...dense_mesh import ROW as MESH_ROW
+from ...dense_mesh import fitting_mesh, placed_mesh, smoothed_mesh
 from ...errors import TalkingHeadsError
 from ...files import load_tensors, save_tensors
-from ...schema import COUNT, RATE, SIZE, described, many, record, whole
+from ...schema import COUNT, RATE, SIZE, described, many, record, text, whole
 from ...tensor_schema import Numbers, fitting
 from ..geometry import BROWS, JAW, NOSE
 from .detector import no_face
 
 KIND, VERSION = "raw_face_track", 1
-_SETTINGS = record({"image_size": SIZE, "fps": RATE, "cuts": many(whole(0, COUNT))})
-_TENSORS = {"points": Numbers(("T", 68, 2), nan=True), "confidence": Numbers(("T",))}
+_SETTINGS = record({"image_size": SIZE, "fps": RATE, "cuts": many(whole(0, COUNT))}, {"tracker": text(choices=MEASURED_BY)})
+_TENSORS = {"points": Numbers(("T", 68, 2), nan=True), "confidence": Numbers(("T",)),
+            "mesh": Numbers(("T", *MESH_ROW), (torch.float32,), nan=True, absent=True)}
 _LISTED = 12         # frame numbers an error names
 _WINDOW = {"face": .28, "brows": .2}  # s: lengths of the smoothing windows
 
@@ -31,6 +36,8 @@ class RawTrack:
     image_size: tuple[int, int]  # (H, W) px
     fps: float  # frames per second
     cuts: tuple[int, ...] = ()  # frames that begin another shot
+    tracker: str = "rendered"  # what measured it, of `MEASURED_BY`; files without a word are older than the choice
+    mesh: np.ndarray | None = None  # float32 [T, 478, 3] px, see dense_mesh.py; dropped where it does not have these points
 
     def __post_init__(self) -> None:
         p, c = self.points, self.confidence
@@ -38,6 +45,11 @@ class RawTrack:
             raise TalkingHeadsError("A track must hold points [T, 68, 2] and confidences [T]",
                                     f"{list(p.shape)}, {list(c.shape)}",
                                     "Track the video again")
+        if self.tracker not in MEASURED_BY:
+            raise TalkingHeadsError(f"A track must be measured by one of {', '.join(MEASURED_BY)}", f"'{self.tracker}'",
+                                    "Track the video again")
+        if not fitting_mesh(self.mesh, p):
+            object.__setattr__(self, "mesh", None)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -47,13 +59,34 @@ class RawTrack:
         """Frames with a face."""
         return np.all(np.isfinite(self.points), axis=(1, 2))
 
+    def rows(self, chosen: np.ndarray | slice, cuts: tuple[int, ...] = ()) -> RawTrack:
+        """The chosen frames, a mask, numbers or a slice, with other cuts."""
+        mesh = None if self.mesh is None else self.mesh[chosen]
+        return replace(self, points=self.points[chosen], confidence=self.confidence[chosen], cuts=cuts, mesh=mesh)
+
+    def placed(self, place: Callable[[np.ndarray], np.ndarray], scale: float, image_size: tuple[int, int]) -> RawTrack:
+        """The same track in another image, such as a crop.
+
+        Args:
+            place: [T, n, 2] px of this image -> px of the other, which is `scale` times as large.
+            image_size: of the other, (H, W) px.
+        """
+        return replace(self, points=place(self.points).astype(np.float32), image_size=image_size,
+                       mesh=placed_mesh(self.mesh, place, scale))
+
+    def smoothed(self) -> RawTrack:
+        """`smooth_points` of this track, its mesh moved along."""
+        points = smooth_points(self.points, self.fps, self.cuts)
+        mesh = smoothed_mesh(self.mesh, self.points, points, lambda jaw: _smoothed(jaw, "face", self.fps, self.cuts))
+        return replace(self, points=points, mesh=mesh)
+
     def save(self, path: str | os.PathLike) -> Path:
         """Writes one safetensors file."""
-        import torch
-
-        return save_tensors(path, {"points": torch.from_numpy(self.points), "confidence": torch.from_numpy(self.confidence)},
-                            kind=KIND, version=VERSION,
-                            config={"image_size": list(self.image_size), "fps": self.fps, "cuts": list(self.cuts)})
+        tensors = {"points": torch.from_numpy(self.points), "confidence": torch.from_numpy(self.confidence)}
+        tensors |= {} if self.mesh is None else {"mesh": torch.from_numpy(self.mesh)}
+        return save_tensors(path, tensors, kind=KIND, version=VERSION,
+                            config={"image_size": list(self.image_size), "fps": self.fps, "cuts": list(self.cuts),
+                                    "tracker": self.tracker})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> RawTrack:
@@ -66,8 +99,10 @@ class RawTrack:
         name, again = Path(path).name, "Track the video again"
         described(config, _SETTINGS, name, again)
         fitting(tensors, _TENSORS, name, again)
-        return cls(tensors["points"].numpy(), tensors["confidence"].numpy(), tuple(config["image_size"]), config["fps"],
-                   tuple(config["cuts"]))
+        mesh = tensors.get("mesh")
+        return cls(points=tensors["points"].numpy(), confidence=tensors["confidence"].numpy(),
+                   image_size=tuple(config["image_size"]), fps=config["fps"], cuts=tuple(config["cuts"]),
+                   tracker=config.get("tracker", "rendered"), mesh=None if mesh is None else mesh.numpy())
 
 
 def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[RawTrack, np.ndarray, np.ndarray]:
@@ -79,7 +114,7 @@ def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[
         first: number of the track's first frame in the video, for the error.
     Returns:
         the track with every point known, the video's frame of each row (int64 [T']), and which rows were filled (bool [T']);
-        filled rows have confidence 0.
+        filled rows have confidence 0 and no mesh.
     Raises:
         TalkingHeadsError: an unknown policy, no face at all, or frames without one under "error" (their numbers are named).
     """
@@ -97,8 +132,7 @@ def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[
                                 "Cut these parts, or choose how they are handled: hold, interpolate or skip")
     if policy == "skip":
         cuts = tuple(sorted({int(seen[:c].sum()) for c in raw.cuts if seen[c:].any() and seen[:c].any()}))
-        kept = replace(raw, points=raw.points[seen], confidence=raw.confidence[seen], cuts=cuts)
-        return kept, every[seen], np.zeros(int(seen.sum()), bool)
+        return raw.rows(seen, cuts), every[seen], np.zeros(int(seen.sum()), bool)
     points = _held(raw.points, seen) if policy == "hold" else _interpolated(raw, seen)
     return replace(raw, points=points, confidence=np.where(seen, raw.confidence, 0).astype(np.float32)), every, ~seen
 
@@ -108,14 +142,22 @@ def smooth_points(points: np.ndarray, fps: float, cuts: tuple[int, ...] = ()) ->
 
     Runs between unknown frames and between cuts are smoothed on their own.
     """
+    out = points.copy()
+    for part, name in ((JAW, "face"), (NOSE, "face"), (BROWS, "brows")):
+        out[:, part] = _smoothed(points[:, part], name, fps, cuts, np.all(np.isfinite(points), axis=(1, 2)))
+    return out
+
+
+def _smoothed(points: np.ndarray, name: str, fps: float, cuts: tuple[int, ...],  # [T, n, 2 or 3] -> the same
+              known: np.ndarray | None = None) -> np.ndarray:
+    """Points of one part in every run of known frames, those with finite numbers by default."""
     from scipy.signal import savgol_filter
 
     out = points.copy()
-    for first, stop in runs(np.all(np.isfinite(points), axis=(1, 2)), cuts):
-        for part, name in ((JAW, "face"), (NOSE, "face"), (BROWS, "brows")):
-            window = min(2 * round(_WINDOW[name] * fps / 2) + 1, (stop - first - 1) // 2 * 2 + 1)
-            if window >= 5:
-                out[first:stop, part] = savgol_filter(points[first:stop, part].astype(np.float64), window, 2, axis=0)
+    for first, stop in runs(np.all(np.isfinite(points), axis=(1, 2)) if known is None else known, cuts):
+        window = min(2 * round(_WINDOW[name] * fps / 2) + 1, (stop - first - 1) // 2 * 2 + 1)
+        if window >= 5:
+            out[first:stop] = savgol_filter(points[first:stop].astype(np.float64), window, 2, axis=0)
     return out
 
 

@@ -29,6 +29,8 @@ class MeshTracker:
         TalkingHeadsError: a negative index.
     """
 
+    kind = "people"
+
     def __init__(self, nets: MeshNets | None = None, *, face_index: int = 0, order: str = "largest",
                  device: torch.device | str = "cpu"):
         self.follower = MeshFollower(load_mesh_nets(device=device) if nets is None else nets, (face_index,), order)
@@ -67,7 +69,7 @@ def mesh_portrait(image: np.ndarray, *, face_index: int = 0, order: str = "large
 
 
 def as_frame(face: MeshFace) -> FaceFrame:
-    return FaceFrame(layout.points_68(face.points), face.trust)
+    return FaceFrame(layout.points_68(face.points), face.trust, mesh=face.points, doubtful=face.doubtful)
 
 
 def _square_of_68(points: np.ndarray) -> Square:  # [68, 2] px

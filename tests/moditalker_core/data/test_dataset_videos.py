@@ -27,6 +27,7 @@ FIRST = 60  # brightness of frame 0's corner; each frame's is one more
 
 class KnownFace:
     """A tracker that knows where the face is: the row of an exact film that the picture's corner tells; black below: none."""
+    kind = "exact"
 
     def __init__(self, points: np.ndarray):
         self.points, self.state = points, None
