@@ -45,7 +45,7 @@ def main() -> None:
                for name, seconds, seed in (("train", TRAIN_SECONDS, TRAIN_SEED), ("test", TEST_SECONDS, TEST_SEED))}
     captured = {}
     for name in ("train", "test"):
-        settings = CaptureSettings(size=args.size, like=captured.get("train"))
+        settings = CaptureSettings(size=args.size, like=captured.get("train"), tracker="rendered")
         captured[name] = capture(plain_film(folders[name], args.work / f"{name}.mp4"), args.work / f"captured_{name}", settings,
                                  report=progress_line())
         check_framing(captured[name])

@@ -186,7 +186,7 @@ def _dataset_inputs() -> list:
         io.Combo.Input("crop", options=CROPS, default=CROPS[0], optional=True, advanced=True,
                        tooltip="Face images: one square for a whole clip (still), or one that slowly follows the head "
                                "(following)."),
-        io.Combo.Input("tracker", options=face.TRACKERS, default="people", optional=True, tooltip=f"Videos: {face.TRACKER_TIP}"),
+        face.tracker_input("Videos: "),
     ]
 
 

@@ -50,9 +50,10 @@ def face_inputs() -> list:
     ]
 
 
-def tracker_input() -> io.Input:
-    """Which networks look for the face: the last widget of every node that has it."""
-    return io.Combo.Input("tracker", options=TRACKERS, default="people", optional=True, tooltip=TRACKER_TIP)
+def tracker_input(when: str = "") -> io.Input:
+    """Which networks look for the face: the last widget of every node that has it. `when` it counts begins the tooltip."""
+    tip = f"{when}{TRACKER_TIP[0].lower()}{TRACKER_TIP[1:]}" if when else TRACKER_TIP
+    return io.Combo.Input("tracker", options=TRACKERS, default="people", optional=True, tooltip=tip)
 
 
 def policy_input() -> io.Input:

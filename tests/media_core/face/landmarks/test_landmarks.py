@@ -31,7 +31,7 @@ def film():
 
 @pytest.fixture(scope="module")
 def track(film):
-    return track_frames(film[0], 25.0)
+    return track_frames(film[0], 25.0, tracker=FaceTracker())
 
 
 def nme(found, truth):
@@ -120,7 +120,7 @@ def test_two_faces_have_a_stated_order(film):
 def test_a_face_that_goes_and_comes_back(film):
     blank = np.full((256, 256, 3), 90, np.uint8)
     frames = [*film[0][:3], blank, blank, *film[0][3:6]]
-    track = track_frames(frames, 25.0)
+    track = track_frames(frames, 25.0, tracker=FaceTracker())
     assert track.seen.tolist() == [True] * 3 + [False] * 2 + [True] * 3
     assert 3 in track.cuts and 5 in track.cuts
     assert nme(track.points[5:], film[1][3:6]) < 0.03
@@ -132,7 +132,7 @@ def test_a_covered_face_is_no_face(film):
     covered = film[0][2].copy()
     middle = tuple(int(v) for v in film[1][2][17:].mean(0))
     cv2.ellipse(covered, middle, (60, 70), 20, 0, 360, (190, 140, 120), -1)
-    track = track_frames([*film[0][:3], covered, *film[0][3:5]], 25.0)
+    track = track_frames([*film[0][:3], covered, *film[0][3:5]], 25.0, tracker=FaceTracker())
     assert track.seen.tolist() == [True] * 3 + [False] + [True] * 2
 
 
@@ -155,7 +155,7 @@ def test_wrong_inputs():
     with pytest.raises(TalkingHeadsError, match="largest, left"):
         FaceTracker(order="best")
     with pytest.raises(TalkingHeadsError, match="have frames"):
-        track_frames([], 25.0)
+        track_frames([], 25.0, tracker=FaceTracker())
 
 
 def test_cancelled_within_a_frame(film):
@@ -166,7 +166,7 @@ def test_cancelled_within_a_frame(film):
         if done == 2:
             raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
-        track_frames(iter(film[0]), 25.0, report=report)
+        track_frames(iter(film[0]), 25.0, tracker=FaceTracker(), report=report)
     assert seen == [1, 2]
 
 
