@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
+from talking_heads.media_core.face.landmarks.raw_track import RawTrack
 
 FOCAL, SIZE = 2.2 * 512, (512, 512)
 
@@ -54,8 +55,7 @@ def film(identity: int, seconds: float = 6.0, seed: int | None = None, fps: floa
 def raw_track(points: np.ndarray, fps: float = 25.0, cuts: tuple[int, ...] = (), size=SIZE):
     """What the landmark tracker would hand on."""
     seen = np.isfinite(points).all((1, 2))
-    return SimpleNamespace(points=points.astype(np.float32), confidence=seen.astype(np.float32), image_size=size, fps=fps,
-                           cuts=cuts)
+    return RawTrack(points=points.astype(np.float32), confidence=seen.astype(np.float32), image_size=size, fps=fps, cuts=cuts)
 
 
 def rotation_errors(rotation: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

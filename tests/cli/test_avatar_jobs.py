@@ -87,7 +87,7 @@ def test_a_capture_writes_the_features_of_a_model(place, tmp_path, monkeypatch, 
     said = talk(1.4)
     frames, points = placed(said, 144, 144, 8, 8)
     film = write_film(tmp_path / "me.mp4", frames, sound=said.sound)
-    monkeypatch.setattr(pipeline, "FaceTracker", lambda **options: Oracle(points))
+    monkeypatch.setattr(pipeline, "make_tracker", lambda kind, **options: Oracle(points))
     command = ["capture", str(film), str(tmp_path / "set"), "--size", "64", "--no-masks", "--encoder", str(place / "ears")]
     assert main.main(command) == 0, capsys.readouterr().err
     assert Speech.load(tmp_path / "set" / "speech_ears.safetensors").features.shape[1] == 32

@@ -280,7 +280,7 @@ def test_capture_writes_a_folder_and_prints_its_report(tmp_path, capsys, monkeyp
     said = talk(1.4)
     frames, points = placed(said, 144, 144, 8, 8)
     film = write_film(tmp_path / "me.mp4", frames, sound=said.sound)
-    monkeypatch.setattr(pipeline, "FaceTracker", lambda **options: Oracle(points, missing=(4,)))
+    monkeypatch.setattr(pipeline, "make_tracker", lambda kind, **options: Oracle(points, missing=(4,)))
     command = ["capture", str(film), str(tmp_path / "set"), "--size", "64", "--no-masks"]
     assert main.main(command) == 1
     assert "no face in 1 of 35 frames: 4" in capsys.readouterr().err
@@ -339,7 +339,7 @@ def test_a_stopped_capture_tells_that_it_goes_on(tmp_path, capsys, monkeypatch):
             return super().__call__(frame, mask)
 
     made = []
-    monkeypatch.setattr(pipeline, "FaceTracker", lambda **options: made.append(Pressed(points)) or made[-1])
+    monkeypatch.setattr(pipeline, "make_tracker", lambda kind, **options: made.append(Pressed(points)) or made[-1])
     assert main.main(["capture", str(film), str(tmp_path / "set")]) == 130
     assert "continues where it stopped" in capsys.readouterr().err and len(made[0].seen) <= 7
 

@@ -54,6 +54,9 @@ def never(*_):
     raise AssertionError("tracked again")
 
 
+never.kind = Oracle.kind
+
+
 # --------------------------------------------------------------------------------------------------------- the folder
 
 def test_the_folder_is_whole_and_opens(folder, film):
@@ -389,18 +392,18 @@ def test_the_best_segment_is_that_of_the_chosen_face(film, tmp_path, monkeypatch
     from talking_heads.media_core.capture import pipeline, segment
 
     made, regions = [], []
-    monkeypatch.setattr(pipeline, "FaceTracker", lambda **which: made.append(which) or Oracle(film[1]))
+    monkeypatch.setattr(pipeline, "make_tracker", lambda kind, **which: made.append((kind, which)) or Oracle(film[1]))
     looked = segment._of_film
 
     def seen(path, tracker, masks, report):
         kept = list(zip(range(10), masks))
         regions.extend(int(mask[0, 0]) for _, mask in kept)
-        return looked(path, lambda frame, mask=None: Oracle(film[1])(frame), None, report)
+        return looked(path, Oracle(film[1]), None, report)
     monkeypatch.setattr(segment, "_of_film", seen)
     region = np.ones((FRAMES, 160, 240), bool)
     region[:, 0, 0] = np.arange(FRAMES) >= 25
     capture(film[0], tmp_path / "a", replace(PLAIN, segment=2.0, face_index=1, order="left"), face_region=region)
-    assert made == [{"face_index": 1, "order": "left"}] * 2 and regions == [0] * 5 + [1] * 5
+    assert made == [("people", {"face_index": 1, "order": "left"})] * 2 and regions == [0] * 5 + [1] * 5
     raw = RawTrack(film[1], np.ones(FRAMES, np.float32), (160, 240), 25.0)
     monkeypatch.setattr(segment, "_of_film", never)
     capture(film[0], tmp_path / "b", replace(PLAIN, segment=2.0), face_landmarks=raw)

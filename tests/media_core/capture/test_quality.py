@@ -14,6 +14,7 @@ from talking_heads.media_core.capture.quality import Evidence, blinks, listed, q
 from talking_heads.media_core.capture.segment import pick_segment
 from talking_heads.media_core.capture.sync import sound_offset
 from talking_heads.media_core.errors import TalkingHeadsError
+from talking_heads.media_core.face.landmarks.raw_track import RawTrack
 from talking_heads.media_core.face.track import FaceTrack, measure
 from talking_heads.media_core.metrics import lip_aperture
 from talking_heads.media_core.speech import encode_speech
@@ -25,11 +26,8 @@ SECONDS, IDENTITY = 16.0, 5
 @lru_cache(maxsize=1)
 def said():
     """(track, sound): exact landmarks of a talk and what is heard."""
-    from types import SimpleNamespace
-
     scene, sound = film(IDENTITY, SECONDS), perform(SECONDS, IDENTITY, engine="formant").sound
-    raw = SimpleNamespace(points=scene.points.astype(np.float32), confidence=np.ones(len(scene.points), np.float32),
-                          image_size=(512, 512), fps=25.0, cuts=())
+    raw = RawTrack(scene.points.astype(np.float32), np.ones(len(scene.points), np.float32), (512, 512), 25.0)
     return measure(raw), sound
 
 

@@ -41,6 +41,13 @@ class KnownFace:
         return None if frame[-8, -8, 0] < 10 else FaceFrame(self.state, 0.9)
 
 
+class Unused(KnownFace):
+    """One that must not be asked."""
+
+    def __call__(self, frame: np.ndarray, region=None) -> FaceFrame | None:
+        pytest.fail("tracks again")
+
+
 @pytest.fixture(scope="module")
 def points() -> np.ndarray:  # [130, 68, 2] px of a picture 64 px wide
     from face_video import film
@@ -135,7 +142,7 @@ def test_a_finished_folder_is_left_and_another_kind_of_it_kept(made, films, poin
     from talking_heads.moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 
     before = contents(made)
-    build_from_videos(films, made, FilmPlan(size=128), tracker=lambda *_: pytest.fail("tracks again"))
+    build_from_videos(films, made, FilmPlan(size=128), tracker=Unused(points))
     with pytest.raises(TalkingHeadsError, match="made from videos"):
         build_from_subject(made, SubjectPlan(identities=(3,), seconds=1.0, engine="formant"))
     assert contents(made) == before
