@@ -122,8 +122,8 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
             node_id="TalkingHead_LandmarksFromFaceLandmarks",
             display_name="Landmarks from Face Landmarks",
             category="Talking Heads/Motion",
-            description="Takes the 68 points from the mesh that ComfyUI's MediaPipe Face Landmarker finds (0.23 and later). Use "
-                        "Track Face if you also need pose and action units.",
+            description="Takes the 68 points from the mesh that ComfyUI's MediaPipe Face Landmarker finds (0.23 and later), and "
+                        "keeps the mesh with them. Use Track Face if you also need pose and action units.",
             search_aliases=["mediapipe", "face mesh", "478 points", "68 points"],
             inputs=[
                 sockets.FaceLandmarks.Input("face_landmarks", tooltip="The output of MediaPipe Face Landmarker."),
@@ -146,7 +146,8 @@ class LandmarksFromFaceLandmarks(io.ComfyNode):
 
         raw, _, _ = fill_missing(from_face_landmarks(face_landmarks, fps, face_index)[0], policy)
         points = torch.nn.functional.pad(torch.from_numpy(raw.points).float(), (0, 1))
-        return io.NodeOutput(LandmarkTrack(points, raw.fps, "pixels", raw.image_size))
+        mesh = None if raw.mesh is None else torch.from_numpy(raw.mesh)
+        return io.NodeOutput(LandmarkTrack(points, raw.fps, "pixels", raw.image_size, mesh))
 
 
 def about(track: LandmarkTrack) -> str:
