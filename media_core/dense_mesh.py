@@ -16,7 +16,7 @@ ROW = (478, 3)  # of a frame
 _JAW = 17       # points spaced along the mesh's edge; the other 51 are mesh points
 _MIDDLE = JAW_LINE.index(152)
 _SAME = 0.05    # px: points nearer than this are where the mesh has them
-_JAW_SAME = 0.02  # of the face's width, for the jaw: its spacing changes when the mesh is smoothed or mixed
+_JAW_SAME = 0.02  # of the face's width, for the jaw: its spacing changes when the mesh is moved or mixed
 
 
 def fitting_mesh(mesh: np.ndarray | None, points: np.ndarray) -> bool:  # float32 [T, 478, 3], float32 [T, 68, 2 or 3]
@@ -51,8 +51,7 @@ def jaw_points(mesh: np.ndarray) -> np.ndarray:  # [T, 478, 3] -> float64 [T, 17
 
 
 def _evenly(line: np.ndarray) -> np.ndarray:  # [T, n, 3] -> [T, 9, 3]
-    steps = np.linalg.norm(np.diff(line, axis=1), axis=-1)
-    way = np.concatenate([np.zeros((len(line), 1)), np.cumsum(steps, axis=1)], axis=1)
+    steps, way = _way(line)
     wanted = way[:, -1:] * np.arange(9) / 8
     before = np.clip((way[:, None, 1:] <= wanted[..., None]).sum(-1), 0, line.shape[1] - 2)  # the piece each lies in
     start, length = np.take_along_axis(way, before, 1), np.take_along_axis(steps, before, 1)
@@ -60,6 +59,12 @@ def _evenly(line: np.ndarray) -> np.ndarray:  # [T, n, 3] -> [T, 9, 3]
     a = np.take_along_axis(line, before[..., None], 1)
     b = np.take_along_axis(line, before[..., None] + 1, 1)
     return a + (b - a) * part[..., None]
+
+
+def _way(line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # [T, n, 3] -> [T, n - 1], [T, n]
+    """The lengths between points, and along them from the first."""
+    steps = np.linalg.norm(np.diff(line, axis=1), axis=-1)
+    return steps, np.concatenate([np.zeros((len(line), 1)), np.cumsum(steps, axis=1)], axis=1)
 
 
 def placed_mesh(mesh: np.ndarray | None, place: Callable[[np.ndarray], np.ndarray], scale: float) -> np.ndarray | None:
@@ -74,20 +79,25 @@ def placed_mesh(mesh: np.ndarray | None, place: Callable[[np.ndarray], np.ndarra
     return np.concatenate([place(mesh[..., :2]), mesh[..., 2:] * scale], axis=-1).astype(np.float32)
 
 
-def smoothed_mesh(mesh: np.ndarray | None, before: np.ndarray, after: np.ndarray,
-                  smooth: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | None:
-    """The mesh of points that were smoothed: what the 68 are taken from is smoothed alike, the rest stays as measured.
+def moved_mesh(mesh: np.ndarray | None, before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
+    """The mesh of points that were moved a little, as by smoothing: what the 68 are taken from moves along, all else stays.
 
     Args:
         mesh: float32 [T, 478, 3]; None: none.
-        before, after: [T, 68, 2] px, to see which points were smoothed.
-        smooth: [T, n, 3] -> the same, smoothed as the jaw was.
+        before, after: [T, 68, 2] px.
     """
     if mesh is None:
         return None
-    out = mesh.copy()
-    out[:, JAW_LINE] = smooth(mesh[:, JAW_LINE])
-    move = after[:, _JAW:] - before[:, _JAW:]
-    known = np.isfinite(mesh).all(axis=(1, 2))
-    out[np.ix_(known, POINTS_17_TO_67, (0, 1))] += move[known]
+    out, move = mesh.copy(), np.asarray(after, np.float32) - np.asarray(before, np.float32)
+    known = np.flatnonzero(np.isfinite(mesh).all(axis=(1, 2)))
+    out[np.ix_(known, POINTS_17_TO_67, (0, 1))] += move[known, _JAW:]
+    for first, stop, points in ((0, _MIDDLE + 1, slice(0, 9)), (_MIDDLE, len(JAW_LINE), slice(8, 17))):
+        part = JAW_LINE[first:stop]
+        _, way = _way(mesh[np.ix_(known, part)].astype(np.float64))
+        place = way / np.maximum(way[:, -1:], 1e-12) * 8  # among the jaw's nine points of this side
+        low = np.minimum(place.astype(int), 7)
+        jaw = move[known, points]
+        a, b = (np.take_along_axis(jaw, (low + step)[..., None], 1) for step in (0, 1))
+        skip = 1 if first else 0  # the chin has moved with the first side
+        out[np.ix_(known, part[skip:], (0, 1))] += (a + (b - a) * (place - low)[..., None])[:, skip:].astype(np.float32)
     return out

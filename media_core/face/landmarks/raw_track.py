@@ -11,7 +11,7 @@ import torch
 
 from ...choices import MEASURED_BY, POLICIES
 from ...dense_mesh import ROW as MESH_ROW
-from ...dense_mesh import fitting_mesh, placed_mesh, smoothed_mesh
+from ...dense_mesh import fitting_mesh, moved_mesh, placed_mesh
 from ...errors import TalkingHeadsError
 from ...files import load_tensors, save_tensors
 from ...schema import COUNT, RATE, SIZE, described, many, record, text, whole
@@ -77,8 +77,7 @@ class RawTrack:
     def smoothed(self) -> RawTrack:
         """`smooth_points` of this track, its mesh moved along."""
         points = smooth_points(self.points, self.fps, self.cuts)
-        mesh = smoothed_mesh(self.mesh, self.points, points, lambda jaw: _smoothed(jaw, "face", self.fps, self.cuts))
-        return replace(self, points=points, mesh=mesh)
+        return replace(self, points=points, mesh=moved_mesh(self.mesh, self.points, points))
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes one safetensors file."""
@@ -142,22 +141,14 @@ def smooth_points(points: np.ndarray, fps: float, cuts: tuple[int, ...] = ()) ->
 
     Runs between unknown frames and between cuts are smoothed on their own.
     """
-    out = points.copy()
-    for part, name in ((JAW, "face"), (NOSE, "face"), (BROWS, "brows")):
-        out[:, part] = _smoothed(points[:, part], name, fps, cuts, np.all(np.isfinite(points), axis=(1, 2)))
-    return out
-
-
-def _smoothed(points: np.ndarray, name: str, fps: float, cuts: tuple[int, ...],  # [T, n, 2 or 3] -> the same
-              known: np.ndarray | None = None) -> np.ndarray:
-    """Points of one part in every run of known frames, those with finite numbers by default."""
     from scipy.signal import savgol_filter
 
     out = points.copy()
-    for first, stop in runs(np.all(np.isfinite(points), axis=(1, 2)) if known is None else known, cuts):
-        window = min(2 * round(_WINDOW[name] * fps / 2) + 1, (stop - first - 1) // 2 * 2 + 1)
-        if window >= 5:
-            out[first:stop] = savgol_filter(points[first:stop].astype(np.float64), window, 2, axis=0)
+    for first, stop in runs(np.all(np.isfinite(points), axis=(1, 2)), cuts):
+        for part, name in ((JAW, "face"), (NOSE, "face"), (BROWS, "brows")):
+            window = min(2 * round(_WINDOW[name] * fps / 2) + 1, (stop - first - 1) // 2 * 2 + 1)
+            if window >= 5:
+                out[first:stop, part] = savgol_filter(points[first:stop, part].astype(np.float64), window, 2, axis=0)
     return out
 
 

@@ -3,9 +3,11 @@ import numpy as np
 import pytest
 from talking_heads.media_core.choices import TRACKERS
 from talking_heads.media_core.errors import TalkingHeadsError
+from talking_heads.media_core.face.geometry import quarter_turns
 from talking_heads.media_core.face.landmarks.landmarks import FaceTracker
 from talking_heads.media_core.face.mesh.tracker import MeshTracker
-from talking_heads.media_core.face.trackers import make_tracker, still_landmarks
+from talking_heads.media_core.face.pose.canonical import canonical_portrait
+from talking_heads.media_core.face.trackers import check_alike, make_tracker, manifest_tracker, measured_alike, still_landmarks
 
 
 def test_the_choice():
@@ -35,3 +37,36 @@ def test_both_refuse_alike(kind):
         make_tracker(kind, face_index=-1)
     with pytest.raises(TalkingHeadsError):
         make_tracker(kind, order="best")(image)
+
+
+@pytest.mark.parametrize("one, other, alike", [
+    ("people", "landmarks", True), ("rendered", "exact", True), ("people", "people", True), ("people", "rendered", False),
+    ("landmarks", "exact", False)])
+def test_what_may_meet(one, other, alike):
+    assert measured_alike(one, other) is measured_alike(other, one) is alike
+    if alike:
+        check_alike("The dataset", one, other, "Choose")
+        return
+    with pytest.raises(TalkingHeadsError, match=f"The dataset must be measured by the tracker '{one}'.*'{other}'. Choose"):
+        check_alike("The dataset", one, other, "Choose")
+
+
+@pytest.mark.parametrize("manifest, origin", [
+    ({"tracker": "people"}, "people"), ({}, "rendered"), ({"request": {"landmarks": "ab12"}}, "landmarks"),
+    ({"request": {"landmarks": None}}, "rendered"), ({"tracker": 7, "request": 3}, "rendered"), ({"tracker": "exact"}, "exact")])
+def test_what_manifests_say(manifest, origin):
+    assert manifest_tracker(manifest) == origin
+
+
+def test_what_they_find_says_which_they_are():
+    from skimage import data
+
+    assert make_tracker("people").kind == "people" and make_tracker("rendered").kind == "rendered"
+    image = data.astronaut()
+    face = still_landmarks("people", image)
+    assert face.mesh.shape == (478, 3) and not face.doubtful and still_landmarks("rendered", image).mesh is None
+    for turns in range(4):
+        turned = still_landmarks("people", np.ascontiguousarray(np.rot90(image, -turns)))
+        assert quarter_turns(turned.points) == turns
+        straight = canonical_portrait(turned.points, image.shape[:2]).points
+        np.testing.assert_allclose(straight, canonical_portrait(face.points, image.shape[:2]).points, atol=2e-3)
