@@ -39,7 +39,7 @@ def portrait() -> np.ndarray:
 @lru_cache(maxsize=1)
 def shown():
     mtov = tiny(margin=1.6)
-    return mtov, portrait_scene(portrait(), mtov.config)
+    return mtov, portrait_scene(portrait(), mtov.config, tracker="rendered")
 
 
 def motion(scene, frames: int, fps: float = 25.0) -> LandmarkTrack:
@@ -53,7 +53,7 @@ def motion(scene, frames: int, fps: float = 25.0) -> LandmarkTrack:
 def driven(tiny_film):
     """A scene in a film of 30 frames."""
     mtov = tiny(margin=1.6)
-    return mtov, film_scene(lambda start: read_frames(tiny_film, 25.0, start), mtov.config, total=30)
+    return mtov, film_scene(lambda start: read_frames(tiny_film, 25.0, start), mtov.config, total=30, tracker="rendered")
 
 
 # -------------------------------------------------------------------------------------------------------------- portraits
@@ -82,7 +82,7 @@ def test_portraits_of_every_kind(kind):
     large = np.asarray(Image.fromarray(rgb).resize((4000, 4000 * rgb.shape[0] // rgb.shape[1])))
     given = {"grey": grey, "alpha": np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)]),
              "float": rgb.astype(np.float32) / 255, "large": large}[kind]
-    scene = portrait_scene(given, mtov.config)
+    scene = portrait_scene(given, mtov.config, tracker="rendered")
     frames = list(video(mtov, motion(scene, 2), scene, FAST))
     assert max(scene.picture.shape) <= scenes.LARGEST and frames[0].shape == scene.picture.shape
     assert np.abs(scene.landmarks.points - plain.landmarks.points)[..., :2].mean() < 0.5
@@ -190,7 +190,7 @@ def test_a_film_that_is_too_short_is_not_held_in_memory(driven, monkeypatch):
 
 def test_another_portrait_gives_a_film_its_looks(driven):
     mtov, first = driven
-    scene = film_scene(first.opened, mtov.config, track=first.track, portrait=portrait())
+    scene = film_scene(first.opened, mtov.config, track=first.track, portrait=portrait(), tracker="rendered")
     assert np.array_equal(scene.identity, shown()[1].identity) and not np.array_equal(scene.identity, first.identity)
     one, two = (list(video(mtov, motion(first, 2), each, FAST, paste=False)) for each in (first, scene))
     assert not np.array_equal(one, two)

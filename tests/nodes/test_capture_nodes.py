@@ -18,8 +18,8 @@ from prompts import collector, failure, keep, node, ok
 
 FILM = node("LoadVideo", file="film.mp4")
 PREPARE = node("TalkingHead_PrepareDataset", video=["film", 0], name="me", size=128, start=0.0, duration=0.0, face_index=0,
-               order="largest", policy="error", focal=0.0, smoothing=13, steady=True, parsing="")
-PICK = node("TalkingHead_PickSegment", video=["film", 0], seconds=2.0, face_index=0, order="largest")
+               order="largest", policy="error", focal=0.0, smoothing=13, steady=True, parsing="", tracker="rendered")
+PICK = node("TalkingHead_PickSegment", video=["film", 0], seconds=2.0, face_index=0, order="largest", tracker="rendered")
 SHOW = node("PreviewImage", images=["data", 1])
 
 

@@ -15,12 +15,12 @@ from prompts import collector, failure, give, giver, keep, node, ok
 FILM = node("LoadVideo", file="film.mp4")
 PARTS = node("GetVideoComponents", video=["film", 0])
 TRACK = node("TalkingHead_TrackFace", fps=25.0, face_index=0, order="largest", policy="error", focal=0.0, smoothing=13,
-             video=["film", 0])
+             video=["film", 0], tracker="rendered")
 CROP = node("TalkingHead_FaceCrop", images=["parts", 0], size=96, margin=2.0, way="still", upright=False, feather=0.1,
-            face_index=0, order="largest")
+            face_index=0, order="largest", tracker="rendered")
 PASTE = node("TalkingHead_FacePasteBack", images=["parts", 0], crops=["crop", 0], face_crop=["crop", 1], feather=0.1)
 PREPARE = node("TalkingHead_PrepareDataset", video=["film", 0], name="me", size=64, start=0.0, duration=0.0, face_index=0,
-               order="largest", policy="error", focal=0.0, smoothing=13, steady=True, parsing="")
+               order="largest", policy="error", focal=0.0, smoothing=13, steady=True, parsing="", tracker="rendered")
 IMPORT = node("TalkingHead_ImportActionUnits", file="au.csv", tool="auto", fps=25.0, frames=0)
 
 
@@ -62,7 +62,7 @@ def test_a_video_is_tracked(host, base, truth):
         "FaceTrack", "LandmarkTrack", "ExpressionTrack", "PoseTrack", "str"))
     assert len(track) == len(landmarks) == len(expression) == len(pose) == 30
     assert landmarks.space == "pixels" and landmarks.image_size == (192, 240) and off(landmarks.points, truth) < 2.5
-    assert "built-in (approximate)" in about and "30 frames" in about
+    assert "tracker: rendered (built-in)" in about and "30 frames" in about
     assert expression.unreliable and f"unreliable: {', '.join(expression.unreliable)}" in about
     assert not host.run(nodes).executed, "all of it comes from the cache"
 

@@ -135,7 +135,8 @@ def test_train_and_drive(real):
 
 def test_video_to_avatar(real):
     prompt = workflow("video_to_avatar", {"2": {"size": 128}, "4": {"steps": 0.001}})
-    tracking = {"fps": 25.0, "face_index": 0, "order": "largest", "policy": "error", "focal": 0.0, "smoothing": 13}
+    tracking = {"fps": 25.0, "face_index": 0, "order": "largest", "policy": "error", "focal": 0.0, "smoothing": 13,
+                "tracker": "rendered"}
     prompt |= {  # besides: a trimmed video, one without a file, and everything between a film and pictures to look at
         "10": node("TalkingHead_PickSegment", video=["1", 0], seconds=2.0, face_index=0, order="largest"),
         "11": node("TalkingHead_PrepareDataset", **{**prompt["2"]["inputs"], "video": ["10", 2]}),

@@ -169,7 +169,7 @@ def test_a_cut_is_reported(said, tmp_path):
 
 
 def test_a_hand_passing_the_face(tmp_path):
-    """With the built-in tracker: the run ends well, and before and after the hand the points are where they belong."""
+    """With the built-in tracker for rendered people: the run ends well, and before and after the hand the points are where they belong."""
     import cv2
 
     said = talk(2.0, 192)
@@ -178,7 +178,7 @@ def test_a_hand_passing_the_face(tmp_path):
         centre = (int(-40 + 275 * (i - 15) / 11), 110)
         cv2.ellipse(frames[i], centre, (34, 62), 12, 0, 360, (196, 148, 120), -1, cv2.LINE_AA)
     path = write_film(tmp_path / "a.mp4", frames, sound=said.sound)
-    folder = capture(path, tmp_path / "set", replace(PLAIN, size=192, policy="interpolate"))
+    folder = capture(path, tmp_path / "set", replace(PLAIN, size=192, policy="interpolate", tracker="rendered"))
     points = np.array([np.loadtxt(folder / f"ori_imgs/{i}.lms") for i in range(len(frames))])
     unit = np.linalg.norm(said.points[:, 36] - said.points[:, 45], axis=1).mean()
     off = np.linalg.norm(points - said.points, axis=-1).mean(axis=1) / unit
