@@ -169,7 +169,7 @@ def test_a_cut_is_reported(said, tmp_path):
 
 
 def test_a_hand_passing_the_face(tmp_path):
-    """With the built-in tracker for rendered people: the run ends well, and before and after the hand the points are where they belong."""
+    """The run ends well, and before and after the hand the points of the tracker for rendered people are where they belong."""
     import cv2
 
     said = talk(2.0, 192)

@@ -1,6 +1,7 @@
 """Motion data sets of films: shots are split, what cannot be used is listed, a stopped build goes on in the middle of a film."""
 from __future__ import annotations
 
+import json
 from itertools import islice
 from pathlib import Path
 
@@ -146,6 +147,35 @@ def test_a_finished_folder_is_left_and_another_kind_of_it_kept(made, films, poin
     with pytest.raises(TalkingHeadsError, match="made from videos"):
         build_from_subject(made, SubjectPlan(identities=(3,), seconds=1.0, engine="formant"))
     assert contents(made) == before
+
+
+def test_trackers_are_not_mixed(made, films, points, tmp_path):
+    plain = films / "ann" / "plain.mp4"
+    by_people = KnownFace(points)
+    by_people.kind = "people"
+    folder = build_from_videos(plain, tmp_path / "d", FilmPlan(size=128), tracker=by_people)
+    assert MotionDataset.open(folder).tracker == "people" and MotionDataset.open(made).tracker == "exact"
+    before = contents(folder)
+    with pytest.raises(TalkingHeadsError, match="by the tracker 'exact'.*by 'people'. Choose another folder"):
+        build_from_videos(films, folder, FilmPlan(size=128), tracker=Unused(points))
+    assert contents(folder) == before
+
+
+def test_a_dataset_of_before_grows_with_the_tracker_it_had(films, points, tmp_path):
+    """Neither its index nor its shards name the tracker."""
+    old = KnownFace(points)
+    old.kind = "rendered"
+    plan = FilmPlan(size=128, tracker="rendered")
+    folder = build_from_videos(films / "ann" / "plain.mp4", tmp_path / "d", plan, tracker=old)
+    for name in ("index.json", "request.json"):
+        facts = json.loads((folder / name).read_text("utf8"))
+        assert facts.pop("tracker") == "rendered" and "tracker" not in json.dumps(facts)
+        (folder / name).write_text(json.dumps(facts), "utf8")
+    assert MotionDataset.open(folder).tracker == "rendered"
+    shard = next((folder / "shards").iterdir())
+    before = shard.stat().st_mtime_ns
+    build_from_videos([films / "ann" / "plain.mp4", films / "ann" / "cut.mp4"], folder, plan, tracker=old)
+    assert shard.stat().st_mtime_ns == before and len(MotionDataset.open(folder)) == 3
 
 
 def test_no_films_and_no_usable_film_are_told(films, tmp_path):
