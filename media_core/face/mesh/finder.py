@@ -175,7 +175,7 @@ class FaceFinder:
             part = squares[first:first + BATCH]
             crops = np.stack([cut(image, square.placement(blazeface.SIZE), blazeface.SIZE, black=True) for square in part])
             with exactly(self.nets.device):
-                boxes, logits = self.nets.detector(as_input(crops, self.nets.device) * (2 / 255) - 1)
+                boxes, logits = self.nets.quick_detector(as_input(crops, self.nets.device) * (2 / 255) - 1)
             for square, box, logit in zip(part, boxes.cpu().numpy(), logits.cpu().numpy()):
                 found += [_placed(one, square) for one in blazeface.decoded(box, logit)]
         return _distinct(found)

@@ -11,7 +11,7 @@ from ..landmarks.landmarks import FaceFrame
 from . import layout
 from .finder import FaceFinder, MeshFace
 from .follower import MeshFollower
-from .nets import MeshNets, load_mesh_nets
+from .nets import MeshNets, shipped_nets
 from .squares import Square
 
 _FACE = 1.75  # side of a mesh's square over the longer side of the 68 points' box
@@ -22,7 +22,7 @@ class MeshTracker:
     """Finds one face and follows it; call it with each frame in order.
 
     Args:
-        nets: of `load_mesh_nets`; None: the pack's own on `device`.
+        nets: of `load_mesh_nets`; None: the pack's own, on `device`.
         face_index: which of several faces, counted in `order` where it is found.
         order: "largest" or "left" first.
     Raises:
@@ -31,7 +31,7 @@ class MeshTracker:
 
     def __init__(self, nets: MeshNets | None = None, *, face_index: int = 0, order: str = "largest",
                  device: torch.device | str = "cpu"):
-        self.follower = MeshFollower(load_mesh_nets(device=device) if nets is None else nets, (face_index,), order)
+        self.follower = MeshFollower(shipped_nets(str(device)) if nets is None else nets, (face_index,), order)
         self.state: np.ndarray | None = None  # [68, 2] px, where the face was in the frame before; may be set
         self.face: MeshFace | None = None  # of the last frame, with all 478 points
         self._left: np.ndarray | None = None  # what the last call left in `state`
@@ -62,7 +62,7 @@ def mesh_portrait(image: np.ndarray, *, face_index: int = 0, order: str = "large
     Raises:
         TalkingHeadsError: no such face, a negative index or unknown order, or no RGB image.
     """
-    finder = FaceFinder(load_mesh_nets() if nets is None else nets)
+    finder = FaceFinder(shipped_nets("cpu") if nets is None else nets)
     return as_frame(finder.face(image, face_index=face_index, order=order, mask=mask))
 
 
