@@ -18,6 +18,7 @@ from .attention import CELLS, CUT, FINER, SIZE, AttentionMesh, Branch, Region, b
 from .blazeface import BlazeFace
 from .blocks import Block, SameConv, Squeeze
 
+_NEAR = 2  # blocks of the trunk that keep the features' size
 _BRANCH_OF = (0, 1, 1, 2, 2)  # the region of each branch: lips; left contour, iris; right contour, iris
 
 
@@ -93,7 +94,7 @@ class FoldedMesh(_Held):
         super().__init__()
         first, act, *blocks = net.stem
         assert isinstance(first, SameConv) and isinstance(act, nn.PReLU)
-        self.stem, self.body = _chain([blocks]), _chain([net.body])
+        self.stem, self.near, self.body = _chain([blocks]), _chain([net.body[:_NEAR]]), _chain([net.body[_NEAR:]])
         parts: tuple[Region, ...] = net.lips, net.left_eye, net.right_eye
         branches = [branch for part in parts for branch in part.branches if isinstance(branch, Branch)]
         self.trunk, self.branch = _chain([part.trunk for part in parts]), _chain([branch.body for branch in branches])
@@ -106,8 +107,10 @@ class FoldedMesh(_Held):
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         crops = crops.permute(0, 2, 3, 1)
         single = crops.device.type == "cpu"  # large maps one by one: they stay in the processor's cache
-        features = torch.cat([self._features(part) for part in crops.split(1 if single else len(crops))])
-        deep = torch.addmm(self.shift, self.body(features).reshape(len(crops), -1), self.mesh)
+        parts = [self._features(part) for part in crops.split(1 if single else len(crops))]
+        features = torch.cat(parts)
+        deep = self.body(torch.cat([self.near(part) for part in parts]))
+        deep = torch.addmm(self.shift, deep.reshape(len(crops), -1), self.mesh)
         mesh, flag = deep[:, :-1].reshape(-1, layout.SKIN, 3), deep[:, -1]
         refined = self._refined(features, mesh[..., :2] * (CELLS / SIZE))
         xy = torch.cat([mesh[..., :2], refined], 1)[:, self.order]

@@ -4,9 +4,12 @@
 """
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import torch
 
+from ..following import Upcoming, begin
 from ..landmarks.landmarks import FaceFrame
 from . import layout
 from .finder import FaceFinder, MeshFace
@@ -19,7 +22,7 @@ _RAISED = 0.1  # of that box, by which the square's middle lies above the box's:
 
 
 class MeshTracker:
-    """Finds one face and follows it; call it with each frame in order.
+    """Finds one face and follows it; call it with each frame in order, or `follow` them.
 
     Args:
         nets: of `load_mesh_nets`; None: the pack's own, on `device`.
@@ -47,10 +50,29 @@ class MeshTracker:
         Raises:
             TalkingHeadsError: no RGB image, an unknown order, or a mask of another size.
         """
-        if self.state is not self._left:  # somebody has set it: found about there, whatever came before
+        self._told()
+        return self._seen(*self.follower(frame, mask))
+
+    def follow(self, items: Iterable[Upcoming]) -> Iterator[tuple[Upcoming, FaceFrame | None]]:
+        """The same for many frames, several at a time while the face keeps its place; see `following.follow`."""
+        self._told()
+        for item, (face,) in self.follower.steps(items, self._begin):
+            yield item, self._seen(face)
+            self._told()
+
+    def _begin(self, item: Upcoming) -> None:
+        begin(self, item)
+        self._told()
+
+    def _told(self) -> None:
+        """Somebody may have set `state`: the face is found about there, whatever came before."""
+        if self.state is not self._left:
+            self._left = self.state
             self.follower.place([None if self.state is None else _square_of_68(self.state)])
-        self.face, = self.follower(frame, mask)
-        found = None if self.face is None else as_frame(self.face)
+
+    def _seen(self, face: MeshFace | None) -> FaceFrame | None:
+        self.face = face
+        found = None if face is None else as_frame(face)
         self.state = self._left = None if found is None else found.points
         return found
 
