@@ -31,7 +31,7 @@ _BETTER = 0.7        # times the disagreement: only a face that fits so much bet
 _FORGOTTEN = 25      # frames without a face after which another one may take its place
 _WINDOW = 3.0        # sides of the window about a face in which the detector looks for it
 _NEAR = 1.5          # sides: a face that comes back within that time is looked for so far away
-_SEARCH_AGAIN = 12   # frames between two thorough searches (turned, by windows) while there is no face; and between two doubts
+_SEARCH_AGAIN = 12   # frames between two thorough searches (turned, closer) while there is no face; and between two doubts
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ class MeshFollower:
         for slot, face in zip(self.slots, faces):
             if face is None and slot.last is not None:
                 yield inside(self._around(frame, slot.last), mask, frame)
-        yield from self.finder.searched(frame, mask=mask, windows=1 if thorough else 0, turned=thorough)
+        yield from self.finder.searched(frame, mask=mask, closer=1 if thorough else 0, turned=thorough)
 
     def _next(self, slot: _Slot, face: MeshFace | None) -> _Slot:
         if face is None:

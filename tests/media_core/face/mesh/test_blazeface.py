@@ -34,7 +34,7 @@ def test_overlapping_boxes_become_their_mean_by_score():
     logits[500] = 3.0
     far, near = decoded(boxes, logits)
     weight = np.array([1 / (1 + np.exp(-2)), 1 / (1 + np.exp(-1))])
-    at = anchors() * 128
+    at = anchors()
     np.testing.assert_allclose(near.box[:2] + 20, weight @ np.stack([at[0], at[1] + 6]) / weight.sum())
     assert near.score == pytest.approx(weight[0]) and far.score > near.score
 
