@@ -26,7 +26,7 @@ from .squares import Look, Square, crop, look, square_of_points
 BATCH = 4            # frames, at most, that are read together while the face keeps its square
 _HELD = (0.04, 0.04)  # sides, rad: the square stays while the face moves less
 _MOVED = 0.15        # sides: moved further than this within one frame, the face is looked at once more
-_MISREAD = 0.06      # disagreement from which the detector is asked whether the face is elsewhere
+_MISREAD = 0.035      # disagreement from which the detector is asked whether the face is elsewhere
 _BETTER = 0.7        # times the disagreement: only a face that fits so much better is taken instead
 _FORGOTTEN = 25      # frames without a face after which another one may take its place
 _WINDOW = 3.0        # sides of the window about a face in which the detector looks for it

@@ -39,6 +39,16 @@ def test_overlapping_boxes_become_their_mean_by_score():
     assert near.score == pytest.approx(weight[0]) and far.score > near.score
 
 
+def test_a_larger_image_has_more_anchors():
+    at = anchors(160, 256)
+    assert len(at) == 20 * 32 * 2 + 10 * 16 * 6 and at[:3].tolist() == [[4, 4], [4, 4], [12, 4]]
+    assert at[-1].tolist() == [248, 152]
+    logits = np.full(len(at), -200.0)
+    logits[-1] = 3.0
+    one, = decoded(np.zeros((len(at), 16)) + np.array([0, 0, 20, 30] + [0] * 12), logits, size=(160, 256))
+    np.testing.assert_allclose(one.box, [238, 137, 258, 167])
+
+
 def test_overlap():
     box, others = np.array([0.0, 0, 2, 2]), np.array([[0.0, 0, 2, 2], [1, 0, 3, 2], [5, 5, 6, 6]])
     np.testing.assert_allclose(overlap(box, others), [1, 1 / 3, 0])
