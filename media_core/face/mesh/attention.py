@@ -17,9 +17,9 @@ from . import layout
 from .blocks import Block, SameConv, Squeeze, stage
 
 SIZE = 192            # px of the crop; coordinates run from its edge (0) to its edge (192)
-_CELLS = 48           # of the feature map that regions are cut from
-_CUT, _GROW = 16, 1.5  # cells of a region's cut; how much larger than the box of its points it is
-_FINER = 4            # branches count in a quarter of such a cell
+CELLS = 48           # of the feature map that regions are cut from
+CUT, _GROW = 16, 1.5  # cells of a region's cut; how much larger than the box of its points it is
+FINER = 4            # branches count in a quarter of such a cell
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Region(nn.Module):
 
     def forward(self, features: Tensor, mesh: Tensor, subset: Sequence[int], ends: tuple[int, int]) -> list[Tensor]:
         """[B, 32, 48, 48], the mesh [B, 468, 3] in px of the crop -> points [B, n, 2] in px of the crop for each branch."""
-        matrix = region_matrix(mesh * (_CELLS / SIZE), subset, ends)
+        matrix = region_matrix(mesh * (CELLS / SIZE), subset, ends)
         x = self.trunk(region_cut(features, matrix))
-        finer = matrix * matrix.new_tensor([1.0, 1.0, _FINER])  # the same turn and stretch, the shift in px of the crop
+        finer = matrix * matrix.new_tensor([1.0, 1.0, FINER])  # the same turn and stretch, the shift in px of the crop
         return [moved(finer, branch(x)) for branch in self.branches]
 
 
@@ -100,30 +100,33 @@ def region_matrix(points: Tensor, subset: Sequence[int], ends: tuple[int, int]) 
 
     The region is the box of `subset` along the line between `ends`, each side grown by 1.5; it is not made square.
     """
-    xy = points[..., :2]
-    way = xy[:, ends[1]] - xy[:, ends[0]]
+    return box_matrix(points[:, subset, :2], points[:, ends[1], :2] - points[:, ends[0], :2])
+
+
+def box_matrix(box: Tensor, way: Tensor) -> Tensor:  # [B, n, 2], [B, 2] -> [B, 2, 3]
+    """The same, of the points that the box must hold and the direction along which it lies."""
     angle = torch.atan2(way[:, 1], way[:, 0])
     cos, sin = angle.cos()[:, None], angle.sin()[:, None]
-    x, y = xy[:, subset].unbind(-1)
+    x, y = box.unbind(-1)
     upright = torch.stack([x * cos + y * sin, y * cos - x * sin], -1)  # turned by -angle
     low, high = upright.amin(1), upright.amax(1)
-    (across, down), (width, height) = ((low + high) / 2).unbind(-1), ((high - low) * (_GROW / _CUT)).unbind(-1)
+    (across, down), (width, height) = ((low + high) / 2).unbind(-1), ((high - low) * (_GROW / CUT)).unbind(-1)
     cos, sin = cos[:, 0], sin[:, 0]
     linear = torch.stack([torch.stack([cos * width, -sin * height], -1), torch.stack([sin * width, cos * height], -1)], -2)
     middle = torch.stack([across * cos - down * sin, across * sin + down * cos], -1)
-    return torch.cat([linear, (middle - linear.sum(-1) * (_CUT / 2))[..., None]], -1)
+    return torch.cat([linear, (middle - linear.sum(-1) * (CUT / 2))[..., None]], -1)
 
 
 def region_cut(features: Tensor, matrix: Tensor) -> Tensor:  # [B, C, 48, 48], [B, 2, 3] -> [B, C, 16, 16]
     """Bilinear, cells' centres at half integers; a sample outside the outermost centres is 0 (neither faded nor clamped)."""
-    at = torch.arange(_CUT, dtype=features.dtype, device=features.device) + 0.5
+    at = torch.arange(CUT, dtype=features.dtype, device=features.device) + 0.5
     grid = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).reshape(1, -1, 2)
     xy = moved(matrix, grid) - 0.5  # as indices of cells
     last = features.shape[-1] - 1
     inside = ((xy >= 0) & (xy <= last)).all(-1)
-    places = (xy * (2 / last) - 1).reshape(-1, _CUT, _CUT, 2)
+    places = (xy * (2 / last) - 1).reshape(-1, CUT, CUT, 2)
     sample = F.grid_sample(features, places, "bilinear", "border", align_corners=True)
-    return sample * inside.reshape(-1, 1, _CUT, _CUT)
+    return sample * inside.reshape(-1, 1, CUT, CUT)
 
 
 def moved(matrix: Tensor, points: Tensor) -> Tensor:  # [B, 2, 3], [B or 1, n, 2] -> [B, n, 2]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -10,13 +11,14 @@ from torch import Tensor, nn
 from .blocks import Block, SameConv
 
 SIZE = 128        # px of the image
+STEP = 16         # images of other sizes must be whole numbers of this
 THRESHOLD = 0.5   # score of a face
 _OVERLAP = 0.3    # boxes (intersection over union) that overlap more are one face
 _LOGIT = 100.0    # scores are clipped here
 _WIDTHS = (24, 24, 28, 32, 36, 42, 48, 56, 64, 72, 80, 88, 96, 96, 96, 96, 96)
 _STRIDED = (2, 5, 11)  # blocks with stride 2
 _FINE = 11        # blocks before the first head
-_GRIDS = ((16, 2), (8, 6))  # cells a side, boxes per cell
+_GRIDS = ((8, 2), (STEP, 6))  # px of a cell, boxes per cell
 
 
 @dataclass(frozen=True)
@@ -52,24 +54,25 @@ def _listed(x: Tensor, numbers: int) -> Tensor:  # [B, each * numbers, h, w] -> 
     return x.permute(0, 2, 3, 1).reshape(len(x), -1, numbers)
 
 
-def anchors() -> np.ndarray:  # float64 [896, 2] of the image, 0..1
+@lru_cache(maxsize=4)
+def anchors(height: int = SIZE, width: int = SIZE) -> np.ndarray:  # float64 [A, 2] px of the image
     """Where each box is counted from: the middle of its cell."""
     rows = []
-    for cells, each in _GRIDS:
-        at = (np.arange(cells) + 0.5) / cells
-        x, y = np.meshgrid(at, at)
+    for cell, each in _GRIDS:
+        x, y = np.meshgrid((np.arange(width // cell) + 0.5) * cell, (np.arange(height // cell) + 0.5) * cell)
         rows.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2), each, 0))
     return np.concatenate(rows)
 
 
-def decoded(boxes: np.ndarray, logits: np.ndarray, threshold: float = THRESHOLD) -> list[Detection]:
-    """The faces of one image, best first: [896, 16], [896] -> px of the 128 px image.
+def decoded(boxes: np.ndarray, logits: np.ndarray, threshold: float = THRESHOLD,
+            size: tuple[int, int] = (SIZE, SIZE)) -> list[Detection]:
+    """The faces of one image of (H, W) px, best first: [A, 16], [A] -> px of that image.
 
     Boxes that overlap are averaged by their scores; the best score stays.
     """
     score = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -_LOGIT, _LOGIT)))
     numbers = boxes.astype(np.float64)
-    at = anchors() * SIZE
+    at = anchors(*size)
     centre, size = numbers[:, :2] + at, numbers[:, 2:4]
     keep = np.flatnonzero((score >= threshold) & (size >= 0).all(1))
     keep = keep[np.argsort(-score[keep], kind="stable")]

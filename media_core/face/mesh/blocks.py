@@ -56,6 +56,12 @@ class Squeeze(nn.Sequential):
     def __init__(self, inner: int):
         super().__init__(nn.Conv2d(inner, 32, 1), nn.PReLU(32), Block(32, 32))
 
+    @property
+    def layers(self) -> tuple[nn.Conv2d, nn.PReLU, Block]:
+        narrow, act, block = self
+        assert isinstance(narrow, nn.Conv2d) and isinstance(act, nn.PReLU) and isinstance(block, Block)
+        return narrow, act, block
+
 
 def stage(channels: int, strided_from: int | None = None) -> list[Block]:
     """The blocks of one resolution: two that keep it, after a strided one where the number of incoming channels is given."""

@@ -35,11 +35,13 @@ _LEAST_TRUST = 1e-3  # 0 means that there is no face
 _SURE = 0.9          # score of a face that is surely upright
 _CLOSE = 0.06        # turns of the image whose scores differ less are told apart by looking
 _CLEARLY = 0.7       # times the disagreement: another turn than upright must do better than that
-_IN_WINDOW = 0.6     # score of what may be a face in a window: there are many windows
-_LIKELY = 0.75       # score in a window or a turned image from which a badly fitting face is still one
+_IN_CLOSER = 0.6     # score of what may be a face in a closer search: it looks at many places
+_LIKELY = 0.75       # score in a closer search or a turned image from which a badly fitting face is still one
 _MISFIT = 0.1        # disagreement from which it is none even then
-_WINDOWS = (0.6, 0.3, 0.15)  # sides of windows over the image's shorter side, tried in turn
-_LEAST_WINDOW, _MOST_WINDOWS = 64, 500  # px; windows of one size
+_SIDES = (213, 427, 853)  # px of the image's shorter side when it is searched closer, in turn
+_LARGER, _MOST_PIXELS = 2.0, 1_600_000  # what it is enlarged by, and what it has then, at most
+_CLOSER = 12         # candidates of such a search that are looked at, the best
+_FAR = 0.15          # sides or rad: a first look that lands further off is followed by another
 _VIEWS = ((1.03, 0.035), (0.97, -0.035))  # growth and turn (rad) of the squares of a careful look
 
 
@@ -101,7 +103,7 @@ class FaceFinder:
             mask: bool [H, W]; only faces whose middle lies inside count.
             wanted: how many are enough; small faces are searched for while there are fewer. None: all; ever smaller ones are
                 searched for while that shows more.
-            careful: average four views of each, a third of the scatter away for 25 ms.
+            careful: average four views of each, a third of the scatter away for twice the time.
         Raises:
             TalkingHeadsError: no RGB image, an unknown order, or a mask of another size.
         """
@@ -113,9 +115,9 @@ class FaceFinder:
                 if len(out) == wanted:
                     break
                 if not any(same(candidate.square, other.square) for other in out):
-                    face = self.looked(image, candidate.square)
+                    face = (self.careful if careful else self.looked)(image, candidate.square)
                     if accepted(face, candidate) and not any(same(face.square, other.square) for other in out):
-                        out.append(self.careful(image, face) if careful else face)
+                        out.append(face)
             if len(out) == wanted or wanted is None and number and out and len(out) == before:
                 break
         return ordered(out, order)
@@ -136,20 +138,20 @@ class FaceFinder:
         return found[face_index]
 
     def searched(self, image: np.ndarray, *, mask: np.ndarray | None = None,
-                 windows: int = len(_WINDOWS), turned: bool = True) -> Iterator[list[Candidate]]:
-        """What may be faces, level by level: in the whole image (or that turn of it which shows upright faces), then in windows.
+                 closer: int = len(_SIDES), turned: bool = True) -> Iterator[list[Candidate]]:
+        """What may be faces, level by level: in the whole image (or that turn of it which shows upright faces), then closer.
 
         Args:
-            windows: how many sizes of windows follow, largest first.
+            closer: how many searches for ever smaller faces follow.
             turned: whether to turn the image where it shows no face that is surely upright.
         """
         whole = _whole(image)
         upright = inside(self.detect(image, [whole]), mask, image)
         sure = any(c.score >= _SURE and abs(c.square.angle) < math.pi / 4 for c in upright)
         yield upright if sure or not turned else self._turned(image, whole, upright, mask)
-        for share in _WINDOWS[:windows]:
-            found = inside(self.detect(image, _windows(image, share)), mask, image)
-            yield [replace(c, sure=False) for c in found if c.score >= _IN_WINDOW]
+        for side in _SIDES[:closer]:
+            found = inside(self.detect_closer(image, side), mask, image)
+            yield [replace(c, sure=False) for c in found if c.score >= _IN_CLOSER][:_CLOSER]
 
     def looked(self, image: np.ndarray, square: Square) -> MeshFace:
         """The face about a square: a first look finds the square for the second."""
@@ -159,9 +161,16 @@ class FaceFinder:
         square = square_of_points(first.points)
         return as_face(look(self.nets, [crop(image, square)], [square])[0], square)
 
-    def careful(self, image: np.ndarray, face: MeshFace) -> MeshFace:
-        """The same face, the mean of four views."""
-        about = square_of_points(face.points)
+    def careful(self, image: np.ndarray, square: Square) -> MeshFace:
+        """The same, the mean of four views."""
+        about = square
+        for _ in range(2):  # once is enough where it lay well
+            first, = look(self.nets, [crop(image, about)], [about], mirrored=False)
+            if first.presence < _NOTHING:
+                return as_face(first, about)
+            before, about = about, square_of_points(first.points)
+            if max(before.change(about)) < _FAR:
+                break
         squares = [replace(about, side=about.side * grown, angle=about.angle + turned) for grown, turned in _VIEWS]
         looks = look(self.nets, [crop(image, square) for square in squares], squares)
         mean = Look(np.mean([one.points for one in looks], 0), min(one.presence for one in looks),
@@ -175,10 +184,28 @@ class FaceFinder:
             part = squares[first:first + BATCH]
             crops = np.stack([cut(image, square.placement(blazeface.SIZE), blazeface.SIZE, black=True) for square in part])
             with exactly(self.nets.device):
-                boxes, logits = self.nets.detector(as_input(crops, self.nets.device) * (2 / 255) - 1)
+                boxes, logits = self.nets.quick_detector(as_input(crops, self.nets.device) * (2 / 255) - 1)
             for square, box, logit in zip(part, boxes.cpu().numpy(), logits.cpu().numpy()):
                 found += [_placed(one, square) for one in blazeface.decoded(box, logit)]
         return _distinct(found)
+
+    def detect_closer(self, image: np.ndarray, side: int) -> list[Candidate]:
+        """What the detector finds in the image with a shorter side of `side` px, best first, each once. The detector knows no
+        size: it is run over the whole image at once, which costs a third of overlapping squares of 128 px."""
+        import cv2
+
+        scale = side / min(image.shape[:2])
+        height, width = (math.ceil(n * scale / blazeface.STEP) * blazeface.STEP for n in image.shape[:2])
+        if scale > _LARGER or height * width > _MOST_PIXELS:
+            return []
+        rows, columns = (max(round(n * scale), 1) for n in image.shape[:2])
+        page = np.zeros((height, width, 3), np.uint8)
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        page[:rows, :columns] = cv2.resize(image, (columns, rows), interpolation=how)
+        with exactly(self.nets.device):
+            boxes, logits = self.nets.quick_detector(as_input(page[None], self.nets.device) * (2 / 255) - 1)
+        found = blazeface.decoded(boxes[0].cpu().numpy(), logits[0].cpu().numpy(), size=(height, width))
+        return _distinct([Candidate(one.score, _scaled(square_of_detection(one), 1 / scale)) for one in found])
 
     def _turned(self, image: np.ndarray, whole: Square, upright: list[Candidate], mask: np.ndarray | None) -> list[Candidate]:
         """The candidates of that turn of the image in which faces look most like faces."""
@@ -234,19 +261,9 @@ def _whole(image: np.ndarray) -> Square:
     return Square((width - 1) / 2, (height - 1) / 2, max(height, width))
 
 
-def _windows(image: np.ndarray, share: float) -> list[Square]:
-    """Squares that cover the image, each half over the next; none where they would be too small or too many."""
-    height, width = image.shape[:2]
-    side = share * min(height, width)
-    if side < _LEAST_WINDOW:
-        return []
-    squares = [Square(float(x), float(y), side) for y in _middles(height, side) for x in _middles(width, side)]
-    return squares if len(squares) <= _MOST_WINDOWS else []
-
-
-def _middles(length: int, side: float) -> np.ndarray:
-    count = math.ceil((length - side) / (side / 2)) + 1
-    return np.linspace(side / 2, length - side / 2, count) - 0.5
+def _scaled(square: Square, by: float) -> Square:
+    """A square that was counted from the image's edge in another scale, from the middle of its first pixel."""
+    return Square(square.x * by - 0.5, square.y * by - 0.5, square.side * by, square.angle)
 
 
 def _placed(found: blazeface.Detection, within: Square) -> Candidate:

@@ -13,24 +13,25 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice, repeat
+from itertools import islice
 
 import numpy as np
 
 from ...errors import TalkingHeadsError
+from ..following import Upcoming, upcoming
 from .finder import PRESENT, Candidate, FaceFinder, MeshFace, accepted, as_face, check, inside, ordered, same
 from .nets import MeshNets
 from .squares import Look, Square, crop, look, square_of_points
 
-BATCH = 4            # frames that are read together while the face keeps its square
+BATCH = 4            # frames, at most, that are read together while the face keeps its square
 _HELD = (0.04, 0.04)  # sides, rad: the square stays while the face moves less
 _MOVED = 0.15        # sides: moved further than this within one frame, the face is looked at once more
-_MISREAD = 0.06      # disagreement from which the detector is asked whether the face is elsewhere
+_MISREAD = 0.035      # disagreement from which the detector is asked whether the face is elsewhere
 _BETTER = 0.7        # times the disagreement: only a face that fits so much better is taken instead
 _FORGOTTEN = 25      # frames without a face after which another one may take its place
 _WINDOW = 3.0        # sides of the window about a face in which the detector looks for it
 _NEAR = 1.5          # sides: a face that comes back within that time is looked for so far away
-_SEARCH_AGAIN = 12   # frames between two thorough searches (turned, by windows) while there is no face; and between two doubts
+_SEARCH_AGAIN = 12   # frames between two thorough searches (turned, closer) while there is no face; and between two doubts
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,6 @@ class _Slot:
     lost: int = 0
     asked: int = -_SEARCH_AGAIN
     rough: bool = False
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """A frame that was taken from the video and is still to be read."""
-
-    frame: np.ndarray  # uint8 [H, W, 3]
-    mask: np.ndarray | None  # bool [H, W]
-    begins: bool  # another shot
 
 
 class MeshFollower:
@@ -104,29 +96,40 @@ class MeshFollower:
         Raises:
             TalkingHeadsError: as calling it.
         """
-        source = iter(zip(frames, repeat(None) if masks is None else masks))
-        waiting: list[_Waiting] = []
+        for _, faces in self.steps(upcoming(frames, masks, cut), lambda item: self.reset(), batch=batch):
+            yield faces
+
+    def steps(self, items: Iterable[Upcoming], begin: Callable[[Upcoming], object], *,
+              batch: int = BATCH) -> Iterator[tuple[Upcoming, list[MeshFace | None]]]:
+        """The same for frames with cuts and borders, at each of which `begin` is called and batches begin anew: what follows
+        depends on nothing before but the state that `begin` leaves.
+
+        Raises:
+            TalkingHeadsError: as calling it.
+        """
+        source, waiting = iter(items), list[Upcoming]()
         ahead = 1  # frames that are read together
         while True:
-            waiting += [self._checked(*pair, cut(pair[0])) for pair in islice(source, max(0, ahead - len(waiting)))]
+            waiting += map(self._checked, islice(source, max(0, ahead - len(waiting))))
             if not waiting:
                 return
-            if waiting[0].begins:
-                self.reset()
-            begins = [k for k, one in enumerate(waiting) if k and one.begins]
+            if waiting[0].cut or waiting[0].border:
+                begin(waiting[0])
+                ahead = 1
+            begins = [k for k, item in enumerate(waiting) if k and (item.cut or item.border)]
             part, used = waiting[:min([ahead, *begins])], 0
-            for one, looks in zip(part, self._read([one.frame for one in part])):
+            for item, looks in zip(part, self._read([item.frame for item in part])):
                 squares = [slot.square for slot in self.slots]
-                yield self._settled(one.frame, one.mask, looks)
+                yield item, self._settled(item.frame, item.mask, looks)
                 used += 1
                 if None in squares or any(slot.square is not square for slot, square in zip(self.slots, squares)):
                     break  # the other frames were read in squares that are no longer right
             del waiting[:used]
-            ahead = min(2 * ahead, batch) if used == len(part) else 1
+            ahead = min(ahead + 1, batch) if used == len(part) else max(used, 1)
 
-    def _checked(self, frame: np.ndarray, mask: np.ndarray | None, begins: bool) -> _Waiting:
-        check(frame, self.order, mask)
-        return _Waiting(frame, mask, begins)
+    def _checked(self, item: Upcoming) -> Upcoming:
+        check(item.frame, self.order, item.mask)
+        return item
 
     def _read(self, frames: Sequence[np.ndarray]) -> list[list[Look | None]]:
         """A look at every followed face of each frame, in the present squares."""
@@ -229,7 +232,7 @@ class MeshFollower:
         for slot, face in zip(self.slots, faces):
             if face is None and slot.last is not None:
                 yield inside(self._around(frame, slot.last), mask, frame)
-        yield from self.finder.searched(frame, mask=mask, windows=1 if thorough else 0, turned=thorough)
+        yield from self.finder.searched(frame, mask=mask, closer=1 if thorough else 0, turned=thorough)
 
     def _next(self, slot: _Slot, face: MeshFace | None) -> _Slot:
         if face is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ...files import load_tensors, save_tensors
 from ...tensor_schema import all_finite
 from .attention import AttentionMesh
 from .blazeface import BlazeFace
+from .folded import FoldedDetector, FoldedMesh
 from .person_net import PersonNet
 
 KIND, VERSION = "face_mesh", 1
@@ -37,6 +39,21 @@ class MeshNets(nn.Module):
     def device(self) -> torch.device:
         return self.mesh.flag.weight.device
 
+    @cached_property
+    def quick_mesh(self) -> FoldedMesh:
+        """The mesh as it is used; made when it is first wanted, on the device where the networks then are."""
+        return FoldedMesh(self.mesh)
+
+    @cached_property
+    def quick_detector(self) -> FoldedDetector:
+        return FoldedDetector(self.detector)
+
+
+@lru_cache(maxsize=2)
+def shipped_nets(device: str) -> MeshNets:
+    """The pack's own networks, read once; nobody may change them."""
+    return load_mesh_nets(device=device)
+
 
 def load_mesh_nets(path: str | os.PathLike = SHIPPED, device: torch.device | str = "cpu") -> MeshNets:
     """Reads weights, ready to be used.
@@ -47,9 +64,10 @@ def load_mesh_nets(path: str | os.PathLike = SHIPPED, device: torch.device | str
     name, again = Path(path).name, "Install the pack again"
     tensors, _ = load_tensors(path, kind=KIND, version=VERSION)
     all_finite(tensors, name, again)
-    nets = MeshNets()
+    with torch.device("meta"):  # nothing is drawn at random that is replaced at once
+        nets = MeshNets()
     try:
-        nets.load_state_dict({key: value.float() for key, value in tensors.items()})
+        nets.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
     except RuntimeError as error:
         raise FileFormatError("The face mesh weights must fit this version", f"{name} does not ({error})", again) from error
     for weight in nets.parameters():

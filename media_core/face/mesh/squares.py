@@ -101,9 +101,9 @@ def _read(nets: MeshNets, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  
     points, present = [], []
     with exactly(nets.device):
         for first in range(0, len(views), BATCH):
-            out = nets.mesh(as_input(views[first:first + BATCH], nets.device) / 255)
-            points.append(out.points().cpu().double().numpy())
-            present.append(out.flag.cpu().double().sigmoid().numpy())
+            read, flag = nets.quick_mesh(as_input(views[first:first + BATCH], nets.device) / 255)
+            points.append(read.cpu().double().numpy())
+            present.append(flag.cpu().double().sigmoid().numpy())
     return np.concatenate(points), np.concatenate(present)
 
 

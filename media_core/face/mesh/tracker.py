@@ -4,14 +4,17 @@
 """
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import torch
 
+from ..following import Upcoming, begin
 from ..landmarks.landmarks import FaceFrame
 from . import layout
 from .finder import FaceFinder, MeshFace
 from .follower import MeshFollower
-from .nets import MeshNets, load_mesh_nets
+from .nets import MeshNets, shipped_nets
 from .squares import Square
 
 _FACE = 1.75  # side of a mesh's square over the longer side of the 68 points' box
@@ -19,10 +22,10 @@ _RAISED = 0.1  # of that box, by which the square's middle lies above the box's:
 
 
 class MeshTracker:
-    """Finds one face and follows it; call it with each frame in order.
+    """Finds one face and follows it; call it with each frame in order, or `follow` them.
 
     Args:
-        nets: of `load_mesh_nets`; None: the pack's own on `device`.
+        nets: of `load_mesh_nets`; None: the pack's own, on `device`.
         face_index: which of several faces, counted in `order` where it is found.
         order: "largest" or "left" first.
     Raises:
@@ -33,7 +36,7 @@ class MeshTracker:
 
     def __init__(self, nets: MeshNets | None = None, *, face_index: int = 0, order: str = "largest",
                  device: torch.device | str = "cpu"):
-        self.follower = MeshFollower(load_mesh_nets(device=device) if nets is None else nets, (face_index,), order)
+        self.follower = MeshFollower(shipped_nets(str(device)) if nets is None else nets, (face_index,), order)
         self.state: np.ndarray | None = None  # [68, 2] px, where the face was in the frame before; may be set
         self.face: MeshFace | None = None  # of the last frame, with all 478 points
         self._left: np.ndarray | None = None  # what the last call left in `state`
@@ -49,10 +52,29 @@ class MeshTracker:
         Raises:
             TalkingHeadsError: no RGB image, an unknown order, or a mask of another size.
         """
-        if self.state is not self._left:  # somebody has set it: found about there, whatever came before
+        self._told()
+        return self._seen(*self.follower(frame, mask))
+
+    def follow(self, items: Iterable[Upcoming]) -> Iterator[tuple[Upcoming, FaceFrame | None]]:
+        """The same for many frames, several at a time while the face keeps its place; see `following.follow`."""
+        self._told()
+        for item, (face,) in self.follower.steps(items, self._begin):
+            yield item, self._seen(face)
+            self._told()
+
+    def _begin(self, item: Upcoming) -> None:
+        begin(self, item)
+        self._told()
+
+    def _told(self) -> None:
+        """Somebody may have set `state`: the face is found about there, whatever came before."""
+        if self.state is not self._left:
+            self._left = self.state
             self.follower.place([None if self.state is None else _square_of_68(self.state)])
-        self.face, = self.follower(frame, mask)
-        found = None if self.face is None else as_frame(self.face)
+
+    def _seen(self, face: MeshFace | None) -> FaceFrame | None:
+        self.face = face
+        found = None if face is None else as_frame(face)
         self.state = self._left = None if found is None else found.points
         return found
 
@@ -64,7 +86,7 @@ def mesh_portrait(image: np.ndarray, *, face_index: int = 0, order: str = "large
     Raises:
         TalkingHeadsError: no such face, a negative index or unknown order, or no RGB image.
     """
-    finder = FaceFinder(load_mesh_nets() if nets is None else nets)
+    finder = FaceFinder(shipped_nets("cpu") if nets is None else nets)
     return as_frame(finder.face(image, face_index=face_index, order=order, mask=mask))
 
 

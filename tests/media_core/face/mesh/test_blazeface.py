@@ -34,9 +34,19 @@ def test_overlapping_boxes_become_their_mean_by_score():
     logits[500] = 3.0
     far, near = decoded(boxes, logits)
     weight = np.array([1 / (1 + np.exp(-2)), 1 / (1 + np.exp(-1))])
-    at = anchors() * 128
+    at = anchors()
     np.testing.assert_allclose(near.box[:2] + 20, weight @ np.stack([at[0], at[1] + 6]) / weight.sum())
     assert near.score == pytest.approx(weight[0]) and far.score > near.score
+
+
+def test_a_larger_image_has_more_anchors():
+    at = anchors(160, 256)
+    assert len(at) == 20 * 32 * 2 + 10 * 16 * 6 and at[:3].tolist() == [[4, 4], [4, 4], [12, 4]]
+    assert at[-1].tolist() == [248, 152]
+    logits = np.full(len(at), -200.0)
+    logits[-1] = 3.0
+    one, = decoded(np.zeros((len(at), 16)) + np.array([0, 0, 20, 30] + [0] * 12), logits, size=(160, 256))
+    np.testing.assert_allclose(one.box, [238, 137, 258, 167])
 
 
 def test_overlap():

@@ -48,12 +48,28 @@ def test_turned_portraits_are_read_upright_and_the_turn_is_told(finder, astronau
     np.testing.assert_array_equal(upright, astronaut)
 
 
-def test_a_small_face_in_a_large_image_is_found_by_windows(finder, astronaut, face):
+def test_a_small_face_in_a_large_image_is_found_by_a_closer_search(finder, astronaut, face):
     wide = np.full((1000, 1800, 3), 90, np.uint8)
     wide[500:692, 1300:1492] = cv2.resize(astronaut, (192, 192), interpolation=cv2.INTER_AREA)
     found, = finder.faces(wide, wanted=1)
     assert not [c for c in next(finder.searched(wide)) if c.score > 0.9]
     assert apart(face.points, (found.points[:, :2] - [1300, 500] + 0.5) * 512 / 192 - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("side, there", [(213, False), (427, True), (853, True)])
+def test_the_closer_the_search_the_smaller_the_faces(finder, astronaut, side, there):
+    """A head of 50 px in a picture of 1080."""
+    wide = np.full((1080, 1500, 3), 90, np.uint8)
+    wide[400:580, 900:1080] = cv2.resize(astronaut, (180, 180), interpolation=cv2.INTER_AREA)
+    found = [c for c in finder.detect_closer(wide, side) if c.score > 0.6]
+    assert bool(found) == there
+    for candidate in found[:1]:  # the face is at (224, 112) of the portrait's 512 px
+        assert np.hypot(candidate.square.x - 978.5, candidate.square.y - 441) < 12 and 40 < candidate.square.side < 90
+
+
+def test_a_closer_search_is_bounded(finder):
+    assert finder.detect_closer(np.zeros((64, 33000, 3), np.uint8), 213) == []  # too long
+    assert finder.detect_closer(np.zeros((100, 100, 3), np.uint8), 427) == []  # too much enlarged
 
 
 def test_several_faces_in_order(finder, couple):

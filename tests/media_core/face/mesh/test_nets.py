@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from talking_heads.media_core.errors import FileFormatError
+from talking_heads.media_core.face.mesh import layout
 from talking_heads.media_core.face.mesh.attention import region_cut, region_matrix
 from talking_heads.media_core.face.mesh.blocks import same_pad
-from talking_heads.media_core.face.mesh.nets import SHIPPED, as_input, exactly, load_mesh_nets, save_mesh_nets
+from talking_heads.media_core.face.mesh.nets import SHIPPED, as_input, exactly, load_mesh_nets, save_mesh_nets, shipped_nets
 from talking_heads.media_core.files import load_tensors
 
 FIXTURE = Path(__file__).resolve().parents[3] / "fixtures" / "face_mesh" / "fixture.safetensors"
@@ -65,6 +66,38 @@ def test_the_detector_says_what_the_original_says(nets, recorded, name):
         boxes, logits = nets.detector(given(recorded, f"detector/{name}") * (2 / 255) - 1)
     assert apart(boxes[0], recorded[f"detector/{name}/regressors"]) < 1e-3
     assert apart(logits[0], recorded[f"detector/{name}/classificators"]) < 1e-3
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_folded_mesh_says_what_the_original_says(nets, recorded, name):
+    image = given(recorded, f"mesh/{name}") / 255
+    with exactly(nets.device):
+        points, flag = nets.quick_mesh(image)
+        unfolded = nets.mesh(image)
+    assert apart(points, unfolded.points()) < 2e-4 and apart(flag, unfolded.flag) < 1e-4
+    assert apart(flag, recorded[f"mesh/{name}/flag"]) < 1e-3
+    assert apart(points[0, layout.LIPS, :2], recorded[f"mesh/{name}/lips"].reshape(-1, 2)) < 1e-3
+    assert apart(points[0, layout.RIGHT_IRIS, :2], recorded[f"mesh/{name}/right_iris"].reshape(-1, 2)) < 1e-3
+
+
+def test_the_folded_detector_says_what_the_original_says(nets, recorded):
+    with exactly(nets.device):
+        boxes, logits = nets.quick_detector(given(recorded, "detector/astronaut", "detector/drawn") * (2 / 255) - 1)
+    for i, name in enumerate(("astronaut", "drawn")):
+        assert apart(boxes[i], recorded[f"detector/{name}/regressors"]) < 1e-3
+        assert apart(logits[i], recorded[f"detector/{name}/classificators"]) < 1e-3
+
+
+def test_a_folded_batch_is_its_single_images(nets, recorded):
+    batch = given(recorded, *(f"mesh/{name}" for name in PICTURES)) / 255
+    with exactly(nets.device):
+        together, alone = nets.quick_mesh(batch)[0], [nets.quick_mesh(image[None])[0] for image in batch]
+    for i, one in enumerate(alone):
+        assert apart(together[i], one[0]) < 3e-4
+
+
+def test_the_packs_own_networks_are_read_once():
+    assert shipped_nets("cpu") is shipped_nets("cpu")
 
 
 @pytest.mark.parametrize("name, net", [("general", "person"), ("landscape", "person_wide")])
