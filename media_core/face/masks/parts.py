@@ -11,6 +11,7 @@ from .regions import HeadAxes, above_jaw, face_outline, head_axes, jaw_middle, p
 
 _EARS, _JAW_ENDS = 2, 4   # points of the jaw, counted from its ends: above is head; beside it usually is
 _WIDE, _WIDE_BALD = 1.2, 1.6   # units beside the middle: farther, skin is a hand's
+_JAW = 0.95               # the same, below the ears
 _ASIDE = 0.5              # how likely hair is there
 _DRESSED = 0.3            # how likely clothes are beside the jaw
 _COLLAR = 0.7             # units below the chin: skin that is higher is neck
@@ -44,12 +45,13 @@ class _Zones:
 
     @classmethod
     def of(cls, view: View, axes: HeadAxes, bald: bool) -> _Zones:
-        size, width = view.small_size, (_WIDE_BALD if bald else _WIDE) * axes.unit
+        size = view.small_size
         rows, columns = np.arange(size[0])[:, None], np.arange(size[1])[None]
-        near = np.abs((columns - axes.centre[0]) * axes.right[0] + (rows - axes.centre[1]) * axes.right[1]) < width
+        across = np.abs((columns - axes.centre[0]) * axes.right[0] + (rows - axes.centre[1]) * axes.right[1]) / axes.unit
+        near, at_jaw = across < (_WIDE_BALD if bald else _WIDE), across < _JAW
         above, usually = above_jaw(view.at, size, _EARS), above_jaw(view.at, size, _JAW_ENDS)
         sure = above & near | polygon(face_outline(view.at), size)
-        return cls(sure, usually & ~above & near & ~sure, above & ~near)
+        return cls(sure, usually & ~above & at_jaw & ~sure, above & ~near)
 
 
 def _head_probability(view: View, axes: HeadAxes, found: Likelihoods, zones: _Zones) -> np.ndarray:  # -> float32 [h, w]
