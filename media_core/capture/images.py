@@ -17,7 +17,8 @@ from ..face.draw import draw_landmarks
 from ..face.masks.look import PersonLook, learn_look
 from ..face.masks.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, parsing_png
 from ..face.masks.person import soft_persons
-from ..face.masks.plates import EVERY, BackgroundPlate, on_plate, torso_layer
+from ..face.masks.plates import EVERY, BackgroundPlate, on_plate
+from ..face.masks.torso import torso_under_head
 from ..face.pose.steady import Anchors
 from ..image_reading import check_size
 from ..read_ahead import ahead, mapped
@@ -26,6 +27,7 @@ from .framing import cut_square
 from .stages import Step
 
 PREVIEW_EVERY = 10  # frames
+SOFT = 0.02         # of the size: so near a person, stray hair may be seen
 GROUP = 8           # frames that the person network sees together
 PREVIEW_TINT = 0.5  # of the colour laid over what is not the head
 FRAME, PARSING, TEETH, GT, TORSO = "ori_imgs/{}.jpg", "parsing/{}.png", "teeth_mask/{}.npy", "gt_imgs/{}.jpg", "torso_imgs/{}.png"
@@ -185,13 +187,13 @@ def _tinted(frame: np.ndarray, masks: FrameMasks) -> np.ndarray:
 
 def write_background(folder: Path, count: int, size: int, step: Step) -> None:
     """bc.jpg: what is seen behind the person over the whole video."""
-    plate = BackgroundPlate((size, size))
+    plate = BackgroundPlate((size, size), SOFT * size)
     numbers = sorted({*range(0, count, EVERY), count - 1})
     for done, i in enumerate(numbers, 1):
         masks = _read_masks(folder, i)
         plate.accumulate(read_picture(folder / FRAME.format(i)), ~masks.background)
         step(done, len(numbers))
-    write_bytes(folder / "bc.jpg", encoded(".jpg", plate.plate()))
+    write_bytes(folder / "bc.jpg", encoded(".jpg", plate.plate(smooth=True)))
 
 
 def write_layers(folder: Path, count: int, step: Step) -> None:
@@ -206,7 +208,7 @@ def write_layers(folder: Path, count: int, step: Step) -> None:
         frame, masks = read_picture(folder / FRAME.format(i)), _read_masks(folder, i)
         whole = on_plate(frame, masks, plate)
         write_bytes(folder / GT.format(i), encoded(".jpg", whole))
-        write_bytes(folder / TORSO.format(i), encoded(".png", torso_layer(frame, masks, plate)))
+        write_bytes(folder / TORSO.format(i), encoded(".png", torso_under_head(frame, masks)))
         return i, whole
 
     with closing(mapped(write, wanted)) as written:
