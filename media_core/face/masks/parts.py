@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .look import Likelihoods, PersonLook, hanging_prior, likelihoods
+from .look import Hanging, Likelihoods, PersonLook, likelihoods
 from .person import View, touching
 from .regions import HeadAxes, above_jaw, face_outline, head_axes, jaw_middle, polygon
 
 _EARS, _JAW_ENDS = 2, 4   # points of the jaw, counted from its ends: above is head; beside it usually is
 _WIDE, _WIDE_BALD = 1.2, 1.6   # units beside the middle: farther, skin is a hand's
 _JAW = 0.95               # the same, below the ears
-_ASIDE = 0.5              # how likely hair is there
+_ASIDE = 0.8              # how likely hair is there
 _DRESSED = 0.3            # how likely clothes are beside the jaw
 _COLLAR = 0.7             # units below the chin: skin that is higher is neck
 _CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
@@ -32,8 +32,10 @@ def divided(view: View, person: np.ndarray, look: PersonLook) -> Parts:  # perso
     face = polygon(face_outline(view.points), view.size)
     head = person & (view.enlarged(zones.sure) | face | (view.sharpened(_head_probability(view, axes, found, zones)) > .5))
     head = _without_crumbs(touching(head, person & face), person, _CRUMB * head_axes(view.points).unit ** 2)
-    hair = head & ~face & view.enlarged(found.hair > found.skin) if not look.bald else np.zeros_like(head)
-    return Parts(head, hair, person & ~head & _neck_zone(view) & view.enlarged(found.skin > found.clothes))
+    head = person & ~touching(person & ~head, ~above_jaw(view.points, view.size, _JAW_ENDS))
+    hair = head & ~face & view.enlarged(view.guide(found.hair / (found.hair + found.skin)) > .5)
+    neck = person & ~head & _neck_zone(view) & view.enlarged(found.shaded > found.clothes)
+    return Parts(head, hair if not look.bald else np.zeros_like(hair), neck)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class _Zones:
 
 def _head_probability(view: View, axes: HeadAxes, found: Likelihoods, zones: _Zones) -> np.ndarray:  # -> float32 [h, w]
     """1 where it is sure; beside the jaw all but clothes; elsewhere what looks like hair."""
-    out = found.hanging(np.where(zones.aside, np.float32(_ASIDE), hanging_prior(view, axes)))
+    hanging = Hanging.of(view, axes)
+    out = found.hanging(np.where(zones.aside, np.float32(_ASIDE), hanging.prior), hanging.neck & ~zones.aside)
     out[zones.beside] = 1 - found.covered(_DRESSED)[zones.beside]
     out[zones.sure] = 1
     return out

@@ -1,8 +1,8 @@
 """Neck and clothes as they go on under the head, for a picture that a moving head is laid over.
 
-The published rule (`plates.torso_layer`) continues each column of the neck on its own, 53 rows up, whatever is there: on real people
-that leaves torn columns, pillars beside the neck, and holes behind long hair. Here only what the head hides is painted, in one piece:
-the neck's width under the jaw, and the shoulders behind hair.
+The published rule (`plates.torso_layer`) continues each column of the neck on its own, 53 rows up, whatever is there: on real
+people that leaves torn columns, pillars beside the neck, and holes behind long hair. Here only what the head hides is painted, in
+one piece: the neck's width under the jaw, and the shoulders behind hair.
 """
 from __future__ import annotations
 
