@@ -4,7 +4,7 @@ Each frame's files are written on their own and whole; a frame that is there is 
 """
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from ..dataset_folder import encoded, npy, write_bytes
 from ..errors import FileFormatError
 from ..face.crop import FaceCrop
 from ..face.draw import draw_landmarks
-from ..face.masks.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, learn_shape, parsing_png
-from ..face.masks.person import HeadShape
-from ..face.masks.plates import EVERY, BackgroundPlate, on_plate, torso_layer
+from ..face.masks.look import PersonLook, learn_look
+from ..face.masks.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, parsing_png
+from ..face.masks.person import soft_persons
+from ..face.masks.plates import EVERY, BackgroundPlate, on_plate
+from ..face.masks.torso import torso_under_head
 from ..face.pose.steady import Anchors
 from ..image_reading import check_size
 from ..read_ahead import ahead, mapped
@@ -25,6 +27,8 @@ from .framing import cut_square
 from .stages import Step
 
 PREVIEW_EVERY = 10  # frames
+SOFT = 0.02         # of the size: so near a person, stray hair may be seen
+GROUP = 8           # frames that the person network sees together
 PREVIEW_TINT = 0.5  # of the colour laid over what is not the head
 FRAME, PARSING, TEETH, GT, TORSO = "ori_imgs/{}.jpg", "parsing/{}.png", "teeth_mask/{}.npy", "gt_imgs/{}.jpg", "torso_imgs/{}.png"
 ANCHORS = "anchors.safetensors"  # corners on the skull, for videos that are to share this one's head frame
@@ -98,8 +102,8 @@ def write_masks(folder: Path, points: np.ndarray, size: int, person: np.ndarray 
                 parsing: Path | None, step: Step) -> None:
     """Parsing images and teeth of every frame: from `parsing` when given, else by `HeadMasker`.
 
-    Each frame is cut out on its own, by what is learnt from some frames spread over the video: an interrupted run comes to the
-    same masks.
+    Each frame is cut out on its own, with colours that are learnt from some frames spread over the video: an interrupted run
+    comes to the same masks.
 
     Args:
         points: [T, 68, 2] px.
@@ -112,32 +116,54 @@ def write_masks(folder: Path, points: np.ndarray, size: int, person: np.ndarray 
     wanted = sorted({*_missing(folder, PARSING, total), *_missing(folder, TEETH, total)})
     done = total - len(wanted)
     step(done, total)
-    shape = _shape(folder, points, step) if wanted and parsing is None and person is None else None
+    drawn = None if person is None else lambda i: _drawn(person, int(source[i]), crop)
+    masker = HeadMasker((size, size), _look(folder, points, drawn, step) if wanted and parsing is None else None)
 
-    def make(i: int) -> tuple[int, np.ndarray, FrameMasks]:
-        frame = read_picture(folder / FRAME.format(i))
+    def make(item: tuple[int, np.ndarray, np.ndarray | None]) -> tuple[int, np.ndarray, FrameMasks]:
+        i, frame, soft = item
         if parsing is not None:
             masks = _imported(parsing / f"{i}.png", frame, points[i])
         else:
-            drawn = None if person is None else _drawn(person, int(source[i]), crop)
-            masks = HeadMasker((size, size), shape)(frame, points[i], drawn)
+            masks = masker(frame, points[i], None if drawn is None else drawn(i), soft=soft)
         write_bytes(folder / PARSING.format(i), encoded(".png", parsing_png(masks)))
         write_bytes(folder / TEETH.format(i), npy(masks.teeth))
         return i, frame, masks
 
-    with closing(mapped(make, wanted)) as made:
+    seen = _seen(folder, wanted, total, parsing is None and person is None)
+    with closing(seen) as items, closing(mapped(make, items)) as made:
         for i, frame, masks in made:
             done += 1
             step(done, total, {}, _tinted(frame, masks) if i % PREVIEW_EVERY == 0 else None)
 
 
-def _shape(folder: Path, points: np.ndarray, step: Step) -> HeadShape:
-    """What tells the person from the background in this video, learnt from frames spread over it."""
-    samples = []
+def _seen(folder: Path, wanted: list[int], total: int, search: bool) -> Generator[tuple[int, np.ndarray, np.ndarray | None]]:
+    """The wanted frames, with what the person network says of each if asked for.
+
+    The network sees the same groups in every run, whatever is missing: its last bits may depend on what it sees at once.
+    """
+    if not search:
+        for i in wanted:
+            yield i, read_picture(folder / FRAME.format(i)), None
+        return
+    left = set(wanted)
+    groups = [list(range(k, min(k + GROUP, total))) for k in sorted({i // GROUP * GROUP for i in wanted})]
+    with closing(mapped(lambda i: read_picture(folder / FRAME.format(i)), (i for group in groups for i in group))) as frames:
+        for group in groups:
+            pictures = [next(frames) for _ in group]
+            for i, frame, soft in zip(group, pictures, soft_persons(pictures)):
+                if i in left:
+                    yield i, frame, soft
+
+
+def _look(folder: Path, points: np.ndarray, drawn: Callable[[int], np.ndarray] | None, step: Step) -> PersonLook:
+    """The person's colours in this video, learnt from frames spread over it."""
+    samples, persons = [], []
     for i in np.unique(np.linspace(0, len(points) - 1, SAMPLES).round().astype(int)):
         samples.append((read_picture(folder / FRAME.format(i)), points[i]))
+        if drawn is not None:
+            persons.append(drawn(i))
         step(0, len(points), {"looked at": len(samples)})
-    return learn_shape(samples)
+    return learn_look(samples, persons or None)
 
 
 def _drawn(person: np.ndarray, number: int, crop: FaceCrop) -> np.ndarray:  # -> bool [size, size]
@@ -161,13 +187,13 @@ def _tinted(frame: np.ndarray, masks: FrameMasks) -> np.ndarray:
 
 def write_background(folder: Path, count: int, size: int, step: Step) -> None:
     """bc.jpg: what is seen behind the person over the whole video."""
-    plate = BackgroundPlate((size, size))
+    plate = BackgroundPlate((size, size), SOFT * size)
     numbers = sorted({*range(0, count, EVERY), count - 1})
     for done, i in enumerate(numbers, 1):
         masks = _read_masks(folder, i)
         plate.accumulate(read_picture(folder / FRAME.format(i)), ~masks.background)
         step(done, len(numbers))
-    write_bytes(folder / "bc.jpg", encoded(".jpg", plate.plate()))
+    write_bytes(folder / "bc.jpg", encoded(".jpg", plate.plate(smooth=True)))
 
 
 def write_layers(folder: Path, count: int, step: Step) -> None:
@@ -182,7 +208,7 @@ def write_layers(folder: Path, count: int, step: Step) -> None:
         frame, masks = read_picture(folder / FRAME.format(i)), _read_masks(folder, i)
         whole = on_plate(frame, masks, plate)
         write_bytes(folder / GT.format(i), encoded(".jpg", whole))
-        write_bytes(folder / TORSO.format(i), encoded(".png", torso_layer(frame, masks, plate)))
+        write_bytes(folder / TORSO.format(i), encoded(".png", torso_under_head(frame, masks)))
         return i, whole
 
     with closing(mapped(write, wanted)) as written:

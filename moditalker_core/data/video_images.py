@@ -18,8 +18,8 @@ import numpy as np
 from ...media_core.capture.framing import cut_square, frame_face
 from ...media_core.face.crop import FaceCrop
 from ...media_core.face.landmarks.raw_track import RawTrack
-from ...media_core.face.masks.masks import KEY_EVERY, SAMPLES, HeadMasker
-from ...media_core.face.masks.person import learn_shape
+from ...media_core.face.masks.look import learn_look
+from ...media_core.face.masks.masks import SAMPLES, HeadMasker
 from ...media_core.progress import Report, silent
 from ...media_core.read_ahead import ahead
 from ...media_core.video import read_frames
@@ -29,6 +29,7 @@ from .images import PictureSettings, mask_classes, spool, spooled
 
 LEAST = 0.5         # side of the square in the video over that of the images: smaller faces have no images worth learning from
 _SHOWN_EVERY = 10   # frames between two previews
+_SAMPLE_EVERY = 8   # frames between two that the person's colours are learnt from
 _WIDE = 160         # px, sides of the square in which the parts are found
 
 
@@ -70,13 +71,13 @@ def _cut(frames: Iterator[np.ndarray], crop: FaceCrop, points: np.ndarray,
          tell: Callable[[int, np.ndarray | None], None]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The square of every frame and its parts, uint8 [S, S, 3] and [S, S].
 
-    The person's outline is learnt from the first frames, which wait for it.
+    The person's colours are learnt from the first frames, which wait for it.
     """
     wide = frame_face(points, crop.source_size, _WIDE)
     seen = wide.to_crop(points)
     squares = ((crop.crop(frame, i), cut_square(frame, wide)) for i, frame in enumerate(frames))
-    waiting = list(islice(squares, SAMPLES * KEY_EVERY))
-    masker = HeadMasker((_WIDE, _WIDE), learn_shape([(waiting[i][1], seen[i]) for i in range(0, len(waiting), KEY_EVERY)]))
+    waiting = list(islice(squares, SAMPLES * _SAMPLE_EVERY))
+    masker = HeadMasker((_WIDE, _WIDE), learn_look([(waiting[i][1], seen[i]) for i in range(0, len(waiting), _SAMPLE_EVERY)]))
     for i, (picture, around) in enumerate(chain(waiting, squares)):
         tell(i, picture if i % _SHOWN_EVERY == 0 else None)
         classes = mask_classes(masker(around, seen[i]))

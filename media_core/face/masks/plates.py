@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import TalkingHeadsError
 from ..geometry import height_width
+from .filling import filled
 from .masks import FrameMasks
 
 EVERY = 20            # frames between two that the background is gathered from
@@ -28,10 +29,11 @@ class BackgroundPlate:
 
     Args:
         image_size: (H, W).
+        near: pixels; closer than this to the person, nothing is trusted to be background: hair is soft.
     """
 
-    def __init__(self, image_size: tuple[int, int]):
-        self._size = height_width(image_size)
+    def __init__(self, image_size: tuple[int, int], near: float = _NEAR):
+        self._size, self._near = height_width(image_size), near
         self._image = np.zeros((*self._size, 3), np.uint8)
         self._distance = np.zeros(self._size, np.float32)  # pixels to the person in the frame taken; 0: none yet
 
@@ -58,21 +60,23 @@ class BackgroundPlate:
     @property
     def covered(self) -> float:
         """Fraction of the pixels that some frame has shown, 0..1; the rest is filled from its neighbours."""
-        return float((self._distance > _NEAR).mean())
+        return float((self._distance > self._near).mean())
 
-    def plate(self) -> np.ndarray:
-        """uint8 [H, W, 3], holes filled with the nearest pixel that was seen.
+    def plate(self, *, smooth: bool = False) -> np.ndarray:
+        """uint8 [H, W, 3], holes filled with the nearest pixel that was seen or, `smooth`, by all that are around them.
 
         Raises:
             TalkingHeadsError: no background was seen at all.
         """
         from scipy.ndimage import distance_transform_edt
-        seen = self._distance > _NEAR
+        seen = self._distance > self._near
         if not seen.any():
             raise TalkingHeadsError("Some of the background must be visible beside the person", "the person fills every frame",
                                     "Record from farther away, or give an image as background")
         if seen.all():
             return self._image.copy()
+        if smooth:
+            return np.rint(filled(self._image.astype(np.float32), seen)).astype(np.uint8)
         rows, columns = np.asarray(distance_transform_edt(~seen, return_distances=False, return_indices=True))
         return self._image[rows, columns]
 

@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 import pytest
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.face.masks.masks import KEY_EVERY, PALETTE, HeadMasker, from_parsing, learn_shape, parsing_png
+from talking_heads.media_core.face.masks.look import learn_look
+from talking_heads.media_core.face.masks.masks import PALETTE, HeadMasker, from_parsing, parsing_png
 from talking_heads.media_core.face.masks.mouth_inside import mouth_inside
 from talking_heads.media_core.face.masks.regions import above_jaw, head_axes
 from talking_heads.media_core.subject import PARAMS, Subject, perform
@@ -28,8 +29,8 @@ def film():
 
 
 @pytest.fixture(scope="module")
-def shape(film):
-    return learn_shape([(film[0][i].rgb, film[1][i]) for i in (0, 5, 11)])
+def look(film):
+    return learn_look([(film[0][i].rgb, film[1][i]) for i in (0, 5, 11)])
 
 
 @pytest.fixture
@@ -47,8 +48,8 @@ def equal(a, b) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(vars(a).values(), vars(b).values()))
 
 
-def test_regions_agree_with_the_truth(film, shape):
-    masker = HeadMasker((SIZE, SIZE), shape)
+def test_regions_agree_with_the_truth(film, look):
+    masker = HeadMasker((SIZE, SIZE), look)
     for frame, points in list(zip(*film))[::4]:
         masks, truth = masker(frame.rgb, points), frame.classes
         assert iou(masks.head, np.isin(truth, HEAD)) > 0.965
@@ -58,8 +59,8 @@ def test_regions_agree_with_the_truth(film, shape):
         assert iou(masks.neck, truth == 2) > 0.5
 
 
-def test_regions_nest_and_cover(film, shape):
-    masks = HeadMasker((SIZE, SIZE), shape)(film[0][2].rgb, film[1][2])
+def test_regions_nest_and_cover(film, look):
+    masks = HeadMasker((SIZE, SIZE), look)(film[0][2].rgb, film[1][2])
     assert not (masks.mouth & ~masks.head).any() and not (masks.hair & ~masks.head).any()
     assert not (masks.teeth & ~masks.mouth).any() and not (masks.neck & ~masks.torso).any()
     assert not (masks.head & masks.torso).any()
@@ -83,31 +84,25 @@ def test_open_mouth_is_found_in_noise_and_a_shut_one_is_not():
     assert not mouth_inside(frame.rgb, shut, head_axes(points).unit)[0].any()
 
 
-def test_a_run_can_be_taken_up_at_key_frames(film):
+def test_without_a_look_each_frame_stands_alone(film):
     frames, points = film
-    whole = HeadMasker((SIZE, SIZE))
-    wanted = [whole(frame.rgb, own) for frame, own in zip(frames, points)]
-    late = HeadMasker((SIZE, SIZE))
-    late.index = KEY_EVERY
-    for i in range(KEY_EVERY, FRAMES):
-        assert equal(late(frames[i].rgb, points[i]), wanted[i])
-    wrong = HeadMasker((SIZE, SIZE))
-    wrong.index = KEY_EVERY + 1
-    with pytest.raises(TalkingHeadsError, match=f"back to frame {KEY_EVERY}"):
-        wrong(frames[0].rgb, points[0])
+    masker = HeadMasker((SIZE, SIZE))
+    masker(frames[7].rgb, points[7])
+    alone = HeadMasker((SIZE, SIZE), learn_look([(frames[3].rgb, points[3])]))
+    assert equal(masker(frames[3].rgb, points[3]), alone(frames[3].rgb, points[3]))
 
 
-def test_threads_order_and_earlier_random_numbers_do_not_matter(film, shape, threads):
+def test_threads_order_and_earlier_random_numbers_do_not_matter(film, look, threads):
     frames, points = film
     threads(1)
-    one = HeadMasker((SIZE, SIZE), shape)(frames[3].rgb, points[3])
+    one = HeadMasker((SIZE, SIZE), look)(frames[3].rgb, points[3])
     threads(4)
     cv2.setRNGSeed(77)
-    masker = HeadMasker((SIZE, SIZE), shape)
+    masker = HeadMasker((SIZE, SIZE), look)
     masker(frames[7].rgb, points[7])
     assert equal(masker(frames[3].rgb, points[3]), one)
-    again = learn_shape([(frames[i].rgb, points[i]) for i in (0, 5, 11)])
-    assert np.array_equal(again.head, shape.head) and np.array_equal(again.body, shape.body)
+    again = learn_look([(frames[i].rgb, points[i]) for i in (0, 5, 11)])
+    assert equal(again, look)
 
 
 def test_a_users_mask_is_taken_as_it_is(film):
@@ -128,21 +123,21 @@ def test_a_head_at_the_edge_of_the_picture(film, rows, columns):
     assert iou(masks.head, np.isin(truth, HEAD)) > 0.94
 
 
-def test_a_hand_in_front_of_the_cheek_stays_near_the_head(film, shape):
+def test_a_hand_in_front_of_the_cheek_stays_near_the_head(film, look):
     """What passes over the background is no head; the head's other side is not disturbed."""
     frame, points = film[0][6], film[1][6]
     image = frame.rgb.copy()
     top, left = points[3].astype(int)[::-1]
     image[top:top + 30, max(0, left - 70):left + 30] = (205, 160, 130)
-    masks, before = HeadMasker((SIZE, SIZE), shape)(image, points), HeadMasker((SIZE, SIZE), shape)(frame.rgb, points)
+    masks, before = HeadMasker((SIZE, SIZE), look)(image, points), HeadMasker((SIZE, SIZE), look)(frame.rgb, points)
     half = slice(int(points[27, 0]), None)
     assert iou(masks.head[:, half], before.head[:, half]) > 0.97
     near = cv2.dilate(before.head.astype(np.uint8), np.ones((31, 31), np.uint8)) > 0
     assert (image != frame.rgb).any(-1)[~near].any() and not masks.head[~near].any()
 
 
-def test_a_parsing_comes_back(film, shape):
-    masks = HeadMasker((SIZE, SIZE), shape)(film[0][0].rgb, film[1][0])
+def test_a_parsing_comes_back(film, look):
+    masks = HeadMasker((SIZE, SIZE), look)(film[0][0].rgb, film[1][0])
     picture = parsing_png(masks)
     assert {tuple(colour) for colour in picture.reshape(-1, 3).tolist()} <= set(PALETTE.values())
     back = from_parsing(picture, film[0][0].rgb, film[1][0])

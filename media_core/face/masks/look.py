@@ -1,0 +1,154 @@
+"""What colours a person's hair, skin and clothes have: learnt from frames of one video, asked for every frame of it."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .person import View, cut_out, soft_persons
+from .regions import HeadAxes, above_jaw, face_outline, head_axes, polygon
+
+_BINS, _SHIFT = 32, 3          # of each of Lab's three axes; bits of a level that a bin ignores
+_BLURS = ((1.0, .85), (3.0, .15))  # bins that a colour may be off by, and how often
+_FLOOR = 2e-6                  # density of colours that were never seen: about a fifteenth of the mean
+_SHADES = (1.0, .8, .62, .45)  # of the light on the cheeks: skin of the neck, down to the chin's shadow
+_CHEEKS = [1, 3, 48, 33, 54, 13, 15, 28]  # outline of skin that is rarely covered
+_LOWER = 0.45                  # units below the chin: clothes, bare shoulders or long hair
+_RARE = 0.04                   # of the most frequent colour of skin: rarer is not skin
+_LEAST = 0.12                  # of what surrounds the face and is not skin, less than this is no hair
+_ROUNDS = 3                    # of telling clothes from the long hair before them
+_FEW = 40                      # pixels that say nothing about a colour
+_EARS = 2                      # points of the jaw, counted from its ends: above is head
+_HANGING = ((0, .4, .6, 1.1, 1.9), (.1, .1, .35, .35, .05))  # units beside the neck's middle; how likely hair is there
+_NECK = 0.6                    # units beside its middle: what looks like skin in shadow is the neck's
+_FAR, _BREAST = 1.35, (.45, .8)  # units beside the neck's middle; beside it and below the chin: hardly hair
+
+
+@dataclass(frozen=True)
+class PersonLook:
+    """Densities of colours, float32 [32768] each; zero where the person has no such part."""
+    hair: np.ndarray
+    skin: np.ndarray
+    shaded: np.ndarray   # skin in any light, down to the chin's shadow
+    clothes: np.ndarray
+
+    @property
+    def bald(self) -> bool:
+        return not self.hair.any()
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """How well a frame's reduced pixels fit the person's parts, float32 [h, w] each."""
+    hair: np.ndarray
+    skin: np.ndarray
+    shaded: np.ndarray
+    clothes: np.ndarray
+
+    def hanging(self, prior: np.ndarray, neck: np.ndarray) -> np.ndarray:  # [h, w] float32, bool -> float32 [h, w]
+        """Probability of hair, against clothes and skin (`neck`: skin that may lie in shadow), where it is `prior` likely."""
+        other = np.maximum(np.where(neck, self.shaded, self.skin), self.clothes)
+        return prior * self.hair / (prior * self.hair + (1 - prior) * other)
+
+    def covered(self, prior: float) -> np.ndarray:  # -> [h, w]
+        """Probability of clothes, against hair and skin."""
+        clothes = prior * self.clothes
+        return clothes / (clothes + (1 - prior) * np.maximum(self.hair, self.skin))
+
+
+@dataclass(frozen=True)
+class Hanging:
+    """Where hair may hang below or beside the jaw, before its colour is looked at."""
+    prior: np.ndarray   # float32 [h, w]
+    neck: np.ndarray    # bool [h, w]: not beside the neck, but before it
+    far: np.ndarray     # bool [h, w]: far from where it usually hangs
+
+    @classmethod
+    def of(cls, view: View, axes: HeadAxes) -> Hanging:
+        middle = (axes.centre + view.at[8]) / 2
+        rows, columns = np.arange(view.small_size[0])[:, None], np.arange(view.small_size[1])[None]
+        across = np.abs((columns - middle[0]) * axes.right[0] + (rows - middle[1]) * axes.right[1]) / axes.unit
+        breast = (across < _BREAST[0]) & (rows > view.at[8, 1] + _BREAST[1] * axes.unit)
+        return cls(np.interp(across, *_HANGING).astype(np.float32), across < _NECK, (across > _FAR) | breast)
+
+
+def bins(lab: np.ndarray) -> np.ndarray:  # uint8 [..., 3] -> int32 [...]
+    parts = (lab >> _SHIFT).astype(np.int32)
+    return (parts[..., 0] * _BINS + parts[..., 1]) * _BINS + parts[..., 2]
+
+
+def likelihoods(view: View, look: PersonLook) -> Likelihoods:
+    at = bins(view.lab)
+    return Likelihoods(*(density[at] + np.float32(_FLOOR) for density in (look.hair, look.skin, look.shaded, look.clothes)))
+
+
+def learn_look(samples: Sequence[tuple[np.ndarray, np.ndarray]], persons: Sequence[np.ndarray] | None = None) -> PersonLook:
+    """The person's colours from some frames of one video, each (uint8 [H, W, 3], points [68, 2]).
+
+    Args:
+        persons: bool [H, W] of each sample, where the person is; None: found.
+    """
+    views = [View.of(frame, points) for frame, points in samples]
+    if persons is None:
+        softs = soft_persons([view.frame for view in views])
+        persons = [cut_out(view, soft) for view, soft in zip(views, softs)]
+    zones = [_Zones.of(view, person) for view, person in zip(views, persons)]
+    skin = _density([view.lab[zone.cheeks] for view, zone in zip(views, zones)])
+    shaded = _density([shade for view, zone in zip(views, zones) for shade in _shades(view.small[zone.cheeks])])
+    around = [view.lab[zone.around] for view, zone in zip(views, zones)]
+    rare = skin < _RARE * skin.max()
+    hair = [pixels[rare[bins(pixels)]] for pixels in around]
+    enough = sum(map(len, hair)) > max(_FEW, _LEAST * sum(map(len, around)))
+    look = PersonLook(_density(hair) if enough else np.zeros_like(skin), skin, shaded, np.zeros_like(skin))
+    look = replace(look, clothes=_density([view.lab[zone.lower & zone.hanging.far] for view, zone in zip(views, zones)]))
+    for _ in range(_ROUNDS):
+        look = replace(look, clothes=_density([_clothes(view, zone, look) for view, zone in zip(views, zones)]))
+    return look
+
+
+@dataclass(frozen=True)
+class _Zones:
+    """Where colours are learnt, bool [h, w] each."""
+    cheeks: np.ndarray
+    around: np.ndarray  # beside and above the face: mostly hair
+    lower: np.ndarray   # below the neck: mostly clothes
+    hanging: Hanging
+
+    @classmethod
+    def of(cls, view: View, person: np.ndarray) -> _Zones:
+        import cv2
+        size, axes = view.small_size, head_axes(view.at)
+        inside = cv2.erode((view.reduced(person) > .5).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        face = polygon(face_outline(view.at), size)
+        rows = np.arange(size[0])[:, None]
+        return cls(cheeks=polygon(view.at[_CHEEKS], size), around=inside & above_jaw(view.at, size, _EARS) & ~face,
+                   lower=inside & (rows > view.at[8, 1] + _LOWER * axes.unit), hanging=Hanging.of(view, axes))
+
+
+def _clothes(view: View, zone: _Zones, look: PersonLook) -> np.ndarray:  # -> uint8 [N, 3] Lab
+    """Colours of a frame's lower part that are neither long hair's nor skin's."""
+    found = likelihoods(view, look)
+    other = view.guide(found.hanging(zone.hanging.prior, zone.hanging.neck)) > .5
+    at, neck = bins(view.lab), zone.hanging.neck
+    bare = np.where(neck, look.shaded[at] > _RARE * look.shaded.max(), look.skin[at] > _RARE * look.skin.max())
+    return view.lab[zone.lower & ~other & ~bare]
+
+
+def _shades(pixels: np.ndarray) -> list[np.ndarray]:  # uint8 [N, 3] RGB -> Lab each
+    import cv2
+    return [cv2.cvtColor((pixels * shade).astype(np.uint8)[None], cv2.COLOR_RGB2Lab)[0] for shade in _SHADES if len(pixels)]
+
+
+def _density(examples: Sequence[np.ndarray]) -> np.ndarray:  # uint8 [N, 3] Lab each -> float32 [32768]
+    from scipy.ndimage import gaussian_filter
+    counts = np.zeros(_BINS ** 3, np.float32)
+    for pixels in examples:
+        counts += np.bincount(bins(pixels), minlength=len(counts))
+    if counts.sum() < _FEW:
+        return np.zeros_like(counts)
+    cube, out = counts.reshape(_BINS, _BINS, _BINS), np.zeros_like(counts)
+    for sigma, share in _BLURS:
+        smooth = gaussian_filter(cube, sigma, mode="constant").ravel()
+        out += share * smooth / smooth.sum()
+    return out

@@ -1,0 +1,83 @@
+"""A person divided into head and torso, and these into hair and the rest, neck and the rest."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .look import Hanging, Likelihoods, PersonLook, likelihoods
+from .person import View, touching
+from .regions import HeadAxes, above_jaw, face_outline, head_axes, jaw_middle, polygon
+
+_EARS, _JAW_ENDS = 2, 4   # points of the jaw, counted from its ends: above is head; beside it usually is
+_WIDE, _WIDE_BALD = 1.2, 1.6   # units beside the middle: farther, skin is a hand's
+_JAW = 0.95               # the same, below the ears
+_ASIDE = 0.8              # how likely hair is there
+_DRESSED = 0.3            # how likely clothes are beside the jaw
+_COLLAR = 0.7             # units below the chin: skin that is higher is neck
+_CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Of a person, bool [H, W] each."""
+    head: np.ndarray
+    hair: np.ndarray   # part of the head
+    neck: np.ndarray   # no part of the head
+
+
+def divided(view: View, person: np.ndarray, look: PersonLook) -> Parts:  # person: bool [H, W]
+    axes, found = head_axes(view.at), likelihoods(view, look)
+    zones = _Zones.of(view, axes, look.bald)
+    face = polygon(face_outline(view.points), view.size)
+    head = person & (view.enlarged(zones.sure) | face | (view.sharpened(_head_probability(view, axes, found, zones)) > .5))
+    head = _without_crumbs(touching(head, person & face), person, _CRUMB * head_axes(view.points).unit ** 2)
+    head = person & ~touching(person & ~head, ~above_jaw(view.points, view.size, _JAW_ENDS))
+    hair = head & ~face & view.enlarged(view.guide(found.hair / (found.hair + found.skin)) > .5)
+    neck = person & ~head & _neck_zone(view) & view.enlarged(found.shaded > found.clothes)
+    return Parts(head, hair if not look.bald else np.zeros_like(hair), neck)
+
+
+@dataclass(frozen=True)
+class _Zones:
+    """Of the reduced frame, bool [h, w] each."""
+    sure: np.ndarray    # the face, and what is above the ears' lower ends and not far to the side, where a hand may be
+    beside: np.ndarray  # beside the jaw: ears, jaw, hair, a collar
+    aside: np.ndarray   # above the ears' lower ends, but far to the side
+
+    @classmethod
+    def of(cls, view: View, axes: HeadAxes, bald: bool) -> _Zones:
+        size = view.small_size
+        rows, columns = np.arange(size[0])[:, None], np.arange(size[1])[None]
+        across = np.abs((columns - axes.centre[0]) * axes.right[0] + (rows - axes.centre[1]) * axes.right[1]) / axes.unit
+        near, at_jaw = across < (_WIDE_BALD if bald else _WIDE), across < _JAW
+        above, usually = above_jaw(view.at, size, _EARS), above_jaw(view.at, size, _JAW_ENDS)
+        sure = above & near | polygon(face_outline(view.at), size)
+        return cls(sure, usually & ~above & at_jaw & ~sure, above & ~near)
+
+
+def _head_probability(view: View, axes: HeadAxes, found: Likelihoods, zones: _Zones) -> np.ndarray:  # -> float32 [h, w]
+    """1 where it is sure; beside the jaw all but clothes; elsewhere what looks like hair."""
+    hanging = Hanging.of(view, axes)
+    out = found.hanging(np.where(zones.aside, np.float32(_ASIDE), hanging.prior), hanging.neck & ~zones.aside)
+    out[zones.beside] = 1 - found.covered(_DRESSED)[zones.beside]
+    out[zones.sure] = 1
+    return out
+
+
+def _neck_zone(view: View) -> np.ndarray:  # -> bool [H, W]
+    """Below the jaw, within its width, above the collar bone."""
+    axes = head_axes(view.points)
+    rows = np.arange(view.size[0])[:, None]
+    return polygon(jaw_middle(view.points, axes), view.size) & (rows < view.points[8, 1] + _COLLAR * axes.unit)
+
+
+def _without_crumbs(head: np.ndarray, person: np.ndarray, least: float) -> np.ndarray:
+    """The head with small pieces of the torso that it encloses, without small pieces of its own."""
+    import cv2
+    for mine, other in ((True, person & ~head), (False, head)):
+        _, parts, table, _ = cv2.connectedComponentsWithStats(other.astype(np.uint8), connectivity=4)
+        small = table[:, cv2.CC_STAT_AREA] < least
+        small[0] = False
+        head = np.where(small[parts], mine, head)
+    return head
