@@ -1,6 +1,7 @@
 """From a video of a person to a dataset folder that avatars are trained on: one call, in stages, each resumed where it stopped.
 
-Stages: (segment ->) track -> frames -> measure -> (masks -> background -> layers ->) sound -> tables -> report -> manifest.
+Stages: (segment ->) track -> frames -> shots -> measure -> (masks -> background -> layers ->) sound -> tables -> report ->
+manifest.
 Per frame only 68 points stay in memory and, while measuring, up to 240 followed corners; besides them, the audio.
 The method: docs/capture.md; what is written: docs/hmtalker.md#dataset-layout.
 """
@@ -35,12 +36,14 @@ from .record import Record
 from .report import Shown, write_report
 from .segment import RATE, pick_segment
 from .settings import CaptureSettings, film_fingerprint, fingerprint
+from .shots import unnoticed_cuts
 from .stages import Progress, Step
 from .tracking import RAW, given_track, track_film
 
 log = logging.getLogger(__name__)
 VERSION = 1
-ALWAYS, MASKED = ("track", "frames", "measure", "sound", "tables", "report", "checksums"), ("masks", "background", "layers")
+ALWAYS = ("track", "frames", "shots", "measure", "sound", "tables", "report", "checksums")
+MASKED = ("masks", "background", "layers")  # between "measure" and "sound"
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def _check_inputs(settings: CaptureSettings, folder: Path, inputs: Inputs, info:
 
 def _stages(settings: CaptureSettings) -> tuple[str, ...]:
     first = ("segment",) if isinstance(settings.segment, (int, float)) else ()
-    return (*first, *ALWAYS[:3], *(MASKED if settings.masks else ()), *ALWAYS[3:])
+    return (*first, *ALWAYS[:4], *(MASKED if settings.masks else ()), *ALWAYS[4:])
 
 
 def _request(settings: CaptureSettings, inputs: Inputs, film: str) -> dict[str, Any]:
@@ -143,12 +146,14 @@ class _Job:
         crop = frame_face(known.points, self._size, settings.size) if likeness is None else \
             likeness.crop_for(self._size, settings.size)
         cuts = _joints(raw.cuts, kept)
-        squared = replace(known, points=smooth_points(crop.to_crop(known.points).astype(np.float32), known.fps, cuts),
-                          image_size=(settings.size, settings.size), cuts=cuts)
+        squared = replace(known, points=self._smoothed(known, crop, cuts), image_size=(settings.size, settings.size), cuts=cuts)
         source, frames = first + kept, len(kept)
         self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: images.write_frames(
             self.folder, self.film, settings.fps, source, crop, squared.points, step), frames)
-        self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("frames",),
+        self._stage("shots", (), ("frames",), lambda step: unnoticed_cuts(self.folder, frames, cuts, step))
+        cuts = tuple(sorted({*cuts, *self.record.result("shots")}))
+        squared = replace(squared, points=self._smoothed(known, crop, cuts), cuts=cuts)
+        self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("shots",),
                     lambda step: tables.save_measured(self.folder, *self._measured(squared, likeness, source, step)))
         track = FaceTrack.load(self.folder / tables.TRACK)
         if settings.masks:
@@ -160,11 +165,17 @@ class _Job:
             self.folder, tables.film_part(self.film, first, len(raw.points), settings.fps), len(raw.points), settings.fps,
             settings.heard_by, step))
         self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step), frames)
-        shown = Shown(track=track, kept=kept, crop=crop, raw=raw, first=first, remark=self.info.remark)
+        every = {*(first + cut for cut in raw.cuts), *(int(source[cut]) for cut in self.record.result("shots"))}
+        shown = Shown(track=track, kept=kept, crop=crop, raw=raw, first=first, cuts=tuple(sorted(every)),
+                      remark=self.info.remark)
         self._stage("report", (), ("sound", "tables", *(MASKED[-1:] if settings.masks else ())),
                     lambda step: write_report(self.folder, self.film, shown, settings, step))
         write_manifest(self.folder, self._facts(shown, filled), self.request, len(track), settings,
                        lambda done, total: self.progress("checksums", done, total))
+
+    @staticmethod
+    def _smoothed(known: RawTrack, crop: FaceCrop, cuts: tuple[int, ...]) -> np.ndarray:  # [T, 68, 2] px of the frames
+        return smooth_points(crop.to_crop(known.points).astype(np.float32), known.fps, cuts)
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -241,7 +252,7 @@ class _Job:
 
     def _masks(self, source: np.ndarray, crop: FaceCrop, squared: RawTrack) -> None:
         size, frames = self.settings.size, len(source)
-        self._stage("masks", ("person", "parsing"), ("frames",), lambda step: images.write_masks(
+        self._stage("masks", ("person", "parsing"), ("shots",), lambda step: images.write_masks(
             self.folder, squared.points, size, self.inputs.person, crop, source, self.settings.parsing, step), frames)
         self._stage("background", (), ("masks",), lambda step: images.write_background(self.folder, frames, size, step))
         self._stage("layers", (), ("background",), lambda step: images.write_layers(self.folder, frames, step), frames)
@@ -255,7 +266,7 @@ class _Job:
                 "first_frame": shown.first, "crop": shown.crop.to_dict(), "focal": track.pose.focal,
                 "au_reliability": None if reliability is None else list(reliability), "au_source": track.expression.source,
                 "missing": shown.missing, "filled": np.flatnonzero(filled).tolist(),
-                "cuts": [shown.first + cut for cut in shown.raw.cuts],
+                "cuts": list(shown.cuts),
                 "sound_frames": len(shown.raw.points), "quality": self.record.result("report")}
 
 
