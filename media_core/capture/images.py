@@ -81,6 +81,20 @@ def grey(folder: Path, index: int) -> np.ndarray:  # uint8 [H, W]
     return _decoded(folder / FRAME.format(index), cv2.IMREAD_GRAYSCALE)
 
 
+def thumbnail(folder: Path, index: int, side: int) -> np.ndarray:  # float32 [side, side]
+    """A written frame in grey, reduced; a JPEG file is decoded at an eighth of its size where that is enough.
+
+    Raises:
+        FileFormatError: absent or no image.
+    """
+    import cv2
+
+    small = _decoded(folder / FRAME.format(index), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    if min(small.shape) < side:
+        small = grey(folder, index)
+    return cv2.resize(small, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
 def known_anchors(folder: Path, image_size: tuple[int, int]) -> tuple[Anchors, list[np.ndarray]] | None:
     """The pose anchors of another dataset and their images; None when it has none, or frames of another size."""
     if not (folder / ANCHORS).is_file():

@@ -1,6 +1,7 @@
 """From a video of a person to a dataset folder that avatars are trained on: one call, in stages, each resumed where it stopped.
 
-Stages: (segment ->) track -> frames -> measure -> (masks -> background -> layers ->) sound -> tables -> report -> manifest.
+Stages: (segment ->) track -> frames -> shots -> measure -> (masks -> background -> layers ->) sound -> tables -> report ->
+manifest.
 Per frame only the face's points stay in memory (with the mesh 6 kB, twice while frames are measured) and, while measuring, up to
 240 followed corners; besides them, the audio.
 The method: docs/capture.md; what is written: docs/hmtalker.md#dataset-layout.
@@ -37,12 +38,14 @@ from .record import Record
 from .report import Shown, write_report
 from .segment import RATE, pick_segment
 from .settings import CaptureSettings, film_fingerprint, fingerprint
+from .shots import unnoticed_cuts
 from .stages import Progress, Step
 from .tracking import RAW, given_track, track_film
 
 log = logging.getLogger(__name__)
 VERSION = 1
-ALWAYS, MASKED = ("track", "frames", "measure", "sound", "tables", "report", "checksums"), ("masks", "background", "layers")
+ALWAYS = ("track", "frames", "shots", "measure", "sound", "tables", "report", "checksums")
+MASKED = ("masks", "background", "layers")  # between "measure" and "sound"
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def _check_inputs(settings: CaptureSettings, folder: Path, inputs: Inputs, info:
 
 def _stages(settings: CaptureSettings) -> tuple[str, ...]:
     first = ("segment",) if isinstance(settings.segment, (int, float)) else ()
-    return (*first, *ALWAYS[:3], *(MASKED if settings.masks else ()), *ALWAYS[3:])
+    return (*first, *ALWAYS[:4], *(MASKED if settings.masks else ()), *ALWAYS[4:])
 
 
 def _request(settings: CaptureSettings, inputs: Inputs, film: str) -> dict[str, Any]:
@@ -161,14 +164,16 @@ class _Job:
         crop = frame_face(known.points, self._size, settings.size) if likeness is None else \
             likeness.crop_for(self._size, settings.size)
         cuts = _joints(raw.cuts, kept)
-        squared = known.placed(crop.to_crop, crop.size / crop.side(), (settings.size, settings.size))
-        squared = replace(squared, cuts=cuts).smoothed()
+        placed = replace(known.placed(crop.to_crop, crop.size / crop.side(), (settings.size, settings.size)), cuts=cuts)
         raw = replace(raw, mesh=None)  # the frames' own is enough from here on
         del known
         source, frames = first + kept, len(kept)
         self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: images.write_frames(
-            self.folder, self.film, settings.fps, source, crop, squared.points, step), frames)
-        self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("frames",),
+            self.folder, self.film, settings.fps, source, crop, placed.points, step), frames)
+        self._stage("shots", (), ("frames",), lambda step: unnoticed_cuts(self.folder, frames, cuts, step))
+        cuts = tuple(sorted({*cuts, *self.record.result("shots")}))
+        squared = replace(placed, cuts=cuts).smoothed()
+        self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("shots",),
                     lambda step: tables.save_measured(self.folder, *self._measured(squared, likeness, source, step)))
         track = FaceTrack.load(self.folder / tables.TRACK)
         if settings.masks:
@@ -180,7 +185,9 @@ class _Job:
             self.folder, tables.film_part(self.film, first, len(raw.points), settings.fps), len(raw.points), settings.fps,
             settings.heard_by, step))
         self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step), frames)
-        shown = Shown(track=track, kept=kept, crop=crop, raw=raw, first=first, remark=self.info.remark)
+        every = {*(first + cut for cut in raw.cuts), *(int(source[cut]) for cut in self.record.result("shots"))}
+        shown = Shown(track=track, kept=kept, crop=crop, raw=raw, first=first, cuts=tuple(sorted(every)),
+                      remark=self.info.remark)
         self._stage("report", (), ("sound", "tables", *(MASKED[-1:] if settings.masks else ())),
                     lambda step: write_report(self.folder, self.film, shown, settings, step))
         write_manifest(self.folder, self._facts(shown, filled), self.request, len(track), settings,
@@ -265,7 +272,7 @@ class _Job:
 
     def _masks(self, source: np.ndarray, crop: FaceCrop, squared: RawTrack) -> None:
         size, frames = self.settings.size, len(source)
-        self._stage("masks", ("person", "parsing"), ("frames",), lambda step: images.write_masks(
+        self._stage("masks", ("person", "parsing"), ("shots",), lambda step: images.write_masks(
             self.folder, squared.points, size, self.inputs.person, crop, source, self.settings.parsing, step), frames)
         self._stage("background", (), ("masks",), lambda step: images.write_background(self.folder, frames, size, step))
         self._stage("layers", (), ("background",), lambda step: images.write_layers(self.folder, frames, step), frames)
@@ -280,7 +287,7 @@ class _Job:
                 "first_frame": shown.first, "crop": shown.crop.to_dict(), "focal": track.pose.focal,
                 "au_reliability": None if reliability is None else list(reliability), "au_source": track.expression.source,
                 "missing": shown.missing, "filled": np.flatnonzero(filled).tolist(),
-                "cuts": [shown.first + cut for cut in shown.raw.cuts],
+                "cuts": list(shown.cuts),
                 "sound_frames": len(shown.raw.points), "quality": self.record.result("report")}
 
 

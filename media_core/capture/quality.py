@@ -8,14 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..audio import Sound
 from ..downmix import mono as mono_of
-from ..face.landmarks.raw_track import listed
+from ..face.landmarks.raw_track import listed  # noqa: F401  (part of this module's interface)
 from ..face.track import FaceTrack
 from ..metrics import eye_aperture, lip_aperture
 from ..motion import AU_NAMES
 from ..speech import Speech
+from .looks import FrameLooks, lasting
 from .sync import SoundOffset, sound_offset
 
 GOOD, FAIR, POOR, UNKNOWN = "good", "fair", "poor", "unknown"
@@ -24,6 +26,11 @@ _SHUT = 0.55          # of the open eyes' aperture: below it the lids count as s
 _LONGEST_BLINK = 1.0  # s; longer is sleep, or a look down
 _CLIPPED = 0.995      # of full scale
 _LEVEL_ROW = 0.02     # s, pieces the loudness is measured over
+_DOUBTFUL = 0.5       # confidence below which a frame's landmarks are probably wrong
+_AWAY = 40.0          # degrees from the front: farther away, half of the face is not seen
+_SMALL = 45.0         # px between the outer eye corners, in the video
+_MANY = 0.05          # fraction of the frames from which a fault is no longer an exception
+_RUNS = 8             # runs of frames that a finding names
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,18 @@ class Evidence:
     blur: float = float("nan")           # 0 sharp .. 1 nothing but blur, of the face
     light: tuple[float, float] = (float("nan"), 0.0)  # the face's mean grey 0..255, fraction of it black or white
     colours: str = ""                    # what was done to the video's colours; empty: nothing
+    first: int = 0                       # frame of the video that the audio begins with
+    looks: FrameLooks | None = None      # of every written frame; None: not looked at
+    outside: np.ndarray | None = None    # bool [T] part of the face lies outside the image or its square; None: by the square
+
+    @property
+    def numbers(self) -> np.ndarray:  # int64 [T]
+        """Each written frame's number in the video."""
+        return self.first + self.sound_frames
+
+    def when(self, told: np.ndarray) -> str:  # bool [T]
+        """Those written frames by number and time."""
+        return when(self.numbers[told], self.track.fps)
 
     @property
     def aperture(self) -> np.ndarray:  # [T]
@@ -94,9 +113,19 @@ def quality_report(evidence: Evidence) -> QualityReport:
     """Rates what was captured."""
     offset = sound_offset(_on_sound_frames(evidence.aperture, evidence), evidence.speech, evidence.track.fps)
     findings = [_length(evidence), _face_size(evidence), _framing(evidence), _sharpness(evidence), _light(evidence),
-                *_colours(evidence), *_views(evidence), _blinks(evidence), _lips(evidence), _missing(evidence), _cuts(evidence),
-                _fit(evidence), _units(evidence), *_sound(evidence), _sync(offset, evidence)]
+                *_colours(evidence), *_views(evidence), _blinks(evidence), _lips(evidence), _missing(evidence),
+                _doubtful(evidence), *_before_and_beside(evidence), _cuts(evidence), _fit(evidence), _units(evidence),
+                *_sound(evidence), _sync(offset, evidence)]
     return QualityReport(tuple(findings), offset)
+
+
+def when(frames: ArrayLike, fps: float) -> str:
+    """Frame numbers as runs with their times: "3 (0.1 s), 60-84 (2.4-3.4 s)"; long lists are cut short."""
+    frames = np.asarray(frames)
+    groups = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
+    words = [f"{g[0]} ({g[0] / fps:.1f} s)" if len(g) == 1 else f"{g[0]}-{g[-1]} ({g[0] / fps:.1f}-{(g[-1] + 1) / fps:.1f} s)"
+             for g in groups]
+    return ", ".join(words[:_RUNS]) + (f" and {len(words) - _RUNS} more runs" if len(words) > _RUNS else "")
 
 
 def view_angles(track: FaceTrack) -> np.ndarray:  # -> degrees [T, 2]
@@ -136,25 +165,34 @@ def _length(e: Evidence) -> Finding:
 
 def _face_size(e: Evidence) -> Finding:
     points = e.track.landmarks.points[..., :2].double()
-    width = float((points[:, 36] - points[:, 45]).norm(dim=-1).median())
-    verdict = _graded(width / e.scale, 45, 80)
+    widths = (points[:, 36] - points[:, 45]).norm(dim=-1).numpy()
+    width = float(np.median(widths))
+    verdict = _graded(width / e.scale, _SMALL, 80)
     value = f"{width / e.scale:.0f} px between the outer eye corners in the video, {width:.0f} px in the frames"
+    small = lasting((widths / e.scale < _SMALL) & ~_turned(e).any(axis=1))
+    if small.any() and not small.all():
+        value += f"; below {_SMALL:.0f} px in frame {e.when(small)}"
     return Finding("face size", value, verdict, "" if verdict == GOOD else "record from closer, or at a higher resolution")
 
 
 def _framing(e: Evidence) -> Finding:
-    points = e.track.landmarks.points[..., :2].numpy()
-    height, width = e.track.image_size
-    outside = ((points < 0) | (points > (width - 1, height - 1))).any(axis=(1, 2))
+    points, (height, width) = e.track.landmarks.points[..., :2].numpy(), e.track.image_size
+    outside = ((points < 0) | (points > (width - 1, height - 1))).any(axis=(1, 2)) if e.outside is None else e.outside
     share = float(outside.mean())
     verdict = POOR if share > 0.02 else FAIR if share > 0 or e.beyond > 0.02 else GOOD
     value = f"face outside the frame in {100 * share:.1f} %, {100 * e.beyond:.0f} % of the square beyond the image"
+    if outside.any():
+        value += f"; outside at frame {e.when(outside)}"
     return Finding("framing", value, verdict, "" if verdict == GOOD else "leave room above the hair and around the head")
 
 
 def _sharpness(e: Evidence) -> Finding:
     verdict = UNKNOWN if np.isnan(e.blur) else _graded(e.blur, 0.65, 0.55)
-    return Finding("sharpness", f"blur {e.blur:.2f} (0 sharp, 1 fully blurred)", verdict,
+    value, blurred = f"blur {e.blur:.2f} (0 sharp, 1 fully blurred)", None if e.looks is None else e.looks.blurred & _seen(e)
+    if blurred is not None and blurred.any():
+        value += f"; out of focus or blurred by movement at frame {e.when(blurred)}"
+        verdict = POOR if verdict == POOR or blurred.mean() > _MANY else FAIR
+    return Finding("sharpness", value, verdict,
                    "" if verdict in (GOOD, UNKNOWN) else "clean the lens, lock the focus on the face, use more light")
 
 
@@ -176,14 +214,28 @@ def _colours(e: Evidence) -> tuple[Finding, ...]:
 def _views(e: Evidence) -> tuple[Finding, Finding]:
     angles = view_angles(e.track)
     low, high = np.percentile(angles, (5, 95), axis=0)
-    found = []
-    for name, a, b, fair in (("turning", low[0], high[0], 4.0), ("nodding", low[1], high[1], 3.0)):
+    found, away = [], _turned(e)
+    for axis, (name, a, b, fair) in enumerate((("turning", low[0], high[0], 4.0), ("nodding", low[1], high[1], 3.0))):
         wide = max(abs(a), abs(b))
         verdict = POOR if wide > 45 else FAIR if b - a < fair or wide > 30 else GOOD
         advice = "" if verdict == GOOD else "look at the camera: the face is seen too much from the side" if wide > 30 else \
             "move the head a little while talking, to both sides and up and down"
-        found.append(Finding(f"head {name}", f"{a:+.0f} .. {b:+.0f} degrees", verdict, advice))
+        value = f"{a:+.0f} .. {b:+.0f} degrees"
+        if away[:, axis].any():
+            value += f"; more than {_AWAY:.0f} degrees away at frame {e.when(away[:, axis])}"
+            verdict, advice = (FAIR, "look at the camera: the face is seen too much from the side") if verdict == GOOD else \
+                (verdict, advice)
+        found.append(Finding(f"head {name}", value, verdict, advice))
     return found[0], found[1]
+
+
+def _turned(e: Evidence) -> np.ndarray:  # bool [T, 2]
+    """Frames in which the head is turned far to a side, or up or down."""
+    return (np.abs(view_angles(e.track)) > _AWAY) & _seen(e)[:, None]
+
+
+def _seen(e: Evidence) -> np.ndarray:  # bool [T]
+    return e.track.confidence.numpy() > 0
 
 
 def _blinks(e: Evidence) -> Finding:
@@ -203,13 +255,33 @@ def _lips(e: Evidence) -> Finding:
 def _missing(e: Evidence) -> Finding:
     share = len(e.missing) / max(e.film_frames, 1)
     verdict = GOOD if not e.missing else FAIR if share <= 0.05 else POOR
-    value = f"{len(e.missing)} of {e.film_frames}" + (f": {listed(e.missing)}" if e.missing else "")
+    value = f"{len(e.missing)} of {e.film_frames}" + (f": {when(e.missing, e.track.fps)}" if e.missing else "")
     return Finding("missing frames", value, verdict,
                    "" if verdict == GOOD else "keep hands and objects away from the face, and the face inside the frame")
 
 
+def _doubtful(e: Evidence) -> Finding:
+    doubtful = _seen(e) & (e.track.confidence.numpy() < _DOUBTFUL)
+    return _faulty("doubtful frames", doubtful, e, "what was measured there is probably wrong: leave these frames out")
+
+
+def _before_and_beside(e: Evidence) -> tuple[Finding, ...]:
+    if e.looks is None:
+        return ()
+    return (_faulty("face covered", e.looks.covered & _seen(e), e,
+                    "keep hands, hair and the microphone away from the face, or leave these frames out"),
+            _faulty("other people", e.looks.others, e, "record one person alone, or leave these frames out"))
+
+
+def _faulty(name: str, told: np.ndarray, e: Evidence, advice: str) -> Finding:  # bool [T]
+    """A fault of single frames, which are named."""
+    share = float(told.mean())
+    value = f"{told.sum()} of {len(told)}: {e.when(told)}" if told.any() else "none"
+    return Finding(name, value, POOR if share > _MANY else FAIR if share > 0 else GOOD, advice if share > 0 else "")
+
+
 def _cuts(e: Evidence) -> Finding:
-    value = "none" if not e.cuts else f"{len(e.cuts)}, at frame {listed(e.cuts)}"
+    value = "none" if not e.cuts else f"{len(e.cuts)}, at frame {when(e.cuts, e.track.fps)}"
     return Finding("cuts", value, POOR if e.cuts else GOOD,
                    "choose a segment without a cut: light, place and background must stay the same" if e.cuts else "")
 

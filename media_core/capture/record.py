@@ -22,6 +22,7 @@ OUTPUTS = {  # stage -> what it writes; "{}" stands for a frame's number
     "segment": (),
     "track": ("raw_track.safetensors", "raw_track.partial.safetensors", "raw_track.partial.mesh"),
     "frames": ("ori_imgs/{}.jpg",),
+    "shots": (),
     "measure": ("track.safetensors", "landmarks_canonical.safetensors", "anchors.safetensors"),
     "masks": ("parsing/{}.png", "teeth_mask/{}.npy"),
     "background": ("bc.jpg",),

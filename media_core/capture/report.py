@@ -20,17 +20,17 @@ from ..face.track import FaceTrack
 from ..speech import Speech, encode_speech
 from .framing import beyond
 from .images import FRAME, read_picture
+from .looks import FrameLooks, frame_looks
 from .quality import FAIR, GOOD, POOR, UNKNOWN, Evidence, QualityReport, quality_report, view_angles
 from .settings import CaptureSettings
 from .stages import Step
 from .tables import film_part
 
-LOOKED_AT = 40      # frames whose sharpness and light are measured
+LOOKED_AT = 40      # frames whose blur is measured
 SHOWN = 8           # frames drawn
 WIDTH, THUMB, LINE = 1280, 160, 18  # px
 _COLOURS = {GOOD: (40, 140, 60), FAIR: (205, 140, 20), POOR: (190, 45, 40), UNKNOWN: (140, 140, 148)}
 _INK, _PAPER, _PALE = (20, 20, 24), (255, 255, 255), (110, 110, 118)
-_FACE_SIDE = 128    # px the face is brought to before its light is measured
 _VIEW = 30.0        # degrees to either side that the views' curves show
 
 
@@ -43,6 +43,7 @@ class Shown:
     crop: FaceCrop
     raw: RawTrack        # of the whole tracked part, video px
     first: int           # frame of the video the tracked part begins with
+    cuts: tuple[int, ...] = ()  # frames of the video that begin a new shot
     remark: str = ""     # on the video's colours
 
     @property
@@ -54,15 +55,18 @@ class Shown:
 def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettings, step: Step) -> dict[str, Any]:
     """Writes both files; returns what the manifest keeps: the verdict, and each finding."""
     frames = len(shown.raw.points)
-    blur, light = _looks(folder, shown.track, lambda done, total: step(done, total + 2))
+    points = shown.track.landmarks.points[..., :2].numpy()
+    looks = frame_looks(folder, points, lambda done, total: step(done, total + LOOKED_AT + 2))
+    blur = _blur(folder, points, lambda done, total: step(len(points) + done, len(points) + total + 2))
     sound = film_part(film, shown.first, frames, settings.fps)
     heard = settings.heard_by.facts  # audio and lips are compared by the spectrum, whatever the encoder
     speech = Speech.load(folder / f"speech_{heard.id}.safetensors") if heard.spectral else \
         encode_speech(load_sound(folder / "aud.wav"))
+    outside = _outside(shown.raw.points[shown.kept], shown.raw.image_size) | _outside(points, shown.track.image_size)
     evidence = Evidence(track=shown.track, sound=sound, speech=speech, sound_frames=shown.kept,
                         scale=shown.crop.size / shown.crop.side(), beyond=beyond(shown.crop), missing=tuple(shown.missing),
-                        film_frames=frames, cuts=tuple(shown.first + cut for cut in shown.raw.cuts), blur=blur, light=light,
-                        colours=shown.remark)
+                        film_frames=frames, cuts=shown.cuts, blur=blur, light=_light(looks), colours=shown.remark,
+                        first=shown.first, looks=looks, outside=outside)
     report = quality_report(evidence)
     step(1, 2)
     write_bytes(folder / "report.txt", report.text().encode())
@@ -71,29 +75,33 @@ def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettin
             "findings": [[f.name, f.value, f.verdict, f.advice] for f in report.findings]}
 
 
-def _looks(folder: Path, track: FaceTrack, tell: Callable[[int, int], None]) -> tuple[float, tuple[float, float]]:
-    """Blur 0..1, and (mean grey, fraction of black or white), of the face: medians over frames spread over the video."""
+def _outside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # [T, 68, 2], (H, W) -> bool [T]
+    """Frames with a point outside the image."""
+    height, width = size
+    return ((points < 0) | (points > (width - 1, height - 1))).any(axis=(1, 2))
+
+
+def _light(looks: FrameLooks) -> tuple[float, float]:
+    """(mean grey, fraction of black or white) of the face: medians over the video."""
+    known = looks.light[np.isfinite(looks.light).all(axis=1)]
+    return (float(np.median(known[:, 0])), float(np.median(known[:, 1]))) if len(known) else (float("nan"), 0.0)
+
+
+def _blur(folder: Path, points: np.ndarray, tell: Callable[[int, int], None]) -> float:  # [T, 68, 2]
+    """Blur 0..1 of the face: the median over frames spread over the video."""
     import cv2
     from skimage.measure import blur_effect
 
-    numbers = np.unique(np.linspace(0, len(track) - 1, LOOKED_AT).round().astype(int))
-    blur, grey, clipped = [], [], []
+    numbers = np.unique(np.linspace(0, len(points) - 1, LOOKED_AT).round().astype(int))
+    blur = []
     for done, i in enumerate(numbers):
-        picture = read_picture(folder / FRAME.format(i))
-        points = track.landmarks.points[i, FEATURES, :2].numpy()
-        (left, top), (right, bottom) = np.floor(points.min(axis=0)).astype(int), np.ceil(points.max(axis=0)).astype(int)
+        picture, own = read_picture(folder / FRAME.format(i)), points[i, FEATURES]
+        (left, top), (right, bottom) = np.floor(own.min(axis=0)).astype(int), np.ceil(own.max(axis=0)).astype(int)
         face = picture[max(top, 0):max(bottom, 0), max(left, 0):max(right, 0)]
         tell(done, len(numbers))
-        if min(face.shape[:2]) < 16:
-            continue
-        brightness = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
-        blur.append(float(np.asarray(blur_effect(brightness))))
-        small = cv2.resize(brightness, (_FACE_SIDE, _FACE_SIDE), interpolation=cv2.INTER_AREA)
-        grey.append(float(small.mean()))
-        clipped.append(float(((small < 6) | (small > 249)).mean()))
-    if not blur:
-        return float("nan"), (float("nan"), 0.0)
-    return float(np.median(blur)), (float(np.median(grey)), float(np.median(clipped)))
+        if min(face.shape[:2]) >= 16:
+            blur.append(float(np.asarray(blur_effect(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)))))
+    return float(np.median(blur)) if blur else float("nan")
 
 
 # --------------------------------------------------------------------------------------------------------------- the sheet

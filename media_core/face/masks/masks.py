@@ -101,12 +101,15 @@ def split_person(view: View, person: np.ndarray, look: PersonLook) -> FrameMasks
 
 def parsing_png(masks: FrameMasks) -> np.ndarray:
     """uint8 [H, W, 3] RGB: a face parsing in the usual colours (`PALETTE`)."""
-    picture = np.empty((*masks.head.shape, 3), np.uint8)
-    picture[:] = PALETTE["background"]
+    import cv2
+    names = list(PALETTE)
+    label = np.full(masks.head.shape, names.index("background"), np.uint8)
     for name, region in (("clothes", masks.torso), ("neck", masks.neck), ("face", masks.head), ("hair", masks.hair),
                          ("mouth", masks.mouth)):
-        picture[region] = PALETTE[name]
-    return picture
+        np.copyto(label, np.uint8(names.index(name)), where=region)
+    colours = np.zeros((1, 256, 3), np.uint8)
+    colours[0, :len(names)] = list(PALETTE.values())
+    return cv2.LUT(cv2.merge([label] * 3), colours)
 
 
 def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: np.ndarray | None = None) -> FrameMasks:
@@ -127,13 +130,15 @@ def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: n
 
 def _labels(parsing: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [H, W]
     """Each pixel's place in `PALETTE`, that of the nearest colour."""
-    colours = np.array(list(PALETTE.values()), np.int32)
-    bits = np.array([1 << 16, 1 << 8, 1], np.int32)
-    packed = (parsing[..., 0].astype(np.int32) << 16) | (parsing[..., 1].astype(np.int32) << 8) | parsing[..., 2]
+    import cv2
+    colours = np.array(list(PALETTE.values()), np.uint8)
+    packed = cv2.cvtColor(np.ascontiguousarray(parsing), cv2.COLOR_RGB2RGBA).view(np.uint32)[..., 0]
+    codes = cv2.cvtColor(colours[None], cv2.COLOR_RGB2RGBA).view(np.uint32)[0, :, 0]
     label = np.full(packed.shape, len(colours), np.uint8)
-    for number, code in enumerate(colours @ bits):
-        label[packed == code] = number
+    for number, code in enumerate(codes):
+        label -= (packed == code).view(np.uint8) * np.uint8(len(colours) - number)
     other = label == len(colours)
     if other.any():
-        label[other] = ((parsing[other].astype(np.int32)[:, None] - colours) ** 2).sum(-1).argmin(-1)
+        away = parsing[other].astype(np.int32)[:, None] - colours.astype(np.int32)
+        label[other] = (away ** 2).sum(-1).argmin(-1)
     return label

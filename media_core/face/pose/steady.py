@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import torch
 
 from ...errors import FileFormatError
 from ...files import load_tensors, save_tensors
+from ...read_ahead import mapped
 from ...schema import COUNT, described, many, record, whole
 from ...tensor_schema import Numbers, fitting
 from ..geometry import RIGID
@@ -84,7 +86,8 @@ def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tup
 
     Args:
         track: measured by landmarks.
-        picture: number -> uint8 [H, W] grey frame of the track's image size; called once or twice for each frame.
+        picture: number -> uint8 [H, W] grey frame of the track's image size; called once or twice for each frame, by several
+            threads.
         known: anchors of another video of this person and their reference images, so that poses share its head frame exactly.
         window: of the smoothing that remains, frames at 25 fps; below 5 none.
         cuts: frames that begin another shot.
@@ -117,13 +120,18 @@ def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tup
 
 def _flow(anchors, pictures, points, seen_face, picture, step) -> np.ndarray:  # -> float32 [T, N, 2], NaN where lost
     out = np.full((len(points), len(anchors.xy), 2), np.nan, np.float32)
-    for index in np.flatnonzero(seen_face):
-        image = picture(int(index))
-        for k, reference in enumerate(pictures):
-            own = anchors.reference == k
+    owns = [anchors.reference == k for k in range(len(pictures))]
+
+    def follow(index: int) -> int:
+        image = picture(index)
+        for k, own in enumerate(owns):
             if own.any():
-                out[index, own] = followed(reference, image, anchors.xy[own], anchors.landmarks[k], points[index])
-        step(int(index) + 1, len(points))
+                out[index, own] = followed(pictures[k], image, anchors.xy[own], anchors.landmarks[k], points[index])
+        return index
+
+    with closing(mapped(follow, map(int, np.flatnonzero(seen_face)))) as done:
+        for index in done:
+            step(index + 1, len(points))
     return out
 
 
