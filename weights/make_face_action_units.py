@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from make_demo_avatar import ROOT, load_package
 
 FPS, FIRST_TRAIN, DRAWN_GRIMACING, DRAWN_SPEAKING, FIRST_TEST = 25.0, 1000, 1300, 1400, 520  # first identity of each group
 SECONDS, INVENTED_SECONDS, FILM = 6.0, 10.0, 256  # of each drawn film, of each other; px of the drawn films
-TESTED, DRAWS, REPEATED = 12, 2, 4  # people; sets of invented errors; how often a drawn film counts
+COUNTS = {"rendered": (120, 40, 12), "people": (40, 0, 4)}  # people with invented errors, drawn films, people tested on
+DRAWS, MESH_DRAWS, REPEATED = 2, 3, 4  # sets of invented errors, of those of the mesh; how often a drawn film counts
 WIDTH, EPOCHS, BATCH = 32, 15, 1024
 _INDEPENDENT = {  # parameter: (memory s, spread, offset, cut Hz) of a wandering curve, clipped to 0..1
     "smile": (2.0, .35, 0., 1.2), "frown": (1.5, .35, -.15, 1.2), "dimple": (1.0, .35, -.15, 1.2), "browin": (1.0, .4, -.1, 2.),
@@ -222,52 +224,64 @@ def pictures(identity: int, take: Take):
         yield cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].copy()
 
 
-def tracked(identity: int, take: Take, kept: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+def tracked(identity: int, take: Take, tracker: str, kept: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(turned points [T, 68, 2], action units [T, 17]) of a film that was drawn, tracked and posed by this pack; what was tracked
     is read from `kept`, or written there."""
-    import torch
-    from talking_heads.media_core.face.action_units.action_units import frontal_points
     from talking_heads.media_core.face.landmarks.landmarks import track_frames
     from talking_heads.media_core.face.landmarks.raw_track import RawTrack
-    from talking_heads.media_core.face.pose.pose import fit_shape, smooth_poses, solve_poses
-    from talking_heads.media_core.motion import PoseTrack
+    from talking_heads.media_core.face.trackers import make_tracker
     from talking_heads.media_core.subject.parameters import action_units
 
     if kept is not None and kept.is_file():
         raw = RawTrack.load(kept)
     else:
-        raw = track_frames(pictures(identity, take), FPS)
+        raw = track_frames(pictures(identity, take), FPS, tracker=make_tracker(tracker))
         if kept is not None:
             raw.save(kept)
-    shape = fit_shape(raw.points, raw.image_size)
-    poses = PoseTrack(torch.from_numpy(solve_poses(raw.points, shape)[0]), shape.focal, raw.image_size, FPS)
-    cameras = smooth_poses(poses).camera_to_head.numpy()
-    return frontal_points(raw.points, cameras, shape.points, shape.focal, raw.image_size), action_units(take.params)
+    return posed(raw.points, raw.image_size), action_units(take.params)
+
+
+def posed(points: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:  # [T, 68, 2] px -> [T, 68, 2]
+    """Points turned to the front by the poses that this pack finds in them."""
+    import torch
+    from talking_heads.media_core.face.action_units.action_units import frontal_points
+    from talking_heads.media_core.face.pose.pose import fit_shape, smooth_poses, solve_poses
+    from talking_heads.media_core.motion import PoseTrack
+
+    shape = fit_shape(points, image_size)
+    poses = PoseTrack(torch.from_numpy(solve_poses(points, shape)[0]), shape.focal, image_size, FPS)
+    return frontal_points(points, smooth_poses(poses).camera_to_head.numpy(), shape.points, shape.focal, image_size)
+
+
+def mesh_like(identity: int, draws: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(turned points [T, 68, 2], action units [T, 17]) of one person, as the face mesh may see them, posed by this pack."""
+    from mesh_like_errors import mesh_like_errors
+    from talking_heads.media_core.subject import Subject
+
+    points, _, _, au = truth(Subject(FILM, identity, oversampling=1), independent(INVENTED_SECONDS, 10_000 + identity))
+    return [(posed(mesh_like_errors(points, np.random.default_rng([identity, draw, 23])), (FILM, FILM)), au)
+            for draw in range(draws)]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "weights" / "face_action_units.safetensors")
-    parser.add_argument("--people", type=int, default=120, help="whose errors are invented")
-    parser.add_argument("--films", type=int, default=40, help="people who are drawn and tracked")
-    parser.add_argument("--cache", type=Path, help="folder that keeps the tracked films for another run")
-    args = parser.parse_args()
+    args = arguments()
     load_package()
-    from talking_heads.media_core.face.action_units.action_units import features
+    from talking_heads.media_core.face.action_units.action_units import SOURCES, features
 
     def films(take, first: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
         found = []
         for identity in range(first, first + count):
-            kept = args.cache and args.cache / f"{take.__name__}_{identity}.safetensors"
-            xy, au = tracked(identity, take(SECONDS, (20_000 if take is spoken else 30_000) + identity), kept)
+            kept = args.cache and args.cache / f"{args.tracker}_{take.__name__}_{identity}.safetensors"
+            xy, au = tracked(identity, take(SECONDS, (20_000 if take is spoken else 30_000) + identity), args.tracker, kept)
             found.append((features(xy, FPS).numpy(), au))
             print(f"\r{take.__name__} {identity}   ", end="", flush=True)
         return found
 
+    draw = simulated if args.tracker == "rendered" else partial(mesh_like, draws=MESH_DRAWS)
     train = [(features(xy, FPS).numpy(), au) for identity in range(FIRST_TRAIN, FIRST_TRAIN + args.people)
-             for xy, au in simulated(identity)]
+             for xy, au in draw(identity)]
     train += REPEATED * (films(independent, DRAWN_GRIMACING, args.films) + films(spoken, DRAWN_SPEAKING, args.films * 2 // 5))
-    tests = {"speaking": films(spoken, FIRST_TEST, TESTED), "independent": films(independent, FIRST_TEST, TESTED * 2 // 3)}
+    tests = {"speaking": films(spoken, FIRST_TEST, args.tested), "independent": films(independent, FIRST_TEST, args.tested * 2 // 3)}
     x, y = (np.concatenate(parts) for parts in zip(*train))
     base, bent = ridge(x, y), fit(x, y)
     net = halfway(base, bent)
@@ -277,7 +291,23 @@ def main() -> None:
             print(table(map_, f"{which}, {name}", made))
     net = replace(net, reliability=reliability(net, *tests.values()))
     note = "correlation on people never seen, drawn, tracked and posed; the worse of speech and independent expressions"
-    net.save(args.out, {"people": args.people, "films": args.films, "frames": len(x), "reliability_is": note})
+    net.save(args.out or SOURCES[args.tracker][0],
+             {"people": args.people, "films": args.films, "frames": len(x), "reliability_is": note})
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tracker", choices=tuple(COUNTS), default="rendered", help="whose points the net is made for")
+    parser.add_argument("--out", type=Path, help="file to write; default: the one in weights/")
+    parser.add_argument("--people", type=int, help="whose errors are invented")
+    parser.add_argument("--films", type=int, help="people who are drawn and tracked to learn from")
+    parser.add_argument("--tested", type=int, help="people who are drawn and tracked to be tested on")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the tracked films for another run")
+    args = parser.parse_args()
+    for name, count in zip(("people", "films", "tested"), COUNTS[args.tracker]):
+        if getattr(args, name) is None:
+            setattr(args, name, count)
+    return args
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 The points are turned to the front with the head's pose, compared with the person's own neutral face, and mapped by a small net
 that was trained on synthetic people only (weights/make_face_action_units.py). Several units move nothing that 68 points can
 show; the track says which (`ExpressionTrack.unreliable`), and nobody should take this path for seventeen measured units.
+
+There are two such nets, because the two kinds of tracker err in different ways: one for points of the face mesh, one for points
+of the networks that learnt from renders.
 """
 from __future__ import annotations
 
@@ -22,8 +25,12 @@ from .blendshapes import expression_from_blendshapes
 
 __all__ = ["ActionUnitNet", "action_units", "expression_from_blendshapes", "features", "frontal_action_units", "frontal_points"]
 KIND, VERSION = "face_action_units", 1
-SHIPPED = Path(__file__).resolve().parents[3] / "weights" / "face_action_units.safetensors"
-SOURCE = "built-in landmarks (approximate)"
+SHIPPED = Path(__file__).resolve().parents[3] / "weights" / "face_action_units.safetensors"  # for the nets that learnt from renders
+SHIPPED_PEOPLE = SHIPPED.with_name("face_action_units_people.safetensors")  # for the face mesh
+SOURCES = {  # what found the points: (weights, what the track calls its source)
+    "rendered": (SHIPPED, "built-in landmarks (approximate)"), "exact": (SHIPPED, "built-in landmarks (approximate)"),
+    "people": (SHIPPED_PEOPLE, "built-in face mesh (approximate)"),
+    "landmarks": (SHIPPED_PEOPLE, "connected face landmarks (approximate)")}
 NEUTRAL_SHARE = 0.2      # of the frames, those with the smallest lip gap, make the neutral face
 OPEN_EYE = 90            # percentile of the eye ratio that counts as the person's open eye
 CONTEXT = (2.5, 0.5)     # Hz: the features are also given smoothed at these cut-offs, besides the frame's own
@@ -78,9 +85,9 @@ class ActionUnitNet:
         return net
 
 
-@lru_cache(maxsize=1)
-def _shipped_net() -> ActionUnitNet:
-    return ActionUnitNet.load()
+@lru_cache(maxsize=2)
+def _shipped_net(path: Path) -> ActionUnitNet:
+    return ActionUnitNet.load(path)
 
 
 def action_units(points: np.ndarray, *, camera_to_head: np.ndarray, shape: np.ndarray, focal: float, image_size: tuple[int, int],
@@ -93,19 +100,29 @@ def action_units(points: np.ndarray, *, camera_to_head: np.ndarray, shape: np.nd
         shape: [68, 3] the person's points in the head's frame, metres; only depth is used.
         focal: px; the principal point is the middle of `image_size` (H, W).
         fps: frames per second.
-        net: weights; None takes the shipped ones.
+        net: weights; None takes the shipped ones of `tracker`.
+        tracker: what found the points: "people", "rendered", "landmarks" (connected ones) or "exact".
     Returns:
         [T, 17] intensities 0..5, NaN in frames without points or pose, with the weights' reliability.
     Raises:
-        TalkingHeadsError: arrays of other shapes, or no frame with a face.
+        TalkingHeadsError: arrays of other shapes, an unknown tracker, or no frame with a face.
     """
-    return frontal_action_units(frontal_points(points, camera_to_head, shape, focal, image_size), fps, net)
+    return frontal_action_units(frontal_points(points, camera_to_head, shape, focal, image_size), fps, net, tracker)
 
 
-def frontal_action_units(xy: np.ndarray, fps: float, net: ActionUnitNet | None = None) -> ExpressionTrack:
-    """The same from points [T, 68, 2] that already look to the front, x right and y up, in any unit of length."""
-    net = net or _shipped_net()
-    return ExpressionTrack(net(features(xy, fps)), float(fps), SOURCE, net.reliability)
+def frontal_action_units(xy: np.ndarray, fps: float, net: ActionUnitNet | None = None, tracker: str = "rendered"
+                         ) -> ExpressionTrack:
+    """The same from points [T, 68, 2] that already look to the front, x right and y up, in any unit of length.
+
+    Raises:
+        TalkingHeadsError: an unknown tracker, or no frame with a face.
+    """
+    if tracker not in SOURCES:
+        raise TalkingHeadsError(f"The tracker of action units must be one of {', '.join(SOURCES)}", f"'{tracker}'",
+                                "Name what found the points")
+    path, source = SOURCES[tracker]
+    net = net or _shipped_net(path)
+    return ExpressionTrack(net(features(xy, fps)), float(fps), source, net.reliability)
 
 
 def frontal_points(points: np.ndarray, camera_to_head: np.ndarray, shape: np.ndarray, focal: float,

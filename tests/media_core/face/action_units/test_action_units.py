@@ -8,6 +8,7 @@ from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
 from talking_heads.media_core.face.action_units import action_units as module
 from talking_heads.media_core.face.action_units.action_units import (
     SHIPPED,
+    SHIPPED_PEOPLE,
     ActionUnitNet,
     action_units,
     feature_count,
@@ -41,18 +42,42 @@ def measured(film) -> ExpressionTrack:
     return units(film)
 
 
-def units(film, points=None, fps=FPS, rows=slice(None)) -> ExpressionTrack:
+def units(film, points=None, fps=FPS, rows=slice(None), tracker="rendered") -> ExpressionTrack:
     true, cameras, shape, focal, _ = film
     return action_units(true[rows] if points is None else points, camera_to_head=cameras[rows], shape=shape, focal=focal,
-                        image_size=(SIZE, SIZE), fps=fps)
+                        image_size=(SIZE, SIZE), fps=fps, tracker=tracker)
 
 
-def test_the_relied_on_units_follow_the_truth(film, measured):
+@pytest.mark.parametrize("tracker", ["rendered", "people"])
+def test_the_relied_on_units_follow_the_truth(film, tracker):
     """From true points; what a tracker's points give stands in benchmarks/results."""
-    truth = film[-1]
+    truth, measured = film[-1], units(film, tracker=tracker)
     found = [np.corrcoef(measured.column(name).numpy(), truth[:, AU_NAMES.index(name)])[0, 1] for name in RELIED_ON]
     assert np.mean(found) > 0.8 and min(found) > 0.5, dict(zip(RELIED_ON, np.round(found, 2)))
     assert measured.au.shape == (150, 17) and measured.au.min() >= 0 and measured.au.max() <= 5 and measured.fps == FPS
+
+
+def test_the_tracker_chooses_the_net(film, measured):
+    default, people = measured, units(film, tracker="people")
+    assert people.reliability == ActionUnitNet.load(SHIPPED_PEOPLE).reliability and "mesh" in people.source
+    assert torch.equal(units(film, tracker="exact").au, default.au) and "mesh" not in default.source
+    connected = units(film, tracker="landmarks")
+    assert torch.equal(connected.au, people.au) and connected.source not in (people.source, default.source)
+    assert not torch.equal(people.au, default.au)
+    with pytest.raises(TalkingHeadsError, match="people.*'other'"):
+        units(film, tracker="other")
+
+
+def test_eyes_that_stay_open_a_little_are_shut(film):
+    """The mesh leaves a sixth or so of the opening when somebody blinks."""
+    points = film[0].copy()
+    for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46)):
+        gap = points[:, lower] - points[:, upper]
+        left = 0.16 * np.percentile(gap[:, 1], 90) * (1 - gap[:, 1] / np.percentile(gap[:, 1], 90)).clip(0)
+        points[:, upper, 1] -= left / 2
+        points[:, lower, 1] += left / 2
+    blink, truth = units(film, points, tracker="people").column("AU45").numpy(), film[-1][:, AU_NAMES.index("AU45")]
+    assert truth.max() > 4 and blink[truth > 4].mean() > 3.5 and blink[truth < .1].mean() < 0.5
 
 
 def test_the_built_in_path_never_claims_seventeen(measured):
@@ -128,9 +153,10 @@ def test_impossible_input_is_refused(film):
         action_units(film[0], camera_to_head=film[1][:-1], shape=film[2], focal=1.0, image_size=(1, 1), fps=FPS)
 
 
-def test_weights_are_small_and_tell_how_they_were_made():
-    assert SHIPPED.stat().st_size < 100_000
-    net = ActionUnitNet.load()
+@pytest.mark.parametrize("path", [SHIPPED, SHIPPED_PEOPLE], ids=["rendered", "people"])
+def test_weights_are_small_and_tell_how_they_were_made(path):
+    assert path.stat().st_size < 100_000
+    net = ActionUnitNet.load(path)
     assert len(net.reliability) == 17 and net(torch.zeros(3, feature_count())).shape == (3, 17)
 
 
