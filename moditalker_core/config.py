@@ -8,6 +8,7 @@ from typing import Any
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.schema import is_json_object
 
+SHOWN = ("portrait", "mean")    # the face a network is given in use: the portrait's own, or its mean face
 REFERENCES = ("first", "any")  # the reference a network was trained with: first frame of the window, or any of the person
 MOST_LAYERS = 256              # of a network, in a row
 

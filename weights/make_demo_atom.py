@@ -1,8 +1,9 @@
 """The one command that made weights/demo_atom.safetensors: `python weights/make_demo_atom.py`.
 
 Builds 30 minutes of 24 invented people with twelve voices (identities from 1000 on; benchmarks use smaller numbers) and trains
-the preset `demo` on the CPU. Both steps go on where they were stopped. Needs espeak-ng (Debian package, or `pip install
-espeakng-loader`).
+the preset `demo` on the CPU. Both steps go on where they were stopped. All these people are warps of one portrait, so the network
+cannot read other faces: the file says that it is shown its mean face instead (`AToMConfig.shown`). Needs espeak-ng (Debian
+package, or `pip install espeakng-loader`).
 """
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ def main() -> None:
     args = parser.parse_args()
     load_package()
     import torch
+    from talking_heads.moditalker_core.atom.checkpoints import save_atom
     from talking_heads.moditalker_core.atom.training import preset, train_atom
     from talking_heads.moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 
@@ -37,6 +39,8 @@ def main() -> None:
     config = preset("demo") if args.steps is None else replace(preset("demo"), steps=args.steps)
     atom = train_atom(data, args.out, config, seed=args.seed, device=args.device, half=True, report=show,
                       log_folder=args.work.with_name(f"{args.work.name}_log"), licence=LICENCE)
+    atom.config = replace(atom.config, shown="mean")
+    save_atom(atom, args.out, half=True)
     print(f"\n{args.out}\n{atom}")
 
 

@@ -13,7 +13,7 @@ from ...media_core.audio import FPS
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.schema import RATES, WIDEST, is_json_object
 from ...media_core.speech import Speech, SpeechEncoder
-from ..config import MOST_LAYERS, REFERENCES, known
+from ..config import MOST_LAYERS, REFERENCES, SHOWN, known
 from .diffusion import SAMPLERS, STEPS
 
 TOKENS_PER_FRAME = 2
@@ -141,13 +141,15 @@ class AToMConfig:
     steps: int = 50  # of the sampler
     eta: float = 1.0  # fraction of fresh noise in DDIM
     reference: str = "first"  # the face trained with: "first" frame of the window (published), or "any" frame of the person
+    shown: str = "portrait"  # the face it is given in use: the "portrait" (published), or its "mean" face, where it has learnt from
+    # too few kinds of faces to read a stranger's; the motion is then added to the portrait with its mouth closed
     licence: str = ""  # what may be done with the weights
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
 
     def __post_init__(self) -> None:
-        if self.reference not in REFERENCES or not RATES[0] <= self.fps <= RATES[1]:
-            raise TalkingHeadsError(f"An AToM needs a reference 'first' or 'any', and fps in {RATES[0]:g}..{RATES[1]:g}",
-                                    f"{self.reference}, {self.fps}", "Correct them")
+        if self.reference not in REFERENCES or self.shown not in SHOWN or not RATES[0] <= self.fps <= RATES[1]:
+            raise TalkingHeadsError("An AToM needs a reference 'first' or 'any', a shown face 'portrait' or 'mean', and fps in "
+                                    f"{RATES[0]:g}..{RATES[1]:g}", f"{self.reference}, {self.shown}, {self.fps}", "Correct them")
         check_sampling(self.sampler, self.steps, self.eta, self.guidance, self.clip)
         if not isinstance(self.licence, str) or not is_json_object(self.training):
             raise TalkingHeadsError("An AToM's licence must be text, and its training notes an object",

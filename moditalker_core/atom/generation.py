@@ -17,6 +17,7 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.pose.canonical import mean_face
 from ...media_core.motion import LandmarkTrack
+from ...media_core.mouth import resting_face
 from ...media_core.mouth_gate import gate_weights, gated
 from ...media_core.progress import Report, silent
 from ...media_core.speech import Speech
@@ -113,6 +114,7 @@ def motion_frames(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings:
     """
     to_model = _registration(atom)
     chosen, face = settings.resolved(atom.config), _face(atom, portrait, to_model)
+    shown = face if atom.config.shown == "portrait" else torch.zeros_like(face)
     atom.config.speech.check(speech)
     fps, frames = atom.config.fps, speech.frame_count(atom.config.fps)
     if any(type(number) is not int for number in (start, stop)) or not 0 <= start < stop <= frames:
@@ -120,7 +122,7 @@ def motion_frames(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings:
     quiet = speech.silent_frames(fps) if chosen.gate else torch.zeros(frames, dtype=torch.bool)
     weights = gate_weights(quiet, fps, attack=ROOM_BEFORE, inside=False)
     plan = window_plan(frames, atom.config.denoiser.seq_len, chosen.overlap, atom.config.reference == "first")
-    job = _Job(atom, speech, face, chosen, report, [w for w in plan if w.start < stop and w.stop > start])
+    job = _Job(atom, speech, shown, face, chosen, report, [w for w in plan if w.start < stop and w.stop > start])
     zero, at = atom.key_mean_shape.cpu(), start
     rest = portrait.points[0].float()
     for residual in blended_windows(job.windows, job.sampled(), start, stop):  # [n, 204]
@@ -137,7 +139,8 @@ def _registration(atom: AToM) -> Registration | None:
 
 
 def _face(atom: AToM, portrait: LandmarkTrack, to_model: Registration | None) -> Tensor:  # [204]
-    """The portrait's offsets from the checkpoint's mean face in cm.
+    """The face that the motion is added to, as offsets from the checkpoint's mean face in cm: the portrait's; where the network
+    is shown its mean face, whose mouth is closed, the portrait's with its mouth closed.
 
     Raises:
         TalkingHeadsError: pixels, or points that are no face.
@@ -150,6 +153,7 @@ def _face(atom: AToM, portrait: LandmarkTrack, to_model: Registration | None) ->
     if not (0.3 < float(size[0]) < 4 and 0.3 < float(size[1]) < 4):
         raise TalkingHeadsError("Canonical landmarks must be the size of a face: 0.3 to 4 dm wide and high",
                                 f"{float(size[0]):.3g} by {float(size[1]):.3g} dm", "Measure the portrait again")
+    points = points if atom.config.shown == "portrait" else resting_face(points)
     return idexp(points if to_model is None else to_model(points), atom.key_mean_shape.cpu())
 
 
@@ -159,7 +163,8 @@ class _Job:
 
     atom: AToM
     speech: Speech
-    face: Tensor
+    shown: Tensor  # [204] cm, the face the network is given
+    face: Tensor  # [204] cm, the face its motion is added to
     settings: ResolvedSampling
     report: Report
     windows: list[Window]
@@ -175,7 +180,7 @@ class _Job:
     def _sample(self, windows: list[Window], done: int, preview: FacePreview) -> Tensor:  # [B, T, 204]
         atom, chosen, length = self.atom, self.settings, self.atom.config.denoiser.seq_len
         audio = torch.stack([atom.config.speech.tokens(self.speech, atom.config.fps, w.start, w.start + length) for w in windows])
-        face = self.face.expand(len(windows), length, -1)
+        face = self.shown.expand(len(windows), length, -1)
         scheduler = make_scheduler(chosen.sampler, chosen.steps)
         predict = guided(atom, face, audio, chosen.guidance, scheduler.timesteps)
         steps, total = len(scheduler.timesteps), len(self.windows) * len(scheduler.timesteps)
@@ -187,7 +192,7 @@ class _Job:
         def watch(k: int, x0: Tensor) -> None:
             count = done * steps + (k + 1) * len(windows)
             figures = {"window": done + len(windows), "windows": len(self.windows)}
-            self.report(count, total, figures, preview.picture(x0[0] + face[0].to(x0)))
+            self.report(count, total, figures, preview.picture(x0[0] + self.face.to(x0)))
 
         found = sample(predict, draw, scheduler, eta=chosen.eta, clip=chosen.clip or None, watch=watch).float().cpu()
         if not bool(torch.isfinite(found).all()):
