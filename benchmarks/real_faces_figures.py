@@ -46,7 +46,13 @@ def jitter(points: np.ndarray) -> float:  # [T, 68, 2]
     """Median second difference over time of all points; the frames' own motion is in it."""
     second = np.linalg.norm(np.diff(points, 2, axis=0), axis=-1)
     second = second[np.isfinite(second).all(1)]
-    return float(np.median(second) / np.nanmean(eye_distance(points))) if len(second) else float("nan")
+    return float(np.median(second)) / mean(eye_distance(points)) if len(second) else float("nan")
+
+
+def mean(values: np.ndarray) -> float:
+    """Of what is known; NaN where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:  # [T], [T]; NaN are left out
@@ -124,8 +130,8 @@ def film_figures(points: np.ndarray, reference: np.ndarray) -> FilmFigures:  # [
     return FilmFigures(
         frames=count, lost=int((there & ~seen).sum()), elsewhere=int(away.sum()), lips=correlation(gap, wanted),
         slope=slope(gap, wanted), amplitude=amplitude(gap, wanted), eyes=correlation(lids(own), lids(reference)),
-        blinks=float(np.nanstd(lids(reference))), jitter=jitter(own), mouth=float(np.nanmean(off(own, reference, MOUTH))),
-        all=float(np.nanmean(off(own, reference))), closed=gap[np.isfinite(gap) & (wanted < CLOSED)])
+        blinks=float(np.nanstd(lids(reference))), jitter=jitter(own), mouth=mean(off(own, reference, MOUTH)),
+        all=mean(off(own, reference)), closed=gap[np.isfinite(gap) & (wanted < CLOSED)])
 
 
 def read_as_closed(gaps: np.ndarray, limit: float) -> float:  # [N] openings where the reference's lips are closed

@@ -5,17 +5,17 @@
 
 It runs in that environment of its own (mediapipe needs numpy 1.26) and imports nothing of the pack. Layout of the file:
 
-    "<path inside FOLDER>/points"   float32 px, x right, y down, as MediaPipe gives them: x * W, y * H, z * W; the middle of the
-                                    first pixel is (0, 0)
-        of an image   [3, F, 478, 3]   F faces seen three ways: as a still (detector, one look); followed, third look; the same of
-                                       the mirrored image, mirrored back (x' = W - 1 - x; the points keep their numbers, so that row 2
-                                       is to be read with `points[2][:, layout.MIRROR]`). NaN: fewer faces that way
-        of a video    [T, 478, 3]      one face, followed from frame to frame; NaN where none
-    "<path>/mirrored" [T, 478, 3]      the same of the mirrored video, mirrored back as row 2 of images (with --mirrored): how far the
+    "<path inside FOLDER>/points"  float32 px, x right, y down, as MediaPipe gives them: x * W, y * H, z * W; the middle of the
+                                   first pixel is (0, 0)
+        of an image    [3, F, 478, 3]  F faces seen three ways: as a still (detector, one look); followed, third look; the same
+                                       of the mirrored image, mirrored back (x' = W - 1 - x; the points keep their numbers: read
+                                       `points[2][:, layout.MIRROR]`). NaN: fewer faces that way
+        of a video     [T, 478, 3]     one face, followed from frame to frame; NaN where none
+    "<path>/mirrored"  [T, 478, 3]     the same of the mirrored video, mirrored back as above (with --mirrored): how far the
                                        reference agrees with itself
-    "<path>/times"    float64 [T] s, when the decoded frames are shown (videos only); row i is the i-th decoded frame
-    "<path>/size"     int64 [2] H, W
-    "about"           what made it
+    "<path>/times"     float64 [T] s, when the decoded frames are shown (videos only); row i is the i-th decoded frame
+    "<path>/size"      int64 [2] H, W
+    "about"            what made it
 
 MediaPipe samples its 192 px crop half a pixel off, so that its points lie about +.41 px of the crop to the right (measured; by
 the way it is built also below). The file keeps what it says; `real_faces.py` takes the half pixel off again.

@@ -26,7 +26,8 @@ def show(stills: Sequence[Case], films: Sequence[Case], kinds: Sequence[str]) ->
             print(still_row(case, kinds))
     if films:
         print(f"\nVIDEOS ({', '.join(kinds)}); gap, jitter, off: % of eye distance")
-        print(f"{'':44} {'':10} {'frames':>6} {'turn':>4} | " + " | ".join(FILM_HEAD for _ in kinds) + " | reference itself, mirrored")
+        heads = [f"{'':55} frames turn", *(FILM_HEAD for _ in kinds), "reference itself, mirrored"]
+        print(" | ".join(heads))
         for case in films:
             print(film_row(case, kinds))
     print("\nTOTAL")
@@ -104,7 +105,7 @@ def own_closed(stills: Sequence[Case], films: Sequence[Case]) -> np.ndarray:
 
 
 def still_totals(stills: Sequence[Case], kind: str, limit: float) -> list[str]:
-    out = []
+    out: list[str] = []
     for name, belongs in CLASSES.items():
         cases = [c for c in stills if belongs(c.words)]
         if not cases:

@@ -79,8 +79,8 @@ class Timed:
 
 
 def still(kind: str, nets: MeshNets, image: np.ndarray, repeats: int = 2) -> Seen:
-    """The largest face of an image, looked at carefully. `wall` and `processor` are of finding and placing it; the careful look of
-    the "people" tracker comes on top, the "rendered" one has no other."""
+    """The largest face of an image, looked at carefully. `wall` and `processor` are of finding and placing it; the careful look
+    of the "people" tracker comes on top, the "rendered" one has no other."""
     times, seen = [], NOTHING
     for _ in range(repeats):
         clock = Clock()
