@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -56,7 +58,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=250, help="of each video, at most")
     parser.add_argument("--lists", type=Path, default=LISTS, help="what is known of the files")
     parser.add_argument("--sheets", type=Path, help="folder for contact sheets")
-    parser.add_argument("--only", default="", help="part of the name of the files wanted")
+    parser.add_argument("--only", default="", help="regular expression: the names of the files wanted")
+    parser.add_argument("--keep", type=Path, help="folder that keeps what the trackers saw: the next run takes it from there")
     parser.add_argument("--bad-input", action="store_true", help="images and videos without a usable face, made here")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -70,16 +73,17 @@ def main() -> None:
         return
     known = read_lists(args.lists)
     reference = {} if args.reference is None else np.load(args.reference)
-    files = [f for f in sorted(args.folder.rglob("*")) if f.suffix.lower() in IMAGES | VIDEOS and args.only in str(f)]
+    files = [f for f in sorted(args.folder.rglob("*")) if f.suffix.lower() in IMAGES | VIDEOS
+             and re.search(args.only, f.relative_to(args.folder).as_posix())]
     stills, films = [], []
     for number, file in enumerate(files):
         name = file.relative_to(args.folder).as_posix()
         case = Case(name, file, words_of(name, known))
         if file.suffix.lower() in IMAGES:
-            look_at(case, args.tracker, nets, reference)
+            look_at(case, args.tracker, nets, reference, args.keep)
             stills.append(case)
         else:
-            follow(case, args.tracker, nets, reference, args.frames)
+            follow(case, args.tracker, nets, reference, args.frames, args.keep)
             films.append(case)
         common.progress_line(0)(number + 1, len(files), {"file": name}, None)
     tables.show(stills, films, args.tracker)
@@ -105,10 +109,10 @@ def flat(name: str) -> str:
     return name.strip().replace("/", "_").lower()
 
 
-def look_at(case: Case, kinds: Sequence[str], nets: MeshNets, reference) -> None:
-    image = still_image(case.path)
+def look_at(case: Case, kinds: Sequence[str], nets: MeshNets, reference: Mapping[str, np.ndarray], keep: Path | None) -> None:
     for kind in kinds:
-        case.seen[kind] = trackers.still(kind, nets, image)
+        work = lambda kind=kind: trackers.still(kind, nets, still_image(case.path))
+        case.seen[kind] = trackers.kept(keep, f"{flat(case.name)}-{kind}", work)
     key = f"{case.name}/points"
     if key not in reference:
         return
@@ -139,7 +143,8 @@ def nearest(faces: np.ndarray, own: np.ndarray | None) -> np.ndarray | None:  # 
     return faces[int(np.argmin(away))]
 
 
-def follow(case: Case, kinds: Sequence[str], nets: MeshNets, reference, most: int) -> None:
+def follow(case: Case, kinds: Sequence[str], nets: MeshNets, reference: Mapping[str, np.ndarray], most: int,
+           keep: Path | None) -> None:
     told = probe(case.path)
     fps, key = float(told.fps), f"{case.name}/points"
     if key in reference:
@@ -151,12 +156,18 @@ def follow(case: Case, kinds: Sequence[str], nets: MeshNets, reference, most: in
             case.other = layout.points_68(flipped)
     if told.has_sound:
         case.sound = loudness(case.path, fps, most)
+    size = (told.height, told.width)
     for kind in kinds:
-        seen = trackers.film(kind, nets, frames(case.path, most), fps)
-        if case.reference is not None and figures.film_figures(seen.points, case.reference).elsewhere > len(seen.points) / 2:
-            mask = around(case.reference, (told.height, told.width))  # several people: the one whom the reference follows
-            seen = trackers.film(kind, nets, frames(case.path, most), fps, mask)
-        case.seen[kind] = seen
+        work = partial(followed, case, kind, nets, fps, size, most)
+        case.seen[kind] = trackers.kept(keep, f"{flat(case.name)}-{most}-{kind}", work)
+
+
+def followed(case: Case, kind: str, nets: MeshNets, fps: float, size: tuple[int, int], most: int) -> trackers.Seen:
+    """The face of a video; of several people the one whom the reference follows."""
+    seen = trackers.film(kind, nets, frames(case.path, most), fps)
+    if case.reference is None or figures.film_figures(seen.points, case.reference).elsewhere <= len(seen.points) / 2:
+        return seen
+    return trackers.film(kind, nets, frames(case.path, most), fps, around(case.reference, size))
 
 
 def frames(path: Path, most: int) -> Iterator[np.ndarray]:

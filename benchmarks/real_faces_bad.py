@@ -11,7 +11,6 @@ from talking_heads.media_core.face.landmarks.landmarks import FaceFrame, RawTrac
 from talking_heads.media_core.face.trackers import make_tracker, still_landmarks
 
 
-
 def show(kinds: Sequence[str]) -> None:
     for kind in kinds:
         print(f"\nBAD INPUT, {kind}")

@@ -80,7 +80,8 @@ def still(image: np.ndarray) -> np.ndarray:  # -> [3, F, 478, 3]
     return out
 
 
-def video(file: Path, most: int, mirrored: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # -> [T, 478, 3], [T] s, [2]
+def video(file: Path, most: int, mirrored: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The points [T, 478, 3], the times [T] s, and H, W [2]."""
     points, times, size = [], [], (0, 0)
     with face_mesh(static=False, faces=1) as net:
         for image, time in islice(frames(file), most):

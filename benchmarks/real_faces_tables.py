@@ -95,40 +95,39 @@ def self_limit(stills: Sequence[Case], films: Sequence[Case]) -> float:
 
 
 def own_closed(stills: Sequence[Case], films: Sequence[Case]) -> np.ndarray:
-    out = [np.zeros(0)]
-    for case in stills:
-        if case.reference is not None and case.other is not None and figures.opening(case.reference[0]) < figures.CLOSED:
-            out.append(figures.opening(case.other))
+    out = [figures.opening(c.other) for c in stills if c.reference is not None and c.other is not None
+           and figures.opening(c.reference[0]) < figures.CLOSED]
     out += [figures.film_figures(c.other, c.reference).closed for c in films if c.other is not None and c.reference is not None]
-    gaps = np.concatenate(out)
+    gaps = np.concatenate([np.zeros(0), *out])
     return gaps[np.isfinite(gaps)]
 
 
 def still_totals(stills: Sequence[Case], kind: str, limit: float) -> list[str]:
-    out: list[str] = []
-    for name, belongs in CLASSES.items():
-        cases = [c for c in stills if belongs(c.words)]
-        if not cases:
-            continue
-        found = [c for c in cases if c.seen[kind].there[0]]
-        both = [c for c in found if c.reference is not None]
-        astray = [c.name for c in both if figures.off(c.seen[kind].points[0], c.reference[0]) > figures.ELSEWHERE]
-        line = f"{name}: found {len(found)} of {len(cases)}"
-        if name != "no person":
-            line += f", missed {[c.name.rpartition('_')[2] for c in cases if not c.seen[kind].there[0]]}, elsewhere {astray}"
-            line += "; off: mouth {} all {}".format(*(
-                spread([figures.off(c.seen[kind].points[0], c.reference[0], part) for c in both]) for part in
-                (figures.MOUTH, slice(None))))
-        out.append(line)
+    groups = [(name, [c for c in stills if belongs(c.words)]) for name, belongs in CLASSES.items()]
+    out = [found_line(name, cases, kind) for name, cases in groups if cases]
     people = [c for c in stills if "animal" not in c.words]
+    if not people:
+        return out
     times = [c.seen[kind].processor for c in people]
-    if times:
-        out.append(f"ms per image, processor: median {np.median(times):.0f}, 95 % {np.quantile(times, .95):.0f}, "
-                   f"wall {np.median([c.seen[kind].wall for c in people]):.0f}")
+    out.append(f"ms per image, processor: median {np.median(times):.0f}, 95 % {np.quantile(times, .95):.0f}, "
+               f"wall {np.median([c.seen[kind].wall for c in people]):.0f}")
     gaps = np.array([figures.opening(c.seen[kind].points[0]) for c in people if c.reference is not None
                      and figures.opening(c.reference[0]) < figures.CLOSED])
     out.append("images, " + closed_line(gaps[np.isfinite(gaps)], limit))
     return [*out, *by_eye(people, lambda c: c.seen[kind].points[0], limit)]
+
+
+def found_line(name: str, cases: Sequence[Case], kind: str) -> str:
+    found = [c for c in cases if c.seen[kind].there[0]]
+    if name == "no person":
+        trust = ", ".join(f"{c.seen[kind].confidence[0]:.2f}" for c in found)
+        return f"{name}: a face seen in {len(found)} of {len(cases)}, trust {trust}"
+    both = [(c.name, c.seen[kind].points[0], c.reference[0]) for c in found if c.reference is not None]
+    astray = [name for name, own, wanted in both if figures.off(own, wanted) > figures.ELSEWHERE]
+    mouth, every = (spread([float(figures.off(own, wanted, part)) for _, own, wanted in both])
+                    for part in (figures.MOUTH, slice(None)))
+    missed = [c.name.rpartition("/")[2] for c in cases if not c.seen[kind].there[0]]
+    return f"{name}: found {len(found)} of {len(cases)}, missed {missed}, elsewhere {astray}; off: mouth {mouth}, all {every}"
 
 
 def by_eye(stills: Sequence[Case], points: Callable[[Case], np.ndarray | None], limit: float) -> list[str]:

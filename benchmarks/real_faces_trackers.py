@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 from talking_heads.media_core.errors import TalkingHeadsError
@@ -76,6 +77,19 @@ class Timed:
             if frame is None:
                 return
             yield frame
+
+
+def kept(folder: Path | None, name: str, work: Callable[[], Seen]) -> Seen:
+    """What `work` sees, from the folder where it is kept there; without a folder nothing is kept."""
+    if folder is None:
+        return work()
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        seen = work()
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **{f.name: getattr(seen, f.name) for f in fields(seen) if getattr(seen, f.name) is not None})
+    stored = np.load(path)
+    return Seen(**{key: stored[key] if stored[key].ndim else float(stored[key]) for key in stored})
 
 
 def still(kind: str, nets: MeshNets, image: np.ndarray, repeats: int = 2) -> Seen:
