@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="tracks of real_faces_reference.py")
     parser.add_argument("--tracker", nargs="+", choices=TRACKERS, default=["people"])
     parser.add_argument("--frames", type=int, default=250, help="of each video, at most")
+    parser.add_argument("--repeats", type=int, default=3, help="of each image: the fastest counts")
     parser.add_argument("--lists", type=Path, default=LISTS, help="what is known of the files")
     parser.add_argument("--sheets", type=Path, help="folder for contact sheets")
     parser.add_argument("--only", default="", help="regular expression: the names of the files wanted")
@@ -80,7 +81,7 @@ def main() -> None:
         name = file.relative_to(args.folder).as_posix()
         case = Case(name, file, words_of(name, known))
         if file.suffix.lower() in IMAGES:
-            look_at(case, args.tracker, nets, reference, args.keep)
+            look_at(case, args.tracker, nets, reference, args.keep, args.repeats)
             stills.append(case)
         else:
             follow(case, args.tracker, nets, reference, args.frames, args.keep)
@@ -109,9 +110,10 @@ def flat(name: str) -> str:
     return name.strip().replace("/", "_").lower()
 
 
-def look_at(case: Case, kinds: Sequence[str], nets: MeshNets, reference: Mapping[str, np.ndarray], keep: Path | None) -> None:
+def look_at(case: Case, kinds: Sequence[str], nets: MeshNets, reference: Mapping[str, np.ndarray], keep: Path | None,
+            repeats: int) -> None:
     for kind in kinds:
-        work = lambda kind=kind: trackers.still(kind, nets, still_image(case.path))
+        work = lambda kind=kind: trackers.still(kind, nets, still_image(case.path), repeats)
         case.seen[kind] = trackers.kept(keep, f"{flat(case.name)}-{kind}", work)
     key = f"{case.name}/points"
     if key not in reference:

@@ -92,7 +92,7 @@ def kept(folder: Path | None, name: str, work: Callable[[], Seen]) -> Seen:
     return Seen(**{key: stored[key] if stored[key].ndim else float(stored[key]) for key in stored})
 
 
-def still(kind: str, nets: MeshNets, image: np.ndarray, repeats: int = 2) -> Seen:
+def still(kind: str, nets: MeshNets, image: np.ndarray, repeats: int = 1) -> Seen:
     """The largest face of an image, looked at carefully. `wall` and `processor` are of finding and placing it; the careful look
     of the "people" tracker comes on top, the "rendered" one has no other."""
     times, seen = [], NOTHING
