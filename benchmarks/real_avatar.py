@@ -1,7 +1,7 @@
 """Avatars of real people: a video is captured, an avatar trained on its first part, and the rest rendered from its audio.
 
     python benchmarks/real_avatar.py FILM... [--tracker people] [--preset demo] [--steps 0.35] [--size 256] [--work FOLDER]
-                                     [--label NAME] [--only capture|train]
+                                     [--label NAME] [--seconds S] [--only capture|train]
 
 The held-out part is the dataset's own validation split (the last eleventh). Poses and upper-face action units of that part are
 given, lips come from the audio alone (self-reconstruction, as in the papers' tables). Lips are always judged with the mesh
@@ -71,6 +71,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=float, default=0.35)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--work", type=Path, default=Path("output/benchmark_real_avatar"), help="folder for data and avatars")
+    parser.add_argument("--seconds", type=float, help="only so much of each video, from its beginning")
     parser.add_argument("--label", help="name of this version in the table and of its folder (default: the tracker)")
     parser.add_argument("--only", choices=("capture", "train"), help="stop after that")
     args = parser.parse_args()
@@ -82,7 +83,8 @@ def dataset_of(film: Path, args: argparse.Namespace) -> Path:
     folder = args.work / args.label / film.stem
     if not (folder / "manifest.json").exists():
         started = time.perf_counter()
-        settings = CaptureSettings(size=args.size, tracker=args.tracker, policy="hold")
+        segment = None if args.seconds is None else (0.0, args.seconds)
+        settings = CaptureSettings(size=args.size, tracker=args.tracker, policy="hold", segment=segment)
         capture(film, folder, settings, report=progress_line())
         print(f"captured {film.name} in {time.perf_counter() - started:.0f} s")
     return folder
