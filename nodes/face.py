@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ..media_core import choices
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained
-from . import bridge, saying, sockets, videos
+from . import bridge, face_words, saying, sockets, videos
 from .automatic import AUTO, Automatic, Value, check
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ TRACKER_TIP = ("Which networks find the face: people, for real people (default);
 FOCAL = Automatic("focal", 1, 100_000, label="focal length (px)")
 FRAMES = Automatic("frames", 1, 10_000_000, whole=True, label="length (frames)")
 _SHOWN = 4  # images below a node
-_NAMES = {"people": "people (built-in)", "rendered": "rendered (built-in)", "landmarks": "face landmarks"}
-_TURNS = ("nothing", "90 degrees counterclockwise", "180 degrees", "90 degrees clockwise")
+
 
 
 def face_inputs() -> list:
@@ -122,7 +121,7 @@ class TrackFace(io.ComfyNode):
             whole = whole.smoothed()
         expression = _expression_from(shapes, kept, whole.fps)
         track = measure(whole, focal=FOCAL.read(focal), smoothing=smoothing, expression=expression)
-        about = _about(track, raw, len(kept), int(filled.sum()))
+        about = face_words.about_track(track, raw, len(kept), int(filled.sum()))
         return io.NodeOutput(track, track.landmarks, track.expression, track.pose, about, ui=saying.said(about))
 
 
@@ -175,7 +174,7 @@ class PortraitLandmarks(io.ComfyNode):
         pixels = LandmarkTrack(flat, solid.fps, "pixels", size, None if seen.mesh is None else torch.from_numpy(seen.mesh))
         preview = torch.stack([videos.floats(draw_landmarks(frame, face.points))
                                for frame, face in zip(videos.pixels(image), faces)])
-        text = _about_portraits(faces, size, tracker)
+        text = face_words.about_portraits(faces, size, tracker)
         said = saying.said(text, previews=saying.previews(preview[:_SHOWN], cls, report))
         return io.NodeOutput(solid, pixels, preview, ui=said)
 
@@ -232,7 +231,7 @@ class ImportActionUnits(io.ComfyNode):
         elif dataset is not None:
             fps, length = dataset.fps, dataset.frames or None
         expression = read_action_units_file(_table(file), fps, length, tool)
-        about = _about_units(expression)
+        about = face_words.about_units(expression)
         return io.NodeOutput(expression, about, ui=saying.said(about))
 
 
@@ -302,53 +301,6 @@ def _expression_from(shapes: np.ndarray | None, kept: np.ndarray, fps: float) ->
     from ..media_core.face.action_units.blendshapes import expression_from_blendshapes
 
     return expression_from_blendshapes(shapes[kept], fps)
-
-
-def _about(track: FaceTrack, raw: RawTrack, kept: int, filled: int) -> str:
-    import numpy as np
-
-    lines = [f"tracker: {_NAMES[raw.tracker]}",
-             f"{_frames(kept)} at {raw.fps:g} fps, {len(raw.points)} in the video; {filled} without a face were filled in",
-             f"reprojection error {float(np.nanmean(track.reprojection)):.2f} px"]
-    if raw.cuts:
-        lines.append("cuts before frames " + ", ".join(map(str, raw.cuts)))
-    return "\n".join([*lines, _about_units(track.expression)])
-
-
-def _frames(count: int) -> str:
-    return "1 frame" if count == 1 else f"{count} frames"
-
-
-def _about_portraits(faces: list[FaceFrame], size: tuple[int, int], tracker: str) -> str:
-    """How large the faces are, of jaw points from ear to ear, in images of (H, W) px, and what to beware of."""
-    from ..media_core.face.geometry import quarter_turns
-
-    wide = sorted({round(float(face.points[:, 0].max() - face.points[:, 0].min())) for face in faces})
-    across = f"{wide[0]}" if len(wide) == 1 else f"{wide[0]} to {wide[-1]}"
-    where = f"an image of {size[1]} x {size[0]} px" if len(faces) == 1 else f"{len(faces)} images of {size[1]} x {size[0]} px"
-    lines = [f"Face {across} px wide, in {where} (tracker: {_NAMES[tracker]})"]
-    for i, face in enumerate(faces):
-        which = "" if len(faces) == 1 else f" of image {i}"
-        turn = quarter_turns(face.points)
-        if face.doubtful:
-            lines.append(f"Warning: two looks at the face{which} disagree; check the points in the preview")
-        if turn:
-            lines.append(f"Warning: the face{which} is {'upside down' if turn == 2 else 'on its side'}; "
-                         f"turn the image by {_TURNS[turn]} before you animate it")
-    return "\n".join(lines)
-
-
-def _about_units(expression: ExpressionTrack) -> str:
-    import torch
-
-    from ..media_core.motion import AU_NAMES
-
-    known = (~torch.isnan(expression.au)).float().mean(dim=0)
-    unknown = [name for name, share in zip(AU_NAMES, known.tolist()) if share == 0]
-    partly = [f"{name} ({share:.0%})" for name, share in zip(AU_NAMES, known.tolist()) if 0 < share < 1]
-    lines = [f"action units: {expression.source}, {_frames(len(expression))} at {expression.fps:g} fps",
-             f"unreliable: {', '.join(expression.unreliable) or 'none stated'}", f"unknown: {', '.join(unknown) or 'none'}"]
-    return "\n".join([*lines, f"known in part: {', '.join(partly)}"] if partly else lines)
 
 
 def _table(file: str) -> Path:

@@ -136,9 +136,8 @@ class MotionToFilm(io.ComfyNode):
         looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
         scene = film_scene(films.film(film), config, track=face_track, portrait=portrait, follow=follow, policy=policy,
                            tracker=tracker, report=looking)
-        frames = video(bridge.on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather,
-                       report=drawing)
-        return io.NodeOutput(written(frames, config.fps, audio, crf))
+        out = video(bridge.on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather, report=drawing)
+        return io.NodeOutput(written(out, config.fps, audio, crf))
 
 
 def crf_input() -> io.Input:

@@ -4,7 +4,7 @@ Of the mesh, which is by far the most, at most `CHUNK` frames are in memory unti
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..choices import MEASURED_BY
 from ..dense_mesh import ROW as MESH_ROW
 from ..errors import FileFormatError, TalkingHeadsError
 from ..face.draw import draw_landmarks
+from ..face.following import Upcoming, follow
 from ..face.geometry import height_width
 from ..face.landmarks.landmarks import CutFinder, FaceFrame, RawTrack
 from ..face.presence import PATIENCE, Tracker, expect_face
@@ -56,23 +57,18 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
     """
     tracker.reset()
     found = _Found.open(folder, tracker.kind, dense)
-    begin, size, cut = len(found.points), (0, 0), CutFinder()
+    begin, size = len(found.points), (0, 0)
+    if begin and np.isfinite(found.points[-1]).all():
+        tracker.state = found.points[-1]
     numbered = enumerate(read_frames(film, settings.fps, max(first + begin - 1, first)), max(begin - 1, 0))
     with closing(ahead(_before(numbered, None if stop is None else stop - first))) as frames:
-        for i, frame in frames:
+        for item, face in follow(tracker, _upcoming(frames, begin, lambda i: _region(region, first + i))):
+            i, frame = item.number, item.frame
             size = frame.shape[0], frame.shape[1]
-            if i == begin - 1:  # seen before: only the next one's cut is judged by it
-                cut(frame)
-                continue
-            if i % CHUNK == 0 and i:
-                _fresh(tracker, found.points[-1])
-            if cut(frame):
+            if item.cut:
                 found.cuts.append(i)
-                tracker.reset()
-            found.add(tracker(frame, _region(region, first + i)))
+            found.add(face)
             if (i + 1) % CHUNK == 0:
-                cut = CutFinder()
-                cut(frame)
                 found.save()
             step(i + 1, max(total, i + 1), {}, _preview(frame, found.points[-1]) if i % PREVIEW_EVERY == 0 else None)
             if i + 1 == PATIENCE and not any(found.confidence):
@@ -112,6 +108,19 @@ def _look_further(film: Path, fps: float, first: int, stop: int | None, total: i
                 lambda number: _region(region, first + PATIENCE + number))
 
 
+def _upcoming(frames: Iterable[tuple[int, np.ndarray]], begin: int,
+              region: Callable[[int], np.ndarray | None]) -> Iterator[Upcoming]:
+    """What is to be tracked, from frame `begin` on; the one before only tells whether a cut is between them."""
+    cut = CutFinder()
+    for i, frame in frames:
+        begins = cut(frame)
+        if i >= begin:
+            yield Upcoming(frame, region(i), cut=begins, border=i > 0 and i % CHUNK == 0, number=i)
+        if (i + 1) % CHUNK == 0:  # as a run that is resumed there
+            cut = CutFinder()
+            cut(frame)
+
+
 def _before(frames: Iterator[tuple[int, np.ndarray]], stop: int | None) -> Iterator[tuple[int, np.ndarray]]:
     for i, frame in frames:
         if stop is not None and i >= stop:
@@ -122,12 +131,6 @@ def _before(frames: Iterator[tuple[int, np.ndarray]], stop: int | None) -> Itera
 def _region(region: np.ndarray | None, number: int) -> np.ndarray | None:  # bool [H, W]
     """Where the face is looked for in a frame of the video."""
     return None if region is None else region[0 if len(region) == 1 else min(number, len(region) - 1)]
-
-
-def _fresh(tracker: Tracker, points: np.ndarray) -> None:
-    """Forgets all but where the face was."""
-    tracker.reset()
-    tracker.state = points if np.isfinite(points).all() else None
 
 
 def _preview(frame: np.ndarray, points: np.ndarray) -> np.ndarray:

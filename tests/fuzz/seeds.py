@@ -134,7 +134,9 @@ def tracks(folder: Path, shared: Shared) -> None:
     pose = PoseTrack(torch.eye(4).repeat(3, 1, 1), 100.0, (64, 64), 25.0)
     for track in (landmarks, expression, pose):
         track.save(folder / f"{track.KIND}.safetensors")
-    RawTrack(points[..., :2].numpy(), np.ones(3, np.float32), (64, 64), 25.0, (1,)).save(folder / "raw.safetensors")
+    unknown = np.full((3, 478, 3), np.nan, np.float32)
+    RawTrack(points=points[..., :2].numpy(), confidence=np.ones(3, np.float32), image_size=(64, 64), fps=25.0, cuts=(1,),
+             tracker="people", mesh=unknown).save(folder / "raw.safetensors")
     shape = RigidShape(MeanFace.load().points.astype(np.float32), 100.0, (64, 64))
     FaceTrack(landmarks, expression, pose, torch.ones(3), shape, torch.zeros(3)).save(folder / "face.safetensors")
     Anchors((0, 2), np.array([0, 0, 1]), np.ones((3, 2), np.float32), np.ones((3, 3), np.float32),

@@ -19,6 +19,7 @@ from ...dense_mesh import ROW as MESH_ROW
 from ...errors import TalkingHeadsError
 from ...progress import Report, silent
 from ..draw import draw_landmarks
+from ..following import follow, upcoming
 from ..presence import PATIENCE, Tracker, expect_face
 from .detector import ORDERS, find_faces, no_face
 from .raw_track import RawTrack, fill_missing, smooth_points  # noqa: F401  (part of this module's interface)
@@ -136,7 +137,7 @@ def portrait_landmarks(image: np.ndarray, *, face_index: int = 0, order: str = "
 def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: Tracker | None = None, total: int | None = None,
                  masks: Iterable[np.ndarray] | None = None, again: Callable[[int], Iterable[np.ndarray]] | None = None,
                  report: Report = silent, dense: bool = True) -> RawTrack:
-    """Follows one face through a video; holds one frame at a time, and of each the points.
+    """Follows one face through a video; holds a few frames at a time, and of each the points.
 
     Args:
         frames: uint8 [H, W, 3] RGB, all of one size.
@@ -153,13 +154,11 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: Tracker |
         from ..trackers import make_tracker
 
         tracker = make_tracker("people")
-    cut, masks = CutFinder(), None if masks is None else iter(masks)
     faces, cuts, size, missing = list[FaceFrame | None](), list[int](), (0, 0), 0
-    for index, frame in enumerate(frames):
-        if cut(frame):
+    for item, face in follow(tracker, upcoming(frames, masks, CutFinder())):
+        index, frame = item.number, item.frame
+        if item.cut:
             cuts.append(index)
-            tracker.reset()
-        face = tracker(frame, None if masks is None else next(masks))
         faces.append(face if face is None or dense else replace(face, mesh=None))
         size = frame.shape[0], frame.shape[1]
         preview = _preview(frame, face) if index % _PREVIEW_EVERY == 0 else None
