@@ -164,10 +164,11 @@ class FoldedDetector(_Held):
         return torch.cat(boxes, 1), torch.cat(logits, 1)
 
 
-def _chain(series: Sequence[Iterable[nn.Module]]) -> nn.Sequential:
+def _chain(series: Sequence[Iterable[nn.Module] | nn.Module]) -> nn.Sequential:
     """Series of blocks of the same shapes, side by side."""
     out: list[nn.Module] = []
-    for row in zip(*series):
+    rows = [one.children() if isinstance(one, nn.Module) else one for one in series]
+    for row in zip(*rows):
         blocks, squeezes = [m for m in row if isinstance(m, Block)], [m for m in row if isinstance(m, Squeeze)]
         out.append(Folded(*blocks) if blocks else Narrowed(*squeezes))
     return nn.Sequential(*out)
