@@ -1,4 +1,6 @@
-"""Speed of the face mesh networks: one image found and placed, one frame of a video followed, one person mask.
+"""Speed of the face mesh networks: one image found and placed, one frame of a video followed, one person mask; and of the steps.
+
+Times are the least of many runs: on a machine that does other things they are too long, those of short steps least so.
 
     python benchmarks/face_mesh.py                       # the portrait of scikit-image, turned into a video of 60 frames
     python benchmarks/face_mesh.py FILE_OR_FOLDER ...    # images and videos, with what was found in each
@@ -10,6 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -17,15 +20,18 @@ import common
 import numpy as np
 import torch
 from talking_heads.media_core.face.mesh.finder import FaceFinder
+from talking_heads.media_core.face.mesh.folded import FoldedDetector, FoldedMesh
 from talking_heads.media_core.face.mesh.follower import MeshFollower
-from talking_heads.media_core.face.mesh.layout import eye_distance
+from talking_heads.media_core.face.mesh.layout import eye_distance, points_68
 from talking_heads.media_core.face.mesh.mesh_track import MeshTrack, track_mesh
-from talking_heads.media_core.face.mesh.nets import MeshNets, load_mesh_nets
+from talking_heads.media_core.face.mesh.nets import MeshNets, as_input, exactly, load_mesh_nets
 from talking_heads.media_core.face.mesh.person import person_masks
+from talking_heads.media_core.face.mesh.squares import Square, crop, look
 from talking_heads.media_core.video import read_frames
 
 IMAGES, VIDEOS = {".jpg", ".jpeg", ".png", ".webp"}, {".mp4", ".mpg", ".mov", ".webm", ".mkv", ".avi"}
 FPS = 25.0
+STEPS = 60  # runs of a short step
 
 
 def main() -> None:
@@ -54,14 +60,35 @@ def portrait(nets: MeshNets) -> None:
     from skimage import data
 
     image, finder = data.astronaut(), FaceFinder(nets)
+    show("networks: read", load_mesh_nets, times=3)
+    show("networks: folded", lambda: (FoldedMesh(nets.mesh), FoldedDetector(nets.detector)), times=3)
+    steps(nets, image)
     show("image: found and placed", lambda: finder.faces(image, wanted=1))
     show("image: the same, carefully", lambda: finder.face(image))
+    empty = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), np.uint8)
+    show("1080p image without a face", lambda: finder.faces(empty, wanted=1), times=3)
     show("image: on its side", lambda: finder.faces(np.ascontiguousarray(np.rot90(image)), wanted=1))
     frames = [np.roll(image, round(2 * np.sin(i)), 1) for i in range(32)]
     show("frame of a video, batches", lambda: list(MeshFollower(nets).follow(frames)), len(frames))
     show("frame of a video, one by one", lambda: one_by_one(MeshFollower(nets), frames), len(frames))
     show("frame of a video, not mirrored", lambda: list(MeshFollower(nets, mirrored=False).follow(frames)), len(frames))
     show("person mask", lambda: person_masks(nets, frames[:8]), 8)
+
+
+def steps(nets: MeshNets, image: np.ndarray) -> None:
+    """Each step by itself."""
+    finder = FaceFinder(nets)
+    face = finder.faces(image, wanted=1)[0]
+    cropped, whole = crop(image, face.square), Square(255.5, 255.5, 512)
+    show("step: detector, whole image", lambda: finder.detect(image, [whole]), times=STEPS)
+    show("step: crop of 192 px", lambda: crop(image, face.square), times=STEPS)
+    for views in (1, 2, 8):
+        crops = as_input(np.stack([cropped] * views), nets.device) / 255
+        with exactly(nets.device):
+            show(f"step: mesh, a crop of {views}", partial(nets.quick_mesh, crops), views, times=STEPS)
+            show(f"step: the same, not folded ({views})", partial(nets.mesh, crops), views, times=STEPS)
+    show("step: mesh, points of two views", lambda: look(nets, [cropped], [face.square]), times=STEPS)
+    show("step: 68 points", lambda: points_68(face.points), times=STEPS)
 
 
 def one_by_one(follower: MeshFollower, frames: list[np.ndarray]) -> None:
@@ -75,7 +102,7 @@ def show(name: str, work: Callable[[], object], count: int = 1, times: int = 6) 
         begin, processor = time.perf_counter(), time.process_time()
         work()
         wall, used = min(wall, time.perf_counter() - begin), min(used, time.process_time() - processor)
-    print(f"{name:32} {1000 * wall / count:6.1f} / {1000 * used / count:6.1f}")
+    print(f"{name:36} {1000 * wall / count:6.1f} / {1000 * used / count:6.1f}")
 
 
 def image_file(nets: MeshNets, file: Path) -> None:

@@ -73,10 +73,10 @@ def decoded(boxes: np.ndarray, logits: np.ndarray, threshold: float = THRESHOLD,
     score = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -_LOGIT, _LOGIT)))
     numbers = boxes.astype(np.float64)
     at = anchors(*size)
-    centre, size = numbers[:, :2] + at, numbers[:, 2:4]
-    keep = np.flatnonzero((score >= threshold) & (size >= 0).all(1))
+    centre, extent = numbers[:, :2] + at, numbers[:, 2:4]
+    keep = np.flatnonzero((score >= threshold) & (extent >= 0).all(1))
     keep = keep[np.argsort(-score[keep], kind="stable")]
-    box = np.concatenate([centre - size / 2, centre + size / 2], 1)[keep]
+    box = np.concatenate([centre - extent / 2, centre + extent / 2], 1)[keep]
     keys, score = (numbers[:, 4:].reshape(-1, 6, 2) + at[:, None])[keep], score[keep]
     found: list[Detection] = []
     while len(score):

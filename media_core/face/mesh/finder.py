@@ -53,6 +53,7 @@ class MeshFace:
     confidence: float  # 0..1 that there is a face
     disagreement: float  # between the plain and the mirrored view, in distances of the outer eye corners
     square: Square  # where it was looked at
+    within: float = 1.0  # the part of its points that lie in the image: those beyond its border are made up
 
     @property
     def doubtful(self) -> bool:
@@ -61,8 +62,9 @@ class MeshFace:
 
     @property
     def trust(self) -> float:
-        """How far the points should be trusted, more than 0 and at most 1: confidence and agreement in one number."""
-        return float(trusted(np.array(self.confidence), np.array(self.disagreement)))
+        """How far the points should be trusted, more than 0 and at most 1: confidence, agreement and what the image shows of
+        them, in one number."""
+        return float(trusted(np.array(self.confidence), np.array(self.disagreement), np.array(self.within)))
 
     @property
     def turn(self) -> int:
@@ -70,9 +72,16 @@ class MeshFace:
         return round(math.degrees(square_of_points(self.points).angle) / 90) % 4 * 90
 
 
-def trusted(confidence: np.ndarray, disagreement: np.ndarray) -> np.ndarray:  # [...], [...] -> float32 [...]
-    """The trust in faces that are there: 0.97 at a disagreement of 0.01, 0.78 at 0.03, 0.37 at 0.06; never quite 0."""
-    return np.maximum(confidence * np.exp(-(disagreement / _SPREAD) ** 2), _LEAST_TRUST).astype(np.float32)
+def trusted(confidence: np.ndarray, disagreement: np.ndarray, within: np.ndarray) -> np.ndarray:  # [...] each -> float32 [...]
+    """The trust in faces that are there: 0.97 at a disagreement of 0.01, 0.78 at 0.03, 0.37 at 0.06; a quarter of that when half
+    of the points lie outside the image; never quite 0."""
+    return np.maximum(confidence * np.exp(-(disagreement / _SPREAD) ** 2) * within ** 2, _LEAST_TRUST).astype(np.float32)
+
+
+def part_within(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # [..., N, >= 2] px, (H, W) px -> [...]
+    """The part of the points that lie in the image."""
+    x, y = points[..., 0], points[..., 1]
+    return ((x > -0.5) & (x < size[1] - 0.5) & (y > -0.5) & (y < size[0] - 0.5)).mean(-1)
 
 
 @dataclass(frozen=True)
@@ -157,9 +166,9 @@ class FaceFinder:
         """The face about a square: a first look finds the square for the second."""
         first, = look(self.nets, [crop(image, square)], [square], mirrored=False)
         if first.presence < _NOTHING:
-            return as_face(first, square)
+            return as_face(first, square, image)
         square = square_of_points(first.points)
-        return as_face(look(self.nets, [crop(image, square)], [square])[0], square)
+        return as_face(look(self.nets, [crop(image, square)], [square])[0], square, image)
 
     def careful(self, image: np.ndarray, square: Square) -> MeshFace:
         """The same, the mean of four views."""
@@ -167,7 +176,7 @@ class FaceFinder:
         for _ in range(2):  # once is enough where it lay well
             first, = look(self.nets, [crop(image, about)], [about], mirrored=False)
             if first.presence < _NOTHING:
-                return as_face(first, about)
+                return as_face(first, about, image)
             before, about = about, square_of_points(first.points)
             if max(before.change(about)) < _FAR:
                 break
@@ -175,7 +184,7 @@ class FaceFinder:
         looks = look(self.nets, [crop(image, square) for square in squares], squares)
         mean = Look(np.mean([one.points for one in looks], 0), min(one.presence for one in looks),
                     max(one.disagreement for one in looks))
-        return as_face(mean, about)
+        return as_face(mean, about, image)
 
     def detect(self, image: np.ndarray, squares: Sequence[Square]) -> list[Candidate]:
         """What the detector finds in squares of the image, best first, each once."""
@@ -228,8 +237,9 @@ def accepted(face: MeshFace, candidate: Candidate) -> bool:
     return face.confidence >= PRESENT and fits
 
 
-def as_face(one: Look, square: Square) -> MeshFace:
-    return MeshFace(one.points.astype(np.float32), one.presence, one.disagreement, square)
+def as_face(one: Look, square: Square, image: np.ndarray) -> MeshFace:
+    return MeshFace(one.points.astype(np.float32), one.presence, one.disagreement, square,
+                    float(part_within(one.points, (image.shape[0], image.shape[1]))))
 
 
 def ordered(found: Sequence[Placed], order: str) -> list[Placed]:

@@ -40,19 +40,19 @@ class Folded(_Held):
 
     def __init__(self, *blocks: Block):
         super().__init__()
-        self.stride, self.inner = blocks[0].stride, blocks[0].depthwise.in_channels
+        self.stride, self.inner, self.groups = blocks[0].stride, blocks[0].depthwise.in_channels, len(blocks)
         self.hold(kernel=_unpadded(torch.cat([block.depthwise.weight for block in blocks]), self.stride),
                   matrix=_matrices([block.pointwise for block in blocks]), bias=torch.cat([_bias(block) for block in blocks]),
                   slope=torch.cat([_slope(block.act, block.pointwise.out_channels) for block in blocks]))
 
     def forward(self, x: Tensor) -> Tensor:
-        deep = _convolved(x, self.kernel, None, self.stride, len(self.kernel))
-        y = _product(deep.reshape(-1, deep.shape[-1]), self.matrix, self.bias)
+        deep = _convolved(x, self.kernel, None, self.stride, self.groups * self.inner)
+        b, h, w, _ = deep.shape
+        y = _product(deep.reshape(b * h * w, -1), self.matrix, self.bias)
         if self.stride == 2:
             x = _pooled(x)
-        groups = len(self.matrix)
-        y.view(len(y), groups, -1)[..., :self.inner] += x.reshape(len(y), groups, -1)
-        return F.prelu(y, self.slope).view(*deep.shape[:3], -1)
+        y.view(b * h * w, self.groups, -1)[..., :self.inner] += x.reshape(b * h * w, self.groups, -1)
+        return F.prelu(y, self.slope).view(b, h, w, -1)
 
 
 class Narrowed(_Held):
@@ -164,10 +164,11 @@ class FoldedDetector(_Held):
         return torch.cat(boxes, 1), torch.cat(logits, 1)
 
 
-def _chain(series: Sequence[Iterable[nn.Module]]) -> nn.Sequential:
+def _chain(series: Sequence[Iterable[nn.Module] | nn.Module]) -> nn.Sequential:
     """Series of blocks of the same shapes, side by side."""
     out: list[nn.Module] = []
-    for row in zip(*series):
+    rows = [one.children() if isinstance(one, nn.Module) else one for one in series]
+    for row in zip(*rows):
         blocks, squeezes = [m for m in row if isinstance(m, Block)], [m for m in row if isinstance(m, Squeeze)]
         out.append(Folded(*blocks) if blocks else Narrowed(*squeezes))
     return nn.Sequential(*out)

@@ -159,12 +159,12 @@ class MeshFollower:
         assert slot.square is not None
         if one.presence < PRESENT:
             return None
-        face, moved = as_face(one, slot.square), square_of_points(one.points)
+        face, moved = as_face(one, slot.square, frame), square_of_points(one.points)
         misfit = face.disagreement > _MISREAD
         if misfit or slot.rough or slot.square.change(moved)[0] > _MOVED:
             again, = look(self.finder.nets, [crop(frame, moved)], [moved], self.mirrored)
             if not misfit or again.presence >= PRESENT and again.disagreement < face.disagreement:
-                face = as_face(again, moved)
+                face = as_face(again, moved, frame)
         if face.disagreement > _MISREAD and self.frame - slot.asked >= _SEARCH_AGAIN:
             face = self._doubted(frame, number, face)
         return face if face.confidence >= PRESENT else None

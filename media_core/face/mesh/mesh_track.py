@@ -17,7 +17,7 @@ from ..draw import draw_landmarks
 from ..landmarks.landmarks import CutFinder
 from ..landmarks.raw_track import RawTrack
 from . import layout
-from .finder import DOUBTFUL, MeshFace, trusted
+from .finder import DOUBTFUL, MeshFace, part_within, trusted
 from .follower import MeshFollower
 
 KIND, VERSION = "mesh_track", 1
@@ -59,8 +59,9 @@ class MeshTrack:
 
     @property
     def trust(self) -> np.ndarray:  # float32 [T]
-        """Confidence and agreement in one number; 0 without a face."""
-        return np.where(self.seen, trusted(self.confidence, self.disagreement), np.float32(0))
+        """Confidence, agreement and what the image shows of the face in one number; 0 without a face."""
+        within = part_within(self.points, self.image_size)
+        return np.where(self.seen, trusted(self.confidence, self.disagreement, within), np.float32(0))
 
     def landmarks(self) -> RawTrack:
         """The pack's 68 points; their confidence is the trust in them."""

@@ -56,7 +56,7 @@ def test_a_small_face_in_a_large_image_is_found_by_a_closer_search(finder, astro
     assert apart(face.points, (found.points[:, :2] - [1300, 500] + 0.5) * 512 / 192 - 0.5) < 0.05
 
 
-@pytest.mark.parametrize("side, there", [(213, False), (427, True), (853, True)])
+@pytest.mark.parametrize("side, there", [(213, False), (427, False), (853, True)])
 def test_the_closer_the_search_the_smaller_the_faces(finder, astronaut, side, there):
     """A head of 50 px in a picture of 1080."""
     wide = np.full((1080, 1500, 3), 90, np.uint8)

@@ -4,7 +4,7 @@ import pytest
 from talking_heads.media_core.errors import FileFormatError
 from talking_heads.media_core.face.geometry import inter_ocular
 from talking_heads.media_core.face.landmarks.landmarks import track_frames
-from talking_heads.media_core.face.mesh.finder import MeshFace
+from talking_heads.media_core.face.mesh.finder import MeshFace, part_within
 from talking_heads.media_core.face.mesh.layout import points_68
 from talking_heads.media_core.face.mesh.squares import Square
 from talking_heads.media_core.face.mesh.tracker import MeshTracker, mesh_portrait
@@ -58,6 +58,15 @@ def test_trust_falls_with_disagreement_and_never_to_nothing():
 
     assert trust(1.0, 0.0) == 1 and trust(1.0, 0.01) > 0.95 > trust(1.0, 0.03) > 0.7 > trust(1.0, 0.06) > 0.3
     assert trust(1.0, 5.0) == pytest.approx(1e-3)
+
+
+def test_trust_falls_with_what_lies_outside_the_image(nets, astronaut):
+    """The mesh makes up what it does not see, and is sure of it."""
+    whole, cut = (MeshTracker(nets)(np.ascontiguousarray(image)) for image in (astronaut, astronaut[:, 224:]))
+    assert whole.confidence > 0.9 and (cut is None or cut.confidence < 0.5)
+    half = MeshFace(np.repeat([[5, 5, 0], [-5, 5, 0]], 239, 0).astype(np.float32), 1.0, 0.0, Square(0, 0, 1), within=0.5)
+    assert half.trust == pytest.approx(0.25)
+    assert part_within(half.points, (10, 10)) == 0.5 and part_within(half.points[None], (5, 10)).tolist() == [0]
 
 
 def test_points_of_a_portrait(nets, astronaut, finder):
