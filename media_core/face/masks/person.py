@@ -113,3 +113,9 @@ def touching(mask: np.ndarray, other: np.ndarray) -> np.ndarray:  # bool [H, W] 
     wanted[parts[other & mask]] = True
     wanted[0] = False
     return wanted[parts]
+
+
+def disc(radius: float) -> np.ndarray:  # pixels -> uint8 [2r + 1, 2r + 1]
+    import cv2
+    whole = max(1, round(radius))
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * whole + 1, 2 * whole + 1))
