@@ -101,12 +101,14 @@ def split_person(view: View, person: np.ndarray, look: PersonLook) -> FrameMasks
 
 def parsing_png(masks: FrameMasks) -> np.ndarray:
     """uint8 [H, W, 3] RGB: a face parsing in the usual colours (`PALETTE`)."""
-    picture = np.empty((*masks.head.shape, 3), np.uint8)
-    picture[:] = PALETTE["background"]
+    import cv2
+    names, label = list(PALETTE), np.zeros(masks.head.shape, np.uint8)
     for name, region in (("clothes", masks.torso), ("neck", masks.neck), ("face", masks.head), ("hair", masks.hair),
                          ("mouth", masks.mouth)):
-        picture[region] = PALETTE[name]
-    return picture
+        label[region] = names.index(name)
+    table = np.zeros((256, 1, 3), np.uint8)
+    table[:len(names), 0] = list(PALETTE.values())
+    return cv2.LUT(cv2.merge([label] * 3), table)
 
 
 def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: np.ndarray | None = None) -> FrameMasks:
