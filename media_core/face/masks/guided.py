@@ -1,64 +1,79 @@
 """A guided filter: a rough mask takes over the edges of the colour image it belongs to (He, Sun, Tang 2010; fast form 2015).
 
 In every window the mask is taken for a linear function of the colours. The functions are found on a reduced image and applied to
-the full one, so that the mask comes out at full size.
+the full one, so that the mask comes out at full size. Colour planes are kept apart: that is several times faster.
 """
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 RADIUS = 4         # reduced pixels: half the window
+_SURE = 0.1        # of a mask: less, and as much below 1, is no outline
 _SMOOTH = 1e-3     # squared colour difference (0..1) below which nothing counts as an edge
+
+
+def planes(image: np.ndarray) -> list[np.ndarray]:  # uint8 [H, W, 3] -> 3 of float32 [H, W], 0..1
+    import cv2
+    return [plane * np.float32(1 / 255) for plane in cv2.split(image)]
 
 
 class Guide:
     """What the filter needs of an image, used for any number of masks.
 
     Args:
-        image: float32 [h, w, 3], 0..1.
+        image: three planes, float32 [h, w], 0..1.
     """
 
-    def __init__(self, image: np.ndarray, radius: int = RADIUS):
+    def __init__(self, image: Sequence[np.ndarray], radius: int = RADIUS):
         self._image, self._window = image, (2 * radius + 1, 2 * radius + 1)
-        r, g, b = (image[..., k] for k in range(3))
-        means = self._means(np.dstack([image, r * r, r * g, r * b, g * g, g * b, b * b]))
-        self._mean = means[..., :3]
-        self._inverse = _inverse(self._mean, means[..., 3:])
+        r, g, b = image
+        self._mean = mr, mg, mb = [self._local(plane) for plane in image]
+        rr, rg, rb = self._local(r * r) - mr * mr + _SMOOTH, self._local(r * g) - mr * mg, self._local(r * b) - mr * mb
+        gg, gb, bb = self._local(g * g) - mg * mg + _SMOOTH, self._local(g * b) - mg * mb, self._local(b * b) - mb * mb + _SMOOTH
+        self._inverse = _inverse(rr, rg, rb, gg, gb, bb)
 
     def __call__(self, mask: np.ndarray) -> np.ndarray:  # float32 [h, w] -> [h, w]
         """The mask with the image's edges, at its own size."""
         return _applied(self._functions(mask), self._image)
 
-    def enlarged(self, mask: np.ndarray, image: np.ndarray) -> np.ndarray:  # [h, w], float32 [H, W, 3] -> [H, W]
-        """The mask at the full image's size."""
+    def enlarged(self, mask: np.ndarray, image: np.ndarray) -> np.ndarray:  # float32 [h, w], uint8 [H, W, 3] -> bool [H, W]
+        """Where the mask is over one half, at the full image's size: looked at only near its outline."""
         import cv2
-        functions = cv2.resize(self._functions(mask), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        return _applied(functions, image)
+        size, window = image.shape[1::-1], np.ones((self._window[0] + 2,) * 2, np.uint8)
+        rough = (mask > .5).astype(np.uint8)
+        near = cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, window) | ((mask > _SURE) & (mask < 1 - _SURE))
+        out, near = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) > 0 for each in (rough, near))
+        functions = cv2.resize(cv2.merge(self._functions(mask)), size, interpolation=cv2.INTER_LINEAR)[near]
+        colours = image[near] * np.float32(1 / 255)
+        out[near] = np.einsum("ij,ij->i", functions[:, :3], colours) + functions[:, 3] > .5
+        return out
 
-    def _functions(self, mask: np.ndarray) -> np.ndarray:  # -> float32 [h, w, 4]: factors of the colours and an offset
-        means = self._means(np.dstack([mask, self._image * mask[..., None]]))
-        x, y, z = np.moveaxis(means[..., 1:] - self._mean * means[..., :1], -1, 0)
+    def _functions(self, mask: np.ndarray) -> list[np.ndarray]:  # -> 4 of float32 [h, w]: factors of the colours, an offset
+        mean = self._local(mask)
+        x, y, z = (self._local(plane * mask) - own * mean for plane, own in zip(self._image, self._mean))
         a, b, c, d, e, f = self._inverse
-        factors = np.dstack([a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z])
-        offset = means[..., 0] - np.einsum("ijk,ijk->ij", factors, self._mean)
-        return self._means(np.dstack([factors, offset]))
+        factors = [a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z]
+        offset = mean - sum(factor * own for factor, own in zip(factors, self._mean))
+        return [self._local(plane) for plane in (*factors, offset)]
 
-    def _means(self, values: np.ndarray) -> np.ndarray:
+    def _local(self, plane: np.ndarray) -> np.ndarray:
+        """Means over the window."""
         import cv2
-        return cv2.boxFilter(values, -1, self._window)
+        return cv2.blur(plane, self._window)
 
 
-def _applied(functions: np.ndarray, image: np.ndarray) -> np.ndarray:  # [h, w, 4], [h, w, 3] -> [h, w]
-    return np.einsum("ijk,ijk->ij", functions[..., :3], image) + functions[..., 3]
+def _applied(functions: Sequence[np.ndarray], image: Sequence[np.ndarray]) -> np.ndarray:  # 4 and 3 of [h, w] -> [h, w]
+    out = functions[3] + functions[0] * image[0]
+    out += functions[1] * image[1]
+    out += functions[2] * image[2]
+    return out
 
 
-def _inverse(mean: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, ...]:  # [h, w, 3], [h, w, 6] -> 6 of [h, w]
+def _inverse(rr: np.ndarray, rg: np.ndarray, rb: np.ndarray, gg: np.ndarray, gb: np.ndarray, bb: np.ndarray) -> list[np.ndarray]:
     """Of the symmetric matrix of the colours' covariances, its upper triangle row by row."""
-    r, g, b = (mean[..., k] for k in range(3))
-    rr, rg, rb, gg, gb, bb = (squares[..., k] for k in range(6))
-    rr, rg, rb = rr - r * r + _SMOOTH, rg - r * g, rb - r * b
-    gg, gb, bb = gg - g * g + _SMOOTH, gb - g * b, bb - b * b + _SMOOTH
     first = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     scale = 1 / (rr * first[0] + rg * first[1] + rb * first[2])
     rest = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
-    return tuple(part * scale for part in (*first, *rest))
+    return [part * scale for part in (*first, *rest)]

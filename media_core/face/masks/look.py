@@ -12,7 +12,8 @@ from .regions import HeadAxes, above_jaw, face_outline, head_axes, polygon
 _BINS, _SHIFT = 32, 3          # of each of Lab's three axes; bits of a level that a bin ignores
 _BLURS = ((1.0, .85), (3.0, .15))  # bins that a colour may be off by, and how often
 _FLOOR = 2e-6                  # density of colours that were never seen: about a fifteenth of the mean
-_SHADES = (1.0, .8, .62, .45)  # of the light on the cheeks: skin of the neck, down to the chin's shadow
+_LIGHTS = (1.0, 1.18, .85)     # of the light on the cheeks: other skin of the face
+_SHADES = (1.0, .8, .62, .45)  # skin of the neck, down to the chin's shadow
 _CHEEKS = [1, 3, 48, 33, 54, 13, 15, 28]  # outline of skin that is rarely covered
 _LOWER = 0.45                  # units below the chin: clothes, bare shoulders or long hair
 _RARE = 0.04                   # of the most frequent colour of skin: rarer is not skin
@@ -20,9 +21,12 @@ _LEAST = 0.12                  # of what surrounds the face and is not skin, les
 _ROUNDS = 3                    # of telling clothes from the long hair before them
 _FEW = 40                      # pixels that say nothing about a colour
 _EARS = 2                      # points of the jaw, counted from its ends: above is head
-_HANGING = ((0, .4, .6, 1.1, 1.9), (.1, .1, .35, .35, .05))  # units beside the neck's middle; how likely hair is there
+_OFTEN, _SELDOM = 0.6, 0.05    # how likely hair is below hair; elsewhere below the jaw
+_BESIDE_NECK = ((0, .4, .6), (.1, .1, 1))  # units beside the neck's middle; how much less before it
 _NECK = 0.6                    # units beside its middle: what looks like skin in shadow is the neck's
-_FAR, _BREAST = 1.35, (.45, .8)  # units beside the neck's middle; beside it and below the chin: hardly hair
+_BREAST = (.45, .8)            # units beside it and below the chin: hardly hair
+_JAW_ENDS, _ENOUGH = 4, 2.0    # point of the jaw beside the mouth; half of a column there is enough
+_SIDEWAYS, _NONE = 0.15, 0.05  # units that hair spreads while it falls; fraction of a column that is none
 
 
 @dataclass(frozen=True)
@@ -59,18 +63,33 @@ class Likelihoods:
 
 @dataclass(frozen=True)
 class Hanging:
-    """Where hair may hang below or beside the jaw, before its colour is looked at."""
+    """Where hair may hang below or beside the jaw, before its colour is looked at: below what is hair beside the face."""
     prior: np.ndarray   # float32 [h, w]
     neck: np.ndarray    # bool [h, w]: not beside the neck, but before it
-    far: np.ndarray     # bool [h, w]: far from where it usually hangs
+    far: np.ndarray     # bool [h, w]: hardly hair
 
     @classmethod
-    def of(cls, view: View, axes: HeadAxes) -> Hanging:
+    def of(cls, view: View, person: np.ndarray, found: Likelihoods) -> Hanging:  # person: bool [h, w]
+        axes, rows = head_axes(view.at), np.arange(view.small_size[0])[:, None]
         middle = (axes.centre + view.at[8]) / 2
-        rows, columns = np.arange(view.small_size[0])[:, None], np.arange(view.small_size[1])[None]
-        across = np.abs((columns - middle[0]) * axes.right[0] + (rows - middle[1]) * axes.right[1]) / axes.unit
+        across = np.abs((np.arange(view.small_size[1])[None] - middle[0]) * axes.right[0]
+                        + (rows - middle[1]) * axes.right[1]) / axes.unit
+        falling = cls._falling(view, person & (found.hair > found.skin), axes)
+        prior = _SELDOM + (_OFTEN - _SELDOM) * np.interp(across, *_BESIDE_NECK) * falling
         breast = (across < _BREAST[0]) & (rows > view.at[8, 1] + _BREAST[1] * axes.unit)
-        return cls(np.interp(across, *_HANGING).astype(np.float32), across < _NECK, (across > _FAR) | breast)
+        return cls(prior.astype(np.float32), across < _NECK, (falling < _NONE) & (across > _NECK) | breast)
+
+    @staticmethod
+    def _falling(view: View, hairy: np.ndarray, axes: HeadAxes) -> np.ndarray:  # -> float32 [1, w], 0..1
+        """How much of each column is hair between the eyes and the mouth, a little to either side too."""
+        import cv2
+        top, stop = axes.centre[1], max(view.at[_JAW_ENDS, 1], view.at[16 - _JAW_ENDS, 1])
+        band = hairy[int(np.clip(top, 0, len(hairy) - 1)):max(int(stop), int(top) + 1)]
+        if not len(band):
+            return np.zeros((1, hairy.shape[1]), np.float32)
+        share = np.minimum(band.mean(0, keepdims=True, dtype=np.float32) * _ENOUGH, 1)
+        width = 2 * max(1, round(_SIDEWAYS * axes.unit)) + 1
+        return cv2.blur(cv2.dilate(share, np.ones((1, width), np.uint8)), (width, 1))
 
 
 def bins(lab: np.ndarray) -> np.ndarray:  # uint8 [..., 3] -> int32 [...]
@@ -93,17 +112,19 @@ def learn_look(samples: Sequence[tuple[np.ndarray, np.ndarray]], persons: Sequen
     if persons is None:
         softs = soft_persons([view.frame for view in views])
         persons = [cut_out(view, soft) for view, soft in zip(views, softs)]
-    zones = [_Zones.of(view, person) for view, person in zip(views, persons)]
-    skin = _density([view.lab[zone.cheeks] for view, zone in zip(views, zones)])
-    shaded = _density([shade for view, zone in zip(views, zones) for shade in _shades(view.small[zone.cheeks])])
+    zones = [_Zones.of(view, view.reduced(person) > .5) for view, person in zip(views, persons)]
+    cheeks = [view.small[zone.cheeks] for view, zone in zip(views, zones)]
+    skin, shaded = (_density([_lit(pixels, light) for pixels in cheeks for light in lights]) for lights in (_LIGHTS, _SHADES))
     around = [view.lab[zone.around] for view, zone in zip(views, zones)]
-    rare = skin < _RARE * skin.max()
+    cheek = _density([_lit(pixels, 1) for pixels in cheeks], _BLURS[:1])
+    rare = cheek < _RARE * cheek.max()
     hair = [pixels[rare[bins(pixels)]] for pixels in around]
     enough = sum(map(len, hair)) > max(_FEW, _LEAST * sum(map(len, around)))
     look = PersonLook(_density(hair) if enough else np.zeros_like(skin), skin, shaded, np.zeros_like(skin))
-    look = replace(look, clothes=_density([view.lab[zone.lower & zone.hanging.far] for view, zone in zip(views, zones)]))
+    hanging = [Hanging.of(view, zone.person, likelihoods(view, look)) for view, zone in zip(views, zones)]
+    look = replace(look, clothes=_density([view.lab[zone.lower & own.far] for view, zone, own in zip(views, zones, hanging)]))
     for _ in range(_ROUNDS):
-        look = replace(look, clothes=_density([_clothes(view, zone, look) for view, zone in zip(views, zones)]))
+        look = replace(look, clothes=_density([_clothes(*each, look) for each in zip(views, zones, hanging)]))
     return look
 
 
@@ -113,34 +134,36 @@ class _Zones:
     cheeks: np.ndarray
     around: np.ndarray  # beside and above the face: mostly hair
     lower: np.ndarray   # below the neck: mostly clothes
-    hanging: Hanging
+    person: np.ndarray
 
     @classmethod
-    def of(cls, view: View, person: np.ndarray) -> _Zones:
+    def of(cls, view: View, person: np.ndarray) -> _Zones:  # bool [h, w]
         import cv2
         size, axes = view.small_size, head_axes(view.at)
-        inside = cv2.erode((view.reduced(person) > .5).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        inside = cv2.erode(person.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         face = polygon(face_outline(view.at), size)
         rows = np.arange(size[0])[:, None]
         return cls(cheeks=polygon(view.at[_CHEEKS], size), around=inside & above_jaw(view.at, size, _EARS) & ~face,
-                   lower=inside & (rows > view.at[8, 1] + _LOWER * axes.unit), hanging=Hanging.of(view, axes))
+                   lower=inside & (rows > view.at[8, 1] + _LOWER * axes.unit), person=person)
 
 
-def _clothes(view: View, zone: _Zones, look: PersonLook) -> np.ndarray:  # -> uint8 [N, 3] Lab
+def _clothes(view: View, zone: _Zones, hanging: Hanging, look: PersonLook) -> np.ndarray:  # -> uint8 [N, 3] Lab
     """Colours of a frame's lower part that are neither long hair's nor skin's."""
     found = likelihoods(view, look)
-    other = view.guide(found.hanging(zone.hanging.prior, zone.hanging.neck)) > .5
-    at, neck = bins(view.lab), zone.hanging.neck
+    other = view.guide(found.hanging(hanging.prior, hanging.neck)) > .5
+    at, neck = bins(view.lab), hanging.neck
     bare = np.where(neck, look.shaded[at] > _RARE * look.shaded.max(), look.skin[at] > _RARE * look.skin.max())
     return view.lab[zone.lower & ~other & ~bare]
 
 
-def _shades(pixels: np.ndarray) -> list[np.ndarray]:  # uint8 [N, 3] RGB -> Lab each
+def _lit(pixels: np.ndarray, light: float) -> np.ndarray:  # uint8 [N, 3] RGB -> uint8 [N, 3] Lab
     import cv2
-    return [cv2.cvtColor((pixels * shade).astype(np.uint8)[None], cv2.COLOR_RGB2Lab)[0] for shade in _SHADES if len(pixels)]
+    changed = np.clip(pixels * light, 0, 255).astype(np.uint8)
+    return cv2.cvtColor(changed[None], cv2.COLOR_RGB2Lab)[0] if len(pixels) else changed
 
 
-def _density(examples: Sequence[np.ndarray]) -> np.ndarray:  # uint8 [N, 3] Lab each -> float32 [32768]
+def _density(examples: Sequence[np.ndarray], blurs: Sequence[tuple[float, float]] = _BLURS) -> np.ndarray:
+    """Of colours, float32 [32768], from examples uint8 [N, 3] Lab; zero from too few."""
     from scipy.ndimage import gaussian_filter
     counts = np.zeros(_BINS ** 3, np.float32)
     for pixels in examples:
@@ -148,7 +171,7 @@ def _density(examples: Sequence[np.ndarray]) -> np.ndarray:  # uint8 [N, 3] Lab 
     if counts.sum() < _FEW:
         return np.zeros_like(counts)
     cube, out = counts.reshape(_BINS, _BINS, _BINS), np.zeros_like(counts)
-    for sigma, share in _BLURS:
+    for sigma, share in blurs:
         smooth = gaussian_filter(cube, sigma, mode="constant").ravel()
         out += share * smooth / smooth.sum()
     return out

@@ -12,8 +12,9 @@ _STEPS = 12                       # drawn points between two
 _GROWN = 0.018                    # units that the outline may be wrong by
 _SHUT = 0.012                     # units: a lesser opening shows nothing
 _DARK = 0.72                      # of the lips' brightness: darker is the inside
-_PALE = 0.55                      # of the lips' redness beyond grey: less is teeth
-_BRIGHT = 0.8                     # of the lips' brightness: teeth are brighter
+_PALE, _BRIGHT = 0.6, 0.8         # of the lips' redness beyond grey, and of their brightness: teeth are paler and brighter
+_PALER, _DIM = 0.4, 0.62          # the same for teeth in shadow
+_LEAST_RED = 6.0                  # of lips, beyond grey: less is a grey image, whose lips can be taken for teeth
 
 
 def opening_outline(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [N, 2]
@@ -24,15 +25,12 @@ def opening_outline(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [N, 2]
 
 
 def _curve(points: np.ndarray) -> np.ndarray:  # [5, 2] -> [4 * 12, 2] without the last point
-    """A cubic least-squares curve through a lip's points, held at both corners."""
-    at = np.linspace(0, 1, len(points))
+    """A natural spline through a lip's points, over the length along them."""
+    from scipy.interpolate import CubicSpline
+    steps = np.maximum(np.linalg.norm(np.diff(points, axis=0), axis=1), 1e-6)
+    at = np.concatenate([[0], np.cumsum(steps)]) / steps.sum()
     fine = np.linspace(0, 1, (len(points) - 1) * _STEPS, endpoint=False)
-
-    def basis(t):
-        return np.stack([t * (1 - t), t * (1 - t) * (2 * t - 1)], 1)
-    chord = points[0] + at[:, None] * (points[-1] - points[0])
-    weights = np.linalg.lstsq(basis(at), points - chord, rcond=None)[0]
-    return points[0] + fine[:, None] * (points[-1] - points[0]) + basis(fine) @ weights
+    return CubicSpline(at, points, bc_type="natural")(fine)
 
 
 def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
@@ -67,8 +65,9 @@ def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np
         mouth[window] = inner
         return mouth, teeth
     light, red = np.median(lab[lips], axis=0)[:2]
-    dark = lab[..., 0] < _DARK * light
-    pale = (lab[..., 1] - 128 < _PALE * (red - 128)) & (lab[..., 0] > _BRIGHT * light)
+    dark, bright = lab[..., 0] < _DARK * light, lab[..., 0] / light
+    redness = (lab[..., 1] - 128) / max(red - 128, _LEAST_RED)
+    pale = (redness < _PALE) & (bright > _BRIGHT) | (redness < _PALER) & (bright > _DIM)
     own = core | grown & (dark | pale)
-    mouth[window], teeth[window] = own, own & pale
+    mouth[window], teeth[window] = own, (own if red - 128 > _LEAST_RED else core) & pale
     return mouth, teeth

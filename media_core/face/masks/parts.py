@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .look import Hanging, Likelihoods, PersonLook, likelihoods
-from .person import View, touching
+from .person import View, disc, touching
 from .regions import HeadAxes, above_jaw, face_outline, head_axes, jaw_middle, polygon
 
 _EARS, _JAW_ENDS = 2, 4   # points of the jaw, counted from its ends: above is head; beside it usually is
@@ -15,6 +15,8 @@ _JAW = 0.95               # the same, below the ears
 _ASIDE = 0.8              # how likely hair is there
 _DRESSED = 0.3            # how likely clothes are beside the jaw
 _COLLAR = 0.7             # units below the chin: skin that is higher is neck
+_STRIP, _FALLING = 0.09, 0.3  # units: half the width of a strip; how likely hair must be for it to be hair's outline
+_MEETING = 3              # reduced pixels by which sharpening moves an edge
 _CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
 
 
@@ -27,15 +29,26 @@ class Parts:
 
 
 def divided(view: View, person: np.ndarray, look: PersonLook) -> Parts:  # person: bool [H, W]
-    axes, found = head_axes(view.at), likelihoods(view, look)
-    zones = _Zones.of(view, axes, look.bald)
+    import cv2
+    found, small = likelihoods(view, look), view.reduced(person) > .5
+    axes = head_axes(view.at)
     face = polygon(face_outline(view.points), view.size)
-    head = person & (view.enlarged(zones.sure) | face | (view.sharpened(_head_probability(view, axes, found, zones)) > .5))
-    head = _without_crumbs(touching(head, person & face), person, _CRUMB * head_axes(view.points).unit ** 2)
-    head = person & ~touching(person & ~head, ~above_jaw(view.points, view.size, _JAW_ENDS))
-    hair = head & ~face & view.enlarged(view.guide(found.hair / (found.hair + found.skin)) > .5)
+    head = _head(view, small, found, _Zones.of(view, axes, look.bald), _CRUMB * axes.unit ** 2)
+    hairy = view.guide(found.hair / (found.hair + found.skin)) > .5
+    hairy = small & hairy & (not look.bald) & ~polygon(face_outline(view.at), view.small_size)
+    hairy = _without_crumbs(hairy, head, _CRUMB * axes.unit ** 2)
+    below = cv2.dilate((small & ~head).astype(np.uint8), disc(_MEETING))  # only there can head and torso meet
+    below = cv2.resize(below, view.size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    head = person & (face | ~below | view.sharpened(head.astype(np.float32)))
     neck = person & ~head & _neck_zone(view) & view.enlarged(found.shaded > found.clothes)
-    return Parts(head, hair if not look.bald else np.zeros_like(hair), neck)
+    return Parts(head, head & ~face & view.enlarged(hairy), neck)
+
+
+def _head(view: View, person: np.ndarray, found: Likelihoods, zones: _Zones, crumb: float) -> np.ndarray:
+    """The head, bool [h, w], in one piece, with all of the person that does not hang together with what is below the jaw."""
+    head = person & (zones.sure | (view.guide(_head_probability(view, person, found, zones)) > .5))
+    head = _without_crumbs(touching(head, zones.sure), person, crumb)
+    return person & ~touching(person & ~head, ~above_jaw(view.at, view.small_size, _JAW_ENDS))
 
 
 @dataclass(frozen=True)
@@ -56,13 +69,20 @@ class _Zones:
         return cls(sure, usually & ~above & at_jaw & ~sure, above & ~near)
 
 
-def _head_probability(view: View, axes: HeadAxes, found: Likelihoods, zones: _Zones) -> np.ndarray:  # -> float32 [h, w]
-    """1 where it is sure; beside the jaw all but clothes; elsewhere what looks like hair."""
-    hanging = Hanging.of(view, axes)
+def _head_probability(view: View, person: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
+    """float32 [h, w]: 1 where it is sure; beside the jaw all but clothes; elsewhere what looks like hair."""
+    hanging = Hanging.of(view, person, found)
     out = found.hanging(np.where(zones.aside, np.float32(_ASIDE), hanging.prior), hanging.neck & ~zones.aside)
+    out[_strips(person & (out < .5), _STRIP * head_axes(view.at).unit) & (hanging.prior > _FALLING)] = 1
     out[zones.beside] = 1 - found.covered(_DRESSED)[zones.beside]
     out[zones.sure] = 1
     return out
+
+
+def _strips(mask: np.ndarray, radius: float) -> np.ndarray:  # bool [h, w]
+    """Narrow parts of a mask: the outline of hair, which has the background's colour mixed in."""
+    import cv2
+    return mask & (cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc(radius), borderType=cv2.BORDER_REPLICATE) == 0)
 
 
 def _neck_zone(view: View) -> np.ndarray:  # -> bool [H, W]
@@ -73,7 +93,7 @@ def _neck_zone(view: View) -> np.ndarray:  # -> bool [H, W]
 
 
 def _without_crumbs(head: np.ndarray, person: np.ndarray, least: float) -> np.ndarray:
-    """The head with small pieces of the torso that it encloses, without small pieces of its own."""
+    """A part of a person with small pieces of the rest that it encloses, without small pieces of its own."""
     import cv2
     for mine, other in ((True, person & ~head), (False, head)):
         _, parts, table, _ = cv2.connectedComponentsWithStats(other.astype(np.uint8), connectivity=4)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .guided import Guide
+from .guided import Guide, planes
 from .regions import face_outline, polygon
 
 if TYPE_CHECKING:
@@ -56,11 +56,7 @@ class View:
 
     @cached_property
     def guide(self) -> Guide:
-        return Guide(self.small.astype(np.float32) / 255)
-
-    @cached_property
-    def _levels(self) -> np.ndarray:  # float32 [H, W, 3]
-        return self.frame.astype(np.float32) / 255
+        return Guide(planes(self.small))
 
     def reduced(self, mask: np.ndarray) -> np.ndarray:  # [H, W] -> float32 [h, w]
         import cv2
@@ -72,8 +68,9 @@ class View:
         soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
         return cv2.resize(soft, self.size[::-1], interpolation=cv2.INTER_LINEAR) > .5
 
-    def sharpened(self, mask: np.ndarray) -> np.ndarray:  # float32 [h, w] -> float32 [H, W]
-        return self.guide.enlarged(mask, self._levels)
+    def sharpened(self, mask: np.ndarray) -> np.ndarray:  # float32 [h, w] -> bool [H, W]
+        """With the frame's edges."""
+        return self.guide.enlarged(mask, self.frame)
 
 
 @lru_cache(1)
@@ -92,7 +89,7 @@ def soft_persons(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
 def cut_out(view: View, soft: np.ndarray) -> np.ndarray:
     """The person whose face it is, bool [H, W], by `soft_persons`' answer (float32 [H, W])."""
     face = polygon(face_outline(view.points), view.size)
-    return tidied((view.sharpened(view.reduced(soft)) > .5) | face, face)
+    return tidied(view.sharpened(view.reduced(soft)) | face, face)
 
 
 def tidied(mask: np.ndarray, sure: np.ndarray) -> np.ndarray:  # bool [H, W] each
@@ -113,3 +110,9 @@ def touching(mask: np.ndarray, other: np.ndarray) -> np.ndarray:  # bool [H, W] 
     wanted[parts[other & mask]] = True
     wanted[0] = False
     return wanted[parts]
+
+
+def disc(radius: float) -> np.ndarray:  # pixels -> uint8 [2r + 1, 2r + 1]
+    import cv2
+    whole = max(1, round(radius))
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * whole + 1, 2 * whole + 1))

@@ -18,7 +18,7 @@ _FADE = 0.98                # brightness kept from a row (at 512) to the next ab
 _NECK = 0.33                # of the face's width, to either side of its middle
 _SHOULDER = (0.2, 0.45)     # of the face's width below the chin; how steeply the shoulder's line falls beside the neck
 _RIM = 2                    # pixels at 512: so near the head, colours are mixed with its own
-_HALF = 2                   # the painted part is smooth: made at this fraction of the size
+_COARSE, _LEAST = 4, .05    # the painted part is smooth: made so much smaller, from cells that are known at least so far
 
 
 @dataclass(frozen=True)
@@ -46,43 +46,56 @@ def torso_under_head(frame: np.ndarray, masks: FrameMasks) -> np.ndarray:
     Returns:
         uint8 [H, W, 4] RGBA; alpha is 255 or 0, and where it is 0 so is the colour.
     """
-    import cv2
-    height, width = masks.head.shape
     face = _Face.of(masks)
-    if face is None or not masks.torso.any():
-        return np.dstack([np.where(masks.torso[..., None], frame, 0), masks.torso.astype(np.uint8) * 255]).astype(np.uint8)
-    hidden = _hidden(masks, face)
-    rim = 2 * max(1, round(_RIM * height / 512)) + 1
-    clean = masks.torso & (cv2.dilate(masks.head.astype(np.uint8), np.ones((rim, rim), np.uint8)) == 0)
-    small = cv2.resize(frame, (width // _HALF, height // _HALF), interpolation=cv2.INTER_NEAREST).astype(np.float32)
-    known = cv2.resize(clean.astype(np.uint8), small.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
-    colours = cv2.resize(filled(small, known), (width, height), interpolation=cv2.INTER_LINEAR)
-    colours *= _fading(masks.torso, hidden)[..., None]
-    layer = np.where((masks.torso & clean)[..., None], frame, np.clip(np.rint(colours), 0, 255)).astype(np.uint8)
-    alpha = masks.torso | hidden
-    return np.dstack([np.where(alpha[..., None], layer, 0), alpha.astype(np.uint8) * 255]).astype(np.uint8)
+    hidden = np.zeros_like(masks.torso) if face is None or not masks.torso.any() else _hidden(masks, face)
+    layer, alpha = _painted(frame, masks, hidden), masks.torso | hidden
+    layer[~alpha] = 0
+    return np.dstack([layer, alpha.astype(np.uint8) * np.uint8(255)])
+
+
+def _painted(frame: np.ndarray, masks: FrameMasks, hidden: np.ndarray) -> np.ndarray:  # -> uint8 [H, W, 3]
+    """The frame with what is hidden, and the torso's rim beside the head, in the torso's colours."""
+    import cv2
+    out = frame.copy()
+    if not hidden.any():
+        return out
+    part = slice(int((hidden | masks.torso).any(1).argmax()), None)  # rows above show nothing
+    torso, hidden, out_part = masks.torso[part], hidden[part], out[part]
+    height, width = torso.shape
+    rim = 2 * max(1, round(_RIM * len(frame) / 512)) + 1
+    beside = torso & (cv2.dilate(masks.head[part].astype(np.uint8), np.ones((rim, rim), np.uint8)) > 0)
+    known = (torso & ~beside).astype(np.uint8)
+    size = max(1, width // _COARSE), max(1, height // _COARSE)
+    weight = cv2.resize(known * np.uint8(255), size, interpolation=cv2.INTER_AREA).astype(np.float32)[..., None] / 255
+    image = cv2.resize(out_part * known[..., None], size, interpolation=cv2.INTER_AREA) / np.maximum(weight, _LEAST)
+    colours = cv2.resize(filled(image, weight[..., 0] > _LEAST), (width, height), interpolation=cv2.INTER_LINEAR)
+    where = np.nonzero(hidden | beside)
+    out_part[where] = np.clip(np.rint(colours[where] * _fading(torso, hidden, where, 512 / len(frame))), 0, 255)
+    return out
 
 
 def _hidden(masks: FrameMasks, face: _Face) -> np.ndarray:  # -> bool [H, W]
     """The part of the head that the torso goes on behind."""
-    torso, head = masks.torso, masks.head
-    rows, columns = np.arange(head.shape[0])[:, None], np.arange(head.shape[1])[None]
-    below, aside = _from_below(torso), np.abs(columns - face.middle) / face.width
-    top = np.where(torso.any(0), torso.argmax(0), head.shape[0])[None]
-    neck = (aside < _NECK) & below & (rows >= top - _RISE * head.shape[0])
+    torso, (height, width) = masks.torso, masks.head.shape
+    rows, columns = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None]
+    aside = np.abs(columns - face.middle) / face.width
+    top, bottom = _ends(torso, 0)
+    left, right = _ends(torso, 1)
+    below = rows <= bottom[None]
+    neck = (aside < _NECK) & below & (rows >= top[None] - _RISE * height)
     line = face.chin + face.width * (_SHOULDER[0] + _SHOULDER[1] * np.maximum(aside - _NECK, 0))
-    between = np.logical_or.accumulate(torso, 1) & np.logical_or.accumulate(torso[:, ::-1], 1)[:, ::-1]
-    shoulders = (rows > line) & (below | between)
-    return head & (neck | shoulders)
+    between = (columns >= left[:, None]) & (columns <= right[:, None])
+    return masks.head & (neck | (rows > line) & (below | between))
 
 
-def _from_below(torso: np.ndarray) -> np.ndarray:  # bool [H, W]
-    """Above a column's lowest part of the torso."""
-    return np.logical_or.accumulate(torso[::-1], 0)[::-1]
+def _ends(mask: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:  # bool [H, W] -> 2 of int [W] or [H]
+    """First and last place along an axis; none: behind the end, and before the beginning."""
+    some, length = mask.any(axis), mask.shape[axis]
+    return np.where(some, mask.argmax(axis), length), np.where(some, length - 1 - np.flip(mask, axis).argmax(axis), -1)
 
 
-def _fading(torso: np.ndarray, hidden: np.ndarray) -> np.ndarray:  # -> float32 [H, W]
-    """Darker with every row above a column's uppermost pixel of the torso: it is the chin's shadow."""
-    top = np.where(torso.any(0), torso.argmax(0), 0)[None]
-    above = np.maximum(top - np.arange(len(torso))[:, None], 0) * (512 / len(torso))
-    return np.where(hidden, _FADE ** above, 1).astype(np.float32)
+def _fading(torso: np.ndarray, hidden: np.ndarray, where: tuple[np.ndarray, ...], scale: float) -> np.ndarray:
+    """At some pixels, float32 [N, 1]: darker with every row above the uppermost pixel of the torso, as in the chin's shadow."""
+    table = (_FADE ** (np.arange(len(torso) + 1) * scale)).astype(np.float32)
+    above = np.maximum(_ends(torso, 0)[0][where[1]] - where[0], 0)
+    return np.where(hidden[where], table[above], np.float32(1))[:, None]
