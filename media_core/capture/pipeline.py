@@ -146,13 +146,13 @@ class _Job:
         crop = frame_face(known.points, self._size, settings.size) if likeness is None else \
             likeness.crop_for(self._size, settings.size)
         cuts = _joints(raw.cuts, kept)
-        squared = replace(known, points=self._smoothed(known, crop, cuts), image_size=(settings.size, settings.size), cuts=cuts)
+        squared = replace(known, points=crop.to_crop(known.points).astype(np.float32), image_size=(settings.size, settings.size))
         source, frames = first + kept, len(kept)
         self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: images.write_frames(
             self.folder, self.film, settings.fps, source, crop, squared.points, step), frames)
         self._stage("shots", (), ("frames",), lambda step: unnoticed_cuts(self.folder, frames, cuts, step))
         cuts = tuple(sorted({*cuts, *self.record.result("shots")}))
-        squared = replace(squared, points=self._smoothed(known, crop, cuts), cuts=cuts)
+        squared = replace(squared, points=smooth_points(squared.points, squared.fps, cuts), cuts=cuts)
         self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("shots",),
                     lambda step: tables.save_measured(self.folder, *self._measured(squared, likeness, source, step)))
         track = FaceTrack.load(self.folder / tables.TRACK)
@@ -172,10 +172,6 @@ class _Job:
                     lambda step: write_report(self.folder, self.film, shown, settings, step))
         write_manifest(self.folder, self._facts(shown, filled), self.request, len(track), settings,
                        lambda done, total: self.progress("checksums", done, total))
-
-    @staticmethod
-    def _smoothed(known: RawTrack, crop: FaceCrop, cuts: tuple[int, ...]) -> np.ndarray:  # [T, 68, 2] px of the frames
-        return smooth_points(crop.to_crop(known.points).astype(np.float32), known.fps, cuts)
 
     @property
     def _size(self) -> tuple[int, int]:
