@@ -188,15 +188,12 @@ def _unlikeness(lab: np.ndarray, sample: np.ndarray, more: float | np.ndarray = 
 
 def parsing_png(masks: FrameMasks) -> np.ndarray:
     """uint8 [H, W, 3] RGB: a face parsing in the usual colours (`PALETTE`)."""
-    import cv2
-    names = list(PALETTE)
-    label = np.full(masks.head.shape, names.index("background"), np.uint8)
+    picture = np.empty((*masks.head.shape, 3), np.uint8)
+    picture[:] = PALETTE["background"]
     for name, region in (("clothes", masks.torso), ("neck", masks.neck), ("face", masks.head), ("hair", masks.hair),
                          ("mouth", masks.mouth)):
-        np.copyto(label, np.uint8(names.index(name)), where=region)
-    colours = np.zeros((1, 256, 3), np.uint8)
-    colours[0, :len(names)] = list(PALETTE.values())
-    return cv2.LUT(cv2.merge([label] * 3), colours)
+        picture[region] = PALETTE[name]
+    return picture
 
 
 def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: np.ndarray | None = None) -> FrameMasks:
