@@ -109,15 +109,16 @@ def test_progress_rises_to_the_end_with_names_and_pictures(film, tmp_path):
     done = [d for d, _, _ in told]
     assert done == sorted(done) and told[-1][0] == told[-1][1] == 1000 and len({total for _, total, _ in told}) == 1
     stages = list(dict.fromkeys(stage for _, _, stage in told))
-    assert stages == ["finding the face", "writing frames", "measuring", "masks", "background", "layers", "sound", "tables",
-                      "quality report", "checksums"]
+    assert stages == ["finding the face", "writing frames", "looking for cuts", "measuring", "masks", "background", "layers",
+                      "sound", "tables", "quality report", "checksums"]
     assert {stage for stage, _, _ in shown} == {"finding the face", "writing frames", "masks", "layers"}
     assert {(channels, kind) for _, channels, kind in shown} == {(3, np.dtype(np.uint8))}
 
 
 # ------------------------------------------------------------------------------------------------- going on, changing
 
-@pytest.mark.parametrize("stage, frame", [("finding the face", 30), ("writing frames", 20), ("measuring", 0), ("masks", 17),
+@pytest.mark.parametrize("stage, frame", [("finding the face", 30), ("writing frames", 20),
+                                          ("looking for cuts", 5), ("measuring", 0), ("masks", 17),
                                           ("layers", 33), ("tables", 0), ("checksums", 60)])
 def test_a_stopped_run_goes_on_to_the_same_bytes(folder, film, tmp_path, stage, frame, monkeypatch):
     from talking_heads.media_core.capture import tracking
@@ -225,7 +226,7 @@ def test_skipped_frames_leave_the_sound_in_step(film, folder, tmp_path):
     clips = [open_clip(d, "mel", torch.device("cpu"), silent) for d in (data, whole)]
     for new, old in ((10, 13), (27, 31), (45, 49)):
         assert torch.equal(clips[0].windows(torch.tensor([new])), clips[1].windows(torch.tensor([old])))
-    assert "4 of 50: 10-12, 30" in (target / "report.txt").read_text()
+    assert "4 of 50: 10-12 (0.4-0.5 s), 30 (1.2 s)" in (target / "report.txt").read_text()
 
 
 @pytest.mark.parametrize("policy", ["hold", "interpolate"])
@@ -440,14 +441,15 @@ def test_an_unknown_encoder_is_told_before_hours_of_work():
         CaptureSettings(encoder="nobody")
 
 
-def test_light_is_not_measured_where_the_face_is_outside(folder):
-    from talking_heads.media_core.capture.report import _looks
+def test_nothing_is_measured_of_a_face_outside(folder):
+    from talking_heads.media_core.capture.looks import frame_looks
+    from talking_heads.media_core.capture.report import _blur, _light
 
-    track = FaceTrack.load(folder / "track.safetensors")
-    points = track.landmarks.points.clone()
+    points = FaceTrack.load(folder / "track.safetensors").landmarks.points[..., :2].numpy()
     points[..., 1] -= 1.2 * SIZE  # as in a video made like one in which the person sat elsewhere
-    blur, (light, _) = _looks(folder, replace(track, landmarks=track.landmarks.with_data(points)), lambda *_: None)
-    assert np.isnan(blur) and np.isnan(light)
+    looks = frame_looks(folder, points, lambda *_: None)
+    assert np.isnan(_blur(folder, points, lambda *_: None)) and np.isnan(_light(looks)[0])
+    assert not looks.blurred.any() and not looks.covered.any()
 
 
 def test_a_set_cannot_be_like_itself(folder, film):
