@@ -1,8 +1,7 @@
 """Errors like those of the face mesh, for make_face_action_units.py: exact points, made as wrong as the mesh may see them.
 
-Sizes are those measured where the truth is known, on renders of synthetic people, cut to what is not a fault of the renders alone:
-on renders the mesh errs by far more around the mouth than on people, and lets eyes close by little more than half. Lids are
-therefore drawn from "shut when they are shut" to "a third of the opening is left", lips from a little too small to too large.
+Sizes are those measured where the truth is known, on renders of synthetic people, less what is a fault of the renders alone: there
+the mesh errs around the mouth by far more than on people, and lets eyes close by little more than half. Lids are therefore drawn from "shut when they are shut" to "a third of the opening is left", lips from a little too small to too large.
 """
 from __future__ import annotations
 
