@@ -82,6 +82,7 @@ def truth(subject, take: Take) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
 def invented_errors(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # [T, 68, 2] -> [T, 68, 2]
     """Points as a tracker might see them: about 1 % of the eyes' distance off, mostly constant or slow, lips and lids less open
     than they are."""
+    from mesh_like_errors import slow
     from talking_heads.media_core.face.geometry import inter_ocular
 
     out = points.copy()
@@ -95,17 +96,9 @@ def invented_errors(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     groups = (range(17), range(17, 22), range(22, 27), range(27, 36), range(36, 42), range(42, 48), range(48, 68))
     level = unit * rng.uniform(.5, 1.6)
 
-    def slow(shape: tuple[int, ...], size: float, memory: float) -> np.ndarray:
-        keep = np.exp(-1 / (memory * FPS))
-        noise = rng.normal(0, size * np.sqrt(1 - keep * keep), (frames, *shape))
-        noise[0] /= np.sqrt(1 - keep * keep)
-        for i in range(1, frames):
-            noise[i] += keep * noise[i - 1]
-        return noise
-
-    out += level * (rng.normal(0, .008, (68, 2)) + slow((68, 2), .006, .4) + rng.normal(0, .002, points.shape))
+    out += level * (rng.normal(0, .008, (68, 2)) + slow(frames, (68, 2), .006, .4, rng) + rng.normal(0, .002, points.shape))
     for group in groups:
-        out[:, list(group)] += level * slow((1, 2), .004, .5)
+        out[:, list(group)] += level * slow(frames, (1, 2), .004, .5, rng)
     turned = np.diff(points[:, [36, 45]].mean(1) - points[:, 30:34].mean(1), axis=1)  # a measure of the turn of the head
     out += (turned / unit - np.median(turned / unit))[:, None] * level * rng.normal(0, .06, (68, 2))
     return out
@@ -255,29 +248,30 @@ def posed(points: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:  # [T,
     return frontal_points(points, smooth_poses(poses).camera_to_head.numpy(), shape.points, shape.focal, image_size)
 
 
-def mesh_like(identity: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(features [T, F], action units [T, 17]) of one person, as the face mesh may see them, posed by this pack; DRAWS times.
-
-    For half of them the neutral face is made of frames whose lips are apart: some people never close them.
-    """
-    from mesh_like_errors import mesh_like_errors
-    from talking_heads.media_core.face.action_units.action_units import NEUTRAL_SHARE, features, lip_gap
+def mesh_like(identity: int, kept: Path | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(features [T, F], action units [T, 17]) of one person, DRAWS times as the face mesh may see them, posed by this pack; some
+    of them twice, the second time with a neutral face whose lips are apart: there are people who never close them."""
+    from mesh_like_errors import mesh_like_errors, open_lipped_rest
+    from talking_heads.media_core.face.action_units.action_units import features
     from talking_heads.media_core.subject import Subject
 
-    points, _, _, au = truth(Subject(FILM, identity, oversampling=1), independent(INVENTED_SECONDS, 10_000 + identity))
-    found = []
-    for draw in range(DRAWS):
-        xy = posed(mesh_like_errors(points, np.random.default_rng([identity, draw, 23])), (FILM, FILM))
-        shutness = np.argsort(lip_gap(xy), kind="stable")
-        first = round(len(xy) * max(0, np.random.default_rng([identity, draw, 24]).uniform(-.6, .6)))
-        rest = np.median(xy[shutness[first:first + round(NEUTRAL_SHARE * len(xy))]], axis=0)
-        found.append((features(xy, FPS, rest).numpy(), au))
-    return found
+    if kept is not None and kept.is_file():
+        files = np.load(kept)
+        made, au = files["made"], files["au"]
+    else:
+        points, _, _, au = truth(Subject(FILM, identity, oversampling=1), independent(INVENTED_SECONDS, 10_000 + identity))
+        made = np.stack([posed(mesh_like_errors(points, np.random.default_rng([identity, draw, 23])), (FILM, FILM))
+                         for draw in range(DRAWS)])
+        if kept is not None:
+            np.savez(kept, made=made, au=au)
+    rests = [open_lipped_rest(xy, np.random.default_rng([identity, draw, 24])) for draw, xy in enumerate(made)]
+    return ([(features(xy, FPS).numpy(), au) for xy in made]
+            + [(features(xy, FPS, rest).numpy(), au) for xy, rest in zip(made, rests) if rest is not None])
 
 
 def used(tracker: str) -> np.ndarray:  # -> bool [F]
-    """Features that the net may use: that for the mesh does without the mouth's width, in which real people differ more than the
-    synthetic ones do. How far its corners have moved, it sees all the same."""
+    """Features that the net may use: that for the mesh does without the mouth's width (not without its corners' movement), in
+    which real people differ more than synthetic ones do."""
     from talking_heads.media_core.face.action_units.action_units import CONTEXT, feature_count
 
     of_frame = feature_count() // (1 + len(CONTEXT))
@@ -298,8 +292,12 @@ def main() -> None:
             print(f"\r{take.__name__} {identity}   ", end="", flush=True)
         return found
 
-    draw = mesh_like if args.tracker == "people" else lambda identity: with_features(simulated(identity))
-    train = [film for identity in range(FIRST_TRAIN, FIRST_TRAIN + args.people) for film in draw(identity)]
+    def invented(identity: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        if args.tracker == "rendered":
+            return with_features(simulated(identity))
+        return mesh_like(identity, args.cache and args.cache / f"mesh_like_{identity}.npz")
+
+    train = [film for identity in range(FIRST_TRAIN, FIRST_TRAIN + args.people) for film in invented(identity)]
     train += REPEATED * (films(independent, DRAWN_GRIMACING, args.films) + films(spoken, DRAWN_SPEAKING, args.films * 2 // 5))
     tests = {"speaking": films(spoken, FIRST_TEST, args.tested),
              "independent": films(independent, FIRST_TEST, args.tested_grimacing)}
@@ -339,7 +337,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--films", type=int, help="people who are drawn and tracked to learn from")
     parser.add_argument("--tested", type=int, help="people who are drawn and tracked to be tested on, speaking")
     parser.add_argument("--tested-grimacing", type=int, help="the same, grimacing")
-    parser.add_argument("--cache", type=Path, help="folder that keeps the tracked films for another run")
+    parser.add_argument("--cache", type=Path, help="folder that keeps what takes long for another run")
     args = parser.parse_args()
     for name, count in zip(("people", "films", "tested", "tested_grimacing"), COUNTS[args.tracker]):
         if getattr(args, name) is None:
