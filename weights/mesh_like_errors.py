@@ -1,9 +1,9 @@
 """Errors like those of the face mesh, for make_face_action_units.py: exact points, made as wrong as the mesh may see them.
 
 Sizes are those measured where the truth is known, on renders of synthetic people, less what is a fault of the renders alone:
-there the mesh errs around the mouth by far more than on people. Films of real people were looked at, not learnt from: a shut eye keeps
-an eighth to a quarter of its opening in them, a third and more on renders. Lids are drawn from a twentieth to two fifths, lips
-from a little too small to too large, to cover both.
+there the mesh errs around the mouth by far more than on people. Films of real people were looked at, not learnt from: a shut
+eye keeps an eighth to a quarter of its opening in them, a third and more on renders. Lids are drawn from a twentieth to two
+fifths, lips from a little too small to too large, to cover both.
 """
 from __future__ import annotations
 
