@@ -1,8 +1,9 @@
 """Errors like those of the face mesh, for make_face_action_units.py: exact points, made as wrong as the mesh may see them.
 
-Sizes are those measured where the truth is known, on renders of synthetic people, cut to what is not a fault of the renders alone:
-on renders the mesh errs by far more around the mouth than on people, and lets eyes close by little more than half. Lids are
-therefore drawn from "shut when they are shut" to "a third of the opening is left", lips from a little too small to too large.
+Sizes are those measured where the truth is known, on renders of synthetic people, less what is a fault of the renders alone:
+there the mesh errs around the mouth by far more than on people. Films of real people were looked at, not learnt from: a shut
+eye keeps an eighth to a quarter of its opening in them, a third and more on renders. Lids are drawn from a twentieth to two
+fifths, lips from a little too small to too large, to cover both.
 """
 from __future__ import annotations
 
@@ -15,10 +16,11 @@ GROUPS = {  # of the eyes' outer distance, %: constant, slow alike in a group, s
     "right eye": (range(36, 42), (1.2, .25, .3, .2)), "left eye": (range(42, 48), (1.2, .25, .3, .2)),
     "lips": (range(48, 68), (1.2, .5, .5, .4))}
 LEVEL = (.3, 1.2)           # how large all of a person's errors are, of the sizes above
-EYES_LEFT_OPEN = (0., .35)  # of the person's opening, when the eyes are shut
+EYES_LEFT_OPEN = (.05, .4)  # of the person's opening, when the eyes are shut
 LIPS_AMPLITUDE = (.85, 1.2)  # of the lips' opening
 ALIKE, OWN = .5, .3         # s: memory of the slow errors
 TURN = .04                  # of the turn of the head, by which a point slips over the face
+OPEN_LIPPED, LEAST_SHUT = .5, .6  # probability of a neutral face with lips apart; frames passed over for it, at most
 _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))                         # upper, lower
 _LIPS = ((61, 67, 50, 58), (62, 66, 51, 57), (63, 65, 52, 56))           # upper and lower inner lip, the outer ones beside them
 
@@ -40,6 +42,17 @@ def mesh_like_errors(points: np.ndarray, rng: np.random.Generator) -> np.ndarray
         out[:, group] += rng.normal(0, each, (len(points), len(group), 2))
     turned = np.diff(points[:, [36, 45]].mean(1) - points[:, 30:34].mean(1), axis=1) / unit  # a measure of the turn of the head
     return out + (turned - np.median(turned))[:, None] * level * rng.normal(0, TURN, (68, 2))
+
+
+def open_lipped_rest(xy: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:  # [T, 68, 2] -> [68, 2]
+    """A neutral face as of somebody who never closes the lips; None for most."""
+    from talking_heads.media_core.face.action_units.action_units import NEUTRAL_SHARE, lip_gap
+
+    skipped = round(len(xy) * max(0, rng.uniform(LEAST_SHUT * (1 - 1 / OPEN_LIPPED), LEAST_SHUT)))
+    if not skipped:
+        return None
+    order = np.argsort(lip_gap(xy), kind="stable")
+    return np.median(xy[order[skipped:skipped + round(NEUTRAL_SHARE * len(xy))]], axis=0)
 
 
 def slow(frames: int, shape: tuple[int, ...], size: float, memory: float, rng: np.random.Generator) -> np.ndarray:

@@ -25,7 +25,7 @@ from .blendshapes import expression_from_blendshapes
 
 __all__ = ["ActionUnitNet", "action_units", "expression_from_blendshapes", "features", "frontal_action_units", "frontal_points"]
 KIND, VERSION = "face_action_units", 1
-SHIPPED = Path(__file__).resolve().parents[3] / "weights" / "face_action_units.safetensors"  # for the nets that learnt from renders
+SHIPPED = Path(__file__).resolve().parents[3] / "weights" / "face_action_units.safetensors"  # for nets that learnt from renders
 SHIPPED_PEOPLE = SHIPPED.with_name("face_action_units_people.safetensors")  # for the face mesh
 SOURCES = {  # what found the points: (weights, what the track calls its source)
     "rendered": (SHIPPED, "built-in landmarks (approximate)"), "exact": (SHIPPED, "built-in landmarks (approximate)"),
@@ -142,9 +142,11 @@ def frontal_points(points: np.ndarray, camera_to_head: np.ndarray, shape: np.nda
     return camera[..., :2] + reach[..., None] * ray[..., :2]
 
 
-def features(xy: np.ndarray, fps: float) -> torch.Tensor:  # [T, 68, 2] -> float32 [T, F]
+def features(xy: np.ndarray, fps: float, rest: np.ndarray | None = None) -> torch.Tensor:  # [T, 68, 2] -> float32 [T, F]
     """What the net reads; NaN in frames that lack a point.
 
+    Args:
+        rest: [68, 2] the person's neutral face; None: found in these frames.
     Raises:
         TalkingHeadsError: no frame has all points.
     """
@@ -154,7 +156,7 @@ def features(xy: np.ndarray, fps: float) -> torch.Tensor:  # [T, 68, 2] -> float
         raise TalkingHeadsError("Action units need at least one frame with a face", f"none in {len(xy)} frames",
                                 "Check the video, or choose another face")
     seen = xy[known]
-    rest = neutral(seen)
+    rest = neutral(seen) if rest is None else rest
     unit = max(float(inter_ocular(rest)), 1e-9)
     move = (seen - rest) / unit
     even = (move + move[:, MIRROR] * [-1, 1]) / 2
