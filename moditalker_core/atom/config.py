@@ -141,8 +141,8 @@ class AToMConfig:
     steps: int = 50  # of the sampler
     eta: float = 1.0  # fraction of fresh noise in DDIM
     reference: str = "first"  # the face trained with: "first" frame of the window (published), or "any" frame of the person
-    shown: str = "portrait"  # the face it is given in use: the "portrait" (published), or its "mean" face, where it has learnt from
-    # too few kinds of faces to read a stranger's; the motion is then added to the portrait with its mouth closed
+    shown: str = "portrait"  # the face it is given in use: the "portrait" (published), or its "mean" face, where it has learnt
+    # from too few kinds of faces to read a stranger's; the motion is then added to the portrait with its mouth closed
     licence: str = ""  # what may be done with the weights
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
 

@@ -1,4 +1,6 @@
 """Motion of any length: chunks, borders, silence, noise, bad input."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,8 +8,9 @@ from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.media_core.motion import LandmarkTrack
-from talking_heads.media_core.mouth import closed_mouth, lip_aperture
+from talking_heads.media_core.mouth import closed_mouth, lip_aperture, resting_face
 from talking_heads.media_core.speech import Speech, encode_speech
+from talking_heads.moditalker_core.atom.checkpoints import load_atom
 from talking_heads.moditalker_core.atom.config import AToMConfig, DenoiserConfig, SpeechInput
 from talking_heads.moditalker_core.atom.denoiser import AToMDenoiser
 from talking_heads.moditalker_core.atom.generation import SamplingSettings, generate_motion, motion_frames
@@ -196,3 +199,35 @@ def test_weights_of_another_mean_face_are_met_in_its_frame():
     back = torch.as_tensor(1.3 * there.double().numpy() @ turn + [0.1, -0.3, 0.2])
     moved = 10 * (back - bfm.key_mean_shape)
     assert float(moved.abs().max()) <= 0.02 + 1e-4  # the clip holds in the checkpoint's own centimetres
+
+
+def test_a_network_shown_its_mean_face_moves_every_portrait_alike():
+    """Whatever the portrait, the motion is that of the mean face, added to the portrait with its mouth closed."""
+    atom, speech, settings = tiny_atom(shown="mean"), spoken(0.5), SamplingSettings(gate=False)
+    mean = torch.as_tensor(mean_face())
+    usual = generate_motion(atom, speech, portrait(), settings).points - mean
+    assert torch.equal(usual, generate_motion(tiny_atom(), speech, portrait(), settings).points - mean)
+    other = mean.numpy() * [1.2, 0.9, 1.0]
+    other[55:60, 1] -= 0.1
+    other[65:68, 1] -= 0.1  # 1 cm open
+    other = other.astype(np.float32)
+    assert resting_face(torch.as_tensor(other)).ne(torch.as_tensor(other)).any()
+    moved = generate_motion(atom, speech, portrait(other), settings).points - resting_face(torch.as_tensor(other))
+    assert torch.allclose(moved, usual, atol=1e-6)
+
+
+def test_lips_of_a_stranger_do_not_cross_with_the_demo_weights():
+    """A face unlike all it learnt from: the mouth low and forward. Shown that face, the network took the mouth for an open one
+    and closed it further than it closes."""
+    stranger = mean_face()
+    stranger[48:68] += [0, -0.15, 0.04]  # dm
+    stranger[31:36, 1] -= 0.02
+    atom, speech, settings = load_atom(), spoken(2.0), SamplingSettings(gate=False)
+
+    def smallest_gap() -> float:  # dm; below 0 the inner lips have crossed
+        points = generate_motion(atom, speech, portrait(stranger), settings).points
+        return float((points[:, [61, 62, 63], 1] - points[:, [67, 66, 65], 1]).mean(1).min())
+
+    assert smallest_gap() > -0.005  # as far as the lips of those it learnt from do
+    atom.config = replace(atom.config, shown="portrait")
+    assert smallest_gap() < -0.01
