@@ -55,6 +55,11 @@ def mean(values: np.ndarray) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
+def deviation(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.std()) if len(known) else float("nan")
+
+
 def correlation(a: np.ndarray, b: np.ndarray) -> float:  # [T], [T]; NaN are left out
     known = np.isfinite(a) & np.isfinite(b)
     if known.sum() < _LEAST or min(np.ptp(a[known]), np.ptp(b[known])) == 0:
@@ -108,7 +113,9 @@ class FilmFigures:
 
     frames: int
     lost: int  # frames in which the reference sees a face and the tracker does not
+    alone: int  # frames in which the tracker sees a face and the reference does not
     elsewhere: int  # frames in which it follows another face
+    moves: float  # standard deviation of the reference's lip opening: where it is small, `lips` compares noise
     lips: float  # correlation of the openings over time
     slope: float  # of the opening against the reference's
     amplitude: float  # ratio of standard deviations
@@ -128,9 +135,9 @@ def film_figures(points: np.ndarray, reference: np.ndarray) -> FilmFigures:  # [
     own = np.where((seen & there & ~away)[:, None, None], points, np.nan)
     gap, wanted = opening(own), opening(reference)
     return FilmFigures(
-        frames=count, lost=int((there & ~seen).sum()), elsewhere=int(away.sum()), lips=correlation(gap, wanted),
-        slope=slope(gap, wanted), amplitude=amplitude(gap, wanted), eyes=correlation(lids(own), lids(reference)),
-        blinks=float(np.nanstd(lids(reference))), jitter=jitter(own), mouth=mean(off(own, reference, MOUTH)),
+        frames=count, lost=int((there & ~seen).sum()), alone=int((seen & ~there).sum()),
+        elsewhere=int(away.sum()), moves=deviation(wanted), lips=correlation(gap, wanted), slope=slope(gap, wanted), amplitude=amplitude(gap, wanted), eyes=correlation(lids(own), lids(reference)),
+        blinks=deviation(lids(reference)), jitter=jitter(own), mouth=mean(off(own, reference, MOUTH)),
         all=mean(off(own, reference)), closed=gap[np.isfinite(gap) & (wanted < CLOSED)])
 
 
