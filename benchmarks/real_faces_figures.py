@@ -135,10 +135,11 @@ def film_figures(points: np.ndarray, reference: np.ndarray) -> FilmFigures:  # [
     own = np.where((seen & there & ~away)[:, None, None], points, np.nan)
     gap, wanted = opening(own), opening(reference)
     return FilmFigures(
-        frames=count, lost=int((there & ~seen).sum()), alone=int((seen & ~there).sum()),
-        elsewhere=int(away.sum()), moves=deviation(wanted), lips=correlation(gap, wanted), slope=slope(gap, wanted), amplitude=amplitude(gap, wanted), eyes=correlation(lids(own), lids(reference)),
-        blinks=deviation(lids(reference)), jitter=jitter(own), mouth=mean(off(own, reference, MOUTH)),
-        all=mean(off(own, reference)), closed=gap[np.isfinite(gap) & (wanted < CLOSED)])
+        frames=count, lost=int((there & ~seen).sum()), alone=int((seen & ~there).sum()), elsewhere=int(away.sum()),
+        moves=deviation(wanted), lips=correlation(gap, wanted), slope=slope(gap, wanted), amplitude=amplitude(gap, wanted),
+        eyes=correlation(lids(own), lids(reference)), blinks=deviation(lids(reference)), jitter=jitter(own),
+        mouth=mean(off(own, reference, MOUTH)), all=mean(off(own, reference)),
+        closed=gap[np.isfinite(gap) & (wanted < CLOSED)])
 
 
 def read_as_closed(gaps: np.ndarray, limit: float) -> float:  # [N] openings where the reference's lips are closed

@@ -222,7 +222,8 @@ def own_totals(stills: Sequence[Case], films: Sequence[Case], limit: float) -> l
     both = [c for c in films if c.reference is not None]
     if both:
         jitters = [figures.jitter(c.reference) for c in both]
-        out.append(f"videos: jitter {percent(float(np.nanmedian(jitters)), 2)} %, worst {percent(float(np.nanmax(jitters)), 2)}")
+        out.append(f"videos: jitter {percent(float(np.nanmedian(jitters)), 2)} %, "
+                   f"worst {percent(float(np.nanmax(jitters)), 2)}")
     twice = [c for c in both if c.other is not None]
     if twice:
         out += agreement([figures.film_figures(c.other, c.reference) for c in twice], twice)
