@@ -191,8 +191,8 @@ def agreement(judged: Sequence[figures.FilmFigures], cases: Sequence[Case]) -> l
     if speaking:
         lips = np.array([f.lips for f, _ in speaking])
         worst = ", ".join(f"{name} {f.lips:.2f}" for f, name in sorted(speaking, key=lambda one: one[0].lips)[:6])
-        out += [f"lips r where they move (n {len(speaking)}): median {np.nanmedian(lips):.3f}, below .8: {int((lips < .8).sum())}; "
-                f"least {worst}",
+        out += [f"lips r where they move (n {len(speaking)}): median {np.nanmedian(lips):.3f}, "
+                f"below .8: {int((lips < .8).sum())}; least {worst}",
                 f"slope {np.nanmedian([f.slope for f, _ in speaking]):.2f}, sd ratio "
                 f"{np.nanmedian([f.amplitude for f, _ in speaking]):.2f} "
                 f"({sum(.9 <= f.amplitude <= 1.1 for f, _ in speaking)} of {len(speaking)} within .9 to 1.1)"]
