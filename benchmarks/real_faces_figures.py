@@ -18,6 +18,7 @@ LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 CLOSED = 0.006  # the reference's gap below which lips count as closed
 ELSEWHERE = 0.5  # mean distance from which two trackers follow different faces
 _LEAST = 10  # frames for a correlation
+_NOISE_FRAMES = 7
 _LAGS = range(-3, 4)  # frames by which lips may be ahead of or behind the loudness
 
 
@@ -47,6 +48,20 @@ def jitter(points: np.ndarray) -> float:  # [T, 68, 2]
     second = np.linalg.norm(np.diff(points, 2, axis=0), axis=-1)
     second = second[np.isfinite(second).all(1)]
     return float(np.median(second)) / mean(eye_distance(points)) if len(second) else float("nan")
+
+
+def noise(points: np.ndarray) -> float:  # [T, 68, 2]
+    """Median distance of the points (without the mouth) from the parabola through the seven frames about each: what is left of
+    the jitter without the head's own smooth motion."""
+    if len(points) < _NOISE_FRAMES:
+        return float("nan")
+    rows = np.vander(np.arange(_NOISE_FRAMES), 3)
+    weights = np.eye(_NOISE_FRAMES)[_NOISE_FRAMES // 2] - (rows @ np.linalg.pinv(rows))[_NOISE_FRAMES // 2]
+    count = len(points) - _NOISE_FRAMES + 1
+    left = sum(weight * points[k:k + count, :MOUTH.start] for k, weight in enumerate(weights))
+    away = np.linalg.norm(left, axis=-1)
+    away = away[np.isfinite(away).all(1)]
+    return float(np.median(away)) / mean(eye_distance(points)) if len(away) else float("nan")
 
 
 def mean(values: np.ndarray) -> float:
@@ -122,6 +137,7 @@ class FilmFigures:
     eyes: float  # correlation of the lids' openings
     blinks: float  # standard deviation of the reference's lids: where it is small, `eyes` compares noise
     jitter: float
+    noise: float
     mouth: float  # mean distance of mouth points
     all: float  # of all points
     closed: np.ndarray  # the tracker's openings where the reference's lips are closed
@@ -138,7 +154,7 @@ def film_figures(points: np.ndarray, reference: np.ndarray) -> FilmFigures:  # [
         frames=count, lost=int((there & ~seen).sum()), alone=int((seen & ~there).sum()), elsewhere=int(away.sum()),
         moves=deviation(wanted), lips=correlation(gap, wanted), slope=slope(gap, wanted), amplitude=amplitude(gap, wanted),
         eyes=correlation(lids(own), lids(reference)), blinks=deviation(lids(reference)), jitter=jitter(own),
-        mouth=mean(off(own, reference, MOUTH)), all=mean(off(own, reference)),
+        noise=noise(own), mouth=mean(off(own, reference, MOUTH)), all=mean(off(own, reference)),
         closed=gap[np.isfinite(gap) & (wanted < CLOSED)])
 
 

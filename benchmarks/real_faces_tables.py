@@ -203,10 +203,10 @@ def agreement(judged: Sequence[figures.FilmFigures], cases: Sequence[Case]) -> l
     out.append(f"eyes r: median {np.nanmedian([f.eyes for f in judged]):.3f}, where people blink (n {len(blinking)}) "
                f"{np.nanmedian([*blinking, np.nan]):.3f}, least {np.nanmin([*blinking, 1]):.2f}")
     own = [figures.jitter(c.reference) for c in cases if c.reference is not None]
-    out.append(f"jitter: median {percent(float(np.nanmedian([f.jitter for f in judged])), 2)} %, "
-               f"worst {percent(float(np.nanmax([f.jitter for f in judged])), 2)}, of the reference's "
-               f"{np.nanmedian([f.jitter / one for f, one in zip(judged, own)]):.2f}; "
-               f"in the calmest quarter {percent(float(np.nanquantile([f.jitter for f in judged], .25)), 2)} %")
+    ratio = np.nanmedian([f.jitter / one for f, one in zip(judged, own)])
+    low, middle, high = (percent(float(np.nanquantile([f.jitter for f in judged], at)), 2) for at in (.25, .5, 1))
+    out.append(f"jitter: median {middle} %, calmest quarter {low}, worst {high}, of the reference's {ratio:.2f}; "
+               f"noise {percent(float(np.nanmedian([f.noise for f in judged])), 2)} %")
     return [*out, f"off: mouth {spread([f.mouth for f in judged])}, all {spread([f.all for f in judged])}"]
 
 
