@@ -18,6 +18,7 @@ LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 CLOSED = 0.006  # the reference's gap below which lips count as closed
 ELSEWHERE = 0.5  # mean distance from which two trackers follow different faces
 _LEAST = 10  # frames for a correlation
+_NOISE_FRAMES = 7
 _LAGS = range(-3, 4)  # frames by which lips may be ahead of or behind the loudness
 
 
@@ -49,10 +50,29 @@ def jitter(points: np.ndarray) -> float:  # [T, 68, 2]
     return float(np.median(second)) / mean(eye_distance(points)) if len(second) else float("nan")
 
 
+def noise(points: np.ndarray) -> float:  # [T, 68, 2]
+    """Median distance of the points (without the mouth) from the parabola through the seven frames about each: what is left of
+    the jitter without the head's own smooth motion."""
+    if len(points) < _NOISE_FRAMES:
+        return float("nan")
+    rows = np.vander(np.arange(_NOISE_FRAMES), 3)
+    weights = np.eye(_NOISE_FRAMES)[_NOISE_FRAMES // 2] - (rows @ np.linalg.pinv(rows))[_NOISE_FRAMES // 2]
+    count = len(points) - _NOISE_FRAMES + 1
+    left = sum(weight * points[k:k + count, :MOUTH.start] for k, weight in enumerate(weights))
+    away = np.linalg.norm(left, axis=-1)
+    away = away[np.isfinite(away).all(1)]
+    return float(np.median(away)) / mean(eye_distance(points)) if len(away) else float("nan")
+
+
 def mean(values: np.ndarray) -> float:
     """Of what is known; NaN where nothing is."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def deviation(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.std()) if len(known) else float("nan")
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:  # [T], [T]; NaN are left out
@@ -108,13 +128,16 @@ class FilmFigures:
 
     frames: int
     lost: int  # frames in which the reference sees a face and the tracker does not
+    alone: int  # frames in which the tracker sees a face and the reference does not
     elsewhere: int  # frames in which it follows another face
+    moves: float  # standard deviation of the reference's lip opening: where it is small, `lips` compares noise
     lips: float  # correlation of the openings over time
     slope: float  # of the opening against the reference's
     amplitude: float  # ratio of standard deviations
     eyes: float  # correlation of the lids' openings
     blinks: float  # standard deviation of the reference's lids: where it is small, `eyes` compares noise
     jitter: float
+    noise: float
     mouth: float  # mean distance of mouth points
     all: float  # of all points
     closed: np.ndarray  # the tracker's openings where the reference's lips are closed
@@ -128,10 +151,11 @@ def film_figures(points: np.ndarray, reference: np.ndarray) -> FilmFigures:  # [
     own = np.where((seen & there & ~away)[:, None, None], points, np.nan)
     gap, wanted = opening(own), opening(reference)
     return FilmFigures(
-        frames=count, lost=int((there & ~seen).sum()), elsewhere=int(away.sum()), lips=correlation(gap, wanted),
-        slope=slope(gap, wanted), amplitude=amplitude(gap, wanted), eyes=correlation(lids(own), lids(reference)),
-        blinks=float(np.nanstd(lids(reference))), jitter=jitter(own), mouth=mean(off(own, reference, MOUTH)),
-        all=mean(off(own, reference)), closed=gap[np.isfinite(gap) & (wanted < CLOSED)])
+        frames=count, lost=int((there & ~seen).sum()), alone=int((seen & ~there).sum()), elsewhere=int(away.sum()),
+        moves=deviation(wanted), lips=correlation(gap, wanted), slope=slope(gap, wanted), amplitude=amplitude(gap, wanted),
+        eyes=correlation(lids(own), lids(reference)), blinks=deviation(lids(reference)), jitter=jitter(own),
+        noise=noise(own), mouth=mean(off(own, reference, MOUTH)), all=mean(off(own, reference)),
+        closed=gap[np.isfinite(gap) & (wanted < CLOSED)])
 
 
 def read_as_closed(gaps: np.ndarray, limit: float) -> float:  # [N] openings where the reference's lips are closed

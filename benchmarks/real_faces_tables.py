@@ -15,6 +15,7 @@ CLASSES = {"easy photographs": lambda words: not words & {"animal", "drawn", "ha
            "drawn, painted, carved": lambda words: "drawn" in words,
            "no person": lambda words: "animal" in words}
 WEAK = ("beard", "stubble", "thin", "dim", "dark")  # words of films whose lips are hard to read
+SPEAKS = 0.01  # standard deviation of the reference's lip opening from which somebody moves them: with less, r compares noise
 BLINKS = 0.02  # standard deviation of lids from which a video has blinks: with less, correlation compares noise
 
 
@@ -26,7 +27,7 @@ def show(stills: Sequence[Case], films: Sequence[Case], kinds: Sequence[str]) ->
             print(still_row(case, kinds))
     if films:
         print(f"\nVIDEOS ({', '.join(kinds)}); gap, jitter, off: % of eye distance")
-        heads = [f"{'':55} frames turn", *(FILM_HEAD for _ in kinds), "reference itself, mirrored"]
+        heads = [f"{'':55} frames turn moves", *(FILM_HEAD for _ in kinds), "reference itself, mirrored"]
         print(" | ".join(heads))
         for case in films:
             print(film_row(case, kinds))
@@ -60,12 +61,13 @@ def still_row(case: Case, kinds: Sequence[str]) -> str:
     return " | ".join(parts)
 
 
-FILM_HEAD = f"{'lost else lips slope  sd  eyes jitt mouth  all   ms sound':58}"
+FILM_HEAD = f"{'lost else lips slope  sd  eyes jitt mouth  all   ms sound':57}"
 
 
 def film_row(case: Case, kinds: Sequence[str]) -> str:
     words = " ".join(sorted(case.words & set(WEAK)))
-    parts = [f"{case.name[-44:]:44} {words[:10]:10} {len(case.seen[kinds[0]].points):6d} {case.turn:4.0f}"]
+    parts = [f"{case.name[-44:]:44} {words[:10]:10} {len(case.seen[kinds[0]].points):6d} {case.turn:4.0f} "
+             f"{100 * moves_of(case):5.1f}"]
     for kind in kinds:
         seen = case.seen[kind]
         sound = sound_of(case, seen.points)
@@ -81,6 +83,10 @@ def film_row(case: Case, kinds: Sequence[str]) -> str:
         parts.append(f"{f.lips:4.2f} {f.slope:5.2f} {f.amplitude:4.2f} {f.eyes:4.2f} {percent(f.jitter, 2)} {percent(f.mouth)} "
                      f"sound {sound_of(case, case.reference):5.2f}")
     return " | ".join(parts)
+
+
+def moves_of(case: Case) -> float:
+    return float("nan") if case.reference is None else figures.deviation(figures.opening(case.reference))
 
 
 def sound_of(case: Case, points: np.ndarray) -> float:
@@ -161,6 +167,7 @@ def film_totals(films: Sequence[Case], kind: str, limit: float) -> list[str]:
     if not judged:
         return []
     out = [f"videos: {len(judged)}, frames {sum(f.frames for _, f in judged)}, face lost in {sum(f.lost for _, f in judged)}, "
+           f"seen where the reference sees none in {sum(f.alone for _, f in judged)}, "
            f"another face in {sum(f.elsewhere for _, f in judged)}", *agreement([f for _, f in judged], [c for c, _ in judged])]
     sound = [value for c, _ in judged if np.isfinite(value := sound_of(c, c.seen[kind].points))]
     own = [value for c, _ in judged if np.isfinite(value := sound_of(c, c.reference))]
@@ -178,17 +185,29 @@ def film_totals(films: Sequence[Case], kind: str, limit: float) -> list[str]:
 
 
 def agreement(judged: Sequence[figures.FilmFigures], cases: Sequence[Case]) -> list[str]:
-    lips = np.array([f.lips for f in judged])
-    worst = [f"{cases[k].name.rpartition('/')[2]} {lips[k]:.2f}" for k in np.argsort(lips)[:6]]
+    speaking = [(f, c.name.rpartition("/")[2]) for f, c in zip(judged, cases) if f.moves > SPEAKS]
+    silent = [(f, c.name.rpartition("/")[2]) for f, c in zip(judged, cases) if f.moves <= SPEAKS]
+    out = []
+    if speaking:
+        lips = np.array([f.lips for f, _ in speaking])
+        worst = ", ".join(f"{name} {f.lips:.2f}" for f, name in sorted(speaking, key=lambda one: one[0].lips)[:6])
+        out += [f"lips r where they move (n {len(speaking)}): median {np.nanmedian(lips):.3f}, "
+                f"below .8: {int((lips < .8).sum())}; least {worst}",
+                f"slope {np.nanmedian([f.slope for f, _ in speaking]):.2f}, sd ratio "
+                f"{np.nanmedian([f.amplitude for f, _ in speaking]):.2f} "
+                f"({sum(.9 <= f.amplitude <= 1.1 for f, _ in speaking)} of {len(speaking)} within .9 to 1.1)"]
+    if silent:
+        out.append("lips that hardly move (r, own movement in % of the reference's): " + ", ".join(
+            f"{name} {f.lips:.2f} {percent(f.amplitude, 0)}" for f, name in silent))
     blinking = [f.eyes for f in judged if f.blinks > BLINKS]
-    return [f"lips r: median {np.nanmedian(lips):.3f}, worst {worst}; below .8: {int((lips < .8).sum())}",
-            f"slope {np.nanmedian([f.slope for f in judged]):.2f}, sd ratio {np.nanmedian([f.amplitude for f in judged]):.2f} "
-            f"({sum(.9 <= f.amplitude <= 1.1 for f in judged)} of {len(judged)} within .9 to 1.1)",
-            f"eyes r: median {np.nanmedian([f.eyes for f in judged]):.3f}; where people blink (n {len(blinking)}) "
-            f"{np.nanmedian(blinking):.3f}" if blinking else f"eyes r: median {np.nanmedian([f.eyes for f in judged]):.3f}",
-            f"jitter: median {percent(float(np.nanmedian([f.jitter for f in judged])), 2)} %, "
-            f"worst {percent(float(np.nanmax([f.jitter for f in judged])), 2)}",
-            f"off: mouth {spread([f.mouth for f in judged])}, all {spread([f.all for f in judged])}"]
+    out.append(f"eyes r: median {np.nanmedian([f.eyes for f in judged]):.3f}, where people blink (n {len(blinking)}) "
+               f"{np.nanmedian([*blinking, np.nan]):.3f}, least {np.nanmin([*blinking, 1]):.2f}")
+    own = [figures.jitter(c.reference) for c in cases if c.reference is not None]
+    ratio = np.nanmedian([f.jitter / one for f, one in zip(judged, own)])
+    low, middle, high = (percent(float(np.nanquantile([f.jitter for f in judged], at)), 2) for at in (.25, .5, 1))
+    out.append(f"jitter: median {middle} %, calmest quarter {low}, worst {high}, of the reference's {ratio:.2f}; "
+               f"noise {percent(float(np.nanmedian([f.noise for f in judged])), 2)} %")
+    return [*out, f"off: mouth {spread([f.mouth for f in judged])}, all {spread([f.all for f in judged])}"]
 
 
 def own_totals(stills: Sequence[Case], films: Sequence[Case], limit: float) -> list[str]:
@@ -203,7 +222,8 @@ def own_totals(stills: Sequence[Case], films: Sequence[Case], limit: float) -> l
     both = [c for c in films if c.reference is not None]
     if both:
         jitters = [figures.jitter(c.reference) for c in both]
-        out.append(f"videos: jitter {percent(float(np.median(jitters)), 2)} %, worst {percent(max(jitters), 2)}")
+        out.append(f"videos: jitter {percent(float(np.nanmedian(jitters)), 2)} %, "
+                   f"worst {percent(float(np.nanmax(jitters)), 2)}")
     twice = [c for c in both if c.other is not None]
     if twice:
         out += agreement([figures.film_figures(c.other, c.reference) for c in twice], twice)

@@ -114,6 +114,15 @@ def test_jitter_is_the_second_difference(figures):
     assert figures.jitter(shaken) == pytest.approx(0.02)
 
 
+def test_noise_is_what_is_left_of_jitter_without_smooth_motion(figures):
+    time = np.arange(15)[:, None, None]
+    moving = np.repeat(face()[None], 15, 0) + time ** 2
+    assert figures.jitter(moving) > 0.02
+    assert figures.noise(moving) == pytest.approx(0, abs=1e-9)
+    assert figures.noise(moving + np.random.default_rng(4).normal(size=moving.shape)) > 0.005
+    assert np.isnan(figures.noise(moving[:6]))
+
+
 def test_lips_may_be_a_little_ahead_of_the_sound(figures):
     sound = np.random.default_rng(3).normal(size=60)
     assert figures.against_sound(np.roll(sound, 2), sound) > 0.95
