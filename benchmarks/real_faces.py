@@ -148,17 +148,17 @@ def nearest(faces: np.ndarray, own: np.ndarray | None) -> np.ndarray | None:  # 
 def follow(case: Case, kinds: Sequence[str], nets: MeshNets, reference: Mapping[str, np.ndarray], most: int,
            keep: Path | None) -> None:
     told = probe(case.path)
-    fps, key = float(told.fps), f"{case.name}/points"
+    fps, key, size = float(told.fps), f"{case.name}/points", (told.height, told.width)
     if key in reference:
-        mesh = figures.half_pixel_off(reference[key][:most])
+        own = reference[f"{case.name}/size"]
+        mesh = figures.resized(figures.half_pixel_off(reference[key][:most]), own, size)
         case.reference = layout.points_68(mesh)
         case.turn = float(np.nanquantile(np.abs(figures.turned(mesh)), 0.95))
         if f"{case.name}/mirrored" in reference:
             flipped = figures.half_pixel_off(reference[f"{case.name}/mirrored"][:most], mirrored=True)[:, layout.MIRROR]
-            case.other = layout.points_68(flipped)
+            case.other = layout.points_68(figures.resized(flipped, own, size))
     if told.has_sound:
         case.sound = loudness(case.path, fps, most)
-    size = (told.height, told.width)
     for kind in kinds:
         work = partial(followed, case, kind, nets, fps, size, most)
         case.seen[kind] = trackers.kept(keep, f"{flat(case.name)}-{most}-{kind}", work)

@@ -5,6 +5,7 @@ through the eyes, so that lips that cross count as less than closed and a shift 
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +114,14 @@ def half_pixel_off(points: np.ndarray, mirrored: bool = False) -> np.ndarray:  #
             shift = down - across if mirrored else down + across
             face[:, :2] -= (shift * (0.5 * square.side / SIZE)).astype(np.float32)
     return out
+
+
+def resized(points: np.ndarray, size: Sequence[int], wanted: Sequence[int]) -> np.ndarray:  # [..., 478, 3] px
+    """Points of an image of `size` (H, W) in the same image of another size: videos with oblong pixels, which the pack makes
+    square and MediaPipe does not."""
+    down, across = wanted[0] / size[0], wanted[1] / size[1]
+    scale = np.array([across, down, across], np.float32)
+    return points * scale + np.array([(across - 1) / 2, (down - 1) / 2, 0], np.float32)
 
 
 def turned(mesh: np.ndarray) -> np.ndarray:  # [..., 478, 3] px -> [...] degrees

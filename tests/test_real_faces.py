@@ -74,6 +74,11 @@ def test_nothing_is_taken_off_where_there_is_no_face(figures):
     assert np.isnan(figures.half_pixel_off(np.full((2, 478, 3), np.nan, np.float32))).all()
 
 
+def test_points_of_an_image_with_oblong_pixels(figures):
+    corners = np.array([[-0.5, -0.5, 0], [511.5, 479.5, 4]], np.float32)
+    assert figures.resized(corners, (480, 512), (480, 640)).tolist() == [[-0.5, -0.5, 0], [639.5, 479.5, 5]]
+
+
 def film(gaps, scale=1.0):  # -> [T, 68, 2]
     return np.stack([face(scale * gap, lids=0.2 + gap) for gap in gaps])
 
