@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .look import Hanging, Likelihoods, PersonLook, likelihoods
-from .person import View, disc, touching
+from .person import View, crumbs, disc, touching
 from .regions import HeadAxes, above_jaw, face_outline, head_axes, jaw_middle, polygon
 
 _EARS, _JAW_ENDS = 2, 4   # points of the jaw, counted from its ends: above is head; beside it usually is
@@ -94,10 +94,5 @@ def _neck_zone(view: View) -> np.ndarray:  # -> bool [H, W]
 
 def _without_crumbs(head: np.ndarray, person: np.ndarray, least: float) -> np.ndarray:
     """A part of a person with small pieces of the rest that it encloses, without small pieces of its own."""
-    import cv2
-    for mine, other in ((True, person & ~head), (False, head)):
-        _, parts, table, _ = cv2.connectedComponentsWithStats(other.astype(np.uint8), connectivity=4)
-        small = table[:, cv2.CC_STAT_AREA] < least
-        small[0] = False
-        head = np.where(small[parts], mine, head)
-    return head
+    head = head | crumbs(person & ~head, least)
+    return head & ~crumbs(head, least)
