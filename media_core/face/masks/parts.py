@@ -13,10 +13,11 @@ _EARS, _JAW_ENDS = 2, 4   # points of the jaw, counted from its ends: above is h
 _WIDE, _WIDE_BALD = 1.2, 1.6   # units beside the middle: farther, skin is a hand's
 _JAW = 0.95               # the same, below the ears
 _ASIDE = 0.8              # how likely hair is there
-_DRESSED = 0.3            # how likely clothes are beside the jaw
+_DRESSED = 0.6            # how likely clothes are beside the jaw
 _COLLAR = 0.7             # units below the chin: skin that is higher is neck
 _STRIP, _FALLING = 0.09, 0.3  # units: half the width of a strip; how likely hair must be for it to be hair's outline
 _MEETING = 3              # reduced pixels by which sharpening moves an edge
+_CLEARLY = 1.5            # times likelier clothes than hair: no outline of hair
 _CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
 
 
@@ -73,7 +74,8 @@ def _head_probability(view: View, person: np.ndarray, found: Likelihoods, zones:
     """float32 [h, w]: 1 where it is sure; beside the jaw all but clothes; elsewhere what looks like hair."""
     hanging = Hanging.of(view, person, found)
     out = found.hanging(np.where(zones.aside, np.float32(_ASIDE), hanging.prior), hanging.neck & ~zones.aside)
-    out[_strips(person & (out < .5), _STRIP * head_axes(view.at).unit) & (hanging.prior > _FALLING)] = 1
+    outline = _strips(person & (out < .5), _STRIP * head_axes(view.at).unit) & (hanging.prior > _FALLING)
+    out[outline & (found.clothes < found.hair * _CLEARLY)] = 1
     out[zones.beside] = 1 - found.covered(_DRESSED)[zones.beside]
     out[zones.sure] = 1
     return out
