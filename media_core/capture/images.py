@@ -27,7 +27,7 @@ from .framing import cut_square
 from .stages import Step
 
 PREVIEW_EVERY = 10  # frames
-SOFT = 0.02         # of the size: so near a person, stray hair may be seen
+SOFT, OFTEN = 0.02, 0.1  # of the size: so near a person, hair may be seen; of the frames: a place seen in fewer may be hair
 GROUP = 8           # frames that the person network sees together
 PREVIEW_TINT = 0.5  # of the colour laid over what is not the head
 FRAME, PARSING, TEETH, GT, TORSO = "ori_imgs/{}.jpg", "parsing/{}.png", "teeth_mask/{}.npy", "gt_imgs/{}.jpg", "torso_imgs/{}.png"
@@ -201,7 +201,7 @@ def _tinted(frame: np.ndarray, masks: FrameMasks) -> np.ndarray:
 
 def write_background(folder: Path, count: int, size: int, step: Step) -> None:
     """bc.jpg: what is seen behind the person over the whole video."""
-    plate = BackgroundPlate((size, size), SOFT * size)
+    plate = BackgroundPlate((size, size), SOFT * size, OFTEN)
     numbers = sorted({*range(0, count, EVERY), count - 1})
     for done, i in enumerate(numbers, 1):
         masks = _read_masks(folder, i)

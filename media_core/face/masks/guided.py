@@ -43,7 +43,8 @@ class Guide:
         import cv2
         size, window = image.shape[1::-1], np.ones((self._window[0] + 2,) * 2, np.uint8)
         rough = (mask > .5).astype(np.uint8)
-        near = cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, window) | ((mask > _SURE) & (mask < 1 - _SURE))
+        unsure = (mask > _SURE) & (mask < 1 - _SURE)
+        near = np.maximum(cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, window), unsure.astype(np.uint8))
         out, near = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) > 0 for each in (rough, near))
         functions = cv2.resize(cv2.merge(self._functions(mask)), size, interpolation=cv2.INTER_LINEAR)[near]
         colours = image[near] * np.float32(1 / 255)

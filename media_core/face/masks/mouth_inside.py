@@ -13,6 +13,7 @@ _GROWN = 0.018                    # units that the outline may be wrong by
 _SHUT = 0.012                     # units: a lesser opening shows nothing
 _DARK = 0.72                      # of the lips' brightness: darker is the inside
 _PALE, _BRIGHT = 0.6, 0.8         # of the lips' redness beyond grey, and of their brightness: teeth are paler and brighter
+_SURELY_PALE = 0.5                # the same beyond the outline
 _PALER, _DIM = 0.4, 0.62          # the same for teeth in shadow
 _LEAST_RED = 6.0                  # of lips, beyond grey: less is a grey image, whose lips can be taken for teeth
 
@@ -25,12 +26,18 @@ def opening_outline(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [N, 2]
 
 
 def _curve(points: np.ndarray) -> np.ndarray:  # [5, 2] -> [4 * 12, 2] without the last point
-    """A natural spline through a lip's points, over the length along them."""
+    """Half way between a natural spline through a lip's points (over the length along them), which is round enough, and a cubic
+    least-squares curve held at both corners, which noise of the points hardly moves."""
     from scipy.interpolate import CubicSpline
     steps = np.maximum(np.linalg.norm(np.diff(points, axis=0), axis=1), 1e-6)
     at = np.concatenate([[0], np.cumsum(steps)]) / steps.sum()
     fine = np.linspace(0, 1, (len(points) - 1) * _STEPS, endpoint=False)
-    return CubicSpline(at, points, bc_type="natural")(fine)
+
+    def basis(t: np.ndarray) -> np.ndarray:
+        return np.stack([t * (1 - t), t * (1 - t) * (2 * t - 1)], 1)
+    straight = points[0] + fine[:, None] * (points[-1] - points[0])
+    weights = np.linalg.lstsq(basis(at), points - points[0] - at[:, None] * (points[-1] - points[0]), rcond=None)[0]
+    return (CubicSpline(at, points, bc_type="natural")(fine) + straight + basis(fine) @ weights) / 2
 
 
 def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +75,6 @@ def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np
     dark, bright = lab[..., 0] < _DARK * light, lab[..., 0] / light
     redness = (lab[..., 1] - 128) / max(red - 128, _LEAST_RED)
     pale = (redness < _PALE) & (bright > _BRIGHT) | (redness < _PALER) & (bright > _DIM)
-    own = core | grown & (dark | pale)
+    own = core | grown & (dark | (redness < _SURELY_PALE) & (bright > _BRIGHT))
     mouth[window], teeth[window] = own, (own if red - 128 > _LEAST_RED else core) & pale
     return mouth, teeth

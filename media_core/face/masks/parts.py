@@ -6,17 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from .look import Hanging, Likelihoods, PersonLook, likelihoods
-from .person import View, disc, touching
+from .person import View, crumbs, disc, touching
 from .regions import HeadAxes, above_jaw, face_outline, head_axes, jaw_middle, polygon
 
 _EARS, _JAW_ENDS = 2, 4   # points of the jaw, counted from its ends: above is head; beside it usually is
 _WIDE, _WIDE_BALD = 1.2, 1.6   # units beside the middle: farther, skin is a hand's
 _JAW = 0.95               # the same, below the ears
 _ASIDE = 0.8              # how likely hair is there
-_DRESSED = 0.3            # how likely clothes are beside the jaw
+_DRESSED = 0.6            # how likely clothes are beside the jaw
 _COLLAR = 0.7             # units below the chin: skin that is higher is neck
 _STRIP, _FALLING = 0.09, 0.3  # units: half the width of a strip; how likely hair must be for it to be hair's outline
 _MEETING = 3              # reduced pixels by which sharpening moves an edge
+_CLEARLY = 1.5            # times likelier clothes than hair: no outline of hair
 _CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
 
 
@@ -73,7 +74,8 @@ def _head_probability(view: View, person: np.ndarray, found: Likelihoods, zones:
     """float32 [h, w]: 1 where it is sure; beside the jaw all but clothes; elsewhere what looks like hair."""
     hanging = Hanging.of(view, person, found)
     out = found.hanging(np.where(zones.aside, np.float32(_ASIDE), hanging.prior), hanging.neck & ~zones.aside)
-    out[_strips(person & (out < .5), _STRIP * head_axes(view.at).unit) & (hanging.prior > _FALLING)] = 1
+    outline = _strips(person & (out < .5), _STRIP * head_axes(view.at).unit) & (hanging.prior > _FALLING)
+    out[outline & (found.clothes < found.hair * _CLEARLY)] = 1
     out[zones.beside] = 1 - found.covered(_DRESSED)[zones.beside]
     out[zones.sure] = 1
     return out
@@ -94,10 +96,5 @@ def _neck_zone(view: View) -> np.ndarray:  # -> bool [H, W]
 
 def _without_crumbs(head: np.ndarray, person: np.ndarray, least: float) -> np.ndarray:
     """A part of a person with small pieces of the rest that it encloses, without small pieces of its own."""
-    import cv2
-    for mine, other in ((True, person & ~head), (False, head)):
-        _, parts, table, _ = cv2.connectedComponentsWithStats(other.astype(np.uint8), connectivity=4)
-        small = table[:, cv2.CC_STAT_AREA] < least
-        small[0] = False
-        head = np.where(small[parts], mine, head)
-    return head
+    head = head | crumbs(person & ~head, least)
+    return head & ~crumbs(head, least)

@@ -94,22 +94,27 @@ def cut_out(view: View, soft: np.ndarray) -> np.ndarray:
 
 def tidied(mask: np.ndarray, sure: np.ndarray) -> np.ndarray:  # bool [H, W] each
     """Only what hangs together with sure parts, small holes filled."""
-    import cv2
     mask = touching(mask, sure)
-    _, parts, table, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
-    small = table[:, cv2.CC_STAT_AREA] < mask.size * _SPECK
-    small[0] = False
-    return mask | small[parts]
+    return mask | crumbs(~mask, mask.size * _SPECK)
 
 
 def touching(mask: np.ndarray, other: np.ndarray) -> np.ndarray:  # bool [H, W] each
     """The parts of a mask that overlap another one."""
     import cv2
     count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    wanted = np.zeros(count, bool)
+    parts, wanted = np.asarray(parts, np.int32), np.zeros(count, bool)
     wanted[parts[other & mask]] = True
     wanted[0] = False
     return wanted[parts]
+
+
+def crumbs(mask: np.ndarray, least: float) -> np.ndarray:  # bool [H, W]
+    """The parts of a mask that are smaller than `least` pixels."""
+    import cv2
+    _, parts, table, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    small = np.asarray(table)[:, cv2.CC_STAT_AREA] < least
+    small[0] = False
+    return small[np.asarray(parts, np.int32)]
 
 
 def disc(radius: float) -> np.ndarray:  # pixels -> uint8 [2r + 1, 2r + 1]

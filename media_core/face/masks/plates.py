@@ -25,15 +25,17 @@ _BLUR_SIZE, _BLUR = 5, 4.0  # of the neck's fill, against vertical lines: window
 class BackgroundPlate:
     """Gathers the background of a video with a camera that stands still.
 
-    For each pixel the frame counts in which the person was farthest away from it. Memory: 7 bytes a pixel, whatever the length.
+    For each pixel the frame counts in which the person was farthest away from it. Memory: 11 bytes a pixel, whatever the length.
 
     Args:
         image_size: (H, W).
         near: pixels; closer than this to the person, nothing is trusted to be background: hair is soft.
+        often: fraction of the frames that must show a pixel: in fewer it may be hair that a mask has missed.
     """
 
-    def __init__(self, image_size: tuple[int, int], near: float = _NEAR):
-        self._size, self._near = height_width(image_size), near
+    def __init__(self, image_size: tuple[int, int], near: float = _NEAR, often: float = 0.0):
+        self._size, self._near, self._often = height_width(image_size), near, often
+        self._frames, self._seen = 0, np.zeros(self._size, np.uint32)  # frames that showed a pixel
         self._image = np.zeros((*self._size, 3), np.uint8)
         self._distance = np.zeros(self._size, np.float32)  # pixels to the person in the frame taken; 0: none yet
 
@@ -53,6 +55,8 @@ class BackgroundPlate:
             distance = np.sqrt(np.rint(distance * distance))  # squares are whole numbers; OpenCV's last bits vary
         else:
             distance = np.full(self._size, float(sum(self._size)), np.float32)  # farther than any person in the image
+        self._frames += 1
+        self._seen += distance > self._near
         better = distance > self._distance
         self._image[better] = frame[better]
         self._distance[better] = distance[better]
@@ -60,7 +64,11 @@ class BackgroundPlate:
     @property
     def covered(self) -> float:
         """Fraction of the pixels that some frame has shown, 0..1; the rest is filled from its neighbours."""
-        return float((self._distance > self._near).mean())
+        return float(self._known.mean())
+
+    @property
+    def _known(self) -> np.ndarray:  # bool [H, W]
+        return (self._distance > self._near) & (self._seen >= self._often * self._frames)
 
     def plate(self, *, smooth: bool = False) -> np.ndarray:
         """uint8 [H, W, 3], holes filled with the nearest pixel that was seen or, `smooth`, by all that are around them.
@@ -69,7 +77,7 @@ class BackgroundPlate:
             TalkingHeadsError: no background was seen at all.
         """
         from scipy.ndimage import distance_transform_edt
-        seen = self._distance > self._near
+        seen = self._known
         if not seen.any():
             raise TalkingHeadsError("Some of the background must be visible beside the person", "the person fills every frame",
                                     "Record from farther away, or give an image as background")
@@ -81,8 +89,9 @@ class BackgroundPlate:
         return self._image[rows, columns]
 
     def state(self) -> dict[str, np.ndarray]:
-        """What `restore` needs to go on later: image uint8 [H, W, 3], distance float32 [H, W]."""
-        return {"image": self._image.copy(), "distance": self._distance.copy()}
+        """What `restore` needs to go on later: image uint8 [H, W, 3], distance float32, seen uint32 [H, W], frames uint32."""
+        return {"image": self._image.copy(), "distance": self._distance.copy(), "seen": self._seen.copy(),
+                "frames": np.array(self._frames, np.uint32)}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Goes on from a `state` of the same size."""
@@ -90,6 +99,7 @@ class BackgroundPlate:
             raise TalkingHeadsError(f"The stored background must be {self._size[1]} x {self._size[0]} pixels",
                                     f"shape {state['image'].shape}", "Delete it and run the capture again")
         self._image, self._distance = state["image"].astype(np.uint8), state["distance"].astype(np.float32)
+        self._seen, self._frames = state["seen"].astype(np.uint32), int(state["frames"])
 
 
 def on_plate(frame: np.ndarray, masks: FrameMasks, plate: np.ndarray) -> np.ndarray:

@@ -47,20 +47,21 @@ def torso_under_head(frame: np.ndarray, masks: FrameMasks) -> np.ndarray:
         uint8 [H, W, 4] RGBA; alpha is 255 or 0, and where it is 0 so is the colour.
     """
     face = _Face.of(masks)
-    hidden = np.zeros_like(masks.torso) if face is None or not masks.torso.any() else _hidden(masks, face)
-    layer, alpha = _painted(frame, masks, hidden), masks.torso | hidden
+    nothing = np.zeros_like(masks.torso)
+    neck, shoulders = (nothing, nothing) if face is None or not masks.torso.any() else _hidden(masks, face)
+    layer, alpha = _painted(frame, masks, neck, shoulders), masks.torso | neck | shoulders
     layer[~alpha] = 0
     return np.dstack([layer, alpha.astype(np.uint8) * np.uint8(255)])
 
 
-def _painted(frame: np.ndarray, masks: FrameMasks, hidden: np.ndarray) -> np.ndarray:  # -> uint8 [H, W, 3]
-    """The frame with what is hidden, and the torso's rim beside the head, in the torso's colours."""
+def _painted(frame: np.ndarray, masks: FrameMasks, neck: np.ndarray, shoulders: np.ndarray) -> np.ndarray:
+    """The frame, uint8 [H, W, 3], with what is hidden, and the torso's rim beside the head, in the torso's colours."""
     import cv2
-    out = frame.copy()
+    out, hidden = frame.copy(), neck | shoulders
     if not hidden.any():
         return out
     part = slice(int((hidden | masks.torso).any(1).argmax()), None)  # rows above show nothing
-    torso, hidden, out_part = masks.torso[part], hidden[part], out[part]
+    torso, neck, hidden, out_part = masks.torso[part], neck[part], hidden[part], out[part]
     height, width = torso.shape
     rim = 2 * max(1, round(_RIM * len(frame) / 512)) + 1
     beside = torso & (cv2.dilate(masks.head[part].astype(np.uint8), np.ones((rim, rim), np.uint8)) > 0)
@@ -70,12 +71,12 @@ def _painted(frame: np.ndarray, masks: FrameMasks, hidden: np.ndarray) -> np.nda
     image = cv2.resize(out_part * known[..., None], size, interpolation=cv2.INTER_AREA) / np.maximum(weight, _LEAST)
     colours = cv2.resize(filled(image, weight[..., 0] > _LEAST), (width, height), interpolation=cv2.INTER_LINEAR)
     where = np.nonzero(hidden | beside)
-    out_part[where] = np.clip(np.rint(colours[where] * _fading(torso, hidden, where, 512 / len(frame))), 0, 255)
+    out_part[where] = np.clip(np.rint(colours[where] * _fading(torso, neck, where, 512 / len(frame))), 0, 255)
     return out
 
 
-def _hidden(masks: FrameMasks, face: _Face) -> np.ndarray:  # -> bool [H, W]
-    """The part of the head that the torso goes on behind."""
+def _hidden(masks: FrameMasks, face: _Face) -> tuple[np.ndarray, np.ndarray]:  # -> 2 of bool [H, W]
+    """The parts of the head that the neck goes on behind, and that the shoulders do."""
     torso, (height, width) = masks.torso, masks.head.shape
     rows, columns = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None]
     aside = np.abs(columns - face.middle) / face.width
@@ -85,7 +86,8 @@ def _hidden(masks: FrameMasks, face: _Face) -> np.ndarray:  # -> bool [H, W]
     neck = (aside < _NECK) & below & (rows >= top[None] - _RISE * height)
     line = face.chin + face.width * (_SHOULDER[0] + _SHOULDER[1] * np.maximum(aside - _NECK, 0))
     between = (columns >= left[:, None]) & (columns <= right[:, None])
-    return masks.head & (neck | (rows > line) & (below | between))
+    shoulders = (rows > line) & (below | between)
+    return masks.head & neck & ~shoulders, masks.head & shoulders
 
 
 def _ends(mask: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:  # bool [H, W] -> 2 of int [W] or [H]
@@ -94,8 +96,8 @@ def _ends(mask: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:  # bool
     return np.where(some, mask.argmax(axis), length), np.where(some, length - 1 - np.flip(mask, axis).argmax(axis), -1)
 
 
-def _fading(torso: np.ndarray, hidden: np.ndarray, where: tuple[np.ndarray, ...], scale: float) -> np.ndarray:
-    """At some pixels, float32 [N, 1]: darker with every row above the uppermost pixel of the torso, as in the chin's shadow."""
+def _fading(torso: np.ndarray, neck: np.ndarray, where: tuple[np.ndarray, ...], scale: float) -> np.ndarray:
+    """At some pixels, float32 [N, 1]: the neck darkens with every row above the torso's uppermost, as in the chin's shadow."""
     table = (_FADE ** (np.arange(len(torso) + 1) * scale)).astype(np.float32)
     above = np.maximum(_ends(torso, 0)[0][where[1]] - where[0], 0)
-    return np.where(hidden[where], table[above], np.float32(1))[:, None]
+    return np.where(neck[where], table[above], np.float32(1))[:, None]

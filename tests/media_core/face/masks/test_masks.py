@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 from talking_heads.media_core.errors import TalkingHeadsError
+from talking_heads.media_core.face.masks.guided import Guide, planes
 from talking_heads.media_core.face.masks.look import learn_look
 from talking_heads.media_core.face.masks.masks import PALETTE, HeadMasker, from_parsing, parsing_png
 from talking_heads.media_core.face.masks.mouth_inside import mouth_inside
@@ -162,3 +163,31 @@ def test_the_jaws_line_divides_head_and_neck(film):
 def test_wrong_inputs_are_told(frame, points, user):
     with pytest.raises(TalkingHeadsError):
         HeadMasker((12, 12))(frame, points, user)
+
+
+def test_the_filter_moves_a_rough_edge_to_the_image_and_agrees_with_its_slow_form():
+    """A mask that is 3 px off and soft; near its outline the fast form computes what the whole filter gives."""
+    image = np.full((64, 64, 3), (40, 90, 160), np.uint8)
+    image[:, 30:] = (200, 60, 50)
+    rough = np.broadcast_to(np.clip((np.arange(64) - 25) / 8, 0, 1), (64, 64)).astype(np.float32)
+    guide = Guide(planes(image))
+    sharp = guide.enlarged(rough, image)
+    assert np.array_equal(sharp, guide(rough) > .5)
+    assert not sharp[:, :29].any() and sharp[:, 31:].all()
+
+
+def test_a_real_photograph_is_divided():
+    """scikit-image's astronaut: hair is head, the suit is torso, the flag and the shuttle are neither."""
+    from skimage import data
+    from talking_heads.media_core.capture.still import still_masks
+    from talking_heads.media_core.face.mesh.tracker import mesh_portrait
+    photo = data.astronaut()
+    found = still_masks(photo, mesh_portrait(photo).points)
+    masks, unit = found.masks, head_axes(found.points).unit
+    x, y = found.points[27]
+    chin = found.points[8]
+    at = lambda mask, across, down: mask[round(y + down * unit), round(x + across * unit)]
+    assert at(masks.hair, 0, -.8) and at(masks.head, 0, .5) and not at(masks.hair, 0, .5)
+    assert masks.torso[round(chin[1] + .8 * unit), round(chin[0])] and masks.neck.any()
+    assert at(masks.background, -1.7, -.5) and at(masks.background, 1.7, -.9)
+    assert not (masks.head & masks.torso).any()

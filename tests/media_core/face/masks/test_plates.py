@@ -4,8 +4,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.face.masks.masks import PALETTE, from_parsing
+from talking_heads.media_core.face.masks.filling import filled
+from talking_heads.media_core.face.masks.masks import PALETTE, from_parsing, parsing_png
 from talking_heads.media_core.face.masks.plates import BackgroundPlate, on_plate, torso_layer
+from talking_heads.media_core.face.masks.torso import torso_under_head
 
 SIZE = 40
 
@@ -46,6 +48,38 @@ def test_what_was_never_seen_is_filled_from_its_neighbours():
     image = plate.plate()
     assert 0.3 < plate.covered < 0.9 and not (image == 250).any()
     assert np.array_equal(image[30, 18], frame[30, 10]) and np.array_equal(image[30, 22], frame[30, 29])
+
+
+def test_holes_are_filled_smoothly_from_both_sides():
+    plate = BackgroundPlate((SIZE, SIZE), near=7)
+    frame, person = scene(16)
+    plate.accumulate(frame, person)
+    image = plate.plate(smooth=True)
+    assert np.array_equal(image[30, :8], frame[30, :8]) and np.array_equal(image[30, 31:], frame[30, 31:])
+    low, high = frame[39, :9].min(0), frame[39, 31:].max(0)
+    assert (image >= low.min(0)).all() and not (image == 250).any() and (image[35:, :, 1] == 90).all()
+    jumps = np.abs(np.diff(image[36, 8:32, 0].astype(int)))
+    assert jumps.max() <= 20 < int(high[0]) - int(low[0]), "the nearest seen pixel would jump in the middle"
+
+
+def test_nothing_known_fills_nothing_and_a_known_image_stays():
+    image = np.random.default_rng(0).uniform(0, 255, (9, 14, 3)).astype(np.float32)
+    assert not filled(image, np.zeros((9, 14), bool)).any()
+    assert np.array_equal(filled(image, np.ones((9, 14), bool)), image)
+    one = np.zeros((9, 14), bool)
+    one[2, 3] = True
+    assert np.allclose(filled(image, one), image[2, 3], atol=.01)
+
+
+def test_what_few_frames_show_is_not_trusted():
+    """Once, of twenty times, the mask has missed the person: what is seen there is no background."""
+    plates = [BackgroundPlate((SIZE, SIZE), often=often) for often in (0.0, 0.1)]
+    for k in range(20):
+        frame, person = scene(16)
+        for plate in plates:
+            plate.accumulate(frame, person & (k != 7))
+    assert (plates[0].plate(smooth=True) == 250).any()
+    assert not (plates[1].plate(smooth=True) == 250).any() and plates[1].covered < plates[0].covered == 1
 
 
 def test_an_empty_room_is_taken_whole():
@@ -98,8 +132,40 @@ def test_it_stops_at_the_pictures_top():
     assert (layer[:10, 50, 3] == 255).all() and not layer[60:, 50, 3].any()
 
 
+def test_only_what_the_head_hides_is_painted():
+    """Under the jaw the neck's width, a tenth of the height up, darkening; no pillars beside it."""
+    frame, masks, _ = person()
+    layer = torso_under_head(frame, masks)
+    alpha = layer[..., 3] == 255
+    assert np.array_equal(alpha[70:], masks.torso[70:]) and np.array_equal(layer[72:, :, :3][alpha[72:]], frame[72:][alpha[72:]])
+    painted = alpha & ~masks.torso
+    assert not (painted & ~masks.head).any() and not painted[:, :36].any() and not painted[:, 64:].any()
+    assert painted[60:70, 45:55].all() and np.flatnonzero(painted.any(1)).min() == 60
+    assert 50 < layer[61, 50, 0] < layer[69, 50, 0] <= 160
+    assert not layer[..., :3][~alpha].any()
+
+
+def test_shoulders_go_on_behind_long_hair():
+    parsing = np.full((100, 100, 3), PALETTE["background"], np.uint8)
+    parsing[80:, 5:95] = PALETTE["clothes"]
+    parsing[70:80, 40:60] = PALETTE["neck"]
+    parsing[10:98, 24:36], parsing[10:98, 64:76], parsing[10:30, 24:76] = [PALETTE["hair"]] * 3
+    parsing[20:70, 36:64] = PALETTE["face"]
+    masks = from_parsing(parsing)
+    frame = np.full((100, 100, 3), 30, np.uint8)
+    frame[masks.head], frame[masks.torso], frame[masks.neck] = 200, 120, 160
+    layer = torso_under_head(frame, masks)
+    assert (layer[85:, 5:95, 3] == 255).all(), "no hole where hair lies before the chest"
+    assert not layer[:60, 24:36, 3].any() and not layer[:60, 64:76, 3].any(), "beside the head nothing stands"
+    assert (np.abs(layer[86:96, 26:34, :3].astype(int) - 120) <= 40).all()
+
+
 def test_nobody_leaves_nothing():
-    frame, _, plate = person()
+    frame, masks, plate = person()
     nobody = from_parsing(np.full((100, 100, 3), 255, np.uint8))
+    clothed = (parsing_png(masks) == PALETTE["clothes"]).all(-1)[..., None]
+    bust = from_parsing(np.where(clothed, PALETTE["clothes"], 255).astype(np.uint8))
+    assert not torso_under_head(frame, nobody).any()
+    assert np.array_equal(torso_under_head(frame, bust)[..., 3] == 255, bust.torso)
     assert not torso_layer(frame, nobody, plate).any()
     assert np.array_equal(on_plate(frame, nobody, plate), plate)
