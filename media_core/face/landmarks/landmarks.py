@@ -31,6 +31,7 @@ _FORGOTTEN = 25      # frames without a face after which it is looked for at eve
 _MOVED = 0.05        # distances of the eye corners: moved further than this, the face is looked at once more
 _CUT = 22.0          # mean change (0..255) of a thumbnail that may be a cut
 _CUT_RATIO = 4.0     # times the usual change
+_CUT_SIDE = 256      # px of a frame that are looked at for cuts, about
 _PREVIEW_EVERY = 10  # frames
 
 
@@ -200,7 +201,9 @@ class CutFinder:
     def __call__(self, frame: np.ndarray) -> bool:
         import cv2
 
-        small = cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+        every = max(1, min(frame.shape[:2]) // _CUT_SIDE)  # enough of a large frame
+        seen = np.ascontiguousarray(frame[::every, ::every])
+        small = cv2.resize(seen, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
         change = 0.0 if self._last is None else float(np.abs(small - self._last).mean())
         cut = change > max(_CUT, _CUT_RATIO * self._usual)
         self._last = small
