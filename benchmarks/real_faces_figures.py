@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import talking_heads.media_core.face.mesh.layout as layout
+from talking_heads.media_core.face.landmarks.raw_track import smooth_points
 from talking_heads.media_core.face.mesh.attention import SIZE
 from talking_heads.media_core.face.mesh.squares import square_of_points
 
@@ -18,6 +19,7 @@ INNER_LIPS = ((61, 67), (62, 66), (63, 65))  # upper, lower
 LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 CLOSED = 0.006  # the reference's gap below which lips count as closed
 ELSEWHERE = 0.5  # mean distance from which two trackers follow different faces
+FPS = 25.0  # about the rate of the videos
 _LEAST = 10  # frames for a correlation
 _NOISE_FRAMES = 7
 _LAGS = range(-3, 4)  # frames by which lips may be ahead of or behind the loudness
@@ -146,13 +148,14 @@ class FilmFigures:
     eyes: float  # correlation of the lids' openings
     blinks: float  # standard deviation of the reference's lids: where it is small, `eyes` compares noise
     jitter: float
+    steadied: float  # jitter of the track as nodes and captures hand it on: jaw, nose and brows smoothed
     noise: float
     mouth: float  # mean distance of mouth points
     all: float  # of all points
     closed: np.ndarray  # the tracker's openings where the reference's lips are closed
 
 
-def film_figures(points: np.ndarray, reference: np.ndarray) -> FilmFigures:  # [T, 68, 2] px each
+def film_figures(points: np.ndarray, reference: np.ndarray, fps: float = FPS) -> FilmFigures:  # [T, 68, 2] px each
     count = min(len(points), len(reference))
     points, reference = points[:count], reference[:count]
     seen, there = np.isfinite(points).all((1, 2)), np.isfinite(reference).all((1, 2))
@@ -163,7 +166,7 @@ def film_figures(points: np.ndarray, reference: np.ndarray) -> FilmFigures:  # [
         frames=count, lost=int((there & ~seen).sum()), alone=int((seen & ~there).sum()), elsewhere=int(away.sum()),
         moves=deviation(wanted), lips=correlation(gap, wanted), slope=slope(gap, wanted), amplitude=amplitude(gap, wanted),
         eyes=correlation(lids(own), lids(reference)), blinks=deviation(lids(reference)), jitter=jitter(own),
-        noise=noise(own), mouth=mean(off(own, reference, MOUTH)), all=mean(off(own, reference)),
+        steadied=jitter(smooth_points(own, fps)), noise=noise(own), mouth=mean(off(own, reference, MOUTH)), all=mean(off(own, reference)),
         closed=gap[np.isfinite(gap) & (wanted < CLOSED)])
 
 
