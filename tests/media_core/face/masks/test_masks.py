@@ -187,7 +187,8 @@ def test_a_real_photograph_is_divided():
     x, y = found.points[27]
     chin = found.points[8]
     at = lambda mask, across, down: mask[round(y + down * unit), round(x + across * unit)]
-    assert at(masks.hair, 0, -.8) and at(masks.head, 0, .5) and not at(masks.hair, 0, .5)
+    assert at(masks.hair, -1, -.3) and at(masks.hair, 1, -.3) and at(masks.head, 0, -1)
+    assert at(masks.head, 0, .5) and not at(masks.hair, 0, .5)
     assert masks.torso[round(chin[1] + .8 * unit), round(chin[0])] and masks.neck.any()
     assert at(masks.background, -1.7, -.5) and at(masks.background, 1.7, -.9)
     assert not (masks.head & masks.torso).any()
