@@ -110,7 +110,7 @@ def _mesh_still(nets: MeshNets, image: np.ndarray, clock: Clock) -> tuple[Seen, 
     spent = clock.take()
     if not found:
         return NOTHING, spent
-    face = finder.careful(image, found[0])
+    face = finder.careful(image, found[0].square)
     return Seen(points=layout.points_68(face.points)[None], confidence=np.array([face.trust], np.float32),
                 mesh=face.points[None], disagreement=np.array([face.disagreement], np.float32)), spent
 

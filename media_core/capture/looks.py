@@ -84,9 +84,9 @@ def frame_looks(folder: Path, points: np.ndarray, tell: Callable[[int, int], Non
         tell: called with (frames done, frames).
     """
     from ..face.mesh.finder import FaceFinder
-    from ..face.mesh.nets import load_mesh_nets
+    from ..face.mesh.nets import shipped_nets
 
-    total, finder = len(points), FaceFinder(load_mesh_nets())
+    total, finder = len(points), FaceFinder(shipped_nets("cpu"))
     sharpness, colours = np.full(total, np.nan, np.float32), np.full((total, len(_PARTS), 3), np.nan, np.float32)
     light, seen = np.full((total, 2), np.nan, np.float32), np.zeros(total, bool)
 

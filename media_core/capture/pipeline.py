@@ -77,7 +77,7 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
         settings: see `CaptureSettings`.
         face_landmarks: points found by something else (`from_face_landmarks`), in the video's pixels, over the whole video.
         face_region: bool [1 or T, H, W] in video px, T frames at the dataset's rate: the face is looked for in it.
-        person: bool of the same shape: where the person is; instead of masks found by colour.
+        person: bool of the same shape: where the person is; instead of masks that are found.
         tracker: called with (frame uint8 [H, W, 3], region or None), gives a FaceFrame or None; for tests.
         report: called once a frame with a stage's title in `info`, and a preview now and then; what it raises stops the capture
             within a frame, and the same call later continues it.
@@ -272,7 +272,7 @@ class _Job:
 
     def _masks(self, source: np.ndarray, crop: FaceCrop, squared: RawTrack) -> None:
         size, frames = self.settings.size, len(source)
-        self._stage("masks", ("person", "parsing"), ("shots",), lambda step: images.write_masks(
+        self._stage("masks", ("person", "parsing", "tracker"), ("shots",), lambda step: images.write_masks(
             self.folder, squared.points, size, self.inputs.person, crop, source, self.settings.parsing, step), frames)
         self._stage("background", (), ("masks",), lambda step: images.write_background(self.folder, frames, size, step))
         self._stage("layers", (), ("background",), lambda step: images.write_layers(self.folder, frames, step), frames)

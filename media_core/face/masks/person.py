@@ -6,16 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from functools import cached_property
 
 import numpy as np
 
 from .guided import Guide, planes
 from .regions import face_outline, polygon
-
-if TYPE_CHECKING:
-    from ..mesh.nets import MeshNets
 
 WORKING = 256      # pixels: longer edge at which colours are judged and edges found; the network's own size
 _SPECK = 0.004     # fraction of the image: smaller holes in a person are filled
@@ -73,17 +69,11 @@ class View:
         return self.guide.enlarged(mask, self.frame)
 
 
-@lru_cache(1)
-def person_nets() -> MeshNets:
-    """The pack's own networks, read once."""
-    from ..mesh.nets import load_mesh_nets
-    return load_mesh_nets()
-
-
 def soft_persons(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Where people are in frames of one size (uint8 [H, W, 3]), float32 [H, W] 0..1 each; several at a time are cheaper."""
+    from ..mesh.nets import shipped_nets
     from ..mesh.person import person_masks
-    return person_masks(person_nets(), frames)
+    return person_masks(shipped_nets("cpu"), frames)
 
 
 def cut_out(view: View, soft: np.ndarray) -> np.ndarray:

@@ -85,8 +85,11 @@ def save_mesh_nets(nets: MeshNets, path: str | os.PathLike, config: Mapping[str,
 @contextmanager
 def exactly(device: torch.device) -> Iterator[None]:
     """Without gradients, in full fp32: neither autocast nor TF32, whatever is switched on around it."""
-    before = torch.backends.cudnn.allow_tf32
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        if device.type == "cpu":  # which has no TF32; the switch is the whole process's, and videos are cut out in threads
+            yield
+            return
+        before = torch.backends.cudnn.allow_tf32
         try:
             torch.backends.cudnn.allow_tf32 = False
             yield
