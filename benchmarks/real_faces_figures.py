@@ -166,7 +166,8 @@ def film_figures(points: np.ndarray, reference: np.ndarray, fps: float = FPS) ->
         frames=count, lost=int((there & ~seen).sum()), alone=int((seen & ~there).sum()), elsewhere=int(away.sum()),
         moves=deviation(wanted), lips=correlation(gap, wanted), slope=slope(gap, wanted), amplitude=amplitude(gap, wanted),
         eyes=correlation(lids(own), lids(reference)), blinks=deviation(lids(reference)), jitter=jitter(own),
-        steadied=jitter(smooth_points(own, fps)), noise=noise(own), mouth=mean(off(own, reference, MOUTH)), all=mean(off(own, reference)),
+        steadied=jitter(smooth_points(own, fps)),
+        noise=noise(own), mouth=mean(off(own, reference, MOUTH)), all=mean(off(own, reference)),
         closed=gap[np.isfinite(gap) & (wanted < CLOSED)])
 
 
