@@ -129,8 +129,8 @@ def repeated(video: Path, path: Path, seconds: float) -> Path:
         streams, start = {}, Fraction(0)
         while start < seconds:
             with av.open(str(video)) as source:
-                kinds = [next(iter(kind), None) for kind in (source.streams.video, source.streams.audio)]
-                if None in kinds:
+                kinds = [stream for kind in (source.streams.video, source.streams.audio) for stream in kind[:1]]
+                if len(kinds) != 2:
                     raise SystemExit(f"The video must have images and audio; {video} lacks one of them")
                 streams = streams or {stream.type: out.add_stream_from_template(stream) for stream in kinds}
                 length = Fraction(source.duration, 1_000_000)

@@ -108,11 +108,13 @@ def another_face(picture: np.ndarray, points: np.ndarray, finder: FaceFinder) ->
     from dataclasses import replace
 
     from ..face.mesh.finder import accepted
+    from ..face.mesh.squares import Square
 
+    height, width = picture.shape[:2]
     low, high = points.min(axis=0), points.max(axis=0)
-    for found in next(iter(finder.searched(picture, windows=0, turned=False))):
+    for found in finder.detect(picture, [Square((width - 1) / 2, (height - 1) / 2, max(width, height))]):
         middle = np.array([found.square.x, found.square.y])
-        inside = ((middle >= 0) & (middle < picture.shape[1::-1])).all()
+        inside = ((middle >= 0) & (middle < (width, height))).all()
         if found.score >= _SURE and inside and not ((low <= middle) & (middle <= high)).all() \
                 and accepted(finder.looked(picture, found.square), replace(found, sure=False)):
             return True

@@ -177,7 +177,7 @@ def _face_size(e: Evidence) -> Finding:
 
 def _framing(e: Evidence) -> Finding:
     points, (height, width) = e.track.landmarks.points[..., :2].numpy(), e.track.image_size
-    outside = ((points < 0) | (points > (width - 1, height - 1))).any(axis=(1, 2)) if e.outside is None else e.outside
+    outside = np.any((points < 0) | (points > (width - 1, height - 1)), axis=(1, 2)) if e.outside is None else e.outside
     share = float(outside.mean())
     verdict = POOR if share > 0.02 else FAIR if share > 0 or e.beyond > 0.02 else GOOD
     value = f"face outside the frame in {100 * share:.1f} %, {100 * e.beyond:.0f} % of the square beyond the image"

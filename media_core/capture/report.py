@@ -78,7 +78,7 @@ def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettin
 def _outside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # [T, 68, 2], (H, W) -> bool [T]
     """Frames with a point outside the image."""
     height, width = size
-    return ((points < 0) | (points > (width - 1, height - 1))).any(axis=(1, 2))
+    return np.any((points < 0) | (points > (width - 1, height - 1)), axis=(1, 2))
 
 
 def _light(looks: FrameLooks) -> tuple[float, float]:
