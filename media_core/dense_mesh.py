@@ -90,14 +90,14 @@ def moved_mesh(mesh: np.ndarray | None, before: np.ndarray, after: np.ndarray) -
         return None
     out, move = mesh.copy(), np.asarray(after, np.float32) - np.asarray(before, np.float32)
     known = np.flatnonzero(np.isfinite(mesh).all(axis=(1, 2)))
-    out[np.ix_(known, POINTS_17_TO_67, (0, 1))] += move[known, _JAW:]
+    out[known[:, None], np.asarray(POINTS_17_TO_67), :2] += move[known, _JAW:]
     for first, stop, points in ((0, _MIDDLE + 1, slice(0, 9)), (_MIDDLE, len(JAW_LINE), slice(8, 17))):
-        part = JAW_LINE[first:stop]
-        _, way = _way(mesh[np.ix_(known, part)].astype(np.float64))
+        part = np.asarray(JAW_LINE[first:stop])
+        _, way = _way(mesh[known[:, None], part].astype(np.float64))
         place = way / np.maximum(way[:, -1:], 1e-12) * 8  # among the jaw's nine points of this side
         low = np.minimum(place.astype(int), 7)
         jaw = move[known, points]
         a, b = (np.take_along_axis(jaw, (low + step)[..., None], 1) for step in (0, 1))
         skip = 1 if first else 0  # the chin has moved with the first side
-        out[np.ix_(known, part[skip:], (0, 1))] += (a + (b - a) * (place - low)[..., None])[:, skip:].astype(np.float32)
+        out[known[:, None], part[skip:], :2] += (a + (b - a) * (place - low)[..., None])[:, skip:].astype(np.float32)
     return out
