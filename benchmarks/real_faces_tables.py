@@ -205,9 +205,10 @@ def agreement(judged: Sequence[figures.FilmFigures], cases: Sequence[Case]) -> l
     own = [figures.jitter(c.reference) for c in cases if c.reference is not None]
     ratio = np.nanmedian([f.jitter / one for f, one in zip(judged, own)])
     low, middle, high = (percent(float(np.nanquantile([f.jitter for f in judged], at)), 2) for at in (.25, .5, 1))
+    handed_on = percent(float(np.nanmedian([f.steadied for f in judged])), 2)
     out.append(f"jitter: median {middle} %, calmest quarter {low}, worst {high}, of the reference's {ratio:.2f}; "
                f"noise {percent(float(np.nanmedian([f.noise for f in judged])), 2)} %; "
-               f"steadied, as nodes and captures hand it on: median {percent(float(np.nanmedian([f.steadied for f in judged])), 2)} %")
+               f"steadied, as nodes and captures hand it on: median {handed_on} %")
     return [*out, f"off: mouth {spread([f.mouth for f in judged])}, all {spread([f.all for f in judged])}"]
 
 

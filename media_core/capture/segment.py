@@ -105,7 +105,7 @@ def _of_film(path: Path, tracker: Tracker | None, masks: Iterable[np.ndarray] | 
     from ..face.landmarks.landmarks import track_frames
 
     total = max(1, round(probe(path).duration * RATE))
-    raw = track_frames(read_frames(path, RATE), RATE, tracker=tracker, total=total, masks=masks, report=report,
+    raw = track_frames(read_frames(path, RATE), RATE, tracker=tracker, total=total, masks=masks, report=report, dense=False,
                        again=lambda start: read_frames(path, RATE, start))
     return _curves(raw.points, RATE, raw.cuts)
 
