@@ -168,7 +168,9 @@ def triangulated(flow: np.ndarray, poses: tuple[np.ndarray, np.ndarray], shape: 
             normal += np.einsum("bnki,bnkj,bn->nij", rows, rows, w)
             right += np.einsum("bnki,bnk,bn->ni", rows, values, w)
         place = np.linalg.solve(normal + 1e-9 * np.eye(3), right[..., None])[..., 0]
-        error = np.linalg.norm(pnp.project(place, rotation, translation, shape.focal, shape.image_size) - flow, axis=-1)
+        for block in _blocks(len(flow)):
+            there = pnp.project(place, rotation[block], translation[block], shape.focal, shape.image_size)
+            error[block] = np.linalg.norm(there - flow[block], axis=-1)
         typical = np.nanmedian(error)
         weight = np.nan_to_num(1 / (1 + (error / (2 * typical + 1e-9)) ** 2)) * np.isfinite(error)
     return place, np.nanmedian(error, axis=0)
