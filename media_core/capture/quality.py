@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from ..audio import Sound
 from ..downmix import mono as mono_of
-from ..face.landmarks.raw_track import listed  # noqa: F401  (part of this module's interface)
 from ..face.track import FaceTrack
 from ..metrics import eye_aperture, lip_aperture
 from ..motion import AU_NAMES

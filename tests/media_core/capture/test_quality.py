@@ -10,11 +10,11 @@ import torch
 from face_video import film
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.capture.framing import beyond, cut_square, frame_face
-from talking_heads.media_core.capture.quality import Evidence, blinks, listed, quality_report
+from talking_heads.media_core.capture.quality import Evidence, blinks, quality_report
 from talking_heads.media_core.capture.segment import pick_segment
 from talking_heads.media_core.capture.sync import sound_offset
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.face.landmarks.raw_track import RawTrack
+from talking_heads.media_core.face.landmarks.raw_track import RawTrack, listed
 from talking_heads.media_core.face.track import FaceTrack, measure
 from talking_heads.media_core.metrics import lip_aperture
 from talking_heads.media_core.speech import encode_speech
