@@ -59,6 +59,16 @@ def test_what_is_wrong_is_found_and_told(changes, name, verdict):
     assert found.verdict == verdict and found.advice
 
 
+@pytest.mark.parametrize("turn, words", [(torch.tensor([[0., 1, 0], [-1, 0, 0], [0, 0, 1]]), "head on its side"),
+                                         (torch.diag(torch.tensor([-1., -1, 1])), "head upside down")])
+def test_a_head_that_is_not_upright_is_told(turn, words):
+    track, _ = said()
+    points = track.landmarks.points @ turn
+    seen = track.landmarks.with_data(points - points.amin((0, 1)) + torch.tensor([9., 9, 0]))
+    found = finding(quality_report(evidence(track=replace(track, landmarks=seen))), "framing")
+    assert found.verdict == "poor" and words in found.value and "upright" in found.advice
+
+
 def test_a_still_silent_face_is_not_worth_filming():
     track, sound = said()
     still = FaceTrack(track.landmarks.with_data(track.landmarks.points[:1].repeat(len(track), 1, 1)), track.expression,
