@@ -1,4 +1,4 @@
-"""Contact sheets of `real_faces.py`: the points on every image and on several frames of each video, and person masks."""
+"""Contact sheets of `real_faces.py`: the points on every image and on several frames of each video, and the person's parts."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import real_faces_figures as figures
+from talking_heads.media_core.capture.still import still_masks
 from talking_heads.media_core.face.mesh.nets import MeshNets
 from talking_heads.media_core.face.mesh.person import person_mask
 from talking_heads.media_core.video import read_frames
@@ -21,6 +22,7 @@ TILE, ACROSS, DOWN, WORDS = 256, 6, 4, 14  # px, tiles, tiles, px
 LINES = ((0, 16, False), (17, 21, False), (22, 26, False), (27, 30, False), (31, 35, False), (36, 41, True), (42, 47, True),
          (48, 59, True), (60, 67, True))  # first and last point of each line, and whether it is closed
 COLOURS = {"people": (60, 255, 60), "rendered": (255, 90, 220)}
+TINTS = {"torso": (70, 90, 255), "neck": (40, 220, 255), "head": (60, 255, 60), "hair": (255, 220, 40)}  # each over those before
 _FRAMES = 3  # of each video, evenly spread; one more where the tracker is farthest from the reference
 
 
@@ -29,7 +31,7 @@ def draw(stills: Sequence[Case], films: Sequence[Case], kinds: Sequence[str], ne
     for kind in kinds:
         sheets((still_tile(case, kind) for case in stills), folder, f"images_{kind}")
         sheets((tile for case in films for tile in film_tiles(case, kind)), folder, f"videos_{kind}")
-    sheets((mask_tile(image, name, nets) for name, image in whole_images(stills, films)), folder, "person_masks")
+    sheets((mask_tile(*one, nets) for one in whole_images(stills, films, kinds[0])), folder, "person_masks")
 
 
 def sheets(tiles: Iterator[Image], folder: Path, name: str) -> None:
@@ -99,21 +101,30 @@ def tile_of(image: np.ndarray, points: np.ndarray, words: str, colour: tuple[int
     return tile
 
 
-def whole_images(stills: Sequence[Case], films: Sequence[Case]) -> Iterator[tuple[str, np.ndarray]]:
+def whole_images(stills: Sequence[Case], films: Sequence[Case], kind: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(name, image, points [68, 2]) of every image, and of each video's first frame."""
     from real_faces import still_image
 
     for case in stills:
-        yield short(case.name), still_image(case.path)
+        yield short(case.name), still_image(case.path), case.seen[kind].points[0]
     for case in films:
-        yield short(case.name), next(read_frames(case.path))
+        yield short(case.name), next(read_frames(case.path)), case.seen[kind].points[0]
 
 
-def mask_tile(image: np.ndarray, name: str, nets: MeshNets) -> Image:
-    """What the person mask takes away, in magenta."""
+def mask_tile(name: str, image: np.ndarray, points: np.ndarray, nets: MeshNets) -> Image:
+    """The parts that a capture would find, each in its colour; without a face, what the person mask keeps. Magenta: the rest."""
     from PIL import Image, ImageDraw
 
-    mask = person_mask(nets, image)[..., None]
-    drawn = image * mask + np.array([255, 0, 255]) * (1 - mask) * 0.8 + image * (1 - mask) * 0.2
+    if np.isfinite(points).all():
+        found = still_masks(image, points)
+        image, person = found.square, found.masks.person[..., None]
+        tint = image.astype(float)
+        for part, colour in TINTS.items():
+            tint[getattr(found.masks, part)] = colour
+        drawn = 0.75 * image + 0.25 * tint
+    else:
+        drawn, person = image, person_mask(nets, image)[..., None]
+    drawn = drawn * person + (np.array([255, 0, 255]) * 0.8 + image * 0.2) * (1 - person)
     picture = Image.fromarray(drawn.clip(0, 255).astype(np.uint8))
     picture.thumbnail((TILE, TILE))
     tile = Image.new("RGB", (TILE, TILE + WORDS))

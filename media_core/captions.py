@@ -45,6 +45,7 @@ STAGES = {
     ("stage", "choosing the segment"): "Choosing the segment",
     ("stage", "finding the face"): "Finding the face",
     ("stage", "writing frames"): "Writing",
+    ("stage", "looking for cuts"): "Looking for cuts",
     ("stage", "measuring"): "Measuring",
     ("stage", "masks"): "Drawing masks",
     ("stage", "background"): "Finding the background",

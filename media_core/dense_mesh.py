@@ -40,12 +40,16 @@ def fitting_mesh(mesh: np.ndarray | None, points: np.ndarray) -> bool:  # float3
     reach = _JAW_SAME * np.ptp(there[:, :, 0], axis=1) + _SAME
     if not np.abs(own - there[:, _JAW:]).max() <= _SAME:
         return False
-    return bool((np.abs(jaw_points(mesh[known])[..., :2] - there[:, :_JAW]).max(axis=(1, 2)) <= reach).all())
+    return bool((np.abs(_jaw(mesh[:, JAW_LINE][known])[..., :2] - there[:, :_JAW]).max(axis=(1, 2)) <= reach).all())
 
 
 def jaw_points(mesh: np.ndarray) -> np.ndarray:  # [T, 478, 3] -> float64 [T, 17, 3]
     """The jaw of the 68 points: evenly spaced by length along either side of the mesh's edge, as `layout.to_68` does it."""
-    line = mesh[:, JAW_LINE].astype(np.float64)
+    return _jaw(mesh[:, JAW_LINE])
+
+
+def _jaw(line: np.ndarray) -> np.ndarray:  # [T, 23, 3] -> float64 [T, 17, 3]
+    line = line.astype(np.float64)
     right, left = _evenly(line[:, :_MIDDLE + 1]), _evenly(line[:, _MIDDLE:])
     return np.concatenate([right, left[:, 1:]], axis=1)
 

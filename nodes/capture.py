@@ -177,13 +177,14 @@ def _captured(film: videos.Film, stem: str, options: dict[str, Any], report: bri
                     face_region=drawn["face_region"], person=drawn["person"])
 
 
-def _folder(stem: str, film: videos.Film, settings: CaptureSettings, arrays: list[np.ndarray | None]) -> Path:
+def _folder(stem: str, film: videos.Film, settings: CaptureSettings, arrays: list[np.ndarray | None]) -> Path:  # landmarks first
     """Where the dataset is written: every setting but the policy has a folder of its own, so that nothing is overwritten, and
     another policy goes on from the tracking that is done."""
     from ..media_core.capture.settings import film_fingerprint, fingerprint
 
     own = {name: str(value) for name, value in vars(settings).items() if name not in ("policy", "expression", "tracker")}
-    own |= {"tracker": settings.tracker} if settings.tracker != "rendered" else {}  # folders of before do not name that one
+    used = settings.tracker != "rendered" and arrays[0] is None  # folders of before, and of connected landmarks, name none
+    own |= {"tracker": settings.tracker} if used else {}
     code = [film_fingerprint(film.path), fingerprint(settings.expression), *map(fingerprint, arrays), own]
     digest = hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:8]
     return contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{stem}_{digest}")

@@ -39,7 +39,6 @@ FRAMES = Automatic("frames", 1, 10_000_000, whole=True, label="length (frames)")
 _SHOWN = 4  # images below a node
 
 
-
 def face_inputs() -> list:
     """Which face, for every node that looks for one."""
     return [

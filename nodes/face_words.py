@@ -4,6 +4,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..media_core.face.landmarks.landmarks import FaceFrame
     from ..media_core.face.landmarks.raw_track import RawTrack
     from ..media_core.face.track import FaceTrack
@@ -22,6 +24,7 @@ def about_track(track: FaceTrack, raw: RawTrack, kept: int, filled: int) -> str:
              f"reprojection error {float(np.nanmean(track.reprojection)):.2f} px"]
     if raw.cuts:
         lines.append("cuts before frames " + ", ".join(map(str, raw.cuts)))
+    lines += _turned(np.nanmedian(raw.points, axis=0), "", "the video", "use it")
     return "\n".join([*lines, about_units(track.expression)])
 
 
@@ -31,21 +34,25 @@ def _frames(count: int) -> str:
 
 def about_portraits(faces: list[FaceFrame], size: tuple[int, int], tracker: str) -> str:
     """How large the faces are, of jaw points from ear to ear, in images of (H, W) px, and what to beware of."""
-    from ..media_core.face.geometry import quarter_turns
-
     wide = sorted({round(float(face.points[:, 0].max() - face.points[:, 0].min())) for face in faces})
     across = f"{wide[0]}" if len(wide) == 1 else f"{wide[0]} to {wide[-1]}"
     where = f"an image of {size[1]} x {size[0]} px" if len(faces) == 1 else f"{len(faces)} images of {size[1]} x {size[0]} px"
     lines = [f"Face {across} px wide, in {where} (tracker: {_NAMES[tracker]})"]
     for i, face in enumerate(faces):
         which = "" if len(faces) == 1 else f" of image {i}"
-        turn = quarter_turns(face.points)
         if face.doubtful:
             lines.append(f"Warning: two looks at the face{which} disagree; check the points in the preview")
-        if turn:
-            lines.append(f"Warning: the face{which} is {'upside down' if turn == 2 else 'on its side'}; "
-                         f"turn the image by {_TURNS[turn]} before you animate it")
+        lines += _turned(face.points, which, "the image", "animate it")
     return "\n".join(lines)
+
+
+def _turned(points: np.ndarray, which: str, what: str, use: str) -> list[str]:  # [68, 2] px
+    """A warning where the face is not upright."""
+    from ..media_core.face.geometry import quarter_turns
+
+    turn = quarter_turns(points)
+    how = "upside down" if turn == 2 else "on its side"
+    return [f"Warning: the face{which} is {how}; turn {what} by {_TURNS[turn]} before you {use}"] if turn else []
 
 
 def about_units(expression: ExpressionTrack) -> str:

@@ -114,8 +114,9 @@ def _check_inputs(settings: CaptureSettings, folder: Path, inputs: Inputs, info:
         if mask is not None and (np.ndim(mask) != 3 or len(mask) == 0 or np.shape(mask)[1:] != (info.height, info.width)):
             raise TalkingHeadsError(f"The mask of the {name} must be as large as the video, [1 or frames, {info.height}, "
                                     f"{info.width}]", f"{list(np.shape(mask))}", "Draw it over the video's own frames, unscaled")
-    if settings.like is not None:
-        check_alike("The dataset given as `like`", inputs.origin(settings), manifest_tracker(read_json(settings.like / MANIFEST)),
+    like = {} if settings.like is None else read_json(settings.like / MANIFEST)
+    if "crop" in like:  # else it is no finished capture, which `like_dataset` says
+        check_alike("The dataset given as `like`", inputs.origin(settings), manifest_tracker(like),
                     "Choose that tracker, leave `like` out, or capture the older video again")
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..audio import Sound
 from ..downmix import mono as mono_of
-from ..face.landmarks.raw_track import listed  # noqa: F401  (part of this module's interface)
+from ..face.geometry import quarter_turns
 from ..face.track import FaceTrack
 from ..metrics import eye_aperture, lip_aperture
 from ..motion import AU_NAMES
@@ -183,6 +183,10 @@ def _framing(e: Evidence) -> Finding:
     value = f"face outside the frame in {100 * share:.1f} %, {100 * e.beyond:.0f} % of the square beyond the image"
     if outside.any():
         value += f"; outside at frame {e.when(outside)}"
+    turn = quarter_turns(np.median(points, axis=0))
+    if turn:  # poses and masks are made for upright heads
+        return Finding("framing", f"head {'upside down' if turn == 2 else 'on its side'}; {value}", POOR,
+                       "turn the video upright, and capture it again")
     return Finding("framing", value, verdict, "" if verdict == GOOD else "leave room above the hair and around the head")
 
 

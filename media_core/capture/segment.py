@@ -64,7 +64,7 @@ def pick_segment(source: str | os.PathLike | FaceTrack, seconds: float = 30.0, *
         source: a video, looked at 5 times a second, or a face track with its `sound`.
         seconds: how long a part is wanted; a video no longer than that is taken whole.
         sound: of the video, from its first frame on; read from the video when not given.
-        tracker: finds the face (`FaceTracker`); made when not given.
+        tracker: finds the face; None: the one for real people.
         masks: bool [H, W] for each frame looked at: where the face is looked for.
         landmarks: points found by something else over the whole video; the video's frames are then not looked at.
         report: called once for each frame looked at; may cancel.

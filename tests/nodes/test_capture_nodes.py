@@ -172,6 +172,18 @@ def test_landmarks_of_a_trimmed_film_lie_where_they_belong(host, base, given):
     assert len(expression) == 30 and torch.isnan(expression.au[:15]).all() and torch.isfinite(expression.au[15:]).all()
 
 
+def test_the_tracker_names_the_folder_unless_landmarks_are_connected(host, base, tiny_film):
+    """What was captured before the choice, by the tracker for rendered people or from landmarks, is found again."""
+    nodes = import_module(f"{host.packs[0].module.__name__}.nodes.capture")
+    settings = import_module(f"{host.packs[0].module.__name__}.media_core.capture").CaptureSettings
+    film, points = nodes.videos.Film(tiny_film), np.zeros((3, 68, 2))
+
+    def named(tracker: str, given: np.ndarray | None) -> str:
+        return nodes._folder("me", film, settings(tracker=tracker), [given, None, None]).name
+
+    assert named("people", points) == named("rendered", points) != named("rendered", None) != named("people", None)
+
+
 @pytest.fixture
 def given() -> dict:
     """Core's FACE_LANDMARKS over 15 frames."""

@@ -57,6 +57,13 @@ BAD = {
 FOUND = ("8000 px", "one frame", "another person each")  # the others: a result or an error
 
 
+def test_a_film_on_its_side_is_said_to_be(host):
+    given, kept = giver(host), collector(host)
+    given["i"] = floats(*[np.ascontiguousarray(np.rot90(ASTRONAUT[:300, 60:400]))] * 3)
+    ok(host.run({"i": give("i"), "track": TRACK, "a": keep("track", 4)}))
+    assert "on its side; turn the video by 90 degrees clockwise before you use it" in kept[0]
+
+
 @pytest.mark.parametrize("kind", BAD)
 def test_a_result_or_an_error_of_three_parts(host, kind):
     given, kept = giver(host), collector(host)

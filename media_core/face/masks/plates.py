@@ -30,7 +30,8 @@ class BackgroundPlate:
     Args:
         image_size: (H, W).
         near: pixels; closer than this to the person, nothing is trusted to be background: hair is soft.
-        often: fraction of the frames that must show a pixel: in fewer it may be hair that a mask has missed.
+        often: fraction of the frames that must show a pixel: in fewer it may be hair that a mask has missed. Where no pixel is
+            seen so often, one frame is enough.
     """
 
     def __init__(self, image_size: tuple[int, int], near: float = _NEAR, often: float = 0.0):
@@ -68,7 +69,9 @@ class BackgroundPlate:
 
     @property
     def _known(self) -> np.ndarray:  # bool [H, W]
-        return (self._distance > self._near) & (self._seen >= self._often * self._frames)
+        once = self._distance > self._near
+        often = once & (self._seen >= self._often * self._frames)
+        return often if often.any() else once
 
     def plate(self, *, smooth: bool = False) -> np.ndarray:
         """uint8 [H, W, 3], holes filled with the nearest pixel that was seen or, `smooth`, by all that are around them.

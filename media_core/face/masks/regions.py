@@ -1,4 +1,4 @@
-"""Where the 68 points say that parts of a person are: the head's axes, the jaw's line, seeds for a cut-out, the mouth's opening.
+"""Where the 68 points say that parts of a person are: the head's axes, the jaw's line, the face.
 
 Lengths are in units of the distance between the outer eye corners (about 9 cm), so that they fit every image. Pixels: the
 centre of the top-left pixel is (0, 0).
@@ -17,14 +17,6 @@ _NOSE_BASE, _BROWS, _CHIN = slice(31, 36), slice(17, 27), 8
 _JAW_DEGREE, _JAW_STEPS = 8, 81             # of the smooth curve through the jaw's 17 noisy points
 _FAR = 6.0                                  # units: outside every image
 _FRACTION = 4                               # binary digits of a pixel that OpenCV draws polygons with
-
-SURE_NO, SURE_YES, MAYBE_NO, MAYBE_YES = 0, 1, 2, 3  # labels of a cut-out's seeds, as OpenCV counts them
-_HEAD_ELLIPSE = (1.25, 1.6, -0.1)           # half width, half height, middle below the eyes
-_HEAD_LIMIT = (2.0, -2.4)                   # no head farther to the side, or higher above the eyes
-_SKULL = ((-.5, -.2), (.5, -.2), (.4, -.6), (.25, -.95), (-.25, -.95), (-.4, -.6))  # above the brows: head, bald or not
-_SHOULDERS = ((-.75, -.1), (.75, -.1), (2.3, .6), (2.8, _FAR), (-2.8, _FAR), (-2.3, .6))  # from the chin: perhaps
-_CHEST = ((-.3, 0), (.3, 0), (.8, 1), (.9, _FAR), (-.9, _FAR), (-.8, 1))                  # from the chin: surely
-_WIDEST = 3.4                               # units to either side: no shoulder is farther
 _INWARD = 0.95                              # the jaw drawn in to be surely face
 
 
@@ -35,16 +27,6 @@ class HeadAxes:
     unit: float          # pixels between the outer eye corners, were the face frontal
     right: np.ndarray    # [2] unit vector along the eyes, to the image's right
     down: np.ndarray     # [2] unit vector, to the chin
-
-    def place(self, points) -> np.ndarray:  # [N, 2] units -> [N, 2] pixels
-        points = np.asarray(points, float)
-        return self.centre + self.unit * (points[:, :1] * self.right + points[:, 1:] * self.down)
-
-    def affine(self, size: int, span: float, middle: float) -> np.ndarray:  # -> [2, 3]
-        """Pixels of a `size` x `size` image of the head, `span` units wide, its centre at `middle` of the height -> pixels."""
-        step = self.unit * span / size
-        matrix = np.stack([self.right * step, self.down * step], 1)
-        return np.column_stack([matrix, self.centre - matrix @ np.array([size / 2, size * middle])])
 
 
 def head_axes(points: np.ndarray) -> HeadAxes:  # [68, 2] pixels
@@ -100,21 +82,3 @@ def face_outline(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [N, 2]
     middle = jaw.mean(0)
     corners = np.concatenate([middle + (jaw - middle) * _INWARD, points[_BROWS]])
     return cv2.convexHull(corners.astype(np.float32)).reshape(-1, 2)
-
-
-def seeds(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:  # [68, 2] -> uint8 [H, W]
-    """What an image of this size (H, W) shows, as far as the points tell: SURE_NO, SURE_YES, MAYBE_NO, MAYBE_YES."""
-    axes, chin = head_axes(points), points[_CHIN]
-    rows, columns = np.mgrid[:shape[0], :shape[1]]
-    away = np.stack([columns, rows], -1) - axes.centre
-    across, below = away @ axes.right / axes.unit, away @ axes.down / axes.unit
-    width, height, middle = _HEAD_ELLIPSE
-    labels = np.full(shape, MAYBE_NO, np.uint8)
-    labels[(across / width) ** 2 + ((below - middle) / height) ** 2 < 1] = MAYBE_YES
-    labels[polygon(chin + axes.unit * np.array(_SHOULDERS), shape)] = MAYBE_YES
-    labels[polygon(face_outline(points), shape) | polygon(axes.place(_SKULL), shape)] = SURE_YES
-    labels[polygon(chin + axes.unit * np.array(_CHEST), shape)] = SURE_YES
-    side, top = _HEAD_LIMIT
-    chin_below = (chin - axes.centre) @ axes.down / axes.unit
-    labels[(np.abs(across) > side) & (below < chin_below - .1) | (below < top) | (np.abs(across) > _WIDEST)] = SURE_NO
-    return labels

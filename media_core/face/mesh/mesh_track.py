@@ -64,9 +64,9 @@ class MeshTrack:
         return np.where(self.seen, trusted(self.confidence, self.disagreement, within), np.float32(0))
 
     def landmarks(self) -> RawTrack:
-        """The pack's 68 points; their confidence is the trust in them."""
+        """The pack's 68 points, with the mesh; their confidence is the trust in them."""
         return RawTrack(points=layout.points_68(self.points), confidence=self.trust, image_size=self.image_size, fps=self.fps,
-                        cuts=self.cuts)
+                        cuts=self.cuts, tracker="people", mesh=self.points)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes one safetensors file."""

@@ -49,10 +49,14 @@ class MeshNets(nn.Module):
         return FoldedDetector(self.detector)
 
 
-@lru_cache(maxsize=2)
-def shipped_nets(device: str) -> MeshNets:
-    """The pack's own networks, read once; nobody may change them."""
-    return load_mesh_nets(device=device)
+def shipped_nets(device: torch.device | str = "cpu") -> MeshNets:
+    """The pack's own networks. On the CPU they are read once, and nobody may change them; a GPU's memory is not held on to."""
+    return _on_cpu() if torch.device(device).type == "cpu" else load_mesh_nets(device=device)
+
+
+@lru_cache(maxsize=1)
+def _on_cpu() -> MeshNets:
+    return load_mesh_nets()
 
 
 def load_mesh_nets(path: str | os.PathLike = SHIPPED, device: torch.device | str = "cpu") -> MeshNets:

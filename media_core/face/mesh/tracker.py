@@ -36,7 +36,7 @@ class MeshTracker:
 
     def __init__(self, nets: MeshNets | None = None, *, face_index: int = 0, order: str = "largest",
                  device: torch.device | str = "cpu"):
-        self.follower = MeshFollower(shipped_nets(str(device)) if nets is None else nets, (face_index,), order)
+        self.follower = MeshFollower(shipped_nets(device) if nets is None else nets, (face_index,), order)
         self.state: np.ndarray | None = None  # [68, 2] px, where the face was in the frame before; may be set
         self.face: MeshFace | None = None  # of the last frame, with all 478 points
         self._left: np.ndarray | None = None  # what the last call left in `state`

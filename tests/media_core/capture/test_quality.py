@@ -10,11 +10,11 @@ import torch
 from face_video import film
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.capture.framing import beyond, cut_square, frame_face
-from talking_heads.media_core.capture.quality import Evidence, blinks, listed, quality_report
+from talking_heads.media_core.capture.quality import Evidence, blinks, quality_report
 from talking_heads.media_core.capture.segment import pick_segment
 from talking_heads.media_core.capture.sync import sound_offset
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.face.landmarks.raw_track import RawTrack
+from talking_heads.media_core.face.landmarks.raw_track import RawTrack, listed
 from talking_heads.media_core.face.track import FaceTrack, measure
 from talking_heads.media_core.metrics import lip_aperture
 from talking_heads.media_core.speech import encode_speech
@@ -57,6 +57,16 @@ def test_a_good_film_has_nothing_against_it_but_its_length():
 def test_what_is_wrong_is_found_and_told(changes, name, verdict):
     found = finding(quality_report(evidence(**changes)), name)
     assert found.verdict == verdict and found.advice
+
+
+@pytest.mark.parametrize("turn, words", [(torch.tensor([[0., 1, 0], [-1, 0, 0], [0, 0, 1]]), "head on its side"),
+                                         (torch.diag(torch.tensor([-1., -1, 1])), "head upside down")])
+def test_a_head_that_is_not_upright_is_told(turn, words):
+    track, _ = said()
+    points = track.landmarks.points @ turn
+    seen = track.landmarks.with_data(points - points.amin((0, 1)) + torch.tensor([9., 9, 0]))
+    found = finding(quality_report(evidence(track=replace(track, landmarks=seen))), "framing")
+    assert found.verdict == "poor" and words in found.value and "upright" in found.advice
 
 
 def test_a_still_silent_face_is_not_worth_filming():

@@ -141,6 +141,8 @@ def test_like_must_be_of_the_same_tracker(film, whole, tmp_path):
     path, points, meshes = film
     with pytest.raises(TalkingHeadsError, match="`like` must be measured by the tracker 'exact'.*'people'. Choose that tracker"):
         capture(path, tmp_path / "set", replace(PLAIN, like=whole), tracker=Oracle(points))
+    with pytest.raises(TalkingHeadsError, match="`like` must be a finished capture"):
+        capture(path, tmp_path / "set", replace(PLAIN, like=tmp_path), tracker=People(points, meshes))
     assert not (tmp_path / "set").exists()
     given = RawTrack(points, np.ones(FRAMES, np.float32), (160, 240), 25.0, tracker="landmarks")
     target = capture(path, tmp_path / "set", replace(PLAIN, like=whole), face_landmarks=given)

@@ -50,6 +50,16 @@ def test_what_was_never_seen_is_filled_from_its_neighbours():
     assert np.array_equal(image[30, 18], frame[30, 10]) and np.array_equal(image[30, 22], frame[30, 29])
 
 
+def test_what_is_seldom_seen_counts_where_nothing_is_seen_often():
+    frame, person = scene(16)
+    plate = BackgroundPlate((SIZE, SIZE), often=0.5)
+    plate.accumulate(frame, person)
+    for _ in range(3):
+        plate.accumulate(frame, np.ones_like(person))
+    image = plate.plate()
+    assert np.array_equal(image[30, :10], frame[30, :10]) and not (image == 250).any()
+
+
 def test_holes_are_filled_smoothly_from_both_sides():
     plate = BackgroundPlate((SIZE, SIZE), near=7)
     frame, person = scene(16)

@@ -130,7 +130,9 @@ def test_a_track_of_a_video(nets, film, tmp_path):
     told = []
     track, = track_mesh(iter(frames), 25.0, MeshFollower(nets), total=16, report=lambda *args: told.append(args))
     assert len(track) == 16 and track.seen.all() and not track.doubtful.any() and track.image_size == (256, 256)
-    points = track.landmarks().points
+    raw = track.landmarks()
+    points = raw.points
+    assert raw.tracker == "people" and np.array_equal(raw.mesh, track.points)
     assert (np.linalg.norm(points - truth, axis=-1) / inter_ocular(truth)[:, None]).mean() < 0.045
     assert [args[0] for args in told] == list(range(1, 17)) and told[0][3].shape == (256, 256, 3) and told[1][3] is None
     again = MeshTrack.load(track.save(tmp_path / "track.safetensors"))

@@ -96,8 +96,9 @@ def test_a_folded_batch_is_its_single_images(nets, recorded):
         assert apart(together[i], one[0]) < 3e-4
 
 
-def test_the_packs_own_networks_are_read_once():
-    assert shipped_nets("cpu") is shipped_nets("cpu")
+def test_the_packs_own_networks_are_read_once_and_kept_on_the_cpu_only():
+    assert shipped_nets("cpu") is shipped_nets(torch.device("cpu")) is shipped_nets()
+    assert shipped_nets("meta") is not shipped_nets("meta") and shipped_nets("meta").device.type == "meta"
 
 
 @pytest.mark.parametrize("name, net", [("general", "person"), ("landscape", "person_wide")])
