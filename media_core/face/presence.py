@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..errors import FileFormatError
-from .landmarks.detector import no_face
+from .landmarks.detector import no_face, wanted_of
 
 if TYPE_CHECKING:
     from .landmarks.landmarks import FaceFrame
@@ -54,5 +54,5 @@ def expect_face(rest: Iterable[np.ndarray], tracker: Tracker, fps: float, frames
     finally:
         tracker.reset()
     told = no_face("video", size, f"no face in its first {PATIENCE} frames, nor in {looks} spread over the rest",
-                   do="Choose another video, or crop closer to the face")
+                   wanted_of(tracker.kind), "Choose another video, or crop closer to the face")
     raise FileFormatError(told.must, told.came, told.do)

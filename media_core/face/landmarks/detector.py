@@ -68,6 +68,11 @@ def no_face(shown: str, size: tuple[int, int] | None, came: str, wanted: str = "
                              "If the face is smaller, use a larger image or video; otherwise turn it upright")
 
 
+def wanted_of(tracker: str) -> str:
+    """What an image must show for this tracker (of `MEASURED_BY`) to find it: the networks for real people turn images."""
+    return "a face" if tracker in ("people", "landmarks") else "an upright, frontal face"
+
+
 def _searched(image: np.ndarray, sizes: tuple[float, float]) -> np.ndarray:  # [N, 4] float64
     import cv2
     from skimage.data import lbp_frontal_face_cascade_filename

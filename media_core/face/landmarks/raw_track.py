@@ -17,7 +17,7 @@ from ...files import load_tensors, save_tensors
 from ...schema import COUNT, RATE, SIZE, described, many, record, text, whole
 from ...tensor_schema import Numbers, fitting
 from ..geometry import BROWS, JAW, NOSE
-from .detector import no_face
+from .detector import no_face, wanted_of
 
 KIND, VERSION = "raw_face_track", 1
 _SETTINGS = record({"image_size": SIZE, "fps": RATE, "cuts": many(whole(0, COUNT))}, {"tracker": text(choices=MEASURED_BY)})
@@ -121,8 +121,8 @@ def fill_missing(raw: RawTrack, policy: str = "error", first: int = 0) -> tuple[
         raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
     seen, every = raw.seen, np.arange(len(raw))
     if not seen.any():
-        raise no_face("video", raw.image_size, f"none in {len(raw)} frames",
-                      do="Choose another video, or crop closer to the face")
+        came = "none found" if len(raw) == 1 else f"none in {len(raw)} frames"
+        raise no_face("video", raw.image_size, came, wanted_of(raw.tracker), "Choose another video, or crop closer to the face")
     if seen.all():
         return raw, every, np.zeros(len(raw), bool)
     if policy == "error":

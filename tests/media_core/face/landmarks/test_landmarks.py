@@ -207,6 +207,10 @@ def test_a_film_without_any_face(gappy):
             fill_missing(empty, policy)
     with pytest.raises(TalkingHeadsError, match="video must be at least 64 x 64 px.*none in 10 frames; it is 48 x 36 px"):
         fill_missing(replace(empty, image_size=(36, 48)), "hold")
+    one = replace(empty, points=empty.points[:1], confidence=empty.confidence[:1], cuts=(), image_size=(480, 640))
+    for tracker, wanted in (("people", "a face"), ("rendered", "an upright, frontal face")):  # the first one turns images itself
+        with pytest.raises(TalkingHeadsError, match=f"must show {wanted}. Got: none found. Choose another"):
+            fill_missing(replace(one, tracker=tracker), "hold")
 
 
 def test_tracks_travel(gappy, tmp_path):
