@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .blocks import blocks
 from .errors import TalkingHeadsError
 from .subject.layout import JAW_LINE, POINTS_17_TO_67
 
@@ -32,6 +33,10 @@ def fitting_mesh(mesh: np.ndarray | None, points: np.ndarray) -> bool:  # float3
                                 "Leave the mesh out, or track the face again")
     if len(mesh) != len(points):
         return False
+    return all(_fitting(mesh[rows], points[rows]) for rows in blocks(len(mesh)))
+
+
+def _fitting(mesh: np.ndarray, points: np.ndarray) -> bool:  # [T, 478, 3], [T, 68, 2 or 3]
     own = mesh[:, POINTS_17_TO_67, :2]
     known = np.isfinite(own).all(axis=(1, 2))
     if not known.any():
@@ -80,7 +85,10 @@ def placed_mesh(mesh: np.ndarray | None, place: Callable[[np.ndarray], np.ndarra
     """
     if mesh is None:
         return None
-    return np.concatenate([place(mesh[..., :2]), mesh[..., 2:] * scale], axis=-1).astype(np.float32)
+    out = np.empty(mesh.shape, np.float32)
+    for rows in blocks(len(mesh)):
+        out[rows] = np.concatenate([place(mesh[rows, :, :2]), mesh[rows, :, 2:] * scale], axis=-1)
+    return out
 
 
 def moved_mesh(mesh: np.ndarray | None, before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
@@ -93,6 +101,13 @@ def moved_mesh(mesh: np.ndarray | None, before: np.ndarray, after: np.ndarray) -
     if mesh is None:
         return None
     out, move = mesh.copy(), np.asarray(after, np.float32) - np.asarray(before, np.float32)
+    for rows in blocks(len(mesh)):
+        _move(out[rows], mesh[rows], move[rows])
+    return out
+
+
+def _move(out: np.ndarray, mesh: np.ndarray, move: np.ndarray) -> None:  # [T, 478, 3], the same, float32 [T, 68, 2]
+    """Moves `out`, a copy of `mesh`."""
     known = np.flatnonzero(np.isfinite(mesh).all(axis=(1, 2)))
     out[known[:, None], np.asarray(POINTS_17_TO_67), :2] += move[known, _JAW:]
     for first, stop, points in ((0, _MIDDLE + 1, slice(0, 9)), (_MIDDLE, len(JAW_LINE), slice(8, 17))):
@@ -104,4 +119,3 @@ def moved_mesh(mesh: np.ndarray | None, before: np.ndarray, after: np.ndarray) -
         a, b = (np.take_along_axis(jaw, (low + step)[..., None], 1) for step in (0, 1))
         skip = 1 if first else 0  # the chin has moved with the first side
         out[known[:, None], part[skip:], :2] += (a + (b - a) * (place - low)[..., None])[:, skip:].astype(np.float32)
-    return out

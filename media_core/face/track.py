@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from ..blocks import blocks
 from ..choices import MEASURED_BY
 from ..errors import TalkingHeadsError
 from ..files import load_tensors, save_tensors
@@ -179,7 +180,9 @@ def with_depth(points: np.ndarray, pose: PoseTrack, shape: RigidShape) -> np.nda
     """Pixels with a third coordinate in px: how far a point lies behind the head's origin."""
     from .pose.canonical import deposed
 
-    rotation, translation = to_camera(pose.camera_to_head.numpy())
-    solid = deposed(points, pose.camera_to_head.numpy(), shape)
-    behind = np.einsum("tpk,tk->tp", solid, rotation[:, 2])
-    return np.concatenate([points, (behind * shape.focal / translation[:, 2:])[..., None]], -1).astype(np.float32)
+    poses, out = pose.camera_to_head.numpy(), np.empty((*points.shape[:2], 3), np.float32)
+    for rows in blocks(len(points)):
+        rotation, translation = to_camera(poses[rows])
+        behind = np.einsum("tpk,tk->tp", deposed(points[rows], poses[rows], shape), rotation[:, 2])
+        out[rows, :, :2], out[rows, :, 2] = points[rows], behind * shape.focal / translation[:, 2:]
+    return out

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ...blocks import blocks
 from ...errors import TalkingHeadsError
 from ...motion import LandmarkTrack
 from ..landmarks.mean_face import MeanFace, features
@@ -27,8 +28,11 @@ _ROUNDS = 2               # depth tells x and y, these tell depth
 
 def canonical_landmarks(track: FaceTrack) -> LandmarkTrack:
     """A video's landmarks with the head's pose taken off: space "canonical", decimetres."""
-    solid = deposed(track.landmarks.points[..., :2].numpy(), track.pose.camera_to_head.numpy(), track.shape)
-    return LandmarkTrack(torch.from_numpy((solid * DECIMETRES).astype(np.float32)), track.fps)
+    points, poses = track.landmarks.points[..., :2].numpy(), track.pose.camera_to_head.numpy()
+    solid = np.empty((*points.shape[:2], 3), np.float32)
+    for rows in blocks(len(points)):
+        solid[rows] = deposed(points[rows], poses[rows], track.shape) * DECIMETRES
+    return LandmarkTrack(torch.from_numpy(solid), track.fps)
 
 
 def canonical_portrait(points: np.ndarray, image_size: tuple[int, int], focal: float | None = None) -> LandmarkTrack:

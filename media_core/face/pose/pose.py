@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...blocks import blocks
 from ...errors import TalkingHeadsError
 from ...motion import PoseTrack
 from ..geometry import RIGID
@@ -24,7 +25,6 @@ from .rigid_shape import RigidShape, fit_shape, sigma
 __all__ = ["RigidShape", "fit_shape", "from_camera", "reprojected", "smooth_poses", "solve_poses", "to_camera", "to_gsplat",
            "to_talkinggaussian"]
 WINDOW = 13               # frames at 25 fps that a smoothed pose looks at; others scale with the rate
-_MOST_BLOCK = 2000        # frames solved at once: bounds the memory
 _FLAT = np.array([1.0, -1.0, -1.0])  # OpenGL camera axes <-> OpenCV camera axes
 _LEAST_WEIGHT = 0.02      # of a frame that is hardly trusted: keeps a fit over nothing but such frames solvable
 
@@ -49,11 +49,12 @@ def solve_poses(points: np.ndarray, shape: RigidShape, *, cuts: Sequence[int] = 
                                 "Check the video and the tracking")
     solid, off = shape.points[list(RIGID)].astype(np.float64), sigma(MeanFace.load())
     rotation, translation = np.empty((len(known), 3, 3)), np.empty((len(known), 3))
-    for block in np.array_split(np.arange(len(known)), -(-len(known) // _MOST_BLOCK)):
-        rotation[block], translation[block] = pnp.solve(points[known[block]], solid, off, shape.focal, shape.image_size)
-    flat = pnp.project(solid, rotation, translation, shape.focal, shape.image_size)
     reprojection = np.full(len(points), np.nan, np.float32)
-    reprojection[known] = np.linalg.norm(flat - points[known], axis=-1).mean(1)
+    for block in blocks(len(known)):
+        seen = points[known[block]]
+        rotation[block], translation[block] = pnp.solve(seen, solid, off, shape.focal, shape.image_size)
+        flat = pnp.project(solid, rotation[block], translation[block], shape.focal, shape.image_size)
+        reprojection[known[block]] = np.linalg.norm(flat - seen, axis=-1).mean(1)
     return from_camera(*_everywhere(known, rotation, translation, len(points), cuts)), reprojection
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...blocks import blocks
 from ...errors import TalkingHeadsError
 from ..geometry import OUTER_CORNERS, RIGID, height_width
 from ..landmarks.mean_face import EYE_SPAN, MeanFace
@@ -79,8 +80,11 @@ def sigma(mean: MeanFace) -> np.ndarray:  # -> [len(RIGID)]
 def _telling_frames(points, mean, focal, image_size) -> np.ndarray:  # -> sorted indices, at most MOST_FRAMES
     """Half of them even in time, the others even in yaw and in pitch; none that is far from looking like a face."""
     shape = mean.points[list(RIGID)]
-    rotation, translation = pnp.solve(points[:, RIGID], shape, sigma(mean), focal, image_size)
-    off = np.linalg.norm(pnp.project(shape, rotation, translation, focal, image_size) - points[:, RIGID], axis=-1).mean(1)
+    rotation, off = np.empty((len(points), 3, 3)), np.empty(len(points))
+    for rows in blocks(len(points)):
+        seen = points[rows][:, RIGID]
+        rotation[rows], away = pnp.solve(seen, shape, sigma(mean), focal, image_size)
+        off[rows] = np.linalg.norm(pnp.project(shape, rotation[rows], away, focal, image_size) - seen, axis=-1).mean(1)
     good = np.flatnonzero(off <= _STRANGE * np.median(off))
     if len(good) <= MOST_FRAMES:
         return good

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...blocks import blocks
 from ...errors import FileFormatError
 from ...files import load_tensors, save_tensors
 from ...read_ahead import mapped
@@ -42,7 +43,6 @@ _ABSENT = 1e3             # times that: a corner that was lost
 _LEAST = 15               # corners a frame needs; else its pose stays as the landmarks gave it
 _LEAST_SEEN = 0.2         # of the frames a corner must be seen in
 _UNSTEADY = 3.0           # times the median error: a corner that does not belong to the skull
-_BLOCK = 400              # frames solved at once
 
 
 @dataclass(frozen=True)
@@ -155,24 +155,23 @@ def _adjusted(flow, anchors, poses, points, shape, seen_face):
 def triangulated(flow: np.ndarray, poses: tuple[np.ndarray, np.ndarray], shape: RigidShape) -> tuple[np.ndarray, np.ndarray]:
     """Where the rays of each corner pass closest: [N, 3] metres, and the median error [N] px; two passes, the second robust."""
     rotation, translation = poses
-    seen = (flow - pnp.middle(shape.image_size)) / shape.focal  # [T, N, 2]
-    weight = np.isfinite(flow[..., 0]).astype(np.float64)
     place, error = np.zeros((flow.shape[1], 3)), np.zeros(flow.shape[:2])
+    typical = np.inf
     for _ in range(2):
         normal, right = np.zeros((flow.shape[1], 3, 3)), np.zeros((flow.shape[1], 3))
-        for block in _blocks(len(flow)):
-            uv, w = np.nan_to_num(seen[block]).astype(np.float64), weight[block]
+        for block in blocks(len(flow)):
+            uv = np.nan_to_num((flow[block] - pnp.middle(shape.image_size)) / shape.focal)
+            w = np.isfinite(flow[block, :, 0]) / (1 + (np.nan_to_num(error[block]) / (2 * typical + 1e-9)) ** 2)
             r, t = rotation[block], translation[block]
             rows = r[:, None, :2] - uv[..., None] * r[:, None, 2:]               # [b, N, 2, 3]
             values = uv * t[:, None, 2:] - t[:, None, :2]                        # [b, N, 2]
             normal += np.einsum("bnki,bnkj,bn->nij", rows, rows, w)
             right += np.einsum("bnki,bnk,bn->ni", rows, values, w)
         place = np.linalg.solve(normal + 1e-9 * np.eye(3), right[..., None])[..., 0]
-        for block in _blocks(len(flow)):
+        for block in blocks(len(flow)):
             there = pnp.project(place, rotation[block], translation[block], shape.focal, shape.image_size)
             error[block] = np.linalg.norm(there - flow[block], axis=-1)
         typical = np.nanmedian(error)
-        weight = np.nan_to_num(1 / (1 + (error / (2 * typical + 1e-9)) ** 2)) * np.isfinite(error)
     return place, np.nanmedian(error, axis=0)
 
 
@@ -183,7 +182,7 @@ def _posed(flow, place, poses, points, shape: RigidShape, seen_face):
     away = float(np.median(translation[:, 2]))
     off = _OFF * shape.image_size[1] * away / shape.focal  # metres
     known = np.flatnonzero(seen_face)
-    for block in _blocks(len(known)):
+    for block in blocks(len(known), 64):
         rows = known[block]
         lost = ~np.isfinite(flow[rows, :, 0])
         there = pnp.project(place, rotation[rows], translation[rows], shape.focal, shape.image_size)
@@ -201,7 +200,3 @@ def _with_poses(track: FaceTrack, poses, enough, window, cuts) -> FaceTrack:
     flat = track.landmarks.points[..., :2].double().numpy()
     depth = torch.from_numpy(with_depth(flat, pose, track.shape))
     return replace(track, pose=pose, landmarks=track.landmarks.with_data(depth))
-
-
-def _blocks(count: int) -> list[slice]:
-    return [slice(first, first + _BLOCK) for first in range(0, count, _BLOCK)]
