@@ -11,6 +11,7 @@ import numpy as np
 
 RADIUS = 4         # reduced pixels: half the window
 _SURE = 0.1        # of a mask: less, and as much below 1, is no outline
+_ROW = 256         # places looked up at once are drawn up in rows of so many
 _SMOOTH = 1e-3     # squared colour difference (0..1) below which nothing counts as an edge
 
 
@@ -41,15 +42,18 @@ class Guide:
     def enlarged(self, mask: np.ndarray, image: np.ndarray) -> np.ndarray:  # float32 [h, w], uint8 [H, W, 3] -> bool [H, W]
         """Where the mask is over one half, at the full image's size: looked at only near its outline."""
         import cv2
-        size, window = image.shape[1::-1], np.ones((self._window[0] + 2,) * 2, np.uint8)
+        size, window = (image.shape[1], image.shape[0]), np.ones((self._window[0] + 2,) * 2, np.uint8)
         rough = (mask > .5).astype(np.uint8)
         unsure = (mask > _SURE) & (mask < 1 - _SURE)
         near = np.maximum(cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, window), unsure.astype(np.uint8))
-        out, near = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) > 0 for each in (rough, near))
-        functions = cv2.resize(cv2.merge(self._functions(mask)), size, interpolation=cv2.INTER_LINEAR)[near]
-        colours = image[near] * np.float32(1 / 255)
-        out[near] = np.einsum("ij,ij->i", functions[:, :3], colours) + functions[:, 3] > .5
-        return out
+        out, near = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) for each in (rough, near))
+        if (places := cv2.findNonZero(near)) is not None:
+            places = np.asarray(places).reshape(-1, 2)
+            functions = _between(cv2.merge(self._functions(mask)), (places + .5) * (np.divide(mask.shape[::-1], size)) - .5)
+            at = places[:, 1] * size[0] + places[:, 0]
+            colours = np.take(image.reshape(-1, 3), at, axis=0) * np.float32(1 / 255)
+            out.reshape(-1)[at] = np.einsum("ij,ij->i", functions[:, :3], colours) + functions[:, 3] > .5
+        return out.view(bool)
 
     def _functions(self, mask: np.ndarray) -> list[np.ndarray]:  # -> 4 of float32 [h, w]: factors of the colours, an offset
         mean = self._local(mask)
@@ -63,6 +67,16 @@ class Guide:
         """Means over the window."""
         import cv2
         return cv2.blur(plane, self._window)
+
+
+def _between(planes: np.ndarray, at: np.ndarray) -> np.ndarray:  # float32 [h, w, C], [N, 2] -> [N, C]
+    """Values at some places, x and y in pixels, linear between pixels."""
+    import cv2
+    rows = -(-len(at) // _ROW)
+    places = np.zeros((rows * _ROW, 2), np.float32)  # OpenCV takes an image of places, of less than 32768 rows
+    places[:len(at)] = at
+    values = cv2.remap(planes, places.reshape(rows, _ROW, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(values).reshape(-1, planes.shape[2])[:len(at)]
 
 
 def _applied(functions: Sequence[np.ndarray], image: Sequence[np.ndarray]) -> np.ndarray:  # 4 and 3 of [h, w] -> [h, w]

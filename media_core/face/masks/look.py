@@ -92,14 +92,14 @@ class Hanging:
         return cv2.blur(cv2.dilate(share, np.ones((1, width), np.uint8)), (width, 1))
 
 
-def bins(lab: np.ndarray) -> np.ndarray:  # uint8 [..., 3] -> int32 [...]
-    parts = (lab >> _SHIFT).astype(np.int32)
-    return (parts[..., 0] * _BINS + parts[..., 1]) * _BINS + parts[..., 2]
+def bins(lab: np.ndarray) -> np.ndarray:  # uint8 [..., 3] -> int64 [...]
+    light, a, b = ((lab[..., axis] >> _SHIFT).astype(np.intp) for axis in range(3))
+    return (light * _BINS + a) * _BINS + b
 
 
 def likelihoods(view: View, look: PersonLook) -> Likelihoods:
     at = bins(view.lab)
-    return Likelihoods(*(density[at] + np.float32(_FLOOR) for density in (look.hair, look.skin, look.shaded, look.clothes)))
+    return Likelihoods(*(np.take(density, at) + np.float32(_FLOOR) for density in (look.hair, look.skin, look.shaded, look.clothes)))
 
 
 def learn_look(samples: Sequence[tuple[np.ndarray, np.ndarray]], persons: Sequence[np.ndarray] | None = None) -> PersonLook:

@@ -102,13 +102,13 @@ def split_person(view: View, person: np.ndarray, look: PersonLook) -> FrameMasks
 def parsing_png(masks: FrameMasks) -> np.ndarray:
     """uint8 [H, W, 3] RGB: a face parsing in the usual colours (`PALETTE`)."""
     import cv2
-    names, label = list(PALETTE), np.zeros(masks.head.shape, np.uint8)
-    for name, region in (("clothes", masks.torso), ("neck", masks.neck), ("face", masks.head), ("hair", masks.hair),
-                         ("mouth", masks.mouth)):
-        label[region] = names.index(name)
-    table = np.zeros((256, 1, 3), np.uint8)
-    table[:len(names), 0] = list(PALETTE.values())
-    return cv2.LUT(cv2.merge([label] * 3), table)
+    layers = (("clothes", masks.torso), ("neck", masks.neck), ("face", masks.head), ("hair", masks.hair), ("mouth", masks.mouth))
+    code, table = np.zeros(masks.head.shape, np.uint8), np.zeros((256, 1, 3), np.uint8)
+    table[0] = PALETTE["background"]
+    for bit, (name, region) in enumerate(layers):  # the last one that has a pixel gives it its colour
+        code |= region.view(np.uint8) << bit
+        table[1 << bit:2 << bit] = PALETTE[name]
+    return cv2.LUT(cv2.merge([code] * 3), table)
 
 
 def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: np.ndarray | None = None) -> FrameMasks:

@@ -92,10 +92,12 @@ def touching(mask: np.ndarray, other: np.ndarray) -> np.ndarray:  # bool [H, W] 
     """The parts of a mask that overlap another one."""
     import cv2
     count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    if count <= 2:  # in one piece
+        return mask & bool((mask & other).any())
     parts, wanted = np.asarray(parts, np.int32), np.zeros(count, bool)
     wanted[parts[other & mask]] = True
     wanted[0] = False
-    return wanted[parts]
+    return mask if wanted[1:].all() else np.take(wanted, parts)
 
 
 def crumbs(mask: np.ndarray, least: float) -> np.ndarray:  # bool [H, W]
@@ -104,7 +106,7 @@ def crumbs(mask: np.ndarray, least: float) -> np.ndarray:  # bool [H, W]
     _, parts, table, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     small = np.asarray(table)[:, cv2.CC_STAT_AREA] < least
     small[0] = False
-    return small[np.asarray(parts, np.int32)]
+    return np.take(small, np.asarray(parts, np.int32)) if small.any() else np.zeros_like(mask)
 
 
 def disc(radius: float) -> np.ndarray:  # pixels -> uint8 [2r + 1, 2r + 1]

@@ -107,7 +107,9 @@ class BackgroundPlate:
 
 def on_plate(frame: np.ndarray, masks: FrameMasks, plate: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 3]: the frame with everything but the person replaced by the plate (both uint8 [H, W, 3])."""
-    return np.where(masks.background[..., None], plate, frame)
+    import cv2
+    out = frame.copy()
+    return cv2.copyTo(plate, masks.background.view(np.uint8), out)
 
 
 def torso_layer(frame: np.ndarray, masks: FrameMasks, plate: np.ndarray, *, hides: np.ndarray | None = None) -> np.ndarray:

@@ -6,6 +6,7 @@ centre of the top-left pixel is (0, 0).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,6 +16,9 @@ _EYES_TO_UNIT, _NOSE_TO_UNIT = 1.43, 2.0    # between the eyes' middles, from th
 _SIDES = ((0, 1, 2), (14, 15, 16))          # points of the jaw at the ears
 _NOSE_BASE, _BROWS, _CHIN = slice(31, 36), slice(17, 27), 8
 _JAW_DEGREE, _JAW_STEPS = 8, 81             # of the smooth curve through the jaw's 17 noisy points
+_MEANS = np.zeros((5, 68))                  # of the eyes, the nose's base and the ears, as sums of points
+for _row, _own in enumerate((RIGHT_EYE, LEFT_EYE, _NOSE_BASE, *map(list, _SIDES))):
+    _MEANS[_row, _own] = 1 / _MEANS[_row, _own].size
 _FAR = 6.0                                  # units: outside every image
 _FRACTION = 4                               # binary digits of a pixel that OpenCV draws polygons with
 _INWARD = 0.95                              # the jaw drawn in to be surely face
@@ -31,13 +35,13 @@ class HeadAxes:
 
 def head_axes(points: np.ndarray) -> HeadAxes:  # [68, 2] pixels
     """The axes from averages of several points each: noise of single points hardly moves them."""
-    right_eye, left_eye = points[RIGHT_EYE].mean(0), points[LEFT_EYE].mean(0)
-    between = max(float(np.linalg.norm(left_eye - right_eye)), 1e-3)
+    right_eye, left_eye, nose_base, right_ear, left_ear = _MEANS @ points
+    between = max(float(np.hypot(*(left_eye - right_eye))), 1e-3)
     right = (left_eye - right_eye) / between
     down = np.array([-right[1], right[0]])
     middle = (right_eye + left_eye) / 2
-    nose = max(float((points[_NOSE_BASE].mean(0) - middle) @ down), 0.4 * between)
-    ears = (points[list(_SIDES[0])].mean(0) + points[list(_SIDES[1])].mean(0)) / 2
+    nose = max(float((nose_base - middle) @ down), 0.4 * between)
+    ears = (right_ear + left_ear) / 2
     unit = (_EYES_TO_UNIT * between + _NOSE_TO_UNIT * nose) / 2
     return HeadAxes(middle + right * float((ears - middle) @ right), unit, right, down)
 
@@ -49,14 +53,20 @@ def polygon(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:  # [N, 2]
     limit = 8 * max(shape)
     corners = np.clip(np.asarray(points, float), -limit, limit)
     cv2.fillPoly(mask, [np.round(corners * 2 ** _FRACTION).astype(np.int32)], 1, cv2.LINE_8, _FRACTION)
-    return mask > 0
+    return mask.view(bool)
 
 
 def jaw_line(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [81, 2]
     """A smooth curve from ear to ear."""
+    return _jaw_curve() @ points[JAW]
+
+
+@lru_cache(maxsize=1)
+def _jaw_curve() -> np.ndarray:  # -> [81, 17]
+    """What each point of the jaw adds to every point of the smooth curve: a least-squares polynomial."""
     from numpy.polynomial import chebyshev
     at, fine = np.linspace(-1, 1, 17), np.linspace(-1, 1, _JAW_STEPS)
-    return chebyshev.chebval(fine, chebyshev.chebfit(at, points[JAW], _JAW_DEGREE)).T
+    return chebyshev.chebval(fine, chebyshev.chebfit(at, np.eye(17), _JAW_DEGREE)).T
 
 
 def above_jaw(points: np.ndarray, shape: tuple[int, int], first: int = 4) -> np.ndarray:  # [68, 2] -> bool [H, W]

@@ -30,8 +30,12 @@ class _Face:
 
     @classmethod
     def of(cls, masks: FrameMasks) -> _Face | None:
-        skin = masks.head & ~masks.hair if (masks.head & ~masks.hair).any() else masks.head
-        columns, rows = np.flatnonzero(skin.any(0)), np.flatnonzero(skin.any(1))
+        skin = masks.head & ~masks.hair
+        rows = np.flatnonzero(skin.any(1))
+        if not len(rows):
+            skin = masks.head
+            rows = np.flatnonzero(skin.any(1))
+        columns = np.flatnonzero(skin.any(0))
         if not len(columns):
             return None
         return cls(float(columns[0] + columns[-1]) / 2, float(columns[-1] - columns[0] + 1), float(rows[-1]))
@@ -46,12 +50,13 @@ def torso_under_head(frame: np.ndarray, masks: FrameMasks) -> np.ndarray:
     Returns:
         uint8 [H, W, 4] RGBA; alpha is 255 or 0, and where it is 0 so is the colour.
     """
+    import cv2
     face = _Face.of(masks)
     nothing = np.zeros_like(masks.torso)
     neck, shoulders = (nothing, nothing) if face is None or not masks.torso.any() else _hidden(masks, face)
     layer, alpha = _painted(frame, masks, neck, shoulders), masks.torso | neck | shoulders
-    layer[~alpha] = 0
-    return np.dstack([layer, alpha.astype(np.uint8) * np.uint8(255)])
+    layer = cv2.cvtColor(layer, cv2.COLOR_RGB2RGBA)
+    return cv2.bitwise_and(layer, layer, mask=alpha.view(np.uint8))
 
 
 def _painted(frame: np.ndarray, masks: FrameMasks, neck: np.ndarray, shoulders: np.ndarray) -> np.ndarray:
@@ -65,10 +70,11 @@ def _painted(frame: np.ndarray, masks: FrameMasks, neck: np.ndarray, shoulders: 
     height, width = torso.shape
     rim = 2 * max(1, round(_RIM * len(frame) / 512)) + 1
     beside = torso & (cv2.dilate(masks.head[part].astype(np.uint8), np.ones((rim, rim), np.uint8)) > 0)
-    known = (torso & ~beside).astype(np.uint8)
+    known = (torso & ~beside).view(np.uint8)
     size = max(1, width // _COARSE), max(1, height // _COARSE)
     weight = cv2.resize(known * np.uint8(255), size, interpolation=cv2.INTER_AREA).astype(np.float32)[..., None] / 255
-    image = cv2.resize(out_part * known[..., None], size, interpolation=cv2.INTER_AREA) / np.maximum(weight, _LEAST)
+    image = cv2.resize(cv2.bitwise_and(out_part, out_part, mask=known), size, interpolation=cv2.INTER_AREA)
+    image = image / np.maximum(weight, _LEAST)
     colours = cv2.resize(filled(image, weight[..., 0] > _LEAST), (width, height), interpolation=cv2.INTER_LINEAR)
     where = np.nonzero(hidden | beside)
     out_part[where] = np.clip(np.rint(colours[where] * _fading(torso, neck, where, 512 / len(frame))), 0, 255)
