@@ -19,7 +19,6 @@ _STRIP, _FALLING = 0.09, 0.3  # units: half the width of a strip; how likely hai
 _MEETING = 3              # reduced pixels by which sharpening moves an edge
 _CLEARLY = 1.5            # times likelier clothes than hair: no outline of hair
 _CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
-_LOCK, _TIPS = 0.12, 0.15  # units: half the width of hair that hangs; thinner tips are so long
 _SHRED, _FRAYED = 0.06, 0.12  # units: half the width of what is the body's; its thinner edge is so wide
 
 
@@ -51,20 +50,16 @@ def _head(view: View, person: np.ndarray, found: Likelihoods, zones: _Zones, cru
     """The head, bool [h, w], in one piece, with all of the person that does not hang together with what is below the jaw."""
     head = person & (zones.sure | (view.guide(_head_probability(view, person, found, zones)) > .5))
     head = _without_crumbs(touching(head, zones.sure), person, crumb)
-    head = head & ~_worn(head, found, zones, head_axes(view.at).unit)
+    head = head & ~_worn(head, found, zones)
     below = ~above_jaw(view.at, view.small_size, _JAW_ENDS)
     return person & ~_body(touching(person & ~head, below), below, head_axes(view.at).unit)
 
 
-def _worn(head: np.ndarray, found: Likelihoods, zones: _Zones, unit: float) -> np.ndarray:
-    """Of what counts as hair below the ears, bool [h, w], that which does not hang from the hair above: a collar of its colour
-    that tips of hair touch, say."""
-    import cv2
+def _worn(head: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
+    """Of what counts as hair below the ears, bool [h, w], that which does not hang from the hair above: a collar of its colour."""
     above = zones.sure & ~zones.face | zones.aside
     hair = head & ~zones.sure & (~zones.beside | (found.hair > found.skin) & (found.hair > found.shaded))
-    locks = cv2.morphologyEx((hair | head & above).astype(np.uint8), cv2.MORPH_OPEN, disc(_LOCK * unit), borderType=cv2.BORDER_REPLICATE)
-    locks = touching(locks > 0, above)
-    return hair & (cv2.dilate(locks.astype(np.uint8), disc(_TIPS * unit)) == 0)
+    return hair & ~touching(hair | head & above, above)
 
 
 def _body(torso: np.ndarray, below: np.ndarray, unit: float) -> np.ndarray:  # bool [h, w] each
