@@ -9,6 +9,7 @@ from .regions import polygon
 _OUTER_LIPS = slice(48, 60)
 _CORNERS = (0, 4)                 # of the inner lips' eight points
 _STEPS = 12                       # drawn points between two
+_FINE = 4                         # parts of a pixel: the outline is drawn and grown that finely
 _GROWN = 0.018                    # units that the outline may be wrong by
 _SHUT = 0.012                     # units: a lesser opening shows nothing
 _DARK = 0.72                      # of the lips' brightness: darker is the inside
@@ -63,10 +64,8 @@ def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np
         return mouth, teeth
     window = slice(low[1], high[1]), slice(low[0], high[0])
     lab = cv2.cvtColor(frame[window], cv2.COLOR_RGB2Lab).astype(np.float32)
-    inner, outer = (polygon(line - low, lab.shape[:2]) for line in (opening_outline(points), points[_OUTER_LIPS]))
-    radius = max(1, round(_GROWN * unit))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    grown, core = cv2.dilate(inner.astype(np.uint8), disc) > 0, cv2.erode(inner.astype(np.uint8), disc) > 0
+    outer = polygon(points[_OUTER_LIPS] - low, lab.shape[:2])
+    inner, grown, core = _around(opening_outline(points) - low, lab.shape[:2], _GROWN * unit)
     lips = outer & ~grown
     if lips.sum() < 8:
         mouth[window] = inner
@@ -78,3 +77,15 @@ def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np
     own = core | grown & (dark | (redness < _SURELY_PALE) & (bright > _BRIGHT))
     mouth[window], teeth[window] = own, (own if red - 128 > _LEAST_RED else core) & pale
     return mouth, teeth
+
+
+def _around(outline: np.ndarray, shape: tuple[int, int], radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels that lie for the most part in an outline, [N, 2]; in the outline grown by a radius; and shrunk by it. bool [h, w]."""
+    import cv2
+    height, width = shape
+    inner = polygon((outline + .5) * _FINE - .5, (height * _FINE, width * _FINE)).astype(np.uint8)
+    whole = 2 * round(radius * _FINE) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (whole, whole))
+    every = inner, cv2.dilate(inner, disc), cv2.erode(inner, disc)
+    small, larger, smaller = (cv2.resize(each * np.uint8(255), (width, height), interpolation=cv2.INTER_AREA) > 127 for each in every)
+    return small, larger, smaller

@@ -19,6 +19,7 @@ _STRIP, _FALLING = 0.09, 0.3  # units: half the width of a strip; how likely hai
 _MEETING = 3              # reduced pixels by which sharpening moves an edge
 _CLEARLY = 1.5            # times likelier clothes than hair: no outline of hair
 _CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
+_SHRED, _FRAYED = 0.06, 0.12  # units: half the width of what is the body's; its thinner edge is so wide
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def divided(view: View, person: np.ndarray, look: PersonLook) -> Parts:  # perso
     head = _head(view, small, found, _Zones.of(view, axes, look.bald), _CRUMB * axes.unit ** 2)
     hairy = view.guide(found.hair / (found.hair + found.skin)) > .5
     hairy = small & hairy & (not look.bald) & ~polygon(face_outline(view.at), view.small_size)
-    hairy = _without_crumbs(hairy, head, _CRUMB * axes.unit ** 2)
+    hairy = _hair_outside(_without_crumbs(hairy, head, _CRUMB * axes.unit ** 2), head, polygon(face_outline(view.at), view.small_size))
     below = cv2.dilate((small & ~head).astype(np.uint8), disc(_MEETING))  # only there can head and torso meet
     below = cv2.resize(below, view.size[::-1], interpolation=cv2.INTER_NEAREST) > 0
     head = person & (face | ~below | view.sharpened(head.astype(np.float32)))
@@ -49,7 +50,38 @@ def _head(view: View, person: np.ndarray, found: Likelihoods, zones: _Zones, cru
     """The head, bool [h, w], in one piece, with all of the person that does not hang together with what is below the jaw."""
     head = person & (zones.sure | (view.guide(_head_probability(view, person, found, zones)) > .5))
     head = _without_crumbs(touching(head, zones.sure), person, crumb)
-    return person & ~touching(person & ~head, ~above_jaw(view.at, view.small_size, _JAW_ENDS))
+    head = head & ~_worn(head, found, zones)
+    below = ~above_jaw(view.at, view.small_size, _JAW_ENDS)
+    return person & ~_body(touching(person & ~head, below), below, head_axes(view.at).unit)
+
+
+def _worn(head: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
+    """Of what counts as hair below the ears, bool [h, w], that which does not hang from the hair above: a collar of its colour."""
+    above = zones.sure & ~zones.face | zones.aside
+    hair = head & ~zones.sure & (~zones.beside | (found.hair > found.skin) & (found.hair > found.shaded))
+    return hair & ~touching(hair | head & above, above)
+
+
+def _body(torso: np.ndarray, below: np.ndarray, unit: float) -> np.ndarray:  # bool [h, w] each
+    """A torso in one piece: without shreds that hang on by little, or float beside the neck."""
+    import cv2
+    solid = cv2.morphologyEx(torso.astype(np.uint8), cv2.MORPH_OPEN, disc(_SHRED * unit), borderType=cv2.BORDER_REPLICATE)
+    lowest = np.zeros_like(torso)
+    lowest[-1] = True
+    body = touching(solid > 0, lowest)
+    if not body.any():
+        return torso
+    return torso & (cv2.dilate(body.astype(np.uint8), disc(_FRAYED * unit)) > 0)
+
+
+def _hair_outside(hair: np.ndarray, head: np.ndarray, face: np.ndarray) -> np.ndarray:  # bool [h, w] each
+    """Hair reaches the head's outline, or it is a shadow on the skin; skin hangs together with the face, or it is hair."""
+    import cv2
+    outside = cv2.dilate(np.pad(~head, 1, constant_values=True).astype(np.uint8), disc(1))[1:-1, 1:-1] > 0
+    hair = touching(hair, outside)
+    if not hair.any():
+        return hair
+    return hair | head & ~face & ~touching(head & ~hair, face)
 
 
 @dataclass(frozen=True)
@@ -58,6 +90,7 @@ class _Zones:
     sure: np.ndarray    # the face, and what is above the ears' lower ends and not far to the side, where a hand may be
     beside: np.ndarray  # beside the jaw: ears, jaw, hair, a collar
     aside: np.ndarray   # above the ears' lower ends, but far to the side
+    face: np.ndarray    # surely skin
 
     @classmethod
     def of(cls, view: View, axes: HeadAxes, bald: bool) -> _Zones:
@@ -66,8 +99,9 @@ class _Zones:
         across = np.abs((columns - axes.centre[0]) * axes.right[0] + (rows - axes.centre[1]) * axes.right[1]) / axes.unit
         near, at_jaw = across < (_WIDE_BALD if bald else _WIDE), across < _JAW
         above, usually = above_jaw(view.at, size, _EARS), above_jaw(view.at, size, _JAW_ENDS)
-        sure = above & near | polygon(face_outline(view.at), size)
-        return cls(sure, usually & ~above & at_jaw & ~sure, above & ~near)
+        face = polygon(face_outline(view.at), size)
+        sure = above & near | face
+        return cls(sure, usually & ~above & at_jaw & ~sure, above & ~near, face)
 
 
 def _head_probability(view: View, person: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
