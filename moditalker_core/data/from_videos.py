@@ -6,6 +6,8 @@ resumes in the middle of a video. Images are cut in a second pass through the vi
 """
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,6 +64,10 @@ class FilmPlan:
         """Through every video."""
         return 2 if self.pictures else 1
 
+    def code(self, tracker: str) -> str:
+        """Names what the points depend on besides the video; `tracker` measures them."""
+        return hashlib.sha256(json.dumps([self.fps, self.face_index, self.order, tracker]).encode()).hexdigest()[:8]
+
     def to_dict(self) -> dict[str, Any]:
         """What clips depend on, for a shard's header."""
         told = {name: getattr(self, name) for name in ("fps", "size", "face_index", "order")}
@@ -114,7 +120,7 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
         shard = shard_name(Path(film.source).stem, number)
         step = _Step(report, film, number, len(films), done, max(total, 1))
         if not writer.keeps(shard, made_from):
-            work = writer.unfinished / f"{number:05d}_{film.fingerprint[:16]}"
+            work = writer.unfinished / f"{number:05d}_{film.fingerprint[:16]}_{plan.code(tracker.kind)}"
             clips, skipped = _measured(film, number, work, plan, settings, encoder, tracker, step)
             if plan.pictures and clips:
                 raw = RawTrack.load(work / RAW)

@@ -71,7 +71,7 @@ def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np
         mouth[window] = inner
         return mouth, teeth
     light, red = np.median(lab[lips], axis=0)[:2]
-    dark, bright = lab[..., 0] < _DARK * light, lab[..., 0] / light
+    dark, bright = lab[..., 0] < _DARK * light, lab[..., 0] / max(light, 1.0)
     redness = (lab[..., 1] - 128) / max(red - 128, _LEAST_RED)
     pale = (redness < _PALE) & (bright > _BRIGHT) | (redness < _PALER) & (bright > _DIM)
     own = core | grown & (dark | (redness < _SURELY_PALE) & (bright > _BRIGHT))

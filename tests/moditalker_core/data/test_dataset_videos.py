@@ -261,6 +261,20 @@ def test_a_build_stopped_among_the_pictures_goes_on_there(pictured, films, point
     assert contents(tmp_path / "d") == contents(pictured)
 
 
+def test_what_another_tracker_found_before_a_stop_is_not_used(pictured, films, points, tmp_path):
+    def stop(done, total, info, preview=None):
+        if done > 100:  # all of the video is tracked, no shard is written
+            raise Cancelled("enough")
+
+    by_people = KnownFace(points + 3)
+    by_people.kind = "people"
+    with pytest.raises(Cancelled):
+        build_from_videos(films / "ann", tmp_path / "d", WHOLE, tracker=by_people, report=stop)
+    assert list((tmp_path / "d" / "unfinished").rglob("raw_track.safetensors"))
+    build_from_videos(films / "ann", tmp_path / "d", WHOLE, tracker=KnownFace(points))
+    assert contents(tmp_path / "d") == contents(pictured)
+
+
 def test_a_film_that_has_become_shorter_is_told(films, points, tmp_path, monkeypatch):
     whole = video_images.read_frames
     monkeypatch.setattr(video_images, "read_frames", lambda *given: islice(whole(*given), 20))

@@ -83,6 +83,8 @@ def test_open_mouth_is_found_in_noise_and_a_shut_one_is_not():
     shut = points.copy()
     shut[65:68] = shut[63:60:-1]
     assert not mouth_inside(frame.rgb, shut, head_axes(points).unit)[0].any()
+    with np.errstate(all="raise"):
+        assert not mouth_inside(np.zeros_like(frame.rgb), points, head_axes(points).unit)[1].any(), "all is black"
 
 
 def test_without_a_look_each_frame_stands_alone(film):
