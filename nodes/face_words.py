@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ..media_core.motion import ExpressionTrack
 
 _NAMES = {"people": "people (built-in)", "rendered": "rendered (built-in)", "landmarks": "face landmarks", "exact": "exact"}
+_MOSTLY = 0.97  # of a face's points that the image shows, at least, without a warning
 _TURNS = ("nothing", "90 degrees counterclockwise", "180 degrees", "90 degrees clockwise")
 
 
@@ -32,6 +33,7 @@ def _frames(count: int) -> str:
 def about_portraits(faces: list[FaceFrame], size: tuple[int, int], tracker: str) -> str:
     """How large the faces are, of jaw points from ear to ear, in images of (H, W) px, and what to beware of."""
     from ..media_core.face.geometry import quarter_turns
+    from ..media_core.face.mesh.finder import part_within
 
     wide = sorted({round(float(face.points[:, 0].max() - face.points[:, 0].min())) for face in faces})
     across = f"{wide[0]}" if len(wide) == 1 else f"{wide[0]} to {wide[-1]}"
@@ -42,6 +44,9 @@ def about_portraits(faces: list[FaceFrame], size: tuple[int, int], tracker: str)
         turn = quarter_turns(face.points)
         if face.doubtful:
             lines.append(f"Warning: two looks at the face{which} disagree; check the points in the preview")
+        shown = part_within(face.points if face.mesh is None else face.mesh, size)
+        if shown < _MOSTLY:
+            lines.append(f"Warning: {1 - shown:.0%} of the face{which} lies outside the image; its points there are guesses")
         if turn:
             lines.append(f"Warning: the face{which} is {'upside down' if turn == 2 else 'on its side'}; "
                          f"turn the image by {_TURNS[turn]} before you animate it")
