@@ -290,7 +290,13 @@ def _followed(video: VideoInput | None, images: Tensor | None, face_landmarks: d
         raise TalkingHeadsError("Track Face needs either a video or images", "both" if images is not None else "neither",
                                 "Connect one of them, or face landmarks")
     masks = None if mask is None else videos.mask_frames(mask, size)
-    return followed(again, fps, total, masks, bridge.NodeReport(), tracker=tracker, face_index=face_index, order=order), None
+    report = bridge.NodeReport()
+    if images is not None and total == 1 and tracker == "people":  # a still: smaller faces are found than while following
+        from ..media_core.face.landmarks.landmarks import as_track
+
+        seen = portraits(videos.pixels(images), 1, masks, report, tracker=tracker, face_index=face_index, order=order)
+        return as_track(seen, size, fps, (), tracker), None
+    return followed(again, fps, total, masks, report, tracker=tracker, face_index=face_index, order=order), None
 
 
 def _expression_from(shapes: np.ndarray | None, kept: np.ndarray, fps: float) -> ExpressionTrack | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..media_core.motion import ExpressionTrack
 
 _NAMES = {"people": "people (built-in)", "rendered": "rendered (built-in)", "landmarks": "face landmarks", "exact": "exact"}
+_MOSTLY = 0.97  # of a face's points that the image shows, at least, without a warning
 _TURNS = ("nothing", "90 degrees counterclockwise", "180 degrees", "90 degrees clockwise")
 
 
@@ -34,6 +35,8 @@ def _frames(count: int) -> str:
 
 def about_portraits(faces: list[FaceFrame], size: tuple[int, int], tracker: str) -> str:
     """How large the faces are, of jaw points from ear to ear, in images of (H, W) px, and what to beware of."""
+    from ..media_core.face.mesh.finder import part_within
+
     wide = sorted({round(float(face.points[:, 0].max() - face.points[:, 0].min())) for face in faces})
     across = f"{wide[0]}" if len(wide) == 1 else f"{wide[0]} to {wide[-1]}"
     where = f"an image of {size[1]} x {size[0]} px" if len(faces) == 1 else f"{len(faces)} images of {size[1]} x {size[0]} px"
@@ -42,6 +45,9 @@ def about_portraits(faces: list[FaceFrame], size: tuple[int, int], tracker: str)
         which = "" if len(faces) == 1 else f" of image {i}"
         if face.doubtful:
             lines.append(f"Warning: two looks at the face{which} disagree; check the points in the preview")
+        shown = part_within(face.points if face.mesh is None else face.mesh, size)
+        if shown < _MOSTLY:
+            lines.append(f"Warning: {1 - shown:.0%} of the face{which} lies outside the image; its points there are guesses")
         lines += _turned(face.points, which, "the image", "animate it")
     return "\n".join(lines)
 

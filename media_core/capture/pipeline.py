@@ -100,8 +100,12 @@ def capture(video: str | os.PathLike, folder: str | os.PathLike, settings: Captu
         return folder
     with writing(folder):
         record = Record.open(folder, print_of_film, film.name)
-        _Job(film=film, folder=folder, settings=settings, inputs=inputs, info=info, record=record,
-             progress=Progress(report, _stages(settings)), request=request).run()
+        try:
+            _Job(film=film, folder=folder, settings=settings, inputs=inputs, info=info, record=record,
+                 progress=Progress(report, _stages(settings)), request=request).run()
+        except TalkingHeadsError:
+            record.remove_bare()
+            raise
     return folder
 
 

@@ -120,6 +120,12 @@ class Record:
             (self.folder / MANIFEST).unlink(missing_ok=True)
             self._write()
 
+    def remove_bare(self) -> None:
+        """Removes a folder that holds nothing but this record: a video that is refused leaves nothing behind."""
+        if [path.name for path in self.folder.iterdir()] == [REQUEST]:
+            (self.folder / REQUEST).unlink()
+            self.folder.rmdir()
+
     def _write(self) -> None:
         write_json(self.folder / REQUEST, {"kind": KIND, "version": VERSION, "film": self.film, "name": self.name,
                                            "stages": self.stages})

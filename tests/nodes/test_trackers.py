@@ -98,6 +98,25 @@ def test_track_face_names_its_tracker_and_hands_on_the_mesh(host):
     np.testing.assert_array_equal(landmarks.mesh[3, 468:, :2], mesh[3, 468:, :2])
 
 
+@pytest.mark.parametrize("picture, found", [(small(30), True), (np.full((200, 260, 3), 120, np.uint8), False)])
+def test_a_single_image_is_looked_at_as_a_still(host, picture, found):
+    given, kept = giver(host), collector(host)
+    given["i"] = floats(picture)
+    result = host.run({"i": give("i"), "track": TRACK, "find": FIND, "k": keep("track", 1), "l": keep("find", 1)})
+    if found:
+        ok(result)
+        np.testing.assert_allclose(kept[0].points[..., :2], kept[1].points[..., :2], atol=1e-4)
+    else:
+        assert "The image must show a face" in failure(result)
+
+
+def test_a_face_partly_outside_is_told(host):
+    given, _ = giver(host), collector(host)
+    given["i"] = floats(np.ascontiguousarray(ASTRONAUT[:300, 200:]))
+    (text,) = ok(host.run({"i": give("i"), "find": FIND, "k": keep("find", 1)})).outputs["find"]["text"]
+    assert "of the face lies outside the image; its points there are guesses" in text
+
+
 @pytest.mark.parametrize("turns, words", [
     (0, ""), (1, "on its side; turn the image by 90 degrees clockwise"), (2, "upside down; turn the image by 180 degrees"),
     (3, "on its side; turn the image by 90 degrees counterclockwise")])

@@ -244,6 +244,12 @@ def test_filled_frames_have_no_action_units(film, tmp_path, policy):
 def test_no_face_at_all(film, tmp_path):
     with pytest.raises(TalkingHeadsError, match="face"):
         capture(film[0], tmp_path / "set", replace(PLAIN, policy="skip"), tracker=Oracle(film[1], range(FRAMES)))
+    assert not (tmp_path / "set").exists()
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "mine.txt").write_text("x")
+    with pytest.raises(TalkingHeadsError, match="holds other files"):
+        capture(film[0], tmp_path / "set", PLAIN, tracker=Oracle(film[1], range(FRAMES)))
+    assert [path.name for path in (tmp_path / "set").iterdir()] == ["mine.txt"]
 
 
 # --------------------------------------------------------------------------------------------------- other inputs
