@@ -22,6 +22,7 @@ from ..face.masks.torso import torso_under_head
 from ..face.pose.steady import Anchors
 from ..image_reading import check_size
 from ..read_ahead import ahead, mapped
+from ..torch_threads import one_torch_thread
 from ..video import read_frames
 from .framing import cut_square
 from .stages import Step
@@ -144,7 +145,7 @@ def write_masks(folder: Path, points: np.ndarray, size: int, person: np.ndarray 
         return i, frame, masks
 
     seen = _seen(folder, wanted, total, parsing is None and person is None)
-    with closing(seen) as items, closing(mapped(make, items)) as made:
+    with one_torch_thread(), closing(seen) as items, closing(mapped(make, items)) as made:
         for i, frame, masks in made:
             done += 1
             step(done, total, {}, _tinted(frame, masks) if i % PREVIEW_EVERY == 0 else None)

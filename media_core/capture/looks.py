@@ -16,6 +16,7 @@ import numpy as np
 from ..face.geometry import FEATURES
 from ..face.landmarks.raw_track import runs
 from ..read_ahead import mapped
+from ..torch_threads import one_torch_thread
 from .images import FRAME, read_picture
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def frame_looks(folder: Path, points: np.ndarray, tell: Callable[[int, int], Non
         sharpness[i], light[i], colours[i] = face_looks(picture, points[i])
         return i, picture if i % OTHERS_EVERY == 0 else None
 
-    with closing(mapped(look, range(total))) as looked:
+    with one_torch_thread(), closing(mapped(look, range(total))) as looked:
         for i, picture in looked:
             if picture is not None:
                 seen[i] = another_face(picture, points[i], finder)

@@ -2,8 +2,8 @@
 
 Stages: (segment ->) track -> frames -> shots -> measure -> (masks -> background -> layers ->) sound -> tables -> report ->
 manifest.
-Per frame only the face's points stay in memory (with the mesh 6 kB, twice while frames are measured) and, while measuring, up to
-240 followed corners; besides them, the audio.
+Per frame only the face's points stay in memory (with the mesh 6 kB, until all is measured; twice for a moment) and, while
+measuring, up to 240 followed corners; besides them, the audio.
 The method: docs/capture.md; what is written: docs/hmtalker.md#dataset-layout.
 """
 from __future__ import annotations
@@ -172,17 +172,17 @@ class _Job:
         placed = replace(known.placed(crop.to_crop, crop.size / crop.side(), (settings.size, settings.size)), cuts=cuts)
         raw = replace(raw, mesh=None)  # the frames' own is enough from here on
         del known
-        source, frames = first + kept, len(kept)
+        source, frames, points = first + kept, len(kept), placed.points
         self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: images.write_frames(
-            self.folder, self.film, settings.fps, source, crop, placed.points, step), frames)
+            self.folder, self.film, settings.fps, source, crop, points, step), frames)
         self._stage("shots", (), ("frames",), lambda step: unnoticed_cuts(self.folder, frames, cuts, step))
         cuts = tuple(sorted({*cuts, *self.record.result("shots")}))
         squared = replace(placed, cuts=cuts).smoothed()
-        self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("shots",),
-                    lambda step: tables.save_measured(self.folder, *self._measured(squared, likeness, source, step)))
-        track = FaceTrack.load(self.folder / tables.TRACK)
+        del placed
+        track = self._measure(squared, likeness, source)
+        squared = replace(squared, mesh=None)
         if settings.masks:
-            self._masks(source, crop, squared)
+            self._masks(source, crop, squared.points)
         else:
             for stage in MASKED:
                 self.record.drop(stage)
@@ -259,6 +259,12 @@ class _Job:
         self._stage("track", own, (), make)
         return RawTrack.load(self.folder / RAW)
 
+    def _measure(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray) -> FaceTrack:
+        """What was measured; its mesh stays in the file."""
+        self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("shots",),
+                    lambda step: tables.save_measured(self.folder, *self._measured(squared, likeness, source, step)))
+        return FaceTrack.load(self.folder / tables.TRACK).without_mesh()
+
     def _measured(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray,
                   step: Step) -> tuple[FaceTrack, Anchors | None]:
         settings = self.settings
@@ -275,10 +281,10 @@ class _Job:
             return shared[0], None
         return steadied()  # also where the other video's corners cannot be found again
 
-    def _masks(self, source: np.ndarray, crop: FaceCrop, squared: RawTrack) -> None:
+    def _masks(self, source: np.ndarray, crop: FaceCrop, points: np.ndarray) -> None:  # [T], -, [T, 68, 2] px
         size, frames = self.settings.size, len(source)
         self._stage("masks", ("person", "parsing", "tracker"), ("shots",), lambda step: images.write_masks(
-            self.folder, squared.points, size, self.inputs.person, crop, source, self.settings.parsing, step), frames)
+            self.folder, points, size, self.inputs.person, crop, source, self.settings.parsing, step), frames)
         self._stage("background", (), ("masks",), lambda step: images.write_background(self.folder, frames, size, step))
         self._stage("layers", (), ("background",), lambda step: images.write_layers(self.folder, frames, step), frames)
 

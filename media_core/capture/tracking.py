@@ -24,6 +24,7 @@ from ..files import load_tensors, save_tensors
 from ..read_ahead import ahead
 from ..schema import COUNT, described, flag, many, record, text, whole
 from ..tensor_schema import Numbers, fitting
+from ..torch_threads import one_torch_thread
 from ..video import read_frames
 from .settings import CaptureSettings
 from .stages import Step
@@ -61,7 +62,7 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
     if begin and np.isfinite(found.points[-1]).all():
         tracker.state = found.points[-1]
     numbered = enumerate(read_frames(film, settings.fps, max(first + begin - 1, first)), max(begin - 1, 0))
-    with closing(ahead(_before(numbered, None if stop is None else stop - first))) as frames:
+    with one_torch_thread(), closing(ahead(_before(numbered, None if stop is None else stop - first))) as frames:
         for item, face in follow(tracker, _upcoming(frames, begin, lambda i: _region(region, first + i))):
             i, frame = item.number, item.frame
             size = frame.shape[0], frame.shape[1]

@@ -83,6 +83,10 @@ class FaceTrack:
         return replace(self, **parts, confidence=self.confidence[start:stop].clone(),
                        reprojection=self.reprojection[start:stop].clone())
 
+    def without_mesh(self) -> FaceTrack:
+        """The same track without the landmarks' mesh, by far its largest part."""
+        return replace(self, landmarks=replace(self.landmarks, mesh=None))
+
     def save(self, path: str | os.PathLike) -> Path:
         """Writes one safetensors file of kind "face_track"."""
         tensors = {name: getattr(self, name).data for name in _PARTS}

@@ -100,7 +100,8 @@ def bins(lab: np.ndarray) -> np.ndarray:  # uint8 [..., 3] -> int64 [...]
 
 def likelihoods(view: View, look: PersonLook) -> Likelihoods:
     at = bins(view.lab)
-    return Likelihoods(*(np.take(density, at) + np.float32(_FLOOR) for density in (look.hair, look.skin, look.shaded, look.clothes)))
+    densities = look.hair, look.skin, look.shaded, look.clothes
+    return Likelihoods(*(np.take(density, at) + np.float32(_FLOOR) for density in densities))
 
 
 def learn_look(samples: Sequence[tuple[np.ndarray, np.ndarray]], persons: Sequence[np.ndarray] | None = None) -> PersonLook:

@@ -103,12 +103,12 @@ def parsing_png(masks: FrameMasks) -> np.ndarray:
     """uint8 [H, W, 3] RGB: a face parsing in the usual colours (`PALETTE`)."""
     import cv2
     layers = (("clothes", masks.torso), ("neck", masks.neck), ("face", masks.head), ("hair", masks.hair), ("mouth", masks.mouth))
-    code, table = np.zeros(masks.head.shape, np.uint8), np.zeros((256, 1, 3), np.uint8)
+    code, table = np.zeros(masks.head.shape, np.uint8), np.zeros((256, 3), np.uint8)
     table[0] = PALETTE["background"]
     for bit, (name, region) in enumerate(layers):  # the last one that has a pixel gives it its colour
-        code |= region.view(np.uint8) << bit
+        code |= region.view(np.uint8) * np.uint8(1 << bit)
         table[1 << bit:2 << bit] = PALETTE[name]
-    return cv2.LUT(cv2.merge([code] * 3), table)
+    return cv2.merge([cv2.LUT(code, np.ascontiguousarray(channel)) for channel in table.T])
 
 
 def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: np.ndarray | None = None) -> FrameMasks:

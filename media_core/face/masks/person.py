@@ -103,10 +103,13 @@ def touching(mask: np.ndarray, other: np.ndarray) -> np.ndarray:  # bool [H, W] 
 def crumbs(mask: np.ndarray, least: float) -> np.ndarray:  # bool [H, W]
     """The parts of a mask that are smaller than `least` pixels."""
     import cv2
-    _, parts, table, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    small = np.asarray(table)[:, cv2.CC_STAT_AREA] < least
+    count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    if count <= 2:  # in one piece
+        return mask.copy() if np.count_nonzero(mask) < least else np.zeros_like(mask)
+    parts = np.asarray(parts, np.int32)
+    small = np.bincount(parts.ravel(), minlength=count) < least  # several times faster than OpenCV's own statistics
     small[0] = False
-    return np.take(small, np.asarray(parts, np.int32)) if small.any() else np.zeros_like(mask)
+    return np.take(small, parts) if small.any() else np.zeros_like(mask)
 
 
 def disc(radius: float) -> np.ndarray:  # pixels -> uint8 [2r + 1, 2r + 1]
