@@ -19,6 +19,9 @@ _STRIP, _FALLING = 0.09, 0.3  # units: half the width of a strip; how likely hai
 _MEETING = 3              # reduced pixels by which sharpening moves an edge
 _CLEARLY = 1.5            # times likelier clothes than hair: no outline of hair
 _CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
+_LOCK, _TIPS = 0.12, 0.15  # units: half the width of hair that hangs; thinner tips are so long
+_CHIN = 8
+_INWARD, _LOW = 0.8, 0.5  # units beside the chin and below it: what ends there is no lock of hair
 _SHRED, _FRAYED = 0.06, 0.12  # units: half the width of what is the body's; its thinner edge is so wide
 
 
@@ -50,16 +53,31 @@ def _head(view: View, person: np.ndarray, found: Likelihoods, zones: _Zones, cru
     """The head, bool [h, w], in one piece, with all of the person that does not hang together with what is below the jaw."""
     head = person & (zones.sure | (view.guide(_head_probability(view, person, found, zones)) > .5))
     head = _without_crumbs(touching(head, zones.sure), person, crumb)
-    head = head & ~_worn(head, found, zones)
+    head = head & ~_worn(view, head, found, zones)
     below = ~above_jaw(view.at, view.small_size, _JAW_ENDS)
     return person & ~_body(touching(person & ~head, below), below, head_axes(view.at).unit)
 
 
-def _worn(head: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
-    """Of what counts as hair below the ears, bool [h, w], that which does not hang from the hair above: a collar of its colour."""
-    above = zones.sure & ~zones.face | zones.aside
+def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
+    """Of what counts as hair below the ears, bool [h, w], that which does not hang from the hair above: a collar of its colour
+    that tips of hair touch, say. Such pieces are no wider than a lock, and lie across or run in under the neck."""
+    import cv2
+    unit, above = head_axes(view.at).unit, zones.sure & ~zones.face | zones.aside
     hair = head & ~zones.sure & (~zones.beside | (found.hair > found.skin) & (found.hair > found.shaded))
-    return hair & ~touching(hair | head & above, above)
+    every = (hair | head & above).astype(np.uint8)
+    locks = touching(cv2.morphologyEx(every, cv2.MORPH_OPEN, disc(_LOCK * unit), borderType=cv2.BORDER_REPLICATE) > 0, above)
+    loose = hair & (cv2.dilate(locks.astype(np.uint8), disc(_TIPS * unit)) == 0)
+    count, pieces = cv2.connectedComponents(loose.astype(np.uint8), connectivity=4)
+    lying = [number > 0 and _lies(np.asarray(pieces) == number, view.at[_CHIN], unit) for number in range(count)]
+    return np.array(lying)[np.asarray(pieces, np.int32)]
+
+
+def _lies(piece: np.ndarray, chin: np.ndarray, unit: float) -> bool:  # bool [h, w], [2] pixels
+    rows, columns = np.nonzero(piece)
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    lower = columns[rows >= rows.max() - height / 5]
+    inward = abs(lower.mean() - chin[0]) < _INWARD * unit and rows.max() > chin[1] + _LOW * unit
+    return bool(width > height or inward)
 
 
 def _body(torso: np.ndarray, below: np.ndarray, unit: float) -> np.ndarray:  # bool [h, w] each
