@@ -67,17 +67,19 @@ def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np
     every = (hair | head & above).astype(np.uint8)
     locks = touching(cv2.morphologyEx(every, cv2.MORPH_OPEN, disc(_LOCK * unit), borderType=cv2.BORDER_REPLICATE) > 0, above)
     loose = hair & (cv2.dilate(locks.astype(np.uint8), disc(_TIPS * unit)) == 0)
-    count, pieces = cv2.connectedComponents(loose.astype(np.uint8), connectivity=4)
-    lying = [number > 0 and _lies(np.asarray(pieces) == number, view.at[_CHIN], unit) for number in range(count)]
-    return np.array(lying)[np.asarray(pieces, np.int32)]
+    _, pieces, table, _ = cv2.connectedComponentsWithStats(loose.astype(np.uint8), connectivity=4)
+    lying = [_lies(np.asarray(pieces), number, box, view.at[_CHIN], unit) for number, box in enumerate(np.asarray(table))]
+    return np.array(lying)[np.asarray(pieces, np.int32)] & loose
 
 
-def _lies(piece: np.ndarray, chin: np.ndarray, unit: float) -> bool:  # bool [h, w], [2] pixels
-    rows, columns = np.nonzero(piece)
-    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
-    lower = columns[rows >= rows.max() - height / 5]
-    inward = abs(lower.mean() - chin[0]) < _INWARD * unit and rows.max() > chin[1] + _LOW * unit
-    return bool(width > height or inward)
+def _lies(pieces: np.ndarray, number: int, box: np.ndarray, chin: np.ndarray, unit: float) -> bool:  # int [h, w], ..., [5], [2]
+    """Whether a numbered piece, in a box (left, top, width, height, area), is wider than high, or ends low and near the middle."""
+    left, top, width, height = (int(value) for value in box[:4])
+    bottom = top + height - 1
+    if width > height or bottom <= chin[1] + _LOW * unit:
+        return width > height
+    low = pieces[bottom - height // 5:bottom + 1, left:left + width] == number
+    return bool(abs(left + np.nonzero(low)[1].mean() - chin[0]) < _INWARD * unit)
 
 
 def _body(torso: np.ndarray, below: np.ndarray, unit: float) -> np.ndarray:  # bool [h, w] each
