@@ -20,8 +20,8 @@ _MEETING = 3              # reduced pixels by which sharpening moves an edge
 _CLEARLY = 1.5            # times likelier clothes than hair: no outline of hair
 _CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
 _LOCK, _TIPS = 0.12, 0.15  # units: half the width of hair that hangs; thinner tips are so long
-_CHIN = 8
-_INWARD, _LOW = 0.8, 0.5  # units beside the chin and below it: what ends there is no lock of hair
+_CHIN = 8                 # point of the jaw
+_INWARD, _LOW = 0.8, 0.5   # units beside the chin and below it: what ends there is no lock of hair
 _SHRED, _FRAYED = 0.06, 0.12  # units: half the width of what is the body's; its thinner edge is so wide
 
 
@@ -41,7 +41,8 @@ def divided(view: View, person: np.ndarray, look: PersonLook) -> Parts:  # perso
     head = _head(view, small, found, _Zones.of(view, axes, look.bald), _CRUMB * axes.unit ** 2)
     hairy = view.guide(found.hair / (found.hair + found.skin)) > .5
     hairy = small & hairy & (not look.bald) & ~polygon(face_outline(view.at), view.small_size)
-    hairy = _hair_outside(_without_crumbs(hairy, head, _CRUMB * axes.unit ** 2), head, polygon(face_outline(view.at), view.small_size))
+    hairy = _without_crumbs(hairy, head, _CRUMB * axes.unit ** 2)
+    hairy = _hair_outside(hairy, head, polygon(face_outline(view.at), view.small_size))
     below = cv2.dilate((small & ~head).astype(np.uint8), disc(_MEETING))  # only there can head and torso meet
     below = cv2.resize(below, view.size[::-1], interpolation=cv2.INTER_NEAREST) > 0
     head = person & (face | ~below | view.sharpened(head.astype(np.float32)))
@@ -55,7 +56,7 @@ def _head(view: View, person: np.ndarray, found: Likelihoods, zones: _Zones, cru
     head = _without_crumbs(touching(head, zones.sure), person, crumb)
     head = head & ~_worn(view, head, found, zones)
     below = ~above_jaw(view.at, view.small_size, _JAW_ENDS)
-    return person & ~_body(touching(person & ~head, below), below, head_axes(view.at).unit)
+    return person & ~_body(touching(person & ~head, below), head_axes(view.at).unit)
 
 
 def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
@@ -65,7 +66,8 @@ def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np
     unit, above = head_axes(view.at).unit, zones.sure & ~zones.face | zones.aside
     hair = head & ~zones.sure & (~zones.beside | (found.hair > found.skin) & (found.hair > found.shaded))
     every = (hair | head & above).astype(np.uint8)
-    locks = touching(cv2.morphologyEx(every, cv2.MORPH_OPEN, disc(_LOCK * unit), borderType=cv2.BORDER_REPLICATE) > 0, above)
+    wide = cv2.morphologyEx(every, cv2.MORPH_OPEN, disc(_LOCK * unit), borderType=cv2.BORDER_REPLICATE) > 0
+    locks = touching(wide, above)
     loose = hair & (cv2.dilate(locks.astype(np.uint8), disc(_TIPS * unit)) == 0)
     _, pieces, table, _ = cv2.connectedComponentsWithStats(loose.astype(np.uint8), connectivity=4)
     lying = [_lies(np.asarray(pieces), number, box, view.at[_CHIN], unit) for number, box in enumerate(np.asarray(table))]
@@ -73,7 +75,7 @@ def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np
 
 
 def _lies(pieces: np.ndarray, number: int, box: np.ndarray, chin: np.ndarray, unit: float) -> bool:  # int [h, w], ..., [5], [2]
-    """Whether a numbered piece, in a box (left, top, width, height, area), is wider than high, or ends low and near the middle."""
+    """Whether a numbered piece, in a box (left, top, width, height, area), is wider than high, or ends low near the middle."""
     left, top, width, height = (int(value) for value in box[:4])
     bottom = top + height - 1
     if width > height or bottom <= chin[1] + _LOW * unit:
@@ -82,7 +84,7 @@ def _lies(pieces: np.ndarray, number: int, box: np.ndarray, chin: np.ndarray, un
     return bool(abs(left + np.nonzero(low)[1].mean() - chin[0]) < _INWARD * unit)
 
 
-def _body(torso: np.ndarray, below: np.ndarray, unit: float) -> np.ndarray:  # bool [h, w] each
+def _body(torso: np.ndarray, unit: float) -> np.ndarray:  # bool [h, w]
     """A torso in one piece: without shreds that hang on by little, or float beside the neck."""
     import cv2
     solid = cv2.morphologyEx(torso.astype(np.uint8), cv2.MORPH_OPEN, disc(_SHRED * unit), borderType=cv2.BORDER_REPLICATE)
