@@ -70,20 +70,22 @@ def test_regions_nest_and_cover(film, look):
 
 
 def test_a_collar_of_the_hairs_colour_is_no_hair(film):
-    """A dark band drawn around the neck, up to the hair on one side: torso in most of its length, below the chin."""
+    """White clothes with a band of the hair's colour around the neck, which a lock of hair reaches down to."""
     frame, points = film[0][2], film[1][2]
     unit, chin = head_axes(points).unit, points[8]
-    hair = np.median(frame.rgb[frame.classes == 5], axis=0)
-    turns = np.linspace(0, np.pi, 40)
-    line = chin + unit * np.stack([-.95 * np.cos(turns), -.1 + .75 * np.sin(turns)], 1)
-    band = np.zeros(frame.classes.shape, np.uint8)
-    cv2.polylines(band, [line.round().astype(np.int32)], False, 1, max(2, round(.16 * unit)))
-    collar = (band > 0) & np.isin(frame.classes, (2, 3)) & (np.arange(SIZE)[:, None] > chin[1] + .25 * unit)
-    image = frame.rgb.copy()
-    image[collar] = hair
-    masks = HeadMasker((SIZE, SIZE))(image, points, frame.classes > 0)
-    assert collar.sum() > 100 and masks.torso[collar].mean() > 0.95
-    assert iou(masks.head, np.isin(frame.classes, HEAD)) > 0.965
+    colour = np.median(frame.rgb[frame.classes == 5], axis=0)
+    turns = np.linspace(0, np.pi / 2, 40)
+    line = chin + unit * np.stack([.9 * np.cos(turns), .1 + .9 * np.sin(turns)], 1)
+    width, drawn = round(.16 * unit), []
+    for corners in (line, np.array([line[0] - [0, 1.1 * unit], line[0]])):
+        drawn.append(cv2.polylines(np.zeros(frame.classes.shape, np.uint8), [corners.round().astype(np.int32)], False, 1, width) > 0)
+    collar, lock = drawn
+    image = np.where((frame.classes == 3)[..., None], np.uint8(235), frame.rgb)
+    image[collar | lock] = colour.round()
+    masks = HeadMasker((SIZE, SIZE))(image, points, (frame.classes > 0) | collar | lock)
+    low = collar & (np.arange(SIZE)[:, None] > chin[1] + .4 * unit)
+    assert low.sum() > 200 and masks.torso[low].mean() > 0.95
+    assert masks.head[lock].mean() > 0.8
 
 
 def test_pieces_that_lie_are_told_from_those_that_hang():
@@ -121,17 +123,13 @@ def test_hair_reaches_the_outline_and_skin_the_face():
     assert found[5:35, 5:18].all() and not found[10:13, 25:35].any() and not (found & face).any()
 
 
-@pytest.mark.parametrize("size", [256, 512])
-def test_the_mouth_is_not_drawn_too_large(size):
-    subject, scores = Subject(size, 333), []
-    for opened in (2, 4):
-        params = np.zeros(len(PARAMS))
-        params[PARAMS.index("la")], params[PARAMS.index("jaw")] = opened, opened
-        frame = subject.render(params, subject.pose((0, 0, 0)))
-        mouth, truth = mouth_inside(frame.rgb, frame.landmarks2d, head_axes(frame.landmarks2d).unit)[0], frame.classes == 4
-        scores.append(((mouth & ~truth).sum() / truth.sum(), (mouth & truth).sum() / truth.sum()))
-    extra, right = np.mean(scores, 0)
-    assert extra < 0.3 and right > 0.85
+@pytest.mark.parametrize("size, most", [(256, .45), (512, .2)])
+def test_the_mouth_is_not_drawn_too_large(size, most):
+    subject, params = Subject(size, 333), np.zeros(len(PARAMS))
+    params[PARAMS.index("la")], params[PARAMS.index("jaw")] = 4, 4
+    frame = subject.render(params, subject.pose((0, 0, 0)))
+    mouth, truth = mouth_inside(frame.rgb, frame.landmarks2d, head_axes(frame.landmarks2d).unit)[0], frame.classes == 4
+    assert (mouth & ~truth).sum() < most * truth.sum() and (mouth & truth).sum() > 0.88 * truth.sum()
 
 
 def test_open_mouth_is_found_in_noise_and_a_shut_one_is_not():
