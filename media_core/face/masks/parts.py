@@ -70,18 +70,23 @@ def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np
     locks = touching(wide, above)
     loose = hair & (cv2.dilate(locks.astype(np.uint8), disc(_TIPS * unit)) == 0)
     _, pieces, table, _ = cv2.connectedComponentsWithStats(loose.astype(np.uint8), connectivity=4)
-    lying = [_lies(np.asarray(pieces), number, box, view.at[_CHIN], unit) for number, box in enumerate(np.asarray(table))]
-    return np.array(lying)[np.asarray(pieces, np.int32)] & loose
+    pieces, chin = np.asarray(pieces, np.int32), view.at[_CHIN]
+    first = np.array([_worn_from(pieces, number, box, chin, unit) for number, box in enumerate(np.asarray(table))])
+    return loose & (np.arange(len(head))[:, None] >= first[pieces])
 
 
-def _lies(pieces: np.ndarray, number: int, box: np.ndarray, chin: np.ndarray, unit: float) -> bool:  # int [h, w], ..., [5], [2]
-    """Whether a numbered piece, in a box (left, top, width, height, area), is wider than high, or ends low near the middle."""
+def _worn_from(pieces: np.ndarray, number: int, box: np.ndarray, chin: np.ndarray, unit: float) -> float:
+    """The row below which a numbered piece of `pieces` (int [h, w]) is worn: all of it where it is wider than high, what is
+    below the chin where it ends near the middle, else nothing. Its box: left, top, width, height, area."""
     left, top, width, height = (int(value) for value in box[:4])
     bottom = top + height - 1
-    if width > height or bottom <= chin[1] + _LOW * unit:
-        return width > height
+    if width > height:
+        return 0.0
+    if bottom <= chin[1] + _LOW * unit:
+        return np.inf
     low = pieces[bottom - height // 5:bottom + 1, left:left + width] == number
-    return bool(abs(left + np.nonzero(low)[1].mean() - chin[0]) < _INWARD * unit)
+    inward = abs(left + np.nonzero(low)[1].mean() - chin[0]) < _INWARD * unit
+    return float(chin[1]) if inward else np.inf
 
 
 def _body(torso: np.ndarray, unit: float) -> np.ndarray:  # bool [h, w]

@@ -9,7 +9,7 @@ from talking_heads.media_core.face.masks.guided import Guide, planes
 from talking_heads.media_core.face.masks.look import learn_look
 from talking_heads.media_core.face.masks.masks import PALETTE, HeadMasker, from_parsing, parsing_png
 from talking_heads.media_core.face.masks.mouth_inside import mouth_inside
-from talking_heads.media_core.face.masks.parts import _body, _hair_outside, _lies
+from talking_heads.media_core.face.masks.parts import _body, _hair_outside, _worn_from
 from talking_heads.media_core.face.masks.regions import above_jaw, head_axes
 from talking_heads.media_core.subject import PARAMS, Subject, perform
 
@@ -89,16 +89,14 @@ def test_a_collar_of_the_hairs_colour_is_no_hair(film):
 
 
 def test_pieces_that_lie_are_told_from_those_that_hang():
-    chin, unit = np.array([50., 40.]), 20.
-
-    def lies(left, top, width, height):
+    def worn_from(left, top, width, height):
         pieces = np.zeros((100, 100), np.int32)
         pieces[top:top + height, left:left + width] = 1
-        return _lies(pieces, 1, np.array([left, top, width, height, width * height]), chin, unit)
-    assert lies(20, 45, 12, 5)          # across
-    assert lies(56, 45, 4, 20)          # ends under the neck
-    assert not lies(72, 45, 4, 20)      # hangs beside it
-    assert not lies(60, 30, 4, 12)      # ends at the jaw
+        return _worn_from(pieces, 1, np.array([left, top, width, height, width * height]), np.array([50., 40.]), 20.)
+    assert worn_from(20, 45, 12, 5) == 0          # across
+    assert worn_from(56, 35, 4, 30) == 40         # ends under the neck: from the chin on
+    assert worn_from(72, 45, 4, 20) == np.inf     # hangs beside it
+    assert worn_from(60, 30, 4, 12) == np.inf     # ends at the jaw
 
 
 def test_shreds_beside_the_neck_are_no_body():
