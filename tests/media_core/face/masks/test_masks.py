@@ -76,10 +76,11 @@ def test_a_collar_of_the_hairs_colour_is_no_hair(film):
     colour = np.median(frame.rgb[frame.classes == 5], axis=0)
     turns = np.linspace(0, np.pi / 2, 40)
     line = chin + unit * np.stack([.9 * np.cos(turns), .1 + .9 * np.sin(turns)], 1)
-    width, drawn = round(.16 * unit), []
-    for corners in (line, np.array([line[0] - [0, 1.1 * unit], line[0]])):
-        drawn.append(cv2.polylines(np.zeros(frame.classes.shape, np.uint8), [corners.round().astype(np.int32)], False, 1, width) > 0)
-    collar, lock = drawn
+
+    def stroke(corners):
+        empty = np.zeros(frame.classes.shape, np.uint8)
+        return cv2.polylines(empty, [corners.round().astype(np.int32)], False, 1, round(.16 * unit)) > 0
+    collar, lock = stroke(line), stroke(np.array([line[0] - [0, 1.1 * unit], line[0]]))
     image = np.where((frame.classes == 3)[..., None], np.uint8(235), frame.rgb)
     image[collar | lock] = colour.round()
     masks = HeadMasker((SIZE, SIZE))(image, points, (frame.classes > 0) | collar | lock)
