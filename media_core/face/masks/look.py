@@ -19,7 +19,6 @@ _LOWER = 0.45                  # units below the chin: clothes, bare shoulders o
 _RARE = 0.04                   # of the most frequent colour of skin: rarer is not skin
 _LEAST = 0.12                  # of what surrounds the face and is not skin, less than this is no hair
 _ROUNDS = 3                    # of telling clothes from the long hair before them
-_SURELY = 3                    # times more does a colour of clothes count where hair hardly hangs
 _FEW = 40                      # pixels that say nothing about a colour
 _EARS = 2                      # points of the jaw, counted from its ends: above is head
 _OFTEN, _SELDOM = 0.6, 0.05    # how likely hair is below hair; elsewhere below the jaw
@@ -152,11 +151,10 @@ class _Zones:
 def _clothes(view: View, zone: _Zones, hanging: Hanging, look: PersonLook) -> np.ndarray:  # -> uint8 [N, 3] Lab
     """Colours of a frame's lower part that are neither long hair's nor skin's."""
     found = likelihoods(view, look)
-    other = (view.guide(found.hanging(hanging.prior, hanging.neck)) > .5) & ~hanging.far
+    other = view.guide(found.hanging(hanging.prior, hanging.neck)) > .5
     at, neck = bins(view.lab), hanging.neck
     bare = np.where(neck, look.shaded[at] > _RARE * look.shaded.max(), look.skin[at] > _RARE * look.skin.max())
-    worn = zone.lower & ~other & ~bare
-    return np.concatenate([view.lab[worn], *[view.lab[worn & hanging.far]] * _SURELY])
+    return view.lab[zone.lower & ~other & ~bare]
 
 
 def _lit(pixels: np.ndarray, light: float) -> np.ndarray:  # uint8 [N, 3] RGB -> uint8 [N, 3] Lab

@@ -10,7 +10,7 @@ _OUTER_LIPS = slice(48, 60)
 _CORNERS = (0, 4)                 # of the inner lips' eight points
 _STEPS = 12                       # drawn points between two
 _FINE = 4                         # parts of a pixel: the outline is drawn and grown that finely
-_GROWN = 0.018                    # units that the outline may be wrong by
+_WRONG, _GROWN = 0.018, 0.006     # units that the outline may be wrong by; that colours are looked at beyond it
 _SHUT = 0.012                     # units: a lesser opening shows nothing
 _DARK = 0.72                      # of the lips' brightness: darker is the inside
 _PALE, _BRIGHT = 0.6, 0.8         # of the lips' redness beyond grey, and of their brightness: teeth are paler and brighter
@@ -65,7 +65,7 @@ def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np
     window = slice(low[1], high[1]), slice(low[0], high[0])
     lab = cv2.cvtColor(frame[window], cv2.COLOR_RGB2Lab).astype(np.float32)
     outer = polygon(points[_OUTER_LIPS] - low, lab.shape[:2])
-    inner, grown, core = _around(opening_outline(points) - low, lab.shape[:2], _GROWN * unit)
+    inner, grown, core = _around(opening_outline(points) - low, lab.shape[:2], unit)
     lips = outer & ~grown
     if lips.sum() < 8:
         mouth[window] = inner
@@ -79,13 +79,14 @@ def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np
     return mouth, teeth
 
 
-def _around(outline: np.ndarray, shape: tuple[int, int], radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels that lie for the most part in an outline, [N, 2]; in the outline grown by a radius; and shrunk by it. bool [h, w]."""
+def _around(outline: np.ndarray, shape: tuple[int, int], unit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels that lie for the most part in an outline [N, 2], in the grown one, and in one that is surely right, bool [h, w]."""
     import cv2
     height, width = shape
     inner = polygon((outline + .5) * _FINE - .5, (height * _FINE, width * _FINE)).astype(np.uint8)
-    whole = 2 * round(radius * _FINE) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (whole, whole))
-    every = inner, cv2.dilate(inner, disc), cv2.erode(inner, disc)
-    small, larger, smaller = (cv2.resize(each * np.uint8(255), (width, height), interpolation=cv2.INTER_AREA) > 127 for each in every)
-    return small, larger, smaller
+    out, back = (2 * round(part * unit * _FINE) + 1 for part in (_GROWN, _WRONG))
+    grown = cv2.dilate(inner, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (out, out)))
+    core = cv2.erode(inner, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (back, back)))
+    inner, grown, core = (cv2.resize(fine * np.uint8(255), (width, height), interpolation=cv2.INTER_AREA)
+                          for fine in (inner, grown, core))
+    return inner > 127, grown > 127, core > 127

@@ -19,6 +19,9 @@ _STRIP, _FALLING = 0.09, 0.3  # units: half the width of a strip; how likely hai
 _MEETING = 3              # reduced pixels by which sharpening moves an edge
 _CLEARLY = 1.5            # times likelier clothes than hair: no outline of hair
 _CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
+_LOCK, _TIPS = 0.12, 0.15  # units: half the width of hair that hangs; thinner tips are so long
+_CHIN = 8                 # point of the jaw
+_INWARD, _LOW = 0.8, 0.5   # units beside the chin and below it: what ends there is no lock of hair
 _SHRED, _FRAYED = 0.06, 0.12  # units: half the width of what is the body's; its thinner edge is so wide
 
 
@@ -38,7 +41,8 @@ def divided(view: View, person: np.ndarray, look: PersonLook) -> Parts:  # perso
     head = _head(view, small, found, _Zones.of(view, axes, look.bald), _CRUMB * axes.unit ** 2)
     hairy = view.guide(found.hair / (found.hair + found.skin)) > .5
     hairy = small & hairy & (not look.bald) & ~polygon(face_outline(view.at), view.small_size)
-    hairy = _hair_outside(_without_crumbs(hairy, head, _CRUMB * axes.unit ** 2), head, polygon(face_outline(view.at), view.small_size))
+    hairy = _without_crumbs(hairy, head, _CRUMB * axes.unit ** 2)
+    hairy = _hair_outside(hairy, head, polygon(face_outline(view.at), view.small_size))
     below = cv2.dilate((small & ~head).astype(np.uint8), disc(_MEETING))  # only there can head and torso meet
     below = cv2.resize(below, view.size[::-1], interpolation=cv2.INTER_NEAREST) > 0
     head = person & (face | ~below | view.sharpened(head.astype(np.float32)))
@@ -50,19 +54,42 @@ def _head(view: View, person: np.ndarray, found: Likelihoods, zones: _Zones, cru
     """The head, bool [h, w], in one piece, with all of the person that does not hang together with what is below the jaw."""
     head = person & (zones.sure | (view.guide(_head_probability(view, person, found, zones)) > .5))
     head = _without_crumbs(touching(head, zones.sure), person, crumb)
-    head = head & ~_worn(head, found, zones)
+    head = head & ~_worn(view, head, found, zones)
     below = ~above_jaw(view.at, view.small_size, _JAW_ENDS)
-    return person & ~_body(touching(person & ~head, below), below, head_axes(view.at).unit)
+    return person & ~_body(touching(person & ~head, below), head_axes(view.at).unit)
 
 
-def _worn(head: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
-    """Of what counts as hair below the ears, bool [h, w], that which does not hang from the hair above: a collar of its colour."""
-    above = zones.sure & ~zones.face | zones.aside
+def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
+    """Of what counts as hair below the ears, bool [h, w], that which does not hang from the hair above: a collar of its colour
+    that tips of hair touch, say. Such pieces are no wider than a lock, and lie across or run in under the neck."""
+    import cv2
+    unit, above = head_axes(view.at).unit, zones.sure & ~zones.face | zones.aside
     hair = head & ~zones.sure & (~zones.beside | (found.hair > found.skin) & (found.hair > found.shaded))
-    return hair & ~touching(hair | head & above, above)
+    every = (hair | head & above).astype(np.uint8)
+    wide = cv2.morphologyEx(every, cv2.MORPH_OPEN, disc(_LOCK * unit), borderType=cv2.BORDER_REPLICATE) > 0
+    locks = touching(wide, above)
+    loose = hair & (cv2.dilate(locks.astype(np.uint8), disc(_TIPS * unit)) == 0)
+    _, pieces, table, _ = cv2.connectedComponentsWithStats(loose.astype(np.uint8), connectivity=4)
+    pieces, chin = np.asarray(pieces, np.int32), view.at[_CHIN]
+    first = np.array([_worn_from(pieces, number, box, chin, unit) for number, box in enumerate(np.asarray(table))])
+    return loose & (np.arange(len(head))[:, None] >= first[pieces])
 
 
-def _body(torso: np.ndarray, below: np.ndarray, unit: float) -> np.ndarray:  # bool [h, w] each
+def _worn_from(pieces: np.ndarray, number: int, box: np.ndarray, chin: np.ndarray, unit: float) -> float:
+    """The row below which a numbered piece of `pieces` (int [h, w]) is worn: all of it where it is wider than high, what is
+    below the chin where it ends near the middle, else nothing. Its box: left, top, width, height, area."""
+    left, top, width, height = (int(value) for value in box[:4])
+    bottom = top + height - 1
+    if width > height:
+        return 0.0
+    if bottom <= chin[1] + _LOW * unit:
+        return np.inf
+    low = pieces[bottom - height // 5:bottom + 1, left:left + width] == number
+    inward = abs(left + np.nonzero(low)[1].mean() - chin[0]) < _INWARD * unit
+    return float(chin[1]) if inward else np.inf
+
+
+def _body(torso: np.ndarray, unit: float) -> np.ndarray:  # bool [h, w]
     """A torso in one piece: without shreds that hang on by little, or float beside the neck."""
     import cv2
     solid = cv2.morphologyEx(torso.astype(np.uint8), cv2.MORPH_OPEN, disc(_SHRED * unit), borderType=cv2.BORDER_REPLICATE)

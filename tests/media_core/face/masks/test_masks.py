@@ -9,6 +9,7 @@ from talking_heads.media_core.face.masks.guided import Guide, planes
 from talking_heads.media_core.face.masks.look import learn_look
 from talking_heads.media_core.face.masks.masks import PALETTE, HeadMasker, from_parsing, parsing_png
 from talking_heads.media_core.face.masks.mouth_inside import mouth_inside
+from talking_heads.media_core.face.masks.parts import _body, _hair_outside, _worn_from
 from talking_heads.media_core.face.masks.regions import above_jaw, head_axes
 from talking_heads.media_core.subject import PARAMS, Subject, perform
 
@@ -66,6 +67,68 @@ def test_regions_nest_and_cover(film, look):
     assert not (masks.teeth & ~masks.mouth).any() and not (masks.neck & ~masks.torso).any()
     assert not (masks.head & masks.torso).any()
     assert np.array_equal(masks.background, ~masks.person)
+
+
+def test_a_collar_of_the_hairs_colour_is_no_hair(film):
+    """White clothes with a band of the hair's colour around the neck, which a lock of hair reaches down to."""
+    frame, points = film[0][2], film[1][2]
+    unit, chin = head_axes(points).unit, points[8]
+    colour = np.median(frame.rgb[frame.classes == 5], axis=0)
+    turns = np.linspace(0, np.pi / 2, 40)
+    line = chin + unit * np.stack([.9 * np.cos(turns), .1 + .9 * np.sin(turns)], 1)
+
+    def stroke(corners):
+        empty = np.zeros(frame.classes.shape, np.uint8)
+        return cv2.polylines(empty, [corners.round().astype(np.int32)], False, 1, round(.16 * unit)) > 0
+    collar, lock = stroke(line), stroke(np.array([line[0] - [0, 1.1 * unit], line[0]]))
+    image = np.where((frame.classes == 3)[..., None], np.uint8(235), frame.rgb)
+    image[collar | lock] = colour.round()
+    masks = HeadMasker((SIZE, SIZE))(image, points, (frame.classes > 0) | collar | lock)
+    low = collar & (np.arange(SIZE)[:, None] > chin[1] + .4 * unit)
+    assert low.sum() > 200 and masks.torso[low].mean() > 0.95
+    assert masks.head[lock].mean() > 0.8
+
+
+def test_pieces_that_lie_are_told_from_those_that_hang():
+    def worn_from(left, top, width, height):
+        pieces = np.zeros((100, 100), np.int32)
+        pieces[top:top + height, left:left + width] = 1
+        return _worn_from(pieces, 1, np.array([left, top, width, height, width * height]), np.array([50., 40.]), 20.)
+    assert worn_from(20, 45, 12, 5) == 0          # across
+    assert worn_from(56, 35, 4, 30) == 40         # ends under the neck: from the chin on
+    assert worn_from(72, 45, 4, 20) == np.inf     # hangs beside it
+    assert worn_from(60, 30, 4, 12) == np.inf     # ends at the jaw
+
+
+def test_shreds_beside_the_neck_are_no_body():
+    torso = np.zeros((60, 60), bool)
+    torso[30:, 10:50] = True
+    torso[15:30, 25:35] = True          # the neck
+    torso[12:18, 2:5] = True            # floats
+    torso[20, 35:44] = True             # hangs on by a thread
+    body = _body(torso, 20.)
+    assert body[30:, 12:48].all() and body[17:30, 26:34].all()
+    assert not body[12:18, 2:5].any() and not body[20, 38:].any()
+
+
+def test_hair_reaches_the_outline_and_skin_the_face():
+    head = np.zeros((40, 60), bool)
+    head[5:35, 5:55] = True
+    face, hair = np.zeros_like(head), np.zeros_like(head)
+    face[15:33, 20:40] = True
+    hair[5:35, 8:18] = True             # outside of it a bright strand
+    hair[10:13, 25:35] = True           # a shadow on the forehead
+    found = _hair_outside(hair, head, face)
+    assert found[5:35, 5:18].all() and not found[10:13, 25:35].any() and not (found & face).any()
+
+
+@pytest.mark.parametrize("size, most", [(256, .45), (512, .2)])
+def test_the_mouth_is_not_drawn_too_large(size, most):
+    subject, params = Subject(size, 333), np.zeros(len(PARAMS))
+    params[PARAMS.index("la")], params[PARAMS.index("jaw")] = 4, 4
+    frame = subject.render(params, subject.pose((0, 0, 0)))
+    mouth, truth = mouth_inside(frame.rgb, frame.landmarks2d, head_axes(frame.landmarks2d).unit)[0], frame.classes == 4
+    assert (mouth & ~truth).sum() < most * truth.sum() and (mouth & truth).sum() > 0.88 * truth.sum()
 
 
 def test_open_mouth_is_found_in_noise_and_a_shut_one_is_not():
