@@ -111,8 +111,9 @@ def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, 
     record = {"preset": config.preset, "seed": seed, "steps": config.steps, "batch": config.batch, "optimizer": config.optimizer,
               "lr": config.lr, "clips": len(data), "seconds": round(data.seconds, 1), "people": len(people),
               "processes": processes}
-    return AToMConfig(config.denoiser, speech, data.fps, config.clip, config.guidance, config.sampler, config.sampler_steps,
-                      config.eta, config.reference, licence, record)
+    return AToMConfig(denoiser=config.denoiser, speech=speech, fps=data.fps, clip=config.clip, guidance=config.guidance,
+                      sampler=config.sampler, steps=config.sampler_steps, eta=config.eta, reference=config.reference,
+                      licence=licence, training=record)
 
 
 def _warn_of_clip(clip: float | None, held_out: HeldOut | None) -> None:
