@@ -121,7 +121,7 @@ def test_an_error_leads_with_its_sentence(real):
     status, _, events, _ = real.run(prompt)
     (error,) = [data for name, data in events if name == "execution_error"]
     assert status == 200 and error["exception_type"] == "TalkingHeadsError"
-    assert error["exception_message"].startswith("The image must be at least 64 x 64 px")
+    assert error["exception_message"].startswith("The image must show a face")
 
 
 def test_train_and_drive(real):
