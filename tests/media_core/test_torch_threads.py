@@ -13,8 +13,8 @@ def test_torch_computes_in_one_thread_and_then_as_before():
         with one_torch_thread():
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
-        with pytest.raises(ValueError), one_torch_thread():
-            raise ValueError
+        with pytest.raises(ValueError, match="stop"), one_torch_thread():
+            raise ValueError("stop")
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
