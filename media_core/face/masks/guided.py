@@ -73,9 +73,10 @@ def _between(planes: np.ndarray, at: np.ndarray) -> np.ndarray:  # float32 [h, w
     """Values at some places, x and y in pixels, linear between pixels."""
     import cv2
     rows = -(-len(at) // _ROW)
-    places = np.zeros((rows * _ROW, 2), np.float32)  # OpenCV takes an image of places, of less than 32768 rows
-    places[:len(at)] = at
-    values = cv2.remap(planes, places.reshape(rows, _ROW, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    places = np.zeros((2, rows * _ROW), np.float32)  # OpenCV takes an image of places, of less than 32768 rows
+    places[:, :len(at)] = at.T
+    x, y = places.reshape(2, rows, _ROW)
+    values = cv2.remap(planes, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(values).reshape(-1, planes.shape[2])[:len(at)]
 
 
