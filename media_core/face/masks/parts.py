@@ -19,7 +19,7 @@ _STRIP, _FALLING = 0.09, 0.3  # units: half the width of a strip; how likely hai
 _MEETING = 3              # reduced pixels by which sharpening moves an edge
 _CLEARLY = 1.5            # times likelier clothes than hair: no outline of hair
 _CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
-_LOCK, _TIPS = 0.12, 0.15  # units: half the width of hair that hangs; thinner tips are so long
+_LOCK, _TIPS = 0.15, 0.15  # units: half the width of hair that hangs; thinner tips are so long
 _CHIN = 8                 # point of the jaw
 _INWARD, _LOW = 0.8, 0.5   # units beside the chin and below it: what ends there is no lock of hair
 _SHRED, _FRAYED = 0.06, 0.12  # units: half the width of what is the body's; its thinner edge is so wide
@@ -80,7 +80,7 @@ def _worn_from(pieces: np.ndarray, number: int, box: np.ndarray, chin: np.ndarra
     below the chin where it ends near the middle, else nothing. Its box: left, top, width, height, area."""
     left, top, width, height = (int(value) for value in box[:4])
     bottom = top + height - 1
-    if width > height:
+    if width > height and bottom < len(pieces) - 1:  # hair that the edge cuts off is higher
         return 0.0
     if bottom <= chin[1] + _LOW * unit:
         return np.inf
