@@ -165,11 +165,13 @@ def low_pass(x: torch.Tensor, fps: float, cutoff: float) -> torch.Tensor:  # [T,
     reach = min(max(1, int(np.ceil(4 * sigma))), max(len(x), 1))  # beyond the ends nothing counts
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)[None, None]
     flat = x.reshape(x.shape[0], -1).T[:, None].double()  # [K, 1, T]
-    known = ~torch.isnan(flat)
-    total = torch.nn.functional.conv1d(flat.nan_to_num(0.0), kernel, padding=reach)
-    weight = torch.nn.functional.conv1d(known.double(), kernel, padding=reach)
-    smooth = torch.where(known, total / weight, torch.nan)
-    return smooth[:, 0].T.reshape(x.shape).to(x.dtype)
+    smooth = torch.empty(flat.shape, dtype=x.dtype, device=x.device)
+    for column, out in zip(flat.split(1), smooth.split(1)):  # torch unfolds whatever it is given at once: much memory
+        known = ~torch.isnan(column)
+        total = torch.nn.functional.conv1d(column.nan_to_num(0.0), kernel, padding=reach)
+        weight = torch.nn.functional.conv1d(known.double(), kernel, padding=reach)
+        out.copy_(torch.where(known, total / weight, torch.nan))
+    return smooth[:, 0].T.reshape(x.shape)
 
 
 def linear(x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:  # [T, ...], float64 [n] -> [n, ...]
