@@ -211,7 +211,7 @@ def masked_ssim(part: Part, mask: Callable[[int], np.ndarray]) -> float:
 
 def report(args: argparse.Namespace) -> str:
     runs = sorted((json.loads(path.read_text("utf8")) for path in args.work.glob("*/*.json")),
-                  key=lambda run: (run["film"], run["label"] == "people", run["label"]))
+                  key=lambda run: (run["film"], run["label"]))
     lines = ["# Avatars of real people", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/real_avatar.py`. "
              "Public example videos of other projects, captured, trained on and judged on their last eleventh, which no avatar "
