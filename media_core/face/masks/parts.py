@@ -21,6 +21,9 @@ _CLEARLY = 1.5            # times likelier clothes than hair: no outline of hair
 _CRUMB = 0.02             # square units: smaller pieces belong to what surrounds them
 _LOCK, _TIPS = 0.15, 0.15  # units: half the width of hair that hangs; thinner tips are so long
 _CHIN = 8                 # point of the jaw
+_SPREAD, _SHOULDERS = 0.25, 0.15  # units that hair spreads below the jaw beyond its width above; square units beyond: a coat's
+_COVERED = 0.6            # of the shoulders: hair does not cover more
+_ENDS = 0.3               # units below the chin: hair that a coat of its colour cannot be told from ends there
 _INWARD, _LOW = 0.8, 0.5   # units beside the chin and below it: what ends there is no lock of hair
 _SHRED, _FRAYED = 0.06, 0.12  # units: half the width of what is the body's; its thinner edge is so wide
 
@@ -55,6 +58,7 @@ def _head(view: View, person: np.ndarray, found: Likelihoods, zones: _Zones, cru
     head = person & (zones.sure | (view.guide(_head_probability(view, person, found, zones)) > .5))
     head = _without_crumbs(touching(head, zones.sure), person, crumb)
     head = head & ~_worn(view, head, found, zones)
+    head = head & ~_coat(view, person, head, zones)
     below = ~above_jaw(view.at, view.small_size, _JAW_ENDS)
     return person & ~_body(touching(person & ~head, below), head_axes(view.at).unit)
 
@@ -73,6 +77,22 @@ def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np
     pieces, chin = np.asarray(pieces, np.int32), view.at[_CHIN]
     first = np.array([_worn_from(pieces, number, box, chin, unit) for number, box in enumerate(np.asarray(table))])
     return loose & (np.arange(len(head))[:, None] >= first[pieces])
+
+
+def _coat(view: View, person: np.ndarray, head: np.ndarray, zones: _Zones) -> np.ndarray:
+    """What counts as hair below the jaw, bool [h, w], but covers the shoulders and lies as wide: a coat of its colour. Where the
+    two cannot be told apart, hair ends a little below the chin."""
+    axes, rows, none = head_axes(view.at), np.arange(len(head))[:, None], np.zeros_like(head)
+    across = (np.arange(head.shape[1])[None] - axes.centre[0]) * axes.right[0] + (rows - axes.centre[1]) * axes.right[1]
+    above, hair = head & zones.sure, head & ~zones.sure & ~above_jaw(view.at, view.small_size, _JAW_ENDS)
+    deep = rows > view.at[_CHIN, 1] + _ENDS * axes.unit
+    shoulders = person & deep & ~polygon(jaw_middle(view.at, axes), view.small_size)
+    if not above.any() or (hair & shoulders).sum() <= _COVERED * shoulders.sum():
+        return none
+    low, high = np.percentile(across[above], (1, 99))
+    aside = np.maximum(low - across, across - high)
+    wide = (hair & (aside > _SPREAD * axes.unit)).sum() > _SHOULDERS * axes.unit ** 2
+    return hair & (deep | (aside > 0)) if wide else none
 
 
 def _worn_from(pieces: np.ndarray, number: int, box: np.ndarray, chin: np.ndarray, unit: float) -> float:

@@ -9,7 +9,8 @@ from talking_heads.media_core.face.masks.guided import Guide, planes
 from talking_heads.media_core.face.masks.look import learn_look
 from talking_heads.media_core.face.masks.masks import PALETTE, HeadMasker, from_parsing, parsing_png
 from talking_heads.media_core.face.masks.mouth_inside import mouth_inside
-from talking_heads.media_core.face.masks.parts import _body, _hair_outside, _worn_from
+from talking_heads.media_core.face.masks.parts import _body, _coat, _hair_outside, _worn_from, _Zones
+from talking_heads.media_core.face.masks.person import View
 from talking_heads.media_core.face.masks.regions import above_jaw, head_axes
 from talking_heads.media_core.subject import PARAMS, Subject, perform
 
@@ -87,6 +88,19 @@ def test_a_collar_of_the_hairs_colour_is_no_hair(film):
     low = collar & (np.arange(SIZE)[:, None] > chin[1] + .4 * unit)
     assert low.sum() > 200 and masks.torso[low].mean() > 0.95
     assert masks.head[lock].mean() > 0.8
+
+
+def test_a_coat_of_the_hairs_colour_is_no_hair(film):
+    """All of the person counts as hair; then only what hangs as far aside as the head is wide."""
+    frame, points = film[0][2], film[1][2]
+    view = View.of(frame.rgb, points)
+    axes = head_axes(view.at)
+    person, zones = view.reduced(frame.classes > 0) > .5, _Zones.of(view, axes, False)
+    rows, columns = np.arange(len(person))[:, None], np.arange(person.shape[1])[None]
+    shoulders = (view.reduced(frame.classes == 3) > .5) & (rows > view.at[8, 1] + .4 * axes.unit)
+    assert shoulders.sum() > 500 and _coat(view, person, person, zones)[shoulders].mean() > .9
+    near = np.abs(columns - axes.centre[0]) < .8 * axes.unit
+    assert not _coat(view, person, person & (zones.sure | near), zones).any()
 
 
 def test_pieces_that_lie_are_told_from_those_that_hang():
