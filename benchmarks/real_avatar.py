@@ -24,13 +24,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from capture_chain import trained
 from common import progress_line, results_folder, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
 from talking_heads.hmtalker_core.avatar import Avatar, AvatarMotion
-from talking_heads.hmtalker_core.checkpoints import load_avatar
 from talking_heads.hmtalker_core.data.dataset import AvatarDataset
 from talking_heads.hmtalker_core.training.batches import Clip, open_clip
 from talking_heads.hmtalker_core.training.finish import motion_of_frames
-from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 from talking_heads.media_core.capture import CaptureSettings, capture
 from talking_heads.media_core.choices import TRACKERS
 from talking_heads.media_core.face.mesh.tracker import MeshTracker
@@ -88,14 +87,6 @@ def dataset_of(film: Path, args: argparse.Namespace) -> Path:
         capture(film, folder, settings, report=progress_line())
         print(f"captured {film.name} in {time.perf_counter() - started:.0f} s")
     return folder
-
-
-def trained(folder: Path, path: Path, args: argparse.Namespace) -> Avatar:
-    started = time.perf_counter()
-    if not path.exists():
-        train_avatar(folder, path, preset=args.preset, steps=args.steps, report=progress_line())
-        print(f"trained {path.name} in {(time.perf_counter() - started) / 60:.1f} min")
-    return load_avatar(path)
 
 
 # ---------------------------------------------------------------------------------------------------------------------- judging

@@ -21,9 +21,11 @@ from typing import TypeVar
 import numpy as np
 
 from ...errors import TalkingHeadsError
+from ..geometry import quarter_turns
 from ..landmarks.detector import check_search
 from ..landmarks.inference import cut
 from . import blazeface
+from .layout import points_68
 from .nets import MeshNets, as_input, exactly
 from .squares import BATCH, Look, Square, crop, look, square_of_detection, square_of_points
 
@@ -69,7 +71,7 @@ class MeshFace:
     @property
     def turn(self) -> int:
         """Degrees, 0, 90, 180 or 270, by which the image must be turned counterclockwise for the face to be upright."""
-        return round(math.degrees(square_of_points(self.points).angle) / 90) % 4 * 90
+        return 90 * quarter_turns(points_68(self.points))
 
 
 def trusted(confidence: np.ndarray, disagreement: np.ndarray, within: np.ndarray) -> np.ndarray:  # [...] each -> float32 [...]
