@@ -22,19 +22,18 @@ from .claims import claim
 from .errors import TalkingHeadsError
 from .files import atomic_path
 from .schema import RATES
+from .video_formats import AAC_RATES, LAYOUTS, format_of
 from .video_reading import VideoInfo, load_film_sound, probe, read_frames
 
 if TYPE_CHECKING:
     import av
     from av.container import OutputContainer
 
-__all__ = ["VideoInfo", "VideoWriter", "encodable", "exact_fps", "film_samples", "film_sound", "load_film_sound", "probe",
+__all__ = ["AAC_LAYOUTS", "AAC_RATES", "VideoInfo", "VideoWriter", "encodable", "exact_fps", "film_samples", "film_sound", "load_film_sound", "probe",
            "read_frames"]
 
-AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)  # Hz
-AAC_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}  # channels kept as they are; any other number becomes one
+AAC_LAYOUTS = LAYOUTS
 AAC_BITS = 96_000  # a second and channel, less for low rates
-BLOCK = 1024  # samples AAC encodes at once
 
 
 def exact_fps(fps: float | Fraction) -> Fraction:
@@ -71,7 +70,8 @@ class _Voice(NamedTuple):
 
 
 class VideoWriter(AbstractContextManager):
-    """Writes H.264 + AAC mp4 at a constant rate; complete when the block succeeds, absent when it fails.
+    """Writes a video at a constant rate; complete when the block succeeds, absent when it fails. The path's ending decides what is
+    in it: H.264 and AAC (.mp4, and any other ending), VP9 and Opus (.webm), ProRes and PCM (.mov); see `video_formats`.
 
     The audio is encoded alongside the frames and ends with them (`film_sound`); a video stopped early has the audio up to there.
     An odd width or height gets its last column or row twice, since H.264's 4:2:0 colour needs even sizes. Colours are BT.709.
@@ -80,23 +80,26 @@ class VideoWriter(AbstractContextManager):
         path: the video; its folder is made when absent. Written under a temporary name beside it and renamed at the end.
         width, height: px of the frames.
         fps: frames per second.
-        sound: what is heard, at its own rate and channels where AAC has them (`encodable`).
-        crf: x264's constant quality, 0 lossless to 51; 18 looks like the source.
+        sound: what is heard, at its own rate and channels where the format has them (`encodable`).
+        crf: x264's constant quality, 0 lossless to 51; 18 looks like the source. Converted for VP9; ProRes ignores it.
         preset: x264's speed, "ultrafast" to "veryslow".
         metadata: written into the file as ComfyUI does ("prompt", "workflow"); what is no string becomes JSON.
+        alpha: frames are RGBA (straight alpha) and stay transparent: .webm and .mov only.
 
     Raises:
-        TalkingHeadsError: wrong size or rate; from the block's beginning a folder that cannot be written, or a second writer of
+        TalkingHeadsError: wrong size or rate, or alpha in a file that has none; from the block's beginning a folder that cannot be written, or a second writer of
             that video; from `write` and the block's end also frames of another shape or type, a full disk, no frame at all.
     """
 
     def __init__(self, path: str | os.PathLike, width: int, height: int, fps: float | Fraction = FPS, sound: Sound | None = None,
-                 crf: float = 18, preset: str = "veryfast", metadata: Mapping[str, Any] | None = None):
+                 crf: float = 18, preset: str = "veryfast", metadata: Mapping[str, Any] | None = None, alpha: bool = False):
         if not (2 <= width <= 16384 and 2 <= height <= 16384):
             raise TalkingHeadsError("A video's sides must be 2 to 16384 px", f"{width} x {height}", "Render at another size")
         self.path, self.width, self.height, self.fps = Path(path), int(width), int(height), exact_fps(fps)
-        self.sound = None if sound is None else encodable(sound)
-        self.options = {"crf": str(real("x264's constant quality, crf,", crf, 0, 51)), "preset": preset}
+        self.format, self.channels = format_of(path), 4 if alpha else 3
+        self.pixels = self.format.pixel_format(alpha)
+        self.sound = None if sound is None else sound.within(self.format.rates, tuple(LAYOUTS))
+        self.options = self.format.options(real("x264's constant quality, crf,", crf, 0, 51), preset, alpha)
         self.metadata = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (metadata or {}).items()}
         self.frames_written = 0
         self.samples_written = 0  # a channel
@@ -112,8 +115,8 @@ class VideoWriter(AbstractContextManager):
             stack.enter_context(claim(self.path))
             with self._writing():
                 temporary = stack.enter_context(atomic_path(self.path))
-                self._container = av.open(str(temporary), "w", format="mp4",
-                                          options={"movflags": "+faststart+use_metadata_tags"})
+                self._container = av.open(str(temporary), "w", format=self.format.container,
+                                          options={"movflags": "+faststart+use_metadata_tags"} if self.format.movflags else {})
             stack.push(self._abandon)
             self._container.metadata.update(self.metadata)
             self._picture = self._add_picture()
@@ -126,7 +129,7 @@ class VideoWriter(AbstractContextManager):
                  trace: TracebackType | None) -> None:
         self._stack.__exit__(kind, error, trace)  # _finish, then _abandon when something failed, then atomic_path
 
-    def write(self, frames: np.ndarray) -> None:  # uint8 [H, W, 3] or [B, H, W, 3]
+    def write(self, frames: np.ndarray) -> None:  # uint8 [H, W, 3] or [B, H, W, 3]; with alpha [..., 4]
         """Encodes one or several frames, and the audio up to their end.
 
         Raises:
@@ -139,11 +142,11 @@ class VideoWriter(AbstractContextManager):
                     return
                 self._write_frame(frame)
 
-    def _write_frame(self, frame: np.ndarray) -> None:  # uint8 [H, W, 3]
+    def _write_frame(self, frame: np.ndarray) -> None:  # uint8 [H, W, 3 or 4]
         import av
 
-        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
+        picture = av.VideoFrame.from_ndarray(frame, format="rgb24" if self.channels == 3 else "rgba")
+        picture = picture.reformat(format=self.pixels, dst_colorspace="ITU709")
         picture.pts, picture.time_base = self.frames_written, 1 / self.fps
         self._mux(self._picture, self._picture.encode(picture))
         self.frames_written += 1
@@ -153,8 +156,8 @@ class VideoWriter(AbstractContextManager):
     def _add_picture(self) -> av.VideoStream:
         from av.video.reformatter import ColorRange, Colorspace
 
-        stream = self._container.add_stream("libx264", rate=self.fps, options=self.options)
-        stream.width, stream.height, stream.pix_fmt = self.width + self.width % 2, self.height + self.height % 2, "yuv420p"
+        stream = self._container.add_stream(self.format.codec, rate=self.fps, options=self.options)
+        stream.width, stream.height, stream.pix_fmt = self.width + self.width % 2, self.height + self.height % 2, self.pixels
         stream.codec_context.time_base = 1 / self.fps
         context = stream.codec_context
         context.color_primaries = context.color_trc = context.colorspace = int(Colorspace.ITU709)
@@ -163,16 +166,17 @@ class VideoWriter(AbstractContextManager):
 
     def _add_voice(self, sound: Sound) -> av.AudioStream:
         rate, channels = sound.sample_rate, sound.channels
-        stream = self._container.add_stream("aac", rate=rate, layout=AAC_LAYOUTS[channels])
+        stream = self._container.add_stream(self.format.voice, rate=rate, layout=LAYOUTS[channels])
         stream.codec_context.bit_rate = min(AAC_BITS, 4 * rate) * channels
         stream.codec_context.time_base = Fraction(1, rate)
         return stream
 
     def _write_sound(self, voice: _Voice, last: bool) -> None:
         """Feeds whole blocks up to the end of the frames written so far; with `last` also the rest."""
-        end = film_samples(self.frames_written, self.fps, voice.sound.sample_rate)
-        while self.samples_written + (1 if last else BLOCK) <= end:
-            stop = min(self.samples_written + BLOCK, end)
+        rate = voice.sound.sample_rate
+        end, block = film_samples(self.frames_written, self.fps, rate), self.format.block_size(rate)
+        while self.samples_written + (1 if last else block) <= end:
+            stop = min(self.samples_written + block, end)
             self._encode_sound(fitted(voice.sound.waveform[:, self.samples_written:stop], stop - self.samples_written))
 
     def _encode_sound(self, samples: np.ndarray) -> None:  # float32 [C, n], the codec's input
@@ -181,7 +185,7 @@ class VideoWriter(AbstractContextManager):
         voice = self._voice
         assert voice is not None
         rate = voice.sound.sample_rate
-        block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=AAC_LAYOUTS[len(samples)])
+        block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=LAYOUTS[len(samples)])
         block.sample_rate, block.pts, block.time_base = rate, self.samples_written, Fraction(1, rate)
         self._mux(voice.stream, voice.stream.encode(block))
         self.samples_written += samples.shape[1]
@@ -232,8 +236,8 @@ class VideoWriter(AbstractContextManager):
     def _checked(self, frames: np.ndarray) -> np.ndarray:  # [B, H, W, 3], sides even
         frames = np.asarray(frames)
         frames = frames[None] if frames.ndim == 3 else frames
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (self.height, self.width, 3):
-            raise TalkingHeadsError(f"Frames must be uint8 [{self.height}, {self.width}, 3], or several of them",
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (self.height, self.width, self.channels):
+            raise TalkingHeadsError(f"Frames must be uint8 [{self.height}, {self.width}, {self.channels}], or several of them",
                                     f"{frames.dtype} {list(frames.shape)}", "Convert them, or open the video at their size")
         if self.width % 2 or self.height % 2:
             frames = np.pad(frames, [(0, 0), (0, self.height % 2), (0, self.width % 2), (0, 0)], mode="edge")
