@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.image_reading import read_picture
-from ..moditalker_core.choices import SAMPLERS
-from .automatic import or_auto
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
 from .face_options import add_tracker
 from .progress_line import Info, ProgressLine, run_job
+from .sampling_options import add_motion_sampling, motion_sampling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +32,8 @@ def add_options(motion: argparse.ArgumentParser) -> None:
     add("out", metavar="OUT", help=".safetensors: the motion; .mp4: a drawn video of it with the audio, and the motion beside it")
     add_tracker(add, "people", "which networks find the face of an image")
     add("--weights", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
-    add("--sampler", choices=SAMPLERS, help="of AToM; ddim0 is DDIM with eta 0 (default: as the weights say)")
-    add("--steps", type=or_auto(int), metavar="N", help="sampling steps: fewer are faster (default: auto, as the weights say)")
-    add("--guidance", type=or_auto(float), metavar="W",
-        help="how closely the speech is followed (default: auto, as the weights say)")
+    add_motion_sampling(motion)
     add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same motion (default: 0)")
-    add("--no-gate", dest="gate", action="store_false", help="do not close the mouth in silence")
     add("--speech", metavar="FILE", help="the audio already encoded, instead of --encoder")
     add_encoder(motion, default=None)
     add_device(add)
@@ -49,7 +44,6 @@ def make_motion(options: argparse.Namespace) -> int:
     from ..media_core.audio import load_sound
     from ..media_core.speech import Speech
     from ..moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
-    from ..moditalker_core.atom.generation import SamplingSettings
     from ..moditalker_core.pipeline import portrait_motion, save_drawn, speak
     from .devices import chosen_device
     from .jobs import writable_file
@@ -67,8 +61,7 @@ def make_motion(options: argparse.Namespace) -> int:
     def made(out: Path, track: Path, report: Report) -> LandmarkTrack:
         sound, portrait = load_sound(options.sound), _portrait(options.portrait)
         atom = load_atom(options.weights or SHIPPED_ATOM, chosen_device(options.device))
-        settings = SamplingSettings(sampler=options.sampler, steps=options.steps, guidance=options.guidance, seed=options.seed,
-                                    gate=options.gate)
+        settings = motion_sampling(options)
         encoder = chosen_encoder(options, atom.config.speech.layer)
         if encoder is not None and options.speech is not None:
             raise TalkingHeadsError("Speech must be encoded once", "both --speech and --encoder", "Leave one of them out")

@@ -4,3 +4,14 @@ from __future__ import annotations
 SAMPLERS = ("ddim", "ddim0", "dpm++", "unipc")  # ddim0: DDIM with eta 0
 STAGES = ("rgb", "gan", "landmarks", "diffusion")  # of MToV's training, in this order
 CROPS = ("still", "following")  # the square around the face: one per clip, or one that moves along, slowly
+CARRIERS = ("picture", "redraw")  # who draws a video: the picture's own pixels, moved by landmarks; or MToV, which draws them anew
+NOISES = ("shared", "own")  # with which MToV's clips begin: one and the same, which keeps its looks, or each its own
+RESIZES = ("filtered", "bilinear")  # how images larger than MToV's are downscaled
+RESIDUALS = ("auto", "on", "off")  # MToV's detail residual; auto: as its weights say
+BOUNDARY_CORRECTION = 1.0  # 0..1, of what neighbouring clips of MToV differ by
+LIFE = 1.0  # 0..1, head sway and blinks of a still portrait
+
+
+def residual(choice: str) -> bool | None:
+    """One of RESIDUALS as `VideoSettings.anchored` takes it."""
+    return {"auto": None, "on": True, "off": False}[choice]

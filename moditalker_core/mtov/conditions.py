@@ -16,6 +16,7 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import LandmarkTrack
 from ...media_core.tracks import listed, ping_pong
+from ..choices import RESIZES
 from ..landmarks import pixel_size
 from .model import RasterSettings
 from .rasters import NOSE_BASE, fine_rasters, landmark_clip, middle_square, normalised
@@ -23,7 +24,6 @@ from .rasters import NOSE_BASE, fine_rasters, landmark_clip, middle_square, norm
 Picture = np.ndarray | Tensor  # as `rgb_picture` takes it
 INSIDE = 0.5        # fraction of a face's points that must lie in the image
 SMALLEST = 16       # px, of a portrait's shorter side
-RESIZES = ("filtered", "bilinear")
 _BACKWARDS = 32     # frames held at once while a video is walked backwards
 
 

@@ -21,6 +21,7 @@ from ...media_core.progress import Report, silent
 from ..alignment import onto_portrait, onto_pose, pose_frames
 from ..landmarks import pixel_size
 from .conditions import Picture, pose_walk, rgb_picture
+from .lower_face import lower_face
 from .model import MToVConfig
 
 LARGEST = 1280  # px, longer side of a portrait; larger ones are made smaller first: the face in them is smaller still
@@ -86,8 +87,8 @@ class Scene:
         return landmarks if self.opened is None else landmarks.with_data(landmarks.points[pose_frames(len(landmarks), count)])
 
     def pasted(self, crops: Iterator[np.ndarray], count: int, feather: float = FEATHER) -> Iterator[np.ndarray]:
-        """Crops back into the whole images, uint8 [H, W, 3]; what lies outside the square stays to the bit, and so do frames of
-        the video in which nobody is seen.
+        """Crops back into the whole images, uint8 [H, W, 3]: of a video only the lower face, which the networks were not shown.
+        What lies outside stays to the bit, and so do frames of the video in which nobody is seen.
 
         Args:
             count: of the crops.
@@ -96,9 +97,10 @@ class Scene:
             for edited in crops:
                 yield self.crop.paste_back(self.picture, edited, feather=feather)
             return
-        order = pose_frames(len(self.source), count).tolist()
+        order, points = pose_frames(len(self.source), count).tolist(), self.landmarks.points.numpy()
         for number, whole, edited in zip(order, pose_walk(self.opened, len(self.source), count), crops):
-            yield whole if self._alone(number) else self.crop.paste_back(whole, edited, number, feather=feather)
+            mask = lower_face(points[number], self.crop.size)
+            yield whole if self._alone(number) else self.crop.paste_back(whole, edited, number, feather=feather, mask=mask)
 
     def squares(self, crops: Iterator[np.ndarray], start: int, stop: int) -> Iterator[np.ndarray]:
         """Crops `start` to `stop` (exclusive) as they are, uint8 [S, S, 3]; of frames in which nobody is seen the video's own."""

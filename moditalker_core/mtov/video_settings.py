@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from ...media_core.asked import real, whole
 from ...media_core.errors import TalkingHeadsError
-from .conditions import RESIZES
+from ..choices import BOUNDARY_CORRECTION, NOISES, RESIZES
 from .diffusion import CALLS, RATIO, STEPS, check_sampling, scheduled_times
 from .model import MToVConfig
 
-NOISES = ("shared", "own")
 FAST_CALLS = 8      # steps of the samplers that need few, where the weights name another
 SEEDS = 1 << 64
 PREVIEWS = 3        # a clip, of the sampled x0; each costs a T-th of decoding a clip
@@ -25,7 +24,7 @@ class VideoSettings:
     eta: float | None = None    # 0..1, fraction of fresh noise in "ddim"
     seed: int = 0
     overlap: int | None = None  # frames that neighbouring clips share, 0..T / 2
-    settle: float = 1.0         # 0..1, boundary correction: the fraction of the shared frames' difference that is spread evenly
+    settle: float = BOUNDARY_CORRECTION  # 0..1, boundary correction: the fraction of the shared frames' difference that is spread
     batch: int = 1              # clips computed at once
     noise: str = "shared"       # every clip begins with one and the same noise, which keeps its looks; "own": each has its own
     anchored: bool | None = None  # detail residual, for a portrait with its own landmarks only (ours): what the networks miss of
