@@ -7,7 +7,7 @@ from .rasters import NOSE_BASE
 
 CHIN, SIDES = 8, slice(2, 15)  # of the 68 points: SIDES is the jaw below the ears
 _ROOM = 0.22             # of nose base to chin, around the jaw: a mouth that opens takes the chin down
-_FADE = 0.12             # of the same, over which it fades out
+_FADE = 0.22             # of the same, over which it fades out
 
 
 def lower_face(points: np.ndarray, size: int) -> np.ndarray:  # [68, 2+] px of the crop -> float32 [size, size] 0..1

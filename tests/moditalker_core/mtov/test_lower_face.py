@@ -10,7 +10,7 @@ SIZE = 128
 
 
 def face(size: int = SIZE) -> np.ndarray:
-    return mean_face()[:, :2] * [0.5 * size, -0.5 * size] + 0.5 * size
+    return mean_face()[:, :2] * [0.35 * size, -0.35 * size] + 0.5 * size
 
 
 def test_the_mouth_and_an_opening_chin_are_taken_and_nothing_above_the_nose():
