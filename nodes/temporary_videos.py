@@ -115,11 +115,11 @@ class TemporaryFilm(InputImpl.VideoFromFile):
         return film
 
 
-def new_path() -> Path:
-    """A name nobody has in the temp folder, which is made when it is gone."""
+def new_path(ending: str = ".mp4") -> Path:
+    """A name nobody has in the temp folder, which is made when it is gone. The ending decides the kind of video."""
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"talking_heads_{uuid.uuid4().hex}.mp4"
+    return folder / f"talking_heads_{uuid.uuid4().hex}{ending}"
 
 
 def new_film(path: Path) -> TemporaryFilm:
