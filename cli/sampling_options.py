@@ -77,10 +77,9 @@ def video_sampling(options: argparse.Namespace, mtov: MToV) -> VideoSettings:
     """
     from ..moditalker_core.mtov.generation import VideoSettings
 
-    for name, least in (("batch", 1), ("seed", 0)):
-        if getattr(options, name) is not None and getattr(options, name) < least:
-            raise TalkingHeadsError(f"--{name} must be a whole number of {least} or more", f"{getattr(options, name)}",
-                                    "Choose another one, or leave it out")
+    if options.batch is not None and options.batch < 1:
+        raise TalkingHeadsError("--batch must be a whole number of 1 or more", f"{options.batch}",
+                                "Choose another one, or leave it out")
     usual = 1 if mtov.device.type == "cpu" else _BATCH
     correction = options.boundary_correction
     settings = VideoSettings(

@@ -4,61 +4,72 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..media_core.choices import POLICIES
 from ..media_core.claims import claimed
 from ..media_core.errors import FileFormatError, TalkingHeadsError
-from ..media_core.image_reading import is_picture, read_picture
-from ..moditalker_core.choices import SAMPLERS
-from .automatic import or_auto
+from ..media_core.image_reading import is_picture, over_black, read_clear_picture
+from ..media_core.video_formats import CLEAR, can_be_clear, check_ending
+from ..moditalker_core.choices import CARRIERS, LIFE
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
 from .face_options import add_tracker
 from .motion_jobs import check_unreplaced
 from .progress_line import Info, ProgressLine, run_job
+from .sampling_options import add_motion_sampling, add_video_sampling, motion_sampling, unread, video_sampling
 
 if TYPE_CHECKING:  # these import NumPy and torch
+    import numpy as np
+
+    from ..media_core.audio import Sound
+    from ..media_core.motion import LandmarkTrack
     from ..media_core.progress import Report
+    from ..media_core.speech import SpeechEncoder
+    from ..media_core.video import VideoInfo
+    from ..moditalker_core.atom.generation import SamplingSettings
+    from ..moditalker_core.atom.model import AToM
+    from ..moditalker_core.carried_faces import CarriedFace
     from ..moditalker_core.mtov.generation import VideoSettings
     from ..moditalker_core.mtov.model import MToV, MToVConfig
     from ..moditalker_core.mtov.scenes import Scene
 
 log = logging.getLogger(__name__)
-_BATCH = 4  # clips computed together on an accelerator; on a CPU one at a time is as fast
 
 
 def add_options(video: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = video.add_argument
     add("sound", metavar="AUDIO", help="speech: any audio or video file; becomes the video's audio")
-    add("face", metavar="FACE", help="an image with one face, whose head stays still; or a video of a person, which keeps its "
-                                     "head movement, eyes and background and gets a new mouth (a video that ends first is "
-                                     "played ping-pong)")
-    add("out", metavar="OUT.mp4", help="the video, as large as the whole image")
+    add("face", metavar="FACE", help="an image with one face; or a video of a person, which keeps its head movement, eyes and "
+                                     "background and gets a new mouth (a video that ends first is played ping-pong)")
+    add("out", metavar="OUT", help=f"the video, as large as the whole image: .mp4; or {', '.join(CLEAR)}, which keep the "
+                                   "transparent background of an image")
     add("--video", dest="film", action="store_true",
         help="treat FACE as a video, whatever its kind (default: if it is not an image)")
     add("--film", dest="film", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its name before
-    add("--mtov", metavar="FILE", help="an MToV file (default: the shipped demo weights)")
+    add("--carrier", choices=CARRIERS, default=CARRIERS[0],
+        help="how frames are made: picture moves the image's own pixels, at its own size and without further weights; redraw "
+             f"draws the face anew with MToV's networks (default: {CARRIERS[0]})")
+    add("--life", type=float, default=LIFE, metavar="L",
+        help=f"head sway and blinks of a still image, 0 (none) to 1; only --carrier picture (default: {LIFE:g})")
     motion = video.add_mutually_exclusive_group()
     motion.add_argument("--atom", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
     motion.add_argument("--motion", metavar="FILE", help="a saved motion (of `talking-heads motion`, edited perhaps) instead of "
                                                          "AToM's; sets the video's length. AUDIO is then only played")
     add_encoder(video, default=None)
-    add("--sampler", choices=SAMPLERS, help="of MToV; ddim0 is DDIM with eta 0 (default: as its weights say)")
-    add("--steps", dest="calls", type=or_auto(int), metavar="N",
-        help="MToV's sampling steps per clip: fewer are faster (default: auto, as its weights say)")
-    add("--calls", dest="calls", type=or_auto(int), default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its name before
-    add("--schedule-steps", type=int, metavar="N", help="instead of --steps, as the official program counts: of N steps over "
-                                                        "the whole noise schedule it runs those within the weights' strength")
+    add_motion_sampling(video, prefix="motion-")
     add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same video (default: 0)")
-    add("--batch", type=or_auto(int), metavar="N", help=f"clips computed at once (default: auto, 1 on a CPU, else {_BATCH})")
     add("--policy", default="skip", choices=POLICIES,
         help="a video's frames without a face: stop and name them (error), put the mouth where the face was last (hold) or on "
              "the way to the next one (interpolate), or leave them unchanged (skip) (default: skip)")
     add_tracker(add, "people")
-    add("--no-paste", dest="paste", action="store_false", help="only the square around the face, as the networks make it")
+    add("--no-paste", dest="paste", action="store_false",
+        help="only the square around the face, as MToV's networks make it; only --carrier redraw")
+    add_video_sampling(video)
     add_device(add)
 
 
@@ -68,6 +79,7 @@ def make_video(options: argparse.Namespace) -> int:
 
     out = Path(options.out)
     _check_names(out, [options.sound, options.face, options.mtov, options.atom, options.motion])
+    _check_carrier(options)
     started = time.perf_counter()
 
     def show_result(done: tuple[Path, str]) -> None:
@@ -83,98 +95,186 @@ def make_video(options: argparse.Namespace) -> int:
 def _show(line: ProgressLine, done: int, total: int, info: Info) -> None:
     if "clip" in info:
         line.show("Video", done, total, f"clip {info['clip']} of {info['clips']}")
+    elif "frame" in info and "stage" not in info:
+        line.show("Video", done, total)
     else:
         line.show("Motion" if "window" in info else "Tracking the face", done, total)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What the face says: a saved motion, or audio with the network that makes motion of it."""
+
+    sound: Sound
+    saved: LandmarkTrack | None
+    atom: AToM | None
+    encoder: SpeechEncoder | None
+    sampling: SamplingSettings
+
+    @property
+    def fps(self) -> float:
+        if self.saved is not None:
+            return self.saved.fps
+        assert self.atom is not None  # loaded where no motion is given
+        return self.atom.config.fps
+
+    def motion(self, portrait: LandmarkTrack, report: Report) -> LandmarkTrack:
+        """The motion of that face (canonical)."""
+        from ..moditalker_core.pipeline import speak
+
+        if self.saved is not None:
+            return self.saved
+        assert self.atom is not None
+        speech = self.encoder.encode(self.sound, report) if self.encoder else None
+        return speak(self.atom, self.sound, portrait, self.sampling, speech=speech, report=report)
 
 
 @claimed("out")
 def _made(options: argparse.Namespace, out: Path, report: Report) -> tuple[Path, str]:
     """The work itself: the video, and a note on it. Faults of the request are found before the long parts begin."""
-    from ..media_core.audio import frame_count, load_sound
+    from .jobs import writable_file
+
+    said = _said(options)
+    redraw = _redrawing(options) if options.carrier == "redraw" else None
+    writable_file(out)
+    return out, _carried(options, said, out, report) if redraw is None else _redrawn(options, said, redraw, out, report)
+
+
+def _said(options: argparse.Namespace) -> _Said:
+    from ..media_core.audio import load_sound
     from ..media_core.motion import LandmarkTrack
     from ..moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
-    from ..moditalker_core.atom.generation import SamplingSettings
-    from ..moditalker_core.mtov.checkpoints import SHIPPED_MTOV, load_mtov
-    from ..moditalker_core.pipeline import save_frames, speak_video, video
     from .devices import chosen_device
-    from .jobs import writable_file
 
     device = chosen_device(options.device)
     sound = load_sound(options.sound)
     motion = None if options.motion is None else LandmarkTrack.load(options.motion)
-    mtov = load_mtov(options.mtov or SHIPPED_MTOV, device)
-    settings = _settings(options, mtov)
     if options.encoder is not None and motion is not None:
         raise TalkingHeadsError("A saved motion needs no speech encoder", "both --motion and --encoder", "Leave one of them out")
     atom = load_atom(options.atom or SHIPPED_ATOM, device) if motion is None else None
     encoder = chosen_encoder(options, atom.config.speech.layer if atom is not None else None)
-    if encoder is not None and atom is not None:
-        atom.config.speech.check_encoder(encoder)
-    writable_file(out)
-    scene = _scene(options, mtov.config, report)
-    fps = mtov.config.fps
-    if motion is not None:
-        frames = video(mtov, motion, scene, settings, paste=options.paste, report=report)
-        return save_frames(frames, out, fps, sound), _left_alone(scene, frame_count(motion.duration, fps))
-    assert atom is not None  # loaded above, where no motion is given
-    speech = encoder.encode(sound, report) if encoder else None
-    speak_video(atom, mtov, sound, scene, out, speech=speech, sampling=SamplingSettings(seed=options.seed), settings=settings,
-                paste=options.paste, report=report)
-    return out, _left_alone(scene, frame_count(sound.duration, fps))
+    sampling = motion_sampling(options)
+    if atom is not None:
+        sampling.resolved(atom.config)  # refuses now what it would otherwise refuse after the video is tracked
+        if encoder is not None:
+            atom.config.speech.check_encoder(encoder)
+    return _Said(sound, motion, atom, encoder, sampling)
 
 
-def _left_alone(scene: Scene, frames: int) -> str:
-    """Which frames of the source video are unchanged in a result of so many."""
+def _carried(options: argparse.Namespace, said: _Said, out: Path, report: Report) -> str:
+    """A video of the image's own pixels; a note on it."""
+    from ..moditalker_core.carried_faces import Drawing
+    from ..moditalker_core.pipeline import save_frames
+
+    drawing = Drawing(life=options.life, seed=options.seed)
+    face = _carried_face(options, said.fps, out, report)
+    motion = said.motion(face.canonical, report)
+    save_frames(face.frames(motion, drawing, report), out, motion.fps, said.sound)
+    return _left_alone(face.faceless_frames(len(motion)))
+
+
+def _carried_face(options: argparse.Namespace, fps: float, out: Path, report: Report) -> CarriedFace:
+    from ..media_core.audio import frame_count
+    from ..media_core.video import read_frames
+    from ..moditalker_core.carried_faces import filmed_face, still_face
+
+    if not options.film and is_picture(options.face):
+        return still_face(_picture(options.face, out), tracker=options.tracker)
+    info = _film(options)
+    return filmed_face(lambda start: read_frames(options.face, fps, start), fps, policy=options.policy, tracker=options.tracker,
+                       total=frame_count(info.duration, fps), report=report)
+
+
+def _picture(face: str, out: Path) -> np.ndarray:  # uint8 [H, W, 3 or 4]
+    """The image, transparent only where the video can be."""
+    picture = read_clear_picture(face)
+    if picture.shape[2] == 3 or can_be_clear(out):
+        return picture
+    log.warning("%s cannot be transparent: the background becomes black. To keep it, write %s", out.suffix, " or ".join(CLEAR))
+    return over_black(picture)
+
+
+def _redrawing(options: argparse.Namespace) -> tuple[MToV, VideoSettings]:
+    from ..moditalker_core.mtov.checkpoints import SHIPPED_MTOV, load_mtov
+    from .devices import chosen_device
+
+    mtov = load_mtov(options.mtov or SHIPPED_MTOV, chosen_device(options.device))
+    return mtov, video_sampling(options, mtov)
+
+
+def _redrawn(options: argparse.Namespace, said: _Said, drawing: tuple[MToV, VideoSettings], out: Path, report: Report) -> str:
+    """A video drawn by MToV; a note on it."""
+    from ..media_core.audio import frame_count
+    from ..moditalker_core.pipeline import save_frames, video
+
+    mtov, settings = drawing
+    scene, alpha = _scene(options, mtov.config, out, report)
+    motion, fps = said.motion(scene.canonical, report), mtov.config.fps
+    frames = video(mtov, motion, scene, settings, paste=options.paste, report=report)
+    save_frames(frames if alpha is None else _with_alpha(frames, alpha), out, fps, said.sound)
+    length = said.sound.duration if said.saved is None else motion.duration
+    return _left_alone(scene.faceless_frames(frame_count(length, fps)))
+
+
+def _with_alpha(frames: Iterator[np.ndarray], alpha: np.ndarray) -> Iterator[np.ndarray]:  # uint8 [H, W, 3] -> [H, W, 4]
+    """Frames that were drawn over black, transparent again."""
+    import numpy as np
+
+    scale = 255 / np.maximum(alpha[..., None], 1).astype(np.float32)
+    return (np.dstack([np.rint((frame * scale).clip(0, 255)).astype(np.uint8), alpha]) for frame in frames)
+
+
+def _left_alone(faceless: list[int]) -> str:
+    """A note on frames of the source video that are unchanged."""
     from ..media_core.face.landmarks.raw_track import listed
 
-    faceless = scene.faceless_frames(frames)
     return f"no face in the video's frames {listed(faceless)}: left unchanged" if faceless else ""
 
 
-def _settings(options: argparse.Namespace, mtov: MToV) -> VideoSettings:
-    """The options as settings.
-
-    Raises:
-        TalkingHeadsError: values that no sampler accepts.
-    """
-    from ..moditalker_core.mtov.generation import VideoSettings
-
-    for name, least in (("batch", 1), ("seed", 0)):
-        if getattr(options, name) is not None and getattr(options, name) < least:
-            raise TalkingHeadsError(f"--{name} must be a whole number of {least} or more", f"{getattr(options, name)}",
-                                    "Choose another one, or leave it out")
-    usual = 1 if mtov.device.type == "cpu" else _BATCH
-    batch = usual if options.batch is None else options.batch
-    settings = VideoSettings(sampler=options.sampler, calls=options.calls, seed=options.seed, batch=batch,
-                             schedule=options.schedule_steps)
-    settings.resolved(mtov.config, frames=1)  # refuses now what it would otherwise refuse after the motion is made
-    return settings
-
-
-def _scene(options: argparse.Namespace, config: MToVConfig, report: Report) -> Scene:
-    """The image or video that the face is in.
+def _scene(options: argparse.Namespace, config: MToVConfig, out: Path, report: Report) -> tuple[Scene, np.ndarray | None]:
+    """The image or video that the face is in; and how opaque the pasted frames are, uint8 [H, W], where not everywhere.
 
     Raises:
         TalkingHeadsError: neither of them, or no face in it.
     """
     from ..media_core.audio import frame_count
-    from ..media_core.video import probe, read_frames
+    from ..media_core.video import read_frames
     from ..moditalker_core.mtov.scenes import film_scene, portrait_scene
 
-    face, film = options.face, options.film
-    if not film and is_picture(face):
-        return portrait_scene(read_picture(face), config, tracker=options.tracker)
+    if not options.film and is_picture(options.face):
+        picture = _picture(options.face, out)
+        scene = portrait_scene(over_black(picture), config, tracker=options.tracker)
+        return scene, None if picture.shape[2] == 3 or not options.paste else _fitted(picture[..., 3], scene.picture.shape[:2])
+    info = _film(options)
+    return film_scene(lambda start: read_frames(options.face, config.fps, start), config, policy=options.policy,
+                      tracker=options.tracker, report=report, total=frame_count(info.duration, config.fps)), None
+
+
+def _fitted(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # uint8 [h, w] -> [H, W]
+    """The alpha channel at the size of the frames; a large portrait is drawn smaller."""
+    import cv2
+
+    return alpha if alpha.shape == size else cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def _film(options: argparse.Namespace) -> VideoInfo:
+    """What the video is.
+
+    Raises:
+        FileFormatError: no video that can be read.
+    """
+    from ..media_core.video import probe
+
     try:
-        info = probe(face)
+        info = probe(options.face)
     except FileFormatError as error:
         why = f"{error.came} ({error.must[0].lower()}{error.must[1:]})"
-        raise FileFormatError("The face must be a video that can be read" if film else
+        raise FileFormatError("The face must be a video that can be read" if options.film else
                               "The face must be an image or a video that can be read", why,
                               "Give a PNG or JPEG, or a video as mp4 (H.264)") from error
     if info.remark:
-        log.warning("%s: %s", face, info.remark)
-    return film_scene(lambda start: read_frames(face, config.fps, start), config, policy=options.policy,
-                      tracker=options.tracker, report=report, total=frame_count(info.duration, config.fps))
+        log.warning("%s: %s", options.face, info.remark)
+    return info
 
 
 def _check_names(out: Path, given: list[str | None]) -> None:
@@ -183,6 +283,21 @@ def _check_names(out: Path, given: list[str | None]) -> None:
     Raises:
         TalkingHeadsError: it would.
     """
-    if out.suffix != ".mp4":
-        raise TalkingHeadsError("The video must be written to an .mp4 file", f"{out.name}", "Choose another name")
+    check_ending(out)
     check_unreplaced([out], [name for name in given if name])
+
+
+def _check_carrier(options: argparse.Namespace) -> None:
+    """Raises:
+        TalkingHeadsError: crops of a carrier that makes none, or no seed.
+    """
+    if options.seed < 0:
+        raise TalkingHeadsError("--seed must be a whole number of 0 or more", f"{options.seed}",
+                                "Choose another one, or leave it out")
+    if options.carrier == "redraw":
+        return
+    if not options.paste:
+        raise TalkingHeadsError("--no-paste needs MToV's square around the face", f"--carrier {options.carrier}",
+                                "Add --carrier redraw, or leave --no-paste out")
+    if unread(options):
+        log.warning("%s: without effect, since only --carrier redraw uses MToV", ", ".join(unread(options)))

@@ -34,13 +34,31 @@ def read_picture(path: str | os.PathLike, what: str = "The portrait", do: str = 
     Raises:
         FileFormatError: absent, no image, broken, or larger than `LARGEST`.
     """
+    return over_black(read_clear_picture(path, what, do))
+
+
+def read_clear_picture(path: str | os.PathLike, what: str = "The portrait",
+                       do: str = _REMEDY) -> np.ndarray:  # uint8 [H, W, 3], or [H, W, 4] where something is transparent
+    """An image file, upright, with its alpha channel (straight) if that hides anything.
+
+    Raises:
+        FileFormatError: as for `read_picture`.
+    """
     import numpy as np
 
     with opened_picture(path, what, do) as picture:
         colours, alpha = colours_of(picture)
-    if alpha is not None:
-        colours = np.rint(colours * (alpha[..., None] / np.float32(255))).astype(np.uint8)
-    return colours if colours.dtype == np.uint8 else np.rint(colours * 255).astype(np.uint8)
+    colours = colours if colours.dtype == np.uint8 else np.rint(colours * 255).astype(np.uint8)
+    return colours if alpha is None or alpha.min() == 255 else np.dstack([colours, alpha])
+
+
+def over_black(picture: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3 or 4] -> uint8 [H, W, 3]
+    """The image without its alpha channel, transparent places over black."""
+    import numpy as np
+
+    if picture.shape[2] == 3:
+        return picture
+    return np.rint(picture[..., :3] * (picture[..., 3:] / np.float32(255))).astype(np.uint8)
 
 
 @contextmanager

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import av
     from av.container import OutputContainer
 
-__all__ = ["AAC_LAYOUTS", "AAC_RATES", "VideoInfo", "VideoWriter", "encodable", "exact_fps", "film_samples", "film_sound", "load_film_sound", "probe",
-           "read_frames"]
+__all__ = ["AAC_LAYOUTS", "AAC_RATES", "VideoInfo", "VideoWriter", "encodable", "exact_fps", "film_samples", "film_sound",
+           "load_film_sound", "probe", "read_frames"]
 
 AAC_LAYOUTS = LAYOUTS
 AAC_BITS = 96_000  # a second and channel, less for low rates
@@ -70,8 +70,8 @@ class _Voice(NamedTuple):
 
 
 class VideoWriter(AbstractContextManager):
-    """Writes a video at a constant rate; complete when the block succeeds, absent when it fails. The path's ending decides what is
-    in it: H.264 and AAC (.mp4, and any other ending), VP9 and Opus (.webm), ProRes and PCM (.mov); see `video_formats`.
+    """Writes a video at a constant rate; complete when the block succeeds, absent when it fails. The path's ending decides what
+    is in it: H.264 and AAC (.mp4, and any other ending), VP9 and Opus (.webm), ProRes and PCM (.mov); see `video_formats`.
 
     The audio is encoded alongside the frames and ends with them (`film_sound`); a video stopped early has the audio up to there.
     An odd width or height gets its last column or row twice, since H.264's 4:2:0 colour needs even sizes. Colours are BT.709.
@@ -87,8 +87,9 @@ class VideoWriter(AbstractContextManager):
         alpha: frames are RGBA (straight alpha) and stay transparent: .webm and .mov only.
 
     Raises:
-        TalkingHeadsError: wrong size or rate, or alpha in a file that has none; from the block's beginning a folder that cannot be written, or a second writer of
-            that video; from `write` and the block's end also frames of another shape or type, a full disk, no frame at all.
+        TalkingHeadsError: wrong size or rate, or alpha in a file that has none; from the block's beginning a folder that cannot
+            be written, or a second writer of that video; from `write` and the block's end also frames of another shape or type,
+            a full disk, no frame at all.
     """
 
     def __init__(self, path: str | os.PathLike, width: int, height: int, fps: float | Fraction = FPS, sound: Sound | None = None,

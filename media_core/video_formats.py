@@ -1,4 +1,4 @@
-"""The kinds of video file that are written, chosen by the file's ending: MP4 everywhere, WebM and MOV with transparency as well."""
+"""The kinds of video file that are written, chosen by the file's ending: MP4, and WebM and MOV, which can be transparent."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping

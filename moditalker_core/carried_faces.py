@@ -1,4 +1,4 @@
-"""Whose face speaks when the picture's own pixels are carried: that of a still image, or of a video, which keeps its own movement.
+"""Whose face speaks when the picture's own pixels are carried: that of an image, or of a video, which keeps its movement.
 
 A face gives AToM its portrait (`canonical`) and draws the motion that comes back (`frames`); no network of MToV takes part.
 """
@@ -11,6 +11,7 @@ from itertools import islice
 
 import numpy as np
 
+from ..media_core import asked
 from ..media_core.choices import POLICIES
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.face.track import FaceTrack
@@ -19,6 +20,7 @@ from ..media_core.mouth import resting_face
 from ..media_core.progress import Report, silent
 from .alignment import pose_frames
 from .choices import LIFE
+from .mtov.conditions import Picture, rgb_picture
 
 Opened = Callable[[int], Iterator[np.ndarray]]  # (start) -> a video's frames uint8 [H, W, 3] from that number on
 log = logging.getLogger(__name__)
@@ -33,29 +35,31 @@ class Drawing:
     start: int = 0           # first frame of the motion that is drawn
     stop: int | None = None  # frame before which it ends; None: the motion's end
 
+    def __post_init__(self) -> None:
+        asked.real("The life of a portrait", self.life, 0, 1)
+        asked.whole("The seed", self.seed, 0)
+
 
 @dataclass(frozen=True)
 class StillFace:
     """A face in one image."""
 
-    picture: np.ndarray       # uint8 [H, W, 3], or [H, W, 4] with alpha
-    canonical: LandmarkTrack  # from the front; one frame
-    tracker: str = "people"
-    face_index: int = 0
+    picture: Picture          # as `conditions.rgb_picture` takes it; one with alpha stays transparent
+    landmarks: np.ndarray     # [478, 3] px, the face's mesh; or its 68 points, [68, 2], where the tracker has no mesh
+    canonical: LandmarkTrack  # from the front, its mouth shut; one frame
 
     def frames(self, motion: LandmarkTrack, drawing: Drawing = Drawing(), report: Report = silent) -> Iterator[np.ndarray]:
-        """The image moving, uint8 of its shape, one frame at a time.
+        """The image moving, uint8 [H, W, 3 or 4], one frame at a time.
 
         Args:
             motion: canonical, or in pixels of the image.
         Raises:
             TalkingHeadsError: what `carried_portrait` refuses.
         """
-        from .carrier_video import CarrierSettings, carried_portrait
+        from .carrier_video import SEEDS, CarrierSettings, carried_portrait
 
-        return carried_portrait(self.picture, motion, settings=CarrierSettings(life=drawing.life, seed=drawing.seed),
-                                tracker=self.tracker, face_index=self.face_index, start=drawing.start, stop=drawing.stop,
-                                report=report)
+        return carried_portrait(self.picture, motion, settings=CarrierSettings(life=drawing.life, seed=drawing.seed % SEEDS),
+                                landmarks=self.landmarks, start=drawing.start, stop=drawing.stop, report=report)
 
     def faceless_frames(self, count: int) -> list[int]:
         """None: the image shows a face."""
@@ -96,11 +100,11 @@ class FilmedFace:
 CarriedFace = StillFace | FilmedFace
 
 
-def still_face(picture: np.ndarray, *, tracker: str = "people", face_index: int = 0) -> StillFace:
+def still_face(picture: Picture, *, tracker: str = "people", face_index: int = 0) -> StillFace:
     """The face in an image.
 
     Args:
-        picture: uint8 [H, W, 3], or [H, W, 4] with alpha.
+        picture: as `conditions.rgb_picture` takes it; one with alpha stays transparent.
         tracker: for real "people", or for "rendered" ones.
     Raises:
         TalkingHeadsError: no such face.
@@ -108,8 +112,11 @@ def still_face(picture: np.ndarray, *, tracker: str = "people", face_index: int 
     from ..media_core.face.pose.canonical import canonical_portrait
     from ..media_core.face.trackers import still_landmarks
 
-    found = still_landmarks(tracker, np.ascontiguousarray(picture[..., :3]), face_index=face_index)
-    return StillFace(picture, canonical_portrait(found.points, picture.shape[:2]), tracker, face_index)
+    seen = rgb_picture(picture)
+    found = still_landmarks(tracker, seen, face_index=face_index)
+    canonical = canonical_portrait(found.points, (seen.shape[0], seen.shape[1]))
+    shut = canonical.with_data(resting_face(canonical.points)[None])
+    return StillFace(picture, found.points if found.mesh is None else found.mesh, shut)
 
 
 def filmed_face(opened: Opened, fps: float, *, track: FaceTrack | None = None, policy: str = "skip", total: int | None = None,

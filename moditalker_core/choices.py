@@ -4,7 +4,7 @@ from __future__ import annotations
 SAMPLERS = ("ddim", "ddim0", "dpm++", "unipc")  # ddim0: DDIM with eta 0
 STAGES = ("rgb", "gan", "landmarks", "diffusion")  # of MToV's training, in this order
 CROPS = ("still", "following")  # the square around the face: one per clip, or one that moves along, slowly
-CARRIERS = ("picture", "redraw")  # who draws a video: the picture's own pixels, moved by landmarks; or MToV, which draws them anew
+CARRIERS = ("picture", "redraw")  # of a video: the picture's own pixels, moved by landmarks; or MToV, which draws them
 NOISES = ("shared", "own")  # with which MToV's clips begin: one and the same, which keeps its looks, or each its own
 RESIZES = ("filtered", "bilinear")  # how images larger than MToV's are downscaled
 RESIDUALS = ("auto", "on", "off")  # MToV's detail residual; auto: as its weights say

@@ -3,13 +3,15 @@
     audio  --media_core.speech-->   Speech             two tokens per frame
     image  --media_core.face-->     canonical portrait 68 points from the front; no 3DMM is needed
     both   --atom.generation-->     LandmarkTrack      editable, canonical, any length
-    motion --scenes, alignment-->   pixels             on a portrait or a pose video
-    pixels --mtov.generation-->     video              any length, frame by frame
+    motion --carried_faces-->       video              carrier "picture": its own pixels move; any length, frame by frame
+or  motion --scenes, alignment-->   pixels             carrier "redraw": on a portrait or a pose video
+    pixels --mtov.generation-->     video              drawn anew by MToV's networks; any length, frame by frame
 """
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech, encode_speech
 from .atom.generation import SamplingSettings, generate_motion
 from .atom.model import AToM
+from .carried_faces import CarriedFace, Drawing, FilmedFace, StillFace, still_face
+from .choices import CARRIERS, LIFE
 from .mtov.conditions import Picture
 from .mtov.generation import VideoSettings, talk
 from .mtov.model import MToV
@@ -117,23 +121,60 @@ def video(mtov: MToV, motion: LandmarkTrack, scene: Scene, settings: VideoSettin
     return scene.pasted(crops, stop, feather) if paste else scene.squares(crops, chosen.start, stop)
 
 
-def speak_video(atom: AToM, mtov: MToV, sound: Sound, scene: Scene | Picture, path: str | os.PathLike, *,
-                sampling: SamplingSettings | None = None, settings: VideoSettings | None = None, speech: Speech | None = None,
-                paste: bool = True, feather: float = FEATHER, crf: float = 18, report: Report = silent) -> Path:
-    """A portrait, or the person of a video, says `sound`: an mp4, whole or absent, streamed.
+def speak_video(atom: AToM, mtov: MToV | None, sound: Sound, scene: Scene | CarriedFace | Picture, path: str | os.PathLike, *,
+                carrier: str = CARRIERS[0], life: float = LIFE, sampling: SamplingSettings | None = None,
+                settings: VideoSettings | None = None, speech: Speech | None = None, paste: bool = True, feather: float = FEATHER,
+                crf: float = 18, report: Report = silent) -> Path:
+    """A portrait, or the person of a video, says `sound`: a video file, whole or absent, streamed.
 
     Args:
-        atom, mtov: the networks.
+        atom: the network that makes the motion.
+        mtov: the networks that draw it, for the carrier "redraw"; else None.
         sound: any length and rate; it is the video's audio.
-        scene: an image with one face (see `scenes.portrait_scene`), or a scene.
-        path: the video.
+        scene: an image with one face; or a face of `carried_faces` for "picture", a scene of `mtov.scenes` for "redraw".
+        path: the video; .webm and .mov keep a transparent background.
+        carrier: "picture" moves the picture's own pixels, "redraw" draws them anew with MToV.
+        life: 0..1, head sway and blinks of a still image, for "picture".
         sampling, speech: of the motion, see `speak`.
-        settings, paste, feather: of the video, see `video`.
+        settings, paste, feather: of the video, for "redraw", see `video`.
         crf: the video's quality, see `VideoWriter`.
         report: first of the motion, then of the video.
     Raises:
-        TalkingHeadsError: no face in the image, or what the stages refuse.
+        TalkingHeadsError: no face in the image, "redraw" without an MToV, or what the stages refuse.
     """
+    if check_carrier(carrier, mtov) == "redraw":
+        assert mtov is not None  # checked
+        return _redrawn_video(atom, mtov, sound, scene, path, sampling=sampling, settings=settings, speech=speech, paste=paste,
+                              feather=feather, crf=crf, report=report)
+    if isinstance(scene, Scene):
+        raise TalkingHeadsError("A scene is made for MToV's networks, which carrier 'picture' does not use", "a scene",
+                                "Give the image or a face of carried_faces, or choose carrier 'redraw'")
+    face = scene if isinstance(scene, (StillFace, FilmedFace)) else still_face(scene)
+    motion = speak(atom, sound, face.canonical, sampling, speech=speech, report=report)
+    seed = 0 if sampling is None else sampling.seed
+    return save_frames(face.frames(motion, Drawing(life=life, seed=seed), report), path, motion.fps, sound, crf)
+
+
+def check_carrier(carrier: str, mtov: object | None) -> str:
+    """The carrier.
+
+    Raises:
+        TalkingHeadsError: an unknown one, or "redraw" without the networks that draw.
+    """
+    if carrier not in CARRIERS:
+        raise TalkingHeadsError(f"The carrier must be one of {', '.join(CARRIERS)}", f"{carrier!r}", "Choose one of those")
+    if carrier == "redraw" and mtov is None:
+        raise TalkingHeadsError("The carrier 'redraw' needs MToV's networks", "none",
+                                "Load an MToV, or choose the carrier 'picture'")
+    return carrier
+
+
+def _redrawn_video(atom: AToM, mtov: MToV, sound: Sound, scene: Scene | CarriedFace | Picture, path: str | os.PathLike, *,
+                   sampling: SamplingSettings | None, settings: VideoSettings | None, speech: Speech | None, paste: bool,
+                   feather: float, crf: float, report: Report) -> Path:
+    if isinstance(scene, (StillFace, FilmedFace)):
+        raise TalkingHeadsError("The carrier 'redraw' needs a scene made for MToV's networks", "a face of carried_faces",
+                                "Make it with portrait_scene or film_scene, or choose the carrier 'picture'")
     scene = scene if isinstance(scene, Scene) else portrait_scene(scene, mtov.config)
     motion = speak(atom, sound, scene.canonical, sampling, speech=speech, report=report)
     return save_frames(video(mtov, motion, scene, settings, paste=paste, feather=feather, report=report), path, mtov.config.fps,
@@ -142,18 +183,21 @@ def speak_video(atom: AToM, mtov: MToV, sound: Sound, scene: Scene | Picture, pa
 
 def save_frames(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: float, sound: Sound | None = None,
                 crf: float = 18) -> Path:
-    """Writes frames uint8 [H, W, 3] as they come; the file is whole or absent.
+    """Writes frames uint8 [H, W, 3], or [H, W, 4] with alpha, as they come; the file is whole or absent. Where it cannot be
+    transparent (.mp4), transparent places become black.
 
     Raises:
         TalkingHeadsError: no frame, or what `VideoWriter` refuses.
     """
+    from ..media_core.image_reading import over_black
     from ..media_core.video import VideoWriter
+    from ..media_core.video_formats import can_be_clear
 
     first = next(frames, None)
     if first is None:
         raise TalkingHeadsError("A video needs at least one frame", "none", "Check the motion")
-    with VideoWriter(path, first.shape[1], first.shape[0], fps, sound, crf=crf) as writer:
-        writer.write(first)
-        for frame in frames:
-            writer.write(frame)
+    clear = first.shape[2] == 4 and can_be_clear(path)
+    with VideoWriter(path, first.shape[1], first.shape[0], fps, sound, crf=crf, alpha=clear) as writer:
+        for frame in chain([first], frames):
+            writer.write(frame if clear else over_black(frame))
     return Path(path)

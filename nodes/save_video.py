@@ -31,7 +31,7 @@ class SaveVideoFile(io.ComfyNode):
             inputs=[
                 io.Video.Input("video", tooltip="The video, as a file (Motion to Video (file))."),
                 io.String.Input("filename_prefix", default="talking_heads/video",
-                                tooltip="Folder and name in ComfyUI's output folder; a number and the video's own ending follow."),
+                                tooltip="Folder and name in the output folder; a number and the video's own ending are added."),
             ],
             outputs=[io.Video.Output("video", display_name="video", tooltip="The same video.")],
             is_output_node=True,

@@ -53,8 +53,8 @@ def files(made, tmp_path) -> Path:
 
 def run(files: Path, *more: str, face: str = "me.png", out: str = "out.mp4", sound: str = "speech.wav") -> int:
     motion = () if "--motion" in more else ("--atom", str(files / "atom.safetensors"))
-    return main(["video", str(files / sound), str(files / face), str(files / out), "--mtov", str(files / "mtov.safetensors"),
-                 "--device", "cpu", "--steps", "1", *motion, *more])
+    return main(["video", str(files / sound), str(files / face), str(files / out), "--carrier", "redraw",
+                 "--mtov", str(files / "mtov.safetensors"), "--device", "cpu", "--steps", "1", *motion, *more])
 
 
 def frames(path: Path) -> np.ndarray:
