@@ -10,7 +10,7 @@ import numpy as np
 from ...subject.layout import INNER_LIPS, to_68
 from .handles import Handles
 from .inner_mouth import Mouth, draw_inside
-from .place import Place, Turn, smooth
+from .place import Place, Turn, sideways, smooth
 from .sheet import Field, Sheet
 
 _FADES_IN = .02, 1.2  # units the lips move: less draws no mouth, more hides the image's own
@@ -32,6 +32,7 @@ class Carrier:
         self.handles = Handles(mesh) if handles is None else handles
         self.mouth = Mouth.of(picture, mesh) if mouth is None else mouth
         self.own68 = to_68(self.place.own)  # float64 [68, 3] units
+        self.aside = sideways(mesh)
         self._source = _opaque(picture)
         self._sheet = Sheet(picture.shape[:2], self.place, self.handles)
 

@@ -1,0 +1,84 @@
+"""What a still portrait does while it speaks: the head sways, the lids blink, brows and head follow the stress of the speech.
+
+Drawn from a seed for the whole of a motion, so that any part of it looks the same whatever it is made with. The head's movements
+are those of `media_core.subject.performance`, a little smaller, and begin with the image as it is.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...subject.curves import bump, wander
+from .place import Turn
+
+_TURN, _MOVE = .7, .6   # of the synthetic subject's head movement
+_LID_SPEED = (-.08, 0, .05, .22)  # s about a blink: begins, shut, opens, open
+_PAUSE, _MEAN_PAUSE = .8, 2.8     # s between blinks: at least, and how much longer on average
+_APART = .35            # s between stresses
+_NODS, _BROWS = .5, .3  # probability of a nod, of raised brows with a stress
+_QUIET_BROWS = .9       # the strongest raise
+
+
+@dataclass(frozen=True)
+class Life:
+    """A row per frame."""
+
+    turns: list[Turn]   # of the head
+    sway: np.ndarray    # float64 [T, 2] units: right, down, of the shoulders
+    blink: np.ndarray   # float64 [T] 0..1
+    brows: np.ndarray   # float64 [T] 0..1
+
+
+def lively(opening: np.ndarray, fps: float, seed: int, amount: float, turning: float = 1.0) -> Life:
+    """The life of a portrait.
+
+    Args:
+        opening: [T] of the lips, in any unit: its peaks are the speech's stresses.
+        amount: 0..1.
+        turning: 0..1, further factor of the head's turn, for heads that already look aside.
+    """
+    frames = len(opening)
+    rng = np.random.default_rng([seed, 15])
+    nods, brows = _stresses(np.asarray(opening, np.float64), fps, rng)
+    blink = _blinks(frames, fps, rng)
+    euler, move, sway = _head(nods, frames, fps, rng)
+    euler, move, sway = ((part - part[:1]) * amount for part in (euler * (_TURN * turning), move * _MOVE, sway * _MOVE))
+    turns = [Turn.of(float(e[0]), float(e[1]), float(e[2]), shift) for e, shift in zip(euler, move)]
+    return Life(turns, sway, blink * (amount > 0), (brows - brows[:1]) * amount)
+
+
+def _head(nods: np.ndarray, frames: int, fps: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """-> euler [T, 3] rad (yaw, pitch, roll), translation [T, 3] units, sway [T, 2] units."""
+    yaw = wander(frames, fps, 1.6, .105, rng, .9)
+    pitch = wander(frames, fps, 1.4, .05, rng, .9) + .035 * nods
+    roll = wander(frames, fps, 1.8, .045, rng, .8)
+    move = np.stack([wander(frames, fps, 2.0, 1.8, rng, .7), wander(frames, fps, 2.0, 1.2, rng, .7),
+                     wander(frames, fps, 2.5, 6.0, rng, .6)], 1)
+    breath = .35 * np.sin(2 * np.pi * (np.arange(frames) + .5) / fps * .27)
+    return np.stack([yaw, pitch, roll], 1), move, np.stack([.35 * move[:, 0] + 2 * yaw, .30 * move[:, 1] + breath], 1)
+
+
+def _blinks(frames: int, fps: float, rng: np.random.Generator) -> np.ndarray:  # -> [T]
+    time = (np.arange(frames) + .5) / fps
+    blink, start = np.zeros(frames), .6 + rng.exponential(1.6)
+    while start < frames / fps:
+        blink = np.maximum(blink, np.interp((time - start) / rng.uniform(.9, 1.25), _LID_SPEED, [0, 1, 1, 0]))
+        start += _PAUSE + rng.exponential(_MEAN_PAUSE)
+    return blink
+
+
+def _stresses(opening: np.ndarray, fps: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Nods and raised brows, [T] each, at peaks of the opening."""
+    time = (np.arange(len(opening)) + .5) / fps
+    nods, brows, last = np.zeros(len(opening)), np.zeros(len(opening)), -1.0
+    for i in range(1, len(opening) - 1):
+        peak = opening[i - 1] < opening[i] >= opening[i + 1] and opening[i] > opening.mean() + .6 * opening.std()
+        if not peak or time[i] - last < _APART:
+            continue
+        last = time[i]
+        if rng.random() < _NODS:
+            nods += rng.uniform(.4, 1.0) * bump(time, last + .05, .11)
+        if rng.random() < _BROWS:
+            brows += rng.uniform(.3, _QUIET_BROWS) * bump(time, last + .06, .20)
+    return nods, np.clip(brows, 0, 1)

@@ -1,0 +1,103 @@
+"""Motion as displacement from where an image shows the face: what a carrier draws.
+
+Absolute motion would pull every face towards the mean one; the residual to the face that the motion was made from keeps the
+image's own shape, and no movement gives the image itself.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ...mouth import resting_face
+from ..geometry import STILLEST
+from .place import UNIT, Place, Turn, smooth
+
+BEGINS = .16           # s over which a video leaves the image that it begins with
+_RIGID = list(STILLEST)
+_SAME = .015           # of the eyes' distance: rigid points further from their place belong to another face
+_SAME_PIXELS = .035    # the same where they were tracked
+_STILL = .008          # of the eyes' distance: rigid points that move less belong to a head that keeps still
+_STEPS, _EPSILON = 8, 1e-4
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A motion for one image."""
+
+    points: np.ndarray          # float64 [T, 68, 3] units (place.py), displacement in the face's axes
+    turns: list[Turn] | None    # of the head, a row per frame; None: the motion has none
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def canonical_residual(motion: np.ndarray, portrait: np.ndarray, own: np.ndarray) -> Residual:
+    """Of motion without head movement.
+
+    Args:
+        motion: [T, 68, 3] canonical, of this face or of another.
+        portrait: [68, 3] this face, canonical: what the motion was made from.
+        own: [68, 3] units, the face in its image.
+    """
+    system = np.column_stack([portrait, np.ones(len(portrait))])
+    axes = np.linalg.lstsq(system, own, rcond=None)[0][:3]
+    return Residual(_own_rest((np.asarray(motion, np.float64) - portrait) @ axes, own, _SAME), None)
+
+
+def pixel_residual(motion: np.ndarray, place: Place, own: np.ndarray) -> Residual:
+    """Of motion in px of the image, [T, 68, 2]: what moves as one is the head's, the rest the face's.
+
+    Args:
+        own: [68, 3] units, the face in its image.
+    """
+    here = place.pixels(own)[:, :2]
+    off = np.linalg.norm((motion - here)[:, _RIGID], axis=-1).mean(1)
+    if off.max() < _STILL * UNIT * place.pixel:
+        return Residual(np.stack([place.units(frame - here) for frame in motion]), None)
+    turns = [_fitted(frame[_RIGID], place, own[_RIGID]) for frame in motion]
+    left = []
+    for frame, turned in zip(motion, turns):
+        move = np.column_stack([frame - place.pixels(own, turned)[:, :2], np.zeros(len(frame))])
+        left.append(move @ turned.rotation @ place.axes * place.k)
+    return Residual(_own_rest(np.stack(left), own, _SAME_PIXELS), turns)
+
+
+def begun(points: np.ndarray, fps: float) -> np.ndarray:  # [T, ...] -> the same
+    """The motion, beginning with nothing moved; very short ones stay as they are."""
+    frames = BEGINS * fps
+    if len(points) < 2 * frames or not points[0].any():
+        return points
+    leaving = 1 - smooth(np.arange(len(points)) / frames)
+    return points - points[:1] * leaving.reshape(-1, *[1] * (points.ndim - 1))
+
+
+def _own_rest(move: np.ndarray, own: np.ndarray, tolerance: float) -> np.ndarray:  # [T, 68, 3], [68, 3] units
+    """Points that speech leaves alone tell whether the motion is this face's. Of another face counts what it moves from its own
+    rest, onto this one with its mouth shut."""
+    off = np.linalg.norm(np.median(move[:, _RIGID], axis=0), axis=-1).mean()
+    if off <= tolerance * UNIT:
+        return move
+    faces = torch.from_numpy(own + move)
+    shut = resting_face(torch.from_numpy(own)).numpy() - own
+    return own + move - resting_face(faces).numpy() + shut
+
+
+def _fitted(points: np.ndarray, place: Place, own: np.ndarray) -> Turn:  # [N, 2] px, [N, 3] units
+    """The head's movement that brings the face's points onto these (Gauss-Newton)."""
+    state = np.zeros(6)
+    for _ in range(_STEPS):
+        error = (points - place.pixels(own, _turn(state))[:, :2]).ravel() * place.k
+        slopes = np.stack([(place.pixels(own, _turn(state + step))[:, :2]).ravel() for step in np.eye(6) * _EPSILON], 1)
+        slopes = (slopes - place.pixels(own, _turn(state))[:, :2].ravel()[:, None]) / _EPSILON * place.k
+        normal = slopes.T @ slopes + np.diag([1e-6] * 5 + [1e-2])
+        change = np.linalg.solve(normal, slopes.T @ error)
+        state = state + change
+        if np.abs(change).max() < 1e-7:
+            break
+    return _turn(state)
+
+
+def _turn(state: np.ndarray) -> Turn:
+    return Turn.of(float(state[0]), float(state[1]), float(state[2]), state[3:])

@@ -1,0 +1,174 @@
+"""A portrait speaks with its own pixels: motion moves the face's mesh, the mesh carries the image; no network draws anything.
+
+    for frame in carried_portrait(image, motion):   # uint8 [H, W, 3], the image's size; the first frame is the image
+        writer.write(frame)
+"""
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..media_core import asked
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.motion import LandmarkTrack
+from ..media_core.mouth import lip_aperture
+from ..media_core.progress import Report, silent
+from .landmarks import pixel_size
+from .mtov.conditions import Picture, rgb_picture
+
+if TYPE_CHECKING:
+    from ..media_core.face.carrier.carrier import Carrier
+    from ..media_core.face.carrier.life import Life
+    from ..media_core.face.carrier.residual import Residual
+
+SEEDS = 1 << 63
+ASIDE, PROFILE = .8, 1.0       # of `place.sideways`: warned of, refused
+_TURNED = .4                   # from here on the head turns less
+_LID_SHUT = .70                # part of the lids' gap by which motion that blinks closes them
+_LID_REST = .25                # part of it that is no blink
+_PREVIEW_EVERY = 10            # frames
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CarrierSettings:
+    """How a portrait is carried."""
+
+    life: float = 1.0           # 0..1: head sway, blinks and brows of a still image, 0: only the mouth moves; videos ignore it
+    seed: int = 0               # draws that life
+    upper: float | None = None  # 0..1: how far brows and lids follow the motion; None: as far as `life`
+
+    def __post_init__(self) -> None:
+        asked.real("The life of a portrait", self.life, 0, 1)
+        asked.whole("The seed", self.seed, 0, SEEDS - 1)
+        if self.upper is not None:
+            asked.real("How far brows and lids follow the motion", self.upper, 0, 1)
+
+
+def carried_portrait(picture: Picture, motion: LandmarkTrack, *, settings: CarrierSettings = CarrierSettings(),
+                     landmarks: LandmarkTrack | np.ndarray | None = None, tracker: str = "people", face_index: int = 0,
+                     start: int = 0, stop: int | None = None, report: Report = silent) -> Iterator[np.ndarray]:
+    """The portrait with the motion: uint8 [H, W, 3], or [H, W, 4] where the image has alpha, of the image's size.
+
+    Args:
+        picture: uint8 or float 0..1, grey, RGB or RGBA, of any size.
+        motion: canonical (of this face, or of another), or in px of the image, head movement included.
+        landmarks: of the image: a track in its px (its first frame, with a mesh or without), 68 points or a mesh; None: found.
+        tracker: of the face: for real "people", or for "rendered" ones.
+        face_index: which of several faces, the largest first.
+        start, stop: the frames of the motion that are made; any part is the same as in the whole.
+        report: called once per frame.
+    Raises:
+        TalkingHeadsError: no such face, one seen from the side, motion in px of another image, no such frames.
+    """
+    whole = _with_alpha(picture)
+    stop = len(motion) if stop is None else stop
+    if not 0 <= asked.whole("The first frame", start) < asked.whole("The last frame", stop) <= len(motion):
+        raise TalkingHeadsError(f"The frames must lie within the motion's {len(motion)}", f"{start} to {stop}", "Choose others")
+    return _frames(portrait_carrier(whole, landmarks=landmarks, tracker=tracker, face_index=face_index), motion, settings,
+                   range(start, stop), report)
+
+
+def portrait_carrier(picture: np.ndarray, *, landmarks: LandmarkTrack | np.ndarray | None = None, tracker: str = "people",
+                     face_index: int = 0) -> Carrier:
+    """The carrier of an image uint8 [H, W, 3 or 4].
+
+    Raises:
+        TalkingHeadsError: see `carried_portrait`.
+    """
+    from ..media_core.face.carrier.carrier import Carrier
+    from ..media_core.face.carrier.measuring import still_mesh
+    from ..media_core.face.carrier.place import sideways
+
+    size = picture.shape[:2]
+    points = _points(landmarks, size) if isinstance(landmarks, LandmarkTrack) else landmarks
+    mesh = still_mesh(rgb_picture(picture), landmarks=points, tracker=tracker, face_index=face_index)
+    aside = sideways(mesh)
+    if aside > PROFILE:
+        raise TalkingHeadsError("The face must look forward: one side of it is hidden, and would break when the mouth moves",
+                                "a face in profile", "Choose another image, or the carrier 'redraw'")
+    if aside > ASIDE:
+        log.warning("the face looks far to the side; the far corner of the mouth may break: an image from the front is better")
+    return Carrier(picture, mesh)
+
+
+def _frames(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings, frames: range,
+            report: Report) -> Iterator[np.ndarray]:
+    moved, life = _prepared(carrier, motion, settings)
+    upper = settings.life if settings.upper is None else settings.upper
+    points = moved.points.copy()
+    points[:, 17:48] *= upper
+    for done, i in enumerate(frames):
+        turned = life.turns[i] if moved.turns is None else moved.turns[i]
+        sway = (float(life.sway[i, 0]), float(life.sway[i, 1])) if moved.turns is None else (0.0, 0.0)
+        frame = carrier.draw(points[i], blink=float(life.blink[i]), brows=float(life.brows[i]), turned=turned, sway=sway,
+                             upper=upper > 0)
+        preview = frame[..., :3] if i % _PREVIEW_EVERY == 0 else None
+        report(done + 1, len(frames), {"frame": done + 1, "frames": len(frames)}, preview)
+        yield frame
+
+
+def _prepared(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings) -> tuple[Residual, Life]:
+    """All of the motion as displacement, and the life of all of it: no part depends on where it begins."""
+    from dataclasses import replace
+
+    from ..media_core.face.carrier.life import lively
+    from ..media_core.face.carrier.residual import begun
+
+    moved = residual_of(motion, carrier)
+    moved = replace(moved, points=begun(moved.points, motion.fps))
+    opening = lip_aperture(torch.from_numpy(carrier.own68 + moved.points)).numpy()
+    turning = float(np.clip((ASIDE - carrier.aside) / (ASIDE - _TURNED), .2, 1))
+    return moved, lively(opening, motion.fps, settings.seed, settings.life, turning)
+
+
+def residual_of(motion: LandmarkTrack, carrier: Carrier) -> Residual:
+    """The motion as displacement of the carrier's face.
+
+    Raises:
+        TalkingHeadsError: motion in px of another image.
+    """
+    from ..media_core.face.carrier.residual import canonical_residual, pixel_residual
+    from ..media_core.face.pose.canonical import canonical_portrait
+
+    size = (carrier.picture.shape[0], carrier.picture.shape[1])
+    points = motion.points.double().numpy()
+    if motion.space == "pixels":
+        if pixel_size(motion) != size:
+            height, width = pixel_size(motion)
+            raise TalkingHeadsError(f"Motion in pixels must be of this image, {size[1]} x {size[0]} px", f"{width} x {height}",
+                                    "Align the motion to this image")
+        return pixel_residual(points[..., :2], carrier.place, carrier.own68)
+    own = carrier.place.pixels(carrier.own68)[:, :2]
+    return canonical_residual(points, canonical_portrait(own, size).points[0].double().numpy(), carrier.own68)
+
+
+def _points(landmarks: LandmarkTrack, size: tuple[int, int]) -> np.ndarray:
+    """The first frame of a track in px: its mesh, or its 68 points.
+
+    Raises:
+        TalkingHeadsError: canonical, or of another image.
+    """
+    if landmarks.space != "pixels" or pixel_size(landmarks) != size:
+        came = landmarks.space if landmarks.space != "pixels" else "of {1} x {0} px".format(*pixel_size(landmarks))
+        raise TalkingHeadsError(f"The portrait's landmarks must be in px of the image, {size[1]} x {size[0]}", came,
+                                "Connect the pixel landmarks of this image, or none")
+    if landmarks.mesh is not None and bool(torch.isfinite(landmarks.mesh[0]).all()):
+        return landmarks.mesh[0].double().numpy()
+    return landmarks.points[0, :, :2].double().numpy()
+
+
+def _with_alpha(picture: Picture) -> np.ndarray:
+    """uint8 [H, W, 3], or [H, W, 4] where the image has alpha that hides something."""
+    image = picture.detach().cpu().numpy() if isinstance(picture, Tensor) else picture
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 4:
+        return rgb_picture(picture)
+    colour, alpha = rgb_picture(image[..., :3]), rgb_picture(image[..., 3:])[..., :1]
+    return colour if alpha.min() == 255 else np.concatenate([colour, alpha], axis=2)
