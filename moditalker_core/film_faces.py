@@ -1,4 +1,5 @@
-"""The first pass over a video whose mouth will be carried: the face's mesh in exactly each frame, cuts, and how bright its teeth are.
+"""The first pass over a video whose mouth will be carried: the face's mesh in exactly each frame, cuts, and how bright its
+teeth are.
 
 Nothing here is smoothed over time: what lags behind the frame is not cancelled, and the old speech would shine through.
 """

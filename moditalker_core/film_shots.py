@@ -101,7 +101,7 @@ def shut(rest: np.ndarray) -> np.ndarray:  # [68, 3] units -> the same with the 
     return np.asarray(resting_face(upright), np.float64) * [1, -1, -1]
 
 
-def slow_expression(lips: np.ndarray, rest: np.ndarray, fps: float) -> np.ndarray:  # [T, 20, 3], [20, 3] -> float32 [T, 20, 3]
+def slow_expression(lips: np.ndarray, rest: np.ndarray, fps: float) -> np.ndarray:  # [T, 20, 3], [20, 3] -> [T, 20, 3]
     """The lips' slow way from rest without their opening: a smile stays, speech does not.
 
     Upper and lower lip are taken together, pair by pair; most of what all do together up and down is the jaw's.
