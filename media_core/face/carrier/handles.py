@@ -114,7 +114,7 @@ def _raise_brows(move: np.ndarray, amount: float) -> None:
 
 def _shut_lids(move: np.ndarray, own: np.ndarray, blink: float) -> None:
     for up, low, _ in LIDS:
-        gap = own[low] - own[up]
+        gap = own[low] + move[low] - own[up] - move[up]
         move[up] += gap * _SHUT * blink + np.array([0, 0, -blink])
         move[low] -= gap * .05 * blink
 

@@ -53,6 +53,6 @@ def _checked(landmarks: np.ndarray) -> np.ndarray:
     points = np.asarray(landmarks, np.float64)
     fits = points.ndim == 2 and (points.shape == (MESH, 3) or (len(points) == POINTS and points.shape[1] in (2, 3)))
     if not fits or not np.isfinite(points).all() or np.ptp(points[:, :2], axis=0).min() < 4:
-        raise TalkingHeadsError("A portrait's landmarks must be the 68 points of a face [68, 2] or its mesh [478, 3], finite, in px",
+        raise TalkingHeadsError("A portrait's landmarks must be a face's 68 points [68, 2] or its mesh [478, 3], finite, in px",
                                 f"{list(points.shape)}", "Give the points of one face, or none to have them found")
     return points

@@ -16,7 +16,7 @@ from .handles import Handles
 from .place import DISTANCE, JOINT, Place, Turn, smooth
 
 _STEP = 3.0              # units between the sheet's nodes
-_FADE = 34.0             # units outside the outline over which the face's own movement fades out
+_FADE = 2.2, 12.0, 34.0  # units outside the outline over which its own movement fades out: of that movement, least, most
 _REACH = 62.0, 200.0     # units around the outline that may change: head still, head moving
 _EDGE = 16.0             # units over which movement fades out towards the image's edge
 _BEHIND, _ROUNDING = 40.0, 45.0   # units by which the sheet recedes, and how far from the face
@@ -59,7 +59,7 @@ class Sheet:
         grid = self._grid(moving)
         still = place.pixels(place.own + move)
         to = place.pixels(place.own + move, turned) if moving else still
-        forward = grid.follow @ (still - self._own)[_OUTLINE, :2]
+        forward = grid.followed((still - self._own)[_OUTLINE, :2], place.pixel)
         if turned is not None:
             forward = forward + grid.turned(place, turned, sway)
         back = _inverted(forward.reshape(*grid.shape, 2).astype(np.float32), grid)
@@ -121,13 +121,19 @@ class _Grid:
         weight /= weight.sum(1, keepdims=True)
         edge = _to_edge(nodes, size) / unit
         calm = smooth(edge / _EDGE)[:, None]
-        self.follow = weight * smooth(1 - away / _FADE)[:, None] * (calm if moving else _kept_edge(edge))
+        self._follow, self._away = weight * (calm if moving else _kept_edge(edge)), away
         self.nodes = nodes
         if moving:
             chin = outline[_OUTLINE.index(152), 1]
             self._depth = weight @ outline[:, 2] + _BEHIND * unit * smooth(away / _ROUNDING)
             self._neck = smooth((chin + _NECK[0] * unit - nodes[:, 1]) / (_NECK[1] * unit))[:, None]
             self._calm = smooth(1 - np.maximum(away - _HAIR, 0) / _CALM)[:, None] * calm
+
+    def followed(self, outline: np.ndarray, unit: float) -> np.ndarray:  # [36, 2] px -> [nodes, 2] px
+        """The face's own movement outside of it. It fades out over as short a way as it can without folding."""
+        far = float(np.linalg.norm(outline, axis=1).max()) / unit
+        times, least, most = _FADE
+        return self._follow @ outline * smooth(1 - self._away / np.clip(times * far, least, most))[:, None]
 
     def turned(self, place: Place, turned: Turn, sway: tuple[float, float]) -> np.ndarray:  # -> [nodes, 2] px
         """The head's movement, falling off down the neck and away from the head."""
