@@ -29,6 +29,8 @@ from ..media_core.face.track import FaceTrack
 from ..media_core.motion import LandmarkTrack
 from ..media_core.mouth import resting_face
 from ..media_core.progress import Report, silent
+from ..media_core.subject.layout import OVAL, to_68
+from ..media_core.subject.raster import Box
 from .alignment import onto_pose, pose_frames
 from .carrier_video import CarrierSettings
 from .film_faces import FilmedFace, Frames, filmed_face
@@ -41,6 +43,7 @@ _RAMP = 4.0           # units below the nose's base over which a frame takes ove
 _DOUBTED = .15, .45   # trust in a frame's mesh: at and below the first it stays as filmed, from the second on it is carried whole
 _WAVERS = .08         # s over which that comes and goes
 _NOSE_BASE = [2, 97, 326]
+_REACH, _MARGIN = 48.0, 8.0  # units around the face that may change; more around those, so that an edge cuts nothing
 _PREVIEW_EVERY = 10   # frames
 
 log = logging.getLogger(__name__)
@@ -138,30 +141,60 @@ def _drawn(plan: CarriedFilm, frames: Frames, made: np.ndarray, order: list[int]
 def _carried(plan: CarriedFilm, number: int, frame: np.ndarray, made: np.ndarray) -> np.ndarray:
     """Frame `number` with the displacement [68, 3] of the canonical face, decimetres."""
     target, shot = plan.target(number, made), plan.shot(number)
+    out = frame.copy()
     if target is None or shot is None:
-        return frame.copy()
-    carrier = Carrier(frame, plan.mesh[number], handles=shot.handles, mouth=shot.mouth)
-    out = carrier.draw((target - carrier.own68) * plan.amount[number])
-    return kept_above(frame, out, carrier.place, plan.mesh[number])
+        return out
+    mesh = plan.mesh[number].astype(np.float64)
+    box = lower_face(Place.of(mesh), mesh, (frame.shape[0], frame.shape[1]))
+    if box.empty:
+        return out
+    mesh[:, :2] -= [box.left, box.top]
+    part = np.ascontiguousarray(frame[box.slices])
+    carrier = Carrier(part, mesh, handles=shot.handles, mouth=shot.mouth)
+    drawn = carrier.draw((target - carrier.own68) * plan.amount[number])
+    out[box.slices] = kept_above(part, drawn, carrier.place, mesh)
+    return out
+
+
+def lower_face(place: Place, mesh: np.ndarray, size: tuple[int, int]) -> Box:
+    """The pixels of an image of (H, W) px that a carried mouth may change, and a margin: around the face, not above its nose."""
+    outline = mesh[list(OVAL), :2]
+    (left, top), (right, bottom) = outline.min(0) - _REACH * place.pixel, outline.max(0) + _REACH * place.pixel
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    far = _below_nose(corners, place, mesh) + _MARGIN
+    kept = [corners[far >= 0]]
+    for i in range(4):  # where the box's edges cross the line above which nothing changes
+        a, b = far[i - 1], far[i]
+        if a * b < 0:
+            kept.append((corners[i - 1] + (corners[i] - corners[i - 1]) * a / (a - b))[None])
+    points = np.concatenate(kept)
+    height, width = size
+    low = np.clip(np.floor(points.min(0)), 0, [width, height]).astype(int)
+    high = np.clip(np.ceil(points.max(0)) + 1, 0, [width, height]).astype(int)
+    return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+
+
+def _below_nose(points: np.ndarray, place: Place, mesh: np.ndarray) -> np.ndarray:  # [..., 2] px -> [...] units
+    """How far points of the image lie below the nose's base, along the face."""
+    down = place.axes[:2, 1]
+    down = down / max(float(np.linalg.norm(down)), 1e-6) * place.k
+    return (points - mesh[_NOSE_BASE, :2].mean(0)) @ down
 
 
 def kept_above(frame: np.ndarray, made: np.ndarray, place: Place, mesh: np.ndarray) -> np.ndarray:
     """`made` with the frame's own pixels above the nose's base, along the face's own axis; in place."""
-    down = place.axes[:2, 1]
-    down = down / max(float(np.linalg.norm(down)), 1e-6) * place.k
-    base = mesh[_NOSE_BASE, :2].astype(np.float64).mean(0)
-    y, x = np.ogrid[:frame.shape[0], :frame.shape[1]]
-    far = ((x - base[0]) * down[0]).astype(np.float32) + ((y - base[1]) * down[1]).astype(np.float32)  # units below the base
+    height, width = frame.shape[:2]
+    corner, right, down = _below_nose(np.array([[0., 0.], [1., 0.], [0., 1.]]), place, mesh)
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    far = np.float32(corner) + np.float32(right - corner) * x[None] + np.float32(down - corner) * y[:, None]
     np.copyto(made, frame, where=(far <= 0)[..., None])
-    rows, columns = np.nonzero((far > 0) & (far < _RAMP) & (made != frame).any(-1))
+    rows, columns = np.nonzero((far > 0) & (far < _RAMP))
     part = smooth(far[rows, columns] / _RAMP)[:, None]
     made[rows, columns] = (frame[rows, columns] * (1 - part) + made[rows, columns] * part + .5).astype(np.uint8)
     return made
 
 
 def own_68(place: Place) -> np.ndarray:  # -> float64 [68, 3] units
-    from ..media_core.subject.layout import to_68
-
     return to_68(place.own)
 
 
