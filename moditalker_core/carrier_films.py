@@ -1,0 +1,275 @@
+"""A video says something else with its own pixels: film mode of the carrier; no network draws anything.
+
+    opened = lambda start: read_frames("me.mp4", 25, start)
+    for frame in carried_film(opened, motion, fps=25):   # uint8 [H, W, 3], as many as the motion has
+        writer.write(frame)
+
+Each frame is carried from its own mouth to where the video's mouth rests, plus the motion, plus the video's slow expression.
+Above the nose's base every pixel stays as filmed, and so do frames without a face. A video that is shorter than the motion is
+played ping-pong. Two passes over the video: the first measures (`film_faces`), the second draws; memory does not grow with
+its length but for the mesh (6 kB per frame).
+"""
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter1d
+
+from ..media_core.choices import POLICIES
+from ..media_core.errors import TalkingHeadsError
+from ..media_core.face.carrier.carrier import Carrier
+from ..media_core.face.carrier.place import Place, smooth
+from ..media_core.face.landmarks.raw_track import listed
+from ..media_core.face.pose.canonical import canonical_landmarks
+from ..media_core.face.track import FaceTrack
+from ..media_core.motion import LandmarkTrack
+from ..media_core.mouth import resting_face
+from ..media_core.progress import Report, silent
+from ..media_core.subject.layout import OVAL, to_68
+from ..media_core.subject.raster import Box
+from .alignment import onto_pose, pose_frames
+from .carrier_video import CarrierSettings
+from .film_faces import FilmedFace, Frames, filmed_face
+from .film_shots import Shot, shots_of
+from .landmarks import pixel_size
+from .mtov.conditions import pose_walk
+from .mtov.scenes import AS_FILMED
+
+_RAMP = 4.0           # units below the nose's base over which a frame takes over
+_DOUBTED = .15, .45   # trust in a frame's mesh: at and below the first it stays as filmed, from the second on it is carried whole
+_WAVERS = .08         # s over which that comes and goes
+_NOSE_BASE = [2, 97, 326]
+_REACH, _MARGIN = 48.0, 8.0  # units around the face that may change; more around those, so that an edge cuts nothing
+_PREVIEW_EVERY = 10   # frames
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CarriedFilm:
+    """What is known of a video before it is drawn; made by `film_plan`."""
+
+    face: FilmedFace
+    shots: list[Shot]
+    portrait: np.ndarray  # float64 [68, 3] decimetres: the canonical face at rest, from which motion departs
+    mesh: np.ndarray      # float32 [N, 478, 3] px, NaN where a frame stays as filmed
+    amount: np.ndarray    # float32 [N] 0..1, how far a frame is carried
+    fps: float
+
+    def shot(self, number: int) -> Shot | None:
+        return next((shot for shot in self.shots if shot.first <= number < shot.stop), None)
+
+    def target(self, number: int, made: np.ndarray) -> np.ndarray | None:  # canonical displacement [68, 3] -> [68, 3] units
+        """Where the motion wants frame `number`'s points, in the face's own axes; None: it stays as filmed."""
+        shot = self.shot(number)
+        if shot is None or not self.amount[number] or not np.isfinite(self.mesh[number]).all():
+            return None
+        return shot.target(number, own_68(Place.of(self.mesh[number])), made)
+
+
+def carried_film(frames: Frames, motion: LandmarkTrack, *, fps: float, total: int | None = None, track: FaceTrack | None = None,
+                 policy: str = AS_FILMED, tracker: str = "people", settings: CarrierSettings | None = None,
+                 report: Report = silent) -> Iterator[np.ndarray]:
+    """The video with the motion's speech: uint8 [H, W, 3] of its size, one for each frame of the motion at the video's rate.
+
+    Args:
+        frames: (start) -> the video's frames uint8 [H, W, 3] from that number on, at `fps`; called for each pass.
+        motion: canonical, from the face of `film_portrait` or `mtov.scenes.film_scene`; or in px of the video, its poses included
+            (`onto_pose`).
+        fps: frames per second of the video; motion of another rate is resampled.
+        total: how many frames the video has, for the report.
+        track: of the face that speaks, at that rate, best with its mesh; None: the largest face is followed.
+        policy: frames without a face: they stay as filmed ("skip"), are refused ("error"), or get a mouth all the same, where
+            the face was last ("hold") or on the way to where it is next ("interpolate").
+        tracker: of the face: for real "people", or for "rendered" ones.
+        settings: of stills; nothing of it changes a video.
+        report: first of the measuring, then of the drawing.
+    Raises:
+        TalkingHeadsError: no face, another rate of the track, an unknown policy, frames without a face under "error", or motion in
+            px of another image.
+    """
+    plan = film_plan(frames, fps=fps, total=total, track=track, policy=policy, tracker=tracker, report=report)
+    return drawn_film(plan, frames, motion, report)
+
+
+def film_plan(frames: Frames, *, fps: float, total: int | None = None, track: FaceTrack | None = None, policy: str = AS_FILMED,
+              tracker: str = "people", report: Report = silent) -> CarriedFilm:
+    """The first pass; arguments as for `carried_film`."""
+    if policy not in POLICIES:
+        raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
+    if track is not None and track.fps != fps:
+        raise TalkingHeadsError(f"The video's track must have its rate, {fps:g} frames per second", f"{track.fps:g}",
+                                "Track the video at that rate")
+    face = filmed_face(frames, fps, track=track, tracker=tracker, total=total, report=report)
+    if not face.seen.any():
+        raise TalkingHeadsError("The video must show a face whose mesh can be found", f"none in {len(face)} frames",
+                                "Choose another video, or crop closer to the face")
+    mesh = _every_mesh(face, policy)
+    portrait = film_portrait(face.track).points[0].double().numpy()
+    return CarriedFilm(face=face, shots=shots_of(face, portrait, fps), portrait=portrait, mesh=mesh,
+                       amount=_trusted(face, mesh, fps), fps=fps)
+
+
+def film_portrait(track: FaceTrack) -> LandmarkTrack:
+    """The canonical face of a video's person, lips shut: AToM's portrait. One frame."""
+    return LandmarkTrack(resting_face(canonical_landmarks(track).points)[None], track.fps)
+
+
+def drawn_film(plan: CarriedFilm, frames: Frames, motion: LandmarkTrack, report: Report = silent) -> Iterator[np.ndarray]:
+    """The second pass.
+
+    Raises:
+        TalkingHeadsError: motion in px of another image.
+    """
+    motion = motion.resampled(plan.fps)
+    order = pose_frames(len(plan.face), len(motion)).tolist()
+    return _drawn(plan, frames, _displacements(plan, motion), order, report)
+
+
+def _drawn(plan: CarriedFilm, frames: Frames, made: np.ndarray, order: list[int], report: Report) -> Iterator[np.ndarray]:
+    for done, (number, frame) in enumerate(zip(order, pose_walk(frames, len(plan.face), len(order)))):
+        out = _carried(plan, number, frame, made[done])
+        preview = out if done % _PREVIEW_EVERY == 0 else None
+        report(done + 1, len(order), {"phase": "render", "frame": done + 1, "frames": len(order)}, preview)
+        yield out
+
+
+def _carried(plan: CarriedFilm, number: int, frame: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """Frame `number` with the displacement [68, 3] of the canonical face, decimetres."""
+    target, shot = plan.target(number, made), plan.shot(number)
+    out = frame.copy()
+    if target is None or shot is None:
+        return out
+    mesh = plan.mesh[number].astype(np.float64)
+    box = lower_face(Place.of(mesh), mesh, (frame.shape[0], frame.shape[1]))
+    if box.empty:
+        return out
+    mesh[:, :2] -= [box.left, box.top]
+    part = np.ascontiguousarray(frame[box.slices])
+    carrier = Carrier(part, mesh, handles=shot.handles, mouth=shot.mouth)
+    drawn = carrier.draw((target - carrier.own68) * plan.amount[number])
+    out[box.slices] = kept_above(part, drawn, carrier.place, mesh)
+    return out
+
+
+def lower_face(place: Place, mesh: np.ndarray, size: tuple[int, int]) -> Box:
+    """The pixels of an image of (H, W) px that a carried mouth may change, and a margin: around the face, not above its nose."""
+    outline = mesh[list(OVAL), :2]
+    (left, top), (right, bottom) = outline.min(0) - _REACH * place.pixel, outline.max(0) + _REACH * place.pixel
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    far = _below_nose(corners, place, mesh) + _MARGIN
+    kept = [corners[far >= 0]]
+    for i in range(4):  # where the box's edges cross the line above which nothing changes
+        a, b = far[i - 1], far[i]
+        if a * b < 0:
+            kept.append((corners[i - 1] + (corners[i] - corners[i - 1]) * a / (a - b))[None])
+    points = np.concatenate(kept)
+    height, width = size
+    low = np.clip(np.floor(points.min(0)), 0, [width, height]).astype(int)
+    high = np.clip(np.ceil(points.max(0)) + 1, 0, [width, height]).astype(int)
+    return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+
+
+def _below_nose(points: np.ndarray, place: Place, mesh: np.ndarray) -> np.ndarray:  # [..., 2] px -> [...] units
+    """How far points of the image lie below the nose's base, along the face."""
+    down = place.axes[:2, 1]
+    down = down / max(float(np.linalg.norm(down)), 1e-6) * place.k
+    return (points - mesh[_NOSE_BASE, :2].mean(0)) @ down
+
+
+def kept_above(frame: np.ndarray, made: np.ndarray, place: Place, mesh: np.ndarray) -> np.ndarray:
+    """`made` with the frame's own pixels above the nose's base, along the face's own axis; in place."""
+    height, width = frame.shape[:2]
+    corner, right, down = _below_nose(np.array([[0., 0.], [1., 0.], [0., 1.]]), place, mesh)
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    far = np.float32(corner) + np.float32(right - corner) * x[None] + np.float32(down - corner) * y[:, None]
+    np.copyto(made, frame, where=(far <= 0)[..., None])
+    rows, columns = np.nonzero((far > 0) & (far < _RAMP))
+    part = smooth(far[rows, columns] / _RAMP)[:, None]
+    made[rows, columns] = (frame[rows, columns] * (1 - part) + made[rows, columns] * part + .5).astype(np.uint8)
+    return made
+
+
+def own_68(place: Place) -> np.ndarray:  # -> float64 [68, 3] units
+    return to_68(place.own)
+
+
+def _displacements(plan: CarriedFilm, motion: LandmarkTrack) -> np.ndarray:  # -> float64 [T, 68, 3] decimetres
+    """How far the motion departs from the face at rest, canonical."""
+    points = motion.points.double().numpy()
+    if motion.space == "canonical":
+        return points - plan.portrait
+    size = plan.face.track.image_size
+    if pixel_size(motion) != size:
+        height, width = pixel_size(motion)
+        raise TalkingHeadsError(f"Motion in pixels must be of this video, {size[1]} x {size[0]} px", f"{width} x {height}",
+                                "Align the motion to this video")
+    portrait = torch.from_numpy(plan.portrait.astype(np.float32)).expand(len(motion), -1, -1).contiguous()
+    resting = onto_pose(LandmarkTrack(portrait, motion.fps), plan.face.track)
+    return _from_pixels(plan, points - resting.points.double().numpy())
+
+
+def _from_pixels(plan: CarriedFilm, move: np.ndarray) -> np.ndarray:  # [T, 68, 3] px -> [T, 68, 3] decimetres
+    out = np.zeros_like(move)
+    for row, number in enumerate(pose_frames(len(plan.face), len(move)).tolist()):
+        shot = plan.shot(number)
+        if shot is not None and np.isfinite(plan.mesh[number]).all():
+            out[row] = Place.of(plan.mesh[number]).units(move[row, :, :2]) @ np.linalg.pinv(shot.ways)
+    return out
+
+
+def _every_mesh(face: FilmedFace, policy: str) -> np.ndarray:  # -> float32 [N, 478, 3]
+    """The mesh of each frame by the policy; NaN: the frame stays as filmed.
+
+    Raises:
+        TalkingHeadsError: frames without a face under "error".
+    """
+    seen = face.seen
+    if seen.all():
+        return face.mesh
+    numbers = f"no face in {(~seen).sum()} of {len(face)} frames: {listed(np.flatnonzero(~seen))}"
+    if policy == "error":
+        raise TalkingHeadsError("Every frame of the video must show the face", numbers,
+                                "Cut these parts, or choose what becomes of them: hold, interpolate or skip")
+    if policy == AS_FILMED:
+        log.warning("%s; they stay as recorded", numbers)
+        return face.mesh
+    out, edges = face.mesh.copy(), [0, *face.cuts, len(face)]
+    for first, stop in zip(edges, edges[1:]):
+        known = first + np.flatnonzero(seen[first:stop])
+        for number in first + np.flatnonzero(~seen[first:stop]):
+            if len(known):
+                out[number] = _between(face.mesh, known, int(number), hold=policy == "hold")
+    return out
+
+
+def _between(mesh: np.ndarray, known: np.ndarray, number: int, *, hold: bool) -> np.ndarray:  # -> [478, 3]
+    """The mesh of an unseen frame from the nearest seen ones of its shot."""
+    at = int(np.searchsorted(known, number))
+    before, after = known[max(at - 1, 0)], known[min(at, len(known) - 1)]
+    if hold or before >= after:
+        return mesh[before]
+    part = (number - before) / (after - before)
+    return (mesh[before] * (1 - part) + mesh[after] * part).astype(np.float32)
+
+
+def _trusted(face: FilmedFace, mesh: np.ndarray, fps: float) -> np.ndarray:  # -> float32 [N]
+    """How far each frame is carried: not where something hides the face and its points are a guess. Comes and goes softly, but
+    not across cuts; frames whose mesh the policy gave count as those beside them."""
+    low, high = _DOUBTED
+    amount = smooth((face.trust.astype(np.float64) - low) / (high - low))
+    amount[~face.seen] = 1.0
+    edges = [0, *face.cuts, len(face)]
+    for first, stop in zip(edges, edges[1:]):
+        soft = gaussian_filter1d(amount[first:stop], _WAVERS * fps, mode="nearest")
+        amount[first:stop] = np.minimum(amount[first:stop], soft)
+    amount[~np.isfinite(mesh).all(axis=(1, 2))] = 0
+    doubted = int(((amount < .5) & face.seen).sum())
+    if doubted:
+        log.warning("in %d of %d frames the face is partly hidden or hard to read: there the mouth stays as filmed, more or less",
+                    doubted, len(face))
+    return amount.astype(np.float32)
