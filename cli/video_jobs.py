@@ -176,13 +176,13 @@ def _carried(options: argparse.Namespace, said: _Said, out: Path, report: Report
 def _carried_face(options: argparse.Namespace, fps: float, out: Path, report: Report) -> CarriedFace:
     from ..media_core.audio import frame_count
     from ..media_core.video import read_frames
-    from ..moditalker_core.carried_faces import filmed_face, still_face
+    from ..moditalker_core.carried_faces import still_face, video_face
 
     if not options.film and is_picture(options.face):
         return still_face(_picture(options.face, out), tracker=options.tracker)
     info = _film(options)
-    return filmed_face(lambda start: read_frames(options.face, fps, start), fps, policy=options.policy, tracker=options.tracker,
-                       total=frame_count(info.duration, fps), report=report)
+    return video_face(lambda start: read_frames(options.face, fps, start), fps, policy=options.policy, tracker=options.tracker,
+                      total=frame_count(info.duration, fps), report=report)
 
 
 def _picture(face: str, out: Path) -> np.ndarray:  # uint8 [H, W, 3 or 4]

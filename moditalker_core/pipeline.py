@@ -24,7 +24,7 @@ from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech, encode_speech
 from .atom.generation import SamplingSettings, generate_motion
 from .atom.model import AToM
-from .carried_faces import CarriedFace, Drawing, FilmedFace, StillFace, still_face
+from .carried_faces import CarriedFace, Drawing, StillFace, VideoFace, still_face
 from .choices import CARRIERS, LIFE
 from .mtov.conditions import Picture
 from .mtov.generation import VideoSettings, talk
@@ -149,7 +149,7 @@ def speak_video(atom: AToM, mtov: MToV | None, sound: Sound, scene: Scene | Carr
     if isinstance(scene, Scene):
         raise TalkingHeadsError("A scene is made for MToV's networks, which carrier 'picture' does not use", "a scene",
                                 "Give the image or a face of carried_faces, or choose carrier 'redraw'")
-    face = scene if isinstance(scene, (StillFace, FilmedFace)) else still_face(scene)
+    face = scene if isinstance(scene, (StillFace, VideoFace)) else still_face(scene)
     motion = speak(atom, sound, face.canonical, sampling, speech=speech, report=report)
     seed = 0 if sampling is None else sampling.seed
     return save_frames(face.frames(motion, Drawing(life=life, seed=seed), report), path, motion.fps, sound, crf)
@@ -172,7 +172,7 @@ def check_carrier(carrier: str, mtov: object | None) -> str:
 def _redrawn_video(atom: AToM, mtov: MToV, sound: Sound, scene: Scene | CarriedFace | Picture, path: str | os.PathLike, *,
                    sampling: SamplingSettings | None, settings: VideoSettings | None, speech: Speech | None, paste: bool,
                    feather: float, crf: float, report: Report) -> Path:
-    if isinstance(scene, (StillFace, FilmedFace)):
+    if isinstance(scene, (StillFace, VideoFace)):
         raise TalkingHeadsError("The carrier 'redraw' needs a scene made for MToV's networks", "a face of carried_faces",
                                 "Make it with portrait_scene or film_scene, or choose the carrier 'picture'")
     scene = scene if isinstance(scene, Scene) else portrait_scene(scene, mtov.config)
