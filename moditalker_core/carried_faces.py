@@ -55,10 +55,7 @@ class StillFace:
         Raises:
             TalkingHeadsError: what `carried_portrait` refuses.
         """
-        from .carrier_video import SEEDS, CarrierSettings, carried_portrait
-
-        return carried_portrait(self.picture, motion, settings=CarrierSettings(life=drawing.life, seed=drawing.seed % SEEDS),
-                                landmarks=self.landmarks, start=drawing.start, stop=drawing.stop, report=report)
+        return drawn_still(self.picture, self.landmarks, motion, drawing, report)
 
     def faceless_frames(self, count: int) -> list[int]:
         """None: the image shows a face."""
@@ -90,6 +87,15 @@ class VideoFace:
             return []
         shown = np.unique(pose_frames(len(self.plan.face), count))
         return shown[~self.plan.face.seen[shown]].tolist()
+
+
+def drawn_still(picture: Picture, landmarks: LandmarkTrack | np.ndarray | None, motion: LandmarkTrack,
+                drawing: Drawing = Drawing(), report: Report = silent) -> Iterator[np.ndarray]:
+    """An image moving, uint8 [H, W, 3 or 4], see `carried_portrait`; without the landmarks its largest face is found."""
+    from .carrier_video import SEEDS, CarrierSettings, carried_portrait
+
+    return carried_portrait(picture, motion, settings=CarrierSettings(life=drawing.life, seed=drawing.seed % SEEDS),
+                            landmarks=landmarks, start=drawing.start, stop=drawing.stop, report=report)
 
 
 CarriedFace = StillFace | VideoFace

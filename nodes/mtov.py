@@ -10,7 +10,8 @@ from comfy_api.latest import io
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
-from . import bridge, saying, sockets, videos
+from ..moditalker_core import choices
+from . import bridge, carrying, saying, sockets, videos
 from .atom import CHECKPOINTS, ETA, NONE, OVERLAP, OWN, PRECISIONS, SAMPLERS, STEPS, STORED, eta_input
 from .automatic import AUTO, Automatic, Value, check
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 PARTS = {"autoencoder": "autoencoder_rgb.pth", "landmark_autoencoder": "autoencoder_motion.pth",
          "denoiser": "diffusion_model.pth"}  # of an official MToV: our name and its file
-RESIZES = ["filtered", "bilinear"]
+RESIZES = list(choices.RESIZES)
+CARRIER = choices.CARRIERS[0]
 DENOISE = Automatic("denoise", 0, 1)
 DRAWING = (STEPS, DENOISE, ETA, OVERLAP)
 _AT_ONCE = 4  # clips computed together on an accelerator; on a CPU one is as fast
@@ -122,10 +124,11 @@ class MotionToVideo(io.ComfyNode):
             node_id="MoDiTalker_MotionToVideo",
             display_name="Motion to Video",
             category="Talking Heads/MoDiTalker",
-            description="Animates a portrait with landmarks: one image per frame. All frames are held in memory: for long "
-                        "speech, render it in parts or use Motion to Video (file). Shows the frames while sampling. The same "
-                        "seed gives the same frames.",
-            search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head"],
+            description="Animates a portrait with landmarks: one image per frame. Moves the image's own pixels, or draws the "
+                        "face anew with MToV. All frames are held in memory: for long speech, render it in parts or use Motion "
+                        "to Video (file). The same seed gives the same frames.",
+            search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head",
+                            "talking photo"],
             inputs=[
                 *motion_inputs(),
                 io.Int.Input("start_frame", default=0, min=0, max=10_000_000, tooltip="The first frame to generate, from 0."),
@@ -134,10 +137,18 @@ class MotionToVideo(io.ComfyNode):
                 *pose_inputs(),
                 *official_inputs(),
                 resize_input(),
+                carrying.carrier_input(),
+                carrying.life_input(),
+                carrying.mask_input(),
+                *carrying.redraw_inputs(),
             ],
             outputs=[
-                io.Image.Output("images", display_name="images", tooltip="The frames, square, at the size of the weights."),
+                io.Image.Output("images", display_name="images",
+                                tooltip="The frames, as large as the portrait; for redraw square, at the weights' size."),
                 io.Float.Output("fps", display_name="fps", tooltip="Frames per second, for Create Video."),
+                io.Mask.Output("mask", display_name="mask",
+                               tooltip="White where the frames are transparent, for Join Image with Alpha; black without "
+                                       "transparency."),
             ],
         )
 
@@ -146,16 +157,33 @@ class MotionToVideo(io.ComfyNode):
         return check(DRAWING, steps, denoise, eta, overlap)
 
     @classmethod
-    def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, start_frame: int, frame_count: int,
-                pose_images: Tensor | None = None, pose_landmarks: LandmarkTrack | None = None, **sampling: Any) -> io.NodeOutput:
-        stop = bridge.checked_stop(len(motion), start_frame, frame_count)
-        size = whole(mtov).model.config.size
-        (images,) = bridge.empty_images(stop - start_frame, size, size, (3,),
-                                        "Use Motion to Video (file), which writes frame by frame, or set frame_count")
-        frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (start_frame, stop), **sampling)
-        for i, frame in enumerate(frames):
-            images[i] = videos.floats(frame)
-        return io.NodeOutput(images, float(motion.fps))
+    def execute(cls, motion: LandmarkTrack, portrait: Tensor, start_frame: int, frame_count: int,
+                mtov: sockets.LoadedMToV | None = None, pose_images: Tensor | None = None,
+                pose_landmarks: LandmarkTrack | None = None, carrier: str = CARRIER, life: float = choices.LIFE,
+                portrait_mask: Tensor | None = None, seed: int = 0, **sampling: Any) -> io.NodeOutput:
+        part = start_frame, bridge.checked_stop(len(motion), start_frame, frame_count)
+        if carrier == carrying.REDRAW:
+            size = whole(mtov).model.config.size
+            frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, part, seed=seed, **sampling)
+            frames, clear = carrying.with_mask(frames, portrait_mask), portrait_mask is not None
+            return _gathered(frames, part, (size, size), clear, motion.fps)
+        subject = carrying.Subject(portrait, portrait_mask, pose_landmarks, pose_images)
+        frames = subject.drawn(motion, part, seed, life, bridge.NodeReport())
+        return _gathered(frames, part, subject.size, subject.clear, motion.fps)
+
+
+def _gathered(frames: Iterator[np.ndarray], part: tuple[int, int], size: tuple[int, int], clear: bool,
+              fps: float) -> io.NodeOutput:
+    """Frames uint8 [H, W, 3 or 4] as an IMAGE batch, their rate, and a MASK batch: one black mask where none is transparent."""
+    import torch
+
+    images, *masks = bridge.empty_images(part[1] - part[0], *size, (3, 0) if clear else (3,),
+                                         "Use Motion to Video (file), which writes frame by frame, or set frame_count")
+    for i, frame in enumerate(frames):
+        images[i], gone = carrying.split(frame)
+        if masks:
+            masks[0][i] = 0 if gone is None else gone
+    return io.NodeOutput(images, float(fps), masks[0] if masks else torch.zeros(1, *size))
 
 
 def mtov_output() -> io.Output:
@@ -165,18 +193,27 @@ def mtov_output() -> io.Output:
 def motion_inputs() -> list:
     """What moves, and how it is drawn."""
     return [
-        sockets.MToV.Input("mtov", display_name="MToV", tooltip="The networks (Load MToV)."),
-        sockets.Landmarks.Input("motion", tooltip="Landmarks in pixels of the portrait (Align Motion to Pose), or of the pose "
-                                                  "images if there are any."),
-        io.Image.Input("portrait", tooltip="The person to show: the face cropped as the weights expect it (Face Crop)."),
+        mtov_input(),
+        sockets.Landmarks.Input("motion", tooltip="Canonical landmarks (Generate Motion); or landmarks in pixels of the portrait "
+                                                  "(Align Motion to Pose), or of the pose images if there are any. redraw needs "
+                                                  "pixels."),
+        io.Image.Input("portrait", tooltip="The person to show: the whole image; for redraw the face cropped as the weights "
+                                           "expect it (Face Crop)."),
         *sampling_inputs(),
     ]
 
 
+def mtov_input() -> io.Input:
+    return sockets.MToV.Input("mtov", display_name="MToV", optional=True,
+                              tooltip="The networks (Load MToV) that draw the face; needed for redraw only.")
+
+
 def sampling_inputs() -> list:
+    """Of redraw, but for the seed."""
     return [
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
-                     tooltip="Determines the noise; the same seed gives the same frames."),
+                     tooltip="Determines the head's sway and blinks, and for redraw the noise; the same seed gives the same "
+                             "frames."),
         STEPS.input("Number of sampling steps (num_inference_steps). 4 to 10 are enough for dpm++ and unipc; the official "
                     "setting for ddim is 25.", STORED),
         io.Combo.Input("sampler", options=SAMPLERS, default=OWN,
@@ -209,11 +246,12 @@ def pose_inputs() -> list:
     """Where head and shoulders come from when not from the portrait."""
     return [
         io.Image.Input("pose_images", optional=True,
-                       tooltip="Frames of a video, cropped like the portrait, whose head movement is kept; without them the "
-                               "portrait keeps its head still. Repeated ping-pong if too short."),
+                       tooltip="Frames of a video whose head movement is kept; for redraw cropped like the portrait. They take "
+                               "the portrait's place: only their lips change. Repeated ping-pong if too short."),
         sockets.Landmarks.Input("pose_landmarks", optional=True,
-                                tooltip="Landmarks in pixels of those frames (Track Face), or of the portrait: the mouth below "
-                                        "them is hidden, so that only the motion determines it."),
+                                tooltip="Landmarks in pixels of the portrait: they say which face moves; without them the "
+                                        "largest is found. For redraw of the portrait or of those frames (Track Face): the mouth "
+                                        "below them is hidden, so that only the motion determines it."),
     ]
 
 
@@ -252,14 +290,14 @@ def imported(parts: dict[str, str], heads: int, name: str, half: bool) -> Path:
 
 
 def whole(mtov: sockets.LoadedMToV | None) -> sockets.LoadedMToV:
-    """The networks, if they are complete: earlier training stages make only parts."""
+    """The networks, if they are there and complete: earlier training stages make only parts."""
     if mtov is None:
-        raise TalkingHeadsError("Motion to Video needs a complete MToV", "a training stage that produces only a part of it",
-                                "Train the diffusion stage, or choose a file with Load MToV")
+        raise TalkingHeadsError("The carrier redraw needs a complete MToV", "none, or a training stage that produces only a part",
+                                "Connect Load MToV, or train the diffusion stage; or choose the carrier picture")
     return mtov
 
 
-def talking(mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, pose_images: Tensor | None,
+def talking(mtov: sockets.LoadedMToV | None, motion: LandmarkTrack, portrait: Tensor, pose_images: Tensor | None,
             pose_landmarks: LandmarkTrack | None, part: tuple[int, int],
             **sampling: Any) -> Iterator[np.ndarray]:  # uint8 [S, S, 3]
     """The frames from part[0] to before part[1], as they are made."""
@@ -271,14 +309,16 @@ def talking(mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, p
 
 
 def video_settings(part: tuple[int, int | None], seed: int, steps: Value, sampler: str, denoise: Value, eta: Value,
-                   overlap: Value, schedule_steps: int = 0, resize: str = RESIZES[0]) -> VideoSettings:
+                   overlap: Value, schedule_steps: int = 0, resize: str = RESIZES[0], detail_residual: str = choices.RESIDUALS[0],
+                   boundary_correction: float = choices.BOUNDARY_CORRECTION, noise: str = choices.NOISES[0]) -> VideoSettings:
     """The widgets as the core takes them."""
     from ..moditalker_core.mtov.generation import VideoSettings
 
     return VideoSettings(
         sampler=None if sampler == OWN else sampler, calls=STEPS.read_whole(steps), ratio=DENOISE.read(denoise),
         eta=ETA.read(eta), seed=seed, overlap=OVERLAP.read_whole(overlap), start=part[0], stop=part[1],
-        schedule=schedule_steps or None, resize=resize, batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
+        schedule=schedule_steps or None, resize=resize, anchored=choices.residual(detail_residual), settle=boundary_correction,
+        noise=noise, batch=1 if mm.is_device_cpu(mm.get_torch_device()) else _AT_ONCE)
 
 
 NODES = (LoadMToV, ImportMToV, MotionToVideo)

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ..media_core import video_formats
 from ..media_core.errors import TalkingHeadsError
-from . import bridge, sockets, temporary_videos
+from ..moditalker_core import choices
+from . import bridge, carrying, sockets, temporary_videos
 from . import videos as films
 from .automatic import AUTO, Value, check
 from .face import POLICIES, tracker_input
 from .mtov import (
+    CARRIER,
     DRAWING,
     motion_inputs,
+    mtov_input,
     official_inputs,
     pose_inputs,
     resize_input,
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
     from ..moditalker_core.mtov.model import MToVConfig
     from ..moditalker_core.mtov.scenes import Scene
 
+FORMATS = [ending.removeprefix(".") for ending in video_formats.FORMATS]
+
 
 class MotionToVideoFile(io.ComfyNode):
     """Like MotionToVideo, to a file-backed VIDEO, frame by frame: memory does not grow with its length."""
@@ -46,10 +52,11 @@ class MotionToVideoFile(io.ComfyNode):
             node_id="MoDiTalker_MotionToVideoFile",
             display_name="Motion to Video (file)",
             category="Talking Heads/MoDiTalker",
-            description="Animates a portrait with landmarks and writes the result straight to a video file (H.264, with your "
-                        "audio), of any length. With a face crop, each frame is pasted back into the whole image. Save it with "
-                        "Save Video.",
-            search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head video"],
+            description="Animates a portrait with landmarks and writes the result straight to a video file with your audio, of "
+                        "any length. Moves the image's own pixels, or draws the face anew with MToV. Save it with Save Video; "
+                        "with a transparent background, as webm or mov, with Save Video File.",
+            search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head video",
+                            "talking photo", "transparent video"],
             inputs=[
                 *motion_inputs(),
                 crf_input(),
@@ -61,6 +68,13 @@ class MotionToVideoFile(io.ComfyNode):
                                        tooltip="The transform from Face Crop: the video then shows the whole image."),
                 *official_inputs(),
                 resize_input(),
+                carrying.carrier_input(),
+                carrying.life_input(),
+                carrying.mask_input(),
+                *carrying.redraw_inputs(),
+                io.Combo.Input("format", options=FORMATS, default=FORMATS[0], optional=True,
+                               tooltip="Kind of video file: mp4 (H.264, plays everywhere); webm (VP9) or mov (ProRes 4444 or "
+                                       "422), which keep a transparent background."),
             ],
             outputs=[video_output()],
         )
@@ -70,13 +84,22 @@ class MotionToVideoFile(io.ComfyNode):
         return check(DRAWING, steps, denoise, eta, overlap)
 
     @classmethod
-    def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, portrait: Tensor, crf: int,
+    def execute(cls, motion: LandmarkTrack, portrait: Tensor, crf: int, mtov: sockets.LoadedMToV | None = None,
                 pose_images: Tensor | None = None, pose_landmarks: LandmarkTrack | None = None, audio: dict | None = None,
-                source: Tensor | None = None, face_crop: FaceCrop | None = None, **sampling: Any) -> io.NodeOutput:
+                source: Tensor | None = None, face_crop: FaceCrop | None = None, carrier: str = CARRIER,
+                life: float = choices.LIFE, portrait_mask: Tensor | None = None, format: str = FORMATS[0], seed: int = 0,
+                **sampling: Any) -> io.NodeOutput:
         whole_pictures = pictures(source, face_crop, len(motion))
-        frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (0, len(motion)), **sampling)
-        frames = frames if face_crop is None else face_crop.pasted(whole_pictures, frames)
-        return io.NodeOutput(written(frames, motion.fps, audio, crf))
+        if carrier == carrying.REDRAW:
+            frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (0, len(motion)), seed=seed, **sampling)
+            frames = frames if face_crop is None else face_crop.pasted(whole_pictures, frames)
+            frames = carrying.with_mask(frames, portrait_mask)
+        else:
+            subject = carrying.Subject(portrait, portrait_mask, pose_landmarks, pose_images)
+            if source is not None and face_crop is not None:
+                subject, motion = carrying.whole_subject(source, face_crop, motion, pose_landmarks, portrait_mask)
+            frames = subject.drawn(motion, (0, None), seed, life, bridge.NodeReport())
+        return io.NodeOutput(written(frames, motion.fps, audio, crf, format))
 
 
 class MotionToFilm(io.ComfyNode):
@@ -92,33 +115,7 @@ class MotionToFilm(io.ComfyNode):
                         "recorded. Written frame by frame, for any length: a shorter video is repeated ping-pong. Save it with "
                         "Save Video. Film people only with their consent.",
             search_aliases=["dub video", "lip sync video", "mtov", "pose video", "visual dubbing"],
-            inputs=[
-                sockets.MToV.Input("mtov", display_name="MToV", tooltip="The networks (Load MToV)."),
-                sockets.Landmarks.Input("motion", tooltip="Canonical landmarks (Generate Motion) from anybody's speech; or "
-                                                          "landmarks in pixels of the video."),
-                io.Video.Input("film", display_name="video",
-                               tooltip="The video; any frame rate and length, read frame by frame."),
-                io.Boolean.Input("follow", display_name="follow head", default=False,
-                                 tooltip="Let the square around the face follow the head, for videos in which it moves a lot."),
-                *sampling_inputs(),
-                io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01,
-                               tooltip="How far the new face fades out inwards from the edge of the square, as a fraction of its "
-                                       "side."),
-                crf_input(),
-                sockets.FaceTrack.Input("face_track", optional=True,
-                                        tooltip="The result of Track Face for this video, at the frame rate of the weights; "
-                                                "without it the built-in tracker is used."),
-                io.Image.Input("portrait", optional=True,
-                               tooltip="Another image of the person to take the appearance from; otherwise the first frame of "
-                                       "the video is used."),
-                audio_input(),
-                io.Combo.Input("policy", display_name="frames without a face", options=POLICIES, default="skip", optional=True,
-                               tooltip="What to do with frames without a face: leave them as recorded (skip), stop and list them "
-                                       "(error), or draw a mouth where the face was last (hold) or on the way to the next one "
-                                       "(interpolate)."),
-                *official_inputs(),
-                tracker_input(),
-            ],
+            inputs=film_inputs(),
             outputs=[video_output()],
         )
 
@@ -127,17 +124,55 @@ class MotionToFilm(io.ComfyNode):
         return check(DRAWING, steps, denoise, eta, overlap)
 
     @classmethod
-    def execute(cls, mtov: sockets.LoadedMToV, motion: LandmarkTrack, film: VideoInput, follow: bool, feather: float, crf: int,
-                face_track: FaceTrack | None = None, portrait: Tensor | None = None, audio: dict | None = None,
-                policy: str = "skip", tracker: str = "people", **sampling: Any) -> io.NodeOutput:
+    def execute(cls, motion: LandmarkTrack, film: VideoInput, follow: bool, feather: float, crf: int,
+                mtov: sockets.LoadedMToV | None = None, face_track: FaceTrack | None = None, portrait: Tensor | None = None,
+                audio: dict | None = None, policy: str = "skip", tracker: str = "people", carrier: str = CARRIER,
+                **sampling: Any) -> io.NodeOutput:
         from ..moditalker_core.pipeline import video
 
+        if carrier != carrying.REDRAW:
+            frames = carried_film(films.film(film), motion, face_track, policy, tracker)
+            return io.NodeOutput(written(frames, motion.fps, audio, crf))
         config, bar = whole(mtov).model.config, bridge.NodeReport()
         looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
         scene = film_scene(films.film(film), config, track=face_track, portrait=portrait, follow=follow, policy=policy,
                            tracker=tracker, report=looking)
         out = video(bridge.on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather, report=drawing)
         return io.NodeOutput(written(out, config.fps, audio, crf))
+
+
+def film_inputs() -> list:
+    """Of Lip-Sync Video."""
+    return [
+        mtov_input(),
+        sockets.Landmarks.Input("motion", tooltip="Canonical landmarks (Generate Motion) from anybody's speech; or "
+                                                  "landmarks in pixels of the video."),
+        io.Video.Input("film", display_name="video",
+                       tooltip="The video; any frame rate and length, read frame by frame."),
+        io.Boolean.Input("follow", display_name="follow head", default=False,
+                         tooltip="For redraw: let the square around the face follow the head, for videos in which it "
+                                 "moves a lot."),
+        *sampling_inputs(),
+        io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01,
+                       tooltip="For redraw: how far the new face fades out inwards from the edge of the square, as a "
+                               "fraction of its side."),
+        crf_input(),
+        sockets.FaceTrack.Input("face_track", optional=True,
+                                tooltip="The result of Track Face for this video, at the frame rate of the motion; "
+                                        "without it the built-in tracker is used."),
+        io.Image.Input("portrait", optional=True,
+                       tooltip="For redraw: another image of the person to take the appearance from; otherwise the "
+                               "first frame of the video is used."),
+        audio_input(),
+        io.Combo.Input("policy", display_name="frames without a face", options=POLICIES, default="skip", optional=True,
+                       tooltip="What to do with frames without a face: leave them as recorded (skip), stop and list them "
+                               "(error), or draw a mouth where the face was last (hold) or on the way to the next one "
+                               "(interpolate)."),
+        *official_inputs(),
+        tracker_input(),
+        carrying.carrier_input(),
+        *carrying.redraw_inputs(),
+    ]
 
 
 def crf_input() -> io.Input:
@@ -178,13 +213,27 @@ def film_scene(film: films.Film, config: MToVConfig, *, track: FaceTrack | None,
                              policy=policy, total=film.frame_count(config.fps), tracker=tracker, report=report)
 
 
-def written(frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int) -> temporary_videos.TemporaryFilm:
+def carried_film(film: films.Film, motion: LandmarkTrack, track: FaceTrack | None, policy: str,
+                 tracker: str) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
+    """The video with new lips, its own pixels moved."""
+    from ..moditalker_core.carried_faces import video_face
+
+    fps = motion.fps
+    bar = bridge.NodeReport()
+    looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2))
+    face = video_face(lambda start: film.frames(fps, start), fps, track=track, policy=policy, total=film.frame_count(fps),
+                      tracker=tracker, report=looking)
+    return face.frames(motion, report=drawing)
+
+
+def written(frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int,
+            format: str = FORMATS[0]) -> temporary_videos.TemporaryFilm:
     """Frames as they come, written to a file with their audio, as VIDEO."""
     from ..media_core.audio import Sound
     from ..moditalker_core.pipeline import save_frames
 
     sound = None if audio is None else Sound.from_comfy(audio)
-    return temporary_videos.new_film(save_frames(frames, temporary_videos.new_path(), fps, sound, crf))
+    return temporary_videos.new_film(save_frames(frames, temporary_videos.new_path(f".{format}"), fps, sound, crf))
 
 
 NODES = (MotionToVideoFile, MotionToFilm)

@@ -122,12 +122,34 @@ def pixels(images: Iterable[Tensor]) -> Iterator[np.ndarray]:  # float [B, H, W,
         yield np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame
 
 
+def clear_pixels(image: Tensor, mask: Tensor | None) -> np.ndarray:  # float [H, W, C], [B, h, w] -> uint8 [H, W, 3 or 4]
+    """An image with its transparency: of its own alpha channel, or of a MASK (white where it is transparent)."""
+    import numpy as np
+
+    if mask is None and image.shape[-1] == 4:
+        image, mask = image[..., :3], 1 - image[None, ..., 3]
+    (frame,) = pixels([image[..., :3]])
+    return frame if mask is None else np.dstack([frame, opacity(mask, frame.shape[:2])])
+
+
+def opacity(mask: Tensor, size: tuple[int, ...]) -> np.ndarray:  # float [B, h, w] -> uint8 [H, W]
+    """The alpha channel of (H, W) px that a MASK says, white where it is transparent; the first of a batch."""
+    import cv2
+    import numpy as np
+
+    plane = (mask if mask.ndim == 2 else mask[0]).detach().cpu().float().clamp(0, 1).numpy()
+    height, width = size
+    if plane.shape != (height, width):
+        plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA if plane.shape[0] > height else cv2.INTER_LINEAR)
+    return np.rint((1 - plane) * 255).astype(np.uint8)
+
+
 def size_of(images: Tensor) -> tuple[int, int]:  # [B, H, W, C]
     """(H, W) of an IMAGE batch, px."""
     return images.shape[1], images.shape[2]
 
 
-def floats(frame: np.ndarray) -> Tensor:  # uint8 [H, W, 3] -> float32 tensor [H, W, 3] 0..1
+def floats(frame: np.ndarray) -> Tensor:  # uint8 [H, W, ...] -> float32 tensor of that shape, 0..1
     """A frame as IMAGE has it."""
     import torch
 

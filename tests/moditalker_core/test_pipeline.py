@@ -267,7 +267,7 @@ def test_a_portrait_says_a_sentence(tmp_path):
     mtov, scene = shown()
     atom, told = load_atom(), []
     sound = Sound((0.2 * np.random.default_rng(0).standard_normal((1, 9600))).astype(np.float32), 16000)
-    path = speak_video(atom, mtov, sound, portrait(), tmp_path / "talks.mp4", settings=FAST,
+    path = speak_video(atom, mtov, sound, portrait(), tmp_path / "talks.mp4", settings=FAST, carrier="redraw",
                        report=lambda *call: told.append(call))
     info = probe(path)
     height, width = scene.picture.shape[:2]
@@ -286,5 +286,5 @@ def test_a_cancelled_film_leaves_nothing(tmp_path):
 
     sound = Sound(np.zeros((1, 16000), np.float32), 16000)
     with pytest.raises(Cancelled):
-        speak_video(load_atom(), mtov, sound, scene, tmp_path / "talks.mp4", settings=FAST, report=report)
+        speak_video(load_atom(), mtov, sound, scene, tmp_path / "talks.mp4", settings=FAST, carrier="redraw", report=report)
     assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from talking_heads.media_core.video import probe, read_frames
 
 WIDE = 96  # px of the portrait
 MTOV = node("MoDiTalker_LoadMToV", mtov_name="tiny.safetensors", precision="auto")
-DRAW = {"seed": 3, "steps": 0, "sampler": "weights' own", "denoise": -1.0, "eta": -1.0, "overlap": -1}
+DRAW = {"seed": 3, "steps": 0, "sampler": "weights' own", "denoise": -1.0, "eta": -1.0, "overlap": -1, "carrier": "redraw"}
 VIDEO = node("MoDiTalker_MotionToVideo", mtov=["mtov", 0], motion=["motion", 0], portrait=["portrait", 0], **DRAW, start_frame=0,
              frame_count=0, pose_landmarks=["face", 0])
 FILM = node("MoDiTalker_MotionToVideoFile", mtov=["mtov", 0], motion=["motion", 0], portrait=["portrait", 0], **DRAW, crf=10,
