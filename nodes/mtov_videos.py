@@ -131,13 +131,16 @@ class MotionToFilm(io.ComfyNode):
         from ..moditalker_core.pipeline import video
 
         if carrier != carrying.REDRAW:
-            frames = carried_film(films.film(film), motion, face_track, policy, tracker)
-            return io.NodeOutput(written(frames, motion.fps, audio, crf))
-        config, bar = whole(mtov).model.config, bridge.NodeReport()
+            fps = motion.fps if face_track is None else face_track.fps
+            frames = carried_film(films.film(film), motion, fps, face_track, policy, tracker)
+            return io.NodeOutput(written(frames, fps, audio, crf))
+        loaded, bar = whole(mtov), bridge.NodeReport()
+        config = loaded.model.config
         looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
         scene = film_scene(films.film(film), config, track=face_track, portrait=portrait, follow=follow, policy=policy,
                            tracker=tracker, report=looking)
-        out = video(bridge.on_device(mtov), motion, scene, video_settings((0, None), **sampling), feather=feather, report=drawing)
+        settings = video_settings((0, None), **sampling)
+        out = video(bridge.on_device(loaded), motion, scene, settings, feather=feather, report=drawing)
         return io.NodeOutput(written(out, config.fps, audio, crf))
 
 
@@ -158,8 +161,9 @@ def film_inputs() -> list:
                                "fraction of its side."),
         crf_input(),
         sockets.FaceTrack.Input("face_track", optional=True,
-                                tooltip="The result of Track Face for this video, at the frame rate of the motion; "
-                                        "without it the built-in tracker is used."),
+                                tooltip="The result of Track Face for this video; its frame rate becomes that of the "
+                                        "result, for redraw it must be that of the weights. Without it the built-in tracker "
+                                        "is used."),
         io.Image.Input("portrait", optional=True,
                        tooltip="For redraw: another image of the person to take the appearance from; otherwise the "
                                "first frame of the video is used."),
@@ -213,12 +217,11 @@ def film_scene(film: films.Film, config: MToVConfig, *, track: FaceTrack | None,
                              policy=policy, total=film.frame_count(config.fps), tracker=tracker, report=report)
 
 
-def carried_film(film: films.Film, motion: LandmarkTrack, track: FaceTrack | None, policy: str,
+def carried_film(film: films.Film, motion: LandmarkTrack, fps: float, track: FaceTrack | None, policy: str,
                  tracker: str) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
     """The video with new lips, its own pixels moved."""
     from ..moditalker_core.carried_faces import video_face
 
-    fps = motion.fps
     bar = bridge.NodeReport()
     looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2))
     face = video_face(lambda start: film.frames(fps, start), fps, track=track, policy=policy, total=film.frame_count(fps),
