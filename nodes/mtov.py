@@ -141,6 +141,9 @@ class MotionToVideo(io.ComfyNode):
                 carrying.life_input(),
                 carrying.mask_input(),
                 *carrying.redraw_inputs(),
+                io.Boolean.Input("even_sides", default=False, optional=True,
+                                 tooltip="Repeat the last row or column of frames with an odd height or width, as Create Video "
+                                         "and Save Video require."),
             ],
             outputs=[
                 io.Image.Output("images", display_name="images",
@@ -160,30 +163,34 @@ class MotionToVideo(io.ComfyNode):
     def execute(cls, motion: LandmarkTrack, portrait: Tensor, start_frame: int, frame_count: int,
                 mtov: sockets.LoadedMToV | None = None, pose_images: Tensor | None = None,
                 pose_landmarks: LandmarkTrack | None = None, carrier: str = CARRIER, life: float = choices.LIFE,
-                portrait_mask: Tensor | None = None, seed: int = 0, **sampling: Any) -> io.NodeOutput:
+                portrait_mask: Tensor | None = None, even_sides: bool = False, seed: int = 0, **sampling: Any) -> io.NodeOutput:
         part = start_frame, bridge.checked_stop(len(motion), start_frame, frame_count)
         if carrier == carrying.REDRAW:
             size = whole(mtov).model.config.size
             frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, part, seed=seed, **sampling)
             frames, clear = carrying.with_mask(frames, portrait_mask), portrait_mask is not None
-            return _gathered(frames, part, (size, size), clear, motion.fps)
+            return _gathered(frames, part, (size, size), clear, motion.fps, even_sides)
         subject = carrying.Subject(portrait, portrait_mask, pose_landmarks, pose_images)
         frames = subject.drawn(motion, part, seed, life, bridge.NodeReport())
-        return _gathered(frames, part, subject.size, subject.clear, motion.fps)
+        return _gathered(frames, part, subject.size, subject.clear, motion.fps, even_sides)
 
 
 def _gathered(frames: Iterator[np.ndarray], part: tuple[int, int], size: tuple[int, int], clear: bool,
-              fps: float) -> io.NodeOutput:
+              fps: float, even: bool) -> io.NodeOutput:
     """Frames uint8 [H, W, 3 or 4] as an IMAGE batch, their rate, and a MASK batch: one black mask where none is transparent."""
+    import numpy as np
     import torch
 
-    images, *masks = bridge.empty_images(part[1] - part[0], *size, (3, 0) if clear else (3,),
+    more = (size[0] % 2, size[1] % 2) if even else (0, 0)
+    height, width = size[0] + more[0], size[1] + more[1]
+    images, *masks = bridge.empty_images(part[1] - part[0], height, width, (3, 0) if clear else (3,),
                                          "Use Motion to Video (file), which writes frame by frame, or set frame_count")
     for i, frame in enumerate(frames):
-        images[i], gone = carrying.split(frame)
+        padded = np.pad(frame, [(0, more[0]), (0, more[1]), (0, 0)], mode="edge") if any(more) else frame
+        images[i], gone = carrying.split(padded)
         if masks:
             masks[0][i] = 0 if gone is None else gone
-    return io.NodeOutput(images, float(fps), masks[0] if masks else torch.zeros(1, *size))
+    return io.NodeOutput(images, float(fps), masks[0] if masks else torch.zeros(1, height, width))
 
 
 def mtov_output() -> io.Output:

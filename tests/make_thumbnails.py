@@ -48,7 +48,7 @@ def extra(page: Page, prompt: dict) -> None:
 
     if page.name == "portrait_edited_motion_to_video":
         prompt["90"] = {"class_type": "TalkingHead_PreviewLandmarks",
-                        "inputs": {"size": 512, "start_frame": 0, "frame_count": 0, "dots": False, "landmarks": ["11", 0]}}
+                        "inputs": {"size": 512, "start_frame": 0, "frame_count": 0, "dots": False, "landmarks": ["10", 0]}}
         prompt |= {"91": joined(["90", 0]), "92": save("a_landmarks", ["91", 0])}
     elif page.name == "speech_to_motion":
         prompt["90"] = {"class_type": "TalkingHead_PreviewLandmarks", "inputs": {**prompt["9"]["inputs"]}}

@@ -75,8 +75,9 @@ def test_odd_sides_are_filled_up(tmp_path):
 def test_mp4_has_no_transparency(tmp_path):
     with pytest.raises(TalkingHeadsError, match="transparent background needs a .webm or .mov file"):
         VideoWriter(tmp_path / "a.mp4", W, H, alpha=True)
-    with pytest.raises(TalkingHeadsError, match=r"uint8 \[48, 64, 4\]"), VideoWriter(tmp_path / "a.webm", W, H, alpha=True) as out:
-        out.write(person()[..., :3])
+    with pytest.raises(TalkingHeadsError, match=r"uint8 \[48, 64, 4\]"):
+        with VideoWriter(tmp_path / "a.webm", W, H, alpha=True) as writer:
+            writer.write(person()[..., :3])
     assert not list(tmp_path.iterdir())
 
 

@@ -35,7 +35,6 @@ class Page:
 
 _OWN = "**choose file to upload** on"
 _SYNTHETIC = "The demo face is synthetic: a warped NASA portrait (Eileen Collins, public domain). She never said these words."
-_SOFT = "The demo weights are small and know synthetic people only: expect a soft face, and poor results for a real person."
 
 PAGES = (
     Page("avatar_speech_to_video", "1 Talking avatar", f"""\
@@ -56,15 +55,18 @@ Press **Run**. The video appears on **Save Video** and is written to **output/ta
 
 Press **Run**. The nodes show the moving face, then the frames; the video appears on **Save Video**.
 
-- **Your own portrait:** {_OWN} **Portrait**. Use images of people only with their consent.
+- **Your own portrait:** {_OWN} **Portrait**: a photo or a painting of any size. Use images of people only with their consent.
 - **Your own speech:** {_OWN} **Speech**. It may be of any length.
+- **life** on **Motion to Video (file)** sways the head and blinks; 0 moves the mouth alone.
+- **Transparent background:** connect the mask of **Portrait** as **portrait_mask**, choose **webm** or **mov**, and save with
+  **Save Video File**.
 
-{_SOFT} {_SYNTHETIC}""",
-         Plan([["note", "1", "2"], ["4", "5"], ["6", "7", "3"], ["8", "9"], ["10"], ["11"]],
-              {"Input": [*"12"], "Face": [*"45"], "Landmarks": [*"6"], "Speech": [*"73"], "Motion": [*"89"],
-               "Video": ["10", "11"]}, widths=(1, 1, 1, 1, 1, 1.25), gutter=48),
+{_SYNTHETIC}""",
+         Plan([["note", "1", "2"], ["6", "7", "3"], ["8"], ["10"], ["11"]],
+              {"Input": [*"12"], "Landmarks": [*"6"], "Speech": [*"73"], "Motion": [*"8"],
+               "Video": ["10", "11"]}, widths=(1, 1, 1, 1, 1.25), gutter=56),
          App([("1", "image", "portrait"), ("2", "audio", "speech"), ("8", "seed", "seed of the motion"),
-              ("10", "seed", "seed of the video")], ["11"])),
+              ("10", "life", "head movement and blinks"), ("10", "seed", "seed of the head movement")], ["11"])),
     Page("video_to_avatar", "3 Video to avatar", """\
 ## A video of you becomes your avatar
 
@@ -91,9 +93,9 @@ Motion is landmarks, which can be edited: here they are smoothed, and the mouth 
 - Frames are held in memory: for minutes of speech use **Motion to Video (file)**.
 
 {_SYNTHETIC}""",
-         Plan([["note", "1", "2"], ["4", "5"], ["6", "7", "3"], ["8", "9", "10", "11"], ["12", "13", "14"], ["15"]],
-              {"Input": [*"12"], "Face": [*"45"], "Landmarks": [*"6"], "Speech": [*"73"], "Motion": ["8", "9", "10", "11"],
-               "Video": ["12", "13", "14", "15"]}, widths=(1, 1, 1, 1, 1, 1.25), gutter=48)),
+         Plan([["note", "1", "2"], ["6", "7", "3"], ["8", "9", "10"], ["12", "14"], ["15"]],
+              {"Input": [*"12"], "Landmarks": [*"6"], "Speech": [*"73"], "Motion": ["8", "9", "10"],
+               "Video": ["12", "14", "15"]}, widths=(1, 1, 1, 1, 1.25), gutter=56)),
     Page("speech_to_motion", "5 Speech to motion", f"""\
 ## Speech moves a portrait's landmarks
 

@@ -292,8 +292,7 @@ MTOV = {"mtov_name": "demo_mtov.safetensors" if SHIPPED else "tiny_mtov.safetens
 
 
 def test_portrait_to_talking_video(real):
-    few = {"4": MTOV, "8": {"steps": 4}, "10": {"steps": 2, "sampler": "dpm++"}}
-    prompt = workflow("portrait_to_talking_video", few)
+    prompt = workflow("portrait_to_talking_video", {"8": {"steps": 4}})
     events, history = run(real, prompt)
     assert history["status"]["status_str"] == "success"
     assert any(name == "progress" and data["node"] == "10" for name, data in events) and ("preview", {}) in events
@@ -305,8 +304,7 @@ def test_portrait_to_talking_video(real):
 
 def test_edited_motion_to_video(real):
     """The frames too go into core's own nodes."""
-    prompt = workflow("portrait_edited_motion_to_video", {"4": MTOV, "8": {"steps": 4}, "12": {"steps": 2, "sampler": "unipc",
-                                                                                                  "frame_count": 10}})
+    prompt = workflow("portrait_edited_motion_to_video", {"8": {"steps": 4}, "12": {"frame_count": 10}})
     prompt["20"] = node("PreviewImage", images=["12", 0])
     _, history = run(real, prompt)
     assert len(history["outputs"]["20"]["images"]) == 10
@@ -314,22 +312,27 @@ def test_edited_motion_to_video(real):
     assert facts.has_sound and (facts.width, facts.height, facts.frames) == (512, 512, 10)
 
 
-def test_a_films_person_says_something_else(real):
+@pytest.mark.parametrize("carrier", ["picture", "redraw"])
+def test_a_films_person_says_something_else(real, carrier):
     """A VIDEO in, another out, through core's own nodes."""
-    prompt = workflow("portrait_to_talking_video", {"4": MTOV, "8": {"steps": 4}})
+    prompt = workflow("portrait_to_talking_video", {"8": {"steps": 4}})
     prompt["20"] = node("LoadVideo", file="talking_heads_demo_video.mp4")
+    prompt["4"] = node("MoDiTalker_LoadMToV", **MTOV, precision="auto")
     prompt["10"] = node("MoDiTalker_MotionToFilm", mtov=["4", 0], motion=["8", 0], film=["20", 0], follow=False, seed=0, steps=2,
-                        sampler="dpm++", denoise=-1.0, eta=-1.0, overlap=-1, feather=0.1, crf=18, audio=["2", 0])
-    del prompt["9"]
-    prompt["11"]["inputs"]["filename_prefix"] = "talking_heads/dubbed"
+                        sampler="dpm++", denoise=-1.0, eta=-1.0, overlap=-1, feather=0.1, crf=18, audio=["2", 0], carrier=carrier)
+    prompt["11"]["inputs"]["filename_prefix"] = f"talking_heads/dubbed_{carrier}"
     run(real, prompt)
-    facts = probe(films(real, "dubbed*.mp4")[0])
+    facts = probe(films(real, f"dubbed_{carrier}*.mp4")[0])
     assert facts.has_sound and (facts.width, facts.height, facts.frames) == (240, 192, 38)
 
 
 def test_a_film_is_interrupted_within_a_clip(real):
-    prompt = workflow("portrait_to_talking_video", {"4": MTOV, "8": {"steps": 4}, "10": {"steps": 250, "sampler": "ddim",
-                                                                                            "denoise": 0.25}})
+    """As saved before there was a choice of the carrier, but redrawn."""
+    saved = Path(__file__).parent / "saved" / "portrait_to_talking_video.json"
+    prompt = json.loads(saved.read_text("utf8"))
+    for node_id, inputs in {"4": MTOV, "8": {"steps": 4}, "10": {"steps": 250, "sampler": "ddim", "denoise": 0.25,
+                                                                    "carrier": "redraw"}}.items():
+        prompt[node_id]["inputs"] |= inputs
     before = set((real.base / "temp").glob("talking_heads_*"))
     events, _ = run(real, prompt, stop_at="10")
     left = set((real.base / "temp").glob("talking_heads_*")) - before  # one of an earlier result may have gone with it

@@ -151,11 +151,11 @@ def portrait(stage) -> Path:
     return stage
 
 
-def talking_film(host, base: Path, name: str, form: str, sampled: dict[str, dict], pattern: str):
+def talking_film(host, base: Path, file: str, sampled: dict[str, dict], pattern: str):
     """The frames [T, H, W, 3] of what the workflow makes, 1 s of speech with few steps."""
     from talking_heads.media_core.video import read_frames
 
-    prompt, page = host.load(workflow_file(name, form))
+    prompt, page = host.load(file)
     for node_id, inputs in sampled.items():
         prompt[node_id]["inputs"] |= inputs
     result = host.run(prompt, workflow=page)
@@ -175,23 +175,56 @@ def changes_within_the_face(frames) -> None:
 
 @pytest.mark.parametrize("form", ["", "api"])
 def test_portrait_to_talking_video(host, portrait, form):
-    """From a picture and a sound to a film with that sound; the face moves and the rest of the picture does not."""
-    frames = talking_film(host, portrait, "portrait_to_talking_video", form,
-                          {"8": {"steps": 4}, "10": {"steps": 2, "sampler": "dpm++"}}, "portrait*.mp4")
+    """From an image and audio to a video with that audio, which begins with the image; the face moves and the rest does not."""
+    frames = talking_film(host, portrait, workflow_file("portrait_to_talking_video", form),
+                          {"8": {"steps": 4}, "10": {"life": 0.0}}, "portrait*.mp4")
     changes_within_the_face(frames)
+    assert np.abs(frames[0] - demo_portrait()).mean() < 3
 
 
 def test_edited_motion_makes_another_video(host, portrait):
     """The mouth's gain reaches the film: all else is equal, and equal films are equal to the last bit."""
-    few = {"8": {"steps": 4}, "12": {"steps": 2, "sampler": "dpm++"}}
+    few = {"8": {"steps": 4}, "12": {"life": 0.0}}
     name = "portrait_edited_motion_to_video"
-    wide = talking_film(host, portrait, name, "", few, "edited*.mp4")
+    wide = talking_film(host, portrait, workflow_file(name), few, "edited*.mp4")
     changes_within_the_face(wide)
     next((portrait / "output" / "talking_heads").glob("edited*.mp4")).unlink()
-    shut = talking_film(host, portrait, name, "api", {**few, "10": {"factor": 0.0}}, "edited*.mp4")
+    shut = talking_film(host, portrait, workflow_file(name, "api"), {**few, "10": {"factor": 0.0}}, "edited*.mp4")
     mouth = np.s_[:, 250:400, 180:330]
     moving, still = (float(np.ptp(frames[mouth], axis=0).mean()) for frames in (wide, shut))
     assert moving > 5 and still < moving / 5, "lips whose motion is taken away keep still"
+
+
+def demo_portrait() -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(Image.open(ROOT / "demo" / "demo_portrait.jpg").convert("RGB"), int)
+
+
+SAVED = Path(__file__).parent / "saved"  # workflows as they were saved before there was a choice of the carrier
+
+
+def test_a_workflow_saved_earlier_gives_the_better_picture(host, portrait):
+    """With Load MToV, Face Crop and a crop of 128 px: the whole image moves, at its own resolution."""
+    frames = talking_film(host, portrait, str(SAVED / "portrait_to_talking_video.json"), {"8": {"steps": 4}, "10": {"life": 0.0}},
+                          "portrait*.mp4")
+    changes_within_the_face(frames)
+    assert np.abs(frames[0] - demo_portrait()).mean() < 3
+
+
+def test_a_workflow_saved_earlier_redraws_when_told(host, portrait):
+    frames = talking_film(host, portrait, str(SAVED / "portrait_to_talking_video.json"),
+                          {"8": {"steps": 4}, "10": {"steps": 2, "sampler": "dpm++", "carrier": "redraw"}}, "portrait*.mp4")
+    changes_within_the_face(frames)
+
+
+def test_a_page_saved_earlier_opens_and_runs(host, portrait):
+    """Its widgets keep their values; frames are pasted back as before."""
+    prompt, _ = host.load(str(SAVED / "edited_motion_page.json"))
+    drawing = prompt["12"]["inputs"]
+    assert (drawing["seed"], drawing["steps"], drawing["resize"], drawing["mtov"]) == (0, "auto", "filtered", ["4", 0])
+    frames = talking_film(host, portrait, str(SAVED / "edited_motion_page.json"), {"8": {"steps": 4}}, "edited*.mp4")
+    changes_within_the_face(frames)
 
 
 def test_audio_batch(host, stage):

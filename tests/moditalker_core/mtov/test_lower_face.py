@@ -16,7 +16,7 @@ def face(size: int = SIZE) -> np.ndarray:
 def test_the_mouth_and_an_opening_chin_are_taken_and_nothing_above_the_nose():
     points = face()
     mask = lower_face(points, SIZE)
-    assert mask.dtype == np.float32 and mask.shape == (SIZE, SIZE) and 0 <= mask.min() and mask.max() <= 1
+    assert mask.dtype == np.float32 and mask.shape == (SIZE, SIZE) and mask.min() >= 0 and mask.max() <= 1
     x, y = np.rint(points[48:68].mean(0)).astype(int)
     below = points[CHIN] + 0.15 * (points[CHIN] - points[NOSE_BASE])
     assert mask[y, x] == 1 and mask[tuple(np.rint(below[::-1]).astype(int))] > 0.9
