@@ -155,9 +155,11 @@ class VideoWriter(AbstractContextManager):
             self._write_sound(self._voice, last=False)
 
     def _add_picture(self) -> av.VideoStream:
+        import av
         from av.video.reformatter import ColorRange, Colorspace
 
         stream = self._container.add_stream(self.format.codec, rate=self.fps, options=self.options)
+        assert isinstance(stream, av.VideoStream)  # of a video codec
         stream.width, stream.height, stream.pix_fmt = self.width + self.width % 2, self.height + self.height % 2, self.pixels
         stream.codec_context.time_base = 1 / self.fps
         context = stream.codec_context
@@ -166,8 +168,11 @@ class VideoWriter(AbstractContextManager):
         return stream
 
     def _add_voice(self, sound: Sound) -> av.AudioStream:
+        import av
+
         rate, channels = sound.sample_rate, sound.channels
         stream = self._container.add_stream(self.format.voice, rate=rate, layout=LAYOUTS[channels])
+        assert isinstance(stream, av.AudioStream)  # of an audio codec
         stream.codec_context.bit_rate = min(AAC_BITS, 4 * rate) * channels
         stream.codec_context.time_base = Fraction(1, rate)
         return stream

@@ -57,9 +57,7 @@ Press **Run**. The nodes show the moving face, then the frames; the video appear
 
 - **Your own portrait:** {_OWN} **Portrait**: a photo or a painting of any size. Use images of people only with their consent.
 - **Your own speech:** {_OWN} **Speech**. It may be of any length.
-- **life** on **Motion to Video (file)** sways the head and blinks; 0 moves the mouth alone.
-- **Transparent background:** connect the mask of **Portrait** as **portrait_mask**, choose **webm** or **mov**, and save with
-  **Save Video File**.
+- **Head movement and blinks:** **life** on **Motion to Video (file)**; 0 moves the mouth alone.
 
 {_SYNTHETIC}""",
          Plan([["note", "1", "2"], ["6", "7", "3"], ["8"], ["10"], ["11"]],
