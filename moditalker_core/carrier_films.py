@@ -29,7 +29,7 @@ from ..media_core.face.track import FaceTrack
 from ..media_core.motion import LandmarkTrack
 from ..media_core.mouth import resting_face
 from ..media_core.progress import Report, silent
-from ..media_core.subject.layout import OVAL, to_68
+from ..media_core.subject.layout import INNER_LIPS, LIPS, OVAL
 from ..media_core.subject.raster import Box
 from .alignment import onto_pose, pose_frames
 from .carrier_video import CarrierSettings
@@ -43,6 +43,7 @@ _RAMP = 4.0           # units below the nose's base over which a frame takes ove
 _DOUBTED = .15, .45   # trust in a frame's mesh: at and below the first it stays as filmed, from the second on it is carried whole
 _WAVERS = .08         # s over which that comes and goes
 _NOSE_BASE = [2, 97, 326]
+_OFF_TEETH, _CLOSING = .8, 4.0  # part of the way to the next ring of the lips; units that lips close for all of it
 _REACH, _MARGIN = 48.0, 8.0  # units around the face that may change; more around those, so that an edge cuts nothing
 _PREVIEW_EVERY = 10   # frames
 
@@ -63,12 +64,13 @@ class CarriedFilm:
     def shot(self, number: int) -> Shot | None:
         return next((shot for shot in self.shots if shot.first <= number < shot.stop), None)
 
-    def target(self, number: int, made: np.ndarray) -> np.ndarray | None:  # canonical displacement [68, 3] -> [68, 3] units
-        """Where the motion wants frame `number`'s points, in the face's own axes; None: it stays as filmed."""
+    def target(self, number: int, made: np.ndarray) -> np.ndarray | None:  # canonical displacement [68, 3] -> [468, 3] units
+        """Where the motion wants frame `number`'s mesh, in the face's own axes; None: it stays as filmed."""
         shot = self.shot(number)
         if shot is None or not self.amount[number] or not np.isfinite(self.mesh[number]).all():
             return None
-        return shot.target(number, own_68(Place.of(self.mesh[number])), made)
+        own = Place.of(self.mesh[number]).own
+        return own + shot.move(number, own, made)
 
 
 def carried_film(frames: Frames, motion: LandmarkTrack, *, fps: float, total: int | None = None, track: FaceTrack | None = None,
@@ -89,8 +91,8 @@ def carried_film(frames: Frames, motion: LandmarkTrack, *, fps: float, total: in
         settings: of stills; nothing of it changes a video.
         report: first of the measuring, then of the drawing.
     Raises:
-        TalkingHeadsError: no face, another rate of the track, an unknown policy, frames without a face under "error", or motion in
-            px of another image.
+        TalkingHeadsError: no face, another rate of the track, an unknown policy, frames without a face under "error", or motion
+            in px of another image.
     """
     plan = film_plan(frames, fps=fps, total=total, track=track, policy=policy, tracker=tracker, report=report)
     return drawn_film(plan, frames, motion, report)
@@ -144,16 +146,29 @@ def _carried(plan: CarriedFilm, number: int, frame: np.ndarray, made: np.ndarray
     out = frame.copy()
     if target is None or shot is None:
         return out
-    mesh = plan.mesh[number].astype(np.float64)
+    mesh = off_teeth(plan.mesh[number].astype(np.float64), target)
+    jaw = np.zeros((68, 3))
+    jaw[8] = (made @ shot.ways)[8]
     box = lower_face(Place.of(mesh), mesh, (frame.shape[0], frame.shape[1]))
     if box.empty:
         return out
     mesh[:, :2] -= [box.left, box.top]
     part = np.ascontiguousarray(frame[box.slices])
     carrier = Carrier(part, mesh, handles=shot.handles, mouth=shot.mouth)
-    drawn = carrier.draw((target - carrier.own68) * plan.amount[number])
+    drawn = carrier.draw(jaw, move=(target - carrier.place.own) * plan.amount[number])
     out[box.slices] = kept_above(part, drawn, carrier.place, mesh)
     return out
+
+
+def off_teeth(mesh: np.ndarray, target: np.ndarray) -> np.ndarray:  # [478, 3] px, [468, 3] units -> [478, 3] px
+    """The mesh with the inner edge of its lips a little further out, where the mouth is to be shut more than it is: what is seen
+    between the lips as filmed, teeth and the dark about them, must not be carried along with their edge."""
+    place = Place.of(mesh)
+    own, wanted = (np.linalg.norm(points[13] - points[14]) for points in (place.own, target))
+    share = _OFF_TEETH * float(np.clip((own - wanted) / _CLOSING, 0, 1))
+    if share:
+        mesh[INNER_LIPS] += (mesh[LIPS[2]] - mesh[INNER_LIPS]) * share
+    return mesh
 
 
 def lower_face(place: Place, mesh: np.ndarray, size: tuple[int, int]) -> Box:
@@ -192,10 +207,6 @@ def kept_above(frame: np.ndarray, made: np.ndarray, place: Place, mesh: np.ndarr
     part = smooth(far[rows, columns] / _RAMP)[:, None]
     made[rows, columns] = (frame[rows, columns] * (1 - part) + made[rows, columns] * part + .5).astype(np.uint8)
     return made
-
-
-def own_68(place: Place) -> np.ndarray:  # -> float64 [68, 3] units
-    return to_68(place.own)
 
 
 def _displacements(plan: CarriedFilm, motion: LandmarkTrack) -> np.ndarray:  # -> float64 [T, 68, 3] decimetres

@@ -29,6 +29,7 @@ Frames = Callable[[int], Iterator[np.ndarray]]  # (start) -> a video's frames ui
 _OFF = 2           # frames by which a given track may miss the video's length
 _BRIGHTEST = 70    # percentile of what is between the lips from which it may be teeth
 _LEAST_PIXELS = 12
+_TEETH_GAP = 3.6   # units of opening from which teeth may be seen
 _PREVIEW_EVERY = 10  # frames
 
 log = logging.getLogger(__name__)
@@ -85,9 +86,11 @@ class Glimpses:
 
 
 def between_lips(frame: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3], [478, 3] px -> float [3]
-    """Median of the brighter part of the pixels between the lips; NaN: too few."""
+    """Median of the brighter part of the pixels between the lips; NaN: too few, or lips too near."""
     import cv2
 
+    if openings(mesh[None])[0] < _TEETH_GAP:
+        return np.full(3, np.nan)
     ring = np.round(mesh[INNER_LIPS, :2]).astype(np.int32)
     low, high = np.maximum(ring.min(0), 0), np.minimum(ring.max(0) + 1, [frame.shape[1], frame.shape[0]])
     if (high - low).min() < 3:
