@@ -6,7 +6,7 @@ Nothing here is smoothed over time: what lags behind the frame is not cancelled,
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,10 +16,10 @@ from ..media_core.dense_mesh import ROW
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.face.carrier.inner_mouth import cheek_colour
 from ..media_core.face.carrier.place import UNIT
-from ..media_core.face.following import Upcoming, follow
-from ..media_core.face.landmarks.landmarks import CutFinder, FaceFrame, fill_missing, track_frames
+from ..media_core.face.following import follow, upcoming
+from ..media_core.face.landmarks.landmarks import CutFinder, FaceFrame, as_track, fill_missing
 from ..media_core.face.mesh.tracker import MeshTracker
-from ..media_core.face.presence import Tracker
+from ..media_core.face.presence import PATIENCE, Tracker, expect_face
 from ..media_core.face.track import FaceTrack, measure
 from ..media_core.face.trackers import make_tracker
 from ..media_core.progress import Report, silent
@@ -50,7 +50,7 @@ class FilmedFace:
 
     @property
     def seen(self) -> np.ndarray:  # bool [N]
-        return np.isfinite(self.mesh).all(axis=(1, 2))
+        return np.all(np.isfinite(self.mesh), axis=(1, 2))
 
     @property
     def trust(self) -> np.ndarray:  # float32 [N] 0..1
@@ -125,10 +125,9 @@ def filmed_face(frames: Frames, fps: float, *, track: FaceTrack | None = None, t
                     "the face is followed again", len(track), len(glimpses.change))
         track = None
     if track is None:
-        watching = _Watching(make_tracker(tracker))
-        track = _tracked(watching, frames, fps, total, report)
+        track, glimpses = _tracked(make_tracker(tracker), frames, fps, total, report)
         if track.landmarks.mesh is not None:
-            return _filmed(track, track.landmarks.mesh.numpy(), watching.glimpses)
+            return _filmed(track, track.landmarks.mesh.numpy(), glimpses)
     return _measured_again(frames, track, total, report)
 
 
@@ -141,35 +140,23 @@ def _filmed(track: FaceTrack, mesh: np.ndarray, glimpses: Glimpses) -> FilmedFac
                       between=pad(glimpses.between), cheeks=pad(glimpses.cheeks))
 
 
-class _Watching:
-    """A tracker that also notes what passes by."""
-
-    def __init__(self, tracker: Tracker):
-        self.tracker, self.glimpses, self.kind = tracker, Glimpses(), tracker.kind
-
-    @property
-    def state(self) -> np.ndarray | None:
-        return self.tracker.state
-
-    @state.setter
-    def state(self, points: np.ndarray | None) -> None:
-        self.tracker.state = points
-
-    def __call__(self, frame: np.ndarray, mask: np.ndarray | None = None) -> FaceFrame | None:
-        return self.tracker(frame, mask)
-
-    def reset(self) -> None:
-        self.tracker.reset()
-
-    def follow(self, items: Iterable[Upcoming]) -> Iterator[tuple[Upcoming, FaceFrame | None]]:
-        for item, face in follow(self.tracker, items):
-            self.glimpses.add(item.frame, None if face is None else face.mesh)
-            yield item, face
-
-
-def _tracked(tracker: Tracker, frames: Frames, fps: float, total: int | None, report: Report) -> FaceTrack:
-    raw = track_frames(frames(0), fps, tracker=tracker, total=total, again=frames, report=report)
-    return measure(fill_missing(raw, "interpolate")[0])
+def _tracked(tracker: Tracker, frames: Frames, fps: float, total: int | None, report: Report) -> tuple[FaceTrack, Glimpses]:
+    faces, glimpses, size, missing = list[FaceFrame | None](), Glimpses(), (0, 0), 0
+    for item, face in follow(tracker, upcoming(frames(0), cut=CutFinder())):
+        glimpses.add(item.frame, None if face is None else face.mesh)
+        faces.append(face)
+        size = item.frame.shape[0], item.frame.shape[1]
+        missing += face is None
+        done = len(faces)
+        count = max(total or 0, done)
+        figures = {"stage": "face", "frame": done, "frames": count, "missing": missing}
+        report(done, count, figures, item.frame if item.number % _PREVIEW_EVERY == 0 else None)
+        if missing == done == PATIENCE:
+            expect_face(frames(PATIENCE), tracker, fps, count - PATIENCE, lambda: report(PATIENCE, count, figures, None))
+    if not faces:
+        raise TalkingHeadsError("The video must have frames", "none", "Choose another video")
+    raw = as_track(faces, size, fps, tuple(glimpses.sudden), tracker.kind)
+    return measure(fill_missing(raw, "interpolate")[0]), glimpses
 
 
 def _looked_through(frames: Frames, mesh: np.ndarray, total: int | None, report: Report) -> Glimpses:

@@ -141,7 +141,7 @@ def _teeth(face: FilmedFace, numbers: np.ndarray) -> np.ndarray | None:  # -> fl
     """The tone of the teeth in those of some frames that show them best; None: none do."""
     light = face.between[numbers].astype(np.float64)
     cheek = np.nanmedian(face.cheeks[numbers], axis=0).mean()
-    there = np.isfinite(light).all(1)
+    there = np.all(np.isfinite(light), axis=1)
     there[there] = (light[there].mean(1) > _BRIGHT * cheek) & (light[there, 0] < _REDDEST * light[there, 1])
     if there.sum() < _FEWEST:
         return None
