@@ -9,7 +9,8 @@ import numpy as np
 
 from ...subject.layout import INNER_LIPS, to_68
 from .handles import Handles
-from .inner_mouth import Mouth, draw_inside
+from .inner_look import Mouth
+from .inner_mouth import draw_inside
 from .place import Place, Turn, sideways, smooth
 from .sheet import Field, Sheet
 
@@ -65,7 +66,7 @@ class Carrier:
         lips = float(np.abs(move[INNER_LIPS]).max())
         if lips > _FADES_IN[0]:
             draw_inside(out, min(1.0, lips / _FADES_IN[1]), self.place.pixels(self.place.own + move, turned), self.handles,
-                        self.place, turned, self.mouth, max(0.0, float(displacement[8, 1])))
+                        self.place, turned, self.mouth, max(0.0, float(displacement[8, 1])), self._source)
         return out if below is None else _kept_above(self.picture, out, below, _RAMP * self.place.pixel)
 
     def _fill(self, out: np.ndarray, field: Field) -> None:

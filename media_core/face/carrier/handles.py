@@ -25,6 +25,7 @@ from .place import Place
 _NOSE = [168, 197, 5, 4, 98, 97, 2, 326, 327, 64, 294]
 _CHIN = JAW_LINE.index(152)
 _SHUT = np.array([.93, .93, .40])  # of the gap between the lids that a closing upper lid goes
+_UPPER_WAY = .25  # of the gap between open lips that the upper lip has gone
 _FOLLOWS, _NEAR_BROW = .72, (3.0, 8.0)  # a lid's crease follows it, less the nearer it lies to the brow
 _BROW_POINTS = ((17, 18, 19, 20, 21), (26, 25, 24, 23, 22))  # of the 68, outer to inner, the subject's right and left
 _LID_POINTS = (((36, 37, 38, 39), (36, 41, 40, 39)), ((45, 44, 43, 42), (45, 46, 47, 42)))  # upper, lower lid, outer to inner
@@ -47,7 +48,7 @@ class Handles:
         self.lip_rings = [_ring(LIPS[0], POINTS_17_TO_67[31:43]), _ring(LIPS[3], POINTS_17_TO_67[43:51])]
         self.eyes = [_strip(ring) for ring in EYES]  # triangles between upper and lower lid
         self.mouth = _strip(INNER_LIPS)  # triangles over the mouth
-        self.seam = (self.rest[13] + self.rest[14]) / 2  # the middle of the closed mouth
+        self.seam = self._seam()  # the middle of the shut mouth
         self._brow_reach = [_reach(self.rest, crease, brow) for (_, _, crease), (_, brow) in zip(LIDS, BROWS)]
 
     def moved(self, points: np.ndarray, own: np.ndarray | None = None, *, blink: float = 0.0, brows: float = 0.0,
@@ -76,6 +77,11 @@ class Handles:
             move[crease] = lid + move[BROWS[side][1]].mean(0) * (1 - self._brow_reach[side])[:, None]
         move[self.free] = self.weights @ move[self.handles]
         return move
+
+    def _seam(self) -> np.ndarray:  # [3]
+        """Of open lips the lower one has gone most of the way."""
+        middle = self.rest[13] + _UPPER_WAY * (self.rest[14] - self.rest[13])
+        return np.array([self.rest[[78, 308], 0].mean(), middle[1], middle[2]])
 
     def _move_lips(self, move: np.ndarray, points: np.ndarray) -> None:
         """The 12 and 8 lip points round the outer and the inner ring; the two rings between take their parts."""

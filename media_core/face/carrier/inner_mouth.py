@@ -1,93 +1,47 @@
-"""What is seen between the moving lips, in the image's own tone: teeth fixed to the skull, tongue, and the dark behind them."""
+"""Draws what is seen between the moving lips: upper teeth fixed to the skull, lower teeth and tongue that go with the jaw, and
+the dark behind them; or the image's own inside, where it shows one. Lengths are units (`place.py`) from the middle of the shut
+mouth; the sizes are those of the synthetic subject's mouth and hold for everybody in these units.
+"""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-from ...subject.layout import INNER_LIPS, SKIN_SAMPLE
-from ...subject.mouth import draw_mouth
-from ...subject.parameters import INDEX, PARAMS
+from ...subject.layout import INNER_LIPS
 from .handles import Handles
-from .place import Place, Turn
+from .inner_look import Mouth
+from .place import Place, Turn, smooth
 
-_LEAST_GAP = .35        # units; lips nearer than this show nothing
-_LINE_GAP = .4, 1.2     # units: from a dark line between the lips to teeth
-_LINE = .6              # brightness of that line, of the lips'
-_TONGUE = .2
-_OWN_TEETH = 4.0        # units of gap from which the image may show its own teeth
-_SKIN_CAST = np.array([1.22, .95, .83])  # of skin in white light
-_IVORY = np.array([1.05, 1.0, .93])
+_LEAST_GAP = .5         # lips nearer than this show nothing
+_LINE_GAP = .4, 1.5     # from this gap on, over that much, a dark line between the lips becomes the inside
+_LINE = np.array([.62, .52, .52])  # brightness of that line, of the lips'
+_REDDENS = np.array([.92, 1.06, 1.10], np.float32)  # shadow between the lips is red: its exponents
+_MOST_GAIN = 1.5        # teeth deep in the shadow stay dark
+_TONGUE = .28            # how far the tongue is up, 0..1
+_EDGES = np.array([5.5, 10.0, 13.6, 16.2, 18.2])  # where a tooth ends, from the middle
+_TEETH_LIGHT = np.array([1.0, .97, .90, .80, .66, .5])
+_HALF_ROW, _LOWER_HALF = 18.5, 15.0
+_SHADE = .72, 4.0       # brightness under the upper lip, units over which the lip's shadow ends
+_CORNER = .70, 6.0      # brightness at the corners, units from them over which it darkens
+
+Projection = Callable[[float, float, float], np.ndarray]  # -> px of the patch [2]
 
 
 @dataclass(frozen=True)
-class Mouth:
-    """What the inside of a face's mouth looks like."""
+class _View:
+    """A patch of the image around the mouth, oversampled."""
 
-    tone: np.ndarray    # float [3] 0..255, of the teeth
-    light: float = 1.0  # 0..1, of everything inside
-
-    @classmethod
-    def of(cls, picture: np.ndarray, mesh: np.ndarray) -> Mouth:  # uint8 [H, W, 3], [>= 468, 3] px
-        """As the image allows: its own teeth where it shows them, else from the cheeks' light."""
-        cheek = cheek_colour(picture, mesh)
-        own = shown_teeth(picture, mesh, float(cheek.mean()))
-        return cls(guessed_teeth(cheek) if own is None else own)
-
-
-def cheek_colour(picture: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # -> [3]
-    """Median of the cheeks' pixels."""
-    import cv2
-
-    mask = np.zeros(picture.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [np.round(mesh[SKIN_SAMPLE, :2]).astype(np.int32)], 1)
-    pixels = picture[mask > 0][:, :3]
-    if len(pixels) == 0:
-        pixels = picture[..., :3].reshape(-1, 3)
-    return np.median(pixels, axis=0).astype(np.float64)
-
-
-def shown_teeth(picture: np.ndarray, mesh: np.ndarray, cheek: float) -> np.ndarray | None:  # -> [3]
-    """The tone of the teeth that the image shows; None: it shows none."""
-    import cv2
-
-    place = Place.of(mesh)
-    if np.linalg.norm(place.own[13] - place.own[14]) < _OWN_TEETH:
-        return None
-    mask = np.zeros(picture.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [np.round(mesh[INNER_LIPS, :2]).astype(np.int32)], 1)
-    pixels = picture[cv2.erode(mask, np.ones((3, 3), np.uint8)) > 0][:, :3].astype(np.float64)
-    if len(pixels) < 20:
-        return None
-    bright = pixels[pixels.mean(1) >= np.percentile(pixels.mean(1), 70)]
-    tone = np.median(bright, axis=0)
-    if tone.mean() < .75 * cheek or tone[0] > 1.4 * tone[1]:
-        return None
-    return tone * .92
-
-
-def guessed_teeth(cheek: np.ndarray) -> np.ndarray:  # [3] -> [3]
-    """Teeth as bright as the cheek, a little warmer than white in the cheek's light."""
-    cast = cheek / max(float(cheek.mean()), 1.0) / _SKIN_CAST
-    tone = .95 * cheek.mean() * _IVORY * (.5 + .5 * cast)
-    tone[1] = min(tone[1], tone[0])
-    tone[2] = min(tone[2], tone[1])
-    return np.clip(tone, 0, 235)
-
-
-@lru_cache(maxsize=1)
-def _patch() -> np.ndarray:
-    """A row of upper teeth, uint8 [h, w, 3]."""
-    from ...subject.assets import _teeth
-    from ...subject.portrait import enlarge, load
-
-    portrait = load()
-    return _teeth(portrait, enlarge(portrait.image))
+    x: np.ndarray       # float32 [h, w] column
+    y: np.ndarray       # float32 [h, w] row
+    scale: float        # its px per unit
+    project: Projection
+    lips: np.ndarray    # float64 [20, 2] px, inner ring; the upper lip from 10 to 20
 
 
 def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handles, place: Place, turned: Turn | None,
-                mouth: Mouth, jaw: float) -> None:
+                mouth: Mouth, jaw: float, source: np.ndarray | None = None) -> None:
     """Draws it into the opening of the lips, in place.
 
     Args:
@@ -95,54 +49,156 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
         amount: 0..1, how far it covers what is there.
         to: [468, 3] px, the moved mesh.
         jaw: units by which the jaw has gone down.
+        source: uint8, the image before anything moved, for `mouth.own`.
     """
-    import cv2
-
     unit = place.pixel
     ring = to[INNER_LIPS, :2]
-    gap = float(np.linalg.norm(ring[[3, 5, 7]] - ring[[17, 15, 13]], axis=1).max())
-    times = 3 if unit < 4 else 2
-    pad = int(np.ceil(3 * unit)) + 2
+    gap = float(np.linalg.norm(ring[[3, 5, 7]] - ring[[17, 15, 13]], axis=1).max()) / unit
+    pad = int(np.ceil(2 * unit)) + 2
     low = np.maximum(np.floor(ring.min(0)).astype(int) - pad, 0)
-    high = np.minimum(np.ceil(ring.max(0)).astype(int) + pad, [image.shape[1], image.shape[0]])
-    width, height = (high - low).tolist()
-    if gap < _LEAST_GAP * unit or width < 3 or height < 3:
+    high = np.minimum(np.ceil(ring.max(0)).astype(int) + pad + 1, [image.shape[1], image.shape[0]])
+    if gap < _LEAST_GAP or (high - low).min() < 3:
         return
-    side = max(width, height) * times
-    big = np.zeros((side, side, 3), np.float32)
-    flat = (ring - low + .5) * times - .5
-    seam = handles.seam
-
-    def project(x: float, y: float, z: float) -> np.ndarray:
-        return (place.pixels((seam + [x, y, z])[None], turned)[0, :2] - low + .5) * times - .5
-
-    params = np.zeros(len(PARAMS))
-    params[INDEX["jaw"]], params[INDEX["tongue"]] = jaw, _TONGUE
-    where, tooth = draw_mouth(big, flat, params, _patch(), times * unit, project)
-    _tone_teeth(big, tooth, where.slices, flat, mouth.tone, times * unit)
-    opening = np.zeros((side, side), np.uint8)
-    cv2.fillPoly(opening, [np.round(flat * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    size = (side // times, side // times)
-    inside = cv2.resize(big, size, interpolation=cv2.INTER_AREA)[:height, :width] * mouth.light
-    soft = cv2.GaussianBlur(cv2.resize(opening, size, interpolation=cv2.INTER_AREA), (0, 0), max(.45, .22 * unit))
-    alpha = soft[:height, :width].astype(np.float32)[..., None] / 255 * amount
+    times = 3 if unit < 1.5 else 2 if unit < 4 else 1
+    width, height = (high - low).tolist()
+    view = _view(width * times, height * times, times * unit, (ring - low + .5) * times - .5,
+                 lambda x, y, z: (place.pixels((handles.seam + [x, y, z])[None], turned)[0, :2] - low + .5) * times - .5)
+    inside, alpha = _finished(_drawn(view, mouth, jaw), view, mouth, (width, height), unit)
+    if mouth.own is not None and source is not None:
+        _own_over(inside, mouth, source, place, turned, low)
     part = image[low[1]:high[1], low[0]:high[0], :3]
     at = np.clip(np.round(ring).astype(int), 0, [image.shape[1] - 1, image.shape[0] - 1])
     line = np.median(image[at[:, 1], at[:, 0], :3], axis=0) * _LINE
-    inside = line + (inside - line) * np.clip((gap / unit - _LINE_GAP[0]) / _LINE_GAP[1], 0, 1)
-    part[:] = np.clip(part + (inside - part) * alpha + .5, 0, 255).astype(np.uint8)
+    inside = line + (inside - line) * smooth((gap - _LINE_GAP[0]) / _LINE_GAP[1])
+    part[:] = np.clip(part + (inside - part) * (alpha * amount) + .5, 0, 255).astype(np.uint8)
 
 
-def _tone_teeth(big: np.ndarray, tooth: np.ndarray, where: tuple[slice, slice], lips: np.ndarray, tone: np.ndarray,
-                unit: float) -> None:
-    """What is drawn of the teeth gets the tone, whatever the patch was; in place."""
+def _view(width: int, height: int, scale: float, lips: np.ndarray, project: Projection) -> _View:
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    return _View(x=x, y=y, scale=scale, project=project, lips=lips)
+
+
+def _drawn(view: _View, mouth: Mouth, jaw: float) -> np.ndarray:  # -> float32 [h, w, 3]
+    """The whole inside."""
+    bright = float(mouth.tone.mean())
+    dark = bright * np.array([.30, .105, .105]) if mouth.dark is None else mouth.dark
+    tongue = bright * np.array([1.0, .58, .56]) if mouth.tongue is None else mouth.tongue
+    patch = _cavity(view, dark)
+    _tongue(patch, view, tongue, jaw)
+    _lower_teeth(patch, view, mouth.tone, jaw)
+    teeth = _upper_teeth(patch, view, mouth.tone)
+    patch *= _shadow(view)[..., None] ** _REDDENS * mouth.light
+    _set_tone(patch, teeth, view, mouth.tone * mouth.light)
+    if mouth.hue is not None:
+        grey = patch @ np.array([.299, .587, .114], np.float32)
+        stone = float(np.clip(np.abs(mouth.hue - 1).max() * 1e3, 0, 1))
+        patch += (grey[..., None] * mouth.hue.astype(np.float32) - patch) * (stone if mouth.light < 1 else 0)
+    return patch
+
+
+def _cavity(view: _View, dark: np.ndarray) -> np.ndarray:
+    """Darker away from the middle."""
+    centre, reach = view.lips.mean(0), np.maximum(np.ptp(view.lips, axis=0) / 2 + 4, 1)
+    radius = np.hypot((view.x - centre[0]) / reach[0], (view.y - centre[1]) / (1.1 * reach[1]))
+    return np.clip(1.15 - .55 * radius, .4, 1)[..., None] * dark.astype(np.float32)
+
+
+def _tongue(patch: np.ndarray, view: _View, colour: np.ndarray, jaw: float) -> None:
+    """Behind the lower teeth; darker with depth, that is towards its upper end."""
+    centre = view.project(0, .66 * jaw + 5.5 - 5.5 * _TONGUE, 9 - 5 * _TONGUE)
+    across = (view.x - centre[0]) / (12.5 * view.scale)
+    along = (view.y - centre[1]) / ((5.0 + 1.8 * _TONGUE) * view.scale)
+    reach = across ** 2 + along ** 2
+    light = np.clip(.92 - .34 * reach, .3, 1) * np.clip(.80 + .30 * along, .42, 1)
+    _blend(patch, light[..., None] * colour.astype(np.float32), np.clip((1 - reach) * 2, 0, 1) * .92)
+
+
+def _row(view: _View, edge: float, half: float, depth: float, curve: float) -> tuple[np.ndarray, np.ndarray]:
+    """A row of teeth on its arch: units along it from the middle, and units below the line of its edges."""
+    left, right = view.project(-half, edge + curve, depth + 9), view.project(half, edge + curve, depth + 9)
+    middle = view.project(0, edge, depth)
+    place = np.clip((view.x - (left[0] + right[0]) / 2) / max((right[0] - left[0]) / 2, 1), -1.4, 1.4)
+    line = left[1] * (1 - place) / 2 + right[1] * (1 + place) / 2 + (middle[1] - (left[1] + right[1]) / 2) * (1 - place ** 2)
+    return place * half, (view.y - line) / view.scale
+
+
+def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray) -> np.ndarray:
+    """Returns where they are, [h, w] 0..1."""
+    along, below = _row(view, 2.9, _HALF_ROW, 3.5, -1.2)
+    side = np.abs(along)
+    middles = (np.concatenate([[0], _EDGES[:-1]]) + _EDGES) / 2
+    light = np.interp(side, np.concatenate([middles, [_HALF_ROW + 1]]), _TEETH_LIGHT)
+    gap = np.abs(side[..., None] - np.concatenate([[0], _EDGES])).min(-1)  # units from where two teeth meet
+    light = light * (1 - .10 * np.exp(-(gap / .55) ** 2)) * np.clip(1.0 + .03 * below, .70, 1.0)
+    rounded = below + .55 * np.exp(-(gap / .8) ** 2) + np.where((side > _EDGES[0]) & (side < _EDGES[1]), .45, 0)
+    shape = np.clip(-rounded * 1.2 + .5, 0, 1) * np.clip((_HALF_ROW - side) / 2.5, 0, 1)
+    _blend(patch, light[..., None] * tone.astype(np.float32), shape)
+    return shape
+
+
+def _set_tone(patch: np.ndarray, teeth: np.ndarray, view: _View, tone: np.ndarray) -> None:
+    """Brings the brighter teeth that are seen to the tone, however deep in the shadow they were drawn; in place."""
     import cv2
 
-    mask = np.zeros(big.shape[:2], np.float32)
-    mask[where] = tooth
-    hole = np.zeros(big.shape[:2], np.uint8)
-    cv2.fillPoly(hole, [np.round(lips).astype(np.int32)], 1)
-    seen = big[(mask > 0) & (hole > 0)]
+    opening = np.zeros(teeth.shape, np.uint8)
+    cv2.fillPoly(opening, [np.round(view.lips).astype(np.int32)], 1)
+    seen = patch[(teeth > .5) & (opening > 0)]
     if len(seen) > 20:
-        gain = tone.astype(np.float32) / np.maximum(np.percentile(seen, 75, axis=0), 1)
-        big *= 1 + cv2.GaussianBlur(mask, (0, 0), .3 * unit)[..., None] * (gain - 1)
+        gain = np.clip(tone / np.maximum(np.percentile(seen, 75, axis=0), 1), .8, _MOST_GAIN)
+        patch *= 1 + teeth[..., None] * (gain - 1).astype(np.float32)
+
+
+def _lower_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, jaw: float) -> None:
+    along, below = _row(view, .92 * jaw + 2.6, _LOWER_HALF, 5.0, .4)
+    count = along / _LOWER_HALF * 5.6
+    gap = np.abs(count - np.round(count)) * 2.7
+    light = (1 - .12 * np.exp(-(gap / .5) ** 2)) * np.clip(1 - .08 * below, .5, 1) * np.clip(1.0 - .5 * (along / _LOWER_HALF) ** 2, .2, 1)
+    shape = np.clip(below * 1.1 + .2, 0, 1) * np.clip((_LOWER_HALF - np.abs(along)) / 2, 0, 1) * np.clip(1 - (below - 6) / 2, 0, 1)
+    _blend(patch, (light * .76)[..., None] * tone.astype(np.float32), shape)
+
+
+def _shadow(view: _View) -> np.ndarray:  # -> [h, w]
+    """The upper lip's shadow, and the darkness towards the corners."""
+    upper = np.concatenate([view.lips[10:], view.lips[:1]])
+    upper = upper[np.argsort(upper[:, 0], kind="stable")]
+    under = (view.y - np.interp(view.x[0], upper[:, 0], upper[:, 1])[None]) / view.scale
+    from_corner = np.minimum(view.x[0] - view.lips[:, 0].min(), view.lips[:, 0].max() - view.x[0]) / view.scale
+    return (_SHADE[0] + (1 - _SHADE[0]) * smooth(under / _SHADE[1])) * (_CORNER[0] + (1 - _CORNER[0]) * smooth(from_corner / _CORNER[1]))[None]
+
+
+def _finished(patch: np.ndarray, view: _View, mouth: Mouth, size: tuple[int, int],
+              unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """At the image's own size, as soft and grainy as it; and the opening's alpha [h, w, 1]."""
+    import cv2
+
+    opening = np.zeros(patch.shape[:2], np.uint8)
+    cv2.fillPoly(opening, [np.round(view.lips * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    inside = cv2.resize(patch.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    if mouth.softness > .3:
+        inside = cv2.GaussianBlur(inside, (0, 0), mouth.softness)
+    if mouth.grain > .3:
+        inside += np.random.default_rng(7).normal(0, mouth.grain, (*inside.shape[:2], 1)).astype(np.float32)
+    edge = max(.45, .22 * unit, .7 * mouth.softness)
+    soft = cv2.GaussianBlur(cv2.resize(opening, size, interpolation=cv2.INTER_AREA), (0, 0), edge)
+    return inside, soft.astype(np.float32)[..., None] / 255
+
+
+def _own_over(inside: np.ndarray, mouth: Mouth, source: np.ndarray, place: Place, turned: Turn | None, low: np.ndarray) -> None:
+    """The image's own inside where it has one, moved with the skull; in place."""
+    import cv2
+
+    assert mouth.own is not None
+    y, x = np.mgrid[0:inside.shape[0], 0:inside.shape[1]].astype(np.float32)
+    x, y = x + np.float32(low[0]), y + np.float32(low[1])
+    if turned is not None:  # the mouth is small: an affine map does
+        corners = place.own[[78, 308, 1]]
+        here, there = place.pixels(corners, turned)[:, :2], place.pixels(corners)[:, :2]
+        back = cv2.getAffineTransform(here.astype(np.float32), there.astype(np.float32)).astype(np.float32)
+        x, y = back[0, 0] * x + back[0, 1] * y + back[0, 2], back[1, 0] * x + back[1, 1] * y + back[1, 2]
+    weight = cv2.remap(mouth.own.weight, x - mouth.own.left, y - mouth.own.top, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    seen = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[..., :3]
+    inside += (seen - inside) * weight[..., None]
+
+
+def _blend(under: np.ndarray, over: np.ndarray, amount: np.ndarray) -> None:
+    under += (over - under) * amount[..., None]
