@@ -14,7 +14,7 @@ import numpy as np
 from ..media_core.capture.shots import SIDE, single_changes
 from ..media_core.dense_mesh import ROW
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.face.carrier.inner_mouth import cheek_colour
+from ..media_core.face.carrier.inner_look import Mouth, colour_of
 from ..media_core.face.carrier.place import UNIT
 from ..media_core.face.following import follow, upcoming
 from ..media_core.face.landmarks.landmarks import CutFinder, FaceFrame, as_track, fill_missing
@@ -23,7 +23,7 @@ from ..media_core.face.presence import PATIENCE, Tracker, expect_face
 from ..media_core.face.track import FaceTrack, measure
 from ..media_core.face.trackers import make_tracker
 from ..media_core.progress import Report, silent
-from ..media_core.subject.layout import INNER_LIPS
+from ..media_core.subject.layout import INNER_LIPS, SKIN_SAMPLE
 
 Frames = Callable[[int], Iterator[np.ndarray]]  # (start) -> a video's frames uint8 [H, W, 3] from that number on
 _OFF = 2           # frames by which a given track may miss the video's length
@@ -31,6 +31,7 @@ _BRIGHTEST = 70    # percentile of what is between the lips from which it may be
 _LEAST_PIXELS = 12
 _TEETH_GAP = 3.6   # units of opening from which teeth may be seen
 _PREVIEW_EVERY = 10  # frames
+_LOOK_EVERY = 12   # frames between two looks at the mouth's light
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class FilmedFace:
     cuts: tuple[int, ...]     # frames that begin another shot
     between: np.ndarray       # float32 [N, 3] 0..255, the brighter part of what is seen between the lips; NaN: nothing
     cheeks: np.ndarray        # float32 [N, 3] 0..255; NaN: no face
+    mouths: dict[int, Mouth]  # of some frames: the look of what is inside
 
     def __len__(self) -> int:
         return len(self.mesh)
@@ -64,6 +66,7 @@ class Glimpses:
     change: list[float] = field(default_factory=list)      # of a thumbnail against the one before, 0..255
     between: list[np.ndarray] = field(default_factory=list)
     cheeks: list[np.ndarray] = field(default_factory=list)
+    mouths: dict[int, Mouth] = field(default_factory=dict)
     sudden: list[int] = field(default_factory=list)        # frames that surely begin another shot
     _last: np.ndarray | None = None
     _cut: CutFinder = field(default_factory=CutFinder)
@@ -76,10 +79,15 @@ class Glimpses:
         small = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
         self.change.append(0.0 if self._last is None else float(np.abs(small - self._last).mean()))
         self._last = small
-        there = mesh is not None and bool(np.isfinite(mesh).all())
-        nothing = np.full(3, np.nan)
-        self.between.append(between_lips(frame, mesh) if there and mesh is not None else nothing)
-        self.cheeks.append(cheek_colour(frame, mesh) if there and mesh is not None else nothing)
+        if mesh is None or not np.isfinite(mesh).all():
+            self.between.append(np.full(3, np.nan))
+            self.cheeks.append(np.full(3, np.nan))
+            return
+        number = len(self.between)
+        self.between.append(between_lips(frame, mesh))
+        self.cheeks.append(colour_of(frame, mesh[SKIN_SAMPLE]))
+        if number - max(self.mouths, default=-_LOOK_EVERY) >= _LOOK_EVERY or number in self.sudden:
+            self.mouths[number] = Mouth.of(frame, mesh, own=False)
 
     def cuts(self) -> tuple[int, ...]:
         return tuple(sorted({*self.sudden, *single_changes(np.array(self.change), self.sudden)}))
@@ -137,7 +145,8 @@ def _filmed(track: FaceTrack, mesh: np.ndarray, glimpses: Glimpses) -> FilmedFac
     known = np.where((track.confidence[:count].numpy() > 0)[:, None, None], mesh[:count], np.float32(np.nan))
     cuts = tuple(cut for cut in glimpses.cuts() if cut < count)
     return FilmedFace(track=track if count == len(track) else track.slice(0, count), mesh=known, cuts=cuts,
-                      between=pad(glimpses.between), cheeks=pad(glimpses.cheeks))
+                      between=pad(glimpses.between), cheeks=pad(glimpses.cheeks),
+                      mouths=glimpses.mouths)
 
 
 def _tracked(tracker: Tracker, frames: Frames, fps: float, total: int | None, report: Report) -> tuple[FaceTrack, Glimpses]:

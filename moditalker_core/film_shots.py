@@ -5,12 +5,12 @@ all four rings of the mesh: what only the 68 points say of them leaves slits of 
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..media_core.face.carrier.handles import Handles
-from ..media_core.face.carrier.inner_mouth import Mouth, guessed_teeth
+from ..media_core.face.carrier.inner_look import Mouth, ordered
 from ..media_core.face.carrier.place import Place
 from ..media_core.mouth import resting_face
 from ..media_core.subject.layout import JAW_LINE, LIPS, SKIN, to_68
@@ -37,14 +37,18 @@ class Shot:
     slow: np.ndarray  # float32 [frames, 4, 20, 3] units, what the expression adds to the rings of the lips
     ways: np.ndarray  # float64 [3, 3], canonical decimetres -> units
 
-    def move(self, number: int, own: np.ndarray, made: np.ndarray) -> np.ndarray:  # [468, 3], [68, 3] -> [468, 3]
+    def move(self, number: int, own: np.ndarray, wanted68: np.ndarray, expression: float = 1.0) -> np.ndarray:
         """How far frame `number`'s mesh must go, from `own`, for its jaw and lips to be where the motion wants them.
 
         Args:
-            made: canonical displacement from rest, decimetres.
+            own: [468, 3] units, as filmed.
+            wanted68: [68, 3] units from rest.
+            expression: how much of the slow expression is added.
+        Returns:
+            [468, 3] units.
         """
-        out, wanted = np.zeros((SKIN, 3)), self.handles.moved(made @ self.ways, self.rest)
-        for part, slow in ((JAW_LINE, 0.0), (LIPS, self.slow[number - self.first])):
+        out, wanted = np.zeros((SKIN, 3)), self.handles.moved(wanted68, self.rest)
+        for part, slow in ((JAW_LINE, 0.0), (LIPS, self.slow[number - self.first] * expression)):
             out[part] = self.rest[part] + wanted[part] + slow - own[part]
         out[self.handles.free] = self.handles.weights @ out[self.handles.handles]
         return out
@@ -134,7 +138,9 @@ def _inside(face: FilmedFace, numbers: np.ndarray, overall: np.ndarray | None) -
     own = _teeth(face, numbers)
     if own is None and overall is not None:
         own = overall * cheek.mean() / max(float(np.nanmedian(face.cheeks, axis=0).mean()), 1.0)
-    return Mouth(guessed_teeth(cheek) if own is None else np.clip(own, 0, 235))
+    looks = {number: mouth for number, mouth in face.mouths.items() if numbers[0] <= number <= numbers[-1]} or face.mouths
+    mouth = looks[min(looks, key=lambda number: (openings(face.mesh[number][None])[0], number))]
+    return mouth if own is None else replace(mouth, tone=ordered(own))
 
 
 def _teeth(face: FilmedFace, numbers: np.ndarray) -> np.ndarray | None:  # -> float64 [3]
@@ -147,4 +153,4 @@ def _teeth(face: FilmedFace, numbers: np.ndarray) -> np.ndarray | None:  # -> fl
         return None
     shown = light[there]
     tone = np.median(shown[np.argsort(-shown.mean(1), kind="stable")][:_BEST], axis=0) * _TEETH
-    return np.minimum.accumulate(tone)  # never greener than red, nor bluer than green
+    return ordered(tone)
