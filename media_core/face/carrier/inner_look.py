@@ -14,14 +14,16 @@ from .place import Place, smooth
 
 _OWN_TEETH = 2.5        # units of gap from which the image may show its own teeth
 _OWN_INSIDE = 1.2       # units of gap from which the image's own inside of the mouth is kept
+_WIDE, _HIDDEN = (3.0, 5.0), .85  # units of gap beyond which drawn teeth no longer join the image's own; how far they are hidden
 _SOFT_INSIDE = 1.6      # units inside the lips over which it begins
 _SKIN_CAST = np.array([1.22, .95, .83])  # of skin in white light
-_IVORY = np.array([1.06, 1.0, .91])
-_PINK = np.array([1.00, .50, .50])       # a tongue, for 1 of the teeth's brightness
+_IVORY = np.array([1.06, .985, .90])
+_PINK = np.array([1.08, .53, .53])       # a tongue, for 1 of the teeth's brightness
 _DARK = np.array([.32, .115, .115])      # the cavity, likewise
 _OF_CHEEK, _OF_WHITE, _MOST = .92, 1.0, 1.7  # brightness of teeth: of the cheeks', of the eyes' whites; most, of the cheeks'
 _STONE = .7             # brightness inside of what is not flesh
 _FLESH = 1.02, .06      # red over green of the lips, over the cheeks': none below, flesh when higher by that much
+_UNLIKE = .15, .08      # difference of their hues (of mean 1), likewise
 _SHARPNESS = (.30, .50, .80), (1.5, .8, .35)  # finest over next details of the face -> px of blur
 
 
@@ -45,6 +47,7 @@ class Mouth:
     light: float = 1.0               # 0..1, of everything inside
     softness: float = .4             # px of blur
     grain: float = 0.0               # deviation of the image's grain, 255ths
+    row: float = 1.0                 # 0..1, how far drawn teeth show; less beside an own inside that is wide open
     own: OwnInside | None = field(default=None, repr=False)
 
     @classmethod
@@ -62,10 +65,12 @@ class Mouth:
         hue = None if stone < .02 else (1 - stone) * np.ones(3) + stone * cheek / max(bright, 1.0)
         softness, grain = _texture(picture, mesh)
         inside = _own_inside(picture.shape[:2], mesh) if own else None
-        light = float(tone.mean())
+        light, place = float(tone.mean()), Place.of(mesh)
+        gap = float(np.linalg.norm((place.own[13] - place.own[14])[:2]))
+        row = 1.0 if inside is None else float(1 - _HIDDEN * smooth(np.array((gap - _WIDE[0]) / _WIDE[1])))
         tongue = light * (.5 * _PINK + .5 * _PINK.mean() * lips / max(float(lips.mean()), 1.0))
         return cls(tone=tone, tongue=tongue, dark=_DARK * light, hue=hue, light=1 - (1 - _STONE) * stone, softness=softness,
-                   grain=grain, own=inside)
+                   grain=grain, row=row, own=inside)
 
 
 def colour_of(picture: np.ndarray, outline: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3 or 4], [P, 2+] px -> [3]
@@ -96,7 +101,7 @@ def guessed_teeth(cheek: np.ndarray, white: float | None = None) -> np.ndarray: 
         white: brightness of the whites, None: not seen.
     """
     bright = float(cheek.mean())
-    cast = cheek / max(bright, 1.0) / _SKIN_CAST
+    cast = np.clip(cheek / max(bright, 1.0) / _SKIN_CAST, [.98, .6, .4], [1.3, 1.02, 1.0])  # rosy skin is no blue light
     light = _OF_CHEEK * bright if white is None else float(np.clip(_OF_WHITE * white, _OF_CHEEK * bright, _MOST * bright))
     return ordered(light * _IVORY * (.5 + .5 * cast))
 
@@ -121,11 +126,13 @@ def _lip_colour(picture: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # -> [3]
 
 
 def _flesh(cheek: np.ndarray, lips: np.ndarray) -> float:
-    """1 where lips are redder than cheeks, 0 for stone and grey."""
+    """1 where lips are of another colour than cheeks, 0 for stone and grey."""
+    if np.ptp(cheek) < 4:
+        return 0.0
     redness = [float(colour[0] + 4) / float(colour[1] + 4) for colour in (lips, cheek)]
-    least, span = _FLESH
-    grey = float(np.ptp(cheek)) < 4
-    return 0.0 if grey else float(np.clip((redness[0] / redness[1] - least) / span, 0, 1))
+    hues = [colour / max(float(colour.mean()), 1.0) for colour in (lips, cheek)]
+    signs = ((redness[0] / redness[1], _FLESH), (float(np.linalg.norm(hues[0] - hues[1])), _UNLIKE))
+    return float(np.clip(max((value - least) / span for value, (least, span) in signs), 0, 1))
 
 
 def _pixels(picture: np.ndarray, outline: np.ndarray, shrink: int = 0) -> np.ndarray:  # -> uint8 [N, 3]

@@ -24,7 +24,7 @@ _EDGES = np.array([5.5, 10.0, 13.6, 16.2, 18.2])  # where a tooth ends, from the
 _TEETH_LIGHT = np.array([1.0, .97, .90, .80, .66, .5])
 _HALF_ROW, _LOWER_HALF = 18.5, 15.0
 _SHADE = .72, 4.0       # brightness under the upper lip, units over which the lip's shadow ends
-_CORNER = .70, 6.0      # brightness at the corners, units from them over which it darkens
+_CORNER = .82, 6.0      # brightness at the corners, units from them over which it darkens
 
 Projection = Callable[[float, float, float], np.ndarray]  # -> px of the patch [2]
 
@@ -85,8 +85,8 @@ def _drawn(view: _View, mouth: Mouth, jaw: float) -> np.ndarray:  # -> float32 [
     tongue = bright * np.array([1.0, .58, .56]) if mouth.tongue is None else mouth.tongue
     patch = _cavity(view, dark)
     _tongue(patch, view, tongue, jaw)
-    _lower_teeth(patch, view, mouth.tone, jaw)
-    teeth = _upper_teeth(patch, view, mouth.tone)
+    _lower_teeth(patch, view, mouth.tone, jaw, mouth.row)
+    teeth = _upper_teeth(patch, view, mouth.tone, mouth.row)
     patch *= _shadow(view)[..., None] ** _REDDENS * mouth.light
     _set_tone(patch, teeth, view, mouth.tone * mouth.light)
     if mouth.hue is not None:
@@ -106,11 +106,11 @@ def _cavity(view: _View, dark: np.ndarray) -> np.ndarray:
 def _tongue(patch: np.ndarray, view: _View, colour: np.ndarray, jaw: float) -> None:
     """Behind the lower teeth; darker with depth, that is towards its upper end."""
     centre = view.project(0, .66 * jaw + 5.5 - 5.5 * _TONGUE, 9 - 5 * _TONGUE)
-    across = (view.x - centre[0]) / (12.5 * view.scale)
-    along = (view.y - centre[1]) / ((5.0 + 1.8 * _TONGUE) * view.scale)
+    across = (view.x - centre[0]) / (13.5 * view.scale)
+    along = (view.y - centre[1]) / ((5.6 + 1.8 * _TONGUE) * view.scale)
     reach = across ** 2 + along ** 2
-    light = np.clip(.92 - .34 * reach, .3, 1) * np.clip(.80 + .30 * along, .42, 1)
-    _blend(patch, light[..., None] * colour.astype(np.float32), np.clip((1 - reach) * 2, 0, 1) * .92)
+    light = np.clip(1.0 - .30 * reach, .3, 1) * np.clip(.88 + .30 * along, .5, 1)
+    _blend(patch, light[..., None] * colour.astype(np.float32), np.clip((1 - reach) * 2.5, 0, 1) * .95)
 
 
 def _row(view: _View, edge: float, half: float, depth: float, curve: float) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +122,7 @@ def _row(view: _View, edge: float, half: float, depth: float, curve: float) -> t
     return place * half, (view.y - line) / view.scale
 
 
-def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray) -> np.ndarray:
+def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, shown: float) -> np.ndarray:
     """Returns where they are, [h, w] 0..1."""
     along, below = _row(view, 2.9, _HALF_ROW, 3.5, -1.2)
     side = np.abs(along)
@@ -131,7 +131,7 @@ def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray) -> np.ndarray
     gap = np.abs(side[..., None] - np.concatenate([[0], _EDGES])).min(-1)  # units from where two teeth meet
     light = light * (1 - .10 * np.exp(-(gap / .55) ** 2)) * np.clip(1.0 + .03 * below, .70, 1.0)
     rounded = below + .55 * np.exp(-(gap / .8) ** 2) + np.where((side > _EDGES[0]) & (side < _EDGES[1]), .45, 0)
-    shape = np.clip(-rounded * 1.2 + .5, 0, 1) * np.clip((_HALF_ROW - side) / 2.5, 0, 1)
+    shape = np.clip(-rounded * 1.2 + .5, 0, 1) * np.clip((_HALF_ROW - side) / 2.5, 0, 1) * shown
     _blend(patch, light[..., None] * tone.astype(np.float32), shape)
     return shape
 
@@ -148,12 +148,14 @@ def _set_tone(patch: np.ndarray, teeth: np.ndarray, view: _View, tone: np.ndarra
         patch *= 1 + teeth[..., None] * (gain - 1).astype(np.float32)
 
 
-def _lower_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, jaw: float) -> None:
+def _lower_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, jaw: float, shown: float) -> None:
     along, below = _row(view, .92 * jaw + 2.6, _LOWER_HALF, 5.0, .4)
     count = along / _LOWER_HALF * 5.6
     gap = np.abs(count - np.round(count)) * 2.7
-    light = (1 - .12 * np.exp(-(gap / .5) ** 2)) * np.clip(1 - .08 * below, .5, 1) * np.clip(1.0 - .5 * (along / _LOWER_HALF) ** 2, .2, 1)
-    shape = np.clip(below * 1.1 + .2, 0, 1) * np.clip((_LOWER_HALF - np.abs(along)) / 2, 0, 1) * np.clip(1 - (below - 6) / 2, 0, 1)
+    light = (1 - .12 * np.exp(-(gap / .5) ** 2)) * np.clip(1 - .08 * below, .5, 1)
+    light = light * np.clip(1.0 - .5 * (along / _LOWER_HALF) ** 2, .2, 1)
+    shape = np.clip(below * 1.1 + .2, 0, 1) * np.clip((_LOWER_HALF - np.abs(along)) / 2, 0, 1)
+    shape = shape * np.clip(1 - (below - 6) / 2, 0, 1) * shown
     _blend(patch, (light * .76)[..., None] * tone.astype(np.float32), shape)
 
 
