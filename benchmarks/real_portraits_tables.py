@@ -70,10 +70,10 @@ def report(rows: Sequence[Row], args: argparse.Namespace) -> str:
              f"{torch.__version__}, one thread; `python benchmarks/real_portraits.py FOLDER{only} --seconds {args.seconds:g}`; "
              f"images made smaller to {args.largest} px at most.", "",
              "Audio -> AToM's demo weights -> motion -> carrier; what is made is tracked again by the tracker \"people\". "
-             "Openings in distances of the outer eye corners, in the face's own axes. *r*, *amplitude*: opening seen against opening "
+             "Openings in distances of the outer eye corners, in the face's axes. *r*, *amplitude*: opening seen against that "
              "asked for, correlation and ratio of deviations. *Read where shut*: mean opening seen in frames asked to be shut "
-             "(< .01). *Frame 0 off*, *above nose off*: largest difference from the source, 0 to 255. *Sharpness*: mean Laplacian "
-             "of the lower face over the source's, median. *r to the old lips*: of the result to those of the video as filmed; "
+             "(< .01). *Frame 0 off*, *above nose off*: largest difference from the source, 0 to 255. *Sharpness*: mean "
+             "Laplacian of the lower face over the source's, median. *r to the old lips*: of the result to the video's own; "
              "(of fed): of the motion to them, which is accident. *Untouched*: part of the pixels equal to the source's. *ms*: "
              "processor time to draw a frame, median; *prepare*: of the first frame (videos: their track is given).", ""]
     for kind in ("image", "video"):

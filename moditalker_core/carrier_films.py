@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.ndimage import gaussian_filter1d
 
 from ..media_core.choices import POLICIES
@@ -29,13 +28,13 @@ from ..media_core.face.track import FaceTrack
 from ..media_core.motion import LandmarkTrack
 from ..media_core.mouth import resting_face
 from ..media_core.progress import Report, silent
-from ..media_core.subject.layout import OVAL, to_68
+from ..media_core.subject.layout import INNER_LIPS, LIPS, OVAL
 from ..media_core.subject.raster import Box
-from .alignment import onto_pose, pose_frames
+from .alignment import pose_frames
 from .carrier_video import CarrierSettings
 from .film_faces import FilmedFace, Frames, filmed_face
+from .film_motion import Asked, asked_of_face
 from .film_shots import Shot, shots_of
-from .landmarks import pixel_size
 from .mtov.conditions import pose_walk
 from .mtov.scenes import AS_FILMED
 
@@ -43,6 +42,7 @@ _RAMP = 4.0           # units below the nose's base over which a frame takes ove
 _DOUBTED = .15, .45   # trust in a frame's mesh: at and below the first it stays as filmed, from the second on it is carried whole
 _WAVERS = .08         # s over which that comes and goes
 _NOSE_BASE = [2, 97, 326]
+_OFF_TEETH, _CLOSING = .8, 4.0  # part of the way to the next ring of the lips; units that lips close for all of it
 _REACH, _MARGIN = 48.0, 8.0  # units around the face that may change; more around those, so that an edge cuts nothing
 _PREVIEW_EVERY = 10   # frames
 
@@ -63,12 +63,11 @@ class CarriedFilm:
     def shot(self, number: int) -> Shot | None:
         return next((shot for shot in self.shots if shot.first <= number < shot.stop), None)
 
-    def target(self, number: int, made: np.ndarray) -> np.ndarray | None:  # canonical displacement [68, 3] -> [68, 3] units
-        """Where the motion wants frame `number`'s points, in the face's own axes; None: it stays as filmed."""
-        shot = self.shot(number)
-        if shot is None or not self.amount[number] or not np.isfinite(self.mesh[number]).all():
+    def place(self, number: int) -> Place | None:
+        """Where the face is in frame `number`; None: the frame stays as filmed."""
+        if self.shot(number) is None or not self.amount[number] or not np.isfinite(self.mesh[number]).all():
             return None
-        return shot.target(number, own_68(Place.of(self.mesh[number])), made)
+        return Place.of(self.mesh[number])
 
 
 def carried_film(frames: Frames, motion: LandmarkTrack, *, fps: float, total: int | None = None, track: FaceTrack | None = None,
@@ -89,8 +88,8 @@ def carried_film(frames: Frames, motion: LandmarkTrack, *, fps: float, total: in
         settings: of stills; nothing of it changes a video.
         report: first of the measuring, then of the drawing.
     Raises:
-        TalkingHeadsError: no face, another rate of the track, an unknown policy, frames without a face under "error", or motion in
-            px of another image.
+        TalkingHeadsError: no face, another rate of the track, an unknown policy, frames without a face under "error", or motion
+            in px of another image.
     """
     plan = film_plan(frames, fps=fps, total=total, track=track, policy=policy, tracker=tracker, report=report)
     return drawn_film(plan, frames, motion, report)
@@ -127,33 +126,46 @@ def drawn_film(plan: CarriedFilm, frames: Frames, motion: LandmarkTrack, report:
     """
     motion = motion.resampled(plan.fps)
     order = pose_frames(len(plan.face), len(motion)).tolist()
-    return _drawn(plan, frames, _displacements(plan, motion), order, report)
+    return _drawn(plan, frames, asked_of_face(motion, plan.portrait, plan.face.track), order, report)
 
 
-def _drawn(plan: CarriedFilm, frames: Frames, made: np.ndarray, order: list[int], report: Report) -> Iterator[np.ndarray]:
+def _drawn(plan: CarriedFilm, frames: Frames, asked: Asked, order: list[int], report: Report) -> Iterator[np.ndarray]:
     for done, (number, frame) in enumerate(zip(order, pose_walk(frames, len(plan.face), len(order)))):
-        out = _carried(plan, number, frame, made[done])
+        out = _carried(plan, number, frame, asked, done)
         preview = out if done % _PREVIEW_EVERY == 0 else None
         report(done + 1, len(order), {"phase": "render", "frame": done + 1, "frames": len(order)}, preview)
         yield out
 
 
-def _carried(plan: CarriedFilm, number: int, frame: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """Frame `number` with the displacement [68, 3] of the canonical face, decimetres."""
-    target, shot = plan.target(number, made), plan.shot(number)
+def _carried(plan: CarriedFilm, number: int, frame: np.ndarray, asked: Asked, row: int) -> np.ndarray:
+    """Frame `number` with row `row` of the motion."""
+    place, shot = plan.place(number), plan.shot(number)
     out = frame.copy()
-    if target is None or shot is None:
+    if place is None or shot is None:
         return out
-    mesh = plan.mesh[number].astype(np.float64)
-    box = lower_face(Place.of(mesh), mesh, (frame.shape[0], frame.shape[1]))
+    wanted = asked.at(row, place, shot)
+    target = place.own + shot.move(number, place.own, wanted, asked.expression)
+    mesh = off_teeth(plan.mesh[number].astype(np.float64), target)
+    box = lower_face(place, mesh, (frame.shape[0], frame.shape[1]))
     if box.empty:
         return out
     mesh[:, :2] -= [box.left, box.top]
     part = np.ascontiguousarray(frame[box.slices])
     carrier = Carrier(part, mesh, handles=shot.handles, mouth=shot.mouth)
-    drawn = carrier.draw((target - carrier.own68) * plan.amount[number])
+    drawn = carrier.draw(wanted, move=(target - carrier.place.own) * plan.amount[number])
     out[box.slices] = kept_above(part, drawn, carrier.place, mesh)
     return out
+
+
+def off_teeth(mesh: np.ndarray, target: np.ndarray) -> np.ndarray:  # [478, 3] px, [468, 3] units -> [478, 3] px
+    """The mesh with the inner edge of its lips a little further out, where the mouth is to be shut more than it is: what is seen
+    between the lips as filmed, teeth and the dark about them, must not be carried along with their edge."""
+    place = Place.of(mesh)
+    own, wanted = (np.linalg.norm(points[13] - points[14]) for points in (place.own, target))
+    share = _OFF_TEETH * float(np.clip((own - wanted) / _CLOSING, 0, 1))
+    if share:
+        mesh[INNER_LIPS] += (mesh[LIPS[2]] - mesh[INNER_LIPS]) * share
+    return mesh
 
 
 def lower_face(place: Place, mesh: np.ndarray, size: tuple[int, int]) -> Box:
@@ -192,34 +204,6 @@ def kept_above(frame: np.ndarray, made: np.ndarray, place: Place, mesh: np.ndarr
     part = smooth(far[rows, columns] / _RAMP)[:, None]
     made[rows, columns] = (frame[rows, columns] * (1 - part) + made[rows, columns] * part + .5).astype(np.uint8)
     return made
-
-
-def own_68(place: Place) -> np.ndarray:  # -> float64 [68, 3] units
-    return to_68(place.own)
-
-
-def _displacements(plan: CarriedFilm, motion: LandmarkTrack) -> np.ndarray:  # -> float64 [T, 68, 3] decimetres
-    """How far the motion departs from the face at rest, canonical."""
-    points = motion.points.double().numpy()
-    if motion.space == "canonical":
-        return points - plan.portrait
-    size = plan.face.track.image_size
-    if pixel_size(motion) != size:
-        height, width = pixel_size(motion)
-        raise TalkingHeadsError(f"Motion in pixels must be of this video, {size[1]} x {size[0]} px", f"{width} x {height}",
-                                "Align the motion to this video")
-    portrait = torch.from_numpy(plan.portrait.astype(np.float32)).expand(len(motion), -1, -1).contiguous()
-    resting = onto_pose(LandmarkTrack(portrait, motion.fps), plan.face.track)
-    return _from_pixels(plan, points - resting.points.double().numpy())
-
-
-def _from_pixels(plan: CarriedFilm, move: np.ndarray) -> np.ndarray:  # [T, 68, 3] px -> [T, 68, 3] decimetres
-    out = np.zeros_like(move)
-    for row, number in enumerate(pose_frames(len(plan.face), len(move)).tolist()):
-        shot = plan.shot(number)
-        if shot is not None and np.isfinite(plan.mesh[number]).all():
-            out[row] = Place.of(plan.mesh[number]).units(move[row, :, :2]) @ np.linalg.pinv(shot.ways)
-    return out
 
 
 def _every_mesh(face: FilmedFace, policy: str) -> np.ndarray:  # -> float32 [N, 478, 3]

@@ -6,7 +6,7 @@ Nothing here is smoothed over time: what lags behind the frame is not cancelled,
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,22 +14,24 @@ import numpy as np
 from ..media_core.capture.shots import SIDE, single_changes
 from ..media_core.dense_mesh import ROW
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.face.carrier.inner_mouth import cheek_colour
+from ..media_core.face.carrier.inner_look import Mouth, colour_of
 from ..media_core.face.carrier.place import UNIT
-from ..media_core.face.following import Upcoming, follow
-from ..media_core.face.landmarks.landmarks import CutFinder, FaceFrame, fill_missing, track_frames
+from ..media_core.face.following import follow, upcoming
+from ..media_core.face.landmarks.landmarks import CutFinder, FaceFrame, as_track, fill_missing
 from ..media_core.face.mesh.tracker import MeshTracker
-from ..media_core.face.presence import Tracker
+from ..media_core.face.presence import PATIENCE, Tracker, expect_face
 from ..media_core.face.track import FaceTrack, measure
 from ..media_core.face.trackers import make_tracker
 from ..media_core.progress import Report, silent
-from ..media_core.subject.layout import INNER_LIPS
+from ..media_core.subject.layout import INNER_LIPS, SKIN_SAMPLE
 
 Frames = Callable[[int], Iterator[np.ndarray]]  # (start) -> a video's frames uint8 [H, W, 3] from that number on
 _OFF = 2           # frames by which a given track may miss the video's length
 _BRIGHTEST = 70    # percentile of what is between the lips from which it may be teeth
 _LEAST_PIXELS = 12
+_TEETH_GAP = 3.6   # units of opening from which teeth may be seen
 _PREVIEW_EVERY = 10  # frames
+_LOOK_EVERY = 12   # frames between two looks at the mouth's light
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +45,14 @@ class FilmedFace:
     cuts: tuple[int, ...]     # frames that begin another shot
     between: np.ndarray       # float32 [N, 3] 0..255, the brighter part of what is seen between the lips; NaN: nothing
     cheeks: np.ndarray        # float32 [N, 3] 0..255; NaN: no face
+    mouths: dict[int, Mouth]  # of some frames: the look of what is inside
 
     def __len__(self) -> int:
         return len(self.mesh)
 
     @property
     def seen(self) -> np.ndarray:  # bool [N]
-        return np.isfinite(self.mesh).all(axis=(1, 2))
+        return np.all(np.isfinite(self.mesh), axis=(1, 2))
 
     @property
     def trust(self) -> np.ndarray:  # float32 [N] 0..1
@@ -63,6 +66,7 @@ class Glimpses:
     change: list[float] = field(default_factory=list)      # of a thumbnail against the one before, 0..255
     between: list[np.ndarray] = field(default_factory=list)
     cheeks: list[np.ndarray] = field(default_factory=list)
+    mouths: dict[int, Mouth] = field(default_factory=dict)
     sudden: list[int] = field(default_factory=list)        # frames that surely begin another shot
     _last: np.ndarray | None = None
     _cut: CutFinder = field(default_factory=CutFinder)
@@ -75,19 +79,26 @@ class Glimpses:
         small = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
         self.change.append(0.0 if self._last is None else float(np.abs(small - self._last).mean()))
         self._last = small
-        there = mesh is not None and bool(np.isfinite(mesh).all())
-        nothing = np.full(3, np.nan)
-        self.between.append(between_lips(frame, mesh) if there and mesh is not None else nothing)
-        self.cheeks.append(cheek_colour(frame, mesh) if there and mesh is not None else nothing)
+        if mesh is None or not np.isfinite(mesh).all():
+            self.between.append(np.full(3, np.nan))
+            self.cheeks.append(np.full(3, np.nan))
+            return
+        number = len(self.between)
+        self.between.append(between_lips(frame, mesh))
+        self.cheeks.append(colour_of(frame, mesh[SKIN_SAMPLE]))
+        if number - max(self.mouths, default=-_LOOK_EVERY) >= _LOOK_EVERY or number in self.sudden:
+            self.mouths[number] = Mouth.of(frame, mesh, own=False)
 
     def cuts(self) -> tuple[int, ...]:
         return tuple(sorted({*self.sudden, *single_changes(np.array(self.change), self.sudden)}))
 
 
 def between_lips(frame: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3], [478, 3] px -> float [3]
-    """Median of the brighter part of the pixels between the lips; NaN: too few."""
+    """Median of the brighter part of the pixels between the lips; NaN: too few, or lips too near."""
     import cv2
 
+    if openings(mesh[None])[0] < _TEETH_GAP:
+        return np.full(3, np.nan)
     ring = np.round(mesh[INNER_LIPS, :2]).astype(np.int32)
     low, high = np.maximum(ring.min(0), 0), np.minimum(ring.max(0) + 1, [frame.shape[1], frame.shape[0]])
     if (high - low).min() < 3:
@@ -122,10 +133,9 @@ def filmed_face(frames: Frames, fps: float, *, track: FaceTrack | None = None, t
                     "the face is followed again", len(track), len(glimpses.change))
         track = None
     if track is None:
-        watching = _Watching(make_tracker(tracker))
-        track = _tracked(watching, frames, fps, total, report)
+        track, glimpses = _tracked(make_tracker(tracker), frames, fps, total, report)
         if track.landmarks.mesh is not None:
-            return _filmed(track, track.landmarks.mesh.numpy(), watching.glimpses)
+            return _filmed(track, track.landmarks.mesh.numpy(), glimpses)
     return _measured_again(frames, track, total, report)
 
 
@@ -135,38 +145,27 @@ def _filmed(track: FaceTrack, mesh: np.ndarray, glimpses: Glimpses) -> FilmedFac
     known = np.where((track.confidence[:count].numpy() > 0)[:, None, None], mesh[:count], np.float32(np.nan))
     cuts = tuple(cut for cut in glimpses.cuts() if cut < count)
     return FilmedFace(track=track if count == len(track) else track.slice(0, count), mesh=known, cuts=cuts,
-                      between=pad(glimpses.between), cheeks=pad(glimpses.cheeks))
+                      between=pad(glimpses.between), cheeks=pad(glimpses.cheeks),
+                      mouths=glimpses.mouths)
 
 
-class _Watching:
-    """A tracker that also notes what passes by."""
-
-    def __init__(self, tracker: Tracker):
-        self.tracker, self.glimpses, self.kind = tracker, Glimpses(), tracker.kind
-
-    @property
-    def state(self) -> np.ndarray | None:
-        return self.tracker.state
-
-    @state.setter
-    def state(self, points: np.ndarray | None) -> None:
-        self.tracker.state = points
-
-    def __call__(self, frame: np.ndarray, mask: np.ndarray | None = None) -> FaceFrame | None:
-        return self.tracker(frame, mask)
-
-    def reset(self) -> None:
-        self.tracker.reset()
-
-    def follow(self, items: Iterable[Upcoming]) -> Iterator[tuple[Upcoming, FaceFrame | None]]:
-        for item, face in follow(self.tracker, items):
-            self.glimpses.add(item.frame, None if face is None else face.mesh)
-            yield item, face
-
-
-def _tracked(tracker: Tracker, frames: Frames, fps: float, total: int | None, report: Report) -> FaceTrack:
-    raw = track_frames(frames(0), fps, tracker=tracker, total=total, again=frames, report=report)
-    return measure(fill_missing(raw, "interpolate")[0])
+def _tracked(tracker: Tracker, frames: Frames, fps: float, total: int | None, report: Report) -> tuple[FaceTrack, Glimpses]:
+    faces, glimpses, size, missing = list[FaceFrame | None](), Glimpses(), (0, 0), 0
+    for item, face in follow(tracker, upcoming(frames(0), cut=CutFinder())):
+        glimpses.add(item.frame, None if face is None else face.mesh)
+        faces.append(face)
+        size = item.frame.shape[0], item.frame.shape[1]
+        missing += face is None
+        done = len(faces)
+        count = max(total or 0, done)
+        figures = {"stage": "face", "frame": done, "frames": count, "missing": missing}
+        report(done, count, figures, item.frame if item.number % _PREVIEW_EVERY == 0 else None)
+        if missing == done == PATIENCE:
+            expect_face(frames(PATIENCE), tracker, fps, count - PATIENCE, lambda: report(PATIENCE, count, figures, None))
+    if not faces:
+        raise TalkingHeadsError("The video must have frames", "none", "Choose another video")
+    raw = as_track(faces, size, fps, tuple(glimpses.sudden), tracker.kind)
+    return measure(fill_missing(raw, "interpolate")[0]), glimpses
 
 
 def _looked_through(frames: Frames, mesh: np.ndarray, total: int | None, report: Report) -> Glimpses:

@@ -1,28 +1,26 @@
 """What a video's own mouth does, shot by shot: where it rests, and the slow expression that stays while the speech is replaced.
 
-Lengths are the carrier's units (60.64 between the outer corners of the eyes), in the face's own axes.
+Lengths are the carrier's units (60.64 between the outer corners of the eyes), in the face's own axes. The lips are taken whole,
+all four rings of the mesh: what only the 68 points say of them leaves slits of the old mouth beside the corners.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..media_core.face.carrier.handles import Handles
-from ..media_core.face.carrier.inner_mouth import Mouth, guessed_teeth
+from ..media_core.face.carrier.inner_look import Mouth, ordered
 from ..media_core.face.carrier.place import Place
 from ..media_core.mouth import resting_face
-from ..media_core.subject.layout import to_68
+from ..media_core.subject.layout import JAW_LINE, LIPS, SKIN, to_68
 from .film_faces import FilmedFace, openings
 
 _LEAST_OPEN = 0.05  # fraction of a shot's frames that show its mouth at rest
 _FEWEST = 3         # frames of those, at least
 _SLOW = 0.4         # s, standard deviation of the low pass that parts expression from speech
 _JAW_SHARE = 0.8    # of the lips' common way down that is the jaw's and not the expression's
-_UPPER = [49, 50, 51, 52, 53, 61, 62, 63]  # of the 68: upper lip, and what faces it on the lower one
-_LOWER = [59, 58, 57, 56, 55, 67, 66, 65]
-_WIDEST = 12        # frames of a shot whose teeth are looked at
-_TEETH_GAP = 3.6    # units of opening from which teeth may be seen
+_BEST = 12          # frames whose teeth count
 _BRIGHT, _REDDEST, _TEETH = 0.75, 1.4, 0.92  # teeth: at least so bright as the cheek, at most so red; their tone of what is seen
 _SHORT = 1.0        # s: a shorter shot tells too little of itself
 
@@ -35,19 +33,24 @@ class Shot:
     stop: int
     handles: Handles
     mouth: Mouth
-    rest: np.ndarray  # float64 [68, 3] units, lips shut
-    slow: np.ndarray  # float32 [frames, 20, 3] units, what the expression adds to the lips
+    rest: np.ndarray  # float64 [468, 3] units, the face with its lips shut
+    slow: np.ndarray  # float32 [frames, 4, 20, 3] units, what the expression adds to the rings of the lips
     ways: np.ndarray  # float64 [3, 3], canonical decimetres -> units
 
-    def target(self, number: int, own: np.ndarray, made: np.ndarray) -> np.ndarray:  # [68, 3], [68, 3] -> [68, 3]
-        """Where frame `number` should have its jaw and lips; the other points stay `own`.
+    def move(self, number: int, own: np.ndarray, wanted68: np.ndarray, expression: float = 1.0) -> np.ndarray:
+        """How far frame `number`'s mesh must go, from `own`, for its jaw and lips to be where the motion wants them.
 
         Args:
-            made: canonical displacement from rest, decimetres.
+            own: [468, 3] units, as filmed.
+            wanted68: [68, 3] units from rest.
+            expression: how much of the slow expression is added.
+        Returns:
+            [468, 3] units.
         """
-        out, move = own.copy(), made @ self.ways
-        out[:17] = self.rest[:17] + move[:17]
-        out[48:] = self.rest[48:] + move[48:] + self.slow[number - self.first]
+        out, wanted = np.zeros((SKIN, 3)), self.handles.moved(wanted68, self.rest)
+        for part, slow in ((JAW_LINE, 0.0), (LIPS, self.slow[number - self.first] * expression)):
+            out[part] = self.rest[part] + wanted[part] + slow - own[part]
+        out[self.handles.free] = self.handles.weights @ out[self.handles.handles]
         return out
 
 
@@ -57,61 +60,63 @@ def shots_of(face: FilmedFace, portrait: np.ndarray, fps: float) -> list[Shot]:
     Args:
         portrait: [68, 3] decimetres, the canonical face from which motion departs.
     """
-    own, gaps, seen = own_points(face), openings(face.mesh), face.seen
+    gaps, seen = openings(face.mesh), face.seen
     edges = [0, *face.cuts, len(face)]
     parts = [(a, b) for a, b in zip(edges, edges[1:]) if seen[a:b].any()]
-    overall = _teeth(face, np.flatnonzero(seen), gaps)
+    overall = _teeth(face, np.flatnonzero(seen))
     best = max(parts, key=lambda part: int(seen[part[0]:part[1]].sum()))
-    longest = _shot(face, best, own, gaps, portrait, fps, overall)
+    longest = _shot(face, best, gaps, portrait, fps, overall)
     out = []
     for part in parts:
         short = seen[part[0]:part[1]].sum() < _SHORT * fps
         like = longest if part != best and short else None
-        out.append(longest if part == best else _shot(face, part, own, gaps, portrait, fps, overall, like))
+        out.append(longest if part == best else _shot(face, part, gaps, portrait, fps, overall, like))
     return out
 
 
-def own_points(face: FilmedFace) -> np.ndarray:  # -> float32 [N, 68, 3] units, NaN without a face
-    """The 68 points of every frame in the face's own axes."""
-    out = np.full((len(face), 68, 3), np.nan, np.float32)
-    for number in np.flatnonzero(face.seen):
-        out[number] = to_68(Place.of(face.mesh[number]).own)
-    return out
-
-
-def _shot(face: FilmedFace, part: tuple[int, int], own: np.ndarray, gaps: np.ndarray, portrait: np.ndarray, fps: float,
+def _shot(face: FilmedFace, part: tuple[int, int], gaps: np.ndarray, portrait: np.ndarray, fps: float,
           teeth: np.ndarray | None, like: Shot | None = None) -> Shot:
     """`like`: a shot whose rest is taken over, for one that is too short to tell its own."""
     first, stop = part
     numbers = first + np.flatnonzero(face.seen[first:stop])
     least = numbers[np.argsort(gaps[numbers], kind="stable")][:max(_FEWEST, round(_LEAST_OPEN * len(numbers)))]
-    at_rest = own[least].astype(np.float64).mean(0)
-    rest = shut(at_rest) if like is None else like.rest
     handles = Handles(face.mesh[least[0]]) if like is None else like.handles
-    ways = np.linalg.lstsq(np.column_stack([portrait, np.ones(68)]), rest, rcond=None)[0][:3]
-    tone = _tone(face, numbers, gaps, teeth)
-    return Shot(first=first, stop=stop, handles=handles, mouth=tone, rest=rest,
-                slow=slow_expression(own[first:stop, 48:], rest[48:], fps), ways=ways)
+    rest = at_rest(face.mesh[least], handles) if like is None else like.rest
+    ways = np.linalg.lstsq(np.column_stack([portrait, np.ones(68)]), to_68(rest), rcond=None)[0][:3]
+    lips = np.full((stop - first, *LIPS.shape, 3), np.nan, np.float32)
+    for number in numbers:
+        lips[number - first] = Place.of(face.mesh[number]).own[LIPS]
+    return Shot(first=first, stop=stop, handles=handles, mouth=_inside(face, numbers, teeth), rest=rest,
+                slow=slow_expression(lips, rest[LIPS], fps), ways=ways)
 
 
-def shut(rest: np.ndarray) -> np.ndarray:  # [68, 3] units -> the same with the lips together
-    """The face at rest; its mouth is closed where even its least open frames show it open. The rule of `mouth.resting_face`, by
-    which AToM's portrait is made of a video."""
-    upright = rest * [1, -1, -1]  # that module's y points up, its z to the viewer
-    return np.asarray(resting_face(upright), np.float64) * [1, -1, -1]
+def at_rest(meshes: np.ndarray, handles: Handles) -> np.ndarray:  # [n, 478, 3] px -> float64 [468, 3] units
+    """The mean of the frames whose lips are nearest to shut; closed where even these show them open. The rule is that of
+    `mouth.resting_face`, by which AToM's portrait is made of a video."""
+    rest = np.mean([Place.of(mesh).own for mesh in meshes], axis=0)
+    points = to_68(rest)
+    upright = np.array([1, -1, -1])  # that module's y points up, its z to the viewer
+    move = np.asarray(resting_face(points * upright), np.float64) * upright - points
+    return rest + handles.moved(move, rest) if move.any() else rest
 
 
-def slow_expression(lips: np.ndarray, rest: np.ndarray, fps: float) -> np.ndarray:  # [T, 20, 3], [20, 3] -> [T, 20, 3]
+def slow_expression(lips: np.ndarray, rest: np.ndarray, fps: float) -> np.ndarray:
     """The lips' slow way from rest without their opening: a smile stays, speech does not.
 
     Upper and lower lip are taken together, pair by pair; most of what all do together up and down is the jaw's.
+
+    Args:
+        lips: [T, 4, 20, 3] units, the rings of the mesh (`layout.LIPS`), NaN in frames without a face.
+        rest: [4, 20, 3].
+    Returns:
+        float32 [T, 4, 20, 3].
     """
     from scipy.ndimage import gaussian_filter1d
 
     away = interpolated(lips) - rest
-    upper, lower = np.array(_UPPER) - 48, np.array(_LOWER) - 48
-    away[:, upper] = away[:, lower] = (away[:, upper] + away[:, lower]) / 2
-    middle = away[:, [3, 9]].mean(1, keepdims=True) * [0, _JAW_SHARE, 0]
+    around = -np.arange(LIPS.shape[1])  # a ring begins at one corner of the mouth and has the other in its middle
+    away = (away + away[:, :, around]) / 2
+    middle = away[:, :1, [5]] * [0, _JAW_SHARE, 0]
     return gaussian_filter1d(away - middle, _SLOW * fps, axis=0, mode="nearest", truncate=2.0).astype(np.float32)
 
 
@@ -119,28 +124,33 @@ def interpolated(rows: np.ndarray) -> np.ndarray:  # [T, ...] with NaN rows -> f
     """Unknown rows between their neighbours, held at the ends."""
     flat = rows.reshape(len(rows), -1).astype(np.float64)
     known = np.flatnonzero(np.isfinite(flat).all(1))
+    if len(known) == len(rows):
+        return flat.reshape(rows.shape)
     every = np.arange(len(rows))
     return np.stack([np.interp(every, known, flat[known, k]) for k in range(flat.shape[1])], 1).reshape(rows.shape)
 
 
 # ----------------------------------------------------------------------------------------------------------------- the teeth
 
-def _tone(face: FilmedFace, numbers: np.ndarray, gaps: np.ndarray, overall: np.ndarray | None) -> Mouth:
-    """The inside of a shot's mouth: its teeth as it shows them, else as other shots do in their light, else as the cheek allows."""
+def _inside(face: FilmedFace, numbers: np.ndarray, overall: np.ndarray | None) -> Mouth:
+    """The inside of a shot's mouth: its teeth as it shows them, else as others do, in its light, else as the cheek allows."""
     cheek = np.nanmedian(face.cheeks[numbers], axis=0).astype(np.float64)
-    own = _teeth(face, numbers, gaps)
+    own = _teeth(face, numbers)
     if own is None and overall is not None:
         own = overall * cheek.mean() / max(float(np.nanmedian(face.cheeks, axis=0).mean()), 1.0)
-    return Mouth(guessed_teeth(cheek) if own is None else np.clip(own, 0, 255))
+    looks = {number: mouth for number, mouth in face.mouths.items() if numbers[0] <= number <= numbers[-1]} or face.mouths
+    mouth = looks[min(looks, key=lambda number: (openings(face.mesh[number][None])[0], number))]
+    return mouth if own is None else replace(mouth, tone=ordered(own))
 
 
-def _teeth(face: FilmedFace, numbers: np.ndarray, gaps: np.ndarray) -> np.ndarray | None:  # -> float64 [3]
-    """The tone of the teeth that the widest of some frames show; None: none."""
-    widest = numbers[np.argsort(-gaps[numbers], kind="stable")][:_WIDEST]
-    widest = widest[(gaps[widest] > _TEETH_GAP) & np.isfinite(face.between[widest]).all(1)]
-    if not len(widest):
-        return None
-    tone = np.median(face.between[widest], axis=0).astype(np.float64)
+def _teeth(face: FilmedFace, numbers: np.ndarray) -> np.ndarray | None:  # -> float64 [3]
+    """The tone of the teeth in those of some frames that show them best; None: none do."""
+    light = face.between[numbers].astype(np.float64)
     cheek = np.nanmedian(face.cheeks[numbers], axis=0).mean()
-    return tone * _TEETH if tone.mean() > _BRIGHT * cheek and tone[0] < _REDDEST * tone[1] else None
-
+    there = np.all(np.isfinite(light), axis=1)
+    there[there] = (light[there].mean(1) > _BRIGHT * cheek) & (light[there, 0] < _REDDEST * light[there, 1])
+    if there.sum() < _FEWEST:
+        return None
+    shown = light[there]
+    tone = np.median(shown[np.argsort(-shown.mean(1), kind="stable")][:_BEST], axis=0) * _TEETH
+    return ordered(tone)

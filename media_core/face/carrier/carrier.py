@@ -38,7 +38,8 @@ class Carrier:
         self._sheet = Sheet(picture.shape[:2], self.place, self.handles)
 
     def draw(self, displacement: np.ndarray, *, blink: float = 0.0, brows: float = 0.0, turned: Turn | None = None,
-             sway: tuple[float, float] = (0.0, 0.0), upper: bool = False, below: float | None = None) -> np.ndarray:
+             sway: tuple[float, float] = (0.0, 0.0), upper: bool = False, below: float | None = None,
+             move: np.ndarray | None = None) -> np.ndarray:
         """The picture with its face moved.
 
         Args:
@@ -49,10 +50,13 @@ class Carrier:
             sway: right, down, of the shoulders, units; only with `turned`.
             upper: brows, lids and nose of `displacement` count too.
             below: row (px) above which nothing may change.
+            move: [468, 3] units, the displacement of the whole mesh, where it is known; of `displacement` then only the chin
+                counts, as the jaw's.
         Returns:
             uint8, of the picture's shape.
         """
-        move = self.handles.moved(displacement, self.place.own, blink=blink, brows=brows, upper=upper)
+        if move is None:
+            move = self.handles.moved(displacement, self.place.own, blink=blink, brows=brows, upper=upper)
         if turned is not None and turned.still and not any(sway):
             turned = None
         out = self.picture.copy()
