@@ -67,6 +67,7 @@ def add_options(video: argparse.ArgumentParser) -> None:
         help="a video's frames without a face: stop and name them (error), put the mouth where the face was last (hold) or on "
              "the way to the next one (interpolate), or leave them unchanged (skip) (default: skip)")
     add_tracker(add, "people")
+    add("--face-index", type=int, default=0, metavar="N", help="of several faces the N-th largest, from 0 (default: 0)")
     add("--no-paste", dest="paste", action="store_false",
         help="only the square around the face, as MToV's networks make it; only --carrier redraw")
     add_video_sampling(video)
@@ -179,10 +180,10 @@ def _carried_face(options: argparse.Namespace, fps: float, out: Path, report: Re
     from ..moditalker_core.carried_faces import still_face, video_face
 
     if not options.film and is_picture(options.face):
-        return still_face(_picture(options.face, out), tracker=options.tracker)
+        return still_face(_picture(options.face, out), tracker=options.tracker, face_index=options.face_index)
     info = _film(options)
     return video_face(lambda start: read_frames(options.face, fps, start), fps, policy=options.policy, tracker=options.tracker,
-                      total=frame_count(info.duration, fps), report=report)
+                      face_index=options.face_index, total=frame_count(info.duration, fps), report=report)
 
 
 def _picture(face: str, out: Path) -> np.ndarray:  # uint8 [H, W, 3 or 4]
@@ -239,15 +240,19 @@ def _scene(options: argparse.Namespace, config: MToVConfig, out: Path, report: R
     """
     from ..media_core.audio import frame_count
     from ..media_core.video import read_frames
+    from ..moditalker_core.carried_faces import followed_face
     from ..moditalker_core.mtov.scenes import film_scene, portrait_scene
 
     if not options.film and is_picture(options.face):
         picture = _picture(options.face, out)
-        scene = portrait_scene(over_black(picture), config, tracker=options.tracker)
+        scene = portrait_scene(over_black(picture), config, tracker=options.tracker, face_index=options.face_index)
         return scene, None if picture.shape[2] == 3 or not options.paste else _fitted(picture[..., 3], scene.picture.shape[:2])
-    info = _film(options)
-    return film_scene(lambda start: read_frames(options.face, config.fps, start), config, policy=options.policy,
-                      tracker=options.tracker, report=report, total=frame_count(info.duration, config.fps)), None
+    total, chosen = frame_count(_film(options).duration, config.fps), options.face_index
+    opened = lambda start: read_frames(options.face, config.fps, start)
+    track = followed_face(opened, config.fps, face_index=chosen, total=total, tracker=options.tracker,
+                          report=report) if chosen else None
+    return film_scene(opened, config, track=track, policy=options.policy, tracker=options.tracker, report=report,
+                      total=total), None
 
 
 def _fitted(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # uint8 [h, w] -> [H, W]
@@ -291,9 +296,10 @@ def _check_carrier(options: argparse.Namespace) -> None:
     """Raises:
         TalkingHeadsError: crops of a carrier that makes none, or no seed.
     """
-    if options.seed < 0:
-        raise TalkingHeadsError("--seed must be a whole number of 0 or more", f"{options.seed}",
-                                "Choose another one, or leave it out")
+    for name in ("seed", "face_index"):
+        if getattr(options, name) < 0:
+            raise TalkingHeadsError(f"--{name.replace('_', '-')} must be a whole number of 0 or more",
+                                    f"{getattr(options, name)}", "Choose another one, or leave it out")
     if options.carrier == "redraw":
         return
     if not options.paste:

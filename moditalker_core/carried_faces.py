@@ -121,18 +121,37 @@ def still_face(picture: Picture, *, tracker: str = "people", face_index: int = 0
 
 
 def video_face(opened: Frames, fps: float, *, track: FaceTrack | None = None, policy: str = "skip", total: int | None = None,
-               tracker: str = "people", report: Report = silent) -> VideoFace:
+               tracker: str = "people", face_index: int = 0, report: Report = silent) -> VideoFace:
     """The face in a video.
 
     Args:
         opened: (start) -> its frames uint8 [H, W, 3] from that number on, at `fps`; called again for each pass over the video.
         fps: frames per second, of the motion to come.
         track, policy, total, tracker: see `carrier_films.carried_film`.
+        face_index: which of several faces, the largest first; a `track` has chosen already.
         report: while the video is measured.
     Raises:
         TalkingHeadsError: what `film_plan` refuses.
     """
     from .carrier_films import film_plan, film_portrait
 
+    if track is None and face_index:
+        track = followed_face(opened, fps, face_index=face_index, total=total, tracker=tracker, report=report)
     plan = film_plan(opened, fps=fps, total=total, track=track, policy=policy, tracker=tracker, report=report)
     return VideoFace(opened, plan, film_portrait(plan.face.track), policy)
+
+
+def followed_face(opened: Frames, fps: float, *, face_index: int, total: int | None = None, tracker: str = "people",
+                  report: Report = silent) -> FaceTrack:
+    """One of several faces of a video, the largest first, followed through it.
+
+    Raises:
+        TalkingHeadsError: no such face.
+    """
+    from ..media_core.face.landmarks.landmarks import fill_missing, track_frames
+    from ..media_core.face.track import measure
+    from ..media_core.face.trackers import make_tracker
+
+    following = make_tracker(tracker, face_index=face_index)
+    raw = track_frames(opened(0), fps, tracker=following, total=total, again=opened, report=report)
+    return measure(fill_missing(raw, "interpolate")[0])

@@ -108,6 +108,22 @@ def test_a_films_person_says_something_else(files, tiny_film, capsys):
     assert after.shape == before.shape and np.abs(after - before)[:, :60].mean() < 3
 
 
+def test_one_of_several_faces(files):
+    """The largest first."""
+    whole = Image.new("RGB", (2 * SIZE, SIZE))
+    face = Image.open(files / "me.png")
+    whole.paste(face, (0, 0))
+    whole.paste(face.resize((150, 150)), (SIZE + 20, 20))
+    whole.save(files / "two.png")
+    first, second = [], []
+    for number, found in (("0", first), ("1", second)):
+        assert run(files, "--life", "0", "--face-index", number, face="two.png", out=f"{number}.mp4") == OK
+        made = frames(files / f"{number}.mp4")
+        change = np.abs(made[-1] - made[0]).mean(-1)
+        found += [float(change[:, :SIZE].max()), float(change[:, SIZE:].max())]
+    assert first[0] > 20 > first[1] and second[1] > 20 > second[0]
+
+
 def test_options_of_mtov_are_named_as_without_effect(files, caplog):
     assert run(files, "--steps", "4", "--noise", "own", "--mtov", "absent.safetensors") == OK
     assert "--mtov, --steps, --noise: without effect" in caplog.text
@@ -117,6 +133,8 @@ def test_options_of_mtov_are_named_as_without_effect(files, caplog):
     (("--life", "2"), ["life of a portrait", "2"]),
     (("--no-paste",), ["--no-paste", "--carrier picture", "--carrier redraw"]),
     (("--seed", "-1"), ["--seed", "-1"]),
+    (("--face-index", "-1"), ["--face-index", "-1"]),
+    (("--face-index", "1"), ["face"]),
     (("--carrier", "redraw", "--strength", "7"), ["7"]),
     (("--carrier", "redraw", "--boundary-correction", "2"), ["boundary correction", "2"]),
     (("--carrier", "redraw", "--overlap", "999"), ["share", "999"]),
