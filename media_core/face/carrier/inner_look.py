@@ -45,6 +45,7 @@ class Mouth:
     tongue: np.ndarray | None = None  # None: pink, as bright as the teeth allow
     dark: np.ndarray | None = None   # behind everything; None: likewise
     hue: np.ndarray | None = None    # of a picture without flesh colours, mean 1; None: colours as they are
+    stone: float = 0.0               # 0..1, how far everything inside takes that hue
     light: float = 1.0               # 0..1, of everything inside
     softness: float = .4             # px of blur
     grain: float = 0.0               # deviation of the image's grain, 255ths
@@ -63,15 +64,16 @@ class Mouth:
         shown = shown_teeth(picture, mesh, bright)
         tone = guessed_teeth(cheek, _eye_white(picture, mesh)) if shown is None else shown
         stone = 1 - _flesh(cheek, lips)
-        hue = None if stone < .02 else (1 - stone) * np.ones(3) + stone * cheek / max(bright, 1.0)
+        hue = None if stone < .02 else cheek / max(bright, 1.0)
         softness, grain = _texture(picture, mesh)
         inside = _own_inside(picture.shape[:2], mesh) if own else None
         light, place = float(tone.mean()), Place.of(mesh)
         gap = float(np.linalg.norm((place.own[13] - place.own[14])[:2]))
         row = 1.0 if inside is None else float(1 - _HIDDEN * smooth(np.array((gap - _WIDE[0]) / _WIDE[1])))
         tongue = light * (.5 * _PINK + .5 * _PINK.mean() * lips / max(float(lips.mean()), 1.0))
-        return cls(tone=tone, tongue=tongue, dark=_DARK * light, hue=hue, light=1 - (1 - _STONE) * stone, softness=softness,
-                   grain=grain, row=row, own=inside)
+        return cls(tone=tone, tongue=tongue, dark=_DARK * light, hue=hue, stone=stone,
+                   light=1 - (1 - _STONE) * stone, softness=softness, grain=grain, row=row,
+                   own=inside)
 
 
 def colour_of(picture: np.ndarray, outline: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3 or 4], [P, 2+] px -> [3]

@@ -26,18 +26,19 @@ _HALF_ROW, _LOWER_HALF = 18.5, 15.0
 _SHADE = .72, 4.0       # brightness under the upper lip, units over which the lip's shadow ends
 _CORNER = .82, 6.0      # brightness at the corners, units from them over which it darkens
 
-Projection = Callable[[float, float, float], np.ndarray]  # -> px of the patch [2]
+Projection = Callable[[float, float, float], np.ndarray]  # units from the shut mouth's middle -> px of the upright patch [2]
 
 
 @dataclass(frozen=True)
 class _View:
-    """A patch of the image around the mouth, oversampled."""
+    """A patch of the image around the mouth, oversampled, seen with the face upright."""
 
-    x: np.ndarray       # float32 [h, w] column
-    y: np.ndarray       # float32 [h, w] row
+    x: np.ndarray       # float32 [h, w] px, to the subject's left
+    y: np.ndarray       # float32 [h, w] px, down
     scale: float        # its px per unit
     project: Projection
     lips: np.ndarray    # float64 [20, 2] px, inner ring; the upper lip from 10 to 20
+    opening: np.ndarray  # uint8 [h, w] 0..255, between the lips
 
 
 def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handles, place: Place, turned: Turn | None,
@@ -60,10 +61,8 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
     if gap < _LEAST_GAP or (high - low).min() < 3:
         return
     times = 3 if unit < 1.5 else 2 if unit < 4 else 1
-    width, height = (high - low).tolist()
-    view = _view(width * times, height * times, times * unit, (ring - low + .5) * times - .5,
-                 lambda x, y, z: (place.pixels((handles.seam + [x, y, z])[None], turned)[0, :2] - low + .5) * times - .5)
-    inside, alpha = _finished(_drawn(view, mouth, jaw), view, mouth, (width, height), unit)
+    view = _view(low, high, times, ring, place, handles.seam, turned)
+    inside, alpha = _finished(_drawn(view, mouth, jaw), view, mouth, tuple((high - low).tolist()), unit)
     if mouth.own is not None and source is not None:
         _own_over(inside, mouth, source, place, turned, low)
     part = image[low[1]:high[1], low[0]:high[0], :3]
@@ -73,9 +72,27 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
     part[:] = np.clip(part + (inside - part) * (alpha * amount) + .5, 0, 255).astype(np.uint8)
 
 
-def _view(width: int, height: int, scale: float, lips: np.ndarray, project: Projection) -> _View:
+def _view(low: np.ndarray, high: np.ndarray, times: int, ring: np.ndarray, place: Place, seam: np.ndarray,
+          turned: Turn | None) -> _View:
+    """The patch of the image from `low` to `high`, px, `times` oversampled."""
+    import cv2
+
+    width, height = ((high - low) * times).tolist()
+    flat = (ring - low + .5) * times - .5
+    opening = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(opening, [np.round(flat * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    across = flat[10] - flat[0]
+    across = across / max(float(np.linalg.norm(across)), 1e-6)
+    upright = np.stack([across, [-across[1], across[0]]])  # rows: the face's x and y in the patch
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    return _View(x=x, y=y, scale=scale, project=project, lips=lips)
+    axes = upright.astype(np.float32)
+
+    def project(*point: float) -> np.ndarray:
+        seen = place.pixels((seam + point)[None], turned)[0, :2]
+        return upright @ ((seen - low + .5) * times - .5)
+
+    return _View(x=axes[0, 0] * x + axes[0, 1] * y, y=axes[1, 0] * x + axes[1, 1] * y, scale=times * place.pixel,
+                 project=project, lips=flat @ upright.T, opening=opening)
 
 
 def _drawn(view: _View, mouth: Mouth, jaw: float) -> np.ndarray:  # -> float32 [h, w, 3]
@@ -91,8 +108,7 @@ def _drawn(view: _View, mouth: Mouth, jaw: float) -> np.ndarray:  # -> float32 [
     _set_tone(patch, teeth, view, mouth.tone * mouth.light)
     if mouth.hue is not None:
         grey = patch @ np.array([.299, .587, .114], np.float32)
-        stone = float(np.clip(np.abs(mouth.hue - 1).max() * 1e3, 0, 1))
-        patch += (grey[..., None] * mouth.hue.astype(np.float32) - patch) * (stone if mouth.light < 1 else 0)
+        patch += (grey[..., None] * mouth.hue.astype(np.float32) - patch) * np.float32(mouth.stone)
     return patch
 
 
@@ -138,11 +154,7 @@ def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, shown: float)
 
 def _set_tone(patch: np.ndarray, teeth: np.ndarray, view: _View, tone: np.ndarray) -> None:
     """Brings the brighter teeth that are seen to the tone, however deep in the shadow they were drawn; in place."""
-    import cv2
-
-    opening = np.zeros(teeth.shape, np.uint8)
-    cv2.fillPoly(opening, [np.round(view.lips).astype(np.int32)], 1)
-    seen = patch[(teeth > .5) & (opening > 0)]
+    seen = patch[(teeth > .5) & (view.opening > 127)]
     if len(seen) > 20:
         gain = np.clip(tone / np.maximum(np.percentile(seen, 75, axis=0), 1), .8, _MOST_GAIN)
         patch *= 1 + teeth[..., None] * (gain - 1).astype(np.float32)
@@ -163,25 +175,23 @@ def _shadow(view: _View) -> np.ndarray:  # -> [h, w]
     """The upper lip's shadow, and the darkness towards the corners."""
     upper = np.concatenate([view.lips[10:], view.lips[:1]])
     upper = upper[np.argsort(upper[:, 0], kind="stable")]
-    under = (view.y - np.interp(view.x[0], upper[:, 0], upper[:, 1])[None]) / view.scale
-    from_corner = np.minimum(view.x[0] - view.lips[:, 0].min(), view.lips[:, 0].max() - view.x[0]) / view.scale
-    return (_SHADE[0] + (1 - _SHADE[0]) * smooth(under / _SHADE[1])) * (_CORNER[0] + (1 - _CORNER[0]) * smooth(from_corner / _CORNER[1]))[None]
+    under = (view.y - np.interp(view.x, upper[:, 0], upper[:, 1])) / view.scale
+    from_corner = np.minimum(view.x - view.lips[:, 0].min(), view.lips[:, 0].max() - view.x) / view.scale
+    lip, corner = _SHADE[0] + (1 - _SHADE[0]) * smooth(under / _SHADE[1]), smooth(from_corner / _CORNER[1])
+    return (lip * (_CORNER[0] + (1 - _CORNER[0]) * corner)).astype(np.float32)
 
 
-def _finished(patch: np.ndarray, view: _View, mouth: Mouth, size: tuple[int, int],
-              unit: float) -> tuple[np.ndarray, np.ndarray]:
+def _finished(patch: np.ndarray, view: _View, mouth: Mouth, size: tuple[int, int], unit: float) -> tuple[np.ndarray, np.ndarray]:
     """At the image's own size, as soft and grainy as it; and the opening's alpha [h, w, 1]."""
     import cv2
 
-    opening = np.zeros(patch.shape[:2], np.uint8)
-    cv2.fillPoly(opening, [np.round(view.lips * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     inside = cv2.resize(patch.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     if mouth.softness > .3:
         inside = cv2.GaussianBlur(inside, (0, 0), mouth.softness)
     if mouth.grain > .3:
         inside += np.random.default_rng(7).normal(0, mouth.grain, (*inside.shape[:2], 1)).astype(np.float32)
     edge = max(.45, .22 * unit, .7 * mouth.softness)
-    soft = cv2.GaussianBlur(cv2.resize(opening, size, interpolation=cv2.INTER_AREA), (0, 0), edge)
+    soft = cv2.GaussianBlur(cv2.resize(view.opening, size, interpolation=cv2.INTER_AREA), (0, 0), edge)
     return inside, soft.astype(np.float32)[..., None] / 255
 
 
