@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -151,7 +151,11 @@ def _carried(plan: CarriedFilm, number: int, frame: np.ndarray, asked: Asked, ro
         return out
     mesh[:, :2] -= [box.left, box.top]
     part = np.ascontiguousarray(frame[box.slices])
-    carrier = Carrier(part, mesh, handles=shot.handles, mouth=shot.mouth)
+    mouth = shot.mouth
+    if shot.teeth is not None:
+        own = shot.teeth.seen_in(Place.of(mesh), mesh, float(plan.face.cheeks[number].mean()), part.shape[:2])
+        mouth = replace(mouth, own=own)
+    carrier = Carrier(part, mesh, handles=shot.handles, mouth=mouth)
     drawn = carrier.draw(wanted, move=(target - carrier.place.own) * plan.amount[number])
     out[box.slices] = kept_above(part, drawn, carrier.place, mesh)
     return out
