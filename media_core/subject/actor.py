@@ -20,6 +20,7 @@ from .triangulate import inside
 _GRID = 60                       # points of the sheet's mesh, each way
 _ABOVE, _BELOW = -4.0, 40.0      # photo px below the chin: the sheet goes with the head above, with the shoulders below
 _NEAR = 8.0                      # photo px: how far the depth of the face's outline spreads
+_COARSE = 4                      # canvas px between two places where the sheet is looked up
 _DEEP, _OUT = 40.0, 45.0         # photo px: as much deeper than the outline, at as far from it
 
 
@@ -68,24 +69,37 @@ class Actor(Subject):
         for sheet, classes in ((self._parts.body_sheet, self._parts.body_classes), (self._parts.head_sheet, self._parts.head_classes)):
             layer = cv2.remap(sheet, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0))
             layer[~drawn] = 0
-            alpha = layer[..., 3].astype(np.float32) / 255
-            canvas.image += (layer[..., :3] - canvas.image) * alpha[..., None]
-            solid = alpha > .5
-            canvas.classes[solid] = cv2.remap(classes, x, y, cv2.INTER_NEAREST)[solid]
+            shown = _rows(layer[..., 3])
+            alpha, image = layer[shown, :, 3].astype(np.float32) * np.float32(1 / 255), canvas.image[shown]
+            image += (layer[shown, :, :3] - image) * alpha[..., None]
+            solid = layer[shown, :, 3] > 127
+            canvas.classes[shown][solid] = cv2.remap(classes, x[shown], y[shown], cv2.INTER_NEAREST)[solid]
             if not canvas.torso.size:
                 layer[layer[..., 3] == 0] = 0
                 canvas.torso = layer
         return canvas
 
     def _sources(self, pose: Pose, sway) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # float32 [H, W] twice, bool [H, W]
-        """Which texture pixel of the sheets each pixel of the canvas shows."""
+        """Which texture pixel of the sheets each pixel of the canvas shows: looked up for one pixel of 4 x 4, and linear between."""
+        import cv2
         rig = self._rig
         moved = product(self._sheet_rest - rig.origin, product(pose[0], rig.axes.T).T) + pose[1]
         still = self._sheet_rest + np.array([sway[0], sway[1], 0])
         flat = self._project(still + (moved - still) * self._with_head)
-        everything = Box(0, 0, self._canvas_size, self._canvas_size)
-        field, drawn = paint(flat, still[:, 2], self._sheet_triangles, self._sheet_texture, everything)
-        return field[..., 0].copy(), field[..., 1].copy(), drawn
+        cells = -(-self._canvas_size // _COARSE)
+        around = Box(-1, -1, cells + 1, cells + 1)
+        field, drawn = paint((flat - (_COARSE - 1) / 2) / _COARSE, still[:, 2], self._sheet_triangles, self._sheet_texture, around)
+        part = slice(_COARSE, _COARSE + self._canvas_size)
+        full = ((cells + 2) * _COARSE,) * 2
+        x, y, seen = (np.ascontiguousarray(cv2.resize(plane, full, interpolation=cv2.INTER_LINEAR)[part, part])
+                      for plane in (field[..., 0], field[..., 1], drawn.astype(np.float32)))
+        return x, y, seen > .999
+
+
+def _rows(alpha: np.ndarray) -> slice:  # uint8 [H, W]
+    """The rows in which something shows."""
+    some = np.flatnonzero(alpha.any(1))
+    return slice(int(some[0]), int(some[-1]) + 1) if len(some) else slice(0, 0)
 
 
 def _smooth(x: np.ndarray) -> np.ndarray:

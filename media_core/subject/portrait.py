@@ -56,6 +56,11 @@ class Source:
     sha256: str             # of the file, or of the pixels where there is none
 
     @property
+    def described(self) -> dict[str, str]:
+        """As manifests hold it."""
+        return {"name": self.name, "sha256": self.sha256}
+
+    @property
     def credit(self) -> str:
         return (f"Made from the photograph {self.name} (SHA-256 {self.sha256[:16]}). The person in it never said these words. Use it "
                 "only with that person's consent.")
