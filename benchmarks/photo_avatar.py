@@ -2,8 +2,8 @@
 
     python benchmarks/photo_avatar.py PHOTO... [--seconds 44] [--scale 0.6] [--size 256] [--voice NAME] [--work FOLDER]
 
-Without PHOTO: scikit-image's astronaut. The truth is the photo's own rig: the last eleventh of the training video is held out, and
-another voice says other sentences (10 s). Poses and upper-face action units of the test clip are given, lips come from the audio
+Without PHOTO: scikit-image's astronaut. The truth is the photo's own rig: the last eleventh of the training video is held out,
+and another voice says other sentences (10 s). Poses and upper-face action units of the test clip are given, lips come from the audio
 alone. Openings are measured on the rendered frames by `meters.py`, which was fitted on the training video.
 
 Writes benchmarks/results/photo_avatar.md, which names photos and figures only; images of the people stay in the work folder.
@@ -97,7 +97,8 @@ def judged(portrait: Portrait, folder: Path, args: argparse.Namespace) -> dict[s
     wide, low = np.percentile(truth, WIDE), np.percentile(truth, 20)
     span = truth[truth >= wide].mean() - truth[truth <= low].mean()
     return {**minutes, "head PSNR on held-out rigged frames, dB": held_out_psnr(avatar, learned),
-            "head PSNR on unseen speech, dB": rows["head PSNR, dB"], "lips r on unseen speech": rows["lip-aperture correlation, rendered"],
+            "head PSNR on unseen speech, dB": rows["head PSNR, dB"],
+            "lips r on unseen speech": rows["lip-aperture correlation, rendered"],
             "lips amplitude (rendered over true deviation)": float(np.std(made) / np.std(truth)),
             "wide mouths: opening over the true one": float((made[truth >= wide].mean() - made[truth <= low].mean()) / span),
             "lips r, audio shifted 2 s": rows["lip-aperture correlation, sound shifted 2 s"],
@@ -118,9 +119,11 @@ def held_out_psnr(avatar: Avatar, clip: Clip) -> float:
 
 def report(args: argparse.Namespace) -> str:
     found = {path.stem: json.loads(path.read_text("utf8")) for path in sorted(args.work.glob("*.json"))}
-    lines = ["# An avatar from one photograph", "", f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}, "
+    machine = f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}"
+    lines = ["# An avatar from one photograph", "", f"{machine}, "
              f"{torch.get_num_threads()} threads; `python benchmarks/photo_avatar.py`. Held out: the last eleventh of the rigged "
-             f"video; unseen speech: {TEST_SECONDS:g} s of other sentences by the voice {TEST_VOICE}. Truth: the photo's own rig.", "",
+             f"video; unseen speech: {TEST_SECONDS:g} s of other sentences by the voice {TEST_VOICE}. Truth: the photo's own rig.",
+             "",
              "| figure | wanted | " + " | ".join(f"{name} ({one['settings']})" for name, one in found.items()) + " |",
              "|---" * (2 + len(found)) + "|"]
     for name in next(iter(found.values()))["figures"]:

@@ -1,6 +1,7 @@
 """A person of a photo as a `Subject`: the same face, over one sheet for the head and one for the body, for training videos.
 
-The sheets lie behind the face on a grid of points. Above the chin it turns with the head, at the collar it goes with the shoulders.
+The sheets lie behind the face on a grid of points, which above the chin turns with the head and at the collar goes with the
+shoulders.
 """
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ class Actor(Subject):
         import cv2
         x, y, drawn = self._sources(pose, sway)
         canvas = Canvas(self._plate.astype(np.float32), np.zeros(drawn.shape, np.uint8), np.empty((0, 0, 4), np.uint8))
-        for sheet, classes in ((self._parts.body_sheet, self._parts.body_classes), (self._parts.head_sheet, self._parts.head_classes)):
+        parts = self._parts
+        for sheet, classes in ((parts.body_sheet, parts.body_classes), (parts.head_sheet, parts.head_classes)):
             layer = cv2.remap(sheet, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0))
             layer[~drawn] = 0
             shown = _rows(layer[..., 3])
@@ -80,7 +82,7 @@ class Actor(Subject):
         return canvas
 
     def _sources(self, pose: Pose, sway) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # float32 [H, W] twice, bool [H, W]
-        """Which texture pixel of the sheets each pixel of the canvas shows: looked up for one pixel of 4 x 4, and linear between."""
+        """Which texture pixel of the sheets each pixel of the canvas shows: looked up at one in 4 x 4, linear between."""
         import cv2
         rig = self._rig
         moved = product(self._sheet_rest - rig.origin, product(pose[0], rig.axes.T).T) + pose[1]
@@ -88,7 +90,8 @@ class Actor(Subject):
         flat = self._project(still + (moved - still) * self._with_head)
         cells = -(-self._canvas_size // _COARSE)
         around = Box(-1, -1, cells + 1, cells + 1)
-        field, drawn = paint((flat - (_COARSE - 1) / 2) / _COARSE, still[:, 2], self._sheet_triangles, self._sheet_texture, around)
+        flat = (flat - (_COARSE - 1) / 2) / _COARSE
+        field, drawn = paint(flat, still[:, 2], self._sheet_triangles, self._sheet_texture, around)
         part = slice(_COARSE, _COARSE + self._canvas_size)
         full = ((cells + 2) * _COARSE,) * 2
         x, y, seen = (np.ascontiguousarray(cv2.resize(plane, full, interpolation=cv2.INTER_LINEAR)[part, part])

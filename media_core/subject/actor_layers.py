@@ -75,7 +75,8 @@ def actor_layers(portrait: Portrait, plain_points: np.ndarray, look: Look | None
     return ActorLayers(
         points=portrait.points, plain_points=plain_points, hair_outline=None, head=photo,
         head_alpha=blurred(shrunk(face, 9), 3.0), hair_mask=np.where(regions.hair, 255, 0).astype(np.uint8), background=plate,
-        eyes=eyes, teeth=portrait.mouth.teeth, head_sheet=_head_sheet(clean, regions, face, flat), body_sheet=_body_sheet(clean, regions),
+        eyes=eyes, teeth=portrait.mouth.teeth, head_sheet=_head_sheet(clean, regions, face, flat),
+        body_sheet=_body_sheet(clean, regions),
         body_classes=np.where(regions.neck, NECK, TORSO).astype(np.uint8),
         head_classes=np.where(regions.hair, HAIR, FACE).astype(np.uint8))
 
@@ -115,7 +116,8 @@ def _regions(clean: np.ndarray, matte: np.ndarray, masks: FrameMasks, flat: np.n
     split = replace(masks, head=head, torso=masks.torso | masks.head & ~above, mouth=masks.mouth & above, hair=masks.hair & above)
     half = cv2.resize(clean, masks.head.shape[::-1], interpolation=cv2.INTER_AREA)
     body = cv2.resize(torso_under_head(half, split), SHAPE[::-1], interpolation=cv2.INTER_LINEAR)
-    return _Regions(matte, _nearer(_large(head) > .5, _large(split.torso) > .5), _large(masks.hair) > .5, _large(masks.neck) > .5, body)
+    return _Regions(matte=matte, head=_nearer(_large(head) > .5, _large(split.torso) > .5), hair=_large(masks.hair) > .5,
+                    neck=_large(masks.neck) > .5, body=body)
 
 
 def _nearer(one: np.ndarray, other: np.ndarray) -> np.ndarray:  # bool [H, W] each
@@ -131,6 +133,7 @@ def _nearer(one: np.ndarray, other: np.ndarray) -> np.ndarray:  # bool [H, W] ea
 
 def _plate(photo: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """The backdrop without the person, with the photo's grain."""
+    import cv2
     image = shrink(photo)
     hole = grown((shrink((matte * 255).astype(np.uint8)) > 2).astype(np.uint8), 2 * (_NEAR // 8) + 1)
     known = hole == 0
@@ -139,17 +142,12 @@ def _plate(photo: np.ndarray, matte: np.ndarray) -> np.ndarray:
     around = filled_in(image.astype(np.float32), known)
     soft = blurred(hole.astype(np.float32), 2)[..., None]
     around = around * (1 - soft) + blurred(around, 5) * soft
-    noise = image.astype(np.float32) - cv2_median(image)
+    noise = image.astype(np.float32) - cv2.medianBlur(image, 3)
     spread = float(np.clip(1.4826 * np.median(np.abs(noise[known])), 0, 4))
     grain = blurred(np.random.default_rng(3).normal(0, 1.4 * spread + .6, hole.shape).astype(np.float32), .7)
     smooth = enlarge(np.clip(around + soft * grain[..., None], 0, 255).astype(np.uint8))
     where = blurred(grown((matte > .02).astype(np.uint8) * 255, _NEAR), 4).astype(np.float32)[..., None] / 255
     return _mixed(photo, smooth, where[..., 0])
-
-
-def cv2_median(image: np.ndarray) -> np.ndarray:  # uint8 [h, w, 3] -> float32
-    import cv2
-    return cv2.medianBlur(image, 3).astype(np.float32)
 
 
 def _unmixed(photo: np.ndarray, plate: np.ndarray, matte: np.ndarray) -> np.ndarray:

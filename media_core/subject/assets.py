@@ -1,4 +1,5 @@
-"""The astronaut, or a person invented from her -> the layers the renderer draws: head, suit, neck, backdrop, eyes and teeth, as textures.
+"""The astronaut, or a person invented from her -> the layers the renderer draws, as textures: head, suit, neck, backdrop, eyes
+and teeth.
 
 Built in about a second, kept by the `Subject` that asked, and by nobody else. Textures are `portrait.SCALE` times the photo.
 """
@@ -19,7 +20,7 @@ _FULL_BROWS = ([70, 63, 105, 66, 107, 55, 65, 52, 53, 46], [300, 293, 334, 296, 
 
 @dataclass(frozen=True)
 class FaceLayers:
-    """What is drawn of every face. Images are uint8 RGB [H, W, 3], masks uint8 [H, W] 0..255, all at texture size but the teeth."""
+    """What is drawn of every face. Images are uint8 RGB [H, W, 3], masks uint8 [H, W] 0..255; all but the teeth at texture size."""
     points: np.ndarray       # float64 [478, 3] photo pixels
     plain_points: np.ndarray  # the same before the identity's warp: triangles are made on these, alike for everybody
     hair_outline: np.ndarray | None  # float64 [P, 2] photo pixels; None: the hair is no part of the face's mesh

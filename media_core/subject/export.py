@@ -79,7 +79,8 @@ def export_dataset(folder, seconds: float | None, seed: int, *, size: int = 256,
     folder = Path(folder)
     if voice is None:
         voice = "en-us+f3" if portrait is None else "varied"
-    performance = perform(seconds, seed, voice=VARIED if voice == "varied" else voice, engine=engine, text=text, heard=heard, report=report)
+    performance = perform(seconds, seed, voice=VARIED if voice == "varied" else voice, engine=engine, text=text,
+                          heard=heard, report=report)
     request = {"seconds": seconds, "seed": seed, "size": size, "identity": identity, "engine": performance.engine, "voice": voice,
                "text": list(performance.text), "frames": len(performance), "version": VERSION, "fps": performance.fps,
                **_more(portrait, heard)}
@@ -105,9 +106,9 @@ def subject_of(size: int, identity: int | None, portrait: Portrait | None = None
 
 # ------------------------------------------------------------------------------------------------------------- pieces
 
-def _more(portrait: Portrait | None, heard: Heard | None) -> dict[str, object]:
+def _more(portrait: Portrait | None, heard: Heard | None) -> dict[str, Any]:  # JSON
     """What a request also says where there is a photo or audio; without them it is what it always was."""
-    photo = {} if portrait is None or portrait.source is None else {"portrait": portrait.source.described}
+    photo: dict[str, Any] = {} if portrait is None or portrait.source is None else {"portrait": portrait.source.described}
     return photo | ({} if heard is None else {"sound": heard.sha256})
 
 

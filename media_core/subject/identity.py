@@ -40,7 +40,7 @@ def invent(portrait: Portrait, seed: int) -> tuple[Portrait, Look]:
 
 
 def _displacement(points: np.ndarray, by: dict[str, float], moved: np.ndarray) -> Displacement:
-    """A sum of Gaussian pushes at landmarks of the face, and at the hair, which lies `moved` [2] from where the astronaut's does."""
+    """A sum of Gaussian pushes at landmarks of the face, and at the hair, `moved` [2] from where the astronaut's is."""
     flat = points[:, :2]
     pushes = [(flat[172], (-by["jaw"], 0), 15), (flat[397], (by["jaw"], 0), 15), (flat[136], (-by["jaw"], 0), 13),
               (flat[365], (by["jaw"], 0), 13), (flat[152], (0, by["chin"]), 20), (flat[234], (-by["cheeks"], 0), 17),
@@ -50,7 +50,8 @@ def _displacement(points: np.ndarray, by: dict[str, float], moved: np.ndarray) -
               (flat[105], (0, by["brows"]), 9), (flat[334], (0, by["brows"]), 9),
               (flat[61], (-by["mouth_width"], by["mouth_height"]), 9),
               (flat[291], (by["mouth_width"], by["mouth_height"]), 9), (flat[13], (0, by["mouth_height"]), 10),
-              (np.array([225., 22.]) + moved, (0, -by["hair_height"]), 26), (np.array([158., 80.]) + moved, (-by["hair_width"], 0), 24),
+              (np.array([225., 22.]) + moved, (0, -by["hair_height"]), 26),
+              (np.array([158., 80.]) + moved, (-by["hair_width"], 0), 24),
               (np.array([298., 85.]) + moved, (by["hair_width"], 0), 24)]
     for eye in EYES:
         centre = flat[eye].mean(0)

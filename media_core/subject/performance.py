@@ -100,7 +100,8 @@ def _to_audio(heard: Heard, seconds: float | None, seed: int, text: str | Sequen
         raise TalkingHeadsError("A person says a text or an audio file", "both", "Leave one of them out")
     sound = heard.sound if seconds is None else heard.sound.cut(0, min(seconds, heard.sound.duration))
     if sound.duration < _MIN_SECONDS:
-        raise TalkingHeadsError(f"The audio must last {_MIN_SECONDS} s or more", f"{sound.duration:.2f} s", "Use a longer recording")
+        raise TalkingHeadsError(f"The audio must last {_MIN_SECONDS} s or more", f"{sound.duration:.2f} s",
+                                "Use a longer recording")
     frames = min(frame_count(sound.duration, heard.fps), len(heard.mouth))
     return _acted(sound, heard.mouth[:frames], [], (), seed, heard.fps, "audio")
 

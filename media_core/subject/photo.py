@@ -102,7 +102,7 @@ def check_face(mesh: np.ndarray, size: tuple[int, int]) -> None:  # [478, 3] px,
     """
     eyes = float(np.linalg.norm(mesh[33] - mesh[263]))
     if eyes < _LEAST_EYES:
-        raise TalkingHeadsError(f"A face to be moved must have {_LEAST_EYES:.0f} px or more between the outer corners of its eyes",
+        raise TalkingHeadsError(f"The outer corners of the eyes must be {_LEAST_EYES:.0f} px or more apart",
                                 f"{eyes:.0f} px", "Use a larger image, or one that shows the face from nearer by")
     outside = np.maximum(-.5 - mesh[:, :2], mesh[:, :2] - [size[1] - .5, size[0] - .5]).max(1) > _BEYOND * eyes
     features = np.concatenate([LIPS.ravel(), *EYES, [152, 148, 377, 1, 234, 454]])
@@ -134,7 +134,7 @@ def placed(mesh: np.ndarray, size: tuple[int, int]) -> tuple[float, np.ndarray]:
     first = np.array([WINDOW_X, WINDOW_Y])
     start, end = shift - .5 * scale, (np.array([size[1], size[0]]) - .5) * scale + shift
     missing = np.where(start > first, start - first, np.minimum(end - first - WINDOW, 0))  # before, or (negative) behind
-    spare = np.where(missing > 0, end - first - WINDOW, first - start)  # how far the picture may move without opening the other side
+    spare = np.where(missing > 0, end - first - WINDOW, first - start)  # what it may move until the other side opens
     move = np.clip(np.minimum(np.abs(missing), np.maximum(spare, 0)), 0, _FREE) * np.sign(missing)
     return scale, shift - move
 
@@ -142,6 +142,7 @@ def placed(mesh: np.ndarray, size: tuple[int, int]) -> tuple[float, np.ndarray]:
 def cut_to_scale(picture: np.ndarray, scale: float, shift: np.ndarray) -> np.ndarray:
     """The picture at texture size; what lies outside of it goes over smoothly from what lies inside."""
     import cv2
+
     from ..face.masks.filling import filled as filled_in
     zoom = scale * SCALE
     source, factor = picture, np.ones(2)

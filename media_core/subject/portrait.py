@@ -62,8 +62,8 @@ class Source:
 
     @property
     def credit(self) -> str:
-        return (f"Made from the photograph {self.name} (SHA-256 {self.sha256[:16]}). The person in it never said these words. Use it "
-                "only with that person's consent.")
+        return (f"Made from the photograph {self.name} (SHA-256 {self.sha256[:16]}). The person in it never said these words. "
+                "Use it only with that person's consent.")
 
 
 @dataclass(frozen=True)
