@@ -3,8 +3,8 @@
     python benchmarks/photo_avatar.py PHOTO... [--seconds 44] [--scale 0.6] [--size 256] [--voice NAME] [--work FOLDER]
 
 Without PHOTO: scikit-image's astronaut. The truth is the photo's own rig: the last eleventh of the training video is held out,
-and another voice says other sentences (10 s). Poses and upper-face action units of the test clip are given, lips come from the audio
-alone. Openings are measured on the rendered frames by `meters.py`, which was fitted on the training video.
+and another voice says other sentences (10 s). Poses and upper-face action units of the test clip are given, lips come from
+the audio alone. Openings are measured on the rendered frames by `meters.py`, which was fitted on the training video.
 
 Writes benchmarks/results/photo_avatar.md, which names photos and figures only; images of the people stay in the work folder.
 """
@@ -122,8 +122,8 @@ def report(args: argparse.Namespace) -> str:
     machine = f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}"
     lines = ["# An avatar from one photograph", "", f"{machine}, "
              f"{torch.get_num_threads()} threads; `python benchmarks/photo_avatar.py`. Held out: the last eleventh of the rigged "
-             f"video; unseen speech: {TEST_SECONDS:g} s of other sentences by the voice {TEST_VOICE}. Truth: the photo's own rig.",
-             "",
+             f"video; unseen speech: {TEST_SECONDS:g} s of other sentences by the voice {TEST_VOICE}. Truth: "
+             "the photo's own rig.", "",
              "| figure | wanted | " + " | ".join(f"{name} ({one['settings']})" for name, one in found.items()) + " |",
              "|---" * (2 + len(found)) + "|"]
     for name in next(iter(found.values()))["figures"]:

@@ -25,7 +25,7 @@ def add_options(subject: argparse.ArgumentParser) -> None:
     said = subject.add_mutually_exclusive_group()
     said.add_argument("--audio", metavar="FILE", help="what is said: any audio or video file (default: invented sentences)")
     said.add_argument("--text", metavar="WORDS", help="what is said, in English")
-    add("--seconds", type=float, metavar="S", help=f"of invented sentences (default: {SECONDS:g}); or the most of the audio or text")
+    add("--seconds", type=float, metavar="S", help=f"of invented sentences (default: {SECONDS:g}); or the most of audio or text")
     add("--size", type=int, default=256, metavar="PX", help="sides of the frames (default: 256)")
     add("--identity", type=int, metavar="N", help="another person invented from the photo (default: the person themself)")
     add("--seed", type=int, default=0, metavar="N", help="of sentences, head movement and blinks (default: 0)")

@@ -28,6 +28,7 @@ _UNMIXED = .3         # least opacity that the backdrop is taken out of a colour
 _NEAR = 25            # texture px around the person where the backdrop is not trusted
 _UNDER = 21           # texture px that the body goes on under the head
 _RIM = 13             # texture px by which the face's outline is grown
+_JAW = 25             # the same for skin beyond it that is still the jaw's; the mesh has a strip so wide
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class _Regions:
     head: np.ndarray         # bool [H, W]; without hair that hangs on the shoulders; all that is nearer to it than to the body
     hair: np.ndarray         # part of the head or the body
     neck: np.ndarray
-    body: np.ndarray         # RGBA uint8 [H, W, 4]: neck and clothes continued behind the head
+    hidden: np.ndarray       # float32 [H, W] 0..1: where neck and clothes go on behind the face and hanging hair
 
 
 def actor_layers(portrait: Portrait, plain_points: np.ndarray, look: Look | None) -> ActorLayers:
@@ -74,7 +75,7 @@ def actor_layers(portrait: Portrait, plain_points: np.ndarray, look: Look | None
     eyes, _ = eyeballs(portrait.points, photo)
     return ActorLayers(
         points=portrait.points, plain_points=plain_points, hair_outline=None, head=photo,
-        head_alpha=blurred(shrunk(face, 9), 3.0), hair_mask=np.where(regions.hair, 255, 0).astype(np.uint8), background=plate,
+        head_alpha=_face_alpha(face, regions, flat), hair_mask=np.where(regions.hair, 255, 0).astype(np.uint8), background=plate,
         eyes=eyes, teeth=portrait.mouth.teeth, head_sheet=_head_sheet(clean, regions, face, flat),
         body_sheet=_body_sheet(clean, regions),
         body_classes=np.where(regions.neck, NECK, TORSO).astype(np.uint8),
@@ -115,9 +116,12 @@ def _regions(clean: np.ndarray, matte: np.ndarray, masks: FrameMasks, flat: np.n
     head = masks.head & above
     split = replace(masks, head=head, torso=masks.torso | masks.head & ~above, mouth=masks.mouth & above, hair=masks.hair & above)
     half = cv2.resize(clean, masks.head.shape[::-1], interpolation=cv2.INTER_AREA)
-    body = cv2.resize(torso_under_head(half, split), SHAPE[::-1], interpolation=cv2.INTER_LINEAR)
+    behind = _large(torso_under_head(half, split)[..., 3] > 0)
+    inside = shrunk(filled(SHAPE, flat[list(OVAL)]), _RIM) / 255
+    hair = _large(masks.hair & above)
+    hidden = blurred(np.minimum(behind, np.maximum(inside, hair)).astype(np.float32), 1.5)
     return _Regions(matte=matte, head=_nearer(_large(head) > .5, _large(split.torso) > .5), hair=_large(masks.hair) > .5,
-                    neck=_large(masks.neck) > .5, body=body)
+                    neck=_large(masks.neck) > .5, hidden=hidden)
 
 
 def _nearer(one: np.ndarray, other: np.ndarray) -> np.ndarray:  # bool [H, W] each
@@ -161,6 +165,14 @@ def _unmixed(photo: np.ndarray, plate: np.ndarray, matte: np.ndarray) -> np.ndar
     return np.clip(beyond + (own - beyond) * np.clip((a - .15) / .45, 0, 1) + .5, 0, 255).astype(np.uint8)
 
 
+def _face_alpha(face: np.ndarray, regions: _Regions, flat: np.ndarray) -> np.ndarray:  # -> uint8 [H, W]
+    """How opaque the face's mesh is: its outline, and what skin of the jaw is seen beyond it, which moves with the jaw."""
+    below = np.arange(SHAPE[0])[:, None] > to_texture([[0, flat[[132, 361], 1].min()]])[0, 1]
+    rim = regions.head & ~regions.hair & below & (grown(face, _JAW) > 127)
+    beyond = blurred(shrunk(np.where(rim | (face > 127), 255, 0).astype(np.uint8), 5), 1.5) * regions.matte
+    return np.maximum(blurred(shrunk(face, 9), 3.0), beyond).astype(np.uint8)
+
+
 def _head_sheet(clean: np.ndarray, regions: _Regions, face: np.ndarray, flat: np.ndarray) -> np.ndarray:
     """Hair, ears and upper face. Below the mouth's corners the face is left out and what surrounds it goes on, for a jaw that
     moves away from where it was."""
@@ -183,17 +195,13 @@ def _head_sheet(clean: np.ndarray, regions: _Regions, face: np.ndarray, flat: np
 
 def _body_sheet(clean: np.ndarray, regions: _Regions) -> np.ndarray:
     """Neck and clothes: the photo's where they are seen, continued a little under the head, and painted where it hides them."""
-    hidden = regions.body[..., 3].astype(np.float32) / 255
     seen = ~regions.head
     under = (grown(seen.astype(np.uint8) * 255, _UNDER) > 0) & regions.head
-    own = blurred(seen.astype(np.float32), 1.2) * regions.matte
-    alpha = np.maximum(own, np.where(regions.head, blurred(hidden, 1.5), 0))
-    beside = np.where(under, regions.matte, 0) * _beside_body(regions)
-    alpha = np.maximum(alpha, blurred(beside.astype(np.float32), 1.5))
+    whole = seen | (regions.hidden > .5) | under & _beside_body(regions)
+    alpha = blurred(whole.astype(np.float32), 1.2) * np.maximum(regions.matte, np.where(regions.head, regions.hidden, 0))
     known = shrink((seen & (regions.matte > .97)).astype(np.uint8) * 255) > 250
     around = enlarge(np.clip(filled_in(shrink(clean).astype(np.float32), known), 0, 255).astype(np.uint8))
-    painted = np.where((hidden > .5)[..., None], regions.body[..., :3], around)
-    colours = _mixed(painted, clean, blurred((seen & (regions.matte > .02)).astype(np.float32), 1.2))
+    colours = _mixed(around, clean, blurred((seen & (regions.matte > .02)).astype(np.float32), 1.2))
     colours[alpha < .004] = 0
     return np.dstack([colours, np.clip(alpha * 255 + .5, 0, 255).astype(np.uint8)])
 

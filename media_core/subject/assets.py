@@ -20,7 +20,7 @@ _FULL_BROWS = ([70, 63, 105, 66, 107, 55, 65, 52, 53, 46], [300, 293, 334, 296, 
 
 @dataclass(frozen=True)
 class FaceLayers:
-    """What is drawn of every face. Images are uint8 RGB [H, W, 3], masks uint8 [H, W] 0..255; all but the teeth at texture size."""
+    """What is drawn of every face. Images: uint8 RGB [H, W, 3], masks: uint8 [H, W] 0..255; all but the teeth at texture size."""
     points: np.ndarray       # float64 [478, 3] photo pixels
     plain_points: np.ndarray  # the same before the identity's warp: triangles are made on these, alike for everybody
     hair_outline: np.ndarray | None  # float64 [P, 2] photo pixels; None: the hair is no part of the face's mesh
