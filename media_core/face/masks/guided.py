@@ -1,7 +1,7 @@
 """A guided filter: a rough mask takes over the edges of the colour image it belongs to (He, Sun, Tang 2010; fast form 2015).
 
-In every window the mask is taken for a linear function of the colours. The functions are found on a reduced image and applied to
-the full one, so that the mask comes out at full size. Colour planes are kept apart: that is several times faster.
+In every window the mask is taken for a linear function of the colours. The functions are found on an image of half the size and
+applied to the image itself, or to a larger one, so that the mask comes out at full size. Colour planes are kept apart: that is several times faster.
 """
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-RADIUS = 4         # reduced pixels: half the window
+RADIUS = 4         # pixels: half the window
 _SURE = 0.1        # of a mask: less, and as much below 1, is no outline
 _ROW = 256         # places looked up at once are drawn up in rows of so many
 _SMOOTH = 1e-3     # squared colour difference (0..1) below which nothing counts as an edge
@@ -52,7 +52,8 @@ class Guide:
         out, near = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) for each in (rough, near))
         if (places := cv2.findNonZero(near)) is not None:
             places, planes = np.asarray(places).reshape(-1, 2), self._functions(mask)
-            functions = _between(planes, (places + .5) * np.divide(planes.shape[1::-1], size) - .5)
+            shrunk = np.divide(planes.shape[1::-1], size).astype(np.float32)
+            functions = between(planes, (places + np.float32(.5)) * shrunk - np.float32(.5))
             at = places[:, 1] * size[0] + places[:, 0]
             colours = np.take(image.reshape(-1, 3), at, axis=0) * np.float32(1 / 255)
             out.reshape(-1)[at] = np.einsum("ij,ij->i", functions[:, :3], colours) + functions[:, 3] > .5
@@ -79,7 +80,7 @@ class Guide:
         return cv2.resize(plane, None, fx=.5, fy=.5, interpolation=cv2.INTER_AREA)
 
 
-def _between(planes: np.ndarray, at: np.ndarray) -> np.ndarray:  # float32 [h, w, C], [N, 2] -> [N, C]
+def between(planes: np.ndarray, at: np.ndarray) -> np.ndarray:  # float32 [h, w, C], [N, 2] -> float32 [N, C]
     """Values at some places, x and y in pixels, linear between pixels."""
     import cv2
     rows = -(-len(at) // _ROW)

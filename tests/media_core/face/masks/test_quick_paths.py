@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 from skimage import data
-from talking_heads.media_core.face.masks.guided import Guide, _between, planes
+from talking_heads.media_core.face.masks.guided import Guide, between, planes
 from talking_heads.media_core.face.masks.masks import PALETTE, FrameMasks, parsing_png
 from talking_heads.media_core.face.masks.person import crumbs, touching
 from talking_heads.media_core.face.masks.regions import jaw_line
@@ -27,7 +27,7 @@ def test_values_between_pixels():
     plane = np.random.default_rng(0).random((20, 30, 4), np.float32)
     at = np.array([[3, 4], [29.5, 19.5], [3.5, 4], [3, 4.25]])
     expected = [plane[4, 3], plane[19, 29], (plane[4, 3] + plane[4, 4]) / 2, plane[4, 3] * .75 + plane[5, 3] * .25]
-    np.testing.assert_allclose(_between(plane, at), expected, atol=1e-6)
+    np.testing.assert_allclose(between(plane, at), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("share", [0, .01, .4, .99, 1])
