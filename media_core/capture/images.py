@@ -23,7 +23,7 @@ from ..image_reading import check_size
 from ..read_ahead import ahead, mapped
 from ..torch_threads import one_torch_thread
 from ..video import read_frames
-from .framing import cut_square
+from .framing import as_square, cut_square, needed
 from .stages import Step
 
 PREVIEW_EVERY = 10  # frames
@@ -53,11 +53,11 @@ def write_frames(folder: Path, film: Path, fps: float, source: np.ndarray, crop:
 
     def write(item: tuple[int, np.ndarray]) -> tuple[int, np.ndarray]:
         number, frame = item
-        square = cut_square(frame, crop)
+        square = as_square(frame, crop)
         write_bytes(folder / FRAME.format(place[number]), encoded(".jpg", square))
         return place[number], square
 
-    frames = enumerate(read_frames(film, fps, first), first)
+    frames = enumerate(read_frames(film, fps, first, part=needed(crop)), first)
     last = int(source[wanted[-1]])
     done = len(source) - len(wanted)
     with closing(ahead(_until(frames, last, place))) as items, closing(mapped(write, items)) as written:

@@ -1,7 +1,8 @@
 """A guided filter: a rough mask takes over the edges of the colour image it belongs to (He, Sun, Tang 2010; fast form 2015).
 
 In every window the mask is taken for a linear function of the colours. The functions are found on an image of half the size and
-applied to the image itself, or to a larger one, so that the mask comes out at full size. Colour planes are kept apart: that is several times faster.
+applied to the image itself, or to a larger one, so that the mask comes out at full size. Colour planes are kept apart: that is
+several times faster.
 """
 from __future__ import annotations
 
