@@ -20,9 +20,10 @@ from .asked import frame_rate, whole
 from .audio import FPS, Sound, load_sound
 from .av_files import open_media, pictures, unreadable
 from .errors import FileFormatError, TalkingHeadsError
-from .orientation import frame_orientation
+from .orientation import Orientation, frame_orientation
 from .video_clock import FilmClock, length_by_packets, usual_step
 from .video_colour import Colour, colour_of, shown_picture
+from .video_part import Part, frame_part
 
 if TYPE_CHECKING:
     import av
@@ -83,13 +84,15 @@ def _counted(path: str | os.PathLike, told: VideoInfo) -> VideoInfo:
     return replace(told, fps=told.fps if abs(fps / told.fps - 1) < _SAME_RATE else fps, frames=frames, duration=seconds)
 
 
-def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 0) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
+def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 0, *,
+                part: Part | None = None) -> Iterator[np.ndarray]:  # uint8 [H, W, 3]
     """The video's frames in order, upright (rotation metadata and oblong pixels are applied), one at a time.
 
     Args:
         fps: frames per second wanted: at each (i + 1/2) / fps after the first frame, the one then on screen. None: every frame
             as stored.
         start: number of the first frame given; those before are decoded and dropped.
+        part: of the upright image that is wanted; None: all of it.
 
     Raises:
         FileFormatError: absent, empty, not a video, or broken somewhere on the way.
@@ -104,13 +107,13 @@ def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 
             colour = colour_of(stream, frame) if colour is None else colour
             if fps is None:
                 if number >= start:
-                    yield _upright(frame, stream, colour)
+                    yield _upright(frame, stream, colour, part)
                 continue
             last = _last_shown(clock(frame.time, _lasts(frame)), fps, count)
-            yield from _held(shown, stream, colour, last - max(count, start))
+            yield from _held(shown, stream, colour, last - max(count, start), part)
             count, shown = last, frame
         if shown is not None and fps is not None:
-            yield from _held(shown, stream, colour, _last_shown(clock.end, fps, count) - max(count, start))
+            yield from _held(shown, stream, colour, _last_shown(clock.end, fps, count) - max(count, start), part)
 
 
 def _lasts(frame: av.VideoFrame) -> float | None:
@@ -125,10 +128,11 @@ def _last_shown(time: float, fps: float, count: int) -> int:
     return count
 
 
-def _held(frame: av.VideoFrame | None, stream: av.VideoStream, colour: Colour | None, times: int) -> Iterator[np.ndarray]:
+def _held(frame: av.VideoFrame | None, stream: av.VideoStream, colour: Colour | None, times: int,
+          part: Part | None) -> Iterator[np.ndarray]:
     """The frame `times` times over; converted only when that is at least once. Before the first frame (None): nothing."""
     if frame is not None and times > 0:
-        picture = _upright(frame, stream, colour or Colour())
+        picture = _upright(frame, stream, colour or Colour(), part)
         for _ in range(times):
             yield picture
 
@@ -188,8 +192,13 @@ class _Opened(AbstractContextManager):
                                "Export it again as mp4 (H.264)")
 
 
-def _upright(frame: av.VideoFrame, stream: av.VideoStream, colour: Colour) -> np.ndarray:  # uint8 [H, W, 3]
-    return frame_orientation(frame).applied(shown_picture(frame, _shown_width(frame, stream), colour))
+def _upright(frame: av.VideoFrame, stream: av.VideoStream, colour: Colour, part: Part | None) -> np.ndarray:  # uint8 [H, W, 3]
+    orientation, width = frame_orientation(frame), _shown_width(frame, stream)
+    if part is not None and orientation == Orientation() and width == frame.width:
+        frame, part = frame_part(frame, part)
+        width = frame.width
+    picture = orientation.applied(shown_picture(frame, width, colour))
+    return picture if part is None else part.of(picture)
 
 
 def _shown_width(frame: av.VideoFrame, stream: av.VideoStream) -> int:

@@ -17,6 +17,7 @@ from ..face.geometry import EYES, height_width, inter_ocular, similarity
 from ..face.landmarks.detector import no_face
 from ..face.pose.pose import RigidShape
 from ..face.track import FaceTrack
+from ..video_part import Part
 
 ABOVE, BELOW, BESIDE = 2.0, 2.6, 2.3  # u from the eyes' middle: hair, shoulders, air
 LEAST = 3.5         # u (beside the head's movement), side of the smallest square that shows hair and chin
@@ -129,13 +130,25 @@ def beyond(crop: FaceCrop) -> float:
     return float(1 - np.prod(inside[1] - inside[0]) / np.prod(corners[1] - corners[0]))
 
 
+def needed(crop: FaceCrop) -> Part:
+    """What the square shows of a video frame; nothing where it lies outside."""
+    x, y, side = _box(crop)
+    height, width = crop.source_size
+    left, top = min(max(x, 0), width), min(max(y, 0), height)
+    return Part(left, top, max(min(x + side, width), left), max(min(y + side, height), top))
+
+
 def cut_square(image: np.ndarray, crop: FaceCrop) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [size, size, 3]
     """A video frame's square, as `crop.crop` gives it but quicker: it has whole source pixels. Averaged where it shrinks."""
+    return as_square(needed(crop).of(image), crop)
+
+
+def as_square(inside: np.ndarray, crop: FaceCrop) -> np.ndarray:  # uint8 [h, w, 3] -> uint8 [size, size, 3]
+    """The square from what is `needed` of a frame: beyond the frame its edge goes on."""
     import cv2
 
     x, y, side = _box(crop)
-    height, width = image.shape[:2]
-    inside = image[max(y, 0):y + side, max(x, 0):x + side]
+    height, width = crop.source_size
     margins = (max(-y, 0), max(y + side - height, 0), max(-x, 0), max(x + side - width, 0))
     square = cv2.copyMakeBorder(inside, *margins, cv2.BORDER_REPLICATE) if any(margins) else inside
     if side == crop.size:

@@ -4,7 +4,7 @@ Each frame's files are written on their own and whole; a frame that is there is 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Generator, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from ..face.crop import FaceCrop
 from ..face.draw import draw_landmarks
 from ..face.masks.look import PersonLook, learn_look
 from ..face.masks.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, parsing_png
-from ..face.masks.person import soft_persons
 from ..face.masks.plates import EVERY, BackgroundPlate, on_plate
 from ..face.masks.torso import torso_under_head
 from ..face.pose.steady import Anchors
@@ -24,12 +23,11 @@ from ..image_reading import check_size
 from ..read_ahead import ahead, mapped
 from ..torch_threads import one_torch_thread
 from ..video import read_frames
-from .framing import cut_square
+from .framing import as_square, cut_square, needed
 from .stages import Step
 
 PREVIEW_EVERY = 10  # frames
 SOFT, OFTEN = 0.02, 0.1  # of the size: so near a person, hair may be seen; of the frames: a place seen in fewer may be hair
-GROUP = 8           # frames that the person network sees together
 PREVIEW_TINT = 0.5  # of the colour laid over what is not the head
 FRAME, PARSING, TEETH, GT, TORSO = "ori_imgs/{}.jpg", "parsing/{}.png", "teeth_mask/{}.npy", "gt_imgs/{}.jpg", "torso_imgs/{}.png"
 ANCHORS = "anchors.safetensors"  # corners on the skull, for videos that are to share this one's head frame
@@ -55,11 +53,11 @@ def write_frames(folder: Path, film: Path, fps: float, source: np.ndarray, crop:
 
     def write(item: tuple[int, np.ndarray]) -> tuple[int, np.ndarray]:
         number, frame = item
-        square = cut_square(frame, crop)
+        square = as_square(frame, crop)
         write_bytes(folder / FRAME.format(place[number]), encoded(".jpg", square))
         return place[number], square
 
-    frames = enumerate(read_frames(film, fps, first), first)
+    frames = enumerate(read_frames(film, fps, first, part=needed(crop)), first)
     last = int(source[wanted[-1]])
     done = len(source) - len(wanted)
     with closing(ahead(_until(frames, last, place))) as items, closing(mapped(write, items)) as written:
@@ -134,40 +132,20 @@ def write_masks(folder: Path, points: np.ndarray, size: int, person: np.ndarray 
     drawn = None if person is None else lambda i: _drawn(person, int(source[i]), crop)
     masker = HeadMasker((size, size), _look(folder, points, drawn, step) if wanted and parsing is None else None)
 
-    def make(item: tuple[int, np.ndarray, np.ndarray | None]) -> tuple[int, np.ndarray, FrameMasks]:
-        i, frame, soft = item
+    def make(i: int) -> tuple[int, np.ndarray, FrameMasks]:
+        frame = read_picture(folder / FRAME.format(i))
         if parsing is not None:
             masks = _imported(parsing / f"{i}.png", frame, points[i])
         else:
-            masks = masker(frame, points[i], None if drawn is None else drawn(i), soft=soft)
+            masks = masker(frame, points[i], None if drawn is None else drawn(i))
         write_bytes(folder / PARSING.format(i), encoded(".png", parsing_png(masks)))
         write_bytes(folder / TEETH.format(i), npy(masks.teeth))
         return i, frame, masks
 
-    seen = _seen(folder, wanted, total, parsing is None and person is None)
-    with one_torch_thread(), closing(seen) as items, closing(mapped(make, items)) as made:
+    with one_torch_thread(), closing(mapped(make, wanted)) as made:
         for i, frame, masks in made:
             done += 1
             step(done, total, {}, _tinted(frame, masks) if i % PREVIEW_EVERY == 0 else None)
-
-
-def _seen(folder: Path, wanted: list[int], total: int, search: bool) -> Generator[tuple[int, np.ndarray, np.ndarray | None]]:
-    """The wanted frames, with what the person network says of each if asked for.
-
-    The network sees the same groups in every run, whatever is missing: its last bits may depend on what it sees at once.
-    """
-    if not search:
-        for i in wanted:
-            yield i, read_picture(folder / FRAME.format(i)), None
-        return
-    left = set(wanted)
-    groups = [list(range(k, min(k + GROUP, total))) for k in sorted({i // GROUP * GROUP for i in wanted})]
-    with closing(mapped(lambda i: read_picture(folder / FRAME.format(i)), (i for group in groups for i in group))) as frames:
-        for group in groups:
-            pictures = [next(frames) for _ in group]
-            for i, frame, soft in zip(group, pictures, soft_persons(pictures)):
-                if i in left:
-                    yield i, frame, soft
 
 
 def _look(folder: Path, points: np.ndarray, drawn: Callable[[int], np.ndarray] | None, step: Step) -> PersonLook:

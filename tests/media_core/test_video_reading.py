@@ -14,6 +14,7 @@ from talking_heads.media_core.orientation import Orientation, orientation_of
 from talking_heads.media_core.video import VideoWriter, load_film_sound, probe, read_frames
 from talking_heads.media_core.video_clock import LONGEST_GAP, FilmClock
 from talking_heads.media_core.video_colour import Colour, as_shown
+from talking_heads.media_core.video_part import Part
 
 H, W, ONE = 48, 64, 1 << 16
 EIGHT = {(a, b, c, d): (abs(b), c if b else a, b if b else d) for a, b, c, d in
@@ -58,6 +59,16 @@ def test_a_pixel_goes_where_the_display_matrix_says(matrix):
     np.testing.assert_array_equal(shown, expected)
 
 
+@pytest.mark.parametrize("part", [Part(6, 4, 38, 30), Part(5, 3, 38, 31), Part(41, 21, 64, 48), Part(0, 0, 64, 48)])
+@pytest.mark.parametrize("format, size", [("yuv420p", (H, W)), ("yuv444p", (H, W)), ("yuv420p", (H, W + 2))])
+def test_a_part_of_the_frames_has_their_colours(tmp_path, part, format, size):
+    rng = np.random.default_rng(0)
+    pictures = np.repeat(rng.integers(0, 255, (3, size[0] // 2, size[1] // 2, 3), np.uint8), 2, 1).repeat(2, 2)
+    path = encoded(tmp_path / "a.mp4", (0, 40, 80), pictures=pictures, format=format, size=size)
+    whole, parts = list(read_frames(path, 25.0)), list(read_frames(path, 25.0, part=part))
+    np.testing.assert_array_equal(parts, [part.of(frame) for frame in whole])
+
+
 def test_a_matrix_without_sense_turns_nothing():
     assert orientation_of(np.zeros(9, int)) == orientation_of(b"\0" * 36) == Orientation()
 
@@ -73,6 +84,8 @@ def test_a_film_is_turned_and_mirrored_upright(tmp_path, matrix):
     data = bytearray((tmp_path / "a.mp4").read_bytes())
     struct.pack_into(">9i", data, data.index(b"tkhd") + 44, a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30)
     (tmp_path / "a.mp4").write_bytes(data)
+    part = Part(10, 4, 30, 44)
+    assert (next(read_frames(tmp_path / "a.mp4", part=part)) == part.of(next(read_frames(tmp_path / "a.mp4")))).all()
     back, info = next(read_frames(tmp_path / "a.mp4")), probe(tmp_path / "a.mp4")
     assert back.shape[:2] == (info.height, info.width) == ((W, H) if b else (H, W))
     _, across, down = EIGHT[matrix]

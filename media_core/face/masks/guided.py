@@ -1,7 +1,8 @@
 """A guided filter: a rough mask takes over the edges of the colour image it belongs to (He, Sun, Tang 2010; fast form 2015).
 
-In every window the mask is taken for a linear function of the colours. The functions are found on a reduced image and applied to
-the full one, so that the mask comes out at full size. Colour planes are kept apart: that is several times faster.
+In every window the mask is taken for a linear function of the colours. The functions are found on an image of half the size and
+applied to the image itself, or to a larger one, so that the mask comes out at full size. Colour planes are kept apart: that is
+several times faster.
 """
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-RADIUS = 4         # reduced pixels: half the window
+RADIUS = 4         # pixels: half the window
 _SURE = 0.1        # of a mask: less, and as much below 1, is no outline
 _ROW = 256         # places looked up at once are drawn up in rows of so many
 _SMOOTH = 1e-3     # squared colour difference (0..1) below which nothing counts as an edge
@@ -28,48 +29,59 @@ class Guide:
     """
 
     def __init__(self, image: Sequence[np.ndarray], radius: int = RADIUS):
-        self._image, self._window = image, (2 * radius + 1, 2 * radius + 1)
-        r, g, b = image
-        self._mean = mr, mg, mb = [self._local(plane) for plane in image]
+        self._image, self._window = image, (radius + 1 - radius % 2,) * 2
+        self._reduced = r, g, b = [self._halved(plane) for plane in image]
+        self._mean = mr, mg, mb = [self._local(plane) for plane in self._reduced]
         rr, rg, rb = self._local(r * r) - mr * mr + _SMOOTH, self._local(r * g) - mr * mg, self._local(r * b) - mr * mb
         gg, gb, bb = self._local(g * g) - mg * mg + _SMOOTH, self._local(g * b) - mg * mb, self._local(b * b) - mb * mb + _SMOOTH
         self._inverse = _inverse(rr, rg, rb, gg, gb, bb)
+        self._near = np.ones((2 * radius + 3,) * 2, np.uint8)
 
     def __call__(self, mask: np.ndarray) -> np.ndarray:  # float32 [h, w] -> [h, w]
         """The mask with the image's edges, at its own size."""
-        return _applied(self._functions(mask), self._image)
+        import cv2
+        functions = cv2.resize(self._functions(mask), mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return _applied(cv2.split(functions), self._image)
 
     def enlarged(self, mask: np.ndarray, image: np.ndarray) -> np.ndarray:  # float32 [h, w], uint8 [H, W, 3] -> bool [H, W]
         """Where the mask is over one half, at the full image's size: looked at only near its outline."""
         import cv2
-        size, window = (image.shape[1], image.shape[0]), np.ones((self._window[0] + 2,) * 2, np.uint8)
+        size = image.shape[1], image.shape[0]
         rough = (mask > .5).astype(np.uint8)
         unsure = (mask > _SURE) & (mask < 1 - _SURE)
-        near = np.maximum(cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, window), unsure.astype(np.uint8))
+        near = np.maximum(cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, self._near), unsure.astype(np.uint8))
         out, near = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) for each in (rough, near))
         if (places := cv2.findNonZero(near)) is not None:
-            places = np.asarray(places).reshape(-1, 2)
-            functions = _between(cv2.merge(self._functions(mask)), (places + .5) * (np.divide(mask.shape[::-1], size)) - .5)
+            places, planes = np.asarray(places).reshape(-1, 2), self._functions(mask)
+            shrunk = np.divide(planes.shape[1::-1], size).astype(np.float32)
+            functions = between(planes, (places + np.float32(.5)) * shrunk - np.float32(.5))
             at = places[:, 1] * size[0] + places[:, 0]
             colours = np.take(image.reshape(-1, 3), at, axis=0) * np.float32(1 / 255)
             out.reshape(-1)[at] = np.einsum("ij,ij->i", functions[:, :3], colours) + functions[:, 3] > .5
         return out.view(bool)
 
-    def _functions(self, mask: np.ndarray) -> list[np.ndarray]:  # -> 4 of float32 [h, w]: factors of the colours, an offset
+    def _functions(self, mask: np.ndarray) -> np.ndarray:  # -> float32 [h / 2, w / 2, 4]: factors of the colours, an offset
+        import cv2
+        mask = self._halved(mask)
         mean = self._local(mask)
-        x, y, z = (self._local(plane * mask) - own * mean for plane, own in zip(self._image, self._mean))
+        x, y, z = (self._local(plane * mask) - own * mean for plane, own in zip(self._reduced, self._mean))
         a, b, c, d, e, f = self._inverse
         factors = [a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z]
         offset = mean - sum(factor * own for factor, own in zip(factors, self._mean))
-        return [self._local(plane) for plane in (*factors, offset)]
+        return self._local(cv2.merge([*factors, offset]))
 
     def _local(self, plane: np.ndarray) -> np.ndarray:
         """Means over the window."""
         import cv2
         return cv2.blur(plane, self._window)
 
+    @staticmethod
+    def _halved(plane: np.ndarray) -> np.ndarray:  # [h, w] -> [h / 2, w / 2]
+        import cv2
+        return cv2.resize(plane, None, fx=.5, fy=.5, interpolation=cv2.INTER_AREA)
 
-def _between(planes: np.ndarray, at: np.ndarray) -> np.ndarray:  # float32 [h, w, C], [N, 2] -> [N, C]
+
+def between(planes: np.ndarray, at: np.ndarray) -> np.ndarray:  # float32 [h, w, C], [N, 2] -> float32 [N, C]
     """Values at some places, x and y in pixels, linear between pixels."""
     import cv2
     rows = -(-len(at) // _ROW)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .filling import filled
+from .guided import between
 from .masks import FrameMasks
 
 _RISE = 52 / 512            # of the image's height: how far the neck goes on, as published
@@ -75,25 +76,32 @@ def _painted(frame: np.ndarray, masks: FrameMasks, neck: np.ndarray, shoulders: 
     weight = cv2.resize(known * np.uint8(255), size, interpolation=cv2.INTER_AREA).astype(np.float32)[..., None] / 255
     image = cv2.resize(cv2.bitwise_and(out_part, out_part, mask=known), size, interpolation=cv2.INTER_AREA)
     image = image / np.maximum(weight, _LEAST)
-    colours = cv2.resize(filled(image, weight[..., 0] > _LEAST), (width, height), interpolation=cv2.INTER_LINEAR)
-    where = np.nonzero(hidden | beside)
-    out_part[where] = np.clip(np.rint(colours[where] * _fading(torso, neck, where, 512 / len(frame))), 0, 255)
+    colours = filled(image, weight[..., 0] > _LEAST)
+    places = np.asarray(cv2.findNonZero((hidden | beside).view(np.uint8))).reshape(-1, 2)
+    columns, rows = places.T
+    at = (places + np.float32(.5)) * np.divide(size, (width, height)).astype(np.float32) - np.float32(.5)
+    painted = between(colours, at) * _fading(torso, neck, (rows, columns), 512 / len(frame))
+    out_part[rows, columns] = np.clip(np.rint(painted), 0, 255)
     return out
 
 
 def _hidden(masks: FrameMasks, face: _Face) -> tuple[np.ndarray, np.ndarray]:  # -> 2 of bool [H, W]
     """The parts of the head that the neck goes on behind, and that the shoulders do."""
-    torso, (height, width) = masks.torso, masks.head.shape
-    rows, columns = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None]
-    aside = np.abs(columns - face.middle) / face.width
-    top, bottom = _ends(torso, 0)
-    left, right = _ends(torso, 1)
-    below = rows <= bottom[None]
-    neck = (aside < _NECK) & below & (rows >= top[None] - _RISE * height)
+    torso, height = masks.torso, len(masks.head)
+    across, down = (np.flatnonzero(masks.head.any(axis)) for axis in (0, 1))
+    part = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)  # nothing lies outside the head's box
+    rows, columns = (np.arange(own.start, own.stop, dtype=np.float32) for own in part)
+    aside, rows = np.abs(columns - face.middle) / face.width, rows[:, None]
+    top, bottom = (ends[part[1]].astype(np.float32) for ends in _ends(torso, 0))
+    left, right = (ends[part[0], None].astype(np.float32) for ends in _ends(torso, 1))
     line = face.chin + face.width * (_SHOULDER[0] + _SHOULDER[1] * np.maximum(aside - _NECK, 0))
-    between = (columns >= left[:, None]) & (columns <= right[:, None])
-    shoulders = (rows > line) & (below | between)
-    return masks.head & neck & ~shoulders, masks.head & shoulders
+    below, head = rows <= bottom, masks.head[part]
+    shoulders = head & (rows > line) & (below | (columns >= left) & (columns <= right))
+    first = np.where(aside < _NECK, top - _RISE * height, np.inf)
+    neck = head & below & (rows >= first) & (rows <= line)
+    out = np.zeros((2, *torso.shape), bool)
+    out[0][part], out[1][part] = neck, shoulders
+    return out[0], out[1]
 
 
 def _ends(mask: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:  # bool [H, W] -> 2 of int [W] or [H]

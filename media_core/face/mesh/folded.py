@@ -22,7 +22,7 @@ _NEAR = 2  # blocks of the trunk that keep the features' size
 _BRANCH_OF = (0, 1, 1, 2, 2)  # the region of each branch: lips; left contour, iris; right contour, iris
 
 
-class _Held(nn.Module):
+class Held(nn.Module):
     """Holds tensors that move with the module and are not saved."""
 
     def hold(self, **tensors: Tensor) -> None:
@@ -30,7 +30,7 @@ class _Held(nn.Module):
             self.register_buffer(name, value.detach().clone(), persistent=False)
 
 
-class Folded(_Held):
+class Folded(Held):
     """Blocks of one shape side by side: [B, H, W, G * inner] -> [B, H / stride, W / stride, G * outer]."""
 
     kernel: Tensor  # [G * inner, 1, k, k]
@@ -41,12 +41,12 @@ class Folded(_Held):
     def __init__(self, *blocks: Block):
         super().__init__()
         self.stride, self.inner, self.groups = blocks[0].stride, blocks[0].depthwise.in_channels, len(blocks)
-        self.hold(kernel=_unpadded(torch.cat([block.depthwise.weight for block in blocks]), self.stride),
+        self.hold(kernel=unpadded(torch.cat([block.depthwise.weight for block in blocks]), self.stride),
                   matrix=_matrices([block.pointwise for block in blocks]), bias=torch.cat([_bias(block) for block in blocks]),
                   slope=torch.cat([_slope(block.act, block.pointwise.out_channels) for block in blocks]))
 
     def forward(self, x: Tensor) -> Tensor:
-        deep = _convolved(x, self.kernel, None, self.stride, self.groups * self.inner)
+        deep = convolved(x, self.kernel, None, self.stride, self.groups * self.inner)
         b, h, w, _ = deep.shape
         y = _product(deep.reshape(b * h * w, -1), self.matrix, self.bias)
         if self.stride == 2:
@@ -55,7 +55,7 @@ class Folded(_Held):
         return F.prelu(y, self.slope).view(b, h, w, -1)
 
 
-class Narrowed(_Held):
+class Narrowed(Held):
     """`Squeeze`s side by side: [B, H, W, G * inner] -> [B, H, W, G * 32]."""
 
     matrix: Tensor  # [G, inner, 32]
@@ -74,7 +74,7 @@ class Narrowed(_Held):
         return self.block(F.prelu(y, self.slope).view(*x.shape[:3], -1))
 
 
-class FoldedMesh(_Held):
+class FoldedMesh(Held):
     """Crops float32 [B, 3, 192, 192] RGB 0..1 -> points [B, 478, 3] in px of the crop, logits of "this is a face" [B]."""
 
     kernel: Tensor  # [16, 3, 4, 4] of the first layer
@@ -98,11 +98,11 @@ class FoldedMesh(_Held):
         parts: tuple[Region, ...] = net.lips, net.left_eye, net.right_eye
         branches = [branch for part in parts for branch in part.branches if isinstance(branch, Branch)]
         self.trunk, self.branch = _chain([part.trunk for part in parts]), _chain([branch.body for branch in branches])
-        self.hold(kernel=_unpadded(first.weight, 2), bias=_some(first.bias), slope=act.weight,
-                  mesh=torch.cat([_rows(net.mesh), _rows(net.flag)], 1),
-                  shift=torch.cat([_some(net.mesh.bias), _some(net.flag.bias)]),
-                  ends=torch.stack([_widened(_rows(branch.out)) for branch in branches]),
-                  ends_shift=torch.stack([_widened(_some(branch.out.bias)[None]) for branch in branches]), **_numbers())
+        self.hold(kernel=unpadded(first.weight, 2), bias=some(first.bias), slope=act.weight,
+                  mesh=torch.cat([as_matrix(net.mesh), as_matrix(net.flag)], 1),
+                  shift=torch.cat([some(net.mesh.bias), some(net.flag.bias)]),
+                  ends=torch.stack([_widened(as_matrix(branch.out)) for branch in branches]),
+                  ends_shift=torch.stack([_widened(some(branch.out.bias)[None]) for branch in branches]), **_numbers())
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         crops = crops.permute(0, 2, 3, 1)
@@ -118,7 +118,7 @@ class FoldedMesh(_Held):
         return torch.cat([xy, z[..., None]], 2), flag
 
     def _features(self, crops: Tensor) -> Tensor:  # [B, 192, 192, 3] -> [B, 48, 48, 32]
-        x = _convolved(crops, self.kernel, self.bias, 2)
+        x = convolved(crops, self.kernel, self.bias, 2)
         return self.stem(F.prelu(x.reshape(-1, x.shape[-1]), self.slope).view(x.shape))
 
     def _refined(self, features: Tensor, mesh: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class FoldedMesh(_Held):
         return points.reshape(count, -1, 2)
 
 
-class FoldedDetector(_Held):
+class FoldedDetector(Held):
     """Images float32 [B, 3, 128, 128] RGB -1..1 -> boxes [B, 896, 16] (px of the image from their anchor), logits [B, 896]."""
 
     kernel: Tensor  # [24, 3, 6, 6] of the first layer
@@ -147,14 +147,14 @@ class FoldedDetector(_Held):
         first, _, *fine = net.fine
         assert isinstance(first, SameConv)
         self.fine, self.coarse = _chain([fine]), _chain([net.coarse])
-        self.hold(kernel=_unpadded(first.weight, 2), bias=_some(first.bias))
+        self.hold(kernel=unpadded(first.weight, 2), bias=some(first.bias))
         for number, (box, score) in enumerate(zip(net.box, net.score)):
             assert isinstance(box, nn.Conv2d) and isinstance(score, nn.Conv2d)
-            self.hold(**{f"matrix{number}": torch.cat([_rows(box), _rows(score)], 1),
-                         f"bias{number}": torch.cat([_some(box.bias), _some(score.bias)])})
+            self.hold(**{f"matrix{number}": torch.cat([as_matrix(box), as_matrix(score)], 1),
+                         f"bias{number}": torch.cat([some(box.bias), some(score.bias)])})
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        fine = self.fine(_convolved(images.permute(0, 2, 3, 1), self.kernel, self.bias, 2, pad=2).relu_())
+        fine = self.fine(convolved(images.permute(0, 2, 3, 1), self.kernel, self.bias, 2, pad=2).relu_())
         boxes, logits = [], []
         for number, x in enumerate((fine, self.coarse(fine))):
             y = torch.addmm(self.get_buffer(f"bias{number}"), x.reshape(-1, x.shape[-1]), self.get_buffer(f"matrix{number}"))
@@ -174,32 +174,32 @@ def _chain(series: Sequence[Iterable[nn.Module] | nn.Module]) -> nn.Sequential:
     return nn.Sequential(*out)
 
 
-def _unpadded(kernel: Tensor, stride: int) -> Tensor:  # [C, c, k, k] -> [C, c, k', k']
+def unpadded(kernel: Tensor, stride: int) -> Tensor:  # [C, c, k, k] -> [C, c, k', k']
     """A kernel for even sizes and torch's even padding (k // 2 each side): at stride 2 TFLite pads one pixel less in front."""
     kernel = F.pad(kernel, (1, 0, 1, 0)) if stride == 2 else kernel
     return kernel.contiguous(memory_format=torch.channels_last)
 
 
 def _matrices(convs: Sequence[nn.Conv2d]) -> Tensor:  # of 1 x 1 convolutions: [G, inner, outer]
-    return torch.stack([_rows(conv) for conv in convs])
+    return torch.stack([as_matrix(conv) for conv in convs])
 
 
-def _rows(conv: nn.Conv2d) -> Tensor:
+def as_matrix(conv: nn.Conv2d) -> Tensor:
     """A convolution that covers its whole input, as a matrix: [h * w * inner, outer]."""
     return conv.weight.permute(2, 3, 1, 0).reshape(-1, conv.out_channels)
 
 
 def _bias(block: Block) -> Tensor:  # [outer]
     """The one bias of a depthwise and a pointwise layer."""
-    deep, flat = _some(block.depthwise.bias).double(), _rows(block.pointwise).double()
-    return (deep @ flat + _some(block.pointwise.bias)).float()
+    deep, flat = some(block.depthwise.bias).double(), as_matrix(block.pointwise).double()
+    return (deep @ flat + some(block.pointwise.bias)).float()
 
 
 def _slope(act: nn.Module, channels: int) -> Tensor:  # [channels]
     return act.weight if isinstance(act, nn.PReLU) else torch.zeros(channels)
 
 
-def _some(bias: Tensor | None) -> Tensor:
+def some(bias: Tensor | None) -> Tensor:
     assert bias is not None
     return bias
 
@@ -224,7 +224,7 @@ def _numbers() -> dict[str, Tensor]:
             "order": torch.tensor(order), "lids": torch.tensor(lids)}
 
 
-def _convolved(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, groups: int = 1, pad: int = 1) -> Tensor:
+def convolved(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, groups: int = 1, pad: int = 1) -> Tensor:
     """A convolution of [B, H, W, C]."""
     return F.conv2d(x.permute(0, 3, 1, 2), kernel, bias, stride, pad, groups=groups).permute(0, 2, 3, 1)
 

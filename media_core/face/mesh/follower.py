@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
 import numpy as np
+import torch
 
 from ...errors import TalkingHeadsError
 from ..following import Upcoming, upcoming
@@ -107,8 +109,16 @@ class MeshFollower:
         Raises:
             TalkingHeadsError: as calling it.
         """
-        source, waiting = iter(items), list[Upcoming]()
-        ahead = 1  # frames that are read together
+        with ThreadPoolExecutor(1) as pool:
+            yield from self._steps(iter(items), begin, batch, pool if self._two_threads() else None)
+
+    def _two_threads(self) -> bool:
+        """Whether half of the frames are read by another thread: where torch's own threads do not share the work."""
+        return self.finder.nets.device.type == "cpu" and torch.get_num_threads() == 1
+
+    def _steps(self, source: Iterator[Upcoming], begin: Callable[[Upcoming], object], batch: int,
+               beside: Executor | None) -> Iterator[tuple[Upcoming, list[MeshFace | None]]]:
+        waiting, ahead = list[Upcoming](), 1  # `ahead`: frames that are read together
         while True:
             waiting += map(self._checked, islice(source, max(0, ahead - len(waiting))))
             if not waiting:
@@ -118,7 +128,7 @@ class MeshFollower:
                 ahead = 1
             begins = [k for k, item in enumerate(waiting) if k and (item.cut or item.border)]
             part, used = waiting[:min([ahead, *begins])], 0
-            for item, looks in zip(part, self._read([item.frame for item in part])):
+            for item, looks in zip(part, self._read([item.frame for item in part], beside)):
                 squares = [slot.square for slot in self.slots]
                 yield item, self._settled(item.frame, item.mask, looks)
                 used += 1
@@ -131,11 +141,11 @@ class MeshFollower:
         check(item.frame, self.order, item.mask)
         return item
 
-    def _read(self, frames: Sequence[np.ndarray]) -> list[list[Look | None]]:
+    def _read(self, frames: Sequence[np.ndarray], beside: Executor | None = None) -> list[list[Look | None]]:
         """A look at every followed face of each frame, in the present squares."""
         squares = [slot.square for slot in self.slots if slot.square is not None]
         crops = [crop(frame, square) for frame in frames for square in squares]
-        looks = iter(look(self.finder.nets, crops, squares * len(frames), self.mirrored))
+        looks = iter(look(self.finder.nets, crops, squares * len(frames), self.mirrored, beside=beside))
         return [[None if slot.square is None else next(looks) for slot in self.slots] for _ in frames]
 
     def _settled(self, frame: np.ndarray, mask: np.ndarray | None, looks: list[Look | None]) -> list[MeshFace | None]:

@@ -21,6 +21,7 @@ from ...tensor_schema import all_finite
 from .attention import AttentionMesh
 from .blazeface import BlazeFace
 from .folded import FoldedDetector, FoldedMesh
+from .folded_person import FoldedPerson
 from .person_net import PersonNet
 
 KIND, VERSION = "face_mesh", 1
@@ -47,6 +48,14 @@ class MeshNets(nn.Module):
     @cached_property
     def quick_detector(self) -> FoldedDetector:
         return FoldedDetector(self.detector)
+
+    @cached_property
+    def quick_person(self) -> FoldedPerson:
+        return FoldedPerson(self.person)
+
+    @cached_property
+    def quick_person_wide(self) -> FoldedPerson:
+        return FoldedPerson(self.person_wide)
 
 
 def shipped_nets(device: torch.device | str = "cpu") -> MeshNets:

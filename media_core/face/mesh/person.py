@@ -34,7 +34,7 @@ def person_masks(nets: MeshNets, images: Sequence[np.ndarray], *, wide: bool | N
     height, width = images[0].shape[:2]
     wide = width >= _WIDE_FROM * height if wide is None else wide
     rows, columns = WIDE if wide else GENERAL
-    net, out = nets.person_wide if wide else nets.person, []
+    net, out = nets.quick_person_wide if wide else nets.quick_person, []
     for first in range(0, len(images), _BATCH):
         small = [_shrunk(image, columns, rows) for image in images[first:first + _BATCH]]
         with exactly(nets.device):

@@ -1,12 +1,16 @@
 """Corners of skin and hair, and where they went in another frame (sparse optical flow, Lucas-Kanade in pyramids)."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..geometry import EYES, MOUTH, RIGID, inter_ocular
 
 _APART = 0.05     # least distance of two corners, in distances of the outer eye corners (u)
 _WINDOW = 0.22    # side of the patch that is compared, u
+_SMOOTHED = 3     # px of a pyramid's level that its smoothing takes in
+_FAR = 0.15       # u between where a corner is expected and where it is found, at most
 _BACK = 0.006     # u by which the way there and back may miss
 _CELL, _EACH = 0.22, 2  # u, side of the cells that keep so many corners: they shall be everywhere, not in the best texture only
 _ABOVE, _BESIDE = 1.2, 1.0  # u from the eyes' middle: how far hair and temples are looked at
@@ -60,15 +64,33 @@ def followed(reference: np.ndarray, image: np.ndarray, xy: np.ndarray, landmarks
     side = int(np.clip(round(_WINDOW * unit), 9, 41)) // 2 * 2 + 1
     levels = 2 if unit < 100 else 3
     move = _affine(landmarks[list(RIGID)], points[list(RIGID)])
-    start = np.ascontiguousarray(xy, np.float32)
-    guess = np.ascontiguousarray(xy @ move[:2] + move[2], np.float32)
+    start, guess = xy.astype(np.float32), (xy @ move[:2] + move[2]).astype(np.float32)
+    margin = ((side // 2 + _SMOOTHED) << levels) + _FAR * unit
+    (reference, home), (image, away) = _boxes((reference, image), (start, guess), margin, 1 << levels)
+    start, guess = start - home, guess - away
     settings = {"winSize": (side, side), "maxLevel": levels, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
                 "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.005)}
     there, found, _ = cv2.calcOpticalFlowPyrLK(reference, image, start, guess.copy(), **settings)
     back, again, _ = cv2.calcOpticalFlowPyrLK(image, reference, there, start.copy(), **settings)
     good = (found[:, 0] == 1) & (again[:, 0] == 1) & (np.linalg.norm(back - start, axis=1) < max(0.15, _BACK * unit))
-    good &= np.linalg.norm(there - guess, axis=1) < .15 * unit
-    return np.where(good[:, None], there, np.nan).astype(np.float32)
+    good &= np.linalg.norm(there - guess, axis=1) < _FAR * unit
+    return np.where(good[:, None], there + away, np.nan).astype(np.float32)
+
+
+def _boxes(images: Sequence[np.ndarray], points: Sequence[np.ndarray], margin: float,
+           step: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The part of each image that the points and their margin need, all of one size, with its first pixel (float32 [2]).
+
+    Pyramids of the parts are the images' own: each part begins at a multiple of `step`.
+    """
+    whole = np.array(images[0].shape[::-1])
+    lows = [np.clip(np.floor((own.min(0) - margin) / step) * step, 0, None).astype(int) for own in points]
+    highs = [np.clip(np.ceil(own.max(0) + margin + 1), None, whole).astype(int) for own in points]
+    size = np.clip(np.max([high - low for low, high in zip(lows, highs)], axis=0), 1, whole)
+    lows = [np.clip(np.minimum(low, (whole - size) // step * step), 0, None) for low in lows]
+    size = np.minimum(size, whole - np.max(lows, axis=0))
+    return [(np.ascontiguousarray(image[y:y + size[1], x:x + size[0]]), np.array([x, y], np.float32))
+            for image, (x, y) in zip(images, lows)]
 
 
 def _affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:  # [m, 2], [m, 2] -> [3, 2]

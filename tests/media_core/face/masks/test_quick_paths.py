@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 from skimage import data
-from talking_heads.media_core.face.masks.guided import Guide, _between, planes
+from talking_heads.media_core.face.masks.guided import Guide, between, planes
 from talking_heads.media_core.face.masks.masks import PALETTE, FrameMasks, parsing_png
 from talking_heads.media_core.face.masks.person import crumbs, touching
 from talking_heads.media_core.face.masks.regions import jaw_line
@@ -16,7 +16,7 @@ def test_a_mask_is_enlarged_as_if_every_pixel_were_looked_at(side):
     image = cv2.resize(data.astronaut(), (side, side), interpolation=cv2.INTER_AREA)
     small = cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA)
     mask, guide = (cv2.cvtColor(small, cv2.COLOR_RGB2GRAY) > 120).astype(np.float32), Guide(planes(small))
-    functions = cv2.resize(cv2.merge(guide._functions(mask)), (side, side), interpolation=cv2.INTER_LINEAR)
+    functions = cv2.resize(guide._functions(mask), (side, side), interpolation=cv2.INTER_LINEAR)
     value = (functions[..., :3] * (image / np.float32(255))).sum(-1) + functions[..., 3]
     near = cv2.morphologyEx((mask > .5).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((11, 11), np.uint8))
     near = cv2.resize(near, (side, side), interpolation=cv2.INTER_NEAREST) > 0
@@ -27,7 +27,7 @@ def test_values_between_pixels():
     plane = np.random.default_rng(0).random((20, 30, 4), np.float32)
     at = np.array([[3, 4], [29.5, 19.5], [3.5, 4], [3, 4.25]])
     expected = [plane[4, 3], plane[19, 29], (plane[4, 3] + plane[4, 4]) / 2, plane[4, 3] * .75 + plane[5, 3] * .25]
-    np.testing.assert_allclose(_between(plane, at), expected, atol=1e-6)
+    np.testing.assert_allclose(between(plane, at), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("share", [0, .01, .4, .99, 1])

@@ -105,7 +105,9 @@ def test_the_packs_own_networks_are_read_once_and_kept_on_the_cpu_only():
 def test_the_person_mask_says_what_the_original_says(nets, recorded, name, net):
     with exactly(nets.device):
         mask = nets.get_submodule(net)(given(recorded, f"person/{name}") / 255)
+        folded = getattr(nets, f"quick_{net}")(given(recorded, f"person/{name}") / 255)
     assert apart(mask[0, 0], recorded[f"person/{name}/mask"]) < 1e-3
+    assert apart(folded, mask) < 1e-4
 
 
 def test_autocast_around_them_changes_nothing(nets, recorded):
