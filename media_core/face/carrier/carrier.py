@@ -1,0 +1,101 @@
+"""A still image, or a frame of a video, whose face moves: its own pixels, carried by the face's mesh; no network.
+
+    carrier = Carrier(picture, mesh)                       # uint8 [H, W, 3], [478, 3] px
+    frame = carrier.draw(displacement, blink=.5)           # [68, 3] units (place.py); zeros give the picture to the bit
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from ...subject.layout import INNER_LIPS, to_68
+from .handles import Handles
+from .inner_mouth import Mouth, draw_inside
+from .place import Place, Turn, smooth
+from .sheet import Field, Sheet
+
+_FADES_IN = .02, 1.2  # units the lips move: less draws no mouth, more hides the image's own
+_RAMP = 4.0           # units below `below` over which a frame takes over
+
+
+class Carrier:
+    """One image and the face in it.
+
+    Args:
+        picture: uint8 [H, W, 3] RGB or [H, W, 4] with alpha.
+        mesh: [478, 3] px, z smaller = nearer, of exactly this image.
+        handles: of the same person, from an image with shut lips; None: from this one.
+        mouth: what its inside looks like; None: as this image allows.
+    """
+
+    def __init__(self, picture: np.ndarray, mesh: np.ndarray, *, handles: Handles | None = None, mouth: Mouth | None = None):
+        self.picture, self.place = picture, Place.of(mesh)
+        self.handles = Handles(mesh) if handles is None else handles
+        self.mouth = Mouth.of(picture, mesh) if mouth is None else mouth
+        self.own68 = to_68(self.place.own)  # float64 [68, 3] units
+        self._source = _opaque(picture)
+        self._sheet = Sheet(picture.shape[:2], self.place, self.handles)
+
+    def draw(self, displacement: np.ndarray, *, blink: float = 0.0, brows: float = 0.0, turned: Turn | None = None,
+             sway: tuple[float, float] = (0.0, 0.0), upper: bool = False, below: float | None = None) -> np.ndarray:
+        """The picture with its face moved.
+
+        Args:
+            displacement: [68, 3] units from where the picture shows the points; only jaw and mouth count.
+            blink: 0..1, the lids.
+            brows: 0..1, raised.
+            turned: of the head; None: it keeps still.
+            sway: right, down, of the shoulders, units; only with `turned`.
+            upper: brows, lids and nose of `displacement` count too.
+            below: row (px) above which nothing may change.
+        Returns:
+            uint8, of the picture's shape.
+        """
+        move = self.handles.moved(displacement, self.place.own, blink=blink, brows=brows, upper=upper)
+        if turned is not None and turned.still and not any(sway):
+            turned = None
+        out = self.picture.copy()
+        if not move.any() and turned is None:
+            return out
+        self._fill(out, self._sheet.field(move, turned, sway))
+        lips = float(np.abs(move[INNER_LIPS]).max())
+        if lips > _FADES_IN[0]:
+            draw_inside(out, min(1.0, lips / _FADES_IN[1]), self.place.pixels(self.place.own + move, turned), self.handles,
+                        self.place, turned, self.mouth, max(0.0, float(displacement[8, 1])))
+        return out if below is None else _kept_above(self.picture, out, below, _RAMP * self.place.pixel)
+
+    def _fill(self, out: np.ndarray, field: Field) -> None:
+        import cv2
+
+        made = cv2.remap(self._source, field.x, field.y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        part = out[field.box.slices]
+        np.copyto(part, made, where=field.moved[..., None])
+
+
+def _opaque(picture: np.ndarray) -> np.ndarray:
+    """The picture with colours also where it is transparent: those of what is near, so that edges keep theirs."""
+    import cv2
+
+    if picture.shape[2] == 3 or picture[..., 3].min() == 255:
+        return picture
+    alpha = picture[..., 3:].astype(np.float32) / 255
+    colour = picture[..., :3].astype(np.float32) * alpha
+    filled, weight = picture[..., :3].astype(np.float32), alpha
+    for sigma in (2, 8, 32):
+        around = cv2.GaussianBlur(colour, (0, 0), sigma)
+        near = cv2.GaussianBlur(alpha, (0, 0), sigma)[..., None]
+        guess = around / np.maximum(near, 1e-6)
+        take = (1 - weight) * (near > 1e-3)
+        filled = filled * (1 - take) + guess * take
+        weight = np.maximum(weight, near > 1e-3)
+    return np.dstack([np.clip(filled + .5, 0, 255).astype(np.uint8), picture[..., 3]])
+
+
+def _kept_above(picture: np.ndarray, made: np.ndarray, row: float, ramp: float) -> np.ndarray:
+    """The picture above `row`, what was made below; in place."""
+    amount = smooth((np.arange(len(picture)) - row) / max(ramp, 1))
+    first = int(np.argmax(amount > 0)) if (amount > 0).any() else len(picture)
+    last = int(np.argmax(amount >= 1)) if (amount >= 1).any() else len(picture)
+    made[:first] = picture[:first]
+    part = amount[first:last, None, None]
+    made[first:last] = (picture[first:last] * (1 - part) + made[first:last] * part + .5).astype(np.uint8)
+    return made

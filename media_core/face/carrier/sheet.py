@@ -1,0 +1,186 @@
+"""The image as one elastic sheet with the face's mesh in it: where every pixel of a new frame comes from.
+
+Outside the face the sheet follows the face's outline and fades out; with a turned head it follows the head down to the neck and
+out to its surroundings, up to the image's edge. Displacements are interpolated, never places: what does not move stays to the
+bit. Prepared once per image; a frame costs its box.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...subject.layout import OVAL
+from ...subject.raster import Box, paint
+from .handles import Handles
+from .place import DISTANCE, JOINT, Place, Turn, smooth
+
+_STEP = 3.0              # units between the sheet's nodes
+_FADE = 34.0             # units outside the outline over which the face's own movement fades out
+_REACH = 62.0, 200.0     # units around the outline that may change: head still, head moving
+_EDGE = 16.0             # units over which movement fades out towards the image's edge
+_BEHIND, _ROUNDING = 40.0, 45.0   # units by which the sheet recedes, and how far from the face
+_CALM = 40.0             # units outside the head over which its movement fades out
+_HAIR = 45.0             # units outside the face that still move as far as the head does
+_NECK = 34.0, 50.0       # units below the chin where nothing moves any more; over which it fades
+_BLEND = 3.0             # units inside the outline over which the mesh takes over
+_ROUNDS = 4              # of the fixed point that inverts the sheet
+_OUTLINE = list(OVAL)
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where the pixels of a box come from."""
+
+    box: Box
+    x: np.ndarray  # float32 [h, w] px, column in the image
+    y: np.ndarray  # float32 [h, w]
+    moved: np.ndarray  # bool [h, w]: the others are the image's own pixels
+
+
+class Sheet:
+    """The sheet of one image (H x W px) with a face in `place`."""
+
+    def __init__(self, size: tuple[int, int], place: Place, handles: Handles):
+        self.size, self.place, self.handles = size, place, handles
+        self._own = place.pixels(place.own)
+        self._grids: dict[bool, _Grid] = {}
+
+    def field(self, move: np.ndarray, turned: Turn | None = None, sway: tuple[float, float] = (0.0, 0.0)) -> Field:
+        """Where a frame's pixels come from.
+
+        Args:
+            move: [468, 3] displacement of the mesh, units.
+            turned: of the head.
+            sway: right, down, of the shoulders, units.
+        """
+        place = self.place
+        moving = turned is not None
+        grid = self._grid(moving)
+        still = place.pixels(place.own + move)
+        to = place.pixels(place.own + move, turned) if moving else still
+        forward = grid.follow @ (still - self._own)[_OUTLINE, :2]
+        if turned is not None:
+            forward = forward + grid.turned(place, turned, sway)
+        back = _inverted(forward.reshape(*grid.shape, 2).astype(np.float32), grid)
+        box = grid.box
+        self._with_face(back, box, to, turned)
+        moved = (np.abs(back) >= .02).any(-1)
+        x, y = np.arange(box.left, box.right, dtype=np.float32), np.arange(box.top, box.bottom, dtype=np.float32)
+        return Field(box, x[None] + back[..., 0], y[:, None] + back[..., 1], moved)
+
+    def _grid(self, moving: bool) -> _Grid:
+        if moving not in self._grids:
+            self._grids[moving] = _Grid(self.size, self.place, self._own[_OUTLINE], moving)
+        return self._grids[moving]
+
+    def _with_face(self, back: np.ndarray, box: Box, to: np.ndarray, turned: Turn | None) -> None:
+        """Lays the mesh's own displacement into `back` [h, w, 2]."""
+        import cv2
+
+        place, handles = self.place, self.handles
+        part = _box_of(to[:, :2], 2, self.size)
+        part = Box(max(part.left, box.left), max(part.top, box.top), min(part.right, box.right), min(part.bottom, box.bottom))
+        if part.empty:
+            return
+        away = (self._own - to)[:, :2]
+        field, drawn = paint(to[:, :2], to[:, 2], handles.triangles, away, part, 0)
+        _under(field, drawn, paint(to[:, :2], to[:, 2], handles.mouth, away, part, 0))
+        rigid = place.pixels(place.own, turned) if turned is not None else self._own
+        for strip in handles.eyes:  # the eyes move with the head, not with the lids
+            _under(field, drawn, paint(rigid[:, :2], rigid[:, 2], strip, (self._own - rigid)[:, :2], part, 0))
+        outline = np.zeros(part.shape, np.uint8)
+        flat = np.round((to[_OUTLINE, :2] - [part.left, part.top]) * 16).astype(np.int32)
+        cv2.fillPoly(outline, [flat], 1, cv2.LINE_8, 4)
+        amount = np.clip(cv2.distanceTransform(outline, cv2.DIST_L2, 3) / np.float32(_BLEND * place.pixel), 0, 1) * drawn
+        rows, columns = slice(part.top - box.top, part.bottom - box.top), slice(part.left - box.left, part.right - box.left)
+        inside = back[rows, columns]
+        inside += (field - inside) * amount[..., None]
+
+
+class _Grid:
+    """The sheet's nodes over the box that may change."""
+
+    def __init__(self, size: tuple[int, int], place: Place, outline: np.ndarray, moving: bool):
+        import cv2
+
+        unit = place.pixel
+        self.box = _box_of(outline[:, :2], _REACH[moving] * unit, size)
+        step = max(1.0, _STEP * unit)
+        height, width = self.box.shape
+        self.shape = int(np.ceil(height / step)) + 1, int(np.ceil(width / step)) + 1
+        across = np.linspace(self.box.left, self.box.right - 1, self.shape[1])
+        down = np.linspace(self.box.top, self.box.bottom - 1, self.shape[0])
+        nodes = np.stack(np.meshgrid(across, down), -1).reshape(-1, 2)
+        to_nearest = np.linalg.norm(nodes[:, None] - outline[None, :, :2], axis=-1)
+        mask = np.zeros(self.box.shape, np.uint8)
+        cv2.fillPoly(mask, [np.round((outline[:, :2] - [self.box.left, self.box.top]) * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
+        at = np.clip(np.round(nodes).astype(int) - [self.box.left, self.box.top], 0, [width - 1, height - 1])
+        away = np.where(mask[at[:, 1], at[:, 0]] > 0, 0, to_nearest.min(1)) / unit
+        weight = np.exp(-(to_nearest / (5 * unit)) ** 2 / 2) + 1e-12 * np.exp(-(to_nearest / (30 * unit)) ** 2 / 2) + 1e-30
+        weight /= weight.sum(1, keepdims=True)
+        edge = _to_edge(nodes, size) / unit
+        calm = smooth(edge / _EDGE)[:, None]
+        self.follow = weight * smooth(1 - away / _FADE)[:, None] * (calm if moving else _kept_edge(edge))
+        self.nodes = nodes
+        if moving:
+            chin = outline[_OUTLINE.index(152), 1]
+            self._depth = weight @ outline[:, 2] + _BEHIND * unit * smooth(away / _ROUNDING)
+            self._neck = smooth((chin + _NECK[0] * unit - nodes[:, 1]) / (_NECK[1] * unit))[:, None]
+            self._calm = smooth(1 - np.maximum(away - _HAIR, 0) / _CALM)[:, None] * calm
+
+    def turned(self, place: Place, turned: Turn, sway: tuple[float, float]) -> np.ndarray:  # -> [nodes, 2] px
+        """The head's movement, falling off down the neck and away from the head."""
+        seen = (np.column_stack([self.nodes, self._depth]) - place.origin) * place.k
+        joint = JOINT @ place.axes.T
+        moved = (seen - joint) @ turned.rotation.T + joint + turned.shift
+        nearer = DISTANCE / (DISTANCE + moved[:, 2:]) * (DISTANCE + seen[:, 2:]) / DISTANCE
+        rigid = moved[:, :2] * nearer * place.pixel + place.origin[:2] - self.nodes
+        return (rigid * self._neck + np.asarray(sway) * place.pixel * (1 - self._neck)) * self._calm
+
+
+def _kept_edge(edge: np.ndarray) -> np.ndarray:  # [nodes] units -> [nodes, 1]
+    """A face that the image cuts keeps moving; only the very edge stays."""
+    return smooth(edge / 4.0)[:, None]
+
+
+def _inverted(forward: np.ndarray, grid: _Grid) -> np.ndarray:  # float32 [ny, nx, 2] px -> float32 [h, w, 2] px
+    """What must be added to a pixel's place to find where it comes from: m(x) = x - forward(m(x))."""
+    import cv2
+
+    height, width = grid.box.shape
+    ny, nx = grid.shape
+    if not forward.any():
+        return np.zeros((height, width, 2), np.float32)
+    per_x, per_y = np.float32((width - 1) / max(nx - 1, 1)) or 1, np.float32((height - 1) / max(ny - 1, 1)) or 1
+    x, y = np.meshgrid(np.arange(nx, dtype=np.float32), np.arange(ny, dtype=np.float32))
+    back = forward.copy()
+    for _ in range(_ROUNDS):
+        back = cv2.remap(forward, x - back[..., 0] / per_x, y - back[..., 1] / per_y, cv2.INTER_LINEAR,
+                         borderMode=cv2.BORDER_REPLICATE)
+    columns = np.arange(width, dtype=np.float32) / per_x
+    rows = np.arange(height, dtype=np.float32) / per_y
+    full = cv2.remap(back, *np.meshgrid(columns, rows), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return -full
+
+
+def _under(field: np.ndarray, drawn: np.ndarray, painted: tuple[np.ndarray, np.ndarray]) -> None:
+    """Adds what was painted where nothing was drawn before; in place."""
+    values, on = painted
+    free = on & ~drawn
+    field[free] = values[free]
+    drawn |= free
+
+
+def _to_edge(nodes: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # [N, 2] px -> [N] px
+    height, width = size
+    return np.minimum.reduce([nodes[:, 0], nodes[:, 1], width - 1 - nodes[:, 0], height - 1 - nodes[:, 1]])
+
+
+def _box_of(points: np.ndarray, margin: float, size: tuple[int, int]) -> Box:
+    """The pixels around some points, inside an image of (H, W) px."""
+    height, width = size
+    low, high = np.floor(points.min(0) - margin), np.ceil(points.max(0) + margin) + 1
+    left, top = np.clip(low, 0, [width, height]).astype(int).tolist()
+    right, bottom = np.clip(high, 0, [width, height]).astype(int).tolist()
+    return Box(left, top, right, bottom)
