@@ -5,8 +5,8 @@
     python -m talking_heads.weights.base_faces FACES SOURCES [SOURCES ...]
 
 Looks through the folders SOURCES for files with exactly the listed checksums, whatever their names, and copies them into the
-Looks through the folders SOURCES for files with exactly the listed checksums, whatever their names, and copies them into the
-folder FACES as `<name>.<ending>`; `--held-out` copies those that no weights learn from instead. scikit-image is found by itself.
+folder FACES as `<name>.<ending>`; `--held-out` copies those that no weights learn from. scikit-image is found by itself.
+"""
 from __future__ import annotations
 
 import argparse
