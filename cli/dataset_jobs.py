@@ -1,4 +1,4 @@
-"""`talking-heads dataset motion`: what AToM and MToV learn from, made from videos or the synthetic subject."""
+"""`talking-heads dataset motion`: what AToM and MToV learn from, made from videos, the synthetic subject or photos."""
 from __future__ import annotations
 
 import argparse
@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # these import NumPy and torch
     from ..media_core.progress import Report
     from ..moditalker_core.data.dataset import MotionDataset
 
-_ONLY = {"subject": ("people", "first_identity", "voices", "clips", "seconds", "take", "seed", "val", "captured", "engine"),
+_MADE = ("people", "first_identity", "voices", "clips", "seconds", "take", "seed", "val", "captured", "engine")
+_ONLY = {"subject": _MADE, "portraits": _MADE,
          "videos": ("face_index", "order", "tracker")}  # options that make sense with one source only
 
 
@@ -32,6 +33,8 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     source = motion.add_mutually_exclusive_group(required=True)
     source.add_argument("--videos", metavar="DIR", help="videos of people talking (subfolders too, one per person)")
     source.add_argument("--subject", action="store_true", help="synthetic people who speak")
+    source.add_argument("--portraits", metavar="DIR", help="images of faces (subfolders too), rigged and speaking; those that "
+                        "cannot be used are named. Use images of people only with their consent")
     add_encoder(motion)
     add_device(add)
     add("--fps", type=float, default=25.0, help="frames per second (default: 25)")
@@ -47,8 +50,9 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     videos.add_argument("--face-index", type=int, metavar="N", help="which face, if there are several (default: 0)")
     videos.add_argument("--order", choices=ORDERS, help="how faces are counted (default: largest)")
     add_tracker(videos.add_argument)
-    made = motion.add_argument_group("with --subject")
-    made.add_argument("--people", type=int, metavar="N", help="how many (default: 24)")
+    made = motion.add_argument_group("with --subject or --portraits")
+    made.add_argument("--people", type=int, metavar="N", help="how many (default: 24, or one for each image; more are invented "
+                      "from the images)")
     made.add_argument("--first-identity", type=int, metavar="N", help="number of the first (default: 1000)")
     made.add_argument("--voices", metavar="A,B", help="espeak-ng voices (default: twelve)")
     made.add_argument("--clips", type=int, metavar="N", help="performances (default: one per person)")
@@ -69,9 +73,9 @@ def motion_dataset(options: argparse.Namespace) -> int:
     from ..moditalker_core.data.dataset import MotionDataset
     from .jobs import makeable
 
-    source = "subject" if options.subject else "videos"
-    for other in set(_ONLY) - {source}:
-        wrong = [name for name in _ONLY[other] if getattr(options, name) is not None]
+    source = "subject" if options.subject else "portraits" if options.portraits else "videos"
+    for other in ("subject", "videos"):
+        wrong = [name for name in _ONLY[other] if name not in _ONLY[source] and getattr(options, name) is not None]
         if wrong:
             raise WorkflowError(f"These options belong to --{other}: --{', --'.join(w.replace('_', '-') for w in wrong)}. "
                                 f"Got: --{source}. Leave them out.")
@@ -105,12 +109,15 @@ def _build(source: str, options: argparse.Namespace, report: Report) -> Path:
 
         return build_from_videos(options.videos, options.out, FilmPlan(**given), encoder=encoder, report=report)
     from ..moditalker_core.data.from_subject import FIRST_IDENTITY, SubjectPlan, build_from_subject
+    from ..moditalker_core.data.portraits import usable_photos
 
-    people, first = given.pop("people", len(SubjectPlan().identities)), given.pop("first_identity", FIRST_IDENTITY)
+    photos, skipped = usable_photos(options.portraits, report) if source == "portraits" else ((), [])
+    people = given.pop("people", len(photos) or len(SubjectPlan().identities))
+    first = given.pop("first_identity", FIRST_IDENTITY)
     if "voices" in given:
         given["voices"] = tuple(name.strip() for name in given["voices"].split(",") if name.strip())
-    plan = SubjectPlan(identities=tuple(range(first, first + people)), **given)
-    return build_from_subject(options.out, plan, encoder=encoder, report=report)
+    plan = SubjectPlan(identities=tuple(range(first, first + people)), portraits=photos, **given)
+    return build_from_subject(options.out, plan, encoder=encoder, skipped=skipped, report=report)
 
 
 def _note(info: Info) -> str:

@@ -1,4 +1,4 @@
-"""`talking-heads`: demo | run | motion | video | avatar | capture | dataset | train | import | doctor (parser and dispatch).
+"""`talking-heads`: demo | run | motion | video | avatar | capture | subject | dataset | train | import | doctor.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
         import_jobs,
         motion_jobs,
         mtov_jobs,
+        subject_jobs,
         video_jobs,
     )
 
@@ -52,6 +53,8 @@ def parser() -> argparse.ArgumentParser:
     motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
     video_jobs.add_options(commands.add_parser("video", parents=[common], help="speech and an image or video to a talking video"))
     avatar_jobs.add_options(commands.add_parser("avatar", parents=[common], help="speech and an avatar to a talking video"))
+    subject_jobs.add_options(commands.add_parser("subject", parents=[common],
+                                                 help="one photo to a talking person, as a dataset folder"))
     dataset_jobs.add_options(commands.add_parser("dataset", help="make a dataset for training"), common)
 
     train = commands.add_parser("train", help="train a model")
@@ -116,6 +119,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .capture_jobs import capture_video
 
         return capture_video(options)
+    if options.command == "subject":
+        from .subject_jobs import make_subject
+
+        return make_subject(options)
     if options.command == "dataset":
         from .dataset_jobs import motion_dataset
 

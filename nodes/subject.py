@@ -12,12 +12,14 @@ from comfy_api.latest import io
 from ..media_core.choices import VOICE_ENGINES
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.paths import contained, file_stem
-from . import bridge, saying, sockets
+from . import bridge, saying, sockets, videos
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..media_core.motion import ExpressionTrack, PoseTrack
+    from ..media_core.subject.performance import Heard
+    from ..media_core.subject.portrait import Portrait
 
 _OUTPUTS = {
     "dataset": "The dataset's folder, for Train Avatar.",
@@ -35,7 +37,7 @@ def _outputs() -> list:
 
 
 class SyntheticSubject(io.ComfyNode):
-    """A talking person who does not exist, written as a dataset."""
+    """A talking person who does not exist, or the person of a photo, written as a dataset."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -45,15 +47,16 @@ class SyntheticSubject(io.ComfyNode):
             category="Talking Heads/Dataset",
             description="Renders a synthetic person speaking invented sentences, with exact ground truth, as a training dataset "
                         "in output/talking_heads/datasets. Made from a warped NASA portrait (public domain); the person shown "
-                        "never said this.",
-            search_aliases=["test dataset", "talking head dataset", "fake speaker"],
+                        "never said this. With a portrait: the person in it, rigged and speaking.",
+            search_aliases=["test dataset", "talking head dataset", "fake speaker", "photo to avatar", "one photo", "rig"],
             inputs=[
                 io.Float.Input("seconds", display_name="length (s)", default=20.0, min=1.0, max=600.0, step=0.5,
                                tooltip="Length of the recording in seconds; with a text, the length of the text."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
                              tooltip="Determines the sentences, head movement and blinks."),
                 io.Int.Input("size", default=256, min=64, max=1024, step=32, tooltip="Width and height of the frames in pixels."),
-                io.Int.Input("identity", default=3, min=1, max=9999, tooltip="Which synthetic face."),
+                io.Int.Input("identity", default=3, min=1, max=9999,
+                             tooltip="Which synthetic face. With a portrait: only if another person is invented from it."),
                 io.Combo.Input("voice", options=list(VOICE_ENGINES), default="auto",
                                tooltip="The voice: espeak-ng if it is installed, the built-in formant voice, or auto for the "
                                        "first that works."),
@@ -62,23 +65,62 @@ class SyntheticSubject(io.ComfyNode):
                 io.String.Input("text", default="", multiline=True, optional=True,
                                 tooltip="What is said, in English, one sentence per line. Empty: invented sentences until the "
                                         "length is reached."),
+                io.Image.Input("portrait", optional=True,
+                               tooltip="An image with a face seen from the front: that person speaks instead. Use images of "
+                                       "people only with their consent."),
+                io.Audio.Input("audio", optional=True,
+                               tooltip="What is said, instead of a text: as long as it lasts, the length at most."),
+                io.Boolean.Input("invented", display_name="invent a person", default=False, optional=True,
+                                 tooltip="With a portrait: bend and recolour it into another person, numbered by identity. "
+                                         "Without a portrait this changes nothing."),
             ],
             outputs=_outputs(),
             has_intermediate_output=True,
         )
 
     @classmethod
-    def execute(cls, seconds: float, seed: int, size: int, identity: int, voice: str, name: str, text: str = "") -> io.NodeOutput:
+    def execute(cls, seconds: float, seed: int, size: int, identity: int, voice: str, name: str, text: str = "",
+                portrait: Tensor | None = None, audio: dict | None = None, invented: bool = False) -> io.NodeOutput:
         from ..media_core.subject import export_dataset
 
         lines = [line.strip() for line in text.splitlines() if line.strip()] or None
-        settings = {"seconds": None if lines else seconds, "seed": seed, "size": size, "identity": identity, "engine": voice,
+        who = None if portrait is not None and not invented else identity
+        length = None if lines else seconds
+        settings = {"seconds": length, "seed": seed, "size": size, "identity": who, "engine": voice,
                     "text": lines}
-        code = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-        folder = contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{file_stem(name)}_{code}")
+        if audio is not None and lines:
+            raise TalkingHeadsError("A person says a text or an audio file", "both", "Disconnect the audio, or empty the text")
         report = bridge.NodeReport()
-        made = opened(export_dataset(folder, **settings, report=report))
+        photo = None if portrait is None else _photo(portrait)
+        heard = None if audio is None else _heard(audio, seed, report)
+        code = hashlib.sha256(json.dumps(settings | _described(photo, heard), sort_keys=True).encode()).hexdigest()[:8]
+        folder = contained(Path(folder_paths.get_output_directory()) / bridge.DATASETS, f"{file_stem(name)}_{code}")
+        made = opened(export_dataset(folder, length, seed, size=size, identity=who, engine=voice, text=lines,
+                                     portrait=photo, heard=heard, report=report))
         return io.NodeOutput(*made, ui=_said(made[0], made[1], previews=saying.previews(made[1], cls, report)))
+
+
+def _photo(portrait: Tensor) -> Portrait:  # [B, H, W, C] 0..1
+    """The first image's person."""
+    from ..media_core.subject.photo import photographed, source_of_pixels
+
+    picture = next(videos.pixels(portrait))
+    return photographed(picture, source_of_pixels(picture))
+
+
+def _heard(audio: dict, seed: int, report: bridge.NodeReport) -> Heard:
+    """The mouth that the shipped AToM gives the audio."""
+    from ..media_core.audio import Sound
+    from ..moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
+    from ..moditalker_core.heard import heard_audio
+
+    return heard_audio(load_atom(SHIPPED_ATOM), Sound.from_comfy(audio), seed=seed, report=report)
+
+
+def _described(photo: Portrait | None, heard: Heard | None) -> dict[str, str]:
+    """What the folder's code also stands for; nothing without a portrait and audio."""
+    said = {} if heard is None else {"heard": heard.sha256}
+    return said if photo is None or photo.source is None else said | {"portrait": photo.source.sha256}
 
 
 class LoadDataset(io.ComfyNode):

@@ -1,4 +1,5 @@
-"""One portrait -> the layers the renderer draws: head, suit, neck, backdrop, eyes and teeth, as textures.
+"""The astronaut, or a person invented from her -> the layers the renderer draws, as textures: head, suit, neck, backdrop, eyes
+and teeth.
 
 Built in about a second, kept by the `Subject` that asked, and by nobody else. Textures are `portrait.SCALE` times the photo.
 """
@@ -18,25 +19,30 @@ _FULL_BROWS = ([70, 63, 105, 66, 107, 55, 65, 52, 53, 46], [300, 293, 334, 296, 
 
 
 @dataclass(frozen=True)
-class Layers:
-    """What the renderer draws. Images are uint8 RGB [H, W, 3], masks uint8 [H, W] 0..255, all at texture size but the teeth."""
+class FaceLayers:
+    """What is drawn of every face. Images are uint8 RGB [H, W, 3], masks uint8 [H, W] 0..255; all but the teeth at texture size."""
     points: np.ndarray       # float64 [478, 3] photo pixels
     plain_points: np.ndarray  # the same before the identity's warp: triangles are made on these, alike for everybody
-    hair_outline: np.ndarray  # float64 [P, 2] photo pixels
+    hair_outline: np.ndarray | None  # float64 [P, 2] photo pixels; None: the hair is no part of the face's mesh
     head: np.ndarray
     head_alpha: np.ndarray
     hair_mask: np.ndarray
-    torso: np.ndarray
-    torso_alpha: np.ndarray
-    neck: np.ndarray
-    neck_alpha: np.ndarray
     background: np.ndarray
     eyes: np.ndarray         # eyeballs, filled outwards behind the lids
     teeth: np.ndarray        # a patch with the upper row
 
 
+@dataclass(frozen=True)
+class Layers(FaceLayers):
+    """What the renderer draws of the astronaut and of people invented from her."""
+    torso: np.ndarray
+    torso_alpha: np.ndarray
+    neck: np.ndarray
+    neck_alpha: np.ndarray
+
+
 def build(identity: int | None) -> Layers:
-    """All layers of one person; None is the portrait itself (for tests)."""
+    """All layers of one person; None is the astronaut herself (for tests)."""
     plain = load()
     portrait, look = (plain, None) if identity is None else invent(plain, identity)
     big = enlarge(portrait.image)
@@ -46,13 +52,13 @@ def build(identity: int | None) -> Layers:
     neck_mask = filled(shape, portrait.neck)
     torso_mask = _torso_mask(portrait, head_mask, neck_mask)
     person = np.maximum.reduce([head_mask, torso_mask, neck_mask, _drawn_head(portrait, shape)])
-    eyes, eye_mask = _eyes(portrait, sharp)
+    eyes, eye_mask = eyeballs(portrait.points, sharp)
     layers = Layers(
         points=portrait.points, plain_points=plain.points, hair_outline=portrait.hair,
         head=_head(portrait, sharp, head_mask), head_alpha=blurred(head_mask, 2.2),
         hair_mask=np.zeros(shape, np.uint8), torso=_torso(portrait, sharp, head_mask, neck_mask, torso_mask),
         torso_alpha=blurred(torso_mask, 2.0), neck=_neck(portrait, head_mask, neck_mask), neck_alpha=blurred(neck_mask, 2.5),
-        background=_backdrop(portrait.image, person), eyes=eyes, teeth=_teeth(portrait, big))
+        background=_backdrop(portrait.image, person), eyes=eyes, teeth=teeth_of(portrait, big))
     skin, hair = _skin_and_hair(portrait, layers.head)
     layers = replace(layers, hair_mask=_hair_mask(portrait, hair))
     return layers if look is None else _coloured(layers, look, skin, hair, eye_mask)
@@ -185,10 +191,10 @@ def _backdrop(image: np.ndarray, person: np.ndarray) -> np.ndarray:
     return enlarge(np.clip(plate + soft * grain[..., None], 0, 255).astype(np.uint8))
 
 
-def _eyes(portrait, sharp) -> tuple[np.ndarray, np.ndarray]:
+def eyeballs(points: np.ndarray, sharp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # [478, 3] photo px
     """Eyeballs continued behind the lids, and the mask [H, W] 0/1 of what is seen in the photo."""
     import cv2
-    seen = np.maximum(*(filled(sharp.shape[:2], portrait.points[eye, :2]) for eye in EYES))
+    seen = np.maximum(*(filled(sharp.shape[:2], points[eye, :2]) for eye in EYES))
     seen = shrunk((seen > 200).astype(np.uint8), 3)
     around = grown(seen, 41)
     rows, columns = np.nonzero(around)
@@ -198,7 +204,7 @@ def _eyes(portrait, sharp) -> tuple[np.ndarray, np.ndarray]:
     return eyes, seen
 
 
-def _teeth(portrait, big) -> np.ndarray:
+def teeth_of(portrait: Portrait, big: np.ndarray) -> np.ndarray:
     """The photo's upper teeth, continued outwards to a rectangle."""
     import cv2
     ring = portrait.points[INNER_LIPS, :2]

@@ -178,7 +178,7 @@ def _say(library: C.CDLL, rate: int, line: Utterance) -> Spoken:
     library.espeak_SetSynthCallback(callback)
     if library.espeak_SetVoiceByName(line.voice.encode()) != 0:
         raise TalkingHeadsError("The voice must be one that espeak-ng has", f"'{line.voice}'",
-                                "Use for instance 'en-us+f3' or 'en-gb+m2'")
+                                "Use for instance 'en-us+f3' or 'en+m2'")
     for parameter, value in ((_RATE, line.rate), (_PITCH, line.pitch), (_RANGE, _PITCH_RANGE)):
         library.espeak_SetParameter(parameter, value, 0)
     text = line.text.encode("utf8") + b"\0"

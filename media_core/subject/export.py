@@ -38,7 +38,8 @@ from ..progress import Report, silent
 from ..temporary import remove_leftovers
 from . import CREDIT
 from .parameters import AU_NAMES, PARAMS
-from .performance import Performance, perform
+from .performance import VARIED, Heard, Performance, perform
+from .portrait import Portrait, Source
 from .render import CLASSES, Subject, SubjectFrame
 
 VERSION = 1
@@ -58,36 +59,58 @@ class _Truth:
 
 @claimed("folder")
 def export_dataset(folder, seconds: float | None, seed: int, *, size: int = 256, identity: int | None = 3, engine: str = "auto",
-                   text: str | Sequence[str] | None = None, voice: str = "en-us+f3", report: Report = silent) -> Path:
+                   text: str | Sequence[str] | None = None, voice: str | None = None, portrait: Portrait | None = None,
+                   heard: Heard | None = None, report: Report = silent) -> Path:
     """Writes the folder and returns it; a finished folder made with the same arguments is returned as it is.
 
     Args:
         folder: where to write; made when absent. Frames of another, unfinished export in it are overwritten.
-        seconds, seed, engine, text, voice: as for `perform`.
+        seconds, seed, engine, text: as for `perform`.
+        voice: the same; None: "en-us+f3" for the astronaut, and one after the other for a photo, whose own voice nobody knows.
         size: pixels, both ways.
-        identity: which invented person (None is the portrait itself: for tests only).
+        identity: which invented person. None is the person of the photo as they are (the astronaut: for tests only).
+        portrait: of `Portrait.of_picture`; None: the astronaut.
+        heard: audio to speak to, instead of a text.
         report: called once a frame, and with 0 done while those are prepared; what it raises stops the export, which the same
             call later continues.
     Raises:
         TalkingHeadsError: see `perform` and `Subject`; or the folder holds something else, is full or cannot be written.
     """
     folder = Path(folder)
-    performance = perform(seconds, seed, voice=voice, engine=engine, text=text, report=report)
+    if voice is None:
+        voice = "en-us+f3" if portrait is None else "varied"
+    performance = perform(seconds, seed, voice=VARIED if voice == "varied" else voice, engine=engine, text=text,
+                          heard=heard, report=report)
     request = {"seconds": seconds, "seed": seed, "size": size, "identity": identity, "engine": performance.engine, "voice": voice,
-               "text": list(performance.text), "frames": len(performance), "version": VERSION, "fps": performance.fps}
+               "text": list(performance.text), "frames": len(performance), "version": VERSION, "fps": performance.fps,
+               **_more(portrait, heard)}
     if read_json(folder / MANIFEST).get("request") == request:
         return folder
-    subject = Subject(size, identity)
+    subject = subject_of(size, identity, portrait)
     truth = _truth(subject, performance, report)
     with writing(folder):
         _prepare(folder, request)
         _write_frames(folder, subject, performance, truth, report)
         _write_tables(folder, subject, performance, truth)
-        _write_manifest(folder, request, performance)
+        _write_manifest(folder, request, performance, None if portrait is None else portrait.source)
     return folder
 
 
+def subject_of(size: int, identity: int | None, portrait: Portrait | None = None, *, oversampling: int | None = None) -> Subject:
+    """What draws a person: of the astronaut, or of another photo."""
+    if portrait is None or portrait.source is None:
+        return Subject(size, identity, oversampling=oversampling)
+    from .actor import Actor
+    return Actor(size, portrait, identity, oversampling=oversampling)
+
+
 # ------------------------------------------------------------------------------------------------------------- pieces
+
+def _more(portrait: Portrait | None, heard: Heard | None) -> dict[str, Any]:  # JSON
+    """What a request also says where there is a photo or audio; without them it is what it always was."""
+    photo: dict[str, Any] = {} if portrait is None or portrait.source is None else {"portrait": portrait.source.described}
+    return photo | ({} if heard is None else {"sound": heard.sha256})
+
 
 def _prepare(folder: Path, request: dict[str, Any]) -> None:
     """Makes the folder ready for `request`: an unfinished export of it is kept, anything else of ours is removed."""
@@ -166,10 +189,11 @@ def camera_to_world(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray
     return c2w
 
 
-def _write_manifest(folder: Path, request: dict[str, Any], performance: Performance) -> None:
+def _write_manifest(folder: Path, request: dict[str, Any], performance: Performance, photo: Source | None) -> None:
     checksums = {name: checksum(folder, name, request["frames"]) for name in (*FRAME_FILES, *_SINGLE_FILES)}
     write_json(folder / MANIFEST, {
-        "kind": "dataset", "version": VERSION, "source": "synthetic subject", "synthetic": True, "credit": CREDIT,
+        "kind": "dataset", "version": VERSION, "source": "synthetic subject", "synthetic": True,
+        "credit": CREDIT if photo is None else photo.credit, **({} if photo is None else {"portrait": photo.described}),
         "tracker": "exact", "fps": performance.fps, "size": [request["size"]] * 2,
         "frames": request["frames"], "seed": request["seed"], "identity": request["identity"],
         "text": list(performance.text), "phonemes": [list(p) for p in performance.phonemes], "params": list(PARAMS),

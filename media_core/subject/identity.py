@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .layout import EYES
-from .portrait import LEFT, SCALE, TOP, Portrait
+from .layout import EYES, OVAL
+from .portrait import LEFT, SCALE, TOP, Portrait, shrink
 
 Displacement = Callable[[np.ndarray], np.ndarray]  # photo pixels [..., 2] -> shift [..., 2]
 _RANGES = dict(jaw=4.5, chin=5.5, cheeks=3.5, nose_width=2.0, nose_length=2.6, eye_distance=2.2, brows=2.0, mouth_height=2.2,
                mouth_width=2.2, hair_height=7, hair_width=6, eye_size=1.0)  # photo pixels, both ways; drawn in this order
+
+_FACE = np.array([224.62, 123.58])  # photo px: middle of the astronaut's face
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,19 @@ class Look:
 def invent(portrait: Portrait, seed: int) -> tuple[Portrait, Look]:
     """Another person: the bent portrait, and the colours to give it."""
     rng = np.random.default_rng([seed, 77])
-    shift = _displacement(portrait.points, {name: rng.uniform(-limit, limit) for name, limit in _RANGES.items()})
+    moved = np.zeros(2) if portrait.big is None else portrait.points[list(OVAL), :2].mean(0) - _FACE
+    shift = _displacement(portrait.points, {name: rng.uniform(-limit, limit) for name, limit in _RANGES.items()}, moved)
     points = portrait.points.copy()
     points[:, :2] += shift(portrait.points[:, :2])
     points[:, 2] *= rng.uniform(.92, 1.1)
-    bent = replace(_bend(portrait, shift), points=points, hair=portrait.hair + shift(portrait.hair),
+    bend = _bend if portrait.big is None else _bend_photo
+    bent = replace(bend(portrait, shift), points=points, hair=portrait.hair + shift(portrait.hair),
                    neck=portrait.neck + shift(portrait.neck), torso=portrait.torso + shift(portrait.torso))
     return bent, _draw_look(rng)
 
 
-def _displacement(points: np.ndarray, by: dict[str, float]) -> Displacement:
-    """A sum of Gaussian pushes at landmarks of the face."""
+def _displacement(points: np.ndarray, by: dict[str, float], moved: np.ndarray) -> Displacement:
+    """A sum of Gaussian pushes at landmarks of the face, and at the hair, `moved` [2] from where the astronaut's is."""
     flat = points[:, :2]
     pushes = [(flat[172], (-by["jaw"], 0), 15), (flat[397], (by["jaw"], 0), 15), (flat[136], (-by["jaw"], 0), 13),
               (flat[365], (by["jaw"], 0), 13), (flat[152], (0, by["chin"]), 20), (flat[234], (-by["cheeks"], 0), 17),
@@ -46,8 +50,9 @@ def _displacement(points: np.ndarray, by: dict[str, float]) -> Displacement:
               (flat[105], (0, by["brows"]), 9), (flat[334], (0, by["brows"]), 9),
               (flat[61], (-by["mouth_width"], by["mouth_height"]), 9),
               (flat[291], (by["mouth_width"], by["mouth_height"]), 9), (flat[13], (0, by["mouth_height"]), 10),
-              (np.array([225., 22.]), (0, -by["hair_height"]), 26), (np.array([158., 80.]), (-by["hair_width"], 0), 24),
-              (np.array([298., 85.]), (by["hair_width"], 0), 24)]
+              (np.array([225., 22.]) + moved, (0, -by["hair_height"]), 26),
+              (np.array([158., 80.]) + moved, (-by["hair_width"], 0), 24),
+              (np.array([298., 85.]) + moved, (by["hair_width"], 0), 24)]
     for eye in EYES:
         centre = flat[eye].mean(0)
         pushes += [(centre + [0, -4], (0, -by["eye_size"]), 6), (centre + [0, 4], (0, by["eye_size"]), 6)]
@@ -66,6 +71,28 @@ def _displacement(points: np.ndarray, by: dict[str, float]) -> Displacement:
 def _bend(portrait: Portrait, shift: Displacement) -> Portrait:
     """The photo and its cut-outs, resampled through the inverse of `where + shift(where)`."""
     import cv2
+    source, fine = _sources(portrait, shift)
+    image = cv2.remap(portrait.image, source[..., 0].copy(), source[..., 1].copy(), cv2.INTER_LANCZOS4,
+                      borderMode=cv2.BORDER_REFLECT)
+
+    def bend_cut(cut: np.ndarray) -> np.ndarray:
+        warped = cv2.remap(cut, fine[..., 0].copy(), fine[..., 1].copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.where(warped > 127, 255, 0).astype(np.uint8)
+    return replace(portrait, image=image, head_cut=bend_cut(portrait.head_cut), torso_cut=bend_cut(portrait.torso_cut))
+
+
+def _bend_photo(portrait: Portrait, shift: Displacement) -> Portrait:
+    """The same for a photo that is known at texture size."""
+    import cv2
+    assert portrait.big is not None
+    _, fine = _sources(portrait, shift)
+    big = cv2.remap(portrait.big, fine[..., 0].copy(), fine[..., 1].copy(), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    return replace(portrait, image=shrink(big), big=big)
+
+
+def _sources(portrait: Portrait, shift: Displacement) -> tuple[np.ndarray, np.ndarray]:  # float32 [h, w, 2], [h S, w S, 2]
+    """Where every pixel of the photo and of its textures comes from."""
+    import cv2
     height, width = portrait.image.shape[:2]
     y, x = np.mgrid[TOP:TOP + height, LEFT:LEFT + width].astype(np.float64)
     here = np.stack([x, y], -1)
@@ -73,15 +100,8 @@ def _bend(portrait: Portrait, shift: Displacement) -> Portrait:
     for _ in range(3):                                                  # fixed-point inversion
         source = here - shift(source)
     source = (source - [LEFT, TOP]).astype(np.float32)
-    image = cv2.remap(portrait.image, source[..., 0].copy(), source[..., 1].copy(), cv2.INTER_LANCZOS4,
-                      borderMode=cv2.BORDER_REFLECT)
     fine = cv2.resize(source, (width * SCALE, height * SCALE), interpolation=cv2.INTER_LINEAR)
-    fine = (fine + np.float32(.5)) * np.float32(SCALE) - np.float32(.5)
-
-    def bend_cut(cut: np.ndarray) -> np.ndarray:
-        warped = cv2.remap(cut, fine[..., 0].copy(), fine[..., 1].copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.where(warped > 127, 255, 0).astype(np.uint8)
-    return replace(portrait, image=image, head_cut=bend_cut(portrait.head_cut), torso_cut=bend_cut(portrait.torso_cut))
+    return source, (fine + np.float32(.5)) * np.float32(SCALE) - np.float32(.5)
 
 
 def _draw_look(rng: np.random.Generator) -> Look:

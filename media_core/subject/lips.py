@@ -1,4 +1,4 @@
-"""The lips: four rings of points set from the mouth's parameters, starting from a mouth with the portrait's smile taken out.
+"""The lips: four rings of points set from the mouth's parameters, starting from a mouth with the photo's smile taken out.
 
 Lengths are photo pixels in the face's own frame: x to the subject's left, y down, z away from the viewer.
 """
@@ -11,9 +11,15 @@ from .parameters import INDEX
 
 
 class Lips:
-    """The rest shape of one mouth, measured from its mesh, and the shape for any parameters."""
+    """The rest shape of one mouth, measured from its mesh, and the shape for any parameters.
 
-    def __init__(self, mesh: np.ndarray):  # [>=468, 3]
+    Args:
+        mesh: [>=468, 3].
+        smile: how much the photo smiles, 0..1; 1 is the astronaut's smile.
+    """
+
+    def __init__(self, mesh: np.ndarray, smile: float = 1.0):
+        self.smile = smile
         rings = mesh[LIPS]
         inner = rings[3]
         self.rest = rings                                              # [4, 20, 3] as in the photo
@@ -22,7 +28,7 @@ class Lips:
         self.across = np.clip((inner[:, 0] - self.centre[0]) / half, -1, 1)  # [20] -1 right corner .. 1 left corner
         self.upper = np.arange(20) > 10
         self.lower = (np.arange(20) > 0) & (np.arange(20) < 10)
-        height = rings[:, :, 1] + 6.2 * self.across ** 2 - 0.9         # the smile undone: corners down
+        height = rings[:, :, 1] + 6.2 * smile * self.across ** 2 - .9 * smile  # the smile undone: corners down
         top, bottom = self._profile(height, self.upper), self._profile(height, self.lower)
         self.seam = top + 0.52 * (bottom - top)                        # [20] where the closed lips meet
         self.thickness = height - height[3]                            # [4, 20] signed, from the inner ring outwards
@@ -48,7 +54,7 @@ class Lips:
 
     def _across(self, v: dict[str, float]) -> np.ndarray:  # -> [4, 20]
         """x: wider in smiles and "ee", narrower in "oo", where the inner rings close in more."""
-        width = 0.86 * (1 + .13 * v["stretch"] + .13 * v["smile"] - .36 * v["prot"] + .02 * v["dimple"])
+        width = (1 - .14 * self.smile) * (1 + .13 * v["stretch"] + .13 * v["smile"] - .36 * v["prot"] + .02 * v["dimple"])
         pucker = 1 - .24 * v["prot"] * np.array([0, .25, .65, 1.0])[:, None]
         return self.centre[0] + (self.rest[:, :, 0] - self.centre[0]) * width * pucker
 
@@ -64,6 +70,6 @@ class Lips:
     def _fullness(self, v: dict[str, float]) -> np.ndarray:  # -> [20]
         """Thickness factor: pressed and stretched lips are thin, rounded ones full."""
         common = 1 - .42 * v["press"] - .10 * v["stretch"] - .12 * v["smile"]
-        top = 1.30 * (common + .22 * v["prot"]) * (1 - .010 * v["la"])
-        bottom = 1.22 * (common + .28 * v["prot"] - .45 * v["fv"]) * (1 - .008 * v["la"])
-        return np.where(self.upper, top, np.where(self.lower, bottom, 1.15))
+        top = (1 + .30 * self.smile) * (common + .22 * v["prot"]) * (1 - .010 * v["la"])
+        bottom = (1 + .22 * self.smile) * (common + .28 * v["prot"] - .45 * v["fv"]) * (1 - .008 * v["la"])
+        return np.where(self.upper, top, np.where(self.lower, bottom, 1 + .15 * self.smile))

@@ -32,12 +32,13 @@ class _View:
 
 
 def draw_mouth(image: np.ndarray, lips: np.ndarray, params: np.ndarray, teeth_texture: np.ndarray, scale: float,
-               project: Projection) -> tuple[Box, np.ndarray]:
+               project: Projection, light: float = 1.0) -> tuple[Box, np.ndarray]:
     """Paints the inside of the mouth over a rectangle of `image`; the lips are to be drawn over it.
 
     Args:
         image: float32 [H, W, 3], changed in place.  lips: [20, 2] inner lip ring in pixels, upper lip from 10 to 20.
-        params: [22].  teeth_texture: uint8 [h, w, 3], see `assets.Layers.teeth`.
+        params: [22].  teeth_texture: uint8 [h, w, 3], see `assets.FaceLayers.teeth`.
+        light: how bright all but the upper teeth is.
     Returns:
         the rectangle and bool [h, w]: where teeth are.
     """
@@ -50,6 +51,7 @@ def draw_mouth(image: np.ndarray, lips: np.ndarray, params: np.ndarray, teeth_te
     patch = _cavity(view, lips)
     _draw_tongue(patch, view, jaw, tongue)
     lower = _draw_lower_teeth(patch, view, jaw)
+    patch *= np.float32(light)
     upper = _draw_upper_teeth(patch, view, teeth_texture)
     patch *= _shadow_of_upper_lip(view, lips)[..., None]
     image[box.slices] = patch

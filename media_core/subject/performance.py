@@ -24,6 +24,8 @@ from .parameters import INDEX, PARAMS, action_units
 _LEAD_IN, _LEAD_OUT = 0.4, 0.4       # s of silence around given text
 _RATE, _PITCH = 158, 58              # espeak's words a minute and pitch
 _MIN_SECONDS = 0.2
+VARIED = tuple(f"en-us+{name}" for name in ("f3", "m1", "f1", "m5", "f4", "m3", "m7", "f2", "m2", "f5", "m4", "m8", "m6"))
+"""Voices to hear many of: who is trained on one voice alone opens the mouth too little for another."""
 
 
 @dataclass(frozen=True)
@@ -49,31 +51,67 @@ class Performance:
         return next((name for name, start, end in self.phonemes if start <= now < end), "_")
 
 
-def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str = "en-us+f3", engine: str = "auto",
-            text: str | Sequence[str] | None = None, script: str = "grammar", report: Report = silent) -> Performance:
+@dataclass(frozen=True)
+class Heard:
+    """Audio with the mouth that goes with it, for a person who says something of the user's."""
+    sound: Sound
+    mouth: np.ndarray                  # float64 [T, 9] at `fps`, in the order of `articulation.CURVES`
+    fps: float
+    sha256: str                        # of the audio and the mouth
+
+
+def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str | Sequence[str] = "en-us+f3",
+            engine: str = "auto", text: str | Sequence[str] | None = None, script: str = "grammar", heard: Heard | None = None,
+            report: Report = silent) -> Performance:
     """Makes a performance; the same arguments give the same bits.
 
     Args:
         seconds: length; None (with `text`) means as long as the text needs. Longer text is cut, shorter is followed by silence.
         seed: draws the script, the expressions and the head's motion.
-        voice: an espeak-ng voice; the formant voice has one only.
+        voice: an espeak-ng voice, or several that take turns line by line; the formant voice has one only.
         engine: "espeak", "formant", or "auto" (espeak where its library is found and can be loaded).
         text: what to say, one line or several; None draws a script.
+        heard: audio with its mouth; then there are no words, `seconds` cuts it, and the engine is "audio".
         script: "grammar" (endless) or "lines" (twelve fixed lines, shuffled and repeated).
         report: called with 0 of 1 before each line of the formant voice, the slow one; may raise to cancel.
     Raises:
         TalkingHeadsError: a length, engine or script that cannot be; the engine "espeak" without its library.
     """
-    _check(seconds, fps, text, script)
     whole("The seed", seed)
+    if heard is not None:
+        return _to_audio(heard, seconds, seed, text)
+    _check(seconds, fps, text, script)
     engine = _choose(engine)
     wave, rate, phonemes, lines = _speak(seconds, seed, voice, engine, _given(text), script, report)
     length = len(wave) / rate
     frames = frame_count(length, fps)
     phonemes = articulation.with_silences(phonemes, length)
+    mouth = articulation.coarticulate(articulation.anchors(phonemes), frames, fps)
+    return _acted(Sound(wave[None], rate), mouth, phonemes, lines, seed, fps, engine)
+
+
+def _to_audio(heard: Heard, seconds: float | None, seed: int, text: str | Sequence[str] | None) -> Performance:
+    """The performance for a user's audio.
+
+    Raises:
+        TalkingHeadsError: a text as well, or too short.
+    """
+    if text is not None:
+        raise TalkingHeadsError("A person says a text or an audio file", "both", "Leave one of them out")
+    sound = heard.sound if seconds is None else heard.sound.cut(0, min(seconds, heard.sound.duration))
+    if sound.duration < _MIN_SECONDS:
+        raise TalkingHeadsError(f"The audio must last {_MIN_SECONDS} s or more", f"{sound.duration:.2f} s",
+                                "Use a longer recording")
+    frames = min(frame_count(sound.duration, heard.fps), len(heard.mouth))
+    return _acted(sound, heard.mouth[:frames], [], (), seed, heard.fps, "audio")
+
+
+def _acted(sound: Sound, mouth: np.ndarray, phonemes: Sequence[Phoneme], lines: tuple[str, ...], seed: int, fps: float,
+           engine: str) -> Performance:
+    """The mouth with all that the seed adds to it."""
+    frames, length = len(mouth), sound.duration
     rng = np.random.default_rng([seed, 1])
     params = np.zeros((frames, len(PARAMS)))
-    mouth = articulation.coarticulate(articulation.anchors(phonemes), frames, fps)
     for i, curve in enumerate(articulation.CURVES):
         params[:, INDEX[curve]] = mouth[:, i]
     nods, brows = _prosody(phonemes, frames, fps, rng)
@@ -81,7 +119,7 @@ def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str =
     _blink(params, length, fps, rng)
     euler, translation, sway = _head(nods, frames, fps, rng)
     _gaze(params, euler, fps, rng)
-    return Performance(sound=Sound(wave[None], rate), phonemes=tuple(phonemes), text=lines, params=params,
+    return Performance(sound=sound, phonemes=tuple(phonemes), text=lines, params=params,
                        au=action_units(params), euler=euler, translation=translation, sway=sway, fps=float(fps), engine=engine)
 
 
@@ -152,8 +190,9 @@ def _script(seconds, rng, given, script) -> tuple[list[str], list[float]]:
 
 
 def _with_espeak(lines, voice, rng) -> list[espeak.Spoken]:
-    return espeak.speak([espeak.Utterance(line, voice, _RATE + int(rng.integers(-8, 9)), _PITCH + int(rng.integers(-4, 5)))
-                         for line in lines])
+    voices = [voice] if isinstance(voice, str) else list(voice)
+    return espeak.speak([espeak.Utterance(line, voices[i % len(voices)], _RATE + int(rng.integers(-8, 9)),
+                                          _PITCH + int(rng.integers(-4, 5))) for i, line in enumerate(lines)])
 
 
 def _with_formants(lines, seed, report) -> list[espeak.Spoken]:

@@ -1,11 +1,12 @@
-"""The photograph everything is made from, what was measured on it once, and the outlines drawn on it by hand.
+"""A photograph that becomes a person who moves: the astronaut with what was measured and drawn on her once, or any other.
 
-The photograph itself (NASA's portrait of Eileen Collins, public domain) is read from the scikit-image wheel. `portrait.npz` holds
-478 face points measured on it, and two cut-outs (head with hair; suit) that `benchmarks/subject_cutouts.py` makes.
+The astronaut (NASA's portrait of Eileen Collins, public domain) is read from the scikit-image wheel. `portrait.npz`
+holds 478 face points measured on it, and two cut-outs (head with hair; suit) that `benchmarks/subject_cutouts.py` makes. Every
+other photo is brought to the same scale and about the same place (`photo.of_picture`), so that lengths mean the same.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,43 @@ TORSO = np.array([
 
 
 @dataclass(frozen=True)
+class RestFace:
+    """What a photographed face does at rest, which the rig takes out; and how its lids are built. The astronaut's by default."""
+    smile: float = 1.0      # 0: a neutral mouth .. 1: the astronaut's smile
+    shut: float = 0.0       # 1: the lips are closed
+    hooded: bool = False    # a crease of the lid close under the brow stays with the brow
+
+
+@dataclass(frozen=True)
+class InnerMouth:
+    """What a photo that shows little or nothing of it has between its lips."""
+    teeth: np.ndarray       # uint8 [h, w, 3] a patch with the upper row
+    light: float            # how bright the rest of it is, 1: as in the astronaut
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a photo came from."""
+    name: str               # of the file
+    sha256: str             # of the file, or of the pixels where there is none
+
+    @property
+    def described(self) -> dict[str, str]:
+        """As manifests hold it."""
+        return {"name": self.name, "sha256": self.sha256}
+
+    @property
+    def credit(self) -> str:
+        return (f"Made from the photograph {self.name} (SHA-256 {self.sha256[:16]}). The person in it never said these words. "
+                "Use it only with that person's consent.")
+
+
+@dataclass(frozen=True)
 class Portrait:
-    """Everything known about the photograph. h, w: height and width of the part in use; textures are SCALE times larger."""
+    """Everything known about the photograph. h, w: height and width of the part in use; textures are SCALE times larger.
+
+    Cut-outs and outlines are stored for the astronaut alone: they are empty for a photo, whose `actor.Actor` finds its own.
+    """
     image: np.ndarray       # uint8 [h, w, 3]
     points: np.ndarray      # float64 [478, 3] photo pixels; z away from the viewer, same unit
     head_cut: np.ndarray    # uint8 [h S, w S] 0 or 255: head with hair
@@ -43,6 +79,21 @@ class Portrait:
     hair: np.ndarray        # float64 [P, 2] outline, photo pixels
     neck: np.ndarray        # outline
     torso: np.ndarray       # outline
+    big: np.ndarray | None = None       # uint8 [h S, w S, 3]: the photo at texture size, where it is known that finely
+    rest: RestFace = field(default_factory=RestFace)
+    mouth: InnerMouth | None = None     # None: the photo's own teeth
+    source: Source | None = None        # None: the astronaut
+
+    @classmethod
+    def load(cls) -> Portrait:
+        """The astronaut."""
+        return load()
+
+    @classmethod
+    def of_picture(cls, picture: np.ndarray, mesh: np.ndarray, source: Source | None = None) -> Portrait:
+        """Any photo (uint8 [H, W, 3]) with its 478 face points (px); see `photo.of_picture`."""
+        from .photo import of_picture
+        return of_picture(picture, mesh, source)
 
 
 def load() -> Portrait:

@@ -1,4 +1,7 @@
-"""Parameters and a pose -> an image with its truth. Layers from back to front: backdrop, suit, neck, eyes, mouth, head."""
+"""Parameters and a pose -> an image with its truth. Layers from back to front: backdrop, suit, neck, eyes, mouth, head.
+
+The renderer of any other photo, `actor.Actor`, draws what is behind the face in its own way and the face as this one does.
+"""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,6 +11,7 @@ import numpy as np
 from ..asked import whole
 from ..errors import TalkingHeadsError
 from . import assets
+from .assets import FaceLayers
 from .layout import EYES, INNER_LIPS, SKIN, to_68
 from .mouth import draw_mouth
 from .parameters import INDEX, PARAMS
@@ -39,7 +43,7 @@ class SubjectFrame:
 
 
 @dataclass
-class _Canvas:
+class Canvas:
     """An image in the making."""
     image: np.ndarray         # float32 [H, W, 3]
     classes: np.ndarray       # uint8 [H, W]
@@ -55,6 +59,8 @@ class Subject:
         oversampling: images are drawn this many times larger and averaged down, for smooth lips; None means 2 below 400 px.
     """
 
+    _mouth_light = 1.0
+
     def __init__(self, size: int = 256, identity: int | None = 3, *, oversampling: int | None = None):
         size = whole("The subject's size, in pixels,", size, SMALLEST, LARGEST)
         if identity is not None:
@@ -64,12 +70,15 @@ class Subject:
         self._canvas_size = self.size * self._times                      # what is drawn, before averaging
         self._scale = self._canvas_size / WINDOW                         # canvas pixels per photo pixel
         self._middle = (self.size / 2 + .5) * self._times - .5           # the optical axis on the canvas
-        self._layers = assets.build(identity)
-        self._rig = Rig(self._layers)
+        self._layers, self._rig = self._person()
         self._plate = self._place(self._layers.background)
         self._small_plate = averaged(self._plate, self._times)
         self._prepare_shading()
-        self._prepare_neck()
+        self._prepare_behind()
+
+    def _person(self) -> tuple[FaceLayers, Rig]:
+        self._suited = assets.build(self.identity)
+        return self._suited, Rig(self._suited)
 
     # ------------------------------------------------------------------------------------------------------ geometry
 
@@ -117,14 +126,13 @@ class Subject:
         flat = self._project(camera)
         box = box_around(flat, 2, self._canvas_size)
         head, alpha, hair, drawn = self._head(mesh, camera, flat, params, pose, box)
-        canvas = self._suit(sway)
-        self._draw_neck(canvas, pose, sway, alpha, box)
+        canvas = self._behind(pose, sway, alpha, box)
         self._draw_eyes(canvas, params, pose)
         teeth = self._draw_inner_mouth(canvas, flat, params, pose)
         self._draw_head(canvas, flat, box, head, alpha, hair, drawn)
         return self._finished(canvas, teeth & (canvas.classes == _MOUTH), *self._landmarks(mesh, pose))
 
-    def _finished(self, canvas: _Canvas, teeth: np.ndarray, points2d: np.ndarray, points3d: np.ndarray) -> SubjectFrame:
+    def _finished(self, canvas: Canvas, teeth: np.ndarray, points2d: np.ndarray, points3d: np.ndarray) -> SubjectFrame:
         """The canvas at the subject's size."""
         times = self._times
         rgb = np.clip(averaged(canvas.image, times) + .5, 0, 255).astype(np.uint8)
@@ -147,12 +155,18 @@ class Subject:
         return cv2.warpAffine(texture, matrix, (self._canvas_size, self._canvas_size),
                               flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
 
-    def _suit(self, sway) -> _Canvas:
+    def _behind(self, pose: Pose, sway, head_alpha: np.ndarray, head_box: Box) -> Canvas:
+        """All that the face is drawn over."""
+        canvas = self._suit(sway)
+        self._draw_neck(canvas, pose, sway, head_alpha, head_box)
+        return canvas
+
+    def _suit(self, sway) -> Canvas:
         layer = np.empty((self._canvas_size, self._canvas_size, 4), np.uint8)
-        layer[..., :3], layer[..., 3] = self._place(self._layers.torso, sway), self._place(self._layers.torso_alpha, sway)
+        layer[..., :3], layer[..., 3] = self._place(self._suited.torso, sway), self._place(self._suited.torso_alpha, sway)
         alpha = layer[..., 3]
         layer[alpha == 0] = 0
-        canvas = _Canvas(self._plate.astype(np.float32), np.where(alpha > 127, _TORSO, 0).astype(np.uint8), layer)
+        canvas = Canvas(self._plate.astype(np.float32), np.where(alpha > 127, _TORSO, 0).astype(np.uint8), layer)
         top = int(np.argmax(alpha.any(1)))                               # the suit fills the lower part only
         image = canvas.image[top:]
         image += (layer[top:, :, :3] - image) * (alpha[top:].astype(np.float32) / 255)[..., None]
@@ -192,7 +206,7 @@ class Subject:
         alpha[~drawn] = 0
         return colour, alpha, look_up(self._layers.hair_mask), drawn
 
-    def _draw_head(self, canvas: _Canvas, flat, box: Box, head, alpha, hair, drawn) -> None:
+    def _draw_head(self, canvas: Canvas, flat, box: Box, head, alpha, hair, drawn) -> None:
         import cv2
         classes = canvas.classes[box.slices]
         hole = ~drawn
@@ -213,7 +227,7 @@ class Subject:
 
     # --------------------------------------------------------------------------------------------- neck, eyes, mouth
 
-    def _prepare_neck(self) -> None:
+    def _prepare_behind(self) -> None:
         columns, rows = 16, 14
         x, y = np.meshgrid(np.linspace(178, 268, columns), np.linspace(126, 196, rows))
         self._neck_flat = np.stack([x.ravel(), y.ravel()], 1)
@@ -225,7 +239,7 @@ class Subject:
         self._neck_triangles = np.concatenate([np.stack([corner, right, below], -1).reshape(-1, 3),
                                                np.stack([right, across, below], -1).reshape(-1, 3)])
 
-    def _draw_neck(self, canvas: _Canvas, pose: Pose, sway, head_alpha, head_box: Box) -> None:
+    def _draw_neck(self, canvas: Canvas, pose: Pose, sway, head_alpha, head_box: Box) -> None:
         import cv2
         rig = self._rig
         turned = product(pose[0], rig.axes.T)                            # head turn in the camera frame
@@ -238,8 +252,8 @@ class Subject:
             return
         field, drawn = paint(flat, points[:, 2], self._neck_triangles, to_texture(self._neck_flat), box)
         at = field[..., 0].copy(), field[..., 1].copy()
-        colour = cv2.remap(self._layers.neck, *at, cv2.INTER_LINEAR).astype(np.float32)
-        alpha = cv2.remap(self._layers.neck_alpha, *at, cv2.INTER_LINEAR, borderValue=0).astype(np.float32) / 255 * drawn
+        colour = cv2.remap(self._suited.neck, *at, cv2.INTER_LINEAR).astype(np.float32)
+        alpha = cv2.remap(self._suited.neck_alpha, *at, cv2.INTER_LINEAR, borderValue=0).astype(np.float32) / 255 * drawn
         colour *= (1 - .28 * self._chin_shadow(head_alpha, head_box, box))[..., None]
         _over_torso(canvas.torso[box.slices], colour, alpha)
         image = canvas.image[box.slices]
@@ -255,7 +269,7 @@ class Subject:
         rows = np.clip(np.arange(box.top, box.bottom) - down, 0, self._canvas_size - 1)
         return whole[rows, box.left:box.right]
 
-    def _draw_eyes(self, canvas: _Canvas, params, pose: Pose) -> None:
+    def _draw_eyes(self, canvas: Canvas, params, pose: Pose) -> None:
         """The eyeballs, moved by the gaze; the lids are drawn over them with the head."""
         import cv2
         gaze = np.array([params[INDEX["gazex"]] * 2.2, params[INDEX["gazey"]] * 1.2])
@@ -272,14 +286,15 @@ class Subject:
                                                       flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                                                       borderMode=cv2.BORDER_REPLICATE)
 
-    def _draw_inner_mouth(self, canvas: _Canvas, flat, params, pose: Pose) -> np.ndarray:  # -> bool [H, W] teeth
+    def _draw_inner_mouth(self, canvas: Canvas, flat, params, pose: Pose) -> np.ndarray:  # -> bool [H, W] teeth
         rig = self._rig
         top = int(np.argmin(np.where(rig.lips.upper, np.abs(rig.lips.across), 9)))
         middle = np.array([rig.lips.centre[0], rig.lips.seam[top], rig.rest[13, 2]])
 
         def project(x: float, y: float, z: float) -> np.ndarray:
             return self._project(product((middle + [x, y, z])[None], pose[0].T) + pose[1])[0]
-        box, where = draw_mouth(canvas.image, flat[INNER_LIPS], params, self._layers.teeth, self._scale, project)
+        box, where = draw_mouth(canvas.image, flat[INNER_LIPS], params, self._layers.teeth, self._scale, project,
+                                self._mouth_light)
         teeth = np.zeros((self._canvas_size, self._canvas_size), bool)
         teeth[box.slices] = where
         return teeth

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .assets import Layers
+from .assets import FaceLayers
 from .layout import (
     BROWS,
     CHEEKS,
@@ -30,6 +30,7 @@ from .layout import (
 )
 from .lips import Lips
 from .parameters import INDEX
+from .portrait import RestFace
 from .triangulate import delaunay, face_triangles, force_edges, inside, wound
 
 DISTANCE = 520.0                      # from the camera to the image plane, photo pixels; also the focal length
@@ -37,6 +38,10 @@ WINDOW_X, WINDOW_Y, WINDOW = 111.0, 2.0, 232.0   # the square of the photo that 
 CENTRE = np.array([WINDOW_X + WINDOW / 2, WINDOW_Y + WINDOW / 2])
 _NECK_JOINT = np.array([0, 34.0, 6.0])
 _JAW_SINK = .32                       # the jaw also moves back as it opens
+_STRIP = 4.0                          # photo px, height of the strip under the chin
+_ASTRONAUT = RestFace()
+_CREASE = .72                         # how far the lid's crease follows its edge
+_BROW, _FREE_BY, _HELD = 3.0, 8.0, .15  # photo px from the brow at which a hooded crease is held, and is free; the least it moves
 
 
 def to_camera(points: np.ndarray) -> np.ndarray:  # [N, 3] photo x, y, depth -> [N, 3] camera
@@ -63,13 +68,13 @@ class Outlines(NamedTuple):
     """What a rig needs of `Layers`."""
     points: np.ndarray        # float64 [478, 3] photo pixels
     plain_points: np.ndarray  # the same before the identity's warp
-    hair_outline: np.ndarray  # float64 [P, 2] photo pixels
+    hair_outline: np.ndarray | None  # float64 [P, 2] photo pixels; None: no hair in the mesh
 
 
 class Rig:
-    """One person's mesh. V = 468 skin points, then hair, then a strip under the chin."""
+    """One person's mesh. V = 468 skin points, then hair (where it is outlined), then a strip under the chin."""
 
-    def __init__(self, layers: Layers | Outlines):
+    def __init__(self, layers: FaceLayers | Outlines, resting: RestFace = _ASTRONAUT):
         self.photo = layers.points
         camera = to_camera(self.photo)
         self.axes, self.origin = _frame(camera)                        # canonical -> camera in the photo
@@ -81,8 +86,9 @@ class Rig:
         self.triangles = wound(everything, np.vstack([skin_triangles, hair_triangles]))       # [F, 3]
         self.shell = product(to_camera(shell) - self.origin, self.axes)                        # [V - 468, 3]
         self.texture = everything                                                              # [V, 2] photo pixels
-        self.lips = Lips(self.rest)
-        self._pull_texture_off_teeth()
+        self.lips = Lips(self.rest, resting.smile)
+        self._smile, self._creases = resting.smile, _creases(self.rest, resting.hooded)
+        self._pull_texture_off_teeth(1 - .7 * resting.shut)
         self._handles = np.unique(np.concatenate([np.ravel(group).astype(int) for group in (
             LIPS, list(JAW_WEIGHTS), FIXED, BROWS, EYE_CORNERS, LIDS, CHEEKS, SMILE_LINES, NOSE_WINGS, NOSE_BASE)]))
         self._free = np.setdiff1d(np.unique(skin_triangles), self._handles)
@@ -101,40 +107,63 @@ class Rig:
         shell[self._hair_count:] += move[CHIN_EDGE]
         return np.vstack([self.rest[:SKIN] + move, shell])
 
+    def handles(self, params: np.ndarray) -> np.ndarray:  # [22] -> [468, 3]
+        """The face with only those points moved that are set (lips, jaw, lids, brows, cheeks): much quicker than `mesh`."""
+        return self.rest[:SKIN] + self._set(np.asarray(params, float))
+
     def _displacement(self, params: np.ndarray) -> np.ndarray:  # -> [468, 3]
+        move = self._set(params)
+        move[self._free] = product(self._weights, move[self._handles])
+        return move
+
+    def _set(self, params: np.ndarray) -> np.ndarray:  # -> [468, 3]
         move = np.zeros((SKIN, 3))
         v = {name: float(params[i]) for name, i in INDEX.items()}
         move[LIPS] = self.lips.shape(params) - self.rest[LIPS]
         _move_jaw(move, v)
         _move_brows(move, v)
         self._move_lids(move, v)
-        _move_cheeks_and_nose(move, v)
-        move[self._free] = product(self._weights, move[self._handles])
+        _move_cheeks_and_nose(move, v, self._smile)
         return move
 
     def _move_lids(self, move: np.ndarray, v: dict[str, float]) -> None:
         shut = min(max(v["blink"], 0.0), 1.0)
         open_ = 1 - shut
-        for upper, lower, crease in LIDS:
+        for (upper, lower, crease), follows in zip(LIDS, self._creases):
             gap = self.rest[lower] - self.rest[upper]
             down = gap * (.93 * shut + .10 * v["lidtight"] * open_) * np.array([1, 1, .4])
             down[:, 1] -= 1.5 * v["lidraise"] * open_
             move[upper] = down + np.array([0, 0, -shut])
             move[lower] = -gap * (.05 * shut + (.22 * v["lidtight"] + .14 * v["cheek"]) * open_)
-            move[crease] = down * .72
+            move[crease] = down * follows
 
-    def _pull_texture_off_teeth(self) -> None:
-        """In the photo the inner lip edge touches the teeth: takes its texture from a little further out on the lip."""
+    def _pull_texture_off_teeth(self, amount: float) -> None:
+        """In the photo the inner lip edge touches the teeth: takes its texture from a little further out on the lip.
+
+        Args:
+            amount: less than 1 for lips that are closed in the photo.
+        """
         inner, middle, outer = INNER_LIPS, LIPS[2], LIPS[1]
         x = self.photo[inner, 0]
         side = np.abs((x - x.mean()) / (np.ptp(x) / 2))
-        share = (.45 + .45 * np.clip((side - .55) / .35, 0, 1))[:, None]
+        share = (.45 + .45 * np.clip((side - .55) / .35, 0, 1))[:, None] * amount
         flat = self.photo[:, :2]
         self.texture[inner] = flat[inner] * (1 - share) + flat[middle] * share
-        self.texture[middle] += (flat[outer] - flat[middle]) * (share - .45)
+        self.texture[middle] += (flat[outer] - flat[middle]) * (share - .45 * amount)
 
 
 # ------------------------------------------------------------------------------------------------------ moving the handles
+
+def _creases(rest: np.ndarray, hooded: bool) -> list[float | np.ndarray]:  # [>=468, 3] -> for each eye 1 or [7, 1]
+    """How far the creases of both eyes' lids follow them: under a low brow hardly, or blinks would drag the brow down."""
+    if not hooded:
+        return [_CREASE] * len(LIDS)
+    out: list[float | np.ndarray] = []
+    for (_, _, crease), (_, brow) in zip(LIDS, BROWS):
+        away = np.sqrt(((rest[crease][:, None, :2] - rest[brow][None, :, :2]) ** 2).sum(-1)).min(1)
+        out.append(_CREASE * np.clip((away - _BROW) / _FREE_BY, _HELD, 1)[:, None])
+    return out
+
 
 def _move_jaw(move: np.ndarray, v: dict[str, float]) -> None:
     points = np.array(list(JAW_WEIGHTS))
@@ -153,12 +182,14 @@ def _move_brows(move: np.ndarray, v: dict[str, float]) -> None:
             move[edge] = np.stack([side * 1.6 * v["browlow"] * along, drop - lift, np.zeros(5)], 1)
 
 
-def _move_cheeks_and_nose(move: np.ndarray, v: dict[str, float]) -> None:
+def _move_cheeks_and_nose(move: np.ndarray, v: dict[str, float], smiled: float) -> None:
+    """`smiled`: the photo's own smile, 0..1, that is taken out."""
     smile, nose = v["smile"], v["nose"]
     for k, side in enumerate((-1, 1)):
         move[CHEEKS[k]] = (side * .6 * smile, -2.2 * v["cheek"] - 1.4 * smile, -.8 * smile)
-        move[SMILE_LINES[k]] = (side * 1.2 * (smile - .55 - v["prot"]), -1.6 * (smile - .45) + .15 * v["jaw"] - nose, -.6 * smile)
-        move[NOSE_WINGS[k]] = (side * (.5 * nose + .25 * (smile - .5)), -2.0 * nose - .7 * v["upraise"], 0)
+        move[SMILE_LINES[k]] = (side * 1.2 * (smile - .55 * smiled - v["prot"]),
+                                -1.6 * (smile - .45 * smiled) + .15 * v["jaw"] - nose, -.6 * smile)
+        move[NOSE_WINGS[k]] = (side * (.5 * nose + .25 * (smile - .5 * smiled)), -2.0 * nose - .7 * v["upraise"], 0)
     move[NOSE_BASE] = (0, -1.2 * nose - .35 * v["upraise"], 0)
 
 
@@ -201,7 +232,7 @@ def solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:  # [n, n] posit
     return work[:, size:]
 
 
-def _shell(layers: Layers | Outlines) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def _shell(layers: FaceLayers | Outlines) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Hair and ears as a shell around the face, and a strip under the chin that keeps its edge soft.
 
     Returns:
@@ -209,12 +240,14 @@ def _shell(layers: Layers | Outlines) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """
     points = layers.points
     oval = points[list(OVAL)]
-    rim = _rim(layers.hair_outline)
-    hair = _hair_points(rim, oval)
     edge = points[CHIN_EDGE]
     middle = edge[:, :2].mean(0) - [0, 30]
     away = edge[:, :2] - middle
-    strip = edge[:, :2] + away / np.sqrt((away ** 2).sum(1, keepdims=True)) * 4.0
+    strip = edge[:, :2] + away / np.sqrt((away ** 2).sum(1, keepdims=True)) * _STRIP
+    if layers.hair_outline is None:
+        return np.column_stack([strip, edge[:, 2] + 2.0]), strip, _strip_triangles(), 0
+    rim = _rim(layers.hair_outline)
+    hair = _hair_points(rim, oval)
     flat = np.vstack([hair[:, :2], strip])
     numbers = np.concatenate([OVAL, SKIN + np.arange(len(flat))]).astype(int)
     every = np.vstack([oval[:, :2], flat])
@@ -224,6 +257,11 @@ def _shell(layers: Layers | Outlines) -> tuple[np.ndarray, np.ndarray, np.ndarra
     keep = ~inside(oval[:, :2], centre) & inside(np.vstack([rim, strip[::-1]]), centre)
     depth = np.concatenate([hair[:, 2], edge[:, 2] + 2.0])
     return np.column_stack([flat, depth]), flat, numbers[triangles[keep]], len(hair)
+
+
+def _strip_triangles() -> np.ndarray:  # -> [F, 3] over the face's points and the strip's alone
+    edge, strip = np.array(CHIN_EDGE), SKIN + np.arange(len(CHIN_EDGE))
+    return np.concatenate([np.stack([edge[:-1], edge[1:], strip[:-1]], 1), np.stack([edge[1:], strip[1:], strip[:-1]], 1)])
 
 
 def _rim(outline: np.ndarray) -> np.ndarray:  # [P, 2] -> [72, 2]

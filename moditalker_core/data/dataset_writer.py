@@ -154,17 +154,18 @@ class ShardWriter:
                                     f"{sorted(rates)} frames per second", "Use one rate for all")
 
     def finish(self, val: Callable[[Sequence[Mapping[str, Any]]], Collection[int]],
-               info: Mapping[str, Any] | None = None) -> Path:
+               info: Mapping[str, Any] | None = None, skipped: Sequence[Mapping[str, Any]] = ()) -> Path:
         """Writes the index over all shards kept or written since the beginning; others are removed. Returns the folder.
 
         Args:
             val: from the clips' entries, in order, the numbers of those to validate on.
             info: what else the index says.
+            skipped: what was left out before there was a clip: {"source", "reason"}.
         Raises:
             TalkingHeadsError: no clip at all (the reasons are named), or mixed encoders.
         """
         clips = [clip for config in self._shards.values() for clip in config["clips"]]
-        skipped = [reason for config in self._shards.values() for reason in config["skipped"]]
+        skipped = [*skipped, *(reason for config in self._shards.values() for reason in config["skipped"])]
         if not clips:
             reasons = "; ".join(f"{reason['source']}: {reason['reason']}" for reason in skipped[:5])
             raise TalkingHeadsError("A motion dataset needs at least one clip", f"none could be made ({reasons or 'no source'})",

@@ -1,4 +1,5 @@
-"""A motion dataset of invented people who speak: exact landmarks straight from the rig, or captured from their rendered video.
+"""A motion dataset of invented people, or people of photos, who speak: exact landmarks straight from the rig, or captured from
+their rendered video.
 
 Several people times several voices; each clip is one performance. Identity numbers from 1000 on: smaller ones are for tests and
 benchmarks (weights/make_mean_face.py). Exact landmarks are scaled as there: outer eye corners 9 cm apart at rest.
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,10 @@ from ...media_core.subject.performance import Performance, perform
 from .captured import bridged, measured, steadied
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
 from .images import Pictures, PictureSettings, class_crop, spool
+from .portraits import PhotoFile, portrait_of
 
 if TYPE_CHECKING:
+    from ...media_core.subject.portrait import Portrait
     from ...media_core.subject.render import Subject, SubjectFrame
     from ...media_core.subject.rig import Rig
 
@@ -55,6 +58,7 @@ class SubjectPlan:
     engine: str = "auto"               # "espeak", "formant" or "auto", as for `perform`
     fps: float = FPS                   # frames per second
     pictures: PictureSettings | None = None  # images for MToV; None: motion only
+    portraits: tuple[PhotoFile, ...] = ()  # whose faces instead of the astronaut's: first as they are, then invented from them
 
     def __post_init__(self) -> None:
         if not self.identities or not self.voices or min(self.identities) < 0:
@@ -77,6 +81,11 @@ class SubjectPlan:
         return min(2, self.count - 1) if self.val is None else self.val
 
     @property
+    def tracker(self) -> str:
+        """What measures the landmarks."""
+        return tracker_for(bool(self.portraits)) if self.captured else "exact"
+
+    @property
     def frames(self) -> int:
         """Of one clip."""
         return frame_count(self.take or self.seconds, self.fps)
@@ -86,24 +95,34 @@ class SubjectPlan:
         """Frames to go through for one clip: tracking and drawing go through all of them."""
         return self.frames * max(1, self.captured + (self.pictures is not None))
 
+    def face(self, i: int) -> tuple[int | None, PhotoFile | None]:
+        """Identity and photo of clip i. The first people of photos are those of the photos, later ones are invented from them."""
+        k = i % len(self.identities)
+        photo = self.portraits[k % len(self.portraits)] if self.portraits else None
+        return (None if photo is not None and k < len(self.portraits) else self.identities[k]), photo
+
     def made_from(self, i: int) -> dict[str, Any]:
         """All that clip i depends on, as JSON holds it."""
-        pictured = {"pictures": self.pictures.to_dict()} if self.pictures else {}
+        pictured: dict[str, Any] = {"pictures": self.pictures.to_dict()} if self.pictures else {}
+        identity, photo = self.face(i)
+        if photo is not None:
+            pictured["portrait"] = photo.described
         own = {name: getattr(self, name) for name in ("seconds", "take", "captured", "size", "engine", "fps")}
-        return {"kind": "subject", "version": VERSION, **own, "identity": self.identities[i % len(self.identities)],
+        return {"kind": "subject", "version": VERSION, **own, "identity": identity,
                 "voice": self.voices[i % len(self.voices)] if self.engine == "espeak" else "formant", "seed": self.seed + i,
                 **pictured}
 
 
 @claimed("folder")
 def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = None, *, encoder: EncoderChoice = "mel",
-                       report: Report = silent) -> Path:
+                       skipped: Sequence[Mapping[str, Any]] = (), report: Report = silent) -> Path:
     """Writes the dataset and returns its folder; a finished one of the same plan is returned as it is.
 
     Args:
         folder: new, empty, or a motion dataset; clips in it that were made the same way are kept.
         plan: see `SubjectPlan`.
         encoder: of the speech: "mel", a model folder, or an open one.
+        skipped: portraits that cannot be used, and why, for the index.
         report: called with frames done of all (every frame where videos are rendered); what it raises stops the work, and the
             same call later continues with the clip that was interrupted.
     Raises:
@@ -112,22 +131,40 @@ def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = Non
     encoder = opened(encoder)
     plan, heard = _resolved(plan or SubjectPlan()), listening(encoder)
     request = {"kind": "subject", "clips": [{**plan.made_from(i), **heard} for i in range(plan.count)], "val": plan.held_out}
-    writer = ShardWriter(folder, request, "rendered" if plan.captured else "exact")
+    writer = ShardWriter(folder, request, plan.tracker)
     if writer.finished:
         return writer.folder
     total = plan.count * plan.work
     for i, made_from in enumerate(request["clips"]):
-        shard = shard_name(f"subject{made_from['identity']}_{made_from['voice']}", i)
+        person = _called(*plan.face(i))
+        shard = shard_name(f"subject{person}_{made_from['voice']}", i)
         if not writer.keeps(shard, made_from):
             step = _Step(report, i, plan, total)
-            writer.write(shard, made_from, [subject_clip(f"c{i:05d}", plan, made_from, encoder, writer.unfinished, step)])
+            writer.write(shard, made_from, [subject_clip(i, plan, made_from, encoder, writer.unfinished, step)])
             shutil.rmtree(writer.unfinished, ignore_errors=True)
         report((i + 1) * plan.work, total, {"stage": "clip", "clip": i + 1, "clips": plan.count}, None)
     from ...media_core.subject import CREDIT
 
     return writer.finish(lambda clips: range(plan.count - plan.held_out, plan.count),
-                         {"source": "synthetic subject", "synthetic": True, "credit": CREDIT,
-                          "tracker": "rendered" if plan.captured else "exact"})
+                         {"source": "synthetic subject", "synthetic": True, "credit": _credit(plan) or CREDIT,
+                          "tracker": plan.tracker}, skipped)
+
+
+def _credit(plan: SubjectPlan) -> str:
+    """Of photos; empty without."""
+    if not plan.portraits:
+        return ""
+    return (f"Made from {len(plan.portraits)} photographs: {', '.join(photo.path.name for photo in plan.portraits)}. The people "
+            "in them never said these words. Use them only with these people's consent.")
+
+
+def _called(identity: int | None, photo: PhotoFile | None) -> str:
+    return f"{identity}" if photo is None else photo.person(identity)
+
+
+def tracker_for(photos: bool) -> str:
+    """Which tracker knows such faces: of photos, or invented from the astronaut."""
+    return "people" if photos else "rendered"
 
 
 class _Step:
@@ -153,25 +190,27 @@ def _resolved(plan: SubjectPlan) -> SubjectPlan:
     return plan if plan.engine != "auto" else replace(plan, engine="espeak" if usable() else "formant")
 
 
-def subject_clip(name: str, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: SpeechEncoder, work: Path,
+def subject_clip(number: int, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: SpeechEncoder, work: Path,
                  step: _Step) -> Recorded:
     """One performance as a clip; its images, if wanted, are coded into files in the folder `work`."""
-    identity, voice = made_from["identity"], made_from["voice"]
+    name, (identity, photo), voice = f"c{number:05d}", plan.face(number), made_from["voice"]
+    portrait = None if photo is None else portrait_of(photo)
     performance = perform(plan.seconds, made_from["seed"], fps=plan.fps, voice=voice, engine=plan.engine, report=_still(step))
     sound, frames = performance.sound, len(performance)
     if plan.take is not None:
         sound, frames = sound.cut(0, plan.take), plan.frames
     if plan.captured:
-        landmarks, poses, facts, seen = captured_motion(performance, identity, frames, plan.size, step)
+        landmarks, poses, facts, seen = captured_motion(performance, identity, frames, plan.size, step, portrait)
     else:
         told = _still(step) if plan.pictures else step
-        (landmarks, poses, facts), seen = exact_motion(performance, identity, frames, plan.size, told), None
-    pictures = drawn(name, performance, plan, made_from, seen, work, step.drawing()) if plan.pictures else None
-    facts = {"identity": identity, "voice": voice, "seed": made_from["seed"], "captured": plan.captured, **facts}
+        (landmarks, poses, facts), seen = exact_motion(performance, identity, frames, plan.size, told, portrait), None
+    pictures = drawn(name, performance, plan, made_from, seen, work, step.drawing(), portrait) if plan.pictures else None
+    facts = {"identity": _called(identity, photo) if photo else identity, "voice": voice, "seed": made_from["seed"],
+             "captured": plan.captured, **facts}
     end = step.drawing()
     speech = encoder.encode(sound, lambda done, total, info, preview=None: end(frames, frames, {}, None))
-    return Recorded(name=name, speech=speech, landmarks=landmarks, poses=poses, source="subject", identity=str(identity),
-                    facts=facts, pictures=pictures)
+    return Recorded(name=name, speech=speech, landmarks=landmarks, poses=poses, source="subject",
+                    identity=_called(identity, photo), facts=facts, pictures=pictures)
 
 
 def _still(report: Report) -> Report:
@@ -179,8 +218,8 @@ def _still(report: Report) -> Report:
     return lambda done, total, info, preview=None: report(0, 1, {}, None)
 
 
-def exact_motion(performance: Performance, identity: int, frames: int, size: int,
-                 report: Report = silent) -> tuple[LandmarkTrack, PoseTrack, dict[str, Any]]:
+def exact_motion(performance: Performance, identity: int | None, frames: int, size: int, report: Report = silent,
+                 portrait: Portrait | None = None) -> tuple[LandmarkTrack, PoseTrack, dict[str, Any]]:
     """The rig's own points, decimetres, and the poses of the camera that `Subject(size, identity)` has."""
     from ...media_core.subject.export import camera_to_world
     from ...media_core.subject.layout import to_68
@@ -188,7 +227,7 @@ def exact_motion(performance: Performance, identity: int, frames: int, size: int
     from ...media_core.subject.render import AXES
     from ...media_core.subject.rig import DISTANCE, WINDOW
 
-    rig = rig_of(identity)
+    rig = rig_of(identity, portrait)
     rest = to_68(rig.mesh(np.zeros(len(PARAMS)))) * AXES
     scale = EYE_SPAN / np.linalg.norm(rest[45] - rest[36])  # metres of a photo pixel, for this person
     points, poses = np.empty((frames, 68, 3)), np.empty((frames, 4, 4))
@@ -203,19 +242,25 @@ def exact_motion(performance: Performance, identity: int, frames: int, size: int
             PoseTrack(torch.from_numpy(poses.astype(np.float32)), DISTANCE * size / WINDOW, (size, size), fps), {})
 
 
-def rig_of(identity: int) -> Rig:
-    """The rig of an invented person, without the textures that drawing needs."""
+def rig_of(identity: int | None, portrait: Portrait | None = None) -> Rig:
+    """The rig of a person, without the textures that drawing needs.
+
+    Args:
+        identity: who is invented; None: the person of the photo.
+        portrait: the photo; None: the astronaut.
+    """
     from ...media_core.subject.identity import invent
     from ...media_core.subject.portrait import load
     from ...media_core.subject.rig import Outlines, Rig
 
-    plain = load()
-    bent, _ = invent(plain, identity)
-    return Rig(Outlines(points=bent.points, plain_points=plain.points, hair_outline=bent.hair))
+    plain = load() if portrait is None else portrait
+    bent = plain if identity is None else invent(plain, identity)[0]
+    outline = bent.hair if portrait is None else None
+    return Rig(Outlines(points=bent.points, plain_points=plain.points, hair_outline=outline), plain.rest)
 
 
-def captured_motion(performance: Performance, identity: int, frames: int, size: int,
-                    report: Report = silent) -> tuple[LandmarkTrack, PoseTrack, dict[str, Any], np.ndarray]:
+def captured_motion(performance: Performance, identity: int | None, frames: int, size: int, report: Report = silent,
+                    portrait: Portrait | None = None) -> tuple[LandmarkTrack, PoseTrack, dict[str, Any], np.ndarray]:
     """The same as the tracker for rendered people sees it in the rendered video, which is never stored; and what it saw there,
     steadied, float32 [T, 68, 2] px.
 
@@ -225,8 +270,8 @@ def captured_motion(performance: Performance, identity: int, frames: int, size: 
     from ...media_core.face.landmarks.landmarks import track_frames
     from ...media_core.face.trackers import make_tracker
 
-    raw = bridged(track_frames(_film(performance, identity, frames, size), performance.fps, tracker=make_tracker("rendered"),
-                               total=frames, report=report))
+    film, tracker = _film(performance, identity, frames, size, portrait), make_tracker(tracker_for(portrait is not None))
+    raw = bridged(track_frames(film, performance.fps, tracker=tracker, total=frames, report=report))
     if not raw.seen.all():
         raise TalkingHeadsError("The tracker must see the subject's face in every frame",
                                 f"not in {int((~raw.seen).sum())} of {frames} of identity {identity}",
@@ -236,10 +281,12 @@ def captured_motion(performance: Performance, identity: int, frames: int, size: 
     return piece.landmarks, piece.poses, {"crop": piece.crop}, steadied(raw.points, raw.fps)
 
 
-def _film(performance: Performance, identity: int, frames: int, size: int) -> Iterator[np.ndarray]:  # uint8 [size, size, 3]
-    from ...media_core.subject.render import Subject
+def _film(performance: Performance, identity: int | None, frames: int, size: int,
+          portrait: Portrait | None) -> Iterator[np.ndarray]:  # uint8 [size, size, 3]
+    from ...media_core.subject.export import subject_of
 
-    subject = Subject(size, identity, oversampling=1)  # half the time; the tracked lips are as near the exact ones (r .99)
+    # half the time, and the tracked lips are as near the exact ones (r .99)
+    subject = subject_of(size, identity, portrait, oversampling=1)
     return (frame.rgb for frame in _rendered(subject, performance, frames))
 
 
@@ -250,19 +297,20 @@ def _rendered(subject: Subject, performance: Performance, frames: int) -> Iterat
 
 
 def drawn(name: str, performance: Performance, plan: SubjectPlan, made_from: Mapping[str, Any], seen: np.ndarray | None,
-          work: Path, report: Report = silent) -> Pictures:
+          work: Path, report: Report = silent, portrait: Portrait | None = None) -> Pictures:
     """The first frames of a performance as images, with the subject's own parts as masks.
 
     Args:
         seen: [T, 68, 2] px of a video of `plan.size`; None: the exact points.
         work: the folder for the coded images.
+        portrait: whose face; None: the astronaut's, invented anew.
     """
-    from ...media_core.subject.render import Subject
+    from ...media_core.subject.export import subject_of
 
     settings, frames = plan.pictures, plan.frames
     assert settings is not None
     size = min(max(plan.size, _LARGER * settings.size), _LARGEST)  # the face's square should have as many px as the image
-    subject = Subject(size, made_from["identity"], oversampling=1)
+    subject = subject_of(size, made_from["identity"], portrait, oversampling=1)
     if seen is None:
         points = np.stack([subject.landmarks(params, subject.pose(euler, shift))[0] for params, euler, shift in
                            zip(performance.params[:frames], performance.euler, performance.translation)])

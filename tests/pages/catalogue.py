@@ -129,5 +129,22 @@ Press **Run**. Every recording of the folder is spoken by the avatar; each video
               {"Input": [*"13"], "Motion": [*"24"], "Video": [*"56"]}, widths=(1, 1, 1, 1.2), width=1560),
          App([("1", "folder", "folder of recordings"), ("1", "pattern", ""), ("3", "avatar_name", "avatar"),
               ("4", "lip_gain", "")], ["6"])),
+    Page("photo_to_avatar", "8 Photo to avatar", f"""\
+## One photo becomes an avatar
+
+Press **Run** to see it with the demo portrait; with another one:
+
+1. {_OWN} **Portrait**: one face seen from the front, with hair and shoulders. Use images of people only with their consent.
+2. Name the recording and the avatar, and run. The person of the photo is rigged and reads sentences; an avatar learns from that
+   recording, and then says your **Speech**, in real time.
+
+On a CPU it takes about a quarter of an hour. You can stop at any time: running it again continues.
+
+{_SYNTHETIC}""",
+         Plan([["note", "1", "5"], ["2", "3"], ["4"], ["6", "7", "8"], ["9"]],
+              {"Input": [*"15"], "Recording": [*"23"], "Training": [*"4"], "Video": [*"6789"]},
+              widths=(1, 1, 1.1, 1, 1.2), gutter=56),
+         App([("1", "image", "portrait"), ("2", "name", "dataset name"), ("4", "name", "avatar name"), ("4", "steps", ""),
+              ("5", "audio", "what the avatar says")], ["9", "3"])),
 )
 BY_NAME = {page.name: page for page in PAGES}
