@@ -17,6 +17,12 @@ settings of `MOUTH` and `DRAWN`, the commands, one by one, are
     talking-heads train mtov WORK/data demo_mtov.safetensors --stage diffusion --half --rgb WORK/drawn.safetensors \\
         --landmarks WORK/landmarks.safetensors
 
+With `--start-from FILE` an MToV learns more people: the decoder of its images alone (`AGAIN`) and its diffusion (`MORE`), while
+what a latent means stays. So the shipped file came by its base faces:
+
+    python -m talking_heads.weights.base_faces FACES SOURCES
+    python weights/make_demo_mtov.py --faces FACES --start-from OLD.safetensors
+
 Needs espeak-ng (Debian package, or `pip install espeakng-loader`).
 """
 from __future__ import annotations
