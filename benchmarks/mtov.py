@@ -4,8 +4,8 @@
 
 Two ways to drive: "pose film", the truth's own head movement with its lower face hidden, and "portrait", one picture for a head
 that keeps still in the truth too, so that the picture itself is a fair rival. The picture is the film's first frame. Landmarks
-are exact, but those "from the sound" are AToM's. "Anchored": see VideoSettings. "Carrier": mtov_carrier.py. Writes benchmarks/results/mtov.md,
-mtov_sheet.png and mtov_closing.png. Needs espeak-ng.
+are exact, but those "from the sound" are AToM's. "Anchored": see VideoSettings. "Carrier": see mtov_carrier.py. Writes
+benchmarks/results/mtov.md, mtov_sheet.png and mtov_closing.png. Needs espeak-ng.
 """
 from __future__ import annotations
 
@@ -237,8 +237,8 @@ def means(groups: dict[str, list[dict[str, float]]]) -> list[str]:
     return table(["figure", *groups, "wanted"], [[n, *(cell(rows, n) for rows in groups.values()), bound(n)] for n in names])
 
 
-def report(args: argparse.Namespace, mtov: MToV, modes: dict, carrier: list, ends: dict, samplers: dict, leaks: Sequence[dict],
-           seconds: float) -> str:
+def report(args: argparse.Namespace, mtov: MToV, modes: dict, carrier: list, ends: dict, samplers: dict,
+           leaks: Sequence[dict], seconds: float) -> str:
     config, quick = mtov.config, " --quick" if args.quick else ""
     count = len(leaks)
     lines = ["# MToV on unseen people and unseen speech", "",
@@ -251,7 +251,8 @@ def report(args: argparse.Namespace, mtov: MToV, modes: dict, carrier: list, end
              "dB, which frames at rest rule, where the still portrait is nearly exact. With a pose film the head moves and the "
              "still portrait is no rival; in portrait mode it is. \"Autoencoder\" is the truth encoded and decoded: the bound of "
              f"what these weights can draw. Borders: the {100 * borders(round(25 * args.seconds), config).mean():.0f} % of steps "
-             "from frame to frame in which two clips are blended.", "", "## Nearness, lips, borders", "", *means(modes), *section(carrier)]
+             "from frame to frame in which two clips are blended.", "", "## Nearness, lips, borders", "", *means(modes),
+             *section(carrier)]
     lines += ["## Only the lips change; open mouths are shut", "",
               f"Pose film and portrait show a mouth wide open. The mouth's region is the box around both pairs of lips, wider by "
               f"{LIP_WIDTH:g} of the picture. Openness: where the picture lies between the rendered truths, 0 shut, 1 open.", "",

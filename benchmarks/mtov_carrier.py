@@ -68,10 +68,11 @@ def opened_and_shut(config: MToVConfig, one: tuple[int, str, int]) -> dict[str, 
 
 def section(rows: list[dict[str, float]]) -> list[str]:
     """The figures as lines of a report."""
-    lines = ["## Carrier", "", "The picture's own pixels on the face's mesh (`carrier = picture`), portrait mode, exact landmarks; "
-             "nothing is trained. The mesh is that of the tracker for people, brought onto the exact 68 points. The teeth of truth "
-             "and carrier have the same sizes, so figures of the mouth flatter it. Means over people; the last columns are the "
-             "people in order.", "", "| figure | mean | wanted | each |", "|---|---|---|---|"]
+    lines = ["## Carrier", "",
+             "The picture's own pixels on the face's mesh (`carrier = picture`), portrait mode, exact landmarks; nothing is trained. "
+             "The mesh is that of the tracker for people, brought onto the exact 68 points. Teeth of truth and carrier have the "
+             "same sizes, so figures of the mouth flatter it. Means over people; the last column has the people in order.", "",
+             "| figure | mean | wanted | each |", "|---|---|---|---|"]
     for name in rows[0]:
         values = [row[name] for row in rows]
         mean, wanted = float(np.mean(values)), ""
@@ -92,9 +93,9 @@ def main() -> None:
     torch.set_num_threads(1)
     config, people = load_mtov(SHIPPED_MTOV).config, PEOPLE[:1] if args.quick else PEOPLE
     rows = [carrier_figures(config, one, args.seconds)[0] for one in people]
-    text = "\n".join([f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/mtov_carrier"
-                      f".py --seconds {args.seconds:g}`; {config.size} px, people {', '.join(str(p[0]) for p in people)}.", "",
-                      *section(rows)])
+    head = (f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/mtov_carrier.py "
+            f"--seconds {args.seconds:g}`; {config.size} px, people {', '.join(str(p[0]) for p in people)}.")
+    text = "\n".join([head, "", *section(rows)])
     print(text)
     folder = results_folder() if args.out is None else args.out
     folder.joinpath("mtov_carrier.md").write_text(text, encoding="utf-8")

@@ -89,6 +89,11 @@ class Place:
         return np.column_stack([move, np.zeros(len(move))]) @ self.axes * self.k
 
 
+def yaw_of(place: Place) -> float:
+    """How far the face looks to the side, radians."""
+    return abs(float(np.arcsin(np.clip(place.axes[2, 0], -1, 1))))
+
+
 def sideways(mesh: np.ndarray) -> float:  # [>= 468, 3] px
     """How far a face looks to the side: 0 from the front, 1 where the nose's tip stands over the cheek's edge."""
     left, right = (float(mesh[i, 0]) for i in _CHEEKS)
