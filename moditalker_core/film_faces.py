@@ -24,6 +24,7 @@ from ..media_core.face.track import FaceTrack, measure
 from ..media_core.face.trackers import make_tracker
 from ..media_core.progress import Report, silent
 from ..media_core.subject.layout import INNER_LIPS, SKIN_SAMPLE
+from .film_teeth import Teeth, teeth_in
 
 Frames = Callable[[int], Iterator[np.ndarray]]  # (start) -> a video's frames uint8 [H, W, 3] from that number on
 _OFF = 2           # frames by which a given track may miss the video's length
@@ -46,6 +47,7 @@ class FilmedFace:
     between: np.ndarray       # float32 [N, 3] 0..255, the brighter part of what is seen between the lips; NaN: nothing
     cheeks: np.ndarray        # float32 [N, 3] 0..255; NaN: no face
     mouths: dict[int, Mouth]  # of some frames: the look of what is inside
+    teeth: list[Teeth]        # where they are seen best, at most one between two sure cuts
 
     def __len__(self) -> int:
         return len(self.mesh)
@@ -67,6 +69,7 @@ class Glimpses:
     between: list[np.ndarray] = field(default_factory=list)
     cheeks: list[np.ndarray] = field(default_factory=list)
     mouths: dict[int, Mouth] = field(default_factory=dict)
+    teeth: list[Teeth] = field(default_factory=list)
     sudden: list[int] = field(default_factory=list)        # frames that surely begin another shot
     _last: np.ndarray | None = None
     _cut: CutFinder = field(default_factory=CutFinder)
@@ -88,6 +91,15 @@ class Glimpses:
         self.cheeks.append(colour_of(frame, mesh[SKIN_SAMPLE]))
         if number - max(self.mouths, default=-_LOOK_EVERY) >= _LOOK_EVERY or number in self.sudden:
             self.mouths[number] = Mouth.of(frame, mesh, own=False)
+        self._look_for_teeth(frame, mesh, number)
+
+    def _look_for_teeth(self, frame: np.ndarray, mesh: np.ndarray, number: int) -> None:
+        if not np.isfinite(self.between[number]).all():
+            return
+        found = teeth_in(frame, mesh, number, float(self.cheeks[number].mean()))
+        best = self.teeth[-1] if self.teeth and self.teeth[-1].number >= max(self.sudden, default=0) else None
+        if found is not None and (best is None or found.score > best.score):
+            self.teeth[-1 if best is not None else len(self.teeth):] = [found]
 
     def cuts(self) -> tuple[int, ...]:
         return tuple(sorted({*self.sudden, *single_changes(np.array(self.change), self.sudden)}))
@@ -146,7 +158,7 @@ def _filmed(track: FaceTrack, mesh: np.ndarray, glimpses: Glimpses) -> FilmedFac
     cuts = tuple(cut for cut in glimpses.cuts() if cut < count)
     return FilmedFace(track=track if count == len(track) else track.slice(0, count), mesh=known, cuts=cuts,
                       between=pad(glimpses.between), cheeks=pad(glimpses.cheeks),
-                      mouths=glimpses.mouths)
+                      mouths=glimpses.mouths, teeth=glimpses.teeth)
 
 
 def _tracked(tracker: Tracker, frames: Frames, fps: float, total: int | None, report: Report) -> tuple[FaceTrack, Glimpses]:

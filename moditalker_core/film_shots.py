@@ -15,6 +15,7 @@ from ..media_core.face.carrier.place import Place
 from ..media_core.mouth import resting_face
 from ..media_core.subject.layout import JAW_LINE, LIPS, SKIN, to_68
 from .film_faces import FilmedFace, openings
+from .film_teeth import Teeth
 
 _LEAST_OPEN = 0.05  # fraction of a shot's frames that show its mouth at rest
 _FEWEST = 3         # frames of those, at least
@@ -33,6 +34,7 @@ class Shot:
     stop: int
     handles: Handles
     mouth: Mouth
+    teeth: Teeth | None  # of the video itself
     rest: np.ndarray  # float64 [468, 3] units, the face with its lips shut
     slow: np.ndarray  # float32 [frames, 4, 20, 3] units, what the expression adds to the rings of the lips
     ways: np.ndarray  # float64 [3, 3], canonical decimetres -> units
@@ -87,6 +89,7 @@ def _shot(face: FilmedFace, part: tuple[int, int], gaps: np.ndarray, portrait: n
     for number in numbers:
         lips[number - first] = Place.of(face.mesh[number]).own[LIPS]
     return Shot(first=first, stop=stop, handles=handles, mouth=_inside(face, numbers, teeth), rest=rest,
+                teeth=max((t for t in face.teeth if first <= t.number < stop), key=lambda t: t.score, default=None),
                 slow=slow_expression(lips, rest[LIPS], fps), ways=ways)
 
 

@@ -34,6 +34,7 @@ class OwnInside:
     weight: np.ndarray  # float32 [h, w] 0..1
     left: int           # px of the image
     top: int
+    picture: np.ndarray | None = None  # uint8 [h, w, 3], what is seen there; None: the image's own pixels
 
 
 @dataclass(frozen=True)

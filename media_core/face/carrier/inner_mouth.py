@@ -208,6 +208,8 @@ def _own_over(inside: np.ndarray, mouth: Mouth, source: np.ndarray, place: Place
         back = cv2.getAffineTransform(here.astype(np.float32), there.astype(np.float32)).astype(np.float32)
         x, y = back[0, 0] * x + back[0, 1] * y + back[0, 2], back[1, 0] * x + back[1, 1] * y + back[1, 2]
     weight = cv2.remap(mouth.own.weight, x - mouth.own.left, y - mouth.own.top, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    if mouth.own.picture is not None:
+        source, x, y = mouth.own.picture, x - mouth.own.left, y - mouth.own.top
     seen = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[..., :3]
     inside += (seen - inside) * weight[..., None]
 
