@@ -4,8 +4,8 @@
 
 Two ways to drive: "pose film", the truth's own head movement with its lower face hidden, and "portrait", one picture for a head
 that keeps still in the truth too, so that the picture itself is a fair rival. The picture is the film's first frame. Landmarks
-are exact, but those "from the sound" are AToM's. "Anchored": see VideoSettings. Writes benchmarks/results/mtov.md,
-mtov_sheet.png and mtov_closing.png. Needs espeak-ng.
+are exact, but those "from the sound" are AToM's. "Anchored": see VideoSettings. "Carrier": see mtov_carrier.py. Writes
+benchmarks/results/mtov.md, mtov_sheet.png and mtov_closing.png. Needs espeak-ng.
 """
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import results_folder, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
+from mtov_carrier import carrier_figures, section
 from mtov_films import OPEN, PEOPLE, SHUT, Film, drawn, filmed, mouths, posed
 from mtov_measures import (
     agreement,
@@ -62,6 +63,7 @@ def main() -> None:
     started, mtov = time.perf_counter(), load_mtov(args.weights)
     people = PEOPLE[:1] if args.quick else PEOPLE
     shown, modes, ends = [], {"pose film": [], "portrait": [], "portrait, anchored": []}, {"portrait": [], "anchored": []}
+    carrier: list[dict[str, float]] = []
     for one in people:
         moving, still = (filmed(mtov.config, *one, args.seconds, still=flag) for flag in (False, True))
         films = {mode: moving if mode == "pose film" else still for mode in modes}
@@ -71,13 +73,15 @@ def main() -> None:
             modes[mode].append(figures(mtov, film, videos[mode], known[film is still]))
         for mode, settings in zip(("portrait", "portrait, anchored"), (PLAIN, ANCHORED)):
             modes[mode][-1]["colour of constant motion, 255ths"] = constant(mtov, still, settings)
-        shown.append([(mode, film, videos[mode]) for mode, film in films.items()])
+        by_carrier, _, made = carrier_figures(mtov.config, one, args.seconds, still)
+        carrier.append(by_carrier)
+        shown.append([*((mode, film, videos[mode]) for mode, film in films.items()), ("carrier", still, made)])
         for mode, settings in zip(ends, (PLAIN, ANCHORED)):
             ends[mode].append(end_to_end(mtov, still, settings))
         print(f"{time.perf_counter() - started:.0f} s: person {one[0]}", file=sys.stderr, flush=True)
     samplers = sampled(mtov, [row[0][1] for row in shown[:2]], args.quick)
     leaks, pictures = zip(*(leakage(mtov, one) for one in people))
-    text = report(args, mtov, modes, ends, samplers, leaks, time.perf_counter() - started)
+    text = report(args, mtov, modes, carrier, ends, samplers, leaks, time.perf_counter() - started)
     print(text)
     folder = results_folder() if args.out is None else args.out
     folder.joinpath("mtov.md").write_text(text, encoding="utf-8")
@@ -233,8 +237,8 @@ def means(groups: dict[str, list[dict[str, float]]]) -> list[str]:
     return table(["figure", *groups, "wanted"], [[n, *(cell(rows, n) for rows in groups.values()), bound(n)] for n in names])
 
 
-def report(args: argparse.Namespace, mtov: MToV, modes: dict, ends: dict, samplers: dict, leaks: Sequence[dict],
-           seconds: float) -> str:
+def report(args: argparse.Namespace, mtov: MToV, modes: dict, carrier: list, ends: dict, samplers: dict,
+           leaks: Sequence[dict], seconds: float) -> str:
     config, quick = mtov.config, " --quick" if args.quick else ""
     count = len(leaks)
     lines = ["# MToV on unseen people and unseen speech", "",
@@ -247,7 +251,8 @@ def report(args: argparse.Namespace, mtov: MToV, modes: dict, ends: dict, sample
              "dB, which frames at rest rule, where the still portrait is nearly exact. With a pose film the head moves and the "
              "still portrait is no rival; in portrait mode it is. \"Autoencoder\" is the truth encoded and decoded: the bound of "
              f"what these weights can draw. Borders: the {100 * borders(round(25 * args.seconds), config).mean():.0f} % of steps "
-             "from frame to frame in which two clips are blended.", "", "## Nearness, lips, borders", "", *means(modes)]
+             "from frame to frame in which two clips are blended.", "", "## Nearness, lips, borders", "", *means(modes),
+             *section(carrier)]
     lines += ["## Only the lips change; open mouths are shut", "",
               f"Pose film and portrait show a mouth wide open. The mouth's region is the box around both pairs of lips, wider by "
               f"{LIP_WIDTH:g} of the picture. Openness: where the picture lies between the rendered truths, 0 shut, 1 open.", "",

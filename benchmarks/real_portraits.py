@@ -43,6 +43,7 @@ from talking_heads.moditalker_core.pipeline import speak
 
 SPEECH = common.ROOT / "demo" / "demo_speech.wav"
 LARGEST = 512  # px, the longer side of an image: larger ones are made smaller first, so that times compare
+BEGINS = 6  # frames of an image's video that are not counted: it begins with the photograph itself, open lips and all
 LIVELY = (30, 60)  # frames with the head's own motion that a sheet shows
 
 
@@ -123,7 +124,7 @@ def still(row: Row, file: Path, atom: AToM, sound: Sound, args: argparse.Namespa
     moments = figures.moments(wanted)
     made = figures.Clocked(carried_portrait(image, motion, settings=CarrierSettings(life=0.0)))
     seen = figures.look(made, repeat(image), repeat(face.mesh), moments)
-    row.values = {**lips(seen, wanted), "first": seen.first, "ms": made.per_frame, "prepare": made.spent[0] / 1000}
+    row.values = {**lips(seen, wanted, BEGINS), "first": seen.first, "ms": made.per_frame, "prepare": made.spent[0] / 1000}
     row.pictures = [(seen.kept[i][0], face.mesh, seen.kept[i][1]) for i in moments]
     if args.sheets is not None:
         row.lively = [next(carried_portrait(image, motion, start=i, stop=i + 1)) for i in LIVELY if i < len(motion)]
@@ -144,9 +145,10 @@ def shut(portrait: LandmarkTrack) -> LandmarkTrack:
     return LandmarkTrack(resting_face(portrait.points)[None], portrait.fps)
 
 
-def lips(seen: figures.Seen, wanted: np.ndarray) -> dict[str, float]:
-    got = np.array(seen.opening)
-    wanted = wanted[:len(got)]
+def lips(seen: figures.Seen, wanted: np.ndarray, begins: int = 0) -> dict[str, float]:
+    """`begins`: frames in which a video leaves the photograph, whose lips may stand open: not counted."""
+    got = np.array(seen.opening)[begins:]
+    wanted = wanted[begins:begins + len(got)]
     sharp = [value for value in seen.sharpness if np.isfinite(value)]
     return {"r": figures.r_of(got, wanted), "amplitude": figures.amplitude(got, wanted),
             "shut": figures.reading_where_shut(got, wanted), "above": seen.above, "unseen": float(np.isnan(got).sum()),

@@ -53,9 +53,9 @@ def add_options(video: argparse.ArgumentParser) -> None:
     add("--film", dest="film", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its name before
     add("--carrier", choices=CARRIERS, default=CARRIERS[0],
         help="how frames are made: picture moves the image's own pixels, at its own size and without further weights; redraw "
-             f"draws the face anew with MToV's networks (default: {CARRIERS[0]})")
+             f"draws the face with MToV's networks (default: {CARRIERS[0]})")
     add("--life", type=float, default=LIFE, metavar="L",
-        help=f"head sway and blinks of a still image, 0 (none) to 1; only --carrier picture (default: {LIFE:g})")
+        help=f"head sway and blinks of a still image, 0 (none) to 1; for picture only (default: {LIFE:g})")
     motion = video.add_mutually_exclusive_group()
     motion.add_argument("--atom", metavar="FILE", help="an AToM file (default: the shipped demo weights)")
     motion.add_argument("--motion", metavar="FILE", help="a saved motion (of `talking-heads motion`, edited perhaps) instead of "

@@ -38,10 +38,8 @@ from .film_shots import Shot, shots_of
 from .mtov.conditions import pose_walk
 from .mtov.scenes import AS_FILMED
 
-_RAMP = 4.0           # units below the nose's base over which a frame takes over
 _DOUBTED = .15, .45   # trust in a frame's mesh: at and below the first it stays as filmed, from the second on it is carried whole
 _WAVERS = .08         # s over which that comes and goes
-_NOSE_BASE = [2, 97, 326]
 _OFF_TEETH, _CLOSING = .8, 4.0  # part of the way to the next ring of the lips; units that lips close for all of it
 _REACH, _MARGIN = 48.0, 8.0  # units around the face that may change; more around those, so that an edge cuts nothing
 _PREVIEW_EVERY = 10   # frames
@@ -157,7 +155,7 @@ def _carried(plan: CarriedFilm, number: int, frame: np.ndarray, asked: Asked, ro
         mouth = replace(mouth, own=own)
     carrier = Carrier(part, mesh, handles=shot.handles, mouth=mouth)
     drawn = carrier.draw(wanted, move=(target - carrier.place.own) * plan.amount[number])
-    out[box.slices] = kept_above(part, drawn, carrier.place, mesh)
+    out[box.slices] = drawn
     return out
 
 
@@ -177,7 +175,7 @@ def lower_face(place: Place, mesh: np.ndarray, size: tuple[int, int]) -> Box:
     outline = mesh[list(OVAL), :2]
     (left, top), (right, bottom) = outline.min(0) - _REACH * place.pixel, outline.max(0) + _REACH * place.pixel
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
-    far = _below_nose(corners, place, mesh) + _MARGIN
+    far = place.below_nose(corners) + _MARGIN
     kept = [corners[far >= 0]]
     for i in range(4):  # where the box's edges cross the line above which nothing changes
         a, b = far[i - 1], far[i]
@@ -188,26 +186,6 @@ def lower_face(place: Place, mesh: np.ndarray, size: tuple[int, int]) -> Box:
     low = np.clip(np.floor(points.min(0)), 0, [width, height]).astype(int)
     high = np.clip(np.ceil(points.max(0)) + 1, 0, [width, height]).astype(int)
     return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-
-
-def _below_nose(points: np.ndarray, place: Place, mesh: np.ndarray) -> np.ndarray:  # [..., 2] px -> [...] units
-    """How far points of the image lie below the nose's base, along the face."""
-    down = place.axes[:2, 1]
-    down = down / max(float(np.linalg.norm(down)), 1e-6) * place.k
-    return (points - mesh[_NOSE_BASE, :2].mean(0)) @ down
-
-
-def kept_above(frame: np.ndarray, made: np.ndarray, place: Place, mesh: np.ndarray) -> np.ndarray:
-    """`made` with the frame's own pixels above the nose's base, along the face's own axis; in place."""
-    height, width = frame.shape[:2]
-    corner, right, down = _below_nose(np.array([[0., 0.], [1., 0.], [0., 1.]]), place, mesh)
-    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
-    far = np.float32(corner) + np.float32(right - corner) * x[None] + np.float32(down - corner) * y[:, None]
-    np.copyto(made, frame, where=(far <= 0)[..., None])
-    rows, columns = np.nonzero((far > 0) & (far < _RAMP))
-    part = smooth(far[rows, columns] / _RAMP)[:, None]
-    made[rows, columns] = (frame[rows, columns] * (1 - part) + made[rows, columns] * part + .5).astype(np.uint8)
-    return made
 
 
 def _every_mesh(face: FilmedFace, policy: str) -> np.ndarray:  # -> float32 [N, 478, 3]

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 SEEDS = 1 << 63
 ASIDE, PROFILE = .8, 1.0       # of `place.sideways`: warned of, refused
-_TURNED = .4                   # from here on the head turns less
-_LID_SHUT = .70                # part of the lids' gap by which motion that blinks closes them
-_LID_REST = .25                # part of it that is no blink
+YAW = 25.0                     # degrees from which a face is warned of
+_TURNED = .4                   # of `place.sideways`: from here on the head turns less
+_LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))  # upper and lower lid of the 68 points
 _PREVIEW_EVERY = 10            # frames
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def portrait_carrier(picture: np.ndarray, *, landmarks: LandmarkTrack | np.ndarr
     """
     from ..media_core.face.carrier.carrier import Carrier
     from ..media_core.face.carrier.measuring import still_mesh
-    from ..media_core.face.carrier.place import sideways
+    from ..media_core.face.carrier.place import sideways, yaw_of
 
     size = picture.shape[:2]
     points = _points(landmarks, size) if isinstance(landmarks, LandmarkTrack) else landmarks
@@ -94,9 +94,12 @@ def portrait_carrier(picture: np.ndarray, *, landmarks: LandmarkTrack | np.ndarr
     if aside > PROFILE:
         raise TalkingHeadsError("The face must look forward: one side of it is hidden, and would break when the mouth moves",
                                 "a face in profile", "Choose another image, or the carrier 'redraw'")
-    if aside > ASIDE:
-        log.warning("the face looks far to the side; the far corner of the mouth may break: an image from the front is better")
-    return Carrier(picture, mesh)
+    carrier = Carrier(picture, mesh)
+    yaw = float(np.degrees(yaw_of(carrier.place)))
+    if aside > ASIDE or yaw > YAW:
+        log.warning("the face looks %.0f degrees to the side; the far corner of the mouth may break: an image from the front is "
+                    "better", yaw)
+    return carrier
 
 
 def _frames(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings, frames: range,
@@ -126,7 +129,16 @@ def _prepared(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings
     moved = replace(moved, points=begun(moved.points, motion.fps))
     opening = lip_aperture(torch.from_numpy(carrier.own68 + moved.points)).numpy()
     turning = float(np.clip((ASIDE - carrier.aside) / (ASIDE - _TURNED), .2, 1))
-    return moved, lively(opening, motion.fps, settings.seed, settings.life, turning)
+    upper = settings.life if settings.upper is None else settings.upper
+    shut = upper * _lids_shut(moved.points, carrier.own68)
+    return moved, lively(opening, motion.fps, settings.seed, settings.life, turning, shut)
+
+
+def _lids_shut(move: np.ndarray, own: np.ndarray) -> np.ndarray:  # [T, 68, 3], [68, 3] units -> [T]
+    """How far the motion shuts the lids, in parts of their own gap."""
+    upper, lower = (np.array(side) for side in zip(*_LIDS))
+    gap = np.maximum(own[lower, 1] - own[upper, 1], 1e-3)
+    return np.clip(((move[:, upper, 1] - move[:, lower, 1]) / gap).mean(1), 0, 1)
 
 
 def residual_of(motion: LandmarkTrack, carrier: Carrier) -> Residual:

@@ -147,7 +147,7 @@ def speak_video(atom: AToM, mtov: MToV | None, sound: Sound, scene: Scene | Carr
         return _redrawn_video(atom, mtov, sound, scene, path, sampling=sampling, settings=settings, speech=speech, paste=paste,
                               feather=feather, crf=crf, report=report)
     if isinstance(scene, Scene):
-        raise TalkingHeadsError("A scene is made for MToV's networks, which carrier 'picture' does not use", "a scene",
+        raise TalkingHeadsError("A scene is made for MToV's networks, which only the carrier 'redraw' uses", "a scene",
                                 "Give the image or a face of carried_faces, or choose carrier 'redraw'")
     face = scene if isinstance(scene, (StillFace, VideoFace)) else still_face(scene)
     motion = speak(atom, sound, face.canonical, sampling, speech=speech, report=report)
@@ -165,7 +165,7 @@ def check_carrier(carrier: str, mtov: object | None) -> str:
         raise TalkingHeadsError(f"The carrier must be one of {', '.join(CARRIERS)}", f"{carrier!r}", "Choose one of those")
     if carrier == "redraw" and mtov is None:
         raise TalkingHeadsError("The carrier 'redraw' needs MToV's networks", "none",
-                                "Load an MToV, or choose the carrier 'picture'")
+                                "Load an MToV, or leave the carrier out")
     return carrier
 
 
@@ -174,7 +174,7 @@ def _redrawn_video(atom: AToM, mtov: MToV, sound: Sound, scene: Scene | CarriedF
                    feather: float, crf: float, report: Report) -> Path:
     if isinstance(scene, (StillFace, VideoFace)):
         raise TalkingHeadsError("The carrier 'redraw' needs a scene made for MToV's networks", "a face of carried_faces",
-                                "Make it with portrait_scene or film_scene, or choose the carrier 'picture'")
+                                "Make it with portrait_scene or film_scene, or leave the carrier out")
     scene = scene if isinstance(scene, Scene) else portrait_scene(scene, mtov.config)
     motion = speak(atom, sound, scene.canonical, sampling, speech=speech, report=report)
     return save_frames(video(mtov, motion, scene, settings, paste=paste, feather=feather, report=report), path, mtov.config.fps,

@@ -27,13 +27,13 @@ REDRAW = "redraw"
 def carrier_input() -> io.Input:
     return io.Combo.Input("carrier", options=CARRIERS, default=CARRIERS[0], optional=True,
                           tooltip="How frames are made: picture moves the image's own pixels, at its own size, and needs no "
-                                  "MToV; redraw draws the face anew with MToV's networks.")
+                                  "MToV; redraw draws the face with MToV's networks.")
 
 
 def life_input() -> io.Input:
     return io.Float.Input("life", default=choices.LIFE, min=0.0, max=1.0, step=0.05, optional=True,
-                          tooltip="For picture and a still image: how much the head sways and the eyes blink; 0: only the mouth "
-                                  "moves.")
+                          tooltip="How much the head of a still image sways and its eyes blink, for picture only; 0: only the "
+                                  "mouth moves.")
 
 
 def mask_input() -> io.Input:

@@ -124,8 +124,8 @@ class MotionToVideo(io.ComfyNode):
             node_id="MoDiTalker_MotionToVideo",
             display_name="Motion to Video",
             category="Talking Heads/MoDiTalker",
-            description="Animates a portrait with landmarks: one image per frame. Moves the image's own pixels, or draws the "
-                        "face anew with MToV. All frames are held in memory: for long speech, render it in parts or use Motion "
+            description="Animates a portrait with landmarks: one image per frame. Moves the image's own pixels, or redraws "
+                        "the face with MToV. All frames are held in memory: for long speech, render it in parts or use Motion "
                         "to Video (file). The same seed gives the same frames.",
             search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head",
                             "talking photo"],

@@ -53,7 +53,7 @@ class MotionToVideoFile(io.ComfyNode):
             display_name="Motion to Video (file)",
             category="Talking Heads/MoDiTalker",
             description="Animates a portrait with landmarks and writes the result straight to a video file with your audio, of "
-                        "any length. Moves the image's own pixels, or draws the face anew with MToV. Save it with Save Video; "
+                        "any length. Moves the image's own pixels, or redraws the face with MToV. Save it with Save Video; "
                         "with a transparent background, as webm or mov, with Save Video File.",
             search_aliases=["landmarks to video", "mtov", "animate portrait", "talking portrait", "talking head video",
                             "talking photo", "transparent video"],

@@ -46,6 +46,7 @@ ALLOWED = (  # where such a word is right
     "smoothly and without delay",
     "demo, standard or published",  # presets
     "speech sounds",
+    "the carrier picture", "picture moves the image's own pixels", "default: picture", "for picture only",  # the stored value
 )
 CODE = re.compile(r"```.*?```|`[^`]*`|https?://\S+|<!--.*?-->", re.DOTALL)  # ids, commands, stored values, file names
 FORBIDDEN = re.compile(r"(?<![\w/.-])(" + "|".join(f"(?:{pattern})" for pattern in WORDS) + r")(?![\w/-]|\.\w)", re.IGNORECASE)

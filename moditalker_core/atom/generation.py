@@ -17,7 +17,7 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.pose.canonical import mean_face
 from ...media_core.motion import LandmarkTrack
-from ...media_core.mouth import resting_face
+from ...media_core.mouth import lip_aperture, resting_face
 from ...media_core.mouth_gate import gate_weights, gated
 from ...media_core.progress import Report, silent
 from ...media_core.speech import Speech
@@ -31,6 +31,7 @@ from .model import AToM
 from .preview import FacePreview
 
 ROOM_BEFORE = 0.06  # s before speech that `Speech.silent_frames` already counts as speech: there the mouth may move
+OPEN_MOUTH = 0.03  # of the eyes' distance: lips further apart are shut before the network sees them
 SEEDS = 1 << 64
 
 
@@ -139,8 +140,9 @@ def _registration(atom: AToM) -> Registration | None:
 
 
 def _face(atom: AToM, portrait: LandmarkTrack, to_model: Registration | None) -> Tensor:  # [204]
-    """The face that the motion is added to, as offsets from the checkpoint's mean face in cm: the portrait's; where the network
-    is shown its mean face, whose mouth is closed, the portrait's with its mouth closed.
+    """The face that the motion is added to, as offsets from the checkpoint's mean face in cm: the portrait's with its mouth
+    closed, else a portrait with an open mouth would never shut it. A network that is shown the portrait is shown lips that stand
+    a little apart as they are.
 
     Raises:
         TalkingHeadsError: pixels, or points that are no face.
@@ -153,7 +155,8 @@ def _face(atom: AToM, portrait: LandmarkTrack, to_model: Registration | None) ->
     if not (0.3 < float(size[0]) < 4 and 0.3 < float(size[1]) < 4):
         raise TalkingHeadsError("Canonical landmarks must be the size of a face: 0.3 to 4 dm wide and high",
                                 f"{float(size[0]):.3g} by {float(size[1]):.3g} dm", "Measure the portrait again")
-    points = points if atom.config.shown == "portrait" else resting_face(points)
+    if atom.config.shown != "portrait" or float(lip_aperture(points)) > OPEN_MOUTH * float((points[45] - points[36]).norm()):
+        points = resting_face(points)
     return idexp(points if to_model is None else to_model(points), atom.key_mean_shape.cpu())
 
 

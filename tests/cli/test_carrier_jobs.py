@@ -124,6 +124,53 @@ def test_one_of_several_faces(files):
     assert first[0] > 20 > first[1] and second[1] > 20 > second[0]
 
 
+@pytest.mark.parametrize("carrier", ["picture", "redraw"])
+def test_speech_through_a_folder_of_hubert(files, capsys, carrier):
+    from hubert_folder import save_hubert
+    from mtov_files import save_tiny_mtov
+    from talking_heads.moditalker_core.atom.config import SpeechInput
+
+    save_hubert(files / "ears")
+    save_tiny_mtov(files / "mtov.safetensors", margin=1.6)
+    atom = str(save_tiny_atom(files / "hears.safetensors", speech=SpeechInput("ears", "1", 50.0, 32)))
+    more = ("--atom", atom, "--carrier", carrier, "--mtov", str(files / "mtov.safetensors"), "--steps", "1",
+            "--motion-steps", "1")
+    assert run(files, *more, "--encoder", str(files / "ears")) == OK and probe(files / "out.mp4").frames == 10
+    capsys.readouterr()
+    assert run(files, *more, "--encoder", "mel") == FAILED and "'ears', layer 1" in capsys.readouterr().err
+
+
+def test_how_the_motion_is_sampled(files, monkeypatch):
+    """Every setting of AToM reaches it."""
+    from talking_heads.moditalker_core import pipeline
+
+    seen, real = [], pipeline.generate_motion
+    monkeypatch.setattr(pipeline, "generate_motion", lambda *args: seen.append(args[3]) or real(*args))
+    more = ("--motion-sampler", "unipc", "--motion-steps", "2", "--motion-eta", "0.5", "--motion-overlap", "3",
+            "--guidance", "1.5", "--clip", "4", "--no-gate", "--seed", "5")
+    assert run(files, "--atom", str(files / "atom.safetensors"), "--life", "0", *more) == OK
+    (one,) = seen
+    assert (one.sampler, one.steps, one.eta, one.overlap, one.guidance, one.clip, one.gate, one.seed) == (
+        "unipc", 2, 0.5, 3, 1.5, 4.0, False, 5)
+
+
+def test_how_a_redrawn_video_is_sampled(files, monkeypatch):
+    """Every setting of MToV reaches it."""
+    from mtov_files import save_tiny_mtov
+    from talking_heads.moditalker_core import pipeline
+
+    save_tiny_mtov(files / "mtov.safetensors", margin=1.6)
+    seen, real = [], pipeline.talk
+    monkeypatch.setattr(pipeline, "talk", lambda *args, **more: seen.append(args[3]) or real(*args, **more))
+    more = ("--mtov", str(files / "mtov.safetensors"), "--sampler", "dpm++", "--steps", "2", "--strength", "0.125",
+            "--eta", "0.5", "--overlap", "1", "--boundary-correction", "0.5", "--detail-residual", "on", "--noise", "own",
+            "--resize", "bilinear")
+    assert run(files, "--carrier", "redraw", *more) == OK
+    (one,) = seen
+    assert (one.sampler, one.calls, one.ratio, one.eta, one.overlap, one.settle, one.anchored, one.noise, one.resize) == (
+        "dpm++", 2, 0.125, 0.5, 1, 0.5, True, "own", "bilinear")
+
+
 def test_options_of_mtov_are_named_as_without_effect(files, caplog):
     assert run(files, "--steps", "4", "--noise", "own", "--mtov", "absent.safetensors") == OK
     assert "--mtov, --steps, --noise: without effect" in caplog.text

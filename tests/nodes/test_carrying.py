@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mtov_files import SIZE, save_tiny_mtov
-from pack import ROOT
+from pack import ROOT, make_host
 from PIL import Image
 from prompts import collector, failure, give, giver, keep, node, ok, own
 from talking_heads.media_core.video import probe, read_frames
@@ -77,6 +77,26 @@ def test_life_and_its_seed(host, given):
         ok(host.run(prompt(video=changed(VIDEO, **inputs), k=keep("video"))))
     none, some, other = kept
     assert not torch.equal(some, other) and not torch.equal(some, none)
+
+
+def test_frames_are_shown_and_a_stop_leaves_nothing(tmp_path):
+    """The node's preview, and no part of a file."""
+    told, stop = [], []
+
+    def event(name: str, data: dict) -> None:
+        told.append(name)
+        if stop and name == "progress" and data["node"] == "film":
+            host.interrupt()
+
+    host = make_host(tmp_path / "base", on_event=event)
+    track = own(host, "media_core.motion").LandmarkTrack
+    giver(host).update(portrait=torch.from_numpy(face()).float()[None] / 255, motion=track(still().points.repeat(FRAMES, 1, 1)))
+    collector(host)
+    ok(host.run(prompt(video=VIDEO, k=keep("video"))))
+    assert "preview" in told
+    stop.append(True)
+    assert host.run(prompt(film=FILM, k=keep("film"))).status == "interrupted"
+    assert not list((tmp_path / "base" / "temp").rglob("*.mp4")) and not list(tmp_path.rglob("*.part*"))
 
 
 def test_a_part_is_what_the_whole_has_there(host, given):

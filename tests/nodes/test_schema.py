@@ -170,8 +170,10 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     from talking_heads.media_core.mouth import REGIONS
     from talking_heads.media_core.speech.audio_encoder_output import AUTO, LAYERS
     from talking_heads.media_core.speech.registry import KINDS
+    from talking_heads.media_core.video_formats import FORMATS as FORMATS_OF_VIDEO
     from talking_heads.moditalker_core.atom.diffusion import SAMPLERS
     from talking_heads.moditalker_core.atom.train_config import presets as atom_presets
+    from talking_heads.moditalker_core.choices import CARRIERS, NOISES
     from talking_heads.moditalker_core.data.images import CROPS
     from talking_heads.moditalker_core.mtov.conditions import RESIZES
     from talking_heads.moditalker_core.mtov.diffusion import SAMPLERS as video_samplers
@@ -198,6 +200,8 @@ def test_choices_spelled_out_in_nodes_are_the_cores_own(host):
     for node_id in ("MoDiTalker_MotionToVideo", "MoDiTalker_MotionToVideoFile", "MoDiTalker_MotionToFilm"):
         assert options(node_id, "sampler")[1:] == list(video_samplers)
         assert node_id == "MoDiTalker_MotionToFilm" or options(node_id, "resize") == list(RESIZES)
+        assert options(node_id, "carrier") == list(CARRIERS) and options(node_id, "noise") == list(NOISES)
+    assert [f".{name}" for name in options("MoDiTalker_MotionToVideoFile", "format")] == list(FORMATS_OF_VIDEO)
     assert options("MoDiTalker_TrainMToV", "stage") == list(STAGES)
     assert options("MoDiTalker_TrainMToV", "preset") == list(mtov_presets())
     assert options("MoDiTalker_TrainMToV", "precision")[1:] == list(PRECISIONS)

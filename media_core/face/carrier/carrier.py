@@ -67,7 +67,21 @@ class Carrier:
         if lips > _FADES_IN[0]:
             draw_inside(out, min(1.0, lips / _FADES_IN[1]), self.place.pixels(self.place.own + move, turned), self.handles,
                         self.place, turned, self.mouth, max(0.0, float(displacement[8, 1])), self._source)
+        if turned is None and not (blink or brows or upper):
+            return self._kept_above_nose(out)
         return out if below is None else _kept_above(self.picture, out, below, _RAMP * self.place.pixel)
+
+    def _kept_above_nose(self, made: np.ndarray) -> np.ndarray:
+        """`made` with the picture's own pixels above the nose's base, along the face: a mouth moves nothing there. In place."""
+        height, width = made.shape[:2]
+        corner, right, down = self.place.below_nose(np.array([[0., 0.], [1., 0.], [0., 1.]]))
+        x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+        far = np.float32(corner) + np.float32(right - corner) * x[None] + np.float32(down - corner) * y[:, None]
+        np.copyto(made, self.picture, where=(far <= 0)[..., None])
+        rows, columns = np.nonzero((far > 0) & (far < _RAMP))
+        part = smooth(far[rows, columns] / _RAMP)[:, None]
+        made[rows, columns] = (self.picture[rows, columns] * (1 - part) + made[rows, columns] * part + .5).astype(np.uint8)
+        return made
 
     def _fill(self, out: np.ndarray, field: Field) -> None:
         import cv2

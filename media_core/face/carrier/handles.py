@@ -29,6 +29,7 @@ _UPPER_WAY = .25  # of the gap between open lips that the upper lip has gone
 _FOLLOWS, _NEAR_BROW = .72, (3.0, 8.0)  # a lid's crease follows it, less the nearer it lies to the brow
 _BROW_POINTS = ((17, 18, 19, 20, 21), (26, 25, 24, 23, 22))  # of the 68, outer to inner, the subject's right and left
 _LID_POINTS = (((36, 37, 38, 39), (36, 41, 40, 39)), ((45, 44, 43, 42), (45, 46, 47, 42)))  # upper, lower lid, outer to inner
+_OPEN = .8  # units; lips nearer than this are shut
 _LID_AT = (-1, 2, 4, 7)  # where those four lie among a lid's seven points
 
 
@@ -65,7 +66,7 @@ class Handles:
         own = self.rest if own is None else own
         move = np.zeros((SKIN, 3))
         _move_jaw(move, own, points)
-        self._move_lips(move, points)
+        self._move_lips(move, points, own)
         if upper:
             _move_upper(move, points)
         if brows:
@@ -83,9 +84,10 @@ class Handles:
         middle = self.rest[13] + _UPPER_WAY * (self.rest[14] - self.rest[13])
         return np.array([self.rest[[78, 308], 0].mean(), middle[1], middle[2]])
 
-    def _move_lips(self, move: np.ndarray, points: np.ndarray) -> None:
+    def _move_lips(self, move: np.ndarray, points: np.ndarray, own: np.ndarray) -> None:
         """The 12 and 8 lip points round the outer and the inner ring; the two rings between take their parts."""
         outer, inner = (_around(ring, part) for ring, part in zip(self.lip_rings, (points[48:60], points[60:68])))
+        inner = _evenly_closed(inner, own[INNER_LIPS])
         for ring, part in enumerate((0, 1 / 3, 2 / 3, 1)):
             move[LIPS[ring]] = outer * (1 - part) + inner * part
 
@@ -143,6 +145,22 @@ def _around(ring: tuple[np.ndarray, np.ndarray], known: np.ndarray) -> np.ndarra
     at, order = ring
     places = np.concatenate([at - 20, at, at + 20])
     return np.stack([np.interp(np.arange(20), places, np.tile(axis[order], 3)) for axis in known.T], 1)
+
+
+def _evenly_closed(move: np.ndarray, own: np.ndarray) -> np.ndarray:  # [20, 3], [20, 3] -> [20, 3]
+    """Open lips that close do so up to their corners, as far as in their middle: what the 68 points tell leaves slits there."""
+    low, high = np.arange(1, 10), 20 - np.arange(1, 10)  # lower and upper lip, facing one another
+    before = own[low, 1] - own[high, 1]
+    after = before + move[low, 1] - move[high, 1]
+    known = [3, 4, 5]  # of those nine pairs, with points of the 68
+    if before[known].min() < _OPEN:
+        return move
+    part = np.interp(np.arange(9), known, after[known] / before[known])  # what is left of each gap
+    excess = np.where((part < 1) & (before > 0), np.maximum(after - np.maximum(part, 0) * before, 0), 0)
+    out = move.copy()
+    out[low, 1] -= excess / 2
+    out[high, 1] += excess / 2
+    return out
 
 
 def _strip(ring: np.ndarray) -> np.ndarray:  # closed, its ends at 0 and n / 2 -> [F, 3]

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...subject.curves import bump, wander
-from .place import Turn
+from .place import Turn, smooth
 
 _TURN, _MOVE = .7, .6   # of the synthetic subject's head movement
 _LID_SPEED = (-.08, 0, .05, .22)  # s about a blink: begins, shut, opens, open
 _PAUSE, _MEAN_PAUSE = .8, 2.8     # s between blinks: at least, and how much longer on average
+_BLINKS, _AWAY = (.45, .25), 1.0  # part of the lids' gap by which a blink closes them, span to shut; s around it without others
 _APART = .35            # s between stresses
 _NODS, _BROWS = .5, .3  # probability of a nod, of raised brows with a stress
 _QUIET_BROWS = .9       # the strongest raise
@@ -30,18 +31,21 @@ class Life:
     brows: np.ndarray   # float64 [T] 0..1
 
 
-def lively(opening: np.ndarray, fps: float, seed: int, amount: float, turning: float = 1.0) -> Life:
+def lively(opening: np.ndarray, fps: float, seed: int, amount: float, turning: float = 1.0,
+           shut: np.ndarray | None = None) -> Life:
     """The life of a portrait.
 
     Args:
         opening: [T] of the lips, in any unit: its peaks are the speech's stresses.
         amount: 0..1.
         turning: 0..1, further factor of the head's turn, for heads that already look aside.
+        shut: [T] 0..1, how far the motion itself blinks: these blinks are completed, and no other one stands near them.
     """
     frames = len(opening)
     rng = np.random.default_rng([seed, 15])
     nods, brows = _stresses(np.asarray(opening, np.float64), fps, rng)
-    blink = _blinks(frames, fps, rng)
+    own = np.zeros(frames) if shut is None else shut
+    blink = _blinks(frames, fps, rng, own)
     euler, move, sway = _head(nods, frames, fps, rng)
     euler, move, sway = ((part - part[:1]) * amount for part in (euler * (_TURN * turning), move * _MOVE, sway * _MOVE))
     turns = [Turn.of(float(e[0]), float(e[1]), float(e[2]), shift) for e, shift in zip(euler, move)]
@@ -59,11 +63,14 @@ def _head(nods: np.ndarray, frames: int, fps: float, rng: np.random.Generator) -
     return np.stack([yaw, pitch, roll], 1), move, np.stack([.35 * move[:, 0] + 2 * yaw, .30 * move[:, 1] + breath], 1)
 
 
-def _blinks(frames: int, fps: float, rng: np.random.Generator) -> np.ndarray:  # -> [T]
+def _blinks(frames: int, fps: float, rng: np.random.Generator, own: np.ndarray) -> np.ndarray:  # -> [T]
     time = (np.arange(frames) + .5) / fps
-    blink, start = np.zeros(frames), .6 + rng.exponential(1.6)
+    taken = time[own > _BLINKS[0]]
+    blink, start = smooth((own - _BLINKS[0]) / _BLINKS[1]), .6 + rng.exponential(1.6)
     while start < frames / fps:
-        blink = np.maximum(blink, np.interp((time - start) / rng.uniform(.9, 1.25), _LID_SPEED, [0, 1, 1, 0]))
+        one = np.interp((time - start) / rng.uniform(.9, 1.25), _LID_SPEED, [0, 1, 1, 0])
+        if not len(taken) or np.abs(taken - start).min() > _AWAY:
+            blink = np.maximum(blink, one)
         start += _PAUSE + rng.exponential(_MEAN_PAUSE)
     return blink
 

@@ -17,6 +17,7 @@ UNIT = 60.64        # units between the outer corners of the eyes
 DISTANCE = 520.0    # units from the camera to the face, for the change of perspective of a turned head
 JOINT = np.array([0, 34.0, 6.0])  # the neck, which the head turns about; units of the face's frame
 _OUTER, _CHEEKS, _NOSE = (33, 263), (234, 454), 1
+_NOSE_BASE = [2, 97, 326]
 
 
 def smooth(x: np.ndarray) -> np.ndarray:
@@ -77,9 +78,20 @@ class Place:
         nearer = DISTANCE / (DISTANCE + moved[:, 2:]) * (DISTANCE + seen[:, 2:]) / DISTANCE
         return np.column_stack([moved[:, :2] * nearer, moved[:, 2]])
 
+    def below_nose(self, points: np.ndarray) -> np.ndarray:  # [..., 2] px -> [...] units
+        """How far points of the image lie below the nose's base, along the face."""
+        down = self.axes[:2, 1] / max(float(np.linalg.norm(self.axes[:2, 1])), 1e-6)
+        base = self.pixels(self.own[_NOSE_BASE])[:, :2].mean(0)
+        return (points - base) @ down * self.k
+
     def units(self, move: np.ndarray) -> np.ndarray:  # [N, 2] px -> [N, 3] units
         """A displacement seen in the image, as one of the face's frame."""
         return np.column_stack([move, np.zeros(len(move))]) @ self.axes * self.k
+
+
+def yaw_of(place: Place) -> float:
+    """How far the face looks to the side, radians."""
+    return abs(float(np.arcsin(np.clip(place.axes[2, 0], -1, 1))))
 
 
 def sideways(mesh: np.ndarray) -> float:  # [>= 468, 3] px
