@@ -3,8 +3,8 @@
     python benchmarks/capture_speed.py VIDEO [--seconds 30 300] [--size 512] [--no-masks] [--tracker people]
 
 The video is repeated until it is as long as asked; each length is captured in a process of its own. CPU time is that of all
-threads, so it hardly depends on what else the machine does; divided by the number of cores it is the best time that is possible.
-Writes nothing into the repository.
+threads, which other work makes a little dearer (caches are shared); divided by the number of cores it is the best time possible.
+Writes benchmarks/results/capture_speed.md.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from common import talking_heads  # noqa: F401
+from common import results_folder, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
 
 RATE = 25.0       # frames per second of the dataset
 ALLOWED = 1.05    # times the short video's memory that the long one may take
@@ -70,6 +70,7 @@ def main() -> None:
         print(json.dumps(captured(args.video, args)))
         return
     rows = []
+    before = busy()
     for seconds in args.seconds:
         film = repeated(args.video, args.work / f"{args.video.stem}_{seconds:g}.mp4", seconds)
         command = [sys.executable, __file__, str(film), "--child", "--work", str(args.work), "--size", str(args.size),
@@ -78,10 +79,34 @@ def main() -> None:
         rows.append((seconds, json.loads(said.splitlines()[-1])))
         print(table(*rows[-1]), flush=True)
     if len(rows) > 1:
-        (short, first), (long, last) = rows[0], rows[-1]
-        share = last["peak"] / first["peak"]
-        print(f"memory: {share:.3f} times that of {short:g} s for {long:g} s (at most {ALLOWED:g} wanted); "
-              f"{1024 * (last['peak'] - first['peak']) / max(last['frames'] - first['frames'], 1):.1f} KB per frame more")
+        print(growth(rows))
+    results_folder().joinpath("capture_speed.md").write_text(written(args, rows, before), encoding="utf-8")
+
+
+def growth(rows: list[tuple[float, dict]]) -> str:
+    """What the longest video takes more of memory than the shortest."""
+    (short, first), (long, last) = rows[0], rows[-1]
+    share = last["peak"] / first["peak"]
+    return (f"memory: {share:.3f} times that of {short:g} s for {long:g} s (at most {ALLOWED:g} wanted); "
+            f"{1024 * (last['peak'] - first['peak']) / max(last['frames'] - first['frames'], 1):.1f} KB per frame more")
+
+
+def written(args: argparse.Namespace, rows: list[tuple[float, dict]], before: str) -> str:
+    """The result file."""
+    from talking_heads.media_core.video import probe
+
+    info, lengths = probe(args.video), " ".join(f"{seconds:g}" for seconds in args.seconds)
+    tables = "\n".join(table(*row) for row in rows) + (f"\n{growth(rows)}\n" if len(rows) > 1 else "")
+    return (f"# Speed and memory of a capture\n\n`python benchmarks/capture_speed.py {args.video.name} --seconds {lengths}`: "
+            f"{info.width} x {info.height}, repeated until it was that long, to {args.size} x {args.size}, "
+            f"{'without' if args.no_masks else 'with'} masks, tracker {args.tracker}, on {os.cpu_count()} cores. Processes that "
+            f"wanted to run meanwhile, on average over a minute: {before} at the beginning, {busy()} at the end; where other "
+            f"programs want the cores too, the wall clock says little.\n\n```\n{tables}```\n")
+
+
+def busy() -> str:
+    """Processes that want to run, on average over a minute."""
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def captured(film: Path, args: argparse.Namespace) -> dict[str, object]:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -139,9 +139,12 @@ def _order_header(path: Path) -> None:
             file.write(text.ljust(length))
 
 
-def load_tensors(path: str | os.PathLike, *, kind: str, version: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def load_tensors(path: str | os.PathLike, *, kind: str, version: int,
+                 without: Container[str] = ()) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Reads a file of `save_tensors`: (tensors on the CPU, config).
 
+    Args:
+        without: names of tensors that are not read.
     Raises:
         FileFormatError: absent, truncated, not safetensors, not ours, of another kind, or newer than `version`.
     """
@@ -153,7 +156,7 @@ def load_tensors(path: str | os.PathLike, *, kind: str, version: int) -> tuple[d
             config = _checked_header(f.metadata() or {}, path, kind, version)
             # Copies: what the file maps is not aligned, and kernels round otherwise on memory that is not; nor does a mapped file
             # let itself be replaced on Windows.
-            return {name: f.get_tensor(name).clone() for name in f.keys()}, config
+            return {name: f.get_tensor(name).clone() for name in f.keys() if name not in without}, config
     except FileFormatError:  # a ValueError too, and says what is wrong already
         raise
     except UNREADABLE as error:

@@ -263,7 +263,7 @@ class _Job:
         """What was measured; its mesh stays in the file."""
         self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("shots",),
                     lambda step: tables.save_measured(self.folder, *self._measured(squared, likeness, source, step)))
-        return FaceTrack.load(self.folder / tables.TRACK).without_mesh()
+        return FaceTrack.load(self.folder / tables.TRACK, dense=False)
 
     def _measured(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray,
                   step: Step) -> tuple[FaceTrack, Anchors | None]:

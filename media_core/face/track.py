@@ -83,10 +83,6 @@ class FaceTrack:
         return replace(self, **parts, confidence=self.confidence[start:stop].clone(),
                        reprojection=self.reprojection[start:stop].clone())
 
-    def without_mesh(self) -> FaceTrack:
-        """The same track without the landmarks' mesh, by far its largest part."""
-        return replace(self, landmarks=replace(self.landmarks, mesh=None))
-
     def save(self, path: str | os.PathLike) -> Path:
         """Writes one safetensors file of kind "face_track"."""
         tensors = {name: getattr(self, name).data for name in _PARTS}
@@ -99,13 +95,15 @@ class FaceTrack:
         return save_tensors(path, tensors, kind=self.KIND, version=self.VERSION, config=config)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> FaceTrack:
+    def load(cls, path: str | os.PathLike, *, dense: bool = True) -> FaceTrack:
         """Reads a file of `save`.
 
+        Args:
+            dense: with the landmarks' mesh, by far the largest part, where there is one.
         Raises:
             FileFormatError: absent, truncated, of another kind, newer, or with entries that no track has.
         """
-        tensors, config = load_tensors(path, kind=cls.KIND, version=cls.VERSION)
+        tensors, config = load_tensors(path, kind=cls.KIND, version=cls.VERSION, without=() if dense else ("mesh",))
         name, again = Path(path).name, "Measure the video again"
         described(config, _SETTINGS, name, again)
         fitting(tensors, _TENSORS, name, again)
