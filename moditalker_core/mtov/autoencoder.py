@@ -108,6 +108,11 @@ class VideoAutoencoder(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.patch_in.weight.dtype
 
+    @property
+    def checkpointed(self) -> list[Trunk | PoolingTransformer]:
+        """The parts with a switch `checkpointing`."""
+        return [part for part in self.modules() if isinstance(part, (Trunk, PoolingTransformer))]
+
     def encode(self, clips: Tensor) -> Tensor:  # [B, 3, T, H, W] -> [B, embed_dim, L]
         """Raises:
             TalkingHeadsError: clips of another size than the network's.

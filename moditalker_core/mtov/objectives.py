@@ -93,8 +93,8 @@ class Reconstruction(Objective):
                  reader: Reader, lpips: LPIPS | None = None, stills: Reader | None = None):
         super().__init__(config, seed, device, group)
         self.autoencoder, self.reader, self.lpips, self.stills = autoencoder, reader, lpips, stills
-        for trunk in (autoencoder.encoder, autoencoder.decoder):
-            trunk.checkpointing = config.checkpointing
+        for part in autoencoder.checkpointed:
+            part.checkpointing = config.checkpointing
         self.networks = {"autoencoder": autoencoder}
         self.wrapped = {"autoencoder": group.wrapped(Rebuild(autoencoder))}
 
@@ -230,7 +230,7 @@ class Denoising(Objective):
     def __init__(self, config: TrainConfig, seed: int, device: torch.device, group: SingleProcess, denoiser: MToVDenoiser,
                  latents: Latents):
         super().__init__(config, seed, device, group)
-        self.latents = latents
+        self.latents, denoiser.checkpointing = latents, config.checkpointing
         self.networks = {"denoiser": denoiser}
         self.wrapped = {"denoiser": group.wrapped(denoiser)}
 
