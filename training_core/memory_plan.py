@@ -5,6 +5,7 @@ size of a piece does count a little; such trainings checkpoint first.
 """
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ..media_core.errors import TalkingHeadsError
 from .choices import CHECKPOINTING
 from .memory import GB, free_memory
 
+log = logging.getLogger(__name__)
 LIMIT = 22 * GB  # bytes that a training takes at most unless told otherwise: what GPUs of 24 GB have room for
 _USABLE = 0.95   # fraction of the free memory
 _OVERHEAD = {"cpu": (1.05, 0.35 * GB)}  # by kind of device: a factor for what an allocator cannot use, and what is always there
@@ -74,12 +76,21 @@ def planned(need: Callable[[int, bool], float], windows: int, *, least: int = 1,
     return smallest
 
 
+def told(plan: Plan, what: str) -> None:
+    """A line of the log, and a warning where the plan does not fit."""
+    log.info("Memory of this training (%s): %s", what, plan)
+    if plan.needed > plan.limit:
+        log.warning("This training (%s) may run out of memory: %s. Close other programs, or choose a smaller preset or smaller "
+                    "images", what, plan)
+
+
 def _check(checkpointing: str, memory_gb: float | None) -> None:
     if checkpointing not in CHECKPOINTING:
         raise TalkingHeadsError(f"checkpointing must be one of {', '.join(CHECKPOINTING)}", f"{checkpointing!r}",
                                 "Choose one of those")
     if memory_gb is not None and not 0 < memory_gb < math.inf:
-        raise TalkingHeadsError("The memory that a training may take must be above 0 GB", f"{memory_gb}", "Correct it, or use auto")
+        raise TalkingHeadsError("The memory that a training may take must be above 0 GB", f"{memory_gb}",
+                                "Correct it, or use auto")
 
 
 def whole_peak(tensors: float, device: torch.device) -> float:

@@ -149,5 +149,6 @@ class PoolingTransformer(nn.Module):
     def _answers(self, x: Tensor) -> Tensor:  # [N, L, C] -> [N, C]
         x = torch.cat([x, self.token.to(x.dtype).expand(len(x), -1, -1)], 1) + self.positions.to(x.dtype)
         for number, layer in enumerate(self.layers):
-            x = layered(layer, x, number == len(self.layers) - 1, checkpointing=self.checkpointing)  # of the last layer, only the answer is computed
+            last = number == len(self.layers) - 1  # of which only the answer is computed
+            x = layered(layer, x, last, checkpointing=self.checkpointing)
         return x[:, 0]

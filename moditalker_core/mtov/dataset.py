@@ -163,7 +163,8 @@ class VideoWindows:
             masks = self._sized(self.dataset.masks(self.numbers[sample.clip], sample.start, stop), False)
             masks = torch.from_numpy(np.ascontiguousarray(masks[:, :, ::-1] if sample.mirrored else masks))[None]
         return StoredBatch(
-            frames=frames, gains=torch.tensor([sample.gains]), pixels=pixels[None], discs=self._discs(pixels) if "landmarks" in parts else None,
+            frames=frames, gains=torch.tensor([sample.gains]), pixels=pixels[None],
+            discs=self._discs(pixels) if "landmarks" in parts else None,
             reference=face[0], reference_pixels=face[1], still=torch.tensor([sample.still]), masks=masks, size=settings.size,
             finer=settings.raster.finer, mouth=settings.mouth, parts=parts)
 
