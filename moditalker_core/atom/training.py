@@ -78,7 +78,7 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
     run = AToMTraining(config, windows, seed, place, group, None if initial is None else initial.weights)
     index = json.dumps(data.index, sort_keys=True).encode()  # names the checksum of every shard
     identity = {"config": config.identity(), "seed": seed, "dataset": zlib.crc32(index),
-                "mean face": zlib.crc32(mean.numpy().tobytes()), **({} if initial is None else {"weights": initial.checksum})}
+                "mean face": zlib.crc32(mean.numpy().tobytes()), "weights": None if initial is None else initial.checksum}
     state = unfinished_path(out)
     if resume and state.exists():
         run.load(state, lambda saved: same_run(identity, saved, state))
