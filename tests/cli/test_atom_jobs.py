@@ -33,7 +33,8 @@ def test_a_short_training(data, tmp_path, capsys):
 def test_fine_tuning_and_little_memory_by_options(data, tmp_path, capsys):
     first, second = str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors")
     assert main(["train", "atom", str(data), first, "--steps", "1", *SHORT, "--memory-gb", "auto"]) == OK
-    assert main(["train", "atom", str(data), second, "--steps", "1", "--device", "cpu", "--batch", "2", "--start-from", first]) == OK
+    tuned = ["--steps", "1", "--device", "cpu", "--batch", "2", "--start-from", first]
+    assert main(["train", "atom", str(data), second, *tuned]) == OK
     record = load_atom(second).config.training
     assert record["begun with"]["steps"] == 1 and record["lr"] == pytest.approx(2e-4)
     assert main(["train", "atom", str(data), second, "--steps", "2", *SHORT, "--memory-gb", "0.1"]) == FAILED

@@ -37,6 +37,24 @@ _OWN = "**choose file to upload** on"
 _SYNTHETIC = "The demo face is synthetic: a warped NASA portrait (Eileen Collins, public domain). She never said these words."
 _SOFT = "The demo weights are small and know synthetic people only: expect a soft face, and poor results for a real person."
 
+
+
+def _train_moditalker() -> Page:
+    """Where training of MoDiTalker begins."""
+    return Page("train_moditalker", "9 Train MoDiTalker", """\
+## Train MoDiTalker: speech to motion, motion to video
+
+Press **Run**: many hours without a GPU; try it with a **training length** of 0.01. You can stop at any time: running it again
+continues. The result is loaded by **Load AToM** and **Load MToV**, as in the template **2 Talking portrait**.
+
+- **Your own videos:** on **People to learn from** set **source** to videos, and name their folder. Film people only with their
+  consent.
+- **Only fine-tune:** name an AToM on **Train AToM** (start from), an MToV on **Train MToV: diffusion**.
+- **With a GPU:** image size 256 and the preset **standard** everywhere. Memory is planned before the training starts.""",
+                Plan([["1"], ["note", "2"], ["3"], ["4"], ["5"]],
+                     {"Dataset": ["1"], "Motion": ["2"], "Training": [*"345"]}, gutter=56))
+
+
 PAGES = (
     Page("avatar_speech_to_video", "1 Talking avatar", f"""\
 ## An avatar speaks
@@ -129,5 +147,6 @@ Press **Run**. Every recording of the folder is spoken by the avatar; each video
               {"Input": [*"13"], "Motion": [*"24"], "Video": [*"56"]}, widths=(1, 1, 1, 1.2), width=1560),
          App([("1", "folder", "folder of recordings"), ("1", "pattern", ""), ("3", "avatar_name", "avatar"),
               ("4", "lip_gain", "")], ["6"])),
+    _train_moditalker(),
 )
 BY_NAME = {page.name: page for page in PAGES}
