@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..host.workflow import WorkflowError
 from ..media_core.choices import ORDERS, VOICE_ENGINES
 from ..moditalker_core.choices import CROPS
+from .automatic import or_auto
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
 from .face_options import add_tracker
@@ -47,6 +49,8 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     videos.add_argument("--face-index", type=int, metavar="N", help="which face, if there are several (default: 0)")
     videos.add_argument("--order", choices=ORDERS, help="how faces are counted (default: largest)")
     add_tracker(videos.add_argument)
+    videos.add_argument("--workers", type=or_auto(int), metavar="N", help="processes that prepare videos side by side, about "
+                        "1 GB each; the result is the same (default: auto, half of the cores)")
     made = motion.add_argument_group("with --subject")
     made.add_argument("--people", type=int, metavar="N", help="how many (default: 24)")
     made.add_argument("--first-identity", type=int, metavar="N", help="number of the first (default: 1000)")
@@ -103,7 +107,8 @@ def _build(source: str, options: argparse.Namespace, report: Report) -> Path:
     if source == "videos":
         from ..moditalker_core.data.from_videos import FilmPlan, build_from_videos
 
-        return build_from_videos(options.videos, options.out, FilmPlan(**given), encoder=encoder, report=report)
+        workers = options.workers or max(1, (os.cpu_count() or 2) // 2)
+        return build_from_videos(options.videos, options.out, FilmPlan(**given), encoder=encoder, report=report, workers=workers)
     from ..moditalker_core.data.from_subject import FIRST_IDENTITY, SubjectPlan, build_from_subject
 
     people, first = given.pop("people", len(SubjectPlan().identities)), given.pop("first_identity", FIRST_IDENTITY)

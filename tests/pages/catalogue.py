@@ -45,12 +45,12 @@ def _train_moditalker() -> Page:
 ## Train MoDiTalker: speech to motion, motion to video
 
 Press **Run**: many hours without a GPU; try it with a **training length** of 0.01. You can stop at any time: running it again
-continues. The result is loaded by **Load AToM** and **Load MToV**, as in the template **2 Talking portrait**.
+continues. **Load AToM** and **Load MToV** load the results.
 
 - **Your own videos:** on **People to learn from** set **source** to videos, and name their folder. Film people only with their
   consent.
 - **Only fine-tune:** name an AToM on **Train AToM** (start from), an MToV on **Train MToV: diffusion**.
-- **With a GPU:** image size 256 and the preset **standard** everywhere. Memory is planned before the training starts.""",
+- **With a GPU:** image size 256 and the preset **standard** everywhere. The memory is planned before training starts.""",
                 Plan([["1"], ["note", "2"], ["3"], ["4"], ["5"]],
                      {"Dataset": ["1"], "Motion": ["2"], "Training": [*"345"]}, gutter=56))
 

@@ -328,3 +328,28 @@ def test_pieces_cover_the_film_and_say_why_they_are_left_out(points):
         [(0, 40, True), (40, 60, False), (60, 75, False), (75, 130, True)]
     assert found[1].reason == "no face" and "0.60 s" in found[2].reason
     assert all(len(p.landmarks) == len(p.poses) == p.stop - p.first for p in found if p.landmarks is not None)
+
+
+# several processes --------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_any_number_of_processes_makes_the_same_folder(made, films, points, tmp_path, by_name, monkeypatch):
+    """Also where the encoder has weights, which stay in this process."""
+    if not by_name:
+        monkeypatch.setattr(from_videos, "opens_by_name", lambda name: False)
+    told = []
+    build_from_videos(films, tmp_path / "d", FilmPlan(size=128), tracker=KnownFace(points), workers=2,
+                      report=lambda done, total, info, preview=None: told.append((done, total)))
+    assert contents(tmp_path / "d") == contents(made)
+    assert told[-1][0] == told[-1][1]
+
+
+def test_processes_stop_with_the_report_and_what_they_did_is_kept(made, films, points, tmp_path):
+    def stop(done, total, info, preview=None):
+        if done:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        build_from_videos(films, tmp_path / "d", FilmPlan(size=128), tracker=KnownFace(points), report=stop, workers=2)
+    build_from_videos(films, tmp_path / "d", FilmPlan(size=128), tracker=KnownFace(points), workers=2)
+    assert contents(tmp_path / "d") == contents(made)
