@@ -212,7 +212,8 @@ def test_every_tenth_film_is_kept_for_validation():
 
 # pictures -----------------------------------------------------------------------------------------------------------------------
 
-WHOLE = FilmPlan(size=128, pictures=PictureSettings(SIDE, 2.5))  # the whole picture, with the corner that tells its number
+# the whole picture, with the corner that tells its number
+WHOLE = FilmPlan(size=128, pictures=PictureSettings(SIDE, 2.5, masks=True))
 
 
 def corners(dataset: MotionDataset, index: int) -> list[int]:
@@ -284,7 +285,7 @@ def test_a_film_that_has_become_shorter_is_told(films, points, tmp_path, monkeyp
 
 def test_the_parts_of_a_real_picture_are_where_the_landmarks_are(tiny_film, tmp_path, monkeypatch):
     monkeypatch.setattr(video_images, "_WIDE", 160)
-    plan = FilmPlan(size=128, pictures=PictureSettings(SIDE), tracker="rendered")
+    plan = FilmPlan(size=128, pictures=PictureSettings(SIDE, masks=True), tracker="rendered")
     dataset = MotionDataset.open(build_from_videos(tiny_film, tmp_path / "d", plan))
     masks, pixels = dataset.masks(0), dataset.pixels(0)
     x, y = pixels.round().long().clamp(0, SIDE - 1).unbind(-1)

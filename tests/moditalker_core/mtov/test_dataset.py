@@ -22,7 +22,8 @@ from talking_heads.moditalker_core.mtov.rasters import fine_rasters, landmark_cl
 from talking_heads.moditalker_core.mtov.video_batch import StoredBatch, mouth_weights
 
 SIZE, T = 64, 6
-PLAN = SubjectPlan(identities=(3, 4), seconds=0.8, engine="formant", seed=7, val=1, size=128, pictures=PictureSettings(SIZE))
+PLAN = SubjectPlan(identities=(3, 4), seconds=0.8, engine="formant", seed=7, val=1, size=128,
+                   pictures=PictureSettings(SIZE, masks=True))
 PLAIN = replace(PLAN, pictures=None)
 SETTINGS = WindowSettings(T, SIZE, RasterSettings(SIZE, 1, 1), "any", still=0.5, parts=PARTS)
 MOUTH = CLASSES.index("mouth")
@@ -120,7 +121,7 @@ def test_the_motion_is_the_same_without_pictures_and_says_how_to_get_them(made, 
 
 
 def test_a_following_square_goes_along(tmp_path):
-    plan = replace(PLAN, identities=(3,), val=0, pictures=PictureSettings(SIZE, 1.3, "following"))
+    plan = replace(PLAN, identities=(3,), val=0, pictures=PictureSettings(SIZE, 1.3, "following", masks=True))
     dataset = MotionDataset.open(build_from_subject(tmp_path / "d", plan))
     crops = load_file(next((tmp_path / "d" / "shards").iterdir()))["c00000.crops"]
     assert crops.shape == (20, 2, 3) and crops[:, :, 2].std(0).max() > 0.01
