@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .training_options import (
+    add_memory,
     add_training_options,
     changes,
     run_training,
@@ -27,7 +28,9 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
     add("dataset", metavar="DATASET", help="a folder of `talking-heads dataset motion`")
     add("out", metavar="OUT.safetensors", help="the AToM; while unfinished, OUT.training.safetensors")
     add_training_options(add, samples="windows", precisions=("fp32", "bf16"))
-    add("--accumulation", type=int, metavar="N", help="pieces in which a process computes its part of a batch: less memory")
+    add_memory(add)
+    add("--start-from", metavar="WEIGHTS", help="an AToM to fine-tune, instead of new weights: its sizes, sampling and mean face "
+        "stay; a fifth of the preset's learning rate, unless --lr says otherwise")
     add("--optimizer", choices=["adan", "adamw"], help="(default: the preset's)")
     add("--lr", type=float, metavar="RATE", help="learning rate")
     add("--half", action="store_true", help="store float16, half the size")
@@ -37,20 +40,20 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
 
 def train_atom(options: argparse.Namespace) -> int:
     """Trains and prints the file; Ctrl-C keeps what was learnt."""
-    from ..moditalker_core.atom.train_config import preset
+    from ..moditalker_core.atom.train_config import gentler, preset
     from ..moditalker_core.atom.training import train_atom as train
     from .jobs import nameable
 
     out = safetensors_name(options.out)
     nameable(out, ".training.safetensors")
-    config = preset(options.preset)
+    config = gentler(preset(options.preset)) if options.start_from else preset(options.preset)
     config = replace(config, steps=steps_asked(options, config.steps), **changes(options, "accumulation", "optimizer", "lr"))
     group, device = training_group(options.device)
 
     def work(report: Report) -> Any:
         return train(options.dataset, out, config, seed=options.seed, device=device, resume=options.resume, report=report,
                      half=options.half, log_folder=options.log_dir, key_mean_shape=_mean(options.key_mean_shape),
-                     process_group=group)
+                     process_group=group, memory_gb=options.memory_gb, start_from=options.start_from)
 
     return run_training(work, lambda atom: print(f"{out}\n{atom}"), "Training", group)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..host.workflow import WorkflowError
 from ..media_core.choices import ORDERS, VOICE_ENGINES
 from ..moditalker_core.choices import CROPS
+from .automatic import or_auto
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
 from .face_options import add_tracker
@@ -35,6 +37,9 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     source.add_argument("--subject", action="store_true", help="synthetic people who speak")
     source.add_argument("--portraits", metavar="DIR", help="images of faces (subfolders too), rigged and speaking; those that "
                         "cannot be used are named. Use images of people only with their consent")
+    source.add_argument("--geneface", metavar="DIR", help="GeneFace's train.data and val.data of LRS3 (for AToM)")
+    source.add_argument("--hdtf", metavar="DIR", help="MoDiTalker's frames/ and keypoints/ of HDTF (for MToV; with audio/ID.wav "
+                        "for AToM too); needs --frames")
     add_encoder(motion)
     add_device(add)
     add("--fps", type=float, default=25.0, help="frames per second (default: 25)")
@@ -46,10 +51,16 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
                        help="with --frames: the square's side over the face's (default: 1.6)")
     shown.add_argument("--crop", choices=CROPS, help="with --frames: one square for a whole clip, or one that slowly "
                        "follows the head (default: still)")
+    shown.add_argument("--masks", action="store_true", help="with --frames: also find the parts of every image, which takes "
+                       "longer than all else; no training here needs them")
+    add("--key-mean-shape", metavar="FILE", help="with --geneface: the mean face that its offsets are put on (default: the "
+        "built-in one)")
     videos = motion.add_argument_group("with --videos")
     videos.add_argument("--face-index", type=int, metavar="N", help="which face, if there are several (default: 0)")
     videos.add_argument("--order", choices=ORDERS, help="how faces are counted (default: largest)")
     add_tracker(videos.add_argument)
+    videos.add_argument("--workers", type=or_auto(int), metavar="N", help="processes that prepare videos side by side, about "
+                        "1 GB each; the result is the same (default: auto, half of the cores)")
     made = motion.add_argument_group("with --subject or --portraits")
     made.add_argument("--people", type=int, metavar="N", help="how many (default: 24, or one for each image; more are invented "
                       "from the images)")
@@ -73,9 +84,9 @@ def motion_dataset(options: argparse.Namespace) -> int:
     from ..moditalker_core.data.dataset import MotionDataset
     from .jobs import makeable
 
-    source = "subject" if options.subject else "portraits" if options.portraits else "videos"
-    for other in ("subject", "videos"):
-        wrong = [name for name in _ONLY[other] if name not in _ONLY[source] and getattr(options, name) is not None]
+    source = next(name for name in ("subject", "portraits", "videos", "geneface", "hdtf") if getattr(options, name))
+    for other in (name for name in _ONLY if name != source):
+        wrong = [name for name in _ONLY[other] if name not in _ONLY.get(source, ()) and getattr(options, name) is not None]
         if wrong:
             raise WorkflowError(f"These options belong to --{other}: --{', --'.join(w.replace('_', '-') for w in wrong)}. "
                                 f"Got: --{source}. Leave them out.")
@@ -97,17 +108,28 @@ def motion_dataset(options: argparse.Namespace) -> int:
 
 
 def _build(source: str, options: argparse.Namespace, report: Report) -> Path:
+    if source == "geneface":
+        from ..moditalker_core.data.from_geneface import build_from_geneface
+
+        return build_from_geneface(options.geneface, options.out, key_mean_shape=options.key_mean_shape, report=report)
     encoder = chosen_encoder(options) or "mel"
+    if source == "hdtf":
+        from ..moditalker_core.data.from_hdtf import build_from_hdtf
+
+        if options.frames is None:
+            raise WorkflowError("--hdtf needs the size of the images. Got: no --frames. Add --frames 128 (or 256).")
+        return build_from_hdtf(options.hdtf, options.out, options.frames, encoder=encoder, fps=options.fps, report=report)
     given = {name: getattr(options, name) for name in (*_ONLY[source], "fps", "size") if getattr(options, name) is not None}
     if options.frames is not None:
         from ..moditalker_core.data.images import PictureSettings
 
-        chosen = {name: getattr(options, name) for name in ("margin", "crop") if getattr(options, name) is not None}
+        chosen = {name: getattr(options, name) for name in ("margin", "crop", "masks") if getattr(options, name) is not None}
         given["pictures"] = PictureSettings(options.frames, **chosen)
     if source == "videos":
         from ..moditalker_core.data.from_videos import FilmPlan, build_from_videos
 
-        return build_from_videos(options.videos, options.out, FilmPlan(**given), encoder=encoder, report=report)
+        workers = options.workers or max(1, (os.cpu_count() or 2) // 2)
+        return build_from_videos(options.videos, options.out, FilmPlan(**given), encoder=encoder, report=report, workers=workers)
     from ..moditalker_core.data.from_subject import FIRST_IDENTITY, SubjectPlan, build_from_subject
     from ..moditalker_core.data.portraits import usable_photos
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..moditalker_core.choices import STAGES
+from ..training_core.choices import CHECKPOINTING
 from .training_options import (
+    add_memory,
     add_training_options,
     changes,
     run_training,
@@ -35,11 +37,12 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
     add("--landmarks", metavar="FILE", help="the autoencoder of landmarks that an earlier stage made")
     add("--mtov", metavar="FILE", help="diffusion: continue from that whole MToV, with its autoencoders where none are named")
     add_training_options(add, samples="clips", precisions=("fp32", "bf16", "fp16"))
-    add("--accumulation", type=int, metavar="N", help="pieces in which a process computes its part of a batch: less memory")
+    add_memory(add)
     add("--lr", type=float, metavar="RATE", help="learning rate")
     add("--cache", type=int, metavar="N", help="diffusion: learn from N clips whose latents are computed once; 0: new ones")
     add("--loaders", type=int, metavar="N", help="threads that read clips meanwhile")
-    add("--checkpointing", action="store_true", help="autoencoders: less memory, more time")
+    add("--checkpointing", nargs="?", const="on", default=CHECKPOINTING[0], choices=CHECKPOINTING,
+        help="compute activations again for the gradient: less memory, more time (default: auto, where memory is short)")
     add("--decoder-only", action="store_true", help="rgb: learn to decode latents better, and leave what they mean")
     add("--lpips", metavar="FILE", help="LPIPS weights (VGG16 or AlexNet), .safetensors (default: a loss that needs none)")
     add("--latents", metavar="FILE", help="diffusion: keep the computed latents there for the next training")
@@ -57,7 +60,7 @@ def train_mtov(options: argparse.Namespace) -> int:
     nameable(out, ".training.safetensors", ".latents.safetensors")
     config = preset(options.preset, options.stage)
     asked = changes(options, "accumulation", "lr", "cache", "loaders")
-    asked |= {name: True for name in ("checkpointing", "decoder_only") if getattr(options, name)}
+    asked |= {"decoder_only": True} if options.decoder_only else {}
     config = replace(config, steps=steps_asked(options, config.steps), **asked)
     group, device = training_group(options.device)
 
@@ -65,7 +68,7 @@ def train_mtov(options: argparse.Namespace) -> int:
         return train(options.stage, options.dataset, out, config, rgb=options.rgb, landmarks=options.landmarks, seed=options.seed,
                      device=device, resume=options.resume, report=report, half=options.half, log_folder=options.log_dir,
                      lpips=options.lpips, latents=options.latents, mtov=options.mtov, licence=options.licence,
-                     process_group=group)
+                     process_group=group, memory_gb=options.memory_gb, checkpointing=options.checkpointing)
 
     return run_training(work, lambda network: print(f"{out}\n{about(network)}"), f"Training {options.stage}", group)
 

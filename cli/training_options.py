@@ -49,6 +49,14 @@ def add_training_options(add: Callable[..., argparse.Action], *, samples: str, p
     add("--no-resume", dest="resume", action="store_false", help="start over instead of continuing an unfinished training")
 
 
+def add_memory(add: Callable[..., argparse.Action]) -> None:
+    """--memory-gb and --accumulation, of a parser."""
+    add("--accumulation", type=int, metavar="N", help="pieces in which a process computes its part of a batch: less memory "
+        "(default: the preset's, and more where memory is short)")
+    add("--memory-gb", type=or_auto(float), metavar="GB", help="memory that may be taken: the batch is computed in pieces that "
+        "fit (default: auto, 22, or what is free where that is less)")
+
+
 def changes(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     """The settings that the options name instead of the preset's."""
     shared = ("batch", "precision", "gradient_clip", "save_every", "val_every")

@@ -18,7 +18,7 @@ from ..training_core import choices as training_choices
 from . import bridge, face, saying, sockets, speech
 from .atom import about, atom_output
 from .automatic import AUTO, Value, check
-from .training_inputs import BATCH, batch_inputs, licence_input, run_inputs
+from .training_inputs import BATCH, MEMORY, batch_inputs, licence_input, memory_input, run_inputs
 
 if TYPE_CHECKING:
     from ..media_core.progress import Report
@@ -135,6 +135,11 @@ class TrainAToM(io.ComfyNode):
                 *run_inputs("my_atom", "clips"),
                 *batch_inputs("Motion windows"),
                 licence_input("Load AToM"),
+                memory_input(),
+                io.String.Input("start_from", display_name="start from", default="", optional=True,
+                                tooltip="Fine-tuning: file of an AToM in models/talking_heads to continue from, for example on "
+                                        "your own videos; its size, sampling and speech encoder stay, and the learning rate is a "
+                                        "fifth of the preset's. Empty: train a new one."),
             ],
             outputs=[atom_output(), io.String.Output("file", display_name="file",
                                                      tooltip="Name of the file, as Load AToM lists it."),
@@ -144,8 +149,17 @@ class TrainAToM(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, batch: Value = AUTO) -> bool | str:
-        return check((BATCH,), batch)
+    def fingerprint_inputs(cls, start_from: str | None = "", **others: object) -> str:
+        if not start_from or not start_from.strip():
+            return ""
+        try:
+            return bridge.stamp(bridge.model_path(start_from.strip()))
+        except TalkingHeadsError:  # reported when the node runs
+            return "absent"
+
+    @classmethod
+    def validate_inputs(cls, batch: Value = AUTO, memory_gb: Value = AUTO) -> bool | str:
+        return check((BATCH, MEMORY), batch, memory_gb)
 
     @classmethod
     def execute(cls, dataset: sockets.MotionFolder, name: str, **settings: Any) -> io.NodeOutput:
@@ -269,20 +283,23 @@ def logs_of(path: Path) -> Path:
 
 
 def trained(folder: str, path: Path, report: Report, preset: str, steps: float, seed: int, resume: bool, batch: Value,
-            accumulation: int, licence: str) -> AToM:
+            accumulation: int, licence: str, memory_gb: Value = AUTO, start_from: str = "") -> AToM:
     """Trains, saves, and returns the AToM."""
     import torch
 
+    from ..moditalker_core.atom.train_config import gentler
     from ..moditalker_core.atom.train_config import preset as named
     from ..moditalker_core.atom.training import train_atom
 
-    config = named(preset)
+    weights = bridge.model_path(start_from.strip()) if start_from.strip() else None
+    config = named(preset) if weights is None else gentler(named(preset))
     config = replace(config, steps=max(1, round(config.steps * steps)), batch=BATCH.read_whole(batch) or config.batch,
                      accumulation=accumulation)
     mm.unload_all_models()
     with torch.inference_mode(False), torch.enable_grad():
         return train_atom(folder, path, config, seed=seed, device=mm.get_torch_device(), resume=resume,
-                          report=report, log_folder=logs_of(path), licence=licence)
+                          report=report, log_folder=logs_of(path), licence=licence, memory_gb=MEMORY.read(memory_gb),
+                          start_from=weights)
 
 
 NODES = (MotionDataset, LoadMotionDataset, TrainAToM)

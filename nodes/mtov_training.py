@@ -12,12 +12,13 @@ from comfy_api.latest import io
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.paths import file_stem
 from ..moditalker_core import choices
+from ..training_core.choices import CHECKPOINTING
 from . import bridge, saying, sockets
 from .atom import NONE
 from .atom_training import PRESETS, logs_of
 from .automatic import AUTO, Value, check
 from .mtov import about, mtov_output
-from .training_inputs import BATCH, batch_inputs, licence_input, run_inputs
+from .training_inputs import BATCH, MEMORY, batch_inputs, licence_input, memory_input, run_inputs
 
 if TYPE_CHECKING:
     from ..media_core.progress import Report
@@ -72,8 +73,8 @@ class TrainMToV(io.ComfyNode):
         return () if name is None else tuple(part_stamp(file, name, part) for part, file in known)
 
     @classmethod
-    def validate_inputs(cls, batch: Value = AUTO) -> bool | str:
-        return check((BATCH,), batch)
+    def validate_inputs(cls, batch: Value = AUTO, memory_gb: Value = AUTO) -> bool | str:
+        return check((BATCH, MEMORY), batch, memory_gb)
 
     @classmethod
     def execute(cls, dataset: sockets.MotionFolder, stage: str, name: str, rgb: str = "", landmarks: str = "", mtov: str = "",
@@ -110,6 +111,11 @@ def _settings() -> list:
         io.String.Input("mtov", display_name="MToV file", default="", optional=True,
                         tooltip="For diffusion: the file of a complete MToV in models/talking_heads to continue from; its "
                                 "autoencoders are used if rgb and landmarks are empty. Empty: train a new denoiser."),
+        memory_input(),
+        io.Combo.Input("checkpointing", display_name="activation checkpointing", options=list(CHECKPOINTING),
+                       default=CHECKPOINTING[0], optional=True, advanced=True,
+                       tooltip="Compute activations again for the gradient: much less memory, a third more time, same result. "
+                               "auto: only if memory is short."),
     ]
 
 
@@ -146,7 +152,7 @@ def part_stamp(given: str, name: str, part: str) -> str:
 
 def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], report: Report, preset: str, steps: float, seed: int,
             resume: bool, batch: Value, accumulation: int, precision: str, perceptual: str,
-            licence: str) -> VideoAutoencoder | MToV:
+            licence: str, memory_gb: Value = AUTO, checkpointing: str = CHECKPOINTING[0]) -> VideoAutoencoder | MToV:
     """Trains a stage, saves it, and returns what it made."""
     import torch
 
@@ -161,7 +167,8 @@ def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], report:
     with torch.inference_mode(False), torch.enable_grad():
         return train_mtov(stage, folder, path, config, rgb=parts.get("rgb"), landmarks=parts.get("landmarks"),
                           mtov=parts.get("mtov"), seed=seed, device=mm.get_torch_device(), resume=resume,
-                          report=report, log_folder=logs_of(path), licence=licence, lpips=lpips)
+                          report=report, log_folder=logs_of(path), licence=licence, lpips=lpips,
+                          memory_gb=MEMORY.read(memory_gb), checkpointing=checkpointing)
 
 
 NODES = (TrainMToV,)

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 from .automatic import Automatic
 
 BATCH = Automatic("batch", 1, 4096, whole=True, label="batch size")
+MEMORY = Automatic("memory_gb", 0.5, 10_000, label="memory (GB)")
 
 
 def run_inputs(name: str, items: str, least: float = 0.0001, name_tip: str = "Name of the file in models/talking_heads.") -> list:
@@ -42,6 +43,13 @@ def batch_inputs(items: str, result: str = "same result") -> list:
         io.Int.Input("accumulation", display_name="gradient accumulation", default=1, min=1, max=256, advanced=True,
                      tooltip=f"Split each step into this many micro-batches: less memory, {result}."),
     ]
+
+
+def memory_input() -> io.Input:
+    """How much memory may be taken."""
+    return MEMORY.input("Memory of the GPU (of the computer, without one) that training may take: batches are split until they "
+                        "fit, and the node says so before it starts if they cannot.", "22 GB, or what is free if that is less",
+                        optional=True, advanced=True)
 
 
 def licence_input(loader: str) -> io.Input:

@@ -127,6 +127,17 @@ def drawn(page: Page, found: Sequence[Frames]) -> Frames:
     return [draw(i) for i in range(count)]
 
 
+def composed() -> Frames:
+    """Of the training that takes hours: what its two networks make, from the images of the templates that show it."""
+    shown = [Image.open(ROOT / "workflows" / f"{title}.jpg") for title in ("5 Speech to motion", "2 Talking portrait")]
+    frames = []
+    for i in range(min(round(SECONDS * FPS), *(image.n_frames for image in shown))):
+        for image in shown:
+            image.seek(i)
+        frames.append(beside([image.convert("RGB") for image in shown], 1.1))
+    return frames
+
+
 def write(path: Path, frames: Frames) -> None:
     """An animation below LARGEST, forth and back so that it does not jump."""
     loop = [*frames, *frames[-2:0:-1]]
@@ -141,6 +152,9 @@ def write(path: Path, frames: Frames) -> None:
 def main(titles: Sequence[str]) -> None:
     for page in PAGES:
         if titles and page.title not in titles:
+            continue
+        if page.name == "train_moditalker":
+            write(ROOT / "workflows" / f"{page.title}.jpg", composed())
             continue
         with tempfile.TemporaryDirectory() as base:
             frames = drawn(page, videos(page, Path(base)))

@@ -2,3 +2,4 @@
 from __future__ import annotations
 
 PRESETS = ("demo", "standard", "published")  # of every training: a CPU; one GPU; the papers' own schedule
+CHECKPOINTING = ("auto", "on", "off")  # whether activations are computed again for the gradient; auto: where memory is short

@@ -66,10 +66,7 @@ class NetworkTraining(TrainState):
 
     def __init__(self, config: TrainSettings, parts: Mapping[str, Part], group: SingleProcess, device: torch.device):
         super().__init__(config, config.steps, group)
-        if config.batch % (group.size * config.accumulation):
-            raise TalkingHeadsError("A batch must divide evenly into processes and accumulated pieces",
-                                    f"{config.batch} samples, {group.size} processes, {config.accumulation} pieces",
-                                    "Change the batch, or the pieces")
+        check_batch(config, group)
         self.settings, self.parts, self.device = config, parts, device
         self.model = next(iter(parts.values()))
         self.average = None if config.ema is None else Ema(self.model.params, config.ema, config.ema_warm_up)
@@ -112,6 +109,7 @@ class NetworkTraining(TrainState):
         *values, size = torch.stack([*sums, norm.to(sums)]).tolist()
         may_skip = self.scaler.is_enabled() and self.skipped < SKIPPED
         check_finite(values[0], 0.0 if may_skip else size, f"step {self.step + 1}, learning rate {lr:g}")
+        self.whole = False  # memory may run out while weights move
         if math.isfinite(size):
             self.scaler.step(part.optimizer)
         self.scaler.update()
@@ -119,6 +117,7 @@ class NetworkTraining(TrainState):
         self.step += 1
         if self.average is not None and part is self.model and self.step % config.ema_every == 0:
             self.average.update(part.params, self.step // config.ema_every)
+        self.whole = True
         return {**dict(zip(self.metric_names(turn), values, strict=True)), "lr": lr, "grad_norm": size}
 
     def gradients(self, turn: str) -> Tensor:  # float32 [metrics]
@@ -137,6 +136,14 @@ class NetworkTraining(TrainState):
     def weights(self) -> dict[str, Tensor]:
         """All tensors of the model to save: averaged where they are averaged, else the last."""
         return {**self.model.network.state_dict(), **(self.average.average if self.average is not None else {})}
+
+    def less_memory(self) -> str:
+        """What takes less memory than this step did."""
+        piece = self.settings.batch // (self.group.size * self.settings.accumulation)
+        more = self.settings.accumulation
+        pieces = f"gradient accumulation above {more}" if piece > 1 else "a smaller preset or smaller images"
+        return (f"Set less memory (memory_gb, --memory-gb) or {pieces}, and checkpointing on; or close other programs. Then run "
+                "it again: it continues")
 
     # on disk --------------------------------------------------------------------------------------------------------------------
 
@@ -200,6 +207,16 @@ class NetworkTraining(TrainState):
             raise FileFormatError("An unfinished training in fp16 must say how it scales its gradients", f"{state!r} in {file}",
                                   "Start over (resume off)")
         return state
+
+
+def check_batch(config: TrainSettings, group: SingleProcess) -> None:
+    """Raises:
+        TalkingHeadsError: the batch does not divide evenly.
+    """
+    if config.batch % (group.size * config.accumulation):
+        raise TalkingHeadsError("A batch must divide evenly into processes and accumulated pieces",
+                                f"{config.batch} samples, {group.size} processes, {config.accumulation} pieces",
+                                "Change the batch, or the pieces")
 
 
 def seed_of(seed: int, *more: int) -> int:

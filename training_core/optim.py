@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -104,6 +104,8 @@ def make_optimizer(name: str, params: Iterable[nn.Parameter], lr: float, weight_
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """Computing in `precision`, one of NUMBERS; weights and their moments stay float32."""
+    if device.type == "meta":  # knows no autocast: `peak_memory` imitates it
+        return nullcontext()
     return torch.autocast(device.type, NUMBERS[precision], enabled=precision != "fp32")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..media_core.asked import whole
 from ..media_core.captions import SHOWS
-from ..media_core.errors import Cancelled, TalkingHeadsError
+from ..media_core.errors import Cancelled, TalkingHeadsError, out_of_memory
 from ..media_core.json_files import as_json
 from ..media_core.progress import Report
 from .logs import Metrics, TrainingLog
@@ -84,6 +84,7 @@ class TrainState(ABC):
 
         Raises:
             TalkingHeadsError: the loss or a gradient is not finite; weights and moments are those before the step.
+            What an allocator raises when memory runs out.
         """
 
     @abstractmethod
@@ -97,6 +98,10 @@ class TrainState(ABC):
     def shown(self, metrics: Metrics) -> Shown:
         """What the report shows of the step just done."""
         return Shown(metrics)
+
+    def less_memory(self) -> str:
+        """What to do where memory ran out."""
+        return "Choose a smaller preset or smaller images, or close other programs; then run it again: it continues"
 
     def notice(self) -> Metrics | None:
         """What to report before the next step, where it takes unusually long; None: nothing."""
@@ -122,8 +127,20 @@ class Trainer:
 
         Raises:
             TalkingHeadsError: what the state's `train_step` and `save` raise, and a log that cannot be written.
+            TalkingHeadsError: memory ran out.
             Whatever the report raises; the state is saved first.
         """
+        try:
+            self._run()
+        except Exception as error:
+            if not out_of_memory(error) or isinstance(error, TalkingHeadsError):
+                raise
+            came = str(error).split(". ")[0] or type(error).__name__
+            raise TalkingHeadsError("A training's step must fit into the memory of its device",
+                                    f"out of memory in step {self.state.step + 1} of {self.state.steps} ({came}); the state "
+                                    f"saved last is of step {self._saved or 0}", self.state.less_memory()) from error
+
+    def _run(self) -> None:
         state, lines = self.state, None
         self._save()  # a folder that is full or read-only shows before the work, not after it
         if state.group.main:
@@ -152,8 +169,9 @@ class Trainer:
         state = self.state
         try:
             metrics = state.train_step()
-        except TalkingHeadsError:  # refused before anything moved: what was learnt since the last saving is kept
-            self._save_if_possible()
+        except Exception as error:  # refused before anything moved: what was learnt since the last saving is kept
+            if isinstance(error, TalkingHeadsError) or out_of_memory(error):
+                self._save_if_possible()
             raise
         try:
             if state.step % state.intervals.save_every == 0:

@@ -1,7 +1,7 @@
 """The training of AToM: its network and its losses."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +31,17 @@ class AToMTraining(NetworkTraining):
         seed: of the weights, the windows and dropout.
         device: where to compute.
         group: the processes that train together.
+        weights: what it begins with, by name; None: new ones.
     """
 
     kind, version = "atom_training", 2
 
-    def __init__(self, config: TrainConfig, windows: Windows, seed: int, device: torch.device, group: SingleProcess):
-        network = fresh_denoiser(config.denoiser, seed_of(seed, _FIRST, 0)).to(device).train()
+    def __init__(self, config: TrainConfig, windows: Windows, seed: int, device: torch.device, group: SingleProcess,
+                 weights: Mapping[str, Tensor] | None = None):
+        network = fresh_denoiser(config.denoiser, seed_of(seed, _FIRST, 0))
+        if weights is not None:
+            network.load_state_dict(weights)
+        network = network.to(device).train()
         super().__init__(config, {"network": Part(network, config, lr=config.lr, clip=config.gradient_clip)}, group, device)
         self.config, self.windows, self.seed, self.network = config, windows, seed, network
         if config.attention_dropout is not None:

@@ -15,6 +15,8 @@ from ...training_core.settings import TrainSettings, require
 from ..config import known as known_fields
 from .config import REFERENCES, DenoiserConfig, check_sampling, octave_base
 
+FINE = 0.2  # fraction of a preset's learning rate for weights that were trained before
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(TrainSettings):
@@ -91,3 +93,8 @@ def preset(name: str) -> TrainConfig:
     if name not in known:
         raise TalkingHeadsError("The preset must be one of " + ", ".join(known), repr(name), "Choose one of these names")
     return known[name]
+
+
+def gentler(config: TrainConfig) -> TrainConfig:
+    """The same with the learning rate of fine-tuning: weights that are good already are not thrown far."""
+    return replace(config, lr=FINE * config.lr)

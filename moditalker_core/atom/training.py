@@ -18,12 +18,16 @@ import torch
 from ...media_core.claims import claimed
 from ...media_core.progress import Report, silent
 from ...training_core import trainer
+from ...training_core.memory_plan import planned, told
+from ...training_core.network_training import check_batch
 from ...training_core.process_group import SingleProcess
 from ...training_core.trainer import Trainer, checked_seed, same_run, unfinished_path
 from ..data.dataset import MotionDataset
 from .config import AToMConfig, SpeechInput
+from .memory import needed
 from .model import AToM, checked_mean_shape
 from .run import COLUMNS, AToMTraining
+from .start import Initial
 from .train_config import TrainConfig, preset
 from .validation import HeldOut, evaluate, held_out_windows
 from .windows import Clips, Windows
@@ -36,7 +40,8 @@ log = logging.getLogger(__name__)
 def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str | TrainConfig = "demo", *, seed: int = 0,
                device: str | torch.device = "cpu", resume: bool = True, report: Report = silent, half: bool = False,
                log_folder: str | os.PathLike | None = None, key_mean_shape: Any = None, licence: str = "",
-               process_group: SingleProcess | None = None) -> AToM:
+               process_group: SingleProcess | None = None, memory_gb: float | None = None,
+               start_from: str | os.PathLike | None = None) -> AToM:
     """Trains an AToM, saves it, and returns it.
 
     Args:
@@ -53,25 +58,32 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
         key_mean_shape: [68, 3] dm, the face motion is measured from; None: our own mean face.
         licence: written into the file.
         process_group: the processes that train together; None: this one alone.
+        memory_gb: GB of the device that may be taken; None: 22, or what is free where that is less. Steps are cut into more
+            pieces (config.accumulation) until it fits.
+        start_from: file of an AToM whose weights the training begins with (fine-tuning): in the sizes of its network, with its
+            mean face and for the speech encoder that it listens to; None: new ones.
     Raises:
-        TalkingHeadsError: unusable data or settings, an unfinished training of others, a loss that is not finite, a full disk.
+        TalkingHeadsError: unusable data or settings, an unfinished training of others, a loss that is not finite, a full disk, or
+            memory that ran out or is less than the training needs.
         Whatever `report` raises; the training's state is saved first.
     """
     checked_seed(seed)
-    data, group = MotionDataset.open(dataset), process_group or SingleProcess()
-    config, speech = resolved(preset(config) if isinstance(config, str) else config, data)
-    mean = checked_mean_shape(_own_mean() if key_mean_shape is None else key_mean_shape)
+    data, group, place = MotionDataset.open(dataset), process_group or SingleProcess(), torch.device(device)
+    initial = None if start_from is None else Initial.read(start_from, out, key_mean_shape)
+    config, speech = resolved(preset(config) if isinstance(config, str) else config, data, initial)
+    config = fitting(config, place, group, memory_gb)
+    mean = checked_mean_shape(key_mean_shape if key_mean_shape is not None else initial.mean if initial else _own_mean())
     frames = config.denoiser.seq_len
     windows = Windows(Clips(data, "train", speech, frames, mean), config, seed)
-    run = AToMTraining(config, windows, seed, torch.device(device), group)
+    run = AToMTraining(config, windows, seed, place, group, None if initial is None else initial.weights)
     index = json.dumps(data.index, sort_keys=True).encode()  # names the checksum of every shard
     identity = {"config": config.identity(), "seed": seed, "dataset": zlib.crc32(index),
-                "mean face": zlib.crc32(mean.numpy().tobytes())}
+                "mean face": zlib.crc32(mean.numpy().tobytes()), "weights": None if initial is None else initial.checksum}
     state = unfinished_path(out)
     if resume and state.exists():
         run.load(state, lambda saved: same_run(identity, saved, state))
     held_out = held_out_windows(Clips(data, "val", speech, frames, mean), config, run.device) if data.indices("val") else None
-    describe = lambda: AToM(run.averaged_network(), _description(config, speech, data, seed, licence, group.size), mean)
+    describe = lambda: AToM(run.averaged_network(), _description(config, speech, data, seed, licence, group.size, initial), mean)
     _warn_of_clip(run.config.clip, held_out)
     validate = None if held_out is None else lambda watch: evaluate(describe(), held_out, watch)
     Trainer(run, validate, path=state, identity=identity, report=report, folder=trainer.log_folder(out, log_folder),
@@ -86,17 +98,30 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
     return atom
 
 
-def resolved(config: TrainConfig, data: MotionDataset) -> tuple[TrainConfig, SpeechInput]:
-    """The settings with the width of the dataset's audio tokens, and what the network listens to.
+def resolved(config: TrainConfig, data: MotionDataset, initial: Initial | None = None) -> tuple[TrainConfig, SpeechInput]:
+    """The settings with the width of the dataset's audio tokens, and what the network listens to; of `initial` where given, its
+    sizes and everything that its weights were trained for.
 
     Raises:
-        TalkingHeadsError: the dataset holds another encoder's features than the settings name.
+        TalkingHeadsError: the dataset holds another encoder's features, or frames at another rate, than the settings or the
+            weights name.
     """
+    if initial is not None:
+        return initial.resolved(config, data)
     if config.encoder is not None:
         data.expect(config.encoder, config.layer)
     form = data.format
     speech = SpeechInput(form.encoder, form.layer, form.rate, form.dim, config.stack)
     return replace(config, denoiser=replace(config.denoiser, cond_feature_dim=speech.token_dim)), speech
+
+
+def fitting(config: TrainConfig, device: torch.device, group: SingleProcess, memory_gb: float | None) -> TrainConfig:
+    """The settings with pieces that fit into memory; see `train_atom`."""
+    check_batch(config, group)
+    plan = planned(lambda windows, way: needed(config, windows, device, group.size), config.batch // group.size,
+                   least=config.accumulation, memory_gb=memory_gb, device=device, able=False)
+    told(plan, "AToM")
+    return replace(config, accumulation=plan.accumulation)
 
 
 def _own_mean() -> np.ndarray:
@@ -106,14 +131,15 @@ def _own_mean() -> np.ndarray:
 
 
 def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, seed: int, licence: str,
-                 processes: int) -> AToMConfig:
+                 processes: int, initial: Initial | None) -> AToMConfig:
     people = {clip.identity for clip in data.clips}
     record = {"preset": config.preset, "seed": seed, "steps": config.steps, "batch": config.batch, "optimizer": config.optimizer,
               "lr": config.lr, "clips": len(data), "seconds": round(data.seconds, 1), "people": len(people),
-              "processes": processes}
+              "processes": processes, **({} if initial is None else {"begun with": dict(initial.training)})}
     return AToMConfig(denoiser=config.denoiser, speech=speech, fps=data.fps, clip=config.clip, guidance=config.guidance,
                       sampler=config.sampler, steps=config.sampler_steps, eta=config.eta, reference=config.reference,
-                      licence=licence, training=record)
+                      licence=licence or (initial.licence if initial is not None else ""), training=record,
+                      shown=initial.shown if initial is not None else AToMConfig.shown)
 
 
 def _warn_of_clip(clip: float | None, held_out: HeldOut | None) -> None:

@@ -66,10 +66,10 @@ class Clips:
 
     def __init__(self, dataset: MotionDataset, split: str, speech: SpeechInput, frames: int, mean: Tensor):
         self.dataset, self.speech, self.frames, self.mean = dataset, speech, frames, mean
-        self.numbers = dataset.indices(split)
+        self.numbers = tuple(i for i in dataset.indices(split) if not dataset.clips[i].facts.get("mute"))
         if not self.numbers:
             raise TalkingHeadsError(f"A motion dataset must hold clips to {'train' if split == 'train' else 'test'} on",
-                                    f"none in its split '{split}'", "Build it from more videos")
+                                    f"none with speech in its split '{split}'", "Build it from more videos")
         self.lengths = np.array([dataset.clips[i].frames for i in self.numbers])
         self._kept: OrderedDict[int, Piece] = OrderedDict()
         self._bytes = 0

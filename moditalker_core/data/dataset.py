@@ -210,8 +210,19 @@ class MotionDataset:
         return self._decoded(index, "frame", start, stop)
 
     def masks(self, index: int, start: int = 0, stop: int | None = None) -> np.ndarray:  # uint8 [n, S, S]
-        """The parts of those images, as places in `images.CLASSES`. Errors as for `frames_of`."""
+        """The parts of those images, as places in `images.CLASSES`. Errors as for `frames_of`.
+
+        Raises:
+            TalkingHeadsError: they were not asked for when the dataset was built.
+        """
+        if not self.has_masks(index):
+            raise TalkingHeadsError("The images of this dataset must have masks", f"none in {self.folder}",
+                                    "Build it again with --masks")
         return self._decoded(index, "mask", start, stop)
+
+    def has_masks(self, index: int) -> bool:
+        """Whether the parts of a clip's images are known."""
+        return self._length(self._pictured(index), "masks") > 0
 
     def _decoded(self, index: int, kind: str, start: int, stop: int | None) -> np.ndarray:
         clip = self._pictured(index)
@@ -275,7 +286,8 @@ class MotionDataset:
                 read(index)
             for frame in range(self.clips[index].frames if self.clips[index].picture_size else 0):
                 self.frames_of(index, frame, frame + 1)
-                self.masks(index, frame, frame + 1)
+                if self.has_masks(index):
+                    self.masks(index, frame, frame + 1)
 
 
 def file_checksum(path: Path) -> str:

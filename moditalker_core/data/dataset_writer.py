@@ -67,7 +67,7 @@ class ShardWriter:
         index = read_json(self.folder / INDEX)
         sums = index.get("checksums", {})
         names = [name for name in sums if is_plain_name(name)] if isinstance(sums, dict) else []
-        self.finished = index.get("request") == self.request and all((self._path(name)).is_file() for name in names)
+        self.finished = index.get("request") == self.request and all((self.path(name)).is_file() for name in names)
         if self.finished:
             return
         if self.folder.exists() and not self.folder.is_dir():
@@ -100,20 +100,14 @@ class ShardWriter:
         """For what a shard in the making leaves between two goes; removed in the end."""
         return self.folder / "unfinished"
 
-    def _path(self, shard: str) -> Path:
+    def path(self, shard: str) -> Path:
+        """Where a shard stands."""
         return self.folder / SHARDS / shard
 
     def keeps(self, shard: str, made_from: Mapping[str, Any]) -> bool:
         """True when that shard is there, whole, and made from the same thing: nothing is left to do."""
-        path = self._path(shard)
-        if not path.is_file():
-            return False
-        try:
-            _, config = load_tensors(path, kind=SHARD_KIND, version=SHARD_VERSION)
-            described(config, SHARD, path.name, "Build it again")
-        except FileFormatError:  # truncated, garbled or foreign: made again
-            return False
-        if config.get("made_from") != dict(made_from):
+        config = standing(self.path(shard), made_from)
+        if config is None:
             return False
         self._shards[shard] = config
         return True
@@ -125,23 +119,8 @@ class ShardWriter:
         Raises:
             TalkingHeadsError: a clip whose parts do not fit together, are no face, or another encoder's; the disk is full.
         """
-        tensors: dict[str, torch.Tensor | Path] = {}
-        for clip in clips:
-            _check(clip)
-            features = clip.speech.features
-            tensors |= {f"{clip.name}.speech": features.half() if features.shape[1] > _WIDE else features,
-                        f"{clip.name}.silence": clip.speech.silence, f"{clip.name}.landmarks": clip.landmarks.points,
-                        f"{clip.name}.poses": clip.poses.camera_to_head}
-            if clip.speech.silence_features is not None:
-                tensors[f"{clip.name}.silence_features"] = clip.speech.silence_features
-            tensors |= clip.pictures.parts(clip.name) if clip.pictures else {}
-        config = {"made_from": dict(made_from), "clips": [_entry(clip, shard).to_dict() for clip in clips],
-                  "speech": [vars(SpeechFormat.of(clip.speech)) for clip in clips[:1]],
-                  "fps": [clip.landmarks.fps for clip in clips[:1]], "skipped": [dict(reason) for reason in skipped]}
-        formats = {SpeechFormat.of(clip.speech) for clip in clips}
-        self._agree(formats, {clip.landmarks.fps for clip in clips})
-        save_tensors(self._path(shard), tensors, kind=SHARD_KIND, version=SHARD_VERSION, config=config)
-        self._shards[shard] = config
+        self._agree({SpeechFormat.of(clip.speech) for clip in clips}, {clip.landmarks.fps for clip in clips})
+        self._shards[shard] = write_shard(self.path(shard), made_from, clips, skipped)
 
     def _agree(self, formats: set[SpeechFormat], rates: set[float]) -> None:
         formats = formats | {SpeechFormat(**f) for config in self._shards.values() for f in config["speech"]}
@@ -179,12 +158,44 @@ class ShardWriter:
             for path in (self.folder / SHARDS).glob("*.safetensors"):
                 if path.name not in self._shards:
                     path.unlink()
-            checksums = {name: file_checksum(self._path(name)) for name in self._shards}
+            checksums = {name: file_checksum(self.path(name)) for name in self._shards}
             write_json(self.folder / INDEX, {
                 "kind": KIND, "version": VERSION, "fps": with_clips["fps"][0], "speech": with_clips["speech"][0], **(info or {}),
                 "frames": sum(clip["frames"] for clip in clips), "seconds": sum(clip["seconds"] for clip in clips),
                 "clips": clips, "skipped": skipped, "checksums": checksums, "request": self.request})
         return self.folder
+
+
+def standing(path: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The description of the shard at `path`, where it is whole and made from the same thing; else None."""
+    if not path.is_file():
+        return None
+    try:
+        _, config = load_tensors(path, kind=SHARD_KIND, version=SHARD_VERSION)
+        described(config, SHARD, path.name, "Build it again")
+    except FileFormatError:  # truncated, garbled or foreign: made again
+        return None
+    return config if config.get("made_from") == dict(made_from) else None
+
+
+def write_shard(path: Path, made_from: Mapping[str, Any], clips: Sequence[Recorded],
+                skipped: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One source's clips, whole or not at all; returns their description. Errors as for `ShardWriter.write`."""
+    tensors: dict[str, torch.Tensor | Path] = {}
+    for clip in clips:
+        _check(clip)
+        features = clip.speech.features
+        tensors |= {f"{clip.name}.speech": features.half() if features.shape[1] > _WIDE else features,
+                    f"{clip.name}.silence": clip.speech.silence, f"{clip.name}.landmarks": clip.landmarks.points,
+                    f"{clip.name}.poses": clip.poses.camera_to_head}
+        if clip.speech.silence_features is not None:
+            tensors[f"{clip.name}.silence_features"] = clip.speech.silence_features
+        tensors |= clip.pictures.parts(clip.name) if clip.pictures else {}
+    config = {"made_from": dict(made_from), "clips": [_entry(clip, path.name).to_dict() for clip in clips],
+              "speech": [vars(SpeechFormat.of(clip.speech)) for clip in clips[:1]],
+              "fps": [clip.landmarks.fps for clip in clips[:1]], "skipped": [dict(reason) for reason in skipped]}
+    save_tensors(path, tensors, kind=SHARD_KIND, version=SHARD_VERSION, config=config)
+    return config
 
 
 def shard_name(source: str, number: int) -> str:

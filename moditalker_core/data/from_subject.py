@@ -318,11 +318,11 @@ def drawn(name: str, performance: Performance, plan: SubjectPlan, made_from: Map
         points = (seen.astype(np.float64) + 0.5) * (size / plan.size) - 0.5
     crop = settings.square(points, (size, size), plan.fps)
 
-    def pictures() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def pictures() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         for i, frame in enumerate(_rendered(subject, performance, frames)):
             picture = crop.crop(frame.rgb, i)
             report(i, frames, {}, picture if i % _SHOWN_EVERY == 0 else None)
-            yield picture, class_crop(crop, frame.classes, i)
+            yield picture, class_crop(crop, frame.classes, i) if settings.masks else None
 
     with writing(work):
         return spool(work, name, made_from, settings, crop, points, pictures())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,14 +27,16 @@ from ...media_core.face.landmarks.landmarks import RawTrack
 from ...media_core.face.presence import Tracker
 from ...media_core.face.trackers import make_tracker
 from ...media_core.paths import is_temporary
+from ...media_core.processes import in_processes
 from ...media_core.progress import Report, silent
-from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, opened
+from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, opened, opens_by_name
 from ...media_core.video import load_film_sound, probe
 from .captured import Piece, pieces
-from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
+from .dataset_writer import Recorded, ShardWriter, listening, shard_name, standing, write_shard, writing
 from .images import PictureSettings
 from .video_images import with_pictures
 
+log = logging.getLogger(__name__)
 VERSION = 1
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
 LONGEST = 60.0     # s of a clip
@@ -88,7 +91,7 @@ class _Film:
 @claimed("folder")
 def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], folder: str | os.PathLike,
                       plan: FilmPlan | None = None, *, encoder: EncoderChoice = "mel", tracker: Tracker | None = None,
-                      report: Report = silent) -> Path:
+                      report: Report = silent, workers: int = 1) -> Path:
     """Writes the dataset and returns its folder; a finished one of the same videos is returned as it is.
 
     Args:
@@ -99,6 +102,8 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
         tracker: finds a face in a frame; None: the built-in. For tests.
         report: called once per frame, done of all videos' frames; what it raises stops the work within a frame, and the same call
             later continues there.
+        workers: processes that prepare videos side by side; the folder is the same with any number. An encoder with weights
+            works in this one alone, and so do images beside it.
     Raises:
         FileFormatError: no video there.
         TalkingHeadsError: not one video can be used (the reasons are named), or the folder holds something else, is measured by
@@ -106,7 +111,7 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
     """
     encoder = opened(encoder)
     plan, heard = plan or FilmPlan(), listening(encoder)
-    settings = plan.settings()
+    plan.settings()  # values that cannot be show now
     films = [_looked_at(path, root, plan.fps, report) for path, root in _listed(videos)]
     sources = [{"kind": "film", "version": VERSION, **plan.to_dict(), **heard, "source": f.source, "film": f.fingerprint}
                for f in films]
@@ -116,21 +121,33 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
         return writer.folder
     tracker = tracker or make_tracker(plan.tracker, face_index=plan.face_index, order=plan.order)
     total, done = plan.passes * sum(film.frames for film in films), 0
-    for number, (film, made_from) in enumerate(zip(films, sources)):
-        shard = shard_name(Path(film.source).stem, number)
-        step = _Step(report, film, number, len(films), done, max(total, 1))
-        if not writer.keeps(shard, made_from):
-            work = writer.unfinished / f"{number:05d}_{film.fingerprint[:16]}_{plan.code(tracker.kind)}"
-            clips, skipped = _measured(film, number, work, plan, settings, encoder, tracker, step)
-            if plan.pictures and clips:
-                raw = RawTrack.load(work / RAW)
-                clips, unseen = with_pictures(film.path, clips, raw, plan.pictures, work, made_from, step.later())
-                skipped = [*skipped, *({"source": film.source, **reason} for reason in unseen)]
-            writer.write(shard, made_from, clips, skipped)
-            shutil.rmtree(work, ignore_errors=True)
+    jobs = [_Job(film, number, writer.unfinished / f"{number:05d}_{film.fingerprint[:16]}_{plan.code(tracker.kind)}",
+                 writer.path(shard_name(Path(film.source).stem, number)), plan, made_from, tracker)
+            for number, (film, made_from) in enumerate(zip(films, sources))]
+    if workers > 1:
+        _side_by_side(jobs, encoder, workers, report)
+    for job, film, made_from in zip(jobs, films, sources):
+        step = _Step(report, film, job.number, len(films), done, max(total, 1))
+        if not writer.keeps(job.shard.name, made_from):
+            writer.write(job.shard.name, made_from, *_prepared(job, encoder, step))
+            shutil.rmtree(job.work, ignore_errors=True)
         done += plan.passes * film.frames
         report(done, max(total, 1), step.info, None)
     return writer.finish(_held_out, {"source": "films", "tracker": origin})
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be done for one video."""
+
+    film: _Film
+    number: int
+    work: Path   # folder of what it leaves between two goes
+    shard: Path  # what it makes
+    plan: FilmPlan
+    made_from: Mapping[str, Any]
+    tracker: Tracker
+    encoder: str | None = None  # in another process: its name; None: only the face is tracked there
 
 
 @dataclass(frozen=True)
@@ -202,6 +219,46 @@ def _held_out(clips: Sequence[Mapping[str, Any]]) -> set[int]:
         return {i for i, clip in enumerate(clips) if clip["source"] in held}
     count = max(1, round(len(clips) / HELD_OUT)) if len(clips) > 1 else 0
     return set(range(len(clips) - count, len(clips)))
+
+
+def _side_by_side(jobs: Sequence[_Job], encoder: SpeechEncoder, workers: int, report: Report) -> None:
+    """Does in several processes what `_prepared` takes long for."""
+    name = encoder.facts.id if opens_by_name(encoder.facts.id) else None
+    todo = [replace(job, encoder=name) for job in jobs if not job.film.reason and standing(job.shard, job.made_from) is None]
+    total = max(1, sum(job.film.frames for job in jobs) * jobs[0].plan.passes) if jobs else 1
+    if len(todo) < 2:
+        return
+
+    def told(done: Sequence[int]) -> None:
+        at = max(range(len(todo)), key=lambda i: done[i])
+        info = {"stage": "film", "film": todo[at].film.source, "number": todo[at].number + 1, "films": len(jobs)}
+        report(min(sum(done), total), total, info, None)
+
+    in_processes(_elsewhere, todo, workers, told)
+
+
+def _elsewhere(job: _Job, report: Report) -> None:
+    """In a process of its own: a whole shard, or the track alone."""
+    step = _Step(report, job.film, job.number, 1, 0, job.plan.passes * job.film.frames)
+    if job.encoder is not None:
+        write_shard(job.shard, job.made_from, *_prepared(job, opened(job.encoder), step))
+        shutil.rmtree(job.work, ignore_errors=True)
+        return
+    try:
+        _tracked(job.film, job.work, job.plan.settings(), job.tracker, step)
+    except FileFormatError:
+        log.debug("%s is left out; the reason is found again", job.film.source)
+
+
+def _prepared(job: _Job, encoder: SpeechEncoder, step: _Step) -> tuple[list[Recorded], list[dict[str, Any]]]:
+    """A video's clips with their images, and what was left out."""
+    film, plan, work = job.film, job.plan, job.work
+    clips, skipped = _measured(film, job.number, work, plan, plan.settings(), encoder, job.tracker, step)
+    if plan.pictures and clips:
+        raw = RawTrack.load(work / RAW)
+        clips, unseen = with_pictures(film.path, clips, raw, plan.pictures, work, job.made_from, step.later())
+        skipped = [*skipped, *({"source": film.source, **reason} for reason in unseen)]
+    return clips, skipped
 
 
 # one video ----------------------------------------------------------------------------------------------------------------------

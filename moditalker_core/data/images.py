@@ -1,7 +1,8 @@
 """Images of a motion dataset's clips, for MToV: a square around the face, its landmarks in px of that square, and its parts.
 
     <clip>.frames uint8 [bytes], <clip>.frame_offsets int64 [T + 1]  JPEG images one after the other (quality 97, full colour)
-    <clip>.masks uint8 [bytes], <clip>.mask_offsets int64 [T + 1]    PNG, one byte per pixel: a place in CLASSES
+    <clip>.masks uint8 [bytes], <clip>.mask_offsets int64 [T + 1]    PNG, one byte per pixel: a place in CLASSES; empty where
+                                                                     masks were not asked for: no training here needs them
     <clip>.pixels float32 [T, 68, 2]                                 landmarks, px of the square
     <clip>.crops float64 [1 | T, 2, 3]                               source px to px of the square, as in `FaceCrop`
 
@@ -42,6 +43,7 @@ class PictureSettings:
     size: int             # px, sides of the square
     margin: float = 1.6   # side of the square over the longer side of the points' box
     crop: str = "still"   # "still": one square per clip; "following": it follows the face slowly
+    masks: bool = False   # also find the parts of every image, which takes longer than all else
 
     def __post_init__(self) -> None:
         if not SMALLEST <= self.size <= LARGEST:
@@ -56,7 +58,10 @@ class PictureSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """What images depend on, for a shard's header."""
-        return {"version": VERSION, **asdict(self)}
+        told = {"version": VERSION, **asdict(self)}
+        if not self.masks:  # not named: folders of before, which hold masks, hold all that is asked for
+            del told["masks"]
+        return told
 
     def square(self, points: np.ndarray, image_size: tuple[int, int], fps: float) -> FaceCrop:
         """The square for a clip's landmarks [T, 68, 2], px of images of `image_size` (H, W)."""
@@ -100,7 +105,7 @@ def spooled(folder: Path, name: str, key: Mapping[str, Any]) -> Pictures | None:
 
 
 def spool(folder: Path, name: str, key: Mapping[str, Any], settings: PictureSettings, crop: FaceCrop, points: np.ndarray,
-          pictures: Iterable[tuple[np.ndarray, np.ndarray]]) -> Pictures:
+          pictures: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Pictures:
     """Codes a clip's images into files in `folder`.
 
     Args:
@@ -108,7 +113,7 @@ def spool(folder: Path, name: str, key: Mapping[str, Any], settings: PictureSett
         key: what they are made from, JSON; `spooled` compares it.
         crop: the square.
         points: [T, 68, 2] px of the source.
-        pictures: T times the square, uint8 [S, S, 3] RGB, and its parts, uint8 [S, S] in CLASSES.
+        pictures: T times the square, uint8 [S, S, 3] RGB, and its parts, uint8 [S, S] in CLASSES, or None.
     Raises:
         TalkingHeadsError: not T images, or the disk is full.
         OSError: as the file system reports it.
@@ -120,7 +125,7 @@ def spool(folder: Path, name: str, key: Mapping[str, Any], settings: PictureSett
     with frames.open("wb") as colours, masks.open("wb") as parts:
         for frame, classes in pictures:
             frame_ends.append(frame_ends[-1] + colours.write(jpeg(frame)))
-            mask_ends.append(mask_ends[-1] + parts.write(png(classes)))
+            mask_ends.append(mask_ends[-1] + (0 if classes is None else parts.write(png(classes))))
     if len(frame_ends) != len(points) + 1:
         raise TalkingHeadsError(f"{name} must have {len(points)} images, one for each row of landmarks",
                                 f"{len(frame_ends) - 1}", "Track the video again; it may have changed")

@@ -61,10 +61,20 @@ def with_pictures(film: Path, clips: Sequence[Recorded], raw: RawTrack, settings
                 continue
             pictures = spooled(work, clip.name, key)
             if pictures is None:
-                cut = _cut(frames.between(first, stop), crop, points, lambda i, picture: report(first + i, len(raw), {}, picture))
+                told = lambda i, picture, first=first: report(first + i, len(raw), {}, picture)
+                cut = (_cut if settings.masks else _cut_alone)(frames.between(first, stop), crop, points, told)
                 pictures = spool(work, clip.name, key, settings, crop, points, cut)
             done.append(replace(clip, pictures=pictures))
     return done, small
+
+
+def _cut_alone(frames: Iterator[np.ndarray], crop: FaceCrop, points: np.ndarray,
+               tell: Callable[[int, np.ndarray | None], None]) -> Iterator[tuple[np.ndarray, None]]:
+    """The square of every frame, uint8 [S, S, 3]."""
+    for i, frame in enumerate(frames):
+        picture = crop.crop(frame, i)
+        tell(i, picture if i % _SHOWN_EVERY == 0 else None)
+        yield picture, None
 
 
 def _cut(frames: Iterator[np.ndarray], crop: FaceCrop, points: np.ndarray,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...training_core.checkpointing import layered
 from ...training_core.memory import keep_freed_memory
 
 _AT_ONCE = 2048  # tokens that pass a layer at a time on a CPU when nothing is learned: what is made of them stays in the cache
@@ -128,10 +129,15 @@ class PoolingLayer(nn.ModuleList):
 
 
 class PoolingTransformer(nn.Module):
-    """Reads one vector off a sequence: a learned token is put behind it, and the answer stands in the place of its first."""
+    """Reads one vector off a sequence: a learned token is put behind it, and the answer stands in the place of its first.
+
+    Attributes:
+        checkpointing: as `Trunk`'s.
+    """
 
     def __init__(self, length: int, channels: int, depth: int, heads: int, dim_head: int, hidden: int):
         super().__init__()
+        self.checkpointing = False
         self.token = nn.Parameter(torch.randn(1, 1, channels))
         self.positions = nn.Parameter(torch.randn(1, length + 1, channels))
         self.layers = nn.ModuleList(PoolingLayer([Attention(channels, heads, dim_head),
@@ -143,5 +149,6 @@ class PoolingTransformer(nn.Module):
     def _answers(self, x: Tensor) -> Tensor:  # [N, L, C] -> [N, C]
         x = torch.cat([x, self.token.to(x.dtype).expand(len(x), -1, -1)], 1) + self.positions.to(x.dtype)
         for number, layer in enumerate(self.layers):
-            x = layer(x, number == len(self.layers) - 1)  # of the last layer, only the answer is computed
+            last = number == len(self.layers) - 1  # of which only the answer is computed
+            x = layered(layer, x, last, checkpointing=self.checkpointing)
         return x[:, 0]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ...media_core.errors import TalkingHeadsError
+from ...training_core.checkpointing import layered
 from .attention import Attention, FeedForward, PoolingTransformer, frame_angles, in_parts, parts, picture_angles, turning
 from .config import PLANES, AutoencoderConfig
 
@@ -71,10 +71,7 @@ class Trunk(nn.Module):
         x = x.clone() if in_parts(x) else x
         x = x if self.positions is None else x + self.positions.to(x.dtype)
         for layer in self.layers:
-            if self.checkpointing and torch.is_grad_enabled():
-                x = checkpoint(layer, x, frames, picture, use_reentrant=False)
-            else:
-                x = layer(x, frames, picture)
+            x = layered(layer, x, frames, picture, checkpointing=self.checkpointing)
         return x
 
 
@@ -110,6 +107,11 @@ class VideoAutoencoder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.patch_in.weight.dtype
+
+    @property
+    def checkpointed(self) -> list[Trunk | PoolingTransformer]:
+        """The parts with a switch `checkpointing`."""
+        return [part for part in self.modules() if isinstance(part, (Trunk, PoolingTransformer))]
 
     def encode(self, clips: Tensor) -> Tensor:  # [B, 3, T, H, W] -> [B, embed_dim, L]
         """Raises:

@@ -11,22 +11,23 @@ released preparation had them `height - 3` px lower, and its pose frames showed 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
-from ...media_core.face.geometry import MIRROR, MOUTH
+from ...media_core.face.geometry import MIRROR
 from ...media_core.mouth import lip_aperture
 from ..config import REFERENCES
 from ..data.dataset import MotionDataset, without_pictures
 from .model import RasterSettings
-from .rasters import fine_rasters, landmark_clip, lower_face_hidden, normalised
+from .rasters import WHITE, fine_rasters
+from .video_batch import StoredBatch, VideoBatch
 
 PARTS = ("landmarks", "pose", "identity", "masks")  # of a window, beside its images
-_AROUND = 32  # the mouth's box is wider by a 32nd of the image on each side
+_BYTE = 15  # times that discs are drawn larger, so that what is white of a pixel still fits into a byte
 
 
 @dataclass(frozen=True)
@@ -65,29 +66,6 @@ class Sample:
     mirrored: bool = False
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of red, green and blue
     still: bool = False  # the pose is the identity's image, repeated
-
-
-@dataclass(frozen=True)
-class VideoBatch:
-    """B windows of T images; what was not asked for is None."""
-
-    frames: Tensor | None  # float32 [B, 3, T, S, S] -1..1
-    weights: Tensor   # float32 [B, 1, T, S, S]: how much each pixel counts in a loss
-    pixels: Tensor    # float32 [B, T, 68, 2] landmarks, px of the images
-    landmarks: Tensor | None  # float32 [B, 3, T, S, S] -1..1, white discs
-    pose: Tensor | None       # float32 [B, 3, T, S, S] -1..1, lower face black
-    identity: Tensor | None   # float32 [B, 3, S, S] -1..1
-    masks: Tensor | None      # uint8 [B, T, S, S], places in data.pictures.CLASSES
-
-    def to(self, device: torch.device | str) -> VideoBatch:
-        """The same on another device."""
-        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if value is not None})
-
-    @classmethod
-    def of(cls, windows: Sequence[VideoBatch]) -> VideoBatch:
-        """Several batches one after the other as one."""
-        columns = {part.name: [getattr(window, part.name) for window in windows] for part in fields(cls)}
-        return replace(windows[0], **{name: torch.cat(column) for name, column in columns.items() if column[0] is not None})
 
 
 class VideoWindows:
@@ -169,44 +147,38 @@ class VideoWindows:
         Raises:
             FileFormatError: a shard is truncated or garbled.
         """
-        return VideoBatch.of([self._window(sample) for sample in samples])
+        return StoredBatch.of([self.stored(sample) for sample in samples]).on("cpu")
 
-    def _window(self, sample: Sample) -> VideoBatch:
+    def stored(self, sample: Sample) -> StoredBatch:
+        """One window, a byte per number. Errors as for `windows`."""
         parts, settings = self.settings.parts, self.settings
         stop = sample.start + settings.frames
         pixels = self._pixels(sample, sample.start, stop)
-        pictures = self._pictures(sample, sample.start, stop) if settings.pictures else None
-        raster = pose = identity = masks = None
-        if "landmarks" in parts:
-            raster = landmark_clip(fine_rasters(pixels, settings.size, **vars(settings.raster)))[None]
-        shown = self._reference(sample) if "identity" in parts or "pose" in parts and sample.still else None
-        if shown is not None and "identity" in parts:
-            identity = normalised(shown[0])
-        if "pose" in parts:
-            assert pictures is not None  # the settings refuse a pose without images
-            if shown is not None and sample.still:
-                pose = _clip(lower_face_hidden(*shown).expand_as(pictures))
-            else:
-                pose = _clip(lower_face_hidden(pictures, pixels))
+        shown = bool({"identity", "pose"} & set(parts))
+        reference = sample.reference, sample.reference + 1
+        frames = self._pictures(sample, sample.start, stop).transpose(0, 1)[None] if settings.pictures else None
+        face = (self._pictures(sample, *reference), self._pixels(sample, *reference)[None]) if shown else (None, None)
+        masks = None
         if "masks" in parts:
             masks = self._sized(self.dataset.masks(self.numbers[sample.clip], sample.start, stop), False)
             masks = torch.from_numpy(np.ascontiguousarray(masks[:, :, ::-1] if sample.mirrored else masks))[None]
-        weights = mouth_weights(pixels, settings.size, settings.mouth)[None]
-        frames = None if pictures is None else _clip(pictures)
-        return VideoBatch(frames=frames, weights=weights, pixels=pixels[None], landmarks=raster, pose=pose, identity=identity,
-                          masks=masks)
+        return StoredBatch(
+            frames=frames, gains=torch.tensor([sample.gains]), pixels=pixels[None],
+            discs=self._discs(pixels) if "landmarks" in parts else None,
+            reference=face[0], reference_pixels=face[1], still=torch.tensor([sample.still]), masks=masks, size=settings.size,
+            finer=settings.raster.finer, mouth=settings.mouth, parts=parts)
 
-    def _reference(self, sample: Sample) -> tuple[Tensor, Tensor]:
-        """The identity's image, float32 [1, 3, S, S] 0..255, and its landmarks, [1, 68, 2]."""
-        start, stop = sample.reference, sample.reference + 1
-        return self._pictures(sample, start, stop), self._pixels(sample, start, stop)
+    def _discs(self, pixels: Tensor) -> Tensor:  # [T, 68, 2] -> uint8 or int16 [1, T, S, S]
+        """How many of the pixels that are averaged into each are white."""
+        raster = self.settings.raster
+        drawn = fine_rasters(pixels, self.settings.size, **vars(raster))
+        return (drawn * (raster.finer ** 2 / WHITE)).round().to(torch.uint8 if raster.finer <= _BYTE else torch.int16)[None]
 
     def _pictures(self, sample: Sample, start: int, stop: int) -> Tensor:
-        """float32 [n, 3, S, S] 0..255, as the sample has them turned and coloured."""
+        """uint8 [n, 3, S, S], turned as the sample has them."""
         frames = self._sized(self.dataset.frames_of(self.numbers[sample.clip], start, stop), True)
         frames = frames[:, :, ::-1] if sample.mirrored else frames
-        pictures = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float()
-        return (pictures * torch.tensor(sample.gains)[:, None, None]).clamp(0, 255)
+        return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
 
     def _pixels(self, sample: Sample, start: int, stop: int) -> Tensor:
         """[n, 68, 2] px of those images."""
@@ -233,16 +205,3 @@ def unchanged(settings: WindowSettings) -> WindowSettings:
 def mirrored(pixels: Tensor, size: int) -> Tensor:  # [..., 68, 2] -> same
     """Landmarks of the mirrored image `size` px wide: left and right exchange their numbers too."""
     return pixels[..., MIRROR.tolist(), :] * pixels.new_tensor([-1, 1]) + pixels.new_tensor([size - 1, 0])
-
-
-def mouth_weights(pixels: Tensor, size: int, weight: float) -> Tensor:  # [T, 68, 2] px -> float32 [1, T, size, size]
-    """`weight` in a box around the lips' points, 1 elsewhere."""
-    lips, around = pixels[:, MOUTH], size / _AROUND
-    low, high = (lips.amin(1) - around).floor(), (lips.amax(1) + around).floor()
-    place = torch.arange(size)
-    x, y = ((place >= low[:, axis, None]) & (place <= high[:, axis, None]) for axis in (0, 1))  # [T, size] each
-    return torch.where(y[:, :, None] & x[:, None, :], weight, 1.0)[None]
-
-
-def _clip(pictures: Tensor) -> Tensor:  # 0..255 [T, 3, S, S] -> -1..1 [1, 3, T, S, S]
-    return normalised(pictures).transpose(0, 1)[None]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...media_core.errors import TalkingHeadsError
+from ...training_core.checkpointing import layered
 from .config import DenoiserConfig, Grid
 
 PERIOD = 10000.0  # of the slowest wave of a step's embedding
@@ -156,6 +157,8 @@ class MToVDenoiser(nn.Module):
     Args:
         config: sizes.
         grid: shapes of the planes.
+    Attributes:
+        checkpointing: in training, keep only what enters each stage and compute the rest again: less memory, more time.
     Raises:
         TalkingHeadsError: planes that cannot be halved often enough.
     """
@@ -163,7 +166,7 @@ class MToVDenoiser(nn.Module):
     def __init__(self, config: DenoiserConfig, grid: Grid):
         super().__init__()
         config.fits(grid)
-        self.config, self.grid = config, grid
+        self.config, self.grid, self.checkpointing = config, grid, False
         width, heads, groups = config.model_channels, config.num_heads, config.groups
         emb = 4 * width
         self.time_embed = nn.Sequential(nn.Linear(width, emb), nn.SiLU(), nn.Linear(emb, emb))
@@ -226,11 +229,11 @@ class MToVDenoiser(nn.Module):
         emb = F.silu(self.time_embed(step_embedding(times, self.config.model_channels).to(x.dtype)))
         kept = []
         for stage in self.down:
-            planes = stage(planes, emb)
+            planes = layered(stage, planes, emb, checkpointing=self.checkpointing)
             kept.append(planes)
-        planes = self.middle(planes, emb)
+        planes = layered(self.middle, planes, emb, checkpointing=self.checkpointing)
         for stage in self.up:
-            planes = stage(planes.beside(kept.pop()), emb)
+            planes = layered(stage, planes.beside(kept.pop()), emb, checkpointing=self.checkpointing)
         told = planes.each(lambda part: self.out(F.silu(self.out_norm(part)))).joined().contiguous()
         return told + identity if self.config.residual else told
 

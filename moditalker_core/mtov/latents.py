@@ -21,8 +21,8 @@ from ...media_core.errors import TalkingHeadsError
 from ...media_core.files import UNREADABLE, atomic_path
 from ...media_core.json_files import parse_json_object
 from .autoencoder import VideoAutoencoder
-from .dataset import VideoBatch
 from .reading import Reader
+from .video_batch import VideoBatch
 
 POOL = 1 << 40  # the "step" at which the windows of a pool are sampled
 PARTS = ("frames", "landmarks", "pose", "identity")
@@ -122,7 +122,7 @@ class Latents:
 
     def _made(self, keys: list[tuple[int, int]], soon: Sequence[tuple[int, int]]) -> Encoded:
         still = [self.reader.source.sample(*key).still for key in keys]
-        return self.encoder.encoded(self.reader.windows(keys, soon), still)
+        return self.encoder.encoded(self.reader.windows(keys, soon).on(self.encoder.device), still)
 
 
 class Store:

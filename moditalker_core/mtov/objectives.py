@@ -18,13 +18,13 @@ from ...training_core.process_group import SingleProcess
 from . import losses
 from .autoencoder import VideoAutoencoder
 from .conditions import raster_clip
-from .dataset import VideoBatch, mouth_weights
 from .denoiser import MToVDenoiser
 from .diffusion import noised, pulled_noise, training_target
 from .discriminators import Discriminators
 from .latents import Latents
 from .reading import Reader
 from .train_config import TrainConfig
+from .video_batch import StoredBatch, VideoBatch, mouth_weights
 
 CHANCE = 1 << 34  # beside the steps: the stream of what is sampled here
 AUTOENCODER, ADVERSARIAL = ("loss", "l1", "perceptual", "latent_size"), ("adversarial", "feature_matching")  # metrics
@@ -93,8 +93,8 @@ class Reconstruction(Objective):
                  reader: Reader, lpips: LPIPS | None = None, stills: Reader | None = None):
         super().__init__(config, seed, device, group)
         self.autoencoder, self.reader, self.lpips, self.stills = autoencoder, reader, lpips, stills
-        for trunk in (autoencoder.encoder, autoencoder.decoder):
-            trunk.checkpointing = config.checkpointing
+        for part in autoencoder.checkpointed:
+            part.checkpointing = config.checkpointing
         self.networks = {"autoencoder": autoencoder}
         self.wrapped = {"autoencoder": group.wrapped(Rebuild(autoencoder))}
 
@@ -136,19 +136,20 @@ class Reconstruction(Objective):
         if self.config.stage == "landmarks":
             return self.rasters(batch, [self.random(step, int(i)) for i in indices])
         if self.of_stills(step) and self.config.still_shift:
-            return self._moved(batch, [self.random(step, int(i)) for i in indices])
-        return frames_of(batch).to(self.device), batch.weights.to(self.device)
+            return self._moved(batch.on(self.device), [self.random(step, int(i)) for i in indices])
+        made = batch.on(self.device)
+        return frames_of(made), made.weights
 
     def _moved(self, batch: VideoBatch, chance: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
         """Still frames moved by a few pixels; what leaves at one edge comes in at the other."""
         images = frames_of(batch)
         most = round(self.config.still_shift * images.shape[-1])
         shifts = [tuple(random.integers(-most, most + 1, 2).tolist()) for random in chance]
-        frames, weights = (torch.stack([one.roll(shift, (-2, -1)) for one, shift in zip(part, shifts)]).to(self.device)
+        frames, weights = (torch.stack([one.roll(shift, (-2, -1)) for one, shift in zip(part, shifts)])
                            for part in (images, batch.weights))
         return frames, weights
 
-    def rasters(self, batch: VideoBatch, chance: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
+    def rasters(self, batch: StoredBatch, chance: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
         """Clips of discs, moved and scaled a little at random; what a disc's pixels count."""
         config, made, boxes = self.config, [], []
         size, jitter = config.raster.size, config.jitter
@@ -229,7 +230,7 @@ class Denoising(Objective):
     def __init__(self, config: TrainConfig, seed: int, device: torch.device, group: SingleProcess, denoiser: MToVDenoiser,
                  latents: Latents):
         super().__init__(config, seed, device, group)
-        self.latents = latents
+        self.latents, denoiser.checkpointing = latents, config.checkpointing
         self.networks = {"denoiser": denoiser}
         self.wrapped = {"denoiser": group.wrapped(denoiser)}
 

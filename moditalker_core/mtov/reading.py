@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
-from .dataset import Sample, VideoBatch
+from .dataset import Sample
+from .video_batch import StoredBatch, VideoBatch
 
 Key = tuple[int, int]  # (step, index) of a window
 
@@ -15,7 +16,7 @@ class WindowSource(Protocol):
 
     def sample(self, step: int, index: int) -> Sample: ...
 
-    def batch(self, step: int, indices: Sequence[int]) -> VideoBatch: ...
+    def stored(self, sample: Sample) -> StoredBatch: ...
 
     def spread(self, count: int) -> tuple[Sample, ...]: ...
 
@@ -33,19 +34,22 @@ class Reader:
     def __init__(self, source: WindowSource, threads: int = 0):
         self.source = source
         self._pool = ThreadPoolExecutor(threads, "windows") if threads else None
-        self._coming: dict[Key, Future] = {}
+        self._coming: dict[Key, Future[StoredBatch]] = {}
 
-    def windows(self, keys: Sequence[Key], soon: Sequence[Key] = ()) -> VideoBatch:
+    def windows(self, keys: Sequence[Key], soon: Sequence[Key] = ()) -> StoredBatch:
         """The windows `keys`, on the CPU; the threads go on with `soon`."""
         if self._pool is None:
-            return VideoBatch.of([self.source.batch(step, [index]) for step, index in keys])
+            return StoredBatch.of([self._read(*key) for key in keys])
         for key in (*keys, *soon):
             if key not in self._coming:
-                self._coming[key] = self._pool.submit(self.source.batch, key[0], [key[1]])
-        made = VideoBatch.of([self._coming[key].result() for key in keys])
+                self._coming[key] = self._pool.submit(self._read, *key)
+        made = StoredBatch.of([self._coming[key].result() for key in keys])
         for key in dict.fromkeys(keys):
             del self._coming[key]
         return made
+
+    def _read(self, step: int, index: int) -> StoredBatch:
+        return self.source.stored(self.source.sample(step, index))
 
     def close(self) -> None:
         """Ends the threads."""

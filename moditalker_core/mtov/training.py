@@ -27,8 +27,10 @@ from ...media_core.claims import claimed
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.progress import Report, silent
 from ...training_core import trainer
+from ...training_core.choices import CHECKPOINTING
 from ...training_core.memory import keep_freed_memory
-from ...training_core.network_training import seed_of
+from ...training_core.memory_plan import planned, told
+from ...training_core.network_training import check_batch, seed_of
 from ...training_core.optim import autocast
 from ...training_core.process_group import SingleProcess
 from ...training_core.trainer import Trainer, Validate, checked_seed, same_run, unfinished_path
@@ -39,6 +41,7 @@ from .denoiser import MToVDenoiser
 from .discriminators import Discriminators
 from .inputs import StageInputs
 from .latents import Encoder, Latents, Store
+from .memory import needed
 from .model import MToV, MToVConfig
 from .objectives import Adversarial, Denoising, Objective, Reconstruction
 from .reading import Reader
@@ -56,7 +59,8 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
                device: str | torch.device = "cpu", resume: bool = True, report: Report = silent, half: bool = False,
                log_folder: str | os.PathLike | None = None, lpips: str | os.PathLike | None = None,
                latents: str | os.PathLike | None = None, mtov: str | os.PathLike | None = None, licence: str = "",
-               process_group: SingleProcess | None = None) -> VideoAutoencoder | MToV:
+               process_group: SingleProcess | None = None, memory_gb: float | None = None,
+               checkpointing: str = CHECKPOINTING[0]) -> VideoAutoencoder | MToV:
     """Trains one stage, saves what it makes, and returns it.
 
     Args:
@@ -78,9 +82,12 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
         mtov: file of a whole MToV that "diffusion" continues from: its denoiser, and its autoencoders where none are named.
         licence: written into the file; "": that of `mtov`.
         process_group: the processes that train together; None: this one alone.
+        memory_gb: GB of the device that may be taken; None: 22, or what is free where that is less. Steps are cut into more
+            pieces (config.accumulation), and activations computed again, until it fits.
+        checkpointing: computing activations again: "on", "off", or "auto": as the settings say, and where memory is short.
     Raises:
         TalkingHeadsError: unusable data, files or settings, an unfinished training of others, a loss that is not finite, a full
-            disk.
+            disk, or memory that ran out or is less than the training needs.
         Whatever `report` raises; the training's state is saved first.
     """
     keep_freed_memory()
@@ -92,7 +99,7 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
     if mtov is not None and Path(mtov).resolve() == Path(out).resolve():
         raise TalkingHeadsError("A training must not replace what it continues from", f"{out} as both", "Choose another name")
     inputs = StageInputs.read(stage, {"rgb": rgb, "landmarks": landmarks}, lpips, mtov, place)
-    config = inputs.resolved(config)
+    config = fitting(inputs.resolved(config), inputs, place, group, memory_gb, checkpointing)
     stage_training = StageTraining(config, checked_seed(seed), place, group, data, inputs)
     return stage_training.train(Path(out), resume=resume, report=report, half=half, folder=log_folder, latents=latents,
                                 licence=licence)
@@ -227,6 +234,18 @@ class StageTraining:
         else:
             role = "landmarks" if self.config.stage == "landmarks" else "rgb"
             save_autoencoder(network, out, role=role, licence=licence, training=self.record(), half=half)
+
+
+def fitting(config: TrainConfig, inputs: StageInputs, device: torch.device, group: SingleProcess, memory_gb: float | None,
+            checkpointing: str) -> TrainConfig:
+    """The settings with pieces and checkpointing that fit into memory; see `train_mtov`."""
+    check_batch(config, group)
+    wanted = "on" if config.checkpointing and checkpointing == CHECKPOINTING[0] else checkpointing
+    need = lambda windows, way: needed(config, windows, way, device, inputs.lpips is not None, group.size)
+    plan = planned(need, config.batch // group.size, least=config.accumulation, checkpointing=wanted, memory_gb=memory_gb,
+                   device=device, first="checkpointing" if config.stage == "gan" else "pieces")
+    told(plan, f"MToV, {config.stage}")
+    return replace(config, accumulation=plan.accumulation, checkpointing=plan.checkpointing)
 
 
 def window_settings(config: TrainConfig) -> WindowSettings:

@@ -12,13 +12,14 @@ from ...training_core.network_training import STEP_METRICS
 from ...training_core.trainer import EvalResult
 from .autoencoder import VideoAutoencoder
 from .conditions import raster_clip
-from .dataset import Sample, VideoBatch
+from .dataset import Sample
 from .diffusion import make_scheduler, noised, noised_start, sample, training_target
 from .latents import Encoded, Encoder
 from .model import MToV
 from .objectives import ADVERSARIAL, AUTOENCODER, frames_of
 from .reading import WindowSource
 from .train_config import TrainConfig
+from .video_batch import VideoBatch
 
 MOST, SHOWN, COLUMNS, LARGEST = 6, 3, 6, 128  # clips validated on; rows and columns of the image, px of its frames
 LEVELS = 5  # diffusion steps at which the loss is measured

@@ -30,6 +30,17 @@ def test_a_short_training(data, tmp_path, capsys):
         assert [line["step"] for line in csv.DictReader(file)] == ["2", "2"]
 
 
+def test_fine_tuning_and_little_memory_by_options(data, tmp_path, capsys):
+    first, second = str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors")
+    assert main(["train", "atom", str(data), first, "--steps", "1", *SHORT, "--memory-gb", "auto"]) == OK
+    tuned = ["--steps", "1", "--device", "cpu", "--batch", "2", "--start-from", first]
+    assert main(["train", "atom", str(data), second, *tuned]) == OK
+    record = load_atom(second).config.training
+    assert record["begun with"]["steps"] == 1 and record["lr"] == pytest.approx(2e-4)
+    assert main(["train", "atom", str(data), second, "--steps", "2", *SHORT, "--memory-gb", "0.1"]) == FAILED
+    assert "must fit into the 0.1 GB" in capsys.readouterr().err
+
+
 def test_ctrl_c_keeps_what_was_learnt(data, tmp_path, capsys, monkeypatch):
     real, steps = training.AToMTraining.train_step, []
 

@@ -36,6 +36,24 @@ class Page:
 _OWN = "**choose file to upload** on"
 _SYNTHETIC = "The demo face is synthetic: a warped NASA portrait (Eileen Collins, public domain). She never said these words."
 
+
+
+def _train_moditalker() -> Page:
+    """Where training of MoDiTalker begins."""
+    return Page("train_moditalker", "9 Train MoDiTalker", """\
+## Train MoDiTalker: speech to motion, motion to video
+
+Press **Run**: many hours without a GPU; try it with a **training length** of 0.01. You can stop at any time: running it again
+continues. **Load AToM** and **Load MToV** load the results.
+
+- **Your own videos:** on **People to learn from** set **source** to videos, and name their folder. Film people only with their
+  consent.
+- **Only fine-tune:** name an AToM on **Train AToM** (start from), an MToV on **Train MToV: diffusion**.
+- **With a GPU:** image size 256 and the preset **standard** everywhere. The memory is planned before training starts.""",
+                Plan([["1"], ["note", "2"], ["3"], ["4"], ["5"]],
+                     {"Dataset": ["1"], "Motion": ["2"], "Training": [*"345"]}, gutter=56))
+
+
 PAGES = (
     Page("avatar_speech_to_video", "1 Talking avatar", f"""\
 ## An avatar speaks
@@ -146,5 +164,6 @@ On a CPU it takes about a quarter of an hour. You can stop at any time: running 
               widths=(1, 1, 1.1, 1, 1.2), gutter=56),
          App([("1", "image", "portrait"), ("2", "name", "dataset name"), ("4", "name", "avatar name"), ("4", "steps", ""),
               ("5", "audio", "what the avatar says")], ["9", "3"])),
+    _train_moditalker(),
 )
 BY_NAME = {page.name: page for page in PAGES}

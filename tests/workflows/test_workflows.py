@@ -22,7 +22,7 @@ CORE = {"LoadAudio", "LoadImage", "LoadVideo", "CreateVideo", "SaveVideo", "Prev
 
 def test_there_are_workflows():
     assert {"avatar_speech_to_video", "speech_to_motion", "train_avatar", "video_to_avatar", "portrait_to_talking_video",
-            "portrait_edited_motion_to_video", "audio_batch"} <= set(NAMES)
+            "portrait_edited_motion_to_video", "audio_batch", "train_moditalker"} <= set(NAMES)
     written = {path for folder in ("workflows", "subgraphs") for path in (ROOT / folder).glob("*.json")}
     assert written == set(FILES), "run: python tests/make_workflows.py"
 
@@ -105,6 +105,25 @@ def test_train_and_drive(host, tmp_path):
     assert (base / "models" / "talking_heads" / "my_avatar.safetensors").is_file()
     (film,) = (base / "output" / "talking_heads").glob("trained*.mp4")
     assert probe(film).frames == 25
+
+
+def test_train_moditalker(host, tmp_path, monkeypatch):
+    """From people to learn from to an AToM and an MToV that can be loaded, at tiny size."""
+    from motion_data import TINY
+    from prompts import own
+    from video_data import DIFFUSION, LANDMARKS, RGB, SIZE
+
+    for part, stages in (("mtov", {"rgb": RGB, "landmarks": LANDMARKS, "diffusion": DIFFUSION}), ("atom", {"": TINY})):
+        config = own(host, f"moditalker_core.{part}.train_config")
+        tiny = {stage: config.TrainConfig.from_dict({**each.to_dict(), "preset": "demo"}) for stage, each in stages.items()}
+        monkeypatch.setattr(config, "presets", lambda tiny=tiny: {"demo": tiny.get("", tiny)})
+    prompt, _ = host.load(workflow_file("train_moditalker"))
+    prompt["1"]["inputs"] |= {"people": 2, "seconds": 2.0, "pictures": SIZE}
+    result = host.run(prompt)
+    assert result.status == "success", result.error
+    models = tmp_path / "base" / "models" / "talking_heads"
+    assert {"my_atom.safetensors", "my_mtov.safetensors", "my_mtov_rgb.safetensors"} <= {path.name for path in models.iterdir()}
+    assert all(result.outputs[number]["models"] for number in "2345")
 
 
 def test_video_to_avatar(host, stage, tiny_film):

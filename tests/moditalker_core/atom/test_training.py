@@ -405,3 +405,49 @@ def test_a_disk_full_at_the_end_loses_nothing(data, trained, tmp_path, monkeypat
             train_atom(data, path, TINY)
     train_atom(data, path, TINY, report=lambda done, total, info, preview: steps.append(done))
     assert same(trained, path) and not steps and not unfinished_path(path).exists()
+
+
+def test_fine_tuning_begins_with_the_weights_and_their_description(data, trained, tmp_path):
+    before, out, config = load_atom(trained), tmp_path / "b.safetensors", replace(TINY, steps=1, lr=1e-9, ema=None, clip=9.0)
+    other = replace(config, denoiser=replace(TINY.denoiser, latent_dim=32), stack=1, sampler_steps=7)
+    after = train_atom(data, out, other, start_from=trained)
+    assert after.config.denoiser == before.config.denoiser and after.config.speech == before.config.speech
+    assert (after.config.clip, after.config.steps) == (before.config.clip, before.config.steps)
+    assert after.config.training["begun with"] == before.config.training
+    assert torch.equal(after.key_mean_shape, before.key_mean_shape)
+    known = before.denoiser.state_dict()
+    assert all(torch.allclose(value, known[name], atol=1e-5) for name, value in after.denoiser.state_dict().items())
+    far = train_atom(data, tmp_path / "c.safetensors", replace(other, lr=1e-2, steps=3), start_from=trained)
+    moved = far.denoiser.state_dict()
+    assert any(not torch.allclose(moved[name], known[name], atol=1e-4) for name in known)
+
+
+def test_fine_tuning_goes_on_to_the_same_weights_and_from_no_other(data, trained, tmp_path):
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    train_atom(data, whole, TINY, start_from=trained)
+    with pytest.raises(Cancelled):
+        train_atom(data, parts, TINY, start_from=trained, report=StopAt(2))
+    with pytest.raises(TalkingHeadsError, match="another weights in parts.training"):
+        train_atom(data, parts, TINY, start_from=whole)
+    train_atom(data, parts, TINY, start_from=trained)
+    assert same(whole, parts)
+
+
+def test_what_cannot_be_fine_tuned(data, trained, tmp_path):
+    with pytest.raises(TalkingHeadsError, match="must not replace"):
+        train_atom(data, trained, TINY, start_from=trained)
+    with pytest.raises(TalkingHeadsError, match="their own mean face"):
+        train_atom(data, tmp_path / "a.safetensors", TINY, start_from=trained, key_mean_shape=load_atom(trained).key_mean_shape)
+    with pytest.raises(FileFormatError):
+        train_atom(data, tmp_path / "a.safetensors", TINY, start_from=data / "index.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_training_in_more_pieces_learns_the_same(data, trained, tmp_path):
+    """Dropout is drawn for a piece's first window and those after it: another cut draws another one, so there is none here."""
+    calm = replace(TINY, denoiser=replace(TINY.denoiser, dropout=0.0), lr=1e-4, optimizer="adan", steps=2)
+    whole, parts = (train_atom(data, tmp_path / f"{pieces}.safetensors", replace(calm, accumulation=pieces)).denoiser.state_dict()
+                    for pieces in (1, 4))
+    assert all(torch.allclose(whole[name], parts[name], rtol=1e-3, atol=1e-5) for name in whole)
+    with pytest.raises(TalkingHeadsError, match="must fit into the 0.2 GB"):
+        train_atom(data, tmp_path / "c.safetensors", calm, memory_gb=0.2)

@@ -212,7 +212,8 @@ def test_every_tenth_film_is_kept_for_validation():
 
 # pictures -----------------------------------------------------------------------------------------------------------------------
 
-WHOLE = FilmPlan(size=128, pictures=PictureSettings(SIDE, 2.5))  # the whole picture, with the corner that tells its number
+# the whole picture, with the corner that tells its number
+WHOLE = FilmPlan(size=128, pictures=PictureSettings(SIDE, 2.5, masks=True))
 
 
 def corners(dataset: MotionDataset, index: int) -> list[int]:
@@ -284,7 +285,7 @@ def test_a_film_that_has_become_shorter_is_told(films, points, tmp_path, monkeyp
 
 def test_the_parts_of_a_real_picture_are_where_the_landmarks_are(tiny_film, tmp_path, monkeypatch):
     monkeypatch.setattr(video_images, "_WIDE", 160)
-    plan = FilmPlan(size=128, pictures=PictureSettings(SIDE), tracker="rendered")
+    plan = FilmPlan(size=128, pictures=PictureSettings(SIDE, masks=True), tracker="rendered")
     dataset = MotionDataset.open(build_from_videos(tiny_film, tmp_path / "d", plan))
     masks, pixels = dataset.masks(0), dataset.pixels(0)
     x, y = pixels.round().long().clamp(0, SIDE - 1).unbind(-1)
@@ -328,3 +329,28 @@ def test_pieces_cover_the_film_and_say_why_they_are_left_out(points):
         [(0, 40, True), (40, 60, False), (60, 75, False), (75, 130, True)]
     assert found[1].reason == "no face" and "0.60 s" in found[2].reason
     assert all(len(p.landmarks) == len(p.poses) == p.stop - p.first for p in found if p.landmarks is not None)
+
+
+# several processes --------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_any_number_of_processes_makes_the_same_folder(made, films, points, tmp_path, by_name, monkeypatch):
+    """Also where the encoder has weights, which stay in this process."""
+    if not by_name:
+        monkeypatch.setattr(from_videos, "opens_by_name", lambda name: False)
+    told = []
+    build_from_videos(films, tmp_path / "d", FilmPlan(size=128), tracker=KnownFace(points), workers=2,
+                      report=lambda done, total, info, preview=None: told.append((done, total)))
+    assert contents(tmp_path / "d") == contents(made)
+    assert told[-1][0] == told[-1][1]
+
+
+def test_processes_stop_with_the_report_and_what_they_did_is_kept(made, films, points, tmp_path):
+    def stop(done, total, info, preview=None):
+        if done:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        build_from_videos(films, tmp_path / "d", FilmPlan(size=128), tracker=KnownFace(points), report=stop, workers=2)
+    build_from_videos(films, tmp_path / "d", FilmPlan(size=128), tracker=KnownFace(points), workers=2)
+    assert contents(tmp_path / "d") == contents(made)

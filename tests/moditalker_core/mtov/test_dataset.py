@@ -16,12 +16,14 @@ from talking_heads.moditalker_core.data import dataset as motion_dataset
 from talking_heads.moditalker_core.data.dataset import MotionDataset
 from talking_heads.moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 from talking_heads.moditalker_core.data.images import CLASSES, PictureSettings
-from talking_heads.moditalker_core.mtov.dataset import PARTS, VideoWindows, WindowSettings, mouth_weights, unchanged
+from talking_heads.moditalker_core.mtov.dataset import PARTS, VideoWindows, WindowSettings, unchanged
 from talking_heads.moditalker_core.mtov.model import RasterSettings
-from talking_heads.moditalker_core.mtov.rasters import lower_face_hidden
+from talking_heads.moditalker_core.mtov.rasters import fine_rasters, landmark_clip, lower_face_hidden
+from talking_heads.moditalker_core.mtov.video_batch import StoredBatch, mouth_weights
 
 SIZE, T = 64, 6
-PLAN = SubjectPlan(identities=(3, 4), seconds=0.8, engine="formant", seed=7, val=1, size=128, pictures=PictureSettings(SIZE))
+PLAN = SubjectPlan(identities=(3, 4), seconds=0.8, engine="formant", seed=7, val=1, size=128,
+                   pictures=PictureSettings(SIZE, masks=True))
 PLAIN = replace(PLAN, pictures=None)
 SETTINGS = WindowSettings(T, SIZE, RasterSettings(SIZE, 1, 1), "any", still=0.5, parts=PARTS)
 MOUTH = CLASSES.index("mouth")
@@ -119,7 +121,7 @@ def test_the_motion_is_the_same_without_pictures_and_says_how_to_get_them(made, 
 
 
 def test_a_following_square_goes_along(tmp_path):
-    plan = replace(PLAN, identities=(3,), val=0, pictures=PictureSettings(SIZE, 1.3, "following"))
+    plan = replace(PLAN, identities=(3,), val=0, pictures=PictureSettings(SIZE, 1.3, "following", masks=True))
     dataset = MotionDataset.open(build_from_subject(tmp_path / "d", plan))
     crops = load_file(next((tmp_path / "d" / "shards").iterdir()))["c00000.crops"]
     assert crops.shape == (20, 2, 3) and crops[:, :, 2].std(0).max() > 0.01
@@ -245,6 +247,19 @@ def test_windows_depend_on_seed_step_and_index_alone(windows, made):
     other = VideoWindows(MotionDataset.open(made), "train", SETTINGS, seed=12)
     drawn = {sample for source in (windows, other) for step in (5, 6) for sample in [source.sample(step, i) for i in range(4)]}
     assert len(drawn) == 16
+
+
+@pytest.mark.parametrize("finer", [1, 3, 4, 16])
+def test_windows_wait_as_bytes_and_are_the_same_afterwards(windows, finer):
+    raster = RasterSettings(SIZE, 2, finer)
+    source = VideoWindows(windows.dataset, "train", replace(SETTINGS, raster=raster), seed=11)
+    sample = source.sample(4, 1)
+    stored = source.stored(sample)
+    assert all(part.dtype in (torch.uint8, torch.int16) for part in (stored.frames, stored.discs, stored.reference, stored.masks))
+    assert (stored.discs.dtype == torch.uint8) == (finer < 16)
+    made, drawn = stored.on("cpu"), fine_rasters(stored.pixels[0], SIZE, **vars(raster))
+    assert torch.equal(made.landmarks[0], landmark_clip(drawn)), "not a level is lost"
+    assert torch.equal(StoredBatch.of([stored, stored]).on("cpu").pose[1], made.pose[0])
 
 
 def test_every_frame_and_reference_is_drawn(windows):

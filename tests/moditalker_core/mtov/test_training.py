@@ -190,8 +190,10 @@ def test_a_gradient_that_fp16_cannot_hold_skips_the_step_and_lowers_the_scale(da
     real, calls = objectives.Reconstruction.losses, []
 
     def broken(objective, turn, step, indices):
-        calls.append(step)
         figures = real(objective, turn, step, indices)
+        if figures.is_meta:  # the memory is being computed
+            return figures
+        calls.append(step)
         return figures * torch.where(torch.arange(len(figures)) == 0, 1e36 if len(calls) == 2 else 1.0, 1.0)
 
     monkeypatch.setattr(objectives.Reconstruction, "losses", broken)

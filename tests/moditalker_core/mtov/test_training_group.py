@@ -20,11 +20,14 @@ torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 from talking_heads.training_core.process_group import Distributed, SingleProcess
 from talking_heads.moditalker_core.mtov.training import train_mtov
-from video_data import DIFFUSION, LANDMARKS, RGB
+from video_data import DIFFUSION, GAN, LANDMARKS, RGB
 
 data, group = Path(sys.argv[2]), SingleProcess() if sys.argv[3] == "alone" else Distributed.join("cpu")
 settings = {"steps": 3, "batch": 4, "val_every": 3}
 train_mtov("rgb", data, "rgb.safetensors", replace(RGB, **settings, stills=2, still_steps=1), process_group=group)
+pieces = 2 // group.size  # a piece's clips are judged together: both ways they are the same two
+train_mtov("gan", data, "gan.safetensors", replace(GAN, **settings, accumulation=pieces), rgb="rgb.safetensors",
+           process_group=group)
 train_mtov("landmarks", data, "lm.safetensors", replace(LANDMARKS, **settings), rgb="rgb.safetensors", process_group=group)
 train_mtov("diffusion", data, "mtov.safetensors", replace(DIFFUSION, **settings, cache=6), rgb="rgb.safetensors",
            landmarks="lm.safetensors", process_group=group)
@@ -40,10 +43,10 @@ def train(folder: Path, data: Path, launcher: tuple[str, ...]) -> tuple[list[dic
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     losses = []
-    for stage in ("rgb", "lm", "mtov"):
+    for stage in ("rgb", "gan", "lm", "mtov"):
         with (folder / f"{stage}_log" / "log.csv").open(newline="") as file:
             losses.append([float(line["loss"]) for line in csv.DictReader(file) if line["loss"]])
-    weights = [load_file(folder / f"{stage}.safetensors") for stage in ("rgb", "lm", "mtov")]
+    weights = [load_file(folder / f"{stage}.safetensors") for stage in ("rgb", "gan", "lm", "mtov")]
     return weights, losses, sorted(path.name for path in folder.iterdir())
 
 
