@@ -140,12 +140,23 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
     landmarks = LandmarkTrack(torch.from_numpy(with_depth(points, pose, shape)), pose.fps, "pixels", size,
                               None if raw.mesh is None else torch.from_numpy(raw.mesh))
     if expression is None:
-        from .action_units.action_units import action_units
-
-        expression = action_units(seen, camera_to_head=pose.camera_to_head.numpy(), shape=shape.points,
-                                  focal=shape.focal, image_size=size, fps=pose.fps, tracker=raw.tracker)
+        expression = _expression(seen, pose, shape, raw.tracker)
     return FaceTrack(landmarks=landmarks, expression=expression, pose=pose, confidence=torch.from_numpy(confidence),
                      shape=shape, reprojection=torch.from_numpy(reprojection), tracker=raw.tracker)
+
+
+def expressed(track: FaceTrack) -> FaceTrack:
+    """The track with action units from the landmarks and poses it has now."""
+    points = track.landmarks.points[..., :2].double().numpy()
+    seen = np.where(track.confidence.numpy()[:, None, None] > 0, points, np.nan)
+    return replace(track, expression=_expression(seen, track.pose, track.shape, track.tracker))
+
+
+def _expression(points: np.ndarray, pose: PoseTrack, shape: RigidShape, tracker: str) -> ExpressionTrack:  # [T, 68, 2], NaN
+    from .action_units.action_units import action_units
+
+    return action_units(points, camera_to_head=pose.camera_to_head.numpy(), shape=shape.points, focal=shape.focal,
+                        image_size=pose.image_size, fps=pose.fps, tracker=tracker)
 
 
 def filled(points: np.ndarray, cuts=()) -> np.ndarray:  # [T, 68, 2] -> the same

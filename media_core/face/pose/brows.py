@@ -1,0 +1,86 @@
+"""Brow landmarks by optical flow from the reference frames of `steady`.
+
+Landmark networks place a brow partly by where brows usually are: they miss up to a third of its movement, slowly, so that no
+smoothing helps. The brow's own texture, compared with reference frames, tells how far it went. Where a brow is on average remains
+what the landmarks say; from there it shifts, slants and stretches, and where it cannot be followed the landmarks' movement counts.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from ..geometry import BROWS, RIGID, inter_ocular
+from . import pnp
+from .flow import affine, matched
+from .pose import to_camera
+from .rigid_shape import RigidShape
+
+_SIDES = (slice(0, 5), slice(5, 10))
+_WINDOW = 0.12      # side of the patch that is compared, in distances of the outer eye corners: a larger one sees the eye
+_AWAY = 0.08        # of the same: a match this far from its landmark is a wrong one
+_LEAST_SEEN = 0.2   # of the frames a point must be followed to
+_LANDMARKS = 0.1    # weight of the landmarks' own movement, beside 1 for each reference
+
+
+def followed_brows(reference: np.ndarray, image: np.ndarray, landmarks: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Where the brows of the reference are in the image.
+
+    Args:
+        reference, image: uint8 [H, W] of one size.
+        landmarks, points: [68, 2] px of the face in the reference and in the image.
+    Returns:
+        float32 [10, 2] px; NaN where the way back does not lead home.
+    """
+    return matched(reference, image, landmarks[BROWS], points[BROWS], float(inter_ocular(landmarks)), window=_WINDOW, away=_AWAY)
+
+
+def with_brows(points: np.ndarray, flow: np.ndarray, camera_to_head: np.ndarray, shape: RigidShape) -> np.ndarray:
+    """The landmarks with brows that move as they were followed.
+
+    Args:
+        points: [T, 68, 2] px.
+        flow: [K, T, 10, 2] px from K references, NaN where lost.
+        camera_to_head: [T, 4, 4].
+        shape: the person; gives the brows' depth.
+    Returns:
+        float64 [T, 68, 2] px.
+    """
+    rotation, translation = to_camera(camera_to_head)
+    depth = shape.points[BROWS, 2].astype(np.float64)
+    own = _in_head(points[:, BROWS], rotation, translation, depth, shape)
+    seen = _in_head(flow, rotation, translation, depth, shape)             # [K, T, 10, 2]
+    gap, found = own - seen, np.isfinite(seen[..., 0])
+    for reference, point in np.ndindex(len(seen), seen.shape[2]):
+        column = found[reference, :, point]
+        if column.mean() < _LEAST_SEEN:
+            column[:] = False
+        else:
+            seen[reference, :, point] += np.median(gap[reference, column, point], axis=0)
+    rest = np.median(own, axis=0)
+    moves = np.nan_to_num(np.concatenate([own[None], seen]) - rest)
+    weight = np.concatenate([np.full((1, *found.shape[1:]), _LANDMARKS), found])
+    placed = rest + np.concatenate([_linear(moves[:, :, side], weight[:, :, side], rest[side, 0]) for side in _SIDES], 1)
+    out = points.astype(np.float64)
+    out[:, BROWS] = _in_image(placed, rotation, translation, depth, shape)
+    return out
+
+
+def _linear(moves: np.ndarray, weight: np.ndarray, x: np.ndarray) -> np.ndarray:  # [K, T, 5, 2], [K, T, 5], [5] -> [T, 5, 2]
+    """In every frame the movement that is linear along the brow and fits all best."""
+    basis = np.stack([np.ones_like(x), (x - x.mean()) / max(float(np.ptp(x)), 1e-6)], 1)
+    normal = np.einsum("ktp,pa,pb->tab", weight, basis, basis)
+    right = np.einsum("ktp,pa,ktpd->tad", weight, basis, moves)
+    return basis @ np.linalg.solve(normal, right)
+
+
+def _in_head(pixels, rotation, translation, depth, shape: RigidShape) -> np.ndarray:  # [..., T, m, 2] px -> [..., T, m, 2] metres
+    """Where the rays of the pixels meet the depth that the points have in the head: x and y there."""
+    flat = (np.asarray(pixels, np.float64) - pnp.middle(shape.image_size)) / shape.focal
+    ray = np.concatenate([flat, np.ones((*flat.shape[:-1], 1))], -1) @ rotation
+    eye = -(translation[:, None] @ rotation)                               # [T, 1, 3]: the camera in the head's frame
+    return eye[..., :2] + ((depth - eye[..., 2]) / ray[..., 2])[..., None] * ray[..., :2]
+
+
+def _in_image(places, rotation, translation, depth, shape: RigidShape) -> np.ndarray:  # [T, m, 2] metres -> [T, m, 2] px
+    solid = np.concatenate([places, np.broadcast_to(depth, places.shape[:2])[..., None]], -1)
+    camera = solid @ rotation.transpose(0, 2, 1) + translation[:, None]
+    return camera[..., :2] / camera[..., 2:] * shape.focal + pnp.middle(shape.image_size)
