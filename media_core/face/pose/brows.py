@@ -1,17 +1,21 @@
 """Brow landmarks by optical flow from the reference frames of `steady`.
 
-Landmark networks place a brow partly by where brows usually are: they miss up to a third of its movement, slowly, so that no
-smoothing helps. The brow's own texture, compared with reference frames, tells how far it went. Where a brow is on average remains
-what the landmarks say; from there it shifts, slants and stretches, and where it cannot be followed the landmarks' movement counts.
+The networks that learnt from renders place a brow partly by where brows usually are: they miss up to a third of its movement,
+slowly, so that no smoothing helps. The brow's own texture, compared with reference frames, tells how far it went. Where a brow is
+on average remains what the landmarks say; from there it shifts, slants and stretches, and where it cannot be followed the
+landmarks' movement counts. The face mesh has no such fault, and on real people its brows are the steadier ones: they stay.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from ..geometry import BROWS, RIGID, inter_ocular
+from ...motion import PoseTrack
+from ..geometry import BROWS, inter_ocular
 from . import pnp
-from .flow import affine, matched
-from .pose import to_camera
+from .flow import matched
+from .pose import smoothed_rows, to_camera
 from .rigid_shape import RigidShape
 
 _SIDES = (slice(0, 5), slice(5, 10))
@@ -19,6 +23,7 @@ _WINDOW = 0.12      # side of the patch that is compared, in distances of the ou
 _AWAY = 0.08        # of the same: a match this far from its landmark is a wrong one
 _LEAST_SEEN = 0.2   # of the frames a point must be followed to
 _LANDMARKS = 0.1    # weight of the landmarks' own movement, beside 1 for each reference
+_SMOOTHED = 7       # frames at 25 fps that a brow's movement is smoothed over
 
 
 def followed_brows(reference: np.ndarray, image: np.ndarray, landmarks: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -30,21 +35,23 @@ def followed_brows(reference: np.ndarray, image: np.ndarray, landmarks: np.ndarr
     Returns:
         float32 [10, 2] px; NaN where the way back does not lead home.
     """
-    return matched(reference, image, landmarks[BROWS], points[BROWS], float(inter_ocular(landmarks)), window=_WINDOW, away=_AWAY)
+    unit = float(inter_ocular(landmarks))
+    return matched(reference, image, landmarks[BROWS], points[BROWS], unit, window=_WINDOW, away=_AWAY)
 
 
-def with_brows(points: np.ndarray, flow: np.ndarray, camera_to_head: np.ndarray, shape: RigidShape) -> np.ndarray:
+def with_brows(points: np.ndarray, flow: np.ndarray, pose: PoseTrack, shape: RigidShape, cuts: Sequence[int] = ()) -> np.ndarray:
     """The landmarks with brows that move as they were followed.
 
     Args:
         points: [T, 68, 2] px.
         flow: [K, T, 10, 2] px from K references, NaN where lost.
-        camera_to_head: [T, 4, 4].
+        pose: of the T frames.
         shape: the person; gives the brows' depth.
+        cuts: frames that begin another shot.
     Returns:
         float64 [T, 68, 2] px.
     """
-    rotation, translation = to_camera(camera_to_head)
+    rotation, translation = to_camera(pose.camera_to_head.numpy())
     depth = shape.points[BROWS, 2].astype(np.float64)
     own = _in_head(points[:, BROWS], rotation, translation, depth, shape)
     seen = _in_head(flow, rotation, translation, depth, shape)             # [K, T, 10, 2]
@@ -58,18 +65,29 @@ def with_brows(points: np.ndarray, flow: np.ndarray, camera_to_head: np.ndarray,
     rest = np.median(own, axis=0)
     moves = np.nan_to_num(np.concatenate([own[None], seen]) - rest)
     weight = np.concatenate([np.full((1, *found.shape[1:]), _LANDMARKS), found])
-    placed = rest + np.concatenate([_linear(moves[:, :, side], weight[:, :, side], rest[side, 0]) for side in _SIDES], 1)
+    window = round(_SMOOTHED * pose.fps / 25)
+    placed = rest + np.concatenate([_linear(moves[:, :, side], weight[:, :, side], rest[side, 0], window, cuts)
+                                    for side in _SIDES], 1)
     out = points.astype(np.float64)
     out[:, BROWS] = _in_image(placed, rotation, translation, depth, shape)
     return out
 
 
-def _linear(moves: np.ndarray, weight: np.ndarray, x: np.ndarray) -> np.ndarray:  # [K, T, 5, 2], [K, T, 5], [5] -> [T, 5, 2]
-    """In every frame the movement that is linear along the brow and fits all best."""
+def _linear(moves: np.ndarray, weight: np.ndarray, x: np.ndarray, window: int, cuts: Sequence[int]) -> np.ndarray:
+    """In every frame the movement that is linear along the brow and fits all best, smoothed by how much each frame tells.
+
+    Args:
+        moves, weight: [K, T, 5, 2] and [K, T, 5].
+        x: [5] where the points stand along the brow.
+    Returns:
+        [T, 5, 2].
+    """
     basis = np.stack([np.ones_like(x), (x - x.mean()) / max(float(np.ptp(x)), 1e-6)], 1)
     normal = np.einsum("ktp,pa,pb->tab", weight, basis, basis)
     right = np.einsum("ktp,pa,ktpd->tad", weight, basis, moves)
-    return basis @ np.linalg.solve(normal, right)
+    rows = np.linalg.solve(normal, right).reshape(len(right), -1)
+    rows = smoothed_rows(rows, normal[:, 0, 0], window, cuts)
+    return basis @ rows.reshape(right.shape)
 
 
 def _in_head(pixels, rotation, translation, depth, shape: RigidShape) -> np.ndarray:  # [..., T, m, 2] px -> [..., T, m, 2] metres

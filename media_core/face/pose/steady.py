@@ -108,7 +108,7 @@ def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tup
         anchors, pictures = known
     if len(anchors.xy) < _LEAST:
         return track, None
-    flow, brows = _flow(anchors, pictures, points, seen_face, picture, step)
+    flow, brows = _flow(anchors, pictures, points, seen_face, picture, step, brow=track.tracker == "rendered")
     poses = to_camera(track.pose.camera_to_head.numpy())
     if known is None:
         flow, anchors, poses = _adjusted(flow, anchors, poses, points, track.shape, seen_face)
@@ -120,7 +120,7 @@ def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tup
     return _with_poses(track, poses, enough, brows, window, cuts), anchors
 
 
-def _flow(anchors, pictures, points, seen_face, picture, step) -> tuple[np.ndarray, np.ndarray]:
+def _flow(anchors, pictures, points, seen_face, picture, step, brow) -> tuple[np.ndarray, np.ndarray]:
     """The corners' places, float32 [T, N, 2], and the brows' from each reference, [K, T, 10, 2]; NaN where lost."""
     out = np.full((len(points), len(anchors.xy), 2), np.nan, np.float32)
     brows = np.full((len(pictures), len(points), 10, 2), np.nan, np.float32)
@@ -131,7 +131,8 @@ def _flow(anchors, pictures, points, seen_face, picture, step) -> tuple[np.ndarr
         for k, own in enumerate(owns):
             if own.any():
                 out[index, own] = followed(pictures[k], image, anchors.xy[own], anchors.landmarks[k], points[index])
-            brows[k, index] = followed_brows(pictures[k], image, anchors.landmarks[k], points[index])
+            if brow:
+                brows[k, index] = followed_brows(pictures[k], image, anchors.landmarks[k], points[index])
         return index
 
     with closing(mapped(follow, map(int, np.flatnonzero(seen_face)))) as done:
@@ -202,6 +203,8 @@ def _with_poses(track: FaceTrack, poses, enough, brows, window, cuts) -> FaceTra
     made = torch.from_numpy(from_camera(*poses))
     made[~torch.from_numpy(enough)] = track.pose.camera_to_head[~torch.from_numpy(enough)]
     pose = smooth_poses(track.pose.with_data(made), window, weight=np.where(enough, 1.0, 0.1), cuts=cuts)
-    flat = with_brows(track.landmarks.points[..., :2].double().numpy(), brows, pose.camera_to_head.numpy(), track.shape)
+    flat = track.landmarks.points[..., :2].double().numpy()
+    if track.tracker == "rendered":
+        flat = with_brows(flat, brows, pose, track.shape, cuts)
     depth = torch.from_numpy(with_depth(flat, pose, track.shape))
     return replace(track, pose=pose, landmarks=track.landmarks.with_data(depth))
