@@ -281,7 +281,7 @@ class _Job:
         shared = anchors is not None
         if not shared:  # also where the other video's corners cannot be found again
             found, anchors = steadied()
-        found = found if expression is not None or anchors is None else expressed(found)
+        found = found if expression is not None or anchors is None else expressed(found, track)
         return found, None if shared else anchors
 
     def _masks(self, source: np.ndarray, crop: FaceCrop, points: np.ndarray) -> None:  # [T], -, [T, 68, 2] px

@@ -18,11 +18,13 @@ from .flow import matched
 from .pose import smoothed_rows, to_camera
 from .rigid_shape import RigidShape
 
+FOLLOWED = ("rendered",)  # the trackers whose brows are followed
 _SIDES = (slice(0, 5), slice(5, 10))
 _WINDOW = 0.12      # side of the patch that is compared, in distances of the outer eye corners: a larger one sees the eye
 _AWAY = 0.08        # of the same: a match this far from its landmark is a wrong one
 _LEAST_SEEN = 0.2   # of the frames a point must be followed to
 _LANDMARKS = 0.1    # weight of the landmarks' own movement, beside 1 for each reference
+_ROUNDS = 8         # of finding where each reference sees the points, and how the points move
 _SMOOTHED = 7       # frames at 25 fps that a brow's movement is smoothed over
 
 
@@ -55,22 +57,28 @@ def with_brows(points: np.ndarray, flow: np.ndarray, pose: PoseTrack, shape: Rig
     depth = shape.points[BROWS, 2].astype(np.float64)
     own = _in_head(points[:, BROWS], rotation, translation, depth, shape)
     seen = _in_head(flow, rotation, translation, depth, shape)             # [K, T, 10, 2]
-    gap, found = own - seen, np.isfinite(seen[..., 0])
-    for reference, point in np.ndindex(len(seen), seen.shape[2]):
-        column = found[reference, :, point]
-        if column.mean() < _LEAST_SEEN:
-            column[:] = False
-        else:
-            seen[reference, :, point] += np.median(gap[reference, column, point], axis=0)
-    rest = np.median(own, axis=0)
-    moves = np.nan_to_num(np.concatenate([own[None], seen]) - rest)
-    weight = np.concatenate([np.full((1, *found.shape[1:]), _LANDMARKS), found])
-    window = round(_SMOOTHED * pose.fps / 25)
-    placed = rest + np.concatenate([_linear(moves[:, :, side], weight[:, :, side], rest[side, 0], window, cuts)
-                                    for side in _SIDES], 1)
+    found = np.isfinite(seen[..., 0])
+    found &= found.mean(1, keepdims=True) >= _LEAST_SEEN
+    seen = np.where(found[..., None], seen, 0.0)
+    rest, placed, trust = np.median(own, axis=0), own, found.astype(np.float64)
+    for window in (*_ROUNDS * (0,), round(_SMOOTHED * pose.fps / 25)):
+        apart = (found[..., None] * (placed - seen)).sum(1, keepdims=True) / np.maximum(found.sum(1), 1)[:, None, :, None]
+        moves = np.concatenate([own[None], seen + apart]) - rest
+        weight = np.concatenate([np.full((1, *found.shape[1:]), _LANDMARKS), trust])
+        placed = rest + np.concatenate([_linear(moves[:, :, side], weight[:, :, side], rest[side, 0], window, cuts)
+                                        for side in _SIDES], 1)
+        trust = found * _trust(np.where(found, np.linalg.norm(seen + apart - placed, axis=-1), np.nan))[:, None]
     out = points.astype(np.float64)
     out[:, BROWS] = _in_image(placed, rotation, translation, depth, shape)
     return out
+
+
+def _trust(off: np.ndarray) -> np.ndarray:  # [K, T, 10] metres, NaN where lost -> [K, 10]
+    """What each point of each reference counts, by how far it typically is from where the others put it."""
+    count = np.isfinite(off).sum(1)
+    typical = np.sqrt(np.nansum(off ** 2, 1) / np.maximum(count, 1))
+    middle = np.median(typical[count > 0]) if count.any() else 1.0
+    return 1 / (1 + (typical / max(float(middle), 1e-9)) ** 4)
 
 
 def _linear(moves: np.ndarray, weight: np.ndarray, x: np.ndarray, window: int, cuts: Sequence[int]) -> np.ndarray:

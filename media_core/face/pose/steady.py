@@ -27,7 +27,7 @@ from ..geometry import RIGID
 from ..landmarks.mean_face import MeanFace
 from ..track import FaceTrack, with_depth
 from . import pnp
-from .brows import followed_brows, with_brows
+from .brows import FOLLOWED, followed_brows, with_brows
 from .flow import corners, followed, spread_out
 from .pose import from_camera, smooth_poses, to_camera
 from .rigid_shape import RigidShape, sigma
@@ -108,7 +108,7 @@ def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tup
         anchors, pictures = known
     if len(anchors.xy) < _LEAST:
         return track, None
-    flow, brows = _flow(anchors, pictures, points, seen_face, picture, step, brow=track.tracker == "rendered")
+    flow, brows = _flow(anchors, pictures, points, seen_face, picture, step, brow=track.tracker in FOLLOWED)
     poses = to_camera(track.pose.camera_to_head.numpy())
     if known is None:
         flow, anchors, poses = _adjusted(flow, anchors, poses, points, track.shape, seen_face)
@@ -204,7 +204,7 @@ def _with_poses(track: FaceTrack, poses, enough, brows, window, cuts) -> FaceTra
     made[~torch.from_numpy(enough)] = track.pose.camera_to_head[~torch.from_numpy(enough)]
     pose = smooth_poses(track.pose.with_data(made), window, weight=np.where(enough, 1.0, 0.1), cuts=cuts)
     flat = track.landmarks.points[..., :2].double().numpy()
-    if track.tracker == "rendered":
+    if track.tracker in FOLLOWED:
         flat = with_brows(flat, brows, pose, track.shape, cuts)
     depth = torch.from_numpy(with_depth(flat, pose, track.shape))
     return replace(track, pose=pose, landmarks=track.landmarks.with_data(depth))
