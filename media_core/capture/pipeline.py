@@ -26,7 +26,7 @@ from ..face.crop import FaceCrop
 from ..face.landmarks.landmarks import RawTrack, fill_missing
 from ..face.pose.steady import WINDOW, Anchors, steady
 from ..face.presence import Tracker
-from ..face.track import FaceTrack, measure
+from ..face.track import FaceTrack, expressed, measure
 from ..face.trackers import check_alike, make_tracker, manifest_tracker
 from ..progress import Report, silent
 from ..speech import full_name
@@ -277,9 +277,12 @@ class _Job:
         steadied = partial(steady, track, lambda i: images.grey(self.folder, i), cuts=squared.cuts,
                            window=min(WINDOW, settings.smoothing), step=step)
         known = None if settings.like is None else images.known_anchors(Path(settings.like), track.image_size)
-        if known is not None and (shared := steadied(known=known))[1] is not None:
-            return shared[0], None
-        return steadied()  # also where the other video's corners cannot be found again
+        found, anchors = steadied(known=known) if known is not None else (track, None)
+        shared = anchors is not None
+        if not shared:  # also where the other video's corners cannot be found again
+            found, anchors = steadied()
+        found = found if expression is not None or anchors is None else expressed(found, track)
+        return found, None if shared else anchors
 
     def _masks(self, source: np.ndarray, crop: FaceCrop, points: np.ndarray) -> None:  # [T], -, [T, 68, 2] px
         size, frames = self.settings.size, len(source)

@@ -18,7 +18,8 @@ from ..motion import ExpressionTrack, LandmarkTrack, PoseTrack, Track
 from ..schema import FOCAL, SIZE, described, record, text
 from ..tensor_schema import Numbers, fitting
 from ..tracks import settings
-from .geometry import height_width
+from .geometry import BROWS, height_width
+from .pose.brows import FOLLOWED
 from .pose.pose import WINDOW, RigidShape, fit_shape, smooth_poses, solve_poses, to_camera
 
 if TYPE_CHECKING:
@@ -144,6 +145,31 @@ def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | No
                                   focal=shape.focal, image_size=size, fps=pose.fps, tracker=raw.tracker)
     return FaceTrack(landmarks=landmarks, expression=expression, pose=pose, confidence=torch.from_numpy(confidence),
                      shape=shape, reprojection=torch.from_numpy(reprojection), tracker=raw.tracker)
+
+
+def expressed(track: FaceTrack, measured: FaceTrack) -> FaceTrack:
+    """A steadied track with action units that know its brows, where it has followed any.
+
+    Args:
+        track: `measured`, steadied.
+        measured: what `measure` gave. All but the brows is turned to the front by its poses, which were fitted to the same
+            landmarks and err as they do.
+    """
+    from .action_units.action_units import frontal_action_units
+
+    if track.tracker not in FOLLOWED:
+        return track
+    frontal = _frontal(measured)
+    frontal[:, BROWS] = _frontal(track)[:, BROWS]
+    frontal[track.confidence.numpy() == 0] = np.nan
+    return replace(track, expression=frontal_action_units(frontal, track.fps, tracker=track.tracker, followed_brows=True))
+
+
+def _frontal(track: FaceTrack) -> np.ndarray:  # -> float64 [T, 68, 2] metres
+    from .action_units.action_units import frontal_points
+
+    return frontal_points(track.landmarks.points[..., :2].numpy(), track.pose.camera_to_head.numpy(), track.shape.points,
+                          track.shape.focal, track.image_size)
 
 
 def filled(points: np.ndarray, cuts=()) -> np.ndarray:  # [T, 68, 2] -> the same

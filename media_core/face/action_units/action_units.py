@@ -31,6 +31,7 @@ SOURCES = {  # what found the points: (weights, what the track calls its source)
     "rendered": (SHIPPED, "built-in landmarks (approximate)"), "exact": (SHIPPED, "built-in landmarks (approximate)"),
     "people": (SHIPPED_PEOPLE, "built-in face mesh (approximate)"),
     "landmarks": (SHIPPED_PEOPLE, "connected face landmarks (approximate)")}
+FOLLOWED_BROWS = {"AU01": 0.87, "AU02": 0.91, "AU04": 0.63}  # as reliable as this: make_face_action_units.py --brows
 NEUTRAL_SHARE = 0.2      # of the frames, those with the smallest lip gap, make the neutral face
 OPEN_EYE = 90            # percentile of the eye ratio that counts as the person's open eye
 CONTEXT = (2.5, 0.5)     # Hz: the features are also given smoothed at these cut-offs, besides the frame's own
@@ -110,9 +111,10 @@ def action_units(points: np.ndarray, *, camera_to_head: np.ndarray, shape: np.nd
     return frontal_action_units(frontal_points(points, camera_to_head, shape, focal, image_size), fps, net, tracker)
 
 
-def frontal_action_units(xy: np.ndarray, fps: float, net: ActionUnitNet | None = None, tracker: str = "rendered"
-                         ) -> ExpressionTrack:
-    """The same from points [T, 68, 2] that already look to the front, x right and y up, in any unit of length.
+def frontal_action_units(xy: np.ndarray, fps: float, net: ActionUnitNet | None = None, tracker: str = "rendered", *,
+                         followed_brows: bool = False) -> ExpressionTrack:
+    """The same from points [T, 68, 2] that already look to the front, x right and y up, in any unit of length; `followed_brows`:
+    optical flow has followed the brows, which makes their units more reliable (`FOLLOWED_BROWS`).
 
     Raises:
         TalkingHeadsError: an unknown tracker, or no frame with a face.
@@ -122,7 +124,9 @@ def frontal_action_units(xy: np.ndarray, fps: float, net: ActionUnitNet | None =
                                 "Name what found the points")
     path, source = SOURCES[tracker]
     net = net or _shipped_net(path)
-    return ExpressionTrack(net(features(xy, fps)), float(fps), source, net.reliability)
+    better = FOLLOWED_BROWS if followed_brows else {}
+    reliability = tuple(max(value, better.get(name, 0.0)) for name, value in zip(AU_NAMES, net.reliability))
+    return ExpressionTrack(net(features(xy, fps)), float(fps), source, reliability)
 
 
 def frontal_points(points: np.ndarray, camera_to_head: np.ndarray, shape: np.ndarray, focal: float,

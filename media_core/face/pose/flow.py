@@ -8,10 +8,9 @@ import numpy as np
 from ..geometry import EYES, MOUTH, RIGID, inter_ocular
 
 _APART = 0.05     # least distance of two corners, in distances of the outer eye corners (u)
-_WINDOW = 0.22    # side of the patch that is compared, u
+_WINDOW = 0.13    # side of the patch that is compared, u: a larger one is flat where the head is not, and errs with its turns
 _SMOOTHED = 3     # px of a pyramid's level that its smoothing takes in
-_FAR = 0.15       # u between where a corner is expected and where it is found, at most
-_BACK = 0.006     # u by which the way there and back may miss
+_BACK, _AWAY = 0.006, 0.15  # u by which the way there and back may miss, and the guess
 _CELL, _EACH = 0.22, 2  # u, side of the cells that keep so many corners: they shall be everywhere, not in the best texture only
 _ABOVE, _BESIDE = 1.2, 1.0  # u from the eyes' middle: how far hair and temples are looked at
 _EYE, _BROW = 0.30, 0.14  # u around eyes and brows that is left out: lids, gaze and brows move
@@ -58,23 +57,38 @@ def followed(reference: np.ndarray, image: np.ndarray, xy: np.ndarray, landmarks
         xy: [n, 2] px in the reference.
         landmarks, points: [68, 2] px of the face in the reference and in the image; they say where to look.
     """
+    move = affine(landmarks[list(RIGID)], points[list(RIGID)])
+    return matched(reference, image, xy, xy @ move[:2] + move[2], float(inter_ocular(landmarks)), window=_WINDOW, away=_AWAY)
+
+
+def matched(reference: np.ndarray, image: np.ndarray, xy: np.ndarray, guess: np.ndarray, unit: float, *, window: float,
+            away: float) -> np.ndarray:  # -> float32 [n, 2]
+    """Where points of the reference are in the image; NaN where the way back does not lead home.
+
+    Args:
+        reference, image: uint8 [H, W] of one size.
+        xy, guess: [n, 2] px in the reference, and near which they are looked for in the image.
+        unit: px between the outer eye corners.
+        window: side of the patch that is compared, in units.
+        away: units by which the guess may be off.
+    """
     import cv2
 
-    unit = float(inter_ocular(landmarks))
-    side = int(np.clip(round(_WINDOW * unit), 9, 41)) // 2 * 2 + 1
+    side = int(np.clip(round(window * unit), 9, 41)) // 2 * 2 + 1
     levels = 2 if unit < 100 else 3
-    move = _affine(landmarks[list(RIGID)], points[list(RIGID)])
-    start, guess = xy.astype(np.float32), (xy @ move[:2] + move[2]).astype(np.float32)
-    margin = ((side // 2 + _SMOOTHED) << levels) + _FAR * unit
-    (reference, home), (image, away) = _boxes((reference, image), (start, guess), margin, 1 << levels)
-    start, guess = start - home, guess - away
+    start, guess = (np.ascontiguousarray(p, np.float32) for p in (xy, guess))
+    if not len(start):
+        return start
+    margin = ((side // 2 + _SMOOTHED) << levels) + away * unit
+    (reference, home), (image, corner) = _boxes((reference, image), (start, guess), margin, 1 << levels)
+    start, guess = start - home, guess - corner
     settings = {"winSize": (side, side), "maxLevel": levels, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
                 "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.005)}
     there, found, _ = cv2.calcOpticalFlowPyrLK(reference, image, start, guess.copy(), **settings)
     back, again, _ = cv2.calcOpticalFlowPyrLK(image, reference, there, start.copy(), **settings)
     good = (found[:, 0] == 1) & (again[:, 0] == 1) & (np.linalg.norm(back - start, axis=1) < max(0.15, _BACK * unit))
-    good &= np.linalg.norm(there - guess, axis=1) < _FAR * unit
-    return np.where(good[:, None], there + away, np.nan).astype(np.float32)
+    good &= np.linalg.norm(there - guess, axis=1) < away * unit
+    return np.where(good[:, None], there + corner, np.nan).astype(np.float32)
 
 
 def _boxes(images: Sequence[np.ndarray], points: Sequence[np.ndarray], margin: float,
@@ -93,7 +107,7 @@ def _boxes(images: Sequence[np.ndarray], points: Sequence[np.ndarray], margin: f
             for image, (x, y) in zip(images, lows)]
 
 
-def _affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:  # [m, 2], [m, 2] -> [3, 2]
+def affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:  # [m, 2], [m, 2] -> [3, 2]
     """The least-squares affine map: `target = source @ A[:2] + A[2]`."""
     return np.linalg.lstsq(np.column_stack([source, np.ones(len(source))]), target, rcond=None)[0]
 

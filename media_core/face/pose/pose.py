@@ -74,12 +74,18 @@ def smooth_poses(track: PoseTrack, window: int = WINDOW, *, weight: np.ndarray |
     rotation, translation = to_camera(track.camera_to_head.numpy())
     rows = np.concatenate([_quaternions(rotation), translation], 1)
     weight = np.maximum(np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64), _LEAST_WEIGHT)
-    for start, stop in _shots(len(rows), cuts):
-        rows[start:stop] = _local_parabolas(rows[start:stop], weight[start:stop], window)
+    rows = smoothed_rows(rows, weight, window, cuts)
     from scipy.spatial.transform import Rotation
 
     smooth = from_camera(Rotation.from_quat(rows[:, :4]).as_matrix(), rows[:, 4:])
     return track.with_data(torch.from_numpy(smooth))
+
+
+def smoothed_rows(rows: np.ndarray, weight: np.ndarray, window: int, cuts: Sequence[int] = ()) -> np.ndarray:
+    """Every shot's rows [T, D] by weighted Savitzky-Golay of order 2 over `window` frames, made odd; below 5 nothing changes."""
+    window = 2 * ((window - 1) // 2) + 1
+    return np.concatenate([_local_parabolas(rows[start:stop], weight[start:stop], window)
+                           for start, stop in _shots(len(rows), cuts)])
 
 
 def reprojected(shape: RigidShape, track: PoseTrack) -> np.ndarray:  # -> float64 [T, 68, 2] px

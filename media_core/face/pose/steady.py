@@ -27,6 +27,7 @@ from ..geometry import RIGID
 from ..landmarks.mean_face import MeanFace
 from ..track import FaceTrack, with_depth
 from . import pnp
+from .brows import FOLLOWED, followed_brows, with_brows
 from .flow import corners, followed, spread_out
 from .pose import from_camera, smooth_poses, to_camera
 from .rigid_shape import RigidShape, sigma
@@ -82,7 +83,8 @@ class Anchors:
 def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tuple[Anchors, Sequence[np.ndarray]] | None = None,
            window: int = WINDOW, cuts: Sequence[int] = (),
            step: Callable[[int, int], object] = lambda done, total: None) -> tuple[FaceTrack, Anchors | None]:
-    """The track with better poses, and the anchors they were measured with (None: too few corners; the track stays as it was).
+    """The track with better poses and brows, and the anchors they were measured with (None: too few corners; the track stays as
+    it was). Its action units stay: see `expressed`.
 
     Args:
         track: measured by landmarks.
@@ -106,7 +108,7 @@ def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tup
         anchors, pictures = known
     if len(anchors.xy) < _LEAST:
         return track, None
-    flow = _flow(anchors, pictures, points, seen_face, picture, step)
+    flow, brows = _flow(anchors, pictures, points, seen_face, picture, step, brow=track.tracker in FOLLOWED)
     poses = to_camera(track.pose.camera_to_head.numpy())
     if known is None:
         flow, anchors, poses = _adjusted(flow, anchors, poses, points, track.shape, seen_face)
@@ -115,11 +117,13 @@ def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tup
     enough = np.isfinite(flow[..., 0]).sum(1) >= _LEAST
     if enough.sum() < max(2, len(points) // 2):
         return track, None
-    return _with_poses(track, poses, enough, window, cuts), anchors
+    return _with_poses(track, poses, enough, brows, window, cuts), anchors
 
 
-def _flow(anchors, pictures, points, seen_face, picture, step) -> np.ndarray:  # -> float32 [T, N, 2], NaN where lost
+def _flow(anchors, pictures, points, seen_face, picture, step, brow) -> tuple[np.ndarray, np.ndarray]:
+    """The corners' places, float32 [T, N, 2], and the brows' from each reference, [K, T, 10, 2]; NaN where lost."""
     out = np.full((len(points), len(anchors.xy), 2), np.nan, np.float32)
+    brows = np.full((len(pictures), len(points), 10, 2), np.nan, np.float32)
     owns = [anchors.reference == k for k in range(len(pictures))]
 
     def follow(index: int) -> int:
@@ -127,12 +131,14 @@ def _flow(anchors, pictures, points, seen_face, picture, step) -> np.ndarray:  #
         for k, own in enumerate(owns):
             if own.any():
                 out[index, own] = followed(pictures[k], image, anchors.xy[own], anchors.landmarks[k], points[index])
+            if brow:
+                brows[k, index] = followed_brows(pictures[k], image, anchors.landmarks[k], points[index])
         return index
 
     with closing(mapped(follow, map(int, np.flatnonzero(seen_face)))) as done:
         for index in done:
             step(index + 1, len(points))
-    return out
+    return out, brows
 
 
 def _adjusted(flow, anchors, poses, points, shape, seen_face):
@@ -192,11 +198,13 @@ def _posed(flow, place, poses, points, shape: RigidShape, seen_face):
     return rotation, translation
 
 
-def _with_poses(track: FaceTrack, poses, enough, window, cuts) -> FaceTrack:
-    """The new poses, lightly smoothed, where there were enough corners; the landmarks' own elsewhere."""
+def _with_poses(track: FaceTrack, poses, enough, brows, window, cuts) -> FaceTrack:
+    """The new poses, lightly smoothed, where there were enough corners, the landmarks' own elsewhere; and the followed brows."""
     made = torch.from_numpy(from_camera(*poses))
     made[~torch.from_numpy(enough)] = track.pose.camera_to_head[~torch.from_numpy(enough)]
     pose = smooth_poses(track.pose.with_data(made), window, weight=np.where(enough, 1.0, 0.1), cuts=cuts)
     flat = track.landmarks.points[..., :2].double().numpy()
+    if track.tracker in FOLLOWED:
+        flat = with_brows(flat, brows, pose, track.shape, cuts)
     depth = torch.from_numpy(with_depth(flat, pose, track.shape))
     return replace(track, pose=pose, landmarks=track.landmarks.with_data(depth))

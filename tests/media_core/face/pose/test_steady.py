@@ -1,4 +1,6 @@
 """Poses steadied by corners of skin and hair: nearer to the truth, same head frame, no harm without anything to follow."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,13 @@ def test_poses_come_nearer_to_the_truth(film, measured, steadied):
     assert after < 0.6 * before, (before, after)
     assert len(anchors.points) >= 40 and np.isfinite(anchors.points).all() and np.abs(anchors.points).max() < .2
     assert torch.equal(track.expression.au, measured.expression.au) and track.shape is measured.shape
+    others = [i for i in range(68) if not 17 <= i < 27]
+    torch.testing.assert_close(track.landmarks.points[:, others, :2], measured.landmarks.points[:, others, :2])
+
+
+def test_brows_of_the_mesh_stay(film, measured):
+    track, anchors = steady(replace(measured, tracker="people"), lambda i: film[0][i], window=0)
+    assert anchors is not None and track.tracker == "people"
     torch.testing.assert_close(track.landmarks.points[..., :2], measured.landmarks.points[..., :2])
 
 
