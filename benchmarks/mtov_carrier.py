@@ -69,7 +69,7 @@ def opened_and_shut(config: MToVConfig, one: tuple[int, str, int]) -> dict[str, 
 def section(rows: list[dict[str, float]]) -> list[str]:
     """The figures as lines of a report."""
     lines = ["## Carrier", "",
-             "The picture's own pixels on the face's mesh (`carrier = picture`), portrait mode, exact landmarks; nothing is trained. "
+             "The picture's own pixels on the face's mesh (`carrier = picture`), portrait mode, exact landmarks, no training. "
              "The mesh is that of the tracker for people, brought onto the exact 68 points. Teeth of truth and carrier have the "
              "same sizes, so figures of the mouth flatter it. Means over people; the last column has the people in order.", "",
              "| figure | mean | wanted | each |", "|---|---|---|---|"]

@@ -120,12 +120,18 @@ def look(made: Iterator[np.ndarray], sources: Iterator[np.ndarray], meshes: Iter
 
 
 def _compare(out: Seen, number: int, made: np.ndarray, source: np.ndarray, mesh: np.ndarray) -> None:
-    change = np.abs(made.astype(np.int16) - source).max(-1)
+    import cv2
+
+    red, green, blue = cv2.split(cv2.absdiff(made, source))
+    change = cv2.max(cv2.max(red, green), blue)
     if number == 0:
         out.first = int(change.max())
-    out.untouched.append(float((change == 0).mean()))
-    if np.isfinite(mesh).all():
-        out.above = max(out.above, int(change[above_nose(mesh, change.shape)].max(initial=0)))
+    left, top, width, height = cv2.boundingRect(change)
+    out.untouched.append(1 - cv2.countNonZero(change) / change.size)
+    if width and np.isfinite(mesh).all():
+        part = change[top:top + height, left:left + width]
+        there = below(mesh - [left, top, 0], part.shape) < -ABOVE
+        out.above = max(out.above, int(part[there].max(initial=0)))
 
 
 def below(mesh: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:  # [478, 3], (H, W) -> float32 [H, W]
@@ -137,14 +143,13 @@ def below(mesh: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:  # [478, 3], 
     return (((x - base[0]) * down[0] + (y - base[1]) * down[1]) / unit).astype(np.float32)
 
 
-def above_nose(mesh: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:  # -> bool [H, W]
-    return below(mesh, shape) < -ABOVE
-
-
 def sharpness(frame: np.ndarray, mesh: np.ndarray) -> float:
     """Mean strength of the Laplacian on the lower face's skin and lips, without the inside of the mouth."""
     import cv2
 
+    low = np.clip(np.floor(mesh[:, :2].min(0)), 0, None).astype(int)
+    high = np.ceil(mesh[:, :2].max(0)).astype(int)
+    frame, mesh = frame[low[1]:high[1], low[0]:high[0]], mesh - [*low, 0]
     face, mouth = np.zeros(frame.shape[:2], np.uint8), np.zeros(frame.shape[:2], np.uint8)
     cv2.fillPoly(face, [np.round(mesh[list(OVAL), :2]).astype(np.int32)], 1)
     cv2.fillPoly(mouth, [np.round(mesh[INNER_LIPS, :2]).astype(np.int32)], 1)
@@ -152,7 +157,7 @@ def sharpness(frame: np.ndarray, mesh: np.ndarray) -> float:
     region = (face > 0) & (cv2.dilate(mouth, np.ones((wide, wide), np.uint8)) == 0) & (below(mesh, frame.shape) > 0)
     if not region.any():
         return float("nan")
-    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY).astype(np.float32)
     return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F))[region].mean())
 
 

@@ -154,7 +154,7 @@ def _carried(plan: CarriedFilm, number: int, frame: np.ndarray, asked: Asked, ro
         own = shot.teeth.seen_in(Place.of(mesh), mesh, float(plan.face.cheeks[number].mean()), part.shape[:2])
         mouth = replace(mouth, own=own)
     carrier = Carrier(part, mesh, handles=shot.handles, mouth=mouth)
-    drawn = carrier.draw(wanted, move=(target - carrier.place.own) * plan.amount[number])
+    drawn = carrier.draw(wanted, move=(target - carrier.place.own) * plan.amount[number], hold=True)
     out[box.slices] = drawn
     return out
 

@@ -112,7 +112,7 @@ def _frames(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings, 
         turned = life.turns[i] if moved.turns is None else moved.turns[i]
         sway = (float(life.sway[i, 0]), float(life.sway[i, 1])) if moved.turns is None else (0.0, 0.0)
         frame = carrier.draw(points[i], blink=float(life.blink[i]), brows=float(life.brows[i]), turned=turned, sway=sway,
-                             upper=upper > 0)
+                             upper=upper > 0, hold=upper == settings.life == 0 and moved.turns is None)
         preview = frame[..., :3] if i % _PREVIEW_EVERY == 0 else None
         report(done + 1, len(frames), {"frame": done + 1, "frames": len(frames)}, preview)
         yield frame
@@ -127,7 +127,7 @@ def _prepared(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings
 
     moved = residual_of(motion, carrier)
     moved = replace(moved, points=begun(moved.points, motion.fps))
-    opening = lip_aperture(torch.from_numpy(carrier.own68 + moved.points)).numpy()
+    opening = lip_aperture(torch.from_numpy((carrier.own68 + moved.points)[..., :2])).numpy()
     turning = float(np.clip((ASIDE - carrier.aside) / (ASIDE - _TURNED), .2, 1))
     upper = settings.life if settings.upper is None else settings.upper
     shut = upper * _lids_shut(moved.points, carrier.own68)

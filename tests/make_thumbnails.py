@@ -47,8 +47,10 @@ def extra(page: Page, prompt: dict) -> None:
         return {"class_type": "CreateVideo", "inputs": {"images": images, "fps": 25.0}}
 
     if page.name == "portrait_edited_motion_to_video":
+        prompt["89"] = {"class_type": "MoDiTalker_AlignMotion", "inputs": {"motion": ["10", 0], "start_frame": 0,
+                                                                           "portrait": ["6", 1], "canonical": ["6", 0]}}
         prompt["90"] = {"class_type": "TalkingHead_PreviewLandmarks",
-                        "inputs": {"size": 512, "start_frame": 0, "frame_count": 0, "dots": False, "landmarks": ["10", 0]}}
+                        "inputs": {"size": 512, "start_frame": 0, "frame_count": 0, "dots": False, "landmarks": ["89", 0]}}
         prompt |= {"91": joined(["90", 0]), "92": save("a_landmarks", ["91", 0])}
     elif page.name == "speech_to_motion":
         prompt["90"] = {"class_type": "TalkingHead_PreviewLandmarks", "inputs": {**prompt["9"]["inputs"]}}

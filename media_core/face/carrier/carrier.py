@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...subject.layout import INNER_LIPS, to_68
+from ...subject.raster import Box
 from .handles import Handles
 from .inner_look import Mouth
 from .inner_mouth import draw_inside
@@ -16,6 +17,8 @@ from .sheet import Field, Sheet
 
 _FADES_IN = .02, 1.2  # units the lips move: less draws no mouth, more hides the image's own
 _RAMP = 4.0           # units below `below` over which a frame takes over
+_NOSE_BASE = [2, 97, 326]
+_UPRIGHT = .2         # radians of roll, about
 
 
 class Carrier:
@@ -35,11 +38,12 @@ class Carrier:
         self.own68 = to_68(self.place.own)  # float64 [68, 3] units
         self.aside = sideways(mesh)
         self._source = _opaque(picture)
+        self._lower: np.ndarray | None = None  # [h, w, 1] of the sheet's box with a still head: 0 above the nose's base
         self._sheet = Sheet(picture.shape[:2], self.place, self.handles)
 
     def draw(self, displacement: np.ndarray, *, blink: float = 0.0, brows: float = 0.0, turned: Turn | None = None,
              sway: tuple[float, float] = (0.0, 0.0), upper: bool = False, below: float | None = None,
-             move: np.ndarray | None = None) -> np.ndarray:
+             hold: bool = False, move: np.ndarray | None = None) -> np.ndarray:
         """The picture with its face moved.
 
         Args:
@@ -50,6 +54,7 @@ class Carrier:
             sway: right, down, of the shoulders, units; only with `turned`.
             upper: brows, lids and nose of `displacement` count too.
             below: row (px) above which nothing may change.
+            hold: nothing above the base of the nose may change, seen with the face upright.
             move: [468, 3] units, the displacement of the whole mesh, where it is known; of `displacement` then only the chin
                 counts, as the jaw's.
         Returns:
@@ -62,26 +67,31 @@ class Carrier:
         out = self.picture.copy()
         if not move.any() and turned is None:
             return out
-        self._fill(out, self._sheet.field(move, turned, sway))
+        field = self._sheet.field(move, turned, sway)
+        self._fill(out, field)
         lips = float(np.abs(move[INNER_LIPS]).max())
         if lips > _FADES_IN[0]:
             draw_inside(out, min(1.0, lips / _FADES_IN[1]), self.place.pixels(self.place.own + move, turned), self.handles,
                         self.place, turned, self.mouth, max(0.0, float(displacement[8, 1])), self._source)
-        if turned is None and not (blink or brows or upper):
-            return self._kept_above_nose(out)
+        if hold:
+            self._hold(out, field.box)
         return out if below is None else _kept_above(self.picture, out, below, _RAMP * self.place.pixel)
 
-    def _kept_above_nose(self, made: np.ndarray) -> np.ndarray:
-        """`made` with the picture's own pixels above the nose's base, along the face: a mouth moves nothing there. In place."""
-        height, width = made.shape[:2]
-        corner, right, down = self.place.below_nose(np.array([[0., 0.], [1., 0.], [0., 1.]]))
-        x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
-        far = np.float32(corner) + np.float32(right - corner) * x[None] + np.float32(down - corner) * y[:, None]
-        np.copyto(made, self.picture, where=(far <= 0)[..., None])
-        rows, columns = np.nonzero((far > 0) & (far < _RAMP))
-        part = smooth(far[rows, columns] / _RAMP)[:, None]
-        made[rows, columns] = (self.picture[rows, columns] * (1 - part) + made[rows, columns] * part + .5).astype(np.uint8)
-        return made
+    def _hold(self, out: np.ndarray, box: Box) -> None:
+        """The picture above the base of the nose; in place."""
+        if self._lower is None:
+            self._lower = self._below_nose(box)
+        part, own = out[box.slices], self.picture[box.slices]
+        part[:] = np.where(self._lower >= 1, part, (own + (part - own.astype(np.float32)) * self._lower + .5).astype(np.uint8))
+
+    def _below_nose(self, box: Box) -> np.ndarray:  # -> float32 [h, w, 1] 0..1
+        place = self.place
+        nose = place.pixels(place.own[_NOSE_BASE])[:, :2].mean(0)
+        x, y = np.arange(box.left, box.right) - nose[0], np.arange(box.top, box.bottom) - nose[1]
+        down = place.axes[0, 1] * x[None] + place.axes[1, 1] * y[:, None]
+        if abs(place.axes[0, 1]) < _UPRIGHT:
+            down = np.minimum(down, y[:, None])  # whole rows stay
+        return smooth((down * place.k + 1) / _RAMP)[..., None].astype(np.float32)
 
     def _fill(self, out: np.ndarray, field: Field) -> None:
         import cv2

@@ -43,7 +43,11 @@ def canonical_residual(motion: np.ndarray, portrait: np.ndarray, own: np.ndarray
     """
     system = np.column_stack([portrait, np.ones(len(portrait))])
     axes = np.linalg.lstsq(system, own, rcond=None)[0][:3]
-    return Residual(_own_rest((np.asarray(motion, np.float64) - portrait) @ axes, own, _SAME), None)
+    motion = np.asarray(motion, np.float64)
+    move = (motion - portrait) @ axes
+    if _of_another(move, _SAME):
+        move = (motion - _resting(motion) + _resting(portrait) - portrait) @ axes
+    return Residual(move, None)
 
 
 def pixel_residual(motion: np.ndarray, place: Place, own: np.ndarray) -> Residual:
@@ -61,7 +65,11 @@ def pixel_residual(motion: np.ndarray, place: Place, own: np.ndarray) -> Residua
     for frame, turned in zip(motion, turns):
         move = np.column_stack([frame - place.pixels(own, turned)[:, :2], np.zeros(len(frame))])
         left.append(move @ turned.rotation @ place.axes * place.k)
-    return Residual(_own_rest(np.stack(left), own, _SAME_PIXELS), turns)
+    move = np.stack(left)
+    if _of_another(move, _SAME_PIXELS):
+        flat = own[:, :2]
+        move[..., :2] += flat - _resting(flat + move[..., :2]) + _resting(flat) - flat
+    return Residual(move, turns)
 
 
 def begun(points: np.ndarray, fps: float) -> np.ndarray:  # [T, ...] -> the same
@@ -73,15 +81,14 @@ def begun(points: np.ndarray, fps: float) -> np.ndarray:  # [T, ...] -> the same
     return points - points[:1] * leaving.reshape(-1, *[1] * (points.ndim - 1))
 
 
-def _own_rest(move: np.ndarray, own: np.ndarray, tolerance: float) -> np.ndarray:  # [T, 68, 3], [68, 3] units
-    """Points that speech leaves alone tell whether the motion is this face's. Of another face counts what it moves from its own
-    rest, onto this one with its mouth shut."""
-    off = np.linalg.norm(np.median(move[:, _RIGID], axis=0), axis=-1).mean()
-    if off <= tolerance * UNIT:
-        return move
-    faces = torch.from_numpy(own + move)
-    shut = resting_face(torch.from_numpy(own)).numpy() - own
-    return own + move - resting_face(faces).numpy() + shut
+def _of_another(move: np.ndarray, tolerance: float) -> bool:  # [T, 68, 3] units
+    """Points that speech leaves alone tell whether a motion is of another face. Of that one counts what it moves from its own
+    rest, onto this face with its mouth shut."""
+    return float(np.linalg.norm(np.median(move[:, _RIGID], axis=0), axis=-1).mean()) > tolerance * UNIT
+
+
+def _resting(points: np.ndarray) -> np.ndarray:  # [68, D] or [T, 68, D] -> [68, D]
+    return resting_face(torch.from_numpy(points)).numpy()
 
 
 def _fitted(points: np.ndarray, place: Place, own: np.ndarray) -> Turn:  # [N, 2] px, [N, 3] units
