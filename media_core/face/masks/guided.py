@@ -40,8 +40,8 @@ class Guide:
     def __call__(self, mask: np.ndarray) -> np.ndarray:  # float32 [h, w] -> [h, w]
         """The mask with the image's edges, at its own size."""
         import cv2
-        functions = cv2.resize(self._functions(mask), mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        return _applied(cv2.split(functions), self._image)
+        size = mask.shape[::-1]
+        return _applied([cv2.resize(each, size, interpolation=cv2.INTER_LINEAR) for each in self._functions(mask)], self._image)
 
     def enlarged(self, mask: np.ndarray, image: np.ndarray) -> np.ndarray:  # float32 [h, w], uint8 [H, W, 3] -> bool [H, W]
         """Where the mask is over one half, at the full image's size: looked at only near its outline."""
@@ -52,7 +52,7 @@ class Guide:
         near = np.maximum(cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, self._near), unsure.astype(np.uint8))
         out, near = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) for each in (rough, near))
         if (places := cv2.findNonZero(near)) is not None:
-            places, planes = np.asarray(places).reshape(-1, 2), self._functions(mask)
+            places, planes = np.asarray(places).reshape(-1, 2), cv2.merge(self._functions(mask))
             shrunk = np.divide(planes.shape[1::-1], size).astype(np.float32)
             functions = between(planes, (places + np.float32(.5)) * shrunk - np.float32(.5))
             at = places[:, 1] * size[0] + places[:, 0]
@@ -60,15 +60,14 @@ class Guide:
             out.reshape(-1)[at] = np.einsum("ij,ij->i", functions[:, :3], colours) + functions[:, 3] > .5
         return out.view(bool)
 
-    def _functions(self, mask: np.ndarray) -> np.ndarray:  # -> float32 [h / 2, w / 2, 4]: factors of the colours, an offset
-        import cv2
+    def _functions(self, mask: np.ndarray) -> list[np.ndarray]:  # -> 4 of float32 [h / 2, w / 2]: the colours' factors, an offset
         mask = self._halved(mask)
         mean = self._local(mask)
         x, y, z = (self._local(plane * mask) - own * mean for plane, own in zip(self._reduced, self._mean))
         a, b, c, d, e, f = self._inverse
         factors = [a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z]
         offset = mean - sum(factor * own for factor, own in zip(factors, self._mean))
-        return self._local(cv2.merge([*factors, offset]))
+        return [self._local(plane) for plane in (*factors, offset)]
 
     def _local(self, plane: np.ndarray) -> np.ndarray:
         """Means over the window."""

@@ -16,7 +16,7 @@ def test_a_mask_is_enlarged_as_if_every_pixel_were_looked_at(side):
     image = cv2.resize(data.astronaut(), (side, side), interpolation=cv2.INTER_AREA)
     small = cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA)
     mask, guide = (cv2.cvtColor(small, cv2.COLOR_RGB2GRAY) > 120).astype(np.float32), Guide(planes(small))
-    functions = cv2.resize(guide._functions(mask), (side, side), interpolation=cv2.INTER_LINEAR)
+    functions = cv2.resize(cv2.merge(guide._functions(mask)), (side, side), interpolation=cv2.INTER_LINEAR)
     value = (functions[..., :3] * (image / np.float32(255))).sum(-1) + functions[..., 3]
     near = cv2.morphologyEx((mask > .5).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((11, 11), np.uint8))
     near = cv2.resize(near, (side, side), interpolation=cv2.INTER_NEAREST) > 0
