@@ -39,6 +39,8 @@ SEED = 7000  # of the performances
 MOUTH = dict(steps=700, lr=1e-3, warm_up=30, mouth=14.0, lively=3, still_steps=0, still_every=5, penalty=0.005)
 DRAWN = dict(steps=4000, lr=1e-3, warm_up=30, mouth=14.0, lively=3, still_steps=0, still_every=4, penalty=0.0, latent_noise=0.05,
              decoder_only=True)
+AGAIN = dict(DRAWN, steps=600, lr=8e-4, lively=2, still_every=3)  # with --start-from
+MORE = dict(steps=900, lr=6e-4, warm_up=30, cache=1600)
 PEOPLE, SECONDS, FIRST = 130, 10.0, 1000
 
 
@@ -47,6 +49,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "output" / "demo_mtov", help="folder of the data set and the stages")
     parser.add_argument("--out", type=Path, default=ROOT / "weights" / "demo_mtov.safetensors")
     parser.add_argument("--preset", default="demo")
+    parser.add_argument("--faces", type=Path, help="folder of base faces (base_faces.py): people are invented over them all")
+    parser.add_argument("--start-from", type=Path, help="an MToV that learns more people")
     parser.add_argument("--people", type=int, default=PEOPLE)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each of them")
     parser.add_argument("--gan", action="store_true", help="sharpen the pictures before the landmarks (the demo does without)")
@@ -62,13 +66,15 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     from talking_heads.moditalker_core.data.from_subject import SubjectPlan, build_from_subject
     from talking_heads.moditalker_core.data.images import PictureSettings
+    from talking_heads.moditalker_core.data.portraits import usable_photos
     from talking_heads.moditalker_core.mtov.train_config import preset
 
     size = preset(args.preset, "rgb").autoencoder.height
+    photos, skipped = usable_photos(args.faces, show) if args.faces else ((), [])
     plan = SubjectPlan(tuple(range(FIRST, FIRST + args.people)), seconds=args.seconds, seed=SEED, engine="espeak",
-                       pictures=PictureSettings(size))
-    data = build_from_subject(args.work / "data", plan, report=show)
-    print(f"\n{args.out}\n{train(args, data)}")
+                       pictures=PictureSettings(size), portraits=photos)
+    data = build_from_subject(args.work / "data", plan, skipped=skipped, report=show)
+    print(f"\n{args.out}\n{continued(args, data) if args.start_from else train(args, data)}")
 
 
 def train(args: argparse.Namespace, data: Path):
@@ -89,6 +95,24 @@ def train(args: argparse.Namespace, data: Path):
         made = train_mtov(kind, data, out, config, seed=args.seed, device=args.device, half=stage == "diffusion", report=show,
                           log_folder=args.work / f"{stage}_log", licence=LICENCE, **given[stage])
         print(f"\n{stage}: {out}", flush=True)
+    return made
+
+
+def continued(args: argparse.Namespace, data: Path):
+    """The decoder of an MToV's images and its diffusion, with more people; all else stays as it is."""
+    from talking_heads.moditalker_core.mtov.checkpoints import load_mtov, save_autoencoder
+    from talking_heads.moditalker_core.mtov.training import preset, train_mtov
+
+    start, known = args.work / "start.safetensors", load_mtov(args.start_from)
+    drawn = args.work / "drawn_again.safetensors"
+    save_autoencoder(known.rgb, start, role="rgb")
+    common = {"seed": args.seed, "device": args.device, "report": show, "licence": LICENCE}
+    for kind, changes, out, given in (("rgb", AGAIN, drawn, {"rgb": start}),
+                                      ("diffusion", MORE, args.out, {"rgb": drawn, "mtov": args.start_from, "half": True})):
+        if kind == "diffusion" or not drawn.is_file():
+            config = replace(preset(args.preset, kind), **changes)
+            config = replace(config, steps=max(1, round(config.steps * args.steps)))
+            made = train_mtov(kind, data, out, config, log_folder=args.work / f"{out.stem}_log", **given, **common)
     return made
 
 

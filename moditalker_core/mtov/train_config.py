@@ -155,7 +155,7 @@ def _demo() -> dict[str, TrainConfig]:
                         still_steps=600, still_every=3, still_shift=0.0, freeze=False, lips=3.0)
     diffusion = replace(rgb, stage="diffusion", steps=6000, batch=16, lr=1e-3, betas=(0.9, 0.99), ema=0.998, lips=16.0,
                         prediction="sample", times=(0, 250), first_share=0.4, pull=1.0, still=0.6, lively=2, cache=8000,
-                        sampler="dpm++", calls=6, eta=0.0, overlap=4, anchored=True)
+                        sampler="dpm++", calls=2, eta=0.0, overlap=4, anchored=True)
     return {"rgb": rgb, "gan": gan, "landmarks": landmarks, "diffusion": diffusion}
 
 
@@ -170,7 +170,7 @@ def _standard() -> dict[str, TrainConfig]:
     made["gan"] = replace(made["gan"], batch=8, steps=16_000, judges=64)
     made["landmarks"] = replace(made["landmarks"], batch=8, steps=20_000, lr=5e-4, warm_up=500)
     made["diffusion"] = replace(made["diffusion"], batch=32, steps=100_000, lr=2e-4, warm_up=1000, ema=0.9995, cache=0,
-                                encoding="bf16")
+                                calls=6, encoding="bf16")
     return made
 
 
