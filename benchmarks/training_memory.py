@@ -5,7 +5,8 @@
 Memory is computed from shapes alone, as trainings do it before they start (training_core/memory_plan.py), for a GPU: as the
 preset stands, and as it is run within 22 GB. Disk is that of the file and of the unfinished training. Hours are estimated: the
 products of a step are counted, and a GPU is taken to do --tflops of them a second (bf16 and fp16), a quarter in fp32. --measure
-compares the computed memory with the peak of a process that makes two steps on this CPU, and times the second. Writes benchmarks/results/training_memory.md.
+compares the computed memory with the peak of a process that makes two steps on this CPU, and times the second. Writes
+benchmarks/results/training_memory.md.
 """
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from talking_heads.moditalker_core.mtov.discriminators import Discriminators
 from talking_heads.moditalker_core.mtov.train_config import STAGES, TrainConfig, presets
 from talking_heads.training_core.memory import GB
 from talking_heads.training_core.memory_plan import LIMIT, Plan, planned
-from talking_heads.training_core.peak_memory import META
+from talking_heads.training_core.peak_memory import META, on_meta
 from torch.utils.flop_counter import FlopCounterMode
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
@@ -71,6 +72,7 @@ def atom(name: str) -> Row:
     need = lambda windows, way: atom_memory.needed(config, windows, CUDA)
     with META:
         network = AToMDenoiser(config.denoiser)
+    on_meta(network)
     numbers, sizes = _numbers(network), config.denoiser
     run = lambda: network(torch.empty(1, sizes.seq_len, 204), torch.empty(1, sizes.seq_len, 204),
                           torch.empty(1, 2 * sizes.seq_len, sizes.cond_feature_dim), torch.zeros(1, dtype=torch.long))
@@ -89,6 +91,7 @@ def stage(name: str, one: str) -> Row:
         encoder = VideoAutoencoder(config.autoencoder)
         network = MToVDenoiser(config.denoiser, config.autoencoder.grid) if one == "diffusion" else encoder
         judges = Discriminators(config.judges) if one == "gan" else None
+    on_meta(encoder), on_meta(network)
     moved = _numbers(network) + (_numbers(judges) if judges else 0)
     saved = _numbers(network) + (2 * _numbers(encoder) if one == "diffusion" else 0)
     state = 4.0 * (3 * moved + (_numbers(network) if config.ema else 0))
@@ -138,7 +141,8 @@ def measured(name: str, windows: int) -> tuple[str, int, float, float, float]:
         computed = atom_memory.needed(atom_presets()[preset], windows, CPU)
     else:
         computed = memory.needed(presets()[preset][part], windows, False, CPU)
-    done = subprocess.run([sys.executable, __file__, "--child", name, str(windows)], check=True, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, __file__, "--child", name, str(windows)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     peak, seconds = map(float, done.stdout.split()[-2:])
     print(f"{name}, {windows}: computed {computed / 2 ** 20:.0f} MiB, measured {peak:.0f}", file=sys.stderr, flush=True)
     return name, windows, computed, peak * 2 ** 20, seconds
@@ -175,7 +179,8 @@ def report(args: argparse.Namespace, rows: list[Row], found: list[tuple[str, int
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/training_memory.py"
              f"{' --measure' if args.measure else ''} --tflops {args.tflops:g}`. **Estimated**, all of this table: no GPU was at "
              "hand. Memory: computed from shapes (activations, gradients, moments, averages; 8 % and 0.9 GB for the GPU's "
-             f"allocator and libraries). Hours: products counted, {args.tflops:g} TFLOP/s in 16 bits, a quarter of it in fp32.", "",
+             f"allocator and libraries). Hours: products counted, {args.tflops:g} TFLOP/s in 16 bits, a quarter of it in fp32.",
+             "",
              "| training | steps | as the preset stands, GB | within 22 GB: GB, pieces, checkpointing | hours | file, unfinished "
              "training, GB |", "|---|---|---|---|---|---|"]
     for row in rows:
