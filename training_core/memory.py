@@ -1,7 +1,6 @@
 """Memory: what is free where a training computes, and what the C library does with what is freed."""
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -35,10 +34,6 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def _free_of_computer() -> int | None:
-    if importlib.util.find_spec("psutil") is not None:  # ComfyUI brings it
-        import psutil
-
-        return int(psutil.virtual_memory().available)
     if _MEMINFO.is_file():
         lines = (line.split() for line in _MEMINFO.read_text().splitlines())
         return next((int(words[1]) * 1024 for words in lines if words[:1] == ["MemAvailable:"]), None)

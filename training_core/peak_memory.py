@@ -85,13 +85,12 @@ class _LikeGPU(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if self.low is not None and (func in _LOW or func in _HIGH):
             kind = self.low if func in _LOW else torch.float32
-            args, kwargs = tree_map(lambda value: _as(value, kind), (args, kwargs))
+            args, kwargs = tuple(tree_map(lambda value: _as(value, kind), args)), {k: _as(v, kind) for k, v in kwargs.items()}
         return _Attention.apply(*args[:3]) if func is F.scaled_dot_product_attention else func(*args, **kwargs)
 
 
 def _as(value: object, kind: torch.dtype) -> object:
-    fits = isinstance(value, Tensor) and value.is_floating_point() and value.device == META
-    return value.to(kind) if fits else value
+    return value.to(kind) if isinstance(value, Tensor) and value.is_floating_point() and value.device == META else value
 
 
 def peak_of(run: Callable[[], object], there: Iterable[Tensor] = (), low: torch.dtype | None = None) -> int:

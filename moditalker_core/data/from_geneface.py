@@ -97,7 +97,8 @@ class Items:
         size, beside = path.stat().st_size, path.with_suffix(".idx")
         index = _index_beside(beside) if beside.is_file() else _index_inside(path, size)
         offsets = [int(value) for value in np.asarray(index.get("offsets", ()), dtype=np.int64).tolist()]
-        meta = index.get("meta") if isinstance(index.get("meta"), Mapping) else {}
+        told = index.get("meta")
+        meta = told if isinstance(told, Mapping) else {}
         if len(meta.get("chunk_begin", ())) > 1:
             raise FileFormatError("A GeneFace binary must stand in one file", f"{path.name} goes on in others (above 64 GiB)",
                                   "Split the data into smaller binaries")

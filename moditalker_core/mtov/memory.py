@@ -77,7 +77,8 @@ def _autoencoder(config: TrainConfig, low: torch.dtype | None, windows: int) -> 
     plain = replace(config, stage="gan" if config.stage == "gan" else "rgb")  # rasters are clips like others
     common = plain, 0, META, SingleProcess(), network
     reader = cast(Reader, _Reader(plain))
-    runs, networks = [], [network]
+    networks: list[nn.Module] = [network]
+    runs: list[tuple[Reconstruction, str]] = []
     if config.stage == "gan":
         judges = _shapes(lambda: Discriminators(config.judges))
         networks.append(judges)

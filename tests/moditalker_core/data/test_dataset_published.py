@@ -43,7 +43,7 @@ def write_binary(path: Path, items: list, packed: bool = False, beside: bool = F
     index = {"offsets": offsets, "id2pos": {i: i for i in range(len(items))}, "meta": meta}
     with path.open("wb") as file:
         if beside:
-            np.save(path.with_suffix(".idx"), index, allow_pickle=True)
+            np.save(path.with_suffix(".idx"), np.array(index, dtype=object), allow_pickle=True)
             path.with_suffix(".idx.npy").rename(path.with_suffix(".idx"))
         else:
             told = pickle.dumps(index)
