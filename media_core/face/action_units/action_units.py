@@ -31,7 +31,7 @@ SOURCES = {  # what found the points: (weights, what the track calls its source)
     "rendered": (SHIPPED, "built-in landmarks (approximate)"), "exact": (SHIPPED, "built-in landmarks (approximate)"),
     "people": (SHIPPED_PEOPLE, "built-in face mesh (approximate)"),
     "landmarks": (SHIPPED_PEOPLE, "connected face landmarks (approximate)")}
-FOLLOWED_BROWS = {"AU01": 0.87, "AU02": 0.91, "AU04": 0.63}  # as reliable as this: make_face_action_units.py --brows
+FOLLOWED_BROWS = {"AU01": 0.87, "AU02": 0.91, "AU04": 0.63}  # by weights/followed_brows.py
 NEUTRAL_SHARE = 0.2      # of the frames, those with the smallest lip gap, make the neutral face
 OPEN_EYE = 90            # percentile of the eye ratio that counts as the person's open eye
 CONTEXT = (2.5, 0.5)     # Hz: the features are also given smoothed at these cut-offs, besides the frame's own
