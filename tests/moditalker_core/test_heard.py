@@ -25,7 +25,7 @@ def test_the_points_of_the_rig_give_its_curves_back(spoken):
     found = curves_of(rig, np.array([to_68(rig.mesh(one)) for one in params]))
     for name in ("jaw", "la", "prot", "press"):
         wanted, got = params[:, INDEX[name]], found[:, CURVES.index(name)]
-        assert np.corrcoef(wanted, got)[0, 1] > .98 and abs(np.std(got) / np.std(wanted) - 1) < .1, name
+        assert np.corrcoef(wanted, got)[0, 1] > .98 and abs(np.std(got) / np.std(wanted) - 1) < .2, name
 
 
 def test_a_performance_to_audio(spoken):
