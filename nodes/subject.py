@@ -36,6 +36,34 @@ def _outputs() -> list:
     return [kind.Output(name, display_name=name, tooltip=_OUTPUTS[name]) for name, kind in kinds.items()]
 
 
+def _inputs() -> list:
+    return [
+        io.Float.Input("seconds", display_name="length (s)", default=20.0, min=1.0, max=600.0, step=0.5,
+                       tooltip="Length of the recording in seconds; with a text, the length of the text."),
+        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
+                     tooltip="Determines the sentences, head movement and blinks."),
+        io.Int.Input("size", default=256, min=64, max=1024, step=32, tooltip="Width and height of the frames in pixels."),
+        io.Int.Input("identity", default=3, min=1, max=9999,
+                     tooltip="Which synthetic face. With a portrait: only if another person is invented from it."),
+        io.Combo.Input("voice", options=list(VOICE_ENGINES), default="auto",
+                       tooltip="The voice: espeak-ng if it is installed, the built-in formant voice, or auto for the "
+                               "first that works."),
+        io.String.Input("name", display_name="dataset name", default="subject",
+                        tooltip="Name of the dataset's folder; a code for these settings is appended."),
+        io.String.Input("text", default="", multiline=True, optional=True,
+                        tooltip="What is said, in English, one sentence per line. Empty: invented sentences until the "
+                                "length is reached."),
+        io.Image.Input("portrait", optional=True,
+                       tooltip="An image with a face seen from the front: that person speaks instead. Use images of "
+                               "people only with their consent."),
+        io.Audio.Input("audio", optional=True,
+                       tooltip="What is said, instead of a text: as long as it lasts, the length at most."),
+        io.Boolean.Input("invented", display_name="invent a person", default=False, optional=True,
+                         tooltip="With a portrait: bend and recolour it into another person, numbered by identity. "
+                                 "Without a portrait this changes nothing."),
+    ]
+
+
 class SyntheticSubject(io.ComfyNode):
     """A talking person who does not exist, or the person of a photo, written as a dataset."""
 
@@ -49,31 +77,7 @@ class SyntheticSubject(io.ComfyNode):
                         "in output/talking_heads/datasets. Made from a warped NASA portrait (public domain); the person shown "
                         "never said this. With a portrait: the person in it, rigged and speaking.",
             search_aliases=["test dataset", "talking head dataset", "fake speaker", "photo to avatar", "one photo", "rig"],
-            inputs=[
-                io.Float.Input("seconds", display_name="length (s)", default=20.0, min=1.0, max=600.0, step=0.5,
-                               tooltip="Length of the recording in seconds; with a text, the length of the text."),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF,
-                             tooltip="Determines the sentences, head movement and blinks."),
-                io.Int.Input("size", default=256, min=64, max=1024, step=32, tooltip="Width and height of the frames in pixels."),
-                io.Int.Input("identity", default=3, min=1, max=9999,
-                             tooltip="Which synthetic face. With a portrait: only if another person is invented from it."),
-                io.Combo.Input("voice", options=list(VOICE_ENGINES), default="auto",
-                               tooltip="The voice: espeak-ng if it is installed, the built-in formant voice, or auto for the "
-                                       "first that works."),
-                io.String.Input("name", display_name="dataset name", default="subject",
-                                tooltip="Name of the dataset's folder; a code for these settings is appended."),
-                io.String.Input("text", default="", multiline=True, optional=True,
-                                tooltip="What is said, in English, one sentence per line. Empty: invented sentences until the "
-                                        "length is reached."),
-                io.Image.Input("portrait", optional=True,
-                               tooltip="An image with a face seen from the front: that person speaks instead. Use images of "
-                                       "people only with their consent."),
-                io.Audio.Input("audio", optional=True,
-                               tooltip="What is said, instead of a text: as long as it lasts, the length at most."),
-                io.Boolean.Input("invented", display_name="invent a person", default=False, optional=True,
-                                 tooltip="With a portrait: bend and recolour it into another person, numbered by identity. "
-                                         "Without a portrait this changes nothing."),
-            ],
+            inputs=_inputs(),
             outputs=_outputs(),
             has_intermediate_output=True,
         )

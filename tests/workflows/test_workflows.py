@@ -22,7 +22,8 @@ CORE = {"LoadAudio", "LoadImage", "LoadVideo", "CreateVideo", "SaveVideo", "Prev
 
 def test_there_are_workflows():
     assert {"avatar_speech_to_video", "speech_to_motion", "train_avatar", "video_to_avatar", "portrait_to_talking_video",
-            "portrait_edited_motion_to_video", "audio_batch", "train_moditalker"} <= set(NAMES)
+            "portrait_edited_motion_to_video", "audio_batch", "train_moditalker",
+            "photo_to_avatar"} <= set(NAMES)
     written = {path for folder in ("workflows", "subgraphs") for path in (ROOT / folder).glob("*.json")}
     assert written == set(FILES), "run: python tests/make_workflows.py"
 
@@ -124,6 +125,21 @@ def test_train_moditalker(host, tmp_path, monkeypatch):
     models = tmp_path / "base" / "models" / "talking_heads"
     assert {"my_atom.safetensors", "my_mtov.safetensors", "my_mtov_rgb.safetensors"} <= {path.name for path in models.iterdir()}
     assert all(result.outputs[number]["models"] for number in "2345")
+
+
+def test_photo_to_avatar(host, stage):
+    """One photo becomes an avatar that speaks."""
+    prompt, _ = host.load(workflow_file("photo_to_avatar"))
+    small = {"2": {"seconds": 1.0, "size": 64, "voice": "formant"}, "4": {"steps": 0.001}}
+    for node_id, inputs in small.items():
+        prompt[node_id]["inputs"] |= inputs
+    result = host.run(prompt)
+    assert result.status == "success", result.error
+    assert (stage / "models" / "talking_heads" / "photo.safetensors").is_file()
+    (film,) = (stage / "output" / "talking_heads").glob("photo*.mp4")
+    assert probe(film).frames == 25
+    (manifest,) = (stage / "output" / "talking_heads" / "datasets").glob("photo_*/manifest.json")
+    assert json.loads(manifest.read_text("utf8"))["portrait"]["sha256"]
 
 
 def test_video_to_avatar(host, stage, tiny_film):
