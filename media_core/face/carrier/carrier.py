@@ -38,7 +38,7 @@ class Carrier:
         self.own68 = to_68(self.place.own)  # float64 [68, 3] units
         self.aside = sideways(mesh)
         self._source = _opaque(picture)
-        self._lower: np.ndarray | None = None  # [h, w, 1] of the sheet's box with a still head: 0 above the nose's base
+        self._lower: np.ndarray | None = None  # [h, w] of the sheet's box with a still head: 0 above the nose's base
         self._sheet = Sheet(picture.shape[:2], self.place, self.handles)
 
     def draw(self, displacement: np.ndarray, *, blink: float = 0.0, brows: float = 0.0, turned: Turn | None = None,
@@ -81,17 +81,20 @@ class Carrier:
         """The picture above the base of the nose; in place."""
         if self._lower is None:
             self._lower = self._below_nose(box)
-        part, own = out[box.slices], self.picture[box.slices]
-        part[:] = np.where(self._lower >= 1, part, (own + (part - own.astype(np.float32)) * self._lower + .5).astype(np.uint8))
+        part, own, lower = out[box.slices], self.picture[box.slices], self._lower
+        np.copyto(part, own, where=(lower <= 0)[..., None])
+        between = (lower > 0) & (lower < 1)
+        seam = own[between].astype(np.float32)
+        part[between] = (seam + (part[between] - seam) * lower[between][:, None] + .5).astype(np.uint8)
 
-    def _below_nose(self, box: Box) -> np.ndarray:  # -> float32 [h, w, 1] 0..1
+    def _below_nose(self, box: Box) -> np.ndarray:  # -> float32 [h, w] 0..1
         place = self.place
         nose = place.pixels(place.own[_NOSE_BASE])[:, :2].mean(0)
         x, y = np.arange(box.left, box.right) - nose[0], np.arange(box.top, box.bottom) - nose[1]
         down = place.axes[0, 1] * x[None] + place.axes[1, 1] * y[:, None]
         if abs(place.axes[0, 1]) < _UPRIGHT:
             down = np.minimum(down, y[:, None])  # whole rows stay
-        return smooth((down * place.k + 1) / _RAMP)[..., None].astype(np.float32)
+        return smooth((down * place.k + 1) / _RAMP).astype(np.float32)
 
     def _fill(self, out: np.ndarray, field: Field) -> None:
         import cv2

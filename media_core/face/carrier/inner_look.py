@@ -69,7 +69,7 @@ class Mouth:
         inside = _own_inside(picture.shape[:2], mesh) if own else None
         light, place = float(tone.mean()), Place.of(mesh)
         gap = float(np.linalg.norm((place.own[13] - place.own[14])[:2]))
-        row = 1.0 if inside is None else float(1 - _HIDDEN * smooth(np.array((gap - _WIDE[0]) / _WIDE[1])))
+        row = 1.0 if inside is None else float(1 - _HIDDEN * smooth((gap - _WIDE[0]) / _WIDE[1]))
         tongue = light * (.5 * _PINK + .5 * _PINK.mean() * lips / max(float(lips.mean()), 1.0))
         return cls(tone=tone, tongue=tongue, dark=_DARK * light, hue=hue, stone=stone,
                    light=1 - (1 - _STONE) * stone, softness=softness, grain=grain, row=row,

@@ -20,9 +20,9 @@ _OUTER, _CHEEKS, _NOSE = (33, 263), (234, 454), 1
 _NOSE_BASE = [2, 97, 326]
 
 
-def smooth(x: np.ndarray) -> np.ndarray:
+def smooth(x: np.ndarray | float) -> np.ndarray:
     """0 below 0, 1 above 1, without a corner between."""
-    x = np.clip(x, 0, 1)
+    x = np.clip(np.asarray(x), 0, 1)
     return x * x * (3 - 2 * x)
 
 

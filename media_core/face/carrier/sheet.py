@@ -25,6 +25,7 @@ _HAIR = 45.0             # units outside the face that still move as far as the 
 _NECK = 34.0, 50.0       # units below the chin where nothing moves any more; over which it fades
 _BLEND = 3.0             # units inside the outline over which the mesh takes over
 _ROUNDS = 4              # of the fixed point that inverts the sheet
+_MOVED = .02             # px; pixels that come from nearer than this are the image's own
 _OUTLINE = list(OVAL)
 
 
@@ -65,7 +66,7 @@ class Sheet:
         back = _inverted(forward.reshape(*grid.shape, 2).astype(np.float32), grid)
         box = grid.box
         self._with_face(back, box, to, turned)
-        moved = (np.abs(back) >= .02).any(-1)
+        moved = (np.abs(back[..., 0]) >= _MOVED) | (np.abs(back[..., 1]) >= _MOVED)
         x, y = np.arange(box.left, box.right, dtype=np.float32), np.arange(box.top, box.bottom, dtype=np.float32)
         return Field(box, x[None] + back[..., 0], y[:, None] + back[..., 1], moved)
 
@@ -85,10 +86,10 @@ class Sheet:
             return
         away = (self._own - to)[:, :2]
         field, drawn = paint(to[:, :2], to[:, 2], handles.triangles, away, part, 0)
-        _under(field, drawn, paint(to[:, :2], to[:, 2], handles.mouth, away, part, 0))
+        _under(field, drawn, part, to, handles.mouth, away)
         rigid = place.pixels(place.own, turned) if turned is not None else self._own
         for strip in handles.eyes:  # the eyes move with the head, not with the lids
-            _under(field, drawn, paint(rigid[:, :2], rigid[:, 2], strip, (self._own - rigid)[:, :2], part, 0))
+            _under(field, drawn, part, rigid, strip, (self._own - rigid)[:, :2])
         outline = np.zeros(part.shape, np.uint8)
         flat = np.round((to[_OUTLINE, :2] - [part.left, part.top]) * 16).astype(np.int32)
         cv2.fillPoly(outline, [flat], 1, cv2.LINE_8, 4)
@@ -115,8 +116,9 @@ class _Grid:
         to_nearest = np.linalg.norm(nodes[:, None] - outline[None, :, :2], axis=-1)
         mask = np.zeros(self.box.shape, np.uint8)
         cv2.fillPoly(mask, [np.round((outline[:, :2] - [self.box.left, self.box.top]) * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
-        at = np.clip(np.round(nodes).astype(int) - [self.box.left, self.box.top], 0, [width - 1, height - 1])
-        away = np.where(mask[at[:, 1], at[:, 0]] > 0, 0, to_nearest.min(1)) / unit
+        columns = np.clip(np.round(nodes[:, 0]).astype(int) - self.box.left, 0, width - 1)
+        rows = np.clip(np.round(nodes[:, 1]).astype(int) - self.box.top, 0, height - 1)
+        away = np.where(mask[rows, columns] > 0, 0, to_nearest.min(1)) / unit
         weight = np.exp(-(to_nearest / (5 * unit)) ** 2 / 2) + 1e-12 * np.exp(-(to_nearest / (30 * unit)) ** 2 / 2) + 1e-30
         weight /= weight.sum(1, keepdims=True)
         edge = _to_edge(nodes, size) / unit
@@ -170,12 +172,25 @@ def _inverted(forward: np.ndarray, grid: _Grid) -> np.ndarray:  # float32 [ny, n
     return -full
 
 
-def _under(field: np.ndarray, drawn: np.ndarray, painted: tuple[np.ndarray, np.ndarray]) -> None:
-    """Adds what was painted where nothing was drawn before; in place."""
-    values, on = painted
-    free = on & ~drawn
-    field[free] = values[free]
-    drawn |= free
+def _under(field: np.ndarray, drawn: np.ndarray, part: Box, points: np.ndarray, triangles: np.ndarray,
+           values: np.ndarray) -> None:
+    """Paints more triangles where nothing was drawn before; in place.
+
+    Args:
+        field: float32 [h, w, 2], drawn: bool [h, w], of the box `part`.
+        points: [V, 3] px and depth.  triangles: [F, 3].  values: [V, 2].
+    """
+    flat = points[np.unique(triangles), :2]
+    low = np.clip(np.floor(flat.min(0)) - 1, [part.left, part.top], [part.right, part.bottom]).astype(int)
+    high = np.clip(np.ceil(flat.max(0)) + 2, [part.left, part.top], [part.right, part.bottom]).astype(int)
+    box = Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+    if box.empty:
+        return
+    painted, on = paint(points[:, :2], points[:, 2], triangles, values, box, 0)
+    where = np.s_[box.top - part.top:box.bottom - part.top, box.left - part.left:box.right - part.left]
+    free = on & ~drawn[where]
+    field[where][free] = painted[free]
+    drawn[where] |= free
 
 
 def _to_edge(nodes: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # [N, 2] px -> [N] px
