@@ -151,7 +151,7 @@ def _carried(plan: CarriedFilm, number: int, frame: np.ndarray, asked: Asked, ro
     part = np.ascontiguousarray(frame[box.slices])
     mouth = shot.mouth
     if shot.teeth is not None:
-        own = shot.teeth.seen_in(Place.of(mesh), mesh, float(plan.face.cheeks[number].mean()), part.shape[:2])
+        own = shot.teeth.seen_in(Place.of(mesh), mesh, float(plan.face.cheeks[number].mean()), (part.shape[0], part.shape[1]))
         mouth = replace(mouth, own=own)
     carrier = Carrier(part, mesh, handles=shot.handles, mouth=mouth)
     drawn = carrier.draw(wanted, move=(target - carrier.place.own) * plan.amount[number], hold=True)

@@ -31,7 +31,7 @@ class Teeth:
         """What of it another image of (H, W) px shows, by the face's mesh there.
 
         Args:
-            cheek: brightness of the cheek there; the piece is made as much brighter.
+            cheek: brightness of the cheek there; the piece is made as much brighter. NaN: not known.
         """
         import cv2
 
@@ -43,7 +43,8 @@ class Teeth:
         wide = int(high[0] - low[0]), int(high[1] - low[1])
         picture = cv2.warpAffine(self.picture, way, wide, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         weight = cv2.warpAffine(self.weight, way, wide, flags=cv2.INTER_LINEAR)
-        lit = np.clip(picture * np.float32(cheek / max(self.cheek, 1.0)), 0, 255).astype(np.uint8)
+        light = cheek / max(self.cheek, 1.0) if np.isfinite(cheek) else 1.0
+        lit = np.clip(picture * np.float32(light), 0, 255).astype(np.uint8)
         return OwnInside(weight=weight, left=int(low[0]), top=int(low[1]), picture=lit)
 
 

@@ -25,7 +25,7 @@ from talking_heads.moditalker_core.film_faces import Glimpses
 from talking_heads.moditalker_core.film_motion import Asked, asked_of_face
 from talking_heads.moditalker_core.film_shots import slow_expression
 
-SIZE, FRAMES = 144, 16
+SIZE, FRAMES = 112, 12
 
 
 class Film:
@@ -45,7 +45,7 @@ def filmed() -> tuple[np.ndarray, np.ndarray]:
     """Frames uint8 [T, S, S, 3] with head movement, and their exact 68 points in px."""
     spoken, subject = perform(2.0, 5, engine="formant"), Subject(SIZE, oversampling=1)
     frames, points = [], []
-    for i in range(0, 2 * FRAMES, 2):
+    for i in range(0, 3 * FRAMES, 3):
         params = spoken.params[i].copy()
         params[PARAMS.index("jaw")] = 8 * abs(np.sin(i / 5))
         pose = subject.pose(spoken.euler[i], spoken.translation[i])
@@ -131,7 +131,8 @@ def test_frames_are_drawn_as_they_are_asked_for(filmed, track, motion):
     plan = film_plan(film, fps=25, track=track)
     film.read = 0
     drawn = drawn_film(plan, film, motion)
-    next(drawn), next(drawn)
+    for _ in range(2):
+        next(drawn)
     assert film.read <= 3
 
 
@@ -155,7 +156,7 @@ def test_frames_without_a_face(filmed, motion, policy, caplog):
 
 
 def test_frames_without_a_face_are_refused_on_demand(filmed, motion):
-    with pytest.raises(TalkingHeadsError, match="no face in 1 of 16 frames: 5"):
+    with pytest.raises(TalkingHeadsError, match="no face in 1 of 12 frames: 5"):
         made(filmed[0], motion, track=tracked(filmed[1], (SIZE, SIZE), (5,)), policy="error")
     with pytest.raises(TalkingHeadsError, match="need one of"):
         made(filmed[0], motion, track=tracked(filmed[1], (SIZE, SIZE)), policy="maybe")
@@ -163,21 +164,21 @@ def test_frames_without_a_face_are_refused_on_demand(filmed, motion):
 
 def test_a_face_that_is_hardly_trusted_stays_as_filmed(filmed, track, motion, caplog):
     trust = track.confidence.clone()
-    trust[10:13] = .1
+    trust[7:11] = .1
     with caplog.at_level(logging.WARNING):
         out = made(filmed[0], motion, track=replace(track, confidence=trust))
-    assert (out[11] == filmed[0][11]).all() and (out[4] != filmed[0][4]).any()
+    assert (out[9] == filmed[0][9]).all() and (out[2] != filmed[0][2]).any()
     assert "partly hidden" in caplog.text
 
 
 def test_each_shot_has_its_own_rest(filmed):
     frames, points = filmed
-    take = np.concatenate([frames, frames[::-1]])
+    take = np.concatenate([frames, frames[::-1], frames])
     other = points[:, list(MIRROR)] * [-1, 1] + [SIZE - 1, 0]
     both = np.concatenate([take, take[:, :, ::-1] // 3])  # another take: dark, mirrored
-    track = tracked(np.concatenate([points, points[::-1], other, other[::-1]]), (SIZE, SIZE))
+    track = tracked(np.concatenate([points, points[::-1], points, other, other[::-1], other]), (SIZE, SIZE))
     plan = film_plan(Film(both), fps=25, track=track)
-    assert plan.face.cuts == (2 * FRAMES,) and [shot.first for shot in plan.shots] == [0, 2 * FRAMES]
+    assert plan.face.cuts == (3 * FRAMES,) and [shot.first for shot in plan.shots] == [0, 3 * FRAMES]
     assert np.abs(plan.shots[0].rest - plan.shots[1].rest).max() > .5
     assert plan.shots[1].mouth.tone.mean() < .6 * plan.shots[0].mouth.tone.mean()
 
@@ -202,7 +203,7 @@ def test_motion_of_another_face_counts_from_its_own_rest(filmed, track, motion):
     wide = motion.points * torch.tensor([1.1, 1.0, 1.0])
     plan = film_plan(Film(filmed[0]), fps=25, track=track)
     rows = asked_of_face(motion.with_data(wide), plan.portrait, track).rows
-    assert np.abs(rows[:, 8, 0]).max() < .02 and np.abs(rows[:, [0, 16], 0]).max() < .02  # dm: no wider face
+    assert np.abs(np.median(rows[:, [0, 8, 16], 0], axis=0)).max() < .02  # dm: no wider face, which would be .07
 
 
 def test_a_track_without_a_mesh_is_measured_again(filmed, motion, caplog):

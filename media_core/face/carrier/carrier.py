@@ -99,7 +99,7 @@ class Carrier:
     def _fill(self, out: np.ndarray, field: Field) -> None:
         import cv2
 
-        made = cv2.remap(self._source, field.x, field.y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        made = cv2.remap(self._source, field.x, field.y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
         part = out[field.box.slices]
         np.copyto(part, made, where=field.moved[..., None])
 
