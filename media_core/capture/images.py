@@ -14,8 +14,8 @@ from ..dataset_folder import encoded, npy, write_bytes
 from ..errors import FileFormatError
 from ..face.crop import FaceCrop
 from ..face.draw import draw_landmarks
-from ..face.masks.look import PersonLook, learn_look
-from ..face.masks.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, parsing_png
+from ..face.masks.look import PersonLook
+from ..face.masks.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, parsing_png, video_look
 from ..face.masks.plates import EVERY, BackgroundPlate, on_plate
 from ..face.masks.torso import torso_under_head
 from ..face.pose.steady import Anchors
@@ -156,7 +156,7 @@ def _look(folder: Path, points: np.ndarray, drawn: Callable[[int], np.ndarray] |
         if drawn is not None:
             persons.append(drawn(i))
         step(0, len(points), {"looked at": len(samples)})
-    return learn_look(samples, persons or None)
+    return video_look(samples, persons or None)
 
 
 def _drawn(person: np.ndarray, number: int, crop: FaceCrop) -> np.ndarray:  # -> bool [size, size]

@@ -22,6 +22,7 @@ _ROUNDS = 3                    # of telling clothes from the long hair before th
 _FEW = 40                      # pixels that say nothing about a colour
 _EARS = 2                      # points of the jaw, counted from its ends: above is head
 _OFTEN, _SELDOM = 0.6, 0.05    # how likely hair is below hair; elsewhere below the jaw
+_USUAL = 0.7                   # of the frames: where the torso is so often, hair is seldom
 _BESIDE_NECK = ((0, .4, .6), (.1, .1, 1))  # units beside the neck's middle; how much less before it
 _NECK = 0.6                    # units beside its middle: what looks like skin in shadow is the neck's
 _BREAST = (.45, .8)            # units beside it and below the chin: hardly hair
@@ -36,6 +37,7 @@ class PersonLook:
     skin: np.ndarray
     shaded: np.ndarray   # skin in any light, down to the chin's shadow
     clothes: np.ndarray
+    torso: np.ndarray | None = None  # float32 [h, w] in how many of the video's reduced frames the torso is there, 0..1
 
     @property
     def bald(self) -> bool:
@@ -69,13 +71,16 @@ class Hanging:
     far: np.ndarray     # bool [h, w]: hardly hair
 
     @classmethod
-    def of(cls, view: View, person: np.ndarray, found: Likelihoods) -> Hanging:  # person: bool [h, w]
+    def of(cls, view: View, person: np.ndarray, found: Likelihoods, torso: np.ndarray | None = None) -> Hanging:
+        """By the person, bool [h, w], and where the torso usually is, float32 [h, w]."""
         axes, rows = head_axes(view.at), np.arange(view.small_size[0])[:, None]
         middle = (axes.centre + view.at[8]) / 2
         across = np.abs((np.arange(view.small_size[1])[None] - middle[0]) * axes.right[0]
                         + (rows - middle[1]) * axes.right[1]) / axes.unit
         falling = cls._falling(view, person & (found.hair > found.skin), axes)
         prior = _SELDOM + (_OFTEN - _SELDOM) * np.interp(across, *_BESIDE_NECK) * falling
+        if torso is not None and torso.shape == prior.shape:
+            prior = np.where(torso > _USUAL, np.minimum(prior, _SELDOM), prior)
         breast = (across < _BREAST[0]) & (rows > view.at[8, 1] + _BREAST[1] * axes.unit)
         return cls(prior.astype(np.float32), across < _NECK, (falling < _NONE) & (across > _NECK) | breast)
 

@@ -1,7 +1,7 @@
 """Head, hair, inside of the mouth, neck and clothes of every frame: a network's cut-out or a user's mask, divided by landmarks
 and the person's colours; or from a parsing.
 
-    look = learn_look(samples)                      # (frame, points) of up to SAMPLES frames, evenly over the video
+    look = video_look(samples)                      # (frame, points) of up to SAMPLES frames, evenly over the video
     masker = HeadMasker((512, 512), look)
     masks = masker(frame, points)                   # each frame for itself
 
@@ -9,7 +9,8 @@ Without a look the masker learns one from every frame for itself (docs/capture.m
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from .person import View, cut_out, soft_persons
 from .regions import head_axes
 
 SAMPLES = 12       # frames that are enough to learn a look from
+_VOTERS = 6        # of them that can tell what is usual
+_SHORT, _HARDLY = 0.3, 0.01  # units below the chin; of the person below that: less hair is none
 PALETTE = {"background": (255, 255, 255), "face": (0, 0, 255), "neck": (0, 255, 0), "clothes": (255, 0, 0),
            "mouth": (100, 100, 100), "hair": (0, 0, 0)}  # RGB, docs/hmtalker.md#dataset-layout
 
@@ -84,6 +87,21 @@ class HeadMasker:
         if np.shape(points) != (68, 2) or not np.isfinite(points).all():
             raise TalkingHeadsError("A frame's masks need its 68 landmarks, finite numbers", f"shape {np.shape(points)}",
                                     "Fill the missing frames first, or leave them out")
+
+
+def video_look(samples: Sequence[tuple[np.ndarray, np.ndarray]], persons: Sequence[np.ndarray] | None = None) -> PersonLook:
+    """`learn_look`, and of people with short hair where the torso usually is, by the samples' own masks: a collar of the hair's
+    colour stays a collar where hair touches it for a while. Long hair comes and goes."""
+    look = learn_look(samples, persons)
+    if len(samples) < _VOTERS:
+        return look
+    masker, torsos, hanging = HeadMasker(height_width(samples[0][0].shape[:2]), look), [], []
+    for i, (frame, points) in enumerate(samples):
+        view, masks = View.of(frame, points), masker(frame, points, None if persons is None else persons[i])
+        torsos.append(view.reduced(masks.torso))
+        low = slice(max(int(points[8, 1] + _SHORT * head_axes(points).unit), 0), None)
+        hanging.append(np.count_nonzero(masks.head[low]) / max(np.count_nonzero(masks.person[low]), 1))
+    return replace(look, torso=np.mean(torsos, axis=0, dtype=np.float32)) if np.median(hanging) < _HARDLY else look
 
 
 def _found(view: View, soft: np.ndarray | None) -> np.ndarray:  # float32 [H, W] -> bool [H, W]

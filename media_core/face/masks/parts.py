@@ -41,7 +41,8 @@ def divided(view: View, person: np.ndarray, look: PersonLook) -> Parts:  # perso
     found, small = likelihoods(view, look), view.reduced(person) > .5
     axes = head_axes(view.at)
     face = polygon(face_outline(view.points), view.size)
-    head = _head(view, small, found, _Zones.of(view, axes, look.bald), _CRUMB * axes.unit ** 2)
+    hanging = Hanging.of(view, small, found, look.torso)
+    head = _head(view, small, found, hanging, _Zones.of(view, axes, look.bald))
     hairy = view.guide(found.hair / (found.hair + found.skin)) > .5
     hairy = small & hairy & (not look.bald) & ~polygon(face_outline(view.at), view.small_size)
     hairy = _without_crumbs(hairy, head, _CRUMB * axes.unit ** 2)
@@ -53,10 +54,10 @@ def divided(view: View, person: np.ndarray, look: PersonLook) -> Parts:  # perso
     return Parts(head, head & ~face & view.enlarged(hairy), neck)
 
 
-def _head(view: View, person: np.ndarray, found: Likelihoods, zones: _Zones, crumb: float) -> np.ndarray:
+def _head(view: View, person: np.ndarray, found: Likelihoods, hanging: Hanging, zones: _Zones) -> np.ndarray:
     """The head, bool [h, w], in one piece, with all of the person that does not hang together with what is below the jaw."""
-    head = person & (zones.sure | (view.guide(_head_probability(view, person, found, zones)) > .5))
-    head = _without_crumbs(touching(head, zones.sure), person, crumb)
+    head = person & (zones.sure | (view.guide(_head_probability(view, person, found, hanging, zones)) > .5))
+    head = _without_crumbs(touching(head, zones.sure), person, _CRUMB * head_axes(view.at).unit ** 2)
     head = head & ~_worn(view, head, found, zones)
     head = head & ~_coat(view, person, head, zones)
     below = ~above_jaw(view.at, view.small_size, _JAW_ENDS)
@@ -151,9 +152,8 @@ class _Zones:
         return cls(sure, usually & ~above & at_jaw & ~sure, above & ~near, face)
 
 
-def _head_probability(view: View, person: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
+def _head_probability(view: View, person: np.ndarray, found: Likelihoods, hanging: Hanging, zones: _Zones) -> np.ndarray:
     """float32 [h, w]: 1 where it is sure; beside the jaw all but clothes; elsewhere what looks like hair."""
-    hanging = Hanging.of(view, person, found)
     out = found.hanging(np.where(zones.aside, np.float32(_ASIDE), hanging.prior), hanging.neck & ~zones.aside)
     outline = _strips(person & (out < .5), _STRIP * head_axes(view.at).unit) & (hanging.prior > _FALLING)
     out[outline & (found.clothes < found.hair * _CLEARLY)] = 1

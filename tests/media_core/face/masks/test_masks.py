@@ -5,9 +5,10 @@ import cv2
 import numpy as np
 import pytest
 from talking_heads.media_core.errors import TalkingHeadsError
+from talking_heads.media_core.face.masks import masks as masks_module
 from talking_heads.media_core.face.masks.guided import Guide, planes
-from talking_heads.media_core.face.masks.look import learn_look
-from talking_heads.media_core.face.masks.masks import PALETTE, HeadMasker, from_parsing, parsing_png
+from talking_heads.media_core.face.masks.look import Hanging, learn_look, likelihoods
+from talking_heads.media_core.face.masks.masks import PALETTE, HeadMasker, from_parsing, parsing_png, video_look
 from talking_heads.media_core.face.masks.mouth_inside import mouth_inside
 from talking_heads.media_core.face.masks.parts import _body, _coat, _hair_outside, _worn_from, _Zones
 from talking_heads.media_core.face.masks.person import View
@@ -88,6 +89,24 @@ def test_a_collar_of_the_hairs_colour_is_no_hair(film):
     low = collar & (np.arange(SIZE)[:, None] > chin[1] + .4 * unit)
     assert low.sum() > 200 and masks.torso[low].mean() > 0.95
     assert masks.head[lock].mean() > 0.8
+
+
+def test_short_hair_is_seldom_where_the_torso_usually_is(film):
+    samples = [(frame.rgb, points) for frame, points in zip(*film)]
+    look = video_look(samples[:8])
+    usual = np.mean([np.isin(frame.classes, (2, 3)) for frame in film[0][:8]], axis=0) > .7
+    assert look.torso is not None and iou(look.torso > .7, usual) > .9
+    assert video_look(samples[:3]).torso is None
+    view, person = View.of(*samples[9]), film[0][9].classes > 0
+    found = likelihoods(view, look)
+    plain, told = Hanging.of(view, person, found).prior, Hanging.of(view, person, found, look.torso).prior
+    assert told[look.torso > .7].max() <= .0501 and np.array_equal(told[look.torso <= .7], plain[look.torso <= .7])
+
+
+def test_people_with_long_hair_have_no_usual_torso(film, monkeypatch):
+    """It would take the hair that comes and goes."""
+    monkeypatch.setattr(masks_module, "_SHORT", -1.0)  # the head itself counts
+    assert video_look([(frame.rgb, points) for frame, points in list(zip(*film))[:6]]).torso is None
 
 
 def test_a_coat_of_the_hairs_colour_is_no_hair(film):
