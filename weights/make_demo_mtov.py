@@ -107,13 +107,15 @@ def continued(args: argparse.Namespace, data: Path):
     drawn = args.work / "drawn_again.safetensors"
     save_autoencoder(known.rgb, start, role="rgb")
     common = {"seed": args.seed, "device": args.device, "report": show, "licence": LICENCE}
-    for kind, changes, out, given in (("rgb", AGAIN, drawn, {"rgb": start}),
-                                      ("diffusion", MORE, args.out, {"rgb": drawn, "mtov": args.start_from, "half": True})):
-        if kind == "diffusion" or not drawn.is_file():
-            config = replace(preset(args.preset, kind), **changes)
-            config = replace(config, steps=max(1, round(config.steps * args.steps)))
-            made = train_mtov(kind, data, out, config, log_folder=args.work / f"{out.stem}_log", **given, **common)
-    return made
+
+    def settings(kind: str, changes: dict):
+        config = replace(preset(args.preset, kind), **changes)
+        return replace(config, steps=max(1, round(config.steps * args.steps)))
+
+    if not drawn.is_file():
+        train_mtov("rgb", data, drawn, settings("rgb", AGAIN), rgb=start, log_folder=args.work / "drawn_again_log", **common)
+    return train_mtov("diffusion", data, args.out, settings("diffusion", MORE), rgb=drawn, mtov=args.start_from, half=True,
+                      log_folder=args.work / "more_log", **common)
 
 
 def show(done: int, total: int, info, preview) -> None:
