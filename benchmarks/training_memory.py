@@ -91,7 +91,8 @@ def stage(name: str, one: str) -> Row:
         encoder = VideoAutoencoder(config.autoencoder)
         network = MToVDenoiser(config.denoiser, config.autoencoder.grid) if one == "diffusion" else encoder
         judges = Discriminators(config.judges) if one == "gan" else None
-    on_meta(encoder), on_meta(network)
+    on_meta(encoder)
+    on_meta(network)
     moved = _numbers(network) + (_numbers(judges) if judges else 0)
     saved = _numbers(network) + (2 * _numbers(encoder) if one == "diffusion" else 0)
     state = 4.0 * (3 * moved + (_numbers(network) if config.ema else 0))

@@ -164,3 +164,14 @@ def test_a_data_set_of_another_encoder_is_refused_with_both_names(host, base):
     message = failure(host.run({"data": LOAD, "train": changed(TRAIN, preset="published")}))
     assert "hubert-large-ls960-ft" in message and "mel" in message
     assert not list((base / "models").rglob("*.safetensors"))
+
+
+def test_fine_tuning(host, base):
+    kept = collector(host)
+    ok(host.run({"data": LOAD, "train": TRAIN, "a": keep("train")}))
+    again = {"data": LOAD, "train": changed(TRAIN, name="again", start_from="mine.safetensors"), "a": keep("train")}
+    ok(host.run(again))
+    assert not host.run(again).executed
+    before, after = (value.model.config.training for value in kept)
+    assert after["begun with"] == before and after["lr"] == pytest.approx(before["lr"] / 5)
+    assert "absent.safetensors" in failure(host.run({"data": LOAD, "train": changed(TRAIN, start_from="absent.safetensors")}))
