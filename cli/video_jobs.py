@@ -51,7 +51,7 @@ def add_options(video: argparse.ArgumentParser) -> None:
     add("--video", dest="film", action="store_true",
         help="treat FACE as a video, whatever its kind (default: if it is not an image)")
     add("--film", dest="film", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its name before
-    add("--carrier", choices=CARRIERS, default=CARRIERS[0],
+    add("--carrier", choices=CARRIERS,
         help="how frames are made: picture moves the image's own pixels, at its own size and without further weights; redraw "
              f"draws the face with MToV's networks (default: {CARRIERS[0]})")
     add("--life", type=float, default=LIFE, metavar="L",
@@ -69,7 +69,7 @@ def add_options(video: argparse.ArgumentParser) -> None:
     add_tracker(add, "people")
     add("--face-index", type=int, default=0, metavar="N", help="of several faces the N-th largest, from 0 (default: 0)")
     add("--no-paste", dest="paste", action="store_false",
-        help="only the square around the face, as MToV's networks make it; only --carrier redraw")
+        help="only the square around the face, as MToV's networks make it: --carrier redraw")
     add_video_sampling(video)
     add_device(add)
 
@@ -293,13 +293,17 @@ def _check_names(out: Path, given: list[str | None]) -> None:
 
 
 def _check_carrier(options: argparse.Namespace) -> None:
-    """Raises:
+    """Settles the carrier: only MToV's has a square that can be left unpasted.
+
+    Raises:
         TalkingHeadsError: crops of a carrier that makes none, or no seed.
     """
     for name in ("seed", "face_index"):
         if getattr(options, name) < 0:
             raise TalkingHeadsError(f"--{name.replace('_', '-')} must be a whole number of 0 or more",
                                     f"{getattr(options, name)}", "Choose another one, or leave it out")
+    if options.carrier is None:
+        options.carrier = CARRIERS[0] if options.paste else "redraw"
     if options.carrier == "redraw":
         return
     if not options.paste:

@@ -122,7 +122,7 @@ def video(mtov: MToV, motion: LandmarkTrack, scene: Scene, settings: VideoSettin
 
 
 def speak_video(atom: AToM, mtov: MToV | None, sound: Sound, scene: Scene | CarriedFace | Picture, path: str | os.PathLike, *,
-                carrier: str = CARRIERS[0], life: float = LIFE, sampling: SamplingSettings | None = None,
+                carrier: str | None = None, life: float = LIFE, sampling: SamplingSettings | None = None,
                 settings: VideoSettings | None = None, speech: Speech | None = None, paste: bool = True, feather: float = FEATHER,
                 crf: float = 18, report: Report = silent) -> Path:
     """A portrait, or the person of a video, says `sound`: a video file, whole or absent, streamed.
@@ -133,7 +133,8 @@ def speak_video(atom: AToM, mtov: MToV | None, sound: Sound, scene: Scene | Carr
         sound: any length and rate; it is the video's audio.
         scene: an image with one face; or a face of `carried_faces` for "picture", a scene of `mtov.scenes` for "redraw".
         path: the video; .webm and .mov keep a transparent background.
-        carrier: "picture" moves the picture's own pixels, "redraw" draws them anew with MToV.
+        carrier: "picture" moves the picture's own pixels, "redraw" draws them anew with MToV; None: "redraw" of a scene made
+            for MToV, else "picture".
         life: 0..1, head sway and blinks of a still image, for "picture".
         sampling, speech: of the motion, see `speak`.
         settings, paste, feather: of the video, for "redraw", see `video`.
@@ -142,6 +143,7 @@ def speak_video(atom: AToM, mtov: MToV | None, sound: Sound, scene: Scene | Carr
     Raises:
         TalkingHeadsError: no face in the image, "redraw" without an MToV, or what the stages refuse.
     """
+    carrier = carrier or ("redraw" if isinstance(scene, Scene) else CARRIERS[0])
     if check_carrier(carrier, mtov) == "redraw":
         assert mtov is not None  # checked
         return _redrawn_video(atom, mtov, sound, scene, path, sampling=sampling, settings=settings, speech=speech, paste=paste,

@@ -178,7 +178,7 @@ def test_options_of_mtov_are_named_as_without_effect(files, caplog):
 
 @pytest.mark.parametrize("more, words", [
     (("--life", "2"), ["life of a portrait", "2"]),
-    (("--no-paste",), ["--no-paste", "--carrier picture", "--carrier redraw"]),
+    (("--no-paste", "--carrier", "picture"), ["--no-paste", "--carrier picture", "--carrier redraw"]),
     (("--seed", "-1"), ["--seed", "-1"]),
     (("--face-index", "-1"), ["--face-index", "-1"]),
     (("--face-index", "1"), ["face"]),
