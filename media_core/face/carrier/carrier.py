@@ -1,4 +1,5 @@
-"""A still image, or a frame of a video, whose face moves: its own pixels, carried by the face's mesh; no network.
+"""A still image, or a frame of a video, whose face moves: its own pixels, carried by the face's mesh; no network
+(docs/moditalker.md#carrier).
 
     carrier = Carrier(picture, mesh)                       # uint8 [H, W, 3], [478, 3] px
     frame = carrier.draw(displacement, blink=.5)           # [68, 3] units (place.py); zeros give the picture to the bit

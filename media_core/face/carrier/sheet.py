@@ -26,7 +26,7 @@ _NECK = 34.0, 50.0       # units below the chin where nothing moves any more; ov
 _BLEND = 3.0             # units inside the outline over which the mesh takes over
 _ROUNDS = 4              # of the fixed point that inverts the sheet
 _MOVED = .02             # px; pixels that come from nearer than this are the image's own
-_OUTLINE = list(OVAL)
+_OUTLINE, _CHIN = list(OVAL), 152
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ class _Grid:
         self._follow, self._away = weight * (calm if moving else _kept_edge(edge)), away
         self.nodes = nodes
         if moving:
-            chin = outline[_OUTLINE.index(152), 1]
+            down = (nodes - place.origin[:2]) @ place.axes[:2, 1] * place.k - place.own[_CHIN, 1]  # units below the chin
             self._depth = weight @ outline[:, 2] + _BEHIND * unit * smooth(away / _ROUNDING)
-            self._neck = smooth((chin + _NECK[0] * unit - nodes[:, 1]) / (_NECK[1] * unit))[:, None]
+            self._neck = smooth((_NECK[0] - down) / _NECK[1])[:, None]
             self._calm = smooth(1 - np.maximum(away - _HAIR, 0) / _CALM)[:, None] * calm
 
     def followed(self, outline: np.ndarray, unit: float) -> np.ndarray:  # [36, 2] px -> [nodes, 2] px

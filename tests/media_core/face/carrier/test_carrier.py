@@ -104,3 +104,11 @@ def test_how_far_a_face_looks_aside(portrait, yaw):
     place = Place.of(portrait[1])
     turned = place.pixels(place.own, Turn.of(yaw, 0, 0))
     assert (sideways(turned) > .35) == (yaw > 0)
+
+
+def test_a_face_that_lies_on_its_side(portrait, opened):
+    image, mesh = portrait
+    turned = np.ascontiguousarray(np.rot90(image))
+    there = np.column_stack([mesh[:, 1], image.shape[1] - 1 - mesh[:, 0], mesh[:, 2]])
+    upright, lying = Carrier(image, mesh).draw(opened), Carrier(turned, there).draw(opened)
+    assert np.abs(np.rot90(upright).astype(int) - lying).mean() < .25
