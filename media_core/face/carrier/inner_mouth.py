@@ -156,7 +156,7 @@ def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, shown: float)
     light = np.interp(side, np.concatenate([middles, [_HALF_ROW + 1]]), _TEETH_LIGHT)
     gap = np.abs(side[..., None] - np.concatenate([[0], _EDGES])).min(-1)  # units from where two teeth meet
     light = light * (1 - .10 * np.exp(-(gap / .55) ** 2)) * np.clip(1.0 + .03 * below, .70, 1.0)
-    rounded = below + .55 * np.exp(-(gap / .8) ** 2) + np.where((side > _EDGES[0]) & (side < _EDGES[1]), .45, 0)
+    rounded = below + .42 * np.exp(-(gap / .8) ** 2) + np.where((side > _EDGES[0]) & (side < _EDGES[1]), .35, 0)
     shape = np.clip(-rounded * 1.2 + .5, 0, 1) * np.clip((_HALF_ROW - side) / 2.5, 0, 1) * shown
     _blend(patch, light[..., None] * tone.astype(np.float32), shape)
     return shape
