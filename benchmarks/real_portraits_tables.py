@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Check = Callable[[float, "Row"], bool]
 AMPLITUDE = (0.9, 1.15)
+CAUSES = Path(__file__).with_name("real_portraits_causes.txt")
 NAMES = {"r": "r to what was fed", "amplitude": "amplitude", "shut": "read where shut", "first": "frame 0 off",
          "above": "above nose off", "sharpness": "sharpness", "old": "r to the old lips", "old fed": "(of fed)",
          "untouched": "untouched", "unseen": "no face",
@@ -80,7 +82,21 @@ def report(rows: Sequence[Row], args: argparse.Namespace) -> str:
         chosen = [row for row in rows if row.kind == kind]
         if chosen:
             lines += [f"## {kind.capitalize()}s", "", *totals(kind, chosen), "", *each(kind, chosen), ""]
+    causes = read_causes()
+    told = [f"- {row.name}: {why}" for row in rows for name, why in causes if flat(row.name).endswith(flat(name))]
+    if told:
+        lines += ["## Seen by eye, and why figures are missed", "", *told, ""]
     return "\n".join(lines)
+
+
+def read_causes() -> list[tuple[str, str]]:
+    """Lines "path: words" of CAUSES."""
+    lines = [line.partition("#")[0].strip() for line in CAUSES.read_text(encoding="utf-8").splitlines()]
+    return [(name.strip(), words.strip()) for name, _, words in (line.partition(":") for line in lines if line)]
+
+
+def flat(name: str) -> str:
+    return name.replace("/", "_").lower()
 
 
 def totals(kind: str, rows: Sequence[Row]) -> list[str]:

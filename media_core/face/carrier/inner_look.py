@@ -21,6 +21,7 @@ _IVORY = np.array([1.06, .985, .90])
 _PINK = np.array([1.20, .54, .54])       # a tongue, for 1 of the teeth's brightness
 _DARK = np.array([.32, .115, .115])      # the cavity, likewise
 _OF_CHEEK, _OF_WHITE, _MOST = .92, 1.05, 1.7  # brightness of teeth: of the cheeks', of the eyes' whites; most, of the cheeks'
+_SHADED, _ABOVE = (.45, .85, .62), 1.0  # teeth by what lies about the upper lip: constant, slope, least; heights above
 _STONE = .7             # brightness inside of what is not flesh
 _FLESH = 1.02, .06      # red over green of the lips, over the cheeks': none below, flesh when higher by that much
 _UNLIKE = .15, .08      # difference of their hues (of mean 1), likewise
@@ -62,7 +63,8 @@ class Mouth:
         cheek, lips = colour_of(picture, mesh[SKIN_SAMPLE]), _lip_colour(picture, mesh)
         bright = float(cheek.mean())
         shown = shown_teeth(picture, mesh, bright)
-        tone = guessed_teeth(cheek, _eye_white(picture, mesh)) if shown is None else shown
+        guessed = guessed_teeth(cheek, _eye_white(picture, mesh)) * _shaded(picture, mesh, bright)
+        tone = guessed if shown is None else shown
         stone = 1 - _flesh(cheek, lips)
         hue = None if stone < .02 else cheek / max(bright, 1.0)
         softness, grain = _texture(picture, mesh)
@@ -120,6 +122,15 @@ def _eye_white(picture: np.ndarray, mesh: np.ndarray) -> float | None:
     """Brightness of the brightest fifth of the eyes, without the very glints."""
     pixels = np.concatenate([_pixels(picture, mesh[ring]) for ring in EYES])
     return float(np.percentile(pixels.mean(1), 88)) if len(pixels) >= 24 else None
+
+
+def _shaded(picture: np.ndarray, mesh: np.ndarray, cheek: float) -> float:
+    """1, or less where what lies about the upper lip is far darker than the cheek: a moustache shades the teeth."""
+    upper = mesh[LIPS[0, 10:], :2]
+    above = upper + (upper.mean(0) - mesh[LIPS[3, 10:], :2].mean(0)) * _ABOVE
+    strip = np.concatenate([above, mesh[LIPS[3, 10:], :2][::-1]])
+    ratio = float(colour_of(picture, strip).mean()) / max(cheek, 1.0)
+    return float(np.clip(_SHADED[0] + _SHADED[1] * ratio, _SHADED[2], 1))
 
 
 def _lip_colour(picture: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # -> [3]

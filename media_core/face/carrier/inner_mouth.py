@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,6 +19,7 @@ _LEAST_GAP = .5         # lips nearer than this show nothing
 _LINE_GAP = .4, 1.5     # from this gap on, over that much, a dark line between the lips becomes the inside
 _LINE = np.array([.62, .52, .52])  # brightness of that line, of the lips'
 _REDDENS = np.array([.92, 1.06, 1.10], np.float32)  # shadow between the lips is red: its exponents
+_TILE = 256             # px of the repeated grain
 _MOST_GAIN = 1.5        # teeth deep in the shadow stay dark
 _TONGUE = .2             # how far the tongue is up, 0..1
 _EDGES = np.array([5.5, 10.0, 13.6, 16.2, 18.2])  # where a tooth ends, from the middle
@@ -63,6 +65,9 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
     times = 3 if unit < 1.5 else 2 if unit < 4 else 1
     view = _view(low, high, times, ring, place, handles.seam, turned)
     inside, alpha = _finished(_drawn(view, mouth, jaw), view, mouth, tuple((high - low).tolist()), unit)
+    if mouth.grain > .3:  # as fixed in the image as the rest of its grain
+        rows, columns = (np.arange(low[axis], high[axis]) % _TILE for axis in (1, 0))
+        inside += mouth.grain * _noise()[rows][:, columns, None]
     if mouth.own is not None and source is not None:
         _own_over(inside, mouth, source, place, turned, low)
     part = image[low[1]:high[1], low[0]:high[0], :3]
@@ -70,6 +75,11 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
     line = np.median(image[at[:, 1], at[:, 0], :3], axis=0) * _LINE
     inside = line + (inside - line) * smooth((gap - _LINE_GAP[0]) / _LINE_GAP[1])
     part[:] = np.clip(part + (inside - part) * (alpha * amount) + .5, 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _noise() -> np.ndarray:  # float32 [_TILE, _TILE]
+    return np.random.default_rng(7).normal(0, 1, (_TILE, _TILE)).astype(np.float32)
 
 
 def _view(low: np.ndarray, high: np.ndarray, times: int, ring: np.ndarray, place: Place, seam: np.ndarray,
@@ -146,7 +156,7 @@ def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, shown: float)
     light = np.interp(side, np.concatenate([middles, [_HALF_ROW + 1]]), _TEETH_LIGHT)
     gap = np.abs(side[..., None] - np.concatenate([[0], _EDGES])).min(-1)  # units from where two teeth meet
     light = light * (1 - .10 * np.exp(-(gap / .55) ** 2)) * np.clip(1.0 + .03 * below, .70, 1.0)
-    rounded = below + .55 * np.exp(-(gap / .8) ** 2) + np.where((side > _EDGES[0]) & (side < _EDGES[1]), .45, 0)
+    rounded = below + .42 * np.exp(-(gap / .8) ** 2) + np.where((side > _EDGES[0]) & (side < _EDGES[1]), .35, 0)
     shape = np.clip(-rounded * 1.2 + .5, 0, 1) * np.clip((_HALF_ROW - side) / 2.5, 0, 1) * shown
     _blend(patch, light[..., None] * tone.astype(np.float32), shape)
     return shape
@@ -182,14 +192,12 @@ def _shadow(view: _View) -> np.ndarray:  # -> [h, w]
 
 
 def _finished(patch: np.ndarray, view: _View, mouth: Mouth, size: tuple[int, int], unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """At the image's own size, as soft and grainy as it; and the opening's alpha [h, w, 1]."""
+    """At the image's own size, as soft as it; and the opening's alpha [h, w, 1]."""
     import cv2
 
     inside = cv2.resize(patch.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     if mouth.softness > .3:
         inside = cv2.GaussianBlur(inside, (0, 0), mouth.softness)
-    if mouth.grain > .3:
-        inside += np.random.default_rng(7).normal(0, mouth.grain, (*inside.shape[:2], 1)).astype(np.float32)
     edge = max(.45, .22 * unit, .7 * mouth.softness)
     soft = cv2.GaussianBlur(cv2.resize(view.opening, size, interpolation=cv2.INTER_AREA), (0, 0), edge)
     return inside, soft.astype(np.float32)[..., None] / 255

@@ -217,6 +217,16 @@ def test_a_network_shown_its_mean_face_moves_every_portrait_alike():
     assert torch.allclose(moved, usual, atol=1e-6)
 
 
+@pytest.mark.parametrize("opening, shut", [(0.01, False), (0.2, True)])  # dm; the eyes are 0.9 apart
+def test_an_open_mouth_is_shut_before_any_network_sees_it(opening, shut):
+    speech, settings = spoken(0.5), SamplingSettings(gate=False)
+    face = mean_face()
+    face[[*range(55, 60), 65, 66, 67], 1] -= opening
+    closed = resting_face(torch.as_tensor(face)).numpy()
+    given, asked = (generate_motion(tiny_atom(), speech, portrait(one), settings).points for one in (face, closed))
+    assert torch.equal(given, asked) == (shut or np.array_equal(face, closed))
+
+
 def test_lips_of_a_stranger_do_not_cross_with_the_demo_weights():
     """A face unlike all it learnt from: the mouth low and forward. Shown that face, the network took the mouth for an open one
     and closed it further than it closes."""
