@@ -102,18 +102,18 @@ def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 
         frame_rate(fps)
     whole("The number of the first frame", start)
     with _Opened(path) as (container, stream):
-        count, shown, colour, clock = 0, None, None, FilmClock(usual_step(stream), Path(path).name)
+        count, shown, view, clock = 0, None, None, FilmClock(usual_step(stream), Path(path).name)
         for number, frame in enumerate(pictures(container, stream)):
-            colour = colour_of(stream, frame) if colour is None else colour
+            view = _View.of(frame, stream, part) if view is None else view
             if fps is None:
                 if number >= start:
-                    yield _upright(frame, stream, colour, part)
+                    yield view.upright(frame)
                 continue
             last = _last_shown(clock(frame.time, _lasts(frame)), fps, count)
-            yield from _held(shown, stream, colour, last - max(count, start), part)
+            yield from _held(shown, view, last - max(count, start))
             count, shown = last, frame
         if shown is not None and fps is not None:
-            yield from _held(shown, stream, colour, _last_shown(clock.end, fps, count) - max(count, start), part)
+            yield from _held(shown, view, _last_shown(clock.end, fps, count) - max(count, start))
 
 
 def _lasts(frame: av.VideoFrame) -> float | None:
@@ -128,11 +128,10 @@ def _last_shown(time: float, fps: float, count: int) -> int:
     return count
 
 
-def _held(frame: av.VideoFrame | None, stream: av.VideoStream, colour: Colour | None, times: int,
-          part: Part | None) -> Iterator[np.ndarray]:
+def _held(frame: av.VideoFrame | None, view: _View | None, times: int) -> Iterator[np.ndarray]:
     """The frame `times` times over; converted only when that is at least once. Before the first frame (None): nothing."""
-    if frame is not None and times > 0:
-        picture = _upright(frame, stream, colour or Colour(), part)
+    if frame is not None and view is not None and times > 0:
+        picture = view.upright(frame)
         for _ in range(times):
             yield picture
 
@@ -192,13 +191,27 @@ class _Opened(AbstractContextManager):
                                "Export it again as mp4 (H.264)")
 
 
-def _upright(frame: av.VideoFrame, stream: av.VideoStream, colour: Colour, part: Part | None) -> np.ndarray:  # uint8 [H, W, 3]
-    orientation, width = frame_orientation(frame), _shown_width(frame, stream)
-    if part is not None and orientation == Orientation() and width == frame.width:
-        frame, part = frame_part(frame, part)
-        width = frame.width
-    picture = orientation.applied(shown_picture(frame, width, colour))
-    return picture if part is None else part.of(picture)
+@dataclass(frozen=True)
+class _View:
+    """How the frames of a video are shown, by its first one. (Every frame that is asked for its side data, as the orientation is,
+    stays in memory until Python looks for cycles: hundreds of megabytes.)"""
+
+    stream: av.VideoStream
+    colour: Colour
+    orientation: Orientation
+    part: Part | None  # of the upright image; None: all of it
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame, stream: av.VideoStream, part: Part | None) -> _View:
+        return cls(stream, colour_of(stream, frame), frame_orientation(frame), part)
+
+    def upright(self, frame: av.VideoFrame) -> np.ndarray:  # uint8 [H, W, 3]
+        width, part = _shown_width(frame, self.stream), self.part
+        if part is not None and self.orientation == Orientation() and width == frame.width:
+            frame, part = frame_part(frame, part)
+            width = frame.width
+        picture = self.orientation.applied(shown_picture(frame, width, self.colour))
+        return picture if part is None else part.of(picture)
 
 
 def _shown_width(frame: av.VideoFrame, stream: av.VideoStream) -> int:

@@ -3,7 +3,7 @@
 Stages: (segment ->) track -> frames -> shots -> measure -> (masks -> background -> layers ->) sound -> tables -> report ->
 manifest.
 Per frame only the face's points stay in memory (with the mesh 6 kB, until all is measured; twice for a moment) and, while
-measuring, up to 240 followed corners; besides them, the audio.
+measuring, up to 240 followed corners (22 kB in all at the most); besides them, the audio.
 The method: docs/capture.md; what is written: docs/hmtalker.md#dataset-layout.
 """
 from __future__ import annotations
