@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 LIMIT = 22 * GB  # bytes that a training takes at most unless told otherwise: what GPUs of 24 GB have room for
 _USABLE = 0.95   # fraction of the free memory
 # By kind of device: a factor for what an allocator cannot use and kernels need meanwhile, and what is always there. That of the
-# CPU was measured (benchmarks/training_memory.py --measure: up to 1.46 of what tensors take).
+# CPU is between those measured (benchmarks/training_memory.py --measure: 1.0 to 1.64 of what tensors take).
 _OVERHEAD = {"cpu": (1.5, 0.35 * GB)}
 _ELSEWHERE = (1.08, 0.9 * GB)           # the context of a GPU, workspaces of its libraries
 _KINDS = {"adamw": 2, "adan": 4}        # float32 numbers that an optimiser keeps for a parameter
