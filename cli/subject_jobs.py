@@ -29,7 +29,7 @@ def add_options(subject: argparse.ArgumentParser) -> None:
     add("--size", type=int, default=256, metavar="PX", help="sides of the frames (default: 256)")
     add("--identity", type=int, metavar="N", help="another person invented from the photo (default: the person themself)")
     add("--seed", type=int, default=0, metavar="N", help="of sentences, head movement and blinks (default: 0)")
-    add("--voice", metavar="NAME", help="one espeak-ng voice for all (default: many in turn, which other voices then fit better)")
+    add("--voice", metavar="NAME", help="one espeak-ng voice for all (default: many in turn, as any voice may come later)")
     add("--engine", choices=VOICE_ENGINES, default="auto", help="of the voice (default: auto, espeak if it is installed)")
     add("--face-index", type=int, default=0, metavar="N", help="which face, if there are several, the largest first (default: 0)")
 

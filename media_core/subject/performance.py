@@ -25,7 +25,7 @@ _LEAD_IN, _LEAD_OUT = 0.4, 0.4       # s of silence around given text
 _RATE, _PITCH = 158, 58              # espeak's words a minute and pitch
 _MIN_SECONDS = 0.2
 VARIED = tuple(f"en-us+{name}" for name in ("f3", "m1", "f1", "m5", "f4", "m3", "m7", "f2", "m2", "f5", "m4", "m8", "m6"))
-"""Voices to hear many of: who is trained on one voice alone opens the mouth too little for another."""
+"""Voices to hear many of, for a photo: nobody knows which voice its avatar will speak with."""
 
 
 @dataclass(frozen=True)

@@ -156,14 +156,15 @@ Press **Run** to see it with the demo portrait; with another one:
 2. Name the recording and the avatar, and run. The person of the photo is rigged and reads sentences; an avatar learns from that
    recording, and then says your **Speech**, in real time.
 
-On a CPU it takes about a quarter of an hour. You can stop at any time: running it again continues.
+On a CPU it takes about a quarter of an hour. Read speech of real people moves the lips less than a synthesiser's: **lip_gain** of
+**Drive Avatar** makes up for it. You can stop at any time: running it again continues.
 
 {_SYNTHETIC}""",
          Plan([["note", "1", "5"], ["2", "3"], ["4"], ["6", "7", "8"], ["9"]],
               {"Input": [*"15"], "Recording": [*"23"], "Training": [*"4"], "Video": [*"6789"]},
               widths=(1, 1, 1.1, 1, 1.2), gutter=56),
          App([("1", "image", "portrait"), ("2", "name", "dataset name"), ("4", "name", "avatar name"), ("4", "steps", ""),
-              ("5", "audio", "what the avatar says")], ["9", "3"])),
+              ("5", "audio", "what the avatar says"), ("7", "lip_gain", "")], ["9", "3"])),
     _train_moditalker(),
 )
 BY_NAME = {page.name: page for page in PAGES}
