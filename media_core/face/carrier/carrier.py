@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...subject.layout import INNER_LIPS, to_68
+from ...subject.layout import INNER_LIPS, OVAL, to_68
 from ...subject.raster import Box
 from .handles import Handles
 from .inner_look import Mouth
@@ -100,9 +100,21 @@ class Carrier:
     def _fill(self, out: np.ndarray, field: Field) -> None:
         import cv2
 
-        made = cv2.remap(self._source, field.x, field.y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+        made = cv2.remap(self._source, field.x, field.y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        face = self._face_in(field.box)
+        if field.x[face].size:  # sharper, for three times the cost
+            made[face] = cv2.remap(self._source, field.x[face], field.y[face], cv2.INTER_LANCZOS4,
+                                   borderMode=cv2.BORDER_REPLICATE)
         part = out[field.box.slices]
         np.copyto(part, made, where=field.moved[..., None])
+
+    def _face_in(self, box: Box) -> tuple[slice, slice]:
+        """The box's rows and columns between nose and chin, cheek and cheek."""
+        outline = self.place.pixels(self.place.own[[*OVAL, *_NOSE_BASE]])[:, :2] - [box.left, box.top]
+        (left, _), (right, bottom) = outline.min(0), outline.max(0)
+        top = outline[-len(_NOSE_BASE):, 1].min()
+        low, high = np.clip([[top, left], [bottom, right]], 0, box.shape).astype(int).tolist()
+        return slice(low[0], high[0]), slice(low[1], high[1])
 
 
 def _opaque(picture: np.ndarray) -> np.ndarray:
