@@ -148,6 +148,18 @@ def split(frame: np.ndarray) -> tuple[Tensor, Tensor | None]:  # uint8 [H, W, 3 
     return colour, None if frame.shape[2] == 3 else 1 - videos.floats(frame[..., 3])
 
 
+def check_mask(mask: Tensor | None, images: Tensor) -> None:  # [B, h, w], [B, H, W, C]
+    """That a MASK is of the image it goes with. Load Image gives a small empty one for an image without transparency.
+
+    Raises:
+        TalkingHeadsError: it is of another size, such as that of the image before it was cropped.
+    """
+    height, width = videos.size_of(images)
+    if mask is not None and mask.shape[-2:] != (height, width) and bool((mask > 0).any()):
+        raise TalkingHeadsError("The portrait's mask must be as large as the portrait", f"{mask.shape[-1]} x {mask.shape[-2]} px "
+                                f"for an image of {width} x {height} px", "Connect the mask of the same image, cropped as it is")
+
+
 def with_mask(frames: Iterator[np.ndarray], mask: Tensor | None) -> Iterator[np.ndarray]:
     """Opaque frames with the transparency of a MASK that does not move."""
     import numpy as np

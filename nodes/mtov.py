@@ -164,6 +164,7 @@ class MotionToVideo(io.ComfyNode):
                 mtov: sockets.LoadedMToV | None = None, pose_images: Tensor | None = None,
                 pose_landmarks: LandmarkTrack | None = None, carrier: str = CARRIER, life: float = choices.LIFE,
                 portrait_mask: Tensor | None = None, even_sides: bool = False, seed: int = 0, **sampling: Any) -> io.NodeOutput:
+        carrying.check_mask(portrait_mask, portrait)
         part = start_frame, bridge.checked_stop(len(motion), start_frame, frame_count)
         if carrier == carrying.REDRAW:
             size = whole(mtov).model.config.size

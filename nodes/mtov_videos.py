@@ -90,6 +90,7 @@ class MotionToVideoFile(io.ComfyNode):
                 life: float = choices.LIFE, portrait_mask: Tensor | None = None, format: str = FORMATS[0], seed: int = 0,
                 **sampling: Any) -> io.NodeOutput:
         whole_pictures = pictures(source, face_crop, len(motion))
+        carrying.check_mask(portrait_mask, portrait if source is None else source)
         if carrier == carrying.REDRAW:
             frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (0, len(motion)), seed=seed, **sampling)
             frames = frames if face_crop is None else face_crop.pasted(whole_pictures, frames)

@@ -128,6 +128,20 @@ def test_a_transparent_background_moves_along(host, given, tmp_path, kind):
     assert [probe(path).frames for path in saved] == [FRAMES, FRAMES]
 
 
+@pytest.mark.parametrize("carrier", ["picture", "redraw"])
+def test_a_mask_must_be_of_the_portrait(host, given, carrier):
+    """Not of the image that a face was cropped from; Load Image's empty mask of an opaque image has a size of its own."""
+    given["gone"] = torch.ones(1, HEIGHT * 2, WIDTH * 2)
+    collector(host)
+    for entry in (VIDEO, FILM):
+        made = changed(entry, portrait_mask=["gone", 0], carrier=carrier)
+        message = failure(host.run(prompt(gone=give("gone"), made=made, k=keep("made"))))
+        assert "mask must be as large" in message and "320 x 400 px for an image of 160 x 200" in message
+    given["gone"] = torch.zeros(1, 64, 64)
+    if carrier == "picture":
+        ok(host.run(prompt(gone=give("gone"), made=changed(VIDEO, portrait_mask=["gone", 0]), k=keep("made"))))
+
+
 def test_an_mp4_shows_black_where_nothing_is(host, given):
     given["portrait"] = torch.cat([given["portrait"], torch.ones(1, HEIGHT, WIDTH, 1)], -1)
     given["portrait"][:, :40, :, 3] = 0

@@ -386,7 +386,19 @@ OUTPUT_NODES = {  # name of a model file, or of a file below the output folder, 
 def test_these_are_all_output_nodes(real):
     module = f"custom_nodes.{ROOT.name}"
     mine = {name for name, facts in real.object_info().items() if facts["python_module"] == module and facts["output_node"]}
-    assert mine == {prompt["9"]["class_type"] for prompt in OUTPUT_NODES.values()}
+    assert mine == {prompt["9"]["class_type"] for prompt in OUTPUT_NODES.values()} | {"TalkingHead_SaveVideoFile"}
+
+
+def test_a_video_is_saved_as_it_is_and_shown(real):
+    """The history has what core's Save Video leaves there."""
+    name = "talking_heads_demo_video.mp4"
+    prompt = {"1": node("LoadVideo", file=name), "9": node("TalkingHead_SaveVideoFile", video=["1", 0], filename_prefix="as_is/a")}
+    _, history = run(real, prompt)
+    (shown,) = history["outputs"]["9"]["images"]
+    assert shown == {"filename": "a_00001_.mp4", "subfolder": "as_is", "type": "output"}
+    assert history["outputs"]["9"]["animated"] == [True]
+    with urllib.request.urlopen(f"http://{real.url}/view?{urllib.parse.urlencode(shown)}", timeout=60) as answer:
+        assert answer.read() == (real.base / "input" / name).read_bytes()
 
 
 @pytest.mark.parametrize("name", OUTPUT_NODES)
