@@ -15,7 +15,7 @@ def test_an_mtov_learns_more_people(root, tmp_path, monkeypatch):
 
     start = save_tiny_mtov(tmp_path / "start.safetensors", prediction="sample")
     data, out = make_video_dataset(tmp_path / "data"), tmp_path / "more.safetensors"
-    args = Namespace(work=tmp_path / "work", start_from=start, out=out, preset="demo", steps=0.002, seed=0, device="cpu")
+    args = Namespace(work=tmp_path / "work", start_from=start, out=out, preset="demo", steps=0.0005, seed=0, device="cpu")
     args.work.mkdir()
     make_demo_mtov.continued(args, data)
     before, after = load_mtov(start), load_mtov(out)

@@ -18,7 +18,7 @@ settings of `MOUTH` and `DRAWN`, the commands, one by one, are
         --landmarks WORK/landmarks.safetensors
 
 With `--start-from FILE` an MToV learns more people: the decoder of its images alone (`AGAIN`) and its diffusion (`MORE`), while
-what a latent means stays. So the shipped file came by its base faces:
+what a latent means stays (the shipped file knows one base face; weights/README.md says what was tried):
 
     python -m talking_heads.weights.base_faces FACES SOURCES
     python weights/make_demo_mtov.py --faces FACES --start-from OLD.safetensors
@@ -39,8 +39,8 @@ SEED = 7000  # of the performances
 MOUTH = dict(steps=700, lr=1e-3, warm_up=30, mouth=14.0, lively=3, still_steps=0, still_every=5, penalty=0.005)
 DRAWN = dict(steps=4000, lr=1e-3, warm_up=30, mouth=14.0, lively=3, still_steps=0, still_every=4, penalty=0.0, latent_noise=0.05,
              decoder_only=True)
-AGAIN = dict(DRAWN, steps=600, lr=8e-4, lively=2, still_every=3)  # with --start-from
-MORE = dict(steps=900, lr=6e-4, warm_up=30, cache=1600)
+AGAIN = dict(DRAWN, lr=8e-4, lively=2, still_every=3)  # with --start-from; far fewer steps were tried
+MORE = dict(steps=4000, lr=6e-4, warm_up=30, cache=4800)
 PEOPLE, SECONDS, FIRST = 130, 10.0, 1000
 
 
