@@ -31,6 +31,7 @@ SEEDS = 1 << 63
 ASIDE, PROFILE = .8, 1.0       # of `place.sideways`: warned of, refused
 YAW = 25.0                     # degrees from which a face is warned of
 _TURNED = .4                   # of `place.sideways`: from here on the head turns less
+_SEAM = [13, 14]               # of the mesh, the middle of the inner lips
 _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))  # upper and lower lid of the 68 points
 _PREVIEW_EVERY = 10            # frames
 
@@ -90,6 +91,7 @@ def portrait_carrier(picture: np.ndarray, *, landmarks: LandmarkTrack | np.ndarr
     size = picture.shape[:2]
     points = _points(landmarks, size) if isinstance(landmarks, LandmarkTrack) else landmarks
     mesh = still_mesh(rgb_picture(picture), landmarks=points, tracker=tracker, face_index=face_index)
+    _check_mouth(mesh, size)
     aside = sideways(mesh)
     if aside > PROFILE:
         raise TalkingHeadsError("The face must look forward: one side of it is hidden, and would break when the mouth moves",
@@ -100,6 +102,14 @@ def portrait_carrier(picture: np.ndarray, *, landmarks: LandmarkTrack | np.ndarr
         log.warning("the face looks %.0f degrees to the side; the far corner of the mouth may break: an image from the front is "
                     "better", yaw)
     return carrier
+
+
+def _check_mouth(mesh: np.ndarray, size: tuple[int, ...]) -> None:  # [478, 3] px, (H, W)
+    """Raises TalkingHeadsError where the mouth lies outside the image: nothing would move."""
+    x, y = mesh[_SEAM, :2].mean(0)
+    if not (0 <= x < size[1] and 0 <= y < size[0]):
+        raise TalkingHeadsError("The mouth must lie within the image", f"it would be at ({x:.0f}, {y:.0f}) in "
+                                f"{size[1]} x {size[0]} px", "Use an image that shows the whole face")
 
 
 def _frames(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings, frames: range,

@@ -141,6 +141,12 @@ def test_profiles(portrait, face, motion, caplog):
         portrait_carrier(portrait, landmarks=turned[2])
 
 
+def test_a_mouth_outside_the_image_is_refused(portrait, face):
+    nose = int(face.points[33, 1])
+    with pytest.raises(TalkingHeadsError, match="mouth must lie within the image"):
+        portrait_carrier(portrait[:nose], landmarks=face.mesh)
+
+
 def test_what_is_refused(portrait, face, motion):
     track = pixels(face, portrait)
     for wrong in ({"start": 3, "stop": 3}, {"start": -1}, {"stop": 51}):
