@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,6 @@ import numpy as np
 from ..media_core import asked
 from ..media_core.face.track import FaceTrack
 from ..media_core.motion import LandmarkTrack
-from ..media_core.mouth import resting_face
 from ..media_core.progress import Report, silent
 from .alignment import pose_frames
 from .choices import LIFE
@@ -45,7 +43,7 @@ class StillFace:
 
     picture: Picture          # as `conditions.rgb_picture` takes it; one with alpha stays transparent
     landmarks: np.ndarray     # [478, 3] px, the face's mesh; or its 68 points, [68, 2], where the tracker has no mesh
-    canonical: LandmarkTrack  # from the front, its mouth shut; one frame
+    canonical: LandmarkTrack  # from the front, an open mouth shut as AToM shuts it; one frame
 
     def frames(self, motion: LandmarkTrack, drawing: Drawing = Drawing(), report: Report = silent) -> Iterator[np.ndarray]:
         """The image moving, uint8 [H, W, 3 or 4], one frame at a time.
@@ -79,7 +77,7 @@ class VideoFace:
         """
         from .carrier_films import drawn_film
 
-        return islice(drawn_film(self.plan, self.opened, motion, report), drawing.start, drawing.stop)
+        return drawn_film(self.plan, self.opened, motion, report, start=drawing.start, stop=drawing.stop)
 
     def faceless_frames(self, count: int) -> list[int]:
         """Numbers of the video's frames that stay as recorded, of those that a result of `count` frames shows."""
@@ -112,16 +110,18 @@ def still_face(picture: Picture, *, tracker: str = "people", face_index: int = 0
     """
     from ..media_core.face.pose.canonical import canonical_portrait
     from ..media_core.face.trackers import still_landmarks
+    from .atom.generation import shut_if_open
 
     seen = rgb_picture(picture)
     found = still_landmarks(tracker, seen, face_index=face_index)
     canonical = canonical_portrait(found.points, (seen.shape[0], seen.shape[1]))
-    shut = canonical.with_data(resting_face(canonical.points)[None])
+    shut = canonical.with_data(shut_if_open(canonical.points[0])[None])
     return StillFace(picture, found.points if found.mesh is None else found.mesh, shut)
 
 
 def video_face(opened: Frames, fps: float, *, track: FaceTrack | None = None, policy: str = "skip", total: int | None = None,
-               tracker: str = "people", face_index: int = 0, report: Report = silent) -> VideoFace:
+               tracker: str = "people", face_index: int = 0, near: np.ndarray | None = None,
+               report: Report = silent) -> VideoFace:
     """The face in a video.
 
     Args:
@@ -129,6 +129,7 @@ def video_face(opened: Frames, fps: float, *, track: FaceTrack | None = None, po
         fps: frames per second, of the motion to come.
         track, policy, total, tracker: see `carrier_films.carried_film`.
         face_index: which of several faces, the largest first; a `track` has chosen already.
+        near: [68, 2] px, instead of a number: about where that face is in the first frame.
         report: while the video is measured.
     Raises:
         TalkingHeadsError: what `film_plan` refuses.
@@ -137,7 +138,7 @@ def video_face(opened: Frames, fps: float, *, track: FaceTrack | None = None, po
 
     if track is None and face_index:
         track = followed_face(opened, fps, face_index=face_index, total=total, tracker=tracker, report=report)
-    plan = film_plan(opened, fps=fps, total=total, track=track, policy=policy, tracker=tracker, report=report)
+    plan = film_plan(opened, fps=fps, total=total, track=track, policy=policy, tracker=tracker, near=near, report=report)
     return VideoFace(opened, plan, film_portrait(plan.face.track), policy)
 
 

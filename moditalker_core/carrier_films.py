@@ -14,10 +14,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from ..media_core import asked as checked
 from ..media_core.choices import POLICIES
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.face.carrier.carrier import Carrier
@@ -94,14 +96,14 @@ def carried_film(frames: Frames, motion: LandmarkTrack, *, fps: float, total: in
 
 
 def film_plan(frames: Frames, *, fps: float, total: int | None = None, track: FaceTrack | None = None, policy: str = AS_FILMED,
-              tracker: str = "people", report: Report = silent) -> CarriedFilm:
-    """The first pass; arguments as for `carried_film`."""
+              tracker: str = "people", near: np.ndarray | None = None, report: Report = silent) -> CarriedFilm:
+    """The first pass; arguments as for `carried_film` and `filmed_face`."""
     if policy not in POLICIES:
         raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
     if track is not None and track.fps != fps:
         raise TalkingHeadsError(f"The video's track must have its rate, {fps:g} frames per second", f"{track.fps:g}",
                                 "Track the video at that rate")
-    face = filmed_face(frames, fps, track=track, tracker=tracker, total=total, report=report)
+    face = filmed_face(frames, fps, track=track, tracker=tracker, near=near, total=total, report=report)
     if not face.seen.any():
         raise TalkingHeadsError("The video must show a face whose mesh can be found", f"none in {len(face)} frames",
                                 "Choose another video, or crop closer to the face")
@@ -116,22 +118,30 @@ def film_portrait(track: FaceTrack) -> LandmarkTrack:
     return LandmarkTrack(resting_face(canonical_landmarks(track).points)[None], track.fps)
 
 
-def drawn_film(plan: CarriedFilm, frames: Frames, motion: LandmarkTrack, report: Report = silent) -> Iterator[np.ndarray]:
+def drawn_film(plan: CarriedFilm, frames: Frames, motion: LandmarkTrack, report: Report = silent, *, start: int = 0,
+               stop: int | None = None) -> Iterator[np.ndarray]:
     """The second pass.
 
+    Args:
+        start, stop: the frames of the motion, at the video's rate, that are drawn; any part is the same as in the whole.
     Raises:
-        TalkingHeadsError: motion in px of another image.
+        TalkingHeadsError: motion in px of another image, or no such frames.
     """
     motion = motion.resampled(plan.fps)
-    order = pose_frames(len(plan.face), len(motion)).tolist()
-    return _drawn(plan, frames, asked_of_face(motion, plan.portrait, plan.face.track), order, report)
+    stop = len(motion) if stop is None else stop
+    if not 0 <= checked.whole("The first frame", start) < checked.whole("The last frame", stop) <= len(motion):
+        raise TalkingHeadsError(f"The frames must lie within the motion's {len(motion)}", f"{start} to {stop}", "Choose others")
+    order = pose_frames(len(plan.face), stop).tolist()
+    return _drawn(plan, frames, asked_of_face(motion, plan.portrait, plan.face.track), order, start, report)
 
 
-def _drawn(plan: CarriedFilm, frames: Frames, asked: Asked, order: list[int], report: Report) -> Iterator[np.ndarray]:
-    for done, (number, frame) in enumerate(zip(order, pose_walk(frames, len(plan.face), len(order)))):
-        out = _carried(plan, number, frame, asked, done)
+def _drawn(plan: CarriedFilm, frames: Frames, asked: Asked, order: list[int], start: int, report: Report) -> Iterator[np.ndarray]:
+    total = len(order) - start
+    walk = zip(order, pose_walk(frames, len(plan.face), len(order)))
+    for done, (number, frame) in enumerate(islice(walk, start, None)):
+        out = _carried(plan, number, frame, asked, start + done)
         preview = out if done % _PREVIEW_EVERY == 0 else None
-        report(done + 1, len(order), {"phase": "render", "frame": done + 1, "frames": len(order)}, preview)
+        report(done + 1, total, {"phase": "render", "frame": done + 1, "frames": total}, preview)
         yield out
 
 

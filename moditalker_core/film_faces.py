@@ -125,14 +125,15 @@ def between_lips(frame: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # uint8 [H
     return np.median(pixels[light >= np.percentile(light, _BRIGHTEST)], axis=0)
 
 
-def filmed_face(frames: Frames, fps: float, *, track: FaceTrack | None = None, tracker: str = "people", total: int | None = None,
-                report: Report = silent) -> FilmedFace:
+def filmed_face(frames: Frames, fps: float, *, track: FaceTrack | None = None, tracker: str = "people",
+                near: np.ndarray | None = None, total: int | None = None, report: Report = silent) -> FilmedFace:
     """Looks at every frame of a video once (twice where a track has no mesh).
 
     Args:
         track: of the video at that rate; None: its face is followed. One that is shorter or longer than the video does not belong
             to its frames: the face is then followed again.
         tracker: of the face.
+        near: [68, 2] px, about where the face is in the first frame, where there are several; None: the largest.
         total: how many frames the video has, for the report.
     Raises:
         TalkingHeadsError: no frame, or no face.
@@ -143,9 +144,12 @@ def filmed_face(frames: Frames, fps: float, *, track: FaceTrack | None = None, t
             return _filmed(track, track.landmarks.mesh.numpy(), glimpses)
         log.warning("the face track has %d frames, the video %d: where a track left frames out, later ones would come too early; "
                     "the face is followed again", len(track), len(glimpses.change))
-        track = None
+        near, track = track.landmarks.points[0, :, :2].numpy(), None
     if track is None:
-        track, glimpses = _tracked(make_tracker(tracker), frames, fps, total, report)
+        following = make_tracker(tracker)
+        if near is not None:
+            following.state = np.array(near, np.float32)
+        track, glimpses = _tracked(following, frames, fps, total, report)
         if track.landmarks.mesh is not None:
             return _filmed(track, track.landmarks.mesh.numpy(), glimpses)
     return _measured_again(frames, track, total, report)

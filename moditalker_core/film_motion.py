@@ -8,6 +8,7 @@ import torch
 
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.face.carrier.place import Place
+from ..media_core.face.carrier.residual import offset_of
 from ..media_core.face.geometry import STILLEST
 from ..media_core.face.track import FaceTrack
 from ..media_core.motion import LandmarkTrack
@@ -72,6 +73,7 @@ def asked_of_face(motion: LandmarkTrack, portrait: np.ndarray, track: FaceTrack)
 
 def _from_rest(points: np.ndarray, portrait: np.ndarray) -> np.ndarray:  # [T, 68, 3], [68, 3] -> [T, 68, 3] decimetres
     """Another face's motion counts from its own rest: it must not pull this face towards that one's shape."""
+    points = points - offset_of(points - portrait)
     move = points - portrait
     off = np.linalg.norm(np.median(move[:, _RIGID], axis=0), axis=-1).mean()
     if off <= _OTHER * np.linalg.norm(portrait[45] - portrait[36]):

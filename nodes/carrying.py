@@ -98,11 +98,13 @@ class Subject:
         frames = self.frames
         assert frames is not None
         looking, drawn = (bridge.one_pass(report, i, 2) for i in range(2))
-        face = video_face(lambda start: videos.pixels(frames[start:]), motion.fps, total=len(frames), report=looking)
+        own = self._own_landmarks()
+        near = None if own is None else own.points[0, :, :2].numpy()
+        face = video_face(lambda start: videos.pixels(frames[start:]), motion.fps, total=len(frames), near=near, report=looking)
         return face.frames(motion, drawing, drawn)
 
     def _own_landmarks(self) -> LandmarkTrack | None:
-        """Landmarks that are of the portrait, in its pixels."""
+        """Landmarks that are of the portrait, or of the frames, in their pixels."""
         own = self.landmarks
         return own if own is not None and own.space == "pixels" and own.image_size == self.size else None
 
@@ -112,7 +114,8 @@ def whole_subject(source: Tensor, face_crop: FaceCrop, motion: LandmarkTrack, la
     """Who is carried where a face was cropped from larger images: these themselves, at their own resolution; and the motion,
     which was in pixels of the crop, in theirs."""
     moving = len(source) > 1
-    own = None if moving or landmarks is None else _in_source(landmarks.slice(0, 1), face_crop)
+    cropped = landmarks is not None and landmarks.image_size == (face_crop.size, face_crop.size)
+    own = None if landmarks is None or moving and not cropped else _in_source(landmarks.slice(0, 1), face_crop)
     return Subject(source[:1], None if moving else mask, own, source if moving else None), _in_source(motion, face_crop)
 
 

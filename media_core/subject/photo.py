@@ -100,6 +100,7 @@ def check_face(mesh: np.ndarray, size: tuple[int, int]) -> None:  # [478, 3] px,
     """Raises:
         TalkingHeadsError: the face is tiny, turned to profile, or cut by the picture's border.
     """
+    from ..face.carrier.place import sideways
     eyes = float(np.linalg.norm(mesh[33] - mesh[263]))
     if eyes < _LEAST_EYES:
         raise TalkingHeadsError(f"The outer corners of the eyes must be {_LEAST_EYES:.0f} px or more apart",
@@ -110,19 +111,11 @@ def check_face(mesh: np.ndarray, size: tuple[int, int]) -> None:  # [478, 3] px,
         raise TalkingHeadsError("The whole face must lie inside the image",
                                 f"{outside[:468].mean():.0%} of it beyond the border of {size[1]} x {size[0]} px",
                                 "Use an image with some room around the face")
-    aside = profile(mesh)
+    aside = sideways(mesh)
     if aside > _ASIDE:
         raise TalkingHeadsError("The face must be seen from the front, or half from the side at most",
                                 f"a profile ({aside:.2f} on a scale from 0, front, to 1)",
                                 "Use an image in which both cheeks can be seen")
-
-
-def profile(mesh: np.ndarray) -> float:  # [>=468, 3] px
-    """0 for a face seen from the front, 1 where the tip of the nose reaches the far edge of the face."""
-    across = mesh[263, :2] - mesh[33, :2]
-    right, left, nose = (mesh[i, :2] @ across for i in (234, 454, 1))
-    width = left - right
-    return float(abs((nose - right) - (left - nose)) / width) if width > 0 else np.inf
 
 
 def placed(mesh: np.ndarray, size: tuple[int, int]) -> tuple[float, np.ndarray]:  # -> scale, shift [2]

@@ -155,9 +155,14 @@ def _face(atom: AToM, portrait: LandmarkTrack, to_model: Registration | None) ->
     if not (0.3 < float(size[0]) < 4 and 0.3 < float(size[1]) < 4):
         raise TalkingHeadsError("Canonical landmarks must be the size of a face: 0.3 to 4 dm wide and high",
                                 f"{float(size[0]):.3g} by {float(size[1]):.3g} dm", "Measure the portrait again")
-    if atom.config.shown != "portrait" or float(lip_aperture(points)) > OPEN_MOUTH * float((points[45] - points[36]).norm()):
-        points = resting_face(points)
+    points = shut_if_open(points) if atom.config.shown == "portrait" else resting_face(points)
     return idexp(points if to_model is None else to_model(points), atom.key_mean_shape.cpu())
+
+
+def shut_if_open(points: Tensor) -> Tensor:  # [68, 3] -> [68, 3]
+    """A portrait's face with its mouth closed, if its lips are further apart than `OPEN_MOUTH`; else as it is."""
+    eyes = float((points[45] - points[36]).norm())
+    return resting_face(points) if float(lip_aperture(points)) > OPEN_MOUTH * eyes else points
 
 
 @dataclass

@@ -12,12 +12,12 @@ from pack import ROOT
 from PIL import Image
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
-from talking_heads.media_core.mouth import lip_aperture
+from talking_heads.media_core.mouth import lip_aperture, resting_face
 from talking_heads.media_core.video import probe, read_frames
 from talking_heads.moditalker_core.atom.generation import SamplingSettings
 from talking_heads.moditalker_core.carried_faces import Drawing, followed_face, still_face, video_face
 from talking_heads.moditalker_core.mtov.scenes import portrait_scene
-from talking_heads.moditalker_core.pipeline import check_carrier, save_frames, speak_video
+from talking_heads.moditalker_core.pipeline import check_carrier, portrait_motion, save_frames, speak_video
 
 SIZE = 160
 SOUND = Sound(np.zeros((1, 6400), np.float32), 16000)
@@ -60,14 +60,35 @@ def test_atom_is_shown_a_shut_mouth():
     assert float(lip_aperture(still_face(portrait()).canonical.points).max()) < 0.05
 
 
+@pytest.mark.parametrize("opened", [.024, .036])
+def test_atom_gets_the_same_face_as_from_the_nodes(monkeypatch, opened):
+    """Lips a little apart stay as they are, whoever hands the portrait on; wider ones are shut."""
+    from talking_heads.moditalker_core.atom import generation
+
+    whole = portrait_motion(portrait())
+    points = resting_face(whole.points[0])
+    eyes = float((points[45] - points[36]).norm())
+    points[[65, 66, 67], 1] -= opened * eyes - float(lip_aperture(points))
+    told = whole.with_data(points[None])
+    assert float(lip_aperture(points)) == pytest.approx(opened * eyes, rel=.2)
+    monkeypatch.setattr("talking_heads.media_core.face.pose.canonical.canonical_portrait", lambda *given: told)
+    atom = tiny_atom()
+    one, other = (generation._face(atom, each, None) for each in (told, still_face(portrait()).canonical))
+    assert torch.allclose(one, other, atol=1e-5)
+
+
 def test_a_video_keeps_its_movement_and_is_played_to_and_fro(tiny_film, tmp_path):
     face = video_face(film_frames(tiny_film), 25.0, total=30, tracker="rendered")
     motion = face.canonical.with_data(face.canonical.points.repeat(40, 1, 1))
     made, film = list(face.frames(motion)), list(read_frames(tiny_film, 25.0))
     order = [*range(30), *range(28, 18, -1)]
     assert len(made) == 40 and all(np.array_equal(one[:50], film[i][:50]) for one, i in zip(made, order))
-    part = list(face.frames(motion, Drawing(start=3, stop=7)))
+    told = []
+    part = list(face.frames(motion, Drawing(start=3, stop=7), lambda *call: told.append(call[:2])))
     assert all(np.array_equal(one, other) for one, other in zip(part, made[3:7], strict=True))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]  # what was not asked for was not drawn
+    with pytest.raises(TalkingHeadsError, match="within the motion's 40.*38 to 41"):
+        face.frames(motion, Drawing(start=38, stop=41))
     assert face.faceless_frames(40) == []
     path = speak_video(tiny_atom(), None, SOUND, face, tmp_path / "talks.mp4", sampling=FAST)
     assert probe(path).frames == 10

@@ -21,7 +21,7 @@ from talking_heads.media_core.subject.layout import to_68
 from talking_heads.media_core.tracks import ping_pong
 from talking_heads.moditalker_core.alignment import onto_pose
 from talking_heads.moditalker_core.carrier_films import CarriedFilm, carried_film, drawn_film, film_plan, lower_face
-from talking_heads.moditalker_core.film_faces import Glimpses
+from talking_heads.moditalker_core.film_faces import Glimpses, filmed_face
 from talking_heads.moditalker_core.film_motion import Asked, asked_of_face
 from talking_heads.moditalker_core.film_shots import slow_expression
 
@@ -237,3 +237,26 @@ def test_glimpses_tell_cuts():
     for number in range(30):
         glimpses.add(np.full((48, 64, 3), 200, np.uint8) if number < 12 else noise[0] + number % 2, None)
     assert glimpses.cuts() == (12,)
+
+
+def test_an_offset_motion_leaves_the_mouth_in_the_face(filmed, track, motion):
+    plan = film_plan(Film(filmed[0]), fps=25, track=track)
+    plain = asked_of_face(motion, plan.portrait, track).rows
+    moved = motion.with_data(motion.points + torch.tensor([.01, 0, 0]))
+    still = np.repeat(plan.portrait[None], FRAMES, axis=0)
+    same = motion.with_data(torch.from_numpy((still + [.01, 0, 0]).astype(np.float32)))
+    assert np.abs(asked_of_face(same, plan.portrait, track).rows).max() < 1e-5
+    assert np.ptp(asked_of_face(moved, plan.portrait, track).rows - plain) < .015
+
+
+def test_one_of_several_faces(filmed, motion):
+    """The one that is pointed at, or that a track followed which left frames out."""
+    small = filmed[0][:, 10:90, 20:100]
+    frames = np.concatenate([filmed[0], np.pad(small, [(0, 0), (16, 16), (16, 16), (0, 0)], mode="edge")], axis=2)
+    right = np.float32(filmed[1] + [SIZE - 4, 6])
+    for chosen in (filmed[1], right):
+        found = filmed_face(Film(frames), 25.0, tracker="rendered", near=chosen[0]).track.landmarks.points[0, :, :2].numpy()
+        assert np.abs(found.mean(0) - chosen[0].mean(0)).max() < 12
+    short = tracked(right[:6], (SIZE, 2 * SIZE))
+    again = filmed_face(Film(frames), 25.0, track=short, tracker="rendered").track.landmarks.points[0, :, :2].numpy()
+    assert np.abs(again.mean(0) - right[0].mean(0)).max() < 12

@@ -128,7 +128,7 @@ def test_several_faces(portrait, motion):
 
 
 def test_profiles(portrait, face, motion, caplog):
-    from talking_heads.media_core.face.carrier.place import Place, Turn
+    from talking_heads.media_core.face.carrier.place import Place, Turn, sideways
 
     place = Place.of(face.mesh)
     turned = [np.vstack([place.pixels(place.own, Turn.of(yaw, 0, 0)), face.mesh[468:]]) for yaw in (.2, .5, 1.0)]
@@ -139,6 +139,8 @@ def test_profiles(portrait, face, motion, caplog):
     assert "degrees" in caplog.text
     with pytest.raises(TalkingHeadsError, match="forward"):
         portrait_carrier(portrait, landmarks=turned[2])
+    lying = [mesh[:, [1, 0, 2]] * [-1, 1, 1] for mesh in (face.mesh, turned[2])]  # on its side
+    assert sideways(lying[0]) == pytest.approx(sideways(face.mesh), abs=.1) and sideways(lying[1]) > 1
 
 
 def test_a_mouth_outside_the_image_is_refused(portrait, face):
@@ -160,6 +162,10 @@ def test_what_is_refused(portrait, face, motion):
         carried_portrait(portrait, motion, landmarks=motion)
     with pytest.raises(TalkingHeadsError, match="68 points"):
         carried_portrait(portrait, motion, landmarks=np.zeros((5, 2)))
+    for wrong, words in ((face.mesh * .02, "4 px or more"), (face.mesh - [300, 0, 0], "half of the face's points.*0% of them"),
+                         (face.points + 500, "half of the face's points"), (face.mesh * np.nan, "with NaN")):
+        with pytest.raises(TalkingHeadsError, match=words):
+            carried_portrait(portrait, motion, landmarks=wrong)
     for wrong in ({"life": 2}, {"seed": -1}, {"upper": 7}, {"life": float("nan")}):
         with pytest.raises(TalkingHeadsError):
             CarrierSettings(**wrong)

@@ -95,6 +95,9 @@ def yaw_of(place: Place) -> float:
 
 
 def sideways(mesh: np.ndarray) -> float:  # [>= 468, 3] px
-    """How far a face looks to the side: 0 from the front, 1 where the nose's tip stands over the cheek's edge."""
-    left, right = (float(mesh[i, 0]) for i in _CHEEKS)
-    return abs((float(mesh[_NOSE, 0]) - left) - (right - float(mesh[_NOSE, 0]))) / max(abs(right - left), 1e-6)
+    """How far a face looks to the side: 0 from the front, 1 where the nose's tip stands over the cheek's edge, inf where the
+    cheeks change sides. A head on its side looks no further to the side."""
+    across = mesh[_OUTER[1], :2] - mesh[_OUTER[0], :2]
+    right, left, nose = (float(mesh[i, :2] @ across) for i in (*_CHEEKS, _NOSE))
+    width = left - right
+    return abs((nose - right) - (left - nose)) / width if width > 0 else np.inf

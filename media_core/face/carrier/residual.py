@@ -5,6 +5,7 @@ image's own shape, and no movement gives the image itself.
 """
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,10 @@ _SAME = .015           # of the eyes' distance: rigid points further from their 
 _SAME_PIXELS = .035    # the same where they were tracked
 _STILL = .008          # of the eyes' distance: rigid points that move less belong to a head that keeps still
 _STEPS, _EPSILON = 8, 1e-4
+_LEAST_OFFSET = 5e-4   # dm
+_AS_ONE = .1           # of an offset: rigid points that differ by less from it are all moved by it
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,11 @@ def canonical_residual(motion: np.ndarray, portrait: np.ndarray, own: np.ndarray
     system = np.column_stack([portrait, np.ones(len(portrait))])
     axes = np.linalg.lstsq(system, own, rcond=None)[0][:3]
     motion = np.asarray(motion, np.float64)
+    offset = offset_of(motion - portrait)
+    if offset.any():
+        log.warning("the canonical motion is moved aside by %s dm: without effect, the head stays where the image has it; to "
+                    "move it, offset landmarks in pixels (Align Motion to Pose)", np.round(offset, 4).tolist())
+    motion = motion - offset
     move = (motion - portrait) @ axes
     if _of_another(move, _SAME):
         move = (motion - _resting(motion) + _resting(portrait) - portrait) @ axes
@@ -79,6 +89,16 @@ def begun(points: np.ndarray, fps: float) -> np.ndarray:  # [T, ...] -> the same
         return points
     leaving = 1 - smooth(np.arange(len(points)) / frames)
     return points - points[:1] * leaving.reshape(-1, *[1] * (points.ndim - 1))
+
+
+def offset_of(move: np.ndarray) -> np.ndarray:  # [T, 68, 3] dm -> [3] dm
+    """By how much a whole canonical motion was moved aside; 0 where it was not. The head stands where the image has it: a mouth
+    that went there alone would leave its place in the face."""
+    rigid = np.median(move[:, _RIGID], axis=0)
+    offset = rigid.mean(0)
+    size = float(np.linalg.norm(offset))
+    as_one = size > _LEAST_OFFSET and float(np.linalg.norm(rigid - offset, axis=-1).max()) < _AS_ONE * size
+    return offset if as_one else np.zeros(3)
 
 
 def _of_another(move: np.ndarray, tolerance: float) -> bool:  # [T, 68, 3] units

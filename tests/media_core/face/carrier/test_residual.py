@@ -47,6 +47,18 @@ def test_motion_of_another_face_is_taken_from_its_own_rest(carrier, canonical):
     assert opening.min() < 1.5 and opening.max() > 6  # the laughing portrait shuts its mouth, and opens it
 
 
+@pytest.mark.parametrize("aside", [(.004, 0, 0), (0, -.012, .01), (.3, .1, 0)])
+def test_a_motion_moved_aside_keeps_its_mouth_in_the_face(carrier, canonical, aside, caplog):
+    """By less than tells another face apart, and by more."""
+    motion = spoken(canonical)
+    moved = canonical_residual(motion + np.array(aside), canonical, carrier.own68)
+    assert "moved aside" in caplog.text
+    caplog.clear()
+    plain = canonical_residual(motion, canonical, carrier.own68)
+    assert np.allclose(moved.points, plain.points, atol=1e-9) and np.abs(plain.points).max() > 5
+    assert not caplog.records
+
+
 def test_head_movement_in_pixels_is_the_heads(carrier):
     wanted = [Turn.of(.02 * i, .01 * i, -.01 * i, (.3 * i, .2 * i, 0)) for i in range(6)]
     move = np.zeros((68, 3))
