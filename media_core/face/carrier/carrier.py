@@ -20,6 +20,7 @@ _FADES_IN = .02, 1.2  # units the lips move: less draws no mouth, more hides the
 _RAMP = 4.0           # units below `below` over which a frame takes over
 _NOSE_BASE = [2, 97, 326]
 _UPRIGHT = .2         # radians of roll, about
+_RESTORES = .4, .03   # gain of details per stretch of 1, and half-way between two pixels
 
 
 class Carrier:
@@ -103,8 +104,8 @@ class Carrier:
         made = cv2.remap(self._source, field.x, field.y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         face = self._face_in(field.box)
         if field.x[face].size:  # sharper, for three times the cost
-            made[face] = cv2.remap(self._source, field.x[face], field.y[face], cv2.INTER_LANCZOS4,
-                                   borderMode=cv2.BORDER_REPLICATE)
+            part = cv2.remap(self._source, field.x[face], field.y[face], cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+            made[face] = _sharpened(part, field.x[face], field.y[face])
         part = out[field.box.slices]
         np.copyto(part, made, where=field.moved[..., None])
 
@@ -115,6 +116,26 @@ class Carrier:
         top = outline[-len(_NOSE_BASE):, 1].min()
         low, high = np.clip([[top, left], [bottom, right]], 0, box.shape).astype(int).tolist()
         return slice(low[0], high[0]), slice(low[1], high[1])
+
+
+def _sharpened(made: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:  # uint8 [h, w, C] -> the same
+    """What resampling took given back: where skin is stretched its details grow and get softer, and between two pixels the
+    finest ones are lost.
+
+    Args:
+        x, y: float32 [h, w] px, where each pixel comes from.
+    """
+    import cv2
+
+    if min(x.shape) < 3:
+        return made
+    kernel, sharp = np.array([[-1, 2, -1]], np.float32), made.astype(np.float32)
+    for place, axis in ((x, 1), (y, 0)):
+        scale = cv2.GaussianBlur(np.gradient(place, axis=axis), (0, 0), 2)  # source px per px
+        between = place - np.floor(place)
+        gain = _RESTORES[0] * np.clip(1 / np.maximum(scale, .3) - 1, 0, .5) + _RESTORES[1] * 4 * between * (1 - between)
+        sharp += gain[..., None] * cv2.filter2D(made, cv2.CV_32F, kernel if axis else kernel.T, borderType=cv2.BORDER_REPLICATE)
+    return np.clip(sharp + .5, 0, 255).astype(np.uint8)
 
 
 def _opaque(picture: np.ndarray) -> np.ndarray:
