@@ -392,7 +392,8 @@ def test_these_are_all_output_nodes(real):
 def test_a_video_is_saved_as_it_is_and_shown(real):
     """The history has what core's Save Video leaves there."""
     name = "talking_heads_demo_video.mp4"
-    prompt = {"1": node("LoadVideo", file=name), "9": node("TalkingHead_SaveVideoFile", video=["1", 0], filename_prefix="as_is/a")}
+    prompt = {"1": node("LoadVideo", file=name),
+              "9": node("TalkingHead_SaveVideoFile", video=["1", 0], filename_prefix="as_is/a")}
     _, history = run(real, prompt)
     (shown,) = history["outputs"]["9"]["images"]
     assert shown == {"filename": "a_00001_.mp4", "subfolder": "as_is", "type": "output"}
