@@ -17,7 +17,7 @@ import numpy as np
 from .errors import FileFormatError
 
 MOST = 1 << 20  # opcodes
-_UNREADABLE = (ValueError, IndexError, KeyError, TypeError, struct.error, UnicodeError, OverflowError, EOFError)
+_UNREADABLE = (ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error, UnicodeError, OverflowError, EOFError)
 _LITERALS = {
     "BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT", "SHORT_BINUNICODE", "BINUNICODE",
     "BINUNICODE8", "UNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "BINBYTES8", "SHORT_BINBYTES", "BYTEARRAY8"}
@@ -243,14 +243,21 @@ def _numbers(data: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
         kind.numpy().newbyteorder("="))
 
 
-def _resolved(value: Any, depth: int = 0) -> Any:
-    """Arrays in place of what waited for their state."""
+def _resolved(value: Any, depth: int = 0, known: dict[int, Any] | None = None) -> Any:
+    """Arrays in place of what waited for their state; what stands in several places is made once."""
     if depth > 50:
         raise ValueError("values within values within values")
-    if isinstance(value, _Array):
-        return _resolved(value.value, depth + 1)
-    if isinstance(value, dict):
-        return {key: _resolved(one, depth + 1) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_resolved(one, depth + 1) for one in value)
+    known = {} if known is None else known
+    if isinstance(value, (_Array, dict, list, tuple)):
+        if id(value) not in known:
+            known[id(value)] = _opened(value, depth + 1, known)
+        return known[id(value)]
     return Unread(f"{value.module}.{value.name}") if isinstance(value, _Named) else value
+
+
+def _opened(value: Any, depth: int, known: dict[int, Any]) -> Any:
+    if isinstance(value, _Array):
+        return _resolved(value.value, depth, known)
+    if isinstance(value, dict):
+        return {key: _resolved(one, depth, known) for key, one in value.items()}
+    return type(value)(_resolved(one, depth, known) for one in value)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Job = TypeVar("Job")
 log = logging.getLogger(__name__)
 _PATIENCE = 0.2  # s between two reports
+_MOST = 61       # processes that Windows can wait for at once
 _shared: list[Any] = []  # of a process: the event that stops it, and the progress of all jobs
 
 
@@ -40,7 +41,7 @@ def in_processes(work: Callable[[Job, Report], object], jobs: Sequence[Job], wor
     """
     context = multiprocessing.get_context("spawn")
     stop, progress = context.Event(), context.Array("q", max(len(jobs), 1))
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, _begin, (stop, progress)) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs), _MOST), context, _begin, (stop, progress)) as pool:
         pending: set[Future[None]] = {pool.submit(_run, work, job, number) for number, job in enumerate(jobs)}
         try:
             while pending:

@@ -6,8 +6,8 @@
 
 Each frame is carried from its own mouth to where the video's mouth rests, plus the motion, plus the video's slow expression.
 Above the nose's base every pixel stays as filmed, and so do frames without a face. A video that is shorter than the motion is
-played ping-pong. Two passes over the video: the first measures (`film_faces`), the second draws; memory does not grow with
-its length but for the mesh (6 kB per frame).
+played ping-pong. Two passes over the video: the first measures (`film_faces`), the second draws. Memory holds what is measured
+of each frame, no image (6 kB of mesh; 40 kB at the peak, while the plan is made).
 """
 from __future__ import annotations
 

@@ -14,8 +14,10 @@ import numpy as np
 from ..media_core.capture.shots import SIDE, single_changes
 from ..media_core.dense_mesh import ROW
 from ..media_core.errors import TalkingHeadsError
+from ..media_core.face.carrier.handles import Handles
 from ..media_core.face.carrier.inner_look import Mouth, colour_of
 from ..media_core.face.carrier.place import UNIT
+from ..media_core.face.carrier.snapping import snapped
 from ..media_core.face.following import follow, upcoming
 from ..media_core.face.landmarks.landmarks import CutFinder, FaceFrame, as_track, fill_missing
 from ..media_core.face.mesh.tracker import MeshTracker
@@ -201,32 +203,24 @@ def _measured_again(frames: Frames, track: FaceTrack, total: int | None, report:
                 track.tracker)
     tracker, glimpses = MeshTracker(), Glimpses()
     points, confidence = track.landmarks.points[..., :2].numpy(), track.confidence.numpy()
-    rows = np.full((len(track), *ROW), np.nan, np.float32)
+    rows, handles = np.full((len(track), *ROW), np.nan, np.float32), None
     for number, frame in enumerate(frames(0)):
         if number < len(track) and confidence[number] > 0:
             tracker.state = points[number].copy()
             face = tracker(frame)
             if face is not None and face.mesh is not None and _same_face(face.points, points[number]):
-                rows[number] = face.mesh
+                handles = Handles(face.mesh) if handles is None else handles
+                rows[number] = snapped(face.mesh, points[number], handles)
         glimpses.add(frame, rows[number] if number < len(track) else None)
         _tell(report, number, max(total or 0, len(track)), "landmarks", frame)
     lost = np.flatnonzero((confidence > 0) & ~np.isfinite(rows).all((1, 2)))
     if len(lost):
         log.warning("no mesh was found in %d frames in which the track has a face", len(lost))
-    return _filmed(track, _onto_points(rows, points), glimpses)
+    return _filmed(track, rows, glimpses)
 
 
 def _same_face(seen: np.ndarray, wanted: np.ndarray) -> bool:  # [68, 2] px each
     return bool(np.linalg.norm(seen.mean(0) - wanted.mean(0)) < np.linalg.norm(wanted[45] - wanted[36]))
-
-
-def _onto_points(meshes: np.ndarray, points: np.ndarray) -> np.ndarray:  # [N, 478, 3] px, [N, 68, 2] px -> float32 [N, 478, 3]
-    from ..media_core.face.carrier.snapping import snapped
-
-    out = meshes.copy()
-    for number in np.flatnonzero(np.isfinite(meshes).all((1, 2))):
-        out[number] = snapped(meshes[number], points[number])
-    return out
 
 
 def _tell(report: Report, number: int, total: int, stage: str, frame: np.ndarray) -> None:

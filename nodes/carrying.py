@@ -114,8 +114,9 @@ def whole_subject(source: Tensor, face_crop: FaceCrop, motion: LandmarkTrack, la
     """Who is carried where a face was cropped from larger images: these themselves, at their own resolution; and the motion,
     which was in pixels of the crop, in theirs."""
     moving = len(source) > 1
-    cropped = landmarks is not None and landmarks.image_size == (face_crop.size, face_crop.size)
-    own = None if landmarks is None or moving and not cropped else _in_source(landmarks.slice(0, 1), face_crop)
+    sizes = (face_crop.size, face_crop.size), tuple(face_crop.source_size)
+    foreign = landmarks is None or moving and landmarks.image_size not in sizes
+    own = None if landmarks is None or foreign else _in_source(landmarks.slice(0, 1), face_crop)
     return Subject(source[:1], None if moving else mask, own, source if moving else None), _in_source(motion, face_crop)
 
 

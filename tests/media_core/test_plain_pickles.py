@@ -58,3 +58,19 @@ def test_what_is_none_says_so(blob):
         assert "it is not" in str(error) and "copy it again" in str(error)
     else:
         assert not isinstance(found, (np.ndarray, dict))
+
+
+def test_what_is_named_a_hundred_times_is_made_once():
+    """Else 50 lists of the one before, twice each, would take for ever."""
+    nested = [np.arange(3)]
+    for _ in range(40):
+        nested = [nested, nested]
+    back = plain_pickle(pickle.dumps(nested), "nested.data")
+    assert back[0] is back[1]
+
+
+@pytest.mark.parametrize("blob", [b"c_codecs\\nencode\\n(I1\\nI2\\ntR.",
+                                  b"cnumpy.core.multiarray\\n_reconstruct\\n(tR(I1\\nI2\\nI3\\nI4\\nI5\\ntb."])
+def test_calls_with_what_they_do_not_take(blob):
+    with pytest.raises(FileFormatError, match="must be whole"):
+        plain_pickle(blob, "odd.data")

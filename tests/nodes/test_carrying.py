@@ -221,3 +221,27 @@ def test_what_cannot_be_carried(host, given, spoil, words):
     collector(host)
     message = failure(host.run(prompt(film=FILM, k=keep("film"))))
     assert all(word in message for word in words) and "Got:" in message
+
+
+def test_landmarks_say_which_face_of_the_frames_speaks(host, monkeypatch):
+    """In pixels of the frames, or of the crop that was cut from them; others say nothing."""
+    carrying, track = own(host, "nodes.carrying"), own(host, "media_core.motion").LandmarkTrack
+    crop = own(host, "media_core.face.crop").FaceCrop(np.array([[[0.5, 0, -5.25], [0, 0.5, -10.25]]]), 64, (HEIGHT, WIDTH))
+    seen, frames = [], torch.zeros(2, HEIGHT, WIDTH, 3)
+
+    class Face:
+        def frames(self, motion, drawing, report):
+            return iter(())
+
+    monkeypatch.setattr(own(host, "moditalker_core.carried_faces"), "video_face",
+                        lambda opened, fps, **told: seen.append(told["near"]) or Face())
+    points = torch.rand(2, 68, 3) * 60
+    motion = track(still().points.repeat(2, 1, 1))
+    for size in ((HEIGHT, WIDTH), (64, 64), (90, 90)):
+        landmarks = track(points, space="pixels", image_size=size)
+        carrying.Subject(frames[:1], None, landmarks, frames).drawn(motion, (0, None), 0, 0.0, lambda *call: None)
+        subject, _ = carrying.whole_subject(frames, crop, motion, landmarks, None)
+        subject.drawn(motion, (0, None), 0, 0.0, lambda *call: None)
+    whole, large, _, cropped, *none = seen
+    assert np.array_equal(whole, points[0, :, :2]) and none == [None, None]
+    assert np.array_equal(large, whole) and np.allclose(cropped, crop.to_source(points[0, :, :2].double().numpy(), 0), atol=1e-3)

@@ -10,10 +10,17 @@ from .place import Place
 _ROUNDS = 2  # the jaw's points are spaced along the moved edge
 
 
-def snapped(mesh: np.ndarray, points: np.ndarray) -> np.ndarray:  # [478, 3] px, [68, 2] px -> [478, 3] px
-    """The mesh with exactly these 68 points; what lies between them follows smoothly, depth stays."""
+def snapped(mesh: np.ndarray, points: np.ndarray, handles: Handles | None = None) -> np.ndarray:
+    """The mesh with exactly these 68 points; what lies between them follows smoothly, depth stays.
+
+    Args:
+        mesh: [478, 3] px.  points: [68, 2] px.
+        handles: of the same person, where there are many images: they take longer than all else. None: of this mesh.
+    Returns:
+        [478, 3] px.
+    """
     out = np.array(mesh, np.float64)
-    handles = Handles(out)
+    handles = Handles(out) if handles is None else handles
     for _ in range(_ROUNDS):
         place = Place.of(out)
         lacking = place.units(np.asarray(points, np.float64)[:, :2] - to_68(out)[:, :2])
