@@ -12,6 +12,7 @@ import numpy as np
 from ...subject.layout import EYES, INNER_LIPS, LIPS, SKIN_SAMPLE
 from .place import Place, smooth
 
+_NOSE_BASE = 2
 _OWN_TEETH = 2.5        # units of gap from which the image may show its own teeth
 _OWN_INSIDE = 1.2       # units of gap from which the image's own inside of the mouth is kept
 _WIDE, _HIDDEN = (3.0, 5.0), .85  # units of gap beyond which drawn teeth no longer join the image's own; how far they are hidden
@@ -22,6 +23,8 @@ _PINK = np.array([1.20, .54, .54])       # a tongue, for 1 of the teeth's bright
 _DARK = np.array([.32, .115, .115])      # the cavity, likewise
 _OF_CHEEK, _OF_WHITE, _MOST = .92, 1.05, 1.7  # brightness of teeth: of the cheeks', of the eyes' whites; most, of the cheeks'
 _SHADED, _ABOVE = (.45, .85, .62), 1.0  # teeth by what lies about the upper lip: constant, slope, least; heights above
+_YELLOW, _DARKENS = (.84, .25), .22  # blue of the light below which, over how much, an image is painted; its teeth are darker
+_MOUSTACHE = .65, .3    # skin under the nose darker than that, of the cheeks': hair, more of it over so much
 _STONE = .7             # brightness inside of what is not flesh
 _FLESH = 1.02, .06      # red over green of the lips, over the cheeks': none below, flesh when higher by that much
 _UNLIKE = .15, .08      # difference of their hues (of mean 1), likewise
@@ -51,6 +54,7 @@ class Mouth:
     softness: float = .4             # px of blur
     grain: float = 0.0               # deviation of the image's grain, 255ths
     row: float = 1.0                 # 0..1, how far drawn teeth show; less beside an own inside that is wide open
+    covered: float = 0.0             # 0..1, how far a moustache hides the upper teeth
     own: OwnInside | None = field(default=None, repr=False)
 
     @classmethod
@@ -75,7 +79,7 @@ class Mouth:
         tongue = light * (.5 * _PINK + .5 * _PINK.mean() * lips / max(float(lips.mean()), 1.0))
         return cls(tone=tone, tongue=tongue, dark=_DARK * light, hue=hue, stone=stone,
                    light=1 - (1 - _STONE) * stone, softness=softness, grain=grain, row=row,
-                   own=inside)
+                   covered=_moustache(picture, mesh, bright), own=inside)
 
 
 def colour_of(picture: np.ndarray, outline: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3 or 4], [P, 2+] px -> [3]
@@ -108,7 +112,9 @@ def guessed_teeth(cheek: np.ndarray, white: float | None = None) -> np.ndarray: 
     bright = float(cheek.mean())
     cast = np.clip(cheek / max(bright, 1.0) / _SKIN_CAST, [.98, .6, .4], [1.3, 1.02, 1.0])  # rosy skin is no blue light
     light = _OF_CHEEK * bright if white is None else float(np.clip(_OF_WHITE * white, _OF_CHEEK * bright, _MOST * bright))
-    return ordered(light * _IVORY * (.5 + .5 * cast))
+    yellow = float(smooth((_YELLOW[0] - cast[2]) / _YELLOW[1]))
+    own = .5 + .45 * yellow
+    return ordered(light * (1 - _DARKENS * yellow) * _IVORY * (1 - own + own * cast))
 
 
 def ordered(tone: np.ndarray) -> np.ndarray:
@@ -131,6 +137,14 @@ def _shaded(picture: np.ndarray, mesh: np.ndarray, cheek: float) -> float:
     strip = np.concatenate([above, mesh[LIPS[3, 10:], :2][::-1]])
     ratio = float(colour_of(picture, strip).mean()) / max(cheek, 1.0)
     return float(np.clip(_SHADED[0] + _SHADED[1] * ratio, _SHADED[2], 1))
+
+
+def _moustache(picture: np.ndarray, mesh: np.ndarray, cheek: float) -> float:
+    """How far hair hangs over the upper lip, 0..1, by the brightness between it and the nose."""
+    lip = mesh[LIPS[0, 10:], :2]
+    strip = np.concatenate([lip + (mesh[_NOSE_BASE, :2] - lip.mean(0)) * .75, lip[::-1]])
+    ratio = float(colour_of(picture, strip).mean()) / max(cheek, 1.0)
+    return float(smooth((_MOUSTACHE[0] - ratio) / _MOUSTACHE[1]))
 
 
 def _lip_colour(picture: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # -> [3]

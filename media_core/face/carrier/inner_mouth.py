@@ -17,6 +17,7 @@ from .place import Place, Turn, smooth
 
 _LEAST_GAP = .5         # lips nearer than this show nothing
 _LINE_GAP = .4, 1.5     # from this gap on, over that much, a dark line between the lips becomes the inside
+_HANGS = 1.6, 2.0, .2   # under a full moustache: units by which teeth are shorter, the line begins later, their darkness
 _LINE = np.array([.62, .52, .52])  # brightness of that line, of the lips'
 _REDDENS = np.array([.92, 1.06, 1.10], np.float32)  # shadow between the lips is red: its exponents
 _TILE = 256             # px of the repeated grain
@@ -73,7 +74,7 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
     part = image[low[1]:high[1], low[0]:high[0], :3]
     at = np.clip(np.round(ring).astype(int), 0, [image.shape[1] - 1, image.shape[0] - 1])
     line = np.median(image[at[:, 1], at[:, 0], :3], axis=0) * _LINE
-    inside = line + (inside - line) * smooth((gap - _LINE_GAP[0]) / _LINE_GAP[1])
+    inside = line + (inside - line) * smooth((gap - _LINE_GAP[0]) / (_LINE_GAP[1] + _HANGS[1] * mouth.covered))
     part[:] = np.clip(part + (inside - part) * (alpha * amount) + .5, 0, 255).astype(np.uint8)
 
 
@@ -113,9 +114,9 @@ def _drawn(view: _View, mouth: Mouth, jaw: float) -> np.ndarray:  # -> float32 [
     patch = _cavity(view, dark)
     _tongue(patch, view, tongue, jaw)
     _lower_teeth(patch, view, mouth.tone, jaw, mouth.row)
-    teeth = _upper_teeth(patch, view, mouth.tone, mouth.row)
+    teeth = _upper_teeth(patch, view, mouth.tone, mouth.row, mouth.covered)
     patch *= _shadow(view)[..., None] ** _REDDENS * mouth.light
-    _set_tone(patch, teeth, view, mouth.tone * mouth.light)
+    _set_tone(patch, teeth, view, mouth.tone * mouth.light * (1 - _HANGS[2] * mouth.covered))
     if mouth.hue is not None:
         grey = patch @ np.array([.299, .587, .114], np.float32)
         patch += (grey[..., None] * mouth.hue.astype(np.float32) - patch) * np.float32(mouth.stone)
@@ -148,9 +149,9 @@ def _row(view: _View, edge: float, half: float, depth: float, curve: float) -> t
     return place * half, (view.y - line) / view.scale
 
 
-def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, shown: float) -> np.ndarray:
+def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, shown: float, covered: float) -> np.ndarray:
     """Returns where they are, [h, w] 0..1."""
-    along, below = _row(view, 2.9, _HALF_ROW, 3.5, -1.2)
+    along, below = _row(view, 2.9 - _HANGS[0] * covered, _HALF_ROW, 3.5, -1.2)
     side = np.abs(along)
     middles = (np.concatenate([[0], _EDGES[:-1]]) + _EDGES) / 2
     light = np.interp(side, np.concatenate([middles, [_HALF_ROW + 1]]), _TEETH_LIGHT)
