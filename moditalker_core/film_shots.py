@@ -49,7 +49,7 @@ class Shot:
         Returns:
             [468, 3] units.
         """
-        out, wanted = np.zeros((SKIN, 3)), self.handles.moved(wanted68, self.rest)
+        out, wanted = np.zeros((SKIN, 3)), self.handles.moved(wanted68, self.rest, evenly=True)
         for part, slow in ((JAW_LINE, 0.0), (LIPS, self.slow[number - self.first] * expression)):
             out[part] = self.rest[part] + wanted[part] + slow - own[part]
         out[self.handles.free] = self.handles.weights @ out[self.handles.handles]
@@ -100,7 +100,7 @@ def at_rest(meshes: np.ndarray, handles: Handles) -> np.ndarray:  # [n, 478, 3] 
     points = to_68(rest)
     upright = np.array([1, -1, -1])  # that module's y points up, its z to the viewer
     move = np.asarray(resting_face(points * upright), np.float64) * upright - points
-    return rest + handles.moved(move, rest) if move.any() else rest
+    return rest + handles.moved(move, rest, evenly=True) if move.any() else rest
 
 
 def slow_expression(lips: np.ndarray, rest: np.ndarray, fps: float) -> np.ndarray:

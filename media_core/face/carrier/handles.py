@@ -53,7 +53,7 @@ class Handles:
         self._brow_reach = [_reach(self.rest, crease, brow) for (_, _, crease), (_, brow) in zip(LIDS, BROWS)]
 
     def moved(self, points: np.ndarray, own: np.ndarray | None = None, *, blink: float = 0.0, brows: float = 0.0,
-              upper: bool = False) -> np.ndarray:
+              upper: bool = False, evenly: bool = False) -> np.ndarray:
         """Displacement of the mesh, [468, 3] units.
 
         Args:
@@ -62,11 +62,12 @@ class Handles:
             blink: 0 lids as they are, 1 shut.
             brows: 0 as they are, 1 raised as far as speech raises them.
             upper: use brows, lids and nose (17-47) of `points` too.
+            evenly: open lips that close do so up to their corners, where the 68 points tell too little.
         """
         own = self.rest if own is None else own
         move = np.zeros((SKIN, 3))
         _move_jaw(move, own, points)
-        self._move_lips(move, points, own)
+        self._move_lips(move, points, own if evenly else None)
         if upper:
             _move_upper(move, points)
         if brows:
@@ -84,10 +85,11 @@ class Handles:
         middle = self.rest[13] + _UPPER_WAY * (self.rest[14] - self.rest[13])
         return np.array([self.rest[[78, 308], 0].mean(), middle[1], middle[2]])
 
-    def _move_lips(self, move: np.ndarray, points: np.ndarray, own: np.ndarray) -> None:
+    def _move_lips(self, move: np.ndarray, points: np.ndarray, closing: np.ndarray | None) -> None:
         """The 12 and 8 lip points round the outer and the inner ring; the two rings between take their parts."""
         outer, inner = (_around(ring, part) for ring, part in zip(self.lip_rings, (points[48:60], points[60:68])))
-        inner = _evenly_closed(inner, own[INNER_LIPS])
+        if closing is not None:
+            inner = _evenly_closed(inner, closing[INNER_LIPS])
         for ring, part in enumerate((0, 1 / 3, 2 / 3, 1)):
             move[LIPS[ring]] = outer * (1 - part) + inner * part
 
