@@ -38,6 +38,7 @@ STAGES = {
     ("stage", "data set"): "Rendering",
     ("stage", "voice"): "Synthesising speech",
     ("stage", "looking"): "Scanning",
+    ("stage", "portraits"): "Reading the portraits",
     ("stage", "film"): "",
     ("stage", "clip"): "",
     ("stage", "checksums"): "Computing checksums",

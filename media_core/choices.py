@@ -7,3 +7,4 @@ TRACKERS = ("people", "rendered")  # which networks find faces: those that learn
 MEASURED_BY = (*TRACKERS, "landmarks", "exact")  # what a track's points come from: also core's FACE_LANDMARKS, a subject's truth
 REGIONS = ("all", "mouth", "upper")  # parts of the face that an edit of motion touches
 VOICE_ENGINES = ("auto", "espeak", "formant")  # of the synthetic subject
+VIDEO_FILES = ("mp4", "webm", "mov")  # kinds of video file that are written (media_core/video_formats.py)

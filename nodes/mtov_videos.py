@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..media_core import video_formats
+from ..media_core.choices import VIDEO_FILES
 from ..media_core.errors import TalkingHeadsError
 from ..moditalker_core import choices
 from . import bridge, carrying, sockets, temporary_videos
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..moditalker_core.mtov.model import MToVConfig
     from ..moditalker_core.mtov.scenes import Scene
 
-FORMATS = [ending.removeprefix(".") for ending in video_formats.FORMATS]
+FORMATS = list(VIDEO_FILES)
 
 
 class MotionToVideoFile(io.ComfyNode):

@@ -27,6 +27,7 @@ _CLEAR, _OPAQUE = .06, .94   # of the matte: less is backdrop, more is person
 _UNMIXED = .3         # least opacity that the backdrop is taken out of a colour with
 _NEAR = 25            # texture px around the person where the backdrop is not trusted
 _UNDER = 21           # texture px that the body goes on under the head
+_FEW = 400            # texture px of hair below which its colour is not known
 _RIM = 13             # texture px by which the face's outline is grown
 _JAW = 25             # the same for skin beyond it that is still the jaw's; the mesh has a strip so wide
 
@@ -220,6 +221,8 @@ def _recoloured(photo: np.ndarray, flat: np.ndarray, masks: FrameMasks, look: Lo
     distance = np.sqrt((((lab - typical) * np.array([.35, 1.2, .8], np.float32)) ** 2).sum(-1))
     alike = blurred(np.clip(1.6 - distance / 22, 0, 1).astype(np.float32), 2)
     hair, torso = (blurred(_large(part), 3) for part in (masks.hair, masks.torso & ~masks.neck))
+    hair = np.maximum(hair, torso * (1 - alike) * _like(lab, _large(masks.hair) > .5))  # long hair over the shoulders
+    torso = np.maximum(torso - hair, 0)
     face = blurred(_large(masks.head & ~masks.hair), 2)
     kept = np.maximum.reduce([filled(SHAPE, flat[part]) for part in (*EYES, INNER_LIPS)])
     skin = np.maximum(face, np.maximum(alike, blurred(_large(masks.neck), 3)) * (1 - hair)) * (1 - blurred(kept, 1.5) / 255)
@@ -227,6 +230,17 @@ def _recoloured(photo: np.ndarray, flat: np.ndarray, masks: FrameMasks, look: Lo
     out = dye(photo, look.suit, clothes[..., None])
     out = dye(out, look.hair, (hair * (1 - .5 * alike))[..., None])
     return tan(out, look.skin, skin[..., None])
+
+
+def _like(lab: np.ndarray, part: np.ndarray) -> np.ndarray:  # float32 [H, W, 3], bool [H, W] -> float32 [H, W] 0..1
+    """How much each pixel has the colours of a part; nothing where there is hardly any of it."""
+    if np.count_nonzero(part) < _FEW:
+        return np.zeros(part.shape, np.float32)
+    colours = lab[part]
+    middle = np.median(colours, 0)
+    spread = np.maximum(1.4826 * np.median(np.abs(colours - middle), 0), 4)
+    distance = np.sqrt((((lab - middle) / spread) ** 2).mean(-1))
+    return blurred(np.clip(2.5 - distance, 0, 1).astype(np.float32), 4)
 
 
 def _mixed(under: np.ndarray, over: np.ndarray, amount: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] twice, float [H, W] 0..1

@@ -99,8 +99,8 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
     if mtov is not None and Path(mtov).resolve() == Path(out).resolve():
         raise TalkingHeadsError("A training must not replace what it continues from", f"{out} as both", "Choose another name")
     inputs = StageInputs.read(stage, {"rgb": rgb, "landmarks": landmarks}, lpips, mtov, place)
-    config = fitting(inputs.resolved(config), inputs, place, group, memory_gb, checkpointing)
-    stage_training = StageTraining(config, checked_seed(seed), place, group, data, inputs)
+    stage_training = StageTraining(inputs.resolved(config), checked_seed(seed), place, group, data, inputs)
+    stage_training.fit(memory_gb, checkpointing, licence)
     return stage_training.train(Path(out), resume=resume, report=report, half=half, folder=log_folder, latents=latents,
                                 licence=licence)
 
@@ -118,11 +118,15 @@ class StageTraining:
         self.identity = {"config": config.identity(), "seed": seed, **inputs.checksums(),
                          "dataset": zlib.crc32(json.dumps(data.index, sort_keys=True).encode())}  # names every shard's checksum
 
+    def fit(self, memory_gb: float | None, checkpointing: str, licence: str) -> None:
+        """Cuts its steps so that they fit into memory; before that, parts that make no MToV are refused."""
+        if self.config.stage == "diffusion":
+            self._description(licence)
+        self.config = fitting(self.config, self.inputs, self.device, self.group, memory_gb, checkpointing)
+
     def train(self, out: Path, *, resume: bool, report: Report, half: bool, folder: str | os.PathLike | None,
               latents: str | os.PathLike | None, licence: str) -> VideoAutoencoder | MToV:
         """See `train_mtov`."""
-        if self.config.stage == "diffusion":
-            self._description(licence)  # parts that make no MToV show before the work, not after it
         store = self._store(Path(latents) if latents is not None else out.with_suffix(".latents.safetensors"))
         try:
             run = MToVTraining(self.config, self.objective(store))

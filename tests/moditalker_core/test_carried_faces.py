@@ -129,7 +129,7 @@ def test_carriers_and_what_they_need(tmp_path):
             call()
     scene = portrait_scene(portrait(), mtov.config)
     with pytest.raises(TalkingHeadsError, match="only the carrier 'redraw' uses"):
-        speak_video(tiny_atom(), mtov, SOUND, scene, tmp_path / "a.mp4")
+        speak_video(tiny_atom(), mtov, SOUND, scene, tmp_path / "a.mp4", carrier="picture")
     with pytest.raises(TalkingHeadsError, match="'redraw' needs a scene"):
         speak_video(tiny_atom(), mtov, SOUND, still_face(portrait()), tmp_path / "a.mp4", carrier="redraw")
     for settings in ({"life": 1.5}, {"seed": -1}):

