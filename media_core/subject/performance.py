@@ -117,7 +117,7 @@ def _acted(sound: Sound, mouth: np.ndarray, phonemes: Sequence[Phoneme], lines: 
     nods, brows = _prosody(phonemes, frames, fps, rng)
     _express(params, brows, fps, rng)
     _blink(params, length, fps, rng)
-    euler, translation, sway = _head(nods, frames, fps, rng)
+    euler, translation, sway = head_movement(nods, frames, fps, rng)
     _gaze(params, euler, fps, rng)
     return Performance(sound=sound, phonemes=tuple(phonemes), text=lines, params=params,
                        au=action_units(params), euler=euler, translation=translation, sway=sway, fps=float(fps), engine=engine)
@@ -257,8 +257,13 @@ def _blink(params, length, fps, rng) -> None:
     params[:, INDEX["blink"]] = blink
 
 
-def _head(nods, frames, fps, rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """-> euler [T, 3] rad, translation [T, 3] px, sway [T, 2] px."""
+def head_movement(nods: np.ndarray, frames: int, fps: float,
+                  rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of a head that speaks: euler [T, 3] rad (yaw, pitch, roll), translation [T, 3], sway of the shoulders [T, 2] in photo px.
+
+    Args:
+        nods: [T] 0..1, with the stresses of the speech.
+    """
     yaw = wander(frames, fps, 1.6, .105, rng, .9)
     pitch = wander(frames, fps, 1.4, .05, rng, .9) + .035 * nods
     roll = wander(frames, fps, 1.8, .045, rng, .8)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...subject.curves import bump, wander
+from ...subject.curves import bump
+from ...subject.performance import head_movement
 from .place import Turn, smooth
 
 _TURN, _MOVE = .7, .6   # of the synthetic subject's head movement
@@ -46,21 +47,10 @@ def lively(opening: np.ndarray, fps: float, seed: int, amount: float, turning: f
     nods, brows = _stresses(np.asarray(opening, np.float64), fps, rng)
     own = np.zeros(frames) if shut is None else shut
     blink = _blinks(frames, fps, rng, own)
-    euler, move, sway = _head(nods, frames, fps, rng)
+    euler, move, sway = head_movement(nods, frames, fps, rng)
     euler, move, sway = ((part - part[:1]) * amount for part in (euler * (_TURN * turning), move * _MOVE, sway * _MOVE))
     turns = [Turn.of(float(e[0]), float(e[1]), float(e[2]), shift) for e, shift in zip(euler, move)]
     return Life(turns, sway, blink * (amount > 0), (brows - brows[:1]) * amount)
-
-
-def _head(nods: np.ndarray, frames: int, fps: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """-> euler [T, 3] rad (yaw, pitch, roll), translation [T, 3] units, sway [T, 2] units."""
-    yaw = wander(frames, fps, 1.6, .105, rng, .9)
-    pitch = wander(frames, fps, 1.4, .05, rng, .9) + .035 * nods
-    roll = wander(frames, fps, 1.8, .045, rng, .8)
-    move = np.stack([wander(frames, fps, 2.0, 1.8, rng, .7), wander(frames, fps, 2.0, 1.2, rng, .7),
-                     wander(frames, fps, 2.5, 6.0, rng, .6)], 1)
-    breath = .35 * np.sin(2 * np.pi * (np.arange(frames) + .5) / fps * .27)
-    return np.stack([yaw, pitch, roll], 1), move, np.stack([.35 * move[:, 0] + 2 * yaw, .30 * move[:, 1] + breath], 1)
 
 
 def _blinks(frames: int, fps: float, rng: np.random.Generator, own: np.ndarray) -> np.ndarray:  # -> [T]
