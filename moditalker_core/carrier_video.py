@@ -17,7 +17,7 @@ from torch import Tensor
 from ..media_core import asked
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import LandmarkTrack
-from ..media_core.mouth import lip_aperture
+from ..media_core.mouth import lip_aperture, resting_face
 from ..media_core.progress import Report, silent
 from .landmarks import pixel_size
 from .mtov.conditions import Picture, rgb_picture
@@ -73,8 +73,8 @@ def carried_portrait(picture: Picture, motion: LandmarkTrack, *, settings: Carri
     stop = len(motion) if stop is None else stop
     if not 0 <= asked.whole("The first frame", start) < asked.whole("The last frame", stop) <= len(motion):
         raise TalkingHeadsError(f"The frames must lie within the motion's {len(motion)}", f"{start} to {stop}", "Choose others")
-    return _frames(portrait_carrier(whole, landmarks=landmarks, tracker=tracker, face_index=face_index), motion, settings,
-                   range(start, stop), report)
+    carrier = portrait_carrier(whole, landmarks=landmarks, tracker=tracker, face_index=face_index)
+    return _frames(carrier, motion, settings, range(start, stop), report, read=tracker == "people")
 
 
 def portrait_carrier(picture: np.ndarray, *, landmarks: LandmarkTrack | np.ndarray | None = None, tracker: str = "people",
@@ -112,9 +112,9 @@ def _check_mouth(mesh: np.ndarray, size: tuple[int, ...]) -> None:  # [478, 3] p
                                 f"{size[1]} x {size[0]} px", "Use an image that shows the whole face")
 
 
-def _frames(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings, frames: range,
-            report: Report) -> Iterator[np.ndarray]:
-    moved, life = _prepared(carrier, motion, settings)
+def _frames(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings, frames: range, report: Report, *,
+            read: bool) -> Iterator[np.ndarray]:
+    moved, life = _prepared(carrier, motion, settings, read)
     upper = settings.life if settings.upper is None else settings.upper
     points = moved.points.copy()
     points[:, 17:48] *= upper
@@ -128,14 +128,18 @@ def _frames(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings, 
         yield frame
 
 
-def _prepared(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings) -> tuple[Residual, Life]:
+def _prepared(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings, read: bool) -> tuple[Residual, Life]:
     """All of the motion as displacement, and the life of all of it: no part depends on where it begins."""
     from dataclasses import replace
 
     from ..media_core.face.carrier.life import lively
     from ..media_core.face.carrier.residual import begun
+    from ..media_core.face.carrier.response import corrected
 
     moved = residual_of(motion, carrier)
+    if read:
+        shut = resting_face(torch.from_numpy(carrier.own68)).numpy() - carrier.own68
+        moved = replace(moved, points=corrected(carrier, moved.points, shut))
     moved = replace(moved, points=begun(moved.points, motion.fps))
     opening = lip_aperture(torch.from_numpy((carrier.own68 + moved.points)[..., :2])).numpy()
     turning = float(np.clip((ASIDE - carrier.aside) / (ASIDE - _TURNED), .2, 1))

@@ -17,7 +17,7 @@ from .place import Place, Turn, smooth
 
 _LEAST_GAP = .5         # lips nearer than this show nothing
 _LINE_GAP = .4, 1.5     # from this gap on, over that much, a dark line between the lips becomes the inside
-_HANGS = 1.6, 2.0, .2   # under a full moustache: units by which teeth are shorter, the line begins later, their darkness
+_HANGS = 1.6, 1.0, .2   # under a full moustache: units by which teeth are shorter, the line begins later, their darkness
 _LINE = np.array([.62, .52, .52])  # brightness of that line, of the lips'
 _REDDENS = np.array([.92, 1.06, 1.10], np.float32)  # shadow between the lips is red: its exponents
 _TILE = 256             # px of the repeated grain
