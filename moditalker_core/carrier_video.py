@@ -74,7 +74,7 @@ def carried_portrait(picture: Picture, motion: LandmarkTrack, *, settings: Carri
     if not 0 <= asked.whole("The first frame", start) < asked.whole("The last frame", stop) <= len(motion):
         raise TalkingHeadsError(f"The frames must lie within the motion's {len(motion)}", f"{start} to {stop}", "Choose others")
     carrier = portrait_carrier(whole, landmarks=landmarks, tracker=tracker, face_index=face_index)
-    return _frames(carrier, motion, settings, range(start, stop), report, read=tracker == "people")
+    return _frames(carrier, motion, settings, range(start, stop), report, read=tracker == "people" and _with_mesh(landmarks))
 
 
 def portrait_carrier(picture: np.ndarray, *, landmarks: LandmarkTrack | np.ndarray | None = None, tracker: str = "people",
@@ -174,6 +174,11 @@ def residual_of(motion: LandmarkTrack, carrier: Carrier) -> Residual:
         return pixel_residual(points[..., :2], carrier.place, carrier.own68)
     own = carrier.place.pixels(carrier.own68)[:, :2]
     return canonical_residual(points, canonical_portrait(own, size).points[0].double().numpy(), carrier.own68)
+
+
+def _with_mesh(landmarks: LandmarkTrack | np.ndarray | None) -> bool:
+    """Whether the face is as the tracker for people reads it: 68 points alone may be known exactly, or by another tracker."""
+    return landmarks is None or (landmarks.mesh is not None if isinstance(landmarks, LandmarkTrack) else len(landmarks) > 68)
 
 
 def _points(landmarks: LandmarkTrack, size: tuple[int, int]) -> np.ndarray:
