@@ -27,19 +27,19 @@ from talking_heads.media_core.audio import Sound, silence_gate
 from talking_heads.media_core.face.trackers import make_tracker
 from talking_heads.media_core.image_reading import read_picture
 from talking_heads.media_core.metrics import lip_aperture
-from talking_heads.media_core.mouth import resting_face
-from talking_heads.media_core.speech import encode_speech
-from talking_heads.media_core.speech_metrics.closures import Closures, closures
-from talking_heads.media_core.speech_metrics.lags import consensus_lag, lagged, loudness, speech_offset
-from talking_heads.media_core.speech_metrics.openness import follows, phone_jaw, phone_openness
-from talking_heads.media_core.speech_metrics.phones import Phones
-from talking_heads.media_core.speech_metrics.silence import (
+from talking_heads.media_core.metrics.closures import Closures, closures
+from talking_heads.media_core.metrics.lags import consensus_lag, lagged, loudness, speech_offset
+from talking_heads.media_core.metrics.openness import follows, phone_jaw, phone_openness
+from talking_heads.media_core.metrics.phones import Phones
+from talking_heads.media_core.metrics.silence import (
     missed_fraction,
     missed_vowels,
     quiet_frames,
     shut_fraction,
     speaking_frames,
 )
+from talking_heads.media_core.mouth import resting_face
+from talking_heads.media_core.speech import encode_speech
 from talking_heads.moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
 from talking_heads.moditalker_core.atom.generation import SamplingSettings, generate_motion
 from talking_heads.moditalker_core.pipeline import portrait_motion
@@ -183,7 +183,7 @@ def frames_of(sound: Sound) -> int:
     return max(1, round(sound.duration * FPS))
 
 
-# ------------------------------------------------------------------------------------------------------------------------- figures
+# ------------------------------------------------------------------------------------------------------------------------ figures
 
 def figures(talker: Talker, material: Material, seed: int, with_films: bool, with_noise: bool) -> dict[str, float]:
     """Everything measured on one talker with one seed."""
@@ -232,8 +232,8 @@ def film_figures(talker: Talker, material: Material, seed: int) -> dict[str, flo
         if chosen:
             out |= {f"{kind} r": mean([lagged(made[i], lips[i], material.lags[i]) for i in chosen]),
                     f"{kind} r at lag 0": mean([lagged(made[i], lips[i], 0) for i in chosen]),
-                    f"{kind} floor: another's lips": mean([lagged(made[j], lips[i], material.lags[i])
-                                                           for i in chosen for j in chosen if i != j]),
+                    f"{kind} floor: another's lips": mean([lagged(made[j], lips[i], material.lags[i]) for i in chosen
+                                                           for j in chosen if i != j]),
                     f"{kind} amplitude": mean([float(np.nanstd(made[i]) / np.nanstd(lips[i])) for i in chosen])}
     return out
 

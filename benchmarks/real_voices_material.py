@@ -15,7 +15,7 @@ from talking_heads.media_core.audio import Sound, load_sound
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
 from talking_heads.media_core.face.trackers import make_tracker
 from talking_heads.media_core.metrics import lip_aperture
-from talking_heads.media_core.speech_metrics.phones import Phones, find_phones
+from talking_heads.media_core.metrics.phones import Phones, find_phones
 from talking_heads.media_core.video import load_film_sound, read_frames
 
 RATE, FPS = 16000, 25.0
@@ -154,8 +154,8 @@ def _music(count: int, rng: np.random.Generator) -> np.ndarray:
 def films(folder: Path, seconds: float) -> list[Film]:
     """The videos with audio below a folder, each cut to its first seconds; lips are tracked once and kept beside (.lips.npz).
 
-    A video is a lab clip when "grid" is in its name or folder. Words: GRID's code in the name, or NAME.txt beside; else phones are
-    recognised freely.
+    A video is a lab clip when "grid" is in its name or folder. Words: GRID's code in its name, or NAME.txt beside; else its
+    phones are recognised freely.
     """
     found = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEOS):

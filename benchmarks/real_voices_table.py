@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from real_voices_material import FPS, NOISE_SECONDS
-from talking_heads.media_core.speech_metrics.phones import BILABIALS
+from talking_heads.media_core.metrics.phones import BILABIALS
 
 if TYPE_CHECKING:
     from real_voices import Material
@@ -58,7 +58,7 @@ def notes(material: Material) -> list[str]:
             "the lips are late.",
             "- lab r, web r: mean over videos, each at one lag for every column. The phones' lips and jaw by the rules choose it "
             f"within 4 frames, so their own column is flattered ({lags}). Lips of the videos: tracker `people`.",
-            "- Floor: another video's generated lips of the same kind at the same lag. Lab clips all go silence, speech, silence.",
+            "- Floor: lips made for another video of the same kind at the same lag. All lab clips go silence, speech, silence.",
             "- Avatars: opening read from rendered frames by the tracker `rendered`; rest is their digital silence."]
 
 

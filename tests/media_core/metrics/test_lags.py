@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from talking_heads.media_core.audio import Sound
-from talking_heads.media_core.speech_metrics.lags import consensus_lag, lag_scores, lagged, loudness, speech_offset
+from talking_heads.media_core.metrics.lags import consensus_lag, lag_scores, lagged, loudness, speech_offset
 
 
 def bump(at: float) -> np.ndarray:

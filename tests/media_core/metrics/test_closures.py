@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from talking_heads.media_core.speech_metrics.closures import Closures, closures
-from talking_heads.media_core.speech_metrics.phones import Phone, Phones
+from talking_heads.media_core.metrics.closures import Closures, closures
+from talking_heads.media_core.metrics.phones import Phone, Phones
 
 RAMP = np.arange(21.0)  # 5th percentile 1, 90th 18: closed below 1 + 17/4 = 5.25, open above 1 + .4 * 17 = 7.8
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..audio import Sound
-from ..metrics import correlation
+from .curves import correlation
 
 REACH = 4  # frames, lags tried to either side
 _LEAST = 3  # frames that must be seen in both

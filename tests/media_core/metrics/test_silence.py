@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from talking_heads.media_core.speech_metrics.phones import Phone, Phones
-from talking_heads.media_core.speech_metrics.silence import (
+from talking_heads.media_core.metrics.phones import Phone, Phones
+from talking_heads.media_core.metrics.silence import (
     missed_fraction,
     missed_vowels,
     quiet_frames,

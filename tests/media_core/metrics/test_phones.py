@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from talking_heads.media_core.audio import Sound, load_sound
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.speech_metrics.phones import Phone, Phones, find_phones, words
+from talking_heads.media_core.metrics.phones import Phone, Phones, find_phones, words
 
 SHORT = Path(__file__).parents[3] / "demo" / "demo_speech_short.wav"
 SAID = "Bob popped the bubble, and Maya laughed out loud."

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from talking_heads.media_core.speech_metrics.openness import follows, phone_jaw, phone_openness
-from talking_heads.media_core.speech_metrics.phones import MNEMONICS, Phone, Phones
+from talking_heads.media_core.metrics.openness import follows, phone_jaw, phone_openness
+from talking_heads.media_core.metrics.phones import MNEMONICS, Phone, Phones
 from talking_heads.media_core.subject.articulation import CONSONANTS, DIPHTHONGS, VOWELS
 
 
