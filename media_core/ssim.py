@@ -1,4 +1,4 @@
-"""Structural similarity of images (Wang et al. 2004), for losses and for measures alike: kornia's, with the borders that are used."""
+"""Structural similarity of images (Wang et al. 2004), for losses and for measures alike: kornia's, with our borders."""
 from __future__ import annotations
 
 from typing import Literal

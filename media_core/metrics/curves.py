@@ -5,10 +5,11 @@ from .arrays import Array, double, same
 
 
 def jitter(points: Array) -> float:  # [T, ...] or [T, K, D]
-    """Mean length of the second difference over time (of vectors along the last axis); NaN under three frames."""
+    """Mean length of the second difference over time (of vectors along the last axis), over frames where it is known; NaN without
+    three known frames in a row."""
     x = double(points)
     x = x[:, None] if x.ndim == 1 else x
-    return float((x[2:] - 2 * x[1:-1] + x[:-2]).norm(dim=-1).mean()) if len(x) > 2 else float("nan")
+    return float((x[2:] - 2 * x[1:-1] + x[:-2]).norm(dim=-1).nanmean()) if len(x) > 2 else float("nan")
 
 
 def correlation(x: Array, y: Array) -> float:

@@ -75,7 +75,7 @@ def five_points(points: np.ndarray) -> np.ndarray:  # [68, 2] -> float64 [5, 2]
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:  # [N, 2] x 2 -> float64 [2, 3]
-    """The turn, scale and shift that bring `source` nearest to `target` in the least squares (Umeyama 1991, without mirroring)."""
+    """The turn, scale and shift that bring `source` nearest to `target` (Umeyama 1991, least squares, without mirroring)."""
     a, b = source - source.mean(0), target - target.mean(0)
     spread = (a * a).sum()
     cosine, sine = (a * b).sum() / spread, (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / spread

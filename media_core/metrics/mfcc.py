@@ -1,7 +1,8 @@
 """Mel cepstra as SyncNet reads them: python_speech_features' `mfcc` with its defaults, on 16-bit samples at 16 kHz.
 
-13 numbers at 100 Hz: pre-emphasis .97, 25 ms without a window, 512-point power spectrum, 26 triangles of unit height on the mel scale
-2595 log10(1 + f / 700), logarithm, orthonormal DCT-II, sinusoidal lifter of 22, the first one the logarithm of the frame's energy.
+13 numbers at 100 Hz: pre-emphasis .97, 25 ms without a window, 512-point power spectrum, 26 triangles of unit height on the mel
+scale 2595 log10(1 + f / 700), logarithm, orthonormal DCT-II, sinusoidal lifter of 22, and in place of the first one the logarithm
+of the frame's energy.
 """
 from __future__ import annotations
 

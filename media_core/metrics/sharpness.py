@@ -54,8 +54,8 @@ def _noticed(widths: np.ndarray, contrast: int) -> np.ndarray:
 
 
 def upright_edges(grey: np.ndarray) -> np.ndarray:  # [H, W] -> bool [H, W]
-    """Sobel's edges along x, as the Python package `cpbd` and Octave find them: the squared gradient exceeds twice the root of its
-    mean, and both neighbours in its row or in its column (none count as zero)."""
+    """Sobel's edges along x, as the Python package `cpbd` and Octave find them: the squared gradient exceeds twice the root of
+    its mean, and both neighbours in its row or in its column (outside the image: 0)."""
     import cv2
 
     squared = cv2.Sobel(grey.astype(np.float64), cv2.CV_64F, 1, 0, scale=1 / 8, borderType=cv2.BORDER_REFLECT) ** 2

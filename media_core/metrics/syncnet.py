@@ -1,4 +1,4 @@
-"""SyncNet and what is measured with it: Sync-D, Sync-C and the offset of audio and lips (Chung and Zisserman 2016, "Out of time").
+"""SyncNet and what is measured with it: Sync-D, Sync-C, the offset of audio and lips (Chung, Zisserman 2016, "Out of time").
 
 Layout of `syncnet_v2.model` (github.com/joonson/syncnet_python). The protocol is that repository's: 25 frames per second, faces
 of 224 x 224 px (BGR, 0..255), windows of five frames against 20 rows of cepstra, offsets of up to 15 frames. Of the curve of mean
@@ -66,7 +66,8 @@ def _flat(narrow: int, wide: int, kernel: tuple[int, int] = (3, 3), padding: int
     return [nn.Conv2d(narrow, wide, kernel, padding=padding), nn.BatchNorm2d(wide), nn.ReLU()]
 
 
-def _solid(narrow: int, wide: int, kernel: tuple[int, int, int] = (1, 3, 3), stride: int = 1, padding: int = 1) -> list[nn.Module]:
+def _solid(narrow: int, wide: int, kernel: tuple[int, int, int] = (1, 3, 3), stride: int = 1,
+           padding: int = 1) -> list[nn.Module]:
     """Strides and padding of rows and columns alone."""
     return [nn.Conv3d(narrow, wide, kernel, (1, stride, stride), (0, padding, padding)), nn.BatchNorm3d(wide), nn.ReLU()]
 
@@ -105,25 +106,27 @@ def face_crop(frame: np.ndarray, box: np.ndarray) -> np.ndarray:  # uint8 [H, W,
 
 
 @torch.inference_mode()
-def sync(net: SyncNet, crops: Iterable[np.ndarray], mono: np.ndarray) -> Sync:
+def sync(net: SyncNet, crops: Iterable[np.ndarray], mono: np.ndarray, device: torch.device | str = "cpu") -> Sync:
     """Sync-D, Sync-C and offset of a face video at 25 frames per second.
 
     Args:
         crops: uint8 [224, 224, 3] BGR, one frame at a time: five are held.
         mono: float [N] at 16 kHz, from the first frame on.
+        device: where `net` is.
     Raises:
         TalkingHeadsError: fewer than six frames with audio.
     """
     heard = torch.from_numpy(mfcc(mono).T).float()  # [13, rows]
     last = len(mono) // (16000 // FPS)
-    seen = torch.cat([net.lips(batch) for batch in _batches(_windows(crops, last))] or [torch.zeros(0, DIM)])
-    count = len(seen) - 1  # the published protocol leaves the last window out
+    lips = [net.lips(batch.to(device)).cpu() for batch in _batches(_windows(crops, last))]
+    count = sum(map(len, lips)) - 1  # the published protocol leaves the last window out
     if count < 1:
-        raise TalkingHeadsError("SyncNet needs six frames with audio at least", f"{len(seen) + FRAMES - 1 if len(seen) else 'fewer'}",
-                                "Give a longer video")
+        raise TalkingHeadsError("SyncNet needs six frames with audio at least",
+                                str(count + FRAMES) if lips else "fewer than five", "Give a longer video")
     starts = range(0, ROWS_PER_FRAME * count, ROWS_PER_FRAME)
-    spoken = torch.cat([net.audio(batch) for batch in _batches(heard[None, :, at:at + ROWS] for at in starts)])
-    return scored(seen[:count], spoken)
+    windows = (heard[None, :, at:at + ROWS] for at in starts)
+    spoken = torch.cat([net.audio(batch.to(device)).cpu() for batch in _batches(windows)])
+    return scored(torch.cat(lips)[:count], spoken)
 
 
 def _windows(crops: Iterable[np.ndarray], most: int) -> Iterator[Tensor]:  # float32 [3, 5, 224, 224]

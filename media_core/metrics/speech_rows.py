@@ -1,0 +1,138 @@
+"""The figures of lips against speech: offset, closures at P, B and M, openness, and whether the mouth is shut in pauses."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..audio import Sound
+from ..errors import TalkingHeadsError
+from ..speech import Speech, encode_speech
+from .closures import closures
+from .lags import loudness, speech_offset
+from .openness import follows, phone_openness
+from .phones import Phones, find_phones
+from .silence import AFTER, BEFORE, shut_fraction
+from .table import Row, absent
+
+_NOISE_DB = -45.0  # re the loud level: what is louder than this where nobody speaks is noise
+_FREE = "phones recognised freely: give the transcript for firm ones"
+_ROWS = (("av_offset", "audio-video offset", "frames", "zero"),
+         ("phone_offset", "audio-video offset by phones", "frames", "zero"),
+         ("closures", "closed at P, B, M", "", "higher"), ("open_vowels", "open at open vowels", "", "higher"),
+         ("openness", "openness r", "", "higher"), ("openness_shifted", "openness r, shifted 1-2 s", "", "zero"),
+         ("shut_silence", "shut in silence", "", "higher"), ("shut_noise", "shut in noise", "", "higher"))
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A recording and what was found in it."""
+
+    sound: Sound
+    speech: Speech
+    phones: Phones | None
+    why: str  # phones are missing
+
+
+def listened(sound: Sound, transcript: str | None = None) -> Heard:
+    """Finds speech and English phones in a recording; without pocketsphinx, phones are missing.
+
+    Raises:
+        TalkingHeadsError: the transcript does not fit.
+    """
+    from importlib.util import find_spec
+
+    speech = encode_speech(sound)
+    if find_spec("pocketsphinx") is None:
+        return Heard(sound, speech, None, "needs phones: pip install pocketsphinx (extra 'metrics')")
+    return Heard(sound, speech, find_phones(sound, transcript), "")
+
+
+def speech_rows(lips: np.ndarray, true_lips: np.ndarray | None, heard: Heard | None, fps: float) -> list[Row]:
+    """All of them.
+
+    Args:
+        lips: [T] opening in parts of the eyes' distance, NaN without a face; true_lips: the truth's, with the same audio.
+        heard: None: no audio.
+    """
+    why = "needs audio" if heard is None else "" if np.isfinite(lips).any() else "no face was found in the made video"
+    if heard is None or why:
+        return [absent(key, name, why, unit, better) for key, name, unit, better in _ROWS]
+    others = true_lips is not None and np.isfinite(true_lips).any()
+    made = _figures(lips, heard, fps)
+    truth = _figures(true_lips, heard, fps) if true_lips is not None and others else {}
+    rows = []
+    for key, name, unit, better in _ROWS:
+        value, frames, note = made[key]
+        rows.append(absent(key, name, note, unit, better) if math.isnan(value)
+                    else Row(key, name, value, unit, better, frames, note, truth[key][0] if key in truth else None))
+    return rows
+
+
+def _figures(lips: np.ndarray, heard: Heard, fps: float) -> dict[str, tuple[float, int, str]]:
+    """key -> (value, frames, note)."""
+    return {"av_offset": _offset(lips, heard, fps), **_phone_figures(lips, heard, fps), **_shut_figures(lips, heard, fps)}
+
+
+def _offset(lips: np.ndarray, heard: Heard, fps: float) -> tuple[float, int, str]:
+    from ..capture.sync import LEAST_FRAMES, REACH, sound_offset
+
+    found, frames = sound_offset(lips, heard.speech, fps), int(np.isfinite(lips).sum())
+    if not found.decided:
+        short = frames < LEAST_FRAMES + REACH
+        return math.nan, 0, f"the video is too short ({frames} frames with a face, {LEAST_FRAMES + REACH} needed)" if short else (
+            f"undecided: the lips follow the audio too little (r {found.score:.2f})")
+    return float(-found.frames), frames, f"r {found.score:.2f}; positive: the lips are late"
+
+
+def _phone_figures(lips: np.ndarray, heard: Heard, fps: float) -> dict[str, tuple[float, int, str]]:
+    keys = ("phone_offset", "closures", "open_vowels", "openness", "openness_shifted")
+    phones, frames = heard.phones, int(np.isfinite(lips).sum())
+    if phones is None or not phones.spoken:
+        return dict.fromkeys(keys, (math.nan, 0, heard.why or "no phones were heard"))
+    free = "" if phones.aligned else _FREE
+    opened = phone_openness(phones, len(lips), fps)
+    found, offset, following = closures(lips, phones, fps), speech_offset(lips, opened), follows(lips, opened, fps)
+    late = f"r {offset.r:.2f}; positive: the lips are late" if math.isfinite(offset.frames) else (
+        "undecided: the lips do not follow the phones")
+    return {"phone_offset": (offset.frames, frames, late),
+            "closures": _counted(found.closed_fraction, found.closed, found.bilabials, "P, B, M", free),
+            "open_vowels": _counted(found.open_fraction, found.opened, found.vowels, "open vowels", free),
+            "openness": (following.r, frames, free or "lips that do not move"),
+            "openness_shifted": (following.shifted, frames, "chance, near 0" if math.isfinite(following.shifted) else "short")}
+
+
+def _counted(fraction: float, found: int, of: int, what: str, free: str) -> tuple[float, int, str]:
+    note = f"{found} of {of}" if of else f"no {what} were heard"
+    return fraction, of, f"{note}; {free}" if of and free else note
+
+
+def _shut_figures(lips: np.ndarray, heard: Heard, fps: float) -> dict[str, tuple[float, int, str]]:
+    nobody = quiet(heard, len(lips), fps)
+    noisy = nobody & (loudness(heard.sound, len(lips), fps) > _NOISE_DB)
+    out = {}
+    for key, part, what in (("shut_silence", nobody & ~noisy, "silent"), ("shut_noise", noisy, "noisy")):
+        frames = int((part & np.isfinite(lips)).sum())
+        out[key] = shut_fraction(lips, part), frames, "" if frames else f"no {what} frames in which nobody speaks"
+    return out
+
+
+def quiet(heard: Heard, frames: int, fps: float) -> np.ndarray:  # -> bool [frames]
+    """Frames in which nobody speaks, nor is about to, nor has just done so."""
+    silent = np.ones(frames, bool)
+    known = heard.speech.silent_frames(fps).numpy()[:frames]
+    silent[:len(known)] = known
+    speaking = np.flatnonzero(~silent)
+    for frame in speaking:
+        silent[max(0, frame - math.ceil(BEFORE * fps)):frame + math.ceil(AFTER * fps) + 1] = False
+    return silent
+
+
+def check_transcript(transcript: str | None, heard: Heard | None) -> None:
+    """Raises:
+        TalkingHeadsError: there is a transcript, but no audio or no pocketsphinx to align it.
+    """
+    if transcript is not None and (heard is None or heard.phones is None):
+        raise TalkingHeadsError("A transcript needs audio and the package pocketsphinx",
+                                "no audio" if heard is None else heard.why, "Give the audio, or leave the transcript out")
