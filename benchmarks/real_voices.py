@@ -225,16 +225,17 @@ def reading_figures(talker: Talker, readers: list[Reading], seed: int) -> dict[s
 
 def film_figures(talker: Talker, material: Material, seed: int) -> dict[str, float]:
     """Correlation at each film's fixed lag, at 0, with the films exchanged (the floor), and amplitude; lab and web apart."""
-    out, made = {}, [talker(film.sound, film.phones, seed).opening for film in material.films]
+    out, talked = {}, [talker(film.sound, film.phones, seed) for film in material.films]
+    made, truth, lags = [lips.opening for lips in talked], [film.lips for film in material.films], material.lags
     for kind, lab in (("lab", True), ("web", False)):
         chosen = [i for i, film in enumerate(material.films) if film.lab == lab]
-        lips = {i: material.films[i].lips for i in chosen}
+        others = [(i, j) for i in chosen for j in chosen if i != j]
         if chosen:
-            out |= {f"{kind} r": mean([lagged(made[i], lips[i], material.lags[i]) for i in chosen]),
-                    f"{kind} r at lag 0": mean([lagged(made[i], lips[i], 0) for i in chosen]),
-                    f"{kind} floor: another's lips": mean([lagged(made[j], lips[i], material.lags[i]) for i in chosen
-                                                           for j in chosen if i != j]),
-                    f"{kind} amplitude": mean([float(np.nanstd(made[i]) / np.nanstd(lips[i])) for i in chosen])}
+            out |= {f"{kind} r": mean([lagged(made[i], truth[i], lags[i]) for i in chosen]),
+                    f"{kind} r at lag 0": mean([lagged(made[i], truth[i], 0) for i in chosen]),
+                    f"{kind} floor: another's lips": mean([lagged(made[j], truth[i], lags[i]) for i, j in others])}
+        if chosen and talked[0].rest is not None:
+            out[f"{kind} amplitude"] = mean([float(np.nanstd(made[i]) / np.nanstd(truth[i])) for i in chosen])
     return out
 
 

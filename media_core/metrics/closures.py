@@ -54,8 +54,8 @@ def closures(opening: np.ndarray, phones: Phones, fps: float) -> Closures:  # [T
     low, high = np.nanpercentile(opening, PERCENTILES)
     least = [v.min() for v in _around(opening, phones.named(BILABIALS), fps, 1)]
     most = [v.max() for v in _around(opening, phones.named(OPEN_VOWELS), fps, 0)]
-    return Closures(closed=sum(v < low + LOWEST * (high - low) for v in least), bilabials=len(least),
-                    opened=sum(v > low + OPEN * (high - low) for v in most), vowels=len(most))
+    return Closures(closed=sum(bool(v < low + LOWEST * (high - low)) for v in least), bilabials=len(least),
+                    opened=sum(bool(v > low + OPEN * (high - low)) for v in most), vowels=len(most))
 
 
 def _around(opening: np.ndarray, phones: tuple[Phone, ...], fps: float, before: int) -> list[np.ndarray]:
