@@ -48,14 +48,19 @@ class Faces:
         return eye_aperture(self.points).numpy()
 
 
-def tracked(clip: Clip, tracker: str, report: Report) -> Faces:
-    """Follows the largest face of a video."""
+def tracked(clip: Clip, tracker: str, report: Report, like: Faces | None = None) -> Faces:
+    """Follows the largest face of a video.
+
+    Args:
+        like: the face it is to be compared with: poses then refer to that person's head.
+    """
     from ..face.landmarks.landmarks import track_frames
     from ..face.track import measure
     from ..face.trackers import make_tracker
 
     raw = track_frames(clip.shown(), clip.fps, tracker=make_tracker(tracker), total=clip.frames, report=report, dense=False)
-    return Faces(raw.points, measure(raw) if raw.seen.any() else None, raw.cuts)
+    shape = None if like is None or like.track is None else like.track.shape
+    return Faces(raw.points, measure(raw, shape=shape) if raw.seen.any() else None, raw.cuts)
 
 
 def face_rows(made: Faces, truth: Faces | None) -> list[Row]:

@@ -20,6 +20,7 @@ _LEFT, _RIGHT, _TITLE, _AXIS = 8, 8, 22, 20  # px beside the curves, and of the 
 _LIPS, _WAVE, _PHONES = 150, 70, 22  # px of a strip's parts
 _MADE, _TRUTH, _WAVES, _GRID, _PAPER = (30, 70, 140), (220, 120, 30), (185, 190, 200), (228, 228, 232), (255, 255, 255)
 _BILABIAL, _SPOKEN, _INK = (200, 40, 60), (90, 90, 96), (20, 20, 24)
+_BARS = ((120, 120, 128), (175, 175, 182))  # phones in turn
 _SECONDS = 6.0  # of a strip, at 1024 px: phones can then be read
 _MOST = 20  # strips; longer videos get narrower seconds
 _NARROWEST = 7  # px of a phone whose name is written
@@ -141,12 +142,13 @@ class _Strip:
 
     def _phones(self, phones: Sequence[Phone], bottom: int) -> None:
         """Their names below, where they fit, and upright marks at bilabials."""
-        for phone in phones:
+        for number, phone in enumerate(phones):
             if phone.end <= self.start or phone.start >= self.start + self.seconds:
                 continue
             left, right = self.x(max(phone.start, self.start)), self.x(min(phone.end, self.start + self.seconds))
             ink = _BILABIAL if phone.name in BILABIALS else _SPOKEN
-            self.pen.rectangle([left, bottom + 2, max(right - 1, left), bottom + 5], fill=ink)
+            bar = ink if phone.name in BILABIALS else _BARS[number % 2]
+            self.pen.rectangle([left, bottom + 2, max(right - 1, left), bottom + 5], fill=bar)
             if phone.name in BILABIALS:
                 self.pen.line([((left + right) / 2, self.top + 6), ((left + right) / 2, bottom)], fill=_BILABIAL)
             if right - left >= _NARROWEST:

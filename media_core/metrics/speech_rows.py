@@ -17,9 +17,10 @@ from .silence import AFTER, BEFORE, shut_fraction
 from .table import Row, absent
 
 _NOISE_DB = -45.0  # re the loud level: what is louder than this where nobody speaks is noise
+_LEAST_R = 0.3  # of lips and phones, below which their best lag means nothing
+_LEAST_SECONDS = 10.0  # of video for the regression: on shorter ones it errs by several frames
 _FREE = "phones recognised freely: give the transcript for firm ones"
 _ROWS = (("av_offset", "audio-video offset", "frames", "zero"),
-         ("phone_offset", "audio-video offset by phones", "frames", "zero"),
          ("closures", "closed at P, B, M", "", "higher"), ("open_vowels", "open at open vowels", "", "higher"),
          ("openness", "openness r", "", "higher"), ("openness_shifted", "openness r, shifted 1-2 s", "", "zero"),
          ("shut_silence", "shut in silence", "", "higher"), ("shut_noise", "shut in noise", "", "higher"))
@@ -76,31 +77,37 @@ def _figures(lips: np.ndarray, heard: Heard, fps: float) -> dict[str, tuple[floa
 
 
 def _offset(lips: np.ndarray, heard: Heard, fps: float) -> tuple[float, int, str]:
-    from ..capture.sync import LEAST_FRAMES, REACH, sound_offset
+    """By phones where the lips follow them, else by the proxy that needs no phones (`capture.sync`)."""
+    from ..capture.sync import sound_offset
 
-    found, frames = sound_offset(lips, heard.speech, fps), int(np.isfinite(lips).sum())
-    if not found.decided:
-        short = frames < LEAST_FRAMES + REACH
-        return math.nan, 0, f"the video is too short ({frames} frames with a face, {LEAST_FRAMES + REACH} needed)" if short else (
-            f"undecided: the lips follow the audio too little (r {found.score:.2f})")
-    return float(-found.frames), frames, f"r {found.score:.2f}; positive: the lips are late"
+    frames, phones = int(np.isfinite(lips).sum()), heard.phones
+    if phones is not None and phones.spoken:
+        found = speech_offset(lips, phone_openness(phones, len(lips), fps))
+        if math.isfinite(found.frames) and found.r >= _LEAST_R:
+            return found.frames, frames, f"by phones, r {found.r:.2f}; positive: the lips are late"
+    if frames < _LEAST_SECONDS * fps:
+        return math.nan, 0, f"undecided: without lips that follow phones it takes {_LEAST_SECONDS:g} s of video"
+    guess = sound_offset(lips, heard.speech, fps)
+    if not guess.decided:
+        return math.nan, 0, f"undecided: the lips follow the audio too little (r {guess.score:.2f})"
+    return float(-guess.frames), frames, f"by a regression, r {guess.score:.2f}; positive: the lips are late"
 
 
 def _phone_figures(lips: np.ndarray, heard: Heard, fps: float) -> dict[str, tuple[float, int, str]]:
-    keys = ("phone_offset", "closures", "open_vowels", "openness", "openness_shifted")
+    keys = ("closures", "open_vowels", "openness", "openness_shifted")
     phones, frames = heard.phones, int(np.isfinite(lips).sum())
     if phones is None or not phones.spoken:
         return dict.fromkeys(keys, (math.nan, 0, heard.why or "no phones were heard"))
     free = "" if phones.aligned else _FREE
-    opened = phone_openness(phones, len(lips), fps)
-    found, offset, following = closures(lips, phones, fps), speech_offset(lips, opened), follows(lips, opened, fps)
-    late = f"r {offset.r:.2f}; positive: the lips are late" if math.isfinite(offset.frames) else (
-        "undecided: the lips do not follow the phones")
-    return {"phone_offset": (offset.frames, frames, late),
-            "closures": _counted(found.closed_fraction, found.closed, found.bilabials, "P, B, M", free),
+    found, following = closures(lips, phones, fps), follows(lips, phone_openness(phones, len(lips), fps), fps)
+    return {"closures": _counted(found.closed_fraction, found.closed, found.bilabials, "P, B, M", free),
             "open_vowels": _counted(found.open_fraction, found.opened, found.vowels, "open vowels", free),
-            "openness": (following.r, frames, free or "lips that do not move"),
-            "openness_shifted": (following.shifted, frames, "chance, near 0" if math.isfinite(following.shifted) else "short")}
+            "openness": _known(following.r, frames, free, "lips that do not move"),
+            "openness_shifted": _known(following.shifted, frames, "chance, near 0", "the video is too short")}
+
+
+def _known(value: float, frames: int, note: str, why: str) -> tuple[float, int, str]:
+    return value, frames, note if math.isfinite(value) else why
 
 
 def _counted(fraction: float, found: int, of: int, what: str, free: str) -> tuple[float, int, str]:
