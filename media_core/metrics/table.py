@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from ..errors import TalkingHeadsError
 from ..files import atomic_path
 
 VERSION = 1
+_PART = "; "  # between the parts of a note
 BETTER = ("higher", "lower", "zero", "truth", "")  # which values are good; "truth": those like the truth's
 
 
@@ -49,12 +51,20 @@ class Table:
     def text(self) -> str:
         """The table for people: figures first, then what was not measured and why."""
         measured = [row for row in self.rows if not math.isnan(row.value)]
-        absent = [row for row in self.rows if math.isnan(row.value)]
         head = [self.made + (f" against {self.truth}" if self.truth else ""), *self.notes, ""]
+        repeated = _repeated(measured)
         lines = _aligned([("metric", "made", "truth" if self.truth else "", "unit", "better", "frames", ""),
-                          *(_cells(row, bool(self.truth)) for row in measured)])
-        missing = ["", "Not measured:", *(f"  {row.name}: {row.note}" for row in absent)] if absent else []
-        return "\n".join([*head, *lines, *missing])
+                          *(_cells(row, bool(self.truth), repeated) for row in measured)])
+        below = [f"[{number}] {note}" for number, note in enumerate(repeated, start=1)]
+        return "\n".join([*head, *lines, *below, *self._missing()])
+
+    def _missing(self) -> list[str]:
+        """What was not measured, by reasons."""
+        reasons: dict[str, list[str]] = {}
+        for row in self.rows:
+            if math.isnan(row.value):
+                reasons.setdefault(row.note, []).append(row.name)
+        return ["", "Not measured:", *(f"  {', '.join(names)}: {why}" for why, names in reasons.items())] if reasons else []
 
     def json(self) -> str:
         """The same for programs; a figure that was not measured, or is infinite, is null and has a note."""
@@ -89,9 +99,16 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _cells(row: Row, with_truth: bool) -> tuple[str, ...]:
+def _repeated(rows: Iterable[Row]) -> list[str]:
+    """Parts of notes that several rows have: they are written once, below."""
+    count = Counter(part for row in rows for part in row.note.split(_PART) if part)
+    return [part for part, times in count.items() if times > 1]
+
+
+def _cells(row: Row, with_truth: bool, repeated: list[str]) -> tuple[str, ...]:
     truth = figure(row.truth) if with_truth and row.truth is not None else ""
-    return row.name, figure(row.value), truth, row.unit, row.better, str(row.frames or ""), row.note
+    parts = [f"[{repeated.index(part) + 1}]" if part in repeated else part for part in row.note.split(_PART)]
+    return row.name, figure(row.value), truth, row.unit, row.better, str(row.frames or ""), " ".join(parts)
 
 
 def figure(value: float) -> str:
