@@ -8,9 +8,9 @@ WINDOW = 1.0  # s at both ends that are compared, at most a third of the video
 
 def mean_lab(frame: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3] -> float64 [3]
     """Mean CIELAB colour of a frame (sRGB, D65): lightness 0..100, a, b."""
-    import cv2
+    from skimage.color import rgb2lab
 
-    return cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3).mean(axis=0, dtype=np.float64)
+    return np.asarray(rgb2lab(frame)).reshape(-1, 3).mean(axis=0, dtype=np.float64)
 
 
 def colour_drift(lab: np.ndarray, fps: float) -> float:  # [T, 3] -> CIE76 difference

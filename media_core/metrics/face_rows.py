@@ -37,7 +37,7 @@ class Faces:
 
     @property
     def seen(self) -> np.ndarray:  # bool [T]
-        return np.isfinite(self.points).all(axis=(1, 2))
+        return np.asarray(np.isfinite(self.points).all(axis=(1, 2)))
 
     def lips(self) -> np.ndarray:  # float64 [T]
         """The lips' opening in parts of the eyes' distance; NaN without a face."""
@@ -104,7 +104,7 @@ def _compared(made: Faces, truth: Faces) -> list[Row]:
     units = [track.expression.au[:count][torch.from_numpy(both)] for track in (made.track, truth.track)]
     note = f"action units by {made.track.expression.source}, not OpenFace"
     for split in SPLITS:
-        names, values = _aue_names(split), aue(*units, split)
+        names, values = _aue_names(split), aue(units[0], units[1], split)
         rows += [Row(key, name, value, "", "lower", frames, note) for (key, name), value in zip(names, values, strict=True)]
     return [*rows, *_lip_rows(made.lips()[:count], truth.lips()[:count], frames)]
 

@@ -42,7 +42,7 @@ class Unit(nn.Module):
 
     def __init__(self, narrow: int, wide: int, kernel: int, stride: int = 1):
         super().__init__()
-        self.kernel, self.stride = (kernel,) * 3, (stride,) * 3
+        self.kernel, self.stride = (kernel, kernel, kernel), (stride, stride, stride)
         self.conv3d = nn.Conv3d(narrow, wide, kernel, stride, bias=False)
         self.bn = nn.BatchNorm3d(wide, eps=1e-3)
 

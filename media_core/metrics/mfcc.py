@@ -33,7 +33,7 @@ def _cepstra(frames: np.ndarray) -> np.ndarray:  # [T, 400] -> [T, 13]
     power = np.abs(np.fft.rfft(frames, N_FFT)) ** 2 / N_FFT
     energy, bands = power.sum(1), power @ mel_triangles().T
     energy, bands = (np.where(x == 0, _LEAST, x) for x in (energy, bands))
-    cepstra = dct(np.log(bands), type=2, axis=1, norm="ortho")[:, :CEPSTRA]
+    cepstra = np.asarray(dct(np.log(bands), type=2, axis=1, norm="ortho"))[:, :CEPSTRA]
     cepstra *= 1 + LIFTER / 2 * np.sin(np.pi * np.arange(CEPSTRA) / LIFTER)
     cepstra[:, 0] = np.log(energy)
     return cepstra

@@ -10,13 +10,13 @@ from ..audio import Sound
 from ..errors import TalkingHeadsError
 from ..speech import Speech, encode_speech
 from .closures import closures
-from .lags import loudness, speech_offset
+from .lags import speech_offset
 from .openness import follows, phone_openness
 from .phones import Phones, find_phones
 from .silence import AFTER, BEFORE, shut_fraction
 from .table import Row, absent
 
-_NOISE_DB = -45.0  # re the loud level: what is louder than this where nobody speaks is noise
+_NOISE_DB, _FLOOR_DB = -45.0, -60.0  # re the loud level (95th percentile) and full scale: noise is louder than both
 _LEAST_R = 0.3  # of lips and phones, below which their best lag means nothing
 _LEAST_SECONDS = 10.0  # of video for the regression: on shorter ones it errs by several frames
 _FREE = "phones recognised freely: give the transcript for firm ones"
@@ -117,12 +117,22 @@ def _counted(fraction: float, found: int, of: int, what: str, free: str) -> tupl
 
 def _shut_figures(lips: np.ndarray, heard: Heard, fps: float) -> dict[str, tuple[float, int, str]]:
     nobody = quiet(heard, len(lips), fps)
-    noisy = nobody & (loudness(heard.sound, len(lips), fps) > _NOISE_DB)
+    level = _level(heard.sound, len(lips), fps)
+    noisy = nobody & (level > max(_FLOOR_DB, float(np.percentile(level, 95)) + _NOISE_DB))
     out = {}
     for key, part, what in (("shut_silence", nobody & ~noisy, "silent"), ("shut_noise", noisy, "noisy")):
         frames = int((part & np.isfinite(lips)).sum())
         out[key] = shut_fraction(lips, part), frames, "" if frames else f"no {what} frames in which nobody speaks"
     return out
+
+
+def _level(sound: Sound, frames: int, fps: float) -> np.ndarray:  # -> [frames] dB re full scale, -120 for nothing
+    """Of every frame's own time."""
+    mono = sound.mono(16000)
+    edges = np.clip(np.rint(np.arange(frames + 1) / fps * 16000).astype(int), 0, len(mono))
+    energy = np.concatenate([[0.0], np.cumsum(np.square(mono, dtype=np.float64))])
+    power = (energy[edges[1:]] - energy[edges[:-1]]) / np.maximum(edges[1:] - edges[:-1], 1)
+    return 10 * np.log10(np.maximum(power, 1e-12))
 
 
 def quiet(heard: Heard, frames: int, fps: float) -> np.ndarray:  # -> bool [frames]
