@@ -13,11 +13,13 @@ from .closures import closures
 from .lags import speech_offset
 from .openness import follows, phone_openness
 from .phones import Phones, find_phones
-from .silence import AFTER, BEFORE, shut_fraction
+from .silence import shut_fraction
 from .table import Row, absent
 
 _NOISE_DB, _FLOOR_DB = -45.0, -60.0  # re the loud level (95th percentile) and full scale: noise is louder than both
+_BEFORE, _AFTER = 0.1, 0.2  # s around what the gate calls speech (which has its own ramps): the lips are on their way
 _LEAST_R = 0.3  # of lips and phones, below which their best lag means nothing
+_LEAST_FRAMES = 10  # for an offset by phones
 _LEAST_SECONDS = 10.0  # of video for the regression: on shorter ones it errs by several frames
 _FREE = "phones recognised freely: give the transcript for firm ones"
 _ROWS = (("av_offset", "audio-video offset", "frames", "zero"),
@@ -78,11 +80,11 @@ def _figures(lips: np.ndarray, heard: Heard, fps: float) -> dict[str, tuple[floa
 
 def _offset(lips: np.ndarray, heard: Heard, fps: float) -> tuple[float, int, str]:
     """By phones where the lips follow them, else by the proxy that needs no phones (`capture.sync`)."""
-    from ..capture.sync import sound_offset
+    from ..capture.sync import REACH, sound_offset
 
     frames, phones = int(np.isfinite(lips).sum()), heard.phones
-    if phones is not None and phones.spoken:
-        found = speech_offset(lips, phone_openness(phones, len(lips), fps))
+    if phones is not None and phones.spoken and len(lips) >= _LEAST_FRAMES:
+        found = speech_offset(lips, phone_openness(phones, len(lips), fps), min(REACH, len(lips) // 3))
         if math.isfinite(found.frames) and found.r >= _LEAST_R:
             return found.frames, frames, f"by phones, r {found.r:.2f}; positive: the lips are late"
     if frames < _LEAST_SECONDS * fps:
@@ -142,7 +144,7 @@ def quiet(heard: Heard, frames: int, fps: float) -> np.ndarray:  # -> bool [fram
     silent[:len(known)] = known
     speaking = np.flatnonzero(~silent)
     for frame in speaking:
-        silent[max(0, frame - math.ceil(BEFORE * fps)):frame + math.ceil(AFTER * fps) + 1] = False
+        silent[max(0, frame - math.ceil(_BEFORE * fps)):frame + math.ceil(_AFTER * fps) + 1] = False
     return silent
 
 

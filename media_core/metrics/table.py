@@ -107,8 +107,10 @@ def _repeated(rows: Iterable[Row]) -> list[str]:
 
 def _cells(row: Row, with_truth: bool, repeated: list[str]) -> tuple[str, ...]:
     truth = figure(row.truth) if with_truth and row.truth is not None else ""
-    parts = [f"[{repeated.index(part) + 1}]" if part in repeated else part for part in row.note.split(_PART)]
-    return row.name, figure(row.value), truth, row.unit, row.better, str(row.frames or ""), " ".join(parts)
+    parts = row.note.split(_PART)
+    own = _PART.join(part for part in parts if part not in repeated)
+    note = " ".join([own, *(f"[{repeated.index(part) + 1}]" for part in parts if part in repeated)]).strip()
+    return row.name, figure(row.value), truth, row.unit, row.better, str(row.frames or ""), note
 
 
 def figure(value: float) -> str:
