@@ -21,7 +21,7 @@ _LONGEST = 1 << 20  # bytes of a transcript
 def add_options(evaluate: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = evaluate.add_argument
-    add("made", metavar="MADE", help="the video to judge")
+    add("made", metavar="MADE", help="the video to measure")
     add("truth", metavar="TRUTH", nargs="?", help="the video it should look like; figures that compare need it")
     add("--json", dest="json_file", metavar="FILE", help="also write the figures as JSON")
     add("--plot", metavar="FILE.png", help="also draw lip openings over the waveform, with phones")

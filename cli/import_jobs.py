@@ -25,10 +25,10 @@ def add_options(imports: argparse.ArgumentParser, common: argparse.ArgumentParse
 
 def _metric_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
     """The command for the networks of `talking-heads evaluate`."""
-    metric = what.add_parser("metric", parents=[common], help="published weights of LPIPS, SyncNet, FID, FVD or ArcFace, for "
+    metric = what.add_parser("metric", parents=[common], help="official weights of LPIPS, SyncNet, FID, FVD or ArcFace, for "
                              "`talking-heads evaluate`", epilog="Without them, evaluate names the files that each figure needs.")
     metric.add_argument("kind", choices=["lpips", "syncnet", "inception", "i3d", "arcface"], help="which network")
-    metric.add_argument("files", metavar="FILE", nargs="+", help="the published file; for lpips AlexNet's and LPIPS' own")
+    metric.add_argument("files", metavar="FILE", nargs="+", help="the official file; for lpips AlexNet's and LPIPS' own")
     metric.add_argument("out", metavar="OUT.safetensors", help="evaluate looks for models/talking_heads/metrics/KIND.safetensors")
     metric.add_argument("--licence", default="", metavar="TEXT", help="the weights' licence; stored in the file")
 

@@ -61,7 +61,7 @@ class TalkingHeadMetrics(io.ComfyNode):
         report = bridge.NodeReport()
         made = _clip("made video", video, images, fps)
         if made is None:
-            raise TalkingHeadsError("Talking Head Metrics needs a video to judge", "none", "Connect a video or images")
+            raise TalkingHeadsError("Talking Head Metrics needs a video to measure", "none", "Connect a video or images")
         found = evaluate(made, _clip("truth", truth, truth_images, fps), sound=None if audio is None else Sound.from_comfy(audio),
                          transcript=transcript.strip() or None, tracker=tracker, report=report,
                          weights=Weights(_weights(), mm.get_torch_device()))
@@ -80,8 +80,8 @@ def _inputs() -> list:
         face.tracker_input(),
         io.Int.Input("plot_width", display_name="plot width", default=1200, min=320, max=8192, step=16, advanced=True,
                      tooltip="Width of the plot in pixels."),
-        io.Video.Input("video", optional=True, tooltip="The video to judge."),
-        io.Image.Input("images", optional=True, tooltip="Frames to judge, instead of a video."),
+        io.Video.Input("video", optional=True, tooltip="The video to measure."),
+        io.Image.Input("images", optional=True, tooltip="Frames to measure, instead of a video."),
         io.Video.Input("truth", optional=True,
                        tooltip="The true video: read at the frame rate and in the size of the other, from the beginning on."),
         io.Image.Input("truth_images", display_name="truth images", optional=True, tooltip="True frames, instead of a video."),

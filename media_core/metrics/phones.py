@@ -111,7 +111,7 @@ def _aligned(module: ModuleType, pcm: bytes, said: list[str]) -> tuple[Phone, ..
     unknown = [word for word in said if word not in _dictionary(_models(module))]
     if unknown or not said:
         raise TalkingHeadsError("A transcript must have words of the English dictionary of pocketsphinx",
-                                f"'{unknown[0]}'" if unknown else "no words", "Write that word as it sounds, numbers as words")
+                                f"'{unknown[0]}'" if unknown else "no words", "Spell that word as it is spoken, numbers as words")
     decoder = module.Decoder(lm=None, loglevel="FATAL")
     try:
         decoder.set_align_text(" ".join(said))

@@ -119,7 +119,7 @@ def loaded(make: Callable[[Mapping[str, Tensor]], Network], path: Path) -> Netwo
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise FileFormatError("The weights of a metric must be a safetensors file", f"{path.name} ({error})",
-                              "Import the published file again: talking-heads import metric") from error
+                              "Import the official file again: talking-heads import metric") from error
     return filled(make, state, path.name)
 
 
@@ -137,7 +137,7 @@ def filled(make: Callable[[Mapping[str, Tensor]], Network], state: Mapping[str, 
             if not value.is_floating_point() or not bool(torch.isfinite(value).all())]
     if odd:
         raise FileFormatError(f"The file must hold the weights of {type(network).__name__}", f"{name} {listed(sorted(odd))}",
-                              "Import the published file (docs/metrics.md#weight-files)")
+                              "Import the official file (docs/metrics.md#weight-files)")
     counters = {key: torch.zeros((), dtype=torch.long) for key in network.state_dict() if key.endswith(_COUNTER)}
     network.load_state_dict({key: value.float() for key, value in given.items()} | counters, assign=True)
     return network.eval().requires_grad_(False)

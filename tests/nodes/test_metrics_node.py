@@ -69,7 +69,7 @@ def test_images_audio_and_own_weights(host, base):
 
 
 @pytest.mark.parametrize("inputs, said", [
-    ({}, "needs a video to judge"),
+    ({}, "needs a video to measure"),
     ({"video": ["film", 0], "images": ["parts", 0]}, "a video or images"),
     ({"video": ["film", 0], "truth": ["film", 0], "truth_images": ["parts", 0]}, "truth must be a video or images")])
 def test_what_is_connected_wrongly(host, base, inputs, said):
