@@ -13,13 +13,13 @@ from .closures import closures
 from .lags import speech_offset
 from .openness import follows, phone_openness
 from .phones import Phones, find_phones
-from .silence import shut_fraction
+from .silence import quiet_frames, shut_fraction
 from .table import Row, absent
 
 _NOISE_DB, _FLOOR_DB = -45.0, -60.0  # re the loud level (95th percentile) and full scale: noise is louder than both
 _BEFORE, _AFTER = 0.1, 0.2  # s around what the gate calls speech (which has its own ramps): the lips are on their way
 _LEAST_R = 0.3  # of lips and phones, below which their best lag means nothing
-_LEAST_FRAMES = 10  # for an offset by phones
+_LEAST_SPOKEN = 2.0  # s of video for an offset by phones
 _LEAST_SECONDS = 10.0  # of video for the regression: on shorter ones it errs by several frames
 _FREE = "phones recognised freely: give the transcript for firm ones"
 _ROWS = (("av_offset", "audio-video offset", "frames", "zero"),
@@ -83,12 +83,12 @@ def _offset(lips: np.ndarray, heard: Heard, fps: float) -> tuple[float, int, str
     from ..capture.sync import REACH, sound_offset
 
     frames, phones = int(np.isfinite(lips).sum()), heard.phones
-    if phones is not None and phones.spoken and len(lips) >= _LEAST_FRAMES:
+    if phones is not None and phones.spoken and len(lips) >= _LEAST_SPOKEN * fps:
         found = speech_offset(lips, phone_openness(phones, len(lips), fps), min(REACH, len(lips) // 3))
         if math.isfinite(found.frames) and found.r >= _LEAST_R:
             return found.frames, frames, f"by phones, r {found.r:.2f}; positive: the lips are late"
     if frames < _LEAST_SECONDS * fps:
-        return math.nan, 0, f"undecided: without lips that follow phones it takes {_LEAST_SECONDS:g} s of video"
+        return math.nan, 0, f"undecided: without lips that follow phones for {_LEAST_SPOKEN:g} s it takes {_LEAST_SECONDS:g} s of video"
     guess = sound_offset(lips, heard.speech, fps)
     if not guess.decided:
         return math.nan, 0, f"undecided: the lips follow the audio too little (r {guess.score:.2f})"
@@ -105,7 +105,7 @@ def _phone_figures(lips: np.ndarray, heard: Heard, fps: float) -> dict[str, tupl
     return {"closures": _counted(found.closed_fraction, found.closed, found.bilabials, "P, B, M", free),
             "open_vowels": _counted(found.open_fraction, found.opened, found.vowels, "open vowels", free),
             "openness": _known(following.r, frames, free, "lips that do not move"),
-            "openness_shifted": _known(following.shifted, frames, "chance, near 0", "the video is too short")}
+            "openness_shifted": _known(following.shifted, frames, "chance", "the video is too short")}
 
 
 def _known(value: float, frames: int, note: str, why: str) -> tuple[float, int, str]:
@@ -138,7 +138,9 @@ def _level(sound: Sound, frames: int, fps: float) -> np.ndarray:  # -> [frames] 
 
 
 def quiet(heard: Heard, frames: int, fps: float) -> np.ndarray:  # -> bool [frames]
-    """Frames in which nobody speaks, nor is about to, nor has just done so."""
+    """Frames in which nobody speaks, nor is about to, nor has just done so: by aligned phones, else by the silence gate."""
+    if heard.phones is not None and heard.phones.aligned:
+        return quiet_frames(heard.phones, frames, fps)
     silent = np.ones(frames, bool)
     known = heard.speech.silent_frames(fps).numpy()[:frames]
     silent[:len(known)] = known

@@ -14,6 +14,7 @@ from ..files import atomic_path
 
 VERSION = 1
 _PART = "; "  # between the parts of a note
+_SHORT = 20  # characters of a part that may stand in several rows
 BETTER = ("higher", "lower", "zero", "truth", "")  # which values are good; "truth": those like the truth's
 
 
@@ -102,7 +103,7 @@ def _number(value: float) -> float | None:
 def _repeated(rows: Iterable[Row]) -> list[str]:
     """Parts of notes that several rows have: they are written once, below."""
     count = Counter(part for row in rows for part in row.note.split(_PART) if part)
-    return [part for part, times in count.items() if times > 1]
+    return [part for part, times in count.items() if times > 1 and len(part) > _SHORT]
 
 
 def _cells(row: Row, with_truth: bool, repeated: list[str]) -> tuple[str, ...]:

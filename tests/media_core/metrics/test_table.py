@@ -8,8 +8,9 @@ import pytest
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.metrics.table import Row, Table, absent, figure
 
+GUESSED = "guessed without a transcript"
 ROWS = (Row("psnr", "PSNR", 31.234567, "dB", "higher", 30), Row("cpbd", "CPBD", 0.5, "", "higher", 6, truth=0.25),
-        Row("a", "first", 1.0, note="6 of 7; guessed"), Row("b", "second", -12345.6, note="guessed"),
+        Row("a", "first", 1.0, note=f"6 of 7; 6 of 6; {GUESSED}"), Row("b", "second", -12345.6, note=f"6 of 6; {GUESSED}"),
         absent("fid", "FID", "needs a file", "", "lower"), absent("fvd", "FVD", "needs a file"))
 TABLE = Table("made.mp4", "truth.mp4", ("The truth was resized.",), ROWS)
 
@@ -22,9 +23,9 @@ def test_the_text():
         "metric    made   truth  unit  better  frames",
         "PSNR     31.23          dB    higher      30",
         "CPBD    0.5000  0.2500        higher       6",
-        "first    1.000                                6 of 7 [1]",
-        "second  -12346                                [1]",
-        "[1] guessed",
+        "first    1.000                                6 of 7; 6 of 6 [1]",
+        "second  -12346                                6 of 6 [1]",
+        f"[1] {GUESSED}",
         "",
         "Not measured:",
         "  FID, FVD: needs a file"]
