@@ -88,7 +88,8 @@ def _offset(lips: np.ndarray, heard: Heard, fps: float) -> tuple[float, int, str
         if math.isfinite(found.frames) and found.r >= _LEAST_R:
             return found.frames, frames, f"by phones, r {found.r:.2f}; positive: the lips are late"
     if frames < _LEAST_SECONDS * fps:
-        return math.nan, 0, f"undecided: without lips that follow phones for {_LEAST_SPOKEN:g} s it takes {_LEAST_SECONDS:g} s of video"
+        return math.nan, 0, (f"undecided: it takes {_LEAST_SPOKEN:g} s of lips that follow phones, without phones "
+                             f"{_LEAST_SECONDS:g} s of video")
     guess = sound_offset(lips, heard.speech, fps)
     if not guess.decided:
         return math.nan, 0, f"undecided: the lips follow the audio too little (r {guess.score:.2f})"
