@@ -20,6 +20,17 @@ def add_options(imports: argparse.ArgumentParser, common: argparse.ArgumentParse
     for command in (atom, *_mtov_options(what, common)):
         command.add_argument("--licence", default="", metavar="TEXT", help="the weights' licence; stored in the file")
         command.add_argument("--half", action="store_true", help="store float16, half the size")
+    _metric_options(what, common)
+
+
+def _metric_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+    """The command for the networks of `talking-heads evaluate`."""
+    metric = what.add_parser("metric", parents=[common], help="official weights of LPIPS, SyncNet, FID, FVD or ArcFace, for "
+                             "`talking-heads evaluate`", epilog="Without them, evaluate names the files that each figure needs.")
+    metric.add_argument("kind", choices=["lpips", "syncnet", "inception", "i3d", "arcface"], help="which network")
+    metric.add_argument("files", metavar="FILE", nargs="+", help="the official file; for lpips AlexNet's and LPIPS' own")
+    metric.add_argument("out", metavar="OUT.safetensors", help="evaluate looks for models/talking_heads/metrics/KIND.safetensors")
+    metric.add_argument("--licence", default="", metavar="TEXT", help="the weights' licence; stored in the file")
 
 
 def _mtov_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> tuple[argparse.ArgumentParser, ...]:
@@ -49,7 +60,8 @@ def import_checkpoint(options: argparse.Namespace) -> int:
 
     out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
     writable_file(out)
-    return {"atom": _import_atom, "mtov": _import_mtov, "autoencoder": _import_autoencoder}[options.what](options, out)
+    return {"atom": _import_atom, "mtov": _import_mtov, "autoencoder": _import_autoencoder,
+            "metric": _import_metric}[options.what](options, out)
 
 
 def _import_atom(options: argparse.Namespace, out: str) -> int:
@@ -87,4 +99,11 @@ def _import_autoencoder(options: argparse.Namespace, out: str) -> int:
     network, note = load_autoencoder(path)
     print(f"{path}\nautoencoder of {note.role}: clips of {network.config.frames} frames of {network.config.width} x "
           f"{network.config.height} px")
+    return OK
+
+
+def _import_metric(options: argparse.Namespace, out: str) -> int:
+    from ..moditalker_core.metric_import import import_metric
+
+    print(import_metric(options.kind, options.files, out, options.licence))
     return OK

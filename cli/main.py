@@ -1,4 +1,4 @@
-"""`talking-heads`: demo | run | motion | video | avatar | capture | subject | dataset | train | import | doctor.
+"""`talking-heads`: demo | run | motion | video | avatar | capture | subject | dataset | train | import | evaluate | doctor.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         avatar_training_jobs,
         capture_jobs,
         dataset_jobs,
+        evaluate_jobs,
         import_jobs,
         motion_jobs,
         mtov_jobs,
@@ -64,6 +65,9 @@ def parser() -> argparse.ArgumentParser:
     mtov_jobs.add_options(what, common)
 
     import_jobs.add_options(commands.add_parser("import", help="official weights to the pack's own files"), common)
+
+    evaluate_jobs.add_options(commands.add_parser("evaluate", parents=[common],
+                                                  help="measure a finished video, against its truth and its speech"))
 
     doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and what is missing")
     doctor.add_argument("--output-dir", metavar="DIR", help="also checked for writing (default: BASE/output)")
@@ -131,6 +135,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .import_jobs import import_checkpoint
 
         return import_checkpoint(options)
+    if options.command == "evaluate":
+        from .evaluate_jobs import evaluate_video
+
+        return evaluate_video(options)
     if options.command == "avatar":
         from .avatar_jobs import make_avatar_video
 

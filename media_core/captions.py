@@ -41,6 +41,9 @@ STAGES = {
     ("stage", "portraits"): "Reading the portraits",
     ("stage", "film"): "",
     ("stage", "clip"): "",
+    # an evaluation
+    ("stage", "comparing"): "Comparing",
+    ("stage", "lips and audio"): "Comparing lips and audio",
     ("stage", "checksums"): "Computing checksums",
     # a capture
     ("stage", "choosing the segment"): "Choosing the segment",

@@ -1,10 +1,10 @@
-"""LPIPS over patches of the avatar's images (docs/hmtalker.md#losses); the distance itself is `training_core.lpips`."""
+"""LPIPS over patches of the avatar's images (docs/hmtalker.md#losses); the distance itself is `media_core.metrics.lpips`."""
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ...training_core.lpips import LPIPS, load_lpips
+from ...media_core.metrics.lpips import LPIPS, load_lpips
 from .losses import patchify
 
 __all__ = ["LPIPS", "load_lpips", "patch_distance"]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ...media_core.errors import TalkingHeadsError
-from ...training_core.lpips import LPIPS, load_lpips
+from ...media_core.metrics.lpips import LPIPS, load_lpips
 from .autoencoder import VideoAutoencoder
 from .model import MToV, RasterSettings
 from .train_config import TrainConfig

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...training_core.lpips import LPIPS
+from ...media_core.metrics.lpips import LPIPS
 from ...training_core.optim import autocast
 from ...training_core.process_group import SingleProcess
 from . import losses

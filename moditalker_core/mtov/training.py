@@ -77,7 +77,7 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
             are known; the preview shows held-out clips above what is made of them. May raise to stop.
         half: keep the weights as float16.
         log_folder: where log.csv and TensorBoard's files go; None: `<name>_log` beside `out`.
-        lpips: the user's LPIPS weights (`training_core.lpips`); None: trains with the substitute (`losses`). Not for "diffusion".
+        lpips: the user's LPIPS weights (`metrics.lpips`); None: trains with the substitute (`losses`). Not for "diffusion".
         latents: where a pool of latents (config.cache) is kept for later trainings; None: beside `out`, until it is done.
         mtov: file of a whole MToV that "diffusion" continues from: its denoiser, and its autoencoders where none are named.
         licence: written into the file; "": that of `mtov`.

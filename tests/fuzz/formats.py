@@ -232,7 +232,7 @@ def _avatar(folder: Path) -> Read:
 
 @fmt("lpips", 4, seeds.lpips)
 def _lpips(folder: Path) -> Read:
-    from talking_heads.training_core.lpips import load_lpips
+    from talking_heads.media_core.metrics.lpips import load_lpips
 
     return lambda: load_lpips(folder / "alex.safetensors")
 

@@ -41,7 +41,7 @@ def test_every_contracted_node_is_there(infos):
             "HMTalker_DriveAvatar", "HMTalker_RenderAvatar", "HMTalker_RenderAvatarVideo",
             "HMTalker_AvatarFrameToSplat", "TalkingHead_TrackFace", "TalkingHead_PortraitLandmarks",
             "TalkingHead_ImportActionUnits", "TalkingHead_PrepareDataset", "TalkingHead_PickSegment", "TalkingHead_FaceCrop",
-            "TalkingHead_FacePasteBack", "TalkingHead_PreviewLandmarks", "TalkingHead_PreviewCurves",
+            "TalkingHead_FacePasteBack", "TalkingHead_PreviewLandmarks", "TalkingHead_PreviewCurves", "TalkingHead_Metrics",
             "TalkingHead_SpeechFromAudioEncoder", "MoDiTalker_LoadMToV", "MoDiTalker_ImportMToV", "MoDiTalker_MotionToVideo",
             "MoDiTalker_MotionToVideoFile", "MoDiTalker_MotionToFilm", "MoDiTalker_TrainMToV"} <= set(infos)
 

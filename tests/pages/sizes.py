@@ -21,7 +21,7 @@ PREVIEWS = {
     "HMTalker_TrainAvatar": 0.5, "HMTalker_RenderAvatarVideo": 1.0, "HMTalker_RenderAvatar": 0.5,
     "MoDiTalker_GenerateMotion": 1.0, "MoDiTalker_MotionToVideo": 1.0, "MoDiTalker_MotionToVideoFile": 1.0,
     "MoDiTalker_MotionToFilm": 1.0, "MoDiTalker_TrainAToM": 1.0, "MoDiTalker_TrainMToV": 1.0,
-    "TalkingHead_FaceCrop": 1.0, "TalkingHead_MotionDataset": 1.0, "TalkingHead_PickSegment": 0.75,
+    "TalkingHead_FaceCrop": 1.0, "TalkingHead_Metrics": 0.3, "TalkingHead_MotionDataset": 1.0, "TalkingHead_PickSegment": 0.75,
     "TalkingHead_PortraitLandmarks": 1.0, "TalkingHead_PrepareDataset": 1.0, "TalkingHead_PreviewLandmarks": 1.0,
     "TalkingHead_SyntheticSubject": 1.0, "TalkingHead_TrackFace": 0.75,
 }
@@ -31,7 +31,7 @@ SAYS = {
     "HMTalker_LoadAvatar", "HMTalker_TrainAvatar", "MoDiTalker_ImportAToM", "MoDiTalker_ImportMToV", "MoDiTalker_LoadAToM",
     "MoDiTalker_LoadMToV", "MoDiTalker_TrainAToM", "MoDiTalker_TrainMToV", "TalkingHead_FaceCrop",
     "TalkingHead_ImportActionUnits", "TalkingHead_LoadAudioBatch", "TalkingHead_LoadDataset", "TalkingHead_LoadLandmarks",
-    "TalkingHead_LoadMotionDataset",
+    "TalkingHead_LoadMotionDataset", "TalkingHead_Metrics",
     "TalkingHead_MotionDataset", "TalkingHead_PickSegment", "TalkingHead_PortraitLandmarks", "TalkingHead_PrepareDataset",
     "TalkingHead_SaveLandmarks", "TalkingHead_SyntheticSubject", "TalkingHead_TrackFace",
 }

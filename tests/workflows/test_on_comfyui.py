@@ -157,9 +157,12 @@ def test_video_to_avatar(real):
         "24": node("TalkingHead_TrackFace", **tracking, video=["23", 0]),
         "25": node("TalkingHead_PreviewLandmarks", size=128, start_frame=0, frame_count=1, dots=True, landmarks=["24", 1]),
         "26": node("PreviewImage", images=["25", 0]),
+        "27": node("TalkingHead_Metrics", fps=25.0, transcript="", tracker="rendered", plot_width=640, video=["1", 0],
+                   truth=["23", 0]),
     }
     _, history = run(real, prompt)
     assert history["status"]["status_str"] == "success"
+    assert "PSNR" in history["outputs"]["27"]["text"][0]
     assert {key: len(history["outputs"][key]["images"]) for key in ("3", "12", "16", "18", "22", "26")} == {
         "3": 1, "12": 1, "16": 4, "18": 1, "22": 30, "26": 1}
     assert (real.base / "models" / "talking_heads" / "me.safetensors").is_file()

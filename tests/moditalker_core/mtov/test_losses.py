@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from talking_heads.media_core.metrics.lpips import VGG, load_lpips
 from talking_heads.moditalker_core.mtov import losses
 from talking_heads.moditalker_core.mtov.autoencoder import VideoAutoencoder
 from talking_heads.moditalker_core.mtov.config import AutoencoderConfig
 from talking_heads.moditalker_core.mtov.discriminators import Discriminators, PatchDiscriminator
 from talking_heads.moditalker_core.mtov.objectives import Reconstruction
 from talking_heads.moditalker_core.mtov.train_config import TrainConfig, preset, presets
-from talking_heads.training_core.lpips import VGG, load_lpips
 from talking_heads.training_core.process_group import SingleProcess
 from video_data import NET, RGB
 

@@ -13,9 +13,11 @@ from talking_heads.media_core.metrics import (
     aue,
     correlation,
     eye_aperture,
+    f_lmd,
     jitter,
     lip_aperture,
     lmd,
+    lve,
     psnr,
     ssim,
 )
@@ -81,6 +83,24 @@ def test_lmd_ignores_where_the_mouth_is_and_the_rest_of_the_face():
     assert abs(lmd(a, c) - 1.0) < 1e-9
 
 
+def test_f_lmd_counts_every_point_and_not_where_the_face_is():
+    a = np.stack([face() for _ in range(3)])
+    assert f_lmd(a, a + [5.0, 2.0]) < 1e-9
+    b = a.copy()
+    b[:, :34, 1] += 4.0  # half the points by 4: after centring every one is 2 off
+    assert abs(f_lmd(a, b) - 2.0) < 1e-9
+
+
+def test_lve_is_the_worst_lip_point_squared():
+    a = np.stack([face() for _ in range(2)])
+    b = a.copy()
+    b[0, 50] += [3.0, 4.0]   # 25
+    b[0, 60] += [1.0, 0.0]   # less than the worst
+    b[1, 67] += [0.0, -1.0]  # 1
+    b[:, :48] += 9.0         # no lips
+    assert abs(lve(a, b) - 13.0) < 1e-9
+
+
 def test_aue_of_both_splits():
     a, b = np.zeros((5, 17)), np.zeros((5, 17))
     b[:, AU_NAMES.index("AU09")], b[:, AU_NAMES.index("AU45")], b[:, AU_NAMES.index("AU26")] = 2.0, 1.0, 3.0
@@ -108,6 +128,8 @@ def test_jitter():
     even = np.stack([np.stack([t, 3 * t], -1)] * 4, axis=1)
     assert jitter(even) < 1e-12 and abs(jitter(t * t) - 2.0) < 1e-12 and math.isnan(jitter(even[:2]))
     assert jitter(even + random.normal(0, 1, even.shape)) > 1
+    gap = np.array([0.0, 1.0, 4.0, np.nan, 7.0, 7.0, 9.0])  # second differences 2 and 2; what touches the gap does not count
+    assert jitter(gap) == 2.0 and math.isnan(jitter(np.array([1.0, np.nan, 2.0])))
 
 
 def test_correlation():

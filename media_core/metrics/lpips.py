@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..media_core.errors import FileFormatError
+from ..errors import FileFormatError
 
 # the five stages of both networks: (number in `features`, stride, padding) of each convolution
 ALEX = (((0, 4, 2),), ((3, 1, 2),), ((6, 1, 1),), ((8, 1, 1),), ((10, 1, 1),))

@@ -1,0 +1,133 @@
+"""What an evaluation found: rows of figures, as a text table and as JSON."""
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import TalkingHeadsError
+from ..files import atomic_path
+
+VERSION = 1
+_PART = "; "  # between the parts of a note
+_SHORT = 20  # characters of a part that may stand in several rows
+BETTER = ("higher", "lower", "zero", "truth", "")  # which values are good; "truth": those like the truth's
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure."""
+
+    key: str  # in JSON, for ever
+    name: str
+    value: float  # NaN: not measured, see `note`
+    unit: str = ""
+    better: str = ""  # of BETTER
+    frames: int = 0  # it was measured on
+    note: str = ""
+    truth: float | None = None  # the same figure of the truth, where it compares nothing
+
+
+@dataclass(frozen=True)
+class Table:
+    """Every figure of one evaluation."""
+
+    made: str  # what was measured
+    truth: str  # what it was compared with; empty: nothing
+    notes: tuple[str, ...]  # on the comparison: what was resampled or cut
+    rows: tuple[Row, ...]
+
+    def value(self, key: str) -> float:
+        """A figure by its key.
+
+        Raises:
+            KeyError: no such row.
+        """
+        return {row.key: row.value for row in self.rows}[key]
+
+    def text(self) -> str:
+        """The table for people: figures first, then what was not measured and why."""
+        measured = [row for row in self.rows if not math.isnan(row.value)]
+        head = [self.made + (f" against {self.truth}" if self.truth else ""), *self.notes, ""]
+        repeated = _repeated(measured)
+        lines = _aligned([("metric", "made", "truth" if self.truth else "", "unit", "better", "frames", ""),
+                          *(_cells(row, bool(self.truth), repeated) for row in measured)])
+        below = [f"[{number}] {note}" for number, note in enumerate(repeated, start=1)]
+        return "\n".join([*head, *lines, *below, *self._missing()])
+
+    def _missing(self) -> list[str]:
+        """What was not measured, by reasons."""
+        reasons: dict[str, list[str]] = {}
+        for row in self.rows:
+            if math.isnan(row.value):
+                reasons.setdefault(row.note, []).append(row.name)
+        return ["", "Not measured:", *(f"  {', '.join(names)}: {why}" for why, names in reasons.items())] if reasons else []
+
+    def json(self) -> str:
+        """The same for programs; a figure that was not measured, or is infinite, is null and has a note."""
+        rows = [{"key": row.key, "name": row.name, "value": _number(row.value), "unit": row.unit, "better": row.better,
+                 "frames": row.frames, "note": row.note, "truth": None if row.truth is None else _number(row.truth)}
+                for row in self.rows]
+        whole: Mapping[str, object] = {"version": VERSION, "made": self.made, "truth": self.truth, "notes": list(self.notes),
+                                       "rows": rows}
+        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Writes the JSON, atomically.
+
+        Raises:
+            TalkingHeadsError: it cannot be written there.
+        """
+        try:
+            with atomic_path(path) as temporary:
+                temporary.write_text(self.json() + "\n", "utf8")
+        except OSError as error:
+            raise TalkingHeadsError("The JSON file must fit where it is written", f"writing {path} failed ({error})",
+                                    "Free some space or choose another folder") from error
+        return Path(path)
+
+
+def absent(key: str, name: str, why: str, unit: str = "", better: str = "") -> Row:
+    """A figure that could not be measured."""
+    return Row(key, name, math.nan, unit, better, note=why)
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _repeated(rows: Iterable[Row]) -> list[str]:
+    """Parts of notes that several rows have: they are written once, below."""
+    count = Counter(part for row in rows for part in row.note.split(_PART) if part)
+    return [part for part, times in count.items() if times > 1 and len(part) > _SHORT]
+
+
+def _cells(row: Row, with_truth: bool, repeated: list[str]) -> tuple[str, ...]:
+    truth = figure(row.truth) if with_truth and row.truth is not None else ""
+    parts = row.note.split(_PART)
+    own = _PART.join(part for part in parts if part not in repeated)
+    note = " ".join([own, *(f"[{repeated.index(part) + 1}]" for part in parts if part in repeated)]).strip()
+    return row.name, figure(row.value), truth, row.unit, row.better, str(row.frames or ""), note
+
+
+def figure(value: float) -> str:
+    """Four digits that count; no exponent in the usual range."""
+    if not math.isfinite(value):
+        return "" if math.isnan(value) else f"{value:g}"
+    if value == 0 or 1e-4 <= abs(value) < 1e5:
+        digits = 3 - math.floor(math.log10(abs(value))) if value else 0
+        return f"{value:.{min(max(digits, 0), 4)}f}"
+    return f"{value:.3g}"
+
+
+def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Columns, figures to the right; a column that is empty throughout is left out."""
+    rows = list(rows)
+    used = [column for column in range(len(rows[0])) if any(row[column] for row in rows)]
+    width = {column: max(len(row[column]) for row in rows) for column in used}
+    return ["  ".join(row[column].rjust(width[column]) if column in (1, 2, 5) else row[column].ljust(width[column])
+                      for column in used).rstrip() for row in rows]
