@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..audio import Sound, silence_gate
+from ..audio import Sound
 from ..errors import TalkingHeadsError
 from ..progress import Report, silent
-from .facts import LAST, SAMPLE_RATE, EncoderFacts
+from .facts import LAST, EncoderFacts
 from .features import Speech
+from .silence import ATTACK, RELEASE, silent_rows
 
 Features = Callable[[np.ndarray, Report], np.ndarray]  # mono float32 [N] at 16 kHz, report -> float32 [T, C], T >= 1
 
@@ -61,7 +62,7 @@ def full_name(encoder: SpeechEncoder) -> str:
 
 
 def encoded(encoder: SpeechEncoder, features: Features, sound: Sound, report: Report = silent) -> Speech:
-    """The features of `sound` and where it is silent (`audio.silence_gate`), with all that the encoder says of itself.
+    """The features of `sound` and where nobody speaks (`silence.silent_rows`), with all that the encoder says of itself.
 
     Args:
         features: computes the rows.
@@ -75,9 +76,9 @@ def encoded(encoder: SpeechEncoder, features: Features, sound: Sound, report: Re
         raise TalkingHeadsError(f"The speech encoder '{facts.id}' must give rows of {facts.dim} finite numbers",
                                 f"{list(rows.shape)}" + (f", {bad} of them NaN or infinite" if bad else ""),
                                 "Choose another encoder, or correct this one")
-    gate = silence_gate(mono, SAMPLE_RATE, facts.rate, len(rows))
+    silence = torch.from_numpy(silent_rows(mono, facts.rate, len(rows)))
     return Speech(torch.from_numpy(rows), rate=facts.rate, encoder=facts.id, duration=sound.duration,
-                  silence=torch.from_numpy(gate), layer=encoder.layer, silence_features=encoder.silence_features)
+                  silence=silence, layer=encoder.layer, silence_features=encoder.silence_features, room=(ATTACK, RELEASE))
 
 
 @dataclass(frozen=True)
