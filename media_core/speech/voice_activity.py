@@ -114,7 +114,7 @@ def voice_probability(mono: np.ndarray) -> np.ndarray | None:  # float32 [N] at 
 @lru_cache(maxsize=1)
 def shipped_voice_net() -> VoiceNet | None:
     """The pack's own network, read once; None where its file is absent."""
-    return load_voice_net() if SHIPPED.is_file() else None
+    return load_voice_net(SHIPPED) if SHIPPED.is_file() else None
 
 
 def load_voice_net(path: str | os.PathLike = SHIPPED) -> VoiceNet:

@@ -18,6 +18,7 @@ from talking_heads.media_core.video import probe, read_frames
 from voices import voice
 
 BLINK = AU_NAMES.index("AU45")
+DEMO = Path(__file__).parents[2] / "weights" / "demo_avatar.safetensors"
 
 
 def frames_of(avatar, motion, **options):
@@ -57,13 +58,65 @@ def test_driving_a_part_is_driving_the_whole_to_the_bit(tiny_avatar):
 
 def test_in_silence_the_mouth_rests_from_the_first_frame_to_the_last():
     """The demo avatar in 3 s of digital silence: no lower unit and no code moves, at the ends of the film neither."""
-    avatar = load_avatar(Path(__file__).parents[2] / "weights" / "demo_avatar.safetensors")
+    avatar = load_avatar(DEMO)
     speech = encode_speech(Sound(np.zeros((1, 48000), np.float32), 16000))
     motion = avatar.drive(speech)
     jaw = motion.au[:, AU_NAMES.index("AU26")]
     assert len(motion) == 75 and float(jaw.max() - jaw.min()) < 0.02
     for codes, rest in zip((motion.codes, motion.mouth_codes), avatar._rest_codes(speech.silence_row())):
         assert float((codes - rest).abs().max()) < 1e-4
+
+
+NOISE = (0.03 * np.random.default_rng(0).standard_normal((1, 64000))).astype(np.float32)  # -30 dB, 4 s
+
+
+def around(first: float, stop: float) -> Sound:
+    """4 s of noise in which somebody speaks between these seconds."""
+    wave = NOISE.copy()
+    wave[:, round(first * 16000):round(stop * 16000)] += voice(stop - first).waveform
+    return Sound(wave, 16000)
+
+
+@pytest.mark.parametrize("first, stop", [(0.0, 0.0), (1.5, 2.5), (0.0, 1.5), (2.5, 4.0)])
+@pytest.mark.parametrize("options", [{}, {"smoothing": 3.0}, {"lip_gain": 2.0}])
+def test_where_nobody_speaks_the_lower_face_rests_in_every_frame(first, stop, options):
+    """In noise before, after and between speech; the first frame, the last one and those beside speech included."""
+    avatar, speech = load_avatar(DEMO), encode_speech(around(first, stop))
+    motion, free = (avatar.drive(speech, silence_gate=gate, **options) for gate in (True, False))
+    quiet, time = speech.silent_frames(25.0), torch.arange(100) / 25
+    assert bool(quiet[(time < first - 0.3) | (time >= stop + 0.6)].all())
+    speaks = (time >= first) & (time < stop - 0.04)
+    for codes, loose, rest in zip((motion.codes, motion.mouth_codes), (free.codes, free.mouth_codes),
+                                  avatar._rest_codes(speech.silence_row())):
+        assert float((codes[quiet] - rest).abs().max()) < 1e-4 < float((loose[quiet] - rest).abs().max())
+        assert float((codes[speaks] - loose[speaks]).abs().sum()) <= 0.05 * float((loose[speaks] - rest).abs().sum())
+    lower = motion.au[:, list(LOWER_INDEX)][quiet]
+    assert float((lower - lower[:1]).abs().max()) < 1e-4
+    step = lambda codes: float(codes.diff(dim=0).norm(dim=1).max())
+    largest = options.get("lip_gain", 1.0) * step(avatar.drive(speech, silence_gate=False).codes)
+    assert step(motion.codes) <= 1.001 * largest, "the gate makes no jump"
+
+
+def test_what_is_asked_of_the_lower_face_acts_in_silence_too(tiny_avatar):
+    speech = encode_speech(Sound(np.zeros((1, 16000), np.float32), 16000))
+    au = torch.full((25, 17), torch.nan)
+    au[:, AU_NAMES.index("AU12")] = torch.linspace(0, 4, 25)
+    smiles = tiny_avatar.drive(speech, expression=ExpressionTrack(au, 25.0, "test"))
+    assert torch.equal(smiles.au[:, AU_NAMES.index("AU12")], au[:, AU_NAMES.index("AU12")])
+    assert float((smiles.codes[-1] - smiles.codes[0]).abs().max()) > 1e-3
+    free = tiny_avatar.drive(speech, expression=ExpressionTrack(au, 25.0, "test"), silence_gate=False)
+    torch.testing.assert_close(smiles.codes, free.codes, atol=1e-5, rtol=1e-4)
+
+
+def test_a_speech_file_of_before_is_gated_within_its_own_room(tiny_avatar, tmp_path):
+    """Its silence begins 0.16 s after speech and ends 0.06 s before: nothing that is spoken is held back."""
+    made = encode_speech(voice(3.0, quiet=(1.0, 2.0)))
+    flags = torch.zeros(len(made.silence), dtype=torch.bool)
+    flags[round(1.16 * 80):round(1.94 * 80)] = True
+    old = replace(made, silence=flags, room=(0.06, 0.16))
+    on, off = (tiny_avatar.drive(old, silence_gate=gate).codes for gate in (True, False))
+    assert torch.equal(on[:25], off[:25]) and torch.equal(on[50:], off[50:])
+    assert float((on[30:48] - on[35]).abs().max()) < 1e-6
 
 
 @pytest.mark.parametrize("encoder", ["whisper-large-v3", "hubert", "somebody's own"])

@@ -40,7 +40,8 @@ def test_all_at_once_rounds_otherwise_by_little(recorded):
     """Sums over many chunks are taken in another order; they are nearer to the exact result than the package's."""
     mono, theirs = recorded
     with torch.inference_mode():
-        exact = load_voice_net().double()(torch.from_numpy(np.pad(mono, (64, -len(mono) % CHUNK))).double().unfold(0, 576, CHUNK))[0]
+        chunks = torch.from_numpy(np.pad(mono, (64, -len(mono) % CHUNK))).double().unfold(0, 576, CHUNK)
+        exact = load_voice_net().double()(chunks)[0]
     ours = voice_probability(mono)
     assert np.abs(ours - theirs).max() < 3e-5 and np.abs(ours - exact.numpy()).max() <= np.abs(theirs - exact.numpy()).max()
 
