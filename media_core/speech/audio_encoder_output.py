@@ -28,6 +28,7 @@ from ..errors import TalkingHeadsError
 from .facts import LAST, SAMPLE_RATE
 from .features import Speech
 from .hubert import layer_name, row_count
+from .loudness import heard
 from .registry import CORE_ENCODERS, get_encoder
 from .silence import ATTACK, RELEASE, silent_rows
 
@@ -66,7 +67,7 @@ def speech_from_audio_encoder(output: Mapping[str, Any], *, encoder: str = AUTO,
     rate = get_encoder(id).rate
     silence = np.zeros(len(features), bool)
     if sound is not None:
-        silence = silent_rows(sound.mono(SAMPLE_RATE), rate, len(features))
+        silence = silent_rows(heard(sound, get_encoder(id)), rate, len(features))
     duration = seconds if sound is None else sound.duration
     return Speech(features, rate=rate, encoder=id, duration=duration, silence=torch.from_numpy(silence), layer=name,
                   silence_features=quiet, room=(ATTACK, RELEASE))

@@ -19,6 +19,7 @@ from ..errors import TalkingHeadsError
 from ..progress import Report, silent
 from .facts import LAST, EncoderFacts
 from .features import Speech
+from .loudness import heard
 from .silence import ATTACK, RELEASE, silent_rows
 
 Features = Callable[[np.ndarray, Report], np.ndarray]  # mono float32 [N] at 16 kHz, report -> float32 [T, C], T >= 1
@@ -69,7 +70,7 @@ def encoded(encoder: SpeechEncoder, features: Features, sound: Sound, report: Re
     Raises:
         TalkingHeadsError: they are not what the encoder says of itself, or not finite.
     """
-    facts, mono = encoder.facts, encoder.facts.mono(sound)
+    facts, mono = encoder.facts, heard(sound, encoder.facts)
     rows = np.asarray(features(mono, report), np.float32)
     bad = rows.ndim == 2 and int(rows.size - np.count_nonzero(np.isfinite(rows)))
     if rows.ndim != 2 or not len(rows) or rows.shape[1] != facts.dim or bad:
