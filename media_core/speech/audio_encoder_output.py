@@ -28,7 +28,7 @@ from ..errors import TalkingHeadsError
 from .facts import LAST, SAMPLE_RATE
 from .features import Speech
 from .hubert import layer_name, row_count
-from .loudness import heard
+from .hearing import heard
 from .registry import CORE_ENCODERS, get_encoder
 from .silence import ATTACK, RELEASE, silent_rows
 

@@ -19,7 +19,7 @@ from ..errors import TalkingHeadsError
 from ..progress import Report, silent
 from .facts import LAST, EncoderFacts
 from .features import Speech
-from .loudness import heard
+from .hearing import heard
 from .silence import ATTACK, RELEASE, silent_rows
 
 Features = Callable[[np.ndarray, Report], np.ndarray]  # mono float32 [N] at 16 kHz, report -> float32 [T, C], T >= 1

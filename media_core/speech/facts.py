@@ -27,7 +27,7 @@ class EncoderFacts:
     spectral: bool = False  # the numbers of a row are frequency bands from low to high, so a voice may be shifted along them
 
     def mono(self, sound: Sound) -> np.ndarray:  # float32 [N]
-        """One channel of the audio at 16 kHz, as loud as it is (`loudness.heard` then finds the voice and its loudness); the
+        """One channel of the audio at 16 kHz, as loud as it is (`hearing.heard` then finds the voice and its loudness); the
         "first" is the first that is not silent."""
         if self.channels == "mean":
             return sound.mono(SAMPLE_RATE)

@@ -21,7 +21,7 @@ def silent_rows(mono: np.ndarray, rate: float, rows: int) -> np.ndarray:  # floa
     """True where nobody speaks, for rows at times k / rate seconds.
 
     Args:
-        mono: of normal loudness (`loudness.heard`).
+        mono: of normal loudness (`hearing.heard`).
         rate: of the rows, Hz.
     """
     spoken = np.concatenate([[0], np.cumsum(speaking(mono))])

@@ -9,8 +9,8 @@ import torch
 from talking_heads.media_core.audio import Sound, levels
 from talking_heads.media_core.speech import encode_speech
 from talking_heads.media_core.speech.audio_encoder_output import speech_from_audio_encoder
+from talking_heads.media_core.speech.hearing import TARGET_DB, heard, normal_gain
 from talking_heads.media_core.speech.hubert import FACTS as FIRST_CHANNEL
-from talking_heads.media_core.speech.loudness import TARGET_DB, heard, normal_gain
 from talking_heads.media_core.speech.mel import ENCODER
 from talking_heads.media_core.speech.silence import active_level, speaking
 from voices import voice
@@ -49,7 +49,7 @@ def like_the_voice(mono: np.ndarray, least: float = 0.99) -> bool:
 def said(sound: Sound, caplog, facts=FACTS) -> tuple[np.ndarray, str]:
     """What is heard, and the log of it: one line at most."""
     caplog.clear()
-    with caplog.at_level(logging.INFO, logger="talking_heads.media_core.speech.loudness"):
+    with caplog.at_level(logging.INFO, logger="talking_heads.media_core.speech.hearing"):
         mono = heard(sound, facts)
     assert len(caplog.messages) <= 1
     return mono, "".join(caplog.messages)
