@@ -146,8 +146,8 @@ def cases(folder: Path, noise: Path) -> list[Case]:
         out.append((f"{name}, {kind}", other, phones))
     kinds = {"white noise": random.standard_normal(count), "hum": hum(count, random), "music": music(count, random)}
     for kind, other in kinds.items():
-        for snr in (30, 15, 5):
-            out.append((f"{name}, {kind} at {snr} dB", wave + other / rms(other) * spoken / 10 ** (snr / 20), phones))
+        scale = spoken / rms(other)
+        out += [(f"{name}, {kind} at {snr} dB", wave + other * scale / 10 ** (snr / 20), phones) for snr in (30, 15, 5)]
     swells = breath(count, random)
     out.append((f"{name}, breaths at -25 dB", wave + swells / np.abs(swells).max() * spoken * 0.25, phones))
     ten = 10 * SR
@@ -245,9 +245,9 @@ def main() -> None:
     text = [f"# Voice activity and loudness\n\n{date.today()}, {platform.processor() or platform.machine()}, one thread: "
             f"`python benchmarks/voice_activity.py`. The network takes {cost:.1f} ms of CPU time for a second of audio.",
             "## Where nobody speaks\n\nLibriVox readings (forced alignment) with pauses of 2 s; 10 s each where nobody speaks. "
-            "Before: the level alone, 0.06 and 0.16 s of room around speech. Now: level and voice, 0.2 and 0.35 s. Missed: frames "
-            "of phones in which the mouth is held shut; open: frames at least 0.3 s before or 0.45 s after speech in which it may "
-            "move.", "\n".join(table),
+            "Before: the level alone, 0.06 and 0.16 s of room around speech. Now: level and voice, 0.2 and 0.35 s. Missed: "
+            "frames of phones in which the mouth is held shut; open: frames at least 0.3 s before or 0.45 s after speech in "
+            "which it may move.", "\n".join(table),
             "## Audio as people have it\n\nFive seconds of a reader; lips of the demo AToM against those of the clean recording "
             "(r, and the size of their movement), silence gate off. Before: the mean of the audible channels as loud as it is.",
             "\n".join(loudness_table(wave))]

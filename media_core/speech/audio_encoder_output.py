@@ -27,8 +27,8 @@ from ..audio import Sound
 from ..errors import TalkingHeadsError
 from .facts import LAST, SAMPLE_RATE
 from .features import Speech
-from .hubert import layer_name, row_count
 from .hearing import heard
+from .hubert import layer_name, row_count
 from .registry import CORE_ENCODERS, get_encoder
 from .silence import ATTACK, RELEASE, silent_rows
 
