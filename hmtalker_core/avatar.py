@@ -181,7 +181,7 @@ class Avatar:
             *calm, units = self._at_rest(speech.silence_row(), wanted)
             gate, lower = speech_gate(speech, self.fps), list(LOWER_INDEX)
             codes, mouth_codes = (rested(c, shaped(r, smoothing), gate) for c, r in zip((codes, mouth_codes), calm))
-            au[:, lower] = rested(au[:, lower], units, gate)
+            au[:, lower] = rested(au[:, lower], units.cpu(), gate)
         poses = self.poses.selected(track) if pose is None else pose.selected(ping_pong(len(pose), frames))
         torso = track if pose is None else nearest_poses(poses, self.poses)
         return AvatarMotion(codes.cpu(), mouth_codes.cpu(), au, poses, torso, self.encoder, avatar=self.fingerprint,
@@ -220,11 +220,11 @@ class Avatar:
         out = [self._chunk_codes(speech, begin, wanted[begin:begin + DRIVE_CHUNK]) for begin in range(0, frames, DRIVE_CHUNK)]
         codes, mouth_codes, units = (torch.cat(parts)[:frames] for parts in zip(*out))
         full = au.clone()
-        full[:, lower] = units.clamp(0, 5)
+        full[:, lower] = units.cpu().clamp(0, 5)
         return codes, mouth_codes, full
 
     def _chunk_codes(self, speech: Speech, begin: int, wanted: Tensor) -> Driven:
-        """The same of frames `begin` onwards: (c_f, mouth code, lower units on the CPU). wanted: [n, 10], NaN: as predicted."""
+        """The same of frames `begin` onwards: (c_f, mouth code, lower units). wanted: [n, 10], NaN: as predicted."""
         count, wanted = len(wanted), wanted.to(self.device)
         features = speech.frame_windows(self.fps, begin - HALF, begin + count + HALF).to(self.device)  # real silence at the ends
         windows = audio_windows(features, HALF + torch.arange(count, device=self.device))
@@ -238,7 +238,7 @@ class Avatar:
         given = ~wanted.isnan()
         units = torch.where(given, wanted, c_explicit[:, -len(LOWER_INDEX):]) * known
         c_explicit = torch.where(given.any(-1, keepdim=True), self.face_net.encode_au(units), c_explicit)
-        return self.face_net.fuse(c_implicit, c_explicit)[0], self.mouth_net.encode_audio(windows), units.cpu()
+        return self.face_net.fuse(c_implicit, c_explicit)[0], self.mouth_net.encode_audio(windows), units
 
     def _rest_codes(self, silence: Tensor) -> tuple[Tensor, Tensor]:  # [C] one row of features -> [1, 32] each
         """(c_f, mouth code) of silence."""
@@ -247,9 +247,10 @@ class Avatar:
 
     def _at_rest(self, silence: Tensor, au: Tensor) -> Driven:
         """The same of silence with the lower units of au [T, 17] that are not NaN; one row where all are."""
-        wanted, rows = au[:, list(LOWER_INDEX)].to(self.device), self.config["audio"]["audio_window"]
+        wanted, rows = au[:, list(LOWER_INDEX)], self.config["audio"]["audio_window"]
+        wanted = (wanted[:1] if bool(wanted.isnan().all()) else wanted).to(self.device)
         quiet = silence.to(self.device, torch.float32)[None, None, :, None].expand(1, 2 * HALF, -1, rows)
-        codes, mouth_codes, units = self._understood(quiet, wanted[:1] if bool(wanted.isnan().all()) else wanted)
+        codes, mouth_codes, units = self._understood(quiet, wanted)
         return codes, mouth_codes, units.clamp(0, 5)
 
     # rendering ------------------------------------------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ class VoiceNet(nn.Module):
         x = (x[:, :_BINS].square() + x[:, _BINS:].square()).sqrt()
         for convolution in self.convolutions:
             x = torch.relu(convolution(x))
-        hidden, memory = self.memory(x.transpose(1, 2), memory)  # [n, 1, 128]
-        return torch.sigmoid(self.out(torch.relu(hidden).transpose(1, 2))).flatten(), memory
+        hidden, after = self.memory(x.transpose(1, 2), memory)  # [n, 1, 128]
+        return torch.sigmoid(self.out(torch.relu(hidden).transpose(1, 2))).flatten(), after
 
 
 class VoiceStream:
