@@ -34,7 +34,7 @@ def tensors(archive: bytes) -> dict[str, Tensor]:
     """The 16 kHz model's tensors by our names.
 
     Raises:
-        ValueError: a record is of another size.
+        RuntimeError: a record is of another size.
     """
     shapes = {name: value.shape for name, value in VoiceNet().state_dict().items()}
     with zipfile.ZipFile(io.BytesIO(archive)) as records:
