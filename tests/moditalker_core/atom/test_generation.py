@@ -105,8 +105,10 @@ def test_mouth_is_closed_in_silence_and_free_elsewhere():
     assert torch.equal(on[5:15], off[5:15]) and torch.equal(on[:, 17:48], off[:, 17:48])
 
 
-def test_silence_alone_keeps_the_mouth_shut():
-    speech = encode_speech(Sound(np.zeros((1, 32000), np.float32), 16000))
+@pytest.mark.parametrize("level", [0.0, 0.002, 0.03])
+def test_silence_and_noise_keep_the_mouth_shut(level):
+    noise = level * np.random.default_rng(0).standard_normal((1, 32000))
+    speech = encode_speech(Sound(noise.astype(np.float32), 16000))
     motion = generate_motion(tiny_atom(), speech, portrait())
     closed = lip_aperture(closed_mouth(portrait().points[0]))
     assert len(motion) == 50 and bool((lip_aperture(motion.points) <= 1.1 * closed).all())
