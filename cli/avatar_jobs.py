@@ -36,6 +36,7 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
     add("--smoothing", type=float, default=0.0, metavar="FRAMES", help="zero-phase smoothing of the lips (default: 0, none)")
     add("--lip-gain", type=float, default=1.0, metavar="FACTOR", help="how far the lips move (default: 1, as trained)")
     add("--seed", type=int, default=0, metavar="N", help="of generated blinks (default: 0)")
+    add("--no-gate", dest="gate", action="store_false", help="do not let the mouth rest where nobody speaks")
     add("--background", choices=list(BACKGROUNDS), default="plate", help="behind the head (default: plate, as recorded)")
     add("--backend", choices=CHOICES, default="auto", help="of the rasteriser (default: auto)")
     add("--crf", type=int, default=18, metavar="N", help="H.264 quality, lower is better (default: 18)")
@@ -75,7 +76,7 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> RenderSumma
     avatar, sound = load_avatar(options.avatar, chosen_device(options.device)), load_sound(options.audio)
     speech = _listener(options, avatar).encode(sound, report)
     motion = avatar.drive(speech, blinks=options.blinks, smoothing=options.smoothing, lip_gain=options.lip_gain,
-                          seed=options.seed)
+                          seed=options.seed, silence_gate=options.gate)
     return render_video(avatar, motion, out, sound, backend=options.backend, background=BACKGROUNDS[options.background],
                         crf=options.crf, report=report)
 

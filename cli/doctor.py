@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 def examine(base_dir: str, output_dir: str) -> list[Finding]:
     """Everything worth knowing, in order."""
     parts: tuple[Callable[[], Iterable[Finding]], ...] = (
-        _python, _packages, _devices, _backends, _kernels, _pack, lambda: _folders(base_dir, output_dir), _voice,
+        _python, _packages, _devices, _backends, _kernels, _pack, lambda: _folders(base_dir, output_dir), _voice, _activity,
         lambda: _models(base_dir))
     return [finding for part in parts for finding in part()]
 
@@ -155,10 +155,27 @@ def _voice() -> Iterable[Finding]:
            else Finding("note", "espeak-ng not found: the synthetic subject hums with the built-in formant voice"))
 
 
+def _activity() -> Iterable[Finding]:
+    """Whether silence is found by a network or by the level alone."""
+    try:
+        from ..media_core.speech.voice_activity import SHIPPED, shipped_voice_net
+
+        found = shipped_voice_net() is not None
+    except ImportError as error:
+        yield Finding("FAIL", f"voice activity does not import: {error}")
+    except ValueError as error:  # a FileFormatError: weights that cannot be read
+        yield Finding("FAIL", f"voice activity: {error}")
+    else:
+        yield (Finding("ok", "voice activity: silero-vad, the pack's own weights") if found
+               else Finding("note", f"voice activity: {SHIPPED.name} is absent: loudness alone decides where somebody speaks, so "
+                            "the mouth moves in noise and music; install the pack again"))
+
+
 def _models(base_dir: str) -> Iterable[Finding]:
     root = Path(__file__).resolve().parents[1]
     for what, folder in (("shipped", root / "weights"), ("your", Path(base_dir, "models", "talking_heads"))):
         names = sorted(file.name for file in folder.glob("**/*.safetensors")) if folder.is_dir() else []
         names = [name for name in names if not name.endswith((".training.safetensors", ".latents.safetensors",
-                                                              "speech_prior.safetensors")) and not is_temporary(name)]
+                                                              "speech_prior.safetensors", "voice_activity.safetensors"))
+                 and not is_temporary(name)]
         yield Finding("ok" if names else "note", f"{what} weights: {', '.join(names) or 'none'} ({folder})")

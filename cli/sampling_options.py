@@ -33,7 +33,7 @@ def add_motion_sampling(parser: argparse.ArgumentParser, prefix: str = "") -> No
     add("--guidance", type=or_auto(float), metavar="W", help=f"how closely the speech is followed {_OWN}")
     add("--clip", type=or_auto(float), metavar="CM",
         help=f"how far a predicted point may be from the initial face, in cm; 0: no limit {_OWN}")
-    add("--no-gate", dest="gate", action="store_false", help="do not close the mouth in silence")
+    add("--no-gate", dest="gate", action="store_false", help="do not close the mouth where nobody speaks")
 
 
 def motion_sampling(options: argparse.Namespace) -> SamplingSettings:

@@ -22,9 +22,10 @@ from ..media_core.asked import whole
 from ..media_core.captions import COMPILE
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
+from ..media_core.mouth_gate import speech_gate
 from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech
-from .avatar_motion import AvatarMotion, check_driving, check_rendering, smooth_in_time
+from .avatar_motion import AvatarMotion, check_driving, check_rendering, nearest_poses, rested, shaped
 from .backdrop import Background, backdrop, body_layer
 from .model.audio_net import HALF, audio_windows
 from .model.camera import Cameras, film_cameras
@@ -39,6 +40,7 @@ from .speech_format import SpeechFormat
 BLINK = AU_NAMES.index("AU45")
 DRIVE_CHUNK = 32  # frames that are driven at once
 Modules = tuple[GaussianField, GaussianField, FaceMotionNet, MouthMotionNet]
+Driven = tuple[Tensor, Tensor, Tensor]  # c_f [n, 32], mouth code [n, 32], action units: lower [n, 10] or all [n, 17]
 
 
 class Avatar:
@@ -136,7 +138,7 @@ class Avatar:
     @torch.inference_mode()
     def drive(self, speech: Speech, *, expression: ExpressionTrack | None = None, pose: PoseTrack | None = None,
               blinks: Literal["track", "generated", "none"] = "track", smoothing: float = 0.0, lip_gain: float = 1.0,
-              start: int = 0, seed: int = 0) -> AvatarMotion:
+              start: int = 0, seed: int = 0, silence_gate: bool = True) -> AvatarMotion:
         """Speech to motion, one frame per 1/fps of audio.
 
         Args:
@@ -150,6 +152,8 @@ class Avatar:
             lip_gain: stretches the codes away from those of silence (`Speech.silence_row`); 1 leaves them.
             start: frame of the avatar's track to begin with.
             seed: of generated blinks.
+            silence_gate: where nobody speaks, the lower face rests: codes and predicted units are those of silence, softly before
+                and after (`mouth_gate.speech_gate`); lower units of `expression` still act.
         Raises:
             TalkingHeadsError: the speech comes from another encoder, a track from another frame rate, no such `blinks`, or a
                 number out of range.
@@ -169,11 +173,17 @@ class Avatar:
             given = expression.au[ping_pong(len(expression), frames)]
             au = torch.where(given.isnan(), au, given)
         au[:, BLINK] = au[:, BLINK].clamp(0, self.config["blink_ceiling"])
-        codes, mouth_codes, au = self._codes(speech, frames, self._of_known_units(au))
+        wanted = self._of_known_units(au)
+        codes, mouth_codes, au = self._codes(speech, frames, wanted)
         rest = self._rest_codes(speech.silence_row()) if lip_gain != 1.0 else (codes, mouth_codes)
-        codes, mouth_codes = (self._shaped(c, smoothing, lip_gain, r) for c, r in zip((codes, mouth_codes), rest))
+        codes, mouth_codes = (shaped(c, smoothing, lip_gain, r) for c, r in zip((codes, mouth_codes), rest))
+        if silence_gate:
+            *calm, units = self._at_rest(speech.silence_row(), wanted)
+            gate, lower = speech_gate(speech, self.fps), list(LOWER_INDEX)
+            codes, mouth_codes = (rested(c, shaped(r, smoothing), gate) for c, r in zip((codes, mouth_codes), calm))
+            au[:, lower] = rested(au[:, lower], units.cpu(), gate)
         poses = self.poses.selected(track) if pose is None else pose.selected(ping_pong(len(pose), frames))
-        torso = track if pose is None else self._nearest_pose(poses)
+        torso = track if pose is None else nearest_poses(poses, self.poses)
         return AvatarMotion(codes.cpu(), mouth_codes.cpu(), au, poses, torso, self.encoder, avatar=self.fingerprint,
                             reliability=self.au_reliability)
 
@@ -201,7 +211,7 @@ class Avatar:
                 au[:, unit] = torch.nan if unit in LOWER_INDEX else 0.0
         return au
 
-    def _codes(self, speech: Speech, frames: int, au: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _codes(self, speech: Speech, frames: int, au: Tensor) -> Driven:
         """(c_f [T, 32], mouth code [T, 32], au [T, 17] with the lower ones filled in), always in whole chunks that begin at
         multiples of `DRIVE_CHUNK`: the last one goes on into what is heard after the end, so that a frame's numbers do not
         depend on the length of the video."""
@@ -210,37 +220,38 @@ class Avatar:
         out = [self._chunk_codes(speech, begin, wanted[begin:begin + DRIVE_CHUNK]) for begin in range(0, frames, DRIVE_CHUNK)]
         codes, mouth_codes, units = (torch.cat(parts)[:frames] for parts in zip(*out))
         full = au.clone()
-        full[:, lower] = units.clamp(0, 5)
+        full[:, lower] = units.cpu().clamp(0, 5)
         return codes, mouth_codes, full
 
-    def _chunk_codes(self, speech: Speech, begin: int, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same of frames `begin` onwards: (c_f, mouth code, lower units on the CPU). wanted: [n, 10], NaN: as predicted."""
+    def _chunk_codes(self, speech: Speech, begin: int, wanted: Tensor) -> Driven:
+        """The same of frames `begin` onwards: (c_f, mouth code, lower units). wanted: [n, 10], NaN: as predicted."""
         count, wanted = len(wanted), wanted.to(self.device)
-        known = torch.tensor([self.au_known[unit] for unit in LOWER_INDEX], device=self.device)
         features = speech.frame_windows(self.fps, begin - HALF, begin + count + HALF).to(self.device)  # real silence at the ends
         windows = audio_windows(features, HALF + torch.arange(count, device=self.device))
-        c_implicit = self.face_net.encode_audio(windows)
+        return self._understood(windows, wanted)
+
+    def _understood(self, windows: Tensor, wanted: Tensor) -> Driven:
+        """The same of the frames' windows [n or 1, 8, C, W]; wanted: [n, 10] on the avatar's device."""
+        known = torch.tensor([self.au_known[unit] for unit in LOWER_INDEX], device=self.device)
+        c_implicit = self.face_net.encode_audio(windows).expand(len(wanted), -1)
         c_explicit = self.face_net.a2am(c_implicit)
         given = ~wanted.isnan()
         units = torch.where(given, wanted, c_explicit[:, -len(LOWER_INDEX):]) * known
         c_explicit = torch.where(given.any(-1, keepdim=True), self.face_net.encode_au(units), c_explicit)
-        return self.face_net.fuse(c_implicit, c_explicit)[0], self.mouth_net.encode_audio(windows), units.cpu()
-
-    def _shaped(self, codes: Tensor, smoothing: float, gain: float, rest: Tensor) -> Tensor:
-        if gain != 1.0:
-            codes = rest + gain * (codes - rest)
-        return smooth_in_time(codes, smoothing) if smoothing > 0 else codes
+        return self.face_net.fuse(c_implicit, c_explicit)[0], self.mouth_net.encode_audio(windows), units
 
     def _rest_codes(self, silence: Tensor) -> tuple[Tensor, Tensor]:  # [C] one row of features -> [1, 32] each
         """(c_f, mouth code) of silence."""
-        net = self.config["audio"]
-        quiet = silence.to(self.device, torch.float32)[None, None, :, None].expand(1, 2 * HALF, -1, net["audio_window"])
-        return self.face_net.codes(quiet)["c_fused"], self.mouth_net.encode_audio(quiet)
+        codes, mouth_codes, _ = self._at_rest(silence, torch.full((1, len(AU_NAMES)), torch.nan))
+        return codes, mouth_codes
 
-    def _nearest_pose(self, poses: PoseTrack) -> Tensor:
-        """For foreign poses: the state of the torso recorded nearest to each."""
-        flat = lambda p: torch.cat([p.camera_to_head[:, :3, :3].flatten(1), 4 * p.camera_to_head[:, :3, 3]], dim=-1)
-        return torch.cdist(flat(poses), flat(self.poses)).argmin(-1)
+    def _at_rest(self, silence: Tensor, au: Tensor) -> Driven:
+        """The same of silence with the lower units of au [T, 17] that are not NaN; one row where all are."""
+        wanted, rows = au[:, list(LOWER_INDEX)], self.config["audio"]["audio_window"]
+        wanted = (wanted[:1] if bool(wanted.isnan().all()) else wanted).to(self.device)
+        quiet = silence.to(self.device, torch.float32)[None, None, :, None].expand(1, 2 * HALF, -1, rows)
+        codes, mouth_codes, units = self._understood(quiet, wanted)
+        return codes, mouth_codes, units.clamp(0, 5)
 
     # rendering ------------------------------------------------------------------------------------------------------------------
 

@@ -77,6 +77,24 @@ def check_rendering(start: int, stop: int | None, chunk: int, size: Sequence[int
             real("A part of the background's colour", part, 0, 1)
 
 
+def nearest_poses(poses: PoseTrack, recorded: PoseTrack) -> Tensor:  # -> int64 [T]
+    """For each pose the number of the recorded one that is nearest."""
+    flat = lambda p: torch.cat([p.camera_to_head[:, :3, :3].flatten(1), 4 * p.camera_to_head[:, :3, 3]], dim=-1)
+    return torch.cdist(flat(poses), flat(recorded)).argmin(-1)
+
+
+def shaped(codes: Tensor, smoothing: float, gain: float = 1.0, rest: Tensor | None = None) -> Tensor:  # [T, D] -> [T, D]
+    """Codes stretched away from those of `rest` [1, D] by `gain`, then smoothed over so many frames."""
+    if gain != 1.0 and rest is not None:
+        codes = rest + gain * (codes - rest)
+    return smooth_in_time(codes, smoothing) if smoothing > 0 else codes
+
+
+def rested(moving: Tensor, resting: Tensor, weight: Tensor) -> Tensor:  # [T, D], [T or 1, D], [T] 0..1 -> [T, D]
+    """A track as far at rest as `weight` says: bit for bit `moving` where that is 0, and `resting` where it is 1."""
+    return torch.lerp(moving, resting.expand_as(moving), weight.to(moving)[:, None])
+
+
 def smooth_in_time(x: Tensor, sigma: float) -> Tensor:  # [T, D] -> [T, D]
     """A Gaussian of `sigma` frames along time, zero-phase; the ends repeat."""
     reach = max(1, int(3 * sigma + 0.5))

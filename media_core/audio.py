@@ -29,7 +29,7 @@ FPS = 25.0  # both papers' video rate, frames per second
 _GATE_ROWS = 400  # rows of the silence gate computed at once; changes memory, not the gate
 _HIGHEST_PEAK = 64.0  # floats beyond this are integers that nobody scaled
 
-# Silence gate: levels are RMS over 40 ms in dB re full scale.
+# What is loud enough to be speech: levels are RMS over 40 ms in dB re full scale.
 GATE_WINDOW = 0.040  # s
 GATE_FLOOR_DB = -60.0  # below this everything is silence, however quiet the loudest part
 GATE_BELOW_LOUD_DB = 30.0  # speech is what comes within this of the loud level (95th percentile)
@@ -220,24 +220,30 @@ def save_wav(path: str | os.PathLike, sound: Sound) -> Path:
 
 def silence_gate(mono: np.ndarray, sample_rate: int, rate: float, rows: int, *, floor_db: float = GATE_FLOOR_DB,
                  attack: float = GATE_ATTACK, release: float = GATE_RELEASE) -> np.ndarray:  # [N] -> bool [rows]
-    """True where nobody speaks, for feature rows at times k / rate seconds.
+    """True where nothing is loud enough to be speech, for feature rows at times k / rate seconds. Noise and music are
+    (`speech/silence.py` asks for a voice too).
 
-    Energy gate on the RMS of 40 ms around each row. Threshold in dB: the highest of `floor_db` (-60 re full scale), 30
-    below the loud level (95th percentile), and 6 above the background noise (5th percentile; never nearer than 20 to the loud
-    level). The gate opens `attack` seconds (60 ms) ahead of what passes the threshold and closes `release` seconds (160 ms)
-    after it. Silent audio is True throughout.
+    The gate opens `attack` seconds (60 ms) ahead of what is `loud_enough` and closes `release` seconds (160 ms) after it. Silent
+    audio is True throughout.
     """
-    level = _levels(mono, sample_rate, rate, rows)
-    quiet, loud = np.percentile(level, (5, 95))
-    threshold = max(floor_db, loud - GATE_BELOW_LOUD_DB, min(quiet + GATE_ABOVE_NOISE_DB, loud - GATE_NOISE_CAP_DB))
-    passed = np.concatenate([[0], np.cumsum(level > threshold)])  # passed[b] - passed[a] = rows of [a, b) that speak
+    passed = np.concatenate([[0], np.cumsum(loud_enough(mono, sample_rate, rate, rows, floor_db=floor_db))])
     row = np.arange(rows)
     before = np.maximum(row - round(release * rate), 0)
     after = np.minimum(row + round(attack * rate) + 1, rows)
-    return passed[after] == passed[before]
+    return passed[after] == passed[before]  # passed[b] - passed[a] = rows of [a, b) that are loud enough
 
 
-def _levels(mono: np.ndarray, sample_rate: int, rate: float, rows: int) -> np.ndarray:  # dB [rows]
+def loud_enough(mono: np.ndarray, sample_rate: int, rate: float, rows: int, *,
+                floor_db: float = GATE_FLOOR_DB) -> np.ndarray:  # [N] -> bool [rows]
+    """Whether the RMS level of the 40 ms around k / rate seconds passes a threshold: the highest of `floor_db` (-60 dB re full
+    scale), 30 dB below the loud level (95th percentile), and 6 above the background noise (5th percentile; never nearer than 20
+    to the loud level)."""
+    level = levels(mono, sample_rate, rate, rows)
+    quiet, loud = np.percentile(level, (5, 95))
+    return level > max(floor_db, loud - GATE_BELOW_LOUD_DB, min(quiet + GATE_ABOVE_NOISE_DB, loud - GATE_NOISE_CAP_DB))
+
+
+def levels(mono: np.ndarray, sample_rate: int, rate: float, rows: int) -> np.ndarray:  # dB [rows]
     """RMS level in dB re full scale over GATE_WINDOW around each row's time; -120 where there is nothing. A slice of rows at a
     time: ten minutes need no more memory than one."""
     level, half = np.empty(rows), 0.5 * GATE_WINDOW * sample_rate

@@ -29,12 +29,17 @@ def mono(waveform: np.ndarray, rate: int) -> np.ndarray:  # float32 [C, N], Hz -
         return waveform[counting[0]]
     chosen = waveform if len(counting) == len(waveform) else waveform[counting]
     mean = chosen.mean(axis=0, dtype=np.float32)
-    power = _powers(chosen)
-    if float(np.vdot(mean, mean)) * len(chosen) ** 2 >= _CANCELLED * power.sum():
-        return mean
-    loudest = chosen[power.argmax()]
-    against = np.array([np.vdot(channel, loudest) < 0 for channel in chosen])
-    return np.where(against[:, None], -chosen, chosen).mean(axis=0, dtype=np.float32)
+    against = inverted(chosen, mean)
+    return np.where(against[:, None], -chosen, chosen).mean(axis=0, dtype=np.float32) if against.any() else mean
+
+
+def inverted(waveform: np.ndarray, mean: np.ndarray) -> np.ndarray:  # float32 [C, N], [N] -> bool [C]
+    """The channels that move against the loudest, where they would cancel one another in the mean; else none."""
+    power = _powers(waveform)
+    if float(np.vdot(mean, mean)) * len(waveform) ** 2 >= _CANCELLED * power.sum():
+        return np.zeros(len(waveform), bool)
+    loudest = waveform[power.argmax()]
+    return np.array([np.vdot(channel, loudest) < 0 for channel in waveform])
 
 
 def speaking(waveform: np.ndarray, rate: int) -> np.ndarray:  # float32 [C, N], Hz -> int [K], 1 <= K <= C

@@ -1,4 +1,4 @@
-"""Closes the mouth where nobody speaks (not `audio.silence_gate`, which finds the silence; that is the input here).
+"""Closes the mouth where nobody speaks (`speech/silence.py` finds the silence; that is the input here).
 
 Two steps, so that a video can be made in pieces of any size: `gate_weights` needs the silence of the whole video, which is
 known before the first frame is made; `gated` works one frame at a time.
@@ -6,6 +6,7 @@ known before the first frame is made; `gated` works one frame at a time.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,10 +15,27 @@ from .errors import TalkingHeadsError
 from .metrics import Array
 from .mouth import checked, closed_mouth, laid_over, region_weights, resting_face, smooth_step
 
+if TYPE_CHECKING:
+    from .speech import Speech
+
 ATTACK = 0.08  # s in which the mouth is freed before speech
 RELEASE = 0.12  # s in which it closes after speech
 LEAST = 0.3  # s, the shortest silence in which it closes
+FREED, CLOSING = 0.2, 0.3  # s, the ramps of `speech_gate`, if the speech's room is as wide
+SHORTEST_PAUSE = 0.55  # s between words, the shortest that `speech_gate` closes the mouth in
 _ROUNDING = 1e-6  # frames
+
+
+def speech_gate(speech: Speech, fps: float) -> torch.Tensor:  # -> float64 [F] 0..1
+    """How far the mouth is at rest in each video frame of a speech: 1 in every frame of a silence; 0 where somebody speaks.
+
+    The ramps between lie in the room that the silence leaves around speech (`Speech.room`): soft and long where it is wide, as in
+    what is encoded now, within 0.06 and 0.16 s in files of before. A pause is closed from 0.55 s between words on.
+    """
+    before, after = speech.room
+    least = max(1 / fps, SHORTEST_PAUSE - before - after)
+    return gate_weights(speech.silent_frames(fps), fps, attack=min(FREED, before), release=min(CLOSING, after), least=least,
+                        inside=False)
 
 
 def gate_mouth(points: Array, silent: Array, fps: float, attack: float = ATTACK, release: float = RELEASE,

@@ -219,7 +219,8 @@ def _sampling_inputs() -> list:
         GUIDANCE.input("How strongly the lips follow the speech: 1 as trained, above 1 exaggerated, 0 ignores the speech.",
                        STORED),
         io.Boolean.Input("silence_gate", default=True,
-                         tooltip="Close the mouth during pauses of 0.3 s or longer."),
+                         tooltip="Close the mouth where nobody speaks: in silence, noise and music without a voice, and in "
+                                 "pauses of 0.6 s or longer."),
         CLIP.input("Limit on how far a predicted point may be from the initial face, in centimetres; 0: no limit.", STORED,
                    advanced=True),
         eta_input(),

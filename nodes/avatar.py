@@ -83,6 +83,9 @@ class DriveAvatar(io.ComfyNode):
                                                  "units together with the speech. Unknown (NaN) values keep the avatar's own."),
                 sockets.Pose.Input("pose", optional=True,
                                    tooltip="Your own head pose, frame by frame; repeated ping-pong if too short."),
+                io.Boolean.Input("silence_gate", default=True, optional=True,
+                                 tooltip="Let the mouth rest where nobody speaks: in silence, noise and music without a voice, "
+                                         "and in pauses of 0.6 s or longer."),
             ],
             outputs=[
                 sockets.AvatarMotion.Output("motion", display_name="motion",
@@ -95,9 +98,9 @@ class DriveAvatar(io.ComfyNode):
 
     @classmethod
     def execute(cls, avatar: sockets.LoadedAvatar, speech: Any, blinks: Blinks, smoothing: float, lip_gain: float, seed: int,
-                expression: Any = None, pose: Any = None) -> io.NodeOutput:
+                expression: Any = None, pose: Any = None, silence_gate: bool = True) -> io.NodeOutput:
         motion = bridge.on_device(avatar).drive(speech, expression=expression, pose=pose, blinks=blinks, smoothing=smoothing,
-                                                lip_gain=lip_gain, seed=seed)
+                                                lip_gain=lip_gain, seed=seed, silence_gate=silence_gate)
         return io.NodeOutput(motion, motion.expression)
 
 

@@ -34,8 +34,8 @@ class EncodeSpeech(io.ComfyNode):
             search_aliases=["audio features", "mel", "hubert", "lip sync", "talking head audio"],
             inputs=[
                 io.Audio.Input("audio",
-                               tooltip="Speech. Any sample rate; channels that are not silent are averaged (hubert uses the "
-                                       "first of them); the first item of a batch is used."),
+                               tooltip="Speech. Any sample rate; channels in which somebody speaks are averaged (hubert uses "
+                                       "the first of them) and brought to a normal loudness; the first item of a batch is used."),
                 io.Combo.Input("encoder", options=ENCODERS, default="mel",
                                tooltip="How the audio is encoded. It must be the encoder that the avatar or AToM was trained "
                                        "with; the demo weights use mel. hubert needs a model folder."),

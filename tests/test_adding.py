@@ -21,7 +21,7 @@ from someones_copy.media_core.audio import Sound
 from someones_copy.media_core.speech import Speech, encode_speech, encoders, open_encoder
 from someones_copy.nodes_menu import menu
 
-sound = Sound(np.concatenate([np.zeros(8000), np.full(8000, 0.1)]).astype(np.float32)[None], 16000)
+sound = Sound(np.concatenate([np.zeros(8000), np.resize([0.1, -0.1], 8000)]).astype(np.float32)[None], 16000)
 speech = open_encoder("loudness").encode(sound)
 assert (speech.encoder, speech.rate, tuple(speech.features.shape)) == ("loudness", 100.0, (101, 1))
 assert abs(float(speech.features[0]) + 10) < 1e-3 and abs(float(speech.features[80]) + 2) < 1e-3

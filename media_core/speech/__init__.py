@@ -21,7 +21,7 @@ __all__ = ["LAST", "SAMPLE_RATE", "VERSION", "EncoderChoice", "EncoderFacts", "F
 
 
 def encode_speech(sound: Sound, encoder: EncoderChoice = "mel", report: Report = silent) -> Speech:
-    """The features of `sound`, and where it is silent (`audio.silence_gate`).
+    """The features of `sound`, and where nobody speaks (`silence.silent_rows`).
 
     Args:
         sound: of any rate, length and number of channels.

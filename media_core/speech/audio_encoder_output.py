@@ -23,12 +23,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..audio import Sound, silence_gate
+from ..audio import Sound
 from ..errors import TalkingHeadsError
 from .facts import LAST, SAMPLE_RATE
 from .features import Speech
+from .hearing import heard
 from .hubert import layer_name, row_count
 from .registry import CORE_ENCODERS, get_encoder
+from .silence import ATTACK, RELEASE, silent_rows
 
 LAYERS = {"wav2vec2-base": 12, "wav2vec2-large": 24, "hubert-large-ls960-ft": 24, "whisper-large-v3": 32}  # transformer layers
 AUTO = "auto"  # the encoder is told by its size
@@ -65,9 +67,10 @@ def speech_from_audio_encoder(output: Mapping[str, Any], *, encoder: str = AUTO,
     rate = get_encoder(id).rate
     silence = np.zeros(len(features), bool)
     if sound is not None:
-        silence = silence_gate(sound.mono(SAMPLE_RATE), SAMPLE_RATE, rate, len(features))
+        silence = silent_rows(heard(sound, get_encoder(id)), rate, len(features))
     duration = seconds if sound is None else sound.duration
-    return Speech(features, rate, id, duration, torch.from_numpy(silence), name, quiet)
+    return Speech(features, rate=rate, encoder=id, duration=duration, silence=torch.from_numpy(silence), layer=name,
+                  silence_features=quiet, room=(ATTACK, RELEASE))
 
 
 def _parts(output: Any) -> tuple[torch.Tensor, tuple, int]:  # [1, T, C], layers, samples at 16 kHz

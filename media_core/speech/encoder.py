@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..audio import Sound, silence_gate
+from ..audio import Sound
 from ..errors import TalkingHeadsError
 from ..progress import Report, silent
-from .facts import LAST, SAMPLE_RATE, EncoderFacts
+from .facts import LAST, EncoderFacts
 from .features import Speech
+from .hearing import heard
+from .silence import ATTACK, RELEASE, silent_rows
 
 Features = Callable[[np.ndarray, Report], np.ndarray]  # mono float32 [N] at 16 kHz, report -> float32 [T, C], T >= 1
 
@@ -61,23 +63,23 @@ def full_name(encoder: SpeechEncoder) -> str:
 
 
 def encoded(encoder: SpeechEncoder, features: Features, sound: Sound, report: Report = silent) -> Speech:
-    """The features of `sound` and where it is silent (`audio.silence_gate`), with all that the encoder says of itself.
+    """The features of `sound` and where nobody speaks (`silence.silent_rows`), with all that the encoder says of itself.
 
     Args:
         features: computes the rows.
     Raises:
         TalkingHeadsError: they are not what the encoder says of itself, or not finite.
     """
-    facts, mono = encoder.facts, encoder.facts.mono(sound)
+    facts, mono = encoder.facts, heard(sound, encoder.facts)
     rows = np.asarray(features(mono, report), np.float32)
     bad = rows.ndim == 2 and int(rows.size - np.count_nonzero(np.isfinite(rows)))
     if rows.ndim != 2 or not len(rows) or rows.shape[1] != facts.dim or bad:
         raise TalkingHeadsError(f"The speech encoder '{facts.id}' must give rows of {facts.dim} finite numbers",
                                 f"{list(rows.shape)}" + (f", {bad} of them NaN or infinite" if bad else ""),
                                 "Choose another encoder, or correct this one")
-    gate = silence_gate(mono, SAMPLE_RATE, facts.rate, len(rows))
+    silence = torch.from_numpy(silent_rows(mono, facts.rate, len(rows)))
     return Speech(torch.from_numpy(rows), rate=facts.rate, encoder=facts.id, duration=sound.duration,
-                  silence=torch.from_numpy(gate), layer=encoder.layer, silence_features=encoder.silence_features)
+                  silence=silence, layer=encoder.layer, silence_features=encoder.silence_features, room=(ATTACK, RELEASE))
 
 
 @dataclass(frozen=True)

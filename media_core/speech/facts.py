@@ -27,7 +27,8 @@ class EncoderFacts:
     spectral: bool = False  # the numbers of a row are frequency bands from low to high, so a voice may be shifted along them
 
     def mono(self, sound: Sound) -> np.ndarray:  # float32 [N]
-        """The audio as this encoder reads it: one channel at 16 kHz; the "first" is the first that is not silent."""
+        """One channel of the audio at 16 kHz, as loud as it is (`hearing.heard` then finds the voice and its loudness); the
+        "first" is the first that is not silent."""
         if self.channels == "mean":
             return sound.mono(SAMPLE_RATE)
         first = downmix.speaking(sound.waveform, sound.sample_rate)[0]

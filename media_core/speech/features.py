@@ -8,17 +8,19 @@ from pathlib import Path
 import torch
 
 from .. import asked
-from ..audio import FPS, frame_count
+from ..audio import FPS, GATE_ATTACK, GATE_RELEASE, frame_count
 from ..errors import FileFormatError, TalkingHeadsError
 from ..files import load_tensors, save_tensors
-from ..schema import described, real, record, text
+from ..schema import described, many, real, record, text
 from ..tensor_schema import Numbers, fitting
 from .facts import LAST, known_facts
 
-VERSION = 2  # 2: layer and silence_features
+VERSION = 3  # 2: layer and silence_features; 3: room
 _SLACK = 10.0  # s by which audio may outlast its rows
 FEATURE_RATE = real(1, 10_000)  # Hz
-_SETTINGS = record({"rate": FEATURE_RATE, "encoder": text(200), "duration": real(0, 10 ** 7)}, {"layer": text(20)})
+_ROOM = (GATE_ATTACK, GATE_RELEASE)  # s, of files and datasets that do not say
+_SETTINGS = record({"rate": FEATURE_RATE, "encoder": text(200), "duration": real(0, 10 ** 7)},
+                   {"layer": text(20), "room": many(real(0, 10), count=2)})
 _TENSORS = {"features": Numbers(("T", "C")), "silence": Numbers(("T",), (torch.bool,)),
             "silence_features": Numbers(("C",), absent=True)}
 
@@ -34,6 +36,7 @@ class Speech:
     silence: torch.Tensor  # bool [T], True where nobody speaks
     layer: str = LAST  # which of the encoder's layers: "last" (its own output) or a number, "0" the lowest
     silence_features: torch.Tensor | None = None  # float32 [C], what the encoder makes of digital silence; None: not known
+    room: tuple[float, float] = _ROOM  # s before and after speech that do not count as silence
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -102,7 +105,8 @@ class Speech:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes one safetensors file of kind "speech"."""
-        config = {"rate": self.rate, "encoder": self.encoder, "duration": self.duration, "layer": self.layer}
+        config = {"rate": self.rate, "encoder": self.encoder, "duration": self.duration, "layer": self.layer,
+                  "room": list(self.room)}
         tensors = {"features": self.features, "silence": self.silence}
         if self.silence_features is not None:
             tensors["silence_features"] = self.silence_features
@@ -121,7 +125,7 @@ class Speech:
         rows = fitting(tensors, _TENSORS, name, again)["T"]
         check_duration(config["duration"], rows / config["rate"], name)
         return cls(tensors["features"], config["rate"], config["encoder"], config["duration"], tensors["silence"],
-                   config.get("layer", LAST), tensors.get("silence_features"))
+                   config.get("layer", LAST), tensors.get("silence_features"), tuple(config.get("room", _ROOM)))
 
 
 def check_duration(stated: float, held: float, name: str) -> None:

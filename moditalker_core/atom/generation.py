@@ -18,7 +18,7 @@ from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.pose.canonical import mean_face
 from ...media_core.motion import LandmarkTrack
 from ...media_core.mouth import lip_aperture, resting_face
-from ...media_core.mouth_gate import gate_weights, gated
+from ...media_core.mouth_gate import gated, speech_gate
 from ...media_core.progress import Report, silent
 from ...media_core.speech import Speech
 from ...training_core.memory import keep_freed_memory
@@ -30,7 +30,6 @@ from .diffusion import SAMPLERS, make_scheduler, sample
 from .model import AToM
 from .preview import FacePreview
 
-ROOM_BEFORE = 0.06  # s before speech that `Speech.silent_frames` already counts as speech: there the mouth may move
 OPEN_MOUTH = 0.03  # of the eyes' distance: lips further apart are shut before the network sees them
 SEEDS = 1 << 64
 
@@ -120,8 +119,7 @@ def motion_frames(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings:
     fps, frames = atom.config.fps, speech.frame_count(atom.config.fps)
     if any(type(number) is not int for number in (start, stop)) or not 0 <= start < stop <= frames:
         raise TalkingHeadsError(f"The frames must lie within the motion's {frames}", f"{start} to {stop}", "Choose others")
-    quiet = speech.silent_frames(fps) if chosen.gate else torch.zeros(frames, dtype=torch.bool)
-    weights = gate_weights(quiet, fps, attack=ROOM_BEFORE, inside=False)
+    weights = speech_gate(speech, fps) if chosen.gate else torch.zeros(frames, dtype=torch.float64)
     plan = window_plan(frames, atom.config.denoiser.seq_len, chosen.overlap, atom.config.reference == "first")
     job = _Job(atom, speech, shown, face, chosen, report, [w for w in plan if w.start < stop and w.stop > start])
     zero, at = atom.key_mean_shape.cpu(), start

@@ -401,6 +401,20 @@ def test_a_data_sets_place_is_tried_before_anything_is_read(command, tmp_path, c
     assert "at most 255 bytes" in capsys.readouterr().err and [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_doctor_tells_what_finds_silence(monkeypatch, tmp_path):
+    from talking_heads.cli import doctor
+    from talking_heads.media_core.speech import voice_activity
+
+    assert [(found.state, "silero-vad" in found.text) for found in doctor._activity()] == [("ok", True)]
+    for path, state, said in ((tmp_path / "absent", "note", "loudness alone decides"),
+                              (Path(__file__), "FAIL", "whole safetensors")):
+        monkeypatch.setattr(voice_activity, "SHIPPED", path)
+        voice_activity.shipped_voice_net.cache_clear()
+        [found] = doctor._activity()
+        assert found.state == state and said in found.text
+    voice_activity.shipped_voice_net.cache_clear()
+
+
 def test_doctor_tells_where_kernels_are_kept(monkeypatch):
     from talking_heads.cli import doctor
     from talking_heads.hmtalker_core.rasterizer import kernels

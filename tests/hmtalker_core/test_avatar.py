@@ -15,14 +15,10 @@ from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingH
 from talking_heads.media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTrack, PoseTrack
 from talking_heads.media_core.speech import Speech, encode_speech
 from talking_heads.media_core.video import probe, read_frames
+from voices import voice
 
 BLINK = AU_NAMES.index("AU45")
-
-
-def chirp(seconds, rate=16000, channels=1):
-    t = np.arange(round(seconds * rate)) / rate
-    wave = 0.3 * np.sin(2 * np.pi * (200 + 300 * t) * t) * (np.sin(2 * np.pi * 3 * t) > 0)
-    return Sound(np.tile(wave.astype(np.float32), (channels, 1)), rate)
+DEMO = Path(__file__).parents[2] / "weights" / "demo_avatar.safetensors"
 
 
 def frames_of(avatar, motion, **options):
@@ -31,18 +27,18 @@ def frames_of(avatar, motion, **options):
 
 @pytest.fixture
 def motion(tiny_avatar):
-    return tiny_avatar.drive(encode_speech(chirp(1.0)))
+    return tiny_avatar.drive(encode_speech(voice(1.0)))
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.1, 0.99, 1.0, 2.37])
 def test_frames_are_round_duration_times_fps(tiny_avatar, seconds):
-    sound = chirp(seconds)
+    sound = voice(seconds)
     motion = tiny_avatar.drive(encode_speech(sound))
     assert len(motion) == frame_count(sound.duration, 25.0) == len(motion.poses) == len(motion.torso_index)
 
 
 def test_driving_does_not_depend_on_chunks(tiny_avatar, monkeypatch):
-    speech = encode_speech(chirp(1.5))
+    speech = encode_speech(voice(1.5))
     whole = tiny_avatar.drive(speech)
     monkeypatch.setattr("talking_heads.hmtalker_core.avatar.DRIVE_CHUNK", 7)
     parts = tiny_avatar.drive(speech)
@@ -52,7 +48,7 @@ def test_driving_does_not_depend_on_chunks(tiny_avatar, monkeypatch):
 
 def test_driving_a_part_is_driving_the_whole_to_the_bit(tiny_avatar):
     """A frame's codes depend on the sound around it alone, not on the length of the film nor on where its chunk ends."""
-    whole = encode_speech(chirp(2.0))
+    whole = encode_speech(voice(2.0))
     part = replace(whole, duration=1.5)  # the same sound goes on behind the end
     long, short = tiny_avatar.drive(whole), tiny_avatar.drive(part)
     assert len(short) == 38 and torch.equal(long.codes[:38], short.codes)
@@ -62,7 +58,7 @@ def test_driving_a_part_is_driving_the_whole_to_the_bit(tiny_avatar):
 
 def test_in_silence_the_mouth_rests_from_the_first_frame_to_the_last():
     """The demo avatar in 3 s of digital silence: no lower unit and no code moves, at the ends of the film neither."""
-    avatar = load_avatar(Path(__file__).parents[2] / "weights" / "demo_avatar.safetensors")
+    avatar = load_avatar(DEMO)
     speech = encode_speech(Sound(np.zeros((1, 48000), np.float32), 16000))
     motion = avatar.drive(speech)
     jaw = motion.au[:, AU_NAMES.index("AU26")]
@@ -71,10 +67,62 @@ def test_in_silence_the_mouth_rests_from_the_first_frame_to_the_last():
         assert float((codes - rest).abs().max()) < 1e-4
 
 
+NOISE = (0.03 * np.random.default_rng(0).standard_normal((1, 64000))).astype(np.float32)  # -30 dB, 4 s
+
+
+def around(first: float, stop: float) -> Sound:
+    """4 s of noise in which somebody speaks between these seconds."""
+    wave = NOISE.copy()
+    wave[:, round(first * 16000):round(stop * 16000)] += voice(stop - first).waveform
+    return Sound(wave, 16000)
+
+
+@pytest.mark.parametrize("first, stop", [(0.0, 0.0), (1.5, 2.5), (0.0, 1.5), (2.5, 4.0)])
+@pytest.mark.parametrize("options", [{}, {"smoothing": 3.0}, {"lip_gain": 2.0}])
+def test_where_nobody_speaks_the_lower_face_rests_in_every_frame(first, stop, options):
+    """In noise before, after and between speech; the first frame, the last one and those beside speech included."""
+    avatar, speech = load_avatar(DEMO), encode_speech(around(first, stop))
+    motion, free = (avatar.drive(speech, silence_gate=gate, **options) for gate in (True, False))
+    quiet, time = speech.silent_frames(25.0), torch.arange(100) / 25
+    assert bool(quiet[(time < first - 0.3) | (time >= stop + 0.6)].all())
+    speaks = (time >= first) & (time < stop - 0.04)
+    for codes, loose, rest in zip((motion.codes, motion.mouth_codes), (free.codes, free.mouth_codes),
+                                  avatar._rest_codes(speech.silence_row())):
+        assert float((codes[quiet] - rest).abs().max()) < 1e-4 < float((loose[quiet] - rest).abs().max())
+        assert float((codes[speaks] - loose[speaks]).abs().sum()) <= 0.05 * float((loose[speaks] - rest).abs().sum())
+    lower = motion.au[:, list(LOWER_INDEX)][quiet]
+    assert float((lower - lower[:1]).abs().max()) < 1e-4
+    step = lambda codes: float(codes.diff(dim=0).norm(dim=1).max())
+    largest = options.get("lip_gain", 1.0) * step(avatar.drive(speech, silence_gate=False).codes)
+    assert step(motion.codes) <= 1.001 * largest, "the gate makes no jump"
+
+
+def test_what_is_asked_of_the_lower_face_acts_in_silence_too(tiny_avatar):
+    speech = encode_speech(Sound(np.zeros((1, 16000), np.float32), 16000))
+    au = torch.full((25, 17), torch.nan)
+    au[:, AU_NAMES.index("AU12")] = torch.linspace(0, 4, 25)
+    smiles = tiny_avatar.drive(speech, expression=ExpressionTrack(au, 25.0, "test"))
+    assert torch.equal(smiles.au[:, AU_NAMES.index("AU12")], au[:, AU_NAMES.index("AU12")])
+    assert float((smiles.codes[-1] - smiles.codes[0]).abs().max()) > 1e-3
+    free = tiny_avatar.drive(speech, expression=ExpressionTrack(au, 25.0, "test"), silence_gate=False)
+    torch.testing.assert_close(smiles.codes, free.codes, atol=1e-5, rtol=1e-4)
+
+
+def test_a_speech_file_of_before_is_gated_within_its_own_room(tiny_avatar, tmp_path):
+    """Its silence begins 0.16 s after speech and ends 0.06 s before: nothing that is spoken is held back."""
+    made = encode_speech(voice(3.0, quiet=(1.0, 2.0)))
+    flags = torch.zeros(len(made.silence), dtype=torch.bool)
+    flags[round(1.16 * 80):round(1.94 * 80)] = True
+    old = replace(made, silence=flags, room=(0.06, 0.16))
+    on, off = (tiny_avatar.drive(old, silence_gate=gate).codes for gate in (True, False))
+    assert torch.equal(on[:25], off[:25]) and torch.equal(on[50:], off[50:])
+    assert float((on[30:48] - on[35]).abs().max()) < 1e-6
+
+
 @pytest.mark.parametrize("encoder", ["whisper-large-v3", "hubert", "somebody's own"])
 def test_lip_gain_stretches_away_from_the_speechs_own_silence(tiny_avatar, encoder):
     """Encoders without a number for silence: what they made of it, or the silent rows of the speech."""
-    made = encode_speech(chirp(1.0))
+    made = encode_speech(voice(1.0))
     known = torch.linspace(-1, 1, 80)
     for row in (known, None):
         speech = Speech(made.features, made.rate, encoder, made.duration, made.silence, silence_features=row)
@@ -93,7 +141,7 @@ def test_rendering_does_not_depend_on_chunks(tiny_avatar, motion):
 
 
 def test_cached_motion_equals_the_plain_forward(tiny_avatar):
-    speech = encode_speech(chirp(1.0))
+    speech = encode_speech(voice(1.0))
     motion = tiny_avatar.drive(speech)
     (d_xyz, d_rot, d_scale), mouth = tiny_avatar.offsets(motion, 4, 7)  # whose windows lie inside the speech
     from talking_heads.hmtalker_core.model.audio_net import audio_windows
@@ -111,7 +159,7 @@ def test_rendering_agrees_with_the_float64_reference(tiny_avatar, motion):
 
 
 def test_tracks_loop_forth_and_back(tiny_avatar):
-    motion = tiny_avatar.drive(encode_speech(chirp(2.0)))
+    motion = tiny_avatar.drive(encode_speech(voice(2.0)))
     poses, count = motion.poses.camera_to_head, len(tiny_avatar.poses)
     assert count == 12 and torch.equal(poses[count], poses[count - 2]) and torch.equal(poses[0], poses[2 * count - 2])
     assert torch.equal(motion.au[:count, 0], tiny_avatar.upper_au[:, 0])
@@ -121,7 +169,7 @@ def test_tracks_loop_forth_and_back(tiny_avatar):
 
 
 def test_blinks_continue_or_stop(tiny_avatar):
-    speech = encode_speech(chirp(12.0))
+    speech = encode_speech(voice(12.0))
     kinds = ("generated", "generated", "none")
     generated, again, none = (tiny_avatar.drive(speech, blinks=b, seed=4).au[:, BLINK] for b in kinds)
     assert torch.equal(generated, again) and float(generated[150:].max()) > 1 and not none.any()
@@ -129,7 +177,7 @@ def test_blinks_continue_or_stop(tiny_avatar):
 
 
 def test_expression_overrides_what_it_knows(tiny_avatar):
-    speech = encode_speech(chirp(1.0))
+    speech = encode_speech(voice(1.0))
     plain = tiny_avatar.drive(speech)
     au = torch.full((25, 17), torch.nan)
     au[:, 0] = 3.0
@@ -144,7 +192,7 @@ def test_expression_overrides_what_it_knows(tiny_avatar):
 
 
 def test_mismatches_say_both_sides(tiny_avatar):
-    speech = encode_speech(chirp(0.5))
+    speech = encode_speech(voice(0.5))
     other = Speech(speech.features, speech.rate, "hubert", speech.duration, speech.silence)
     with pytest.raises(TalkingHeadsError, match="'mel'.*'hubert'"):
         tiny_avatar.drive(other)
@@ -157,12 +205,12 @@ def test_mismatches_say_both_sides(tiny_avatar):
 def test_foreign_poses_take_the_nearest_torso(tiny_avatar):
     track = tiny_avatar.poses
     backwards = PoseTrack(track.camera_to_head.flip(0), track.focal, track.image_size, track.fps)
-    motion = tiny_avatar.drive(encode_speech(chirp(0.4)), pose=backwards)
+    motion = tiny_avatar.drive(encode_speech(voice(0.4)), pose=backwards)
     assert motion.torso_index.tolist() == list(range(11, 1, -1))
 
 
 def test_gain_and_smoothing(tiny_avatar):
-    speech = encode_speech(chirp(1.0))
+    speech = encode_speech(voice(1.0))
     plain, still, soft = (tiny_avatar.drive(speech, **o).codes for o in ({}, {"lip_gain": 0.0}, {"smoothing": 2.0}))
     assert float((still - still[:1]).abs().max()) < 1e-6 < float((plain - plain[:1]).abs().max())
     assert float(soft.diff(dim=0).abs().sum()) < float(plain.diff(dim=0).abs().sum())
@@ -176,7 +224,7 @@ def test_gain_and_smoothing(tiny_avatar):
 def test_film_has_the_right_length_and_sound(tiny_avatar, motion, tmp_path):
     seen = []
     path = tmp_path / "film.mp4"
-    summary = render_video(tiny_avatar, motion, path, chirp(1.0), report=lambda *a: seen.append(a))
+    summary = render_video(tiny_avatar, motion, path, voice(1.0), report=lambda *a: seen.append(a))
     info = probe(path)
     assert summary.frames == info.frames == 25 and info.has_sound and abs(float(info.duration) - 1.0) <= 0.02
     assert seen[-1][:2] == (25, 25) and any(a[3] is not None for a in seen)
@@ -209,7 +257,7 @@ def test_cancelling_leaves_no_film(tiny_avatar, motion, tmp_path):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        render_video(tiny_avatar, motion, tmp_path / "film.mp4", chirp(1.0), report=stop)
+        render_video(tiny_avatar, motion, tmp_path / "film.mp4", voice(1.0), report=stop)
     assert not list(tmp_path.iterdir())
 
 
@@ -280,7 +328,7 @@ def test_a_full_card_is_not_the_files_fault(tiny_avatar_path, monkeypatch):
 
 
 def test_odd_sounds_drive_it(tiny_avatar):
-    for sound in (chirp(0.1, 8000, 2), chirp(0.3, 44100), Sound(np.zeros((1, 8000), np.float32), 16000)):
+    for sound in (voice(0.1, 8000, 2), voice(0.3, 44100), Sound(np.zeros((1, 8000), np.float32), 16000)):
         motion = tiny_avatar.drive(encode_speech(sound))
         assert torch.isfinite(motion.codes).all()
 
@@ -303,11 +351,11 @@ def test_any_number_of_workers_makes_the_same_film(tiny_avatar, motion):
                                     {"lip_gain": float("nan")}])
 def test_driving_refuses_impossible_numbers(tiny_avatar, option):
     with pytest.raises(TalkingHeadsError, match=str(next(iter(option.values()))).replace("+", r"\+")):
-        tiny_avatar.drive(encode_speech(chirp(0.2)), blinks="generated", **option)
+        tiny_avatar.drive(encode_speech(voice(0.2)), blinks="generated", **option)
 
 
 def test_the_strongest_smoothing_that_is_taken_is_nearly_still(tiny_avatar):
-    codes = tiny_avatar.drive(encode_speech(chirp(0.4)), smoothing=1000.0).codes
+    codes = tiny_avatar.drive(encode_speech(voice(0.4)), smoothing=1000.0).codes
     assert float((codes - codes[:1]).abs().max()) < 0.02 * float(codes.abs().max())
 
 

@@ -8,6 +8,7 @@ from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.speech.audio_encoder_output import LAYERS, speech_from_audio_encoder
 from talking_heads.media_core.speech.registry import get_encoder
+from voices import voice
 
 
 def output(id: str = "wav2vec2-large", samples: int = 16000, rows: int | None = None) -> dict:
@@ -19,10 +20,8 @@ def output(id: str = "wav2vec2-large", samples: int = 16000, rows: int | None = 
 
 
 def sound(seconds: float, rate: int = 16000) -> Sound:
-    """Noise, then silence for the second half."""
-    samples = np.random.default_rng(0).standard_normal((2, round(seconds * rate))).astype(np.float32) * 0.1
-    samples[:, samples.shape[1] // 2:] = 0
-    return Sound(samples, rate)
+    """A voice, then silence for the second half."""
+    return voice(seconds, rate, 2, quiet=(seconds / 2, seconds))
 
 
 @pytest.mark.parametrize("id, dim", [("wav2vec2-base", 768), ("wav2vec2-large", 1024), ("whisper-large-v3", 1280)])
@@ -51,7 +50,7 @@ def test_layers():
 
 def test_the_sound_gives_length_and_silence():
     made = speech_from_audio_encoder(output(samples=32000), sound=sound(2.0, 44100))
-    assert made.duration == 2.0 and not made.silence[5:45].any() and made.silence[65:].all()
+    assert made.duration == 2.0 and not made.silence[5:45].any() and made.silence[72:].all()
     quiet = speech_from_audio_encoder(output(samples=32000), sound=Sound(np.zeros((1, 32000), np.float32), 16000))
     assert quiet.silence.all()
     with pytest.raises(TalkingHeadsError, match="3.00 s of audio, 2.00 s encoded"):

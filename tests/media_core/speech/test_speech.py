@@ -12,6 +12,7 @@ from talking_heads.media_core.audio import Sound, frame_count
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
 from talking_heads.media_core.files import save_tensors
 from talking_heads.media_core.speech import EncoderFacts, PlainEncoder, Speech, encode_speech, encoders, get_encoder, mel
+from voices import voice
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "talkinggaussian"
 
@@ -117,10 +118,10 @@ def test_chunked_windows_equal_the_whole():
 
 
 def test_silent_frames_follow_the_sound():
-    samples = np.zeros((1, 48000), np.float32)
-    samples[0, 16000:32000] = np.random.default_rng(0).standard_normal(16000) * 0.1
-    silent = encode_speech(Sound(samples, 16000)).silent_frames()
-    assert silent.shape == (75,) and silent[:22].all() and not silent[25:50].any() and silent[56:].all()
+    sound = voice(3.0)
+    sound.waveform[:, :16000] = sound.waveform[:, 32000:] = 0
+    silent = encode_speech(sound).silent_frames()
+    assert silent.shape == (75,) and silent[:19].all() and not silent[23:54].any() and silent[61:].all()
 
 
 def test_silent_frames_equal_their_slow_twin():
@@ -136,7 +137,7 @@ def test_save_and_load(tmp_path):
     made = speech(0.7, 8000)
     again = Speech.load(made.save(tmp_path / "a.safetensors"))
     assert torch.equal(again.features, made.features) and torch.equal(again.silence, made.silence)
-    assert (again.rate, again.encoder, again.duration, again.version) == (80.0, "mel", 0.7, 2)
+    assert (again.rate, again.encoder, again.duration, again.version) == (80.0, "mel", 0.7, 3)
     save_tensors(tmp_path / "b.safetensors", {"x": torch.zeros(1)}, kind="pose", version=1, config={})
     with pytest.raises(FileFormatError, match="pose"):
         Speech.load(tmp_path / "b.safetensors")
@@ -210,6 +211,7 @@ def test_files_of_version_1(tmp_path):
     save_tensors(tmp_path / "old.safetensors", tensors, kind="speech", version=1, config=config)
     old = Speech.load(tmp_path / "old.safetensors")
     assert (old.layer, old.silence_features, old.encoder) == ("last", None, "mel") and len(old.features) == 5
+    assert old.room == (0.06, 0.16) and speech(0.1).room == (0.2, 0.35)
 
 
 def test_features_of_silence_must_fit():

@@ -17,6 +17,7 @@ from talking_heads.moditalker_core.atom.generation import SamplingSettings, gene
 from talking_heads.moditalker_core.atom.model import AToM
 from talking_heads.moditalker_core.blending import blended_windows, window_plan
 from talking_heads.moditalker_core.noise import BLOCK, frame_noise
+from voices import voice
 
 T = 24
 
@@ -31,11 +32,7 @@ def tiny_atom(**changes) -> AToM:
 
 
 def spoken(seconds: float, quiet: tuple[float, float] | None = None) -> Speech:
-    rng = np.random.default_rng(0)
-    wave = (0.2 * rng.standard_normal(int(seconds * 16000))).astype(np.float32)
-    if quiet:
-        wave[int(quiet[0] * 16000):int(quiet[1] * 16000)] = 0
-    return encode_speech(Sound(wave[None], 16000))
+    return encode_speech(voice(seconds, quiet=quiet))
 
 
 def portrait(points=None) -> LandmarkTrack:
@@ -108,8 +105,10 @@ def test_mouth_is_closed_in_silence_and_free_elsewhere():
     assert torch.equal(on[5:15], off[5:15]) and torch.equal(on[:, 17:48], off[:, 17:48])
 
 
-def test_silence_alone_keeps_the_mouth_shut():
-    speech = encode_speech(Sound(np.zeros((1, 32000), np.float32), 16000))
+@pytest.mark.parametrize("level", [0.0, 0.002, 0.03])
+def test_silence_and_noise_keep_the_mouth_shut(level):
+    noise = level * np.random.default_rng(0).standard_normal((1, 32000))
+    speech = encode_speech(Sound(noise.astype(np.float32), 16000))
     motion = generate_motion(tiny_atom(), speech, portrait())
     closed = lip_aperture(closed_mouth(portrait().points[0]))
     assert len(motion) == 50 and bool((lip_aperture(motion.points) <= 1.1 * closed).all())
@@ -233,7 +232,8 @@ def test_lips_of_a_stranger_do_not_cross_with_the_demo_weights():
     stranger = mean_face()
     stranger[48:68] += [0, -0.15, 0.04]  # dm
     stranger[31:36, 1] -= 0.02
-    atom, speech, settings = load_atom(), spoken(2.0), SamplingSettings(gate=False)
+    noise = (0.2 * np.random.default_rng(0).standard_normal(32000)).astype(np.float32)
+    atom, speech, settings = load_atom(), encode_speech(Sound(noise[None], 16000)), SamplingSettings(gate=False)
 
     def smallest_gap() -> float:  # dm; below 0 the inner lips have crossed
         points = generate_motion(atom, speech, portrait(stranger), settings).points

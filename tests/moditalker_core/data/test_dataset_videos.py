@@ -20,6 +20,7 @@ from talking_heads.moditalker_core.data.dataset import MotionDataset
 from talking_heads.moditalker_core.data.from_videos import FilmPlan, build_from_videos
 from talking_heads.moditalker_core.data.images import CLASSES, PictureSettings
 from talking_heads.moditalker_core.mtov.rasters import lower_face_hidden
+from voices import voice
 
 SIDE, FRAMES = 64, 130
 LIGHT, DARK = 200, 40  # of two shots' backgrounds
@@ -56,12 +57,11 @@ def points() -> np.ndarray:  # [130, 68, 2] px of a picture 64 px wide
     return ((film(3, FRAMES / 25).points + 0.5) * SIDE / 512 - 0.5).astype(np.float32)
 
 
-def write_film(path: Path, frames: int = 60, cut: int | None = None, sound: float | None = 440.0, hidden=()) -> Path:
+def write_film(path: Path, frames: int = 60, cut: int | None = None, sound: float | None = 1.0, hidden=()) -> Path:
     """Grey pictures with their number as brightness of a corner; from `cut` on another shot; black where the face is hidden."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    time = np.arange(frames * 640) / 16000
-    voice = None if sound is None else (0.3 * np.sin(time * sound * 6.28) * (time % 0.5 < 0.3)).astype(np.float32)[None]
-    with VideoWriter(path, SIDE, SIDE, 25, None if voice is None else Sound(voice, 16000), crf=5) as film:
+    heard = None if sound is None else Sound(np.float32(sound) * voice(frames / 25).waveform, 16000)
+    with VideoWriter(path, SIDE, SIDE, 25, heard, crf=5) as film:
         for i in range(frames):
             picture = np.full((SIDE, SIDE, 3), LIGHT if cut is None or i < cut else DARK, np.uint8)
             picture[SIDE // 2:], picture[:16, :16] = 0 if i in hidden else 120, FIRST + i
