@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from real_voices_table import report
 from talking_heads.hmtalker_core.avatar import Avatar
 from talking_heads.hmtalker_core.checkpoints import load_avatar
 from talking_heads.media_core.audio import Sound, silence_gate
+from talking_heads.media_core.choices import TRACKERS
 from talking_heads.media_core.face.trackers import make_tracker
 from talking_heads.media_core.image_reading import read_picture
 from talking_heads.media_core.metrics import lip_aperture
@@ -45,6 +46,7 @@ from talking_heads.moditalker_core.atom.generation import SamplingSettings, gene
 from talking_heads.moditalker_core.pipeline import portrait_motion
 
 SNR = 20.0  # dB, of the sentences with pauses
+SILENCE = Sound(np.zeros((1, 16000), np.float32), 16000)
 SMOOTHED = 3  # frames, of curves that no face drew (loudness)
 
 
@@ -125,7 +127,8 @@ def talkers(args: argparse.Namespace) -> dict[str, tuple[Talker, int, bool, bool
         name, _, path = given.rpartition("=")
         out[name or Path(path).stem] = (by_atom(Path(path)), args.seeds, True, True)
     for path in args.avatar:
-        out[f"avatar {path.stem}"] = (by_avatar(load_avatar(path)), 1, args.avatar_films, True)
+        for kind, talker in by_avatar(load_avatar(path)).items():
+            out[f"avatar {path.stem}, tracker {kind}"] = (talker, 1, args.avatar_films, True)
     return out
 
 
@@ -156,27 +159,33 @@ def by_atom(path: Path) -> Talker:
     return talk
 
 
-def by_avatar(avatar: Avatar) -> Talker:
-    """Its rendered frames, in one pose, read by the tracker for rendered people; rest is what it shows in digital silence."""
-    still = avatar.poses.selected(torch.zeros(1, dtype=torch.long))
+def by_avatar(avatar: Avatar) -> dict[str, Talker]:
+    """Its rendered frames, in one pose, read by each of the trackers; rest is what it shows in digital silence."""
+    still, known = avatar.poses.selected(torch.zeros(1, dtype=torch.long)), {}
 
-    def opening(sound: Sound) -> tuple[np.ndarray, np.ndarray]:
-        speech = encode_speech(sound, avatar.encoder)
-        motion = avatar.drive(speech, pose=still, blinks="none")
-        tracker, lips = make_tracker("rendered"), []
-        for rgb, _ in avatar.render(motion):
-            for frame in (rgb.cpu().numpy() * 255).round().astype(np.uint8):
-                face = tracker(frame)
-                lips.append(np.nan if face is None else float(lip_aperture(face.points[None])[0]))
-        return np.array(lips), speech.silent_frames(FPS).numpy()
+    def openings(sound: Sound) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        if id(sound) not in known:
+            speech = encode_speech(sound, avatar.encoder)
+            shown = avatar.render(avatar.drive(speech, pose=still, blinks="none"))
+            known[id(sound)] = tracked((frame for rgb, _ in shown for frame in rgb), TRACKERS), speech.silent_frames(FPS).numpy()
+        return known[id(sound)]
 
-    rest = float(np.nanmedian(opening(Sound(np.zeros((1, 16000), np.float32), 16000))[0]))
+    digital = openings(SILENCE)[0]
+    rest = {kind: float(np.nanmedian(digital[kind])) for kind in TRACKERS}
+    return {kind: lambda sound, phones, seed, kind=kind: Lips(openings(sound)[0][kind], rest[kind], openings(sound)[1])
+            for kind in TRACKERS}
 
-    def talk(sound: Sound, phones: Phones, seed: int) -> Lips:
-        lips, silent = opening(sound)
-        return Lips(lips, rest, silent)
 
-    return talk
+def tracked(images: Iterable[torch.Tensor], kinds: tuple[str, ...]) -> dict[str, np.ndarray]:  # float [H, W, 3] each -> [T]
+    """Opening of the lips over the distance of the eyes by tracker; NaN without a face."""
+    trackers = {kind: make_tracker(kind) for kind in kinds}
+    lips: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for image in images:
+        frame = (image.cpu().numpy() * 255).round().astype(np.uint8)
+        for kind, tracker in trackers.items():
+            face = tracker(frame)
+            lips[kind].append(np.nan if face is None else float(lip_aperture(face.points[None])[0]))
+    return {kind: np.array(curve) for kind, curve in lips.items()}
 
 
 def frames_of(sound: Sound) -> int:
