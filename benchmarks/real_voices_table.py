@@ -59,9 +59,9 @@ def notes(material: Material) -> list[str]:
             "- lab r, web r: mean over videos, each at one lag for every column. The phones' lips and jaw by the rules choose it "
             f"within 4 frames, so their own column is flattered ({lags}). Lips of the videos: tracker `people`.",
             "- Floor: lips made for another video of the same kind at the same lag. All lab clips go silence, speech, silence.",
-            "- Avatars: opening read from rendered frames by both trackers; rest is their digital silence. On the synthetic subject "
-            "itself `rendered` follows the true opening at r .98 and `people` at .90; about which frames are closed `rendered` is "
-            "right in 90 % and `people` in 97 %."]
+            "- Avatars: opening read from rendered frames by both trackers; rest is their digital silence. On the synthetic "
+            "subject itself `rendered` follows the true opening at r .98 and `people` at .90; about which frames are closed "
+            "`rendered` is right in 90 % and `people` in 97 %."]
 
 
 def cell(figure: str, value: float | None, talker: str) -> str:
