@@ -31,7 +31,7 @@ from ..json_files import read_json_object
 from ..paths import is_temporary
 from ..progress import Report, silent
 from ..schema import WIDEST, described, flag, many, optional, real, record, text, whole
-from .encoder import FolderEncoder, encoded
+from .encoder import FolderEncoder, LayerError, encoded
 from .facts import LAST, SAMPLE_RATE, EncoderFacts
 from .features import Speech
 
@@ -55,6 +55,7 @@ _CONFIG = record({}, {  # what decides how large a model is and how it is built;
 _FIT = ("hubert", 1024, 24)  # kind, width and layers of the large model
 
 FACTS = EncoderFacts(id="hubert-large-ls960-ft", dim=1024, rate=SAMPLE_RATE / STRIDE, window=2, silence=None, channels="first",
+                     delay=FIELD / 2 / SAMPLE_RATE,
                      description="HuBERT large, fine-tuned on LibriSpeech, 1024 numbers at 50 Hz; needs a model folder")
 
 
@@ -216,8 +217,8 @@ def layer_name(layer: str | int, count: int) -> str:
     if number is not None and number < 0:
         number += count + 1
     if number is None or not 0 <= number <= count:
-        raise TalkingHeadsError(f"The layer must be '{LAST}' or a number from 0 to {count} (or -1 to {-count - 1} from the end)",
-                                f"{layer!r}", f"Choose '{LAST}' unless the model that listens wants another")
+        raise LayerError(f"The layer must be '{LAST}' or a number from 0 to {count} (or -1 to {-count - 1} from the end)",
+                         f"{layer!r}", f"Choose '{LAST}' unless the model that listens wants another")
     return LAST if number == count else str(number)
 
 
