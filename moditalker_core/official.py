@@ -20,20 +20,20 @@ _SAFE_TORCH = (2, 6)
 _WRAPPER = "module."  # what parallel training puts before names
 
 
-def read_official(path: str | os.PathLike, called: str, weights: str = "raw") -> dict[str, Tensor]:
+def read_official(path: str | os.PathLike, called: str, weights: str = "raw", of: str = "MoDiTalker") -> dict[str, Tensor]:
     """The state dict in an official checkpoint, on the CPU, memory-mapped where the file allows it; names without `module.`.
 
     Args:
         path: `atom.pt`, or a bare state dict.
-        called: the official file's name, for messages.
+        called: the official file's name, for messages. of: whose it is.
         weights: "raw" (`model_state_dict`, as the official inference uses) or "ema"; a bare state dict is "raw".
     Raises:
         FileFormatError: absent, truncated, no pickle of plain tensors, no state dict, or without the weights asked for.
     """
     if weights not in WEIGHTS:
         raise TalkingHeadsError(f"The weights must be {' or '.join(WEIGHTS)}", f"'{weights}'", "Choose one of those")
-    path, again = Path(path), give_again(called)
-    held = _unpickled(path, called)
+    path, again = Path(path), give_again(called, of)
+    held = _unpickled(path, called, of)
     if not isinstance(held, Mapping) or not held:
         empty = ", empty" if isinstance(held, Mapping) else ""
         raise FileFormatError("The checkpoint must hold a state dict", f"{path.name} holds a {type(held).__name__}{empty}",
@@ -55,9 +55,9 @@ def read_official(path: str | os.PathLike, called: str, weights: str = "raw") ->
     return {_unwrapped(name): value for name, value in state.items()}
 
 
-def give_again(called: str) -> str:
-    """What to do about a checkpoint that cannot be read, for messages; `called`: the official file's name."""
-    return f"Give MoDiTalker's {called}, whole, or copy it again"
+def give_again(called: str, of: str = "MoDiTalker") -> str:
+    """What to do about a checkpoint that cannot be read, for messages; `called`: the official file's name; `of`: whose it is."""
+    return f"Give {of}'s {called}, whole, or copy it again"
 
 
 def _unwrapped(name: str) -> str:
@@ -70,7 +70,7 @@ def _names(held: Iterable[object]) -> str:
     return listed([str(name) for name in held]) or "nothing"
 
 
-def _unpickled(path: Path, called: str) -> object:
+def _unpickled(path: Path, called: str, of: str) -> object:
     """What torch's restricted reader finds in a file."""
     if not path.is_file():
         raise FileFormatError("The checkpoint must exist", f"no file at {path}", "Check the name and the folder")
@@ -85,7 +85,7 @@ def _unpickled(path: Path, called: str) -> object:
         first = str(error).strip().partition("\n")[0][:200]
         raise FileFormatError("The checkpoint must be a file of torch.save that holds tensors and plain values only",
                               f"{path.name} cannot be read so ({type(error).__name__}: {first})",
-                              f"Give MoDiTalker's {called} itself: not a saved module, and not another format") from error
+                              f"Give {of}'s {called} itself: not a saved module, and not another format") from error
 
 
 def _check_reader(version: str) -> None:

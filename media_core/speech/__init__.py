@@ -11,7 +11,16 @@ from __future__ import annotations
 
 from ..audio import Sound
 from ..progress import Report, silent
-from .encoder import FolderEncoder, LayerError, LoadedEncoder, PlainEncoder, SpeechEncoder, full_name, models_of, of_recording
+from .encoder import (
+    FolderEncoder,
+    LayerError,
+    LoadedEncoder,
+    PlainEncoder,
+    SpeechEncoder,
+    full_name,
+    models_of,
+    of_recording,
+)
 from .facts import LAST, SAMPLE_RATE, EncoderFacts, known_facts
 from .features import VERSION, Speech
 from .hubert import HubertEncoder
@@ -21,6 +30,7 @@ from .registry import (
     encoders,
     folder_kind,
     get_encoder,
+    get_kind,
     needs_folder,
     open_encoder,
     opened,
@@ -31,8 +41,8 @@ from .stored import StoredFeatures, open_stored
 
 __all__ = ["LAST", "SAMPLE_RATE", "VERSION", "EncoderChoice", "EncoderFacts", "FolderEncoder", "HubertEncoder", "JoinedEncoder",
            "LayerError", "LoadedEncoder", "PlainEncoder", "Speech", "SpeechEncoder", "StoredFeatures", "encode_speech",
-           "encoders", "folder_kind", "full_name", "get_encoder", "joined", "known_facts", "models_of", "needs_folder",
-           "of_recording", "open_encoder", "open_stored", "opened", "opens_by_name", "split_names"]
+           "encoders", "folder_kind", "full_name", "get_encoder", "get_kind", "joined", "known_facts", "models_of",
+           "needs_folder", "of_recording", "open_encoder", "open_stored", "opened", "opens_by_name", "split_names"]
 
 
 def encode_speech(sound: Sound, encoder: EncoderChoice = "mel", report: Report = silent) -> Speech:

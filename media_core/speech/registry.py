@@ -54,6 +54,19 @@ def get_encoder(id: str) -> EncoderFacts:
     return known[id]
 
 
+def get_kind(name: str) -> FolderEncoder:
+    """The encoder with weights that menus call `name`.
+
+    Raises:
+        TalkingHeadsError: none of that name has weights.
+    """
+    kind = KINDS.get(name)
+    if not isinstance(kind, FolderEncoder):
+        names = ", ".join(known for known, kind in KINDS.items() if isinstance(kind, FolderEncoder))
+        raise TalkingHeadsError(f"An encoder with weights must be one of {names}", f"'{name}'", "Choose one of those")
+    return kind
+
+
 def needs_folder(name: str) -> bool:
     """Whether the encoder that menus call `name` needs a model folder."""
     return isinstance(KINDS.get(name), FolderEncoder)

@@ -297,7 +297,7 @@ def _config(**changes):
     (lambda folder: (folder / "model.safetensors").unlink(), "holds no weights"),
     (lambda folder: (folder / "preprocessor_config.json").write_text('{"sampling_rate": 48000}'), "wants 48000"),
     (_pickled, "pytorch_model.bin, a pickle.*save_pretrained"), (_truncated, "cannot be read"),
-    (_incomplete, "lacks 2, the first .*k_proj"), (_config(model_type="wav2vec2"), "kind 'wav2vec2'.*Load Audio Encoder"),
+    (_incomplete, "lacks 2, the first .*k_proj"), (_config(model_type="whisper"), "kind 'whisper'.*Load Audio Encoder"),
     (_config(hidden_size=64), "config.json belongs to another"),
     (_config(conv_stride=[5, 2, 2, 2, 2, 2, 1]), "320 samples apart"),
 ])
