@@ -172,8 +172,8 @@ def _encoders(base_dir: str) -> Iterable[Finding]:
     plain = ", ".join(name for name in ENCODERS if not needs_folder(name))
     yield Finding("ok", f"speech encoders without weights: {plain}")
     base = Path(base_dir, "models", "audio_encoders")
-    found = [_encoder(base, place) for place in sorted(base.glob("**/*")) if not is_temporary(place.name)] if base.is_dir() else []
-    lines = [line for line in found if line is not None]
+    places = sorted(base.glob("**/*")) if base.is_dir() else []
+    lines = [line for line in (_encoder(base, place) for place in places if not is_temporary(place.name)) if line is not None]
     yield from lines or [Finding("note", f"speech encoders with weights: none ({base})")]
 
 

@@ -69,7 +69,7 @@ def chosen_encoder(options: argparse.Namespace, layer: str | None = None) -> Spe
                             f"{'no --encoder' if named is None else f'--encoder {named}'}. Leave them out.")
     if named is None:
         return None
-    from ..media_core.speech import LAST, LayerError, open_encoder
+    from ..media_core.speech import LAST, LayerError, StoredFeatures, open_encoder
     from .devices import chosen_device
 
     if not with_weights:
@@ -77,11 +77,14 @@ def chosen_encoder(options: argparse.Namespace, layer: str | None = None) -> Spe
     device = chosen_device(getattr(options, "device", None))
     name = Path(named) if Path(named).exists() else named
     try:
-        return open_encoder(name, device=device, layer=options.layer or layer or LAST, **features)
+        found = open_encoder(name, device=device, layer=options.layer or layer or LAST, **features)
     except LayerError:
         if options.layer is not None:
             raise
-    return open_encoder(name, device=device, **features)  # another encoder than the weights', which is about to be said
+    else:
+        if options.layer is not None or not isinstance(found, StoredFeatures):
+            return found
+    return open_encoder(name, device=device, **features)  # another encoder than the weights', or stored features
 
 
 def listener(options: argparse.Namespace, listens: Listens, model: str) -> SpeechEncoder:
