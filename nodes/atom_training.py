@@ -133,7 +133,7 @@ class TrainAToM(io.ComfyNode):
                 sockets.MotionDataset.Input("dataset", tooltip="The dataset to train on (Motion Dataset or Load Motion "
                                                                "Dataset)."),
                 io.Combo.Input("preset", options=PRESETS, default="demo",
-                               tooltip="demo: small, mel features, an hour or two on a CPU; standard: for a GPU; published: "
+                               tooltip="demo: small, an hour or two on a CPU with mel features; standard: for a GPU; published: "
                                        "MoDiTalker's own configuration, on HuBERT features."),
                 *run_inputs("my_atom", "clips"),
                 *batch_inputs("Motion windows"),
