@@ -30,8 +30,8 @@ async def register():
     return [node.GET_SCHEMA().node_id for node in await extension.get_node_list()]
 print(len(asyncio.run(register())))
 new = set(sys.modules) - before
-light = ["talking_heads.media_core." + name for name in ("errors", "paths", "json_files", "file_headers", "choices", "encoder_registry",
-                                                            "numbered", "temporary")]
+light = ["talking_heads.media_core." + name for name in ("errors", "paths", "json_files", "choices", "encoder_registry",
+                                                            "numbered", "temporary", "file_headers")]
 cores = ("hmtalker_core.backend_registry", "moditalker_core.choices", "training_core.choices")
 light += ["talking_heads." + name for name in cores]
 print(",".join(sorted(m for m in new if "_core." in m and m not in light)))

@@ -89,17 +89,19 @@ def test_an_atom_is_trained_saved_loaded_driven_and_refuses_others(loaded, kind,
     from talking_heads.media_core.face.pose.canonical import mean_face
 
     host, values = loaded
-    values |= {"core": FakeAudioEncoder(), "face": own(host, "media_core.motion").LandmarkTrack(torch.from_numpy(mean_face())[None])}
+    face = own(host, "media_core.motion").LandmarkTrack(torch.from_numpy(mean_face())[None])
+    values |= {"core": FakeAudioEncoder(), "face": face}
     kept = collector(host)
-    data = node("TalkingHead_MotionDataset", source="synthetic subject", name=f"data_{kind}", encoder="mel", people=1, seconds=2.0,
-                captured=False, seed=1, videos="", face_index=0, order="largest", speech_encoder=["encoder", 0])
-    train = node("MoDiTalker_TrainAToM", dataset=["data", 0], preset="demo", steps=0.0005, seed=0, name=f"atom_{kind}", resume=True,
-                 batch=2, accumulation=1, licence="for tests")
+    data = node("TalkingHead_MotionDataset", source="synthetic subject", name=f"data_{kind}", encoder="mel", people=1,
+                seconds=2.0, captured=False, seed=1, videos="", face_index=0, order="largest", speech_encoder=["encoder", 0])
+    train = node("MoDiTalker_TrainAToM", dataset=["data", 0], preset="demo", steps=0.0005, seed=0, name=f"atom_{kind}",
+                 resume=True, batch=2, accumulation=1, licence="for tests")
     ok(host.run({**opened(kind), "data": data, "train": train, "kept": keep("train", 2)}))
     assert HEARS[kind][0] in kept.pop()
     speak = {"atom": node("MoDiTalker_LoadAToM", atom_name=f"atom_{kind}.safetensors", precision="fp32"), "face": give("face"),
              "motion": node("MoDiTalker_GenerateMotion", atom=["atom", 0], speech=["speech", 0], portrait=["face", 0], steps=1,
-                            guidance="auto", seed=0), "kept": keep("motion")}
+                            sampler="weights' own", guidance=-1.0, silence_gate=True, clip=-1.0, eta=-1.0, overlap=-1, seed=0),
+             "kept": keep("motion")}
     ok(host.run({**heard(kind), **speak}))
     assert len(kept[0]) == 20 and bool(kept[0].points.isfinite().all())
     for other in HEARS:
