@@ -176,8 +176,9 @@ def loaded_encoder(encoder: str, model_folder: str, layer: int, precision: str, 
     place = _model_place(encoder, model_folder)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     opened = open_encoder(place, layer=layer, dtype=dtype)
-    abrupt = isinstance(opened, HubertEncoder) and borders != "overlapping"
-    return wrapped(replace(opened, context=0) if abrupt else opened)
+    if isinstance(opened, HubertEncoder) and borders != "overlapping":
+        opened = replace(opened, context=0)
+    return wrapped(opened)
 
 
 def wrapped(encoder: SpeechEncoder) -> sockets.LoadedEncoder:

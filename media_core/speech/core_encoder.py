@@ -60,7 +60,7 @@ class CoreEncoder:
         """As it is written into files."""
         return self._quiet.layer
 
-    @cached_property
+    @property
     def silence_features(self) -> torch.Tensor:  # float32 [C]
         """The middle row of some silence."""
         rows = self._quiet.features

@@ -30,8 +30,13 @@ class JoinedEncoder(RecordedEncoder):
 
     parts: tuple[SpeechEncoder, ...]
 
-    @cached_property
+    @property
     def facts(self) -> EncoderFacts:
+        """See `SpeechEncoder.facts`."""
+        return self._facts
+
+    @cached_property
+    def _facts(self) -> EncoderFacts:
         """Id, width and rate of the joined rows."""
         facts = [part.facts for part in self.parts]
         id, first = JOIN.join(f.id for f in facts), facts[self._leading]
@@ -50,8 +55,13 @@ class JoinedEncoder(RecordedEncoder):
         layers = [part.layer for part in self.parts]
         return LAST if set(layers) == {LAST} else JOIN.join(layers)
 
-    @cached_property
+    @property
     def silence_features(self) -> torch.Tensor | None:  # float32 [C]
+        """See `SpeechEncoder.silence_features`."""
+        return self._silence_features
+
+    @cached_property
+    def _silence_features(self) -> torch.Tensor | None:  # float32 [C]
         """What the parts make of digital silence; None where one does not know."""
         known = [_silence(part) for part in self.parts]
         rows = [row for row in known if row is not None]
