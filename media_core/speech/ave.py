@@ -192,7 +192,7 @@ class AveEncoder:
     layer: str = LAST
 
     @classmethod
-    def load(cls, path: str | os.PathLike, device: str | torch.device = "cpu", layer: str | int = LAST,
+    def load(cls, folder: str | os.PathLike, device: str | torch.device = "cpu", layer: str | int = LAST,
              dtype: torch.dtype = torch.float32) -> AveEncoder:
         """Reads the user's weights from a safetensors file, or from a folder that holds one.
 
@@ -203,7 +203,7 @@ class AveEncoder:
         if str(layer) not in (LAST, "-1"):
             raise LayerError(f"A layer can be chosen of a transformer only; '{FACTS.id}' has none", f"layer {layer}",
                              "Leave the layer out, or give the folder of a HuBERT model")
-        net = load_ave(ave_file(Path(path)) or path)
+        net = load_ave(ave_file(Path(folder)) or folder)
         return cls(net.to(device, dtype).requires_grad_(False))
 
     def encode(self, sound: Sound, report: Report = silent) -> Speech:
