@@ -11,15 +11,13 @@ from ..media_core.captions import COMPILE, STAGES
 from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
 from .devices import add_device
-from .encoders import add_encoder, chosen_encoder
+from .encoders import add_encoder, listener
 from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
 
 if TYPE_CHECKING:
-    from ..hmtalker_core.avatar import Avatar
     from ..hmtalker_core.streaming import RenderSummary
     from ..media_core.progress import Report  # imports NumPy
-    from ..media_core.speech import SpeechEncoder
 
 BACKGROUNDS = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
 
@@ -74,26 +72,8 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> RenderSumma
     from .devices import chosen_device
 
     avatar, sound = load_avatar(options.avatar, chosen_device(options.device)), load_sound(options.audio)
-    speech = _listener(options, avatar).encode(sound, report)
+    speech = listener(options, avatar.hears, "avatar").encode(sound, report)
     motion = avatar.drive(speech, blinks=options.blinks, smoothing=options.smoothing, lip_gain=options.lip_gain,
                           seed=options.seed, silence_gate=options.gate)
     return render_video(avatar, motion, out, sound, backend=options.backend, background=BACKGROUNDS[options.background],
                         crf=options.crf, report=report)
-
-
-def _listener(options: argparse.Namespace, avatar: Avatar) -> SpeechEncoder:
-    """The encoder of --encoder, at the avatar's layer unless --layer names another; else the avatar's own.
-
-    Raises:
-        TalkingHeadsError: the avatar's own needs a model folder and none is given; the avatar understands another.
-    """
-    from ..media_core.speech import open_encoder, opens_by_name
-
-    named = chosen_encoder(options, avatar.hears.layer)
-    if named is not None:
-        avatar.hears.check_encoder(named)
-        return named
-    if not opens_by_name(avatar.encoder):
-        raise TalkingHeadsError(f"This avatar understands speech encoded by {avatar.hears}", "no --encoder",
-                                "Give the folder of that model: --encoder DIR")
-    return open_encoder(avatar.encoder)

@@ -17,7 +17,7 @@ from ..media_core.paths import is_temporary
 _NEEDED = ("torch", "numpy", "av", "safetensors", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
            "opencv-python-headless", "diffusers", "einops", "kornia", "pillow")
 _OPTIONAL = {"gsplat": "rendering and training on an NVIDIA GPU", "espeakng-loader": "the synthetic subject's voice",
-             "transformers": "the HuBERT speech encoder", "accelerate": "training in several processes"}
+             "transformers": "the HuBERT and wav2vec 2.0 speech encoders", "accelerate": "training in several processes"}
 _SPACE = 1 << 30  # bytes; less free space than this is worth a note
 
 
@@ -32,7 +32,7 @@ def examine(base_dir: str, output_dir: str) -> list[Finding]:
     """Everything worth knowing, in order."""
     parts: tuple[Callable[[], Iterable[Finding]], ...] = (
         _python, _packages, _devices, _backends, _kernels, _pack, lambda: _folders(base_dir, output_dir), _voice, _activity,
-        lambda: _models(base_dir))
+        lambda: _models(base_dir), lambda: _encoders(base_dir))
     return [finding for part in parts for finding in part()]
 
 
@@ -179,3 +179,41 @@ def _models(base_dir: str) -> Iterable[Finding]:
                                                               "speech_prior.safetensors", "voice_activity.safetensors"))
                  and not is_temporary(name)]
         yield Finding("ok" if names else "note", f"{what} weights: {', '.join(names) or 'none'} ({folder})")
+
+
+def _encoders(base_dir: str) -> Iterable[Finding]:
+    """Speech encoders: those without weights, and the models in ComfyUI's folder, each with what it is or why it is none."""
+    from ..media_core.encoder_registry import ENCODERS
+    from ..media_core.speech import needs_folder
+
+    plain = ", ".join(name for name in ENCODERS if not needs_folder(name))
+    yield Finding("ok", f"speech encoders without weights: {plain}")
+    base = Path(base_dir, "models", "audio_encoders")
+    places = sorted(base.glob("**/*")) if base.is_dir() else []
+    lines = [line for line in (_encoder(base, place) for place in places if not is_temporary(place.name)) if line is not None]
+    yield from lines or [Finding("note", f"speech encoders with weights: none ({base})")]
+
+
+def _encoder(base: Path, place: Path) -> Finding | None:
+    """What a folder or file of models/audio_encoders is; None: nothing of its own."""
+    from ..media_core.errors import FileFormatError
+    from ..media_core.speech import folder_kind
+
+    name = place.relative_to(base).as_posix()
+    if place.is_dir():
+        if not (place / "config.json").is_file():
+            return None
+        try:
+            kind = folder_kind(place)
+        except FileFormatError as error:
+            return Finding("note", f"speech encoder {name}: {error}")
+        return (Finding("ok", f"speech encoder {name}: {kind.model_type}, by --encoder {place}") if kind
+                else Finding("note", f"speech encoder {name}: a model of another kind than this pack reads"))
+    if (place.parent / "config.json").is_file() or place.suffix.lower() not in (".safetensors", ".pth", ".pt"):
+        return None
+    kind = folder_kind(place)
+    if kind is not None:
+        return Finding("ok", f"speech encoder {name}: {kind.model_type}, by --encoder {place}")
+    if place.name == "audio_visual_encoder.pth":
+        return Finding("note", f"speech encoder {name}: to be imported once (talking-heads import ave)")
+    return Finding("note", f"speech encoder {name}: for ComfyUI's Load Audio Encoder, not for --encoder")

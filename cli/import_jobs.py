@@ -17,6 +17,11 @@ def add_options(imports: argparse.ArgumentParser, common: argparse.ArgumentParse
     atom.add_argument("--key-mean-shape", metavar="FILE", help="mean face used in training the weights: BFM_model_front.mat, or"
                       " 68 points as .npy or .safetensors (default: the built-in one, which fits official weights only roughly)")
     atom.add_argument("--heads", type=int, default=8, metavar="N", help="attention heads; the file does not tell (default: 8)")
+    ave = what.add_parser("ave", parents=[common], help="SyncTalk's audio_visual_encoder.pth to a file for --encoder",
+                          epilog="The official weights are CC BY-NC 4.0: not for commercial use.")
+    ave.add_argument("file", metavar="FILE", help="audio_visual_encoder.pth")
+    ave.add_argument("out", metavar="OUT.safetensors", help="the file; in models/audio_encoders the nodes list it")
+    ave.add_argument("--licence", default="", metavar="TEXT", help="the weights' licence; stored in the file")
     for command in (atom, *_mtov_options(what, common)):
         command.add_argument("--licence", default="", metavar="TEXT", help="the weights' licence; stored in the file")
         command.add_argument("--half", action="store_true", help="store float16, half the size")
@@ -60,8 +65,9 @@ def import_checkpoint(options: argparse.Namespace) -> int:
 
     out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
     writable_file(out)
-    return {"atom": _import_atom, "mtov": _import_mtov, "autoencoder": _import_autoencoder,
-            "metric": _import_metric}[options.what](options, out)
+    importers = {"ave": _import_ave, "atom": _import_atom, "mtov": _import_mtov, "autoencoder": _import_autoencoder,
+                 "metric": _import_metric}
+    return importers[options.what](options, out)
 
 
 def _import_atom(options: argparse.Namespace, out: str) -> int:
@@ -77,6 +83,15 @@ def _import_atom(options: argparse.Namespace, out: str) -> int:
     print(f"{path}\n{atom}")
     if "note" in atom.config.training:
         print(f"Note: {atom.config.training['note']} (--key-mean-shape).")
+    return OK
+
+
+def _import_ave(options: argparse.Namespace, out: str) -> int:
+    from ..media_core.speech import open_encoder
+    from ..moditalker_core.ave_import import import_ave
+
+    path = import_ave(options.file, out, options.licence)
+    print(f"{path}\n{open_encoder(path).facts.description}")  # proves that what was written can be read
     return OK
 
 

@@ -10,7 +10,7 @@ from ..media_core.claims import claimed
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.image_reading import read_picture
 from .devices import add_device
-from .encoders import add_encoder, chosen_encoder
+from .encoders import add_encoder, listener
 from .face_options import add_tracker
 from .progress_line import Info, ProgressLine, run_job
 from .sampling_options import add_motion_sampling, motion_sampling
@@ -42,6 +42,7 @@ def add_options(motion: argparse.ArgumentParser) -> None:
 def make_motion(options: argparse.Namespace) -> int:
     """Runs the command: exit code."""
     from ..media_core.audio import load_sound
+    from ..media_core.progress import silent
     from ..media_core.speech import Speech
     from ..moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
     from ..moditalker_core.pipeline import portrait_motion, save_drawn, speak
@@ -62,12 +63,13 @@ def make_motion(options: argparse.Namespace) -> int:
         sound, portrait = load_sound(options.sound), _portrait(options.portrait)
         atom = load_atom(options.weights or SHIPPED_ATOM, chosen_device(options.device))
         settings = motion_sampling(options)
-        encoder = chosen_encoder(options, atom.config.speech.layer)
-        if encoder is not None and options.speech is not None:
+        if options.encoder is not None and options.speech is not None:
             raise TalkingHeadsError("Speech must be encoded once", "both --speech and --encoder", "Leave one of them out")
-        if encoder is not None:
-            atom.config.speech.check_encoder(encoder)
-        speech = encoder.encode(sound, report) if encoder else Speech.load(options.speech) if options.speech else None
+        if options.speech is None:
+            told = report if options.encoder else silent  # without one there are no weights, and nothing to wait for
+            speech = listener(options, atom.config.speech, "AToM").encode(sound, told)
+        else:
+            speech = Speech.load(options.speech)
         motion = speak(atom, sound, portrait_motion(portrait, options.tracker), settings, speech=speech, report=report)
         motion.save(track)
         if out.suffix == ".mp4":

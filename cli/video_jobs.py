@@ -16,7 +16,7 @@ from ..media_core.image_reading import is_picture, over_black, read_clear_pictur
 from ..media_core.video_formats import CLEAR, can_be_clear, check_ending
 from ..moditalker_core.choices import CARRIERS, LIFE
 from .devices import add_device
-from .encoders import add_encoder, chosen_encoder
+from .encoders import add_encoder, chosen_encoder, listener
 from .face_options import add_tracker
 from .motion_jobs import check_unreplaced
 from .progress_line import Info, ProgressLine, run_job
@@ -121,12 +121,15 @@ class _Said:
 
     def motion(self, portrait: LandmarkTrack, report: Report) -> LandmarkTrack:
         """The motion of that face (canonical)."""
+        from ..media_core.progress import silent
+        from ..media_core.speech import models_of
         from ..moditalker_core.pipeline import speak
 
         if self.saved is not None:
             return self.saved
         assert self.atom is not None
-        speech = self.encoder.encode(self.sound, report) if self.encoder else None
+        assert self.encoder is not None
+        speech = self.encoder.encode(self.sound, report if models_of(self.encoder) else silent)
         return speak(self.atom, self.sound, portrait, self.sampling, speech=speech, report=report)
 
 
@@ -153,12 +156,10 @@ def _said(options: argparse.Namespace) -> _Said:
     if options.encoder is not None and motion is not None:
         raise TalkingHeadsError("A saved motion needs no speech encoder", "both --motion and --encoder", "Leave one of them out")
     atom = load_atom(options.atom or SHIPPED_ATOM, device) if motion is None else None
-    encoder = chosen_encoder(options, atom.config.speech.layer if atom is not None else None)
+    encoder = chosen_encoder(options) if atom is None else listener(options, atom.config.speech, "AToM")
     sampling = motion_sampling(options)
     if atom is not None:
         sampling.resolved(atom.config)  # refuses now what it would otherwise refuse after the video is tracked
-        if encoder is not None:
-            atom.config.speech.check_encoder(encoder)
     return _Said(sound, motion, atom, encoder, sampling)
 
 

@@ -5,4 +5,4 @@ Adding an encoder takes a file in speech/ and its name here (docs/adding.md). Th
 """
 from __future__ import annotations
 
-ENCODERS = ("mel", "hubert")  # modules of media_core/speech that define ENCODER, in menu order
+ENCODERS = ("mel", "hubert", "ave", "wav2vec2")  # modules of media_core/speech that define ENCODER, in menu order

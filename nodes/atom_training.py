@@ -66,10 +66,13 @@ class MotionDataset(io.ComfyNode):
     @classmethod
     def execute(cls, source: str, name: str, encoder: str, people: int, seconds: float, captured: bool, seed: int, videos: str,
                 face_index: int, order: str, pictures: int = 0, margin: float = MARGIN, crop: str = CROPS[0],
-                tracker: str = "people", **hubert: Any) -> io.NodeOutput:
-        chosen = speech.chosen_encoder(encoder, **hubert)
+                tracker: str = "people", speech_encoder: sockets.LoadedEncoder | None = None, **hubert: Any) -> io.NodeOutput:
+        from ..media_core.speech import full_name
+
+        chosen = speech.chosen_encoder(encoder, **hubert, speech_encoder=speech_encoder)
         shown = {"pictures": pictures, "margin": margin, "crop": crop} if pictures else {}
-        asked = {"encoder": encoder, **(hubert if speech.needs_folder(encoder) else {}), **shown}
+        heard = {"encoder": encoder, **(hubert if speech.needs_folder(encoder) else {})}
+        asked = {**(heard if speech_encoder is None else {"encoder": full_name(chosen)}), **shown}
         if source == SUBJECT:
             folder = _of_subject(file_stem(name), asked, chosen, people=people, seconds=seconds, captured=captured, seed=seed)
         else:
@@ -130,7 +133,7 @@ class TrainAToM(io.ComfyNode):
                 sockets.MotionDataset.Input("dataset", tooltip="The dataset to train on (Motion Dataset or Load Motion "
                                                                "Dataset)."),
                 io.Combo.Input("preset", options=PRESETS, default="demo",
-                               tooltip="demo: small, mel features, an hour or two on a CPU; standard: for a GPU; published: "
+                               tooltip="demo: small, an hour or two on a CPU with mel features; standard: for a GPU; published: "
                                        "MoDiTalker's own configuration, on HuBERT features."),
                 *run_inputs("my_atom", "clips"),
                 *batch_inputs("Motion windows"),
@@ -177,8 +180,8 @@ def _dataset_inputs() -> list:
         io.String.Input("name", display_name="dataset name", default="motion",
                         tooltip="Name of the dataset's folder; a code for these settings is appended."),
         io.Combo.Input("encoder", options=speech.ENCODERS, default="mel",
-                       tooltip="How the audio is encoded; weights trained on this dataset work with this encoder only. hubert "
-                               "needs a model folder."),
+                       tooltip="How the audio is encoded; weights trained on this dataset work with this encoder only. The "
+                               "others need a model."),
         io.Int.Input("people", display_name="number of people", default=24, min=1, max=9000,
                      tooltip="Synthetic subject: number of people, one clip each."),
         io.Float.Input("seconds", display_name="seconds per person", default=75.0, min=2.0, max=3600.0, step=0.5,
@@ -201,6 +204,7 @@ def _dataset_inputs() -> list:
                        tooltip="Face images: one square for a whole clip (still), or one that slowly follows the head "
                                "(following)."),
         face.tracker_input("Videos: "),
+        speech.encoder_input(),
     ]
 
 

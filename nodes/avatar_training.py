@@ -38,8 +38,9 @@ class TrainAvatar(io.ComfyNode):
                 *run_inputs("my_avatar", "frames", least=0.001),
                 io.Combo.Input("encoder", options=speech.ENCODERS, default="mel", optional=True,
                                tooltip="How the avatar hears: it can be driven only by speech of the encoder it is trained with. "
-                                       "hubert needs a model folder."),
+                                       "The others need a model."),
                 *speech.hubert_inputs(),
+                speech.encoder_input(),
             ],
             outputs=[
                 sockets.Avatar.Output("avatar", display_name="avatar", tooltip="The trained avatar, ready to be driven."),

@@ -17,7 +17,7 @@ import comfy.utils
 import folder_paths
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
-from ..media_core.json_files import parse_json_object
+from ..media_core.file_headers import is_ave, stored_kind
 from ..media_core.paths import contained, is_temporary
 from .sockets import Loaded, LoadedAToM, LoadedAvatar, LoadedMToV
 
@@ -45,7 +45,6 @@ _LOG_EVERY = 10.0  # s
 _LONGEST = 1024  # px, of an image that stays on a node
 _ENCODER_DEPTH = 3  # folders below models/audio_encoders that are looked into
 _MODEL_DEPTH = 3  # the same below models/talking_heads
-_LONGEST_HEADER = 1 << 20  # bytes of a safetensors header that are read to learn what a file is
 
 
 class NodeReport:
@@ -236,18 +235,6 @@ def model_files(kind: str) -> list[str]:
     return offered
 
 
-def stored_kind(path: str) -> str | None:
-    """What the header of a safetensors file says that it is (see media_core/files.py); None when it says nothing."""
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            about = parse_json_object(file.read(min(length, _LONGEST_HEADER)), path).get("__metadata__")
-    except (OSError, FileFormatError):
-        return None
-    kind = about.get("talking_heads.kind") if isinstance(about, dict) else None
-    return kind if isinstance(kind, str) else None
-
-
 def loose_files(endings: tuple[str, ...]) -> list[str]:
     """Files in models/talking_heads that only an importer reads."""
     found = set()
@@ -275,24 +262,41 @@ def new_model_path(stem: str) -> Path:
 
 
 def encoder_folders() -> list[str]:
-    """The speech models kept as folders (config.json beside the weights) below models/audio_encoders, as relative names."""
+    """The speech models below models/audio_encoders that this pack reads: folders with config.json beside the weights, and files
+    of the audio-visual encoder, as relative names."""
     found = set()
     for base in folder_paths.get_folder_paths(ENCODERS):
         for place, below, files in os.walk(base, followlinks=True):
             below[:] = [name for name in below if not is_temporary(name)] if _depth(base, place) < _ENCODER_DEPTH else []
             if "config.json" in files and place != base:
-                found.add(os.path.relpath(place, base).replace(os.sep, "/"))
+                found.add(_relative(base, place))
+            found |= {_relative(base, place, name) for name in files if _is_ave(os.path.join(place, name))}
     return sorted(found)
 
 
 def encoder_folder(name: str) -> Path:
-    """The folder of a chosen speech model, in the first model folder that has it."""
+    """The folder (or file) of a chosen speech model, in the first model folder that has it."""
     for base in folder_paths.get_folder_paths(ENCODERS):
         path = contained(base, name, links_may_leave=True)
-        if (path / "config.json").is_file():
+        if (path / "config.json").is_file() or path.is_file():
             return path
-    raise FileFormatError("The speech model must be a folder with config.json in models/audio_encoders", repr(name),
-                          "Choose another, or press R to read the folder again")
+    raise FileFormatError("The speech model must be a folder with config.json, or a file of AVE, in models/audio_encoders",
+                          repr(name), "Choose another, or press R to read the folder again")
+
+
+def encoder_checkpoints() -> list[str]:
+    """Files in models/audio_encoders that only an importer reads."""
+    return sorted({_relative(base, place, name) for base in folder_paths.get_folder_paths(ENCODERS)
+                   for place, _, files in os.walk(base, followlinks=True) if _depth(base, place) < _ENCODER_DEPTH
+                   for name in files if name.lower().endswith((".pth", ".pt")) and not is_temporary(name)})
+
+
+def _is_ave(path: str) -> bool:
+    return path.lower().endswith(".safetensors") and not is_temporary(os.path.basename(path)) and is_ave(path)
+
+
+def _relative(base: str, *path: str) -> str:
+    return os.path.relpath(os.path.join(*path), base).replace(os.sep, "/")
 
 
 def _depth(base: str, place: str) -> int:

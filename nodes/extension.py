@@ -26,6 +26,7 @@ from . import (
     save_video,
     saying,
     speech,
+    speech_encoders,
     subject,
 )
 
@@ -49,6 +50,7 @@ NODES: tuple[type[io.ComfyNode], ...] = tuple(map(saying.explained, (
     *mtov_training.NODES,
     *motion.NODES,
     *motion_files.NODES,
+    *speech_encoders.NODES,
 )))
 
 # io.NodeReplace(...) of every node that was renamed or removed, so that old workflows load. Ids are forever: normally empty.

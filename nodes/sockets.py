@@ -7,6 +7,7 @@ with a `version`; they are never changed in place.
 |--------------------|---------------------------------|--------------------------------------------------------------------|
 | TH_SPEECH          | media_core.speech.Speech        | features float32 [T, C] at `rate` Hz, encoder id and layer,        |
 |                    |                                 | duration s, silence [T]                                            |
+| TH_SPEECH_ENCODER  | LoadedEncoder                   | an open speech encoder and the patchers of its networks            |
 | TH_EXPRESSION      | media_core.motion.ExpressionTrack | action units [T, 17], OpenFace intensity 0..5, NaN = unknown, fps |
 | TH_POSE            | media_core.motion.PoseTrack     | camera-to-head [T, 4, 4] (OpenGL, metres), focal px, (H, W), fps   |
 | TH_DATASET         | DatasetFolder                   | a training dataset: a folder on disk                               |
@@ -23,7 +24,8 @@ with a `version`; they are never changed in place.
 
 Core's FACE_LANDMARKS (0.23 and later) is a dict: "frames" (a list of faces a frame, each with "landmarks_xy" [478, 2] px and
 "blendshapes"), "image_size" (H, W). It is read where it is connected and never needed. AUDIO_ENCODER_OUTPUT is a dict:
-"encoded_audio" [1, T, C], "encoded_audio_all_layers" (a tuple of the same), "audio_samples" at 16 kHz.
+"encoded_audio" [1, T, C], "encoded_audio_all_layers" (a tuple of the same), "audio_samples" at 16 kHz; AUDIO_ENCODER is the
+loaded model that gives it.
 """
 from __future__ import annotations
 
@@ -37,11 +39,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..hmtalker_core import avatar as hmtalker
+    from ..media_core import speech
     from ..moditalker_core.atom import model as atom
     from ..moditalker_core.mtov import model as mtov
 
 Model = TypeVar("Model")
 Speech = io.Custom("TH_SPEECH")
+SpeechEncoder = io.Custom("TH_SPEECH_ENCODER")
 Expression = io.Custom("TH_EXPRESSION")
 Pose = io.Custom("TH_POSE")
 Dataset = io.Custom("TH_DATASET")
@@ -56,6 +60,7 @@ FaceCrop = io.Custom("TH_FACE_CROP")
 # core's own, by their names: the classes are newer than the oldest ComfyUI this pack runs on
 Splat = io.Custom("SPLAT")
 FaceLandmarks = io.Custom("FACE_LANDMARKS")
+AudioEncoder = io.Custom("AUDIO_ENCODER")
 AudioEncoderOutput = io.Custom("AUDIO_ENCODER_OUTPUT")
 
 
@@ -77,6 +82,16 @@ class Loaded(Generic[Model]):
     patcher: ModelPatcher  # around the model's networks
     name: str  # file name without its ending
     licence: str = ""  # what the weights may be used for
+    version: int = 1  # of this object's layout
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An open speech encoder, and the patchers through which ComfyUI moves its networks between devices; none where it has no
+    network of this pack's."""
+
+    encoder: speech.SpeechEncoder
+    patchers: tuple[ModelPatcher, ...] = ()
     version: int = 1  # of this object's layout
 
 

@@ -39,3 +39,15 @@ def save_hubert(folder: Path, *, attention: bool = True, head: bool = False, **c
             torch.nn.init.zeros_(layer.attention.out_proj.bias)
     model.save_pretrained(folder)
     return folder
+
+
+def save_wav2vec2(folder: Path, **changes) -> Path:
+    """The same of wav2vec 2.0."""
+    config = hubert_config(**changes).to_dict()
+    import torch
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    torch.manual_seed(1)
+    known = {name: value for name, value in config.items() if name in Wav2Vec2Config().to_dict() and name != "model_type"}
+    Wav2Vec2Model(Wav2Vec2Config(**known)).save_pretrained(folder)
+    return folder

@@ -27,10 +27,11 @@ assert (speech.encoder, speech.rate, tuple(speech.features.shape)) == ("loudness
 assert abs(float(speech.features[0]) + 10) < 1e-3 and abs(float(speech.features[80]) + 2) < 1e-3
 assert speech.frame_windows().shape == (25, 1, 8) and float(speech.silence_row()) == -10
 assert Speech.load(speech.save(r"{folder}/s.safetensors")).window == 8
-assert list(encoders())[:3] == ["mel", "hubert-large-ls960-ft", "loudness"]
+assert list(encoders())[:5] == ["mel", "hubert-large-ls960-ft", "ave", "wav2vec2-base-960h", "loudness"]
+assert open_encoder("mel+loudness").encode(sound).features.shape == (101, 81)
 assert encode_speech(sound, "mel").encoder == "mel"
-for node in ("TalkingHead_EncodeSpeech", "HMTalker_TrainAvatar", "TalkingHead_MotionDataset"):
-    assert menu(node, "encoder") == ["mel", "hubert", "loudness"], node
+for node in ("TalkingHead_EncodeSpeech", "HMTalker_TrainAvatar", "TalkingHead_MotionDataset", "TalkingHead_LoadSpeechEncoder"):
+    assert menu(node, "encoder") == ["mel", "hubert", "ave", "wav2vec2", "loudness"], node
 for command in (["motion"], ["video"], ["avatar"], ["capture"], ["dataset", "motion"], ["train", "avatar"]):
     try:
         parser().parse_args([*command, "--help"])
@@ -116,7 +117,8 @@ def test_one_file_and_one_line_are_enough(heading, use, tmp_path):
     done = subprocess.run([sys.executable, "use.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     if heading == "A speech encoder":
-        assert " ".join(done.stdout.split()).count("mel, hubert, loudness") == 6, "not every command that hears offers it"
+        offered = " ".join(done.stdout.split()).count("mel, hubert, ave, wav2vec2, loudness")
+        assert offered == 6, "not every command that hears offers it"
 
 
 def test_the_page_names_files_that_exist():

@@ -245,8 +245,10 @@ def same_run(identity: Mapping[str, Any], saved: Mapping[str, Any], path: Path) 
     theirs = saved["config"] if isinstance(saved.get("config"), dict) else {}
     differing += [name for name, value in mine.get("config", {}).items() if value != theirs.get(name)]
     if differing:
+        named = [f"; its {name} is '{saved[name]}', not '{mine[name]}'" for name in differing
+                 if isinstance(mine.get(name), str) and isinstance(saved.get(name), str)]
         raise TalkingHeadsError("An unfinished training can only be continued with the same dataset and settings",
-                                f"another {', '.join(differing)} in {path.name}",
+                                f"another {', '.join(differing)} in {path.name}{''.join(named)}",
                                 "Restore the settings, choose another name, or start over (resume off)")
 
 

@@ -29,7 +29,7 @@ from ..face.presence import Tracker
 from ..face.track import FaceTrack, expressed, measure
 from ..face.trackers import check_alike, make_tracker, manifest_tracker
 from ..progress import Report, silent
-from ..speech import full_name
+from ..speech import full_name, of_recording
 from ..video import VideoInfo, probe
 from . import images, tables
 from .framing import Likeness, frame_face, like_dataset
@@ -188,7 +188,7 @@ class _Job:
                 self.record.drop(stage)
         self._stage("sound", ("encoder", "fps"), ("track",), lambda step: tables.write_sound(
             self.folder, tables.film_part(self.film, first, len(raw.points), settings.fps), len(raw.points), settings.fps,
-            settings.heard_by, step))
+            of_recording(settings.heard_by, self.film, self.info.duration, first / settings.fps), step))
         self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step), frames)
         every = {*(first + cut for cut in raw.cuts), *(int(source[cut]) for cut in self.record.result("shots"))}
         shown = Shown(track=track, kept=kept, crop=crop, raw=raw, first=first, cuts=tuple(sorted(every)),

@@ -1,13 +1,17 @@
-"""The audio-visual encoder (AVE) of SyncTalk: log-mel windows of 0.2 s -> 512 numbers, a row per video frame at 25 fps.
+"""The audio-visual encoder (AVE) of SyncTalk: log-mel windows of 0.2 s -> 512 numbers, a row per video frame at 25 fps
+(docs/hmtalker.md#ave-encoder).
 
 Thirteen convolutions with batch normalisation, the audio half of a lip-sync expert, narrow 80 bands x 16 mel rows to one vector,
 never below 0. Frame i takes the 16 rows from int(3.2 (i - 2)): they lie around it, 0.1 s to each side. No weights are shipped
-(the official ones may not be used commercially, CC BY-NC 4.0). The state dict has their names, so they load as they are.
+(the official ones may not be used commercially, CC BY-NC 4.0). The state dict has their names, so they load as they are, from a
+safetensors file; `talking-heads import ave` makes one of the official .pth.
 """
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +19,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..audio import Sound
 from ..errors import FileFormatError, TalkingHeadsError
-from ..files import UNREADABLE
+from ..file_headers import is_ave
+from ..files import UNREADABLE, save_tensors
+from ..paths import is_temporary
 from ..progress import Report, silent
-from .facts import SAMPLE_RATE
+from .encoder import FolderEncoder, LayerError, encoded
+from .facts import LAST, SAMPLE_RATE, EncoderFacts
+from .features import Speech
 from .mel import BANDS, HOP, mel_spectrogram
 
 DIM = 512
@@ -28,6 +37,9 @@ ROWS_PER_FRAME = SAMPLE_RATE / HOP / FPS   # 3.2
 EDGE = 2                                   # first and last windows stand for so many frames more
 BATCH = 64                                 # windows computed at once
 PREFIX = "audio_encoder."
+KIND, VERSION = "ave", 1                   # of a file that `save_ave` makes
+OFFICIAL = "audio_visual_encoder.pth"      # SyncTalk's own
+_SILENCE = 1.0                             # s of digital silence encoded to learn what it looks like
 # in, out, kernel, stride (of bands, of rows), padding, adds its input
 BLOCKS = ((1, 32, 3, 1, 1, False), (32, 32, 3, 1, 1, True), (32, 32, 3, 1, 1, True),
           (32, 64, 3, (3, 1), 1, False), (64, 64, 3, 1, 1, True), (64, 64, 3, 1, 1, True),
@@ -94,10 +106,10 @@ def ave_features(net: AudioVisualEncoder, mono: np.ndarray, report: Report = sil
     """
     short = WINDOW * HOP - len(mono)
     mel = mel_spectrogram(np.pad(mono, (0, short)) if short > 0 else mono)
-    device = next(net.parameters()).device
+    weight = next(net.parameters())
     windows, made = mel_windows(torch.from_numpy(mel)), []
     for at in range(0, len(windows), BATCH):
-        made.append(net(windows[at:at + BATCH].to(device)).float().cpu())
+        made.append(net(windows[at:at + BATCH].to(weight.device, weight.dtype)).float().cpu())
         report(min(at + BATCH, len(windows)), len(windows), {}, None)
     return edged(torch.cat(made))
 
@@ -134,5 +146,84 @@ def load_ave(path: str | os.PathLike) -> AudioVisualEncoder:
         state = load_file(path)
     except UNREADABLE as error:
         raise FileFormatError("The audio-visual encoder must be a safetensors file", f"{Path(path).name} ({error})",
-                              "Save the official state dict as safetensors") from error
+                              f"Make one of the official file once: talking-heads import ave {OFFICIAL} ave.safetensors, or the "
+                              "node Import AVE") from error
     return encoder_of_state(state, Path(path).name)
+
+
+def save_ave(state: Mapping[str, Tensor], path: str | os.PathLike, licence: str = "", name: str = "the checkpoint") -> Path:
+    """Writes official weights as safetensors, under the names that they have in the official file.
+
+    Args:
+        state: see `encoder_of_state`. licence: kept in the file. name: of the checkpoint, for messages.
+    Raises:
+        FileFormatError: what `encoder_of_state` refuses.
+        TalkingHeadsError: the file cannot be written.
+    """
+    held = encoder_of_state(state, name).state_dict()
+    return save_tensors(path, {key.removeprefix(PREFIX): value for key, value in held.items()}, kind=KIND, version=VERSION,
+                        config={"licence": licence})
+
+
+def ave_file(path: Path) -> Path | None:
+    """The weights at `path`: that file, or the one such file of a folder that is no Hugging Face model; None where there are
+    none."""
+    if path.is_dir() and not (path / "config.json").is_file():
+        found = [file for file in sorted(path.glob("*.safetensors")) if not is_temporary(file.name) and ave_file(file)]
+        return found[0] if len(found) == 1 else None
+    if not path.is_file() or path.suffix.lower() != ".safetensors":
+        return None
+    return path if is_ave(path) else None
+
+
+# ---------------------------------------------------------------------------------------------------------- as a speech encoder
+
+FACTS = EncoderFacts(id="ave", dim=DIM, rate=float(FPS), window=1, silence=None, delay=(WINDOW - 1 - 2 * EDGE * ROWS_PER_FRAME)
+                     / 2 * HOP / SAMPLE_RATE, description="SyncTalk's audio-visual encoder, 512 numbers at 25 Hz; needs its "
+                                                         "weights, a safetensors file")
+
+
+@dataclass(frozen=True, eq=False)
+class AveEncoder:
+    """The audio-visual encoder ready to encode."""
+
+    model: AudioVisualEncoder
+    facts: EncoderFacts = FACTS
+    layer: str = LAST
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike, device: str | torch.device = "cpu", layer: str | int = LAST,
+             dtype: torch.dtype = torch.float32) -> AveEncoder:
+        """Reads the user's weights from a safetensors file, or from a folder that holds one.
+
+        Raises:
+            FileFormatError: what `load_ave` refuses.
+            LayerError: another layer than the last.
+        """
+        if str(layer) not in (LAST, "-1"):
+            raise LayerError(f"A layer can be chosen of a transformer only; '{FACTS.id}' has none", f"layer {layer}",
+                             "Leave the layer out, or give the folder of a HuBERT model")
+        net = load_ave(ave_file(Path(folder)) or folder)
+        return cls(net.to(device, dtype).requires_grad_(False))
+
+    def encode(self, sound: Sound, report: Report = silent) -> Speech:
+        """See `SpeechEncoder.encode`."""
+        return encoded(self, self.features, sound, report)
+
+    def features(self, mono: np.ndarray, report: Report = silent) -> np.ndarray:  # [N] -> [T, 512]
+        """A row for every frame at 25 per second, and no more."""
+        frames = max(1, -(-mono.size * FPS // SAMPLE_RATE))
+        return ave_features(self.model, mono, report)[:frames].numpy()
+
+    @property
+    def silence_features(self) -> Tensor:  # float32 [512]
+        """What the network makes of digital silence."""
+        return self._silence_features
+
+    @cached_property
+    def _silence_features(self) -> Tensor:
+        rows = self.features(np.zeros(round(_SILENCE * SAMPLE_RATE), np.float32))
+        return torch.from_numpy(rows[len(rows) // 2].copy())
+
+
+ENCODER = FolderEncoder(FACTS, AveEncoder.load, model_type="ave", has_file=ave_file)

@@ -1,11 +1,15 @@
 """What a speech encoder is once it is open, and the two ways a file of this folder can offer one.
 
     ENCODER = PlainEncoder(EncoderFacts(...), features)                        it needs nothing but the audio (mel.py)
-    ENCODER = FolderEncoder(EncoderFacts(...), load, model_type="hubert")      it needs a model folder (hubert.py)
+    ENCODER = FolderEncoder(EncoderFacts(...), load, model_type="hubert")      it needs a model folder (hubert.py), or a file
+
+Features that exist already are encoders too (stored.py), and so are several side by side (joined.py) and ComfyUI's own models
+(core_encoder.py).
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -57,6 +61,39 @@ class LoadedEncoder(SpeechEncoder, Protocol):
         ...
 
 
+class LayerError(TalkingHeadsError):
+    """The encoder has no such layer."""
+
+
+class RecordedEncoder(ABC):
+    """An encoder whose features depend on which recording it hears, not on the audio alone."""
+
+    @abstractmethod
+    def of_recording(self, path: Path, seconds: float | None, start: float) -> SpeechEncoder:
+        """See `of_recording`."""
+
+
+def of_recording(encoder: SpeechEncoder, path: Path, seconds: float | None = None, start: float = 0.0) -> SpeechEncoder:
+    """The encoder for one recording. Where features are stored, those of that file; else `encoder` itself.
+
+    Args:
+        path: the audio or video file. seconds: its length; None: not known.
+        start: s, where the audio begins that will be encoded.
+    Raises:
+        TalkingHeadsError: no features of that recording, or of another length.
+    """
+    return encoder.of_recording(path, seconds, start) if isinstance(encoder, RecordedEncoder) else encoder
+
+
+def models_of(encoder: SpeechEncoder) -> Sequence[nn.Module]:
+    """The networks of an encoder, for hosts that move weights between devices."""
+    parts = getattr(encoder, "parts", None)
+    if parts is not None:
+        return [model for part in parts for model in models_of(part)]
+    model = getattr(encoder, "model", None)
+    return [model] if isinstance(model, nn.Module) else []
+
+
 def full_name(encoder: SpeechEncoder) -> str:
     """What features depend on, in a word: the encoder's id, and its layer unless that is the last."""
     return encoder.facts.id if encoder.layer == LAST else f"{encoder.facts.id} layer {encoder.layer}"
@@ -77,9 +114,9 @@ def encoded(encoder: SpeechEncoder, features: Features, sound: Sound, report: Re
         raise TalkingHeadsError(f"The speech encoder '{facts.id}' must give rows of {facts.dim} finite numbers",
                                 f"{list(rows.shape)}" + (f", {bad} of them NaN or infinite" if bad else ""),
                                 "Choose another encoder, or correct this one")
-    silence = torch.from_numpy(silent_rows(mono, facts.rate, len(rows)))
-    return Speech(torch.from_numpy(rows), rate=facts.rate, encoder=facts.id, duration=sound.duration,
-                  silence=silence, layer=encoder.layer, silence_features=encoder.silence_features, room=(ATTACK, RELEASE))
+    silence, quiet = torch.from_numpy(silent_rows(mono, facts.rate, len(rows))), encoder.silence_features
+    return Speech(torch.from_numpy(rows), rate=facts.rate, encoder=facts.id, duration=sound.duration, silence=silence,
+                  layer=encoder.layer, silence_features=None if quiet is None else quiet.clone(), room=(ATTACK, RELEASE))
 
 
 @dataclass(frozen=True)
@@ -97,10 +134,11 @@ class PlainEncoder:
 
 
 class Load(Protocol):
-    """Opens a model folder.
+    """Opens a model folder (or file).
 
     Raises:
-        TalkingHeadsError: it holds no such model, or has no such layer.
+        LayerError: it has no such layer.
+        TalkingHeadsError: it holds no such model.
     """
 
     def __call__(self, folder: Path, device: str | torch.device, layer: str | int, dtype: torch.dtype) -> LoadedEncoder: ...
@@ -108,8 +146,9 @@ class Load(Protocol):
 
 @dataclass(frozen=True)
 class FolderEncoder:
-    """An encoder whose weights are in a model folder as Hugging Face lays it out."""
+    """An encoder whose weights are in a model folder as Hugging Face lays it out, or in a file."""
 
     facts: EncoderFacts  # of the model that is meant where none is named
     load: Load
     model_type: str  # "model_type" in config.json of the folders it opens
+    has_file: Callable[[Path], Path | None] | None = None  # the file of weights at a path (that file, or a folder); None: not its

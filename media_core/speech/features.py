@@ -13,7 +13,7 @@ from ..errors import FileFormatError, TalkingHeadsError
 from ..files import load_tensors, save_tensors
 from ..schema import described, many, real, record, text
 from ..tensor_schema import Numbers, fitting
-from .facts import LAST, known_facts
+from .facts import LAST, frame_window, known_facts
 
 VERSION = 3  # 2: layer and silence_features; 3: room
 _SLACK = 10.0  # s by which audio may outlast its rows
@@ -57,8 +57,7 @@ class Speech:
     @property
     def window(self) -> int:
         """W, rows a model reads for one video frame: the encoder's, or, of an encoder not listed, those of 1/25 s."""
-        known = known_facts(self.encoder)
-        return known.window if known else max(1, round(self.rate / FPS))
+        return frame_window(self.encoder, self.rate, FPS)
 
     def silence_row(self) -> torch.Tensor:  # float32 [C]
         """What stands outside the audio: real silence, never invented zeros (docs/moditalker.md#silence).

@@ -1,4 +1,5 @@
-"""HuBERT features (docs/moditalker.md#speech-features) from a folder on this machine, run by the transformers library.
+"""Features of HuBERT (docs/moditalker.md#speech-features), and of wav2vec 2.0, which is built alike, from a folder on this
+machine, run by the transformers library.
 
 The folder holds a model as Hugging Face publishes it: config.json, *.safetensors and, if it came with one,
 preprocessor_config.json. Nothing is fetched and no pickle is read.
@@ -31,8 +32,8 @@ from ..json_files import read_json_object
 from ..paths import is_temporary
 from ..progress import Report, silent
 from ..schema import WIDEST, described, flag, many, optional, real, record, text, whole
-from .encoder import FolderEncoder, encoded
-from .facts import LAST, SAMPLE_RATE, EncoderFacts
+from .encoder import FolderEncoder, LayerError, encoded
+from .facts import LAST, SAMPLE_RATE, EncoderFacts, known_facts
 from .features import Speech
 
 FIELD = 400  # samples a row depends on, before the transformer
@@ -52,9 +53,11 @@ _CONFIG = record({}, {  # what decides how large a model is and how it is built;
     "conv_pos_batch_norm": flag(), "hidden_dropout": _SHARE, "attention_dropout": _SHARE, "activation_dropout": _SHARE,
     "feat_proj_dropout": _SHARE, "layerdrop": _SHARE, "architectures": optional(many(text(200), most=16)),
     "_name_or_path": optional(text())}, others=True)
+_CLASSES = {"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model"}  # kind -> in transformers
 _FIT = ("hubert", 1024, 24)  # kind, width and layers of the large model
 
 FACTS = EncoderFacts(id="hubert-large-ls960-ft", dim=1024, rate=SAMPLE_RATE / STRIDE, window=2, silence=None, channels="first",
+                     delay=FIELD / 2 / SAMPLE_RATE,
                      description="HuBERT large, fine-tuned on LibriSpeech, 1024 numbers at 50 Hz; needs a model folder")
 
 
@@ -71,9 +74,9 @@ def chunks(rows: int, size: int = ROWS, context: int = CONTEXT) -> list[tuple[in
 
 @dataclass(frozen=True, eq=False)
 class HubertEncoder:
-    """A HuBERT model ready to encode; made by `load`. Changed copies by dataclasses.replace (rows, context)."""
+    """A HuBERT or wav2vec 2.0 model ready to encode; made by `load`. Changed copies by dataclasses.replace (rows, context)."""
 
-    model: Any  # transformers.HubertModel without the layers above `layer`
+    model: Any  # of transformers, without the layers above `layer`
     facts: EncoderFacts  # id, width, rate
     layer: str = LAST  # whose output the features are
     normalise: bool = True  # the audio is brought to mean 0 and variance 1 first, as a whole
@@ -89,7 +92,7 @@ class HubertEncoder:
         the folder's own name: features of different models must not be taken for each other.
 
         Args:
-            folder: with config.json and *.safetensors of a HuBERT model of any size.
+            folder: with config.json and *.safetensors of a HuBERT or wav2vec 2.0 model of any size.
             device: where it runs.
             layer: "last" (the model's output), or 0 (what enters the first layer) .. the number of layers; negative from the end.
             dtype: of weights and computation; the features are float32 always.
@@ -105,7 +108,7 @@ class HubertEncoder:
             _cut(model, int(name))
         id = encoder_id(folder, config)
         facts = replace(FACTS, id=id, dim=config["hidden_size"],
-                        description=FACTS.description if id == FACTS.id else f"HuBERT model '{id}'")
+                        description=FACTS.description if id == FACTS.id else f"{config['model_type']} model '{id}'")
         return cls(model.to(device, dtype).eval().requires_grad_(False), facts, name, _normalised(folder))
 
     def encode(self, sound: Sound, report: Report = silent) -> Speech:
@@ -165,7 +168,9 @@ def encoder_id(folder: Path, config: Mapping[str, Any]) -> str:
     named = any(FACTS.id in str(name) for name in (folder.absolute().name, config.get("_name_or_path")))
     if size == _FIT and (fine_tuned or named):
         return FACTS.id
-    return re.sub(r"[^a-z0-9._-]+", "-", folder.absolute().name.lower()).strip("-") or "hubert"
+    id = re.sub(r"[^a-z0-9._-]+", "-", folder.absolute().name.lower()).strip("-") or "hubert"
+    # ComfyUI's wav2vec 2.0, whose ids are known, normalises the audio in another way.
+    return f"{id}-folder" if config["model_type"] != _FIT[0] and known_facts(id) else id
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -179,9 +184,11 @@ def _config(folder: Path) -> dict[str, Any]:
                               "Copy all files of the model, not only its weights")
     config = read_json_object(path, do="Copy the file again")
     kind = config.get("model_type")
-    if kind != "hubert":
-        raise FileFormatError("The folder must hold a HuBERT model", f"{folder.name} holds one of kind '{kind}'",
-                              "Choose another folder; wav2vec 2.0 and Whisper come in through ComfyUI's Load Audio Encoder")
+    if kind not in _CLASSES or config.get("add_adapter"):
+        more = " with an adapter, which changes its rate" if kind in _CLASSES else ""
+        raise FileFormatError("The folder must hold a HuBERT model or a plain wav2vec 2.0",
+                              f"{folder.name} holds one of kind '{kind}'{more}",
+                              "Choose another folder; Whisper comes in through ComfyUI's Load Audio Encoder")
     described(config, _CONFIG, f"{folder.name}/config.json", "Copy the file again, or choose another model")
     sizes = [config.setdefault(name, default) for name, default in (("hidden_size", 768), ("num_hidden_layers", 12))]
     steps, widths = config.get("conv_stride", [5, 2, 2, 2, 2, 2, 2]), config.get("conv_kernel", [10, 3, 3, 3, 3, 2, 2])
@@ -216,8 +223,8 @@ def layer_name(layer: str | int, count: int) -> str:
     if number is not None and number < 0:
         number += count + 1
     if number is None or not 0 <= number <= count:
-        raise TalkingHeadsError(f"The layer must be '{LAST}' or a number from 0 to {count} (or -1 to {-count - 1} from the end)",
-                                f"{layer!r}", f"Choose '{LAST}' unless the model that listens wants another")
+        raise LayerError(f"The layer must be '{LAST}' or a number from 0 to {count} (or -1 to {-count - 1} from the end)",
+                         f"{layer!r}", f"Choose '{LAST}' unless the model that listens wants another")
     return LAST if number == count else str(number)
 
 
@@ -226,21 +233,22 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _model(folder: Path, config: Mapping[str, Any]) -> Any:
-    """transformers' HubertModel with the folder's weights, all of them."""
+    """The model of transformers with the folder's weights, all of them."""
     if not _weight_files(folder):
         pickles = sorted(path.name for path in folder.glob("*.bin"))
         came = f"{folder.name} holds {', '.join(pickles)}, a pickle" if pickles else f"{folder.name} holds no weights"
         raise FileFormatError("The HuBERT folder must hold its weights as safetensors", came,
-                              "Get model.safetensors, or convert once in Python: transformers.HubertModel.from_pretrained(folder)"
-                              ".save_pretrained(other_folder)")
+                              f"Get model.safetensors, or convert once in Python: transformers.{_CLASSES[config['model_type']]}"
+                              ".from_pretrained(folder).save_pretrained(other_folder)")
     try:
-        from transformers import HubertModel
+        import transformers
     except ImportError as error:
         raise TalkingHeadsError("HuBERT needs the library transformers", f"it does not import ({error})",
                                 "ComfyUI brings it; elsewhere: pip install transformers") from error
     _check_weights(folder, config)
     try:
-        loaded: Any = HubertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, output_loading_info=True)
+        kind = getattr(transformers, _CLASSES[config["model_type"]])
+        loaded: Any = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, output_loading_info=True)
         model, about = loaded  # annotated as the model alone, which it is without output_loading_info
     except Exception as error:  # whatever transformers meets in a foreign config: each of its versions has classes of its own
         if out_of_memory(error):

@@ -74,7 +74,10 @@ class SpeechInput:
         if (not all(isinstance(value, str) for value in texts) or not 0 < self.rate <= MOST_ROWS
                 or any(type(value) is not int or not 1 <= value <= WIDEST for value in numbers)):
             raise TalkingHeadsError(f"Speech needs an encoder, a layer, a rate up to {MOST_ROWS:g} Hz, and whole numbers dim and "
-                                    f"stack up to {WIDEST}", f"{self}", "Correct them")
+                                    f"stack up to {WIDEST}", f"{self!r}", "Correct them")
+
+    def __str__(self) -> str:
+        return f"{self.encoder}, layer {self.layer}, {self.rate:g} Hz, {self.dim} numbers per row"
 
     @property
     def token_dim(self) -> int:
@@ -97,10 +100,9 @@ class SpeechInput:
         self._refuse_others(encoder.facts.id, encoder.layer, encoder.facts.rate, encoder.facts.dim)
 
     def _refuse_others(self, encoder: str, layer: str, rate: float, dim: int) -> None:
-        wanted = f"{self.encoder}, layer {self.layer}, {self.rate:g} Hz, {self.dim} numbers per row"
         if (encoder, layer, dim) != (self.encoder, self.layer, self.dim) or abs(rate - self.rate) > 1e-6:
             came = f"{encoder}, layer {layer}, {rate:g} Hz, {dim} numbers per row"
-            raise TalkingHeadsError(f"This AToM listens to {wanted}", came, f"Encode the audio with '{self.encoder}', layer "
+            raise TalkingHeadsError(f"This AToM listens to {self}", came, f"Encode the audio with '{self.encoder}', layer "
                                     f"{self.layer}, or load an AToM trained on '{encoder}', layer {layer}")
 
     def tokens(self, speech: Speech, fps: float, start: int, stop: int) -> Tensor:  # float32 [2 (stop - start), stack * dim]

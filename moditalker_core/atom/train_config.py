@@ -74,12 +74,12 @@ def presets() -> dict[str, TrainConfig]:
     """`demo`, `standard` and `published`, by name."""
     small = DenoiserConfig(latent_dim=128, ff_size=256, num_layers=4, num_heads=4, seq_len=64, cond_feature_dim=320,
                            rotary_base=octave_base(128), residual=True, dropout=0.0)
-    demo = TrainConfig(preset="demo", denoiser=small, encoder="mel", stack=4, steps=2500, batch=32, lr=1e-3, warm_up=100,
+    demo = TrainConfig(preset="demo", denoiser=small, stack=4, steps=2500, batch=32, lr=1e-3, warm_up=100,
                        clip=2.5, cond_drop=0.1, guidance=1.0, sampler="ddim0", sampler_steps=10, eta=0.0, reference="any",
                        mirror=0.5, voice=1.0, attention_dropout=0.0)
     middle = DenoiserConfig(latent_dim=256, ff_size=512, num_layers=6, num_heads=8, seq_len=100, rotary_base=octave_base(256),
                             residual=True)
-    standard = replace(demo, preset="standard", denoiser=middle, attention_dropout=None, encoder=None, steps=40000, batch=64,
+    standard = replace(demo, preset="standard", denoiser=middle, attention_dropout=None, steps=40000, batch=64,
                        lr=5e-4, warm_up=1000, ema=0.9995, precision="bf16", save_every=2000, val_every=2000)
     published = TrainConfig(preset="published", encoder="hubert-large-ls960-ft", steps=400000, batch=64, optimizer="adan",
                             lr=4e-4, weight_decay=0.02, schedule="constant", gradient_clip=None, ema=0.9999, ema_warm_up=False,

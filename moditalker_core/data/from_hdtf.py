@@ -28,7 +28,7 @@ from ...media_core.face.crop import FaceCrop
 from ...media_core.motion import LandmarkTrack
 from ...media_core.npy_files import load_npy
 from ...media_core.progress import Report, silent
-from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, opened
+from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, of_recording, opened
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
 from .from_geneface import camera_poses
 from .images import PictureSettings, spool
@@ -128,7 +128,8 @@ def _clip(root: Path, name: str, number: int, writer: ShardWriter, made_from: Ma
         pictures = spool(writer.unfinished, f"h{number:05d}", made_from, replace(settings, margin=margin), crop, pixels, shown())
     sound = _heard(root, name, len(images) / fps, encoder)
     mute = not _size(root, name)
-    return Recorded(f"h{number:05d}", encoder.encode(sound), LandmarkTrack(torch.from_numpy(unposed), fps),
+    speech = of_recording(encoder, root / "audio" / f"{name}.wav").encode(sound)
+    return Recorded(f"h{number:05d}", speech, LandmarkTrack(torch.from_numpy(unposed), fps),
                     camera_poses(*rigid(unposed, posed), fps), name, name, {MUTE: True} if mute else {}, pictures)
 
 

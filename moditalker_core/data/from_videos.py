@@ -29,7 +29,7 @@ from ...media_core.face.trackers import make_tracker
 from ...media_core.paths import is_temporary
 from ...media_core.processes import in_processes
 from ...media_core.progress import Report, silent
-from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, opened, opens_by_name
+from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, of_recording, opened, opens_by_name
 from ...media_core.video import load_film_sound, probe
 from .captured import Piece, pieces
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, standing, write_shard, writing
@@ -98,7 +98,7 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
         videos: a folder of videos (subfolders too: usually one for each person), or the videos themselves.
         folder: new, empty, or a motion dataset of the same tracker; videos in it that were measured the same way are kept.
         plan: see `FilmPlan`.
-        encoder: of the speech: "mel", a model folder, or an open one.
+        encoder: of the speech: "mel", a model folder, a folder of features (one .npy for each video), or an open one.
         tracker: finds a face in a frame; None: the built-in. For tests.
         report: called once per frame, done of all videos' frames; what it raises stops the work within a frame, and the same call
             later continues there.
@@ -271,6 +271,7 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
     try:
         raw = _tracked(film, work, settings, tracker, step)
         sound = _heard(film.path, encoder)
+        encoder = of_recording(encoder, film.path, sound.duration)
     except FileFormatError as error:
         return [], [{"source": film.source, "reason": f"{error}"}]
     clips, skipped = [], []
@@ -283,7 +284,7 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
             continue
         for first, stop in _parts(piece, plan.fps):
             said = sound.cut(first / plan.fps, stop / plan.fps).lasting(round((stop - first) / plan.fps * SAMPLE_RATE))
-            speech = encoder.encode(said, step.sound)
+            speech = of_recording(encoder, film.path, None, first / plan.fps).encode(said, step.sound)
             if bool(speech.silence.all()):
                 skipped.append(_left_out(film, first, stop, plan.fps, "nobody speaks"))
                 continue

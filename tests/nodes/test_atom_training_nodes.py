@@ -74,8 +74,8 @@ def test_speech_of_a_model_folder(host, tmp_path):
     heard = changed(DATA, people=1, seconds=2.0, encoder="hubert", model_folder="ears", layer=1)
     ok(host.run({"data": heard, "a": keep("data")}))
     assert kept[0].encoder == "ears"
-    message = failure(host.run({"data": heard, "train": changed(TRAIN, preset="demo")}))
-    assert "mel" in message and "ears" in message
+    message = failure(host.run({"data": heard, "train": changed(TRAIN, preset="published")}))
+    assert "hubert-large-ls960-ft" in message and "ears" in message
     lost = failure(host.run({"data": changed(heard, model_folder="none"), "a": keep("data")}))
     assert "model folder" in lost
 

@@ -31,7 +31,7 @@ async def register():
 print(len(asyncio.run(register())))
 new = set(sys.modules) - before
 light = ["talking_heads.media_core." + name for name in ("errors", "paths", "json_files", "choices", "encoder_registry",
-                                                            "numbered", "temporary")]
+                                                            "numbered", "temporary", "file_headers")]
 cores = ("hmtalker_core.backend_registry", "moditalker_core.choices", "training_core.choices")
 light += ["talking_heads." + name for name in cores]
 print(",".join(sorted(m for m in new if "_core." in m and m not in light)))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from atom_files import save_tiny_atom, save_tiny_checkpoint
+from ave_file import save_ave_file
 from hubert_folder import save_hubert
 from mtov_files import HEADS, save_published, save_tiny_mtov
 from pack import ROOT
@@ -46,6 +47,7 @@ def real(tmp_path_factory, tiny_avatar, tiny_film) -> Iterator[Any]:
     save_tiny_mtov(models / "tiny_mtov.safetensors")
     save_published(models)
     save_hubert(base / "models" / "audio_encoders" / "small")
+    save_ave_file(base / "models" / "audio_encoders" / "ave.safetensors")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -223,6 +225,32 @@ def test_hubert_from_a_model_folder(real):
     _, history = run(real, prompt)
     shown = "".join(history["outputs"]["3"]["text"])
     assert "encoder='small'" in shown and "layer='1'" in shown and "rate=50.0" in shown
+
+
+@pytest.mark.parametrize("kind, model, other", [("hubert", "small", "ave.safetensors"), ("ave", "ave.safetensors", "small")])
+def test_an_avatar_and_an_atom_of_other_encoders(real, kind, model, other):
+    """Trained, driven, and refused the speech of the other one."""
+    name, speech = ("ave", "ave") if kind == "ave" else ("small", "hubert")
+    strange = "hubert" if kind == "ave" else "ave"
+    prompt = {"1": node("TalkingHead_LoadSpeechEncoder", encoder=kind, model_folder=model),
+              "2": node("TalkingHead_SyntheticSubject", seconds=1.0, size=64, voice="formant", seed=0),
+              "3": node("HMTalker_TrainAvatar", dataset=["2", 0], preset="demo", steps=0.001, seed=0, name=f"hears_{name}",
+                        resume=True, encoder="mel", speech_encoder=["1", 0]),
+              "4": node("LoadAudio", audio="talking_heads_demo_speech.wav"),
+              "5": node("TalkingHead_EncodeSpeech", audio=["4", 0], encoder=speech, model_folder=model),
+              "6": node("HMTalker_DriveAvatar", avatar=["3", 0], speech=["5", 0], blinks="track", smoothing=0.0, lip_gain=1.0,
+                        seed=0),
+              "7": node("PreviewAny", source=["6", 0]),
+              "8": node("TalkingHead_MotionDataset", source="synthetic subject", name=f"heard_{name}", encoder="mel", people=1,
+                        seconds=2.0, captured=False, seed=1, videos="", face_index=0, order="largest", speech_encoder=["1", 0]),
+              "9": node("MoDiTalker_TrainAToM", dataset=["8", 0], preset="demo", steps=0.0005, seed=0, name=f"atom_{name}",
+                        resume=True, batch=2, accumulation=1, licence="for tests"),
+              "10": node("PreviewAny", source=["9", 2])}
+    run(real, prompt)
+    prompt["5"]["inputs"] |= {"encoder": strange, "model_folder": other}
+    status, _, events, _ = real.run(prompt)
+    errors = [data["exception_message"] for event, data in events if event == "execution_error"]
+    assert status == 200 and len(errors) == 1 and "'ave', layer last" in errors[0] and "'small', layer last" in errors[0]
 
 
 def test_speech_to_motion(real):

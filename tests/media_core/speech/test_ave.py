@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 from detfill import ave_tensor
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
-from talking_heads.media_core.speech import ave
+from talking_heads.media_core.file_headers import stored_kind
+from talking_heads.media_core.speech import LayerError, ave, folder_kind, open_encoder
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +100,39 @@ def test_mel_spectrograms_that_hold_no_window(mel):
 def test_windows_of_another_size_are_refused(net):
     with pytest.raises(TalkingHeadsError, match="80, 16"):
         net(torch.zeros(1, 1, 80, 17))
+
+
+# ---------------------------------------------------------------------------------------------------------- as a speech encoder
+
+@pytest.mark.parametrize("seconds, frames", [(0.01, 1), (1.0, 25), (1.001, 26)])
+def test_as_an_encoder_it_gives_a_row_per_frame(state, tmp_path, seconds, frames):
+    save_file(state, tmp_path / "anything.safetensors")
+    sound = Sound(np.random.default_rng(0).normal(0, 0.1, (2, round(seconds * 16000))).astype(np.float32), 16000)
+    for place in (tmp_path / "anything.safetensors", tmp_path):  # the file, or a folder with nothing else
+        encoder = open_encoder(place)
+        speech = encoder.encode(sound)
+        assert (speech.encoder, speech.layer, speech.rate, speech.window) == ("ave", "last", 25.0, 1)
+        assert speech.features.shape == (frames, 512) and speech.frame_windows().shape[1:] == (512, 1)
+    whole = ave.ave_features(ave.encoder_of_state(state), sound.mono(16000))
+    assert torch.equal(speech.features, whole[:frames])
+    quiet = open_encoder(tmp_path).encode(Sound(np.zeros((1, 8000), np.float32), 16000))
+    assert quiet.silence.all() and torch.allclose(quiet.features[5], speech.silence_features, atol=1e-3)
+
+
+def test_it_has_no_layers_and_half_precision_is_near(state, tmp_path):
+    save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(LayerError, match="'ave' has none"):
+        open_encoder(tmp_path / "a.safetensors", layer=3)
+    sound = Sound(np.random.default_rng(0).normal(0, 0.1, (1, 8000)).astype(np.float32), 16000)
+    full, half = (open_encoder(tmp_path / "a.safetensors", dtype=dtype).encode(sound).features
+                  for dtype in (torch.float32, torch.bfloat16))
+    assert float((full - half).norm() / full.norm()) < 0.05
+
+
+def test_it_is_kept_under_the_official_names(state, tmp_path):
+    path = ave.save_ave(state, tmp_path / "ave.safetensors", "not for sale")
+    kept = load_file(path)
+    assert "0.conv_block.0.weight" in kept and len(kept) == 91 and stored_kind(path) == "ave"
+    assert folder_kind(path) is ave.ENCODER and folder_kind(tmp_path) is ave.ENCODER
+    (tmp_path / "config.json").write_text("{}")
+    assert folder_kind(tmp_path) is None

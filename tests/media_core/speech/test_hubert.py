@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hubert_folder import save_hubert
+from hubert_folder import save_hubert, save_wav2vec2
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
-from talking_heads.media_core.speech import HubertEncoder, Speech, encode_speech, hubert
+from talking_heads.media_core.speech import HubertEncoder, Speech, encode_speech, folder_kind, hubert, open_encoder
 
 ONE_PASS = 10**6  # rows a chunk
 
@@ -297,7 +297,7 @@ def _config(**changes):
     (lambda folder: (folder / "model.safetensors").unlink(), "holds no weights"),
     (lambda folder: (folder / "preprocessor_config.json").write_text('{"sampling_rate": 48000}'), "wants 48000"),
     (_pickled, "pytorch_model.bin, a pickle.*save_pretrained"), (_truncated, "cannot be read"),
-    (_incomplete, "lacks 2, the first .*k_proj"), (_config(model_type="wav2vec2"), "kind 'wav2vec2'.*Load Audio Encoder"),
+    (_incomplete, "lacks 2, the first .*k_proj"), (_config(model_type="whisper"), "kind 'whisper'.*Load Audio Encoder"),
     (_config(hidden_size=64), "config.json belongs to another"),
     (_config(conv_stride=[5, 2, 2, 2, 2, 2, 1]), "320 samples apart"),
 ])
@@ -349,3 +349,19 @@ def test_the_name_alone_is_not_enough():
 def test_configs_that_would_ask_for_the_impossible(folder, tmp_path, change, words):
     with pytest.raises(FileFormatError, match=f"(?s){words}"):
         HubertEncoder.load(broken(folder, tmp_path, change))
+
+
+def test_wav2vec2_from_a_folder(tmp_path):
+    """The same convolutions and chunks; another network of the same build."""
+    import transformers
+
+    folder = save_wav2vec2(tmp_path / "wav2vec2-base")
+    encoder = open_encoder(folder, layer=1)
+    assert encoder.facts.id == "wav2vec2-base-folder" and folder_kind(folder).model_type == "wav2vec2"
+    sound = Sound(np.random.default_rng(0).standard_normal((1, 16000)).astype(np.float32), 16000)
+    mine = encoder.encode(sound).features
+    model = transformers.Wav2Vec2Model.from_pretrained(folder).eval()
+    wave = (sound.waveform - sound.waveform.mean()) / np.sqrt(sound.waveform.var() + 1e-7)
+    with torch.inference_mode():
+        theirs = model(torch.from_numpy(wave), output_hidden_states=True).hidden_states[1][0]
+    assert mine.shape == (49, 32) and torch.allclose(mine, theirs, atol=1e-4)
