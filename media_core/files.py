@@ -84,12 +84,12 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | S
         TalkingHeadsError: the disk is full or the folder cannot be written; an earlier file at `path` is still whole.
     """
     header = {_PREFIX + "kind": kind, _PREFIX + "version": str(version), _PREFIX + "config": json.dumps(config)}
-    given = {k: Stored.of_bytes(v) if isinstance(v, Path) else v for k, v in tensors.items()}
-    plain = {k: v if isinstance(v, Stored) else v.detach().to("cpu").contiguous() for k, v in given.items()}
-    places = Counter(v.untyped_storage().data_ptr() for v in plain.values() if isinstance(v, torch.Tensor))
-    plain = {k: v if isinstance(v, Stored) or places[v.untyped_storage().data_ptr()] == 1 else v.clone()  # else they are refused
-             for k, v in plain.items()}
     try:
+        given = {k: Stored.of_bytes(v) if isinstance(v, Path) else v for k, v in tensors.items()}
+        plain = {k: v if isinstance(v, Stored) else v.detach().to("cpu").contiguous() for k, v in given.items()}
+        places = Counter(v.untyped_storage().data_ptr() for v in plain.values() if isinstance(v, torch.Tensor))
+        plain = {k: v if isinstance(v, Stored) or places[v.untyped_storage().data_ptr()] == 1 else v.clone()
+                 for k, v in plain.items()}  # tensors that share memory are refused
         with atomic_path(path) as temporary:
             in_memory = {name: value for name, value in plain.items() if isinstance(value, torch.Tensor)}
             if len(in_memory) < len(plain):

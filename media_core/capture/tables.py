@@ -75,7 +75,7 @@ def film_part(film: Path, first: int, frames: int, fps: float) -> Sound:
         raise TalkingHeadsError("The segment must have audio",
                                 f"that of {film.name} lasts {sound.duration:.1f} s, the segment starts at {first / fps:.1f} s",
                                 "Choose an earlier segment")
-    return Sound(np.ascontiguousarray(fitted(sound.waveform[:, begin:], samples)), sound.sample_rate)
+    return Sound(fitted(sound.waveform[:, begin:], samples), sound.sample_rate)
 
 
 def write_sound(folder: Path, sound: Sound, frames: int, fps: float, encoder: SpeechEncoder, step: Step) -> None:
