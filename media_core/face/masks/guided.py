@@ -51,7 +51,7 @@ class Guide:
         rough = (mask > .5).astype(np.uint8)
         unsure = (mask > _SURE) & (mask < 1 - _SURE)
         near = np.maximum(cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, self._near), unsure.view(np.uint8))
-        near = near if where is None else near & where
+        near = near if where is None else np.minimum(near, where)
         out, near = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) for each in (rough, near))
         if (places := cv2.findNonZero(near)) is not None:
             places, planes = np.asarray(places).reshape(-1, 2), cv2.merge(self._functions(mask))

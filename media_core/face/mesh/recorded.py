@@ -1,8 +1,8 @@
 """Small networks without Python between their layers.
 
 Recorded (traced) by torch, a network of many small layers takes three quarters of the time on the CPU for the same numbers, and
-threads do not wait for one another's Python meanwhile. The numbers are the same to the bit: whether a network is recorded by now
-must not matter.
+threads do not wait for one another's Python meanwhile. The numbers must be the same to the bit, whether it is recorded by now or
+not: a recording that rounds otherwise (one of the mesh for a single view does) is not used.
 """
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 Out = TypeVar("Out")
+_TRIALS = 5  # runs of a recording: torch changes it during the first ones
 _OFTEN = 12  # calls with one shape after which the network is recorded for it: that takes as long as 50 calls
 
 
 class Recorded(Generic[Out]):
     """A network that is asked about many images of one shape: `net` itself on a GPU, for rare shapes, and where torch does not
-    record."""
+    record it well."""
 
     def __init__(self, net: nn.Module):
         self.net = net
@@ -43,6 +44,15 @@ class Recorded(Generic[Out]):
         with warnings.catch_warnings():  # torch calls recording old, and every length that it takes for constant a danger
             warnings.simplefilter("ignore")
             try:
-                return torch.jit.trace(self.net, (x,), check_trace=False)  # not frozen: that rounds otherwise
+                recording = torch.jit.trace(self.net, (x,), check_trace=False)  # not frozen: that may round otherwise
             except (AttributeError, RuntimeError):  # a newer torch without it, or Python without what it needs
                 return self.net
+        assert isinstance(recording, nn.Module)  # of a module
+        wanted = self.net(x)
+        return recording if all(_same(recording(x), wanted) for _ in range(_TRIALS)) else self.net
+
+
+def _same(one: Tensor | tuple[Tensor, ...], other: Tensor | tuple[Tensor, ...]) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    return all(map(torch.equal, one, other))
