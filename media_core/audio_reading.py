@@ -124,11 +124,22 @@ class _Samples:
         if not self.blocks:
             return np.zeros((1, 0), np.float32), self.rate
         self._flush()
-        waveform = np.ascontiguousarray(np.concatenate(self.blocks, axis=1).reshape(-1, self.channels).T)
+        waveform = self._joined()
         stream = self.stream
         if stream.duration and stream.time_base and "mp4" in self.container.format.name:
             waveform = waveform[:, :max(1, self.late + round(stream.duration * stream.time_base * self.rate))]
         return waveform, self.rate
+
+    def _joined(self) -> np.ndarray:  # float32 [C, N]
+        """The blocks side by side, each given back at once: a long track is large."""
+        out = np.empty((self.channels, sum(block.size for block in self.blocks) // self.channels), np.float32)
+        at = 0
+        self.blocks.reverse()
+        while self.blocks:
+            block = self.blocks.pop().reshape(-1, self.channels)
+            out[:, at:at + len(block)] = block.T
+            at += len(block)
+        return out
 
     def _silence(self, samples: int) -> None:
         if samples:

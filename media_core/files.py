@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,20 @@ _VERSION_DIGITS = 6
 UNREADABLE = (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError)
 _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
            torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor whose bytes are those of a file: it is copied piece by piece, so that it may be larger than the memory."""
+
+    path: Path
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of_bytes(cls, path: Path) -> Stored:
+        """The file as a uint8 tensor [n]."""
+        return cls(path, torch.uint8, (path.stat().st_size,))
 
 
 @contextmanager
@@ -54,14 +70,13 @@ def atomic_path(path: str | os.PathLike, *, tidy: bool = True) -> Iterator[Path]
         temporary.unlink(missing_ok=True)
 
 
-def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | Path], *, kind: str, version: int,
+def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | Stored | Path], *, kind: str, version: int,
                  config: Mapping[str, Any]) -> Path:
     """Writes `tensors` and `config` as one safetensors file, atomically.
 
     Args:
         path: the file; its folder is made when absent.
-        tensors: name -> tensor of any dtype and device, or a file whose bytes become a uint8 tensor [n]: it is copied piece by
-            piece, so that it may be larger than the memory.
+        tensors: name -> tensor of any dtype and device, one `Stored` in a file, or a file whose bytes become a uint8 tensor [n].
         kind: what the file is ("avatar", "speech", ...); checked on loading.
         version: format version of this kind, a positive integer.
         config: JSON-serialisable description that rebuilds the object around the tensors.
@@ -69,11 +84,12 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | P
         TalkingHeadsError: the disk is full or the folder cannot be written; an earlier file at `path` is still whole.
     """
     header = {_PREFIX + "kind": kind, _PREFIX + "version": str(version), _PREFIX + "config": json.dumps(config)}
-    plain = {k: v if isinstance(v, Path) else v.detach().to("cpu").contiguous() for k, v in tensors.items()}
-    places = Counter(v.untyped_storage().data_ptr() for v in plain.values() if isinstance(v, torch.Tensor))
-    plain = {k: v if isinstance(v, Path) or places[v.untyped_storage().data_ptr()] == 1 else v.clone()  # else they are refused
-             for k, v in plain.items()}
     try:
+        given = {k: Stored.of_bytes(v) if isinstance(v, Path) else v for k, v in tensors.items()}
+        plain = {k: v if isinstance(v, Stored) else v.detach().to("cpu").contiguous() for k, v in given.items()}
+        places = Counter(v.untyped_storage().data_ptr() for v in plain.values() if isinstance(v, torch.Tensor))
+        plain = {k: v if isinstance(v, Stored) or places[v.untyped_storage().data_ptr()] == 1 else v.clone()
+                 for k, v in plain.items()}  # tensors that share memory are refused
         with atomic_path(path) as temporary:
             in_memory = {name: value for name, value in plain.items() if isinstance(value, torch.Tensor)}
             if len(in_memory) < len(plain):
@@ -91,7 +107,7 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | P
     return Path(path)
 
 
-def _save_piecewise(path: Path, tensors: Mapping[str, torch.Tensor | Path], header: Mapping[str, str]) -> None:
+def _save_piecewise(path: Path, tensors: Mapping[str, torch.Tensor | Stored], header: Mapping[str, str]) -> None:
     """A safetensors file some of whose tensors are files: their bytes never stand in memory as a whole.
 
     The layout (github.com/huggingface/safetensors, "Format"): the header's length as 8 bytes, the header as JSON, the data
@@ -99,13 +115,11 @@ def _save_piecewise(path: Path, tensors: Mapping[str, torch.Tensor | Path], head
     so that equal content gives equal bytes.
     """
     layout: dict[str, Any] = {"__metadata__": dict(sorted(header.items()))}
-    begin, order = 0, sorted(tensors, key=lambda name: (-_width(tensors[name]), name))
+    begin, order = 0, sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
     for name in order:
         value = tensors[name]
-        small = torch.empty(0, dtype=torch.uint8) if isinstance(value, Path) else value
-        shape = [value.stat().st_size] if isinstance(value, Path) else list(value.shape)
-        size = shape[0] if isinstance(value, Path) else value.numel() * value.element_size()
-        layout[name] = {"dtype": _DTYPES[small.dtype], "shape": shape, "data_offsets": [begin, begin + size]}
+        size = math.prod(value.shape) * value.dtype.itemsize
+        layout[name] = {"dtype": _DTYPES[value.dtype], "shape": list(value.shape), "data_offsets": [begin, begin + size]}
         begin += size
     text = json.dumps(layout, separators=(",", ":"), ensure_ascii=False).encode()
     text = text.ljust(-(-len(text) // 8) * 8)
@@ -113,16 +127,11 @@ def _save_piecewise(path: Path, tensors: Mapping[str, torch.Tensor | Path], head
         file.write(len(text).to_bytes(8, "little") + text)
         for name in order:
             value = tensors[name]
-            if isinstance(value, Path):
-                with value.open("rb") as source:
+            if isinstance(value, Stored):
+                with value.path.open("rb") as source:
                     shutil.copyfileobj(source, file, 1 << 20)
             elif value.numel():
                 file.write(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-
-
-def _width(value: torch.Tensor | Path) -> int:
-    """Bytes of one number."""
-    return 1 if isinstance(value, Path) else value.element_size()
 
 
 def _order_header(path: Path) -> None:
@@ -161,6 +170,20 @@ def load_tensors(path: str | os.PathLike, *, kind: str, version: int,
         raise
     except UNREADABLE as error:
         raise FileFormatError(f"The {kind} file must be a whole safetensors file", f"{path.name} cannot be read ({error})",
+                              "It may be truncated or of another format: copy or make it again") from error
+
+
+def stored_rows(path: str | os.PathLike, name: str, rows: slice) -> torch.Tensor | None:
+    """Some rows of a tensor in a file of `save_tensors`; nothing else of the file is held. None: it has no such tensor.
+
+    Raises:
+        FileFormatError: the file is absent or no whole safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as f:
+            return f.get_slice(name)[rows].clone() if name in f.keys() else None  # noqa: SIM118  (no mapping)
+    except UNREADABLE as error:
+        raise FileFormatError("The file must be a whole safetensors file", f"{Path(path).name} cannot be read ({error})",
                               "It may be truncated or of another format: copy or make it again") from error
 
 

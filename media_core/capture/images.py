@@ -130,7 +130,8 @@ def write_masks(folder: Path, points: np.ndarray, size: int, person: np.ndarray 
     done = total - len(wanted)
     step(done, total)
     drawn = None if person is None else lambda i: _drawn(person, int(source[i]), crop)
-    masker = HeadMasker((size, size), _look(folder, points, drawn, step) if wanted and parsing is None else None)
+    with one_torch_thread():
+        masker = HeadMasker((size, size), _look(folder, points, drawn, step) if wanted and parsing is None else None)
 
     def make(i: int) -> tuple[int, np.ndarray, FrameMasks]:
         frame = read_picture(folder / FRAME.format(i))

@@ -2,8 +2,8 @@
 
 Stages: (segment ->) track -> frames -> shots -> measure -> (masks -> background -> layers ->) sound -> tables -> report ->
 manifest.
-Per frame only the face's points stay in memory (with the mesh 6 kB, until all is measured; twice for a moment) and, while
-measuring, up to 240 followed corners (22 kB in all at the most); besides them, the audio.
+Per frame only the face's points stay in memory (the mesh of 6 kB goes from file to file) and, while measuring, up to 240 followed
+corners; besides them, the audio.
 The method: docs/capture.md; what is written: docs/hmtalker.md#dataset-layout.
 """
 from __future__ import annotations
@@ -34,6 +34,7 @@ from ..video import VideoInfo, probe
 from . import images, tables
 from .framing import Likeness, frame_face, like_dataset
 from .manifest import write_manifest
+from .mesh_rows import MeshRows
 from .record import Record
 from .report import Shown, write_report
 from .segment import RATE, pick_segment
@@ -170,7 +171,6 @@ class _Job:
             likeness.crop_for(self._size, settings.size)
         cuts = _joints(raw.cuts, kept)
         placed = replace(known.placed(crop.to_crop, crop.size / crop.side(), (settings.size, settings.size)), cuts=cuts)
-        raw = replace(raw, mesh=None)  # the frames' own is enough from here on
         del known
         source, frames, points = first + kept, len(kept), placed.points
         self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: images.write_frames(
@@ -178,9 +178,9 @@ class _Job:
         self._stage("shots", (), ("frames",), lambda step: unnoticed_cuts(self.folder, frames, cuts, step))
         cuts = tuple(sorted({*cuts, *self.record.result("shots")}))
         squared = replace(placed, cuts=cuts).smoothed()
-        del placed
-        track = self._measure(squared, likeness, source)
-        squared = replace(squared, mesh=None)
+        mesh = MeshRows(raw=self.folder / RAW, kept=kept, crop=crop, tracked=placed.points, placed=squared.points)
+        track = self._measure(squared, likeness, source, mesh)
+        del placed, mesh
         if settings.masks:
             self._masks(source, crop, squared.points)
         else:
@@ -257,12 +257,12 @@ class _Job:
 
         own = ("film", "version", "fps", "face_index", "order", "segment", "landmarks", "region", "tracker")
         self._stage("track", own, (), make)
-        return RawTrack.load(self.folder / RAW)
+        return RawTrack.load(self.folder / RAW, dense=False)
 
-    def _measure(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray) -> FaceTrack:
+    def _measure(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray, mesh: MeshRows) -> FaceTrack:
         """What was measured; its mesh stays in the file."""
         self._stage("measure", ("focal", "smoothing", "steady", "expression", "like"), ("shots",),
-                    lambda step: tables.save_measured(self.folder, *self._measured(squared, likeness, source, step)))
+                    lambda step: tables.save_measured(self.folder, *self._measured(squared, likeness, source, step), mesh))
         return FaceTrack.load(self.folder / tables.TRACK, dense=False)
 
     def _measured(self, squared: RawTrack, likeness: Likeness | None, source: np.ndarray,

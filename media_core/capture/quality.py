@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..audio import Sound
+from ..blocks import blocks
 from ..downmix import mono as mono_of
 from ..face.geometry import quarter_turns
 from ..face.track import FaceTrack
@@ -26,6 +27,7 @@ _SHUT = 0.55          # of the open eyes' aperture: below it the lids count as s
 _LONGEST_BLINK = 1.0  # s; longer is sleep, or a look down
 _CLIPPED = 0.995      # of full scale
 _LEVEL_ROW = 0.02     # s, pieces the loudness is measured over
+_PIECE = 1 << 18      # samples of the audio that are looked at together: a long video's are many
 _DOUBTFUL = 0.5       # confidence below which a frame's landmarks are probably wrong
 _AWAY = 40.0          # degrees from the front: farther away, half of the face is not seen
 _SMALL = 45.0         # px between the outer eye corners, in the video
@@ -315,10 +317,12 @@ def _units(e: Evidence) -> Finding:
 
 def _sound(e: Evidence) -> tuple[Finding, Finding]:
     waveform = e.sound.waveform
-    clipped = float((np.abs(waveform) >= _CLIPPED).mean())
+    pieces = blocks(waveform.shape[1], _PIECE)
+    clipped = sum(np.count_nonzero(np.abs(waveform[:, piece]) >= _CLIPPED) for piece in pieces) / waveform.size
     mono, row = mono_of(waveform, e.sound.sample_rate), max(1, round(_LEVEL_ROW * e.sound.sample_rate))
     rows = mono[:len(mono) // row * row].reshape(-1, row)
-    level = 10 * np.log10(np.maximum(np.square(rows, dtype=np.float64).mean(axis=1), 1e-12)) if len(rows) else np.full(1, -120.0)
+    power = [np.square(rows[block], dtype=np.float64).mean(axis=1) for block in blocks(len(rows))]
+    level = 10 * np.log10(np.maximum(np.concatenate(power), 1e-12)) if len(rows) else np.full(1, -120.0)
     loud, noise = np.percentile(level, (95, 5))
     spoken = 1 - float(e.speech.silence.double().mean())
     silent = loud < -60 or spoken == 0

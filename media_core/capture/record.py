@@ -23,7 +23,7 @@ OUTPUTS = {  # stage -> what it writes; "{}" stands for a frame's number
     "track": ("raw_track.safetensors", "raw_track.partial.safetensors", "raw_track.partial.mesh"),
     "frames": ("ori_imgs/{}.jpg",),
     "shots": (),
-    "measure": ("track.safetensors", "landmarks_canonical.safetensors", "anchors.safetensors"),
+    "measure": ("track.safetensors", "landmarks_canonical.safetensors", "anchors.safetensors", "track.partial.mesh"),
     "masks": ("parsing/{}.png", "teeth_mask/{}.npy"),
     "background": ("bc.jpg",),
     "layers": ("gt_imgs/{}.jpg", "torso_imgs/{}.png"),
@@ -31,7 +31,7 @@ OUTPUTS = {  # stage -> what it writes; "{}" stands for a frame's number
     "tables": ("ori_imgs/{}.lms", "au.csv", "transforms_train.json", "transforms_val.json"),
     "report": ("report.png", "report.txt"),
 }
-OPTIONAL = (*OUTPUTS["track"][1:], "anchors.safetensors")  # what a finished stage need not have left
+OPTIONAL = (*OUTPUTS["track"][1:], *OUTPUTS["measure"][2:])  # what a finished stage need not have left
 
 
 _STAGES = each(record({"key": text(100), "done": flag()}, {"result": lambda value, where: value}))

@@ -17,6 +17,7 @@ from ..motion import ExpressionTrack
 from ..speech import SAMPLE_RATE, SpeechEncoder
 from ..video import load_film_sound
 from .images import ANCHORS
+from .mesh_rows import MeshRows
 from .stages import Step
 
 TRACK, CANONICAL = "track.safetensors", "landmarks_canonical.safetensors"
@@ -52,13 +53,14 @@ def given_expression(given: Path | ExpressionTrack | None, fps: float, film_fram
     return track.with_data(au)
 
 
-def save_measured(folder: Path, track: FaceTrack, anchors: Anchors | None = None) -> None:
-    """track.safetensors, landmarks_canonical.safetensors and, when there are any, anchors.safetensors."""
+def save_measured(folder: Path, track: FaceTrack, anchors: Anchors | None, mesh: MeshRows) -> None:
+    """track.safetensors (with the mesh), landmarks_canonical.safetensors and, when there are any, anchors.safetensors."""
     (folder / ANCHORS).unlink(missing_ok=True)
     if anchors is not None:
         anchors.save(folder / ANCHORS)
     canonical_landmarks(track).save(folder / CANONICAL)
-    track.save(folder / TRACK)
+    with mesh.stored(folder, track.landmarks.points.numpy()) as stored:
+        track.save(folder / TRACK, stored)
 
 
 def film_part(film: Path, first: int, frames: int, fps: float) -> Sound:
@@ -73,7 +75,7 @@ def film_part(film: Path, first: int, frames: int, fps: float) -> Sound:
         raise TalkingHeadsError("The segment must have audio",
                                 f"that of {film.name} lasts {sound.duration:.1f} s, the segment starts at {first / fps:.1f} s",
                                 "Choose an earlier segment")
-    return Sound(np.ascontiguousarray(fitted(sound.waveform[:, begin:], samples)), sound.sample_rate)
+    return Sound(fitted(sound.waveform[:, begin:], samples), sound.sample_rate)
 
 
 def write_sound(folder: Path, sound: Sound, frames: int, fps: float, encoder: SpeechEncoder, step: Step) -> None:

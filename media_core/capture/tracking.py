@@ -20,7 +20,7 @@ from ..face.following import Upcoming, follow
 from ..face.geometry import height_width
 from ..face.landmarks.landmarks import CutFinder, FaceFrame, RawTrack
 from ..face.presence import PATIENCE, Tracker, expect_face
-from ..files import load_tensors, save_tensors
+from ..files import Stored, load_tensors, save_tensors
 from ..read_ahead import ahead
 from ..schema import COUNT, described, flag, many, record, text, whole
 from ..tensor_schema import Numbers, fitting
@@ -62,8 +62,9 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
     if begin and np.isfinite(found.points[-1]).all():
         tracker.state = found.points[-1]
     numbered = enumerate(read_frames(film, settings.fps, max(first + begin - 1, first)), max(begin - 1, 0))
-    with one_torch_thread(), closing(ahead(_before(numbered, None if stop is None else stop - first))) as frames:
-        for item, face in follow(tracker, _upcoming(frames, begin, lambda i: _region(region, first + i))):
+    wanted = _upcoming(_before(numbered, None if stop is None else stop - first), begin, lambda i: _region(region, first + i))
+    with one_torch_thread(), closing(ahead(wanted)) as items:
+        for item, face in follow(tracker, items):
             i, frame = item.number, item.frame
             size = frame.shape[0], frame.shape[1]
             if item.cut:
@@ -75,7 +76,7 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
             if i + 1 == PATIENCE and not any(found.confidence):
                 _look_further(film, settings.fps, first, stop, total, region, tracker, step)
     _check_length(film, len(found.points), first, settings.fps)
-    found.track(size, float(settings.fps)).save(folder / RAW)
+    found.save_track(folder / RAW, size, float(settings.fps))
     found.remove()
 
 
@@ -197,13 +198,14 @@ class _Found:
         save_tensors(self.folder / PARTIAL, tensors, kind=_KIND, version=_VERSION,
                      config={"cuts": self.cuts, "tracker": self.tracker, "mesh": self._has_mesh})
 
-    def track(self, size: tuple[int, int], fps: float) -> RawTrack:
-        """All of it; the mesh stays on the disk as long as nobody reads it."""
+    def save_track(self, path: Path, size: tuple[int, int], fps: float) -> None:
+        """Writes all of it as a `RawTrack`; the mesh goes from file to file."""
         self._keep_mesh()
         shape = len(self.points), *MESH_ROW
-        mesh = np.memmap(self.folder / PARTIAL_MESH, np.float32, "c", shape=shape) if self._has_mesh else None
-        return RawTrack(points=np.stack(self.points), confidence=np.array(self.confidence, np.float32), image_size=size, fps=fps,
-                        cuts=tuple(self.cuts), tracker=self.tracker, mesh=mesh)
+        mesh = Stored(self.folder / PARTIAL_MESH, torch.float32, shape) if self._has_mesh else None
+        track = RawTrack(points=np.stack(self.points), confidence=np.array(self.confidence, np.float32), image_size=size, fps=fps,
+                         cuts=tuple(self.cuts), tracker=self.tracker)
+        track.save(path, mesh)
 
     def remove(self) -> None:
         for name in (PARTIAL, PARTIAL_MESH):

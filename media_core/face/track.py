@@ -13,7 +13,7 @@ import torch
 from ..blocks import blocks
 from ..choices import MEASURED_BY
 from ..errors import TalkingHeadsError
-from ..files import load_tensors, save_tensors
+from ..files import Stored, load_tensors, save_tensors
 from ..motion import ExpressionTrack, LandmarkTrack, PoseTrack, Track
 from ..schema import FOCAL, SIZE, described, record, text
 from ..tensor_schema import Numbers, fitting
@@ -84,12 +84,17 @@ class FaceTrack:
         return replace(self, **parts, confidence=self.confidence[start:stop].clone(),
                        reprojection=self.reprojection[start:stop].clone())
 
-    def save(self, path: str | os.PathLike) -> Path:
-        """Writes one safetensors file of kind "face_track"."""
-        tensors = {name: getattr(self, name).data for name in _PARTS}
+    def save(self, path: str | os.PathLike, mesh: Stored | None = None) -> Path:
+        """Writes one safetensors file of kind "face_track".
+
+        Args:
+            mesh: the landmarks', float32 [T, 478, 3], of a track too long to have it in memory.
+        """
+        tensors: dict[str, torch.Tensor | Stored] = {name: getattr(self, name).data for name in _PARTS}
         tensors |= {"confidence": self.confidence, "reprojection": self.reprojection,
                     "shape": torch.from_numpy(self.shape.points)}
         tensors |= {} if self.landmarks.mesh is None else {"mesh": self.landmarks.mesh}
+        tensors |= {} if mesh is None else {"mesh": mesh}
         config: dict[str, Any] = {name: getattr(self, name).described() for name in _PARTS}
         config["tracker"] = self.tracker
         config["shape"] = {"focal": self.shape.focal, "image_size": self.shape.image_size}

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
-from talking_heads.media_core.files import atomic_path, load_tensors, save_tensors
+from talking_heads.media_core.files import Stored, atomic_path, load_tensors, save_tensors, stored_rows
 
 
 @pytest.fixture
@@ -126,3 +126,16 @@ def test_tensors_that_share_memory_are_written_each(tmp_path):
                         version=1, config={})
     tensors, _ = load_tensors(path, kind="avatar", version=1)
     assert tensors["b"].tolist() == whole.tolist() and tensors["c"].tolist() == [2, 3] and tensors["d"].numel() == 0
+
+
+def test_a_tensor_stored_in_a_file_gives_the_same_file(tmp_path):
+    mesh, points = torch.randn(9, 4, 3), torch.randn(9, 2)
+    (tmp_path / "rows").write_bytes(mesh.numpy().tobytes())
+    plain = save_tensors(tmp_path / "plain", {"points": points, "mesh": mesh}, kind="k", version=1, config={"a": "ü"})
+    stored = save_tensors(tmp_path / "stored", {"points": points, "mesh": Stored(tmp_path / "rows", torch.float32, (9, 4, 3))},
+                          kind="k", version=1, config={"a": "ü"})
+    assert plain.read_bytes() == stored.read_bytes()
+    assert torch.equal(stored_rows(stored, "mesh", slice(2, 5)), mesh[2:5]) and stored_rows(stored, "other", slice(1)) is None
+    (tmp_path / "short").write_bytes(stored.read_bytes()[:-5])
+    with pytest.raises(FileFormatError, match="short cannot be read"):
+        stored_rows(tmp_path / "short", "mesh", slice(2))

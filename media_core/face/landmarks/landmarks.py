@@ -202,7 +202,8 @@ class CutFinder:
         import cv2
 
         every = max(1, min(frame.shape[:2]) // _CUT_SIDE)  # enough of a large frame
-        seen = np.ascontiguousarray(frame[::every, ::every])
+        height, width = (n // every for n in frame.shape[:2])
+        seen = cv2.resize(frame[:height * every, :width * every], (width, height), interpolation=cv2.INTER_NEAREST)
         small = cv2.resize(seen, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
         change = 0.0 if self._last is None else float(np.abs(small - self._last).mean())
         cut = change > max(_CUT, _CUT_RATIO * self._usual)

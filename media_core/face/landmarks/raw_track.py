@@ -13,7 +13,7 @@ from ...choices import MEASURED_BY, POLICIES
 from ...dense_mesh import ROW as MESH_ROW
 from ...dense_mesh import fitting_mesh, moved_mesh, placed_mesh
 from ...errors import TalkingHeadsError
-from ...files import load_tensors, save_tensors
+from ...files import Stored, load_tensors, save_tensors
 from ...schema import COUNT, RATE, SIZE, described, many, record, text, whole
 from ...tensor_schema import Numbers, fitting
 from ..geometry import BROWS, JAW, NOSE
@@ -79,22 +79,30 @@ class RawTrack:
         points = smooth_points(self.points, self.fps, self.cuts)
         return replace(self, points=points, mesh=moved_mesh(self.mesh, self.points, points))
 
-    def save(self, path: str | os.PathLike) -> Path:
-        """Writes one safetensors file."""
-        tensors = {"points": torch.from_numpy(self.points), "confidence": torch.from_numpy(self.confidence)}
+    def save(self, path: str | os.PathLike, mesh: Stored | None = None) -> Path:
+        """Writes one safetensors file.
+
+        Args:
+            mesh: float32 [T, 478, 3], of a track too long to have it in memory.
+        """
+        tensors: dict[str, torch.Tensor | Stored] = {"points": torch.from_numpy(self.points),
+                                                     "confidence": torch.from_numpy(self.confidence)}
         tensors |= {} if self.mesh is None else {"mesh": torch.from_numpy(self.mesh)}
+        tensors |= {} if mesh is None else {"mesh": mesh}
         return save_tensors(path, tensors, kind=KIND, version=VERSION,
                             config={"image_size": list(self.image_size), "fps": self.fps, "cuts": list(self.cuts),
                                     "tracker": self.tracker})
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> RawTrack:
+    def load(cls, path: str | os.PathLike, *, dense: bool = True) -> RawTrack:
         """Reads a file of `save`.
 
+        Args:
+            dense: with the mesh, by far the largest part, where there is one.
         Raises:
             FileFormatError: absent, truncated, of another kind, newer, or with entries that no track has.
         """
-        tensors, config = load_tensors(path, kind=KIND, version=VERSION)
+        tensors, config = load_tensors(path, kind=KIND, version=VERSION, without=() if dense else ("mesh",))
         name, again = Path(path).name, "Track the video again"
         described(config, _SETTINGS, name, again)
         fitting(tensors, _TENSORS, name, again)

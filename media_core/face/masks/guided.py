@@ -43,13 +43,15 @@ class Guide:
         size = mask.shape[::-1]
         return _applied([cv2.resize(each, size, interpolation=cv2.INTER_LINEAR) for each in self._functions(mask)], self._image)
 
-    def enlarged(self, mask: np.ndarray, image: np.ndarray) -> np.ndarray:  # float32 [h, w], uint8 [H, W, 3] -> bool [H, W]
-        """Where the mask is over one half, at the full image's size: looked at only near its outline."""
+    def enlarged(self, mask: np.ndarray, image: np.ndarray,
+                 where: np.ndarray | None = None) -> np.ndarray:  # float32 [h, w], uint8 [H, W, 3], bool [h, w] -> bool [H, W]
+        """Where the mask is over one half, at the full image's size: looked at only near its outline, and only in `where`."""
         import cv2
         size = image.shape[1], image.shape[0]
         rough = (mask > .5).astype(np.uint8)
         unsure = (mask > _SURE) & (mask < 1 - _SURE)
-        near = np.maximum(cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, self._near), unsure.astype(np.uint8))
+        near = np.maximum(cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, self._near), unsure.view(np.uint8))
+        near = near if where is None else np.minimum(near, where)
         out, near = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) for each in (rough, near))
         if (places := cv2.findNonZero(near)) is not None:
             places, planes = np.asarray(places).reshape(-1, 2), cv2.merge(self._functions(mask))

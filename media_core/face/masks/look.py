@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .person import View, cut_out, soft_persons
-from .regions import HeadAxes, above_jaw, face_outline, head_axes, polygon
+from .regions import HeadAxes, above_jaw, polygon
 
 _BINS, _SHIFT = 32, 3          # of each of Lab's three axes; bits of a level that a bin ignores
 _BLURS = ((1.0, .85), (3.0, .15))  # bins that a colour may be off by, and how often
@@ -73,7 +73,7 @@ class Hanging:
     @classmethod
     def of(cls, view: View, person: np.ndarray, found: Likelihoods, torso: np.ndarray | None = None) -> Hanging:
         """By the person, bool [h, w], and where the torso usually is, float32 [h, w]."""
-        axes, rows = head_axes(view.at), np.arange(view.small_size[0])[:, None]
+        axes, rows = view.small_axes, np.arange(view.small_size[0])[:, None]
         middle = (axes.centre + view.at[8]) / 2
         across = np.abs((np.arange(view.small_size[1])[None] - middle[0]) * axes.right[0]
                         + (rows - middle[1]) * axes.right[1]) / axes.unit
@@ -145,9 +145,9 @@ class _Zones:
     @classmethod
     def of(cls, view: View, person: np.ndarray) -> _Zones:  # bool [h, w]
         import cv2
-        size, axes = view.small_size, head_axes(view.at)
+        size, axes = view.small_size, view.small_axes
         inside = cv2.erode(person.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        face = polygon(face_outline(view.at), size)
+        face = view.small_face
         rows = np.arange(size[0])[:, None]
         return cls(cheeks=polygon(view.at[_CHEEKS], size), around=inside & above_jaw(view.at, size, _EARS) & ~face,
                    lower=inside & (rows > view.at[8, 1] + _LOWER * axes.unit), person=person)

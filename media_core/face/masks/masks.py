@@ -111,7 +111,7 @@ def _found(view: View, soft: np.ndarray | None) -> np.ndarray:  # float32 [H, W]
 def split_person(view: View, person: np.ndarray, look: PersonLook) -> FrameMasks:
     """The person (bool [H, W]) of a frame divided into its parts."""
     parts = divided(view, person, look)
-    mouth, teeth = mouth_inside(view.frame, view.points, head_axes(view.points).unit)
+    mouth, teeth = mouth_inside(view.frame, view.points, view.axes.unit)
     head = parts.head | mouth
     return FrameMasks(head=head, hair=parts.hair & ~mouth, mouth=mouth, teeth=teeth, torso=person & ~head,
                       neck=parts.neck & ~head)

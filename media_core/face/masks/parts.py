@@ -7,7 +7,7 @@ import numpy as np
 
 from .look import Hanging, Likelihoods, PersonLook, likelihoods
 from .person import View, crumbs, disc, touching
-from .regions import HeadAxes, above_jaw, face_outline, head_axes, jaw_middle, polygon
+from .regions import HeadAxes, above_jaw, face_outline, jaw_middle, polygon
 
 _EARS, _JAW_ENDS = 2, 4   # points of the jaw, counted from its ends: above is head; beside it usually is
 _WIDE, _WIDE_BALD = 1.2, 1.6   # units beside the middle: farther, skin is a hand's
@@ -39,17 +39,17 @@ class Parts:
 def divided(view: View, person: np.ndarray, look: PersonLook) -> Parts:  # person: bool [H, W]
     import cv2
     found, small = likelihoods(view, look), view.reduced(person) > .5
-    axes = head_axes(view.at)
+    axes = view.small_axes
     face = polygon(face_outline(view.points), view.size)
     hanging = Hanging.of(view, small, found, look.torso)
     head = _head(view, small, found, hanging, _Zones.of(view, axes, look.bald))
     hairy = view.guide(found.hair / (found.hair + found.skin)) > .5
-    hairy = small & hairy & (not look.bald) & ~polygon(face_outline(view.at), view.small_size)
+    hairy = small & hairy & (not look.bald) & ~view.small_face
     hairy = _without_crumbs(hairy, head, _CRUMB * axes.unit ** 2)
-    hairy = _hair_outside(hairy, head, polygon(face_outline(view.at), view.small_size))
-    below = cv2.dilate((small & ~head).astype(np.uint8), disc(_MEETING))  # only there can head and torso meet
-    below = cv2.resize(below, view.size[::-1], interpolation=cv2.INTER_NEAREST) > 0
-    head = person & (face | ~below | view.sharpened(head.astype(np.float32)))
+    hairy = _hair_outside(hairy, head, view.small_face)
+    meeting = cv2.dilate((small & ~head).astype(np.uint8), disc(_MEETING))  # only there can head and torso meet
+    below = cv2.resize(meeting, view.size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    head = person & (face | ~below | view.sharpened(head.astype(np.float32), meeting))
     neck = person & ~head & _neck_zone(view) & view.enlarged(found.shaded > found.clothes)
     return Parts(head, head & ~face & view.enlarged(hairy), neck)
 
@@ -57,18 +57,18 @@ def divided(view: View, person: np.ndarray, look: PersonLook) -> Parts:  # perso
 def _head(view: View, person: np.ndarray, found: Likelihoods, hanging: Hanging, zones: _Zones) -> np.ndarray:
     """The head, bool [h, w], in one piece, with all of the person that does not hang together with what is below the jaw."""
     head = person & (zones.sure | (view.guide(_head_probability(view, person, found, hanging, zones)) > .5))
-    head = _without_crumbs(touching(head, zones.sure), person, _CRUMB * head_axes(view.at).unit ** 2)
+    head = _without_crumbs(touching(head, zones.sure), person, _CRUMB * view.small_axes.unit ** 2)
     head = head & ~_worn(view, head, found, zones)
     head = head & ~_coat(view, person, head, zones)
     below = ~above_jaw(view.at, view.small_size, _JAW_ENDS)
-    return person & ~_body(touching(person & ~head, below), head_axes(view.at).unit)
+    return person & ~_body(touching(person & ~head, below), view.small_axes.unit)
 
 
 def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
     """Of what counts as hair below the ears, bool [h, w], that which does not hang from the hair above: a collar of its colour
     that tips of hair touch, say. Such pieces are no wider than a lock, and lie across or run in under the neck."""
     import cv2
-    unit, above = head_axes(view.at).unit, zones.sure & ~zones.face | zones.aside
+    unit, above = view.small_axes.unit, zones.sure & ~zones.face | zones.aside
     hair = head & ~zones.sure & (~zones.beside | (found.hair > found.skin) & (found.hair > found.shaded))
     every = (hair | head & above).astype(np.uint8)
     wide = cv2.morphologyEx(every, cv2.MORPH_OPEN, disc(_LOCK * unit), borderType=cv2.BORDER_REPLICATE) > 0
@@ -83,7 +83,7 @@ def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np
 def _coat(view: View, person: np.ndarray, head: np.ndarray, zones: _Zones) -> np.ndarray:
     """What counts as hair below the jaw, bool [h, w], but covers the shoulders and lies as wide: a coat of its colour. Where the
     two cannot be told apart, hair ends a little below the chin."""
-    axes, rows, none = head_axes(view.at), np.arange(len(head))[:, None], np.zeros_like(head)
+    axes, rows, none = view.small_axes, np.arange(len(head))[:, None], np.zeros_like(head)
     across = (np.arange(head.shape[1])[None] - axes.centre[0]) * axes.right[0] + (rows - axes.centre[1]) * axes.right[1]
     above, hair = head & zones.sure, head & ~zones.sure & ~above_jaw(view.at, view.small_size, _JAW_ENDS)
     deep = rows > view.at[_CHIN, 1] + _ENDS * axes.unit
@@ -147,7 +147,7 @@ class _Zones:
         across = np.abs((columns - axes.centre[0]) * axes.right[0] + (rows - axes.centre[1]) * axes.right[1]) / axes.unit
         near, at_jaw = across < (_WIDE_BALD if bald else _WIDE), across < _JAW
         above, usually = above_jaw(view.at, size, _EARS), above_jaw(view.at, size, _JAW_ENDS)
-        face = polygon(face_outline(view.at), size)
+        face = view.small_face
         sure = above & near | face
         return cls(sure, usually & ~above & at_jaw & ~sure, above & ~near, face)
 
@@ -155,7 +155,7 @@ class _Zones:
 def _head_probability(view: View, person: np.ndarray, found: Likelihoods, hanging: Hanging, zones: _Zones) -> np.ndarray:
     """float32 [h, w]: 1 where it is sure; beside the jaw all but clothes; elsewhere what looks like hair."""
     out = found.hanging(np.where(zones.aside, np.float32(_ASIDE), hanging.prior), hanging.neck & ~zones.aside)
-    outline = _strips(person & (out < .5), _STRIP * head_axes(view.at).unit) & (hanging.prior > _FALLING)
+    outline = _strips(person & (out < .5), _STRIP * view.small_axes.unit) & (hanging.prior > _FALLING)
     out[outline & (found.clothes < found.hair * _CLEARLY)] = 1
     out[zones.beside] = 1 - found.covered(_DRESSED)[zones.beside]
     out[zones.sure] = 1
@@ -170,7 +170,7 @@ def _strips(mask: np.ndarray, radius: float) -> np.ndarray:  # bool [h, w]
 
 def _neck_zone(view: View) -> np.ndarray:  # -> bool [H, W]
     """Below the jaw, within its width, above the collar bone."""
-    axes = head_axes(view.points)
+    axes = view.axes
     rows = np.arange(view.size[0])[:, None]
     return polygon(jaw_middle(view.points, axes), view.size) & (rows < view.points[8, 1] + _COLLAR * axes.unit)
 

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from .guided import Guide, planes
-from .regions import face_outline, polygon
+from .regions import HeadAxes, face_outline, head_axes, polygon
 
 WORKING = 256      # pixels: longer edge at which colours are judged and edges found; the network's own size
 _SPECK = 0.004     # fraction of the image: smaller holes in a person are filled
@@ -64,9 +64,24 @@ class View:
         soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
         return cv2.resize(soft, self.size[::-1], interpolation=cv2.INTER_LINEAR) > .5
 
-    def sharpened(self, mask: np.ndarray) -> np.ndarray:  # float32 [h, w] -> bool [H, W]
-        """With the frame's edges."""
-        return self.guide.enlarged(mask, self.frame)
+    def sharpened(self, mask: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:  # float32, bool [h, w] -> bool [H, W]
+        """With the frame's edges; only what lies in `where` is wanted."""
+        return self.guide.enlarged(mask, self.frame, where)
+
+    @cached_property
+    def axes(self) -> HeadAxes:
+        """The head's, in pixels of the frame."""
+        return head_axes(self.points)
+
+    @cached_property
+    def small_axes(self) -> HeadAxes:
+        """The same in pixels of `small`."""
+        return head_axes(self.at)
+
+    @cached_property
+    def small_face(self) -> np.ndarray:  # bool [h, w]
+        """What surely is the face."""
+        return polygon(face_outline(self.at), self.small_size)
 
 
 def soft_persons(frames: Sequence[np.ndarray]) -> list[np.ndarray]:

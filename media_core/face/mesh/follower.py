@@ -5,19 +5,17 @@
         ...
 
 Squares are held while the face in them moves by less than 4 % of their side or 0.04 rad: that lowers jitter by up to a third, and
-lets several frames be read as one batch (their squares are known beforehand). A batch gives what single frames give.
+lets several frames be read as one batch on a GPU (their squares are known beforehand). A batch gives what single frames give.
 """
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
 import numpy as np
-import torch
 
 from ...errors import TalkingHeadsError
 from ..following import Upcoming, upcoming
@@ -25,7 +23,7 @@ from .finder import PRESENT, Candidate, FaceFinder, MeshFace, accepted, as_face,
 from .nets import MeshNets
 from .squares import Look, Square, crop, look, square_of_points
 
-BATCH = 4            # frames, at most, that are read together while the face keeps its square
+BATCH = 4            # frames, at most, that a GPU reads together while the face keeps its square
 _HELD = (0.04, 0.04)  # sides, rad: the square stays while the face moves less
 _MOVED = 0.15        # sides: moved further than this within one frame, the face is looked at once more
 _MISREAD = 0.035      # disagreement from which the detector is asked whether the face is elsewhere
@@ -91,7 +89,7 @@ class MeshFollower:
 
     def follow(self, frames: Iterable[np.ndarray], masks: Iterable[np.ndarray | None] | None = None, *, batch: int = BATCH,
                cut: Callable[[np.ndarray], bool] = lambda frame: False) -> Iterator[list[MeshFace | None]]:
-        """The same for each frame of a video, several frames at a time; holds `batch` of them.
+        """The same for each frame of a video, on a GPU several frames at a time; holds `batch` of them.
 
         Args:
             cut: called with each frame; true where another shot begins: all faces are forgotten.
@@ -109,15 +107,7 @@ class MeshFollower:
         Raises:
             TalkingHeadsError: as calling it.
         """
-        with ThreadPoolExecutor(1) as pool:
-            yield from self._steps(iter(items), begin, batch, pool if self._two_threads() else None)
-
-    def _two_threads(self) -> bool:
-        """Whether half of the frames are read by another thread: where torch's own threads do not share the work."""
-        return self.finder.nets.device.type == "cpu" and torch.get_num_threads() == 1
-
-    def _steps(self, source: Iterator[Upcoming], begin: Callable[[Upcoming], object], batch: int,
-               beside: Executor | None) -> Iterator[tuple[Upcoming, list[MeshFace | None]]]:
+        source, most = iter(items), batch if self.finder.nets.device.type != "cpu" else 1  # which reads single frames as fast
         waiting, ahead = list[Upcoming](), 1  # `ahead`: frames that are read together
         while True:
             waiting += map(self._checked, islice(source, max(0, ahead - len(waiting))))
@@ -128,24 +118,24 @@ class MeshFollower:
                 ahead = 1
             begins = [k for k, item in enumerate(waiting) if k and (item.cut or item.border)]
             part, used = waiting[:min([ahead, *begins])], 0
-            for item, looks in zip(part, self._read([item.frame for item in part], beside)):
+            for item, looks in zip(part, self._read([item.frame for item in part])):
                 squares = [slot.square for slot in self.slots]
                 yield item, self._settled(item.frame, item.mask, looks)
                 used += 1
                 if None in squares or any(slot.square is not square for slot, square in zip(self.slots, squares)):
                     break  # the other frames were read in squares that are no longer right
             del waiting[:used]
-            ahead = min(ahead + 1, batch) if used == len(part) else max(used, 1)
+            ahead = min(ahead + 1, most) if used == len(part) else max(used, 1)
 
     def _checked(self, item: Upcoming) -> Upcoming:
         check(item.frame, self.order, item.mask)
         return item
 
-    def _read(self, frames: Sequence[np.ndarray], beside: Executor | None = None) -> list[list[Look | None]]:
+    def _read(self, frames: Sequence[np.ndarray]) -> list[list[Look | None]]:
         """A look at every followed face of each frame, in the present squares."""
         squares = [slot.square for slot in self.slots if slot.square is not None]
         crops = [crop(frame, square) for frame in frames for square in squares]
-        looks = iter(look(self.finder.nets, crops, squares * len(frames), self.mirrored, beside=beside))
+        looks = iter(look(self.finder.nets, crops, squares * len(frames), self.mirrored))
         return [[None if slot.square is None else next(looks) for slot in self.slots] for _ in frames]
 
     def _settled(self, frame: np.ndarray, mask: np.ndarray | None, looks: list[Look | None]) -> list[MeshFace | None]:

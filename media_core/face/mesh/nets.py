@@ -23,6 +23,7 @@ from .blazeface import BlazeFace
 from .folded import FoldedDetector, FoldedMesh
 from .folded_person import FoldedPerson
 from .person_net import PersonNet
+from .recorded import Recorded
 
 KIND, VERSION = "face_mesh", 1
 SHIPPED = Path(__file__).resolve().parents[3] / "weights" / "face_mesh.safetensors"
@@ -41,21 +42,21 @@ class MeshNets(nn.Module):
         return self.mesh.flag.weight.device
 
     @cached_property
-    def quick_mesh(self) -> FoldedMesh:
+    def quick_mesh(self) -> Recorded[tuple[Tensor, Tensor]]:
         """The mesh as it is used; made when it is first wanted, on the device where the networks then are."""
-        return FoldedMesh(self.mesh)
+        return Recorded(FoldedMesh(self.mesh).eval())
 
     @cached_property
     def quick_detector(self) -> FoldedDetector:
         return FoldedDetector(self.detector)
 
     @cached_property
-    def quick_person(self) -> FoldedPerson:
-        return FoldedPerson(self.person)
+    def quick_person(self) -> Recorded[Tensor]:
+        return Recorded(FoldedPerson(self.person).eval())
 
     @cached_property
-    def quick_person_wide(self) -> FoldedPerson:
-        return FoldedPerson(self.person_wide)
+    def quick_person_wide(self) -> Recorded[Tensor]:
+        return Recorded(FoldedPerson(self.person_wide).eval())
 
 
 def shipped_nets(device: torch.device | str = "cpu") -> MeshNets:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,14 +76,9 @@ class Look:
     disagreement: float  # between plain and mirrored view, mean of all points in distances of the outer eye corners; 0: one view
 
 
-def look(nets: MeshNets, crops: Sequence[np.ndarray], squares: Sequence[Square], mirrored: bool = True, *,
-         beside: Executor | None = None) -> list[Look]:
+def look(nets: MeshNets, crops: Sequence[np.ndarray], squares: Sequence[Square], mirrored: bool = True) -> list[Look]:
     """Reads crops (uint8 [192, 192, 3] each) that were cut at `squares`; with `mirrored` each is seen in a mirror too and the two
-    answers are averaged. Half of several crops is read by `beside` at the same time."""
-    half = len(crops) // 2
-    if beside is not None and half:
-        other = beside.submit(look, nets, crops[half:], squares[half:], mirrored)
-        return [*look(nets, crops[:half], squares[:half], mirrored), *other.result()]
+    answers are averaged."""
     if not crops:
         return []
     plain = np.stack(crops)

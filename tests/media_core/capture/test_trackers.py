@@ -130,11 +130,13 @@ def test_a_face_that_comes_late_has_no_mesh_before(film, tmp_path):
     found.add(None)
     found.save()
     found.add(FaceFrame(film[1][1], 0.9, mesh=film[2][1]))
-    track = found.track((160, 240), 25.0)
+    found.save_track(tmp_path / "raw", (160, 240), 25.0)
+    track = RawTrack.load(tmp_path / "raw")
     assert np.isnan(track.mesh[0]).all() and np.array_equal(track.mesh[1], film[2][1])
     plain = tracking._Found.open(tmp_path / "other", "people", False)
     plain.add(FaceFrame(film[1][1], 0.9, mesh=film[2][1]))
-    assert plain.track((160, 240), 25.0).mesh is None
+    plain.save_track(tmp_path / "plain", (160, 240), 25.0)
+    assert RawTrack.load(tmp_path / "plain").mesh is None
 
 
 def test_like_must_be_of_the_same_tracker(film, whole, tmp_path):

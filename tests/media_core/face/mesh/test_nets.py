@@ -170,3 +170,15 @@ def test_what_lies_outside_the_feature_map_is_zero():
     cut = region_cut(torch.ones(1, 2, 48, 48), matrix)
     assert cut.shape == (1, 2, 16, 16)
     assert (cut[..., :8] == 1).all() and (cut[..., 8:] == 0).all()
+
+
+@pytest.mark.parametrize("name, shape", [("quick_mesh", (2, 192, 192, 3)), ("quick_person", (1, 256, 256, 3))])
+def test_a_recorded_network_gives_the_same_numbers(name, shape):
+    """To the bit: a resumed run, whose first images no recorded network reads, ends as one that never stopped."""
+    quick = getattr(shipped_nets("cpu"), name)
+    images = torch.rand(40, *shape, generator=torch.Generator().manual_seed(1)).permute(0, 1, 4, 2, 3)
+    with torch.inference_mode():
+        for image in images:
+            one, other = quick(image), quick.net(image)
+            assert all(torch.equal(a, b) for a, b in zip(one, other))
+    assert quick._known[tuple(images[0].shape)] is not quick.net
