@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ...media_core.audio import FPS, frame_count
+from ...media_core.audio import FPS, Sound, frame_count
 from ...media_core.claims import claimed
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.landmarks.mean_face import EYE_SPAN
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.progress import Report, silent
 from ...media_core.speech import EncoderChoice, SpeechEncoder, opened
-from ...media_core.subject.performance import Performance, perform
+from ...media_core.subject.performance import Heard, Performance, perform
 from .captured import bridged, measured, steadied
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
 from .images import Pictures, PictureSettings, class_crop, spool
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from ...media_core.subject.render import Subject, SubjectFrame
     from ...media_core.subject.rig import Rig
 
-VERSION = 1
+VERSION = 2  # 1: other lip rules
 FIRST_IDENTITY = 1000
 VOICES = tuple(f"en-us+{name}" for name in ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f4", "f5", "m8"))
+NOBODY = "nobody"  # the voice of clips in which nobody speaks
+_ROUND = 1e-9  # so that fractions like 0.1 add up to whole clips
 _EXACT_EVERY = 50  # frames between two reports
 _SHOWN_EVERY = 10  # frames between two previews of the images
 _LARGER, _LARGEST = 2, 1024  # a rendered video's side over that of its images; px
@@ -47,7 +49,7 @@ class SubjectPlan:
     """Who says how much with which voice. Clip i is identity i (again from the first when they are used up) with voice i."""
 
     identities: tuple[int, ...] = tuple(range(FIRST_IDENTITY, FIRST_IDENTITY + 24))
-    voices: tuple[str, ...] = VOICES   # of espeak-ng; the formant engine has one voice only
+    voices: tuple[str, ...] = VOICES   # names as media_core.subject.voices reads them; the formant engine has one voice only
     clips: int | None = None           # how many; None: one for each identity
     seconds: float = 75.0              # of each performance
     take: float | None = None          # s of each performance that are kept, the first ones; None: all
@@ -59,6 +61,8 @@ class SubjectPlan:
     fps: float = FPS                   # frames per second
     pictures: PictureSettings | None = None  # images for MToV; None: motion only
     portraits: tuple[PhotoFile, ...] = ()  # whose faces instead of the astronaut's: first as they are, then invented from them
+    nobody: float = 0.0                # fraction of the clips in which nobody speaks: noise, hum, music, breath, mouth at rest
+    damage: float = 0.0                # fraction of the speech that is heard through a bad microphone, a room, a telephone
 
     def __post_init__(self) -> None:
         if not self.identities or not self.voices or min(self.identities) < 0:
@@ -67,6 +71,9 @@ class SubjectPlan:
         if self.count < 1 or not 0 <= self.held_out < self.count:
             raise TalkingHeadsError(f"Of {self.count} clips, 0 to {self.count - 1} can be kept for validation", f"{self.val}",
                                     "Take fewer, or make more clips")
+        if not (0 <= self.nobody < 1 and 0 <= self.damage <= 1):
+            raise TalkingHeadsError("Of the clips, 0 up to less than 1 can be without a voice, and of the speech 0 to 1 damaged",
+                                    f"{self.nobody} and {self.damage}", "Give for instance 0.07 and 0.25")
         if self.take is not None and not 1 / self.fps <= self.take <= self.seconds:
             raise TalkingHeadsError(f"What is kept of a performance must lie within its {self.seconds:g} s", f"{self.take} s",
                                     "Take less, or let them speak longer")
@@ -95,6 +102,17 @@ class SubjectPlan:
         """Frames to go through for one clip: tracking and drawing go through all of them."""
         return self.frames * max(1, self.captured + (self.pictures is not None))
 
+    def silent(self, i: int) -> bool:
+        """Whether nobody speaks in clip i. Such clips are spread evenly, and none is among those for validation."""
+        return i < self.count - self.held_out and int((i + 1) * self.nobody + _ROUND) > int(i * self.nobody + _ROUND)
+
+    def voice(self, i: int) -> str:
+        """Who speaks in clip i."""
+        if self.silent(i):
+            return NOBODY
+        speaking = i - int(min(i, self.count - self.held_out) * self.nobody + _ROUND)  # clips with a voice before this one
+        return self.voices[speaking % len(self.voices)] if self.engine == "espeak" else "formant"
+
     def face(self, i: int) -> tuple[int | None, PhotoFile | None]:
         """Identity and photo of clip i. The first people of photos are those of the photos, later ones are invented from them."""
         k = i % len(self.identities)
@@ -108,8 +126,10 @@ class SubjectPlan:
         if photo is not None:
             pictured["portrait"] = photo.described
         own = {name: getattr(self, name) for name in ("seconds", "take", "captured", "size", "engine", "fps")}
-        return {"kind": "subject", "version": VERSION, **own, "identity": identity,
-                "voice": self.voices[i % len(self.voices)] if self.engine == "espeak" else "formant", "seed": self.seed + i,
+        voice = self.voice(i)
+        if self.damage and voice != NOBODY:
+            pictured["damage"] = self.damage
+        return {"kind": "subject", "version": VERSION, **own, "identity": identity, "voice": voice, "seed": self.seed + i,
                 **pictured}
 
 
@@ -186,8 +206,12 @@ class _Step:
 def _resolved(plan: SubjectPlan) -> SubjectPlan:
     """The plan with the engine that will speak: what is written must say which it was."""
     from ...media_core.subject.espeak import usable
+    from ...media_core.subject.voices import read_names, without_espeak
 
-    return plan if plan.engine != "auto" else replace(plan, engine="espeak" if usable() else "formant")
+    speakers = read_names(plan.voices)
+    if plan.engine != "auto":
+        return plan
+    return replace(plan, engine="espeak" if without_espeak(speakers) or usable() else "formant")
 
 
 def subject_clip(number: int, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: SpeechEncoder, work: Path,
@@ -195,8 +219,10 @@ def subject_clip(number: int, plan: SubjectPlan, made_from: Mapping[str, Any], e
     """One performance as a clip; its images, if wanted, are coded into files in the folder `work`."""
     name, (identity, photo), voice = f"c{number:05d}", plan.face(number), made_from["voice"]
     portrait = None if photo is None else portrait_of(photo)
-    performance = perform(plan.seconds, made_from["seed"], fps=plan.fps, voice=voice, engine=plan.engine, report=_still(step))
+    performance = performed(plan, voice, made_from["seed"], step)
     sound, frames = performance.sound, len(performance)
+    if "damage" in made_from:
+        sound = _damaged(sound, made_from["damage"], made_from["seed"])
     if plan.take is not None:
         sound, frames = sound.cut(0, plan.take), plan.frames
     if plan.captured:
@@ -211,6 +237,25 @@ def subject_clip(number: int, plan: SubjectPlan, made_from: Mapping[str, Any], e
     speech = encoder.encode(sound, lambda done, total, info, preview=None: end(frames, frames, {}, None))
     return Recorded(name=name, speech=speech, landmarks=landmarks, poses=poses, source="subject",
                     identity=_called(identity, photo), facts=facts, pictures=pictures)
+
+
+def performed(plan: SubjectPlan, voice: str, seed: int, report: Report) -> Performance:
+    """What the person of a clip does and says, or does while nobody speaks."""
+    if voice != NOBODY:
+        return perform(plan.seconds, seed, fps=plan.fps, voice=voice, engine=plan.engine, report=_still(report))
+    from ...media_core.subject.articulation import resting
+    from ...media_core.subject.damage import RATE, nobody
+
+    wave = nobody(plan.seconds, np.random.default_rng([seed, 7]))
+    sound = Sound(wave[None], RATE)
+    mouth = resting(frame_count(sound.duration, plan.fps))
+    return perform(None, seed, heard=Heard(sound, mouth, plan.fps, ""))
+
+
+def _damaged(sound: Sound, fraction: float, seed: int) -> Sound:
+    from ...media_core.subject.damage import RATE, damaged_in_parts
+
+    return Sound(damaged_in_parts(sound.mono(RATE), fraction, np.random.default_rng([seed, 8]))[None], RATE)
 
 
 def _still(report: Report) -> Report:
