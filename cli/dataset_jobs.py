@@ -73,10 +73,10 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     made.add_argument("--take", type=float, metavar="SECONDS", help="seconds of each that are used (default: all)")
     made.add_argument("--seed", type=int, metavar="N", help="of the first performance (default: 0)")
     made.add_argument("--val", type=int, metavar="N", help="held-out clips for validation, the last ones (default: 2)")
-    made.add_argument("--nobody", type=float, metavar="FRACTION", help="of the clips: noise, hum, music and breath without a voice, "
-                      "the mouth at rest (default: 0; 0.07 keeps lips shut in noise)")
-    made.add_argument("--damage", type=float, metavar="FRACTION", help="of the speech: at other levels, in rooms, over telephones, "
-                      "some with noise (default: 0; 0.25 is mild)")
+    made.add_argument("--nobody", type=float, metavar="FRACTION", help="of the clips: noise, hum, music and breath without a "
+                      "voice, the mouth at rest (default: 0; 0.07 keeps lips shut in noise)")
+    made.add_argument("--damage", type=float, metavar="FRACTION", help="of the speech: at other levels, in rooms, over "
+                      "telephones, some with noise (default: 0; 0.25 is mild)")
     made.add_argument("--captured", action="store_true", default=None, help="render and track videos, instead of exact points")
     made.add_argument("--engine", choices=VOICE_ENGINES, help="of the voice (default: auto, espeak if it is installed)")
 

@@ -1,9 +1,10 @@
 """The one command that made weights/demo_atom.safetensors: `python weights/make_demo_atom.py`.
 
 Builds 42 minutes of 24 invented people (identities from 1000 on; benchmarks use smaller numbers): 39 with the 37 voices of
-`voice_bank.py`, a quarter of it damaged, and 3 in which nobody speaks. Trains the preset `demo` on them, on the CPU. Both steps go
-on where they were stopped. All these people are warps of one portrait, so the network cannot read other faces: the file says that it
-is shown its mean face instead (`AToMConfig.shown`). Needs espeak-ng, flite and festival (`voice_bank.py` names the packages).
+`voice_bank.py`, a quarter of it damaged, and 3 in which nobody speaks. Trains the preset `demo` on them, on the CPU. Both steps
+go on where they were stopped. All these people are warps of one portrait, so the network cannot read other faces: the file says
+that it is shown its mean face instead (`AToMConfig.shown`). Needs espeak-ng, flite and festival (`voice_bank.py` names the
+packages).
 """
 from __future__ import annotations
 
@@ -40,8 +41,8 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     add_speech_programs()
-    plan = SubjectPlan(voices=mixed(), clips=CLIPS, seconds=SECONDS, seed=SEED, engine="espeak", captured=args.captured, nobody=NOBODY,
-                       damage=DAMAGE)
+    plan = SubjectPlan(voices=mixed(), clips=CLIPS, seconds=SECONDS, seed=SEED, engine="espeak", captured=args.captured,
+                       nobody=NOBODY, damage=DAMAGE)
     data = build_from_subject(args.work, plan, report=show)
     config = preset("demo") if args.steps is None else replace(preset("demo"), steps=args.steps)
     atom = train_atom(data, args.out, config, seed=args.seed, device=args.device, half=True, report=show,

@@ -1,6 +1,6 @@
-"""The voices that the shipped weights have heard: 37 speakers of six languages, from three speech synthesisers (README.md names each
-with its licence). Needs espeak-ng, flite and festival (Debian: espeak-ng flite festival festvox-kallpc16k festvox-kdlpc16k
-festvox-us-slt-hts festlex-cmu festlex-poslex).
+"""The voices that the shipped weights have heard: 37 speakers of six languages, from three speech synthesisers (README.md names
+each with its licence). Needs espeak-ng, flite and festival (Debian: espeak-ng flite festival festvox-kallpc16k
+festvox-kdlpc16k festvox-us-slt-hts festlex-cmu festlex-poslex).
 """
 from __future__ import annotations
 

@@ -149,8 +149,8 @@ def squashed(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def damaged(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # [N] -> float32 [N]
-    """One piece of some seconds: always at another level and with faint noise, sometimes compressed, in a room, filtered or with a
-    sound under it."""
+    """One piece of some seconds: always at another level and with faint noise, sometimes compressed, in a room, filtered, or with
+    a sound under it."""
     made = np.asarray(samples, np.float64)
     for change, probability in ((squashed, SQUASHED), (room, ROOM), (band, BAND)):
         made = change(made, rng) if rng.random() < probability else made

@@ -4,8 +4,8 @@
     espeak:de+m3      the same engine, tempo and pitch varied from line to line
     flite:slt@1.1     flite's slt with all frequencies 1.1 times higher, tempo unchanged: another speaker
 
-Shipped code starts no processes, so it holds the engine espeak-ng alone (a library). Programs are added with `register` by whoever
-may start them: `host/speech_programs.py` has flite and festival.
+Shipped code starts no processes, so it holds the engine espeak-ng alone (a library). Programs are added with `register` by
+whoever may start them: `host/speech_programs.py` has flite and festival.
 """
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ _PEAK = 0.5
 _FULL = 0.08                 # s from which a full vowel counts as stressed where the engine does not say
 
 ARPA = {"aa": "A:", "ae": "a", "ah": "V", "ao": "O:", "aw": "aU", "ax": "@", "axr": "3:", "ay": "aI", "ch": "tS", "dh": "D",
-        "dx": "d", "eh": "E", "el": "l", "em": "m", "en": "n", "er": "3:", "ey": "eI", "hh": "h", "hv": "h", "ih": "I", "iy": "i:",
-        "jh": "dZ", "ng": "N", "nx": "n", "ow": "oU", "oy": "OI", "sh": "S", "th": "T", "uh": "U", "uw": "u:", "y": "j", "zh": "Z",
+        "dx": "d", "eh": "E", "el": "l", "em": "m", "en": "n", "er": "3:", "ey": "eI", "hh": "h", "hv": "h", "ih": "I",
+        "iy": "i:", "jh": "dZ", "ng": "N", "nx": "n", "ow": "oU", "oy": "OI", "sh": "S", "th": "T", "uh": "U", "uw": "u:",
+        "y": "j", "zh": "Z",
         **{same: same for same in "b d f g h k l m n p r s t v w z".split()}}
 """Phones of CMU's dictionary, as flite, festival's US voices and pocketsphinx name them, in espeak-ng's mnemonics."""
 _VOWELS = frozenset("aa ae ah ao aw ay eh er ey ih iy ow oy uh uw".split())
