@@ -1,4 +1,4 @@
-"""What counts more in AToM's training than the rest: the mouth, and the moments in which it closes while somebody speaks. Ours."""
+"""What counts more in the training of AToM than the rest: the mouth, and the moments in which it closes while speaking. Ours."""
 from __future__ import annotations
 
 import torch
