@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # these import NumPy and torch
     from ..media_core.progress import Report
     from ..moditalker_core.data.dataset import MotionDataset
 
-_MADE = ("people", "first_identity", "voices", "clips", "seconds", "take", "seed", "val", "captured", "engine")
+_MADE = ("people", "first_identity", "voices", "clips", "seconds", "take", "seed", "val", "captured", "engine",
+         "nobody", "damage")
 _ONLY = {"subject": _MADE, "portraits": _MADE,
          "videos": ("face_index", "order", "tracker")}  # options that make sense with one source only
 
@@ -65,12 +66,17 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     made.add_argument("--people", type=int, metavar="N", help="how many (default: 24, or one for each image; more are invented "
                       "from the images)")
     made.add_argument("--first-identity", type=int, metavar="N", help="number of the first (default: 1000)")
-    made.add_argument("--voices", metavar="A,B", help="espeak-ng voices (default: twelve)")
+    made.add_argument("--voices", metavar="A,B", help="who speaks: espeak-ng voices, flite:NAME, festival:NAME, with @1.1 for a "
+                      "higher speaker; in English, German, French, Spanish, Italian or Dutch (default: twelve of espeak-ng)")
     made.add_argument("--clips", type=int, metavar="N", help="performances (default: one per person)")
     made.add_argument("--seconds", type=float, help="of each performance (default: 75)")
     made.add_argument("--take", type=float, metavar="SECONDS", help="seconds of each that are used (default: all)")
     made.add_argument("--seed", type=int, metavar="N", help="of the first performance (default: 0)")
     made.add_argument("--val", type=int, metavar="N", help="held-out clips for validation, the last ones (default: 2)")
+    made.add_argument("--nobody", type=float, metavar="FRACTION", help="of the clips: noise, hum, music and breath without a "
+                      "voice, the mouth at rest (default: 0; 0.07 keeps lips shut in noise)")
+    made.add_argument("--damage", type=float, metavar="FRACTION", help="of the speech: at other levels, in rooms, over "
+                      "telephones, some with noise (default: 0; 0.25 is mild)")
     made.add_argument("--captured", action="store_true", default=None, help="render and track videos, instead of exact points")
     made.add_argument("--engine", choices=VOICE_ENGINES, help="of the voice (default: auto, espeak if it is installed)")
 
@@ -130,6 +136,7 @@ def _build(source: str, options: argparse.Namespace, report: Report) -> Path:
 
         workers = options.workers or max(1, (os.cpu_count() or 2) // 2)
         return build_from_videos(options.videos, options.out, FilmPlan(**given), encoder=encoder, report=report, workers=workers)
+    from ..host.speech_programs import add_speech_programs
     from ..moditalker_core.data.from_subject import FIRST_IDENTITY, SubjectPlan, build_from_subject
     from ..moditalker_core.data.portraits import usable_photos
 
@@ -138,6 +145,7 @@ def _build(source: str, options: argparse.Namespace, report: Report) -> Path:
     first = given.pop("first_identity", FIRST_IDENTITY)
     if "voices" in given:
         given["voices"] = tuple(name.strip() for name in given["voices"].split(",") if name.strip())
+    add_speech_programs()
     plan = SubjectPlan(identities=tuple(range(first, first + people)), portraits=photos, **given)
     return build_from_subject(options.out, plan, encoder=encoder, skipped=skipped, report=report)
 

@@ -29,7 +29,8 @@ def add_options(subject: argparse.ArgumentParser) -> None:
     add("--size", type=int, default=256, metavar="PX", help="sides of the frames (default: 256)")
     add("--identity", type=int, metavar="N", help="another person invented from the photo (default: the person themself)")
     add("--seed", type=int, default=0, metavar="N", help="of sentences, head movement and blinks (default: 0)")
-    add("--voice", metavar="NAME", help="one espeak-ng voice for all (default: many in turn, as any voice may come later)")
+    add("--voice", metavar="NAME", help="one voice for all: of espeak-ng, flite:NAME or festival:NAME, with @1.1 for a "
+        "higher speaker (default: many in turn, as any voice may come later)")
     add("--engine", choices=VOICE_ENGINES, default="auto", help="of the voice (default: auto, espeak if it is installed)")
     add("--face-index", type=int, default=0, metavar="N", help="which face, if there are several, the largest first (default: 0)")
 
@@ -40,6 +41,7 @@ def make_subject(options: argparse.Namespace) -> int:
     Raises:
         WorkflowError: options of a voice for an audio file.
     """
+    from ..host.speech_programs import add_speech_programs
     from ..media_core.subject.export import export_dataset
     from ..media_core.subject.photo import read_photo
     from .jobs import makeable
@@ -47,6 +49,7 @@ def make_subject(options: argparse.Namespace) -> int:
     if options.audio and options.voice:
         raise WorkflowError("--voice is for sentences and --text. Got: --audio too. Leave it out.")
     makeable(options.out)
+    add_speech_programs()
     started = time.perf_counter()
 
     def show(line: ProgressLine, done: int, total: int, info: Info) -> None:

@@ -15,14 +15,13 @@ from ..audio import Sound, frame_count
 from ..choices import VOICE_ENGINES
 from ..errors import TalkingHeadsError
 from ..progress import Report, silent
-from . import articulation, espeak, formant, letters
+from . import articulation, espeak, formant, letters, phrases, voices
 from . import text as script_text
 from .articulation import Phoneme
 from .curves import bump, low_pass, unit, wander
 from .parameters import INDEX, PARAMS, action_units
 
 _LEAD_IN, _LEAD_OUT = 0.4, 0.4       # s of silence around given text
-_RATE, _PITCH = 158, 58              # espeak's words a minute and pitch
 _MIN_SECONDS = 0.2
 VARIED = tuple(f"en-us+{name}" for name in ("f3", "m1", "f1", "m5", "f4", "m3", "m7", "f2", "m2", "f5", "m4", "m8", "m6"))
 """Voices to hear many of, for a photo: nobody knows which voice its avatar will speak with."""
@@ -68,7 +67,8 @@ def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str |
     Args:
         seconds: length; None (with `text`) means as long as the text needs. Longer text is cut, shorter is followed by silence.
         seed: draws the script, the expressions and the head's motion.
-        voice: an espeak-ng voice, or several that take turns line by line; the formant voice has one only.
+        voice: a name as `voices` reads it, or several that take turns line by line; the formant voice has one only. An invented
+            script is in the voice's language where there are words for it (`phrases`), else in English.
         engine: "espeak", "formant", or "auto" (espeak where its library is found and can be loaded).
         text: what to say, one line or several; None draws a script.
         heard: audio with its mouth; then there are no words, `seconds` cuts it, and the engine is "audio".
@@ -81,8 +81,9 @@ def perform(seconds: float | None, seed: int, *, fps: float = 25.0, voice: str |
     if heard is not None:
         return _to_audio(heard, seconds, seed, text)
     _check(seconds, fps, text, script)
-    engine = _choose(engine)
-    wave, rate, phonemes, lines = _speak(seconds, seed, voice, engine, _given(text), script, report)
+    speakers = voices.read_names(voice)
+    engine = _choose(engine, speakers)
+    wave, rate, phonemes, lines = _speak(seconds, seed, speakers, engine, _given(text), script, report)
     length = len(wave) / rate
     frames = frame_count(length, fps)
     phonemes = articulation.with_silences(phonemes, length)
@@ -136,11 +137,11 @@ def _check(seconds, fps, text, script) -> None:
         raise TalkingHeadsError("The script must be 'grammar' or 'lines'", f"'{script}'", "Choose one of the two, or give a text")
 
 
-def _choose(engine: str) -> str:
+def _choose(engine: str, speakers: Sequence[voices.Voice]) -> str:
     if engine not in VOICE_ENGINES:
         raise TalkingHeadsError("The engine must be 'auto', 'espeak' or 'formant'", f"'{engine}'", "Choose one of the three")
     if engine == "auto":
-        return "espeak" if espeak.usable() else "formant"
+        return "espeak" if voices.without_espeak(speakers) or espeak.usable() else "formant"
     return engine
 
 
@@ -154,11 +155,12 @@ def _given(text: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return lines
 
 
-def _speak(seconds, seed, voice, engine, given, script, report):
+def _speak(seconds, seed, speakers, engine, given, script, report):
     """-> (float32 [N], Hz, phonemes, lines), exactly `seconds` long, or as long as the given text needs."""
     rng = np.random.default_rng(seed)
-    lines, gaps = _script(seconds, rng, given, script)
-    spoken = _with_espeak(lines, voice, rng) if engine == "espeak" else _with_formants(lines, seed, report)
+    languages = [speaker.language for speaker in speakers] if engine == "espeak" else ["en"]
+    lines, gaps = _script(seconds, rng, given, script, languages)
+    spoken = voices.speak(lines, speakers, rng) if engine == "espeak" else _with_formants(lines, seed, report)
     rate = spoken[0].rate
     wanted = None if seconds is None else int(round(seconds * rate))
     pieces, phonemes, said, at = [], [], [], 0
@@ -176,23 +178,21 @@ def _speak(seconds, seed, voice, engine, given, script, report):
     return wave, rate, [(name, a, min(b, end)) for name, a, b in phonemes if a < end], tuple(said)
 
 
-def _script(seconds, rng, given, script) -> tuple[list[str], list[float]]:
+def _script(seconds, rng, given, script, languages) -> tuple[list[str], list[float]]:
     if given is not None:
         return list(given), [_LEAD_IN] + [.18 + .3 * rng.random() for _ in given[1:]]
     lines, gaps, guess = [], [], 0.0
     order = rng.permutation(len(script_text.LINES))
     while guess < seconds + 2:                                        # a line lasts about 52 ms a letter
-        line = script_text.sentence(rng) if script == "grammar" else script_text.LINES[order[len(lines) % len(order)]]
+        language = languages[len(lines) % len(languages)]
+        if language in phrases.LANGUAGES:
+            line = phrases.sentence(language, rng)
+        else:
+            line = script_text.sentence(rng) if script == "grammar" else script_text.LINES[order[len(lines) % len(order)]]
         lines.append(line)
         gaps.append(_LEAD_IN if len(lines) == 1 else .18 + .3 * rng.random())
         guess += .35 + len(line) * .045
     return lines, gaps
-
-
-def _with_espeak(lines, voice, rng) -> list[espeak.Spoken]:
-    voices = [voice] if isinstance(voice, str) else list(voice)
-    return espeak.speak([espeak.Utterance(line, voices[i % len(voices)], _RATE + int(rng.integers(-8, 9)),
-                                          _PITCH + int(rng.integers(-4, 5))) for i, line in enumerate(lines)])
 
 
 def _with_formants(lines, seed, report) -> list[espeak.Spoken]:

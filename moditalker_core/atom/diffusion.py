@@ -49,16 +49,17 @@ class Losses:
     velocity: Tensor  # weighted
 
 
-def losses(predicted: Tensor, x0: Tensor, mask: Tensor | None = None) -> Losses:
+def losses(predicted: Tensor, x0: Tensor, mask: Tensor | None = None, weights: Tensor | None = None) -> Losses:
     """7.5 MSE(x0) + 1.5 MSE(frame-to-frame velocity); frames that are padding do not count.
 
     Args:
         predicted, x0: [B, T, N].
         mask: bool [B, T], True where there is a frame; None: everywhere.
+        weights: [B, T, N], how much every squared error counts; None: all alike.
     """
     mask = torch.ones(x0.shape[:2], dtype=torch.bool, device=x0.device) if mask is None else mask
     pairs = mask[:, 1:] & mask[:, :-1]
-    wrong = predicted - x0
+    wrong = predicted - x0 if weights is None else (predicted - x0) * weights.sqrt()
     reconstruction = RECONSTRUCTION * _mean(wrong.square(), mask)
     velocity = VELOCITY * _mean((wrong[:, 1:] - wrong[:, :-1]).square(), pairs)
     return Losses(reconstruction + velocity, reconstruction, velocity)

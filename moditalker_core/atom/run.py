@@ -10,6 +10,7 @@ from ...media_core.chance import drawn, share_chance
 from ...training_core.network_training import STEP_METRICS, NetworkTraining, Part, seed_of
 from ...training_core.optim import autocast
 from ...training_core.process_group import SingleProcess
+from . import emphasis
 from .attention import Attention
 from .denoiser import AToMDenoiser
 from .diffusion import losses, noised
@@ -70,7 +71,8 @@ class AToMTraining(NetworkTraining):
         with autocast(self.device, self.config.precision):
             noisy = noised(batch.x0, batch.times, batch.noise)
             predicted = self._wrapped(noisy, batch.face, batch.audio, batch.times, batch.keep)
-        each = losses(predicted.float(), batch.x0, batch.mask)
+        weights = emphasis.weights(self.windows.points(batch), self.config.mouth, self.config.closures)
+        each = losses(predicted.float(), batch.x0, batch.mask, weights)
         counted = batch.mask.sum()
         parts = torch.stack([each.reconstruction * counted / frames,
                              each.velocity * (batch.mask[:, 1:] & batch.mask[:, :-1]).sum() / max(pairs, 1)])

@@ -5,6 +5,7 @@ lies between: for one GPU.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -41,6 +42,9 @@ class TrainConfig(TrainSettings):
     reference: str = "first"  # face of a window: its "first" frame, or "any" frame of the clip
     mirror: float = 0.0  # probability of a window with left and right exchanged (ours)
     voice: float = 0.0  # strength of level, colour and noise added to mel features (ours); 0: none
+    noisy: float = 0.0  # fraction of the windows that are learnt at noisy steps only, above the even draw of all steps (ours)
+    mouth: float = 1.0  # weight of jaw and lips in the loss over that of the other points (ours)
+    closures: float = 1.0  # times that at moments in which the lips close (ours)
     save_every: int = 500
     val_every: int = 500
 
@@ -51,7 +55,9 @@ class TrainConfig(TrainSettings):
         super().__post_init__()
         self.check_whole(("stack",))
         self.check_choices({"reference": REFERENCES})
-        self.check_fractions(("cond_drop", "mirror"))
+        self.check_fractions(("cond_drop", "mirror", "noisy"))
+        require(0 < self.mouth < math.inf and 0 < self.closures < math.inf, "mouth and closures must be above 0",
+                f"{self.mouth}, {self.closures}")
         require(self.voice >= 0, "voice must not be below 0", f"{self.voice}")
         require(self.attention_dropout is None or 0 <= self.attention_dropout < 1, "attention_dropout must lie in 0..1",
                 f"{self.attention_dropout}")

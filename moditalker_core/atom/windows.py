@@ -22,6 +22,7 @@ from .config import TOKENS_PER_FRAME, SpeechInput
 from .diffusion import STEPS
 from .train_config import TrainConfig
 
+NOISY = 600  # diffusion step from which on the noise hides the motion, and only the speech says what the mouth does
 KEPT = 2 << 30  # bytes of clips kept in memory
 GAIN, TILT, NOISE = 0.3, 0.3, 0.15  # at `voice` 1, standard deviations in units of the mel features (-4..4)
 
@@ -136,6 +137,8 @@ class Windows:
         start = int(random.integers(max(length - self.clips.frames, 0) + 1))
         reference = int(random.integers(length))
         time, keep, turn = int(random.integers(STEPS)), random.random() >= self.config.cond_drop, random.random()
+        if self.config.noisy and random.random() < self.config.noisy:
+            time = int(random.integers(NOISY, STEPS))
         return Sample(clip=clip, start=start, reference=start if self.config.reference == "first" else reference, time=time,
                       keep=keep, mirrored=turn < self.config.mirror, generator=random)
 
@@ -143,6 +146,10 @@ class Windows:
         """Frames and pairs of neighbouring frames of the whole batch that count in the loss."""
         lengths = [min(int(self.clips.lengths[self.sample(step, i).clip]), self.clips.frames) for i in range(self.config.batch)]
         return sum(lengths), sum(lengths) - len(lengths)
+
+    def points(self, batch: Batch) -> Tensor:  # [B, T, 204] cm
+        """The true motion of a batch."""
+        return batch.x0 + batch.face + 10 * self.clips.mean.flatten().to(batch.x0)
 
     def batch(self, step: int, indices: Sequence[int]) -> Batch:
         """The windows `indices` of `step`, on the CPU."""

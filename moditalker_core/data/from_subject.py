@@ -9,108 +9,36 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from ...media_core.audio import FPS, frame_count
+from ...media_core.audio import Sound, frame_count
 from ...media_core.claims import claimed
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.landmarks.mean_face import EYE_SPAN
 from ...media_core.motion import LandmarkTrack, PoseTrack
 from ...media_core.progress import Report, silent
 from ...media_core.speech import EncoderChoice, SpeechEncoder, opened
-from ...media_core.subject.performance import Performance, perform
+from ...media_core.subject.performance import Heard, Performance, perform
 from .captured import bridged, measured, steadied
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
-from .images import Pictures, PictureSettings, class_crop, spool
+from .images import Pictures, class_crop, spool
 from .portraits import PhotoFile, portrait_of
+from .subject_plan import FIRST_IDENTITY as FIRST_IDENTITY
+from .subject_plan import NOBODY, SubjectPlan, tracker_for
 
 if TYPE_CHECKING:
     from ...media_core.subject.portrait import Portrait
     from ...media_core.subject.render import Subject, SubjectFrame
     from ...media_core.subject.rig import Rig
 
-VERSION = 1
-FIRST_IDENTITY = 1000
-VOICES = tuple(f"en-us+{name}" for name in ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f4", "f5", "m8"))
 _EXACT_EVERY = 50  # frames between two reports
 _SHOWN_EVERY = 10  # frames between two previews of the images
 _LARGER, _LARGEST = 2, 1024  # a rendered video's side over that of its images; px
-
-
-@dataclass(frozen=True)
-class SubjectPlan:
-    """Who says how much with which voice. Clip i is identity i (again from the first when they are used up) with voice i."""
-
-    identities: tuple[int, ...] = tuple(range(FIRST_IDENTITY, FIRST_IDENTITY + 24))
-    voices: tuple[str, ...] = VOICES   # of espeak-ng; the formant engine has one voice only
-    clips: int | None = None           # how many; None: one for each identity
-    seconds: float = 75.0              # of each performance
-    take: float | None = None          # s of each performance that are kept, the first ones; None: all
-    seed: int = 0                      # clip i is performed from seed + i
-    val: int | None = None             # clips, the last ones, to validate on; None: two, or fewer of fewer than three
-    captured: bool = False             # rendered and tracked instead of exact
-    size: int = 256                    # px of the rendered video
-    engine: str = "auto"               # "espeak", "formant" or "auto", as for `perform`
-    fps: float = FPS                   # frames per second
-    pictures: PictureSettings | None = None  # images for MToV; None: motion only
-    portraits: tuple[PhotoFile, ...] = ()  # whose faces instead of the astronaut's: first as they are, then invented from them
-
-    def __post_init__(self) -> None:
-        if not self.identities or not self.voices or min(self.identities) < 0:
-            raise TalkingHeadsError("A plan needs at least one identity (0 or more) and one voice",
-                                    f"{self.identities}, {self.voices}", "Give for instance identity 1000 and voice en-us+m1")
-        if self.count < 1 or not 0 <= self.held_out < self.count:
-            raise TalkingHeadsError(f"Of {self.count} clips, 0 to {self.count - 1} can be kept for validation", f"{self.val}",
-                                    "Take fewer, or make more clips")
-        if self.take is not None and not 1 / self.fps <= self.take <= self.seconds:
-            raise TalkingHeadsError(f"What is kept of a performance must lie within its {self.seconds:g} s", f"{self.take} s",
-                                    "Take less, or let them speak longer")
-
-    @property
-    def count(self) -> int:
-        return len(self.identities) if self.clips is None else self.clips
-
-    @property
-    def held_out(self) -> int:
-        """How many clips are for validation."""
-        return min(2, self.count - 1) if self.val is None else self.val
-
-    @property
-    def tracker(self) -> str:
-        """What measures the landmarks."""
-        return tracker_for(bool(self.portraits)) if self.captured else "exact"
-
-    @property
-    def frames(self) -> int:
-        """Of one clip."""
-        return frame_count(self.take or self.seconds, self.fps)
-
-    @property
-    def work(self) -> int:
-        """Frames to go through for one clip: tracking and drawing go through all of them."""
-        return self.frames * max(1, self.captured + (self.pictures is not None))
-
-    def face(self, i: int) -> tuple[int | None, PhotoFile | None]:
-        """Identity and photo of clip i. The first people of photos are those of the photos, later ones are invented from them."""
-        k = i % len(self.identities)
-        photo = self.portraits[k % len(self.portraits)] if self.portraits else None
-        return (None if photo is not None and k < len(self.portraits) else self.identities[k]), photo
-
-    def made_from(self, i: int) -> dict[str, Any]:
-        """All that clip i depends on, as JSON holds it."""
-        pictured: dict[str, Any] = {"pictures": self.pictures.to_dict()} if self.pictures else {}
-        identity, photo = self.face(i)
-        if photo is not None:
-            pictured["portrait"] = photo.described
-        own = {name: getattr(self, name) for name in ("seconds", "take", "captured", "size", "engine", "fps")}
-        return {"kind": "subject", "version": VERSION, **own, "identity": identity,
-                "voice": self.voices[i % len(self.voices)] if self.engine == "espeak" else "formant", "seed": self.seed + i,
-                **pictured}
 
 
 @claimed("folder")
@@ -162,11 +90,6 @@ def _called(identity: int | None, photo: PhotoFile | None) -> str:
     return f"{identity}" if photo is None else photo.person(identity)
 
 
-def tracker_for(photos: bool) -> str:
-    """Which tracker knows such faces: of photos, or invented from the astronaut."""
-    return "people" if photos else "rendered"
-
-
 class _Step:
     """The frames of one clip within those of all."""
 
@@ -186,8 +109,12 @@ class _Step:
 def _resolved(plan: SubjectPlan) -> SubjectPlan:
     """The plan with the engine that will speak: what is written must say which it was."""
     from ...media_core.subject.espeak import usable
+    from ...media_core.subject.voices import read_names, without_espeak
 
-    return plan if plan.engine != "auto" else replace(plan, engine="espeak" if usable() else "formant")
+    speakers = read_names(plan.voices)
+    if plan.engine != "auto":
+        return plan
+    return replace(plan, engine="espeak" if without_espeak(speakers) or usable() else "formant")
 
 
 def subject_clip(number: int, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: SpeechEncoder, work: Path,
@@ -195,8 +122,10 @@ def subject_clip(number: int, plan: SubjectPlan, made_from: Mapping[str, Any], e
     """One performance as a clip; its images, if wanted, are coded into files in the folder `work`."""
     name, (identity, photo), voice = f"c{number:05d}", plan.face(number), made_from["voice"]
     portrait = None if photo is None else portrait_of(photo)
-    performance = perform(plan.seconds, made_from["seed"], fps=plan.fps, voice=voice, engine=plan.engine, report=_still(step))
+    performance = performed(plan, voice, made_from["seed"], step)
     sound, frames = performance.sound, len(performance)
+    if "damage" in made_from:
+        sound = _damaged(sound, made_from["damage"], made_from["seed"])
     if plan.take is not None:
         sound, frames = sound.cut(0, plan.take), plan.frames
     if plan.captured:
@@ -211,6 +140,25 @@ def subject_clip(number: int, plan: SubjectPlan, made_from: Mapping[str, Any], e
     speech = encoder.encode(sound, lambda done, total, info, preview=None: end(frames, frames, {}, None))
     return Recorded(name=name, speech=speech, landmarks=landmarks, poses=poses, source="subject",
                     identity=_called(identity, photo), facts=facts, pictures=pictures)
+
+
+def performed(plan: SubjectPlan, voice: str, seed: int, report: Report) -> Performance:
+    """What the person of a clip does and says, or does while nobody speaks."""
+    if voice != NOBODY:
+        return perform(plan.seconds, seed, fps=plan.fps, voice=voice, engine=plan.engine, report=_still(report))
+    from ...media_core.subject.articulation import resting
+    from ...media_core.subject.damage import RATE, nobody
+
+    wave = nobody(plan.seconds, np.random.default_rng([seed, 7]))
+    sound = Sound(wave[None], RATE)
+    mouth = resting(frame_count(sound.duration, plan.fps))
+    return perform(None, seed, heard=Heard(sound, mouth, plan.fps, ""))
+
+
+def _damaged(sound: Sound, fraction: float, seed: int) -> Sound:
+    from ...media_core.subject.damage import RATE, damaged_in_parts
+
+    return Sound(damaged_in_parts(sound.mono(RATE), fraction, np.random.default_rng([seed, 8]))[None], RATE)
 
 
 def _still(report: Report) -> Report:

@@ -274,3 +274,31 @@ def test_an_order_of_which_nothing_was_made_does_not_bind_the_folder(tmp_path):
     ShardWriter(tmp_path / "d", {"kind": "videos", "clips": []})
     build_from_subject(tmp_path / "d", replace(PLAN, identities=(3,), val=0))
     assert len(MotionDataset.open(tmp_path / "d")) == 1
+
+
+def test_clips_without_a_voice_are_spread_and_at_rest(tmp_path):
+    plan = SubjectPlan(identities=(3, 4, 5, 6), seconds=1.2, engine="formant", seed=7, val=1, nobody=.34)
+    assert [plan.silent(i) for i in range(4)] == [False, False, True, False]
+    dataset = MotionDataset.open(build_from_subject(tmp_path / "quiet", plan))
+    assert [clip.facts["voice"] for clip in dataset.clips] == ["formant", "formant", "nobody", "formant"]
+    still, speaking = (lip_aperture(dataset.landmarks(i).points) for i in (2, 1))
+    assert float(still.max()) < .02 < float(speaking.max()) and float(dataset.speech(2).features.std()) > .05
+
+
+def test_voices_are_not_lost_to_clips_without_one():
+    plan = SubjectPlan(identities=(3,), voices=("a", "b", "c", "d"), clips=6, engine="espeak", val=1, nobody=.2)
+    assert [plan.voice(i) for i in range(6)] == ["a", "b", "c", "d", "nobody", "a"]
+
+
+def test_damage_changes_what_is_heard_and_not_what_is_seen(made, tmp_path):
+    damaged = MotionDataset.open(build_from_subject(tmp_path / "damaged", replace(PLAN, damage=1.0)))
+    whole = MotionDataset.open(made)
+    assert torch.equal(whole.landmarks(0).points, damaged.landmarks(0).points)
+    assert not torch.equal(whole.speech(0).features, damaged.speech(0).features)
+    assert whole.speech(0).features.shape == damaged.speech(0).features.shape
+
+
+@pytest.mark.parametrize("wrong", [{"nobody": 1.0}, {"nobody": -.1}, {"damage": 1.1}, {"damage": float("nan")}])
+def test_fractions_are_fractions(wrong):
+    with pytest.raises(TalkingHeadsError, match="damaged"):
+        replace(PLAN, **wrong)
