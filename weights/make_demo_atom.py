@@ -1,4 +1,4 @@
-"""The one command that made weights/demo_atom.safetensors: `python weights/make_demo_atom.py`.
+"""Makes an AToM like weights/demo_atom.safetensors: `python weights/make_demo_atom.py`; see `weights/README.md` for the shipped one.
 
 Builds 42 minutes of 24 invented people (identities from 1000 on; benchmarks use smaller numbers): 39 with the 37 voices of
 `voice_bank.py`, a quarter of it damaged, and 3 in which nobody speaks. Trains the preset `demo` on them, on the CPU. Both steps
@@ -9,6 +9,7 @@ packages).
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ LICENCE = "Apache-2.0, as the code: the people are invented"
 SEED = 6000  # of the performances
 CLIPS, SECONDS = 42, 60.0
 NOBODY, DAMAGE = .08, .25  # fractions of the clips and of the speech
+AVERAGE = .6  # of the continued training in the shipped file; the rest is the file it started from
+MOUTH_NOISE = 0.0  # lips and jaw are sampled from no noise: they follow the speech best so
 
 
 def main() -> None:
@@ -29,6 +32,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="instead of the preset's")
     parser.add_argument("--start-from", type=Path, help="weights to continue, instead of new ones")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="of the training's settings")
+    parser.add_argument("--average", type=float, default=AVERAGE, help="part of the trained numbers; the rest is --start-from's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="of torch")
@@ -36,7 +40,7 @@ def main() -> None:
     load_package()
     import torch
     from talking_heads.host.speech_programs import add_speech_programs
-    from talking_heads.moditalker_core.atom.checkpoints import save_atom
+    from talking_heads.moditalker_core.atom.checkpoints import load_atom, save_atom
     from talking_heads.moditalker_core.atom.training import preset, train_atom
     from talking_heads.moditalker_core.data.from_subject import SubjectPlan, build_from_subject
 
@@ -47,12 +51,21 @@ def main() -> None:
                        nobody=NOBODY, damage=DAMAGE)
     data = build_from_subject(args.work, plan, report=show)
     config = preset("demo") if args.steps is None else replace(preset("demo"), steps=args.steps)
-    config = replace(config, **{name: float(value) for name, value in (change.split("=") for change in args.set)})
+    config = replace(config, **{name: json.loads(value) for name, value in (change.split("=") for change in args.set)})
     atom = train_atom(data, args.out, config, seed=args.seed, device=args.device, half=True, report=show,
                       log_folder=args.out.with_name(f"{args.out.stem}_log"), licence=LICENCE, start_from=args.start_from)
-    atom.config = replace(atom.config, shown="mean")
+    if args.start_from is not None and args.average < 1:
+        average(atom, load_atom(args.start_from), args.average)
+    atom.config = replace(atom.config, shown="mean", mouth_noise=MOUTH_NOISE)
     save_atom(atom, args.out, half=True)
     print(f"\n{args.out}\n{atom}")
+
+
+def average(atom, other, part: float) -> None:
+    """`atom` becomes the mean of two networks of one descent, in place."""
+    old, new = other.denoiser.state_dict(), atom.denoiser.state_dict()
+    atom.denoiser.load_state_dict({name: value * part + old[name] * (1 - part) if value.is_floating_point() else value
+                                   for name, value in new.items()})
 
 
 def show(done: int, total: int, info, preview) -> None:

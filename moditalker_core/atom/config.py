@@ -145,6 +145,7 @@ class AToMConfig:
     reference: str = "first"  # the face trained with: "first" frame of the window (published), or "any" frame of the person
     shown: str = "portrait"  # the face it is given in use: the "portrait" (published), or its "mean" face, where it has learnt
     # from too few kinds of faces to read a stranger's; the motion is then added to the portrait with its mouth closed
+    mouth_noise: float = 1.0  # 0..1, of the noise that jaw and lips are sampled from (published: 1); less follows the speech more
     licence: str = ""  # what may be done with the weights
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
 
@@ -153,6 +154,8 @@ class AToMConfig:
             raise TalkingHeadsError("An AToM needs a reference 'first' or 'any', a shown face 'portrait' or 'mean', and fps in "
                                     f"{RATES[0]:g}..{RATES[1]:g}", f"{self.reference}, {self.shown}, {self.fps}", "Correct them")
         check_sampling(self.sampler, self.steps, self.eta, self.guidance, self.clip)
+        if not 0 <= self.mouth_noise <= 1:
+            raise TalkingHeadsError("An AToM's mouth_noise must lie in 0..1", f"{self.mouth_noise}", "Correct it")
         if not isinstance(self.licence, str) or not is_json_object(self.training):
             raise TalkingHeadsError("An AToM's licence must be text, and its training notes an object",
                                     f"{type(self.licence).__name__} and {type(self.training).__name__}", "Correct them")

@@ -30,6 +30,7 @@ from .diffusion import SAMPLERS, make_scheduler, sample
 from .model import AToM
 from .preview import FacePreview
 
+MOUTH_POINTS = (*range(17), *range(48, 68))  # of the 68: jaw and lips
 OPEN_MOUTH = 0.03  # of the eyes' distance: lips further apart are shut before the network sees them
 SEEDS = 1 << 64
 
@@ -193,7 +194,7 @@ class _Job:
 
         def draw(k: int) -> Tensor:
             rows = [frame_noise(chosen.seed, k, w.start, w.start + length, face.shape[-1]) for w in windows]
-            return torch.stack(rows).to(atom.device)
+            return (torch.stack(rows) * noise_scale(atom.config.mouth_noise)).to(atom.device)
 
         def watch(k: int, x0: Tensor) -> None:
             count = done * steps + (k + 1) * len(windows)
@@ -205,6 +206,13 @@ class _Job:
             raise TalkingHeadsError("AToM's motion must be finite", f"NaN or infinity in {atom.dtype} at guidance "
                                     f"{chosen.guidance:g}", "Choose fp32 or a guidance nearer to 1; else make the weights again")
         return found
+
+
+def noise_scale(mouth: float) -> Tensor:  # float32 [204]
+    """How strong the noise of each number is: `mouth` for jaw and lips, which the speech tells; 1 for brows, lids and nose."""
+    scale = torch.ones(68, 3)
+    scale[list(MOUTH_POINTS)] = mouth
+    return scale.flatten()
 
 
 def guided(atom: AToM, face: Tensor, audio: Tensor, guidance: float, timesteps: Tensor) -> Callable[[Tensor, Tensor], Tensor]:

@@ -64,6 +64,10 @@ class Initial:
     def shown(self) -> str:
         return self.config.shown
 
+    @property
+    def mouth_noise(self) -> float:
+        return self.config.mouth_noise
+
     def resolved(self, config: TrainConfig, data: MotionDataset) -> tuple[TrainConfig, SpeechInput]:
         """The settings with the sizes of these weights and with how they are sampled, and what they listen to.
 

@@ -139,7 +139,8 @@ def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, 
     return AToMConfig(denoiser=config.denoiser, speech=speech, fps=data.fps, clip=config.clip, guidance=config.guidance,
                       sampler=config.sampler, steps=config.sampler_steps, eta=config.eta, reference=config.reference,
                       licence=licence or (initial.licence if initial is not None else ""), training=record,
-                      shown=initial.shown if initial is not None else AToMConfig.shown)
+                      shown=initial.shown if initial is not None else AToMConfig.shown,
+                      mouth_noise=initial.mouth_noise if initial is not None else AToMConfig.mouth_noise)
 
 
 def _warn_of_clip(clip: float | None, held_out: HeldOut | None) -> None:

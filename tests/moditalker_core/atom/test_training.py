@@ -352,9 +352,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(data, tmp
     path = tmp_path / "a.safetensors"
     real = run_module.losses
 
-    def broken(predicted, x0, mask):
+    def broken(predicted, x0, mask, weights):
         count.append(1)
-        return real(predicted * (float("nan") if len(count) > 4 else 1.0), x0, mask)
+        return real(predicted * (float("nan") if len(count) > 4 else 1.0), x0, mask, weights)
 
     count = []
     monkeypatch.setattr(run_module, "losses", broken)
