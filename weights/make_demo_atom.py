@@ -1,4 +1,4 @@
-"""Makes an AToM like weights/demo_atom.safetensors: `python weights/make_demo_atom.py`; see `weights/README.md` for the shipped one.
+"""Makes an AToM like weights/demo_atom.safetensors: `python weights/make_demo_atom.py` (`weights/README.md` has the shipped one).
 
 Builds 42 minutes of 24 invented people (identities from 1000 on; benchmarks use smaller numbers): 39 with the 37 voices of
 `voice_bank.py`, a quarter of it damaged, and 3 in which nobody speaks. Trains the preset `demo` on them, on the CPU. Both steps

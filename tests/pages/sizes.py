@@ -30,7 +30,8 @@ TEXT = 60  # of some lines
 SAYS = {
     "HMTalker_LoadAvatar", "HMTalker_TrainAvatar", "MoDiTalker_ImportAToM", "MoDiTalker_ImportMToV", "MoDiTalker_LoadAToM",
     "MoDiTalker_LoadMToV", "MoDiTalker_TrainAToM", "MoDiTalker_TrainMToV", "TalkingHead_FaceCrop",
-    "TalkingHead_ImportActionUnits", "TalkingHead_ImportAVE", "TalkingHead_LoadAudioBatch", "TalkingHead_LoadDataset", "TalkingHead_LoadLandmarks",
+    "TalkingHead_ImportActionUnits", "TalkingHead_ImportAVE", "TalkingHead_LoadAudioBatch", "TalkingHead_LoadDataset",
+    "TalkingHead_LoadLandmarks",
     "TalkingHead_LoadMotionDataset", "TalkingHead_Metrics",
     "TalkingHead_MotionDataset", "TalkingHead_PickSegment", "TalkingHead_PortraitLandmarks", "TalkingHead_PrepareDataset",
     "TalkingHead_SaveLandmarks", "TalkingHead_SyntheticSubject", "TalkingHead_TrackFace",
