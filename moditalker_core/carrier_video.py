@@ -17,7 +17,7 @@ from torch import Tensor
 from ..media_core import asked
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import LandmarkTrack
-from ..media_core.mouth import lip_aperture, resting_face
+from ..media_core.mouth import lip_aperture
 from ..media_core.progress import Report, silent
 from .landmarks import pixel_size
 from .mtov.conditions import Picture, rgb_picture
@@ -134,11 +134,11 @@ def _prepared(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings
 
     from ..media_core.face.carrier.life import lively
     from ..media_core.face.carrier.residual import begun
-    from ..media_core.face.carrier.response import corrected
+    from ..media_core.face.carrier.response import corrected, shutting
 
     moved = residual_of(motion, carrier)
     if read:
-        shut = resting_face(torch.from_numpy(carrier.own68)).numpy() - carrier.own68
+        shut = shutting(carrier.own68)
         moved = replace(moved, points=corrected(carrier, moved.points, shut))
     moved = replace(moved, points=begun(moved.points, motion.fps))
     opening = lip_aperture(torch.from_numpy((carrier.own68 + moved.points)[..., :2])).numpy()

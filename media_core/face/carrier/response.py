@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...mouth import resting_face
 from ...subject.layout import to_68
 from ..trackers import make_tracker
 from .carrier import Carrier
@@ -39,6 +40,12 @@ class Response:
 
 def gaps(points: np.ndarray) -> np.ndarray:  # [..., 68, 3] units -> [...] distances of the outer eye corners
     return np.mean([points[..., low, 1] - points[..., high, 1] for high, low in _INNER], axis=0) / UNIT
+
+
+def shutting(own: np.ndarray) -> np.ndarray:  # [68, 3] units -> the same
+    """The displacement that shuts a face's lips."""
+    upright = np.array([1, -1, -1])  # in `media_core.mouth` y points up, z to the viewer
+    return np.asarray(resting_face(own * upright), np.float64) * upright - own
 
 
 def corrected(carrier: Carrier, points: np.ndarray, shut: np.ndarray) -> np.ndarray:

@@ -1,12 +1,10 @@
 """A motion is corrected by how far the drawn mouth is seen to open."""
 import numpy as np
 import pytest
-import torch
 from talking_heads.media_core.face.carrier import response
 from talking_heads.media_core.face.carrier.place import Place
-from talking_heads.media_core.face.carrier.response import Response, corrected, gaps
+from talking_heads.media_core.face.carrier.response import Response, corrected, gaps, shutting
 from talking_heads.media_core.face.trackers import make_tracker
-from talking_heads.media_core.mouth import resting_face
 from talking_heads.media_core.subject.layout import to_68
 
 HALF = Response(np.array([0, .05, .10]), np.array([0, .04, .08]))  # every opening is seen as four fifths of it
@@ -14,7 +12,7 @@ HALF = Response(np.array([0, .05, .10]), np.array([0, .04, .08]))  # every openi
 
 @pytest.fixture
 def shut(carrier):
-    return resting_face(torch.from_numpy(carrier.own68)).numpy() - carrier.own68
+    return shutting(carrier.own68)
 
 
 @pytest.fixture
@@ -59,6 +57,12 @@ def test_the_mouth_is_seen_to_open_nearer_to_what_is_asked(carrier, shut, speech
         return float(np.mean(out))
 
     assert off(corrected(carrier, speech, shut)) <= off(speech)
+
+
+def test_shutting_brings_open_lips_together(carrier, shut):
+    assert gaps(carrier.own68) > .02  # the portrait laughs
+    assert 0 <= gaps(carrier.own68 + shut) < .02
+    assert np.abs(shut[17:48]).max() < .5  # no other part of the face goes along
 
 
 def test_a_motion_that_hardly_opens_the_mouth_is_left_alone(carrier, shut, speech):
