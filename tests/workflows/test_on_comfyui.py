@@ -233,7 +233,8 @@ def test_an_avatar_and_an_atom_of_other_encoders(real, kind, model, other):
     name, speech = ("ave", "ave") if kind == "ave" else ("small", "hubert")
     strange = "hubert" if kind == "ave" else "ave"
     prompt = {"1": node("TalkingHead_LoadSpeechEncoder", encoder=kind, model_folder=model),
-              "2": node("TalkingHead_SyntheticSubject", seconds=1.0, size=64, voice="formant", seed=0),
+              "2": node("TalkingHead_SyntheticSubject", seconds=1.0, size=64, voice="formant", seed=0, identity=3,
+                        name="heard", text="", invented=False),
               "3": node("HMTalker_TrainAvatar", dataset=["2", 0], preset="demo", steps=0.001, seed=0, name=f"hears_{name}",
                         resume=True, encoder="mel", speech_encoder=["1", 0]),
               "4": node("LoadAudio", audio="talking_heads_demo_speech.wav"),
