@@ -419,7 +419,7 @@ def test_these_are_all_output_nodes(real):
     module = f"custom_nodes.{ROOT.name}"
     mine = {name for name, facts in real.object_info().items() if facts["python_module"] == module and facts["output_node"]}
     assert mine == {prompt["9"]["class_type"] for prompt in OUTPUT_NODES.values()} | {
-        "TalkingHead_SaveVideoFile", "TalkingHead_Metrics", "TalkingHead_ImportAVE"}  # tested by themselves, here or in tests/nodes
+        "TalkingHead_SaveVideoFile", "TalkingHead_Metrics", "TalkingHead_ImportAVE"}  # tested by themselves
 
 
 def test_a_video_is_saved_as_it_is_and_shown(real):
