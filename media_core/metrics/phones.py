@@ -17,16 +17,13 @@ import numpy as np
 
 from ..audio import Sound
 from ..errors import TalkingHeadsError
+from ..subject.voices import ARPA
 
 RATE = 16000  # Hz
 BILABIALS = ("P", "B", "M")
 OPEN_VOWELS = ("AA", "AE", "AO", "AW", "AY")
 SILENT = ("SIL", "+SPN+", "+NSN+")
-MNEMONICS = {  # CMU's phones as the rules of `subject.articulation` know them (espeak's mnemonics)
-    "AA": "A:", "AE": "a", "AH": "V", "AO": "O:", "AW": "aU", "AY": "aI", "B": "b", "CH": "tS", "D": "d", "DH": "D", "EH": "E",
-    "ER": "3:", "EY": "eI", "F": "f", "G": "g", "HH": "h", "IH": "I", "IY": "i:", "JH": "dZ", "K": "k", "L": "l", "M": "m",
-    "N": "n", "NG": "N", "OW": "oU", "OY": "OI", "P": "p", "R": "r", "S": "s", "SH": "S", "T": "t", "TH": "T", "UH": "U",
-    "UW": "u:", "V": "v", "W": "w", "Y": "j", "Z": "z", "ZH": "Z"}
+MNEMONICS = {phone.upper(): mnemonic for phone, mnemonic in ARPA.items()}  # as the rules of `subject.articulation` know them
 _PEAK = 0.7  # of full scale, the level that is shown to the recogniser
 _STEP = 0.01  # s, the recogniser's frames
 _SOUNDLESS = 1e-4  # of full scale: quieter peaks are nobody's
