@@ -28,6 +28,8 @@ class Offset(NamedTuple):
 def lagged(made: np.ndarray, truth: np.ndarray, lag: int) -> float:  # [T], [T]
     """Pearson's r of made[t + lag] and truth[t] where both are known; NaN when either is constant or hardly seen."""
     count = min(len(made), len(truth))
+    if abs(lag) >= count:
+        return float("nan")
     made, truth = made[:count], truth[:count]
     a, b = made[max(lag, 0):count + min(lag, 0)], truth[max(-lag, 0):count - max(lag, 0)]
     both = np.isfinite(a) & np.isfinite(b)

@@ -237,6 +237,35 @@ def _lpips(folder: Path) -> Read:
     return lambda: load_lpips(folder / "alex.safetensors")
 
 
+@fmt("stored", 60, seeds.stored_features)
+def _stored(folder: Path) -> Read:
+    from talking_heads.media_core.audio import Sound
+    from talking_heads.media_core.speech.stored import open_stored
+
+    sound = Sound(np.zeros((1, 6400), np.float32), 16000)
+    files = sorted(folder.iterdir())
+
+    def read() -> None:
+        for path in files:
+            open_stored(path, rate=50.0, called="mine").encode(sound).frame_windows(25.0)
+
+    return read
+
+
+@fmt("syncnet", 4, seeds.syncnet)
+def _syncnet(folder: Path) -> Read:
+    from talking_heads.media_core.metrics.weights import Weights
+
+    return lambda: Weights({"syncnet": folder / "syncnet.safetensors"}).syncnet()
+
+
+@fmt("ave", 4, seeds.ave)
+def _ave(folder: Path) -> Read:
+    from talking_heads.media_core.speech.ave import load_ave
+
+    return lambda: load_ave(folder / "ave.safetensors")
+
+
 @fmt("hubert", 4, seeds.hubert)
 def _hubert(folder: Path) -> Read:
     from talking_heads.media_core.speech.hubert import HubertEncoder

@@ -229,6 +229,24 @@ def lpips(folder: Path, shared: Shared) -> None:
     save_file(state, folder / "alex.safetensors")
 
 
+def stored_features(folder: Path, shared: Shared) -> None:
+    np.save(folder / "rows.npy", np.arange(60, dtype=np.float32).reshape(20, 3))
+    np.save(folder / "windows.npy", np.arange(160, dtype=np.float16).reshape(10, 8, 2))
+
+
+def syncnet(folder: Path, shared: Shared) -> None:
+    from safetensors.torch import save_file
+    from talking_heads.media_core.metrics.syncnet import SyncNet
+
+    save_file(SyncNet().state_dict(), folder / "syncnet.safetensors")
+
+
+def ave(folder: Path, shared: Shared) -> None:
+    from ave_file import save_ave_file
+
+    save_ave_file(folder / "ave.safetensors")
+
+
 def hubert(folder: Path, shared: Shared) -> None:
     from hubert_folder import save_hubert
 

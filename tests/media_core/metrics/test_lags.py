@@ -29,6 +29,13 @@ def test_curves_of_different_length_are_compared_where_both_are():
     assert lagged(np.array([0.0, 1, 2, 3, 100]), np.array([0.0, 2, 4, 6]), 0) == pytest.approx(1)
 
 
+def test_curves_shorter_than_the_lag_say_nothing():
+    short = np.array([0.0, 1, 3])
+    assert np.isnan(lagged(short, short, 3)) and np.isnan(lagged(short, short, -4))
+    assert len(lag_scores(short, short, 4)) == 9
+    assert np.isnan(speech_offset(short, short).frames)
+
+
 def test_the_consensus_is_where_all_models_together_agree_best():
     truth = bump(40)
     assert consensus_lag([bump(42), bump(42)], truth) == 2
