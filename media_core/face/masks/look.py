@@ -18,6 +18,7 @@ _CHEEKS = [1, 3, 48, 33, 54, 13, 15, 28]  # outline of skin that is rarely cover
 _LOWER = 0.45                  # units below the chin: clothes, bare shoulders or long hair
 _RARE = 0.04                   # of the most frequent colour of skin: rarer is not skin
 _LEAST = 0.12                  # of what surrounds the face and is not skin, less than this is no hair
+_OFTENER, _FAIR = 3.0, 0.45    # or so much of what is along the head's outline must be so much likelier there than on the cheeks
 _ROUNDS = 3                    # of telling clothes from the long hair before them
 _FEW = 40                      # pixels that say nothing about a colour
 _EARS = 2                      # points of the jaw, counted from its ends: above is head
@@ -125,8 +126,9 @@ def learn_look(samples: Sequence[tuple[np.ndarray, np.ndarray]], persons: Sequen
     cheek = _density([_lit(pixels, 1) for pixels in cheeks], _BLURS[:1])
     rare = cheek < _RARE * cheek.max()
     hair = [pixels[rare[bins(pixels)]] for pixels in around]
-    enough = sum(map(len, hair)) > max(_FEW, _LEAST * sum(map(len, around)))
-    look = PersonLook(_density(hair) if enough else np.zeros_like(skin), skin, shaded, np.zeros_like(skin))
+    ring = [view.lab[zone.ring] for view, zone in zip(views, zones)]
+    enough = sum(map(len, hair)) > max(_FEW, _LEAST * sum(map(len, around))) or _differ(ring, skin)
+    look = PersonLook(_density([*hair, *ring]) if enough else np.zeros_like(skin), skin, shaded, np.zeros_like(skin))
     hanging = [Hanging.of(view, zone.person, likelihoods(view, look)) for view, zone in zip(views, zones)]
     look = replace(look, clothes=_density([view.lab[zone.lower & own.far] for view, zone, own in zip(views, zones, hanging)]))
     for _ in range(_ROUNDS):
@@ -139,6 +141,7 @@ class _Zones:
     """Where colours are learnt, bool [h, w] each."""
     cheeks: np.ndarray
     around: np.ndarray  # beside and above the face: mostly hair
+    ring: np.ndarray    # the same along the outline
     lower: np.ndarray   # below the neck: mostly clothes
     person: np.ndarray
 
@@ -149,7 +152,9 @@ class _Zones:
         inside = cv2.erode(person.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         face = view.small_face
         rows = np.arange(size[0])[:, None]
-        return cls(cheeks=polygon(view.at[_CHEEKS], size), around=inside & above_jaw(view.at, size, _EARS) & ~face,
+        around = inside & above_jaw(view.at, size, _EARS) & ~face
+        deep = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        return cls(cheeks=polygon(view.at[_CHEEKS], size), around=around, ring=around & (deep > 2) & (deep < .22 * axes.unit),
                    lower=inside & (rows > view.at[8, 1] + _LOWER * axes.unit), person=person)
 
 
@@ -160,6 +165,12 @@ def _clothes(view: View, zone: _Zones, hanging: Hanging, look: PersonLook) -> np
     at, neck = bins(view.lab), hanging.neck
     bare = np.where(neck, look.shaded[at] > _RARE * look.shaded.max(), look.skin[at] > _RARE * look.skin.max())
     return view.lab[zone.lower & ~other & ~bare]
+
+
+def _differ(ring: Sequence[np.ndarray], skin: np.ndarray) -> bool:  # uint8 [N, 3] Lab each, [32768]
+    """Whether what lies along the head's outline is hair, however near its colour is to the skin's."""
+    own, at = _density(ring), bins(np.concatenate(ring))
+    return len(at) > _FEW and float((own[at] > _OFTENER * skin[at]).mean()) > _FAIR
 
 
 def _lit(pixels: np.ndarray, light: float) -> np.ndarray:  # uint8 [N, 3] RGB -> uint8 [N, 3] Lab

@@ -91,6 +91,26 @@ def test_a_collar_of_the_hairs_colour_is_no_hair(film):
     assert masks.head[lock].mean() > 0.8
 
 
+def test_fair_hair_that_is_much_like_skin_hangs_on_the_shoulders(film):
+    """Strands from the cheeks' own colour to darker ones, white clothes."""
+    frame, points = film[0][2], film[1][2]
+    unit, axes = head_axes(points).unit, head_axes(points)
+    cheek = np.median(frame.rgb[np.hypot(*(np.mgrid[:SIZE, :SIZE][::-1] - points[[2, 31]].mean(0)[:, None, None])) < 6], axis=0)
+    locks = np.zeros(frame.classes.shape, np.uint8)
+    for side in (-1, 1):
+        top = axes.centre + axes.right * side * .78 * unit
+        cv2.polylines(locks, [np.stack([top, top + axes.down * 1.9 * unit]).round().astype(np.int32)], False, 1, round(.3 * unit))
+    hair = (frame.classes == 5) | (locks > 0) & ~np.isin(frame.classes, (1, 4))
+    shade = np.random.default_rng(0).uniform(0, 1, (1, SIZE, 1))
+    fair = (cheek * (1.0, .97, .88) * (1 - shade) + cheek * (.8, .72, .5) * shade).clip(0, 255).astype(np.uint8)
+    image = np.where((frame.classes == 3)[..., None], np.uint8(235), frame.rgb)
+    image = np.where(hair[..., None], np.broadcast_to(fair, image.shape), image)
+    masks = HeadMasker((SIZE, SIZE))(image, points, (frame.classes > 0) | hair)
+    low = hair & (np.arange(SIZE)[:, None] > points[8, 1] + .1 * unit)
+    assert low.sum() > 200 and masks.head[low].mean() > 0.85
+    assert masks.torso[(frame.classes == 3) & ~hair].mean() > 0.95
+
+
 def test_short_hair_is_seldom_where_the_torso_usually_is(film):
     samples = [(frame.rgb, points) for frame, points in zip(*film)]
     look = video_look(samples[:8])
