@@ -11,7 +11,8 @@ from fuzz.attack import Target
 from fuzz.formats import FORMATS
 from fuzz.mutate import VALUES, changed, dumped, mutated
 
-INPUTS = {"mtov": 3, "autoencoder": 4, "atom": 4, "impatom": 3, "atstate": 3, "avatar": 3, "avstate": 3, "ave": 4, "syncnet": 4}  # these take long
+INPUTS = {"mtov": 3, "autoencoder": 4, "atom": 4, "impatom": 3, "atstate": 3, "avatar": 3, "avstate": 3, "ave": 4,
+          "syncnet": 4}  # these take long
 USUAL = 20
 LEFT_OUT = {"diffstate", "hubert", "impmtov", "rgbstate"}  # these take too long for a few inputs to be worth it
 
