@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 from ..hmtalker_core.backend_registry import CHOICES
 from ..media_core.captions import COMPILE, STAGES
 from ..media_core.claims import claimed
-from ..media_core.errors import TalkingHeadsError
 from .devices import add_device
 from .encoders import add_encoder, listener
 from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
 
 if TYPE_CHECKING:
+    from ..hmtalker_core.backdrop import Background
     from ..hmtalker_core.streaming import RenderSummary
+    from ..media_core.motion import ExpressionTrack, PoseTrack
     from ..media_core.progress import Report  # imports NumPy
 
-BACKGROUNDS = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
+BACKGROUNDS = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0),
+               "transparent": "transparent"}
 
 
 def add_options(avatar: argparse.ArgumentParser) -> None:
@@ -27,7 +29,7 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
     add = avatar.add_argument
     add("avatar", metavar="AVATAR.safetensors", help="a trained avatar")
     add("audio", metavar="AUDIO", help="speech: any audio or video file; it becomes the video's audio")
-    add("out", metavar="OUT.mp4", help="the video, in the avatar's size")
+    add("out", metavar="OUT.mp4", help="the video, in the avatar's size; .webm and .mov can be transparent")
     add_encoder(avatar, default=None)
     add("--blinks", choices=["track", "generated", "none"], default="track",
         help="from the avatar's recording, new ones from the seed, or none (default: track)")
@@ -36,6 +38,12 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="N", help="of generated blinks (default: 0)")
     add("--no-gate", dest="gate", action="store_false", help="do not let the mouth rest where nobody speaks")
     add("--background", choices=list(BACKGROUNDS), default="plate", help="behind the head (default: plate, as recorded)")
+    add("--background-image", metavar="IMAGE", help="an image behind the head, which fills the frame")
+    add("--expression", metavar="FILE", help="action units instead of the avatar's own: a file of Save Action Units, or a table "
+                                             "of OpenFace and others (.csv); a shorter one is repeated ping-pong")
+    add("--head", choices=["recorded", "still", "sway"], default="recorded",
+        help="movement of the head: as in the avatar's video, none, or generated (default: recorded)")
+    add("--head-amount", type=float, default=1.0, metavar="FACTOR", help="how far the head moves (default: 1, as usual)")
     add("--backend", choices=CHOICES, default="auto", help="of the rasteriser (default: auto)")
     add("--crf", type=int, default=18, metavar="N", help="H.264 quality, lower is better (default: 18)")
     add_device(add)
@@ -43,12 +51,12 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
 
 def make_avatar_video(options: argparse.Namespace) -> int:
     """Runs the command: exit code."""
+    from ..media_core.video_formats import check_ending
     from .jobs import writable_file
 
     out = Path(options.out)
-    if out.suffix != ".mp4":
-        raise TalkingHeadsError("The video must be written to an .mp4 file", f"{out.name}", "Choose another name")
-    check_unreplaced([out], [options.avatar, options.audio])
+    check_ending(out)
+    check_unreplaced([out], [options.avatar, options.audio, *filter(None, (options.background_image, options.expression))])
     writable_file(out)
 
     def tell(done: RenderSummary) -> None:
@@ -74,6 +82,40 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> RenderSumma
     avatar, sound = load_avatar(options.avatar, chosen_device(options.device)), load_sound(options.audio)
     speech = listener(options, avatar.hears, "avatar").encode(sound, report)
     motion = avatar.drive(speech, blinks=options.blinks, smoothing=options.smoothing, lip_gain=options.lip_gain,
-                          seed=options.seed, silence_gate=options.gate)
-    return render_video(avatar, motion, out, sound, backend=options.backend, background=BACKGROUNDS[options.background],
-                        crf=options.crf, report=report)
+                          seed=options.seed, silence_gate=options.gate, expression=_expression(options.expression, avatar.fps),
+                          pose=_pose(options, avatar.poses, speech.frame_count(avatar.fps)))
+    return render_video(avatar, motion, out, sound, backend=options.backend, background=_behind(options), crf=options.crf,
+                        report=report)
+
+
+def _behind(options: argparse.Namespace) -> Background:
+    """What stands behind the head."""
+    if options.background_image is None:
+        return BACKGROUNDS[options.background]
+    import torch
+
+    from ..media_core.image_reading import read_picture
+
+    return torch.from_numpy(read_picture(options.background_image, "The background")).float().div(255)[None]
+
+
+def _expression(file: str | None, fps: float) -> ExpressionTrack | None:
+    """The action units of a file, at the avatar's rate."""
+    if file is None:
+        return None
+    from ..media_core.face.action_units.au_files import read_action_units_file
+    from ..media_core.motion import ExpressionTrack
+
+    track = read_action_units_file(file, fps) if Path(file).suffix.lower() == ".csv" else ExpressionTrack.load(file)
+    return track.resampled(fps)
+
+
+def _pose(options: argparse.Namespace, recorded: PoseTrack, frames: int) -> PoseTrack | None:
+    """The head's movement; None: as recorded."""
+    from ..media_core.head_pose import scaled_pose, still_pose, swaying_pose
+
+    if options.head == "still":
+        return still_pose(recorded)
+    if options.head == "sway":
+        return swaying_pose(recorded, frames, options.seed, options.head_amount)
+    return None if options.head_amount == 1 else scaled_pose(recorded, options.head_amount)

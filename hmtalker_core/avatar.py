@@ -26,7 +26,7 @@ from ..media_core.mouth_gate import speech_gate
 from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech
 from .avatar_motion import AvatarMotion, check_driving, check_rendering, nearest_poses, rested, shaped
-from .backdrop import Background, backdrop, body_layer
+from .backdrop import Background, backdrop, body_layer, straight
 from .model.audio_net import HALF, audio_windows
 from .model.camera import Cameras, film_cameras
 from .model.compose import compose, coverage, dilate, dilation_at
@@ -286,7 +286,8 @@ class Avatar:
             start, stop: frames to render.
             chunk: frames per call of the rasteriser; any number gives the same frames.
             backend: rasteriser, see `rasterizer.choose_backend`.
-            background: the recorded background (plate), black, or an RGB colour in 0..1.
+            background: the recorded background (plate), black, an RGB colour in 0..1, images [n, h, w, 3] in 0..1 (one, or one
+                per frame of the motion), or transparent: colours as they are, not over anything.
             size: (H, W) px; None is the avatar's own. Another shape stretches the image.
             torso: draw the body; without it head and neck edge stand alone.
             report: called once per chunk.
@@ -314,14 +315,14 @@ class Avatar:
         face_rgb, face_alpha = self._draw(self.face, camera, backend, d_xyz, d_rot, d_scale)
         mouth_rgb, mouth_alpha = self._draw(self.mouth, camera, backend, inside)
         mouth_alpha = dilate(mouth_alpha, dilation_at(size[0]))  # no background shows between the lips and what they surround
-        behind = backdrop(self.background, background, size)[None]
+        behind = backdrop(self.background, background, size, begin, end)
         cover = coverage(face_alpha, mouth_alpha)
         if torso:
             body, body_alpha = body_layer(self.torso, motion.torso_index[begin:end].to(self.device), size)
             behind = body + behind * (1 - body_alpha)
             cover = 1 - (1 - cover) * (1 - body_alpha)
-        image = compose(face_rgb, face_alpha, mouth_rgb, mouth_alpha, behind)
-        return image.clamp(0, 1), cover[..., 0].clamp(0, 1)
+        image, cover = compose(face_rgb, face_alpha, mouth_rgb, mouth_alpha, behind).clamp(0, 1), cover[..., 0].clamp(0, 1)
+        return straight(image, cover) if isinstance(background, str) and background == "transparent" else image, cover
 
     def _draw(self, field: GaussianField, camera: Cameras, backend: str, *offsets: Tensor) -> tuple[Tensor, Tensor]:
         """One branch in B frames: (rgb [B, H, W, 3] weighted by alpha, alpha [B, H, W, 1])."""

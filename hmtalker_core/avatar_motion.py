@@ -70,9 +70,14 @@ def check_rendering(start: int, stop: int | None, chunk: int, size: Sequence[int
             raise TalkingHeadsError("A size must be (height, width) in px", f"{size!r}", "Give both")
         for side in size:
             whole("A side of the image, in px,", side, 1, FARTHEST)
-    if background not in ("plate", "black"):
+    if isinstance(background, Tensor):
+        if background.ndim != 4 or background.shape[-1] != 3 or 0 in background.shape:
+            raise TalkingHeadsError("Background images must be [frames, height, width, 3] in 0..1", f"{list(background.shape)}",
+                                    "Give at least one RGB image")
+    elif background not in ("plate", "black", "transparent"):
         if isinstance(background, str) or not isinstance(background, Sequence) or len(background) != 3:
-            raise TalkingHeadsError("The background must be 'plate', 'black' or an RGB colour", f"{background!r}", "Choose one")
+            raise TalkingHeadsError("The background must be 'plate', 'black', 'transparent', images or an RGB colour",
+                                    f"{background!r}", "Choose one")
         for part in background:
             real("A part of the background's colour", part, 0, 1)
 

@@ -7,9 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..media_core.tracks import ping_pong
 from .model.torso import TorsoModel
 
-Background = Literal["plate", "black"] | Sequence[float]
+Background = Literal["plate", "black", "transparent"] | Sequence[float] | Tensor
+_NOTHING = 1 / 512  # of alpha: no colour is known below
 
 
 def body_layer(torso: TorsoModel, index: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -21,13 +23,37 @@ def body_layer(torso: TorsoModel, index: Tensor, size: tuple[int, int]) -> tuple
     return colour, alpha
 
 
-def backdrop(plate: Tensor, background: Background, size: tuple[int, int]) -> Tensor:  # uint8 [h, w, 3] -> [H, W, 3] in 0..1
-    """The recorded background (plate), black, or an RGB colour in 0..1, at `size` (H, W) px."""
-    if background == "plate":
-        image = plate.float().div(255)
-        return image if tuple(plate.shape[:2]) == tuple(size) else resized(image[None], size)[0]
-    colour = (0.0, 0.0, 0.0) if background == "black" else tuple(float(v) for v in background)
-    return torch.tensor(colour, device=plate.device).expand(*size, 3)
+def backdrop(plate: Tensor, background: Background, size: tuple[int, int], begin: int, end: int) -> Tensor:
+    """What is behind frames begin..end, [B or 1, H, W, 3] in 0..1, at `size` (H, W) px.
+
+    Args:
+        plate: uint8 [h, w, 3], the recorded background.
+        background: plate, black (so is what is transparent), an RGB colour in 0..1, or images [n, h, w, 3] in 0..1: of the first
+            n frames, then ping-pong. They fill the frame; what is too wide or too high is cut off on both sides.
+    """
+    if isinstance(background, Tensor):
+        rows = ping_pong(len(background), end)[begin:end] if len(background) > 1 else [0]
+        return filling(background[rows].to(plate.device, torch.float32), size)
+    if isinstance(background, str) and background == "plate":
+        image = plate.float().div(255)[None]
+        return image if tuple(plate.shape[:2]) == tuple(size) else resized(image, size)
+    colour = (0.0, 0.0, 0.0) if isinstance(background, str) else tuple(float(v) for v in background)
+    return torch.tensor(colour, device=plate.device).expand(1, *size, 3)
+
+
+def filling(images: Tensor, size: tuple[int, int]) -> Tensor:  # [B, h, w, 3] -> [B, H, W, 3]
+    """The middle of the images, in the shape of `size`, resized."""
+    (height, width), (tall, wide) = size, images.shape[1:3]
+    scale = min(tall / height, wide / width)
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (tall - rows) // 2, (wide - columns) // 2
+    middle = images[:, top:top + rows, left:left + columns]
+    return middle if tuple(middle.shape[1:3]) == tuple(size) else resized(middle, size)
+
+
+def straight(colour: Tensor, alpha: Tensor) -> Tensor:  # premultiplied [B, H, W, 3], [B, H, W] -> [B, H, W, 3] in 0..1
+    """The colour itself, for files and nodes that keep alpha beside it; black where there is nothing."""
+    return torch.where(alpha[..., None] > _NOTHING, colour / alpha[..., None].clamp(min=_NOTHING), 0.0).clamp(0, 1)
 
 
 def resized(image: Tensor, size: tuple[int, int]) -> Tensor:  # [B, h, w, C] in 0..1 -> [B, H, W, C] in 0..1

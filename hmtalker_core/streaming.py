@@ -43,11 +43,12 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
                  chunk: int = 4, backend: str = "auto", background: Background = "plate", size: tuple[int, int] | None = None,
                  torso: bool = True, workers: int | None = None, crf: int = 18, metadata: Mapping[str, Any] | None = None,
                  report: Report = silent) -> RenderSummary:
-    """Renders a motion into an H.264 (+ AAC) mp4. The encoder works on one chunk while the next ones are rendered.
+    """Renders a motion into a video file: H.264 and AAC in an .mp4, VP9 in a .webm, ProRes in a .mov. The encoder
+    works on one chunk while the next ones are rendered.
 
     Args:
         avatar, motion: what to show.
-        path: the mp4; absent until it is whole.
+        path: the video; absent until it is whole. A transparent background needs .webm or .mov.
         sound: what is heard; cut or padded to the video's length within half a frame.
         chunk, backend, background, size, torso: see `Avatar.render`.
         workers: chunks rendered at once; None is torch's number of threads where a CPU draws, 1 elsewhere. Any number gives the
@@ -64,12 +65,13 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
     done, next_preview = 0, 0
     if must_compile(avatar.device, backend):
         report(0, total, {"phase": COMPILE}, None)
-    with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata) as writer:
+    clear = _is_clear(background)
+    with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata, alpha=clear) as writer:
         options = {"backend": backend, "background": background, "size": size, "torso": torso}
         for frames in streamed(avatar, motion, chunk, workers, **options):
             writer.write(frames)
             done += len(frames)
-            preview = frames[-1] if done >= next_preview else None
+            preview = frames[-1, ..., :3] if done >= next_preview else None
             next_preview += PREVIEW_EVERY if preview is not None else 0
             report(done, total, {"phase": "render", "frame": done, "frames": total}, preview)
     return RenderSummary(Path(path), total, time.perf_counter() - started)
@@ -77,7 +79,8 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
 
 def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int | None = None,
              **options: Any) -> Iterator[np.ndarray]:
-    """The frames of a motion as uint8 [B, H, W, 3], in order, `workers` chunks at once.
+    """The frames of a motion as uint8 [B, H, W, 3], in order, `workers` chunks at once; with a transparent
+    background [B, H, W, 4].
 
     Threads that each render whole frames with single-threaded torch use a CPU far better than torch's own threads inside its many
     small operations. At most workers + 1 chunks exist at a time. Closing the generator waits for the chunks in work.
@@ -99,5 +102,10 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int 
 
 
 def _rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:
-    rgb, _ = next(avatar.render(motion, begin, end, chunk=end - begin, **options))
+    rgb, alpha = next(avatar.render(motion, begin, end, chunk=end - begin, **options))
+    rgb = torch.cat([rgb, alpha[..., None]], dim=-1) if _is_clear(options.get("background", "plate")) else rgb
     return rgb.mul(255).round_().to(torch.uint8).cpu().numpy()
+
+
+def _is_clear(background: Background) -> bool:
+    return isinstance(background, str) and background == "transparent"

@@ -196,8 +196,9 @@ def _joined_extra(tracks: Sequence[Track]) -> dict[str, torch.Tensor]:
     return out
 
 
-def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  # float32 [n]
-    """A generated AU45 curve, 0 with pulses of 1.7 to 2.0 that last 0.24 to 0.36 s and begin 2 to 6 s after one another.
+def generated_blinks(n: int, fps: float = FPS, seed: int = 0, pauses: float = 1.0) -> torch.Tensor:  # float32 [n]
+    """A generated AU45 curve, 0 with pulses of 1.7 to 2.0 that last 0.24 to 0.36 s and begin 2 to 6 s (times `pauses`) after one
+    another.
 
     The same seed gives the same blinks at any length and rate. Lids fall in a third of the time that they take to rise.
 
@@ -209,9 +210,9 @@ def generated_blinks(n: int, fps: float = FPS, seed: int = 0) -> torch.Tensor:  
     random = np.random.default_rng(asked.whole("The seed", seed))
     time = (np.arange(n) + 0.5) / fps
     curve = np.zeros(n)
-    begin = random.uniform(0.5, 3.0)
+    begin = random.uniform(0.5, 3.0) * pauses
     while begin < n / fps:
-        length, peak, pause = random.uniform(0.24, 0.36), random.uniform(1.7, 2.0), random.uniform(2.0, 6.0)
+        length, peak, pause = random.uniform(0.24, 0.36), random.uniform(1.7, 2.0), random.uniform(2.0, 6.0) * pauses
         lid = np.interp((time - begin) / length, [0.0, 0.2, 0.4, 1.0], [0.0, 1.0, 1.0, 0.0])
         curve = np.maximum(curve, peak * lid * lid * (3 - 2 * lid))
         begin += pause

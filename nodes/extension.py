@@ -5,6 +5,7 @@ import folder_paths
 from comfy_api.latest import ComfyAPI, ComfyExtension, io
 
 from . import (
+    action_units,
     atom,
     atom_training,
     audio_batch,
@@ -15,6 +16,7 @@ from . import (
     demo_files,
     face,
     face_crop,
+    head_pose,
     metrics,
     motion,
     motion_files,
@@ -50,6 +52,8 @@ NODES: tuple[type[io.ComfyNode], ...] = tuple(map(saying.explained, (
     *mtov_training.NODES,
     *motion.NODES,
     *motion_files.NODES,
+    *action_units.NODES,
+    *head_pose.NODES,
     *speech_encoders.NODES,
 )))
 

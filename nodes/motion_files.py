@@ -77,14 +77,14 @@ class LoadLandmarks(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, place: str, file: str) -> str:
-        path = _located(place, file)
+        path = located(place, file)
         return bridge.stamp(path) if path.is_file() else "absent"
 
     @classmethod
     def execute(cls, place: str, file: str) -> io.NodeOutput:
         from ..media_core.motion import LandmarkTrack
 
-        track = LandmarkTrack.load(_located(place, file))
+        track = LandmarkTrack.load(located(place, file))
         return io.NodeOutput(track, about(track), ui=saying.said(about(track)))
 
 
@@ -157,10 +157,10 @@ def about(track: LandmarkTrack) -> str:
     return f"{frames} at {track.fps:g} fps ({track.duration:.2f} s), {track.space}{picture}"
 
 
-def _located(place: str, file: str) -> Path:
-    """The file, inside ComfyUI's input or output folder."""
+def located(place: str, file: str, what: str = "landmarks") -> Path:
+    """The file, inside ComfyUI's input or output folder; `what` is in it, for messages."""
     if not file.strip():
-        raise TalkingHeadsError("The landmarks file must be named", "an empty name", f"Give its path relative to ComfyUI's "
+        raise TalkingHeadsError(f"The {what} file must be named", "an empty name", f"Give its path relative to ComfyUI's "
                                                                                       f"{place} folder")
     return contained(folder_paths.get_directory_by_type(place), file.strip())
 

@@ -9,14 +9,25 @@ from ..hmtalker_core import backend_registry
 from . import bridge, sockets, temporary_videos
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..hmtalker_core.backdrop import Background
 
 BACKENDS = list(backend_registry.CHOICES)
-BACKGROUNDS = ["plate", "black", "white", "green"]
-_COLOURS: dict[str, Background] = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0)}
+BACKGROUNDS = ["plate", "black", "white", "green", "transparent"]
+FORMATS = ["mp4", "webm", "mov"]
+_COLOURS: dict[str, Background] = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0),
+                                   "transparent": "transparent"}
 _BACKEND_TIP = ("auto: gsplat on CUDA if it works, otherwise this pack's CPU rasteriser. reference: exact and very slow, for "
                 "comparison.")
-_BACKGROUND_TIP = "What is behind the head: the background of the recording (plate), or one colour."
+_BACKGROUND_TIP = ("What is behind the head: the background of the recording (plate), one colour, or nothing (transparent). A "
+                   "connected background image takes its place.")
+
+
+def _image_input() -> io.Input:
+    return io.Image.Input("background_image", display_name="background image", optional=True,
+                          tooltip="Your own background: one image, or one for each frame (a video's, repeated ping-pong). It "
+                                  "fills the frame; what is too wide or too high is cut off.")
 
 
 class RenderAvatarVideo(io.ComfyNode):
@@ -40,21 +51,25 @@ class RenderAvatarVideo(io.ComfyNode):
                              tooltip="Quality of the video: 0 is lossless, 18 almost no visible loss, 40 small and poor."),
                 io.Audio.Input("audio", optional=True,
                                tooltip="The audio of the video, normally the speech itself. Without it the video is silent."),
+                _image_input(),
+                io.Combo.Input("format", options=FORMATS, default=FORMATS[0], optional=True,
+                               tooltip="Kind of video file: mp4 (H.264, plays everywhere); webm (VP9) or mov (ProRes 4444 or "
+                                       "422), which keep a transparent background."),
             ],
             outputs=[io.Video.Output("video", display_name="video", tooltip="The video, as a file in ComfyUI's temp folder.")],
         )
 
     @classmethod
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, backend: str, crf: int,
-                audio: dict | None = None) -> io.NodeOutput:
+                audio: dict | None = None, background_image: Tensor | None = None, format: str = FORMATS[0]) -> io.NodeOutput:
         from ..hmtalker_core.streaming import render_video
         from ..media_core.audio import Sound
 
         sound = None if audio is None else Sound.from_comfy(audio)
-        path, report = temporary_videos.new_path(), bridge.NodeReport()
+        path, report = temporary_videos.new_path(f".{format}"), bridge.NodeReport()
         ready = bridge.ready_to_draw(avatar, backend, report, len(motion))
-        render_video(ready, motion, path, sound, background=_COLOURS[background], backend=backend, crf=crf,
-                     report=report)
+        behind = _COLOURS[background] if background_image is None else background_image
+        render_video(ready, motion, path, sound, background=behind, backend=backend, crf=crf, report=report)
         return io.NodeOutput(temporary_videos.new_film(path))
 
 
@@ -78,6 +93,7 @@ class RenderAvatar(io.ComfyNode):
                 io.Int.Input("frame_count", display_name="frame count (0 = all)", default=0, min=0, max=10_000_000,
                              tooltip="How many frames to render; 0 for all that follow."),
                 io.Combo.Input("backend", options=BACKENDS, default="auto", tooltip=_BACKEND_TIP, advanced=True),
+                _image_input(),
             ],
             outputs=[
                 io.Image.Output("images", display_name="images", tooltip="The frames, one image each."),
@@ -88,7 +104,7 @@ class RenderAvatar(io.ComfyNode):
 
     @classmethod
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, start_frame: int, frame_count: int,
-                backend: str) -> io.NodeOutput:
+                backend: str, background_image: Tensor | None = None) -> io.NodeOutput:
         stop = bridge.checked_stop(len(motion), start_frame, frame_count)
         height, width = avatar.model.size
         images, masks = bridge.empty_images(stop - start_frame, height, width, (3, 0),
@@ -96,7 +112,7 @@ class RenderAvatar(io.ComfyNode):
         report = bridge.NodeReport()
         ready = bridge.ready_to_draw(avatar, backend, report, stop - start_frame)
         frames = ready.render(motion, start_frame, stop, backend=backend, report=report,
-                              background=_COLOURS[background])
+                              background=_COLOURS[background] if background_image is None else background_image)
         at = 0
         for rgb, alpha in frames:
             images[at:at + len(rgb)], masks[at:at + len(rgb)] = rgb, alpha

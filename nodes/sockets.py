@@ -60,6 +60,7 @@ FaceCrop = io.Custom("TH_FACE_CROP")
 # core's own, by their names: the classes are newer than the oldest ComfyUI this pack runs on
 Splat = io.Custom("SPLAT")
 FaceLandmarks = io.Custom("FACE_LANDMARKS")
+Camera = io.Custom("LOAD3D_CAMERA")
 AudioEncoder = io.Custom("AUDIO_ENCODER")
 AudioEncoderOutput = io.Custom("AUDIO_ENCODER_OUTPUT")
 

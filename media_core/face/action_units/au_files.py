@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from ...audio import frame_count
+from ...dataset_folder import openface_table, write_bytes
 from ...errors import FileFormatError, TalkingHeadsError
 from ...motion import AU_MAX, AU_NAMES, ExpressionTrack
 from .csv_table import CsvTable, read_csv
@@ -56,6 +58,17 @@ FORMATS = {
     "py-feat": TableFormat(name="py-feat", column="AU{0:02d}", factor=5.0, frame="frame", first=0,
                            size=("FaceRectWidth", "FaceRectHeight"), other_names=(("AU45", 43),)),
 }
+
+
+def write_action_units_file(track: ExpressionTrack, path: str | os.PathLike) -> Path:
+    """Writes a track: OpenFace's table where the file ends in .csv (0.001 of intensity; unknown units stay empty), else exactly,
+    as `ExpressionTrack.save` does."""
+    path = Path(path)
+    if path.suffix.lower() != ".csv":
+        return track.save(path)
+    known = ~track.au.isnan().all(dim=1)
+    write_bytes(path, openface_table(track.au.numpy(), track.fps, success=known.tolist()).encode())
+    return path
 
 
 def read_action_units_file(path: str | os.PathLike, fps: float, frames: int | None = None, tool: str = "auto", *,
