@@ -31,7 +31,7 @@ SAYS = {
     "HMTalker_LoadAvatar", "HMTalker_TrainAvatar", "MoDiTalker_ImportAToM", "MoDiTalker_ImportMToV", "MoDiTalker_LoadAToM",
     "MoDiTalker_LoadMToV", "MoDiTalker_TrainAToM", "MoDiTalker_TrainMToV", "TalkingHead_FaceCrop",
     "TalkingHead_ImportActionUnits", "TalkingHead_ImportAVE", "TalkingHead_LoadAudioBatch", "TalkingHead_LoadDataset",
-    "TalkingHead_LoadLandmarks",
+    "TalkingHead_LoadActionUnits", "TalkingHead_LoadLandmarks", "TalkingHead_SaveActionUnits",
     "TalkingHead_LoadMotionDataset", "TalkingHead_Metrics",
     "TalkingHead_MotionDataset", "TalkingHead_PickSegment", "TalkingHead_PortraitLandmarks", "TalkingHead_PrepareDataset",
     "TalkingHead_SaveLandmarks", "TalkingHead_SyntheticSubject", "TalkingHead_TrackFace",
