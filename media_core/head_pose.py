@@ -74,6 +74,14 @@ def swaying_pose(pose: PoseTrack, frames: int, seed: int, amount: float = 1.0) -
     return pose.with_data(torch.from_numpy(out).float())
 
 
+def transferred_pose(pose: PoseTrack, recorded: PoseTrack) -> PoseTrack:
+    """Somebody else's head movement before another camera: what turns the head away from the middle of `pose` turns it away from
+    the middle of `recorded`, whose camera and distance stay. At the rate of `pose`."""
+    own, middle = pose.camera_to_head.double(), still_pose(pose).camera_to_head[0].double()
+    moved = own @ torch.linalg.inv(middle) @ still_pose(recorded).camera_to_head[0].double()
+    return PoseTrack(moved.float(), recorded.focal, recorded.image_size, pose.fps)
+
+
 def camera_pose(camera: Mapping[str, Any], image_size: tuple[int, int], fps: float) -> PoseTrack:
     """One frame, from what ComfyUI's LOAD3D_CAMERA says: right-handed, Y up, looking along -Z, metres as in Avatar Frame to
     Splat.

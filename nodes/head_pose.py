@@ -41,7 +41,8 @@ class HeadPose(io.ComfyNode):
                 sockets.Avatar.Input("avatar", optional=True, tooltip="The avatar the pose is for: gives its frame rate and its "
                                                                       "own recorded movement."),
                 sockets.Pose.Input("pose", optional=True, tooltip="A recorded head pose, such as Track Face's, instead of the "
-                                                                  "avatar's own."),
+                                                                  "avatar's own. With an avatar, its camera and distance "
+                                                                  "stay."),
                 sockets.Speech.Input("speech", optional=True, tooltip="The speech whose length the generated sway has."),
                 sockets.Camera.Input("camera_info", display_name="camera", optional=True,
                                      tooltip="The camera of a 3D node, for the movement \"camera\"."),
@@ -70,13 +71,15 @@ class HeadPose(io.ComfyNode):
 
 
 def _base(avatar: sockets.LoadedAvatar | None, pose: PoseTrack | None) -> PoseTrack:
-    """The recorded movement, at the avatar's rate."""
+    """The recorded movement, in front of the avatar's camera and at its rate."""
+    from ..media_core.head_pose import transferred_pose
+
     if pose is None and avatar is None:
         raise TalkingHeadsError("Head Pose needs an avatar or a pose", "neither", "Connect Load Avatar, or Track Face's pose")
     if pose is None:
         assert avatar is not None
         return avatar.model.poses
-    return pose if avatar is None else pose.resampled(avatar.model.fps)
+    return pose if avatar is None else transferred_pose(pose, avatar.model.poses).resampled(avatar.model.fps)
 
 
 NODES = (HeadPose,)

@@ -72,6 +72,27 @@ def test_an_avatar_of_before_is_driven_by_mel_without_being_told(run, place, roo
     assert "'mel', layer last" in capsys.readouterr().err
 
 
+def test_face_head_and_background_are_given(run, hubert_avatar, place, tmp_path, capsys):
+    import cv2
+    import numpy as np
+    import torch
+    from talking_heads.media_core.motion import ExpressionTrack
+    from talking_heads.media_core.video import probe, read_frames
+
+    ExpressionTrack(torch.full((4, 17), 2.0), 30.0).save(tmp_path / "face.safetensors")
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((30, 40, 3), (200, 20, 20), np.uint8))  # blue
+    options = ["--encoder", str(place / "ears"), "--expression", "face.safetensors", "--head", "sway", "--head-amount", "2"]
+    assert run(hubert_avatar, *options, "--background-image", "wall.png") == 0, capsys.readouterr().err
+    shown = next(read_frames("out.mp4", 25.0))
+    assert abs(shown[2, 2].astype(int) - (20, 20, 200)).max() < 12
+    speech = str(place / "speech.wav")
+    clear = ["avatar", str(hubert_avatar), speech, "out.webm", "--device", "cpu", "--background", "transparent"]
+    assert main.main([*clear, *options]) == 0, capsys.readouterr().err
+    assert probe("out.webm").frames == 10
+    assert run(hubert_avatar, *options, "--background", "transparent") == 1
+    assert ".webm" in capsys.readouterr().err
+
+
 def test_wrong_usage(run, hubert_avatar, capsys):
     assert run(hubert_avatar, "--layer", "9") == 2
     assert "--layer" in capsys.readouterr().err

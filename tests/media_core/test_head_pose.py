@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.head_pose import camera_pose, scaled_pose, still_pose, sway_frames, swaying_pose
+from talking_heads.media_core.head_pose import camera_pose, scaled_pose, still_pose, sway_frames, swaying_pose, transferred_pose
 from talking_heads.media_core.motion import PoseTrack
 
 
@@ -48,6 +48,16 @@ def test_a_generated_movement_is_small_slow_and_repeatable():
     assert not torch.equal(sway.camera_to_head, swaying_pose(track, 500, 8).camera_to_head)
     held = still_pose(track).camera_to_head.expand(5, -1, -1)
     assert torch.allclose(swaying_pose(track, 5, 7, 0.0).camera_to_head, held, atol=1e-6)
+
+
+def test_another_heads_movement_keeps_the_avatars_camera():
+    near = recorded()
+    turned = Rotation.from_euler("y", 5, degrees=True).as_matrix()
+    pose = np.tile(np.eye(4), (3, 1, 1))
+    pose[:, :3, :3], pose[:, :3, 3] = turned, turned @ [0, 0, 1.5]
+    out = transferred_pose(near, PoseTrack(torch.from_numpy(pose).float(), 900.0, (512, 512)))
+    assert np.allclose(turns(out), turns(near) + 5, atol=0.6) and (out.focal, out.image_size) == (900.0, (512, 512))
+    assert torch.allclose(out.camera_to_head[:, :3, 3].norm(dim=1), torch.tensor(1.5), atol=1e-5)
 
 
 def test_core_camera_looks_as_it_says():
