@@ -12,9 +12,25 @@ import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
+from ..choices import FINE_TUNING
 from ..data.dataset import MotionDataset
 from .config import AToMConfig, SpeechInput
-from .train_config import TrainConfig
+from .train_config import TrainConfig, gentler, preset
+
+
+def chosen(name: str, start_from: str | os.PathLike | None) -> tuple[TrainConfig, str | os.PathLike | None]:
+    """The preset called `name` and the weights to begin with. The preset finetune begins with the demo weights where none are
+    named; the others take a fifth of their learning rate where some are.
+
+    Raises:
+        TalkingHeadsError: no such preset.
+    """
+    from .checkpoints import SHIPPED_ATOM
+
+    config = preset(name)
+    if name == FINE_TUNING:
+        return config, SHIPPED_ATOM if start_from is None else start_from
+    return config if start_from is None else gentler(config), start_from
 
 
 @dataclass(frozen=True)
@@ -80,5 +96,6 @@ class Initial:
             raise TalkingHeadsError(f"These weights make {mine.fps:g} frames per second, and so must the dataset",
                                     f"{data.fps:g} in {data.folder}", f"Build the dataset with --fps {mine.fps:g}")
         kept = {name: getattr(mine, name) for name in ("clip", "guidance", "sampler", "eta", "reference")}
+        neutral = config.neutral if mine.shown == "mean" else 0.0
         return replace(config, denoiser=replace(mine.denoiser, dropout=config.denoiser.dropout), encoder=speech.encoder,
-                       layer=speech.layer, stack=speech.stack, sampler_steps=mine.steps, **kept), speech
+                       layer=speech.layer, stack=speech.stack, sampler_steps=mine.steps, neutral=neutral, **kept), speech

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,11 +17,15 @@ from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.geometry import MIRROR
+from ...media_core.mouth import resting_face
 from ...media_core.speech import mel
 from ..data.dataset import MotionDataset
 from .config import TOKENS_PER_FRAME, SpeechInput
 from .diffusion import STEPS
 from .train_config import TrainConfig
+
+if TYPE_CHECKING:
+    from .mix import Mix
 
 NOISY = 600  # diffusion step from which on the noise hides the motion, and only the speech says what the mouth does
 KEPT = 2 << 30  # bytes of clips kept in memory
@@ -72,6 +77,7 @@ class Clips:
             raise TalkingHeadsError(f"A motion dataset must hold clips to {'train' if split == 'train' else 'test'} on",
                                     f"none with speech in its split '{split}'", "Build it from more videos")
         self.lengths = np.array([dataset.clips[i].frames for i in self.numbers])
+        self._ends = np.cumsum(self.lengths)
         self._kept: OrderedDict[int, Piece] = OrderedDict()
         self._bytes = 0
 
@@ -88,6 +94,10 @@ class Clips:
         while self._bytes > KEPT and len(self._kept) > 1:
             self._bytes -= _size(self._kept.popitem(last=False)[1])
         return piece
+
+    def draw(self, random: np.random.Generator) -> int:
+        """A clip; every frame is as likely as any other to choose it."""
+        return int(np.searchsorted(self._ends, random.integers(self._ends[-1]), side="right"))
 
     def _read(self, number: int) -> Piece:
         speech = self.dataset.speech(number)
@@ -111,6 +121,7 @@ class Sample:
     time: int  # diffusion step
     keep: bool
     mirrored: bool
+    neutral: bool  # shown the mean face; its motion is measured from the person's own face at rest
     generator: np.random.Generator  # draws the noise next
 
 
@@ -118,29 +129,30 @@ class Windows:
     """Random windows of `clips`, as `config` wants them.
 
     Args:
-        clips: of the split "train".
-        config: reference, cond_drop, mirror, voice, batch.
+        clips: of the split "train", of one dataset or of several.
+        config: reference, cond_drop, mirror, voice, noisy, neutral, batch.
         seed: of the run.
     """
 
-    def __init__(self, clips: Clips, config: TrainConfig, seed: int):
+    def __init__(self, clips: Clips | Mix, config: TrainConfig, seed: int):
         self.clips, self.config, self.seed = clips, config, seed
-        self._ends = np.cumsum(clips.lengths)
+        self._rest: dict[int, Tensor] = {}
         self._shift = mirrored(10 * clips.mean[None])[0] - 10 * clips.mean  # 0 for a symmetric mean face
         self._voice = config.voice if clips.speech.encoder == mel.ENCODER.facts.id else 0.0
 
     def sample(self, step: int, index: int) -> Sample:
-        """Draws window `index` of `step`; every frame of the dataset is as likely as any other to choose its clip."""
+        """Draws window `index` of `step`."""
         random = np.random.default_rng([self.seed, step, index])
-        clip = int(np.searchsorted(self._ends, random.integers(self._ends[-1]), side="right"))
+        clip = self.clips.draw(random)
         length = int(self.clips.lengths[clip])
         start = int(random.integers(max(length - self.clips.frames, 0) + 1))
         reference = int(random.integers(length))
         time, keep, turn = int(random.integers(STEPS)), random.random() >= self.config.cond_drop, random.random()
         if self.config.noisy and random.random() < self.config.noisy:
             time = int(random.integers(NOISY, STEPS))
+        neutral = self.config.neutral > 0 and random.random() < self.config.neutral
         return Sample(clip=clip, start=start, reference=start if self.config.reference == "first" else reference, time=time,
-                      keep=keep, mirrored=turn < self.config.mirror, generator=random)
+                      keep=keep, mirrored=turn < self.config.mirror, neutral=neutral, generator=random)
 
     def counts(self, step: int) -> tuple[int, int]:
         """Frames and pairs of neighbouring frames of the whole batch that count in the loss."""
@@ -158,14 +170,26 @@ class Windows:
     def _window(self, sample: Sample) -> tuple:
         piece, frames = self.clips[sample.clip], self.clips.frames
         motion, audio, mask = cut(piece, sample.start, frames)
-        face = piece.motion[sample.reference]
+        face = self._resting(sample.clip) if sample.neutral else piece.motion[sample.reference]
         if sample.mirrored:
             turn = lambda points: (mirrored(points.unflatten(-1, (68, 3))) + self._shift).flatten(-2)
             motion, face = turn(motion), turn(face)
         noise = torch.from_numpy(sample.generator.standard_normal((frames, motion.shape[1]), np.float32))
         if self._voice:
             audio = other_voice(audio, self._voice, sample.generator)
-        return motion - face, face.expand(frames, -1), audio, mask, sample.time, noise, sample.keep
+        shown = torch.zeros_like(face) if sample.neutral else face
+        return motion - face, shown.expand(frames, -1), audio, mask, sample.time, noise, sample.keep
+
+    def _resting(self, clip: int) -> Tensor:  # [204] cm
+        if clip not in self._rest:
+            self._rest[clip] = resting(self.clips[clip], self.clips.mean)
+        return self._rest[clip]
+
+
+def resting(piece: Piece, mean: Tensor) -> Tensor:  # [204] cm
+    """The face at rest of the person in a clip, as an offset from the mean face [68, 3] dm."""
+    points = piece.motion.unflatten(-1, (68, 3)) / 10 + mean
+    return (10 * (resting_face(points) - mean)).flatten()
 
 
 def cut(piece: Piece, start: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
