@@ -54,6 +54,29 @@ continues. **Load AToM** and **Load MToV** load the results.
                      {"Dataset": ["1"], "Motion": ["2"], "Training": [*"345"]}, gutter=56))
 
 
+def _finetune_atom() -> Page:
+    """AToM learns how a user moves the lips."""
+    return Page("finetune_atom", "10 Fine-tune AToM", f"""\
+## Lips learn from your own videos
+
+Press **Run** to see it with the demo video. For your own:
+
+1. Put videos into a folder inside ComfyUI's **input** folder, and name it on **Videos of you talking**: one person facing the
+   camera, with audio; two minutes are enough. Film people only with their consent.
+2. Name the dataset and the file, and run. AToM adapts to your lips and voice in some minutes on a CPU; **Synthetic people** keep
+   what it knew before.
+
+**Load AToM** loads the result. More steps learn two minutes by heart: leave **training length** at 1. You can stop at any time:
+running it again continues.
+
+{_SYNTHETIC}""",
+                Plan([["note", "1", "2"], ["3"], ["4", "5", "7"], ["6", "8"], ["9"], ["10"]],
+                     {"Dataset": [*"12"], "Training": [*"3"], "Input": [*"457"], "Motion": [*"68"], "Video": ["9", "10"]},
+                     widths=(1, 1, 1, 1, 1, 1.2), gutter=56),
+                App([("1", "videos", "folder of videos of you talking"), ("1", "name", "dataset name"), ("3", "name", "AToM name"),
+                     ("3", "steps", ""), ("4", "image", "portrait"), ("5", "audio", "what it says")], ["10", "3"]))
+
+
 PAGES = (
     Page("avatar_speech_to_video", "1 Talking avatar", f"""\
 ## An avatar speaks
@@ -165,5 +188,6 @@ running it again continues.
          App([("1", "image", "portrait"), ("2", "name", "dataset name"), ("4", "name", "avatar name"), ("4", "steps", ""),
               ("5", "audio", "what the avatar says"), ("7", "lip_gain", "")], ["9", "3"])),
     _train_moditalker(),
+    _finetune_atom(),
 )
 BY_NAME = {page.name: page for page in PAGES}
