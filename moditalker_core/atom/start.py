@@ -14,6 +14,7 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from ..data.dataset import MotionDataset
 from .config import AToMConfig, SpeechInput
+from .lips import LipNetwork
 from .train_config import TrainConfig
 
 
@@ -24,6 +25,7 @@ class Initial:
     config: AToMConfig
     weights: Mapping[str, Tensor]  # of its network, float32
     mean: Tensor  # [68, 3] dm, the face its motion is measured from
+    lips: LipNetwork | None = None
 
     @classmethod
     def read(cls, file: str | os.PathLike, out: str | os.PathLike, key_mean_shape: object) -> Initial:
@@ -42,13 +44,14 @@ class Initial:
                                     "another mean face beside them", "Leave it out, or train new weights")
         atom = load_atom(file)
         weights = {name: value.detach().to("cpu", torch.float32) for name, value in atom.denoiser.state_dict().items()}
-        return cls(atom.config, weights, atom.key_mean_shape.cpu())
+        return cls(atom.config, weights, atom.key_mean_shape.cpu(), atom.lips)
 
     @property
     def checksum(self) -> int:
         """Names the weights."""
         code = 0
-        for _, value in sorted(self.weights.items()):
+        lips = {} if self.lips is None else {f"lips.{name}": value for name, value in self.lips.state_dict().items()}
+        for _, value in sorted({**self.weights, **lips}.items()):
             code = zlib.crc32(value.contiguous().numpy().tobytes(), code)
         return code
 

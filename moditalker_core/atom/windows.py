@@ -50,6 +50,7 @@ class Piece:
 
     motion: Tensor  # float32 [F, 204] cm
     tokens: Tensor  # float32 [2 max(F, T), D]
+    silent: Tensor  # bool [F], nobody speaks
 
 
 class Clips:
@@ -94,7 +95,7 @@ class Clips:
         self.speech.check(speech)
         motion = 10 * (self.dataset.landmarks(number).points - self.mean)
         tokens = self.speech.tokens(speech, self.dataset.fps, 0, max(len(motion), self.frames))
-        return Piece(motion.flatten(1).contiguous(), tokens)
+        return Piece(motion.flatten(1).contiguous(), tokens, speech.silent_frames(self.dataset.fps)[:len(motion)])
 
 
 def _size(piece: Piece) -> int:
@@ -127,7 +128,7 @@ class Windows:
         self.clips, self.config, self.seed = clips, config, seed
         self._ends = np.cumsum(clips.lengths)
         self._shift = mirrored(10 * clips.mean[None])[0] - 10 * clips.mean  # 0 for a symmetric mean face
-        self._voice = config.voice if clips.speech.encoder == mel.ENCODER.facts.id else 0.0
+        self.voice = config.voice if clips.speech.encoder == mel.ENCODER.facts.id else 0.0
 
     def sample(self, step: int, index: int) -> Sample:
         """Draws window `index` of `step`; every frame of the dataset is as likely as any other to choose its clip."""
@@ -163,8 +164,8 @@ class Windows:
             turn = lambda points: (mirrored(points.unflatten(-1, (68, 3))) + self._shift).flatten(-2)
             motion, face = turn(motion), turn(face)
         noise = torch.from_numpy(sample.generator.standard_normal((frames, motion.shape[1]), np.float32))
-        if self._voice:
-            audio = other_voice(audio, self._voice, sample.generator)
+        if self.voice:
+            audio = other_voice(audio, self.voice, sample.generator)
         return motion - face, face.expand(frames, -1), audio, mask, sample.time, noise, sample.keep
 
 
