@@ -49,11 +49,17 @@ class TrainConfig(TrainSettings):
     neutral: float = 0.0  # probability of a window that is shown the mean face, its motion measured from the person's own face at
     # rest: as in use, of weights whose `shown` is "mean" (ours)
     keep_start: float = 0.0  # fraction of the weights that the training began with in those that are saved (ours)
+    lips: float = 0.0  # steps of the lip network (`lips.py`), as a fraction of `steps`; 0: none is trained (ours)
     save_every: int = 500
     val_every: int = 500
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
     free: ClassVar[tuple[str, ...]] = (*settings.FREE, "clip", "guidance", "sampler", "sampler_steps", "eta")
+
+    @property
+    def lip_steps(self) -> int:
+        """Of the lip network."""
+        return math.ceil(self.lips * self.steps)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +68,7 @@ class TrainConfig(TrainSettings):
         self.check_fractions(("cond_drop", "mirror", "noisy", "neutral", "keep_start"))
         require(0 < self.mouth < math.inf and 0 < self.closures < math.inf, "mouth and closures must be above 0",
                 f"{self.mouth}, {self.closures}")
+        require(0 <= self.lips < math.inf, "lips must not be below 0", f"{self.lips}")
         require(self.voice >= 0, "voice must not be below 0", f"{self.voice}")
         require(self.attention_dropout is None or 0 <= self.attention_dropout < 1, "attention_dropout must lie in 0..1",
                 f"{self.attention_dropout}")
@@ -86,16 +93,16 @@ def presets() -> dict[str, TrainConfig]:
                            rotary_base=octave_base(128), residual=True, dropout=0.0)
     demo = TrainConfig(preset="demo", denoiser=small, stack=4, steps=2500, batch=32, lr=1e-3, warm_up=100,
                        clip=2.5, cond_drop=0.1, guidance=1.0, sampler="ddim0", sampler_steps=10, eta=0.0, reference="any",
-                       mirror=0.5, voice=1.0, attention_dropout=0.0)
+                       mirror=0.5, voice=1.0, attention_dropout=0.0, lips=0.5)
     middle = DenoiserConfig(latent_dim=256, ff_size=512, num_layers=6, num_heads=8, seq_len=100, rotary_base=octave_base(256),
                             residual=True)
     standard = replace(demo, preset="standard", denoiser=middle, attention_dropout=None, steps=40000, batch=64,
-                       lr=5e-4, warm_up=1000, ema=0.9995, precision="bf16", save_every=2000, val_every=2000)
+                       lr=5e-4, warm_up=1000, ema=0.9995, precision="bf16", lips=0.05, save_every=2000, val_every=2000)
     published = TrainConfig(preset="published", encoder="hubert-large-ls960-ft", steps=400000, batch=64, optimizer="adan",
                             lr=4e-4, weight_decay=0.02, schedule="constant", gradient_clip=None, ema=0.9999, ema_warm_up=False,
                             save_every=2000, val_every=2000)
     gentle = replace(demo, preset=FINE_TUNING, steps=80, lr=3e-4, warm_up=10, schedule="constant", ema=0.95, neutral=1.0,
-                     keep_start=0.4, save_every=40, val_every=40)
+                     keep_start=0.4, lips=1.0, save_every=40, val_every=40)
     return {c.preset: c for c in (demo, standard, published, gentle)}
 
 

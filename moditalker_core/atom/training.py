@@ -25,6 +25,7 @@ from ...training_core.settings import require
 from ...training_core.trainer import Trainer, checked_seed, same_run, unfinished_path
 from ..data.dataset import MotionDataset
 from .config import AToMConfig, SpeechInput
+from .lip_training import trained_lips, unfinished_lips
 from .memory import needed
 from .mix import Mixture, Share, checksum
 from .model import AToM, checked_mean_shape
@@ -95,14 +96,17 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
     describe = lambda: AToM(run.averaged_network(), describe_as, mean)
     _warn_of_clip(run.config.clip, held_out)
     validate = None if held_out is None else lambda watch: evaluate(describe(), held_out, watch)
-    Trainer(run, validate, path=state, identity=identity, report=report, folder=trainer.log_folder(out, log_folder),
-            columns=COLUMNS).run()
-    atom = describe()
+    total, folder = config.steps + config.lip_steps, trainer.log_folder(out, log_folder)
+    Trainer(run, validate, path=state, identity=identity, report=counted(report, 0, total), folder=folder, columns=COLUMNS).run()
+    lips = trained_lips(config, windows, seed, place, group, initial=None if initial is None else initial.lips, out=out,
+                        resume=resume, identity=identity, report=counted(report, config.steps, total), folder=folder / "lips")
+    atom = describe().with_lips(lips)
     if group.main:
         from .checkpoints import save_atom
 
         save_atom(atom, out, half=half)
-        state.unlink(missing_ok=True)
+        for unfinished in (state, unfinished_lips(out)):
+            unfinished.unlink(missing_ok=True)
     group.wait()
     return atom
 
@@ -122,6 +126,11 @@ def resolved(config: TrainConfig, data: MotionDataset, initial: Initial | None =
     form = data.format
     speech = SpeechInput(form.encoder, form.layer, form.rate, form.dim, config.stack)
     return replace(config, denoiser=replace(config.denoiser, cond_feature_dim=speech.token_dim)), speech
+
+
+def counted(report: Report, done: int, total: int) -> Report:
+    """The report of a part of the training, that begins after `done` of `total` steps."""
+    return lambda step, _, info, preview: report(done + step, total, info, preview)
 
 
 def fitting(config: TrainConfig, device: torch.device, group: SingleProcess, memory_gb: float | None) -> TrainConfig:

@@ -14,7 +14,7 @@ from .diffusion import losses, make_scheduler, noised, sample
 from .generation import guided
 from .model import AToM
 from .train_config import TrainConfig
-from .windows import Clips, cut, resting
+from .windows import Clips, at_rest, cut
 
 SAMPLER, STEPS = "ddim0", 8
 MOST = 8  # windows validated on
@@ -51,7 +51,7 @@ def held_out_windows(clips: Clips, config: TrainConfig, device: torch.device) ->
         for start in np.unique(np.linspace(0, last, each + 2)[1:-1].astype(int)).tolist():
             motion, audio, mask = cut(piece, start, clips.frames)
             face = piece.motion[start if config.reference == "first" else 0]
-            face = resting(piece, clips.mean) if config.neutral == 1 else face
+            face = at_rest(piece, clips.mean) if config.neutral == 1 else face
             shown = torch.zeros_like(face) if config.neutral == 1 else face
             rows.append((motion - face, face.expand(clips.frames, -1), shown.expand(clips.frames, -1), audio, mask))
     rows = rows[:MOST]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .mix import Mix
 
 NOISY = 600  # diffusion step from which on the noise hides the motion, and only the speech says what the mouth does
+FEW = 25  # frames: silences shorter than this say little of a face at rest
 KEPT = 2 << 30  # bytes of clips kept in memory
 GAIN, TILT, NOISE = 0.3, 0.3, 0.15  # at `voice` 1, standard deviations in units of the mel features (-4..4)
 
@@ -55,6 +56,7 @@ class Piece:
 
     motion: Tensor  # float32 [F, 204] cm
     tokens: Tensor  # float32 [2 max(F, T), D]
+    silent: Tensor  # bool [F], nobody speaks
 
 
 class Clips:
@@ -104,7 +106,7 @@ class Clips:
         self.speech.check(speech)
         motion = 10 * (self.dataset.landmarks(number).points - self.mean)
         tokens = self.speech.tokens(speech, self.dataset.fps, 0, max(len(motion), self.frames))
-        return Piece(motion.flatten(1).contiguous(), tokens)
+        return Piece(motion.flatten(1).contiguous(), tokens, speech.silent_frames(self.dataset.fps)[:len(motion)])
 
 
 def _size(piece: Piece) -> int:
@@ -138,7 +140,7 @@ class Windows:
         self.clips, self.config, self.seed = clips, config, seed
         self._rest: dict[int, Tensor] = {}
         self._shift = mirrored(10 * clips.mean[None])[0] - 10 * clips.mean  # 0 for a symmetric mean face
-        self._voice = config.voice if clips.speech.encoder == mel.ENCODER.facts.id else 0.0
+        self.voice = config.voice if clips.speech.encoder == mel.ENCODER.facts.id else 0.0
 
     def sample(self, step: int, index: int) -> Sample:
         """Draws window `index` of `step`."""
@@ -175,21 +177,22 @@ class Windows:
             turn = lambda points: (mirrored(points.unflatten(-1, (68, 3))) + self._shift).flatten(-2)
             motion, face = turn(motion), turn(face)
         noise = torch.from_numpy(sample.generator.standard_normal((frames, motion.shape[1]), np.float32))
-        if self._voice:
-            audio = other_voice(audio, self._voice, sample.generator)
+        if self.voice:
+            audio = other_voice(audio, self.voice, sample.generator)
         shown = torch.zeros_like(face) if sample.neutral else face
         return motion - face, shown.expand(frames, -1), audio, mask, sample.time, noise, sample.keep
 
     def _resting(self, clip: int) -> Tensor:  # [204] cm
         if clip not in self._rest:
-            self._rest[clip] = resting(self.clips[clip], self.clips.mean)
+            self._rest[clip] = at_rest(self.clips[clip], self.clips.mean)
         return self._rest[clip]
 
 
-def resting(piece: Piece, mean: Tensor) -> Tensor:  # [204] cm
-    """The face at rest of the person in a clip, as an offset from the mean face [68, 3] dm."""
+def at_rest(piece: Piece, mean: Tensor) -> Tensor:  # [204] cm
+    """The face of a clip with its mouth at rest, off the mean face [68, 3] dm: that of its silences, if it has any."""
     points = piece.motion.unflatten(-1, (68, 3)) / 10 + mean
-    return (10 * (resting_face(points) - mean)).flatten()
+    quiet = points[piece.silent]
+    return (10 * (resting_face(quiet if len(quiet) >= FEW else points) - mean)).flatten()
 
 
 def cut(piece: Piece, start: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
