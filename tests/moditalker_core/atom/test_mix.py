@@ -167,3 +167,19 @@ def test_fine_tuning_measures_from_rest_only_for_weights_that_are_shown_the_mean
     plain = begun.with_name("plain.safetensors")
     with pytest.raises(TalkingHeadsError, match="measured by the tracker"):
         train_atom(mine, tmp_path / "b.safetensors", gentle, start_from=plain, mix=[Share(people)])
+
+
+def test_the_lip_network_is_tuned_too(mine, other, begun, tmp_path):
+    """On the same mixture; half of what it began with is kept. Weights without one get none from two minutes of video."""
+    start, name = tmp_path / "start.safetensors", "leave.weight"
+    atom = train_atom(mine, start, replace(SHORT, lips=1.0))
+    tuned = {}
+    for kept in (0.0, .5):
+        gentle = replace(SHORT, lips=1.0, keep_start=kept)
+        tuned[kept] = train_atom(mine, tmp_path / f"{kept}.safetensors", gentle, start_from=start, mix=[Share(other)])
+    before, after, half = (a.lips.state_dict()[name] for a in (atom, tuned[0.0], tuned[.5]))
+    assert not torch.equal(before, after) and torch.allclose(half, (before + after) / 2, atol=1e-6)
+    again = load_atom(tmp_path / "0.5.safetensors")
+    assert torch.equal(again.lips.state_dict()[name], half) and again.config.lips == tuned[.5].config.lips
+    without = train_atom(mine, tmp_path / "none.safetensors", replace(SHORT, lips=1.0, keep_start=.4), start_from=begun)
+    assert without.lips is None
