@@ -101,8 +101,8 @@ class Mixture:
                                         f"{first.folder}", f"{data.fps:g} in {data.folder}",
                                         f"Build it again with --fps {first.fps:g}")
             if not any_tracker:
-                check_alike(f"The dataset {data.folder}", first.tracker, data.tracker, "Build it again with that tracker, or train "
-                            "with the preset finetune, which measures motion from each face at rest")
+                check_alike(f"The dataset {data.folder}", first.tracker, data.tracker, "Build it again with that tracker, or use "
+                            "the preset finetune, which measures motion from each face at rest")
 
     def with_first(self, first: Clips) -> Clips | Mix:
         """What is trained on: the first dataset's clips alone, or all."""

@@ -153,7 +153,8 @@ def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, 
     people = {clip.identity for clip in data.clips}
     record = {"preset": config.preset, "seed": seed, "steps": config.steps, "batch": config.batch, "optimizer": config.optimizer,
               "lr": config.lr, "clips": len(data), "seconds": round(data.seconds, 1), "people": len(people),
-              "processes": processes, **({"mix": mixture.record()} if mixture.datasets else {}), **({} if initial is None else {"begun with": dict(initial.training)})}
+              "processes": processes, **({"mix": mixture.record()} if mixture.datasets else {}),
+              **({} if initial is None else {"begun with": dict(initial.training)})}
     return AToMConfig(denoiser=config.denoiser, speech=speech, fps=data.fps, clip=config.clip, guidance=config.guidance,
                       sampler=config.sampler, steps=config.sampler_steps, eta=config.eta, reference=config.reference,
                       licence=licence or (initial.licence if initial is not None else ""), training=record,
