@@ -191,8 +191,8 @@ def report(args: argparse.Namespace, table: dict[str, dict[str, float]], data: M
     mix = mix or f"half of the windows from {SYNTHETIC.count} synthetic people, {SYNTHETIC.count * SYNTHETIC.seconds:.0f} s"
     lines = [f"# Fine-tuning of AToM\n\n{date.today()}, {platform.machine()}, torch {torch.__version__}; `python "
              f"benchmarks/finetune_atom.py FOLDER{' --alike' * args.alike}`. {lab} lab and {len(seen) - lab} web videos, "
-             f"{data.seconds:.0f} s in all; {args.folds} folds, the judged speakers always left out{alike}. {config.steps} steps of "
-             f"{config.batch} windows, learning rate {config.lr:g}, {config.keep_start:g} of the starting weights kept, {mix}. "
+             f"{data.seconds:.0f} s in all; {args.folds} folds, the judged speakers always left out{alike}. {config.steps} steps "
+             f"of {config.batch} windows, rate {config.lr:g}, {config.keep_start:g} of the starting weights kept, {mix}. "
              f"{spent:.0f} CPU s in all.\n", "| figure | before | after | wanted | ceiling seen |", "|---|---|---|---|---|"]
     for name, value in table["before"].items():
         wanted, ceiling = WANTED.get(name), CEILING.get(name)
@@ -200,10 +200,11 @@ def report(args: argparse.Namespace, table: dict[str, dict[str, float]], data: M
         text = f"{got:.2f}" if wanted is None or got >= wanted else f"**{got:.2f}**"
         lines.append(f"| {name} | {value:.2f} | {text} | {'' if wanted is None else f'>= {wanted:g}'} | "
                      f"{'' if ceiling is None else f'{ceiling:.2f}'} |")
-    lines.append("\n- r: mean over videos of the correlation of the lips' opening with that seen by the tracker `people`, each at "
-                 "one lag, the same before and after (the phones by the subject's rules choose it within 4 frames).\n"
+    bounds = [gated_truth(seen, kind) for kind in (True, False)]
+    lines.append("\n- r: mean over videos of the correlation of the lips' opening with that seen by the tracker `people`, each "
+                 "at one lag, the same before and after (the phones by the subject's rules choose it within 4 frames).\n"
                  "- Floor: lips made for another video of the same kind, at the same lag.\n- The true lips, shut wherever the "
-                 f"silence gate shuts the mouth, would reach {gated_truth(seen, True):.2f} (lab) and {gated_truth(seen, False):.2f} "
+                 f"silence gate shuts the mouth, would reach {bounds[0]:.2f} (lab) and {bounds[1]:.2f} "
                  "(web): people open their lips before they speak, which no sound tells.\n- Closures: human readers that no "
                  "training has heard. Bold: not as wanted.\n")
     return "\n".join(lines)

@@ -40,8 +40,8 @@ class HeldOut:
 
 
 def held_out_windows(clips: Clips, config: TrainConfig, device: torch.device) -> HeldOut:
-    """Up to MOST windows, spread over the clips; the face is the first frame of the window or of the clip, or the person's at rest
-    while the mean face is shown (config.neutral)."""
+    """Up to MOST windows, spread over the clips; the face is the first frame of the window or of the clip, or the person's at
+    rest while the mean face is shown (config.neutral)."""
     chosen = np.unique(np.linspace(0, len(clips) - 1, MOST).round().astype(int))
     each = -(-MOST // len(chosen))
     rows = []

@@ -74,7 +74,8 @@ running it again continues.
                      {"Dataset": [*"12"], "Training": [*"3"], "Input": [*"457"], "Motion": [*"68"], "Video": ["9", "10"]},
                      widths=(1, 1, 1, 1, 1, 1.2), gutter=56),
                 App([("1", "videos", "folder of videos of you talking"), ("1", "name", "dataset name"),
-                     ("3", "name", "AToM name"), ("3", "steps", ""), ("4", "image", "portrait"), ("5", "audio", "what it says")], ["10", "3"]))
+                     ("3", "name", "AToM name"), ("3", "steps", ""), ("4", "image", "portrait"),
+                     ("5", "audio", "what it says")], ["10", "3"]))
 
 
 PAGES = (
