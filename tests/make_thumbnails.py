@@ -20,7 +20,8 @@ SHORT = "talking_heads_demo_speech_short.wav"
 # Changes that keep the run short; the results are those of the workflow.
 QUICK = {"avatar_speech_to_video": {"1": {"audio": SHORT}}, "speech_to_motion": {"2": {"audio": SHORT}},
          "train_avatar": {"1": {"seconds": 12.0}, "3": {"steps": 0.05}, "4": {"seconds": 2.4}},
-         "photo_to_avatar": {"2": {"seconds": 12.0}, "4": {"steps": 0.05}}}
+         "photo_to_avatar": {"2": {"seconds": 12.0}, "4": {"steps": 0.05}},
+         "finetune_atom": {"2": {"people": 2, "seconds": 5.0}, "3": {"steps": 0.05}}}
 Frames = Sequence[Image.Image]
 
 
@@ -124,6 +125,7 @@ def drawn(page: Page, found: Sequence[Frames]) -> Frames:
         "video_to_avatar": lambda i: beside([found[0][i], last[i]], 1.15),
         "train_avatar": lambda i: beside([found[0][i % len(found[0])], last[i]], 1.15),
         "photo_to_avatar": lambda i: inset(last[i], portrait),
+        "finetune_atom": lambda i: inset(last[i], portrait),
         "audio_batch": lambda i: beside([frames[i % len(frames)] for frames in found], 1.1),
     }
     draw = ways.get(page.name, lambda i: fitted(last[i], SIDE, SIDE))
