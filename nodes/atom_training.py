@@ -142,19 +142,7 @@ class TrainAToM(io.ComfyNode):
                 *batch_inputs("Motion windows"),
                 licence_input("Load AToM"),
                 memory_input(),
-                io.String.Input("start_from", display_name="start from", default="", optional=True,
-                                tooltip="Fine-tuning: file of an AToM in models/talking_heads to continue from, for example on "
-                                        "your own videos; its size, sampling and speech encoder stay, and the learning rate is a "
-                                        "fifth of the preset's (finetune has its own). Empty: train a new one; with finetune, "
-                                        "continue from the demo weights."),
-                sockets.MotionDataset.Input("mix", display_name="second dataset", optional=True,
-                                            tooltip="A dataset to learn from as well, of the same speech encoder and frame rate: "
-                                                    "synthetic people, for example, next to your own videos, so that what the "
-                                                    "weights know already is kept. Held-out clips come from the first dataset "
-                                                    "only."),
-                io.Float.Input("mix_fraction", display_name="fraction of the second dataset", default=0.5, min=0.01, max=0.99,
-                               step=0.01, optional=True, advanced=True,
-                               tooltip="Fraction of the training windows that come from the second dataset, if there is one."),
+                *_fine_tuning_inputs(),
             ],
             outputs=[atom_output(), io.String.Output("file", display_name="file",
                                                      tooltip="Name of the file, as Load AToM lists it."),
@@ -217,6 +205,24 @@ def _dataset_inputs() -> list:
                                "(following)."),
         face.tracker_input("Videos: "),
         speech.encoder_input(),
+    ]
+
+
+def _fine_tuning_inputs() -> list:
+    return [
+        io.String.Input("start_from", display_name="start from", default="", optional=True,
+                        tooltip="Fine-tuning: file of an AToM in models/talking_heads to continue from, for example on "
+                                "your own videos; its size, sampling and speech encoder stay, and the learning rate is a "
+                                "fifth of the preset's (finetune has its own). Empty: train a new one; with finetune, "
+                                "continue from the demo weights."),
+        sockets.MotionDataset.Input("mix", display_name="second dataset", optional=True,
+                                    tooltip="A dataset to learn from as well, of the same speech encoder and frame rate: "
+                                            "synthetic people, for example, next to your own videos, so that what the "
+                                            "weights know already is kept. Held-out clips come from the first dataset "
+                                            "only."),
+        io.Float.Input("mix_fraction", display_name="fraction of the second dataset", default=0.5, min=0.01, max=0.99,
+                       step=0.01, optional=True, advanced=True,
+                       tooltip="Fraction of the training windows that come from the second dataset, if there is one."),
     ]
 
 

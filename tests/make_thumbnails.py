@@ -20,8 +20,7 @@ SHORT = "talking_heads_demo_speech_short.wav"
 # Changes that keep the run short; the results are those of the workflow.
 QUICK = {"avatar_speech_to_video": {"1": {"audio": SHORT}}, "speech_to_motion": {"2": {"audio": SHORT}},
          "train_avatar": {"1": {"seconds": 12.0}, "3": {"steps": 0.05}, "4": {"seconds": 2.4}},
-         "photo_to_avatar": {"2": {"seconds": 12.0}, "4": {"steps": 0.05}},
-         "finetune_atom": {"2": {"people": 2, "seconds": 5.0}, "3": {"steps": 0.05}}}
+         "photo_to_avatar": {"2": {"seconds": 12.0}, "4": {"steps": 0.05}}}
 Frames = Sequence[Image.Image]
 
 
@@ -125,7 +124,6 @@ def drawn(page: Page, found: Sequence[Frames]) -> Frames:
         "video_to_avatar": lambda i: beside([found[0][i], last[i]], 1.15),
         "train_avatar": lambda i: beside([found[0][i % len(found[0])], last[i]], 1.15),
         "photo_to_avatar": lambda i: inset(last[i], portrait),
-        "finetune_atom": lambda i: inset(last[i], portrait),
         "audio_batch": lambda i: beside([frames[i % len(frames)] for frames in found], 1.1),
     }
     draw = ways.get(page.name, lambda i: fitted(last[i], SIDE, SIDE))
@@ -133,9 +131,13 @@ def drawn(page: Page, found: Sequence[Frames]) -> Frames:
     return [draw(i) for i in range(count)]
 
 
-def composed() -> Frames:
-    """Of the training that takes hours: what its two networks make, from the images of the templates that show it."""
-    shown = [Image.open(ROOT / "workflows" / f"{title}.jpg") for title in ("5 Speech to motion", "2 Talking portrait")]
+COMPOSED = {"train_moditalker": ("5 Speech to motion", "2 Talking portrait"),
+            "finetune_atom": ("3 Video to avatar", "5 Speech to motion")}
+
+
+def composed(titles: Sequence[str]) -> Frames:
+    """Of a training: what goes in or comes out, from the images of the templates that show it."""
+    shown = [Image.open(ROOT / "workflows" / f"{title}.jpg") for title in titles]
     frames = []
     for i in range(min(round(SECONDS * FPS), *(image.n_frames for image in shown))):
         for image in shown:
@@ -159,11 +161,11 @@ def main(titles: Sequence[str]) -> None:
     for page in PAGES:
         if titles and page.title not in titles:
             continue
-        if page.name == "train_moditalker":
-            write(ROOT / "workflows" / f"{page.title}.jpg", composed())
-            continue
-        with tempfile.TemporaryDirectory() as base:
-            frames = drawn(page, videos(page, Path(base)))
+        if page.name in COMPOSED:
+            frames = composed(COMPOSED[page.name])
+        else:
+            with tempfile.TemporaryDirectory() as base:
+                frames = drawn(page, videos(page, Path(base)))
         write(ROOT / "workflows" / f"{page.title}.jpg", frames)
         if page.app:
             write(ROOT / "workflows" / f"{page.title}.app.jpg", [form(frame) for frame in frames])

@@ -304,12 +304,13 @@ def test_thumbnails_are_distinct_and_none_is_left_over():
     assert {path.stem.removesuffix(".app") for path in images} <= titles
 
 
-def test_finetune_atom(host, stage, portrait, tiny_film, monkeypatch):
-    """One video of somebody beside synthetic people to an AToM that moves a portrait; from tiny weights."""
+def test_finetune_atom(host, stage, tiny_film, monkeypatch):
+    """One video of somebody beside synthetic people to an AToM that can be loaded; from tiny weights."""
     from dataclasses import replace
 
     from atom_files import save_tiny_atom
     from prompts import own
+    from talking_heads.moditalker_core.atom.checkpoints import load_atom
 
     shutil.copy(tiny_film, stage / "input" / "talking_heads_demo_video.mp4")
     save_tiny_atom(stage / "models" / "talking_heads" / "tiny_atom.safetensors")
@@ -317,16 +318,11 @@ def test_finetune_atom(host, stage, portrait, tiny_film, monkeypatch):
     gentle = replace(config.presets()["finetune"], steps=2, batch=2, warm_up=1)
     monkeypatch.setattr(config, "presets", lambda: {"finetune": gentle})
     prompt, _ = host.load(workflow_file("finetune_atom"))
-    small = {"1": {"tracker": "rendered"}, "2": {"people": 2, "seconds": 2.0}, "3": {"start_from": "tiny_atom.safetensors"},
-             "8": {"steps": "2"}}
+    small = {"1": {"tracker": "rendered"}, "2": {"people": 2, "seconds": 2.0}, "3": {"start_from": "tiny_atom.safetensors"}}
     for node_id, inputs in small.items():
         prompt[node_id]["inputs"] |= inputs
     result = host.run(prompt)
     assert result.status == "success", result.error
-    from talking_heads.moditalker_core.atom.checkpoints import load_atom
-
     record = load_atom(stage / "models" / "talking_heads" / "my_atom.safetensors").config.training
     assert record["preset"] == "finetune" and record["begun with"]["preset"] == "random"
     assert record["clips"] == 1 and record["mix"][0]["people"] == 2 and record["mix"][0]["fraction"] == .5
-    (film,) = (stage / "output" / "talking_heads").glob("finetuned*.mp4")
-    assert probe(film).has_sound
