@@ -103,6 +103,7 @@ class Measured:
     level: Tensor
     reach: Tensor
     spread: float  # cm, standard deviation of the true lips' opening
+    speaking: float  # the same while somebody speaks, mean over clips
 
 
 def trained_lips(config: TrainConfig, windows: Windows, seed: int, device: torch.device, group: SingleProcess, *,
@@ -126,9 +127,8 @@ def trained_lips(config: TrainConfig, windows: Windows, seed: int, device: torch
     if resume and state.exists():
         run.load(state, lambda saved: same_run(identity, saved, state))
     Trainer(run, None, path=state, identity=identity, report=report, folder=folder, columns=COLUMNS).run()
-    network.eval()
-    network.config = replace(network.config, spread=round(heard_spread(network, windows.clips), 4))
-    return network
+    network.config = replace(network.config, spread=round(measured.speaking, 4))
+    return network.eval()
 
 
 def unfinished_lips(out: str | os.PathLike) -> Path:
@@ -151,10 +151,10 @@ def fresh_lips(config: LipConfig, speech: SpeechInput, measured: Measured, seed:
     return network
 
 
-# --------------------------------------------------------------------------------------------------------------------- measurements
+# ----------------------------------------------------------------------------------------------------------------- measurements
 
 def measured_clips(clips: Clips, shapes: int) -> Measured:
-    """Up to MOST clips, spread evenly: mean and spread of the speech, and the `shapes` directions in which speech moves the mouth,
+    """Up to MOST clips, spread evenly: mean and scale of the speech, and the `shapes` directions in which it moves the mouth,
     those in which it moves most within LAG frames. What changes slowly (a smile) is left to the denoiser."""
     mouth = torch.zeros(68, 3)
     mouth[list(JAW_AND_MOUTH)] = 1
@@ -169,22 +169,11 @@ def measured_clips(clips: Clips, shapes: int) -> Measured:
     basis, weight = most.float(), torch.tensor([count for *_, count in heard], dtype=torch.float64)
     mean, square = (torch.stack([row[k] for row in heard]).T @ weight / weight.sum() for k in (0, 1))
     moved = torch.cat([motion @ basis.T for _, motion, _ in spoken_clips(clips)])
-    opening = torch.cat([parted for *_, parted in spoken_clips(clips)])
+    parted = [(opening, opening[~piece.silent]) for piece, _, opening in spoken_clips(clips)]
+    opening, speaking = torch.cat([part for part, _ in parted]), [float(part.std()) for _, part in parted if len(part) >= FEW]
     return Measured(mean=mean.float(), scale=((square - mean ** 2).clamp(min=0).sqrt() + LEAST).float(), shapes=basis,
-                    level=moved.mean(0), reach=moved.std(0) + 1e-3, spread=float(opening.std()) + 1e-3)
-
-
-def heard_spread(network: LipNetwork, clips: Clips) -> float:
-    """Standard deviation of the lips' opening as the network hears it while somebody speaks, in cm: mean over clips; 0 where nobody
-    does."""
-    found = []
-    for piece, motion, _ in spoken_clips(clips):
-        with torch.inference_mode():
-            coefficients, _ = network(piece.tokens[None, :2 * len(motion)].to(network.mean))
-        opening = network.opening(coefficients[0].mean(1))[~piece.silent.to(network.mean.device)]
-        if len(opening) >= FEW:
-            found.append(float(opening.std()))
-    return float(np.mean(found)) if found else 0.0
+                    level=moved.mean(0), reach=moved.std(0) + 1e-3, spread=float(opening.std()) + 1e-3,
+                    speaking=float(np.mean(speaking)) if speaking else 0.0)
 
 
 def spoken_clips(clips: Clips) -> Iterator[tuple[Piece, Tensor, Tensor]]:

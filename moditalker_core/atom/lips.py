@@ -1,13 +1,14 @@
-"""The lip network: a small convolutional net beside AToM's denoiser, from speech to how the mouth moves (docs/moditalker.md#lips).
+"""The lip network: a small convolutional net beside AToM's denoiser, from speech to the mouth's motion (docs/moditalker.md#lips).
 
-It hears a fifth of a second around each frame and nothing else, so it follows voices that it has never heard better than the
-denoiser does, whose long context is learnt by heart. What it says replaces a part of the denoiser's mouth, in the few directions
-in which speech moves a mouth; everything else stays the denoiser's. Ours, no paper's.
+It hears half a second around each frame and nothing else, so it follows voices that it has never heard better than the denoiser
+does. What it says replaces a part of the denoiser's mouth, in the few directions in which speech moves a mouth; everything else
+stays the denoiser's. Ours, no paper's.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,9 +19,10 @@ from ...media_core.speech import Speech
 from .config import TOKENS_PER_FRAME, LipConfig, SpeechInput
 
 BLOCK = 4096  # frames heard at once
-MOST_GAIN = 1.8  # how much wider than the network says a voice may open the mouth
+MOST_GAIN = 2.0  # how much wider than the network says a voice may open the mouth
 DOUBT = 25.0  # speaking frames that a voice needs until its own spread counts as much as that of the voices learnt from
-SOUGHT, SURE = 0.2, 0.6  # probability of closed lips from which on they close, and at which they are shut
+SOUGHT, SURE = 0.35, 0.75  # certainty of closed lips from which on they close, and at which they are shut
+SUREST, LEAST_SURE = 0.98, 0.4  # quantile of the probabilities of a speech that counts as certain, and the least that may
 
 
 class LipNetwork(nn.Module):
@@ -100,10 +102,16 @@ class LipCurves:
     weight: float  # 0..1 of these curves; the rest is AToM's own mouth
 
     def moved(self, motion: Tensor, at: int) -> Tensor:  # [n, 204] cm -> the same
-        """Motion of frames `at` and following with the mouth moved towards these curves; what no shape moves stays."""
-        own = motion @ self.shapes.T
-        blend = torch.lerp(own, self.coefficients[at:at + len(motion)], self.weight)
-        return motion + (self.centre + self.gain * (blend - self.centre) - own) @ self.shapes
+        """Motion of frames `at` and following with the mouth moved towards these curves; what no shape moves stays.
+
+        Without a matrix product, whose last bits depend on the number of frames.
+        """
+        moved = motion.double()
+        for shape, said, centre in zip(self.shapes.double(), self.coefficients.T[:, at:at + len(motion)].double(), self.centre):
+            own = (motion * shape).sum(-1)
+            change = centre + self.gain * (torch.lerp(own, said, self.weight) - centre) - own
+            moved = moved + change[:, None] * shape
+        return moved.float()
 
 
 @torch.inference_mode()
@@ -125,18 +133,25 @@ def lip_curves(network: LipNetwork, speech: SpeechInput, heard: Speech, fps: flo
     spoken, shapes = ~heard.silent_frames(fps)[:frames], network.shapes.float().cpu()
     some = coefficients[spoken]
     return LipCurves(shapes=shapes, coefficients=coefficients,
-                     closing=strength * smooth_step((closed - SOUGHT) / (SURE - SOUGHT)),
+                     closing=strength * certain(closed),
                      centre=some.mean(0) if len(some) else torch.zeros(network.config.shapes),
                      gain=1 + strength * (spread_gain(some @ opening_of(shapes), network.config.spread) - 1),
                      weight=strength * network.config.weight)
 
 
+def certain(closed: Tensor) -> Tensor:  # [F] 0..1 -> [F] 0..1
+    """How far lips shut that are closed with these probabilities. In a voice that it does not know a network is never quite sure:
+    its probabilities count beside the highest of the speech."""
+    surest = min(max(float(np.quantile(closed.double().numpy(), SUREST)), LEAST_SURE), 1.0)
+    return smooth_step((closed / surest - SOUGHT) / (SURE - SOUGHT))
+
+
 def spread_gain(opening: Tensor, spread: float) -> float:  # [n] cm
-    """How much wider than the network says a voice moves the lips. A network that has never heard a voice is unsure, and an unsure
-    answer lies near the mean; known voices get 1.
+    """How much wider than the network says a voice moves the lips: a network is unsure, most of all of voices that it has never
+    heard, and an unsure answer lies near the mean.
 
     Args:
-        opening: of the lips in every frame in which somebody speaks. spread: its standard deviation in the voices learnt from.
+        opening: of the lips in every frame in which somebody speaks. spread: its standard deviation in the motion learnt from.
     """
     count = len(opening)
     if not count or not spread:
