@@ -56,7 +56,7 @@ class LipTraining(NetworkTraining):
         super().__init__(config, {"network": Part(network, config, lr=config.lr, clip=config.gradient_clip)}, group, device)
         self.config, self.windows, self.seed, self.network, self.spread = config, windows, seed, network, spread
         self.chance, self._wrapped = share_chance(network), group.wrapped(network)
-        self._rest: dict[int, Tensor] = {}
+        self._truth: dict[int, tuple[Tensor, Tensor]] = {}  # by clip, `_true`
 
     def wrapped(self, turn: str) -> nn.Module:
         return self._wrapped
@@ -66,14 +66,13 @@ class LipTraining(NetworkTraining):
 
     def losses(self, turn: str, indices: Sequence[int]) -> Tensor:  # float32 [4]
         """Means over these windows, in parts of the batch."""
-        motion, audio, mask, opening = (torch.stack(part).to(self.device) for part in zip(*map(self._window, indices)))
+        rows, truth, opening, mask = (torch.stack(part).to(self.device) for part in zip(*map(self._window, indices)))
         self.chance.seed(seed_of(self.seed, _CHANCE + self.step, indices[0]))
-        coefficients, logits = self._wrapped(audio)
-        network, truth = self.network, (motion @ self.network.shapes.T).unsqueeze(2)  # [B, T, 1, K]
+        (coefficients, logits), network = self._wrapped(rows), self.network
         shut, near = (shut_while_speaking(opening, SHUT, OPEN, wider).unsqueeze(-1) for wider in (0, 1))
         mask = mask.unsqueeze(-1).float()
         weight = mask * torch.where(near, CLOSURES, 1.0)
-        off = (coefficients - truth).square().sum(-1) / network.reach.square().sum()
+        off = (coefficients - truth.unsqueeze(2)).square().sum(-1) / network.reach.square().sum()
         gap = (network.opening(coefficients) - opening.unsqueeze(-1)).square() / self.spread ** 2
         found = functional.binary_cross_entropy_with_logits(logits, shut.to(logits).expand_as(logits), reduction="none")
         each = torch.stack([(off * weight).mean(), (gap * weight).mean(), CLOSING * (found * mask).mean()])
@@ -81,16 +80,22 @@ class LipTraining(NetworkTraining):
         return torch.cat([each.sum()[None], each.detach()])
 
     def _window(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Motion [T, 204] cm from the face at rest, tokens [2T, D], mask bool [T], opening of the lips [T] cm."""
-        sample = self.windows.sample(self.step, index)
-        piece, mean = self.windows.clips[sample.clip], self.windows.clips.mean
-        if sample.clip not in self._rest:
-            self._rest[sample.clip] = at_rest(piece, mean)
-        motion, audio, mask = cut(piece, sample.start, self.windows.clips.frames)
-        if self.windows.voice:
-            audio = other_voice(audio, self.windows.voice, sample.generator)
-        rest = self._rest[sample.clip]
-        return motion - rest, audio, mask, parting(motion, rest, mean)
+        """Rows [T, 2D], true coefficients [T, K] cm, opening of the lips [T] cm, mask bool [T]."""
+        sample, windows = self.windows.sample(self.step, index), self.windows
+        truth, opening = self._true(sample.clip)
+        _, audio, mask = cut(windows.clips[sample.clip], sample.start, windows.clips.frames)
+        rows = per_frame(audio, windows.clips.speech.dim)
+        if windows.voice:
+            rows = other_voice(rows, windows.voice, sample.generator)
+        frames = torch.arange(sample.start, sample.start + len(rows)).clamp_max(len(truth) - 1)
+        return rows, truth[frames], opening[frames], mask
+
+    def _true(self, clip: int) -> tuple[Tensor, Tensor]:  # [F, K] cm, [F] cm
+        """What the lips of a clip really do."""
+        if clip not in self._truth:
+            motion, opening = from_rest(self.windows.clips[clip], self.windows.clips.mean)
+            self._truth[clip] = motion @ self.network.shapes.cpu().T, opening
+        return self._truth[clip]
 
 
 @dataclass(frozen=True)
@@ -177,21 +182,15 @@ def measured_clips(clips: Clips, shapes: int) -> Measured:
 
 
 def spoken_clips(clips: Clips) -> Iterator[tuple[Piece, Tensor, Tensor]]:
-    """Clips with their motion [F, 204] from the face at rest and the opening of the lips [F], cm."""
+    """Clips with what `from_rest` says of them."""
     for index in np.unique(np.linspace(0, len(clips) - 1, min(MOST, len(clips))).round().astype(int)).tolist():
-        piece = clips[index]
-        rest = at_rest(piece, clips.mean)
-        yield piece, piece.motion - rest, parting(piece.motion, rest, clips.mean)
+        yield clips[index], *from_rest(clips[index], clips.mean)
 
 
-def at_rest(piece: Piece, mean: Tensor) -> Tensor:  # [204] cm
-    """The face of a clip with its mouth at rest, off the mean face [68, 3] dm: that of its silences, if it has any."""
+def from_rest(piece: Piece, mean: Tensor) -> tuple[Tensor, Tensor]:  # -> [F, 204] cm, [F] cm
+    """The motion of a clip from its face at rest (that of its silences, if it has any), and how much further apart than there the
+    inner lips stand. `mean`: [68, 3] dm."""
     points = piece.motion.unflatten(-1, (68, 3)) / 10 + mean
     quiet = points[piece.silent]
-    return (10 * (resting_face(quiet if len(quiet) >= FEW else points) - mean)).flatten()
-
-
-def parting(motion: Tensor, rest: Tensor, mean: Tensor) -> Tensor:  # [T, 204], [204] cm, [68, 3] dm -> [T] cm
-    """How much further apart than at rest the inner lips stand."""
-    apart = lambda offsets: lip_aperture(offsets.unflatten(-1, (68, 3)) + 10 * mean)
-    return apart(motion) - apart(rest)
+    rest = resting_face(quiet if len(quiet) >= FEW else points)
+    return 10 * (points - rest).flatten(1), 10 * (lip_aperture(points) - lip_aperture(rest))

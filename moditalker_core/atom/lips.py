@@ -56,16 +56,15 @@ class LipNetwork(nn.Module):
         """Frames on either side that an answer depends on."""
         return self.config.layers * (self.config.kernel // 2)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """What each member says.
 
         Args:
-            tokens: [B, 2T, stack * D], as `SpeechInput.tokens` gives them.
+            rows: [B, T, 2D] of the speech, see `per_frame`.
         Returns:
             Coefficients of `shapes`, [B, T, members, K] cm from the mouth at rest; logits [B, T, members] of lips shut by a P, B
             or M.
         """
-        rows = per_frame(tokens, len(self.mean) // TOKENS_PER_FRAME)
         x = self.enter(((rows - self.mean) / self.scale).transpose(1, 2))
         for layer in self.layers:
             x = x + self.drop(functional.gelu(layer(x)))
@@ -78,7 +77,7 @@ class LipNetwork(nn.Module):
 
 
 def per_frame(tokens: Tensor, dim: int) -> Tensor:  # [..., 2T, stack * dim] -> [..., T, 2 * dim]
-    """A row for each frame; the rows stacked in a token are averaged."""
+    """Audio tokens as `SpeechInput.tokens` gives them, those of a frame side by side; rows stacked in a token are averaged."""
     rows = tokens.unflatten(-1, (-1, dim)).mean(-2)
     return rows.unflatten(-2, (-1, TOKENS_PER_FRAME)).flatten(-2)
 
@@ -126,8 +125,8 @@ def lip_curves(network: LipNetwork, speech: SpeechInput, heard: Speech, fps: flo
     coefficients, closed = torch.empty(frames, network.config.shapes), torch.empty(frames)
     for at in range(0, frames, BLOCK):
         stop, halo = min(at + BLOCK, frames), network.halo
-        tokens = speech.tokens(heard, fps, at - halo, stop + halo)[None].to(network.mean)
-        found, logits = network(tokens)
+        rows = per_frame(speech.tokens(heard, fps, at - halo, stop + halo), speech.dim)
+        found, logits = network(rows[None].to(network.mean))
         coefficients[at:stop] = found[0, halo:len(found[0]) - halo].mean(1).float().cpu()
         closed[at:stop] = logits[0, halo:len(logits[0]) - halo].sigmoid().mean(1).float().cpu()
     spoken, shapes = ~heard.silent_frames(fps)[:frames], network.shapes.float().cpu()
