@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...media_core.chance import Dropout
+from ...media_core.errors import TalkingHeadsError
 from ...media_core.mouth import INNER_PAIRS, closed_mouth, smooth_step
 from ...media_core.speech import Speech
 from .config import TOKENS_PER_FRAME, LipConfig, SpeechInput
@@ -120,6 +121,8 @@ def lip_curves(network: LipNetwork, speech: SpeechInput, heard: Speech, fps: flo
     Args:
         network: in evaluation mode. speech: what it listens to. heard: the speech. fps: frames per second of the motion.
         strength: 0..1, how far the curves are followed: 0 not at all.
+    Raises:
+        TalkingHeadsError: the network gives NaN or infinity.
     """
     frames = heard.frame_count(fps)
     coefficients, closed = torch.empty(frames, network.config.shapes), torch.empty(frames)
@@ -129,6 +132,8 @@ def lip_curves(network: LipNetwork, speech: SpeechInput, heard: Speech, fps: flo
         found, logits = network(rows[None].to(network.mean))
         coefficients[at:stop] = found[0, halo:len(found[0]) - halo].mean(1).float().cpu()
         closed[at:stop] = logits[0, halo:len(logits[0]) - halo].sigmoid().mean(1).float().cpu()
+    if not bool(torch.isfinite(coefficients).all() and torch.isfinite(closed).all()):
+        raise TalkingHeadsError("What the lip network says must be finite", "NaN or infinity", "Make or copy the weights again")
     spoken, shapes = ~heard.silent_frames(fps)[:frames], network.shapes.float().cpu()
     some = coefficients[spoken]
     return LipCurves(shapes=shapes, coefficients=coefficients,

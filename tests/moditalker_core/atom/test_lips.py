@@ -218,6 +218,14 @@ def test_the_surest_closures_shut_the_lips_and_noise_does_not():
     assert certain(doubtful)[1] == 0
 
 
+def test_a_network_that_gives_nan_is_refused():
+    atom = with_lips()
+    assert atom.lips is not None
+    atom.lips.scale.zero_()
+    with pytest.raises(TalkingHeadsError, match="lip network"):
+        generate_motion(atom, encode_speech(voice(0.5)), face())
+
+
 def test_silent_audio_and_one_frame_are_no_trouble():
     rows = torch.full((8, 80), -4.0)
     speech = Speech(rows, 80.0, "mel", 0.1, torch.ones(8, dtype=torch.bool))
