@@ -1,6 +1,6 @@
 """AToM's weight file: tensors `denoiser.*` and, where there is a lip network, `lips.*` (float32, or float16 where asked for), and
-`key_mean_shape` [68, 3] decimetres float32; kind "atom", version 1, config as `AToMConfig.to_dict` gives it. Official checkpoints are brought into this form by
-`official.import_atom`.
+`key_mean_shape` [68, 3] decimetres float32; kind "atom", version 1, config as `AToMConfig.to_dict` gives it. Official checkpoints
+are brought into this form by `official.import_atom`.
 """
 from __future__ import annotations
 

@@ -125,11 +125,11 @@ class LipConfig:
     width: int = 64  # channels of a member
     layers: int = 3
     kernel: int = 5  # frames that a layer looks at
-    members: int = 2  # networks of which the mean counts
+    members: int = 3  # networks of which the mean counts
     shapes: int = 4  # K, directions in which speech moves the mouth
-    dropout: float = 0.15  # in training
-    weight: float = 0.4  # 0..1 of the mouth's motion; the rest is the denoiser's
-    spread: float = 0.0  # cm, standard deviation of the lips' opening in the voices learnt from; 0: not measured
+    dropout: float = 0.2  # in training
+    weight: float = 0.3  # 0..1 of the mouth's motion; the rest is the denoiser's
+    spread: float = 0.0  # cm, standard deviation of the lips' opening while people spoke that it learnt from; 0: unknown
 
     def __post_init__(self) -> None:
         whole = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}

@@ -130,13 +130,13 @@ def motion_frames(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings:
         residual = residual if lips is None else lips.moved(residual, at)
         points = absolute(residual + face, zero)
         points = points if to_model is None else to_model.inverse()(points)
-        points = points if lips is None else gated(uncrossed(points, resting_face(rest)), lips.closing[at:at + len(points)])
+        points = points if lips is None else uncrossed(gated(points, lips.closing[at:at + len(points)]), resting_face(rest))
         yield gated(points, weights[at:at + len(points)], rest)
         at += len(points)
 
 
 def _lips(atom: AToM, speech: Speech, chosen: ResolvedSampling) -> LipCurves | None:
-    """What the lip network hears, followed less where less than the usual guidance is asked for; None: there is no such network."""
+    """What the lip network hears, followed less where less than the usual guidance is asked for; None: there is none."""
     if atom.lips is None:
         return None
     usual = atom.config.guidance

@@ -58,7 +58,7 @@ class LipTraining(NetworkTraining):
         super().__init__(config, {"network": Part(network, config, lr=config.lr, clip=config.gradient_clip)}, group, device)
         self.config, self.windows, self.seed, self.network, self.spread = config, windows, seed, network, spread
         self.chance, self._wrapped = share_chance(network), group.wrapped(network)
-        self._rest: dict[int, Tensor] = {}
+        self._truth: dict[int, tuple[Tensor, Tensor]] = {}  # by clip, `_true`
 
     def wrapped(self, turn: str) -> nn.Module:
         return self._wrapped
@@ -68,14 +68,13 @@ class LipTraining(NetworkTraining):
 
     def losses(self, turn: str, indices: Sequence[int]) -> Tensor:  # float32 [4]
         """Means over these windows, in parts of the batch."""
-        motion, audio, mask, opening = (torch.stack(part).to(self.device) for part in zip(*map(self._window, indices)))
+        rows, truth, opening, mask = (torch.stack(part).to(self.device) for part in zip(*map(self._window, indices)))
         self.chance.seed(seed_of(self.seed, _CHANCE + self.step, indices[0]))
-        coefficients, logits = self._wrapped(audio)
-        network, truth = self.network, (motion @ self.network.shapes.T).unsqueeze(2)  # [B, T, 1, K]
+        (coefficients, logits), network = self._wrapped(rows), self.network
         shut, near = (shut_while_speaking(opening, SHUT, OPEN, wider).unsqueeze(-1) for wider in (0, 1))
         mask = mask.unsqueeze(-1).float()
         weight = mask * torch.where(near, CLOSURES, 1.0)
-        off = (coefficients - truth).square().sum(-1) / network.reach.square().sum()
+        off = (coefficients - truth.unsqueeze(2)).square().sum(-1) / network.reach.square().sum()
         gap = (network.opening(coefficients) - opening.unsqueeze(-1)).square() / self.spread ** 2
         found = functional.binary_cross_entropy_with_logits(logits, shut.to(logits).expand_as(logits), reduction="none")
         each = torch.stack([(off * weight).mean(), (gap * weight).mean(), CLOSING * (found * mask).mean()])
@@ -83,16 +82,22 @@ class LipTraining(NetworkTraining):
         return torch.cat([each.sum()[None], each.detach()])
 
     def _window(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Motion [T, 204] cm from the face at rest, tokens [2T, D], mask bool [T], opening of the lips [T] cm."""
-        sample = self.windows.sample(self.step, index)
-        piece, mean = self.windows.clips[sample.clip], self.windows.clips.mean
-        if sample.clip not in self._rest:
-            self._rest[sample.clip] = at_rest(piece, mean)
-        motion, audio, mask = cut(piece, sample.start, self.windows.clips.frames)
-        if self.windows.voice:
-            audio = other_voice(audio, self.windows.voice, sample.generator)
-        rest = self._rest[sample.clip]
-        return motion - rest, audio, mask, parting(motion, rest, mean)
+        """Rows [T, 2D], true coefficients [T, K] cm, opening of the lips [T] cm, mask bool [T]."""
+        sample, windows = self.windows.sample(self.step, index), self.windows
+        truth, opening = self._true(sample.clip)
+        _, audio, mask = cut(windows.clips[sample.clip], sample.start, windows.clips.frames)
+        rows = per_frame(audio, windows.clips.speech.dim)
+        if windows.voice:
+            rows = other_voice(rows, windows.voice, sample.generator)
+        frames = torch.arange(sample.start, sample.start + len(rows)).clamp_max(len(truth) - 1)
+        return rows, truth[frames], opening[frames], mask
+
+    def _true(self, clip: int) -> tuple[Tensor, Tensor]:  # [F, K] cm, [F] cm
+        """What the lips of a clip really do."""
+        if clip not in self._truth:
+            motion, opening = from_rest(self.windows.clips[clip], self.windows.clips.mean)
+            self._truth[clip] = motion @ self.network.shapes.cpu().T, opening
+        return self._truth[clip]
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ class Measured:
     level: Tensor
     reach: Tensor
     spread: float  # cm, standard deviation of the true lips' opening
+    speaking: float  # the same while somebody speaks, mean over clips
 
 
 def trained_lips(config: TrainConfig, windows: Windows, seed: int, device: torch.device, group: SingleProcess, *,
@@ -129,12 +135,13 @@ def trained_lips(config: TrainConfig, windows: Windows, seed: int, device: torch
     if resume and state.exists():
         run.load(state, lambda saved: same_run(identity, saved, state))
     Trainer(run, None, path=state, identity=identity, report=report, folder=folder, columns=COLUMNS).run()
+    spread = measured.speaking
     if initial is not None and config.keep_start:
         network.load_state_dict({name: torch.lerp(value, begun[name].to(value), config.keep_start)
                                  for name, value in network.state_dict().items()})
-    network.eval()
-    network.config = replace(network.config, spread=round(heard_spread(network, windows.clips), 4))
-    return network
+        spread += config.keep_start * (network.config.spread - spread)
+    network.config = replace(network.config, spread=round(spread, 4))
+    return network.eval()
 
 
 def unfinished_lips(out: str | os.PathLike) -> Path:
@@ -157,10 +164,10 @@ def fresh_lips(config: LipConfig, speech: SpeechInput, measured: Measured, seed:
     return network
 
 
-# --------------------------------------------------------------------------------------------------------------------- measurements
+# ----------------------------------------------------------------------------------------------------------------- measurements
 
 def measured_clips(clips: Clips | Mix, shapes: int) -> Measured:
-    """Up to MOST clips, spread evenly: mean and spread of the speech, and the `shapes` directions in which speech moves the mouth,
+    """Up to MOST clips, spread evenly: mean and scale of the speech, and the `shapes` directions in which it moves the mouth,
     those in which it moves most within LAG frames. What changes slowly (a smile) is left to the denoiser."""
     mouth = torch.zeros(68, 3)
     mouth[list(JAW_AND_MOUTH)] = 1
@@ -175,33 +182,21 @@ def measured_clips(clips: Clips | Mix, shapes: int) -> Measured:
     basis, weight = most.float(), torch.tensor([count for *_, count in heard], dtype=torch.float64)
     mean, square = (torch.stack([row[k] for row in heard]).T @ weight / weight.sum() for k in (0, 1))
     moved = torch.cat([motion @ basis.T for _, motion, _ in spoken_clips(clips)])
-    opening = torch.cat([parted for *_, parted in spoken_clips(clips)])
+    parted = [(opening, opening[~piece.silent]) for piece, _, opening in spoken_clips(clips)]
+    opening, speaking = torch.cat([part for part, _ in parted]), [float(part.std()) for _, part in parted if len(part) >= FEW]
     return Measured(mean=mean.float(), scale=((square - mean ** 2).clamp(min=0).sqrt() + LEAST).float(), shapes=basis,
-                    level=moved.mean(0), reach=moved.std(0) + 1e-3, spread=float(opening.std()) + 1e-3)
-
-
-def heard_spread(network: LipNetwork, clips: Clips | Mix) -> float:
-    """Standard deviation of the lips' opening as the network hears it while somebody speaks, in cm: mean over clips; 0 where nobody
-    does."""
-    found = []
-    for piece, motion, _ in spoken_clips(clips):
-        with torch.inference_mode():
-            coefficients, _ = network(piece.tokens[None, :2 * len(motion)].to(network.mean))
-        opening = network.opening(coefficients[0].mean(1))[~piece.silent.to(network.mean.device)]
-        if len(opening) >= FEW:
-            found.append(float(opening.std()))
-    return float(np.mean(found)) if found else 0.0
+                    level=moved.mean(0), reach=moved.std(0) + 1e-3, spread=float(opening.std()) + 1e-3,
+                    speaking=float(np.mean(speaking)) if speaking else 0.0)
 
 
 def spoken_clips(clips: Clips | Mix) -> Iterator[tuple[Piece, Tensor, Tensor]]:
-    """Clips with their motion [F, 204] from the face at rest and the opening of the lips [F], cm."""
+    """Clips with what `from_rest` says of them."""
     for index in np.unique(np.linspace(0, len(clips) - 1, min(MOST, len(clips))).round().astype(int)).tolist():
-        piece = clips[index]
-        rest = at_rest(piece, clips.mean)
-        yield piece, piece.motion - rest, parting(piece.motion, rest, clips.mean)
+        yield clips[index], *from_rest(clips[index], clips.mean)
 
 
-def parting(motion: Tensor, rest: Tensor, mean: Tensor) -> Tensor:  # [T, 204], [204] cm, [68, 3] dm -> [T] cm
-    """How much further apart than at rest the inner lips stand."""
+def from_rest(piece: Piece, mean: Tensor) -> tuple[Tensor, Tensor]:  # -> [F, 204] cm, [F] cm
+    """The motion of a clip from its face at rest, and how much further apart than there the inner lips stand. `mean`: in dm."""
+    rest = at_rest(piece, mean)
     apart = lambda offsets: lip_aperture(offsets.unflatten(-1, (68, 3)) + 10 * mean)
-    return apart(motion) - apart(rest)
+    return piece.motion - rest, apart(piece.motion) - apart(rest)

@@ -1,26 +1,29 @@
-"""The lip network: a small convolutional net beside AToM's denoiser, from speech to how the mouth moves (docs/moditalker.md#lips).
+"""The lip network: a small convolutional net beside AToM's denoiser, from speech to the mouth's motion (docs/moditalker.md#lips).
 
-It hears a fifth of a second around each frame and nothing else, so it follows voices that it has never heard better than the
-denoiser does, whose long context is learnt by heart. What it says replaces a part of the denoiser's mouth, in the few directions
-in which speech moves a mouth; everything else stays the denoiser's. Ours, no paper's.
+It hears half a second around each frame and nothing else, so it follows voices that it has never heard better than the denoiser
+does. What it says replaces a part of the denoiser's mouth, in the few directions in which speech moves a mouth; everything else
+stays the denoiser's. Ours, no paper's.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ...media_core.chance import Dropout
+from ...media_core.errors import TalkingHeadsError
 from ...media_core.mouth import INNER_PAIRS, closed_mouth, smooth_step
 from ...media_core.speech import Speech
 from .config import TOKENS_PER_FRAME, LipConfig, SpeechInput
 
 BLOCK = 4096  # frames heard at once
-MOST_GAIN = 1.8  # how much wider than the network says a voice may open the mouth
+MOST_GAIN = 2.0  # how much wider than the network says a voice may open the mouth
 DOUBT = 25.0  # speaking frames that a voice needs until its own spread counts as much as that of the voices learnt from
-SOUGHT, SURE = 0.2, 0.6  # probability of closed lips from which on they close, and at which they are shut
+SOUGHT, SURE = 0.35, 0.75  # certainty of closed lips from which on they close, and at which they are shut
+SUREST, LEAST_SURE = 0.98, 0.4  # quantile of the probabilities of a speech that counts as certain, and the least that may
 
 
 class LipNetwork(nn.Module):
@@ -54,16 +57,15 @@ class LipNetwork(nn.Module):
         """Frames on either side that an answer depends on."""
         return self.config.layers * (self.config.kernel // 2)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """What each member says.
 
         Args:
-            tokens: [B, 2T, stack * D], as `SpeechInput.tokens` gives them.
+            rows: [B, T, 2D] of the speech, see `per_frame`.
         Returns:
             Coefficients of `shapes`, [B, T, members, K] cm from the mouth at rest; logits [B, T, members] of lips shut by a P, B
             or M.
         """
-        rows = per_frame(tokens, len(self.mean) // TOKENS_PER_FRAME)
         x = self.enter(((rows - self.mean) / self.scale).transpose(1, 2))
         for layer in self.layers:
             x = x + self.drop(functional.gelu(layer(x)))
@@ -76,7 +78,7 @@ class LipNetwork(nn.Module):
 
 
 def per_frame(tokens: Tensor, dim: int) -> Tensor:  # [..., 2T, stack * dim] -> [..., T, 2 * dim]
-    """A row for each frame; the rows stacked in a token are averaged."""
+    """Audio tokens as `SpeechInput.tokens` gives them, those of a frame side by side; rows stacked in a token are averaged."""
     rows = tokens.unflatten(-1, (-1, dim)).mean(-2)
     return rows.unflatten(-2, (-1, TOKENS_PER_FRAME)).flatten(-2)
 
@@ -100,10 +102,16 @@ class LipCurves:
     weight: float  # 0..1 of these curves; the rest is AToM's own mouth
 
     def moved(self, motion: Tensor, at: int) -> Tensor:  # [n, 204] cm -> the same
-        """Motion of frames `at` and following with the mouth moved towards these curves; what no shape moves stays."""
-        own = motion @ self.shapes.T
-        blend = torch.lerp(own, self.coefficients[at:at + len(motion)], self.weight)
-        return motion + (self.centre + self.gain * (blend - self.centre) - own) @ self.shapes
+        """Motion of frames `at` and following with the mouth moved towards these curves; what no shape moves stays.
+
+        Without a matrix product, whose last bits depend on the number of frames.
+        """
+        moved = motion.double()
+        for shape, said, centre in zip(self.shapes.double(), self.coefficients.T[:, at:at + len(motion)].double(), self.centre):
+            own = (motion * shape).sum(-1)
+            change = centre + self.gain * (torch.lerp(own, said, self.weight) - centre) - own
+            moved = moved + change[:, None] * shape
+        return moved.float()
 
 
 @torch.inference_mode()
@@ -113,30 +121,41 @@ def lip_curves(network: LipNetwork, speech: SpeechInput, heard: Speech, fps: flo
     Args:
         network: in evaluation mode. speech: what it listens to. heard: the speech. fps: frames per second of the motion.
         strength: 0..1, how far the curves are followed: 0 not at all.
+    Raises:
+        TalkingHeadsError: the network gives NaN or infinity.
     """
     frames = heard.frame_count(fps)
     coefficients, closed = torch.empty(frames, network.config.shapes), torch.empty(frames)
     for at in range(0, frames, BLOCK):
         stop, halo = min(at + BLOCK, frames), network.halo
-        tokens = speech.tokens(heard, fps, at - halo, stop + halo)[None].to(network.mean)
-        found, logits = network(tokens)
+        rows = per_frame(speech.tokens(heard, fps, at - halo, stop + halo), speech.dim)
+        found, logits = network(rows[None].to(network.mean))
         coefficients[at:stop] = found[0, halo:len(found[0]) - halo].mean(1).float().cpu()
         closed[at:stop] = logits[0, halo:len(logits[0]) - halo].sigmoid().mean(1).float().cpu()
+    if not bool(torch.isfinite(coefficients).all() and torch.isfinite(closed).all()):
+        raise TalkingHeadsError("What the lip network says must be finite", "NaN or infinity", "Make or copy the weights again")
     spoken, shapes = ~heard.silent_frames(fps)[:frames], network.shapes.float().cpu()
     some = coefficients[spoken]
     return LipCurves(shapes=shapes, coefficients=coefficients,
-                     closing=strength * smooth_step((closed - SOUGHT) / (SURE - SOUGHT)),
+                     closing=strength * certain(closed),
                      centre=some.mean(0) if len(some) else torch.zeros(network.config.shapes),
                      gain=1 + strength * (spread_gain(some @ opening_of(shapes), network.config.spread) - 1),
                      weight=strength * network.config.weight)
 
 
+def certain(closed: Tensor) -> Tensor:  # [F] 0..1 -> [F] 0..1
+    """How far lips shut that are closed with these probabilities. In a voice that it does not know a network is never quite sure:
+    its probabilities count beside the highest of the speech."""
+    surest = min(max(float(np.quantile(closed.double().numpy(), SUREST)), LEAST_SURE), 1.0)
+    return smooth_step((closed / surest - SOUGHT) / (SURE - SOUGHT))
+
+
 def spread_gain(opening: Tensor, spread: float) -> float:  # [n] cm
-    """How much wider than the network says a voice moves the lips. A network that has never heard a voice is unsure, and an unsure
-    answer lies near the mean; known voices get 1.
+    """How much wider than the network says a voice moves the lips: a network is unsure, most of all of voices that it has never
+    heard, and an unsure answer lies near the mean.
 
     Args:
-        opening: of the lips in every frame in which somebody speaks. spread: its standard deviation in the voices learnt from.
+        opening: of the lips in every frame in which somebody speaks. spread: its standard deviation in the motion learnt from.
     """
     count = len(opening)
     if not count or not spread:

@@ -82,8 +82,8 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
     config, speech = resolved(config, data, initial)
     mixture.check(data, any_tracker=config.neutral == 1)
     if config.keep_start and not mixture.datasets:
-        log.warning("Fine-tuning without a second dataset forgets some of what the weights know, such as closed lips on P, B and M: "
-                    "mix in synthetic people (second dataset, --mix)")
+        log.warning("Fine-tuning without a second dataset forgets some of what the weights know, such as closed lips on P, B and "
+                    "M: mix in synthetic people (second dataset, --mix)")
     config = fitting(config, place, group, memory_gb)
     mean = checked_mean_shape(key_mean_shape if key_mean_shape is not None else initial.mean if initial else _own_mean())
     frames = config.denoiser.seq_len
