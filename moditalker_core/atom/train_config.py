@@ -101,8 +101,8 @@ def presets() -> dict[str, TrainConfig]:
     published = TrainConfig(preset="published", encoder="hubert-large-ls960-ft", steps=400000, batch=64, optimizer="adan",
                             lr=4e-4, weight_decay=0.02, schedule="constant", gradient_clip=None, ema=0.9999, ema_warm_up=False,
                             save_every=2000, val_every=2000)
-    gentle = replace(demo, preset=FINE_TUNING, steps=80, lr=3e-4, warm_up=10, schedule="constant", ema=0.95, neutral=1.0,
-                     keep_start=0.4, lips=1.0, save_every=40, val_every=40)
+    gentle = replace(demo, preset=FINE_TUNING, steps=60, batch=16, lr=1.5e-4, warm_up=10, schedule="constant", ema=0.95,
+                     neutral=1.0, keep_start=0.4, lips=2.0, save_every=30, val_every=30)
     return {c.preset: c for c in (demo, standard, published, gentle)}
 
 

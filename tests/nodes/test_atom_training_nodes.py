@@ -182,11 +182,11 @@ def test_fine_tuning_beside_a_second_dataset(host, base, few):
     shutil.copytree(few, base / "input" / "more")
     kept = collector(host)
     nodes = {"data": LOAD, "more": changed(LOAD, folder="more"), "a": keep("train"),
-             "train": changed(TRAIN, preset="finetune", steps=0.0125, mix=["more", 0], mix_fraction=0.25)}
+             "train": changed(TRAIN, preset="finetune", steps=0.02, mix=["more", 0], mix_fraction=0.25)}
     ok(host.run(nodes))
     record = kept[0].model.config.training
     assert record["preset"] == "finetune" and record["begun with"] and record["mix"][0]["fraction"] == 0.25
-    assert record["lr"] == pytest.approx(3e-4)
+    assert record["lr"] == pytest.approx(1.5e-4)
 
 
 def test_one_video_is_a_dataset_too(host, tmp_path, tiny_film):
