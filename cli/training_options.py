@@ -28,13 +28,14 @@ def several(command: str) -> str:
 
 
 def add_training_options(add: Callable[..., argparse.Action], *, samples: str, precisions: tuple[str, ...],
-                         steps: Callable[[str], float] = int) -> None:
+                         steps: Callable[[str], float] = int, presets: tuple[str, ...] = PRESETS) -> None:
     """Options of every training.
 
     Args:
-        add: of a parser. samples: what a batch is made of. steps: reads the value of --steps.
+        add: of a parser. samples: what a batch is made of. steps: reads the value of --steps. presets: that there
+            are.
     """
-    add("--preset", default=PRESETS[0], help=f"{', '.join(PRESETS[:-1])} or {PRESETS[-1]} (default: {PRESETS[0]})")
+    add("--preset", default=presets[0], help=f"{', '.join(presets[:-1])} or {presets[-1]} (default: {presets[0]})")
     add("--steps", type=or_auto(steps), metavar="N",
         help="optimisation steps (default: auto, the preset's, as for the next options)")
     add("--scale", type=float, metavar="FACTOR", help="instead of --steps: times the preset's steps, 0.1 for a quick look")

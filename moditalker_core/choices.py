@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 SAMPLERS = ("ddim", "ddim0", "dpm++", "unipc")  # ddim0: DDIM with eta 0
+FINE_TUNING = "finetune"  # the preset of AToM that continues good weights, gently
 STAGES = ("rgb", "gan", "landmarks", "diffusion")  # of MToV's training, in this order
 CROPS = ("still", "following")  # the square around the face: one per clip, or one that moves along, slowly
 CARRIERS = ("picture", "redraw")  # of a video: the picture's own pixels, moved by landmarks; or MToV, which draws them

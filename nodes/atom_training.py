@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # moditalker_core.atom, spelled out so that registering the pack imports no model code
 PRESETS = list(training_choices.PRESETS)
+ATOM_PRESETS = [*PRESETS, choices.FINE_TUNING]
 SUBJECT, VIDEOS = SOURCES = ["synthetic subject", "videos"]
 CROPS, MARGIN = list(choices.CROPS), 1.6
 INDEX, FIRST_IDENTITY = "index.json", 1000
@@ -54,13 +55,14 @@ class MotionDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, videos: str | None) -> bool | str:
-        return bridge.found(lambda: not videos or not videos.strip() or _videos_folder(videos).is_dir(),
-                            f"There is no folder {videos} in ComfyUI's input folder")
+        return bridge.found(lambda: not videos or not videos.strip() or _videos_folder(videos).exists(),
+                            f"There is no folder or video {videos} in ComfyUI's input folder")
 
     @classmethod
     def fingerprint_inputs(cls, source: str, videos: str = "", **others: Any) -> tuple[str, ...]:
-        there = source == VIDEOS and (videos or "").strip() and _videos_folder(videos).is_dir()
-        films = sorted(path for path in _videos_folder(videos).rglob("*") if path.is_file()) if there else ()
+        there = source == VIDEOS and (videos or "").strip() and _videos_folder(videos).exists()
+        root = _videos_folder(videos) if there else None
+        films = () if root is None else sorted(path for path in (root, *root.rglob("*")) if path.is_file())
         return (*map(bridge.stamp, films), *speech.EncodeSpeech.fingerprint_inputs(**others))
 
     @classmethod
@@ -132,17 +134,15 @@ class TrainAToM(io.ComfyNode):
             inputs=[
                 sockets.MotionDataset.Input("dataset", tooltip="The dataset to train on (Motion Dataset or Load Motion "
                                                                "Dataset)."),
-                io.Combo.Input("preset", options=PRESETS, default="demo",
+                io.Combo.Input("preset", options=ATOM_PRESETS, default="demo",
                                tooltip="demo: small, an hour or two on a CPU with mel features; standard: for a GPU; published: "
-                                       "MoDiTalker's own configuration, on HuBERT features."),
+                                       "MoDiTalker's own configuration, on HuBERT features; finetune: minutes on a CPU, adapts "
+                                       "good weights to a few minutes of your own videos."),
                 *run_inputs("my_atom", "clips"),
                 *batch_inputs("Motion windows"),
                 licence_input("Load AToM"),
                 memory_input(),
-                io.String.Input("start_from", display_name="start from", default="", optional=True,
-                                tooltip="Fine-tuning: file of an AToM in models/talking_heads to continue from, for example on "
-                                        "your own videos; its size, sampling and speech encoder stay, and the learning rate is a "
-                                        "fifth of the preset's. Empty: train a new one."),
+                *_fine_tuning_inputs(),
             ],
             outputs=[atom_output(), io.String.Output("file", display_name="file",
                                                      tooltip="Name of the file, as Load AToM lists it."),
@@ -191,8 +191,8 @@ def _dataset_inputs() -> list:
                                  "instead of using exact landmarks. Takes much longer."),
         io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Synthetic subject: determines what is said and how."),
         io.String.Input("videos", display_name="videos folder", default="",
-                        tooltip="Videos: a folder inside ComfyUI's input folder; subfolders are included, normally one per "
-                                "person."),
+                        tooltip="Videos: a folder inside ComfyUI's input folder, subfolders included, normally one per person; "
+                                "or one video there."),
         *face.face_inputs(),
         *speech.hubert_inputs(),
         io.Int.Input("pictures", display_name="image size (0 = none)", default=0, min=0, max=1024, step=32, optional=True,
@@ -205,6 +205,24 @@ def _dataset_inputs() -> list:
                                "(following)."),
         face.tracker_input("Videos: "),
         speech.encoder_input(),
+    ]
+
+
+def _fine_tuning_inputs() -> list:
+    return [
+        io.String.Input("start_from", display_name="start from", default="", optional=True,
+                        tooltip="Fine-tuning: file of an AToM in models/talking_heads to continue from, for example on "
+                                "your own videos; its size, sampling and speech encoder stay, and the learning rate is a "
+                                "fifth of the preset's (finetune has its own). Empty: train a new one; with finetune, "
+                                "continue from the demo weights."),
+        sockets.MotionDataset.Input("mix", display_name="second dataset", optional=True,
+                                    tooltip="A dataset to learn from as well, of the same speech encoder and frame rate: "
+                                            "synthetic people, for example, next to your own videos, so that what the "
+                                            "weights know already is kept. Held-out clips come from the first dataset "
+                                            "only."),
+        io.Float.Input("mix_fraction", display_name="fraction of the second dataset", default=0.5, min=0.01, max=0.99,
+                       step=0.01, optional=True, advanced=True,
+                       tooltip="Fraction of the training windows that come from the second dataset, if there is one."),
     ]
 
 
@@ -254,7 +272,7 @@ def _folder(stem: str, settings: dict[str, Any]) -> Path:
 
 
 def _videos_folder(videos: str) -> Path:
-    """The folder of videos, inside ComfyUI's input folder."""
+    """The folder of videos, or the one video, inside ComfyUI's input folder."""
     return contained(folder_paths.get_input_directory(), videos.strip())
 
 
@@ -287,23 +305,23 @@ def logs_of(path: Path) -> Path:
 
 
 def trained(folder: str, path: Path, report: Report, preset: str, steps: float, seed: int, resume: bool, batch: Value,
-            accumulation: int, licence: str, memory_gb: Value = AUTO, start_from: str = "") -> AToM:
+            accumulation: int, licence: str, memory_gb: Value = AUTO, start_from: str = "",
+            mix: sockets.MotionFolder | None = None, mix_fraction: float = 0.5) -> AToM:
     """Trains, saves, and returns the AToM."""
     import torch
 
-    from ..moditalker_core.atom.train_config import gentler
-    from ..moditalker_core.atom.train_config import preset as named
+    from ..moditalker_core.atom.mix import Share
+    from ..moditalker_core.atom.start import chosen
     from ..moditalker_core.atom.training import train_atom
 
-    weights = bridge.model_path(start_from.strip()) if start_from.strip() else None
-    config = named(preset) if weights is None else gentler(named(preset))
+    config, weights = chosen(preset, bridge.model_path(start_from.strip()) if start_from.strip() else None)
     config = replace(config, steps=max(1, round(config.steps * steps)), batch=BATCH.read_whole(batch) or config.batch,
                      accumulation=accumulation)
     mm.unload_all_models()
     with torch.inference_mode(False), torch.enable_grad():
         return train_atom(folder, path, config, seed=seed, device=mm.get_torch_device(), resume=resume,
                           report=report, log_folder=logs_of(path), licence=licence, memory_gb=MEMORY.read(memory_gb),
-                          start_from=weights)
+                          start_from=weights, mix=() if mix is None else (Share(mix.folder, mix_fraction),))
 
 
 NODES = (MotionDataset, LoadMotionDataset, TrainAToM)

@@ -131,9 +131,13 @@ def drawn(page: Page, found: Sequence[Frames]) -> Frames:
     return [draw(i) for i in range(count)]
 
 
-def composed() -> Frames:
-    """Of the training that takes hours: what its two networks make, from the images of the templates that show it."""
-    shown = [Image.open(ROOT / "workflows" / f"{title}.jpg") for title in ("5 Speech to motion", "2 Talking portrait")]
+COMPOSED = {"train_moditalker": ("5 Speech to motion", "2 Talking portrait"),
+            "finetune_atom": ("3 Video to avatar", "5 Speech to motion")}
+
+
+def composed(titles: Sequence[str]) -> Frames:
+    """Of a training: what goes in or comes out, from the images of the templates that show it."""
+    shown = [Image.open(ROOT / "workflows" / f"{title}.jpg") for title in titles]
     frames = []
     for i in range(min(round(SECONDS * FPS), *(image.n_frames for image in shown))):
         for image in shown:
@@ -157,11 +161,11 @@ def main(titles: Sequence[str]) -> None:
     for page in PAGES:
         if titles and page.title not in titles:
             continue
-        if page.name == "train_moditalker":
-            write(ROOT / "workflows" / f"{page.title}.jpg", composed())
-            continue
-        with tempfile.TemporaryDirectory() as base:
-            frames = drawn(page, videos(page, Path(base)))
+        if page.name in COMPOSED:
+            frames = composed(COMPOSED[page.name])
+        else:
+            with tempfile.TemporaryDirectory() as base:
+                frames = drawn(page, videos(page, Path(base)))
         write(ROOT / "workflows" / f"{page.title}.jpg", frames)
         if page.app:
             write(ROOT / "workflows" / f"{page.title}.app.jpg", [form(frame) for frame in frames])

@@ -44,7 +44,7 @@ WORDS = {  # a pattern: what the field says
 ALLOWED = (  # where such a word is right
     "Film people only with their consent",  # the verb
     "smoothly and without delay",
-    "demo, standard or published",  # presets
+    "demo, standard or published", "demo, standard, published or finetune",  # presets
     "speech sounds",
     "the carrier picture", "picture moves the image's own pixels", "default: picture", "for picture only",  # the stored value
 )

@@ -84,9 +84,9 @@ class TrainSettings:
         return {name: value for name, value in self.to_dict().items() if name not in self.free}
 
 
-def require(holds: bool, must: str, came: str) -> None:
+def require(holds: bool, must: str, came: str, do: str = "Correct the training's settings") -> None:
     """Raises:
         TalkingHeadsError: it does not hold.
     """
     if not holds:
-        raise TalkingHeadsError(must, came, "Correct the training's settings")
+        raise TalkingHeadsError(must, came, do)

@@ -1,6 +1,6 @@
-"""AToM's weight file: tensors `denoiser.*` (float32, or float16 where asked for) and `key_mean_shape` [68, 3] decimetres float32;
-kind "atom", version 1, config as `AToMConfig.to_dict` gives it. Official checkpoints are brought into this form by
-`official.import_atom`.
+"""AToM's weight file: tensors `denoiser.*` and, where there is a lip network, `lips.*` (float32, or float16 where asked for), and
+`key_mean_shape` [68, 3] decimetres float32; kind "atom", version 1, config as `AToMConfig.to_dict` gives it. Official checkpoints
+are brought into this form by `official.import_atom`.
 """
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from torch import Tensor
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
+from ...training_core.state import strip
 from ..weight_files import check_state, filled, read_description, storable
 from .config import AToMConfig, DenoiserConfig
 from .denoiser import AToMDenoiser
+from .lips import LipNetwork
 from .model import AToM, checked_mean_shape
 
 ATOM, ATOM_VERSION = "atom", 1
 SHIPPED_ATOM = Path(__file__).resolve().parents[2] / "weights" / "demo_atom.safetensors"
-NET, MEAN_SHAPE = "denoiser.", "key_mean_shape"
+NET, LIPS, MEAN_SHAPE = "denoiser.", "lips.", "key_mean_shape"
 
 
 def save_atom(atom: AToM, path: str | os.PathLike, *, half: bool = False) -> Path:
@@ -33,13 +35,15 @@ def save_atom(atom: AToM, path: str | os.PathLike, *, half: bool = False) -> Pat
     Raises:
         TalkingHeadsError: a weight is NaN, or beyond what float16 holds; the disk is full.
     """
-    return save_atom_tensors(atom.denoiser.state_dict(), atom.config, atom.key_mean_shape, path, half=half)
+    lips = None if atom.lips is None else atom.lips.state_dict()
+    return save_atom_tensors(atom.denoiser.state_dict(), atom.config, atom.key_mean_shape, path, half=half, lips=lips)
 
 
 def save_atom_tensors(state: Mapping[str, Tensor], config: AToMConfig, key_mean_shape: Tensor, path: str | os.PathLike, *,
-                      half: bool = False) -> Path:
-    """`save_atom` of a network that was never built: `state` under AToMDenoiser's names."""
-    stored = storable({NET + name: value for name, value in state.items()}, half=half)
+                      half: bool = False, lips: Mapping[str, Tensor] | None = None) -> Path:
+    """`save_atom` of networks that were never built: `state` under AToMDenoiser's names, `lips` under LipNetwork's."""
+    named = {NET: state, LIPS: lips or {}}
+    stored = storable({part + name: value for part, tensors in named.items() for name, value in tensors.items()}, half=half)
     stored[MEAN_SHAPE] = checked_mean_shape(key_mean_shape)
     return save_tensors(path, stored, kind=ATOM, version=ATOM_VERSION, config=config.to_dict())
 
@@ -61,14 +65,24 @@ def load_atom(path: str | os.PathLike = SHIPPED_ATOM, device: str | torch.device
     mean = "The atom file must hold the mean face it was trained with"
     if MEAN_SHAPE not in tensors:
         raise FileFormatError(mean, f"{name} lacks '{MEAN_SHAPE}'", again)
-    state = {key[len(NET):]: value for key, value in tensors.items() if key.startswith(NET)}
+    state = strip(tensors, NET)
     check_state(state, unfilled(config.denoiser), name, again)
-    net = built(config.denoiser, state)
+    net, lips = built(config.denoiser, state), _lips(config, strip(tensors, LIPS), name, again)
     try:
-        atom = AToM(net, config, tensors[MEAN_SHAPE])
+        atom = AToM(net, config, tensors[MEAN_SHAPE], lips)
     except TalkingHeadsError as error:
         raise FileFormatError(mean, f"{name}: {error.came}", again) from error
     return atom.to(device, dtype)
+
+
+def _lips(config: AToMConfig, state: Mapping[str, Tensor], name: str, again: str) -> LipNetwork | None:
+    """The lip network of a file called `name`; see `load_atom`."""
+    if config.lips is None:
+        return None
+    with torch.device("meta"):
+        network = LipNetwork(config.lips, config.speech)
+    check_state(state, network, name, again)
+    return filled(network, state)
 
 
 def built(config: DenoiserConfig, state: Mapping[str, Tensor]) -> AToMDenoiser:

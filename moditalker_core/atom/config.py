@@ -118,6 +118,32 @@ class SpeechInput:
         return picked.flatten(1)
 
 
+@dataclass(frozen=True)
+class LipConfig:
+    """Sizes of the lip network (`lips.py`), and how far it is followed; ours."""
+
+    width: int = 64  # channels of a member
+    layers: int = 3
+    kernel: int = 5  # frames that a layer looks at
+    members: int = 3  # networks of which the mean counts
+    shapes: int = 4  # K, directions in which speech moves the mouth
+    dropout: float = 0.2  # in training
+    weight: float = 0.3  # 0..1 of the mouth's motion; the rest is the denoiser's
+    spread: float = 0.0  # cm, standard deviation of the lips' opening while people spoke that it learnt from; 0: unknown
+
+    def __post_init__(self) -> None:
+        whole = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
+        most = {"layers": MOST_LAYERS, "shapes": 111, "members": 64, "kernel": 99}
+        bad = [f"{name} {value!r}" for name, value in whole.items()
+               if type(value) is not int or not 1 <= value <= most.get(name, WIDEST)]
+        if bad or self.kernel % 2 == 0:
+            raise TalkingHeadsError("The lip network's sizes must be whole numbers above 0, its kernel odd",
+                                    ", ".join(bad) or f"{whole}", "Correct the sizes")
+        if not 0 <= self.dropout < 1 or not 0 <= self.weight <= 1 or not 0 <= self.spread < math.inf:
+            raise TalkingHeadsError("The lip network's dropout and weight must lie in 0..1, its spread not below 0",
+                                    f"{self.dropout}, {self.weight}, {self.spread}", "Correct them")
+
+
 def check_sampling(sampler: str, steps: int, eta: float, guidance: float, clip: float | None) -> None:
     """What a file says of its sampling must be possible, long before it is sampled.
 
@@ -146,6 +172,7 @@ class AToMConfig:
     shown: str = "portrait"  # the face it is given in use: the "portrait" (published), or its "mean" face, where it has learnt
     # from too few kinds of faces to read a stranger's; the motion is then added to the portrait with its mouth closed
     mouth_noise: float = 1.0  # 0..1, of the noise that jaw and lips are sampled from (published: 1); less follows the speech more
+    lips: LipConfig | None = None  # the lip network beside the denoiser; None: there is none
     licence: str = ""  # what may be done with the weights
     training: Mapping[str, Any] = field(default_factory=dict)  # how they were made
 
@@ -178,4 +205,6 @@ class AToMConfig:
         parts = {"denoiser": DenoiserConfig, "speech": SpeechInput}
         for name, part in parts.items():
             given[name] = part(**known(part, given.get(name, {}), f"Its part '{name}'"))
+        if given.get("lips") is not None:
+            given["lips"] = LipConfig(**known(LipConfig, given["lips"], "Its part 'lips'"))
         return cls(**given)

@@ -40,6 +40,12 @@ def weights(points: Tensor, mouth: float, closures: float) -> Tensor | None:
 def closing(points: Tensor) -> Tensor:  # [B, T, 204] cm -> bool [B, T]
     """Frames at which a speaking mouth is shut, with their neighbours."""
     opening = lip_aperture(points.unflatten(-1, (68, 3)).cpu()).to(points.device)
-    spoken = functional.max_pool1d(opening[:, None], 2 * _NEAR + 1, 1, _NEAR)[:, 0] > OPEN
-    shut = ((opening < SHUT) & spoken).float()
-    return functional.max_pool1d(shut[:, None], 2 * _WIDER + 1, 1, _WIDER)[:, 0] > 0
+    return shut_while_speaking(opening, SHUT, OPEN, _WIDER)
+
+
+def shut_while_speaking(opening: Tensor, shut: float, spoken: float, wider: int) -> Tensor:  # [B, T] -> bool [B, T]
+    """Frames in which lips are less than `shut` apart and that lie near others in which they are more than `spoken` apart, with
+    `wider` frames on both sides."""
+    speaking = functional.max_pool1d(opening[:, None], 2 * _NEAR + 1, 1, _NEAR)[:, 0] > spoken
+    found = ((opening < shut) & speaking).float()
+    return functional.max_pool1d(found[:, None], 2 * wider + 1, 1, wider)[:, 0] > 0

@@ -27,6 +27,7 @@ from ..landmarks import Registration, absolute, idexp, registration
 from ..noise import frame_noise
 from .config import AToMConfig
 from .diffusion import SAMPLERS, make_scheduler, sample
+from .lips import LipCurves, lip_curves, uncrossed
 from .model import AToM
 from .preview import FacePreview
 
@@ -124,12 +125,23 @@ def motion_frames(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings:
     plan = window_plan(frames, atom.config.denoiser.seq_len, chosen.overlap, atom.config.reference == "first")
     job = _Job(atom, speech, shown, face, chosen, report, [w for w in plan if w.start < stop and w.stop > start])
     zero, at = atom.key_mean_shape.cpu(), start
-    rest = portrait.points[0].float()
+    rest, lips = portrait.points[0].float(), _lips(atom, speech, chosen)
     for residual in blended_windows(job.windows, job.sampled(), start, stop):  # [n, 204]
+        residual = residual if lips is None else lips.moved(residual, at)
         points = absolute(residual + face, zero)
         points = points if to_model is None else to_model.inverse()(points)
+        points = points if lips is None else uncrossed(gated(points, lips.closing[at:at + len(points)]), resting_face(rest))
         yield gated(points, weights[at:at + len(points)], rest)
         at += len(points)
+
+
+def _lips(atom: AToM, speech: Speech, chosen: ResolvedSampling) -> LipCurves | None:
+    """What the lip network hears, followed less where less than the usual guidance is asked for; None: there is none."""
+    if atom.lips is None:
+        return None
+    usual = atom.config.guidance
+    strength = min(max(chosen.guidance / usual, 0.0), 1.0) if usual > 0 else 1.0
+    return lip_curves(atom.lips, atom.config.speech, speech, atom.config.fps, strength)
 
 
 def _registration(atom: AToM) -> Registration | None:

@@ -1,6 +1,8 @@
 """A whole AToM: the network, what it says about itself, and the mean face its motion is measured from."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,6 +10,7 @@ from torch import Tensor
 from ...media_core.errors import TalkingHeadsError
 from .config import AToMConfig
 from .denoiser import AToMDenoiser
+from .lips import LipNetwork
 
 KEY_POINTS = (68, 3)
 
@@ -19,15 +22,21 @@ class AToM:
         denoiser: the network; put into evaluation mode.
         config: its description; `config.denoiser` must be the network's own.
         key_mean_shape: [68, 3] decimetres, the mean face from which `idexp` is measured; kept as float32 beside the network.
+        lips: the lip network that `config.lips` describes; always float32. None: there is none.
     Raises:
         TalkingHeadsError: the two descriptions differ, or the mean face is not [68, 3] finite numbers.
     """
 
-    def __init__(self, denoiser: AToMDenoiser, config: AToMConfig, key_mean_shape: Tensor | np.ndarray):
+    def __init__(self, denoiser: AToMDenoiser, config: AToMConfig, key_mean_shape: Tensor | np.ndarray,
+                 lips: LipNetwork | None = None):
         if denoiser.config != config.denoiser:
             raise TalkingHeadsError("An AToM's description must be that of its network", f"{config.denoiser} for a network of "
                                     f"{denoiser.config}", "Build the network from the description")
+        if config.lips != (None if lips is None else lips.config):
+            raise TalkingHeadsError("An AToM's description must be that of its lip network", f"{config.lips} for "
+                                    f"{'none' if lips is None else lips.config}", "Build the network from the description")
         self.denoiser, self.config = denoiser.eval(), config
+        self.lips = None if lips is None else lips.eval().to(self.device, torch.float32)
         self.key_mean_shape = checked_mean_shape(key_mean_shape).to(self.device)  # float32 [68, 3] dm
 
     @property
@@ -43,8 +52,14 @@ class AToM:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> AToM:
         """Moves the network in place, as torch modules do; None leaves as it is."""
         self.denoiser.to(device=device, dtype=dtype)
+        if self.lips is not None:
+            self.lips.to(self.device)
         self.key_mean_shape = self.key_mean_shape.to(self.device)
         return self
+
+    def with_lips(self, lips: LipNetwork | None) -> AToM:
+        """The same denoiser with another lip network, or none."""
+        return AToM(self.denoiser, replace(self.config, lips=None if lips is None else lips.config), self.key_mean_shape, lips)
 
     def __repr__(self) -> str:
         config = self.config

@@ -45,6 +45,7 @@ class AToMTraining(NetworkTraining):
         network = network.to(device).train()
         super().__init__(config, {"network": Part(network, config, lr=config.lr, clip=config.gradient_clip)}, group, device)
         self.config, self.windows, self.seed, self.network = config, windows, seed, network
+        self._start = {name: value.to(device) for name, value in weights.items()} if weights is not None else {}
         if config.attention_dropout is not None:
             for part in network.modules():
                 if isinstance(part, Attention):
@@ -77,6 +78,14 @@ class AToMTraining(NetworkTraining):
         parts = torch.stack([each.reconstruction * counted / frames,
                              each.velocity * (batch.mask[:, 1:] & batch.mask[:, :-1]).sum() / max(pairs, 1)])
         return torch.cat([parts.sum()[None], parts.detach()])
+
+    def weights(self) -> dict[str, Tensor]:
+        """Those to save, with config.keep_start of the weights that the training began with."""
+        trained, kept = super().weights(), self.config.keep_start
+        if not self._start or not kept:
+            return trained
+        return {name: torch.lerp(value, self._start[name], kept) if value.is_floating_point() else value
+                for name, value in trained.items()}
 
     def averaged_network(self) -> AToMDenoiser:
         """A network of its own with `weights`, in evaluation mode."""

@@ -12,9 +12,26 @@ import torch
 from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
+from ..choices import FINE_TUNING
 from ..data.dataset import MotionDataset
 from .config import AToMConfig, SpeechInput
-from .train_config import TrainConfig
+from .lips import LipNetwork
+from .train_config import TrainConfig, gentler, preset
+
+
+def chosen(name: str, start_from: str | os.PathLike | None) -> tuple[TrainConfig, str | os.PathLike | None]:
+    """The preset called `name` and the weights to begin with. The preset finetune begins with the demo weights where none are
+    named; the others take a fifth of their learning rate where some are.
+
+    Raises:
+        TalkingHeadsError: no such preset.
+    """
+    from .checkpoints import SHIPPED_ATOM
+
+    config = preset(name)
+    if name == FINE_TUNING:
+        return config, SHIPPED_ATOM if start_from is None else start_from
+    return config if start_from is None else gentler(config), start_from
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,7 @@ class Initial:
     config: AToMConfig
     weights: Mapping[str, Tensor]  # of its network, float32
     mean: Tensor  # [68, 3] dm, the face its motion is measured from
+    lips: LipNetwork | None = None
 
     @classmethod
     def read(cls, file: str | os.PathLike, out: str | os.PathLike, key_mean_shape: object) -> Initial:
@@ -42,13 +60,14 @@ class Initial:
                                     "another mean face beside them", "Leave it out, or train new weights")
         atom = load_atom(file)
         weights = {name: value.detach().to("cpu", torch.float32) for name, value in atom.denoiser.state_dict().items()}
-        return cls(atom.config, weights, atom.key_mean_shape.cpu())
+        return cls(atom.config, weights, atom.key_mean_shape.cpu(), atom.lips)
 
     @property
     def checksum(self) -> int:
         """Names the weights."""
         code = 0
-        for _, value in sorted(self.weights.items()):
+        lips = {} if self.lips is None else {f"lips.{name}": value for name, value in self.lips.state_dict().items()}
+        for _, value in sorted({**self.weights, **lips}.items()):
             code = zlib.crc32(value.contiguous().numpy().tobytes(), code)
         return code
 
@@ -80,5 +99,8 @@ class Initial:
             raise TalkingHeadsError(f"These weights make {mine.fps:g} frames per second, and so must the dataset",
                                     f"{data.fps:g} in {data.folder}", f"Build the dataset with --fps {mine.fps:g}")
         kept = {name: getattr(mine, name) for name in ("clip", "guidance", "sampler", "eta", "reference")}
+        neutral = config.neutral if mine.shown == "mean" else 0.0
+        lips = 0.0 if config.keep_start and mine.lips is None else config.lips  # what is not there cannot be kept
         return replace(config, denoiser=replace(mine.denoiser, dropout=config.denoiser.dropout), encoder=speech.encoder,
-                       layer=speech.layer, stack=speech.stack, sampler_steps=mine.steps, **kept), speech
+                       layer=speech.layer, stack=speech.stack, sampler_steps=mine.steps, neutral=neutral,
+                       lips=lips, **kept), speech

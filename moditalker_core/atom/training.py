@@ -5,10 +5,10 @@ same weights as one that was not, to the bit on the CPU.
 """
 from __future__ import annotations
 
-import json
 import logging
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,13 @@ from ...training_core import trainer
 from ...training_core.memory_plan import planned, told
 from ...training_core.network_training import check_batch
 from ...training_core.process_group import SingleProcess
+from ...training_core.settings import require
 from ...training_core.trainer import Trainer, checked_seed, same_run, unfinished_path
 from ..data.dataset import MotionDataset
 from .config import AToMConfig, SpeechInput
+from .lip_training import trained_lips, unfinished_lips
 from .memory import needed
+from .mix import Mixture, Share, checksum
 from .model import AToM, checked_mean_shape
 from .run import COLUMNS, AToMTraining
 from .start import Initial
@@ -41,13 +44,13 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
                device: str | torch.device = "cpu", resume: bool = True, report: Report = silent, half: bool = False,
                log_folder: str | os.PathLike | None = None, key_mean_shape: Any = None, licence: str = "",
                process_group: SingleProcess | None = None, memory_gb: float | None = None,
-               start_from: str | os.PathLike | None = None) -> AToM:
+               start_from: str | os.PathLike | None = None, mix: Sequence[Share] = ()) -> AToM:
     """Trains an AToM, saves it, and returns it.
 
     Args:
         dataset: folder of a motion dataset (`data.dataset`).
         out: the file to write (.safetensors).
-        config: "demo", "standard", "published", or settings of one's own.
+        config: "demo", "standard", "published", "finetune", or settings of one's own.
         seed: of everything random, 0 or above.
         device: where to compute.
         resume: continue an unfinished training of the same data, settings and seed; False starts over.
@@ -62,6 +65,8 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
             pieces (config.accumulation) until it fits.
         start_from: file of an AToM whose weights the training begins with (fine-tuning): in the sizes of its network, with its
             mean face and for the speech encoder that it listens to; None: new ones.
+        mix: datasets that are learnt beside the first, each in its fraction of the windows; the rest of them is the first
+            dataset's, and so are the clips to validate on.
     Raises:
         TalkingHeadsError: unusable data or settings, an unfinished training of others, a loss that is not finite, a full disk, or
             memory that ran out or is less than the training needs.
@@ -69,31 +74,42 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
     """
     checked_seed(seed)
     data, group, place = MotionDataset.open(dataset), process_group or SingleProcess(), torch.device(device)
+    mixture = Mixture.open(mix)
     initial = None if start_from is None else Initial.read(start_from, out, key_mean_shape)
-    config, speech = resolved(preset(config) if isinstance(config, str) else config, data, initial)
+    config = preset(config) if isinstance(config, str) else config
+    require(config.keep_start == 0 or initial is not None, "A training that keeps some of the weights it begins with must have "
+            "some", "none to start from", "Name them (start from, --start-from)")
+    config, speech = resolved(config, data, initial)
+    mixture.check(data, any_tracker=config.neutral == 1)
+    if config.keep_start and not mixture.datasets:
+        log.warning("Fine-tuning without a second dataset forgets some of what the weights know, such as closed lips on P, B and "
+                    "M: mix in synthetic people (second dataset, --mix)")
     config = fitting(config, place, group, memory_gb)
     mean = checked_mean_shape(key_mean_shape if key_mean_shape is not None else initial.mean if initial else _own_mean())
     frames = config.denoiser.seq_len
-    windows = Windows(Clips(data, "train", speech, frames, mean), config, seed)
+    windows = Windows(mixture.with_first(Clips(data, "train", speech, frames, mean)), config, seed)
     run = AToMTraining(config, windows, seed, place, group, None if initial is None else initial.weights)
-    index = json.dumps(data.index, sort_keys=True).encode()  # names the checksum of every shard
-    identity = {"config": config.identity(), "seed": seed, "dataset": zlib.crc32(index),
+    identity = {"config": config.identity(), "seed": seed, "dataset": checksum(data), "mix": mixture.identity,
                 "mean face": zlib.crc32(mean.numpy().tobytes()), "weights": None if initial is None else initial.checksum}
     state = unfinished_path(out)
     if resume and state.exists():
         run.load(state, lambda saved: same_run(identity, saved, state))
     held_out = held_out_windows(Clips(data, "val", speech, frames, mean), config, run.device) if data.indices("val") else None
-    describe = lambda: AToM(run.averaged_network(), _description(config, speech, data, seed, licence, group.size, initial), mean)
+    describe_as = _description(config, speech, data, mixture, seed, licence, group.size, initial)
+    describe = lambda: AToM(run.averaged_network(), describe_as, mean)
     _warn_of_clip(run.config.clip, held_out)
     validate = None if held_out is None else lambda watch: evaluate(describe(), held_out, watch)
-    Trainer(run, validate, path=state, identity=identity, report=report, folder=trainer.log_folder(out, log_folder),
-            columns=COLUMNS).run()
-    atom = describe()
+    total, folder = config.steps + config.lip_steps, trainer.log_folder(out, log_folder)
+    Trainer(run, validate, path=state, identity=identity, report=counted(report, 0, total), folder=folder, columns=COLUMNS).run()
+    lips = trained_lips(config, windows, seed, place, group, initial=None if initial is None else initial.lips, out=out,
+                        resume=resume, identity=identity, report=counted(report, config.steps, total), folder=folder / "lips")
+    atom = describe().with_lips(lips)
     if group.main:
         from .checkpoints import save_atom
 
         save_atom(atom, out, half=half)
-        state.unlink(missing_ok=True)
+        for unfinished in (state, unfinished_lips(out)):
+            unfinished.unlink(missing_ok=True)
     group.wait()
     return atom
 
@@ -115,6 +131,11 @@ def resolved(config: TrainConfig, data: MotionDataset, initial: Initial | None =
     return replace(config, denoiser=replace(config.denoiser, cond_feature_dim=speech.token_dim)), speech
 
 
+def counted(report: Report, done: int, total: int) -> Report:
+    """The report of a part of the training, that begins after `done` of `total` steps."""
+    return lambda step, _, info, preview: report(done + step, total, info, preview)
+
+
 def fitting(config: TrainConfig, device: torch.device, group: SingleProcess, memory_gb: float | None) -> TrainConfig:
     """The settings with pieces that fit into memory; see `train_atom`."""
     check_batch(config, group)
@@ -130,12 +151,13 @@ def _own_mean() -> np.ndarray:
     return mean_face()
 
 
-def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, seed: int, licence: str,
+def _description(config: TrainConfig, speech: SpeechInput, data: MotionDataset, mixture: Mixture, seed: int, licence: str,
                  processes: int, initial: Initial | None) -> AToMConfig:
     people = {clip.identity for clip in data.clips}
     record = {"preset": config.preset, "seed": seed, "steps": config.steps, "batch": config.batch, "optimizer": config.optimizer,
               "lr": config.lr, "clips": len(data), "seconds": round(data.seconds, 1), "people": len(people),
-              "processes": processes, **({} if initial is None else {"begun with": dict(initial.training)})}
+              "processes": processes, **({"mix": mixture.record()} if mixture.datasets else {}),
+              **({} if initial is None else {"begun with": dict(initial.training)})}
     return AToMConfig(denoiser=config.denoiser, speech=speech, fps=data.fps, clip=config.clip, guidance=config.guidance,
                       sampler=config.sampler, steps=config.sampler_steps, eta=config.eta, reference=config.reference,
                       licence=licence or (initial.licence if initial is not None else ""), training=record,

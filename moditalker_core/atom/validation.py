@@ -14,7 +14,7 @@ from .diffusion import losses, make_scheduler, noised, sample
 from .generation import guided
 from .model import AToM
 from .train_config import TrainConfig
-from .windows import Clips, cut
+from .windows import Clips, at_rest, cut
 
 SAMPLER, STEPS = "ddim0", 8
 MOST = 8  # windows validated on
@@ -27,7 +27,8 @@ class HeldOut:
     """Windows of held-out clips, on the network's device."""
 
     x0: Tensor  # [N, T, 204] cm
-    face: Tensor  # [N, T, 204] cm
+    face: Tensor  # [N, T, 204] cm, what the motion is added to
+    shown: Tensor  # [N, T, 204] cm, the face that the network is given
     audio: Tensor  # [N, 2T, D]
     mask: Tensor  # bool [N, T]
     mean: Tensor  # [68, 3] dm
@@ -39,7 +40,8 @@ class HeldOut:
 
 
 def held_out_windows(clips: Clips, config: TrainConfig, device: torch.device) -> HeldOut:
-    """Up to MOST windows, spread over the clips; the face is the first frame of the window, or of the clip."""
+    """Up to MOST windows, spread over the clips; the face is the first frame of the window or of the clip, or the person's at
+    rest while the mean face is shown (config.neutral)."""
     chosen = np.unique(np.linspace(0, len(clips) - 1, MOST).round().astype(int))
     each = -(-MOST // len(chosen))
     rows = []
@@ -49,10 +51,12 @@ def held_out_windows(clips: Clips, config: TrainConfig, device: torch.device) ->
         for start in np.unique(np.linspace(0, last, each + 2)[1:-1].astype(int)).tolist():
             motion, audio, mask = cut(piece, start, clips.frames)
             face = piece.motion[start if config.reference == "first" else 0]
-            rows.append((motion - face, face.expand(clips.frames, -1), audio, mask))
+            face = at_rest(piece, clips.mean) if config.neutral == 1 else face
+            shown = torch.zeros_like(face) if config.neutral == 1 else face
+            rows.append((motion - face, face.expand(clips.frames, -1), shown.expand(clips.frames, -1), audio, mask))
     rows = rows[:MOST]
-    x0, face, audio, mask = (torch.stack(part).to(device) for part in zip(*rows, strict=True))
-    return HeldOut(x0, face, audio, mask, clips.mean.to(device))
+    x0, face, shown, audio, mask = (torch.stack(part).to(device) for part in zip(*rows, strict=True))
+    return HeldOut(x0, face, shown, audio, mask, clips.mean.to(device))
 
 
 @torch.no_grad()
@@ -66,12 +70,12 @@ def evaluate(atom: AToM, held_out: HeldOut, watch: Callable[[], None]) -> EvalRe
     config, network = atom.config, atom.denoiser
     start = torch.randn(held_out.x0.shape, generator=torch.Generator().manual_seed(SEED)).to(held_out.x0)
     scheduler = make_scheduler(SAMPLER, STEPS)
-    predict = guided(atom, held_out.face, held_out.audio, config.guidance, scheduler.timesteps)
+    predict = guided(atom, held_out.shown, held_out.audio, config.guidance, scheduler.timesteps)
     found = sample(predict, lambda k: start, scheduler, eta=0.0, clip=config.clip, watch=lambda k, x0: watch())
     truth, mouths, mask = held_out.mouths(held_out.x0), held_out.mouths(found), held_out.mask.cpu().numpy()
     each = [_correlation(a[m], b[m]) for a, b, m in zip(truth, mouths, mask)]
     moving = [value for value in each if value is not None]
-    condition, levels = network.condition(held_out.face, held_out.audio), []
+    condition, levels = network.condition(held_out.shown, held_out.audio), []
     for level in LEVELS:
         times = torch.full((len(start),), level, device=start.device)
         predicted = network.denoise(noised(held_out.x0, times, start), times, condition)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,13 +17,18 @@ from torch import Tensor
 
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.geometry import MIRROR
+from ...media_core.mouth import resting_face
 from ...media_core.speech import mel
 from ..data.dataset import MotionDataset
 from .config import TOKENS_PER_FRAME, SpeechInput
 from .diffusion import STEPS
 from .train_config import TrainConfig
 
+if TYPE_CHECKING:
+    from .mix import Mix
+
 NOISY = 600  # diffusion step from which on the noise hides the motion, and only the speech says what the mouth does
+FEW = 25  # frames: silences shorter than this say little of a face at rest
 KEPT = 2 << 30  # bytes of clips kept in memory
 GAIN, TILT, NOISE = 0.3, 0.3, 0.15  # at `voice` 1, standard deviations in units of the mel features (-4..4)
 
@@ -50,6 +56,7 @@ class Piece:
 
     motion: Tensor  # float32 [F, 204] cm
     tokens: Tensor  # float32 [2 max(F, T), D]
+    silent: Tensor  # bool [F], nobody speaks
 
 
 class Clips:
@@ -72,6 +79,7 @@ class Clips:
             raise TalkingHeadsError(f"A motion dataset must hold clips to {'train' if split == 'train' else 'test'} on",
                                     f"none with speech in its split '{split}'", "Build it from more videos")
         self.lengths = np.array([dataset.clips[i].frames for i in self.numbers])
+        self._ends = np.cumsum(self.lengths)
         self._kept: OrderedDict[int, Piece] = OrderedDict()
         self._bytes = 0
 
@@ -89,12 +97,16 @@ class Clips:
             self._bytes -= _size(self._kept.popitem(last=False)[1])
         return piece
 
+    def draw(self, random: np.random.Generator) -> int:
+        """A clip; every frame is as likely as any other to choose it."""
+        return int(np.searchsorted(self._ends, random.integers(self._ends[-1]), side="right"))
+
     def _read(self, number: int) -> Piece:
         speech = self.dataset.speech(number)
         self.speech.check(speech)
         motion = 10 * (self.dataset.landmarks(number).points - self.mean)
         tokens = self.speech.tokens(speech, self.dataset.fps, 0, max(len(motion), self.frames))
-        return Piece(motion.flatten(1).contiguous(), tokens)
+        return Piece(motion.flatten(1).contiguous(), tokens, speech.silent_frames(self.dataset.fps)[:len(motion)])
 
 
 def _size(piece: Piece) -> int:
@@ -111,6 +123,7 @@ class Sample:
     time: int  # diffusion step
     keep: bool
     mirrored: bool
+    neutral: bool  # shown the mean face; its motion is measured from the person's own face at rest
     generator: np.random.Generator  # draws the noise next
 
 
@@ -118,29 +131,30 @@ class Windows:
     """Random windows of `clips`, as `config` wants them.
 
     Args:
-        clips: of the split "train".
-        config: reference, cond_drop, mirror, voice, batch.
+        clips: of the split "train", of one dataset or of several.
+        config: reference, cond_drop, mirror, voice, noisy, neutral, batch.
         seed: of the run.
     """
 
-    def __init__(self, clips: Clips, config: TrainConfig, seed: int):
+    def __init__(self, clips: Clips | Mix, config: TrainConfig, seed: int):
         self.clips, self.config, self.seed = clips, config, seed
-        self._ends = np.cumsum(clips.lengths)
+        self._rest: dict[int, Tensor] = {}
         self._shift = mirrored(10 * clips.mean[None])[0] - 10 * clips.mean  # 0 for a symmetric mean face
-        self._voice = config.voice if clips.speech.encoder == mel.ENCODER.facts.id else 0.0
+        self.voice = config.voice if clips.speech.encoder == mel.ENCODER.facts.id else 0.0
 
     def sample(self, step: int, index: int) -> Sample:
-        """Draws window `index` of `step`; every frame of the dataset is as likely as any other to choose its clip."""
+        """Draws window `index` of `step`."""
         random = np.random.default_rng([self.seed, step, index])
-        clip = int(np.searchsorted(self._ends, random.integers(self._ends[-1]), side="right"))
+        clip = self.clips.draw(random)
         length = int(self.clips.lengths[clip])
         start = int(random.integers(max(length - self.clips.frames, 0) + 1))
         reference = int(random.integers(length))
         time, keep, turn = int(random.integers(STEPS)), random.random() >= self.config.cond_drop, random.random()
         if self.config.noisy and random.random() < self.config.noisy:
             time = int(random.integers(NOISY, STEPS))
+        neutral = self.config.neutral > 0 and random.random() < self.config.neutral
         return Sample(clip=clip, start=start, reference=start if self.config.reference == "first" else reference, time=time,
-                      keep=keep, mirrored=turn < self.config.mirror, generator=random)
+                      keep=keep, mirrored=turn < self.config.mirror, neutral=neutral, generator=random)
 
     def counts(self, step: int) -> tuple[int, int]:
         """Frames and pairs of neighbouring frames of the whole batch that count in the loss."""
@@ -158,14 +172,27 @@ class Windows:
     def _window(self, sample: Sample) -> tuple:
         piece, frames = self.clips[sample.clip], self.clips.frames
         motion, audio, mask = cut(piece, sample.start, frames)
-        face = piece.motion[sample.reference]
+        face = self._resting(sample.clip) if sample.neutral else piece.motion[sample.reference]
         if sample.mirrored:
             turn = lambda points: (mirrored(points.unflatten(-1, (68, 3))) + self._shift).flatten(-2)
             motion, face = turn(motion), turn(face)
         noise = torch.from_numpy(sample.generator.standard_normal((frames, motion.shape[1]), np.float32))
-        if self._voice:
-            audio = other_voice(audio, self._voice, sample.generator)
-        return motion - face, face.expand(frames, -1), audio, mask, sample.time, noise, sample.keep
+        if self.voice:
+            audio = other_voice(audio, self.voice, sample.generator)
+        shown = torch.zeros_like(face) if sample.neutral else face
+        return motion - face, shown.expand(frames, -1), audio, mask, sample.time, noise, sample.keep
+
+    def _resting(self, clip: int) -> Tensor:  # [204] cm
+        if clip not in self._rest:
+            self._rest[clip] = at_rest(self.clips[clip], self.clips.mean)
+        return self._rest[clip]
+
+
+def at_rest(piece: Piece, mean: Tensor) -> Tensor:  # [204] cm
+    """The face of a clip with its mouth at rest, off the mean face [68, 3] dm: that of its silences, if it has any."""
+    points = piece.motion.unflatten(-1, (68, 3)) / 10 + mean
+    quiet = points[piece.silent]
+    return (10 * (resting_face(quiet if len(quiet) >= FEW else points) - mean)).flatten()
 
 
 def cut(piece: Piece, start: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:

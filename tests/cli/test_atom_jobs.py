@@ -9,7 +9,8 @@ import pytest
 from motion_data import make_motion_dataset
 from talking_heads.cli.main import FAILED, INTERRUPTED, OK, USAGE, main
 from talking_heads.moditalker_core.atom import training
-from talking_heads.moditalker_core.atom.checkpoints import load_atom
+from talking_heads.moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
+from talking_heads.moditalker_core.atom.train_config import preset
 
 SHORT = ["--batch", "2", "--device", "cpu", "--val-every", "50", "--lr", "0.001"]
 
@@ -41,6 +42,19 @@ def test_fine_tuning_and_little_memory_by_options(data, tmp_path, capsys):
     assert "must fit into the 0.1 GB" in capsys.readouterr().err
 
 
+def test_the_preset_finetune_and_a_second_dataset(data, tmp_path, capsys):
+    """From the demo weights, unless others are named; nothing that cannot be mixed is written."""
+    out, other = tmp_path / "b.safetensors", make_motion_dataset(tmp_path / "other", (30, 20), seed=2)
+    tuned = ["--preset", "finetune", "--steps", "1", "--device", "cpu", "--batch", "2", "--mix", f"{other}@0.25"]
+    assert main(["train", "atom", str(data), str(out), *tuned]) == OK
+    made = load_atom(out).config
+    assert made.training["begun with"] and made.training["lr"] == pytest.approx(preset("finetune").lr)
+    assert made.training["mix"][0]["fraction"] == .25 and made.shown == load_atom(SHIPPED_ATOM).config.shown
+    capsys.readouterr()
+    assert main(["train", "atom", str(data), str(tmp_path / "c"), *tuned, "--mix", f"{other}@0.8"]) == FAILED
+    assert "below 1 together" in capsys.readouterr().err and not (tmp_path / "c.safetensors").exists()
+
+
 def test_ctrl_c_keeps_what_was_learnt(data, tmp_path, capsys, monkeypatch):
     real, steps = training.AToMTraining.train_step, []
 
@@ -58,7 +72,7 @@ def test_ctrl_c_keeps_what_was_learnt(data, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("options, code, words", [
-    (["--preset", "best"], FAILED, "demo, standard, published"),
+    (["--preset", "best"], FAILED, "demo, standard, published, finetune"),
     (["--steps", "0"], FAILED, "whole numbers above 0"),
     (["--preset", "published", "--steps", "1"], FAILED, "hubert-large-ls960-ft"),
 ])

@@ -175,3 +175,23 @@ def test_fine_tuning(host, base):
     before, after = (value.model.config.training for value in kept)
     assert after["begun with"] == before and after["lr"] == pytest.approx(before["lr"] / 5)
     assert "absent.safetensors" in failure(host.run({"data": LOAD, "train": changed(TRAIN, start_from="absent.safetensors")}))
+
+
+def test_fine_tuning_beside_a_second_dataset(host, base, few):
+    """The preset finetune starts from the demo weights where none are named."""
+    shutil.copytree(few, base / "input" / "more")
+    kept = collector(host)
+    nodes = {"data": LOAD, "more": changed(LOAD, folder="more"), "a": keep("train"),
+             "train": changed(TRAIN, preset="finetune", steps=0.02, mix=["more", 0], mix_fraction=0.25)}
+    ok(host.run(nodes))
+    record = kept[0].model.config.training
+    assert record["preset"] == "finetune" and record["begun with"] and record["mix"][0]["fraction"] == 0.25
+    assert record["lr"] == pytest.approx(1.5e-4)
+
+
+def test_one_video_is_a_dataset_too(host, tmp_path, tiny_film):
+    kept = collector(host)
+    shutil.copy(tiny_film, tmp_path / "base" / "input" / "me.mp4")
+    nodes = {"data": changed(DATA, source="videos", videos="me.mp4", tracker="rendered"), "a": keep("data")}
+    ok(host.run(nodes))
+    assert kept[0].clips == 1

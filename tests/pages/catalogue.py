@@ -48,10 +48,31 @@ continues. **Load AToM** and **Load MToV** load the results.
 
 - **Your own videos:** on **People to learn from** set **source** to videos, and name their folder. Film people only with their
   consent.
-- **Only fine-tune:** name an AToM on **Train AToM** (start from), an MToV on **Train MToV: diffusion**.
+- **Only fine-tune:** name an MToV on **Train MToV: diffusion**; AToM has template 10.
 - **With a GPU:** image size 256 and the preset **standard** everywhere. The memory is planned before training starts.""",
                 Plan([["1"], ["note", "2"], ["3"], ["4"], ["5"]],
                      {"Dataset": ["1"], "Motion": ["2"], "Training": [*"345"]}, gutter=56))
+
+
+def _finetune_atom() -> Page:
+    """AToM learns how a user moves the lips."""
+    return Page("finetune_atom", "10 Fine-tune AToM", """\
+## Lips learn from your own videos
+
+Press **Run** to see it with the demo video. For your own:
+
+1. Put videos into a folder inside ComfyUI's **input** folder, and name it on **Videos of you talking**: one person facing the
+   camera, with audio; two minutes are enough. Film people only with their consent.
+2. Name the dataset and the file, and run. The demo AToM adapts to your lips and voice in some minutes on a CPU; **Synthetic
+   people** keep what it knew before.
+
+Then open template **2 Talking portrait** and choose the file on **Load AToM**.
+
+Leave **training length** at 1: more steps learn two minutes by heart. You can stop: running it again continues.""",
+                Plan([["1"], ["2"], ["note", "3"]], {"Recording": ["1"], "Dataset": ["2"], "Training": ["3"]},
+                     widths=(1, 1, 1.3), width=1300),
+                App([("1", "videos", "folder of videos of you talking"), ("1", "name", "dataset name"),
+                     ("3", "name", "AToM name"), ("3", "steps", "")], ["3"]))
 
 
 PAGES = (
@@ -165,5 +186,6 @@ running it again continues.
          App([("1", "image", "portrait"), ("2", "name", "dataset name"), ("4", "name", "avatar name"), ("4", "steps", ""),
               ("5", "audio", "what the avatar says"), ("7", "lip_gain", "")], ["9", "3"])),
     _train_moditalker(),
+    _finetune_atom(),
 )
 BY_NAME = {page.name: page for page in PAGES}

@@ -131,7 +131,7 @@ def test_what_is_stored_serves_every_language_and_tells_the_pack(page):
 
 def test_titles_are_numbered_in_order():
     titles = [page.title for page in PAGES]
-    assert titles == sorted(titles) and [title.split()[0] for title in titles] == [str(i + 1) for i in range(len(titles))]
+    assert [title.split()[0] for title in titles] == [str(i + 1) for i in range(len(titles))]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if BY_NAME[name].app])

@@ -23,7 +23,7 @@ CORE = {"LoadAudio", "LoadImage", "LoadVideo", "CreateVideo", "SaveVideo", "Prev
 def test_there_are_workflows():
     assert {"avatar_speech_to_video", "speech_to_motion", "train_avatar", "video_to_avatar", "portrait_to_talking_video",
             "portrait_edited_motion_to_video", "audio_batch", "train_moditalker",
-            "photo_to_avatar"} <= set(NAMES)
+            "photo_to_avatar", "finetune_atom"} <= set(NAMES)
     written = {path for folder in ("workflows", "subgraphs") for path in (ROOT / folder).glob("*.json")}
     assert written == set(FILES), "run: python tests/make_workflows.py"
 
@@ -302,3 +302,27 @@ def test_thumbnails_are_distinct_and_none_is_left_over():
     titles = {page.title for page in BY_NAME.values()}
     assert len({path.read_bytes() for path in images}) == len(images)
     assert {path.stem.removesuffix(".app") for path in images} <= titles
+
+
+def test_finetune_atom(host, stage, tiny_film, monkeypatch):
+    """One video of somebody beside synthetic people to an AToM that can be loaded; from tiny weights."""
+    from dataclasses import replace
+
+    from atom_files import save_tiny_atom
+    from prompts import own
+    from talking_heads.moditalker_core.atom.checkpoints import load_atom
+
+    shutil.copy(tiny_film, stage / "input" / "talking_heads_demo_video.mp4")
+    save_tiny_atom(stage / "models" / "talking_heads" / "tiny_atom.safetensors")
+    config = own(host, "moditalker_core.atom.train_config")
+    gentle = replace(config.presets()["finetune"], steps=2, batch=2, warm_up=1)
+    monkeypatch.setattr(config, "presets", lambda: {"finetune": gentle})
+    prompt, _ = host.load(workflow_file("finetune_atom"))
+    small = {"1": {"tracker": "rendered"}, "2": {"people": 2, "seconds": 2.0}, "3": {"start_from": "tiny_atom.safetensors"}}
+    for node_id, inputs in small.items():
+        prompt[node_id]["inputs"] |= inputs
+    result = host.run(prompt)
+    assert result.status == "success", result.error
+    record = load_atom(stage / "models" / "talking_heads" / "my_atom.safetensors").config.training
+    assert record["preset"] == "finetune" and record["begun with"]["preset"] == "random"
+    assert record["clips"] == 1 and record["mix"][0]["people"] == 2 and record["mix"][0]["fraction"] == .5
