@@ -187,5 +187,19 @@ running it again continues.
               ("5", "audio", "what the avatar says"), ("7", "lip_gain", "")], ["9", "3"])),
     _train_moditalker(),
     _finetune_atom(),
+    Page("expression_transfer", "11 Expression transfer", f"""\
+## Your face moves the avatar's
+
+Press **Run**. The avatar says what is said in the driving video, with the face and the head movement of who says it.
+
+- **Your own video:** {_OWN} **Driving video**: one person facing the camera, with audio. Film people only with their consent.
+- **Your own avatar:** make one with template **3 Video to avatar**, then choose it on **Load Avatar**.
+- **Stronger or calmer:** **scale factor** on **Upper face**, **amount** on **Head Pose**. **Add Blinks** and **Blend Action
+  Units** fit in between, too.
+
+{_SYNTHETIC}""",
+         Plan([["note", "1", "2"], ["3", "4"], ["5", "6", "7"], ["8"], ["9"], ["10"]],
+              {"Input": [*"12"], "Landmarks": [*"34"], "Motion": [*"5678"], "Video": ["9", "10"]},
+              widths=(1, 1, 1, 1, 1, 1.2), gutter=56)),
 )
 BY_NAME = {page.name: page for page in PAGES}

@@ -11,19 +11,21 @@ import pytest
 from mtov_files import save_tiny_mtov
 from pack import ROOT, temporary_host
 from pages.catalogue import BY_NAME
+from prompts import collector, keep, ok
 from talking_heads.media_core.audio import load_sound, save_wav
 from talking_heads.media_core.video import probe
 
 NAMES = sorted(path.stem for path in (ROOT / "workflows" / "api").glob("*.json"))
 MADE = dict(make_workflows.files(temporary_host().object_info()))
 FILES = sorted(MADE)
-CORE = {"LoadAudio", "LoadImage", "LoadVideo", "CreateVideo", "SaveVideo", "PreviewImage", "MarkdownNote"}
+CORE = {"LoadAudio", "LoadImage", "LoadVideo", "CreateVideo", "SaveVideo", "PreviewImage", "MarkdownNote",
+        "GetVideoComponents"}
 
 
 def test_there_are_workflows():
     assert {"avatar_speech_to_video", "speech_to_motion", "train_avatar", "video_to_avatar", "portrait_to_talking_video",
             "portrait_edited_motion_to_video", "audio_batch", "train_moditalker",
-            "photo_to_avatar", "finetune_atom"} <= set(NAMES)
+            "photo_to_avatar", "finetune_atom", "expression_transfer"} <= set(NAMES)
     written = {path for folder in ("workflows", "subgraphs") for path in (ROOT / folder).glob("*.json")}
     assert written == set(FILES), "run: python tests/make_workflows.py"
 
@@ -326,3 +328,16 @@ def test_finetune_atom(host, stage, tiny_film, monkeypatch):
     record = load_atom(stage / "models" / "talking_heads" / "my_atom.safetensors").config.training
     assert record["preset"] == "finetune" and record["begun with"]["preset"] == "random"
     assert record["clips"] == 1 and record["mix"][0]["people"] == 2 and record["mix"][0]["fraction"] == .5
+
+
+def test_expression_transfer(host, stage, tiny_film):
+    """The driving face's brows and lids, and its turns, are those of the avatar."""
+    prompt, _ = host.load(workflow_file("expression_transfer"))
+    shutil.copy(tiny_film, stage / "input" / "talking_heads_demo_video.mp4")
+    kept = collector(host)
+    prompt |= {"used": keep("8", 1), "driving": keep("4", 2)}
+    ok(host.run(prompt))
+    (film,) = (stage / "output" / "talking_heads").glob("transfer*.mp4")
+    used, driving = sorted(kept, key=lambda track: track.source != "HM-Talker A2AM")
+    assert probe(film).frames == len(used) == len(driving) and probe(film).has_sound
+    assert used.column("AU01").numpy() == pytest.approx(driving.column("AU01").numpy(), abs=1e-5)
