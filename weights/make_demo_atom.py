@@ -1,8 +1,8 @@
 """Makes an AToM like weights/demo_atom.safetensors: `python weights/make_demo_atom.py` (`weights/README.md` has the shipped one).
 
 Builds 42 minutes of 24 invented people (identities from 1000 on; benchmarks use smaller numbers): 39 with the 37 voices of
-`voice_bank.py`, a quarter of it damaged, and 3 in which nobody speaks. Trains the preset `demo` on them, on the CPU. Both steps
-go on where they were stopped. All these people are warps of one portrait, so the network cannot read other faces: the file says
+`voice_bank.py`, a quarter of it damaged, and 3 in which nobody speaks. Trains the preset `demo` on them, on the CPU, and then
+its lip network. All three steps go on where they were stopped. All these people are warps of one portrait, so the network cannot read other faces: the file says
 that it is shown its mean face instead (`AToMConfig.shown`). Needs espeak-ng, flite and festival (`voice_bank.py` names the
 packages).
 """

@@ -110,7 +110,7 @@ class Measured:
     level: Tensor
     reach: Tensor
     spread: float  # cm, standard deviation of the true lips' opening
-    speaking: float  # the same while somebody speaks, mean over clips
+    speaking: float  # the same while somebody speaks
 
 
 def trained_lips(config: TrainConfig, windows: Windows, seed: int, device: torch.device, group: SingleProcess, *,
@@ -182,11 +182,11 @@ def measured_clips(clips: Clips | Mix, shapes: int) -> Measured:
     basis, weight = most.float(), torch.tensor([count for *_, count in heard], dtype=torch.float64)
     mean, square = (torch.stack([row[k] for row in heard]).T @ weight / weight.sum() for k in (0, 1))
     moved = torch.cat([motion @ basis.T for _, motion, _ in spoken_clips(clips)])
-    parted = [(opening, opening[~piece.silent]) for piece, _, opening in spoken_clips(clips)]
-    opening, speaking = torch.cat([part for part, _ in parted]), [float(part.std()) for _, part in parted if len(part) >= FEW]
+    opening = torch.cat([opening for *_, opening in spoken_clips(clips)])
+    speaking = opening[~torch.cat([piece.silent for piece, *_ in spoken_clips(clips)])]
     return Measured(mean=mean.float(), scale=((square - mean ** 2).clamp(min=0).sqrt() + LEAST).float(), shapes=basis,
                     level=moved.mean(0), reach=moved.std(0) + 1e-3, spread=float(opening.std()) + 1e-3,
-                    speaking=float(np.mean(speaking)) if speaking else 0.0)
+                    speaking=float(speaking.std()) if len(speaking) >= FEW else 0.0)
 
 
 def spoken_clips(clips: Clips | Mix) -> Iterator[tuple[Piece, Tensor, Tensor]]:
