@@ -156,7 +156,7 @@ def presets() -> dict[str, TrainConfig]:
     """`demo` (a CPU, minutes), `standard` (a GPU, minutes) and `published` (the published schedule), by name."""
     demo = TrainConfig(
         preset="demo", init="silhouette", fuse_steps=600, warmup_steps=800, speech_prior=True, align_batch=16, hair_every=3,
-        lambda_detail=0.3, lambda_align=3e-2, net_lr=1e-3, rule_every=4, audio_lr=0.05,
+        lambda_detail=0.3, lambda_align=3e-2, net_lr=1e-3, rule_every=4, audio_lr=0.02,
         face=BranchConfig(steps=7000, static=700, points=5000, max_points=10000, densify_from=300, densify_until=0.75),
         mouth=BranchConfig(steps=2200, static=300, points=1200, max_points=2500, densify_from=200, densify_until=0.75,
                            grad_threshold=2e-4))
