@@ -188,7 +188,7 @@ def report(rows: dict, args: argparse.Namespace, avatar: Avatar, minutes: float)
              f"--preset {args.preset} --steps {args.steps:g}{no_prior}`; synthetic identity {args.identity}, {args.size} px, "
              f"60 s of film, 10 s of unseen sentences; {len(avatar.face)} + {len(avatar.mouth)} Gaussians"
              + (f"; trained in {minutes:.0f} min" if minutes > 1 else "") + ".", "",
-             "Its audio nets " + ("started from the speech prior (weights/README.md): 24 min of other synthetic voices."
+             "Its audio nets " + ("started from the speech prior (weights/README.md): 37 synthetic voices, 49 min."
                                   if avatar.config.get("speech_prior") else "knew nothing before these 60 s."), "",
              "Synthetic people only: these figures compare versions of this code, they do not predict quality on a real person.",
              "",

@@ -31,19 +31,50 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "output" / "demo_avatar", help="folder of the training film")
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--steps", type=float, default=1.0, help="multiplies the preset's")
+    parser.add_argument("--start-from", type=Path, help="an avatar of the same person, to go on with (`started_avatar.py`)")
+    parser.add_argument("--prior", type=Path, help="a speech prior, instead of the shipped one")
+    parser.add_argument("--out", type=Path, default=ROOT / "weights" / "demo_avatar.safetensors")
     parser.add_argument("--only-speech", action="store_true", help="speak the demo speech and stop")
     args = parser.parse_args()
     load_package()
     speak()
     if args.only_speech:
         return
+    from talking_heads.hmtalker_core.training.prior import SHIPPED
     from talking_heads.hmtalker_core.training.train_avatar import train_avatar
     from talking_heads.media_core.subject import export_dataset
 
     film = export_dataset(args.work, SECONDS, SEED, size=SIZE, identity=IDENTITY, engine="espeak", report=show)
-    avatar = train_avatar(film, ROOT / "weights" / "demo_avatar.safetensors", preset=args.preset, device=args.device, report=show,
-                          log_folder=args.work.with_name(f"{args.work.name}_log"))
+    prior = args.prior or SHIPPED
+    if args.start_from is not None:
+        avatar = continued(args, film, prior)
+    else:
+        avatar = train_avatar(film, args.out, preset=args.preset, steps=args.steps, device=args.device, speech_prior=prior,
+                              report=show, log_folder=args.work.with_name(f"{args.work.name}_log"))
     print(f"\nheld-out frames: {avatar.config['quality']}")
+
+
+def continued(args: argparse.Namespace, film: Path, prior: Path):  # -> Avatar
+    """The avatar of `--start-from` with a newer speech prior, trained on and saved."""
+    import torch
+    from started_avatar import started
+    from talking_heads.hmtalker_core.checkpoints import load_avatar, save_avatar
+    from talking_heads.hmtalker_core.data.dataset import AvatarDataset
+    from talking_heads.hmtalker_core.training.batches import open_clip
+    from talking_heads.hmtalker_core.training.config import preset
+    from talking_heads.hmtalker_core.training.finish import build_avatar, held_out_quality
+    from talking_heads.media_core.progress import silent
+    from talking_heads.media_core.speech import opened
+
+    clip = open_clip(AvatarDataset.open(film), opened("mel"), torch.device(args.device), silent)
+    run = started(load_avatar(args.start_from), clip, preset(args.preset).scaled(args.steps), (prior, "mel"))
+    while run.step < run.steps:
+        show(run.step + 1, run.steps, run.train_step(), None)
+    avatar = build_avatar(run)
+    avatar = avatar.with_config(speech_prior=True, quality=held_out_quality(avatar, clip))
+    save_avatar(avatar, args.out)
+    return avatar
 
 
 def load_package() -> None:

@@ -22,6 +22,7 @@ Path = Literal["audio", "masked", "vanilla"]
 MOUTH_SIDEWAYS = 5.0   # the mouth's x and z displacements are divided by this: motion is mostly vertical in head space
 FACE_OUTPUTS = 11      # displacement 3, rotation 4, opacity 1, scale 3
 LR, LR_GRID, LR_ATTENTION = 5e-4, 5e-3, 2.5e-3            # docs/hmtalker.md#optimisers
+AUDIO_PARTS = "audio_net", "audio_att_net"
 DECAY_GRID, DECAY_ATTENTION = 0.01, 1e-4                  # AdamW weight decay; 0 for everything else
 
 
@@ -100,20 +101,21 @@ class SpeechMotionNet(TriPlane):
         """The implicit code: eight frames around each wanted one, as `audio_net.audio_windows` cuts them."""
         return self.audio_att_net(self.audio_net(windows))
 
-    def optimizer_groups(self, lr: float = LR, uniform: bool = False) -> list[dict]:
+    def optimizer_groups(self, lr: float = LR, uniform: bool = False, audio: float = 1.0) -> list[dict]:
         """Groups for AdamW(betas=(0.9, 0.99), eps=1e-8): `params`, `lr`, `weight_decay`, `name`.
 
         Args:
             lr: learning rate of the perceptrons; grids and audio attention keep their multiples of it.
             uniform: one learning rate for everything, the paper's literal reading.
+            audio: multiplies that of the speech branch.
         """
         special = {"encoder_xy": (LR_GRID, DECAY_GRID), "encoder_yz": (LR_GRID, DECAY_GRID), "encoder_xz": (LR_GRID, DECAY_GRID),
                    "audio_att_net": (LR_ATTENTION, DECAY_ATTENTION)}
         groups = []
         for name, child in self.named_children():
             own_lr, decay = special.get(name, (LR, 0.0))
-            groups.append({"params": list(child.parameters()), "lr": lr if uniform else own_lr * lr / LR, "weight_decay": decay,
-                           "name": name})
+            rate = (lr if uniform else own_lr * lr / LR) * (audio if name in AUDIO_PARTS else 1.0)
+            groups.append({"params": list(child.parameters()), "lr": rate, "weight_decay": decay, "name": name})
         return groups
 
 

@@ -40,13 +40,15 @@ class Branch:
         max_points: growth stops here.
         net_lr: learning rate of the net's perceptrons.
         uniform_lr: that learning rate for every part of the net.
+        audio_lr: multiplies that of the audio nets.
     """
 
     def __init__(self, field: GaussianField, net: FaceMotionNet | MouthMotionNet, extent: float, max_points: int | None = None,
-                 net_lr: float = LR, uniform_lr: bool = False):
+                 net_lr: float = LR, uniform_lr: bool = False, audio_lr: float = 1.0):
         self.field, self.net, self.extent = field, net, extent
         self.field_optimizer = torch.optim.Adam(field.adam_groups(extent), lr=0.0, eps=ADAM_EPS)
-        self.net_optimizer = torch.optim.AdamW(net.optimizer_groups(net_lr, uniform_lr), betas=NET_BETAS, eps=NET_EPS)
+        self.net_optimizer = torch.optim.AdamW(net.optimizer_groups(net_lr, uniform_lr, audio_lr), betas=NET_BETAS,
+                                               eps=NET_EPS)
         for optimizer in (self.field_optimizer, self.net_optimizer):
             for group in optimizer.param_groups:
                 group["base_lr"] = group["lr"]
@@ -67,7 +69,7 @@ class Branch:
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], net: FaceMotionNet | MouthMotionNet, extent: float, max_points: int | None,
-                 net_lr: float, uniform_lr: bool, active: int) -> Branch:
+                 net_lr: float, uniform_lr: bool, active: int, audio_lr: float = 1.0) -> Branch:
         """The branch with `weights` as in `tensors`, its optimizers still fresh; `net` gives the architecture.
 
         Raises:
@@ -76,7 +78,7 @@ class Branch:
         device = next(net.parameters()).device
         state = {k: v.to(device) for k, v in tensors.items() if k.startswith(("field.", "net.", "density."))}
         field = field_from(strip(state, "field."), active)
-        branch = cls(field, net, extent, max_points, net_lr, uniform_lr)
+        branch = cls(field, net, extent, max_points, net_lr, uniform_lr, audio_lr)
         empty = GaussianField.empty(len(field), field.sh_degree).state_dict()
         own = branch.weights() | {f"field.{k}": v for k, v in empty.items()}
         wrong = misfit({k: v for k, v in state.items() if k in own}, own)

@@ -69,6 +69,7 @@ class TrainConfig:
     path_weights: tuple = (4, 4, 2)  # audio : masked : vanilla (paper, section 3.3)
     mouth_from_face: bool = True  # the mouth's audio net starts from the face's (ours: short schedules are too short for two)
     net_lr: float = 5e-4  # of the perceptrons; grids and audio attention keep their multiples of it (`motion.LR`)
+    audio_lr: float = 1.0  # times the audio nets' learning rate; low, what a speech prior knows of other voices is kept (ours)
     rule_every: int = 15  # the face's curriculum acts in one of so many steps (TalkingGaussian)
     uniform_lr: bool = False  # one learning rate for all of the motion nets, the paper's literal words
     published_endings: bool = False  # the last percents of each stage as TalkingGaussian's code has them
@@ -155,7 +156,7 @@ def presets() -> dict[str, TrainConfig]:
     """`demo` (a CPU, minutes), `standard` (a GPU, minutes) and `published` (the published schedule), by name."""
     demo = TrainConfig(
         preset="demo", init="silhouette", fuse_steps=600, warmup_steps=800, speech_prior=True, align_batch=16, hair_every=3,
-        lambda_detail=0.3, lambda_align=3e-2, net_lr=1e-3, rule_every=4,
+        lambda_detail=0.3, lambda_align=3e-2, net_lr=1e-3, rule_every=4, audio_lr=0.02,
         face=BranchConfig(steps=7000, static=700, points=5000, max_points=10000, densify_from=300, densify_until=0.75),
         mouth=BranchConfig(steps=2200, static=300, points=1200, max_points=2500, densify_from=200, densify_until=0.75,
                            grad_threshold=2e-4))

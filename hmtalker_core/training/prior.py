@@ -18,14 +18,14 @@ from torch import Tensor
 from ...media_core.chance import drawn
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import load_tensors, save_tensors
-from ...media_core.motion import LOWER_INDEX
+from ...media_core.motion import LOWER_AUS, LOWER_INDEX
 from ...media_core.progress import Report, silent
 from ...media_core.schema import COUNT, described, record, text, whole
 from ...media_core.speech import encoders
 from ...media_core.tensor_schema import all_finite
 from ...training_core.state import check_finite_step
 from ..avatar_checks import AUDIO
-from ..model.audio_net import HALF, audio_windows, net_arguments
+from ..model.audio_net import FRAMES, HALF, audio_windows, net_arguments
 from ..model.motion import FaceMotionNet
 from .augment import augment_windows
 from .branches import strip
@@ -36,19 +36,24 @@ PARTS = ("audio_net", "audio_att_net", "a2am")
 SHIPPED = Path(__file__).resolve().parents[2] / "weights" / "speech_prior.safetensors"
 SHIPPED_ENCODER = "mel"
 _SETTINGS = record({"encoder": text(200)}, {"audio": AUDIO, "steps": whole(0, COUNT)})
-LR, DECAY, BATCH = 2e-3, 1e-2, 48
+LR, DECAY, STEPS = 2e-3, 1e-2, 20000
+RUNS, RUN = 8, 25  # runs of neighbouring frames in a step, and frames in each; odd
+MOUTH = [LOWER_AUS.index("AU25"), LOWER_AUS.index("AU26")]
+LIPS, SHUT = 3.0, 3.0  # weight of lips and jaw over the other units, and of P, B and M over other frames
 
 
 @dataclass(frozen=True)
 class SpokenClip:
     """Speech with its action units."""
 
-    features: Tensor  # float32 [F, C, W] speech features around each frame
+    features: Tensor  # float [F, C, W] speech features around each frame; half precision will do
     au: Tensor  # float32 [F, 17] intensities 0..5
     outside: Tensor | None = None  # [8, C, W] see `audio_windows`; None: the encoder's silence, where it has one
+    shut: Tensor | None = None  # bool [F] frames of P, B and M, whose lips weigh more; None: none
+    often: float = 1.0  # how often it is drawn, over a clip of 1
 
 
-def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: str, *, steps: int = 6000, seed: int = 0,
+def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: str, *, steps: int = STEPS, seed: int = 0,
                 augment: float = 1.0, report: Report = silent) -> Path:
     """Trains a prior on some clips and saves it.
 
@@ -56,10 +61,10 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
         clips: of any people and lengths, from one encoder.
         path: file to write.
         encoder: its id.
-        steps: optimisation steps of 48 frames each.
+        steps: optimisation steps of eight times 25 neighbouring frames each.
         seed: of all randomness.
         augment: strength of `augment.augment_windows`.
-        report: called once per step with the loss (mean squared action-unit error, EMA).
+        report: called once per step with the loss (weighted mean squared action-unit error, EMA).
     Raises:
         TalkingHeadsError: no clips, or a loss or gradient that is not finite (then no file is written).
     """
@@ -76,9 +81,9 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
         for group in optimizer.param_groups:
             group["lr"] = LR * (1 - step / steps) + 0.02 * LR
         generator = torch.Generator().manual_seed(step_seed(seed, 96, step))
-        windows, au = _batch(clips, generator)
-        predicted = net.a2am(net.encode_audio(augment_windows(windows, augment, generator, spectral)))[:, -len(LOWER_INDEX):]
-        loss = (predicted - au).square().mean()
+        heard, au, weights = _batch(clips, generator)
+        predicted = _units(net, augment_windows(heard, augment, generator, spectral))
+        loss = ((predicted - au).square() * weights).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         check_finite_step(loss, (p.grad for p in parameters), f"step {step + 1}")
@@ -91,20 +96,47 @@ def train_prior(clips: Sequence[SpokenClip], path: str | os.PathLike, encoder: s
 
 
 def _with_silence(clip: SpokenClip, encoder: str) -> SpokenClip:
-    known = encoders().get(encoder)
-    if clip.outside is not None or known is None or known.silence is None:
+    """The clip with what is heard beside it as far as a run reaches: [32, C, W], the outermost frames repeated."""
+    known, outside = encoders().get(encoder), clip.outside
+    if outside is None and known is not None and known.silence is not None:
+        outside = clip.features.new_full((2 * HALF, *clip.features.shape[1:]), known.silence)
+    if outside is None:
         return clip
-    return replace(clip, outside=clip.features.new_full((2 * HALF, *clip.features.shape[1:]), known.silence))
+    more = RUN // 2
+    far = [one.expand(more, *one.shape[1:]) for one in (outside[:1], outside[-1:])]
+    return replace(clip, outside=torch.cat([far[0], outside, far[1]]).to(clip.features))
 
 
-def _batch(clips: Sequence[SpokenClip], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(windows [B, 8, C, W], lower action units [B, 10]) of random frames of a few random clips."""
-    windows, au = [], []
-    for pick in torch.randint(len(clips), (4,), generator=generator).tolist():
-        frames = torch.randint(len(clips[pick].au), (BATCH // 4,), generator=generator)
-        windows.append(audio_windows(clips[pick].features, frames, outside=clips[pick].outside))
-        au.append(clips[pick].au[frames][:, list(LOWER_INDEX)])
-    return torch.cat(windows), torch.cat(au)
+def _batch(clips: Sequence[SpokenClip], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """(what is heard in runs of frames [R, 32, C, W], lower action units of the 25 in the middle [R * 25, 10], their weights)."""
+    heard, au, weights = [], [], []
+    often = torch.tensor([clip.often for clip in clips])
+    for pick in torch.multinomial(often, RUNS, replacement=True, generator=generator).tolist():
+        clip, count = clips[pick], len(clips[pick].au)
+        least = min(RUN // 2, count // 2)
+        middle = torch.randint(least, max(count - RUN // 2, least + 1), (1,), generator=generator)
+        frames = middle + torch.arange(RUN) - RUN // 2
+        there, frames = ((frames >= 0) & (frames < count)).float(), frames.clamp(0, count - 1)
+        heard.append(audio_windows(clip.features, middle, RUN + FRAMES - 1, clip.outside).float())
+        au.append(clip.au[frames][:, list(LOWER_INDEX)])
+        weights.append(_weights(clip, frames) * there[:, None])
+    return torch.cat(heard), torch.cat(au), torch.cat(weights)
+
+
+def _weights(clip: SpokenClip, frames: Tensor) -> Tensor:  # [n] -> [n, 10]
+    """Lips and jaw weigh more than what speech tells little of, and at P, B and M they weigh most."""
+    weights = torch.ones(len(frames), len(LOWER_INDEX))
+    weights[:, MOUTH] = LIPS
+    weights = weights / weights.mean()
+    if clip.shut is not None:
+        weights[:, MOUTH] *= torch.where(clip.shut[frames], SHUT, 1.0)[:, None]
+    return weights
+
+
+def _units(net: FaceMotionNet, heard: Tensor) -> Tensor:  # [R, 32, C, W] -> [R * 25, 10]
+    """Lower action units of the frames in the middle of each run: every frame is encoded once for all its windows."""
+    codes = net.audio_net(heard).unfold(1, FRAMES, 1).transpose(-1, -2).flatten(0, 1)
+    return net.a2am(net.audio_att_net(codes))[:, -len(LOWER_INDEX):]
 
 
 def start_from_prior(net: FaceMotionNet, path: str | os.PathLike, encoder: str) -> None:

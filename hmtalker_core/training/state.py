@@ -93,7 +93,7 @@ def _assembled(tensors: dict[str, Tensor], saved: dict[str, Any], clip: Clip, co
         if part:
             fresh = drawn(0, lambda net=net: net(*audio_arguments(clip))).to(clip.device)
             branches[name] = Branch.restored(part, fresh, extent, plan.max_points, config.net_lr, config.uniform_lr,
-                                             saved_count(saved, config.sh_degree, file, f"{name}_degree"))
+                                             saved_count(saved, config.sh_degree, file, f"{name}_degree"), config.audio_lr)
     lengths = steps_of(config)
     step = saved_count(saved, sum(lengths), file)
     if step > sum(lengths[:PHASES.index("mouth")]) and "mouth" not in branches:  # a fresh one would be made in silence

@@ -106,7 +106,7 @@ class AvatarTraining(TrainState):
         if prior is not None:
             start_from_prior(net, *prior)
         field = initial_field(clip, config, config.face, "head", generator).to(clip.device)
-        face = Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr, config.uniform_lr)
+        face = Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr, config.uniform_lr, config.audio_lr)
         return cls(clip, config, seed, face, group=group)
 
     @property
@@ -194,8 +194,8 @@ class AvatarTraining(TrainState):
     def _optimizers(self, phase: str, at: int) -> tuple[Optimizer, ...]:
         """Those that a step of the phase moves, with the step's learning rates."""
         if phase == "warmup":
-            for group in self.warmup_optimizer.param_groups:
-                group["lr"] = WARMUP_LR * (1 - at / self.config.warmup_steps)
+            for group, factor in zip(self.warmup_optimizer.param_groups, (self.config.audio_lr, 1.0), strict=True):
+                group["lr"] = factor * WARMUP_LR * (1 - at / self.config.warmup_steps)
             return (self.warmup_optimizer,)
         if phase == "fuse":
             assert self.fuse_optimizer is not None  # made when its phase begins
@@ -305,8 +305,9 @@ class AvatarTraining(TrainState):
 
     def _make_warmup_optimizer(self) -> torch.optim.AdamW:
         net = face_net(self.face)
-        parameters = [p for part in (net.audio_net, net.audio_att_net, net.a2am) for p in part.parameters()]
-        return torch.optim.AdamW(parameters, lr=WARMUP_LR, weight_decay=1e-2)
+        groups = [{"params": [p for part in parts for p in part.parameters()]}
+                  for parts in ((net.audio_net, net.audio_att_net), (net.a2am,))]
+        return torch.optim.AdamW(groups, lr=WARMUP_LR, weight_decay=1e-2)
 
     def _make_fuse_optimizer(self) -> torch.optim.Adam:
         groups = [g | {"lr": g["base_lr"]} for b in (self.face, self._mouth) for g in b.field_optimizer.param_groups
@@ -322,7 +323,7 @@ class AvatarTraining(TrainState):
             net.audio_att_net.load_state_dict(self.face.net.audio_att_net.state_dict())
         field = initial_field(self.clip, self.config, self.config.mouth, "mouth", generator).to(self.clip.device)
         return Branch(field, net, extent_of(self.clip), self.config.mouth.max_points, self.config.net_lr,
-                      self.config.uniform_lr)
+                      self.config.uniform_lr, self.config.audio_lr)
 
 
 def steps_of(config: TrainConfig) -> tuple[int, int, int, int]:

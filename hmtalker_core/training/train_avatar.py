@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,8 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
     _tell_left_out(clip)
     lpips = load_lpips(lpips_weights).to(clip.device) if lpips_weights else None
     prior = _prior(config, speech_prior, listener.facts.id)
+    if prior is None and config.audio_lr != 1:  # audio nets that know nothing have nothing to keep
+        config = replace(config, audio_lr=1.0)
     identity = run_identity(clip.dataset, config, seed, full_name(listener))
     identity |= {"lpips": lpips is not None, "speech_prior": prior is not None}
     state = unfinished_path(out)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from talking_heads.hmtalker_core.model.motion import FaceMotionNet, MouthMotionNet
+from talking_heads.hmtalker_core.model.motion import AUDIO_PARTS, FaceMotionNet, MouthMotionNet
 from talking_heads.hmtalker_core.model.published import TalkingGaussianFaceNet, build_motion_net
 from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
 
@@ -128,6 +128,8 @@ def test_optimizer_groups_hold_every_parameter_once(net):
     rates = {group["name"]: (group["lr"], group["weight_decay"]) for group in net.optimizer_groups()}
     assert rates["encoder_xy"] == (5e-3, 0.01) and rates["audio_att_net"] == (2.5e-3, 1e-4) and rates["audio_net"] == (5e-4, 0)
     assert {group["lr"] for group in net.optimizer_groups(uniform=True)} == {5e-4}
+    slow = {group["name"]: group["lr"] for group in net.optimizer_groups(audio=0.1)}
+    assert {n: slow[n] / rates[n][0] for n in slow} == pytest.approx({n: .1 if n in AUDIO_PARTS else 1 for n in slow})
 
 
 @pytest.mark.parametrize("net", [FaceMotionNet(29, 16), MouthMotionNet(44, 16), TalkingGaussianFaceNet(512, 1, "fc", hidden=48),

@@ -1,15 +1,18 @@
 """The speech prior: learns action units from speech, starts an avatar, and fits only its own encoder."""
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file
 from talking_heads.hmtalker_core.model.audio_net import audio_windows
 from talking_heads.hmtalker_core.model.motion import FaceMotionNet
 from talking_heads.hmtalker_core.training import prior
+from talking_heads.hmtalker_core.training import train_avatar as train_module
 from talking_heads.hmtalker_core.training.prior import PARTS, SHIPPED, SpokenClip, start_from_prior, train_prior
 from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingHeadsError
 from talking_heads.media_core.metrics import correlation
-from talking_heads.media_core.motion import AU_NAMES
+from talking_heads.media_core.motion import AU_NAMES, LOWER_INDEX
 from talking_heads.media_core.speech import encode_speech
 from talking_heads.media_core.subject import perform
 
@@ -43,6 +46,41 @@ def test_it_learns_and_is_loaded_into_a_fresh_net(clips, tmp_path):
     start_from_prior(net, path, "mel")
     after = correlation(jaw(net, clips[0]), clips[0].au[:, AU26])
     assert after > max(0.7, before + 0.1)
+
+
+@pytest.mark.parametrize("encoder", ["mel", "somebodys"])
+def test_a_run_of_frames_hears_what_their_windows_hear(clips, encoder, monkeypatch):
+    clip = prior._with_silence(clips[0], encoder)
+    first, count = 3, len(clip.au)
+    for middle in (first, count // 2, count - 1):
+        monkeypatch.setattr(prior.torch, "randint", lambda *given, **more: torch.tensor([middle]))
+        heard, au, weights = prior._batch([clip], torch.Generator().manual_seed(0))
+        monkeypatch.undo()
+        frames = middle + torch.arange(25) - 12
+        inside = (frames >= 0) & (frames < count)
+        silence = None if encoder == "somebodys" else torch.full((8, 80, 16), -4.0)
+        windows = audio_windows(clip.features, frames[inside], outside=silence)
+        torch.manual_seed(4)
+        net = FaceMotionNet()
+        torch.testing.assert_close(prior._units(net, heard)[:25][inside], net.a2am(net.encode_audio(windows))[:, -10:])
+        assert torch.equal(au[:25][inside], clip.au[frames[inside]][:, list(LOWER_INDEX)])
+        assert torch.equal(weights[:25].sum(1) > 0, inside)
+
+
+def test_lips_and_jaw_weigh_more_and_most_where_they_shut(clips):
+    shut = torch.zeros(len(clips[0].au), dtype=torch.bool)
+    shut[7] = True
+    plain, at_p = prior._weights(replace(clips[0], shut=shut), torch.tensor([6, 7]))
+    assert plain.mean() == pytest.approx(1) and plain[-1] == plain[-2] == 3 * plain[0]
+    assert at_p[0] == plain[0] and torch.allclose(at_p[-2:], 3 * plain[-2:])
+
+
+def test_clips_are_drawn_as_often_as_they_say(clips):
+    rare = replace(clips[1], au=clips[1].au + 100, often=1e-9)
+    assert prior._batch([prior._with_silence(c, "mel") for c in (clips[0], rare)], torch.Generator().manual_seed(0))[1].max() < 50
+    short = SpokenClip(clips[0].features[:3].half(), clips[0].au[:3])
+    heard, _, weights = prior._batch([prior._with_silence(short, "mel")], torch.Generator().manual_seed(0))
+    assert heard.shape == (8, 32, 80, 16) and heard.dtype == torch.float32 and (weights.sum(1) > 0).sum() == 8 * 3
 
 
 def test_same_seed_same_prior_and_cancel_leaves_nothing(clips, tmp_path):
@@ -83,3 +121,17 @@ def test_an_avatar_starts_from_it(tiny_dataset, tiny_config, tiny_avatar, tmp_pa
     drift = lambda avatar: sum(float((a - b).detach().abs().sum()) for name in PARTS for a, b in zip(
         getattr(avatar.face_net, name).parameters(), getattr(shipped, name).parameters()))
     assert drift(tiny_avatar) < 0.5 * drift(without)
+
+
+def test_what_started_from_it_learns_slowly_and_what_did_not_as_fast_as_ever(tiny_dataset, tiny_config, tmp_path, monkeypatch):
+    seen, real = [], train_module.AvatarTraining.fresh
+    monkeypatch.setattr(train_module.AvatarTraining, "fresh", lambda *given: seen.append(real(*given)) or seen[-1])
+    config = replace(tiny_config, audio_lr=0.05)
+    for wanted, given in ((0.05, SHIPPED), (1.0, None)):
+        train_avatar(tiny_dataset, tmp_path / f"{wanted}.safetensors", preset=config, speech_prior=given)
+        for branch in (seen[-1].face, seen[-1].mouth):
+            rates = {group["name"]: group["base_lr"] for group in branch.net_optimizer.param_groups}
+            assert rates["audio_net"] == pytest.approx(wanted * 5e-4) and rates["audio_att_net"] == pytest.approx(wanted * 2.5e-3)
+            assert rates["encoder_xy"] == 5e-3
+        assert [group["lr"] for group in seen[-1].warmup_optimizer.param_groups][0] == pytest.approx(
+            wanted * seen[-1].warmup_optimizer.param_groups[1]["lr"])
