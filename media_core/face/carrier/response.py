@@ -2,6 +2,7 @@
 or wider than they were moved (docs/moditalker.md#carrier)."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,8 @@ from ..trackers import make_tracker
 from .carrier import Carrier
 from .place import UNIT, Place
 
-_LOOKS, _EACH = 4, 3  # how many openings are looked at, and in how many frames
+LOOKS = 4            # how many openings are looked at
+_EACH = 3            # in how many frames each
 _WIDE = 97            # percentile of a motion's openings: wider ones are not looked at
 _LEAST_WIDE = .03     # of the eyes' distance: a motion that opens less says nothing
 _LEAST, _MOST = .75, 1.35 # of what is asked: the face may be misread
@@ -37,6 +39,20 @@ class Response:
         low, high = _SHUT
         return 1 + (np.clip(factor, _LEAST, _MOST) ** _TRUST - 1) * np.clip((asked - low) / (high - low), 0, 1)
 
+    def scaled(self, points: np.ndarray, asked: np.ndarray, shut: np.ndarray | float = 0.0) -> np.ndarray:
+        """Jaw and lips opened so far that they are seen to open as asked.
+
+        Args:
+            points: float64 [T, 68, 3] units, displacement.
+            asked: [T] how far each opens the mouth.
+            shut: [68, 3] units, the displacement that shuts the lips, from which it opens.
+        Returns:
+            float64 [T, 68, 3]; all sideways movement stays.
+        """
+        out, rest = points.copy(), np.broadcast_to(shut, points.shape[1:])[_LIPS, 1]
+        out[:, _LIPS, 1] = rest + (points[:, _LIPS, 1] - rest) * self.factors(asked)[:, None]
+        return out
+
 
 def gaps(points: np.ndarray) -> np.ndarray:  # [..., 68, 3] units -> [...] distances of the outer eye corners
     return np.mean([points[..., low, 1] - points[..., high, 1] for high, low in _INNER], axis=0) / UNIT
@@ -58,32 +74,43 @@ def corrected(carrier: Carrier, points: np.ndarray, shut: np.ndarray) -> np.ndar
     Returns:
         float64 [T, 68, 3]; as given where the motion hardly opens the mouth or the drawn one cannot be read.
     """
-    asked = gaps(carrier.own68 + points)
+    tracker, asked = make_tracker("people"), gaps(carrier.own68 + points)
+
+    def read(i: int, _: int) -> float | None:
+        tracker.state = carrier.place.pixels(carrier.own68)[:, :2].astype(np.float32)
+        face = tracker(carrier.draw(points[i])[..., :3])
+        return None if face is None or face.mesh is None else opening(face.mesh)
+
+    seen = response(asked, read)
+    return points if seen is None else seen.scaled(points, asked, shut)
+
+
+def opening(mesh: np.ndarray) -> float:  # [478, 3] px -> distances of the outer eye corners
+    return float(gaps(to_68(Place.of(mesh).own)))
+
+
+def response(asked: np.ndarray, read: Callable[[int, int], float | None], each: int = _EACH) -> Response | None:
+    """From a few of a motion's rows, drawn and read.
+
+    Args:
+        asked: [T] how far each row opens the mouth.
+        read: (row, number of the reading) -> how far that row, drawn, is seen to open it; None: no face is seen.
+        each: readings of each of the `LOOKS` openings.
+    Returns:
+        None where the motion hardly opens the mouth or the drawn one cannot be read.
+    """
     wide = float(np.percentile(asked, _WIDE))
-    if wide < _LEAST_WIDE:
-        return points
-    seen = _response(carrier, points, asked, wide)
-    if seen is None:
-        return points
-    out, factor = points.copy(), seen.factors(asked)[:, None]
-    out[:, _LIPS, 1] = shut[_LIPS, 1] + (points[:, _LIPS, 1] - shut[_LIPS, 1]) * factor
-    return out
-
-
-def _response(carrier: Carrier, points: np.ndarray, asked: np.ndarray, wide: float) -> Response | None:
-    """From a dozen of the motion's own frames, drawn with a still head and read."""
-    tracker, read = make_tracker("people"), np.full((_LOOKS, _EACH, 2), np.nan)
     order = np.argsort(asked, kind="stable")
     order = order[(asked[order] > _SHUT[1]) & (asked[order] <= wide)]
-    if len(order) < _LOOKS * _EACH:
+    if wide < _LEAST_WIDE or len(order) < LOOKS * each:
         return None
-    for look, part in enumerate(np.array_split(order, _LOOKS)):
-        for each, i in enumerate(part[np.linspace(0, len(part) - 1, _EACH).round().astype(int)]):
-            tracker.state = carrier.place.pixels(carrier.own68)[:, :2].astype(np.float32)
-            face = tracker(carrier.draw(points[i])[..., :3])
-            if face is None or face.mesh is None:
+    seen = np.full((LOOKS, each, 2), np.nan)
+    for look, part in enumerate(np.array_split(order, LOOKS)):
+        for number, row in enumerate(part[np.linspace(0, len(part) - 1, each).round().astype(int)]):
+            got = read(int(row), number * LOOKS + look)
+            if got is None:
                 return None
-            read[look, each] = asked[i], gaps(to_68(Place.of(face.mesh).own))
-    (known, seen) = read.mean(1).T
-    rising = np.maximum.accumulate(np.r_[0, seen]) + np.arange(_LOOKS + 1) * 1e-6
+            seen[look, number] = asked[row], got
+    known, means = seen.mean(1).T
+    rising = np.maximum.accumulate(np.r_[0, means]) + np.arange(LOOKS + 1) * 1e-6
     return Response(np.r_[0, known], rising)
