@@ -23,7 +23,7 @@ from ..media_core import asked as checked
 from ..media_core.choices import POLICIES
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.face.carrier.place import Place, smooth
-from ..media_core.face.carrier.response import Response, gaps
+from ..media_core.face.carrier.response import Response, gaps, widened
 from ..media_core.face.landmarks.raw_track import listed
 from ..media_core.face.pose.canonical import canonical_landmarks
 from ..media_core.face.track import FaceTrack
@@ -175,10 +175,11 @@ def _seen_openings(plan: CarriedFilm, asked: Asked, order: list[int]) -> Respons
     if not looks or not wanted:
         return None
 
-    def drawn(i: int, look: Look) -> np.ndarray:
+    def drawn(i: int, look: Look, factor: float) -> np.ndarray:
         shot = plan.shot(look.number)
         assert shot is not None
-        return with_mouth(look.picture, look.mesh, shot, look.number, wanted[i], expression=asked.expression, amount=1.0,
+        wider = widened(wanted[i][None], np.array([factor]), 0.0)[0]
+        return with_mouth(look.picture, look.mesh, shot, look.number, wider, expression=asked.expression, amount=1.0,
                           cheek=float(plan.face.cheeks[look.number].mean()))
 
     return seen_in_looks(looks, np.array(openings), drawn)

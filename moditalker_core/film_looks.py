@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..media_core.face.carrier.response import LOOKS, Response, opening, response
+from ..media_core.face.carrier.response import READINGS, Response, opening, response
 from ..media_core.face.trackers import make_tracker
 from ..media_core.subject.layout import to_68
 
 _EYES = 110.0    # px between the outer corners of the eyes; larger faces are made smaller
 _AROUND = .45    # of the face's size, kept around it
-_EACH = 6        # readings of each opening: frames of a video differ
-_READINGS = LOOKS * _EACH
 
 
 @dataclass(frozen=True)
@@ -36,27 +34,27 @@ class Looks:
         if number % self._every:
             return
         self.kept.append(_look(frame, mesh, number))
-        if len(self.kept) > 2 * _READINGS:
+        if len(self.kept) > 2 * READINGS:
             self._every *= 2
             self.kept = [look for look in self.kept if look.number % self._every == 0]
 
 
-def seen_in_looks(looks: list[Look], asked: np.ndarray, drawn: Callable[[int, Look], np.ndarray]) -> Response | None:
+def seen_in_looks(looks: list[Look], asked: np.ndarray, drawn: Callable[[int, Look, float], np.ndarray]) -> Response | None:
     """How far a motion's openings are seen.
 
     Args:
         asked: [T] how far each row of the motion opens the mouth, distances of the outer eye corners.
-        drawn: (row, look) -> the look's picture with that row's mouth.
+        drawn: (row, look, factor) -> the look's picture with that row's mouth, its opening multiplied by the factor.
     """
     tracker = make_tracker("people")
 
-    def read(row: int, reading: int) -> float | None:
-        look = looks[reading * len(looks) // _READINGS]
+    def read(row: int, reading: int, factor: float) -> float | None:
+        look = looks[reading * len(looks) // READINGS]
         tracker.state = to_68(look.mesh)[:, :2].astype(np.float32)
-        face = tracker(drawn(row, look))
+        face = tracker(drawn(row, look, factor))
         return None if face is None or face.mesh is None else opening(face.mesh)
 
-    return response(asked, read, _EACH)
+    return response(asked, read)
 
 
 def _look(frame: np.ndarray, mesh: np.ndarray, number: int) -> Look:

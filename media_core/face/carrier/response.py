@@ -13,8 +13,9 @@ from ..trackers import make_tracker
 from .carrier import Carrier
 from .place import UNIT, Place
 
-LOOKS = 4            # how many openings are looked at
-_EACH = 3            # in how many frames each
+_LOOKS, _EACH = 4, 3  # how many openings are looked at, and in how many frames
+_ROUNDS = 2           # the second with the openings corrected by the first
+READINGS = _LOOKS * _EACH * _ROUNDS
 _WIDE = 97            # percentile of a motion's openings: wider ones are not looked at
 _LEAST_WIDE = .03     # of the eyes' distance: a motion that opens less says nothing
 _LEAST, _MOST = .75, 1.35 # of what is asked: the face may be misread
@@ -49,9 +50,14 @@ class Response:
         Returns:
             float64 [T, 68, 3]; all sideways movement stays.
         """
-        out, rest = points.copy(), np.broadcast_to(shut, points.shape[1:])[_LIPS, 1]
-        out[:, _LIPS, 1] = rest + (points[:, _LIPS, 1] - rest) * self.factors(asked)[:, None]
-        return out
+        return widened(points, self.factors(asked), shut)
+
+
+def widened(points: np.ndarray, factor: np.ndarray, shut: np.ndarray | float) -> np.ndarray:
+    """Jaw and lips of each row opened `factor` [T] times as far from where they are shut."""
+    out, rest = points.copy(), np.broadcast_to(shut, points.shape[1:])[_LIPS, 1]
+    out[:, _LIPS, 1] = rest + (points[:, _LIPS, 1] - rest) * np.asarray(factor)[:, None]
+    return out
 
 
 def gaps(points: np.ndarray) -> np.ndarray:  # [..., 68, 3] units -> [...] distances of the outer eye corners
@@ -76,9 +82,9 @@ def corrected(carrier: Carrier, points: np.ndarray, shut: np.ndarray) -> np.ndar
     """
     tracker, asked = make_tracker("people"), gaps(carrier.own68 + points)
 
-    def read(i: int, _: int) -> float | None:
+    def read(i: int, _: int, factor: float) -> float | None:
         tracker.state = carrier.place.pixels(carrier.own68)[:, :2].astype(np.float32)
-        face = tracker(carrier.draw(points[i])[..., :3])
+        face = tracker(carrier.draw(widened(points[i:i + 1], np.array([factor]), shut)[0])[..., :3])
         return None if face is None or face.mesh is None else opening(face.mesh)
 
     seen = response(asked, read)
@@ -89,28 +95,38 @@ def opening(mesh: np.ndarray) -> float:  # [478, 3] px -> distances of the outer
     return float(gaps(to_68(Place.of(mesh).own)))
 
 
-def response(asked: np.ndarray, read: Callable[[int, int], float | None], each: int = _EACH) -> Response | None:
-    """From a few of a motion's rows, drawn and read.
+def response(asked: np.ndarray, read: Callable[[int, int, float], float | None]) -> Response | None:
+    """From a few of a motion's rows, drawn and read; then from the same rows once more, corrected by what was read.
 
     Args:
         asked: [T] how far each row opens the mouth.
-        read: (row, number of the reading) -> how far that row, drawn, is seen to open it; None: no face is seen.
-        each: readings of each of the `LOOKS` openings.
+        read: (row, number of the reading, up to `READINGS`, factor) -> how far that row, drawn with its opening multiplied by
+            the factor, is seen to open it; None: no face is seen.
     Returns:
         None where the motion hardly opens the mouth or the drawn one cannot be read.
     """
     wide = float(np.percentile(asked, _WIDE))
     order = np.argsort(asked, kind="stable")
     order = order[(asked[order] > _SHUT[1]) & (asked[order] <= wide)]
-    if wide < _LEAST_WIDE or len(order) < LOOKS * each:
+    if wide < _LEAST_WIDE or len(order) < _LOOKS * _EACH:
         return None
-    seen = np.full((LOOKS, each, 2), np.nan)
-    for look, part in enumerate(np.array_split(order, LOOKS)):
-        for number, row in enumerate(part[np.linspace(0, len(part) - 1, each).round().astype(int)]):
-            got = read(int(row), number * LOOKS + look)
+    parts = np.array_split(order, _LOOKS)
+    rows = [int(part[i]) for part in parts for i in np.linspace(0, len(part) - 1, _EACH).round().astype(int)]
+    factors, known, seen = np.ones(len(rows)), list[float](), list[float]()
+    for turn in range(_ROUNDS):
+        for i, row in enumerate(rows):
+            got = read(row, (i % _EACH * _LOOKS + i // _EACH) * _ROUNDS + turn, float(factors[i]))
             if got is None:
                 return None
-            seen[look, number] = asked[row], got
-    known, means = seen.mean(1).T
-    rising = np.maximum.accumulate(np.r_[0, means]) + np.arange(LOOKS + 1) * 1e-6
-    return Response(np.r_[0, known], rising)
+            known.append(float(asked[row] * factors[i]))
+            seen.append(got)
+        found = _fitted(np.array(known), np.array(seen))
+        factors = found.factors(asked[rows])
+    return found
+
+
+def _fitted(known: np.ndarray, seen: np.ndarray) -> Response:  # [N], [N]
+    """Means of groups of openings, made to rise."""
+    groups = np.array_split(np.argsort(known, kind="stable"), _LOOKS)
+    means = np.maximum.accumulate([0, *(seen[group].mean() for group in groups)]) + np.arange(_LOOKS + 1) * 1e-6
+    return Response(np.array([0, *(known[group].mean() for group in groups)]), means)
