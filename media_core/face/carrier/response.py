@@ -19,6 +19,7 @@ READINGS = _LOOKS * _EACH * _ROUNDS
 _WIDE = 97            # percentile of a motion's openings: wider ones are not looked at
 _LEAST_WIDE = .03     # of the eyes' distance: a motion that opens less says nothing
 _LEAST, _MOST = .75, 1.35 # of what is asked: the face may be misread
+_MORE = .03           # of the eyes' distance: small openings may always grow by it
 _SHUT = .015, .05    # of the eyes' distance: up to here as asked, from there on corrected
 _TRUST = .85          # of a correction (a power): readings scatter
 _INNER = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip of the 68 points
@@ -37,8 +38,10 @@ class Response:
         wanted = np.interp(asked, self.seen, self.asked, right=np.nan)
         last = self.asked[-1] / max(float(self.seen[-1]), 1e-6)  # beyond the widest one seen
         factor = np.where(np.isnan(wanted), last, wanted / np.maximum(asked, 1e-6))
+        most = np.maximum(_MOST, 1 + _MORE / np.maximum(asked, 1e-6))
+        change = np.clip(factor, _LEAST, most) ** _TRUST - 1
         low, high = _SHUT
-        return 1 + (np.clip(factor, _LEAST, _MOST) ** _TRUST - 1) * np.clip((asked - low) / (high - low), 0, 1)
+        return 1 + change * np.clip((asked - low) / (high - low), 0, 1)
 
     def scaled(self, points: np.ndarray, asked: np.ndarray, shut: np.ndarray | float = 0.0) -> np.ndarray:
         """Jaw and lips opened so far that they are seen to open as asked.
