@@ -46,7 +46,7 @@ def make_avatar_video(options: argparse.Namespace) -> int:
     from .jobs import writable_file
 
     out = Path(options.out)
-    if out.suffix != ".mp4":
+    if out.suffix.lower() != ".mp4":
         raise TalkingHeadsError("The video must be written to an .mp4 file", f"{out.name}", "Choose another name")
     check_unreplaced([out], [options.avatar, options.audio])
     writable_file(out)

@@ -96,14 +96,15 @@ def carried_film(frames: Frames, motion: LandmarkTrack, *, fps: float, total: in
 
 
 def film_plan(frames: Frames, *, fps: float, total: int | None = None, track: FaceTrack | None = None, policy: str = AS_FILMED,
-              tracker: str = "people", near: np.ndarray | None = None, report: Report = silent) -> CarriedFilm:
+              tracker: str = "people", face_index: int = 0, near: np.ndarray | None = None,
+              report: Report = silent) -> CarriedFilm:
     """The first pass; arguments as for `carried_film` and `filmed_face`."""
     if policy not in POLICIES:
         raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
     if track is not None and track.fps != fps:
         raise TalkingHeadsError(f"The video's track must have its rate, {fps:g} frames per second", f"{track.fps:g}",
                                 "Track the video at that rate")
-    face = filmed_face(frames, fps, track=track, tracker=tracker, near=near, total=total, report=report)
+    face = filmed_face(frames, fps, track=track, tracker=tracker, face_index=face_index, near=near, total=total, report=report)
     if not face.seen.any():
         raise TalkingHeadsError("The video must show a face whose mesh can be found", f"none in {len(face)} frames",
                                 "Choose another video, or crop closer to the face")

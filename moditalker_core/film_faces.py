@@ -132,14 +132,16 @@ def between_lips(frame: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # uint8 [H
 
 
 def filmed_face(frames: Frames, fps: float, *, track: FaceTrack | None = None, tracker: str = "people",
-                near: np.ndarray | None = None, total: int | None = None, report: Report = silent) -> FilmedFace:
+                face_index: int = 0, near: np.ndarray | None = None, total: int | None = None,
+                report: Report = silent) -> FilmedFace:
     """Looks at every frame of a video once (twice where a track has no mesh).
 
     Args:
         track: of the video at that rate; None: its face is followed. One that is shorter or longer than the video does not belong
             to its frames: the face is then followed again.
         tracker: of the face.
-        near: [68, 2] px, about where the face is in the first frame, where there are several; None: the largest.
+        face_index: which of several faces, the largest first.
+        near: [68, 2] px, instead of that: about where the face is in the first frame.
         total: how many frames the video has, for the report.
     Raises:
         TalkingHeadsError: no frame, or no face.
@@ -152,7 +154,7 @@ def filmed_face(frames: Frames, fps: float, *, track: FaceTrack | None = None, t
                     "the face is followed again", len(track), len(glimpses.change))
         near, track = track.landmarks.points[0, :, :2].numpy(), None
     if track is None:
-        following = make_tracker(tracker)
+        following = make_tracker(tracker, face_index=face_index)
         if near is not None:
             following.state = np.array(near, np.float32)
         track, glimpses = _tracked(following, frames, fps, total, report)
