@@ -115,7 +115,7 @@ def response(asked: np.ndarray, read: Callable[[int, int, float], float | None])
         return None
     parts = np.array_split(order, _LOOKS)
     rows = [int(part[i]) for part in parts for i in np.linspace(0, len(part) - 1, _EACH).round().astype(int)]
-    factors, known, seen = np.ones(len(rows)), list[float](), list[float]()
+    factors, known, seen, found = np.ones(len(rows)), list[float](), list[float](), None
     for turn in range(_ROUNDS):
         for i, row in enumerate(rows):
             got = read(row, (i % _EACH * _LOOKS + i // _EACH) * _ROUNDS + turn, float(factors[i]))
