@@ -72,7 +72,7 @@ def make_motion(options: argparse.Namespace) -> int:
             speech = Speech.load(options.speech)
         motion = speak(atom, sound, portrait_motion(portrait, options.tracker), settings, speech=speech, report=report)
         motion.save(track)
-        if out.suffix == ".mp4":
+        if out.suffix.lower() == ".mp4":
             save_drawn(motion, out, sound, report=report)
         return motion
 
@@ -88,7 +88,7 @@ def _check_names(out: Path, given: list[str]) -> None:
     Raises:
         TalkingHeadsError: it would.
     """
-    if out.suffix not in (LANDMARKS, ".mp4"):
+    if out.suffix != LANDMARKS and out.suffix.lower() != ".mp4":
         raise TalkingHeadsError("The motion must be written to a .safetensors or .mp4 file", f"{out.name}", "Choose another name")
     check_unreplaced([out, out.with_suffix(LANDMARKS)], given)
 

@@ -83,6 +83,6 @@ def check_ending(path: str | os.PathLike[str], endings: Collection[str] = tuple(
     """Raises:
         TalkingHeadsError: the file's ending names no format.
     """
-    if Path(path).suffix not in endings:
+    if Path(path).suffix.lower() not in endings:
         raise TalkingHeadsError(f"The video must be written to a file that ends in {', '.join(endings)}", Path(path).name,
                                 "Choose another name")

@@ -136,9 +136,8 @@ def video_face(opened: Frames, fps: float, *, track: FaceTrack | None = None, po
     """
     from .carrier_films import film_plan, film_portrait
 
-    if track is None and face_index:
-        track = followed_face(opened, fps, face_index=face_index, total=total, tracker=tracker, report=report)
-    plan = film_plan(opened, fps=fps, total=total, track=track, policy=policy, tracker=tracker, near=near, report=report)
+    plan = film_plan(opened, fps=fps, total=total, track=track, policy=policy, tracker=tracker, face_index=face_index, near=near,
+                     report=report)
     return VideoFace(opened, plan, film_portrait(plan.face.track), policy)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -22,19 +22,20 @@ from scipy.ndimage import gaussian_filter1d
 from ..media_core import asked as checked
 from ..media_core.choices import POLICIES
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.face.carrier.carrier import Carrier
 from ..media_core.face.carrier.place import Place, smooth
+from ..media_core.face.carrier.response import Response, gaps, widened
 from ..media_core.face.landmarks.raw_track import listed
 from ..media_core.face.pose.canonical import canonical_landmarks
 from ..media_core.face.track import FaceTrack
 from ..media_core.motion import LandmarkTrack
 from ..media_core.mouth import resting_face
 from ..media_core.progress import Report, silent
-from ..media_core.subject.layout import INNER_LIPS, LIPS, OVAL
-from ..media_core.subject.raster import Box
+from ..media_core.subject.layout import to_68
 from .alignment import pose_frames
 from .carrier_video import CarrierSettings
+from .film_drawing import with_mouth
 from .film_faces import FilmedFace, Frames, filmed_face
+from .film_looks import Look, seen_in_looks
 from .film_motion import Asked, asked_of_face
 from .film_shots import Shot, shots_of
 from .mtov.conditions import pose_walk
@@ -42,8 +43,7 @@ from .mtov.scenes import AS_FILMED
 
 _DOUBTED = .15, .45   # trust in a frame's mesh: at and below the first it stays as filmed, from the second on it is carried whole
 _WAVERS = .08         # s over which that comes and goes
-_OFF_TEETH, _CLOSING = .8, 4.0  # part of the way to the next ring of the lips; units that lips close for all of it
-_REACH, _MARGIN = 48.0, 8.0  # units around the face that may change; more around those, so that an edge cuts nothing
+_SURE, _ROWS = .95, 400  # how far a frame is carried that is looked at for the response; rows of the motion it may be made from
 _PREVIEW_EVERY = 10   # frames
 
 log = logging.getLogger(__name__)
@@ -96,14 +96,15 @@ def carried_film(frames: Frames, motion: LandmarkTrack, *, fps: float, total: in
 
 
 def film_plan(frames: Frames, *, fps: float, total: int | None = None, track: FaceTrack | None = None, policy: str = AS_FILMED,
-              tracker: str = "people", near: np.ndarray | None = None, report: Report = silent) -> CarriedFilm:
+              tracker: str = "people", face_index: int = 0, near: np.ndarray | None = None,
+              report: Report = silent) -> CarriedFilm:
     """The first pass; arguments as for `carried_film` and `filmed_face`."""
     if policy not in POLICIES:
         raise TalkingHeadsError(f"Frames without a face need one of {', '.join(POLICIES)}", f"'{policy}'", "Choose one of those")
     if track is not None and track.fps != fps:
         raise TalkingHeadsError(f"The video's track must have its rate, {fps:g} frames per second", f"{track.fps:g}",
                                 "Track the video at that rate")
-    face = filmed_face(frames, fps, track=track, tracker=tracker, near=near, total=total, report=report)
+    face = filmed_face(frames, fps, track=track, tracker=tracker, face_index=face_index, near=near, total=total, report=report)
     if not face.seen.any():
         raise TalkingHeadsError("The video must show a face whose mesh can be found", f"none in {len(face)} frames",
                                 "Choose another video, or crop closer to the face")
@@ -131,71 +132,58 @@ def drawn_film(plan: CarriedFilm, frames: Frames, motion: LandmarkTrack, report:
     stop = len(motion) if stop is None else stop
     if not 0 <= checked.whole("The first frame", start) < checked.whole("The last frame", stop) <= len(motion):
         raise TalkingHeadsError(f"The frames must lie within the motion's {len(motion)}", f"{start} to {stop}", "Choose others")
-    order = pose_frames(len(plan.face), stop).tolist()
-    return _drawn(plan, frames, asked_of_face(motion, plan.portrait, plan.face.track), order, start, report)
+    order = pose_frames(len(plan.face), len(motion)).tolist()
+    return _drawn(plan, frames, asked_of_face(motion, plan.portrait, plan.face.track), order, range(start, stop), report)
 
 
-def _drawn(plan: CarriedFilm, frames: Frames, asked: Asked, order: list[int], start: int, report: Report) -> Iterator[np.ndarray]:
-    total = len(order) - start
-    walk = zip(order, pose_walk(frames, len(plan.face), len(order)))
-    for done, (number, frame) in enumerate(islice(walk, start, None)):
-        out = _carried(plan, number, frame, asked, start + done)
-        preview = out if done % _PREVIEW_EVERY == 0 else None
-        report(done + 1, total, {"phase": "render", "frame": done + 1, "frames": total}, preview)
+def _drawn(plan: CarriedFilm, frames: Frames, asked: Asked, order: list[int], rows: range,
+           report: Report) -> Iterator[np.ndarray]:
+    total, seen = len(rows), _seen_openings(plan, asked, order)
+    walk = islice(zip(order, pose_walk(frames, len(plan.face), rows.stop)), rows.start, None)
+    for done, (row, (number, frame)) in enumerate(zip(rows, walk), 1):
+        out = _carried(plan, number, frame, asked, row, seen)
+        preview = out if done % _PREVIEW_EVERY == 1 else None
+        report(done, total, {"phase": "render", "frame": done, "frames": total}, preview)
         yield out
 
 
-def _carried(plan: CarriedFilm, number: int, frame: np.ndarray, asked: Asked, row: int) -> np.ndarray:
+def _carried(plan: CarriedFilm, number: int, frame: np.ndarray, asked: Asked, row: int, seen: Response | None) -> np.ndarray:
     """Frame `number` with row `row` of the motion."""
     place, shot = plan.place(number), plan.shot(number)
-    out = frame.copy()
     if place is None or shot is None:
-        return out
+        return frame.copy()
     wanted = asked.at(row, place, shot)
-    target = place.own + shot.move(number, place.own, wanted, asked.expression)
-    mesh = off_teeth(plan.mesh[number].astype(np.float64), target)
-    box = lower_face(place, mesh, (frame.shape[0], frame.shape[1]))
-    if box.empty:
-        return out
-    mesh[:, :2] -= [box.left, box.top]
-    part = np.ascontiguousarray(frame[box.slices])
-    mouth = shot.mouth
-    if shot.teeth is not None:
-        own = shot.teeth.seen_in(Place.of(mesh), mesh, float(plan.face.cheeks[number].mean()), (part.shape[0], part.shape[1]))
-        mouth = replace(mouth, own=own)
-    carrier = Carrier(part, mesh, handles=shot.handles, mouth=mouth)
-    drawn = carrier.draw(wanted, move=(target - carrier.place.own) * plan.amount[number], hold=True)
-    out[box.slices] = drawn
-    return out
+    if seen is not None:
+        wanted = seen.scaled(wanted[None], gaps(to_68(shot.rest) + wanted)[None])[0]
+    return with_mouth(frame, plan.mesh[number], shot, number, wanted, expression=asked.expression,
+                      amount=float(plan.amount[number]), cheek=float(plan.face.cheeks[number].mean()))
 
 
-def off_teeth(mesh: np.ndarray, target: np.ndarray) -> np.ndarray:  # [478, 3] px, [468, 3] units -> [478, 3] px
-    """The mesh with the inner edge of its lips a little further out, where the mouth is to be shut more than it is: what is seen
-    between the lips as filmed, teeth and the dark about them, must not be carried along with their edge."""
-    place = Place.of(mesh)
-    own, wanted = (np.linalg.norm(points[13] - points[14]) for points in (place.own, target))
-    share = _OFF_TEETH * float(np.clip((own - wanted) / _CLOSING, 0, 1))
-    if share:
-        mesh[INNER_LIPS] += (mesh[LIPS[2]] - mesh[INNER_LIPS]) * share
-    return mesh
+def _seen_openings(plan: CarriedFilm, asked: Asked, order: list[int]) -> Response | None:
+    """How far the motion's openings are seen in this video; of the whole motion, whatever part of it is drawn.
 
+    Only where the tracker for people has measured the face: other meshes are no measure for what it reads.
+    """
+    if plan.face.track.tracker != "people":
+        return None
+    looks = [look for look in plan.face.looks if plan.amount[look.number] > _SURE and plan.shot(look.number) is not None]
+    wanted, openings = list[np.ndarray](), list[float]()
+    for row in np.unique(np.linspace(0, len(order) - 1, min(_ROWS, len(order))).round().astype(int)):
+        place, shot = plan.place(order[row]), plan.shot(order[row])
+        if place is not None and shot is not None:
+            wanted.append(asked.at(int(row), place, shot))
+            openings.append(float(gaps(to_68(shot.rest) + wanted[-1])))
+    if not looks or not wanted:
+        return None
 
-def lower_face(place: Place, mesh: np.ndarray, size: tuple[int, int]) -> Box:
-    """The pixels of an image of (H, W) px that a carried mouth may change, and a margin: around the face, not above its nose."""
-    outline = mesh[list(OVAL), :2]
-    (left, top), (right, bottom) = outline.min(0) - _REACH * place.pixel, outline.max(0) + _REACH * place.pixel
-    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
-    far = place.below_nose(corners) + _MARGIN
-    kept = [corners[far >= 0]]
-    for i in range(4):  # where the box's edges cross the line above which nothing changes
-        a, b = far[i - 1], far[i]
-        if a * b < 0:
-            kept.append((corners[i - 1] + (corners[i] - corners[i - 1]) * a / (a - b))[None])
-    points = np.concatenate(kept)
-    height, width = size
-    low = np.clip(np.floor(points.min(0)), 0, [width, height]).astype(int)
-    high = np.clip(np.ceil(points.max(0)) + 1, 0, [width, height]).astype(int)
-    return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+    def drawn(i: int, look: Look, factor: float) -> np.ndarray:
+        shot = plan.shot(look.number)
+        assert shot is not None
+        wider = widened(wanted[i][None], np.array([factor]), 0.0)[0]
+        return with_mouth(look.picture, look.mesh, shot, look.number, wider, expression=asked.expression, amount=1.0,
+                          cheek=float(plan.face.cheeks[look.number].mean()))
+
+    return seen_in_looks(looks, np.array(openings), drawn)
 
 
 def _every_mesh(face: FilmedFace, policy: str) -> np.ndarray:  # -> float32 [N, 478, 3]

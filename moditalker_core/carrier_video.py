@@ -85,6 +85,8 @@ def portrait_carrier(picture: np.ndarray, *, landmarks: LandmarkTrack | np.ndarr
         TalkingHeadsError: see `carried_portrait`.
     """
     from ..media_core.face.carrier.carrier import Carrier
+    from ..media_core.face.carrier.hidden import before_mouth
+    from ..media_core.face.carrier.lip_edge import without_teeth
     from ..media_core.face.carrier.measuring import still_mesh
     from ..media_core.face.carrier.place import sideways, yaw_of
 
@@ -96,7 +98,11 @@ def portrait_carrier(picture: np.ndarray, *, landmarks: LandmarkTrack | np.ndarr
     if aside > PROFILE:
         raise TalkingHeadsError("The face must look forward: one side of it is hidden, and would break when the mouth moves",
                                 "a face in profile", "Choose another image, or the carrier 'redraw'")
-    carrier = Carrier(picture, mesh)
+    hidden = before_mouth(picture, mesh)
+    if hidden is not None:
+        log.warning("%s seems to lie before the mouth: it would be stretched like lips; use an image that shows the mouth",
+                    hidden)
+    carrier = Carrier(picture, without_teeth(picture, mesh) if tracker == "people" and _with_mesh(landmarks) else mesh)
     yaw = float(np.degrees(yaw_of(carrier.place)))
     if aside > ASIDE or yaw > YAW:
         log.warning("the face looks %.0f degrees to the side; the far corner of the mouth may break: an image from the front is "

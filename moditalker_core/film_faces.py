@@ -26,6 +26,7 @@ from ..media_core.face.track import FaceTrack, measure
 from ..media_core.face.trackers import make_tracker
 from ..media_core.progress import Report, silent
 from ..media_core.subject.layout import INNER_LIPS, SKIN_SAMPLE
+from .film_looks import Look, Looks
 from .film_teeth import Teeth, teeth_in
 
 Frames = Callable[[int], Iterator[np.ndarray]]  # (start) -> a video's frames uint8 [H, W, 3] from that number on
@@ -50,6 +51,7 @@ class FilmedFace:
     cheeks: np.ndarray        # float32 [N, 3] 0..255; NaN: no face
     mouths: dict[int, Mouth]  # of some frames: the look of what is inside
     teeth: list[Teeth]        # where they are seen best, at most one between two sure cuts
+    looks: list[Look]         # frames spread over the video
 
     def __len__(self) -> int:
         return len(self.mesh)
@@ -72,6 +74,7 @@ class Glimpses:
     cheeks: list[np.ndarray] = field(default_factory=list)
     mouths: dict[int, Mouth] = field(default_factory=dict)
     teeth: list[Teeth] = field(default_factory=list)
+    looks: Looks = field(default_factory=Looks)
     sudden: list[int] = field(default_factory=list)        # frames that surely begin another shot
     _last: np.ndarray | None = None
     _cut: CutFinder = field(default_factory=CutFinder)
@@ -94,6 +97,7 @@ class Glimpses:
         if number - max(self.mouths, default=-_LOOK_EVERY) >= _LOOK_EVERY or number in self.sudden:
             self.mouths[number] = Mouth.of(frame, mesh, own=False)
         self._look_for_teeth(frame, mesh, number)
+        self.looks.add(frame, mesh, number)
 
     def _look_for_teeth(self, frame: np.ndarray, mesh: np.ndarray, number: int) -> None:
         if not np.isfinite(self.between[number]).all():
@@ -128,14 +132,16 @@ def between_lips(frame: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # uint8 [H
 
 
 def filmed_face(frames: Frames, fps: float, *, track: FaceTrack | None = None, tracker: str = "people",
-                near: np.ndarray | None = None, total: int | None = None, report: Report = silent) -> FilmedFace:
+                face_index: int = 0, near: np.ndarray | None = None, total: int | None = None,
+                report: Report = silent) -> FilmedFace:
     """Looks at every frame of a video once (twice where a track has no mesh).
 
     Args:
         track: of the video at that rate; None: its face is followed. One that is shorter or longer than the video does not belong
             to its frames: the face is then followed again.
         tracker: of the face.
-        near: [68, 2] px, about where the face is in the first frame, where there are several; None: the largest.
+        face_index: which of several faces, the largest first.
+        near: [68, 2] px, instead of that: about where the face is in the first frame.
         total: how many frames the video has, for the report.
     Raises:
         TalkingHeadsError: no frame, or no face.
@@ -148,7 +154,7 @@ def filmed_face(frames: Frames, fps: float, *, track: FaceTrack | None = None, t
                     "the face is followed again", len(track), len(glimpses.change))
         near, track = track.landmarks.points[0, :, :2].numpy(), None
     if track is None:
-        following = make_tracker(tracker)
+        following = make_tracker(tracker, face_index=face_index)
         if near is not None:
             following.state = np.array(near, np.float32)
         track, glimpses = _tracked(following, frames, fps, total, report)
@@ -164,7 +170,8 @@ def _filmed(track: FaceTrack, mesh: np.ndarray, glimpses: Glimpses) -> FilmedFac
     cuts = tuple(cut for cut in glimpses.cuts() if cut < count)
     return FilmedFace(track=track if count == len(track) else track.slice(0, count), mesh=known, cuts=cuts,
                       between=pad(glimpses.between), cheeks=pad(glimpses.cheeks),
-                      mouths=glimpses.mouths, teeth=glimpses.teeth)
+                      mouths=glimpses.mouths, teeth=glimpses.teeth,
+                      looks=[look for look in glimpses.looks.kept if look.number < count])
 
 
 def _tracked(tracker: Tracker, frames: Frames, fps: float, total: int | None, report: Report) -> tuple[FaceTrack, Glimpses]:

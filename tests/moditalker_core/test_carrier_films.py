@@ -20,7 +20,8 @@ from talking_heads.media_core.subject import PARAMS, Subject, perform
 from talking_heads.media_core.subject.layout import to_68
 from talking_heads.media_core.tracks import ping_pong
 from talking_heads.moditalker_core.alignment import onto_pose
-from talking_heads.moditalker_core.carrier_films import CarriedFilm, carried_film, drawn_film, film_plan, lower_face
+from talking_heads.moditalker_core.carrier_films import CarriedFilm, carried_film, drawn_film, film_plan
+from talking_heads.moditalker_core.film_drawing import lower_face
 from talking_heads.moditalker_core.film_faces import Glimpses, filmed_face
 from talking_heads.moditalker_core.film_motion import Asked, asked_of_face
 from talking_heads.moditalker_core.film_shots import slow_expression

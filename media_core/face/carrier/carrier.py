@@ -63,7 +63,7 @@ class Carrier:
             uint8, of the picture's shape.
         """
         if move is None:
-            move = self.handles.moved(displacement, self.place.own, blink=blink, brows=brows, upper=upper)
+            move = self.handles.moved(displacement, self.place.own, blink=blink, brows=brows, upper=upper, evenly=True)
         if turned is not None and turned.still and not any(sway):
             turned = None
         out = self.picture.copy()

@@ -10,12 +10,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...subject.layout import INNER_LIPS
+from ...subject.layout import INNER_LIPS, LIPS
 from .handles import Handles
 from .inner_look import Mouth
 from .place import Place, Turn, smooth
 
 _LEAST_GAP = .5         # lips nearer than this show nothing
+_SEAM = .5              # units, the line between shut lips that the image shows open
 _LINE_GAP = .4, 1.5     # from this gap on, over that much, a dark line between the lips becomes the inside
 _HANGS = 1.6, 1.0, .2   # under a full moustache: units by which teeth are shorter, the line begins later, their darkness
 _LINE = np.array([.62, .52, .52])  # brightness of that line, of the lips'
@@ -61,7 +62,11 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
     pad = int(np.ceil(2 * unit)) + 2
     low = np.maximum(np.floor(ring.min(0)).astype(int) - pad, 0)
     high = np.minimum(np.ceil(ring.max(0)).astype(int) + pad + 1, [image.shape[1], image.shape[0]])
-    if gap < _LEAST_GAP or (high - low).min() < 3:
+    if (high - low).min() < 3:
+        return
+    if gap < _LEAST_GAP:
+        if mouth.own is not None:
+            _shut_line(image, amount, ring, to[LIPS[2], :2], unit)
         return
     times = 3 if unit < 1.5 else 2 if unit < 4 else 1
     view = _view(low, high, times, ring, place, handles.seam, turned)
@@ -72,10 +77,28 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
     if mouth.own is not None and source is not None:
         _own_over(inside, mouth, source, place, turned, low)
     part = image[low[1]:high[1], low[0]:high[0], :3]
-    at = np.clip(np.round(ring).astype(int), 0, [image.shape[1] - 1, image.shape[0] - 1])
-    line = np.median(image[at[:, 1], at[:, 0], :3], axis=0) * _LINE
+    line = _line_colour(image, ring)
     inside = line + (inside - line) * smooth((gap - _LINE_GAP[0]) / (_LINE_GAP[1] + _HANGS[1] * mouth.covered))
     part[:] = np.clip(part + (inside - part) * (alpha * amount) + .5, 0, 255).astype(np.uint8)
+
+
+def _line_colour(image: np.ndarray, ring: np.ndarray) -> np.ndarray:  # -> [3]
+    at = np.clip(np.round(ring).astype(int), 0, [image.shape[1] - 1, image.shape[0] - 1])
+    return np.median(image[at[:, 1], at[:, 0], :3], axis=0) * _LINE
+
+
+def _shut_line(image: np.ndarray, amount: float, ring: np.ndarray, lips: np.ndarray, unit: float) -> None:
+    """The line where lips meet that the image shows apart: else what it shows between them would stay there as flecks."""
+    import cv2
+
+    seam = (ring[:11] + ring[-np.arange(11)]) / 2  # from corner to corner
+    mask = np.zeros(image.shape[:2], np.uint8)
+    width = max(1, round(_SEAM * unit))
+    cv2.polylines(mask, [np.round(seam * 16).astype(np.int32)], False, 255, width, cv2.LINE_AA, 4)
+    rows, columns = np.nonzero(mask)
+    alpha = mask[rows, columns, None] * (amount / 255)
+    colours = image[rows, columns, :3]
+    image[rows, columns, :3] = (colours + (_line_colour(image, lips) - colours) * alpha + .5).astype(np.uint8)
 
 
 @lru_cache(maxsize=1)

@@ -44,6 +44,9 @@ _SIDES = (213, 427, 853)  # px of the image's shorter side when it is searched c
 _LARGER, _MOST_PIXELS = 2.0, 1_600_000  # what it is enlarged by, and what it has then, at most
 _CLOSER = 12         # candidates of such a search that are looked at, the best
 _FAR = 0.15          # sides or rad: a first look that lands further off is followed by another
+_EYE_CORNERS = [33, 263]
+_CUT, _AS_GOOD = 0.75, 1.5  # part of a face's points in the image, and times the disagreement, up to which one that seems upside
+#                             down is an upright one cut by the border: 11 of 11 such portraits, none of 33 whole ones turned
 _VIEWS = ((1.03, 0.035), (0.97, -0.035))  # growth and turn (rad) of the squares of a careful look
 
 
@@ -146,7 +149,18 @@ class FaceFinder:
             raise TalkingHeadsError(f"The image must show {f'{face_index + 1} faces' if face_index else 'a face'}",
                                     f"{len(found) or 'none'} found in {image.shape[1]} x {image.shape[0]} px",
                                     "Choose a smaller face index" if found else "Crop closer to the face, or use a sharper image")
-        return found[face_index]
+        return self._upright_if_cut(image, found[face_index])
+
+    def _upright_if_cut(self, image: np.ndarray, face: MeshFace) -> MeshFace:
+        """The face itself, or read the other way up: below the nose the image may be cut, then a forehead passes for a chin."""
+        if abs(math.remainder(face.square.angle, math.tau)) < 3 * math.pi / 4:
+            return face
+        eyes = face.points[_EYE_CORNERS, :2].mean(0)
+        about = replace(face.square, x=float(2 * eyes[0] - face.square.x), y=float(2 * eyes[1] - face.square.y),
+                        angle=math.remainder(face.square.angle + math.pi, math.tau))
+        other = self.careful(image, about)
+        cut_off = other.within < _CUT and other.confidence >= PRESENT
+        return other if cut_off and other.disagreement < _AS_GOOD * face.disagreement else face
 
     def searched(self, image: np.ndarray, *, mask: np.ndarray | None = None,
                  closer: int = len(_SIDES), turned: bool = True) -> Iterator[list[Candidate]]:
