@@ -23,7 +23,8 @@ from .errors import FileFormatError, TalkingHeadsError
 from .orientation import Orientation, frame_orientation
 from .video_clock import FilmClock, length_by_packets, usual_step
 from .video_colour import Colour, colour_of, shown_picture
-from .video_part import Part, frame_part
+from .video_part import Part
+from .video_planes import Image, Planes, as_array, part_of
 
 if TYPE_CHECKING:
     import av
@@ -98,13 +99,22 @@ def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 
         FileFormatError: absent, empty, not a video, or broken somewhere on the way.
         TalkingHeadsError: no such rate or number.
     """
+    last, shown = None, np.zeros((0, 0, 3), np.uint8)
+    for image in read_planes(path, fps, start):
+        if image is not last:
+            last, shown = image, as_array(image) if part is None else np.ascontiguousarray(part_of(image, part))
+        yield shown
+
+
+def read_planes(path: str | os.PathLike, fps: float | None = None, start: int = 0) -> Iterator[Image]:
+    """The same frames as `read_frames`, as `Planes` where the video has them: what is not looked at is not converted."""
     if fps is not None:
         frame_rate(fps)
     whole("The number of the first frame", start)
     with _Opened(path) as (container, stream):
         count, shown, view, clock = 0, None, None, FilmClock(usual_step(stream), Path(path).name)
         for number, frame in enumerate(pictures(container, stream)):
-            view = _View.of(frame, stream, part) if view is None else view
+            view = _View.of(frame, stream) if view is None else view
             if fps is None:
                 if number >= start:
                     yield view.upright(frame)
@@ -128,7 +138,7 @@ def _last_shown(time: float, fps: float, count: int) -> int:
     return count
 
 
-def _held(frame: av.VideoFrame | None, view: _View | None, times: int) -> Iterator[np.ndarray]:
+def _held(frame: av.VideoFrame | None, view: _View | None, times: int) -> Iterator[Image]:
     """The frame `times` times over; converted only when that is at least once. Before the first frame (None): nothing."""
     if frame is not None and view is not None and times > 0:
         picture = view.upright(frame)
@@ -199,19 +209,15 @@ class _View:
     stream: av.VideoStream
     colour: Colour
     orientation: Orientation
-    part: Part | None  # of the upright image; None: all of it
 
     @classmethod
-    def of(cls, frame: av.VideoFrame, stream: av.VideoStream, part: Part | None) -> _View:
-        return cls(stream, colour_of(stream, frame), frame_orientation(frame), part)
+    def of(cls, frame: av.VideoFrame, stream: av.VideoStream) -> _View:
+        return cls(stream, colour_of(stream, frame), frame_orientation(frame))
 
-    def upright(self, frame: av.VideoFrame) -> np.ndarray:  # uint8 [H, W, 3]
-        width, part = _shown_width(frame, self.stream), self.part
-        if part is not None and self.orientation == Orientation() and width == frame.width:
-            frame, part = frame_part(frame, part)
-            width = frame.width
-        picture = self.orientation.applied(shown_picture(frame, width, self.colour))
-        return picture if part is None else part.of(picture)
+    def upright(self, frame: av.VideoFrame) -> Image:  # uint8 [H, W, 3]
+        width = _shown_width(frame, self.stream)
+        planes = Planes.of(frame, self.colour, self.orientation) if width == frame.width else None
+        return self.orientation.applied(shown_picture(frame, width, self.colour)) if planes is None else planes
 
 
 def _shown_width(frame: av.VideoFrame, stream: av.VideoStream) -> int:

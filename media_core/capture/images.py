@@ -22,8 +22,9 @@ from ..face.pose.steady import Anchors
 from ..image_reading import check_size
 from ..read_ahead import ahead, mapped
 from ..torch_threads import one_torch_thread
-from ..video import read_frames
-from .framing import as_square, cut_square, needed
+from ..video_planes import Image
+from ..video_reading import read_planes
+from .framing import cut_square
 from .stages import Step
 
 PREVIEW_EVERY = 10  # frames
@@ -51,13 +52,13 @@ def write_frames(folder: Path, film: Path, fps: float, source: np.ndarray, crop:
     first = int(source[wanted[0]])
     place = {int(source[i]): i for i in wanted}
 
-    def write(item: tuple[int, np.ndarray]) -> tuple[int, np.ndarray]:
+    def write(item: tuple[int, Image]) -> tuple[int, np.ndarray]:
         number, frame = item
-        square = as_square(frame, crop)
+        square = cut_square(frame, crop)
         write_bytes(folder / FRAME.format(place[number]), encoded(".jpg", square))
         return place[number], square
 
-    frames = enumerate(read_frames(film, fps, first, part=needed(crop)), first)
+    frames = enumerate(read_planes(film, fps, first), first)
     last = int(source[wanted[-1]])
     done = len(source) - len(wanted)
     with closing(ahead(_until(frames, last, place))) as items, closing(mapped(write, items)) as written:
@@ -103,7 +104,7 @@ def known_anchors(folder: Path, image_size: tuple[int, int]) -> tuple[Anchors, l
     return (anchors, pictures) if all(p.shape == tuple(image_size) for p in pictures) else None
 
 
-def _until(frames: Iterator[tuple[int, np.ndarray]], last: int, wanted: Container[int]) -> Iterator[tuple[int, np.ndarray]]:
+def _until(frames: Iterator[tuple[int, Image]], last: int, wanted: Container[int]) -> Iterator[tuple[int, Image]]:
     for number, frame in frames:
         if number in wanted:
             yield number, frame
