@@ -20,7 +20,7 @@ from ..face.track import FaceTrack
 from ..speech import Speech, encode_speech
 from .framing import beyond
 from .images import FRAME, read_picture
-from .looks import FrameLooks, frame_looks
+from .looks import WAITING, FrameLooks, frame_looks
 from .quality import FAIR, GOOD, POOR, UNKNOWN, Evidence, QualityReport, quality_report, view_angles
 from .settings import CaptureSettings
 from .stages import Step
@@ -71,6 +71,7 @@ def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettin
     step(1, 2)
     write_bytes(folder / "report.txt", report.text().encode())
     write_bytes(folder / "report.png", encoded(".png", _sheet(folder, film.name, evidence, report)))
+    (folder / WAITING).unlink(missing_ok=True)
     return {"verdict": report.verdict, "sound_offset": report.offset.frames if report.offset.decided else None,
             "findings": [[f.name, f.value, f.verdict, f.advice] for f in report.findings]}
 
