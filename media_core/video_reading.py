@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .asked import frame_rate, whole
-from .audio import FPS, Sound, load_sound
+from .audio import FPS, Sound, load_sound, media_of, track_of
+from .audio_reading import Take, decoded_pieces
 from .av_files import open_media, pictures, unreadable
 from .errors import FileFormatError, TalkingHeadsError
 from .orientation import Orientation, frame_orientation
@@ -154,13 +155,7 @@ def load_film_sound(path: str | os.PathLike) -> Sound:
     Raises:
         FileFormatError: as for `load_sound` and `read_frames`, or the audio ends before the first frame.
     """
-    with _Opened(path) as (container, stream):
-        if not container.streams.audio:
-            raise FileFormatError("The video must have audio", f"{Path(path).name} has none",
-                                  "Choose a video with audio, or record again with the microphone on")
-        first, begin = next(pictures(container, stream), None), container.start_time  # us
-        early = 0.0 if first is None or first.time is None or begin is None else first.time - begin / 1e6
-    sound = load_sound(path)
+    early, sound = _early(path), load_sound(path)
     if round(early * sound.sample_rate) <= 0:
         return sound
     if early >= sound.duration:
@@ -168,6 +163,30 @@ def load_film_sound(path: str | os.PathLike) -> Sound:
                               f"in {Path(path).name} it ends {early - sound.duration:.1f} s before it",
                               "Export the video again")
     return sound.cut(early, sound.duration)
+
+
+def film_sound_pieces(path: str | os.PathLike, take: Take) -> tuple[int, int, float]:
+    """The video's whole audio in pieces, each handed to `take` (float32 [n, C]) as soon as it is read.
+
+    Returns:
+        (channels, Hz, s): the last is how much of it comes before the first frame.
+    Raises:
+        FileFormatError: as for `load_film_sound`.
+    """
+    early = _early(path)
+    with media_of(path) as container:
+        stream = track_of(container, Path(path).name)
+        return *decoded_pieces(container, stream, take), early
+
+
+def _early(path: str | os.PathLike) -> float:
+    """Seconds of a video's audio before its first frame."""
+    with _Opened(path) as (container, stream):
+        if not container.streams.audio:
+            raise FileFormatError("The video must have audio", f"{Path(path).name} has none",
+                                  "Choose a video with audio, or record again with the microphone on")
+        first, begin = next(pictures(container, stream), None), container.start_time  # us
+        return 0.0 if first is None or first.time is None or begin is None else first.time - begin / 1e6
 
 
 class _Opened(AbstractContextManager):

@@ -189,7 +189,7 @@ class _Job:
             for stage in MASKED:
                 self.record.drop(stage)
         self._stage("sound", ("encoder", "fps"), ("track",), lambda step: tables.write_sound(
-            self.folder, tables.film_part(self.film, first, len(raw.points), settings.fps), len(raw.points), settings.fps,
+            self.folder, self.film, first, len(raw.points), settings.fps,
             of_recording(settings.heard_by, self.film, self.info.duration, first / settings.fps), step))
         self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step), frames)
         every = {*(first + cut for cut in raw.cuts), *(int(source[cut]) for cut in self.record.result("shots"))}

@@ -90,7 +90,7 @@ def _voice_channels(sound: Sound) -> tuple[Sound, list[str]]:
 
 
 def _turned(waveform: np.ndarray) -> list[str]:  # [C, N]
-    count = int(downmix.inverted(waveform, waveform.mean(axis=0, dtype=np.float32)).sum()) if len(waveform) > 1 else 0
+    count = int(downmix.inverted(waveform).sum()) if len(waveform) > 1 else 0
     return [f"{min(count, len(waveform) - count)} of {len(waveform)} channels was inverted and is turned over"] if count else []
 
 

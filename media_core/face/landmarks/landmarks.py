@@ -18,7 +18,7 @@ import numpy as np
 from ...dense_mesh import ROW as MESH_ROW
 from ...errors import TalkingHeadsError
 from ...progress import Report, silent
-from ...video_planes import Image, sampled
+from ...video_planes import Image, as_array, sampled
 from ..draw import draw_landmarks
 from ..following import follow, upcoming
 from ..presence import PATIENCE, Tracker, expect_face
@@ -158,7 +158,7 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: Tracker |
         tracker = make_tracker("people")
     faces, cuts, size, missing = list[FaceFrame | None](), list[int](), (0, 0), 0
     for item, face in follow(tracker, upcoming(frames, masks, CutFinder())):
-        index, frame = item.number, item.frame
+        index, frame = item.number, as_array(item.frame)
         if item.cut:
             cuts.append(index)
         faces.append(face if face is None or dense else replace(face, mesh=None))
