@@ -26,6 +26,7 @@ _WEIGHTS = {1: (.2126, .0722), 4: (.30, .11), 7: (.212, .087), 9: (.2627, .0593)
 _OLD = (.299, .114)  # BT.601's, for all others
 _FULL = 2            # number of the range 0 to 255
 _MARGIN = 2          # colour differences beside a part that its own depend on
+_FINER = 64          # steps of an 8-bit level while something is averaged
 _BESIDE = 0.25       # of their distance: colour differences are taken above the left one of two pixels, not between them
 
 
@@ -84,8 +85,8 @@ class Planes:
         if any(edge % step for edge, step in zip(part, (across, down) * 2)):
             return cv2.resize(self.part(part), size[::-1], interpolation=cv2.INTER_AREA)
         own = Part(part.left // across, part.top // down, part.right // across, part.bottom // down)
-        planes = [np.ascontiguousarray(part.of(self.luma)), *(self._centred(plane, own) for plane in self.others)]
-        return _converted([_resized(plane, size) for plane in planes], self.matrix)
+        luma = cv2.resize(np.ascontiguousarray(part.of(self.luma)), size[::-1], interpolation=cv2.INTER_AREA)
+        return _converted([luma, *(self._reduced(plane, own, size) for plane in self.others)], self.matrix)
 
     @property
     def _steps(self) -> tuple[int, int]:
@@ -95,7 +96,6 @@ class Planes:
 
     def _enlarged(self, plane: np.ndarray, part: Part) -> np.ndarray:  # uint8 [h, w] -> [part's]
         """The part's colour differences, one for each pixel."""
-        import cv2
 
         down, across = self._steps
         if down == across == 1:
@@ -103,21 +103,25 @@ class Planes:
         left, top = max(part.left // across - _MARGIN, 0), max(part.top // down - _MARGIN, 0)
         right, bottom = (min(-(-end // step) + _MARGIN, n) for end, step, n in
                          zip((part.right, part.bottom), (across, down), plane.shape[::-1]))
-        own = self._centred(plane, Part(left, top, right, bottom))
-        fine = cv2.resize(own, ((right - left) * across, (bottom - top) * down), interpolation=cv2.INTER_LINEAR)
+        fine = plane[top:bottom, left:right]
+        for axis, step in enumerate((down, across)):
+            fine = _doubled(fine, axis, self.aside[axis]) if step == 2 else fine
         x, y = part.left - left * across, part.top - top * down
         return fine[y:y + part.bottom - part.top, x:x + part.right - part.left]
 
-    def _centred(self, plane: np.ndarray, own: Part) -> np.ndarray:  # uint8 [h, w] -> [own's]
-        """Colour differences as if taken in the middle of their pixels."""
+    def _reduced(self, plane: np.ndarray, own: Part, size: tuple[int, int]) -> np.ndarray:  # uint8 [h, w] -> [H, W]
+        """Colour differences of a part, as if taken in the middle of their pixels, at another size; rounded once."""
         import cv2
 
-        here = np.ascontiguousarray(own.of(plane))
+        here, shift = np.ascontiguousarray(own.of(plane)), 1
         for axis, away in enumerate(self.aside):
             if away:
-                beside = self._beside(plane, own, axis, 1 if away < 0 else -1)
-                here = cv2.addWeighted(here, 1 - abs(away), np.ascontiguousarray(beside), abs(away), 0)
-        return here
+                beside, shift = self._beside(plane, own, axis, 1 if away < 0 else -1), _FINER
+                here = cv2.addWeighted(here, (1 - abs(away)) * shift, np.ascontiguousarray(beside), abs(away) * shift, 0,
+                                       dtype=cv2.CV_16U)
+        shrinks = here.shape[0] >= size[0] and here.shape[1] >= size[1]
+        here = cv2.resize(here, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return here if shift == 1 else cv2.convertScaleAbs(here, alpha=1 / shift)
 
     @staticmethod
     def _beside(plane: np.ndarray, own: Part, axis: int, step: int) -> np.ndarray:
@@ -173,11 +177,20 @@ def matrix_of(number: int, full: bool) -> np.ndarray:  # -> float64 [3, 4]
     return np.column_stack([turn, -turn @ (black, 128, 128)])
 
 
-def _resized(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _doubled(plane: np.ndarray, axis: int, aside: float) -> np.ndarray:  # uint8 [h, w] -> [2 h, w] or [h, 2 w]
+    """Colour differences for each of two pixels along an axis, from between them or, `aside`, from one of them."""
     import cv2
 
-    shrinks = plane.shape[0] >= size[0] and plane.shape[1] >= size[1]
-    return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    plane = np.ascontiguousarray(plane)
+    if not aside:
+        return cv2.resize(plane, None, fx=1 + axis, fy=2 - axis, interpolation=cv2.INTER_LINEAR)
+    first, last = np.split(plane, [1], axis)[0], np.split(plane, [-1], axis)[1]
+    beside = np.concatenate([np.split(plane, [1], axis)[1], last] if aside < 0 else [first, np.split(plane, [-1], axis)[0]], axis)
+    between = cv2.addWeighted(plane, 0.5, np.ascontiguousarray(beside), 0.5, 0)
+    pair = (plane, between) if aside < 0 else (between, plane)
+    if axis:
+        return cv2.merge(pair).reshape(len(plane), -1)
+    return np.stack(pair, 1).reshape(-1, plane.shape[1])
 
 
 def _converted(planes: Sequence[np.ndarray], matrix: np.ndarray) -> np.ndarray:  # 3 of uint8 [H, W] -> uint8 [H, W, 3]
