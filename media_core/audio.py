@@ -7,7 +7,8 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
 
 if TYPE_CHECKING:
+    import av
     from av.container import InputContainer
 
 FPS = 25.0  # both papers' video rate, frames per second
@@ -126,6 +128,10 @@ class Sound:
             waveform = np.ascontiguousarray(resampled if resampled.size else np.zeros((len(waveform), 1), np.float32))
         return self if waveform is self.waveform else Sound(waveform, rate)
 
+    def part(self, start: int, stop: int) -> np.ndarray:  # float32 [C, stop - start]
+        """Samples `start` to `stop` (exclusive); a view."""
+        return self.waveform[:, start:stop]
+
     def cut(self, start: float, stop: float) -> Sound:
         """The part from `start` to `stop` seconds (clamped to the audio, at least one sample).
 
@@ -165,13 +171,24 @@ def load_sound(path: str | os.PathLike) -> Sound:
     Raises:
         FileFormatError: no such file, not a media file, no audio in it, most of it damaged, or samples that are not finite.
     """
+    with media_of(path) as container:
+        return track_sound(container, Path(path).name)
+
+
+@contextmanager
+def media_of(path: str | os.PathLike) -> Iterator[InputContainer]:
+    """A file that is read for its audio; whatever FFmpeg reports inside the block becomes a FileFormatError.
+
+    Raises:
+        FileFormatError: no such file, or not a media file.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileFormatError("The audio file must exist", f"no file at {path}", "Check the name and the folder")
     try:
         with open_media(path) as container:
-            return track_sound(container, path.name)
-    except FileFormatError:
+            yield container
+    except TalkingHeadsError:
         raise
     except unreadable() as error:
         raise FileFormatError("The audio file must be one FFmpeg can read", f"{path.name} cannot be decoded ({error})",
@@ -185,16 +202,25 @@ def track_sound(container: InputContainer, name: str) -> Sound:
         FileFormatError: no audio in it, or samples that are not finite; `name` says where.
         one of `av_files.unreadable()`: most of it is damaged.
     """
-    stream = sound_track(container)
-    if stream is None:
-        raise FileFormatError("The file must hold an audio track", f"{name} has none", "Choose a file with audio")
-    waveform, rate = decoded(container, stream)
+    waveform, rate = decoded(container, track_of(container, name))
     if not waveform.size:
         raise FileFormatError("The audio track must hold samples", f"the one in {name} is empty", "Choose a file with audio")
     try:
         return Sound(waveform, rate)
     except TalkingHeadsError as error:  # NaN samples, say: here the file is to blame
         raise FileFormatError(error.must, f"{name}: {error.came}", "Export it again, or choose another file") from error
+
+
+def track_of(container: InputContainer, name: str) -> av.AudioStream:
+    """The track to use of an open container.
+
+    Raises:
+        FileFormatError: no audio in it; `name` says where.
+    """
+    stream = sound_track(container)
+    if stream is None:
+        raise FileFormatError("The file must hold an audio track", f"{name} has none", "Choose a file with audio")
+    return stream
 
 
 def save_wav(path: str | os.PathLike, sound: Sound) -> Path:

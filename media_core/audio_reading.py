@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Take: TypeAlias = Callable[[np.ndarray], object]  # of float32 [n, C]
+_SILENCE = 1 << 18  # samples, at most, of a piece of silence
 _DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
 _FILM_RATE = 25  # frames per second; shorter gaps are the container's imprecise clock
 
@@ -36,12 +38,29 @@ def decoded(container: InputContainer, stream: av.AudioStream) -> tuple[np.ndarr
     Raises:
         one of `av_files.unreadable()`: more of it is damaged than whole, or its samples are of no known arrangement.
     """
-    samples = _Samples(container, stream)
-    packets = _Packets(container, stream)
+    blocks: list[np.ndarray] = []
+    channels, rate = decoded_pieces(container, stream, blocks.append)
+    out, at = np.empty((channels, sum(map(len, blocks))), np.float32), 0
+    blocks.reverse()
+    while blocks:  # each given back at once: a long track is large
+        block = blocks.pop()
+        out[:, at:at + len(block)] = block.T
+        at += len(block)
+    return out, rate
+
+
+def decoded_pieces(container: InputContainer, stream: av.AudioStream, take: Take) -> tuple[int, int]:
+    """The same in pieces, float32 [n, C], each handed to `take` as soon as it is read; returns (channels, Hz).
+
+    Raises:
+        as `decoded`, which may be after `take` has had all.
+    """
+    samples, packets = _Samples(container, stream, take), _Packets(container, stream)
     for frame in packets:
         samples.add(frame, packets.fresh_damage())
     packets.tell()
-    return samples.waveform()
+    samples.flush()
+    return samples.channels, samples.rate
 
 
 class _Packets:
@@ -99,9 +118,9 @@ class _Packets:
 class _Samples:
     """Frames put together, in the first one's rate and channels, at the times they say."""
 
-    def __init__(self, container: InputContainer, stream: av.AudioStream):
-        self.container, self.stream = container, stream
-        self.blocks: list[np.ndarray] = []  # float32 [1, n * C]
+    def __init__(self, container: InputContainer, stream: av.AudioStream, take: Take):
+        self.container, self.stream, self._take = container, stream, take
+        self.left: int | None = None  # samples a channel that may still come; None: as many as there are
         self.kind: tuple[str, str, int] | None = None  # of the frames that the resampler takes
         self.resampler: av.AudioResampler | None = None
         self.layout, self.channels, self.rate = "", 1, stream.rate or 0
@@ -114,51 +133,47 @@ class _Samples:
             self.layout, self.channels = frame.layout.name, frame.layout.nb_channels
             self.rate = self.rate or frame.sample_rate
             self.begin, self.late = frame.time, _late(frame, self.container.start_time, self.rate)
+            self.left = self._length()
             self._silence(self.late)
         gap = _gap(frame, self.begin, self.heard, self.rate, damage_before)
         self._silence(gap)
         self._convert(frame)
         self.heard += gap + round(frame.samples * self.rate / (frame.sample_rate or self.rate))
 
-    def waveform(self) -> tuple[np.ndarray, int]:  # float32 [C, N], Hz
-        if not self.blocks:
-            return np.zeros((1, 0), np.float32), self.rate
-        self._flush()
-        waveform = self._joined()
-        stream = self.stream
-        if stream.duration and stream.time_base and "mp4" in self.container.format.name:
-            waveform = waveform[:, :max(1, self.late + round(stream.duration * stream.time_base * self.rate))]
-        return waveform, self.rate
-
-    def _joined(self) -> np.ndarray:  # float32 [C, N]
-        """The blocks side by side, each given back at once: a long track is large."""
-        out = np.empty((self.channels, sum(block.size for block in self.blocks) // self.channels), np.float32)
-        at = 0
-        self.blocks.reverse()
-        while self.blocks:
-            block = self.blocks.pop().reshape(-1, self.channels)
-            out[:, at:at + len(block)] = block.T
-            at += len(block)
-        return out
-
     def _silence(self, samples: int) -> None:
-        if samples:
-            self.blocks.append(np.zeros((1, self.channels * samples), np.float32))
+        for start in range(0, samples, _SILENCE):
+            self._give(np.zeros((min(_SILENCE, samples - start), self.channels), np.float32))
 
     def _convert(self, frame: av.AudioFrame) -> None:
         import av
 
         kind = frame.format.name, frame.layout.name, frame.sample_rate
         if kind != self.kind:  # a damaged frame, or recordings put together
-            self._flush()
+            self.flush()
             # Packed, not planar: PyAV 18's planes of eight and more channels point nowhere.
             self.kind, self.resampler = kind, av.AudioResampler(format="flt", layout=self.layout, rate=self.rate)
         assert self.resampler is not None
-        self.blocks += [part.to_ndarray() for part in self.resampler.resample(frame)]
+        for part in self.resampler.resample(frame):
+            self._give(part.to_ndarray().reshape(-1, self.channels))
 
-    def _flush(self) -> None:
-        if self.resampler is not None:
-            self.blocks += [part.to_ndarray() for part in self.resampler.resample(None)]
+    def flush(self) -> None:
+        """Hands on what is still under way."""
+        for part in self.resampler.resample(None) if self.resampler is not None else ():
+            self._give(part.to_ndarray().reshape(-1, self.channels))
+
+    def _length(self) -> int | None:
+        """Samples a channel, where an mp4 states them: what it holds behind (the rest of AAC's last block) is cut."""
+        duration, base = self.stream.duration, self.stream.time_base
+        if not duration or not base or "mp4" not in self.container.format.name:
+            return None
+        return max(1, self.late + round(duration * base * self.rate))
+
+    def _give(self, block: np.ndarray) -> None:  # float32 [n, C]
+        if self.left is not None:
+            block = block[:self.left]
+            self.left -= len(block)
+        if len(block):
+            self._take(block)
 
 
 def _late(frame: av.AudioFrame, start: int | None, rate: int) -> int:

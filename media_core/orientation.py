@@ -19,9 +19,13 @@ class Orientation(NamedTuple):
 
     def applied(self, picture: np.ndarray) -> np.ndarray:  # [H, W, C] as stored -> [H, W, C] or [W, H, C] as shown
         """The image as it is meant to be seen."""
+        return np.ascontiguousarray(self.view(picture))
+
+    def view(self, picture: np.ndarray) -> np.ndarray:  # [H, W, ...] -> [H, W, ...] or [W, H, ...]
+        """The same, but still the stored memory."""
         picture = picture.swapaxes(0, 1) if self.transposed else picture
         picture = picture[:, ::-1] if self.left_right else picture
-        return np.ascontiguousarray(picture[::-1] if self.top_bottom else picture)
+        return picture[::-1] if self.top_bottom else picture
 
 
 def orientation_of(matrix: bytes | Sequence[int] | np.ndarray) -> Orientation:  # int [9] or 36 bytes

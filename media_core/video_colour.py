@@ -22,6 +22,7 @@ _KNEE = 0.8      # of the reference white
 _GAMMA = 2.4
 _STEPS = 65535   # of the tables
 _AT_ONCE = 1 << 16  # pixels: what a core's cache holds
+_EXACT = 0x2 | 0x40000 | 0x2000  # FFmpeg's bilinear, accurate_rnd, full_chroma_int: else 1.3 of 255 too dark (wrong for rgb48)
 _HD = (1280, 576)  # px: untagged videos wider or higher than this are of BT.709, smaller ones of BT.601 (as players guess)
 _TO_709 = {  # linear RGB to linear RGB of BT.709, by the primaries' number; 9: BT.2020, 12: Display P3
     9: np.array([[1.66049, -0.58764, -0.07285], [-0.12455, 1.13290, -0.00835], [-0.01815, -0.10058, 1.11873]], np.float32),
@@ -57,7 +58,8 @@ def shown_picture(frame: av.VideoFrame, width: int, colour: Colour) -> np.ndarra
     """A decoded frame as RGB of BT.709, `width` px wide."""
     # RGB has no colour matrix to convert to, but without one named PyAV 14 takes BT.709 videos for BT.601.
     kind = "rgb24" if colour.plain else "rgb48le"
-    picture = frame.reformat(format=kind, src_colorspace=colour.matrix, dst_colorspace="ITU601", width=width).to_ndarray()
+    picture = frame.reformat(format=kind, src_colorspace=colour.matrix, dst_colorspace="ITU601", width=width,
+                             interpolation=_EXACT if colour.plain else None).to_ndarray()
     return picture if colour.plain else as_shown(picture, colour)
 
 

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .asked import frame_rate, whole
-from .audio import FPS, Sound, load_sound
+from .audio import FPS, Sound, load_sound, media_of, track_of
+from .audio_reading import Take, decoded_pieces
 from .av_files import open_media, pictures, unreadable
 from .errors import FileFormatError, TalkingHeadsError
 from .orientation import Orientation, frame_orientation
 from .video_clock import FilmClock, length_by_packets, usual_step
 from .video_colour import Colour, colour_of, shown_picture
-from .video_part import Part, frame_part
+from .video_part import Part
+from .video_planes import Image, Planes, as_array, part_of
 
 if TYPE_CHECKING:
     import av
@@ -98,13 +100,22 @@ def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 
         FileFormatError: absent, empty, not a video, or broken somewhere on the way.
         TalkingHeadsError: no such rate or number.
     """
+    last, shown = None, np.zeros((0, 0, 3), np.uint8)
+    for image in read_planes(path, fps, start):
+        if image is not last:
+            last, shown = image, as_array(image) if part is None else np.ascontiguousarray(part_of(image, part))
+        yield shown
+
+
+def read_planes(path: str | os.PathLike, fps: float | None = None, start: int = 0) -> Iterator[Image]:
+    """The same frames as `read_frames`, as `Planes` where the video has them: what is not looked at is not converted."""
     if fps is not None:
         frame_rate(fps)
     whole("The number of the first frame", start)
     with _Opened(path) as (container, stream):
         count, shown, view, clock = 0, None, None, FilmClock(usual_step(stream), Path(path).name)
         for number, frame in enumerate(pictures(container, stream)):
-            view = _View.of(frame, stream, part) if view is None else view
+            view = _View.of(frame, stream) if view is None else view
             if fps is None:
                 if number >= start:
                     yield view.upright(frame)
@@ -128,7 +139,7 @@ def _last_shown(time: float, fps: float, count: int) -> int:
     return count
 
 
-def _held(frame: av.VideoFrame | None, view: _View | None, times: int) -> Iterator[np.ndarray]:
+def _held(frame: av.VideoFrame | None, view: _View | None, times: int) -> Iterator[Image]:
     """The frame `times` times over; converted only when that is at least once. Before the first frame (None): nothing."""
     if frame is not None and view is not None and times > 0:
         picture = view.upright(frame)
@@ -144,13 +155,7 @@ def load_film_sound(path: str | os.PathLike) -> Sound:
     Raises:
         FileFormatError: as for `load_sound` and `read_frames`, or the audio ends before the first frame.
     """
-    with _Opened(path) as (container, stream):
-        if not container.streams.audio:
-            raise FileFormatError("The video must have audio", f"{Path(path).name} has none",
-                                  "Choose a video with audio, or record again with the microphone on")
-        first, begin = next(pictures(container, stream), None), container.start_time  # us
-        early = 0.0 if first is None or first.time is None or begin is None else first.time - begin / 1e6
-    sound = load_sound(path)
+    early, sound = _early(path), load_sound(path)
     if round(early * sound.sample_rate) <= 0:
         return sound
     if early >= sound.duration:
@@ -158,6 +163,30 @@ def load_film_sound(path: str | os.PathLike) -> Sound:
                               f"in {Path(path).name} it ends {early - sound.duration:.1f} s before it",
                               "Export the video again")
     return sound.cut(early, sound.duration)
+
+
+def film_sound_pieces(path: str | os.PathLike, take: Take) -> tuple[int, int, float]:
+    """The video's whole audio in pieces, each handed to `take` (float32 [n, C]) as soon as it is read.
+
+    Returns:
+        (channels, Hz, s): the last is how much of it comes before the first frame.
+    Raises:
+        FileFormatError: as for `load_film_sound`.
+    """
+    early = _early(path)
+    with media_of(path) as container:
+        stream = track_of(container, Path(path).name)
+        return *decoded_pieces(container, stream, take), early
+
+
+def _early(path: str | os.PathLike) -> float:
+    """Seconds of a video's audio before its first frame."""
+    with _Opened(path) as (container, stream):
+        if not container.streams.audio:
+            raise FileFormatError("The video must have audio", f"{Path(path).name} has none",
+                                  "Choose a video with audio, or record again with the microphone on")
+        first, begin = next(pictures(container, stream), None), container.start_time  # us
+        return 0.0 if first is None or first.time is None or begin is None else first.time - begin / 1e6
 
 
 class _Opened(AbstractContextManager):
@@ -199,19 +228,15 @@ class _View:
     stream: av.VideoStream
     colour: Colour
     orientation: Orientation
-    part: Part | None  # of the upright image; None: all of it
 
     @classmethod
-    def of(cls, frame: av.VideoFrame, stream: av.VideoStream, part: Part | None) -> _View:
-        return cls(stream, colour_of(stream, frame), frame_orientation(frame), part)
+    def of(cls, frame: av.VideoFrame, stream: av.VideoStream) -> _View:
+        return cls(stream, colour_of(stream, frame), frame_orientation(frame))
 
-    def upright(self, frame: av.VideoFrame) -> np.ndarray:  # uint8 [H, W, 3]
-        width, part = _shown_width(frame, self.stream), self.part
-        if part is not None and self.orientation == Orientation() and width == frame.width:
-            frame, part = frame_part(frame, part)
-            width = frame.width
-        picture = self.orientation.applied(shown_picture(frame, width, self.colour))
-        return picture if part is None else part.of(picture)
+    def upright(self, frame: av.VideoFrame) -> Image:  # uint8 [H, W, 3]
+        width = _shown_width(frame, self.stream)
+        planes = Planes.of(frame, self.colour, self.orientation) if width == frame.width else None
+        return self.orientation.applied(shown_picture(frame, width, self.colour)) if planes is None else planes
 
 
 def _shown_width(frame: av.VideoFrame, stream: av.VideoStream) -> int:

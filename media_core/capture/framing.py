@@ -18,6 +18,7 @@ from ..face.landmarks.detector import no_face
 from ..face.pose.pose import RigidShape
 from ..face.track import FaceTrack
 from ..video_part import Part
+from ..video_planes import Image, averaged, part_of
 
 ABOVE, BELOW, BESIDE = 2.0, 2.6, 2.3  # u from the eyes' middle: hair, shoulders, air
 LEAST = 3.5         # u (beside the head's movement), side of the smallest square that shows hair and chin
@@ -54,13 +55,15 @@ def frame_face(points: np.ndarray, image_size: tuple[int, int], size: int) -> Fa
     least = LEAST * unit + float((high - low).max())
     side = round(min(side, max(min(image_size), least)))
     middle = np.array([low[0] + high[0], top + min(bottom, top + side)]) / 2 + 0.5  # hair before shoulders
+    side -= side % 2
     x, y = (_placed(centre, side, edge) for centre, edge in zip(middle, (width, height)))
     return _square(x, y, side, image_size, size)
 
 
 def _placed(centre: float, side: int, edge: int) -> int:
-    """First pixel of a stretch of `side` px around `centre` (from the image's border), inside 0..`edge` if it fits."""
-    first = round(centre - side / 2)
+    """First pixel of a stretch of `side` px around `centre` (from the image's border), inside 0..`edge` if it fits. Even: colours
+    are stored for two pixels."""
+    first = 2 * round((centre - side / 2) / 2)
     return min(max(first, 0), edge - side) if side <= edge else min(max(first, edge - side), 0)
 
 
@@ -138,18 +141,17 @@ def needed(crop: FaceCrop) -> Part:
     return Part(left, top, max(min(x + side, width), left), max(min(y + side, height), top))
 
 
-def cut_square(image: np.ndarray, crop: FaceCrop) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [size, size, 3]
-    """A video frame's square, as `crop.crop` gives it but quicker: it has whole source pixels. Averaged where it shrinks."""
-    return as_square(needed(crop).of(image), crop)
-
-
-def as_square(inside: np.ndarray, crop: FaceCrop) -> np.ndarray:  # uint8 [h, w, 3] -> uint8 [size, size, 3]
-    """The square from what is `needed` of a frame: beyond the frame its edge goes on."""
+def cut_square(image: Image, crop: FaceCrop) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [size, size, 3]
+    """A video frame's square, as `crop.crop` gives it but quicker: it has whole source pixels. Averaged where it shrinks; beyond
+    the frame its edge goes on."""
     import cv2
 
     x, y, side = _box(crop)
     height, width = crop.source_size
-    margins = (max(-y, 0), max(y + side - height, 0), max(-x, 0), max(x + side - width, 0))
+    margins, own = (max(-y, 0), max(y + side - height, 0), max(-x, 0), max(x + side - width, 0)), needed(crop)
+    if side > crop.size and not any(margins):
+        return averaged(image, own, (crop.size, crop.size))
+    inside = part_of(image, own)
     square = cv2.copyMakeBorder(inside, *margins, cv2.BORDER_REPLICATE) if any(margins) else inside
     if side == crop.size:
         return np.ascontiguousarray(square)

@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from ..face.geometry import FEATURES
 from ..face.landmarks.raw_track import runs
+from ..files import load_tensors, save_tensors
 from ..read_ahead import mapped
+from ..schema import described, record, text
+from ..tensor_schema import Numbers, fitting
 from ..torch_threads import one_torch_thread
 from .images import FRAME, read_picture
+from .settings import fingerprint
 
 if TYPE_CHECKING:
     from ..face.mesh.finder import FaceFinder
@@ -32,6 +37,10 @@ _INNER_LIPS = list(range(60, 68))
 _USUAL = np.array([6, 2, 2], np.float32)  # of 255, Lab: by which a part's colour varies in any video
 _COVERED = 3.5       # times its usual variation: a part of another colour (none in clean videos exceeds 3.1)
 _BLURRED = -0.5      # of the sharpness' logarithm, against the video's median (none in clean videos is below -0.45)
+WAITING = "looks.partial.safetensors"
+_KIND, _SETTINGS = "frame_looks", record({"points": text(100)})
+_TENSORS = {"sharpness": Numbers(("T",), nan=True), "colours": Numbers(("T", len(_PARTS), 3), nan=True),
+            "light": Numbers(("T", 2), nan=True), "seen": Numbers(("T",), (torch.bool,)), "done": Numbers(("T",), (torch.bool,))}
 _LEAST_RUN = 3       # frames in a row
 _SURE = 0.6          # the detector's score of another face
 
@@ -77,31 +86,68 @@ def lasting(told: np.ndarray) -> np.ndarray:  # bool [T] -> bool [T]
     return out
 
 
+class Looking:
+    """Looks at frames one by one, in any order, by any thread; what was seen of them can wait in a file of the dataset's folder.
+
+    Args:
+        folder: of the dataset.
+        points: [T, 68, 2] px.
+    """
+
+    def __init__(self, folder: Path, points: np.ndarray):
+        from ..face.mesh.finder import FaceFinder
+        from ..face.mesh.nets import shipped_nets
+
+        total = len(points)
+        self.folder, self.points, self._finder = folder, points, FaceFinder(shipped_nets("cpu"))
+        self.sharpness, self.colours = np.full(total, np.nan, np.float32), np.full((total, len(_PARTS), 3), np.nan, np.float32)
+        self.light, self.seen = np.full((total, 2), np.nan, np.float32), np.zeros(total, bool)
+        self.done = np.zeros(total, bool)
+
+    def __call__(self, i: int, picture: np.ndarray) -> None:
+        """Frame `i`, uint8 [H, W, 3]."""
+        self.sharpness[i], self.light[i], self.colours[i] = face_looks(picture, self.points[i])
+        if i % OTHERS_EVERY == 0:
+            self.seen[i] = another_face(picture, self.points[i], self._finder)
+        self.done[i] = True
+
+    @property
+    def looks(self) -> FrameLooks:
+        """Of all frames, once each was looked at."""
+        return FrameLooks(self.sharpness, self.colours, self.light, _twice(self.seen))
+
+    def save(self) -> None:
+        """Keeps what was seen until it is wanted."""
+        tensors = {name: torch.from_numpy(getattr(self, name)) for name in _TENSORS}
+        save_tensors(self.folder / WAITING, tensors, kind=_KIND, version=1, config={"points": fingerprint(self.points)})
+
+    def load(self) -> None:
+        """Takes what waits, where it was seen about the same points."""
+        if not (self.folder / WAITING).is_file():
+            return
+        tensors, config = load_tensors(self.folder / WAITING, kind=_KIND, version=1)
+        again = "Delete it and capture the video again"
+        described(config, _SETTINGS, WAITING, again)
+        fitting(tensors, _TENSORS, WAITING, again)
+        if config["points"] == fingerprint(self.points):
+            for name in _TENSORS:
+                getattr(self, name)[:] = tensors[name].numpy()
+
+
 def frame_looks(folder: Path, points: np.ndarray, tell: Callable[[int, int], None]) -> FrameLooks:
-    """Looks at every written frame; holds a few at a time.
+    """Looks at every written frame that nobody has looked at yet; holds a few at a time.
 
     Args:
         points: [T, 68, 2] px.
         tell: called with (frames done, frames).
     """
-    from ..face.mesh.finder import FaceFinder
-    from ..face.mesh.nets import shipped_nets
-
-    total, finder = len(points), FaceFinder(shipped_nets("cpu"))
-    sharpness, colours = np.full(total, np.nan, np.float32), np.full((total, len(_PARTS), 3), np.nan, np.float32)
-    light, seen = np.full((total, 2), np.nan, np.float32), np.zeros(total, bool)
-
-    def look(i: int) -> tuple[int, np.ndarray | None]:
-        picture = read_picture(folder / FRAME.format(i))
-        sharpness[i], light[i], colours[i] = face_looks(picture, points[i])
-        return i, picture if i % OTHERS_EVERY == 0 else None
-
-    with one_torch_thread(), closing(mapped(look, range(total))) as looked:
-        for i, picture in looked:
-            if picture is not None:
-                seen[i] = another_face(picture, points[i], finder)
-            tell(i + 1, total)
-    return FrameLooks(sharpness, colours, light, _twice(seen))
+    looking = Looking(folder, points)
+    looking.load()
+    wanted, total = np.flatnonzero(~looking.done).tolist(), len(points)
+    with one_torch_thread(), closing(mapped(lambda i: looking(i, read_picture(folder / FRAME.format(i))), wanted)) as looked:
+        for done, _ in enumerate(looked, total - len(wanted) + 1):
+            tell(done, total)
+    return looking.looks
 
 
 def another_face(picture: np.ndarray, points: np.ndarray, finder: FaceFinder) -> bool:

@@ -32,7 +32,9 @@ from ..progress import Report, silent
 from ..speech import full_name, of_recording
 from ..video import VideoInfo, probe
 from . import images, tables
+from .cutting import Cutting, write_background, write_layers
 from .framing import Likeness, frame_face, like_dataset
+from .looks import Looking
 from .manifest import write_manifest
 from .mesh_rows import MeshRows
 from .record import Record
@@ -182,12 +184,12 @@ class _Job:
         track = self._measure(squared, likeness, source, mesh)
         del placed, mesh
         if settings.masks:
-            self._masks(source, crop, squared.points)
+            self._masks(source, crop, squared.points, track)
         else:
             for stage in MASKED:
                 self.record.drop(stage)
         self._stage("sound", ("encoder", "fps"), ("track",), lambda step: tables.write_sound(
-            self.folder, tables.film_part(self.film, first, len(raw.points), settings.fps), len(raw.points), settings.fps,
+            self.folder, self.film, first, len(raw.points), settings.fps,
             of_recording(settings.heard_by, self.film, self.info.duration, first / settings.fps), step))
         self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step), frames)
         every = {*(first + cut for cut in raw.cuts), *(int(source[cut]) for cut in self.record.result("shots"))}
@@ -211,12 +213,14 @@ class _Job:
         def step(done: int, total: int, info: Mapping[str, Any] | None = None, preview: np.ndarray | None = None) -> None:
             self.progress(name, done, total, info, preview)
 
-        # older folders do not name the tracker: none of them was measured by the one for real people
-        asked = {key: self.request[key] for key in own if key != "tracker" or self.request[key] == "people"}
-        if self.record.pending(name, asked, *after, frames=frames):
+        if self.record.pending(name, self._asked(own), *after, frames=frames):
             step(0, 1)
             self.record.finish(name, make(step))
         step(1, 1)
+
+    def _asked(self, own: tuple[str, ...]) -> dict[str, Any]:
+        # older folders do not name the tracker: none of them was measured by the one for real people
+        return {key: self.request[key] for key in own if key != "tracker" or self.request[key] == "people"}
 
     def _segment(self) -> tuple[int, int | None]:
         """First frame, and the one behind the last (None: the video's end), at the dataset's rate."""
@@ -284,12 +288,18 @@ class _Job:
         found = found if expression is not None or anchors is None else expressed(found, track)
         return found, None if shared else anchors
 
-    def _masks(self, source: np.ndarray, crop: FaceCrop, points: np.ndarray) -> None:  # [T], -, [T, 68, 2] px
-        size, frames = self.settings.size, len(source)
-        self._stage("masks", ("person", "parsing", "tracker"), ("shots",), lambda step: images.write_masks(
-            self.folder, points, size, self.inputs.person, crop, source, self.settings.parsing, step), frames)
-        self._stage("background", (), ("masks",), lambda step: images.write_background(self.folder, frames, size, step))
-        self._stage("layers", (), ("background",), lambda step: images.write_layers(self.folder, frames, step), frames)
+    def _masks(self, source: np.ndarray, crop: FaceCrop, points: np.ndarray, track: FaceTrack) -> None:  # [T], -, [T, 68, 2] px
+        """The first stage makes the others' files too, while each frame is in memory: so these are cleared before it, where they
+        are of other settings."""
+        frames, own = len(source), ("person", "parsing", "tracker")
+        looking = Looking(self.folder, track.landmarks.points[..., :2].numpy())
+        cutting = Cutting(folder=self.folder, points=points, size=self.settings.size, person=self.inputs.person, crop=crop,
+                          source=source, parsing=self.settings.parsing, looking=looking)
+        for stage, settings, after in (("masks", own, "shots"), ("background", (), "masks"), ("layers", (), "background")):
+            self.record.pending(stage, self._asked(settings), after, frames=frames)
+        self._stage("masks", own, ("shots",), cutting.write, frames)
+        self._stage("background", (), ("masks",), lambda step: write_background(self.folder, frames, self.settings.size, step))
+        self._stage("layers", (), ("background",), lambda step: write_layers(self.folder, frames, step), frames)
 
     def _facts(self, shown: Shown, filled: np.ndarray) -> dict[str, Any]:
         """What the manifest says besides the request and the checksums."""

@@ -10,24 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..audio import Sound
-from ..blocks import blocks
-from ..downmix import mono as mono_of
 from ..face.geometry import quarter_turns
 from ..face.track import FaceTrack
 from ..metrics import eye_aperture, lip_aperture
 from ..motion import AU_NAMES
 from ..speech import Speech
+from ..stored_sound import Audible
 from .looks import FrameLooks, lasting
+from .loudness import clipping, loudness
 from .sync import SoundOffset, sound_offset
 
 GOOD, FAIR, POOR, UNKNOWN = "good", "fair", "poor", "unknown"
 _ORDER = (GOOD, UNKNOWN, FAIR, POOR)
 _SHUT = 0.55          # of the open eyes' aperture: below it the lids count as shut
 _LONGEST_BLINK = 1.0  # s; longer is sleep, or a look down
-_CLIPPED = 0.995      # of full scale
-_LEVEL_ROW = 0.02     # s, pieces the loudness is measured over
-_PIECE = 1 << 18      # samples of the audio that are looked at together: a long video's are many
 _DOUBTFUL = 0.5       # confidence below which a frame's landmarks are probably wrong
 _AWAY = 40.0          # degrees from the front: farther away, half of the face is not seen
 _SMALL = 45.0         # px between the outer eye corners, in the video
@@ -40,7 +36,7 @@ class Evidence:
     """What the ratings are based on; T written frames."""
 
     track: FaceTrack                     # in written px
-    sound: Sound                         # of the whole video or segment, from its first frame on
+    sound: Audible                       # of the whole video or segment, from its first frame on
     speech: Speech                       # of that audio
     sound_frames: np.ndarray             # int64 [T] frame of the audio that belongs to each image
     scale: float                         # written px for one of the video's
@@ -316,13 +312,7 @@ def _units(e: Evidence) -> Finding:
 
 
 def _sound(e: Evidence) -> tuple[Finding, Finding]:
-    waveform = e.sound.waveform
-    pieces = blocks(waveform.shape[1], _PIECE)
-    clipped = sum(np.count_nonzero(np.abs(waveform[:, piece]) >= _CLIPPED) for piece in pieces) / waveform.size
-    mono, row = mono_of(waveform, e.sound.sample_rate), max(1, round(_LEVEL_ROW * e.sound.sample_rate))
-    rows = mono[:len(mono) // row * row].reshape(-1, row)
-    power = [np.square(rows[block], dtype=np.float64).mean(axis=1) for block in blocks(len(rows))]
-    level = 10 * np.log10(np.maximum(np.concatenate(power), 1e-12)) if len(rows) else np.full(1, -120.0)
+    clipped, level = clipping(e.sound), loudness(e.sound)
     loud, noise = np.percentile(level, (95, 5))
     spoken = 1 - float(e.speech.silence.double().mean())
     silent = loud < -60 or spoken == 0

@@ -24,14 +24,15 @@ OUTPUTS = {  # stage -> what it writes; "{}" stands for a frame's number
     "frames": ("ori_imgs/{}.jpg",),
     "shots": (),
     "measure": ("track.safetensors", "landmarks_canonical.safetensors", "anchors.safetensors", "track.partial.mesh"),
-    "masks": ("parsing/{}.png", "teeth_mask/{}.npy"),
+    "masks": ("parsing/{}.png", "teeth_mask/{}.npy", "looks.partial.safetensors"),
     "background": ("bc.jpg",),
     "layers": ("gt_imgs/{}.jpg", "torso_imgs/{}.png"),
-    "sound": ("aud.wav", "speech_*.safetensors"),
+    "sound": ("aud.wav", "speech_*.safetensors", "sound.partial.raw"),
     "tables": ("ori_imgs/{}.lms", "au.csv", "transforms_train.json", "transforms_val.json"),
     "report": ("report.png", "report.txt"),
 }
-OPTIONAL = (*OUTPUTS["track"][1:], *OUTPUTS["measure"][2:])  # what a finished stage need not have left
+OPTIONAL = (*OUTPUTS["track"][1:], *OUTPUTS["measure"][2:], *OUTPUTS["masks"][2:],
+            *OUTPUTS["sound"][2:])  # what a finished stage need not have left
 
 
 _STAGES = each(record({"key": text(100), "done": flag()}, {"result": lambda value, where: value}))

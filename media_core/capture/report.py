@@ -11,7 +11,6 @@ import numpy as np
 
 from ..audio import load_sound
 from ..dataset_folder import encoded, write_bytes
-from ..downmix import mono as mono_of
 from ..face.crop import FaceCrop
 from ..face.draw import Curve, draw_curves, draw_landmarks
 from ..face.geometry import FEATURES
@@ -20,7 +19,8 @@ from ..face.track import FaceTrack
 from ..speech import Speech, encode_speech
 from .framing import beyond
 from .images import FRAME, read_picture
-from .looks import FrameLooks, frame_looks
+from .looks import WAITING, FrameLooks, frame_looks
+from .loudness import loudness_of
 from .quality import FAIR, GOOD, POOR, UNKNOWN, Evidence, QualityReport, quality_report, view_angles
 from .settings import CaptureSettings
 from .stages import Step
@@ -58,19 +58,20 @@ def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettin
     points = shown.track.landmarks.points[..., :2].numpy()
     looks = frame_looks(folder, points, lambda done, total: step(done, total + LOOKED_AT + 2))
     blur = _blur(folder, points, lambda done, total: step(len(points) + done, len(points) + total + 2))
-    sound = film_part(film, shown.first, frames, settings.fps)
     heard = settings.heard_by.facts  # audio and lips are compared by the spectrum, whatever the encoder
     speech = Speech.load(folder / f"speech_{heard.id}.safetensors") if heard.spectral else \
         encode_speech(load_sound(folder / "aud.wav"))
     outside = _outside(shown.raw.points[shown.kept], shown.raw.image_size) | _outside(points, shown.track.image_size)
-    evidence = Evidence(track=shown.track, sound=sound, speech=speech, sound_frames=shown.kept,
-                        scale=shown.crop.size / shown.crop.side(), beyond=beyond(shown.crop), missing=tuple(shown.missing),
-                        film_frames=frames, cuts=shown.cuts, blur=blur, light=_light(looks), colours=shown.remark,
-                        first=shown.first, looks=looks, outside=outside)
-    report = quality_report(evidence)
-    step(1, 2)
-    write_bytes(folder / "report.txt", report.text().encode())
-    write_bytes(folder / "report.png", encoded(".png", _sheet(folder, film.name, evidence, report)))
+    with film_part(folder, film, shown.first, frames, settings.fps) as sound:
+        evidence = Evidence(track=shown.track, sound=sound, speech=speech, sound_frames=shown.kept,
+                            scale=shown.crop.size / shown.crop.side(), beyond=beyond(shown.crop), missing=tuple(shown.missing),
+                            film_frames=frames, cuts=shown.cuts, blur=blur, light=_light(looks), colours=shown.remark,
+                            first=shown.first, looks=looks, outside=outside)
+        report = quality_report(evidence)
+        step(1, 2)
+        write_bytes(folder / "report.txt", report.text().encode())
+        write_bytes(folder / "report.png", encoded(".png", _sheet(folder, film.name, evidence, report)))
+    (folder / WAITING).unlink(missing_ok=True)
     return {"verdict": report.verdict, "sound_offset": report.offset.frames if report.offset.decided else None,
             "findings": [[f.name, f.value, f.verdict, f.advice] for f in report.findings]}
 
@@ -140,12 +141,8 @@ def _curves(evidence: Evidence) -> list[Curve]:
 
     aperture, eyes, views = evidence.aperture, evidence.eyes, view_angles(evidence.track)
     total = len(spread(aperture))
-    mono = mono_of(evidence.sound.waveform, evidence.sound.sample_rate)
-    edges = np.linspace(0, evidence.sound.samples, total + 1).astype(int)
-    level = [10 * np.log10(max(float(np.mean(np.square(mono[a:b], dtype=np.float64))), 1e-8)) + 80
-             for a, b in zip(edges, np.maximum(edges[1:], edges[:-1] + 1))]
     return [Curve("lip opening", spread(aperture), max(0.1, float(aperture.max()) * 1.1)),
-            Curve("audio level, dB + 80", np.array(level), 80.0),
+            Curve("audio level, dB + 80", loudness_of(evidence.sound, total) + 80, 80.0),
             Curve("eye opening", spread(eyes), max(0.3, float(eyes.max()) * 1.1)),
             Curve("turning + 30 degrees", spread(views[:, 0] + _VIEW), 2 * _VIEW),
             Curve("nodding + 30 degrees", spread(views[:, 1] + _VIEW), 2 * _VIEW)]

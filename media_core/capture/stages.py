@@ -12,7 +12,7 @@ TITLES = {"segment": "choosing the segment", "track": "finding the face", "frame
           "measure": "measuring",
           "masks": "masks", "background": "background", "layers": "layers", "sound": "sound", "tables": "tables",
           "report": "quality report", "checksums": "checksums"}
-WEIGHTS = {"segment": 2, "track": 8, "frames": 3, "shots": 1, "measure": 5, "masks": 20, "background": 1, "layers": 4, "sound": 1,
+WEIGHTS = {"segment": 2, "track": 8, "frames": 3, "shots": 1, "measure": 5, "masks": 26, "background": 1, "layers": 1, "sound": 1,
            "tables": 1, "report": 1, "checksums": 1}  # of a frame's time, roughly
 UNITS = 1000  # the whole job
 

@@ -1,7 +1,8 @@
 """The tables of a dataset: poses, action units, landmarks, audio and its features (docs/hmtalker.md#dataset-layout)."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,13 @@ from ..face.pose.steady import Anchors
 from ..face.track import FaceTrack
 from ..motion import ExpressionTrack
 from ..speech import SAMPLE_RATE, SpeechEncoder
-from ..video import load_film_sound
+from ..stored_sound import StoredSound, stored_film_sound
 from .images import ANCHORS
 from .mesh_rows import MeshRows
 from .stages import Step
 
 TRACK, CANONICAL = "track.safetensors", "landmarks_canonical.safetensors"
+SOUND_PARTIAL = "sound.partial.raw"
 TELL_EVERY = 50  # frames
 
 
@@ -63,24 +65,26 @@ def save_measured(folder: Path, track: FaceTrack, anchors: Anchors | None, mesh:
         track.save(folder / TRACK, stored)
 
 
-def film_part(film: Path, first: int, frames: int, fps: float) -> Sound:
-    """The video's own audio under `frames` frames from frame `first` on, at its rate; silence behind its end.
+@contextmanager
+def film_part(folder: Path, film: Path, first: int, frames: int, fps: float) -> Iterator[StoredSound]:
+    """The video's own audio under `frames` frames from frame `first` on, at its rate; silence behind its end. In a file of
+    `folder` during the block.
 
     Raises:
         FileFormatError: the video has no audio there.
     """
-    sound = load_film_sound(film)
-    begin, samples = round(first / fps * sound.sample_rate), round(frames / fps * sound.sample_rate)
-    if begin >= sound.samples:
-        raise TalkingHeadsError("The segment must have audio",
-                                f"that of {film.name} lasts {sound.duration:.1f} s, the segment starts at {first / fps:.1f} s",
-                                "Choose an earlier segment")
-    return Sound(fitted(sound.waveform[:, begin:], samples), sound.sample_rate)
+    with stored_film_sound(film, folder / SOUND_PARTIAL) as sound:
+        begin, samples = round(first / fps * sound.sample_rate), round(frames / fps * sound.sample_rate)
+        if begin >= sound.samples:
+            came = f"that of {film.name} lasts {sound.duration:.1f} s, the segment starts at {first / fps:.1f} s"
+            raise TalkingHeadsError("The segment must have audio", came, "Choose an earlier segment")
+        yield sound.lasting(begin, samples)
 
 
-def write_sound(folder: Path, sound: Sound, frames: int, fps: float, encoder: SpeechEncoder, step: Step) -> None:
+def write_sound(folder: Path, film: Path, first: int, frames: int, fps: float, encoder: SpeechEncoder, step: Step) -> None:
     """aud.wav: 16 kHz, mono, as long as `frames` frames to the nearest sample; speech_<encoder>.safetensors."""
-    mono = fitted(sound.mono(SAMPLE_RATE), round(frames / fps * SAMPLE_RATE))
+    with film_part(folder, film, first, frames, fps) as sound:
+        mono = fitted(sound.mono(SAMPLE_RATE), round(frames / fps * SAMPLE_RATE))
     sixteen = Sound(np.ascontiguousarray(mono[None]), SAMPLE_RATE)
     speech = encoder.encode(sixteen, lambda done, total, info, preview: step(done, total))
     speech.save(folder / f"speech_{encoder.facts.id}.safetensors")

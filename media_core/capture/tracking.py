@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ from ..schema import COUNT, described, flag, many, record, text, whole
 from ..tensor_schema import Numbers, fitting
 from ..torch_threads import one_torch_thread
 from ..video import read_frames
+from ..video_part import Part
+from ..video_planes import Image, averaged
+from ..video_reading import read_planes
 from .settings import CaptureSettings
 from .stages import Step
 
@@ -37,6 +41,7 @@ RAW, PARTIAL, PARTIAL_MESH = "raw_track.safetensors", "raw_track.partial.safeten
 _KIND, _VERSION = "partial_track", 1
 _SETTINGS = record({"cuts": many(whole(0, COUNT))}, {"tracker": text(choices=MEASURED_BY), "mesh": flag()})
 _TENSORS = {"points": Numbers(("T", 68, 2), nan=True), "confidence": Numbers(("T",))}
+Frame = TypeVar("Frame", np.ndarray, Image)
 _MESH_BYTES = 4 * MESH_ROW[0] * MESH_ROW[1]  # of a frame
 
 
@@ -61,7 +66,7 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
     begin, size = len(found.points), (0, 0)
     if begin and np.isfinite(found.points[-1]).all():
         tracker.state = found.points[-1]
-    numbered = enumerate(read_frames(film, settings.fps, max(first + begin - 1, first)), max(begin - 1, 0))
+    numbered = enumerate(read_planes(film, settings.fps, max(first + begin - 1, first)), max(begin - 1, 0))
     wanted = _upcoming(_before(numbered, None if stop is None else stop - first), begin, lambda i: _region(region, first + i))
     with one_torch_thread(), closing(ahead(wanted)) as items:
         for item, face in follow(tracker, items):
@@ -110,7 +115,7 @@ def _look_further(film: Path, fps: float, first: int, stop: int | None, total: i
                 lambda number: _region(region, first + PATIENCE + number))
 
 
-def _upcoming(frames: Iterable[tuple[int, np.ndarray]], begin: int,
+def _upcoming(frames: Iterable[tuple[int, Image]], begin: int,
               region: Callable[[int], np.ndarray | None]) -> Iterator[Upcoming]:
     """What is to be tracked, from frame `begin` on; the one before only tells whether a cut is between them."""
     cut = CutFinder()
@@ -123,7 +128,7 @@ def _upcoming(frames: Iterable[tuple[int, np.ndarray]], begin: int,
             cut(frame)
 
 
-def _before(frames: Iterator[tuple[int, np.ndarray]], stop: int | None) -> Iterator[tuple[int, np.ndarray]]:
+def _before(frames: Iterator[tuple[int, Frame]], stop: int | None) -> Iterator[tuple[int, Frame]]:
     for i, frame in frames:
         if stop is not None and i >= stop:
             return
@@ -135,11 +140,10 @@ def _region(region: np.ndarray | None, number: int) -> np.ndarray | None:  # boo
     return None if region is None else region[0 if len(region) == 1 else min(number, len(region) - 1)]
 
 
-def _preview(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
-    import cv2
-
-    scale = min(1.0, PREVIEW_SIDE / max(frame.shape[:2]))
-    small = frame if scale == 1 else cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+def _preview(frame: Image, points: np.ndarray) -> np.ndarray:
+    height, width = frame.shape[:2]
+    scale = min(1.0, PREVIEW_SIDE / max(height, width))
+    small = averaged(frame, Part(0, 0, width, height), (max(round(height * scale), 1), max(round(width * scale), 1)))
     return draw_landmarks(small, (points + 0.5) * scale - 0.5)
 
 

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from ..video_planes import as_array
+
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..video_planes import Image
     from .landmarks.landmarks import FaceFrame
     from .presence import Tracker
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 class Upcoming:
     """A frame that is to be tracked."""
 
-    frame: np.ndarray  # uint8 [H, W, 3] RGB
+    frame: Image  # uint8 [H, W, 3] RGB
     mask: np.ndarray | None = None  # bool [H, W]: where the face is looked for
     cut: bool = False  # another shot begins: the tracker forgets the face
     border: bool = False  # the tracker forgets all but where the face was in the frame before
@@ -35,7 +38,7 @@ class Upcoming:
 class Follower(Protocol):
     """A tracker that takes several frames at once."""
 
-    def follow(self, items: Iterable[Upcoming]) -> Iterator[tuple[Upcoming, FaceFrame | None]]: ...
+    def follow(self, items: Iterable[Upcoming]) -> Iterator[tuple[Upcoming, FaceFrame | None]]: ...  # frames of any kind
 
 
 def follow(tracker: Tracker, items: Iterable[Upcoming]) -> Iterator[tuple[Upcoming, FaceFrame | None]]:
@@ -45,7 +48,7 @@ def follow(tracker: Tracker, items: Iterable[Upcoming]) -> Iterator[tuple[Upcomi
         return
     for item in items:
         begin(tracker, item)
-        yield item, tracker(item.frame, item.mask)
+        yield item, tracker(as_array(item.frame), item.mask)
 
 
 def begin(tracker: Tracker, item: Upcoming) -> None:

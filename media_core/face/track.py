@@ -191,11 +191,11 @@ def filled(points: np.ndarray, cuts=()) -> np.ndarray:  # [T, 68, 2] -> the same
     every = np.arange(len(points))
     shot = np.searchsorted(np.sort(np.asarray(cuts, int)), every, side="right")
     out = points.copy()
-    for number in np.unique(shot):
+    for number in np.unique(shot[~known]):
         own = shot == number
-        source = known & own if (known & own).any() else known
+        source, lost = known & own if (known & own).any() else known, own & ~known
         rows = points[source].reshape(source.sum(), -1)
-        out[own] = np.stack([np.interp(every[own], every[source], c) for c in rows.T], 1).reshape(-1, *points.shape[1:])
+        out[lost] = np.stack([np.interp(every[lost], every[source], c) for c in rows.T], 1).reshape(-1, *points.shape[1:])
     return out
 
 

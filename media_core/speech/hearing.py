@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import downmix
 from ..audio import Sound, levels
+from ..blocks import blocks
 from .facts import SAMPLE_RATE, EncoderFacts
 from .silence import RATE, active_level, speaking
 
@@ -30,6 +31,7 @@ _OFFSET = 0.2  # of the RMS: offsets beyond this are filtered out ...
 _OFFSET_FLOOR = 3e-4  # ... unless they are smaller than this
 _LOW_CUT = 30.0  # Hz
 _CLIPPED = 0.002  # of the samples at the peak: so many make a clipped recording
+_PIECE = 1 << 18  # samples that are looked at together: a long recording's are many
 _TELEPHONE = 8000  # Hz, a sample rate up to which there are no high consonants
 
 log = logging.getLogger(__name__)
@@ -41,8 +43,7 @@ def heard(sound: Sound, facts: EncoderFacts) -> np.ndarray:  # -> float32 [N]
     mono = facts.mono(chosen)
     if sound.sample_rate <= _TELEPHONE:
         done.append(f"telephone band ({sound.sample_rate} Hz), no high consonants in it")
-    peak = np.abs(mono).max()
-    if peak > 0 and float((np.abs(chosen.waveform) >= 0.999 * np.abs(chosen.waveform).max()).mean()) > _CLIPPED:
+    if _at_peak(chosen.waveform) > _CLIPPED:
         done.append("clipped when it was recorded")
     if _offset(mono):
         mono = _without_offset(mono)
@@ -52,6 +53,14 @@ def heard(sound: Sound, facts: EncoderFacts) -> np.ndarray:  # -> float32 [N]
     if done:
         log.info("Speech audio: %s", "; ".join(done))
     return mono if gain == 1 else mono * np.float32(gain)
+
+
+def _at_peak(waveform: np.ndarray) -> float:  # [C, N]
+    """The fraction of the samples that are as loud as the loudest; 0 in silence."""
+    peak, count = np.maximum(waveform.max(), -waveform.min()), 0
+    for piece in blocks(waveform.shape[1], _PIECE):
+        count += np.count_nonzero(np.abs(waveform[:, piece]) >= 0.999 * peak)
+    return count / waveform.size if peak > 0 else 0.0
 
 
 def normal_gain(level: float | None) -> float:
@@ -90,7 +99,7 @@ def _voice_channels(sound: Sound) -> tuple[Sound, list[str]]:
 
 
 def _turned(waveform: np.ndarray) -> list[str]:  # [C, N]
-    count = int(downmix.inverted(waveform, waveform.mean(axis=0, dtype=np.float32)).sum()) if len(waveform) > 1 else 0
+    count = int(downmix.inverted(waveform).sum()) if len(waveform) > 1 else 0
     return [f"{min(count, len(waveform) - count)} of {len(waveform)} channels was inverted and is turned over"] if count else []
 
 
@@ -120,9 +129,10 @@ def _spoken(channel: Sound) -> float:
 def _offset(mono: np.ndarray) -> bool:  # [N] at 16 kHz
     """Whether an offset, or slow changes of one, are a large part of the audio."""
     size = max(1, min(len(mono), round(_BLOCK * SAMPLE_RATE)))
-    blocks = mono[:len(mono) // size * size].reshape(-1, size)
-    slow = float(np.sqrt(np.square(blocks.mean(axis=1, dtype=np.float64)).mean()))
-    return slow > max(_OFFSET_FLOOR, _OFFSET * float(np.sqrt(np.square(mono, dtype=np.float64).mean())))
+    rows = mono[:len(mono) // size * size].reshape(-1, size)
+    slow = float(np.sqrt(np.square(rows.mean(axis=1, dtype=np.float64)).mean()))
+    power = sum(float(np.square(mono[piece], dtype=np.float64).sum()) for piece in blocks(len(mono), _PIECE)) / len(mono)
+    return slow > max(_OFFSET_FLOOR, _OFFSET * float(np.sqrt(power)))
 
 
 def _without_offset(mono: np.ndarray) -> np.ndarray:  # [N] at 16 kHz -> [N]

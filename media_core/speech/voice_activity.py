@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..blocks import blocks
 from ..errors import FileFormatError, TalkingHeadsError
 from ..files import load_tensors, save_tensors
 from ..tensor_schema import all_finite
@@ -108,7 +109,7 @@ def voice_probability(mono: np.ndarray) -> np.ndarray | None:  # float32 [N] at 
     if net is None:
         return None
     stream = VoiceStream(net)
-    return np.concatenate([stream.feed(mono), stream.finish()])
+    return np.concatenate([*(stream.feed(mono[piece]) for piece in blocks(len(mono), BATCH * CHUNK)), stream.finish()])
 
 
 @lru_cache(maxsize=1)

@@ -237,7 +237,7 @@ def test_whatever_pyav_raises_is_told_in_the_packs_words(tmp_path, monkeypatch, 
     def broken(*given, **named):
         raise error
 
-    monkeypatch.setattr("talking_heads.media_core.video_reading.shown_picture", broken)
+    monkeypatch.setattr("talking_heads.media_core.video_reading.Planes.of", broken)
     with pytest.raises(FileFormatError, match="a.mkv cannot be decoded"):
         next(read_frames(path))
     monkeypatch.setattr(av, "open", broken)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...blocks import blocks
 from ...errors import FileFormatError, TalkingHeadsError
 from ...files import load_tensors, save_tensors
 from ...motion import AU_MAX, AU_NAMES, ExpressionTrack, checked_reliability, low_pass
@@ -132,18 +133,20 @@ def frontal_action_units(xy: np.ndarray, fps: float, net: ActionUnitNet | None =
 def frontal_points(points: np.ndarray, camera_to_head: np.ndarray, shape: np.ndarray, focal: float,
                    image_size: tuple[int, int]) -> np.ndarray:  # -> float64 [T, 68, 2] metres, x right, y up
     """Where the ray of every point meets the depth that the person's shape has there: the face, turned to the front."""
-    points, poses, shape = (np.asarray(a, np.float64) for a in (points, camera_to_head, shape))
+    poses, shape = (np.asarray(a, np.float64) for a in (camera_to_head, shape))
     if points.ndim != 3 or points.shape[1:] != (68, 2) or poses.shape != (len(points), 4, 4) or shape.shape != (68, 3):
         raise TalkingHeadsError("Action units need points [T, 68, 2], poses [T, 4, 4] and a shape [68, 3]",
                                 f"{list(points.shape)}, {list(poses.shape)} and {list(shape.shape)}",
                                 "Give one pose per frame, from the same tracking")
-    height, width = image_size
-    ray = np.stack([(points[..., 0] - width / 2) / focal, (height / 2 - points[..., 1]) / focal,
-                    -np.ones(points.shape[:2])], -1)
-    ray = ray @ poses[:, :3, :3].transpose(0, 2, 1)
-    camera = poses[:, None, :3, 3]
-    reach = (shape[:, 2] - camera[..., 2]) / ray[..., 2]
-    return camera[..., :2] + reach[..., None] * ray[..., :2]
+    (height, width), out = image_size, np.empty((len(points), 68, 2))
+    for rows in blocks(len(points)):
+        own = np.asarray(points[rows], np.float64)
+        ray = np.stack([(own[..., 0] - width / 2) / focal, (height / 2 - own[..., 1]) / focal, -np.ones(own.shape[:2])], -1)
+        ray = ray @ poses[rows, :3, :3].transpose(0, 2, 1)
+        camera = poses[rows, None, :3, 3]
+        reach = (shape[:, 2] - camera[..., 2]) / ray[..., 2]
+        out[rows] = camera[..., :2] + reach[..., None] * ray[..., :2]
+    return out
 
 
 def features(xy: np.ndarray, fps: float, rest: np.ndarray | None = None) -> torch.Tensor:  # [T, 68, 2] -> float32 [T, F]
@@ -159,15 +162,21 @@ def features(xy: np.ndarray, fps: float, rest: np.ndarray | None = None) -> torc
     if not known.any():
         raise TalkingHeadsError("Action units need at least one frame with a face", f"none in {len(xy)} frames",
                                 "Check the video, or choose another face")
-    seen = xy[known]
+    seen = xy if known.all() else xy[known]
     rest = neutral(seen) if rest is None else rest
     unit = max(float(inter_ocular(rest)), 1e-9)
-    move = (seen - rest) / unit
-    even = (move + move[:, MIRROR] * [-1, 1]) / 2
     frame = torch.full((len(xy), feature_count() // (1 + len(CONTEXT))), torch.nan)
-    rows = np.concatenate([even[:, _HALF, 1], even[:, _HALF[~_MIDDLE], 0], _shapes(seen, unit)], 1)
-    frame[torch.from_numpy(known)] = torch.from_numpy(rows.astype(np.float32))
+    rows = np.concatenate([_moved(seen[block], rest, unit) for block in blocks(len(seen))])
+    rows = np.concatenate([rows, _shapes(seen, unit).astype(np.float32)], 1)
+    frame[torch.from_numpy(known)] = torch.from_numpy(rows)
     return torch.cat([frame, *(low_pass(frame, fps, cut) for cut in CONTEXT)], 1)
+
+
+def _moved(xy: np.ndarray, rest: np.ndarray, unit: float) -> np.ndarray:  # [T, 68, 2], [68, 2] -> float32 [T, ...]
+    """How far points are from the neutral face's, both sides of the face averaged."""
+    move = (xy - rest) / unit
+    even = (move + move[:, MIRROR] * [-1, 1]) / 2
+    return np.concatenate([even[:, _HALF, 1], even[:, _HALF[~_MIDDLE], 0]], 1).astype(np.float32)
 
 
 def feature_count() -> int:

@@ -26,7 +26,7 @@ def find_faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | 
     Raises:
         TalkingHeadsError: an unknown order, or a mask of another size.
     """
-    check_search(image, order, mask)
+    check_search(image.shape[:2], order, mask)
     boxes = _searched(image, sizes)
     if mask is not None:
         middle = np.round((boxes[:, :2] + boxes[:, 2:]) / 2).astype(int)
@@ -36,15 +36,15 @@ def find_faces(image: np.ndarray, *, order: str = "largest", mask: np.ndarray | 
     return boxes[np.argsort(key, kind="stable")]
 
 
-def check_search(image: np.ndarray, order: str, mask: np.ndarray | None) -> None:
+def check_search(size: tuple[int, ...], order: str, mask: np.ndarray | None) -> None:
     """Raises:
-        TalkingHeadsError: an unknown order of faces, or a mask [H, W] of another size than the image [H, W, 3].
+        TalkingHeadsError: an unknown order of faces, or a mask [H, W] of another size than the image, (H, W) px.
     """
     if order not in ORDERS:
         raise TalkingHeadsError(f"The order of faces must be one of {', '.join(ORDERS)}", f"'{order}'", "Choose one of those")
-    if mask is not None and mask.shape != image.shape[:2]:
+    if mask is not None and mask.shape != size:
         raise TalkingHeadsError("The mask must be as large as the image",
-                                f"{mask.shape[1]} x {mask.shape[0]} for {image.shape[1]} x {image.shape[0]} px",
+                                f"{mask.shape[1]} x {mask.shape[0]} for {size[1]} x {size[0]} px",
                                 "Scale the mask to the image")
 
 

@@ -7,6 +7,8 @@ from functools import partial
 import numpy as np
 import torch
 
+from ...video_part import Part
+from ...video_planes import Image, Planes
 from ..geometry import LEFT_EYE, MIRROR, MIRROR_EYE, MOUTH, RIGHT_EYE, Similarity, similarity
 from .landmark_net import EYE_SIZE, FACE_SIZE, MOUTH_SIZE, eye_crop, face_crop, load_nets, mouth_crop
 
@@ -76,19 +78,20 @@ class PointFinder:
         return out
 
 
-def cut(image: np.ndarray, place: Similarity, size: int, *, black: bool = False) -> np.ndarray:  # uint8 [size, size, 3]
+def cut(image: Image, place: Similarity, size: int, *, black: bool = False) -> np.ndarray:  # uint8 [size, size, 3]
     """A crop; images much larger than the crop are first averaged down around it, so that nothing flickers.
 
     Beyond the image its edge goes on, or it is black.
     """
     import cv2
 
+    image, place = _around(image, place, size)
     border = cv2.BORDER_CONSTANT if black else cv2.BORDER_REPLICATE
     warp = partial(cv2.warpAffine, dsize=(size, size), flags=cv2.INTER_LINEAR, borderMode=border)
-    step = int(1 / max(place.scale, 1e-6) + .25)
+    step = _step(place)
     if step < 2:
         return warp(image, place.affine)
-    corners = place.inverse()(np.array([[-2, -2], [size + 1, -2], [size + 1, size + 1], [-2, size + 1]], float))
+    corners = _corners(place, size)
     x0, y0 = np.clip(np.floor(corners.min(0)).astype(int) - step, 0, None)
     x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + step + 1, 1, image.shape[1::-1])
     if x1 - x0 < step or y1 - y0 < step:
@@ -97,6 +100,25 @@ def cut(image: np.ndarray, place: Similarity, size: int, *, black: bool = False)
     small = cv2.resize(image[y0:y0 + height * step, x0:x0 + width * step], (width, height), interpolation=cv2.INTER_AREA)
     enlarged = Similarity(np.eye(2) * step, np.array([x0, y0]) + (step - 1) / 2)  # small px -> image px
     return warp(small, enlarged.then(place).affine)
+
+
+def _around(image: Image, place: Similarity, size: int) -> tuple[np.ndarray, Similarity]:
+    """The part of a frame that a crop needs, as RGB, and where the crop lies in it."""
+    if not isinstance(image, Planes):
+        return image, place
+    margin, corners, (height, width) = _step(place) + 2, _corners(place, size), image.shape[:2]
+    x0, y0 = np.clip(np.floor(corners.min(0)).astype(int) - margin, 0, (width - 1, height - 1))
+    x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + margin + 1, (x0 + 1, y0 + 1), (width, height))
+    return image.part(Part(int(x0), int(y0), int(x1), int(y1))), Similarity(np.eye(2), np.array([x0, y0], float)).then(place)
+
+
+def _step(place: Similarity) -> int:
+    """Pixels of the image for one of a crop."""
+    return int(1 / max(place.scale, 1e-6) + .25)
+
+
+def _corners(place: Similarity, size: int) -> np.ndarray:  # -> [4, 2] px of the image
+    return place.inverse()(np.array([[-2, -2], [size + 1, -2], [size + 1, size + 1], [-2, size + 1]], float))
 
 
 def _pictures(crops: list[np.ndarray]) -> torch.Tensor:  # uint8 [S, S, 3] each -> float32 [B, 3, S, S] 0..1

@@ -18,6 +18,7 @@ import numpy as np
 from ...dense_mesh import ROW as MESH_ROW
 from ...errors import TalkingHeadsError
 from ...progress import Report, silent
+from ...video_planes import Image, as_array, sampled
 from ..draw import draw_landmarks
 from ..following import follow, upcoming
 from ..presence import PATIENCE, Tracker, expect_face
@@ -157,7 +158,7 @@ def track_frames(frames: Iterable[np.ndarray], fps: float, *, tracker: Tracker |
         tracker = make_tracker("people")
     faces, cuts, size, missing = list[FaceFrame | None](), list[int](), (0, 0), 0
     for item, face in follow(tracker, upcoming(frames, masks, CutFinder())):
-        index, frame = item.number, item.frame
+        index, frame = item.number, as_array(item.frame)
         if item.cut:
             cuts.append(index)
         faces.append(face if face is None or dense else replace(face, mesh=None))
@@ -198,12 +199,10 @@ class CutFinder:
         self._last: np.ndarray | None = None
         self._usual = 2.0
 
-    def __call__(self, frame: np.ndarray) -> bool:
+    def __call__(self, frame: Image) -> bool:
         import cv2
 
-        every = max(1, min(frame.shape[:2]) // _CUT_SIDE)  # enough of a large frame
-        height, width = (n // every for n in frame.shape[:2])
-        seen = cv2.resize(frame[:height * every, :width * every], (width, height), interpolation=cv2.INTER_NEAREST)
+        seen = sampled(frame, max(1, min(frame.shape[:2]) // _CUT_SIDE))  # enough of a large frame
         small = cv2.resize(seen, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
         change = 0.0 if self._last is None else float(np.abs(small - self._last).mean())
         cut = change > max(_CUT, _CUT_RATIO * self._usual)

@@ -9,12 +9,12 @@ from .regions import polygon
 _OUTER_LIPS = slice(48, 60)
 _CORNERS = (0, 4)                 # of the inner lips' eight points
 _STEPS = 12                       # drawn points between two
-_FINE = 4                         # parts of a pixel: the outline is drawn and grown that finely
-_WRONG, _GROWN = 0.018, 0.006     # units that the outline may be wrong by; that colours are looked at beyond it
+_FINE = 4                         # parts of a pixel: the outline is drawn that finely
+_WRONG = 0.01                     # units that the outline may be wrong by
 _SHUT = 0.012                     # units: a lesser opening shows nothing
-_DARK = 0.72                      # of the lips' brightness: darker is the inside
+_DARK = 0.55                      # of the lips' brightness: darker is the inside
 _PALE, _BRIGHT = 0.6, 0.8         # of the lips' redness beyond grey, and of their brightness: teeth are paler and brighter
-_SURELY_PALE = 0.5                # the same beyond the outline
+_SURELY_PALE = 0.5                # the same in the outline's doubtful rim
 _PALER, _DIM = 0.4, 0.62          # the same for teeth in shadow
 _LEAST_RED = 6.0                  # of lips, beyond grey: less is a grey image, whose lips can be taken for teeth
 
@@ -65,8 +65,8 @@ def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np
     window = slice(low[1], high[1]), slice(low[0], high[0])
     lab = cv2.cvtColor(frame[window], cv2.COLOR_RGB2Lab).astype(np.float32)
     outer = polygon(points[_OUTER_LIPS] - low, lab.shape[:2])
-    inner, grown, core = _around(opening_outline(points) - low, lab.shape[:2], unit)
-    lips = outer & ~grown
+    inner, core = _around(opening_outline(points) - low, lab.shape[:2], unit)
+    lips = outer & ~inner
     if lips.sum() < 8:
         mouth[window] = inner
         return mouth, teeth
@@ -74,19 +74,17 @@ def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np
     dark, bright = lab[..., 0] < _DARK * light, lab[..., 0] / max(light, 1.0)
     redness = (lab[..., 1] - 128) / max(red - 128, _LEAST_RED)
     pale = (redness < _PALE) & (bright > _BRIGHT) | (redness < _PALER) & (bright > _DIM)
-    own = core | grown & (dark | (redness < _SURELY_PALE) & (bright > _BRIGHT))
+    own = core | inner & (dark | (redness < _SURELY_PALE) & (bright > _BRIGHT))
     mouth[window], teeth[window] = own, (own if red - 128 > _LEAST_RED else core) & pale
     return mouth, teeth
 
 
-def _around(outline: np.ndarray, shape: tuple[int, int], unit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels that lie for the most part in an outline [N, 2], in the grown one, and in one that is surely right, bool [h, w]."""
+def _around(outline: np.ndarray, shape: tuple[int, int], unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels that lie for the most part in an outline [N, 2], and in one that is surely right, bool [h, w] each."""
     import cv2
     height, width = shape
     inner = polygon((outline + .5) * _FINE - .5, (height * _FINE, width * _FINE)).astype(np.uint8)
-    out, back = (2 * round(part * unit * _FINE) + 1 for part in (_GROWN, _WRONG))
-    grown = cv2.dilate(inner, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (out, out)))
+    back = 2 * round(_WRONG * unit * _FINE) + 1
     core = cv2.erode(inner, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (back, back)))
-    inner, grown, core = (cv2.resize(fine * np.uint8(255), (width, height), interpolation=cv2.INTER_AREA)
-                          for fine in (inner, grown, core))
-    return inner > 127, grown > 127, core > 127
+    inner, core = (cv2.resize(fine * np.uint8(255), (width, height), interpolation=cv2.INTER_AREA) for fine in (inner, core))
+    return inner > 127, core > 127

@@ -21,6 +21,7 @@ from typing import TypeVar
 import numpy as np
 
 from ...errors import TalkingHeadsError
+from ...video_planes import Image, Planes, as_array
 from ..geometry import quarter_turns
 from ..landmarks.detector import check_search
 from ..landmarks.inference import cut
@@ -107,7 +108,7 @@ class FaceFinder:
     def __init__(self, nets: MeshNets):
         self.nets = nets
 
-    def faces(self, image: np.ndarray, *, order: str = "largest", mask: np.ndarray | None = None, wanted: int | None = None,
+    def faces(self, image: Image, *, order: str = "largest", mask: np.ndarray | None = None, wanted: int | None = None,
               careful: bool = False) -> list[MeshFace]:
         """The faces of an image in the stated order.
 
@@ -136,7 +137,7 @@ class FaceFinder:
                 break
         return ordered(out, order)
 
-    def face(self, image: np.ndarray, *, face_index: int = 0, order: str = "largest", mask: np.ndarray | None = None) -> MeshFace:
+    def face(self, image: Image, *, face_index: int = 0, order: str = "largest", mask: np.ndarray | None = None) -> MeshFace:
         """One face of a portrait, looked at carefully.
 
         Raises:
@@ -162,7 +163,7 @@ class FaceFinder:
         cut_off = other.within < _CUT and other.confidence >= PRESENT
         return other if cut_off and other.disagreement < _AS_GOOD * face.disagreement else face
 
-    def searched(self, image: np.ndarray, *, mask: np.ndarray | None = None,
+    def searched(self, image: Image, *, mask: np.ndarray | None = None,
                  closer: int = len(_SIDES), turned: bool = True) -> Iterator[list[Candidate]]:
         """What may be faces, level by level: in the whole image (or that turn of it which shows upright faces), then closer.
 
@@ -178,7 +179,7 @@ class FaceFinder:
             found = inside(self.detect_closer(image, side), mask, image)
             yield [replace(c, sure=False) for c in found if c.score >= _IN_CLOSER][:_CLOSER]
 
-    def looked(self, image: np.ndarray, square: Square) -> MeshFace:
+    def looked(self, image: Image, square: Square) -> MeshFace:
         """The face about a square: a first look finds the square for the second."""
         first, = look(self.nets, [crop(image, square)], [square], mirrored=False)
         if first.presence < _NOTHING:
@@ -186,7 +187,7 @@ class FaceFinder:
         square = square_of_points(first.points)
         return as_face(look(self.nets, [crop(image, square)], [square])[0], square, image)
 
-    def careful(self, image: np.ndarray, square: Square) -> MeshFace:
+    def careful(self, image: Image, square: Square) -> MeshFace:
         """The same, the mean of four views."""
         about = square
         for _ in range(2):  # once is enough where it lay well
@@ -202,7 +203,7 @@ class FaceFinder:
                     max(one.disagreement for one in looks))
         return as_face(mean, about, image)
 
-    def detect(self, image: np.ndarray, squares: Sequence[Square]) -> list[Candidate]:
+    def detect(self, image: Image, squares: Sequence[Square]) -> list[Candidate]:
         """What the detector finds in squares of the image, best first, each once."""
         found: list[Candidate] = []
         for first in range(0, len(squares), BATCH):
@@ -214,7 +215,7 @@ class FaceFinder:
                 found += [_placed(one, square) for one in blazeface.decoded(box, logit)]
         return _distinct(found)
 
-    def detect_closer(self, image: np.ndarray, side: int) -> list[Candidate]:
+    def detect_closer(self, image: Image, side: int) -> list[Candidate]:
         """What the detector finds in the image with a shorter side of `side` px, best first, each once. The detector knows no
         size: it is run over the whole image at once, which costs a third of overlapping squares of 128 px."""
         import cv2
@@ -226,13 +227,13 @@ class FaceFinder:
         rows, columns = (max(round(n * scale), 1) for n in image.shape[:2])
         page = np.zeros((height, width, 3), np.uint8)
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        page[:rows, :columns] = cv2.resize(image, (columns, rows), interpolation=how)
+        page[:rows, :columns] = cv2.resize(as_array(image), (columns, rows), interpolation=how)
         with exactly(self.nets.device):
             boxes, logits = self.nets.quick_detector(as_input(page[None], self.nets.device) * (2 / 255) - 1)
         found = blazeface.decoded(boxes[0].cpu().numpy(), logits[0].cpu().numpy(), size=(height, width))
         return _distinct([Candidate(one.score, _scaled(square_of_detection(one), 1 / scale)) for one in found])
 
-    def _turned(self, image: np.ndarray, whole: Square, upright: list[Candidate], mask: np.ndarray | None) -> list[Candidate]:
+    def _turned(self, image: Image, whole: Square, upright: list[Candidate], mask: np.ndarray | None) -> list[Candidate]:
         """The candidates of that turn of the image in which faces look most like faces."""
         turns = [upright, *(inside(self.detect(image, [replace(whole, angle=k * math.pi / 2)]), mask, image) for k in (1, 2, 3))]
         best = max((c.score for turn in turns for c in turn), default=0.0)
@@ -253,7 +254,7 @@ def accepted(face: MeshFace, candidate: Candidate) -> bool:
     return face.confidence >= PRESENT and fits
 
 
-def as_face(one: Look, square: Square, image: np.ndarray) -> MeshFace:
+def as_face(one: Look, square: Square, image: Image) -> MeshFace:
     return MeshFace(one.points.astype(np.float32), one.presence, one.disagreement, square,
                     float(part_within(one.points, (image.shape[0], image.shape[1]))))
 
@@ -263,7 +264,7 @@ def ordered(found: Sequence[Placed], order: str) -> list[Placed]:
     return sorted(found, key=lambda f: -f.square.side if order == "largest" else f.square.x - f.square.side / 2)
 
 
-def inside(found: list[Candidate], mask: np.ndarray | None, image: np.ndarray) -> list[Candidate]:
+def inside(found: list[Candidate], mask: np.ndarray | None, image: Image) -> list[Candidate]:
     """Those whose middle lies in the mask."""
     if mask is None:
         return found
@@ -271,18 +272,18 @@ def inside(found: list[Candidate], mask: np.ndarray | None, image: np.ndarray) -
     return [c for c in found if mask[min(max(round(c.square.y), 0), height - 1), min(max(round(c.square.x), 0), width - 1)]]
 
 
-def check(image: np.ndarray, order: str, mask: np.ndarray | None) -> None:
+def check(image: Image, order: str, mask: np.ndarray | None) -> None:
     """Raises:
         TalkingHeadsError: no RGB image, an unknown order, or a mask of another size.
     """
-    if (not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3
-            or min(image.shape) < 1):
+    if not isinstance(image, Planes) and not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
+                                              and image.shape[2] == 3 and min(image.shape) >= 1):
         came = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         raise TalkingHeadsError("An image must be uint8 RGB [H, W, 3]", came, "Convert it first")
-    check_search(image, order, mask)
+    check_search(image.shape[:2], order, mask)
 
 
-def _whole(image: np.ndarray) -> Square:
+def _whole(image: Image) -> Square:
     height, width = image.shape[:2]
     return Square((width - 1) / 2, (height - 1) / 2, max(height, width))
 

@@ -5,7 +5,8 @@
         ...
 
 Squares are held while the face in them moves by less than 4 % of their side or 0.04 rad: that lowers jitter by up to a third, and
-lets several frames be read as one batch on a GPU (their squares are known beforehand). A batch gives what single frames give.
+lets several frames be read as one batch on a GPU (their squares are known beforehand), and by as many threads on the CPU where
+torch itself has one. Each gives what single frames give.
 """
 from __future__ import annotations
 
@@ -18,12 +19,14 @@ from itertools import islice
 import numpy as np
 
 from ...errors import TalkingHeadsError
+from ...torch_threads import beside, side_by_side
+from ...video_planes import Image
 from ..following import Upcoming, upcoming
 from .finder import PRESENT, Candidate, FaceFinder, MeshFace, accepted, as_face, check, inside, ordered, same
 from .nets import MeshNets
 from .squares import Look, Square, crop, look, square_of_points
 
-BATCH = 4            # frames, at most, that a GPU reads together while the face keeps its square
+BATCH = 4            # frames, at most, that are read together while the face keeps its square
 _HELD = (0.04, 0.04)  # sides, rad: the square stays while the face moves less
 _MOVED = 0.15        # sides: moved further than this within one frame, the face is looked at once more
 _MISREAD = 0.035      # disagreement from which the detector is asked whether the face is elsewhere
@@ -76,7 +79,7 @@ class MeshFollower:
         self.reset()
         self.slots = [_Slot(square=square, last=square, rough=square is not None) for square in squares]
 
-    def __call__(self, frame: np.ndarray, mask: np.ndarray | None = None) -> list[MeshFace | None]:
+    def __call__(self, frame: Image, mask: np.ndarray | None = None) -> list[MeshFace | None]:
         """The wanted faces in the next frame (uint8 [H, W, 3] RGB), None for each that is not there.
 
         Args:
@@ -107,7 +110,7 @@ class MeshFollower:
         Raises:
             TalkingHeadsError: as calling it.
         """
-        source, most = iter(items), batch if self.finder.nets.device.type != "cpu" else 1  # which reads single frames as fast
+        source, most = iter(items), batch if self.finder.nets.device.type != "cpu" else min(batch, beside())
         waiting, ahead = list[Upcoming](), 1  # `ahead`: frames that are read together
         while True:
             waiting += map(self._checked, islice(source, max(0, ahead - len(waiting))))
@@ -131,14 +134,19 @@ class MeshFollower:
         check(item.frame, self.order, item.mask)
         return item
 
-    def _read(self, frames: Sequence[np.ndarray]) -> list[list[Look | None]]:
+    def _read(self, frames: Sequence[Image]) -> list[list[Look | None]]:
         """A look at every followed face of each frame, in the present squares."""
         squares = [slot.square for slot in self.slots if slot.square is not None]
-        crops = [crop(frame, square) for frame in frames for square in squares]
-        looks = iter(look(self.finder.nets, crops, squares * len(frames), self.mirrored))
+        if self.finder.nets.device.type == "cpu":  # each by a thread, and as a single one is read: the same to the bit
+            each = side_by_side(lambda frame: look(self.finder.nets, [crop(frame, square) for square in squares], squares,
+                                                   self.mirrored), frames)
+            looks = iter([one for own in each for one in own])
+        else:
+            crops = [crop(frame, square) for frame in frames for square in squares]
+            looks = iter(look(self.finder.nets, crops, squares * len(frames), self.mirrored))
         return [[None if slot.square is None else next(looks) for slot in self.slots] for _ in frames]
 
-    def _settled(self, frame: np.ndarray, mask: np.ndarray | None, looks: list[Look | None]) -> list[MeshFace | None]:
+    def _settled(self, frame: Image, mask: np.ndarray | None, looks: list[Look | None]) -> list[MeshFace | None]:
         """What a frame's looks mean, and where the next frame is looked at."""
         faces: list[MeshFace | None] = []
         for number, one in enumerate(looks):
@@ -153,7 +161,7 @@ class MeshFollower:
         self.frame += 1
         return faces
 
-    def _followed(self, frame: np.ndarray, number: int, one: Look) -> MeshFace | None:
+    def _followed(self, frame: Image, number: int, one: Look) -> MeshFace | None:
         """The face that was looked at in its place; once more where it has moved far or does not fit."""
         slot = self.slots[number]
         assert slot.square is not None
@@ -169,7 +177,7 @@ class MeshFollower:
             face = self._doubted(frame, number, face)
         return face if face.confidence >= PRESENT else None
 
-    def _doubted(self, frame: np.ndarray, number: int, face: MeshFace) -> MeshFace:
+    def _doubted(self, frame: Image, number: int, face: MeshFace) -> MeshFace:
         """The face, or one that the detector sees nearby and that fits clearly better."""
         self.slots[number] = replace(self.slots[number], asked=self.frame)
         others = [slot.square for k, slot in enumerate(self.slots) if k != number and slot.square is not None]
@@ -180,14 +188,14 @@ class MeshFollower:
         better = other.confidence >= PRESENT and other.disagreement < _BETTER * face.disagreement
         return other if better else face
 
-    def _around(self, frame: np.ndarray, square: Square) -> list[Candidate]:
+    def _around(self, frame: Image, square: Square) -> list[Candidate]:
         """What the detector sees about a place, held the way the face was; the nearest first. Small faces are seen there which it
         misses in the whole frame."""
         quarter = round(square.angle / (math.pi / 2)) * math.pi / 2
         found = self.finder.detect(frame, [Square(square.x, square.y, _WINDOW * square.side, quarter)])
         return sorted((c for c in found if _reach(c.square, square) < _NEAR), key=lambda c: _reach(c.square, square))
 
-    def _find(self, frame: np.ndarray, mask: np.ndarray | None, faces: list[MeshFace | None]) -> None:
+    def _find(self, frame: Image, mask: np.ndarray | None, faces: list[MeshFace | None]) -> None:
         """Fills places without a face, where one is found."""
         thorough = self.frame - self._searched >= _SEARCH_AGAIN
         if thorough:
@@ -226,7 +234,7 @@ class MeshFollower:
                 faces[number] = own
                 pool[:] = [face for face in pool if face is not own]
 
-    def _levels(self, frame: np.ndarray, mask: np.ndarray | None, faces: list[MeshFace | None],
+    def _levels(self, frame: Image, mask: np.ndarray | None, faces: list[MeshFace | None],
                 thorough: bool) -> Iterator[list[Candidate]]:
         """Candidates for the missing faces: about where they were, then in the whole frame, then closer."""
         for slot, face in zip(self.slots, faces):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...video_planes import Image
 from ..geometry import Similarity, similarity
 from ..landmarks.inference import cut
 from . import layout
@@ -92,7 +93,7 @@ def look(nets: MeshNets, crops: Sequence[np.ndarray], squares: Sequence[Square],
     return out
 
 
-def crop(image: np.ndarray, square: Square) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [192, 192, 3]
+def crop(image: Image, square: Square) -> np.ndarray:  # uint8 [H, W, 3] -> uint8 [192, 192, 3]
     """The square's pixels; beyond the image its edge goes on."""
     return cut(image, square.placement(SIZE), SIZE)
 

@@ -142,9 +142,9 @@ def _flow(anchors, pictures, points, seen_face, picture, step, brow) -> tuple[np
 
 
 def _adjusted(flow, anchors, poses, points, shape, seen_face):
-    """Triangulation and poses in turns; corners that do not move with the skull are left out on the way."""
+    """Triangulation and poses in turns; corners that do not move with the skull are left out on the way. Uses up `flow`."""
     kept = np.isfinite(flow[..., 0]).mean(0) >= _LEAST_SEEN
-    flow, anchors = flow[:, kept], replace(anchors, reference=anchors.reference[kept], xy=anchors.xy[kept])
+    flow, anchors = _only(flow, kept), replace(anchors, reference=anchors.reference[kept], xy=anchors.xy[kept])
     place = np.zeros((flow.shape[1], 3))
     for turn in range(_ROUNDS):
         if flow.shape[1] < _LEAST:
@@ -152,16 +152,24 @@ def _adjusted(flow, anchors, poses, points, shape, seen_face):
         place, error = triangulated(flow, poses, shape)
         good = error <= _UNSTEADY * np.median(error)
         if turn and not good.all():
-            flow, place = flow[:, good], place[good]
+            flow, place = _only(flow, good), place[good]
             anchors = replace(anchors, reference=anchors.reference[good], xy=anchors.xy[good])
         poses = _posed(flow, place, poses, points, shape, seen_face)
     return flow, replace(anchors, points=place.astype(np.float32)), poses
 
 
+def _only(flow: np.ndarray, kept: np.ndarray) -> np.ndarray:  # [T, N, 2], bool [N] -> [T, n, 2]
+    """Some of the corners, in the same memory: a long video has no room for both."""
+    count, flat = 2 * np.count_nonzero(kept), flow.reshape(-1)
+    for block in blocks(len(flow)):
+        flat[block.start * count:block.stop * count] = flow[block][:, kept].ravel()
+    return flat[:len(flow) * count].reshape(len(flow), -1, 2)
+
+
 def triangulated(flow: np.ndarray, poses: tuple[np.ndarray, np.ndarray], shape: RigidShape) -> tuple[np.ndarray, np.ndarray]:
     """Where the rays of each corner pass closest: [N, 3] metres, and the median error [N] px; two passes, the second robust."""
     rotation, translation = poses
-    place, error = np.zeros((flow.shape[1], 3)), np.zeros(flow.shape[:2])
+    place, error = np.zeros((flow.shape[1], 3)), np.zeros(flow.shape[:2], np.float32)
     typical = np.inf
     for _ in range(2):
         normal, right = np.zeros((flow.shape[1], 3, 3)), np.zeros((flow.shape[1], 3))

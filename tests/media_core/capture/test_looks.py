@@ -126,3 +126,23 @@ def placed_numbers(frames):
     from capture_video import numbered
 
     return [numbered(frame, i) for i, frame in enumerate(frames)]
+
+
+def test_what_was_seen_on_the_way_waits_for_the_report(tmp_path, monkeypatch):
+    """Only the rest is looked at then; of other points nothing counts."""
+    from talking_heads.media_core.capture import looks
+
+    frames, points = said().frames[:20], said().points[:20]
+    folder = folder_of(tmp_path, frames)
+    whole = frame_looks(folder, points, lambda *_: None)
+    looking, read = looks.Looking(folder, points), []
+    for i in range(12):
+        looking(i, looks.read_picture(folder / f"ori_imgs/{i}.jpg"))
+    looking.save()
+    monkeypatch.setattr(looks, "read_picture", lambda path, own=looks.read_picture: read.append(int(path.stem)) or own(path))
+    again = frame_looks(folder, points, lambda *_: None)
+    assert sorted(read) == list(range(12, 20))
+    for name in ("sharpness", "colours", "light", "others"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
+    frame_looks(folder, points + 1, lambda *_: None)
+    assert len(read) == 8 + 20

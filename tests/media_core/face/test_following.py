@@ -64,6 +64,20 @@ def test_the_mesh_resumed_at_a_border_gives_the_same_to_the_bit(swaying, border)
     np.testing.assert_array_equal(np.stack(again), np.stack(through[border:]))
 
 
+def test_two_frames_side_by_side_are_read_as_one_by_one_to_the_bit(swaying, monkeypatch):
+    import os
+
+    from talking_heads.media_core.torch_threads import one_torch_thread
+
+    found = []
+    with one_torch_thread():
+        for cores in (1, 2, 4):
+            monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+            found.append(np.stack([face.points for _, face in follow(MeshTracker(shipped_nets("cpu")), upcoming(swaying))]))
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+
+
 def test_the_mesh_follows_as_it_does_one_by_one(swaying):
     single, several = MeshTracker(shipped_nets("cpu")), MeshTracker(shipped_nets("cpu"))
     for frame, (item, face) in zip(swaying, follow(several, upcoming(swaying))):
