@@ -175,7 +175,7 @@ def test_hair_reaches_the_outline_and_skin_the_face():
     assert found[5:35, 5:18].all() and not found[10:13, 25:35].any() and not (found & face).any()
 
 
-@pytest.mark.parametrize("size, most", [(256, .45), (512, .2)])
+@pytest.mark.parametrize("size, most", [(256, .4), (512, .1)])
 def test_the_mouth_is_not_drawn_too_large(size, most):
     subject, params = Subject(size, 333), np.zeros(len(PARAMS))
     params[PARAMS.index("la")], params[PARAMS.index("jaw")] = 4, 4
@@ -195,7 +195,7 @@ def test_open_mouth_is_found_in_noise_and_a_shut_one_is_not():
         mouth, teeth = mouth_inside(frame.rgb, points, head_axes(points).unit)
         scores.append(iou(mouth, frame.classes == 4))
         assert not (teeth & ~mouth).any()
-    assert (frame.classes == 4).sum() > 150 and np.mean(scores) > 0.65
+    assert (frame.classes == 4).sum() > 150 and np.mean(scores) > 0.7
     shut = points.copy()
     shut[65:68] = shut[63:60:-1]
     assert not mouth_inside(frame.rgb, shut, head_axes(points).unit)[0].any()
