@@ -84,5 +84,6 @@ def test_mp4_has_no_transparency(tmp_path):
 def test_endings():
     assert can_be_clear("x/A.WEBM") and can_be_clear("a.mov") and not can_be_clear("a.mp4")
     check_ending("a.webm")
+    check_ending("A.MP4")
     with pytest.raises(TalkingHeadsError, match=".mp4, .webm, .mov"):
         check_ending("a.avi")

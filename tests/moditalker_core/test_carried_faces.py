@@ -12,8 +12,10 @@ from pack import ROOT
 from PIL import Image
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
+from talking_heads.media_core.face.trackers import make_tracker
 from talking_heads.media_core.mouth import lip_aperture, resting_face
 from talking_heads.media_core.video import probe, read_frames
+from talking_heads.moditalker_core import film_faces
 from talking_heads.moditalker_core.atom.generation import SamplingSettings
 from talking_heads.moditalker_core.carried_faces import Drawing, followed_face, still_face, video_face
 from talking_heads.moditalker_core.mtov.scenes import portrait_scene
@@ -95,8 +97,22 @@ def test_a_video_keeps_its_movement_and_is_played_to_and_fro(tiny_film, tmp_path
 
 
 def test_a_second_face_that_is_not_there(tiny_film):
-    with pytest.raises(TalkingHeadsError, match="face"):
-        followed_face(film_frames(tiny_film), 25.0, face_index=1, tracker="rendered")
+    for find in (followed_face, video_face):
+        with pytest.raises(TalkingHeadsError, match="face"):
+            find(film_frames(tiny_film), 25.0, face_index=1, tracker="rendered")
+
+
+def test_one_of_several_faces_is_found_in_one_pass(tiny_film, monkeypatch):
+    asked, read = [], []
+
+    def opened(start):
+        read.append(start)
+        return film_frames(tiny_film)(start)
+
+    monkeypatch.setattr(film_faces, "make_tracker", lambda kind, *, face_index: (asked.append(face_index), make_tracker(kind))[1])
+    face = video_face(opened, 25.0, face_index=1, tracker="rendered")
+    assert asked == [1] and len(face.plan.face) == 30
+    assert read.count(0) <= 2  # faces, and the mesh that this tracker does not have
 
 
 def test_a_cancelled_video_leaves_nothing(tmp_path):
