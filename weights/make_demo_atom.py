@@ -2,9 +2,9 @@
 
 Builds 42 minutes of 24 invented people (identities from 1000 on; benchmarks use smaller numbers): 39 with the 37 voices of
 `voice_bank.py`, a quarter of it damaged, and 3 in which nobody speaks. Trains the preset `demo` on them, on the CPU, and then
-its lip network. All three steps go on where they were stopped. All these people are warps of one portrait, so the network cannot read other faces: the file says
-that it is shown its mean face instead (`AToMConfig.shown`). Needs espeak-ng, flite and festival (`voice_bank.py` names the
-packages).
+its lip network. All three steps go on where they were stopped. All these people are warps of one portrait, so the network cannot
+read other faces: the file says that it is shown its mean face instead (`AToMConfig.shown`). Needs espeak-ng, flite and festival
+(`voice_bank.py` names the packages).
 """
 from __future__ import annotations
 

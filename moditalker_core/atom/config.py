@@ -128,7 +128,7 @@ class LipConfig:
     members: int = 3  # networks of which the mean counts
     shapes: int = 4  # K, directions in which speech moves the mouth
     dropout: float = 0.2  # in training
-    weight: float = 0.3  # 0..1 of the mouth's motion; the rest is the denoiser's
+    weight: float = 0.2  # 0..1 of the mouth's motion; the rest is the denoiser's
     spread: float = 0.0  # cm, standard deviation of the lips' opening while people spoke that it learnt from; 0: unknown
 
     def __post_init__(self) -> None:
