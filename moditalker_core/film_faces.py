@@ -26,6 +26,7 @@ from ..media_core.face.track import FaceTrack, measure
 from ..media_core.face.trackers import make_tracker
 from ..media_core.progress import Report, silent
 from ..media_core.subject.layout import INNER_LIPS, SKIN_SAMPLE
+from ..media_core.video_planes import as_array
 from .film_looks import Look, Looks
 from .film_teeth import Teeth, teeth_in
 
@@ -177,14 +178,15 @@ def _filmed(track: FaceTrack, mesh: np.ndarray, glimpses: Glimpses) -> FilmedFac
 def _tracked(tracker: Tracker, frames: Frames, fps: float, total: int | None, report: Report) -> tuple[FaceTrack, Glimpses]:
     faces, glimpses, size, missing = list[FaceFrame | None](), Glimpses(), (0, 0), 0
     for item, face in follow(tracker, upcoming(frames(0), cut=CutFinder())):
-        glimpses.add(item.frame, None if face is None else face.mesh)
+        frame = as_array(item.frame)
+        glimpses.add(frame, None if face is None else face.mesh)
         faces.append(face)
-        size = item.frame.shape[0], item.frame.shape[1]
+        size = frame.shape[0], frame.shape[1]
         missing += face is None
         done = len(faces)
         count = max(total or 0, done)
         figures = {"stage": "face", "frame": done, "frames": count, "missing": missing}
-        report(done, count, figures, item.frame if item.number % _PREVIEW_EVERY == 0 else None)
+        report(done, count, figures, frame if item.number % _PREVIEW_EVERY == 0 else None)
         if missing == done == PATIENCE:
             expect_face(frames(PATIENCE), tracker, fps, count - PATIENCE, lambda: report(PATIENCE, count, figures, None))
     if not faces:

@@ -152,7 +152,7 @@ class FaceFinder:
                                     "Choose a smaller face index" if found else "Crop closer to the face, or use a sharper image")
         return self._upright_if_cut(image, found[face_index])
 
-    def _upright_if_cut(self, image: np.ndarray, face: MeshFace) -> MeshFace:
+    def _upright_if_cut(self, image: Image, face: MeshFace) -> MeshFace:
         """The face itself, or read the other way up: below the nose the image may be cut, then a forehead passes for a chin."""
         if abs(math.remainder(face.square.angle, math.tau)) < 3 * math.pi / 4:
             return face
