@@ -198,8 +198,8 @@ Press **Run**. The avatar says what is said in the driving video, with the face 
   Units** fit in between, too.
 
 {_SYNTHETIC}""",
-         Plan([["note", "1", "2"], ["3", "4"], ["5", "6", "7"], ["8"], ["9"], ["10"]],
-              {"Input": [*"12"], "Landmarks": [*"34"], "Motion": [*"5678"], "Video": ["9", "10"]},
-              widths=(1, 1, 1, 1, 1, 1.2), gutter=56)),
+         Plan([["note", "1", "2"], ["3", "4", "5"], ["6", "7"], ["8", "9"], ["10"]],
+              {"Input": [*"12"], "Landmarks": [*"345"], "Motion": [*"67"], "Video": ["8", "9", "10"]},
+              widths=(1, 1, 1, 1, 1.2), gutter=48)),
 )
 BY_NAME = {page.name: page for page in PAGES}

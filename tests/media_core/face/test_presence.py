@@ -44,7 +44,8 @@ def tracked(watcher, folder=None, report=lambda *call: None):
 
 @pytest.fixture(params=["film", "capture"])
 def folder(request, tmp_path, monkeypatch):
-    monkeypatch.setattr(tracking, "read_frames", lambda film, fps, start: opened(start))
+    for reader in ("read_frames", "read_planes"):
+        monkeypatch.setattr(tracking, reader, lambda film, fps, start: opened(start))
     return tmp_path if request.param == "capture" else None
 
 

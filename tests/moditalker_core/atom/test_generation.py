@@ -240,5 +240,7 @@ def test_lips_of_a_stranger_do_not_cross_with_the_demo_weights():
         return float((points[:, [61, 62, 63], 1] - points[:, [67, 66, 65], 1]).mean(1).min())
 
     assert smallest_gap() > -0.005  # as far as the lips of those it learnt from do
+    atom = atom.with_lips(None)  # whose lips never cross
+    assert smallest_gap() > -0.005
     atom.config = replace(atom.config, shown="portrait")
     assert smallest_gap() < -0.01
