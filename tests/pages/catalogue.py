@@ -194,12 +194,11 @@ Press **Run**. The avatar says what is said in the driving video, with the face 
 
 - **Your own video:** {_OWN} **Driving video**: one person facing the camera, with audio. Film people only with their consent.
 - **Your own avatar:** make one with template **3 Video to avatar**, then choose it on **Load Avatar**.
-- **Stronger or calmer:** **scale factor** on **Upper face**, **amount** on **Head Pose**. **Add Blinks** and **Blend Action
-  Units** fit in between, too.
+- **Stronger or calmer:** **scale factor** on **Upper face**, **amount** on **Head Pose**.
 
 {_SYNTHETIC}""",
-         Plan([["note", "1", "2"], ["3", "4", "5"], ["6", "7"], ["8", "9"], ["10"]],
-              {"Input": [*"12"], "Landmarks": [*"345"], "Motion": [*"67"], "Video": ["8", "9", "10"]},
-              widths=(1, 1, 1, 1, 1.2), gutter=48)),
+         Plan([["note", "1", "2"], ["3", "4", "5"], ["6", "7", "8"], ["9"], ["10"]],
+              {"Input": [*"12"], "Landmarks": [*"345"], "Motion": [*"678"], "Video": ["9", "10"]},
+              widths=(1, 1, 1, 1, 1.2), gutter=56)),
 )
 BY_NAME = {page.name: page for page in PAGES}

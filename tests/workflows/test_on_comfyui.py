@@ -412,6 +412,8 @@ OUTPUT_NODES = {  # name of a model file, or of a file below the output folder, 
         "1": node("LoadImage", image="talking_heads_demo_portrait.jpg"),
         "2": node("TalkingHead_PortraitLandmarks", image=["1", 0], face_index=0, order="largest"),
         "9": node("TalkingHead_SaveLandmarks", landmarks=["2", 0], filename_prefix="talking_heads/told")},
+    "face_00001_.csv": {"1": SUBJECT, "9": node("TalkingHead_SaveActionUnits", expression=["1", 3], format="csv",
+                                                filename_prefix="talking_heads/face")},
 }
 
 
