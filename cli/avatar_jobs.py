@@ -112,10 +112,8 @@ def _expression(file: str | None, fps: float) -> ExpressionTrack | None:
 
 def _pose(options: argparse.Namespace, recorded: PoseTrack, frames: int) -> PoseTrack | None:
     """The head's movement; None: as recorded."""
-    from ..media_core.head_pose import scaled_pose, still_pose, swaying_pose
+    from ..media_core.head_pose import moved_pose
 
-    if options.head == "still":
-        return still_pose(recorded)
-    if options.head == "sway":
-        return swaying_pose(recorded, frames, options.seed, options.head_amount)
-    return None if options.head_amount == 1 else scaled_pose(recorded, options.head_amount)
+    if options.head == "recorded" and options.head_amount == 1:
+        return None
+    return moved_pose(options.head, recorded, frames, options.seed, options.head_amount)

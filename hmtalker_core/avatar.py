@@ -26,7 +26,7 @@ from ..media_core.mouth_gate import speech_gate
 from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech
 from .avatar_motion import AvatarMotion, check_driving, check_rendering, nearest_poses, rested, shaped
-from .backdrop import Background, backdrop, body_layer, straight
+from .backdrop import Background, backdrop, body_layer, is_clear, straight
 from .model.audio_net import HALF, audio_windows
 from .model.camera import Cameras, film_cameras
 from .model.compose import compose, coverage, dilate, dilation_at
@@ -322,7 +322,7 @@ class Avatar:
             behind = body + behind * (1 - body_alpha)
             cover = 1 - (1 - cover) * (1 - body_alpha)
         image, cover = compose(face_rgb, face_alpha, mouth_rgb, mouth_alpha, behind).clamp(0, 1), cover[..., 0].clamp(0, 1)
-        return straight(image, cover) if isinstance(background, str) and background == "transparent" else image, cover
+        return straight(image, cover) if is_clear(background) else image, cover
 
     def _draw(self, field: GaussianField, camera: Cameras, backend: str, *offsets: Tensor) -> tuple[Tensor, Tensor]:
         """One branch in B frames: (rgb [B, H, W, 3] weighted by alpha, alpha [B, H, W, 1])."""

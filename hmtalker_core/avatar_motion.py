@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..media_core.asked import real, whole
 from ..media_core.errors import TalkingHeadsError
+from ..media_core.head_pose import compared
 from ..media_core.motion import ExpressionTrack, PoseTrack
 
 LONGEST_BLUR = 1000.0  # frames of standard deviation
@@ -84,8 +85,7 @@ def check_rendering(start: int, stop: int | None, chunk: int, size: Sequence[int
 
 def nearest_poses(poses: PoseTrack, recorded: PoseTrack) -> Tensor:  # -> int64 [T]
     """For each pose the number of the recorded one that is nearest."""
-    flat = lambda p: torch.cat([p.camera_to_head[:, :3, :3].flatten(1), 4 * p.camera_to_head[:, :3, 3]], dim=-1)
-    return torch.cdist(flat(poses), flat(recorded)).argmin(-1)
+    return torch.cdist(compared(poses), compared(recorded)).argmin(-1)
 
 
 def shaped(codes: Tensor, smoothing: float, gain: float = 1.0, rest: Tensor | None = None) -> Tensor:  # [T, D] -> [T, D]

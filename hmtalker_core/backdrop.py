@@ -14,6 +14,11 @@ Background = Literal["plate", "black", "transparent"] | Sequence[float] | Tensor
 _NOTHING = 1 / 512  # of alpha: no colour is known below
 
 
+def is_clear(background: Background) -> bool:
+    """Whether nothing is behind the head."""
+    return isinstance(background, str) and background == "transparent"
+
+
 def body_layer(torso: TorsoModel, index: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Premultiplied colour [B, H, W, 3] and alpha [B, H, W, 1] of the body in states `index` [B], at `size` (H, W) px."""
     colour, alpha = torso.layer(index)

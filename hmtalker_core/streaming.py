@@ -19,6 +19,7 @@ from ..media_core.read_ahead import mapped
 from ..media_core.video import VideoWriter
 from .avatar import Avatar, AvatarMotion, Background
 from .avatar_motion import FARTHEST, check_rendering
+from .backdrop import is_clear
 from .rasterizer import must_compile
 
 PREVIEW_EVERY = 25  # frames between previews
@@ -65,7 +66,7 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
     done, next_preview = 0, 0
     if must_compile(avatar.device, backend):
         report(0, total, {"phase": COMPILE}, None)
-    clear = _is_clear(background)
+    clear = is_clear(background)
     with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata, alpha=clear) as writer:
         options = {"backend": backend, "background": background, "size": size, "torso": torso}
         for frames in streamed(avatar, motion, chunk, workers, **options):
@@ -103,9 +104,5 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int 
 
 def _rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:
     rgb, alpha = next(avatar.render(motion, begin, end, chunk=end - begin, **options))
-    rgb = torch.cat([rgb, alpha[..., None]], dim=-1) if _is_clear(options.get("background", "plate")) else rgb
+    rgb = torch.cat([rgb, alpha[..., None]], dim=-1) if is_clear(options.get("background", "plate")) else rgb
     return rgb.mul(255).round_().to(torch.uint8).cpu().numpy()
-
-
-def _is_clear(background: Background) -> bool:
-    return isinstance(background, str) and background == "transparent"

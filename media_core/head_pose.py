@@ -24,9 +24,31 @@ _LEAST_DISTANCE = 0.05  # m, of a camera from the head's middle
 _FOV = 35.0  # degrees, where a camera does not say
 
 
+def compared(pose: PoseTrack) -> torch.Tensor:  # -> [T, 12]
+    """Poses as points whose distance says how different they are: a metre counts as four of a rotation's numbers."""
+    return torch.cat([pose.camera_to_head[:, :3, :3].flatten(1), 4 * pose.camera_to_head[:, :3, 3]], dim=1)
+
+
+def moved_pose(movement: str, recorded: PoseTrack, frames: int, seed: int, amount: float) -> PoseTrack:
+    """The head movement called recorded, still or sway, see `scaled_pose`, `still_pose`, `swaying_pose`.
+
+    Args:
+        frames, seed: of sway. amount: of recorded and sway.
+    Raises:
+        TalkingHeadsError: no such movement, or a number out of range.
+    """
+    if movement == "still":
+        return still_pose(recorded)
+    if movement == "recorded":
+        return scaled_pose(recorded, amount)
+    if movement != "sway":
+        raise TalkingHeadsError("A head movement must be recorded, still or sway", repr(movement), "Choose one of them")
+    return swaying_pose(recorded, frames, seed, amount)
+
+
 def still_pose(pose: PoseTrack) -> PoseTrack:
     """One frame: the recorded pose nearest to the mean of all."""
-    flat = torch.cat([pose.camera_to_head[:, :3, :3].flatten(1), 4 * pose.camera_to_head[:, :3, 3]], dim=1)
+    flat = compared(pose)
     return pose.selected([int((flat - flat.mean(0)).square().sum(1).argmin())])
 
 

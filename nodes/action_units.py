@@ -3,12 +3,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import folder_paths
 from comfy_api.latest import io
 
-from ..media_core.paths import check_length, contained
 from . import bridge, saying, sockets
-from .motion_files import ENDING, located
+from .motion_files import ENDING, located, saved
 
 if TYPE_CHECKING:
     from ..media_core.motion import ExpressionTrack
@@ -214,19 +212,9 @@ class SaveActionUnits(io.ComfyNode):
 
     @classmethod
     def execute(cls, expression: ExpressionTrack, filename_prefix: str, format: str) -> io.NodeOutput:
-        from pathlib import Path
-
         from ..media_core.face.action_units.au_files import write_action_units_file
-        from ..media_core.numbered import save_numbered
 
-        output, ending = folder_paths.get_output_directory(), f".{format}"
-        check_length(output, f"{filename_prefix}_00000_{ending}")  # core looks only where the prefix leads
-        _, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, output)
-        stem = f"{subfolder}/{name}" if subfolder else name
-        path, _ = save_numbered(lambda number: contained(output, f"{stem}_{number:05}_{ending}"), counter,
-                                lambda to: write_action_units_file(expression, to))
-        return io.NodeOutput(path.relative_to(Path(output).resolve()).as_posix(),
-                             ui=saying.said(f"Saved {saying.place(path)}\n{about(expression)}", files=saying.output_files(path)))
+        return saved(filename_prefix, f".{format}", lambda to: write_action_units_file(expression, to), about(expression))
 
 
 class LoadActionUnits(io.ComfyNode):

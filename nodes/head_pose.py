@@ -54,7 +54,7 @@ class HeadPose(io.ComfyNode):
     def execute(cls, movement: str, amount: float, seed: int, seconds: float, avatar: sockets.LoadedAvatar | None = None,
                 pose: PoseTrack | None = None, speech: Speech | None = None,
                 camera_info: dict[str, Any] | None = None) -> io.NodeOutput:
-        from ..media_core.head_pose import camera_pose, scaled_pose, still_pose, sway_frames, swaying_pose
+        from ..media_core.head_pose import camera_pose, moved_pose, sway_frames
 
         base = _base(avatar, pose)
         if movement == "camera":
@@ -62,12 +62,8 @@ class HeadPose(io.ComfyNode):
                 raise TalkingHeadsError("The movement \"camera\" needs a 3D camera", "none",
                                         "Connect the camera output of a 3D node, or choose another movement")
             return io.NodeOutput(camera_pose(camera_info, base.image_size, base.fps))
-        if movement == "still":
-            return io.NodeOutput(still_pose(base))
-        if movement == "recorded":
-            return io.NodeOutput(scaled_pose(base, amount))
         length = sway_frames(seconds, base.fps) if speech is None else speech.frame_count(base.fps)
-        return io.NodeOutput(swaying_pose(base, length, seed, amount))
+        return io.NodeOutput(moved_pose(movement, base, length, seed, amount))
 
 
 def _base(avatar: sockets.LoadedAvatar | None, pose: PoseTrack | None) -> PoseTrack:

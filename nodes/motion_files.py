@@ -1,6 +1,7 @@
 """Motion saved as a file, and exchanged with core's FACE_LANDMARKS."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,15 +42,7 @@ class SaveLandmarks(io.ComfyNode):
 
     @classmethod
     def execute(cls, landmarks: LandmarkTrack, filename_prefix: str) -> io.NodeOutput:
-        from ..media_core.numbered import save_numbered
-
-        output = folder_paths.get_output_directory()
-        check_length(output, f"{filename_prefix}_00000_{ENDING}")  # core looks only where the prefix leads
-        _, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, output)
-        stem = f"{subfolder}/{name}" if subfolder else name
-        path, _ = save_numbered(lambda number: contained(output, f"{stem}_{number:05}_{ENDING}"), counter, landmarks.save)
-        return io.NodeOutput(path.relative_to(Path(output).resolve()).as_posix(),
-                             ui=saying.said(f"Saved {saying.place(path)}\n{about(landmarks)}", files=saying.output_files(path)))
+        return saved(filename_prefix, ENDING, landmarks.save, about(landmarks))
 
 
 class LoadLandmarks(io.ComfyNode):
@@ -155,6 +148,19 @@ def about(track: LandmarkTrack) -> str:
     picture = f" of {track.image_size[1]} x {track.image_size[0]}" if track.image_size else ""
     frames = "1 frame" if len(track) == 1 else f"{len(track)} frames"
     return f"{frames} at {track.fps:g} fps ({track.duration:.2f} s), {track.space}{picture}"
+
+
+def saved(prefix: str, ending: str, write: Callable[[Path], object], text: str) -> io.NodeOutput:
+    """What `write` writes, in a numbered file of ComfyUI's output folder; `text` says what it is."""
+    from ..media_core.numbered import save_numbered
+
+    output = folder_paths.get_output_directory()
+    check_length(output, f"{prefix}_00000_{ending}")  # core looks only where the prefix leads
+    _, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output)
+    stem = f"{subfolder}/{name}" if subfolder else name
+    path, _ = save_numbered(lambda number: contained(output, f"{stem}_{number:05}_{ending}"), counter, write)
+    return io.NodeOutput(path.relative_to(Path(output).resolve()).as_posix(),
+                         ui=saying.said(f"Saved {saying.place(path)}\n{text}", files=saying.output_files(path)))
 
 
 def located(place: str, file: str, what: str = "landmarks") -> Path:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..media_core.choices import VIDEO_FILES
 from ..media_core.errors import TalkingHeadsError
 from ..moditalker_core import choices
 from . import bridge, carrying, sockets, temporary_videos
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from ..moditalker_core.mtov.model import MToVConfig
     from ..moditalker_core.mtov.scenes import Scene
 
-FORMATS = list(VIDEO_FILES)
-
 
 class MotionToVideoFile(io.ComfyNode):
     """Like MotionToVideo, to a file-backed VIDEO, frame by frame: memory does not grow with its length."""
@@ -72,9 +69,7 @@ class MotionToVideoFile(io.ComfyNode):
                 carrying.life_input(),
                 carrying.mask_input(),
                 *carrying.redraw_inputs(),
-                io.Combo.Input("format", options=FORMATS, default=FORMATS[0], optional=True,
-                               tooltip="Kind of video file: mp4 (H.264, plays everywhere); webm (VP9) or mov (ProRes 4444 or "
-                                       "422), which keep a transparent background."),
+                temporary_videos.format_input(),
             ],
             outputs=[video_output()],
         )
@@ -87,8 +82,8 @@ class MotionToVideoFile(io.ComfyNode):
     def execute(cls, motion: LandmarkTrack, portrait: Tensor, crf: int, mtov: sockets.LoadedMToV | None = None,
                 pose_images: Tensor | None = None, pose_landmarks: LandmarkTrack | None = None, audio: dict | None = None,
                 source: Tensor | None = None, face_crop: FaceCrop | None = None, carrier: str = CARRIER,
-                life: float = choices.LIFE, portrait_mask: Tensor | None = None, format: str = FORMATS[0], seed: int = 0,
-                **sampling: Any) -> io.NodeOutput:
+                life: float = choices.LIFE, portrait_mask: Tensor | None = None, format: str = temporary_videos.FORMATS[0],
+                seed: int = 0, **sampling: Any) -> io.NodeOutput:
         whole_pictures = pictures(source, face_crop, len(motion))
         carrying.check_mask(portrait_mask, portrait if source is None else source)
         if carrier == carrying.REDRAW:
@@ -231,7 +226,7 @@ def carried_film(film: films.Film, motion: LandmarkTrack, fps: float, track: Fac
 
 
 def written(frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int,
-            format: str = FORMATS[0]) -> temporary_videos.TemporaryFilm:
+            format: str = temporary_videos.FORMATS[0]) -> temporary_videos.TemporaryFilm:
     """Frames as they come, written to a file with their audio, as VIDEO."""
     from ..media_core.audio import Sound
     from ..moditalker_core.pipeline import save_frames

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 BACKENDS = list(backend_registry.CHOICES)
 BACKGROUNDS = ["plate", "black", "white", "green", "transparent"]
-FORMATS = ["mp4", "webm", "mov"]
 _COLOURS: dict[str, Background] = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0),
                                    "transparent": "transparent"}
 _BACKEND_TIP = ("auto: gsplat on CUDA if it works, otherwise this pack's CPU rasteriser. reference: exact and very slow, for "
@@ -52,16 +51,15 @@ class RenderAvatarVideo(io.ComfyNode):
                 io.Audio.Input("audio", optional=True,
                                tooltip="The audio of the video, normally the speech itself. Without it the video is silent."),
                 _image_input(),
-                io.Combo.Input("format", options=FORMATS, default=FORMATS[0], optional=True,
-                               tooltip="Kind of video file: mp4 (H.264, plays everywhere); webm (VP9) or mov (ProRes 4444 or "
-                                       "422), which keep a transparent background."),
+                temporary_videos.format_input(),
             ],
             outputs=[io.Video.Output("video", display_name="video", tooltip="The video, as a file in ComfyUI's temp folder.")],
         )
 
     @classmethod
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, backend: str, crf: int,
-                audio: dict | None = None, background_image: Tensor | None = None, format: str = FORMATS[0]) -> io.NodeOutput:
+                audio: dict | None = None, background_image: Tensor | None = None,
+                format: str = temporary_videos.FORMATS[0]) -> io.NodeOutput:
         from ..hmtalker_core.streaming import render_video
         from ..media_core.audio import Sound
 

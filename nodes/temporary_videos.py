@@ -16,11 +16,20 @@ from threading import Lock
 from typing import Any
 
 import folder_paths
-from comfy_api.latest import InputImpl
+from comfy_api.latest import InputImpl, io
 
+from ..media_core.choices import VIDEO_FILES
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 
 log = logging.getLogger("talking_heads")
+FORMATS = list(VIDEO_FILES)
+
+
+def format_input() -> io.Input:
+    """The kind of file that a node makes."""
+    return io.Combo.Input("format", options=FORMATS, default=FORMATS[0], optional=True,
+                          tooltip="Kind of video file: mp4 (H.264, plays everywhere); webm (VP9) or mov (ProRes 4444 or 422), "
+                                  "which keep a transparent background.")
 
 
 class KeptFile:

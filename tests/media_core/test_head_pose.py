@@ -6,7 +6,15 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.head_pose import camera_pose, scaled_pose, still_pose, sway_frames, swaying_pose, transferred_pose
+from talking_heads.media_core.head_pose import (
+    camera_pose,
+    moved_pose,
+    scaled_pose,
+    still_pose,
+    sway_frames,
+    swaying_pose,
+    transferred_pose,
+)
 from talking_heads.media_core.motion import PoseTrack
 
 
@@ -80,6 +88,14 @@ def test_core_camera_looks_as_it_says():
 def test_what_is_no_such_camera_is_told(camera):
     with pytest.raises(TalkingHeadsError):
         camera_pose(camera, (100, 100), 25.0)
+
+
+def test_movements_have_names():
+    track = recorded()
+    assert torch.equal(moved_pose("sway", track, 9, 7, 1.0).camera_to_head, swaying_pose(track, 9, 7).camera_to_head)
+    assert moved_pose("recorded", track, 9, 7, 1.0) is track and len(moved_pose("still", track, 9, 7, 1.0)) == 1
+    with pytest.raises(TalkingHeadsError, match="'nod'"):
+        moved_pose("nod", track, 9, 7, 1.0)
 
 
 def test_a_length_in_seconds():
