@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from . import bridge, saying, sockets
-from .motion_files import ENDING, located, saved
+from .motion_files import ENDING, located, numbered_file
 
 if TYPE_CHECKING:
     from ..media_core.motion import ExpressionTrack
@@ -214,7 +214,8 @@ class SaveActionUnits(io.ComfyNode):
     def execute(cls, expression: ExpressionTrack, filename_prefix: str, format: str) -> io.NodeOutput:
         from ..media_core.face.action_units.au_files import write_action_units_file
 
-        return saved(filename_prefix, f".{format}", lambda to: write_action_units_file(expression, to), about(expression))
+        path = numbered_file(filename_prefix, f".{format}", lambda to: write_action_units_file(expression, to))
+        return io.NodeOutput(saying.below_output(path), ui=saying.file_saved(path, about(expression)))
 
 
 class LoadActionUnits(io.ComfyNode):

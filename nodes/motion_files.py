@@ -42,7 +42,8 @@ class SaveLandmarks(io.ComfyNode):
 
     @classmethod
     def execute(cls, landmarks: LandmarkTrack, filename_prefix: str) -> io.NodeOutput:
-        return saved(filename_prefix, ENDING, landmarks.save, about(landmarks))
+        path = numbered_file(filename_prefix, ENDING, landmarks.save)
+        return io.NodeOutput(saying.below_output(path), ui=saying.file_saved(path, about(landmarks)))
 
 
 class LoadLandmarks(io.ComfyNode):
@@ -150,17 +151,15 @@ def about(track: LandmarkTrack) -> str:
     return f"{frames} at {track.fps:g} fps ({track.duration:.2f} s), {track.space}{picture}"
 
 
-def saved(prefix: str, ending: str, write: Callable[[Path], object], text: str) -> io.NodeOutput:
-    """What `write` writes, in a numbered file of ComfyUI's output folder; `text` says what it is."""
+def numbered_file(prefix: str, ending: str, write: Callable[[Path], object]) -> Path:
+    """What `write` writes, in a numbered file of ComfyUI's output folder."""
     from ..media_core.numbered import save_numbered
 
     output = folder_paths.get_output_directory()
     check_length(output, f"{prefix}_00000_{ending}")  # core looks only where the prefix leads
     _, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output)
     stem = f"{subfolder}/{name}" if subfolder else name
-    path, _ = save_numbered(lambda number: contained(output, f"{stem}_{number:05}_{ending}"), counter, write)
-    return io.NodeOutput(path.relative_to(Path(output).resolve()).as_posix(),
-                         ui=saying.said(f"Saved {saying.place(path)}\n{text}", files=saying.output_files(path)))
+    return save_numbered(lambda number: contained(output, f"{stem}_{number:05}_{ending}"), counter, write)[0]
 
 
 def located(place: str, file: str, what: str = "landmarks") -> Path:

@@ -111,6 +111,16 @@ def place(path: Path) -> str:
     return str(path)
 
 
+def below_output(path: Path) -> str:
+    """A file's path relative to ComfyUI's output folder, with forward slashes."""
+    return path.relative_to(Path(folder_paths.get_output_directory()).resolve()).as_posix()
+
+
+def file_saved(path: Path, text: str) -> dict[str, list]:
+    """A file was written in ComfyUI's output folder; `text` says what it is."""
+    return said(f"Saved {place(path)}\n{text}", files=output_files(path))
+
+
 def model_saved(path: Path, *more: str) -> dict[str, list]:
     """A model file was written."""
     return said("\n".join([f"Saved {place(path)}", *more]), models=[place(path)])
