@@ -104,7 +104,8 @@ def film_plan(frames: Frames, *, fps: float, total: int | None = None, track: Fa
     if track is not None and track.fps != fps:
         raise TalkingHeadsError(f"The video's track must have its rate, {fps:g} frames per second", f"{track.fps:g}",
                                 "Track the video at that rate")
-    face = filmed_face(frames, fps, track=track, tracker=tracker, face_index=face_index, near=near, total=total, report=report)
+    found = None if track is None else track.as_measured()
+    face = filmed_face(frames, fps, track=found, tracker=tracker, face_index=face_index, near=near, total=total, report=report)
     if not face.seen.any():
         raise TalkingHeadsError("The video must show a face whose mesh can be found", f"none in {len(face)} frames",
                                 "Choose another video, or crop closer to the face")

@@ -88,8 +88,9 @@ class TrackFace(io.ComfyNode):
                 FOCAL.input("Focal length of the camera in pixels of the frames.", "a typical one, 2.2 times the width",
                             advanced=True),
                 io.Int.Input("smoothing", display_name="pose smoothing (frames)", default=13, min=0, max=101, advanced=True,
-                             tooltip="Width in frames of the zero-phase smoothing of the pose; 0 keeps it as measured, with "
-                                     "jitter."),
+                             tooltip="Width in frames of the zero-phase smoothing of the pose; jaw, nose and brows are steadied "
+                                     "with it. 0 keeps all as measured, with jitter. Lip-Sync Video draws onto the frames where "
+                                     "the face was found, whatever this says."),
                 io.Video.Input("video", optional=True, tooltip="The video; any frame rate and length, read frame by frame."),
                 io.Image.Input("images", optional=True, tooltip="Frames instead of a video."),
                 sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=LANDMARKS_TIP),
@@ -108,19 +109,24 @@ class TrackFace(io.ComfyNode):
     def execute(cls, fps: float, face_index: int, order: str, policy: str, focal: Value, smoothing: int,
                 video: VideoInput | None = None, images: Tensor | None = None, face_landmarks: dict | None = None,
                 mask: Tensor | None = None, tracker: str = "people") -> io.NodeOutput:
+        import torch
+
         from ..media_core.face.landmarks.landmarks import fill_missing
-        from ..media_core.face.track import measure
+        from ..media_core.face.track import filled, measure
 
         raw, shapes = _followed(video, images, face_landmarks, mask, fps=fps, face_index=face_index, order=order,
                                 tracker=tracker)
-        whole, kept, filled = fill_missing(raw, policy)
+        whole, kept, lost = fill_missing(raw, policy)
         gaps = {at for at in range(1, len(kept)) if kept[at] - kept[at - 1] > 1}  # where frames were left out
         whole = replace(whole, cuts=tuple(sorted({*whole.cuts, *gaps})))
+        found = whole.points
         if smoothing:  # as a capture does
             whole = whole.smoothed()
         expression = _expression_from(shapes, kept, whole.fps)
         track = measure(whole, focal=FOCAL.read(focal), smoothing=smoothing, expression=expression)
-        about = face_words.about_track(track, raw, len(kept), int(filled.sum()))
+        if smoothing:
+            track = replace(track, measured=torch.from_numpy(filled(found, whole.cuts)).float())
+        about = face_words.about_track(track, raw, len(kept), int(lost.sum()))
         return io.NodeOutput(track, track.landmarks, track.expression, track.pose, about, ui=saying.said(about))
 
 

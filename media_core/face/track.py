@@ -12,6 +12,7 @@ import torch
 
 from ..blocks import blocks
 from ..choices import MEASURED_BY
+from ..dense_mesh import moved_mesh
 from ..errors import TalkingHeadsError
 from ..files import Stored, load_tensors, save_tensors
 from ..motion import ExpressionTrack, LandmarkTrack, PoseTrack, Track
@@ -31,7 +32,8 @@ _PARTS = {"landmarks": LandmarkTrack, "expression": ExpressionTrack, "pose": Pos
 _SETTINGS = record({**{name: kind.SETTINGS for name, kind in _PARTS.items()},
                     "shape": record({"focal": FOCAL, "image_size": SIZE})}, {"tracker": text(choices=MEASURED_BY)})
 _TENSORS = {**LandmarkTrack.tensors("landmarks"), **ExpressionTrack.tensors("expression"), **PoseTrack.tensors("pose"),
-            "confidence": Numbers(("T",)), "reprojection": Numbers(("T",), nan=True), "shape": Numbers((68, 3))}
+            "confidence": Numbers(("T",)), "reprojection": Numbers(("T",), nan=True), "shape": Numbers((68, 3)),
+            "measured": Numbers(("T", 68, 2), (torch.float32,), absent=True)}
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,11 @@ class FaceTrack:
     shape: RigidShape             # the person
     reprojection: torch.Tensor    # float32 [T] px between the rigid points and the shape before smoothing; NaN: no face
     tracker: str = "rendered"     # what measured it, of `MEASURED_BY`; files without a word are older than the choice
+    measured: torch.Tensor | None = None  # float32 [T, 68, 2] px, the points as found, of landmarks that were steadied
 
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in (*_PARTS, "confidence", "reprojection")}
+        lengths |= {} if self.measured is None else {"measured": len(self.measured)}
         rates = {getattr(self, name).fps for name in _PARTS}
         if len(set(lengths.values())) != 1 or len(rates) != 1:
             raise TalkingHeadsError("The parts of a face track must have equal length and rate",
@@ -82,7 +86,19 @@ class FaceTrack:
         """
         parts = {name: getattr(self, name).slice(start, stop) for name in _PARTS}
         return replace(self, **parts, confidence=self.confidence[start:stop].clone(),
-                       reprojection=self.reprojection[start:stop].clone())
+                       reprojection=self.reprojection[start:stop].clone(),
+                       measured=None if self.measured is None else self.measured[start:stop].clone())
+
+    def as_measured(self) -> FaceTrack:
+        """The same track with its landmarks, and their mesh, where they were found in each frame: what is drawn onto the
+        frames themselves must lie there, steady or not."""
+        if self.measured is None:
+            return self
+        steady, found = self.landmarks.points[..., :2].numpy(), self.measured
+        mesh = None if self.landmarks.mesh is None else moved_mesh(self.landmarks.mesh.numpy(), steady, found.numpy())
+        points = torch.cat([found, self.landmarks.points[..., 2:]], dim=-1)
+        landmarks = replace(self.landmarks, points=points, mesh=None if mesh is None else torch.from_numpy(mesh))
+        return replace(self, landmarks=landmarks, measured=None)
 
     def save(self, path: str | os.PathLike, mesh: Stored | None = None) -> Path:
         """Writes one safetensors file of kind "face_track".
@@ -93,6 +109,7 @@ class FaceTrack:
         tensors: dict[str, torch.Tensor | Stored] = {name: getattr(self, name).data for name in _PARTS}
         tensors |= {"confidence": self.confidence, "reprojection": self.reprojection,
                     "shape": torch.from_numpy(self.shape.points)}
+        tensors |= {} if self.measured is None else {"measured": self.measured}
         tensors |= {} if self.landmarks.mesh is None else {"mesh": self.landmarks.mesh}
         tensors |= {} if mesh is None else {"mesh": mesh}
         config: dict[str, Any] = {name: getattr(self, name).described() for name in _PARTS}
@@ -116,7 +133,7 @@ class FaceTrack:
         parts = {part: kind(tensors[part], **settings(config[part]), **_extra(kind, tensors)) for part, kind in _PARTS.items()}
         shape = RigidShape(tensors["shape"].numpy(), **settings(config["shape"]))
         return cls(**parts, confidence=tensors["confidence"], shape=shape, reprojection=tensors["reprojection"],
-                   tracker=config.get("tracker", "rendered"))
+                   tracker=config.get("tracker", "rendered"), measured=tensors.get("measured"))
 
 
 def measure(raw: RawTrack, *, focal: float | None = None, shape: RigidShape | None = None, smoothing: int = WINDOW,

@@ -69,6 +69,15 @@ def tracked(points: np.ndarray, size: tuple[int, int], unseen: tuple[int, ...] =
     return measure(RawTrack(points.astype(np.float32), confidence, size, 25.0, tracker="people", mesh=mesh if dense else None))
 
 
+def test_a_steadied_track_is_drawn_where_the_face_was_found(filmed, track):
+    raw = RawTrack(track.landmarks.points[..., :2].numpy(), track.confidence.numpy(), (SIZE, SIZE), 25.0, tracker="people",
+                   mesh=track.landmarks.mesh.numpy())
+    steady = replace(measure(raw.smoothed()), measured=track.landmarks.points[..., :2])
+    planned, bare, other = (film_plan(Film(filmed[0]), fps=25, track=one).face.mesh
+                            for one in (steady, track, replace(steady, measured=None)))
+    assert np.abs(planned - bare).max() < 0.1 * np.abs(other - bare).max()
+
+
 @pytest.fixture(scope="module")
 def motion(track) -> LandmarkTrack:
     """What the same person says in another order."""

@@ -75,6 +75,20 @@ def test_smoothing_steadies_the_jaw_and_leaves_lips_and_lids(host, base):
     assert torch.equal(shaken[:, 36:], steady[:, 36:]) and not torch.equal(shaken[:, :17], steady[:, :17])
 
 
+def test_a_steadied_track_still_knows_where_the_face_was_found(host, base):
+    """Lip-Sync Video draws onto the frames: a smoothed jaw would lag behind the filmed one."""
+    kept = collector(host)
+    track = changed(TRACK, tracker="people")
+    ok(host.run({"film": FILM, "track": track, "raw": changed(track, smoothing=0), "a": keep("track", 0), "b": keep("raw", 0)}))
+    (steady,), (raw,) = ([one for one in kept if (one.measured is None) == bare] for bare in (False, True))
+    assert raw.as_measured() is raw and not torch.equal(steady.landmarks.points[:, :17], raw.landmarks.points[:, :17])
+    found = steady.as_measured()
+    assert torch.allclose(found.landmarks.points[..., :2], raw.landmarks.points[..., :2], atol=1e-4)
+    error, moved = ((track.landmarks.mesh - raw.landmarks.mesh).abs().max() for track in (found, steady))
+    assert error < 0.1 * moved and found.measured is None, "the mesh moves back, the jaw's along a slightly other line"
+    assert torch.equal(steady.slice(3, 9).as_measured().landmarks.points, found.landmarks.points[3:9])
+
+
 def test_frames_and_other_rates(host, base, truth):
     kept = collector(host)
     frames = changed(TRACK, images=["parts", 0])

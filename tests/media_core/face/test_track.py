@@ -1,6 +1,8 @@
 """The face track: measuring, keeping, cutting; canonical landmarks of a video and of a portrait."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,16 @@ def test_depth_in_pixels_runs_away_from_the_viewer(person, track):
     ours = track.landmarks.points[..., 2].numpy()
     assert (ours[:, 30] < ours[:, 0]).all()                              # the tip of the nose before the ear
     assert np.corrcoef(ours.ravel(), truth.ravel())[0, 1] > 0.98
+
+
+def test_a_steadied_tracks_points_as_found_are_kept_in_its_file(track, tmp_path):
+    found = track.landmarks.points[..., :2] + 1.5
+    steadied = replace(track, measured=found)
+    back = FaceTrack.load(steadied.save(tmp_path / "steady.safetensors"))
+    assert torch.equal(back.measured, found) and torch.equal(back.as_measured().landmarks.points[..., :2], found)
+    assert torch.equal(back.as_measured().landmarks.points[..., 2], track.landmarks.points[..., 2])
+    with pytest.raises(TalkingHeadsError, match="equal length"):
+        replace(track, measured=found[1:])
 
 
 def test_save_load_and_slice(track, tmp_path):
