@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..media_core.errors import FileFormatError, TalkingHeadsError
+from ..media_core.pickles import give_again, unpickled
 from ..media_core.schema import listed
 
 WEIGHTS = {"raw": "model_state_dict", "ema": "ema_state_dict"}  # the official inference takes the raw ones
-_SAFE_TORCH = (2, 6)
 _WRAPPER = "module."  # what parallel training puts before names
 
 
@@ -33,7 +31,7 @@ def read_official(path: str | os.PathLike, called: str, weights: str = "raw", of
     if weights not in WEIGHTS:
         raise TalkingHeadsError(f"The weights must be {' or '.join(WEIGHTS)}", f"'{weights}'", "Choose one of those")
     path, again = Path(path), give_again(called, of)
-    held = _unpickled(path, called, of)
+    held = unpickled(path, called, of)
     if not isinstance(held, Mapping) or not held:
         empty = ", empty" if isinstance(held, Mapping) else ""
         raise FileFormatError("The checkpoint must hold a state dict", f"{path.name} holds a {type(held).__name__}{empty}",
@@ -55,11 +53,6 @@ def read_official(path: str | os.PathLike, called: str, weights: str = "raw", of
     return {_unwrapped(name): value for name, value in state.items()}
 
 
-def give_again(called: str, of: str = "MoDiTalker") -> str:
-    """What to do about a checkpoint that cannot be read, for messages; `called`: the official file's name; `of`: whose it is."""
-    return f"Give {of}'s {called}, whole, or copy it again"
-
-
 def _unwrapped(name: str) -> str:
     while name.startswith(_WRAPPER):
         name = name[len(_WRAPPER):]
@@ -68,37 +61,6 @@ def _unwrapped(name: str) -> str:
 
 def _names(held: Iterable[object]) -> str:
     return listed([str(name) for name in held]) or "nothing"
-
-
-def _unpickled(path: Path, called: str, of: str) -> object:
-    """What torch's restricted reader finds in a file."""
-    if not path.is_file():
-        raise FileFormatError("The checkpoint must exist", f"no file at {path}", "Check the name and the folder")
-    _check_reader(torch.__version__)
-    with path.open("rb") as file:
-        zipped = file.read(4) == b"PK\x03\x04"
-    if zipped and not zipfile.is_zipfile(path):
-        raise FileFormatError("The checkpoint must be whole", f"{path.name} breaks off", "Copy or download it again")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # whatever an unpickler meets in foreign bytes: there is no narrower class for it
-        first = str(error).strip().partition("\n")[0][:200]
-        raise FileFormatError("The checkpoint must be a file of torch.save that holds tensors and plain values only",
-                              f"{path.name} cannot be read so ({type(error).__name__}: {first})",
-                              f"Give {of}'s {called} itself: not a saved module, and not another format") from error
-
-
-def _check_reader(version: str) -> None:
-    """Before torch 2.6 even the restricted reader could be made to run code that a file holds (CVE-2025-32434).
-
-    Raises:
-        TalkingHeadsError: such a torch.
-    """
-    numbers = tuple(int(part) for part in version.split("+")[0].split(".")[:2])
-    if numbers < _SAFE_TORCH:
-        raise TalkingHeadsError("Official checkpoints are read with torch 2.6 or newer: an older one may run code that a file "
-                                "holds (CVE-2025-32434)", f"torch {version}",
-                                "Update torch, or import on another machine: the imported file is safe anywhere")
 
 
 def check_telling(state: Mapping[str, Tensor], telling: Mapping[str, int], what: str, name: str, do: str) -> None:

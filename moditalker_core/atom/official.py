@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ...media_core.claims import claimed
 from ...media_core.face.pose.canonical import mean_face
-from ..official import check_target, check_telling, counted, give_again, read_official, renamed
+from ...media_core.pickles import give_again
+from ..official import check_target, check_telling, counted, read_official, renamed
 from ..weight_files import check_state
 from .checkpoints import save_atom_tensors, unfilled
 from .config import AToMConfig, DenoiserConfig, SpeechInput

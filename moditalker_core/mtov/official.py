@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ...media_core.claims import claimed
 from ...media_core.errors import FileFormatError, TalkingHeadsError
-from ..official import check_target, check_telling, counted, give_again, read_official, renamed
+from ...media_core.pickles import give_again
+from ..official import check_target, check_telling, counted, read_official, renamed
 from ..weight_files import check_state
 from . import names
 from .checkpoints import AutoencoderNote, save_autoencoder_tensors, save_mtov_tensors, unfilled_autoencoder, unfilled_denoiser
