@@ -237,7 +237,8 @@ class Avatar:
         c_explicit = self.face_net.a2am(c_implicit)
         given = ~wanted.isnan()
         units = torch.where(given, wanted, c_explicit[:, -len(LOWER_INDEX):]) * known
-        c_explicit = torch.where(given.any(-1, keepdim=True), self.face_net.encode_au(units), c_explicit)
+        if self.face_net.cue == "au":  # other cues hold no action units that could be replaced
+            c_explicit = torch.where(given.any(-1, keepdim=True), self.face_net.encode_au(units), c_explicit)
         return self.face_net.fuse(c_implicit, c_explicit)[0], self.mouth_net.encode_audio(windows), units
 
     def _rest_codes(self, silence: Tensor) -> tuple[Tensor, Tensor]:  # [C] one row of features -> [1, 32] each

@@ -2,7 +2,8 @@
 
 Tensors: `face.*`, `mouth.*` (fields), `face_net.*`, `mouth_net.*`, `track.camera_to_head` [P, 4, 4], `track.au` [P, 17],
 `torso.mean|components|scales|states`, `background`. Config: encoder, audio (constructor arguments of the nets), fps, focal,
-image_size, torso box, SH degrees, blink ceiling, known action units, training record, quality, licence, credit.
+image_size, torso box, SH degrees, blink ceiling, known action units, motion (fusion and cue of the face net; older files lack
+it), training record, quality, licence, credit.
 """
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from ..media_core.files import load_tensors, save_tensors
 from ..media_core.motion import PoseTrack
 from .avatar import Avatar
 from .avatar_checks import check_avatar
+from .model.fusion import MotionKind
 from .model.motion import FaceMotionNet, MouthMotionNet
 from .model.torso import TorsoModel
 from .training.branches import field_from, strip
@@ -60,7 +62,7 @@ def load_avatar(path: str | os.PathLike, device: str | torch.device = "cpu") -> 
 def _assembled(tensors: dict, config: dict) -> Avatar:
     face, mouth = (field_from(strip(tensors, f"{name}."), degree)
                    for name, degree in zip(("face", "mouth"), config["sh_degrees"]))
-    face_net, mouth_net = FaceMotionNet(**config["audio"]), MouthMotionNet(**config["audio"])
+    face_net, mouth_net = FaceMotionNet(**config["audio"], kind=MotionKind.from_config(config)), MouthMotionNet(**config["audio"])
     face_net.load_state_dict(strip(tensors, "face_net."))
     mouth_net.load_state_dict(strip(tensors, "mouth_net."))
     poses = PoseTrack(tensors["track.camera_to_head"], float(config["focal"]), tuple(config["image_size"]), float(config["fps"]))

@@ -3,3 +3,6 @@ from __future__ import annotations
 
 PRESETS = ("demo", "standard", "published")  # of every training: a CPU; one GPU; the papers' own schedule
 CHECKPOINTING = ("auto", "on", "off")  # whether activations are computed again for the gradient; auto: where memory is short
+FUSIONS = ("gate", "concat", "fixed", "implicit", "explicit")  # of an avatar's two codes
+CUES = ("au", "blendshapes", "vector")  # what an avatar's explicit code is made of
+DENSIFY = ("grow", "mcmc")  # how Gaussians multiply

@@ -7,7 +7,7 @@ Positions never change after training, so everything that depends on them alone 
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...media_core.errors import TalkingHeadsError
 from .audio_net import AudioAttNet, make_audio_net
+from .fusion import MotionKind, fuse, fusion_net
 from .layers import DISPLACEMENT, MLP
 from .triplane import GridConfig, TriPlane
 
@@ -31,7 +32,7 @@ class FaceDims:
     """Widths of the face net that the paper fixes or leaves open (docs/hmtalker.md#networks)."""
     code: int = 32           # implicit, explicit and fused lower-face codes
     upper: int = 7           # upper-face action units
-    lower: int = 10          # lower-face action units; the last channels of an explicit code
+    lower: int = 10          # lower-face action units, the last channels of an explicit code; or numbers of another cue
     au_hidden: int = 32      # hidden width of the action-unit encoder (Eq. 5)
     a2am_hidden: int = 64    # hidden width of the audio-to-AU mapping (Eq. 6)
     gate_hidden: int = 32    # hidden width of the gate (Eq. 7)
@@ -54,7 +55,7 @@ class MotionOutput:
     c_audio_au: Tensor                  # [B, 32] explicit code predicted from speech; its last 10 channels are action units
     c_visual_au: Tensor | None          # [B, 32] explicit code of the measured action units, None without them
     c_fused: Tensor                     # [B, 32]
-    alpha: Tensor                       # [B, 32] in 0..1, fraction of the explicit code
+    alpha: Tensor                       # [B, 32] in 0..1, fraction of the explicit code; NaN where the fusion has none
     align_loss: Tensor | None           # [] mean |c_audio_au - c_visual_au|, None without measured action units
 
 
@@ -129,29 +130,35 @@ class FaceMotionNet(SpeechMotionNet):
         att_hidden: hidden width of the lower region attention.
         dims: the remaining widths.
         grid: layout of the tri-plane; by default TalkingGaussian's face settings at `bound`.
+        kind: how the codes are fused, and what the explicit one is made of; None: the gate and `dims.lower` action units.
     """
 
     def __init__(self, audio_dim: int = 80, audio_window: int = 16, audio_kind: str = "conv", bound: float = 0.15,
-                 hidden: int = 64, att_hidden: int = 32, *, dims: FaceDims = FaceDims(), grid: GridConfig | None = None):
+                 hidden: int = 64, att_hidden: int = 32, *, dims: FaceDims = FaceDims(), grid: GridConfig | None = None,
+                 kind: MotionKind | None = None):
         super().__init__(grid or GridConfig.face(bound), audio_kind, audio_dim, audio_window, dims.code)
+        dims = dims if kind is None else replace(dims, lower=kind.width)
         width, code = self.position_width, dims.code
         self.dims = dims
-        self.au_enc = MLP(dims.lower, code - dims.lower, dims.au_hidden, 2)
-        # a2am's bias: no unit starts dead behind the last ReLU; gate's: alpha starts near one half
+        self.fusion, self.cue = ("gate", "au") if kind is None else (kind.fusion, kind.cue)
+        self.au_enc = MLP(dims.lower, code - dims.lower if self.cue == "au" else code, dims.au_hidden, 2)
+        # its bias: no unit starts dead behind the last ReLU
         self.a2am = _two_layers((code, dims.a2am_hidden, code), nn.ReLU(), bias=0.1)
-        self.gate = _two_layers((2 * code, dims.gate_hidden, code), nn.Sigmoid(), bias=0.0)
+        learned = fusion_net(self.fusion, code, dims.gate_hidden, _two_layers)
+        if learned is not None:
+            self.add_module(self.fusion, learned)
         self.att_lower = MLP(width, code, att_hidden, 2)
         self.att_upper = MLP(width, dims.upper, dims.upper_hidden, 2)
         self.deform = MLP(width + dims.upper + code, FACE_OUTPUTS, hidden, dims.deform_layers, zero_last=True)
 
-    def encode_au(self, au_lower: Tensor) -> Tensor:  # [B, 10] intensities 0..5 -> [B, 32]
-        """Eq. 5: the explicit code. Its last 10 channels are the action units themselves."""
-        return torch.cat([torch.relu(self.au_enc(au_lower)), au_lower], dim=-1)
+    def encode_au(self, au_lower: Tensor) -> Tensor:  # [B, 10] intensities 0..5, or [B, D] of another cue -> [B, 32]
+        """Eq. 5: the explicit code. Its last 10 channels are the action units themselves; other cues leave no such trace."""
+        learned = torch.relu(self.au_enc(au_lower))
+        return torch.cat([learned, au_lower], dim=-1) if self.cue == "au" else learned
 
     def fuse(self, c_implicit: Tensor, c_explicit: Tensor) -> tuple[Tensor, Tensor]:  # [B, 32] x 2 -> c_fused, alpha [B, 32]
-        """Eq. 7: each channel mixes the two codes in a learned proportion."""
-        alpha = self.gate(torch.cat([c_implicit, c_explicit], dim=-1))
-        return alpha * c_explicit + (1 - alpha) * c_implicit, alpha
+        """Eq. 7: each channel mixes the two codes in a learned proportion; other fusions as `fusion.py` has them."""
+        return fuse(getattr(self, self.fusion, None), self.fusion, c_implicit, c_explicit)
 
     def codes(self, windows: Tensor, au_lower: Tensor | None = None, path: Path = "audio",
               mask: Tensor | None = None) -> FaceCodes:
@@ -183,8 +190,8 @@ class FaceMotionNet(SpeechMotionNet):
             xyz: [N, 3] metres, the same in every frame.
             windows: [B, 8, C, W] speech features around each frame.
             au_upper: [B, 7] intensities of action units 1, 2, 4, 5, 6, 7, 45.
-            au_lower: [B, 10] intensities of 9, 10, 12, 14, 15, 17, 20, 23, 25, 26; needed by "masked" and "vanilla",
-                and for the alignment loss.
+            au_lower: [B, 10] intensities of 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, or the numbers of another cue; needed by
+                "masked" and "vanilla", and for the alignment loss.
             path: "audio" (inference), "masked" or "vanilla" (training).
             mask: [B, 32] or [1, 32] of 0 and 1, multiplies the implicit code on the masked path.
         """

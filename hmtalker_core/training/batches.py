@@ -14,6 +14,7 @@ from ...media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, unreliable_
 from ...media_core.progress import Report
 from ...media_core.speech import EncoderChoice, encode_speech
 from ..data.annotations import BLINK_CEILING
+from ..data.cues import read_cue
 from ..data.dataset import AvatarDataset
 from ..model.audio_net import audio_windows, sound_around
 from ..model.camera import intrinsics, opengl_c2w_to_viewmat
@@ -64,6 +65,7 @@ class Clip:
     device: torch.device
     outside: Tensor | None = None  # [8, C, W] what is heard in the four frames before the audio, and in those after it
     hears: SpeechFormat = SpeechFormat("mel", 80)  # whose features they are
+    cue: Tensor | None = None  # [F, D] what the explicit code is made of instead of lower-face action units
 
     def windows(self, index: Tensor) -> Tensor:  # int64 [B] -> [B, 8, C, W]
         """What is heard around frames `index`: the eight frames of audio that a motion net reads."""
@@ -76,6 +78,11 @@ class Clip:
     @property
     def lower(self) -> Tensor:  # [F, 10]
         return self.au[:, list(LOWER_INDEX)]
+
+    @property
+    def explicit(self) -> Tensor:  # [F, 10], or [F, D] of another cue
+        """What the explicit code is made of."""
+        return self.lower if self.cue is None else self.cue
 
     def view(self, index: int, box: Box | None = None) -> View:
         """Frame `index`, cropped to box = (row0, row1, col0, col1) in pixels, or whole."""
@@ -120,15 +127,17 @@ def _fill(mask: Tensor, box: Box | np.ndarray) -> None:
     mask[top:bottom, left:right] = True
 
 
-def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.device, report: Report) -> Clip:
+def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.device, report: Report, cue: str = "au") -> Clip:
     """Reads the tracks of a dataset and encodes its speech.
 
     Raises:
-        TalkingHeadsError: the audio cannot be read, no action unit is known, or no frame is there to train on.
+        TalkingHeadsError: the dataset lacks the `cue`, the audio cannot be read, no action unit is known, or no frame is
+            there to train on.
     """
     if not len(dataset.train_index):
         raise TalkingHeadsError("The dataset must have training frames", "none in transforms_train.json",
                                 "Split the recording again, 10 : 1 for instance")
+    numbers = read_cue(dataset.folder, cue, dataset.poses, dataset.train_index)
     heard = torch.as_tensor(np.asarray(dataset.sound_index))
     sound, frames = load_sound(dataset.sound_path), int(heard.max()) + 1
     gap, skips = sound.duration - frames / dataset.fps, frames > len(dataset)  # frames may be left out, at the end too
@@ -142,7 +151,8 @@ def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.devi
     c2w = torch.as_tensor(np.asarray(dataset.poses), dtype=torch.float32)
     return Clip(dataset=dataset, features=features, sound=heard.to(device), au=au.to(device), au_known=known,
                 blink_ceiling=ceiling, viewmats=opengl_c2w_to_viewmat(c2w).to(device), device=device,
-                outside=sound_around(speech, dataset.fps, frames).to(device), hears=SpeechFormat.of(speech))
+                outside=sound_around(speech, dataset.fps, frames).to(device), hears=SpeechFormat.of(speech),
+                cue=None if numbers is None else torch.from_numpy(numbers).to(device))
 
 
 def clean_action_units(au: Tensor, train: np.ndarray, reliability: Sequence[float] | None = None

@@ -16,6 +16,7 @@ from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import AU_NAMES
 from ...training_core.state import misfit, strip
 from ..model.audio_net import net_arguments
+from ..model.fusion import MotionKind
 from ..model.gaussians import GaussianField
 from ..model.motion import LR, FaceMotionNet, MouthMotionNet
 from .batches import Clip, copied
@@ -41,10 +42,12 @@ class Branch:
         net_lr: learning rate of the net's perceptrons.
         uniform_lr: that learning rate for every part of the net.
         audio_lr: multiplies that of the audio nets.
+        density: what makes Gaussians multiply.
     """
 
     def __init__(self, field: GaussianField, net: FaceMotionNet | MouthMotionNet, extent: float, max_points: int | None = None,
-                 net_lr: float = LR, uniform_lr: bool = False, audio_lr: float = 1.0):
+                 net_lr: float = LR, uniform_lr: bool = False, audio_lr: float = 1.0,
+                 density: type[DensityControl] = DensityControl):
         self.field, self.net, self.extent = field, net, extent
         self.field_optimizer = torch.optim.Adam(field.adam_groups(extent), lr=0.0, eps=ADAM_EPS)
         self.net_optimizer = torch.optim.AdamW(net.optimizer_groups(net_lr, uniform_lr, audio_lr), betas=NET_BETAS,
@@ -52,7 +55,7 @@ class Branch:
         for optimizer in (self.field_optimizer, self.net_optimizer):
             for group in optimizer.param_groups:
                 group["base_lr"] = group["lr"]
-        self.density = DensityControl(field, self.field_optimizer, max_points=max_points)
+        self.density = density(field, self.field_optimizer, max_points=max_points)
 
     def set_rates(self, xyz_factor: float, net_factor: float) -> None:
         """Learning rates of this step, as multiples of their starting values."""
@@ -69,7 +72,8 @@ class Branch:
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], net: FaceMotionNet | MouthMotionNet, extent: float, max_points: int | None,
-                 net_lr: float, uniform_lr: bool, active: int, audio_lr: float = 1.0) -> Branch:
+                 net_lr: float, uniform_lr: bool, active: int, audio_lr: float = 1.0,
+                 density: type[DensityControl] = DensityControl) -> Branch:
         """The branch with `weights` as in `tensors`, its optimizers still fresh; `net` gives the architecture.
 
         Raises:
@@ -78,7 +82,7 @@ class Branch:
         device = next(net.parameters()).device
         state = {k: v.to(device) for k, v in tensors.items() if k.startswith(("field.", "net.", "density."))}
         field = field_from(strip(state, "field."), active)
-        branch = cls(field, net, extent, max_points, net_lr, uniform_lr, audio_lr)
+        branch = cls(field, net, extent, max_points, net_lr, uniform_lr, audio_lr, density)
         empty = GaussianField.empty(len(field), field.sh_degree).state_dict()
         own = branch.weights() | {f"field.{k}": v for k, v in empty.items()}
         wrong = misfit({k: v for k, v in state.items() if k in own}, own)
@@ -99,6 +103,16 @@ def audio_arguments(clip: Clip) -> tuple[int, int, str]:
     """`audio_dim`, `audio_window` and `audio_kind` of both motion nets for the clip's speech features."""
     found = net_arguments(clip.features)
     return int(found["audio_dim"]), int(found["audio_window"]), str(found["audio_kind"])
+
+
+def motion_kind(clip: Clip, config: TrainConfig) -> MotionKind:
+    """What the settings make of the face net for the clip's cue."""
+    return MotionKind(config.fusion, config.cue, clip.explicit.shape[1])
+
+
+def fresh_face_net(clip: Clip, config: TrainConfig) -> FaceMotionNet:
+    """The face net before its first step; its weights come from torch's global generator."""
+    return FaceMotionNet(*audio_arguments(clip), kind=motion_kind(clip, config))
 
 
 def extent_of(clip: Clip) -> float:

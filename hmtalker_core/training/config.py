@@ -13,16 +13,20 @@ the inside of the mouth stops moving and LPIPS counts where weights for it are g
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...media_core.errors import TalkingHeadsError
+from ...training_core.choices import CUES, DENSIFY, FUSIONS
 from ...training_core.settings import require
 
 PRECISIONS = ("fp32", "bf16")
 FREE = ("save_every", "val_every", "log_every")  # do not change what is learnt: may change when a training is continued
+MOST_POINTS = 10_000_000  # Gaussians of a branch
 MOST_SCALED = 1000  # times a preset's steps
+NEWER = {"fusion": "gate", "cue": "au", "densify": "grow", "pose_residuals": False}  # later options, and what was done before
 FORMERLY = {"preview": "demo", "paper": "published"}  # names of presets
 
 
@@ -85,6 +89,10 @@ class TrainConfig:
     save_every: int = 500  # steps between savings of the unfinished training
     val_every: int = 500  # steps between validations
     log_every: int = 10  # steps averaged in one line of the log
+    fusion: str = "gate"  # of the implicit and the explicit code, one of FUSIONS (docs/hmtalker.md#options)
+    cue: str = "au"  # what the explicit code is made of, one of CUES
+    densify: str = "grow"  # how Gaussians multiply, one of DENSIFY; at most `max_points` of a branch either way
+    pose_residuals: bool = False  # small corrections of the training frames' camera poses are learnt with the face
 
     def __post_init__(self) -> None:
         whole = {name: getattr(self, name) for name in ("batch", *FREE)}
@@ -92,6 +100,13 @@ class TrainConfig:
         require(not wrong, "Batch and intervals must be whole numbers above 0", wrong)
         require(self.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}", f"'{self.precision}'")
         require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip must be above 0", f"{self.gradient_clip}")
+        for name, known in (("fusion", FUSIONS), ("cue", CUES), ("densify", DENSIFY)):
+            require(getattr(self, name) in known, f"{name} must be one of {', '.join(known)}", f"'{getattr(self, name)}'")
+        paths, mask = self.path_weights, self.mask_ratio
+        require(len(paths) == 3 and all(0 <= w < math.inf for w in paths) and sum(paths) > 0, "The path ratio must be three "
+                "numbers of 0 or more, for audio, masked and vanilla, and not all 0", ":".join(f"{w:g}" for w in paths))
+        require(len(mask) == 2 and 0 <= mask[0] <= mask[1] <= 1, "The mask range must be two numbers in 0..1, the smaller first",
+                ":".join(f"{r:g}" for r in mask))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -107,8 +122,23 @@ class TrainConfig:
         return cls(**branches, **plain)
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal for an unfinished training to be continued."""
-        return {name: value for name, value in self.to_json().items() if name not in FREE}
+        """What must be equal for an unfinished training to be continued. Options that trainings of before did not know count
+        only where they differ from what was done then."""
+        return {name: value for name, value in self.to_json().items()
+                if name not in FREE and not (name in NEWER and value == NEWER[name])}
+
+    def with_cap(self, points: int) -> TrainConfig:
+        """The same training with at most so many Gaussians in the face, and as many fewer or more in the mouth; a branch starts
+        with no more than it may have.
+
+        Raises:
+            TalkingHeadsError: not a whole number in 100 to 10 million.
+        """
+        require(type(points) is int and 100 <= points <= MOST_POINTS, f"The cap must be a whole number from 100 to {MOST_POINTS}",
+                f"{points!r}", "Give the number of Gaussians that the face may have")
+        mouth = max(10, round(self.mouth.max_points * points / self.face.max_points))
+        return replace(self, face=replace(self.face, max_points=points, points=min(self.face.points, points)),
+                       mouth=replace(self.mouth, max_points=mouth, points=min(self.mouth.points, mouth)))
 
     @property
     def steps(self) -> int:
@@ -150,6 +180,23 @@ class TrainConfig:
 
         return replace(self, face=stretch(self.face), mouth=stretch(self.mouth), fuse_steps=n(self.fuse_steps),
                        warmup_steps=n(self.warmup_steps))
+
+
+def numbers_of(text: str, what: str, count: int) -> tuple[float, ...]:
+    """Numbers written with colons between them, such as 4:4:2.
+
+    Raises:
+        TalkingHeadsError: something else, or another number of them.
+    """
+    example = ":".join(("4", "4", "2") if count == 3 else ("0.1", "0.3"))
+    parts = text.replace(" ", "").split(":")
+    try:
+        found = tuple(int(part) if part.isdecimal() else float(part) for part in parts)
+    except ValueError:
+        found = ()
+    require(len(found) == count and all(math.isfinite(n) for n in found),
+            f"{what} must be {count} numbers with colons between them", repr(text), f"Write {example}, for instance")
+    return found
 
 
 def presets() -> dict[str, TrainConfig]:

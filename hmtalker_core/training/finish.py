@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...media_core.motion import PoseTrack
+from ...media_core.motion import LOWER_INDEX, PoseTrack
 from ...training_core.trainer import EvalResult, Validate
 from ..avatar import Avatar, AvatarMotion
 from ..model.audio_net import net_arguments
 from ..model.torso import fit_torso
 from .batches import Clip, View
+from .branches import motion_kind
 from .objectives import FrameResult, driven, face_net, mouth_net, side_by_side
 from .steps import PHASES, AvatarTraining
 
@@ -32,12 +33,14 @@ def build_avatar(run: AvatarTraining, tick: Callable[[], None] = lambda: None) -
     assert run.mouth is not None  # the training is finished
     kept = [int(i) for i in np.asarray(data.train_index)[:config.pose_track]]
     torso = fit_torso(TorsoLayers(clip, kept, tick), len(kept), config.torso_components, frame_size(clip))
-    poses = PoseTrack(torch.as_tensor(np.asarray(data.poses), dtype=torch.float32)[kept], float(data.focal), frame_size(clip),
-                      float(data.fps))
+    seen_from = torch.as_tensor(np.asarray(data.poses), dtype=torch.float32)[kept]
+    if run.residuals is not None:
+        seen_from = run.residuals.poses(seen_from, torch.tensor(kept))
+    poses = PoseTrack(seen_from, float(data.focal), frame_size(clip), float(data.fps))
     background = torch.as_tensor(data.frame(kept[0]).background).clone()
     record: dict[str, Any] = {
         **clip.hears.to_config(), "audio": net_arguments(clip.features), "blink_ceiling": clip.blink_ceiling,
-        "au_known": list(clip.au_known),
+        "au_known": units_that_act(clip), "motion": motion_kind(clip, config).to_config(),
         "au_source": data.au_source, "au_reliability": data.au_reliability and list(data.au_reliability),
         "training": config.to_json() | {"seed": run.seed, "frames": len(data.train_index)}, "licence": LICENCE,
         "credit": data.credit}
@@ -45,6 +48,11 @@ def build_avatar(run: AvatarTraining, tick: Callable[[], None] = lambda: None) -
     nets = copy.deepcopy(face_net(run.face)), copy.deepcopy(mouth_net(run.mouth))
     return Avatar(*fields, *nets, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
                   record).to(clip.device)
+
+
+def units_that_act(clip: Clip) -> list[bool]:  # [17]
+    """Which action units the avatar was trained with; with another cue than action units, no lower one."""
+    return [known and (clip.cue is None or unit not in LOWER_INDEX) for unit, known in enumerate(clip.au_known)]
 
 
 def frame_size(clip: Clip) -> tuple[int, int]:

@@ -85,7 +85,7 @@ def align_loss(net: FaceMotionNet, clip: Clip, frames: Tensor, config: TrainConf
     """L_align = mean |c_l^a - c_l^v| over known channels of some frames; the explicit code is only a target."""
     windows = augment_windows(clip.windows(frames), config.audio_augment, generator, clip.hears.spectral)
     with computing(clip.device, config):
-        target = net.encode_au(clip.lower[frames]).detach()
+        target = net.encode_au(clip.explicit[frames]).detach()
         predicted = net.a2am(net.encode_audio(windows))
     deviation = (predicted.float() - target.float()).abs()
     return deviation[:, known_channels(clip, target.shape[1])].mean()
@@ -94,6 +94,8 @@ def align_loss(net: FaceMotionNet, clip: Clip, frames: Tensor, config: TrainConf
 def known_channels(clip: Clip, width: int) -> Tensor:
     """bool [width]: which channels of an explicit code may be compared; unknown action units (the last 10 channels) may not."""
     keep = torch.ones(width, dtype=torch.bool)
+    if clip.cue is not None:
+        return keep.to(clip.device)
     keep[width - len(LOWER_INDEX):] = torch.tensor([clip.au_known[i] for i in LOWER_INDEX])
     return keep.to(clip.device)
 
@@ -156,7 +158,7 @@ def _face_motion(branch: Branch, clip: Clip, view: View, config: TrainConfig, ge
     net = face_net(branch)
     mask = draw_mask(net.dims.code, generator, *config.mask_ratio).to(clip.device) if path == "masked" else None
     with computing(clip.device, config):
-        out = net(branch.field.xyz, windows, clip.upper[index], clip.lower[index], path, mask)
+        out = net(branch.field.xyz, windows, clip.upper[index], clip.explicit[index], path, mask)
     return replace(out, **{f.name: value.float() for f in fields(out) if isinstance(value := getattr(out, f.name), Tensor)})
 
 
@@ -170,7 +172,7 @@ def _attention_loss(branch: Branch, view: View, out: MotionOutput, with_hair: bo
     moved = {k: v.detach() for k, v in branch.field.deformed(out.d_xyz[0], out.d_rot[0], out.d_scale[0]).items()}
     colors = torch.cat([out.ambient_lower[0], out.ambient_upper[0]], dim=-1)
     image = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], colors,
-                          viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height)[0][0]
+                          viewmats=view.viewmat.detach()[None], Ks=view.K[None], width=view.width, height=view.height)[0][0]
     lower, upper = image[..., :1], image[..., 1:]
     loss = masked_mean(upper, view.lips)
     if with_hair:

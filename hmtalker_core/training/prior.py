@@ -154,7 +154,7 @@ def start_from_prior(net: FaceMotionNet, path: str | os.PathLike, encoder: str) 
         raise TalkingHeadsError(f"The speech prior must be made for encoder '{encoder}'", f"'{config['encoder']}'",
                                 "Choose that encoder, or train without a prior")
     try:
-        for name in PARTS:
+        for name in PARTS if net.cue == "au" else PARTS[:2]:  # A2AM predicts action units
             getattr(net, name).load_state_dict(strip(tensors, f"{name}."))
     except RuntimeError as error:
         raise FileFormatError("The speech prior must fit the face net", f"{name} does not ({error})", again) from error

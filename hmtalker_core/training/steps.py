@@ -24,10 +24,10 @@ from ...training_core.logs import Metrics
 from ...training_core.process_group import SingleProcess
 from ...training_core.state import check_finite_step
 from ...training_core.trainer import Shown, TrainState
-from ..model.motion import FaceMotionNet, MouthMotionNet
+from ..model.motion import MouthMotionNet
 from ..rasterizer import must_compile
-from .batches import BLINK, Clip, bounding_box
-from .branches import Branch, audio_arguments, extent_of, initial_field
+from .batches import BLINK, Box, Clip, View, bounding_box
+from .branches import Branch, audio_arguments, extent_of, fresh_face_net, initial_field
 from .config import BranchConfig, TrainConfig
 from .curriculum import (
     FrameOrder,
@@ -42,6 +42,7 @@ from .curriculum import (
     step_seed,
 )
 from .lpips import LPIPS
+from .mcmc import MarkovControl, density_control, regularised
 from .objectives import (
     MOUTH_FROZEN,
     FrameResult,
@@ -53,6 +54,7 @@ from .objectives import (
     mouth_loss,
     side_by_side,
 )
+from .pose_residuals import PoseResiduals
 from .prior import start_from_prior
 
 PHASES = ("warmup", "face", "mouth", "fuse")
@@ -90,6 +92,8 @@ class AvatarTraining(TrainState):
         self.clip, self.config, self.seed, self.step = clip, config, seed, step
         self.lpips: LPIPS | None = None  # set by the caller who has weights
         self.face, self.mouth = face, mouth
+        data = clip.dataset
+        self.residuals = PoseResiduals(len(data), data.train_index, clip.device) if config.pose_residuals else None
         self.loss, self.psnr, self.preview = math.nan, math.nan, None
         self.warmup_optimizer = self._make_warmup_optimizer()
         self.fuse_optimizer: torch.optim.Adam | None = None
@@ -102,11 +106,12 @@ class AvatarTraining(TrainState):
               group: SingleProcess | None = None) -> AvatarTraining:
         """Before the first step; `prior` is (file, encoder id) of a speech prior to start from."""
         generator = torch.Generator().manual_seed(step_seed(seed, 90, 0))
-        net = drawn(step_seed(seed, 91, 0), lambda: FaceMotionNet(*audio_arguments(clip))).to(clip.device)
+        net = drawn(step_seed(seed, 91, 0), lambda: fresh_face_net(clip, config)).to(clip.device)
         if prior is not None:
             start_from_prior(net, *prior)
         field = initial_field(clip, config, config.face, "head", generator).to(clip.device)
-        face = Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr, config.uniform_lr, config.audio_lr)
+        face = Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr, config.uniform_lr, config.audio_lr,
+                      density_control(config))
         return cls(clip, config, seed, face, group=group)
 
     @property
@@ -203,7 +208,8 @@ class AvatarTraining(TrainState):
         plan, branch, factor = ((self.config.face, self.face, face_motion_factor) if phase == "face" else
                                 (self.config.mouth, self._mouth, mouth_motion_factor))
         branch.set_rates(exponential_lr(at, 1.0, 0.01, 0.9 * plan.steps), factor(at, plan.steps))
-        return branch.field_optimizer, branch.net_optimizer
+        moved = branch.field_optimizer, branch.net_optimizer
+        return (self.residuals.optimizer, *moved) if phase == "face" and self.residuals is not None else moved
 
     def _warmup_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
         """Alignment alone: AudioNet, AudioAttNet and A2AM learn the explicit code of measured action units."""
@@ -213,20 +219,25 @@ class AvatarTraining(TrainState):
 
     def _face_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
         index = choose_frame(self._orders["face"], self._rules["face"], at, slot, self.config.batch)
-        view = self.clip.view(index, self._head_box(index, at))
+        view = self._view(index, self._head_box(index, at), at >= self.config.face.static)
         loss, shot, image, target = face_loss(self.face, self.clip, view, at, self.config, generator, self.lpips)
-        return FrameResult(loss, image, target, shot)
+        return FrameResult(regularised(loss, self.face), image, target, shot)
 
     def _mouth_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
-        view = self.clip.view(*self._mouth_box(at, slot))
+        view = self._view(*self._mouth_box(at, slot))
         loss, shot, image, target = mouth_loss(self._mouth, self.clip, view, at, self.config, generator, self.lpips)
-        return FrameResult(loss, image, target, shot)
+        return FrameResult(regularised(loss, self._mouth), image, target, shot)
 
     def _fuse_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
         index = self._orders["fuse"](at * self.config.batch + slot)
-        view = self.clip.view(index, self._head_box(index, at))
+        view = self._view(index, self._head_box(index, at))
         loss, image, target = fuse_loss(self.face, self._mouth, self.clip, view, at, self.config, generator, self.lpips)
         return FrameResult(loss, image, target)
+
+    def _view(self, index: int, box: Box | None, learning: bool = False) -> View:
+        """A frame, seen from its corrected pose, which is `learning`."""
+        view = self.clip.view(index, box)
+        return view if self.residuals is None else self.residuals.applied(view, learning)
 
     def _head_box(self, index: int, at: int) -> tuple[int, int, int, int] | None:
         if self.config.crop_margin is None or at % FULL_FRAME_EVERY == 0:
@@ -271,8 +282,13 @@ class AvatarTraining(TrainState):
         branch.field_optimizer.step()
         if at >= plan.static and not frozen:
             branch.net_optimizer.step()
+        if self.residuals is not None and branch is self.face and at >= plan.static:
+            self.residuals.move(exponential_lr(at, 1.0, 0.01, 0.9 * plan.steps))
         until = plan.densify_until * plan.steps
-        if plan.densify_from <= at < until and at % plan.densify_every == 0:
+        if isinstance(branch.density, MarkovControl):
+            if not frozen:
+                branch.density.control(plan, at, branch.field_optimizer.param_groups[0]["lr"], generator)
+        elif plan.densify_from <= at < until and at % plan.densify_every == 0:
             # A short training has not lifted its opacities yet: thin out, do not empty.
             typical = float(branch.field.opacities.detach().median())
             threshold = min(prune_opacity(at, until, plan.prune_from, plan.prune_ramp), 0.5 * typical)
@@ -323,7 +339,7 @@ class AvatarTraining(TrainState):
             net.audio_att_net.load_state_dict(self.face.net.audio_att_net.state_dict())
         field = initial_field(self.clip, self.config, self.config.mouth, "mouth", generator).to(self.clip.device)
         return Branch(field, net, extent_of(self.clip), self.config.mouth.max_points, self.config.net_lr,
-                      self.config.uniform_lr, self.config.audio_lr)
+                      self.config.uniform_lr, self.config.audio_lr, density_control(self.config))
 
 
 def steps_of(config: TrainConfig) -> tuple[int, int, int, int]:

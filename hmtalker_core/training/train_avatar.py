@@ -79,7 +79,8 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
     if probe_pending(device):
         report(0, config.steps, {"phase": COMPILE}, None)
     listener = opened(encoder)
-    clip = open_clip(data, listener, drawing_device(torch.device(device)), _encoding(listener, group, report, config.steps))
+    clip = open_clip(data, listener, drawing_device(torch.device(device)), _encoding(listener, group, report, config.steps),
+                     config.cue)
     _tell_left_out(clip)
     lpips = load_lpips(lpips_weights).to(clip.device) if lpips_weights else None
     prior = _prior(config, speech_prior, listener.facts.id)
@@ -87,6 +88,8 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
         config = replace(config, audio_lr=1.0)
     identity = run_identity(clip.dataset, config, seed, full_name(listener))
     identity |= {"lpips": lpips is not None, "speech_prior": prior is not None}
+    if clip.cue is not None:
+        identity["cue"] = zlib.crc32(np.ascontiguousarray(clip.cue.cpu().numpy()).tobytes())
     state = unfinished_path(out)
     if resume and state.exists():
         run = load_training(state, clip, config, seed, lambda saved: same_run(identity, saved, state), group)
