@@ -12,11 +12,12 @@ from ..media_core.motion import AU_NAMES
 from ..media_core.schema import FOCAL, RATE, SIDE, SIZE, described, flag, many, note, optional, real, record, text, whole
 from ..media_core.tensor_schema import Numbers, all_finite, fitting
 from ..training_core.choices import CUES, FUSIONS
-from .model.fusion import WIDEST_CUE
+from .model.fusion import UPPERS, WIDEST_CUE
 from .speech_format import SPEECH, WIDEST
 
 AUDIO = record({"audio_dim": whole(1, WIDEST), "audio_window": whole(1, 64), "audio_kind": text(choices=("conv", "fc"))})
-MOTION = record({"fusion": text(choices=FUSIONS), "cue": text(choices=CUES), "width": whole(1, WIDEST_CUE)})
+MOTION = record({"fusion": text(choices=FUSIONS), "cue": text(choices=CUES), "width": whole(1, WIDEST_CUE)},
+                {"upper": text(choices=UPPERS)})
 HIGHEST_DEGREE = 3  # of the spherical harmonics
 _UNITS = len(AU_NAMES)
 _CONFIG = record(

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.schema import many, real, record, text
+from ..media_core.schema import many, real, record, text, whole
 from ..media_core.speech import LAST, Speech, SpeechEncoder, known_facts
 
 WIDEST = 1 << 14  # numbers per row
 _RATE_SLACK = 1e-6  # Hz
 _ANOTHER_MODEL = 0.6  # of the longer row: one model in bf16 and fp32 is 0.01 apart, two of random weights 1.4
-SPEECH = record({"layer": text(20), "rate": real(1, 10_000), "silence": many(real(-1e30, 1e30), most=WIDEST)})  # in avatar files
+MOST_EARLIER = 64  # rows
+SPEECH = record({"layer": text(20), "rate": real(1, 10_000), "silence": many(real(-1e30, 1e30), most=WIDEST)},
+                {"earlier": whole(0, MOST_EARLIER)})  # in avatar files
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class SpeechFormat:
     layer: str = LAST
     rate: float | None = None  # Hz, rows per second; None: an avatar file of before, which does not say
     silence: Tensor | None = None  # float32 [C], the features of silence; None: likewise
+    earlier: int = 0  # rows by which a frame's window begins before ours, in the program that made the weights
 
     @classmethod
     def of(cls, speech: Speech) -> SpeechFormat:
@@ -41,13 +44,14 @@ class SpeechFormat:
         told = config.get("speech") or {}
         silence = torch.tensor(told["silence"], dtype=torch.float32) if "silence" in told else None
         return cls(encoder=config["encoder"], dim=config["audio"]["audio_dim"], layer=told.get("layer", LAST),
-                   rate=told.get("rate"), silence=silence)
+                   rate=told.get("rate"), silence=silence, earlier=told.get("earlier", 0))
 
     def to_config(self) -> dict[str, Any]:
         """Entries of an avatar's config, which `from_config` reads."""
         if self.rate is None or self.silence is None:
             return {"encoder": self.encoder}
-        return {"encoder": self.encoder, "speech": {"layer": self.layer, "rate": self.rate, "silence": self.silence.tolist()}}
+        told = {"layer": self.layer, "rate": self.rate, "silence": self.silence.tolist()}
+        return {"encoder": self.encoder, "speech": told | ({"earlier": self.earlier} if self.earlier else {})}
 
     @property
     def spectral(self) -> bool:
@@ -69,12 +73,19 @@ class SpeechFormat:
         if not bool(torch.isfinite(speech.features).all()):
             raise TalkingHeadsError("Speech features must be finite", "NaN or infinity among them", "Encode the audio again")
         if speech.silence_features is None:
-            return replace(speech, silence_features=self.silence)
+            return self._placed(replace(speech, silence_features=self.silence))
         if not self.same_model(speech.silence_features):
             raise TalkingHeadsError(f"This avatar understands the model called '{self.encoder}' that it was trained with",
                                     "another model of that name, which encodes silence otherwise",
                                     "Choose the model folder that the avatar was trained with")
-        return speech
+        return self._placed(speech)
+
+    def _placed(self, speech: Speech) -> Speech:
+        """The same speech, its rows where `frame_windows` finds the windows that the weights learnt from."""
+        if not self.earlier:
+            return speech
+        before = speech.silence_row().expand(min(self.earlier, len(speech.features)), -1)
+        return replace(speech, features=torch.cat([before, speech.features])[:len(speech.features)])
 
     def check_encoder(self, encoder: SpeechEncoder) -> None:
         """What `checked` refuses, before anything is encoded.

@@ -1,5 +1,5 @@
-"""Checkpoints of other programs: pickles, read with torch's restricted reader, which builds tensors, numbers, texts, containers
-nothing else. Importers alone read them; what they write is safetensors."""
+"""Checkpoints of other programs: pickles, read with torch's restricted reader, which builds tensors, numbers, texts and
+containers, nothing else. Importers alone read them; what they write is safetensors."""
 from __future__ import annotations
 
 import zipfile

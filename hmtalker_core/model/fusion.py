@@ -14,6 +14,7 @@ from ...training_core.choices import CUES, FUSIONS
 FIXED = 0.5  # alpha of "fixed"
 CONSTANT = {"fixed": FIXED, "implicit": 0.0, "explicit": 1.0}  # alpha where it is not learned
 AU_CHANNELS = 10  # lower-face action units
+UPPERS = ("direct", "encoded")  # upper action units act as they are (HM-Talker), or mixed but for the lids' (TalkingGaussian)
 WIDEST_CUE = 4096  # numbers per frame
 
 
@@ -24,9 +25,10 @@ class MotionKind:
     fusion: str = "gate"  # one of FUSIONS
     cue: str = "au"  # one of CUES: what the explicit code is made of
     width: int = AU_CHANNELS  # numbers of the cue per frame
+    upper: str = "direct"  # one of UPPERS: how the upper-face action units act
 
     def __post_init__(self) -> None:
-        for name, value, known in (("fusion", self.fusion, FUSIONS), ("cue", self.cue, CUES)):
+        for name, value, known in (("fusion", self.fusion, FUSIONS), ("cue", self.cue, CUES), ("upper", self.upper, UPPERS)):
             if value not in known:
                 raise TalkingHeadsError(f"The {name} must be one of {', '.join(known)}", repr(value), "Choose one of these names")
         if self.cue == "au" and self.width != AU_CHANNELS:
@@ -35,7 +37,8 @@ class MotionKind:
 
     def to_config(self) -> dict[str, Any]:
         """As an avatar file has it."""
-        return {"fusion": self.fusion, "cue": self.cue, "width": self.width}
+        encoded = {} if self.upper == "direct" else {"upper": self.upper}
+        return {"fusion": self.fusion, "cue": self.cue, "width": self.width, **encoded}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> MotionKind:

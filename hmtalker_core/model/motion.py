@@ -24,6 +24,8 @@ MOUTH_SIDEWAYS = 5.0   # the mouth's x and z displacements are divided by this: 
 FACE_OUTPUTS = 11      # displacement 3, rotation 4, opacity 1, scale 3
 LR, LR_GRID, LR_ATTENTION = 5e-4, 5e-3, 2.5e-3            # docs/hmtalker.md#optimisers
 AUDIO_PARTS = "audio_net", "audio_att_net"
+MIXED_UNITS = (0, 2, 3, 4, 5)  # of the 7 upper-face action units, those TalkingGaussian mixes: AU01, 04, 05, 06, 07
+UPPER_ENCODER_HIDDEN = 16
 DECAY_GRID, DECAY_ATTENTION = 0.01, 1e-4                  # AdamW weight decay; 0 for everything else
 
 
@@ -150,6 +152,18 @@ class FaceMotionNet(SpeechMotionNet):
         self.att_lower = MLP(width, code, att_hidden, 2)
         self.att_upper = MLP(width, dims.upper, dims.upper_hidden, 2)
         self.deform = MLP(width + dims.upper + code, FACE_OUTPUTS, hidden, dims.deform_layers, zero_last=True)
+        if kind is not None and kind.upper == "encoded":
+            self.exp_encode_net = MLP(len(MIXED_UNITS), len(MIXED_UNITS), UPPER_ENCODER_HIDDEN, 2)
+
+    def encode_upper(self, au_upper: Tensor) -> Tensor:  # [B, 7] -> [B, 7]
+        """Upper-face action units as they act: as they are, or with five of them mixed by TalkingGaussian's little net, which
+        does not know AU02 (0)."""
+        if not hasattr(self, "exp_encode_net"):
+            return au_upper
+        out = torch.zeros_like(au_upper)
+        out[:, list(MIXED_UNITS)] = self.exp_encode_net(au_upper[:, list(MIXED_UNITS)])
+        out[:, -1] = au_upper[:, -1]
+        return out
 
     def encode_au(self, au_lower: Tensor) -> Tensor:  # [B, 10] intensities 0..5, or [B, D] of another cue -> [B, 32]
         """Eq. 5: the explicit code. Its last 10 channels are the action units themselves; other cues leave no such trace."""
@@ -199,7 +213,8 @@ class FaceMotionNet(SpeechMotionNet):
         features = self.encode_position(xyz)
         att_lower, att_upper = self._attention(features)
         frames, c_fused = len(windows), codes["c_fused"]
-        entering = [features.expand(frames, -1, -1), au_upper[:, None] * att_upper, c_fused[:, None] * att_lower]
+        upper = self.encode_upper(au_upper)
+        entering = [features.expand(frames, -1, -1), upper[:, None] * att_upper, c_fused[:, None] * att_lower]
         h = self.deform(torch.cat(entering, dim=-1))
         return MotionOutput(
             d_xyz=DISPLACEMENT * h[..., :3], d_rot=h[..., 3:7], d_opacity=h[..., 7:8], d_scale=h[..., 8:11],
@@ -234,7 +249,7 @@ class FaceMotionNet(SpeechMotionNet):
             d_xyz, d_rot, d_scale = (torch.cat(parts) for parts in zip(*each, strict=True))
             return d_xyz, d_rot, d_scale
         weight = self.deform.first_weight[:, self.position_width:].T                        # [39, hidden]
-        scaled = torch.cat([au_upper, c_fused], dim=-1)[..., None] * weight                 # [B, 39, hidden]
+        scaled = torch.cat([self.encode_upper(au_upper), c_fused], dim=-1)[..., None] * weight  # [B, 39, hidden]
         h = self.deform.after_first(cache.first + cache.attention @ scaled)
         return DISPLACEMENT * h[..., :3], h[..., 3:7], h[..., 8:11]
 

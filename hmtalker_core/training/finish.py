@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from ...media_core.motion import LOWER_INDEX, PoseTrack
 from ...training_core.trainer import EvalResult, Validate
-from ..avatar import Avatar, AvatarMotion
+from ..avatar import Avatar, AvatarMotion, Modules
 from ..model.audio_net import net_arguments
 from ..model.torso import fit_torso
 from .batches import Clip, View
 from .branches import motion_kind
+from .config import TrainConfig
 from .objectives import FrameResult, driven, face_net, mouth_net, side_by_side
 from .steps import PHASES, AvatarTraining
 
@@ -29,25 +30,37 @@ VALIDATED = 4  # and that a training is, meanwhile
 def build_avatar(run: AvatarTraining, tick: Callable[[], None] = lambda: None) -> Avatar:
     """The avatar of a training's current weights, on its device. `tick` is called now and then and may raise to stop."""
     clip, config = run.clip, run.config
-    data = clip.dataset
     assert run.mouth is not None  # the training is finished
+    record = {"au_known": units_that_act(clip), "motion": motion_kind(clip, config).to_config(), "licence": LICENCE,
+              "training": config.to_json() | {"seed": run.seed, "frames": len(clip.dataset.train_index)}}
+    fields = copy.deepcopy(run.face.field), copy.deepcopy(run.mouth.field)
+    nets = copy.deepcopy(face_net(run.face)), copy.deepcopy(mouth_net(run.mouth))
+    return assembled(clip, (*fields, *nets), record, config, None if run.residuals is None else run.residuals.poses, tick)
+
+
+def assembled(clip: Clip, modules: Modules, record: Mapping[str, Any], config: TrainConfig,
+              corrected: Callable[[Tensor, Tensor], Tensor] | None = None, tick: Callable[[], None] = lambda: None) -> Avatar:
+    """An avatar of these fields and nets with the poses, the body and the background of a dataset.
+
+    Args:
+        record: entries of the avatar's config beside those the clip tells.
+        config: how long the track and how rich the torso's model is.
+        corrected: (poses, frames) -> better poses of those frames.
+        tick: called now and then; may raise to stop.
+    """
+    data = clip.dataset
     kept = [int(i) for i in np.asarray(data.train_index)[:config.pose_track]]
     torso = fit_torso(TorsoLayers(clip, kept, tick), len(kept), config.torso_components, frame_size(clip))
     seen_from = torch.as_tensor(np.asarray(data.poses), dtype=torch.float32)[kept]
-    if run.residuals is not None:
-        seen_from = run.residuals.poses(seen_from, torch.tensor(kept))
+    if corrected is not None:
+        seen_from = corrected(seen_from, torch.tensor(kept))
     poses = PoseTrack(seen_from, float(data.focal), frame_size(clip), float(data.fps))
     background = torch.as_tensor(data.frame(kept[0]).background).clone()
-    record: dict[str, Any] = {
+    told: dict[str, Any] = {
         **clip.hears.to_config(), "audio": net_arguments(clip.features), "blink_ceiling": clip.blink_ceiling,
-        "au_known": units_that_act(clip), "motion": motion_kind(clip, config).to_config(),
-        "au_source": data.au_source, "au_reliability": data.au_reliability and list(data.au_reliability),
-        "training": config.to_json() | {"seed": run.seed, "frames": len(data.train_index)}, "licence": LICENCE,
-        "credit": data.credit}
-    fields = copy.deepcopy(run.face.field), copy.deepcopy(run.mouth.field)
-    nets = copy.deepcopy(face_net(run.face)), copy.deepcopy(mouth_net(run.mouth))
-    return Avatar(*fields, *nets, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
-                  record).to(clip.device)
+        "au_source": data.au_source, "au_reliability": data.au_reliability and list(data.au_reliability), "credit": data.credit}
+    return Avatar(*modules, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
+                  told | dict(record)).to(clip.device)
 
 
 def units_that_act(clip: Clip) -> list[bool]:  # [17]
