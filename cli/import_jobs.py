@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import argparse
 
+from .avatar_files import add_imports, import_avatar, import_ply
+
 OK = 0
 
 
@@ -26,6 +28,7 @@ def add_options(imports: argparse.ArgumentParser, common: argparse.ArgumentParse
         command.add_argument("--licence", default="", metavar="TEXT", help="the weights' licence; stored in the file")
         command.add_argument("--half", action="store_true", help="store float16, half the size")
     _metric_options(what, common)
+    add_imports(what, common)
 
 
 def _metric_options(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
@@ -66,7 +69,7 @@ def import_checkpoint(options: argparse.Namespace) -> int:
     out = options.out if options.out.endswith(".safetensors") else f"{options.out}.safetensors"
     writable_file(out)
     importers = {"ave": _import_ave, "atom": _import_atom, "mtov": _import_mtov, "autoencoder": _import_autoencoder,
-                 "metric": _import_metric}
+                 "metric": _import_metric, "avatar": import_avatar, "ply": import_ply}
     return importers[options.what](options, out)
 
 

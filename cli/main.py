@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
     from . import (
         atom_jobs,
+        avatar_files,
         avatar_jobs,
         avatar_training_jobs,
         capture_jobs,
@@ -65,6 +66,8 @@ def parser() -> argparse.ArgumentParser:
     mtov_jobs.add_options(what, common)
 
     import_jobs.add_options(commands.add_parser("import", help="official weights to the pack's own files"), common)
+
+    avatar_files.add_export(commands.add_parser("export", parents=[common], help="an avatar to other programs' files"))
 
     evaluate_jobs.add_options(commands.add_parser("evaluate", parents=[common],
                                                   help="measure a finished video, against its truth and its speech"))
@@ -135,6 +138,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .import_jobs import import_checkpoint
 
         return import_checkpoint(options)
+    if options.command == "export":
+        from .avatar_files import export_avatar
+
+        return export_avatar(options)
     if options.command == "evaluate":
         from .evaluate_jobs import evaluate_video
 

@@ -53,7 +53,7 @@ def test_other_programs_files_are_read(tmp_path):
     (tmp_path / "b.ply").write_bytes("\n".join(lines).encode() + row.tobytes() + bytes(13))
     found = load_ply(tmp_path / "b.ply")
     assert found.xyz.tolist() == [[0.25, 0.0, -0.5]] and found.features_rest.shape == (1, 0, 3)
-    assert float(found.scales[0, 0]) == pytest.approx(0.01, rel=1e-5) and float(found.scales[0, 1]) == pytest.approx(1.0, rel=1e-5)
+    assert found.scales[0].tolist() == pytest.approx([0.01, 1.0, 1.0], rel=1e-5)
 
 
 def test_bad_files_are_refused(tmp_path):

@@ -28,7 +28,8 @@ PREVIEWS = {
 TEXT = 60  # of some lines
 # Nodes that say, on themselves, what they loaded or made.
 SAYS = {
-    "HMTalker_LoadAvatar", "HMTalker_TrainAvatar", "MoDiTalker_ImportAToM", "MoDiTalker_ImportMToV", "MoDiTalker_LoadAToM",
+    "HMTalker_ImportTalkingGaussian", "HMTalker_LoadAvatar", "HMTalker_SavePLY", "HMTalker_TrainAvatar",
+    "MoDiTalker_ImportAToM", "MoDiTalker_ImportMToV", "MoDiTalker_LoadAToM",
     "MoDiTalker_LoadMToV", "MoDiTalker_TrainAToM", "MoDiTalker_TrainMToV", "TalkingHead_FaceCrop",
     "TalkingHead_ImportActionUnits", "TalkingHead_ImportAVE", "TalkingHead_LoadAudioBatch", "TalkingHead_LoadDataset",
     "TalkingHead_LoadActionUnits", "TalkingHead_LoadLandmarks", "TalkingHead_SaveActionUnits",
