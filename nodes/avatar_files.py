@@ -49,7 +49,9 @@ class ImportTalkingGaussian(io.ComfyNode):
                 io.String.Input("name", display_name="file name", default="talkinggaussian",
                                 tooltip="Name of the new file in models/talking_heads. An existing file of that name is "
                                         "replaced."),
-                speech.encoder_input(),
+                sockets.SpeechEncoder.Input("speech_encoder", optional=True,
+                                            tooltip="The speech features it was trained with, if the dataset has no file of "
+                                                    "them: from Load Speech Features, for instance."),
             ],
             outputs=[sockets.Avatar.Output("avatar", display_name="avatar", tooltip="The avatar, ready to be driven."),
                      io.String.Output("file", display_name="file", tooltip="Name of the file, as Load Avatar lists it.")],

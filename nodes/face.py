@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 POLICIES, ORDERS, TRACKERS = list(choices.POLICIES), list(choices.ORDERS), list(choices.TRACKERS)
 TOOLS = ["auto", "openface", "py-feat", "libreface", "pyafar"]
 
+SMOOTHING_TIP = ("Width in frames of the zero-phase smoothing of the pose; jaw, nose and brows are steadied with it. 0 keeps all "
+                 "as measured, with jitter. Lip-Sync Video draws onto the frames where the face was found, whatever this says.")
 LANDMARKS_TIP = ("Core's MediaPipe Face Landmarker on the same frames, instead of the built-in tracker; its blendshapes give the "
                  "action units.")
 TRACKER_TIP = ("Which networks find the face: people, for real people (default); rendered, for computer-rendered people such as "
@@ -88,9 +90,7 @@ class TrackFace(io.ComfyNode):
                 FOCAL.input("Focal length of the camera in pixels of the frames.", "a typical one, 2.2 times the width",
                             advanced=True),
                 io.Int.Input("smoothing", display_name="pose smoothing (frames)", default=13, min=0, max=101, advanced=True,
-                             tooltip="Width in frames of the zero-phase smoothing of the pose; jaw, nose and brows are steadied "
-                                     "with it. 0 keeps all as measured, with jitter. Lip-Sync Video draws onto the frames where "
-                                     "the face was found, whatever this says."),
+                             tooltip=SMOOTHING_TIP),
                 io.Video.Input("video", optional=True, tooltip="The video; any frame rate and length, read frame by frame."),
                 io.Image.Input("images", optional=True, tooltip="Frames instead of a video."),
                 sockets.FaceLandmarks.Input("face_landmarks", optional=True, tooltip=LANDMARKS_TIP),
@@ -119,9 +119,7 @@ class TrackFace(io.ComfyNode):
         whole, kept, lost = fill_missing(raw, policy)
         gaps = {at for at in range(1, len(kept)) if kept[at] - kept[at - 1] > 1}  # where frames were left out
         whole = replace(whole, cuts=tuple(sorted({*whole.cuts, *gaps})))
-        found = whole.points
-        if smoothing:  # as a capture does
-            whole = whole.smoothed()
+        found, whole = whole.points, whole.smoothed() if smoothing else whole  # as a capture does
         expression = _expression_from(shapes, kept, whole.fps)
         track = measure(whole, focal=FOCAL.read(focal), smoothing=smoothing, expression=expression)
         if smoothing:

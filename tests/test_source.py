@@ -11,7 +11,7 @@ from talking_heads.hmtalker_core.backend_registry import BACKENDS
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_SHIPPED = ("host", "cli", "tests", "benchmarks", "weights")  # weights/ holds scripts that made them; see .comfyignore
-IMPORTERS = ("moditalker_core/official.py",)  # reads official checkpoints once, with torch's restricted reader
+IMPORTERS = ("media_core/pickles.py",)  # reads official checkpoints once, with torch's restricted reader
 LAYERS = {  # folder -> what its modules may import from inside the package
     "media_core": {"media_core"},
     "training_core": {"training_core", "media_core"},

@@ -18,7 +18,8 @@ from pages.sizes import BADGE, PLAYER, SAYS, TITLE, least_height, note_height, s
 INFO = temporary_host().object_info()
 NAMES = sorted(path.stem for path in (ROOT / "workflows" / "api").glob("*.json"))
 # They tell how far they are, and show nothing.
-WITHOUT = {"TalkingHead_EncodeSpeech", "TalkingHead_FacePasteBack", "TalkingHead_LoadAudioBatch"}
+WITHOUT = {"HMTalker_ImportTalkingGaussian", "TalkingHead_EncodeSpeech", "TalkingHead_FacePasteBack",
+           "TalkingHead_LoadAudioBatch"}
 ROWS = 3
 
 

@@ -421,7 +421,8 @@ def test_these_are_all_output_nodes(real):
     module = f"custom_nodes.{ROOT.name}"
     mine = {name for name, facts in real.object_info().items() if facts["python_module"] == module and facts["output_node"]}
     assert mine == {prompt["9"]["class_type"] for prompt in OUTPUT_NODES.values()} | {
-        "TalkingHead_SaveVideoFile", "TalkingHead_Metrics", "TalkingHead_ImportAVE"}  # tested by themselves
+        "TalkingHead_SaveVideoFile", "TalkingHead_Metrics", "TalkingHead_ImportAVE",
+        "HMTalker_ImportTalkingGaussian", "HMTalker_SavePLY"}  # tested by themselves
 
 
 def test_a_video_is_saved_as_it_is_and_shown(real):
