@@ -68,7 +68,8 @@ def test_a_move_is_small_without_a_mean_and_only_of_the_frame_that_was_seen():
 def test_they_are_learnt_in_the_face_alone_and_kept_in_the_avatars_track(clip, tiny_config):
     config = replace(tiny_config, pose_residuals=True)
     training = AvatarTraining.fresh(clip, config, 0)
-    until = {"still": config.warmup_steps + config.face.static, "face": config.warmup_steps + config.face.steps, "all": config.steps}
+    warm, face = config.warmup_steps, config.face
+    until = {"still": warm + face.static, "face": warm + face.steps, "all": config.steps}
     seen = {}
     for name, stop in until.items():
         while training.step < stop:
