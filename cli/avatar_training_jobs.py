@@ -53,7 +53,7 @@ def _add_model_options(add: Callable[..., argparse.Action]) -> None:
         "the preset's)")
     add("--pose-residuals", action=argparse.BooleanOptionalAction, help="learn small corrections of the frames' camera poses")
     add("--published-endings", action=argparse.BooleanOptionalAction, help="the last percents of each stage as in the papers' "
-        "code (default: the preset's; only published has them)")
+        "code (default: as the preset has it)")
 
 
 def _steps(text: str) -> float:

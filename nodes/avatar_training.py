@@ -112,10 +112,10 @@ def _model_inputs() -> list:
         io.Boolean.Input("pose_residuals", display_name="pose residuals", default=False, optional=True, advanced=True,
                          tooltip="Learn small corrections of the head poses while the face is trained, and save them in the "
                                  "avatar: sharper where the tracking is slightly off."),
-        io.Combo.Input("endings", display_name="published endings", options=list(ENDINGS), default="auto", optional=True,
+        io.Combo.Input("endings", display_name="official endings", options=list(ENDINGS), default="auto", optional=True,
                        advanced=True,
-                       tooltip="Whether the last percents of each stage are as in the papers' code. auto: as the preset has it; "
-                               "only published does."),
+                       tooltip="Whether the last percents of each stage are as in the papers' code. auto: as the preset "
+                               "has it."),
         io.Combo.Input("perceptual", display_name="LPIPS weights", options=[NONE, *bridge.model_files("lpips")], default=NONE,
                        optional=True, advanced=True,
                        tooltip="LPIPS weights (AlexNet, .safetensors) in models/talking_heads for the perceptual terms at the "
