@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..training_core.choices import CUES, DENSIFY, FUSIONS
+from .automatic import or_auto
 from .encoders import add_encoder, chosen_encoder
 from .training_options import (
     add_training_options,
@@ -34,6 +37,23 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
     add_encoder(avatar)
     add("--size", type=int, metavar="PX", help="sides of the frames in training (default: the dataset's)")
     add("--lpips", metavar="FILE", help="LPIPS (AlexNet) weights, .safetensors, for the perceptual terms")
+    _add_model_options(avatar.add_argument_group("the model (table 4 of the paper; docs/hmtalker.md, Options)").add_argument)
+
+
+def _add_model_options(add: Callable[..., argparse.Action]) -> None:
+    """What the avatar is, beside how long it is trained."""
+    add("--fusion", choices=FUSIONS, help="how the codes of speech and of the cue become one: a learned gate per channel "
+        "(default), a perceptron over both, half and half, speech alone, the cue alone")
+    add("--cue", choices=CUES, help="what the explicit code is made of: lower-face action units (default), blendshapes "
+        "(blendshapes.npy of the dataset, or its face mesh), any numbers per frame (its vector.npy, from a 3DMM for instance)")
+    add("--path-ratio", metavar="A:M:V", help="how often the audio, masked and vanilla paths are taken (default: 4:4:2)")
+    add("--mask-range", metavar="LOW:HIGH", help="fraction of the speech code that the masked path drops (default: 0.1:0.3)")
+    add("--densify", choices=DENSIFY, help="how Gaussians multiply: clones, splits and pruning (default), or MCMC")
+    add("--cap", type=or_auto(int), metavar="N", help="Gaussians of the face at most; the mouth in proportion (default: auto, "
+        "the preset's)")
+    add("--pose-residuals", action=argparse.BooleanOptionalAction, help="learn small corrections of the frames' camera poses")
+    add("--published-endings", action=argparse.BooleanOptionalAction, help="the last percents of each stage as in the papers' "
+        "code (default: as the preset has it)")
 
 
 def _steps(text: str) -> float:
@@ -46,6 +66,18 @@ def _steps(text: str) -> float:
         return int(text) if text.strip().lstrip("+-").isdecimal() else float(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"must be a whole number: {text!r}") from error
+
+
+def _model_changes(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings of the model that the options name instead of the preset's."""
+    from ..hmtalker_core.training.config import numbers_of
+
+    names = ("fusion", "cue", "densify", "pose_residuals", "published_endings")
+    found = {name: value for name in names if (value := getattr(options, name)) is not None}
+    for name, text, count in (("path_weights", options.path_ratio, 3), ("mask_ratio", options.mask_range, 2)):
+        if text is not None:
+            found[name] = numbers_of(text, f"--{'path-ratio' if count == 3 else 'mask-range'}", count)
+    return found
 
 
 def train_avatar(options: argparse.Namespace) -> int:
@@ -63,7 +95,8 @@ def train_avatar(options: argparse.Namespace) -> int:
     elif options.steps is not None and 0 < options.steps <= _FACTORS:
         print(f"--steps {options.steps} is {options.steps} steps now; {options.steps} times the preset's are --scale "
               f"{options.steps}.", file=sys.stderr)
-    config = replace(preset(options.preset), **changes(options))
+    config = replace(preset(options.preset), **changes(options), **_model_changes(options))
+    config = config if options.cap is None else config.with_cap(options.cap)
     if options.steps is not None or options.scale is not None:
         steps = steps_asked(options, config.steps)
         config = config.scaled(options.scale) if options.scale is not None else config.with_steps(steps)

@@ -1,17 +1,25 @@
 """A dataset to an avatar."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as mm
 from comfy_api.latest import io
 
 from ..media_core.paths import file_stem
 from ..training_core import choices
+from ..training_core.choices import CUES, DENSIFY, FUSIONS
 from . import bridge, saying, sockets, speech
 from .atom_training import logs_of
+from .automatic import AUTO, Automatic, Value, check
 from .training_inputs import run_inputs
 
+if TYPE_CHECKING:
+    from ..hmtalker_core.training.config import TrainConfig
+
+NONE = "none"
+ENDINGS: dict[str, bool | None] = {"auto": None, "on": True, "off": False}
+CAP = Automatic("cap", 100, 10_000_000, whole=True, label="most Gaussians")
 PRESETS = list(choices.PRESETS)
 FORMERLY = ["preview", "paper"]  # demo and published, in saved workflows
 
@@ -41,6 +49,7 @@ class TrainAvatar(io.ComfyNode):
                                        "The others need a model."),
                 *speech.hubert_inputs(),
                 speech.encoder_input(),
+                *_model_inputs(),
             ],
             outputs=[
                 sockets.Avatar.Output("avatar", display_name="avatar", tooltip="The trained avatar, ready to be driven."),
@@ -54,20 +63,79 @@ class TrainAvatar(io.ComfyNode):
         return speech.folder_stamps(encoder, model_folder)
 
     @classmethod
+    def validate_inputs(cls, cap: Value = AUTO) -> bool | str:
+        return check((CAP,), cap)
+
+    @classmethod
     def execute(cls, dataset: sockets.DatasetFolder, preset: str, steps: float, seed: int, name: str, resume: bool,
-                encoder: str = "mel", **model: Any) -> io.NodeOutput:
+                encoder: str = "mel", perceptual: str = NONE, **model: Any) -> io.NodeOutput:
         import torch
 
         from ..hmtalker_core.training.train_avatar import train_avatar
 
         path, report = bridge.new_model_path(file_stem(name)), bridge.NodeReport()
-        logs = logs_of(path)
+        logs, config = logs_of(path), _config(preset, model)
+        lpips = None if perceptual == NONE else bridge.model_path(perceptual)
         mm.unload_all_models()
         with torch.inference_mode(False), torch.enable_grad():
-            avatar = train_avatar(dataset.folder, path, preset=preset, steps=steps, seed=seed, device=mm.get_torch_device(),
-                                  report=report, resume=resume, log_folder=logs,
+            avatar = train_avatar(dataset.folder, path, preset=config, steps=steps, seed=seed, device=mm.get_torch_device(),
+                                  report=report, resume=resume, log_folder=logs, lpips_weights=lpips,
                                   encoder=speech.chosen_encoder(encoder, **model))
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name, ui=saying.trained(path, logs, report, cls))
+
+
+def _model_inputs() -> list:
+    """What the avatar is, beside how long it is trained; the defaults are every preset's."""
+    return [
+        io.Combo.Input("fusion", options=list(FUSIONS), default=FUSIONS[0], optional=True, advanced=True,
+                       tooltip="How the code of speech and the explicit code become one. gate: a learned proportion per channel "
+                               "(the paper's); concat: a small network over both; fixed: half of each; implicit: speech alone; "
+                               "explicit: the explicit code alone."),
+        io.Combo.Input("cue", display_name="explicit cue", options=list(CUES), default=CUES[0], optional=True, advanced=True,
+                       tooltip="What the explicit code is made of. au: lower-face action units; blendshapes: those of the "
+                               "dataset's blendshapes.npy or face mesh; vector: any numbers per frame, from its vector.npy. Only "
+                               "with au can edited action units move the lower face."),
+        io.String.Input("path_ratio", display_name="path ratio", default="4:4:2", optional=True, advanced=True,
+                        tooltip="How often training takes each path, as audio:masked:vanilla. audio: the explicit code predicted "
+                                "from speech; masked and vanilla: the measured one, with and without part of the speech "
+                                "code dropped."),
+        io.Float.Input("mask_low", display_name="mask from", default=0.1, min=0.0, max=1.0, step=0.01, round=0.01, optional=True,
+                       advanced=True, tooltip="Smallest fraction of the speech code that the masked path drops."),
+        io.Float.Input("mask_high", display_name="mask to", default=0.3, min=0.0, max=1.0, step=0.01, round=0.01, optional=True,
+                       advanced=True, tooltip="Largest fraction of the speech code that the masked path drops."),
+        io.Combo.Input("densify", display_name="densification", options=list(DENSIFY), default=DENSIFY[0], optional=True,
+                       advanced=True,
+                       tooltip="How Gaussians multiply. grow: clones, splits and pruning by gradient and opacity; mcmc: "
+                               "transparent ones move to visible ones, and 5 % are added at a time up to the cap."),
+        CAP.input("Gaussians of the face at most; those of the mouth in proportion.", "the preset's number", optional=True,
+                  advanced=True),
+        io.Boolean.Input("pose_residuals", display_name="pose residuals", default=False, optional=True, advanced=True,
+                         tooltip="Learn small corrections of the head poses while the face is trained, and save them in the "
+                                 "avatar: sharper where the tracking is slightly off."),
+        io.Combo.Input("endings", display_name="official endings", options=list(ENDINGS), default="auto", optional=True,
+                       advanced=True,
+                       tooltip="Whether the last percents of each stage are as in the papers' code. auto: as the preset "
+                               "has it."),
+        io.Combo.Input("perceptual", display_name="LPIPS weights", options=[NONE, *bridge.model_files("lpips")], default=NONE,
+                       optional=True, advanced=True,
+                       tooltip="LPIPS weights (AlexNet, .safetensors) in models/talking_heads for the perceptual terms at the "
+                               "end of each stage; none: without them."),
+    ]
+
+
+def _config(preset: str, inputs: dict[str, Any]) -> TrainConfig:
+    """The preset with what the inputs of `_model_inputs` say, which are taken out of `inputs`."""
+    from dataclasses import replace
+
+    from ..hmtalker_core.training.config import numbers_of
+    from ..hmtalker_core.training.config import preset as find_preset
+
+    taken = {name: inputs.pop(name) for name in ("fusion", "cue", "densify", "pose_residuals") if name in inputs}
+    ratio, low, high = inputs.pop("path_ratio", "4:4:2"), inputs.pop("mask_low", 0.1), inputs.pop("mask_high", 0.3)
+    ending, cap = ENDINGS[inputs.pop("endings", "auto")], CAP.read_whole(inputs.pop("cap", AUTO))
+    taken |= {} if ending is None else {"published_endings": ending}
+    config = replace(find_preset(preset), **taken, path_weights=numbers_of(ratio, "The path ratio", 3), mask_ratio=(low, high))
+    return config if cap is None else config.with_cap(cap)
 
 
 NODES = (TrainAvatar,)

@@ -122,10 +122,8 @@ class TrainConfig:
         return cls(**branches, **plain)
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal for an unfinished training to be continued. Options that trainings of before did not know count
-        only where they differ from what was done then."""
-        return {name: value for name, value in self.to_json().items()
-                if name not in FREE and not (name in NEWER and value == NEWER[name])}
+        """What must be equal for an unfinished training to be continued."""
+        return {name: value for name, value in self.to_json().items() if name not in FREE}
 
     def with_cap(self, points: int) -> TrainConfig:
         """The same training with at most so many Gaussians in the face, and as many fewer or more in the mouth; a branch starts

@@ -30,7 +30,7 @@ from ..checkpoints import save_avatar
 from ..data.dataset import AvatarDataset
 from ..rasterizer import drawing_device, probe_pending
 from .batches import Clip, open_clip
-from .config import TrainConfig
+from .config import NEWER, TrainConfig
 from .config import preset as find_preset
 from .finish import build_avatar, held_out_quality, validation
 from .lpips import load_lpips
@@ -92,7 +92,7 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
         identity["cue"] = zlib.crc32(np.ascontiguousarray(clip.cue.cpu().numpy()).tobytes())
     state = unfinished_path(out)
     if resume and state.exists():
-        run = load_training(state, clip, config, seed, lambda saved: same_run(identity, saved, state), group)
+        run = load_training(state, clip, config, seed, lambda saved: same_run(identity, _completed(saved), state), group)
     else:
         run = AvatarTraining.fresh(clip, config, checked_seed(seed), prior, group)
     run.lpips = lpips
@@ -105,6 +105,12 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
         state.unlink(missing_ok=True)
     group.wait()
     return avatar
+
+
+def _completed(saved: dict[str, Any]) -> dict[str, Any]:
+    """The identity of an unfinished training, with what trainings of before did where it does not know an option."""
+    config = saved.get("config")
+    return saved | {"config": NEWER | config} if isinstance(config, dict) else saved
 
 
 def _encoding(encoder: SpeechEncoder, group: SingleProcess, report: Report, steps: int) -> Report:
