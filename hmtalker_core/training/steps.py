@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from ...media_core.captions import COMPILE
@@ -68,6 +69,7 @@ MAX_SCREEN = 20  # px, a Gaussian that covers more goes; as in TalkingGaussian
 MOUTH_TRIES = 8  # more frames are sampled until one shows the inside of the mouth; after so many, the last will do
 EMA = 0.02
 PREVIEW_EVERY = 25  # steps between preview images
+MotionStates = tuple[Mapping[str, Tensor], Mapping[str, Tensor]]  # state dicts of the face's and the mouth's motion net
 
 
 class AvatarTraining(TrainState):
@@ -91,6 +93,7 @@ class AvatarTraining(TrainState):
                                     f"{config.batch} frames, {self.group.size} processes", "Change the batch")
         self.clip, self.config, self.seed, self.step = clip, config, seed, step
         self.lpips: LPIPS | None = None  # set by the caller who has weights
+        self.start: MotionStates | None = None  # likewise; the mouth's net begins with it
         self.face, self.mouth = face, mouth
         data = clip.dataset
         self.residuals = PoseResiduals(len(data), data.train_index, clip.device) if config.pose_residuals else None
@@ -103,16 +106,21 @@ class AvatarTraining(TrainState):
 
     @classmethod
     def fresh(cls, clip: Clip, config: TrainConfig, seed: int, prior: tuple[Any, str] | None = None,
-              group: SingleProcess | None = None) -> AvatarTraining:
-        """Before the first step; `prior` is (file, encoder id) of a speech prior to start from."""
+              group: SingleProcess | None = None, start: MotionStates | None = None) -> AvatarTraining:
+        """Before the first step; `prior` is (file, encoder id) of a speech prior to start from, `start` the state dicts of the
+        motion nets of the face and of the mouth instead."""
         generator = torch.Generator().manual_seed(step_seed(seed, 90, 0))
         net = drawn(step_seed(seed, 91, 0), lambda: fresh_face_net(clip, config)).to(clip.device)
-        if prior is not None:
+        if start is not None:
+            net.load_state_dict(dict(start[0]))
+        elif prior is not None:
             start_from_prior(net, *prior)
         field = initial_field(clip, config, config.face, "head", generator).to(clip.device)
         face = Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr, config.uniform_lr, config.audio_lr,
                       density_control(config))
-        return cls(clip, config, seed, face, group=group)
+        run = cls(clip, config, seed, face, group=group)
+        run.start = start
+        return run
 
     @property
     def phase(self) -> int:
@@ -334,7 +342,9 @@ class AvatarTraining(TrainState):
     def _fresh_mouth(self) -> Branch:
         generator = torch.Generator().manual_seed(step_seed(self.seed, 92, 0))
         net = drawn(step_seed(self.seed, 93, 0), lambda: MouthMotionNet(*audio_arguments(self.clip))).to(self.clip.device)
-        if self.config.mouth_from_face:
+        if self.start is not None:
+            net.load_state_dict(dict(self.start[1]))
+        elif self.config.mouth_from_face:
             net.audio_net.load_state_dict(self.face.net.audio_net.state_dict())
             net.audio_att_net.load_state_dict(self.face.net.audio_att_net.state_dict())
         field = initial_field(self.clip, self.config, self.config.mouth, "mouth", generator).to(self.clip.device)

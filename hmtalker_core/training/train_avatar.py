@@ -35,6 +35,7 @@ from .config import preset as find_preset
 from .finish import build_avatar, held_out_quality, validation
 from .lpips import load_lpips
 from .prior import SHIPPED, SHIPPED_ENCODER
+from .start import StartNets, load_start
 from .state import load_training
 from .steps import COLUMNS, AvatarTraining
 
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *, preset: str | TrainConfig = "demo",
                  steps: float = 1.0, seed: int = 0, size: int | None = None, encoder: EncoderChoice = "mel",
                  device: str | torch.device = "cpu", speech_prior: str | os.PathLike[str] | None = SHIPPED,
+                 start_from: str | os.PathLike[str] | Avatar | None = None,
                  lpips_weights: str | os.PathLike[str] | None = None, resume: bool = True, report: Report = silent,
                  log_folder: str | os.PathLike[str] | None = None, process_group: SingleProcess | None = None) -> Avatar:
     """Trains an avatar, saves it, and returns it.
@@ -61,6 +63,8 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
         encoder: speech encoder: "mel", a model folder, or an open one (`media_core.speech.open_encoder`).
         device: where to train; the CPU does, as a whole, where it must draw for that device (see `rasterizer.drawing_device`).
         speech_prior: file the audio nets start from when the preset wants one (see `prior`); the shipped one serves "mel".
+        start_from: an avatar, its file, or an avatar prior (see `start`), whose motion nets this one begins with: seconds of a
+            new person's video are then enough. None: from the speech prior alone.
         lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
         resume: continue an unfinished training of the same data, settings and seed; False starts over.
         report: once a step, with phase, loss, psnr (dB, EMA; when it draws), points, val_psnr (dB, of the head on held-out
@@ -83,23 +87,26 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
                      config.cue)
     _tell_left_out(clip)
     lpips = load_lpips(lpips_weights).to(clip.device) if lpips_weights else None
-    prior = _prior(config, speech_prior, listener.facts.id)
-    if prior is None and config.audio_lr != 1:  # audio nets that know nothing have nothing to keep
+    start = _start(start_from, clip, config)
+    prior = None if start else _prior(config, speech_prior, listener.facts.id)
+    if prior is None and start is None and config.audio_lr != 1:  # audio nets that know nothing have nothing to keep
         config = replace(config, audio_lr=1.0)
     identity = run_identity(clip.dataset, config, seed, full_name(listener))
     identity |= {"lpips": lpips is not None, "speech_prior": prior is not None}
+    identity["start_from"] = None if start is None else start.checksum
+    nets = None if start is None else (start.face, start.mouth)
     if clip.cue is not None:
         identity["cue"] = zlib.crc32(np.ascontiguousarray(clip.cue.cpu().numpy()).tobytes())
     state = unfinished_path(out)
     if resume and state.exists():
         run = load_training(state, clip, config, seed, lambda saved: same_run(identity, _completed(saved), state), group)
     else:
-        run = AvatarTraining.fresh(clip, config, checked_seed(seed), prior, group)
-    run.lpips = lpips
+        run = AvatarTraining.fresh(clip, config, checked_seed(seed), prior, group, nets)
+    run.lpips, run.start = lpips, nets
     Trainer(run, validation(run), path=state, identity=identity, report=report, folder=trainer.log_folder(out, log_folder),
             columns=COLUMNS).run()
     avatar = build_avatar(run, lambda: report(run.steps, run.steps, {"phase": "finish"}, None))
-    avatar = avatar.with_config(speech_prior=prior is not None, quality=held_out_quality(avatar, clip))
+    avatar = avatar.with_config(speech_prior=prior is not None or start is not None, quality=held_out_quality(avatar, clip))
     if group.main:
         save_avatar(avatar, out)
         state.unlink(missing_ok=True)
@@ -111,6 +118,15 @@ def _completed(saved: dict[str, Any]) -> dict[str, Any]:
     """The identity of an unfinished training, with what trainings of before did where it does not know an option."""
     config = saved.get("config")
     return saved | {"config": NEWER | config} if isinstance(config, dict) else saved
+
+
+def _start(start_from: str | os.PathLike | Avatar | None, clip: Clip, config: TrainConfig) -> StartNets | None:
+    """The nets to begin with, which fit the training."""
+    if start_from is None:
+        return None
+    start = StartNets.of(start_from) if isinstance(start_from, Avatar) else load_start(start_from)
+    start.check(clip, config)
+    return start
 
 
 def _encoding(encoder: SpeechEncoder, group: SingleProcess, report: Report, steps: int) -> Report:
