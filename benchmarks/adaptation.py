@@ -71,9 +71,9 @@ def measured(train: Path, test: Path, start: Path | None, seed: int, args: argpa
 
 def report(rows: dict[str, list[dict[str, float]]], args: argparse.Namespace) -> str:
     lines = ["# Fast adaptation: 10 s of a new person", "",
-             f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/adaptation.py --steps "
-             f"{args.steps} --seeds {args.seeds} --size {args.size}`; synthetic identity {IDENTITY}, preset demo at {args.steps} "
-             f"steps in all, one thread; mean and standard deviation of {args.seeds} seeds, each with another video.", "",
+             f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/adaptation.py "
+             f"--steps {args.steps} --seeds {args.seeds} --size {args.size}`; synthetic identity {IDENTITY}, preset demo at "
+             f"{args.steps} steps in all, one thread; mean and standard deviation of {args.seeds} seeds, each with another video.", "",
              "| figure | from nothing | from the prior | gain | wanted |", "|---|---|---|---|---|"]
     for name, label in (FIGURES | {"CPU minutes": "CPU minutes"}).items():
         first, second = (np.array([row[name] for row in rows[kind]]) for kind in rows)
@@ -81,8 +81,8 @@ def report(rows: dict[str, list[dict[str, float]]], args: argparse.Namespace) ->
         met = "" if wanted is None else f">= {wanted:g}: " + ("met" if gain >= wanted else "**not met**")
         if name == "CPU minutes":
             met = "<= 3: " + ("met" if second.mean() <= 3 else "**not met**")
-        lines.append(f"| {label} | {first.mean():.3f} ({first.std():.3f}) | {second.mean():.3f} ({second.std():.3f}) | {gain:+.3f} | "
-                     f"{met} |")
+        spread = [f"{values.mean():.3f} ({values.std():.3f})" for values in (first, second)]
+        lines.append(f"| {label} | {' | '.join(spread)} | {gain:+.3f} | {met} |")
     return "\n".join(lines) + "\n"
 
 

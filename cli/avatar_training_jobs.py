@@ -35,8 +35,8 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
     add("out", metavar="OUT.safetensors", help="the avatar; while unfinished, OUT.training.safetensors")
     add_training_options(add, samples="frames", precisions=("fp32", "bf16"), steps=_steps)
     add_encoder(avatar)
-    add("--start-from", metavar="AVATAR.safetensors", help="an avatar of somebody else, or an avatar prior, whose motion networks "
-                                                         "this one begins with (default: only the speech prior)")
+    add("--start-from", metavar="AVATAR.safetensors", help="an avatar of somebody else, or an avatar prior, whose motion "
+        "networks this one begins with (default: only the speech prior)")
     add("--size", type=int, metavar="PX", help="sides of the frames in training (default: the dataset's)")
     add("--lpips", metavar="FILE", help="LPIPS (AlexNet) weights, .safetensors, for the perceptual terms")
     _add_model_options(avatar.add_argument_group("the model (table 4 of the paper; docs/hmtalker.md, Options)").add_argument)
