@@ -73,7 +73,8 @@ def report(rows: dict[str, list[dict[str, float]]], args: argparse.Namespace) ->
     lines = ["# Fast adaptation: 10 s of a new person", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/adaptation.py "
              f"--steps {args.steps} --seeds {args.seeds} --size {args.size}`; synthetic identity {IDENTITY}, preset demo at "
-             f"{args.steps} steps in all, one thread; mean and standard deviation of {args.seeds} seeds, each with another video.", "",
+             f"{args.steps} steps in all, one thread; mean and standard deviation of {args.seeds} seeds, each with its own "
+             "video.", "",
              "| figure | from nothing | from the prior | gain | wanted |", "|---|---|---|---|---|"]
     for name, label in (FIGURES | {"CPU minutes": "CPU minutes"}).items():
         first, second = (np.array([row[name] for row in rows[kind]]) for kind in rows)
