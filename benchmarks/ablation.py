@@ -206,11 +206,12 @@ def report(args: argparse.Namespace) -> str:
     files = {row: [figures_file(args, row, seed) for seed in range(args.seeds)] for row in args.rows}
     found = {row: [json.loads(path.read_text()) for path in paths if path.exists()] for row, paths in files.items()}
     found = {row: seeds for row, seeds in found.items() if seeds}
+    command = (f"python benchmarks/ablation.py --preset {args.preset} --steps {args.steps} --size {args.size} --seeds "
+               f"{args.seeds} --seconds {args.seconds:g}")
     lines = ["# Ablation: table 4 on the synthetic subject", "",
-             f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/ablation.py --preset "
-             f"{args.preset} --steps {args.steps} --size {args.size} --seeds {args.seeds} --seconds {args.seconds:g}`: "
-             f"{args.seconds * 10 / 11:.0f} s of training video, {TEST:g} s per test clip. Mean and, after ±, half the range over the "
-             "seeds of a row (in brackets: how many).", ""]
+             f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `{command}`: "
+             f"{args.seconds * 10 / 11:.0f} s of training video, {TEST:g} s per test clip. Mean and, after ±, half the range "
+             "over the seeds of a row (in brackets: how many).", ""]
     for name, figures_shown in FIGURES.items():
         lines += [f"## {name[0].upper()}{name[1:]}", "", f"| row (seeds) | {' | '.join(figures_shown)} |",
                   "|---" * (len(figures_shown) + 1) + "|"]
