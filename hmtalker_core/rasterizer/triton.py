@@ -35,7 +35,7 @@ def render(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> R
     lead, n = (*scene.batch, scene.cameras), scene.points
     splats, colors = project_by_torch(scene, near_plane, far_plane, eps2d)
     means2d, depths = splats.means2d.reshape(*lead, n, 2), splats.depths.reshape(*lead, n)
-    splats = splats._replace(means2d=means2d.reshape(-1, n, 2), depths=depths.reshape(-1, n))
+    splats = splats._replace(means2d=means2d.reshape(scene.frames, n, 2), depths=depths.reshape(scene.frames, n))
     colors = scene.colors.unsqueeze(-3) if scene.sh_degree is None else colors.reshape(*lead, n, colors.shape[-1])
     if scene.with_depth:
         colors = torch.cat([colors.expand(*lead, *colors.shape[-2:]), depths[..., None]], -1)
