@@ -5,17 +5,16 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYet  # Python 3.10 has another one
+from contextlib import suppress
 
 import torch
 from torch import Tensor
 
 from ...media_core.captions import COMPILE
-from ...media_core.errors import out_of_memory
+from ...media_core.errors import TalkingHeadsError, out_of_memory
 from ...media_core.progress import Report
 from .arguments import Scene, checked
-from .backend import Backend, Rendered, chosen, pending
+from .backend import Rendered, chosen, pending
 
 TOLERANCE = 1e-3           # largest difference of the image, and of the gradients' size, from the reference
 NEAR_OPAQUE = 0.1          # the same where a Gaussian is nearly opaque: gsplat 1.6.0 stops at an alpha of .99, 1.5.3 at .999
@@ -91,7 +90,7 @@ def _apart(a: Tensor, b: Tensor) -> float:
 
 
 @functools.lru_cache(maxsize=1)
-def under_way() -> dict[tuple[torch.device, str], Future[Backend]]:
+def under_way() -> dict[tuple[torch.device, str], threading.Thread]:
     """The trials under way, by device and wanted back end: a cancelled job leaves its own running, the next one joins it."""
     return {}
 
@@ -108,32 +107,27 @@ def wait_for_trial(device: torch.device | str, wanted: str, report: Report, tota
     report(0, total, {"phase": COMPILE}, None)
     device, began = torch.device(device), time.monotonic()
     trial = under_way().get((device, wanted))
-    if trial is None and not pending(device, wanted):
+    if trial is None and pending(device, wanted):
+        trial = _started(device, wanted)
+    if trial is None:
         return
-    trial = trial or _started(device, wanted)
     while True:
-        try:
-            trial.result(timeout=REPORT_EVERY)
-            return
-        except NotYet:
-            if trial.done():  # it was the trial itself that raised it
-                raise
+        trial.join(REPORT_EVERY)
+        if not trial.is_alive():
+            break
         report(0, total, {"phase": COMPILE, "waited": time.monotonic() - began}, None)
+    chosen(device, wanted)  # known by now: its error, if it is one, belongs to the caller
 
 
-def _started(device: torch.device, wanted: str) -> Future[Backend]:
+def _started(device: torch.device, wanted: str) -> threading.Thread:
     """`chosen` in a thread that does not keep Python from ending."""
-    trial: Future[Backend] = Future()
-    key = device, wanted
-
     def run() -> None:
         try:
-            trial.set_result(chosen(device, wanted)[0])
-        except BaseException as reason:  # handed to whoever waits
-            trial.set_exception(reason)
+            with suppress(TalkingHeadsError):  # kept as a verdict
+                chosen(device, wanted)
         finally:
-            under_way().pop(key, None)
+            under_way().pop((device, wanted), None)
 
-    under_way()[key] = trial
-    threading.Thread(target=run, name="rasteriser trial", daemon=True).start()
+    trial = under_way()[device, wanted] = threading.Thread(target=run, name="rasteriser trial", daemon=True)
+    trial.start()
     return trial
