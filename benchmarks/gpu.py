@@ -7,8 +7,8 @@ Avatars (`gpu_avatar.py`), by gsplat and by Triton in turn: agreement with the f
 rasteriser and of the demo avatar beside the published loop, the first frame, training to a given PSNR; at most --budget seconds.
 gsplat needs the extra `cuda`; its first call compiles kernels, which takes minutes and counts.
 
-AToM at its published size, random weights: training steps a second in bf16 and fp32, seconds for one window of 6.24 s in both, and
-how far bf16 is off. MToV at its published size, random weights: seconds for the second clip of a video in both, and seconds and
+AToM at its published size, random weights: training steps a second in bf16 and fp32, seconds for one window of 6.24 s in both,
+and how far bf16 is off. MToV at its published size, random weights: seconds for the second clip of a video in both, seconds and
 memory of a training step of the pictures' autoencoder and of the denoiser. Writes benchmarks/results/gpu.md.
 """
 from __future__ import annotations

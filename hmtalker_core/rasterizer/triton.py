@@ -4,7 +4,7 @@ torch for Linux brings Triton, for Windows there is the package triton-windows. 
 at its first use. So a tiny scene is really rendered first, as for gsplat, and whatever goes wrong is the reason why Triton is not
 used, never an error of the caller's.
 
-Never run on a GPU (none was at hand): what stands here, in `triton_blend.py` and in `triton_kernels.py` ran in Triton's
+Never run on a GPU (none was at hand): what stands here and in the other modules named triton_* ran in Triton's
 interpreter, and every kernel was compiled for five kinds of GPU.
 """
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...media_core.errors import Cancelled, out_of_memory
 from . import trial
 from .arguments import Scene
 from .backend import Backend, Rendered
-from .frames import on_background, project_by_torch
+from .frames import on_background
 
 DEVICE_TYPE = "cuda"       # torch's name for AMD's GPUs too
 PACKAGES = {"Windows": "triton-windows", "Linux": "triton"}
@@ -29,17 +29,20 @@ log = logging.getLogger(__name__)
 
 
 def render(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> Rendered:
-    """What `rasterization` returns, without the background: projection by torch, blending by Triton."""
+    """What `rasterization` returns, without the background."""
     from .triton_blend import blend
+    from .triton_project import project
 
     lead, n = (*scene.batch, scene.cameras), scene.points
-    splats, colors = project_by_torch(scene, near_plane, far_plane, eps2d)
+    with torch.cuda.device_of(scene.means):  # Triton launches on the current one
+        splats, colors = project(scene, near_plane, far_plane, eps2d)
     means2d, depths = splats.means2d.reshape(*lead, n, 2), splats.depths.reshape(*lead, n)
     splats = splats._replace(means2d=means2d.reshape(scene.frames, n, 2), depths=depths.reshape(scene.frames, n))
-    colors = scene.colors.unsqueeze(-3) if scene.sh_degree is None else colors.reshape(*lead, n, colors.shape[-1])
+    if scene.sh_degree is not None:
+        colors = colors.reshape(*lead, n, 3)
     if scene.with_depth:
         colors = torch.cat([colors.expand(*lead, *colors.shape[-2:]), depths[..., None]], -1)
-    with torch.cuda.device_of(depths):  # Triton launches on the current one
+    with torch.cuda.device_of(depths):
         image, alpha = blend(splats, colors, scene.opacities.unsqueeze(-2), lead, scene.width, scene.height)
     image, alpha = (value.reshape(*lead, *value.shape[1:]) for value in (image, alpha))
     return image, alpha, {"means2d": means2d, "radii": splats.radii.reshape(*lead, n, 2), "depths": depths, "backend": "triton"}

@@ -59,7 +59,7 @@ def tile_lists(splats: Projected, opacities: Opacities, width: int, height: int)
     """
     m, n = splats.depths.shape
     tiles_x, tiles = -(-width // kernels.TILE), -(-width // kernels.TILE) * -(-height // kernels.TILE)
-    _check_size(max(m * n, m * tiles))
+    check_size(max(m * n, m * tiles))
     device = splats.depths.device
     counts = torch.empty(m * n, dtype=torch.int32, device=device)
     if m * n == 0:
@@ -72,7 +72,7 @@ def tile_lists(splats: Projected, opacities: Opacities, width: int, height: int)
     kernels.list_tiles[grid](*given, counts, counts, counts, counts, WRITE=False, **sizes)
     ends = counts.cumsum(0, dtype=torch.int64)
     total = int(ends[-1])  # the one wait for the device
-    _check_size(total)
+    check_size(total)
     first = ends - counts
     keys, ids = torch.empty(total, dtype=torch.int64, device=device), torch.empty(total, dtype=torch.int32, device=device)
     kernels.list_tiles[grid](*given, first, counts, keys, ids, WRITE=True, **sizes)
@@ -81,7 +81,8 @@ def tile_lists(splats: Projected, opacities: Opacities, width: int, height: int)
     return TileLists(starts, ids[places], places, first, counts, tiles_x, tiles)
 
 
-def _check_size(count: int) -> None:
+def check_size(count: int) -> None:
+    """Raises: TalkingHeadsError for more entries than an index of 32 bits reaches."""
     if count > LARGEST:
         raise TalkingHeadsError("One call of the rasteriser can draw at most 2^31 pairs of a Gaussian and a tile",
                                 f"{count} of them", "Render fewer frames at a time, or smaller ones")

@@ -18,9 +18,9 @@ CPU, CARD = torch.device("cpu"), torch.device("cuda", 0)
 NEEDS_TRITON = pytest.mark.skipif(find_spec("triton") is None, reason="needs the package triton (Linux)")
 TARGETS = {"sm_86": ("cuda", 86, 32), "sm_90": ("cuda", 90, 32), "sm_120": ("cuda", 120, 32), "gfx942": ("hip", "gfx942", 64),
            "gfx1100": ("hip", "gfx1100", 32)}
-POINTERS = {"OPACITY_ROW": "*i32", "COLOR_ROW": "*i32", "STARTS": "*i64", "IDS": "*i32", "LAST": "*i32", "PLACE": "*i64",
+POINTERS = {**{f"{name}_ROW": "*i32" for name in ("MEAN", "QUAT", "SCALE", "OPACITY", "COLOR", "VIEW", "K", "SH")}, "STARTS": "*i64", "IDS": "*i32", "LAST": "*i32", "PLACE": "*i64",
             "RADII": "*i32", "START": "*i64", "COUNT": "*i32", "KEYS": "*i64"}
-SIZES = ("N", "M", "W", "H", "TILES_X", "TILES", "SPLATS")
+SIZES = ("N", "M", "W", "H", "TILES_X", "TILES", "SPLATS", "STRIDE")
 
 
 @NEEDS_TRITON
@@ -51,12 +51,16 @@ def test_every_kernel_compiles(target, monkeypatch, tmp_path):
     """For NVIDIA's and AMD's GPUs. A program is one warp: nothing goes through shared memory or waits for others, and nothing is
     added by atomics."""
     from talking_heads.hmtalker_core.rasterizer import triton_kernels as kernels
+    from talking_heads.hmtalker_core.rasterizer import triton_project_kernels as projection
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     made = {"blend": [compiled(kernels.blend, target, D=3, TILE=8, AT_ONCE=8)],
             "backward": [compiled(kernels.blend_backward, target, D=4, TILE=8, GEOMETRY=6)],
             "lists": [compiled(kernels.list_tiles, target, TILE=8, BLOCK=32, WRITE=write) for write in (False, True)],
-            "sums": [compiled(kernels.add_slots, target, WIDTH=10, ROWS=8, COLUMNS=16)]}
+            "sums": [compiled(kernels.add_slots, target, WIDTH=10, ROWS=8, COLUMNS=16)],
+            "splats": [compiled(projection.project, target, BLOCK=32), compiled(projection.project_backward, target, BLOCK=32)],
+            "colours": [compiled(kernel, target, TERMS=9, BLOCK=32) for kernel in (projection.harmonics,
+                                                                                   projection.harmonics_backward)]}
     if target == "sm_90":  # other numbers of channels, and float64
         made["more"] = [compiled(kernels.blend, target, D=8, TILE=8, AT_ONCE=8),
                         compiled(kernels.blend_backward, target, D=1, TILE=8, GEOMETRY=6),

@@ -13,12 +13,12 @@ from talking_heads.media_core.errors import TalkingHeadsError
 
 CPU = torch.device("cpu")
 CASES = {
-    "harmonics, depth, two cameras, odd size": {"n": 10, "width": 17, "height": 7, "cameras": 2, "degree": 2},
+    "harmonics, depth, two cameras, odd size": {"n": 10, "width": 17, "height": 7, "cameras": 2, "degree": 3},
     "one channel, exactly one tile": {"n": 14, "width": 8, "height": 8, "channels": 1},
     "eight channels": {"n": 8, "width": 9, "height": 5, "channels": 8},
     "nine channels, in two passes": {"n": 6, "width": 7, "height": 5, "channels": 9},
     "the light runs out": {"n": 40, "width": 9, "height": 7, "opacity": (0.7, 1.0), "size": 0.3},
-    "a pixel": {"n": 10, "width": 1, "height": 1, "size": 0.3},
+    "a pixel, two blocks of Gaussians": {"n": 40, "width": 1, "height": 1, "size": 0.3},
 }
 DIFFERENTIABLE = ("means", "quats", "scales", "opacities", "colors", "viewmats", "backgrounds")
 
