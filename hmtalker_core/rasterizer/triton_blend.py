@@ -44,6 +44,13 @@ def frame_rows(own: tuple[int, ...], lead: tuple[int, ...], device: torch.device
         return rows.reshape(own).expand(lead).reshape(-1).contiguous()
 
 
+@functools.lru_cache(maxsize=8)
+def _first_keys(count: int, device: torch.device) -> Tensor:  # int64 [count]
+    """A key below all those of each tile. Do not write."""
+    with torch.inference_mode(False):
+        return torch.arange(count, device=device) << 32
+
+
 def by_rows(value: Tensor, lead: tuple[int, ...], own: int) -> tuple[Tensor, Tensor]:
     """A tensor [..., *own dims] as contiguous rows [R, *own dims] and the row of each frame; nothing is copied per frame."""
     dims = value.shape[:value.dim() - own]
@@ -77,7 +84,7 @@ def tile_lists(splats: Projected, opacities: Opacities, width: int, height: int)
     keys, ids = torch.empty(total, dtype=torch.int64, device=device), torch.empty(total, dtype=torch.int32, device=device)
     kernels.list_tiles[grid](*given, first, counts, keys, ids, WRITE=True, **sizes)
     keys, places = torch.sort(keys, stable=True)
-    starts = torch.searchsorted(keys, torch.arange(m * tiles + 1, device=device) << 32)
+    starts = torch.searchsorted(keys, _first_keys(m * tiles + 1, device))
     return TileLists(starts, ids[places], places, first, counts, tiles_x, tiles)
 
 
@@ -116,12 +123,14 @@ class _Blend(torch.autograd.Function):
         (m, n), d, (width, height) = means2d.shape[:2], colors.shape[-1], size
         splats = (means2d.detach().contiguous(), conics.detach().contiguous(), *by_rows(opacities, lead, 1),
                   *by_rows(colors, lead, 2))
-        image, left = means2d.new_zeros(m, height, width, d), means2d.new_ones(m, height, width)
-        last = torch.zeros(m, height, width, dtype=torch.int32, device=means2d.device)
+        image, left = means2d.new_empty(m, height, width, d), means2d.new_empty(m, height, width)
+        last = torch.empty(m, height, width, dtype=torch.int32, device=means2d.device)
         sizes = {"N": n, "W": width, "H": height, "TILES_X": lists.tiles_x, "TILES": lists.tiles, "D": d, "TILE": kernels.TILE}
         if len(lists.ids):
             kernels.blend[(m * lists.tiles,)](*splats, lists.starts, lists.ids, image, left, last, AT_ONCE=kernels.AT_ONCE,
                                               num_warps=1, **sizes)
+        else:  # the kernel writes every pixel
+            image.zero_(), left.fill_(1.0), last.zero_()
         ctx.kept = splats, lists, left, last, sizes, lead, colors.shape, opacities.shape
         return image, left
 

@@ -18,8 +18,9 @@ CPU, CARD = torch.device("cpu"), torch.device("cuda", 0)
 NEEDS_TRITON = pytest.mark.skipif(find_spec("triton") is None, reason="needs the package triton (Linux)")
 TARGETS = {"sm_86": ("cuda", 86, 32), "sm_90": ("cuda", 90, 32), "sm_120": ("cuda", 120, 32), "gfx942": ("hip", "gfx942", 64),
            "gfx1100": ("hip", "gfx1100", 32)}
-POINTERS = {**{f"{name}_ROW": "*i32" for name in ("MEAN", "QUAT", "SCALE", "OPACITY", "COLOR", "VIEW", "K", "SH")}, "STARTS": "*i64", "IDS": "*i32", "LAST": "*i32", "PLACE": "*i64",
-            "RADII": "*i32", "START": "*i64", "COUNT": "*i32", "KEYS": "*i64"}
+POINTERS = {**{f"{name}_ROW": "*i32" for name in ("MEAN", "QUAT", "SCALE", "OPACITY", "COLOR", "VIEW", "K", "SH")},
+            **dict.fromkeys(("IDS", "LAST", "RADII", "COUNT"), "*i32"),
+            **dict.fromkeys(("STARTS", "PLACE", "START", "KEYS"), "*i64")}
 SIZES = ("N", "M", "W", "H", "TILES_X", "TILES", "SPLATS", "STRIDE")
 
 
