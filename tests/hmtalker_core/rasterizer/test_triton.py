@@ -73,6 +73,47 @@ def test_every_kernel_compiles(target, monkeypatch, tmp_path):
             assert "bar.sync" not in code and each.metadata.shared == 0
 
 
+class Elsewhere:
+    """A driver of a GPU that is not here."""
+
+    def get_current_device(self):
+        return 99
+
+    def get_current_stream(self, device):
+        return 0
+
+    def get_current_target(self):
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget(*TARGETS["sm_90"])
+
+
+@NEEDS_TRITON
+def test_every_launch_compiles_with_the_arguments_it_is_given(scene, monkeypatch, tmp_path):
+    """The back end runs, forward and backward, but its kernels are not launched: they are compiled for their real arguments."""
+    import triton as package
+
+    launch, seen = package.runtime.JITFunction.run, []
+
+    def compile_only(self, *given, grid, warmup, **options):
+        assert len(grid) == 1 and grid[0] > 0
+        seen.append(self.fn.__name__)
+        assert launch(self, *given, grid=grid, warmup=True, **options) is not None
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(package.runtime.driver, "_active", Elsewhere())
+    monkeypatch.setattr(package.runtime.JITFunction, "run", compile_only)
+    monkeypatch.setattr(torch, "empty", torch.ones)  # nothing is computed: one entry for each Gaussian
+    monkeypatch.setattr(triton.BACKEND, "why_not", lambda device: None)
+    s = {k: v.float().requires_grad_(k == "means") if isinstance(v, torch.Tensor) else v
+         for k, v in scene(9, 20, 15, cameras=2, degree=2).items()}
+    image, alpha, meta = rasterization(**s, render_mode="RGB+D", backend="triton")
+    assert image.shape == (2, 15, 20, 4) and meta["backend"] == "triton"
+    (image.sum() + alpha.sum()).backward()
+    assert seen == ["project", "harmonics", "list_tiles", "list_tiles", "blend", "blend_backward", "add_slots",
+                    "harmonics_backward", "project_backward"]
+
+
 @pytest.fixture
 def untried(monkeypatch):
     """A GPU of which nothing is known yet, without gsplat."""
