@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..hmtalker_core.backend_registry import CHOICES
-from ..media_core.captions import COMPILE, STAGES
+from ..media_core.captions import COMPILE, caption
 from ..media_core.claims import claimed
 from .devices import add_device
 from .encoders import add_encoder, listener
@@ -67,7 +67,7 @@ def make_avatar_video(options: argparse.Namespace) -> int:
 
 def _show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
     if info.get("phase") == COMPILE:
-        line.show(STAGES["phase", COMPILE])
+        line.show(caption(info))
     else:
         line.show("Rendering" if "phase" in info else "Encoding the audio", done, total)
 

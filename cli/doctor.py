@@ -16,8 +16,12 @@ from ..media_core.paths import is_temporary
 
 _NEEDED = ("torch", "numpy", "av", "safetensors", "numba", "llvmlite", "soxr", "scipy", "scikit-image",
            "opencv-python-headless", "diffusers", "einops", "kornia", "pillow")
-_OPTIONAL = {"gsplat": "rendering and training on an NVIDIA GPU", "espeakng-loader": "the synthetic subject's voice",
+_OPTIONAL = {"gsplat": "rendering and training on an NVIDIA GPU with a CUDA compiler",
+             "triton": "rendering and training on a GPU without one (torch for Linux brings it; on Windows triton-windows)",
+             "espeakng-loader": "the synthetic subject's voice",
              "transformers": "the HuBERT and wav2vec 2.0 speech encoders", "accelerate": "training in several processes"}
+_OTHER_NAMES = {"opencv-python-headless": ("opencv-python", "opencv-contrib-python"),  # under which the same is installed
+                "triton": ("triton-windows", "triton-rocm", "pytorch-triton-rocm", "pytorch-triton")}
 _SPACE = 1 << 30  # bytes; less free space than this is worth a note
 
 
@@ -52,17 +56,17 @@ def _python() -> Iterable[Finding]:
 
 
 def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    for one in (name, *_OTHER_NAMES.get(name, ())):
+        try:
+            return metadata.version(one)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
 
 
 def _packages() -> Iterable[Finding]:
     for name in _NEEDED:
         version = _version(name)
-        if version is None and name == "opencv-python-headless":
-            version = _version("opencv-python") or _version("opencv-contrib-python")
         yield Finding("ok", f"{name} {version}") if version else Finding("FAIL", f"{name} is not installed: pip install {name}")
     for name, use in _OPTIONAL.items():
         version = _version(name)

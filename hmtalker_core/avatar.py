@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from ..media_core.asked import whole
-from ..media_core.captions import COMPILE
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
 from ..media_core.mouth_gate import speech_gate
@@ -34,7 +33,7 @@ from .model.gaussians import GaussianField
 from .model.motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
 from .model.splat import as_splat
 from .model.torso import TorsoModel
-from .rasterizer import drawing_device, must_compile, rasterization
+from .rasterizer import drawing_device, must_compile, rasterization, wait_for_trial
 from .speech_format import SpeechFormat
 
 BLINK = AU_NAMES.index("AU45")
@@ -302,7 +301,7 @@ class Avatar:
         stop = len(motion) if stop is None else min(stop, len(motion))
         size = size or self.size
         if must_compile(self.device, backend):
-            report(0, stop - start, {"phase": COMPILE}, None)
+            wait_for_trial(self.device, backend, report, stop - start)
         avatar = self.where_drawn(backend)
         for begin in range(start, stop, chunk):
             end = min(begin + chunk, stop)

@@ -7,5 +7,5 @@ from __future__ import annotations
 
 # Modules of hmtalker_core/rasterizer that define BACKEND, in the order in which "auto" tries them: it takes the first that works,
 # so that what stands behind "cpu" is used where it is asked for by name.
-BACKENDS = ("cuda_gsplat", "cpu", "reference")
+BACKENDS = ("cuda_gsplat", "triton", "cpu", "reference")
 CHOICES = ("auto", *sorted(BACKENDS))  # for menus

@@ -13,14 +13,13 @@ import torch
 
 from ..media_core.asked import whole
 from ..media_core.audio import Sound
-from ..media_core.captions import COMPILE
 from ..media_core.progress import Report, silent
 from ..media_core.read_ahead import mapped
 from ..media_core.video import VideoWriter
 from .avatar import Avatar, AvatarMotion, Background
 from .avatar_motion import FARTHEST, check_rendering
 from .backdrop import is_clear
-from .rasterizer import must_compile
+from .rasterizer import must_compile, wait_for_trial
 
 PREVIEW_EVERY = 25  # frames between previews
 MOST_WORKERS = 8  # threads; more only wait for the encoder
@@ -65,7 +64,7 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
     started, total = time.perf_counter(), len(motion)
     done, next_preview = 0, 0
     if must_compile(avatar.device, backend):
-        report(0, total, {"phase": COMPILE}, None)
+        wait_for_trial(avatar.device, backend, report, total)
     clear = is_clear(background)
     with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata, alpha=clear) as writer:
         options = {"backend": backend, "background": background, "size": size, "torso": torso}

@@ -10,6 +10,7 @@ from typing import Any
 
 PARTS = " · "  # between the parts of a caption
 COMPILE = "compile"  # the phase in which nothing is seen to happen for half a minute
+WAITED = "waited"  # the key of the seconds that this has taken so far
 SPEECH = "speech"  # the phase in which a training encodes its audio, which takes minutes where a model does it on a CPU
 NOTE = "note"  # the attribute of a log record that carries a caption alone
 SHOWS = "shows"  # the key of what a preview shows: "truth | avatar" from left to right; drawn next to it, not in the sentence
@@ -87,12 +88,13 @@ def caption(info: Mapping[str, Any]) -> str:
 def known_keys() -> frozenset[str]:
     """Every key that has its words."""
     counted = {name for pair in COUNTED for name in pair}
-    return frozenset({"phase", "stage", *counted, *FIGURES, *UNSHOWN})
+    return frozenset({"phase", "stage", WAITED, *counted, *FIGURES, *UNSHOWN})
 
 
 def _opening(info: Mapping[str, Any]) -> str:
     """What is being done, and to which of how many: "Rendering frame 120 of 375", "Clip 8 of 8"."""
     doing = " ".join(STAGES.get((key, info[key]), f"{key} {info[key]}") for key in ("stage", "phase") if key in info)
+    doing += f", {info[WAITED]:.0f} s" if WAITED in info else ""
     count = " ".join(_count(info, one, all_of) for one, all_of in COUNTED if one in info)
     if info.get("stage") == "looking" and "film" in info:
         return f"{doing} {info['film']}"

@@ -187,15 +187,14 @@ def ready_to_draw(loaded: LoadedAvatar, backend: str, report: Report, frames: in
 
     Args:
         backend: of the rasteriser.
-        report: called before gsplat is tried (and perhaps compiled) to find that out.
+        report: called before and while gsplat or Triton is tried (and perhaps compiled) to find that out.
         frames: how many are to be drawn, for the report.
     """
-    from ..hmtalker_core.rasterizer import drawing_device, probe_pending
-    from ..media_core.captions import COMPILE
+    from ..hmtalker_core.rasterizer import drawing_device, probe_pending, wait_for_trial
 
     device = mm.get_torch_device()
     if probe_pending(device, backend):
-        report(0, frames, {"phase": COMPILE}, None)
+        wait_for_trial(device, backend, report, frames)
     place = drawing_device(device, backend)
     return on_device(loaded) if place == device else loaded.model.copied(place)
 

@@ -17,8 +17,8 @@ BACKENDS = list(backend_registry.CHOICES)
 BACKGROUNDS = ["plate", "black", "white", "green", "transparent"]
 _COLOURS: dict[str, Background] = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0),
                                    "transparent": "transparent"}
-_BACKEND_TIP = ("auto: gsplat on CUDA if it works, otherwise this pack's CPU rasteriser. reference: exact and very slow, for "
-                "comparison.")
+_BACKEND_TIP = ("auto: on a GPU gsplat if it works, else Triton if that works, otherwise this pack's CPU rasteriser. reference: "
+                "exact and very slow, for comparison.")
 _BACKGROUND_TIP = ("What is behind the head: the background of the recording (plate), one colour, or nothing (transparent). A "
                    "connected background image takes its place.")
 

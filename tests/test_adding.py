@@ -56,7 +56,7 @@ assert meta["backend"] == "plain_torch" and float((image - exact).abs().max()) <
 assert BACKENDS[-1] == "plain_torch" and choose_backend("cpu")[0] == "cpu"
 assert not must_compile("cpu", "plain_torch") and drawing_device(torch.device("cpu"), "plain_torch").type == "cpu"
 for node in ("HMTalker_RenderAvatarVideo", "HMTalker_RenderAvatar"):
-    assert menu(node, "backend") == ["auto", "cpu", "cuda_gsplat", "plain_torch", "reference"], node
+    assert menu(node, "backend") == ["auto", "cpu", "cuda_gsplat", "plain_torch", "reference", "triton"], node
 assert parser().parse_args(["avatar", "a", "b", "c.mp4", "--backend", "plain_torch"]).backend == "plain_torch"
 """
 

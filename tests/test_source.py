@@ -212,8 +212,9 @@ def test_imported_libraries_are_declared():
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
     names = {"cv2": "opencv-python-headless", "skimage": "scikit-image", "PIL": "pillow"}
-    extras = [name for group in ("cpu", "cuda", "hubert", "metrics", "train") for name in project["optional-dependencies"][group]]
-    declared = {name.lower().replace("-", "_") for name in [*project["dependencies"], *extras]}
+    groups = ("cpu", "cuda", "hubert", "metrics", "train", "triton")
+    extras = [name for group in groups for name in project["optional-dependencies"][group]]
+    declared = {name.partition(";")[0].lower().replace("-", "_") for name in [*project["dependencies"], *extras]}
     for path in SHIPPED:
         for level, module in imports(parsed(path)):
             top = module.partition(".")[0]

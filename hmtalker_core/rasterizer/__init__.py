@@ -3,6 +3,7 @@
     reference      float64, every Gaussian against every pixel, torch autograd: an oracle for tests, on any device
     cpu            numba on tiles; with gradients `cpu.py`, without gradients the faster `cpu_fused.py`
     cuda_gsplat    gsplat on an NVIDIA GPU, where a tiny test render succeeded
+    triton         Triton kernels on a GPU of NVIDIA or AMD, where a tiny test render succeeded
 
 All follow gsplat 1.5.3's "classic" mode (docs/rasterizer.md#conventions). Another back end is a file here and a name in
 `backend_registry.py` (docs/adding.md).
@@ -19,9 +20,10 @@ from ..backend_registry import BACKENDS
 from .arguments import checked
 from .backend import Backend, Rendered, chosen, pending
 from .frames import blended, on_background, project_by_torch
+from .trial import wait_for_trial
 
 __all__ = ["BACKENDS", "Backend", "blended", "choose_backend", "drawing_device", "must_compile", "on_background", "probe_pending",
-           "project_by_torch", "rasterization"]
+           "project_by_torch", "rasterization", "wait_for_trial"]
 log = logging.getLogger(__name__)
 
 
@@ -73,7 +75,8 @@ def _say(message: str) -> None:
 def choose_backend(device: torch.device | str, wanted: str = "auto") -> tuple[str, str]:
     """The back end that draws tensors on `device`, and why in a sentence.
 
-    "auto": gsplat where it works, otherwise the cpu kernels (tensors of another device are copied to memory and back).
+    "auto": gsplat where it works, else Triton where that works, else the cpu kernels (tensors of another device are copied to
+    memory and back).
     Raises: TalkingHeadsError for a name that is not in BACKENDS or a back end that does not work here.
     """
     one, why = _chosen(torch.device(device), wanted)
@@ -81,13 +84,16 @@ def choose_backend(device: torch.device | str, wanted: str = "auto") -> tuple[st
 
 
 def probe_pending(device: torch.device | str, wanted: str = "auto") -> bool:
-    """Whether `choose_backend` will try gsplat on `device` first, which may compile for minutes. Asking compiles nothing."""
+    """Whether `choose_backend` will try gsplat or Triton on `device` first, which may compile for minutes.
+
+    Asking compiles nothing; `wait_for_trial` tries, and tells how long it takes.
+    """
     return pending(torch.device(device), wanted)
 
 
 def must_compile(device: torch.device | str, wanted: str = "auto", gradients: bool = False) -> bool:
     """Whether the next image drawn on `device` waits for a compiler: it is the first on this machine (half a minute perhaps),
-    or gsplat has not been tried yet. Asking compiles nothing.
+    or a back end for GPUs has not been tried yet. Asking compiles nothing.
 
     Args: as `choose_backend`; gradients: the images are to be learnt from.
     """

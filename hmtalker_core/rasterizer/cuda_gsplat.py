@@ -7,9 +7,9 @@ with `reference.py` first. Whatever goes wrong there is the reason why gsplat is
 Harmonics are turned into colours here (`projection.sh_colors`): 1.5.3 wants them with the frames' leading dimensions, 1.6.0
 without, and both take colours of each camera.
 
-Never run on a GPU: `_call`, `render`, `_render_and_compare`, and `_probe` after its first two questions (none was at hand when
-this was written). The tests run them on the CPU with a stand-in for gsplat that has its signature and its demands on shapes
-(read in gsplat 1.5.3's source); `test_on_a_card` runs the real thing where there is a GPU.
+Never run on a GPU: `_call`, `render`, `_render_and_compare`, `_probe` after its first two questions, and gsplat's compile (none
+was at hand when this was written). The tests run them on the CPU with a stand-in for gsplat that has its signature and demands on
+shapes (read in gsplat 1.5.3's source); `test_on_a_card` runs the real thing where there is a GPU.
 """
 from __future__ import annotations
 
@@ -17,22 +17,20 @@ import functools
 import logging
 import shutil
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ...media_core.errors import Cancelled, out_of_memory
-from .arguments import Scene, checked
+from . import trial
+from .arguments import Scene
 from .backend import Backend, Rendered
 from .frames import on_background
+from .gsplat_build import helped_build, ninja_beside_python
 from .projection import sh_colors
 
 DEVICE_TYPE = "cuda"
-TOLERANCE = 1e-3           # of the probe: largest difference of the image, and of the gradients' size, from the reference
-NEAR_OPAQUE = 0.1          # the same where a Gaussian is nearly opaque: 1.6.0 stops at an alpha of .99, 1.5.3 at .999
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +39,7 @@ def why_not(device: torch.device) -> str | None:
     """None where gsplat works on `device`, otherwise the reason why it does not, as a clause."""
     if device.type != DEVICE_TYPE:
         return f"the tensors are on {device.type}, not on an NVIDIA GPU"
-    known = verdicts()
-    if device not in known:
-        try:
-            known[device] = _probe(device)
-        except Exception as reason:
-            if not out_of_memory(reason):
-                raise
-            return f"there was no room for gsplat's test render this time ({reason})"  # no verdict: it is tried again
-    return known[device]
+    return trial.verdict(verdicts(), device, _probe, "gsplat")
 
 
 @functools.lru_cache(maxsize=1)
@@ -80,10 +70,10 @@ def _probe(device: torch.device) -> str | None:
     missing = _no_gpu()
     if missing is not None:
         return missing
-    log.info("Trying gsplat on %s; at its first use it compiles its kernels, which takes minutes and, where MAX_JOBS is not set, "
-             "the memory of ten compilers", device)
+    log.info("Trying gsplat on %s; at its first use it compiles its kernels, which takes minutes", device)
     try:
-        return _render_and_compare(device)
+        with helped_build():
+            return _render_and_compare(device)
     except ImportError as reason:
         return f"gsplat cannot be imported ({reason})"
     except Exception as reason:  # asserts, missing kernels, compilers: all of them only say that it does not work here
@@ -94,67 +84,18 @@ def _probe(device: torch.device) -> str | None:
 
 
 def _about_ninja() -> str:
-    """A hint where gsplat could not have compiled anything: `venv/bin/python main.py` does not put venv/bin on PATH."""
-    if shutil.which("ninja") is not None:
+    """A hint where gsplat could not have compiled anything."""
+    if shutil.which("ninja") is not None or ninja_beside_python() is not None:
         return ""
-    beside = shutil.which("ninja", path=str(Path(sys.executable).parent))
-    return ("; ninja, which it compiles with, is not on PATH: " + (f"it lies beside Python ({beside}), so start ComfyUI from its "
-            "activated environment" if beside else "install it"))
+    return "; ninja, which it compiles with, is neither on PATH nor beside Python: install it"
 
 
 def _render_and_compare(device: torch.device) -> str | None:
-    """Two frames of twelve Gaussians on 24 x 16 pixels with gsplat and with the reference; None if images and gradients agree."""
+    """None if gsplat draws and differentiates the test scene as the reference does."""
     import gsplat
 
     del gsplat
-    draw = torch.Generator().manual_seed(0)
-    opacities = torch.full((2, 12), 0.6)
-    opacities[1, 0] = 0.999
-    leaves = {"means": torch.rand(2, 12, 3, generator=draw) - 0.5 + torch.tensor([0.0, 0.0, 3.0]), "opacities": opacities,
-              "quats": torch.randn(12, 4, generator=draw), "scales": torch.tensor([0.1, 0.2, 0.3]).repeat(12, 1),
-              "colors": 0.4 * torch.randn(12, 9, 3, generator=draw)}
-    cameras = {"viewmats": torch.eye(4)[None], "Ks": torch.tensor([[[20.0, 0.0, 12.0], [0.0, 20.0, 8.0], [0.0, 0.0, 1.0]]])}
-    results = []
-    with torch.inference_mode(False), torch.enable_grad():
-        for where, back_end in ((torch.device("cpu"), None), (device, render)):
-            own = {name: value.to(where, copy=True).requires_grad_() for name, value in leaves.items()}
-            image, alpha = _tried(own, {name: value.to(where) for name, value in cameras.items()}, back_end)
-            (image.square().sum() + alpha.square().sum()).backward()
-            results.append([torch.cat([image, alpha], -1).detach().cpu(), *(_gradient(value) for value in own.values())])
-    (image, *gradients), (other, *others) = results
-    for frame, (name, tolerance) in enumerate((("", TOLERANCE), (" of a nearly opaque Gaussian", NEAR_OPAQUE))):
-        if not float((image[frame] - other[frame]).abs().max()) <= tolerance * float(image[frame].abs().max()):
-            return f"gsplat's test image{name} differs from the reference"
-        if not _apart(gradients[0][frame], others[0][frame]) <= tolerance:  # of the means: the frames' own
-            return f"gsplat's test gradient{name} differs from the reference"
-    wrong = [name for name, a, b in zip(leaves, gradients, others) if not _apart(a, b) <= NEAR_OPAQUE]
-    return f"gsplat's test gradient of {', '.join(wrong)} differs from the reference" if wrong else None
-
-
-def _tried(leaves: dict[str, Tensor], cameras: dict[str, Tensor], back_end: Callable | None) -> tuple[Tensor, Tensor]:
-    """RGB and depth [2, 1, 16, 24, 4], alpha [2, 1, 16, 24, 1] by a back end's `render`; None is the reference."""
-    from . import rasterization
-    if back_end is None:
-        image, alpha, _ = rasterization(
-            means=leaves["means"], quats=leaves["quats"], scales=leaves["scales"], opacities=leaves["opacities"],
-            colors=leaves["colors"], viewmats=cameras["viewmats"], Ks=cameras["Ks"], width=24, height=16, sh_degree=2,
-            render_mode="RGB+D", backend="reference")
-        return image, alpha
-    scene = checked({**leaves, **cameras, "backgrounds": None}, 24, 16, 0.01, 1e10, 2, "RGB+D")
-    image, alpha, meta = back_end(scene, 0.01, 1e10, 0.3)
-    meta["means2d"].retain_grad()  # training asks for it
-    return image, alpha
-
-
-def _gradient(leaf: Tensor) -> Tensor:
-    """On the CPU."""
-    if leaf.grad is None:
-        raise RuntimeError("no gradient has reached one of the Gaussians' tensors")
-    return leaf.grad.cpu()
-
-
-def _apart(a: Tensor, b: Tensor) -> float:
-    return float((a - b).norm() / a.norm())
+    return trial.compare(device, render, "gsplat")
 
 
 def _call(**arguments) -> tuple[Tensor, Tensor, dict]:

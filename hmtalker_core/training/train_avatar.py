@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...media_core.captions import COMPILE, SPEECH
+from ...media_core.captions import SPEECH
 from ...media_core.claims import claimed
 from ...media_core.motion import AU_NAMES
 from ...media_core.progress import Report, silent
@@ -28,7 +28,7 @@ from ...training_core.trainer import Trainer, checked_seed, same_run, unfinished
 from ..avatar import Avatar
 from ..checkpoints import save_avatar
 from ..data.dataset import AvatarDataset
-from ..rasterizer import drawing_device, probe_pending
+from ..rasterizer import drawing_device, probe_pending, wait_for_trial
 from .batches import Clip, open_clip
 from .config import NEWER, TrainConfig
 from .config import preset as find_preset
@@ -81,7 +81,7 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
     group = process_group or SingleProcess()
     data = AvatarDataset.open(Path(dataset), size=size)
     if probe_pending(device):
-        report(0, config.steps, {"phase": COMPILE}, None)
+        wait_for_trial(device, "auto", report, config.steps)
     listener = opened(encoder)
     clip = open_clip(data, listener, drawing_device(torch.device(device)), _encoding(listener, group, report, config.steps),
                      config.cue)

@@ -17,6 +17,7 @@ TELLING = {"report", "_report", "tell", "step"}  # names under which a report is
 @pytest.mark.parametrize("info, words", [
     ({"phase": "render", "frame": 120, "frames": 375}, "Rendering frame 120 of 375"),
     ({"phase": "compile"}, "Compiling the rasteriser (first time only)"),
+    ({"phase": "compile", "waited": 41.7}, "Compiling the rasteriser (first time only), 42 s"),
     ({"phase": "face", "loss": 0.031249, "psnr": 27.91, "points": 9647}, "Stage face · loss 0.031 · PSNR 27.9 dB · 9,647 points"),
     ({"phase": "warmup", "loss": 0.00123456, "points": 0}, "Stage warm-up · loss 0.0012 · 0 points"),
     ({"clip": 8, "clips": 8, "phase": "done"}, "Clip 8 of 8"),

@@ -47,6 +47,19 @@ def drawn_by_gsplat(theirs, s, width, height):
     return whole[..., :3], whole[..., 3:]
 
 
+def moved(view, gradient):
+    """From the gradient of a view matrix [1, 4, 4]: that of turning and of shifting the camera, [6]. Others are no rigid motions,
+    and there the two formulas of the camera's position differ."""
+    found = []
+    for axis in range(3):
+        turn = torch.zeros(4, 4, dtype=view.dtype)
+        turn[(axis + 2) % 3, (axis + 1) % 3], turn[(axis + 1) % 3, (axis + 2) % 3] = 1, -1
+        shift = torch.zeros(4, 4, dtype=view.dtype)
+        shift[axis, 3] = 1
+        found += [(gradient[0] * (motion @ view[0])).sum() for motion in (turn, shift)]
+    return torch.stack(found).detach()
+
+
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_images_and_gradients_are_gsplats(scene, backend):
     theirs = pytest.importorskip("gsplat.cuda._torch_impl")
@@ -54,6 +67,7 @@ def test_images_and_gradients_are_gsplats(scene, backend):
     for own in (False, True):
         s = scene(150, 40, 33, degree=2, seed=4)
         leaves = {name: s[name].requires_grad_() for name in NAMES}
+        s["viewmats"].requires_grad_()
         if own:
             image, alpha, _ = rasterization(**s, backend=backend)
             image, alpha = image[0], alpha[0]
@@ -61,6 +75,7 @@ def test_images_and_gradients_are_gsplats(scene, backend):
             image, alpha = drawn_by_gsplat(theirs, s, s["width"], s["height"])
         draw = torch.Generator().manual_seed(1)
         (image * torch.randn(image.shape, generator=draw) + alpha * torch.randn(alpha.shape, generator=draw)).sum().backward()
-        results.append([image.detach(), alpha.detach(), *(leaf.grad for leaf in leaves.values())])
+        results.append([image.detach(), alpha.detach(), *(leaf.grad for leaf in leaves.values()),
+                        moved(s["viewmats"], s["viewmats"].grad)])
     for got, want in zip(results[1], results[0], strict=True):
         assert float((got - want).norm() / want.norm()) < 1e-6
