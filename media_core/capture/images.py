@@ -51,7 +51,7 @@ def write_frames(folder: Path, film: Path, fps: float, source: np.ndarray, crop:
         write_bytes(folder / FRAME.format(place[number]), encoded(".jpg", square))
         return place[number], square
 
-    frames = enumerate(read_planes(film, fps, first), first)
+    frames = enumerate(read_planes(film, fps, first, spared=1), first)
     last = int(source[wanted[-1]])
     done = len(source) - len(wanted)
     with closing(ahead(_until(frames, last, place))) as items, closing(mapped(write, items)) as written:

@@ -66,7 +66,7 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
     begin, size = len(found.points), (0, 0)
     if begin and np.isfinite(found.points[-1]).all():
         tracker.state = found.points[-1]
-    numbered = enumerate(read_planes(film, settings.fps, max(first + begin - 1, first)), max(begin - 1, 0))
+    numbered = enumerate(read_planes(film, settings.fps, max(first + begin - 1, first), spared=1), max(begin - 1, 0))
     wanted = _upcoming(_before(numbered, None if stop is None else stop - first), begin, lambda i: _region(region, first + i))
     with one_torch_thread(), closing(ahead(wanted)) as items:
         for item, face in follow(tracker, items):
