@@ -19,7 +19,7 @@ from ..geometry import height_width
 from .look import PersonLook, learn_look
 from .mouth_inside import mouth_inside
 from .parts import divided
-from .person import View, cut_out, soft_persons
+from .person import View, cut_out, found_person
 from .regions import head_axes
 
 SAMPLES = 12       # frames that are enough to learn a look from
@@ -105,7 +105,7 @@ def video_look(samples: Sequence[tuple[np.ndarray, np.ndarray]], persons: Sequen
 
 
 def _found(view: View, soft: np.ndarray | None) -> np.ndarray:  # float32 [H, W] -> bool [H, W]
-    return cut_out(view, soft_persons([view.frame])[0] if soft is None else soft)
+    return found_person(view) if soft is None else cut_out(view, soft)
 
 
 def split_person(view: View, person: np.ndarray, look: PersonLook) -> FrameMasks:
