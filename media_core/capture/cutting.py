@@ -21,7 +21,7 @@ from ..face.masks.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, pa
 from ..face.masks.plates import EVERY, BackgroundPlate, on_plate
 from ..face.masks.torso import torso_under_head
 from ..read_ahead import mapped
-from ..torch_threads import one_torch_thread
+from ..torch_threads import one_thread_each
 from .framing import cut_square
 from .images import FRAME, PREVIEW_EVERY, missing, read_picture
 from .looks import Looking
@@ -57,7 +57,7 @@ class Cutting:
         step(done, total)
         if not wanted:
             return
-        with one_torch_thread():
+        with one_thread_each():
             masker = HeadMasker((self.size, self.size), self._look(step) if self.parsing is None else None)
             for numbers in ([i for i in wanted if i in sampled], [i for i in wanted if i not in sampled]):
                 layers = _Layers(self.folder) if (self.folder / PLATE).is_file() else None
