@@ -92,28 +92,24 @@ def soft_persons(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
     return person_masks(shipped_nets("cpu"), frames)
 
 
-def found_person(view: View) -> np.ndarray:
-    """The person whose face it is, bool [H, W]. A square frame's mask is as large as the network's already."""
+def soft_person(view: View) -> np.ndarray:
+    """The same for one frame at `small`'s size, float32 [h, w]. A square frame's mask is as large as the network's already."""
     import cv2
 
     from ..mesh.nets import shipped_nets
     from ..mesh.person import GENERAL, person_masks
     if view.small_size != GENERAL:
-        return cut_out(view, soft_persons([view.frame])[0])
+        return view.reduced(soft_persons([view.frame])[0])
     soft, = person_masks(shipped_nets("cpu"), [view.small], enlarge=False)
-    larger = view.size != view.small_size
-    return _cut_out(view, cv2.sepFilter2D(soft, -1, _THERE_AND_BACK, _THERE_AND_BACK, borderType=cv2.BORDER_REPLICATE)
-                    if larger else soft)
+    if view.size == view.small_size:
+        return soft
+    return cv2.sepFilter2D(soft, -1, _THERE_AND_BACK, _THERE_AND_BACK, borderType=cv2.BORDER_REPLICATE)
 
 
 def cut_out(view: View, soft: np.ndarray) -> np.ndarray:
-    """The person whose face it is, bool [H, W], by `soft_persons`' answer (float32 [H, W])."""
-    return _cut_out(view, view.reduced(soft))
-
-
-def _cut_out(view: View, soft: np.ndarray) -> np.ndarray:  # float32 [h, w] -> bool [H, W]
+    """The person whose face it is, bool [H, W], by `soft_persons`' or `soft_person`'s answer (float32 [H, W] or [h, w])."""
     face = polygon(face_outline(view.points), view.size)
-    return tidied(view.sharpened(soft) | face, face)
+    return tidied(view.sharpened(view.reduced(soft) if soft.shape == view.size else soft) | face, face)
 
 
 def tidied(mask: np.ndarray, sure: np.ndarray) -> np.ndarray:  # bool [H, W] each
