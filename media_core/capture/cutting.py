@@ -166,8 +166,10 @@ def _imported(path: Path, frame: np.ndarray, points: np.ndarray) -> FrameMasks:
 
 def _tinted(frame: np.ndarray, masks: FrameMasks) -> np.ndarray:
     """The frame in the parsing's colours where it is not head: for the preview."""
-    mixed = (frame * (1 - PREVIEW_TINT) + parsing_png(masks) * PREVIEW_TINT).astype(np.uint8)
-    return np.where((masks.head & ~masks.mouth)[..., None], frame, mixed)
+    import cv2
+
+    mixed = cv2.addWeighted(frame, 1 - PREVIEW_TINT, parsing_png(masks), PREVIEW_TINT, 0)
+    return cv2.copyTo(frame, (masks.head & ~masks.mouth).view(np.uint8), mixed)
 
 
 def _read_masks(folder: Path, i: int) -> FrameMasks:
