@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from queue import Full, Queue
 from threading import Event, Thread
@@ -107,3 +108,10 @@ def mapped(function: Callable[[Item], Result], items: Iterable[Item], workers: i
         finally:
             for future in pending:
                 future.cancel()
+
+
+def for_all(function: Callable[[Item], object], items: Iterable[Item]) -> None:
+    """`function` of every item, by threads: for what writes its own results."""
+    with closing(mapped(function, items)) as done:
+        for _ in done:
+            pass

@@ -1,16 +1,8 @@
-"""How many threads torch computes with."""
+"""How many threads torch and OpenCV compute with."""
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import TypeVar
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-_MOST = 4  # networks side by side
 
 
 @contextmanager
@@ -30,25 +22,15 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def beside() -> int:
-    """How many networks should run side by side: one where torch divides each among its own threads."""
-    import torch
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Torch and OpenCV compute in the calling thread alone, for the same reason: where several threads have work of their own."""
+    import cv2
 
-    return min(os.cpu_count() or 1, _MOST) if torch.get_num_threads() == 1 else 1
-
-
-def side_by_side(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """`function` of every item, each by a thread of its own; the first by the calling thread."""
-    if len(items) < 2:
-        return [function(item) for item in items]
-    others = [_helpers().submit(function, item) for item in items[1:]]
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
     try:
-        first = function(items[0])
+        with one_torch_thread():
+            yield
     finally:
-        wait(others)
-    return [first, *(other.result() for other in others)]
-
-
-@lru_cache(maxsize=1)
-def _helpers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_MOST - 1, thread_name_prefix="beside")
+        cv2.setNumThreads(before)

@@ -71,10 +71,10 @@ class Planes:
 
     def sampled(self, every: int) -> np.ndarray:  # uint8 [H / every, W / every, 3]
         """The first pixel of each `every` x `every`, with the nearest colour differences: for thumbnails."""
-        rows, columns = (np.arange(n // every) * every for n in self.luma.shape)
-        down, across = self._steps
-        planes = self.luma[rows][:, columns], *(plane[rows // down][:, columns // across] for plane in self.others)
-        return _converted(planes, self.matrix)
+        height, width = (n // every for n in self.luma.shape)
+        luma = np.ascontiguousarray(self.luma[:height * every:every, :width * every:every])
+        rows, columns = (np.arange(n) * every // step for n, step in zip((height, width), self._steps))
+        return _converted([luma, *(plane[rows[:, None], columns] for plane in self.others)], self.matrix)
 
     def averaged(self, part: Part, size: tuple[int, int]) -> np.ndarray:  # (H, W) px -> uint8 [H, W, 3]
         """A part reduced to (H, W) px, each the mean of what it covers. Where the part's borders lie between colour differences,

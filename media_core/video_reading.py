@@ -107,12 +107,18 @@ def read_frames(path: str | os.PathLike, fps: float | None = None, start: int = 
         yield shown
 
 
-def read_planes(path: str | os.PathLike, fps: float | None = None, start: int = 0) -> Iterator[Image]:
-    """The same frames as `read_frames`, as `Planes` where the video has them: what is not looked at is not converted."""
+def read_planes(path: str | os.PathLike, fps: float | None = None, start: int = 0, *, spared: int = 0) -> Iterator[Image]:
+    """The same frames as `read_frames`, as `Planes` where the video has them: what is not looked at is not converted.
+
+    Args:
+        spared: cores that other work keeps busy meanwhile; the decoder has threads for the others, at least one.
+    """
     if fps is not None:
         frame_rate(fps)
     whole("The number of the first frame", start)
     with _Opened(path) as (container, stream):
+        if spared:
+            stream.codec_context.thread_count = max((os.cpu_count() or 1) - spared, 1)
         count, shown, view, clock = 0, None, None, FilmClock(usual_step(stream), Path(path).name)
         for number, frame in enumerate(pictures(container, stream)):
             view = _View.of(frame, stream) if view is None else view

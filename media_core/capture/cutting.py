@@ -21,7 +21,7 @@ from ..face.masks.masks import SAMPLES, FrameMasks, HeadMasker, from_parsing, pa
 from ..face.masks.plates import EVERY, BackgroundPlate, on_plate
 from ..face.masks.torso import torso_under_head
 from ..read_ahead import mapped
-from ..torch_threads import one_torch_thread
+from ..torch_threads import one_thread_each
 from .framing import cut_square
 from .images import FRAME, PREVIEW_EVERY, missing, read_picture
 from .looks import Looking
@@ -57,7 +57,7 @@ class Cutting:
         step(done, total)
         if not wanted:
             return
-        with one_torch_thread():
+        with one_thread_each():
             masker = HeadMasker((self.size, self.size), self._look(step) if self.parsing is None else None)
             for numbers in ([i for i in wanted if i in sampled], [i for i in wanted if i not in sampled]):
                 layers = _Layers(self.folder) if (self.folder / PLATE).is_file() else None
@@ -166,8 +166,10 @@ def _imported(path: Path, frame: np.ndarray, points: np.ndarray) -> FrameMasks:
 
 def _tinted(frame: np.ndarray, masks: FrameMasks) -> np.ndarray:
     """The frame in the parsing's colours where it is not head: for the preview."""
-    mixed = (frame * (1 - PREVIEW_TINT) + parsing_png(masks) * PREVIEW_TINT).astype(np.uint8)
-    return np.where((masks.head & ~masks.mouth)[..., None], frame, mixed)
+    import cv2
+
+    mixed = cv2.addWeighted(frame, 1 - PREVIEW_TINT, parsing_png(masks), PREVIEW_TINT, 0)
+    return cv2.copyTo(frame, (masks.head & ~masks.mouth).view(np.uint8), mixed)
 
 
 def _read_masks(folder: Path, i: int) -> FrameMasks:

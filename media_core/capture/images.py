@@ -17,6 +17,7 @@ from ..face.draw import draw_landmarks
 from ..face.pose.steady import Anchors
 from ..image_reading import check_size
 from ..read_ahead import ahead, mapped
+from ..torch_threads import one_thread_each
 from ..video_planes import Image
 from ..video_reading import read_planes
 from .framing import cut_square
@@ -54,7 +55,7 @@ def write_frames(folder: Path, film: Path, fps: float, source: np.ndarray, crop:
     frames = enumerate(read_planes(film, fps, first), first)
     last = int(source[wanted[-1]])
     done = len(source) - len(wanted)
-    with closing(ahead(_until(frames, last, place))) as items, closing(mapped(write, items)) as written:
+    with one_thread_each(), closing(ahead(_until(frames, last, place))) as items, closing(mapped(write, items)) as written:
         for i, square in written:
             done += 1
             step(done, len(source), {}, draw_landmarks(square, points[i]) if i % PREVIEW_EVERY == 0 else None)

@@ -20,7 +20,7 @@ from ..files import load_tensors, save_tensors
 from ..read_ahead import mapped
 from ..schema import described, record, text
 from ..tensor_schema import Numbers, fitting
-from ..torch_threads import one_torch_thread
+from ..torch_threads import one_thread_each
 from .images import FRAME, read_picture
 from .settings import fingerprint
 
@@ -144,7 +144,7 @@ def frame_looks(folder: Path, points: np.ndarray, tell: Callable[[int, int], Non
     looking = Looking(folder, points)
     looking.load()
     wanted, total = np.flatnonzero(~looking.done).tolist(), len(points)
-    with one_torch_thread(), closing(mapped(lambda i: looking(i, read_picture(folder / FRAME.format(i))), wanted)) as looked:
+    with one_thread_each(), closing(mapped(lambda i: looking(i, read_picture(folder / FRAME.format(i))), wanted)) as looked:
         for done, _ in enumerate(looked, total - len(wanted) + 1):
             tell(done, total)
     return looking.looks

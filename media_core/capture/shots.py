@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..read_ahead import mapped
+from ..torch_threads import one_thread_each
 from .images import thumbnail
 from .stages import Step
 
@@ -24,7 +25,7 @@ AROUND = 8      # frames to either side
 def unnoticed_cuts(folder: Path, count: int, known: Sequence[int], step: Step) -> list[int]:
     """Numbers of written frames that begin another shot, without those in `known`."""
     change, last = np.zeros(count), None
-    with closing(mapped(lambda i: thumbnail(folder, i, SIDE), range(count))) as small:
+    with one_thread_each(), closing(mapped(lambda i: thumbnail(folder, i, SIDE), range(count))) as small:
         for i, image in enumerate(small):
             if last is not None:
                 change[i] = np.abs(image - last).mean()

@@ -25,7 +25,7 @@ from ..files import Stored, load_tensors, save_tensors
 from ..read_ahead import ahead
 from ..schema import COUNT, described, flag, many, record, text, whole
 from ..tensor_schema import Numbers, fitting
-from ..torch_threads import one_torch_thread
+from ..torch_threads import one_thread_each
 from ..video import read_frames
 from ..video_part import Part
 from ..video_planes import Image, averaged
@@ -66,9 +66,9 @@ def track_film(folder: Path, film: Path, settings: CaptureSettings, first: int, 
     begin, size = len(found.points), (0, 0)
     if begin and np.isfinite(found.points[-1]).all():
         tracker.state = found.points[-1]
-    numbered = enumerate(read_planes(film, settings.fps, max(first + begin - 1, first)), max(begin - 1, 0))
+    numbered = enumerate(read_planes(film, settings.fps, max(first + begin - 1, first), spared=1), max(begin - 1, 0))
     wanted = _upcoming(_before(numbered, None if stop is None else stop - first), begin, lambda i: _region(region, first + i))
-    with one_torch_thread(), closing(ahead(wanted)) as items:
+    with one_thread_each(), closing(ahead(wanted)) as items:
         for item, face in follow(tracker, items):
             i, frame = item.number, item.frame
             size = frame.shape[0], frame.shape[1]

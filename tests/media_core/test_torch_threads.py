@@ -1,9 +1,9 @@
-"""Torch's threads."""
+"""Torch's and OpenCV's threads."""
 from __future__ import annotations
 
 import pytest
 import torch
-from talking_heads.media_core.torch_threads import beside, one_torch_thread, side_by_side
+from talking_heads.media_core.torch_threads import one_thread_each, one_torch_thread
 
 
 def test_torch_computes_in_one_thread_and_then_as_before():
@@ -20,22 +20,15 @@ def test_torch_computes_in_one_thread_and_then_as_before():
         torch.set_num_threads(before)
 
 
-def test_networks_run_side_by_side_only_where_torch_has_one_thread(monkeypatch):
-    import os
+def test_opencv_too_computes_in_one_thread_and_then_as_before():
+    import cv2
 
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
     try:
-        assert beside() == 1
-        with one_torch_thread():
-            assert beside() == 3
+        with pytest.raises(ValueError, match="stop"), one_thread_each():
+            assert cv2.getNumThreads() == 1 and torch.get_num_threads() == 1
+            raise ValueError("stop")
+        assert cv2.getNumThreads() == 2
     finally:
-        torch.set_num_threads(before)
-
-
-def test_results_keep_their_order_and_errors_are_raised():
-    assert side_by_side(lambda n: n * n, [3, 2, 1]) == [9, 4, 1] and side_by_side(str, []) == []
-    for bad in (0, 2):
-        with pytest.raises(ZeroDivisionError):
-            side_by_side(lambda n: 1 // (n - bad), [0, 1, 2])
+        cv2.setNumThreads(before)

@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 
 import numpy as np
 import torch
 
 from ...video_part import Part
-from ...video_planes import Image, Planes
+from ...video_planes import Image, Planes, averaged
 from ..geometry import LEFT_EYE, MIRROR, MIRROR_EYE, MOUTH, RIGHT_EYE, Similarity, similarity
 from .landmark_net import EYE_SIZE, FACE_SIZE, MOUTH_SIZE, eye_crop, face_crop, load_nets, mouth_crop
 
@@ -85,21 +84,28 @@ def cut(image: Image, place: Similarity, size: int, *, black: bool = False) -> n
     """
     import cv2
 
-    image, place = _around(image, place, size)
     border = cv2.BORDER_CONSTANT if black else cv2.BORDER_REPLICATE
-    warp = partial(cv2.warpAffine, dsize=(size, size), flags=cv2.INTER_LINEAR, borderMode=border)
-    step = _step(place)
+    small, at = _reduced(image, place, size) or _around(image, place, size)
+    return cv2.warpAffine(small, at.affine, dsize=(size, size), flags=cv2.INTER_LINEAR, borderMode=border)
+
+
+def _reduced(image: Image, place: Similarity, size: int) -> tuple[np.ndarray, Similarity] | None:
+    """What a crop needs of an image, averaged down by whole steps, and where the crop lies in it; None: it is not much larger."""
+    step, corners = _step(place), _corners(place, size)
     if step < 2:
-        return warp(image, place.affine)
-    corners = _corners(place, size)
-    x0, y0 = np.clip(np.floor(corners.min(0)).astype(int) - step, 0, None)
-    x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + step + 1, 1, image.shape[1::-1])
-    if x1 - x0 < step or y1 - y0 < step:
-        return warp(image, place.affine)
-    width, height = (x1 - x0) // step, (y1 - y0) // step
-    small = cv2.resize(image[y0:y0 + height * step, x0:x0 + width * step], (width, height), interpolation=cv2.INTER_AREA)
-    enlarged = Similarity(np.eye(2) * step, np.array([x0, y0]) + (step - 1) / 2)  # small px -> image px
-    return warp(small, enlarged.then(place).affine)
+        return None
+    edge = np.array(image.shape[1::-1])
+    first = np.clip(np.floor(corners.min(0)).astype(int) - step, 0, None)
+    first -= first % 2 * isinstance(image, Planes)  # colours are stored for two pixels
+    last = np.clip(np.ceil(corners.max(0)).astype(int) + step + 1, 1, edge)
+    count = (last - first) // step
+    if isinstance(image, Planes) and step % 2:
+        count -= count % 2 * (last < edge)
+    if (count < 1).any():
+        return None
+    (x0, y0), (x1, y1), (width, height) = first.tolist(), (first + count * step).tolist(), count.tolist()
+    enlarged = Similarity(np.eye(2) * step, first + (step - 1) / 2)  # small px -> image px
+    return averaged(image, Part(x0, y0, x1, y1), (height, width)), enlarged.then(place)
 
 
 def _around(image: Image, place: Similarity, size: int) -> tuple[np.ndarray, Similarity]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .person import View, cut_out, soft_persons
+from .person import View, cut_out, soft_person
 from .regions import HeadAxes, above_jaw, polygon
 
 _BINS, _SHIFT = 32, 3          # of each of Lab's three axes; bits of a level that a bin ignores
@@ -117,8 +117,7 @@ def learn_look(samples: Sequence[tuple[np.ndarray, np.ndarray]], persons: Sequen
     """
     views = [View.of(frame, points) for frame, points in samples]
     if persons is None:
-        softs = soft_persons([view.frame for view in views])
-        persons = [cut_out(view, soft) for view, soft in zip(views, softs)]
+        persons = [cut_out(view, soft_person(view)) for view in views]
     zones = [_Zones.of(view, view.reduced(person) > .5) for view, person in zip(views, persons)]
     cheeks = [view.small[zone.cheeks] for view, zone in zip(views, zones)]
     skin, shaded = (_density([_lit(pixels, light) for pixels in cheeks for light in lights]) for lights in (_LIGHTS, _SHADES))

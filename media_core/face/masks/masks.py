@@ -19,7 +19,7 @@ from ..geometry import height_width
 from .look import PersonLook, learn_look
 from .mouth_inside import mouth_inside
 from .parts import divided
-from .person import View, cut_out, soft_persons
+from .person import View, cut_out, soft_person
 from .regions import head_axes
 
 SAMPLES = 12       # frames that are enough to learn a look from
@@ -68,7 +68,7 @@ class HeadMasker:
             frame: uint8 [H, W, 3].
             points: [68, 2] pixels, finite.
             user: bool [H, W], the person by another tool; taken as it is.
-            soft: float32 [H, W], the frame's answer of `soft_persons`, where several were asked for at once.
+            soft: the frame's answer of `soft_persons` or `soft_person`, where that was asked for before.
         Raises:
             TalkingHeadsError: a size or a point is wrong.
         """
@@ -104,8 +104,8 @@ def video_look(samples: Sequence[tuple[np.ndarray, np.ndarray]], persons: Sequen
     return replace(look, torso=np.mean(torsos, axis=0, dtype=np.float32)) if np.median(hanging) < _HARDLY else look
 
 
-def _found(view: View, soft: np.ndarray | None) -> np.ndarray:  # float32 [H, W] -> bool [H, W]
-    return cut_out(view, soft_persons([view.frame])[0] if soft is None else soft)
+def _found(view: View, soft: np.ndarray | None) -> np.ndarray:  # float32 [H, W] or [h, w] -> bool [H, W]
+    return cut_out(view, soft_person(view) if soft is None else soft)
 
 
 def split_person(view: View, person: np.ndarray, look: PersonLook) -> FrameMasks:

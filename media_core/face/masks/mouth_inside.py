@@ -29,16 +29,27 @@ def opening_outline(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [N, 2]
 def _curve(points: np.ndarray) -> np.ndarray:  # [5, 2] -> [4 * 12, 2] without the last point
     """Half way between a natural spline through a lip's points (over the length along them), which is round enough, and a cubic
     least-squares curve held at both corners, which noise of the points hardly moves."""
-    from scipy.interpolate import CubicSpline
     steps = np.maximum(np.linalg.norm(np.diff(points, axis=0), axis=1), 1e-6)
     at = np.concatenate([[0], np.cumsum(steps)]) / steps.sum()
     fine = np.linspace(0, 1, (len(points) - 1) * _STEPS, endpoint=False)
 
     def basis(t: np.ndarray) -> np.ndarray:
         return np.stack([t * (1 - t), t * (1 - t) * (2 * t - 1)], 1)
-    straight = points[0] + fine[:, None] * (points[-1] - points[0])
-    weights = np.linalg.lstsq(basis(at), points - points[0] - at[:, None] * (points[-1] - points[0]), rcond=None)[0]
-    return (CubicSpline(at, points, bc_type="natural")(fine) + straight + basis(fine) @ weights) / 2
+    way, own = points[-1] - points[0], basis(at)
+    weights = np.linalg.solve(own.T @ own, own.T @ (points - points[0] - at[:, None] * way))
+    return (_natural_spline(at, points, fine) + points[0] + fine[:, None] * way + basis(fine) @ weights) / 2
+
+
+def _natural_spline(at: np.ndarray, points: np.ndarray, where: np.ndarray) -> np.ndarray:  # [n], [n, 2], [m] -> [m, 2]
+    """The cubic spline through points that does not bend at its ends."""
+    step = np.diff(at)
+    system = np.diag(2 * (step[:-1] + step[1:])) + np.diag(step[1:-1], 1) + np.diag(step[1:-1], -1)
+    bend = np.zeros_like(points)  # second derivatives
+    bend[1:-1] = np.linalg.solve(system, 6 * np.diff(np.diff(points, axis=0) / step[:, None], axis=0))
+    k = np.clip(np.searchsorted(at, where, "right") - 1, 0, len(step) - 1)
+    right = ((where - at[k]) / step[k])[:, None]
+    left, square = 1 - right, (step[k] ** 2 / 6)[:, None]
+    return left * points[k] + right * points[k + 1] + square * ((left ** 3 - left) * bend[k] + (right ** 3 - right) * bend[k + 1])
 
 
 def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from .regions import HeadAxes, face_outline, head_axes, polygon
 
 WORKING = 256      # pixels: longer edge at which colours are judged and edges found; the network's own size
 _SPECK = 0.004     # fraction of the image: smaller holes in a person are filled
+_THERE_AND_BACK = np.array([.125, .75, .125], np.float32)  # what enlarging a mask twice and reducing it again does
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,24 @@ def soft_persons(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
     return person_masks(shipped_nets("cpu"), frames)
 
 
+def soft_person(view: View) -> np.ndarray:
+    """The same for one frame at `small`'s size, float32 [h, w]. A square frame's mask is as large as the network's already."""
+    import cv2
+
+    from ..mesh.nets import shipped_nets
+    from ..mesh.person import GENERAL, person_masks
+    if view.small_size != GENERAL:
+        return view.reduced(soft_persons([view.frame])[0])
+    soft, = person_masks(shipped_nets("cpu"), [view.small], enlarge=False)
+    if view.size == view.small_size:
+        return soft
+    return cv2.sepFilter2D(soft, -1, _THERE_AND_BACK, _THERE_AND_BACK, borderType=cv2.BORDER_REPLICATE)
+
+
 def cut_out(view: View, soft: np.ndarray) -> np.ndarray:
-    """The person whose face it is, bool [H, W], by `soft_persons`' answer (float32 [H, W])."""
+    """The person whose face it is, bool [H, W], by `soft_persons`' or `soft_person`'s answer (float32 [H, W] or [h, w])."""
     face = polygon(face_outline(view.points), view.size)
-    return tidied(view.sharpened(view.reduced(soft)) | face, face)
+    return tidied(view.sharpened(view.reduced(soft) if soft.shape == view.size else soft) | face, face)
 
 
 def tidied(mask: np.ndarray, sure: np.ndarray) -> np.ndarray:  # bool [H, W] each

@@ -48,11 +48,21 @@ class Folded(Held):
     def forward(self, x: Tensor) -> Tensor:
         deep = convolved(x, self.kernel, None, self.stride, self.groups * self.inner)
         b, h, w, _ = deep.shape
-        y = _product(deep.reshape(b * h * w, -1), self.matrix, self.bias)
-        if self.stride == 2:
-            x = _pooled(x)
-        y.view(b * h * w, self.groups, -1)[..., :self.inner] += x.reshape(b * h * w, self.groups, -1)
+        x = _pooled(x) if self.stride == 2 else x
+        y = self._beside(x.reshape(b * h * w, -1))
+        if self.groups == 1:
+            y.addmm_(deep.reshape(b * h * w, -1), self.matrix[0])
+        else:
+            _each(y, self.groups).baddbmm_(_each(deep.reshape(b * h * w, -1), self.groups), self.matrix)
         return F.prelu(y, self.slope).view(b, h, w, -1)
+
+    def _beside(self, x: Tensor) -> Tensor:  # [N, G * inner] -> [N, G * outer]
+        """What the product is added to: the input with zeros up to the output's channels, and the bias."""
+        if x.shape[1] == len(self.bias):
+            return x + self.bias
+        y = self.bias.repeat(len(x), 1)
+        y.view(len(x), self.groups, -1)[..., :self.inner] += x.view(len(x), self.groups, -1)
+        return y
 
 
 class Narrowed(Held):
@@ -234,8 +244,12 @@ def _product(x: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:  # [N, G * a], 
     if groups == 1:
         return torch.addmm(bias, x, matrix[0])
     out = bias.repeat(len(x), 1)
-    out.view(len(x), groups, -1).transpose(0, 1).baddbmm_(x.view(len(x), groups, -1).transpose(0, 1), matrix)
+    _each(out, groups).baddbmm_(_each(x, groups), matrix)
     return out
+
+
+def _each(x: Tensor, groups: int) -> Tensor:  # [N, G * c] -> [G, N, c], a view
+    return x.view(len(x), groups, -1).transpose(0, 1)
 
 
 def _pooled(x: Tensor) -> Tensor:  # [B, H, W, C] -> [B, H / 2, W / 2, C]

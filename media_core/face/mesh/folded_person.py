@@ -26,7 +26,7 @@ class _Flat(Held):
         self.hold(matrix=as_matrix(conv), bias=some(conv.bias))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.matrix).view(*x.shape[:-1], -1)
+        return F.linear(x, self.matrix.t(), self.bias)
 
 
 class _Deep(Held):

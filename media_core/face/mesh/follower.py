@@ -5,8 +5,8 @@
         ...
 
 Squares are held while the face in them moves by less than 4 % of their side or 0.04 rad: that lowers jitter by up to a third, and
-lets several frames be read as one batch on a GPU (their squares are known beforehand), and by as many threads on the CPU where
-torch itself has one. Each gives what single frames give.
+lets several frames be read as one batch (their squares are known beforehand): four on a GPU, two on the CPU, however many cores
+it has. Each gives what single frames give.
 """
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from itertools import islice
 import numpy as np
 
 from ...errors import TalkingHeadsError
-from ...torch_threads import beside, side_by_side
 from ...video_planes import Image
 from ..following import Upcoming, upcoming
 from .finder import PRESENT, Candidate, FaceFinder, MeshFace, accepted, as_face, check, inside, ordered, same
@@ -27,6 +26,7 @@ from .nets import MeshNets
 from .squares import Look, Square, crop, look, square_of_points
 
 BATCH = 4            # frames, at most, that are read together while the face keeps its square
+_ON_CPU = 2          # of them there: most of a call's time goes to small layers, which take hardly longer for two frames
 _HELD = (0.04, 0.04)  # sides, rad: the square stays while the face moves less
 _MOVED = 0.15        # sides: moved further than this within one frame, the face is looked at once more
 _MISREAD = 0.035      # disagreement from which the detector is asked whether the face is elsewhere
@@ -110,7 +110,7 @@ class MeshFollower:
         Raises:
             TalkingHeadsError: as calling it.
         """
-        source, most = iter(items), batch if self.finder.nets.device.type != "cpu" else min(batch, beside())
+        source, most = iter(items), batch if self.finder.nets.device.type != "cpu" else min(batch, _ON_CPU)
         waiting, ahead = list[Upcoming](), 1  # `ahead`: frames that are read together
         while True:
             waiting += map(self._checked, islice(source, max(0, ahead - len(waiting))))
@@ -137,13 +137,8 @@ class MeshFollower:
     def _read(self, frames: Sequence[Image]) -> list[list[Look | None]]:
         """A look at every followed face of each frame, in the present squares."""
         squares = [slot.square for slot in self.slots if slot.square is not None]
-        if self.finder.nets.device.type == "cpu":  # each by a thread, and as a single one is read: the same to the bit
-            each = side_by_side(lambda frame: look(self.finder.nets, [crop(frame, square) for square in squares], squares,
-                                                   self.mirrored), frames)
-            looks = iter([one for own in each for one in own])
-        else:
-            crops = [crop(frame, square) for frame in frames for square in squares]
-            looks = iter(look(self.finder.nets, crops, squares * len(frames), self.mirrored))
+        crops = [crop(frame, square) for frame in frames for square in squares]
+        looks = iter(look(self.finder.nets, crops, squares * len(frames), self.mirrored))
         return [[None if slot.square is None else next(looks) for slot in self.slots] for _ in frames]
 
     def _settled(self, frame: Image, mask: np.ndarray | None, looks: list[Look | None]) -> list[MeshFace | None]:

@@ -21,11 +21,13 @@ def person_mask(nets: MeshNets, image: np.ndarray, *, wide: bool | None = None) 
     return person_masks(nets, [image], wide=wide)[0]
 
 
-def person_masks(nets: MeshNets, images: Sequence[np.ndarray], *, wide: bool | None = None) -> list[np.ndarray]:
+def person_masks(nets: MeshNets, images: Sequence[np.ndarray], *, wide: bool | None = None,
+                 enlarge: bool = True) -> list[np.ndarray]:
     """The same for several images of one size, in batches.
 
     Args:
         wide: use the network for wide images; None: by their shape.
+        enlarge: to the images' size; else masks are as large as the network's, `GENERAL` or `WIDE`.
     """
     import cv2
 
@@ -39,7 +41,7 @@ def person_masks(nets: MeshNets, images: Sequence[np.ndarray], *, wide: bool | N
         small = [_shrunk(image, columns, rows) for image in images[first:first + _BATCH]]
         with exactly(nets.device):
             masks = net(as_input(np.stack(small), nets.device) / 255)[:, 0].cpu().numpy()
-        out += [cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) for mask in masks]
+        out += [cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) for mask in masks] if enlarge else list(masks)
     return out
 
 

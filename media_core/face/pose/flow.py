@@ -13,6 +13,7 @@ _SMOOTHED = 3     # px of a pyramid's level that its smoothing takes in
 _BACK, _AWAY = 0.006, 0.15  # u by which the way there and back may miss, and the guess
 _CELL, _EACH = 0.22, 2  # u, side of the cells that keep so many corners: they shall be everywhere, not in the best texture only
 _ABOVE, _BESIDE = 1.2, 1.0  # u from the eyes' middle: how far hair and temples are looked at
+_LEVEL = 1e-9     # px squared: points on a line tell nothing across it
 _EYE, _BROW = 0.30, 0.14  # u around eyes and brows that is left out: lids, gaze and brows move
 
 
@@ -109,7 +110,11 @@ def _boxes(images: Sequence[np.ndarray], points: Sequence[np.ndarray], margin: f
 
 def affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:  # [m, 2], [m, 2] -> [3, 2]
     """The least-squares affine map: `target = source @ A[:2] + A[2]`."""
-    return np.linalg.lstsq(np.column_stack([source, np.ones(len(source))]), target, rcond=None)[0]
+    middle = source.mean(0)
+    own = np.column_stack([source - middle, np.ones(len(source))])
+    out = np.linalg.solve(own.T @ own + _LEVEL * np.eye(3), own.T @ target)
+    out[2] -= middle @ out[:2]
+    return out
 
 
 def _upper_head(shape: tuple[int, int], points: np.ndarray, unit: float) -> np.ndarray:  # -> uint8 [H, W] 0 or 255

@@ -17,6 +17,7 @@ import torch
 from ...blocks import blocks
 from ...errors import TalkingHeadsError
 from ...motion import PoseTrack
+from ...read_ahead import for_all
 from ..geometry import RIGID
 from ..landmarks.mean_face import MeanFace
 from . import pnp
@@ -50,11 +51,14 @@ def solve_poses(points: np.ndarray, shape: RigidShape, *, cuts: Sequence[int] = 
     solid, off = shape.points[list(RIGID)].astype(np.float64), sigma(MeanFace.load())
     rotation, translation = np.empty((len(known), 3, 3)), np.empty((len(known), 3))
     reprojection = np.full(len(points), np.nan, np.float32)
-    for block in blocks(len(known)):
+
+    def solved(block: slice) -> None:
         seen = points[known[block]]
         rotation[block], translation[block] = pnp.solve(seen, solid, off, shape.focal, shape.image_size)
         flat = pnp.project(solid, rotation[block], translation[block], shape.focal, shape.image_size)
         reprojection[known[block]] = np.linalg.norm(flat - seen, axis=-1).mean(1)
+
+    for_all(solved, blocks(len(known)))
     return from_camera(*_everywhere(known, rotation, translation, len(points), cuts)), reprojection
 
 

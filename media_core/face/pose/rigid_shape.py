@@ -11,6 +11,7 @@ import numpy as np
 
 from ...blocks import blocks
 from ...errors import TalkingHeadsError
+from ...read_ahead import for_all
 from ..geometry import OUTER_CORNERS, RIGID, height_width
 from ..landmarks.mean_face import EYE_SPAN, MeanFace
 from . import pnp
@@ -81,10 +82,13 @@ def _telling_frames(points, mean, focal, image_size) -> np.ndarray:  # -> sorted
     """Half of them even in time, the others even in yaw and in pitch; none that is far from looking like a face."""
     shape = mean.points[list(RIGID)]
     rotation, off = np.empty((len(points), 3, 3)), np.empty(len(points))
-    for rows in blocks(len(points)):
+
+    def solved(rows: slice) -> None:
         seen = points[rows][:, RIGID]
         rotation[rows], away = pnp.solve(seen, shape, sigma(mean), focal, image_size)
         off[rows] = np.linalg.norm(pnp.project(shape, rotation[rows], away, focal, image_size) - seen, axis=-1).mean(1)
+
+    for_all(solved, blocks(len(points)))
     good = np.flatnonzero(off <= _STRANGE * np.median(off))
     if len(good) <= MOST_FRAMES:
         return good

@@ -20,9 +20,10 @@ import torch
 from ...blocks import blocks
 from ...errors import FileFormatError
 from ...files import load_tensors, save_tensors
-from ...read_ahead import mapped
+from ...read_ahead import for_all, mapped
 from ...schema import COUNT, described, many, record, whole
 from ...tensor_schema import Numbers, fitting
+from ...torch_threads import one_thread_each
 from ..geometry import RIGID
 from ..landmarks.mean_face import MeanFace
 from ..track import FaceTrack, with_depth
@@ -135,7 +136,7 @@ def _flow(anchors, pictures, points, seen_face, picture, step, brow) -> tuple[np
                 brows[k, index] = followed_brows(pictures[k], image, anchors.landmarks[k], points[index])
         return index
 
-    with closing(mapped(follow, map(int, np.flatnonzero(seen_face)))) as done:
+    with one_thread_each(), closing(mapped(follow, map(int, np.flatnonzero(seen_face)))) as done:
         for index in done:
             step(index + 1, len(points))
     return out, brows
@@ -196,13 +197,16 @@ def _posed(flow, place, poses, points, shape: RigidShape, seen_face):
     away = float(np.median(translation[:, 2]))
     off = _OFF * shape.image_size[1] * away / shape.focal  # metres
     known = np.flatnonzero(seen_face)
-    for block in blocks(len(known), 64):
+
+    def pose(block: slice) -> None:
         rows = known[block]
         lost = ~np.isfinite(flow[rows, :, 0])
         there = pnp.project(place, rotation[rows], translation[rows], shape.focal, shape.image_size)
         pixels = np.concatenate([points[rows][:, RIGID], np.where(lost[..., None], there, flow[rows])], 1)
         typical = np.concatenate([np.tile(sigma(MeanFace.load()), (len(rows), 1)), np.where(lost, _ABSENT * off, off)], 1)
         rotation[rows], translation[rows] = pnp.solve(pixels, solid, typical, shape.focal, shape.image_size)
+
+    for_all(pose, blocks(len(known), 64))
     return rotation, translation
 
 

@@ -64,7 +64,7 @@ def test_the_mesh_resumed_at_a_border_gives_the_same_to_the_bit(swaying, border)
     np.testing.assert_array_equal(np.stack(again), np.stack(through[border:]))
 
 
-def test_two_frames_side_by_side_are_read_as_one_by_one_to_the_bit(swaying, monkeypatch):
+def test_the_number_of_cores_does_not_matter_to_the_bit(swaying, monkeypatch):
     import os
 
     from talking_heads.media_core.torch_threads import one_torch_thread
