@@ -16,9 +16,11 @@ from torch import Tensor
 
 from ...media_core.motion import LOWER_INDEX
 from ...training_core.optim import autocast
+from ..data.dataset import MOUTH
 from ..model.compose import compose
 from ..model.motion import FaceMotionNet, MotionOutput, MouthMotionNet
 from ..rasterizer import rasterization
+from . import picture
 from .augment import augment_windows
 from .batches import Clip, View, bounding_box
 from .branches import Branch
@@ -77,8 +79,27 @@ def shoot(branch: Branch, view: View, d_xyz: Tensor | None = None, d_rot: Tensor
 
 
 def picture_loss(image: Tensor, target: Tensor, config: TrainConfig) -> Tensor:
-    """L1 + lambda (1 - SSIM) of two images [h, w, 3]."""
+    """L1 + lambda (1 - SSIM) of two images [h, w, 3]; differentiable in the first."""
+    if picture.fits(image, target):
+        return picture.photometric(image, target, config.lambda_ssim)
     return photometric(image.movedim(-1, 0), target.movedim(-1, 0), config.lambda_ssim)
+
+
+def compared(shot: Shot, view: View, code: np.ndarray, clear: Tensor, weights: picture.Weights, *, differentiable: bool = False
+             ) -> tuple[Tensor, Tensor, Tensor]:
+    """(loss, image [h, w, 3], target) of a render over a colour, as `picture.composed`; `differentiable`: the image too."""
+    if not differentiable and picture.fits(shot.rgb, clear):
+        return picture.composed(shot.rgb, shot.alpha, view.pixels, code, clear, weights)
+    shown, hidden, detail, opaque = (torch.from_numpy((code & bit) > 0).to(clear.device).float()[..., None] for bit in (
+        picture.SHOWN, picture.HIDDEN, picture.DETAIL, picture.OPAQUE))
+    image = (shot.rgb + clear * (1 - shot.alpha)) * (1 - hidden) + clear * hidden
+    target = view.image * shown * (1 - hidden) + clear * (1 - shown * (1 - hidden))
+    loss = photometric(image.movedim(-1, 0), target.movedim(-1, 0), weights.ssim)
+    if weights.detail:
+        loss = loss + weights.detail * masked_mean((image - target).abs().mean(-1, keepdim=True), detail)
+    if weights.alpha:
+        loss = loss + weights.alpha * alpha_loss(shot.alpha, opaque)
+    return loss, image, target
 
 
 def align_loss(net: FaceMotionNet, clip: Clip, frames: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
@@ -105,23 +126,19 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
     moving = step >= config.face.static
     out = _face_motion(branch, clip, view, config, generator) if moving else None
     shot = shoot(branch, view, *((out.d_xyz, out.d_rot, out.d_scale) if out is not None else ()))
-    mouth = closed(view.mouth) if in_ending(config, step, MASK_CLOSING, config.face.steps) else view.mouth
-    head = torch.maximum(view.face, view.hair) * (1 - mouth)
-    image = shot.rgb + clear * (1 - shot.alpha)
-    target = view.image * head + clear * (1 - head)
     hair_counts = not moving or step % config.hair_every == 0 or in_ending(config, step, HAIR_ALWAYS, config.face.steps)
-    if not hair_counts:
-        image, target = (clear * view.hair + x * (1 - view.hair) for x in (image, target))
-    loss = picture_loss(image, target, config)
-    if config.lambda_detail:
-        difference = (image - target).abs().mean(-1, keepdim=True)
-        loss = loss + config.lambda_detail * masked_mean(difference, torch.maximum(view.lips, view.eyes))
-    if moving or not config.published_endings:
-        loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, head)
-    if lpips is not None and step >= LPIPS_FACE * config.face.steps:
+    regions = view.regions
+    if in_ending(config, step, MASK_CLOSING, config.face.steps):
+        regions = np.where(closed(view.mouth)[..., 0].cpu().numpy() > 0, regions | MOUTH, regions)
+    weights = picture.Weights(config.lambda_ssim, config.lambda_detail,
+                              config.lambda_alpha if moving or not config.published_endings else 0.0)
+    code = picture.face_code(regions, hair_counts)
+    late = lpips if step >= LPIPS_FACE * config.face.steps else None
+    loss, image, target = compared(shot, view, code, clear, weights, differentiable=late is not None)
+    if late is not None:
         without_lips = lambda x: clear * view.lips + x * (1 - view.lips)
-        loss = loss + 0.2 * patch_distance(lpips, without_lips(image), without_lips(target), 64, 96, generator)
-        loss = loss + 0.01 * lip_distance(lpips, image, target, view.lips)
+        loss = loss + 0.2 * patch_distance(late, without_lips(image), without_lips(target), 64, 96, generator)
+        loss = loss + 0.01 * lip_distance(late, image, target, view.lips)
     if out is not None:
         loss = loss + config.lambda_motion * motion_regulariser(out.d_xyz, out.d_rot, out.d_opacity, out.d_scale)
         if step % config.attention_every == 0:
@@ -180,7 +197,7 @@ def _attention_loss(branch: Branch, view: View, out: MotionOutput, with_hair: bo
 
 def lip_distance(lpips: LPIPS, image: Tensor, target: Tensor, lips: Tensor) -> Tensor:
     """LPIPS of the lip square alone; 0 when it lies outside the crop."""
-    box = bounding_box(lips[..., 0].cpu() > 0, 0)
+    box = bounding_box(lips[..., 0].cpu().numpy() > 0, 0)
     if box is None:
         return image.new_zeros(())
     row0, row1, col0, col1 = box
@@ -202,14 +219,11 @@ def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainC
             d_xyz = mouth_net(branch)(branch.field.xyz, windows)
         d_xyz = d_xyz.float()
     shot = shoot(branch, view, d_xyz)
-    free = view.lips * (1 - view.mouth)
-    image = (shot.rgb + clear * (1 - shot.alpha)) * (1 - free) + clear * free
-    target = view.image * view.mouth + clear * (1 - view.mouth)
-    loss = picture_loss(image, target, config)
-    if moving or not config.published_endings:
-        loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, torch.maximum(view.lips, view.mouth))
-    if lpips is not None and step >= LPIPS_MOUTH * config.mouth.steps:
-        loss = loss + config.lambda_lpips * patch_distance(lpips, image, target, 32, 42, generator)
+    weights = picture.Weights(config.lambda_ssim, alpha=config.lambda_alpha if moving or not config.published_endings else 0.0)
+    late = lpips if step >= LPIPS_MOUTH * config.mouth.steps else None
+    loss, image, target = compared(shot, view, picture.mouth_code(view.regions), clear, weights, differentiable=late is not None)
+    if late is not None:
+        loss = loss + config.lambda_lpips * patch_distance(late, image, target, 32, 42, generator)
     return loss, shot, image, target
 
 

@@ -24,9 +24,10 @@ from ...training_core.logs import Metrics
 from ...training_core.process_group import SingleProcess
 from ...training_core.state import check_finite_step
 from ...training_core.trainer import Shown, TrainState
+from ..data.dataset import MOUTH
 from ..model.motion import FaceMotionNet, MouthMotionNet
 from ..rasterizer import must_compile
-from .batches import BLINK, Clip, bounding_box
+from .batches import BLINK, LIPS, Clip, bounding_box
 from .branches import Branch, audio_arguments, extent_of, initial_field
 from .config import BranchConfig, TrainConfig
 from .curriculum import (
@@ -231,8 +232,7 @@ class AvatarTraining(TrainState):
     def _head_box(self, index: int, at: int) -> tuple[int, int, int, int] | None:
         if self.config.crop_margin is None or at % FULL_FRAME_EVERY == 0:
             return None
-        frame = self.clip.dataset.frame(index)
-        return bounding_box(torch.as_tensor(frame.face_mask | frame.hair_mask | frame.mouth_mask), self.config.crop_margin)
+        return bounding_box(self.clip.dataset.frame(index).labels > 0, self.config.crop_margin)
 
     def _mouth_box(self, at: int, slot: int) -> tuple[int, tuple[int, int, int, int] | None]:
         order, batch = self._orders["mouth"], self.config.batch
@@ -243,8 +243,7 @@ class AvatarTraining(TrainState):
             index = order(at * batch + slot + (attempt + 1) * 7919)
         if self.config.crop_margin is None or at % FULL_FRAME_EVERY == 0:
             return index, None
-        view = self.clip.view(index)
-        return index, bounding_box((view.lips + view.mouth)[..., 0].cpu() > 0, self.config.crop_margin)
+        return index, bounding_box((self.clip.view(index).regions & (LIPS | MOUTH)) > 0, self.config.crop_margin)
 
     # phases: what its gradients move --------------------------------------------------------------------------------------------
 
