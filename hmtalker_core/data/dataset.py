@@ -1,8 +1,8 @@
 """A person's recording as a training dataset: TalkingGaussian's folder layout, read frame by frame (docs/hmtalker.md).
 
-Tables and landmarks are read at once and checked against each other; images are decoded on demand or ahead of it and kept as bytes
-in a bounded store, so that memory does not grow with the recording. Everything a frame needs is known to be there before training
-starts.
+Tables and landmarks are read at once and checked against each other; images are decoded on demand or ahead of it and kept as
+bytes in a bounded store, so that memory does not grow with the recording. Everything a frame needs is known to be there before
+training starts.
 """
 from __future__ import annotations
 

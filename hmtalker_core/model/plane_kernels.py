@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..rasterizer.jit import compiled, run_all
@@ -111,7 +110,7 @@ class ReadPlanes(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g_out):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub knows (ctx, *grad_outputs) only
+    def backward(ctx, g_out):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub: (ctx, *grad_outputs)
         bound, layout, flat, places = ctx.kept
         planes, _, count = places.shape
         incoming = np.ascontiguousarray(g_out.numpy().T).reshape(planes, -1, count)

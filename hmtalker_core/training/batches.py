@@ -28,32 +28,32 @@ LIPS, EYES = 8, 16  # regions of a view, beside the labels of its frame
 MAX_DURATION_GAP = 0.5  # s by which a dataset's audio and video may differ in length
 
 
+@dataclass(frozen=True)
 class View:
-    """One training frame, cropped; what a step does not ask for is not made. Images are float32 in 0..1, masks float32 0 or 1, all
-    on the training device.
+    """One training frame, cropped; what a step does not ask for is not made. Images are float32 in 0..1, masks float32 0 or 1,
+    all on the training device."""
 
-    Args:
-        index: frame number.
-        frame: what was decoded of it.
-        box: the crop, (row0, row1, col0, col1) in pixels.
-        viewmat: [4, 4] head to camera, OpenCV axes, metres. K: [3, 3] of the crop.
-    Attributes:
-        pixels: uint8 [h, w, 3] RGB. regions: uint8 [h, w], a sum of FACE, HAIR, MOUTH, LIPS, EYES. Both lie in memory.
-    """
+    index: int  # frame number
+    frame: Frame
+    box: Box  # the crop
+    viewmat: Tensor  # [4, 4] head to camera, OpenCV axes, metres
+    K: Tensor  # [3, 3] of the crop
 
-    def __init__(self, index: int, frame: Frame, box: Box, viewmat: Tensor, K: Tensor):
-        self.index, self.viewmat, self.K = index, viewmat, K
-        self._frame, self._box = frame, box
-        self.pixels = np.ascontiguousarray(self._cut(frame.image))
-        self.regions = _regions(frame, box)
+    @cached_property
+    def pixels(self) -> np.ndarray:  # uint8 [h, w, 3] RGB
+        return np.ascontiguousarray(self._cut(self.frame.image))
+
+    @cached_property
+    def regions(self) -> np.ndarray:  # uint8 [h, w], a sum of FACE, HAIR, MOUTH, LIPS, EYES
+        return _regions(self.frame, self.box)
 
     @property
     def width(self) -> int:
-        return self.pixels.shape[1]
+        return self.box[3] - self.box[2]
 
     @property
     def height(self) -> int:
-        return self.pixels.shape[0]
+        return self.box[1] - self.box[0]
 
     @cached_property
     def image(self) -> Tensor:  # [h, w, 3]
@@ -61,7 +61,7 @@ class View:
 
     @cached_property
     def backdrop(self) -> Tensor:  # [h, w, 3] torso over background
-        torso, background = self._shown(self._cut(self._frame.torso)), self._shown(self._cut(self._frame.background))
+        torso, background = self._shown(self._cut(self.frame.torso)), self._shown(self._cut(self.frame.background))
         return torso[..., :3] * torso[..., 3:] + background * (1 - torso[..., 3:])
 
     @cached_property
@@ -85,7 +85,7 @@ class View:
         return self._mask(EYES)
 
     def _cut(self, array: np.ndarray) -> np.ndarray:
-        row0, row1, col0, col1 = self._box
+        row0, row1, col0, col1 = self.box
         return array[row0:row1, col0:col1]
 
     def _shown(self, array: np.ndarray) -> Tensor:  # uint8 -> 0..1

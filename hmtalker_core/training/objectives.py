@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...media_core.motion import LOWER_INDEX
+from ...media_core.motion import LOWER_INDEX, UPPER_INDEX
 from ...training_core.optim import autocast
 from ..data.dataset import MOUTH
+from ..model import fused_motion
 from ..model.compose import compose
+from ..model.gaussians import GaussianField
 from ..model.motion import FaceMotionNet, MotionOutput, MouthMotionNet
 from ..rasterizer import rasterization
 from . import picture
@@ -69,7 +71,11 @@ def shoot(branch: Branch, view: View, d_xyz: Tensor | None = None, d_rot: Tensor
           d_scale: Tensor | None = None, *, backend: str = "auto") -> Shot:
     """Renders a branch into a view, moved by offsets [1, N, .] or still."""
     first: Callable[[Tensor | None], Tensor | None] = lambda x: None if x is None else x[0]
-    moved = branch.field.deformed(first(d_xyz), first(d_rot), first(d_scale))
+    return shoot_moved(branch.field.deformed(first(d_xyz), first(d_rot), first(d_scale)), branch, view, backend=backend)
+
+
+def shoot_moved(moved: dict[str, Tensor], branch: Branch, view: View, *, backend: str = "auto") -> Shot:
+    """Renders what `GaussianField.deformed` gives into a view."""
     rgb, alpha, meta = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], moved["colors"],
                                      viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height,
                                      sh_degree=branch.field.active_sh_degree, backend=backend)
@@ -106,9 +112,13 @@ def align_loss(net: FaceMotionNet, clip: Clip, frames: Tensor, config: TrainConf
     """L_align = mean |c_l^a - c_l^v| over known channels of some frames; the explicit code is only a target."""
     windows = augment_windows(clip.windows(frames), config.audio_augment, generator, clip.hears.spectral)
     with computing(clip.device, config):
-        target = net.encode_au(clip.lower[frames]).detach()
-        predicted = net.a2am(net.encode_audio(windows))
-    deviation = (predicted.float() - target.float()).abs()
+        return aligned(net, clip, frames, net.encode_audio(windows))
+
+
+def aligned(net: FaceMotionNet, clip: Clip, frames: Tensor, c_implicit: Tensor) -> Tensor:  # [B], [B, 32] -> []
+    """`align_loss` from the frames' codes of speech."""
+    target = net.encode_au(clip.lower[frames]).detach()
+    deviation = (net.a2am(c_implicit).float() - target.float()).abs()
     return deviation[:, known_channels(clip, target.shape[1])].mean()
 
 
@@ -124,8 +134,8 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
     """Face stage: (loss, shot, image, target). Still before `static`; afterwards one of the three HMMM paths moves it."""
     clear = torch.rand(3, generator=generator).to(clip.device)
     moving = step >= config.face.static
-    out = _face_motion(branch, clip, view, config, generator) if moving else None
-    shot = shoot(branch, view, *((out.d_xyz, out.d_rot, out.d_scale) if out is not None else ()))
+    motion = _face_motion(branch, clip, view, config, generator) if moving else None
+    shot = shoot_moved(branch.field.deformed() if motion is None else motion.arguments, branch, view)
     hair_counts = not moving or step % config.hair_every == 0 or in_ending(config, step, HAIR_ALWAYS, config.face.steps)
     regions = view.regions
     if in_ending(config, step, MASK_CLOSING, config.face.steps):
@@ -139,13 +149,10 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
         without_lips = lambda x: clear * view.lips + x * (1 - view.lips)
         loss = loss + 0.2 * patch_distance(late, without_lips(image), without_lips(target), 64, 96, generator)
         loss = loss + 0.01 * lip_distance(late, image, target, view.lips)
-    if out is not None:
-        loss = loss + config.lambda_motion * motion_regulariser(out.d_xyz, out.d_rot, out.d_opacity, out.d_scale)
+    if motion is not None:
+        loss = loss + config.lambda_motion * motion.deviation + align_weight(config) * motion.align
         if step % config.attention_every == 0:
-            loss = loss + config.attention_every * config.lambda_attention * _attention_loss(branch, view, out, hair_counts)
-        some = torch.randint(len(clip.dataset.train_index), (config.align_batch - 1,), generator=generator)
-        frames = torch.cat([torch.tensor([view.index]), torch.as_tensor(clip.dataset.train_index)[some]]).to(clip.device)
-        loss = loss + align_weight(config) * align_loss(face_net(branch), clip, frames, config, generator)
+            loss = loss + config.attention_every * config.lambda_attention * _attention_loss(motion, view, hair_counts)
     return loss, shot, image, target
 
 
@@ -166,15 +173,38 @@ def align_weight(config: TrainConfig) -> float:
     return config.lambda_align * config.align_batch ** 0.5
 
 
-def _face_motion(branch: Branch, clip: Clip, view: View, config: TrainConfig, generator: torch.Generator) -> MotionOutput:
-    index = torch.tensor([view.index], device=clip.device)
-    windows = augment_windows(clip.windows(index), config.audio_augment, generator, clip.hears.spectral)
+@dataclass(frozen=True)
+class FaceMotion(fused_motion.Moved):
+    """The face in one frame, with the alignment loss of that frame and others."""
+
+    align: Tensor  # []
+
+
+def _face_motion(branch: Branch, clip: Clip, view: View, config: TrainConfig, generator: torch.Generator) -> FaceMotion:
+    """One pass of the audio net serves the frame and the alignment loss, each with an augmentation of its own."""
+    index = torch.tensor([view.index])
+    some = torch.randint(len(clip.dataset.train_index), (config.align_batch - 1,), generator=generator)
+    index, frames = (x.to(clip.device) for x in (index, torch.cat([index, torch.as_tensor(clip.dataset.train_index)[some]])))
+    windows = augment_windows(clip.windows(torch.cat([index, frames])), config.audio_augment, generator, clip.hears.spectral)
     path = draw_path(generator, config.path_weights)
-    net = face_net(branch)
+    net, field = face_net(branch), branch.field
     mask = draw_mask(net.dims.code, generator, *config.mask_ratio).to(clip.device) if path == "masked" else None
     with computing(clip.device, config):
-        out = net(branch.field.xyz, windows, clip.upper[index], clip.lower[index], path, mask)
-    return replace(out, **{f.name: value.float() for f in fields(out) if isinstance(value := getattr(out, f.name), Tensor)})
+        c_implicit = net.encode_audio(windows)
+        codes = net.codes_of(c_implicit[:1], clip.lower[index], path, mask)
+        align = aligned(net, clip, frames, c_implicit[1:])
+        if config.precision == "fp32" and fused_motion.fits(net, field):
+            moved = fused_motion.moved(net, field, codes["c_fused"], clip.upper[index])
+        else:
+            moved = as_moved(net.moved(field.xyz, codes, clip.upper[index]), field)
+    return FaceMotion(moved.arguments, moved.deviation, moved.attention, align)
+
+
+def as_moved(out: MotionOutput, field: GaussianField) -> fused_motion.Moved:
+    """What `fused_motion.moved` gives, from the net's own output for one frame."""
+    offsets = [x.float() for x in (out.d_xyz, out.d_rot, out.d_opacity, out.d_scale)]
+    arguments = field.deformed(offsets[0][0], offsets[1][0], offsets[3][0])
+    return fused_motion.Moved(arguments, motion_regulariser(*offsets), torch.cat([out.att_upper, out.att_lower], -1).float())
 
 
 def computing(device: torch.device, config: TrainConfig) -> AbstractContextManager[object]:
@@ -182,10 +212,11 @@ def computing(device: torch.device, config: TrainConfig) -> AbstractContextManag
     return nullcontext() if config.precision == "fp32" else autocast(device, config.precision)
 
 
-def _attention_loss(branch: Branch, view: View, out: MotionOutput, with_hair: bool) -> Tensor:
+def _attention_loss(motion: FaceMotion, view: View, with_hair: bool) -> Tensor:
     """Upper-face attention has no business on the lips, and no attention has any on the hair."""
-    moved = {k: v.detach() for k, v in branch.field.deformed(out.d_xyz[0], out.d_rot[0], out.d_scale[0]).items()}
-    colors = torch.cat([out.ambient_lower[0], out.ambient_upper[0]], dim=-1)
+    moved = {name: value.detach() for name, value in motion.arguments.items()}
+    upper, lower = motion.attention.split([len(UPPER_INDEX), motion.attention.shape[1] - len(UPPER_INDEX)], dim=-1)
+    colors = torch.cat([lower.norm(dim=-1, keepdim=True), upper.norm(dim=-1, keepdim=True)], dim=-1)
     image = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], colors,
                           viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height)[0][0]
     lower, upper = image[..., :1], image[..., 1:]

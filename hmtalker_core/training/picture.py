@@ -102,7 +102,7 @@ class _Photometric(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub knows (ctx, *grad_outputs) only
+    def backward(ctx, g):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub: (ctx, *grad_outputs)
         return torch.from_numpy(ctx.gradient) * g, None, None
 
 

@@ -157,7 +157,7 @@ def compose(rgb, alpha, image, code, clear, drawn, wanted):
 
 @compiled
 def masks(drawn, wanted, alpha, code):
-    """Over pixels: the sum of |difference| and the number where DETAIL, the sum of what alpha lacks where OPAQUE and has elsewhere."""
+    """Where DETAIL, the sum of |difference| and the pixels; and how far alpha is from 1 where OPAQUE and from 0 elsewhere, summed."""
     detail = lacking = 0.0
     count = 0
     for y in range(code.shape[0]):

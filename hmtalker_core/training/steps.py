@@ -306,13 +306,14 @@ class AvatarTraining(TrainState):
         net = face_net(self.face)
         groups = [{"params": [p for part in parts for p in part.parameters()]}
                   for parts in ((net.audio_net, net.audio_att_net), (net.a2am,))]
-        return torch.optim.AdamW(groups, lr=WARMUP_LR, weight_decay=1e-2)
+        return torch.optim.AdamW(groups, lr=WARMUP_LR, weight_decay=1e-2, fused=self.clip.device.type == "cpu" or None)
 
     def _make_fuse_optimizer(self) -> torch.optim.Adam:
         groups = [g | {"lr": g["base_lr"]} for b in (self.face, self._mouth) for g in b.field_optimizer.param_groups
                   if g["name"] in ("f_dc", "f_rest")]
         groups.append({"params": [self.face.field.opacity], "lr": FUSE_OPACITY_LR})
-        return torch.optim.Adam([{"params": g["params"], "lr": g["lr"]} for g in groups], eps=1e-15)
+        return torch.optim.Adam([{"params": g["params"], "lr": g["lr"]} for g in groups], eps=1e-15,
+                                fused=self.clip.device.type == "cpu" or None)
 
     def _fresh_mouth(self) -> Branch:
         generator = torch.Generator().manual_seed(step_seed(self.seed, 92, 0))
