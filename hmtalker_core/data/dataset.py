@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -71,15 +70,10 @@ class Frame:
         """
         return self.dataset.torso(self.index)
 
-    @cached_property
-    def mouth_area(self) -> int:
-        """Pixels of the inside of the mouth."""
-        return int(np.count_nonzero(self.labels & MOUTH))
-
     @property
     def has_mouth(self) -> bool:
         """Whether the inside of the mouth is visible."""
-        return self.mouth_area > 0
+        return bool((self.labels & MOUTH).any())
 
     @property
     def nbytes(self) -> int:
@@ -123,6 +117,7 @@ class AvatarDataset:
         self.au_source, self.au_reliability = manifest.au_source, manifest.au_reliability
         self.train_index, self.val_index, self.sound_index = cameras.train, cameras.val, cameras.sound
         self._files = files
+        self._mouths: dict[int, int] = {}  # pixels of the inside of the mouth, of frames that were decoded once
         self._store: DecodedStore[tuple[str, int], Frame | np.ndarray] = DecodedStore(self._decoded, cache_bytes)
         height, width, _ = _image(files["images"][0], "RGB").shape
         self._stored = (height, width)
@@ -207,13 +202,21 @@ class AvatarDataset:
         """Has frames decoded by a thread that will be asked for next, in this order; `torso`: their torso layers too."""
         self._store.ahead((kind, index) for index in indices for kind in (("frame", "torso") if torso else ("frame",)))
 
+    def mouth_area(self, index: int, decode: bool = True) -> int | None:
+        """Pixels of the inside of the mouth in frame `index`; None where that is not known yet and nothing shall be decoded."""
+        if decode and index not in self._mouths:
+            self.frame(index)
+        return self._mouths.get(index)
+
     def _decoded(self, key: tuple[str, int]) -> Frame | np.ndarray:
         kind, index = key
         if kind == "torso":
             return self._resized(self._checked(self._files["torso_imgs"][index], "RGBA"))
         landmarks = self.landmarks[index]
+        labels = self._labels(index)
+        self._mouths[index] = int(np.count_nonzero(labels & MOUTH))
         return Frame(index=index, image=self._resized(self._checked(self._files["images"][index], "RGB")),
-                     labels=self._labels(index), background=self.background, landmarks=landmarks,
+                     labels=labels, background=self.background, landmarks=landmarks,
                      lips_rect=clamp_rect(lip_square(landmarks), *self.size), dataset=self)
 
     def _labels(self, index: int) -> np.ndarray:  # -> uint8 [H, W]

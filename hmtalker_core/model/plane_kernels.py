@@ -92,8 +92,8 @@ def read_all_backward(bound, scales, sides, starts, table, place_, g_out, g_x, g
 
 
 class ReadPlanes(torch.autograd.Function):
-    """[P, N, 2] metres, what all planes share (bound, and of each grid its scale, points along an axis, first row, with the end of
-    the table behind them), P tables [rows, 1] -> [N, P * L]."""
+    """[P, N, 2] metres, what all planes share (bound; of each grid its scale, points along an axis and first row, with the end of
+    the table behind the last), P tables [rows, 1] -> [N, P * L]."""
 
     @staticmethod
     def forward(ctx, x, bound, grids, *tables):

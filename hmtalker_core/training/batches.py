@@ -144,8 +144,10 @@ class Clip:
         K[1, 2] -= box[0]
         return View(index, self.dataset.frame(index), box, self.viewmats[index], K.to(self.device))
 
-    def has_mouth(self, index: int) -> bool:
-        return self.dataset.frame(index).mouth_area >= MIN_MOUTH_AREA
+    def has_mouth(self, index: int, decode: bool = True) -> bool:
+        """Whether the inside of the mouth shows in a frame; with `decode` False, True where that is not known yet."""
+        area = self.dataset.mouth_area(index, decode)
+        return area is None or area >= MIN_MOUTH_AREA
 
 
 def copied(x: np.ndarray | Tensor) -> Tensor:  # cached arrays cannot be written to, which torch warns about

@@ -157,7 +157,7 @@ def compose(rgb, alpha, image, code, clear, drawn, wanted):
 
 @compiled
 def masks(drawn, wanted, alpha, code):
-    """Where DETAIL, the sum of |difference| and the pixels; and how far alpha is from 1 where OPAQUE and from 0 elsewhere, summed."""
+    """Where DETAIL, the sum of |difference| and the pixels; and how far alpha is from 1 where OPAQUE, from 0 elsewhere."""
     detail = lacking = 0.0
     count = 0
     for y in range(code.shape[0]):

@@ -64,6 +64,7 @@ FULL_FRAME_EVERY = 8  # steps in which a cropped branch sees the whole frame
 SH_EVERY = 1000  # steps between degrees of the spherical harmonics; a seventh of a shorter training
 FROZEN = ("xyz", "opacity", "scaling", "rotation")  # of the mouth in its published ending: only its colours go on learning
 MAX_SCREEN = 20  # px, a Gaussian that covers more goes; as in TalkingGaussian
+AHEAD = 4  # steps whose frames are decoded in advance
 MOUTH_TRIES = 8  # more frames are sampled until one shows the inside of the mouth; after so many, the last will do
 EMA = 0.02
 PREVIEW_EVERY = 25  # steps between preview images
@@ -155,6 +156,7 @@ class AvatarTraining(TrainState):
         if PHASES[self.phase:self.phase + 1] != (phase,):  # a new phase begins with new averages
             self.loss = self.psnr = math.nan
         self._make_parts()
+        self._read_ahead()
         return metrics
 
     def _checked_gradients(self, optimizers: Sequence[Optimizer], results: Sequence[FrameResult], where: str
@@ -213,7 +215,7 @@ class AvatarTraining(TrainState):
         return FrameResult(align_loss(face_net(self.face), self.clip, frames, self.config, generator))
 
     def _face_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
-        index = choose_frame(self._orders["face"], self._rules["face"], at, slot, self.config.batch)
+        index = self._frames("face", at, slot)[-1]
         view = self.clip.view(index, self._head_box(index, at))
         loss, shot, image, target = face_loss(self.face, self.clip, view, at, self.config, generator, self.lpips)
         return FrameResult(loss, image, target, shot)
@@ -224,10 +226,28 @@ class AvatarTraining(TrainState):
         return FrameResult(loss, image, target, shot)
 
     def _fuse_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
-        index = self._orders["fuse"](at * self.config.batch + slot)
+        index = self._frames("fuse", at, slot)[-1]
         view = self.clip.view(index, self._head_box(index, at))
         loss, image, target = fuse_loss(self.face, self._mouth, self.clip, view, at, self.config, generator, self.lpips)
         return FrameResult(loss, image, target)
+
+    def _frames(self, phase: str, at: int, slot: int, decode: bool = True) -> list[int]:
+        """The frames that a step looks at until one will do, which is the last; with `decode` False as far as is known."""
+        order, batch = self._orders[phase], self.config.batch
+        rule = self._rules.get(phase)
+        found = [order(at * batch + slot) if rule is None else choose_frame(order, rule, at, slot, batch)]
+        while phase == "mouth" and len(found) <= MOUTH_TRIES and not self.clip.has_mouth(found[-1], decode):
+            found.append(order(at * batch + slot + len(found) * 7919))
+        return found
+
+    def _read_ahead(self) -> None:
+        """The next steps' frames are decoded by a thread while this one computes."""
+        phase, at, each = self.phase, self.at, self.config.batch // self.group.size
+        if phase < len(PHASES) and PHASES[phase] != "warmup":
+            last = steps_of(self.config)[phase]
+            wanted = [self._frames(PHASES[phase], step, slot, decode=False)[-1] for step in range(at, min(at + AHEAD, last))
+                      for slot in range(self.group.rank * each, (self.group.rank + 1) * each)]
+            self.clip.dataset.ahead(wanted, torso=PHASES[phase] == "fuse")
 
     def _head_box(self, index: int, at: int) -> tuple[int, int, int, int] | None:
         if self.config.crop_margin is None or at % FULL_FRAME_EVERY == 0:
@@ -235,12 +255,7 @@ class AvatarTraining(TrainState):
         return bounding_box(self.clip.dataset.frame(index).labels > 0, self.config.crop_margin)
 
     def _mouth_box(self, at: int, slot: int) -> tuple[int, tuple[int, int, int, int] | None]:
-        order, batch = self._orders["mouth"], self.config.batch
-        index = choose_frame(order, self._rules["mouth"], at, slot, batch)
-        for attempt in range(MOUTH_TRIES):
-            if self.clip.has_mouth(index):
-                break
-            index = order(at * batch + slot + (attempt + 1) * 7919)
+        index = self._frames("mouth", at, slot)[-1]
         if self.config.crop_margin is None or at % FULL_FRAME_EVERY == 0:
             return index, None
         return index, bounding_box((self.clip.view(index).regions & (LIPS | MOUTH)) > 0, self.config.crop_margin)

@@ -1,4 +1,4 @@
-"""The image losses' kernels against their twins in torch: values and gradients, every region, odd sizes, single precision and double."""
+"""The image losses' kernels against their twins in torch: values and gradients, every region, odd sizes, both precisions."""
 from __future__ import annotations
 
 import numpy as np
