@@ -1,13 +1,14 @@
 """A person's recording as a training dataset: TalkingGaussian's folder layout, read frame by frame (docs/hmtalker.md).
 
-Tables and landmarks are read at once and checked against each other; images are decoded on demand and kept in a bounded cache,
-so that memory does not grow with the recording. Everything a frame needs is known to be there before training starts.
+Tables and landmarks are read at once and checked against each other; images are decoded on demand or ahead of it and kept as
+bytes in a bounded store, so that memory does not grow with the recording. Everything a frame needs is known to be there before
+training starts.
 """
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,12 @@ from ...media_core.schema import RATES, SIDE, described, flag, optional, real, r
 from ..model.camera import scene_extent
 from .annotations import clamp_rect, label_masks, lip_opening, lip_square
 from .dataset_tables import CameraTable, read_action_units, read_cameras, some
+from .store import DecodedStore
 
 FPS = 25.0  # of a dataset without a manifest
 IMAGES = (".jpg", ".jpeg", ".png")
 CACHE_BYTES = 1 << 30
+FACE, HAIR, MOUTH = 1, 2, 4  # bits of a frame's labels
 FOLDERS = {"parsing": IMAGES, "torso_imgs": (".png",)}  # besides the images and landmarks; teeth_mask may be absent
 _MANIFEST = record({}, {"fps": real(-1e9, 1e9), "credit": optional(text()), "au_source": optional(text()),
                         "masks": optional(flag())}, others=True)
@@ -34,27 +37,48 @@ _MANIFEST = record({}, {"fps": real(-1e9, 1e9), "credit": optional(text()), "au_
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame at the training size. Arrays are shared with the cache: do not write to them."""
+    """One frame at the training size. Arrays are shared with the store: do not write to them."""
     index: int                          # frame number
     image: np.ndarray                   # uint8 [H, W, 3] RGB, background replaced where the dataset has gt_imgs
-    face_mask: np.ndarray               # bool [H, W] skin, lips, eyes, brows
-    hair_mask: np.ndarray               # bool [H, W]
-    mouth_mask: np.ndarray              # bool [H, W] inside of the mouth, empty while it is shut
-    torso: np.ndarray                   # uint8 [H, W, 4] RGBA, straight alpha
+    labels: np.ndarray                  # uint8 [H, W], a sum of FACE, HAIR, MOUTH
     background: np.ndarray              # uint8 [H, W, 3], the same array for every frame
     landmarks: np.ndarray               # float32 [68, 2] x y pixels
     lips_rect: np.ndarray | None        # int64 [row0, row1, col0, col1] inside the image; None when the lips lie outside it
+    dataset: AvatarDataset = field(repr=False)
+
+    @property
+    def face_mask(self) -> np.ndarray:
+        """bool [H, W] skin, lips, eyes, brows."""
+        return (self.labels & FACE) > 0
+
+    @property
+    def hair_mask(self) -> np.ndarray:
+        """bool [H, W]."""
+        return (self.labels & HAIR) > 0
+
+    @property
+    def mouth_mask(self) -> np.ndarray:
+        """bool [H, W] inside of the mouth, empty while it is shut."""
+        return (self.labels & MOUTH) > 0
+
+    @property
+    def torso(self) -> np.ndarray:
+        """uint8 [H, W, 4] RGBA, straight alpha; decoded when asked for, since only the last stage of a training looks at it.
+
+        Raises:
+            FileFormatError: it is broken or differs in size from the first image.
+        """
+        return self.dataset.torso(self.index)
 
     @property
     def has_mouth(self) -> bool:
         """Whether the inside of the mouth is visible."""
-        return bool(self.mouth_mask.any())
+        return bool((self.labels & MOUTH).any())
 
     @property
     def nbytes(self) -> int:
         """Memory of the frame's own arrays."""
-        own = (self.image, self.face_mask, self.hair_mask, self.mouth_mask, self.torso, self.landmarks)
-        return sum(array.nbytes for array in own)
+        return self.image.nbytes + self.labels.nbytes + self.landmarks.nbytes
 
 
 @dataclass(frozen=True)
@@ -92,8 +116,9 @@ class AvatarDataset:
         self.fps, self.credit = manifest.fps, manifest.credit
         self.au_source, self.au_reliability = manifest.au_source, manifest.au_reliability
         self.train_index, self.val_index, self.sound_index = cameras.train, cameras.val, cameras.sound
-        self._files, self._cache_bytes, self._cached_bytes = files, cache_bytes, 0
-        self._cache: OrderedDict[int, Frame] = OrderedDict()
+        self._files = files
+        self._mouths: dict[int, int] = {}  # pixels of the inside of the mouth, of frames that were decoded once
+        self._store: DecodedStore[tuple[str, int], Frame | np.ndarray] = DecodedStore(self._decoded, cache_bytes)
         height, width, _ = _image(files["images"][0], "RGB").shape
         self._stored = (height, width)
         scale = min(1.0, size / max(height, width)) if size else 1.0
@@ -155,7 +180,7 @@ class AvatarDataset:
         return lip_opening(self.landmarks)
 
     def frame(self, index: int) -> Frame:
-        """Decodes frame `index` (0..F-1), or takes it from the cache.
+        """Decodes frame `index` (0..F-1), or takes it from the store.
 
         Raises:
             IndexError: no such frame.
@@ -163,25 +188,43 @@ class AvatarDataset:
         """
         if not 0 <= index < len(self):
             raise IndexError(f"frame {index} of a dataset of {len(self)}")
-        frame = self._cache.get(index)
-        if frame is None:
-            frame = self._cache[index] = self._decode(index)
-            self._cached_bytes += frame.nbytes
-            while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
-                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        self._cache.move_to_end(index)
+        frame = self._store.get(("frame", index))
+        assert isinstance(frame, Frame)
         return frame
 
-    def _decode(self, index: int) -> Frame:
+    def torso(self, index: int) -> np.ndarray:  # -> uint8 [H, W, 4]
+        """Frame `index`'s torso layer: see `Frame.torso`."""
+        torso = self._store.get(("torso", index))
+        assert isinstance(torso, np.ndarray)
+        return torso
+
+    def ahead(self, indices: Iterable[int], torso: bool = False) -> None:
+        """Has frames decoded by a thread that will be asked for next, in this order; `torso`: their torso layers too."""
+        self._store.ahead((kind, index) for index in indices for kind in (("frame", "torso") if torso else ("frame",)))
+
+    def mouth_area(self, index: int, decode: bool = True) -> int | None:
+        """Pixels of the inside of the mouth in frame `index`; None where that is not known yet and nothing shall be decoded."""
+        if decode and index not in self._mouths:
+            self.frame(index)
+        return self._mouths.get(index)
+
+    def _decoded(self, key: tuple[str, int]) -> Frame | np.ndarray:
+        kind, index = key
+        if kind == "torso":
+            return self._resized(self._checked(self._files["torso_imgs"][index], "RGBA"))
+        landmarks = self.landmarks[index]
+        labels = self._labels(index)
+        self._mouths[index] = int(np.count_nonzero(labels & MOUTH))
+        return Frame(index=index, image=self._resized(self._checked(self._files["images"][index], "RGB")),
+                     labels=labels, background=self.background, landmarks=landmarks,
+                     lips_rect=clamp_rect(lip_square(landmarks), *self.size), dataset=self)
+
+    def _labels(self, index: int) -> np.ndarray:  # -> uint8 [H, W]
         files = self._files
         teeth = _teeth(files["teeth_mask"][index], self._stored) if files["teeth_mask"] else np.zeros(self._stored, bool)
         masks = label_masks(self._checked(files["parsing"][index], "RGB"), teeth)
-        face, hair, mouth = (self._resized(mask) for mask in (masks.face, masks.hair, masks.mouth))
-        landmarks = self.landmarks[index]
-        return Frame(
-            index=index, image=self._resized(self._checked(files["images"][index], "RGB")), face_mask=face, hair_mask=hair,
-            mouth_mask=mouth, torso=self._resized(self._checked(files["torso_imgs"][index], "RGBA")),
-            background=self.background, landmarks=landmarks, lips_rect=clamp_rect(lip_square(landmarks), *self.size))
+        parts = ((masks.face, FACE), (masks.hair, HAIR), (masks.mouth, MOUTH))
+        return np.bitwise_or.reduce([self._resized(mask).view(np.uint8) * np.uint8(bit) for mask, bit in parts])
 
     def _checked(self, path: Path, mode: str) -> np.ndarray:  # uint8 [H, W, C]
         image = _image(path, mode)

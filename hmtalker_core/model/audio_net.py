@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.speech import Speech
+from . import row_conv
 
 FRAMES = 8         # frames in a window
 HALF = FRAMES // 2  # of them before the frame itself
@@ -44,7 +45,8 @@ class AudioNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # [..., C, W] -> [..., code]
         lead = x.shape[:-2]
-        features = self.encoder_conv(x.flatten(0, -3)[..., :LONGEST])  # [n, width, 1]
+        x = x.flatten(0, -3)[..., :LONGEST]
+        features = row_conv.convolved(self.encoder_conv, x) if row_conv.fits(x) else self.encoder_conv(x)  # [n, width, 1]
         return self.encoder_fc1(features.squeeze(-1)).unflatten(0, lead)
 
 
@@ -85,7 +87,9 @@ class AudioAttNet(nn.Module):
         self.attentionNet = nn.Sequential(nn.Linear(frames, frames), nn.Softmax(dim=-1))
 
     def scores(self, x: Tensor) -> Tensor:  # [B, T, code] -> [B, T], each row sums to 1
-        return self.attentionNet(self.attentionConvNet(x.transpose(-1, -2)).squeeze(-2))
+        x = x.transpose(-1, -2)
+        looked = row_conv.convolved(self.attentionConvNet, x) if row_conv.fits(x) else self.attentionConvNet(x)
+        return self.attentionNet(looked.squeeze(-2))
 
     def forward(self, x: Tensor) -> Tensor:  # [B, T, code] -> [B, code]
         return torch.einsum("bt,btc->bc", self.scores(x), x)

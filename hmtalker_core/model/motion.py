@@ -181,8 +181,12 @@ class FaceMotionNet(SpeechMotionNet):
         Raises:
             TalkingHeadsError: the path is unknown, or lacks the action units or the mask it needs.
         """
+        return self.codes_of(self.encode_audio(windows), au_lower, path, mask)
+
+    def codes_of(self, c_implicit: Tensor, au_lower: Tensor | None = None, path: Path = "audio",
+                 mask: Tensor | None = None) -> FaceCodes:
+        """`codes` from what `encode_audio` gives, [B, 32]."""
         _check_path(path, au_lower, mask)
-        c_implicit = self.encode_audio(windows)
         c_audio_au = self.a2am(c_implicit)
         c_visual_au = None if au_lower is None else self.encode_au(au_lower)
         used = c_implicit
@@ -209,10 +213,13 @@ class FaceMotionNet(SpeechMotionNet):
             path: "audio" (inference), "masked" or "vanilla" (training).
             mask: [B, 32] or [1, 32] of 0 and 1, multiplies the implicit code on the masked path.
         """
-        codes = self.codes(windows, au_lower, path, mask)
+        return self.moved(xyz, self.codes(windows, au_lower, path, mask), au_upper)
+
+    def moved(self, xyz: Tensor, codes: FaceCodes, au_upper: Tensor) -> MotionOutput:
+        """`forward` from the frames' codes."""
         features = self.encode_position(xyz)
         att_lower, att_upper = self._attention(features)
-        frames, c_fused = len(windows), codes["c_fused"]
+        frames, c_fused = len(au_upper), codes["c_fused"]
         upper = self.encode_upper(au_upper)
         entering = [features.expand(frames, -1, -1), upper[:, None] * att_upper, c_fused[:, None] * att_lower]
         h = self.deform(torch.cat(entering, dim=-1))

@@ -136,7 +136,7 @@ def _unit(x: Tensor, bound: float) -> tuple[Tensor, Tensor]:
 
 
 def encode_planes(planes: Sequence[GridPlane], x: Tensor) -> Tensor:  # P planes, [P, N, 2] metres -> [N, P * levels * features]
-    """Reads P dense planes of one layout at once, one `grid_sample` a level.
+    """Reads P dense planes of one layout at once: on the processor by `plane_kernels`, elsewhere by `sample_planes`.
 
     Raises:
         TalkingHeadsError: a plane is not `flat`, or the planes differ in layout.
@@ -146,6 +146,18 @@ def encode_planes(planes: Sequence[GridPlane], x: Tensor) -> Tensor:  # P planes
         raise TalkingHeadsError("Planes read together must be two-dimensional, dense, not finer than 80 cells, and of one layout",
                                 f"{[plane.config for plane in planes]}",
                                 "Use GridPlane.gather")
+    if x.device.type == "cpu" and x.dtype == first.embeddings.dtype and first.config.features == 1:
+        from .plane_kernels import ReadPlanes
+
+        grids = tuple(zip(*((level.scale, level.cells + 1, level.start) for level in first.levels), strict=True))
+        grids = *grids[:2], (*grids[2], first.levels[-1].start + first.levels[-1].rows)
+        return ReadPlanes.apply(x, first.config.bound, grids, *(plane.embeddings for plane in planes))
+    return sample_planes(planes, x)
+
+
+def sample_planes(planes: Sequence[GridPlane], x: Tensor) -> Tensor:  # P planes, [P, N, 2] metres -> [N, P * levels * features]
+    """`encode_planes` by torch, one `grid_sample` a level."""
+    first = planes[0]
     u, inside = _unit(x, first.config.bound)
     tables = torch.stack([plane.embeddings for plane in planes])  # [P, rows, F]
     features = []

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from ...media_core.progress import Report
 from ...media_core.speech import EncoderChoice, encode_speech
 from ..data.annotations import BLINK_CEILING
 from ..data.cues import read_cue
-from ..data.dataset import AvatarDataset
+from ..data.dataset import FACE, HAIR, MOUTH, AvatarDataset, Frame
 from ..model.audio_net import audio_windows, sound_around
 from ..model.camera import intrinsics, opengl_c2w_to_viewmat
 from ..speech_format import SpeechFormat
@@ -23,32 +24,89 @@ from .curriculum import MIN_MOUTH_AREA
 
 BLINK = AU_NAMES.index("AU45")
 Box = tuple[int, int, int, int]  # (row0, row1, col0, col1) px, ends exclusive
-EYES = (slice(36, 42), slice(42, 48))  # landmarks of each eye
+EYE_POINTS = (slice(36, 42), slice(42, 48))  # landmarks of each eye
+LIPS, EYES = 8, 16  # regions of a view, beside the labels of its frame
 MAX_DURATION_GAP = 0.5  # s by which a dataset's audio and video may differ in length
 
 
 @dataclass(frozen=True)
 class View:
-    """One training frame, cropped. Images are float32 in 0..1, masks float32 0 or 1, all on the training device."""
+    """One training frame, cropped; what a step does not ask for is not made. Images are float32 in 0..1, masks float32 0 or 1,
+    all on the training device."""
 
     index: int  # frame number
-    image: Tensor  # [h, w, 3]
-    backdrop: Tensor  # [h, w, 3] torso over background
-    face: Tensor  # [h, w, 1] skin, lips, eyes, brows
-    hair: Tensor  # [h, w, 1]
-    mouth: Tensor  # [h, w, 1] inside of the mouth
-    lips: Tensor  # [h, w, 1] the lip square
-    eyes: Tensor  # [h, w, 1] a rectangle around each eye
+    frame: Frame
+    box: Box  # the crop
     viewmat: Tensor  # [4, 4] head to camera, OpenCV axes, metres
     K: Tensor  # [3, 3] of the crop
 
+    @cached_property
+    def pixels(self) -> np.ndarray:  # uint8 [h, w, 3] RGB
+        return np.ascontiguousarray(self._cut(self.frame.image))
+
+    @cached_property
+    def regions(self) -> np.ndarray:  # uint8 [h, w], a sum of FACE, HAIR, MOUTH, LIPS, EYES
+        return _regions(self.frame, self.box)
+
     @property
     def width(self) -> int:
-        return self.image.shape[1]
+        return self.box[3] - self.box[2]
 
     @property
     def height(self) -> int:
-        return self.image.shape[0]
+        return self.box[1] - self.box[0]
+
+    @cached_property
+    def image(self) -> Tensor:  # [h, w, 3]
+        return self._shown(self.pixels)
+
+    @cached_property
+    def backdrop(self) -> Tensor:  # [h, w, 3] torso over background
+        torso, background = self._shown(self._cut(self.frame.torso)), self._shown(self._cut(self.frame.background))
+        return torso[..., :3] * torso[..., 3:] + background * (1 - torso[..., 3:])
+
+    @cached_property
+    def face(self) -> Tensor:  # [h, w, 1] skin, lips, eyes, brows
+        return self._mask(FACE)
+
+    @cached_property
+    def hair(self) -> Tensor:  # [h, w, 1]
+        return self._mask(HAIR)
+
+    @cached_property
+    def mouth(self) -> Tensor:  # [h, w, 1] inside of the mouth
+        return self._mask(MOUTH)
+
+    @cached_property
+    def lips(self) -> Tensor:  # [h, w, 1] the lip square
+        return self._mask(LIPS)
+
+    @cached_property
+    def eyes(self) -> Tensor:  # [h, w, 1] a rectangle around each eye
+        return self._mask(EYES)
+
+    def _cut(self, array: np.ndarray) -> np.ndarray:
+        row0, row1, col0, col1 = self.box
+        return array[row0:row1, col0:col1]
+
+    def _shown(self, array: np.ndarray) -> Tensor:  # uint8 -> 0..1
+        return copied(array).to(self.viewmat.device).float().div(255)
+
+    def _mask(self, region: int) -> Tensor:
+        return torch.from_numpy((self.regions & region) > 0).to(self.viewmat.device).float()[..., None]
+
+
+def _regions(frame: Frame, box: Box) -> np.ndarray:  # -> uint8 [h, w]
+    row0, row1, col0, col1 = box
+    regions = frame.labels[row0:row1, col0:col1].copy()
+    boxes = [(eye_box(frame.landmarks[points]), EYES) for points in EYE_POINTS]
+    if frame.lips_rect is not None:
+        boxes.append((frame.lips_rect, LIPS))
+    for (top, bottom, left, right), region in boxes:
+        rows, columns = (slice(max(int(a) - start, 0), max(int(b) - start, 0)) for a, b, start in (
+            (top, bottom, row0), (left, right, col0)))
+        regions[rows, columns] |= region
+    return regions
 
 
 @dataclass(frozen=True)
@@ -86,28 +144,17 @@ class Clip:
 
     def view(self, index: int, box: Box | None = None) -> View:
         """Frame `index`, cropped to box = (row0, row1, col0, col1) in pixels, or whole."""
-        frame = self.dataset.frame(index)
         height, width = self.dataset.size
-        row0, row1, col0, col1 = box or (0, height, 0, width)
-        cut = lambda x: copied(x[row0:row1, col0:col1]).to(self.device)
-        mask = lambda x: cut(x).float()[..., None]
-        torso = cut(frame.torso).float().div(255)
-        background = cut(frame.background).float().div(255)
-        lips, eyes = (torch.zeros(height, width, dtype=torch.bool) for _ in range(2))
-        if frame.lips_rect is not None:
-            _fill(lips, frame.lips_rect)
-        for points in EYES:
-            _fill(eyes, eye_box(frame.landmarks[points]))
-        K = intrinsics(self.dataset.focal, width, height).to(self.device)
-        K = K - K.new_tensor([[0, 0, col0], [0, 0, row0], [0, 0, 0]])
-        return View(
-            index=index, image=cut(frame.image).float().div(255),
-            backdrop=torso[..., :3] * torso[..., 3:] + background * (1 - torso[..., 3:]), face=mask(frame.face_mask),
-            hair=mask(frame.hair_mask), mouth=mask(frame.mouth_mask), lips=mask(lips), eyes=mask(eyes),
-            viewmat=self.viewmats[index], K=K)
+        box = box or (0, height, 0, width)
+        K = intrinsics(self.dataset.focal, width, height)
+        K[0, 2] -= box[2]
+        K[1, 2] -= box[0]
+        return View(index, self.dataset.frame(index), box, self.viewmats[index], K.to(self.device))
 
-    def has_mouth(self, index: int) -> bool:
-        return int(np.count_nonzero(self.dataset.frame(index).mouth_mask)) >= MIN_MOUTH_AREA
+    def has_mouth(self, index: int, decode: bool = True) -> bool:
+        """Whether the inside of the mouth shows in a frame; with `decode` False, True where that is not known yet."""
+        area = self.dataset.mouth_area(index, decode)
+        return area is None or area >= MIN_MOUTH_AREA
 
 
 def copied(x: np.ndarray | Tensor) -> Tensor:  # cached arrays cannot be written to, which torch warns about
@@ -120,11 +167,6 @@ def eye_box(points: np.ndarray) -> Box:  # [6, 2] px x y
     margin = 0.5 * (high[0] - low[0])
     top, bottom, left, right = low[1] - margin, high[1] + margin, low[0] - margin, high[0] + margin
     return int(round(top)), int(round(bottom)), int(round(left)), int(round(right))
-
-
-def _fill(mask: Tensor, box: Box | np.ndarray) -> None:
-    top, bottom, left, right = (max(int(v), 0) for v in box)
-    mask[top:bottom, left:right] = True
 
 
 def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.device, report: Report, cue: str = "au") -> Clip:
@@ -179,12 +221,11 @@ def clean_action_units(au: Tensor, train: np.ndarray, reliability: Sequence[floa
     return torch.from_numpy(curves), known, ceiling
 
 
-def bounding_box(mask: Tensor | np.ndarray, margin: int) -> Box | None:  # bool [H, W] -> None when empty
+def bounding_box(mask: np.ndarray, margin: int) -> Box | None:  # bool [H, W] -> None when empty
     """The smallest box around a mask, widened by `margin` pixels, inside the frame."""
-    mask = torch.as_tensor(mask)
-    if not mask.any():
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
         return None
-    rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
     height, width = mask.shape
-    return (max(int(rows.min()) - margin, 0), min(int(rows.max()) + 1 + margin, height),
-            max(int(columns.min()) - margin, 0), min(int(columns.max()) + 1 + margin, width))
+    return (max(int(rows[0]) - margin, 0), min(int(rows[-1]) + 1 + margin, height),
+            max(int(columns[0]) - margin, 0), min(int(columns[-1]) + 1 + margin, width))

@@ -49,9 +49,10 @@ class Branch:
                  net_lr: float = LR, uniform_lr: bool = False, audio_lr: float = 1.0,
                  density: type[DensityControl] = DensityControl):
         self.field, self.net, self.extent = field, net, extent
-        self.field_optimizer = torch.optim.Adam(field.adam_groups(extent), lr=0.0, eps=ADAM_EPS)
+        fused = field.xyz.device.type == "cpu" or None  # a loop over parameters in Python otherwise
+        self.field_optimizer = torch.optim.Adam(field.adam_groups(extent), lr=0.0, eps=ADAM_EPS, fused=fused)
         self.net_optimizer = torch.optim.AdamW(net.optimizer_groups(net_lr, uniform_lr, audio_lr), betas=NET_BETAS,
-                                               eps=NET_EPS)
+                                               eps=NET_EPS, fused=fused)
         for optimizer in (self.field_optimizer, self.net_optimizer):
             for group in optimizer.param_groups:
                 group["base_lr"] = group["lr"]

@@ -8,17 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...media_core.motion import LOWER_INDEX
+from ...media_core.motion import LOWER_INDEX, UPPER_INDEX
 from ...training_core.optim import autocast
+from ..data.dataset import MOUTH
+from ..model import fused_motion
 from ..model.compose import compose
+from ..model.gaussians import GaussianField
 from ..model.motion import FaceMotionNet, MotionOutput, MouthMotionNet
 from ..rasterizer import rasterization
+from . import picture
 from .augment import augment_windows
 from .batches import Clip, View, bounding_box
 from .branches import Branch
@@ -67,7 +71,11 @@ def shoot(branch: Branch, view: View, d_xyz: Tensor | None = None, d_rot: Tensor
           d_scale: Tensor | None = None, *, backend: str = "auto") -> Shot:
     """Renders a branch into a view, moved by offsets [1, N, .] or still."""
     first: Callable[[Tensor | None], Tensor | None] = lambda x: None if x is None else x[0]
-    moved = branch.field.deformed(first(d_xyz), first(d_rot), first(d_scale))
+    return shoot_moved(branch.field.deformed(first(d_xyz), first(d_rot), first(d_scale)), branch, view, backend=backend)
+
+
+def shoot_moved(moved: dict[str, Tensor], branch: Branch, view: View, *, backend: str = "auto") -> Shot:
+    """Renders what `GaussianField.deformed` gives into a view."""
     rgb, alpha, meta = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], moved["colors"],
                                      viewmats=view.viewmat[None], Ks=view.K[None], width=view.width, height=view.height,
                                      sh_degree=branch.field.active_sh_degree, backend=backend)
@@ -77,17 +85,40 @@ def shoot(branch: Branch, view: View, d_xyz: Tensor | None = None, d_rot: Tensor
 
 
 def picture_loss(image: Tensor, target: Tensor, config: TrainConfig) -> Tensor:
-    """L1 + lambda (1 - SSIM) of two images [h, w, 3]."""
+    """L1 + lambda (1 - SSIM) of two images [h, w, 3]; differentiable in the first."""
+    if picture.fits(image, target):
+        return picture.photometric(image, target, config.lambda_ssim)
     return photometric(image.movedim(-1, 0), target.movedim(-1, 0), config.lambda_ssim)
+
+
+def compared(shot: Shot, view: View, code: np.ndarray, clear: Tensor, weights: picture.Weights, *, differentiable: bool = False
+             ) -> tuple[Tensor, Tensor, Tensor]:
+    """(loss, image [h, w, 3], target) of a render over a colour, as `picture.composed`; `differentiable`: the image too."""
+    if not differentiable and picture.fits(shot.rgb, clear):
+        return picture.composed(shot.rgb, shot.alpha, view.pixels, code, clear, weights)
+    shown, hidden, detail, opaque = (torch.from_numpy((code & bit) > 0).to(clear.device).float()[..., None] for bit in (
+        picture.SHOWN, picture.HIDDEN, picture.DETAIL, picture.OPAQUE))
+    image = (shot.rgb + clear * (1 - shot.alpha)) * (1 - hidden) + clear * hidden
+    target = view.image * shown * (1 - hidden) + clear * (1 - shown * (1 - hidden))
+    loss = photometric(image.movedim(-1, 0), target.movedim(-1, 0), weights.ssim)
+    if weights.detail:
+        loss = loss + weights.detail * masked_mean((image - target).abs().mean(-1, keepdim=True), detail)
+    if weights.alpha:
+        loss = loss + weights.alpha * alpha_loss(shot.alpha, opaque)
+    return loss, image, target
 
 
 def align_loss(net: FaceMotionNet, clip: Clip, frames: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
     """L_align = mean |c_l^a - c_l^v| over known channels of some frames; the explicit code is only a target."""
     windows = augment_windows(clip.windows(frames), config.audio_augment, generator, clip.hears.spectral)
     with computing(clip.device, config):
-        target = net.encode_au(clip.explicit[frames]).detach()
-        predicted = net.a2am(net.encode_audio(windows))
-    deviation = (predicted.float() - target.float()).abs()
+        return aligned(net, clip, frames, net.encode_audio(windows))
+
+
+def aligned(net: FaceMotionNet, clip: Clip, frames: Tensor, c_implicit: Tensor) -> Tensor:  # [B], [B, 32] -> []
+    """`align_loss` from the frames' codes of speech."""
+    target = net.encode_au(clip.explicit[frames]).detach()
+    deviation = (net.a2am(c_implicit).float() - target.float()).abs()
     return deviation[:, known_channels(clip, target.shape[1])].mean()
 
 
@@ -105,32 +136,25 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
     """Face stage: (loss, shot, image, target). Still before `static`; afterwards one of the three HMMM paths moves it."""
     clear = torch.rand(3, generator=generator).to(clip.device)
     moving = step >= config.face.static
-    out = _face_motion(branch, clip, view, config, generator) if moving else None
-    shot = shoot(branch, view, *((out.d_xyz, out.d_rot, out.d_scale) if out is not None else ()))
-    mouth = closed(view.mouth) if in_ending(config, step, MASK_CLOSING, config.face.steps) else view.mouth
-    head = torch.maximum(view.face, view.hair) * (1 - mouth)
-    image = shot.rgb + clear * (1 - shot.alpha)
-    target = view.image * head + clear * (1 - head)
+    motion = _face_motion(branch, clip, view, config, generator) if moving else None
+    shot = shoot_moved(branch.field.deformed() if motion is None else motion.arguments, branch, view)
     hair_counts = not moving or step % config.hair_every == 0 or in_ending(config, step, HAIR_ALWAYS, config.face.steps)
-    if not hair_counts:
-        image, target = (clear * view.hair + x * (1 - view.hair) for x in (image, target))
-    loss = picture_loss(image, target, config)
-    if config.lambda_detail:
-        difference = (image - target).abs().mean(-1, keepdim=True)
-        loss = loss + config.lambda_detail * masked_mean(difference, torch.maximum(view.lips, view.eyes))
-    if moving or not config.published_endings:
-        loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, head)
-    if lpips is not None and step >= LPIPS_FACE * config.face.steps:
+    regions = view.regions
+    if in_ending(config, step, MASK_CLOSING, config.face.steps):
+        regions = np.where(closed(view.mouth)[..., 0].cpu().numpy() > 0, regions | MOUTH, regions)
+    weights = picture.Weights(config.lambda_ssim, config.lambda_detail,
+                              config.lambda_alpha if moving or not config.published_endings else 0.0)
+    code = picture.face_code(regions, hair_counts)
+    late = lpips if step >= LPIPS_FACE * config.face.steps else None
+    loss, image, target = compared(shot, view, code, clear, weights, differentiable=late is not None)
+    if late is not None:
         without_lips = lambda x: clear * view.lips + x * (1 - view.lips)
-        loss = loss + 0.2 * patch_distance(lpips, without_lips(image), without_lips(target), 64, 96, generator)
-        loss = loss + 0.01 * lip_distance(lpips, image, target, view.lips)
-    if out is not None:
-        loss = loss + config.lambda_motion * motion_regulariser(out.d_xyz, out.d_rot, out.d_opacity, out.d_scale)
+        loss = loss + 0.2 * patch_distance(late, without_lips(image), without_lips(target), 64, 96, generator)
+        loss = loss + 0.01 * lip_distance(late, image, target, view.lips)
+    if motion is not None:
+        loss = loss + config.lambda_motion * motion.deviation + align_weight(config) * motion.align
         if step % config.attention_every == 0:
-            loss = loss + config.attention_every * config.lambda_attention * _attention_loss(branch, view, out, hair_counts)
-        some = torch.randint(len(clip.dataset.train_index), (config.align_batch - 1,), generator=generator)
-        frames = torch.cat([torch.tensor([view.index]), torch.as_tensor(clip.dataset.train_index)[some]]).to(clip.device)
-        loss = loss + align_weight(config) * align_loss(face_net(branch), clip, frames, config, generator)
+            loss = loss + config.attention_every * config.lambda_attention * _attention_loss(motion, view, hair_counts)
     return loss, shot, image, target
 
 
@@ -151,15 +175,38 @@ def align_weight(config: TrainConfig) -> float:
     return config.lambda_align * config.align_batch ** 0.5
 
 
-def _face_motion(branch: Branch, clip: Clip, view: View, config: TrainConfig, generator: torch.Generator) -> MotionOutput:
-    index = torch.tensor([view.index], device=clip.device)
-    windows = augment_windows(clip.windows(index), config.audio_augment, generator, clip.hears.spectral)
+@dataclass(frozen=True)
+class FaceMotion(fused_motion.Moved):
+    """The face in one frame, with the alignment loss of that frame and others."""
+
+    align: Tensor  # []
+
+
+def _face_motion(branch: Branch, clip: Clip, view: View, config: TrainConfig, generator: torch.Generator) -> FaceMotion:
+    """One pass of the audio net serves the frame and the alignment loss, each with an augmentation of its own."""
+    index = torch.tensor([view.index])
+    some = torch.randint(len(clip.dataset.train_index), (config.align_batch - 1,), generator=generator)
+    index, frames = (x.to(clip.device) for x in (index, torch.cat([index, torch.as_tensor(clip.dataset.train_index)[some]])))
+    windows = augment_windows(clip.windows(torch.cat([index, frames])), config.audio_augment, generator, clip.hears.spectral)
     path = draw_path(generator, config.path_weights)
-    net = face_net(branch)
+    net, field = face_net(branch), branch.field
     mask = draw_mask(net.dims.code, generator, *config.mask_ratio).to(clip.device) if path == "masked" else None
     with computing(clip.device, config):
-        out = net(branch.field.xyz, windows, clip.upper[index], clip.explicit[index], path, mask)
-    return replace(out, **{f.name: value.float() for f in fields(out) if isinstance(value := getattr(out, f.name), Tensor)})
+        c_implicit = net.encode_audio(windows)
+        codes = net.codes_of(c_implicit[:1], clip.explicit[index], path, mask)
+        align = aligned(net, clip, frames, c_implicit[1:])
+        if config.precision == "fp32" and fused_motion.fits(net, field):
+            moved = fused_motion.moved(net, field, codes["c_fused"], net.encode_upper(clip.upper[index]))
+        else:
+            moved = as_moved(net.moved(field.xyz, codes, clip.upper[index]), field)
+    return FaceMotion(moved.arguments, moved.deviation, moved.attention, align)
+
+
+def as_moved(out: MotionOutput, field: GaussianField) -> fused_motion.Moved:
+    """What `fused_motion.moved` gives, from the net's own output for one frame."""
+    offsets = [x.float() for x in (out.d_xyz, out.d_rot, out.d_opacity, out.d_scale)]
+    arguments = field.deformed(offsets[0][0], offsets[1][0], offsets[3][0])
+    return fused_motion.Moved(arguments, motion_regulariser(*offsets), torch.cat([out.att_upper, out.att_lower], -1).float())
 
 
 def computing(device: torch.device, config: TrainConfig) -> AbstractContextManager[object]:
@@ -167,10 +214,11 @@ def computing(device: torch.device, config: TrainConfig) -> AbstractContextManag
     return nullcontext() if config.precision == "fp32" else autocast(device, config.precision)
 
 
-def _attention_loss(branch: Branch, view: View, out: MotionOutput, with_hair: bool) -> Tensor:
+def _attention_loss(motion: FaceMotion, view: View, with_hair: bool) -> Tensor:
     """Upper-face attention has no business on the lips, and no attention has any on the hair."""
-    moved = {k: v.detach() for k, v in branch.field.deformed(out.d_xyz[0], out.d_rot[0], out.d_scale[0]).items()}
-    colors = torch.cat([out.ambient_lower[0], out.ambient_upper[0]], dim=-1)
+    moved = {name: value.detach() for name, value in motion.arguments.items()}
+    upper, lower = motion.attention.split([len(UPPER_INDEX), motion.attention.shape[1] - len(UPPER_INDEX)], dim=-1)
+    colors = torch.cat([lower.norm(dim=-1, keepdim=True), upper.norm(dim=-1, keepdim=True)], dim=-1)
     image = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], colors,
                           viewmats=view.viewmat.detach()[None], Ks=view.K[None], width=view.width, height=view.height)[0][0]
     lower, upper = image[..., :1], image[..., 1:]
@@ -182,7 +230,7 @@ def _attention_loss(branch: Branch, view: View, out: MotionOutput, with_hair: bo
 
 def lip_distance(lpips: LPIPS, image: Tensor, target: Tensor, lips: Tensor) -> Tensor:
     """LPIPS of the lip square alone; 0 when it lies outside the crop."""
-    box = bounding_box(lips[..., 0].cpu() > 0, 0)
+    box = bounding_box(lips[..., 0].cpu().numpy() > 0, 0)
     if box is None:
         return image.new_zeros(())
     row0, row1, col0, col1 = box
@@ -204,14 +252,11 @@ def mouth_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainC
             d_xyz = mouth_net(branch)(branch.field.xyz, windows)
         d_xyz = d_xyz.float()
     shot = shoot(branch, view, d_xyz)
-    free = view.lips * (1 - view.mouth)
-    image = (shot.rgb + clear * (1 - shot.alpha)) * (1 - free) + clear * free
-    target = view.image * view.mouth + clear * (1 - view.mouth)
-    loss = picture_loss(image, target, config)
-    if moving or not config.published_endings:
-        loss = loss + config.lambda_alpha * alpha_loss(shot.alpha, torch.maximum(view.lips, view.mouth))
-    if lpips is not None and step >= LPIPS_MOUTH * config.mouth.steps:
-        loss = loss + config.lambda_lpips * patch_distance(lpips, image, target, 32, 42, generator)
+    weights = picture.Weights(config.lambda_ssim, alpha=config.lambda_alpha if moving or not config.published_endings else 0.0)
+    late = lpips if step >= LPIPS_MOUTH * config.mouth.steps else None
+    loss, image, target = compared(shot, view, picture.mouth_code(view.regions), clear, weights, differentiable=late is not None)
+    if late is not None:
+        loss = loss + config.lambda_lpips * patch_distance(late, image, target, 32, 42, generator)
     return loss, shot, image, target
 
 

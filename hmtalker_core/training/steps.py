@@ -25,9 +25,10 @@ from ...training_core.logs import Metrics
 from ...training_core.process_group import SingleProcess
 from ...training_core.state import check_finite_step
 from ...training_core.trainer import Shown, TrainState
+from ..data.dataset import MOUTH
 from ..model.motion import MouthMotionNet
 from ..rasterizer import must_compile
-from .batches import BLINK, Box, Clip, View, bounding_box
+from .batches import BLINK, LIPS, Box, Clip, View, bounding_box
 from .branches import Branch, audio_arguments, extent_of, fresh_face_net, initial_field
 from .config import BranchConfig, TrainConfig
 from .curriculum import (
@@ -66,6 +67,7 @@ FULL_FRAME_EVERY = 8  # steps in which a cropped branch sees the whole frame
 SH_EVERY = 1000  # steps between degrees of the spherical harmonics; a seventh of a shorter training
 FROZEN = ("xyz", "opacity", "scaling", "rotation")  # of the mouth in its published ending: only its colours go on learning
 MAX_SCREEN = 20  # px, a Gaussian that covers more goes; as in TalkingGaussian
+AHEAD = 4  # steps whose frames are decoded in advance
 MOUTH_TRIES = 8  # more frames are sampled until one shows the inside of the mouth; after so many, the last will do
 EMA = 0.02
 PREVIEW_EVERY = 25  # steps between preview images
@@ -167,6 +169,7 @@ class AvatarTraining(TrainState):
         if PHASES[self.phase:self.phase + 1] != (phase,):  # a new phase begins with new averages
             self.loss = self.psnr = math.nan
         self._make_parts()
+        self._read_ahead()
         return metrics
 
     def _checked_gradients(self, optimizers: Sequence[Optimizer], results: Sequence[FrameResult], where: str
@@ -226,7 +229,7 @@ class AvatarTraining(TrainState):
         return FrameResult(align_loss(face_net(self.face), self.clip, frames, self.config, generator))
 
     def _face_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
-        index = choose_frame(self._orders["face"], self._rules["face"], at, slot, self.config.batch)
+        index = self._frames("face", at, slot)[-1]
         view = self._view(index, self._head_box(index, at), at >= self.config.face.static)
         loss, shot, image, target = face_loss(self.face, self.clip, view, at, self.config, generator, self.lpips)
         return FrameResult(regularised(loss, self.face), image, target, shot)
@@ -237,7 +240,7 @@ class AvatarTraining(TrainState):
         return FrameResult(regularised(loss, self._mouth), image, target, shot)
 
     def _fuse_frame(self, at: int, slot: int, generator: torch.Generator) -> FrameResult:
-        index = self._orders["fuse"](at * self.config.batch + slot)
+        index = self._frames("fuse", at, slot)[-1]
         view = self._view(index, self._head_box(index, at))
         loss, image, target = fuse_loss(self.face, self._mouth, self.clip, view, at, self.config, generator, self.lpips)
         return FrameResult(loss, image, target)
@@ -247,23 +250,34 @@ class AvatarTraining(TrainState):
         view = self.clip.view(index, box)
         return view if self.residuals is None else self.residuals.applied(view, learning)
 
+    def _frames(self, phase: str, at: int, slot: int, decode: bool = True) -> list[int]:
+        """The frames that a step looks at until one will do, which is the last; with `decode` False as far as is known."""
+        order, batch = self._orders[phase], self.config.batch
+        rule = self._rules.get(phase)
+        found = [order(at * batch + slot) if rule is None else choose_frame(order, rule, at, slot, batch)]
+        while phase == "mouth" and len(found) <= MOUTH_TRIES and not self.clip.has_mouth(found[-1], decode):
+            found.append(order(at * batch + slot + len(found) * 7919))
+        return found
+
+    def _read_ahead(self) -> None:
+        """The next steps' frames are decoded by a thread while this one computes."""
+        phase, at, each = self.phase, self.at, self.config.batch // self.group.size
+        if phase < len(PHASES) and PHASES[phase] != "warmup":
+            last = steps_of(self.config)[phase]
+            wanted = [self._frames(PHASES[phase], step, slot, decode=False)[-1] for step in range(at, min(at + AHEAD, last))
+                      for slot in range(self.group.rank * each, (self.group.rank + 1) * each)]
+            self.clip.dataset.ahead(wanted, torso=PHASES[phase] == "fuse")
+
     def _head_box(self, index: int, at: int) -> tuple[int, int, int, int] | None:
         if self.config.crop_margin is None or at % FULL_FRAME_EVERY == 0:
             return None
-        frame = self.clip.dataset.frame(index)
-        return bounding_box(torch.as_tensor(frame.face_mask | frame.hair_mask | frame.mouth_mask), self.config.crop_margin)
+        return bounding_box(self.clip.dataset.frame(index).labels > 0, self.config.crop_margin)
 
     def _mouth_box(self, at: int, slot: int) -> tuple[int, tuple[int, int, int, int] | None]:
-        order, batch = self._orders["mouth"], self.config.batch
-        index = choose_frame(order, self._rules["mouth"], at, slot, batch)
-        for attempt in range(MOUTH_TRIES):
-            if self.clip.has_mouth(index):
-                break
-            index = order(at * batch + slot + (attempt + 1) * 7919)
+        index = self._frames("mouth", at, slot)[-1]
         if self.config.crop_margin is None or at % FULL_FRAME_EVERY == 0:
             return index, None
-        view = self.clip.view(index)
-        return index, bounding_box((view.lips + view.mouth)[..., 0].cpu() > 0, self.config.crop_margin)
+        return index, bounding_box((self.clip.view(index).regions & (LIPS | MOUTH)) > 0, self.config.crop_margin)
 
     # phases: what its gradients move --------------------------------------------------------------------------------------------
 
@@ -331,13 +345,14 @@ class AvatarTraining(TrainState):
         net = face_net(self.face)
         groups = [{"params": [p for part in parts for p in part.parameters()]}
                   for parts in ((net.audio_net, net.audio_att_net), (net.a2am,))]
-        return torch.optim.AdamW(groups, lr=WARMUP_LR, weight_decay=1e-2)
+        return torch.optim.AdamW(groups, lr=WARMUP_LR, weight_decay=1e-2, fused=self.clip.device.type == "cpu" or None)
 
     def _make_fuse_optimizer(self) -> torch.optim.Adam:
         groups = [g | {"lr": g["base_lr"]} for b in (self.face, self._mouth) for g in b.field_optimizer.param_groups
                   if g["name"] in ("f_dc", "f_rest")]
         groups.append({"params": [self.face.field.opacity], "lr": FUSE_OPACITY_LR})
-        return torch.optim.Adam([{"params": g["params"], "lr": g["lr"]} for g in groups], eps=1e-15)
+        return torch.optim.Adam([{"params": g["params"], "lr": g["lr"]} for g in groups], eps=1e-15,
+                                fused=self.clip.device.type == "cpu" or None)
 
     def _fresh_mouth(self) -> Branch:
         generator = torch.Generator().manual_seed(step_seed(self.seed, 92, 0))

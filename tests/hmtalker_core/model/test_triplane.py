@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from talking_heads.hmtalker_core.model.triplane import GridConfig, GridPlane, TriPlane, encode_planes, grid_levels
+from talking_heads.hmtalker_core.model.triplane import GridConfig, GridPlane, TriPlane, encode_planes, grid_levels, sample_planes
 from talking_heads.media_core.errors import TalkingHeadsError
 
 SMALL = GridConfig(levels=4, base=6, finest=20, bound=0.15)
@@ -75,3 +75,16 @@ def test_a_hashed_triplane_works_and_cannot_be_read_densely():
 
 def test_no_points():
     assert TriPlane(SMALL).encode_position(torch.zeros(0, 3)).shape == (0, 12)
+
+
+def test_kernels_equal_grid_sample():
+    torch.manual_seed(2)
+    planes = [filled(GridPlane(GridConfig.face())) for _ in range(3)]
+    x = ((torch.rand(3, 200, 2) - 0.5) * 0.33).requires_grad_()
+    weight = torch.randn(200, 36)
+    results = []
+    for read in (encode_planes, sample_planes):
+        y = read(planes, x)
+        results.append((y.detach(), *torch.autograd.grad((y * weight).sum(), [x, *(plane.embeddings for plane in planes)])))
+    for ours, theirs in zip(*results):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from talking_heads.hmtalker_core import avatar as avatars
 from talking_heads.hmtalker_core import rasterizer, streaming
+from talking_heads.hmtalker_core.data.dataset import Frame
 from talking_heads.hmtalker_core.model.audio_net import net_arguments
 from talking_heads.hmtalker_core.model.gaussians import GaussianField
 from talking_heads.hmtalker_core.model.motion import FaceMotionNet, MouthMotionNet
@@ -49,7 +50,10 @@ def scene(monkeypatch):
     data = SimpleNamespace(train_index=np.arange(FRAMES))
     clip = Clip(data, there(FRAMES, 80, 16), there(FRAMES, dtype=torch.int64), there(FRAMES, 17), (True,) * 17, 2.0,
                 there(FRAMES, 4, 4), THERE)
-    view = View(3, there(H, W, 3), there(H, W, 3), *(there(H, W, 1) for _ in range(5)), there(4, 4), there(3, 3))
+    square = np.array([30, 40, 10, 20])
+    frame = Frame(3, np.zeros((H, W, 3), np.uint8), np.zeros((H, W), np.uint8), np.zeros((H, W, 3), np.uint8),
+                  np.zeros((68, 2), np.float32), square, SimpleNamespace(torso=lambda _: np.zeros((H, W, 4), np.uint8)))
+    view = View(3, frame, (0, H, 0, W), there(4, 4), there(3, 3))
     nets = FaceMotionNet().to(THERE), MouthMotionNet().to(THERE)
     face, mouth = (Branch(GaussianField.empty(COUNT).to(THERE), net, 0.1, 100) for net in nets)
     return clip, view, face, mouth
