@@ -28,7 +28,7 @@ from ..media_core.speech import Speech
 from .avatar_motion import AvatarMotion, check_driving, check_rendering, nearest_poses, rested, shaped
 from .backdrop import Background, backdrop, body_layer, is_clear, straight
 from .model.audio_net import HALF, audio_windows
-from .model.camera import Cameras, film_cameras
+from .model.camera import Cameras, Window, film_cameras, head_centre
 from .model.compose import compose, coverage, dilate, dilation_at
 from .model.gaussians import GaussianField
 from .model.motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
@@ -261,6 +261,11 @@ class Avatar:
         with torch.inference_mode():
             return self.face_net.cache(self.face.xyz), self.mouth_net.cache(self.mouth.xyz)
 
+    def window(self, size: tuple[int, int]) -> Window:
+        """What frames of `size` (H, W) px show: where the shape is another, the frame is filled and what is too wide or too high
+        is cut off, the head as near to the middle as may be."""
+        return Window.of(size, self.size, head_centre(self.poses))
+
     def prepare(self) -> None:
         """Computes the caches now, so that threads which render side by side find them."""
         self._caches  # noqa: B018 (a cached property)
@@ -288,7 +293,7 @@ class Avatar:
             backend: rasteriser, see `rasterizer.choose_backend`.
             background: the recorded background (plate), black, an RGB colour in 0..1, images [n, h, w, 3] in 0..1 (one, or one
                 per frame of the motion), or transparent: colours as they are, not over anything.
-            size: (H, W) px; None is the avatar's own. Another shape stretches the image.
+            size: (H, W) px; None is the avatar's own. Of another shape the frame is filled (`window`).
             torso: draw the body; without it head and neck edge stand alone.
             report: called once per chunk.
         Yields:
@@ -299,26 +304,26 @@ class Avatar:
         self._check_motion(motion)
         check_rendering(start, stop, chunk, size, background)
         stop = len(motion) if stop is None else min(stop, len(motion))
-        size = size or self.size
+        window = self.window(size or self.size)
         if must_compile(self.device, backend):
             report(0, stop - start, {"phase": COMPILE}, None)
         avatar = self.where_drawn(backend)
         for begin in range(start, stop, chunk):
             end = min(begin + chunk, stop)
-            yield avatar._render_chunk(motion, begin, end, backend, background, size, torso)
+            yield avatar._render_chunk(motion, begin, end, backend, background, window, torso)
             report(end - start, stop - start, {"phase": "render", "frame": end - start, "frames": stop - start}, None)
 
     def _render_chunk(self, motion: AvatarMotion, begin: int, end: int, backend: str, background: Background,
-                      size: tuple[int, int], torso: bool) -> tuple[Tensor, Tensor]:
+                      window: Window, torso: bool) -> tuple[Tensor, Tensor]:
         (d_xyz, d_rot, d_scale), inside = self.offsets(motion, begin, end)
-        camera = film_cameras(motion.poses, begin, end, size, self.size, self.device)
+        camera = film_cameras(motion.poses, begin, end, window, self.size, self.device)
         face_rgb, face_alpha = self._draw(self.face, camera, backend, d_xyz, d_rot, d_scale)
         mouth_rgb, mouth_alpha = self._draw(self.mouth, camera, backend, inside)
-        mouth_alpha = dilate(mouth_alpha, dilation_at(size[0]))  # no background shows between the lips and what they surround
-        behind = backdrop(self.background, background, size, begin, end)
+        mouth_alpha = dilate(mouth_alpha, dilation_at(window.whole[0]))  # no background between lips and what is behind
+        behind = backdrop(self.background, background, window, begin, end)
         cover = coverage(face_alpha, mouth_alpha)
         if torso:
-            body, body_alpha = body_layer(self.torso, motion.torso_index[begin:end].to(self.device), size)
+            body, body_alpha = body_layer(self.torso, motion.torso_index[begin:end].to(self.device), window)
             behind = body + behind * (1 - body_alpha)
             cover = 1 - (1 - cover) * (1 - body_alpha)
         image, cover = compose(face_rgb, face_alpha, mouth_rgb, mouth_alpha, behind).clamp(0, 1), cover[..., 0].clamp(0, 1)
