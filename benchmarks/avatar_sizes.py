@@ -51,7 +51,7 @@ def unscaled(avatar: Avatar, motion: AvatarMotion, picks: list[int], size: tuple
     """`pictures` with every Gaussian blurred as at the trained size."""
     ratio = size[0] * size[1] / (avatar.size[0] * avatar.size[1])
     with patch.object(camera, "BLUR", camera.BLUR / ratio):
-        return pictures(avatar, motion, picks, size=size, **options)
+        return pictures(avatar.with_config(), motion, picks, size=size, **options)  # a copy keeps no cameras
 
 
 def holes(alpha: torch.Tensor) -> float:
@@ -95,7 +95,8 @@ def measured(avatar: Avatar, motion: AvatarMotion, picks: list[int]) -> tuple[st
         "# An avatar at twice its size", "",
         f"`python benchmarks/avatar_sizes.py`; {len(picks)} frames of the demo speech, {width} x {height} px enlarged to "
         f"{twice[1]} x {twice[0]}. Holes: pixels of alpha at most {SOLID} that the head encloses. Agreement: with the own "
-        "size enlarged (bicubic). Edge: luminance of half-covered pixels, free of the background, against the nearest solid pixel.", "",
+        "size enlarged (bicubic). Edge: luminance of half-covered pixels, free of the background, against the "
+        "nearest solid pixel.", "",
         "| | hole pixels a frame | agreement, dB | edge, of 255 |", "|---|---|---|---|", *rows, ""]), shown
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,17 +26,29 @@ from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTr
 from ..media_core.mouth_gate import speech_gate
 from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech
-from .avatar_motion import AvatarMotion, check_driving, check_rendering, nearest_poses, rested, shaped
-from .backdrop import Background, backdrop, body_layer, is_clear, straight
+from .avatar_motion import (
+    AvatarMotion,
+    check_driving,
+    check_rates,
+    check_rendering,
+    nearest_poses,
+    of_known_units,
+    rested,
+    shaped,
+)
+from .backdrop import Background, is_clear
+from .drawing import Picture, drawn
 from .model.audio_net import HALF, audio_windows
-from .model.camera import Cameras, Window, film_cameras, head_centre
-from .model.compose import compose, coverage, dilate, dilation_at
+from .model.camera import Window, head_centre
 from .model.gaussians import GaussianField
 from .model.motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
 from .model.splat import as_splat
 from .model.torso import TorsoModel
-from .rasterizer import drawing_device, must_compile, rasterization
+from .rasterizer import choose_backend, drawing_device, must_compile
 from .speech_format import SpeechFormat
+
+if TYPE_CHECKING:
+    from .cpu_frames import CpuFrames
 
 BLINK = AU_NAMES.index("AU45")
 DRIVE_CHUNK = 32  # frames that are driven at once
@@ -162,7 +175,7 @@ class Avatar:
         check_driving(smoothing, lip_gain, start, seed)
         if blinks not in ("track", "generated", "none"):
             raise TalkingHeadsError("`blinks` must be track, generated or none", repr(blinks), "Choose one of them")
-        self._check_rates(expression, pose)
+        check_rates(self.fps, expression, pose)
         frames = speech.frame_count(self.fps)
         track = ping_pong(len(self.poses), frames, start)
         au = self.upper_au[track].clone()
@@ -173,7 +186,7 @@ class Avatar:
             given = expression.au[ping_pong(len(expression), frames)]
             au = torch.where(given.isnan(), au, given)
         au[:, BLINK] = au[:, BLINK].clamp(0, self.config["blink_ceiling"])
-        wanted = self._of_known_units(au)
+        wanted = of_known_units(au, self.au_known)
         codes, mouth_codes, au = self._codes(speech, frames, wanted)
         rest = self._rest_codes(speech.silence_row()) if lip_gain != 1.0 else (codes, mouth_codes)
         codes, mouth_codes = (shaped(c, smoothing, lip_gain, r) for c, r in zip((codes, mouth_codes), rest))
@@ -197,19 +210,6 @@ class Avatar:
             raise TalkingHeadsError("The motion must have been made for the avatar that is rendered",
                                     f"motion of another avatar ({motion.avatar or 'unnamed'}, here {self.fingerprint})",
                                     "Connect one and the same avatar to Drive Avatar and to the rendering node")
-
-    def _check_rates(self, *tracks: ExpressionTrack | PoseTrack | None) -> None:
-        for track in tracks:
-            if track is not None and abs(track.fps - self.fps) > 1e-6:
-                raise TalkingHeadsError(f"Tracks must run at the avatar's {self.fps:g} frames per second", f"{track.fps:g}",
-                                        "Resample the track first")
-
-    def _of_known_units(self, au: Tensor) -> Tensor:  # [T, 17] -> [T, 17]
-        """Without what was never trained: 0 for upper units, NaN (that is: predicted) for lower ones."""
-        for unit, known in enumerate(self.au_known):
-            if not known:
-                au[:, unit] = torch.nan if unit in LOWER_INDEX else 0.0
-        return au
 
     def _codes(self, speech: Speech, frames: int, au: Tensor) -> Driven:
         """(c_f [T, 32], mouth code [T, 32], au [T, 17] with the lower ones filled in), always in whole chunks that begin at
@@ -256,7 +256,7 @@ class Avatar:
     # rendering ------------------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _caches(self) -> tuple[FaceCache, MouthCache]:
+    def position_caches(self) -> tuple[FaceCache, MouthCache]:
         """H(mu), both attention maps and their part of the first layer: the same in every frame."""
         with torch.inference_mode():
             return self.face_net.cache(self.face.xyz), self.mouth_net.cache(self.mouth.xyz)
@@ -266,13 +266,20 @@ class Avatar:
         is cut off, the head as near to the middle as may be."""
         return Window.of(size, self.size, head_centre(self.poses))
 
+    def picture(self, *, backend: str = "auto", background: Background = "plate", size: tuple[int, int] | None = None,
+                torso: bool = True) -> Picture:
+        """The options of `render` for `render_bytes`."""
+        return Picture(self.window(size or self.size), background, torso, backend)
+
     def prepare(self) -> None:
         """Computes the caches now, so that threads which render side by side find them."""
-        self._caches  # noqa: B018 (a cached property)
+        self.position_caches  # noqa: B018 (a cached property)
+        if self.device.type == "cpu":
+            self._cpu_frames  # noqa: B018
 
     def offsets(self, motion: AvatarMotion, start: int, stop: int) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
         """((d_xyz, d_rot, d_scale) of the face [B, N, .], d_xyz of the mouth) for frames start..stop."""
-        face_cache, mouth_cache = self._caches
+        face_cache, mouth_cache = self.position_caches
         upper = motion.au[start:stop][:, list(UPPER_INDEX)].to(self.device)
         face = self.face_net.deform_cached(face_cache, motion.codes[start:stop].to(self.device), upper)
         codes = motion.mouth_codes[start:stop].to(self.device)
@@ -304,39 +311,40 @@ class Avatar:
         self._check_motion(motion)
         check_rendering(start, stop, chunk, size, background)
         stop = len(motion) if stop is None else min(stop, len(motion))
-        window = self.window(size or self.size)
+        picture = self.picture(backend=backend, background=background, size=size, torso=torso)
         if must_compile(self.device, backend):
             report(0, stop - start, {"phase": COMPILE}, None)
         avatar = self.where_drawn(backend)
         for begin in range(start, stop, chunk):
             end = min(begin + chunk, stop)
-            yield avatar._render_chunk(motion, begin, end, backend, background, window, torso)
+            yield avatar._render_chunk(motion, begin, end, picture)
             report(end - start, stop - start, {"phase": "render", "frame": end - start, "frames": stop - start}, None)
 
-    def _render_chunk(self, motion: AvatarMotion, begin: int, end: int, backend: str, background: Background,
-                      window: Window, torso: bool) -> tuple[Tensor, Tensor]:
-        (d_xyz, d_rot, d_scale), inside = self.offsets(motion, begin, end)
-        camera = film_cameras(motion.poses, begin, end, window, self.size, self.device)
-        face_rgb, face_alpha = self._draw(self.face, camera, backend, d_xyz, d_rot, d_scale)
-        mouth_rgb, mouth_alpha = self._draw(self.mouth, camera, backend, inside)
-        mouth_alpha = dilate(mouth_alpha, dilation_at(window.whole[0]))  # no background between lips and what is behind
-        behind = backdrop(self.background, background, window, begin, end)
-        cover = coverage(face_alpha, mouth_alpha)
-        if torso:
-            body, body_alpha = body_layer(self.torso, motion.torso_index[begin:end].to(self.device), window)
-            behind = body + behind * (1 - body_alpha)
-            cover = 1 - (1 - cover) * (1 - body_alpha)
-        image, cover = compose(face_rgb, face_alpha, mouth_rgb, mouth_alpha, behind).clamp(0, 1), cover[..., 0].clamp(0, 1)
-        return straight(image, cover) if is_clear(background) else image, cover
+    def _render_chunk(self, motion: AvatarMotion, begin: int, end: int, picture: Picture) -> tuple[Tensor, Tensor]:
+        if self._drawn_by_kernels(picture):
+            rgb, alpha = self._cpu_frames.draw(motion, begin, end, picture, as_bytes=False)
+            return torch.from_numpy(rgb), torch.from_numpy(alpha)
+        return drawn(self, motion, begin, end, picture)
 
-    def _draw(self, field: GaussianField, camera: Cameras, backend: str, *offsets: Tensor) -> tuple[Tensor, Tensor]:
-        """One branch in B frames: (rgb [B, H, W, 3] weighted by alpha, alpha [B, H, W, 1])."""
-        # A frame at a time: the same in any chunk.
-        each = [field.deformed(*(o[frame] for o in offsets)) for frame in range(len(offsets[0]))]
-        moved = each[0] | {name: torch.stack([e[name] for e in each]) for name in ("means", "quats", "scales")[:len(offsets)]}
-        rgb, alpha, _ = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], moved["colors"],
-                                      **camera, sh_degree=field.active_sh_degree, backend=backend)
-        return rgb[:, 0], alpha[:, 0]
+    @torch.inference_mode()
+    def render_bytes(self, motion: AvatarMotion, begin: int, end: int, picture: Picture) -> np.ndarray:
+        """Frames begin..end as uint8 [B, H, W, 3], what is transparent as [B, H, W, 4] with straight alpha."""
+        self._check_motion(motion)
+        if self._drawn_by_kernels(picture):
+            return self._cpu_frames.draw(motion, begin, end, picture, as_bytes=True)[0]
+        rgb, alpha = self._render_chunk(motion, begin, end, picture)
+        rgb = torch.cat([rgb, alpha[..., None]], dim=-1) if is_clear(picture.background) else rgb
+        return rgb.mul(255).round_().to(torch.uint8).cpu().numpy()
+
+    def _drawn_by_kernels(self, picture: Picture) -> bool:
+        """Whether the frames are drawn by `cpu_frames`."""
+        return self.device.type == "cpu" and choose_backend(self.device, picture.backend)[0] == "cpu"
+
+    @cached_property
+    def _cpu_frames(self) -> CpuFrames:
+        from .cpu_frames import CpuFrames
+
+        return CpuFrames(self)
 
     @torch.inference_mode()
     def splat(self, motion: AvatarMotion, frame: int) -> dict[str, Tensor]:

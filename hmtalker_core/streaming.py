@@ -84,7 +84,7 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int 
     background [B, H, W, 4].
 
     Threads that each render whole frames with single-threaded torch use a CPU far better than torch's own threads inside its many
-    small operations. At most workers + 1 chunks exist at a time. Closing the generator waits for the chunks in work.
+    small operations. At most 2 x workers + 1 chunks exist at a time. Closing the generator waits for the chunks in work.
 
     Raises:
         TalkingHeadsError: as `Avatar.render`, or workers below 0.
@@ -95,14 +95,9 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int 
     before = torch.get_num_threads()
     workers = workers or (min(before, MOST_WORKERS) if avatar.device.type == "cpu" else 1)
     avatar.prepare()
+    picture = avatar.picture(**options)
     try:
-        yield from mapped(lambda begin: _rendered(avatar, motion, begin, min(begin + chunk, len(motion)), options),
-                          range(0, len(motion), chunk), workers, beyond=1, prepare=lambda: torch.set_num_threads(1))
+        yield from mapped(lambda begin: avatar.render_bytes(motion, begin, min(begin + chunk, len(motion)), picture),
+                          range(0, len(motion), chunk), workers, beyond=workers, prepare=lambda: torch.set_num_threads(1))
     finally:
         torch.set_num_threads(before)  # the workers' own setting is also the default of threads to come
-
-
-def _rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:
-    rgb, alpha = next(avatar.render(motion, begin, end, chunk=end - begin, **options))
-    rgb = torch.cat([rgb, alpha[..., None]], dim=-1) if is_clear(options.get("background", "plate")) else rgb
-    return rgb.mul(255).round_().to(torch.uint8).cpu().numpy()

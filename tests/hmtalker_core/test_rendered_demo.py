@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy import ndimage
 from talking_heads.hmtalker_core.checkpoints import load_avatar
+from talking_heads.hmtalker_core.drawing import draw_branch, drawn
 from talking_heads.hmtalker_core.model.camera import film_cameras
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.motion import AU_NAMES, ExpressionTrack
@@ -43,7 +44,7 @@ def holes(alpha):
 
 def test_nothing_shows_through_between_the_lips(avatar, motion, monkeypatch):
     assert holes(pictures(avatar, motion, torso=False)[1]) == 0
-    monkeypatch.setattr("talking_heads.hmtalker_core.avatar.dilate", lambda x, size: x)
+    monkeypatch.setattr("talking_heads.hmtalker_core.cpu_frames.dilation_at", lambda height: 1)
     assert holes(pictures(avatar, motion, torso=False)[1]) > 0, "what the filter is for"
 
 
@@ -54,6 +55,19 @@ def test_twice_the_size_is_the_same_picture(avatar, motion, torso):
     halved = torch.nn.functional.avg_pool2d(large.movedim(-1, 1), 2).movedim(1, -1)
     assert float(-10 * torch.log10((halved - native).square().mean())) > 42
     assert holes(alpha) < 10
+
+
+@pytest.mark.parametrize("size", [None, (512, 512), (192, 320)])
+@pytest.mark.parametrize("background, torso", [("plate", True), ("transparent", True), ((0.0, 1.0, 0.0), False)])
+def test_kernels_draw_what_torch_draws(avatar, motion, size, background, torso):
+    picture = avatar.picture(size=size, background=background, torso=torso)
+    with torch.inference_mode():
+        wanted = torch.cat([part.reshape(*part.shape[:3], -1) for part in drawn(avatar, motion, 7, 9, picture)], dim=-1)
+    rgb, alpha = pictures(avatar, motion, start=7, stop=9, size=size, background=background, torso=torso)
+    assert float((torch.cat([rgb, alpha[..., None]], dim=-1) - wanted).abs().max()) < 0.5 / 255
+    channels = 4 if background == "transparent" else 3
+    made = avatar.render_bytes(motion, 7, 9, picture)
+    assert made.dtype == np.uint8 and np.abs(made - wanted[..., :channels].mul(255).round().numpy()).max() <= 1
 
 
 def test_half_the_size_is_the_picture_averaged_down(avatar, motion):
@@ -67,7 +81,7 @@ def test_without_the_scaled_blur_twice_the_size_has_holes(avatar, motion, monkey
     options = {"start": 6, "stop": 8, "torso": False, "size": (512, 512)}
     assert holes(pictures(avatar, motion, **options)[1]) == 0
     monkeypatch.setattr("talking_heads.hmtalker_core.model.camera.BLUR", 0.3 / 4)
-    assert holes(pictures(avatar, motion, **options)[1]) > 60, "what scaling is for"
+    assert holes(pictures(avatar.with_config(), motion, **options)[1]) > 60, "what scaling is for; a copy keeps no cameras"
 
 
 @pytest.mark.parametrize("size", [(512, 256), (256, 448), (192, 256)])
@@ -93,7 +107,7 @@ def test_nothing_of_the_face_floats_between_the_lips(avatar, motion):
     """Face alone at twice the size: no spot of alpha inside the opening that does not reach its rim."""
     camera = film_cameras(motion.poses, 8, 12, (512, 512), avatar.size, avatar.device)
     with torch.inference_mode():
-        _, alpha = avatar._draw(avatar.face, camera, "cpu", *avatar.offsets(motion, 8, 12)[0])
+        _, alpha = draw_branch(avatar.face, camera, "cpu", *avatar.offsets(motion, 8, 12)[0])
     for frame in alpha[..., 0].numpy():
         spots, _ = ndimage.label(frame > 0.05)
         head = np.bincount(spots[frame > 0.5]).argmax()
