@@ -48,6 +48,8 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
         help="movement of the head: as in the avatar's video, none, or generated (default: recorded)")
     add("--head-amount", type=float, default=1.0, metavar="FACTOR", help="how far the head moves (default: 1, as usual)")
     add("--backend", choices=CHOICES, default="auto", help="of the rasteriser (default: auto)")
+    add("--deformation", choices=["exact", "basis"], default="exact",
+        help="exact: by the avatar's nets; basis: by its linear basis, faster with a small error (default: exact)")
     add("--crf", type=int, default=18, metavar="N", help="H.264 quality, lower is better (default: 18)")
     add_device(add)
 
@@ -97,7 +99,7 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> RenderSumma
                           seed=options.seed, silence_gate=options.gate, expression=_expression(options.expression, avatar.fps),
                           pose=_pose(options, avatar.poses, speech.frame_count(avatar.fps)))
     return render_video(avatar, motion, out, sound, backend=options.backend, background=_behind(options), crf=options.crf,
-                        size=size_of(*options.size, avatar.size), report=report)
+                        size=size_of(*options.size, avatar.size), deformation=options.deformation, report=report)
 
 
 def _behind(options: argparse.Namespace) -> Background:

@@ -9,46 +9,29 @@
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from zlib import crc32
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..media_core.asked import whole
-from ..media_core.captions import COMPILE
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
+from ..media_core.motion import AU_NAMES, LOWER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
 from ..media_core.mouth_gate import speech_gate
-from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech
-from .avatar_motion import (
-    AvatarMotion,
-    check_driving,
-    check_rates,
-    check_rendering,
-    nearest_poses,
-    of_known_units,
-    rested,
-    shaped,
-)
-from .backdrop import Background, is_clear
-from .drawing import Picture, drawn
+from .avatar_motion import AvatarMotion, check_driving, nearest_poses, rested, shaped
+from .avatar_rendering import Rendering
+from .backdrop import Background as Background
+from .basis import LinearBasis
 from .model.audio_net import HALF, audio_windows
-from .model.camera import Window, head_centre
 from .model.gaussians import GaussianField
-from .model.motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
-from .model.splat import as_splat
+from .model.motion import FaceMotionNet, MouthMotionNet
 from .model.torso import TorsoModel
-from .rasterizer import choose_backend, drawing_device, must_compile
+from .rasterizer import drawing_device
 from .speech_format import SpeechFormat
-
-if TYPE_CHECKING:
-    from .cpu_frames import CpuFrames
 
 BLINK = AU_NAMES.index("AU45")
 DRIVE_CHUNK = 32  # frames that are driven at once
@@ -56,7 +39,7 @@ Modules = tuple[GaussianField, GaussianField, FaceMotionNet, MouthMotionNet]
 Driven = tuple[Tensor, Tensor, Tensor]  # c_f [n, 32], mouth code [n, 32], action units: lower [n, 10] or all [n, 17]
 
 
-class Avatar:
+class Avatar(Rendering):
     """A trained avatar.
 
     Args:
@@ -67,12 +50,15 @@ class Avatar:
         torso: states of the body, one per pose of the track.
         background: uint8 [H, W, 3] plate behind everything.
         config: everything else, JSON-serialisable (see `checkpoints`).
+        basis: its deformation as a linear one (`basis.fit_basis`), if that is known.
     """
 
     def __init__(self, face: GaussianField, mouth: GaussianField, face_net: FaceMotionNet, mouth_net: MouthMotionNet,
-                 poses: PoseTrack, upper_au: Tensor, torso: TorsoModel, background: Tensor, config: Mapping[str, Any]):
+                 poses: PoseTrack, upper_au: Tensor, torso: TorsoModel, background: Tensor, config: Mapping[str, Any],
+                 basis: LinearBasis | None = None):
         self.face, self.mouth, self.face_net, self.mouth_net = face, mouth, face_net, mouth_net
         self.poses, self.upper_au, self.torso, self.background, self.config = poses, upper_au, torso, background, dict(config)
+        self.basis = basis
         for module in self.modules:
             module.requires_grad_(False).eval()
 
@@ -136,15 +122,21 @@ class Avatar:
         face, mouth, face_net, mouth_net = deepcopy(self.modules)
         return self._beside((face.to(device), mouth.to(device), face_net.to(device), mouth_net.to(device)), device)
 
+    def with_basis(self, basis: LinearBasis) -> Avatar:
+        """The same avatar with this linear basis."""
+        return Avatar(*self.modules, poses=self.poses, upper_au=self.upper_au, torso=self.torso, background=self.background,
+                      config=self.config, basis=basis)
+
     def _beside(self, modules: Modules, device: str | torch.device) -> Avatar:
         """An avatar of these modules, with the rest of this one on their device."""
         return Avatar(*modules, poses=self.poses, upper_au=self.upper_au, torso=self.torso.to(device),
-                      background=self.background.to(device), config=self.config)
+                      background=self.background.to(device), config=self.config,
+                      basis=self.basis and self.basis.to(device))
 
     def with_config(self, **changes: Any) -> Avatar:
         """The same avatar with other entries of `config`."""
         return Avatar(*self.modules, poses=self.poses, upper_au=self.upper_au, torso=self.torso, background=self.background,
-                      config=self.config | changes)
+                      config=self.config | changes, basis=self.basis)
 
     # driving --------------------------------------------------------------------------------------------------------------------
 
@@ -175,7 +167,7 @@ class Avatar:
         check_driving(smoothing, lip_gain, start, seed)
         if blinks not in ("track", "generated", "none"):
             raise TalkingHeadsError("`blinks` must be track, generated or none", repr(blinks), "Choose one of them")
-        check_rates(self.fps, expression, pose)
+        self._check_rates(expression, pose)
         frames = speech.frame_count(self.fps)
         track = ping_pong(len(self.poses), frames, start)
         au = self.upper_au[track].clone()
@@ -186,7 +178,7 @@ class Avatar:
             given = expression.au[ping_pong(len(expression), frames)]
             au = torch.where(given.isnan(), au, given)
         au[:, BLINK] = au[:, BLINK].clamp(0, self.config["blink_ceiling"])
-        wanted = of_known_units(au, self.au_known)
+        wanted = self._of_known_units(au)
         codes, mouth_codes, au = self._codes(speech, frames, wanted)
         rest = self._rest_codes(speech.silence_row()) if lip_gain != 1.0 else (codes, mouth_codes)
         codes, mouth_codes = (shaped(c, smoothing, lip_gain, r) for c, r in zip((codes, mouth_codes), rest))
@@ -210,6 +202,19 @@ class Avatar:
             raise TalkingHeadsError("The motion must have been made for the avatar that is rendered",
                                     f"motion of another avatar ({motion.avatar or 'unnamed'}, here {self.fingerprint})",
                                     "Connect one and the same avatar to Drive Avatar and to the rendering node")
+
+    def _check_rates(self, *tracks: ExpressionTrack | PoseTrack | None) -> None:
+        for track in tracks:
+            if track is not None and abs(track.fps - self.fps) > 1e-6:
+                raise TalkingHeadsError(f"Tracks must run at the avatar's {self.fps:g} frames per second", f"{track.fps:g}",
+                                        "Resample the track first")
+
+    def _of_known_units(self, au: Tensor) -> Tensor:  # [T, 17] -> [T, 17]
+        """Without what was never trained: 0 for upper units, NaN (that is: predicted) for lower ones."""
+        for unit, known in enumerate(self.au_known):
+            if not known:
+                au[:, unit] = torch.nan if unit in LOWER_INDEX else 0.0
+        return au
 
     def _codes(self, speech: Speech, frames: int, au: Tensor) -> Driven:
         """(c_f [T, 32], mouth code [T, 32], au [T, 17] with the lower ones filled in), always in whole chunks that begin at
@@ -252,109 +257,3 @@ class Avatar:
         quiet = silence.to(self.device, torch.float32)[None, None, :, None].expand(1, 2 * HALF, -1, rows)
         codes, mouth_codes, units = self._understood(quiet, wanted)
         return codes, mouth_codes, units.clamp(0, 5)
-
-    # rendering ------------------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def position_caches(self) -> tuple[FaceCache, MouthCache]:
-        """H(mu), both attention maps and their part of the first layer: the same in every frame."""
-        with torch.inference_mode():
-            return self.face_net.cache(self.face.xyz), self.mouth_net.cache(self.mouth.xyz)
-
-    def window(self, size: tuple[int, int]) -> Window:
-        """What frames of `size` (H, W) px show: where the shape is another, the frame is filled and what is too wide or too high
-        is cut off, the head as near to the middle as may be."""
-        return Window.of(size, self.size, head_centre(self.poses))
-
-    def picture(self, *, backend: str = "auto", background: Background = "plate", size: tuple[int, int] | None = None,
-                torso: bool = True) -> Picture:
-        """The options of `render` for `render_bytes`."""
-        return Picture(self.window(size or self.size), background, torso, backend)
-
-    def prepare(self) -> None:
-        """Computes the caches now, so that threads which render side by side find them."""
-        self.position_caches  # noqa: B018 (a cached property)
-        if self.device.type == "cpu":
-            self._cpu_frames  # noqa: B018
-
-    def offsets(self, motion: AvatarMotion, start: int, stop: int) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-        """((d_xyz, d_rot, d_scale) of the face [B, N, .], d_xyz of the mouth) for frames start..stop."""
-        face_cache, mouth_cache = self.position_caches
-        upper = motion.au[start:stop][:, list(UPPER_INDEX)].to(self.device)
-        face = self.face_net.deform_cached(face_cache, motion.codes[start:stop].to(self.device), upper)
-        codes = motion.mouth_codes[start:stop].to(self.device)
-        # One product per frame: the same in any chunk.
-        mouth = [self.mouth_net.deform_cached(mouth_cache, code[None]) for code in codes]
-        return face, torch.cat(mouth)
-
-    @torch.inference_mode()
-    def render(self, motion: AvatarMotion, start: int = 0, stop: int | None = None, *, chunk: int = 8, backend: str = "auto",
-               background: Background = "plate", size: tuple[int, int] | None = None, torso: bool = True,
-               report: Report = silent) -> Iterator[tuple[Tensor, Tensor]]:
-        """Frames as they are made.
-
-        Args:
-            motion: of `drive`.
-            start, stop: frames to render.
-            chunk: frames per call of the rasteriser; any number gives the same frames.
-            backend: rasteriser, see `rasterizer.choose_backend`.
-            background: the recorded background (plate), black, an RGB colour in 0..1, images [n, h, w, 3] in 0..1 (one, or one
-                per frame of the motion), or transparent: colours as they are, not over anything.
-            size: (H, W) px; None is the avatar's own. Of another shape the frame is filled (`window`).
-            torso: draw the body; without it head and neck edge stand alone.
-            report: called once per chunk.
-        Yields:
-            rgb float32 [B, H, W, 3] in 0..1 over the background, alpha float32 [B, H, W] of the person; where they were drawn.
-        Raises:
-            TalkingHeadsError: the motion was made for another avatar; no such frames, chunk, size or background.
-        """
-        self._check_motion(motion)
-        check_rendering(start, stop, chunk, size, background)
-        stop = len(motion) if stop is None else min(stop, len(motion))
-        picture = self.picture(backend=backend, background=background, size=size, torso=torso)
-        if must_compile(self.device, backend):
-            report(0, stop - start, {"phase": COMPILE}, None)
-        avatar = self.where_drawn(backend)
-        for begin in range(start, stop, chunk):
-            end = min(begin + chunk, stop)
-            yield avatar._render_chunk(motion, begin, end, picture)
-            report(end - start, stop - start, {"phase": "render", "frame": end - start, "frames": stop - start}, None)
-
-    def _render_chunk(self, motion: AvatarMotion, begin: int, end: int, picture: Picture) -> tuple[Tensor, Tensor]:
-        if self._drawn_by_kernels(picture):
-            rgb, alpha = self._cpu_frames.draw(motion, begin, end, picture, as_bytes=False)
-            return torch.from_numpy(rgb), torch.from_numpy(alpha)
-        return drawn(self, motion, begin, end, picture)
-
-    @torch.inference_mode()
-    def render_bytes(self, motion: AvatarMotion, begin: int, end: int, picture: Picture) -> np.ndarray:
-        """Frames begin..end as uint8 [B, H, W, 3], what is transparent as [B, H, W, 4] with straight alpha."""
-        self._check_motion(motion)
-        if self._drawn_by_kernels(picture):
-            return self._cpu_frames.draw(motion, begin, end, picture, as_bytes=True)[0]
-        rgb, alpha = self._render_chunk(motion, begin, end, picture)
-        rgb = torch.cat([rgb, alpha[..., None]], dim=-1) if is_clear(picture.background) else rgb
-        return rgb.mul(255).round_().to(torch.uint8).cpu().numpy()
-
-    def _drawn_by_kernels(self, picture: Picture) -> bool:
-        """Whether the frames are drawn by `cpu_frames`."""
-        return self.device.type == "cpu" and choose_backend(self.device, picture.backend)[0] == "cpu"
-
-    @cached_property
-    def _cpu_frames(self) -> CpuFrames:
-        from .cpu_frames import CpuFrames
-
-        return CpuFrames(self)
-
-    @torch.inference_mode()
-    def splat(self, motion: AvatarMotion, frame: int) -> dict[str, Tensor]:
-        """One frame's Gaussians, face and mouth together, in the layout of ComfyUI's SPLAT (docs/comfyui.md#core-types).
-
-        Returns:
-            positions [1, N, 3] metres (Y down, Z forward: the viewer's frame), scales [1, N, 3] linear, rotations [1, N, 4] wxyz,
-            opacities [1, N, 1] in 0..1, sh [1, N, K, 3], counts [1].
-        """
-        self._check_motion(motion)
-        frame = whole("The frame of this motion", frame, 0, len(motion) - 1)
-        face, inside = self.offsets(motion, frame, frame + 1)
-        return as_splat([self.face.deformed(*(x[0] for x in face)), self.mouth.deformed(inside[0])])

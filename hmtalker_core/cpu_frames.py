@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..media_core.motion import UPPER_INDEX, PoseTrack
 from .backdrop import backdrop, is_clear
+from .basis import FACE_NUMBERS, MOUTH_NUMBERS, Deformation, LinearBasis
 from .cpu_body import CpuBody
 from .model.camera import Window, film_cameras
 from .model.compose import dilation_at
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .avatar_motion import AvatarMotion
     from .drawing import Picture
 
+Moved = tuple[np.ndarray, np.ndarray]  # offsets of face and mouth
 BLOCK = 1024         # Gaussians that go through a net at once: their activations stay in the core's cache
 NEAR, FAR = 0.01, 1e10  # as `rasterization`
 FACE_SCALE = 8       # column of the face net's output where the offsets of scales begin
@@ -77,7 +79,7 @@ class Branch:
     """One field, as the kernels read it."""
     name: str
     points: np.ndarray    # int32 [M] that move
-    units: np.ndarray     # [3] of the offsets of positions
+    units: np.ndarray     # [5] of the offsets of x, y, z, rotation, scale
     scale_at: int         # column of the offsets of scales; -1: only positions move
     raw: tuple[np.ndarray, np.ndarray, np.ndarray]   # xyz, rotation, scaling
     rest: tuple[np.ndarray, np.ndarray, np.ndarray]  # means, quats, scales of what does not move
@@ -127,6 +129,38 @@ class Net:
         return out
 
 
+@dataclass(frozen=True)
+class CpuBasis:
+    """The linear basis, as the kernels read it: of the Gaussians that move."""
+    basis: LinearBasis
+    face: Branch
+    mouth: Branch
+    mean: np.ndarray        # float32 [P]
+    components: np.ndarray  # int8 [K, P]
+
+    @classmethod
+    def of(cls, basis: LinearBasis, face: Branch, mouth: Branch) -> CpuBasis:
+        wide = sum(FACE_NUMBERS)
+        moving = (torch.from_numpy(face.points).long()[:, None] * wide + torch.arange(wide)).flatten()
+        rows = torch.cat([moving, torch.arange(basis.faces * wide, len(basis.mean))])
+        unit = basis.units.tolist()
+        face = replace(face, units=np.asarray([unit[0]] * 3 + unit[1:3], np.float32), scale_at=7)
+        mouth = replace(mouth, units=np.asarray([unit[3]] * 5, np.float32))
+        return cls(basis, face, mouth, basis.mean[rows].numpy(), np.ascontiguousarray(basis.components[:, rows].numpy()))
+
+    @torch.inference_mode()
+    def offsets(self, avatar: Avatar, motion: AvatarMotion, begin: int, end: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """[M, 10] and [N, 3] of each frame, in units."""
+        weights = (self.basis.coefficients(avatar, motion, begin, end) * self.basis.scales).numpy()
+        count, out = len(self.face.points), []
+        for frame in weights:
+            moved = np.empty(len(self.mean), np.float32)
+            cpu_deform.expanded(self.mean, self.components, frame, moved)
+            cut = count * sum(FACE_NUMBERS)
+            out.append((moved[:cut].reshape(count, -1), moved[cut:].reshape(-1, MOUTH_NUMBERS)))
+        return out
+
+
 class CpuFrames:
     """Draws the frames of one avatar whose tensors are on the CPU.
 
@@ -138,6 +172,7 @@ class CpuFrames:
         self.avatar, self.room, self.body = avatar, Room(), CpuBody(avatar.torso)
         self.backdrops: dict[tuple | None, np.ndarray] = {}  # of the last picture
         self.cameras: CpuCameras | None = None
+        self.basis: CpuBasis | None = None
         face, mouth = avatar.position_caches
         reached = (face.attention != 0).any(-1).nonzero()[:, 0]
         every = torch.arange(len(avatar.mouth))
@@ -146,8 +181,9 @@ class CpuFrames:
         self.attention = face.attention[reached].contiguous()
         self.face_net = Net(avatar.face_net.deform, face.first, reached)
         self.mouth_net = Net(avatar.mouth_net.sigma_net, mouth.first, every)
-        self.face = self._at_rest(Branch.of("face", avatar.face, number(reached), [DISPLACEMENT] * 3, FACE_SCALE), face.first)
-        self.mouth = Branch.of("mouth", avatar.mouth, number(every), (side, DISPLACEMENT, side), -1)
+        moving = Branch.of("face", avatar.face, number(reached), (*[DISPLACEMENT] * 3, 1, 1), FACE_SCALE)
+        self.face = self._at_rest(moving, face.first)
+        self.mouth = Branch.of("mouth", avatar.mouth, number(every), (side, DISPLACEMENT, side, 0, 0), -1)
 
     def _at_rest(self, branch: Branch, first: Tensor) -> Branch:
         """The face with what no code reaches where it always is."""
@@ -179,10 +215,10 @@ class CpuFrames:
         settings = width, height, NEAR, FAR, cameras.blur
         rgb = np.empty((count, height, width, 4 if clear and as_bytes else 3), np.uint8 if as_bytes else np.float32)
         alpha = np.empty((count, 0 if as_bytes else height, width), np.float32)
-        workers, moved = torch.get_num_threads(), self.offsets(motion, begin, end)
+        workers, (branches, moved) = torch.get_num_threads(), self._moved(motion, begin, end, picture.deformation)
 
         def one(i: int, lanes: int) -> None:
-            layers = self._layers(moved[i], (views[i], intrinsic), settings, picture, lanes)
+            layers = self._layers(branches, moved[i], (views[i], intrinsic), settings, picture, lanes)
             body = self.body.layer(int(motion.torso_index[begin + i]), picture.window, self.room) if picture.torso else None
             self._compose(*layers, body, rows[min(i, len(rows) - 1)], clear, rgb[i], alpha[i])
         if count >= workers:
@@ -215,12 +251,21 @@ class CpuFrames:
             self.cameras = kept
         return kept
 
-    def _layers(self, moved: tuple[np.ndarray, np.ndarray], camera: tuple[np.ndarray, np.ndarray], settings: tuple,
-                picture: Picture, lanes: int) -> tuple[Layer, Layer]:
+    def _moved(self, motion: AvatarMotion, begin: int, end: int,
+               deformation: Deformation) -> tuple[tuple[Branch, Branch], list[Moved]]:
+        """Both branches, and for each frame the offsets that belong to them."""
+        if deformation == "exact":
+            return (self.face, self.mouth), self.offsets(motion, begin, end)
+        if self.basis is None:
+            self.basis = CpuBasis.of(self.avatar.fitted_basis(), self.face, self.mouth)
+        return (self.basis.face, self.basis.mouth), self.basis.offsets(self.avatar, motion, begin, end)
+
+    def _layers(self, branches: tuple[Branch, Branch], moved: tuple[np.ndarray, np.ndarray],
+                camera: tuple[np.ndarray, np.ndarray], settings: tuple, picture: Picture, lanes: int) -> tuple[Layer, Layer]:
         """Face, with the light that passes it, and mouth, with its alpha dilated."""
         dilation = dilation_at(picture.window.whole[0])
-        face = self._drawn(self.face, moved[0], camera, settings, 0, lanes)
-        mouth = self._drawn(self.mouth, moved[1], camera, settings, dilation // 2, lanes)
+        face = self._drawn(branches[0], moved[0], camera, settings, 0, lanes)
+        mouth = self._drawn(branches[1], moved[1], camera, settings, dilation // 2, lanes)
         cover = self.room("mouth dilated", *mouth.cover.shape)
         cpu_compose.dilated(mouth.cover, dilation, self.room("mouth between", *mouth.cover.shape), cover)
         return face, mouth._replace(cover=cover)

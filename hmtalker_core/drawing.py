@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from .backdrop import Background, backdrop, body_layer, is_clear, straight
+from .basis import Deformation
 from .model.camera import Cameras, Window, film_cameras
 from .model.compose import compose, coverage, dilate, dilation_at
 from .model.gaussians import GaussianField
 from .rasterizer import rasterization
 
 if TYPE_CHECKING:
-    from .avatar import Avatar
     from .avatar_motion import AvatarMotion
+    from .avatar_rendering import Rendering
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,12 @@ class Picture:
     background: Background = "plate"
     torso: bool = True
     backend: str = "auto"
+    deformation: Deformation = "exact"
 
 
-def drawn(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, picture: Picture) -> tuple[Tensor, Tensor]:
+def drawn(avatar: Rendering, motion: AvatarMotion, begin: int, end: int, picture: Picture) -> tuple[Tensor, Tensor]:
     """rgb [B, H, W, 3] and alpha [B, H, W] of frames begin..end, in 0..1."""
-    (d_xyz, d_rot, d_scale), inside = avatar.offsets(motion, begin, end)
+    (d_xyz, d_rot, d_scale), inside = avatar.offsets(motion, begin, end, picture.deformation)
     window, background, device = picture.window, picture.background, avatar.device
     camera = film_cameras(motion.poses, begin, end, window, avatar.size, device)
     face_rgb, face_alpha = draw_branch(avatar.face, camera, picture.backend, d_xyz, d_rot, d_scale)

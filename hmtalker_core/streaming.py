@@ -20,6 +20,7 @@ from ..media_core.video import VideoWriter
 from .avatar import Avatar, AvatarMotion, Background
 from .avatar_motion import FARTHEST, check_rendering
 from .backdrop import is_clear
+from .basis import Deformation
 from .rasterizer import must_compile
 
 PREVIEW_EVERY = 25  # frames between previews
@@ -42,8 +43,8 @@ class RenderSummary:
 
 def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, sound: Sound | None = None, *,
                  chunk: int = 4, backend: str = "auto", background: Background = "plate", size: tuple[int, int] | None = None,
-                 torso: bool = True, workers: int | None = None, crf: int = 18, metadata: Mapping[str, Any] | None = None,
-                 report: Report = silent) -> RenderSummary:
+                 torso: bool = True, deformation: Deformation = "exact", workers: int | None = None, crf: int = 18,
+                 metadata: Mapping[str, Any] | None = None, report: Report = silent) -> RenderSummary:
     """Renders a motion into a video file: H.264 and AAC in an .mp4, VP9 in a .webm, ProRes in a .mov. The encoder
     works on one chunk while the next ones are rendered.
 
@@ -51,7 +52,7 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
         avatar, motion: what to show.
         path: the video; absent until it is whole. A transparent background needs .webm or .mov.
         sound: what is heard; cut or padded to the video's length within half a frame.
-        chunk, backend, background, size, torso: see `Avatar.render`.
+        chunk, backend, background, size, torso, deformation: see `Avatar.render`.
         workers: chunks rendered at once; None is torch's number of threads where a CPU draws, 1 elsewhere. Any number gives the
             same video.
         crf: H.264 quality, lower is better.
@@ -68,7 +69,7 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
         report(0, total, {"phase": COMPILE}, None)
     clear = is_clear(background)
     with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata, alpha=clear) as writer:
-        options = {"backend": backend, "background": background, "size": size, "torso": torso}
+        options = {"backend": backend, "background": background, "size": size, "torso": torso, "deformation": deformation}
         for frames in streamed(avatar, motion, chunk, workers, **options):
             writer.write(frames)
             done += len(frames)
@@ -101,3 +102,8 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int 
                           range(0, len(motion), chunk), workers, beyond=workers, prepare=lambda: torch.set_num_threads(1))
     finally:
         torch.set_num_threads(before)  # the workers' own setting is also the default of threads to come
+
+
+def rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:
+    """Frames begin..end as uint8 [B, H, W, 3]; with a transparent background [B, H, W, 4]. options: as `Avatar.picture`."""
+    return avatar.render_bytes(motion, begin, end, avatar.picture(**options))

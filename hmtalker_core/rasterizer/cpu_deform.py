@@ -26,8 +26,9 @@ def moved(points, offsets, units, scale_at, xyz, rotation, scaling, mean, quat, 
     """Moves the Gaussians `points` int32 [M]; the rest of mean, quat, scale stays as it is.
 
     Args:
-        offsets: [M, >= 3] a row for each: of xyz in `units` [3], and, unless scale_at < 0, of the raw rotation in columns 3 to 6
-            and of the raw scale from column `scale_at` on.
+        offsets: [M, >= 3] a row for each: of xyz, and, unless scale_at < 0, of the raw rotation in columns 3 to 6 and of the raw
+            scale from column `scale_at` on.
+        units: [5] that the offsets of x, y, z, rotation and scale are in.
         xyz [N, 3], rotation [N, 4], scaling [N, 3]: raw parameters.
     Fills: mean [N, 3], quat [N, 4] of any length, scale [N, 3].
     """
@@ -37,9 +38,9 @@ def moved(points, offsets, units, scale_at, xyz, rotation, scaling, mean, quat, 
             mean[n, k] = xyz[n, k] + units[k] * offsets[m, k]
         if scale_at >= 0:
             for k in range(4):
-                quat[n, k] = rotation[n, k] + offsets[m, 3 + k]
+                quat[n, k] = rotation[n, k] + units[3] * offsets[m, 3 + k]
             for k in range(3):
-                scale[n, k] = _softplus(scaling[n, k] + offsets[m, scale_at + k])
+                scale[n, k] = _softplus(scaling[n, k] + units[4] * offsets[m, scale_at + k])
 
 
 @compiled
