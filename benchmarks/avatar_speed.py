@@ -65,11 +65,14 @@ def film(avatar: Avatar, sound: Sound, **options) -> tuple[float, int]:
 class Uncached(Avatar):
     """The published loop: encode the points, both attentions and the full first layer again in every frame."""
 
+    def _drawn_by_kernels(self, picture) -> bool:
+        return False
+
     def offsets(self, motion: AvatarMotion, start: int, stop: int):
         from talking_heads.media_core.motion import UPPER_INDEX
 
         net: FaceMotionNet = self.face_net
-        self.__dict__.pop("_caches", None)
+        self.__dict__.pop("position_caches", None)
         faces, mouths = [], []
         for frame in range(start, stop):
             features = net.encode_position(self.face.xyz)

@@ -29,7 +29,7 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
     add = avatar.add_argument
     add("avatar", metavar="AVATAR.safetensors", help="a trained avatar")
     add("audio", metavar="AUDIO", help="speech: any audio or video file; it becomes the video's audio")
-    add("out", metavar="OUT.mp4", help="the video, in the avatar's size; .webm and .mov can be transparent")
+    add("out", metavar="OUT.mp4", help="the video; .webm and .mov can be transparent")
     add_encoder(avatar, default=None)
     add("--blinks", choices=["track", "generated", "none"], default="track",
         help="from the avatar's recording, new ones from the seed, or none (default: track)")
@@ -37,6 +37,9 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
     add("--lip-gain", type=float, default=1.0, metavar="FACTOR", help="how far the lips move (default: 1, as trained)")
     add("--seed", type=int, default=0, metavar="N", help="of generated blinks (default: 0)")
     add("--no-gate", dest="gate", action="store_false", help="do not let the mouth rest where nobody speaks")
+    add("--size", type=_width_and_height, default=(0, 0), metavar="W[xH]",
+        help="pixels of the frames, as 512 or 640x480; without a height, in proportion; other proportions cut off what does not "
+             "fit (default: the avatar's)")
     add("--background", choices=list(BACKGROUNDS), default="plate", help="behind the head (default: plate, as recorded)")
     add("--background-image", metavar="IMAGE", help="an image behind the head, which fills the frame")
     add("--expression", metavar="FILE", help="action units instead of the avatar's own: a file of Save Action Units, or a table "
@@ -45,8 +48,18 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
         help="movement of the head: as in the avatar's video, none, or generated (default: recorded)")
     add("--head-amount", type=float, default=1.0, metavar="FACTOR", help="how far the head moves (default: 1, as usual)")
     add("--backend", choices=CHOICES, default="auto", help="of the rasteriser (default: auto)")
+    add("--deformation", choices=["exact", "basis"], default="exact",
+        help="exact: by the avatar's nets; basis: by its linear basis, faster with a small error (default: exact)")
     add("--crf", type=int, default=18, metavar="N", help="H.264 quality, lower is better (default: 18)")
     add_device(add)
+
+
+def _width_and_height(text: str) -> tuple[int, int]:
+    """"640x480" or "640", where the height is 0: in proportion."""
+    width, _, height = text.lower().partition("x")
+    if not width.isdigit() or not (height or "1").isdigit() or not 2 <= int(width) <= 16384 or height and int(height) < 2:
+        raise argparse.ArgumentTypeError(f"a width, or a width and a height as in 640x480, not {text!r}")
+    return int(width), int(height or 0)
 
 
 def make_avatar_video(options: argparse.Namespace) -> int:
@@ -75,6 +88,7 @@ def _show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) ->
 @claimed("out")
 def _made(options: argparse.Namespace, out: Path, report: Report) -> RenderSummary:
     from ..hmtalker_core.checkpoints import load_avatar
+    from ..hmtalker_core.model.camera import size_of
     from ..hmtalker_core.streaming import render_video
     from ..media_core.audio import load_sound
     from .devices import chosen_device
@@ -85,7 +99,7 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> RenderSumma
                           seed=options.seed, silence_gate=options.gate, expression=_expression(options.expression, avatar.fps),
                           pose=_pose(options, avatar.poses, speech.frame_count(avatar.fps)))
     return render_video(avatar, motion, out, sound, backend=options.backend, background=_behind(options), crf=options.crf,
-                        report=report)
+                        size=size_of(*options.size, avatar.size), deformation=options.deformation, report=report)
 
 
 def _behind(options: argparse.Namespace) -> Background:

@@ -1,4 +1,5 @@
-"""`talking-heads`: demo | run | motion | video | avatar | capture | subject | dataset | train | import | evaluate | doctor.
+"""`talking-heads`: demo | run | motion | video | avatar | basis |
+capture | subject | dataset | train | import | evaluate | doctor.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         avatar_files,
         avatar_jobs,
         avatar_training_jobs,
+        basis_jobs,
         capture_jobs,
         dataset_jobs,
         evaluate_jobs,
@@ -55,6 +57,8 @@ def parser() -> argparse.ArgumentParser:
     motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
     video_jobs.add_options(commands.add_parser("video", parents=[common], help="speech and an image or video to a talking video"))
     avatar_jobs.add_options(commands.add_parser("avatar", parents=[common], help="speech and an avatar to a talking video"))
+    basis_jobs.add_options(commands.add_parser("basis", parents=[common],
+                                               help="an avatar's linear basis, for faster rendering, into its file"))
     subject_jobs.add_options(commands.add_parser("subject", parents=[common],
                                                  help="one photo to a talking person, as a dataset folder"))
     dataset_jobs.add_options(commands.add_parser("dataset", help="make a dataset for training"), common)
@@ -150,6 +154,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .avatar_jobs import make_avatar_video
 
         return make_avatar_video(options)
+    if options.command == "basis":
+        from .basis_jobs import fit_basis
+
+        return fit_basis(options)
     from . import jobs
 
     if options.command == "demo":

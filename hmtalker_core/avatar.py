@@ -9,7 +9,7 @@
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import cached_property
 from typing import Any, Literal
@@ -18,22 +18,19 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from ..media_core.asked import whole
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
+from ..media_core.motion import AU_NAMES, LOWER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
 from ..media_core.mouth_gate import speech_gate
-from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech
-from .avatar_motion import AvatarMotion, check_driving, check_rendering, nearest_poses, rested, shaped
-from .backdrop import Background, backdrop, body_layer, is_clear, straight
+from .avatar_motion import AvatarMotion, check_driving, nearest_poses, rested, shaped
+from .avatar_rendering import Rendering
+from .backdrop import Background as Background
+from .basis import LinearBasis
 from .model.audio_net import HALF, audio_windows
-from .model.camera import Cameras, film_cameras
-from .model.compose import compose, coverage, dilate, dilation_at
 from .model.gaussians import GaussianField
-from .model.motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
-from .model.splat import as_splat
+from .model.motion import FaceMotionNet, MouthMotionNet
 from .model.torso import TorsoModel
-from .rasterizer import drawing_device, must_compile, rasterization, wait_for_trial
+from .rasterizer import drawing_device
 from .speech_format import SpeechFormat
 
 BLINK = AU_NAMES.index("AU45")
@@ -42,7 +39,7 @@ Modules = tuple[GaussianField, GaussianField, FaceMotionNet, MouthMotionNet]
 Driven = tuple[Tensor, Tensor, Tensor]  # c_f [n, 32], mouth code [n, 32], action units: lower [n, 10] or all [n, 17]
 
 
-class Avatar:
+class Avatar(Rendering):
     """A trained avatar.
 
     Args:
@@ -53,12 +50,15 @@ class Avatar:
         torso: states of the body, one per pose of the track.
         background: uint8 [H, W, 3] plate behind everything.
         config: everything else, JSON-serialisable (see `checkpoints`).
+        basis: its deformation as a linear one (`basis.fit_basis`), if that is known.
     """
 
     def __init__(self, face: GaussianField, mouth: GaussianField, face_net: FaceMotionNet, mouth_net: MouthMotionNet,
-                 poses: PoseTrack, upper_au: Tensor, torso: TorsoModel, background: Tensor, config: Mapping[str, Any]):
+                 poses: PoseTrack, upper_au: Tensor, torso: TorsoModel, background: Tensor, config: Mapping[str, Any],
+                 basis: LinearBasis | None = None):
         self.face, self.mouth, self.face_net, self.mouth_net = face, mouth, face_net, mouth_net
         self.poses, self.upper_au, self.torso, self.background, self.config = poses, upper_au, torso, background, dict(config)
+        self.basis = basis
         for module in self.modules:
             module.requires_grad_(False).eval()
 
@@ -122,15 +122,21 @@ class Avatar:
         face, mouth, face_net, mouth_net = deepcopy(self.modules)
         return self._beside((face.to(device), mouth.to(device), face_net.to(device), mouth_net.to(device)), device)
 
+    def with_basis(self, basis: LinearBasis) -> Avatar:
+        """The same avatar with this linear basis."""
+        return Avatar(*self.modules, poses=self.poses, upper_au=self.upper_au, torso=self.torso, background=self.background,
+                      config=self.config, basis=basis)
+
     def _beside(self, modules: Modules, device: str | torch.device) -> Avatar:
         """An avatar of these modules, with the rest of this one on their device."""
         return Avatar(*modules, poses=self.poses, upper_au=self.upper_au, torso=self.torso.to(device),
-                      background=self.background.to(device), config=self.config)
+                      background=self.background.to(device), config=self.config,
+                      basis=self.basis and self.basis.to(device))
 
     def with_config(self, **changes: Any) -> Avatar:
         """The same avatar with other entries of `config`."""
         return Avatar(*self.modules, poses=self.poses, upper_au=self.upper_au, torso=self.torso, background=self.background,
-                      config=self.config | changes)
+                      config=self.config | changes, basis=self.basis)
 
     # driving --------------------------------------------------------------------------------------------------------------------
 
@@ -252,96 +258,3 @@ class Avatar:
         quiet = silence.to(self.device, torch.float32)[None, None, :, None].expand(1, 2 * HALF, -1, rows)
         codes, mouth_codes, units = self._understood(quiet, wanted)
         return codes, mouth_codes, units.clamp(0, 5)
-
-    # rendering ------------------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _caches(self) -> tuple[FaceCache, MouthCache]:
-        """H(mu), both attention maps and their part of the first layer: the same in every frame."""
-        with torch.inference_mode():
-            return self.face_net.cache(self.face.xyz), self.mouth_net.cache(self.mouth.xyz)
-
-    def prepare(self) -> None:
-        """Computes the caches now, so that threads which render side by side find them."""
-        self._caches  # noqa: B018 (a cached property)
-
-    def offsets(self, motion: AvatarMotion, start: int, stop: int) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-        """((d_xyz, d_rot, d_scale) of the face [B, N, .], d_xyz of the mouth) for frames start..stop."""
-        face_cache, mouth_cache = self._caches
-        upper = motion.au[start:stop][:, list(UPPER_INDEX)].to(self.device)
-        face = self.face_net.deform_cached(face_cache, motion.codes[start:stop].to(self.device), upper)
-        codes = motion.mouth_codes[start:stop].to(self.device)
-        # One product per frame: the same in any chunk.
-        mouth = [self.mouth_net.deform_cached(mouth_cache, code[None]) for code in codes]
-        return face, torch.cat(mouth)
-
-    @torch.inference_mode()
-    def render(self, motion: AvatarMotion, start: int = 0, stop: int | None = None, *, chunk: int = 8, backend: str = "auto",
-               background: Background = "plate", size: tuple[int, int] | None = None, torso: bool = True,
-               report: Report = silent) -> Iterator[tuple[Tensor, Tensor]]:
-        """Frames as they are made.
-
-        Args:
-            motion: of `drive`.
-            start, stop: frames to render.
-            chunk: frames per call of the rasteriser; any number gives the same frames.
-            backend: rasteriser, see `rasterizer.choose_backend`.
-            background: the recorded background (plate), black, an RGB colour in 0..1, images [n, h, w, 3] in 0..1 (one, or one
-                per frame of the motion), or transparent: colours as they are, not over anything.
-            size: (H, W) px; None is the avatar's own. Another shape stretches the image.
-            torso: draw the body; without it head and neck edge stand alone.
-            report: called once per chunk.
-        Yields:
-            rgb float32 [B, H, W, 3] in 0..1 over the background, alpha float32 [B, H, W] of the person; where they were drawn.
-        Raises:
-            TalkingHeadsError: the motion was made for another avatar; no such frames, chunk, size or background.
-        """
-        self._check_motion(motion)
-        check_rendering(start, stop, chunk, size, background)
-        stop = len(motion) if stop is None else min(stop, len(motion))
-        size = size or self.size
-        if must_compile(self.device, backend):
-            wait_for_trial(self.device, backend, report, stop - start)
-        avatar = self.where_drawn(backend)
-        for begin in range(start, stop, chunk):
-            end = min(begin + chunk, stop)
-            yield avatar._render_chunk(motion, begin, end, backend, background, size, torso)
-            report(end - start, stop - start, {"phase": "render", "frame": end - start, "frames": stop - start}, None)
-
-    def _render_chunk(self, motion: AvatarMotion, begin: int, end: int, backend: str, background: Background,
-                      size: tuple[int, int], torso: bool) -> tuple[Tensor, Tensor]:
-        (d_xyz, d_rot, d_scale), inside = self.offsets(motion, begin, end)
-        camera = film_cameras(motion.poses, begin, end, size, self.size, self.device)
-        face_rgb, face_alpha = self._draw(self.face, camera, backend, d_xyz, d_rot, d_scale)
-        mouth_rgb, mouth_alpha = self._draw(self.mouth, camera, backend, inside)
-        mouth_alpha = dilate(mouth_alpha, dilation_at(size[0]))  # no background shows between the lips and what they surround
-        behind = backdrop(self.background, background, size, begin, end)
-        cover = coverage(face_alpha, mouth_alpha)
-        if torso:
-            body, body_alpha = body_layer(self.torso, motion.torso_index[begin:end].to(self.device), size)
-            behind = body + behind * (1 - body_alpha)
-            cover = 1 - (1 - cover) * (1 - body_alpha)
-        image, cover = compose(face_rgb, face_alpha, mouth_rgb, mouth_alpha, behind).clamp(0, 1), cover[..., 0].clamp(0, 1)
-        return straight(image, cover) if is_clear(background) else image, cover
-
-    def _draw(self, field: GaussianField, camera: Cameras, backend: str, *offsets: Tensor) -> tuple[Tensor, Tensor]:
-        """One branch in B frames: (rgb [B, H, W, 3] weighted by alpha, alpha [B, H, W, 1])."""
-        # A frame at a time: the same in any chunk.
-        each = [field.deformed(*(o[frame] for o in offsets)) for frame in range(len(offsets[0]))]
-        moved = each[0] | {name: torch.stack([e[name] for e in each]) for name in ("means", "quats", "scales")[:len(offsets)]}
-        rgb, alpha, _ = rasterization(moved["means"], moved["quats"], moved["scales"], moved["opacities"], moved["colors"],
-                                      **camera, sh_degree=field.active_sh_degree, backend=backend)
-        return rgb[:, 0], alpha[:, 0]
-
-    @torch.inference_mode()
-    def splat(self, motion: AvatarMotion, frame: int) -> dict[str, Tensor]:
-        """One frame's Gaussians, face and mouth together, in the layout of ComfyUI's SPLAT (docs/comfyui.md#core-types).
-
-        Returns:
-            positions [1, N, 3] metres (Y down, Z forward: the viewer's frame), scales [1, N, 3] linear, rotations [1, N, 4] wxyz,
-            opacities [1, N, 1] in 0..1, sh [1, N, K, 3], counts [1].
-        """
-        self._check_motion(motion)
-        frame = whole("The frame of this motion", frame, 0, len(motion) - 1)
-        face, inside = self.offsets(motion, frame, frame + 1)
-        return as_splat([self.face.deformed(*(x[0] for x in face)), self.mouth.deformed(inside[0])])

@@ -12,6 +12,7 @@ from ..media_core.motion import AU_NAMES
 from ..media_core.schema import FOCAL, RATE, SIDE, SIZE, described, flag, many, note, optional, real, record, text, whole
 from ..media_core.tensor_schema import Numbers, all_finite, fitting
 from ..training_core.choices import CUES, FUSIONS
+from .basis import FACE_NUMBERS, KINDS, MOUTH_NUMBERS
 from .model.fusion import UPPERS, WIDEST_CUE
 from .speech_format import SPEECH, WIDEST
 
@@ -26,7 +27,7 @@ _CONFIG = record(
      "sh_degrees": many(whole(0, HIGHEST_DEGREE), count=2)},
     {"au_known": many(flag(), count=_UNITS), "au_reliability": optional(many(real(0, 1), count=_UNITS)),
      "au_source": optional(text()), "licence": text(100_000), "credit": text(100_000), "training": note(), "quality": note(),
-     "speech_prior": flag(), "speech": SPEECH, "motion": MOTION}, others=True)
+     "basis_psnr": real(0, 200), "speech_prior": flag(), "speech": SPEECH, "motion": MOTION}, others=True)
 _UINT8, _INT8, _FLOAT = (torch.uint8,), (torch.int8,), (torch.float32,)
 _FIRST_LAYER = {"conv": "audio_net.encoder_conv.0.weight", "fc": "audio_net.encoder_fc1.0.weight"}
 
@@ -48,6 +49,12 @@ _TENSORS = {
     "torso.states": Numbers(("P", "K"), _FLOAT)}
 
 
+_BASIS = {"basis.mean": Numbers(("P",), _FLOAT), "basis.components": Numbers(("L", "P"), _INT8),
+          "basis.scales": Numbers(("L",), _FLOAT), "basis.units": Numbers((KINDS,), _FLOAT),
+          "basis.points": Numbers(("",), (torch.int64,)),
+          "basis.mouth_points": Numbers(("",), (torch.int64,))}
+
+
 def check_avatar(tensors: Mapping[str, Tensor], config: Mapping[str, Any], name: str, do: str) -> None:
     """What `checkpoints.load_avatar` found in a file.
 
@@ -60,6 +67,8 @@ def check_avatar(tensors: Mapping[str, Tensor], config: Mapping[str, Any], name:
     height, width = config["image_size"]
     sizes = fitting(tensors, _TENSORS, name, do, {"H": height, "W": width})
     all_finite({key: value for key, value in tensors.items() if key != "track.au"}, name, do)
+    if any(key in tensors for key in _BASIS):
+        _check_basis(tensors, config, sizes["N of face"], sizes["N of mouth"], name, do)
     for branch, degree in zip(("face", "mouth"), config["sh_degrees"]):
         check_harmonics(sizes[f"K of {branch}"], degree, branch, name, do)
     if not sizes["N of face"]:
@@ -76,6 +85,17 @@ def check_avatar(tensors: Mapping[str, Tensor], config: Mapping[str, Any], name:
                               f"{len(silence)} in {name}", do)
     for net in ("face_net", "mouth_net"):
         check_audio(config["audio"], tensors, f"{net}.", name, do)
+
+
+def _check_basis(tensors: Mapping[str, Tensor], config: Mapping[str, Any], faces: int, mouths: int, name: str, do: str) -> None:
+    """The linear basis must be whole, and of these Gaussians."""
+    numbers = sum(FACE_NUMBERS) * faces + MOUTH_NUMBERS * mouths
+    fitting(tensors, _BASIS, name, do, {"P": numbers})
+    inside = all(not len(points) or int(points.min()) >= 0 and int(points.max()) < count for points, count in (
+        (tensors["basis.points"], faces), (tensors["basis.mouth_points"], mouths)))
+    if not inside or "basis_psnr" not in config:
+        raise FileFormatError("The linear basis of an avatar must name Gaussians that it has, and state its error",
+                              f"{name} does not", do)
 
 
 def check_harmonics(rest: int, degree: int, branch: str, name: str, do: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..media_core.asked import real, whole
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.head_pose import compared
-from ..media_core.motion import ExpressionTrack, PoseTrack
+from ..media_core.motion import LOWER_INDEX, ExpressionTrack, PoseTrack
 
 LONGEST_BLUR = 1000.0  # frames of standard deviation
 FARTHEST = 1 << 31     # frame or size that nothing of ours has
@@ -81,6 +81,26 @@ def check_rendering(start: int, stop: int | None, chunk: int, size: Sequence[int
                                     f"{background!r}", "Choose one")
         for part in background:
             real("A part of the background's colour", part, 0, 1)
+
+
+def check_rates(fps: float, *tracks: ExpressionTrack | PoseTrack | None) -> None:
+    """That tracks run at an avatar's frame rate.
+
+    Raises:
+        TalkingHeadsError: one does not.
+    """
+    for track in tracks:
+        if track is not None and abs(track.fps - fps) > 1e-6:
+            raise TalkingHeadsError(f"Tracks must run at the avatar's {fps:g} frames per second", f"{track.fps:g}",
+                                    "Resample the track first")
+
+
+def of_known_units(au: Tensor, known: Sequence[bool]) -> Tensor:  # [T, 17], 17 -> [T, 17]
+    """Action units without those never trained: 0 for upper ones, NaN (that is: predicted) for lower ones."""
+    for unit, learnt in enumerate(known):
+        if not learnt:
+            au[:, unit] = torch.nan if unit in LOWER_INDEX else 0.0
+    return au
 
 
 def nearest_poses(poses: PoseTrack, recorded: PoseTrack) -> Tensor:  # -> int64 [T]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..media_core.tracks import ping_pong
+from .model.camera import Window
 from .model.torso import TorsoModel
 
 Background = Literal["plate", "black", "transparent"] | Sequence[float] | Tensor
@@ -19,17 +20,17 @@ def is_clear(background: Background) -> bool:
     return isinstance(background, str) and background == "transparent"
 
 
-def body_layer(torso: TorsoModel, index: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Premultiplied colour [B, H, W, 3] and alpha [B, H, W, 1] of the body in states `index` [B], at `size` (H, W) px."""
+def body_layer(torso: TorsoModel, index: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """Premultiplied colour [B, H, W, 3] and alpha [B, H, W, 1] of the body in states `index` [B], in a window on its image."""
     colour, alpha = torso.layer(index)
-    if tuple(torso.size) != tuple(size):
-        alpha = resized(alpha, size)
-        colour = torch.minimum(resized(colour, size), alpha)  # premultiplied: never above alpha
-    return colour, alpha
+    if tuple(torso.size) != window.whole:
+        alpha = resized(alpha, window.whole)
+        colour = torch.minimum(resized(colour, window.whole), alpha)  # premultiplied: never above alpha
+    return window.cut(colour), window.cut(alpha)
 
 
-def backdrop(plate: Tensor, background: Background, size: tuple[int, int], begin: int, end: int) -> Tensor:
-    """What is behind frames begin..end, [B or 1, H, W, 3] in 0..1, at `size` (H, W) px.
+def backdrop(plate: Tensor, background: Background, window: Window, begin: int, end: int) -> Tensor:
+    """What is behind frames begin..end, [B or 1, H, W, 3] in 0..1, in a window on the plate.
 
     Args:
         plate: uint8 [h, w, 3], the recorded background.
@@ -38,12 +39,12 @@ def backdrop(plate: Tensor, background: Background, size: tuple[int, int], begin
     """
     if isinstance(background, Tensor):
         rows = ping_pong(len(background), end)[begin:end] if len(background) > 1 else [0]
-        return filling(background[rows].to(plate.device, torch.float32), size)
+        return filling(background[rows].to(plate.device, torch.float32), window.size)
     if isinstance(background, str) and background == "plate":
         image = plate.float().div(255)[None]
-        return image if tuple(plate.shape[:2]) == tuple(size) else resized(image, size)
+        return window.cut(image if tuple(plate.shape[:2]) == window.whole else resized(image, window.whole))
     colour = (0.0, 0.0, 0.0) if isinstance(background, str) else tuple(float(v) for v in background)
-    return torch.tensor(colour, device=plate.device).expand(1, *size, 3)
+    return torch.tensor(colour, device=plate.device).expand(1, *window.size, 3)
 
 
 def filling(images: Tensor, size: tuple[int, int]) -> Tensor:  # [B, h, w, 3] -> [B, H, W, 3]

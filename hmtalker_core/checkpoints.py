@@ -1,9 +1,9 @@
 """The avatar file: one safetensors with two fields, two nets, the track, the body, and a typed header.
 
 Tensors: `face.*`, `mouth.*` (fields), `face_net.*`, `mouth_net.*`, `track.camera_to_head` [P, 4, 4], `track.au` [P, 17],
-`torso.mean|components|scales|states`, `background`. Config: encoder, audio (constructor arguments of the nets), fps, focal,
-image_size, torso box, SH degrees, blink ceiling, known action units, motion (fusion and cue of the face net; older files lack
-it), training record, quality, licence, credit.
+`torso.mean|components|scales|states`, `background`; optional `basis.*` (`basis.LinearBasis`). Config: encoder, audio
+(constructor arguments of the nets), fps, focal, image_size, torso box, SH degrees, blink ceiling, known action units, motion
+(fusion and cue of the face net; older files lack it), training record, quality, licence, credit; basis_psnr with a basis.
 """
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..media_core.files import load_tensors, save_tensors
 from ..media_core.motion import PoseTrack
 from .avatar import Avatar
 from .avatar_checks import check_avatar
+from .basis import LinearBasis
 from .model.fusion import MotionKind
 from .model.motion import FaceMotionNet, MouthMotionNet
 from .model.torso import TorsoModel
@@ -31,10 +32,14 @@ def save_avatar(avatar: Avatar, path: str | os.PathLike) -> Path:
     for name, module in zip(("face", "mouth", "face_net", "mouth_net"), avatar.modules):
         tensors |= {f"{name}.{k}": v for k, v in module.state_dict().items()}
     tensors |= {f"torso.{k}": v for k, v in avatar.torso.tensors().items()}
+    if avatar.basis is not None:
+        tensors |= {f"basis.{k}": v for k, v in avatar.basis.tensors().items()}
     config = avatar.config | {
         "fps": avatar.poses.fps, "focal": avatar.poses.focal, "image_size": list(avatar.poses.image_size),
         "torso_box": list(avatar.torso.box), "torso_size": list(avatar.torso.size),
         "sh_degrees": [avatar.face.active_sh_degree, avatar.mouth.active_sh_degree]}
+    if avatar.basis is not None:
+        config["basis_psnr"] = round(avatar.basis.psnr, 2)
     return save_tensors(path, tensors, kind=KIND, version=VERSION, config=config)
 
 
@@ -68,4 +73,6 @@ def _assembled(tensors: dict, config: dict) -> Avatar:
     poses = PoseTrack(tensors["track.camera_to_head"], float(config["focal"]), tuple(config["image_size"]), float(config["fps"]))
     torso = TorsoModel(**{k: tensors[f"torso.{k}"] for k in ("mean", "components", "scales", "states")},
                        box=tuple(config["torso_box"]), size=tuple(config["torso_size"]))
-    return Avatar(face, mouth, face_net, mouth_net, poses, tensors["track.au"], torso, tensors["background"], config)
+    parts = strip(tensors, "basis.")
+    basis = LinearBasis(**parts, faces=len(face), psnr=float(config["basis_psnr"])) if parts else None
+    return Avatar(face, mouth, face_net, mouth_net, poses, tensors["track.au"], torso, tensors["background"], config, basis)

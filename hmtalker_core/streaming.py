@@ -19,6 +19,7 @@ from ..media_core.video import VideoWriter
 from .avatar import Avatar, AvatarMotion, Background
 from .avatar_motion import FARTHEST, check_rendering
 from .backdrop import is_clear
+from .basis import Deformation
 from .rasterizer import must_compile, wait_for_trial
 
 PREVIEW_EVERY = 25  # frames between previews
@@ -41,8 +42,8 @@ class RenderSummary:
 
 def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, sound: Sound | None = None, *,
                  chunk: int = 4, backend: str = "auto", background: Background = "plate", size: tuple[int, int] | None = None,
-                 torso: bool = True, workers: int | None = None, crf: int = 18, metadata: Mapping[str, Any] | None = None,
-                 report: Report = silent) -> RenderSummary:
+                 torso: bool = True, deformation: Deformation = "exact", workers: int | None = None, crf: int = 18,
+                 metadata: Mapping[str, Any] | None = None, report: Report = silent) -> RenderSummary:
     """Renders a motion into a video file: H.264 and AAC in an .mp4, VP9 in a .webm, ProRes in a .mov. The encoder
     works on one chunk while the next ones are rendered.
 
@@ -50,7 +51,7 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
         avatar, motion: what to show.
         path: the video; absent until it is whole. A transparent background needs .webm or .mov.
         sound: what is heard; cut or padded to the video's length within half a frame.
-        chunk, backend, background, size, torso: see `Avatar.render`.
+        chunk, backend, background, size, torso, deformation: see `Avatar.render`.
         workers: chunks rendered at once; None is torch's number of threads where a CPU draws, 1 elsewhere. Any number gives the
             same video.
         crf: H.264 quality, lower is better.
@@ -67,7 +68,7 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
         wait_for_trial(avatar.device, backend, report, total)
     clear = is_clear(background)
     with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata, alpha=clear) as writer:
-        options = {"backend": backend, "background": background, "size": size, "torso": torso}
+        options = {"backend": backend, "background": background, "size": size, "torso": torso, "deformation": deformation}
         for frames in streamed(avatar, motion, chunk, workers, **options):
             writer.write(frames)
             done += len(frames)
@@ -83,7 +84,7 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int 
     background [B, H, W, 4].
 
     Threads that each render whole frames with single-threaded torch use a CPU far better than torch's own threads inside its many
-    small operations. At most workers + 1 chunks exist at a time. Closing the generator waits for the chunks in work.
+    small operations. At most 2 x workers + 1 chunks exist at a time. Closing the generator waits for the chunks in work.
 
     Raises:
         TalkingHeadsError: as `Avatar.render`, or workers below 0.
@@ -94,14 +95,14 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int 
     before = torch.get_num_threads()
     workers = workers or (min(before, MOST_WORKERS) if avatar.device.type == "cpu" else 1)
     avatar.prepare()
+    picture = avatar.picture(**options)
     try:
-        yield from mapped(lambda begin: _rendered(avatar, motion, begin, min(begin + chunk, len(motion)), options),
-                          range(0, len(motion), chunk), workers, beyond=1, prepare=lambda: torch.set_num_threads(1))
+        yield from mapped(lambda begin: avatar.render_bytes(motion, begin, min(begin + chunk, len(motion)), picture),
+                          range(0, len(motion), chunk), workers, beyond=workers, prepare=lambda: torch.set_num_threads(1))
     finally:
         torch.set_num_threads(before)  # the workers' own setting is also the default of threads to come
 
 
-def _rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:
-    rgb, alpha = next(avatar.render(motion, begin, end, chunk=end - begin, **options))
-    rgb = torch.cat([rgb, alpha[..., None]], dim=-1) if is_clear(options.get("background", "plate")) else rgb
-    return rgb.mul(255).round_().to(torch.uint8).cpu().numpy()
+def rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:
+    """Frames begin..end as uint8 [B, H, W, 3]; with a transparent background [B, H, W, 4]. options: as `Avatar.picture`."""
+    return avatar.render_bytes(motion, begin, end, avatar.picture(**options))

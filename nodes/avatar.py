@@ -48,7 +48,8 @@ class LoadAvatar(io.ComfyNode):
         height, width = avatar.size
         about = (f"{path.name}\n{width} x {height} pixels, {avatar.fps:g} fps, "
                  f"speech encoder {avatar.encoder}, layer {avatar.hears.layer}\n"
-                 f"{avatar.licence}")
+                 + (f"linear basis of {len(avatar.basis.scales)} components, {avatar.basis.psnr:.1f} dB to exact deformation\n"
+                    if avatar.basis else "") + f"{avatar.licence}")
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), about, ui=saying.said(about))
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..hmtalker_core.backdrop import Background
+    from ..hmtalker_core.basis import Deformation
 
 BACKENDS = list(backend_registry.CHOICES)
 BACKGROUNDS = ["plate", "black", "white", "green", "transparent"]
@@ -21,6 +22,19 @@ _BACKEND_TIP = ("auto: on a GPU gsplat if it works, else Triton if that works, o
                 "exact and very slow, for comparison.")
 _BACKGROUND_TIP = ("What is behind the head: the background of the recording (plate), one colour, or nothing (transparent). A "
                    "connected background image takes its place.")
+
+
+def _deformation_input() -> io.Input:
+    return io.Combo.Input("deformation", options=["exact", "basis"], default="exact", optional=True, advanced=True,
+                          tooltip="exact: by the avatar's networks. basis: by its linear basis, faster with a small error that "
+                                  "Load Avatar states; a file without one is fitted first, which takes some seconds.")
+
+
+def _size_inputs() -> list[io.Input]:
+    side = {"default": 0, "min": 0, "max": 8192, "optional": True, "advanced": True}
+    tip = "in pixels; 0: in proportion to the other, or the avatar's own. Other proportions cut off what does not fit."
+    return [io.Int.Input(name, display_name=f"{name} (0 = avatar's)", tooltip=f"{name.capitalize()} of the frames {tip}", **side)
+            for name in ("width", "height")]
 
 
 def _image_input() -> io.Input:
@@ -52,6 +66,8 @@ class RenderAvatarVideo(io.ComfyNode):
                                tooltip="The audio of the video, normally the speech itself. Without it the video is silent."),
                 _image_input(),
                 temporary_videos.format_input(),
+                *_size_inputs(),
+                _deformation_input(),
             ],
             outputs=[io.Video.Output("video", display_name="video", tooltip="The video, as a file in ComfyUI's temp folder.")],
         )
@@ -59,7 +75,9 @@ class RenderAvatarVideo(io.ComfyNode):
     @classmethod
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, backend: str, crf: int,
                 audio: dict | None = None, background_image: Tensor | None = None,
-                format: str = temporary_videos.FORMATS[0]) -> io.NodeOutput:
+                format: str = temporary_videos.FORMATS[0], width: int = 0, height: int = 0,
+                deformation: Deformation = "exact") -> io.NodeOutput:
+        from ..hmtalker_core.model.camera import size_of
         from ..hmtalker_core.streaming import render_video
         from ..media_core.audio import Sound
 
@@ -67,7 +85,8 @@ class RenderAvatarVideo(io.ComfyNode):
         path, report = temporary_videos.new_path(f".{format}"), bridge.NodeReport()
         ready = bridge.ready_to_draw(avatar, backend, report, len(motion))
         behind = _COLOURS[background] if background_image is None else background_image
-        render_video(ready, motion, path, sound, background=behind, backend=backend, crf=crf, report=report)
+        render_video(ready, motion, path, sound, background=behind, backend=backend, crf=crf, report=report,
+                     size=size_of(width, height, avatar.model.size), deformation=deformation)
         return io.NodeOutput(temporary_videos.new_film(path))
 
 
@@ -92,6 +111,8 @@ class RenderAvatar(io.ComfyNode):
                              tooltip="How many frames to render; 0 for all that follow."),
                 io.Combo.Input("backend", options=BACKENDS, default="auto", tooltip=_BACKEND_TIP, advanced=True),
                 _image_input(),
+                *_size_inputs(),
+                _deformation_input(),
             ],
             outputs=[
                 io.Image.Output("images", display_name="images", tooltip="The frames, one image each."),
@@ -102,14 +123,17 @@ class RenderAvatar(io.ComfyNode):
 
     @classmethod
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, start_frame: int, frame_count: int,
-                backend: str, background_image: Tensor | None = None) -> io.NodeOutput:
+                backend: str, background_image: Tensor | None = None, width: int = 0, height: int = 0,
+                deformation: Deformation = "exact") -> io.NodeOutput:
+        from ..hmtalker_core.model.camera import size_of
+
         stop = bridge.checked_stop(len(motion), start_frame, frame_count)
-        height, width = avatar.model.size
-        images, masks = bridge.empty_images(stop - start_frame, height, width, (3, 0),
+        size = size_of(width, height, avatar.model.size) or avatar.model.size
+        images, masks = bridge.empty_images(stop - start_frame, *size, (3, 0),
                                             "Use Render Avatar Video, which writes frame by frame, or set frame_count")
         report = bridge.NodeReport()
         ready = bridge.ready_to_draw(avatar, backend, report, stop - start_frame)
-        frames = ready.render(motion, start_frame, stop, backend=backend, report=report,
+        frames = ready.render(motion, start_frame, stop, backend=backend, report=report, size=size, deformation=deformation,
                               background=_COLOURS[background] if background_image is None else background_image)
         at = 0
         for rgb, alpha in frames:

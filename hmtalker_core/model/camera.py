@@ -4,7 +4,7 @@ The world is the head; the head is static and the camera moves. Lengths are metr
 """
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -25,6 +25,33 @@ class Cameras(TypedDict):
     eps2d: float      # px^2 that every Gaussian is blurred by
 
 
+class Window(NamedTuple):
+    """What a frame shows of the image an avatar was trained at: all of it enlarged, or a part where the shapes differ."""
+    size: tuple[int, int]    # (H, W) px of the frame
+    whole: tuple[int, int]   # (H, W) px of the whole image, enlarged alike
+    corner: tuple[int, int]  # (row, column) of the frame in it
+
+    @classmethod
+    def of(cls, size: tuple[int, int], trained: tuple[int, int], centre: tuple[float, float] = (0.5, 0.5)) -> Window:
+        """The largest part of the shape of `size` (H, W) around `centre`, (down, across) in 0..1 of the image."""
+        scale = max(side / own for side, own in zip(size, trained))
+        whole = [max(side, round(own * scale)) for side, own in zip(size, trained)]
+        row, column = (round(min(max(c * w - side / 2, 0), w - side)) for c, w, side in zip(centre, whole, size))
+        return cls((size[0], size[1]), (whole[0], whole[1]), (row, column))
+
+    def cut(self, image: Tensor) -> Tensor:  # [B, *whole, C] -> [B, *size, C]
+        """The part of an image that the frame shows."""
+        (row, column), (height, width) = self.corner, self.size
+        return image[:, row:row + height, column:column + width]
+
+
+def size_of(width: int, height: int, own: tuple[int, int]) -> tuple[int, int] | None:
+    """(H, W) px of frames of this width and height, where 0 stands for: in proportion; None for the `own` ones: both are 0."""
+    if not width and not height:
+        return None
+    return height or max(1, round(width * own[0] / own[1])), width or max(1, round(height * own[1] / own[0]))
+
+
 def opengl_c2w_to_viewmat(c2w: Tensor) -> Tensor:  # [..., 4, 4] rigid -> [..., 4, 4]
     """Camera-to-world with OpenGL axes (x right, y up, z back) to world-to-camera with OpenCV axes (y down, z forward)."""
     rotation = (c2w[..., :3, :3] * c2w.new_tensor([1.0, -1.0, -1.0])).transpose(-1, -2)
@@ -40,19 +67,23 @@ def intrinsics(focal: float, width: int, height: int) -> Tensor:  # -> [3, 3]
     return torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
 
 
-def film_cameras(poses: PoseTrack, begin: int, end: int, size: tuple[int, int], trained: tuple[int, int],
+def film_cameras(poses: PoseTrack, begin: int, end: int, shown: Window | tuple[int, int], trained: tuple[int, int],
                  device: torch.device) -> Cameras:
     """Arguments of the rasteriser for frames begin..end.
 
-    A `size` (H, W) px other than the `trained` one gives the same image scaled, each direction on its own, as torso and plate
-    are. The blur of every Gaussian, which training adapted to, scales along: at half the size a video is then the full one
-    averaged down, where the full blur would make thin Gaussians cover more than they did (10 dB farther from it).
+    A frame `shown` (or of this (H, W) px) that is not as the `trained` image is that image scaled, or a part of it. The blur of
+    every Gaussian, which training adapted to, scales along: at half the size a video is then the full one averaged down, where
+    the full blur would make thin Gaussians cover more than they did (10 dB farther from it); at twice the size no holes open
+    between them (benchmarks/avatar_sizes.py).
     """
-    height, width = size
-    tall, wide = height / trained[0], width / trained[1]
+    window = shown if isinstance(shown, Window) else Window.of(shown, trained)
+    tall, wide = (whole / own for whole, own in zip(window.whole, trained))
     viewmats = opengl_c2w_to_viewmat(poses.camera_to_head[begin:end].float()).to(device)
-    K = intrinsics(poses.focal * height / poses.image_size[0], width, height)
+    K = intrinsics(poses.focal * window.whole[0] / poses.image_size[0], window.whole[1], window.whole[0])
     K[0, 0] *= wide / tall
+    K[0, 2] -= window.corner[1]
+    K[1, 2] -= window.corner[0]
+    height, width = window.size
     return {"viewmats": viewmats[:, None], "Ks": K.to(device)[None, None].expand(end - begin, 1, 3, 3), "width": width,
             "height": height, "eps2d": BLUR * tall * wide}
 
@@ -89,6 +120,15 @@ def project(points: Tensor, viewmat: Tensor, K: Tensor) -> tuple[Tensor, Tensor]
     seen = points @ viewmat[..., :3, :3].transpose(-1, -2) + viewmat[..., None, :3, 3]
     flat = seen @ K.to(seen).T
     return flat[..., :2] / flat[..., 2:], seen[..., 2]
+
+
+def head_centre(poses: PoseTrack) -> tuple[float, float]:
+    """Where the head is on the average of a track, (down, across) in 0..1 of the image."""
+    height, width = poses.image_size
+    viewmats = opengl_c2w_to_viewmat(poses.camera_to_head.float().cpu())
+    at, _ = project(viewmats.new_zeros(1, 3), viewmats, intrinsics(poses.focal, width, height))
+    across, down = (at.mean((0, 1)) / at.new_tensor([width, height])).nan_to_num(0.5, 0.5, 0.5).tolist()
+    return down, across
 
 
 def scene_extent(c2w: Tensor) -> float:  # [F, 4, 4]

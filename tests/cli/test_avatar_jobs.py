@@ -93,6 +93,17 @@ def test_face_head_and_background_are_given(run, hubert_avatar, place, tmp_path,
     assert ".webm" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("size, wanted", [("96", (96, 96)), ("96x64", (96, 64))])
+def test_any_size(run, hubert_avatar, place, size, wanted, capsys):
+    from talking_heads.media_core.video import probe
+
+    assert run(hubert_avatar, "--encoder", str(place / "ears"), "--size", size) == 0, capsys.readouterr().err
+    assert (probe("out.mp4").width, probe("out.mp4").height) == wanted
+    with pytest.raises(SystemExit):
+        run(hubert_avatar, "--size", "wide")
+    assert "640x480" in capsys.readouterr().err
+
+
 def test_wrong_usage(run, hubert_avatar, capsys):
     assert run(hubert_avatar, "--layer", "9") == 2
     assert "--layer" in capsys.readouterr().err

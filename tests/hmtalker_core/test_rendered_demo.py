@@ -6,6 +6,8 @@ import pytest
 import torch
 from scipy import ndimage
 from talking_heads.hmtalker_core.checkpoints import load_avatar
+from talking_heads.hmtalker_core.drawing import draw_branch, drawn
+from talking_heads.hmtalker_core.model.camera import film_cameras
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.motion import AU_NAMES, ExpressionTrack
 from talking_heads.media_core.speech import encode_speech
@@ -42,7 +44,7 @@ def holes(alpha):
 
 def test_nothing_shows_through_between_the_lips(avatar, motion, monkeypatch):
     assert holes(pictures(avatar, motion, torso=False)[1]) == 0
-    monkeypatch.setattr("talking_heads.hmtalker_core.avatar.dilate", lambda x, size: x)
+    monkeypatch.setattr("talking_heads.hmtalker_core.cpu_frames.dilation_at", lambda height: 1)
     assert holes(pictures(avatar, motion, torso=False)[1]) > 0, "what the filter is for"
 
 
@@ -55,6 +57,19 @@ def test_twice_the_size_is_the_same_picture(avatar, motion, torso):
     assert holes(alpha) < 10
 
 
+@pytest.mark.parametrize("size", [None, (512, 512), (192, 320)])
+@pytest.mark.parametrize("background, torso", [("plate", True), ("transparent", True), ((0.0, 1.0, 0.0), False)])
+def test_kernels_draw_what_torch_draws(avatar, motion, size, background, torso):
+    picture = avatar.picture(size=size, background=background, torso=torso)
+    with torch.inference_mode():
+        wanted = torch.cat([part.reshape(*part.shape[:3], -1) for part in drawn(avatar, motion, 7, 9, picture)], dim=-1)
+    rgb, alpha = pictures(avatar, motion, start=7, stop=9, size=size, background=background, torso=torso)
+    assert float((torch.cat([rgb, alpha[..., None]], dim=-1) - wanted).abs().max()) < 0.5 / 255
+    channels = 4 if background == "transparent" else 3
+    made = avatar.render_bytes(motion, 7, 9, picture)
+    assert made.dtype == np.uint8 and np.abs(made - wanted[..., :channels].mul(255).round().numpy()).max() <= 1
+
+
 def test_half_the_size_is_the_picture_averaged_down(avatar, motion):
     options = {"start": 6, "stop": 8}
     (native, _), (small, _) = pictures(avatar, motion, **options), pictures(avatar, motion, size=(128, 128), **options)
@@ -62,8 +77,39 @@ def test_half_the_size_is_the_picture_averaged_down(avatar, motion):
     assert float(-10 * torch.log10((halved - small).square().mean())) > 37
 
 
-def test_another_shape_stretches_head_and_body_alike(avatar, motion):
+def test_without_the_scaled_blur_twice_the_size_has_holes(avatar, motion, monkeypatch):
+    options = {"start": 6, "stop": 8, "torso": False, "size": (512, 512)}
+    assert holes(pictures(avatar, motion, **options)[1]) == 0
+    monkeypatch.setattr("talking_heads.hmtalker_core.model.camera.BLUR", 0.3 / 4)
+    assert holes(pictures(avatar.with_config(), motion, **options)[1]) > 60, "what scaling is for; a copy keeps no cameras"
+
+
+@pytest.mark.parametrize("size", [(512, 256), (256, 448), (192, 256)])
+def test_another_shape_keeps_the_proportions(avatar, motion, size):
+    """The frame is the enlarged image with the sides, or top and bottom, cut off."""
     options = {"start": 6, "stop": 7}
-    (native, _), (tall, _) = pictures(avatar, motion, **options), pictures(avatar, motion, size=(512, 256), **options)
-    squeezed = torch.nn.functional.avg_pool2d(tall.movedim(-1, 1), (2, 1)).movedim(1, -1)
-    assert float(-10 * torch.log10((squeezed - native).square().mean())) > 38
+    window = avatar.window(size)
+    assert window.whole[0] == window.whole[1] == max(size), "a square avatar fills the longer side"
+    (whole, _), (cut, _) = pictures(avatar, motion, size=window.whole, **options), pictures(avatar, motion, size=size, **options)
+    assert float((window.cut(whole) - cut).abs().max()) < 1 / 255
+
+
+def test_the_edge_of_the_head_is_not_darker_than_the_head(avatar, motion):
+    for size in (None, (512, 512)):
+        rgb, alpha = pictures(avatar, motion, start=6, stop=8, size=size, torso=False, background="transparent")
+        for image, cover in zip(rgb.mean(-1).numpy(), alpha.numpy()):
+            away, (row, column) = ndimage.distance_transform_edt(cover < 0.98, return_indices=True)
+            edge = (cover > 0.2) & (cover < 0.8) & (away < 6)
+            assert (image[edge] - image[row[edge], column[edge]]).mean() > -1 / 255
+
+
+def test_nothing_of_the_face_floats_between_the_lips(avatar, motion):
+    """Face alone at twice the size: no spot of alpha inside the opening that does not reach its rim."""
+    camera = film_cameras(motion.poses, 8, 12, (512, 512), avatar.size, avatar.device)
+    with torch.inference_mode():
+        _, alpha = draw_branch(avatar.face, camera, "cpu", *avatar.offsets(motion, 8, 12)[0])
+    for frame in alpha[..., 0].numpy():
+        spots, _ = ndimage.label(frame > 0.05)
+        head = np.bincount(spots[frame > 0.5]).argmax()
+        enclosed = ndimage.binary_fill_holes(frame > 0.5) & (frame < 0.5)
+        assert enclosed.sum() > 100 and not (enclosed & (spots != head) & (spots > 0)).any()

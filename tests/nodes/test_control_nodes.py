@@ -111,6 +111,16 @@ def test_an_image_stands_behind_the_head(host_with_avatar, given, base):
     assert bool((masks.amin(dim=(1, 2)) < 0.01).all()), "the background shows"
 
 
+@pytest.mark.parametrize("asked, size", [({"width": 96}, (96, 96)), ({"height": 48}, (48, 48)),
+                                         ({"width": 40, "height": 96}, (96, 40))])
+def test_frames_of_any_size(host_with_avatar, given, base, asked, size):
+    """Height and width; one alone keeps the proportions."""
+    frames = made(host_with_avatar, rendered(host_with_avatar, base, "RenderAvatar", **asked), "render")
+    assert tuple(frames.shape[1:3]) == size
+    video = made(host_with_avatar, rendered(host_with_avatar, base, "RenderAvatarVideo", **asked), "render")
+    assert video.get_dimensions() == size[::-1]
+
+
 def test_a_transparent_video_has_the_head_alone(host_with_avatar, given, base):
     nodes = rendered(host_with_avatar, base, "RenderAvatarVideo", "transparent", format="mov")
     video = made(host_with_avatar, nodes, "render")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from talking_heads.hmtalker_core import avatar as avatars
-from talking_heads.hmtalker_core import rasterizer, streaming
+from talking_heads.hmtalker_core import drawing, rasterizer, streaming
 from talking_heads.hmtalker_core.data.dataset import Frame
 from talking_heads.hmtalker_core.model.audio_net import net_arguments
 from talking_heads.hmtalker_core.model.gaussians import GaussianField
@@ -43,7 +43,7 @@ def drawn(means, quats, scales, opacities, colors, viewmats, Ks, width, height, 
 
 @pytest.fixture
 def scene(monkeypatch):
-    for module in (stages, avatars):
+    for module in (stages, drawing):
         monkeypatch.setattr(module, "rasterization", drawn)
     monkeypatch.setattr(losses, "ssim", lambda a, b: (a * b).mean())  # kornia's turns autocast off, which `meta` does not have
     monkeypatch.setattr(stages, "known_channels", lambda *_: slice(None))  # `meta` cannot count what a mask selects
