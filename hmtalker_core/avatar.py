@@ -27,7 +27,7 @@ from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech
 from .avatar_motion import AvatarMotion, check_driving, check_rendering, nearest_poses, rested, shaped
 from .backdrop import Background, backdrop, body_layer, is_clear, straight
-from .model.audio_net import HALF, audio_windows
+from .model.audio_net import HALF, audio_windows, window_shift
 from .model.camera import Cameras, film_cameras
 from .model.compose import compose, coverage, dilate, dilation_at
 from .model.gaussians import GaussianField
@@ -226,7 +226,8 @@ class Avatar:
     def _chunk_codes(self, speech: Speech, begin: int, wanted: Tensor) -> Driven:
         """The same of frames `begin` onwards: (c_f, mouth code, lower units). wanted: [n, 10], NaN: as predicted."""
         count, wanted = len(wanted), wanted.to(self.device)
-        features = speech.frame_windows(self.fps, begin - HALF, begin + count + HALF).to(self.device)  # real silence at the ends
+        first = begin + window_shift(self.config.get("window", "centred")) - HALF
+        features = speech.frame_windows(self.fps, first, first + count + 2 * HALF).to(self.device)  # real silence at the ends
         windows = audio_windows(features, HALF + torch.arange(count, device=self.device))
         return self._understood(windows, wanted)
 

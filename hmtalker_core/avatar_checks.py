@@ -11,6 +11,7 @@ from ..media_core.errors import FileFormatError
 from ..media_core.motion import AU_NAMES
 from ..media_core.schema import FOCAL, RATE, SIDE, SIZE, described, flag, many, note, optional, real, record, text, whole
 from ..media_core.tensor_schema import Numbers, all_finite, fitting
+from .model.audio_net import WINDOWS
 from .speech_format import SPEECH, WIDEST
 
 AUDIO = record({"audio_dim": whole(1, WIDEST), "audio_window": whole(1, 64), "audio_kind": text(choices=("conv", "fc"))})
@@ -22,7 +23,7 @@ _CONFIG = record(
      "sh_degrees": many(whole(0, HIGHEST_DEGREE), count=2)},
     {"au_known": many(flag(), count=_UNITS), "au_reliability": optional(many(real(0, 1), count=_UNITS)),
      "au_source": optional(text()), "licence": text(100_000), "credit": text(100_000), "training": note(), "quality": note(),
-     "speech_prior": flag(), "speech": SPEECH}, others=True)
+     "speech_prior": flag(), "speech": SPEECH, "window": text(choices=WINDOWS)}, others=True)
 _UINT8, _INT8, _FLOAT = (torch.uint8,), (torch.int8,), (torch.float32,)
 _FIRST_LAYER = {"conv": "audio_net.encoder_conv.0.weight", "fc": "audio_net.encoder_fc1.0.weight"}
 

@@ -15,7 +15,7 @@ from ...media_core.progress import Report
 from ...media_core.speech import EncoderChoice, encode_speech
 from ..data.annotations import BLINK_CEILING
 from ..data.dataset import AvatarDataset
-from ..model.audio_net import audio_windows, sound_around
+from ..model.audio_net import Window, audio_windows, sound_around, window_shift
 from ..model.camera import intrinsics, opengl_c2w_to_viewmat
 from ..speech_format import SpeechFormat
 from .curriculum import MIN_MOUTH_AREA
@@ -64,10 +64,12 @@ class Clip:
     device: torch.device
     outside: Tensor | None = None  # [8, C, W] what is heard in the four frames before the audio, and in those after it
     hears: SpeechFormat = SpeechFormat("mel", 80)  # whose features they are
+    window: Window = "centred"  # which frames of audio belong to each frame
 
     def windows(self, index: Tensor) -> Tensor:  # int64 [B] -> [B, 8, C, W]
         """What is heard around frames `index`: the eight frames of audio that a motion net reads."""
-        return audio_windows(self.features, self.sound[index.to(self.sound.device)], outside=self.outside)
+        frames = self.sound[index.to(self.sound.device)] + window_shift(self.window)
+        return audio_windows(self.features, frames, outside=self.outside)
 
     @property
     def upper(self) -> Tensor:  # [F, 7]
@@ -120,7 +122,8 @@ def _fill(mask: Tensor, box: Box | np.ndarray) -> None:
     mask[top:bottom, left:right] = True
 
 
-def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.device, report: Report) -> Clip:
+def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.device, report: Report,
+              window: Window = "centred") -> Clip:
     """Reads the tracks of a dataset and encodes its speech.
 
     Raises:
@@ -142,7 +145,7 @@ def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.devi
     c2w = torch.as_tensor(np.asarray(dataset.poses), dtype=torch.float32)
     return Clip(dataset=dataset, features=features, sound=heard.to(device), au=au.to(device), au_known=known,
                 blink_ceiling=ceiling, viewmats=opengl_c2w_to_viewmat(c2w).to(device), device=device,
-                outside=sound_around(speech, dataset.fps, frames).to(device), hears=SpeechFormat.of(speech))
+                outside=sound_around(speech, dataset.fps, frames).to(device), hears=SpeechFormat.of(speech), window=window)
 
 
 def clean_action_units(au: Tensor, train: np.ndarray, reliability: Sequence[float] | None = None

@@ -36,8 +36,8 @@ def build_avatar(run: AvatarTraining, tick: Callable[[], None] = lambda: None) -
                       float(data.fps))
     background = torch.as_tensor(data.frame(kept[0]).background).clone()
     record: dict[str, Any] = {
-        **clip.hears.to_config(), "audio": net_arguments(clip.features), "blink_ceiling": clip.blink_ceiling,
-        "au_known": list(clip.au_known),
+        **clip.hears.to_config(), "audio": net_arguments(clip.features), "window": clip.window,
+        "blink_ceiling": clip.blink_ceiling, "au_known": list(clip.au_known),
         "au_source": data.au_source, "au_reliability": data.au_reliability and list(data.au_reliability),
         "training": config.to_json() | {"seed": run.seed, "frames": len(data.train_index)}, "licence": LICENCE,
         "credit": data.credit}
