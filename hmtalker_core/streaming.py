@@ -96,13 +96,14 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int 
     workers = workers or (min(before, MOST_WORKERS) if avatar.device.type == "cpu" else 1)
     avatar.prepare()
     try:
-        yield from mapped(lambda begin: _rendered(avatar, motion, begin, min(begin + chunk, len(motion)), options),
+        yield from mapped(lambda begin: rendered(avatar, motion, begin, min(begin + chunk, len(motion)), options),
                           range(0, len(motion), chunk), workers, beyond=1, prepare=lambda: torch.set_num_threads(1))
     finally:
         torch.set_num_threads(before)  # the workers' own setting is also the default of threads to come
 
 
-def _rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:
+def rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:
+    """Frames begin..end as uint8 [B, H, W, 3]; with a transparent background [B, H, W, 4]."""
     rgb, alpha = next(avatar.render(motion, begin, end, chunk=end - begin, **options))
     rgb = torch.cat([rgb, alpha[..., None]], dim=-1) if is_clear(options.get("background", "plate")) else rgb
     return rgb.mul(255).round_().to(torch.uint8).cpu().numpy()

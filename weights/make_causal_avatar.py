@@ -1,7 +1,7 @@
 """The one command that made weights/demo_avatar_causal.safetensors: `python weights/make_causal_avatar.py`.
 
-The audio nets of the causal variant of an avatar, learnt from the voices of `voice_bank.py`, who read 40 s of random sentences each
-(`hmtalker_core/training/causal.py`). No image is rendered. Needs espeak-ng, flite and festival.
+The audio nets of the causal variant of an avatar, learnt from the voices of `voice_bank.py`, who read 40 s of random sentences
+each (`hmtalker_core/training/causal.py`). No image is rendered. Needs espeak-ng, flite and festival.
 """
 from __future__ import annotations
 

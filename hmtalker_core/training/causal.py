@@ -1,8 +1,8 @@
 """The causal variant of an avatar: audio nets that read frames [t - 7, t] of speech and give the codes that its own nets, which
 read [t - 4, t + 4), give. Learnt from speech alone, without images, so that any avatar can have one for live use (docs/live.md).
 
-What is learnt is the audio nets of both branches; everything that reads their codes stays. An error of a code counts as much as it
-moves Gaussians.
+What is learnt is the audio nets of both branches; everything that reads their codes stays. An error of a code counts as much as
+it moves Gaussians.
 """
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ def causal_variant(avatar: Avatar, speeches: Sequence[Speech], *, steps: int = S
         speeches: of any voices and lengths from one second on, encoded by the avatar's encoder; more voices serve more users.
         steps: optimisation steps of 200 frames each.
         seed: of all randomness.
-        report: called once per step with the loss: squared error of the Gaussians' movement over its variance, EMA.
+        report: called once per step with the loss: squared error of the movement over its variance, EMA.
     Raises:
-        TalkingHeadsError: the avatar is causal already, speech of another encoder, none long enough, or a loss that is not finite.
+        TalkingHeadsError: the avatar is causal already, speech of another encoder or too short, or a loss that is not
+            finite.
     """
     if avatar.config.get("window", "centred") != "centred":
         raise TalkingHeadsError("Only an avatar with centred windows can be made causal", "a causal one", "Use it as it is")
@@ -151,8 +152,8 @@ def with_causal(avatar: Avatar, path: str | os.PathLike[str]) -> Avatar:
     described(config, _SETTINGS, name, again)
     all_finite(tensors, name, again)
     if config["avatar"] != avatar.fingerprint:
-        raise FileFormatError("Causal audio nets must be those of the avatar", f"{name} belongs to {config['avatar']}, the avatar is "
-                              f"{avatar.fingerprint}", again)
+        raise FileFormatError("Causal audio nets must be those of the avatar",
+                              f"{name} belongs to {config['avatar']}, the avatar is {avatar.fingerprint}", again)
     nets = deepcopy(avatar.face_net), deepcopy(avatar.mouth_net)
     try:
         for place, net in zip(("face_net", "mouth_net"), nets):
