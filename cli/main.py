@@ -1,4 +1,4 @@
-"""`talking-heads`: demo | run | motion | video | avatar | capture | subject | dataset | train | import | evaluate | doctor.
+"""`talking-heads`: demo, run, motion, video, avatar, live, capture, subject, dataset, train, import, evaluate, doctor.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
         dataset_jobs,
         evaluate_jobs,
         import_jobs,
+        live_jobs,
         motion_jobs,
         mtov_jobs,
         subject_jobs,
@@ -54,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
     motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
     video_jobs.add_options(commands.add_parser("video", parents=[common], help="speech and an image or video to a talking video"))
     avatar_jobs.add_options(commands.add_parser("avatar", parents=[common], help="speech and an avatar to a talking video"))
+    live_jobs.add_options(commands.add_parser("live", parents=[common],
+                                              help="an avatar speaks along with a microphone or file, in real time"))
     subject_jobs.add_options(commands.add_parser("subject", parents=[common],
                                                  help="one photo to a talking person, as a dataset folder"))
     dataset_jobs.add_options(commands.add_parser("dataset", help="make a dataset for training"), common)
@@ -143,6 +146,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .avatar_jobs import make_avatar_video
 
         return make_avatar_video(options)
+    if options.command == "live":
+        from .live_jobs import play_live
+
+        return play_live(options)
     from . import jobs
 
     if options.command == "demo":

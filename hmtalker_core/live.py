@@ -67,19 +67,26 @@ class AvatarStream:
         """Frames that came out."""
         return self._driver.made
 
-    def feed(self, pcm: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:  # float [N] -> uint8 [n, H, W, 3]
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) px of the frames."""
+        return self._shape[0], self._shape[1]
+
+    def feed(self, pcm: np.ndarray, sample_rate: int = SAMPLE_RATE, show: bool = True) -> np.ndarray:  # -> uint8 [n, H, W, 3]
         """The frames that are known now.
 
         Args:
-            pcm: the next samples of one channel, -1..1; any number of them.
+            pcm: float [N], the next samples of one channel, -1..1; any number of them.
             sample_rate: must be 16000 Hz; said to be checked.
+            show: False: listen, but draw nothing, where there is no time for it. Later frames are as they would have been.
         Raises:
             TalkingHeadsError: other audio, or a stream that was flushed.
         """
         if self._ended:
             raise TalkingHeadsError("Audio can be fed until the stream is flushed", "more of it",
                                     "Open another stream; to stop a sentence and go on, interrupt instead")
-        return self._rendered(self._driver.feed(checked_samples(pcm, sample_rate)))
+        motion = self._driver.feed(checked_samples(pcm, sample_rate))
+        return self._rendered(motion if show else None)
 
     def flush(self) -> np.ndarray:  # -> uint8 [n, H, W, 3]
         """The last frames, up to the end of the audio; the stream has then ended. A second time: none."""
@@ -96,6 +103,11 @@ class AvatarStream:
         """The motion of a finished recording with the same settings, by `Avatar.drive`: `Avatar.render` makes of it the frames
         that a stream makes of the same samples, to the bit."""
         return recorded_motion(self.avatar, checked_samples(pcm, SAMPLE_RATE), self.settings, self.timing)
+
+    def prepare(self) -> np.ndarray:  # -> uint8 [H, W, 3]
+        """Draws the resting avatar, beside the stream: after it the first frame waits for no compiler."""
+        motion = recorded_motion(self.avatar, np.zeros(HOP, np.float32), self.settings, self.timing)
+        return rendered(self.avatar, motion, 0, 1, self._look | {"background": self._behind(0, 0, 1)})[0]
 
     def _rendered(self, motion: AvatarMotion | None) -> np.ndarray:
         if motion is None:

@@ -1,4 +1,4 @@
-"""A live avatar: the frames of the finished recording to the bit, however the audio comes; within the promised wait; interrupted."""
+"""A live avatar: the frames of the finished recording to the bit, however the audio comes, within the promised wait."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -109,7 +109,7 @@ def test_causal_and_looks():
     assert clear.shape[1:] == (*SIZE, 4)
 
 
-@pytest.mark.parametrize(("avatar", "wait"), [(demo, 4120), (causal, 2200)])
+@pytest.mark.parametrize("avatar, wait", [(demo, 4120), (causal, 2200)])
 def test_a_frame_waits_for_no_more_than_is_promised(avatar, wait):
     """Counted in samples from the frame's first one; and no frame comes a sample too late."""
     stream, came = AvatarStream(avatar(), size=(8, 8)), []
@@ -206,9 +206,9 @@ def test_encoders_that_need_the_whole_recording_are_refused():
         AvatarStream(demo().with_config(encoder="hubert-large"))
 
 
-@pytest.mark.parametrize(("wrong", "said"), [({"smoothing": 11.0}, "at most 10 frames"), ({"blinks": "often"}, "`blinks` must be"),
-                                             ({"gain_db": 100.0}, "in dB"), ({"start": -1}, "begin with"),
-                                             ({"expression": ExpressionTrack(torch.zeros(3, 17), 30.0)}, "25 frames per second")])
+@pytest.mark.parametrize("wrong, said", [({"smoothing": 11.0}, "at most 10 frames"), ({"blinks": "often"}, "`blinks` must be"),
+                                         ({"gain_db": 100.0}, "in dB"), ({"start": -1}, "begin with"),
+                                         ({"expression": ExpressionTrack(torch.zeros(3, 17), 30.0)}, "25 frames per second")])
 def test_settings_out_of_range_are_refused(wrong, said):
     with pytest.raises(TalkingHeadsError, match=said):
         AvatarStream(demo(), replace(LiveSettings(), **wrong))
