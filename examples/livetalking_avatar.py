@@ -1,6 +1,6 @@
 """A Talking Heads avatar in LiveTalking (github.com/lipku/LiveTalking, version of July 2026).
 
-Copy this file to its avatars/talkingheads_avatar.py and add the module to those that its app.py lists (musetalk, wav2lip ...). Its
+Copy this file to its avatars/talkingheads_avatar.py and add the module to those that its app.py lists (musetalk, ...). Its
 base class pastes a face into recorded frames; here the avatar draws whole frames, in silence too.
 """
 import queue
