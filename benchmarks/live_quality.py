@@ -96,7 +96,8 @@ def report(rows: list[tuple[str, float, float, float, int]]) -> str:
     return "\n".join([
         "# Live quality", "",
         f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/live_quality.py`; "
-        "synthetic identity 3, 256 px, 10 s of unseen sentences. Synthetic people only: these figures compare versions of this code.", "",
+        "synthetic identity 3, 256 px, 10 s of unseen sentences. Synthetic people only: these figures compare versions of this "
+        "code.", "",
         "| audio nets | lip-aperture correlation | lip rectangle, dB | movement over the video's | best lag, frames |",
         "|---|---|---|---|---|",
         *(f"| {name} | {r:.3f} | {psnr:.2f} | {size:.2f} | {lag:+d} |" for name, r, psnr, size, lag in rows), "",

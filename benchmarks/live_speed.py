@@ -3,8 +3,8 @@
     python benchmarks/live_speed.py [--seconds 600] [--avatar FILE] [--causal NETS] [--write]
 
 The demo speech over and over, with pauses. A frame's delay in audio is counted in samples from its first one; its delay in time
-adds the work, as a queue would: a piece waits until the one before it is done. Memory is watched where `--seconds` are 120 or more.
-Prints the table; with `--write` it goes to benchmarks/results/live_speed.md.
+adds the work, as a queue would: a piece waits until the one before it is done. Memory is watched where `--seconds` are 120 or
+more. Prints the table; with `--write` it goes to benchmarks/results/live_speed.md.
 """
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ Where a recording is heard as a whole (`hearing.heard`), here only the past deci
 
 - level: speech much softer or louder than normal is brought to the normal level as soon as 0.2 s of it are known, at 1 dB in
   32 ms; speech of normal level stays as it is, to the bit. `gain_db` sets the level instead.
-- an offset (DC) is neither filtered out nor counted: the mel bands and the level do not see one.
+- an offset (DC) is taken off for the voice activity and the level; the mel bands do not see one.
 """
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ _BELOW_LOUD_DB = 30.0  # what is softer than speech by this is not speech
 _FALLING_DB = 0.2  # per chunk, of the loudest level
 _KEPT = 64  # chunks, 2 s, in which a voice is remembered
 _FLOOR = 1e-12  # of power
+_OFFSET, _OFFSET_FLOOR = 0.5, 3e-4  # of a chunk's RMS, and in all: a larger mean is an offset
 
 
 def check_streams(encoder: str, layer: str) -> None:
@@ -153,10 +154,13 @@ class LiveHearing:
     def _listen(self) -> None:
         """A whole chunk: does somebody speak, and how loud?"""
         own = self._chunk.astype(np.float64)
-        level = 10 * math.log10(max(float(np.square(own - own.mean()).mean()), _FLOOR))
+        mean, power = float(own.mean()), float(own.var())
+        level = 10 * math.log10(max(power, _FLOOR))
         speaks = self.level.audible(level)
         if self._voice is not None:
-            speaks &= bool(self._voice.feed(self._chunk * np.float32(self.level.raised))[0] >= THRESHOLD)
+            offset = mean if abs(mean) > max(_OFFSET_FLOOR, _OFFSET * math.sqrt(power)) else 0.0
+            heard = (self._chunk - np.float32(offset)) * np.float32(self.level.raised)
+            speaks &= bool(self._voice.feed(heard)[0] >= THRESHOLD)
         if speaks:
             self.voiced.append(self.chunks)
         self.level.learn(level, speaks)
