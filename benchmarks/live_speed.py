@@ -1,10 +1,11 @@
 """A live avatar, 40 ms of audio at a time, on one core: speed, delay and memory.
 
-    python benchmarks/live_speed.py [--seconds 600] [--avatar FILE] [--causal NETS] [--write]
+    python benchmarks/live_speed.py [--seconds 600] [--draw 1] [--avatar FILE] [--causal NETS] [--write]
 
 The demo speech over and over, with pauses. A frame's delay in audio is counted in samples from its first one; its delay in time
 adds the work, as a queue would: a piece waits until the one before it is done. Memory is watched where `--seconds` are 120 or
-more. Prints the table; with `--write` it goes to benchmarks/results/live_speed.md.
+more; `--draw 8` draws the frames of one piece in eight and listens to all, for a busy machine: then only memory means anything.
+Prints the table; with `--write` it goes to benchmarks/results/live_speed.md.
 """
 from __future__ import annotations
 
@@ -32,19 +33,20 @@ def main() -> None:
     parser.add_argument("--avatar", type=Path, default=ROOT / "weights" / "demo_avatar.safetensors")
     parser.add_argument("--causal", type=Path, help="audio nets of its causal variant")
     parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--draw", type=int, default=1, metavar="N", help="draw the frames of one piece in N")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     avatar = load_avatar(args.avatar)
     stream = AvatarStream(avatar if args.causal is None else with_causal(avatar, args.causal), LiveSettings(blinks="generated"))
     stream.prepare()
-    text = report(measured(stream, args.seconds), stream, args)
+    text = report(measured(stream, args.seconds, args.draw), stream, args)
     print(text)
     if args.write:
         results_folder().joinpath(f"live_speed{'_causal' if args.causal else ''}.md").write_text(text, encoding="utf-8")
 
 
-def measured(stream: AvatarStream, seconds: float) -> dict[str, np.ndarray]:
+def measured(stream: AvatarStream, seconds: float, draw: int) -> dict[str, np.ndarray]:
     """work, cpu: s per piece; memory: MiB after each second; audio: samples from each frame's first one; at: its piece."""
     demo = load_sound(ROOT / "demo" / "demo_speech.wav").mono(RATE)
     audio = np.concatenate([demo, np.zeros(4 * RATE, np.float32)])
@@ -52,7 +54,7 @@ def measured(stream: AvatarStream, seconds: float) -> dict[str, np.ndarray]:
     for piece in range(round(seconds * RATE / PIECE)):
         samples = np.take(audio, np.arange(piece * PIECE, (piece + 1) * PIECE), mode="wrap")
         before, began, busy = stream.frames, time.perf_counter(), time.process_time()
-        stream.feed(samples)
+        stream.feed(samples, show=piece % draw == 0)
         work.append(time.perf_counter() - began)
         cpu.append(time.process_time() - busy)
         for frame in range(before, stream.frames):
@@ -93,7 +95,8 @@ def report(figures: dict[str, np.ndarray], stream: AvatarStream, args: argparse.
         "# Live speed" + (", causal" if args.causal else ""), "",
         f"{date.today().isoformat()}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}; "
         f"`OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/live_speed.py --seconds {args.seconds:g}"
-        f"{' --causal NETS' if args.causal else ''}`; {args.avatar.name}, {width} x {height} px, one thread; {seconds:.0f} s of "
+        f"{f' --draw {args.draw}' if args.draw > 1 else ''}{' --causal NETS' if args.causal else ''}`; {args.avatar.name}, "
+        f"{width} x {height} px, one thread; {seconds:.0f} s of "
         "audio in pieces of 40 ms.", "",
         "| figure | value | wanted |", "|---|---|---|",
         f"| frames per second of work | {rate:.1f} | >= 25: {met(rate >= 25)} |",
