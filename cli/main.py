@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
         avatar_jobs,
         avatar_training_jobs,
         capture_jobs,
+        causal_jobs,
         dataset_jobs,
         evaluate_jobs,
         import_jobs,
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a model")
     what = train.add_subparsers(dest="what", required=True)
     avatar_training_jobs.add_options(what, common)
+    causal_jobs.add_options(what, common)
     atom_jobs.add_options(what, common)
     mtov_jobs.add_options(what, common)
 
@@ -165,6 +167,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .mtov_jobs import train_mtov
 
         return train_mtov(options)
+    if options.what == "causal":
+        from .causal_jobs import train_causal
+
+        return train_causal(options)
     from .avatar_training_jobs import train_avatar
 
     return train_avatar(options)

@@ -31,7 +31,7 @@ from .branches import strip
 from .curriculum import step_seed
 
 KIND, VERSION = "causal audio nets", 1
-STEPS, LR, DECAY = 6000, 2e-3, 1e-4
+STEPS, LR, DECAY = 8000, 2e-3, 1e-4
 RUNS, RUN = 8, 25  # runs of neighbouring frames in a step, and frames in each
 AUGMENT = 0.5  # strength of `augment_windows` on what the new nets hear
 PROBED = 400  # frames from which is learnt how far a code moves Gaussians

@@ -226,6 +226,16 @@ def test_wrong_usage_is_told(options, said, capsys):
     assert live(*options) in (1, 2) and said in capsys.readouterr().err
 
 
+def test_causal_nets_are_made_and_used(capsys):
+    avatar = str(DEMO / "weights" / "demo_avatar.safetensors")
+    long = str(DEMO / "demo" / "demo_speech_short.wav")
+    assert main.main(["train", "causal", avatar, "nets.safetensors", long, "--steps", "2"]) == 0
+    assert "nets.safetensors" in capsys.readouterr().out
+    assert live("--file", "speech.wav", "--pipe", "frames.rgb", "--causal", "nets.safetensors") == 0
+    assert "138 ms after the audio" in capsys.readouterr().err
+    assert main.main(["train", "causal", avatar, avatar, long]) == 1 and "demo_avatar" in capsys.readouterr().err
+
+
 def test_audio_and_a_place_for_frames_must_be_named():
     for options in (["--file", "a"], ["--pipe"], ["--file", "a", "--microphone", "--pipe"],
                     ["--file", "a", "--pipe", "--websocket", "1"]):
