@@ -1,5 +1,5 @@
-"""`talking-heads`: demo | run | motion | video | avatar | basis |
-capture | subject | dataset | train | import | evaluate | doctor.
+"""`talking-heads`: demo, run, motion, video, avatar, live, basis, capture, subject, dataset, train, import, export, evaluate,
+doctor.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
@@ -43,9 +43,11 @@ def parser() -> argparse.ArgumentParser:
         avatar_training_jobs,
         basis_jobs,
         capture_jobs,
+        causal_jobs,
         dataset_jobs,
         evaluate_jobs,
         import_jobs,
+        live_jobs,
         motion_jobs,
         mtov_jobs,
         subject_jobs,
@@ -59,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
     avatar_jobs.add_options(commands.add_parser("avatar", parents=[common], help="speech and an avatar to a talking video"))
     basis_jobs.add_options(commands.add_parser("basis", parents=[common],
                                                help="an avatar's linear basis, for faster rendering, into its file"))
+    live_jobs.add_options(commands.add_parser("live", parents=[common],
+                                              help="an avatar speaks along with a microphone or file, in real time"))
     subject_jobs.add_options(commands.add_parser("subject", parents=[common],
                                                  help="one photo to a talking person, as a dataset folder"))
     dataset_jobs.add_options(commands.add_parser("dataset", help="make a dataset for training"), common)
@@ -66,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a model")
     what = train.add_subparsers(dest="what", required=True)
     avatar_training_jobs.add_options(what, common)
+    causal_jobs.add_options(what, common)
     atom_jobs.add_options(what, common)
     mtov_jobs.add_options(what, common)
 
@@ -158,6 +163,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .basis_jobs import fit_basis
 
         return fit_basis(options)
+    if options.command == "live":
+        from .live_jobs import play_live
+
+        return play_live(options)
     from . import jobs
 
     if options.command == "demo":
@@ -173,6 +182,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .mtov_jobs import train_mtov
 
         return train_mtov(options)
+    if options.what == "causal":
+        from .causal_jobs import train_causal
+
+        return train_causal(options)
     from .avatar_training_jobs import train_avatar
 
     return train_avatar(options)

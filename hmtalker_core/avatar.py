@@ -18,22 +18,22 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from ..media_core.asked import whole
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import AU_NAMES, LOWER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
 from ..media_core.mouth_gate import speech_gate
 from ..media_core.speech import Speech
-from .avatar_motion import AvatarMotion, check_driving, nearest_poses, rested, shaped
+from .avatar_motion import AvatarMotion, check_driving, checked_gate, nearest_poses, rested, shaped, wanted_units
 from .avatar_rendering import Rendering
 from .backdrop import Background as Background
 from .basis import LinearBasis
-from .model.audio_net import HALF, audio_windows
+from .model.audio_net import HALF, audio_windows, window_shift
 from .model.gaussians import GaussianField
 from .model.motion import FaceMotionNet, MouthMotionNet
 from .model.torso import TorsoModel
 from .rasterizer import drawing_device
 from .speech_format import SpeechFormat
 
-BLINK = AU_NAMES.index("AU45")
 DRIVE_CHUNK = 32  # frames that are driven at once
 Modules = tuple[GaussianField, GaussianField, FaceMotionNet, MouthMotionNet]
 Driven = tuple[Tensor, Tensor, Tensor]  # c_f [n, 32], mouth code [n, 32], action units: lower [n, 10] or all [n, 17]
@@ -143,7 +143,7 @@ class Avatar(Rendering):
     @torch.inference_mode()
     def drive(self, speech: Speech, *, expression: ExpressionTrack | None = None, pose: PoseTrack | None = None,
               blinks: Literal["track", "generated", "none"] = "track", smoothing: float = 0.0, lip_gain: float = 1.0,
-              start: int = 0, seed: int = 0, silence_gate: bool = True) -> AvatarMotion:
+              start: int = 0, seed: int = 0, silence_gate: bool | Tensor = True, chunk: int = DRIVE_CHUNK) -> AvatarMotion:
         """Speech to motion, one frame per 1/fps of audio.
 
         Args:
@@ -158,7 +158,8 @@ class Avatar(Rendering):
             start: frame of the avatar's track to begin with.
             seed: of generated blinks.
             silence_gate: where nobody speaks, the lower face rests: codes and predicted units are those of silence, softly before
-                and after (`mouth_gate.speech_gate`); lower units of `expression` still act.
+                and after (`mouth_gate.speech_gate`); lower units of `expression` still act. Or how far it rests, [T] 0..1.
+            chunk: frames driven at once; another number changes the last bits.
         Raises:
             TalkingHeadsError: the speech comes from another encoder, a track from another frame rate, no such `blinks`, or a
                 number out of range.
@@ -167,28 +168,24 @@ class Avatar(Rendering):
         check_driving(smoothing, lip_gain, start, seed)
         if blinks not in ("track", "generated", "none"):
             raise TalkingHeadsError("`blinks` must be track, generated or none", repr(blinks), "Choose one of them")
-        self._check_rates(expression, pose)
+        self.check_rates(expression, pose)
         frames = speech.frame_count(self.fps)
         track = ping_pong(len(self.poses), frames, start)
-        au = self.upper_au[track].clone()
-        au[:, BLINK] = {"track": lambda: au[:, BLINK], "none": lambda: torch.zeros(frames),
-                        "generated": lambda: generated_blinks(frames, self.fps, seed)}[blinks]()
-        au[:, list(LOWER_INDEX)] = torch.nan
-        if expression is not None:
-            given = expression.au[ping_pong(len(expression), frames)]
-            au = torch.where(given.isnan(), au, given)
-        au[:, BLINK] = au[:, BLINK].clamp(0, self.config["blink_ceiling"])
-        wanted = self._of_known_units(au)
-        codes, mouth_codes, au = self._codes(speech, frames, wanted)
+        blink = {"track": lambda: None, "none": lambda: torch.zeros(frames),
+                 "generated": lambda: generated_blinks(frames, self.fps, seed)}[blinks]()
+        given = None if expression is None else expression.au[ping_pong(len(expression), frames)]
+        wanted = wanted_units(self.upper_au[track], blink, given, self.config["blink_ceiling"], self.au_known)
+        codes, mouth_codes, au = self._codes(speech, frames, wanted, whole("The frames driven at once", chunk, 1))
         rest = self._rest_codes(speech.silence_row()) if lip_gain != 1.0 else (codes, mouth_codes)
         codes, mouth_codes = (shaped(c, smoothing, lip_gain, r) for c, r in zip((codes, mouth_codes), rest))
-        if silence_gate:
-            *calm, units = self._at_rest(speech.silence_row(), wanted)
-            gate, lower = speech_gate(speech, self.fps), list(LOWER_INDEX)
+        if silence_gate is not False:
+            *calm, units = self.at_rest(speech.silence_row(), wanted, chunk)
+            gate = speech_gate(speech, self.fps) if silence_gate is True else checked_gate(silence_gate, frames)
+            lower = list(LOWER_INDEX)
             codes, mouth_codes = (rested(c, shaped(r, smoothing), gate) for c, r in zip((codes, mouth_codes), calm))
             au[:, lower] = rested(au[:, lower], units.cpu(), gate)
         poses = self.poses.selected(track) if pose is None else pose.selected(ping_pong(len(pose), frames))
-        torso = track if pose is None else nearest_poses(poses, self.poses)
+        torso = track if pose is None else nearest_poses(pose, self.poses)[ping_pong(len(pose), frames)]
         return AvatarMotion(codes.cpu(), mouth_codes.cpu(), au, poses, torso, self.encoder, avatar=self.fingerprint,
                             reliability=self.au_reliability)
 
@@ -203,26 +200,19 @@ class Avatar(Rendering):
                                     f"motion of another avatar ({motion.avatar or 'unnamed'}, here {self.fingerprint})",
                                     "Connect one and the same avatar to Drive Avatar and to the rendering node")
 
-    def _check_rates(self, *tracks: ExpressionTrack | PoseTrack | None) -> None:
+    def check_rates(self, *tracks: ExpressionTrack | PoseTrack | None) -> None:
         for track in tracks:
             if track is not None and abs(track.fps - self.fps) > 1e-6:
                 raise TalkingHeadsError(f"Tracks must run at the avatar's {self.fps:g} frames per second", f"{track.fps:g}",
                                         "Resample the track first")
 
-    def _of_known_units(self, au: Tensor) -> Tensor:  # [T, 17] -> [T, 17]
-        """Without what was never trained: 0 for upper units, NaN (that is: predicted) for lower ones."""
-        for unit, known in enumerate(self.au_known):
-            if not known:
-                au[:, unit] = torch.nan if unit in LOWER_INDEX else 0.0
-        return au
-
-    def _codes(self, speech: Speech, frames: int, au: Tensor) -> Driven:
+    def _codes(self, speech: Speech, frames: int, au: Tensor, chunk: int) -> Driven:
         """(c_f [T, 32], mouth code [T, 32], au [T, 17] with the lower ones filled in), always in whole chunks that begin at
-        multiples of `DRIVE_CHUNK`: the last one goes on into what is heard after the end, so that a frame's numbers do not
+        multiples of `chunk`: the last one goes on into what is heard after the end, so that a frame's numbers do not
         depend on the length of the video."""
         lower = list(LOWER_INDEX)
-        wanted = torch.nn.functional.pad(au[:, lower], (0, 0, 0, -frames % DRIVE_CHUNK), value=torch.nan)
-        out = [self._chunk_codes(speech, begin, wanted[begin:begin + DRIVE_CHUNK]) for begin in range(0, frames, DRIVE_CHUNK)]
+        wanted = torch.nn.functional.pad(au[:, lower], (0, 0, 0, -frames % chunk), value=torch.nan)
+        out = [self._chunk_codes(speech, begin, wanted[begin:begin + chunk]) for begin in range(0, frames, chunk)]
         codes, mouth_codes, units = (torch.cat(parts)[:frames] for parts in zip(*out))
         full = au.clone()
         full[:, lower] = units.cpu().clamp(0, 5)
@@ -231,11 +221,12 @@ class Avatar(Rendering):
     def _chunk_codes(self, speech: Speech, begin: int, wanted: Tensor) -> Driven:
         """The same of frames `begin` onwards: (c_f, mouth code, lower units). wanted: [n, 10], NaN: as predicted."""
         count, wanted = len(wanted), wanted.to(self.device)
-        features = speech.frame_windows(self.fps, begin - HALF, begin + count + HALF).to(self.device)  # real silence at the ends
+        first = begin + window_shift(self.config.get("window", "centred")) - HALF
+        features = speech.frame_windows(self.fps, first, first + count + 2 * HALF).to(self.device)  # real silence at the ends
         windows = audio_windows(features, HALF + torch.arange(count, device=self.device))
-        return self._understood(windows, wanted)
+        return self.understood(windows, wanted)
 
-    def _understood(self, windows: Tensor, wanted: Tensor) -> Driven:
+    def understood(self, windows: Tensor, wanted: Tensor) -> Driven:
         """The same of the frames' windows [n or 1, 8, C, W]; wanted: [n, 10] on the avatar's device."""
         known = torch.tensor([self.au_known[unit] for unit in LOWER_INDEX], device=self.device)
         c_implicit = self.face_net.encode_audio(windows).expand(len(wanted), -1)
@@ -248,13 +239,14 @@ class Avatar(Rendering):
 
     def _rest_codes(self, silence: Tensor) -> tuple[Tensor, Tensor]:  # [C] one row of features -> [1, 32] each
         """(c_f, mouth code) of silence."""
-        codes, mouth_codes, _ = self._at_rest(silence, torch.full((1, len(AU_NAMES)), torch.nan))
+        codes, mouth_codes, _ = self.at_rest(silence, torch.full((1, len(AU_NAMES)), torch.nan), 1)
         return codes, mouth_codes
 
-    def _at_rest(self, silence: Tensor, au: Tensor) -> Driven:
+    def at_rest(self, silence: Tensor, au: Tensor, chunk: int) -> Driven:
         """The same of silence with the lower units of au [T, 17] that are not NaN; one row where all are."""
         wanted, rows = au[:, list(LOWER_INDEX)], self.config["audio"]["audio_window"]
         wanted = (wanted[:1] if bool(wanted.isnan().all()) else wanted).to(self.device)
         quiet = silence.to(self.device, torch.float32)[None, None, :, None].expand(1, 2 * HALF, -1, rows)
-        codes, mouth_codes, units = self._understood(quiet, wanted)
-        return codes, mouth_codes, units.clamp(0, 5)
+        out = [self.understood(quiet, part) for part in wanted.split(chunk)]
+        codes, units = torch.cat([part[0] for part in out]), torch.cat([part[2] for part in out])
+        return codes, out[0][1], units.clamp(0, 5)  # no unit moves the inside of the mouth

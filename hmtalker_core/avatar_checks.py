@@ -13,6 +13,7 @@ from ..media_core.schema import FOCAL, RATE, SIDE, SIZE, described, flag, many, 
 from ..media_core.tensor_schema import Numbers, all_finite, fitting
 from ..training_core.choices import CUES, FUSIONS
 from .basis import FACE_NUMBERS, KINDS, MOUTH_NUMBERS
+from .model.audio_net import WINDOWS
 from .model.fusion import UPPERS, WIDEST_CUE
 from .speech_format import SPEECH, WIDEST
 
@@ -27,7 +28,8 @@ _CONFIG = record(
      "sh_degrees": many(whole(0, HIGHEST_DEGREE), count=2)},
     {"au_known": many(flag(), count=_UNITS), "au_reliability": optional(many(real(0, 1), count=_UNITS)),
      "au_source": optional(text()), "licence": text(100_000), "credit": text(100_000), "training": note(), "quality": note(),
-     "basis_psnr": real(0, 200), "speech_prior": flag(), "speech": SPEECH, "motion": MOTION}, others=True)
+     "basis_psnr": real(0, 200), "speech_prior": flag(), "speech": SPEECH, "motion": MOTION,
+     "window": text(choices=WINDOWS)}, others=True)
 _UINT8, _INT8, _FLOAT = (torch.uint8,), (torch.int8,), (torch.float32,)
 _FIRST_LAYER = {"conv": "audio_net.encoder_conv.0.weight", "fc": "audio_net.encoder_fc1.0.weight"}
 

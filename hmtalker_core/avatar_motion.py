@@ -11,10 +11,11 @@ from torch import Tensor
 from ..media_core.asked import real, whole
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.head_pose import compared
-from ..media_core.motion import LOWER_INDEX, ExpressionTrack, PoseTrack
+from ..media_core.motion import AU_NAMES, LOWER_INDEX, ExpressionTrack, PoseTrack
 
 LONGEST_BLUR = 1000.0  # frames of standard deviation
 FARTHEST = 1 << 31     # frame or size that nothing of ours has
+BLINK = AU_NAMES.index("AU45")
 SOURCE = "HM-Talker A2AM"  # what an expression track made by `drive` calls itself
 
 
@@ -83,23 +84,34 @@ def check_rendering(start: int, stop: int | None, chunk: int, size: Sequence[int
             real("A part of the background's colour", part, 0, 1)
 
 
-def check_rates(fps: float, *tracks: ExpressionTrack | PoseTrack | None) -> None:
-    """That tracks run at an avatar's frame rate.
+def checked_gate(gate: Tensor, frames: int) -> Tensor:  # [T] -> [T]
+    """How far the mouth rests, as it is asked for.
 
     Raises:
-        TalkingHeadsError: one does not.
+        TalkingHeadsError: not one number in 0..1 for each frame.
     """
-    for track in tracks:
-        if track is not None and abs(track.fps - fps) > 1e-6:
-            raise TalkingHeadsError(f"Tracks must run at the avatar's {fps:g} frames per second", f"{track.fps:g}",
-                                    "Resample the track first")
+    if tuple(gate.shape) != (frames,) or not bool(((gate >= 0) & (gate <= 1)).all()):
+        raise TalkingHeadsError(f"A silence gate must be {frames} numbers in 0..1, one for each frame", f"{list(gate.shape)}",
+                                "Make it for the same audio")
+    return gate
 
 
-def of_known_units(au: Tensor, known: Sequence[bool]) -> Tensor:  # [T, 17], 17 -> [T, 17]
-    """Action units without those never trained: 0 for upper ones, NaN (that is: predicted) for lower ones."""
-    for unit, learnt in enumerate(known):
-        if not learnt:
-            au[:, unit] = torch.nan if unit in LOWER_INDEX else 0.0
+def wanted_units(au: Tensor, blink: Tensor | None, given: Tensor | None, ceiling: float, known: Sequence[bool]) -> Tensor:
+    """The action units that frames shall show, [T, 17]; NaN: as the speech predicts.
+
+    Args:
+        au: [T, 17] the avatar's own, of which the upper ones count.
+        blink: [T] AU45; None: its own. ceiling: of AU45.
+        given: [T, 17] units that replace all others where they are not NaN.
+        known: [17] units that the avatar was trained with: others are 0 if upper, predicted (NaN) if lower.
+    """
+    au = au.clone()
+    au[:, BLINK] = au[:, BLINK] if blink is None else blink
+    au[:, list(LOWER_INDEX)] = torch.nan
+    au = au if given is None else torch.where(given.isnan(), au, given)
+    au[:, BLINK] = au[:, BLINK].clamp(0, ceiling)
+    for unit in (unit for unit, trained in enumerate(known) if not trained):
+        au[:, unit] = torch.nan if unit in LOWER_INDEX else 0.0
     return au
 
 
@@ -110,9 +122,13 @@ def nearest_poses(poses: PoseTrack, recorded: PoseTrack) -> Tensor:  # -> int64 
 
 def shaped(codes: Tensor, smoothing: float, gain: float = 1.0, rest: Tensor | None = None) -> Tensor:  # [T, D] -> [T, D]
     """Codes stretched away from those of `rest` [1, D] by `gain`, then smoothed over so many frames."""
-    if gain != 1.0 and rest is not None:
-        codes = rest + gain * (codes - rest)
+    codes = codes if rest is None else stretched(codes, gain, rest)
     return smooth_in_time(codes, smoothing) if smoothing > 0 else codes
+
+
+def stretched(codes: Tensor, gain: float, rest: Tensor) -> Tensor:  # [T, D], [1 or T, D] -> [T, D]
+    """Codes as many times as far from those of rest as `gain` says; 1 changes no bit."""
+    return codes if gain == 1.0 else rest + gain * (codes - rest)
 
 
 def rested(moving: Tensor, resting: Tensor, weight: Tensor) -> Tensor:  # [T, D], [T or 1, D], [T] 0..1 -> [T, D]
@@ -120,9 +136,17 @@ def rested(moving: Tensor, resting: Tensor, weight: Tensor) -> Tensor:  # [T, D]
     return torch.lerp(moving, resting.expand_as(moving), weight.to(moving)[:, None])
 
 
+def blur_reach(sigma: float) -> int:
+    """Frames after a frame that `smooth_in_time` needs."""
+    return max(1, int(3 * sigma + 0.5)) if sigma > 0 else 0
+
+
 def smooth_in_time(x: Tensor, sigma: float) -> Tensor:  # [T, D] -> [T, D]
     """A Gaussian of `sigma` frames along time, zero-phase; the ends repeat."""
-    reach = max(1, int(3 * sigma + 0.5))
+    reach = blur_reach(sigma)
     weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / sigma) ** 2)
-    padded = torch.cat([x[:1].expand(reach, -1), x, x[-1:].expand(reach, -1)]).T[:, None]
-    return torch.nn.functional.conv1d(padded, (weights / weights.sum()).view(1, 1, -1))[:, 0].T
+    padded = torch.cat([x[:1].expand(reach, -1), x, x[-1:].expand(reach, -1)])
+    out = torch.zeros_like(x)
+    for first, weight in enumerate((weights / weights.sum()).tolist()):  # in turn: the same bits at any length
+        out = out + padded[first:first + len(x)] * weight
+    return out

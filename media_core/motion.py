@@ -205,18 +205,39 @@ def generated_blinks(n: int, fps: float = FPS, seed: int = 0, pauses: float = 1.
     Raises:
         TalkingHeadsError: a number of frames or a seed that is not whole or below 0, a rate that is none.
     """
-    asked.whole("The number of frames", n)
-    asked.frame_rate(fps)
-    random = np.random.default_rng(asked.whole("The seed", seed))
-    time = (np.arange(n) + 0.5) / fps
-    curve = np.zeros(n)
-    begin = random.uniform(0.5, 3.0) * pauses
-    while begin < n / fps:
-        length, peak, pause = random.uniform(0.24, 0.36), random.uniform(1.7, 2.0), random.uniform(2.0, 6.0) * pauses
-        lid = np.interp((time - begin) / length, [0.0, 0.2, 0.4, 1.0], [0.0, 1.0, 1.0, 0.0])
-        curve = np.maximum(curve, peak * lid * lid * (3 - 2 * lid))
-        begin += pause
-    return torch.from_numpy(curve.astype(np.float32))
+    return BlinkStream(fps, seed, pauses).take(n)
+
+
+class BlinkStream:
+    """The curve of `generated_blinks`, a piece at a time and without end."""
+
+    def __init__(self, fps: float = FPS, seed: int = 0, pauses: float = 1.0):
+        asked.frame_rate(fps)
+        self._random = np.random.default_rng(asked.whole("The seed", seed))
+        self._fps, self._pauses, self._frame = fps, pauses, 0
+        self._begin = self._random.uniform(0.5, 3.0) * pauses  # s, of the next blink
+        self._blinks: list[tuple[float, float, float]] = []  # begin and length in s, peak; those that may not be over
+
+    def take(self, n: int) -> torch.Tensor:  # float32 [n]
+        """The next frames.
+
+        Raises:
+            TalkingHeadsError: a number that is not whole or below 0.
+        """
+        asked.whole("The number of frames", n)
+        time = (np.arange(self._frame, self._frame + n) + 0.5) / self._fps
+        self._frame += n
+        while self._begin < self._frame / self._fps:
+            draw = self._random.uniform
+            length, peak, pause = draw(0.24, 0.36), draw(1.7, 2.0), draw(2.0, 6.0) * self._pauses
+            self._blinks.append((self._begin, length, peak))
+            self._begin += pause
+        curve = np.zeros(n)
+        for begin, length, peak in self._blinks:
+            lid = np.interp((time - begin) / length, [0.0, 0.2, 0.4, 1.0], [0.0, 1.0, 1.0, 0.0])
+            curve = np.maximum(curve, peak * lid * lid * (3 - 2 * lid))
+        self._blinks = [blink for blink in self._blinks if blink[0] + blink[1] > self._frame / self._fps]
+        return torch.from_numpy(curve.astype(np.float32))
 
 
 def unreliable_units(reliability: Sequence[float] | None) -> tuple[str, ...]:  # [17] -> names

@@ -6,7 +6,7 @@ vector per frame; `AudioAttNet` weighs the eight frames. Names follow the offici
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from . import row_conv
 
 FRAMES = 8         # frames in a window
 HALF = FRAMES // 2  # of them before the frame itself
+Window = Literal["centred", "causal"]  # frames [t - 4, t + 4) as in the papers, or [t - 7, t]: nothing after the frame itself
+WINDOWS: tuple[Window, ...] = ("centred", "causal")
 SLOPE = 0.02       # LeakyReLU
 LONGEST = 16       # feature rows of a frame that the convolutions reduce to one
 
@@ -136,6 +138,11 @@ def audio_windows(features: Tensor, index: Tensor, frames: int = FRAMES,
         return windows * inside.to(features.dtype)
     edge = torch.where(at < 0, (at + half).clamp_min(0), (at - count + half).clamp(0, frames - 1))
     return torch.where(inside, windows, outside[edge])
+
+
+def window_shift(window: Window) -> int:
+    """Frames by which a window lies later than a centred one; below 0: earlier."""
+    return HALF + 1 - FRAMES if window == "causal" else 0
 
 
 def sound_around(speech: Speech, fps: float, count: int) -> Tensor:  # -> [8, C, W]

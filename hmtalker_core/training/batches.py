@@ -17,7 +17,7 @@ from ...media_core.speech import EncoderChoice, encode_speech
 from ..data.annotations import BLINK_CEILING
 from ..data.cues import read_cue
 from ..data.dataset import FACE, HAIR, MOUTH, AvatarDataset, Frame
-from ..model.audio_net import audio_windows, sound_around
+from ..model.audio_net import Window, audio_windows, sound_around, window_shift
 from ..model.camera import intrinsics, opengl_c2w_to_viewmat
 from ..speech_format import SpeechFormat
 from .curriculum import MIN_MOUTH_AREA
@@ -124,10 +124,12 @@ class Clip:
     outside: Tensor | None = None  # [8, C, W] what is heard in the four frames before the audio, and in those after it
     hears: SpeechFormat = SpeechFormat("mel", 80)  # whose features they are
     cue: Tensor | None = None  # [F, D] what the explicit code is made of instead of lower-face action units
+    window: Window = "centred"  # which frames of audio belong to each frame
 
     def windows(self, index: Tensor) -> Tensor:  # int64 [B] -> [B, 8, C, W]
         """What is heard around frames `index`: the eight frames of audio that a motion net reads."""
-        return audio_windows(self.features, self.sound[index.to(self.sound.device)], outside=self.outside)
+        frames = self.sound[index.to(self.sound.device)] + window_shift(self.window)
+        return audio_windows(self.features, frames, outside=self.outside)
 
     @property
     def upper(self) -> Tensor:  # [F, 7]
@@ -169,7 +171,8 @@ def eye_box(points: np.ndarray) -> Box:  # [6, 2] px x y
     return int(round(top)), int(round(bottom)), int(round(left)), int(round(right))
 
 
-def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.device, report: Report, cue: str = "au") -> Clip:
+def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.device, report: Report, cue: str = "au",
+              window: Window = "centred") -> Clip:
     """Reads the tracks of a dataset and encodes its speech.
 
     Raises:
@@ -194,7 +197,7 @@ def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.devi
     return Clip(dataset=dataset, features=features, sound=heard.to(device), au=au.to(device), au_known=known,
                 blink_ceiling=ceiling, viewmats=opengl_c2w_to_viewmat(c2w).to(device), device=device,
                 outside=sound_around(speech, dataset.fps, frames).to(device), hears=SpeechFormat.of(speech),
-                cue=None if numbers is None else torch.from_numpy(numbers).to(device))
+                cue=None if numbers is None else torch.from_numpy(numbers).to(device), window=window)
 
 
 def clean_action_units(au: Tensor, train: np.ndarray, reliability: Sequence[float] | None = None

@@ -21,6 +21,7 @@ from typing import Any
 from ...media_core.errors import TalkingHeadsError
 from ...training_core.choices import CUES, DENSIFY, FUSIONS
 from ...training_core.settings import require
+from ..model.audio_net import WINDOWS, Window
 
 PRECISIONS = ("fp32", "bf16")
 FREE = ("save_every", "val_every", "log_every")  # do not change what is learnt: may change when a training is continued
@@ -83,6 +84,7 @@ class TrainConfig:
     # over crop; grad_threshold of the presets that crop was chosen with that
     pose_track: int = 750  # poses, upper-face action units and torso states kept in the avatar file
     torso_components: int = 10  # rank of the torso's appearance model
+    window: Window = "centred"  # of audio: frames [t - 4, t + 4) as in the paper, or "causal", [t - 7, t], for live use (ours)
     batch: int = 1  # frames per step, over all processes (paper: 1)
     precision: str = "fp32"  # of the motion nets, one of PRECISIONS; drawing stays fp32
     gradient_clip: float | None = None  # largest norm of the gradient; None: no limit
@@ -98,6 +100,7 @@ class TrainConfig:
         whole = {name: getattr(self, name) for name in ("batch", *FREE)}
         wrong = ", ".join(f"{name} {value}" for name, value in whole.items() if type(value) is not int or value < 1)
         require(not wrong, "Batch and intervals must be whole numbers above 0", wrong)
+        require(self.window in WINDOWS, f"window must be one of {', '.join(WINDOWS)}", f"'{self.window}'")
         require(self.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}", f"'{self.precision}'")
         require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip must be above 0", f"{self.gradient_clip}")
         for name, known in (("fusion", FUSIONS), ("cue", CUES), ("densify", DENSIFY)):

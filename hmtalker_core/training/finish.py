@@ -57,7 +57,8 @@ def assembled(clip: Clip, modules: Modules, record: Mapping[str, Any], config: T
     poses = PoseTrack(seen_from, float(data.focal), frame_size(clip), float(data.fps))
     background = torch.as_tensor(data.frame(kept[0]).background).clone()
     told: dict[str, Any] = {
-        **clip.hears.to_config(), "audio": net_arguments(clip.features), "blink_ceiling": clip.blink_ceiling,
+        **clip.hears.to_config(), "audio": net_arguments(clip.features), "window": clip.window,
+        "blink_ceiling": clip.blink_ceiling,
         "au_source": data.au_source, "au_reliability": data.au_reliability and list(data.au_reliability), "credit": data.credit}
     return Avatar(*modules, poses, clip.au[kept].cpu(), torso.to(clip.device), background.to(clip.device),
                   told | dict(record)).to(clip.device)

@@ -84,7 +84,7 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
         wait_for_trial(device, "auto", report, config.steps)
     listener = opened(encoder)
     clip = open_clip(data, listener, drawing_device(torch.device(device)), _encoding(listener, group, report, config.steps),
-                     config.cue)
+                     config.cue, config.window)
     _tell_left_out(clip)
     lpips = load_lpips(lpips_weights).to(clip.device) if lpips_weights else None
     start = _start(start_from, clip, config)
@@ -146,8 +146,10 @@ def _tell_left_out(clip: Clip) -> None:
 
 
 def _prior(config: TrainConfig, path: str | os.PathLike | None, encoder: str) -> tuple[Any, str] | None:
-    """(file, encoder) of the prior to use. The shipped one serves its own encoder only; a file the caller names must fit."""
-    if not config.speech_prior or path is None or (Path(path) == SHIPPED and encoder != SHIPPED_ENCODER):
+    """(file, encoder) of the prior to use. The shipped one serves its own encoder and centred windows only; a file the caller
+    names must fit."""
+    fits = encoder == SHIPPED_ENCODER and config.window == "centred"
+    if not config.speech_prior or path is None or (Path(path) == SHIPPED and not fits):
         return None
     return path, encoder
 

@@ -22,8 +22,8 @@ from .silence import RATE, active_level, speaking
 TARGET_DB = -20.0  # RMS of what is spoken, dB re full scale: that of the voices the shipped weights have heard
 SOFTEST_DB, LOUDEST_DB = -26.0, -12.0  # speech between them stays as it is: lips differ by 1 % (docs/speech.md#loudness)
 MOST_GAIN_DB = 45.0
-_QUIET_DB = -35.0  # audio whose loudest 40 ms are below this is raised before voices are looked for ...
-_RAISED_DB = -12.0  # ... so that those lie here
+QUIET_DB = -35.0  # audio whose loudest 40 ms are below this is raised before voices are looked for ...
+RAISED_DB = -12.0  # ... so that those lie here
 _VOICED = 0.5  # of the time that the most talkative channel speaks: channels that speak so much count
 _LEAST = 0.3  # s that a channel must speak to be chosen
 _BLOCK = 0.05  # s, the means of which show an offset
@@ -84,7 +84,7 @@ def _gain(mono: np.ndarray) -> tuple[float, list[str]]:  # [N] at 16 kHz
 def _raise(mono: np.ndarray) -> float:  # [N] at 16 kHz
     """The factor with which very quiet audio is heard."""
     loudest = float(levels(mono, SAMPLE_RATE, RATE, len(mono) * RATE // SAMPLE_RATE + 1).max())
-    return 1.0 if loudest >= _QUIET_DB else 10 ** (min(_RAISED_DB - loudest, MOST_GAIN_DB) / 20)
+    return 1.0 if loudest >= QUIET_DB else 10 ** (min(RAISED_DB - loudest, MOST_GAIN_DB) / 20)
 
 
 def _voice_channels(sound: Sound) -> tuple[Sound, list[str]]:

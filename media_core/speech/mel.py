@@ -60,6 +60,37 @@ def _rows(samples: torch.Tensor) -> np.ndarray:  # [(n - 1) * 200 + 800] -> [n, 
     return (2 * LIMIT * (level + RANGE_DB) / RANGE_DB - LIMIT).clamp(-LIMIT, LIMIT).T.numpy()
 
 
+class MelStream:
+    """The same rows of audio that has yet to come, in pieces of any length: row k is there with sample 200 k + 400. Each row is
+    computed alone, so that its bits do not depend on the pieces; from those of `mel_spectrogram` it differs by rounding."""
+
+    width = BANDS
+
+    def __init__(self) -> None:
+        self._held = np.zeros(N_FFT // 2, np.float32)  # emphasised samples from 200 k - 400 on, k the next row
+        self._last = np.zeros(1, np.float32)
+        self._samples = self._rows = 0
+
+    def feed(self, mono: np.ndarray) -> np.ndarray:  # float32 [N] at 16 kHz -> float32 [n, 80]
+        """The rows that are whole now."""
+        if not len(mono):
+            return np.zeros((0, BANDS), np.float32)
+        emphasised = mono - np.float32(PRE_EMPHASIS) * np.concatenate([self._last, mono[:-1]])
+        self._last, self._samples = mono[-1:].copy(), self._samples + len(mono)
+        self._held = np.concatenate([self._held, emphasised])
+        return self._take(max(0, (len(self._held) - N_FFT) // HOP + 1))
+
+    def finish(self) -> np.ndarray:  # float32 [n, 80]
+        """The last rows, with silence behind the audio."""
+        self._held = np.concatenate([self._held, np.zeros(N_FFT, np.float32)])
+        return self._take(self._samples // HOP + 1 - self._rows)
+
+    def _take(self, count: int) -> np.ndarray:
+        rows = [_rows(torch.from_numpy(self._held[k * HOP:k * HOP + N_FFT].copy())) for k in range(count)]
+        self._held, self._rows = self._held[count * HOP:].copy(), self._rows + count
+        return np.concatenate([np.zeros((0, BANDS), np.float32), *rows])
+
+
 @lru_cache(maxsize=1)
 def mel_basis() -> np.ndarray:  # float32 [80, 401]
     """Triangles between neighbouring centres, each of area 1 Hz: what librosa.filters.mel gives for these bands.

@@ -37,13 +37,13 @@ def test_frames_are_round_duration_times_fps(tiny_avatar, seconds):
     assert len(motion) == frame_count(sound.duration, 25.0) == len(motion.poses) == len(motion.torso_index)
 
 
-def test_driving_does_not_depend_on_chunks(tiny_avatar, monkeypatch):
+def test_driving_does_not_depend_on_chunks(tiny_avatar):
     speech = encode_speech(voice(1.5))
     whole = tiny_avatar.drive(speech)
-    monkeypatch.setattr("talking_heads.hmtalker_core.avatar.DRIVE_CHUNK", 7)
-    parts = tiny_avatar.drive(speech)
-    torch.testing.assert_close(parts.codes, whole.codes, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(parts.au, whole.au, atol=1e-5, rtol=1e-5)
+    for chunk in (7, 1):
+        parts = tiny_avatar.drive(speech, chunk=chunk)
+        torch.testing.assert_close(parts.codes, whole.codes, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(parts.au, whole.au, atol=1e-5, rtol=1e-5)
 
 
 def test_driving_a_part_is_driving_the_whole_to_the_bit(tiny_avatar):
