@@ -68,10 +68,10 @@ class ImportTalkingGaussian(io.ComfyNode):
         from ..hmtalker_core.checkpoints import load_avatar
         from ..hmtalker_core.importing import import_avatar
 
-        chosen = {"fuse": fuse, "face": face, "mouth": mouth}
-        files = {part: bridge.model_path(file) for part, file in chosen.items() if file != NONE}
-        path = import_avatar(dataset.folder, bridge.new_model_path(file_stem(name)), **files, report=bridge.NodeReport(),
-                             encoder=None if speech_encoder is None else speech.on_device(speech_encoder))
+        files = [None if file == NONE else bridge.model_path(file) for file in (fuse, face, mouth)]
+        path = import_avatar(dataset.folder, bridge.new_model_path(file_stem(name)), fuse=files[0], face=files[1], mouth=files[2],
+                             encoder=None if speech_encoder is None else speech.on_device(speech_encoder),
+                             report=bridge.NodeReport())
         avatar = load_avatar(path)
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name, ui=saying.model_saved(path, about(avatar)))
 
