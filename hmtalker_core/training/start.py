@@ -2,7 +2,7 @@
 
 Heads share one frame of reference, so that where lips, jaw, lids and brows are, and how they answer speech and action units, is
 much the same for everybody. A prior is trained on several people at once: each has Gaussians of their own, all share both motion
-nets (after InsTaG, arXiv 2502.20387; docs/hmtalker.md#speech-prior). Gaussians are never taken over: they are the person.
+nets (after InsTaG, arXiv 2502.20387; docs/hmtalker.md#starting-from-another-person). Gaussians are never taken over: they are the person.
 """
 from __future__ import annotations
 
