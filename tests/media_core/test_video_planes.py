@@ -113,3 +113,18 @@ def test_white_black_and_grey_are_themselves():
             turn = matrix_of(number, full)
             np.testing.assert_allclose(turn @ [black, 128, 128, 1], 0, atol=1e-9)
             np.testing.assert_allclose(turn @ [white, 128, 128, 1], 255, atol=1e-9)
+
+
+@pytest.mark.parametrize("step", [2, 3, 5])
+@pytest.mark.parametrize("format", STEPS)
+def test_a_crop_of_planes_is_that_of_the_image(format, step):
+    """Reduced first and converted then, or the other way round: up to roundings the same; at the edges too."""
+    from talking_heads.media_core.face.geometry import similarity
+    from talking_heads.media_core.face.landmarks.inference import cut
+
+    own = planes(format, smooth=True, size=(180, 241))
+    whole = own.whole()
+    for middle in ((120, 90), (10, 20), (236, 170)):
+        place = similarity(0.1, 1 / step, middle, (11.5, 11.5))
+        off = cut(own, place, 24).astype(int) - cut(whole, place, 24)
+        assert np.abs(off).max() <= 3 and np.abs(off.mean((0, 1))).max() < 0.8, (middle, np.abs(off).max(), off.mean((0, 1)))

@@ -48,21 +48,11 @@ class Folded(Held):
     def forward(self, x: Tensor) -> Tensor:
         deep = convolved(x, self.kernel, None, self.stride, self.groups * self.inner)
         b, h, w, _ = deep.shape
-        x = _pooled(x) if self.stride == 2 else x
-        y = self._beside(x.reshape(b * h * w, -1))
-        if self.groups == 1:
-            y.addmm_(deep.reshape(b * h * w, -1), self.matrix[0])
-        else:
-            _each(y, self.groups).baddbmm_(_each(deep.reshape(b * h * w, -1), self.groups), self.matrix)
+        y = _product(deep.reshape(b * h * w, -1), self.matrix, self.bias)
+        if self.stride == 2:
+            x = _pooled(x)
+        y.view(b * h * w, self.groups, -1)[..., :self.inner] += x.reshape(b * h * w, self.groups, -1)
         return F.prelu(y, self.slope).view(b, h, w, -1)
-
-    def _beside(self, x: Tensor) -> Tensor:  # [N, G * inner] -> [N, G * outer]
-        """What the product is added to: the input with zeros up to the output's channels, and the bias."""
-        if x.shape[1] == len(self.bias):
-            return x + self.bias
-        y = self.bias.repeat(len(x), 1)
-        y.view(len(x), self.groups, -1)[..., :self.inner] += x.view(len(x), self.groups, -1)
-        return y
 
 
 class Narrowed(Held):
@@ -242,14 +232,10 @@ def convolved(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, group
 def _product(x: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:  # [N, G * a], [G, a, b], [G * b] -> [N, G * b]
     groups = len(matrix)
     if groups == 1:
-        return torch.addmm(bias, x, matrix[0])
+        return F.linear(x, matrix[0].t(), bias)
     out = bias.repeat(len(x), 1)
-    _each(out, groups).baddbmm_(_each(x, groups), matrix)
+    out.view(len(x), groups, -1).transpose(0, 1).baddbmm_(x.view(len(x), groups, -1).transpose(0, 1), matrix)
     return out
-
-
-def _each(x: Tensor, groups: int) -> Tensor:  # [N, G * c] -> [G, N, c], a view
-    return x.view(len(x), groups, -1).transpose(0, 1)
 
 
 def _pooled(x: Tensor) -> Tensor:  # [B, H, W, C] -> [B, H / 2, W / 2, C]

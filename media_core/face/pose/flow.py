@@ -1,6 +1,7 @@
 """Corners of skin and hair, and where they went in another frame (sparse optical flow, Lucas-Kanade in pyramids)."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -98,13 +99,14 @@ def _boxes(images: Sequence[np.ndarray], points: Sequence[np.ndarray], margin: f
 
     Pyramids of the parts are the images' own: each part begins at a multiple of `step`.
     """
-    whole = np.array(images[0].shape[::-1])
-    lows = [np.clip(np.floor((own.min(0) - margin) / step) * step, 0, None).astype(int) for own in points]
-    highs = [np.clip(np.ceil(own.max(0) + margin + 1), None, whole).astype(int) for own in points]
-    size = np.clip(np.max([high - low for low, high in zip(lows, highs)], axis=0), 1, whole)
-    lows = [np.clip(np.minimum(low, (whole - size) // step * step), 0, None) for low in lows]
-    size = np.minimum(size, whole - np.max(lows, axis=0))
-    return [(np.ascontiguousarray(image[y:y + size[1], x:x + size[0]]), np.array([x, y], np.float32))
+    whole, both = images[0].shape[::-1], range(2)
+    ends = [(own.min(0).tolist(), own.max(0).tolist()) for own in points]
+    lows = [[max(math.floor((low[k] - margin) / step) * step, 0) for k in both] for low, _ in ends]
+    highs = [[min(math.ceil(high[k] + margin + 1), whole[k]) for k in both] for _, high in ends]
+    size = [min(max(1, *(high[k] - low[k] for low, high in zip(lows, highs))), whole[k]) for k in both]
+    lows = [[max(min(low[k], (whole[k] - size[k]) // step * step), 0) for k in both] for low in lows]
+    width, height = (min(size[k], whole[k] - max(low[k] for low in lows)) for k in both)
+    return [(np.ascontiguousarray(image[y:y + height, x:x + width]), np.array([x, y], np.float32))
             for image, (x, y) in zip(images, lows)]
 
 

@@ -7,7 +7,8 @@ import pytest
 from skimage import data
 from talking_heads.media_core.face.masks.guided import Guide, between, planes
 from talking_heads.media_core.face.masks.masks import PALETTE, FrameMasks, parsing_png
-from talking_heads.media_core.face.masks.person import crumbs, touching
+from talking_heads.media_core.face.masks.mouth_inside import _natural_spline
+from talking_heads.media_core.face.masks.person import View, crumbs, soft_person, soft_persons, touching
 from talking_heads.media_core.face.masks.regions import jaw_line
 
 
@@ -56,3 +57,20 @@ def test_the_jaw_is_a_least_squares_polynomial():
     points = np.random.default_rng(3).random((68, 2)) * 100
     fitted = chebyshev.chebfit(np.linspace(-1, 1, 17), points[:17], 8)
     np.testing.assert_allclose(jaw_line(points), chebyshev.chebval(np.linspace(-1, 1, 81), fitted).T, atol=1e-9)
+
+
+def test_the_persons_mask_at_the_working_size_is_the_large_one_reduced():
+    points = np.random.default_rng(0).uniform(100, 200, (68, 2))
+    for side in (256, 512):
+        view = View.of(cv2.resize(data.astronaut(), (side, side), interpolation=cv2.INTER_AREA), points)
+        np.testing.assert_allclose(soft_person(view), view.reduced(soft_persons([view.frame])[0]), atol=2e-5)
+    wide = View.of(np.ascontiguousarray(data.astronaut()[:300]), points)
+    assert soft_person(wide).shape == wide.small_size
+
+
+def test_the_lips_spline_is_the_natural_one():
+    from scipy.interpolate import CubicSpline
+
+    at = np.array([0, .2, .45, .8, 1])
+    points, where = np.random.default_rng(0).normal(size=(5, 2)), np.linspace(0, 1, 49)
+    np.testing.assert_allclose(_natural_spline(at, points, where), CubicSpline(at, points, bc_type="natural")(where), atol=1e-12)
