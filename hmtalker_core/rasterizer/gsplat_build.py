@@ -70,10 +70,10 @@ def helped_build() -> Iterator[None]:
         kept["_get_num_workers"] = cpp_extension._get_num_workers
         free = free_memory(torch.device("cpu"))
         cpp_extension._get_num_workers = lambda verbose: compilers(kept["_get_num_workers"](verbose), os.cpu_count(), free)
-    ninja = None if shutil.which("ninja") else ninja_beside_python()
-    if ninja and hasattr(cpp_extension, "subprocess"):
-        kept["subprocess"] = cpp_extension.subprocess
-        setattr(cpp_extension, "subprocess", FindsNinja(cpp_extension.subprocess, ninja))  # noqa: B010  # a module is expected
+    ninja, processes = None if shutil.which("ninja") else ninja_beside_python(), vars(cpp_extension).get("subprocess")
+    if ninja and processes is not None:
+        kept["subprocess"] = processes
+        vars(cpp_extension)["subprocess"] = FindsNinja(processes, ninja)
     try:
         yield
     finally:
