@@ -65,17 +65,22 @@ def helped_build() -> Iterator[None]:
     """
     from torch.utils import cpp_extension
 
-    kept: dict[str, Any] = {}
-    if hasattr(cpp_extension, "_get_num_workers"):
-        kept["_get_num_workers"] = cpp_extension._get_num_workers
+    own, new = vars(cpp_extension), dict[str, Any]()
+    asked, processes = own.get("_get_num_workers"), own.get("subprocess")
+    if asked is not None:
         free = free_memory(torch.device("cpu"))
-        cpp_extension._get_num_workers = lambda verbose: compilers(kept["_get_num_workers"](verbose), os.cpu_count(), free)
+        new["_get_num_workers"] = lambda verbose: compilers(asked(verbose), os.cpu_count(), free)
     ninja = None if shutil.which("ninja") else ninja_beside_python()
-    if ninja and hasattr(cpp_extension, "subprocess"):
-        kept["subprocess"] = cpp_extension.subprocess
-        setattr(cpp_extension, "subprocess", FindsNinja(cpp_extension.subprocess, ninja))  # noqa: B010  # a module is expected
+    if ninja and processes is not None:
+        new["subprocess"] = FindsNinja(processes, ninja)
+    kept = {name: own[name] for name in new}
     try:
+        _replace(cpp_extension, new)
         yield
     finally:
-        for name, value in kept.items():
-            setattr(cpp_extension, name, value)
+        _replace(cpp_extension, kept)
+
+
+def _replace(module: ModuleType, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(module, name, value)

@@ -74,15 +74,15 @@ def tile_lists(splats: Projected, opacities: Opacities, width: int, height: int)
         return TileLists(nothing.new_zeros(m * tiles + 1), nothing.int(), nothing, nothing, counts, tiles_x, tiles)
     given = (splats.means2d, splats.conics, opacities.values, opacities.rows, splats.depths, splats.radii)
     sizes = {"M": m, "N": n, "W": width, "H": height, "TILES_X": tiles_x, "TILES": tiles, "TILE": kernels.TILE,
-             "BLOCK": kernels.SPLATS, "num_warps": 1}
-    grid = (-(-m * n // kernels.SPLATS),)
-    kernels.list_tiles[grid](*given, counts, counts, counts, counts, WRITE=False, **sizes)
+             "BLOCK": kernels.SPLATS}
+    programs = -(-m * n // kernels.SPLATS)
+    kernels.launch(kernels.list_tiles, programs, *given, counts, counts, counts, counts, WRITE=False, **sizes)
     ends = counts.cumsum(0, dtype=torch.int64)
     total = int(ends[-1])  # the one wait for the device
     check_size(total)
     first = ends - counts
     keys, ids = torch.empty(total, dtype=torch.int64, device=device), torch.empty(total, dtype=torch.int32, device=device)
-    kernels.list_tiles[grid](*given, first, counts, keys, ids, WRITE=True, **sizes)
+    kernels.launch(kernels.list_tiles, programs, *given, first, counts, keys, ids, WRITE=True, **sizes)
     keys, places = torch.sort(keys, stable=True)
     starts = torch.searchsorted(keys, _first_keys(m * tiles + 1, device))
     return TileLists(starts, ids[places], places, first, counts, tiles_x, tiles)
@@ -127,10 +127,11 @@ class _Blend(torch.autograd.Function):
         last = torch.empty(m, height, width, dtype=torch.int32, device=means2d.device)
         sizes = {"N": n, "W": width, "H": height, "TILES_X": lists.tiles_x, "TILES": lists.tiles, "D": d, "TILE": kernels.TILE}
         if len(lists.ids):
-            kernels.blend[(m * lists.tiles,)](*splats, lists.starts, lists.ids, image, left, last, AT_ONCE=kernels.AT_ONCE,
-                                              num_warps=1, **sizes)
+            kernels.launch(kernels.blend, m * lists.tiles, *splats, lists.starts, lists.ids, image, left, last,
+                           AT_ONCE=kernels.AT_ONCE, **sizes)
         else:  # the kernel writes every pixel
-            image.zero_(), left.fill_(1.0), last.zero_()
+            for value, empty in ((image, 0.0), (left, 1.0), (last, 0)):
+                value.fill_(empty)
         ctx.kept = splats, lists, left, last, sizes, lead, colors.shape, opacities.shape
         return image, left
 
@@ -142,11 +143,10 @@ class _Blend(torch.autograd.Function):
         total = left.new_zeros(m * n, wide)
         if len(lists.ids):
             slots = left.new_zeros(len(lists.ids), wide)
-            kernels.blend_backward[(m * lists.tiles,)](
-                *splats, lists.starts, lists.ids, lists.places, left, last, g_image.contiguous(), g_left.contiguous(), slots,
-                GEOMETRY=kernels.GEOMETRY, num_warps=1, **sizes)
-            kernels.add_slots[(-(-m * n // kernels.ROWS),)](
-                slots, lists.first, lists.counts, total, m * n, WIDTH=wide, ROWS=kernels.ROWS, COLUMNS=16, num_warps=1)
+            kernels.launch(kernels.blend_backward, m * lists.tiles, *splats, lists.starts, lists.ids, lists.places, left, last,
+                           g_image.contiguous(), g_left.contiguous(), slots, GEOMETRY=kernels.GEOMETRY, **sizes)
+            kernels.launch(kernels.add_slots, -(-m * n // kernels.ROWS), slots, lists.first, lists.counts, total, m * n,
+                           WIDTH=wide, ROWS=kernels.ROWS, COLUMNS=16)
         total = total.reshape(*lead, n, wide)
         flat = total.reshape(m, n, wide)
         g_colors = total[..., kernels.GEOMETRY:].sum_to_size(color_shape)

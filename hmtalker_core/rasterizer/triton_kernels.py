@@ -7,10 +7,18 @@ the last bit. Twins: `reference.py`, `kernels.py`.
 Importing this module imports triton, and where TRITON_INTERPRET=1 was set before, the kernels run in its interpreter. They follow
 the precision of their arguments, float32 or float64. Pointers are in capitals; g = frame * N + Gaussian is a splat.
 """
+# pyright: reportArgumentType=false, reportCallIssue=false, reportGeneralTypeIssues=false, reportOperatorIssue=false
+# pyright: reportPossiblyUnboundVariable=false
+# Triton's stubs describe Python; inside a kernel numbers are blocks of them, and constants are passed as they are.
 from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
 
 import triton
 import triton.language as tl
+from triton.runtime.jit import KernelInterface
 
 from . import constants
 
@@ -26,6 +34,12 @@ LEFT_MIN = tl.constexpr(constants.TRANSMITTANCE_MIN)
 SLACK = tl.constexpr(1e-3)           # of sigma: a tile whose nearest pixel lies this little outside is still listed
 SLACK_PER_TERM = tl.constexpr(1e-6)  # of sigma's terms, whose rounding grows with them
 FIXED = ["N", "M", "W", "H", "TILES_X", "TILES"]  # sizes: no kernel is compiled again for a special value of them
+
+
+def launch(kernel: KernelInterface[Callable[..., None]], programs: int, *given: Tensor | int, **sizes: int | bool) -> None:
+    """Runs so many programs of a kernel, a warp each; nothing where there are none."""
+    if programs:
+        kernel[(programs,)](*given, num_warps=1, **sizes)
 
 
 @triton.jit

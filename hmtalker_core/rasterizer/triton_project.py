@@ -13,6 +13,7 @@ from . import triton_project_kernels as kernels
 from .arguments import Scene
 from .projection import Projected
 from .triton_blend import by_rows, check_size
+from .triton_kernels import launch
 
 
 @functools.lru_cache(maxsize=64)
@@ -37,9 +38,9 @@ def project(scene: Scene, near_plane: float, far_plane: float, eps2d: float) -> 
     return splats, colors
 
 
-def _grid(m: int, n: int) -> tuple[int]:
-    """Programs: blocks of each frame."""
-    return (m * -(-n // kernels.BLOCK),)
+def _programs(m: int, n: int) -> int:
+    """Blocks of all frames."""
+    return m * -(-n // kernels.BLOCK)
 
 
 class _Project(torch.autograd.Function):
@@ -52,9 +53,8 @@ class _Project(torch.autograd.Function):
                                                               (intrinsics, 2))]
         means2d, conics, depths = (settings.new_empty(m, n, *tail) for tail in ((2,), (3,), ()))
         radii = torch.empty(m, n, 2, dtype=torch.int32, device=settings.device)
-        if m * n:
-            kernels.project[_grid(m, n)](*(part for pair in pairs for part in pair), settings, means2d, conics, depths, radii, n,
-                                         BLOCK=kernels.BLOCK, num_warps=1)
+        launch(kernels.project, _programs(m, n), *(part for pair in pairs for part in pair), settings, means2d, conics, depths,
+               radii, n, BLOCK=kernels.BLOCK)
         ctx.mark_non_differentiable(radii)
         ctx.kept = pairs, settings, conics, radii, lead, [value.shape for value in (means, quats, scales, views)]
         return means2d, conics, depths, radii
@@ -66,10 +66,9 @@ class _Project(torch.autograd.Function):
         m, n = radii.shape[:2]
         grads = [settings.new_empty(m, n, width) for width in (3, 4, 3)]
         g_view = settings.new_zeros(m, -(-n // kernels.BLOCK), 3, 4)
-        if m * n:
-            given = (part for pair in (means, quats, scales, views, intrinsics) for part in pair)
-            kernels.project_backward[_grid(m, n)](*given, settings, conics, radii, g_means2d.contiguous(), g_conics.contiguous(),
-                                                  g_depths.contiguous(), *grads, g_view, n, BLOCK=kernels.BLOCK, num_warps=1)
+        given = (part for pair in (means, quats, scales, views, intrinsics) for part in pair)
+        launch(kernels.project_backward, _programs(m, n), *given, settings, conics, radii, g_means2d.contiguous(),
+               g_conics.contiguous(), g_depths.contiguous(), *grads, g_view, n, BLOCK=kernels.BLOCK)
         own = [grad.reshape(*lead, n, grad.shape[-1]).sum_to_size(shape) for grad, shape in zip(grads, shapes, strict=False)]
         return *own, None, _view_gradient(g_view.sum(1), lead, shapes[3]), None, None, None
 
@@ -87,8 +86,7 @@ class _Harmonics(torch.autograd.Function):
         (m, n), terms, stride = radii.shape[:2], (degree + 1) ** 2, 3 * coefficients.shape[-2]
         given = [part for value, own in ((means, 2), (views, 2), (coefficients, 3)) for part in by_rows(value, lead, own)]
         colors = means.new_empty(m, n, 3)
-        if m * n:
-            kernels.harmonics[_grid(m, n)](*given, radii, colors, n, stride, TERMS=terms, BLOCK=kernels.BLOCK, num_warps=1)
+        launch(kernels.harmonics, _programs(m, n), *given, radii, colors, n, stride, TERMS=terms, BLOCK=kernels.BLOCK)
         ctx.kept = given, colors, terms, stride, lead, [value.shape for value in (means, views, coefficients)]
         return colors
 
@@ -99,9 +97,8 @@ class _Harmonics(torch.autograd.Function):
         m, n = colors.shape[:2]
         g_mean, g_sh = torch.empty_like(colors), colors.new_zeros(m, n, stride // 3, 3)
         g_eye = colors.new_zeros(m, -(-n // kernels.BLOCK), 3)
-        if m * n:
-            kernels.harmonics_backward[_grid(m, n)](*given, colors, g_colors.contiguous(), g_mean, g_sh, g_eye, n, stride,
-                                                    TERMS=terms, BLOCK=kernels.BLOCK, num_warps=1)
+        launch(kernels.harmonics_backward, _programs(m, n), *given, colors, g_colors.contiguous(), g_mean, g_sh, g_eye, n, stride,
+               TERMS=terms, BLOCK=kernels.BLOCK)
         views, rows = given[2], given[3]
         view, eye = views[rows.long()], g_eye.sum(1)  # of the camera's position -R^T t
         g_rotation = -view[:, :3, 3, None] * eye[:, None, :]

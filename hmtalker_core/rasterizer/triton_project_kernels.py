@@ -3,6 +3,9 @@
 A program takes the Gaussians [32 block, 32 block + 32) of one frame. Gradients are written for each frame and added up by torch;
 a Gaussian that is not drawn gets none. Twins: `projection.py`, `cpu_project.py`, `cpu_sh.py`.
 """
+# pyright: reportArgumentType=false, reportCallIssue=false, reportGeneralTypeIssues=false, reportOperatorIssue=false
+# pyright: reportPossiblyUnboundVariable=false
+# Triton's stubs describe Python; inside a kernel numbers are blocks of them, and constants are passed as they are.
 from __future__ import annotations
 
 import triton

@@ -25,6 +25,7 @@ SIZES = ("N", "M", "W", "H", "TILES_X", "TILES", "SPLATS", "STRIDE")
 
 
 @NEEDS_TRITON
+@pytest.mark.slow
 def test_in_the_interpreter():
     """Images and gradients against the reference; one process for all, since importing torch takes longer than a test."""
     script = Path(__file__).with_name("triton_interpreter.py")
