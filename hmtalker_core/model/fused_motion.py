@@ -84,16 +84,17 @@ class _Offsets(torch.autograd.Function):
             part, looks, deep, g = ahead[cut], attention[cut], inner[cut], g_h[cut]
             g_part = g_ahead[:len(part)]
             g_third.addmm_(g.T, deep)
-            g_deep = _passed(g @ third, deep)
+            g_deep = _let_through(g @ third, deep)
             g_second.addmm_(g_deep.T, part[:, b:])
-            g_part[:, b:] = _passed(g_deep @ second, part[:, b:])
+            _let_through(torch.mm(g_deep, second, out=g_part[:, b:]), part[:, b:])
             g_scaled.addmm_(looks.T, g_part[:, b:])
             g_looks = torch.addmm(g_attention[cut], g_part[:, b:], scaled.T)
-            g_up = _passed(g_looks[:, :uppers], looks[:, :uppers])
+            g_up = _let_through(g_looks[:, :uppers], looks[:, :uppers])
             g_low2.addmm_(g_looks[:, uppers:].T, part[:, :a])
             g_up2.addmm_(g_up.T, part[:, a:b])
-            g_part[:, :a] = _passed(g_looks[:, uppers:] @ low2, part[:, :a])
-            g_part[:, a:b] = _passed(g_up @ up2, part[:, a:b])
+            torch.mm(g_looks[:, uppers:], low2, out=g_part[:, :a])
+            torch.mm(g_up, up2, out=g_part[:, a:b])
+            _let_through(g_part[:, :b], part[:, :b])
             g_joint.addmm_(g_part.T, features[cut])
             torch.mm(g_part, joint, out=g_features[cut])
         g_first = torch.cat([g_joint[b:], (g_scaled * codes[:, None]).T], dim=1)
@@ -101,9 +102,9 @@ class _Offsets(torch.autograd.Function):
         return g_features, g_codes, g_joint[:a], g_low2, g_joint[a:b], g_up2, g_first, g_second, g_third
 
 
-def _passed(gradient: Tensor, result: Tensor) -> Tensor:
-    """What a ReLU lets through."""
-    return torch.ops.aten.threshold_backward(gradient, result, 0)
+def _let_through(gradient: Tensor, result: Tensor) -> Tensor:
+    """What a ReLU lets through, in place."""
+    return torch.ops.aten.threshold_backward.grad_input(gradient, result, 0, grad_input=gradient)
 
 
 class _Applied(torch.autograd.Function):

@@ -17,7 +17,8 @@ def fits(x: Tensor) -> bool:
 def convolved(layers: nn.Sequential, x: Tensor) -> Tensor:  # [n, C, W] -> [n, C', W']
     """`layers(x)` of pairs of a convolution (three taps, padding 1) and a leaky ReLU."""
     rows = x.mT
-    for conv, leaky in zip(layers[::2], layers[1::2], strict=True):
+    pairs = list(layers)
+    for conv, leaky in zip(pairs[::2], pairs[1::2], strict=True):
         assert isinstance(conv, nn.Conv1d) and isinstance(leaky, nn.LeakyReLU)
         rows = _RowConv.apply(rows, conv.weight, conv.bias, conv.stride[0], leaky.negative_slope)
     return rows.mT

@@ -99,7 +99,7 @@ class View:
 def _regions(frame: Frame, box: Box) -> np.ndarray:  # -> uint8 [h, w]
     row0, row1, col0, col1 = box
     regions = frame.labels[row0:row1, col0:col1].copy()
-    boxes = [(eye_box(frame.landmarks[points]), EYES) for points in EYE_POINTS]
+    boxes: list[tuple[Box | np.ndarray, int]] = [(eye_box(frame.landmarks[points]), EYES) for points in EYE_POINTS]
     if frame.lips_rect is not None:
         boxes.append((frame.lips_rect, LIPS))
     for (top, bottom, left, right), region in boxes:

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ...media_core.asked import whole
+from ..model.motion import Path
 
 PUBLISHED_STEPS = 50_000
-PATHS = ("audio", "masked", "vanilla")
+PATHS: tuple[Path, ...] = ("audio", "masked", "vanilla")
 MOUTH_RULE_EVERY = 7  # steps
 MIN_MOUTH_AREA = 20  # px
 
@@ -74,7 +75,7 @@ def lips_part_window(step: float, quartile: float, high: float, total: float = P
     return high - step / (0.78 * total) * (high - quartile), high
 
 
-def draw_path(generator: torch.Generator | None = None, weights: tuple[float, ...] = (4, 4, 2)) -> str:
+def draw_path(generator: torch.Generator | None = None, weights: tuple[float, ...] = (4, 4, 2)) -> Path:
     """One of "audio", "masked", "vanilla" in the given proportions (paper: 4:4:2)."""
     return PATHS[int(torch.multinomial(torch.tensor(weights, dtype=torch.float64), 1, generator=generator))]
 

@@ -128,5 +128,5 @@ class _Composed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g, *_):
+    def backward(ctx, g, *_):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub: (ctx, *grad_outputs)
         return *(torch.from_numpy(gradient) * g for gradient in ctx.gradients), None, None, None, None
