@@ -31,9 +31,6 @@ class MotionKind:
         for name, value, known in (("fusion", self.fusion, FUSIONS), ("cue", self.cue, CUES), ("upper", self.upper, UPPERS)):
             if value not in known:
                 raise TalkingHeadsError(f"The {name} must be one of {', '.join(known)}", repr(value), "Choose one of these names")
-        if self.cue == "au" and self.width != AU_CHANNELS:
-            raise TalkingHeadsError(f"A cue of action units must be {AU_CHANNELS} numbers per frame", f"{self.width}",
-                                    "Call other numbers a vector")
 
     def to_config(self) -> dict[str, Any]:
         """As an avatar file has it."""
@@ -42,8 +39,16 @@ class MotionKind:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> MotionKind:
-        """Of an avatar's config; files without the entry are older than the choice."""
-        return cls(**config.get("motion", {}))
+        """Of an avatar's config; files without the entry are older than the choice.
+
+        Raises:
+            TalkingHeadsError: an unknown name, or action units of another number.
+        """
+        kind = cls(**config.get("motion", {}))
+        if kind.cue == "au" and kind.width != AU_CHANNELS:
+            raise TalkingHeadsError(f"An avatar's cue of action units must be {AU_CHANNELS} numbers per frame", f"{kind.width}",
+                                    "Train the avatar again")
+        return kind
 
 
 def fusion_net(fusion: str, code: int, hidden: int, two_layers: Callable[..., nn.Sequential]) -> nn.Sequential | None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...media_core.errors import FileFormatError
 from .audio_net import AudioArguments, AudioAttNet, AudioNet, AudioNetAVE
+from .fusion import MotionKind
 from .layers import DISPLACEMENT, MLP, mlp_sizes
 from .motion import FACE_OUTPUTS, FaceDims, FaceMotionNet, MouthMotionNet, SpeechMotionNet
 from .triplane import GridConfig, grid_levels
@@ -175,13 +176,18 @@ def build_motion_net(state: Mapping[str, Tensor], *, bound: float = 0.15, window
 
 
 def _hm_talker(state: Mapping[str, Tensor], audio: SpeechBranch, grid: GridConfig) -> FaceMotionNet:
-    lower, _, au_hidden, _ = mlp_sizes(state, "au_enc.")
+    fusion = next((name for name in ("gate", "concat") if f"{name}.0.weight" in state), None)
+    if fusion is None:
+        raise FileFormatError("A face net's state dict must have a learned fusion (gate or concat): it does not say which of the "
+                              "others it had", "neither", "Load the avatar file, which says it")
+    lower, learned, au_hidden, _ = mlp_sizes(state, "au_enc.")
     _, upper, upper_hidden, _ = mlp_sizes(state, "att_upper.")
     _, _, hidden, layers = mlp_sizes(state, "deform.")
     dims = FaceDims(code=audio["code"], upper=upper, lower=lower, au_hidden=au_hidden, a2am_hidden=len(state["a2am.0.weight"]),
-                    gate_hidden=len(state["gate.0.weight"]), upper_hidden=upper_hidden, deform_layers=layers)
+                    gate_hidden=len(state[f"{fusion}.0.weight"]), upper_hidden=upper_hidden, deform_layers=layers)
     return FaceMotionNet(audio["audio_dim"], audio["audio_window"], audio["audio_kind"], hidden=hidden,
-                         att_hidden=mlp_sizes(state, "att_lower.")[2], dims=dims, grid=grid)
+                         att_hidden=mlp_sizes(state, "att_lower.")[2], dims=dims, grid=grid,
+                         kind=MotionKind(fusion, "au" if learned < audio["code"] else "vector", lower))
 
 
 def _published_face(state: Mapping[str, Tensor], audio: SpeechBranch, grid: GridConfig) -> TalkingGaussianFaceNet:

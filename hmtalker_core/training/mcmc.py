@@ -94,7 +94,7 @@ class MarkovControl(DensityControl):
         gate = torch.sigmoid(-GATE * (field.opacities - DEAD))
         noise = self._noise(field.xyz, generator) * (gate * NOISE * lr)[:, None]
         axes = rotation_matrices(field.quats)
-        field.xyz += (axes @ (field.scales.square()[..., None] * (axes.mT @ noise[..., None])))[..., 0]
+        field.xyz.add_((axes @ (field.scales.square()[..., None] * (axes.mT @ noise[..., None])))[..., 0])
 
     def _share(self, rows: Tensor, places: Tensor, fresh_rows: Tensor) -> None:
         """Row i becomes a copy of row `rows[i]`; `places` [m] are the rows that share with the m `fresh_rows`."""

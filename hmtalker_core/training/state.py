@@ -64,8 +64,8 @@ def _optimizers(training: AvatarTraining) -> dict[str, torch.optim.Optimizer | N
     branches = {f"{name}.{kind}_adam": branch and getattr(branch, f"{kind}_optimizer")
                 for name, branch in (("face", training.face), ("mouth", training.mouth)) for kind in ("field", "net")}
     warmup = training.warmup_optimizer if training.phase == PHASES.index("warmup") else None
-    poses = {} if training.residuals is None else {"poses_adam": training.residuals.optimizer}
-    return branches | {"warmup_adam": warmup, "fuse_adam": training.fuse_optimizer} | poses
+    poses = training.residuals and training.residuals.optimizer
+    return branches | {"warmup_adam": warmup, "fuse_adam": training.fuse_optimizer, "poses_adam": poses}
 
 
 def load_training(path: Path, clip: Clip, config: TrainConfig, seed: int, check: Callable[[dict[str, Any]], None],

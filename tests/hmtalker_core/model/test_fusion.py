@@ -5,7 +5,8 @@ import pytest
 import torch
 from talking_heads.hmtalker_core.model.fusion import MotionKind
 from talking_heads.hmtalker_core.model.motion import FaceMotionNet
-from talking_heads.media_core.errors import TalkingHeadsError
+from talking_heads.hmtalker_core.model.published import build_motion_net
+from talking_heads.media_core.errors import FileFormatError, TalkingHeadsError
 
 CODES = torch.rand(3, 32), torch.rand(3, 32)
 
@@ -68,7 +69,16 @@ def test_every_fusion_deforms_cached_as_it_does_uncached():
     ({"width": 11}, "10 numbers")])
 def test_unknown_kinds_are_refused(settings, words):
     with pytest.raises(TalkingHeadsError, match=words):
-        MotionKind(**settings)
+        MotionKind.from_config({"motion": settings})
+
+
+@pytest.mark.parametrize("fusion, cue, width", [("gate", "au", 10), ("concat", "au", 10), ("concat", "vector", 7)])
+def test_a_state_dict_is_rebuilt_as_what_it_was(fusion, cue, width):
+    net = net_of(fusion, cue, width)
+    again = build_motion_net(net.state_dict())
+    assert isinstance(again, FaceMotionNet) and (again.fusion, again.cue, again.dims) == (net.fusion, net.cue, net.dims)
+    with pytest.raises(FileFormatError, match="learned fusion"):
+        build_motion_net(net_of("fixed").state_dict())
 
 
 def test_files_without_the_entry_are_older():
