@@ -68,12 +68,6 @@ class Avatar(Rendering):
         return self.face, self.mouth, self.face_net, self.mouth_net
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(H, W) px the avatar was trained at."""
-        height, width = self.poses.image_size
-        return height, width
-
-    @property
     def fps(self) -> float:
         return self.poses.fps
 
@@ -102,10 +96,6 @@ class Avatar(Rendering):
     @property
     def licence(self) -> str:
         return self.config.get("licence", "")
-
-    @property
-    def device(self) -> torch.device:
-        return self.face.xyz.device
 
     def to(self, device: str | torch.device) -> Avatar:
         """The same avatar on another device (modules move, tensors are copied, caches are rebuilt)."""

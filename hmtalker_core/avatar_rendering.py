@@ -6,6 +6,7 @@
 """
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -30,10 +31,11 @@ from .model.torso import TorsoModel
 from .rasterizer import choose_backend, must_compile, wait_for_trial
 
 if TYPE_CHECKING:
+    from .avatar import Avatar
     from .cpu_frames import CpuFrames
 
 
-class Rendering:
+class Rendering(ABC):
     """What `Avatar` can show; its parts are those of the constructor there."""
 
     face: GaussianField
@@ -44,6 +46,30 @@ class Rendering:
     torso: TorsoModel
     background: Tensor
     basis: LinearBasis | None
+
+    @abstractmethod
+    def where_drawn(self, backend: str = "auto") -> Avatar:
+        """The avatar where its rasteriser draws."""
+
+    @abstractmethod
+    def copied(self, device: str | torch.device) -> Avatar:
+        """A copy on another device."""
+
+    @abstractmethod
+    def _check_motion(self, motion: AvatarMotion) -> None:
+        """Raises:
+            TalkingHeadsError: the motion was made for another avatar.
+        """
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) px the avatar was trained at."""
+        height, width = self.poses.image_size
+        return height, width
+
+    @property
+    def device(self) -> torch.device:
+        return self.face.xyz.device
 
     @cached_property
     def position_caches(self) -> tuple[FaceCache, MouthCache]:
@@ -130,9 +156,6 @@ class Rendering:
             end = min(begin + chunk, stop)
             yield avatar._render_chunk(motion, begin, end, picture)
             report(end - start, stop - start, {"phase": "render", "frame": end - start, "frames": stop - start}, None)
-
-    def _check_motion(self, motion: AvatarMotion) -> None:
-        raise NotImplementedError  # of `Avatar`
 
     def _render_chunk(self, motion: AvatarMotion, begin: int, end: int, picture: Picture) -> tuple[Tensor, Tensor]:
         if self._drawn_by_kernels(picture):

@@ -11,7 +11,7 @@ were fitted is guessed, and the nets do a twentieth of their work.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -48,8 +48,7 @@ class LinearBasis:
 
     def to(self, device: str | torch.device) -> LinearBasis:
         """The same on another device."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
-        return LinearBasis(**{name: value.to(device) if isinstance(value, Tensor) else value for name, value in own.items()})
+        return replace(self, **{name: tensor.to(device) for name, tensor in self.tensors().items()})
 
     def tensors(self) -> dict[str, Tensor]:
         """What an avatar file holds."""
@@ -76,18 +75,30 @@ class LinearBasis:
         gram.diagonal().add_(_STABLE * gram.diagonal().max())
         return torch.linalg.solve(gram, part).T.float().contiguous()
 
+    @cached_property
+    def _at_rows(self) -> tuple[Tensor, Tensor]:
+        """Unit and mean of the numbers of the chosen Gaussians."""
+        return self._kinds[self._rows], self.mean[self._rows]
+
+    def _few(self, face: FaceCache, mouth: MouthCache) -> tuple[FaceCache, MouthCache]:
+        """The chosen Gaussians' part of an avatar's caches; of the last avatar it is kept."""
+        kept = self.__dict__.get("_chosen")
+        if kept is None or kept[0] is not face:
+            few = FaceCache(face.first[self.points], face.attention[self.points]), MouthCache(mouth.first[self.mouth_points])
+            kept = self.__dict__["_chosen"] = (face, few)
+        return kept[1]
+
     def coefficients(self, avatar: Rendering, motion: AvatarMotion, begin: int, end: int) -> Tensor:  # -> [B, K]
         """Of frames begin..end; the same in any chunk."""
-        face, mouth = avatar.position_caches
-        device = self.mean.device
+        few, inside = self._few(*avatar.position_caches)
+        device, unit, mean = self.mean.device, *self._at_rows
         codes, mouth_codes = (part[begin:end].to(device) for part in (motion.codes, motion.mouth_codes))
         upper = motion.au[begin:end, list(UPPER_INDEX)].to(device)
-        few, inside = FaceCache(face.first[self.points], face.attention[self.points]), MouthCache(mouth.first[self.mouth_points])
         out = []
         for i in range(len(codes)):
             moved = torch.cat(avatar.face_net.deform_cached(few, codes[i:i + 1], upper[i:i + 1]), dim=-1)
             seen = torch.cat([moved.flatten(), avatar.mouth_net.deform_cached(inside, mouth_codes[i:i + 1]).flatten()])
-            out.append((seen / self._kinds[self._rows] - self.mean[self._rows])[None] @ self._solve)
+            out.append((seen / unit - mean)[None] @ self._solve)
         return torch.cat(out)
 
     def offsets(self, coefficients: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:  # [B, K]

@@ -30,8 +30,8 @@ from .rasterizer import cpu_compose, cpu_deform, cpu_project, cpu_sh, kernels
 from .rasterizer.jit import run_all
 
 if TYPE_CHECKING:
-    from .avatar import Avatar
     from .avatar_motion import AvatarMotion
+    from .avatar_rendering import Rendering
     from .drawing import Picture
 
 Moved = tuple[np.ndarray, np.ndarray]  # offsets of face and mouth
@@ -110,7 +110,7 @@ class Net:
 
     def __init__(self, net: MLP, first: Tensor, points: Tensor):
         self.first = first[points].contiguous()                                    # [M, hidden]
-        self.layers = [layer.weight.T.contiguous() for layer in list(net.net)[1:]]  # [hidden, next]; one at least
+        self.layers = [weight.T.contiguous() for weight in net.later_weights]  # [hidden, next]; one at least
         self.width = self.layers[-1].shape[1]
 
     def __call__(self, entering: Sequence[Tensor], attention: Tensor | None = None) -> list[Tensor]:
@@ -149,7 +149,7 @@ class CpuBasis:
         return cls(basis, face, mouth, basis.mean[rows].numpy(), np.ascontiguousarray(basis.components[:, rows].numpy()))
 
     @torch.inference_mode()
-    def offsets(self, avatar: Avatar, motion: AvatarMotion, begin: int, end: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    def offsets(self, avatar: Rendering, motion: AvatarMotion, begin: int, end: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """[M, 10] and [N, 3] of each frame, in units."""
         weights = (self.basis.coefficients(avatar, motion, begin, end) * self.basis.scales).numpy()
         count, out = len(self.face.points), []
@@ -168,7 +168,7 @@ class CpuFrames:
         avatar: whose weights no longer change.
     """
 
-    def __init__(self, avatar: Avatar):
+    def __init__(self, avatar: Rendering):
         self.avatar, self.room, self.body = avatar, Room(), CpuBody(avatar.torso)
         self.backdrops: dict[tuple | None, np.ndarray] = {}  # of the last picture
         self.cameras: CpuCameras | None = None

@@ -35,6 +35,11 @@ class MLP(nn.Module):
         assert isinstance(first, nn.Linear)
         return first.weight
 
+    @property
+    def later_weights(self) -> list[Tensor]:
+        """[width out, width in] of each layer behind the first."""
+        return [layer.weight for layer in self.net[1:] if isinstance(layer, nn.Linear)]
+
     def forward(self, x: Tensor) -> Tensor:  # [..., dim_in] -> [..., dim_out]
         return self.after_first(self.net[0](x))
 

@@ -18,15 +18,14 @@ def body(mean, components, weights, out):
 
     Args: mean, out: float32 [h, w, 4]; components int8 [K, h, w, 4]; weights float32 [K], image units a step.
     """
+    flt = mean.dtype.type
     for y in range(mean.shape[0]):
-        for x in range(mean.shape[1]):
-            for c in range(4):
-                out[y, x, c] = mean[y, x, c]
+        out[y] = mean[y]
         for k in range(components.shape[0]):
             w = weights[k]
             row, source = out[y].reshape(-1), components[k, y].reshape(-1)
             for i in range(row.shape[0]):
-                row[i] += w * source[i]
+                row[i] += w * flt(source[i])
         _premultiplied(out[y])
 
 

@@ -68,7 +68,7 @@ def covered(splat, radius, reach, width, height):
 @compiled
 def expanded(mean, components, weights, out):
     """out = mean + weights @ components: out, mean float32 [P], components int8 [K, P], weights float32 [K]."""
-    block = 2048
+    block, flt = 2048, mean.dtype.type
     for begin in range(0, mean.shape[0], block):
         end = min(begin + block, mean.shape[0])
         for i in range(begin, end):
@@ -76,4 +76,4 @@ def expanded(mean, components, weights, out):
         for k in range(components.shape[0]):
             w = weights[k]
             for i in range(begin, end):
-                out[i] += w * components[k, i]
+                out[i] += w * flt(components[k, i])

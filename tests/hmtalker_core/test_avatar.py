@@ -234,9 +234,9 @@ def test_film_has_the_right_length_and_sound(tiny_avatar, motion, tmp_path):
 
 def test_the_compiler_is_announced_before_the_film(tiny_avatar, motion, tmp_path, monkeypatch):
     """And only where it will run: the same film again says nothing of it."""
-    from talking_heads.hmtalker_core import avatar, streaming
+    from talking_heads.hmtalker_core import avatar_rendering, streaming
 
-    for module in (avatar, streaming):
+    for module in (avatar_rendering, streaming):
         monkeypatch.setattr(module, "must_compile", lambda device, backend: backend == "auto")
 
     def told(**which):
