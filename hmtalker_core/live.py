@@ -53,7 +53,8 @@ class AvatarStream:
         self.timing = LiveTiming(avatar.fps, frame_window(avatar.encoder, SAMPLE_RATE / HOP, FPS),
                                  avatar.config.get("window", "centred"))
         self._look: dict[str, Any] = {"size": size, "torso": torso, "backend": backend}
-        self._background, self._shape = background, (*(size or avatar.size), 4 if is_clear(background) else 3)
+        self._background: Background = background
+        self._shape = (*(size or avatar.size), 4 if is_clear(background) else 3)
         self._driver, self._ended = LiveDriver(self.avatar, self.settings, self.timing), False
 
     @property

@@ -25,7 +25,7 @@ from ...training_core.state import check_finite_step
 from ..avatar import Avatar
 from ..avatar_motion import AvatarMotion
 from ..model.audio_net import FRAMES, HALF, window_shift
-from ..model.motion import AUDIO_PARTS, SpeechMotionNet
+from ..model.motion import AUDIO_PARTS, FaceMotionNet, MouthMotionNet
 from .augment import augment_windows
 from .branches import strip
 from .curriculum import step_seed
@@ -37,7 +37,7 @@ AUGMENT = 0.5  # strength of `augment_windows` on what the new nets hear
 PROBED = 400  # frames from which is learnt how far a code moves Gaussians
 RIDGE = 1e-3  # of the mean variance, in that regression
 _SETTINGS = record({"avatar": text(8)})
-Nets = tuple[SpeechMotionNet, SpeechMotionNet]
+Nets = tuple[FaceMotionNet, MouthMotionNet]
 
 
 def causal_variant(avatar: Avatar, speeches: Sequence[Speech], *, steps: int = STEPS, seed: int = 0,
@@ -60,11 +60,10 @@ def causal_variant(avatar: Avatar, speeches: Sequence[Speech], *, steps: int = S
     clips = [_clip(avatar, avatar.hears.checked(speech)) for speech in speeches]
     clips = [clip for clip in clips if len(clip[1]) >= RUN]
     if not clips:
-        raise TalkingHeadsError("A causal variant is learnt from at least one second of speech", "none", "Give more speech")
+        raise TalkingHeadsError("A causal variant is trained on at least one second of speech", "none", "Give more speech")
     metrics = _metrics(avatar, torch.cat([codes for _, codes in clips])).clone()  # no inference tensor
-    nets = avatar.face_net, avatar.mouth_net
     made: Nets = deepcopy(avatar.face_net).requires_grad_(True), deepcopy(avatar.mouth_net).requires_grad_(True)
-    _learn(made, nets, clips, metrics, avatar.hears.spectral, steps, seed, report)
+    _learn(made, clips, metrics, avatar.hears.spectral, steps, seed, report)
     return Avatar(avatar.face, avatar.mouth, made[0], made[1], poses=avatar.poses, upper_au=avatar.upper_au, torso=avatar.torso,
                   background=avatar.background, config=avatar.config | {"window": "causal"})
 
@@ -94,7 +93,7 @@ def _metrics(avatar: Avatar, codes: Tensor) -> Tensor:  # [F, 64] -> [64, 64]
     return out
 
 
-def _learn(made: Nets, nets: Nets, clips: Sequence[tuple[Tensor, Tensor]], metrics: Tensor, spectral: bool, steps: int, seed: int,
+def _learn(made: Nets, clips: Sequence[tuple[Tensor, Tensor]], metrics: Tensor, spectral: bool, steps: int, seed: int,
            report: Report) -> None:
     """Moves the audio nets of `made` until their codes are those of the clips."""
     parameters = [p for net in made for name in AUDIO_PARTS for p in getattr(net, name).parameters()]
@@ -103,7 +102,7 @@ def _learn(made: Nets, nets: Nets, clips: Sequence[tuple[Tensor, Tensor]], metri
     for step, (heard, wanted) in enumerate(_batches(clips, steps, seed, spectral)):
         for group in optimizer.param_groups:
             group["lr"] = LR * (1 - step / steps) + 0.02 * LR
-        error = _codes(made, nets, heard) - wanted
+        error = _codes(made, heard) - wanted
         loss = ((error @ metrics) * error).sum(1).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -127,7 +126,7 @@ def _batches(clips: Sequence[tuple[Tensor, Tensor]], steps: int, seed: int, spec
         yield augment_windows(torch.stack(heard), AUGMENT, generator, spectral), torch.cat(wanted)
 
 
-def _codes(made: Nets, nets: Nets, heard: Tensor) -> Tensor:  # [R, 32, C, W] -> [R * 25, 64]
+def _codes(made: Nets, heard: Tensor) -> Tensor:  # [R, 32, C, W] -> [R * 25, 64]
     """Fused and mouth codes of the last 25 frames of each run; every frame is encoded once for all its windows."""
     face, mouth = (net.audio_att_net(net.audio_net(heard).unfold(1, FRAMES, 1).transpose(-1, -2).flatten(0, 1)) for net in made)
     fused = made[0].fuse(face, made[0].a2am(face))[0]

@@ -94,7 +94,7 @@ def test_the_causal_variant_learns_the_avatars_own_codes(demo, speech, tmp_path)
 
 
 def test_too_little_speech_is_refused(demo, speech):
-    with pytest.raises(TalkingHeadsError, match="at least one second of speech"):
+    with pytest.raises(TalkingHeadsError, match="trained on at least one second of speech"):
         causal_variant(demo, [replace(speech, duration=0.5)])
 
 
