@@ -98,8 +98,9 @@ def _made(options: argparse.Namespace, out: Path, report: Report) -> RenderSumma
     motion = avatar.drive(speech, blinks=options.blinks, smoothing=options.smoothing, lip_gain=options.lip_gain,
                           seed=options.seed, silence_gate=options.gate, expression=_expression(options.expression, avatar.fps),
                           pose=_pose(options, avatar.poses, speech.frame_count(avatar.fps)))
+    width, height = options.size
     return render_video(avatar, motion, out, sound, backend=options.backend, background=_behind(options), crf=options.crf,
-                        size=size_of(*options.size, avatar.size), deformation=options.deformation, report=report)
+                        size=size_of(width, height, avatar.size), deformation=options.deformation, report=report)
 
 
 def _behind(options: argparse.Namespace) -> Background:

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor
-
 import triton
 import triton.language as tl
+from torch import Tensor
 from triton.runtime.jit import KernelInterface
 
 from . import constants

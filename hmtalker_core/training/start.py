@@ -2,7 +2,8 @@
 
 Heads share one frame of reference, so that where lips, jaw, lids and brows are, and how they answer speech and action units, is
 much the same for everybody. A prior is trained on several people at once: each has Gaussians of their own, all share both motion
-nets (after InsTaG, arXiv 2502.20387; docs/hmtalker.md#starting-from-another-person). Gaussians are never taken over: they are the person.
+nets (after InsTaG, arXiv 2502.20387; docs/hmtalker.md#starting-from-another-person). Gaussians are never taken over: they are the
+person.
 """
 from __future__ import annotations
 
@@ -87,6 +88,7 @@ def load_start(path: str | os.PathLike) -> StartNets:
         return StartNets.of(load_avatar(path), path.name)
     described(config, _SETTINGS, path.name, _AGAIN)
     all_finite(tensors, path.name, _AGAIN)
+    tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     found = StartNets(strip(tensors, "face_net."), strip(tensors, "mouth_net."), config["encoder"], config["audio"],
                       MotionKind.from_config(config), path.name)
     try:
@@ -109,6 +111,8 @@ def train_prior(clips: Mapping[str, Clip], path: str | os.PathLike, config: Trai
         seed: of all randomness.
         speech_prior: (file, encoder id) that the audio nets start from.
         report: called once per round.
+    Returns:
+        `path`; the file keeps half precision.
     Raises:
         TalkingHeadsError: no people, or what a training raises.
     """
@@ -127,7 +131,7 @@ def train_prior(clips: Mapping[str, Clip], path: str | os.PathLike, config: Trai
     first, mouth = runs[0].clip, runs[0].mouth
     assert mouth is not None  # the training is finished
     dim, window, kind = audio_arguments(first)
-    tensors = {f"{name}.{k}": v.clone() for name, net in (("face_net", runs[0].face.net), ("mouth_net", mouth.net))
+    tensors = {f"{name}.{k}": v.half() if v.is_floating_point() else v.clone() for name, net in (("face_net", runs[0].face.net), ("mouth_net", mouth.net))
                for k, v in net.state_dict().items()}
     return save_tensors(path, tensors, kind=KIND, version=VERSION, config={
         "encoder": first.hears.encoder, "audio": {"audio_dim": dim, "audio_window": window, "audio_kind": kind},
