@@ -131,8 +131,9 @@ def train_prior(clips: Mapping[str, Clip], path: str | os.PathLike, config: Trai
     first, mouth = runs[0].clip, runs[0].mouth
     assert mouth is not None  # the training is finished
     dim, window, kind = audio_arguments(first)
-    tensors = {f"{name}.{k}": v.half() if v.is_floating_point() else v.clone() for name, net in (("face_net", runs[0].face.net), ("mouth_net", mouth.net))
-               for k, v in net.state_dict().items()}
+    nets = {"face_net": runs[0].face.net.state_dict(), "mouth_net": mouth.net.state_dict()}
+    tensors = {f"{name}.{key}": value.half() if value.is_floating_point() else value.clone()
+               for name, state in nets.items() for key, value in state.items()}
     return save_tensors(path, tensors, kind=KIND, version=VERSION, config={
         "encoder": first.hears.encoder, "audio": {"audio_dim": dim, "audio_window": window, "audio_kind": kind},
         "motion": motion_kind(first, config).to_config(), "people": list(clips), "steps": config.steps})
