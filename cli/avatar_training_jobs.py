@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..training_core.choices import CUES, DENSIFY, FUSIONS
+from ..training_core.choices import CUES, DENSIFY, FUSIONS, WINDOWS
 from .automatic import or_auto
 from .encoders import add_encoder, chosen_encoder
 from .training_options import (
@@ -53,6 +53,8 @@ def _add_model_options(add: Callable[..., argparse.Action]) -> None:
     add("--densify", choices=DENSIFY, help="how Gaussians multiply: clones, splits and pruning (default), or MCMC")
     add("--cap", type=or_auto(int), metavar="N", help="Gaussians of the face at most; the mouth in proportion (default: auto, "
         "the preset's)")
+    add("--window", choices=WINDOWS, help="which frames of speech each frame hears: around it (default), or up to it, for live "
+        "use with less delay")
     add("--pose-residuals", action=argparse.BooleanOptionalAction, help="learn small corrections of the frames' camera poses")
     add("--published-endings", action=argparse.BooleanOptionalAction, help="the last percents of each stage as in the papers' "
         "code (default: as the preset has it)")
@@ -74,7 +76,7 @@ def _model_changes(options: argparse.Namespace) -> dict[str, Any]:
     """The settings of the model that the options name instead of the preset's."""
     from ..hmtalker_core.training.config import numbers_of
 
-    names = ("fusion", "cue", "densify", "pose_residuals", "published_endings")
+    names = ("fusion", "cue", "densify", "pose_residuals", "window", "published_endings")
     found = {name: value for name in names if (value := getattr(options, name)) is not None}
     for name, text, count in (("path_weights", options.path_ratio, 3), ("mask_ratio", options.mask_range, 2)):
         if text is not None:

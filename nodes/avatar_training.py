@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..media_core.paths import file_stem
 from ..training_core import choices
-from ..training_core.choices import CUES, DENSIFY, FUSIONS
+from ..training_core.choices import CUES, DENSIFY, FUSIONS, WINDOWS
 from . import bridge, saying, sockets, speech
 from .atom_training import logs_of
 from .automatic import AUTO, Automatic, Value, check
@@ -44,9 +44,7 @@ class TrainAvatar(io.ComfyNode):
                                        "schedule of the papers, with its final phases. preview and paper are earlier names of "
                                        "demo and published."),
                 *run_inputs("my_avatar", "frames", least=0.001),
-                io.Combo.Input("encoder", options=speech.ENCODERS, default="mel", optional=True,
-                               tooltip="How the avatar hears: it can be driven only by speech of the encoder it is trained with. "
-                                       "The others need a model."),
+                _encoder_input(),
                 *speech.hubert_inputs(),
                 speech.encoder_input(),
                 *_model_inputs(),
@@ -68,7 +66,8 @@ class TrainAvatar(io.ComfyNode):
 
     @classmethod
     def execute(cls, dataset: sockets.DatasetFolder, preset: str, steps: float, seed: int, name: str, resume: bool,
-                encoder: str = "mel", perceptual: str = NONE, **model: Any) -> io.NodeOutput:
+                encoder: str = "mel", perceptual: str = NONE, start_from: sockets.LoadedAvatar | None = None,
+                **model: Any) -> io.NodeOutput:
         import torch
 
         from ..hmtalker_core.training.train_avatar import train_avatar
@@ -80,8 +79,16 @@ class TrainAvatar(io.ComfyNode):
         with torch.inference_mode(False), torch.enable_grad():
             avatar = train_avatar(dataset.folder, path, preset=config, steps=steps, seed=seed, device=mm.get_torch_device(),
                                   report=report, resume=resume, log_folder=logs, lpips_weights=lpips,
+                                  start_from=None if start_from is None else start_from.model.copied("cpu"),
                                   encoder=speech.chosen_encoder(encoder, **model))
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name, ui=saying.trained(path, logs, report, cls))
+
+
+def _encoder_input() -> io.Input:
+    """How the avatar hears."""
+    return io.Combo.Input("encoder", options=speech.ENCODERS, default="mel", optional=True,
+                   tooltip="How the avatar hears: it can be driven only by speech of the encoder it is trained with. "
+                           "The others need a model.")
 
 
 def _model_inputs() -> list:
@@ -112,6 +119,10 @@ def _model_inputs() -> list:
         io.Boolean.Input("pose_residuals", display_name="pose residuals", default=False, optional=True, advanced=True,
                          tooltip="Learn small corrections of the head poses while the face is trained, and save them in the "
                                  "avatar: sharper where the tracking is slightly off."),
+        io.Combo.Input("window", display_name="speech window", options=list(WINDOWS), default=WINDOWS[0], optional=True,
+                       advanced=True,
+                       tooltip="Which frames of speech each frame hears. centred: four before and three after it; causal: seven "
+                               "before it, for live use with less delay, at some cost to the lips."),
         io.Combo.Input("endings", display_name="official endings", options=list(ENDINGS), default="auto", optional=True,
                        advanced=True,
                        tooltip="Whether the last percents of each stage are as in the papers' code. auto: as the preset "
@@ -120,6 +131,9 @@ def _model_inputs() -> list:
                        optional=True, advanced=True,
                        tooltip="LPIPS weights (AlexNet, .safetensors) in models/talking_heads for the perceptual terms at the "
                                "end of each stage; none: without them."),
+        sockets.Avatar.Input("start_from", optional=True,
+                             tooltip="An avatar of somebody else, whose motion networks this one begins with: seconds of video "
+                                     "are then enough for lips that follow."),
     ]
 
 
@@ -130,7 +144,7 @@ def _config(preset: str, inputs: dict[str, Any]) -> TrainConfig:
     from ..hmtalker_core.training.config import numbers_of
     from ..hmtalker_core.training.config import preset as find_preset
 
-    taken = {name: inputs.pop(name) for name in ("fusion", "cue", "densify", "pose_residuals") if name in inputs}
+    taken = {name: inputs.pop(name) for name in ("fusion", "cue", "densify", "pose_residuals", "window") if name in inputs}
     ratio, low, high = inputs.pop("path_ratio", "4:4:2"), inputs.pop("mask_low", 0.1), inputs.pop("mask_high", 0.3)
     ending, cap = ENDINGS[inputs.pop("endings", "auto")], CAP.read_whole(inputs.pop("cap", AUTO))
     taken |= {} if ending is None else {"published_endings": ending}

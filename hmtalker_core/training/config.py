@@ -27,7 +27,8 @@ PRECISIONS = ("fp32", "bf16")
 FREE = ("save_every", "val_every", "log_every")  # do not change what is learnt: may change when a training is continued
 MOST_POINTS = 10_000_000  # Gaussians of a branch
 MOST_SCALED = 1000  # times a preset's steps
-NEWER = {"fusion": "gate", "cue": "au", "densify": "grow", "pose_residuals": False}  # later options, and what was done before
+# Later options, and what was done before.
+NEWER = {"fusion": "gate", "cue": "au", "densify": "grow", "pose_residuals": False, "window": "centred"}
 FORMERLY = {"preview": "demo", "paper": "published"}  # names of presets
 
 
