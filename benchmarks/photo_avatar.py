@@ -1,6 +1,7 @@
 """An avatar from one photograph: a rigged video of it trains the avatar, then a voice it never heard speaks through it.
 
-    python benchmarks/photo_avatar.py PHOTO... [--seconds 44] [--scale 0.6] [--size 256] [--voice NAME] [--work FOLDER]
+    python benchmarks/photo_avatar.py PHOTO... [--seconds 44] [--scale 0.6] [--size 256] [--voice NAME] [--no-prior]
+        [--work FOLDER]
 
 Without PHOTO: scikit-image's astronaut. The truth is the photo's own rig: the last eleventh of the training video is held out,
 and another voice says other sentences (10 s). Poses and upper-face action units of the test clip are given, lips come from
@@ -27,6 +28,7 @@ from talking_heads.hmtalker_core.data.dataset import AvatarDataset
 from talking_heads.hmtalker_core.training.batches import Clip, open_clip
 from talking_heads.hmtalker_core.training.config import preset
 from talking_heads.hmtalker_core.training.finish import motion_of_frames
+from talking_heads.hmtalker_core.training.start import SHIPPED
 from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 from talking_heads.media_core.progress import silent
 from talking_heads.media_core.subject import export_dataset
@@ -57,14 +59,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=44.0, help="of the rigged video; ten elevenths are trained on")
     parser.add_argument("--scale", type=float, default=0.6, help="of the demo preset's steps")
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--no-prior", action="store_true", help="begin with the speech prior alone, not with the avatar prior")
     parser.add_argument("--voice", help="one voice for the whole video (default: one after the other)")
     parser.add_argument("--work", type=Path, default=Path("output/benchmark_photo"), help="folder for datasets and avatars")
     return parser.parse_args()
 
 
 def settings(args: argparse.Namespace) -> str:
-    voice = f" --voice {args.voice}" if args.voice else ""
-    return f"--seconds {args.seconds:g} --scale {args.scale:g} --size {args.size}{voice}"
+    voice, prior = f" --voice {args.voice}" if args.voice else "", " --no-prior" if args.no_prior else ""
+    return f"--seconds {args.seconds:g} --scale {args.scale:g} --size {args.size}{voice}{prior}"
 
 
 def portrait_of(path: Path | None) -> Portrait:
@@ -84,7 +87,8 @@ def judged(portrait: Portrait, folder: Path, args: argparse.Namespace) -> dict[s
     rendered = time.perf_counter()
     path = folder / "avatar.safetensors"
     if not path.exists():
-        train_avatar(train, path, preset=preset("demo").scaled(args.scale), report=progress_line())
+        train_avatar(train, path, preset=preset("demo").scaled(args.scale), report=progress_line(),
+                     start_from=None if args.no_prior else SHIPPED)
     minutes = {"minutes to render the video": (rendered - started) / 60, "minutes in all": (time.perf_counter() - started) / 60,
                "CPU minutes in all": (time.process_time() - cpu) / 60}
     test = export_dataset(folder / "test", TEST_SECONDS, TEST_SEED, voice=TEST_VOICE, **photo)
