@@ -31,6 +31,7 @@ _CONFIG = record(
      "basis_psnr": real(0, 200), "speech_prior": flag(), "speech": SPEECH, "motion": MOTION,
      "window": text(choices=WINDOWS)}, others=True)
 _UINT8, _INT8, _FLOAT = (torch.uint8,), (torch.int8,), (torch.float32,)
+_HALF = (torch.float32, torch.float16)  # what need not be exact
 _FIRST_LAYER = {"conv": "audio_net.encoder_conv.0.weight", "fc": "audio_net.encoder_fc1.0.weight"}
 
 
@@ -40,7 +41,7 @@ def field_tensors(name: str, n: str = "") -> dict[str, Numbers]:
     n, k = n or f"N of {name}", f"K of {name}"
     shapes = {"xyz": (n, 3), "features_dc": (n, 1, 3), "features_rest": (n, k, 3), "scaling": (n, 3), "rotation": (n, 4),
               "opacity": (n, 1)}
-    return {f"{name}.{part}": Numbers(shape, _FLOAT) for part, shape in shapes.items()}
+    return {f"{name}.{part}": Numbers(shape, _FLOAT if part == "xyz" else _HALF) for part, shape in shapes.items()}
 
 
 _TENSORS = {

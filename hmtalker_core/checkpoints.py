@@ -65,7 +65,7 @@ def load_avatar(path: str | os.PathLike, device: str | torch.device = "cpu") -> 
 
 
 def _assembled(tensors: dict, config: dict) -> Avatar:
-    face, mouth = (field_from(strip(tensors, f"{name}."), degree)
+    face, mouth = (field_from({key: value.float() for key, value in strip(tensors, f"{name}.").items()}, degree)
                    for name, degree in zip(("face", "mouth"), config["sh_degrees"]))
     face_net, mouth_net = FaceMotionNet(**config["audio"], kind=MotionKind.from_config(config)), MouthMotionNet(**config["audio"])
     face_net.load_state_dict(strip(tensors, "face_net."))

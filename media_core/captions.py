@@ -26,6 +26,10 @@ STAGES = {
     ("phase", "fuse"): "Stage fuse",
     ("phase", "speech prior"): "Stage speech prior",
     ("phase", "finish"): "Finishing the avatar",
+    ("phase", "avatar prior"): "Stage avatar prior",
+    ("phase", "causal"): "Stage causal audio networks",
+    ("phase", "basis"): "Fitting the linear basis",
+    ("phase", "torso"): "Modelling the torso",
     # a portrait
     ("phase", "draw"): "Drawing the motion",
     ("phase", "encode"): "encoding the motion",

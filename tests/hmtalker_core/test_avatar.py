@@ -130,7 +130,8 @@ def test_lip_gain_stretches_away_from_the_speechs_own_silence(tiny_avatar, encod
         avatar = tiny_avatar.with_config(encoder=encoder, speech={}, audio=heard)
         still = avatar.drive(speech, lip_gain=0.0)
         rest = avatar._rest_codes(speech.silence_row())
-        assert float((still.codes - rest[0]).abs().max()) < 1e-6 and float((still.mouth_codes - rest[1]).abs().max()) < 1e-6
+        for codes, resting in ((still.codes, rest[0]), (still.mouth_codes, rest[1])):  # one product and many: rounding
+            assert float((codes - resting).abs().max()) < 1e-5
         assert not torch.equal(avatar.drive(speech, lip_gain=2.0).codes, avatar.drive(speech).codes)
     assert torch.equal(Speech(made.features, 50.0, encoder, 1.0, made.silence, silence_features=known).silence_row(), known)
 

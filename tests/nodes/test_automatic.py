@@ -8,6 +8,7 @@ import pytest
 from pack import make_host
 from prompts import give, giver, node, own
 
+NEWER = {"HMTalker_TrainAvatar": {"cap"}}  # fields that have shown the word from the first
 FORMERLY = {  # node -> input -> the number that meant auto before the field showed the word; saved workflows hold it for ever
     "MoDiTalker_GenerateMotion": {"steps": 0, "guidance": -1.0, "clip": -1.0, "eta": -1.0, "overlap": -1},
     "MoDiTalker_MotionToVideo": {"steps": 0, "denoise": -1.0, "eta": -1.0, "overlap": -1},
@@ -75,7 +76,8 @@ def test_what_a_field_refuses(pack, kinds, name, value, words):
 
 
 def test_every_field_is_listed_with_what_meant_auto_before(pack):
-    found = {node_id: set(inputs) for node_id, inputs in fields(pack).items()}
+    found = {node_id: set(inputs) - NEWER.get(node_id, set()) for node_id, inputs in fields(pack).items()}
+    found = {node_id: inputs for node_id, inputs in found.items() if inputs}
     assert found == {node_id: set(old) for node_id, old in FORMERLY.items()}
 
 

@@ -54,7 +54,7 @@ def test_a_causal_frame_reads_no_later_frame(demo, speech):
 
 def test_training_windows_are_those_of_three_frames_before(tiny_dataset):
     data = AvatarDataset.open(tiny_dataset)
-    centred, causal = (open_clip(data, "mel", torch.device("cpu"), silent, window) for window in ("centred", "causal"))
+    centred, causal = (open_clip(data, "mel", torch.device("cpu"), silent, window=window) for window in ("centred", "causal"))
     assert torch.equal(causal.windows(torch.tensor([3, 10, 29])), centred.windows(torch.tensor([0, 7, 26])))
     assert torch.equal(causal.windows(torch.tensor([0]))[:, 3:7], centred.windows(torch.tensor([0]))[:, :4] * 0 - 4)
 

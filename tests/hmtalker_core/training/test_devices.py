@@ -154,7 +154,7 @@ def test_an_avatar_is_trained_on_the_processor_that_draws_it(card_that_cannot_dr
     class Enough(Exception):
         pass
 
-    def opened(dataset, encoder, device, report):
+    def opened(dataset, encoder, device, *others):
         raise Enough(device.type)
 
     monkeypatch.setattr(avatar_training, "open_clip", opened)

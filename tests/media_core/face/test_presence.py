@@ -45,7 +45,7 @@ def tracked(watcher, folder=None, report=lambda *call: None):
 @pytest.fixture(params=["film", "capture"])
 def folder(request, tmp_path, monkeypatch):
     for reader in ("read_frames", "read_planes"):
-        monkeypatch.setattr(tracking, reader, lambda film, fps, start: opened(start))
+        monkeypatch.setattr(tracking, reader, lambda film, fps, start, **options: opened(start))
     return tmp_path if request.param == "capture" else None
 
 
