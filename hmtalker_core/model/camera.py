@@ -57,7 +57,10 @@ def opengl_c2w_to_viewmat(c2w: Tensor) -> Tensor:  # [..., 4, 4] rigid -> [..., 
     rotation = (c2w[..., :3, :3] * c2w.new_tensor([1.0, -1.0, -1.0])).transpose(-1, -2)
     viewmat = torch.zeros_like(c2w)
     viewmat[..., :3, :3] = rotation
-    viewmat[..., :3, 3] = -(rotation @ c2w[..., :3, 3:])[..., 0]
+    # Term by term: a matrix product's last bits depend on how many there are, and a live frame must equal the recorded one.
+    x, y, z = c2w[..., :3, 3].unbind(-1)
+    moved = rotation[..., 0] * x[..., None] + rotation[..., 1] * y[..., None] + rotation[..., 2] * z[..., None]
+    viewmat[..., :3, 3] = -moved
     viewmat[..., 3, 3] = 1.0
     return viewmat
 

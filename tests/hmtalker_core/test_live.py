@@ -57,10 +57,9 @@ def streamed(avatar: Avatar, samples: np.ndarray, piece: int, settings: LiveSett
 
 
 def finished(avatar: Avatar, samples: np.ndarray, settings: LiveSettings | None = None, **look) -> np.ndarray:
-    """The video of the same recording, by `Avatar.drive` and `Avatar.render`."""
+    """The video of the same recording, by `Avatar.drive` and what videos are written from."""
     motion = AvatarStream(avatar, settings).recorded(samples)
-    frames = torch.cat([rgb for rgb, _ in avatar.render(motion, **{"size": SIZE} | look)])
-    return frames.mul(255).round_().to(torch.uint8).numpy()
+    return avatar.render_bytes(motion, 0, len(motion), avatar.picture(**{"size": SIZE} | look))
 
 
 def test_frames_are_those_of_the_finished_recording_to_the_bit():

@@ -151,11 +151,12 @@ Press **Run**. **Generate Motion** shows the face while sampling; the video of t
 
 Press **Run**. An avatar of a synthetic subject is trained, and speaks new sentences.
 
-- **Your own recording:** **Load Dataset** in place of **Recording to train on**, or template **3 Video to avatar**.
-- For a good one set **training length** to 1. You can stop: running it again continues.""",
-         Plan([["1"], ["note", "4"], ["2", "3"], ["5", "6", "7"], ["8"]],
-              {"Recording": [*"1"], "New speech": [*"4"], "Training": [*"23"], "Video": [*"5678"]},
-              widths=(1, 1, 1.1, 1, 1.2), gutter=56)),
+- **Your own recording:** template **3 Video to avatar**.
+- For a good one set **training length** to 1; it can be stopped and continued.""",
+         Plan([["note", "4"], ["1"], ["2", "5"], ["3"], ["6", "7"], ["8"]],
+              {"Recording": [*"1"], "New speech": [*"4"], "Dataset": [*"2"], "Speech": [*"5"], "Training": [*"3"],
+               "Video": [*"678"]},
+              widths=(1, 1, 1, 1.1, 1, 1.2), gutter=56)),
     Page("audio_batch", "7 Audio batch", """\
 ## Many recordings, one video each
 
@@ -180,9 +181,10 @@ About a quarter of an hour on a CPU. Real voices move the lips less: **lip_gain*
 running it again continues.
 
 {_SYNTHETIC}""",
-         Plan([["note", "1", "5"], ["2"], ["3", "4"], ["6", "7", "8"], ["9"]],
-              {"Input": [*"15"], "Recording": [*"2"], "Training": [*"34"], "Video": [*"6789"]},
-              widths=(1, 1, 1.1, 1, 1.2), gutter=56),
+         Plan([["note", "1"], ["2"], ["3", "5", "6"], ["4"], ["7", "8"], ["9"]],
+              {"Input": [*"1"], "Recording": [*"2"], "Dataset": [*"3"], "New speech": [*"56"], "Training": [*"4"],
+               "Video": [*"789"]},
+              widths=(1, 1, 1, 1.1, 1, 1.2), gutter=56),
          App([("1", "image", "portrait"), ("2", "name", "dataset name"), ("4", "name", "avatar name"), ("4", "steps", ""),
               ("5", "audio", "what the avatar says"), ("7", "lip_gain", "")], ["9", "3"])),
     _train_moditalker(),
