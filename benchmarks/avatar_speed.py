@@ -68,7 +68,7 @@ class Uncached(Avatar):
     def _drawn_by_kernels(self, picture) -> bool:
         return False
 
-    def offsets(self, motion: AvatarMotion, start: int, stop: int):
+    def offsets(self, motion: AvatarMotion, start: int, stop: int, deformation: str = "exact"):
         from talking_heads.media_core.motion import UPPER_INDEX
 
         net: FaceMotionNet = self.face_net
