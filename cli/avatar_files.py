@@ -4,11 +4,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..media_core.choices import PLY_SCALES
 from .encoders import add_encoder, chosen_encoder
 
 OK = 0
 BRANCHES = ("face", "mouth")
-SCALES = ("log", "softplus")
 
 
 def add_imports(what: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
@@ -29,8 +29,8 @@ def add_imports(what: argparse._SubParsersAction, common: argparse.ArgumentParse
     add("out", metavar="OUT.safetensors", help="the avatar with the other Gaussians")
     for branch, what_it_is in zip(BRANCHES, ("the face", "the inside of the mouth")):
         add(f"--{branch}", metavar="FILE.ply", help=f"Gaussians of {what_it_is}")
-    add("--scales", choices=SCALES, help="what the files' scales are before: log (exp) or softplus, as TalkingGaussian's own are "
-                                         "(default: as `export` noted, else log)")
+    add("--scales", choices=PLY_SCALES, help="what the files' scales are before: log (exp) or softplus, as TalkingGaussian's own "
+        "are (default: as `export` noted, else log)")
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     add("avatar", metavar="AVATAR.safetensors", help="the avatar")
     add("out", metavar="OUT.ply", help="the Gaussians of one branch, at rest, in 3D Gaussian Splatting's layout")
     add("--branch", choices=BRANCHES, default="face", help="which branch (default: face)")
-    add("--scales", choices=SCALES, default="log", help="log, as every viewer expects, or softplus, as TalkingGaussian's own "
+    add("--scales", choices=PLY_SCALES, default="log", help="log, as every viewer expects, or softplus, as TalkingGaussian's own "
                                                          "files (default: log)")
 
 

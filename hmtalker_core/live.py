@@ -27,7 +27,6 @@ from .avatar_motion import AvatarMotion, blur_reach, check_rendering
 from .backdrop import Background, is_clear
 from .live_driving import LiveDriver, LiveSettings, recorded_motion
 from .live_timing import LiveTiming
-from .streaming import rendered
 
 CHUNK = 4  # frames that are rendered at once, at most
 
@@ -108,18 +107,18 @@ class AvatarStream:
     def prepare(self) -> np.ndarray:  # -> uint8 [H, W, 3]
         """Draws the resting avatar, beside the stream: after it the first frame waits for no compiler."""
         motion = recorded_motion(self.avatar, np.zeros(HOP, np.float32), self.settings, self.timing)
-        return rendered(self.avatar, motion, 0, 1, self._look | {"background": self._behind(0, 0, 1)})[0]
+        return self._drawn(motion, 0, 0, 1)[0]
 
     def _rendered(self, motion: AvatarMotion | None) -> np.ndarray:
         if motion is None:
             return np.zeros((0, *self._shape), np.uint8)
         first, count = self._driver.made - len(motion), len(motion)
-        out = []
-        for begin in range(0, count, CHUNK):
-            end = min(begin + CHUNK, count)
-            look = self._look | {"background": self._behind(first, begin, end)}
-            out.append(rendered(self.avatar, motion, begin, end, look))
-        return np.concatenate(out)
+        return np.concatenate([self._drawn(motion, first, begin, min(begin + CHUNK, count)) for begin in range(0, count, CHUNK)])
+
+    def _drawn(self, motion: AvatarMotion, first: int, begin: int, end: int) -> np.ndarray:  # -> uint8 [n, H, W, 3]
+        """Frames begin..end of a motion that starts with frame `first`."""
+        picture = self.avatar.picture(**self._look, background=self._behind(first, begin, end))
+        return self.avatar.render_bytes(motion, begin, end, picture)
 
     def _behind(self, first: int, begin: int, end: int) -> Background:
         """The background for frames begin..end of a motion that starts with frame `first`: images go on where they were."""

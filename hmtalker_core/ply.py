@@ -2,26 +2,26 @@
 
 Properties of a vertex: x y z (metres, head frame: Y up, Z to the viewer), nx ny nz (0), f_dc_0..2, f_rest_* (channel by channel),
 opacity (before the sigmoid), scale_0..2 (before exp, as every viewer expects), rot_0..3 (wxyz). TalkingGaussian's own files hold
-scales before softplus instead: `SCALES` names both.
+scales before softplus instead: `PLY_SCALES` names both.
 """
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..media_core.choices import PLY_SCALES
 from ..media_core.errors import FileFormatError
 from ..media_core.files import atomic_path
 from .avatar_checks import HIGHEST_DEGREE
 from .model.gaussians import GaussianField
 
 Scales = Literal["log", "softplus"]
-SCALES = get_args(Scales)  # what scale_* are before: exp, or softplus
 SMALLEST = 1e-7  # m; a scale that softplus can still hold in float32
 _LONGEST_HEADER = 1 << 16  # bytes
 _MOST = 50_000_000  # Gaussians
@@ -136,7 +136,7 @@ def _header(lines: list[str], name: str) -> tuple[str, int, np.dtype]:
     for words in (line.split() for line in lines):
         if words[:1] == ["format"] and len(words) > 1:
             order = _FORMATS.get(words[1], "")
-        elif words[:3] == ["comment", "talking_heads", "scales"] and words[3:] and words[3] in SCALES:
+        elif words[:3] == ["comment", "talking_heads", "scales"] and words[3:] and words[3] in PLY_SCALES:
             noted = words[3]
         elif words[:1] == ["element"] and len(words) == 3 and words[2].isdigit():
             if not element and words[1] != "vertex":

@@ -101,8 +101,3 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int 
                           range(0, len(motion), chunk), workers, beyond=workers, prepare=lambda: torch.set_num_threads(1))
     finally:
         torch.set_num_threads(before)  # the workers' own setting is also the default of threads to come
-
-
-def rendered(avatar: Avatar, motion: AvatarMotion, begin: int, end: int, options: Mapping[str, Any]) -> np.ndarray:
-    """Frames begin..end as uint8 [B, H, W, 3]; with a transparent background [B, H, W, 4]. options: as `Avatar.picture`."""
-    return avatar.render_bytes(motion, begin, end, avatar.picture(**options))

@@ -8,6 +8,11 @@ def node(class_type: str, **inputs) -> dict:
     return {"class_type": class_type, "inputs": inputs}
 
 
+def changed(entry: dict, **inputs) -> dict:
+    """A node of a prompt with other inputs."""
+    return {**entry, "inputs": {**entry["inputs"], **inputs}}
+
+
 def collector(host):
     """Registers a node that takes anything and keeps it in the returned list."""
     from talking_heads.host.shim import io

@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from ...media_core.captions import COMPILE
-from ...media_core.chance import drawn
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import AU_NAMES
 from ...training_core.logs import Metrics
@@ -26,10 +24,9 @@ from ...training_core.process_group import SingleProcess
 from ...training_core.state import check_finite_step
 from ...training_core.trainer import Shown, TrainState
 from ..data.dataset import MOUTH
-from ..model.motion import MouthMotionNet
 from ..rasterizer import must_compile
 from .batches import BLINK, LIPS, Box, Clip, View, bounding_box
-from .branches import Branch, audio_arguments, extent_of, fresh_face_net, initial_field
+from .branches import Branch
 from .config import BranchConfig, TrainConfig
 from .curriculum import (
     FrameOrder,
@@ -43,8 +40,9 @@ from .curriculum import (
     prune_opacity,
     step_seed,
 )
+from .fresh import MotionStates, fresh_face, fresh_mouth
 from .lpips import LPIPS
-from .mcmc import MarkovControl, density_control, regularised
+from .mcmc import MarkovControl, regularised
 from .objectives import (
     MOUTH_FROZEN,
     FrameResult,
@@ -57,7 +55,6 @@ from .objectives import (
     side_by_side,
 )
 from .pose_residuals import PoseResiduals
-from .prior import start_from_prior
 
 PHASES = ("warmup", "face", "mouth", "fuse")
 COLUMNS = ("phase", "loss", "psnr", "points", "lr", "grad_norm", "val_psnr")  # of the log
@@ -71,7 +68,6 @@ AHEAD = 4  # steps whose frames are decoded in advance
 MOUTH_TRIES = 8  # more frames are sampled until one shows the inside of the mouth; after so many, the last will do
 EMA = 0.02
 PREVIEW_EVERY = 25  # steps between preview images
-MotionStates = tuple[Mapping[str, Tensor], Mapping[str, Tensor]]  # state dicts of the face's and the mouth's motion net
 
 
 class AvatarTraining(TrainState):
@@ -111,16 +107,7 @@ class AvatarTraining(TrainState):
               group: SingleProcess | None = None, start: MotionStates | None = None) -> AvatarTraining:
         """Before the first step; `prior` is (file, encoder id) of a speech prior to start from, `start` the state dicts of the
         motion nets of the face and of the mouth instead."""
-        generator = torch.Generator().manual_seed(step_seed(seed, 90, 0))
-        net = drawn(step_seed(seed, 91, 0), lambda: fresh_face_net(clip, config)).to(clip.device)
-        if start is not None:
-            net.load_state_dict(dict(start[0]))
-        elif prior is not None:
-            start_from_prior(net, *prior)
-        field = initial_field(clip, config, config.face, "head", generator).to(clip.device)
-        face = Branch(field, net, extent_of(clip), config.face.max_points, config.net_lr, config.uniform_lr, config.audio_lr,
-                      density_control(config))
-        run = cls(clip, config, seed, face, group=group)
+        run = cls(clip, config, seed, fresh_face(clip, config, seed, prior, start), group=group)
         run.start = start
         return run
 
@@ -329,7 +316,7 @@ class AvatarTraining(TrainState):
     def _make_parts(self) -> None:
         """What the phase needs that earlier ones do not."""
         if self.phase >= PHASES.index("mouth") and self.mouth is None:
-            self.mouth = self._fresh_mouth()
+            self.mouth = fresh_mouth(self.clip, self.config, self.seed, self.face, self.start)
         if self.phase == PHASES.index("fuse") and self.fuse_optimizer is None:
             self.fuse_optimizer = self._make_fuse_optimizer()
 
@@ -353,18 +340,6 @@ class AvatarTraining(TrainState):
         groups.append({"params": [self.face.field.opacity], "lr": FUSE_OPACITY_LR})
         return torch.optim.Adam([{"params": g["params"], "lr": g["lr"]} for g in groups], eps=1e-15,
                                 fused=self.clip.device.type == "cpu" or None)
-
-    def _fresh_mouth(self) -> Branch:
-        generator = torch.Generator().manual_seed(step_seed(self.seed, 92, 0))
-        net = drawn(step_seed(self.seed, 93, 0), lambda: MouthMotionNet(*audio_arguments(self.clip))).to(self.clip.device)
-        if self.start is not None:
-            net.load_state_dict(dict(self.start[1]))
-        elif self.config.mouth_from_face:
-            net.audio_net.load_state_dict(self.face.net.audio_net.state_dict())
-            net.audio_att_net.load_state_dict(self.face.net.audio_att_net.state_dict())
-        field = initial_field(self.clip, self.config, self.config.mouth, "mouth", generator).to(self.clip.device)
-        return Branch(field, net, extent_of(self.clip), self.config.mouth.max_points, self.config.net_lr,
-                      self.config.uniform_lr, self.config.audio_lr, density_control(self.config))
 
 
 def steps_of(config: TrainConfig) -> tuple[int, int, int, int]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from atom_files import save_tiny_atom, save_tiny_checkpoint
 from pack import make_host
-from prompts import collector, failure, give, giver, keep, node, ok, own
+from prompts import changed, collector, failure, give, giver, keep, node, ok, own
 from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.face.pose.canonical import mean_face
 
@@ -21,10 +21,6 @@ MOTION = node("MoDiTalker_GenerateMotion", atom=["atom", 0], speech=["speech", 0
 IMPORT = node("MoDiTalker_ImportAToM", checkpoint="atom.pt", weights="raw", mean_face="built-in", heads=8, name="mine",
               half=False)
 ALIGN = node("MoDiTalker_AlignMotion", motion=["motion", 0], start_frame=0)
-
-
-def changed(entry: dict, **inputs) -> dict:
-    return {**entry, "inputs": {**entry["inputs"], **inputs}}
 
 
 def buzz(seconds: float) -> Sound:

@@ -7,17 +7,13 @@ from pathlib import Path
 import pytest
 from hubert_folder import save_hubert
 from pack import make_host
-from prompts import collector, failure, keep, node, ok
+from prompts import changed, collector, failure, keep, node, ok
 
 DATA = node("TalkingHead_MotionDataset", source="synthetic subject", name="few", encoder="mel", people=2, seconds=3.0,
             captured=False, seed=1, videos="", face_index=0, order="largest")
 LOAD = node("TalkingHead_LoadMotionDataset", place="input", folder="few")
 TRAIN = node("MoDiTalker_TrainAToM", dataset=["data", 0], preset="demo", steps=0.001, seed=0, name="mine", resume=True, batch=2,
              accumulation=1, licence="for tests")  # a few steps
-
-
-def changed(entry: dict, **inputs) -> dict:
-    return {**entry, "inputs": {**entry["inputs"], **inputs}}
 
 
 @pytest.fixture(scope="module")

@@ -4,16 +4,12 @@ from __future__ import annotations
 import pytest
 from official_avatar import save_branches, save_fuse, with_features
 from pack import make_host
-from prompts import collector, failure, keep, node, ok
+from prompts import changed, collector, failure, keep, node, ok
 
 DATA = node("TalkingHead_LoadDataset", place="input", folder="person")
 IMPORT = node("HMTalker_ImportTalkingGaussian", dataset=["data", 0], fuse="fuse.pth", face="(none)", mouth="(none)", name="mine")
 SAVE = node("HMTalker_SavePLY", avatar=["import", 0], branch="mouth", filename_prefix="talking_heads/points")
 REPLACE = node("HMTalker_ReplacePLY", avatar=["import", 0], branch="face", place="output", file="talking_heads/points_00001_.ply")
-
-
-def changed(entry: dict, **inputs) -> dict:
-    return {**entry, "inputs": entry["inputs"] | inputs}
 
 
 @pytest.fixture

@@ -14,17 +14,13 @@ import pytest
 import torch
 from pack import make_host
 from PIL import Image
-from prompts import collector, failure, keep, node, ok
+from prompts import changed, collector, failure, keep, node, ok
 
 FILM = node("LoadVideo", file="film.mp4")
 PREPARE = node("TalkingHead_PrepareDataset", video=["film", 0], name="me", size=128, start=0.0, duration=0.0, face_index=0,
                order="largest", policy="error", focal=0.0, smoothing=13, steady=True, parsing="", tracker="rendered")
 PICK = node("TalkingHead_PickSegment", video=["film", 0], seconds=2.0, face_index=0, order="largest", tracker="rendered")
 SHOW = node("PreviewImage", images=["data", 1])
-
-
-def changed(entry: dict, **inputs) -> dict:
-    return {**entry, "inputs": {**entry["inputs"], **inputs}}
 
 
 def folders(base: Path) -> list[Path]:

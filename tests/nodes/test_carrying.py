@@ -10,7 +10,7 @@ import torch
 from mtov_files import SIZE, save_tiny_mtov
 from pack import ROOT, make_host
 from PIL import Image
-from prompts import collector, failure, give, giver, keep, node, ok, own
+from prompts import changed, collector, failure, give, giver, keep, node, ok, own
 from talking_heads.media_core.video import probe, read_frames
 
 HEIGHT, WIDTH, FRAMES = 200, 160, 6
@@ -20,10 +20,6 @@ VIDEO = node("MoDiTalker_MotionToVideo", motion=["motion", 0], portrait=["portra
 FILM = node("MoDiTalker_MotionToVideoFile", motion=["motion", 0], portrait=["portrait", 0], **DRAW, crf=4, life=0.0)
 DUB = node("MoDiTalker_MotionToFilm", motion=["motion", 0], film=["film", 0], follow=False, **DRAW, feather=0.1, crf=1,
            tracker="rendered")
-
-
-def changed(entry: dict, **inputs) -> dict:
-    return {**entry, "inputs": {**entry["inputs"], **inputs}}
 
 
 @lru_cache(maxsize=1)

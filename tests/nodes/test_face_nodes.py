@@ -10,7 +10,7 @@ import pytest
 import torch
 from pack import make_host
 from PIL import Image
-from prompts import collector, failure, give, giver, keep, node, ok
+from prompts import changed, collector, failure, give, giver, keep, node, ok
 
 FILM = node("LoadVideo", file="film.mp4")
 PARTS = node("GetVideoComponents", video=["film", 0])
@@ -22,10 +22,6 @@ PASTE = node("TalkingHead_FacePasteBack", images=["parts", 0], crops=["crop", 0]
 PREPARE = node("TalkingHead_PrepareDataset", video=["film", 0], name="me", size=64, start=0.0, duration=0.0, face_index=0,
                order="largest", policy="error", focal=0.0, smoothing=13, steady=True, parsing="", tracker="rendered")
 IMPORT = node("TalkingHead_ImportActionUnits", file="au.csv", tool="auto", fps=25.0, frames=0)
-
-
-def changed(entry: dict, **inputs) -> dict:
-    return {**entry, "inputs": {**entry["inputs"], **inputs}}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mtov_files import FRAMES, HEADS, SIZE, save_published, save_tiny_mtov
 from pack import make_host
-from prompts import collector, failure, give, giver, keep, node, ok, own
+from prompts import changed, collector, failure, give, giver, keep, node, ok, own
 from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.media_core.video import probe, read_frames
 
@@ -20,10 +20,6 @@ VIDEO = node("MoDiTalker_MotionToVideo", mtov=["mtov", 0], motion=["motion", 0],
              frame_count=0, pose_landmarks=["face", 0])
 FILM = node("MoDiTalker_MotionToVideoFile", mtov=["mtov", 0], motion=["motion", 0], portrait=["portrait", 0], **DRAW, crf=10,
             pose_landmarks=["face", 0])
-
-
-def changed(entry: dict, **inputs) -> dict:
-    return {**entry, "inputs": {**entry["inputs"], **inputs}}
 
 
 def without(entry: dict, name: str) -> dict:

@@ -7,17 +7,13 @@ from pathlib import Path
 import pytest
 from motion_data import make_motion_dataset
 from pack import make_host
-from prompts import collector, failure, keep, node, ok, own
+from prompts import changed, collector, failure, keep, node, ok, own
 from video_data import DIFFUSION, GAN, LANDMARKS, RGB, SIZE, make_video_dataset
 
 LOAD = node("TalkingHead_LoadMotionDataset", place="input", folder="few")
 TRAIN = node("MoDiTalker_TrainMToV", dataset=["data", 0], stage="rgb", preset="demo", steps=1.0, seed=0, name="mine", resume=True,
              batch=0, accumulation=1, precision="preset's own", perceptual="none", licence="for tests")
 STAGES = {"rgb": RGB, "gan": GAN, "landmarks": LANDMARKS, "diffusion": DIFFUSION}
-
-
-def changed(entry: dict, **inputs) -> dict:
-    return {**entry, "inputs": {**entry["inputs"], **inputs}}
 
 
 @pytest.fixture(scope="module")

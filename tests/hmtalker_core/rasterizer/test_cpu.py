@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from raster_pairs import render_with_gradients
 from talking_heads.hmtalker_core.rasterizer import rasterization
 
 CASES = {
@@ -14,20 +15,6 @@ CASES = {
     "smaller than a tile": {"n": 50, "width": 5, "height": 3},
     "faint": {"opacity": (0.0, 0.02), "degree": 0},
 }
-DIFFERENTIABLE = ("means", "quats", "scales", "opacities", "colors", "viewmats", "backgrounds")
-
-
-def render_with_gradients(scene, backend, dtype, **more):
-    """Image, alpha, gradients by name (pixel-space ones as means2d), all float64."""
-    leaves = {k: v.to(dtype).clone().requires_grad_(k in DIFFERENTIABLE) if isinstance(v, torch.Tensor) else v
-              for k, v in scene.items()}
-    image, alpha, meta = rasterization(**leaves, **more, backend=backend)
-    meta["means2d"].retain_grad()
-    g = torch.Generator().manual_seed(7)
-    weights = [torch.randn(value.shape, generator=g, dtype=torch.float64).to(dtype) for value in (image, alpha)]
-    ((image * weights[0]).sum() + (alpha * weights[1]).sum()).backward()
-    gradients = {k: v.grad.double() for k, v in leaves.items() if k in DIFFERENTIABLE}
-    return image.detach().double(), alpha.detach().double(), {**gradients, "means2d": meta["means2d"].grad.double()}
 
 
 def make_case(scene, name):

@@ -6,6 +6,7 @@ import types
 
 import pytest
 import torch
+from raster_pairs import check_on_a_gpu
 from talking_heads.hmtalker_core import rasterizer
 from talking_heads.hmtalker_core.rasterizer import arguments, choose_backend, cuda_gsplat, rasterization, reference, triton
 from talking_heads.media_core.errors import TalkingHeadsError
@@ -226,14 +227,4 @@ def test_without_a_card_the_cpu_is_chosen():
 
 @pytest.mark.skipif(cuda_gsplat.why_not(CARD) is not None, reason="needs an NVIDIA GPU and gsplat")
 def test_on_a_card(scene):
-    s = {k: v.float() if isinstance(v, torch.Tensor) else v for k, v in scene(2000, 90, 60, cameras=2, degree=2).items()}
-    on_card = {k: v.to(CARD).requires_grad_(k == "means") if isinstance(v, torch.Tensor) else v for k, v in s.items()}
-    image, alpha, meta = rasterization(**on_card, render_mode="RGB+D")
-    assert meta["backend"] == "cuda_gsplat"
-    s["means"].requires_grad_()
-    want, want_alpha, _ = rasterization(**s, render_mode="RGB+D", backend="reference")
-    assert (((image.cpu() - want).abs() > 1e-3).float().mean()) <= 0.005
-    assert (((alpha.cpu() - want_alpha).abs() > 1e-3).float().mean()) <= 0.005
-    image.square().sum().backward()
-    want.square().sum().backward()
-    assert (on_card["means"].grad.cpu() - s["means"].grad).norm() < 1e-2 * s["means"].grad.norm()
+    check_on_a_gpu(scene, "cuda_gsplat")

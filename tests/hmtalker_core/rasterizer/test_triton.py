@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from raster_pairs import check_on_a_gpu
 from talking_heads.hmtalker_core import rasterizer
 from talking_heads.hmtalker_core.rasterizer import choose_backend, cuda_gsplat, rasterization, trial, triton, wait_for_trial
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
@@ -218,14 +219,4 @@ def test_a_trial_that_must_not_fail_says_so(untried, monkeypatch):
 
 @pytest.mark.skipif(triton.why_not(CARD) is not None, reason="needs a GPU of NVIDIA or AMD and Triton")
 def test_on_a_gpu(scene):
-    s = {k: v.float() if isinstance(v, torch.Tensor) else v for k, v in scene(2000, 90, 60, cameras=2, degree=2).items()}
-    on_gpu = {k: v.to(CARD).requires_grad_(k == "means") if isinstance(v, torch.Tensor) else v for k, v in s.items()}
-    image, alpha, meta = rasterization(**on_gpu, render_mode="RGB+D", backend="triton")
-    assert meta["backend"] == "triton"
-    s["means"].requires_grad_()
-    want, want_alpha, _ = rasterization(**s, render_mode="RGB+D", backend="reference")
-    assert (((image.cpu() - want).abs() > 1e-3).float().mean()) <= 0.005
-    assert (((alpha.cpu() - want_alpha).abs() > 1e-3).float().mean()) <= 0.005
-    image.square().sum().backward()
-    want.square().sum().backward()
-    assert (on_gpu["means"].grad.cpu() - s["means"].grad).norm() < 1e-2 * s["means"].grad.norm()
+    check_on_a_gpu(scene, "triton", backend="triton")

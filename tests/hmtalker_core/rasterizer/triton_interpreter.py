@@ -7,6 +7,7 @@ import os
 
 import pytest
 import torch
+from raster_pairs import render_with_gradients
 from talking_heads.hmtalker_core.rasterizer import rasterization, trial, triton, triton_blend
 from talking_heads.hmtalker_core.rasterizer.projection import Projected
 from talking_heads.media_core.errors import TalkingHeadsError
@@ -20,7 +21,6 @@ CASES = {
     "the light runs out": {"n": 40, "width": 9, "height": 7, "opacity": (0.7, 1.0), "size": 0.3},
     "a pixel, two blocks of Gaussians": {"n": 40, "width": 1, "height": 1, "size": 0.3},
 }
-DIFFERENTIABLE = ("means", "quats", "scales", "opacities", "colors", "viewmats", "backgrounds")
 
 
 @pytest.fixture(autouse=True)
@@ -30,30 +30,16 @@ def interpreted(monkeypatch):
     monkeypatch.setattr(triton.BACKEND, "why_not", lambda device: None)
 
 
-def drawn(scene, backend, dtype, **more):
-    """Image, alpha, gradients by name (pixel-space ones as means2d), all float64."""
-    leaves = {k: v.to(dtype).clone().requires_grad_(k in DIFFERENTIABLE) if isinstance(v, torch.Tensor) else v
-              for k, v in scene.items()}
-    image, alpha, meta = rasterization(**leaves, **more, backend=backend)
-    meta["means2d"].retain_grad()
-    g = torch.Generator().manual_seed(7)
-    weights = [torch.randn(value.shape, generator=g, dtype=torch.float64).to(dtype) for value in (image, alpha)]
-    ((image * weights[0]).sum() + (alpha * weights[1]).sum()).backward()
-    gradients = {k: v.grad.double() for k, v in leaves.items() if k in DIFFERENTIABLE and k in scene}
-    assert meta["backend"] == backend
-    return image.detach().double(), alpha.detach().double(), {**gradients, "means2d": meta["means2d"].grad.double()}
-
-
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_images_and_gradients(name, dtype, scene):
     s = scene(**CASES[name])
     s["backgrounds"] = torch.rand(len(s["viewmats"]), CASES[name].get("channels", 3), dtype=torch.float64)
     more = {"render_mode": "RGB+D" if "degree" in CASES[name] else "RGB"}
-    expected = drawn(s, "reference", torch.float64, **more)
+    expected = render_with_gradients(s, "reference", torch.float64, **more)
     if name == "the light runs out":
         assert (expected[1] > 0.9998).double().mean() > 0.2
-    ours = drawn(s, "triton", dtype, **more)
+    ours = render_with_gradients(s, "triton", dtype, **more)
     close, alike = (1e-12, 1e-10) if dtype == torch.float64 else (2e-5, 1e-3)
     for got, want in zip(ours[:2], expected[:2], strict=True):
         assert (got - want).abs().max() < close
@@ -71,10 +57,10 @@ def test_leading_dimensions(scene):
               "quats": s["quats"] + 0.3 * torch.randn(2, 1, 4, generator=g, dtype=torch.float64),
               "viewmats": s["viewmats"] + 0.01 * torch.randn(2, 1, 2, 4, 4, generator=g, dtype=torch.float64),
               "backgrounds": torch.rand(2, 2, 3, generator=g, dtype=torch.float64)}
-    image, alpha, gradients = drawn(framed, "triton", torch.float64)
-    again = drawn(framed, "triton", torch.float64)
+    image, alpha, gradients = render_with_gradients(framed, "triton", torch.float64)
+    again = render_with_gradients(framed, "triton", torch.float64)
     assert torch.equal(again[0], image) and all(torch.equal(again[2][key], value) for key, value in gradients.items())
-    for key, want in drawn(framed, "reference", torch.float64)[2].items():
+    for key, want in render_with_gradients(framed, "reference", torch.float64)[2].items():
         assert gradients[key].shape == want.shape and (gradients[key] - want).norm() <= 1e-10 * want.norm(), key
     one = {**framed, "means": framed["means"][1, 0], "quats": framed["quats"][0], "viewmats": framed["viewmats"][1, 0],
            "backgrounds": framed["backgrounds"][0]}
@@ -87,7 +73,7 @@ def test_shared_colours_and_opacities_of_all_frames(scene):
     s = scene(7, 9, 8, channels=2)
     views = torch.stack([scene(cameras=3)["viewmats"][i:i + 1] for i in range(3)])
     framed = {**s, "means": s["means"] + 0.02 * torch.arange(3, dtype=torch.float64)[:, None, None], "viewmats": views}
-    ours, wanted = drawn(framed, "triton", torch.float64), drawn(framed, "reference", torch.float64)
+    ours, wanted = (render_with_gradients(framed, backend, torch.float64) for backend in ("triton", "reference"))
     assert (ours[0] - wanted[0]).abs().max() < 1e-12
     for key, want in wanted[2].items():
         assert (ours[2][key] - want).norm() <= 1e-10 * want.norm(), key
