@@ -1,4 +1,4 @@
-"""examples/livetalking_avatar.py in a stand-in of what it needs of LiveTalking: registry, base class, audio queue."""
+"""integrations/livetalking_avatar.py in a stand-in of what it needs of LiveTalking: registry, base class, audio queue."""
 from __future__ import annotations
 
 import importlib.util
@@ -69,14 +69,14 @@ def adapter(monkeypatch):
         module = types.ModuleType(name)
         vars(module).update(parts)
         monkeypatch.setitem(sys.modules, name, module)
-    spec = importlib.util.spec_from_file_location("livetalking_avatar", ROOT / "examples" / "livetalking_avatar.py")
+    spec = importlib.util.spec_from_file_location("livetalking_avatar", ROOT / "integrations" / "livetalking_avatar.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module, registered[("avatar", "talkingheads")]
 
 
 def test_the_example_is_short():
-    assert len((ROOT / "examples" / "livetalking_avatar.py").read_text("utf8").splitlines()) <= 80
+    assert len((ROOT / "integrations" / "livetalking_avatar.py").read_text("utf8").splitlines()) <= 80
 
 
 def test_frames_and_audio_stay_together_and_interruption_silences(adapter, tiny_avatar):

@@ -10,7 +10,7 @@ import pytest
 from talking_heads.hmtalker_core.backend_registry import BACKENDS
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_SHIPPED = ("host", "cli", "tests", "benchmarks", "examples", "weights")  # weights/: its scripts; see .comfyignore
+NOT_SHIPPED = ("host", "cli", "tests", "benchmarks", "integrations", "weights")  # weights/: its scripts; see .comfyignore
 IMPORTERS = ("media_core/pickles.py",)  # reads official checkpoints once, with torch's restricted reader
 LAYERS = {  # folder -> what its modules may import from inside the package
     "media_core": {"media_core"},
@@ -202,7 +202,7 @@ def test_no_machine_path_is_in_a_text_file():
     # spelled apart, so that this file does not name what it looks for
     bad = tuple("/" + name + "/" for name in ("work", "root", "shared")) + ("/" + "tmp/",)
     patterns = ("*.md", "*.toml", "workflows/**/*.json", "subgraphs/*.json", "weights/*.json", "web/**/*.md",
-                "benchmarks/**/*.py", "examples/*.py")
+                "benchmarks/**/*.py", "integrations/*.py")
     for path in [*SHIPPED, *UNSHIPPED, *(path for pattern in patterns for path in ROOT.glob(pattern))]:
         text = path.read_text("utf8")
         assert not [word for word in bad if word in text], path

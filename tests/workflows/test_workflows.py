@@ -54,6 +54,12 @@ def test_the_page_form_converts_to_the_api_form(host, name):
         assert plain(page) == plain(api)
 
 
+def test_comfyui_takes_no_other_folder_for_templates():
+    """It serves the first there is of these under one address: beside another, the templates would be listed and not found."""
+    taken = ("example_workflows", "example", "examples", "workflow", "workflows")
+    assert [name for name in taken if (ROOT / name).exists()] == ["workflows"]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_what_the_page_opens_is_the_generated_one(path):
     assert json.loads(path.read_text("utf8")) == MADE[path], "run: python tests/make_workflows.py"
