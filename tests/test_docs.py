@@ -115,8 +115,23 @@ def test_modules_that_pages_name_exist():
 def test_commands_of_the_readme_exist():
     from talking_heads.cli.main import parser
 
-    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text("utf8"), re.MULTILINE | re.DOTALL)
-    commands = [found[1] for block in blocks for found in re.finditer(r"(?:/talking-heads|talking_heads\.cli) ([^#\n]*)", block)]
+    pages = "\n".join((ROOT / page).read_text("utf8") for page in ("README.md", "docs/command_line.md"))
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", pages, re.MULTILINE | re.DOTALL)
+    commands = [found[1] for language, block in blocks if not language
+                for found in re.finditer(r"(?:/talking-heads|talking_heads\.cli) ([^#\n]*)", block)]
     assert len(commands) > 10
     for command in commands:
         parser().parse_args(shlex.split(command))  # another command or option ends in SystemExit
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    """As it stands there, in a folder that has what it reads."""
+    code = re.search(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text("utf8"), re.MULTILINE | re.DOTALL)
+    assert code
+    assert len(code[1].splitlines()) <= 12
+    for folder in ("weights", "demo"):
+        (tmp_path / folder).symlink_to(ROOT / folder, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code[1], "README.md", "exec"), {"__name__": "readme"})  # noqa: S102 - our own page
+    assert (tmp_path / "out.mp4").stat().st_size > 10_000
+    assert "frames per second" in capsys.readouterr().out
