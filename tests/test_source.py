@@ -222,6 +222,19 @@ def test_imported_libraries_are_declared():
                 assert names.get(top, top).lower().replace("-", "_") in declared, f"{path.name} imports {top}"
 
 
+def test_any_opencv_will_do():
+    """What is used of `cv2` is in it, and neither a window nor a contrib module: other packs bring other distributions."""
+    import cv2
+
+    used = {node.attr for path in SHIPPED for node in ast.walk(parsed(path))
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "cv2"}
+    newer = {"IMWRITE_PNG_FILTER", "IMWRITE_PNG_FILTER_UP"}  # looked for before they are used
+    assert len(used) > 50
+    assert not [name for name in used - newer if not hasattr(cv2, name)]
+    assert not used & {"imshow", "waitKey", "namedWindow", "VideoCapture", "VideoWriter", "ximgproc", "face", "xfeatures2d", "optflow",
+                       "bgsegm", "bioinspired", "aruco", "tracking", "legacy"}
+
+
 def test_the_doctor_asks_for_what_is_declared():
     tomllib = pytest.importorskip("tomllib")
     from talking_heads.cli.doctor import _NEEDED
