@@ -231,8 +231,8 @@ def test_any_opencv_will_do():
     newer = {"IMWRITE_PNG_FILTER", "IMWRITE_PNG_FILTER_UP"}  # looked for before they are used
     assert len(used) > 50
     assert not [name for name in used - newer if not hasattr(cv2, name)]
-    assert not used & {"imshow", "waitKey", "namedWindow", "VideoCapture", "VideoWriter", "ximgproc", "face", "xfeatures2d", "optflow",
-                       "bgsegm", "bioinspired", "aruco", "tracking", "legacy"}
+    assert not used & {"imshow", "waitKey", "namedWindow", "VideoCapture", "VideoWriter", "ximgproc", "face", "xfeatures2d",
+                       "optflow", "bgsegm", "bioinspired", "aruco", "tracking", "legacy"}
 
 
 def test_the_doctor_asks_for_what_is_declared():

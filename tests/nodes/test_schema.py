@@ -121,6 +121,23 @@ def test_no_help_page_is_left_over(infos, root):
     assert {path.stem for path in (root / "web" / "docs").glob("*.md")} == set(infos)
 
 
+def test_chinese_help_uses_the_labels_that_the_page_shows(infos, root):
+    labels = json.loads((root / "locales" / "zh" / "nodeDefs.json").read_text("utf8"))
+    nodes = {entry["display_name"] for entry in labels.values()}
+    pages = sorted((root / "web" / "docs").glob("*/zh.md"))
+    assert len(pages) >= 10
+    shown = {label["name"] for entry in labels.values() for part in ("inputs", "outputs") for label in entry[part].values()}
+    for page in pages:
+        text, node = page.read_text("utf8"), labels[page.parent.name]
+        own = {label["name"] for part in ("inputs", "outputs") for label in node[part].values()}
+        assert text.startswith(f"# {node['display_name']}\n"), page
+        bold = set(re.findall(r"\*\*([^*]+)\*\*", text))
+        assert bold & own, page
+        assert bold <= shown, (page, bold - shown)
+        named = {name for name in re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text) if not name.isascii()}
+        assert named <= nodes, (page, named - nodes)
+
+
 def test_english_labels_are_the_schemas_own(infos, root):
     labels = json.loads((root / "locales" / "en" / "nodeDefs.json").read_text("utf8"))
     assert labels == english(infos), "run: python tests/update_golden.py"
