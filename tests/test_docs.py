@@ -98,6 +98,21 @@ def test_nothing_points_at_what_is_not_here():
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_archive_of_the_registry_holds_what_its_pages_point_at():
+    """Of README and docs: no link leads to what `.comfyignore` leaves out; the pages for people who change the code may."""
+    left_out = [line for line in (ROOT / ".comfyignore").read_text("utf8").splitlines() if line]
+    wrong = []
+    of_code = ("adding.md", "live.md", "batch.md")
+    for page in [ROOT / "README.md", *(path for path in ROOT.glob("docs/*.md") if path.name not in of_code)]:
+        for link in LINK.finditer(without_code(page.read_text("utf8"))):
+            target = unquote(link[1] or link[2]).partition("#")[0]
+            if target and not re.match(r"[a-z]+:", target):
+                inside = (page.parent / target).resolve().relative_to(ROOT)
+                wrong += [f"{name(page)}: {target}" for line in left_out if inside.match(line.rstrip("/")) or (
+                    line.endswith("/") and inside.parts[0] == line.rstrip("/"))]
+    assert not wrong, wrong
+
+
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "README.md").read_text("utf8")
     assert not [page.name for page in ROOT.glob("docs/*.md") if page.name != "README.md" and f"({page.name})" not in index]
