@@ -84,7 +84,8 @@ def player_file(avatar: Avatar, motion: AvatarMotion, sound: Sound | None = None
     avatar._check_motion(motion)
     avatar = _with_basis(avatar.copied("cpu"), report)
     basis, sections = avatar.fitted_basis(), Sections()
-    face_mean, mouth_mean = _split(basis, (basis.mean * basis._kinds).numpy())
+    (d_xyz, d_rot, d_scale), inside = basis.offsets(torch.zeros(1, len(basis.scales)))  # the mean
+    face_mean, mouth_mean = torch.cat([d_xyz, d_rot, d_scale], dim=-1)[0].numpy(), inside[0].numpy()
     face_moves, mouth_moves = _split(basis, basis.components.numpy())
     branches = {"face": _add_branch(sections, "face", avatar.face, face_mean, face_moves),
                 "mouth": _add_branch(sections, "mouth", avatar.mouth, mouth_mean, mouth_moves)}
@@ -128,10 +129,10 @@ def _with_basis(avatar: Avatar, report: Report) -> Avatar:
     return avatar.with_basis(fit_basis(avatar, report=report))
 
 
-def _split(basis: LinearBasis, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # [..., P] -> [..., N, 10], [..., M, 3]
-    cut = basis.faces * sum(FACE_NUMBERS)
-    lead = numbers.shape[:-1]
-    return numbers[..., :cut].reshape(*lead, -1, sum(FACE_NUMBERS)), numbers[..., cut:].reshape(*lead, -1, MOUTH_NUMBERS)
+def _split(basis: LinearBasis, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[K, P] -> [K, N, 10], [K, M, 3]."""
+    cut, count = basis.faces * sum(FACE_NUMBERS), len(numbers)
+    return numbers[:, :cut].reshape(count, -1, sum(FACE_NUMBERS)), numbers[:, cut:].reshape(count, -1, MOUTH_NUMBERS)
 
 
 def _add_branch(sections: Sections, name: str, gaussians: GaussianField, mean: np.ndarray, moves: np.ndarray) -> dict[str, Any]:

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .player_file import NOTE
+from ..media_core.files import atomic_path
+from ..media_core.progress import Report, silent
+from .player_file import NOTE, player_file
+
+if TYPE_CHECKING:
+    from ..media_core.audio import Sound
+    from .avatar import Avatar
+    from .avatar_motion import AvatarMotion
 
 SCRIPTS = Path(__file__).parents[1] / "web" / "js" / "splat"
 MODULES = ("container", "camera", "order", "shaders", "graphics", "branch", "renderer", "player", "page")
@@ -29,8 +38,8 @@ _PAGE = """<!doctype html>
 <title>{title}</title>
 <style>
 html, body {{ margin: 0; height: 100%; background: #181818; color: #ddd; font: 14px/1.4 system-ui, sans-serif }}
-main {{ box-sizing: border-box; height: 100%; max-width: 960px; margin: auto; padding: 12px; display: flex; flex-direction: column;
-  gap: 6px }}
+main {{ box-sizing: border-box; height: 100%; max-width: 960px; margin: auto; padding: 12px; display: flex;
+  flex-direction: column; gap: 6px }}
 h1 {{ font-size: 16px; margin: 0; text-align: center }}
 #player {{ flex: 1; min-height: 0 }}
 footer {{ font-size: 11px; color: #888; text-align: center }}
@@ -72,3 +81,12 @@ def player_page(content: bytes, title: str, licence: str) -> str:
     """
     return _PAGE.format(policy=_POLICY, note=html.escape(NOTE), title=html.escape(title), licence=html.escape(licence),
                         film=base64.b64encode(content).decode("ascii"), script=bundled())
+
+
+def save_page(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, sound: Sound | None = None, *, title: str = "",
+              report: Report = silent) -> Path:
+    """Writes the page of an avatar's motion, whole or not at all; arguments as `player_file.player_file`."""
+    content = player_file(avatar, motion, sound, title=title, report=report)
+    with atomic_path(path) as temporary:
+        temporary.write_text(player_page(content, title, avatar.licence), "utf8")
+    return Path(path)
