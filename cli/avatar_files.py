@@ -1,8 +1,7 @@
-"""`talking-heads import avatar`, `import ply` and `export`: avatars from and to other programs' files."""
+"""`talking-heads import avatar` and `import ply`: avatars from other programs' files."""
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..media_core.choices import PLY_SCALES
 from .encoders import add_encoder, chosen_encoder
@@ -31,16 +30,6 @@ def add_imports(what: argparse._SubParsersAction, common: argparse.ArgumentParse
         add(f"--{branch}", metavar="FILE.ply", help=f"Gaussians of {what_it_is}")
     add("--scales", choices=PLY_SCALES, help="what the files' scales are before: log (exp) or softplus, as TalkingGaussian's own "
         "are (default: as `export` noted, else log)")
-
-
-def add_export(parser: argparse.ArgumentParser) -> None:
-    """The options of `talking-heads export`."""
-    add = parser.add_argument
-    add("avatar", metavar="AVATAR.safetensors", help="the avatar")
-    add("out", metavar="OUT.ply", help="the Gaussians of one branch, at rest, in 3D Gaussian Splatting's layout")
-    add("--branch", choices=BRANCHES, default="face", help="which branch (default: face)")
-    add("--scales", choices=PLY_SCALES, default="log", help="log, as every viewer expects, or softplus, as TalkingGaussian's own "
-                                                         "files (default: log)")
 
 
 def import_avatar(options: argparse.Namespace, out: str) -> int:
@@ -75,19 +64,4 @@ def import_ply(options: argparse.Namespace, out: str) -> int:
     print(path)
     print(", ".join(f"{branch}: {len(field)} Gaussians instead of {len(getattr(avatar, branch))}"
                     for branch, field in fields.items()))
-    return OK
-
-
-def export_avatar(options: argparse.Namespace) -> int:
-    """Runs `export`; the ending of the file decides what is written."""
-    from ..hmtalker_core.checkpoints import load_avatar
-    from ..hmtalker_core.ply import save_ply
-    from ..media_core.errors import TalkingHeadsError
-    from .jobs import writable_file
-
-    if Path(options.out).suffix.lower() != ".ply":
-        raise TalkingHeadsError("An avatar is exported to a .ply file", options.out, "Name the file NAME.ply")
-    writable_file(options.out)
-    field = getattr(load_avatar(options.avatar), options.branch)
-    print(f"{save_ply(field, options.out, scales=options.scales)}\n{len(field)} Gaussians of the {options.branch}")
     return OK

@@ -38,7 +38,6 @@ def parser() -> argparse.ArgumentParser:
 
     from . import (
         atom_jobs,
-        avatar_files,
         avatar_jobs,
         avatar_training_jobs,
         basis_jobs,
@@ -46,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
         causal_jobs,
         dataset_jobs,
         evaluate_jobs,
+        export_jobs,
         import_jobs,
         live_jobs,
         motion_jobs,
@@ -76,7 +76,8 @@ def parser() -> argparse.ArgumentParser:
 
     import_jobs.add_options(commands.add_parser("import", help="official weights to the pack's own files"), common)
 
-    avatar_files.add_export(commands.add_parser("export", parents=[common], help="an avatar to other programs' files"))
+    export_jobs.add_options(commands.add_parser("export", parents=[common],
+                                                help="an avatar to a page that speaks, or to other programs' files"))
 
     evaluate_jobs.add_options(commands.add_parser("evaluate", parents=[common],
                                                   help="measure a finished video, against its truth and its speech"))
@@ -148,7 +149,7 @@ def dispatch(options: argparse.Namespace) -> int:
 
         return import_checkpoint(options)
     if options.command == "export":
-        from .avatar_files import export_avatar
+        from .export_jobs import export_avatar
 
         return export_avatar(options)
     if options.command == "evaluate":

@@ -30,6 +30,7 @@ STAGES = {
     ("phase", "causal"): "Stage causal audio networks",
     ("phase", "basis"): "Fitting the linear basis",
     ("phase", "torso"): "Modelling the torso",
+    ("phase", "export"): "Writing",
     # a portrait
     ("phase", "draw"): "Drawing the motion",
     ("phase", "encode"): "encoding the motion",

@@ -1,0 +1,235 @@
+// The player: canvas, buttons, the clock (the sound is the master), turning the head by dragging.
+
+import { FARTHEST_PITCH, FARTHEST_YAW, within } from './camera.js'
+import { readPlayerFile } from './container.js'
+import { openRenderer } from './renderer.js'
+
+const STYLE = `
+.thp { display: flex; flex-direction: column; gap: 4px; height: 100%; min-height: 0; color: #ddd; font: 13px/1.3 system-ui, sans-serif }
+.thp canvas { flex: 1; min-height: 0; min-width: 0; width: 100%; object-fit: contain; background: #111; cursor: grab;
+  touch-action: none; border-radius: 6px }
+.thp canvas:active { cursor: grabbing }
+.thp-bar { display: flex; gap: 6px; align-items: center; flex: none }
+.thp-bar input { flex: 1; min-width: 40px; accent-color: #6cf }
+.thp-bar button { background: #333; color: #eee; border: 1px solid #555; border-radius: 5px; padding: 3px 9px; cursor: pointer;
+  font: inherit }
+.thp-bar button:hover { background: #444 }
+.thp-bar span { font-variant-numeric: tabular-nums; white-space: nowrap }
+.thp-note { font-size: 11px; color: #aaa; text-align: center; flex: none }
+.thp-failed { padding: 1em; text-align: center }
+.thp:fullscreen { background: #000; padding: 8px }
+`
+const SLOW = 40 // ms a frame: a slower machine gets frames of the avatar's own size
+const LARGEST = 2 // times the avatar's own size
+const DEGREES = 0.4 // a px of dragging
+
+/** Seconds as 1:02.3. */
+export function clock(seconds) {
+  const tenths = Math.max(0, Math.round(10 * seconds))
+  return `${Math.floor(tenths / 600)}:${String(Math.floor(tenths / 10) % 60).padStart(2, '0')}.${tenths % 10}`
+}
+
+/** The frame that is seen at a time. */
+export function frameAt(seconds, fps, frames) {
+  return Math.min(Math.max(Math.floor(seconds * fps + 1e-6), 0), frames - 1)
+}
+
+/** How long a film runs: with sound the sound decides, without it the computer's clock. */
+export class Clock {
+  /** @param {number} length seconds  @param {HTMLAudioElement} [sound] */
+  constructor(length, sound) {
+    this.length = length
+    this.sound = sound
+    this.at = 0
+    this.begun = null
+  }
+
+  get playing() {
+    return this.sound ? !this.sound.paused && !this.sound.ended : this.begun !== null
+  }
+
+  /** Seconds. */
+  get time() {
+    if (this.sound) return Math.min(this.sound.currentTime, this.length)
+    return this.begun === null ? this.at : Math.min(this.at + (performance.now() - this.begun) / 1000, this.length)
+  }
+
+  get ended() {
+    return this.sound ? this.sound.ended : this.time >= this.length
+  }
+
+  async play() {
+    if (this.ended) this.seek(0)
+    if (this.sound) await this.sound.play()
+    else if (this.begun === null) this.begun = performance.now()
+  }
+
+  pause() {
+    if (this.sound) return this.sound.pause()
+    this.at = this.time
+    this.begun = null
+  }
+
+  seek(seconds) {
+    if (this.sound) this.sound.currentTime = seconds
+    this.at = seconds
+    if (this.begun !== null) this.begun = performance.now()
+  }
+}
+
+function made(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties)
+  element.append(...children)
+  return element
+}
+
+export class Player {
+  /**
+   * @param {HTMLElement} host is filled
+   * @param {{header: object, sections: object}} file
+   */
+  constructor(host, file) {
+    this.host = host
+    this.file = file
+    const { fps, frames, sound, note } = file.header
+    if (sound) {
+      this.address = URL.createObjectURL(new Blob([file.sections.sound], { type: sound }))
+      this.sound = made('audio', { src: this.address, preload: 'auto' })
+    }
+    this.clock = new Clock(frames / fps, this.sound)
+    this.orbit = { yaw: 0, pitch: 0 }
+    this.shown = { frame: -1 }
+    this.canvas = made('canvas', { title: 'Drag to turn the head' })
+    this.button = made('button', { textContent: '▶', onclick: () => this.toggle() })
+    this.button.setAttribute('aria-label', 'Play')
+    this.slider = made('input', { type: 'range', min: 0, max: frames - 1, step: 1, value: 0 })
+    this.slider.setAttribute('aria-label', 'Time')
+    this.slider.oninput = () => this.seek(Number(this.slider.value))
+    this.time = made('span', { textContent: clock(0) })
+    const front = made('button', { textContent: 'Front', title: 'Look from the front again', onclick: () => this.turn(0, 0) })
+    const full = made('button', { textContent: 'Full size', onclick: () => this.fullSize() })
+    this.root = made('div', { className: 'thp' }, made('style', { textContent: STYLE }), this.canvas,
+      made('div', { className: 'thp-bar' }, this.button, this.slider, this.time, front, full),
+      made('div', { className: 'thp-note', textContent: note }))
+    host.replaceChildren(this.root)
+    this.listen()
+  }
+
+  listen() {
+    const { canvas } = this
+    let from = null
+    canvas.onpointerdown = event => {
+      from = { x: event.clientX, y: event.clientY, ...this.orbit }
+      canvas.setPointerCapture(event.pointerId)
+      event.stopPropagation()
+    }
+    canvas.onpointermove = event => {
+      if (from) this.turn(from.yaw + DEGREES * (event.clientX - from.x), from.pitch - DEGREES * (event.clientY - from.y))
+    }
+    canvas.onpointerup = canvas.onpointercancel = () => { from = null }
+    canvas.addEventListener('webglcontextlost', event => event.preventDefault())
+    canvas.addEventListener('webglcontextrestored', () => this.start())
+    this.resized = new ResizeObserver(() => this.refresh())
+    this.resized.observe(canvas)
+  }
+
+  /** Makes the renderer and shows the first frame. */
+  async start() {
+    this.renderer = await openRenderer(this.canvas, this.file)
+    this.shown.frame = -1
+    this.refresh()
+    return this
+  }
+
+  get frame() {
+    return frameAt(this.clock.time, this.file.header.fps, this.file.header.frames)
+  }
+
+  async toggle() {
+    if (this.clock.playing) this.clock.pause()
+    else await this.clock.play()
+    this.refresh()
+  }
+
+  seek(frame) {
+    this.clock.seek((frame + 0.01) / this.file.header.fps)
+    this.refresh()
+  }
+
+  /** @param {number} yaw, @param {number} pitch degrees */
+  turn(yaw, pitch) {
+    this.orbit = { yaw: within(yaw, FARTHEST_YAW), pitch: within(pitch, FARTHEST_PITCH) }
+    this.refresh()
+  }
+
+  async fullSize() {
+    if (document.fullscreenElement) await document.exitFullscreen()
+    else await this.root.requestFullscreen()
+  }
+
+  /** Draws with the next picture of the screen. */
+  refresh() {
+    if (this.waiting === undefined && this.renderer) this.waiting = requestAnimationFrame(() => this.update())
+  }
+
+  update() {
+    this.waiting = undefined
+    if (this.closed) return
+    const { clock: { playing, ended, time } } = this
+    this.button.textContent = playing ? '⏸' : '▶'
+    this.button.setAttribute('aria-label', playing ? 'Pause' : 'Play')
+    this.time.textContent = `${clock(time)} / ${clock(this.clock.length)}`
+    this.slider.value = this.frame
+    this.show(this.frame)
+    if (playing && ended) this.clock.pause()
+    else if (playing) this.refresh()
+  }
+
+  /** Draws a frame unless it is there already. */
+  show(frame) {
+    const scale = this.scale()
+    const wanted = { frame, ...this.orbit, scale }
+    if (Object.keys(wanted).every(key => wanted[key] === this.shown[key])) return
+    const begun = performance.now()
+    this.renderer.resize(scale)
+    this.renderer.draw(frame, this.orbit)
+    if (scale > 1) this.renderer.gl.readPixels(0, 0, 1, 1, this.renderer.gl.RGBA, this.renderer.gl.UNSIGNED_BYTE, new Uint8Array(4))
+    this.pace = 0.8 * (this.pace ?? performance.now() - begun) + 0.2 * (performance.now() - begun)
+    if (scale > 1 && this.pace > SLOW) this.small = true
+    this.shown = wanted
+  }
+
+  /** Frames are as large as they are shown, within 1 to 2 times the avatar's own size. */
+  scale() {
+    if (this.small) return 1
+    const [high] = this.file.header.size
+    const across = this.canvas.clientHeight * (globalThis.devicePixelRatio || 1)
+    return Math.min(Math.max(Math.round(2 * across / high) / 2, 1), LARGEST)
+  }
+
+  /** Stops, and gives everything back. */
+  close() {
+    this.closed = true
+    this.clock.pause()
+    if (this.waiting !== undefined) cancelAnimationFrame(this.waiting)
+    this.resized.disconnect()
+    this.renderer?.dispose()
+    if (this.address) URL.revokeObjectURL(this.address)
+    this.root.remove()
+  }
+}
+
+/**
+ * A player for a file's bytes.
+ * @param {HTMLElement} host is filled; where it fails, with a sentence
+ * @param {ArrayBuffer} buffer
+ * @returns {Promise<Player>}
+ */
+export async function openPlayer(host, buffer) {
+  try {
+    return await new Player(host, await readPlayerFile(buffer)).start()
+  } catch (error) {
+    host.replaceChildren(made('div', { className: 'thp-failed', textContent: error.message }))
+    throw error
+  }
+}
