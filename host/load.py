@@ -31,6 +31,7 @@ class Pack:
     nodes: dict[str, type[ComfyNode]]  # node id -> class
     web_directory: str | None  # absolute
     seconds: float  # how long importing it took
+    root: str  # its folder, absolute
 
 
 def load_pack(root: str, name: str | None = None) -> Pack:
@@ -55,7 +56,8 @@ def load_pack(root: str, name: str | None = None) -> Pack:
     for node in nodes.values():
         node.RELATIVE_PYTHON_MODULE = f"custom_nodes.{name}"
     web = getattr(module, "WEB_DIRECTORY", None)
-    return Pack(name, module, nodes, os.path.abspath(os.path.join(root, web)) if web else None, time.perf_counter() - started)
+    return Pack(name, module, nodes, os.path.abspath(os.path.join(root, web)) if web else None, time.perf_counter() - started,
+                root)
 
 
 def _import(root: str) -> ModuleType:
