@@ -18,31 +18,24 @@ _TEMPORARY = "talking_heads_"
 
 
 def add_options(serve: argparse.ArgumentParser) -> None:
-    serve.add_argument("--port", type=int, default=8188, metavar="N", help="where the page is (default: 8188; 0: any that is free)")
+    serve.add_argument("--port", type=int, default=8188, metavar="N", help="where the page is (default: 8188; 0: any free one)")
     serve.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS",
                        help="address to listen on (default: 127.0.0.1, this machine alone; there is no password)")
     serve.add_argument("--input-dir", metavar="DIR", help="uploads and what Load nodes offer (default: BASE/input)")
     serve.add_argument("--output-dir", metavar="DIR", help="where results go (default: BASE/output)")
-    serve.add_argument("--pack", dest="packs", action="append", default=[], metavar="DIR", help="load another V3 node pack as well")
+    serve.add_argument("--pack", dest="packs", action="append", default=[], metavar="DIR",
+                       help="load another V3 node pack as well")
     serve.add_argument("--max-upload-size", type=int, default=100, metavar="MB", help="of one file (default: 100)")
-    serve.add_argument("--frontend", metavar="DIR", help="the page's files, instead of the installed comfyui-frontend-package")
+    serve.add_argument("--frontend", metavar="DIR", help="the page's files (default: those of comfyui-frontend-package)")
 
 
 def serve_page(options: argparse.Namespace) -> int:
     """Serves until Ctrl+C."""
-    if importlib.util.find_spec("aiohttp") is None:
-        raise TalkingHeadsError("The server needs aiohttp", "it is not installed", 'Install it: pip install "talking-heads[serve]"')
-    if not 0 <= options.port < 65536:
-        raise TalkingHeadsError("--port must lie between 0 and 65535", str(options.port), "Choose another port")
-    if not 1 <= options.max_upload_size <= 1 << 20:
-        raise TalkingHeadsError("--max-upload-size must lie between 1 and 1048576 MB", str(options.max_upload_size), "Choose another")
+    _check(options)
     from ..host.server.app import find_pages, make_app, serve
-    from ..host.server.security import is_local
 
     pages = find_pages(options.frontend)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if not is_local(options.listen):
-        print(f"Anybody who reaches {options.listen} can run workflows and read their files: there is no password.", file=sys.stderr)
     with temporary_folder(_TEMPORARY) as temp:
         host = Host(options.base_dir, (REPOSITORY, *options.packs), input_dir=options.input_dir, output_dir=options.output_dir,
                     temp_dir=temp, names={REPOSITORY: PACK})
@@ -53,6 +46,24 @@ def serve_page(options: argparse.Namespace) -> int:
         finally:
             host.executor.cache.clear()  # it holds videos of the temp folder open, which Windows then cannot delete
     return OK
+
+
+def _check(options: argparse.Namespace) -> None:
+    """
+    Raises:
+        TalkingHeadsError: a library is missing, or a number is out of its range.
+    """
+    if importlib.util.find_spec("aiohttp") is None:
+        raise TalkingHeadsError("The server needs aiohttp", "it is not installed", "Install it: pip install aiohttp")
+    bounds = (("--port", options.port, 0, 65535), ("--max-upload-size", options.max_upload_size, 1, 1 << 20))
+    for name, value, least, most in bounds:
+        if not least <= value <= most:
+            raise TalkingHeadsError(f"{name} must lie between {least} and {most}", str(value), "Choose another number")
+    from ..host.server.security import is_local
+
+    if not is_local(options.listen):
+        print(f"Anyone who can reach {options.listen} can run workflows and read their files: there is no password.",
+              file=sys.stderr)
 
 
 def _ready(address: str) -> None:

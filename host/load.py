@@ -93,10 +93,11 @@ async def _nodes(entry: Callable[[], Any], root: str) -> dict[str, type[ComfyNod
 
 def core_nodes() -> dict[str, type[ComfyNode]]:
     """The few nodes of ComfyUI itself that the pack's workflows use."""
-    from .shim import core_audio, core_image, core_video
+    from .shim import core_any, core_audio, core_image, core_video
 
     classes = {}
-    places = {core_audio: "comfy_extras.nodes_audio", core_video: "comfy_extras.nodes_video", core_image: "nodes"}
+    places = {core_audio: "comfy_extras.nodes_audio", core_video: "comfy_extras.nodes_video", core_image: "nodes",
+              core_any: "comfy_extras.nodes_preview_any"}
     for module, place in places.items():
         for node in module.NODES:
             node.RELATIVE_PYTHON_MODULE = place

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ...media_core.errors import TalkingHeadsError
-from .catalogue import catalogue_routes, file_routes
+from .catalogue import catalogue_routes
 from .context import Context, frontend_folder, server_features
 from .jobs import job_routes
 from .logs import RecentLog, log_routes
@@ -22,12 +22,14 @@ from .queue import JobQueue
 from .running import Runner
 from .security import guard
 from .sockets import Sockets
-from .userdata import user_routes
+from .static import file_routes
+from .userdata import user_routes, welcome
 
 if TYPE_CHECKING:
     from ..graph import Host
 
 UPLOAD_LIMIT = 100  # MB, as ComfyUI's --max-upload-size
+SOCKETS: web.AppKey[Sockets] = web.AppKey("sockets", Sockets)
 log = logging.getLogger("talking_heads")
 
 
@@ -44,13 +46,15 @@ def find_pages(folder: str | None = None) -> Path:
     return pages
 
 
-def make_app(host: Host, *, user: Path, pages: Path, listen: str = "127.0.0.1", upload_limit: int = UPLOAD_LIMIT) -> web.Application:
+def make_app(host: Host, *, user: Path, pages: Path, listen: str = "127.0.0.1",
+             upload_limit: int = UPLOAD_LIMIT) -> web.Application:
     """The application around a host; `host` must not be used by anything else.
 
     Args:
-        user: folder of settings and saved workflows; made when first written to.
+        user: folder of settings and saved workflows; made if needed.
         pages: the frontend's `static` folder. listen: the address it will listen on. upload_limit: MB.
     """
+    welcome(user)
     features = server_features(upload_limit << 20)
     recent = RecentLog()
     queue: JobQueue
@@ -61,15 +65,18 @@ def make_app(host: Host, *, user: Path, pages: Path, listen: str = "127.0.0.1", 
     recent.heard = sockets.send_log
     context = Context(host=host, queue=queue, sockets=sockets, log=recent, pages=pages, user=user, features=features)
     app = web.Application(client_max_size=upload_limit << 20, middlewares=[guard(listen)])
+    app[SOCKETS] = sockets
     _add_routes(app, context)
     app.cleanup_ctx.append(_life(context))
+    app.on_shutdown.append(lambda app: sockets.close())
     return app
 
 
 def _add_routes(app: web.Application, context: Context) -> None:
     """Every route, and its twin below /api."""
-    for (method, path), handler in {**prompt_routes(context), **job_routes(context), **media_routes(context), **user_routes(context),
-                                    **catalogue_routes(context), **log_routes(context)}.items():
+    answers = {**prompt_routes(context), **job_routes(context), **media_routes(context), **user_routes(context),
+               **catalogue_routes(context), **log_routes(context)}
+    for (method, path), handler in sorted(answers.items(), key=lambda item: "{" in item[0][1]):  # fixed paths first
         app.router.add_route(method, path, handler)
         if not path.startswith("/api/"):
             app.router.add_route(method, f"/api{path}", handler)
@@ -87,7 +94,6 @@ def _life(context: Context) -> Callable[[web.Application], AsyncIterator[None]]:
         log.addHandler(context.log)
         context.queue.start()
         yield
-        await context.sockets.close()
         if not await asyncio.to_thread(context.queue.close):
             log.warning("The running prompt did not stop in time; it ends with this process.")
         log.removeHandler(context.log)

@@ -19,7 +19,6 @@ from ..shim import folder_paths, model_management
 from ..shim.server import PromptServer
 from .answers import answer
 from .context import COMFYUI_VERSION, Answer, Context
-from .security import own_file
 
 _TEMPLATES = ("example_workflows", "example", "examples", "workflow", "workflows")  # the first that a pack has
 _LABELS = ("main", "nodeDefs", "commands", "settings")
@@ -34,7 +33,8 @@ def scripts(context: Context) -> list[str]:
     folders = [("", context.pages / "extensions", context.pages)]
     folders += [(f"/extensions/{quote(pack.name)}", Path(pack.web_directory), Path(pack.web_directory))
                 for pack in context.host.packs if pack.web_directory]
-    return [f"{prefix}/{path.relative_to(base).as_posix()}" for prefix, folder, base in folders for path in sorted(folder.rglob("*.js"))]
+    return [f"{prefix}/{path.relative_to(base).as_posix()}"
+            for prefix, folder, base in folders for path in sorted(folder.rglob("*.js"))]
 
 
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,7 +174,8 @@ def catalogue_routes(context: Context) -> dict[tuple[str, str], Answer]:
 
     async def templates(request: web.Request) -> web.Response:
         found = {pack.name: template_folder(pack) for pack in host.packs}
-        return answer({name: [path.stem for path in sorted(folder.glob("*.json"))] for name, folder in found.items() if folder})
+        return answer({name: [path.stem for path in sorted(folder.glob("*.json"))]
+                       for name, folder in found.items() if folder})
 
     async def i18n(request: web.Request) -> web.Response:
         return answer(labels(host.packs))
@@ -188,32 +189,8 @@ def catalogue_routes(context: Context) -> dict[tuple[str, str], Answer]:
 
     return {("GET", "/object_info"): all_nodes, ("GET", "/object_info/{node}"): one_node, ("GET", "/extensions"): extensions,
             ("GET", "/features"): features, ("GET", "/workflow_templates"): templates, ("GET", "/i18n"): i18n,
-            ("GET", "/global_subgraphs"): subgraphs, ("GET", "/global_subgraphs/{id}"): subgraph, ("GET", "/system_stats"): _stats,
+            ("GET", "/global_subgraphs"): subgraphs, ("GET", "/global_subgraphs/{id}"): subgraph,
+            ("GET", "/system_stats"): _stats,
             ("GET", "/models"): _model_kinds, ("GET", "/models/{folder}"): _models, ("GET", "/embeddings"): _embeddings,
             ("GET", "/experiment/models"): _model_folders, ("GET", "/experiment/models/{folder}"): _model_list,
             ("GET", "/internal/folder_paths"): _folder_paths, ("GET", "/node_replacements"): _replacements}
-
-
-def file_routes(context: Context) -> dict[str, Answer]:
-    """Files of packs and of the page, by the beginning of their path."""
-    packs = {pack.name: pack for pack in context.host.packs}
-
-    async def extension(request: web.Request) -> web.StreamResponse:
-        pack = packs.get(request.match_info["pack"])
-        if pack is not None and pack.web_directory:
-            return own_file(Path(pack.web_directory), request.match_info["path"])
-        return own_file(context.pages, request.path.lstrip("/"))  # the page's own: /extensions/core/...
-
-    async def template(request: web.Request) -> web.StreamResponse:
-        pack = packs.get(request.match_info["pack"])
-        folder = template_folder(pack) if pack is not None else None
-        if folder is None:
-            raise web.HTTPNotFound
-        return own_file(folder, request.match_info["path"])
-
-    async def page(request: web.Request) -> web.StreamResponse:
-        name = request.match_info["path"]
-        return own_file(context.pages, name) if name else web.FileResponse(context.pages / "index.html")
-
-    return {"/extensions/{pack}/{path:.+}": extension, "/api/workflow_templates/{pack}/{path:.+}": template, "/{path:.*}": page}
-

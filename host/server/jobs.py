@@ -70,7 +70,8 @@ def _past(prompt_id: str, entry: Mapping[str, Any], whole: bool = False) -> dict
     number, _, prompt, extra, _ = entry["prompt"]
     messages = dict(entry["status"]["messages"])
     stopped, failed = "execution_interrupted" in messages, not entry["status"]["completed"]
-    end = next((messages[name] for name in ("execution_success", "execution_interrupted", "execution_error") if name in messages), {})
+    ends = ("execution_success", "execution_interrupted", "execution_error")
+    end = next((messages[name] for name in ends if name in messages), {})
     files = [(kind, item) for _, kind, item in _outputs(entry["outputs"]) if isinstance(item, Mapping)]
     told = _pruned(
         id=prompt_id, status="cancelled" if stopped else "failed" if failed else "completed", priority=number,
@@ -144,7 +145,7 @@ def job_routes(context: Context) -> dict[tuple[str, str], Answer]:
         bad = [item if isinstance(item, str) else repr(item) for item in ids if job_id(item) is None]
         if bad:
             return answer({"error": "job_ids contains invalid id(s)", "invalid_ids": bad}, 400)
-        return answer({"cancelled": any([cancel(item) for item in ids])})
+        return answer({"cancelled": sum(cancel(item) for item in ids) > 0})
 
     return {("GET", "/api/jobs"): listed, ("GET", "/api/jobs/{job_id}"): one, ("POST", "/api/jobs/cancel"): cancel_several,
             ("POST", "/api/jobs/{job_id}/cancel"): cancel_one}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ...media_core.errors import FileFormatError, TalkingHeadsError
 from ...media_core.files import atomic_path
@@ -123,12 +124,23 @@ def _header(path: str) -> dict[str, object] | None:
 # ------------------------------------------------------------------------------------------------------------------- uploads
 async def upload(request: web.Request) -> web.Response:
     """POST /upload/image: any file into a folder, under its name or one with a number."""
-    return await _taken(await request.post(), masked=False)
+    return await _taken(await _form(request), masked=False)
 
 
 async def upload_mask(request: web.Request) -> web.Response:
     """POST /upload/mask: the opacity of an image the page has painted on, over the image it was."""
-    return await _taken(await request.post(), masked=True)
+    return await _taken(await _form(request), masked=True)
+
+
+async def _form(request: web.Request) -> Mapping[str, object]:
+    """
+    Raises:
+        web.HTTPBadRequest: the request carries no form.
+    """
+    try:
+        return await request.post()
+    except (ValueError, HttpProcessingError) as error:
+        raise web.HTTPBadRequest(text=f"The request must carry a form ({type(error).__name__})") from error
 
 
 async def _taken(post: Mapping[str, object], masked: bool) -> web.Response:
@@ -145,8 +157,8 @@ async def _taken(post: Mapping[str, object], masked: bool) -> web.Response:
     try:
         name = await asyncio.to_thread(_store, given.file, target, overwrite, original)
     except OSError as error:
-        raise TalkingHeadsError("The folder must have room and be writable", f"saving {target.name} failed ({error.strerror or error})",
-                                "Free some space, or choose another name") from error
+        came = f"saving {target.name} failed ({error.strerror or error})"
+        raise TalkingHeadsError("The folder must have room and be writable", came, "Free some space, or rename it") from error
     return answer({"name": name.relative_to(folder).as_posix(), "subfolder": subfolder, "type": kind})
 
 

@@ -87,15 +87,14 @@ class Runner:
         if name in _STATUS:
             told["timestamp"] = int(time.time() * 1000)
             self._messages.append((name, told))
-        if name == "progress_state":
-            told["nodes"] = self._states(told["nodes"])
-        elif name == "finished":
-            told, name = {"prompt_id": job.id, "nodes": self._states({told["node"]: None})}, "progress_state"
         if name == "executing":
             self.node = told["node"]
+        if name not in ("progress_state", "finished"):
             self._tell(name, told, job)
-            told, name = {"prompt_id": job.id, "nodes": self._states({told["node"]: {"value": 0.0, "max": 1.0}})}, "progress_state"
-        self._tell(name, told, job)
+        changed = {"progress_state": told.get("nodes"), "finished": {told.get("node"): None},
+                   "executing": {told.get("node"): {"value": 0.0, "max": 1.0}}}.get(name)
+        if changed:
+            self._tell("progress_state", {"prompt_id": job.id, "nodes": self._states(changed)}, job)
 
     def _states(self, changed: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
         """Progress of every node of the run so far; None: the node has finished."""

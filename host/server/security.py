@@ -1,7 +1,7 @@
 """Who may ask: only pages of this server, by its own name; and what files are given out as.
 
-Without a password the server trusts whoever reaches its port. A web page elsewhere reaches it too, through the user's browser: such
-requests name a foreign origin, or a foreign host name that points to this machine, and are refused.
+Without a password the server trusts whoever reaches its port. A web page elsewhere reaches it too, through the user's browser:
+such requests name a foreign origin, or a foreign host name that points to this machine, and are refused.
 """
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ...media_core.errors import TalkingHeadsError
 from ...media_core.files import atomic_path
 from ...media_core.json_files import read_json_object
 from ...media_core.paths import contained, is_temporary
@@ -17,6 +18,28 @@ from .context import Answer, Context
 from .security import own_file, user_file
 
 SETTINGS = "comfy.settings.json"
+# What a new user starts with: the page would otherwise ask comfy.org for news, which this server's pages must not.
+FIRST_SETTINGS = {"Comfy.Notification.ShowVersionUpdates": False}
+FIRST_FILES = {SETTINGS: FIRST_SETTINGS, "comfy.templates.json": []}
+FIRST_FOLDERS = ("workflows", "subgraphs")
+
+
+def welcome(folder: Path) -> None:
+    """Makes what the page reads at its start and would complain about; what is there stays.
+
+    Raises:
+        TalkingHeadsError: the folder cannot be written.
+    """
+    try:
+        for name in FIRST_FOLDERS:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for name, content in FIRST_FILES.items():
+            if not (folder / name).exists():
+                with atomic_path(folder / name) as temporary:
+                    temporary.write_text(dumped(content), "utf8")
+    except OSError as error:
+        raise TalkingHeadsError("The base folder must be writable", f"{folder}: {error.strerror or error}",
+                                "Choose another --base-dir, or change its permissions") from error
 
 
 class Settings:
@@ -30,7 +53,7 @@ class Settings:
         Raises:
             FileFormatError: the file is broken.
         """
-        return read_json_object(self.path, absent={}, do="Mend the file, or delete it: the page then starts with its own settings")
+        return read_json_object(self.path, absent={}, do="Mend the file, or delete it: the page then has its own settings")
 
     def add(self, values: Mapping[str, Any]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,8 +100,6 @@ class _Files:
         return path
 
     def inside(self, name: str) -> Path:
-        from ...media_core.errors import TalkingHeadsError
-
         try:
             return contained(self.folder, name)
         except TalkingHeadsError as error:
@@ -116,8 +137,7 @@ class _Files:
         return answer(sorted(found, key=lambda entry: (entry["type"] != "directory", entry["name"].lower())))
 
     async def read(self, request: web.Request) -> web.StreamResponse:
-        path = self.path(request, there=True)
-        return own_file(self.folder, "user.css") if path == self.folder.resolve() / "user.css" else user_file(path, inline=False)
+        return user_file(self.path(request, there=True), inline=False)
 
     async def write(self, request: web.Request) -> web.Response:
         path = self.path(request)
@@ -176,6 +196,11 @@ def user_routes(context: Context) -> dict[tuple[str, str], Answer]:
     async def setting(request: web.Request) -> web.Response:
         return answer(settings.read().get(request.match_info["id"]))
 
+    async def style(request: web.Request) -> web.StreamResponse:
+        """The user's own style sheet, empty where there is none."""
+        there = (context.user / "user.css").is_file()
+        return own_file(context.user, "user.css") if there else web.Response(content_type="text/css")
+
     async def add_settings(request: web.Request) -> web.Response:
         settings.add(await object_of(request))
         return web.Response()
@@ -189,6 +214,7 @@ def user_routes(context: Context) -> dict[tuple[str, str], Answer]:
 
     return {("GET", "/settings"): all_settings, ("GET", "/settings/{id}"): setting, ("POST", "/settings"): add_settings,
             ("POST", "/settings/{id}"): set_one, ("GET", "/users"): users, ("GET", "/userdata"): files.listed,
+            ("GET", "/user.css"): style, ("GET", "/userdata/user.css"): style,
             ("GET", "/v2/userdata"): files.listed_v2, ("GET", "/userdata/{file}"): files.read,
             ("POST", "/userdata/{file}"): files.write, ("DELETE", "/userdata/{file}"): files.delete,
             ("POST", "/userdata/{file}/move/{dest}"): files.move}
