@@ -1,5 +1,5 @@
 """`talking-heads`: demo, run, motion, video, avatar, live, basis, capture, subject, dataset, train, import, export, evaluate,
-doctor.
+doctor, serve.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
         live_jobs,
         motion_jobs,
         mtov_jobs,
+        serve_jobs,
         subject_jobs,
         video_jobs,
     )
@@ -84,6 +85,9 @@ def parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", parents=[common], help="what this machine has and what is missing")
     doctor.add_argument("--output-dir", metavar="DIR", help="also checked for writing (default: BASE/output)")
+
+    serve_jobs.add_options(commands.add_parser("serve", parents=[common],
+                                               help="ComfyUI's page with this pack's nodes, on a machine without ComfyUI"))
     return top
 
 
@@ -124,6 +128,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .doctor import doctor
 
         return doctor(base, options.output_dir or os.path.join(base, "output"))
+    if options.command == "serve":
+        from .serve_jobs import serve_page
+
+        return serve_page(options)
     if options.command == "motion":
         from .motion_jobs import make_motion
 

@@ -1,7 +1,8 @@
 """Runs a validated prompt: order, cache, lazy inputs, progress, previews, stop button, error report (docs/comfyui.md).
 
 Events are ComfyUI's, given to `on_event(name, data)`: execution_start, execution_cached, executing, progress_state, progress,
-progress_text, preview, executed, execution_success | execution_error | execution_interrupted.
+progress_text, preview, executed, execution_success | execution_error | execution_interrupted; and `finished` with the node, which
+ComfyUI tells with progress_state.
 """
 from __future__ import annotations
 
@@ -206,6 +207,7 @@ class _Run:
         self.cache.put(node_id, Entry(outputs, ui))
         self.result.executed.append(node_id)
         self.result.seconds[node_id] = time.perf_counter() - self.started[node_id]
+        self.send("finished", node=node_id)
         self.schedule.done(node_id)
 
     def _show_cached(self, node_id: str, entry: Entry) -> None:

@@ -1,7 +1,7 @@
 """The small host: a folder, packs, and prompts to run. Start reading here.
 
 What ComfyUI does and this does not: V1 nodes (of packs), node expansion, Autogrow inputs, RAM-pressure cache, sharing of device
-memory. The page, its routes and a queue are a server's job.
+memory. The page, its routes and a queue are a server's job: `server`.
 """
 from __future__ import annotations
 
@@ -50,18 +50,19 @@ class Host:
     """Runs workflows in a base folder with models/, input/, output/, temp/."""
 
     def __init__(self, base_dir: str, packs: Sequence[str] = (REPOSITORY,), *, input_dir: str | None = None,
-                 output_dir: str | None = None, temp_dir: str | None = None, on_event: OnEvent | None = None):
+                 output_dir: str | None = None, temp_dir: str | None = None, on_event: OnEvent | None = None,
+                 names: Mapping[str, str] | None = None):
         """Installs the shim, loads core nodes and packs.
 
         Args:
-            packs: root folders, each with an __init__.py.
+            packs: root folders, each with an __init__.py. names: what packs are called, by their folder, if not as their folder.
             input_dir, output_dir, temp_dir: instead of the base folder's own.
         """
         shim.install(base_dir, input_dir=input_dir, output_dir=output_dir, temp_dir=temp_dir)
         self.classes: dict[str, type[ComfyNode]] = core_nodes()
         self.packs: list[Pack] = []
         for root in packs:
-            pack = load_pack(root)
+            pack = load_pack(root, (names or {}).get(root))
             self.packs.append(pack)
             self.classes.update(pack.nodes)
         self.executor = Executor(self.classes, on_event)

@@ -31,6 +31,7 @@ class Pack:
     nodes: dict[str, type[ComfyNode]]  # node id -> class
     web_directory: str | None  # absolute
     seconds: float  # how long importing it took
+    root: str  # its folder, absolute
 
 
 def load_pack(root: str, name: str | None = None) -> Pack:
@@ -55,7 +56,8 @@ def load_pack(root: str, name: str | None = None) -> Pack:
     for node in nodes.values():
         node.RELATIVE_PYTHON_MODULE = f"custom_nodes.{name}"
     web = getattr(module, "WEB_DIRECTORY", None)
-    return Pack(name, module, nodes, os.path.abspath(os.path.join(root, web)) if web else None, time.perf_counter() - started)
+    return Pack(name, module, nodes, os.path.abspath(os.path.join(root, web)) if web else None, time.perf_counter() - started,
+                root)
 
 
 def _import(root: str) -> ModuleType:
@@ -91,10 +93,11 @@ async def _nodes(entry: Callable[[], Any], root: str) -> dict[str, type[ComfyNod
 
 def core_nodes() -> dict[str, type[ComfyNode]]:
     """The few nodes of ComfyUI itself that the pack's workflows use."""
-    from .shim import core_audio, core_image, core_video
+    from .shim import core_any, core_audio, core_image, core_video
 
     classes = {}
-    places = {core_audio: "comfy_extras.nodes_audio", core_video: "comfy_extras.nodes_video", core_image: "nodes"}
+    places = {core_audio: "comfy_extras.nodes_audio", core_video: "comfy_extras.nodes_video", core_image: "nodes",
+              core_any: "comfy_extras.nodes_preview_any"}
     for module, place in places.items():
         for node in module.NODES:
             node.RELATIVE_PYTHON_MODULE = place

@@ -1,9 +1,10 @@
 """`comfy.model_management`: which device, which precision, and the stop button.
 
-Without ComfyUI's memory juggling: a model is moved where it is needed, and stays there.
+Without ComfyUI's memory juggling: a model is moved where it is needed, and stays there until `unload_all_models`.
 """
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -92,10 +93,14 @@ def unet_dtype(device: torch.device | None = None, model_params: int = 0,
     return torch.float32
 
 
+_loaded: weakref.WeakSet[ModelPatcher] = weakref.WeakSet()
+
+
 def load_models_gpu(models: Sequence[ModelPatcher], memory_required: int = 0, **_: Any) -> None:
     """Moves each patcher's model to its load device."""
     for patcher in models:
         patcher.model.to(patcher.load_device)
+        _loaded.add(patcher)
 
 
 def load_model_gpu(model: ModelPatcher) -> None:
@@ -103,11 +108,22 @@ def load_model_gpu(model: ModelPatcher) -> None:
 
 
 def soft_empty_cache(force: bool = False) -> None:
-    """Nothing is held here."""
+    """Gives the accelerator's unused memory back."""
+    kind = get_torch_device().type
+    if kind == "cpu":
+        return
+    import torch
+
+    empty = getattr(getattr(torch, kind, None), "empty_cache", None)
+    if empty is not None:
+        empty()
 
 
 def unload_all_models() -> None:
-    """Models are moved, not managed: nothing is loaded between nodes."""
+    """Moves every model back to where it rests."""
+    for patcher in list(_loaded):
+        patcher.model.to(patcher.offload_device)
+    _loaded.clear()
 
 
 def get_free_memory(dev: torch.device | None = None, torch_free_too: bool = False) -> int | tuple[int, int]:
@@ -133,3 +149,17 @@ def _free_ram() -> int:
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return 1 << 62
+
+
+def total_memory(dev: torch.device | None = None) -> int:
+    """Bytes of a device, of the machine's memory what is free where the system does not say more. Ours: ComfyUI has another."""
+    dev = dev or get_torch_device()
+    if not is_device_cpu(dev):
+        import torch
+
+        return getattr(torch, dev.type).mem_get_info(dev)[1]
+    import os
+
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return _free_ram()

@@ -1,6 +1,8 @@
-"""A real ComfyUI as a user has it: its own pages, a fresh base folder, the pack in custom_nodes. Used by tests and benchmarks."""
+"""A server as a user has it, with a fresh base folder: a real ComfyUI with the pack in custom_nodes, or the small host
+(`talking-heads serve`) with ComfyUI's page from PyPI. Used by tests and benchmarks."""
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import socket
@@ -16,20 +18,13 @@ FOLDER = "ComfyUI-TalkingHeads"  # of the pack in custom_nodes; the template bro
 START_LIMIT = 300.0  # s
 
 
-class ComfyServer:
-    """`checkout`: a ComfyUI whose requirements this Python has. `frontend`: the `static` folder of another frontend package."""
+class Server:
+    """A process that serves the page. `command`: starts it, listening on the port of `url`."""
 
-    def __init__(self, checkout: str, base: Path, *, frontend: str | None = None, port: int | None = None):
-        nodes = base / "custom_nodes"
-        nodes.mkdir(parents=True)
-        (nodes / FOLDER).symlink_to(ROOT, target_is_directory=True)
-        self.base, self.url = base, f"http://127.0.0.1:{port or free_port()}"
-        pages = ["--front-end-root", frontend] if frontend else []
+    def __init__(self, base: Path, url: str, command: list[str], *, cwd: str | Path):
+        self.base, self.url = base, url
         self.log = open(base / "log.txt", "w")  # noqa: SIM115 - open while the server runs
-        self.process = subprocess.Popen(
-            [sys.executable, "main.py", "--cpu", "--port", self.url.rpartition(":")[2], "--base-directory", str(base),
-             "--database-url", "sqlite:///:memory:", "--disable-api-nodes", *pages],
-            cwd=checkout, stdout=self.log, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(command, cwd=cwd, stdout=self.log, stderr=subprocess.STDOUT)
         try:
             self._await_start()
         except BaseException:
@@ -40,13 +35,13 @@ class ComfyServer:
         begun = time.monotonic()
         while time.monotonic() - begun < START_LIMIT:
             if self.process.poll() is not None:
-                raise RuntimeError("ComfyUI did not start:\n" + (self.base / "log.txt").read_text()[-3000:])
+                raise RuntimeError("The server did not start:\n" + (self.base / "log.txt").read_text()[-3000:])
             try:
                 self.get("/queue")
                 return
             except OSError:
                 time.sleep(0.5)
-        raise RuntimeError(f"ComfyUI did not answer within {START_LIMIT:.0f} s")
+        raise RuntimeError(f"The server did not answer within {START_LIMIT:.0f} s")
 
     def close(self) -> None:
         self.process.terminate()
@@ -78,6 +73,40 @@ class ComfyServer:
         system = self.get("/api/system_stats")["system"]
         python = system["python_version"].split()[0]
         return {"ComfyUI": system["comfyui_version"], "Python": python, "torch": system["pytorch_version"]}
+
+
+class ComfyServer(Server):
+    """`checkout`: a ComfyUI whose requirements this Python has. `frontend`: the `static` folder of another frontend package."""
+
+    def __init__(self, checkout: str, base: Path, *, frontend: str | None = None, port: int | None = None):
+        nodes = base / "custom_nodes"
+        nodes.mkdir(parents=True)
+        (nodes / FOLDER).symlink_to(ROOT, target_is_directory=True)
+        port = port or free_port()
+        pages = ["--front-end-root", frontend] if frontend else []
+        super().__init__(base, f"http://127.0.0.1:{port}", [
+            sys.executable, "main.py", "--cpu", "--port", str(port), "--base-directory", str(base),
+            "--database-url", "sqlite:///:memory:", "--disable-api-nodes", *pages], cwd=checkout)
+
+
+class SmallServer(Server):
+    """The small host; this Python has the pack and the extra `serve`."""
+
+    def __init__(self, base: Path, *, frontend: str | None = None, port: int | None = None):
+        base.mkdir(parents=True, exist_ok=True)
+        port = port or free_port()
+        pages = ["--frontend", frontend] if frontend else []
+        super().__init__(base, f"http://127.0.0.1:{port}", [
+            sys.executable, "-m", "talking_heads.cli", "serve", "--port", str(port), "--base-dir", str(base), *pages], cwd=base)
+
+
+def missing_part() -> str | None:
+    """What the small host lacks for a browser test, None if it has everything."""
+    for module, package in (("aiohttp", "aiohttp"), ("comfyui_frontend_package", "comfyui-frontend-package"),
+                            ("playwright", "playwright")):
+        if importlib.util.find_spec(module) is None:
+            return f"{package} is not installed"
+    return None if chromium_path() else "there is no Chromium (CHROMIUM_PATH)"
 
 
 def free_port() -> int:

@@ -1,7 +1,11 @@
-"""A real ComfyUI and a headless Chromium, once for all browser tests; skipped, visibly, where one of the three parts is missing.
+"""A page and headless Chromium, once for all browser tests; skipped, visibly, where a part is missing.
 
-COMFYUI_PATH: a ComfyUI checkout, its requirements in this Python. COMFYUI_FRONTEND: the `static` folder of a frontend package to
-serve instead of the installed one. CHROMIUM_PATH: a browser. BROWSER_SCREENSHOTS: a folder for a picture of each test's end.
+The page is served by the small host (`talking-heads serve`: extra `browser` and a Chromium), or, where COMFYUI_PATH names a
+checkout whose requirements this Python has, by a real ComfyUI. Without COMFYUI_PATH and without `-m browser`, only the tests
+marked `short` run: the others take minutes each.
+
+COMFYUI_FRONTEND: the `static` folder of a frontend package to serve instead of the installed one. CHROMIUM_PATH: a browser.
+BROWSER_SCREENSHOTS: a folder for a picture of each test's end.
 """
 from __future__ import annotations
 
@@ -12,15 +16,28 @@ from pathlib import Path
 
 import pytest
 from comfy_page import ComfyPage, chromium
-from comfy_server import ComfyServer, chromium_path
+from comfy_server import ComfyServer, SmallServer, chromium_path, missing_part
+
+HERE = Path(__file__).resolve().parent
+
+
+def pytest_collection_modifyitems(config, items):
+    if "browser" in config.option.markexpr or os.environ.get("COMFYUI_PATH"):
+        return
+    later = pytest.mark.skip(reason="takes minutes: pytest -m browser tests/browser")
+    for item in items:
+        if HERE in Path(item.path).parents and item.get_closest_marker("browser") and not item.get_closest_marker("short"):
+            item.add_marker(later)
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    checkout = os.environ.get("COMFYUI_PATH")
-    if not checkout:
-        pytest.skip("COMFYUI_PATH is not set: nothing was tried in a browser")
-    server = ComfyServer(checkout, tmp_path_factory.mktemp("browser") / "base", frontend=os.environ.get("COMFYUI_FRONTEND"))
+    checkout, frontend = os.environ.get("COMFYUI_PATH"), os.environ.get("COMFYUI_FRONTEND")
+    missing = None if checkout else missing_part()
+    if missing:
+        pytest.skip(f"{missing}: nothing was tried in a browser")
+    base = tmp_path_factory.mktemp("browser") / "base"
+    server = ComfyServer(checkout, base, frontend=frontend) if checkout else SmallServer(base, frontend=frontend)
     yield server
     server.close()
 
