@@ -16,7 +16,7 @@ from . import avatar_jobs, video_jobs
 from .batch_manifest import Job, read_manifest
 from .batch_state import Report
 from .devices import add_device
-from .executor import Executor, InProcess, Outcome
+from .executor import SERVER, Executor, InProcess, Outcome
 from .progress_line import INTERRUPTED, OK, ProgressLine, stoppable
 
 FAILED = 1
@@ -68,7 +68,11 @@ def _executor(options: argparse.Namespace, jobs: list[Job]) -> Executor:
     Raises:
         TalkingHeadsError: a server that does not answer, or cannot do these jobs.
     """
-    return InProcess()
+    if options.server is None:
+        return InProcess()
+    from .batch_server import OnServer
+
+    return OnServer(options.server, Path(options.manifest).name, jobs)
 
 
 class _Batch:
@@ -114,7 +118,10 @@ class _Batch:
         self._report.key(job)  # of the files as they are when the work begins
         show = avatar_jobs.show if job.command == "avatar" else video_jobs.show
         line = _Prefixed(self._line, f"{self._ended + 1}/{len(self._jobs)} {job.id}", self._left())
-        line.show("") if not info else show(line, done, total, info)
+        if SERVER in info:
+            line.show("on the server")
+        elif info:
+            show(line, done, total, info)
 
     def _left(self) -> str:
         """How much longer, from the videos so far."""
@@ -161,7 +168,7 @@ class _Prefixed(ProgressLine):
         self._shown, self._before, self._after = line, before, after
 
     def show(self, label: str, done: float = 0, total: float = 0, note: str = "") -> None:
-        self._shown.show(f"{self._before}: {label}" if label else self._before, done, total,
+        self._shown.show(f"{self._before}: {label}", done, total,
                          "  ".join(part for part in (note, self._after) if part))
 
 

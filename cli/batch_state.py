@@ -91,21 +91,26 @@ class Report:
             try:
                 entry = parse_json_object(line, self.path.name)
             except FileFormatError:
-                continue
+                continue  # cut off by a killed run
             entries[str(entry.get("output"))] = entry
         return entries
 
     def _digest(self, path: Path) -> str:
-        """SHA-256 of a file, or of all files of a folder with their names; each is read once."""
+        """`digest_of`, each file once."""
         if path not in self._digests:
-            digest = hashlib.sha256()
-            for one in sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]:
-                digest.update(one.relative_to(path.parent).as_posix().encode() if path.is_dir() else b"")
-                with one.open("rb") as file:
-                    while part := file.read(_PART):
-                        digest.update(part)
-            self._digests[path] = digest.hexdigest()
+            self._digests[path] = digest_of(path)
         return self._digests[path]
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, or of all files of a folder with their names."""
+    digest = hashlib.sha256()
+    for one in sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]:
+        digest.update(one.relative_to(path.parent).as_posix().encode() if path.is_dir() else b"")
+        with one.open("rb") as file:
+            while part := file.read(_PART):
+                digest.update(part)
+    return digest.hexdigest()
 
 
 def _with_digest(text: str, files: Mapping[str, str]) -> str:

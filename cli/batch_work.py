@@ -19,7 +19,8 @@ WORKER = "cli.batch_work:LineWorker"
 
 def unit_of(job: Job) -> Unit:
     """A job as it is sent to a worker."""
-    return {"command": job.command, "arguments": list(job.arguments), "reads": [str(path) for path in job.reads]}
+    return {"command": job.command, "arguments": list(job.arguments), "reads": [str(path) for path in job.reads],
+            "output": str(job.output), "given": dict(job.given)}
 
 
 class LineWorker:
@@ -31,7 +32,7 @@ class LineWorker:
     def __call__(self, unit: Unit, report: Report) -> Result:
         check_here(unit["reads"])
         options = parsed(unit["command"], unit["arguments"])
-        out = Path(options.out)
+        out = Path(unit["output"])
         out.parent.mkdir(parents=True, exist_ok=True)
         if unit["command"] == "avatar":
             avatar_jobs.made(options, out, self._models, report)

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 Unit = Mapping[str, Any]  # what is to be done, as JSON holds it
 Result = Mapping[str, Any]  # likewise
-Watch = Callable[[int, int, int, Mapping[str, Any]], None]  # number of the unit, done, total, figures; may raise Cancelled
+Watch = Callable[[int, int, int, Mapping[str, Any]], None]  # number of the unit, done, total, figures (none yet: it begins); may
+# raise Cancelled
 Again = Callable[[int, Exception], None]  # number of the unit that will be tried again, and why
+SERVER = "server"  # among the figures: a server does it
 PACKAGE = __name__.rpartition(".cli.")[0]
 
 
