@@ -10,7 +10,7 @@ from ..hmtalker_core.backend_registry import CHOICES
 from ..media_core.captions import COMPILE, caption
 from ..media_core.claims import claimed
 from .devices import add_device
-from .encoders import add_encoder, listener
+from .encoders import add_encoder, kept_listener
 from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..hmtalker_core.streaming import RenderSummary
     from ..media_core.motion import ExpressionTrack, PoseTrack
     from ..media_core.progress import Report  # imports NumPy
+    from .loaded import Models
 
 BACKGROUNDS = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0),
                "transparent": "transparent"}
@@ -64,21 +65,33 @@ def _width_and_height(text: str) -> tuple[int, int]:
 
 def make_avatar_video(options: argparse.Namespace) -> int:
     """Runs the command: exit code."""
-    from ..media_core.video_formats import check_ending
     from .jobs import writable_file
+    from .loaded import Models
 
+    check(options)
     out = Path(options.out)
-    check_ending(out)
-    check_unreplaced([out], [options.avatar, options.audio, *filter(None, (options.background_image, options.expression))])
     writable_file(out)
 
     def tell(done: RenderSummary) -> None:
         print(f"{done.path}\n{done.frames} frames, rendered at {done.rate:.1f} frames per second")
 
-    return run_job(lambda report: _made(options, out, report), _show, tell, goes_on=False)
+    return run_job(lambda report: made(options, out, Models(), report), show, tell, goes_on=False)
 
 
-def _show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
+def check(options: argparse.Namespace) -> None:
+    """Finds faults of the request before any work.
+
+    Raises:
+        TalkingHeadsError: the output is no video, or replaces an input.
+    """
+    from ..media_core.video_formats import check_ending
+
+    out = Path(options.out)
+    check_ending(out)
+    check_unreplaced([out], [options.avatar, options.audio, *filter(None, (options.background_image, options.expression))])
+
+
+def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> None:
     if info.get("phase") == COMPILE:
         line.show(caption(info))
     else:
@@ -86,15 +99,17 @@ def _show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) ->
 
 
 @claimed("out")
-def _made(options: argparse.Namespace, out: Path, report: Report) -> RenderSummary:
+def made(options: argparse.Namespace, out: Path, models: Models, report: Report) -> RenderSummary:
+    """The work itself; `models` keeps what it loads for the next video."""
     from ..hmtalker_core.checkpoints import load_avatar
     from ..hmtalker_core.model.camera import size_of
     from ..hmtalker_core.streaming import render_video
     from ..media_core.audio import load_sound
     from .devices import chosen_device
 
-    avatar, sound = load_avatar(options.avatar, chosen_device(options.device)), load_sound(options.audio)
-    speech = listener(options, avatar.hears, "avatar").encode(sound, report)
+    device, sound = chosen_device(options.device), load_sound(options.audio)
+    avatar = models.get("avatar", (options.avatar, device), lambda: load_avatar(options.avatar, device))
+    speech = kept_listener(options, avatar.hears, "avatar", models).encode(sound, report)
     motion = avatar.drive(speech, blinks=options.blinks, smoothing=options.smoothing, lip_gain=options.lip_gain,
                           seed=options.seed, silence_gate=options.gate, expression=_expression(options.expression, avatar.fps),
                           pose=_pose(options, avatar.poses, speech.frame_count(avatar.fps)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..host.workflow import WorkflowError
 from ..media_core.encoder_registry import ENCODERS
+from .loaded import Models
 
 if TYPE_CHECKING:
     from ..media_core.speech import SpeechEncoder  # imports torch
@@ -107,6 +108,15 @@ def listener(options: argparse.Namespace, listens: Listens, model: str) -> Speec
         raise TalkingHeadsError(f"This {model} understands speech encoded by {listens}", "no --encoder",
                                 "Give the folder or file of that model: --encoder DIR")
     return open_encoder(listens.encoder)
+
+
+def kept_listener(options: argparse.Namespace, listens: Listens, model: str, models: Models) -> SpeechEncoder:
+    """`listener`, open since the video before where it can be."""
+    asked = tuple(getattr(options, name, None) for name in ("encoder", "layer", "feature_rate", "feature_name", "device"))
+    encoder = models.get("encoder", (*asked, listens.encoder, listens.layer), lambda: listener(options, listens, model))
+    if options.encoder is not None:
+        listens.check_encoder(encoder)
+    return encoder
 
 
 def _feature_options(options: argparse.Namespace) -> dict:

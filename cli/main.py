@@ -1,5 +1,5 @@
-"""`talking-heads`: demo, run, motion, video, avatar, live, basis, capture, subject, dataset, train, import, export, evaluate,
-doctor, serve.
+"""`talking-heads`: demo, run, motion, video, avatar, batch, live, basis, capture, subject, dataset, train, import, export,
+evaluate, doctor, serve.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
 
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         avatar_jobs,
         avatar_training_jobs,
         basis_jobs,
+        batch_jobs,
         capture_jobs,
         causal_jobs,
         dataset_jobs,
@@ -60,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
     video_jobs.add_options(commands.add_parser("video", parents=[common], help="speech and an image or video to a talking video"))
     avatar_jobs.add_options(commands.add_parser("avatar", parents=[common], help="speech and an avatar to a talking video"))
+    batch_jobs.add_options(commands.add_parser("batch", parents=[common], help="many talking videos from a list of jobs"))
     basis_jobs.add_options(commands.add_parser("basis", parents=[common],
                                                help="an avatar's linear basis, for faster rendering, into its file"))
     live_jobs.add_options(commands.add_parser("live", parents=[common],
@@ -105,15 +107,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last stop before the user: a message, and the traceback where asked for
         if options.debug:
             traceback.print_exc()
-        print(f"{_plain(error)}", file=sys.stderr)
+        print(f"{plain(error)}", file=sys.stderr)
         from ..host.graph import InvalidPrompt
         from ..host.workflow import WorkflowError
 
         return USAGE if isinstance(error, WorkflowError) and not isinstance(error, InvalidPrompt) else FAILED
 
 
-def _plain(error: Exception) -> str:
-    """Our own errors as they are; others with their type, which says more than "'x'"."""
+def plain(error: Exception) -> str:
+    """What the user reads: our own errors as they are; others with their type, which says more than "'x'"."""
     from ..host.workflow import WorkflowError
     from ..media_core.errors import TalkingHeadsError
 
@@ -168,6 +170,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from .avatar_jobs import make_avatar_video
 
         return make_avatar_video(options)
+    if options.command == "batch":
+        from .batch_jobs import run_batch
+
+        return run_batch(options)
     if options.command == "basis":
         from .basis_jobs import fit_basis
 

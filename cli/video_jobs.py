@@ -16,8 +16,9 @@ from ..media_core.image_reading import is_picture, over_black, read_clear_pictur
 from ..media_core.video_formats import CLEAR, can_be_clear, check_ending
 from ..moditalker_core.choices import CARRIERS, LIFE
 from .devices import add_device
-from .encoders import add_encoder, chosen_encoder, listener
+from .encoders import add_encoder, chosen_encoder, kept_listener
 from .face_options import add_tracker
+from .loaded import Models
 from .motion_jobs import check_unreplaced
 from .progress_line import Info, ProgressLine, run_job
 from .sampling_options import add_motion_sampling, add_video_sampling, motion_sampling, unread, video_sampling
@@ -78,22 +79,38 @@ def make_video(options: argparse.Namespace) -> int:
     """Runs the command: exit code."""
     from ..media_core.video import probe
 
+    check(options)
+    warn(options)
     out = Path(options.out)
-    _check_names(out, [options.sound, options.face, options.mtov, options.atom, options.motion])
-    _check_carrier(options)
     started = time.perf_counter()
 
     def show_result(done: tuple[Path, str]) -> None:
-        made, note = done
-        video, seconds = probe(made), time.perf_counter() - started
-        print(f"{made}\n{video.frames} frames, {video.duration:.2f} s at {float(video.fps):g} fps, made in {seconds:.1f} s")
+        path, note = done
+        video, seconds = probe(path), time.perf_counter() - started
+        print(f"{path}\n{video.frames} frames, {video.duration:.2f} s at {float(video.fps):g} fps, made in {seconds:.1f} s")
         if note:
             print(note)
 
-    return run_job(lambda report: _made(options, out, report), _show, show_result, goes_on=False)
+    return run_job(lambda report: made(options, out, Models(), report), show, show_result, goes_on=False)
 
 
-def _show(line: ProgressLine, done: int, total: int, info: Info) -> None:
+def check(options: argparse.Namespace) -> None:
+    """Finds faults of the request before any work, and settles the carrier.
+
+    Raises:
+        TalkingHeadsError: the output is no video or replaces an input, or options that exclude each other.
+    """
+    _check_names(Path(options.out), [options.sound, options.face, options.mtov, options.atom, options.motion])
+    _check_carrier(options)
+
+
+def warn(options: argparse.Namespace) -> None:
+    """Says which options have no effect."""
+    if options.carrier != "redraw" and unread(options):
+        log.warning("%s: without effect, since only --carrier redraw uses MToV", ", ".join(unread(options)))
+
+
+def show(line: ProgressLine, done: int, total: int, info: Info) -> None:
     if "clip" in info:
         line.show("Video", done, total, f"clip {info['clip']} of {info['clips']}")
     elif "frame" in info and "stage" not in info:
@@ -134,17 +151,21 @@ class _Said:
 
 
 @claimed("out")
-def _made(options: argparse.Namespace, out: Path, report: Report) -> tuple[Path, str]:
-    """The work itself: the video, and a note on it. Faults of the request are found before the long parts begin."""
+def made(options: argparse.Namespace, out: Path, models: Models, report: Report) -> tuple[Path, str]:
+    """The work itself: the video, and a note on it. Faults of the request are found before the long parts begin.
+
+    Args:
+        models: keeps what is loaded for the next video.
+    """
     from .jobs import writable_file
 
-    said = _said(options)
-    redraw = _redrawing(options) if options.carrier == "redraw" else None
+    said = _said(options, models)
+    redraw = _redrawing(options, models) if options.carrier == "redraw" else None
     writable_file(out)
     return out, _carried(options, said, out, report) if redraw is None else _redrawn(options, said, redraw, out, report)
 
 
-def _said(options: argparse.Namespace) -> _Said:
+def _said(options: argparse.Namespace, models: Models) -> _Said:
     from ..media_core.audio import load_sound
     from ..media_core.motion import LandmarkTrack
     from ..moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
@@ -155,8 +176,9 @@ def _said(options: argparse.Namespace) -> _Said:
     motion = None if options.motion is None else LandmarkTrack.load(options.motion)
     if options.encoder is not None and motion is not None:
         raise TalkingHeadsError("A saved motion needs no speech encoder", "both --motion and --encoder", "Leave one of them out")
-    atom = load_atom(options.atom or SHIPPED_ATOM, device) if motion is None else None
-    encoder = chosen_encoder(options) if atom is None else listener(options, atom.config.speech, "AToM")
+    file = str(options.atom or SHIPPED_ATOM)
+    atom = models.get("atom", (file, device), lambda: load_atom(file, device)) if motion is None else None
+    encoder = chosen_encoder(options) if atom is None else kept_listener(options, atom.config.speech, "AToM", models)
     sampling = motion_sampling(options)
     if atom is not None:
         sampling.resolved(atom.config)  # refuses now what it would otherwise refuse after the video is tracked
@@ -196,11 +218,12 @@ def _picture(face: str, out: Path) -> np.ndarray:  # uint8 [H, W, 3 or 4]
     return over_black(picture)
 
 
-def _redrawing(options: argparse.Namespace) -> tuple[MToV, VideoSettings]:
+def _redrawing(options: argparse.Namespace, models: Models) -> tuple[MToV, VideoSettings]:
     from ..moditalker_core.mtov.checkpoints import SHIPPED_MTOV, load_mtov
     from .devices import chosen_device
 
-    mtov = load_mtov(options.mtov or SHIPPED_MTOV, chosen_device(options.device))
+    file, device = str(options.mtov or SHIPPED_MTOV), chosen_device(options.device)
+    mtov = models.get("mtov", (file, device), lambda: load_mtov(file, device))
     return mtov, video_sampling(options, mtov)
 
 
@@ -310,5 +333,3 @@ def _check_carrier(options: argparse.Namespace) -> None:
     if not options.paste:
         raise TalkingHeadsError("--no-paste needs MToV's square around the face", f"--carrier {options.carrier}",
                                 "Add --carrier redraw, or leave --no-paste out")
-    if unread(options):
-        log.warning("%s: without effect, since only --carrier redraw uses MToV", ", ".join(unread(options)))

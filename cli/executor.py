@@ -1,0 +1,110 @@
+"""Units of work, one after the other in this process.
+
+A unit is described by plain JSON, so that it can be sent anywhere, and done by a worker: an object that is made once, keeps its
+models, and is called with one unit after the other.
+"""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..media_core.errors import Cancelled
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..media_core.progress import Report  # imports NumPy
+
+Unit = Mapping[str, Any]  # what is to be done, as JSON holds it
+Result = Mapping[str, Any]  # likewise
+Watch = Callable[[int, int, int, Mapping[str, Any]], None]  # number of the unit, done, total, figures (none yet: it begins); may
+# raise Cancelled
+Again = Callable[[int, Exception], None]  # number of the unit that will be tried again, and why
+SERVER = "server"  # among the figures: a server does it
+PACKAGE = __name__.rpartition(".cli.")[0]
+
+
+class Worker(Protocol):
+    """Does units of one kind."""
+
+    def __call__(self, unit: Unit, report: Report) -> Result:
+        """Does one; `report` is called at every step and may raise Cancelled."""
+        ...
+
+    def forget(self) -> None:
+        """Gives the memory of its models back."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a unit ended."""
+
+    number: int  # of the unit, from 0
+    result: Result | None  # None: it failed
+    error: Exception | None
+    seconds: float  # of the last attempt
+    attempts: int
+    where: str = ""  # the machine, where it is not this one
+
+
+class Executor(Protocol):
+    """Does many units."""
+
+    def run(self, worker: str, units: Sequence[Unit], *, watch: Watch, again: Again, retries: int = 0,
+            ordered: bool = True) -> Iterator[Outcome]:
+        """Every unit's outcome; a unit that fails does not end the others.
+
+        Args:
+            worker: of which kind, as "cli.module:Class".
+            watch: told of progress; what it raises ends all work.
+            again: told of every failed attempt that is followed by another.
+            retries: further attempts at a unit that fails.
+            ordered: outcomes come in the units' order; else as they are ready.
+        """
+        ...
+
+
+def made_worker(name: str) -> Worker:
+    """A new worker. `name`: "cli.module:Class", within this package."""
+    module, _, kind = name.partition(":")
+    return getattr(import_module(f"{PACKAGE}.{module}"), kind)()
+
+
+class InProcess:
+    """One unit after the other, here."""
+
+    def run(self, worker: str, units: Sequence[Unit], *, watch: Watch, again: Again, retries: int = 0,
+            ordered: bool = True) -> Iterator[Outcome]:
+        """See `Executor`."""
+        does = made_worker(worker)
+        try:
+            for number, unit in enumerate(units):
+                yield self._done(does, number, unit, watch, again, retries)
+        finally:
+            does.forget()
+
+    @staticmethod
+    def _done(does: Worker, number: int, unit: Unit, watch: Watch, again: Again, retries: int) -> Outcome:
+        def report(done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None = None) -> None:
+            watch(number, done, total, info)
+
+        for attempt in range(1, retries + 2):
+            watch(number, 0, 0, {})
+            began = time.perf_counter()
+            try:
+                result = does(unit, report)
+            except Cancelled:
+                raise
+            except Exception as error:  # whatever it is, the other units are done all the same; it is reported with its unit
+                seconds = time.perf_counter() - began
+                does.forget()
+                if attempt > retries:
+                    return Outcome(number, None, error, seconds, attempt)
+                again(number, error)
+            else:
+                return Outcome(number, result, None, time.perf_counter() - began, attempt)
+        raise AssertionError("the last attempt returns")
