@@ -169,13 +169,18 @@ def _move_lids(p: np.ndarray, faces: Frames, own: np.ndarray, new: np.ndarray) -
     """Closes each pair of lids by the share that is left; opens all by the same height."""
     gap = faces.points[:, UPPER_LIDS] - faces.points[:, LOWER_LIDS]  # [T, 4, 3]
     share = np.divide(new - own, 1 - own, out=np.zeros(len(own)), where=(new > own) & (own < 1))
-    opening = _along(gap.mean(1), faces)
-    usual = np.divide(opening, 1 - own, out=np.zeros(len(own)), where=np.abs(1 - own) > 1e-9)
-    usual = float(np.median(usual[usual > 0])) if (usual > 0).any() else 0.0
-    lift = np.maximum(own - new, 0) * usual
+    lift = np.maximum(own - new, 0) * open_eyes(faces, own)
     move = lift[:, None, None] * faces.up[:, None] - share[:, None, None] * gap
     p[:, UPPER_LIDS] += LID_SHARE * move
     p[:, LOWER_LIDS] -= (1 - LID_SHARE) * move
+
+
+def open_eyes(faces: Frames, own: np.ndarray) -> float:  # [T] of "blink"
+    """Height between lids that are as open as usual, in metres of the mean face."""
+    share = 1 - own
+    gap = _along((faces.points[:, UPPER_LIDS] - faces.points[:, LOWER_LIDS]).mean(1), faces)
+    usual = gap[np.abs(share) > 1e-9] / share[np.abs(share) > 1e-9]
+    return float(np.median(usual[usual > 0])) if (usual > 0).any() else 0.0
 
 
 def _turned(p: np.ndarray, faces: Frames, own: Values, new: Values) -> np.ndarray:  # -> [T, 68, 3]
