@@ -17,15 +17,15 @@ from .metrics import Array
 INNER_PAIRS = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip, facing one another
 CHIN, NOSE_BASE = 8, 33
 JAW_AND_MOUTH = (*range(17), *range(48, 68))
-_RIGID = list(STILLEST)  # nothing here moves them
+RIGID_POINTS = list(STILLEST)  # nothing here moves them
 CLOSED = 0.02  # of the outer eye corners' distance, 1.8 mm: a mouth no further open counts as closed
 _RESTING = 0.05  # fraction of a video's frames, those with the smallest lip aperture, that show the mouth at rest
 _FLAT = 1e-3  # of the largest extent: a depth below this is none
 _BORDER = 4  # jaw points, from each ear on, over which a region fades out
-_UPPER_SHARE = 0.17  # of closing lips' way that the upper lip goes
-_UPPER_PAIR = torch.tensor([upper for upper, _ in INNER_PAIRS])
-_LOWER_PAIR = torch.tensor([lower for _, lower in INNER_PAIRS])
-_UPPER_RIM, _LOWER_RIM = torch.tensor([50, 51, 52]), torch.tensor([58, 57, 56])  # the red's outer edge over the same pairs
+UPPER_SHARE = 0.17  # of closing lips' way that the upper lip goes
+UPPER_PAIR = torch.tensor([upper for upper, _ in INNER_PAIRS])
+LOWER_PAIR = torch.tensor([lower for _, lower in INNER_PAIRS])
+UPPER_RIM, LOWER_RIM = torch.tensor([50, 51, 52]), torch.tensor([58, 57, 56])  # the red's outer edge over the same pairs
 
 # How a closing mouth moves, up and forwards, for 1 of lip aperture; measured on the synthetic subject's rig over a minute of
 # speech (its parameters as spoken, against the same with `la` and `jaw` at 0). Right half; the left half mirrors it.
@@ -42,7 +42,7 @@ def lip_aperture(points: Array) -> torch.Tensor:  # [..., 68, 2 or 3] -> [...]
         TalkingHeadsError: not 68 finite points.
     """
     points = checked(points)
-    return (points[..., _UPPER_PAIR, :] - points[..., _LOWER_PAIR, :]).norm(dim=-1).mean(-1)
+    return (points[..., UPPER_PAIR, :] - points[..., LOWER_PAIR, :]).norm(dim=-1).mean(-1)
 
 
 def jaw_drop(points: Array) -> torch.Tensor:  # [..., 68, 2 or 3] -> [...]
@@ -84,16 +84,16 @@ def closed_mouth(points: Array) -> torch.Tensor:  # [..., 68, 2 or 3] -> the sam
     given = checked(points)
     p = given.double()
     mean = torch.from_numpy(MeanFace.load().points)  # [68, 3]
-    axes = _affine(mean, p)  # [..., 3, D]: where the mean face's x, y and z point
-    rest = (mean[_UPPER_PAIR] - mean[_LOWER_PAIR]) @ axes  # [..., 3 pairs, D]
+    axes = affine_axes(mean, p)  # [..., 3, D]: where the mean face's x, y and z point
+    rest = (mean[UPPER_PAIR] - mean[LOWER_PAIR]) @ axes  # [..., 3 pairs, D]
     up = axes[..., 1, :]
-    excess = p[..., _UPPER_PAIR, :] - p[..., _LOWER_PAIR, :] - rest
+    excess = p[..., UPPER_PAIR, :] - p[..., LOWER_PAIR, :] - rest
     opening = (excess.mean(-2) * up).sum(-1) / up.square().sum(-1).clamp(min=1e-24)  # [...] in the mean face's unit
-    out = p + opening[..., None, None] * (_closing() @ axes)
-    left = out[..., _UPPER_PAIR, :] - out[..., _LOWER_PAIR, :] - rest
-    for upper, lower in ((_UPPER_PAIR, _LOWER_PAIR), (_UPPER_RIM, _LOWER_RIM)):
-        out[..., upper, :] -= _UPPER_SHARE * left
-        out[..., lower, :] += (1 - _UPPER_SHARE) * left
+    out = p + opening[..., None, None] * (closing_field() @ axes)
+    left = out[..., UPPER_PAIR, :] - out[..., LOWER_PAIR, :] - rest
+    for upper, lower in ((UPPER_PAIR, LOWER_PAIR), (UPPER_RIM, LOWER_RIM)):
+        out[..., upper, :] -= UPPER_SHARE * left
+        out[..., lower, :] += (1 - UPPER_SHARE) * left
     moves = torch.zeros(68, 1, dtype=torch.bool)
     moves[list(JAW_AND_MOUTH)] = True
     return torch.where(moves, out.to(given.dtype), given)
@@ -121,13 +121,13 @@ def resting_face(points: Array) -> torch.Tensor:  # [68, D] or [T, 68, D] in one
 def laid_over(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:  # [..., 68, S], [..., 68, D] -> [..., 68, D] float64
     """`source` in each frame's pose of `target`: the affine map that takes its rigid points there in the least-squares sense."""
     source = source.double()
-    middle, there = (x.double()[..., _RIGID, :].mean(-2, keepdim=True) for x in (source, target))
-    return (source - middle) @ _affine(source, target.double()) + there
+    middle, there = (x.double()[..., RIGID_POINTS, :].mean(-2, keepdim=True) for x in (source, target))
+    return (source - middle) @ affine_axes(source, target.double()) + there
 
 
 def up_axis(points: Array) -> torch.Tensor:  # [..., 68, 2 or 3] -> float64 [..., D] of length 1
     """Where the face's top lies: the mean face's y axis, laid over the rigid points."""
-    up = _affine(torch.from_numpy(MeanFace.load().points), checked(points).double())[..., 1, :]
+    up = affine_axes(torch.from_numpy(MeanFace.load().points), checked(points).double())[..., 1, :]
     return up / up.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
 
@@ -153,13 +153,15 @@ def checked(points: Array, what: str = "The face") -> torch.Tensor:  # [..., 68,
     return out
 
 
-def _affine(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:  # [..., 68, S], [..., 68, D] -> [..., S, D]
-    """The linear part of the best affine map between the rigid points; directions in which the source is flat get none."""
-    a, b = (x[..., _RIGID, :] - x[..., _RIGID, :].mean(-2, keepdim=True) for x in (source, target))
+def affine_axes(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:  # [..., 68, S], [..., 68, D] -> [..., S, D]
+    """The linear part of the best affine map between the rigid points; directions in which the source is flat get none. For the
+    mean face as the source: where its x, y and z point in the target."""
+    a, b = (x[..., RIGID_POINTS, :] - x[..., RIGID_POINTS, :].mean(-2, keepdim=True) for x in (source, target))
     return torch.linalg.pinv(a, rtol=_FLAT) @ b
 
 
-def _closing() -> torch.Tensor:  # -> float64 [68, 3] right, up, forwards
+def closing_field() -> torch.Tensor:  # -> float64 [68, 3] right, up, forwards
+    """How each point moves while the mouth closes by 1 of lip aperture."""
     move = torch.zeros(68, 3, dtype=torch.float64)
     for point, upwards in (*enumerate(_JAW_CLOSING), *_LIP_CLOSING.items()):
         for one in (point, int(MIRROR[point])):

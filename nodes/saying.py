@@ -2,6 +2,7 @@
 
 The keys of the history: `text` and `images` as ComfyUI has them; `previews`, images that the page has shown already (see
 `bridge.NodeReport.leave`); `files` below ComfyUI's output folder, which /view serves;
+`motion_editor`, the view of a motion and its audio in the temp folder (see `media_core.motion_view`);
 `models` and `folders` by name, such as "models/talking_heads/my_avatar.safetensors".
 """
 from __future__ import annotations

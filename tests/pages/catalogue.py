@@ -121,18 +121,17 @@ The preset **demo** takes minutes; **standard** needs a GPU. You can stop at any
          App([("1", "file", "video of you talking"), ("2", "name", "dataset name"), ("4", "name", "avatar name"),
               ("4", "preset", ""), ("4", "steps", ""), ("5", "audio", "what the avatar says")], ["9", "3"])),
     Page("portrait_edited_motion_to_video", "4 Edit the motion", f"""\
-## Edit the motion, then make the video
+## Edit the motion
 
-Motion is landmarks, which can be edited: here they are smoothed, and the mouth moves 1.5 times as much. See also **Blend**,
-**Offset** and **Retime Landmarks**.
+Press **Run**. Then draw on **Edit Motion**, press its **Play**, and run again: the video moves as you drew.
 
 - **Your own portrait and speech:** {_OWN} **Portrait** and **Speech**.
 - Frames are held in memory: for minutes of speech use **Motion to Video (file)**.
 
 {_SYNTHETIC}""",
-         Plan([["note", "1", "2"], ["6", "7", "3"], ["8", "9", "10"], ["12", "14"], ["15"]],
-              {"Input": [*"12"], "Landmarks": [*"6"], "Speech": [*"73"], "Motion": ["8", "9", "10"],
-               "Video": ["12", "14", "15"]}, widths=(1, 1, 1, 1, 1.25), gutter=56)),
+         Plan([["note", "1", "2"], ["6", "7", "3"], ["8", "9", "10"], ["11"], ["12", "14"], ["15"]],
+              {"Input": [*"12"], "Landmarks": [*"6"], "Speech": [*"73"], "Motion": ["8", "9", "10", "11"],
+               "Video": ["12", "14", "15"]}, widths=(1.2, 0.95, 1, 1.9, 1, 1.05), gutter=38)),
     Page("speech_to_motion", "5 Speech to motion", f"""\
 ## Speech moves a portrait's landmarks
 

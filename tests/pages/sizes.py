@@ -26,6 +26,8 @@ PREVIEWS = {
     "TalkingHead_SyntheticSubject": 1.0, "TalkingHead_TrackFace": 0.75,
 }
 TEXT = 60  # of some lines
+# Widgets that the pack's JavaScript adds below a node's own, and hides those that they stand for: (height, hidden widgets).
+EDITORS = {"MoDiTalker_EditMotion": (580, 1), "HMTalker_EditAvatarMotion": (680, 1)}
 # Nodes that say, on themselves, what they loaded or made.
 SAYS = {
     "HMTalker_ImportTalkingGaussian", "HMTalker_LoadAvatar", "HMTalker_SavePLY", "HMTalker_TrainAvatar",
@@ -41,7 +43,7 @@ SAYS = {
 CORE = {"LoadAudio": 165, "LoadImage": 352, "LoadVideo": 85, "PreviewImage": 260, "SaveVideo": 130, "CreateVideo": 112,
         "PreviewAny": 180, "PreviewAudio": 100, "SaveAudio": 130}
 GROWS = {"MarkdownNote": 0.7, "LoadImage": 1.0, "LoadVideo": 1.0, "PreviewImage": 1.0, "PreviewAny": 1.0,
-         **dict.fromkeys(PREVIEWS, 1.0)}  # who shares a column's free height, and how
+         **dict.fromkeys([*PREVIEWS, *EDITORS], 1.0)}  # who shares a column's free height, and how
 
 
 def specs(info: Mapping[str, Any]) -> dict[str, list]:
@@ -73,7 +75,8 @@ def least_height(kind: str, info: Mapping[str, Any]) -> int:
     classic = SLOT * rows + WIDGET * len(names) + 14 + tall
     shown = [name for name in set(names) if not options[name].get("advanced")]
     vue = SLOT * rows + WIDGET_2 * len(shown) + 38 + tall + (24 if len(shown) < len(set(names)) else 0)
-    return max(classic, vue) + preview_room(kind) + TEXT * (kind in SAYS)
+    editor, hidden = EDITORS.get(kind, (0, 0))
+    return max(classic, vue) + preview_room(kind) + TEXT * (kind in SAYS) + editor - hidden * WIDGET
 
 
 def note_height(text: str, width: float) -> int:
