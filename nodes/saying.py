@@ -1,8 +1,9 @@
 """What a node says of what it made or loaded: text on the node itself, and text, images and file names in the history.
 
 The keys of the history: `text` and `images` as ComfyUI has them; `previews`, images that the page has shown already (see
-`bridge.NodeReport.leave`); `files` below ComfyUI's output folder, which /view serves; `training`, a training's record (see
-`training_feed`), and `player`, a video (see `live_video`), likewise; `models` and `folders` by name, such as "models/talking_heads/my_avatar.safetensors".
+`bridge.NodeReport.leave`); as /view takes them `files` below ComfyUI's output folder, `training`, a training's record (see
+`training_feed`), and `player`, a video (see `live_video`); `models` and `folders` by name, such as
+"models/talking_heads/my_avatar.safetensors".
 """
 from __future__ import annotations
 

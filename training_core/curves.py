@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST = 240  # points of a curve
-LOSS, QUALITY, RATE = "loss", "quality", "learning rate"
+LOSS, QUALITY, LIPS, RATE = "loss", "image quality", "lip correlation", "learning rate"
 SHOWN: Mapping[str, tuple[str, str]] = {  # of a report's figures: the chart it is drawn in, what it is called there
     "loss": (LOSS, "loss"),
     "reconstruction": (LOSS, "reconstruction"),
@@ -17,7 +17,7 @@ SHOWN: Mapping[str, tuple[str, str]] = {  # of a report's figures: the chart it 
     "psnr": (QUALITY, "PSNR (dB)"),
     "val_psnr": (QUALITY, "held-out PSNR (dB)"),
     "mouth": (QUALITY, "mouth PSNR (dB)"),
-    "lip_correlation": (QUALITY, "lip correlation"),
+    "lip_correlation": (LIPS, "lip correlation"),
     "lr": (RATE, "learning rate"),
 }
 
