@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 Report = Callable[[int, int, Mapping[str, Any], np.ndarray | None], None]  # done, total, figures, preview uint8 [H, W, 3]
+Enough = Callable[[], bool]  # asked between two steps of a training: whether to end it there and keep what it has learnt
 
 
 def silent(done: int, total: int, info: Mapping[str, Any], preview: np.ndarray | None = None) -> None:
     """A report that shows nothing and never cancels."""
+
+
+def never() -> bool:
+    """A training that is never enough: it takes all its steps."""
+    return False

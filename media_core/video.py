@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import av
     from av.container import OutputContainer
 
+    from .live_copy import LiveCopy
+
 __all__ = ["AAC_LAYOUTS", "AAC_RATES", "VideoInfo", "VideoWriter", "encodable", "exact_fps", "film_samples", "film_sound",
            "load_film_sound", "probe", "read_frames"]
 
@@ -85,6 +87,7 @@ class VideoWriter(AbstractContextManager):
         preset: x264's speed, "ultrafast" to "veryslow".
         metadata: written into the file as ComfyUI does ("prompt", "workflow"); what is no string becomes JSON.
         alpha: frames are RGBA (straight alpha) and stay transparent: .webm and .mov only.
+        copy: a second file, which can be watched while this one grows.
 
     Raises:
         TalkingHeadsError: wrong size or rate, or alpha in a file that has none; from the block's beginning a folder that cannot
@@ -93,7 +96,8 @@ class VideoWriter(AbstractContextManager):
     """
 
     def __init__(self, path: str | os.PathLike, width: int, height: int, fps: float | Fraction = FPS, sound: Sound | None = None,
-                 crf: float = 18, preset: str = "veryfast", metadata: Mapping[str, Any] | None = None, alpha: bool = False):
+                 crf: float = 18, preset: str = "veryfast", metadata: Mapping[str, Any] | None = None, alpha: bool = False,
+                 copy: LiveCopy | None = None):
         if not (2 <= width <= 16384 and 2 <= height <= 16384):
             raise TalkingHeadsError("A video's sides must be 2 to 16384 px", f"{width} x {height}", "Render at another size")
         self.path, self.width, self.height, self.fps = Path(path), int(width), int(height), exact_fps(fps)
@@ -102,6 +106,7 @@ class VideoWriter(AbstractContextManager):
         self.sound = None if sound is None else sound.within(self.format.rates, tuple(LAYOUTS))
         self.options = self.format.options(real("x264's constant quality, crf,", crf, 0, 51), preset, alpha)
         self.metadata = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (metadata or {}).items()}
+        self.copy = copy
         self.frames_written = 0
         self.samples_written = 0  # a channel
         self._container: OutputContainer
@@ -200,6 +205,9 @@ class VideoWriter(AbstractContextManager):
         for packet in packets:
             if stream is self._picture:
                 packet.duration = 1  # in ticks of 1 / fps: also the last frame lasts
+            if self.copy is not None:
+                streams = (self._picture,) if self._voice is None else (self._picture, self._voice.stream)
+                self.copy.mux(stream, packet, streams, self.format.container)
             with self._writing():
                 self._container.mux(packet)
 

@@ -19,6 +19,7 @@ import numpy as np
 from ..media_core.asked import whole
 from ..media_core.audio import Sound
 from ..media_core.errors import TalkingHeadsError
+from ..media_core.live_copy import LiveCopy
 from ..media_core.motion import LandmarkTrack
 from ..media_core.progress import Report, silent
 from ..media_core.speech import Speech, encode_speech
@@ -184,9 +185,9 @@ def _redrawn_video(atom: AToM, mtov: MToV, sound: Sound, scene: Scene | CarriedF
 
 
 def save_frames(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: float, sound: Sound | None = None,
-                crf: float = 18) -> Path:
+                crf: float = 18, copy: LiveCopy | None = None) -> Path:
     """Writes frames uint8 [H, W, 3], or [H, W, 4] with alpha, as they come; the file is whole or absent. Where it cannot be
-    transparent (.mp4), transparent places become black.
+    transparent (.mp4), transparent places become black. `copy` can be watched meanwhile.
 
     Raises:
         TalkingHeadsError: no frame, or what `VideoWriter` refuses.
@@ -199,7 +200,7 @@ def save_frames(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: floa
     if first is None:
         raise TalkingHeadsError("A video needs at least one frame", "none", "Check the motion")
     clear = first.shape[2] == 4 and can_be_clear(path)
-    with VideoWriter(path, first.shape[1], first.shape[0], fps, sound, crf=crf, alpha=clear) as writer:
+    with VideoWriter(path, first.shape[1], first.shape[0], fps, sound, crf=crf, alpha=clear, copy=copy) as writer:
         for frame in chain([first], frames):
             writer.write(frame if clear else over_black(frame))
     return Path(path)

@@ -18,10 +18,10 @@ from ..training_core import choices as training_choices
 from . import bridge, face, saying, sockets, speech
 from .atom import about, atom_output
 from .automatic import AUTO, Value, check
+from .training_feed import TrainingReport
 from .training_inputs import BATCH, MEMORY, batch_inputs, licence_input, memory_input, run_inputs
 
 if TYPE_CHECKING:
-    from ..media_core.progress import Report
     from ..moditalker_core.atom.model import AToM
     from ..moditalker_core.data.images import PictureSettings
 
@@ -166,8 +166,9 @@ class TrainAToM(io.ComfyNode):
 
     @classmethod
     def execute(cls, dataset: sockets.MotionFolder, name: str, **settings: Any) -> io.NodeOutput:
-        path, report = bridge.new_model_path(file_stem(name)), bridge.NodeReport()
-        atom = trained(dataset.folder, path, report, **settings)
+        path = bridge.new_model_path(file_stem(name))
+        with TrainingReport("MoDiTalker_TrainAToM", logs_of(path)) as report:
+            atom = trained(dataset.folder, path, report, **settings)
         return io.NodeOutput(bridge.wrapped_atom(atom, path.stem), path.name, f"{path.name}\n{about(atom)}",
                              ui=saying.trained(path, logs_of(path), report, cls, about(atom)))
 
@@ -304,7 +305,7 @@ def logs_of(path: Path) -> Path:
     return contained(folder_paths.get_output_directory(), f"{LOGS}/{path.stem}")
 
 
-def trained(folder: str, path: Path, report: Report, preset: str, steps: float, seed: int, resume: bool, batch: Value,
+def trained(folder: str, path: Path, report: TrainingReport, preset: str, steps: float, seed: int, resume: bool, batch: Value,
             accumulation: int, licence: str, memory_gb: Value = AUTO, start_from: str = "",
             mix: sockets.MotionFolder | None = None, mix_fraction: float = 0.5) -> AToM:
     """Trains, saves, and returns the AToM."""
@@ -320,8 +321,9 @@ def trained(folder: str, path: Path, report: Report, preset: str, steps: float, 
     mm.unload_all_models()
     with torch.inference_mode(False), torch.enable_grad():
         return train_atom(folder, path, config, seed=seed, device=mm.get_torch_device(), resume=resume,
-                          report=report, log_folder=logs_of(path), licence=licence, memory_gb=MEMORY.read(memory_gb),
-                          start_from=weights, mix=() if mix is None else (Share(mix.folder, mix_fraction),))
+                          report=report, enough=report.enough, log_folder=logs_of(path), licence=licence,
+                          memory_gb=MEMORY.read(memory_gb), start_from=weights,
+                          mix=() if mix is None else (Share(mix.folder, mix_fraction),))
 
 
 NODES = (MotionDataset, LoadMotionDataset, TrainAToM)

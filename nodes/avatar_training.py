@@ -12,6 +12,7 @@ from ..training_core.choices import CUES, DENSIFY, FUSIONS, WINDOWS
 from . import bridge, saying, sockets, speech
 from .atom_training import logs_of
 from .automatic import AUTO, Automatic, Value, check
+from .training_feed import TrainingReport
 from .training_inputs import run_inputs
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ ENDINGS: dict[str, bool | None] = {"auto": None, "on": True, "off": False}
 CAP = Automatic("cap", 100, 10_000_000, whole=True, label="most Gaussians")
 PRESETS = list(choices.PRESETS)
 FORMERLY = ["preview", "paper"]  # demo and published, in saved workflows
+_UNTRAINED = {"warmup": "Only the audio networks were trained so far: there is no face yet.",
+              "face": "The inside of the mouth was not trained yet."}  # by the phase in which a training was ended
 
 
 class TrainAvatar(io.ComfyNode):
@@ -72,16 +75,17 @@ class TrainAvatar(io.ComfyNode):
 
         from ..hmtalker_core.training.train_avatar import train_avatar
 
-        path, report = bridge.new_model_path(file_stem(name)), bridge.NodeReport()
+        path = bridge.new_model_path(file_stem(name))
         logs, config = logs_of(path), _config(preset, model)
         lpips = None if perceptual == NONE else bridge.model_path(perceptual)
         mm.unload_all_models()
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), TrainingReport("HMTalker_TrainAvatar", logs) as report:
             avatar = train_avatar(dataset.folder, path, preset=config, steps=steps, seed=seed, device=mm.get_torch_device(),
-                                  report=report, resume=resume, log_folder=logs, lpips_weights=lpips,
+                                  report=report, enough=report.enough, resume=resume, log_folder=logs, lpips_weights=lpips,
                                   start_from=None if start_from is None else start_from.model.copied("cpu"),
                                   encoder=speech.chosen_encoder(encoder, **model))
-        return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name, ui=saying.trained(path, logs, report, cls))
+        missing = _UNTRAINED.get(report.trained_phase, "") if report.kept else ""
+        return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name, ui=saying.trained(path, logs, report, cls, missing))
 
 
 def _encoder_input() -> io.Input:

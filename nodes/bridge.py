@@ -61,6 +61,7 @@ class NodeReport:
         self._shown: tuple[np.ndarray, str] | None = None  # the newest preview, and what its parts are called
         self._bar: comfy.utils.ProgressBar | None = None
         self._remaining = Remaining()
+        self.left: float | None = None  # s that the job still takes; None: not known
         self._previewed = self._logged = float("-inf")
         self._strip = 0  # px, the tallest caption so far: the preview does not jump
 
@@ -73,7 +74,8 @@ class NodeReport:
         now, picture, waits = time.monotonic(), None, info.get("phase") == COMPILE
         self.total = total
         self._remember(done, info, preview)
-        ahead = left(self._remaining.seconds(done, total, now))
+        self.left = self._remaining.seconds(done, total, now)
+        ahead = left(self.left)
         if waits or preview is not None and (now - self._previewed >= _PREVIEW_EVERY or done >= total):  # the last one stays
             self._previewed, picture = now, self._picture(preview, info, ahead)
         if info and (waits or now - self._logged >= _LOG_EVERY):

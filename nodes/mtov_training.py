@@ -18,10 +18,10 @@ from .atom import NONE
 from .atom_training import PRESETS, logs_of
 from .automatic import AUTO, Value, check
 from .mtov import about, mtov_output
+from .training_feed import TrainingReport
 from .training_inputs import BATCH, MEMORY, batch_inputs, licence_input, memory_input, run_inputs
 
 if TYPE_CHECKING:
-    from ..media_core.progress import Report
     from ..moditalker_core.mtov.autoencoder import VideoAutoencoder
     from ..moditalker_core.mtov.model import MToV
 
@@ -83,8 +83,8 @@ class TrainMToV(io.ComfyNode):
 
         path, given = stage_path(name, stage), {"rgb": rgb, "landmarks": landmarks, "mtov": mtov}
         parts = {part: part_path(given[part], name, part) for part in used(stage, given)}
-        report = bridge.NodeReport()
-        made = trained(stage, dataset.folder, path, parts, report, **settings)
+        with TrainingReport("MoDiTalker_TrainMToV", logs_of(path)) as report:
+            made = trained(stage, dataset.folder, path, parts, report, **settings)
         whole = bridge.wrapped_mtov(made, path.stem) if isinstance(made, MToV) else None
         text = about(made) if isinstance(made, MToV) else f"a part, for the stages after {stage}"
         return io.NodeOutput(whole, path.name, f"{path.name}\n{text}",
@@ -150,8 +150,8 @@ def part_stamp(given: str, name: str, part: str) -> str:
         return "absent"
 
 
-def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], report: Report, preset: str, steps: float, seed: int,
-            resume: bool, batch: Value, accumulation: int, precision: str, perceptual: str,
+def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], report: TrainingReport, preset: str, steps: float,
+            seed: int, resume: bool, batch: Value, accumulation: int, precision: str, perceptual: str,
             licence: str, memory_gb: Value = AUTO, checkpointing: str = CHECKPOINTING[0]) -> VideoAutoencoder | MToV:
     """Trains a stage, saves it, and returns what it made."""
     import torch
@@ -167,7 +167,7 @@ def trained(stage: str, folder: str, path: Path, parts: dict[str, Path], report:
     with torch.inference_mode(False), torch.enable_grad():
         return train_mtov(stage, folder, path, config, rgb=parts.get("rgb"), landmarks=parts.get("landmarks"),
                           mtov=parts.get("mtov"), seed=seed, device=mm.get_torch_device(), resume=resume,
-                          report=report, log_folder=logs_of(path), licence=licence, lpips=lpips,
+                          report=report, enough=report.enough, log_folder=logs_of(path), licence=licence, lpips=lpips,
                           memory_gb=MEMORY.read(memory_gb), checkpointing=checkpointing)
 
 

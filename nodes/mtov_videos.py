@@ -13,6 +13,7 @@ from . import bridge, carrying, sockets, temporary_videos
 from . import videos as films
 from .automatic import AUTO, Value, check
 from .face import POLICIES, tracker_input
+from .live_video import LiveVideo, shown
 from .mtov import (
     CARRIER,
     DRAWING,
@@ -72,6 +73,7 @@ class MotionToVideoFile(io.ComfyNode):
                 temporary_videos.format_input(),
             ],
             outputs=[video_output()],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -95,7 +97,7 @@ class MotionToVideoFile(io.ComfyNode):
             if source is not None and face_crop is not None:
                 subject, motion = carrying.whole_subject(source, face_crop, motion, pose_landmarks, portrait_mask)
             frames = subject.drawn(motion, (0, None), seed, life, bridge.NodeReport())
-        return io.NodeOutput(written(frames, motion.fps, audio, crf, format))
+        return written("MoDiTalker_MotionToVideoFile", frames, motion, audio, crf, format)
 
 
 class MotionToFilm(io.ComfyNode):
@@ -113,6 +115,7 @@ class MotionToFilm(io.ComfyNode):
             search_aliases=["dub video", "lip sync video", "mtov", "pose video", "visual dubbing"],
             inputs=film_inputs(),
             outputs=[video_output()],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -129,7 +132,7 @@ class MotionToFilm(io.ComfyNode):
         if carrier != carrying.REDRAW:
             fps = motion.fps if face_track is None else face_track.fps
             frames = carried_film(films.film(film), motion, fps, face_track, policy, tracker)
-            return io.NodeOutput(written(frames, fps, audio, crf))
+            return written("MoDiTalker_MotionToFilm", frames, motion, audio, crf, fps=fps)
         loaded, bar = whole(mtov), bridge.NodeReport()
         config = loaded.model.config
         looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
@@ -137,7 +140,7 @@ class MotionToFilm(io.ComfyNode):
                            tracker=tracker, report=looking)
         settings = video_settings((0, None), **sampling)
         out = video(bridge.on_device(loaded), motion, scene, settings, feather=feather, report=drawing)
-        return io.NodeOutput(written(out, config.fps, audio, crf))
+        return written("MoDiTalker_MotionToFilm", out, motion, audio, crf, fps=config.fps)
 
 
 def film_inputs() -> list:
@@ -225,14 +228,20 @@ def carried_film(film: films.Film, motion: LandmarkTrack, fps: float, track: Fac
     return face.frames(motion, report=drawing)
 
 
-def written(frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int,
-            format: str = temporary_videos.FORMATS[0]) -> temporary_videos.TemporaryFilm:
-    """Frames as they come, written to a file with their audio, as VIDEO."""
+def written(node_type: str, frames: Iterator[np.ndarray], motion: LandmarkTrack, audio: dict | None, crf: int,
+            format: str = temporary_videos.FORMATS[0], fps: float | None = None) -> io.NodeOutput:
+    """Frames as they come, written to a file with their audio, as VIDEO; the node of that type shows it meanwhile.
+
+    Args:
+        fps: frames per second; None: those of the motion.
+    """
     from ..media_core.audio import Sound
     from ..moditalker_core.pipeline import save_frames
 
-    sound = None if audio is None else Sound.from_comfy(audio)
-    return temporary_videos.new_film(save_frames(frames, temporary_videos.new_path(f".{format}"), fps, sound, crf))
+    sound, path = None if audio is None else Sound.from_comfy(audio), temporary_videos.new_path(f".{format}")
+    with LiveVideo(node_type, format, len(motion) / motion.fps) as live:
+        save_frames(frames, path, fps or motion.fps, sound, crf, live.copy)
+    return io.NodeOutput(temporary_videos.new_film(path), ui=shown(path))
 
 
 NODES = (MotionToVideoFile, MotionToFilm)

@@ -7,6 +7,7 @@ from comfy_api.latest import Types, io
 
 from ..hmtalker_core import backend_registry
 from . import bridge, sockets, temporary_videos
+from .live_video import LiveVideo, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,6 +71,7 @@ class RenderAvatarVideo(io.ComfyNode):
                 _deformation_input(),
             ],
             outputs=[io.Video.Output("video", display_name="video", tooltip="The video, as a file in ComfyUI's temp folder.")],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -85,9 +87,10 @@ class RenderAvatarVideo(io.ComfyNode):
         path, report = temporary_videos.new_path(f".{format}"), bridge.NodeReport()
         ready = bridge.ready_to_draw(avatar, backend, report, len(motion))
         behind = _COLOURS[background] if background_image is None else background_image
-        render_video(ready, motion, path, sound, background=behind, backend=backend, crf=crf, report=report,
-                     size=size_of(width, height, avatar.model.size), deformation=deformation)
-        return io.NodeOutput(temporary_videos.new_film(path))
+        with LiveVideo("HMTalker_RenderAvatarVideo", format, len(motion) / motion.fps) as live:
+            render_video(ready, motion, path, sound, background=behind, backend=backend, crf=crf, report=report,
+                         size=size_of(width, height, avatar.model.size), deformation=deformation, copy=live.copy)
+        return io.NodeOutput(temporary_videos.new_film(path), ui=shown(path))
 
 
 class RenderAvatar(io.ComfyNode):

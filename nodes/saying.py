@@ -1,9 +1,9 @@
 """What a node says of what it made or loaded: text on the node itself, and text, images and file names in the history.
 
 The keys of the history: `text` and `images` as ComfyUI has them; `previews`, images that the page has shown already (see
-`bridge.NodeReport.leave`); `files` below ComfyUI's output folder, which /view serves;
-`motion_editor`, the view of a motion and its audio in the temp folder (see `media_core.motion_view`);
-`models` and `folders` by name, such as "models/talking_heads/my_avatar.safetensors".
+`bridge.NodeReport.leave`); as /view takes them `files` below ComfyUI's output folder, `training`, a training's record (see
+`training_feed`), `player`, a video (see `live_video`), and `motion_editor`, the view of a motion and its audio (see
+`media_core.motion_view`); `models` and `folders` by name, such as "models/talking_heads/my_avatar.safetensors".
 """
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from . import bridge
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .training_feed import TrainingReport
 
 LOG = "log.csv"  # of a training
 _LONGEST = 1500  # characters on a node; the history has all of them
@@ -127,18 +129,21 @@ def model_saved(path: Path, *more: str) -> dict[str, list]:
     return said("\n".join([f"Saved {place(path)}", *more]), models=[place(path)])
 
 
-def trained(path: Path, logs: Path, report: bridge.NodeReport, cls: type[io.ComfyNode], *more: str) -> dict[str, list]:
-    """A training has ended: its file, how it went, its log, and the last preview.
+def trained(path: Path, logs: Path, report: TrainingReport, cls: type[io.ComfyNode], *more: str) -> dict[str, list]:
+    """A training has ended: its file, how it went, its log and record, and the last preview.
 
     Args:
         logs: the log's folder, below ComfyUI's output folder.
     """
     log = logs / LOG
     lines = [f"Saved {place(path)}", _work(report), bridge.caption(report.figures()), f"Log: {place(log)}" * log.is_file()]
+    if report.kept:
+        lines.insert(1, f"Stopped at step {report.done:,} of {report.total:,} and kept. To train on from there, clear ComfyUI's "
+                        "cache of results, or restart it, and run the node again.")
     picture = _last_picture(report, f"saved {path.name}")
     return said("\n".join(line for line in (*lines, *more) if line), models=[place(path)],
                 previews=[] if picture is None else previews(picture, cls, report),
-                files=output_files(log) if log.is_file() else [])
+                files=output_files(log) if log.is_file() else [], training=[report.place()])
 
 
 def _work(report: bridge.NodeReport) -> str:

@@ -124,11 +124,11 @@ class TemporaryFilm(InputImpl.VideoFromFile):
         return film
 
 
-def new_path(ending: str = ".mp4") -> Path:
+def new_path(ending: str = ".mp4", beginning: str = "talking_heads_") -> Path:
     """A name nobody has in the temp folder, which is made when it is gone. The ending decides the kind of video."""
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"talking_heads_{uuid.uuid4().hex}{ending}"
+    return folder / f"{beginning}{uuid.uuid4().hex}{ending}"
 
 
 def new_film(path: Path) -> TemporaryFilm:

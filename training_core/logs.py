@@ -66,6 +66,15 @@ class TrainingLog:
                 self._board.add_image(name, image, step, dataformats="HWC")
                 self._board.flush()
 
+    def finish(self) -> None:
+        """Writes the line begun, of a training that ends early.
+
+        Raises:
+            TalkingHeadsError: the disk is full.
+        """
+        if self._gathered:
+            self._flush()
+
     def _flush(self) -> None:
         found: dict[str, float | str] = {**_texts(self._gathered[-1])}
         for name in self.columns:

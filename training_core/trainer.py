@@ -19,7 +19,7 @@ from ..media_core.asked import whole
 from ..media_core.captions import SHOWS
 from ..media_core.errors import Cancelled, TalkingHeadsError, out_of_memory
 from ..media_core.json_files import as_json
-from ..media_core.progress import Report
+from ..media_core.progress import Enough, Report, never
 from .logs import Metrics, TrainingLog
 from .process_group import SingleProcess
 
@@ -119,11 +119,12 @@ class Trainer:
     report: Report  # called once a step; may raise to stop
     folder: Path  # of the log
     columns: tuple[str, ...]  # of its table
+    enough: Enough = never  # asked before each step but the first; by every process of a group, or by none
     reported: dict[str, float] = field(default_factory=dict, init=False)  # of the last validation
     _saved: int | None = field(default=None, init=False)  # the step the state on disk is of
 
     def run(self) -> None:
-        """Until the last step.
+        """Until the last step, or until it is enough: the state then stays on disk, so that the training can go on later.
 
         Raises:
             TalkingHeadsError: what the state's `train_step` and `save` raise, and a log that cannot be written.
@@ -146,13 +147,19 @@ class Trainer:
         if state.group.main:
             lines = TrainingLog(self.folder, state.step, state.steps, state.intervals.log_every, self.columns)
         try:
-            while state.step < state.steps:
+            while state.step < state.steps and not self._is_enough():
                 self._notice()
                 self._step(lines)
+            if lines is not None:
+                lines.finish()
             self._save()  # saving the file may fail too: only that is then done again
         finally:
             if lines is not None:
                 lines.close()
+
+    def _is_enough(self) -> bool:
+        """What has learnt nothing at all is not worth keeping."""
+        return self.enough is not never and self.state.step > 0 and self.state.group.any(self.enough())
 
     def _notice(self) -> None:
         """Several processes get no notice: one that stopped here would leave the others waiting."""
@@ -224,6 +231,17 @@ class Trainer:
             self._save()
         except TalkingHeadsError as error:
             log.warning("The state of the training was not saved: %s", error)
+
+
+def finished(done: int, steps: int, *states: Path) -> None:
+    """After the model is saved: removes the states on disk, unless the training ended early and may go on."""
+    for path in states if done >= steps else ():
+        path.unlink(missing_ok=True)
+
+
+def ended_early(done: int, steps: int) -> dict[str, int]:
+    """What a model's description says of a training that was ended before its last step: "stopped_at"."""
+    return {"stopped_at": done} if done < steps else {}
 
 
 def unfinished_path(out: str | os.PathLike[str]) -> Path:

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from ...media_core.motion import LOWER_INDEX, PoseTrack
-from ...training_core.trainer import EvalResult, Validate
+from ...training_core.trainer import EvalResult, Validate, ended_early
 from ..avatar import Avatar, AvatarMotion, Modules
 from ..model.audio_net import net_arguments
 from ..model.torso import fit_torso
 from .batches import Clip, View
 from .branches import motion_kind
 from .config import TrainConfig
+from .fresh import fresh_mouth
 from .objectives import FrameResult, driven, face_net, mouth_net, side_by_side
 from .steps import PHASES, AvatarTraining
 
@@ -28,13 +29,15 @@ VALIDATED = 4  # and that a training is, meanwhile
 
 
 def build_avatar(run: AvatarTraining, tick: Callable[[], None] = lambda: None) -> Avatar:
-    """The avatar of a training's current weights, on its device. `tick` is called now and then and may raise to stop."""
+    """The avatar of a training's current weights, on its device; of one that ended before the mouth's phase with a mouth as that
+    begins. `tick` is called now and then and may raise to stop."""
     clip, config = run.clip, run.config
-    assert run.mouth is not None  # the training is finished
+    mouth = run.mouth or fresh_mouth(clip, config, run.seed, run.face, run.start)
     record = {"au_known": units_that_act(clip), "motion": motion_kind(clip, config).to_config(), "licence": LICENCE,
-              "training": config.to_json() | {"seed": run.seed, "frames": len(clip.dataset.train_index)}}
-    fields = copy.deepcopy(run.face.field), copy.deepcopy(run.mouth.field)
-    nets = copy.deepcopy(face_net(run.face)), copy.deepcopy(mouth_net(run.mouth))
+              "training": {**config.to_json(), "seed": run.seed, "frames": len(clip.dataset.train_index),
+                           **ended_early(run.step, run.steps)}}
+    fields = copy.deepcopy(run.face.field), copy.deepcopy(mouth.field)
+    nets = copy.deepcopy(face_net(run.face)), copy.deepcopy(mouth_net(mouth))
     return assembled(clip, (*fields, *nets), record, config, None if run.residuals is None else run.residuals.poses, tick)
 
 

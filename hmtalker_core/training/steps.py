@@ -187,7 +187,8 @@ class AvatarTraining(TrainState):
         if not math.isnan(psnr):
             self.psnr = psnr if math.isnan(self.psnr) else (1 - EMA) * self.psnr + EMA * psnr
         points = len(self.face.field) + (len(self.mouth.field) if self.mouth else 0)
-        info = {"phase": phase, "loss": self.loss, **({} if math.isnan(self.psnr) else {"psnr": self.psnr}), "points": points}
+        info = {"phase": phase, "loss": self.loss, **({} if math.isnan(self.psnr) else {"psnr": self.psnr}), "points": points,
+                "lr": lr}
         self._info: Metrics = info
         return {"phase": phase, "loss": loss, **({} if math.isnan(psnr) else {"psnr": psnr}), "points": points, "lr": lr,
                 "grad_norm": norm}

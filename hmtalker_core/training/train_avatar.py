@@ -20,11 +20,11 @@ import torch
 from ...media_core.captions import SPEECH
 from ...media_core.claims import claimed
 from ...media_core.motion import AU_NAMES
-from ...media_core.progress import Report, silent
+from ...media_core.progress import Enough, Report, never, silent
 from ...media_core.speech import EncoderChoice, SpeechEncoder, full_name, opened, opens_by_name
 from ...training_core import trainer
 from ...training_core.process_group import SingleProcess
-from ...training_core.trainer import Trainer, checked_seed, same_run, unfinished_path
+from ...training_core.trainer import Trainer, checked_seed, finished, same_run, unfinished_path
 from ..avatar import Avatar
 from ..checkpoints import save_avatar
 from ..data.dataset import AvatarDataset
@@ -49,7 +49,8 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
                  device: str | torch.device = "cpu", speech_prior: str | os.PathLike[str] | None = SHIPPED,
                  start_from: str | os.PathLike[str] | Avatar | None = None,
                  lpips_weights: str | os.PathLike[str] | None = None, resume: bool = True, report: Report = silent,
-                 log_folder: str | os.PathLike[str] | None = None, process_group: SingleProcess | None = None) -> Avatar:
+                 log_folder: str | os.PathLike[str] | None = None, process_group: SingleProcess | None = None,
+                 enough: Enough = never) -> Avatar:
     """Trains an avatar, saves it, and returns it.
 
     Args:
@@ -72,6 +73,8 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
             while a model encodes the speech, with phase "speech" alone, and while finishing, with phase "finish" alone.
         log_folder: where log.csv and TensorBoard's files go; None: `<name>_log` beside `out`.
         process_group: the processes that train together; None: this one alone.
+        enough: asked between two steps; true: the training ends there, what it has learnt is saved and returned, and its state
+            stays, so that it can go on. What a later phase would have trained is then as it begins.
     Raises:
         TalkingHeadsError: unusable data, a full disk, an unfinished training of other settings at `out`, or a loss that is not
             finite; the state before that step is saved first.
@@ -104,12 +107,12 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
         run = AvatarTraining.fresh(clip, config, checked_seed(seed), prior, group, nets)
     run.lpips, run.start = lpips, nets
     Trainer(run, validation(run), path=state, identity=identity, report=report, folder=trainer.log_folder(out, log_folder),
-            columns=COLUMNS).run()
-    avatar = build_avatar(run, lambda: report(run.steps, run.steps, {"phase": "finish"}, None))
+            columns=COLUMNS, enough=enough).run()
+    avatar = build_avatar(run, lambda: report(run.step, run.steps, {"phase": "finish"}, None))
     avatar = avatar.with_config(speech_prior=prior is not None or start is not None, quality=held_out_quality(avatar, clip))
     if group.main:
         save_avatar(avatar, out)
-        state.unlink(missing_ok=True)
+        finished(run.step, run.steps, state)
     group.wait()
     return avatar
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ...media_core.chance import drawn, share_chance
 from ...media_core.mouth import JAW_AND_MOUTH, lip_aperture
-from ...media_core.progress import Report
+from ...media_core.progress import Enough, Report, never
 from ...training_core.network_training import STEP_METRICS, NetworkTraining, Part, seed_of
 from ...training_core.process_group import SingleProcess
 from ...training_core.trainer import Trainer, same_run, unfinished_path
@@ -115,18 +115,19 @@ class Measured:
 
 def trained_lips(config: TrainConfig, windows: Windows, seed: int, device: torch.device, group: SingleProcess, *,
                  initial: LipNetwork | None, out: str | os.PathLike, resume: bool, identity: Mapping[str, Any], report: Report,
-                 folder: Path) -> LipNetwork | None:
-    """Trains a lip network for as many steps as `config` says; without any, `initial` as it is.
+                 folder: Path, enough: Enough = never) -> tuple[LipNetwork | None, int]:
+    """Trains a lip network for as many steps as `config` says; without any, `initial` as it is. The network, and the steps done.
 
     Args:
         config: of AToM's training. windows: what it learns from.
         initial: what it continues; None: a new one.
         out: AToM's file, beside which the state stands. identity: of AToM's training. folder: of the log.
+        enough: ends it early (see `train_atom`).
     Raises:
         As `train_atom`.
     """
     if not config.lip_steps:
-        return initial
+        return initial, 0
     measured, settings = measured_clips(windows.clips, LipConfig().shapes), lip_settings(config, continued=initial is not None)
     network = fresh_lips(LipConfig(), windows.clips.speech, measured, seed_of(seed, _WEIGHTS, 0)) if initial is None else initial
     begun = {name: value.clone() for name, value in network.state_dict().items()}
@@ -134,14 +135,15 @@ def trained_lips(config: TrainConfig, windows: Windows, seed: int, device: torch
     state = unfinished_lips(out)
     if resume and state.exists():
         run.load(state, lambda saved: same_run(identity, saved, state))
-    Trainer(run, None, path=state, identity=identity, report=report, folder=folder, columns=COLUMNS).run()
+    Trainer(run, None, path=state, identity=identity, report=report, folder=folder, columns=COLUMNS,
+            enough=enough).run()
     spread = measured.speaking
     if initial is not None and config.keep_start:
         network.load_state_dict({name: torch.lerp(value, begun[name].to(value), config.keep_start)
                                  for name, value in network.state_dict().items()})
         spread += config.keep_start * (network.config.spread - spread)
     network.config = replace(network.config, spread=round(spread, 4))
-    return network.eval()
+    return network.eval(), run.step
 
 
 def unfinished_lips(out: str | os.PathLike) -> Path:

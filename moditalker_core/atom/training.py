@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from ...media_core.claims import claimed
-from ...media_core.progress import Report, silent
+from ...media_core.progress import Enough, Report, never, silent
 from ...training_core import trainer
 from ...training_core.memory_plan import planned, told
 from ...training_core.network_training import check_batch
 from ...training_core.process_group import SingleProcess
 from ...training_core.settings import require
-from ...training_core.trainer import Trainer, checked_seed, same_run, unfinished_path
+from ...training_core.trainer import Trainer, checked_seed, ended_early, finished, same_run, unfinished_path
 from ..data.dataset import MotionDataset
 from .config import AToMConfig, SpeechInput
 from .lip_training import trained_lips, unfinished_lips
@@ -44,7 +44,7 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
                device: str | torch.device = "cpu", resume: bool = True, report: Report = silent, half: bool = False,
                log_folder: str | os.PathLike | None = None, key_mean_shape: Any = None, licence: str = "",
                process_group: SingleProcess | None = None, memory_gb: float | None = None,
-               start_from: str | os.PathLike | None = None, mix: Sequence[Share] = ()) -> AToM:
+               start_from: str | os.PathLike | None = None, mix: Sequence[Share] = (), enough: Enough = never) -> AToM:
     """Trains an AToM, saves it, and returns it.
 
     Args:
@@ -67,6 +67,8 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
             mean face and for the speech encoder that it listens to; None: new ones.
         mix: datasets that are learnt beside the first, each in its fraction of the windows; the rest of them is the first
             dataset's, and so are the clips to validate on.
+        enough: asked between two steps; true: the training ends there, what it has learnt is saved and returned, and its state
+            stays, so that it can go on. Ended before the lip network's steps, the AToM has that of `start_from`, or none.
     Raises:
         TalkingHeadsError: unusable data or settings, an unfinished training of others, a loss that is not finite, a full disk, or
             memory that ran out or is less than the training needs.
@@ -100,16 +102,20 @@ def train_atom(dataset: str | os.PathLike, out: str | os.PathLike, config: str |
     _warn_of_clip(run.config.clip, held_out)
     validate = None if held_out is None else lambda watch: evaluate(describe(), held_out, watch)
     total, folder = config.steps + config.lip_steps, trainer.log_folder(out, log_folder)
-    Trainer(run, validate, path=state, identity=identity, report=counted(report, 0, total), folder=folder, columns=COLUMNS).run()
-    lips = trained_lips(config, windows, seed, place, group, initial=None if initial is None else initial.lips, out=out,
-                        resume=resume, identity=identity, report=counted(report, config.steps, total), folder=folder / "lips")
+    Trainer(run, validate, path=state, identity=identity, report=counted(report, 0, total), folder=folder, columns=COLUMNS,
+            enough=enough).run()
+    lips, done = None if initial is None else initial.lips, run.step
+    if done == config.steps:
+        lips, more = trained_lips(config, windows, seed, place, group, initial=lips, out=out, resume=resume, identity=identity,
+                                  report=counted(report, config.steps, total), folder=folder / "lips", enough=enough)
+        done += more
+    describe_as = replace(describe_as, training={**describe_as.training, **ended_early(done, total)})
     atom = describe().with_lips(lips)
     if group.main:
         from .checkpoints import save_atom
 
         save_atom(atom, out, half=half)
-        for unfinished in (state, unfinished_lips(out)):
-            unfinished.unlink(missing_ok=True)
+        finished(done, total, state, unfinished_lips(out))
     group.wait()
     return atom
 

@@ -25,7 +25,7 @@ from torch import nn
 from ...media_core.chance import drawn
 from ...media_core.claims import claimed
 from ...media_core.errors import TalkingHeadsError
-from ...media_core.progress import Report, silent
+from ...media_core.progress import Enough, Report, never, silent
 from ...training_core import trainer
 from ...training_core.choices import CHECKPOINTING
 from ...training_core.memory import keep_freed_memory
@@ -33,7 +33,7 @@ from ...training_core.memory_plan import planned, told
 from ...training_core.network_training import check_batch, seed_of
 from ...training_core.optim import autocast
 from ...training_core.process_group import SingleProcess
-from ...training_core.trainer import Trainer, Validate, checked_seed, same_run, unfinished_path
+from ...training_core.trainer import Trainer, Validate, checked_seed, ended_early, finished, same_run, unfinished_path
 from ..data.dataset import MotionDataset
 from .autoencoder import VideoAutoencoder
 from .dataset import PARTS, VideoWindows, WindowSettings, unchanged
@@ -60,7 +60,7 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
                log_folder: str | os.PathLike | None = None, lpips: str | os.PathLike | None = None,
                latents: str | os.PathLike | None = None, mtov: str | os.PathLike | None = None, licence: str = "",
                process_group: SingleProcess | None = None, memory_gb: float | None = None,
-               checkpointing: str = CHECKPOINTING[0]) -> VideoAutoencoder | MToV:
+               checkpointing: str = CHECKPOINTING[0], enough: Enough = never) -> VideoAutoencoder | MToV:
     """Trains one stage, saves what it makes, and returns it.
 
     Args:
@@ -85,6 +85,8 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
         memory_gb: GB of the device that may be taken; None: 22, or what is free where that is less. Steps are cut into more
             pieces (config.accumulation), and activations computed again, until it fits.
         checkpointing: computing activations again: "on", "off", or "auto": as the settings say, and where memory is short.
+        enough: asked between two steps; true: the training ends there, what it has learnt is saved and returned, and its state
+            stays, so that it can go on.
     Raises:
         TalkingHeadsError: unusable data, files or settings, an unfinished training of others, a loss that is not finite, a full
             disk, or memory that ran out or is less than the training needs.
@@ -102,7 +104,7 @@ def train_mtov(stage: str, dataset: str | os.PathLike, out: str | os.PathLike, c
     stage_training = StageTraining(inputs.resolved(config), checked_seed(seed), place, group, data, inputs)
     stage_training.fit(memory_gb, checkpointing, licence)
     return stage_training.train(Path(out), resume=resume, report=report, half=half, folder=log_folder, latents=latents,
-                                licence=licence)
+                                licence=licence, enough=enough)
 
 
 class StageTraining:
@@ -111,6 +113,7 @@ class StageTraining:
     def __init__(self, config: TrainConfig, seed: int, device: torch.device, group: SingleProcess, data: MotionDataset,
                  inputs: StageInputs):
         self.config, self.seed, self.device, self.group, self.data, self.inputs = config, seed, device, group, data, inputs
+        self.done = config.steps  # of the training that is saved
         self.windows = VideoWindows(data, "train", window_settings(config), seed)
         self.reader = Reader(self.windows, config.loaders)
         single = replace(window_settings(config), frames=1, lively=1)
@@ -125,7 +128,7 @@ class StageTraining:
         self.config = fitting(self.config, self.inputs, self.device, self.group, memory_gb, checkpointing)
 
     def train(self, out: Path, *, resume: bool, report: Report, half: bool, folder: str | os.PathLike | None,
-              latents: str | os.PathLike | None, licence: str) -> VideoAutoencoder | MToV:
+              latents: str | os.PathLike | None, licence: str, enough: Enough = never) -> VideoAutoencoder | MToV:
         """See `train_mtov`."""
         store = self._store(Path(latents) if latents is not None else out.with_suffix(".latents.safetensors"))
         try:
@@ -136,15 +139,16 @@ class StageTraining:
             made = lambda: self._made(run, licence)
             columns = DIFFUSION_COLUMNS if self.config.stage == "diffusion" else AUTOENCODER_COLUMNS
             Trainer(run, self._validation(made), path=state, identity=self.identity, report=report,
-                    folder=trainer.log_folder(out, folder), columns=columns).run()
+                    folder=trainer.log_folder(out, folder), columns=columns, enough=enough).run()
         finally:
             for reader in filter(None, (self.reader, self.stills)):
                 reader.close()
+        self.done = run.step
         network = made()
         if self.group.main:
             self._save(network, out, half, licence)
-            state.unlink(missing_ok=True)
-            if store is not None and latents is None:
+            finished(run.step, run.steps, state)
+            if store is not None and latents is None and run.step == run.steps:
                 store.remove()
         self.group.wait()
         return network
@@ -227,6 +231,7 @@ class StageTraining:
                 "optimizer": config.optimizer, "lr": config.lr, "clips": len(clips),
                 "seconds": round(sum(clip.frames for clip in clips) / self.data.fps, 1),
                 "people": len({clip.identity for clip in clips}), "processes": self.group.size,
+                **ended_early(self.done, config.steps),
                 "lpips": self.inputs.lpips is not None, "raster": asdict(config.raster),
                 **({} if self.inputs.initial is None else {"begun with": dict(self.inputs.initial.config.training)})}
 

@@ -83,6 +83,15 @@ class ComfyPage:
         self.known = set(self.errors)  # ComfyUI's own: no user.css, no saved workflows yet, models not downloaded
         self.errors.clear()
 
+    def reload(self) -> None:
+        """The same page again, with the workflow that was open."""
+        count = self.page.evaluate("app.graph.nodes.length")
+        self._settled("JSON.stringify(app.graph.serialize()).length")  # the page keeps a draft a moment after each change
+        self.page.wait_for_timeout(1500)
+        self.page.reload()
+        self.page.get_by_test_id("side-toolbar").wait_for()
+        self._until(f"window.app && app.graph && app.graph.nodes.length === {count}", "the workflow is open again")
+
     def click(self, target: Locator, *, force: bool = False) -> None:
         self.clicks += 1
         target.click(force=force)

@@ -10,7 +10,17 @@ import pytest
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 from talking_heads.training_core.logs import TrainingLog
 from talking_heads.training_core.process_group import SingleProcess
-from talking_heads.training_core.trainer import EvalResult, Shown, Trainer, TrainState, log_folder, same_run, unfinished_path
+from talking_heads.training_core.trainer import (
+    EvalResult,
+    Shown,
+    Trainer,
+    TrainState,
+    ended_early,
+    finished,
+    log_folder,
+    same_run,
+    unfinished_path,
+)
 
 
 @dataclass(frozen=True)
@@ -152,3 +162,45 @@ def test_places_beside_the_file():
     assert unfinished_path("x/a.safetensors") == Path("x/a.training.safetensors")
     assert log_folder("x/a.safetensors", None) == Path("x/a_log") and log_folder("x/a.safetensors", "y") == Path("y")
     assert Shown({"loss": 1.0}) == Shown({"loss": 1.0}, None, "")
+
+
+def test_enough_ends_it_after_a_step_with_its_state_and_its_log(tmp_path):
+    asked = []
+
+    def enough():
+        asked.append(state.step)
+        return state.step == 5
+
+    state, ends = Counting(), Trainer(Counting(), None, path=tmp_path / "b", identity={}, report=lambda *told: None,
+                                      folder=tmp_path / "b", columns=("loss",), enough=lambda: True)
+    Trainer(state, None, path=tmp_path / "a", identity={}, report=lambda *told: None, folder=tmp_path, columns=("loss",),
+            enough=enough).run()
+    assert state.step == 5 and state.saved == [0, 3, 5] and asked == [1, 2, 3, 4, 5]
+    with (tmp_path / "log.csv").open(newline="") as file:
+        assert [(line["step"], line["loss"]) for line in csv.DictReader(file)] == [("2", "1.5"), ("4", "3.5"), ("5", "5")]
+    ends.run()
+    assert ends.state.step == 1, "what has learnt nothing is not worth keeping"
+
+
+def test_every_process_ends_when_one_has_enough(tmp_path):
+    class Other(SingleProcess):
+        def any(self, said):
+            return said or state.step == 4
+
+    state = Counting(group=Other())
+    Trainer(state, None, path=tmp_path / "a", identity={}, report=lambda *told: None, folder=tmp_path, columns=("loss",),
+            enough=lambda: False)._is_enough()
+    assert not Trainer(state, None, path=tmp_path / "a", identity={}, report=lambda *told: None, folder=tmp_path,
+                       columns=("loss",))._is_enough(), "nobody asks a group that has no such question"
+    state.step = 4
+    assert Trainer(state, None, path=tmp_path / "a", identity={}, report=lambda *told: None, folder=tmp_path, columns=("loss",),
+                   enough=lambda: False)._is_enough()
+
+
+def test_the_state_of_what_ended_early_stays(tmp_path):
+    path = tmp_path / "a.training.safetensors"
+    path.touch()
+    finished(5, 10, path)
+    assert path.exists() and ended_early(5, 10) == {"stopped_at": 5}
+    finished(10, 10, path, tmp_path / "absent")
+    assert not path.exists() and ended_early(10, 10) == {}

@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from talking_heads.hmtalker_core.checkpoints import load_avatar
+from talking_heads.hmtalker_core.checkpoints import load_avatar, save_avatar
+from talking_heads.hmtalker_core.data.dataset import AvatarDataset
 from talking_heads.hmtalker_core.training import steps as steps_module
 from talking_heads.hmtalker_core.training import train_avatar as avatar_training
+from talking_heads.hmtalker_core.training.batches import open_clip
 from talking_heads.hmtalker_core.training.config import TrainConfig, preset, presets
 from talking_heads.hmtalker_core.training.curriculum import FrameOrder, choose_frame, face_rule, mouth_rule, nearest_in_window
+from talking_heads.hmtalker_core.training.finish import build_avatar
+from talking_heads.hmtalker_core.training.state import load_training
 from talking_heads.hmtalker_core.training.train_avatar import train_avatar, unfinished_path
 from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
+from talking_heads.media_core.progress import silent
 from talking_heads.media_core.speech import EncoderFacts, PlainEncoder
 
 
@@ -344,3 +349,24 @@ def test_finishing_can_be_stopped_and_goes_on(tiny_dataset, tiny_config, tiny_av
     assert set(steps) == {"finish"}, "no step is trained again"
     whole, resumed = load_file(tiny_avatar_path), load_file(path)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("stop", [2, 11, 21, 28])
+def test_what_is_kept_early_is_the_avatar_of_that_step_and_it_can_go_on(tiny_dataset, tiny_config, tiny_avatar_path, tmp_path,
+                                                                       stop):
+    """Stopped in each of the four phases: the same file as an avatar built from the state that an interruption leaves."""
+    cut, kept, report = tmp_path / "cut.safetensors", tmp_path / "kept.safetensors", StopAt()
+    with pytest.raises(Cancelled):
+        train_avatar(tiny_dataset, cut, preset=tiny_config, report=StopAt(stop))
+    train_avatar(tiny_dataset, kept, preset=tiny_config, report=report, enough=lambda: len(report.calls) >= stop)
+    clip = open_clip(AvatarDataset.open(tiny_dataset), "mel", torch.device("cpu"), silent)
+    run = load_training(unfinished_path(cut), clip, tiny_config, 0, lambda saved: None)
+    assert run.step == stop
+    save_avatar(build_avatar(run), tmp_path / "built.safetensors")
+    built, found = load_file(tmp_path / "built.safetensors"), load_file(kept)
+    assert built.keys() == found.keys() and all(torch.equal(built[name], found[name]) for name in built)
+    avatar = load_avatar(kept)
+    assert avatar.config["training"]["stopped_at"] == stop and avatar.config["quality"]["frames"] > 0
+    train_avatar(tiny_dataset, kept, preset=tiny_config)
+    whole, resumed = load_file(tiny_avatar_path), load_file(kept)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole) and not unfinished_path(kept).exists()

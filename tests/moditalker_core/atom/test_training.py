@@ -451,3 +451,20 @@ def test_a_training_in_more_pieces_learns_the_same(data, trained, tmp_path):
     assert all(torch.allclose(whole[name], parts[name], rtol=1e-3, atol=1e-5) for name in whole)
     with pytest.raises(TalkingHeadsError, match="must fit into the 0.2 GB"):
         train_atom(data, tmp_path / "c.safetensors", calm, memory_gb=0.2)
+
+
+@pytest.mark.parametrize("stop", [2, 5])
+def test_what_is_kept_early_is_what_the_state_of_that_step_holds_and_it_can_go_on(data, trained, tmp_path, stop):
+    cut, kept = tmp_path / "cut.safetensors", tmp_path / "kept.safetensors"
+    with pytest.raises(Cancelled):
+        train_atom(data, cut, TINY, report=StopAt(stop))
+    state, report = load_file(unfinished_path(cut)), StopAt()
+    atom = train_atom(data, kept, TINY, report=report, enough=lambda: len(report.calls) >= stop)
+    assert report.calls[-1] == (stop, 6) and atom.config.training["stopped_at"] == stop
+    found = load_atom(kept).denoiser.state_dict()
+    expected = strip(state, "network.") | strip(state, "average.")
+    assert expected.keys() <= found.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+    assert same(unfinished_path(kept), unfinished_path(cut)), "the training can go on"
+    train_atom(data, kept, TINY)
+    assert same(trained, kept) and not unfinished_path(kept).exists()
+    assert "stopped_at" not in load_atom(kept).config.training

@@ -17,6 +17,7 @@ from talking_heads.moditalker_core.mtov.checkpoints import load_autoencoder, loa
 from talking_heads.moditalker_core.mtov.run import MToVTraining
 from talking_heads.moditalker_core.mtov.training import train_mtov, unfinished_path
 from talking_heads.training_core import network_training
+from talking_heads.training_core.state import strip
 from video_data import DIFFUSION, GAN, LANDMARKS, RGB, StopAt, make_video_dataset
 
 STAGES = {"rgb": RGB, "gan": GAN, "landmarks": LANDMARKS, "diffusion": DIFFUSION}
@@ -361,3 +362,20 @@ def test_what_does_not_fit_says_so(data, made, tmp_path):
     with pytest.raises(TalkingHeadsError, match="--frames"):
         train_mtov("rgb", blind, out, RGB)
     assert not out.parent.exists()
+
+
+@pytest.mark.parametrize("stage", ["rgb", "gan", "diffusion"])
+def test_what_is_kept_early_is_what_the_state_of_that_step_holds_and_it_can_go_on(data, made, tmp_path, stage):
+    cut, kept, config = tmp_path / "cut.safetensors", tmp_path / "kept.safetensors", STAGES[stage]
+    with pytest.raises(Cancelled):
+        train_mtov(stage, data, cut, config, report=StopAt(3), **given(stage, made))
+    state, report = load_file(unfinished_path(cut)), StopAt()
+    train_mtov(stage, data, kept, config, report=report, enough=lambda: len(report.infos) >= 3, **given(stage, made))
+    name = "denoiser" if stage == "diffusion" else "autoencoder"
+    found = {key.partition(".")[2]: value for key, value in load_file(kept).items() if key.startswith(f"{name}.")}
+    expected = strip(state, f"{name}.") | strip(state, "average.")
+    assert len(found) > 10 and found.keys() <= expected.keys()
+    assert all(torch.equal(found[key], expected[key]) for key in found)
+    assert same(unfinished_path(kept), unfinished_path(cut))
+    train_mtov(stage, data, kept, config, **given(stage, made))
+    assert same(made[stage], kept) and not unfinished_path(kept).exists()

@@ -1,0 +1,70 @@
+/**
+ * Words and sizes of the panels; nothing here touches the page.
+ */
+const LONGEST = 4000 // characters of a text that are kept in a workflow
+const LINE = 15 // px
+const LETTER = 5.8 // px, on average
+const EDGES = 34 // px beside the letters
+const TALLEST = 12 // lines before a text scrolls
+
+/**
+ * @param {string} text
+ * @returns {string} at most LONGEST characters of it
+ */
+export function clipped(text) {
+  return text.length <= LONGEST ? text : `${text.slice(0, LONGEST)} …`
+}
+
+/**
+ * @param {string} text
+ * @param {number} width px of the node
+ * @returns {number} px that the text needs, with the widget's margins
+ */
+export function textHeight(text, width) {
+  const letters = Math.max(10, Math.floor((width - EDGES) / LETTER))
+  const lines = text.split('\n').reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / letters)), 0)
+  return LINE * Math.min(TALLEST, lines) + 34
+}
+
+/**
+ * A time as it is said: '8 s', '40 s', '4 min', '2 h 10 min'.
+ * @param {number} seconds
+ * @returns {string}
+ */
+export function duration(seconds) {
+  if (seconds < 57.5) return `${seconds < 10 ? Math.round(seconds) : 5 * Math.round(seconds / 5)} s`
+  const minutes = Math.round(seconds / 60)
+  if (minutes < 60) return `${minutes} min`
+  const tens = 10 * Math.round(seconds / 600)
+  return tens % 60 ? `${Math.floor(tens / 60)} h ${tens % 60} min` : `${tens / 60} h`
+}
+
+/**
+ * A time in a video: '0:07', '1:02:05'.
+ * @param {number} seconds
+ * @returns {string}
+ */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds))
+  const two = number => String(number).padStart(2, '0')
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60]
+  return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
+}
+
+const ENDS = {
+  running: 'Training', finished: 'Finished', kept: 'Stopped and kept', interrupted: 'Interrupted: run it again to go on',
+  failed: 'Stopped by an error'
+}
+
+/**
+ * 'Training · step 120 of 530 · Stage face · about 4 min left'
+ * @param {{state: string, step: number, steps: number, left: number|null, phases: [number, string][]}} record
+ * @returns {string}
+ */
+export function headline(record) {
+  const running = record.state === 'running'
+  const phase = running ? record.phases?.at(-1)?.[1] : ''
+  const left = running && record.left >= 10 ? `about ${duration(record.left)} left` : ''
+  const steps = `step ${record.step.toLocaleString('en')} of ${record.steps.toLocaleString('en')}`
+  return [ENDS[record.state] ?? record.state, steps, phase, left].filter(Boolean).join(' · ')
+}

@@ -1,0 +1,152 @@
+import { app } from '../../../scripts/app.js'
+import { api } from '../../../scripts/api.js'
+import { GrowingVideo } from './on_node/growing.js'
+import { addPanel, after, element, nodeOf, viewUrl } from './on_node/panels.js'
+import { clock } from './on_node/words.js'
+
+const MAKERS = new Set(['HMTalker_RenderAvatarVideo', 'MoDiTalker_MotionToVideoFile', 'MoDiTalker_MotionToFilm'])
+const EVENT = 'talking_heads.video'
+const KEPT = 'talking_heads_player' // the property that names the files of a node's videos
+const RECENT = 64 // runs of ComfyUI's history that are looked through after a reload
+const players = new WeakMap() // node -> its player
+
+// A player with sound on the nodes that make videos, from the first seconds that are there.
+app.registerExtension({
+  name: 'TalkingHeads.VideoPlayer',
+  setup() {
+    api.addEventListener(EVENT, ({ detail }) => {
+      const node = nodeOf(app.rootGraph ?? app.graph, detail.node)
+      if (!node || node.comfyClass !== detail.node_type) return
+      if (detail.state === 'growing') playerOf(node).growing(detail)
+      else players.get(node)?.ended()
+    })
+  },
+  nodeCreated(node) {
+    if (!MAKERS.has(node.comfyClass)) return
+    after(node, 'onExecuted', output => {
+      if (output?.player?.length) playerOf(node).show(output.player)
+    })
+    after(node, 'onConfigure', () => restore(node))
+    after(node, 'onRemoved', () => {
+      players.get(node)?.stop()
+      players.delete(node)
+    })
+  }
+})
+
+function playerOf(node) {
+  if (!players.has(node)) players.set(node, new Player(node))
+  return players.get(node)
+}
+
+/** After a reload: the videos in ComfyUI's temp folder are there as long as its history knows them. */
+async function restore(node) {
+  const files = node.properties?.[KEPT]
+  if (!Array.isArray(files) || !files.length) return
+  const known = await recentVideos()
+  const there = files.filter(file => known.has(file.filename))
+  if (there.length && node.graph) playerOf(node).show(there)
+}
+
+let asked = null // the newest question for the history, shared by all nodes of a workflow that opens
+
+function recentVideos() {
+  asked ??= api.fetchApi(`/history?max_items=${RECENT}`).then(answer => answer.json()).then(history => {
+    setTimeout(() => { asked = null }, 2000)
+    const outputs = Object.values(history).flatMap(run => Object.values(run.outputs ?? {}))
+    return new Set(outputs.flatMap(output => output.player ?? []).map(file => file.filename))
+  })
+  return asked
+}
+
+class Player {
+  constructor(node) {
+    this.node = node
+    this.files = []
+    this.live = null
+    this.panel = null
+    this.shape = 1 // height through width
+    this.video = element('video', { width: '100%', flex: '1', minHeight: '0', background: '#000', borderRadius: '6px', display: 'block' })
+    Object.assign(this.video, { controls: true, playsInline: true, preload: 'metadata' })
+    this.words = element('div', { flex: '1', minWidth: '0' })
+    this.choice = element('select', { font: 'inherit', display: 'none' })
+    this.choice.addEventListener('change', () => this.play(this.files[Number(this.choice.value)]))
+    this.row = element('div', { display: 'flex', gap: '6px', height: '20px', alignItems: 'center', flex: 'none' }, this.words, this.choice)
+    this.box = element('div', {
+      display: 'flex', flexDirection: 'column', width: '100%', height: '100%', boxSizing: 'border-box',
+      font: '11px/16px system-ui, sans-serif', color: 'var(--input-text)'
+    }, this.video, this.row)
+    this.box.className = 'talking-heads-player'
+    this.video.addEventListener('loadedmetadata', () => this.measure())
+    this.video.addEventListener('error', () => this.failed())
+  }
+
+  height() {
+    return Math.round(Math.max(120, (this.node.size[0] - 20) * this.shape)) + 40
+  }
+
+  measure() {
+    if (this.video.videoWidth) this.shape = Math.min(1.8, this.video.videoHeight / this.video.videoWidth)
+    this.fit()
+    if (!this.live) this.words.textContent = `${this.video.videoWidth} × ${this.video.videoHeight}, ${clock(this.video.duration)}`
+  }
+
+  fit() {
+    this.panel ??= addPanel(this.node, 'talking_heads_player', this.box, () => this.height(), { grows: true })
+    this.panel.fit()
+  }
+
+  /** A video that is being made. @param {object} told docs/comfyui.md#videos-while-they-are-made */
+  async growing(told) {
+    this.words.textContent = `Being made: ${clock(told.seconds)} of ${clock(told.total)}`
+    if (this.live?.filename === told.filename) return this.live.growing.pull()
+    this.stop()
+    this.choice.style.display = 'none'
+    this.fit()
+    if (!GrowingVideo.plays(told.mime)) return
+    this.live = { filename: told.filename, growing: new GrowingVideo(this.video, viewUrl(api, told), told.mime) }
+    await this.live.growing.open()
+    await this.live.growing.pull()
+  }
+
+  /** It is whole, or will never be. */
+  ended() {
+    this.live?.growing.end()
+    this.words.textContent = 'No longer being made'
+  }
+
+  stop() {
+    this.live?.growing.end()
+    this.live = null
+  }
+
+  /** Videos that are whole. @param {{filename: string, subfolder: string, type: string}[]} files */
+  show(files) {
+    const at = this.live ? { time: this.video.currentTime, plays: !this.video.paused } : null
+    this.stop()
+    this.files = files
+    this.node.properties[KEPT] = files
+    this.choice.replaceChildren(...files.map((file, i) => Object.assign(element('option', {}, `${i + 1} of ${files.length}`), { value: i })))
+    this.choice.value = String(files.length - 1)
+    this.choice.style.display = files.length > 1 ? '' : 'none'
+    this.play(files.at(-1), at)
+  }
+
+  play(file, at = null) {
+    this.words.textContent = ''
+    this.video.src = viewUrl(api, file)
+    if (at) {
+      this.video.currentTime = at.time
+      if (at.plays) this.video.play()
+    }
+    this.fit()
+  }
+
+  failed() {
+    if (this.live || !this.video.getAttribute('src')) return
+    const file = this.files[Number(this.choice.value)] ?? this.files.at(-1)
+    this.words.textContent = file?.filename.endsWith('.mov')
+      ? 'Browsers cannot play ProRes: save the video and open it in a player.'
+      : 'The video is no longer in ComfyUI\'s temp folder: run the node again.'
+  }
+}
