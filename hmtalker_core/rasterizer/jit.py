@@ -1,86 +1,22 @@
-"""numba's compiler with the options every kernel here wants, and the threads that run the kernels."""
+"""The kernels' compiler with the files that kernels here share, and the threads that run the kernels."""
 from __future__ import annotations
 
 import functools
-import hashlib
-import logging
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from numba import njit
+from ...media_core import jit
+from ...media_core.jit import is_compiled
 
-log = logging.getLogger(__name__)
+__all__ = ["compiled", "is_compiled", "run_all"]
+SHARED = tuple(Path(__file__).parent / name for name in ("constants.py", "lanes.py", "rows.py"))  # parts of many kernels
 
 
 def compiled(function: Callable | None = None, **options) -> Callable:
-    """`numba.njit` for kernels: without the GIL, kept on disk where that is possible.
-
-    numba refuses to decorate with `cache=True` when it finds no folder to write to (a read-only installation);
-    the kernel is then compiled again in each process, which costs seconds and nothing else.
-
-    The files that numba keeps are named after the function's `__qualname__`, so `cache_tag` goes into that.
-    """
-    if function is None:
-        return functools.partial(compiled, **options)
-    function.__qualname__ = f"{function.__name__}_{cache_tag(function.__module__)}"
-    options = {"nogil": True, "error_model": "numpy", **options}
-    try:
-        return _kept_where_possible(njit(cache=True, **options)(function))
-    except RuntimeError as reason:
-        if "cache" not in str(reason):
-            raise
-        say_uncached(str(reason))
-        return njit(**options)(function)
-
-
-def _kept_where_possible(kernel: Callable) -> Callable:
-    """A kernel whose folder on disk may fail later (full, read-only by then, or its files cut short): it is compiled again."""
-    cache = getattr(kernel, "_cache", None)  # numba's own name; absent where numba is switched off
-    for name in ("load_overload", "save_overload") if cache is not None else ():
-        setattr(cache, name, _excused(getattr(cache, name)))
-    return kernel
-
-
-def _excused(access: Callable) -> Callable:
-    def run(*arguments):
-        try:
-            return access(*arguments)
-        except (OSError, EOFError) as reason:
-            say_uncached(str(reason))
-            return None
-    return run
-
-
-def is_compiled(kernel: Any) -> bool:
-    """Whether a kernel was compiled before, by this process or by an earlier one that kept it on disk.
-
-    Args: kernel: numba's dispatcher (not annotated), or the function itself where its compiler is switched off.
-    """
-    if not hasattr(kernel, "signatures"):  # numba's compiler is switched off (NUMBA_DISABLE_JIT)
-        return True
-    folder = kernel.stats.cache_path
-    return bool(kernel.signatures) or folder is not None and any(Path(folder).glob(f"*.{kernel.py_func.__qualname__}-*.nbi"))
-
-
-@functools.lru_cache(maxsize=1)
-def say_uncached(reason: str) -> None:
-    """One log line a process."""
-    log.warning("The rasteriser's compiled kernels cannot be kept on disk and are compiled again at each start: %s", reason)
-
-
-@functools.lru_cache(maxsize=32)
-def cache_tag(module: str) -> str:
-    """Tells apart kernels on disk that numba would take for the same: it looks at the kernel's own file only.
-
-    Two things more decide about a kernel: the files here that it is built from, and the name under which the package is imported
-    (numba stores it in the kernel; ComfyUI imports the folder under another name than `import talking_heads` does).
-    """
-    folder = Path(__file__).parent
-    sources = "".join((folder / name).read_text(encoding="utf-8") for name in ("constants.py", "jit.py", "lanes.py", "rows.py"))
-    return hashlib.sha256((module + sources).encode()).hexdigest()[:12]
+    """`media_core.jit.compiled` for kernels that may be built from the `SHARED` files."""
+    return jit.compiled(function, built_from=SHARED, **options)
 
 
 def run_all(function: Callable, jobs: Iterable[tuple], workers: int) -> None:

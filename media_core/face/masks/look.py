@@ -3,9 +3,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from .look_kernels import across, gathered, hair_odds, hair_prior
 from .person import View, cut_out, soft_person
 from .regions import HeadAxes, above_jaw, polygon
 
@@ -24,7 +26,7 @@ _FEW = 40                      # pixels that say nothing about a colour
 _EARS = 2                      # points of the jaw, counted from its ends: above is head
 _OFTEN, _SELDOM = 0.6, 0.05    # how likely hair is below hair; elsewhere below the jaw
 _USUAL = 0.7                   # of the frames: where the torso is so often, hair is seldom
-_BESIDE_NECK = ((0, .4, .6), (.1, .1, 1))  # units beside the neck's middle; how much less before it
+_BESIDE_NECK = (.4, .6, .1)    # units beside the neck: so much of hair up to the first, all of it from the second on
 _NECK = 0.6                    # units beside its middle: what looks like skin in shadow is the neck's
 _BREAST = (.45, .8)            # units beside it and below the chin: hardly hair
 _JAW_ENDS, _ENOUGH = 4, 2.0    # point of the jaw beside the mouth; half of a column there is enough
@@ -40,9 +42,14 @@ class PersonLook:
     clothes: np.ndarray
     torso: np.ndarray | None = None  # float32 [h, w] in how many of the video's reduced frames the torso is there, 0..1
 
-    @property
+    @cached_property
     def bald(self) -> bool:
         return not self.hair.any()
+
+    @cached_property
+    def densities(self) -> np.ndarray:  # float32 [32768, 4]
+        """Hair, skin, shaded, clothes of a colour side by side."""
+        return np.stack([self.hair, self.skin, self.shaded, self.clothes], axis=1)
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,7 @@ class Likelihoods:
 
     def hanging(self, prior: np.ndarray, neck: np.ndarray) -> np.ndarray:  # [h, w] float32, bool -> float32 [h, w]
         """Probability of hair, against clothes and skin (`neck`: skin that may lie in shadow), where it is `prior` likely."""
-        other = np.maximum(np.where(neck, self.shaded, self.skin), self.clothes)
-        return prior * self.hair / (prior * self.hair + (1 - prior) * other)
+        return hair_odds(self.hair, self.skin, self.shaded, self.clothes, prior, neck.view(np.uint8))
 
     def covered(self, prior: float) -> np.ndarray:  # -> [h, w]
         """Probability of clothes, against hair and skin."""
@@ -75,15 +81,13 @@ class Hanging:
     def of(cls, view: View, person: np.ndarray, found: Likelihoods, torso: np.ndarray | None = None) -> Hanging:
         """By the person, bool [h, w], and where the torso usually is, float32 [h, w]."""
         axes, rows = view.small_axes, np.arange(view.small_size[0])[:, None]
-        middle = (axes.centre + view.at[8]) / 2
-        across = np.abs((np.arange(view.small_size[1])[None] - middle[0]) * axes.right[0]
-                        + (rows - middle[1]) * axes.right[1]) / axes.unit
+        aside = across(view.small_size, (axes.centre + view.at[8]) / 2, axes.right, axes.unit)
         falling = cls._falling(view, person & (found.hair > found.skin), axes)
-        prior = _SELDOM + (_OFTEN - _SELDOM) * np.interp(across, *_BESIDE_NECK) * falling
+        prior = hair_prior(aside, falling[0], _BESIDE_NECK, _SELDOM, _OFTEN)
         if torso is not None and torso.shape == prior.shape:
-            prior = np.where(torso > _USUAL, np.minimum(prior, _SELDOM), prior)
-        breast = (across < _BREAST[0]) & (rows > view.at[8, 1] + _BREAST[1] * axes.unit)
-        return cls(prior.astype(np.float32), across < _NECK, (falling < _NONE) & (across > _NECK) | breast)
+            prior = np.where(torso > _USUAL, np.minimum(prior, np.float32(_SELDOM)), prior)
+        breast = (aside < _BREAST[0]) & (rows > view.at[8, 1] + _BREAST[1] * axes.unit)
+        return cls(prior, aside < _NECK, (falling < _NONE) & (aside > _NECK) | breast)
 
     @staticmethod
     def _falling(view: View, hairy: np.ndarray, axes: HeadAxes) -> np.ndarray:  # -> float32 [1, w], 0..1
@@ -104,9 +108,7 @@ def bins(lab: np.ndarray) -> np.ndarray:  # uint8 [..., 3] -> int64 [...]
 
 
 def likelihoods(view: View, look: PersonLook) -> Likelihoods:
-    at = bins(view.lab)
-    densities = look.hair, look.skin, look.shaded, look.clothes
-    return Likelihoods(*(np.take(density, at) + np.float32(_FLOOR) for density in densities))
+    return Likelihoods(*gathered(view.lab, look.densities, _SHIFT, _BINS, _FLOOR))
 
 
 def learn_look(samples: Sequence[tuple[np.ndarray, np.ndarray]], persons: Sequence[np.ndarray] | None = None) -> PersonLook:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...errors import TalkingHeadsError
 from ..geometry import height_width
+from .layer_kernels import coloured
 from .look import PersonLook, learn_look
 from .mouth_inside import mouth_inside
 from .parts import divided
@@ -27,6 +28,7 @@ _VOTERS = 6        # of them that can tell what is usual
 _SHORT, _HARDLY = 0.3, 0.01  # units below the chin; of the person below that: less hair is none
 PALETTE = {"background": (255, 255, 255), "face": (0, 0, 255), "neck": (0, 255, 0), "clothes": (255, 0, 0),
            "mouth": (100, 100, 100), "hair": (0, 0, 0)}  # RGB, docs/hmtalker.md#dataset-layout
+_COLOURS = np.array([PALETTE[name] for name in ("background", "clothes", "neck", "face", "hair", "mouth")], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -119,14 +121,8 @@ def split_person(view: View, person: np.ndarray, look: PersonLook) -> FrameMasks
 
 def parsing_png(masks: FrameMasks) -> np.ndarray:
     """uint8 [H, W, 3] RGB: a face parsing in the usual colours (`PALETTE`)."""
-    import cv2
-    layers = (("clothes", masks.torso), ("neck", masks.neck), ("face", masks.head), ("hair", masks.hair), ("mouth", masks.mouth))
-    code, table = np.zeros(masks.head.shape, np.uint8), np.zeros((256, 3), np.uint8)
-    table[0] = PALETTE["background"]
-    for bit, (name, region) in enumerate(layers):  # the last one that has a pixel gives it its colour
-        code |= region.view(np.uint8) * np.uint8(1 << bit)
-        table[1 << bit:2 << bit] = PALETTE[name]
-    return cv2.merge([cv2.LUT(code, np.ascontiguousarray(channel)) for channel in table.T])
+    layers = masks.torso, masks.neck, masks.head, masks.hair, masks.mouth
+    return coloured(*(np.ascontiguousarray(layer).view(np.uint8) for layer in layers), _COLOURS)  # the last one that has a pixel gives it its colour
 
 
 def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: np.ndarray | None = None) -> FrameMasks:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .look import Hanging, Likelihoods, PersonLook, likelihoods
-from .person import View, crumbs, disc, touching
+from .look_kernels import across
+from .person import View, disc
+from .pieces import crumbs, touching, worn
 from .regions import HeadAxes, above_jaw, face_outline, jaw_middle, polygon
 
 _EARS, _JAW_ENDS = 2, 4   # points of the jaw, counted from its ends: above is head; beside it usually is
@@ -60,8 +62,7 @@ def _head(view: View, person: np.ndarray, found: Likelihoods, hanging: Hanging, 
     head = _without_crumbs(touching(head, zones.sure), person, _CRUMB * view.small_axes.unit ** 2)
     head = head & ~_worn(view, head, found, zones)
     head = head & ~_coat(view, person, head, zones)
-    below = ~above_jaw(view.at, view.small_size, _JAW_ENDS)
-    return person & ~_body(touching(person & ~head, below), view.small_axes.unit)
+    return person & ~_body(touching(person & ~head, ~zones.above), view.small_axes.unit)
 
 
 def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np.ndarray:
@@ -74,40 +75,23 @@ def _worn(view: View, head: np.ndarray, found: Likelihoods, zones: _Zones) -> np
     wide = cv2.morphologyEx(every, cv2.MORPH_OPEN, disc(_LOCK * unit), borderType=cv2.BORDER_REPLICATE) > 0
     locks = touching(wide, above)
     loose = hair & (cv2.dilate(locks.astype(np.uint8), disc(_TIPS * unit)) == 0)
-    _, pieces, table, _ = cv2.connectedComponentsWithStats(loose.astype(np.uint8), connectivity=4)
-    pieces, chin = np.asarray(pieces, np.int32), view.at[_CHIN]
-    first = np.array([_worn_from(pieces, number, box, chin, unit) for number, box in enumerate(np.asarray(table))])
-    return loose & (np.arange(len(head))[:, None] >= first[pieces])
+    return worn(loose.view(np.uint8), view.at[_CHIN], _LOW * unit, _INWARD * unit).view(bool)
 
 
 def _coat(view: View, person: np.ndarray, head: np.ndarray, zones: _Zones) -> np.ndarray:
     """What counts as hair below the jaw, bool [h, w], but covers the shoulders and lies as wide: a coat of its colour. Where the
     two cannot be told apart, hair ends a little below the chin."""
     axes, rows, none = view.small_axes, np.arange(len(head))[:, None], np.zeros_like(head)
-    across = (np.arange(head.shape[1])[None] - axes.centre[0]) * axes.right[0] + (rows - axes.centre[1]) * axes.right[1]
-    above, hair = head & zones.sure, head & ~zones.sure & ~above_jaw(view.at, view.small_size, _JAW_ENDS)
+    above, hair = head & zones.sure, head & ~zones.sure & ~zones.above
     deep = rows > view.at[_CHIN, 1] + _ENDS * axes.unit
     shoulders = person & deep & ~polygon(jaw_middle(view.at, axes), view.small_size)
-    if not above.any() or (hair & shoulders).sum() <= _COVERED * shoulders.sum():
+    if not above.any() or np.count_nonzero(hair & shoulders) <= _COVERED * np.count_nonzero(shoulders):
         return none
-    low, high = np.percentile(across[above], (1, 99))
-    aside = np.maximum(low - across, across - high)
+    beside = (np.arange(head.shape[1])[None] - axes.centre[0]) * axes.right[0] + (rows - axes.centre[1]) * axes.right[1]
+    low, high = np.percentile(beside[above], (1, 99))
+    aside = np.maximum(low - beside, beside - high)
     wide = (hair & (aside > _SPREAD * axes.unit)).sum() > _SHOULDERS * axes.unit ** 2
     return hair & (deep | (aside > 0)) if wide else none
-
-
-def _worn_from(pieces: np.ndarray, number: int, box: np.ndarray, chin: np.ndarray, unit: float) -> float:
-    """The row below which a numbered piece of `pieces` (int [h, w]) is worn: all of it where it is wider than high, what is
-    below the chin where it ends near the middle, else nothing. Its box: left, top, width, height, area."""
-    left, top, width, height = (int(value) for value in box[:4])
-    bottom = top + height - 1
-    if width > height and bottom < len(pieces) - 1:  # hair that the edge cuts off is higher
-        return 0.0
-    if bottom <= chin[1] + _LOW * unit:
-        return np.inf
-    low = pieces[bottom - height // 5:bottom + 1, left:left + width] == number
-    inward = abs(left + np.nonzero(low)[1].mean() - chin[0]) < _INWARD * unit
-    return float(chin[1]) if inward else np.inf
 
 
 def _body(torso: np.ndarray, unit: float) -> np.ndarray:  # bool [h, w]
@@ -139,17 +123,17 @@ class _Zones:
     beside: np.ndarray  # beside the jaw: ears, jaw, hair, a collar
     aside: np.ndarray   # above the ears' lower ends, but far to the side
     face: np.ndarray    # surely skin
+    above: np.ndarray   # above the jaw's line
 
     @classmethod
     def of(cls, view: View, axes: HeadAxes, bald: bool) -> _Zones:
         size = view.small_size
-        rows, columns = np.arange(size[0])[:, None], np.arange(size[1])[None]
-        across = np.abs((columns - axes.centre[0]) * axes.right[0] + (rows - axes.centre[1]) * axes.right[1]) / axes.unit
-        near, at_jaw = across < (_WIDE_BALD if bald else _WIDE), across < _JAW
+        aside = across(size, axes.centre, axes.right, axes.unit)
+        near, at_jaw = aside < (_WIDE_BALD if bald else _WIDE), aside < _JAW
         above, usually = above_jaw(view.at, size, _EARS), above_jaw(view.at, size, _JAW_ENDS)
         face = view.small_face
         sure = above & near | face
-        return cls(sure, usually & ~above & at_jaw & ~sure, above & ~near, face)
+        return cls(sure, usually & ~above & at_jaw & ~sure, above & ~near, face, usually)
 
 
 def _head_probability(view: View, person: np.ndarray, found: Likelihoods, hanging: Hanging, zones: _Zones) -> np.ndarray:

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from .guided import Guide, planes
+from .pieces import crumbs, touching
 from .regions import HeadAxes, face_outline, head_axes, polygon
 
 WORKING = 256      # pixels: longer edge at which colours are judged and edges found; the network's own size
@@ -116,30 +117,6 @@ def tidied(mask: np.ndarray, sure: np.ndarray) -> np.ndarray:  # bool [H, W] eac
     """Only what hangs together with sure parts, small holes filled."""
     mask = touching(mask, sure)
     return mask | crumbs(~mask, mask.size * _SPECK)
-
-
-def touching(mask: np.ndarray, other: np.ndarray) -> np.ndarray:  # bool [H, W] each
-    """The parts of a mask that overlap another one."""
-    import cv2
-    count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    if count <= 2:  # in one piece
-        return mask & bool((mask & other).any())
-    parts, wanted = np.asarray(parts, np.int32), np.zeros(count, bool)
-    wanted[parts[other & mask]] = True
-    wanted[0] = False
-    return mask if wanted[1:].all() else np.take(wanted, parts)
-
-
-def crumbs(mask: np.ndarray, least: float) -> np.ndarray:  # bool [H, W]
-    """The parts of a mask that are smaller than `least` pixels."""
-    import cv2
-    count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    if count <= 2:  # in one piece
-        return mask.copy() if np.count_nonzero(mask) < least else np.zeros_like(mask)
-    parts = np.asarray(parts, np.int32)
-    small = np.bincount(parts.ravel(), minlength=count) < least  # several times faster than OpenCV's own statistics
-    small[0] = False
-    return np.take(small, parts) if small.any() else np.zeros_like(mask)
 
 
 def disc(radius: float) -> np.ndarray:  # pixels -> uint8 [2r + 1, 2r + 1]

@@ -3,32 +3,42 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import numba
 import pytest
 from numba.core.caching import CompileResultCacheImpl, IndexDataCacheFile
-from talking_heads.hmtalker_core.rasterizer import jit
+from talking_heads.hmtalker_core.rasterizer import jit as raster_jit
+from talking_heads.media_core import jit
 
 
-def test_the_tag_tells_names_and_sources_apart(monkeypatch, tmp_path):
+def test_the_tag_tells_names_and_sources_apart(tmp_path):
     here = jit.cache_tag("talking_heads.x")
     assert here == jit.cache_tag("talking_heads.x") != jit.cache_tag("/custom_nodes/pack.x")
-    for name in ("constants.py", "jit.py", "lanes.py", "rows.py"):
-        shutil.copy(Path(jit.__file__).parent / name, tmp_path / name)
-    monkeypatch.setattr(jit, "__file__", str(tmp_path / "jit.py"))
-    jit.cache_tag.cache_clear()
-    assert jit.cache_tag("talking_heads.x") == here
-    for name in ("constants.py", "lanes.py", "rows.py"):
-        (tmp_path / name).write_text((tmp_path / name).read_text(encoding="utf-8") + "#", encoding="utf-8")
+    shared = tmp_path / "shared.py"
+    seen = {here}
+    for text in ("WIDTH = 16", "WIDTH = 8"):
+        shared.write_text(text, encoding="utf-8")
         jit.cache_tag.cache_clear()
-        assert jit.cache_tag("talking_heads.x") != here
-        here = jit.cache_tag("talking_heads.x")
+        seen.add(jit.cache_tag("talking_heads.x", (shared,)))
     jit.cache_tag.cache_clear()
+    assert len(seen) == 3 and here == jit.cache_tag("talking_heads.x")
+
+
+def test_the_rasterisers_kernels_know_the_files_they_share(monkeypatch, tmp_path):
+    """A changed constant gives a kernel another name on disk."""
+    assert all(path.is_file() for path in raster_jit.SHARED)
+    names = []
+    for text in ("WIDTH = 16", "WIDTH = 8"):
+        (tmp_path / "constants.py").write_text(text, encoding="utf-8")
+        monkeypatch.setattr(raster_jit, "SHARED", (tmp_path / "constants.py",))
+        jit.cache_tag.cache_clear()
+        kernel = raster_jit.compiled(fresh("halved"))
+        names.append(getattr(kernel, "py_func", kernel).__qualname__)
+    jit.cache_tag.cache_clear()
+    assert names[0] != names[1]
 
 
 LOAD_AS_COMFYUI_DOES = """
@@ -69,7 +79,7 @@ def test_read_only_installation(monkeypatch, caplog):
 
 def test_what_was_compiled_before_is_known(monkeypatch, tmp_path):
     """In this process, or by another that kept it on disk; without a disk it is compiled in every process."""
-    monkeypatch.setattr(jit, "cache_tag", lambda module: "0123456789ab")
+    monkeypatch.setattr(jit, "cache_tag", lambda module, built_from=(): "0123456789ab")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     from numba.core import config
     config.reload_config()
@@ -110,7 +120,7 @@ def test_run_all(workers):
     def job(a, b):
         seen.add((a, b))
         threads.add(threading.get_ident())
-    jit.run_all(job, ((a, b) for a in range(5) for b in range(4)), workers)
+    raster_jit.run_all(job, ((a, b) for a in range(5) for b in range(4)), workers)
     assert len(seen) == 20
     assert (threads == {threading.get_ident()}) == (workers == 1)
 
@@ -120,13 +130,13 @@ def test_an_exception_comes_through():
         if a == 3:
             raise ZeroDivisionError("third")
     with pytest.raises(ZeroDivisionError, match="third"):
-        jit.run_all(job, ((a,) for a in range(6)), 2)
+        raster_jit.run_all(job, ((a,) for a in range(6)), 2)
 
 
 def test_a_forked_process_gets_its_own_threads():
-    pool = jit.thread_pool(os.getpid(), 2)
-    assert jit.thread_pool(os.getpid(), 2) is pool
-    assert jit.thread_pool(os.getpid() + 1, 2) is not pool
+    pool = raster_jit.thread_pool(os.getpid(), 2)
+    assert raster_jit.thread_pool(os.getpid(), 2) is pool
+    assert raster_jit.thread_pool(os.getpid() + 1, 2) is not pool
 
 
 
