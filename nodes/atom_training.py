@@ -56,7 +56,7 @@ class MotionDataset(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, videos: str | None) -> bool | str:
         return bridge.found(lambda: not videos or not videos.strip() or _videos_folder(videos).exists(),
-                            f"There is no folder or video {videos} in ComfyUI's input folder")
+                            "The folder or video", videos)
 
     @classmethod
     def fingerprint_inputs(cls, source: str, videos: str = "", **others: Any) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class LoadAudioBatch(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, prefix: str | None) -> bool | str:
-        return bridge.found(lambda: _inside(prefix or ""), "")
+        return bridge.found(lambda: _inside(prefix or ""), "The file", prefix)
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None, pattern: str | None, start: int | None, count: int | None,

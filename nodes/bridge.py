@@ -329,10 +329,11 @@ def checked_stop(total: int, start: int, count: int) -> int:
     return total if count == 0 else min(total, start + count)
 
 
-def found(there: Callable[[], bool], absent: str) -> bool | str:
-    """The answer of a validate_inputs: True, or what is wrong with the path that `there` looks for."""
+def found(there: Callable[[], bool], what: str, name: str | None) -> bool | str:
+    """The answer of a validate_inputs: True, or what is wrong with the path `name` that `there` looks for in input/."""
     try:
-        return there() or absent
+        return there() or str(TalkingHeadsError(f"{what} must be in ComfyUI's input folder", f"{name!r}, which is not there",
+                                                "Copy it there, or correct the name"))
     except TalkingHeadsError as error:
         return str(error)
 

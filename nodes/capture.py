@@ -89,7 +89,7 @@ class PrepareDataset(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, parsing: str | None, focal: Value = AUTO) -> bool | str:
         there = bridge.found(lambda: (folder := _parsing(parsing)) is None or folder.is_dir(),
-                             f"There is no folder {parsing} in ComfyUI's input folder")
+                             "The folder", parsing)
         return check((face.FOCAL,), focal) if there is True else there
 
     @classmethod

@@ -216,7 +216,7 @@ class ImportActionUnits(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: str | None, frames: Value = AUTO) -> bool | str:
-        there = bridge.found(lambda: file is None or _table(file).is_file(), f"There is no file {file} in ComfyUI's input folder")
+        there = bridge.found(lambda: file is None or _table(file).is_file(), "The table", file)
         return check((FRAMES,), frames) if there is True else there
 
     @classmethod

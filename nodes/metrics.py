@@ -50,9 +50,9 @@ class TalkingHeadMetrics(io.ComfyNode):
         return tuple(f"{kind} {bridge.stamp(path)}" for kind, path in _weights().items())
 
     @classmethod
-    def execute(cls, fps: float, transcript: str, tracker: str, plot_width: int, video: VideoInput | None = None,
+    def execute(cls, fps: float, transcript: str, plot_width: int, video: VideoInput | None = None,
                 images: Tensor | None = None, truth: VideoInput | None = None, truth_images: Tensor | None = None,
-                audio: Mapping[str, Any] | None = None) -> io.NodeOutput:
+                audio: Mapping[str, Any] | None = None, tracker: str = "people") -> io.NodeOutput:
         from ..media_core.audio import Sound
         from ..media_core.metrics.evaluation import evaluate
         from ..media_core.metrics.plot import draw_evaluation

@@ -157,6 +157,7 @@ def numbered_file(prefix: str, ending: str, write: Callable[[Path], object]) -> 
 
     output = folder_paths.get_output_directory()
     check_length(output, f"{prefix}_00000_{ending}")  # core looks only where the prefix leads
+    contained(output, prefix)  # and its own refusal says nothing to do
     _, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output)
     stem = f"{subfolder}/{name}" if subfolder else name
     return save_numbered(lambda number: contained(output, f"{stem}_{number:05}_{ending}"), counter, write)[0]

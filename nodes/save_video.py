@@ -10,6 +10,7 @@ import folder_paths
 from comfy_api.latest import io, ui
 
 from ..media_core.errors import TalkingHeadsError
+from ..media_core.paths import contained
 from . import videos
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ class SaveVideoFile(io.ComfyNode):
         film = videos.film(video)
         source = film.path if film.whole else videos.saved(video).path
         height, width = film.size()
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory(), width, height)
+        output = folder_paths.get_output_directory()
+        contained(output, filename_prefix)  # core's own refusal says nothing to do
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, output, width, height)
         path = _copied(source, Path(folder), name, counter)
         return io.NodeOutput(video, ui=ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)]))
 

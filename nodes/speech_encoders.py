@@ -109,7 +109,7 @@ class LoadSpeechFeatures(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, path: str | None) -> bool | str:
         return bridge.found(lambda: not path or not path.strip() or _features(path).exists(),
-                            f"There is no {path} in ComfyUI's input folder")
+                            "The features", path)
 
     @classmethod
     def fingerprint_inputs(cls, path: str | None = "", **others: object) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def given_expression(given: Path | ExpressionTrack | None, fps: float, film_fram
 
         track = read_action_units_file(given, fps, film_frames)
     if abs(len(track) - film_frames) > max(fps / 2, film_frames / 20):
-        raise TalkingHeadsError(f"The action units must be as long as the video, {film_frames} frames at {fps:g} a second",
+        raise TalkingHeadsError(f"The action units must be as long as the video, {film_frames} frames at {fps:g} per second",
                                 f"{len(track)} frames", "Measure them on the whole of this video")
     rows = torch.from_numpy(source)
     au = track.au[rows.clamp(max=len(track) - 1)].clone()

@@ -238,5 +238,5 @@ class _Found:
 def _check_length(film: Path, frames: int, first: int, fps: float) -> None:
     if frames < LEAST:
         came = f"{film.name} shows {frames} after {first / fps:.2f} s" if first else f"{film.name} shows {frames}"
-        raise FileFormatError(f"The video must show at least {LEAST} frames at {fps:g} a second", came,
+        raise FileFormatError(f"The video must show at least {LEAST} frames at {fps:g} per second", came,
                               "Choose a longer video, or an earlier segment")
