@@ -213,6 +213,6 @@ needed to see your avatar. **Save Video** has one all the same.
 
 {_SYNTHETIC}""",
          Plan([["note", "1", "3"], ["2", "4"], ["5"], ["6", "7"]],
-              {"Input": [*"13"], "Motion": [*"24"], "Video": [*"567"]}, widths=(1, 1, 1.3, 1.1))),
+              {"Input": [*"13"], "Motion": [*"24"], "Video": [*"567"]}, widths=(1, 1, 1.8, 1.1))),
 )
 BY_NAME = {page.name: page for page in PAGES}
