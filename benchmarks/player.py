@@ -88,7 +88,8 @@ def main() -> None:
         window = browser.new_page(viewport={"width": 600, "height": 720})
         window.set_default_timeout(170_000)
         window.goto(path.as_uri())
-        window.wait_for_function(f"{PLAYER} && {PLAYER}.shown.frame >= 0")
+        while not window.evaluate(f"!!({PLAYER} && {PLAYER}.shown.frame >= 0)"):
+            window.wait_for_timeout(100)
         rows += [*speeds(window, min(options.frames, len(motion))), *counts(window), *agreement(window, avatar, motion)]
         write(options, avatar, rows, browser.version)
 

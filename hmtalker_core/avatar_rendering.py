@@ -96,7 +96,7 @@ class Rendering(ABC):
         return Picture(self.window(size or self.size), background, torso, backend, deformation)
 
     def fitted_basis(self, report: Report = silent) -> LinearBasis:
-        """The linear basis of the file; where it has none, one is fitted now (some seconds) and kept. `report` may cancel that."""
+        """The linear basis of the file; where it has none, one is fitted now (some seconds) and kept; `report` may cancel."""
         if self.basis is None:
             from .basis_fit import fit_basis
 

@@ -118,12 +118,14 @@ def read_player_file(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarr
         part = body[entry["at"]:entry["at"] + entry["bytes"]]
         if len(part) < entry["bytes"]:
             raise FileFormatError(must, f"{name} breaks off", _AGAIN)
-        read[name] = part if "shape" not in entry else np.frombuffer(zlib.decompress(part), entry["dtype"]).reshape(entry["shape"])
+        read[name] = part
+        if "shape" in entry:
+            read[name] = np.frombuffer(zlib.decompress(part), entry["dtype"]).reshape(entry["shape"])
     return header, read
 
 
 def _split(basis: LinearBasis, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[K, P] -> [K, N, 10], [K, M, 3]."""
+    """Numbers [K, P] of face and mouth as [K, N, 10] and [K, M, 3]."""
     cut, count = basis.faces * sum(FACE_NUMBERS), len(numbers)
     return numbers[:, :cut].reshape(count, -1, sum(FACE_NUMBERS)), numbers[:, cut:].reshape(count, -1, MOUTH_NUMBERS)
 

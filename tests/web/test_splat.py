@@ -90,11 +90,12 @@ def test_numbers_are_unpacked(node):
 
 
 def test_the_order_is_back_to_front_and_stable(node):
-    assert node(printed("Array.from(new Order(6).sorted(new Float32Array([1, 3, 0.001, 2, 3, -5])))", order="Order")) == [1, 4, 3, 0]
-    assert node(printed("Array.from(new Order(3).sorted(new Float32Array([2, 2, 2])))", order="Order")) == [0, 1, 2]
-    assert node(printed("Array.from(new Order(1).sorted(new Float32Array([-1])))", order="Order")) == []
+    def ordered(depths: list[float]) -> list[int]:
+        return node(printed(f"Array.from(new Order({len(depths)}).sorted(new Float32Array({depths})))", order="Order"))
+
+    assert ordered([1, 3, 0.001, 2, 3, -5]) == [1, 4, 3, 0] and ordered([2, 2, 2]) == [0, 1, 2] and ordered([-1]) == []
     depths = np.random.default_rng(0).uniform(0.5, 1.5, 3000).astype(np.float32)
-    order = node(printed(f"Array.from(new Order(3000).sorted(new Float32Array({depths.tolist()})))", order="Order"))
+    order = ordered(depths.tolist())
     assert sorted(order) == list(range(3000))
     assert np.diff(depths[order]).max() <= 1.01 * np.ptp(depths) / 65535, "never farther than one key too early"
 
@@ -120,27 +121,28 @@ def test_a_turn_keeps_the_pivot_and_its_plane(node):
     rotation = torch.linalg.qr(torch.from_numpy(rng.normal(size=(3, 3))))[0]
     view = torch.cat([rotation, torch.tensor([[0.1], [-0.05], [0.9]], dtype=torch.float64)], dim=1)
     centre, lens = [0.01, 0.03, 0.02], [570.0, 560.0, 130.0, 125.0]
-    turned, homography, pivot = node(printed(
-        f"[turnedView(view, turn, pivot), recordedPixels(turn, pivot, {lens}), pivot]", camera="rotation, seen, turnedView, recordedPixels")
-        .replace("console", f"const view = {view.flatten().tolist()}, turn = rotation(25, -10), pivot = seen(view, {centre})\nconsole"))
+    turned, homography, pivot = (torch.tensor(numbers, dtype=torch.float64) for numbers in node(f"""
+import {{ recordedPixels, rotation, seen, turnedView }} from './camera.js'
+const view = {view.flatten().tolist()}, turn = rotation(25, -10), pivot = seen(view, {centre})
+console.log(JSON.stringify([turnedView(view, turn, pivot), recordedPixels(turn, pivot, {lens}), pivot]))"""))
     K = torch.tensor([[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1]], dtype=torch.float64)
     bottom = torch.tensor([[0.0, 0, 0, 1]], dtype=torch.float64)
-    before, after = torch.cat([view, bottom]), torch.cat([torch.tensor(turned, dtype=torch.float64).view(3, 4), bottom])
-    assert torch.allclose((after @ torch.tensor([*centre, 1.0], dtype=torch.float64))[:3], torch.tensor(pivot, dtype=torch.float64))
+    before, after = torch.cat([view, bottom]), torch.cat([turned.view(3, 4), bottom])
+    assert torch.allclose((after @ torch.tensor([*centre, 1.0], dtype=torch.float64))[:3], pivot)
     assert torch.allclose(after[:3, :3] @ after[:3, :3].T, torch.eye(3, dtype=torch.float64), atol=1e-9)
     flat = torch.from_numpy(rng.uniform(-0.1, 0.1, (7, 3)))
     flat[:, 2] = 0
-    world = (flat + torch.tensor(pivot, dtype=torch.float64) - view[:, 3]) @ view[:, :3]  # of that plane
+    world = (flat + pivot - view[:, 3]) @ view[:, :3]  # of that plane
     recorded, seen = project(world, before, K)[0], project(world, after, K)[0]
-    mapped = torch.cat([seen, torch.ones(7, 1, dtype=torch.float64)], 1) @ torch.tensor(homography, dtype=torch.float64).view(3, 3).T
+    mapped = torch.cat([seen, torch.ones(7, 1, dtype=torch.float64)], 1) @ homography.view(3, 3).T
     assert torch.allclose(mapped[:, :2] / mapped[:, 2:], recorded, atol=1e-6)
 
 
 def test_nothing_turned_is_the_recorded_view(node):
-    view = [1, 0, 0, 0.1, 0, 1, 0, 0.2, 0, 0, 1, 0.9]
-    turned, homography = node(printed(
-        f"[turnedView({view}, rotation(0, 0), [0.1, 0.2, 0.9]), recordedPixels(rotation(0, 0), [0.1, 0.2, 0.9], [500, 500, 128, 128])]",
-        camera="rotation, turnedView, recordedPixels"))
+    view, pivot, lens = [1, 0, 0, 0.1, 0, 1, 0, 0.2, 0, 0, 1, 0.9], [0.1, 0.2, 0.9], [500, 500, 128, 128]
+    turned, homography = node(printed(f"[turnedView({view}, rotation(0, 0), {pivot}), "
+                                      f"recordedPixels(rotation(0, 0), {pivot}, {lens})]",
+                                      camera="rotation, turnedView, recordedPixels"))
     assert turned == pytest.approx(view)
     assert np.array(homography).reshape(3, 3) == pytest.approx(np.eye(3), abs=1e-9)
 
@@ -151,7 +153,8 @@ def test_the_dilation_is_that_of_the_pack(node):
 
 
 def test_time_becomes_frames(node):
-    assert node(printed("[0, 0.039, 0.04, 0.0799, 0.1, 9, -1].map(t => frameAt(t, 25, 100))", player="frameAt")) == [0, 0, 1, 1, 2, 99, 0]
+    frames = node(printed("[0, 0.039, 0.04, 0.0799, 0.1, 9, -1].map(t => frameAt(t, 25, 100))", player="frameAt"))
+    assert frames == [0, 0, 1, 1, 2, 99, 0]
     assert node(printed("[0, 3.84, 61.25, 600].map(clock)", player="clock")) == ["0:00.0", "0:03.8", "1:01.3", "10:00.0"]
 
 
@@ -164,5 +167,6 @@ def test_the_modules_become_one_script(node):
         assert word not in script
     told = node("const document = { getElementById: () => ({ textContent: btoa('no film'), replaceChildren() {} }),"
                 " createElement: () => ({ append() {} }) }\nglobalThis.document = document\n"
-                "process.on('unhandledRejection', error => { console.log(JSON.stringify(error.message)); process.exit(0) })\n" + script)
+                "process.on('unhandledRejection', error => {\n"
+                "  console.log(JSON.stringify(error.message))\n  process.exit(0)\n})\n" + script)
     assert "not a player file" in told, "the page's last line runs"
