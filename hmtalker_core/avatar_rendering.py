@@ -95,12 +95,12 @@ class Rendering(ABC):
             self.fitted_basis()
         return Picture(self.window(size or self.size), background, torso, backend, deformation)
 
-    def fitted_basis(self) -> LinearBasis:
-        """The linear basis of the file; where it has none, one is fitted now (some seconds) and kept."""
+    def fitted_basis(self, report: Report = silent) -> LinearBasis:
+        """The linear basis of the file; where it has none, one is fitted now (some seconds) and kept; `report` may cancel."""
         if self.basis is None:
             from .basis_fit import fit_basis
 
-            self.basis = fit_basis(self.copied("cpu")).to(self.device)
+            self.basis = fit_basis(self.copied("cpu"), report=report).to(self.device)
         return self.basis
 
     def prepare(self) -> None:

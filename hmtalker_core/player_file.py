@@ -50,7 +50,7 @@ class Sections:
     def add(self, name: str, value: np.ndarray | bytes) -> None:
         """Arrays are compressed, files (which are compressed already) are not."""
         array = None if isinstance(value, bytes) else value
-        content = value if array is None else zlib.compress(np.ascontiguousarray(array).tobytes(), 9)
+        content = value if array is None else zlib.compress(np.ascontiguousarray(array).tobytes(), 6)
         entry: dict[str, Any] = {"at": self.at, "bytes": len(content)}
         if array is not None:
             entry |= {"dtype": array.dtype.name, "shape": list(array.shape)}
@@ -82,8 +82,9 @@ def player_file(avatar: Avatar, motion: AvatarMotion, sound: Sound | None = None
             `basis_fit.fit_basis`).
     """
     avatar._check_motion(motion)
-    avatar = _with_basis(avatar.copied("cpu"), report)
-    basis, sections = avatar.fitted_basis(), Sections()
+    avatar.fitted_basis(report)
+    avatar, sections = avatar.copied("cpu"), Sections()
+    basis = avatar.fitted_basis()
     (d_xyz, d_rot, d_scale), inside = basis.offsets(torch.zeros(1, len(basis.scales)))  # the mean
     face_mean, mouth_mean = torch.cat([d_xyz, d_rot, d_scale], dim=-1)[0].numpy(), inside[0].numpy()
     face_moves, mouth_moves = _split(basis, basis.components.numpy())
@@ -117,20 +118,14 @@ def read_player_file(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarr
         part = body[entry["at"]:entry["at"] + entry["bytes"]]
         if len(part) < entry["bytes"]:
             raise FileFormatError(must, f"{name} breaks off", _AGAIN)
-        read[name] = part if "shape" not in entry else np.frombuffer(zlib.decompress(part), entry["dtype"]).reshape(entry["shape"])
+        read[name] = part
+        if "shape" in entry:
+            read[name] = np.frombuffer(zlib.decompress(part), entry["dtype"]).reshape(entry["shape"])
     return header, read
 
 
-def _with_basis(avatar: Avatar, report: Report) -> Avatar:
-    if avatar.basis is not None:
-        return avatar
-    from .basis_fit import fit_basis
-
-    return avatar.with_basis(fit_basis(avatar, report=report))
-
-
 def _split(basis: LinearBasis, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[K, P] -> [K, N, 10], [K, M, 3]."""
+    """Numbers [K, P] of face and mouth as [K, N, 10] and [K, M, 3]."""
     cut, count = basis.faces * sum(FACE_NUMBERS), len(numbers)
     return numbers[:, :cut].reshape(count, -1, sum(FACE_NUMBERS)), numbers[:, cut:].reshape(count, -1, MOUTH_NUMBERS)
 

@@ -63,7 +63,7 @@ def with_tables(page: str, entry: dict[str, Any], info: dict[str, Any]) -> str:
     inputs = [_row(name, own["name"], own["tooltip"]) for name, own in entry["inputs"].items()]
     outputs = [_row(name, own["name"], own["tooltip"]) for name, own in zip(info["output_name"], entry["outputs"].values())]
     tables = [f"## {title}\n\n| {title[:-1].lower()} | meaning |\n|---|---|\n" + "\n".join(rows)
-              for title, rows in (("Inputs", inputs), ("Outputs", outputs))]
+              for title, rows in (("Inputs", inputs), ("Outputs", outputs)) if rows]
     return _TABLES.sub(lambda found: "\n\n".join(tables) + "\n", page)
 
 

@@ -201,5 +201,17 @@ Press **Run**. The avatar says what is said in the driving video, with the face 
          Plan([["note", "1", "2"], ["3", "4", "5"], ["6", "7", "8"], ["9"], ["10"]],
               {"Input": [*"12"], "Landmarks": [*"345"], "Motion": [*"678"], "Video": ["9", "10"]},
               widths=(1, 1, 1, 1, 1.2), gutter=56)),
+    Page("avatar_player", "12 Avatar in 3D", f"""\
+## The avatar speaks in 3D
+
+Press **Run**. Then play it on **Preview Avatar in 3D**, and drag the picture to turn the head. The browser draws it: no video is
+needed to see your avatar. **Save Video** has one all the same.
+
+- **Your own speech:** {_OWN} **Speech**.
+- **Your own avatar:** make one with template **3 Video to avatar**, then choose it on **Load Avatar**.
+
+{_SYNTHETIC}""",
+         Plan([["note", "1", "3"], ["2", "4"], ["5"], ["6", "7"]],
+              {"Input": [*"13"], "Motion": [*"24"], "Video": [*"567"]}, widths=(1, 1, 1.8, 1.1))),
 )
 BY_NAME = {page.name: page for page in PAGES}

@@ -18,7 +18,7 @@ LEAST_PREVIEW = 220  # a preview is at least this high, however narrow the node
 PLAYER = {"SaveVideo", "LoadVideo"}  # as wide as the node, and square in the shipped workflows
 # What a node shows while it runs, height over width: the page lets it grow downwards over its neighbours.
 PREVIEWS = {
-    "HMTalker_TrainAvatar": 0.5, "HMTalker_RenderAvatarVideo": 1.0, "HMTalker_RenderAvatar": 0.5,
+    "HMTalker_TrainAvatar": 0.5, "HMTalker_PreviewAvatar": 1.2, "HMTalker_RenderAvatarVideo": 1.0, "HMTalker_RenderAvatar": 0.5,
     "MoDiTalker_GenerateMotion": 1.0, "MoDiTalker_MotionToVideo": 1.0, "MoDiTalker_MotionToVideoFile": 1.0,
     "MoDiTalker_MotionToFilm": 1.0, "MoDiTalker_TrainAToM": 1.0, "MoDiTalker_TrainMToV": 1.0,
     "TalkingHead_FaceCrop": 1.0, "TalkingHead_Metrics": 0.3, "TalkingHead_MotionDataset": 1.0, "TalkingHead_PickSegment": 0.75,

@@ -422,7 +422,7 @@ def test_these_are_all_output_nodes(real):
     mine = {name for name, facts in real.object_info().items() if facts["python_module"] == module and facts["output_node"]}
     assert mine == {prompt["9"]["class_type"] for prompt in OUTPUT_NODES.values()} | {
         "TalkingHead_SaveVideoFile", "TalkingHead_Metrics", "TalkingHead_ImportAVE",
-        "HMTalker_ImportTalkingGaussian", "HMTalker_SavePLY"}  # tested by themselves
+        "HMTalker_ImportTalkingGaussian", "HMTalker_SavePLY", "HMTalker_PreviewAvatar"}  # tested by themselves
 
 
 def test_a_video_is_saved_as_it_is_and_shown(real):
