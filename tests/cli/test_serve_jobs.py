@@ -92,7 +92,8 @@ def test_ctrl_c_stops_a_running_prompt(tmp_path, pages):
 
 @pytest.mark.parametrize("options, says", [
     (["--port", "70000"], "--port must lie between 0 and 65535"), (["--max-upload-size", "0"], "--max-upload-size must lie"),
-    (["--frontend", "nowhere"], "The server needs ComfyUI's page"), (["--input-dir", "nowhere"], "The input folder must be there")])
+    (["--frontend", "nowhere"], "The server needs ComfyUI's page"),
+    (["--input-dir", "nowhere"], "The input folder must be there")])
 def test_wrong_options_are_explained(tmp_path, pages, capsys, options, says):
     from talking_heads.cli.main import main
 
