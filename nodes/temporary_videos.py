@@ -10,6 +10,8 @@ import os
 import shutil
 import uuid
 import weakref
+from collections.abc import Callable
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from threading import Lock
@@ -23,6 +25,7 @@ from ..media_core.errors import FileFormatError, TalkingHeadsError
 
 log = logging.getLogger("talking_heads")
 FORMATS = list(VIDEO_FILES)
+_PARTS = ("as_trimmed", "as_cropped", "as_resized")  # what ComfyUI 0.14, 0.35 and later can make of a VIDEO without decoding it
 
 
 def format_input() -> io.Input:
@@ -112,16 +115,19 @@ class TemporaryFilm(InputImpl.VideoFromFile):
             kept = object.__getattribute__(self, "__dict__").get("_kept")
             if kept is not None:
                 kept.ensure()
+                if name in _PARTS:
+                    return partial(_part, kept, super().__getattribute__(name))
         return super().__getattribute__(name)
 
-    def as_trimmed(self, *args: Any, **options: Any) -> InputImpl.VideoFromFile | None:
-        """A part of it, which holds the same file."""
-        part = super().as_trimmed(*args, **options)
-        if not isinstance(part, InputImpl.VideoFromFile):
-            return part
-        film = TemporaryFilm.__new__(TemporaryFilm)
-        film.__dict__.update(vars(part), _kept=self._kept)
-        return film
+
+def _part(kept: KeptFile, cut: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """A part of a TemporaryFilm, which holds the same file."""
+    part = cut(*args, **options)
+    if not isinstance(part, InputImpl.VideoFromFile) or isinstance(part, TemporaryFilm):
+        return part
+    film = TemporaryFilm.__new__(TemporaryFilm)
+    film.__dict__.update(vars(part), _kept=kept)
+    return film
 
 
 def new_path(ending: str = ".mp4", beginning: str = "talking_heads_") -> Path:

@@ -93,12 +93,24 @@ def film(video: VideoInput) -> Film:
     facts = probe(path)  # explains what is wrong with a file
     if facts.remark:
         log.warning("%s: %s", path.name, facts.remark)
+    if _edited(video, path):
+        return saved(video)
     if hasattr(video, "get_active_trim_window"):
         start, duration = video.get_active_trim_window()
         return Film(path, start, start + duration if duration else None)
     if InputImpl.VideoFromFile(str(path)).get_duration() == video.get_duration():
         return Film(path)
     return saved(video)  # an older ComfyUI, which does not say what it trimmed
+
+
+def _edited(video: InputImpl.VideoFromFile, path: Path) -> bool:
+    """Whether a VIDEO is a crop of its file, or scaled: ComfyUI since 0.35, whose `get_stream_source` is the file as it was."""
+    if not hasattr(video, "as_cropped"):
+        return False
+    trimmed = any(video.get_active_trim_window())
+    if hasattr(video, "has_pending_frame_edits") and not trimmed:  # of a trim it may be true as well
+        return video.has_pending_frame_edits()
+    return video.get_dimensions() != InputImpl.VideoFromFile(str(path)).get_dimensions()
 
 
 def saved(video: VideoInput) -> Film:

@@ -21,6 +21,7 @@ from .answers import answer
 from .context import COMFYUI_VERSION, Answer, Context
 
 _TEMPLATES = ("example_workflows", "example", "examples", "workflow", "workflows")  # the first that a pack has
+_PAGES = "comfyui-frontend-package"
 _LABELS = ("main", "nodeDefs", "commands", "settings")
 
 
@@ -70,11 +71,12 @@ def blueprints(packs: list[Pack]) -> dict[str, tuple[Path, dict[str, Any]]]:
     return found
 
 
-def _version(package: str) -> str | None:
+def _version(package: str) -> str:
+    """Empty where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return None
+        return ""
 
 
 def machine() -> dict[str, Any]:
@@ -83,12 +85,11 @@ def machine() -> dict[str, Any]:
 
     device, cpu = model_management.get_torch_device(), torch.device("cpu")
     free, total = model_management.get_free_memory(cpu), model_management.total_memory(cpu)
+    pages = _version(_PAGES)
     system = {
         "os": sys.platform, "ram_total": total, "ram_free": free, "comfyui_version": COMFYUI_VERSION,
-        "required_frontend_version": _version("comfyui-frontend-package") or "", "comfy_package_versions": [
-            {"name": name, "installed": _version(name), "required": None}
-            for name in ("comfyui-frontend-package", "comfyui-workflow-templates", "comfyui-embedded-docs")],
-        "installed_templates_version": _version("comfyui-workflow-templates") or "", "required_templates_version": "",
+        "required_frontend_version": pages, "comfy_package_versions": [{"name": _PAGES, "installed": pages, "required": pages}],
+        "installed_templates_version": "", "required_templates_version": "",
         "python_version": sys.version, "pytorch_version": torch.__version__, "embedded_python": False,
         "deploy_environment": "talking-heads-serve", "argv": sys.argv}
     free, total = model_management.get_free_memory(device), model_management.total_memory(device)

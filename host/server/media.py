@@ -45,11 +45,11 @@ def named_file(query: Mapping[str, str]) -> Path:
     """The file that filename, subfolder and type name.
 
     Raises:
-        web.HTTPBadRequest: no name. TalkingHeadsError: it leads out of its folder.
+        web.HTTPNotFound: no name. TalkingHeadsError: it leads out of its folder.
     """
     name, marked = folder_paths.annotated_filepath(query.get("filename", ""))
     if not name:
-        raise web.HTTPBadRequest(text="filename is missing")
+        raise web.HTTPNotFound(text="filename is missing")
     folder = Path(marked) if marked else folder_of(query.get("type"), "output")
     return contained(contained(folder, query.get("subfolder", "")), name)
 

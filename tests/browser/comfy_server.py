@@ -76,7 +76,9 @@ class Server:
 
 
 class ComfyServer(Server):
-    """`checkout`: a ComfyUI whose requirements this Python has. `frontend`: the `static` folder of another frontend package."""
+    """`checkout`: a ComfyUI whose requirements this Python has, or the one that COMFYUI_PYTHON names. `frontend`: the `static`
+    folder of another frontend package.
+    """
 
     def __init__(self, checkout: str, base: Path, *, frontend: str | None = None, port: int | None = None):
         nodes = base / "custom_nodes"
@@ -85,7 +87,8 @@ class ComfyServer(Server):
         port = port or free_port()
         pages = ["--front-end-root", frontend] if frontend else []
         super().__init__(base, f"http://127.0.0.1:{port}", [
-            sys.executable, "main.py", "--cpu", "--port", str(port), "--base-directory", str(base),
+            os.environ.get("COMFYUI_PYTHON", sys.executable), "main.py", "--cpu", "--port", str(port), "--base-directory",
+            str(base),
             "--database-url", "sqlite:///:memory:", "--disable-api-nodes", *pages], cwd=checkout)
 
 

@@ -1,8 +1,11 @@
-"""A real ComfyUI as a subprocess, driven over HTTP and websocket (docs/comfyui.md#http-api). Needs its requirements installed."""
+"""A real ComfyUI as a subprocess, driven over HTTP and websocket (docs/comfyui.md#http-api). Its requirements must be
+installed: in this Python, or in the one that COMFYUI_PYTHON names.
+"""
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -36,7 +39,8 @@ class RealHost:
         self.base, self.url, self.client = base, f"127.0.0.1:{port}", uuid.uuid4().hex
         self.log = open(base / "log.txt", "w")
         self.process = subprocess.Popen(
-            [sys.executable, "main.py", "--cpu", "--port", str(port), "--base-directory", str(base),
+            [os.environ.get("COMFYUI_PYTHON", sys.executable), "main.py", "--cpu", "--port", str(port), "--base-directory",
+             str(base),
              "--front-end-root", str(pages), "--database-url", "sqlite:///:memory:", "--disable-api-nodes"],
             cwd=checkout, stdout=self.log, stderr=subprocess.STDOUT)
         self._await_start()

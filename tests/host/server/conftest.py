@@ -34,6 +34,12 @@ def write_tree(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def every_thing():
+    """Writes the pack with everything into a folder."""
+    return lambda folder: write_tree(folder / "packs" / "Every Thing", PACK)
+
+
 class Served:
     """A server in `base`; `run(scenario)` starts it, awaits scenario(client), and ends it."""
 
