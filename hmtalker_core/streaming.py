@@ -43,7 +43,7 @@ class RenderSummary:
 def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, sound: Sound | None = None, *,
                  chunk: int = 4, backend: str = "auto", background: Background = "plate", size: tuple[int, int] | None = None,
                  torso: bool = True, deformation: Deformation = "exact", workers: int | None = None, crf: int = 18,
-                 metadata: Mapping[str, Any] | None = None, report: Report = silent) -> RenderSummary:
+                 metadata: Mapping[str, Any] | None = None, label: str = "", report: Report = silent) -> RenderSummary:
     """Renders a motion into a video file: H.264 and AAC in an .mp4, VP9 in a .webm, ProRes in a .mov. The encoder
     works on one chunk while the next ones are rendered.
 
@@ -56,6 +56,7 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
             same video.
         crf: H.264 quality, lower is better.
         metadata: written into the file.
+        label: words in a corner of every frame; empty: none.
         report: called once per chunk, with a preview now and then; may raise to cancel, then no file is left.
     Raises:
         TalkingHeadsError: as `Avatar.render`, or workers below 0.
@@ -67,7 +68,8 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
     if must_compile(avatar.device, backend):
         wait_for_trial(avatar.device, backend, report, total)
     clear = is_clear(background)
-    with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata, alpha=clear) as writer:
+    with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata, alpha=clear,
+                     label=label) as writer:
         options = {"backend": backend, "background": background, "size": size, "torso": torso, "deformation": deformation}
         for frames in streamed(avatar, motion, chunk, workers, **options):
             writer.write(frames)

@@ -184,9 +184,9 @@ def _redrawn_video(atom: AToM, mtov: MToV, sound: Sound, scene: Scene | CarriedF
 
 
 def save_frames(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: float, sound: Sound | None = None,
-                crf: float = 18) -> Path:
+                crf: float = 18, label: str = "") -> Path:
     """Writes frames uint8 [H, W, 3], or [H, W, 4] with alpha, as they come; the file is whole or absent. Where it cannot be
-    transparent (.mp4), transparent places become black.
+    transparent (.mp4), transparent places become black. `label`: words in a corner of every frame.
 
     Raises:
         TalkingHeadsError: no frame, or what `VideoWriter` refuses.
@@ -199,7 +199,8 @@ def save_frames(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: floa
     if first is None:
         raise TalkingHeadsError("A video needs at least one frame", "none", "Check the motion")
     clear = first.shape[2] == 4 and can_be_clear(path)
-    with VideoWriter(path, first.shape[1], first.shape[0], fps, sound, crf=crf, alpha=clear) as writer:
+    with VideoWriter(path, first.shape[1], first.shape[0], fps, sound, crf=crf, alpha=clear, source="composite",
+                     label=label) as writer:
         for frame in chain([first], frames):
             writer.write(frame if clear else over_black(frame))
     return Path(path)

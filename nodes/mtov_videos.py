@@ -70,6 +70,7 @@ class MotionToVideoFile(io.ComfyNode):
                 carrying.mask_input(),
                 *carrying.redraw_inputs(),
                 temporary_videos.format_input(),
+                temporary_videos.label_input(),
             ],
             outputs=[video_output()],
         )
@@ -83,7 +84,7 @@ class MotionToVideoFile(io.ComfyNode):
                 pose_images: Tensor | None = None, pose_landmarks: LandmarkTrack | None = None, audio: dict | None = None,
                 source: Tensor | None = None, face_crop: FaceCrop | None = None, carrier: str = CARRIER,
                 life: float = choices.LIFE, portrait_mask: Tensor | None = None, format: str = temporary_videos.FORMATS[0],
-                seed: int = 0, **sampling: Any) -> io.NodeOutput:
+                label: str = "", seed: int = 0, **sampling: Any) -> io.NodeOutput:
         whole_pictures = pictures(source, face_crop, len(motion))
         carrying.check_mask(portrait_mask, portrait if source is None else source)
         if carrier == carrying.REDRAW:
@@ -95,7 +96,7 @@ class MotionToVideoFile(io.ComfyNode):
             if source is not None and face_crop is not None:
                 subject, motion = carrying.whole_subject(source, face_crop, motion, pose_landmarks, portrait_mask)
             frames = subject.drawn(motion, (0, None), seed, life, bridge.NodeReport())
-        return io.NodeOutput(written(frames, motion.fps, audio, crf, format))
+        return io.NodeOutput(written(frames, motion.fps, audio, crf, format, label))
 
 
 class MotionToFilm(io.ComfyNode):
@@ -123,13 +124,13 @@ class MotionToFilm(io.ComfyNode):
     def execute(cls, motion: LandmarkTrack, film: VideoInput, follow: bool, feather: float, crf: int,
                 mtov: sockets.LoadedMToV | None = None, face_track: FaceTrack | None = None, portrait: Tensor | None = None,
                 audio: dict | None = None, policy: str = "skip", tracker: str = "people", carrier: str = CARRIER,
-                **sampling: Any) -> io.NodeOutput:
+                label: str = "", **sampling: Any) -> io.NodeOutput:
         from ..moditalker_core.pipeline import video
 
         if carrier != carrying.REDRAW:
             fps = motion.fps if face_track is None else face_track.fps
             frames = carried_film(films.film(film), motion, fps, face_track, policy, tracker)
-            return io.NodeOutput(written(frames, fps, audio, crf))
+            return io.NodeOutput(written(frames, fps, audio, crf, label=label))
         loaded, bar = whole(mtov), bridge.NodeReport()
         config = loaded.model.config
         looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
@@ -137,7 +138,7 @@ class MotionToFilm(io.ComfyNode):
                            tracker=tracker, report=looking)
         settings = video_settings((0, None), **sampling)
         out = video(bridge.on_device(loaded), motion, scene, settings, feather=feather, report=drawing)
-        return io.NodeOutput(written(out, config.fps, audio, crf))
+        return io.NodeOutput(written(out, config.fps, audio, crf, label=label))
 
 
 def film_inputs() -> list:
@@ -172,6 +173,7 @@ def film_inputs() -> list:
         tracker_input(),
         carrying.carrier_input(),
         *carrying.redraw_inputs(),
+        temporary_videos.label_input(),
     ]
 
 
@@ -226,13 +228,13 @@ def carried_film(film: films.Film, motion: LandmarkTrack, fps: float, track: Fac
 
 
 def written(frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int,
-            format: str = temporary_videos.FORMATS[0]) -> temporary_videos.TemporaryFilm:
+            format: str = temporary_videos.FORMATS[0], label: str = "") -> temporary_videos.TemporaryFilm:
     """Frames as they come, written to a file with their audio, as VIDEO."""
     from ..media_core.audio import Sound
     from ..moditalker_core.pipeline import save_frames
 
     sound = None if audio is None else Sound.from_comfy(audio)
-    return temporary_videos.new_film(save_frames(frames, temporary_videos.new_path(f".{format}"), fps, sound, crf))
+    return temporary_videos.new_film(save_frames(frames, temporary_videos.new_path(f".{format}"), fps, sound, crf, label))
 
 
 NODES = (MotionToVideoFile, MotionToFilm)

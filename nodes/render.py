@@ -68,6 +68,7 @@ class RenderAvatarVideo(io.ComfyNode):
                 temporary_videos.format_input(),
                 *_size_inputs(),
                 _deformation_input(),
+                temporary_videos.label_input(),
             ],
             outputs=[io.Video.Output("video", display_name="video", tooltip="The video, as a file in ComfyUI's temp folder.")],
         )
@@ -76,7 +77,7 @@ class RenderAvatarVideo(io.ComfyNode):
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, backend: str, crf: int,
                 audio: dict | None = None, background_image: Tensor | None = None,
                 format: str = temporary_videos.FORMATS[0], width: int = 0, height: int = 0,
-                deformation: Deformation = "exact") -> io.NodeOutput:
+                deformation: Deformation = "exact", label: str = "") -> io.NodeOutput:
         from ..hmtalker_core.model.camera import size_of
         from ..hmtalker_core.streaming import render_video
         from ..media_core.audio import Sound
@@ -86,7 +87,7 @@ class RenderAvatarVideo(io.ComfyNode):
         ready = bridge.ready_to_draw(avatar, backend, report, len(motion))
         behind = _COLOURS[background] if background_image is None else background_image
         render_video(ready, motion, path, sound, background=behind, backend=backend, crf=crf, report=report,
-                     size=size_of(width, height, avatar.model.size), deformation=deformation)
+                     size=size_of(width, height, avatar.model.size), deformation=deformation, label=label)
         return io.NodeOutput(temporary_videos.new_film(path))
 
 
