@@ -183,6 +183,10 @@ class VideoWriter(AbstractContextManager):
         stream.codec_context.time_base = Fraction(1, rate)
         return stream
 
+    def _flushed(self) -> list[av.Packet]:
+        """What the encoder of the frames still holds."""
+        return self._picture.encode(None)
+
     def _write_sound(self, voice: _Voice, last: bool) -> None:
         """Feeds whole blocks up to the end of the frames written so far; with `last` also the rest."""
         rate = voice.sound.sample_rate
@@ -219,7 +223,7 @@ class VideoWriter(AbstractContextManager):
         if self._voice is not None:
             self._write_sound(self._voice, last=True)
             self._mux(self._voice.stream, self._voice.stream.encode(None))
-        self._mux(self._picture, self._picture.encode(None))
+        self._mux(self._picture, self._flushed())
         with self._writing():
             self._container.close()
 

@@ -1,15 +1,15 @@
 """Motion to videos on disk: a speaking portrait, or an existing video with new lip movement."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import repeat
+from collections.abc import Iterator, Mapping
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from ..moditalker_core import choices
-from . import bridge, carrying, sockets, temporary_videos
+from . import bridge, carrying, chunks, sockets, temporary_videos
 from . import videos as films
 from .automatic import AUTO, Value, check
 from .face import POLICIES, tracker_input
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from comfy_api.input import VideoInput
     from torch import Tensor
 
+    from ..media_core.chunks import Chunk
     from ..media_core.face.crop import FaceCrop
     from ..media_core.face.track import FaceTrack
     from ..media_core.motion import LandmarkTrack
@@ -71,6 +72,7 @@ class MotionToVideoFile(io.ComfyNode):
                 *carrying.redraw_inputs(),
                 temporary_videos.format_input(),
                 temporary_videos.label_input(),
+                *chunks.chunk_inputs(),
             ],
             outputs=[video_output()],
         )
@@ -84,19 +86,23 @@ class MotionToVideoFile(io.ComfyNode):
                 pose_images: Tensor | None = None, pose_landmarks: LandmarkTrack | None = None, audio: dict | None = None,
                 source: Tensor | None = None, face_crop: FaceCrop | None = None, carrier: str = CARRIER,
                 life: float = choices.LIFE, portrait_mask: Tensor | None = None, format: str = temporary_videos.FORMATS[0],
-                label: str = "", seed: int = 0, **sampling: Any) -> io.NodeOutput:
-        whole_pictures = pictures(source, face_crop, len(motion))
+                label: str = "", chunk_index: int = 0, chunk_count: int = 1, seed: int = 0, **sampling: Any) -> io.NodeOutput:
+        chunk = chunks.chunk_of(chunk_index, chunk_count, len(motion))
+        part = chunk.start, chunk.stop
+        whole_pictures = islice(pictures(source, face_crop, len(motion)), chunk.start, None)
         carrying.check_mask(portrait_mask, portrait if source is None else source)
         if carrier == carrying.REDRAW:
-            frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (0, len(motion)), seed=seed, **sampling)
-            frames = frames if face_crop is None else face_crop.pasted(whole_pictures, frames)
+            frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, part, seed=seed, **sampling)
+            frames = frames if face_crop is None else face_crop.pasted(whole_pictures, frames, chunk.start)
             frames = carrying.with_mask(frames, portrait_mask)
         else:
             subject = carrying.Subject(portrait, portrait_mask, pose_landmarks, pose_images)
             if source is not None and face_crop is not None:
                 subject, motion = carrying.whole_subject(source, face_crop, motion, pose_landmarks, portrait_mask)
-            frames = subject.drawn(motion, (0, None), seed, life, bridge.NodeReport())
-        return io.NodeOutput(written(frames, motion.fps, audio, crf, format, label))
+            frames = subject.drawn(motion, part, seed, life, bridge.NodeReport())
+        tags = chunk.tags(chunks.settings_of(cls.__name__, crf=crf, carrier=carrier, life=life, format=format, label=label,
+                                             seed=seed, fps=motion.fps, **sampling))
+        return io.NodeOutput(written(frames, motion.fps, audio, crf, format, label, chunk, tags))
 
 
 class MotionToFilm(io.ComfyNode):
@@ -228,13 +234,16 @@ def carried_film(film: films.Film, motion: LandmarkTrack, fps: float, track: Fac
 
 
 def written(frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int,
-            format: str = temporary_videos.FORMATS[0], label: str = "") -> temporary_videos.TemporaryFilm:
-    """Frames as they come, written to a file with their audio, as VIDEO."""
+            format: str = temporary_videos.FORMATS[0], label: str = "", chunk: Chunk | None = None,
+            tags: Mapping[str, str] | None = None) -> temporary_videos.TemporaryFilm:
+    """Frames as they come, written to a file with their audio, as VIDEO. `chunk`: which part of the whole they are."""
     from ..media_core.audio import Sound
     from ..moditalker_core.pipeline import save_frames
 
     sound = None if audio is None else Sound.from_comfy(audio)
-    return temporary_videos.new_film(save_frames(frames, temporary_videos.new_path(f".{format}"), fps, sound, crf, label))
+    sound = sound if chunk is None else chunk.sound(sound, fps)
+    path = temporary_videos.new_path(f".{format}")
+    return temporary_videos.new_film(save_frames(frames, path, fps, sound, crf, label, tags))
 
 
 NODES = (MotionToVideoFile, MotionToFilm)
