@@ -11,6 +11,7 @@ from ..media_core.captions import COMPILE, caption
 from ..media_core.claims import claimed
 from .devices import add_device
 from .encoders import add_encoder, kept_listener
+from .label import add_label
 from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
 
@@ -52,6 +53,7 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
     add("--deformation", choices=["exact", "basis"], default="exact",
         help="exact: by the avatar's nets; basis: by its linear basis, faster with a small error (default: exact)")
     add("--crf", type=int, default=18, metavar="N", help="H.264 quality, lower is better (default: 18)")
+    add_label(add)
     add_device(add)
 
 
@@ -84,10 +86,12 @@ def check(options: argparse.Namespace) -> None:
     Raises:
         TalkingHeadsError: the output is no video, or replaces an input.
     """
+    from ..media_core.synthetic import checked_label
     from ..media_core.video_formats import check_ending
 
     out = Path(options.out)
     check_ending(out)
+    checked_label(options.label)
     check_unreplaced([out], [options.avatar, options.audio, *filter(None, (options.background_image, options.expression))])
 
 
@@ -115,7 +119,8 @@ def made(options: argparse.Namespace, out: Path, models: Models, report: Report)
                           pose=_pose(options, avatar.poses, speech.frame_count(avatar.fps)))
     width, height = options.size
     return render_video(avatar, motion, out, sound, backend=options.backend, background=_behind(options), crf=options.crf,
-                        size=size_of(width, height, avatar.size), deformation=options.deformation, report=report)
+                        size=size_of(width, height, avatar.size), deformation=options.deformation,
+                        label=options.label, report=report)
 
 
 def _behind(options: argparse.Namespace) -> Background:

@@ -16,7 +16,7 @@ from . import avatar_jobs, video_jobs
 from .batch_manifest import Job, read_manifest
 from .batch_state import Report
 from .devices import add_device
-from .executor import SERVER, Executor, InProcess, Outcome
+from .executor import SERVER, Executor, Outcome, add_workers, chosen_executor
 from .progress_line import INTERRUPTED, OK, ProgressLine, stoppable
 
 FAILED = 1
@@ -37,6 +37,7 @@ def add_options(batch: argparse.ArgumentParser) -> None:
                                          "MANIFEST.report.jsonl in the output folder)")
     add("--server", metavar="URL", help="let a running ComfyUI with this node pack make the videos, such as "
                                         "http://127.0.0.1:8188")
+    add_workers(add)
     add_device(add)
 
 
@@ -69,7 +70,9 @@ def _executor(options: argparse.Namespace, jobs: list[Job]) -> Executor:
         TalkingHeadsError: a server that does not answer, or cannot do these jobs.
     """
     if options.server is None:
-        return InProcess()
+        return chosen_executor(options.workers)
+    if options.workers is not None:
+        raise TalkingHeadsError("--workers are of this machine or of Ray", "--server as well", "Leave one of them out")
     from .batch_server import OnServer
 
     return OnServer(options.server, Path(options.manifest).name, jobs)
@@ -133,17 +136,21 @@ class _Batch:
 
     def _note(self, job: Job, outcome: Outcome) -> None:
         self._ended += 1
-        entry: dict[str, Any] = {"status": "ok" if outcome.error is None else "failed",
-                                 "seconds": round(outcome.seconds, 2), "attempts": outcome.attempts}
+        error = outcome.error
+        if error is None and not job.output.is_file():
+            error = TalkingHeadsError("All machines must share the output folder", f"{outcome.where} wrote {job.output}, which "
+                                      "is not here", "Choose a shared folder with --output-dir")
+        entry: dict[str, Any] = {"status": "ok" if error is None else "failed", "seconds": round(outcome.seconds, 2),
+                                 "attempts": outcome.attempts}
         if outcome.where:
             entry["where"] = outcome.where
-        if outcome.error is not None:
-            entry["reason"] = _reason(outcome.error)
+        if error is not None:
+            entry["reason"] = _reason(error)
             self._say(f"{job.id}: {entry['reason']}")
         elif outcome.result and outcome.result.get("note"):
             entry["note"] = outcome.result["note"]
         self._report.add(job, entry)
-        if outcome.error is None:
+        if error is None:
             self._line.close()
             print(job.output, flush=True)
 

@@ -14,7 +14,7 @@ from .loaded import Models
 if TYPE_CHECKING:
     from ..media_core.progress import Report  # imports NumPy
 
-WORKER = "cli.batch_work:LineWorker"
+WORKER = ".cli.batch_work:LineWorker"
 
 
 def unit_of(job: Job) -> Unit:

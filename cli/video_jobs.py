@@ -18,6 +18,7 @@ from ..moditalker_core.choices import CARRIERS, LIFE
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder, kept_listener
 from .face_options import add_tracker
+from .label import add_label
 from .loaded import Models
 from .motion_jobs import check_unreplaced
 from .progress_line import Info, ProgressLine, run_job
@@ -72,6 +73,7 @@ def add_options(video: argparse.ArgumentParser) -> None:
     add("--no-paste", dest="paste", action="store_false",
         help="only the square around the face, as MToV's networks make it: --carrier redraw")
     add_video_sampling(video)
+    add_label(add)
     add_device(add)
 
 
@@ -100,8 +102,11 @@ def check(options: argparse.Namespace) -> None:
     Raises:
         TalkingHeadsError: the output is no video or replaces an input, or options that exclude each other.
     """
+    from ..media_core.synthetic import checked_label
+
     _check_names(Path(options.out), [options.sound, options.face, options.mtov, options.atom, options.motion])
     _check_carrier(options)
+    checked_label(options.label)
 
 
 def warn(options: argparse.Namespace) -> None:
@@ -193,7 +198,7 @@ def _carried(options: argparse.Namespace, said: _Said, out: Path, report: Report
     drawing = Drawing(life=options.life, seed=options.seed)
     face = _carried_face(options, said.fps, out, report)
     motion = said.motion(face.canonical, report)
-    save_frames(face.frames(motion, drawing, report), out, motion.fps, said.sound)
+    save_frames(face.frames(motion, drawing, report), out, motion.fps, said.sound, label=options.label)
     return _left_alone(face.faceless_frames(len(motion)))
 
 
@@ -236,7 +241,8 @@ def _redrawn(options: argparse.Namespace, said: _Said, drawing: tuple[MToV, Vide
     scene, alpha = _scene(options, mtov.config, out, report)
     motion, fps = said.motion(scene.canonical, report), mtov.config.fps
     frames = video(mtov, motion, scene, settings, paste=options.paste, report=report)
-    save_frames(frames if alpha is None else _with_alpha(frames, alpha), out, fps, said.sound)
+    save_frames(frames if alpha is None else _with_alpha(frames, alpha), out, fps, said.sound,
+                label=options.label)
     length = said.sound.duration if said.saved is None else motion.duration
     return _left_alone(scene.faceless_frames(frame_count(length, fps)))
 

@@ -44,8 +44,9 @@ class RenderSummary:
 def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, sound: Sound | None = None, *,
                  chunk: int = 4, backend: str = "auto", background: Background = "plate", size: tuple[int, int] | None = None,
                  torso: bool = True, deformation: Deformation = "exact", workers: int | None = None, crf: int = 18,
-                 metadata: Mapping[str, Any] | None = None, report: Report = silent,
-                 copy: LiveCopy | None = None) -> RenderSummary:
+                  metadata: Mapping[str, Any] | None = None, label: str = "",
+                  part: tuple[int, int] | None = None, report: Report = silent,
+                  copy: LiveCopy | None = None) -> RenderSummary:
     """Renders a motion into a video file: H.264 and AAC in an .mp4, VP9 in a .webm, ProRes in a .mov. The encoder
     works on one chunk while the next ones are rendered.
 
@@ -59,20 +60,24 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
         crf: H.264 quality, lower is better.
         metadata: written into the file.
         copy: a second file, which can be watched while the video is made.
+        label: words in a corner of every frame; empty: none.
+        part: (first frame, the one after the last) of the motion; None: all of it. `sound` is that part's.
         report: called once per chunk, with a preview now and then; may raise to cancel, then no file is left.
     Raises:
         TalkingHeadsError: as `Avatar.render`, or workers below 0.
     """
     check_rendering(0, len(motion), chunk, size, background)
     height, width = size or avatar.size
-    started, total = time.perf_counter(), len(motion)
+    begin, end = part or (0, len(motion))
+    started, total = time.perf_counter(), end - begin
     done, next_preview = 0, 0
     if must_compile(avatar.device, backend):
         wait_for_trial(avatar.device, backend, report, total)
     clear = is_clear(background)
     with VideoWriter(path, width, height, fps=motion.fps, sound=sound, crf=crf, metadata=metadata, alpha=clear,
-                     copy=copy) as writer:
-        options = {"backend": backend, "background": background, "size": size, "torso": torso, "deformation": deformation}
+                     copy=copy, label=label) as writer:
+        options = {"backend": backend, "background": background, "size": size, "torso": torso, "deformation": deformation,
+                   "part": (begin, end)}
         for frames in streamed(avatar, motion, chunk, workers, **options):
             writer.write(frames)
             done += len(frames)
@@ -83,7 +88,7 @@ def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, 
 
 
 def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int | None = None,
-             **options: Any) -> Iterator[np.ndarray]:
+             part: tuple[int, int] | None = None, **options: Any) -> Iterator[np.ndarray]:
     """The frames of a motion as uint8 [B, H, W, 3], in order, `workers` chunks at once; with a transparent
     background [B, H, W, 4].
 
@@ -96,12 +101,13 @@ def streamed(avatar: Avatar, motion: AvatarMotion, chunk: int = 4, workers: int 
     check_rendering(0, len(motion), chunk, options.get("size"), options.get("background", "plate"))
     whole("The number of workers", workers or 0, 0, FARTHEST)
     avatar = avatar.where_drawn(options.get("backend", "auto"))
+    first, stop = part or (0, len(motion))
     before = torch.get_num_threads()
     workers = workers or (min(before, MOST_WORKERS) if avatar.device.type == "cpu" else 1)
     avatar.prepare()
     picture = avatar.picture(**options)
     try:
-        yield from mapped(lambda begin: avatar.render_bytes(motion, begin, min(begin + chunk, len(motion)), picture),
-                          range(0, len(motion), chunk), workers, beyond=workers, prepare=lambda: torch.set_num_threads(1))
+        yield from mapped(lambda begin: avatar.render_bytes(motion, begin, min(begin + chunk, stop), picture),
+                          range(first, stop, chunk), workers, beyond=workers, prepare=lambda: torch.set_num_threads(1))
     finally:
         torch.set_num_threads(before)  # the workers' own setting is also the default of threads to come

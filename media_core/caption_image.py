@@ -40,7 +40,7 @@ def captioned(image: np.ndarray, text: str, shows: str = "", least: int = 0) -> 
     from PIL import Image, ImageDraw
 
     picture = Image.fromarray(image)
-    font, height, written = _font(max(_SMALLEST_FONT, round(_LETTERS * picture.width)))
+    font, height, written = label_font(max(_SMALLEST_FONT, round(_LETTERS * picture.width)))
     text, shows = written(text), written(shows)
     lines = wrapped_lines(text, font, picture.width - 2 * _EDGE)
     labels = [label.strip() for label in shows.split("|")] if shows else []
@@ -60,7 +60,7 @@ def sentence(text: str) -> Image:
     """Words alone, as an image that can be read when it is as wide as a node; only the beginning of a very long text."""
     from PIL import Image, ImageDraw
 
-    font, height, written = _font(round(0.8 * _LETTERS * SIDE))
+    font, height, written = label_font(round(0.8 * _LETTERS * SIDE))
     text = " ".join(text[:_LONGEST].split()) + " ..." * (len(text) > _LONGEST)
     width = SIDE - 4 * _EDGE
     lines = wrapped_lines(" ".join(_pieces(word, font, width) for word in written(text).split()), font, width)
@@ -80,7 +80,7 @@ def _pieces(word: str, font: FreeTypeFont | ImageFont, width: int) -> str:
     return " ".join(pieces)
 
 
-def _font(size: int) -> tuple[FreeTypeFont | ImageFont, int, Callable[[str], str]]:
+def label_font(size: int) -> tuple[FreeTypeFont | ImageFont, int, Callable[[str], str]]:
     """A font of so many px, the height of its lines, and how it takes a text. Pillow before 10.1, or without FreeType, has one
     font of one size, which has only the characters of Latin-1."""
     from PIL import ImageFont

@@ -8,4 +8,5 @@ MEASURED_BY = (*TRACKERS, "landmarks", "exact")  # what a track's points come fr
 REGIONS = ("all", "mouth", "upper")  # parts of the face that an edit of motion touches
 VOICE_ENGINES = ("auto", "espeak", "formant")  # of the synthetic subject
 VIDEO_FILES = ("mp4", "webm", "mov")  # kinds of video file that are written (media_core/video_formats.py)
+LABEL = "AI-generated"  # the usual words of a label in the frames
 PLY_SCALES = ("log", "softplus")  # what the scales in a PLY file of Gaussians are before: exp, or softplus

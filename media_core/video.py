@@ -22,6 +22,7 @@ from .claims import claim
 from .errors import TalkingHeadsError
 from .files import atomic_path
 from .schema import RATES
+from .synthetic import Source, labeller, tags
 from .video_formats import AAC_RATES, LAYOUTS, format_of
 from .video_reading import VideoInfo, load_film_sound, probe, read_frames
 
@@ -88,16 +89,18 @@ class VideoWriter(AbstractContextManager):
         metadata: written into the file as ComfyUI does ("prompt", "workflow"); what is no string becomes JSON.
         alpha: frames are RGBA (straight alpha) and stay transparent: .webm and .mov only.
         copy: a second file, which can be watched while this one grows.
+        source: what the file says of its origin, see `synthetic.tags`.
+        label: words in a corner of every frame; empty: none.
 
     Raises:
-        TalkingHeadsError: wrong size or rate, or alpha in a file that has none; from the block's beginning a folder that cannot
-            be written, or a second writer of that video; from `write` and the block's end also frames of another shape or type,
-            a full disk, no frame at all.
+        TalkingHeadsError: wrong size or rate, such a label, or alpha in a file that has none; from the block's beginning a folder
+            that cannot be written, or a second writer of that video; from `write` and the block's end also frames of another
+            shape or type, a full disk, no frame at all.
     """
 
     def __init__(self, path: str | os.PathLike, width: int, height: int, fps: float | Fraction = FPS, sound: Sound | None = None,
                  crf: float = 18, preset: str = "veryfast", metadata: Mapping[str, Any] | None = None, alpha: bool = False,
-                 copy: LiveCopy | None = None):
+                 source: Source = "generated", label: str = "", copy: LiveCopy | None = None):
         if not (2 <= width <= 16384 and 2 <= height <= 16384):
             raise TalkingHeadsError("A video's sides must be 2 to 16384 px", f"{width} x {height}", "Render at another size")
         self.path, self.width, self.height, self.fps = Path(path), int(width), int(height), exact_fps(fps)
@@ -105,7 +108,9 @@ class VideoWriter(AbstractContextManager):
         self.pixels = self.format.pixel_format(alpha)
         self.sound = None if sound is None else sound.within(self.format.rates, tuple(LAYOUTS))
         self.options = self.format.options(real("x264's constant quality, crf,", crf, 0, 51), preset, alpha)
-        self.metadata = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (metadata or {}).items()}
+        given = {**tags(source), **(metadata or {})}
+        self.metadata = {k: v if isinstance(v, str) else json.dumps(v) for k, v in given.items()}
+        self._labelled = labeller(label, (self.height, self.width))
         self.copy = copy
         self.frames_written = 0
         self.samples_written = 0  # a channel
@@ -146,7 +151,7 @@ class VideoWriter(AbstractContextManager):
             with self._busy:
                 if self._abandoned:
                     return
-                self._write_frame(frame)
+                self._write_frame(self._even(self._labelled(frame)))
 
     def _write_frame(self, frame: np.ndarray) -> None:  # uint8 [H, W, 3 or 4]
         import av
@@ -181,6 +186,10 @@ class VideoWriter(AbstractContextManager):
         stream.codec_context.bit_rate = min(AAC_BITS, 4 * rate) * channels
         stream.codec_context.time_base = Fraction(1, rate)
         return stream
+
+    def _flushed(self) -> list[av.Packet]:
+        """What the encoder of the frames still holds."""
+        return self._picture.encode(None)
 
     def _write_sound(self, voice: _Voice, last: bool) -> None:
         """Feeds whole blocks up to the end of the frames written so far; with `last` also the rest."""
@@ -221,7 +230,7 @@ class VideoWriter(AbstractContextManager):
         if self._voice is not None:
             self._write_sound(self._voice, last=True)
             self._mux(self._voice.stream, self._voice.stream.encode(None))
-        self._mux(self._picture, self._picture.encode(None))
+        self._mux(self._picture, self._flushed())
         with self._writing():
             self._container.close()
 
@@ -247,12 +256,15 @@ class VideoWriter(AbstractContextManager):
                                     f"writing {self.path.name} failed ({error})",
                                     "Free some space, or choose another folder") from error
 
-    def _checked(self, frames: np.ndarray) -> np.ndarray:  # [B, H, W, 3], sides even
+    def _checked(self, frames: np.ndarray) -> np.ndarray:  # [B, H, W, 3]
         frames = np.asarray(frames)
         frames = frames[None] if frames.ndim == 3 else frames
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (self.height, self.width, self.channels):
             raise TalkingHeadsError(f"Frames must be uint8 [{self.height}, {self.width}, {self.channels}], or several of them",
                                     f"{frames.dtype} {list(frames.shape)}", "Convert them, or open the video at their size")
+        return frames
+
+    def _even(self, frame: np.ndarray) -> np.ndarray:  # [H, W, C] -> the same with even sides
         if self.width % 2 or self.height % 2:
-            frames = np.pad(frames, [(0, 0), (0, self.height % 2), (0, self.width % 2), (0, 0)], mode="edge")
-        return np.ascontiguousarray(frames)
+            frame = np.pad(frame, [(0, self.height % 2), (0, self.width % 2), (0, 0)], mode="edge")
+        return np.ascontiguousarray(frame)

@@ -10,7 +10,7 @@ or  motion --scenes, alignment-->   pixels             carrier "redraw": on a po
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -185,9 +185,11 @@ def _redrawn_video(atom: AToM, mtov: MToV, sound: Sound, scene: Scene | CarriedF
 
 
 def save_frames(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: float, sound: Sound | None = None,
-                crf: float = 18, copy: LiveCopy | None = None) -> Path:
+                crf: float = 18, label: str = "", metadata: Mapping[str, str] | None = None,
+                copy: LiveCopy | None = None) -> Path:
     """Writes frames uint8 [H, W, 3], or [H, W, 4] with alpha, as they come; the file is whole or absent. Where it cannot be
-    transparent (.mp4), transparent places become black. `copy` can be watched meanwhile.
+    transparent (.mp4), transparent places become black. `label`: words in a corner of every frame. `metadata`: more of it.
+    `copy` can be watched meanwhile.
 
     Raises:
         TalkingHeadsError: no frame, or what `VideoWriter` refuses.
@@ -200,7 +202,8 @@ def save_frames(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: floa
     if first is None:
         raise TalkingHeadsError("A video needs at least one frame", "none", "Check the motion")
     clear = first.shape[2] == 4 and can_be_clear(path)
-    with VideoWriter(path, first.shape[1], first.shape[0], fps, sound, crf=crf, alpha=clear, copy=copy) as writer:
+    with VideoWriter(path, first.shape[1], first.shape[0], fps, sound, crf=crf, alpha=clear, source="composite",
+                     label=label, metadata=metadata, copy=copy) as writer:
         for frame in chain([first], frames):
             writer.write(frame if clear else over_black(frame))
     return Path(path)

@@ -15,6 +15,7 @@ from . import (
     avatar_training,
     bridge,
     capture,
+    chunks,
     demo_files,
     face,
     face_crop,
@@ -61,6 +62,7 @@ NODES: tuple[type[io.ComfyNode], ...] = tuple(map(saying.explained, (
     *action_units.NODES,
     *head_pose.NODES,
     *speech_encoders.NODES,
+    *chunks.NODES,
 )))
 
 # io.NodeReplace(...) of every node that was renamed or removed, so that old workflows load. Ids are forever: normally empty.

@@ -1,15 +1,15 @@
 """Motion to videos on disk: a speaking portrait, or an existing video with new lip movement."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import repeat
+from collections.abc import Iterator, Mapping
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
 from ..media_core.errors import TalkingHeadsError
 from ..moditalker_core import choices
-from . import bridge, carrying, sockets, temporary_videos
+from . import bridge, carrying, chunks, sockets, temporary_videos
 from . import videos as films
 from .automatic import AUTO, Value, check
 from .face import POLICIES, tracker_input
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from comfy_api.input import VideoInput
     from torch import Tensor
 
+    from ..media_core.chunks import Chunk
     from ..media_core.face.crop import FaceCrop
     from ..media_core.face.track import FaceTrack
     from ..media_core.motion import LandmarkTrack
@@ -71,6 +72,8 @@ class MotionToVideoFile(io.ComfyNode):
                 carrying.mask_input(),
                 *carrying.redraw_inputs(),
                 temporary_videos.format_input(),
+                temporary_videos.label_input(),
+                *chunks.chunk_inputs(),
             ],
             outputs=[video_output()],
             has_intermediate_output=True,
@@ -85,19 +88,24 @@ class MotionToVideoFile(io.ComfyNode):
                 pose_images: Tensor | None = None, pose_landmarks: LandmarkTrack | None = None, audio: dict | None = None,
                 source: Tensor | None = None, face_crop: FaceCrop | None = None, carrier: str = CARRIER,
                 life: float = choices.LIFE, portrait_mask: Tensor | None = None, format: str = temporary_videos.FORMATS[0],
-                seed: int = 0, **sampling: Any) -> io.NodeOutput:
-        whole_pictures = pictures(source, face_crop, len(motion))
+                label: str = "", chunk_index: int = 0, chunk_count: int = 1, seed: int = 0, **sampling: Any) -> io.NodeOutput:
+        chunk = chunks.chunk_of(chunk_index, chunk_count, len(motion))
+        part = chunk.start, chunk.stop
+        whole_pictures = islice(pictures(source, face_crop, len(motion)), chunk.start, None)
         carrying.check_mask(portrait_mask, portrait if source is None else source)
         if carrier == carrying.REDRAW:
-            frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, (0, len(motion)), seed=seed, **sampling)
-            frames = frames if face_crop is None else face_crop.pasted(whole_pictures, frames)
+            frames = talking(mtov, motion, portrait, pose_images, pose_landmarks, part, seed=seed, **sampling)
+            frames = frames if face_crop is None else face_crop.pasted(whole_pictures, frames, chunk.start)
             frames = carrying.with_mask(frames, portrait_mask)
         else:
             subject = carrying.Subject(portrait, portrait_mask, pose_landmarks, pose_images)
             if source is not None and face_crop is not None:
                 subject, motion = carrying.whole_subject(source, face_crop, motion, pose_landmarks, portrait_mask)
-            frames = subject.drawn(motion, (0, None), seed, life, bridge.NodeReport())
-        return written("MoDiTalker_MotionToVideoFile", frames, motion, audio, crf, format)
+            frames = subject.drawn(motion, part, seed, life, bridge.NodeReport())
+        tags = chunk.tags(chunks.settings_of(cls.__name__, crf=crf, carrier=carrier, life=life, format=format, label=label,
+                                             seed=seed, fps=motion.fps, **sampling))
+        return written("MoDiTalker_MotionToVideoFile", frames, motion.fps, audio, crf, format, label=label, chunk=chunk,
+                       tags=tags, seconds=(chunk.stop - chunk.start) / motion.fps)
 
 
 class MotionToFilm(io.ComfyNode):
@@ -126,13 +134,13 @@ class MotionToFilm(io.ComfyNode):
     def execute(cls, motion: LandmarkTrack, film: VideoInput, follow: bool, feather: float, crf: int,
                 mtov: sockets.LoadedMToV | None = None, face_track: FaceTrack | None = None, portrait: Tensor | None = None,
                 audio: dict | None = None, policy: str = "skip", tracker: str = "people", carrier: str = CARRIER,
-                **sampling: Any) -> io.NodeOutput:
+                label: str = "", **sampling: Any) -> io.NodeOutput:
         from ..moditalker_core.pipeline import video
 
         if carrier != carrying.REDRAW:
             fps = motion.fps if face_track is None else face_track.fps
             frames = carried_film(films.film(film), motion, fps, face_track, policy, tracker)
-            return written("MoDiTalker_MotionToFilm", frames, motion, audio, crf, fps=fps)
+            return written("MoDiTalker_MotionToFilm", frames, fps, audio, crf, label=label, seconds=len(motion) / motion.fps)
         loaded, bar = whole(mtov), bridge.NodeReport()
         config = loaded.model.config
         looking, drawing = (bridge.one_pass(bar, i, 2) for i in range(2)) if face_track is None else (bar, bar)
@@ -140,7 +148,7 @@ class MotionToFilm(io.ComfyNode):
                            tracker=tracker, report=looking)
         settings = video_settings((0, None), **sampling)
         out = video(bridge.on_device(loaded), motion, scene, settings, feather=feather, report=drawing)
-        return written("MoDiTalker_MotionToFilm", out, motion, audio, crf, fps=config.fps)
+        return written("MoDiTalker_MotionToFilm", out, config.fps, audio, crf, label=label, seconds=len(motion) / motion.fps)
 
 
 def film_inputs() -> list:
@@ -175,6 +183,7 @@ def film_inputs() -> list:
         tracker_input(),
         carrying.carrier_input(),
         *carrying.redraw_inputs(),
+        temporary_videos.label_input(),
     ]
 
 
@@ -228,19 +237,23 @@ def carried_film(film: films.Film, motion: LandmarkTrack, fps: float, track: Fac
     return face.frames(motion, report=drawing)
 
 
-def written(node_type: str, frames: Iterator[np.ndarray], motion: LandmarkTrack, audio: dict | None, crf: int,
-            format: str = temporary_videos.FORMATS[0], fps: float | None = None) -> io.NodeOutput:
+def written(node_type: str, frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int,
+            format: str = temporary_videos.FORMATS[0], *, label: str, seconds: float, chunk: Chunk | None = None,
+            tags: Mapping[str, str] | None = None) -> io.NodeOutput:
     """Frames as they come, written to a file with their audio, as VIDEO; the node of that type shows it meanwhile.
 
     Args:
-        fps: frames per second; None: those of the motion.
+        seconds: how long the video will be.
+        chunk: which part of the whole the frames are.
     """
     from ..media_core.audio import Sound
     from ..moditalker_core.pipeline import save_frames
 
-    sound, path = None if audio is None else Sound.from_comfy(audio), temporary_videos.new_path(f".{format}")
-    with LiveVideo(node_type, format, len(motion) / motion.fps) as live:
-        save_frames(frames, path, fps or motion.fps, sound, crf, live.copy)
+    sound = None if audio is None else Sound.from_comfy(audio)
+    sound = sound if chunk is None else chunk.sound(sound, fps)
+    path = temporary_videos.new_path(f".{format}")
+    with LiveVideo(node_type, format, seconds) as live:
+        save_frames(frames, path, fps, sound, crf, label, tags, live.copy)
     return io.NodeOutput(temporary_videos.new_film(path), ui=shown(path))
 
 

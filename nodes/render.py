@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import Types, io
 
 from ..hmtalker_core import backend_registry
-from . import bridge, sockets, temporary_videos
+from . import bridge, chunks, sockets, temporary_videos
 from .live_video import LiveVideo, shown
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class RenderAvatarVideo(io.ComfyNode):
                 temporary_videos.format_input(),
                 *_size_inputs(),
                 _deformation_input(),
+                temporary_videos.label_input(),
+                *chunks.chunk_inputs(),
             ],
             outputs=[io.Video.Output("video", display_name="video", tooltip="The video, as a file in ComfyUI's temp folder.")],
             has_intermediate_output=True,
@@ -78,18 +80,24 @@ class RenderAvatarVideo(io.ComfyNode):
     def execute(cls, avatar: sockets.LoadedAvatar, motion: Any, background: str, backend: str, crf: int,
                 audio: dict | None = None, background_image: Tensor | None = None,
                 format: str = temporary_videos.FORMATS[0], width: int = 0, height: int = 0,
-                deformation: Deformation = "exact") -> io.NodeOutput:
+                deformation: Deformation = "exact", label: str = "", chunk_index: int = 0,
+                chunk_count: int = 1) -> io.NodeOutput:
         from ..hmtalker_core.model.camera import size_of
         from ..hmtalker_core.streaming import render_video
         from ..media_core.audio import Sound
 
         sound = None if audio is None else Sound.from_comfy(audio)
+        chunk = chunks.chunk_of(chunk_index, chunk_count, len(motion))
         path, report = temporary_videos.new_path(f".{format}"), bridge.NodeReport()
-        ready = bridge.ready_to_draw(avatar, backend, report, len(motion))
+        ready = bridge.ready_to_draw(avatar, backend, report, chunk.stop - chunk.start)
+        size = size_of(width, height, avatar.model.size)
+        tags = chunk.tags(chunks.settings_of(cls.__name__, background=background, crf=crf, format=format, size=size, label=label,
+                                             deformation=deformation, image=background_image is not None, fps=motion.fps))
         behind = _COLOURS[background] if background_image is None else background_image
-        with LiveVideo("HMTalker_RenderAvatarVideo", format, len(motion) / motion.fps) as live:
-            render_video(ready, motion, path, sound, background=behind, backend=backend, crf=crf, report=report,
-                         size=size_of(width, height, avatar.model.size), deformation=deformation, copy=live.copy)
+        with LiveVideo("HMTalker_RenderAvatarVideo", format, (chunk.stop - chunk.start) / motion.fps) as live:
+            render_video(ready, motion, path, chunk.sound(sound, motion.fps), background=behind, backend=backend, crf=crf,
+                         report=report, size=size, deformation=deformation, label=label, metadata=tags,
+                         part=(chunk.start, chunk.stop), copy=live.copy)
         return io.NodeOutput(temporary_videos.new_film(path), ui=shown(path))
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import InputImpl, io
 
-from ..media_core.choices import VIDEO_FILES
+from ..media_core.choices import LABEL, VIDEO_FILES
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 
 log = logging.getLogger("talking_heads")
@@ -33,6 +33,13 @@ def format_input() -> io.Input:
     return io.Combo.Input("format", options=FORMATS, default=FORMATS[0], optional=True,
                           tooltip="Kind of video file: mp4 (H.264, plays everywhere); webm (VP9) or mov (ProRes 4444 or 422), "
                                   "which keep a transparent background.")
+
+
+def label_input() -> io.Input:
+    """Words in the frames."""
+    return io.String.Input("label", display_name="visible label", default="", optional=True, advanced=True,
+                           tooltip=f"Words in the lower left corner of every frame, such as {LABEL}; empty: none. The file's "
+                                   "metadata say that the video is synthetic in any case.")
 
 
 class KeptFile:

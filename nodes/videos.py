@@ -186,7 +186,8 @@ def _encoded(parts: VideoComponents) -> Path:
     sound = Sound.from_comfy(parts.audio) if parts.audio else None
 
     def write(temporary: Path) -> None:
-        with VideoWriter(temporary, width, height, parts.frame_rate, sound, crf=8, preset="ultrafast") as writer:
+        with VideoWriter(temporary, width, height, parts.frame_rate, sound, crf=8, preset="ultrafast",
+                         source="recorded") as writer:
             for frame in pixels(parts.images):
                 writer.write(frame)
 

@@ -1,8 +1,8 @@
 """One mistake at every node of the pack, as a user makes it, and what the node's sentence must name.
 
-`MISTAKES[node id]` = (inputs that are wrong, words of the message). Inputs not named have the schema's defaults; sockets are linked to
-what `UPSTREAM` makes of the demo files. Nodes that only take sockets, which cannot be wrong, are in `SOCKETS_ONLY`: run alone, they
-are refused before anything runs.
+`MISTAKES[node id]` = (inputs that are wrong, words of the message). Inputs not named have the schema's defaults; sockets are
+linked to what `UPSTREAM` makes of the demo files. Nodes that only take sockets, which cannot be wrong, are in `SOCKETS_ONLY`: run
+alone, they are refused before anything runs.
 """
 from __future__ import annotations
 

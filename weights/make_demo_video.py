@@ -29,7 +29,8 @@ def main() -> None:
 
     subject, said = Subject(SIZE, args.identity), perform(None, args.seed, voice=VOICE, engine="espeak", text=TEXT)
     credit = {"comment": CREDIT}
-    with VideoWriter(args.out, SIZE, SIZE, said.fps, said.sound, crf=CRF, preset="veryslow", metadata=credit) as video:
+    with VideoWriter(args.out, SIZE, SIZE, said.fps, said.sound, crf=CRF, preset="veryslow", metadata=credit,
+                     source="recorded") as video:
         for i in range(len(said)):
             pose = subject.pose(said.euler[i], said.translation[i])
             video.write(subject.render(said.params[i], pose, said.sway[i]).rgb)

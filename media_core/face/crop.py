@@ -116,9 +116,10 @@ class FaceCrop:
         region[alpha > 0] = (np.rint(mixed) if source.dtype == np.uint8 else mixed).astype(source.dtype)[alpha > 0]
         return out
 
-    def pasted(self, sources: Iterable[np.ndarray], edits: Iterable[np.ndarray], **options: Any) -> Iterator[np.ndarray]:
-        """`paste_back` of every frame of a video, one at a time; `options` as there."""
-        return (self.paste_back(source, edit, i, **options) for i, (source, edit) in enumerate(zip(sources, edits)))
+    def pasted(self, sources: Iterable[np.ndarray], edits: Iterable[np.ndarray], first: int = 0,
+               **options: Any) -> Iterator[np.ndarray]:
+        """`paste_back` of every frame of a video from frame `first` on, one at a time; `options` as there."""
+        return (self.paste_back(source, edit, i, **options) for i, (source, edit) in enumerate(zip(sources, edits), first))
 
     def feather_mask(self, feather: float = FEATHER) -> np.ndarray:  # float32 [size, size]
         """How much of an edit is pasted, over the crop."""

@@ -172,7 +172,8 @@ def test_everything_wrong_is_said_at_once_and_nothing_runs(place, makes, capsys)
         assert [line for line in told if line.startswith(f"  line {number}: ") and words in line], (number, words, told)
 
 
-@pytest.mark.parametrize("content, words", [("", "no lines"), ("\n\n", "no lines"), ("\xff", "no JSON"), ("[1]", "no JSON object")])
+@pytest.mark.parametrize("content, words", [("", "no lines"), ("\n\n", "no lines"), ("\xff", "no JSON"),
+                                            ("[1]", "no JSON object")])
 def test_no_manifest(tmp_path, content, words):
     path = tmp_path / "jobs.jsonl"
     path.write_bytes(content.encode("latin1"))
@@ -202,9 +203,8 @@ def test_names_start_at_the_manifest_or_where_it_is_said(place, makes, tmp_path)
 def test_settings_are_the_commands_own_options(place, tmp_path):
     from pack import ROOT
 
-    line = {"audio": "0.wav", "portrait": str(ROOT / "demo" / "demo_portrait.jpg"), "output": "p.mp4", "life": 0.5, "gate": False, "paste": True,
-             "motion_steps": 4, "guidance": "auto",
-            "seed": None}
+    line = {"audio": "0.wav", "portrait": str(ROOT / "demo" / "demo_portrait.jpg"), "output": "p.mp4", "life": 0.5, "gate": False,
+            "paste": True, "motion_steps": 4, "guidance": "auto", "seed": None}
     (one,) = read_manifest(write(place, line), input_dir=None, output_dir=tmp_path, device="cpu")
     options = one.options
     assert (options.life, options.gate, options.paste, options.motion_steps, options.guidance, options.seed, options.device) == \
