@@ -6,36 +6,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from edit_faces import FACES, speaking, turned
 from talking_heads.media_core.edit_curves import parsed_edits
-from talking_heads.media_core.face.pose.canonical import mean_face
-from talking_heads.media_core.motion import LandmarkTrack
 from talking_heads.media_core.motion_edits import LANES, apply_edits, measured
 from talking_heads.media_core.mouth import closed_mouth, lip_aperture
 
 RIGHT_BROW, NOSE_TIP, UPPER_LIP, CHIN = 19, 30, 62, 8
 BY = {"lips": 5.0, "jaw": 4.0, "brows": 3.0, "blink": 0.6, "yaw": 20.0, "pitch": -12.0}
-
-
-def speaking(frames: int = 50, fps: float = 25.0) -> LandmarkTrack:
-    points = torch.from_numpy(mean_face()).float().repeat(frames, 1, 1)
-    swing = 0.05 * (1 - torch.cos(2 * torch.pi * 2 * (torch.arange(frames) + 0.5) / fps))
-    points[:, [8, 55, 56, 57, 58, 59, 65, 66, 67], 1] -= swing[:, None]
-    return LandmarkTrack(points, fps)
-
-
-def turned(track: LandmarkTrack, degrees: float = 25.0) -> LandmarkTrack:
-    a = np.radians(degrees)
-    turn = torch.tensor([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]], dtype=torch.float32)
-    return track.with_data(track.points @ turn.T)
-
-
-def pictured(track: LandmarkTrack, depth: float = -150.0) -> LandmarkTrack:
-    flat = track.points * torch.tensor([150.0, -150.0, depth]) + torch.tensor([128.0, 120.0, 0.0])
-    return LandmarkTrack(flat, track.fps, "pixels", (256, 256))
-
-
-FACES = {"canonical": speaking, "turned": lambda: turned(speaking()), "pixels": lambda: pictured(turned(speaking())),
-         "flat": lambda: pictured(speaking(), 0.0)}
 
 
 def edits(**lanes):
