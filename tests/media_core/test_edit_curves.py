@@ -103,7 +103,8 @@ def test_curves_act_one_after_the_other():
 
 
 @pytest.mark.parametrize("edits, said", [
-    ("{", "readable JSON"), ("[]", "JSON object"), ('{"lanes": {}}', "version"), (json.dumps({"version": 2, "lanes": {}}), "Update"),
+    ("{", "readable JSON"), ("[]", "JSON object"), ('{"lanes": {}}', "version"),
+    (json.dumps({"version": 2, "lanes": {}}), "Update"),
     (json.dumps({"version": 1, "lanes": []}), "lanes must be an object"),
     (text(chin={"curves": []}), "'chin'"), (text(brows={}), "'brows'"), (text(brows={"curves": [{}]}), "'brows'"),
     (one([[0]]), "'brows'"), (one([[0, "x"]]), "'brows'"), (one([[0, 1]], mode="times"), "'brows'"),

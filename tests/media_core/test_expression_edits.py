@@ -62,7 +62,7 @@ def test_the_head_looks_where_it_is_told(poses):
 
 
 def test_the_head_turns_about_its_neck(poses):
-    """Where the camera sees the neck does not change, and what is right of it in the image comes closer for a look to the left."""
+    """Where the camera sees the neck does not change; the nose goes where the head looks."""
     def seen(track, point):
         homogeneous = torch.tensor([*point, 1.0], dtype=torch.float64)
         return torch.linalg.inv(track.camera_to_head.double()) @ homogeneous

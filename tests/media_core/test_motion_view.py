@@ -97,7 +97,8 @@ def test_the_page_reads_what_it_writes_and_python_reads_it_too():
     assert 4 < found["first"] < 30
     curves = parsed_edits(found["text"], motion_edits.LANES).lanes["brows"]
     assert [len(curve.times) for curve in curves][1:] == [1]
-    python = parsed_edits(found["text"], motion_edits.LANES).edited_at(motion_edits.BROWS, np.zeros(3), np.array([0.65, 1.0, 2.9]))
+    times = np.array([0.65, 1.0, 2.9])
+    python = parsed_edits(found["text"], motion_edits.LANES).edited_at(motion_edits.BROWS, np.zeros(3), times)
     assert np.allclose(python, found["drawn"], atol=1e-9) and python[2] == 1.5
     assert abs(python[0] - 2) < 0.7 and abs(python[1] - 3 * np.sin(4)) < 0.8
 

@@ -376,8 +376,8 @@ def shown_pixels(real: Any, history: dict) -> bytes:
 
 
 def test_an_avatars_edited_motion_is_rendered(real):
-    prompt = workflow("avatar_speech_to_video", {"5": {"motion": ["20", 0]}, "1": {"audio": "talking_heads_demo_speech_short.wav"},
-                                                 "6": {"filename_prefix": "talking_heads/drawn"}})
+    prompt = workflow("avatar_speech_to_video", {"5": {"motion": ["20", 0]}, "6": {"filename_prefix": "talking_heads/drawn"},
+                                                 "1": {"audio": "talking_heads_demo_speech_short.wav"}})
     smile = json.dumps({"version": 1, "lanes": {"AU12": {"curves": [{"points": [[0, 4], [9, 4]]}]}}})
     prompt["20"] = node("HMTalker_EditAvatarMotion", motion=["4", 0], edits=smile, avatar=["3", 0], speech=["2", 0],
                         audio=["1", 0], transcript="")
