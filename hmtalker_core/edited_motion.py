@@ -49,7 +49,7 @@ def edit_motion(motion: AvatarMotion, edits: Edits, avatar: Avatar | None = None
 
 
 def _possible(au: Tensor, own: Tensor, avatar: Avatar | None) -> Tensor:  # [T, 17] -> [T, 17]
-    """Units that the avatar never learnt stay as they were, and lids never close further than it has seen."""
+    """Units that the avatar was not trained on stay as they were, and lids never close further than it has seen."""
     if avatar is None:
         return au
     ceiling = torch.maximum(own[:, BLINK], torch.tensor(float(avatar.config["blink_ceiling"])))

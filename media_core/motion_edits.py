@@ -1,7 +1,8 @@
 """Landmarks changed by the motion editor's curves: lips, jaw, brows, lids, and where the head looks.
 
 Every lane has a measure, one number for each frame, and a way to change the 68 points by so much of it; the measure of what
-comes out is the edited curve. The lanes do not disturb each other, except that opening lips take the jaw along (docs/editor.md#lanes).
+comes out is the edited curve. The lanes do not disturb each other, except that opening lips take the jaw along
+(docs/editor.md#lanes).
 Everything is done in the frame of the face, which the mean face gives when it is laid over the rigid points: canonical
 landmarks and pixels, a still head and one that turns, are the same. web/js/editor/face.js does the same in the page, from
 the tables of `tables`; a test compares the two.

@@ -27,8 +27,8 @@ def _heard() -> list[io.Input]:
         io.Audio.Input("audio", optional=True, tooltip="The audio the motion belongs to: the editor draws and plays it. It does "
                                                        "not change the motion."),
         io.String.Input("transcript", default="", optional=True,
-                        tooltip="What is said in the audio, in English: the editor then shows each sound exactly where it is "
-                                "spoken. Empty: they are recognised. Needs the package pocketsphinx."),
+                        tooltip="What is said in the audio, in English: the editor then shows its phones exactly where they "
+                                "are spoken. Empty: they are recognised. Needs the package pocketsphinx."),
     ]
 
 

@@ -344,6 +344,47 @@ def test_edited_motion_to_video(real):
     assert facts.has_sound and (facts.width, facts.height, facts.frames) == (512, 512, 10)
 
 
+BROWS = json.dumps({"version": 1, "lanes": {"brows": {"curves": [{"points": [[0, 6], [9, 6]]}]}}})
+
+
+def test_edited_motion_reaches_the_page_and_the_next_node(real):
+    """What the editor in the page shows is served by /view, also when the node comes from the cache."""
+    speech = {key: value for key, value in workflow("portrait_edited_motion_to_video", {"8": {"steps": 4}}).items()
+              if key in ("1", "2", "3", "6", "7", "8")}
+    edit = node("MoDiTalker_EditMotion", landmarks=["8", 0], edits=BROWS, speech=["7", 0], audio=["2", 0], transcript="")
+    show = node("TalkingHead_PreviewLandmarks", size=128, start_frame=0, frame_count=1, dots=False, landmarks=["20", 0])
+    prompt = {**speech, "20": edit, "21": show, "22": node("PreviewImage", images=["21", 0])}
+    _, history = run(real, prompt)
+    motion, audio = history["outputs"]["20"]["motion_editor"]
+    for entry, head in ((motion, b"THMV"), (audio, b"RIFF")):
+        with urllib.request.urlopen(f"http://{real.url}/view?{urllib.parse.urlencode(entry)}", timeout=60) as answer:
+            assert answer.read(4) == head
+    _, again = run(real, prompt)
+    assert again["outputs"] == history["outputs"]
+    plain = {**speech, "20": node("MoDiTalker_EditMotion", landmarks=["8", 0], edits=""), "21": show,
+             "22": node("PreviewImage", images=["21", 0])}
+    _, unedited = run(real, plain)
+    assert shown_pixels(real, unedited) != shown_pixels(real, history), "the brows stand higher"
+
+
+def shown_pixels(real: Any, history: dict) -> bytes:
+    from PIL import Image
+
+    (entry,) = history["outputs"]["22"]["images"]
+    with urllib.request.urlopen(f"http://{real.url}/view?{urllib.parse.urlencode(entry)}", timeout=60) as answer:
+        return Image.open(answer).tobytes()
+
+
+def test_an_avatars_edited_motion_is_rendered(real):
+    prompt = workflow("avatar_speech_to_video", {"5": {"motion": ["20", 0]}, "6": {"filename_prefix": "talking_heads/drawn"},
+                                                 "1": {"audio": "talking_heads_demo_speech_short.wav"}})
+    smile = json.dumps({"version": 1, "lanes": {"AU12": {"curves": [{"points": [[0, 4], [9, 4]]}]}}})
+    prompt["20"] = node("HMTalker_EditAvatarMotion", motion=["4", 0], edits=smile, avatar=["3", 0], speech=["2", 0],
+                        audio=["1", 0], transcript="")
+    _, history = run(real, prompt)
+    assert len(history["outputs"]["20"]["motion_editor"]) == 2 and len(films(real, "drawn*.mp4")) == 1
+
+
 @pytest.mark.parametrize("carrier", ["picture", "redraw"])
 def test_a_films_person_says_something_else(real, carrier):
     """A VIDEO in, another out, through core's own nodes."""
@@ -422,7 +463,8 @@ def test_these_are_all_output_nodes(real):
     mine = {name for name, facts in real.object_info().items() if facts["python_module"] == module and facts["output_node"]}
     assert mine == {prompt["9"]["class_type"] for prompt in OUTPUT_NODES.values()} | {
         "TalkingHead_SaveVideoFile", "TalkingHead_Metrics", "TalkingHead_ImportAVE",
-        "HMTalker_ImportTalkingGaussian", "HMTalker_SavePLY", "HMTalker_PreviewAvatar"}  # tested by themselves
+        "HMTalker_ImportTalkingGaussian", "HMTalker_SavePLY", "HMTalker_PreviewAvatar", "MoDiTalker_EditMotion",
+        "HMTalker_EditAvatarMotion"}  # tested by themselves
 
 
 def test_a_video_is_saved_as_it_is_and_shown(real):

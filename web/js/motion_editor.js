@@ -22,9 +22,17 @@ function chained(node, name, after) {
   }
 }
 
+/** Tells ComfyUI that the workflow has changed: it saves it, and its own undo goes back to here. */
+function noteChange() {
+  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker
+  if (tracker?.captureCanvasState) tracker.captureCanvasState()
+  else tracker?.checkState?.()
+}
+
+/** In the classic canvas and in Nodes 2.0, which looks at the options. */
 function hide(widget) {
   widget.hidden = true
-  widget.options = { ...widget.options, hidden: true }
+  widget.options.hidden = true
   widget.computeSize = () => [0, -4]
 }
 
@@ -58,11 +66,16 @@ function build(node, lanes) {
       edits.value = text
       edits.callback?.(text)
       node.graph?.setDirtyCanvas?.(true, true)
+      noteChange()
     }
   })
   hide(edits)
   const widget = node.addDOMWidget('motion_editor', 'talking_heads_motion_editor', panel.root, {
-    serialize: false, hideOnZoom: false, getMinHeight: () => EditorPanel.height(lanes, node.size[0] - 20), getValue: () => undefined, setValue: () => {}
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: () => EditorPanel.height(lanes, node.size[0] - 20),
+    getValue: () => undefined,
+    setValue: () => {}
   })
   widget.serialize = false
   node.setSize([Math.max(WIDTH, node.size[0]), Math.max(node.size[1], node.computeSize()[1])])

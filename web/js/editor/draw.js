@@ -189,7 +189,8 @@ export function drawFace(pen, model, box, side, now, colour) {
   const scale = side / box.size
   for (const withEdits of [false, true]) {
     const { points, down } = model.face(now, withEdits)
-    const place = i => [side / 2 + (points[3 * i] - box.x) * scale, side / 2 + (points[3 * i + 1] - box.y) * scale * (down ? 1 : -1)]
+    const upright = down ? scale : -scale
+    const place = i => [side / 2 + (points[3 * i] - box.x) * scale, side / 2 + (points[3 * i + 1] - box.y) * upright]
     pen.globalAlpha = withEdits ? 1 : 0.3
     for (const [first, last, closed] of LINES) {
       const drawn = Array.from({ length: last - first + 1 }, (_, i) => place(first + i))

@@ -1,20 +1,19 @@
 // The editor's element: toolbar, lanes, face. Hands and keys change the model; the model's changes are drawn.
 
-import { GUTTER, PHONES, Plot, RULER, WAVE, drawFace, drawLanes, faceBox, heightOf, rowsOf } from './draw.js'
+import { GUTTER, PHONES, Plot, RULER, WAVE, drawFace, drawLanes, faceBox, heightOf } from './draw.js'
+import { Hands } from './hands.js'
 import { EditorModel } from './model.js'
 import { Player } from './player.js'
-import { laidOver, pointAdded, pointMoved, pointRemoved, shownValue, smoothed, strokeCurve } from './strokes.js'
+import { pointRemoved, shownValue, smoothed } from './strokes.js'
 
 const FACE = 172 // px
 const MOST_HEIGHT = 430 // px of the lanes; more scroll
 const NARROW = 600 // px of the element, below which the face is under the lanes
-const REACH = 7 // px around a point
-const MOVED = 4 // px that make a click a stroke
 const CLOSEST = 0.2 // s, the shortest time that fills the plot
-const STYLE = 'font:12px sans-serif;color:var(--input-text,#ddd);background:var(--comfy-menu-bg,#222);border-radius:6px;' +
-  'display:flex;flex-direction:column;width:100%;height:100%;overflow:hidden;box-sizing:border-box;padding:4px;outline:none'
-const BUTTON = 'font:12px sans-serif;padding:2px 7px;border:1px solid var(--border-color,#555);border-radius:4px;cursor:pointer;' +
-  'background:var(--comfy-input-bg,#333);color:inherit'
+const STYLE = 'font:12px sans-serif;color:var(--input-text,#ddd);background:var(--comfy-menu-bg,#222);' +
+  'border-radius:6px;display:flex;flex-direction:column;width:100%;height:100%;overflow:hidden;box-sizing:border-box;padding:4px;outline:none'
+const BUTTON = 'font:12px sans-serif;padding:2px 7px;border:1px solid var(--border-color,#555);border-radius:4px;' +
+  'cursor:pointer;background:var(--comfy-input-bg,#333);color:inherit'
 
 function element(tag, style, properties = {}) {
   const made = Object.assign(document.createElement(tag), properties)
@@ -34,7 +33,7 @@ export class EditorPanel {
     this.root = element('div', STYLE, { tabIndex: 0, className: 'talking-heads-motion-editor' })
     this.message = element('div', 'margin:auto;padding:24px;text-align:center;max-width:420px;line-height:1.5')
     this.root.append(this.#toolbar(), this.#main(), this.message, this.#foot())
-    this.#listen()
+    this.hands = new Hands(this)
     this.observer = new ResizeObserver(() => this.redraw())
     this.observer.observe(this.scroll)
     this.say('first')
@@ -87,20 +86,21 @@ export class EditorPanel {
   #toolbar() {
     const bar = element('div', 'display:flex;flex-wrap:wrap;gap:4px;align-items:center;padding-bottom:4px')
     const button = (name, act, label = this.words(name)) => {
-      const made = element('button', BUTTON, { textContent: label, title: this.words(`${name}Tip`), onclick: act, type: 'button' })
+      const title = this.words(`${name}Tip`)
+      const made = element('button', BUTTON, { textContent: label, title, onclick: act, type: 'button' })
       made.dataset.name = name
       this.buttons[name] = made
       bar.append(made)
     }
-    button('play', () => this.#toggle(), `▶ ${this.words('play')}`)
+    button('play', () => this.toggle(), `▶ ${this.words('play')}`)
     bar.append(this.#choice('mode', ['add', 'replace']), this.#choice('shape', ['smooth', 'linear', 'hold']))
     button('soften', () => this.#soften())
-    button('remove', () => this.#remove())
+    button('remove', () => this.remove())
     button('mute', () => this.#mute())
-    button('undo', () => this.#do(() => this.model.undo()), '↶')
-    button('redo', () => this.#do(() => this.model.redo()), '↷')
-    button('fit', () => this.#do(() => { this.span = [0, this.model.view.duration] }))
-    button('clear', () => this.#do(() => {
+    button('undo', () => this.act(() => this.model.undo()), '↶')
+    button('redo', () => this.act(() => this.model.redo()), '↷')
+    button('fit', () => this.act(() => { this.span = [0, this.model.view.duration] }))
+    button('clear', () => this.act(() => {
       this.model.clear()
       if (this.said === 'broken') this.#sentence()
     }))
@@ -172,11 +172,12 @@ export class EditorPanel {
   /** The plot goes along with the sound. */
   #follow() {
     const [from, to] = this.span, now = this.player.now
-    if (this.player.playing && (now < from || now > to)) this.#span(now, to - from)
+    if (this.player.playing && (now < from || now > to)) this.setSpan(now, to - from)
   }
 
   #sized(canvas, width, height) {
-    const ratio = Math.min(3, Math.max(1, devicePixelRatio * (canvas.getBoundingClientRect().width / (canvas.clientWidth || 1) || 1)))
+    const zoom = canvas.getBoundingClientRect().width / (canvas.clientWidth || 1) || 1
+    const ratio = Math.min(3, Math.max(1, devicePixelRatio * zoom))
     const wide = Math.round(width * ratio), high = Math.round(height * ratio)
     if (canvas.width !== wide || canvas.height !== high) {
       Object.assign(canvas, { width: wide, height: high })
@@ -204,33 +205,33 @@ export class EditorPanel {
   }
 
   // ----------------------------------------------------------------------------------------------------------- actions
-  #do(act) {
+  act(act) {
     act()
     this.redraw()
   }
 
-  #toggle() {
+  toggle() {
     if (this.player.playing) this.player.pause()
     else this.player.play()
   }
 
-  #curves() {
+  curves() {
     return this.model.editsOf(this.model.lane.name).curves
   }
 
   #soften() {
-    this.#do(() => this.model.setCurves(this.#curves().map(smoothed)))
+    this.act(() => this.model.setCurves(this.curves().map(smoothed)))
   }
 
-  #remove() {
+  remove() {
     const { selected } = this.model
-    this.#do(() => this.model.setCurves(selected ? pointRemoved(this.#curves(), selected.curve, selected.point) : []))
+    this.act(() => this.model.setCurves(selected ? pointRemoved(this.curves(), selected.curve, selected.point) : []))
     this.model.selected = null
   }
 
   #mute() {
     const edits = this.model.editsOf(this.model.lane.name)
-    this.#do(() => this.model.setLane({ ...edits, muted: !edits.muted }))
+    this.act(() => this.model.setLane({ ...edits, muted: !edits.muted }))
   }
 
   /** For the selected curve and for those drawn from now on. In the other mode a curve keeps its place on the plot. */
@@ -238,180 +239,18 @@ export class EditorPanel {
     this[name] = value
     const { selected, lane } = this.model, own = time => this.model.own(this.model.active, time)
     if (!selected) return
-    const curve = this.#curves()[selected.curve]
+    const curve = this.curves()[selected.curve]
     const points = name !== 'mode' || curve.mode === value ? curve.points : curve.points.map(([time], i) => {
       const shown = shownValue(lane, curve, i, own)
       return [time, value === 'add' ? shown - (own(time) || 0) : Math.min(lane.most, Math.max(lane.least, shown))]
     })
-    this.#do(() => this.model.setCurves(this.#curves().with(selected.curve, { ...curve, [name]: value, points })))
-  }
-
-  // ------------------------------------------------------------------------------------------------------------- hands
-  #listen() {
-    const { canvas, root } = this
-    for (const kind of ['pointerdown', 'pointermove', 'pointerup', 'mousedown', 'mouseup', 'dblclick', 'contextmenu', 'wheel']) {
-      root.addEventListener(kind, event => event.stopPropagation())
-    }
-    root.addEventListener('keydown', event => this.#key(event))
-    canvas.addEventListener('pointerdown', event => this.#down(event))
-    canvas.addEventListener('pointermove', event => this.#move(event))
-    canvas.addEventListener('pointerup', event => this.#up(event))
-    canvas.addEventListener('pointercancel', () => { this.drag = null })
-    canvas.addEventListener('pointerleave', () => this.#do(() => { this.hover = '' }))
-    canvas.addEventListener('contextmenu', event => this.#context(event))
-    canvas.addEventListener('wheel', event => this.#wheel(event), { passive: false })
-  }
-
-  /** Where an event is on the canvas, in its own px, however the page has scaled the node. */
-  #place(event) {
-    const box = this.canvas.getBoundingClientRect()
-    return { x: (event.clientX - box.left) * this.canvas.clientWidth / box.width,
-      y: (event.clientY - box.top) * this.canvas.clientHeight / box.height }
-  }
-
-  #row() {
-    return rowsOf(this.model)[this.model.active]
-  }
-
-  #value(y) {
-    const { least, most } = this.model.lane, row = this.#row()
-    return Math.min(most, Math.max(least, Plot.value(y, this.model.range(row.lane), row)))
-  }
-
-  #time(x) {
-    return Math.min(this.model.view.duration, Math.max(0, this.plot.time(x)))
-  }
-
-  #pointAt({ x, y }) {
-    const row = this.#row(), range = this.model.range(row.lane), own = time => this.model.own(row.lane, time)
-    let found = null, best = REACH
-    this.#curves().forEach((curve, c) => curve.points.forEach(([time], i) => {
-      const away = Math.hypot(this.plot.x(time) - x, Plot.y(shownValue(this.model.lane, curve, i, own), range, row) - y)
-      if (away <= best) [found, best] = [{ curve: c, point: i }, away]
-    }))
-    return found
-  }
-
-  #down(event) {
-    this.root.focus({ preventScroll: true })
-    if (event.button !== 0 || !this.plot) return
-    const place = this.#place(event)
-    this.canvas.setPointerCapture(event.pointerId)
-    if (place.y < WAVE + PHONES + RULER) {
-      this.drag = { kind: 'seek' }
-      return this.player.seek(this.#time(place.x))
-    }
-    const row = rowsOf(this.model).find(({ top, height }) => place.y >= top && place.y < top + height)
-    if (!row) return
-    if (row.lane !== this.model.active || place.x < GUTTER) {
-      this.model.active = row.lane
-      this.model.selected = null
-      return this.redraw()
-    }
-    const point = this.#pointAt(place)
-    this.model.selected = point
-    this.drag = point ? { kind: 'point', ...point } : { kind: 'stroke', start: place, line: [this.#at(place)] }
-    this.drag.before = this.#curves()
-    this.redraw()
-  }
-
-  #at({ x, y }) {
-    return [this.#time(x), this.#value(y)]
-  }
-
-  #move(event) {
-    if (!this.plot || this.said) return
-    const place = this.#place(event), [time, value] = this.#at(place)
-    this.hover = place.x > GUTTER && place.y > WAVE + PHONES + RULER ? `${time.toFixed(2)} s   ${value.toFixed(2)}` : ''
-    const { drag } = this
-    if (drag?.kind === 'seek') this.player.seek(time)
-    else if (drag?.kind === 'point') this.#dragPoint(drag, time, value)
-    else if (drag?.kind === 'stroke') this.#dragStroke(drag, place)
-    this.redraw()
-  }
-
-  #dragPoint(drag, time, value) {
-    const { mode } = drag.before[drag.curve]
-    drag.moved = true
-    const curves = pointMoved(drag.before, drag.curve, drag.point, time, this.#stored(mode, time, value))
-    this.#quietly(curves)
-  }
-
-  #dragStroke(drag, place) {
-    if (!drag.moved && Math.hypot(place.x - drag.start.x, place.y - drag.start.y) < MOVED) return
-    drag.moved = true
-    drag.line.push(this.#at(place))
-    const [low, high] = this.model.range(this.model.active)
-    const fresh = strokeCurve(drag.line, { mode: this.mode, shape: this.shape, range: high - low,
-      own: time => this.model.own(this.model.active, time) })
-    if (fresh) this.#quietly(laidOver(drag.before, fresh))
-  }
-
-  /** Shown, but not yet a step of its own; the plot keeps its range meanwhile. */
-  #quietly(curves) {
-    const range = this.model.range(this.model.active)
-    this.model.setCurves(curves, true)
-    this.model.ranges.set(this.model.lane.name, range)
-  }
-
-  /** A value on the plot as a curve of that mode has it. */
-  #stored(mode, time, value) {
-    return mode === 'replace' ? value : value - (this.model.own(this.model.active, time) || 0)
-  }
-
-  #up(event) {
-    const { drag } = this
-    this.drag = null
-    if (!drag || !drag.before) return
-    const place = this.#place(event)
-    if (drag.kind === 'stroke' && !drag.moved) {
-      const [time, value] = this.#at(place)
-      const added = pointAdded(drag.before, time, mode => this.#stored(mode, time, value), this)
-      this.model.setCurves(added.curves)
-      this.model.selected = { curve: added.curve, point: added.point }
-    } else if (drag.moved) this.model.setCurves(this.#curves())
-    this.redraw()
-  }
-
-  #context(event) {
-    event.preventDefault()
-    if (!this.plot) return
-    const point = this.#pointAt(this.#place(event))
-    if (!point) return
-    this.model.selected = point
-    this.#remove()
-  }
-
-  #wheel(event) {
-    if (!this.plot || this.said) return
-    const { x } = this.#place(event)
-    if (x < GUTTER) return
-    event.preventDefault()
-    const [from, to] = this.span, length = to - from
-    const sideways = event.shiftKey ? event.deltaY || event.deltaX : Math.abs(event.deltaX) > Math.abs(event.deltaY) && event.deltaX
-    if (sideways) return this.#do(() => this.#span(from + Math.sign(sideways) * 0.1 * length, length))
-    const fixed = this.plot.time(x), longer = length * 1.2 ** Math.sign(event.deltaY)
-    this.#do(() => this.#span(fixed - (fixed - from) * longer / length, longer))
+    this.act(() => this.model.setCurves(this.curves().with(selected.curve, { ...curve, [name]: value, points })))
   }
 
   /** Shows `length` seconds from `from` on, as far as there are so many. */
-  #span(from, length) {
+  setSpan(from, length) {
     const { duration } = this.model.view, long = Math.min(duration, Math.max(CLOSEST, length))
     const start = Math.min(duration - long, Math.max(0, from))
     this.span = [start, start + long]
-  }
-
-  #key(event) {
-    if (['SELECT', 'INPUT'].includes(event.target.tagName)) return event.stopPropagation()
-    const control = event.ctrlKey || event.metaKey, key = event.key.toLowerCase()
-    const act = this.said ? null
-      : control && key === 'z' ? () => (event.shiftKey ? this.model.redo() : this.model.undo())
-        : control && key === 'y' ? () => this.model.redo()
-          : key === ' ' ? () => this.#toggle()
-            : key === 'delete' || key === 'backspace' ? () => this.#remove() : null
-    if (!act) return
-    event.preventDefault()
-    event.stopPropagation()
-    this.#do(act)
   }
 }

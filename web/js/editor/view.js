@@ -6,7 +6,7 @@ const TYPES = { f4: Float32Array, i2: Int16Array, u1: Uint8Array }
 
 /**
  * @param {ArrayBuffer} buffer
- * @returns {object} the header, with `data` (name -> typed array) and, for landmarks, `data.points` in the track's unit [rows*204]
+ * @returns {object} the header, with `data` (name -> typed array); `data.points` of landmarks in the track's unit [rows * 204]
  */
 export function readView(buffer) {
   const bytes = new Uint8Array(buffer)

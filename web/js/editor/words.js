@@ -16,7 +16,7 @@ const EN = {
   removeTip: 'Delete the selected point, or else the curves of this lane (Delete)', muteTip: 'Keep the edits of this lane, but do not apply them',
   clearTip: 'Delete all edits', undoTip: 'Undo (Ctrl+Z)', redoTip: 'Redo (Ctrl+Y)', fitTip: 'Show the whole time; the mouse wheel zooms',
   how: 'Drag to draw, click to add a point, drag a point to move it. Wheel: zoom. Shift+wheel: scroll.',
-  unknown: 'this avatar never learnt it', sketch: 'sketch', every: 'every {} frames shown'
+  unknown: 'not trained', sketch: 'sketch', every: 'every {} frames shown'
 }
 const ZH = {
   lips: '嘴唇张开', jaw: '下颌', brows: '眉毛', blink: '眨眼', yaw: '左右转头', pitch: '上下点头',
