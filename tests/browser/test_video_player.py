@@ -10,7 +10,8 @@ SEEN = """() => {
   const box = document.querySelector('.talking-heads-player'), video = box?.querySelector('video')
   return video && {words: box.textContent, time: video.currentTime, length: video.duration, width: video.videoWidth,
     audio: video.webkitAudioDecodedByteCount, frames: video.webkitDecodedFrameCount, source: video.currentSrc,
-    ready: video.readyState, muted: video.muted, error: video.error?.message ?? '', shown: [video.clientWidth, video.clientHeight],
+    ready: video.readyState, muted: video.muted, error: video.error?.message ?? '',
+    shown: [video.clientWidth, video.clientHeight],
     buffered: video.buffered.length ? video.buffered.end(video.buffered.length - 1) : 0}
 }"""
 

@@ -1,22 +1,22 @@
 /**
- * Socket type -> colour. All have the same lightness (OKLCH 0.60), so that they can be told apart from both a white and a
+ * Socket type -> colour. All have the same lightness (OKLCH 0.62), so that they can be told apart from both a white and a
  * dark canvas; neighbours in a workflow are far apart in hue, and what belongs together is related: a dataset and what is
  * trained on it, an avatar and its motion.
  */
 export const COLOURS = {
-  TH_SPEECH: '#c25e53',
-  TH_SPEECH_ENCODER: '#ac697e',
-  TH_EXPRESSION: '#a57700',
-  TH_POSE: '#aa714a',
-  TH_DATASET: '#838542',
-  TH_AVATAR: '#569242',
-  TH_AVATAR_MOTION: '#449174',
-  TH_ATOM: '#3884ca',
-  TH_MTOV: '#727bb6',
-  TH_MOTION_DATASET: '#368ca6',
-  TH_LANDMARKS: '#926abe',
-  TH_FACE_TRACK: '#b85fa4',
-  TH_FACE_CROP: '#a06c98'
+  TH_SPEECH: '#d75954',
+  TH_SPEECH_ENCODER: '#b67080',
+  TH_EXPRESSION: '#ab8000',
+  TH_POSE: '#ad7b58',
+  TH_DATASET: '#898d53',
+  TH_AVATAR: '#4c9e38',
+  TH_AVATAR_MOTION: '#56977c',
+  TH_ATOM: '#268be3',
+  TH_MTOV: '#7682c4',
+  TH_MOTION_DATASET: '#5492a5',
+  TH_LANDMARKS: '#976dd9',
+  TH_FACE_TRACK: '#b661bc',
+  TH_FACE_CROP: '#ab7493'
 }
 
 /**
