@@ -63,7 +63,7 @@ def test_a_page_hears_every_step_and_the_record_stays(page):
     assert last["step"] == last["steps"] == first["steps"] and len(curve(last, "loss")["steps"]) > 10
     assert {row["chart"] for row in last["curves"]} == {"loss", "image quality", "learning rate"}
     assert [words for _, words in last["phases"]] == ["Stage warm-up", "Stage face", "Stage mouth", "Stage fuse"]
-    assert json.loads((page.base / RECORD).read_text("utf8")) == last
+    assert json.loads((page.base / RECORD).read_text("utf8")) == {name: last[name] for name in last if name != "prompt_id"}
     shown = result.outputs["train"]
     assert shown["training"] == [{"filename": "training.json", "subfolder": "talking_heads/logs/me", "type": "output"}]
     assert last["subfolder"] == "talking_heads/logs/me" and last["previews"]
@@ -74,10 +74,10 @@ def test_a_page_hears_every_step_and_the_record_stays(page):
 
 
 def test_stop_and_keep_succeeds_with_a_file_and_the_training_can_go_on(page):
-    page.stop_at = 12
+    page.stop_at = 5
     result = ok(run(page))
     models, last = page.base / "models" / "talking_heads", page.told[-1]
-    assert last["state"] == "kept" and 12 <= last["step"] <= 14 < last["steps"], "the next step is the last"
+    assert last["state"] == "kept" and last["step"] == 5 < last["steps"], "it ends before the next step"
     assert "stopped_at" in str(own(page.host, "hmtalker_core.checkpoints").load_avatar(models / "me.safetensors").config)
     (text,) = result.outputs["train"]["text"]
     assert f"Stopped at step {last['step']} of {last['steps']} and kept." in text and "mouth was not trained" in text

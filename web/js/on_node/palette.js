@@ -1,21 +1,21 @@
 /**
- * Socket type -> colour. All have the same lightness (OKLCH 0.62), so that they can be told apart from both a white and a
+ * Socket type -> colour. All have the same luminance (0.23), so that they can be told apart from both a white and a
  * dark canvas; neighbours in a workflow are far apart in hue, and what belongs together is related: a dataset and what is
  * trained on it, an avatar and its motion.
  */
 export const COLOURS = {
-  TH_SPEECH: '#d75954',
-  TH_SPEECH_ENCODER: '#b67080',
-  TH_EXPRESSION: '#ab8000',
-  TH_POSE: '#ad7b58',
-  TH_DATASET: '#898d53',
-  TH_AVATAR: '#4c9e38',
-  TH_AVATAR_MOTION: '#56977c',
-  TH_ATOM: '#268be3',
-  TH_MTOV: '#7682c4',
-  TH_MOTION_DATASET: '#5492a5',
-  TH_LANDMARKS: '#976dd9',
-  TH_FACE_TRACK: '#b661bc',
+  TH_SPEECH: '#da5c57',
+  TH_SPEECH_ENCODER: '#b67081',
+  TH_EXPRESSION: '#a77e0b',
+  TH_POSE: '#ac7957',
+  TH_DATASET: '#84884e',
+  TH_AVATAR: '#44962f',
+  TH_AVATAR_MOTION: '#4f9176',
+  TH_ATOM: '#2188e0',
+  TH_MTOV: '#7481c2',
+  TH_MOTION_DATASET: '#4f8da0',
+  TH_LANDMARKS: '#996fda',
+  TH_FACE_TRACK: '#b964bf',
   TH_FACE_CROP: '#ab7493'
 }
 
