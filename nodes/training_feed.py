@@ -59,11 +59,11 @@ class TrainingReport(bridge.NodeReport):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.unlink(missing_ok=True)
         if self._record is not None:
             stopped = kind is not None and issubclass(kind, (InterruptProcessingException, Cancelled))
             ended = FINISHED if self.done >= self.total else KEPT
             self._tell(ended if kind is None else INTERRUPTED if stopped else FAILED, save=True)
+        self._stop.unlink(missing_ok=True)
 
     @property
     def kept(self) -> bool:

@@ -26,7 +26,7 @@ class Page:
             self.videos.append(dict(data))
         if name == "talking_heads.training":
             self.told.append(json.loads(json.dumps(data, allow_nan=False)))
-        if name == "talking_heads.training" and self.stop_at and data["step"] >= self.stop_at:
+        if name == "talking_heads.training" and self.stop_at and data["state"] == "running" and data["step"] >= self.stop_at:
             stop = self.base / "temp" / "talking_heads_stop" / f"{data['run']}.txt"  # as an upload leaves it
             stop.parent.mkdir(parents=True, exist_ok=True)
             stop.write_text("stop and keep")
