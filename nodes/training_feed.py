@@ -67,7 +67,7 @@ class TrainingReport(bridge.NodeReport):
 
     @property
     def kept(self) -> bool:
-        """Whether it was ended early and what it had learnt is kept."""
+        """Whether it was ended early and its model is kept."""
         return self._enough and self.done < self.total
 
     def enough(self) -> bool:
@@ -142,7 +142,7 @@ class _Record:
         try:
             return read_json_object(folder / RECORD, absent={}, longest=_LONGEST)
         except FileFormatError as error:
-            bridge.log.warning("The curves begin anew: %s", error)
+            bridge.log.warning("The curves start over: %s", error)
             return {}
 
     def wants_preview(self, done: int, total: int) -> bool:
