@@ -47,17 +47,17 @@ class LiveCopy:
         self._container: OutputContainer | None = None
         self._streams: dict[int, Stream] = {}
         self._waiting: list[tuple[Stream, av.Packet]] = []  # before the first frame is there
-        self._broken, self._last = False, float("-inf")
+        self._broken, self._last, self._seconds = False, float("-inf"), 0.0
 
     def mux(self, stream: Stream, packet: av.Packet, streams: tuple[Stream, ...], container: str) -> None:
-        """Takes in a packet, before the video does.
+        """Takes in a packet of its own (`copied`), after the video has taken in the same.
 
         Args:
-            streams: all of the video's, once they have been opened: the frames first.
+            streams: all of the video's: the frames first.
             container: of the video.
         """
         if container in CONTAINERS and not self._broken:
-            self._guarded(lambda: self._add(stream, copied(packet), streams, container))
+            self._guarded(lambda: self._add(stream, packet, streams, container))
 
     def close(self) -> None:
         """Ends the file. More than once is no harm."""
@@ -77,9 +77,11 @@ class LiveCopy:
             self._container.mux(one)
         self._waiting.clear()
         now = time.monotonic()
-        if stream is streams[0] and packet.pts is not None and now - self._last >= FRAGMENT:
-            self._last = now
-            self._told(self.mime, float(packet.pts * Fraction(packet.time_base)))
+        if stream is streams[0] and packet.pts is not None:
+            self._seconds = max(self._seconds, float(packet.pts * Fraction(packet.time_base)))
+            if now - self._last >= FRAGMENT:
+                self._last = now
+                self._told(self.mime, self._seconds)
 
     def _open(self, streams: tuple[Stream, ...], container: str) -> None:
         import av
@@ -103,7 +105,7 @@ class LiveCopy:
 
 
 def copied(packet: av.Packet) -> av.Packet:
-    """One of its own: writing a packet empties it."""
+    """The same packet again."""
     import av
 
     twin = av.Packet(bytes(packet))

@@ -21,6 +21,7 @@ from .audio import FPS, Sound, fitted
 from .claims import claim
 from .errors import TalkingHeadsError
 from .files import atomic_path
+from .live_copy import LiveCopy, copied
 from .schema import RATES
 from .synthetic import Source, labeller, tags
 from .video_formats import AAC_RATES, LAYOUTS, format_of
@@ -29,8 +30,6 @@ from .video_reading import VideoInfo, load_film_sound, probe, read_frames
 if TYPE_CHECKING:
     import av
     from av.container import OutputContainer
-
-    from .live_copy import LiveCopy
 
 __all__ = ["AAC_LAYOUTS", "AAC_RATES", "VideoInfo", "VideoWriter", "encodable", "exact_fps", "film_samples", "film_sound",
            "load_film_sound", "probe", "read_frames"]
@@ -214,11 +213,12 @@ class VideoWriter(AbstractContextManager):
         for packet in packets:
             if stream is self._picture:
                 packet.duration = 1  # in ticks of 1 / fps: also the last frame lasts
-            if self.copy is not None:
-                streams = (self._picture,) if self._voice is None else (self._picture, self._voice.stream)
-                self.copy.mux(stream, packet, streams, self.format.container)
+            twin = None if self.copy is None else copied(packet)  # writing a packet empties it
             with self._writing():
                 self._container.mux(packet)
+            if self.copy is not None and twin is not None:
+                streams = (self._picture,) if self._voice is None else (self._picture, self._voice.stream)
+                self.copy.mux(stream, twin, streams, self.format.container)
 
     def _finish(self, kind: type[BaseException] | None, error: BaseException | None,
                 trace: TracebackType | None) -> None:

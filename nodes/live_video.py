@@ -6,6 +6,7 @@ removed, and the node's `player` in the history names the video itself.
 """
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ from . import bridge, temporary_videos
 
 EVENT = "talking_heads.video"
 GROWING, ENDED = "growing", "ended"
+_GRACE = 2.0  # s that the copy is left for a page that reads it
 
 
 class LiveVideo:
@@ -42,6 +44,14 @@ class LiveVideo:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.copy.close()
         self._send({"state": ENDED})
+        if getattr(getattr(PromptServer, "instance", None), "client_id", None) is None:
+            self._remove()
+            return
+        later = threading.Timer(_GRACE, self._remove)  # a page may just be asking for what is new
+        later.daemon = True
+        later.start()
+
+    def _remove(self) -> None:
         try:
             self._path.unlink(missing_ok=True)
         except OSError as failure:  # a page reads it (Windows): ComfyUI empties the folder when it starts

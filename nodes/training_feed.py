@@ -59,15 +59,15 @@ class TrainingReport(bridge.NodeReport):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.unlink(missing_ok=True)
         if self._record is not None:
             stopped = kind is not None and issubclass(kind, (InterruptProcessingException, Cancelled))
             ended = FINISHED if self.done >= self.total else KEPT
             self._tell(ended if kind is None else INTERRUPTED if stopped else FAILED, save=True)
+        self._stop.unlink(missing_ok=True)
 
     @property
     def kept(self) -> bool:
-        """Whether it was ended early and what it had learnt is kept."""
+        """Whether it was ended early and its model is kept."""
         return self._enough and self.done < self.total
 
     def enough(self) -> bool:
@@ -142,7 +142,7 @@ class _Record:
         try:
             return read_json_object(folder / RECORD, absent={}, longest=_LONGEST)
         except FileFormatError as error:
-            bridge.log.warning("The curves begin anew: %s", error)
+            bridge.log.warning("The curves start over: %s", error)
             return {}
 
     def wants_preview(self, done: int, total: int) -> bool:

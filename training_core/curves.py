@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST = 240  # points of a curve
-LOSS, QUALITY, LIPS, RATE = "loss", "image quality", "lip correlation", "learning rate"
+LOSS, QUALITY, LIPS, RATE = "loss", "image quality (dB)", "lip correlation", "learning rate"
 SHOWN: Mapping[str, tuple[str, str]] = {  # of a report's figures: the chart it is drawn in, what it is called there
     "loss": (LOSS, "loss"),
     "reconstruction": (LOSS, "reconstruction"),
     "velocity": (LOSS, "velocity"),
     "discriminators": (LOSS, "discriminators"),
     "val_loss": (LOSS, "held-out loss"),
-    "psnr": (QUALITY, "PSNR (dB)"),
-    "val_psnr": (QUALITY, "held-out PSNR (dB)"),
-    "mouth": (QUALITY, "mouth PSNR (dB)"),
+    "psnr": (QUALITY, "PSNR"),
+    "val_psnr": (QUALITY, "held-out PSNR"),
+    "mouth": (QUALITY, "mouth PSNR"),
     "lip_correlation": (LIPS, "lip correlation"),
     "lr": (RATE, "learning rate"),
 }

@@ -1,4 +1,4 @@
-"""The training monitor in a real ComfyUI's page: curves grow, "Stop and keep" ends with success and a file, a reload shows it again."""
+"""The training monitor in the page: curves grow, "Stop and keep" ends with success and a file, a reload shows it again."""
 from __future__ import annotations
 
 import pytest

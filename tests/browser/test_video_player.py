@@ -1,18 +1,30 @@
 """The player on the node that makes a video: it shows the part that is there, then the whole, with sound, also after a reload."""
 from __future__ import annotations
 
+import wave
+from pathlib import Path
+
 import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 TEMPLATE, MAKER = "1 Talking avatar", "HMTalker_RenderAvatarVideo"
+SPEECH, LONG, TIMES = "talking_heads_demo_speech.wav", "long.wav", 4
 SEEN = """() => {
   const box = document.querySelector('.talking-heads-player'), video = box?.querySelector('video')
   return video && {words: box.textContent, time: video.currentTime, length: video.duration, width: video.videoWidth,
     audio: video.webkitAudioDecodedByteCount, frames: video.webkitDecodedFrameCount, source: video.currentSrc,
-    ready: video.readyState, muted: video.muted, error: video.error?.message ?? '', shown: [video.clientWidth, video.clientHeight],
+    ready: video.readyState, muted: video.muted, error: video.error?.message ?? '',
+    shown: [video.clientWidth, video.clientHeight],
     buffered: video.buffered.length ? video.buffered.end(video.buffered.length - 1) : 0}
 }"""
+
+
+def repeated(source: Path, path: Path) -> None:
+    """The speech several times: long enough to be watched while it is rendered."""
+    with wave.open(str(source)) as given, wave.open(str(path), "wb") as made:
+        made.setparams(given.getparams())
+        made.writeframes(TIMES * given.readframes(given.getnframes()))
 
 
 def seen(page):
@@ -27,9 +39,11 @@ def plays_with_sound(page) -> dict:
     return seen(page)
 
 
-def test_the_part_that_is_there_plays_then_the_whole(page):
-    """The speech is repeated: long enough to be watched while it is rendered."""
+def test_the_part_that_is_there_plays_then_the_whole(page, server):
+    repeated(server.base / "input" / SPEECH, server.base / "input" / LONG)
+    page.open()  # again: the page asks for the list of files once
     page.open_template(TEMPLATE)
+    page.page.evaluate("name => { app.graph.nodes.find(n => n.type === 'LoadAudio').widgets[0].value = name }", LONG)
     page.run()
     page.until(lambda: (found := seen(page)) and "Being made" in found["words"] and found["buffered"] > 0.5, 600,
                "a part of the video is there before the rest is made")

@@ -1,10 +1,10 @@
 import { app } from '../../../scripts/app.js'
-import { addPanel, after, element } from './on_node/panels.js'
+import { addPanel, after, element, removeWidget } from './on_node/panels.js'
 import { clipped, textHeight } from './on_node/words.js'
 
 const OURS = /^(HMTalker|MoDiTalker|TalkingHead)_/
 const KEPT = 'talking_heads_text' // the property that keeps a node's text in the workflow
-const CORES_OWN = '$$node-text-preview' // what ComfyUI shows of a text while the node runs
+const CORES_OWN = '$$node-text-preview' // what ComfyUI shows of the same text while the node runs
 
 // What a node says of its result stands on the node, and is still there after a reload.
 app.registerExtension({
@@ -20,7 +20,7 @@ app.registerExtension({
       const text = (output?.text ?? []).filter(part => typeof part === 'string').join('\n\n')
       if (!text) return
       node.properties[KEPT] = clipped(text)
-      withoutCoresText(node)
+      removeWidget(node, CORES_OWN)
       show(node.properties[KEPT])
     })
     after(node, 'onConfigure', () => {
@@ -42,12 +42,4 @@ function textPanel(node) {
     panel ??= addPanel(node, 'talking_heads_text', box, () => textHeight(box.textContent, node.size[0]))
     panel.fit()
   }
-}
-
-/** The same text is not shown twice. */
-function withoutCoresText(node) {
-  const at = node.widgets?.findIndex(widget => widget.name === CORES_OWN) ?? -1
-  if (at < 0) return
-  node.widgets[at].onRemove?.()
-  node.widgets.splice(at, 1)
 }

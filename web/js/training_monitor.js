@@ -59,7 +59,7 @@ class Monitor {
       font: 'inherit', padding: '2px 8px', borderRadius: '5px', border: '1px solid var(--border-color)', cursor: 'pointer',
       color: 'var(--input-text)', background: 'var(--comfy-menu-bg)', whiteSpace: 'nowrap'
     }, 'Stop and keep')
-    this.button.title = 'End the training after this step and use what it has learned so far.'
+    this.button.title = 'End the training after this step and use what has been trained so far.'
     this.button.addEventListener('click', () => this.stop())
     this.bar = element('div', { height: '100%', width: '0', background: '#4c9be8', borderRadius: '2px' })
     this.figures = element('div', { color: 'var(--descrip-text)', overflow: 'hidden', textOverflow: 'ellipsis', whiteSpace: 'nowrap' })
@@ -128,7 +128,7 @@ class Monitor {
       const legend = chart.lines.flatMap(line => [
         element('span', { color: line.colour }, '● '), `${line.label} ${line.last}   `])
       const range = element('span', { color: 'var(--descrip-text)', marginLeft: 'auto', whiteSpace: 'nowrap' },
-        `${chart.low} – ${chart.high}${chart.log ? ' (log)' : ''}`)
+        `${chart.low} – ${chart.high}${chart.title.endsWith('(dB)') ? ' dB' : ''}${chart.log ? ' (log)' : ''}`)
       const title = element('div', { display: 'flex', gap: '6px', height: '18px', overflow: 'hidden' },
         element('span', { whiteSpace: 'pre', overflow: 'hidden' }, ...legend), range)
       const whole = element('div', {}, title, svg)

@@ -1,12 +1,13 @@
 import { app } from '../../../scripts/app.js'
 import { api } from '../../../scripts/api.js'
 import { GrowingVideo } from './on_node/growing.js'
-import { addPanel, after, element, nodeOf, viewUrl } from './on_node/panels.js'
+import { addPanel, after, element, nodeOf, removeWidget, viewUrl } from './on_node/panels.js'
 import { clock } from './on_node/words.js'
 
 const MAKERS = new Set(['HMTalker_RenderAvatarVideo', 'MoDiTalker_MotionToVideoFile', 'MoDiTalker_MotionToFilm'])
 const EVENT = 'talking_heads.video'
 const KEPT = 'talking_heads_player' // the property that names the files of a node's videos
+const LIVE_IMAGE = '$$canvas-image-preview' // ComfyUI's widget for the frames of a running node
 const RECENT = 64 // runs of ComfyUI's history that are looked through after a reload
 const players = new WeakMap() // node -> its player
 
@@ -129,6 +130,8 @@ class Player {
     this.choice.replaceChildren(...files.map((file, i) => Object.assign(element('option', {}, `${i + 1} of ${files.length}`), { value: i })))
     this.choice.value = String(files.length - 1)
     this.choice.style.display = files.length > 1 ? '' : 'none'
+    this.node.imgs = undefined // the last frame that was shown while the video was made (classic nodes)
+    removeWidget(this.node, LIVE_IMAGE)
     this.play(files.at(-1), at)
   }
 

@@ -1,22 +1,22 @@
 /**
- * Socket type -> colour. All have the same lightness (OKLCH 0.60), so that they can be told apart from both a white and a
+ * Socket type -> colour. All have the same luminance (0.23), so that they can be told apart from both a white and a
  * dark canvas; neighbours in a workflow are far apart in hue, and what belongs together is related: a dataset and what is
  * trained on it, an avatar and its motion.
  */
 export const COLOURS = {
-  TH_SPEECH: '#c25e53',
-  TH_SPEECH_ENCODER: '#ac697e',
-  TH_EXPRESSION: '#a57700',
-  TH_POSE: '#aa714a',
-  TH_DATASET: '#838542',
-  TH_AVATAR: '#569242',
-  TH_AVATAR_MOTION: '#449174',
-  TH_ATOM: '#3884ca',
-  TH_MTOV: '#727bb6',
-  TH_MOTION_DATASET: '#368ca6',
-  TH_LANDMARKS: '#926abe',
-  TH_FACE_TRACK: '#b85fa4',
-  TH_FACE_CROP: '#a06c98'
+  TH_SPEECH: '#da5c57',
+  TH_SPEECH_ENCODER: '#b67081',
+  TH_EXPRESSION: '#a77e0b',
+  TH_POSE: '#ac7957',
+  TH_DATASET: '#84884e',
+  TH_AVATAR: '#44962f',
+  TH_AVATAR_MOTION: '#4f9176',
+  TH_ATOM: '#2188e0',
+  TH_MTOV: '#7481c2',
+  TH_MOTION_DATASET: '#4f8da0',
+  TH_LANDMARKS: '#996fda',
+  TH_FACE_TRACK: '#b964bf',
+  TH_FACE_CROP: '#ab7493'
 }
 
 /**

@@ -69,6 +69,18 @@ function ours(event, element) {
 }
 
 /**
+ * Takes a widget that ComfyUI itself has put on a node off it again.
+ * @param {object} node
+ * @param {string} name of the widget
+ */
+export function removeWidget(node, name) {
+  const at = node.widgets?.findIndex(widget => widget.name === name) ?? -1
+  if (at < 0) return
+  node.widgets[at].onRemove?.()
+  node.widgets.splice(at, 1)
+}
+
+/**
  * Calls `work` after what a node does at `when` already ('onExecuted', 'onConfigure', 'onRemoved').
  * @param {object} node
  * @param {string} when
