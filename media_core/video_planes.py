@@ -72,9 +72,13 @@ class Planes:
     def sampled(self, every: int) -> np.ndarray:  # uint8 [H / every, W / every, 3]
         """The first pixel of each `every` x `every`, with the nearest colour differences: for thumbnails."""
         height, width = (n // every for n in self.luma.shape)
-        luma = np.ascontiguousarray(self.luma[:height * every:every, :width * every:every])
-        rows, columns = (np.arange(n) * every // step for n, step in zip((height, width), self._steps))
-        return _converted([luma, *(plane[rows[:, None], columns] for plane in self.others)], self.matrix)
+        luma, (down, across) = np.ascontiguousarray(self.luma[:height * every:every, :width * every:every]), self._steps
+        if every % down or every % across:
+            rows, columns = np.arange(height) * every // down, np.arange(width) * every // across
+            others = [plane[rows[:, None], columns] for plane in self.others]
+        else:
+            others = [np.ascontiguousarray(plane[::every // down, ::every // across][:height, :width]) for plane in self.others]
+        return _converted([luma, *others], self.matrix)
 
     def averaged(self, part: Part, size: tuple[int, int]) -> np.ndarray:  # (H, W) px -> uint8 [H, W, 3]
         """A part reduced to (H, W) px, each the mean of what it covers. Where the part's borders lie between colour differences,
@@ -85,7 +89,7 @@ class Planes:
         if any(edge % step for edge, step in zip(part, (across, down) * 2)):
             return cv2.resize(self.part(part), size[::-1], interpolation=cv2.INTER_AREA)
         own = Part(part.left // across, part.top // down, part.right // across, part.bottom // down)
-        luma = cv2.resize(np.ascontiguousarray(part.of(self.luma)), size[::-1], interpolation=cv2.INTER_AREA)
+        luma = cv2.resize(part.of(self.luma), size[::-1], interpolation=cv2.INTER_AREA)
         return _converted([luma, *(self._reduced(plane, own, size) for plane in self.others)], self.matrix)
 
     @property
@@ -113,12 +117,11 @@ class Planes:
         """Colour differences of a part, as if taken in the middle of their pixels, at another size; rounded once."""
         import cv2
 
-        here, shift = np.ascontiguousarray(own.of(plane)), 1
+        here, shift = own.of(plane), 1
         for axis, away in enumerate(self.aside):
             if away:
                 beside, shift = self._beside(plane, own, axis, 1 if away < 0 else -1), _FINER
-                here = cv2.addWeighted(here, (1 - abs(away)) * shift, np.ascontiguousarray(beside), abs(away) * shift, 0,
-                                       dtype=cv2.CV_16U)
+                here = cv2.addWeighted(here, (1 - abs(away)) * shift, beside, abs(away) * shift, 0, dtype=cv2.CV_16U)
         shrinks = here.shape[0] >= size[0] and here.shape[1] >= size[1]
         here = cv2.resize(here, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return here if shift == 1 else cv2.convertScaleAbs(here, alpha=1 / shift)
@@ -126,10 +129,13 @@ class Planes:
     @staticmethod
     def _beside(plane: np.ndarray, own: Part, axis: int, step: int) -> np.ndarray:
         """What lies one further; the last one's own at the edge."""
-        rows, columns = np.arange(own.top, own.bottom), np.arange(own.left, own.right)
-        if axis:
-            return plane[own.top:own.bottom][:, np.clip(columns + step, 0, plane.shape[1] - 1)]
-        return plane[np.clip(rows + step, 0, plane.shape[0] - 1)][:, own.left:own.right]
+        first, stop = (own.left, own.right) if axis else (own.top, own.bottom)
+        inside = slice(max(first + step, 0), min(stop + step, plane.shape[axis]))
+        beside = plane[own.top:own.bottom, inside] if axis else plane[inside, own.left:own.right]
+        if inside.stop - inside.start == stop - first:
+            return beside
+        outermost = np.take(beside, [-1 if step > 0 else 0], axis)
+        return np.concatenate([beside, outermost] if step > 0 else [outermost, beside], axis)
 
 
 Image = np.ndarray | Planes  # uint8 [H, W, 3] RGB, now or when it is wanted

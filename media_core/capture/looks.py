@@ -181,20 +181,23 @@ def face_looks(picture: np.ndarray, points: np.ndarray) -> tuple[float, tuple[fl
     """Sharpness, light and colours of one frame's face (uint8 [H, W, 3], [68, 2] px), as `FrameLooks` has them."""
     import cv2
 
+    from .detail import spreads
+
     unknown = np.full((len(_PARTS), 3), np.nan, np.float32)
     face, _ = _cut_out(picture, points[FEATURES])
     whole, corner = _cut_out(picture, points)
     if min(*face.shape[:2], *whole.shape[:2]) < _SMALLEST:
         return np.nan, (np.nan, np.nan), unknown
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
-    detail = float(cv2.Laplacian(grey, cv2.CV_32F).std()) + 1e-3
+    detail, contrast = spreads(grey)
     small = cv2.resize(grey, (_FACE_SIDE, _FACE_SIDE), interpolation=cv2.INTER_AREA)
     light = float(small.mean()), float(((small < 6) | (small > 249)).mean())
     scale = min(1.0, _FACE_SIDE / max(whole.shape[:2]))
     if scale < 1:
         whole = cv2.resize(whole, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(whole, cv2.COLOR_RGB2Lab)
-    return float(np.log(detail / max(float(grey.std()), 1.0))), light, _part_colours(lab, (points - corner + 0.5) * scale - 0.5)
+    lab = np.asarray(cv2.cvtColor(whole, cv2.COLOR_RGB2Lab))
+    sharpness = float(np.log((detail + 1e-3) / max(contrast, 1.0)))
+    return sharpness, light, _part_colours(lab, (points - corner + 0.5) * scale - 0.5)
 
 
 def _cut_out(picture: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -205,6 +208,7 @@ def _cut_out(picture: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _part_colours(lab: np.ndarray, points: np.ndarray) -> np.ndarray:  # uint8 [h, w, 3], [68, 2] -> float32 [6, 3]
+    from ..face.masks.mouth_kernels import medians
     from ..face.masks.regions import polygon
 
     out = np.full((len(_PARTS), 3), np.nan, np.float32)
@@ -212,8 +216,8 @@ def _part_colours(lab: np.ndarray, points: np.ndarray) -> np.ndarray:  # uint8 [
         part = polygon(points[list(outline)], lab.shape[:2])
         if k == 0:
             part &= ~polygon(points[_INNER_LIPS], lab.shape[:2])
-        if part.sum() > 4:
-            out[k] = np.median(lab[part], axis=0)
+        if np.count_nonzero(part) > 4:
+            out[k] = medians(lab, part.view(np.uint8))
     return out
 
 

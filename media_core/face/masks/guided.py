@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .guided_kernels import applied, colour_statistics, linear_functions, outlined
+from .guided_kernels import applied, colour_statistics, linear_functions, outlined, unclear
 
 RADIUS = 4         # pixels: half the window
 _SURE = 0.1        # of a mask: less, and as much below 1, is no outline
@@ -44,9 +44,8 @@ class Guide:
                  where: np.ndarray | None = None) -> np.ndarray:  # float32 [h, w], uint8 [H, W, 3], bool [h, w] -> bool [H, W]
         """Where the mask is over one half, at the full image's size: looked at only near its outline, and only in `where`."""
         import cv2
-        rough = (mask > .5).view(np.uint8)
-        unsure = (mask > _SURE) & (mask < 1 - _SURE)
-        near = np.maximum(cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, self._near), unsure.view(np.uint8))
+        rough, unsure = unclear(mask, _SURE)
+        near = cv2.max(cv2.morphologyEx(rough, cv2.MORPH_GRADIENT, self._near), unsure)
         near = near if where is None else np.minimum(near, where)
         return outlined(self._functions(mask), np.ascontiguousarray(image), rough, near).view(bool)
 

@@ -174,3 +174,31 @@ def outlined(functions, image, rough, near):
                     value += (rows[k, i] + (rows[k, j] - rows[k, i]) * t) * (image[y, x, k] * level)
                 line[x] = value > np.float32(0.5)
     return out
+
+
+@compiled
+def over_half(plane, height, width):
+    """Where a plane [h, w], enlarged, is over one half: uint8 [height, width]."""
+    above, below, down = _places(height, plane.shape[0])
+    left, right, across = _places(width, plane.shape[1])
+    out, row = np.empty((height, width), np.uint8), np.empty(plane.shape[1], np.float32)
+    for y in range(height):
+        a, b, share = plane[above[y]], plane[below[y]], down[y]
+        for x in range(row.size):
+            row[x] = a[x] + (b[x] - a[x]) * share
+        for x in range(width):
+            i, j = left[x], right[x]
+            out[y, x] = row[i] + (row[j] - row[i]) * across[x] > np.float32(0.5)
+    return out
+
+
+@compiled
+def unclear(mask, sure):
+    """Where a mask [h, w] is over one half, and where it is neither nearly 0 nor nearly 1 (by `sure`): uint8 [h, w] each."""
+    rough, unsure = np.empty(mask.shape, np.uint8), np.empty(mask.shape, np.uint8)
+    low, high = np.float32(sure), np.float32(1) - np.float32(sure)
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            rough[y, x] = mask[y, x] > np.float32(0.5)
+            unsure[y, x] = low < mask[y, x] < high
+    return rough, unsure

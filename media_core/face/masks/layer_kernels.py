@@ -125,3 +125,29 @@ def coloured(clothes, neck, face, hair, mouth, palette):
             for k in range(3):
                 out[y, x, k] = palette[own, k]
     return out
+
+
+@compiled
+def assembled(person, face, sharp, meeting, hairy, shaded, neck, collar):
+    """Head, hair and neck of a person, uint8 [3, H, W]; the hair is part of the head.
+
+    Args:
+        person, face: uint8 [H, W]. sharp: uint8 [H, W], the head where it meets the torso; meeting: uint8 [h, w], there.
+        hairy, shaded: uint8 [H, W], what looks like hair, and like skin. neck: uint8 [H, W], where a neck can be, above the row
+            `collar`.
+    """
+    height, width = person.shape
+    out = np.zeros((3, height, width), np.uint8)
+    for y in range(height):
+        low = meeting[y * meeting.shape[0] // height]
+        for x in range(width):
+            if not person[y, x]:
+                continue
+            if face[y, x]:
+                out[0, y, x] = 1
+            elif sharp[y, x] or not low[x * meeting.shape[1] // width]:
+                out[0, y, x] = 1
+                out[1, y, x] = hairy[y, x]
+            elif y < collar:
+                out[2, y, x] = neck[y, x] & shaded[y, x]
+    return out

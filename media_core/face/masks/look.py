@@ -64,11 +64,6 @@ class Likelihoods:
         """Probability of hair, against clothes and skin (`neck`: skin that may lie in shadow), where it is `prior` likely."""
         return hair_odds(self.hair, self.skin, self.shaded, self.clothes, prior, neck.view(np.uint8))
 
-    def covered(self, prior: float) -> np.ndarray:  # -> [h, w]
-        """Probability of clothes, against hair and skin."""
-        clothes = prior * self.clothes
-        return clothes / (clothes + (1 - prior) * np.maximum(self.hair, self.skin))
-
 
 @dataclass(frozen=True)
 class Hanging:

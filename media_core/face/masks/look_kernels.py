@@ -65,3 +65,27 @@ def hair_odds(hair, skin, shaded, clothes, prior, neck):
             own = prior[y, x] * hair[y, x]
             out[y, x] = own / (own + (one - prior[y, x]) * other)
     return out
+
+
+@compiled
+def with_known(odds, strips, prior, colours, beside, sure, limits):
+    """Changes the probability of the head, float32 [h, w], where more is known than its colour.
+
+    Args:
+        strips: uint8 [h, w], narrow parts of what is not the head: the outline of hair, where that is likely and no clothes are.
+        prior: float32 [h, w], how likely hair is. colours: hair, skin and clothes of `gathered`.
+        beside, sure: uint8 [h, w]: all but clothes is the head; it is the head.
+        limits: of `prior`, and how much likelier clothes must be than hair; how likely clothes are beside the jaw.
+    """
+    hair, skin, clothes = colours
+    falling, clearly, dressed = np.float32(limits[0]), np.float32(limits[1]), np.float32(limits[2])
+    one, bare = np.float32(1), np.float32(1 - limits[2])
+    for y in range(odds.shape[0]):
+        for x in range(odds.shape[1]):
+            if strips[y, x] and prior[y, x] > falling and clothes[y, x] < hair[y, x] * clearly:
+                odds[y, x] = one
+            if beside[y, x]:
+                own = dressed * clothes[y, x]
+                odds[y, x] = one - own / (own + bare * max(hair[y, x], skin[y, x]))
+            if sure[y, x]:
+                odds[y, x] = one

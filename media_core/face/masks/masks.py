@@ -122,7 +122,7 @@ def split_person(view: View, person: np.ndarray, look: PersonLook) -> FrameMasks
 def parsing_png(masks: FrameMasks) -> np.ndarray:
     """uint8 [H, W, 3] RGB: a face parsing in the usual colours (`PALETTE`)."""
     layers = masks.torso, masks.neck, masks.head, masks.hair, masks.mouth
-    return coloured(*(np.ascontiguousarray(layer).view(np.uint8) for layer in layers), _COLOURS)  # the last one that has a pixel gives it its colour
+    return coloured(*(np.ascontiguousarray(layer).view(np.uint8) for layer in layers), _COLOURS)  # the last one is on top
 
 
 def from_parsing(parsing: np.ndarray, frame: np.ndarray | None = None, points: np.ndarray | None = None) -> FrameMasks:

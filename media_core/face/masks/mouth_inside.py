@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..geometry import INNER_LIPS
+from .mouth_kernels import between_lips, lip_curve, medians
 from .regions import polygon
 
 _OUTER_LIPS = slice(48, 60)
@@ -17,39 +18,16 @@ _PALE, _BRIGHT = 0.6, 0.8         # of the lips' redness beyond grey, and of the
 _SURELY_PALE = 0.5                # the same in the outline's doubtful rim
 _PALER, _DIM = 0.4, 0.62          # the same for teeth in shadow
 _LEAST_RED = 6.0                  # of lips, beyond grey: less is a grey image, whose lips can be taken for teeth
+_LIMITS = _DARK, _SURELY_PALE, _BRIGHT, _PALE, _PALER, _DIM
 
 
 def opening_outline(points: np.ndarray) -> np.ndarray:  # [68, 2] -> [N, 2]
     """A smooth outline through the eight points of the inner lips, sharp at the corners."""
     ring = points[INNER_LIPS]
     first, last = _CORNERS
-    return np.concatenate([_curve(ring[first:last + 1]), _curve(np.concatenate([ring[last:], ring[:1]]))])
-
-
-def _curve(points: np.ndarray) -> np.ndarray:  # [5, 2] -> [4 * 12, 2] without the last point
-    """Half way between a natural spline through a lip's points (over the length along them), which is round enough, and a cubic
-    least-squares curve held at both corners, which noise of the points hardly moves."""
-    steps = np.maximum(np.linalg.norm(np.diff(points, axis=0), axis=1), 1e-6)
-    at = np.concatenate([[0], np.cumsum(steps)]) / steps.sum()
-    fine = np.linspace(0, 1, (len(points) - 1) * _STEPS, endpoint=False)
-
-    def basis(t: np.ndarray) -> np.ndarray:
-        return np.stack([t * (1 - t), t * (1 - t) * (2 * t - 1)], 1)
-    way, own = points[-1] - points[0], basis(at)
-    weights = np.linalg.solve(own.T @ own, own.T @ (points - points[0] - at[:, None] * way))
-    return (_natural_spline(at, points, fine) + points[0] + fine[:, None] * way + basis(fine) @ weights) / 2
-
-
-def _natural_spline(at: np.ndarray, points: np.ndarray, where: np.ndarray) -> np.ndarray:  # [n], [n, 2], [m] -> [m, 2]
-    """The cubic spline through points that does not bend at its ends."""
-    step = np.diff(at)
-    system = np.diag(2 * (step[:-1] + step[1:])) + np.diag(step[1:-1], 1) + np.diag(step[1:-1], -1)
-    bend = np.zeros_like(points)  # second derivatives
-    bend[1:-1] = np.linalg.solve(system, 6 * np.diff(np.diff(points, axis=0) / step[:, None], axis=0))
-    k = np.clip(np.searchsorted(at, where, "right") - 1, 0, len(step) - 1)
-    right = ((where - at[k]) / step[k])[:, None]
-    left, square = 1 - right, (step[k] ** 2 / 6)[:, None]
-    return left * points[k] + right * points[k + 1] + square * ((left ** 3 - left) * bend[k] + (right ** 3 - right) * bend[k + 1])
+    ring = np.ascontiguousarray(np.concatenate([ring, ring[:1]]), np.float64)
+    count = (last - first) * _STEPS
+    return np.concatenate([lip_curve(ring[first:last + 1], count), lip_curve(ring[last:], count)])
 
 
 def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
@@ -74,19 +52,17 @@ def mouth_inside(frame: np.ndarray, points: np.ndarray, unit: float) -> tuple[np
     if (high <= low).any():
         return mouth, teeth
     window = slice(low[1], high[1]), slice(low[0], high[0])
-    lab = cv2.cvtColor(frame[window], cv2.COLOR_RGB2Lab).astype(np.float32)
+    lab = np.asarray(cv2.cvtColor(frame[window], cv2.COLOR_RGB2Lab))
     outer = polygon(points[_OUTER_LIPS] - low, lab.shape[:2])
     inner, core = _around(opening_outline(points) - low, lab.shape[:2], unit)
     lips = outer & ~inner
-    if lips.sum() < 8:
+    if np.count_nonzero(lips) < 8:
         mouth[window] = inner
         return mouth, teeth
-    light, red = np.median(lab[lips], axis=0)[:2]
-    dark, bright = lab[..., 0] < _DARK * light, lab[..., 0] / max(light, 1.0)
-    redness = (lab[..., 1] - 128) / max(red - 128, _LEAST_RED)
-    pale = (redness < _PALE) & (bright > _BRIGHT) | (redness < _PALER) & (bright > _DIM)
-    own = core | inner & (dark | (redness < _SURELY_PALE) & (bright > _BRIGHT))
-    mouth[window], teeth[window] = own, (own if red - 128 > _LEAST_RED else core) & pale
+    light, red = (float(value) for value in medians(lab, lips.view(np.uint8))[:2])
+    found = between_lips(lab, inner.view(np.uint8), core.view(np.uint8), (light, max(red - 128, _LEAST_RED)), _LIMITS,
+                         red - 128 > _LEAST_RED)
+    mouth[window], teeth[window] = found
     return mouth, teeth
 
 

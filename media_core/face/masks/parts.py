@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .layer_kernels import assembled
 from .look import Hanging, Likelihoods, PersonLook, likelihoods
-from .look_kernels import across
+from .look_kernels import across, with_known
 from .person import View, disc
 from .pieces import crumbs, touching, worn
-from .regions import HeadAxes, above_jaw, face_outline, jaw_middle, polygon
+from .regions import HeadAxes, above_jaw, jaw_middle, polygon
 
 _EARS, _JAW_ENDS = 2, 4   # points of the jaw, counted from its ends: above is head; beside it usually is
 _WIDE, _WIDE_BALD = 1.2, 1.6   # units beside the middle: farther, skin is a hand's
@@ -40,20 +41,17 @@ class Parts:
 
 def divided(view: View, person: np.ndarray, look: PersonLook) -> Parts:  # person: bool [H, W]
     import cv2
-    found, small = likelihoods(view, look), view.reduced(person) > .5
-    axes = view.small_axes
-    face = polygon(face_outline(view.points), view.size)
-    hanging = Hanging.of(view, small, found, look.torso)
-    head = _head(view, small, found, hanging, _Zones.of(view, axes, look.bald))
+    found, small, axes = likelihoods(view, look), view.reduced(person) > .5, view.small_axes
+    head = _head(view, small, found, Hanging.of(view, small, found, look.torso), _Zones.of(view, axes, look.bald))
     hairy = view.guide(found.hair / (found.hair + found.skin)) > .5
     hairy = small & hairy & (not look.bald) & ~view.small_face
     hairy = _without_crumbs(hairy, head, _CRUMB * axes.unit ** 2)
     hairy = _hair_outside(hairy, head, view.small_face)
-    meeting = cv2.dilate((small & ~head).astype(np.uint8), disc(_MEETING))  # only there can head and torso meet
-    below = cv2.resize(meeting, view.size[::-1], interpolation=cv2.INTER_NEAREST) > 0
-    head = person & (face | ~below | view.sharpened(head.astype(np.float32), meeting))
-    neck = person & ~head & _neck_zone(view) & view.enlarged(found.shaded > found.clothes)
-    return Parts(head, head & ~face & view.enlarged(hairy), neck)
+    meeting = cv2.dilate((small & ~head).view(np.uint8), disc(_MEETING))  # only there can head and torso meet
+    sharp, neck = view.sharpened(head.astype(np.float32), meeting), polygon(jaw_middle(view.points, view.axes), view.size)
+    layers = person, view.face, sharp, meeting, view.enlarged(hairy), view.enlarged(found.shaded > found.clothes), neck
+    collar = view.points[_CHIN, 1] + _COLLAR * view.axes.unit
+    return Parts(*assembled(*(np.ascontiguousarray(layer).view(np.uint8) for layer in layers), collar).view(bool))
 
 
 def _head(view: View, person: np.ndarray, found: Likelihoods, hanging: Hanging, zones: _Zones) -> np.ndarray:
@@ -139,10 +137,10 @@ class _Zones:
 def _head_probability(view: View, person: np.ndarray, found: Likelihoods, hanging: Hanging, zones: _Zones) -> np.ndarray:
     """float32 [h, w]: 1 where it is sure; beside the jaw all but clothes; elsewhere what looks like hair."""
     out = found.hanging(np.where(zones.aside, np.float32(_ASIDE), hanging.prior), hanging.neck & ~zones.aside)
-    outline = _strips(person & (out < .5), _STRIP * view.small_axes.unit) & (hanging.prior > _FALLING)
-    out[outline & (found.clothes < found.hair * _CLEARLY)] = 1
-    out[zones.beside] = 1 - found.covered(_DRESSED)[zones.beside]
-    out[zones.sure] = 1
+    strips = _strips(person & (out < .5), _STRIP * view.small_axes.unit)
+    masks = (mask.view(np.uint8) for mask in (zones.beside, zones.sure))
+    with_known(out, strips.view(np.uint8), hanging.prior, (found.hair, found.skin, found.clothes), *masks,
+               (_FALLING, _CLEARLY, _DRESSED))
     return out
 
 
@@ -150,13 +148,6 @@ def _strips(mask: np.ndarray, radius: float) -> np.ndarray:  # bool [h, w]
     """Narrow parts of a mask: the outline of hair, which has the background's colour mixed in."""
     import cv2
     return mask & (cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc(radius), borderType=cv2.BORDER_REPLICATE) == 0)
-
-
-def _neck_zone(view: View) -> np.ndarray:  # -> bool [H, W]
-    """Below the jaw, within its width, above the collar bone."""
-    axes = view.axes
-    rows = np.arange(view.size[0])[:, None]
-    return polygon(jaw_middle(view.points, axes), view.size) & (rows < view.points[8, 1] + _COLLAR * axes.unit)
 
 
 def _without_crumbs(head: np.ndarray, person: np.ndarray, least: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from .guided import Guide, planes
+from .guided_kernels import over_half
 from .pieces import crumbs, touching
 from .regions import HeadAxes, face_outline, head_axes, polygon
 
@@ -63,8 +64,7 @@ class View:
     def enlarged(self, mask: np.ndarray) -> np.ndarray:  # bool [h, w] -> bool [H, W]
         """With smooth edges."""
         import cv2
-        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
-        return cv2.resize(soft, self.size[::-1], interpolation=cv2.INTER_LINEAR) > .5
+        return over_half(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0), *self.size).view(bool)
 
     def sharpened(self, mask: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:  # float32, bool [h, w] -> bool [H, W]
         """With the frame's edges; only what lies in `where` is wanted."""
@@ -81,8 +81,13 @@ class View:
         return head_axes(self.at)
 
     @cached_property
-    def small_face(self) -> np.ndarray:  # bool [h, w]
+    def face(self) -> np.ndarray:  # bool [H, W]
         """What surely is the face."""
+        return polygon(face_outline(self.points), self.size)
+
+    @cached_property
+    def small_face(self) -> np.ndarray:  # bool [h, w]
+        """The same in `small`."""
         return polygon(face_outline(self.at), self.small_size)
 
 
@@ -109,8 +114,7 @@ def soft_person(view: View) -> np.ndarray:
 
 def cut_out(view: View, soft: np.ndarray) -> np.ndarray:
     """The person whose face it is, bool [H, W], by `soft_persons`' or `soft_person`'s answer (float32 [H, W] or [h, w])."""
-    face = polygon(face_outline(view.points), view.size)
-    return tidied(view.sharpened(view.reduced(soft) if soft.shape == view.size else soft) | face, face)
+    return tidied(view.sharpened(view.reduced(soft) if soft.shape == view.size else soft) | view.face, view.face)
 
 
 def tidied(mask: np.ndarray, sure: np.ndarray) -> np.ndarray:  # bool [H, W] each

@@ -10,8 +10,9 @@ from talking_heads.media_core.face.masks.guided import Guide, planes
 from talking_heads.media_core.face.masks.look import Hanging, learn_look, likelihoods
 from talking_heads.media_core.face.masks.masks import PALETTE, HeadMasker, from_parsing, parsing_png, video_look
 from talking_heads.media_core.face.masks.mouth_inside import mouth_inside
-from talking_heads.media_core.face.masks.parts import _body, _coat, _hair_outside, _worn_from, _Zones
+from talking_heads.media_core.face.masks.parts import _body, _coat, _hair_outside, _Zones
 from talking_heads.media_core.face.masks.person import View
+from talking_heads.media_core.face.masks.pieces import worn
 from talking_heads.media_core.face.masks.regions import above_jaw, head_axes
 from talking_heads.media_core.subject import PARAMS, Subject, perform
 
@@ -143,14 +144,17 @@ def test_a_coat_of_the_hairs_colour_is_no_hair(film):
 
 
 def test_pieces_that_lie_are_told_from_those_that_hang():
-    def worn_from(left, top, width, height):
-        pieces = np.zeros((100, 100), np.int32)
-        pieces[top:top + height, left:left + width] = 1
-        return _worn_from(pieces, 1, np.array([left, top, width, height, width * height]), np.array([50., 40.]), 20.)
-    assert worn_from(20, 45, 12, 5) == 0          # across
-    assert worn_from(56, 35, 4, 30) == 40         # ends under the neck: from the chin on
-    assert worn_from(72, 45, 4, 20) == np.inf     # hangs beside it
-    assert worn_from(60, 30, 4, 12) == np.inf     # ends at the jaw
+    def worn_rows(left, top, width, height):
+        piece = np.zeros((100, 100), np.uint8)
+        piece[top:top + height, left:left + width] = 1
+        found = worn(piece, np.array([50., 40.]), 10., 16.)
+        assert not (found & ~piece).any()
+        return np.flatnonzero(found.any(1)).tolist()
+    assert worn_rows(20, 45, 12, 5) == list(range(45, 50))  # across
+    assert worn_rows(20, 95, 12, 5) == []                   # across, cut off by the edge
+    assert worn_rows(56, 35, 4, 30) == list(range(40, 65))  # ends under the neck: from the chin on
+    assert worn_rows(72, 45, 4, 20) == []                   # hangs beside it
+    assert worn_rows(60, 30, 4, 12) == []                   # ends at the jaw
 
 
 def test_shreds_beside_the_neck_are_no_body():

@@ -7,7 +7,7 @@ import pytest
 from skimage import data
 from talking_heads.media_core.face.masks.guided import Guide, between, planes
 from talking_heads.media_core.face.masks.masks import PALETTE, FrameMasks, parsing_png
-from talking_heads.media_core.face.masks.mouth_inside import _natural_spline
+from talking_heads.media_core.face.masks.mouth_kernels import natural_spline
 from talking_heads.media_core.face.masks.person import View, crumbs, soft_person, soft_persons, touching
 from talking_heads.media_core.face.masks.regions import jaw_line
 
@@ -73,4 +73,4 @@ def test_the_lips_spline_is_the_natural_one():
 
     at = np.array([0, .2, .45, .8, 1])
     points, where = np.random.default_rng(0).normal(size=(5, 2)), np.linspace(0, 1, 49)
-    np.testing.assert_allclose(_natural_spline(at, points, where), CubicSpline(at, points, bc_type="natural")(where), atol=1e-12)
+    np.testing.assert_allclose(natural_spline(at, points, where), CubicSpline(at, points, bc_type="natural")(where), atol=1e-12)
