@@ -79,6 +79,24 @@ def test_frames_masks_and_splat(host_with_avatar, base):
     assert "mel" in found["str"] and "64 x 64" in found["str"]
 
 
+def test_an_avatar_is_left_for_the_player_of_the_page(host_with_avatar, base, monkeypatch):
+    from talking_heads.hmtalker_core import basis_fit
+    from talking_heads.hmtalker_core.player_file import read_player_file
+
+    monkeypatch.setattr(basis_fit, "FRAMES", 40)
+    nodes = driven(base, tone(0.5), play=node("HMTalker_PreviewAvatar", avatar=["avatar", 0], motion=["motion", 0],
+                                              audio=["sound", 0]))
+    result = host_with_avatar.run(nodes)
+    ok(result)
+    (file,) = result.outputs["play"]["avatar_player"]
+    assert file["type"] == "temp" and file["subfolder"] == ""
+    header, sections = read_player_file((base / "temp" / file["filename"]).read_bytes())
+    assert header["frames"] == 13 and header["title"] == "tiny" and sections["sound"] and len(header["weight_steps"]) == 12
+    silent = host_with_avatar.run(nodes | {"play": node("HMTalker_PreviewAvatar", avatar=["avatar", 0], motion=["motion", 0])})
+    other = silent.outputs["play"]["avatar_player"][0]["filename"]
+    assert "sound" not in read_player_file((base / "temp" / other).read_bytes())[0], "and the basis is fitted once"
+
+
 def test_a_part_of_the_frames_equals_that_part_of_all(host_with_avatar, base):
     kept = collector(host_with_avatar)
     part = {**FRAMES, "inputs": {**FRAMES["inputs"], "start_frame": 4, "frame_count": 3}}

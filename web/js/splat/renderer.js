@@ -127,6 +127,11 @@ export class Renderer {
     return out
   }
 
+  /** Waits until the last frame is drawn. */
+  finish() {
+    this.gl.readPixels(0, 0, 1, 1, this.gl.RGBA, this.gl.UNSIGNED_BYTE, new Uint8Array(4))
+  }
+
   /** Gives the graphics memory back: a page may have only a few such contexts. */
   dispose() {
     this.gl.getExtension('WEBGL_lose_context')?.loseContext()
