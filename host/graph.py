@@ -16,8 +16,10 @@ from . import shim
 from .execute import Executor, OnEvent, RunResult
 from .load import Pack, core_nodes, load_pack
 from .nodecall import Prompt
+from .replacements import replaced
 from .shim.context import interrupt_current_processing
 from .shim.io_schema import ComfyNode
+from .shim.server import PromptServer
 from .validate import Validation, validate_prompt
 from .workflow import WorkflowError, load_workflow
 
@@ -75,6 +77,10 @@ class Host:
         """A workflow file of either form as (prompt, the page's workflow or None)."""
         return load_workflow(path, self.object_info())
 
+    def current(self, prompt: Prompt) -> Prompt:
+        """A prompt with the successors of nodes that are gone."""
+        return replaced(prompt, self.classes, PromptServer.instance.node_replace_manager.found)
+
     def validate(self, prompt: Prompt, only: list[str] | None = None) -> Validation:
         """Checks a prompt and converts its widget values in place."""
         return asyncio.run(validate_prompt(prompt, self.classes, only=only))
@@ -85,7 +91,7 @@ class Host:
         Raises:
             InvalidPrompt: when nothing can run.
         """
-        prompt = copy.deepcopy(prompt)
+        prompt = self.current(copy.deepcopy(prompt))
         validation = self.validate(prompt, only)
         if not validation.valid:
             raise InvalidPrompt(validation)

@@ -91,12 +91,10 @@ def _life(context: Context) -> Callable[[web.Application], AsyncIterator[None]]:
     async def life(app: web.Application) -> AsyncIterator[None]:
         context.sockets.open()
         logging.getLogger().addHandler(context.log)
-        log.addHandler(context.log)
         context.queue.start()
         yield
         if not await asyncio.to_thread(context.queue.close):
             log.warning("The running prompt did not stop in time; it ends with this process.")
-        log.removeHandler(context.log)
         logging.getLogger().removeHandler(context.log)
 
     return life

@@ -74,6 +74,7 @@ class _Prompts:
 
     async def _queue(self, said: Mapping[str, Any], number: float, prompt_id: str, request: web.Request) -> web.Response:
         prompt = {node_id: {**node, "inputs": node.get("inputs", {})} for node_id, node in said["prompt"].items()}
+        prompt = self.context.host.current(prompt)
         only = said.get("partial_execution_targets")
         checked = await validate_prompt(prompt, self.context.host.classes, prompt_id,
                                         only=None if only is None else list(strings(only)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.paths import contained
@@ -39,7 +40,7 @@ def is_local(name: str | None) -> bool:
         return False
 
 
-def guard(listen: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def guard(listen: str) -> Middleware:
     """The check of every request, and headers of every answer. `listen`: the address the server listens on."""
     only_local = is_local(listen)
 
@@ -104,7 +105,7 @@ def own_file(folder: Path, name: str) -> web.FileResponse:
         web.HTTPNotFound: there is none.
         TalkingHeadsError: the name leads out of `folder`.
     """
-    path = contained(folder, name)
+    path = contained(folder, name, links_may_leave=True)  # some installers link packages together
     if not path.is_file():
         raise web.HTTPNotFound
     return web.FileResponse(path, headers={"Content-Type": content_type(path.name)})

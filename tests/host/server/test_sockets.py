@@ -101,7 +101,7 @@ def test_the_log_goes_to_those_who_asked(served, open_page):
 
     line, raw = served.run(scenario)
     assert line["m"] == "a line for the terminal\n"
-    assert line in raw["entries"]
+    assert raw["entries"].count(line) == 1
 
 
 def test_a_slow_page_misses_previews_but_no_event():
