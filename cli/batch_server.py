@@ -105,7 +105,7 @@ class OnServer:
         """
         running, pending = self._client.waiting()
         if prompt_id not in (*running, *pending) and self._client.ended(prompt_id) is None:
-            raise TalkingHeadsError("The server must keep its queue", "it no longer knows the job: it was started anew, or its "
+            raise TalkingHeadsError("The server must keep its queue", "it no longer knows the job: it was restarted, or its "
                                     "queue was cleared", "Run the same command again")
 
     def _fetched(self, unit: Unit, outputs: Mapping[str, Any]) -> Result:

@@ -13,7 +13,7 @@ from ..media_core.json_files import parse_json_object
 from ..media_core.temporary import part_name
 from .batch_manifest import Job
 
-VERSION = 1  # of the key: another one does everything anew
+VERSION = 1  # of the key: another one does everything again
 _PART = 1 << 20  # bytes
 
 
@@ -69,7 +69,7 @@ class Report:
             os.fsync(file.fileno())
 
     def finish(self) -> None:
-        """Writes the report anew: one entry a line, in the manifest's order; whole or as it was."""
+        """Writes the whole report: one entry a line, in the manifest's order; whole or as it was."""
         rows = [self.entries.get(job.line) or {"line": job.line, "id": job.id, "status": "waiting", "output": str(job.output)}
                 for job in self.jobs]
         temporary = self.path.with_name(part_name(self.path.name))

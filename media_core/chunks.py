@@ -143,7 +143,7 @@ def complete(files: Sequence[ChunkFile]) -> list[ChunkFile]:
 
 
 def join(files: Sequence[ChunkFile], path: str | os.PathLike, sound: Sound | None = None) -> Path:
-    """Joins the chunks of a video: its frames as they were encoded, its audio encoded anew as one.
+    """Joins the chunks of a video: its frames as they were encoded, its audio encoded again as one.
 
     Args:
         files: of `complete`.

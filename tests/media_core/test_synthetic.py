@@ -63,7 +63,8 @@ def test_transparent_frames_show_it_too():
 
 
 def test_no_label_changes_nothing():
-    assert labeller("  ", (96, 128))(GREY[0]) is GREY[0]
+    frame = GREY[0]
+    assert labeller("  ", (96, 128))(frame) is frame
 
 
 @pytest.mark.parametrize("text", ["x" * 61, "two\nlines", "künstlich", "生成"])
